@@ -1,0 +1,2 @@
+//! The agentnet command line.
+fn main() {}

@@ -1,0 +1,1 @@
+//! The AgentNet registry service.

@@ -1,0 +1,22 @@
+//! The store's one error type.
+
+/// Why a call on the store failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// The account is bound to another public key (PROTOCOL.md 13.3, `auth_public_key_mismatch`).
+    #[error("the account is bound to another public key")]
+    KeyMismatch,
+    /// The database cannot be reached, is locked by another process, or is closed. The call may be repeated.
+    #[error("the database is unavailable: {0}")]
+    Unavailable(String),
+    /// The database URL or path cannot be used; the text says what to change.
+    #[error("{0}")]
+    Open(String),
+    /// The database holds something that this version cannot read.
+    #[error("the database holds data that cannot be read: {0}")]
+    Corrupt(String),
+    /// The database refused the statement.
+    #[error("the database failed: {0}")]
+    Database(String),
+}

@@ -1,0 +1,102 @@
+//! The store's contract. Each method's words are what `contract/` tests on every backend.
+
+use agentnet_protocol::Timestamp;
+use async_trait::async_trait;
+
+use crate::error::StoreError;
+use crate::model::{
+    Account, AccountClaim, AccountQuery, Appended, Message, MessageQuery, NewMessage, Page, Pruned, Session, Thread,
+    ThreadQuery,
+};
+
+/// Accounts: who exists (PROTOCOL.md 7.2, with the decisions of 0.5).
+#[async_trait]
+pub trait Accounts: Send + Sync {
+    /// Finds or creates the account that a registration means, updates its profile (display name, capabilities,
+    /// metadata, `updated_at`; never bio, visibility, status, `created_at`) and returns it, all in one transaction:
+    ///
+    /// 1. A requested id that is known: that account. It takes a *requested* name that is free, else keeps its own.
+    /// 2. A requested id that is unknown: created under it with the desired name, or a random-suffixed variant.
+    /// 3. No id and a requested or derived name that exists: that account.
+    /// 4. Otherwise `new_account_id` is created with the name; a taken *generated* name is suffixed.
+    ///
+    /// Concurrent claims of one new name end in one account, without an error.
+    /// With `public_key` set, an account without a key gets it bound in the same transaction;
+    /// [`StoreError::KeyMismatch`] (and no change at all) if another key is bound.
+    async fn claim_account(&self, claim: &AccountClaim) -> Result<Account, StoreError>;
+
+    /// The account with this id, if there is one.
+    async fn account_by_id(&self, account_id: &str) -> Result<Option<Account>, StoreError>;
+
+    /// The account with this normalised username, if there is one.
+    async fn account_by_username(&self, username: &str) -> Result<Option<Account>, StoreError>;
+
+    /// Accounts that match, by username ascending (code points).
+    async fn accounts(&self, query: &AccountQuery) -> Result<Page<Account>, StoreError>;
+}
+
+/// Sessions: which processes were there, and when.
+#[async_trait]
+pub trait Sessions: Send + Sync {
+    /// Inserts or replaces sessions by tag, in one transaction. A known tag keeps its stored `connected_at`.
+    async fn upsert_sessions(&self, sessions: &[Session]) -> Result<(), StoreError>;
+
+    /// Moves `last_seen` of these tags forward (never back), in one transaction. Unknown tags are ignored.
+    async fn touch_sessions(&self, seen: &[(String, Timestamp)]) -> Result<(), StoreError>;
+
+    /// Marks these tags offline: `disconnected_at` = the time given, `last_seen` the later of it and the stored one.
+    /// Unknown tags are ignored; a session that is offline already keeps its `disconnected_at`.
+    async fn end_sessions(&self, ended: &[(String, Timestamp)]) -> Result<(), StoreError>;
+
+    /// The session with this tag, if there is one.
+    async fn session(&self, session_tag: &str) -> Result<Option<Session>, StoreError>;
+
+    /// All sessions that the store holds as online, by tag.
+    async fn online_sessions(&self) -> Result<Vec<Session>, StoreError>;
+
+    /// Deletes offline sessions that went offline before this time; returns how many.
+    async fn prune_sessions(&self, before: Timestamp) -> Result<u64, StoreError>;
+}
+
+/// The message history.
+#[async_trait]
+pub trait Messages: Send + Sync {
+    /// Appends a batch in one durable transaction and updates the threads' counters. For a new id: the message is
+    /// stored and its thread's `message_count`, `byte_count`, `approx_tokens` grow, `latest_checkpoint_end` and
+    /// `last_message_at` become the maximum. For a known id (in the history or earlier in the batch): nothing is stored
+    /// or counted, but the thread that it names is still created or gets its participants and `updated_at` (section 8).
+    /// Participants are the trimmed, non-empty sender and receiver accounts; the creator is the first message's sender.
+    ///
+    /// A message that the database refuses never stops the others: it is named in the outcome. An error means that
+    /// nothing of the batch was stored and that the call may be repeated.
+    async fn append_messages(&self, messages: &[NewMessage]) -> Result<Appended, StoreError>;
+
+    /// Messages that match, newest first. An unknown thread is an empty page.
+    async fn messages(&self, query: &MessageQuery) -> Result<Page<Message>, StoreError>;
+}
+
+/// Threads and their counters.
+#[async_trait]
+pub trait Threads: Send + Sync {
+    /// The thread with this id, if there is one.
+    async fn thread(&self, thread_id: &str) -> Result<Option<Thread>, StoreError>;
+
+    /// Threads that match, latest activity first.
+    async fn threads(&self, query: &ThreadQuery) -> Result<Page<Thread>, StoreError>;
+
+    /// Deletes up to `limit` threads whose `updated_at` lies before this time, oldest first, with their messages.
+    async fn prune_threads(&self, before: Timestamp, limit: usize) -> Result<Pruned, StoreError>;
+}
+
+/// Everything the registry needs of a database.
+#[async_trait]
+pub trait Store: Accounts + Sessions + Messages + Threads {
+    /// A short name of the backend for logs and metrics: `sqlite` or `postgres`.
+    fn backend(&self) -> &'static str;
+
+    /// Answers when the database does.
+    async fn ping(&self) -> Result<(), StoreError>;
+
+    /// Finishes running work and closes every connection. Later calls fail with [`StoreError::Unavailable`].
+    async fn close(&self);
+}

@@ -1,0 +1,1 @@
+//! The AgentNet SDK: join the network with one AgentNode.
