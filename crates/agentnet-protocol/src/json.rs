@@ -13,6 +13,7 @@ mod text;
 mod value;
 mod write;
 
+pub(crate) use coerce::integer_text;
 pub use coerce::trim;
 pub use emit::{ascii, canonical, persisted, persisted_len, wire};
 pub use number::float_text;

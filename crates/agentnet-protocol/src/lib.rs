@@ -1,9 +1,37 @@
-//! The AgentNet wire protocol: subjects, records, rules. Pure: no I/O, no clock.
+//! The AgentNet wire protocol: subjects, records, rules. Pure: no I/O, no clock, no randomness.
+//!
+//! Each module names the section of `docs/PROTOCOL.md` that it implements.
 
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
+
+pub mod agent;
+pub mod canonical;
+pub mod compose;
+pub mod envelope;
+pub mod expiry;
+pub mod ids;
 pub mod json;
+pub mod percentile;
+pub mod rate;
+pub mod receipt;
+pub mod record;
+pub mod reject;
+pub mod rpc;
+pub mod scope;
+pub mod subject;
+pub mod target;
+pub mod thread;
 pub mod time;
+pub mod url;
+pub mod username;
+pub mod version;
 
+pub use agent::AgentInfo;
+pub use envelope::Envelope;
 pub use json::RawJson;
+pub use receipt::{Receipt, ReceiptStatus};
+pub use record::DecodeError;
+pub use reject::Reject;
 pub use time::Timestamp;
 
 /// Immutable UTF-8 text that shares the buffer it was received in; cloning costs a counter, not a copy.

@@ -1,10 +1,34 @@
 //! Durable storage of accounts, sessions, threads and messages.
 //!
-//! [`Store`] is the contract, `model` the data, `sqlite` the embedded backend, `open` the way in.
+//! [`Store`] is the contract, [`model`] the data, [`open()`] the way in: it takes a URL and gives an `Arc<dyn Store>`.
+//! Each backend has a directory of its own with the same files: `sqlite` is the embedded one. The rules that every
+//! backend shares (`names`, `search`, `tally`) stand beside them, and `contract` is the suite that all of them pass.
+//!
+//! ```
+//! # let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+//! # runtime.block_on(async {
+//! use agentnet_store::{OpenOptions, open};
+//!
+//! let store = open("sqlite::memory:", &OpenOptions::default()).await?;
+//! assert!(store.thread("thread_1").await?.is_none());
+//! store.close().await;
+//! # Ok::<(), agentnet_store::StoreError>(())
+//! # })?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
+#[cfg(any(test, feature = "contract"))]
+pub mod contract;
 pub mod error;
 pub mod model;
+mod names;
+pub mod open;
+mod search;
+mod sqlite;
 pub mod store;
+mod tally;
 
 pub use error::StoreError;
+pub use open::{OpenOptions, open, sqlite_url};
 pub use store::{Accounts, Messages, Sessions, Store, Threads};

@@ -147,7 +147,7 @@ fn saturating(digits: &str) -> i128 {
 }
 
 /// Python's `int(text)`.
-fn integer_text(text: &str) -> Option<i128> {
+pub(crate) fn integer_text(text: &str) -> Option<i128> {
     let text = trim(text);
     let (sign, digits) = match text.strip_prefix('-') {
         Some(rest) => ("-", rest),

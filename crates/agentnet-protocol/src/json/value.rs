@@ -48,6 +48,31 @@ impl<'a> Value<'a> {
         Self { raw }
     }
 
+    /// Checks `text` in one pass and visits the members of its object; `false` if it is JSON but no object.
+    pub(crate) fn walk_object(text: &'a str, mut visit: impl FnMut(Self, Self)) -> Result<bool, JsonError> {
+        let bytes = text.as_bytes();
+        let start = scan::skip_space(bytes, 0);
+        if bytes.get(start) != Some(&b'{') {
+            return scan::document(bytes).map(|_| false);
+        }
+        let end = scan::members(bytes, start, 0, |key, value| {
+            visit(Self { raw: &text[key.0..key.1] }, Self { raw: &text[value.0..value.1] });
+        })?;
+        let rest = scan::skip_space(bytes, end);
+        if rest == bytes.len() {
+            Ok(true)
+        } else {
+            Err(JsonError::Syntax { offset: rest, expected: "the end of the text" })
+        }
+    }
+
+    /// Whether it is a string with this text.
+    pub(crate) fn is_text(&self, expected: &str) -> bool {
+        self.string_content().is_some_and(|content| {
+            content == expected || (content.contains('\\') && text::decode(content) == expected)
+        })
+    }
+
     /// The exact text of the value.
     #[must_use]
     pub fn raw(&self) -> &'a str {
@@ -135,7 +160,7 @@ impl<'a> Object<'a> {
         self.members
             .iter()
             .rev()
-            .find(|(key, _)| key.string_content().is_some_and(|content| text::decode(content) == name))
+            .find(|(key, _)| key.is_text(name))
             .map_or(Value::NULL, |(_, value)| *value)
     }
 

@@ -18,7 +18,7 @@ pub(super) fn parse(text: &str) -> Option<i64> {
     let days = reader.date(separator)?;
     let mut clock = Clock::default();
     let mut offset = 0;
-    if text.len() > separator + 1 {
+    if text.len() > separator {
         let start = separator + separator_length(reader.at(separator));
         (clock, offset) = reader.time(start)?;
     }

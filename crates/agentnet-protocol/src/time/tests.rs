@@ -54,7 +54,7 @@ fn system_time_converts_on_both_sides_of_the_epoch() {
 #[test]
 fn odd_forms_read_as_cpython_reads_them() {
     let cases: &[(&str, Option<&str>)] = &[
-        ("2026-02-21T", Some("2026-02-21T00:00:00Z")),
+        ("2026-02-21T", None),
         ("2026-02-21Z", Some("2026-02-21T00:00:00Z")),
         ("2026-02-21é08:00", Some("2026-02-21T08:00:00Z")),
         ("2026-02-21😀08", Some("2026-02-21T08:00:00Z")),

@@ -1,0 +1,90 @@
+//! What an agent says of itself: register, hello, list entries (PROTOCOL.md section 5.3).
+
+use crate::RawJson;
+use crate::json::{Kind, Object, ObjectWriter, Value, ascii};
+use crate::record::DecodeError;
+
+/// One agent process as the registry knows it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct AgentInfo {
+    /// The logical role label.
+    pub agent_id: String,
+    /// Display name; the agent id when missing.
+    pub name: String,
+    /// What it can do.
+    pub capabilities: Vec<String>,
+    /// A JSON object; `{}` when missing.
+    pub metadata: RawJson,
+    /// Its account, once registered, or the one it asks for.
+    pub account_id: Option<String>,
+    /// Its account's name, once registered, or the one it asks for.
+    pub username: Option<String>,
+    /// Its session, once registered.
+    pub session_tag: Option<String>,
+    /// When the registry last heard of it.
+    pub last_seen: Option<String>,
+}
+
+impl AgentInfo {
+    /// Reads the members with the coercions of section 5.3.
+    ///
+    /// # Errors
+    /// [`DecodeError::Member`] if `capabilities` is a number or `true`.
+    pub fn decode(object: &Object<'_>) -> Result<Self, DecodeError> {
+        let agent_id = object.get("agent_id").text().into_owned();
+        let opt = |name| object.get(name).opt_text().map(std::borrow::Cow::into_owned);
+        let metadata = object.get("metadata");
+        Ok(Self {
+            name: opt("name").unwrap_or_else(|| agent_id.clone()),
+            agent_id,
+            capabilities: capabilities(object.get("capabilities"))?,
+            metadata: match metadata.kind() {
+                Kind::Object => RawJson::validated(metadata.raw().into()),
+                _ => RawJson::empty_object(),
+            },
+            account_id: opt("account_id"),
+            username: opt("username"),
+            session_tag: opt("session_tag"),
+            last_seen: opt("last_seen"),
+        })
+    }
+
+    /// Writes the members in the order of section 5.3, absent ones left out.
+    pub fn write(&self, out: &mut ObjectWriter) {
+        out.text("agent_id", &self.agent_id)
+            .text("name", &self.name)
+            .texts("capabilities", &self.capabilities)
+            .raw("metadata", &ascii(self.metadata.get()))
+            .opt_text("account_id", self.account_id.as_deref())
+            .opt_text("username", self.username.as_deref())
+            .opt_text("session_tag", self.session_tag.as_deref())
+            .opt_text("last_seen", self.last_seen.as_deref());
+    }
+
+    /// The wire text.
+    #[must_use]
+    pub fn encode(&self) -> String {
+        let mut out = ObjectWriter::new();
+        self.write(&mut out);
+        out.finish()
+    }
+}
+
+/// Falsy: none. Array: the text of each element. Text: its characters. Object: its names.
+fn capabilities(value: Value<'_>) -> Result<Vec<String>, DecodeError> {
+    if !value.is_truthy() {
+        return Ok(Vec::new());
+    }
+    match value.kind() {
+        Kind::Array => Ok(value.as_array().into_iter().flatten().map(|item| item.python_text().into_owned()).collect()),
+        Kind::String => Ok(value.text().chars().map(String::from).collect()),
+        Kind::Object => Ok(value
+            .as_object()
+            .map(|object| object.unique())
+            .unwrap_or_default()
+            .into_iter()
+            .map(|(key, _)| key.text().into_owned())
+            .collect()),
+        _ => Err(DecodeError::Member { member: "capabilities", problem: "must be a list of texts" }),
+    }
+}

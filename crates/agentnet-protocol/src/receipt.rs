@@ -1,0 +1,164 @@
+//! Delivery receipts (PROTOCOL.md section 5.2).
+
+use bytes::Bytes;
+
+use crate::envelope::Envelope;
+use crate::json::{ObjectWriter, trim};
+use crate::record::{DecodeError, body_text, pick, shared_opt_text, shared_text};
+use crate::reject::Reject;
+use crate::{Text, Timestamp};
+
+/// What a receipt says, once its text is trimmed and lower-cased.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ReceiptStatus {
+    /// The receiver has taken the message and will handle it.
+    Accepted,
+    /// The handler has finished.
+    Processed,
+    /// The message was refused, or its handling failed; `code` says why.
+    Rejected,
+    /// Any other text.
+    Other,
+}
+
+impl ReceiptStatus {
+    /// The wire text.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Accepted => "accepted",
+            Self::Processed => "processed",
+            Self::Rejected => "rejected",
+            Self::Other => "",
+        }
+    }
+}
+
+/// One receipt, published to the original sender's receipts subject.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Receipt {
+    /// The message that it is about.
+    pub message_id: Text,
+    /// `accepted`, `processed`, `rejected`; see [`Receipt::status`] for the comparison.
+    pub status: Text,
+    /// When it was issued.
+    pub event_at: Text,
+    /// The receiver that issued it.
+    pub from_account_id: Option<Text>,
+    /// The receiver's session.
+    pub from_session_tag: Option<Text>,
+    /// The original sender.
+    pub to_account_id: Option<Text>,
+    /// The message's trace id, else its id.
+    pub trace_id: Option<Text>,
+    /// The message's thread.
+    pub thread_id: Option<Text>,
+    /// The parent of the original message.
+    pub parent_message_id: Option<Text>,
+    /// On rejections: the code of section 12.
+    pub code: Option<Text>,
+    /// On rejections: what the code means.
+    pub detail: Option<Text>,
+}
+
+const MEMBERS: [&str; 11] = [
+    "message_id",
+    "status",
+    "event_at",
+    "from_account_id",
+    "from_session_tag",
+    "to_account_id",
+    "trace_id",
+    "thread_id",
+    "parent_message_id",
+    "code",
+    "detail",
+];
+
+impl Receipt {
+    /// The receipt for a message, as its receiver issues it.
+    #[must_use]
+    pub fn for_message(
+        message: &Envelope,
+        status: ReceiptStatus,
+        reject: Option<&Reject>,
+        receiver_account_id: &Text,
+        receiver_session_tag: &Text,
+        now: Timestamp,
+    ) -> Self {
+        let some = |text: &Text| Some(text.clone()).filter(|text| !text.is_empty());
+        Self {
+            message_id: message.message_id.clone(),
+            status: Text::from_static(status.as_str()),
+            event_at: now.to_string().into(),
+            from_account_id: some(receiver_account_id),
+            from_session_tag: some(receiver_session_tag),
+            to_account_id: message.from_account_id.clone(),
+            trace_id: some(message.trace_or_message_id()),
+            thread_id: message.thread_id.clone(),
+            parent_message_id: message.parent_message_id.clone(),
+            code: reject.map(|reject| Text::from_static(reject.code())),
+            detail: reject.map(|reject| Text::from(reject.detail().into_owned())),
+        }
+    }
+
+    /// Reads a receipt.
+    ///
+    /// # Errors
+    /// [`DecodeError`] if the body is not a JSON object.
+    pub fn decode(body: impl Into<Bytes>) -> Result<Self, DecodeError> {
+        let body = body_text(body.into())?;
+        let [message_id, status, event_at, rest @ ..] = pick(&body, &MEMBERS)?;
+        let [
+            from_account_id,
+            from_session_tag,
+            to_account_id,
+            trace_id,
+            thread_id,
+            parent_message_id,
+            code,
+            detail,
+        ] = rest.map(|value| shared_opt_text(&body, value));
+        Ok(Self {
+            message_id: shared_text(&body, message_id),
+            status: shared_text(&body, status),
+            event_at: shared_text(&body, event_at),
+            from_account_id,
+            from_session_tag,
+            to_account_id,
+            trace_id,
+            thread_id,
+            parent_message_id,
+            code,
+            detail,
+        })
+    }
+
+    /// The wire text.
+    #[must_use]
+    pub fn encode(&self) -> Bytes {
+        let mut out = ObjectWriter::with_capacity(384);
+        out.text("message_id", &self.message_id)
+            .text("status", &self.status)
+            .text("event_at", &self.event_at)
+            .opt_text("from_account_id", self.from_account_id.as_deref())
+            .opt_text("from_session_tag", self.from_session_tag.as_deref())
+            .opt_text("to_account_id", self.to_account_id.as_deref())
+            .opt_text("trace_id", self.trace_id.as_deref())
+            .opt_text("thread_id", self.thread_id.as_deref())
+            .opt_text("parent_message_id", self.parent_message_id.as_deref())
+            .opt_text("code", self.code.as_deref())
+            .opt_text("detail", self.detail.as_deref());
+        out.finish().into()
+    }
+
+    /// The status, compared trimmed and case-insensitively.
+    #[must_use]
+    pub fn status(&self) -> ReceiptStatus {
+        let text = trim(&self.status);
+        [ReceiptStatus::Accepted, ReceiptStatus::Processed, ReceiptStatus::Rejected]
+            .into_iter()
+            .find(|status| text.eq_ignore_ascii_case(status.as_str()))
+            .unwrap_or(ReceiptStatus::Other)
+    }
+}

@@ -1,0 +1,204 @@
+//! The registry's RPCs: subject, request and reply of each (PROTOCOL.md section 6).
+//!
+//! Requests are read with the coercions of section 1 and written as the original's clients write them; replies are written in
+//! the order of section 6 and read leniently, so that every client works with every registry.
+
+mod accounts;
+mod history;
+mod metrics;
+mod sessions;
+mod threads;
+
+use std::borrow::Cow;
+
+pub use accounts::{
+    AccountHit, Profile, ProfileReply, ProfileRequest, ProfileSession, ResolveAccountReply, ResolveAccountRequest,
+    ResolveKeyReply, ResolveKeyRequest, SearchReply, SearchRequest,
+};
+pub use history::{
+    HistoryMessage, MessageSearchFilters, MessageSearchReply, MessageSearchRequest, ThreadMessagesReply,
+    ThreadMessagesRequest,
+};
+pub use metrics::{CaptureStats, HandlerStats, LatencyStats, MetricsReply, MetricsRequest, WriteQueueStats};
+pub use sessions::{Goodbye, ListReply, ListRequest, RegisterReply, RegisterRequest};
+pub use threads::{
+    ThreadLimits, ThreadListReply, ThreadListRequest, ThreadStatusReply, ThreadStatusRequest, ThreadSummary,
+};
+
+use crate::json::{ArrayWriter, JsonError, Object, ObjectWriter, Value};
+use crate::record::DecodeError;
+
+/// A registry RPC, told by its request.
+pub trait Request: Sized + Send {
+    /// The part of the subject behind `registry.`.
+    const NAME: &'static str;
+    /// What a successful call answers.
+    type Reply: Reply;
+
+    /// The request's wire text.
+    fn encode(&self) -> String;
+
+    /// Reads a request; `None` stands for a body that is JSON but no object.
+    ///
+    /// # Errors
+    /// The error reply's text.
+    fn decode(object: Option<&Object<'_>>) -> Result<Self, RpcError>;
+
+    /// The subject, `registry.<name>`.
+    #[must_use]
+    fn subject() -> String {
+        format!("{}{}", crate::subject::REGISTRY_PREFIX, Self::NAME)
+    }
+}
+
+/// The reply to an RPC.
+pub trait Reply: Sized + Send {
+    /// The reply's wire text.
+    fn encode(&self) -> String;
+
+    /// Reads a reply that is not an error.
+    ///
+    /// # Errors
+    /// [`DecodeError`] where a member cannot be read.
+    fn decode(object: &Object<'_>) -> Result<Self, DecodeError>;
+}
+
+/// An error reply: `{"error": "<text>"}`.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct RpcError(pub Cow<'static, str>);
+
+impl RpcError {
+    /// Nothing by that name or id.
+    pub const NOT_FOUND: Self = Self::new("not_found");
+    /// A cursor that cannot be read (section 0.3).
+    pub const CURSOR_INVALID: Self = Self::new("cursor_invalid");
+
+    /// An error with this text.
+    #[must_use]
+    pub const fn new(text: &'static str) -> Self {
+        Self(Cow::Borrowed(text))
+    }
+
+    /// An error with a text made at run time.
+    #[must_use]
+    pub fn text(text: impl Into<String>) -> Self {
+        Self(Cow::Owned(text.into()))
+    }
+
+    /// The reply's wire text.
+    #[must_use]
+    pub fn encode(&self) -> String {
+        let mut out = ObjectWriter::with_capacity(64);
+        out.text("error", &self.0);
+        out.finish()
+    }
+}
+
+impl From<JsonError> for RpcError {
+    fn from(error: JsonError) -> Self {
+        Self::text(error.to_string())
+    }
+}
+
+impl From<DecodeError> for RpcError {
+    fn from(error: DecodeError) -> Self {
+        Self::text(error.to_string())
+    }
+}
+
+/// Why a reply could not be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReplyError {
+    /// The registry refused the request, with this text.
+    #[error("{0}")]
+    Refused(String),
+    /// The reply is not what section 6 says.
+    #[error("the registry's reply cannot be read: {0}")]
+    Invalid(#[from] DecodeError),
+}
+
+/// Reads the reply to a request of type `R`.
+///
+/// # Errors
+/// [`ReplyError::Refused`] if it carries an `error`, [`ReplyError::Invalid`] if it cannot be read.
+pub fn decode_reply<R: Request>(body: &[u8]) -> Result<R::Reply, ReplyError> {
+    let object = Object::parse_body(body).map_err(DecodeError::Json)?.ok_or(DecodeError::NotAnObject)?;
+    if let Some(error) = object.get("error").opt_text() {
+        return Err(ReplyError::Refused(error.into_owned()));
+    }
+    Ok(R::Reply::decode(&object)?)
+}
+
+/// Reads the request of an RPC from a body.
+///
+/// # Errors
+/// The error reply's text; malformed JSON is one too (section 0.3).
+pub fn decode_request<R: Request>(body: &[u8]) -> Result<R, RpcError> {
+    R::decode(Object::parse_body(body)?.as_ref())
+}
+
+fn owned(value: Value<'_>) -> String {
+    value.text().into_owned()
+}
+
+fn opt_owned(value: Value<'_>) -> Option<String> {
+    value.opt_text().map(Cow::into_owned)
+}
+
+/// S, trimmed; empty means absent.
+fn opt_trimmed(value: Value<'_>) -> Option<String> {
+    let text = value.text();
+    Some(crate::json::trim(&text)).filter(|text| !text.is_empty()).map(str::to_owned)
+}
+
+/// "L or N", then `I`, then the clamp (section 1).
+fn limit(object: &Object<'_>, default: usize, max: usize) -> Result<usize, RpcError> {
+    let value = object.get("limit");
+    if !value.is_truthy() {
+        return Ok(default);
+    }
+    let limit = value.int().map_err(|_| RpcError::new("limit is out of range"))?;
+    Ok(limit.map_or(default, |limit| usize::try_from(limit.clamp(1, max as i128)).unwrap_or(max)))
+}
+
+/// A number of a reply; 0 where it is missing or unusable.
+fn count(value: Value<'_>) -> i64 {
+    value.int().ok().flatten().map_or(0, |n| i64::try_from(n).unwrap_or(if n < 0 { i64::MIN } else { i64::MAX }))
+}
+
+fn float(value: Value<'_>) -> Option<f64> {
+    match value.kind() {
+        crate::json::Kind::Integer(text) | crate::json::Kind::Float(text) => text.parse().ok(),
+        _ => None,
+    }
+}
+
+fn texts(value: Value<'_>) -> Vec<String> {
+    value.as_array().into_iter().flatten().map(owned).collect()
+}
+
+/// The objects of an array member; other items are passed over.
+fn objects<'a>(value: Value<'a>) -> impl Iterator<Item = Object<'a>> {
+    value.as_array().into_iter().flatten().filter_map(|item| item.as_object())
+}
+
+fn object_or_empty(value: Value<'_>) -> crate::RawJson {
+    match value.kind() {
+        crate::json::Kind::Object => crate::RawJson::validated(value.raw().into()),
+        _ => crate::RawJson::empty_object(),
+    }
+}
+
+fn array(items: impl IntoIterator<Item = String>) -> String {
+    let mut out = ArrayWriter::new();
+    for item in items {
+        out.raw(&item);
+    }
+    out.finish()
+}
+
+fn required<'a, 'b>(object: Option<&'a Object<'b>>, error: &'static str) -> Result<&'a Object<'b>, RpcError> {
+    object.ok_or(RpcError::new(error))
+}

@@ -1,0 +1,180 @@
+//! `register`, `hello`, `goodbye`, `list` (PROTOCOL.md section 6, 7.2 to 7.5).
+
+use super::{Reply, Request, RpcError, array, float, objects, opt_owned, opt_trimmed, owned, required};
+use crate::agent::AgentInfo;
+use crate::json::{Object, ObjectWriter, ascii};
+use crate::record::DecodeError;
+use crate::RawJson;
+
+/// `registry.register`: who an agent is and which account it asks for.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct RegisterRequest {
+    /// The agent; its `account_id` and `username` are what it asks for.
+    pub agent: AgentInfo,
+    /// The signature of section 13.2, any JSON value as it came.
+    pub auth: Option<RawJson>,
+}
+
+impl Request for RegisterRequest {
+    const NAME: &'static str = "register";
+    type Reply = RegisterReply;
+
+    fn encode(&self) -> String {
+        let mut out = ObjectWriter::new();
+        self.agent.write(&mut out);
+        if let Some(auth) = &self.auth {
+            out.raw("auth", &ascii(auth.get()));
+        }
+        out.finish()
+    }
+
+    fn decode(object: Option<&Object<'_>>) -> Result<Self, RpcError> {
+        let object = required(object, "register payload must be an object")?;
+        let agent = AgentInfo::decode(object)?;
+        if agent.agent_id.is_empty() {
+            return Err(RpcError::new("agent_id is required"));
+        }
+        let auth = object.get("auth");
+        Ok(Self { agent, auth: (!auth.is_null()).then(|| RawJson::validated(auth.raw().into())) })
+    }
+}
+
+/// What a registered agent is told.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct RegisterReply {
+    /// Its account.
+    pub account_id: String,
+    /// The account's username.
+    pub username: String,
+    /// Its new session.
+    pub session_tag: String,
+    /// How often to say hello, in seconds; 12 by default.
+    pub heartbeat_interval: f64,
+    /// After how many seconds of silence the session is evicted; 40 by default.
+    pub ttl_seconds: f64,
+    /// When.
+    pub registered_at: String,
+    /// Where to ask replies to (an addition of ours, section 0.10): requests use `<prefix>.<account_id>.<token>`, which the
+    /// history captures. Absent from the original registry.
+    pub reply_prefix: Option<String>,
+}
+
+impl Reply for RegisterReply {
+    fn encode(&self) -> String {
+        let mut out = ObjectWriter::new();
+        out.text("account_id", &self.account_id)
+            .text("username", &self.username)
+            .text("session_tag", &self.session_tag)
+            .float("heartbeat_interval", self.heartbeat_interval)
+            .float("ttl_seconds", self.ttl_seconds)
+            .text("registered_at", &self.registered_at)
+            .opt_text("reply_prefix", self.reply_prefix.as_deref());
+        out.finish()
+    }
+
+    fn decode(object: &Object<'_>) -> Result<Self, DecodeError> {
+        let member = |member| DecodeError::Member { member, problem: "is missing" };
+        Ok(Self {
+            account_id: opt_owned(object.get("account_id")).ok_or(member("account_id"))?,
+            username: owned(object.get("username")),
+            session_tag: opt_owned(object.get("session_tag")).ok_or(member("session_tag"))?,
+            heartbeat_interval: float(object.get("heartbeat_interval")).unwrap_or(12.0),
+            ttl_seconds: float(object.get("ttl_seconds")).unwrap_or(40.0),
+            registered_at: owned(object.get("registered_at")),
+            reply_prefix: opt_owned(object.get("reply_prefix")),
+        })
+    }
+}
+
+/// `registry.goodbye`: a session ends.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Goodbye {
+    /// The agent's role label; not used by the registry.
+    pub agent_id: String,
+    /// Which session.
+    pub session_tag: String,
+    /// When, by the agent's clock; not used by the registry.
+    pub seen_at: String,
+}
+
+impl Goodbye {
+    /// The wire text.
+    #[must_use]
+    pub fn encode(&self) -> String {
+        let mut out = ObjectWriter::with_capacity(160);
+        out.text("agent_id", &self.agent_id).text("session_tag", &self.session_tag).text("seen_at", &self.seen_at);
+        out.finish()
+    }
+
+    /// Reads the members; only the session tag matters.
+    #[must_use]
+    pub fn decode(object: &Object<'_>) -> Self {
+        Self {
+            agent_id: owned(object.get("agent_id")),
+            session_tag: owned(object.get("session_tag")),
+            seen_at: owned(object.get("seen_at")),
+        }
+    }
+}
+
+/// `registry.list`: who is online. `limit` and `cursor` are additions of ours (section 0.4).
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ListRequest {
+    /// At most so many sessions; absent means all that fit into one reply.
+    pub limit: Option<usize>,
+    /// The `next_cursor` of the page before.
+    pub cursor: Option<String>,
+}
+
+impl Request for ListRequest {
+    const NAME: &'static str = "list";
+    type Reply = ListReply;
+
+    fn encode(&self) -> String {
+        let mut out = ObjectWriter::with_capacity(64);
+        if let Some(limit) = self.limit {
+            out.int("limit", limit as u64);
+        }
+        out.opt_text("cursor", self.cursor.as_deref());
+        out.finish()
+    }
+
+    /// The original never looks at this body: anything unreadable means no limit.
+    fn decode(object: Option<&Object<'_>>) -> Result<Self, RpcError> {
+        let Some(object) = object else { return Ok(Self::default()) };
+        let limit = object.get("limit").int().ok().flatten();
+        Ok(Self {
+            limit: limit.filter(|limit| *limit > 0).map(|limit| usize::try_from(limit).unwrap_or(usize::MAX)),
+            cursor: opt_trimmed(object.get("cursor")),
+        })
+    }
+}
+
+/// The online sessions, by agent id and session tag.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ListReply {
+    /// When.
+    pub generated_at: String,
+    /// One entry a session.
+    pub agents: Vec<AgentInfo>,
+    /// Set when the list was cut (section 0.4).
+    pub next_cursor: Option<String>,
+}
+
+impl Reply for ListReply {
+    fn encode(&self) -> String {
+        let mut out = ObjectWriter::with_capacity(64 + 256 * self.agents.len());
+        out.text("generated_at", &self.generated_at)
+            .raw("agents", &array(self.agents.iter().map(AgentInfo::encode)))
+            .opt_text("next_cursor", self.next_cursor.as_deref());
+        out.finish()
+    }
+
+    fn decode(object: &Object<'_>) -> Result<Self, DecodeError> {
+        Ok(Self {
+            generated_at: owned(object.get("generated_at")),
+            agents: objects(object.get("agents")).map(|agent| AgentInfo::decode(&agent)).collect::<Result<_, _>>()?,
+            next_cursor: opt_owned(object.get("next_cursor")),
+        })
+    }
+}

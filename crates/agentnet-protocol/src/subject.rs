@@ -1,0 +1,175 @@
+//! Every subject and queue group of the network, built and parsed in one place (PROTOCOL.md section 2).
+
+use crate::ids::valid_account_id;
+
+/// Prefix of the registry's subjects: `registry.<name>`.
+pub const REGISTRY_PREFIX: &str = "registry.";
+/// All inboxes, for a tap.
+pub const ALL_INBOXES: &str = "account.*.inbox";
+/// All capability subjects, for a tap.
+pub const ALL_CAPABILITIES: &str = "agent.capability.*";
+/// Replies to requests of clients that use NATS' own inbox prefix.
+pub const ALL_NATS_REPLIES: &str = "_INBOX.>";
+/// Prefix of the reply subjects that our registry offers to its agents (`reply_prefix`); captured by the history.
+pub const REPLY_PREFIX: &str = "agentnet.reply";
+/// All of those, for a tap.
+pub const ALL_REPLIES: &str = "agentnet.reply.>";
+/// Inbox prefix of the connections of SDK and registry; neither captured nor tapped.
+pub const CONNECTION_INBOX_PREFIX: &str = "_AGENTNET";
+/// Queue group of all registry replicas.
+pub const REGISTRY_GROUP: &str = "agentnet-registry";
+
+/// `account.<account_id>.inbox`.
+#[must_use]
+pub fn inbox(account_id: &str) -> String {
+    format!("account.{account_id}.inbox")
+}
+
+/// `account.<account_id>.receipts`.
+#[must_use]
+pub fn receipts(account_id: &str) -> String {
+    format!("account.{account_id}.receipts")
+}
+
+/// `agent.capability.<capability>`.
+#[must_use]
+pub fn capability(capability: &str) -> String {
+    format!("agent.capability.{capability}")
+}
+
+/// Queue group that all sessions of an account share for its inbox.
+#[must_use]
+pub fn inbox_group(account_id: &str) -> String {
+    format!("agentnet-account-{account_id}")
+}
+
+/// Queue group that all agents with a capability share.
+#[must_use]
+pub fn capability_group(capability: &str) -> String {
+    format!("agentnet-capability-{capability}")
+}
+
+/// `<prefix>.<account_id>.<token>`: where the reply to one request goes.
+#[must_use]
+pub fn reply(prefix: &str, account_id: &str, token: &str) -> String {
+    format!("{prefix}.{account_id}.{token}")
+}
+
+/// Whether messages can be routed by this capability (section 0.5): not empty, no white space, `.`, `*` or `>`.
+#[must_use]
+pub fn routable_capability(capability: &str) -> bool {
+    !capability.is_empty()
+        && !capability.chars().any(|c| c.is_whitespace() || c.is_control() || matches!(c, '.' | '*' | '>'))
+}
+
+/// Whether an account id can stand in a subject without changing its shape.
+#[must_use]
+pub fn routable_account(account_id: &str) -> bool {
+    !account_id.is_empty()
+        && !account_id.chars().any(|c| c.is_whitespace() || c.is_control() || matches!(c, '.' | '*' | '>'))
+}
+
+/// Whether a JSON `reply_to` member names a reply subject of this network (section 0.7): below `_INBOX.` or below our own
+/// reply prefix, never an inbox, receipts or registry subject.
+#[must_use]
+pub fn is_reply_subject(subject: &str) -> bool {
+    let below = |prefix: &str| subject.strip_prefix(prefix).is_some_and(|rest| rest.starts_with('.') && rest.len() > 1);
+    (below("_INBOX") || below(REPLY_PREFIX))
+        && !subject.chars().any(|c| c.is_whitespace() || c.is_control() || matches!(c, '*' | '>'))
+        && !subject.split('.').any(str::is_empty)
+}
+
+/// What a subject of this network is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Subject<'a> {
+    /// An account's inbox.
+    Inbox {
+        /// Whose.
+        account_id: &'a str,
+    },
+    /// An account's delivery receipts.
+    Receipts {
+        /// Whose.
+        account_id: &'a str,
+    },
+    /// Any one agent with this capability.
+    Capability {
+        /// Which.
+        capability: &'a str,
+    },
+    /// A registry RPC or presence subject.
+    Registry {
+        /// The part behind `registry.`.
+        name: &'a str,
+    },
+    /// A reply to a request.
+    Reply,
+}
+
+impl<'a> Subject<'a> {
+    /// Reads a concrete subject; `None` if it is none of this network's.
+    #[must_use]
+    pub fn parse(subject: &'a str) -> Option<Self> {
+        if is_reply_subject(subject) {
+            return Some(Self::Reply);
+        }
+        if let Some(name) = subject.strip_prefix(REGISTRY_PREFIX) {
+            return (!name.is_empty()).then_some(Self::Registry { name });
+        }
+        let mut tokens = subject.split('.');
+        let parsed = match (tokens.next()?, tokens.next()?, tokens.next()?) {
+            ("account", account_id, "inbox") => Self::Inbox { account_id },
+            ("account", account_id, "receipts") => Self::Receipts { account_id },
+            ("agent", "capability", capability) => Self::Capability { capability },
+            _ => return None,
+        };
+        tokens.next().is_none().then_some(parsed)
+    }
+}
+
+/// The reply prefix to use for requests of this account: the offered one where the account id fits into a subject.
+#[must_use]
+pub fn usable_reply_prefix<'a>(offered: Option<&'a str>, account_id: &str) -> Option<&'a str> {
+    offered.filter(|prefix| !prefix.is_empty() && valid_account_id(account_id))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn subjects_parse_back() {
+        for (text, expected) in [
+            ("account.acct_1.inbox", Some(Subject::Inbox { account_id: "acct_1" })),
+            ("account.acct_1.receipts", Some(Subject::Receipts { account_id: "acct_1" })),
+            ("agent.capability.chat", Some(Subject::Capability { capability: "chat" })),
+            ("registry.hello", Some(Subject::Registry { name: "hello" })),
+            ("_INBOX.x.1", Some(Subject::Reply)),
+            ("agentnet.reply.acct_1.7", Some(Subject::Reply)),
+            ("account.a.b.inbox", None),
+            ("agentnet.reply", None),
+            ("_INBOX.", None),
+            ("other", None),
+        ] {
+            assert_eq!(Subject::parse(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_reply_to_member_must_be_a_reply_subject() {
+        for subject in ["account.a.inbox", "account.a.receipts", "registry.register", "_INBOX.*", "_INBOX.a b", "_INBOXx.a", "_INBOX..a", ""] {
+            assert!(!is_reply_subject(subject), "{subject}");
+        }
+        assert!(is_reply_subject("_INBOX.abc"));
+        assert!(is_reply_subject("agentnet.reply.acct_1.abc"));
+    }
+
+    #[test]
+    fn capabilities_that_would_change_the_subject_are_not_routed() {
+        for capability in ["", "a b", "a.b", "*", ">", "a\u{0}"] {
+            assert!(!routable_capability(capability), "{capability:?}");
+        }
+        assert!(routable_capability("chat"));
+        assert!(routable_capability("résumé"));
+    }
+}

@@ -1,0 +1,163 @@
+//! Server addresses: `nats://TOKEN@host:port` (PROTOCOL.md section 1).
+
+use percent_encoding::percent_decode_str;
+use url::Url;
+
+/// The address that agents and the command line use when none is given.
+pub const DEFAULT_NATS_URL: &str = "nats://agentnet_secret_token@localhost:4222";
+/// The seed's development token. Never use it beyond one machine.
+pub const DEVELOPMENT_TOKEN: &str = "agentnet_secret_token";
+
+/// How to log in.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Login {
+    /// No credentials in the URL.
+    None,
+    /// A user part without a password is a server token.
+    Token(String),
+    /// A user part with a password.
+    User {
+        /// Name.
+        name: String,
+        /// Password.
+        password: String,
+    },
+}
+
+/// One or more servers of a network and how to log in there.
+#[derive(Clone, PartialEq, Eq)]
+pub struct NatsUrl {
+    servers: Vec<String>,
+    login: Login,
+}
+
+/// Why an address cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("invalid NATS URL {shown}: {problem}; expected nats://TOKEN@HOST:PORT")]
+pub struct NatsUrlError {
+    shown: String,
+    problem: String,
+}
+
+impl NatsUrl {
+    /// Reads one address, or several separated by commas. A bare `host:port` is taken as `nats://host:port`.
+    ///
+    /// # Errors
+    /// [`NatsUrlError`], which never shows the token.
+    pub fn parse(text: &str) -> Result<Self, NatsUrlError> {
+        let mut servers = Vec::new();
+        let mut login = Login::None;
+        for part in text.split(',').map(str::trim).filter(|part| !part.is_empty()) {
+            let (server, found) = parse_one(part)?;
+            servers.push(server);
+            if login == Login::None {
+                login = found;
+            }
+        }
+        if servers.is_empty() {
+            return Err(error(text, "it is empty"));
+        }
+        Ok(Self { servers, login })
+    }
+
+    /// The servers, without credentials.
+    #[must_use]
+    pub fn servers(&self) -> &[String] {
+        &self.servers
+    }
+
+    /// How to log in.
+    #[must_use]
+    pub fn login(&self) -> &Login {
+        &self.login
+    }
+
+    /// The address for people to read: credentials hidden.
+    #[must_use]
+    pub fn redacted(&self) -> String {
+        let hidden = match self.login {
+            Login::None => "",
+            Login::Token(_) => "***@",
+            Login::User { .. } => "***:***@",
+        };
+        let servers: Vec<String> = self.servers.iter().map(|server| server.replacen("://", &format!("://{hidden}"), 1)).collect();
+        servers.join(",")
+    }
+}
+
+impl std::fmt::Debug for NatsUrl {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.redacted())
+    }
+}
+
+fn parse_one(text: &str) -> Result<(String, Login), NatsUrlError> {
+    let full = if text.contains("://") { text.to_owned() } else { format!("nats://{text}") };
+    let url = Url::parse(&full).map_err(|problem| error(text, problem))?;
+    if !matches!(url.scheme(), "nats" | "tls") {
+        return Err(error(text, format_args!("scheme `{}` is not supported", url.scheme())));
+    }
+    let Some(host) = url.host_str().filter(|host| !host.is_empty()) else {
+        return Err(error(text, "it has no host"));
+    };
+    let decode = |part: &str| {
+        percent_decode_str(part)
+            .decode_utf8()
+            .map(std::borrow::Cow::into_owned)
+            .map_err(|_| error(text, "its credentials are not UTF-8"))
+    };
+    let login = match (url.username(), url.password()) {
+        ("", None) => Login::None,
+        (token, None) => Login::Token(decode(token)?),
+        (name, Some(password)) => Login::User { name: decode(name)?, password: decode(password)? },
+    };
+    Ok((format!("{}://{host}:{}", url.scheme(), url.port().unwrap_or(4222)), login))
+}
+
+fn error(text: &str, problem: impl std::fmt::Display) -> NatsUrlError {
+    // Whatever stands before an `@` may be a secret.
+    let shown = match text.rsplit_once('@') {
+        Some((before, host)) => {
+            let scheme = before.split_once("://").map_or(String::new(), |(scheme, _)| format!("{scheme}://"));
+            format!("`{scheme}***@{host}`")
+        }
+        None => format!("`{text}`"),
+    };
+    NatsUrlError { shown, problem: problem.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_user_part_without_password_is_a_token() {
+        let url = NatsUrl::parse("nats://s%40cret@localhost:4333").unwrap();
+        assert_eq!(url.servers(), ["nats://localhost:4333"]);
+        assert_eq!(*url.login(), Login::Token("s@cret".into()));
+        assert_eq!(url.redacted(), "nats://***@localhost:4333");
+    }
+
+    #[test]
+    fn addresses_are_read_in_every_common_form() {
+        for (text, servers, login) in [
+            ("localhost", vec!["nats://localhost:4222"], Login::None),
+            ("nats://[::1]:4000", vec!["nats://[::1]:4000"], Login::None),
+            ("tls://u:p@h", vec!["tls://h:4222"], Login::User { name: "u".into(), password: "p".into() }),
+            ("nats://t@a:1, nats://t@b:2", vec!["nats://a:1", "nats://b:2"], Login::Token("t".into())),
+        ] {
+            let url = NatsUrl::parse(text).unwrap();
+            assert_eq!(url.servers(), servers, "{text}");
+            assert_eq!(*url.login(), login, "{text}");
+        }
+    }
+
+    #[test]
+    fn bad_addresses_are_told_without_the_token() {
+        for text in ["http://tok@h", "", "nats://", "nats://tok@h:notaport", "nats://tok@"] {
+            let error = NatsUrl::parse(text).unwrap_err().to_string();
+            assert!(!error.contains("tok@"), "{error}");
+            assert!(error.contains("expected nats://TOKEN@HOST:PORT"), "{error}");
+        }
+    }
+}

@@ -1,0 +1,231 @@
+//! Accounts in SQLite.
+
+use agentnet_protocol::Timestamp;
+use async_trait::async_trait;
+use sqlx::sqlite::SqliteRow;
+use sqlx::{QueryBuilder, Row as _, Sqlite, SqliteConnection};
+
+use super::error::failed;
+use super::{SqliteStore, fetch_limit, json_column, page, texts, texts_column};
+use crate::error::StoreError;
+use crate::model::{Account, AccountClaim, AccountQuery, DesiredName, Page};
+use crate::names;
+use crate::search::{fold, folded_set};
+use crate::store::Accounts;
+
+const SELECT: &str = "SELECT a.account_id, a.username, a.display_name, a.bio, a.capabilities, a.metadata, a.visibility, \
+     a.status, a.public_key, a.created_at, a.updated_at FROM ";
+
+#[async_trait]
+impl Accounts for SqliteStore {
+    async fn claim_account(&self, claim: &AccountClaim) -> Result<Account, StoreError> {
+        let mut transaction = self.begin_write().await?;
+        let known = match (&claim.account_id, &claim.name) {
+            (Some(id), _) => by_id(&mut transaction, id).await?,
+            (None, DesiredName::Requested(name) | DesiredName::Derived(name)) => {
+                by_username(&mut transaction, name).await?
+            }
+            (None, DesiredName::Generated(_)) => None,
+        };
+        let account = match known {
+            Some(account) => update(&mut transaction, account, claim).await?,
+            None => create(&mut transaction, claim).await?,
+        };
+        transaction.commit().await.map_err(failed)?;
+        Ok(account)
+    }
+
+    async fn account_by_id(&self, account_id: &str) -> Result<Option<Account>, StoreError> {
+        let mut connection = self.read.acquire().await.map_err(failed)?;
+        by_id(&mut connection, account_id).await
+    }
+
+    async fn account_by_username(&self, username: &str) -> Result<Option<Account>, StoreError> {
+        let mut connection = self.read.acquire().await.map_err(failed)?;
+        by_username(&mut connection, username).await
+    }
+
+    async fn accounts(&self, query: &AccountQuery) -> Result<Page<Account>, StoreError> {
+        let rows = page_query(query).build().fetch_all(&self.read).await.map_err(failed)?;
+        page(&rows, query.limit, account)
+    }
+}
+
+/// The statement of one page: along the capability's rows if one is asked for, else along the usernames.
+pub(super) fn page_query(query: &AccountQuery) -> QueryBuilder<Sqlite> {
+    let mut sql = QueryBuilder::new(SELECT);
+    let username = if let Some(capability) = &query.capability {
+        sql.push("agent_account_capabilities c CROSS JOIN agent_accounts a ON a.account_id = c.account_id WHERE c.capability = ");
+        sql.push_bind(fold(capability));
+        "c.username"
+    } else {
+        sql.push("agent_accounts a WHERE TRUE");
+        "a.username"
+    };
+    if let Some(after) = &query.after_username {
+        sql.push(" AND ").push(username).push(" > ").push_bind(after.clone());
+    }
+    if !query.text.is_empty() {
+        let text = fold(&query.text);
+        sql.push(" AND (INSTR(a.username_search, ").push_bind(text.clone());
+        sql.push(") > 0 OR INSTR(a.display_name_search, ").push_bind(text).push(") > 0)");
+    }
+    sql.push(" ORDER BY ").push(username).push(" LIMIT ").push_bind(fetch_limit(query.limit));
+    sql
+}
+
+async fn by_id(connection: &mut SqliteConnection, account_id: &str) -> Result<Option<Account>, StoreError> {
+    let mut sql = QueryBuilder::<Sqlite>::new(SELECT);
+    sql.push("agent_accounts a WHERE a.account_id = ").push_bind(account_id.to_owned());
+    sql.build().fetch_optional(connection).await.map_err(failed)?.as_ref().map(account).transpose()
+}
+
+async fn by_username(connection: &mut SqliteConnection, username: &str) -> Result<Option<Account>, StoreError> {
+    let mut sql = QueryBuilder::<Sqlite>::new(SELECT);
+    sql.push("agent_accounts a WHERE a.username = ").push_bind(username.to_owned());
+    sql.build().fetch_optional(connection).await.map_err(failed)?.as_ref().map(account).transpose()
+}
+
+async fn is_taken(connection: &mut SqliteConnection, username: &str) -> Result<bool, StoreError> {
+    sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM agent_accounts WHERE username = ?)")
+        .bind(username)
+        .fetch_one(connection)
+        .await
+        .map_err(failed)
+}
+
+/// Rules 1 and 3: the account is known.
+async fn update(
+    connection: &mut SqliteConnection,
+    mut account: Account,
+    claim: &AccountClaim,
+) -> Result<Account, StoreError> {
+    match (&account.public_key, &claim.public_key) {
+        (Some(bound), Some(shown)) if bound != shown => return Err(StoreError::KeyMismatch),
+        (None, Some(shown)) => account.public_key = Some(shown.clone()),
+        _ => {}
+    }
+    let mut listed_anew = account.capabilities != claim.capabilities;
+    // Found by its name (rule 3), the account has that name already; by its id (rule 1), it may take a new one.
+    if let DesiredName::Requested(name) = &claim.name
+        && *name != account.username
+        && !is_taken(connection, name).await?
+    {
+        account.username.clone_from(name);
+        listed_anew = true;
+    }
+    account.display_name.clone_from(&claim.display_name);
+    account.capabilities.clone_from(&claim.capabilities);
+    account.metadata = claim.metadata.clone();
+    account.updated_at = claim.at;
+    sqlx::query(
+        "UPDATE agent_accounts SET username = ?, username_search = ?, display_name = ?, display_name_search = ?, \
+         capabilities = ?, metadata = ?, agent_id = ?, public_key = ?, updated_at = ? WHERE account_id = ?",
+    )
+    .bind(&account.username)
+    .bind(fold(&account.username))
+    .bind(&account.display_name)
+    .bind(fold(&account.display_name))
+    .bind(texts(&account.capabilities))
+    .bind(account.metadata.get())
+    .bind(&claim.agent_id)
+    .bind(&account.public_key)
+    .bind(account.updated_at.as_micros())
+    .bind(&account.account_id)
+    .execute(&mut *connection)
+    .await
+    .map_err(failed)?;
+    if listed_anew {
+        sqlx::query("DELETE FROM agent_account_capabilities WHERE account_id = ?")
+            .bind(&account.account_id)
+            .execute(&mut *connection)
+            .await
+            .map_err(failed)?;
+        list_capabilities(connection, &account).await?;
+    }
+    Ok(account)
+}
+
+/// Rules 2 and 4: the account is new.
+async fn create(connection: &mut SqliteConnection, claim: &AccountClaim) -> Result<Account, StoreError> {
+    let (DesiredName::Requested(name) | DesiredName::Derived(name) | DesiredName::Generated(name)) = &claim.name;
+    let account = Account {
+        account_id: claim.account_id.as_ref().unwrap_or(&claim.new_account_id).clone(),
+        username: free_variant(connection, name).await?,
+        display_name: claim.display_name.clone(),
+        bio: String::new(),
+        capabilities: claim.capabilities.clone(),
+        metadata: claim.metadata.clone(),
+        visibility: "public".into(),
+        status: "active".into(),
+        public_key: claim.public_key.clone(),
+        created_at: claim.at,
+        updated_at: claim.at,
+    };
+    sqlx::query(
+        "INSERT INTO agent_accounts (account_id, username, username_search, display_name, display_name_search, bio, \
+         capabilities, metadata, visibility, status, agent_id, public_key, created_at, updated_at) \
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    )
+    .bind(&account.account_id)
+    .bind(&account.username)
+    .bind(fold(&account.username))
+    .bind(&account.display_name)
+    .bind(fold(&account.display_name))
+    .bind(&account.bio)
+    .bind(texts(&account.capabilities))
+    .bind(account.metadata.get())
+    .bind(&account.visibility)
+    .bind(&account.status)
+    .bind(&claim.agent_id)
+    .bind(&account.public_key)
+    .bind(account.created_at.as_micros())
+    .bind(account.updated_at.as_micros())
+    .execute(&mut *connection)
+    .await
+    .map_err(failed)?;
+    list_capabilities(connection, &account).await?;
+    Ok(account)
+}
+
+async fn free_variant(connection: &mut SqliteConnection, name: &str) -> Result<String, StoreError> {
+    if !is_taken(connection, name).await? {
+        return Ok(name.to_owned());
+    }
+    for attempt in 0..names::ATTEMPTS {
+        let variant = names::suffixed(name, attempt);
+        if !is_taken(connection, &variant).await? {
+            return Ok(variant);
+        }
+    }
+    Err(StoreError::Database(format!("no free variant of the username {name} was found")))
+}
+
+async fn list_capabilities(connection: &mut SqliteConnection, account: &Account) -> Result<(), StoreError> {
+    for capability in folded_set(&account.capabilities) {
+        sqlx::query("INSERT INTO agent_account_capabilities (capability, username, account_id) VALUES (?, ?, ?)")
+            .bind(capability)
+            .bind(&account.username)
+            .bind(&account.account_id)
+            .execute(&mut *connection)
+            .await
+            .map_err(failed)?;
+    }
+    Ok(())
+}
+
+fn account(row: &SqliteRow) -> Result<Account, StoreError> {
+    Ok(Account {
+        account_id: row.try_get("account_id").map_err(failed)?,
+        username: row.try_get("username").map_err(failed)?,
+        display_name: row.try_get("display_name").map_err(failed)?,
+        bio: row.try_get("bio").map_err(failed)?,
+        capabilities: texts_column(row, "capabilities")?,
+        metadata: json_column(row, "metadata")?,
+        visibility: row.try_get("visibility").map_err(failed)?,
+        status: row.try_get("status").map_err(failed)?,
+        public_key: row.try_get("public_key").map_err(failed)?,
+        created_at: Timestamp::from_micros(row.try_get("created_at").map_err(failed)?),
+        updated_at: Timestamp::from_micros(row.try_get("updated_at").map_err(failed)?),
+    })
+}

@@ -1,0 +1,217 @@
+//! Opening the database: where it is, its connections, its schema. (sqlx logs statements at debug level, those that take
+//! more than a second as warnings: its own defaults.)
+
+use std::path::{Path, PathBuf};
+
+use sqlx::migrate::MigrateError;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{Connection as _, SqliteConnection};
+
+use super::SqliteStore;
+use super::error::{failed, is_locked, is_no_database, is_not_writable};
+use super::schema::{APPLICATION_ID, NEWEST, migrator};
+use crate::error::StoreError;
+use crate::open::OpenOptions;
+
+/// The write-ahead log is cut back to this size when it has been larger for a while.
+const LOG_SIZE_LIMIT: &str = "67108864";
+
+/// Where a database lives.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// In memory, as long as the store is open.
+    Memory,
+    /// In a file.
+    File {
+        /// Its path.
+        path: PathBuf,
+        /// Make the file and its directories if they are missing.
+        create: bool,
+    },
+}
+
+impl Place {
+    /// Reads what follows `sqlite:` in a URL.
+    pub(crate) fn parse(rest: &str) -> Result<Self, StoreError> {
+        let rest = rest.strip_prefix("//").unwrap_or(rest);
+        let (path, parameters) = rest.split_once('?').unwrap_or((rest, ""));
+        let create = match parameters {
+            "" | "mode=rwc" => true,
+            "mode=rw" => false,
+            "mode=memory" => return Ok(Self::Memory),
+            other => {
+                return Err(StoreError::Open(format!(
+                    "the database URL has an unknown parameter {other:?}; known are mode=rwc, mode=rw and mode=memory, \
+                     and a ? in a path is written %3F"
+                )));
+            }
+        };
+        if path == ":memory:" {
+            return Ok(Self::Memory);
+        }
+        let path = PathBuf::from(percent_decode(path)?);
+        if path.as_os_str().is_empty() {
+            return Err(StoreError::Open("the database URL names no file; write sqlite:///absolute/path".into()));
+        }
+        Ok(Self::File { path, create })
+    }
+}
+
+fn percent_decode(path: &str) -> Result<String, StoreError> {
+    let mut bytes = Vec::with_capacity(path.len());
+    let mut rest = path.as_bytes();
+    while let [first, tail @ ..] = rest {
+        let escaped = match (first, tail) {
+            (b'%', [high, low, ..]) => char::from(*high).to_digit(16).zip(char::from(*low).to_digit(16)),
+            _ => None,
+        };
+        if let Some((high, low)) = escaped {
+            bytes.extend(u8::try_from(high * 16 + low));
+            rest = &tail[2..];
+        } else {
+            bytes.push(*first);
+            rest = tail;
+        }
+    }
+    String::from_utf8(bytes).map_err(|_| StoreError::Open("the path in the database URL is not UTF-8".into()))
+}
+
+impl SqliteStore {
+    /// Opens or creates the database and brings its schema up to date.
+    pub(crate) async fn open(place: &Place, options: &OpenOptions) -> Result<Self, StoreError> {
+        let base = SqliteConnectOptions::new()
+            .foreign_keys(false)
+            .synchronous(SqliteSynchronous::Full)
+            .pragma("journal_size_limit", LOG_SIZE_LIMIT)
+            .busy_timeout(options.busy_timeout);
+        match place {
+            Place::Memory => {
+                let write = one_connection(base.in_memory(true), options).await.map_err(failed)?;
+                bring_up_to_date(&write, "the database in memory").await?;
+                Ok(Self { read: write.clone(), write })
+            }
+            Place::File { path, create } => {
+                prepare_path(path, *create)?;
+                let name = path.display().to_string();
+                let file = base.filename(path).create_if_missing(*create);
+                // The journal mode is stored in the file: only the writer sets it, before the readers come.
+                let wal = file.clone().journal_mode(SqliteJournalMode::Wal);
+                let write = one_connection(wal, options).await.map_err(|error| cannot_open(&name, error))?;
+                bring_up_to_date(&write, &name).await?;
+                let read = pool(options)
+                    .max_connections(options.readers.max(1))
+                    .connect_with(file.create_if_missing(false).pragma("query_only", "ON"))
+                    .await
+                    .map_err(|error| cannot_open(&name, error))?;
+                Ok(Self { write, read })
+            }
+        }
+    }
+}
+
+fn pool(options: &OpenOptions) -> SqlitePoolOptions {
+    SqlitePoolOptions::new()
+        .acquire_timeout(options.acquire_timeout)
+        .idle_timeout(None)
+        .max_lifetime(None)
+        .test_before_acquire(false)
+}
+
+async fn one_connection(connect: SqliteConnectOptions, options: &OpenOptions) -> Result<SqlitePool, sqlx::Error> {
+    pool(options).max_connections(1).connect_with(connect).await
+}
+
+fn prepare_path(path: &Path, create: bool) -> Result<(), StoreError> {
+    if path.is_dir() {
+        return Err(StoreError::Open(format!(
+            "{} is a directory; name a file in it, for example {}",
+            path.display(),
+            path.join("agentnet.db").display()
+        )));
+    }
+    match path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+        Some(parent) if create => std::fs::create_dir_all(parent).map_err(|error| {
+            StoreError::Open(format!(
+                "cannot create the directory {} for the database: {error}; choose another path or change its permissions",
+                parent.display()
+            ))
+        }),
+        _ if !create && !path.exists() => {
+            Err(StoreError::Open(format!("there is no database {}; leave mode=rw away to create it", path.display())))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Why a file could not be opened, and what to do about it.
+fn cannot_open(name: &str, error: sqlx::Error) -> StoreError {
+    if is_no_database(&error) {
+        StoreError::Open(format!("{name} is not a SQLite database; choose another path"))
+    } else if is_locked(&error) {
+        StoreError::Unavailable(format!("{name} is locked by another process"))
+    } else if is_not_writable(&error) {
+        StoreError::Open(format!("cannot write {name}: {error}; check that the file and its directory are writable"))
+    } else {
+        StoreError::Open(format!("cannot open {name}: {error}"))
+    }
+}
+
+/// Runs the missing migrations in one transaction, so that a second process which opens at the same time waits for them.
+async fn bring_up_to_date(pool: &SqlitePool, name: &str) -> Result<(), StoreError> {
+    let open_error = |error| cannot_open(name, error);
+    let mut connection = pool.acquire().await.map_err(open_error)?;
+    let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await.map_err(open_error)?;
+    refuse_foreign(&mut transaction, name).await?;
+    migrator().run(&mut *transaction).await.map_err(|error| match error {
+        MigrateError::VersionMissing(version) => StoreError::Open(format!(
+            "{name} was written by a newer version of agentnet (schema {version}, this one knows {NEWEST}); upgrade \
+             agentnet, or choose another path"
+        )),
+        MigrateError::VersionMismatch(version) => StoreError::Open(format!(
+            "{name} was written by an unreleased version of agentnet (its schema {version} differs); choose another path"
+        )),
+        MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => cannot_open(name, error),
+        other => StoreError::Open(format!("cannot bring {name} up to date: {other}")),
+    })?;
+    transaction.commit().await.map_err(open_error)
+}
+
+/// Another program's database is left alone.
+async fn refuse_foreign(connection: &mut SqliteConnection, name: &str) -> Result<(), StoreError> {
+    let open_error = |error| cannot_open(name, error);
+    let application: i64 =
+        sqlx::query_scalar("PRAGMA application_id").fetch_one(&mut *connection).await.map_err(open_error)?;
+    let tables: i64 =
+        sqlx::query_scalar("SELECT COUNT(*) FROM sqlite_schema").fetch_one(&mut *connection).await.map_err(open_error)?;
+    if application == APPLICATION_ID || (application == 0 && tables == 0) {
+        return Ok(());
+    }
+    Err(StoreError::Open(format!("{name} is the database of another program; choose another path")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places() {
+        let file = |path: &str, create| Place::File { path: path.into(), create };
+        for (rest, place) in [
+            ("///var/lib/a.db", file("/var/lib/a.db", true)),
+            ("//data/a.db", file("data/a.db", true)),
+            ("a.db", file("a.db", true)),
+            ("//a%20b%3Fc%25.db", file("a b?c%.db", true)),
+            ("//100%.db", file("100%.db", true)),
+            ("//a.db?mode=rw", file("a.db", false)),
+            ("//a.db?mode=rwc", file("a.db", true)),
+            (":memory:", Place::Memory),
+            ("//:memory:", Place::Memory),
+            ("//?mode=memory", Place::Memory),
+        ] {
+            assert_eq!(Place::parse(rest).unwrap(), place, "{rest}");
+        }
+        for rest in ["", "//", "//a.db?mode=ro", "//a.db?cache=shared", "//%ff"] {
+            assert!(matches!(Place::parse(rest), Err(StoreError::Open(_))), "{rest}");
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! The message history in SQLite.
+
+use std::collections::HashSet;
+
+use agentnet_protocol::Timestamp;
+use async_trait::async_trait;
+use sqlx::sqlite::SqliteRow;
+use sqlx::{Connection as _, QueryBuilder, Row as _, Sqlite, SqliteConnection};
+
+use super::error::{failed, refuses_the_row};
+use super::runs::runs;
+use super::threads::add_to_threads;
+use super::{SqliteStore, fetch_limit, json_column, page};
+use crate::error::StoreError;
+use crate::model::{Appended, Message, MessageQuery, NewMessage, Page, Refused};
+use crate::store::Messages;
+use crate::tally::tally;
+
+const INSERT: &str = "INSERT INTO agent_messages (message_id, thread_id, parent_message_id, from_agent, \
+     from_account_id, from_session_tag, to_account_id, to_agent, kind, schema_version, idempotency_key, payload, \
+     trace_id, sent_at, received_at, ttl_ms, expires_at, auth_scheme) ";
+
+const SELECT: &str = "SELECT message_id, thread_id, parent_message_id, from_agent, from_account_id, from_session_tag, \
+     to_account_id, to_agent, kind, schema_version, idempotency_key, payload, trace_id, sent_at, received_at, ttl_ms, \
+     expires_at, auth_scheme FROM agent_messages WHERE TRUE";
+
+#[async_trait]
+impl Messages for SqliteStore {
+    async fn append_messages(&self, messages: &[NewMessage]) -> Result<Appended, StoreError> {
+        let mut outcome = Appended::default();
+        if messages.is_empty() {
+            return Ok(outcome);
+        }
+        let mut transaction = self.begin_write().await?;
+        // The whole batch at once; only when the database refuses a row of it, its halves, down to that row alone.
+        let mut parts = vec![messages];
+        while let Some(part) = parts.pop() {
+            let mut savepoint = transaction.begin().await.map_err(failed)?;
+            match append(&mut savepoint, part).await {
+                Ok(stored) => {
+                    savepoint.commit().await.map_err(failed)?;
+                    outcome.stored += stored;
+                    outcome.duplicates += part.len() - stored;
+                }
+                Err(error) if refuses_the_row(&error) => {
+                    savepoint.rollback().await.map_err(failed)?;
+                    if let [new] = part {
+                        let message_id = new.message.message_id.clone();
+                        outcome.refused.push(Refused { message_id, reason: error.to_string() });
+                    } else {
+                        let (first, second) = part.split_at(part.len() / 2);
+                        parts.extend([second, first]);
+                    }
+                }
+                Err(error) => return Err(failed(error)),
+            }
+        }
+        transaction.commit().await.map_err(failed)?;
+        Ok(outcome)
+    }
+
+    async fn messages(&self, query: &MessageQuery) -> Result<Page<Message>, StoreError> {
+        let rows = page_query(query).build().fetch_all(&self.read).await.map_err(failed)?;
+        page(&rows, query.limit, message)
+    }
+}
+
+/// Stores the messages and adds them to their threads; returns how many are new.
+async fn append(connection: &mut SqliteConnection, messages: &[NewMessage]) -> Result<usize, sqlx::Error> {
+    let mut ids = HashSet::with_capacity(messages.len());
+    let is_first: Vec<bool> = messages.iter().map(|new| ids.insert(new.message.message_id.as_str())).collect();
+    let first: Vec<&Message> =
+        messages.iter().zip(&is_first).filter(|(_, is_first)| **is_first).map(|(new, _)| &new.message).collect();
+    let mut stored = HashSet::with_capacity(first.len());
+    for run in runs(&first) {
+        insert(connection, run, &mut stored).await?;
+    }
+    let threads = tally(
+        messages.iter().zip(is_first).map(|(new, is_first)| (new, is_first && stored.contains(&new.message.message_id))),
+    );
+    add_to_threads(connection, &threads).await?;
+    Ok(stored.len())
+}
+
+/// Inserts the messages whose ids are not in the history yet, and notes those ids.
+async fn insert(
+    connection: &mut SqliteConnection,
+    messages: &[&Message],
+    stored: &mut HashSet<String>,
+) -> Result<(), sqlx::Error> {
+    let mut sql = QueryBuilder::<Sqlite>::new(INSERT);
+    sql.push_values(messages, |mut row, message| {
+        row.push_bind(message.message_id.clone())
+            .push_bind(message.thread_id.clone())
+            .push_bind(message.parent_message_id.clone())
+            .push_bind(message.from_agent.clone())
+            .push_bind(message.from_account_id.clone())
+            .push_bind(message.from_session_tag.clone())
+            .push_bind(message.to_account_id.clone())
+            .push_bind(message.to_agent.clone())
+            .push_bind(message.kind.clone())
+            .push_bind(message.schema_version.clone())
+            .push_bind(message.idempotency_key.clone())
+            .push_bind(message.payload.get().to_owned())
+            .push_bind(message.trace_id.clone())
+            .push_bind(message.sent_at.as_micros())
+            .push_bind(message.received_at.as_micros())
+            .push_bind(message.ttl_ms.clone())
+            .push_bind(message.expires_at.clone())
+            .push_bind(message.auth_scheme.clone());
+    });
+    sql.push(" ON CONFLICT (message_id) DO NOTHING RETURNING message_id");
+    for row in sql.build().fetch_all(connection).await? {
+        stored.insert(row.try_get(0)?);
+    }
+    Ok(())
+}
+
+/// The statement of one page. It walks one index backwards, which gives the order: that of the first of thread, sender,
+/// receiver and kind that is asked for, else that of the times. The others are written `+column`, which keeps SQLite from
+/// choosing their index instead.
+pub(super) fn page_query(query: &MessageQuery) -> QueryBuilder<Sqlite> {
+    let mut sql = QueryBuilder::new(SELECT);
+    let filters = [
+        ("thread_id", &query.thread_id),
+        ("from_account_id", &query.from_account_id),
+        ("to_account_id", &query.to_account_id),
+        ("kind", &query.kind),
+    ];
+    let mut index_taken = false;
+    for (column, value) in filters {
+        if let Some(value) = value {
+            sql.push(if index_taken { " AND +" } else { " AND " }).push(column).push(" = ").push_bind(value.clone());
+            index_taken = true;
+        }
+    }
+    if let Some(from) = query.from {
+        sql.push(" AND sent_at >= ").push_bind(from.as_micros());
+    }
+    if let Some(to) = query.to {
+        sql.push(" AND sent_at <= ").push_bind(to.as_micros());
+    }
+    if let Some(before) = &query.before {
+        sql.push(" AND (sent_at, message_id) < (").push_bind(before.at.as_micros());
+        sql.push(", ").push_bind(before.id.clone()).push(")");
+    }
+    sql.push(" ORDER BY sent_at DESC, message_id DESC LIMIT ").push_bind(fetch_limit(query.limit));
+    sql
+}
+
+fn message(row: &SqliteRow) -> Result<Message, StoreError> {
+    Ok(Message {
+        message_id: row.try_get("message_id").map_err(failed)?,
+        thread_id: row.try_get("thread_id").map_err(failed)?,
+        parent_message_id: row.try_get("parent_message_id").map_err(failed)?,
+        from_agent: row.try_get("from_agent").map_err(failed)?,
+        from_account_id: row.try_get("from_account_id").map_err(failed)?,
+        from_session_tag: row.try_get("from_session_tag").map_err(failed)?,
+        to_account_id: row.try_get("to_account_id").map_err(failed)?,
+        to_agent: row.try_get("to_agent").map_err(failed)?,
+        kind: row.try_get("kind").map_err(failed)?,
+        schema_version: row.try_get("schema_version").map_err(failed)?,
+        idempotency_key: row.try_get("idempotency_key").map_err(failed)?,
+        payload: json_column(row, "payload")?,
+        trace_id: row.try_get("trace_id").map_err(failed)?,
+        sent_at: Timestamp::from_micros(row.try_get("sent_at").map_err(failed)?),
+        received_at: Timestamp::from_micros(row.try_get("received_at").map_err(failed)?),
+        ttl_ms: row.try_get("ttl_ms").map_err(failed)?,
+        expires_at: row.try_get("expires_at").map_err(failed)?,
+        auth_scheme: row.try_get("auth_scheme").map_err(failed)?,
+    })
+}

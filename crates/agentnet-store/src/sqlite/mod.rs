@@ -1,0 +1,93 @@
+//! The embedded backend: one SQLite file in WAL mode.
+//!
+//! One connection writes, every commit is synced to the disk (`synchronous=FULL`) before it counts; a few others read at
+//! the same time from the last committed state. A database in memory has one connection for both. The file is never
+//! locked exclusively: other processes may read it.
+
+mod accounts;
+mod connect;
+mod error;
+mod messages;
+mod runs;
+mod schema;
+mod sessions;
+#[cfg(test)]
+mod tests;
+mod threads;
+
+use agentnet_protocol::RawJson;
+use async_trait::async_trait;
+use sqlx::sqlite::{SqlitePool, SqliteRow};
+use sqlx::{Row as _, Sqlite, Transaction};
+
+pub(crate) use self::connect::Place;
+use self::error::failed;
+use crate::error::StoreError;
+use crate::model::Page;
+use crate::store::Store;
+
+/// A store in one SQLite database.
+#[derive(Debug)]
+pub(crate) struct SqliteStore {
+    /// At most one connection.
+    write: SqlitePool,
+    /// The same pool for a database in memory.
+    read: SqlitePool,
+}
+
+impl SqliteStore {
+    /// A transaction that holds the write lock from its beginning, so that what it reads stays true until it commits.
+    async fn begin_write(&self) -> Result<Transaction<'static, Sqlite>, StoreError> {
+        self.write.begin_with("BEGIN IMMEDIATE").await.map_err(failed)
+    }
+}
+
+#[async_trait]
+impl Store for SqliteStore {
+    fn backend(&self) -> &'static str {
+        "sqlite"
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        sqlx::query("SELECT 1").execute(&self.read).await.map_err(failed)?;
+        Ok(())
+    }
+
+    async fn close(&self) {
+        self.read.close().await;
+        self.write.close().await;
+    }
+}
+
+/// One row more than asked for tells whether there are more.
+fn fetch_limit(limit: usize) -> i64 {
+    i64::try_from(limit.max(1)).unwrap_or(i64::MAX).saturating_add(1)
+}
+
+/// Reads a page that was fetched with [`fetch_limit`].
+fn page<T>(
+    rows: &[SqliteRow],
+    limit: usize,
+    read: impl Fn(&SqliteRow) -> Result<T, StoreError>,
+) -> Result<Page<T>, StoreError> {
+    let limit = limit.max(1);
+    let items = rows.iter().take(limit).map(read).collect::<Result<_, _>>()?;
+    Ok(Page { items, more: rows.len() > limit })
+}
+
+/// A column of exact JSON text.
+fn json_column(row: &SqliteRow, column: &str) -> Result<RawJson, StoreError> {
+    let text: String = row.try_get(column).map_err(failed)?;
+    RawJson::parse(text).map_err(|error| StoreError::Corrupt(format!("column {column}: {error}")))
+}
+
+/// A column that holds a JSON array of texts.
+fn texts_column(row: &SqliteRow, column: &str) -> Result<Vec<String>, StoreError> {
+    let text: &str = row.try_get(column).map_err(failed)?;
+    serde_json::from_str(text).map_err(|error| StoreError::Corrupt(format!("column {column}: {error}")))
+}
+
+/// The text of such a column.
+fn texts(values: &[String]) -> String {
+    serde_json::Value::from(values).to_string()
+}

@@ -1,0 +1,21 @@
+//! The schema's versions, embedded in the program.
+
+use sqlx::SqlSafeStr as _;
+use sqlx::migrate::{Migration, MigrationType, Migrator};
+
+/// What marks a file as ours (`PRAGMA application_id`), set by the first migration: "AGNT".
+pub(super) const APPLICATION_ID: i64 = 0x4147_4E54;
+
+/// Number, name and statements of each version, oldest first. A released one is never changed: add another.
+const VERSIONS: [(i64, &str, &str); 1] = [(1, "initial", include_str!("../../migrations/sqlite/0001_initial.sql"))];
+
+/// The newest version that this program knows.
+pub(super) const NEWEST: i64 = VERSIONS[VERSIONS.len() - 1].0;
+
+/// All versions, ready to run.
+pub(super) fn migrator() -> Migrator {
+    let migrations = VERSIONS.into_iter().map(|(version, name, sql)| {
+        Migration::new(version, name.into(), MigrationType::Simple, sql.into_sql_str(), false)
+    });
+    Migrator::with_migrations(migrations.collect())
+}

@@ -1,0 +1,69 @@
+//! What a batch of messages adds to its threads (PROTOCOL.md section 8), summed before any backend writes it, so that a
+//! thread is written once a batch.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use agentnet_protocol::{Timestamp, json};
+
+use crate::model::NewMessage;
+
+/// What one batch adds to one thread.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct ThreadDelta<'a> {
+    /// The creator, if the thread is new.
+    pub(crate) created_by: Option<&'a str>,
+    /// Its creation, if the thread is new.
+    pub(crate) created_at: Timestamp,
+    /// The latest receipt of any message that names the thread.
+    pub(crate) updated_at: Timestamp,
+    /// Number of new messages.
+    pub(crate) message_count: i64,
+    /// Their bytes.
+    pub(crate) byte_count: i64,
+    /// Their tokens.
+    pub(crate) approx_tokens: i64,
+    /// Their largest checkpoint.
+    pub(crate) checkpoint_end: i64,
+    /// Their largest `sent_at`; none if every message was known.
+    pub(crate) last_message_at: Option<Timestamp>,
+    /// The accounts that take part, known messages included.
+    pub(crate) participants: BTreeSet<&'a str>,
+}
+
+/// Sums a batch by thread id. Each message comes with whether it is new in the history. The order by id also gives
+/// concurrent writers one order in which to lock the threads.
+pub(crate) fn tally<'a>(
+    messages: impl IntoIterator<Item = (&'a NewMessage, bool)>,
+) -> BTreeMap<&'a str, ThreadDelta<'a>> {
+    let mut threads = BTreeMap::new();
+    for (new, is_new) in messages {
+        let message = &new.message;
+        let delta = threads.entry(message.thread_id.as_str()).or_insert_with(|| ThreadDelta {
+            created_by: account(message.from_account_id.as_deref()),
+            created_at: message.received_at,
+            updated_at: message.received_at,
+            message_count: 0,
+            byte_count: 0,
+            approx_tokens: 0,
+            checkpoint_end: 0,
+            last_message_at: None,
+            participants: BTreeSet::new(),
+        });
+        delta.updated_at = delta.updated_at.max(message.received_at);
+        delta.participants.extend(account(message.from_account_id.as_deref()));
+        delta.participants.extend(account(message.to_account_id.as_deref()));
+        if is_new {
+            delta.message_count += 1;
+            delta.byte_count = delta.byte_count.saturating_add(new.byte_count);
+            delta.approx_tokens = delta.approx_tokens.saturating_add(new.approx_tokens);
+            delta.checkpoint_end = delta.checkpoint_end.max(new.checkpoint_end);
+            delta.last_message_at = delta.last_message_at.max(Some(message.sent_at));
+        }
+    }
+    threads
+}
+
+/// The account as participants are counted: trimmed, absent when blank.
+fn account(id: Option<&str>) -> Option<&str> {
+    id.map(json::trim).filter(|id| !id.is_empty())
+}

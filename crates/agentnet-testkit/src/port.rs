@@ -1,0 +1,101 @@
+//! Free TCP ports that stay ours while the server behind them is down.
+//!
+//! The usual way (bind port 0, read it back) hands out ports of the system's ephemeral range. Such a port is soon given
+//! to somebody else once its server has been killed: to another test's server, or to a client that reconnects and, by
+//! chance of TCP, connects to itself. A lease takes a port below that range and locks a file of that name, so that no
+//! other test of this user takes it before the lease is dropped.
+
+use std::fs::{self, File, OpenOptions};
+use std::hash::BuildHasher;
+use std::io;
+use std::net::{Ipv4Addr, TcpListener};
+use std::ops::Range;
+use std::path::PathBuf;
+
+/// Below the ephemeral ranges of Linux (32768) and macOS (49152), above the well-known servers.
+const RANGE: Range<u16> = 10_000..30_000;
+
+/// A TCP port of 127.0.0.1 that nobody listened on when it was taken, kept from other tests until dropped.
+#[derive(Debug)]
+pub(crate) struct PortLease {
+    port: u16,
+    /// Holds the lock: the kernel releases it when the file is closed, also by a crash.
+    _lock: File,
+}
+
+impl PortLease {
+    /// Takes a free port.
+    pub(crate) fn take() -> io::Result<Self> {
+        let folder = lock_folder();
+        fs::create_dir_all(&folder)?;
+        let span = u64::from(RANGE.end - RANGE.start);
+        let start = random_number() % span;
+        for step in 0..span {
+            let offset = u16::try_from((start + step) % span).map_err(io::Error::other)?;
+            let port = RANGE.start + offset;
+            let lock = OpenOptions::new()
+                .create(true)
+                .truncate(false)
+                .write(true)
+                .open(folder.join(port.to_string()))?;
+            if lock.try_lock().is_ok() && TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
+                return Ok(Self { port, _lock: lock });
+            }
+        }
+        Err(io::Error::new(
+            io::ErrorKind::AddrInUse,
+            format!("no free port in {RANGE:?}"),
+        ))
+    }
+
+    /// The port number.
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+}
+
+/// One folder a user, so that two users of a machine do not fail on each other's files.
+fn lock_folder() -> PathBuf {
+    let user = rustix::process::getuid().as_raw();
+    std::env::temp_dir().join(format!("agentnet-testkit-ports-{user}"))
+}
+
+/// A random number, from the seed that the standard library draws for its hash maps.
+pub(crate) fn random_number() -> u64 {
+    std::hash::RandomState::new().hash_one(std::process::id())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn leases_never_share_a_port() {
+        let leases: Vec<_> = (0..50).map(|_| PortLease::take().unwrap()).collect();
+        let ports: HashSet<_> = leases.iter().map(PortLease::port).collect();
+        assert_eq!(ports.len(), leases.len());
+        assert!(ports.iter().all(|port| RANGE.contains(port)));
+    }
+
+    #[test]
+    fn a_leased_port_is_locked_until_the_lease_is_dropped() {
+        let lease = PortLease::take().unwrap();
+        let path = lock_folder().join(lease.port().to_string());
+        let other = OpenOptions::new().write(true).open(&path).unwrap();
+        assert!(other.try_lock().is_err());
+        drop(lease);
+        assert!(other.try_lock().is_ok());
+    }
+
+    #[test]
+    fn a_port_that_somebody_listens_on_is_passed_over() {
+        let lease = PortLease::take().unwrap();
+        let port = lease.port();
+        let _listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).unwrap();
+        drop(lease);
+        let leases: Vec<_> = (0..20).map(|_| PortLease::take().unwrap()).collect();
+        assert!(leases.iter().all(|lease| lease.port() != port));
+    }
+}

@@ -1,0 +1,305 @@
+//! A real PostgreSQL for one test.
+
+use std::fs::{self, OpenOptions};
+use std::os::unix::fs::chown;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use rustix::process::Signal;
+use tempfile::TempDir;
+use tokio::task::spawn_blocking;
+use tokio::time::{Instant, sleep};
+
+use crate::error::StartError;
+use crate::locate::find_postgres;
+use crate::port::{PortLease, random_number};
+use crate::process::{ServerProcess, User, log_tail, redirect};
+
+const PROGRAM: &str = "postgres";
+const SUPERUSER: &str = "agentnet";
+/// How long a server may take to accept connections, recovery after a crash included.
+const READY_DEADLINE: Duration = Duration::from_secs(60);
+const STOP_GRACE: Duration = Duration::from_secs(15);
+const POLL: Duration = Duration::from_millis(20);
+/// The system's limit for the path of a Unix socket, with room for PostgreSQL's file name.
+const LONGEST_SOCKET_FOLDER: usize = 80;
+
+/// A PostgreSQL server on 127.0.0.1 with a new, empty cluster in a temporary folder.
+///
+/// When the test runs as root the server runs as `postgres` or `nobody`, since PostgreSQL refuses root. It does not
+/// call fsync: its data survives every crash of the server, not one of the machine. Dropping the handle kills the
+/// server and removes the folder.
+#[derive(Debug)]
+pub struct Postgres {
+    // Dropped in this order: the server must be gone before its folder is removed.
+    process: Option<ServerProcess>,
+    lease: PortLease,
+    password: String,
+    user: Option<User>,
+    programs: PathBuf,
+    folder: TempDir,
+}
+
+impl Postgres {
+    /// Creates a cluster, starts the server and returns once it accepts connections.
+    ///
+    /// # Errors
+    /// [`StartError`]: PostgreSQL is not installed, or it did not start (with its log).
+    pub async fn launch() -> Result<Self, StartError> {
+        let programs = find_postgres()?;
+        let user = unprivileged_user()?;
+        let folder = tempfile::Builder::new()
+            .prefix("agentnet-pg-")
+            .tempdir()
+            .map_err(StartError::io("make a temporary folder"))?;
+        let lease = PortLease::take().map_err(StartError::io("find a free port"))?;
+        let password = format!("{:016x}", random_number());
+        let mut server = Self {
+            process: None,
+            lease,
+            password,
+            user,
+            programs,
+            folder,
+        };
+        server.create_cluster().await?;
+        server.start().await?;
+        Ok(server)
+    }
+
+    /// URL of the `postgres` database, for its superuser.
+    pub fn url(&self) -> String {
+        self.database_url("postgres")
+    }
+
+    /// Creates an empty database and returns its URL. `name`: a plain word.
+    ///
+    /// # Errors
+    /// [`StartError::Ended`] with the words of `createdb`, for instance for a name that exists.
+    pub async fn create_database(&self, name: &str) -> Result<String, StartError> {
+        let args = [
+            "--host=127.0.0.1".to_owned(),
+            format!("--port={}", self.port()),
+            format!("--username={SUPERUSER}"),
+        ];
+        self.run_tool("createdb", args.into_iter().chain([name.to_owned()]).collect())
+            .await?;
+        Ok(self.database_url(name))
+    }
+
+    /// TCP port; the same after a stop or a crash.
+    pub fn port(&self) -> u16 {
+        self.lease.port()
+    }
+
+    /// Process id, unless it was stopped or killed.
+    pub fn pid(&self) -> Option<u32> {
+        self.process.as_ref().map(ServerProcess::id)
+    }
+
+    /// Everything that the server has logged, over all its starts.
+    pub fn log(&self) -> String {
+        let bytes = fs::read(self.log_path()).unwrap_or_default();
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    /// Ends the server in order (a "fast" shutdown: open connections are cut) and returns when it is gone.
+    pub async fn stop(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            process.stop(Signal::INT, STOP_GRACE).await;
+        }
+    }
+
+    /// Kills the server with SIGKILL, as a crash would, and returns when it is gone.
+    pub fn kill9(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            process.kill9();
+        }
+    }
+
+    /// Starts a stopped or killed server again, with its data and on its port. Does nothing if it runs.
+    ///
+    /// # Errors
+    /// [`StartError`] when it does not get ready.
+    pub async fn start(&mut self) -> Result<(), StartError> {
+        let end = Instant::now() + READY_DEADLINE;
+        if let Some(process) = &mut self.process
+            && process.ended().map_err(StartError::io("wait for postgres"))?.is_none()
+        {
+            return Ok(());
+        }
+        while Instant::now() < end {
+            let logged_before = self.log().len();
+            let mut process = self.spawn()?;
+            let status = loop {
+                if let Some(status) = process.ended().map_err(StartError::io("wait for postgres"))? {
+                    break status;
+                }
+                if self.is_ready(process.id()) {
+                    self.process = Some(process);
+                    return Ok(());
+                }
+                if Instant::now() >= end {
+                    return Err(self.not_ready());
+                }
+                sleep(POLL).await;
+            };
+            let log = self.log();
+            let log = log.get(logged_before..).unwrap_or_default();
+            // The children of a server that was just killed need a moment to notice and go.
+            let leftovers = [
+                "pre-existing shared memory block",
+                "lock file \"postmaster.pid\" already exists",
+            ];
+            if !leftovers.iter().any(|text| log.contains(text)) {
+                return Err(StartError::Ended {
+                    program: PROGRAM,
+                    status: status.to_string(),
+                    log: log_tail(log),
+                });
+            }
+            sleep(POLL).await;
+        }
+        Err(self.not_ready())
+    }
+
+    fn not_ready(&self) -> StartError {
+        StartError::NotReady {
+            program: PROGRAM,
+            deadline: READY_DEADLINE,
+            log: log_tail(&self.log()),
+        }
+    }
+
+    fn spawn(&self) -> Result<ServerProcess, StartError> {
+        let socket_folder = self.folder.path().to_string_lossy();
+        let socket_folder = if socket_folder.len() <= LONGEST_SOCKET_FOLDER {
+            socket_folder.as_ref()
+        } else {
+            ""
+        };
+        let mut args = vec!["-D".to_owned(), self.data_dir().to_string_lossy().into_owned()];
+        let settings = [
+            format!("port={}", self.port()),
+            "listen_addresses=127.0.0.1".to_owned(),
+            format!("unix_socket_directories={socket_folder}"),
+            "fsync=off".to_owned(),
+            "full_page_writes=off".to_owned(),
+            "max_connections=200".to_owned(),
+        ];
+        args.extend(settings.into_iter().flat_map(|setting| ["-c".to_owned(), setting]));
+        let program = self.programs.join(PROGRAM);
+        ServerProcess::spawn(&program, &args, &self.log_path(), self.user)
+            .map_err(StartError::io(format!("start {}", program.display())))
+    }
+
+    /// Whether the server `pid` itself has written that it accepts connections: the first and eighth line of its file.
+    fn is_ready(&self, pid: u32) -> bool {
+        let text = fs::read_to_string(self.data_dir().join("postmaster.pid")).unwrap_or_default();
+        let lines: Vec<_> = text.lines().map(str::trim).collect();
+        lines.first() == Some(&pid.to_string().as_str()) && lines.get(7) == Some(&"ready")
+    }
+
+    async fn create_cluster(&self) -> Result<(), StartError> {
+        let password_file = self.folder.path().join("password");
+        fs::write(&password_file, &self.password).map_err(StartError::io("write the password file"))?;
+        self.hand_over(self.folder.path())?;
+        self.hand_over(&password_file)?;
+        let args = vec![
+            format!("--pgdata={}", self.data_dir().display()),
+            format!("--username={SUPERUSER}"),
+            format!("--pwfile={}", password_file.display()),
+            "--auth=scram-sha-256".to_owned(),
+            "--encoding=UTF8".to_owned(),
+            "--locale=C".to_owned(),
+            "--no-sync".to_owned(),
+        ];
+        self.run_tool("initdb", args).await
+    }
+
+    /// Makes the server's user the owner of `path`.
+    fn hand_over(&self, path: &Path) -> Result<(), StartError> {
+        let Some(user) = self.user else { return Ok(()) };
+        chown(path, Some(user.uid), Some(user.gid)).map_err(StartError::io(format!("give away {}", path.display())))
+    }
+
+    /// Runs one of PostgreSQL's tools to its end.
+    async fn run_tool(&self, tool: &'static str, args: Vec<String>) -> Result<(), StartError> {
+        let path = self.folder.path().join(format!("{tool}.log"));
+        let log = OpenOptions::new().create(true).write(true).truncate(true).open(&path);
+        let log = log.map_err(StartError::io("write a log"))?;
+        let mut command = Command::new(self.programs.join(tool));
+        command.args(args).env("PGPASSWORD", &self.password);
+        redirect(&mut command, log, self.user).map_err(StartError::io("write a log"))?;
+        let status = match spawn_blocking(move || command.status()).await {
+            Ok(status) => status.map_err(StartError::io(format!("run {tool}")))?,
+            Err(gone) => return Err(StartError::io(format!("run {tool}"))(std::io::Error::other(gone))),
+        };
+        if status.success() {
+            return Ok(());
+        }
+        let log = fs::read(&path).unwrap_or_default();
+        let log = log_tail(&String::from_utf8_lossy(&log));
+        Err(StartError::Ended {
+            program: tool,
+            status: status.to_string(),
+            log,
+        })
+    }
+
+    fn database_url(&self, name: &str) -> String {
+        format!(
+            "postgres://{SUPERUSER}:{}@127.0.0.1:{}/{name}",
+            self.password,
+            self.port()
+        )
+    }
+
+    fn data_dir(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    fn log_path(&self) -> PathBuf {
+        self.folder.path().join("postgres.log")
+    }
+}
+
+impl Drop for Postgres {
+    fn drop(&mut self) {
+        self.kill9();
+    }
+}
+
+/// The user to run as when we are root; `None` when we are not.
+fn unprivileged_user() -> Result<Option<User>, StartError> {
+    if !rustix::process::geteuid().is_root() {
+        return Ok(None);
+    }
+    let passwd = fs::read_to_string("/etc/passwd").map_err(StartError::io("read /etc/passwd"))?;
+    let user = ["postgres", "nobody"].iter().find_map(|name| user_in(&passwd, name));
+    user.map(Some).ok_or(StartError::NoUnprivilegedUser)
+}
+
+/// The entry of `name` in the text of /etc/passwd.
+fn user_in(passwd: &str, name: &str) -> Option<User> {
+    let fields = passwd.lines().map(|line| line.split(':').collect::<Vec<_>>());
+    let fields = fields.into_iter().find(|fields| fields.first() == Some(&name))?;
+    Some(User {
+        uid: fields.get(2)?.parse().ok()?,
+        gid: fields.get(3)?.parse().ok()?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn users_are_read_from_passwd() {
+        let passwd = "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65533:n:/:/bin/false\nodd:*:-2:-2:o:/:/bin/false\n";
+        assert_eq!(user_in(passwd, "nobody"), Some(User { uid: 65534, gid: 65533 }));
+        assert_eq!(user_in(passwd, "odd"), None);
+        assert_eq!(user_in(passwd, "postgres"), None);
+    }
+}
