@@ -1,2 +1,47 @@
-//! The agentnet command line.
-fn main() {}
+//! `agentnet`: start a network of agents, look into it, and talk to its agents from the command line.
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
+
+mod cli;
+mod commands;
+mod connection;
+mod ended;
+mod identity;
+mod logging;
+mod output;
+mod places;
+mod signals;
+mod up;
+
+use std::process::ExitCode;
+
+use crate::ended::{Ended, Failure};
+use crate::output::Output;
+
+fn main() -> ExitCode {
+    let cli = match cli::parse(std::env::args_os()) {
+        Ok(cli) => cli,
+        Err(code) => return ExitCode::from(code),
+    };
+    logging::start(cli.command.is_service());
+    let output = Output::detect(cli.global.json);
+    match run(cli, output) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(ended) => {
+            if let Ended::Failed(failure) = &ended {
+                output.failure(failure);
+            }
+            ExitCode::from(ended.code())
+        }
+    }
+}
+
+fn run(cli: cli::Cli, output: Output) -> Result<(), Ended> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::trouble(format!("cannot start: {error}")))?;
+    let result = runtime.block_on(cli.command.run(&cli.global, output));
+    // A name lookup that hangs in a thread of its own must not hold up the exit.
+    runtime.shutdown_background();
+    result
+}

@@ -15,11 +15,13 @@ pub fn payload_sha256(payload: &Value<'_>) -> String {
 #[must_use]
 pub fn sha256_hex(bytes: &[u8]) -> String {
     use std::fmt::Write as _;
-    Sha256::digest(bytes).iter().fold(String::with_capacity(64), |mut hex, byte| {
-        // Writing to a string cannot fail.
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    })
+    Sha256::digest(bytes)
+        .iter()
+        .fold(String::with_capacity(64), |mut hex, byte| {
+            // Writing to a string cannot fail.
+            let _ = write!(hex, "{byte:02x}");
+            hex
+        })
 }
 
 #[cfg(test)]
@@ -28,7 +30,10 @@ mod tests {
 
     #[test]
     fn hashes_are_those_of_the_canonical_text() {
-        assert_eq!(sha256_hex(b""), "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
+        assert_eq!(
+            sha256_hex(b""),
+            "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+        );
         assert_eq!(payload_sha256(&Value::NULL), sha256_hex(b"null"));
         let spaced = Value::parse(r#"{ "b": 1e0, "a": [ ] }"#).unwrap();
         assert_eq!(payload_sha256(&spaced), sha256_hex(br#"{"a":[],"b":1.0}"#));

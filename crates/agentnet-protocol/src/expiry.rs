@@ -2,8 +2,6 @@
 
 use crate::Timestamp;
 
-/// The lifetime of a message whose sender names none, in milliseconds.
-pub const DEFAULT_TTL_MS: i64 = 30_000;
 /// The clock skew that a receiver allows unless told otherwise, in milliseconds (section 0, decision 7).
 pub const DEFAULT_CLOCK_SKEW_MS: u32 = 2_000;
 
@@ -52,7 +50,11 @@ pub fn check(
     clock_skew_ms: u32,
 ) -> Result<(), ExpiryError> {
     let end = deadline(sent_at, ttl_ms, expires_at).ok_or(ExpiryError::Missing)?;
-    if now >= end.saturating_add_millis(i128::from(clock_skew_ms)) { Err(ExpiryError::Expired) } else { Ok(()) }
+    if now >= end.saturating_add_millis(i128::from(clock_skew_ms)) {
+        Err(ExpiryError::Expired)
+    } else {
+        Ok(())
+    }
 }
 
 /// The `expires_at` that a sender writes: `sent_at` plus the lifetime, which is at least 1 ms.

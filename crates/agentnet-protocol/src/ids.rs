@@ -45,13 +45,6 @@ pub fn session_tag(server_id: &str, unix_millis: u64, random: [u8; 10]) -> Strin
     format!("{server_id}_{}", ulid(unix_millis, random))
 }
 
-/// The thread of a message that names none: `thread_` and the lower-cased trace id, or message id when the trace is empty.
-#[must_use]
-pub fn default_thread_id(trace_id: Option<&str>, message_id: &str) -> String {
-    let source = trace_id.filter(|trace| !trace.is_empty()).unwrap_or(message_id);
-    format!("thread_{}", source.to_lowercase())
-}
-
 /// A message id, nonce or error-reply id: a version 4 UUID as 32 lower-case hexadecimal digits.
 #[must_use]
 pub fn uuid4_hex(mut random: [u8; 16]) -> String {
@@ -64,7 +57,9 @@ pub fn uuid4_hex(mut random: [u8; 16]) -> String {
 #[must_use]
 pub fn valid_account_id(id: &str) -> bool {
     (1..=MAX_ACCOUNT_ID_LENGTH).contains(&id.len())
-        && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'))
+        && id
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'))
 }
 
 /// The name of an agent whose own names normalise to nothing: `agent_` and eight random characters (section 0, decision 5).
@@ -85,7 +80,10 @@ pub fn with_conflict_suffix(name: &str, random: [u8; 4]) -> String {
 
 /// So many characters of five bits each, the lowest bits last.
 fn random_text(bits: u64, length: u32) -> String {
-    (0..length).rev().map(|place| char::from(DIGITS[usize::from((bits >> (5 * place)) as u8 & 31)])).collect()
+    (0..length)
+        .rev()
+        .map(|place| char::from(DIGITS[usize::from((bits >> (5 * place)) as u8 & 31)]))
+        .collect()
 }
 
 #[cfg(test)]
@@ -109,19 +107,15 @@ mod tests {
     }
 
     #[test]
-    fn a_thread_id_falls_back_to_the_message() {
-        assert_eq!(default_thread_id(Some("TrAcE"), "M"), "thread_trace");
-        assert_eq!(default_thread_id(Some(""), "M"), "thread_m");
-        assert_eq!(default_thread_id(None, "M"), "thread_m");
-    }
-
-    #[test]
     fn generated_names_use_every_random_bit() {
         assert_eq!(generated_username([0; 5]), "agent_00000000");
         assert_eq!(generated_username([0xff; 5]), "agent_zzzzzzzz");
         assert_eq!(generated_username([0x80, 0, 0, 0, 1]), "agent_g0000001");
         assert_eq!(with_conflict_suffix("alice", [0, 0, 0, 33]), "alice-000011");
-        assert_eq!(with_conflict_suffix(&"x".repeat(32), [0xff; 4]), format!("{}-zzzzzz", "x".repeat(24)));
+        assert_eq!(
+            with_conflict_suffix(&"x".repeat(32), [0xff; 4]),
+            format!("{}-zzzzzz", "x".repeat(24))
+        );
         assert_eq!(with_conflict_suffix("", [0; 4]), "000000");
     }
 }

@@ -20,13 +20,20 @@ impl Percentiles {
         let mut sorted = samples.to_vec();
         sorted.sort_by(f64::total_cmp);
         let at = |percent: f64| round2(nearest_rank(&sorted, percent));
-        Self { count: sorted.len(), p50: at(50.0), p95: at(95.0), p99: at(99.0) }
+        Self {
+            count: sorted.len(),
+            p50: at(50.0),
+            p95: at(95.0),
+            p99: at(99.0),
+        }
     }
 }
 
 /// The sample at the rank `percent/100·(n−1)`, ties to the even rank; 0 without samples.
 fn nearest_rank(sorted: &[f64], percent: f64) -> f64 {
-    let Some(last) = sorted.len().checked_sub(1) else { return 0.0 };
+    let Some(last) = sorted.len().checked_sub(1) else {
+        return 0.0;
+    };
     let rank = (percent / 100.0 * last as f64).round_ties_even();
     sorted[(rank as usize).min(last)]
 }
@@ -44,8 +51,15 @@ mod tests {
 
     #[test]
     fn rounding_is_that_of_the_exact_value() {
-        let cases =
-            [(0.125, 0.12), (0.375, 0.38), (0.625, 0.62), (0.875, 0.88), (2.675, 2.67), (1.005, 1.0), (1e300, 1e300)];
+        let cases = [
+            (0.125, 0.12),
+            (0.375, 0.38),
+            (0.625, 0.62),
+            (0.875, 0.88),
+            (2.675, 2.67),
+            (1.005, 1.0),
+            (1e300, 1e300),
+        ];
         for (value, expected) in cases {
             assert_eq!(round2(value), expected, "{value}");
         }

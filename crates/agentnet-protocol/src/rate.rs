@@ -21,7 +21,10 @@ impl RateLimit {
     /// `per_second` is at least 0.1, `burst` at least 1.
     #[must_use]
     pub fn new(per_second: f64, burst: u32) -> Self {
-        Self { per_second: per_second.max(0.1), burst: f64::from(burst.max(1)) }
+        Self {
+            per_second: per_second.max(0.1),
+            burst: f64::from(burst.max(1)),
+        }
     }
 
     /// Messages a second in the long run.
@@ -48,7 +51,10 @@ impl TokenBucket {
     /// The bucket of a sender not seen before: full.
     #[must_use]
     pub const fn full(limit: &RateLimit, now: f64) -> Self {
-        Self { tokens: limit.burst, last: now }
+        Self {
+            tokens: limit.burst,
+            last: now,
+        }
     }
 
     /// Takes one message out, or says that there is none left; a refusal counts as activity and keeps what has accrued.

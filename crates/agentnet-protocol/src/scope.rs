@@ -1,5 +1,6 @@
 //! Whose message it is: the keys of the rate limiter and of idempotency (PROTOCOL.md section 12, checks 8 and 10).
 
+use crate::envelope::Envelope;
 use crate::json;
 
 /// The members of an envelope that name its sender.
@@ -13,19 +14,38 @@ pub struct Sender<'a> {
     pub agent: Option<&'a str>,
 }
 
+impl<'a> From<&'a Envelope> for Sender<'a> {
+    fn from(envelope: &'a Envelope) -> Self {
+        Self {
+            account_id: envelope.from_account_id.as_deref(),
+            session_tag: envelope.from_session_tag.as_deref(),
+            agent: Some(&envelope.from_agent),
+        }
+    }
+}
+
 impl<'a> Sender<'a> {
     /// The key of the sender's rate bucket: the first that is not empty of session tag, account id, agent, `unknown`;
     /// untrimmed.
     #[must_use]
     pub fn bucket_key(&self) -> &'a str {
         let known = [self.session_tag, self.account_id, self.agent];
-        known.into_iter().flatten().find(|text| !text.is_empty()).unwrap_or("unknown")
+        known
+            .into_iter()
+            .flatten()
+            .find(|text| !text.is_empty())
+            .unwrap_or("unknown")
     }
 
     /// The first that is not blank of account id, session tag, agent; trimmed, or empty when there is none.
     fn name(&self) -> &'a str {
         let known = [self.account_id, self.session_tag, self.agent];
-        known.into_iter().flatten().map(json::trim).find(|text| !text.is_empty()).unwrap_or_default()
+        known
+            .into_iter()
+            .flatten()
+            .map(json::trim)
+            .find(|text| !text.is_empty())
+            .unwrap_or_default()
     }
 }
 

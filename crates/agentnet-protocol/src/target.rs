@@ -69,7 +69,11 @@ impl Target {
         } else {
             json::trim(text.strip_prefix('@').unwrap_or(text))
         };
-        if name.is_empty() { Err(TargetError::NotRoutable(verb)) } else { Ok(Self::Username(name.to_owned())) }
+        if name.is_empty() {
+            Err(TargetError::NotRoutable(verb))
+        } else {
+            Ok(Self::Username(name.to_owned()))
+        }
     }
 
     /// Reads a target as the high-level SDK does: as [`Target::parse_node`], with `capability:<name>` and without
@@ -83,24 +87,37 @@ impl Target {
             return Err(TargetError::Required);
         }
         if let Some(id) = after(text, "account:") {
-            return if id.is_empty() { Err(TargetError::EmptyAccount) } else { Ok(Self::Account(id.to_owned())) };
+            return if id.is_empty() {
+                Err(TargetError::EmptyAccount)
+            } else {
+                Ok(Self::Account(id.to_owned()))
+            };
         }
         if let Some(name) = after(text, "capability:") {
             let empty = name.is_empty();
-            return if empty { Err(TargetError::EmptyCapability) } else { Ok(Self::Capability(name.to_owned())) };
+            return if empty {
+                Err(TargetError::EmptyCapability)
+            } else {
+                Ok(Self::Capability(name.to_owned()))
+            };
         }
         if text.starts_with("acct_") {
             return Ok(Self::Account(text.to_owned()));
         }
         let name = json::trim(text.strip_prefix('@').unwrap_or(text));
-        if name.is_empty() { Err(TargetError::EmptyUsername) } else { Ok(Self::Username(name.to_owned())) }
+        if name.is_empty() {
+            Err(TargetError::EmptyUsername)
+        } else {
+            Ok(Self::Username(name.to_owned()))
+        }
     }
 }
 
 /// The trimmed text behind a prefix that is read in any case.
 fn after<'a>(text: &'a str, prefix: &str) -> Option<&'a str> {
     let head = text.get(..prefix.len())?;
-    head.eq_ignore_ascii_case(prefix).then(|| json::trim(&text[prefix.len()..]))
+    head.eq_ignore_ascii_case(prefix)
+        .then(|| json::trim(&text[prefix.len()..]))
 }
 
 impl fmt::Display for Target {
@@ -126,14 +143,20 @@ mod tests {
 
     #[test]
     fn a_mark_without_a_name_is_refused() {
-        assert_eq!(Target::parse_node(" @ ", Verb::Send), Err(TargetError::NotRoutable(Verb::Send)));
+        assert_eq!(
+            Target::parse_node(" @ ", Verb::Send),
+            Err(TargetError::NotRoutable(Verb::Send))
+        );
         assert_eq!(Target::parse_sdk(" @ "), Err(TargetError::EmptyUsername));
     }
 
     #[test]
     fn a_target_reads_back_from_its_text() {
         for text in ["account:acct_1", "@bob", "capability:chat"] {
-            assert_eq!(Target::parse_sdk(text).map(|target| target.to_string()), Ok(text.to_owned()));
+            assert_eq!(
+                Target::parse_sdk(text).map(|target| target.to_string()),
+                Ok(text.to_owned())
+            );
         }
     }
 }

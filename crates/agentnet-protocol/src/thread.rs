@@ -31,7 +31,10 @@ impl TokenLimits {
     #[must_use]
     pub fn new(soft: i64, hard: i64) -> Self {
         let soft = soft.max(1);
-        Self { soft, hard: hard.max(soft) }
+        Self {
+            soft,
+            hard: hard.max(soft),
+        }
     }
 
     /// The limits that a request asks for: each one an integer as Python reads it, else the one in `self`. An explicit 0 is
@@ -61,7 +64,11 @@ impl TokenLimits {
 /// one character a token counts as one.
 #[must_use]
 pub fn estimate_tokens(byte_count: i64, chars_per_token: f64) -> i64 {
-    if byte_count <= 0 { 0 } else { (byte_count as f64 / chars_per_token.max(1.0)).ceil() as i64 }
+    if byte_count <= 0 {
+        0
+    } else {
+        (byte_count as f64 / chars_per_token.max(1.0)).ceil() as i64
+    }
 }
 
 /// The messages since the last checkpoint.
@@ -79,7 +86,12 @@ pub fn checkpoint_end(payload: &Value<'_>) -> i64 {
     if json::trim(&payload.get("type").text()).to_lowercase() != "checkpoint" {
         return 0;
     }
-    payload.get("covers_end").int().ok().flatten().map_or(0, |end| saturate(end.max(0)))
+    payload
+        .get("covers_end")
+        .int()
+        .ok()
+        .flatten()
+        .map_or(0, |end| saturate(end.max(0)))
 }
 
 /// The value as 64 bits, or the nearer end of their range.

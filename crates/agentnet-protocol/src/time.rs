@@ -83,7 +83,8 @@ impl Timestamp {
     /// As [`Timestamp::checked_add_millis`], stopping at the ends of the range.
     #[must_use]
     pub fn saturating_add_millis(self, millis: i128) -> Self {
-        self.checked_add_millis(millis).unwrap_or(if millis < 0 { Self::MIN } else { Self::MAX })
+        self.checked_add_millis(millis)
+            .unwrap_or(if millis < 0 { Self::MIN } else { Self::MAX })
     }
 
     /// Microseconds from `earlier` to this time; negative when `earlier` is the later one.

@@ -24,6 +24,16 @@ pub enum Login {
     },
 }
 
+impl std::fmt::Debug for Login {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::None => "None",
+            Self::Token(_) => "Token(***)",
+            Self::User { .. } => "User(***)",
+        })
+    }
+}
+
 /// One or more servers of a network and how to log in there.
 #[derive(Clone, PartialEq, Eq)]
 pub struct NatsUrl {

@@ -29,7 +29,11 @@ pub fn normalise(name: &str) -> String {
     }
     let inner = clean.trim_matches(EDGES);
     // Only ASCII is left, so bytes are characters.
-    inner.get(..MAX_LENGTH).unwrap_or(inner).trim_end_matches(EDGES).to_owned()
+    inner
+        .get(..MAX_LENGTH)
+        .unwrap_or(inner)
+        .trim_end_matches(EDGES)
+        .to_owned()
 }
 
 /// What a client sends for a username argument, and the key of its cache: trimmed, lower case, without leading `@`. The

@@ -2,8 +2,6 @@
 
 use crate::json;
 
-/// The version that senders put into an envelope.
-pub const SENT: &str = "1.1";
 /// What a missing or blank version stands for.
 pub const DEFAULT: &str = "1.0";
 /// The major version that a receiver accepts unless told otherwise.

@@ -1,1 +1,34 @@
-//! The AgentNet registry service.
+//! The AgentNet registry service: accounts, presence, search, and the history of all messages.
+//!
+//! [`Registry::start`] connects to NATS, takes over what the store knows and answers `registry.*`
+//! (`docs/PROTOCOL.md`, sections 6 to 8) until [`RegistryHandle::shutdown`]. Any number of registries may run on one
+//! network and one database: each request is answered by one of them, presence is heard by all.
+//!
+//! - [`config`]: every setting, from environment or flags
+//! - `connect`, `service`: from settings to a running service and back
+//! - `router`, `rpc`: requests, one function each
+//! - `presence`: who is online, in memory, written behind to the store
+//! - `capture`: from the wire to the history
+//! - `sweep`: what has to be done again and again
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
+
+mod capture;
+mod clock;
+pub mod config;
+mod connect;
+mod context;
+mod error;
+mod fit;
+mod metrics;
+mod paging;
+mod presence;
+mod register_auth;
+mod router;
+mod rpc;
+mod service;
+mod sweep;
+
+pub use capture::CaptureMode;
+pub use config::{CaptureStorage, ConfigError, RegistryConfig};
+pub use error::StartError;
+pub use service::{Registry, RegistryHandle};

@@ -31,4 +31,5 @@ mod tally;
 
 pub use error::StoreError;
 pub use open::{OpenOptions, open, sqlite_url};
+pub use search::fold;
 pub use store::{Accounts, Messages, Sessions, Store, Threads};

@@ -21,7 +21,11 @@ pub struct OpenOptions {
 
 impl Default for OpenOptions {
     fn default() -> Self {
-        Self { readers: 4, busy_timeout: Duration::from_secs(5), acquire_timeout: Duration::from_secs(30) }
+        Self {
+            readers: 4,
+            busy_timeout: Duration::from_secs(5),
+            acquire_timeout: Duration::from_secs(30),
+        }
     }
 }
 
@@ -36,12 +40,17 @@ impl Default for OpenOptions {
 /// is no database of ours, or a newer version wrote it. [`StoreError::Unavailable`] if another process holds it locked.
 pub async fn open(url: &str, options: &OpenOptions) -> Result<Arc<dyn Store>, StoreError> {
     let url = url.trim();
-    let scheme = url.split_once(':').map_or("", |(scheme, _)| scheme).to_ascii_lowercase();
+    let scheme = url
+        .split_once(':')
+        .map_or("", |(scheme, _)| scheme)
+        .to_ascii_lowercase();
     match scheme.as_str() {
-        "sqlite" => Ok(Arc::new(SqliteStore::open(&Place::parse(&url["sqlite:".len()..])?, options).await?)),
-        "postgres" | "postgresql" => {
-            Err(StoreError::Open("this build supports SQLite only: use sqlite://PATH as the database URL".into()))
-        }
+        "sqlite" => Ok(Arc::new(
+            SqliteStore::open(&Place::parse(&url["sqlite:".len()..])?, options).await?,
+        )),
+        "postgres" | "postgresql" => Err(StoreError::Open(
+            "this build supports SQLite only: use sqlite://PATH as the database URL".into(),
+        )),
         _ => Err(StoreError::Open(
             "the database URL must be sqlite:///absolute/path, sqlite://relative/path or sqlite::memory:".into(),
         )),
@@ -51,6 +60,10 @@ pub async fn open(url: &str, options: &OpenOptions) -> Result<Arc<dyn Store>, St
 /// The URL of a database file, with the characters escaped that mean something in a URL.
 #[must_use]
 pub fn sqlite_url(path: &Path) -> String {
-    let path = path.to_string_lossy().replace('%', "%25").replace('?', "%3F").replace('#', "%23");
+    let path = path
+        .to_string_lossy()
+        .replace('%', "%25")
+        .replace('?', "%3F")
+        .replace('#', "%23");
     format!("sqlite://{path}")
 }

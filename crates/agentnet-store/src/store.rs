@@ -65,7 +65,8 @@ pub trait Messages: Send + Sync {
     /// stored and its thread's `message_count`, `byte_count`, `approx_tokens` grow, `latest_checkpoint_end` and
     /// `last_message_at` become the maximum. For a known id (in the history or earlier in the batch): nothing is stored
     /// or counted, but the thread that it names is still created or gets its participants and `updated_at` (section 8).
-    /// Participants are the trimmed, non-empty sender and receiver accounts; the creator is the first message's sender.
+    /// Participants are the trimmed, non-empty sender and receiver accounts; the creator is the first message's sender,
+    /// if it names one. Counters stop at `i64::MAX`.
     ///
     /// A message that the database refuses never stops the others: it is named in the outcome. An error means that
     /// nothing of the batch was stored and that the call may be repeated.

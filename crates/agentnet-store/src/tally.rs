@@ -38,17 +38,19 @@ pub(crate) fn tally<'a>(
     let mut threads = BTreeMap::new();
     for (new, is_new) in messages {
         let message = &new.message;
-        let delta = threads.entry(message.thread_id.as_str()).or_insert_with(|| ThreadDelta {
-            created_by: account(message.from_account_id.as_deref()),
-            created_at: message.received_at,
-            updated_at: message.received_at,
-            message_count: 0,
-            byte_count: 0,
-            approx_tokens: 0,
-            checkpoint_end: 0,
-            last_message_at: None,
-            participants: BTreeSet::new(),
-        });
+        let delta = threads
+            .entry(message.thread_id.as_str())
+            .or_insert_with(|| ThreadDelta {
+                created_by: account(message.from_account_id.as_deref()),
+                created_at: message.received_at,
+                updated_at: message.received_at,
+                message_count: 0,
+                byte_count: 0,
+                approx_tokens: 0,
+                checkpoint_end: 0,
+                last_message_at: None,
+                participants: BTreeSet::new(),
+            });
         delta.updated_at = delta.updated_at.max(message.received_at);
         delta.participants.extend(account(message.from_account_id.as_deref()));
         delta.participants.extend(account(message.to_account_id.as_deref()));

@@ -146,18 +146,24 @@ fn path_folders() -> Vec<PathBuf> {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-    use std::os::unix::fs::PermissionsExt;
-
     use tempfile::TempDir;
 
     use super::*;
 
     /// An executable that answers `--version` with `line`.
+    ///
+    /// Another process writes it: a file that this one has open for writing cannot be executed, and a test that starts
+    /// a process at the same moment would hand the open file on.
     fn pretend(folder: &TempDir, name: &str, line: &str) -> PathBuf {
         let path = folder.path().join(name);
-        fs::write(&path, format!("#!/bin/sh\necho '{line}'\n")).unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        let script = "printf '#!/bin/sh\\necho \"%s\"\\n' \"$2\" >\"$1\" && chmod 755 \"$1\"";
+        let status = Command::new("sh")
+            .args(["-c", script, "sh"])
+            .arg(&path)
+            .arg(line)
+            .status()
+            .unwrap();
+        assert!(status.success());
         path
     }
 

@@ -21,6 +21,7 @@ const SUPERUSER: &str = "agentnet";
 /// How long a server may take to accept connections, recovery after a crash included.
 const READY_DEADLINE: Duration = Duration::from_secs(60);
 const STOP_GRACE: Duration = Duration::from_secs(15);
+const DROP_GRACE: Duration = Duration::from_secs(5);
 const POLL: Duration = Duration::from_millis(20);
 /// The system's limit for the path of a Unix socket, with room for PostgreSQL's file name.
 const LONGEST_SOCKET_FOLDER: usize = 80;
@@ -28,8 +29,8 @@ const LONGEST_SOCKET_FOLDER: usize = 80;
 /// A PostgreSQL server on 127.0.0.1 with a new, empty cluster in a temporary folder.
 ///
 /// When the test runs as root the server runs as `postgres` or `nobody`, since PostgreSQL refuses root. It does not
-/// call fsync: its data survives every crash of the server, not one of the machine. Dropping the handle kills the
-/// server and removes the folder.
+/// call fsync: its data survives every crash of the server, not one of the machine. Dropping the handle ends
+/// the server at once and removes the folder.
 #[derive(Debug)]
 pub struct Postgres {
     // Dropped in this order: the server must be gone before its folder is removed.
@@ -267,7 +268,10 @@ impl Postgres {
 
 impl Drop for Postgres {
     fn drop(&mut self) {
-        self.kill9();
+        // An "immediate" shutdown, at once but by the server: it reaps its children, which a SIGKILL would orphan.
+        if let Some(mut process) = self.process.take() {
+            process.stop_blocking(Signal::QUIT, DROP_GRACE);
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::LazyLock;
 use std::sync::mpsc::{Sender, channel};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -56,19 +56,39 @@ impl ServerProcess {
         let _ = self.child.wait();
     }
 
+    /// [`stop`](Self::stop) for places that cannot await: the caller's thread waits.
+    pub(crate) fn stop_blocking(&mut self, signal: Signal, grace: Duration) {
+        let end = Instant::now() + grace;
+        self.send(signal);
+        while Instant::now() < end && matches!(self.ended(), Ok(None)) {
+            #[expect(
+                clippy::disallowed_methods,
+                reason = "for drop, which cannot await; the wait is short and bounded"
+            )]
+            thread::sleep(Duration::from_millis(5));
+        }
+        self.kill9();
+    }
+
     /// Sends `signal` and gives the server `grace` to end by itself; then kills it.
     pub(crate) async fn stop(&mut self, signal: Signal, grace: Duration) {
+        self.send(signal);
+        // Either way it is gone after the next line.
+        let _ = eventually(grace, async || match self.child.try_wait() {
+            Ok(None) => Err("still running"),
+            Ok(Some(_)) | Err(_) => Ok(()),
+        })
+        .await;
+        self.kill9();
+    }
+
+    /// Sends `signal` unless it has ended: a child that was not reaped keeps its id, so it cannot hit another process.
+    fn send(&mut self, signal: Signal) {
         if let Some(pid) = i32::try_from(self.id()).ok().and_then(Pid::from_raw)
             && matches!(self.ended(), Ok(None))
         {
             let _ = kill_process(pid, signal);
-            let _ = eventually(grace, async || match self.child.try_wait() {
-                Ok(None) => Err("still running"),
-                Ok(Some(_)) | Err(_) => Ok(()),
-            })
-            .await;
         }
-        self.kill9();
     }
 }
 

@@ -11,7 +11,7 @@ use async_nats::jetstream::{self, stream};
 
 const SOON: Duration = Duration::from_secs(20);
 
-/// The port is closed, or listened on by nobody that a NATS client could greet.
+/// The port is closed.
 fn nobody_listens(port: u16) -> bool {
     TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_err()
 }
@@ -58,6 +58,22 @@ async fn a_panic_takes_the_server_down_too() {
 
 #[tokio::test]
 async fn a_given_port_is_used_and_a_taken_one_is_reported() {
+    let first = NatsServer::builder().start().await.unwrap();
+    let port = first.port();
+    // The port is taken by a server that greets like one of ours.
+    let error = NatsServer::builder().port(port).start().await.unwrap_err();
+    assert!(
+        matches!(error, StartError::PortInUse { port: taken } if taken == port),
+        "{error}"
+    );
+    drop(first);
+    let nats = NatsServer::builder().port(port).start().await.unwrap();
+    assert_eq!(nats.port(), port);
+    RawClient::connect(&nats.url()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_port_of_a_program_that_never_speaks_is_reported() {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let port = listener.local_addr().unwrap().port();
     let error = NatsServer::builder().port(port).start().await.unwrap_err();
@@ -65,10 +81,6 @@ async fn a_given_port_is_used_and_a_taken_one_is_reported() {
         matches!(error, StartError::PortInUse { port: taken } if taken == port),
         "{error}"
     );
-    drop(listener);
-    let nats = NatsServer::builder().port(port).start().await.unwrap();
-    assert_eq!(nats.port(), port);
-    RawClient::connect(&nats.url()).await.unwrap();
 }
 
 #[tokio::test]
@@ -186,9 +198,12 @@ async fn the_server_dies_with_a_killed_test_process() {
         println!("port={};", nats.port());
         std::future::pending::<()>().await;
     }
+    // What the victim leaves behind goes away with this folder.
+    let leftovers = tempfile::tempdir().unwrap();
     let mut victim = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "the_server_dies_with_a_killed_test_process", "--nocapture"])
         .env(VICTIM, "1")
+        .env("TMPDIR", leftovers.path())
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();

@@ -1,1 +1,59 @@
-//! The AgentNet SDK: join the network with one AgentNode.
+//! The AgentNet SDK: join the network with one [`AgentNode`].
+//!
+//! ```no_run
+//! use agentnet::{AgentNode, json};
+//!
+//! # async fn run() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+//! let node = AgentNode::builder("agent_foo")
+//!     .username("foo")
+//!     .on_message(|message, context| async move {
+//!         if message.wants_reply() {
+//!             context.reply(json!({ "ok": true })).await?;
+//!         }
+//!         Ok(())
+//!     })
+//!     .start()
+//!     .await?;
+//! node.send("@weather_bot", json!({ "text": "yo" })).thread("ops_1").await?;
+//! node.run_until_stopped().await?;
+//! # Ok(()) }
+//! ```
+
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
+
+mod builder;
+mod config;
+mod connect;
+mod deliver;
+mod discovery;
+mod error;
+mod guard;
+mod handler;
+mod inbox;
+mod ids;
+mod metrics;
+mod node;
+mod outgoing;
+mod refuse;
+mod registry;
+mod replies;
+mod request;
+mod resolve;
+mod send;
+mod session;
+mod worker;
+
+pub use agentnet_protocol as protocol;
+pub use agentnet_protocol::{AgentInfo, Envelope, RawJson, Receipt, ReceiptStatus, Text, url::DEFAULT_NATS_URL};
+pub use builder::AgentBuilder;
+pub use config::{ConfigError, Limits};
+pub use connect::{ConnectError, connect};
+pub use error::{RegistryError, RequestError, ResolveError, SendError, StartError};
+pub use handler::{BoxError, Context, Handler, HandlerResult, Message};
+pub use metrics::{LatencySnapshot, MetricsSnapshot, UsernameCacheSnapshot};
+pub use node::AgentNode;
+pub use outgoing::IntoPayload;
+pub use registry::RegistryClient;
+pub use request::Request;
+pub use send::{Reply, Send, Sent};
+pub use serde_json::json;

@@ -8,7 +8,11 @@ const EPOCH: i64 = 719_468;
 
 /// Days from 1970-01-01 to a date. The month is 1 to 12.
 pub(super) fn days(year: i64, month: i64, day: i64) -> i64 {
-    let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
+    let (year, month) = if month > 2 {
+        (year, month - 3)
+    } else {
+        (year - 1, month + 9)
+    };
     let of_era = year.rem_euclid(400);
     let day_of_year = (153 * month + 2) / 5 + day - 1;
     year.div_euclid(400) * DAYS_PER_ERA + of_era * 365 + of_era / 4 - of_era / 100 + day_of_year - EPOCH
@@ -23,7 +27,11 @@ pub(super) fn from_days(days: i64) -> (i64, i64, i64) {
     let month = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * month + 2) / 5 + 1;
     let year = year + days.div_euclid(DAYS_PER_ERA) * 400;
-    if month < 10 { (year, month + 3, day) } else { (year + 1, month - 9, day) }
+    if month < 10 {
+        (year, month + 3, day)
+    } else {
+        (year + 1, month - 9, day)
+    }
 }
 
 /// 0 for a Monday to 6 for a Sunday.

@@ -86,7 +86,11 @@ impl Reader<'_> {
                     return None;
                 }
                 // YYYY-Www-HH, where the second hyphen separates, or YYYY-Www-D.
-                return Some(if length > 10 && self.at(10).is_ascii_digit() { 8 } else { 10 });
+                return Some(if length > 10 && self.at(10).is_ascii_digit() {
+                    8
+                } else {
+                    10
+                });
             }
             return Some(8); // YYYY-Www
         }
@@ -94,7 +98,9 @@ impl Reader<'_> {
             return Some(8); // YYYYMMDD
         }
         // YYYYWww or YYYYWwwD: the parts of a time have two digits each, so the parity of the digits decides.
-        let end = (7..length).find(|index| !self.at(*index).is_ascii_digit()).unwrap_or(length);
+        let end = (7..length)
+            .find(|index| !self.at(*index).is_ascii_digit())
+            .unwrap_or(length);
         Some(match end {
             0..9 => end,
             end if end % 2 == 0 => 7,

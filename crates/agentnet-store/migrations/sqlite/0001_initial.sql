@@ -50,7 +50,8 @@ CREATE TABLE agent_sessions (
 
 CREATE INDEX idx_agent_sessions_status ON agent_sessions (status, session_tag);
 -- When a session went offline, for retention.
-CREATE INDEX idx_agent_sessions_offline ON agent_sessions (COALESCE(disconnected_at, last_seen)) WHERE status = 'offline';
+CREATE INDEX idx_agent_sessions_offline ON agent_sessions (status, COALESCE(disconnected_at, last_seen))
+    WHERE status = 'offline';
 
 CREATE TABLE agent_threads (
     thread_id             TEXT    NOT NULL PRIMARY KEY,

@@ -1,1 +1,157 @@
-//! t
+//! The suite that every backend passes: one case a rule of the traits, each on a fresh store.
+//!
+//! A backend's test file names a function that makes such a store, with something that keeps its surroundings alive:
+//!
+//! ```text
+//! async fn fresh() -> (Arc<dyn Store>, TempDir) { … }
+//! agentnet_store::contract_tests!(fresh);
+//! ```
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "tests, compiled into the library for other crates' tests"
+)]
+
+pub mod accounts;
+pub mod claims;
+pub mod lifecycle;
+pub mod messages;
+pub mod pages;
+pub mod retention;
+pub mod sample;
+pub mod sessions;
+pub mod threads;
+
+/// One `#[tokio::test]` for each case of the contract, against the stores that the function makes:
+/// `async fn() -> (Arc<dyn Store>, impl Sized)`.
+#[macro_export]
+macro_rules! contract_tests {
+    ($open:path) => {
+        $crate::contract_cases! { contract_test $open }
+    };
+}
+
+/// Calls a macro with the names of all cases.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! contract_cases {
+    ($then:ident $($arguments:tt)*) => {
+        $crate::$then! { ($($arguments)*)
+            accounts: [
+                search_text_is_literal
+                search_ignores_case_beyond_ascii
+                search_looks_at_both_names
+                capability_filter_ignores_case_and_follows_the_profile
+                accounts_are_paged_by_username
+                account_texts_are_kept_exactly
+            ]
+            claims: [
+                a_new_account_holds_what_was_claimed
+                a_known_name_is_joined
+                an_unknown_id_is_created_under_it
+                an_unknown_id_with_a_taken_name_gets_a_variant
+                a_known_id_keeps_its_name_unless_another_is_requested
+                a_known_id_takes_a_free_name_but_no_taken_one
+                generated_names_never_join
+                concurrent_claims_of_one_name_make_one_account
+                concurrent_generated_names_make_one_account_each
+                a_key_is_bound_once
+                a_key_mismatch_changes_nothing
+            ]
+            lifecycle: [
+                an_open_store_answers
+                a_closed_store_is_unavailable
+                empty_batches_do_nothing
+            ]
+            messages: [
+                a_message_comes_back_as_it_was
+                payload_text_is_kept_byte_for_byte
+                texts_may_hold_nul
+                the_first_of_two_with_one_id_is_kept
+                a_repeated_id_still_creates_the_thread_it_names
+                a_large_batch_is_stored_whole
+            ]
+            pages: [
+                newest_first_with_ties_by_id
+                filters_are_exact_and_combine
+                time_bounds_are_inclusive
+                pages_stay_true_while_messages_arrive
+                a_walk_through_ten_thousand_messages_sees_each_once
+                threads_come_by_last_activity
+                threads_of_a_participant_follow_every_message
+                thread_search_is_literal_and_ignores_case
+            ]
+            retention: [
+                sessions_that_ended_are_pruned
+                threads_are_pruned_oldest_first_with_their_messages
+                a_pruned_thread_can_begin_anew
+            ]
+            sessions: [
+                a_session_comes_back_as_it_was
+                a_known_session_is_replaced_but_keeps_its_beginning
+                last_seen_only_moves_forward
+                a_session_ends_once
+                online_sessions_come_by_tag
+            ]
+            threads: [
+                counters_are_sums_and_maxima
+                participants_are_trimmed_and_sorted
+                the_first_message_makes_the_thread
+                counters_stop_at_the_largest_number
+                concurrent_batches_count_exactly
+            ]
+        }
+    };
+}
+
+/// Writes the tests.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! contract_test {
+    (($open:path) $($module:ident: [$($case:ident)*])*) => {
+        $($(
+            #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+            async fn $case() {
+                let (store, _surroundings) = $open().await;
+                $crate::contract::$module::$case(std::sync::Arc::clone(&store)).await;
+                store.close().await;
+            }
+        )*)*
+    };
+}
+
+/// Lists the names.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! contract_names {
+    (() $($module:ident: [$($case:ident)*])*) => {
+        [$((stringify!($module), &[$(stringify!($case)),*] as &[&str])),*]
+    };
+}
+
+#[cfg(test)]
+mod tests {
+    /// A case that is written but not listed would never run.
+    #[test]
+    fn every_case_is_listed() {
+        let sources = [
+            ("accounts", include_str!("accounts.rs")),
+            ("claims", include_str!("claims.rs")),
+            ("lifecycle", include_str!("lifecycle.rs")),
+            ("messages", include_str!("messages.rs")),
+            ("pages", include_str!("pages.rs")),
+            ("retention", include_str!("retention.rs")),
+            ("sessions", include_str!("sessions.rs")),
+            ("threads", include_str!("threads.rs")),
+        ];
+        let listed = contract_cases! { contract_names };
+        for ((module, cases), (file, source)) in listed.into_iter().zip(sources) {
+            assert_eq!(module, file);
+            let written: Vec<&str> = source
+                .lines()
+                .filter_map(|line| line.strip_prefix("pub async fn ")?.split('(').next())
+                .collect();
+            assert_eq!(written, cases, "{module}");
+        }
+    }
+}

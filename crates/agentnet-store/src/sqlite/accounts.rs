@@ -68,22 +68,41 @@ pub(super) fn page_query(query: &AccountQuery) -> QueryBuilder<Sqlite> {
     if !query.text.is_empty() {
         let text = fold(&query.text);
         sql.push(" AND (INSTR(a.username_search, ").push_bind(text.clone());
-        sql.push(") > 0 OR INSTR(a.display_name_search, ").push_bind(text).push(") > 0)");
+        sql.push(") > 0 OR INSTR(a.display_name_search, ")
+            .push_bind(text)
+            .push(") > 0)");
     }
-    sql.push(" ORDER BY ").push(username).push(" LIMIT ").push_bind(fetch_limit(query.limit));
+    sql.push(" ORDER BY ")
+        .push(username)
+        .push(" LIMIT ")
+        .push_bind(fetch_limit(query.limit));
     sql
 }
 
 async fn by_id(connection: &mut SqliteConnection, account_id: &str) -> Result<Option<Account>, StoreError> {
     let mut sql = QueryBuilder::<Sqlite>::new(SELECT);
-    sql.push("agent_accounts a WHERE a.account_id = ").push_bind(account_id.to_owned());
-    sql.build().fetch_optional(connection).await.map_err(failed)?.as_ref().map(account).transpose()
+    sql.push("agent_accounts a WHERE a.account_id = ")
+        .push_bind(account_id.to_owned());
+    sql.build()
+        .fetch_optional(connection)
+        .await
+        .map_err(failed)?
+        .as_ref()
+        .map(account)
+        .transpose()
 }
 
 async fn by_username(connection: &mut SqliteConnection, username: &str) -> Result<Option<Account>, StoreError> {
     let mut sql = QueryBuilder::<Sqlite>::new(SELECT);
-    sql.push("agent_accounts a WHERE a.username = ").push_bind(username.to_owned());
-    sql.build().fetch_optional(connection).await.map_err(failed)?.as_ref().map(account).transpose()
+    sql.push("agent_accounts a WHERE a.username = ")
+        .push_bind(username.to_owned());
+    sql.build()
+        .fetch_optional(connection)
+        .await
+        .map_err(failed)?
+        .as_ref()
+        .map(account)
+        .transpose()
 }
 
 async fn is_taken(connection: &mut SqliteConnection, username: &str) -> Result<bool, StoreError> {
@@ -198,7 +217,9 @@ async fn free_variant(connection: &mut SqliteConnection, name: &str) -> Result<S
             return Ok(variant);
         }
     }
-    Err(StoreError::Database(format!("no free variant of the username {name} was found")))
+    Err(StoreError::Database(format!(
+        "no free variant of the username {name} was found"
+    )))
 }
 
 async fn list_capabilities(connection: &mut SqliteConnection, account: &Account) -> Result<(), StoreError> {

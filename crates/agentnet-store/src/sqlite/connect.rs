@@ -2,6 +2,7 @@
 //! more than a second as warnings: its own defaults.)
 
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use sqlx::migrate::MigrateError;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
@@ -15,6 +16,14 @@ use crate::open::OpenOptions;
 
 /// The write-ahead log is cut back to this size when it has been larger for a while.
 const LOG_SIZE_LIMIT: &str = "67108864";
+/// Memory for pages of the file, in KiB (SQLite writes it as a negative number): the writer touches seven indexes a message.
+const WRITER_CACHE: &str = "-65536";
+const READER_CACHE: &str = "-8192";
+/// The log is carried over to the file after so many pages: fewer, larger moves than SQLite's own 1000.
+const CHECKPOINT_PAGES: &str = "4000";
+
+/// Between two attempts to open a database that is locked for a moment.
+const PAUSE: Duration = Duration::from_millis(10);
 
 /// Where a database lives.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,7 +60,9 @@ impl Place {
         }
         let path = PathBuf::from(percent_decode(path)?);
         if path.as_os_str().is_empty() {
-            return Err(StoreError::Open("the database URL names no file; write sqlite:///absolute/path".into()));
+            return Err(StoreError::Open(
+                "the database URL names no file; write sqlite:///absolute/path".into(),
+            ));
         }
         Ok(Self::File { path, create })
     }
@@ -88,19 +99,32 @@ impl SqliteStore {
             Place::Memory => {
                 let write = one_connection(base.in_memory(true), options).await.map_err(failed)?;
                 bring_up_to_date(&write, "the database in memory").await?;
-                Ok(Self { read: write.clone(), write })
+                Ok(Self {
+                    read: write.clone(),
+                    write,
+                })
             }
             Place::File { path, create } => {
                 prepare_path(path, *create)?;
                 let name = path.display().to_string();
                 let file = base.filename(path).create_if_missing(*create);
                 // The journal mode is stored in the file: only the writer sets it, before the readers come.
-                let wal = file.clone().journal_mode(SqliteJournalMode::Wal);
-                let write = one_connection(wal, options).await.map_err(|error| cannot_open(&name, error))?;
+                let wal = file
+                    .clone()
+                    .journal_mode(SqliteJournalMode::Wal)
+                    .pragma("wal_autocheckpoint", CHECKPOINT_PAGES)
+                    .pragma("cache_size", WRITER_CACHE);
+                let write = patiently(options, || one_connection(wal.clone(), options))
+                    .await
+                    .map_err(|error| cannot_open(&name, error))?;
                 bring_up_to_date(&write, &name).await?;
                 let read = pool(options)
                     .max_connections(options.readers.max(1))
-                    .connect_with(file.create_if_missing(false).pragma("query_only", "ON"))
+                    .connect_with(
+                        file.create_if_missing(false)
+                            .pragma("query_only", "ON")
+                            .pragma("cache_size", READER_CACHE),
+                    )
                     .await
                     .map_err(|error| cannot_open(&name, error))?;
                 Ok(Self { write, read })
@@ -119,6 +143,20 @@ fn pool(options: &OpenOptions) -> SqlitePoolOptions {
 
 async fn one_connection(connect: SqliteConnectOptions, options: &OpenOptions) -> Result<SqlitePool, sqlx::Error> {
     pool(options).max_connections(1).connect_with(connect).await
+}
+
+/// Repeats what fails because of a lock: for the change to WAL mode, SQLite itself does not wait.
+async fn patiently<T, F: Future<Output = Result<T, sqlx::Error>>>(
+    options: &OpenOptions,
+    attempt: impl Fn() -> F,
+) -> Result<T, sqlx::Error> {
+    let deadline = Instant::now() + options.busy_timeout;
+    loop {
+        match attempt().await {
+            Err(error) if is_locked(&error) && Instant::now() < deadline => tokio::time::sleep(PAUSE).await,
+            result => return result,
+        }
+    }
 }
 
 fn prepare_path(path: &Path, create: bool) -> Result<(), StoreError> {
@@ -150,7 +188,9 @@ fn cannot_open(name: &str, error: sqlx::Error) -> StoreError {
     } else if is_locked(&error) {
         StoreError::Unavailable(format!("{name} is locked by another process"))
     } else if is_not_writable(&error) {
-        StoreError::Open(format!("cannot write {name}: {error}; check that the file and its directory are writable"))
+        StoreError::Open(format!(
+            "cannot write {name}: {error}; check that the file and its directory are writable"
+        ))
     } else {
         StoreError::Open(format!("cannot open {name}: {error}"))
     }
@@ -162,7 +202,8 @@ async fn bring_up_to_date(pool: &SqlitePool, name: &str) -> Result<(), StoreErro
     let mut connection = pool.acquire().await.map_err(open_error)?;
     let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await.map_err(open_error)?;
     refuse_foreign(&mut transaction, name).await?;
-    migrator().run(&mut *transaction).await.map_err(|error| match error {
+    // `run` itself makes a future that cannot be spawned (sqlx-core's remark at `run_direct`).
+    migrator().run_direct(None, &mut *transaction, false).await.map_err(|error| match error {
         MigrateError::VersionMissing(version) => StoreError::Open(format!(
             "{name} was written by a newer version of agentnet (schema {version}, this one knows {NEWEST}); upgrade \
              agentnet, or choose another path"
@@ -179,39 +220,21 @@ async fn bring_up_to_date(pool: &SqlitePool, name: &str) -> Result<(), StoreErro
 /// Another program's database is left alone.
 async fn refuse_foreign(connection: &mut SqliteConnection, name: &str) -> Result<(), StoreError> {
     let open_error = |error| cannot_open(name, error);
-    let application: i64 =
-        sqlx::query_scalar("PRAGMA application_id").fetch_one(&mut *connection).await.map_err(open_error)?;
-    let tables: i64 =
-        sqlx::query_scalar("SELECT COUNT(*) FROM sqlite_schema").fetch_one(&mut *connection).await.map_err(open_error)?;
+    let application: i64 = sqlx::query_scalar("PRAGMA application_id")
+        .fetch_one(&mut *connection)
+        .await
+        .map_err(open_error)?;
+    let tables: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM sqlite_schema")
+        .fetch_one(&mut *connection)
+        .await
+        .map_err(open_error)?;
     if application == APPLICATION_ID || (application == 0 && tables == 0) {
         return Ok(());
     }
-    Err(StoreError::Open(format!("{name} is the database of another program; choose another path")))
+    Err(StoreError::Open(format!(
+        "{name} is the database of another program; choose another path"
+    )))
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn places() {
-        let file = |path: &str, create| Place::File { path: path.into(), create };
-        for (rest, place) in [
-            ("///var/lib/a.db", file("/var/lib/a.db", true)),
-            ("//data/a.db", file("data/a.db", true)),
-            ("a.db", file("a.db", true)),
-            ("//a%20b%3Fc%25.db", file("a b?c%.db", true)),
-            ("//100%.db", file("100%.db", true)),
-            ("//a.db?mode=rw", file("a.db", false)),
-            ("//a.db?mode=rwc", file("a.db", true)),
-            (":memory:", Place::Memory),
-            ("//:memory:", Place::Memory),
-            ("//?mode=memory", Place::Memory),
-        ] {
-            assert_eq!(Place::parse(rest).unwrap(), place, "{rest}");
-        }
-        for rest in ["", "//", "//a.db?mode=ro", "//a.db?cache=shared", "//%ff"] {
-            assert!(matches!(Place::parse(rest), Err(StoreError::Open(_))), "{rest}");
-        }
-    }
-}
+mod tests;

@@ -46,7 +46,10 @@ impl Messages for SqliteStore {
                     savepoint.rollback().await.map_err(failed)?;
                     if let [new] = part {
                         let message_id = new.message.message_id.clone();
-                        outcome.refused.push(Refused { message_id, reason: error.to_string() });
+                        outcome.refused.push(Refused {
+                            message_id,
+                            reason: error.to_string(),
+                        });
                     } else {
                         let (first, second) = part.split_at(part.len() / 2);
                         parts.extend([second, first]);
@@ -68,15 +71,25 @@ impl Messages for SqliteStore {
 /// Stores the messages and adds them to their threads; returns how many are new.
 async fn append(connection: &mut SqliteConnection, messages: &[NewMessage]) -> Result<usize, sqlx::Error> {
     let mut ids = HashSet::with_capacity(messages.len());
-    let is_first: Vec<bool> = messages.iter().map(|new| ids.insert(new.message.message_id.as_str())).collect();
-    let first: Vec<&Message> =
-        messages.iter().zip(&is_first).filter(|(_, is_first)| **is_first).map(|(new, _)| &new.message).collect();
+    let is_first: Vec<bool> = messages
+        .iter()
+        .map(|new| ids.insert(new.message.message_id.as_str()))
+        .collect();
+    let first: Vec<&Message> = messages
+        .iter()
+        .zip(&is_first)
+        .filter(|(_, is_first)| **is_first)
+        .map(|(new, _)| &new.message)
+        .collect();
     let mut stored = HashSet::with_capacity(first.len());
     for run in runs(&first) {
         insert(connection, run, &mut stored).await?;
     }
     let threads = tally(
-        messages.iter().zip(is_first).map(|(new, is_first)| (new, is_first && stored.contains(&new.message.message_id))),
+        messages
+            .iter()
+            .zip(is_first)
+            .map(|(new, is_first)| (new, is_first && stored.contains(&new.message.message_id))),
     );
     add_to_threads(connection, &threads).await?;
     Ok(stored.len())
@@ -130,7 +143,10 @@ pub(super) fn page_query(query: &MessageQuery) -> QueryBuilder<Sqlite> {
     let mut index_taken = false;
     for (column, value) in filters {
         if let Some(value) = value {
-            sql.push(if index_taken { " AND +" } else { " AND " }).push(column).push(" = ").push_bind(value.clone());
+            sql.push(if index_taken { " AND +" } else { " AND " })
+                .push(column)
+                .push(" = ")
+                .push_bind(value.clone());
             index_taken = true;
         }
     }
@@ -141,10 +157,12 @@ pub(super) fn page_query(query: &MessageQuery) -> QueryBuilder<Sqlite> {
         sql.push(" AND sent_at <= ").push_bind(to.as_micros());
     }
     if let Some(before) = &query.before {
-        sql.push(" AND (sent_at, message_id) < (").push_bind(before.at.as_micros());
+        sql.push(" AND (sent_at, message_id) < (")
+            .push_bind(before.at.as_micros());
         sql.push(", ").push_bind(before.id.clone()).push(")");
     }
-    sql.push(" ORDER BY sent_at DESC, message_id DESC LIMIT ").push_bind(fetch_limit(query.limit));
+    sql.push(" ORDER BY sent_at DESC, message_id DESC LIMIT ")
+        .push_bind(fetch_limit(query.limit));
     sql
 }
 

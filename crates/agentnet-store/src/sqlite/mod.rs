@@ -72,7 +72,10 @@ fn page<T>(
 ) -> Result<Page<T>, StoreError> {
     let limit = limit.max(1);
     let items = rows.iter().take(limit).map(read).collect::<Result<_, _>>()?;
-    Ok(Page { items, more: rows.len() > limit })
+    Ok(Page {
+        items,
+        more: rows.len() > limit,
+    })
 }
 
 /// A column of exact JSON text.

@@ -84,7 +84,11 @@ impl Sessions for SqliteStore {
     }
 
     async fn session(&self, session_tag: &str) -> Result<Option<Session>, StoreError> {
-        let row = sqlx::query(BY_TAG).bind(session_tag).fetch_optional(&self.read).await.map_err(failed)?;
+        let row = sqlx::query(BY_TAG)
+            .bind(session_tag)
+            .fetch_optional(&self.read)
+            .await
+            .map_err(failed)?;
         row.as_ref().map(session).transpose()
     }
 
@@ -94,7 +98,11 @@ impl Sessions for SqliteStore {
     }
 
     async fn prune_sessions(&self, before: Timestamp) -> Result<u64, StoreError> {
-        let pruned = sqlx::query(PRUNE).bind(before.as_micros()).execute(&self.write).await.map_err(failed)?;
+        let pruned = sqlx::query(PRUNE)
+            .bind(before.as_micros())
+            .execute(&self.write)
+            .await
+            .map_err(failed)?;
         Ok(pruned.rows_affected())
     }
 }

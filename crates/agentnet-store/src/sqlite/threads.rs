@@ -38,18 +38,23 @@ macro_rules! old_threads {
 }
 
 pub(super) const PRUNE_MESSAGES: &str = concat!("DELETE FROM agent_messages WHERE thread_id IN ", old_threads!());
-pub(super) const PRUNE_PARTICIPANTS: &str =
-    concat!("DELETE FROM agent_thread_participants WHERE thread_id IN ", old_threads!());
+pub(super) const PRUNE_PARTICIPANTS: &str = concat!(
+    "DELETE FROM agent_thread_participants WHERE thread_id IN ",
+    old_threads!()
+);
 pub(super) const PRUNE_THREADS: &str = concat!("DELETE FROM agent_threads WHERE thread_id IN ", old_threads!());
 
 #[async_trait]
 impl Threads for SqliteStore {
     async fn thread(&self, thread_id: &str) -> Result<Option<Thread>, StoreError> {
         let mut sql = QueryBuilder::<Sqlite>::new(SELECT);
-        sql.push("agent_threads t WHERE t.thread_id = ").push_bind(thread_id.to_owned());
+        sql.push("agent_threads t WHERE t.thread_id = ")
+            .push_bind(thread_id.to_owned());
         // One transaction, so that the thread and its participants are of one moment.
         let mut snapshot = self.read.begin().await.map_err(failed)?;
-        let Some(row) = sql.build().fetch_optional(&mut *snapshot).await.map_err(failed)? else { return Ok(None) };
+        let Some(row) = sql.build().fetch_optional(&mut *snapshot).await.map_err(failed)? else {
+            return Ok(None);
+        };
         let mut found = [thread(&row)?];
         add_participants(&mut snapshot, &mut found).await?;
         snapshot.rollback().await.map_err(failed)?;
@@ -71,7 +76,10 @@ impl Threads for SqliteStore {
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let mut transaction = self.begin_write().await?;
         let mut removed = [0; 3];
-        for (removed, statement) in removed.iter_mut().zip([PRUNE_MESSAGES, PRUNE_PARTICIPANTS, PRUNE_THREADS]) {
+        for (removed, statement) in removed
+            .iter_mut()
+            .zip([PRUNE_MESSAGES, PRUNE_PARTICIPANTS, PRUNE_THREADS])
+        {
             let done = sqlx::query(statement)
                 .bind(before.as_micros())
                 .bind(limit)
@@ -96,8 +104,16 @@ pub(super) async fn add_to_threads(
         let activity = upsert_threads(connection, run).await?;
         let mut participants = Vec::new();
         for (thread_id, delta) in run {
-            let at = activity.get(*thread_id).copied().unwrap_or(delta.updated_at.as_micros());
-            participants.extend(delta.participants.iter().map(|account_id| (*thread_id, *account_id, at)));
+            let at = activity
+                .get(*thread_id)
+                .copied()
+                .unwrap_or(delta.updated_at.as_micros());
+            participants.extend(
+                delta
+                    .participants
+                    .iter()
+                    .map(|account_id| (*thread_id, *account_id, at)),
+            );
         }
         for run in runs(&participants) {
             upsert_participants(connection, run).await?;
@@ -140,7 +156,9 @@ async fn upsert_participants(
     let mut sql =
         QueryBuilder::<Sqlite>::new("INSERT INTO agent_thread_participants (thread_id, account_id, activity_at) ");
     sql.push_values(participants, |mut row, (thread_id, account_id, at)| {
-        row.push_bind((*thread_id).to_owned()).push_bind((*account_id).to_owned()).push_bind(*at);
+        row.push_bind((*thread_id).to_owned())
+            .push_bind((*account_id).to_owned())
+            .push_bind(*at);
     });
     sql.push(
         " ON CONFLICT (thread_id, account_id) DO UPDATE SET activity_at = excluded.activity_at \
@@ -182,13 +200,17 @@ pub(super) fn page_query(query: &ThreadQuery) -> QueryBuilder<Sqlite> {
         ["t.activity_at", "t.thread_id"]
     };
     if let Some(before) = &query.before {
-        sql.push(format_args!(" AND ({}, {}) < (", key[0], key[1])).push_bind(before.at.as_micros());
+        sql.push(format_args!(" AND ({}, {}) < (", key[0], key[1]))
+            .push_bind(before.at.as_micros());
         sql.push(", ").push_bind(before.id.clone()).push(")");
     }
     if !query.text.is_empty() {
-        sql.push(" AND INSTR(t.thread_id_search, ").push_bind(fold(&query.text)).push(") > 0");
+        sql.push(" AND INSTR(t.thread_id_search, ")
+            .push_bind(fold(&query.text))
+            .push(") > 0");
     }
-    sql.push(format_args!(" ORDER BY {} DESC, {} DESC LIMIT ", key[0], key[1])).push_bind(fetch_limit(query.limit));
+    sql.push(format_args!(" ORDER BY {} DESC, {} DESC LIMIT ", key[0], key[1]))
+        .push_bind(fetch_limit(query.limit));
     sql
 }
 
@@ -203,7 +225,10 @@ async fn add_participants(connection: &mut SqliteConnection, threads: &mut [Thre
             .map_err(failed)?;
         for row in rows {
             let thread_id = row.try_get(0).map_err(failed)?;
-            found.entry(thread_id).or_default().push(row.try_get(1).map_err(failed)?);
+            found
+                .entry(thread_id)
+                .or_default()
+                .push(row.try_get(1).map_err(failed)?);
         }
     }
     for thread in threads {

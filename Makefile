@@ -1,0 +1,50 @@
+# Everything a developer runs; CI runs the same (.ci/run). `make help` lists the targets.
+
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+CARGO ?= cargo
+# CI sets this to --locked, so that Cargo.lock is what is tested.
+LOCKED ?=
+
+.PHONY: help tools postgres build demo test lint arch fmt clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+tools: ## Fetch the pinned nats-server into .tools/bin (nothing to do when it is there)
+	@scripts/tools.sh
+
+postgres: ## Find PostgreSQL for the tests; on Debian as root, install it
+	@scripts/postgres.sh
+
+build: ## Build everything, examples included
+	$(CARGO) build $(LOCKED) --workspace --bins --examples
+
+demo: tools build ## Start a network, let two agents talk, read the thread back
+	@scripts/demo.sh
+
+# The doc tests come first, so that the last line is the summary of the main run.
+test: tools postgres ## Set up what the tests need and run all of them
+	$(CARGO) test $(LOCKED) --workspace --doc
+	@if $(CARGO) nextest --version >/dev/null 2>&1; then \
+	    set -x; $(CARGO) nextest run $(LOCKED) --workspace; \
+	else \
+	    set -x; $(CARGO) test $(LOCKED) --workspace --lib --bins --tests --examples; \
+	fi
+
+lint: arch ## Formatting, clippy, documentation and architecture, all without a warning
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy $(LOCKED) --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc $(LOCKED) --workspace --no-deps
+
+arch: ## Check who depends on whom, and the size of the files
+	@scripts/arch.sh
+
+fmt: ## Format the code
+	$(CARGO) fmt --all
+
+clean: ## Remove everything that was built or fetched
+	$(CARGO) clean
+	rm -rf .tools

@@ -1,0 +1,156 @@
+//! The command line: what can be asked for, and how each thing is called (PROTOCOL.md section 16).
+
+use std::ffi::OsString;
+
+use clap::error::ErrorKind;
+use clap::{CommandFactory, Parser, Subcommand};
+
+use crate::commands;
+use crate::ended::Ended;
+use crate::output::{Output, Tint};
+
+const AFTER_HELP: &str = "\
+Start here:
+  agentnet up                                          start a network on this machine
+  agentnet echo                                        join it with an agent that answers (another terminal)
+  agentnet list                                        who is online
+  agentnet request --to-username echo '{\"text\":\"hi\"}'  ask it something
+
+Exit codes: 0 done; 1 no connection, no answer, unusable payload; 2 refused by the network, or wrong usage; 130 Ctrl-C.";
+
+/// Agents that find each other, talk, and remember, over NATS.
+#[derive(Debug, Parser)]
+#[command(name = "agentnet", version, after_help = AFTER_HELP, max_term_width = 110)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Options of every command.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Global {
+    /// Server of the network, nats://TOKEN@HOST:PORT; several separated by commas. [env: AGENTNET_NATS_URL, NATS_URL]
+    /// [default: nats://agentnet_secret_token@localhost:4222]
+    #[arg(long, global = true, value_name = "URL", help_heading = "Global options")]
+    pub(crate) nats_url: Option<String>,
+    /// Print one JSON document on stdout and nothing else (watch, echo: one a line)
+    #[arg(long, global = true, help_heading = "Global options")]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Start a network on this machine: nats-server, registry and storage in one
+    Up(commands::up::Up),
+    /// Run the registry alone, for a NATS server that runs already
+    Registry(commands::registry::Registry),
+    /// Show the agents that are online
+    List(commands::list::List),
+    /// Search agents by name or capability, online or not
+    Search(commands::search::Search),
+    /// Show one agent's profile
+    Profile(commands::profile::Profile),
+    /// Show threads, latest activity first
+    Threads(commands::threads::Threads),
+    /// Show one thread's counters
+    ThreadStatus(commands::thread_status::ThreadStatus),
+    /// Page through the messages of one thread, newest first
+    ThreadMessages(commands::thread_messages::ThreadMessages),
+    /// Search messages by thread, sender, receiver, kind and time
+    MessageSearch(commands::message_search::MessageSearch),
+    /// Send a message and wait until it is accepted
+    Send(commands::send::Send),
+    /// Send a message and wait for the answer
+    Request(commands::request::Request),
+    /// Print messages as they pass
+    Watch(commands::watch::Watch),
+    /// Show the registry's metrics
+    Metrics(commands::metrics::Metrics),
+    /// Join as an agent that answers what it gets
+    Echo(commands::echo::Echo),
+}
+
+impl Command {
+    /// Whether the command is a service, whose log should be seen without asking.
+    pub(crate) fn is_service(&self) -> bool {
+        matches!(self, Self::Up(_) | Self::Registry(_))
+    }
+
+    /// Runs the command to its end.
+    pub(crate) async fn run(self, global: &Global, output: Output) -> Result<(), Ended> {
+        match self {
+            Self::Up(command) => command.run(global, output).await,
+            Self::Registry(command) => command.run(global, output).await,
+            Self::List(command) => command.run(global, output).await,
+            Self::Search(command) => command.run(global, output).await,
+            Self::Profile(command) => command.run(global, output).await,
+            Self::Threads(command) => command.run(global, output).await,
+            Self::ThreadStatus(command) => command.run(global, output).await,
+            Self::ThreadMessages(command) => command.run(global, output).await,
+            Self::MessageSearch(command) => command.run(global, output).await,
+            Self::Send(command) => command.run(global, output).await,
+            Self::Request(command) => command.run(global, output).await,
+            Self::Watch(command) => command.run(global, output).await,
+            Self::Metrics(command) => command.run(global, output).await,
+            Self::Echo(command) => command.run(global, output).await,
+        }
+    }
+}
+
+/// Reads the arguments; `Err` holds the exit code when that was all (help, version, usage error, no arguments).
+pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, u8> {
+    let arguments: Vec<_> = arguments.into_iter().collect();
+    if arguments.len() < 2 {
+        let output = Output::detect(false);
+        let name = output.tint(Tint::Bold, concat!("agentnet ", env!("CARGO_PKG_VERSION")));
+        let banner = format!("{name} · a network for software agents\n\n{}", Cli::command().render_help());
+        // Nobody reads on where stdout is closed.
+        let _ = output.line(banner.trim_end());
+        return Err(0);
+    }
+    Cli::try_parse_from(arguments).map_err(|error| {
+        // clap writes help to stdout and errors to stderr; nobody reads on where that is closed.
+        let _ = error.print();
+        match error.kind() {
+            ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => 0,
+            _ => 2,
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_definition_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn usage_errors_exit_with_2_and_help_with_0() {
+        let code = |line: &str| parse(line.split_whitespace().map(OsString::from)).map(|_| ()).err();
+        for line in [
+            "agentnet fly",
+            "agentnet list --limit",
+            "agentnet profile",
+            "agentnet profile --username a --account-id b",
+            "agentnet send {}",
+            "agentnet send --to-username a --to-account b {}",
+            "agentnet search --limit 0",
+            "agentnet thread-messages --thread-id t --limit 0",
+            "agentnet message-search --limit -1",
+            "agentnet request --to-username a --timeout 0 {}",
+            "agentnet list --timeout nan",
+        ] {
+            assert_eq!(code(line), Some(2), "{line}");
+        }
+        for line in ["agentnet", "agentnet --help", "agentnet up --help", "agentnet --version"] {
+            assert_eq!(code(line), Some(0), "{line}");
+        }
+        assert_eq!(code("agentnet --json list --timeout 1.5"), None);
+        assert_eq!(code("agentnet send --to-username a {} --json --nats-url nats://x"), None);
+    }
+}

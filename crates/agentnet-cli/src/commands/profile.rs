@@ -1,0 +1,83 @@
+//! `agentnet profile`: everything that the registry knows of one agent.
+
+use agentnet_protocol::rpc::{Profile as Known, ProfileRequest};
+use agentnet_protocol::username::lookup_key;
+use clap::Args;
+
+use crate::cli::Global;
+use crate::connection::{CallTimeout, ask};
+use crate::ended::Ended;
+use crate::output::cell::{clean, list, or_dash};
+use crate::output::{Output, Tint};
+
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("whom").required(true).multiple(false))]
+pub(crate) struct Profile {
+    /// The agent's account id
+    #[arg(long, value_name = "ID", group = "whom")]
+    account_id: Option<String>,
+    /// The agent's username, with or without @
+    #[arg(long, value_name = "NAME", group = "whom")]
+    username: Option<String>,
+    #[command(flatten)]
+    timeout: CallTimeout,
+}
+
+impl Profile {
+    pub(crate) async fn run(self, global: &Global, output: Output) -> Result<(), Ended> {
+        let request = ProfileRequest { account_id: self.account_id, username: self.username.as_deref().map(lookup_key) };
+        let Some(reply) = ask(global, output, &self.timeout, &request).await? else { return Ok(()) };
+        Ok(output.line(lines(&reply.profile, output))?)
+    }
+}
+
+fn lines(profile: &Known, output: Output) -> String {
+    let name = or_dash(Some(&profile.display_name));
+    let mut text = format!("{}  @{}\n", output.tint(Tint::Bold, &name), clean(&profile.username));
+    let mut line = |title: &str, value: &str| {
+        text += &format!("{} {value}\n", output.tint(Tint::Dim, &format!("{:<14}", format!("{title}:"))));
+    };
+    line("Account", &clean(&profile.account_id));
+    if !profile.bio.is_empty() {
+        line("Bio", &clean(&profile.bio));
+    }
+    line("Visibility", &clean(&profile.visibility));
+    let presence = match (profile.online, profile.online_sessions.len()) {
+        (false, _) => output.tint(Tint::Dim, "offline"),
+        (true, 0 | 1) => output.tint(Tint::Green, "online"),
+        (true, sessions) => output.tint(Tint::Green, &format!("online, {sessions} sessions")),
+    };
+    line("Status", &format!("{} ({presence})", clean(&profile.status)));
+    line("Created", &clean(&profile.created_at));
+    line("Capabilities", &list(&profile.capabilities));
+    line("Metadata", &clean(profile.metadata.get()));
+    for session in &profile.online_sessions {
+        let seen = output.moment(Some(&session.last_seen));
+        line("Session", &format!("{} as {}, last seen {seen}", clean(&session.session_tag), clean(&session.agent_id)));
+    }
+    text.trim_end().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_bio_is_shown_only_if_there_is_one() {
+        let mut profile = Known {
+            account_id: "acct_1".into(),
+            username: "bob".into(),
+            display_name: "Bob".into(),
+            visibility: "public".into(),
+            status: "active".into(),
+            created_at: "2026-02-21T08:00:00Z".into(),
+            ..Known::default()
+        };
+        let output = Output::fixed(false, false);
+        let text = lines(&profile, output);
+        assert!(text.starts_with("Bob  @bob\nAccount:       acct_1\nVisibility:    public\n"), "{text}");
+        assert!(text.contains("Status:        active (offline)") && !text.contains("Bio"), "{text}");
+        profile.bio = "Knows\nthings".into();
+        assert!(lines(&profile, output).contains("\nBio:           Knows things\n"));
+    }
+}

@@ -1,0 +1,77 @@
+//! `agentnet threads`: threads, latest activity first.
+
+use agentnet_protocol::rpc::ThreadListRequest;
+use agentnet_protocol::username::lookup_key;
+use clap::Args;
+
+use super::search::next_cursor;
+use super::{LimitArgs, at_most, given, limit};
+use crate::cli::Global;
+use crate::connection::{CallTimeout, ask};
+use crate::ended::Ended;
+use crate::output::Output;
+use crate::output::cell::{clean, or_dash};
+use crate::output::table::Rows;
+
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("participant").multiple(false))]
+pub(crate) struct Threads {
+    /// Only threads that this account takes part in
+    #[arg(long, value_name = "ID", group = "participant")]
+    participant_account: Option<String>,
+    /// Only threads that this agent takes part in
+    #[arg(long, value_name = "NAME", group = "participant")]
+    participant_username: Option<String>,
+    /// Part of a thread id, in any case
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    query: String,
+    /// How many to show, 1 to 100
+    #[arg(long, value_name = "N", default_value = "20", value_parser = limit, allow_negative_numbers = true)]
+    limit: usize,
+    /// Page to show: the next_cursor of the page before
+    #[arg(long, value_name = "CURSOR")]
+    cursor: Option<String>,
+    #[command(flatten)]
+    limits: LimitArgs,
+    #[command(flatten)]
+    timeout: CallTimeout,
+}
+
+impl Threads {
+    pub(crate) async fn run(self, global: &Global, output: Output) -> Result<(), Ended> {
+        let request = ThreadListRequest {
+            query: self.query,
+            limit: at_most(self.limit, 100, output),
+            participant_account_id: given(self.participant_account.as_ref()),
+            participant_username: self.participant_username.as_deref().map(lookup_key),
+            limits: self.limits.limits(),
+            cursor: self.cursor,
+        };
+        let Some(reply) = ask(global, output, &self.timeout, &request).await? else { return Ok(()) };
+        if reply.results.is_empty() {
+            return Ok(output.line("No matching threads found")?);
+        }
+        let mut rows =
+            Rows::new(output, &["Thread ID", "Status", "Messages", "Tokens~", "Last Activity", "Participants"]);
+        for thread in &reply.results {
+            rows.push([
+                clean(&thread.thread_id).into_owned(),
+                clean(&thread.status).into_owned(),
+                thread.message_count.to_string(),
+                thread.approx_tokens.to_string(),
+                output.moment(thread.last_message_at.as_deref().or(Some(&thread.updated_at))),
+                participants(&thread.participants, output),
+            ]);
+        }
+        output.line(rows.finish())?;
+        next_cursor(output, reply.next_cursor.as_deref())
+    }
+}
+
+/// The accounts of a thread in one cell.
+pub(super) fn participants(ids: &[String], output: Output) -> String {
+    match ids {
+        [] => or_dash(None),
+        ids => ids.iter().map(|id| output.account(Some(id))).collect::<Vec<_>>().join(", "),
+    }
+}

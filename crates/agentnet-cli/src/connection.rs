@@ -1,0 +1,192 @@
+//! Reaching the network: the server's address, the connection, calls of the registry, and what their failures mean.
+
+use agentnet::{ConnectError, RegistryClient, RegistryError, RequestError, ResolveError, SendError, StartError};
+use agentnet_protocol::rpc::{Request, RpcError, decode_reply};
+use agentnet_protocol::url::{DEFAULT_NATS_URL, NatsUrl, NatsUrlError};
+use clap::Args;
+
+use crate::cli::Global;
+use crate::commands::Seconds;
+use crate::ended::{Ended, Failure};
+use crate::output::Output;
+use crate::signals::StopSignals;
+
+/// How long a call of the registry may take.
+#[derive(Debug, Args)]
+pub(crate) struct CallTimeout {
+    /// How long to wait for the registry, in seconds
+    #[arg(long, value_name = "SECONDS", default_value = "2.0")]
+    timeout: Seconds,
+}
+
+/// The server's address: the flag, `AGENTNET_NATS_URL`, `NATS_URL`, the development address.
+pub(crate) fn nats_url(global: &Global) -> String {
+    let says = |name: &str| std::env::var(name).ok().filter(|value| !value.trim().is_empty());
+    global
+        .nats_url
+        .clone()
+        .or_else(|| says("AGENTNET_NATS_URL"))
+        .or_else(|| says("NATS_URL"))
+        .unwrap_or_else(|| DEFAULT_NATS_URL.to_owned())
+}
+
+/// Calls the registry. Where JSON was asked for, prints the reply as it came and gives `None`.
+pub(crate) async fn ask<R: Request + Sync>(
+    global: &Global,
+    output: Output,
+    timeout: &CallTimeout,
+    request: &R,
+) -> Result<Option<R::Reply>, Ended> {
+    let call = async {
+        let client = RegistryClient::connect(&nats_url(global)).await.map_err(connect_failure)?;
+        let client = client.with_timeout(timeout.timeout.duration());
+        client.call_raw(request).await.map_err(|error| Ended::from(registry_failure(&error)))
+    };
+    let body = StopSignals::listen()?.unless(call).await?;
+    let reply = decode_reply::<R>(&body).map_err(|error| match error {
+        agentnet_protocol::rpc::ReplyError::Refused(text) => registry_failure(&RegistryError::Refused(text)),
+        other => Failure::refused(other.to_string()),
+    })?;
+    if !output.is_json() {
+        return Ok(Some(reply));
+    }
+    output.document(&String::from_utf8_lossy(&body))?;
+    Ok(None)
+}
+
+/// No connection: exit code 1; an address that is none: 2.
+pub(crate) fn connect_failure(error: ConnectError) -> Failure {
+    let text = error.to_string();
+    match error {
+        ConnectError::Url(_) => Failure::refused(text).hint("give the server as --nats-url nats://TOKEN@HOST:PORT"),
+        ConnectError::Refused { .. } => Failure::trouble(text)
+            .hint("give the network's token as --nats-url nats://TOKEN@HOST:PORT, or in AGENTNET_NATS_URL"),
+        _ => Failure::trouble(text)
+            .hint("start a network here with `agentnet up`, or name another one with --nats-url or AGENTNET_NATS_URL"),
+    }
+}
+
+/// An address that cannot be used.
+pub(crate) fn checked_url(text: &str) -> Result<NatsUrl, Failure> {
+    NatsUrl::parse(text).map_err(|error: NatsUrlError| connect_failure(error.into()))
+}
+
+/// A failed call of the registry: exit code 2, but 1 where the connection is what failed.
+pub(crate) fn registry_failure(error: &RegistryError) -> Failure {
+    let text = error.to_string();
+    match error {
+        RegistryError::Refused(refusal) => match advice(refusal) {
+            Some(advice) => Failure::refused(text).hint(advice),
+            None => Failure::refused(text),
+        },
+        RegistryError::NoRegistry { .. } => Failure::refused(text)
+            .hint("NATS runs, the registry does not: start `agentnet registry`, or both at once with `agentnet up`"),
+        RegistryError::Timeout { .. } => {
+            Failure::refused(text).hint("look at its log, or give it longer with --timeout SECONDS")
+        }
+        RegistryError::Connection { .. } => Failure::trouble(text),
+        _ => Failure::refused(text).hint("is the registry of another, newer version?"),
+    }
+}
+
+/// What to do about a registry's refusal.
+fn advice(refusal: &str) -> Option<&'static str> {
+    Some(match refusal {
+        text if text == RpcError::NOT_FOUND.0 => {
+            "there is nothing by that name or id: `agentnet search` shows the agents, `agentnet threads` the threads"
+        }
+        text if text == RpcError::CURSOR_INVALID.0 => "pass the next_cursor of the page before, whole and unchanged",
+        "from_ts_invalid" | "to_ts_invalid" => "write times like 2026-02-21T08:00:00Z",
+        "account_id is invalid" => "account ids are 1 to 128 of A-Z a-z 0-9 _ -",
+        _ => return None,
+    })
+}
+
+/// A node that did not start.
+pub(crate) fn start_failure(error: StartError) -> Failure {
+    match error {
+        StartError::Connect(error) => connect_failure(error),
+        StartError::Register(RegistryError::Refused(text)) if text.starts_with("auth_") => {
+            Failure::refused(format!("Registry register failed: {text}"))
+                .hint("the registry checks signatures: set DEV_AUTH=true, and DEV_AUTH_KEY_DIR to where your keys are")
+        }
+        StartError::Register(error) => registry_failure(&error),
+        other => Failure::refused(other.to_string()),
+    }
+}
+
+/// A message that was not delivered.
+pub(crate) fn send_failure(error: SendError) -> Failure {
+    let text = error.to_string();
+    match error {
+        SendError::Resolve(ResolveError::NotFound(_)) => {
+            Failure::refused(text).hint("`agentnet list` shows who is online, `agentnet search` everybody")
+        }
+        SendError::Resolve(ResolveError::Registry(error)) => registry_failure(&error),
+        SendError::TooLarge { .. } => {
+            Failure::trouble(text).hint("send less, or pass a reference to where the data can be fetched")
+        }
+        SendError::AckTimeout { .. } => Failure::refused(text)
+            .hint("nobody confirmed the message: is the receiver online (`agentnet list`)? --no-ack sends without waiting"),
+        SendError::Payload(_) | SendError::Connection(_) | SendError::NotRunning => Failure::trouble(text),
+        _ => Failure::refused(text),
+    }
+}
+
+/// A request without an answer.
+pub(crate) fn request_failure(error: RequestError) -> Failure {
+    let text = error.to_string();
+    match error {
+        RequestError::Send(error) => send_failure(error),
+        RequestError::Timeout { .. } => Failure::trouble(format!("request timed out: {text}"))
+            .hint("is the receiver online (`agentnet list`)? give it longer with --timeout SECONDS"),
+        RequestError::NoResponders { .. } => {
+            Failure::trouble(text).hint("`agentnet list` shows who is online and what they can do")
+        }
+        _ => Failure::refused(text),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn code(failure: Failure) -> u8 {
+        Ended::from(failure).code()
+    }
+
+    #[test]
+    fn failures_have_the_exit_codes_of_the_protocol() {
+        let rpc = "list";
+        for (error, expected) in [
+            (RegistryError::Refused("not_found".into()), 2),
+            (RegistryError::NoRegistry { rpc }, 2),
+            (RegistryError::Timeout { rpc, timeout: Duration::from_secs(2) }, 2),
+            (RegistryError::Connection { rpc, why: "closed".into() }, 1),
+        ] {
+            assert_eq!(code(registry_failure(&error)), expected, "{error}");
+        }
+        for (error, expected) in [
+            (SendError::Resolve(ResolveError::NotFound("bob".into())), 2),
+            (SendError::AckTimeout { message_id: "m".into(), attempts: 3 }, 2),
+            (SendError::TooLarge { size: 2, limit: 1 }, 1),
+            (SendError::Connection("closed".into()), 1),
+        ] {
+            let text = error.to_string();
+            assert_eq!(code(send_failure(error)), expected, "{text}");
+        }
+        let timeout = RequestError::Timeout { message_id: "m".into(), timeout: Duration::from_secs(5) };
+        assert_eq!(code(request_failure(timeout)), 1);
+        assert_eq!(code(connect_failure(ConnectError::Refused { url: "nats://***@h".into() })), 1);
+        assert_eq!(code(checked_url("http://h").unwrap_err()), 2);
+    }
+
+    #[test]
+    fn the_registrys_text_stands_alone_behind_error() {
+        let text = registry_failure(&RegistryError::Refused("not_found".into())).text();
+        assert_eq!(text.lines().next(), Some("error: not_found"));
+        assert!(text.lines().nth(1).unwrap().starts_with("hint: "), "{text}");
+    }
+}

@@ -1,0 +1,103 @@
+//! How a command ends early, and the exit code that goes with it (PROTOCOL.md section 16).
+
+use std::io;
+
+/// Why a command did not run to its end.
+#[derive(Debug)]
+pub(crate) enum Ended {
+    /// It failed: told on stderr as `error: …` and `hint: …`.
+    Failed(Failure),
+    /// Ctrl-C. Exit code 130.
+    Interrupted,
+    /// SIGTERM. Exit code 143.
+    Terminated,
+    /// Whoever read our output has gone (`agentnet list | head -1`): no failure, nothing to tell.
+    OutputClosed,
+}
+
+/// What failed, why, and what to do about it.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Failure {
+    what: String,
+    hint: Option<String>,
+    code: u8,
+}
+
+impl Failure {
+    /// Exit code 1: a payload that is no JSON, a request without answer, no connection, nothing to run.
+    pub(crate) fn trouble(what: impl Into<String>) -> Self {
+        Self { what: what.into(), hint: None, code: 1 }
+    }
+
+    /// Exit code 2: the network refused (registry error, `delivery_*`, unknown name, silent registry) or wrong usage.
+    pub(crate) fn refused(what: impl Into<String>) -> Self {
+        Self { what: what.into(), hint: None, code: 2 }
+    }
+
+    /// With advice.
+    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// The text for stderr, without the last line break.
+    pub(crate) fn text(&self) -> String {
+        match &self.hint {
+            Some(hint) => format!("error: {}\nhint: {hint}", self.what),
+            None => format!("error: {}", self.what),
+        }
+    }
+}
+
+impl Ended {
+    /// The process's exit code.
+    pub(crate) fn code(&self) -> u8 {
+        match self {
+            Self::Failed(failure) => failure.code,
+            Self::Interrupted => 130,
+            Self::Terminated => 143,
+            Self::OutputClosed => 0,
+        }
+    }
+}
+
+impl From<Failure> for Ended {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+impl From<io::Error> for Ended {
+    /// The errors of writing to stdout.
+    fn from(error: io::Error) -> Self {
+        if error.kind() == io::ErrorKind::BrokenPipe {
+            return Self::OutputClosed;
+        }
+        Failure::trouble(format!("cannot write to standard output: {error}")).into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_end_has_its_exit_code() {
+        for (ended, code) in [
+            (Failure::trouble("no connection").into(), 1),
+            (Failure::refused("not_found").into(), 2),
+            (Ended::Interrupted, 130),
+            (Ended::Terminated, 143),
+            (Ended::from(io::Error::from(io::ErrorKind::BrokenPipe)), 0),
+            (Ended::from(io::Error::from(io::ErrorKind::StorageFull)), 1),
+        ] {
+            assert_eq!(ended.code(), code, "{ended:?}");
+        }
+    }
+
+    #[test]
+    fn a_failure_is_told_in_one_shape() {
+        assert_eq!(Failure::trouble("it broke: no").text(), "error: it broke: no");
+        assert_eq!(Failure::refused("not_found").hint("look").text(), "error: not_found\nhint: look");
+    }
+}

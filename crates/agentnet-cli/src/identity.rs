@@ -1,0 +1,40 @@
+//! Who a message from the command line is from: one account for each user and host.
+
+use agentnet_protocol::username::normalise;
+
+/// The username of this user on this host, `cli_<user>_<host>` by the registry's rule for usernames.
+pub(crate) fn default_username() -> String {
+    let says = |name: &str| std::env::var(name).ok().filter(|value| !value.trim().is_empty());
+    let user = says("USER")
+        .or_else(|| says("LOGNAME"))
+        .unwrap_or_else(|| format!("uid{}", rustix::process::getuid().as_raw()));
+    let system = rustix::system::uname();
+    username_of(&user, &system.nodename().to_string_lossy())
+}
+
+fn username_of(user: &str, host: &str) -> String {
+    // The name of the machine without its domain.
+    let host = host.split('.').next().filter(|host| !host.is_empty()).unwrap_or("localhost");
+    normalise(&format!("cli_{user}_{host}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_user_and_a_host_make_a_username() {
+        for (user, host, username) in [
+            ("alice", "laptop", "cli_alice_laptop"),
+            ("Alice B", "Mac-Book.local", "cli_alice_b_mac-book"),
+            ("root", "", "cli_root_localhost"),
+            ("日本", "h", "cli___h"),
+            ("a-very-long-user-name", "and-a-long-host-name", "cli_a-very-long-user-name_and-a"),
+        ] {
+            let made = username_of(user, host);
+            assert!(made.len() <= 32);
+            assert_eq!(made, username);
+            assert_eq!(normalise(&made), made, "the registry keeps it as it is");
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! JSON documents on stdout: one a line, payloads exactly as they were sent.
+
+use std::io;
+
+use agentnet_protocol::RawJson;
+use agentnet_protocol::json::{JsonError, Value};
+
+use super::Output;
+
+impl Output {
+    /// Writes one JSON document on a line of its own, or an indented one where a person looks at it.
+    ///
+    /// # Errors
+    /// What writing says.
+    pub(crate) fn document(self, json: &str) -> io::Result<()> {
+        self.line(if self.is_terminal() { laid_out(json, Layout::Indented) } else { laid_out(json, Layout::OneLine) })
+    }
+
+    /// Writes one JSON document of a sequence: always on one line.
+    ///
+    /// # Errors
+    /// What writing says.
+    pub(crate) fn document_line(self, json: &str) -> io::Result<()> {
+        self.line(laid_out(json, Layout::OneLine))
+    }
+}
+
+/// The JSON text over several lines, two spaces a level; numbers, texts and member order stay as written.
+pub(crate) fn indented(json: &RawJson) -> String {
+    laid_out(json.get(), Layout::Indented)
+}
+
+/// Checks that bytes are one JSON value.
+///
+/// # Errors
+/// [`JsonError`] where they are not.
+pub(crate) fn checked(body: &[u8]) -> Result<&str, JsonError> {
+    let text = std::str::from_utf8(body).map_err(|_| JsonError::Utf8)?;
+    Value::parse(text).map(|value| value.raw())
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Layout {
+    OneLine,
+    Indented,
+}
+
+/// Valid JSON with other white space between its tokens.
+fn laid_out(json: &str, layout: Layout) -> String {
+    let pretty = layout == Layout::Indented;
+    let mut out = String::with_capacity(if pretty { json.len() * 2 } else { json.len() });
+    let mut depth = 0_usize;
+    let line = |out: &mut String, depth: usize| {
+        if pretty {
+            out.push('\n');
+            out.extend(std::iter::repeat_n("  ", depth));
+        }
+    };
+    let mut chars = json.chars().peekable();
+    while let Some(c) = chars.next() {
+        match c {
+            '"' => {
+                out.push(c);
+                while let Some(inner) = chars.next() {
+                    out.push(inner);
+                    match inner {
+                        '\\' => out.extend(chars.next()),
+                        '"' => break,
+                        _ => {}
+                    }
+                }
+            }
+            '{' | '[' => {
+                out.push(c);
+                while chars.next_if(char::is_ascii_whitespace).is_some() {}
+                if let Some(close) = chars.next_if(|next| matches!(next, '}' | ']')) {
+                    out.push(close);
+                } else {
+                    depth += 1;
+                    line(&mut out, depth);
+                }
+            }
+            '}' | ']' => {
+                depth = depth.saturating_sub(1);
+                line(&mut out, depth);
+                out.push(c);
+            }
+            ',' => {
+                out.push(c);
+                line(&mut out, depth);
+            }
+            ':' => out.push_str(if pretty { ": " } else { ":" }),
+            c if c.is_ascii_whitespace() => {}
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn layout_changes_nothing_but_white_space() {
+        let json = r#"{"n":123456789012345678901234567890,"f":1.50,"t":"a, b:{\"}\\","e":{},"l":[],"d":[1e2,[null,{"x":true}]]}"#;
+        let expected = r#"{
+  "n": 123456789012345678901234567890,
+  "f": 1.50,
+  "t": "a, b:{\"}\\",
+  "e": {},
+  "l": [],
+  "d": [
+    1e2,
+    [
+      null,
+      {
+        "x": true
+      }
+    ]
+  ]
+}"#;
+        for text in [json, expected] {
+            assert_eq!(laid_out(text, Layout::Indented), expected);
+            assert_eq!(laid_out(text, Layout::OneLine), json);
+        }
+        assert_eq!(laid_out(" [ ] ", Layout::Indented), "[]");
+        assert_eq!(indented(&RawJson::parse(" 5 ").unwrap()), "5");
+    }
+
+    #[test]
+    fn only_json_passes_the_check() {
+        assert_eq!(checked(b" {\"a\": 1} ").unwrap(), "{\"a\": 1}");
+        for body in [b"\xff\xfe".as_slice(), b"hello", b"", b"{\"a\":"] {
+            assert!(checked(body).is_err(), "{body:?}");
+        }
+    }
+}

@@ -1,0 +1,130 @@
+use super::*;
+
+fn read(pairs: &[(&str, &str)]) -> Result<RegistryConfig, ConfigError> {
+    RegistryConfig::from_lookup(|name| {
+        pairs.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
+    })
+}
+
+#[test]
+fn nothing_set_means_the_defaults() {
+    let config = read(&[]).unwrap();
+    assert_eq!(config, RegistryConfig::default());
+    assert_eq!(config.agent_ttl.as_secs_f64(), 40.0);
+    assert_eq!(config.heartbeat_interval.as_secs_f64(), 12.0);
+    assert_eq!(config.clone().with_minima(), config, "the defaults respect the minima");
+}
+
+#[test]
+fn every_variable_is_read() {
+    let config = read(&[
+        ("NATS_URL", " nats://t@h:1 "),
+        ("DATABASE_URL", "sqlite:///x"),
+        ("REGISTRY_SERVER_ID", "r2"),
+        ("AGENT_TTL_SECONDS", "2.5"),
+        ("GC_INTERVAL_SECONDS", "1"),
+        ("HEARTBEAT_INTERVAL_SECONDS", "3"),
+        ("THREAD_SOFT_LIMIT_TOKENS", "10"),
+        ("THREAD_HARD_LIMIT_TOKENS", "20"),
+        ("THREAD_KEEP_TAIL_MESSAGES", "5"),
+        ("TOKEN_ESTIMATE_CHARS_PER_TOKEN", "3.5"),
+        ("SESSION_RETENTION_DAYS", "2"),
+        ("THREAD_RETENTION_DAYS", "3"),
+        ("THREAD_COMPACTION_EVENT_ENABLED", "Yes"),
+        ("THREAD_COMPACTION_EVENT_COOLDOWN_SECONDS", "7"),
+        ("DB_WRITE_BATCH_ENABLED", "0"),
+        ("DB_WRITE_BATCH_SIZE", "9"),
+        ("DB_WRITE_FLUSH_MS", "15"),
+        ("DB_WRITE_QUEUE_MAX", "200"),
+        ("REGISTRY_METRICS_WINDOW_SIZE", "64"),
+        ("LOG_LEVEL", "DEBUG"),
+        ("DEV_AUTH", "on"),
+        ("DEV_AUTH_MAX_SKEW_SECONDS", "60"),
+        ("DEV_AUTH_NONCE_TTL_SECONDS", "90"),
+        ("AGENTNET_CAPTURE_STORAGE", "Memory"),
+        ("AGENTNET_CAPTURE_REPLICAS", "3"),
+    ])
+    .unwrap();
+    let expected = RegistryConfig {
+        nats_url: "nats://t@h:1".into(),
+        database_url: Some("sqlite:///x".into()),
+        server_id: "r2".into(),
+        agent_ttl: Duration::from_millis(2500),
+        gc_interval: Duration::from_secs(1),
+        heartbeat_interval: Duration::from_secs(3),
+        thread_soft_limit_tokens: 10,
+        thread_hard_limit_tokens: 20,
+        thread_keep_tail_messages: 5,
+        token_estimate_chars_per_token: 3.5,
+        session_retention_days: 2,
+        thread_retention_days: 3,
+        thread_compaction_event_enabled: Some(true),
+        thread_compaction_event_cooldown: Some(Duration::from_secs(7)),
+        db_write_batch_enabled: false,
+        db_write_batch_size: 9,
+        db_write_flush: Duration::from_millis(15),
+        db_write_queue_max: 200,
+        metrics_window_size: 64,
+        log_level: "DEBUG".into(),
+        dev_auth: true,
+        dev_auth_max_skew: Duration::from_secs(60),
+        dev_auth_nonce_ttl: Duration::from_secs(90),
+        capture_storage: CaptureStorage::Memory,
+        capture_replicas: 3,
+    };
+    assert_eq!(config, expected);
+}
+
+#[test]
+fn values_below_a_minimum_are_raised() {
+    let config = read(&[
+        ("HEARTBEAT_INTERVAL_SECONDS", "0"),
+        ("THREAD_SOFT_LIMIT_TOKENS", "-3"),
+        ("THREAD_HARD_LIMIT_TOKENS", "0"),
+        ("THREAD_KEEP_TAIL_MESSAGES", "-1"),
+        ("TOKEN_ESTIMATE_CHARS_PER_TOKEN", "0.1"),
+        ("SESSION_RETENTION_DAYS", "0"),
+        ("DB_WRITE_BATCH_SIZE", "0"),
+        ("DB_WRITE_FLUSH_MS", "0"),
+        ("DB_WRITE_QUEUE_MAX", "5"),
+        ("REGISTRY_METRICS_WINDOW_SIZE", "1"),
+        ("DEV_AUTH_MAX_SKEW_SECONDS", "-9"),
+        ("DEV_AUTH_NONCE_TTL_SECONDS", "1"),
+        ("AGENTNET_CAPTURE_REPLICAS", "9"),
+    ])
+    .unwrap();
+    assert_eq!(config.heartbeat_interval, Duration::from_secs(1));
+    assert_eq!((config.thread_soft_limit_tokens, config.thread_hard_limit_tokens), (1, 1));
+    assert_eq!(config.thread_keep_tail_messages, 0);
+    assert_eq!(config.token_estimate_chars_per_token, 1.0);
+    assert_eq!(config.session_retention_days, 1);
+    assert_eq!(config.db_write_batch_size, 1);
+    assert_eq!(config.db_write_flush, Duration::from_millis(1));
+    assert_eq!(config.db_write_queue_max, 100);
+    assert_eq!(config.metrics_window_size, 32);
+    assert_eq!(config.dev_auth_max_skew, Duration::from_secs(1));
+    assert_eq!(config.dev_auth_nonce_ttl, Duration::from_secs(5));
+    assert_eq!(config.capture_replicas, 5);
+}
+
+#[test]
+fn bad_values_name_their_variable() {
+    for (name, value) in [
+        ("AGENT_TTL_SECONDS", "soon"),
+        ("AGENT_TTL_SECONDS", "inf"),
+        ("GC_INTERVAL_SECONDS", "1e300"),
+        ("THREAD_SOFT_LIMIT_TOKENS", "1.5"),
+        ("DB_WRITE_BATCH_SIZE", "-1"),
+        ("TOKEN_ESTIMATE_CHARS_PER_TOKEN", "nan"),
+        ("AGENTNET_CAPTURE_STORAGE", "tape"),
+    ] {
+        let error = read(&[(name, value)]).unwrap_err();
+        assert_eq!(error.name, name, "{value}");
+        assert!(error.to_string().starts_with(name), "{error}");
+    }
+}
+
+#[test]
+fn blank_values_count_as_unset() {
+    assert_eq!(read(&[("AGENT_TTL_SECONDS", " "), ("DATABASE_URL", "")]).unwrap(), RegistryConfig::default());
+}

@@ -1,0 +1,66 @@
+//! What every part of a running registry shares.
+
+use std::sync::Arc;
+
+use agentnet_store::Store;
+use async_nats::Client;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::capture::Capture;
+use crate::config::RegistryConfig;
+use crate::metrics::Metrics;
+use crate::presence::Presence;
+use crate::presence::hear::Adoptions;
+use crate::presence::writer::WriterBell;
+use crate::register_auth::Nonces;
+
+/// What every part of a running registry shares.
+#[derive(Debug)]
+pub(crate) struct Context {
+    pub(crate) config: RegistryConfig,
+    pub(crate) client: Client,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) presence: Arc<Presence>,
+    pub(crate) bell: Arc<WriterBell>,
+    pub(crate) adoptions: Arc<Adoptions>,
+    pub(crate) nonces: Nonces,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) capture: Arc<Capture>,
+    /// Requests and lookups that run now.
+    pub(crate) tasks: Tasks,
+}
+
+impl Context {
+    /// The largest body that the server takes, in bytes.
+    pub(crate) fn max_reply(&self) -> usize {
+        self.client.max_payload()
+    }
+}
+
+/// Short tasks that can be waited for and, when the registry is dropped, ended at once.
+#[derive(Debug)]
+pub(crate) struct Tasks {
+    tracker: TaskTracker,
+    kill: CancellationToken,
+}
+
+impl Tasks {
+    pub(crate) fn new(kill: CancellationToken) -> Self {
+        Self { tracker: TaskTracker::new(), kill }
+    }
+
+    /// Runs a task until it is done or the registry is dropped.
+    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let kill = self.kill.clone();
+        self.tracker.spawn(async move {
+            kill.run_until_cancelled(task).await;
+        });
+    }
+
+    /// Waits until nothing runs.
+    pub(crate) async fn finished(&self) {
+        self.tracker.close();
+        self.tracker.wait().await;
+    }
+}

@@ -1,0 +1,43 @@
+//! Why a registry could not be started.
+
+use agentnet_protocol::url::NatsUrlError;
+use agentnet_store::StoreError;
+
+use crate::config::ConfigError;
+
+/// Why a registry could not be started; the text says what to do.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// A setting cannot be used.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The server's address cannot be read.
+    #[error("NATS_URL: {0}")]
+    Url(#[from] NatsUrlError),
+    /// No server answers there.
+    #[error("cannot connect to NATS at {url}: {reason}. Is nats-server running there?")]
+    Connect {
+        /// The address, credentials hidden.
+        url: String,
+        /// What the client says.
+        reason: String,
+    },
+    /// The server refuses the credentials.
+    #[error("NATS at {url} refused the connection: {reason}. Check the token in NATS_URL (nats://TOKEN@host:port)")]
+    Refused {
+        /// The address, credentials hidden.
+        url: String,
+        /// What the server says.
+        reason: String,
+    },
+    /// The connection was lost while the registry started.
+    #[error("the connection to NATS was lost during start: {0}")]
+    Nats(String),
+    /// JetStream is there but the stream of the history cannot be set up.
+    #[error("JetStream cannot keep the message history: {0}")]
+    Capture(String),
+    /// The database cannot be opened or read.
+    #[error("the store cannot be used: {0}")]
+    Store(#[from] StoreError),
+}

@@ -1,0 +1,125 @@
+//! What the registry counts of itself (PROTOCOL.md section 6, `metrics`).
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use agentnet_protocol::percentile::Percentiles;
+use agentnet_protocol::rpc::{HandlerStats, LatencyStats};
+
+/// Latencies by name, calls by handler, and the capture's counters.
+#[derive(Debug)]
+pub(crate) struct Metrics {
+    window: usize,
+    samples: Mutex<BTreeMap<&'static str, VecDeque<f64>>>,
+    handlers: Mutex<BTreeMap<&'static str, HandlerStats>>,
+    pub(crate) stored: Counter,
+    pub(crate) duplicates: Counter,
+    pub(crate) refused: Counter,
+    pub(crate) ignored: Counter,
+    /// How often the queue between capture and store was full.
+    pub(crate) overflow: Counter,
+    /// Messages in the stream that are not stored yet.
+    pub(crate) lag: Counter,
+}
+
+/// A number that many tasks count.
+#[derive(Debug, Default)]
+pub(crate) struct Counter(AtomicI64);
+
+impl Counter {
+    pub(crate) fn add(&self, more: usize) {
+        self.0.fetch_add(i64::try_from(more).unwrap_or(i64::MAX), Ordering::Relaxed);
+    }
+
+    pub(crate) fn set(&self, value: i64) {
+        self.0.store(value, Ordering::Relaxed);
+    }
+
+    pub(crate) fn get(&self) -> i64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+impl Metrics {
+    /// Percentiles are taken over the last `window` samples of a name.
+    pub(crate) fn new(window: usize) -> Self {
+        Self {
+            window,
+            samples: Mutex::default(),
+            handlers: Mutex::default(),
+            stored: Counter::default(),
+            duplicates: Counter::default(),
+            refused: Counter::default(),
+            ignored: Counter::default(),
+            overflow: Counter::default(),
+            lag: Counter::default(),
+        }
+    }
+
+    /// Notes how long something took.
+    pub(crate) fn sample(&self, name: &'static str, took: Duration) {
+        let mut samples = lock(&self.samples);
+        let window = samples.entry(name).or_default();
+        if window.len() == self.window {
+            window.pop_front();
+        }
+        window.push_back(took.as_secs_f64() * 1000.0);
+    }
+
+    /// Notes a handler's call. `names` are its own name and that of its latency.
+    pub(crate) fn handled(&self, names: (&'static str, &'static str), since: Instant, failed: bool) {
+        self.sample(names.1, since.elapsed());
+        let mut handlers = lock(&self.handlers);
+        let stats = handlers.entry(names.0).or_default();
+        stats.calls += 1;
+        stats.errors += i64::from(failed);
+    }
+
+    pub(crate) fn latencies(&self) -> BTreeMap<String, LatencyStats> {
+        let windows: Vec<(&'static str, Vec<f64>)> =
+            lock(&self.samples).iter().map(|(name, window)| (*name, window.iter().copied().collect())).collect();
+        windows
+            .into_iter()
+            .map(|(name, samples)| {
+                let figures = Percentiles::of(&samples);
+                let count = i64::try_from(figures.count).unwrap_or(i64::MAX);
+                (name.to_owned(), LatencyStats { count, p50: figures.p50, p95: figures.p95, p99: figures.p99 })
+            })
+            .collect()
+    }
+
+    pub(crate) fn handlers(&self) -> BTreeMap<String, HandlerStats> {
+        lock(&self.handlers).iter().map(|(name, stats)| ((*name).to_owned(), *stats)).collect()
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_window_keeps_the_last_samples() {
+        let metrics = Metrics::new(3);
+        for millis in [1, 2, 3, 4] {
+            metrics.sample("handler.list", Duration::from_millis(millis));
+        }
+        let latency = metrics.latencies();
+        assert_eq!(latency.keys().collect::<Vec<_>>(), ["handler.list"]);
+        assert_eq!((latency["handler.list"].count, latency["handler.list"].p50), (3, 3.0));
+    }
+
+    #[test]
+    fn calls_and_errors_are_counted_by_handler() {
+        let metrics = Metrics::new(32);
+        metrics.handled(("list", "handler.list"), Instant::now(), false);
+        metrics.handled(("list", "handler.list"), Instant::now(), true);
+        assert_eq!(metrics.handlers()["list"], HandlerStats { calls: 2, errors: 1 });
+        assert_eq!(metrics.latencies()["handler.list"].count, 2);
+    }
+}

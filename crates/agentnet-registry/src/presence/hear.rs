@@ -1,0 +1,203 @@
+//! What registries hear of agents and of each other: `registry.hello`, `registry.goodbye`, and the announcement of a
+//! session that another registry has issued.
+//!
+//! A known session is dealt with at once, in memory. An unknown one may need the store; that runs aside, counted by
+//! [`Adoptions`], so that a request that came in later can wait for it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use agentnet_protocol::json::{Object, ObjectWriter};
+use agentnet_protocol::rpc::Goodbye;
+use agentnet_protocol::{AgentInfo, Timestamp};
+use agentnet_store::StoreError;
+use agentnet_store::model::Session;
+use tokio::sync::{Semaphore, watch};
+
+use super::Heard;
+use crate::clock::Now;
+use crate::context::Context;
+use crate::rpc::register::claim;
+
+/// Where a registry announces the sessions that it issues to the others.
+pub(crate) const ANNOUNCE_SUBJECT: &str = "agentnet.registry.announce";
+/// Unknown sessions that may be looked up at the same time; of those beyond, the next hello counts.
+const LOOKUPS: usize = 256;
+/// How long a request waits for sessions that were heard of before it.
+const PATIENCE: Duration = Duration::from_millis(500);
+
+/// Sessions that are being looked up.
+#[derive(Debug)]
+pub(crate) struct Adoptions {
+    running: watch::Sender<usize>,
+    room: Semaphore,
+}
+
+impl Default for Adoptions {
+    fn default() -> Self {
+        Self { running: watch::Sender::new(0), room: Semaphore::new(LOOKUPS) }
+    }
+}
+
+impl Adoptions {
+    /// Waits, within reason, until no session is being looked up.
+    pub(crate) async fn settled(&self) {
+        let mut running = self.running.subscribe();
+        let _ = tokio::time::timeout(PATIENCE, running.wait_for(|running| *running == 0)).await;
+    }
+
+    fn begin(self: &Arc<Self>) -> Option<Running> {
+        let permit = self.room.try_acquire().ok()?;
+        permit.forget();
+        self.running.send_modify(|running| *running += 1);
+        Some(Running(Arc::clone(self)))
+    }
+}
+
+struct Running(Arc<Adoptions>);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.running.send_modify(|running| *running -= 1);
+        self.0.room.add_permits(1);
+    }
+}
+
+/// A hello (section 7.4); `false` if it cannot be read.
+pub(crate) fn hello(ctx: &Arc<Context>, body: &[u8], now: Now) -> bool {
+    let Ok(object) = Object::parse_body(body) else { return false };
+    let Some(agent) = object.and_then(|object| AgentInfo::decode(&object).ok()) else { return false };
+    let Some(tag) = agent.session_tag.clone() else { return false };
+    if agent.agent_id.is_empty() {
+        return false;
+    }
+    match ctx.presence.hello(&agent, ctx.config.dev_auth, now) {
+        Heard::Known { changed: false } => {}
+        Heard::Known { changed: true } => {
+            ctx.bell.ring();
+            profile_unless_known(ctx, agent.account_id.as_deref());
+        }
+        Heard::Unknown if ctx.config.dev_auth => aside(ctx, tag, |ctx, tag| async move {
+            if issued(&ctx, &tag, true).await? {
+                ctx.presence.hello(&agent, true, Now::read());
+            }
+            Ok(())
+        }),
+        Heard::Unknown => match (agent.account_id.clone(), agent.username.clone()) {
+            (Some(account_id), Some(username)) => {
+                ctx.presence.insert(session(ctx, &agent, tag.clone(), account_id, username, now.time), now);
+                aside(ctx, tag, |ctx, tag| async move { origin(&ctx, &tag).await });
+                profile_unless_known(ctx, agent.account_id.as_deref());
+            }
+            _ => aside(ctx, tag, |ctx, tag| async move {
+                let account = ctx.store.claim_account(&claim(&agent, None, now)).await?;
+                let (account_id, username) = (account.account_id.clone(), account.username.clone());
+                ctx.presence.insert(session(&ctx, &agent, tag.clone(), account_id, username, now.time), Now::read());
+                ctx.presence.set_profile(account);
+                origin(&ctx, &tag).await
+            }),
+        },
+    }
+    true
+}
+
+/// A goodbye (section 7.5); `false` if it cannot be read.
+pub(crate) fn goodbye(ctx: &Context, body: &[u8], now: Now) -> bool {
+    let Ok(Some(object)) = Object::parse_body(body) else { return false };
+    if ctx.presence.goodbye(&Goodbye::decode(&object).session_tag, now) {
+        ctx.bell.ring();
+    }
+    true
+}
+
+/// Another registry has issued a session and stored it.
+pub(crate) fn announcement(ctx: &Arc<Context>, body: &[u8]) {
+    let Ok(Some(object)) = Object::parse_body(body) else { return };
+    let Some(tag) = object.get("session_tag").as_str() else { return };
+    aside(ctx, tag.into_owned(), |ctx, tag| async move { issued(&ctx, &tag, false).await.map(drop) });
+}
+
+/// The body of an announcement. It only names the session: what it is, the others read from the store that they share.
+pub(crate) fn announce(session_tag: &str) -> String {
+    ObjectWriter::with_capacity(96).text("session_tag", session_tag).finish()
+}
+
+/// A live session as the store keeps it.
+pub(crate) fn session(
+    ctx: &Context,
+    agent: &AgentInfo,
+    session_tag: String,
+    account_id: String,
+    username: String,
+    at: Timestamp,
+) -> Session {
+    Session {
+        session_tag,
+        agent_id: agent.agent_id.clone(),
+        account_id: Some(account_id),
+        username: Some(username),
+        server_id: ctx.config.server_id.clone(),
+        connected_at: at,
+        disconnected_at: None,
+        last_seen: at,
+        online: true,
+        name: agent.name.clone(),
+        capabilities: agent.capabilities.clone(),
+        metadata: agent.metadata.clone(),
+    }
+}
+
+/// Takes over a session that the store knows; `ended` ones only if asked for.
+async fn issued(ctx: &Context, tag: &str, ended: bool) -> Result<bool, StoreError> {
+    let Some(session) = ctx.store.session(tag).await?.filter(|session| session.online || ended) else {
+        return Ok(false);
+    };
+    let account_id = session.account_id.clone();
+    ctx.presence.adopt_stored(session, Now::read());
+    ctx.bell.ring();
+    if let Some(account_id) = account_id {
+        profile(ctx, &account_id).await?;
+    }
+    Ok(true)
+}
+
+/// Reads when and where a session began that came back by a hello.
+async fn origin(ctx: &Context, tag: &str) -> Result<(), StoreError> {
+    if let Some(stored) = ctx.store.session(tag).await? {
+        ctx.presence.set_origin(tag, stored.connected_at, stored.server_id);
+    }
+    ctx.bell.ring();
+    Ok(())
+}
+
+async fn profile(ctx: &Context, account_id: &str) -> Result<(), StoreError> {
+    if let Some(account) = ctx.store.account_by_id(account_id).await? {
+        ctx.presence.set_profile(account);
+    }
+    Ok(())
+}
+
+fn profile_unless_known(ctx: &Arc<Context>, account_id: Option<&str>) {
+    let Some(account_id) = account_id else { return };
+    if !ctx.presence.ranking(|ranking| ranking.contains(account_id)) {
+        aside(ctx, account_id.to_owned(), |ctx, account_id| async move { profile(&ctx, &account_id).await });
+    }
+}
+
+/// Runs a lookup beside the others.
+fn aside<F>(ctx: &Arc<Context>, what: String, lookup: impl FnOnce(Arc<Context>, String) -> F)
+where
+    F: Future<Output = Result<(), StoreError>> + Send + 'static,
+{
+    let Some(running) = ctx.adoptions.begin() else {
+        tracing::debug!(%what, "too many unknown sessions at once; its next hello counts");
+        return;
+    };
+    let work = lookup(Arc::clone(ctx), what.clone());
+    ctx.tasks.spawn(async move {
+        let _running = running;
+        if let Err(error) = work.await {
+            tracing::warn!(%what, %error, "a session could not be looked up; its next hello counts");
+        }
+    });
+}

@@ -1,0 +1,167 @@
+//! Signed registration: the nonces that were used, and which account a request would get (PROTOCOL.md section 13.3).
+//!
+//! Everything is checked before an account is created or changed (section 0, decision 5). The key is compared once more, and
+//! bound, in the store's transaction.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use agentnet_protocol::json::Value;
+use agentnet_protocol::register_auth::{self, Registration};
+use agentnet_protocol::rpc::{RegisterRequest, RpcError};
+use agentnet_store::model::{Account, AccountClaim, DesiredName};
+use agentnet_store::{Store, StoreError};
+
+use crate::clock::Now;
+use crate::context::Context;
+
+/// The nonces of the recent past.
+#[derive(Debug)]
+pub(crate) struct Nonces {
+    lifetime: Duration,
+    seen: Mutex<Seen>,
+}
+
+#[derive(Debug, Default)]
+struct Seen {
+    until: HashMap<String, Instant>,
+    order: VecDeque<(Instant, String)>,
+}
+
+impl Nonces {
+    pub(crate) fn new(lifetime: Duration) -> Self {
+        Self { lifetime, seen: Mutex::default() }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Remembers a nonce; `false` if it was used within its lifetime.
+    pub(crate) fn remember(&self, nonce: &str, now: Instant) -> bool {
+        let mut seen = self.lock();
+        seen.forget_before(now);
+        if seen.until.contains_key(nonce) {
+            return false;
+        }
+        seen.until.insert(nonce.to_owned(), now + self.lifetime);
+        seen.order.push_back((now + self.lifetime, nonce.to_owned()));
+        true
+    }
+
+    /// Drops those whose lifetime is over.
+    pub(crate) fn forget(&self, now: Instant) {
+        self.lock().forget_before(now);
+    }
+}
+
+impl Seen {
+    /// They expire in the order in which they came.
+    fn forget_before(&mut self, now: Instant) {
+        while self.order.front().is_some_and(|(until, _)| *until <= now) {
+            if let Some((_, nonce)) = self.order.pop_front() {
+                self.until.remove(&nonce);
+            }
+        }
+    }
+}
+
+/// Checks a request's signature and gives the key to bind.
+///
+/// # Errors
+/// The code of section 13.3; `auth_validation_failed` if the store cannot say whose account it is.
+pub(crate) async fn check(
+    ctx: &Context,
+    request: &RegisterRequest,
+    claim: &AccountClaim,
+    now: Now,
+) -> Result<String, RpcError> {
+    let target = target(ctx.store.as_ref(), claim).await.map_err(|error| {
+        tracing::error!(%error, "a registration's account could not be looked up");
+        RpcError::new("auth_validation_failed")
+    })?;
+    let registration = Registration {
+        agent_id: &request.agent.agent_id,
+        name: &request.agent.name,
+        requested_username: request.agent.username.as_deref(),
+        account_id: &target.account_id,
+        username: &target.username,
+        bound_key: target.key.as_deref(),
+    };
+    let skew = u64::try_from(ctx.config.dev_auth_max_skew.as_millis()).unwrap_or(u64::MAX);
+    let auth = request.auth.as_ref().map_or(Value::NULL, |auth| auth.view());
+    register_auth::check(&auth, &registration, now.time, skew, |nonce| ctx.nonces.remember(nonce, now.instant))
+        .map_err(|error| RpcError::new(error.code()))
+}
+
+/// The account that a claim would get, as far as can be said without creating it.
+struct Target {
+    account_id: String,
+    username: String,
+    key: Option<String>,
+}
+
+async fn target(store: &dyn Store, claim: &AccountClaim) -> Result<Target, StoreError> {
+    let (name, requested) = match &claim.name {
+        DesiredName::Requested(name) => (name, true),
+        DesiredName::Derived(name) | DesiredName::Generated(name) => (name, false),
+    };
+    let owner = store.account_by_username(name).await?;
+    let known = match &claim.account_id {
+        Some(id) => store.account_by_id(id).await?,
+        None => None,
+    };
+    let of = |account: Account, username: String| Target {
+        account_id: account.account_id,
+        username,
+        key: account.public_key,
+    };
+    let free = owner.is_none();
+    Ok(match (known, &claim.account_id, owner) {
+        // A known account takes a requested name that is free, else keeps its own.
+        (Some(account), _, _) => {
+            let username = if requested && free { name.clone() } else { account.username.clone() };
+            of(account, username)
+        }
+        // A new account of this id; with a taken name it would get another one, which nobody can have claimed.
+        (None, Some(id), owner) => {
+            let username = if owner.is_none() { name.clone() } else { String::new() };
+            Target { account_id: id.clone(), username, key: None }
+        }
+        (None, None, Some(account)) => {
+            let username = account.username.clone();
+            of(account, username)
+        }
+        (None, None, None) => {
+            Target { account_id: claim.new_account_id.clone(), username: name.clone(), key: None }
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_nonce_counts_once_within_its_lifetime() {
+        let nonces = Nonces::new(Duration::from_secs(300));
+        let start = Instant::now();
+        assert!(nonces.remember("a:1", start));
+        assert!(!nonces.remember("a:1", start + Duration::from_secs(299)));
+        assert!(nonces.remember("b:1", start));
+        assert!(nonces.remember("a:1", start + Duration::from_secs(300)));
+    }
+
+    #[test]
+    fn old_nonces_are_forgotten() {
+        let nonces = Nonces::new(Duration::from_secs(5));
+        let start = Instant::now();
+        for number in 0..100 {
+            nonces.remember(&number.to_string(), start);
+        }
+        nonces.forget(start + Duration::from_secs(5));
+        let seen = nonces.lock();
+        assert_eq!((seen.until.len(), seen.order.len()), (0, 0));
+    }
+}

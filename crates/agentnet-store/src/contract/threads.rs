@@ -1,0 +1,152 @@
+//! What messages make of their threads.
+
+use std::sync::Arc;
+
+use tokio::task::JoinSet;
+
+use super::sample::{at, message};
+use crate::model::{NewMessage, Thread};
+use crate::store::Store;
+
+/// Over several batches, whatever the order of arrival.
+pub async fn counters_are_sums_and_maxima(store: Arc<dyn Store>) {
+    let mut with_checkpoint = message("m2", "t", 9);
+    with_checkpoint.checkpoint_end = 5;
+    with_checkpoint.byte_count = 4;
+    with_checkpoint.approx_tokens = 0;
+    let mut lower_checkpoint = message("m3", "t", 3);
+    lower_checkpoint.checkpoint_end = 2;
+    lower_checkpoint.message.received_at = at(20);
+    store
+        .append_messages(&[message("m1", "t", 4), with_checkpoint])
+        .await
+        .unwrap();
+    store
+        .append_messages(&[lower_checkpoint, message("x", "other", 50)])
+        .await
+        .unwrap();
+    let expected = Thread {
+        thread_id: "t".into(),
+        created_by_account_id: Some("acct_a".into()),
+        participants: vec!["acct_a".into(), "acct_b".into()],
+        created_at: at(4),
+        updated_at: at(20),
+        message_count: 3,
+        byte_count: 24,
+        approx_tokens: 6,
+        latest_checkpoint_end: 5,
+        last_message_at: Some(at(9)),
+    };
+    assert_eq!(store.thread("t").await.unwrap(), Some(expected));
+    assert_eq!(store.thread("T").await.unwrap(), None);
+}
+
+/// Blank accounts do not take part; the white space of the wire includes U+001C to U+001F.
+pub async fn participants_are_trimmed_and_sorted(store: Arc<dyn Store>) {
+    let between = |id: &str, from: Option<&str>, to: Option<&str>| {
+        let mut new = message(id, "t", 1);
+        new.message.from_account_id = from.map(str::to_owned);
+        new.message.to_account_id = to.map(str::to_owned);
+        new
+    };
+    store
+        .append_messages(&[
+            between("1", None, Some(" \u{1c}\t")),
+            between("2", Some(" zoe\u{1f}"), None),
+        ])
+        .await
+        .unwrap();
+    store
+        .append_messages(&[
+            between("3", Some("Zoe"), Some("ann")),
+            between("4", Some("ann "), Some("")),
+        ])
+        .await
+        .unwrap();
+    let thread = store.thread("t").await.unwrap().unwrap();
+    assert_eq!(thread.participants, ["Zoe", "ann", "zoe"]);
+    assert_eq!(thread.message_count, 4);
+}
+
+/// Creator and creation are the first message's, and stay, even when the first had no sender.
+pub async fn the_first_message_makes_the_thread(store: Arc<dyn Store>) {
+    let from = |id: &str, thread: &str, account: Option<&str>, seconds| {
+        let mut new = message(id, thread, seconds);
+        new.message.from_account_id = account.map(str::to_owned);
+        new
+    };
+    store
+        .append_messages(&[from("1", "t", Some("ann"), 5), from("2", "t", Some("bob"), 3)])
+        .await
+        .unwrap();
+    store
+        .append_messages(&[from("3", "t", Some("cid"), 1), from("4", "u", None, 1)])
+        .await
+        .unwrap();
+    store.append_messages(&[from("5", "u", Some("dan"), 2)]).await.unwrap();
+    let thread = store.thread("t").await.unwrap().unwrap();
+    assert_eq!(
+        (thread.created_by_account_id.as_deref(), thread.created_at),
+        (Some("ann"), at(5))
+    );
+    assert_eq!(thread.updated_at, at(5));
+    let thread = store.thread("u").await.unwrap().unwrap();
+    assert_eq!((thread.created_by_account_id, thread.created_at), (None, at(1)));
+}
+
+/// A sum beyond the largest number stays there; nothing wraps or is refused.
+pub async fn counters_stop_at_the_largest_number(store: Arc<dyn Store>) {
+    for id in ["1", "2", "3"] {
+        let mut huge = message(id, "t", 1);
+        huge.byte_count = i64::MAX - 1;
+        huge.approx_tokens = i64::MAX;
+        huge.checkpoint_end = i64::MAX;
+        let appended = store.append_messages(&[huge.clone(), huge]).await.unwrap();
+        assert_eq!((appended.stored, appended.duplicates), (1, 1));
+    }
+    let thread = store.thread("t").await.unwrap().unwrap();
+    assert_eq!((thread.message_count, thread.byte_count), (3, i64::MAX));
+    assert_eq!(
+        (thread.approx_tokens, thread.latest_checkpoint_end),
+        (i64::MAX, i64::MAX)
+    );
+}
+
+/// Four writers, the same threads, every message offered by two of them: each counts once, no participant is lost.
+pub async fn concurrent_batches_count_exactly(store: Arc<dyn Store>) {
+    const BATCHES: usize = 10;
+    const SIZE: usize = 40;
+    let mut tasks = JoinSet::new();
+    for writer in 0..4_usize {
+        let store = Arc::clone(&store);
+        tasks.spawn(async move {
+            let mut stored = 0;
+            for batch in 0..BATCHES {
+                let messages: Vec<NewMessage> = (0..SIZE)
+                    .map(|index| {
+                        // Writers 0 and 1 send the same messages, and so do 2 and 3; the threads are the same for all.
+                        let id = format!("m_{}_{batch}_{index}", writer / 2);
+                        let mut new = message(&id, &format!("t{}", index % 4), 1);
+                        new.message.from_account_id = Some(format!("acct_{writer}"));
+                        new
+                    })
+                    .collect();
+                let appended = store.append_messages(&messages).await.unwrap();
+                assert_eq!(appended.stored + appended.duplicates, SIZE);
+                stored += appended.stored;
+            }
+            stored
+        });
+    }
+    let stored: usize = tasks.join_all().await.into_iter().sum();
+    assert_eq!(stored, 2 * BATCHES * SIZE);
+    for index in 0..4 {
+        let thread = store.thread(&format!("t{index}")).await.unwrap().unwrap();
+        let count = i64::try_from(2 * BATCHES * SIZE / 4).unwrap();
+        assert_eq!(
+            (thread.message_count, thread.byte_count, thread.approx_tokens),
+            (count, count * 10, count * 3)
+        );
+        assert_eq!(thread.participants, ["acct_0", "acct_1", "acct_2", "acct_3", "acct_b"]);
+    }
+}

@@ -1,0 +1,220 @@
+//! Building an agent.
+
+use std::time::Duration;
+
+use agentnet_protocol::json::Kind;
+use agentnet_protocol::url::{DEFAULT_NATS_URL, NatsUrl};
+use agentnet_protocol::{RawJson, ids};
+
+use crate::config::{Config, ConfigError, Limits};
+use crate::error::StartError;
+use crate::handler::Handler;
+use crate::node::AgentNode;
+
+/// Collects what an agent is; see [`AgentNode::builder`].
+#[must_use = "finish it with `start` or `build`"]
+pub struct AgentBuilder {
+    agent_id: String,
+    name: Option<String>,
+    account_id: Option<String>,
+    username: Option<String>,
+    capabilities: Vec<String>,
+    metadata: RawJson,
+    nats_url: String,
+    limits: Limits,
+    limits_from_environment: bool,
+    schema_version: String,
+    supported_schema_major: u32,
+    attach: Option<Box<dyn FnOnce(&AgentNode) + Send>>,
+}
+
+impl AgentBuilder {
+    pub(crate) fn new(agent_id: impl Into<String>) -> Self {
+        Self {
+            agent_id: agent_id.into(),
+            name: None,
+            account_id: None,
+            username: None,
+            capabilities: Vec::new(),
+            metadata: RawJson::empty_object(),
+            nats_url: DEFAULT_NATS_URL.to_owned(),
+            limits: Limits::default(),
+            limits_from_environment: true,
+            schema_version: Config::default_schema_version(),
+            supported_schema_major: Config::default_schema_major(),
+            attach: None,
+        }
+    }
+
+    /// Display name. Default: the agent id.
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+
+    /// The username to register with. Default: derived from the agent id by the registry.
+    pub fn username(mut self, username: impl Into<String>) -> Self {
+        self.username = Some(username.into());
+        self
+    }
+
+    /// The account to register as, known or new. Default: the username's.
+    pub fn account_id(mut self, account_id: impl Into<String>) -> Self {
+        self.account_id = Some(account_id.into());
+        self
+    }
+
+    /// What the agent can do. With a handler, messages to `capability:<name>` reach it.
+    pub fn capabilities<T: Into<String>>(mut self, capabilities: impl IntoIterator<Item = T>) -> Self {
+        self.capabilities = capabilities.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// A JSON object that others see. Default `{}`.
+    pub fn metadata(mut self, metadata: impl Into<RawJson>) -> Self {
+        self.metadata = metadata.into();
+        self
+    }
+
+    /// The broker, `nats://TOKEN@host:port`. Default [`DEFAULT_NATS_URL`].
+    pub fn nats_url(mut self, url: impl Into<String>) -> Self {
+        self.nats_url = url.into();
+        self
+    }
+
+    /// Changes limits and timeouts: `.limits(|limits| limits.max_concurrency = 16)`.
+    pub fn limits(mut self, change: impl FnOnce(&mut Limits)) -> Self {
+        change(&mut self.limits);
+        self
+    }
+
+    /// Does not read `ACCOUNT_RESOLVE_CACHE_TTL_SECONDS` and `AGENT_METRICS_WINDOW_SIZE`.
+    pub fn ignore_environment(mut self) -> Self {
+        self.limits_from_environment = false;
+        self
+    }
+
+    /// The schema version of messages sent. Default `1.1`.
+    pub fn schema_version(mut self, version: impl Into<String>) -> Self {
+        self.schema_version = version.into();
+        self
+    }
+
+    /// The major schema version that is taken. Default 1.
+    pub fn supported_schema_major(mut self, major: u32) -> Self {
+        self.supported_schema_major = major;
+        self
+    }
+
+    /// What is done with the messages that arrive; see [`Handler`]. Without one the agent only sends.
+    pub fn on_message(mut self, handler: impl Handler) -> Self {
+        self.attach = Some(Box::new(move |node| node.on_message(handler)));
+        self
+    }
+
+    /// The agent, not yet started.
+    ///
+    /// # Errors
+    /// [`ConfigError`].
+    pub fn build(self) -> Result<AgentNode, ConfigError> {
+        let mut limits = self.limits;
+        if self.limits_from_environment {
+            from_environment(&mut limits, |name| std::env::var(name).ok())?;
+        }
+        if self.agent_id.is_empty() {
+            return Err(ConfigError::AgentIdRequired);
+        }
+        if self.metadata.view().kind() != Kind::Object {
+            return Err(ConfigError::Metadata);
+        }
+        if let Some(id) = self.account_id.as_ref().filter(|id| !ids::valid_account_id(id)) {
+            return Err(ConfigError::AccountId(id.clone()));
+        }
+        let node = AgentNode::new(Config {
+            name: self.name.filter(|name| !name.is_empty()).unwrap_or_else(|| self.agent_id.clone()),
+            agent_id: self.agent_id,
+            account_id: self.account_id,
+            username: self.username,
+            capabilities: self.capabilities,
+            metadata: self.metadata,
+            url: NatsUrl::parse(&self.nats_url)?,
+            limits: limits.at_least_minima(),
+            schema_version: self.schema_version,
+            supported_schema_major: self.supported_schema_major,
+        });
+        if let Some(attach) = self.attach {
+            attach(&node);
+        }
+        Ok(node)
+    }
+
+    /// Builds the agent and starts it.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub async fn start(self) -> Result<AgentNode, StartError> {
+        let node = self.build()?;
+        node.start().await?;
+        Ok(node)
+    }
+}
+
+impl std::fmt::Debug for AgentBuilder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("AgentBuilder").field("agent_id", &self.agent_id).finish_non_exhaustive()
+    }
+}
+
+/// The settings of section 15 that concern a node, where the caller has left the default.
+fn from_environment(limits: &mut Limits, read: impl Fn(&str) -> Option<String>) -> Result<(), ConfigError> {
+    let default = Limits::default();
+    let number = |name: &'static str| -> Result<Option<f64>, ConfigError> {
+        let Some(value) = read(name).filter(|value| !value.trim().is_empty()) else { return Ok(None) };
+        match value.trim().parse::<f64>() {
+            Ok(number) if number.is_finite() => Ok(Some(number)),
+            _ => Err(ConfigError::Environment { name, value }),
+        }
+    };
+    if limits.resolve_cache_ttl == default.resolve_cache_ttl
+        && let Some(seconds) = number("ACCOUNT_RESOLVE_CACHE_TTL_SECONDS")?
+    {
+        limits.resolve_cache_ttl = Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or(Duration::MAX);
+    }
+    if limits.metrics_window == default.metrics_window
+        && let Some(samples) = number("AGENT_METRICS_WINDOW_SIZE")?
+    {
+        limits.metrics_window = samples.max(32.0) as usize;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn impossible_agents_are_told_why() {
+        let error = |builder: AgentBuilder| builder.build().unwrap_err().to_string();
+        assert_eq!(error(AgentBuilder::new("")), "agent_id is required");
+        assert!(error(AgentBuilder::new("a").nats_url("http://x")).contains("scheme `http` is not supported"));
+        assert_eq!(error(AgentBuilder::new("a").metadata(serde_json::json!([]))), "metadata must be a JSON object");
+        assert!(error(AgentBuilder::new("a").account_id("a b")).contains("use 1 to 128"));
+    }
+
+    #[test]
+    fn the_environment_fills_defaults_only() {
+        let read = |name: &str| match name {
+            "ACCOUNT_RESOLVE_CACHE_TTL_SECONDS" => Some("0".to_owned()),
+            "AGENT_METRICS_WINDOW_SIZE" => Some(" 5 ".to_owned()),
+            _ => None,
+        };
+        let mut limits = Limits::default();
+        from_environment(&mut limits, read).unwrap();
+        assert_eq!((limits.resolve_cache_ttl, limits.metrics_window), (Duration::ZERO, 32));
+        let mut limits = Limits { resolve_cache_ttl: Duration::from_secs(1), ..Limits::default() };
+        from_environment(&mut limits, read).unwrap();
+        assert_eq!(limits.resolve_cache_ttl, Duration::from_secs(1));
+        let bad = from_environment(&mut Limits::default(), |_| Some("soon".into()));
+        assert!(bad.unwrap_err().to_string().contains("ACCOUNT_RESOLVE_CACHE_TTL_SECONDS=soon is not a number"));
+    }
+}

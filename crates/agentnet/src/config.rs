@@ -1,0 +1,139 @@
+//! What an agent may be told about how to work, with the seed's defaults and minima (PROTOCOL.md section 17).
+
+use std::time::Duration;
+
+use agentnet_protocol::{compose, expiry, url, version};
+
+/// How much an agent takes on, and how long it waits. Values below the minimum count as the minimum.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Limits {
+    /// Handlers that run at the same time. Default 4, minimum 1.
+    pub max_concurrency: usize,
+    /// Accepted messages that may wait for a handler. Default 100, minimum 1.
+    pub max_pending: usize,
+    /// Largest message that is sent or taken, in bytes of wire text. Default 256,000, minimum 1.
+    pub max_payload_bytes: usize,
+    /// How long a handler may take. Default 30 s, minimum 0.1 s.
+    pub work_timeout: Duration,
+    /// How long [`close`](crate::AgentNode::close) waits for accepted work. Default 20 s, minimum 0.1 s.
+    pub drain_timeout: Duration,
+    /// Time to live of messages that name none. Default 30,000 ms, minimum 1 ms.
+    pub default_ttl_ms: i64,
+    /// How long message ids and idempotency keys are remembered. Default 600 s, minimum 1 s.
+    pub dedupe_ttl: Duration,
+    /// Messages that one sender may send on average, per second. Default 5, minimum 0.1.
+    pub rate_limit_per_sender_per_sec: f64,
+    /// Messages that one sender may send at once. Default 10, minimum 1.
+    pub rate_limit_burst: u32,
+    /// Handler failures in a row that open the circuit breaker. Default 5, minimum 1.
+    pub circuit_breaker_failures: u32,
+    /// How long the circuit stays open. Default 15 s, minimum 1 s.
+    pub circuit_breaker_reset: Duration,
+    /// How often an unacknowledged send is repeated. Default 2.
+    pub send_retry_attempts: u32,
+    /// How long a send waits for each receipt. Default 1.5 s, minimum 0.2 s.
+    pub receipt_timeout: Duration,
+    /// How far the sender's clock may be behind in the TTL check (section 0.7). Default 2,000 ms; 0 is exact.
+    pub clock_skew_ms: u32,
+    /// How long a resolved username is remembered; zero disables the cache.
+    /// Default 60 s or `ACCOUNT_RESOLVE_CACHE_TTL_SECONDS`.
+    pub resolve_cache_ttl: Duration,
+    /// Samples that latency percentiles are taken over. Default 1024 or `AGENT_METRICS_WINDOW_SIZE`, minimum 32.
+    pub metrics_window: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            max_concurrency: 4,
+            max_pending: 100,
+            max_payload_bytes: 256_000,
+            work_timeout: Duration::from_secs(30),
+            drain_timeout: Duration::from_secs(20),
+            default_ttl_ms: compose::DEFAULT_TTL_MS,
+            dedupe_ttl: Duration::from_secs(600),
+            rate_limit_per_sender_per_sec: 5.0,
+            rate_limit_burst: 10,
+            circuit_breaker_failures: 5,
+            circuit_breaker_reset: Duration::from_secs(15),
+            send_retry_attempts: 2,
+            receipt_timeout: Duration::from_millis(1500),
+            clock_skew_ms: expiry::DEFAULT_CLOCK_SKEW_MS,
+            resolve_cache_ttl: Duration::from_secs(60),
+            metrics_window: 1024,
+        }
+    }
+}
+
+impl Limits {
+    /// The same with every value raised to its minimum.
+    #[must_use]
+    pub(crate) fn at_least_minima(mut self) -> Self {
+        self.max_concurrency = self.max_concurrency.max(1);
+        self.max_pending = self.max_pending.max(1);
+        self.max_payload_bytes = self.max_payload_bytes.max(1);
+        self.work_timeout = self.work_timeout.max(Duration::from_millis(100));
+        self.drain_timeout = self.drain_timeout.max(Duration::from_millis(100));
+        self.default_ttl_ms = self.default_ttl_ms.max(1);
+        self.dedupe_ttl = self.dedupe_ttl.max(Duration::from_secs(1));
+        self.rate_limit_per_sender_per_sec = self.rate_limit_per_sender_per_sec.max(0.1);
+        self.rate_limit_burst = self.rate_limit_burst.max(1);
+        self.circuit_breaker_failures = self.circuit_breaker_failures.max(1);
+        self.circuit_breaker_reset = self.circuit_breaker_reset.max(Duration::from_secs(1));
+        self.receipt_timeout = self.receipt_timeout.max(Duration::from_millis(200));
+        self.metrics_window = self.metrics_window.max(32);
+        self
+    }
+}
+
+/// Why an agent cannot be built.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// The agent id is empty.
+    #[error("agent_id is required")]
+    AgentIdRequired,
+    /// The server's address cannot be used.
+    #[error(transparent)]
+    Url(#[from] url::NatsUrlError),
+    /// The metadata is no JSON object.
+    #[error("metadata must be a JSON object")]
+    Metadata,
+    /// A requested account id that the registry would refuse (section 0.5).
+    #[error("account_id `{0}` is invalid: use 1 to 128 of A-Z a-z 0-9 _ -")]
+    AccountId(String),
+    /// An environment variable holds no number.
+    #[error("{name}={value} is not a number")]
+    Environment {
+        /// The variable.
+        name: &'static str,
+        /// What it holds.
+        value: String,
+    },
+}
+
+/// Everything about an agent that does not change while it runs.
+#[derive(Debug, Clone)]
+pub(crate) struct Config {
+    pub(crate) agent_id: String,
+    pub(crate) name: String,
+    pub(crate) account_id: Option<String>,
+    pub(crate) username: Option<String>,
+    pub(crate) capabilities: Vec<String>,
+    pub(crate) metadata: agentnet_protocol::RawJson,
+    pub(crate) url: url::NatsUrl,
+    pub(crate) limits: Limits,
+    pub(crate) schema_version: String,
+    pub(crate) supported_schema_major: u32,
+}
+
+impl Config {
+    pub(crate) fn default_schema_version() -> String {
+        agentnet_protocol::envelope::SCHEMA_VERSION.to_owned()
+    }
+
+    pub(crate) fn default_schema_major() -> u32 {
+        version::SUPPORTED_MAJOR
+    }
+}

@@ -1,0 +1,150 @@
+//! Acknowledged delivery: publish, await the receipt, repeat (PROTOCOL.md section 11.4).
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use agentnet_protocol::{Receipt, ReceiptStatus, Text};
+use async_nats::Subscriber;
+use bytes::Bytes;
+use futures::StreamExt;
+use tokio::sync::oneshot;
+
+use crate::error::SendError;
+use crate::metrics::Metrics;
+use crate::session::Live;
+
+/// The sends that wait for their receipt, by message id.
+#[derive(Debug, Default)]
+pub(crate) struct Receipts {
+    waiting: Mutex<HashMap<Text, oneshot::Sender<Receipt>>>,
+}
+
+impl Receipts {
+    fn wait_for(&self, message_id: &Text) -> oneshot::Receiver<Receipt> {
+        let (sender, receiver) = oneshot::channel();
+        self.lock().insert(message_id.clone(), sender);
+        receiver
+    }
+
+    fn forget(&self, message_id: &Text) {
+        self.lock().remove(message_id);
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Text, oneshot::Sender<Receipt>>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Fails every wait at once: the node is closing.
+    pub(crate) fn abandon(&self) {
+        self.lock().clear();
+    }
+
+    fn arrived(&self, receipt: Receipt) {
+        // Only the first receipt of a message counts; later ones find nobody waiting.
+        let waiting = self.lock().remove(&receipt.message_id);
+        if let Some(sender) = waiting {
+            let _ = sender.send(receipt);
+        }
+    }
+}
+
+/// Hands receipts to the sends that wait for them, until the subscription ends.
+pub(crate) async fn listen(live: Arc<Live>, mut subscription: Subscriber) {
+    while let Some(message) = subscription.next().await {
+        match Receipt::decode(message.payload) {
+            Ok(receipt) => live.receipts.arrived(receipt),
+            Err(error) => tracing::debug!(%error, "ignored a receipt that cannot be read"),
+        }
+    }
+}
+
+/// How a message is to be acknowledged.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Acknowledgement {
+    /// Publishes in all: one and the retries.
+    pub(crate) attempts: u32,
+    /// Wait for each.
+    pub(crate) wait: Duration,
+}
+
+/// Removes the wait when the send ends or is dropped.
+struct Waiting<'a> {
+    receipts: &'a Receipts,
+    message_id: &'a Text,
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.receipts.forget(self.message_id);
+    }
+}
+
+/// Publishes the message until it is acknowledged.
+pub(crate) async fn deliver(
+    live: &Live,
+    metrics: &Metrics,
+    subject: &str,
+    message_id: &Text,
+    body: Bytes,
+    acknowledgement: Acknowledgement,
+) -> Result<(), SendError> {
+    let _waiting = Waiting { receipts: &live.receipts, message_id };
+    let mut receipt = live.receipts.wait_for(message_id);
+    for attempt in 1..=acknowledgement.attempts {
+        if attempt > 1 {
+            metrics.retries.add_one();
+        }
+        live.publish(subject, body.clone()).await?;
+        let last = attempt == acknowledgement.attempts;
+        match tokio::time::timeout(acknowledgement.wait, &mut receipt).await {
+            Ok(Ok(arrived)) => match outcome(&arrived) {
+                Outcome::Delivered => return Ok(()),
+                Outcome::Refused(error) => return Err(error),
+                Outcome::Unusable(error) if last => return Err(error),
+                Outcome::Unusable(_) => receipt = live.receipts.wait_for(message_id),
+            },
+            Ok(Err(_)) => return Err(SendError::NotRunning),
+            Err(_) => {
+                metrics.receipt_timeouts.add_one();
+                if !last {
+                    tokio::time::sleep(Duration::from_millis(u64::from(attempt) * 100).min(RETRY_PAUSE)).await;
+                }
+            }
+        }
+    }
+    Err(SendError::AckTimeout { message_id: message_id.to_string(), attempts: acknowledgement.attempts })
+}
+
+const RETRY_PAUSE: Duration = Duration::from_millis(500);
+
+enum Outcome {
+    Delivered,
+    Refused(SendError),
+    Unusable(SendError),
+}
+
+fn outcome(receipt: &Receipt) -> Outcome {
+    let text = |text: &Option<Text>, default: &str| {
+        text.as_deref().map(agentnet_protocol::json::trim).filter(|text| !text.is_empty()).unwrap_or(default).to_owned()
+    };
+    match receipt.status() {
+        ReceiptStatus::Accepted | ReceiptStatus::Processed => Outcome::Delivered,
+        ReceiptStatus::Rejected => {
+            let code = text(&receipt.code, "rejected");
+            // The receiver has had it before: this is a retry whose first receipt was lost.
+            if code.eq_ignore_ascii_case("duplicate") {
+                return Outcome::Delivered;
+            }
+            Outcome::Refused(SendError::Rejected {
+                code,
+                detail: text(&receipt.detail, "delivery rejected by recipient"),
+                message_id: receipt.message_id.to_string(),
+            })
+        }
+        ReceiptStatus::Other => Outcome::Unusable(SendError::AckUnusable {
+            status: text(&Some(receipt.status.clone()), "unknown"),
+            message_id: receipt.message_id.to_string(),
+        }),
+    }
+}

@@ -1,0 +1,186 @@
+//! What can go wrong, one type an operation family. Texts are those of PROTOCOL.md section 11.
+
+use std::time::Duration;
+
+use agentnet_protocol::DecodeError;
+use agentnet_protocol::target::TargetError;
+
+use crate::config::ConfigError;
+use crate::connect::ConnectError;
+
+/// Why a call of the registry failed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RegistryError {
+    /// The registry refused it; the text is one of section 6, e.g. `not_found`.
+    #[error("{0}")]
+    Refused(String),
+    /// No registry is connected to this network.
+    #[error("No registry answers registry.{rpc}. Is it running?")]
+    NoRegistry {
+        /// Which call.
+        rpc: &'static str,
+    },
+    /// It did not answer in time.
+    #[error("Registry did not respond to registry.{rpc} within {} s", timeout.as_secs_f64())]
+    Timeout {
+        /// Which call.
+        rpc: &'static str,
+        /// How long it was waited for.
+        timeout: Duration,
+    },
+    /// Its reply is not what section 6 says.
+    #[error("the registry's reply to registry.{rpc} cannot be read: {why}")]
+    Invalid {
+        /// Which call.
+        rpc: &'static str,
+        /// What is wrong with it.
+        why: DecodeError,
+    },
+    /// The connection is closed or the request is larger than the server takes.
+    #[error("registry.{rpc} could not be sent: {why}")]
+    Connection {
+        /// Which call.
+        rpc: &'static str,
+        /// What the client said.
+        why: String,
+    },
+}
+
+impl RegistryError {
+    /// Whether the registry answered that there is no such thing.
+    #[must_use]
+    pub fn is_not_found(&self) -> bool {
+        matches!(self, Self::Refused(text) if text == "not_found")
+    }
+}
+
+/// Why a node did not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The node was told something impossible.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// No connection.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    /// The registry refused the registration or did not answer.
+    #[error("Registry register failed: {0}")]
+    Register(#[source] RegistryError),
+    /// A subscription was refused by the client.
+    #[error("cannot subscribe to {subject}: {why}")]
+    Subscribe {
+        /// Which subject.
+        subject: String,
+        /// What the client said.
+        why: String,
+    },
+    /// It runs already.
+    #[error("the node is running already")]
+    Running,
+}
+
+/// Why a username has no account.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ResolveError {
+    /// Nobody has that name.
+    #[error("No account found for username '{0}'")]
+    NotFound(String),
+    /// The registry could not be asked.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+}
+
+/// Why a message was not delivered.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SendError {
+    /// The node has not been started, or is closed.
+    #[error("the node is not running: start it first")]
+    NotRunning,
+    /// The target is no target.
+    #[error(transparent)]
+    Target(#[from] TargetError),
+    /// The target's username has no account.
+    #[error(transparent)]
+    Resolve(#[from] ResolveError),
+    /// The target cannot be part of a subject.
+    #[error("cannot route to `{0}`: account ids and capabilities must not contain white space, `.`, `*` or `>`")]
+    Unroutable(String),
+    /// The message is larger than `max_payload_bytes`.
+    #[error("message of {size} bytes exceeds max_payload_bytes={limit}")]
+    TooLarge {
+        /// Size of the wire text in bytes.
+        size: usize,
+        /// The limit.
+        limit: usize,
+    },
+    /// The payload is no JSON.
+    #[error("the payload cannot be written as JSON: {0}")]
+    Payload(String),
+    /// The receiver refused it.
+    #[error("delivery_rejected {code}: {detail}")]
+    Rejected {
+        /// The code of section 12.
+        code: String,
+        /// What it means.
+        detail: String,
+        /// The message.
+        message_id: String,
+    },
+    /// The receiver sent a receipt that says nothing.
+    #[error("delivery_ack_unusable status={status} message_id={message_id}")]
+    AckUnusable {
+        /// What it said.
+        status: String,
+        /// The message.
+        message_id: String,
+    },
+    /// No receipt came.
+    #[error("delivery_ack_timeout message_id={message_id} attempts={attempts}")]
+    AckTimeout {
+        /// The message.
+        message_id: String,
+        /// How often it was published.
+        attempts: u32,
+    },
+    /// The message to answer has no reply subject.
+    #[error("Cannot reply: incoming message has no reply_to subject.")]
+    NoReplySubject,
+    /// The connection is closed.
+    #[error("the message could not be published: {0}")]
+    Connection(String),
+}
+
+/// Why a request has no reply.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RequestError {
+    /// The request could not be sent.
+    #[error(transparent)]
+    Send(#[from] SendError),
+    /// Nobody listens there.
+    #[error("no responders: nobody listens on {subject}")]
+    NoResponders {
+        /// Where it was sent.
+        subject: String,
+    },
+    /// No reply came.
+    #[error("no reply to message {message_id} within {} s", timeout.as_secs_f64())]
+    Timeout {
+        /// The request.
+        message_id: String,
+        /// How long it was waited for.
+        timeout: Duration,
+    },
+    /// The reply is no message.
+    #[error("the reply to message {message_id} cannot be read: {why}")]
+    Invalid {
+        /// The request.
+        message_id: String,
+        /// What is wrong with it.
+        why: DecodeError,
+    },
+}

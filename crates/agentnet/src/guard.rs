@@ -1,0 +1,133 @@
+//! The ordered checks of a receiver (PROTOCOL.md section 12, with the two phases of section 0.7).
+//!
+//! Size and form (checks 1 and 2) come before there is an envelope and are made by the intake. [`Guards::admit`] makes the
+//! others, one line a check, first rejection wins. Nothing is remembered until the backlog slot is certain, so that a
+//! `busy` refusal never burns a message id or an idempotency key.
+
+mod circuit;
+mod dedupe;
+mod rates;
+
+use std::time::Duration;
+
+use agentnet_protocol::scope::{Sender, idempotency_scope};
+use agentnet_protocol::{Envelope, Reject, Timestamp, expiry, version};
+
+pub(crate) use circuit::Circuit;
+use dedupe::Dedupe;
+use rates::Rates;
+
+use crate::config::Limits;
+
+/// The time of one intake, by both clocks.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Now {
+    /// For what the wire says.
+    pub(crate) wall: Timestamp,
+    /// For what this process remembers: time since it started.
+    pub(crate) monotonic: Duration,
+}
+
+/// What the receiver is able to do right now.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Capacity {
+    /// Whether new work is taken at all.
+    pub(crate) accepting: bool,
+    /// Whether the circuit breaker is open.
+    pub(crate) circuit_open: bool,
+    /// Whether the backlog has no slot left.
+    pub(crate) backlog_full: bool,
+}
+
+/// The checks and what they remember. Owned by the one intake task, so none of it is locked.
+#[derive(Debug)]
+pub(crate) struct Guards {
+    account_id: String,
+    agent_id: String,
+    supported_schema_major: u32,
+    clock_skew_ms: u32,
+    rates: Rates,
+    ids: Dedupe,
+    scopes: Dedupe,
+}
+
+impl Guards {
+    pub(crate) fn new(account_id: &str, agent_id: &str, supported_schema_major: u32, limits: &Limits) -> Self {
+        Self {
+            account_id: account_id.to_owned(),
+            agent_id: agent_id.to_owned(),
+            supported_schema_major,
+            clock_skew_ms: limits.clock_skew_ms,
+            rates: Rates::new(limits.rate_limit_per_sender_per_sec, limits.rate_limit_burst, limits.dedupe_ttl),
+            ids: Dedupe::new(limits.dedupe_ttl),
+            scopes: Dedupe::new(limits.dedupe_ttl),
+        }
+    }
+
+    /// Decides about one message. Admitted, its id and idempotency scope are remembered.
+    pub(crate) fn admit(&mut self, message: &Envelope, now: Now, capacity: Capacity) -> Result<(), Reject> {
+        self.schema(message)?;
+        accepting(capacity)?;
+        circuit(capacity)?;
+        self.time_to_live(message, now)?;
+        self.rate(message, now)?;
+        self.message_id(message, now)?;
+        let scope = self.idempotency_scope(message, now)?;
+        backlog(capacity)?;
+        self.ids.remember(&message.message_id, now.monotonic);
+        if let Some(scope) = scope {
+            self.scopes.remember(&scope, now.monotonic);
+        }
+        Ok(())
+    }
+
+    fn schema(&self, message: &Envelope) -> Result<(), Reject> {
+        match version::check(&message.schema_version, self.supported_schema_major) {
+            Ok(_) => Ok(()),
+            Err(version::VersionError::Unsupported) => Err(Reject::UnsupportedSchemaVersion),
+            Err(_) => Err(Reject::SchemaVersionInvalid),
+        }
+    }
+
+    fn time_to_live(&self, message: &Envelope, now: Now) -> Result<(), Reject> {
+        let expires_at = message.expires_at.as_deref();
+        match expiry::check(&message.sent_at, message.ttl_ms, expires_at, now.wall, self.clock_skew_ms) {
+            Ok(()) => Ok(()),
+            Err(expiry::ExpiryError::Expired) => Err(Reject::Expired),
+            Err(_) => Err(Reject::MissingTtl),
+        }
+    }
+
+    fn rate(&mut self, message: &Envelope, now: Now) -> Result<(), Reject> {
+        let allowed = self.rates.take(Sender::from(message).bucket_key(), now.monotonic);
+        if allowed { Ok(()) } else { Err(Reject::RateLimited) }
+    }
+
+    fn message_id(&mut self, message: &Envelope, now: Now) -> Result<(), Reject> {
+        if self.ids.seen(&message.message_id, now.monotonic) { Err(Reject::DuplicateMessage) } else { Ok(()) }
+    }
+
+    fn idempotency_scope(&mut self, message: &Envelope, now: Now) -> Result<Option<String>, Reject> {
+        let key = message.idempotency_key.as_deref();
+        let scope = idempotency_scope(key, &Sender::from(message), Some(&self.account_id), &self.agent_id);
+        match scope {
+            Some(scope) if self.scopes.seen(&scope, now.monotonic) => Err(Reject::DuplicateKey),
+            scope => Ok(scope),
+        }
+    }
+}
+
+fn accepting(capacity: Capacity) -> Result<(), Reject> {
+    if capacity.accepting { Ok(()) } else { Err(Reject::ShuttingDown) }
+}
+
+fn circuit(capacity: Capacity) -> Result<(), Reject> {
+    if capacity.circuit_open { Err(Reject::ServiceDegraded) } else { Ok(()) }
+}
+
+fn backlog(capacity: Capacity) -> Result<(), Reject> {
+    if capacity.backlog_full { Err(Reject::Busy) } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,145 @@
+//! The user's handler, the message it gets, and what it can do with it.
+
+use std::error::Error;
+use std::ops::Deref;
+use std::sync::Arc;
+
+use agentnet_protocol::{Envelope, RawJson, Text};
+use futures::future::BoxFuture;
+use serde::de::DeserializeOwned;
+
+use crate::node::AgentNode;
+use crate::outgoing::IntoPayload;
+use crate::send::Reply;
+
+/// Any error that a handler may end with.
+pub type BoxError = Box<dyn Error + Send + Sync>;
+
+/// What a handler returns: an error is reported as `handler_error` to the sender and logged here.
+pub type HandlerResult = Result<(), BoxError>;
+
+/// Handles the messages that the guards have admitted.
+///
+/// Any `async` closure `|message, context| async move { … Ok(()) }` is one. Handlers run concurrently, up to
+/// [`max_concurrency`](crate::Limits::max_concurrency), each for at most [`work_timeout`](crate::Limits::work_timeout).
+pub trait Handler: Send + Sync + 'static {
+    /// Handles one message.
+    fn handle(&self, message: Message, context: Context) -> impl Future<Output = HandlerResult> + Send;
+}
+
+impl<F, Fut> Handler for F
+where
+    F: Fn(Message, Context) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = HandlerResult> + Send,
+{
+    fn handle(&self, message: Message, context: Context) -> impl Future<Output = HandlerResult> + Send {
+        self(message, context)
+    }
+}
+
+/// [`Handler`] behind a pointer.
+pub(crate) trait AnyHandler: Send + Sync {
+    fn handle(&self, message: Message, context: Context) -> BoxFuture<'_, HandlerResult>;
+}
+
+impl<H: Handler> AnyHandler for H {
+    fn handle(&self, message: Message, context: Context) -> BoxFuture<'_, HandlerResult> {
+        Box::pin(Handler::handle(self, message, context))
+    }
+}
+
+/// A message that was received: its [`Envelope`] and where a reply would go. Cloning is cheap.
+#[derive(Debug, Clone)]
+pub struct Message(Arc<Received>);
+
+#[derive(Debug)]
+struct Received {
+    envelope: Envelope,
+    reply_to: Option<Text>,
+}
+
+impl Deref for Message {
+    type Target = Envelope;
+
+    fn deref(&self) -> &Envelope {
+        &self.0.envelope
+    }
+}
+
+impl Message {
+    pub(crate) fn new(envelope: Envelope, reply_to: Option<Text>) -> Self {
+        Self(Arc::new(Received { envelope, reply_to }))
+    }
+
+    /// The envelope.
+    #[must_use]
+    pub fn envelope(&self) -> &Envelope {
+        &self.0.envelope
+    }
+
+    /// The payload's exact JSON text.
+    #[must_use]
+    pub fn payload(&self) -> &RawJson {
+        &self.0.envelope.payload
+    }
+
+    /// The payload as a Rust type.
+    ///
+    /// # Errors
+    /// What `serde_json` says of the payload or of the type.
+    pub fn json<T: DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
+        self.payload().deserialize()
+    }
+
+    /// The payload's text, if it has one (PROTOCOL.md section 17): a text payload, or the `text` member of an object.
+    #[must_use]
+    pub fn text(&self) -> Option<String> {
+        agentnet_protocol::extract::extract_text(&self.payload().view())
+    }
+
+    /// Where a reply goes.
+    #[must_use]
+    pub fn reply_to(&self) -> Option<&str> {
+        self.0.reply_to.as_deref()
+    }
+
+    /// Whether the sender waits for a reply.
+    #[must_use]
+    pub fn wants_reply(&self) -> bool {
+        self.0.reply_to.is_some()
+    }
+
+    /// The error code, if this is an error reply (`kind: "error"`).
+    #[must_use]
+    pub fn error_code(&self) -> Option<String> {
+        (*self.kind == *agentnet_protocol::envelope::kind::ERROR)
+            .then(|| self.payload().view().as_object()?.get("error").opt_text().map(std::borrow::Cow::into_owned))?
+    }
+}
+
+/// What a handler can do besides looking at its message.
+#[derive(Debug, Clone)]
+pub struct Context {
+    node: AgentNode,
+    message: Message,
+}
+
+impl Context {
+    pub(crate) fn new(node: AgentNode, message: Message) -> Self {
+        Self { node, message }
+    }
+
+    /// Answers the message. Await the result to publish it.
+    ///
+    /// # Errors
+    /// When awaited, [`SendError::NoReplySubject`](crate::SendError::NoReplySubject) if the sender waits for no reply.
+    pub fn reply(&self, payload: impl IntoPayload) -> Reply {
+        self.node.reply(&self.message, payload)
+    }
+
+    /// The node that received the message, to send others with.
+    #[must_use]
+    pub fn node(&self) -> &AgentNode {
+        &self.node
+    }
+}

@@ -1,0 +1,134 @@
+//! The intake: every message of the inbox and the capability subjects, one after another, in one task.
+//!
+//! 1. Size and form; 2. the thread default; 3. the guards; 4. the receipt `accepted`; 5. the backlog.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use agentnet_protocol::compose::default_thread_id;
+use agentnet_protocol::subject::is_reply_subject;
+use agentnet_protocol::{Envelope, ReceiptStatus, Reject, Text};
+use async_nats::Subscriber;
+use futures::StreamExt;
+use futures::stream::SelectAll;
+
+use crate::guard::{Capacity, Guards, Now};
+use crate::handler::Message;
+use crate::ids;
+use crate::metrics::Metrics;
+use crate::refuse::{acknowledge, refuse};
+use crate::session::Live;
+
+/// What the intake works with.
+pub(crate) struct Intake {
+    pub(crate) live: Arc<Live>,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) guards: Guards,
+    pub(crate) max_payload_bytes: usize,
+    /// Only the intake adds to the backlog: a slot that is free when it looks is free when it pushes.
+    pub(crate) backlog: async_channel::Sender<Message>,
+}
+
+impl Intake {
+    /// Takes messages until the node leaves its queue groups and the last of what was under way has come.
+    pub(crate) async fn run(mut self, mut subscriptions: SelectAll<Subscriber>) {
+        let live = self.live.clone();
+        let mut received = 0;
+        loop {
+            tokio::select! {
+                biased;
+                () = live.leaving.cancelled() => break,
+                message = subscriptions.next() => match message {
+                    Some(message) => {
+                        received += 1;
+                        self.take(message).await;
+                    }
+                    None => return,
+                },
+            }
+        }
+        self.leave(subscriptions, received).await;
+    }
+
+    /// Leaves the queue groups without losing what the server has sent already.
+    ///
+    /// The client forgets a subscription as soon as it asks the server to end it, and drops what comes after. So the end is
+    /// first asked for a number of messages ahead, which server and client count alike; only a quiet subscription is then
+    /// ended at once.
+    async fn leave(&mut self, mut subscriptions: SelectAll<Subscriber>, received: u64) {
+        const AHEAD: u64 = 256;
+        const QUIET: Duration = Duration::from_millis(20);
+        const LIMIT: Duration = Duration::from_millis(500);
+        for subscription in subscriptions.iter_mut() {
+            if let Err(error) = subscription.unsubscribe_after(received + AHEAD).await {
+                tracing::debug!(%error, "cannot leave a queue group");
+            }
+        }
+        let deadline = tokio::time::Instant::now() + LIMIT;
+        while tokio::time::Instant::now() < deadline {
+            match tokio::time::timeout(QUIET, subscriptions.next()).await {
+                Ok(Some(message)) => self.take(message).await,
+                Ok(None) => return,
+                Err(_) => break,
+            }
+        }
+        for subscription in subscriptions.iter_mut() {
+            if let Err(error) = subscription.drain().await {
+                tracing::debug!(%error, "cannot leave a queue group");
+            }
+        }
+        let _ = self.live.client.flush().await;
+        while let Ok(Some(message)) = tokio::time::timeout(LIMIT, subscriptions.next()).await {
+            self.take(message).await;
+        }
+    }
+
+    async fn take(&mut self, message: async_nats::Message) {
+        let size = message.payload.len();
+        let reply = message.reply.map(|subject| Text::from(subject.as_str()));
+        let decoded = Envelope::decode(message.payload);
+        if size > self.max_payload_bytes {
+            let reject = Reject::PayloadTooLarge { size, limit: self.max_payload_bytes };
+            let envelope = decoded.unwrap_or_default();
+            return self.refuse(&envelope, reply.as_deref(), &reject).await;
+        }
+        let mut envelope = match decoded {
+            Ok(envelope) => envelope,
+            Err(error) => {
+                let reject = Reject::MessageInvalid(error.to_string());
+                return self.refuse(&Envelope::default(), reply.as_deref(), &reject).await;
+            }
+        };
+        if envelope.thread_id.is_none() {
+            envelope.thread_id = Some(default_thread_id(envelope.trace_or_message_id()));
+        }
+        let reply = reply.or_else(|| written_reply_subject(&envelope));
+        let now = Now { wall: ids::now(), monotonic: self.live.monotonic() };
+        let capacity = Capacity {
+            accepting: self.live.accepting.load(Ordering::Acquire),
+            circuit_open: self.live.circuit.is_open(now.monotonic),
+            backlog_full: self.backlog.is_full(),
+        };
+        if let Err(reject) = self.guards.admit(&envelope, now, capacity) {
+            return self.refuse(&envelope, reply.as_deref(), &reject).await;
+        }
+        acknowledge(&self.live, &envelope, ReceiptStatus::Accepted, None).await;
+        let message = Message::new(envelope, reply);
+        if let Err(error) = self.backlog.try_send(message) {
+            // The workers are gone: the node was aborted between the check and here.
+            let message = error.into_inner();
+            self.refuse(&message, message.reply_to(), &Reject::ShuttingDown).await;
+        }
+    }
+
+    async fn refuse(&self, envelope: &Envelope, reply_to: Option<&str>, reject: &Reject) {
+        refuse(&self.live, &self.metrics, envelope, reply_to, reject).await;
+    }
+}
+
+/// The JSON member `reply_to`, if it is a reply subject of this network (section 0.7).
+fn written_reply_subject(envelope: &Envelope) -> Option<Text> {
+    let written = envelope.reply_to.as_ref()?.view().as_str()?;
+    is_reply_subject(&written).then(|| Text::from(written.into_owned()))
+}

@@ -1,0 +1,349 @@
+//! [`AgentNode`]: one agent on the network.
+
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use agentnet_protocol::target::{Target, Verb};
+use agentnet_protocol::{AgentInfo, Text};
+use tokio_util::sync::DropGuard;
+use tokio_util::task::TaskTracker;
+
+use crate::builder::AgentBuilder;
+use crate::config::{Config, Limits};
+use crate::error::{SendError, StartError};
+use crate::guard::Guards;
+use crate::handler::{AnyHandler, Handler, Message};
+use crate::inbox::Intake;
+use crate::metrics::{Metrics, MetricsSnapshot};
+use crate::outgoing::IntoPayload;
+use crate::request::Request;
+use crate::send::{Destination, Reply, Send};
+use crate::session::{self, Live};
+use crate::worker::Worker;
+use crate::{deliver, replies};
+
+/// One agent on the network. Cloning gives another handle to the same agent.
+///
+/// Build it with [`AgentNode::builder`], start it, send and receive, close it. Dropping the last handle of a running node ends
+/// its tasks without a goodbye; [`AgentNode::close`] is the clean way.
+#[derive(Clone)]
+pub struct AgentNode {
+    shared: Arc<Shared>,
+}
+
+/// What all handles of a node share.
+pub(crate) struct Shared {
+    config: Arc<Config>,
+    metrics: Arc<Metrics>,
+    handler: RwLock<Option<Arc<dyn AnyHandler>>>,
+    running: RwLock<Option<Running>>,
+    /// Held while the node starts or closes.
+    changing: tokio::sync::Mutex<()>,
+    /// The identity of the last session, for `metrics_snapshot` after close.
+    last: Mutex<Option<(Text, Text)>>,
+}
+
+struct Running {
+    live: Arc<Live>,
+    /// Intake and workers.
+    work: TaskTracker,
+    /// Heartbeat, receipts and replies.
+    service: TaskTracker,
+    backlog: Option<async_channel::Receiver<Message>>,
+    /// Ends every task when the last handle is dropped.
+    _ends: DropGuard,
+}
+
+impl AgentNode {
+    /// Describes an agent; `agent_id` is its logical role label.
+    pub fn builder(agent_id: impl Into<String>) -> AgentBuilder {
+        AgentBuilder::new(agent_id)
+    }
+
+    pub(crate) fn new(config: Config) -> Self {
+        let metrics = Arc::new(Metrics::new(config.limits.metrics_window));
+        Self {
+            shared: Arc::new(Shared {
+                config: Arc::new(config),
+                metrics,
+                handler: RwLock::new(None),
+                running: RwLock::new(None),
+                changing: tokio::sync::Mutex::new(()),
+                last: Mutex::new(None),
+            }),
+        }
+    }
+
+    pub(crate) fn from_shared(shared: Arc<Shared>) -> Self {
+        Self { shared }
+    }
+
+    /// Sets what is done with the messages that arrive. Takes effect at the next start.
+    pub fn on_message(&self, handler: impl Handler) {
+        *self.shared.handler.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(handler));
+    }
+
+    /// Connects, registers, subscribes and says hello (PROTOCOL.md section 14).
+    ///
+    /// # Errors
+    /// [`StartError`]; nothing is left behind then.
+    pub async fn start(&self) -> Result<(), StartError> {
+        let _changing = self.shared.changing.lock().await;
+        if self.live().is_ok() {
+            return Err(StartError::Running);
+        }
+        let config = &self.shared.config;
+        let live = Arc::new(Live::open(config).await?);
+        let ends = live.ended.clone().drop_guard();
+        let account_id = &live.sender.account_id;
+        *self.shared.last.lock().unwrap_or_else(PoisonError::into_inner) =
+            Some((account_id.clone(), live.username.clone()));
+        let receipts = live.subscribe(agentnet_protocol::subject::receipts(account_id)).await?;
+        let expected = live.subscribe(live.replies.wildcard()).await?;
+        let service = TaskTracker::new();
+        self.spawn(&service, &live, deliver::listen(live.clone(), receipts));
+        self.spawn(&service, &live, replies::listen(live.clone(), expected));
+        let work = TaskTracker::new();
+        let handler = self.shared.handler.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let backlog = match handler {
+            Some(handler) => Some(self.start_intake(&live, &work, handler).await?),
+            None => {
+                if !config.capabilities.is_empty() {
+                    tracing::warn!("capabilities are advertised, but without a handler no message is taken");
+                }
+                None
+            }
+        };
+        live.hello(config).await;
+        // Whoever hears of the node from here on must be able to reach it.
+        if let Err(error) = live.client.flush().await {
+            tracing::warn!(%error, "the start was not confirmed by the server");
+        }
+        self.spawn(&service, &live, session::keep_alive(live.clone(), config.clone()));
+        let running = Running { live, work, service, backlog, _ends: ends };
+        *self.shared.running.write().unwrap_or_else(PoisonError::into_inner) = Some(running);
+        Ok(())
+    }
+
+    fn spawn(&self, tracker: &TaskTracker, live: &Live, task: impl Future<Output = ()> + std::marker::Send + 'static) {
+        let ended = live.ended.clone();
+        tracker.spawn(async move {
+            ended.run_until_cancelled(task).await;
+        });
+    }
+
+    async fn start_intake(
+        &self,
+        live: &Arc<Live>,
+        work: &TaskTracker,
+        handler: Arc<dyn AnyHandler>,
+    ) -> Result<async_channel::Receiver<Message>, StartError> {
+        let config = &self.shared.config;
+        let limits = &config.limits;
+        let subscriptions = live.subscribe_intake(&config.capabilities).await?;
+        let (sender, backlog) = async_channel::bounded(limits.max_pending);
+        let worker = Worker {
+            node: Arc::downgrade(&self.shared),
+            live: live.clone(),
+            metrics: self.shared.metrics.clone(),
+            handler,
+            timeout: limits.work_timeout,
+        };
+        for _ in 0..limits.max_concurrency {
+            self.spawn(work, live, worker.clone().run(backlog.clone()));
+        }
+        let account_id = &live.sender.account_id;
+        let intake = Intake {
+            live: live.clone(),
+            metrics: self.shared.metrics.clone(),
+            guards: Guards::new(account_id, &config.agent_id, config.supported_schema_major, limits),
+            max_payload_bytes: limits.max_payload_bytes,
+            backlog: sender,
+        };
+        self.spawn(work, live, intake.run(subscriptions));
+        Ok(backlog)
+    }
+
+    /// Starts the node and runs it until the process is told to stop (Ctrl-C, or SIGTERM on Unix); then closes it.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub async fn start_forever(&self) -> Result<(), StartError> {
+        self.start().await?;
+        self.run_until_stopped().await
+    }
+
+    /// Runs a started node until the process is told to stop (Ctrl-C, or SIGTERM on Unix); then closes it.
+    ///
+    /// # Errors
+    /// None today; the type leaves room.
+    pub async fn run_until_stopped(&self) -> Result<(), StartError> {
+        stop_signal().await;
+        self.close().await;
+        Ok(())
+    }
+
+    /// Leaves the network: no new work, accepted work is finished within
+    /// [`drain_timeout`](Limits::drain_timeout), the rest is refused with `shutting_down`, goodbye (section 0.7).
+    /// Does nothing if the node is not running.
+    pub async fn close(&self) {
+        let _changing = self.shared.changing.lock().await;
+        let running = self.shared.running.read().unwrap_or_else(PoisonError::into_inner).as_ref().map(|running| {
+            (running.live.clone(), running.work.clone(), running.service.clone())
+        });
+        let Some((live, work, service)) = running else { return };
+        live.leaving.cancel();
+        work.close();
+        if tokio::time::timeout(self.limits().drain_timeout, work.wait()).await.is_err() {
+            live.accepting.store(false, Ordering::Release);
+            live.aborted.cancel();
+            work.wait().await;
+        }
+        live.goodbye().await;
+        if let Err(error) = live.client.flush().await {
+            tracing::warn!(%error, "the goodbye was not confirmed by the server");
+        }
+        live.receipts.abandon();
+        live.replies.abandon();
+        live.ended.cancel();
+        service.close();
+        service.wait().await;
+        // Only now: until here a handler could still reply and send.
+        self.shared.running.write().unwrap_or_else(PoisonError::into_inner).take();
+    }
+
+    /// Sends a message to a target of section 11.2: `@name`, `name`, `acct_…` or `account:<id>`.
+    pub fn send(&self, to: impl Into<String>, payload: impl IntoPayload) -> Send {
+        Send::new(self.clone(), Destination::Text(to.into(), Verb::Send), payload)
+    }
+
+    /// Sends a message to an account.
+    pub fn send_to_account(&self, account_id: impl Into<String>, payload: impl IntoPayload) -> Send {
+        Send::new(self.clone(), Destination::Target(Target::Account(account_id.into())), payload)
+    }
+
+    /// Sends a message to the account of a username.
+    pub fn send_to_username(&self, username: impl Into<String>, payload: impl IntoPayload) -> Send {
+        Send::new(self.clone(), Destination::Target(Target::Username(username.into())), payload)
+    }
+
+    /// Sends a message to one of the agents with a capability.
+    pub fn send_to_capability(&self, capability: impl Into<String>, payload: impl IntoPayload) -> Send {
+        Send::new(self.clone(), Destination::Target(Target::Capability(capability.into())), payload)
+    }
+
+    /// Makes a request to a target of section 11.2.
+    pub fn request(&self, to: impl Into<String>, payload: impl IntoPayload) -> Request {
+        Request::new(self.clone(), Destination::Text(to.into(), Verb::Request), payload)
+    }
+
+    /// Makes a request to an account.
+    pub fn request_account(&self, account_id: impl Into<String>, payload: impl IntoPayload) -> Request {
+        Request::new(self.clone(), Destination::Target(Target::Account(account_id.into())), payload)
+    }
+
+    /// Makes a request to the account of a username.
+    pub fn request_username(&self, username: impl Into<String>, payload: impl IntoPayload) -> Request {
+        Request::new(self.clone(), Destination::Target(Target::Username(username.into())), payload)
+    }
+
+    /// Makes a request to one of the agents with a capability.
+    pub fn request_capability(&self, capability: impl Into<String>, payload: impl IntoPayload) -> Request {
+        Request::new(self.clone(), Destination::Target(Target::Capability(capability.into())), payload)
+    }
+
+    /// Answers a message that was received (section 11.6).
+    pub fn reply(&self, request: &Message, payload: impl IntoPayload) -> Reply {
+        Reply::new(self.clone(), request, payload)
+    }
+
+    /// What the node says of itself; account, username and session are there while it runs.
+    #[must_use]
+    pub fn info(&self) -> AgentInfo {
+        match self.live() {
+            Ok(live) => live.info(&self.shared.config),
+            Err(_) => session::wanted(&self.shared.config),
+        }
+    }
+
+    /// The account id, while the node runs.
+    #[must_use]
+    pub fn account_id(&self) -> Option<String> {
+        self.live().ok().map(|live| live.sender.account_id.to_string())
+    }
+
+    /// The username that the registry gave, while the node runs.
+    #[must_use]
+    pub fn username(&self) -> Option<String> {
+        self.live().ok().map(|live| live.username.to_string())
+    }
+
+    /// The session tag, while the node runs.
+    #[must_use]
+    pub fn session_tag(&self) -> Option<String> {
+        self.live().ok().map(|live| live.sender.session_tag.to_string())
+    }
+
+    /// The node's counters at this moment (section 17).
+    #[must_use]
+    pub fn metrics_snapshot(&self) -> MetricsSnapshot {
+        let mut snapshot = MetricsSnapshot::of(&self.shared.metrics);
+        snapshot.agent_id.clone_from(&self.shared.config.agent_id);
+        snapshot.username_cache.ttl_seconds = self.limits().resolve_cache_ttl.as_secs_f64();
+        if let Some((account_id, username)) = &*self.shared.last.lock().unwrap_or_else(PoisonError::into_inner) {
+            snapshot.account_id = Some(account_id.to_string());
+            snapshot.username = Some(username.to_string());
+        }
+        let running = self.shared.running.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(running) = &*running {
+            let live = &running.live;
+            snapshot.session_tag = Some(live.sender.session_tag.to_string());
+            snapshot.inflight_count = live.inflight.load(Ordering::Relaxed) as u64;
+            snapshot.pending_count = running.backlog.as_ref().map_or(0, |backlog| backlog.len() as u64);
+            snapshot.circuit_open = live.circuit.is_open(live.monotonic());
+            snapshot.username_cache.size = live.resolver.len() as u64;
+        }
+        snapshot
+    }
+
+    pub(crate) fn live(&self) -> Result<Arc<Live>, SendError> {
+        let running = self.shared.running.read().unwrap_or_else(PoisonError::into_inner);
+        running.as_ref().map(|running| running.live.clone()).ok_or(SendError::NotRunning)
+    }
+
+    pub(crate) fn limits(&self) -> &Limits {
+        &self.shared.config.limits
+    }
+
+    pub(crate) fn metrics(&self) -> &Metrics {
+        &self.shared.metrics
+    }
+
+    pub(crate) fn schema_version(&self) -> Text {
+        Text::from(self.shared.config.schema_version.as_str())
+    }
+}
+
+impl std::fmt::Debug for AgentNode {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("AgentNode")
+            .field("agent_id", &self.shared.config.agent_id)
+            .field("account_id", &self.account_id())
+            .finish_non_exhaustive()
+    }
+}
+
+async fn stop_signal() {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
+            tokio::select! {
+                _ = tokio::signal::ctrl_c() => {}
+                _ = terminate.recv() => {}
+            }
+            return;
+        }
+    }
+    let _ = tokio::signal::ctrl_c().await;
+}

@@ -1,0 +1,100 @@
+//! Requests: a message and its reply (PROTOCOL.md section 11.5).
+
+use std::future::IntoFuture;
+use std::time::{Duration, Instant};
+
+use agentnet_protocol::envelope::kind;
+use agentnet_protocol::{Envelope, RawJson};
+use async_nats::StatusCode;
+use futures::future::BoxFuture;
+
+use crate::error::{RequestError, SendError};
+use crate::handler::Message;
+use crate::node::AgentNode;
+use crate::outgoing::{IntoPayload, Options, message_options};
+use crate::send::Destination;
+
+/// A request to be made; await it for the reply.
+///
+/// An error reply (`kind: "error"`) is returned like any other: see [`Message::error_code`].
+///
+/// # Errors
+/// When awaited, [`RequestError`].
+#[derive(Debug)]
+#[must_use = "await it to make the request"]
+pub struct Request {
+    node: AgentNode,
+    destination: Destination,
+    payload: Result<RawJson, SendError>,
+    options: Options,
+    timeout: Duration,
+}
+
+impl Request {
+    /// How long a request waits for its reply unless told otherwise.
+    pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5);
+
+    pub(crate) fn new(node: AgentNode, destination: Destination, payload: impl IntoPayload) -> Self {
+        Self {
+            node,
+            destination,
+            payload: payload.into_payload(),
+            options: Options::default(),
+            timeout: Self::DEFAULT_TIMEOUT,
+        }
+    }
+
+    message_options!();
+
+    /// How long to wait for the reply. Default 5 s.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    async fn run(self) -> Result<Message, RequestError> {
+        let payload = self.payload?;
+        let node = self.node;
+        let live = node.live()?;
+        let started = Instant::now();
+        let route = node.route(&live, self.destination).await?;
+        let (envelope, body) = node.compose(&live, self.options, payload, kind::REQUEST, &route)?;
+        let message_id = envelope.message_id;
+        let mut expected = live.replies.expect();
+        live.client
+            .publish_with_reply(route.subject.clone(), expected.subject.clone(), body)
+            .await
+            .map_err(|error| SendError::Connection(error.to_string()))?;
+        let reply = match tokio::time::timeout(self.timeout, &mut expected.receiver).await {
+            Ok(Ok(reply)) => reply,
+            Ok(Err(_)) => return Err(SendError::NotRunning.into()),
+            Err(_) => {
+                if let Some(username) = &route.username {
+                    live.resolver.forget(username);
+                }
+                return Err(RequestError::Timeout { message_id: message_id.to_string(), timeout: self.timeout });
+            }
+        };
+        if reply.status == Some(StatusCode::NO_RESPONDERS) {
+            if let Some(username) = &route.username {
+                live.resolver.forget(username);
+            }
+            return Err(RequestError::NoResponders { subject: route.subject });
+        }
+        if route.to_account_id.is_some() {
+            node.metrics().request_account.record(started.elapsed());
+        }
+        let envelope = Envelope::decode(reply.payload)
+            .map_err(|why| RequestError::Invalid { message_id: message_id.to_string(), why })?;
+        Ok(Message::new(envelope, None))
+    }
+}
+
+impl IntoFuture for Request {
+    type Output = Result<Message, RequestError>;
+    type IntoFuture = BoxFuture<'static, Self::Output>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(self.run())
+    }
+}

@@ -1,0 +1,111 @@
+//! From username to account (PROTOCOL.md section 11.3 with section 0.8).
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use agentnet_protocol::Text;
+use agentnet_protocol::rpc::{ListRequest, ResolveAccountRequest};
+use agentnet_protocol::username::lookup_key;
+
+use crate::error::{RegistryError, ResolveError};
+use crate::metrics::Metrics;
+use crate::registry::RegistryClient;
+
+/// Above so many names the expired ones are cleared when a name is added.
+const CLEAN_ABOVE: usize = 10_000;
+
+/// Remembers resolved usernames for a while.
+#[derive(Debug)]
+pub(crate) struct Resolver {
+    ttl: Duration,
+    known: Mutex<HashMap<String, (Text, Instant)>>,
+}
+
+impl Resolver {
+    pub(crate) fn new(ttl: Duration) -> Self {
+        Self { ttl, known: Mutex::new(HashMap::new()) }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.lock().len()
+    }
+
+    /// Drops a name whose account could not be reached.
+    pub(crate) fn forget(&self, username: &str) {
+        self.lock().remove(&lookup_key(username));
+    }
+
+    /// The account of a username.
+    pub(crate) async fn resolve(
+        &self,
+        registry: &RegistryClient,
+        metrics: &Metrics,
+        username: &str,
+    ) -> Result<Text, ResolveError> {
+        let key = lookup_key(username);
+        if let Some(account_id) = self.cached(&key) {
+            metrics.cache_hits.add_one();
+            return Ok(account_id);
+        }
+        metrics.cache_misses.add_one();
+        let started = Instant::now();
+        let account_id = Text::from(ask(registry, &key).await?);
+        metrics.resolve_username.record(started.elapsed());
+        self.remember(key, &account_id);
+        Ok(account_id)
+    }
+
+    fn cached(&self, key: &str) -> Option<Text> {
+        let mut known = self.lock();
+        match known.get(key) {
+            Some((account_id, until)) if *until > Instant::now() => Some(account_id.clone()),
+            Some(_) => {
+                known.remove(key);
+                None
+            }
+            None => None,
+        }
+    }
+
+    fn remember(&self, key: String, account_id: &Text) {
+        if self.ttl.is_zero() {
+            return;
+        }
+        let now = Instant::now();
+        let mut known = self.lock();
+        if known.len() >= CLEAN_ABOVE {
+            known.retain(|_, (_, until)| *until > now);
+            if known.len() >= CLEAN_ABOVE {
+                known.clear();
+            }
+        }
+        known.insert(key, (account_id.clone(), now + self.ttl));
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, (Text, Instant)>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+async fn ask(registry: &RegistryClient, key: &str) -> Result<String, ResolveError> {
+    match registry.call(&ResolveAccountRequest { username: key.to_owned() }).await {
+        Ok(reply) => Ok(reply.account_id),
+        Err(error) if error.is_not_found() => Err(ResolveError::NotFound(key.to_owned())),
+        // The registry said what is wrong with the name: the list would not know better.
+        Err(RegistryError::Refused(text)) if text == "username is required" => {
+            Err(ResolveError::NotFound(key.to_owned()))
+        }
+        Err(_) => from_list(registry, key).await,
+    }
+}
+
+/// An old or silent registry: look for the name among those online.
+async fn from_list(registry: &RegistryClient, key: &str) -> Result<String, ResolveError> {
+    let online = registry.call(&ListRequest::default()).await?.agents;
+    online
+        .into_iter()
+        .find(|agent| agent.username.as_ref().is_some_and(|name| name.to_lowercase() == key))
+        .and_then(|agent| agent.account_id)
+        .ok_or_else(|| ResolveError::NotFound(key.to_owned()))
+}

@@ -1,0 +1,264 @@
+//! Sending and replying (PROTOCOL.md sections 11.1 to 11.4 and 11.6).
+
+use std::future::IntoFuture;
+use std::time::{Duration, Instant};
+
+use agentnet_protocol::envelope::kind;
+use agentnet_protocol::target::{Target, Verb};
+use agentnet_protocol::{Envelope, RawJson, Text, subject};
+use futures::future::BoxFuture;
+
+use crate::deliver::{Acknowledgement, deliver};
+use crate::error::{ResolveError, SendError};
+use crate::handler::Message;
+use crate::ids;
+use crate::node::AgentNode;
+use crate::outgoing::{IntoPayload, Options, message_options};
+use crate::session::Live;
+
+/// Where a message is to go, as the caller said it.
+#[derive(Debug, Clone)]
+pub(crate) enum Destination {
+    /// Text of section 11.2, read by the rules of the call.
+    Text(String, Verb),
+    /// Told by the call's name.
+    Target(Target),
+}
+
+/// A target with its account resolved.
+pub(crate) struct Route {
+    pub(crate) subject: String,
+    pub(crate) to_agent: Text,
+    pub(crate) to_account_id: Option<Text>,
+    /// The name to forget if nothing is delivered.
+    pub(crate) username: Option<String>,
+}
+
+impl AgentNode {
+    pub(crate) async fn route(&self, live: &Live, destination: Destination) -> Result<Route, SendError> {
+        let target = match destination {
+            Destination::Text(text, verb) => Target::parse_node(&text, verb)?,
+            Destination::Target(target) => target,
+        };
+        let (account_id, username) = match target {
+            Target::Capability(capability) => {
+                let capability = agentnet_protocol::json::trim(&capability);
+                if !subject::routable_capability(capability) {
+                    return Err(SendError::Unroutable(capability.to_owned()));
+                }
+                return Ok(Route {
+                    subject: subject::capability(capability),
+                    to_agent: Text::from(format!("capability:{capability}")),
+                    to_account_id: None,
+                    username: None,
+                });
+            }
+            Target::Account(account_id) => (Text::from(account_id), None),
+            Target::Username(username) => {
+                let account_id = live.resolver.resolve(&live.registry, self.metrics(), &username).await?;
+                (account_id, Some(username))
+            }
+        };
+        if !subject::routable_account(&account_id) {
+            return Err(SendError::Unroutable(account_id.to_string()));
+        }
+        Ok(Route {
+            subject: subject::inbox(&account_id),
+            to_agent: account_id.clone(),
+            to_account_id: Some(account_id),
+            username,
+        })
+    }
+
+    /// Composes a message to a route and checks its size.
+    pub(crate) fn compose(
+        &self,
+        live: &Live,
+        options: Options,
+        payload: RawJson,
+        default_kind: &'static str,
+        route: &Route,
+    ) -> Result<(Envelope, bytes::Bytes), SendError> {
+        let mut draft = options.draft(payload, default_kind, self.limits().default_ttl_ms);
+        draft.to_agent = route.to_agent.clone();
+        draft.to_account_id = route.to_account_id.clone();
+        draft.schema_version = self.schema_version();
+        let envelope = draft.compose(&live.sender, ids::message_id(), ids::now());
+        let body = self.checked(&envelope)?;
+        Ok((envelope, body))
+    }
+
+    /// The wire text, if it is not too large.
+    fn checked(&self, envelope: &Envelope) -> Result<bytes::Bytes, SendError> {
+        let body = envelope.encode();
+        let limit = self.limits().max_payload_bytes;
+        if body.len() > limit {
+            return Err(SendError::TooLarge { size: body.len(), limit });
+        }
+        Ok(body)
+    }
+}
+
+/// What a delivered message is known by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Sent {
+    /// Its id.
+    pub message_id: String,
+    /// Its thread.
+    pub thread_id: String,
+    /// Its trace.
+    pub trace_id: String,
+}
+
+impl From<&Envelope> for Sent {
+    fn from(envelope: &Envelope) -> Self {
+        let text = |text: &Option<Text>| text.as_deref().unwrap_or_default().to_owned();
+        Self {
+            message_id: envelope.message_id.to_string(),
+            thread_id: text(&envelope.thread_id),
+            trace_id: text(&envelope.trace_id),
+        }
+    }
+}
+
+/// A message to be sent; await it to send it.
+///
+/// By default the send waits for the receiver's receipt, repeats the message when none comes, and fails when the receiver
+/// refuses it (section 11.4).
+///
+/// # Errors
+/// When awaited, [`SendError`].
+#[derive(Debug)]
+#[must_use = "await it to send the message"]
+pub struct Send {
+    node: AgentNode,
+    destination: Destination,
+    payload: Result<RawJson, SendError>,
+    options: Options,
+    acknowledged: bool,
+    retry_attempts: Option<u32>,
+    receipt_timeout: Option<Duration>,
+}
+
+impl Send {
+    pub(crate) fn new(node: AgentNode, destination: Destination, payload: impl IntoPayload) -> Self {
+        Self {
+            node,
+            destination,
+            payload: payload.into_payload(),
+            options: Options::default(),
+            acknowledged: true,
+            retry_attempts: None,
+            receipt_timeout: None,
+        }
+    }
+
+    message_options!();
+
+    /// Publishes the message and returns, without waiting for a receipt.
+    pub fn without_ack(mut self) -> Self {
+        self.acknowledged = false;
+        self
+    }
+
+    /// How often to repeat when no receipt comes. Default: [`Limits::send_retry_attempts`](crate::Limits).
+    pub fn retry_attempts(mut self, attempts: u32) -> Self {
+        self.retry_attempts = Some(attempts);
+        self
+    }
+
+    /// How long to wait for each receipt, at least 0.2 s. Default: [`Limits::receipt_timeout`](crate::Limits).
+    pub fn receipt_timeout(mut self, timeout: Duration) -> Self {
+        self.receipt_timeout = Some(timeout);
+        self
+    }
+
+    async fn run(self) -> Result<Sent, SendError> {
+        let payload = self.payload?;
+        let node = self.node;
+        let live = node.live()?;
+        let started = Instant::now();
+        let route = node.route(&live, self.destination).await?;
+        let (envelope, body) = node.compose(&live, self.options, payload, kind::DIRECT, &route)?;
+        if !self.acknowledged {
+            live.publish(&route.subject, body).await?;
+            return Ok(Sent::from(&envelope));
+        }
+        let limits = node.limits();
+        let acknowledgement = Acknowledgement {
+            attempts: self.retry_attempts.unwrap_or(limits.send_retry_attempts).saturating_add(1),
+            wait: self.receipt_timeout.unwrap_or(limits.receipt_timeout).max(MIN_RECEIPT_TIMEOUT),
+        };
+        let delivered =
+            deliver(&live, node.metrics(), &route.subject, &envelope.message_id, body, acknowledgement).await;
+        if let (Err(_), Some(username)) = (&delivered, &route.username) {
+            live.resolver.forget(username);
+        }
+        delivered?;
+        if route.to_account_id.is_some() {
+            node.metrics().send_account.record(started.elapsed());
+        }
+        Ok(Sent::from(&envelope))
+    }
+}
+
+const MIN_RECEIPT_TIMEOUT: Duration = Duration::from_millis(200);
+
+impl IntoFuture for Send {
+    type Output = Result<Sent, SendError>;
+    type IntoFuture = BoxFuture<'static, Self::Output>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(self.run())
+    }
+}
+
+/// An answer to a request; await it to publish it. It is neither acknowledged nor repeated.
+///
+/// # Errors
+/// When awaited, [`SendError::NoReplySubject`] if the sender waits for no reply, or another [`SendError`].
+#[derive(Debug)]
+#[must_use = "await it to publish the reply"]
+pub struct Reply {
+    node: AgentNode,
+    request: Message,
+    payload: Result<RawJson, SendError>,
+    options: Options,
+}
+
+impl Reply {
+    pub(crate) fn new(node: AgentNode, request: &Message, payload: impl IntoPayload) -> Self {
+        Self { node, request: request.clone(), payload: payload.into_payload(), options: Options::default() }
+    }
+
+    message_options!();
+
+    async fn run(self) -> Result<Sent, SendError> {
+        let payload = self.payload?;
+        let subject = self.request.reply_to().ok_or(SendError::NoReplySubject)?;
+        let live = self.node.live()?;
+        let mut draft = self.options.draft(payload, kind::REPLY, self.node.limits().default_ttl_ms);
+        draft.schema_version = self.node.schema_version();
+        let envelope =
+            draft.answering(self.request.envelope()).compose(&live.sender, ids::message_id(), ids::now());
+        let body = self.node.checked(&envelope)?;
+        live.publish(subject, body).await?;
+        Ok(Sent::from(&envelope))
+    }
+}
+
+impl IntoFuture for Reply {
+    type Output = Result<Sent, SendError>;
+    type IntoFuture = BoxFuture<'static, Self::Output>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(self.run())
+    }
+}
+
+impl From<ResolveError> for crate::error::RequestError {
+    fn from(error: ResolveError) -> Self {
+        Self::Send(SendError::Resolve(error))
+    }
+}

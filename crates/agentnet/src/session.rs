@@ -1,0 +1,192 @@
+//! One session on the network: from register to goodbye (PROTOCOL.md section 14).
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize};
+use std::time::{Duration, Instant};
+
+use agentnet_protocol::compose::Sender;
+use agentnet_protocol::rpc::{Goodbye, RegisterReply, RegisterRequest};
+use agentnet_protocol::subject::{self, routable_account, routable_capability};
+use agentnet_protocol::{AgentInfo, Text};
+use async_nats::{Client, Subscriber};
+use bytes::Bytes;
+use futures::stream::SelectAll;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::Config;
+use crate::connect;
+use crate::deliver::Receipts;
+use crate::error::{SendError, StartError};
+use crate::guard::Circuit;
+use crate::ids;
+use crate::registry::RegistryClient;
+use crate::replies::Replies;
+use crate::resolve::Resolver;
+
+const REGISTER_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Everything that exists between start and close.
+#[derive(Debug)]
+pub(crate) struct Live {
+    pub(crate) client: Client,
+    pub(crate) registry: RegistryClient,
+    pub(crate) sender: Sender,
+    pub(crate) username: Text,
+    pub(crate) heartbeat_interval: Duration,
+    pub(crate) receipts: Receipts,
+    pub(crate) replies: Replies,
+    pub(crate) resolver: Resolver,
+    pub(crate) circuit: Circuit,
+    pub(crate) started: Instant,
+    /// Notified when the connection is back after a loss.
+    pub(crate) reconnected: Arc<Notify>,
+    /// Whether new messages are taken.
+    pub(crate) accepting: AtomicBool,
+    /// Handlers running.
+    pub(crate) inflight: AtomicUsize,
+    /// The node leaves its queue groups.
+    pub(crate) leaving: CancellationToken,
+    /// Handlers are given up.
+    pub(crate) aborted: CancellationToken,
+    /// Everything ends.
+    pub(crate) ended: CancellationToken,
+}
+
+impl Live {
+    /// Connects and registers.
+    pub(crate) async fn open(config: &Config) -> Result<Self, StartError> {
+        let reconnected = Arc::new(Notify::new());
+        let name = format!("agentnet-{}", config.agent_id);
+        let client = connect::open(&config.url, &name, reconnected.clone()).await?;
+        let registration = register(&client, config).await?;
+        let limits = &config.limits;
+        let heartbeat = Duration::try_from_secs_f64(registration.heartbeat_interval.max(1.0));
+        Ok(Self {
+            registry: RegistryClient::new(client.clone()),
+            replies: Replies::new(registration.reply_prefix.as_deref(), &registration.account_id, &ids::token()),
+            sender: Sender {
+                agent_id: Text::from(config.agent_id.as_str()),
+                account_id: Text::from(registration.account_id),
+                session_tag: Text::from(registration.session_tag),
+            },
+            username: Text::from(registration.username),
+            heartbeat_interval: heartbeat.unwrap_or(Duration::from_secs(12)),
+            receipts: Receipts::default(),
+            resolver: Resolver::new(limits.resolve_cache_ttl),
+            circuit: Circuit::new(limits.circuit_breaker_failures, limits.circuit_breaker_reset),
+            started: Instant::now(),
+            reconnected,
+            accepting: AtomicBool::new(true),
+            inflight: AtomicUsize::new(0),
+            leaving: CancellationToken::new(),
+            aborted: CancellationToken::new(),
+            ended: CancellationToken::new(),
+            client,
+        })
+    }
+
+    /// Time since the session started: the clock of everything that is remembered.
+    pub(crate) fn monotonic(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    pub(crate) async fn publish(&self, subject: &str, body: Bytes) -> Result<(), SendError> {
+        self.client
+            .publish(subject.to_owned(), body)
+            .await
+            .map_err(|error| SendError::Connection(error.to_string()))
+    }
+
+    pub(crate) async fn subscribe(&self, subject: String) -> Result<Subscriber, StartError> {
+        self.client.subscribe(subject.clone()).await.map_err(|error| refused(subject, error))
+    }
+
+    /// The inbox and the capabilities that messages can be routed by, each with its queue group.
+    pub(crate) async fn subscribe_intake(&self, capabilities: &[String]) -> Result<SelectAll<Subscriber>, StartError> {
+        let account_id = &self.sender.account_id;
+        if !routable_account(account_id) {
+            return Err(refused(subject::inbox(account_id), "the account id cannot be part of a subject"));
+        }
+        let mut intake = SelectAll::new();
+        let mut join = vec![(subject::inbox(account_id), subject::inbox_group(account_id))];
+        for capability in capabilities {
+            if routable_capability(capability) {
+                let pair = (subject::capability(capability), subject::capability_group(capability));
+                if !join.contains(&pair) {
+                    join.push(pair);
+                }
+            } else {
+                tracing::warn!(capability, "capability is advertised, but messages cannot be routed by it");
+            }
+        }
+        for (subject, group) in join {
+            let subscription = self.client.queue_subscribe(subject.clone(), group).await;
+            intake.push(subscription.map_err(|error| refused(subject, error))?);
+        }
+        Ok(intake)
+    }
+
+    pub(crate) fn info(&self, config: &Config) -> AgentInfo {
+        AgentInfo {
+            account_id: Some(self.sender.account_id.to_string()),
+            username: Some(self.username.to_string()),
+            session_tag: Some(self.sender.session_tag.to_string()),
+            ..wanted(config)
+        }
+    }
+
+    pub(crate) async fn hello(&self, config: &Config) {
+        let hello = self.info(config).encode();
+        if let Err(error) = self.publish("registry.hello", hello.into()).await {
+            tracing::warn!(%error, "heartbeat not sent");
+        }
+    }
+
+    pub(crate) async fn goodbye(&self) {
+        let goodbye = Goodbye {
+            agent_id: self.sender.agent_id.to_string(),
+            session_tag: self.sender.session_tag.to_string(),
+            seen_at: ids::now().to_string(),
+        };
+        if let Err(error) = self.publish("registry.goodbye", goodbye.encode().into()).await {
+            tracing::warn!(%error, "goodbye not sent");
+        }
+    }
+}
+
+fn refused(subject: String, why: impl std::fmt::Display) -> StartError {
+    StartError::Subscribe { subject, why: why.to_string() }
+}
+
+/// What the node says of itself before it is registered.
+pub(crate) fn wanted(config: &Config) -> AgentInfo {
+    AgentInfo {
+        agent_id: config.agent_id.clone(),
+        name: config.name.clone(),
+        capabilities: config.capabilities.clone(),
+        metadata: config.metadata.clone(),
+        account_id: config.account_id.clone(),
+        username: config.username.clone(),
+        session_tag: None,
+        last_seen: Some(ids::now().to_string()),
+    }
+}
+
+async fn register(client: &Client, config: &Config) -> Result<RegisterReply, StartError> {
+    let registry = RegistryClient::new(client.clone()).with_timeout(REGISTER_TIMEOUT);
+    let request = RegisterRequest { agent: wanted(config), auth: None };
+    registry.call(&request).await.map_err(StartError::Register)
+}
+
+/// Says hello at every interval, and at once when the connection is back, so that a restarted registry knows the session.
+pub(crate) async fn keep_alive(live: Arc<Live>, config: Arc<Config>) {
+    loop {
+        tokio::select! {
+            () = live.ended.cancelled() => return,
+            () = live.reconnected.notified() => {}
+            () = tokio::time::sleep(live.heartbeat_interval) => {}
+        }
+        live.hello(&config).await;
+    }
+}

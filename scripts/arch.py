@@ -1,0 +1,179 @@
+"""The architecture, as a check: dependencies between crates, purity of the protocol, size of files.
+
+Usage: arch.py METADATA, the output of `cargo metadata --format-version 1`. Prints every violation and exits 1, or one
+line that all is well.
+"""
+
+import json
+import pathlib
+import re
+import sys
+
+# What each crate may use of this workspace in its own code (build dependencies included, dev-dependencies not).
+ALLOWED = {
+    "agentnet-protocol": set(),
+    "agentnet": {"agentnet-protocol"},
+    "agentnet-store": {"agentnet-protocol"},
+    "agentnet-registry": {"agentnet-protocol", "agentnet-store"},
+    "agentnet-cli": {"agentnet-protocol", "agentnet", "agentnet-store", "agentnet-registry"},
+    "agentnet-testkit": set(),
+}
+# What must not be anywhere below a crate, at any depth: (crate, name or prefix*, why).
+FORBIDDEN_BELOW = [
+    ("agentnet-protocol", "tokio*", "the protocol is pure: no runtime"),
+    ("agentnet-protocol", "async-nats", "the protocol is pure: no NATS"),
+    ("agentnet-protocol", "sqlx*", "the protocol is pure: no SQL"),
+    ("agentnet-protocol", "libsqlite3-sys", "the protocol is pure: no SQL"),
+    ("agentnet-protocol", "rand", "the protocol is pure: randomness is passed in"),
+    ("agentnet", "sqlx*", "the SDK stores nothing"),
+    ("agentnet", "libsqlite3-sys", "the SDK stores nothing"),
+    ("agentnet-testkit", "sqlx*", "the testkit starts databases, it does not speak to them"),
+]
+# Words that the protocol's own code must not say: clocks, randomness and I/O are passed in.
+IMPURE = re.compile(
+    r"\b(?:SystemTime::now|Instant::now|Utc::now|std::(?:net|fs|process|thread|env)|tokio::|async_nats::|sqlx::)"
+)
+
+MAX_FILE = 400
+MAX_LIB = 50
+MAX_INLINE_TESTS = 100
+VAGUE_NAMES = {"utils", "util", "common", "helper", "helpers", "manager", "misc"}
+
+TEST_MODULE = re.compile(r"#\[cfg\((?:test|all\(test\b.*)\)\]")
+
+
+def main(metadata_path):
+    metadata = json.loads(pathlib.Path(metadata_path).read_text(encoding="utf-8"))
+    root = pathlib.Path(metadata["workspace_root"])
+    members = set(metadata["workspace_members"])
+    packages = [package for package in metadata["packages"] if package["id"] in members]
+    problems = [
+        *check_arrows(packages),
+        *check_below(metadata, packages),
+        *(problem for package in packages for problem in check_files(package, root)),
+    ]
+    for problem in problems:
+        print(f"arch: {problem}", file=sys.stderr)
+    if problems:
+        print(f"arch: {len(problems)} violation(s) of the architecture", file=sys.stderr)
+        return 1
+    print(f"arch: {len(packages)} crates keep their arrows, their files their size")
+    return 0
+
+
+def check_arrows(packages):
+    """Direct dependencies between the crates, and on sqlx."""
+    names = {package["name"] for package in packages}
+    for package in packages:
+        name = package["name"]
+        if name not in ALLOWED:
+            yield f"{name}: unknown crate; say in scripts/arch.py what it may depend on"
+            continue
+        for dependency in package["dependencies"]:
+            other, kind = dependency["name"], dependency["kind"] or "normal"
+            if (other == "sqlx" or other.startswith("sqlx-")) and name != "agentnet-store":
+                yield f"{name} depends on {other} ({kind}): SQL is named only under agentnet-store"
+            if other not in names or other == name:
+                continue
+            if other == "agentnet-cli":
+                yield f"{name} depends on agentnet-cli ({kind}): it is the composition root, nobody's dependency"
+            elif kind == "dev":
+                continue
+            elif other == "agentnet-testkit":
+                yield f"{name} depends on agentnet-testkit ({kind}): it is for dev-dependencies only"
+            elif other not in ALLOWED[name]:
+                may = ", ".join(sorted(ALLOWED[name])) or "no crate of this workspace"
+                yield f"{name} depends on {other} ({kind}): it may depend on {may}"
+
+
+def check_below(metadata, packages):
+    """Everything that a crate links, at any depth."""
+    nodes = {node["id"]: node for node in metadata["resolve"]["nodes"]}
+    names = {package["id"]: package["name"] for package in metadata["packages"]}
+    ids = {package["name"]: package["id"] for package in packages}
+    for crate, pattern, why in FORBIDDEN_BELOW:
+        if crate not in ids:
+            continue
+        via = {ids[crate]: None}
+        queue = [ids[crate]]
+        while queue:
+            current = queue.pop()
+            for dependency in nodes[current]["deps"]:
+                kinds = {kind["kind"] for kind in dependency["dep_kinds"]}
+                if kinds != {"dev"} and dependency["pkg"] not in via:
+                    via[dependency["pkg"]] = current
+                    queue.append(dependency["pkg"])
+        for package_id in via:
+            name = names[package_id]
+            if name == pattern or (pattern.endswith("*") and name.startswith(pattern[:-1])):
+                yield f"{chain(via, names, package_id)}: {why}"
+
+
+def chain(via, names, package_id):
+    """`crate -> ... -> package`."""
+    steps = []
+    while package_id is not None:
+        steps.append(names[package_id])
+        package_id = via[package_id]
+    return " -> ".join(reversed(steps))
+
+
+def check_files(package, root):
+    """Size and name of every file of the crate's own code, and the purity of the protocol's."""
+    source = pathlib.Path(package["manifest_path"]).parent / "src"
+    for path in sorted(source.rglob("*.rs")):
+        shown = path.relative_to(root)
+        if VAGUE_NAMES & {part.removesuffix(".rs") for part in path.relative_to(source).parts}:
+            yield f"{shown}: say what it holds; `{path.stem}` says nothing"
+        if path.stem == "tests" or "tests" in path.relative_to(source).parts[:-1]:
+            continue
+        code, tests = code_lines(path.read_text(encoding="utf-8"))
+        if len(code) > MAX_FILE:
+            yield f"{shown}: {len(code)} lines of code, at most {MAX_FILE}; split it by what it does"
+        if path.name == "lib.rs" and path.parent == source and len(code) >= MAX_LIB:
+            yield f"{shown}: {len(code)} lines of code, under {MAX_LIB}; it is a table of contents"
+        if tests > MAX_INLINE_TESTS:
+            yield f"{shown}: {tests} lines of tests, at most {MAX_INLINE_TESTS}; move them to {path.stem}/tests.rs"
+        if package["name"] == "agentnet-protocol":
+            for number, line in code:
+                if found := IMPURE.search(line):
+                    yield f"{shown}:{number}: `{found.group()}`: the protocol reads no clock and does no I/O"
+
+
+def code_lines(text):
+    """The lines that are neither blank nor comment, as (number, line), without inline test modules; and how many lines
+    those have. Goes by lines: formatted code begins a comment on a line of its own or after code that counts anyway."""
+    code, tests = [], 0
+    in_comment = 0
+    test_indent = None
+    lines = text.splitlines()
+    for number, line in enumerate(lines, start=1):
+        stripped = line.strip()
+        if in_comment or stripped.startswith("/*"):
+            in_comment += stripped.count("/*") - stripped.count("*/")
+            continue
+        if not stripped or stripped.startswith("//"):
+            continue
+        if test_indent is None and TEST_MODULE.fullmatch(stripped) and opens_module(lines[number:]):
+            test_indent = line[: len(line) - len(line.lstrip())]
+        if test_indent is None:
+            code.append((number, line))
+            continue
+        tests += 1
+        if line.rstrip() == test_indent + "}":
+            test_indent = None
+    return code, tests
+
+
+def opens_module(following):
+    """Whether the attribute that was just read stands on `mod name {`, perhaps with other attributes between."""
+    for line in following:
+        stripped = line.strip()
+        if not stripped or stripped.startswith(("#[", "//")):
+            continue
+        return re.match(r"(?:pub(?:\([^)]*\))?\s+)?mod\s+\w+\s*\{$", stripped) is not None
+    return False
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))
