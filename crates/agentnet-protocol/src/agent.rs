@@ -76,7 +76,12 @@ fn capabilities(value: Value<'_>) -> Result<Vec<String>, DecodeError> {
         return Ok(Vec::new());
     }
     match value.kind() {
-        Kind::Array => Ok(value.as_array().into_iter().flatten().map(|item| item.python_text().into_owned()).collect()),
+        Kind::Array => Ok(value
+            .as_array()
+            .into_iter()
+            .flatten()
+            .map(|item| item.python_text().into_owned())
+            .collect()),
         Kind::String => Ok(value.text().chars().map(String::from).collect()),
         Kind::Object => Ok(value
             .as_object()
@@ -85,6 +90,9 @@ fn capabilities(value: Value<'_>) -> Result<Vec<String>, DecodeError> {
             .into_iter()
             .map(|(key, _)| key.text().into_owned())
             .collect()),
-        _ => Err(DecodeError::Member { member: "capabilities", problem: "must be a list of texts" }),
+        _ => Err(DecodeError::Member {
+            member: "capabilities",
+            problem: "must be a list of texts",
+        }),
     }
 }

@@ -54,7 +54,13 @@ impl Draft {
         let trace_id = not_blank(self.trace_id).unwrap_or_else(|| message_id.clone());
         let thread_id = not_blank(self.thread_id).unwrap_or_else(|| default_thread_id(&trace_id));
         let ttl_ms = self.ttl_ms.unwrap_or(DEFAULT_TTL_MS).max(1);
-        let or = |text: Text, default: &'static str| if text.is_empty() { Text::from_static(default) } else { text };
+        let or = |text: Text, default: &'static str| {
+            if text.is_empty() {
+                Text::from_static(default)
+            } else {
+                text
+            }
+        };
         Envelope {
             from_agent: sender.agent_id.clone(),
             to_agent: self.to_agent,

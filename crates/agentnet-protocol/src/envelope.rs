@@ -116,7 +116,13 @@ impl Envelope {
             auth,
         ] = pick(&body, &MEMBERS)?;
         let raw = |value: json::Value<'_>| RawJson::validated(body.slice_ref(value.raw()));
-        let or = |text: Text, default: &'static str| if text.is_empty() { Text::from_static(default) } else { text };
+        let or = |text: Text, default: &'static str| {
+            if text.is_empty() {
+                Text::from_static(default)
+            } else {
+                text
+            }
+        };
         Ok(Self {
             message_id: shared_text(&body, message_id),
             from_agent: shared_text(&body, from_agent),

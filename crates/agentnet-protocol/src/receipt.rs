@@ -156,9 +156,13 @@ impl Receipt {
     #[must_use]
     pub fn status(&self) -> ReceiptStatus {
         let text = trim(&self.status);
-        [ReceiptStatus::Accepted, ReceiptStatus::Processed, ReceiptStatus::Rejected]
-            .into_iter()
-            .find(|status| text.eq_ignore_ascii_case(status.as_str()))
-            .unwrap_or(ReceiptStatus::Other)
+        [
+            ReceiptStatus::Accepted,
+            ReceiptStatus::Processed,
+            ReceiptStatus::Rejected,
+        ]
+        .into_iter()
+        .find(|status| text.eq_ignore_ascii_case(status.as_str()))
+        .unwrap_or(ReceiptStatus::Other)
     }
 }

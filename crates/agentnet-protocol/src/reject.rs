@@ -76,7 +76,9 @@ impl Reject {
     pub fn detail(&self) -> Cow<'static, str> {
         Cow::Borrowed(match self {
             Self::PayloadTooLarge { size, limit } => {
-                return Cow::Owned(format!("message of {size} bytes exceeds the receiver's limit of {limit} bytes"));
+                return Cow::Owned(format!(
+                    "message of {size} bytes exceeds the receiver's limit of {limit} bytes"
+                ));
             }
             Self::MessageInvalid(why) => return Cow::Owned(why.clone()),
             Self::RecipientOffline(why) => return Cow::Owned(why.clone()),

@@ -124,7 +124,9 @@ pub enum ReplyError {
 /// # Errors
 /// [`ReplyError::Refused`] if it carries an `error`, [`ReplyError::Invalid`] if it cannot be read.
 pub fn decode_reply<R: Request>(body: &[u8]) -> Result<R::Reply, ReplyError> {
-    let object = Object::parse_body(body).map_err(DecodeError::Json)?.ok_or(DecodeError::NotAnObject)?;
+    let object = Object::parse_body(body)
+        .map_err(DecodeError::Json)?
+        .ok_or(DecodeError::NotAnObject)?;
     if let Some(error) = object.get("error").opt_text() {
         return Err(ReplyError::Refused(error.into_owned()));
     }
@@ -150,7 +152,9 @@ fn opt_owned(value: Value<'_>) -> Option<String> {
 /// S, trimmed; empty means absent.
 fn opt_trimmed(value: Value<'_>) -> Option<String> {
     let text = value.text();
-    Some(crate::json::trim(&text)).filter(|text| !text.is_empty()).map(str::to_owned)
+    Some(crate::json::trim(&text))
+        .filter(|text| !text.is_empty())
+        .map(str::to_owned)
 }
 
 /// "L or N", then `I`, then the clamp (section 1).
@@ -160,12 +164,16 @@ fn limit(object: &Object<'_>, default: usize, max: usize) -> Result<usize, RpcEr
         return Ok(default);
     }
     let limit = value.int().map_err(|_| RpcError::new("limit is out of range"))?;
-    Ok(limit.map_or(default, |limit| usize::try_from(limit.clamp(1, max as i128)).unwrap_or(max)))
+    Ok(limit.map_or(default, |limit| {
+        usize::try_from(limit.clamp(1, max as i128)).unwrap_or(max)
+    }))
 }
 
 /// A number of a reply; 0 where it is missing or unusable.
 fn count(value: Value<'_>) -> i64 {
-    value.int().ok().flatten().map_or(0, |n| i64::try_from(n).unwrap_or(if n < 0 { i64::MIN } else { i64::MAX }))
+    value.int().ok().flatten().map_or(0, |n| {
+        i64::try_from(n).unwrap_or(if n < 0 { i64::MIN } else { i64::MAX })
+    })
 }
 
 fn float(value: Value<'_>) -> Option<f64> {
@@ -181,7 +189,11 @@ fn texts(value: Value<'_>) -> Vec<String> {
 
 /// The objects of an array member; other items are passed over.
 fn objects<'a>(value: Value<'a>) -> impl Iterator<Item = Object<'a>> {
-    value.as_array().into_iter().flatten().filter_map(|item| item.as_object())
+    value
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(|item| item.as_object())
 }
 
 fn object_or_empty(value: Value<'_>) -> crate::RawJson {

@@ -59,23 +59,33 @@ pub fn reply(prefix: &str, account_id: &str, token: &str) -> String {
 #[must_use]
 pub fn routable_capability(capability: &str) -> bool {
     !capability.is_empty()
-        && !capability.chars().any(|c| c.is_whitespace() || c.is_control() || matches!(c, '.' | '*' | '>'))
+        && !capability
+            .chars()
+            .any(|c| c.is_whitespace() || c.is_control() || matches!(c, '.' | '*' | '>'))
 }
 
 /// Whether an account id can stand in a subject without changing its shape.
 #[must_use]
 pub fn routable_account(account_id: &str) -> bool {
     !account_id.is_empty()
-        && !account_id.chars().any(|c| c.is_whitespace() || c.is_control() || matches!(c, '.' | '*' | '>'))
+        && !account_id
+            .chars()
+            .any(|c| c.is_whitespace() || c.is_control() || matches!(c, '.' | '*' | '>'))
 }
 
 /// Whether a JSON `reply_to` member names a reply subject of this network (section 0.7): below `_INBOX.` or below our own
 /// reply prefix, never an inbox, receipts or registry subject.
 #[must_use]
 pub fn is_reply_subject(subject: &str) -> bool {
-    let below = |prefix: &str| subject.strip_prefix(prefix).is_some_and(|rest| rest.starts_with('.') && rest.len() > 1);
+    let below = |prefix: &str| {
+        subject
+            .strip_prefix(prefix)
+            .is_some_and(|rest| rest.starts_with('.') && rest.len() > 1)
+    };
     (below("_INBOX") || below(REPLY_PREFIX))
-        && !subject.chars().any(|c| c.is_whitespace() || c.is_control() || matches!(c, '*' | '>'))
+        && !subject
+            .chars()
+            .any(|c| c.is_whitespace() || c.is_control() || matches!(c, '*' | '>'))
         && !subject.split('.').any(str::is_empty)
 }
 
@@ -141,8 +151,14 @@ mod tests {
     fn subjects_parse_back() {
         for (text, expected) in [
             ("account.acct_1.inbox", Some(Subject::Inbox { account_id: "acct_1" })),
-            ("account.acct_1.receipts", Some(Subject::Receipts { account_id: "acct_1" })),
-            ("agent.capability.chat", Some(Subject::Capability { capability: "chat" })),
+            (
+                "account.acct_1.receipts",
+                Some(Subject::Receipts { account_id: "acct_1" }),
+            ),
+            (
+                "agent.capability.chat",
+                Some(Subject::Capability { capability: "chat" }),
+            ),
             ("registry.hello", Some(Subject::Registry { name: "hello" })),
             ("_INBOX.x.1", Some(Subject::Reply)),
             ("agentnet.reply.acct_1.7", Some(Subject::Reply)),
@@ -157,7 +173,16 @@ mod tests {
 
     #[test]
     fn a_reply_to_member_must_be_a_reply_subject() {
-        for subject in ["account.a.inbox", "account.a.receipts", "registry.register", "_INBOX.*", "_INBOX.a b", "_INBOXx.a", "_INBOX..a", ""] {
+        for subject in [
+            "account.a.inbox",
+            "account.a.receipts",
+            "registry.register",
+            "_INBOX.*",
+            "_INBOX.a b",
+            "_INBOXx.a",
+            "_INBOX..a",
+            "",
+        ] {
             assert!(!is_reply_subject(subject), "{subject}");
         }
         assert!(is_reply_subject("_INBOX.abc"));

@@ -90,7 +90,11 @@ impl NatsUrl {
             Login::Token(_) => "***@",
             Login::User { .. } => "***:***@",
         };
-        let servers: Vec<String> = self.servers.iter().map(|server| server.replacen("://", &format!("://{hidden}"), 1)).collect();
+        let servers: Vec<String> = self
+            .servers
+            .iter()
+            .map(|server| server.replacen("://", &format!("://{hidden}"), 1))
+            .collect();
         servers.join(",")
     }
 }
@@ -102,7 +106,11 @@ impl std::fmt::Debug for NatsUrl {
 }
 
 fn parse_one(text: &str) -> Result<(String, Login), NatsUrlError> {
-    let full = if text.contains("://") { text.to_owned() } else { format!("nats://{text}") };
+    let full = if text.contains("://") {
+        text.to_owned()
+    } else {
+        format!("nats://{text}")
+    };
     let url = Url::parse(&full).map_err(|problem| error(text, problem))?;
     if !matches!(url.scheme(), "nats" | "tls") {
         return Err(error(text, format_args!("scheme `{}` is not supported", url.scheme())));
@@ -119,21 +127,32 @@ fn parse_one(text: &str) -> Result<(String, Login), NatsUrlError> {
     let login = match (url.username(), url.password()) {
         ("", None) => Login::None,
         (token, None) => Login::Token(decode(token)?),
-        (name, Some(password)) => Login::User { name: decode(name)?, password: decode(password)? },
+        (name, Some(password)) => Login::User {
+            name: decode(name)?,
+            password: decode(password)?,
+        },
     };
-    Ok((format!("{}://{host}:{}", url.scheme(), url.port().unwrap_or(4222)), login))
+    Ok((
+        format!("{}://{host}:{}", url.scheme(), url.port().unwrap_or(4222)),
+        login,
+    ))
 }
 
 fn error(text: &str, problem: impl std::fmt::Display) -> NatsUrlError {
     // Whatever stands before an `@` may be a secret.
     let shown = match text.rsplit_once('@') {
         Some((before, host)) => {
-            let scheme = before.split_once("://").map_or(String::new(), |(scheme, _)| format!("{scheme}://"));
+            let scheme = before
+                .split_once("://")
+                .map_or(String::new(), |(scheme, _)| format!("{scheme}://"));
             format!("`{scheme}***@{host}`")
         }
         None => format!("`{text}`"),
     };
-    NatsUrlError { shown, problem: problem.to_string() }
+    NatsUrlError {
+        shown,
+        problem: problem.to_string(),
+    }
 }
 
 #[cfg(test)]
@@ -153,8 +172,19 @@ mod tests {
         for (text, servers, login) in [
             ("localhost", vec!["nats://localhost:4222"], Login::None),
             ("nats://[::1]:4000", vec!["nats://[::1]:4000"], Login::None),
-            ("tls://u:p@h", vec!["tls://h:4222"], Login::User { name: "u".into(), password: "p".into() }),
-            ("nats://t@a:1, nats://t@b:2", vec!["nats://a:1", "nats://b:2"], Login::Token("t".into())),
+            (
+                "tls://u:p@h",
+                vec!["tls://h:4222"],
+                Login::User {
+                    name: "u".into(),
+                    password: "p".into(),
+                },
+            ),
+            (
+                "nats://t@a:1, nats://t@b:2",
+                vec!["nats://a:1", "nats://b:2"],
+                Login::Token("t".into()),
+            ),
         ] {
             let url = NatsUrl::parse(text).unwrap();
             assert_eq!(url.servers(), servers, "{text}");

@@ -1,5 +1,6 @@
 //! Building an agent.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use agentnet_protocol::json::Kind;
@@ -8,7 +9,7 @@ use agentnet_protocol::{RawJson, ids};
 
 use crate::config::{Config, ConfigError, Limits};
 use crate::error::StartError;
-use crate::handler::Handler;
+use crate::handler::{AnyHandler, Closure, Context, Handler, HandlerResult, Message};
 use crate::node::AgentNode;
 
 /// Collects what an agent is; see [`AgentNode::builder`].
@@ -25,7 +26,7 @@ pub struct AgentBuilder {
     limits_from_environment: bool,
     schema_version: String,
     supported_schema_major: u32,
-    attach: Option<Box<dyn FnOnce(&AgentNode) + Send>>,
+    handler: Option<Arc<dyn AnyHandler>>,
 }
 
 impl AgentBuilder {
@@ -42,7 +43,7 @@ impl AgentBuilder {
             limits_from_environment: true,
             schema_version: Config::default_schema_version(),
             supported_schema_major: Config::default_schema_major(),
-            attach: None,
+            handler: None,
         }
     }
 
@@ -82,6 +83,13 @@ impl AgentBuilder {
         self
     }
 
+    /// The broker named by `AGENTNET_NATS_URL`, else by `NATS_URL`, else [`DEFAULT_NATS_URL`].
+    pub fn nats_url_from_env(self) -> Self {
+        let read = |name| std::env::var(name).ok().filter(|url| !url.trim().is_empty());
+        let url = read("AGENTNET_NATS_URL").or_else(|| read("NATS_URL"));
+        self.nats_url(url.unwrap_or_else(|| DEFAULT_NATS_URL.to_owned()))
+    }
+
     /// Changes limits and timeouts: `.limits(|limits| limits.max_concurrency = 16)`.
     pub fn limits(mut self, change: impl FnOnce(&mut Limits)) -> Self {
         change(&mut self.limits);
@@ -106,9 +114,19 @@ impl AgentBuilder {
         self
     }
 
-    /// What is done with the messages that arrive; see [`Handler`]. Without one the agent only sends.
-    pub fn on_message(mut self, handler: impl Handler) -> Self {
-        self.attach = Some(Box::new(move |node| node.on_message(handler)));
+    /// What is done with the messages that arrive: `|message, context| async move { … Ok(()) }`. Without a handler the agent
+    /// only sends.
+    pub fn on_message<F, Fut>(self, handler: F) -> Self
+    where
+        F: Fn(Message, Context) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = HandlerResult> + Send + 'static,
+    {
+        self.handler(Closure(handler))
+    }
+
+    /// As [`AgentBuilder::on_message`], for a type that implements [`Handler`].
+    pub fn handler(mut self, handler: impl Handler) -> Self {
+        self.handler = Some(Arc::new(handler));
         self
     }
 
@@ -131,7 +149,10 @@ impl AgentBuilder {
             return Err(ConfigError::AccountId(id.clone()));
         }
         let node = AgentNode::new(Config {
-            name: self.name.filter(|name| !name.is_empty()).unwrap_or_else(|| self.agent_id.clone()),
+            name: self
+                .name
+                .filter(|name| !name.is_empty())
+                .unwrap_or_else(|| self.agent_id.clone()),
             agent_id: self.agent_id,
             account_id: self.account_id,
             username: self.username,
@@ -142,8 +163,8 @@ impl AgentBuilder {
             schema_version: self.schema_version,
             supported_schema_major: self.supported_schema_major,
         });
-        if let Some(attach) = self.attach {
-            attach(&node);
+        if let Some(handler) = self.handler {
+            node.set_handler(handler);
         }
         Ok(node)
     }
@@ -161,7 +182,9 @@ impl AgentBuilder {
 
 impl std::fmt::Debug for AgentBuilder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("AgentBuilder").field("agent_id", &self.agent_id).finish_non_exhaustive()
+        f.debug_struct("AgentBuilder")
+            .field("agent_id", &self.agent_id)
+            .finish_non_exhaustive()
     }
 }
 
@@ -169,7 +192,9 @@ impl std::fmt::Debug for AgentBuilder {
 fn from_environment(limits: &mut Limits, read: impl Fn(&str) -> Option<String>) -> Result<(), ConfigError> {
     let default = Limits::default();
     let number = |name: &'static str| -> Result<Option<f64>, ConfigError> {
-        let Some(value) = read(name).filter(|value| !value.trim().is_empty()) else { return Ok(None) };
+        let Some(value) = read(name).filter(|value| !value.trim().is_empty()) else {
+            return Ok(None);
+        };
         match value.trim().parse::<f64>() {
             Ok(number) if number.is_finite() => Ok(Some(number)),
             _ => Err(ConfigError::Environment { name, value }),
@@ -197,7 +222,10 @@ mod tests {
         let error = |builder: AgentBuilder| builder.build().unwrap_err().to_string();
         assert_eq!(error(AgentBuilder::new("")), "agent_id is required");
         assert!(error(AgentBuilder::new("a").nats_url("http://x")).contains("scheme `http` is not supported"));
-        assert_eq!(error(AgentBuilder::new("a").metadata(serde_json::json!([]))), "metadata must be a JSON object");
+        assert_eq!(
+            error(AgentBuilder::new("a").metadata(serde_json::json!([]))),
+            "metadata must be a JSON object"
+        );
         assert!(error(AgentBuilder::new("a").account_id("a b")).contains("use 1 to 128"));
     }
 
@@ -211,10 +239,17 @@ mod tests {
         let mut limits = Limits::default();
         from_environment(&mut limits, read).unwrap();
         assert_eq!((limits.resolve_cache_ttl, limits.metrics_window), (Duration::ZERO, 32));
-        let mut limits = Limits { resolve_cache_ttl: Duration::from_secs(1), ..Limits::default() };
+        let mut limits = Limits {
+            resolve_cache_ttl: Duration::from_secs(1),
+            ..Limits::default()
+        };
         from_environment(&mut limits, read).unwrap();
         assert_eq!(limits.resolve_cache_ttl, Duration::from_secs(1));
         let bad = from_environment(&mut Limits::default(), |_| Some("soon".into()));
-        assert!(bad.unwrap_err().to_string().contains("ACCOUNT_RESOLVE_CACHE_TTL_SECONDS=soon is not a number"));
+        assert!(
+            bad.unwrap_err()
+                .to_string()
+                .contains("ACCOUNT_RESOLVE_CACHE_TTL_SECONDS=soon is not a number")
+        );
     }
 }

@@ -50,7 +50,9 @@ pub(crate) async fn open(url: &NatsUrl, name: &str, reconnected: Arc<Notify>) ->
         .connection_timeout(CONNECT_TIMEOUT)
         .max_reconnects(None)
         .reconnect_delay_callback(|attempt| {
-            Duration::from_millis(50).saturating_mul(1 << attempt.min(6)).min(MAX_RECONNECT_DELAY)
+            Duration::from_millis(50)
+                .saturating_mul(1 << attempt.min(6))
+                .min(MAX_RECONNECT_DELAY)
         })
         .event_callback(move |event| {
             match &event {
@@ -73,7 +75,10 @@ pub(crate) async fn open(url: &NatsUrl, name: &str, reconnected: Arc<Notify>) ->
     };
     // The timeout of the options is for one attempt at one address; a name may have several.
     let connecting = options.connect(url.servers().to_vec());
-    let unreachable = |why: String| ConnectError::Unreachable { url: url.redacted(), why };
+    let unreachable = |why: String| ConnectError::Unreachable {
+        url: url.redacted(),
+        why,
+    };
     match tokio::time::timeout(CONNECT_TIMEOUT, connecting).await {
         Err(_) => Err(unreachable(format!("no answer within {} s", CONNECT_TIMEOUT.as_secs()))),
         Ok(Ok(client)) => Ok(client),

@@ -89,7 +89,10 @@ pub(crate) async fn deliver(
     body: Bytes,
     acknowledgement: Acknowledgement,
 ) -> Result<(), SendError> {
-    let _waiting = Waiting { receipts: &live.receipts, message_id };
+    let _waiting = Waiting {
+        receipts: &live.receipts,
+        message_id,
+    };
     let mut receipt = live.receipts.wait_for(message_id);
     for attempt in 1..=acknowledgement.attempts {
         if attempt > 1 {
@@ -113,7 +116,10 @@ pub(crate) async fn deliver(
             }
         }
     }
-    Err(SendError::AckTimeout { message_id: message_id.to_string(), attempts: acknowledgement.attempts })
+    Err(SendError::AckTimeout {
+        message_id: message_id.to_string(),
+        attempts: acknowledgement.attempts,
+    })
 }
 
 const RETRY_PAUSE: Duration = Duration::from_millis(500);
@@ -126,7 +132,11 @@ enum Outcome {
 
 fn outcome(receipt: &Receipt) -> Outcome {
     let text = |text: &Option<Text>, default: &str| {
-        text.as_deref().map(agentnet_protocol::json::trim).filter(|text| !text.is_empty()).unwrap_or(default).to_owned()
+        text.as_deref()
+            .map(agentnet_protocol::json::trim)
+            .filter(|text| !text.is_empty())
+            .unwrap_or(default)
+            .to_owned()
     };
     match receipt.status() {
         ReceiptStatus::Accepted | ReceiptStatus::Processed => Outcome::Delivered,

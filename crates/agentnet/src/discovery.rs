@@ -21,9 +21,10 @@ impl AgentNode {
     }
 
     async fn ask<R: agentnet_protocol::rpc::Request + Sync>(&self, request: &R) -> Result<R::Reply, RegistryError> {
-        let registry = self
-            .registry()
-            .map_err(|error| RegistryError::Connection { rpc: R::NAME, why: error.to_string() })?;
+        let registry = self.registry().map_err(|error| RegistryError::Connection {
+            rpc: R::NAME,
+            why: error.to_string(),
+        })?;
         registry.call(request).await
     }
 
@@ -58,7 +59,13 @@ impl AgentNode {
     /// [`RegistryError`], `not_found` among them.
     pub async fn profile_of_username(&self, username: &str) -> Result<Profile, RegistryError> {
         let username = Some(agentnet_protocol::username::lookup_key(username));
-        Ok(self.ask(&ProfileRequest { account_id: None, username }).await?.profile)
+        Ok(self
+            .ask(&ProfileRequest {
+                account_id: None,
+                username,
+            })
+            .await?
+            .profile)
     }
 
     /// One account by id.
@@ -67,7 +74,13 @@ impl AgentNode {
     /// [`RegistryError`], `not_found` among them.
     pub async fn profile_of_account(&self, account_id: &str) -> Result<Profile, RegistryError> {
         let account_id = Some(account_id.to_owned());
-        Ok(self.ask(&ProfileRequest { account_id, username: None }).await?.profile)
+        Ok(self
+            .ask(&ProfileRequest {
+                account_id,
+                username: None,
+            })
+            .await?
+            .profile)
     }
 
     /// Threads, latest activity first.
@@ -83,7 +96,11 @@ impl AgentNode {
     /// # Errors
     /// [`RegistryError`], `not_found` among them.
     pub async fn thread_status(&self, thread_id: &str) -> Result<ThreadStatusReply, RegistryError> {
-        self.ask(&ThreadStatusRequest { thread_id: thread_id.to_owned(), ..Default::default() }).await
+        self.ask(&ThreadStatusRequest {
+            thread_id: thread_id.to_owned(),
+            ..Default::default()
+        })
+        .await
     }
 
     /// One page of a thread, newest first.
@@ -116,7 +133,10 @@ impl AgentNode {
     /// [`ResolveError::NotFound`] if nobody has the name.
     pub async fn resolve_username(&self, username: &str) -> Result<String, ResolveError> {
         let live = self.live().map_err(|error| {
-            ResolveError::Registry(RegistryError::Connection { rpc: "resolve_account", why: error.to_string() })
+            ResolveError::Registry(RegistryError::Connection {
+                rpc: "resolve_account",
+                why: error.to_string(),
+            })
         })?;
         let account_id = live.resolver.resolve(&live.registry, self.metrics(), username).await?;
         Ok(account_id.to_string())

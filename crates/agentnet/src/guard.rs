@@ -58,7 +58,11 @@ impl Guards {
             agent_id: agent_id.to_owned(),
             supported_schema_major,
             clock_skew_ms: limits.clock_skew_ms,
-            rates: Rates::new(limits.rate_limit_per_sender_per_sec, limits.rate_limit_burst, limits.dedupe_ttl),
+            rates: Rates::new(
+                limits.rate_limit_per_sender_per_sec,
+                limits.rate_limit_burst,
+                limits.dedupe_ttl,
+            ),
             ids: Dedupe::new(limits.dedupe_ttl),
             scopes: Dedupe::new(limits.dedupe_ttl),
         }
@@ -91,7 +95,13 @@ impl Guards {
 
     fn time_to_live(&self, message: &Envelope, now: Now) -> Result<(), Reject> {
         let expires_at = message.expires_at.as_deref();
-        match expiry::check(&message.sent_at, message.ttl_ms, expires_at, now.wall, self.clock_skew_ms) {
+        match expiry::check(
+            &message.sent_at,
+            message.ttl_ms,
+            expires_at,
+            now.wall,
+            self.clock_skew_ms,
+        ) {
             Ok(()) => Ok(()),
             Err(expiry::ExpiryError::Expired) => Err(Reject::Expired),
             Err(_) => Err(Reject::MissingTtl),
@@ -104,7 +114,11 @@ impl Guards {
     }
 
     fn message_id(&mut self, message: &Envelope, now: Now) -> Result<(), Reject> {
-        if self.ids.seen(&message.message_id, now.monotonic) { Err(Reject::DuplicateMessage) } else { Ok(()) }
+        if self.ids.seen(&message.message_id, now.monotonic) {
+            Err(Reject::DuplicateMessage)
+        } else {
+            Ok(())
+        }
     }
 
     fn idempotency_scope(&mut self, message: &Envelope, now: Now) -> Result<Option<String>, Reject> {
@@ -118,15 +132,27 @@ impl Guards {
 }
 
 fn accepting(capacity: Capacity) -> Result<(), Reject> {
-    if capacity.accepting { Ok(()) } else { Err(Reject::ShuttingDown) }
+    if capacity.accepting {
+        Ok(())
+    } else {
+        Err(Reject::ShuttingDown)
+    }
 }
 
 fn circuit(capacity: Capacity) -> Result<(), Reject> {
-    if capacity.circuit_open { Err(Reject::ServiceDegraded) } else { Ok(()) }
+    if capacity.circuit_open {
+        Err(Reject::ServiceDegraded)
+    } else {
+        Ok(())
+    }
 }
 
 fn backlog(capacity: Capacity) -> Result<(), Reject> {
-    if capacity.backlog_full { Err(Reject::Busy) } else { Ok(()) }
+    if capacity.backlog_full {
+        Err(Reject::Busy)
+    } else {
+        Ok(())
+    }
 }
 
 #[cfg(test)]

@@ -18,22 +18,39 @@ pub type BoxError = Box<dyn Error + Send + Sync>;
 /// What a handler returns: an error is reported as `handler_error` to the sender and logged here.
 pub type HandlerResult = Result<(), BoxError>;
 
-/// Handles the messages that the guards have admitted.
+/// Handles the messages that the guards have admitted; for handlers that are more than a closure.
 ///
-/// Any `async` closure `|message, context| async move { … Ok(()) }` is one. Handlers run concurrently, up to
-/// [`max_concurrency`](crate::Limits::max_concurrency), each for at most [`work_timeout`](crate::Limits::work_timeout).
+/// Handlers run concurrently, up to [`max_concurrency`](crate::Limits::max_concurrency), each for at most
+/// [`work_timeout`](crate::Limits::work_timeout).
+///
+/// ```
+/// use agentnet::{Context, Handler, HandlerResult, Message, json};
+///
+/// struct Greeter { greeting: String }
+///
+/// impl Handler for Greeter {
+///     async fn handle(&self, message: Message, context: Context) -> HandlerResult {
+///         let name = message.text().unwrap_or_default();
+///         context.reply(json!({ "text": format!("{}, {name}!", self.greeting) })).await?;
+///         Ok(())
+///     }
+/// }
+/// ```
 pub trait Handler: Send + Sync + 'static {
     /// Handles one message.
     fn handle(&self, message: Message, context: Context) -> impl Future<Output = HandlerResult> + Send;
 }
 
-impl<F, Fut> Handler for F
+/// An async closure as a handler.
+pub(crate) struct Closure<F>(pub(crate) F);
+
+impl<F, Fut> Handler for Closure<F>
 where
     F: Fn(Message, Context) -> Fut + Send + Sync + 'static,
     Fut: Future<Output = HandlerResult> + Send,
 {
     fn handle(&self, message: Message, context: Context) -> impl Future<Output = HandlerResult> + Send {
-        self(message, context)
+        self.0(message, context)
     }
 }
 
@@ -112,8 +129,14 @@ impl Message {
     /// The error code, if this is an error reply (`kind: "error"`).
     #[must_use]
     pub fn error_code(&self) -> Option<String> {
-        (*self.kind == *agentnet_protocol::envelope::kind::ERROR)
-            .then(|| self.payload().view().as_object()?.get("error").opt_text().map(std::borrow::Cow::into_owned))?
+        (*self.kind == *agentnet_protocol::envelope::kind::ERROR).then(|| {
+            self.payload()
+                .view()
+                .as_object()?
+                .get("error")
+                .opt_text()
+                .map(std::borrow::Cow::into_owned)
+        })?
     }
 }
 

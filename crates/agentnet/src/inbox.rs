@@ -89,7 +89,10 @@ impl Intake {
         let reply = message.reply.map(|subject| Text::from(subject.as_str()));
         let decoded = Envelope::decode(message.payload);
         if size > self.max_payload_bytes {
-            let reject = Reject::PayloadTooLarge { size, limit: self.max_payload_bytes };
+            let reject = Reject::PayloadTooLarge {
+                size,
+                limit: self.max_payload_bytes,
+            };
             let envelope = decoded.unwrap_or_default();
             return self.refuse(&envelope, reply.as_deref(), &reject).await;
         }
@@ -104,7 +107,10 @@ impl Intake {
             envelope.thread_id = Some(default_thread_id(envelope.trace_or_message_id()));
         }
         let reply = reply.or_else(|| written_reply_subject(&envelope));
-        let now = Now { wall: ids::now(), monotonic: self.live.monotonic() };
+        let now = Now {
+            wall: ids::now(),
+            monotonic: self.live.monotonic(),
+        };
         let capacity = Capacity {
             accepting: self.live.accepting.load(Ordering::Acquire),
             circuit_open: self.live.circuit.is_open(now.monotonic),

@@ -32,7 +32,10 @@ pub(crate) struct Window {
 
 impl Window {
     fn new(size: usize) -> Self {
-        Self { size, samples: Mutex::new(VecDeque::new()) }
+        Self {
+            size,
+            samples: Mutex::new(VecDeque::new()),
+        }
     }
 
     pub(crate) fn record(&self, took: Duration) {
@@ -45,7 +48,11 @@ impl Window {
     }
 
     fn snapshot(&self) -> LatencySnapshot {
-        let samples: Vec<f64> = self.samples.lock().map(|samples| samples.iter().copied().collect()).unwrap_or_default();
+        let samples: Vec<f64> = self
+            .samples
+            .lock()
+            .map(|samples| samples.iter().copied().collect())
+            .unwrap_or_default();
         let percentiles = Percentiles::of(&samples);
         LatencySnapshot {
             count: samples.len() as u64,
@@ -124,7 +131,8 @@ impl Metrics {
 
     pub(crate) fn handled(&self, took: Duration) {
         self.handled.add_one();
-        self.handled_micros.fetch_add(u64::try_from(took.as_micros()).unwrap_or(u64::MAX), Ordering::Relaxed);
+        self.handled_micros
+            .fetch_add(u64::try_from(took.as_micros()).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 
     fn average_handle_ms(&self) -> f64 {

@@ -12,7 +12,7 @@ use crate::builder::AgentBuilder;
 use crate::config::{Config, Limits};
 use crate::error::{SendError, StartError};
 use crate::guard::Guards;
-use crate::handler::{AnyHandler, Handler, Message};
+use crate::handler::{AnyHandler, Closure, Context, HandlerResult, Message};
 use crate::inbox::Intake;
 use crate::metrics::{Metrics, MetricsSnapshot};
 use crate::outgoing::IntoPayload;
@@ -79,8 +79,16 @@ impl AgentNode {
     }
 
     /// Sets what is done with the messages that arrive. Takes effect at the next start.
-    pub fn on_message(&self, handler: impl Handler) {
-        *self.shared.handler.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(handler));
+    pub fn on_message<F, Fut>(&self, handler: F)
+    where
+        F: Fn(Message, Context) -> Fut + std::marker::Send + Sync + 'static,
+        Fut: Future<Output = HandlerResult> + std::marker::Send + 'static,
+    {
+        self.set_handler(Arc::new(Closure(handler)));
+    }
+
+    pub(crate) fn set_handler(&self, handler: Arc<dyn AnyHandler>) {
+        *self.shared.handler.write().unwrap_or_else(PoisonError::into_inner) = Some(handler);
     }
 
     /// Connects, registers, subscribes and says hello (PROTOCOL.md section 14).
@@ -104,7 +112,12 @@ impl AgentNode {
         self.spawn(&service, &live, deliver::listen(live.clone(), receipts));
         self.spawn(&service, &live, replies::listen(live.clone(), expected));
         let work = TaskTracker::new();
-        let handler = self.shared.handler.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let handler = self
+            .shared
+            .handler
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
         let backlog = match handler {
             Some(handler) => Some(self.start_intake(&live, &work, handler).await?),
             None => {
@@ -120,7 +133,13 @@ impl AgentNode {
             tracing::warn!(%error, "the start was not confirmed by the server");
         }
         self.spawn(&service, &live, session::keep_alive(live.clone(), config.clone()));
-        let running = Running { live, work, service, backlog, _ends: ends };
+        let running = Running {
+            live,
+            work,
+            service,
+            backlog,
+            _ends: ends,
+        };
         *self.shared.running.write().unwrap_or_else(PoisonError::into_inner) = Some(running);
         Ok(())
     }
@@ -188,13 +207,20 @@ impl AgentNode {
     /// Does nothing if the node is not running.
     pub async fn close(&self) {
         let _changing = self.shared.changing.lock().await;
-        let running = self.shared.running.read().unwrap_or_else(PoisonError::into_inner).as_ref().map(|running| {
-            (running.live.clone(), running.work.clone(), running.service.clone())
-        });
+        let running = self
+            .shared
+            .running
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .as_ref()
+            .map(|running| (running.live.clone(), running.work.clone(), running.service.clone()));
         let Some((live, work, service)) = running else { return };
         live.leaving.cancel();
         work.close();
-        if tokio::time::timeout(self.limits().drain_timeout, work.wait()).await.is_err() {
+        if tokio::time::timeout(self.limits().drain_timeout, work.wait())
+            .await
+            .is_err()
+        {
             live.accepting.store(false, Ordering::Release);
             live.aborted.cancel();
             work.wait().await;
@@ -209,7 +235,11 @@ impl AgentNode {
         service.close();
         service.wait().await;
         // Only now: until here a handler could still reply and send.
-        self.shared.running.write().unwrap_or_else(PoisonError::into_inner).take();
+        self.shared
+            .running
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
     }
 
     /// Sends a message to a target of section 11.2: `@name`, `name`, `acct_…` or `account:<id>`.
@@ -219,17 +249,29 @@ impl AgentNode {
 
     /// Sends a message to an account.
     pub fn send_to_account(&self, account_id: impl Into<String>, payload: impl IntoPayload) -> Send {
-        Send::new(self.clone(), Destination::Target(Target::Account(account_id.into())), payload)
+        Send::new(
+            self.clone(),
+            Destination::Target(Target::Account(account_id.into())),
+            payload,
+        )
     }
 
     /// Sends a message to the account of a username.
     pub fn send_to_username(&self, username: impl Into<String>, payload: impl IntoPayload) -> Send {
-        Send::new(self.clone(), Destination::Target(Target::Username(username.into())), payload)
+        Send::new(
+            self.clone(),
+            Destination::Target(Target::Username(username.into())),
+            payload,
+        )
     }
 
     /// Sends a message to one of the agents with a capability.
     pub fn send_to_capability(&self, capability: impl Into<String>, payload: impl IntoPayload) -> Send {
-        Send::new(self.clone(), Destination::Target(Target::Capability(capability.into())), payload)
+        Send::new(
+            self.clone(),
+            Destination::Target(Target::Capability(capability.into())),
+            payload,
+        )
     }
 
     /// Makes a request to a target of section 11.2.
@@ -239,17 +281,29 @@ impl AgentNode {
 
     /// Makes a request to an account.
     pub fn request_account(&self, account_id: impl Into<String>, payload: impl IntoPayload) -> Request {
-        Request::new(self.clone(), Destination::Target(Target::Account(account_id.into())), payload)
+        Request::new(
+            self.clone(),
+            Destination::Target(Target::Account(account_id.into())),
+            payload,
+        )
     }
 
     /// Makes a request to the account of a username.
     pub fn request_username(&self, username: impl Into<String>, payload: impl IntoPayload) -> Request {
-        Request::new(self.clone(), Destination::Target(Target::Username(username.into())), payload)
+        Request::new(
+            self.clone(),
+            Destination::Target(Target::Username(username.into())),
+            payload,
+        )
     }
 
     /// Makes a request to one of the agents with a capability.
     pub fn request_capability(&self, capability: impl Into<String>, payload: impl IntoPayload) -> Request {
-        Request::new(self.clone(), Destination::Target(Target::Capability(capability.into())), payload)
+        Request::new(
+            self.clone(),
+            Destination::Target(Target::Capability(capability.into())),
+            payload,
+        )
     }
 
     /// Answers a message that was received (section 11.6).
@@ -308,7 +362,10 @@ impl AgentNode {
 
     pub(crate) fn live(&self) -> Result<Arc<Live>, SendError> {
         let running = self.shared.running.read().unwrap_or_else(PoisonError::into_inner);
-        running.as_ref().map(|running| running.live.clone()).ok_or(SendError::NotRunning)
+        running
+            .as_ref()
+            .map(|running| running.live.clone())
+            .ok_or(SendError::NotRunning)
     }
 
     pub(crate) fn limits(&self) -> &Limits {

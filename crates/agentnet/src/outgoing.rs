@@ -70,7 +70,10 @@ impl Options {
     pub(crate) fn draft(self, payload: RawJson, default_kind: &'static str, default_ttl_ms: i64) -> Draft {
         Draft {
             payload,
-            kind: self.kind.filter(|kind| !kind.is_empty()).map_or(Text::from_static(default_kind), Text::from),
+            kind: self
+                .kind
+                .filter(|kind| !kind.is_empty())
+                .map_or(Text::from_static(default_kind), Text::from),
             ttl_ms: Some(self.ttl_ms.unwrap_or(default_ttl_ms)),
             trace_id: self.trace_id.map(Text::from),
             thread_id: self.thread_id.map(Text::from),
@@ -85,42 +88,36 @@ impl Options {
 macro_rules! message_options {
     () => {
         /// Puts the message into this thread instead of one of its own.
-        #[must_use]
         pub fn thread(mut self, thread_id: impl Into<String>) -> Self {
             self.options.thread_id = Some(thread_id.into());
             self
         }
 
         /// Names the message that this one follows.
-        #[must_use]
         pub fn parent(mut self, message_id: impl Into<String>) -> Self {
             self.options.parent_message_id = Some(message_id.into());
             self
         }
 
         /// Correlates the message with others. Default: its own id.
-        #[must_use]
         pub fn trace(mut self, trace_id: impl Into<String>) -> Self {
             self.options.trace_id = Some(trace_id.into());
             self
         }
 
         /// Marks the logical operation, so that the receiver handles it once. A blank key is none.
-        #[must_use]
         pub fn idempotency_key(mut self, key: impl Into<String>) -> Self {
             self.options.idempotency_key = Some(key.into());
             self
         }
 
         /// Time to live in milliseconds, at least 1. Default: [`Limits::default_ttl_ms`](crate::Limits::default_ttl_ms).
-        #[must_use]
         pub fn ttl_ms(mut self, ttl_ms: i64) -> Self {
             self.options.ttl_ms = Some(ttl_ms);
             self
         }
 
         /// Kind of message, any text.
-        #[must_use]
         pub fn kind(mut self, kind: impl Into<String>) -> Self {
             self.options.kind = Some(kind.into());
             self

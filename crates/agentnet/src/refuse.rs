@@ -8,7 +8,13 @@ use crate::metrics::Metrics;
 use crate::session::Live;
 
 /// Tells the sender that its message was refused, or that its handling failed.
-pub(crate) async fn refuse(live: &Live, metrics: &Metrics, message: &Envelope, reply_to: Option<&str>, reject: &Reject) {
+pub(crate) async fn refuse(
+    live: &Live,
+    metrics: &Metrics,
+    message: &Envelope,
+    reply_to: Option<&str>,
+    reject: &Reject,
+) {
     metrics.refused(reject);
     tracing::debug!(
         message_id = %message.message_id,
@@ -28,11 +34,18 @@ pub(crate) async fn refuse(live: &Live, metrics: &Metrics, message: &Envelope, r
 
 /// Publishes a receipt to the message's sender, if it named its account.
 pub(crate) async fn acknowledge(live: &Live, message: &Envelope, status: ReceiptStatus, reject: Option<&Reject>) {
-    let Some(sender) = message.from_account_id.as_deref().filter(|id| !json::trim(id).is_empty()) else {
+    let Some(sender) = message
+        .from_account_id
+        .as_deref()
+        .filter(|id| !json::trim(id).is_empty())
+    else {
         return;
     };
     if !subject::routable_account(sender) {
-        tracing::debug!(account_id = sender, "no receipt: the sender's account id cannot be part of a subject");
+        tracing::debug!(
+            account_id = sender,
+            "no receipt: the sender's account id cannot be part of a subject"
+        );
         return;
     }
     let sender_account = &live.sender;

@@ -41,7 +41,10 @@ impl RegistryClient {
     /// Uses a connection that is there.
     #[must_use]
     pub fn new(client: Client) -> Self {
-        Self { client, timeout: Self::DEFAULT_TIMEOUT }
+        Self {
+            client,
+            timeout: Self::DEFAULT_TIMEOUT,
+        }
     }
 
     /// Waits so long for each reply instead of two seconds.
@@ -76,13 +79,21 @@ impl RegistryClient {
     /// [`RegistryError`] where no reply came.
     pub async fn call_raw<R: Request>(&self, request: &R) -> Result<bytes::Bytes, RegistryError> {
         let rpc = R::NAME;
-        let message = NatsRequest::new().payload(request.encode().into()).timeout(Some(self.timeout));
+        let message = NatsRequest::new()
+            .payload(request.encode().into())
+            .timeout(Some(self.timeout));
         match self.client.send_request(R::subject(), message).await {
             Ok(reply) => Ok(reply.payload),
             Err(error) => Err(match error.kind() {
                 RequestErrorKind::NoResponders => RegistryError::NoRegistry { rpc },
-                RequestErrorKind::TimedOut => RegistryError::Timeout { rpc, timeout: self.timeout },
-                _ => RegistryError::Connection { rpc, why: error.to_string() },
+                RequestErrorKind::TimedOut => RegistryError::Timeout {
+                    rpc,
+                    timeout: self.timeout,
+                },
+                _ => RegistryError::Connection {
+                    rpc,
+                    why: error.to_string(),
+                },
             }),
         }
     }

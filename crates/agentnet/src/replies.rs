@@ -27,7 +27,11 @@ impl Replies {
             Some(prefix) => subject::reply(prefix, account_id, token),
             None => format!("_INBOX.{token}"),
         };
-        Self { base, next: AtomicU64::new(0), waiting: Mutex::new(HashMap::new()) }
+        Self {
+            base,
+            next: AtomicU64::new(0),
+            waiting: Mutex::new(HashMap::new()),
+        }
     }
 
     /// What to subscribe to.
@@ -40,7 +44,12 @@ impl Replies {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let (sender, receiver) = oneshot::channel();
         self.lock().insert(number, sender);
-        Expected { replies: self, number, subject: format!("{}.{number}", self.base), receiver }
+        Expected {
+            replies: self,
+            number,
+            subject: format!("{}.{number}", self.base),
+            receiver,
+        }
     }
 
     /// Fails every wait at once: the node is closing.
@@ -53,7 +62,10 @@ impl Replies {
     }
 
     fn arrived(&self, message: Message) {
-        let number = message.subject.strip_prefix(self.base.as_str()).and_then(|rest| rest.get(1..)?.parse().ok());
+        let number = message
+            .subject
+            .strip_prefix(self.base.as_str())
+            .and_then(|rest| rest.get(1..)?.parse().ok());
         let waiting = number.and_then(|number: u64| self.lock().remove(&number));
         if let Some(sender) = waiting {
             let _ = sender.send(message);

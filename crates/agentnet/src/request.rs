@@ -72,7 +72,10 @@ impl Request {
                 if let Some(username) = &route.username {
                     live.resolver.forget(username);
                 }
-                return Err(RequestError::Timeout { message_id: message_id.to_string(), timeout: self.timeout });
+                return Err(RequestError::Timeout {
+                    message_id: message_id.to_string(),
+                    timeout: self.timeout,
+                });
             }
         };
         if reply.status == Some(StatusCode::NO_RESPONDERS) {
@@ -84,8 +87,10 @@ impl Request {
         if route.to_account_id.is_some() {
             node.metrics().request_account.record(started.elapsed());
         }
-        let envelope = Envelope::decode(reply.payload)
-            .map_err(|why| RequestError::Invalid { message_id: message_id.to_string(), why })?;
+        let envelope = Envelope::decode(reply.payload).map_err(|why| RequestError::Invalid {
+            message_id: message_id.to_string(),
+            why,
+        })?;
         Ok(Message::new(envelope, None))
     }
 }

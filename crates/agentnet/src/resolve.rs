@@ -24,7 +24,10 @@ pub(crate) struct Resolver {
 
 impl Resolver {
     pub(crate) fn new(ttl: Duration) -> Self {
-        Self { ttl, known: Mutex::new(HashMap::new()) }
+        Self {
+            ttl,
+            known: Mutex::new(HashMap::new()),
+        }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -89,7 +92,12 @@ impl Resolver {
 }
 
 async fn ask(registry: &RegistryClient, key: &str) -> Result<String, ResolveError> {
-    match registry.call(&ResolveAccountRequest { username: key.to_owned() }).await {
+    match registry
+        .call(&ResolveAccountRequest {
+            username: key.to_owned(),
+        })
+        .await
+    {
         Ok(reply) => Ok(reply.account_id),
         Err(error) if error.is_not_found() => Err(ResolveError::NotFound(key.to_owned())),
         // The registry said what is wrong with the name: the list would not know better.

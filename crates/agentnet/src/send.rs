@@ -93,7 +93,10 @@ impl AgentNode {
         let body = envelope.encode();
         let limit = self.limits().max_payload_bytes;
         if body.len() > limit {
-            return Err(SendError::TooLarge { size: body.len(), limit });
+            return Err(SendError::TooLarge {
+                size: body.len(),
+                limit,
+            });
         }
         Ok(body)
     }
@@ -187,11 +190,24 @@ impl Send {
         }
         let limits = node.limits();
         let acknowledgement = Acknowledgement {
-            attempts: self.retry_attempts.unwrap_or(limits.send_retry_attempts).saturating_add(1),
-            wait: self.receipt_timeout.unwrap_or(limits.receipt_timeout).max(MIN_RECEIPT_TIMEOUT),
+            attempts: self
+                .retry_attempts
+                .unwrap_or(limits.send_retry_attempts)
+                .saturating_add(1),
+            wait: self
+                .receipt_timeout
+                .unwrap_or(limits.receipt_timeout)
+                .max(MIN_RECEIPT_TIMEOUT),
         };
-        let delivered =
-            deliver(&live, node.metrics(), &route.subject, &envelope.message_id, body, acknowledgement).await;
+        let delivered = deliver(
+            &live,
+            node.metrics(),
+            &route.subject,
+            &envelope.message_id,
+            body,
+            acknowledgement,
+        )
+        .await;
         if let (Err(_), Some(username)) = (&delivered, &route.username) {
             live.resolver.forget(username);
         }
@@ -229,7 +245,12 @@ pub struct Reply {
 
 impl Reply {
     pub(crate) fn new(node: AgentNode, request: &Message, payload: impl IntoPayload) -> Self {
-        Self { node, request: request.clone(), payload: payload.into_payload(), options: Options::default() }
+        Self {
+            node,
+            request: request.clone(),
+            payload: payload.into_payload(),
+            options: Options::default(),
+        }
     }
 
     message_options!();
@@ -238,10 +259,13 @@ impl Reply {
         let payload = self.payload?;
         let subject = self.request.reply_to().ok_or(SendError::NoReplySubject)?;
         let live = self.node.live()?;
-        let mut draft = self.options.draft(payload, kind::REPLY, self.node.limits().default_ttl_ms);
+        let mut draft = self
+            .options
+            .draft(payload, kind::REPLY, self.node.limits().default_ttl_ms);
         draft.schema_version = self.node.schema_version();
-        let envelope =
-            draft.answering(self.request.envelope()).compose(&live.sender, ids::message_id(), ids::now());
+        let envelope = draft
+            .answering(self.request.envelope())
+            .compose(&live.sender, ids::message_id(), ids::now());
         let body = self.node.checked(&envelope)?;
         live.publish(subject, body).await?;
         Ok(Sent::from(&envelope))

@@ -64,7 +64,11 @@ impl Live {
         let heartbeat = Duration::try_from_secs_f64(registration.heartbeat_interval.max(1.0));
         Ok(Self {
             registry: RegistryClient::new(client.clone()),
-            replies: Replies::new(registration.reply_prefix.as_deref(), &registration.account_id, &ids::token()),
+            replies: Replies::new(
+                registration.reply_prefix.as_deref(),
+                &registration.account_id,
+                &ids::token(),
+            ),
             sender: Sender {
                 agent_id: Text::from(config.agent_id.as_str()),
                 account_id: Text::from(registration.account_id),
@@ -99,14 +103,20 @@ impl Live {
     }
 
     pub(crate) async fn subscribe(&self, subject: String) -> Result<Subscriber, StartError> {
-        self.client.subscribe(subject.clone()).await.map_err(|error| refused(subject, error))
+        self.client
+            .subscribe(subject.clone())
+            .await
+            .map_err(|error| refused(subject, error))
     }
 
     /// The inbox and the capabilities that messages can be routed by, each with its queue group.
     pub(crate) async fn subscribe_intake(&self, capabilities: &[String]) -> Result<SelectAll<Subscriber>, StartError> {
         let account_id = &self.sender.account_id;
         if !routable_account(account_id) {
-            return Err(refused(subject::inbox(account_id), "the account id cannot be part of a subject"));
+            return Err(refused(
+                subject::inbox(account_id),
+                "the account id cannot be part of a subject",
+            ));
         }
         let mut intake = SelectAll::new();
         let mut join = vec![(subject::inbox(account_id), subject::inbox_group(account_id))];
@@ -117,7 +127,10 @@ impl Live {
                     join.push(pair);
                 }
             } else {
-                tracing::warn!(capability, "capability is advertised, but messages cannot be routed by it");
+                tracing::warn!(
+                    capability,
+                    "capability is advertised, but messages cannot be routed by it"
+                );
             }
         }
         for (subject, group) in join {
@@ -156,7 +169,10 @@ impl Live {
 }
 
 fn refused(subject: String, why: impl std::fmt::Display) -> StartError {
-    StartError::Subscribe { subject, why: why.to_string() }
+    StartError::Subscribe {
+        subject,
+        why: why.to_string(),
+    }
 }
 
 /// What the node says of itself before it is registered.
@@ -175,7 +191,10 @@ pub(crate) fn wanted(config: &Config) -> AgentInfo {
 
 async fn register(client: &Client, config: &Config) -> Result<RegisterReply, StartError> {
     let registry = RegistryClient::new(client.clone()).with_timeout(REGISTER_TIMEOUT);
-    let request = RegisterRequest { agent: wanted(config), auth: None };
+    let request = RegisterRequest {
+        agent: wanted(config),
+        auth: None,
+    };
     registry.call(&request).await.map_err(StartError::Register)
 }
 

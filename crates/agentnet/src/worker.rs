@@ -50,7 +50,9 @@ impl Worker {
         if self.live.circuit.is_open(self.live.monotonic()) {
             return Err(Reject::ServiceDegraded);
         }
-        let Some(shared) = self.node.upgrade() else { return Err(Reject::ShuttingDown) };
+        let Some(shared) = self.node.upgrade() else {
+            return Err(Reject::ShuttingDown);
+        };
         let context = Context::new(AgentNode::from_shared(shared), message.clone());
         let started = Instant::now();
         let handling = AssertUnwindSafe(self.handler.handle(message.clone(), context)).catch_unwind();

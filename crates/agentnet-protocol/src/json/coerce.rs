@@ -43,7 +43,11 @@ impl<'a> Value<'a> {
         if let Some(text) = self.as_str() {
             return text;
         }
-        if self.is_truthy() { self.python_text() } else { Cow::Borrowed("") }
+        if self.is_truthy() {
+            self.python_text()
+        } else {
+            Cow::Borrowed("")
+        }
     }
 
     /// `S?(x)`: the text of the value, absent if that is empty.
@@ -121,7 +125,11 @@ impl<'a> Value<'a> {
 
 fn quote(text: &str, out: &mut String) {
     use std::fmt::Write as _;
-    let mark = if text.contains('\'') && !text.contains('"') { '"' } else { '\'' };
+    let mark = if text.contains('\'') && !text.contains('"') {
+        '"'
+    } else {
+        '\''
+    };
     out.push(mark);
     for c in text.chars() {
         match c {
@@ -143,7 +151,9 @@ fn quote(text: &str, out: &mut String) {
 }
 
 fn saturating(digits: &str) -> i128 {
-    digits.parse().unwrap_or(if digits.starts_with('-') { i128::MIN } else { i128::MAX })
+    digits
+        .parse()
+        .unwrap_or(if digits.starts_with('-') { i128::MIN } else { i128::MAX })
 }
 
 /// Python's `int(text)`.
@@ -174,5 +184,7 @@ fn decimal(c: char) -> Option<u8> {
     }
     let code = u32::from(c);
     let index = DECIMAL_ZEROS.partition_point(|zero| *zero <= code).checked_sub(1)?;
-    u8::try_from(code - DECIMAL_ZEROS[index]).ok().filter(|digit| *digit < 10)
+    u8::try_from(code - DECIMAL_ZEROS[index])
+        .ok()
+        .filter(|digit| *digit < 10)
 }

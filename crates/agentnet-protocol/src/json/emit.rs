@@ -33,9 +33,21 @@ struct Style {
     sorted: bool,
 }
 
-const COMPACT: Style = Style { item: ",", member: ":", sorted: false };
-const PERSISTED: Style = Style { item: ", ", member: ": ", sorted: false };
-const CANONICAL: Style = Style { item: ",", member: ":", sorted: true };
+const COMPACT: Style = Style {
+    item: ",",
+    member: ":",
+    sorted: false,
+};
+const PERSISTED: Style = Style {
+    item: ", ",
+    member: ": ",
+    sorted: false,
+};
+const CANONICAL: Style = Style {
+    item: ",",
+    member: ":",
+    sorted: true,
+};
 
 /// The form that is signed and hashed: compact, ASCII, members sorted by code point (section 4.4).
 #[must_use]
@@ -79,7 +91,11 @@ pub fn ascii(json: &str) -> Cow<'_, str> {
     let mut out = String::with_capacity(json.len() + json.len() / 2);
     out.push_str(&json[..first]);
     for c in json[first..].chars() {
-        if u32::from(c) < 0x7f { out.push(c) } else { char_escape(c, &mut out) }
+        if u32::from(c) < 0x7f {
+            out.push(c)
+        } else {
+            char_escape(c, &mut out)
+        }
     }
     Cow::Owned(out)
 }

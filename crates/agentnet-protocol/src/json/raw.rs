@@ -29,7 +29,11 @@ impl RawJson {
     pub fn parse(text: impl Into<Text>) -> Result<Self, JsonError> {
         let text = text.into();
         let (start, end) = scan::document(text.as_bytes())?;
-        Ok(if start == 0 && end == text.len() { Self(text) } else { Self(text.slice_ref(&text[start..end])) })
+        Ok(if start == 0 && end == text.len() {
+            Self(text)
+        } else {
+            Self(text.slice_ref(&text[start..end]))
+        })
     }
 
     /// Text that has been checked before.

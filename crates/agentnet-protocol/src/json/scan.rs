@@ -46,7 +46,11 @@ pub(super) fn value(bytes: &[u8], pos: usize, depth: usize) -> Result<usize, Jso
 }
 
 fn literal(bytes: &[u8], pos: usize, word: &'static str) -> Result<usize, JsonError> {
-    if bytes[pos..].starts_with(word.as_bytes()) { Ok(pos + word.len()) } else { syntax(pos, "a value") }
+    if bytes[pos..].starts_with(word.as_bytes()) {
+        Ok(pos + word.len())
+    } else {
+        syntax(pos, "a value")
+    }
 }
 
 /// The offset just behind the string whose opening quote is at `pos`.

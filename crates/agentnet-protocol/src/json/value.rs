@@ -56,21 +56,30 @@ impl<'a> Value<'a> {
             return scan::document(bytes).map(|_| false);
         }
         let end = scan::members(bytes, start, 0, |key, value| {
-            visit(Self { raw: &text[key.0..key.1] }, Self { raw: &text[value.0..value.1] });
+            visit(
+                Self {
+                    raw: &text[key.0..key.1],
+                },
+                Self {
+                    raw: &text[value.0..value.1],
+                },
+            );
         })?;
         let rest = scan::skip_space(bytes, end);
         if rest == bytes.len() {
             Ok(true)
         } else {
-            Err(JsonError::Syntax { offset: rest, expected: "the end of the text" })
+            Err(JsonError::Syntax {
+                offset: rest,
+                expected: "the end of the text",
+            })
         }
     }
 
     /// Whether it is a string with this text.
     pub(crate) fn is_text(&self, expected: &str) -> bool {
-        self.string_content().is_some_and(|content| {
-            content == expected || (content.contains('\\') && text::decode(content) == expected)
-        })
+        self.string_content()
+            .is_some_and(|content| content == expected || (content.contains('\\') && text::decode(content) == expected))
     }
 
     /// The exact text of the value.
@@ -122,7 +131,14 @@ impl<'a> Value<'a> {
         let raw = self.raw;
         // Checked before: the walk cannot fail, and a failure would only end it early.
         let _ = scan::members(raw.as_bytes(), 0, 0, |key, value| {
-            members.push((Value { raw: &raw[key.0..key.1] }, Value { raw: &raw[value.0..value.1] }));
+            members.push((
+                Value {
+                    raw: &raw[key.0..key.1],
+                },
+                Value {
+                    raw: &raw[value.0..value.1],
+                },
+            ));
         });
         Some(Object { members })
     }
@@ -210,6 +226,8 @@ impl<'a> Iterator for Array<'a> {
         let end = scan::value(bytes, start, 0).ok()?;
         let next = scan::skip_space(bytes, end);
         self.at = if bytes.get(next) == Some(&b',') { next + 1 } else { next };
-        Some(Value { raw: &self.raw[start..end] })
+        Some(Value {
+            raw: &self.raw[start..end],
+        })
     }
 }

@@ -1,7 +1,8 @@
 //! `resolve_account`, `resolve_key`, `search`, `profile` (PROTOCOL.md section 6).
 
 use super::{
-    Reply, Request, RpcError, array, count, limit, object_or_empty, objects, opt_owned, opt_trimmed, owned, required, texts,
+    Reply, Request, RpcError, array, count, limit, object_or_empty, objects, opt_owned, opt_trimmed, owned, required,
+    texts,
 };
 use crate::RawJson;
 use crate::json::{Object, ObjectWriter, ascii};
@@ -56,7 +57,10 @@ impl Reply for ResolveAccountReply {
     }
 
     fn decode(object: &Object<'_>) -> Result<Self, DecodeError> {
-        let missing = DecodeError::Member { member: "account_id", problem: "is missing" };
+        let missing = DecodeError::Member {
+            member: "account_id",
+            problem: "is missing",
+        };
         Ok(Self {
             account_id: opt_owned(object.get("account_id")).ok_or(missing)?,
             username: owned(object.get("username")),
@@ -135,7 +139,13 @@ pub struct SearchRequest {
 
 impl Default for SearchRequest {
     fn default() -> Self {
-        Self { query: String::new(), capability: None, limit: 20, online_only: false, cursor: None }
+        Self {
+            query: String::new(),
+            capability: None,
+            limit: 20,
+            online_only: false,
+            cursor: None,
+        }
     }
 }
 
@@ -256,7 +266,9 @@ impl Reply for SearchReply {
             capability: opt_owned(object.get("capability")),
             limit: usize::try_from(count(object.get("limit"))).unwrap_or(0),
             online_only: object.get("online_only").is_truthy(),
-            results: objects(object.get("results")).map(|hit| AccountHit::decode(&hit)).collect(),
+            results: objects(object.get("results"))
+                .map(|hit| AccountHit::decode(&hit))
+                .collect(),
             generated_at: owned(object.get("generated_at")),
             next_cursor: opt_owned(object.get("next_cursor")),
         })
@@ -278,7 +290,8 @@ impl Request for ProfileRequest {
 
     fn encode(&self) -> String {
         let mut out = ObjectWriter::with_capacity(96);
-        out.opt_text("account_id", self.account_id.as_deref()).opt_text("username", self.username.as_deref());
+        out.opt_text("account_id", self.account_id.as_deref())
+            .opt_text("username", self.username.as_deref());
         out.finish()
     }
 
@@ -390,18 +403,23 @@ impl Reply for ProfileReply {
             .text("status", &profile.status)
             .text("created_at", &profile.created_at)
             .text("updated_at", &profile.updated_at)
-            .raw("online_sessions", &array(profile.online_sessions.iter().map(ProfileSession::encode)))
+            .raw(
+                "online_sessions",
+                &array(profile.online_sessions.iter().map(ProfileSession::encode)),
+            )
             .bool("online", profile.online);
         let mut reply = ObjectWriter::new();
-        reply.raw("profile", &out.finish()).text("generated_at", &self.generated_at);
+        reply
+            .raw("profile", &out.finish())
+            .text("generated_at", &self.generated_at);
         reply.finish()
     }
 
     fn decode(object: &Object<'_>) -> Result<Self, DecodeError> {
-        let profile = object
-            .get("profile")
-            .as_object()
-            .ok_or(DecodeError::Member { member: "profile", problem: "must be an object" })?;
+        let profile = object.get("profile").as_object().ok_or(DecodeError::Member {
+            member: "profile",
+            problem: "must be an object",
+        })?;
         Ok(Self {
             profile: Profile {
                 account_id: owned(profile.get("account_id")),
@@ -414,7 +432,9 @@ impl Reply for ProfileReply {
                 status: owned(profile.get("status")),
                 created_at: owned(profile.get("created_at")),
                 updated_at: owned(profile.get("updated_at")),
-                online_sessions: objects(profile.get("online_sessions")).map(|s| ProfileSession::decode(&s)).collect(),
+                online_sessions: objects(profile.get("online_sessions"))
+                    .map(|s| ProfileSession::decode(&s))
+                    .collect(),
                 online: profile.get("online").is_truthy(),
             },
             generated_at: owned(object.get("generated_at")),

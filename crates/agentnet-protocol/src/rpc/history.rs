@@ -1,6 +1,8 @@
 //! `thread_messages`, `message_search` (PROTOCOL.md section 6 and 6.1).
 
-use super::{Reply, Request, RpcError, array, count, limit, object_or_empty, objects, opt_owned, opt_trimmed, owned, required};
+use super::{
+    Reply, Request, RpcError, array, count, limit, object_or_empty, objects, opt_owned, opt_trimmed, owned, required,
+};
 use crate::RawJson;
 use crate::json::{Object, ObjectWriter, ascii};
 use crate::record::DecodeError;
@@ -115,7 +117,11 @@ pub struct ThreadMessagesRequest {
 
 impl Default for ThreadMessagesRequest {
     fn default() -> Self {
-        Self { thread_id: String::new(), limit: 50, cursor: None }
+        Self {
+            thread_id: String::new(),
+            limit: 50,
+            cursor: None,
+        }
     }
 }
 
@@ -134,7 +140,11 @@ impl Request for ThreadMessagesRequest {
     fn decode(object: Option<&Object<'_>>) -> Result<Self, RpcError> {
         let object = required(object, "thread_messages payload must be an object")?;
         let thread_id = opt_trimmed(object.get("thread_id")).ok_or(RpcError::new("thread_id is required"))?;
-        Ok(Self { thread_id, limit: limit(object, 50, 200)?, cursor: opt_owned(object.get("cursor")) })
+        Ok(Self {
+            thread_id,
+            limit: limit(object, 50, 200)?,
+            cursor: opt_owned(object.get("cursor")),
+        })
     }
 }
 
@@ -173,7 +183,9 @@ impl Reply for ThreadMessagesReply {
             limit: usize::try_from(count(object.get("limit"))).unwrap_or(0),
             cursor: opt_owned(object.get("cursor")),
             next_cursor: opt_owned(object.get("next_cursor")),
-            messages: objects(object.get("messages")).map(|message| HistoryMessage::decode(&message)).collect(),
+            messages: objects(object.get("messages"))
+                .map(|message| HistoryMessage::decode(&message))
+                .collect(),
             generated_at: owned(object.get("generated_at")),
         })
     }
@@ -209,7 +221,11 @@ pub struct MessageSearchRequest {
 
 impl Default for MessageSearchRequest {
     fn default() -> Self {
-        Self { filters: MessageSearchFilters::default(), limit: 50, cursor: None }
+        Self {
+            filters: MessageSearchFilters::default(),
+            limit: 50,
+            cursor: None,
+        }
     }
 }
 
@@ -301,7 +317,9 @@ impl Reply for MessageSearchReply {
             limit: usize::try_from(count(object.get("limit"))).unwrap_or(0),
             cursor: opt_owned(object.get("cursor")),
             next_cursor: opt_owned(object.get("next_cursor")),
-            messages: objects(object.get("messages")).map(|message| HistoryMessage::decode(&message)).collect(),
+            messages: objects(object.get("messages"))
+                .map(|message| HistoryMessage::decode(&message))
+                .collect(),
             generated_at: owned(object.get("generated_at")),
         })
     }

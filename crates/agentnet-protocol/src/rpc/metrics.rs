@@ -118,7 +118,10 @@ impl Reply for MetricsReply {
         let mut latency = ObjectWriter::new();
         for (name, stats) in &self.latency_ms {
             let mut one = ObjectWriter::new();
-            one.int("count", stats.count).float("p50", stats.p50).float("p95", stats.p95).float("p99", stats.p99);
+            one.int("count", stats.count)
+                .float("p50", stats.p50)
+                .float("p95", stats.p95)
+                .float("p99", stats.p99);
             latency.raw(name, &one.finish());
         }
         let mut handlers = ObjectWriter::new();
@@ -153,7 +156,13 @@ impl Reply for MetricsReply {
     }
 
     fn decode(object: &Object<'_>) -> Result<Self, DecodeError> {
-        let members = |name: &str| object.get(name).as_object().map(|object| object.unique()).unwrap_or_default();
+        let members = |name: &str| {
+            object
+                .get(name)
+                .as_object()
+                .map(|object| object.unique())
+                .unwrap_or_default()
+        };
         let queue = object.get("db_write_queue").as_object();
         let in_queue = |name: &str| queue.as_ref().map_or(0, |queue| count(queue.get(name)));
         Ok(Self {
@@ -191,12 +200,20 @@ impl Reply for MetricsReply {
                     let stats = value.as_object()?;
                     Some((
                         owned(name),
-                        HandlerStats { calls: count(stats.get("calls")), errors: count(stats.get("errors")) },
+                        HandlerStats {
+                            calls: count(stats.get("calls")),
+                            errors: count(stats.get("errors")),
+                        },
                     ))
                 })
                 .collect(),
             store_backend: super::opt_owned(object.get("store_backend")),
-            online_sessions: object.get("online_sessions").int().ok().flatten().and_then(|n| i64::try_from(n).ok()),
+            online_sessions: object
+                .get("online_sessions")
+                .int()
+                .ok()
+                .flatten()
+                .and_then(|n| i64::try_from(n).ok()),
             capture: object.get("capture").as_object().map(|capture| CaptureStats {
                 mode: owned(capture.get("mode")),
                 stored: count(capture.get("stored")),

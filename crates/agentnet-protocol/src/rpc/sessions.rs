@@ -1,10 +1,10 @@
 //! `register`, `hello`, `goodbye`, `list` (PROTOCOL.md section 6, 7.2 to 7.5).
 
 use super::{Reply, Request, RpcError, array, float, objects, opt_owned, opt_trimmed, owned, required};
+use crate::RawJson;
 use crate::agent::AgentInfo;
 use crate::json::{Object, ObjectWriter, ascii};
 use crate::record::DecodeError;
-use crate::RawJson;
 
 /// `registry.register`: who an agent is and which account it asks for.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -35,7 +35,10 @@ impl Request for RegisterRequest {
             return Err(RpcError::new("agent_id is required"));
         }
         let auth = object.get("auth");
-        Ok(Self { agent, auth: (!auth.is_null()).then(|| RawJson::validated(auth.raw().into())) })
+        Ok(Self {
+            agent,
+            auth: (!auth.is_null()).then(|| RawJson::validated(auth.raw().into())),
+        })
     }
 }
 
@@ -73,7 +76,10 @@ impl Reply for RegisterReply {
     }
 
     fn decode(object: &Object<'_>) -> Result<Self, DecodeError> {
-        let member = |member| DecodeError::Member { member, problem: "is missing" };
+        let member = |member| DecodeError::Member {
+            member,
+            problem: "is missing",
+        };
         Ok(Self {
             account_id: opt_owned(object.get("account_id")).ok_or(member("account_id"))?,
             username: owned(object.get("username")),
@@ -102,7 +108,9 @@ impl Goodbye {
     #[must_use]
     pub fn encode(&self) -> String {
         let mut out = ObjectWriter::with_capacity(160);
-        out.text("agent_id", &self.agent_id).text("session_tag", &self.session_tag).text("seen_at", &self.seen_at);
+        out.text("agent_id", &self.agent_id)
+            .text("session_tag", &self.session_tag)
+            .text("seen_at", &self.seen_at);
         out.finish()
     }
 
@@ -141,10 +149,14 @@ impl Request for ListRequest {
 
     /// The original never looks at this body: anything unreadable means no limit.
     fn decode(object: Option<&Object<'_>>) -> Result<Self, RpcError> {
-        let Some(object) = object else { return Ok(Self::default()) };
+        let Some(object) = object else {
+            return Ok(Self::default());
+        };
         let limit = object.get("limit").int().ok().flatten();
         Ok(Self {
-            limit: limit.filter(|limit| *limit > 0).map(|limit| usize::try_from(limit).unwrap_or(usize::MAX)),
+            limit: limit
+                .filter(|limit| *limit > 0)
+                .map(|limit| usize::try_from(limit).unwrap_or(usize::MAX)),
             cursor: opt_trimmed(object.get("cursor")),
         })
     }
@@ -173,7 +185,9 @@ impl Reply for ListReply {
     fn decode(object: &Object<'_>) -> Result<Self, DecodeError> {
         Ok(Self {
             generated_at: owned(object.get("generated_at")),
-            agents: objects(object.get("agents")).map(|agent| AgentInfo::decode(&agent)).collect::<Result<_, _>>()?,
+            agents: objects(object.get("agents"))
+                .map(|agent| AgentInfo::decode(&agent))
+                .collect::<Result<_, _>>()?,
             next_cursor: opt_owned(object.get("next_cursor")),
         })
     }

@@ -137,7 +137,10 @@ impl Request for ThreadStatusRequest {
     fn decode(object: Option<&Object<'_>>) -> Result<Self, RpcError> {
         let object = required(object, "thread_status payload must be an object")?;
         let thread_id = opt_trimmed(object.get("thread_id")).ok_or(RpcError::new("thread_id is required"))?;
-        Ok(Self { thread_id, limits: ThreadLimits::decode(object)? })
+        Ok(Self {
+            thread_id,
+            limits: ThreadLimits::decode(object)?,
+        })
     }
 }
 
@@ -233,7 +236,10 @@ impl Request for ThreadListRequest {
             query: owned(object.get("query")),
             limit: limit(object, 20, 100)?,
             participant_account_id: opt_trimmed(object.get("participant_account_id")),
-            participant_username: object.get("participant_username").opt_text().map(|name| normalise(&name)),
+            participant_username: object
+                .get("participant_username")
+                .opt_text()
+                .map(|name| normalise(&name)),
             limits: ThreadLimits::decode(object)?,
             cursor: opt_trimmed(object.get("cursor")),
         })
@@ -280,15 +286,25 @@ impl Reply for ThreadListReply {
     }
 
     fn decode(object: &Object<'_>) -> Result<Self, DecodeError> {
-        let limits = float(object.get("token_estimate_chars_per_token"))
-            .map(|chars| (count(object.get("soft_limit_tokens")), count(object.get("hard_limit_tokens")), chars));
+        let limits = float(object.get("token_estimate_chars_per_token")).map(|chars| {
+            (
+                count(object.get("soft_limit_tokens")),
+                count(object.get("hard_limit_tokens")),
+                chars,
+            )
+        });
         Ok(Self {
             query: owned(object.get("query")),
             limit: usize::try_from(count(object.get("limit"))).unwrap_or(0),
             participant_account_id: opt_owned(object.get("participant_account_id")),
-            participant_username: object.get("participant_username").as_str().map(std::borrow::Cow::into_owned),
+            participant_username: object
+                .get("participant_username")
+                .as_str()
+                .map(std::borrow::Cow::into_owned),
             limits,
-            results: objects(object.get("results")).map(|thread| ThreadSummary::decode(&thread)).collect(),
+            results: objects(object.get("results"))
+                .map(|thread| ThreadSummary::decode(&thread))
+                .collect(),
             generated_at: owned(object.get("generated_at")),
             next_cursor: opt_owned(object.get("next_cursor")),
         })

@@ -18,7 +18,11 @@ struct State {
 
 impl Circuit {
     pub(crate) fn new(threshold: u32, reset: Duration) -> Self {
-        Self { threshold, reset, state: Mutex::new(State::default()) }
+        Self {
+            threshold,
+            reset,
+            state: Mutex::new(State::default()),
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -37,7 +41,10 @@ impl Circuit {
         let mut state = self.state();
         state.failures += 1;
         if state.failures >= self.threshold {
-            *state = State { failures: 0, open_until: Some(now + self.reset) };
+            *state = State {
+                failures: 0,
+                open_until: Some(now + self.reset),
+            };
         }
     }
 }

@@ -14,7 +14,11 @@ pub(crate) struct Dedupe {
 
 impl Dedupe {
     pub(crate) fn new(ttl: Duration) -> Self {
-        Self { ttl, known: HashSet::new(), order: VecDeque::new() }
+        Self {
+            ttl,
+            known: HashSet::new(),
+            order: VecDeque::new(),
+        }
     }
 
     /// Whether this text was remembered less than the time to live ago. Empty text never was.

@@ -38,7 +38,10 @@ impl Rates {
         if let Some(bucket) = self.young.get_mut(sender) {
             return bucket.take(&self.limit, seconds);
         }
-        let mut bucket = self.old.remove(sender).unwrap_or_else(|| TokenBucket::full(&self.limit, seconds));
+        let mut bucket = self
+            .old
+            .remove(sender)
+            .unwrap_or_else(|| TokenBucket::full(&self.limit, seconds));
         let allowed = bucket.take(&self.limit, seconds);
         self.young.insert(sender.into(), bucket);
         allowed
@@ -56,7 +59,10 @@ mod tests {
         let taken: Vec<bool> = (0..3).map(|_| rates.take("a", second(1))).collect();
         assert_eq!(taken, [true, true, false]);
         assert!(rates.take("b", second(1)));
-        assert!(rates.take("a", second(700)), "refilled, and moved to the young generation");
+        assert!(
+            rates.take("a", second(700)),
+            "refilled, and moved to the young generation"
+        );
         assert_eq!(rates.old.len(), 1, "b has not been used");
         assert!(rates.take("a", second(1400)));
         assert_eq!(rates.young.len() + rates.old.len(), 1, "b is gone");

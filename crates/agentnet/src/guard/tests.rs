@@ -7,17 +7,27 @@ use agentnet_protocol::{Envelope, RawJson, Reject, Timestamp};
 use super::{Capacity, Guards, Now};
 use crate::config::Limits;
 
-const READY: Capacity = Capacity { accepting: true, circuit_open: false, backlog_full: false };
+const READY: Capacity = Capacity {
+    accepting: true,
+    circuit_open: false,
+    backlog_full: false,
+};
 
 fn guards(limits: impl FnOnce(&mut Limits)) -> Guards {
-    let mut chosen = Limits { clock_skew_ms: 0, ..Limits::default() };
+    let mut chosen = Limits {
+        clock_skew_ms: 0,
+        ..Limits::default()
+    };
     limits(&mut chosen);
     Guards::new("acct_me", "me", 1, &chosen)
 }
 
 fn now(seconds: u64) -> Now {
     let wall = Timestamp::parse("2026-02-21T08:00:00Z").unwrap();
-    Now { wall: wall.saturating_add_millis(i128::from(seconds) * 1000), monotonic: Duration::from_secs(seconds) }
+    Now {
+        wall: wall.saturating_add_millis(i128::from(seconds) * 1000),
+        monotonic: Duration::from_secs(seconds),
+    }
 }
 
 fn message(id: &str) -> Envelope {
@@ -38,7 +48,10 @@ fn the_first_failing_check_wins() {
     // Each row breaks one check more, from the last to the first.
     let all_broken = |upto: usize| {
         let mut message = message("m");
-        let mut capacity = Capacity { backlog_full: true, ..READY };
+        let mut capacity = Capacity {
+            backlog_full: true,
+            ..READY
+        };
         if upto >= 4 {
             message.ttl_ms = Some(-1);
         }
@@ -61,7 +74,11 @@ fn the_first_failing_check_wins() {
         (7, Reject::UnsupportedSchemaVersion),
     ] {
         let (message, capacity) = all_broken(upto);
-        assert_eq!(guards(|_| ()).admit(&message, now(0), capacity), Err(expected), "row {upto}");
+        assert_eq!(
+            guards(|_| ()).admit(&message, now(0), capacity),
+            Err(expected),
+            "row {upto}"
+        );
     }
 }
 
@@ -72,9 +89,17 @@ fn each_check_refuses_with_its_code() {
         ("no ttl", |m| m.ttl_ms = None, Err(Reject::MissingTtl)),
         ("expired", |m| m.ttl_ms = Some(0), Err(Reject::Expired)),
         ("huge ttl", |m| m.ttl_ms = Some(1_000_000_000_000_000_000), Ok(())),
-        ("no major", |m| m.schema_version = "x".into(), Err(Reject::SchemaVersionInvalid)),
+        (
+            "no major",
+            |m| m.schema_version = "x".into(),
+            Err(Reject::SchemaVersionInvalid),
+        ),
         ("blank version", |m| m.schema_version = " ".into(), Ok(())),
-        ("other major", |m| m.schema_version = "2".into(), Err(Reject::UnsupportedSchemaVersion)),
+        (
+            "other major",
+            |m| m.schema_version = "2".into(),
+            Err(Reject::UnsupportedSchemaVersion),
+        ),
     ];
     for (name, change, expected) in cases {
         let mut message = message("m");
@@ -88,7 +113,10 @@ fn busy_burns_neither_id_nor_key() {
     let mut guards = guards(|limits| limits.rate_limit_burst = 100);
     let mut message = message("m");
     message.idempotency_key = Some("k".into());
-    let full = Capacity { backlog_full: true, ..READY };
+    let full = Capacity {
+        backlog_full: true,
+        ..READY
+    };
     assert_eq!(guards.admit(&message, now(0), full), Err(Reject::Busy));
     assert_eq!(guards.admit(&message, now(0), READY), Ok(()), "the retry is taken");
     assert_eq!(guards.admit(&message, now(0), READY), Err(Reject::DuplicateMessage));
@@ -100,7 +128,10 @@ fn busy_burns_neither_id_nor_key() {
 fn retries_cost_tokens_because_the_rate_comes_before_dedupe() {
     let mut guards = guards(|limits| limits.rate_limit_burst = 2);
     assert_eq!(guards.admit(&message("m"), now(0), READY), Ok(()));
-    assert_eq!(guards.admit(&message("m"), now(0), READY), Err(Reject::DuplicateMessage));
+    assert_eq!(
+        guards.admit(&message("m"), now(0), READY),
+        Err(Reject::DuplicateMessage)
+    );
     assert_eq!(guards.admit(&message("n"), now(0), READY), Err(Reject::RateLimited));
 }
 
