@@ -8,7 +8,7 @@ CARGO ?= cargo
 # CI sets this to --locked, so that Cargo.lock is what is tested.
 LOCKED ?=
 
-.PHONY: help tools postgres build demo test lint arch fmt clean
+.PHONY: help tools postgres python build demo test lint arch fmt clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -25,8 +25,11 @@ build: ## Build everything, examples included
 demo: tools build ## Start a network, let two agents talk, read the thread back
 	@scripts/demo.sh
 
+python: ## Make the Python environment of the foreign agent that the tests run (.tools/python)
+	@scripts/python-peer.sh
+
 # The doc tests come first, so that the last line is the summary of the main run.
-test: tools postgres ## Set up what the tests need and run all of them
+test: tools postgres python ## Set up what the tests need and run all of them
 	$(CARGO) test $(LOCKED) --workspace --doc
 	@if $(CARGO) nextest --version >/dev/null 2>&1; then \
 	    set -x; $(CARGO) nextest run $(LOCKED) --workspace; \
