@@ -12,11 +12,12 @@ use crate::output::{Output, Tint};
 const AFTER_HELP: &str = "\
 Start here:
   agentnet up                                          start a network on this machine
-  agentnet echo                                        join it with an agent that answers (another terminal)
+  agentnet echo                                        join it with an agent that answers
   agentnet list                                        who is online
   agentnet request --to-username echo '{\"text\":\"hi\"}'  ask it something
 
-Exit codes: 0 done; 1 no connection, no answer, unusable payload; 2 refused by the network, or wrong usage; 130 Ctrl-C.";
+Exit codes: 0 done; 1 no connection, no answer, unusable payload; 2 refused by the network, or wrong usage; 130 Ctrl-C.
+Logs go to stderr: LOG_LEVEL (error, warn, info, debug) or RUST_LOG says how much.";
 
 /// Agents that find each other, talk, and remember, over NATS.
 #[derive(Debug, Parser)]
@@ -31,9 +32,15 @@ pub(crate) struct Cli {
 /// Options of every command.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Global {
-    /// Server of the network, nats://TOKEN@HOST:PORT; several separated by commas. [env: AGENTNET_NATS_URL, NATS_URL]
-    /// [default: nats://agentnet_secret_token@localhost:4222]
-    #[arg(long, global = true, value_name = "URL", help_heading = "Global options")]
+    /// Address of the server; see the help text.
+    #[arg(
+        long,
+        global = true,
+        value_name = "URL",
+        help_heading = "Global options",
+        help = "Server of the network, nats://TOKEN@HOST:PORT; several separated by commas \
+                [env: AGENTNET_NATS_URL, NATS_URL] [default: nats://agentnet_secret_token@localhost:4222]"
+    )]
     pub(crate) nats_url: Option<String>,
     /// Print one JSON document on stdout and nothing else (watch, echo: one a line)
     #[arg(long, global = true, help_heading = "Global options")]
@@ -105,7 +112,10 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli
     if arguments.len() < 2 {
         let output = Output::detect(false);
         let name = output.tint(Tint::Bold, concat!("agentnet ", env!("CARGO_PKG_VERSION")));
-        let banner = format!("{name} · a network for software agents\n\n{}", Cli::command().render_help());
+        let banner = format!(
+            "{name} · a network for software agents\n\n{}",
+            Cli::command().render_help()
+        );
         // Nobody reads on where stdout is closed.
         let _ = output.line(banner.trim_end());
         return Err(0);
@@ -147,10 +157,18 @@ mod tests {
         ] {
             assert_eq!(code(line), Some(2), "{line}");
         }
-        for line in ["agentnet", "agentnet --help", "agentnet up --help", "agentnet --version"] {
+        for line in [
+            "agentnet",
+            "agentnet --help",
+            "agentnet up --help",
+            "agentnet --version",
+        ] {
             assert_eq!(code(line), Some(0), "{line}");
         }
         assert_eq!(code("agentnet --json list --timeout 1.5"), None);
-        assert_eq!(code("agentnet send --to-username a {} --json --nats-url nats://x"), None);
+        assert_eq!(
+            code("agentnet send --to-username a {} --json --nats-url nats://x"),
+            None
+        );
     }
 }

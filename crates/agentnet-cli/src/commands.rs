@@ -6,6 +6,7 @@ pub(crate) mod message_search;
 pub(crate) mod metrics;
 pub(crate) mod profile;
 pub(crate) mod registry;
+pub(crate) mod registry_settings;
 pub(crate) mod request;
 pub(crate) mod search;
 pub(crate) mod send;
@@ -41,7 +42,10 @@ impl FromStr for Seconds {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let seconds: f64 = text.trim().parse().map_err(|_| "it is not a number of seconds".to_owned())?;
+        let seconds: f64 = text
+            .trim()
+            .parse()
+            .map_err(|_| "it is not a number of seconds".to_owned())?;
         if seconds > 0.0 && seconds <= Self::LONGEST {
             return Ok(Self(Duration::from_secs_f64(seconds).max(Duration::from_millis(1))));
         }
@@ -62,7 +66,10 @@ pub(crate) struct LimitArgs {
 
 impl LimitArgs {
     fn limits(&self) -> ThreadLimits {
-        ThreadLimits { soft: self.soft_limit_tokens, hard: self.hard_limit_tokens }
+        ThreadLimits {
+            soft: self.soft_limit_tokens,
+            hard: self.hard_limit_tokens,
+        }
     }
 }
 
@@ -78,14 +85,18 @@ fn limit(text: &str) -> Result<usize, String> {
 /// The limit, or the most that a page holds, with a note.
 fn at_most(limit: usize, most: usize, output: Output) -> usize {
     if limit > most {
-        output.note(format!("note: a page holds at most {most}; the rest follows with --cursor"));
+        output.note(format!(
+            "note: a page holds at most {most}; the rest follows with --cursor"
+        ));
     }
     limit.min(most)
 }
 
 /// An absent or blank argument is none.
 fn given(text: Option<&String>) -> Option<String> {
-    text.map(|text| text.trim()).filter(|text| !text.is_empty()).map(str::to_owned)
+    text.map(|text| text.trim())
+        .filter(|text| !text.is_empty())
+        .map(str::to_owned)
 }
 
 #[cfg(test)]
@@ -95,7 +106,10 @@ mod tests {
     #[test]
     fn seconds_are_positive_and_finite() {
         assert_eq!("2.0".parse::<Seconds>().unwrap().duration(), Duration::from_secs(2));
-        assert_eq!("0.25".parse::<Seconds>().unwrap().duration(), Duration::from_millis(250));
+        assert_eq!(
+            "0.25".parse::<Seconds>().unwrap().duration(),
+            Duration::from_millis(250)
+        );
         for text in ["0", "-1", "nan", "inf", "1e9", "soon", ""] {
             assert!(text.parse::<Seconds>().is_err(), "{text}");
         }

@@ -1,6 +1,11 @@
 //! Reaching the network: the server's address, the connection, calls of the registry, and what their failures mean.
 
-use agentnet::{ConnectError, RegistryClient, RegistryError, RequestError, ResolveError, SendError, StartError};
+use std::time::Duration;
+
+use agentnet::{
+    AgentBuilder, AgentNode, ConnectError, RegistryClient, RegistryError, RequestError, ResolveError, SendError,
+    StartError,
+};
 use agentnet_protocol::rpc::{Request, RpcError, decode_reply};
 use agentnet_protocol::url::{DEFAULT_NATS_URL, NatsUrl, NatsUrlError};
 use clap::Args;
@@ -38,9 +43,14 @@ pub(crate) async fn ask<R: Request + Sync>(
     request: &R,
 ) -> Result<Option<R::Reply>, Ended> {
     let call = async {
-        let client = RegistryClient::connect(&nats_url(global)).await.map_err(connect_failure)?;
+        let client = RegistryClient::connect(&nats_url(global))
+            .await
+            .map_err(connect_failure)?;
         let client = client.with_timeout(timeout.timeout.duration());
-        client.call_raw(request).await.map_err(|error| Ended::from(registry_failure(&error)))
+        client
+            .call_raw(request)
+            .await
+            .map_err(|error| Ended::from(registry_failure(&error)))
     };
     let body = StopSignals::listen()?.unless(call).await?;
     let reply = decode_reply::<R>(&body).map_err(|error| match error {
@@ -52,6 +62,27 @@ pub(crate) async fn ask<R: Request + Sync>(
     }
     output.document(&String::from_utf8_lossy(&body))?;
     Ok(None)
+}
+
+/// How long a node that is no longer wanted may take to join, so that it can say goodbye.
+const LAST_MOMENT: Duration = Duration::from_secs(2);
+
+/// Joins the network. A signal meanwhile still lets a registration that is on its way come to its end, so that the session
+/// can be given back; a second signal does not wait.
+pub(crate) async fn join(agent: AgentBuilder, signals: &mut StopSignals) -> Result<AgentNode, Ended> {
+    let mut joining = std::pin::pin!(agent.start());
+    let ended = tokio::select! {
+        node = &mut joining => return Ok(node.map_err(start_failure)?),
+        ended = signals.wait() => ended,
+    };
+    let leave = async {
+        if let Ok(Ok(node)) = tokio::time::timeout(LAST_MOMENT, joining).await {
+            node.close().await;
+        }
+        Ok(())
+    };
+    signals.unless(leave).await?;
+    Err(ended)
 }
 
 /// No connection: exit code 1; an address that is none: 2.
@@ -126,8 +157,9 @@ pub(crate) fn send_failure(error: SendError) -> Failure {
         SendError::TooLarge { .. } => {
             Failure::trouble(text).hint("send less, or pass a reference to where the data can be fetched")
         }
-        SendError::AckTimeout { .. } => Failure::refused(text)
-            .hint("nobody confirmed the message: is the receiver online (`agentnet list`)? --no-ack sends without waiting"),
+        SendError::AckTimeout { .. } => Failure::refused(text).hint(
+            "nobody confirmed the message: is the receiver online (`agentnet list`)? --no-ack sends without waiting",
+        ),
         SendError::Payload(_) | SendError::Connection(_) | SendError::NotRunning => Failure::trouble(text),
         _ => Failure::refused(text),
     }
@@ -149,8 +181,6 @@ pub(crate) fn request_failure(error: RequestError) -> Failure {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     fn code(failure: Failure) -> u8 {
@@ -163,23 +193,49 @@ mod tests {
         for (error, expected) in [
             (RegistryError::Refused("not_found".into()), 2),
             (RegistryError::NoRegistry { rpc }, 2),
-            (RegistryError::Timeout { rpc, timeout: Duration::from_secs(2) }, 2),
-            (RegistryError::Connection { rpc, why: "closed".into() }, 1),
+            (
+                RegistryError::Timeout {
+                    rpc,
+                    timeout: Duration::from_secs(2),
+                },
+                2,
+            ),
+            (
+                RegistryError::Connection {
+                    rpc,
+                    why: "closed".into(),
+                },
+                1,
+            ),
         ] {
             assert_eq!(code(registry_failure(&error)), expected, "{error}");
         }
         for (error, expected) in [
             (SendError::Resolve(ResolveError::NotFound("bob".into())), 2),
-            (SendError::AckTimeout { message_id: "m".into(), attempts: 3 }, 2),
+            (
+                SendError::AckTimeout {
+                    message_id: "m".into(),
+                    attempts: 3,
+                },
+                2,
+            ),
             (SendError::TooLarge { size: 2, limit: 1 }, 1),
             (SendError::Connection("closed".into()), 1),
         ] {
             let text = error.to_string();
             assert_eq!(code(send_failure(error)), expected, "{text}");
         }
-        let timeout = RequestError::Timeout { message_id: "m".into(), timeout: Duration::from_secs(5) };
+        let timeout = RequestError::Timeout {
+            message_id: "m".into(),
+            timeout: Duration::from_secs(5),
+        };
         assert_eq!(code(request_failure(timeout)), 1);
-        assert_eq!(code(connect_failure(ConnectError::Refused { url: "nats://***@h".into() })), 1);
+        assert_eq!(
+            code(connect_failure(ConnectError::Refused {
+                url: "nats://***@h".into()
+            })),
+            1
+        );
         assert_eq!(code(checked_url("http://h").unwrap_err()), 2);
     }
 

@@ -26,12 +26,20 @@ pub(crate) struct Failure {
 impl Failure {
     /// Exit code 1: a payload that is no JSON, a request without answer, no connection, nothing to run.
     pub(crate) fn trouble(what: impl Into<String>) -> Self {
-        Self { what: what.into(), hint: None, code: 1 }
+        Self {
+            what: what.into(),
+            hint: None,
+            code: 1,
+        }
     }
 
     /// Exit code 2: the network refused (registry error, `delivery_*`, unknown name, silent registry) or wrong usage.
     pub(crate) fn refused(what: impl Into<String>) -> Self {
-        Self { what: what.into(), hint: None, code: 2 }
+        Self {
+            what: what.into(),
+            hint: None,
+            code: 2,
+        }
     }
 
     /// With advice.
@@ -98,6 +106,9 @@ mod tests {
     #[test]
     fn a_failure_is_told_in_one_shape() {
         assert_eq!(Failure::trouble("it broke: no").text(), "error: it broke: no");
-        assert_eq!(Failure::refused("not_found").hint("look").text(), "error: not_found\nhint: look");
+        assert_eq!(
+            Failure::refused("not_found").hint("look").text(),
+            "error: not_found\nhint: look"
+        );
     }
 }

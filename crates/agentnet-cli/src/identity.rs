@@ -14,7 +14,11 @@ pub(crate) fn default_username() -> String {
 
 fn username_of(user: &str, host: &str) -> String {
     // The name of the machine without its domain.
-    let host = host.split('.').next().filter(|host| !host.is_empty()).unwrap_or("localhost");
+    let host = host
+        .split('.')
+        .next()
+        .filter(|host| !host.is_empty())
+        .unwrap_or("localhost");
     normalise(&format!("cli_{user}_{host}"))
 }
 
@@ -29,7 +33,11 @@ mod tests {
             ("Alice B", "Mac-Book.local", "cli_alice_b_mac-book"),
             ("root", "", "cli_root_localhost"),
             ("日本", "h", "cli___h"),
-            ("a-very-long-user-name", "and-a-long-host-name", "cli_a-very-long-user-name_and-a"),
+            (
+                "a-very-long-user-name",
+                "and-a-long-host-name",
+                "cli_a-very-long-user-name_and-a",
+            ),
         ] {
             let made = username_of(user, host);
             assert!(made.len() <= 32);

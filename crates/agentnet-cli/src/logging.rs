@@ -39,7 +39,9 @@ fn quiet_libraries(level: &str) -> String {
     match level {
         "trace" | "debug" => level.to_owned(),
         "off" => "off".to_owned(),
-        level => format!("warn,async_nats=error,agentnet={level},agentnet_registry={level},agentnet_store={level},agentnet_protocol={level}"),
+        level => format!(
+            "warn,async_nats=error,agentnet={level},agentnet_registry={level},agentnet_store={level},agentnet_protocol={level}"
+        ),
     }
 }
 
@@ -49,9 +51,13 @@ mod tests {
 
     #[test]
     fn levels_are_read_in_both_dialects() {
-        for (text, expected) in
-            [("INFO", Some("info")), ("Warning", Some("warn")), (" CRITICAL ", Some("error")), ("loud", None), ("5", None)]
-        {
+        for (text, expected) in [
+            ("INFO", Some("info")),
+            ("Warning", Some("warn")),
+            (" CRITICAL ", Some("error")),
+            ("loud", None),
+            ("5", None),
+        ] {
             assert_eq!(level(text), expected, "{text}");
         }
     }

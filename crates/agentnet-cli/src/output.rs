@@ -24,7 +24,6 @@ pub(crate) enum Tint {
     Bold,
     Dim,
     Green,
-    Red,
 }
 
 impl Output {
@@ -39,7 +38,11 @@ impl Output {
 
     #[cfg(test)]
     pub(crate) fn fixed(terminal: bool, color: bool) -> Self {
-        Self { json: false, terminal, color }
+        Self {
+            json: false,
+            terminal,
+            color,
+        }
     }
 
     /// Whether JSON documents were asked for.
@@ -66,7 +69,6 @@ impl Output {
             Tint::Bold => 1,
             Tint::Dim => 2,
             Tint::Green => 32,
-            Tint::Red => 31,
         };
         format!("\x1b[{code}m{text}\x1b[0m")
     }

@@ -9,8 +9,18 @@ use crate::ended::Failure;
 /// # Errors
 /// Where neither that nor a home directory is known.
 pub(crate) fn data_dir() -> Result<PathBuf, Failure> {
-    let says = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| !path.as_os_str().is_empty());
-    choose(says("AGENTNET_DATA_DIR"), says("XDG_DATA_HOME"), says("HOME"), cfg!(target_os = "macos")).ok_or_else(|| {
+    let says = |name: &str| {
+        std::env::var_os(name)
+            .map(PathBuf::from)
+            .filter(|path| !path.as_os_str().is_empty())
+    };
+    choose(
+        says("AGENTNET_DATA_DIR"),
+        says("XDG_DATA_HOME"),
+        says("HOME"),
+        cfg!(target_os = "macos"),
+    )
+    .ok_or_else(|| {
         Failure::trouble("there is no place for the data: neither HOME nor XDG_DATA_HOME is set")
             .hint("name one with --data-dir DIR or AGENTNET_DATA_DIR")
     })
@@ -24,7 +34,9 @@ fn choose(ours: Option<PathBuf>, xdg: Option<PathBuf>, home: Option<PathBuf>, ma
         return home.map(|home| home.join("Library/Application Support/agentnet"));
     }
     // The XDG rule: relative paths do not count.
-    let base = xdg.filter(|path| path.is_absolute()).or_else(|| home.map(|home| home.join(".local/share")));
+    let base = xdg
+        .filter(|path| path.is_absolute())
+        .or_else(|| home.map(|home| home.join(".local/share")));
     base.map(|base| base.join("agentnet"))
 }
 
@@ -38,9 +50,21 @@ mod tests {
         for (ours, xdg, home, macos, expected) in [
             (path("/d"), path("/x"), path("/h"), false, path("/d")),
             (None, path("/x"), path("/h"), false, path("/x/agentnet")),
-            (None, path("relative"), path("/h"), false, path("/h/.local/share/agentnet")),
+            (
+                None,
+                path("relative"),
+                path("/h"),
+                false,
+                path("/h/.local/share/agentnet"),
+            ),
             (None, None, path("/h"), false, path("/h/.local/share/agentnet")),
-            (None, path("/x"), path("/h"), true, path("/h/Library/Application Support/agentnet")),
+            (
+                None,
+                path("/x"),
+                path("/h"),
+                true,
+                path("/h/Library/Application Support/agentnet"),
+            ),
             (None, None, None, false, None),
         ] {
             assert_eq!(choose(ours, xdg, home, macos), expected);

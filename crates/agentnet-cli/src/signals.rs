@@ -16,7 +16,10 @@ impl StopSignals {
     /// From here on the signals no longer end the process by themselves.
     pub(crate) fn listen() -> Result<Self, Failure> {
         let open = |kind| signal(kind).map_err(|error| Failure::trouble(format!("cannot listen for signals: {error}")));
-        Ok(Self { interrupt: open(SignalKind::interrupt())?, terminate: open(SignalKind::terminate())? })
+        Ok(Self {
+            interrupt: open(SignalKind::interrupt())?,
+            terminate: open(SignalKind::terminate())?,
+        })
     }
 
     /// Waits for one of them.

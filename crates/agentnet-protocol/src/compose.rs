@@ -134,3 +134,6 @@ pub fn error_reply(request: &Envelope, reject: &Reject, sender: &Sender, message
     draft.to_agent = request.from_agent.clone();
     draft.compose(sender, message_id, now)
 }
+
+#[cfg(test)]
+mod tests;

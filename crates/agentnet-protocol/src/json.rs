@@ -11,6 +11,7 @@ mod raw;
 mod scan;
 mod text;
 mod value;
+mod walk;
 mod write;
 
 pub(crate) use coerce::integer_text;
@@ -52,3 +53,6 @@ pub enum JsonError {
     #[error("a number is too large for an integer")]
     Overflow,
 }
+
+#[cfg(test)]
+mod tests;

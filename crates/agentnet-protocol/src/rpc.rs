@@ -64,9 +64,12 @@ pub trait Reply: Sized + Send {
 }
 
 /// An error reply: `{"error": "<text>"}`.
+///
+/// Most are refusals: the request was understood, and a rule says no. A fault is one that could not be dealt with, because it
+/// is unreadable or the registry failed; metrics count those as errors.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
-pub struct RpcError(pub Cow<'static, str>);
+pub struct RpcError(pub Cow<'static, str>, bool);
 
 impl RpcError {
     /// Nothing by that name or id.
@@ -74,16 +77,28 @@ impl RpcError {
     /// A cursor that cannot be read (section 0.3).
     pub const CURSOR_INVALID: Self = Self::new("cursor_invalid");
 
-    /// An error with this text.
+    /// A refusal with this text.
     #[must_use]
     pub const fn new(text: &'static str) -> Self {
-        Self(Cow::Borrowed(text))
+        Self(Cow::Borrowed(text), false)
     }
 
-    /// An error with a text made at run time.
+    /// A refusal with a text made at run time.
     #[must_use]
     pub fn text(text: impl Into<String>) -> Self {
-        Self(Cow::Owned(text.into()))
+        Self(Cow::Owned(text.into()), false)
+    }
+
+    /// A fault with this text.
+    #[must_use]
+    pub const fn fault(text: &'static str) -> Self {
+        Self(Cow::Borrowed(text), true)
+    }
+
+    /// Whether the request could not be dealt with at all.
+    #[must_use]
+    pub fn is_fault(&self) -> bool {
+        self.1
     }
 
     /// The reply's wire text.
@@ -97,13 +112,13 @@ impl RpcError {
 
 impl From<JsonError> for RpcError {
     fn from(error: JsonError) -> Self {
-        Self::text(error.to_string())
+        Self(Cow::Owned(error.to_string()), true)
     }
 }
 
 impl From<DecodeError> for RpcError {
     fn from(error: DecodeError) -> Self {
-        Self::text(error.to_string())
+        Self(Cow::Owned(error.to_string()), true)
     }
 }
 
@@ -163,7 +178,7 @@ fn limit(object: &Object<'_>, default: usize, max: usize) -> Result<usize, RpcEr
     if !value.is_truthy() {
         return Ok(default);
     }
-    let limit = value.int().map_err(|_| RpcError::new("limit is out of range"))?;
+    let limit = value.int().map_err(|_| RpcError::fault("limit is out of range"))?;
     Ok(limit.map_or(default, |limit| {
         usize::try_from(limit.clamp(1, max as i128)).unwrap_or(max)
     }))
@@ -214,3 +229,6 @@ fn array(items: impl IntoIterator<Item = String>) -> String {
 fn required<'a, 'b>(object: Option<&'a Object<'b>>, error: &'static str) -> Result<&'a Object<'b>, RpcError> {
     object.ok_or(RpcError::new(error))
 }
+
+#[cfg(test)]
+mod tests;

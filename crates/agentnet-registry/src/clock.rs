@@ -13,7 +13,10 @@ pub(crate) struct Now {
 
 impl Now {
     pub(crate) fn read() -> Self {
-        Self { instant: Instant::now(), time: SystemTime::now().into() }
+        Self {
+            instant: Instant::now(),
+            time: SystemTime::now().into(),
+        }
     }
 
     /// A new account id.

@@ -93,6 +93,9 @@ pub struct RegistryConfig {
     pub dev_auth_max_skew: Duration,
     /// `DEV_AUTH_NONCE_TTL_SECONDS`: 300 by default, at least 5.
     pub dev_auth_nonce_ttl: Duration,
+    /// `AGENTNET_OFFLINE_REPLIES`: whether requests to accounts without a live session are answered with an error at once
+    /// (section 0, decision 9); on by default.
+    pub offline_replies: bool,
     /// `AGENTNET_CAPTURE_STORAGE`: `file` (default) or `memory`.
     pub capture_storage: CaptureStorage,
     /// `AGENTNET_CAPTURE_REPLICAS`: copies of the captured stream in a NATS cluster; 1 by default, at most 5.
@@ -125,6 +128,7 @@ impl Default for RegistryConfig {
             dev_auth: false,
             dev_auth_max_skew: Duration::from_millis(DEFAULT_MAX_SKEW_MS),
             dev_auth_nonce_ttl: Duration::from_secs(DEFAULT_NONCE_TTL_SECONDS),
+            offline_replies: true,
             capture_storage: CaptureStorage::File,
             capture_replicas: 1,
         }
@@ -167,7 +171,10 @@ impl RegistryConfig {
             dev_auth: read.flag("DEV_AUTH", default.dev_auth),
             dev_auth_max_skew: read.time("DEV_AUTH_MAX_SKEW_SECONDS", 1.0, default.dev_auth_max_skew)?,
             dev_auth_nonce_ttl: read.time("DEV_AUTH_NONCE_TTL_SECONDS", 1.0, default.dev_auth_nonce_ttl)?,
-            capture_storage: read.parsed("AGENTNET_CAPTURE_STORAGE")?.unwrap_or(default.capture_storage),
+            offline_replies: read.flag("AGENTNET_OFFLINE_REPLIES", default.offline_replies),
+            capture_storage: read
+                .parsed("AGENTNET_CAPTURE_STORAGE")?
+                .unwrap_or(default.capture_storage),
             capture_replicas: read.number("AGENTNET_CAPTURE_REPLICAS", default.capture_replicas)?,
         }
         .with_minima())
@@ -208,7 +215,11 @@ impl<L: Fn(&str) -> Option<String>> Reader<L> {
         let Some(value) = (self.0)(name) else { return Ok(None) };
         match value.trim().parse() {
             Ok(parsed) => Ok(Some(parsed)),
-            Err(problem) => Err(ConfigError { name, problem: ToString::to_string(&problem), value }),
+            Err(problem) => Err(ConfigError {
+                name,
+                problem: ToString::to_string(&problem),
+                value,
+            }),
         }
     }
 
@@ -221,7 +232,11 @@ impl<L: Fn(&str) -> Option<String>> Reader<L> {
     }
 
     fn float(&self, name: &'static str) -> Result<Option<f64>, ConfigError> {
-        let problem = |value: String| ConfigError { name, value, problem: "expected a number".to_owned() };
+        let problem = |value: String| ConfigError {
+            name,
+            value,
+            problem: "expected a number".to_owned(),
+        };
         let Some(value) = (self.0)(name) else { return Ok(None) };
         match value.trim().parse::<f64>() {
             Ok(number) if number.is_finite() => Ok(Some(number)),
@@ -230,10 +245,16 @@ impl<L: Fn(&str) -> Option<String>> Reader<L> {
     }
 
     fn opt_time(&self, name: &'static str, unit_seconds: f64) -> Result<Option<Duration>, ConfigError> {
-        let Some(number) = self.float(name)? else { return Ok(None) };
+        let Some(number) = self.float(name)? else {
+            return Ok(None);
+        };
         match Duration::try_from_secs_f64(number.max(0.0) * unit_seconds) {
             Ok(time) => Ok(Some(time)),
-            Err(problem) => Err(ConfigError { name, value: number.to_string(), problem: problem.to_string() }),
+            Err(problem) => Err(ConfigError {
+                name,
+                value: number.to_string(),
+                problem: problem.to_string(),
+            }),
         }
     }
 
@@ -244,7 +265,10 @@ impl<L: Fn(&str) -> Option<String>> Reader<L> {
 
 /// The original's truth: `1`, `true`, `yes`, `y`, `on`.
 fn truth(value: &str) -> bool {
-    matches!(value.trim().to_ascii_lowercase().as_str(), "1" | "true" | "yes" | "y" | "on")
+    matches!(
+        value.trim().to_ascii_lowercase().as_str(),
+        "1" | "true" | "yes" | "y" | "on"
+    )
 }
 
 #[cfg(test)]

@@ -6,7 +6,10 @@ use std::time::Duration;
 
 use agentnet_protocol::subject::CONNECTION_INBOX_PREFIX;
 use agentnet_protocol::url::{Login, NatsUrl};
-use async_nats::{Client, ConnectErrorKind, ConnectOptions, Event};
+use async_nats::client::RequestErrorKind;
+use async_nats::connection::State;
+use async_nats::{Client, ConnectErrorKind, ConnectOptions, Event, Message, Subscriber};
+use futures::{FutureExt as _, StreamExt as _};
 use tokio::sync::watch;
 
 use crate::error::StartError;
@@ -15,6 +18,8 @@ use crate::error::StartError;
 const NAME: &str = "agentnet-registry";
 /// How long one server may take to accept the first connection.
 const FIRST_ATTEMPT: Duration = Duration::from_secs(3);
+/// How long the end of a subscription may take.
+const LAST_MESSAGES: Duration = Duration::from_secs(2);
 /// The longest pause between two attempts to reconnect.
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
@@ -67,7 +72,45 @@ pub(crate) async fn connect(url: &NatsUrl) -> Result<Connection, StartError> {
             _ => StartError::Connect { url, reason },
         }
     })?;
-    Ok(Connection { client, connected, dropped })
+    Ok(Connection {
+        client,
+        connected,
+        dropped,
+    })
+}
+
+/// Returns when the server has handled everything that was sent to it, subscriptions above all: it handles a connection's
+/// commands in order, and it is the server itself that answers a request which nobody else takes.
+pub(crate) async fn settled(client: &Client) -> Result<(), StartError> {
+    let nobody = format!("{CONNECTION_INBOX_PREFIX}.nobody.{:016x}", rand::random::<u64>());
+    match client.request(nobody, bytes::Bytes::new()).await {
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == RequestErrorKind::NoResponders => Ok(()),
+        Err(error) => Err(StartError::Nats(error.to_string())),
+    }
+}
+
+/// Whether the connection stands now.
+pub(crate) fn is_up(client: &Client) -> bool {
+    client.connection_state() == State::Connected
+}
+
+/// Ends a subscription and gives what was delivered before its end; without a connection, what is here already.
+pub(crate) async fn end(client: &Client, messages: &mut Subscriber) -> Vec<Message> {
+    let mut rest = Vec::new();
+    if is_up(client) && messages.drain().await.is_ok() {
+        let collect = async {
+            while let Some(message) = messages.next().await {
+                rest.push(message);
+            }
+        };
+        let _ = tokio::time::timeout(LAST_MESSAGES, collect).await;
+    } else {
+        while let Some(Some(message)) = tokio::task::unconstrained(messages.next()).now_or_never() {
+            rest.push(message);
+        }
+    }
+    rest
 }
 
 fn reconnect_pause(attempt: usize) -> Duration {

@@ -1,6 +1,7 @@
 //! What every part of a running registry shares.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use agentnet_store::Store;
 use async_nats::Client;
@@ -16,7 +17,6 @@ use crate::presence::writer::WriterBell;
 use crate::register_auth::Nonces;
 
 /// What every part of a running registry shares.
-#[derive(Debug)]
 pub(crate) struct Context {
     pub(crate) config: RegistryConfig,
     pub(crate) client: Client,
@@ -27,6 +27,8 @@ pub(crate) struct Context {
     pub(crate) nonces: Nonces,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) capture: Arc<Capture>,
+    /// Messages that the client dropped because nobody took them in time.
+    pub(crate) dropped: Arc<AtomicU64>,
     /// Requests and lookups that run now.
     pub(crate) tasks: Tasks,
 }
@@ -35,6 +37,11 @@ impl Context {
     /// The largest body that the server takes, in bytes.
     pub(crate) fn max_reply(&self) -> usize {
         self.client.max_payload()
+    }
+
+    /// Messages that were lost because nobody took them in time.
+    pub(crate) fn dropped(&self) -> u64 {
+        self.dropped.load(Ordering::Relaxed)
     }
 }
 
@@ -47,7 +54,10 @@ pub(crate) struct Tasks {
 
 impl Tasks {
     pub(crate) fn new(kill: CancellationToken) -> Self {
-        Self { tracker: TaskTracker::new(), kill }
+        Self {
+            tracker: TaskTracker::new(),
+            kill,
+        }
     }
 
     /// Runs a task until it is done or the registry is dropped.

@@ -9,9 +9,11 @@
 //! - `router`, `rpc`: requests, one function each
 //! - `presence`: who is online, in memory, written behind to the store
 //! - `capture`: from the wire to the history
+//! - `bounce`: requests to absent agents fail at once
 //! - `sweep`: what has to be done again and again
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
+mod bounce;
 mod capture;
 mod clock;
 pub mod config;

@@ -30,7 +30,8 @@ pub(crate) struct Counter(AtomicI64);
 
 impl Counter {
     pub(crate) fn add(&self, more: usize) {
-        self.0.fetch_add(i64::try_from(more).unwrap_or(i64::MAX), Ordering::Relaxed);
+        self.0
+            .fetch_add(i64::try_from(more).unwrap_or(i64::MAX), Ordering::Relaxed);
     }
 
     pub(crate) fn set(&self, value: i64) {
@@ -78,20 +79,33 @@ impl Metrics {
     }
 
     pub(crate) fn latencies(&self) -> BTreeMap<String, LatencyStats> {
-        let windows: Vec<(&'static str, Vec<f64>)> =
-            lock(&self.samples).iter().map(|(name, window)| (*name, window.iter().copied().collect())).collect();
+        let windows: Vec<(&'static str, Vec<f64>)> = lock(&self.samples)
+            .iter()
+            .map(|(name, window)| (*name, window.iter().copied().collect()))
+            .collect();
         windows
             .into_iter()
             .map(|(name, samples)| {
                 let figures = Percentiles::of(&samples);
                 let count = i64::try_from(figures.count).unwrap_or(i64::MAX);
-                (name.to_owned(), LatencyStats { count, p50: figures.p50, p95: figures.p95, p99: figures.p99 })
+                (
+                    name.to_owned(),
+                    LatencyStats {
+                        count,
+                        p50: figures.p50,
+                        p95: figures.p95,
+                        p99: figures.p99,
+                    },
+                )
             })
             .collect()
     }
 
     pub(crate) fn handlers(&self) -> BTreeMap<String, HandlerStats> {
-        lock(&self.handlers).iter().map(|(name, stats)| ((*name).to_owned(), *stats)).collect()
+        lock(&self.handlers)
+            .iter()
+            .map(|(name, stats)| ((*name).to_owned(), *stats))
+            .collect()
     }
 }
 

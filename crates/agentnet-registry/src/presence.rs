@@ -1,14 +1,17 @@
 //! Who is online: every live session in memory, with the indexes that list, search and eviction need (PROTOCOL.md 7.3 to
-//! 7.5). No I/O and no clock here: the time is passed in, and what the store has to learn is collected as
-//! [`Changes`], which `writer` takes away in batches.
+//! 7.5). No I/O and no clock here: the time is passed in, and what the store has to learn is collected as `changes`, which
+//! `writer` takes away in batches.
 //!
 //! - `order` keeps the sessions as `registry.list` shows them, so that a page of 100,000 is a range of a tree
 //! - `expiry` keeps them by the time they were heard of, so that eviction costs what it evicts
 //! - `search` keeps the online accounts in the order of `registry.search`
+//! - `whereabouts` says of an account whether it is surely offline, and since when
 //! - `hear` turns what comes in on the wire into calls here
 
+pub(crate) mod changes;
 pub(crate) mod hear;
 pub(crate) mod search;
+pub(crate) mod whereabouts;
 pub(crate) mod writer;
 
 use std::collections::hash_map::Entry;
@@ -21,7 +24,9 @@ use agentnet_protocol::{AgentInfo, Timestamp};
 use agentnet_store::model::{Account, Session};
 
 use crate::clock::Now;
+use changes::Change;
 use search::Ranking;
+use whereabouts::Departures;
 
 /// Which session, in the order of `registry.list`.
 pub(crate) type ListKey = (Arc<str>, Arc<str>);
@@ -41,6 +46,7 @@ struct State {
     accounts: HashMap<String, BTreeSet<Arc<str>>>,
     ranking: Ranking,
     pending: HashMap<Arc<str>, Change>,
+    departures: Departures,
     /// Silence is counted from here at the earliest: nobody could be heard before.
     heard_since: Instant,
 }
@@ -53,31 +59,6 @@ struct Live {
     seen: Instant,
     /// When the store last got its `last_seen`.
     stored: Instant,
-}
-
-/// What the store has to learn of one session.
-#[derive(Debug, Clone, PartialEq)]
-enum Change {
-    /// All of it.
-    Upsert,
-    /// Its `last_seen`.
-    Touch,
-    /// That it ended; with the whole session where the store may not know it yet.
-    End(Timestamp, Option<Box<Session>>),
-}
-
-/// What the store has to learn, ready for its calls.
-#[derive(Debug, Default, PartialEq)]
-pub(crate) struct Changes {
-    pub(crate) upserts: Vec<Session>,
-    pub(crate) touches: Vec<(String, Timestamp)>,
-    pub(crate) ends: Vec<(String, Timestamp)>,
-}
-
-impl Changes {
-    pub(crate) fn is_empty(&self) -> bool {
-        self.upserts.is_empty() && self.touches.is_empty() && self.ends.is_empty()
-    }
 }
 
 /// What a hello did.
@@ -108,6 +89,7 @@ impl Presence {
                 accounts: HashMap::new(),
                 ranking: Ranking::default(),
                 pending: HashMap::new(),
+                departures: Departures::new(now),
                 heard_since: now.instant.checked_sub(ttl).unwrap_or(now.instant),
             }),
         }
@@ -163,10 +145,14 @@ impl Presence {
     /// A sign of life of a known session (section 7.4). Its agent id stays; account and username stay too if `bound`
     /// (signed identity), else they are replaced where the hello names them.
     pub(crate) fn hello(&self, agent: &AgentInfo, bound: bool, now: Now) -> Heard {
-        let Some(tag) = agent.session_tag.as_deref() else { return Heard::Unknown };
+        let Some(tag) = agent.session_tag.as_deref() else {
+            return Heard::Unknown;
+        };
         let coarse = self.coarse();
         let mut state = self.lock();
-        let Some(live) = state.sessions.get_mut(tag) else { return Heard::Unknown };
+        let Some(live) = state.sessions.get_mut(tag) else {
+            return Heard::Unknown;
+        };
         let tag = Arc::clone(&live.tag);
         let session = &mut live.session;
         session.last_seen = session.last_seen.max(now.time);
@@ -274,56 +260,6 @@ impl Presence {
     pub(crate) fn ranking<T>(&self, look: impl FnOnce(&Ranking) -> T) -> T {
         look(&self.lock().ranking)
     }
-
-    /// Takes what the store has to learn. Without `all`, plain signs of life stay where they are.
-    pub(crate) fn take_changes(&self, all: bool) -> Changes {
-        let mut guard = self.lock();
-        let state = &mut *guard;
-        let mut changes = Changes::default();
-        let kept = |change: &Change| !all && *change == Change::Touch;
-        let taken: Vec<_> = state.pending.extract_if(|_, change| !kept(change)).collect();
-        for (tag, change) in taken {
-            let live = state.sessions.get(&tag).map(|live| &live.session);
-            match (change, live) {
-                (Change::Upsert, Some(session)) => changes.upserts.push(session.clone()),
-                (Change::Touch, Some(session)) => changes.touches.push((tag.to_string(), session.last_seen)),
-                (Change::End(at, None), _) => changes.ends.push((tag.to_string(), at)),
-                (Change::End(_, Some(session)), _) => changes.upserts.push(*session),
-                (Change::Upsert | Change::Touch, None) => {}
-            }
-        }
-        changes
-    }
-
-    /// Puts changes back that the store did not take. What has happened since goes before them.
-    pub(crate) fn put_back(&self, changes: Changes) {
-        let mut state = self.lock();
-        let mut put = |tag: &str, change: Change| {
-            state.pending.entry(Arc::from(tag)).or_insert(change);
-        };
-        for session in changes.upserts {
-            let tag = session.session_tag.clone();
-            match session.disconnected_at {
-                Some(at) => put(&tag, Change::End(at, Some(Box::new(session)))),
-                None => put(&tag, Change::Upsert),
-            }
-        }
-        for (tag, _) in changes.touches {
-            put(&tag, Change::Touch);
-        }
-        for (tag, at) in changes.ends {
-            put(&tag, Change::End(at, None));
-        }
-    }
-
-    /// Before a stop: every session's last sign of life is to reach the store.
-    pub(crate) fn touch_all(&self) {
-        let mut guard = self.lock();
-        let state = &mut *guard;
-        for tag in state.sessions.keys() {
-            state.pending.entry(Arc::clone(tag)).or_insert(Change::Touch);
-        }
-    }
 }
 
 impl Live {
@@ -353,13 +289,25 @@ impl State {
         if tell_store {
             self.pending.insert(Arc::clone(&tag), Change::Upsert);
         }
-        self.sessions.insert(Arc::clone(&tag), Live { session, tag, agent_id, seen, stored: seen });
+        self.sessions.insert(
+            Arc::clone(&tag),
+            Live {
+                session,
+                tag,
+                agent_id,
+                seen,
+                stored: seen,
+            },
+        );
     }
 
     /// Takes a session out and notes its end: at `at`, else when it was last heard of.
     fn remove(&mut self, tag: &str, at: Option<Timestamp>) -> Option<()> {
         let mut session = self.take_out(tag)?;
         let at = at.unwrap_or(session.last_seen);
+        if let Some(account_id) = &session.account_id {
+            self.departures.note(account_id, at);
+        }
         let unknown_to_store = matches!(self.pending.get(tag), Some(Change::Upsert));
         let whole = unknown_to_store.then(|| {
             session.online = false;

@@ -31,7 +31,10 @@ struct Seen {
 
 impl Nonces {
     pub(crate) fn new(lifetime: Duration) -> Self {
-        Self { lifetime, seen: Mutex::default() }
+        Self {
+            lifetime,
+            seen: Mutex::default(),
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Seen> {
@@ -79,7 +82,7 @@ pub(crate) async fn check(
 ) -> Result<String, RpcError> {
     let target = target(ctx.store.as_ref(), claim).await.map_err(|error| {
         tracing::error!(%error, "a registration's account could not be looked up");
-        RpcError::new("auth_validation_failed")
+        RpcError::fault("auth_validation_failed")
     })?;
     let registration = Registration {
         agent_id: &request.agent.agent_id,
@@ -91,8 +94,10 @@ pub(crate) async fn check(
     };
     let skew = u64::try_from(ctx.config.dev_auth_max_skew.as_millis()).unwrap_or(u64::MAX);
     let auth = request.auth.as_ref().map_or(Value::NULL, |auth| auth.view());
-    register_auth::check(&auth, &registration, now.time, skew, |nonce| ctx.nonces.remember(nonce, now.instant))
-        .map_err(|error| RpcError::new(error.code()))
+    register_auth::check(&auth, &registration, now.time, skew, |nonce| {
+        ctx.nonces.remember(nonce, now.instant)
+    })
+    .map_err(|error| RpcError::new(error.code()))
 }
 
 /// The account that a claim would get, as far as can be said without creating it.
@@ -103,11 +108,12 @@ struct Target {
 }
 
 async fn target(store: &dyn Store, claim: &AccountClaim) -> Result<Target, StoreError> {
-    let (name, requested) = match &claim.name {
-        DesiredName::Requested(name) => (name, true),
-        DesiredName::Derived(name) | DesiredName::Generated(name) => (name, false),
+    let requested = matches!(claim.name, DesiredName::Requested(_));
+    let (name, owner) = match &claim.name {
+        DesiredName::Requested(name) | DesiredName::Derived(name) => (name, store.account_by_username(name).await?),
+        // A made-up name never joins an account.
+        DesiredName::Generated(name) => (name, None),
     };
-    let owner = store.account_by_username(name).await?;
     let known = match &claim.account_id {
         Some(id) => store.account_by_id(id).await?,
         None => None,
@@ -121,21 +127,31 @@ async fn target(store: &dyn Store, claim: &AccountClaim) -> Result<Target, Store
     Ok(match (known, &claim.account_id, owner) {
         // A known account takes a requested name that is free, else keeps its own.
         (Some(account), _, _) => {
-            let username = if requested && free { name.clone() } else { account.username.clone() };
+            let username = if requested && free {
+                name.clone()
+            } else {
+                account.username.clone()
+            };
             of(account, username)
         }
         // A new account of this id; with a taken name it would get another one, which nobody can have claimed.
         (None, Some(id), owner) => {
             let username = if owner.is_none() { name.clone() } else { String::new() };
-            Target { account_id: id.clone(), username, key: None }
+            Target {
+                account_id: id.clone(),
+                username,
+                key: None,
+            }
         }
         (None, None, Some(account)) => {
             let username = account.username.clone();
             of(account, username)
         }
-        (None, None, None) => {
-            Target { account_id: claim.new_account_id.clone(), username: name.clone(), key: None }
-        }
+        (None, None, None) => Target {
+            account_id: claim.new_account_id.clone(),
+            username: name.clone(),
+            key: None,
+        },
     })
 }
 

@@ -1,6 +1,7 @@
 //! Connecting to the broker: token in the URL, an inbox prefix of our own, reconnection for ever (PROTOCOL.md section 1).
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use agentnet_protocol::subject::CONNECTION_INBOX_PREFIX;
@@ -39,11 +40,36 @@ pub enum ConnectError {
 /// # Errors
 /// [`ConnectError`], within about three seconds. Once connected, the client reconnects for ever.
 pub async fn connect(url: &str, name: &str) -> Result<Client, ConnectError> {
-    open(&NatsUrl::parse(url)?, name, Arc::new(Notify::new())).await
+    open(&NatsUrl::parse(url)?, name, Arc::default()).await
 }
 
-/// As [`connect`]; `reconnected` is notified whenever a connection is there (again).
-pub(crate) async fn open(url: &NatsUrl, name: &str, reconnected: Arc<Notify>) -> Result<Client, ConnectError> {
+/// How often a connection was there, and a call for whoever waits for the next time.
+#[derive(Debug, Default)]
+pub(crate) struct Reconnections {
+    connected: AtomicU64,
+    back: Notify,
+}
+
+impl Reconnections {
+    fn connected(&self) {
+        if self.connected.fetch_add(1, Ordering::AcqRel) > 0 {
+            self.back.notify_one();
+        }
+    }
+
+    /// How often the connection has come back after a loss.
+    pub(crate) fn count(&self) -> u64 {
+        self.connected.load(Ordering::Acquire).saturating_sub(1)
+    }
+
+    /// Waits until the connection is back after a loss. For one waiter.
+    pub(crate) async fn next(&self) {
+        self.back.notified().await;
+    }
+}
+
+/// As [`connect`], with the reconnections counted.
+pub(crate) async fn open(url: &NatsUrl, name: &str, reconnections: Arc<Reconnections>) -> Result<Client, ConnectError> {
     let options = ConnectOptions::new()
         .name(name)
         .custom_inbox_prefix(CONNECTION_INBOX_PREFIX)
@@ -58,7 +84,7 @@ pub(crate) async fn open(url: &NatsUrl, name: &str, reconnected: Arc<Notify>) ->
             match &event {
                 Event::Connected => {
                     tracing::debug!("connected to NATS");
-                    reconnected.notify_one();
+                    reconnections.connected();
                 }
                 Event::Disconnected => tracing::warn!("connection to NATS lost, reconnecting"),
                 Event::SlowConsumer(_) => {

@@ -15,34 +15,48 @@ use crate::metrics::Metrics;
 use crate::session::Live;
 
 /// The sends that wait for their receipt, by message id.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Receipts {
-    waiting: Mutex<HashMap<Text, oneshot::Sender<Receipt>>>,
+    /// Absent once the node is closing.
+    waiting: Mutex<Option<HashMap<Text, oneshot::Sender<Receipt>>>>,
 }
 
 impl Receipts {
+    pub(crate) fn new() -> Self {
+        Self {
+            waiting: Mutex::new(Some(HashMap::new())),
+        }
+    }
+
     fn wait_for(&self, message_id: &Text) -> oneshot::Receiver<Receipt> {
         let (sender, receiver) = oneshot::channel();
-        self.lock().insert(message_id.clone(), sender);
+        if let Some(waiting) = &mut *self.lock() {
+            waiting.insert(message_id.clone(), sender);
+        }
         receiver
     }
 
     fn forget(&self, message_id: &Text) {
-        self.lock().remove(message_id);
+        if let Some(waiting) = &mut *self.lock() {
+            waiting.remove(message_id);
+        }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Text, oneshot::Sender<Receipt>>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Option<HashMap<Text, oneshot::Sender<Receipt>>>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Fails every wait at once: the node is closing.
+    /// Fails every wait, also later ones, at once: the node is closing.
     pub(crate) fn abandon(&self) {
-        self.lock().clear();
+        self.lock().take();
     }
 
     fn arrived(&self, receipt: Receipt) {
         // Only the first receipt of a message counts; later ones find nobody waiting.
-        let waiting = self.lock().remove(&receipt.message_id);
+        let waiting = self
+            .lock()
+            .as_mut()
+            .and_then(|waiting| waiting.remove(&receipt.message_id));
         if let Some(sender) = waiting {
             let _ = sender.send(receipt);
         }

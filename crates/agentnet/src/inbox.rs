@@ -2,9 +2,10 @@
 //!
 //! 1. Size and form; 2. the thread default; 3. the guards; 4. the receipt `accepted`; 5. the backlog.
 
+mod leave;
+
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 use agentnet_protocol::compose::default_thread_id;
 use agentnet_protocol::subject::is_reply_subject;
@@ -12,6 +13,7 @@ use agentnet_protocol::{Envelope, ReceiptStatus, Reject, Text};
 use async_nats::Subscriber;
 use futures::StreamExt;
 use futures::stream::SelectAll;
+use leave::Lane;
 
 use crate::guard::{Capacity, Guards, Now};
 use crate::handler::Message;
@@ -28,85 +30,56 @@ pub(crate) struct Intake {
     pub(crate) max_payload_bytes: usize,
     /// Only the intake adds to the backlog: a slot that is free when it looks is free when it pushes.
     pub(crate) backlog: async_channel::Sender<Message>,
+    /// How often the connection had come back when the intake was subscribed.
+    pub(crate) reconnections: u64,
 }
 
 impl Intake {
     /// Takes messages until the node leaves its queue groups and the last of what was under way has come.
-    pub(crate) async fn run(mut self, mut subscriptions: SelectAll<Subscriber>) {
+    pub(crate) async fn run(mut self, subscriptions: Vec<Subscriber>) {
         let live = self.live.clone();
-        let mut received = 0;
+        let mut lanes: SelectAll<Lane> = subscriptions.into_iter().map(Lane::new).collect();
         loop {
             tokio::select! {
                 biased;
                 () = live.leaving.cancelled() => break,
-                message = subscriptions.next() => match message {
-                    Some(message) => {
-                        received += 1;
-                        self.take(message).await;
-                    }
+                message = lanes.next() => match message {
+                    Some(message) => self.take(message).await,
                     None => return,
                 },
             }
         }
-        self.leave(subscriptions, received).await;
-    }
-
-    /// Leaves the queue groups without losing what the server has sent already.
-    ///
-    /// The client forgets a subscription as soon as it asks the server to end it, and drops what comes after. So the end is
-    /// first asked for a number of messages ahead, which server and client count alike; only a quiet subscription is then
-    /// ended at once.
-    async fn leave(&mut self, mut subscriptions: SelectAll<Subscriber>, received: u64) {
-        const AHEAD: u64 = 256;
-        const QUIET: Duration = Duration::from_millis(20);
-        const LIMIT: Duration = Duration::from_millis(500);
-        for subscription in subscriptions.iter_mut() {
-            if let Err(error) = subscription.unsubscribe_after(received + AHEAD).await {
-                tracing::debug!(%error, "cannot leave a queue group");
-            }
-        }
-        let deadline = tokio::time::Instant::now() + LIMIT;
-        while tokio::time::Instant::now() < deadline {
-            match tokio::time::timeout(QUIET, subscriptions.next()).await {
-                Ok(Some(message)) => self.take(message).await,
-                Ok(None) => return,
-                Err(_) => break,
-            }
-        }
-        for subscription in subscriptions.iter_mut() {
-            if let Err(error) = subscription.drain().await {
-                tracing::debug!(%error, "cannot leave a queue group");
-            }
-        }
-        let _ = self.live.client.flush().await;
-        while let Ok(Some(message)) = tokio::time::timeout(LIMIT, subscriptions.next()).await {
-            self.take(message).await;
-        }
+        self.leave(lanes).await;
     }
 
     async fn take(&mut self, message: async_nats::Message) {
         let size = message.payload.len();
         let reply = message.reply.map(|subject| Text::from(subject.as_str()));
-        let decoded = Envelope::decode(message.payload);
-        if size > self.max_payload_bytes {
-            let reject = Reject::PayloadTooLarge {
-                size,
-                limit: self.max_payload_bytes,
-            };
-            let envelope = decoded.unwrap_or_default();
-            return self.refuse(&envelope, reply.as_deref(), &reject).await;
-        }
-        let mut envelope = match decoded {
+        let too_large = size > self.max_payload_bytes;
+        let size_reject = Reject::PayloadTooLarge {
+            size,
+            limit: self.max_payload_bytes,
+        };
+        let mut envelope = match Envelope::decode(message.payload) {
             Ok(envelope) => envelope,
             Err(error) => {
-                let reject = Reject::MessageInvalid(error.to_string());
+                let reject = if too_large {
+                    size_reject
+                } else {
+                    Reject::MessageInvalid(error.to_string())
+                };
                 return self.refuse(&Envelope::default(), reply.as_deref(), &reject).await;
             }
         };
         if envelope.thread_id.is_none() {
-            envelope.thread_id = Some(default_thread_id(envelope.trace_or_message_id()));
+            let named = Some(envelope.trace_or_message_id()).filter(|name| !name.is_empty());
+            envelope.thread_id =
+                Some(named.map_or_else(|| default_thread_id(&ids::token()), |name| default_thread_id(name)));
         }
         let reply = reply.or_else(|| written_reply_subject(&envelope));
+        if too_large {
+            return self.refuse(&envelope, reply.as_deref(), &size_reject).await;
+        }
         let now = Now {
             wall: ids::now(),
             monotonic: self.live.monotonic(),

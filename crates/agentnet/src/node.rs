@@ -2,6 +2,7 @@
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
 
 use agentnet_protocol::target::{Target, Verb};
 use agentnet_protocol::{AgentInfo, Text};
@@ -54,6 +55,9 @@ struct Running {
     _ends: DropGuard,
 }
 
+/// How long the refusals of unfinished work may take; they wait only for a connection.
+const REFUSAL_TIMEOUT: Duration = Duration::from_secs(5);
+
 impl AgentNode {
     /// Describes an agent; `agent_id` is its logical role label.
     pub fn builder(agent_id: impl Into<String>) -> AgentBuilder {
@@ -103,6 +107,21 @@ impl AgentNode {
         let config = &self.shared.config;
         let live = Arc::new(Live::open(config).await?);
         let ends = live.ended.clone().drop_guard();
+        match self.join(live.clone(), ends).await {
+            Ok(running) => {
+                *self.shared.running.write().unwrap_or_else(PoisonError::into_inner) = Some(running);
+                Ok(())
+            }
+            Err(error) => {
+                live.farewell().await;
+                Err(error)
+            }
+        }
+    }
+
+    /// Subscribes, says hello and starts the tasks of a registered session.
+    async fn join(&self, live: Arc<Live>, ends: DropGuard) -> Result<Running, StartError> {
+        let config = &self.shared.config;
         let account_id = &live.sender.account_id;
         *self.shared.last.lock().unwrap_or_else(PoisonError::into_inner) =
             Some((account_id.clone(), live.username.clone()));
@@ -129,19 +148,17 @@ impl AgentNode {
         };
         live.hello(config).await;
         // Whoever hears of the node from here on must be able to reach it.
-        if let Err(error) = live.client.flush().await {
-            tracing::warn!(%error, "the start was not confirmed by the server");
+        if !live.round_trip().await {
+            tracing::warn!("the start was not confirmed by the server");
         }
         self.spawn(&service, &live, session::keep_alive(live.clone(), config.clone()));
-        let running = Running {
+        Ok(Running {
             live,
             work,
             service,
             backlog,
             _ends: ends,
-        };
-        *self.shared.running.write().unwrap_or_else(PoisonError::into_inner) = Some(running);
-        Ok(())
+        })
     }
 
     fn spawn(&self, tracker: &TaskTracker, live: &Live, task: impl Future<Output = ()> + std::marker::Send + 'static) {
@@ -178,6 +195,7 @@ impl AgentNode {
             guards: Guards::new(account_id, &config.agent_id, config.supported_schema_major, limits),
             max_payload_bytes: limits.max_payload_bytes,
             backlog: sender,
+            reconnections: live.reconnections.count(),
         };
         self.spawn(work, live, intake.run(subscriptions));
         Ok(backlog)
@@ -223,12 +241,11 @@ impl AgentNode {
         {
             live.accepting.store(false, Ordering::Release);
             live.aborted.cancel();
-            work.wait().await;
+            if tokio::time::timeout(REFUSAL_TIMEOUT, work.wait()).await.is_err() {
+                tracing::warn!("closing without a connection: what was left could not be refused");
+            }
         }
-        live.goodbye().await;
-        if let Err(error) = live.client.flush().await {
-            tracing::warn!(%error, "the goodbye was not confirmed by the server");
-        }
+        live.farewell().await;
         live.receipts.abandon();
         live.replies.abandon();
         live.ended.cancel();

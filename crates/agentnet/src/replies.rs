@@ -16,7 +16,8 @@ use crate::session::Live;
 pub(crate) struct Replies {
     base: String,
     next: AtomicU64,
-    waiting: Mutex<HashMap<u64, oneshot::Sender<Message>>>,
+    /// Absent once the node is closing.
+    waiting: Mutex<Option<HashMap<u64, oneshot::Sender<Message>>>>,
 }
 
 impl Replies {
@@ -30,7 +31,7 @@ impl Replies {
         Self {
             base,
             next: AtomicU64::new(0),
-            waiting: Mutex::new(HashMap::new()),
+            waiting: Mutex::new(Some(HashMap::new())),
         }
     }
 
@@ -43,7 +44,9 @@ impl Replies {
     pub(crate) fn expect(&self) -> Expected<'_> {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let (sender, receiver) = oneshot::channel();
-        self.lock().insert(number, sender);
+        if let Some(waiting) = &mut *self.lock() {
+            waiting.insert(number, sender);
+        }
         Expected {
             replies: self,
             number,
@@ -52,12 +55,12 @@ impl Replies {
         }
     }
 
-    /// Fails every wait at once: the node is closing.
+    /// Fails every wait, also later ones, at once: the node is closing.
     pub(crate) fn abandon(&self) {
-        self.lock().clear();
+        self.lock().take();
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<u64, oneshot::Sender<Message>>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Option<HashMap<u64, oneshot::Sender<Message>>>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -66,7 +69,7 @@ impl Replies {
             .subject
             .strip_prefix(self.base.as_str())
             .and_then(|rest| rest.get(1..)?.parse().ok());
-        let waiting = number.and_then(|number: u64| self.lock().remove(&number));
+        let waiting = number.and_then(|number: u64| self.lock().as_mut()?.remove(&number));
         if let Some(sender) = waiting {
             let _ = sender.send(message);
         }
@@ -83,7 +86,9 @@ pub(crate) struct Expected<'a> {
 
 impl Drop for Expected<'_> {
     fn drop(&mut self) {
-        self.replies.lock().remove(&self.number);
+        if let Some(waiting) = &mut *self.replies.lock() {
+            waiting.remove(&self.number);
+        }
     }
 }
 

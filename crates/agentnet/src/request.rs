@@ -65,13 +65,16 @@ impl Request {
             .publish_with_reply(route.subject.clone(), expected.subject.clone(), body)
             .await
             .map_err(|error| SendError::Connection(error.to_string()))?;
+        let unreached = || {
+            if let Some(username) = &route.username {
+                live.resolver.forget(username);
+            }
+        };
         let reply = match tokio::time::timeout(self.timeout, &mut expected.receiver).await {
             Ok(Ok(reply)) => reply,
             Ok(Err(_)) => return Err(SendError::NotRunning.into()),
             Err(_) => {
-                if let Some(username) = &route.username {
-                    live.resolver.forget(username);
-                }
+                unreached();
                 return Err(RequestError::Timeout {
                     message_id: message_id.to_string(),
                     timeout: self.timeout,
@@ -79,9 +82,7 @@ impl Request {
             }
         };
         if reply.status == Some(StatusCode::NO_RESPONDERS) {
-            if let Some(username) = &route.username {
-                live.resolver.forget(username);
-            }
+            unreached();
             return Err(RequestError::NoResponders { subject: route.subject });
         }
         if route.to_account_id.is_some() {
@@ -91,9 +92,19 @@ impl Request {
             message_id: message_id.to_string(),
             why,
         })?;
-        Ok(Message::new(envelope, None))
+        let reply = Message::new(envelope, None);
+        if reply
+            .error_code()
+            .is_some_and(|code| UNREACHED.contains(&code.as_str()))
+        {
+            unreached();
+        }
+        Ok(reply)
     }
 }
+
+/// Codes with which the registry answers for an account that cannot (PROTOCOL.md section 0.9).
+const UNREACHED: [&str; 2] = ["recipient_offline", "account_not_found"];
 
 impl IntoFuture for Request {
     type Output = Result<Message, RequestError>;

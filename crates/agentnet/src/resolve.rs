@@ -14,6 +14,8 @@ use crate::registry::RegistryClient;
 
 /// Above so many names the expired ones are cleared when a name is added.
 const CLEAN_ABOVE: usize = 10_000;
+/// Stands for lifetimes that the clock cannot express.
+const FOR_EVER: Duration = Duration::from_secs(10 * 365 * 86_400);
 
 /// Remembers resolved usernames for a while.
 #[derive(Debug)]
@@ -83,7 +85,8 @@ impl Resolver {
                 known.clear();
             }
         }
-        known.insert(key, (account_id.clone(), now + self.ttl));
+        let until = now.checked_add(self.ttl).unwrap_or(now + FOR_EVER);
+        known.insert(key, (account_id.clone(), until));
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, (Text, Instant)>> {
@@ -110,10 +113,17 @@ async fn ask(registry: &RegistryClient, key: &str) -> Result<String, ResolveErro
 
 /// An old or silent registry: look for the name among those online.
 async fn from_list(registry: &RegistryClient, key: &str) -> Result<String, ResolveError> {
-    let online = registry.call(&ListRequest::default()).await?.agents;
-    online
-        .into_iter()
-        .find(|agent| agent.username.as_ref().is_some_and(|name| name.to_lowercase() == key))
-        .and_then(|agent| agent.account_id)
-        .ok_or_else(|| ResolveError::NotFound(key.to_owned()))
+    let mut request = ListRequest::default();
+    loop {
+        let page = registry.call(&request).await?;
+        let found = page
+            .agents
+            .into_iter()
+            .find(|agent| agent.username.as_ref().is_some_and(|name| name.to_lowercase() == key));
+        match (found.and_then(|agent| agent.account_id), page.next_cursor) {
+            (Some(account_id), _) => return Ok(account_id),
+            (None, Some(cursor)) => request.cursor = Some(cursor),
+            (None, None) => return Err(ResolveError::NotFound(key.to_owned())),
+        }
+    }
 }

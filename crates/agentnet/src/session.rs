@@ -10,12 +10,11 @@ use agentnet_protocol::subject::{self, routable_account, routable_capability};
 use agentnet_protocol::{AgentInfo, Text};
 use async_nats::{Client, Subscriber};
 use bytes::Bytes;
-use futures::stream::SelectAll;
-use tokio::sync::Notify;
+use futures::StreamExt;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
-use crate::connect;
+use crate::connect::{self, Reconnections};
 use crate::deliver::Receipts;
 use crate::error::{SendError, StartError};
 use crate::guard::Circuit;
@@ -25,6 +24,7 @@ use crate::replies::Replies;
 use crate::resolve::Resolver;
 
 const REGISTER_TIMEOUT: Duration = Duration::from_secs(5);
+const ROUND_TRIP_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Everything that exists between start and close.
 #[derive(Debug)]
@@ -39,8 +39,7 @@ pub(crate) struct Live {
     pub(crate) resolver: Resolver,
     pub(crate) circuit: Circuit,
     pub(crate) started: Instant,
-    /// Notified when the connection is back after a loss.
-    pub(crate) reconnected: Arc<Notify>,
+    pub(crate) reconnections: Arc<Reconnections>,
     /// Whether new messages are taken.
     pub(crate) accepting: AtomicBool,
     /// Handlers running.
@@ -56,9 +55,9 @@ pub(crate) struct Live {
 impl Live {
     /// Connects and registers.
     pub(crate) async fn open(config: &Config) -> Result<Self, StartError> {
-        let reconnected = Arc::new(Notify::new());
+        let reconnections = Arc::new(Reconnections::default());
         let name = format!("agentnet-{}", config.agent_id);
-        let client = connect::open(&config.url, &name, reconnected.clone()).await?;
+        let client = connect::open(&config.url, &name, reconnections.clone()).await?;
         let registration = register(&client, config).await?;
         let limits = &config.limits;
         let heartbeat = Duration::try_from_secs_f64(registration.heartbeat_interval.max(1.0));
@@ -76,11 +75,11 @@ impl Live {
             },
             username: Text::from(registration.username),
             heartbeat_interval: heartbeat.unwrap_or(Duration::from_secs(12)),
-            receipts: Receipts::default(),
+            receipts: Receipts::new(),
             resolver: Resolver::new(limits.resolve_cache_ttl),
             circuit: Circuit::new(limits.circuit_breaker_failures, limits.circuit_breaker_reset),
             started: Instant::now(),
-            reconnected,
+            reconnections,
             accepting: AtomicBool::new(true),
             inflight: AtomicUsize::new(0),
             leaving: CancellationToken::new(),
@@ -102,6 +101,18 @@ impl Live {
             .map_err(|error| SendError::Connection(error.to_string()))
     }
 
+    /// Waits until the server has done everything that this connection has asked of it so far, for at most one second;
+    /// false if it has not answered. (The client's own `flush` only empties its buffer.)
+    pub(crate) async fn round_trip(&self) -> bool {
+        let trip = async {
+            let subject = self.client.new_inbox();
+            let mut probe = self.client.subscribe(subject.clone()).await.ok()?;
+            self.client.publish(subject, Bytes::new()).await.ok()?;
+            probe.next().await
+        };
+        matches!(tokio::time::timeout(ROUND_TRIP_TIMEOUT, trip).await, Ok(Some(_)))
+    }
+
     pub(crate) async fn subscribe(&self, subject: String) -> Result<Subscriber, StartError> {
         self.client
             .subscribe(subject.clone())
@@ -110,7 +121,7 @@ impl Live {
     }
 
     /// The inbox and the capabilities that messages can be routed by, each with its queue group.
-    pub(crate) async fn subscribe_intake(&self, capabilities: &[String]) -> Result<SelectAll<Subscriber>, StartError> {
+    pub(crate) async fn subscribe_intake(&self, capabilities: &[String]) -> Result<Vec<Subscriber>, StartError> {
         let account_id = &self.sender.account_id;
         if !routable_account(account_id) {
             return Err(refused(
@@ -118,7 +129,7 @@ impl Live {
                 "the account id cannot be part of a subject",
             ));
         }
-        let mut intake = SelectAll::new();
+        let mut intake = Vec::new();
         let mut join = vec![(subject::inbox(account_id), subject::inbox_group(account_id))];
         for capability in capabilities {
             if routable_capability(capability) {
@@ -156,7 +167,18 @@ impl Live {
         }
     }
 
-    pub(crate) async fn goodbye(&self) {
+    /// Says goodbye, for as long as the server takes to confirm it.
+    pub(crate) async fn farewell(&self) {
+        let said = async {
+            self.goodbye().await;
+            self.round_trip().await
+        };
+        if !matches!(tokio::time::timeout(ROUND_TRIP_TIMEOUT, said).await, Ok(true)) {
+            tracing::warn!("the goodbye was not confirmed by the server");
+        }
+    }
+
+    async fn goodbye(&self) {
         let goodbye = Goodbye {
             agent_id: self.sender.agent_id.to_string(),
             session_tag: self.sender.session_tag.to_string(),
@@ -203,7 +225,7 @@ pub(crate) async fn keep_alive(live: Arc<Live>, config: Arc<Config>) {
     loop {
         tokio::select! {
             () = live.ended.cancelled() => return,
-            () = live.reconnected.notified() => {}
+            () = live.reconnections.next() => {}
             () = tokio::time::sleep(live.heartbeat_interval) => {}
         }
         live.hello(&config).await;

@@ -55,7 +55,9 @@ impl Worker {
         };
         let context = Context::new(AgentNode::from_shared(shared), message.clone());
         let started = Instant::now();
-        let handling = AssertUnwindSafe(self.handler.handle(message.clone(), context)).catch_unwind();
+        // Inside the block, so that a panic before the handler's first await is caught too.
+        let handling = async { self.handler.handle(message.clone(), context).await };
+        let handling = AssertUnwindSafe(handling).catch_unwind();
         let outcome = tokio::time::timeout(self.timeout, handling).await;
         self.metrics.handled(started.elapsed());
         let id = &message.message_id;

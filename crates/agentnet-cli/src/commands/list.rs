@@ -18,7 +18,9 @@ pub(crate) struct List {
 
 impl List {
     pub(crate) async fn run(self, global: &Global, output: Output) -> Result<(), Ended> {
-        let Some(reply) = ask(global, output, &self.timeout, &ListRequest::default()).await? else { return Ok(()) };
+        let Some(reply) = ask(global, output, &self.timeout, &ListRequest::default()).await? else {
+            return Ok(());
+        };
         if reply.agents.is_empty() {
             return Ok(output.line("No agents currently online")?);
         }
@@ -37,7 +39,8 @@ impl List {
         }
         output.line(rows.finish())?;
         if reply.next_cursor.is_some() {
-            output.note("note: more agents are online than one reply holds; `agentnet search --online-only` finds them");
+            output
+                .note("note: more agents are online than one reply holds; `agentnet search --online-only` finds them");
         }
         Ok(())
     }

@@ -57,14 +57,16 @@ impl MessageSearch {
             limit: at_most(self.limit, 200, output),
             cursor: self.cursor,
         };
-        let Some(reply) = ask(global, output, &self.timeout, &request).await? else { return Ok(()) };
+        let Some(reply) = ask(global, output, &self.timeout, &request).await? else {
+            return Ok(());
+        };
         if reply.messages.is_empty() {
             return Ok(output.line("No matching messages found")?);
         }
         let mut rows = Rows::new(output, &["Sent", "Thread", "Kind", "From", "To", "Message"]);
         for message in &reply.messages {
             rows.push([
-                clean(&message.sent_at).into_owned(),
+                output.stamp(&message.sent_at),
                 clean(&message.thread_id).into_owned(),
                 clean(&message.kind).into_owned(),
                 sender(message, output),

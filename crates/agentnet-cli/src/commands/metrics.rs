@@ -18,7 +18,9 @@ pub(crate) struct Metrics {
 
 impl Metrics {
     pub(crate) async fn run(self, global: &Global, output: Output) -> Result<(), Ended> {
-        let Some(reply) = ask(global, output, &self.timeout, &MetricsRequest).await? else { return Ok(()) };
+        let Some(reply) = ask(global, output, &self.timeout, &MetricsRequest).await? else {
+            return Ok(());
+        };
         output.line(summary(&reply, output))?;
         if !reply.latency_ms.is_empty() {
             let mut rows = Rows::new(output, &["Metric", "Count", "p50", "p95", "p99"]);
@@ -32,7 +34,11 @@ impl Metrics {
         if !reply.handlers.is_empty() {
             let mut rows = Rows::new(output, &["Handler", "Calls", "Errors"]);
             for (name, stats) in &reply.handlers {
-                rows.push([clean(name).into_owned(), stats.calls.to_string(), stats.errors.to_string()]);
+                rows.push([
+                    clean(name).into_owned(),
+                    stats.calls.to_string(),
+                    stats.errors.to_string(),
+                ]);
             }
             output.line(format!("\n{}", rows.finish()))?;
         }

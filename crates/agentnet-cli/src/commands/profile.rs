@@ -25,8 +25,13 @@ pub(crate) struct Profile {
 
 impl Profile {
     pub(crate) async fn run(self, global: &Global, output: Output) -> Result<(), Ended> {
-        let request = ProfileRequest { account_id: self.account_id, username: self.username.as_deref().map(lookup_key) };
-        let Some(reply) = ask(global, output, &self.timeout, &request).await? else { return Ok(()) };
+        let request = ProfileRequest {
+            account_id: self.account_id,
+            username: self.username.as_deref().map(lookup_key),
+        };
+        let Some(reply) = ask(global, output, &self.timeout, &request).await? else {
+            return Ok(());
+        };
         Ok(output.line(lines(&reply.profile, output))?)
     }
 }
@@ -35,7 +40,10 @@ fn lines(profile: &Known, output: Output) -> String {
     let name = or_dash(Some(&profile.display_name));
     let mut text = format!("{}  @{}\n", output.tint(Tint::Bold, &name), clean(&profile.username));
     let mut line = |title: &str, value: &str| {
-        text += &format!("{} {value}\n", output.tint(Tint::Dim, &format!("{:<14}", format!("{title}:"))));
+        text += &format!(
+            "{} {value}\n",
+            output.tint(Tint::Dim, &format!("{:<14}", format!("{title}:")))
+        );
     };
     line("Account", &clean(&profile.account_id));
     if !profile.bio.is_empty() {
@@ -53,7 +61,14 @@ fn lines(profile: &Known, output: Output) -> String {
     line("Metadata", &clean(profile.metadata.get()));
     for session in &profile.online_sessions {
         let seen = output.moment(Some(&session.last_seen));
-        line("Session", &format!("{} as {}, last seen {seen}", clean(&session.session_tag), clean(&session.agent_id)));
+        line(
+            "Session",
+            &format!(
+                "{} as {}, last seen {seen}",
+                clean(&session.session_tag),
+                clean(&session.agent_id)
+            ),
+        );
     }
     text.trim_end().to_owned()
 }
@@ -75,8 +90,14 @@ mod tests {
         };
         let output = Output::fixed(false, false);
         let text = lines(&profile, output);
-        assert!(text.starts_with("Bob  @bob\nAccount:       acct_1\nVisibility:    public\n"), "{text}");
-        assert!(text.contains("Status:        active (offline)") && !text.contains("Bio"), "{text}");
+        assert!(
+            text.starts_with("Bob  @bob\nAccount:       acct_1\nVisibility:    public\n"),
+            "{text}"
+        );
+        assert!(
+            text.contains("Status:        active (offline)") && !text.contains("Bio"),
+            "{text}"
+        );
         profile.bio = "Knows\nthings".into();
         assert!(lines(&profile, output).contains("\nBio:           Knows things\n"));
     }

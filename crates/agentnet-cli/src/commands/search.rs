@@ -41,7 +41,9 @@ impl Search {
             online_only: self.online_only,
             cursor: self.cursor,
         };
-        let Some(reply) = ask(global, output, &self.timeout, &request).await? else { return Ok(()) };
+        let Some(reply) = ask(global, output, &self.timeout, &request).await? else {
+            return Ok(());
+        };
         if reply.results.is_empty() {
             return Ok(output.line("No results found.")?);
         }

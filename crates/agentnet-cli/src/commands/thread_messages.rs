@@ -34,14 +34,16 @@ impl ThreadMessages {
             limit: at_most(self.limit, 200, output),
             cursor: self.cursor,
         };
-        let Some(reply) = ask(global, output, &self.timeout, &request).await? else { return Ok(()) };
+        let Some(reply) = ask(global, output, &self.timeout, &request).await? else {
+            return Ok(());
+        };
         if reply.messages.is_empty() {
             return Ok(output.line("No messages found")?);
         }
         let mut rows = Rows::new(output, &["Sent", "Kind", "From", "To", "Message"]);
         for message in &reply.messages {
             rows.push([
-                clean(&message.sent_at).into_owned(),
+                output.stamp(&message.sent_at),
                 clean(&message.kind).into_owned(),
                 sender(message, output),
                 receiver(message, output),

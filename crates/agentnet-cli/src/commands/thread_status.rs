@@ -24,16 +24,27 @@ pub(crate) struct ThreadStatus {
 
 impl ThreadStatus {
     pub(crate) async fn run(self, global: &Global, output: Output) -> Result<(), Ended> {
-        let request = ThreadStatusRequest { thread_id: self.thread_id, limits: self.limits.limits() };
-        let Some(reply) = ask(global, output, &self.timeout, &request).await? else { return Ok(()) };
+        let request = ThreadStatusRequest {
+            thread_id: self.thread_id,
+            limits: self.limits.limits(),
+        };
+        let Some(reply) = ask(global, output, &self.timeout, &request).await? else {
+            return Ok(());
+        };
         let thread = &reply.thread;
         let mut rows = vec![
             ("Thread", clean(&thread.thread_id).into_owned()),
             ("Status", clean(&thread.status).into_owned()),
-            ("Messages", format!("{} ({} pending)", thread.message_count, thread.pending_messages)),
+            (
+                "Messages",
+                format!("{} ({} pending)", thread.message_count, thread.pending_messages),
+            ),
             ("Bytes", thread.byte_count.to_string()),
             ("Tokens~", thread.approx_tokens.to_string()),
-            ("Soft/Hard", format!("{}/{}", reply.soft_limit_tokens, reply.hard_limit_tokens)),
+            (
+                "Soft/Hard",
+                format!("{}/{}", reply.soft_limit_tokens, reply.hard_limit_tokens),
+            ),
             ("Checkpoint", thread.latest_checkpoint_end.to_string()),
             ("Last Msg At", output.moment(thread.last_message_at.as_deref())),
         ];

@@ -47,12 +47,23 @@ impl Threads {
             limits: self.limits.limits(),
             cursor: self.cursor,
         };
-        let Some(reply) = ask(global, output, &self.timeout, &request).await? else { return Ok(()) };
+        let Some(reply) = ask(global, output, &self.timeout, &request).await? else {
+            return Ok(());
+        };
         if reply.results.is_empty() {
             return Ok(output.line("No matching threads found")?);
         }
-        let mut rows =
-            Rows::new(output, &["Thread ID", "Status", "Messages", "Tokens~", "Last Activity", "Participants"]);
+        let mut rows = Rows::new(
+            output,
+            &[
+                "Thread ID",
+                "Status",
+                "Messages",
+                "Tokens~",
+                "Last Activity",
+                "Participants",
+            ],
+        );
         for thread in &reply.results {
             rows.push([
                 clean(&thread.thread_id).into_owned(),
@@ -72,6 +83,10 @@ impl Threads {
 pub(super) fn participants(ids: &[String], output: Output) -> String {
     match ids {
         [] => or_dash(None),
-        ids => ids.iter().map(|id| output.account(Some(id))).collect::<Vec<_>>().join(", "),
+        ids => ids
+            .iter()
+            .map(|id| output.account(Some(id)))
+            .collect::<Vec<_>>()
+            .join(", "),
     }
 }

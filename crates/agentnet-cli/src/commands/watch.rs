@@ -1,8 +1,8 @@
 //! `agentnet watch`: messages as they pass, on any subject.
 
+use agentnet_protocol::json::ObjectWriter;
 use agentnet_protocol::subject::{ALL_INBOXES, Subject};
 use agentnet_protocol::{Envelope, Receipt, Timestamp};
-use agentnet_protocol::json::ObjectWriter;
 use async_nats::Message;
 use clap::Args;
 use futures::StreamExt;
@@ -38,8 +38,13 @@ impl Watch {
 
     async fn watch(&self, url: &str, output: Output) -> Result<(), Ended> {
         let lost = |why: &dyn std::fmt::Display| Failure::trouble(format!("cannot watch {}: {why}", self.subject));
-        let client = agentnet::connect(url, "agentnet-cli-watch").await.map_err(connect_failure)?;
-        let mut messages = client.subscribe(self.subject.clone()).await.map_err(|error| lost(&error))?;
+        let client = agentnet::connect(url, "agentnet-cli-watch")
+            .await
+            .map_err(connect_failure)?;
+        let mut messages = client
+            .subscribe(self.subject.clone())
+            .await
+            .map_err(|error| lost(&error))?;
         client.flush().await.map_err(|error| lost(&error))?;
         output.note(format!("watching {}, Ctrl-C stops", self.subject));
         let mut seen = 0_u64;
@@ -67,7 +72,9 @@ impl Watch {
         let Some(what) = what else {
             return format!("{subject}  ({} bytes that are no message)", message.payload.len());
         };
-        let payload = Envelope::decode(message.payload.clone()).ok().filter(|_| self.include_payload);
+        let payload = Envelope::decode(message.payload.clone())
+            .ok()
+            .filter(|_| self.include_payload);
         let payload = payload.map(|envelope| format!("  {}", clean(envelope.payload.get())));
         format!("{subject}  {what}{}", payload.unwrap_or_default())
     }
@@ -88,8 +95,16 @@ fn envelope_line(message: &Message) -> Option<String> {
 
 fn receipt_line(message: &Message) -> Option<String> {
     let receipt = Receipt::decode(message.payload.clone()).ok()?;
-    let code = receipt.code.as_deref().map(|code| format!(" {}", clean(code))).unwrap_or_default();
-    let detail = receipt.detail.as_deref().map(|detail| format!(" ({})", clean(detail))).unwrap_or_default();
+    let code = receipt
+        .code
+        .as_deref()
+        .map(|code| format!(" {}", clean(code)))
+        .unwrap_or_default();
+    let detail = receipt
+        .detail
+        .as_deref()
+        .map(|detail| format!(" ({})", clean(detail)))
+        .unwrap_or_default();
     Some(format!(
         "{}{code}{detail}  from {}  thread={} msg_id={}",
         clean(&receipt.status),
@@ -152,10 +167,20 @@ mod tests {
         };
         let at = Timestamp::parse("2026-02-21T08:00:00Z").unwrap();
         let text = document(&message(b"{\"message_id\": \"m\", \"payload\": 1.50}"), at);
-        assert!(text.contains("\"message\":{\"message_id\": \"m\", \"payload\": 1.50}"), "{text}");
+        assert!(
+            text.contains("\"message\":{\"message_id\": \"m\", \"payload\": 1.50}"),
+            "{text}"
+        );
         let text = document(&message(b"\xffgarbage"), at);
-        assert!(text.contains("\"message\":null,\"problem\":\"") && checked(text.as_bytes()).is_ok(), "{text}");
-        let watch = Watch { subject: ALL_INBOXES.into(), max_messages: 0, include_payload: false };
+        assert!(
+            text.contains("\"message\":null,\"problem\":\"") && checked(text.as_bytes()).is_ok(),
+            "{text}"
+        );
+        let watch = Watch {
+            subject: ALL_INBOXES.into(),
+            max_messages: 0,
+            include_payload: false,
+        };
         let line = watch.summary(&message(b"\xffgarbage"), Output::fixed(false, false));
         assert_eq!(line, "account.acct_1.inbox  (8 bytes that are no message)");
     }

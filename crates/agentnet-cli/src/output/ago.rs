@@ -18,14 +18,33 @@ pub(crate) fn now() -> Timestamp {
 impl Output {
     /// A timestamp of a reply as the table shows it.
     pub(crate) fn moment(self, text: Option<&str>) -> String {
-        let Some(text) = text.filter(|text| !text.is_empty()) else { return NEVER.to_owned() };
-        if self.is_terminal() { ago(text, now()) } else { super::cell::clean(text).into_owned() }
+        let Some(text) = text.filter(|text| !text.is_empty()) else {
+            return NEVER.to_owned();
+        };
+        if self.is_terminal() {
+            ago(text, now())
+        } else {
+            super::cell::clean(text).into_owned()
+        }
+    }
+}
+
+impl Output {
+    /// A timestamp of a message: on a terminal without the fractions of a second.
+    pub(crate) fn stamp(self, text: &str) -> String {
+        let text = super::cell::clean(text);
+        match (self.is_terminal(), text.rsplit_once('.')) {
+            (true, Some((seconds, fraction))) if fraction.ends_with('Z') => format!("{seconds}Z"),
+            _ => text.into_owned(),
+        }
     }
 }
 
 /// How long before `now` the moment was: seconds, minutes, hours or days, rounded down.
 fn ago(text: &str, now: Timestamp) -> String {
-    let Some(then) = Timestamp::parse(text) else { return NEVER.to_owned() };
+    let Some(then) = Timestamp::parse(text) else {
+        return NEVER.to_owned();
+    };
     match now.micros_since(then) / 1_000_000 {
         ..1 => "just now".to_owned(),
         seconds @ 1..60 => format!("{seconds}s ago"),
@@ -57,6 +76,18 @@ mod tests {
             ("yesterday", NEVER),
         ] {
             assert_eq!(ago(then, now), told, "{then}");
+        }
+    }
+
+    #[test]
+    fn stamps_lose_their_fractions_for_people_only() {
+        for (text, shown) in [
+            ("2026-02-21T08:00:00.123456Z", "2026-02-21T08:00:00Z"),
+            ("2026-02-21T08:00:00Z", "2026-02-21T08:00:00Z"),
+            ("some.thing", "some.thing"),
+        ] {
+            assert_eq!(Output::fixed(true, false).stamp(text), shown);
+            assert_eq!(Output::fixed(false, false).stamp(text), text);
         }
     }
 

@@ -37,24 +37,35 @@ pub(crate) fn preview(payload: &RawJson) -> String {
 
 /// The text, or a dash for none.
 pub(crate) fn or_dash(text: Option<&str>) -> String {
-    text.filter(|text| !text.is_empty()).map_or_else(|| NEVER.to_owned(), |text| clean(text).into_owned())
+    text.filter(|text| !text.is_empty())
+        .map_or_else(|| NEVER.to_owned(), |text| clean(text).into_owned())
 }
 
 /// Texts behind each other.
 pub(crate) fn list(texts: &[String]) -> String {
-    if texts.is_empty() { NEVER.to_owned() } else { clean(&texts.join(", ")).into_owned() }
+    if texts.is_empty() {
+        NEVER.to_owned()
+    } else {
+        clean(&texts.join(", ")).into_owned()
+    }
 }
 
 /// A username with its mark.
 pub(crate) fn at(username: Option<&str>) -> String {
-    username.filter(|name| !name.is_empty()).map_or_else(|| NEVER.to_owned(), |name| format!("@{}", clean(name)))
+    username
+        .filter(|name| !name.is_empty())
+        .map_or_else(|| NEVER.to_owned(), |name| format!("@{}", clean(name)))
 }
 
 impl Output {
     /// An account id: its first 20 characters on a terminal, whole where a program may read it.
     pub(crate) fn account(self, id: Option<&str>) -> String {
         let id = or_dash(id);
-        if self.is_terminal() { id.chars().take(ACCOUNT_LENGTH).collect() } else { id }
+        if self.is_terminal() {
+            id.chars().take(ACCOUNT_LENGTH).collect()
+        } else {
+            id
+        }
     }
 }
 

@@ -13,7 +13,11 @@ impl Output {
     /// # Errors
     /// What writing says.
     pub(crate) fn document(self, json: &str) -> io::Result<()> {
-        self.line(if self.is_terminal() { laid_out(json, Layout::Indented) } else { laid_out(json, Layout::OneLine) })
+        self.line(if self.is_terminal() {
+            laid_out(json, Layout::Indented)
+        } else {
+            laid_out(json, Layout::OneLine)
+        })
     }
 
     /// Writes one JSON document of a sequence: always on one line.

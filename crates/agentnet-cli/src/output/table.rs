@@ -5,8 +5,13 @@ use comfy_table::{Attribute, Cell, Color, ColumnConstraint, ContentArrangement, 
 use super::Output;
 
 /// On a terminal a thin line separates the header; elsewhere columns are separated by spaces alone.
-const ON_TERMINAL: TableStyle = TableStyle::new().header_separator(LineStyle::none().fill('─').junction('─'));
+const ON_TERMINAL: TableStyle = TableStyle::new().header_separator(LineStyle::none().fill('─'));
 const ELSEWHERE: TableStyle = TableStyle::new();
+
+/// Between two columns, in characters.
+const GAP: u16 = 2;
+/// The narrowest that a column is wrapped to, in characters.
+const LEAST: u16 = 22;
 
 /// The rows of one table.
 pub(crate) struct Rows {
@@ -29,17 +34,19 @@ impl Rows {
     fn build(output: Output, header: &[&str], dots: bool) -> Self {
         let mut table = Table::new();
         table.load_style(if output.is_terminal() { ON_TERMINAL } else { ELSEWHERE });
-        table.set_content_arrangement(if output.is_terminal() {
-            ContentArrangement::Dynamic
-        } else {
-            ContentArrangement::Disabled
-        });
-        let title = |text: &str| if output.is_colored() { Cell::new(text).add_attribute(Attribute::Bold) } else { Cell::new(text) };
+        let title = |text: &str| {
+            if output.is_colored() {
+                Cell::new(text).add_attribute(Attribute::Bold)
+            } else {
+                Cell::new(text)
+            }
+        };
         let mark = dots.then(|| Cell::new(""));
-        table.set_header(mark.into_iter().chain(header.iter().map(|text| title(text))).collect::<Vec<_>>());
-        if dots && let Some(column) = table.column_mut(0) {
-            column.set_constraint(ColumnConstraint::ContentWidth);
-        }
+        table.set_header(
+            mark.into_iter()
+                .chain(header.iter().map(|text| title(text)))
+                .collect::<Vec<_>>(),
+        );
         Self { table, output, dots }
     }
 
@@ -58,11 +65,16 @@ impl Rows {
                 (false, _) => dot,
             }
         });
-        self.table.add_row(dot.into_iter().chain(cells.into_iter().map(Cell::new)).collect::<Vec<_>>());
+        self.table.add_row(
+            dot.into_iter()
+                .chain(cells.into_iter().map(Cell::new))
+                .collect::<Vec<_>>(),
+        );
     }
 
     /// The table as text, without white space at the ends of lines.
-    pub(crate) fn finish(self) -> String {
+    pub(crate) fn finish(mut self) -> String {
+        arrange(&mut self.table);
         self.table.trim_fmt()
     }
 }
@@ -71,17 +83,45 @@ impl Rows {
 pub(crate) fn facts(output: Output, rows: Vec<(&str, String)>) -> String {
     let mut table = Table::new();
     table.load_style(ELSEWHERE);
-    table.set_content_arrangement(if output.is_terminal() {
-        ContentArrangement::Dynamic
-    } else {
-        ContentArrangement::Disabled
-    });
     for (name, value) in rows {
         let name = Cell::new(name);
-        let name = if output.is_colored() { name.add_attribute(Attribute::Bold) } else { name };
+        let name = if output.is_colored() {
+            name.add_attribute(Attribute::Bold)
+        } else {
+            name
+        };
         table.add_row([name, Cell::new(value)]);
     }
+    arrange(&mut table);
     table.trim_fmt()
+}
+
+/// Columns begin at the margin and stand two spaces apart. Where a table is wider than the terminal, its widest column is
+/// wrapped, unless too little would be left of it; then the terminal may wrap.
+fn arrange(table: &mut Table) {
+    for column in table.column_iter_mut() {
+        column.set_padding((0, GAP));
+    }
+    let widths = table.column_max_content_widths();
+    let Some(widest) = (0..widths.len()).max_by_key(|column| widths[*column]) else {
+        return;
+    };
+    let total: u16 = widths
+        .iter()
+        .map(|width| width.saturating_add(GAP))
+        .fold(0, u16::saturating_add);
+    let fixed = total.saturating_sub(widths[widest]);
+    let fits = |terminal: u16| (fixed.saturating_add(LEAST)..total).contains(&terminal);
+    if !table.width().is_some_and(fits) {
+        table.set_content_arrangement(ContentArrangement::Disabled);
+        return;
+    }
+    table.set_content_arrangement(ContentArrangement::Dynamic);
+    for (index, column) in table.column_iter_mut().enumerate() {
+        if index != widest {
+            column.set_constraint(ColumnConstraint::ContentWidth);
+        }
+    }
 }
 
 #[cfg(test)]
@@ -94,9 +134,28 @@ mod tests {
         rows.push_with_dot(true, ["Echo".to_owned(), "online".to_owned()]);
         rows.push_with_dot(false, ["Longer name".to_owned(), "offline".to_owned()]);
         let text = rows.finish();
-        let lines: Vec<Vec<&str>> = text.lines().map(|line| line.split("  ").map(str::trim).filter(|part| !part.is_empty()).collect()).collect();
-        assert_eq!(lines, [vec!["Name", "Status"], vec!["Echo", "online"], vec!["Longer name", "offline"]], "{text}");
-        assert!(!text.contains('●') && !text.contains('\x1b') && !text.contains('─'), "{text}");
+        let lines: Vec<Vec<&str>> = text
+            .lines()
+            .map(|line| {
+                line.split("  ")
+                    .map(str::trim)
+                    .filter(|part| !part.is_empty())
+                    .collect()
+            })
+            .collect();
+        assert_eq!(
+            lines,
+            [
+                vec!["Name", "Status"],
+                vec!["Echo", "online"],
+                vec!["Longer name", "offline"]
+            ],
+            "{text}"
+        );
+        assert!(
+            !text.contains('●') && !text.contains('\x1b') && !text.contains('─'),
+            "{text}"
+        );
     }
 
     #[test]
@@ -110,8 +169,32 @@ mod tests {
     }
 
     #[test]
+    fn a_wide_table_wraps_its_widest_column_where_there_is_room() {
+        let lines = |width: u16| {
+            let mut rows = Rows::new(Output::fixed(true, false), &["Sent", "Message"]);
+            rows.push(["2026-02-21T08:00:00Z".to_owned(), "word ".repeat(12).trim().to_owned()]);
+            rows.table.set_width(width);
+            let text = rows.finish();
+            assert!(text.contains("2026-02-21T08:00:00Z"), "{text}");
+            (
+                text.lines().count(),
+                text.lines().map(|line| line.chars().count()).max().unwrap(),
+            )
+        };
+        assert_eq!(lines(200), (3, 83), "enough room: nothing is wrapped");
+        let (count, widest) = lines(60);
+        assert!(count > 3 && widest <= 60, "{count} {widest}");
+        for narrow in [0, 10, 40] {
+            assert_eq!(lines(narrow).0, 3, "{narrow}: too little room to wrap well");
+        }
+    }
+
+    #[test]
     fn facts_stand_in_two_columns() {
-        let text = facts(Output::fixed(false, false), vec![("Thread", "t1".into()), ("Messages", "3".into())]);
+        let text = facts(
+            Output::fixed(false, false),
+            vec![("Thread", "t1".into()), ("Messages", "3".into())],
+        );
         assert_eq!(text.lines().count(), 2);
         assert!(text.lines().nth(1).unwrap().ends_with('3'), "{text}");
     }

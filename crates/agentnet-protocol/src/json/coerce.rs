@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use super::emit::python_repr;
+use super::scan::MAX_INTEGER_DIGITS;
 use super::value::{Kind, Value};
 use super::{JsonError, number};
 
@@ -67,11 +69,7 @@ impl<'a> Value<'a> {
             Kind::Integer("-0") => Cow::Borrowed("0"),
             Kind::Integer(text) => Cow::Borrowed(text),
             Kind::Float(text) => Cow::Owned(number::python_str(number::parse(text))),
-            Kind::Array | Kind::Object => {
-                let mut out = String::new();
-                self.python_repr(&mut out);
-                Cow::Owned(out)
-            }
+            Kind::Array | Kind::Object => Cow::Owned(python_repr(self)),
         }
     }
 
@@ -92,34 +90,17 @@ impl<'a> Value<'a> {
             Kind::Null | Kind::Array | Kind::Object => None,
         })
     }
+}
 
-    fn python_repr(&self, out: &mut String) {
-        match self.kind() {
-            Kind::String => quote(&self.as_str().unwrap_or_default(), out),
-            Kind::Array => {
-                out.push('[');
-                for (index, item) in self.as_array().into_iter().flatten().enumerate() {
-                    if index > 0 {
-                        out.push_str(", ");
-                    }
-                    item.python_repr(out);
-                }
-                out.push(']');
-            }
-            Kind::Object => {
-                out.push('{');
-                for (index, (key, item)) in self.as_object().iter().flat_map(|o| o.unique()).enumerate() {
-                    if index > 0 {
-                        out.push_str(", ");
-                    }
-                    quote(&key.as_str().unwrap_or_default(), out);
-                    out.push_str(": ");
-                    item.python_repr(out);
-                }
-                out.push('}');
-            }
-            _ => out.push_str(&self.python_text()),
+/// Python's `repr` of a value that is neither array nor object.
+pub(super) fn python_scalar<'a>(value: &Value<'a>) -> Cow<'a, str> {
+    match value.as_str() {
+        Some(text) => {
+            let mut out = String::with_capacity(text.len() + 2);
+            quote(&text, &mut out);
+            Cow::Owned(out)
         }
+        None => value.python_text(),
     }
 }
 
@@ -156,7 +137,7 @@ fn saturating(digits: &str) -> i128 {
         .unwrap_or(if digits.starts_with('-') { i128::MIN } else { i128::MAX })
 }
 
-/// Python's `int(text)`.
+/// Python's `int(text)`, which gives up on more than 4300 digits.
 pub(crate) fn integer_text(text: &str) -> Option<i128> {
     let text = trim(text);
     let (sign, digits) = match text.strip_prefix('-') {
@@ -175,7 +156,7 @@ pub(crate) fn integer_text(text: &str) -> Option<i128> {
             None => return None,
         }
     }
-    after_digit.then(|| saturating(&plain))
+    (after_digit && plain.len() - sign.len() <= MAX_INTEGER_DIGITS).then(|| saturating(&plain))
 }
 
 fn decimal(c: char) -> Option<u8> {

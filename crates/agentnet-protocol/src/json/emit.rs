@@ -1,19 +1,44 @@
 //! Writing a value again: wire, persisted and canonical form (PROTOCOL.md sections 4.2, 4.4, 4.5).
 
 use std::borrow::Cow;
+use std::ops::Range;
 
+use super::coerce::python_scalar;
 use super::number::{float_text, parse};
 use super::text::{self, Piece};
 use super::value::{Kind, Value};
+use super::walk::walk;
 
 /// Where text goes: a buffer, or just its length.
-trait Sink {
+pub(super) trait Sink {
     fn push(&mut self, text: &str);
+
+    /// How many bytes were pushed.
+    fn position(&self) -> usize;
+
+    /// Replaces all from `start` on by these parts of it, with a separator between them.
+    fn rearrange(&mut self, start: usize, parts: &[Range<usize>], separator: &str);
 }
 
 impl Sink for String {
     fn push(&mut self, text: &str) {
         self.push_str(text);
+    }
+
+    fn position(&self) -> usize {
+        self.len()
+    }
+
+    fn rearrange(&mut self, start: usize, parts: &[Range<usize>], separator: &str) {
+        let mut arranged = String::with_capacity(self.len() - start);
+        for (index, part) in parts.iter().enumerate() {
+            if index > 0 {
+                arranged.push_str(separator);
+            }
+            arranged.push_str(&self[part.clone()]);
+        }
+        self.truncate(start);
+        self.push_str(&arranged);
     }
 }
 
@@ -24,36 +49,55 @@ impl Sink for Length {
     fn push(&mut self, text: &str) {
         self.0 += text.len();
     }
+
+    fn position(&self) -> usize {
+        self.0
+    }
+
+    fn rearrange(&mut self, start: usize, parts: &[Range<usize>], separator: &str) {
+        let kept: usize = parts.iter().map(Range::len).sum();
+        self.0 = start + kept + separator.len() * parts.len().saturating_sub(1);
+    }
 }
 
+/// How a value is written.
 #[derive(Clone, Copy)]
-struct Style {
-    item: &'static str,
-    member: &'static str,
-    sorted: bool,
+pub(super) struct Style {
+    /// Between two items or members.
+    pub(super) item: &'static str,
+    /// Between a name and its value.
+    pub(super) member: &'static str,
+    /// Whether members are ordered by code point of their names.
+    pub(super) sorted: bool,
+    /// Python's `repr` instead of JSON.
+    python: bool,
 }
 
 const COMPACT: Style = Style {
     item: ",",
     member: ":",
     sorted: false,
+    python: false,
 };
 const PERSISTED: Style = Style {
     item: ", ",
     member: ": ",
-    sorted: false,
+    ..COMPACT
 };
 const CANONICAL: Style = Style {
-    item: ",",
-    member: ":",
     sorted: true,
+    ..COMPACT
+};
+const PYTHON: Style = Style {
+    python: true,
+    ..PERSISTED
 };
 
 /// The form that is signed and hashed: compact, ASCII, members sorted by code point (section 4.4).
 #[must_use]
 pub fn canonical(value: &Value<'_>) -> String {
     let mut out = String::with_capacity(value.raw().len());
-    emit(value, CANONICAL, &mut out);
+    walk(value, CANONICAL, &mut out);
     out
 }
 
@@ -61,7 +105,7 @@ pub fn canonical(value: &Value<'_>) -> String {
 #[must_use]
 pub fn wire(value: &Value<'_>) -> String {
     let mut out = String::with_capacity(value.raw().len());
-    emit(value, COMPACT, &mut out);
+    walk(value, COMPACT, &mut out);
     out
 }
 
@@ -69,7 +113,7 @@ pub fn wire(value: &Value<'_>) -> String {
 #[must_use]
 pub fn persisted(value: &Value<'_>) -> String {
     let mut out = String::with_capacity(value.raw().len());
-    emit(value, PERSISTED, &mut out);
+    walk(value, PERSISTED, &mut out);
     out
 }
 
@@ -77,8 +121,15 @@ pub fn persisted(value: &Value<'_>) -> String {
 #[must_use]
 pub fn persisted_len(value: &Value<'_>) -> usize {
     let mut length = Length(0);
-    emit(value, PERSISTED, &mut length);
+    walk(value, PERSISTED, &mut length);
     length.0
+}
+
+/// Python's `repr` of an array or object.
+pub(super) fn python_repr(value: &Value<'_>) -> String {
+    let mut out = String::with_capacity(value.raw().len());
+    walk(value, PYTHON, &mut out);
+    out
 }
 
 /// The same JSON text with every character outside U+0020 to U+007E written as an escape (section 4.2); numbers, order and
@@ -100,43 +151,16 @@ pub fn ascii(json: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-fn emit(value: &Value<'_>, style: Style, out: &mut impl Sink) {
+/// Writes a value that is neither array nor object.
+pub(super) fn scalar(value: &Value<'_>, style: Style, out: &mut impl Sink) {
+    if style.python {
+        return out.push(&python_scalar(value));
+    }
     match value.kind() {
-        Kind::Null => out.push("null"),
-        Kind::Bool(true) => out.push("true"),
-        Kind::Bool(false) => out.push("false"),
         Kind::Integer("-0") => out.push("0"),
-        Kind::Integer(text) => out.push(text),
         Kind::Float(text) => out.push(&float_text(parse(text))),
         Kind::String => literal(value, out),
-        Kind::Array => {
-            out.push("[");
-            for (index, item) in value.as_array().into_iter().flatten().enumerate() {
-                if index > 0 {
-                    out.push(style.item);
-                }
-                emit(&item, style, out);
-            }
-            out.push("]");
-        }
-        Kind::Object => {
-            let mut members = value.as_object().map(|object| object.unique()).unwrap_or_default();
-            if style.sorted {
-                members.sort_by_cached_key(|(key, _)| {
-                    text::sort_key(key.string_content().unwrap_or_default()).into_owned()
-                });
-            }
-            out.push("{");
-            for (index, (key, item)) in members.iter().enumerate() {
-                if index > 0 {
-                    out.push(style.item);
-                }
-                literal(key, out);
-                out.push(style.member);
-                emit(item, style, out);
-            }
-            out.push("}");
-        }
+        _ => out.push(value.raw()),
     }
 }
 

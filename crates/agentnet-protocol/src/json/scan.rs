@@ -4,7 +4,8 @@ use super::JsonError;
 
 /// Nesting that CPython's recursion limit still allows in practice.
 const MAX_DEPTH: usize = 990;
-const MAX_INTEGER_DIGITS: usize = 4300;
+/// Beyond this CPython refuses to convert decimal digits.
+pub(super) const MAX_INTEGER_DIGITS: usize = 4300;
 
 fn syntax<T>(offset: usize, expected: &'static str) -> Result<T, JsonError> {
     Err(JsonError::Syntax { offset, expected })
@@ -29,12 +30,17 @@ pub(super) fn document(bytes: &[u8]) -> Result<(usize, usize), JsonError> {
     Ok((start, end))
 }
 
-/// The offset just behind the value that starts at `pos`.
+/// The offset just behind the value that starts at `pos`, which stands inside `depth` arrays and objects.
 pub(super) fn value(bytes: &[u8], pos: usize, depth: usize) -> Result<usize, JsonError> {
     match bytes.get(pos) {
+        Some(b'[' | b'{') => container(bytes, pos, depth),
+        _ => scalar(bytes, pos),
+    }
+}
+
+fn scalar(bytes: &[u8], pos: usize) -> Result<usize, JsonError> {
+    match bytes.get(pos) {
         Some(b'"') => string(bytes, pos),
-        Some(b'{') => object(bytes, pos, depth),
-        Some(b'[') => array(bytes, pos, depth),
         Some(b'-' | b'0'..=b'9') => number(bytes, pos),
         Some(b't') => literal(bytes, pos, "true"),
         Some(b'f') => literal(bytes, pos, "false"),
@@ -112,26 +118,91 @@ fn skip_digits(bytes: &[u8], mut pos: usize) -> usize {
     pos
 }
 
-fn array(bytes: &[u8], pos: usize, depth: usize) -> Result<usize, JsonError> {
-    if depth >= MAX_DEPTH {
-        return Err(JsonError::Depth { offset: pos });
-    }
-    let mut at = skip_space(bytes, pos + 1);
-    if bytes.get(at) == Some(&b']') {
-        return Ok(at + 1);
-    }
-    loop {
-        at = skip_space(bytes, value(bytes, at, depth + 1)?);
-        match bytes.get(at) {
-            Some(b',') => at = skip_space(bytes, at + 1),
-            Some(b']') => return Ok(at + 1),
-            _ => return syntax(at, "`,` or `]`"),
+/// Which of the open levels are objects: one bit each.
+struct Levels {
+    objects: [u64; MAX_DEPTH / 64 + 1],
+    open: usize,
+}
+
+impl Levels {
+    fn push(&mut self, object: bool) {
+        let (word, bit) = (self.open / 64, 1 << (self.open % 64));
+        if object {
+            self.objects[word] |= bit
+        } else {
+            self.objects[word] &= !bit
         }
+        self.open += 1;
+    }
+
+    /// Whether the innermost open level is an object; `None` when all are closed.
+    fn innermost(&self) -> Option<bool> {
+        let level = self.open.checked_sub(1)?;
+        Some(self.objects[level / 64] & (1 << (level % 64)) != 0)
     }
 }
 
-fn object(bytes: &[u8], pos: usize, depth: usize) -> Result<usize, JsonError> {
-    members(bytes, pos, depth, |_, _| {})
+/// The offset just behind the array or object at `pos`. A loop, not a recursion: nesting costs no stack.
+fn container(bytes: &[u8], pos: usize, depth: usize) -> Result<usize, JsonError> {
+    let mut levels = Levels {
+        objects: [0; MAX_DEPTH / 64 + 1],
+        open: 0,
+    };
+    let mut at = pos;
+    'value: loop {
+        match bytes.get(at) {
+            Some(b'[' | b'{') if depth + levels.open >= MAX_DEPTH => return Err(JsonError::Depth { offset: at }),
+            Some(b'[') => {
+                levels.push(false);
+                at = skip_space(bytes, at + 1);
+                if bytes.get(at) != Some(&b']') {
+                    continue;
+                }
+            }
+            Some(b'{') => {
+                levels.push(true);
+                at = skip_space(bytes, at + 1);
+                if bytes.get(at) != Some(&b'}') {
+                    at = name(bytes, at)?.1;
+                    continue;
+                }
+            }
+            _ => at = scalar(bytes, at)?,
+        }
+        while let Some(in_object) = levels.innermost() {
+            at = skip_space(bytes, at);
+            match (bytes.get(at), in_object) {
+                (Some(b','), false) => {
+                    at = skip_space(bytes, at + 1);
+                    continue 'value;
+                }
+                (Some(b','), true) => {
+                    at = name(bytes, skip_space(bytes, at + 1))?.1;
+                    continue 'value;
+                }
+                (Some(b']'), false) | (Some(b'}'), true) => {
+                    at += 1;
+                    levels.open -= 1;
+                }
+                (_, false) => return syntax(at, "`,` or `]`"),
+                (_, true) => return syntax(at, "`,` or `}`"),
+            }
+        }
+        return Ok(at);
+    }
+}
+
+/// Reads a member's name and colon; returns the offset just behind the name, and where the value starts.
+pub(super) fn name(bytes: &[u8], pos: usize) -> Result<(usize, usize), JsonError> {
+    if bytes.get(pos) != Some(&b'"') {
+        return syntax(pos, "a member name in quotes");
+    }
+    let end = string(bytes, pos)?;
+    let colon = skip_space(bytes, end);
+    if bytes.get(colon) != Some(&b':') {
+        return syntax(colon, "`:`");
+    }
+    Ok((end, skip_space(bytes, colon + 1)))
 }
 
 /// Walks the members of the object at `pos` in one pass, calling `visit` with the spans of each key (with its quotes) and
@@ -150,15 +221,7 @@ pub(super) fn members(
         return Ok(at + 1);
     }
     loop {
-        if bytes.get(at) != Some(&b'"') {
-            return syntax(at, "a member name in quotes");
-        }
-        let key_end = string(bytes, at)?;
-        let colon = skip_space(bytes, key_end);
-        if bytes.get(colon) != Some(&b':') {
-            return syntax(colon, "`:`");
-        }
-        let start = skip_space(bytes, colon + 1);
+        let (key_end, start) = name(bytes, at)?;
         let end = value(bytes, start, depth + 1)?;
         visit((at, key_end), (start, end));
         at = skip_space(bytes, end);

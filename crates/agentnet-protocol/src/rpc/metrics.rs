@@ -24,7 +24,7 @@ impl Request for MetricsRequest {
 }
 
 /// The queue between capture and store.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct WriteQueueStats {
     /// Whether writes are batched.
     pub enabled: bool,
@@ -35,7 +35,7 @@ pub struct WriteQueueStats {
     /// Messages in one transaction at most.
     pub batch_size: i64,
     /// How long a batch waits to fill, in milliseconds.
-    pub flush_ms: i64,
+    pub flush_ms: f64,
     /// How often the queue was full.
     pub overflow_count: i64,
 }
@@ -58,7 +58,7 @@ pub struct LatencyStats {
 pub struct HandlerStats {
     /// Calls.
     pub calls: i64,
-    /// Calls that ended in an error.
+    /// Calls that could not be dealt with ([`RpcError::is_fault`]).
     pub errors: i64,
 }
 
@@ -113,7 +113,7 @@ impl Reply for MetricsReply {
             .int("size", queue.size)
             .int("max", queue.max)
             .int("batch_size", queue.batch_size)
-            .int("flush_ms", queue.flush_ms)
+            .float("flush_ms", queue.flush_ms)
             .int("overflow_count", queue.overflow_count);
         let mut latency = ObjectWriter::new();
         for (name, stats) in &self.latency_ms {
@@ -175,7 +175,7 @@ impl Reply for MetricsReply {
                 size: in_queue("size"),
                 max: in_queue("max"),
                 batch_size: in_queue("batch_size"),
-                flush_ms: in_queue("flush_ms"),
+                flush_ms: queue.as_ref().and_then(|queue| float(queue.get("flush_ms"))).unwrap_or(0.0),
                 overflow_count: in_queue("overflow_count"),
             },
             latency_ms: members("latency_ms")

@@ -20,7 +20,7 @@ impl ThreadLimits {
     fn decode(object: &Object<'_>) -> Result<Self, RpcError> {
         let read = |name, error| match object.get(name).int() {
             Ok(value) => Ok(value.map(|n| i64::try_from(n.max(0)).unwrap_or(i64::MAX))),
-            Err(_) => Err(RpcError::new(error)),
+            Err(_) => Err(RpcError::fault(error)),
         };
         Ok(Self {
             soft: read("soft_limit_tokens", "soft_limit_tokens is out of range")?,

@@ -8,8 +8,11 @@
 mod loader;
 
 mod auth;
+mod coverage;
 mod identity;
+mod json;
 mod payloads;
 mod receiver;
+mod records;
 mod threads;
 mod times;

@@ -2,7 +2,10 @@ use super::*;
 
 fn read(pairs: &[(&str, &str)]) -> Result<RegistryConfig, ConfigError> {
     RegistryConfig::from_lookup(|name| {
-        pairs.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
+        pairs
+            .iter()
+            .find(|(known, _)| *known == name)
+            .map(|(_, value)| (*value).to_owned())
     })
 }
 
@@ -41,6 +44,7 @@ fn every_variable_is_read() {
         ("DEV_AUTH", "on"),
         ("DEV_AUTH_MAX_SKEW_SECONDS", "60"),
         ("DEV_AUTH_NONCE_TTL_SECONDS", "90"),
+        ("AGENTNET_OFFLINE_REPLIES", "no"),
         ("AGENTNET_CAPTURE_STORAGE", "Memory"),
         ("AGENTNET_CAPTURE_REPLICAS", "3"),
     ])
@@ -69,6 +73,7 @@ fn every_variable_is_read() {
         dev_auth: true,
         dev_auth_max_skew: Duration::from_secs(60),
         dev_auth_nonce_ttl: Duration::from_secs(90),
+        offline_replies: false,
         capture_storage: CaptureStorage::Memory,
         capture_replicas: 3,
     };
@@ -94,7 +99,10 @@ fn values_below_a_minimum_are_raised() {
     ])
     .unwrap();
     assert_eq!(config.heartbeat_interval, Duration::from_secs(1));
-    assert_eq!((config.thread_soft_limit_tokens, config.thread_hard_limit_tokens), (1, 1));
+    assert_eq!(
+        (config.thread_soft_limit_tokens, config.thread_hard_limit_tokens),
+        (1, 1)
+    );
     assert_eq!(config.thread_keep_tail_messages, 0);
     assert_eq!(config.token_estimate_chars_per_token, 1.0);
     assert_eq!(config.session_retention_days, 1);
@@ -126,5 +134,8 @@ fn bad_values_name_their_variable() {
 
 #[test]
 fn blank_values_count_as_unset() {
-    assert_eq!(read(&[("AGENT_TTL_SECONDS", " "), ("DATABASE_URL", "")]).unwrap(), RegistryConfig::default());
+    assert_eq!(
+        read(&[("AGENT_TTL_SECONDS", " "), ("DATABASE_URL", "")]).unwrap(),
+        RegistryConfig::default()
+    );
 }

@@ -35,7 +35,10 @@ pub(crate) struct Adoptions {
 
 impl Default for Adoptions {
     fn default() -> Self {
-        Self { running: watch::Sender::new(0), room: Semaphore::new(LOOKUPS) }
+        Self {
+            running: watch::Sender::new(0),
+            room: Semaphore::new(LOOKUPS),
+        }
     }
 }
 
@@ -63,13 +66,20 @@ impl Drop for Running {
     }
 }
 
-/// A hello (section 7.4); `false` if it cannot be read.
+/// A hello (section 7.4); one without session or agent is ignored. `false` if it cannot be read.
 pub(crate) fn hello(ctx: &Arc<Context>, body: &[u8], now: Now) -> bool {
-    let Ok(object) = Object::parse_body(body) else { return false };
-    let Some(agent) = object.and_then(|object| AgentInfo::decode(&object).ok()) else { return false };
-    let Some(tag) = agent.session_tag.clone() else { return false };
-    if agent.agent_id.is_empty() {
+    let Ok(object) = Object::parse_body(body) else {
         return false;
+    };
+    let Some(object) = object else { return true };
+    let Ok(agent) = AgentInfo::decode(&object) else {
+        return false;
+    };
+    let Some(tag) = agent.session_tag.clone() else {
+        return true;
+    };
+    if agent.agent_id.is_empty() {
+        return true;
     }
     match ctx.presence.hello(&agent, ctx.config.dev_auth, now) {
         Heard::Known { changed: false } => {}
@@ -85,14 +95,18 @@ pub(crate) fn hello(ctx: &Arc<Context>, body: &[u8], now: Now) -> bool {
         }),
         Heard::Unknown => match (agent.account_id.clone(), agent.username.clone()) {
             (Some(account_id), Some(username)) => {
-                ctx.presence.insert(session(ctx, &agent, tag.clone(), account_id, username, now.time), now);
+                ctx.presence
+                    .insert(session(ctx, &agent, tag.clone(), account_id, username, now.time), now);
                 aside(ctx, tag, |ctx, tag| async move { origin(&ctx, &tag).await });
                 profile_unless_known(ctx, agent.account_id.as_deref());
             }
             _ => aside(ctx, tag, |ctx, tag| async move {
                 let account = ctx.store.claim_account(&claim(&agent, None, now)).await?;
                 let (account_id, username) = (account.account_id.clone(), account.username.clone());
-                ctx.presence.insert(session(&ctx, &agent, tag.clone(), account_id, username, now.time), Now::read());
+                ctx.presence.insert(
+                    session(&ctx, &agent, tag.clone(), account_id, username, now.time),
+                    Now::read(),
+                );
                 ctx.presence.set_profile(account);
                 origin(&ctx, &tag).await
             }),
@@ -103,7 +117,10 @@ pub(crate) fn hello(ctx: &Arc<Context>, body: &[u8], now: Now) -> bool {
 
 /// A goodbye (section 7.5); `false` if it cannot be read.
 pub(crate) fn goodbye(ctx: &Context, body: &[u8], now: Now) -> bool {
-    let Ok(Some(object)) = Object::parse_body(body) else { return false };
+    let Ok(object) = Object::parse_body(body) else {
+        return false;
+    };
+    let Some(object) = object else { return true };
     if ctx.presence.goodbye(&Goodbye::decode(&object).session_tag, now) {
         ctx.bell.ring();
     }
@@ -112,14 +129,22 @@ pub(crate) fn goodbye(ctx: &Context, body: &[u8], now: Now) -> bool {
 
 /// Another registry has issued a session and stored it.
 pub(crate) fn announcement(ctx: &Arc<Context>, body: &[u8]) {
-    let Ok(Some(object)) = Object::parse_body(body) else { return };
-    let Some(tag) = object.get("session_tag").as_str() else { return };
-    aside(ctx, tag.into_owned(), |ctx, tag| async move { issued(&ctx, &tag, false).await.map(drop) });
+    let Ok(Some(object)) = Object::parse_body(body) else {
+        return;
+    };
+    let Some(tag) = object.get("session_tag").as_str() else {
+        return;
+    };
+    aside(ctx, tag.into_owned(), |ctx, tag| async move {
+        issued(&ctx, &tag, false).await.map(drop)
+    });
 }
 
 /// The body of an announcement. It only names the session: what it is, the others read from the store that they share.
 pub(crate) fn announce(session_tag: &str) -> String {
-    ObjectWriter::with_capacity(96).text("session_tag", session_tag).finish()
+    ObjectWriter::with_capacity(96)
+        .text("session_tag", session_tag)
+        .finish()
 }
 
 /// A live session as the store keeps it.
@@ -180,7 +205,9 @@ async fn profile(ctx: &Context, account_id: &str) -> Result<(), StoreError> {
 fn profile_unless_known(ctx: &Arc<Context>, account_id: Option<&str>) {
     let Some(account_id) = account_id else { return };
     if !ctx.presence.ranking(|ranking| ranking.contains(account_id)) {
-        aside(ctx, account_id.to_owned(), |ctx, account_id| async move { profile(&ctx, &account_id).await });
+        aside(ctx, account_id.to_owned(), |ctx, account_id| async move {
+            profile(&ctx, &account_id).await
+        });
     }
 }
 

@@ -27,7 +27,10 @@ pub(crate) struct Filter {
 
 impl Filter {
     pub(crate) fn new(text: &str, capability: Option<&str>) -> Self {
-        Self { text: fold(text), capability: capability.map(fold) }
+        Self {
+            text: fold(text),
+            capability: capability.map(fold),
+        }
     }
 }
 
@@ -57,8 +60,12 @@ struct Profile {
 impl Ranking {
     /// An account's number of live sessions has changed; with 0 it leaves.
     pub(super) fn set_online(&mut self, account_id: &str, online: usize) {
-        let Some(rank) = self.ranks.get_mut(account_id) else { return };
-        let Some(profile) = self.ranked.remove(rank) else { return };
+        let Some(rank) = self.ranks.get_mut(account_id) else {
+            return;
+        };
+        let Some(profile) = self.ranked.remove(rank) else {
+            return;
+        };
         if online == 0 {
             self.ranks.remove(account_id);
         } else {
@@ -111,7 +118,10 @@ impl Ranking {
 impl Profile {
     fn matches(&self, filter: &Filter) -> bool {
         (filter.text.is_empty() || self.username.contains(&filter.text) || self.display_name.contains(&filter.text))
-            && filter.capability.as_ref().is_none_or(|wanted| self.capabilities.contains(wanted))
+            && filter
+                .capability
+                .as_ref()
+                .is_none_or(|wanted| self.capabilities.contains(wanted))
     }
 }
 

@@ -11,12 +11,15 @@ use agentnet_store::{Store, StoreError};
 use tokio::sync::{Notify, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use super::{Changes, Presence};
+use super::Presence;
+use super::changes::Changes;
 
 /// How often plain signs of life are taken along.
 const TICK: Duration = Duration::from_secs(1);
 /// Sessions in one transaction.
 const CHUNK: usize = 500;
+/// How long somebody waits for the writer.
+const PATIENCE: Duration = Duration::from_secs(2);
 /// The longest pause after a failure.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// How often the last write is tried when the registry stops.
@@ -40,8 +43,8 @@ impl WriterBell {
         let (done, wait) = oneshot::channel();
         self.lock().push(done);
         self.ring();
-        // The writer is gone when the registry stops.
-        let _ = wait.await;
+        // While the store fails, the writer pauses; the change stays pending.
+        let _ = tokio::time::timeout(PATIENCE, wait).await;
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Vec<oneshot::Sender<()>>> {
@@ -68,7 +71,7 @@ pub(crate) async fn run(
         let waiting = std::mem::take(&mut *bell.lock());
         let outcome = write(&presence, store.as_ref(), all).await;
         // Those who wait are told of a failure too: the change stays pending and is tried again.
-        waiting.into_iter().for_each(|done| drop(done.send(())));
+        tell(waiting);
         match outcome {
             Ok(()) if pause.is_zero() => {}
             Ok(()) => {
@@ -94,7 +97,14 @@ pub(crate) async fn run(
             Err(error) => tracing::warn!(%error, attempt, "presence could not be stored before the stop"),
         }
     }
-    std::mem::take(&mut *bell.lock()).into_iter().for_each(|done| drop(done.send(())));
+    tell(std::mem::take(&mut *bell.lock()));
+}
+
+fn tell(waiting: Vec<oneshot::Sender<()>>) {
+    for done in waiting {
+        // Nobody waits any more if the request was given up.
+        let _ = done.send(());
+    }
 }
 
 /// Stores what is pending; on an error, what was not stored is pending again.

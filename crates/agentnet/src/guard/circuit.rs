@@ -43,7 +43,7 @@ impl Circuit {
         if state.failures >= self.threshold {
             *state = State {
                 failures: 0,
-                open_until: Some(now + self.reset),
+                open_until: Some(now.saturating_add(self.reset)),
             };
         }
     }

@@ -34,7 +34,7 @@ impl Dedupe {
         }
         let text: Arc<str> = Arc::from(text);
         if self.known.insert(text.clone()) {
-            self.order.push_back((now + self.ttl, text));
+            self.order.push_back((now.saturating_add(self.ttl), text));
         }
     }
 

@@ -1,0 +1,117 @@
+//! `agentnet echo`: an agent that answers every request with what it got.
+
+use agentnet::{AgentNode, Context, Message};
+use clap::Args;
+use tokio::sync::mpsc;
+
+use super::given;
+use crate::cli::Global;
+use crate::connection::{checked_url, join, nats_url};
+use crate::ended::{Ended, Failure};
+use crate::output::cell::{clean, or_dash, preview};
+use crate::output::{Output, Tint};
+use crate::signals::StopSignals;
+
+#[derive(Debug, Args)]
+pub(crate) struct Echo {
+    /// Username to join with
+    #[arg(long, value_name = "NAME", default_value = "echo")]
+    username: String,
+    /// Display name [default: the username]
+    #[arg(long, value_name = "TEXT")]
+    name: Option<String>,
+    /// A capability to offer; may be given several times
+    #[arg(long = "capability", value_name = "NAME")]
+    capabilities: Vec<String>,
+    /// Stop after so many messages; 0 goes on until Ctrl-C
+    #[arg(long, value_name = "N", default_value = "0")]
+    max_messages: u64,
+}
+
+impl Echo {
+    pub(crate) async fn run(self, global: &Global, output: Output) -> Result<(), Ended> {
+        let mut signals = StopSignals::listen()?;
+        // A slow terminal slows the agent down instead of filling the memory.
+        let (handled, mut inbox) = mpsc::channel(16);
+        let node = self.join(global, &mut signals, handled).await?;
+        output.note(format!(
+            "@{} is online as {}, Ctrl-C stops",
+            node.username().unwrap_or_default(),
+            node.account_id().unwrap_or_default()
+        ));
+        let result = signals.unless(self.report(&mut inbox, output)).await;
+        drop(inbox);
+        node.close().await;
+        result
+    }
+
+    async fn join(
+        &self,
+        global: &Global,
+        signals: &mut StopSignals,
+        handled: mpsc::Sender<Handled>,
+    ) -> Result<AgentNode, Ended> {
+        let url = nats_url(global);
+        checked_url(&url)?;
+        let name = given(self.name.as_ref()).unwrap_or_else(|| self.username.clone());
+        let agent = AgentNode::builder("cli_echo")
+            .name(name)
+            .username(&self.username)
+            .capabilities(&self.capabilities)
+            .nats_url(url)
+            .on_message(move |message: Message, context: Context| {
+                let handled = handled.clone();
+                async move {
+                    let answered = message.wants_reply();
+                    if answered {
+                        context.reply(message.payload()).await?;
+                    }
+                    // Nobody counts any more once the command ends.
+                    let _ = handled.send(Handled { message, answered }).await;
+                    Ok(())
+                }
+            });
+        join(agent, signals).await
+    }
+
+    /// Tells of each message until there were enough.
+    async fn report(&self, inbox: &mut mpsc::Receiver<Handled>, output: Output) -> Result<(), Ended> {
+        let mut seen = 0_u64;
+        while let Some(handled) = inbox.recv().await {
+            handled.tell(output)?;
+            seen += 1;
+            if seen == self.max_messages {
+                return Ok(());
+            }
+        }
+        Err(Failure::trouble("the agent has stopped").into())
+    }
+}
+
+/// A message that was answered, or needed no answer.
+struct Handled {
+    message: Message,
+    answered: bool,
+}
+
+impl Handled {
+    fn tell(&self, output: Output) -> Result<(), Ended> {
+        let message = &self.message;
+        if output.is_json() {
+            return Ok(output.document_line(&String::from_utf8_lossy(&message.envelope().encode()))?);
+        }
+        let done = if self.answered {
+            output.tint(Tint::Green, "answered")
+        } else {
+            output.tint(Tint::Dim, "received")
+        };
+        let from = message.from_account_id.as_deref().or(Some(&message.from_agent));
+        Ok(output.line(format!(
+            "{done} {} from {}  thread={}  {}",
+            clean(&message.kind),
+            or_dash(from),
+            or_dash(message.thread_id.as_deref()),
+            preview(message.payload()),
+        ))?)
+    }
+}

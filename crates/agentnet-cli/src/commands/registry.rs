@@ -1,0 +1,59 @@
+//! `agentnet registry`: the registry alone, on a NATS server that runs already.
+
+use std::path::PathBuf;
+
+use agentnet_protocol::json::ObjectWriter;
+use clap::Args;
+
+use super::given;
+use super::registry_settings::RegistrySettings;
+use crate::cli::Global;
+use crate::connection::{checked_url, nats_url};
+use crate::ended::Ended;
+use crate::output::Output;
+use crate::signals::StopSignals;
+use crate::up::lock::DataDir;
+use crate::up::stack::{RunningRegistry, embedded_database};
+
+#[derive(Debug, Args)]
+pub(crate) struct Registry {
+    /// Database: sqlite:///absolute/path, sqlite://relative/path or sqlite::memory: [default: a file in the data directory]
+    #[arg(long, value_name = "URL", env = "DATABASE_URL", hide_env_values = true)]
+    database_url: Option<String>,
+    /// Directory of the default database [default: the platform's] [env: AGENTNET_DATA_DIR]
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    #[command(flatten)]
+    settings: RegistrySettings,
+}
+
+impl Registry {
+    pub(crate) async fn run(self, global: &Global, output: Output) -> Result<(), Ended> {
+        let url = nats_url(global);
+        checked_url(&url)?;
+        let config = self.settings.config(url)?;
+        // Two registries of one database are replicas; two on one default file would be an accident.
+        let (database, data_dir) = match given(self.database_url.as_ref()) {
+            Some(database) => (database, None),
+            None => {
+                let data_dir = DataDir::take(&self.data_dir.map_or_else(crate::places::data_dir, Ok)?)?;
+                let database = embedded_database(&data_dir);
+                tracing::info!("no DATABASE_URL: the history is kept in {database}");
+                (database, Some(data_dir))
+            }
+        };
+        let mut signals = StopSignals::listen()?;
+        let registry = signals
+            .unless(async { Ok(RunningRegistry::start(config, &database).await?) })
+            .await?;
+        if output.is_json() {
+            output.document(&registry.describe(&mut ObjectWriter::new()).finish())?;
+        } else {
+            output.line(registry.ready_line())?;
+        }
+        signals.wait().await;
+        registry.stop(&mut signals).await?;
+        drop(data_dir);
+        Ok(())
+    }
+}

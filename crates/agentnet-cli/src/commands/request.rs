@@ -1,0 +1,103 @@
+//! `agentnet request`: one message and its answer.
+
+use agentnet_protocol::RawJson;
+use agentnet_protocol::target::Target;
+use clap::Args;
+
+use super::Seconds;
+use super::send::shown;
+use super::sender::{TargetArgs, ThreadArgs, payload, with_thread};
+use crate::cli::Global;
+use crate::connection::request_failure;
+use crate::ended::{Ended, Failure};
+use crate::output::json::indented;
+use crate::output::{Output, Tint};
+use crate::signals::StopSignals;
+
+#[derive(Debug, Args)]
+pub(crate) struct Request {
+    /// JSON text, e.g. '{"text":"hi"}'; - reads it from standard input
+    #[arg(allow_negative_numbers = true)]
+    payload: String,
+    #[command(flatten)]
+    target: TargetArgs,
+    #[command(flatten)]
+    thread: ThreadArgs,
+    /// How long to wait for the answer, in seconds
+    #[arg(long, value_name = "SECONDS", default_value = "5.0")]
+    timeout: Seconds,
+}
+
+impl Request {
+    pub(crate) async fn run(self, global: &Global, output: Output) -> Result<(), Ended> {
+        let target = self.target.target()?;
+        let payload = payload(&self.payload)?;
+        let mut signals = StopSignals::listen()?;
+        let node = self
+            .thread
+            .join(global, &mut signals, "cli_requester", "CLI Requester")
+            .await?;
+        let request = match &target {
+            Target::Account(id) => node.request_account(id, payload),
+            Target::Username(name) => node.request_username(name, payload),
+            Target::Capability(name) => node.request_capability(name, payload),
+        };
+        let request = with_thread!(request, &self.thread).timeout(self.timeout.duration());
+        let reply = signals
+            .unless(async { request.await.map_err(|error| request_failure(error).into()) })
+            .await;
+        // Whatever came of it: no session is left behind.
+        node.close().await;
+        let reply = reply?;
+        let body = reply.envelope().encode();
+        let envelope = String::from_utf8_lossy(&body);
+        if output.is_json() {
+            output.document(&envelope)?;
+        } else {
+            let from = output.tint(Tint::Bold, &shown(&target));
+            let envelope = RawJson::parse(envelope.into_owned())
+                .map_err(|error| Failure::trouble(format!("the reply cannot be shown: {error}")))?;
+            output.line(format!("reply from {from}\n{}", indented(&envelope)))?;
+        }
+        // An answer all the same, but not the one that was asked for.
+        match reply.error_code() {
+            None => Ok(()),
+            Some(code) => Err(refusal(&code, &reply.payload).into()),
+        }
+    }
+}
+
+fn refusal(code: &str, payload: &RawJson) -> Failure {
+    let detail = payload
+        .view()
+        .as_object()
+        .and_then(|payload| payload.get("detail").as_str().map(|text| text.into_owned()));
+    let failure = match detail.filter(|detail| !detail.is_empty()) {
+        Some(detail) => Failure::refused(format!("{code}: {detail}")),
+        None => Failure::refused(code),
+    };
+    match code {
+        "recipient_offline" => failure.hint("`agentnet list` shows who is online"),
+        "account_not_found" => failure.hint("`agentnet search` shows every account"),
+        "busy" | "rate_limited" | "shutting_down" | "service_degraded" => failure.hint("try again in a moment"),
+        _ => failure,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_reply_is_told_by_code_and_detail() {
+        let payload = RawJson::parse(r#"{"error":"busy","detail":"agent backlog is full"}"#).unwrap();
+        let failure = refusal("busy", &payload);
+        assert!(
+            failure.text().starts_with("error: busy: agent backlog is full\nhint: "),
+            "{}",
+            failure.text()
+        );
+        assert_eq!(Ended::from(failure).code(), 2);
+        assert_eq!(refusal("odd", &RawJson::null()).text(), "error: odd");
+    }
+}

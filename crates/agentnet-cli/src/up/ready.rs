@@ -1,0 +1,107 @@
+//! What runs where, and what to do next.
+
+use agentnet_protocol::json::ObjectWriter;
+use agentnet_protocol::url::{DEFAULT_NATS_URL, DEVELOPMENT_TOKEN, Login, NatsUrl};
+
+use super::stack::Stack;
+use crate::output::{Output, Tint};
+
+/// For people.
+pub(crate) fn text(stack: &Stack, output: Output) -> String {
+    let name = |text: &str| output.tint(Tint::Dim, &format!("  {text:<10}"));
+    let url = shown_url(&stack.url);
+    let mut lines = vec![
+        output.tint(Tint::Bold, concat!("agentnet ", env!("CARGO_PKG_VERSION"), " is up")),
+        String::new(),
+    ];
+    lines.push(format!("{}{}", name("URL"), output.tint(Tint::Green, &url)));
+    if let Some(nats) = &stack.nats {
+        let (program, server) = (&nats.program, &nats.server);
+        lines.push(format!(
+            "{}nats-server {}, pid {}, {}",
+            name("Broker"),
+            program.version,
+            server.pid(),
+            program.path.display()
+        ));
+        if let Some(port) = nats.settings.monitor_port {
+            let address = super::nats_config::host_port(&nats.settings.host, port);
+            lines.push(format!("{}http://{address}", name("Monitor")));
+        }
+        lines.push(format!("{}{}", name("Log"), nats.settings.log.display()));
+    }
+    lines.push(format!("{}{}", name("Data"), stack.data_dir.path().display()));
+    lines.push(format!("{}{}", name("History"), stack.registry.database));
+    lines.push(String::new());
+    lines.push(stack.registry.ready_line().to_owned());
+    lines.push(String::new());
+    lines.push("Try it in another terminal:".to_owned());
+    if !is_default(&stack.url) {
+        lines.push(format!("  export AGENTNET_NATS_URL='{url}'"));
+    }
+    for command in [
+        "agentnet echo",
+        "agentnet list",
+        r#"agentnet request --to-username echo '{"text":"hi"}'"#,
+    ] {
+        lines.push(format!("  {command}"));
+    }
+    lines.push(String::new());
+    lines.push(output.tint(Tint::Dim, "Ctrl-C stops everything; what was said is kept."));
+    lines.join("\n")
+}
+
+/// For programs.
+pub(crate) fn document(stack: &Stack) -> String {
+    let mut out = ObjectWriter::new();
+    stack.registry.describe(&mut out).text("url", &shown_url(&stack.url));
+    out.text("data_dir", &stack.data_dir.path().to_string_lossy());
+    if let Some(nats) = &stack.nats {
+        let mut server = ObjectWriter::new();
+        server
+            .text("path", &nats.program.path.to_string_lossy())
+            .text("version", &nats.program.version)
+            .int("pid", nats.server.pid())
+            .text("host", &nats.settings.host)
+            .int("port", nats.settings.port)
+            .text("log", &nats.settings.log.to_string_lossy());
+        out.raw("nats_server", &server.finish());
+    }
+    out.finish()
+}
+
+/// The URL, whole where its token is the well-known one; a token of one's own is not written to screens and logs.
+fn shown_url(url: &str) -> String {
+    match NatsUrl::parse(url) {
+        Ok(parsed) if *parsed.login() != Login::Token(DEVELOPMENT_TOKEN.to_owned()) => {
+            parsed.redacted().replace("***@", "TOKEN@")
+        }
+        _ => url.to_owned(),
+    }
+}
+
+/// Whether the other commands find the network without being told.
+fn is_default(url: &str) -> bool {
+    url == DEFAULT_NATS_URL || url == DEFAULT_NATS_URL.replace("localhost", "127.0.0.1")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_well_known_token_is_shown() {
+        assert_eq!(
+            shown_url("nats://agentnet_secret_token@127.0.0.1:4222"),
+            "nats://agentnet_secret_token@127.0.0.1:4222"
+        );
+        assert_eq!(shown_url("nats://mine@127.0.0.1:4222"), "nats://TOKEN@127.0.0.1:4222");
+        assert_eq!(shown_url("nats://127.0.0.1:4222"), "nats://127.0.0.1:4222");
+    }
+
+    #[test]
+    fn the_default_address_needs_no_export() {
+        assert!(is_default("nats://agentnet_secret_token@127.0.0.1:4222"));
+        assert!(!is_default("nats://agentnet_secret_token@127.0.0.1:4333"));
+    }
+}

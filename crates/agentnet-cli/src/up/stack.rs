@@ -1,0 +1,239 @@
+//! The parts in the order that they need each other: data directory, nats-server, storage, registry; and back.
+
+use std::net::TcpListener;
+use std::path::PathBuf;
+
+use agentnet_protocol::json::ObjectWriter;
+use agentnet_protocol::url::NatsUrl;
+use agentnet_registry::{Registry, RegistryConfig, RegistryHandle, StartError};
+use agentnet_store::sqlite_url;
+
+use super::locate::{self, NatsProgram};
+use super::lock::DataDir;
+use super::nats::NatsServer;
+use super::nats_config::ServerSettings;
+use crate::commands::registry_settings::RegistrySettings;
+use crate::connection::checked_url;
+use crate::ended::{Ended, Failure};
+use crate::signals::StopSignals;
+
+/// What is to run, and where.
+pub(crate) struct Plan {
+    pub(crate) data_dir: PathBuf,
+    pub(crate) broker: Broker,
+    /// Another database than the file in the data directory.
+    pub(crate) database_url: Option<String>,
+    pub(crate) settings: RegistrySettings,
+}
+
+/// The NATS server of the network.
+pub(crate) enum Broker {
+    /// One that runs already.
+    External { url: String },
+    /// A child of ours.
+    Own {
+        host: String,
+        port: u16,
+        token: String,
+        monitor_port: Option<u16>,
+        program: Option<PathBuf>,
+    },
+}
+
+/// A running network.
+pub(crate) struct Stack {
+    pub(crate) registry: RunningRegistry,
+    pub(crate) nats: Option<OwnServer>,
+    /// The server's address, with its token.
+    pub(crate) url: String,
+    /// Last, so that it is given free last.
+    pub(crate) data_dir: DataDir,
+}
+
+/// Our nats-server and what it was told.
+pub(crate) struct OwnServer {
+    pub(crate) server: NatsServer,
+    pub(crate) program: NatsProgram,
+    pub(crate) settings: ServerSettings,
+}
+
+impl Stack {
+    /// Starts everything; what was started is stopped again when a later part fails.
+    pub(crate) async fn start(plan: Plan, note: impl FnMut(String)) -> Result<Self, Failure> {
+        let data_dir = DataDir::take(&plan.data_dir)?;
+        let (nats, url) = match plan.broker {
+            Broker::External { url } => (None, url),
+            Broker::Own {
+                host,
+                port,
+                token,
+                monitor_port,
+                program,
+            } => {
+                let program = locate::find(program.as_deref(), note).await?;
+                let settings = ServerSettings {
+                    name: format!("agentnet-up-{}", std::process::id()),
+                    port: if port == 0 { free_port(&host)? } else { port },
+                    host,
+                    token,
+                    monitor_port,
+                    store_dir: data_dir.join("jetstream"),
+                    log: data_dir.join("nats-server.log"),
+                };
+                let server = NatsServer::start(program.clone(), settings.clone(), data_dir.join("nats.conf")).await?;
+                let url = settings.url();
+                (
+                    Some(OwnServer {
+                        server,
+                        program,
+                        settings,
+                    }),
+                    url,
+                )
+            }
+        };
+        let database = plan.database_url.unwrap_or_else(|| embedded_database(&data_dir));
+        let registry = match plan.settings.config(url.clone()) {
+            Ok(config) => RunningRegistry::start(config, &database).await,
+            Err(failure) => Err(failure),
+        };
+        match registry {
+            Ok(registry) => Ok(Self {
+                registry,
+                nats,
+                url,
+                data_dir,
+            }),
+            Err(failure) => {
+                if let Some(nats) = nats {
+                    nats.server.stop().await;
+                }
+                Err(failure)
+            }
+        }
+    }
+
+    /// Stops everything in the opposite order: the registry stores what it has, then the server ends. A second signal does
+    /// not wait.
+    pub(crate) async fn stop(self, signals: &mut StopSignals) -> Result<(), Ended> {
+        self.registry.stop(signals).await?;
+        if let Some(nats) = self.nats {
+            let stop = async {
+                nats.server.stop().await;
+                Ok(())
+            };
+            signals.unless(stop).await?;
+        }
+        drop(self.data_dir);
+        Ok(())
+    }
+}
+
+/// The URL of the SQLite file in a data directory.
+pub(crate) fn embedded_database(data_dir: &DataDir) -> String {
+    sqlite_url(&data_dir.join("agentnet.db"))
+}
+
+/// A port that nobody listens on now.
+fn free_port(host: &str) -> Result<u16, Failure> {
+    TcpListener::bind((host.trim_matches(['[', ']']), 0))
+        .and_then(|listener| listener.local_addr())
+        .map(|address| address.port())
+        .map_err(|error| {
+            Failure::trouble(format!("cannot listen on {host}: {error}"))
+                .hint("--host must be an address of this machine; 127.0.0.1 is the default")
+        })
+}
+
+/// A registry in this process.
+pub(crate) struct RunningRegistry {
+    handle: RegistryHandle,
+    server_id: String,
+    nats: NatsUrl,
+    /// Where the history is, without credentials.
+    pub(crate) database: String,
+}
+
+impl RunningRegistry {
+    /// Opens the database and starts the registry on it.
+    pub(crate) async fn start(config: RegistryConfig, database_url: &str) -> Result<Self, Failure> {
+        let nats = checked_url(&config.nats_url)?;
+        let server_id = config.server_id.clone();
+        let handle = Registry::start_with_store_url(RegistryConfig {
+            database_url: Some(database_url.to_owned()),
+            ..config
+        })
+        .await
+        .map_err(registry_start_failure)?;
+        Ok(Self {
+            handle,
+            server_id,
+            nats,
+            database: without_credentials(database_url),
+        })
+    }
+
+    /// The one line that says that the registry is there.
+    pub(crate) fn ready_line(&self) -> &str {
+        self.handle.ready_line()
+    }
+
+    /// Adds what it is to a JSON document.
+    pub(crate) fn describe<'a>(&self, out: &'a mut ObjectWriter) -> &'a mut ObjectWriter {
+        out.text("event", "ready")
+            .text("server_id", &self.server_id)
+            .text("nats_url", &self.nats.redacted())
+            .text("database", &self.database)
+    }
+
+    /// Stops it: what it has taken in is stored first. A second signal does not wait.
+    pub(crate) async fn stop(self, signals: &mut StopSignals) -> Result<(), Ended> {
+        let stop = async {
+            self.handle.shutdown().await;
+            Ok(())
+        };
+        signals.unless(stop).await
+    }
+}
+
+fn registry_start_failure(error: StartError) -> Failure {
+    let text = error.to_string();
+    match error {
+        StartError::Connect { .. } | StartError::Nats(_) => Failure::trouble(text)
+            .hint("start a server and a registry at once with `agentnet up`, or name one with --nats-url"),
+        StartError::Refused { .. } => Failure::trouble(text)
+            .hint("give the server's token as --nats-url nats://TOKEN@HOST:PORT, or in AGENTNET_NATS_URL"),
+        StartError::Url(_) | StartError::Config(_) => Failure::refused(text),
+        StartError::Store(_) => Failure::trouble(text)
+            .hint("name another database with --database-url, or another directory with --data-dir"),
+        _ => Failure::trouble(text),
+    }
+}
+
+/// A database URL for people to read: what stands before an `@` may be a secret.
+fn without_credentials(url: &str) -> String {
+    match (url.split_once("://"), url.rsplit_once('@')) {
+        (Some((scheme, _)), Some((_, place))) if !scheme.starts_with("sqlite") => format!("{scheme}://***@{place}"),
+        _ => url.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn database_credentials_are_not_shown() {
+        for (url, shown) in [
+            ("sqlite:///home/a@b/agentnet.db", "sqlite:///home/a@b/agentnet.db"),
+            ("sqlite::memory:", "sqlite::memory:"),
+            (
+                "postgres://me:secret@db:5432/agentnet",
+                "postgres://***@db:5432/agentnet",
+            ),
+            ("postgres://db/agentnet", "postgres://db/agentnet"),
+        ] {
+            assert_eq!(without_credentials(url), shown);
+        }
+    }
+}

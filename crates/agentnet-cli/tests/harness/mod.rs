@@ -1,0 +1,344 @@
+//! The real binary, run as a user runs it: alone, as a service, with everything it wrote.
+#![allow(dead_code, reason = "every test file uses a part of it")]
+#![allow(unreachable_pub, reason = "shared by test programs, exported to nobody")]
+
+use std::ffi::OsStr;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use agentnet_testkit::{NatsServer, eventually, find_nats_server};
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt, BufReader, Lines};
+use tokio::process::{Child, ChildStdout, Command};
+use tokio::time::timeout;
+
+/// How long anything may take before a test fails.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What a run of the binary ended with.
+#[derive(Debug)]
+pub struct Ran {
+    pub code: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Ran {
+    /// Stdout of a run that succeeded.
+    #[track_caller]
+    pub fn ok(self) -> String {
+        assert_eq!(self.code, Some(0), "{self:?}");
+        self.stdout
+    }
+
+    /// The one JSON document on stdout of a run that succeeded.
+    #[track_caller]
+    pub fn json(self) -> Value {
+        let text = self.ok();
+        serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error} in {text}"))
+    }
+
+    /// Asserts exit code, `error:` line and its parts; nothing may look like a crash.
+    #[track_caller]
+    pub fn fails(&self, code: i32, parts: &[&str]) {
+        assert_eq!(self.code, Some(code), "{self:?}");
+        assert_eq!(self.stdout, "", "{self:?}");
+        assert!(self.stderr.contains("error: "), "{self:?}");
+        for part in parts {
+            assert!(self.stderr.contains(part), "`{part}` is missing in {self:?}");
+        }
+        for crash in ["panicked", "backtrace"] {
+            assert!(!self.stderr.contains(crash), "{self:?}");
+        }
+    }
+}
+
+/// The binary, told nothing by the environment of the test.
+pub fn binary() -> Command {
+    command(Path::new(env!("CARGO_BIN_EXE_agentnet")))
+}
+
+/// As [`binary`], for a copy of it.
+pub fn command(program: &Path) -> Command {
+    let mut command = Command::new(program);
+    for name in [
+        "AGENTNET_NATS_URL",
+        "NATS_URL",
+        "DATABASE_URL",
+        "AGENTNET_TOKEN",
+        "AGENTNET_DATA_DIR",
+        "AGENTNET_NATS_SERVER",
+        "RUST_LOG",
+        "LOG_LEVEL",
+    ] {
+        command.env_remove(name);
+    }
+    command.env("USER", "tester").kill_on_drop(true).stdin(Stdio::null());
+    command
+}
+
+/// Runs a command to its end.
+pub async fn run(mut command: Command) -> Ran {
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let output = timeout(PATIENCE, command.output())
+        .await
+        .expect("the command hangs")
+        .unwrap();
+    Ran {
+        code: output.status.code(),
+        stdout: String::from_utf8(output.stdout).unwrap(),
+        stderr: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
+/// Runs `agentnet --nats-url URL ARGS…` to its end.
+pub async fn agentnet<A: AsRef<OsStr>>(url: &str, arguments: impl IntoIterator<Item = A>) -> Ran {
+    let mut command = binary();
+    command.args(["--nats-url", url]).args(arguments);
+    run(command).await
+}
+
+/// As [`agentnet`], with the words of a line as arguments.
+pub async fn line(url: &str, words: &str) -> Ran {
+    agentnet(url, words.split_whitespace()).await
+}
+
+/// Runs a line with this text on its standard input.
+pub async fn line_with_input(url: &str, words: &str, input: &str) -> Ran {
+    let mut file = tempfile::tempfile().unwrap();
+    file.write_all(input.as_bytes()).unwrap();
+    std::io::Seek::rewind(&mut file).unwrap();
+    let mut command = binary();
+    command
+        .args(["--nats-url", url])
+        .args(words.split_whitespace())
+        .stdin(file);
+    run(command).await
+}
+
+/// A command that goes on, with its lines on stdout; stderr goes to a file.
+pub struct Service {
+    child: Child,
+    lines: Lines<BufReader<ChildStdout>>,
+    stderr: PathBuf,
+    _folder: TempDir,
+}
+
+impl Service {
+    pub fn spawn(mut command: Command) -> Self {
+        let folder = TempDir::new().unwrap();
+        let stderr = folder.path().join("stderr");
+        command
+            .stdout(Stdio::piped())
+            .stderr(std::fs::File::create(&stderr).unwrap());
+        let mut child = command.spawn().unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        Self {
+            child,
+            lines,
+            stderr,
+            _folder: folder,
+        }
+    }
+
+    /// `agentnet --nats-url URL WORDS…`.
+    pub fn line(url: &str, words: &str) -> Self {
+        let mut command = binary();
+        command.args(["--nats-url", url]).args(words.split_whitespace());
+        Self::spawn(command)
+    }
+
+    /// The next line on stdout.
+    pub async fn next_line(&mut self) -> String {
+        match timeout(PATIENCE, self.lines.next_line()).await {
+            Ok(Ok(Some(line))) => line,
+            other => panic!("no line on stdout: {other:?}; stderr: {}", self.stderr()),
+        }
+    }
+
+    /// The next line on stdout as JSON.
+    pub async fn next_json(&mut self) -> Value {
+        let line = self.next_line().await;
+        serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error} in {line}"))
+    }
+
+    /// Everything on stdout that has not been read yet, up to its end.
+    pub async fn rest(&mut self) -> Vec<String> {
+        let mut rest = Vec::new();
+        while let Some(line) = timeout(PATIENCE, self.lines.next_line())
+            .await
+            .expect("stdout stays open")
+            .unwrap()
+        {
+            rest.push(line);
+        }
+        rest
+    }
+
+    /// Everything on stderr so far.
+    pub fn stderr(&self) -> String {
+        std::fs::read_to_string(&self.stderr).unwrap()
+    }
+
+    /// Waits until stderr holds this text.
+    pub async fn says(&self, text: &str) {
+        let look = async || {
+            let said = self.stderr();
+            if said.contains(text) {
+                Ok(())
+            } else {
+                Err(format!("no `{text}` in {said}"))
+            }
+        };
+        eventually(PATIENCE, look).await.unwrap();
+    }
+
+    pub fn pid(&self) -> i32 {
+        i32::try_from(self.child.id().expect("it runs")).unwrap()
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        send_signal(self.pid(), signal);
+    }
+
+    /// Waits for its end.
+    pub async fn ended(&mut self) -> ExitStatus {
+        match timeout(PATIENCE, self.child.wait()).await {
+            Ok(status) => status.unwrap(),
+            Err(_) => panic!("it does not end; stderr: {}", self.stderr()),
+        }
+    }
+}
+
+/// `kill -SIGNAL pid`.
+pub fn send_signal(pid: i32, signal: Signal) {
+    kill_process(Pid::from_raw(pid).unwrap(), signal).unwrap();
+}
+
+/// Whether a process is there and not merely unburied.
+pub fn is_running(pid: i32) -> bool {
+    let Ok(stat) = std::fs::read_to_string(format!("/proc/{pid}/stat")) else {
+        return false;
+    };
+    // The state follows the name in parentheses.
+    let state = stat
+        .rsplit_once(')')
+        .and_then(|(_, rest)| rest.split_whitespace().next());
+    !matches!(state, Some("Z" | "X"))
+}
+
+/// Waits until a process has gone.
+pub async fn gone(pid: i32) {
+    let look = async || {
+        if is_running(pid) {
+            Err(format!("process {pid} still runs"))
+        } else {
+            Ok(())
+        }
+    };
+    eventually(PATIENCE, look).await.unwrap();
+}
+
+/// A port that no other test takes while this value lives, and that nobody listens on.
+pub struct FreePort(NatsServer);
+
+impl FreePort {
+    pub async fn take() -> Self {
+        let mut server = NatsServer::builder().start().await.unwrap();
+        server.stop().await;
+        Self(server)
+    }
+
+    pub fn number(&self) -> u16 {
+        self.0.port()
+    }
+}
+
+/// A running `agentnet up` with a data directory and a port of its own.
+pub struct Up {
+    pub service: Service,
+    /// What it said of itself.
+    pub ready: Value,
+    pub url: String,
+    pub data: PathBuf,
+    port: FreePort,
+    folder: Option<TempDir>,
+}
+
+impl Up {
+    pub async fn start() -> Self {
+        Self::start_with("").await
+    }
+
+    /// With more options.
+    pub async fn start_with(options: &str) -> Self {
+        let folder = TempDir::new().unwrap();
+        Self::run(folder, FreePort::take().await, options).await
+    }
+
+    async fn run(folder: TempDir, port: FreePort, options: &str) -> Self {
+        let data = folder.path().join("data");
+        let mut command = Self::command(&data, &port.number().to_string());
+        command.args(options.split_whitespace());
+        let mut service = Service::spawn(command);
+        let ready = service.next_json().await;
+        let url = ready["url"].as_str().unwrap().to_owned();
+        Self {
+            service,
+            ready,
+            url,
+            data,
+            port,
+            folder: Some(folder),
+        }
+    }
+
+    /// `agentnet --json up` there.
+    pub fn command(data: &Path, port: &str) -> Command {
+        let mut command = binary();
+        command.args(["--json", "up", "--port", port, "--data-dir"]).arg(data);
+        command.arg("--nats-server").arg(find_nats_server().unwrap());
+        command
+    }
+
+    /// Process id of its nats-server as it was at the start.
+    pub fn nats_pid(&self) -> i32 {
+        i32::try_from(self.ready["nats_server"]["pid"].as_i64().unwrap()).unwrap()
+    }
+
+    /// Stops it with SIGTERM and expects a clean end.
+    pub async fn stop(&mut self) {
+        self.service.signal(Signal::TERM);
+        let status = self.service.ended().await;
+        assert_eq!(status.code(), Some(0), "{}", self.service.stderr());
+    }
+
+    /// Starts it again on the same data and port, after it has ended.
+    pub async fn again(mut self) -> Self {
+        let folder = self.folder.take().unwrap();
+        Self::run(folder, self.port, "").await
+    }
+}
+
+/// Runs a line until its JSON document satisfies the test.
+pub async fn until(url: &str, words: &str, right: impl Fn(&Value) -> bool) -> Value {
+    let look = async || {
+        let ran = line(url, &format!("{words} --json")).await;
+        match serde_json::from_str::<Value>(&ran.stdout) {
+            Ok(document) if right(&document) => Ok(document),
+            _ => Err(format!("{words}: {ran:?}")),
+        }
+    };
+    eventually(PATIENCE, look).await.unwrap()
+}
+
+/// Starts an echo agent and waits until it is online.
+pub async fn echo(url: &str, options: &str) -> Service {
+    let service = Service::line(url, &format!("echo {options}"));
+    service.says("is online as").await;
+    service
+}

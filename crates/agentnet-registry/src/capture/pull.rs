@@ -1,0 +1,180 @@
+//! Following the stream: pull requests on a subscription of our own, so that a stop can end the subscription first and then
+//! take everything that was delivered before.
+
+use std::time::Duration;
+
+use agentnet_protocol::Timestamp;
+use async_nats::jetstream::consumer::pull::BatchConfig;
+use async_nats::{Message, StatusCode, Subject, Subscriber, jetstream};
+use futures::StreamExt as _;
+use tokio::sync::watch;
+use tokio::time::timeout;
+
+use super::listen::Ear;
+use super::stream::{Jetstream, PullConsumer};
+use crate::clock::Now;
+use crate::connect::end;
+
+/// Messages of one request.
+const MESSAGES: usize = 500;
+/// Bytes of one request, unless single messages may be larger.
+const BYTES: usize = 8 << 20;
+/// How long a request waits at the server.
+const EXPIRES: Duration = Duration::from_secs(30);
+/// While it waits, the server says this often that the consumer is there.
+const HEARTBEAT: Duration = Duration::from_secs(5);
+/// The pause between two attempts to reach the consumer.
+const RETRY: Duration = Duration::from_millis(500);
+
+/// Follows the stream until the stop. Whatever happens to server, stream or consumer: they are set up again.
+pub(crate) async fn follow(ear: Ear, jetstream: Jetstream, mut connected: watch::Receiver<u64>) {
+    let mut troubled = false;
+    while !ear.stop.is_cancelled() {
+        connected.mark_unchanged();
+        let Err(problem) = session(&ear, &jetstream, &mut connected, &mut troubled).await else {
+            return;
+        };
+        if !troubled {
+            tracing::warn!(problem, "the message stream cannot be read; trying again");
+            troubled = true;
+        }
+        tokio::select! {
+            () = ear.stop.cancelled() => {}
+            () = tokio::time::sleep(RETRY) => {}
+            _ = connected.changed() => {}
+        }
+    }
+}
+
+/// Sets everything up and pulls until the stop (`Ok`) or until something is wrong.
+async fn session(
+    ear: &Ear,
+    jetstream: &Jetstream,
+    connected: &mut watch::Receiver<u64>,
+    troubled: &mut bool,
+) -> Result<(), String> {
+    let Some(consumer) = ear.stop.run_until_cancelled(jetstream.ensure()).await else {
+        return Ok(());
+    };
+    let consumer = consumer?;
+    let inbox = Subject::from(ear.client.new_inbox());
+    let mut messages = ear
+        .client
+        .subscribe(inbox.clone())
+        .await
+        .map_err(|error| error.to_string())?;
+    if std::mem::take(troubled) {
+        tracing::info!("the message stream is read again");
+    }
+    let outcome = pull(ear, jetstream, &consumer, &inbox, &mut messages, connected).await;
+    // What was delivered would otherwise be held back from others until its time to acknowledge is over.
+    for message in end(&ear.client, &mut messages).await {
+        if message.status.is_none() {
+            hear(ear, jetstream, message).await;
+        }
+    }
+    outcome
+}
+
+async fn pull(
+    ear: &Ear,
+    jetstream: &Jetstream,
+    consumer: &PullConsumer,
+    inbox: &Subject,
+    messages: &mut Subscriber,
+    connected: &mut watch::Receiver<u64>,
+) -> Result<(), String> {
+    let request = BatchConfig {
+        batch: MESSAGES,
+        // A message larger than this would never come.
+        max_bytes: BYTES.max(2 * ear.client.max_payload()),
+        expires: Some(EXPIRES),
+        idle_heartbeat: HEARTBEAT,
+        ..BatchConfig::default()
+    };
+    let mut due = 0;
+    loop {
+        if due == 0 {
+            let asked = consumer.request_batch(request.clone(), inbox.clone()).await;
+            asked.map_err(|error| error.to_string())?;
+            due = MESSAGES;
+        }
+        let message = tokio::select! {
+            () = ear.stop.cancelled() => return Ok(()),
+            _ = connected.changed() => return Err("the connection was lost".to_owned()),
+            message = timeout(2 * HEARTBEAT, messages.next()) => message,
+        };
+        let message = message.map_err(|_| "the server is silent".to_owned())?;
+        let message = message.ok_or("the subscription ended")?;
+        match message.status {
+            None | Some(StatusCode::OK) => {
+                hear(ear, jetstream, message).await;
+                due -= 1;
+            }
+            Some(StatusCode::IDLE_HEARTBEAT) => {}
+            Some(status) => match ended(status, message.description.as_deref()) {
+                Ok(()) => due = 0,
+                Err(problem) => return Err(problem),
+            },
+        }
+    }
+}
+
+/// Whether a request came to its natural end: by time, by bytes, or without messages.
+fn ended(status: StatusCode, description: Option<&str>) -> Result<(), String> {
+    let description = description.unwrap_or_default();
+    let natural = match status {
+        StatusCode::TIMEOUT | StatusCode::NOT_FOUND => true,
+        StatusCode::REQUEST_TERMINATED => ["Batch Completed", "Message Size Exceeds MaxBytes"]
+            .iter()
+            .any(|text| text.eq_ignore_ascii_case(description)),
+        _ => false,
+    };
+    if natural {
+        Ok(())
+    } else {
+        Err(format!("{status} {description}"))
+    }
+}
+
+/// The time of receipt is when the stream got the message.
+async fn hear(ear: &Ear, jetstream: &Jetstream, message: Message) {
+    let message = jetstream::Message {
+        message,
+        context: jetstream.context.clone(),
+    };
+    let published = message.info().ok().and_then(|info| {
+        let micros = info.published.unix_timestamp_nanos() / 1000;
+        i64::try_from(micros).ok().map(Timestamp::from_micros)
+    });
+    let message = message.message;
+    ear.hear(
+        message.payload,
+        published.unwrap_or_else(|| Now::read().time),
+        message.reply,
+    )
+    .await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_ends_naturally_or_something_is_wrong() {
+        assert_eq!(ended(StatusCode::TIMEOUT, Some("Request Timeout")), Ok(()));
+        assert_eq!(ended(StatusCode::NOT_FOUND, Some("No Messages")), Ok(()));
+        assert_eq!(
+            ended(StatusCode::REQUEST_TERMINATED, Some("Message Size Exceeds MaxBytes")),
+            Ok(())
+        );
+        for (status, description) in [
+            (StatusCode::REQUEST_TERMINATED, Some("Consumer Deleted")),
+            (StatusCode::REQUEST_TERMINATED, Some("Server Shutdown")),
+            (StatusCode::REQUEST_TERMINATED, None),
+            (StatusCode::NO_RESPONDERS, None),
+        ] {
+            assert!(ended(status, description).is_err(), "{status} {description:?}");
+        }
+    }
+}

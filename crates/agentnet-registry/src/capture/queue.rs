@@ -1,0 +1,111 @@
+//! What has been captured and is not stored yet: bounded by number and by size.
+//!
+//! A full queue holds the listeners back. Messages of the stream then wait in the stream, and those of plain subscriptions
+//! in the client's buffer.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use agentnet_store::model::NewMessage;
+use async_nats::Subject;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio_util::sync::CancellationToken;
+
+use crate::metrics::Metrics;
+
+/// Room for waiting bodies, in KiB: 64 MiB.
+const ROOM_KIB: u32 = 64 * 1024;
+
+/// One captured message.
+#[derive(Debug)]
+pub(crate) struct Item {
+    pub(crate) new: NewMessage,
+    /// Where its storage is acknowledged, if it came through a stream.
+    pub(crate) ack: Option<Subject>,
+    pub(crate) bytes: usize,
+    /// Its share of the room; given back when it is stored.
+    pub(crate) room: Option<OwnedSemaphorePermit>,
+}
+
+/// The listeners' end of the queue.
+#[derive(Debug)]
+pub(crate) struct Queue {
+    items: mpsc::Sender<Item>,
+    room: Arc<Semaphore>,
+    closed: CancellationToken,
+    metrics: Arc<Metrics>,
+}
+
+/// The writer's end of the queue.
+#[derive(Debug)]
+pub(crate) struct Items {
+    items: mpsc::Receiver<Item>,
+    closed: CancellationToken,
+}
+
+impl Queue {
+    pub(crate) fn new(max: usize, metrics: Arc<Metrics>) -> (Self, Items) {
+        let (sender, items) = mpsc::channel(max);
+        let closed = CancellationToken::new();
+        let room = Arc::new(Semaphore::new(ROOM_KIB as usize));
+        (
+            Self {
+                items: sender,
+                room,
+                closed: closed.clone(),
+                metrics,
+            },
+            Items { items, closed },
+        )
+    }
+
+    /// Adds a message, waiting for room; `false` if nobody will store it any more.
+    pub(crate) async fn push(&self, new: NewMessage, ack: Option<Subject>, bytes: usize) -> bool {
+        let since = Instant::now();
+        let kib = u32::try_from(bytes / 1024 + 1).unwrap_or(u32::MAX).min(ROOM_KIB);
+        if self.items.capacity() == 0 || self.room.available_permits() < kib as usize {
+            self.metrics.overflow.add(1);
+        }
+        let room = Arc::clone(&self.room).acquire_many_owned(kib).await.ok();
+        let pushed = self.items.send(Item { new, ack, bytes, room }).await.is_ok();
+        self.metrics.sample("db.enqueue_message", since.elapsed());
+        pushed
+    }
+
+    /// Messages that wait.
+    pub(crate) fn len(&self) -> usize {
+        self.items.max_capacity() - self.items.capacity()
+    }
+
+    /// Nothing more will come.
+    pub(crate) fn close(&self) {
+        self.closed.cancel();
+    }
+}
+
+impl Items {
+    /// The next message; `None` when the queue is closed and empty.
+    pub(crate) async fn next(&mut self) -> Option<Item> {
+        tokio::select! {
+            biased;
+            item = self.items.recv() => item,
+            () = self.closed.cancelled() => {
+                self.items.close();
+                self.items.recv().await
+            }
+        }
+    }
+
+    /// Messages that wait.
+    pub(crate) fn len(&self) -> usize {
+        self.items.len()
+    }
+}
+
+/// Without a stream, what is not stored yet is what waits here.
+pub(crate) async fn watch_lag(queue: Arc<Queue>, metrics: Arc<Metrics>, stop: CancellationToken) {
+    let mut tick = tokio::time::interval(Duration::from_secs(1));
+    while stop.run_until_cancelled(tick.tick()).await.is_some() {
+        metrics.lag.set(i64::try_from(queue.len()).unwrap_or(i64::MAX));
+    }
+}

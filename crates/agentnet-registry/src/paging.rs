@@ -1,0 +1,123 @@
+//! Cursors of `registry.list` and `registry.search` (an addition of ours, PROTOCOL.md section 0, decision 4): opaque to
+//! clients, base64url of a small JSON array.
+
+use std::cmp::Reverse;
+use std::sync::Arc;
+
+use agentnet_protocol::json::{ArrayWriter, Value};
+use agentnet_protocol::rpc::RpcError;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+use crate::presence::ListKey;
+use crate::presence::search::Rank;
+
+/// The last result of a search page.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum SearchPosition {
+    /// An online account.
+    Online(Rank),
+    /// An account without a live session, by username; all online ones were shown.
+    Offline(String),
+}
+
+/// The cursor behind a session of `registry.list`.
+pub(crate) fn list_cursor(key: &ListKey) -> String {
+    encode(&["l", &key.0, &key.1])
+}
+
+/// Reads a cursor of `registry.list`.
+pub(crate) fn list_position(cursor: Option<&str>) -> Result<Option<ListKey>, RpcError> {
+    let Some(cursor) = cursor else { return Ok(None) };
+    match decode(cursor).as_deref() {
+        Some([kind, agent_id, tag]) if kind == "l" => Ok(Some((Arc::from(agent_id.as_str()), Arc::from(tag.as_str())))),
+        _ => Err(RpcError::CURSOR_INVALID),
+    }
+}
+
+/// The cursor behind a result of `registry.search`.
+pub(crate) fn search_cursor(position: &SearchPosition) -> String {
+    match position {
+        SearchPosition::Online(rank) => encode(&["o", &rank.online.0.to_string(), &rank.username, &rank.account_id]),
+        SearchPosition::Offline(username) => encode(&["u", username]),
+    }
+}
+
+/// Reads a cursor of `registry.search`.
+pub(crate) fn search_position(cursor: Option<&str>) -> Result<Option<SearchPosition>, RpcError> {
+    let Some(cursor) = cursor else { return Ok(None) };
+    let read = || match decode(cursor)?.as_slice() {
+        [kind, online, username, account_id] if kind == "o" => Some(SearchPosition::Online(Rank {
+            online: Reverse(online.parse().ok()?),
+            username: username.clone(),
+            account_id: account_id.clone(),
+        })),
+        [kind, username] if kind == "u" => Some(SearchPosition::Offline(username.clone())),
+        _ => None,
+    };
+    read().map(Some).ok_or(RpcError::CURSOR_INVALID)
+}
+
+fn encode(parts: &[&str]) -> String {
+    let mut array = ArrayWriter::new();
+    for part in parts {
+        array.text(part);
+    }
+    URL_SAFE_NO_PAD.encode(array.finish())
+}
+
+fn decode(cursor: &str) -> Option<Vec<String>> {
+    let json = String::from_utf8(URL_SAFE_NO_PAD.decode(cursor).ok()?).ok()?;
+    let array = Value::parse(&json).ok()?.as_array()?;
+    array
+        .map(|part| part.as_str().map(std::borrow::Cow::into_owned))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cursors_read_back() {
+        let key: ListKey = (Arc::from("日本 \"x\""), Arc::from("registry_1"));
+        assert_eq!(list_position(Some(&list_cursor(&key))).unwrap(), Some(key));
+        for position in [
+            SearchPosition::Online(Rank {
+                online: Reverse(3),
+                username: "bob".into(),
+                account_id: "acct_1".into(),
+            }),
+            SearchPosition::Offline("zoë".into()),
+        ] {
+            assert_eq!(
+                search_position(Some(&search_cursor(&position))).unwrap(),
+                Some(position)
+            );
+        }
+        assert_eq!(
+            (list_position(None).unwrap(), search_position(None).unwrap()),
+            (None, None)
+        );
+    }
+
+    #[test]
+    fn other_texts_are_refused() {
+        let search = search_cursor(&SearchPosition::Offline("x".into()));
+        for text in ["", "garbage", "W10", "e30", &search] {
+            assert_eq!(
+                list_position(Some(text)).unwrap_err(),
+                RpcError::CURSOR_INVALID,
+                "{text}"
+            );
+        }
+        let number = encode(&["o", "many", "a", "b"]);
+        for text in ["x", &list_cursor(&(Arc::from("a"), Arc::from("b"))), &number] {
+            assert_eq!(
+                search_position(Some(text)).unwrap_err(),
+                RpcError::CURSOR_INVALID,
+                "{text}"
+            );
+        }
+    }
+}

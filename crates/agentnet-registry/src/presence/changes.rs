@@ -1,0 +1,85 @@
+//! What the store has to learn of presence.
+
+use std::sync::Arc;
+
+use agentnet_protocol::Timestamp;
+use agentnet_store::model::Session;
+
+use super::Presence;
+
+/// What the store has to learn of one session.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Change {
+    /// All of it.
+    Upsert,
+    /// Its `last_seen`.
+    Touch,
+    /// That it ended; with the whole session where the store may not know it yet.
+    End(Timestamp, Option<Box<Session>>),
+}
+
+/// What the store has to learn, ready for its calls.
+#[derive(Debug, Default, PartialEq)]
+pub(crate) struct Changes {
+    pub(crate) upserts: Vec<Session>,
+    pub(crate) touches: Vec<(String, Timestamp)>,
+    pub(crate) ends: Vec<(String, Timestamp)>,
+}
+
+impl Changes {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.upserts.is_empty() && self.touches.is_empty() && self.ends.is_empty()
+    }
+}
+
+impl Presence {
+    /// Takes what the store has to learn. Without `all`, plain signs of life stay where they are.
+    pub(crate) fn take_changes(&self, all: bool) -> Changes {
+        let mut guard = self.lock();
+        let state = &mut *guard;
+        let mut changes = Changes::default();
+        let kept = |change: &Change| !all && *change == Change::Touch;
+        let taken: Vec<_> = state.pending.extract_if(|_, change| !kept(change)).collect();
+        for (tag, change) in taken {
+            let live = state.sessions.get(&tag).map(|live| &live.session);
+            match (change, live) {
+                (Change::Upsert, Some(session)) => changes.upserts.push(session.clone()),
+                (Change::Touch, Some(session)) => changes.touches.push((tag.to_string(), session.last_seen)),
+                (Change::End(at, None), _) => changes.ends.push((tag.to_string(), at)),
+                (Change::End(_, Some(session)), _) => changes.upserts.push(*session),
+                (Change::Upsert | Change::Touch, None) => {}
+            }
+        }
+        changes
+    }
+
+    /// Puts changes back that the store did not take. What has happened since goes before them.
+    pub(crate) fn put_back(&self, changes: Changes) {
+        let mut state = self.lock();
+        let mut put = |tag: &str, change: Change| {
+            state.pending.entry(Arc::from(tag)).or_insert(change);
+        };
+        for session in changes.upserts {
+            let tag = session.session_tag.clone();
+            match session.disconnected_at {
+                Some(at) => put(&tag, Change::End(at, Some(Box::new(session)))),
+                None => put(&tag, Change::Upsert),
+            }
+        }
+        for (tag, _) in changes.touches {
+            put(&tag, Change::Touch);
+        }
+        for (tag, at) in changes.ends {
+            put(&tag, Change::End(at, None));
+        }
+    }
+
+    /// Before a stop: every session's last sign of life is to reach the store.
+    pub(crate) fn touch_all(&self) {
+        let mut guard = self.lock();
+        let state = &mut *guard;
+        for tag in state.sessions.keys() {
+            state.pending.entry(Arc::clone(tag)).or_insert(Change::Touch);
+        }
+    }
+}

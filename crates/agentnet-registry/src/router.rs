@@ -1,0 +1,192 @@
+//! What comes in on `registry.*`, in one loop: requests are answered concurrently, presence is applied in order.
+//!
+//! NATS delivers what one client publishes in order, but to different subscriptions. So whatever was heard of presence
+//! before a request is applied before the request is looked at: a hello followed by a list is in the list.
+
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context as TaskContext, Poll};
+use std::time::{Duration, Instant};
+
+use agentnet_protocol::rpc::RpcError;
+use agentnet_protocol::subject::{REGISTRY_GROUP, REGISTRY_PREFIX};
+use async_nats::{Client, Message, Subscriber};
+use futures::stream::SelectAll;
+use futures::{FutureExt as _, Stream, StreamExt as _};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
+
+use crate::clock::Now;
+use crate::connect::{is_up, settled};
+use crate::context::Context;
+use crate::error::StartError;
+use crate::presence::hear::{self, ANNOUNCE_SUBJECT};
+use crate::rpc::Rpc;
+
+/// Requests that may be answered at the same time.
+const CONCURRENCY: usize = 256;
+/// Presence that is applied at once before a request, so that a flood of it cannot hold requests up for ever.
+const BURST: usize = 10_000;
+
+/// How often a router that stops looks whether the server is still there.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// What every registry hears.
+#[derive(Debug, Clone, Copy)]
+enum Presence {
+    Hello,
+    Goodbye,
+    Announcement,
+}
+
+/// A subscription and what its messages are.
+struct Tagged<T> {
+    what: T,
+    messages: Subscriber,
+}
+
+impl<T: Copy + Unpin> Stream for Tagged<T> {
+    type Item = (T, Message);
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Option<Self::Item>> {
+        let what = self.what;
+        self.messages
+            .poll_next_unpin(cx)
+            .map(|message| message.map(|message| (what, message)))
+    }
+}
+
+/// The subscriptions to `registry.*`.
+pub(crate) struct Router {
+    requests: SelectAll<Tagged<Rpc>>,
+    presence: SelectAll<Tagged<Presence>>,
+}
+
+impl Router {
+    /// Hears presence from now on. Requests are taken later: what they ask for has to be there first.
+    pub(crate) async fn subscribe(client: &Client) -> Result<Self, StartError> {
+        let mut presence = SelectAll::new();
+        for (what, subject) in [
+            (Presence::Hello, format!("{REGISTRY_PREFIX}hello")),
+            (Presence::Goodbye, format!("{REGISTRY_PREFIX}goodbye")),
+            (Presence::Announcement, ANNOUNCE_SUBJECT.to_owned()),
+        ] {
+            presence.push(Tagged {
+                what,
+                messages: client.subscribe(subject).await.map_err(lost)?,
+            });
+        }
+        Ok(Self {
+            requests: SelectAll::new(),
+            presence,
+        })
+    }
+
+    /// Takes requests from now on; of all registries one gets each.
+    pub(crate) async fn open(&mut self, client: &Client) -> Result<(), StartError> {
+        for what in Rpc::ALL {
+            let subject = format!("{REGISTRY_PREFIX}{}", what.names().0);
+            let messages = client
+                .queue_subscribe(subject, REGISTRY_GROUP.to_owned())
+                .await
+                .map_err(lost)?;
+            self.requests.push(Tagged { what, messages });
+        }
+        settled(client).await
+    }
+
+    /// Answers until `stop`, and then what has come before it.
+    pub(crate) async fn run(mut self, ctx: Arc<Context>, stop: CancellationToken) {
+        let room = Arc::new(Semaphore::new(CONCURRENCY));
+        let mut permit: Option<OwnedSemaphorePermit> = None;
+        let mut stopping = false;
+        loop {
+            tokio::select! {
+                () = stop.cancelled(), if !stopping => {
+                    if !is_up(&ctx.client) {
+                        return;
+                    }
+                    stopping = true;
+                    for requests in self.requests.iter_mut() {
+                        let _ = requests.messages.drain().await;
+                    }
+                }
+                () = tokio::time::sleep(LOOK), if stopping => {
+                    // Without a server nobody confirms the end of a subscription.
+                    if !is_up(&ctx.client) {
+                        return;
+                    }
+                }
+                Some((what, message)) = self.presence.next() => apply(&ctx, what, &message),
+                acquired = Arc::clone(&room).acquire_owned(), if permit.is_none() => permit = acquired.ok(),
+                request = self.requests.next(), if permit.is_some() => {
+                    self.apply_heard(&ctx);
+                    let Some((rpc, message)) = request else { return };
+                    answer(&ctx, rpc, message, permit.take());
+                }
+            }
+        }
+    }
+
+    /// Applies all presence that is already here.
+    fn apply_heard(&mut self, ctx: &Arc<Context>) {
+        for _ in 0..BURST {
+            let next = tokio::task::unconstrained(self.presence.next()).now_or_never();
+            let Some(Some((what, message))) = next else { return };
+            apply(ctx, what, &message);
+        }
+    }
+}
+
+fn lost(error: impl ToString) -> StartError {
+    StartError::Nats(error.to_string())
+}
+
+fn apply(ctx: &Arc<Context>, what: Presence, message: &Message) {
+    let now = Now::read();
+    match what {
+        Presence::Hello => {
+            let read = hear::hello(ctx, &message.payload, now);
+            ctx.metrics.handled(("hello", "handler.hello"), now.instant, !read);
+        }
+        Presence::Goodbye => {
+            let read = hear::goodbye(ctx, &message.payload, now);
+            ctx.metrics.handled(("goodbye", "handler.goodbye"), now.instant, !read);
+        }
+        Presence::Announcement => hear::announcement(ctx, &message.payload),
+    }
+}
+
+/// Answers one request beside the others. Without a reply subject there is nobody to answer.
+fn answer(ctx: &Arc<Context>, rpc: Rpc, message: Message, permit: Option<OwnedSemaphorePermit>) {
+    let Some(reply_to) = message.reply else { return };
+    let names = rpc.names();
+    let span = tracing::debug_span!("rpc", name = names.0, bytes = message.payload.len());
+    let ctx = Arc::clone(ctx);
+    let work = {
+        let ctx = Arc::clone(&ctx);
+        async move {
+            let since = Instant::now();
+            let outcome = AssertUnwindSafe(rpc.answer(&ctx, &message.payload))
+                .catch_unwind()
+                .await;
+            let outcome = outcome.unwrap_or_else(|_| {
+                tracing::error!("a request's handler panicked");
+                Err(RpcError::fault("internal_error"))
+            });
+            ctx.metrics
+                .handled(names, since, outcome.as_ref().is_err_and(RpcError::is_fault));
+            let text = outcome.unwrap_or_else(|error| {
+                tracing::debug!(%error, "refused");
+                error.encode()
+            });
+            if let Err(error) = ctx.client.publish(reply_to, text.into()).await {
+                tracing::debug!(%error, "a reply could not be sent");
+            }
+            drop(permit);
+        }
+    };
+    ctx.tasks.spawn(work.instrument(span));
+}

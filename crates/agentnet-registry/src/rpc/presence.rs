@@ -1,0 +1,67 @@
+//! `registry.list` (PROTOCOL.md section 6, with decision 0.4).
+
+use std::sync::Arc;
+
+use agentnet_protocol::rpc::{ListReply, ListRequest, Reply as _, RpcError};
+use agentnet_protocol::{AgentInfo, RawJson};
+
+use crate::clock::{Now, now_text};
+use crate::context::Context;
+use crate::fit::fit;
+use crate::paging::{list_cursor, list_position};
+use crate::presence::ListKey;
+
+/// Sessions that are taken from memory at a time, so that nobody waits long for the lock.
+const CHUNK: usize = 512;
+
+/// Who is online, as many as fit.
+pub(super) async fn list(ctx: &Arc<Context>, request: ListRequest) -> Result<String, RpcError> {
+    let after = list_position(request.cursor.as_deref())?;
+    ctx.adoptions.settled().await;
+    ctx.presence.evict(Now::read());
+    let max = ctx.max_reply();
+    let limit = request.limit.unwrap_or(usize::MAX);
+    let mut sessions: Vec<(ListKey, AgentInfo)> = Vec::new();
+    let mut bytes = 0;
+    let mut last = after;
+    // One more than asked for tells whether there are more.
+    while sessions.len() <= limit && bytes <= max {
+        let chunk = ctx.presence.list(last.as_ref(), CHUNK);
+        let Some((key, _)) = chunk.last() else { break };
+        last = Some(key.clone());
+        let ended = chunk.len() < CHUNK;
+        for (key, agent) in chunk {
+            bytes += agent.encode().len();
+            sessions.push((key, agent));
+            if sessions.len() > limit || bytes > max {
+                break;
+            }
+        }
+        if ended {
+            break;
+        }
+        tokio::task::yield_now().await;
+    }
+    let more = sessions.len() > limit;
+    sessions.truncate(limit);
+    let end = sessions.last().filter(|_| more).map(|(key, _)| key.clone());
+    let generated_at = now_text();
+    fit(max, sessions, shortened, |sessions, cut| {
+        let next = cut.map(|(key, _)| key).or(end.as_ref());
+        ListReply {
+            generated_at: generated_at.clone(),
+            next_cursor: next.map(list_cursor),
+            agents: sessions.into_iter().map(|(_, agent)| agent).collect(),
+        }
+        .encode()
+    })
+}
+
+fn shortened((key, agent): &(ListKey, AgentInfo)) -> (ListKey, AgentInfo) {
+    let agent = AgentInfo {
+        capabilities: Vec::new(),
+        metadata: RawJson::empty_object(),
+        ..agent.clone()
+    };
+    (key.clone(), agent)
+}

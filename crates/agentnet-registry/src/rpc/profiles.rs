@@ -1,0 +1,203 @@
+//! `registry.search` and `registry.profile` (PROTOCOL.md section 6, with decisions 0.2 and 0.4).
+
+use std::sync::Arc;
+
+use agentnet_protocol::RawJson;
+use agentnet_protocol::json;
+use agentnet_protocol::rpc::{
+    AccountHit, Profile, ProfileReply, ProfileRequest, ProfileSession, Reply as _, RpcError, SearchReply, SearchRequest,
+};
+use agentnet_store::model::{Account, AccountQuery, Session};
+
+use super::failed;
+use crate::clock::{Now, now_text};
+use crate::context::Context;
+use crate::fit::{TOO_LARGE, fit};
+use crate::paging::{SearchPosition, search_cursor, search_position};
+use crate::presence::search::{Filter, hit};
+
+/// Online accounts that are looked at under one lock.
+const LOOK: usize = 1024;
+/// Stored accounts that are read at a time, at least and at most.
+const ROWS: (usize, usize) = (64, 1000);
+/// Stored accounts that one request may pass over; the next page goes on from there.
+const MOST_ROWS: usize = 20_000;
+
+type Found = (SearchPosition, AccountHit);
+
+/// Accounts by name and capability: online ones first, by number of live sessions, then by username.
+pub(super) async fn search(ctx: &Arc<Context>, request: SearchRequest) -> Result<String, RpcError> {
+    let after = search_position(request.cursor.as_deref())?;
+    ctx.adoptions.settled().await;
+    ctx.presence.evict(Now::read());
+    let (results, next) = find(ctx, &request, after).await?;
+    let generated_at = now_text();
+    fit(ctx.max_reply(), results, shortened, |results, cut| {
+        let next = cut.map(|(position, _)| position).or(next.as_ref());
+        SearchReply {
+            query: request.query.clone(),
+            capability: request.capability.clone(),
+            limit: request.limit,
+            online_only: request.online_only,
+            results: results.into_iter().map(|(_, hit)| hit).collect(),
+            generated_at: generated_at.clone(),
+            next_cursor: next.map(search_cursor),
+        }
+        .encode()
+    })
+}
+
+/// One page, and where the next one begins if there is one.
+async fn find(
+    ctx: &Context,
+    request: &SearchRequest,
+    after: Option<SearchPosition>,
+) -> Result<(Vec<Found>, Option<SearchPosition>), RpcError> {
+    let text = json::trim(&request.query);
+    let mut found: Vec<Found> = Vec::new();
+    // One more than asked for tells whether there are more.
+    let want = request.limit + 1;
+    let after_username = match after {
+        Some(SearchPosition::Offline(username)) => Some(username),
+        position => {
+            let mut rank = match position {
+                Some(SearchPosition::Online(rank)) => Some(rank),
+                _ => None,
+            };
+            let filter = Filter::new(text, request.capability.as_deref());
+            loop {
+                let look = ctx
+                    .presence
+                    .ranking(|all| all.look(rank.as_ref(), &filter, want - found.len(), LOOK));
+                found.extend(
+                    look.hits
+                        .into_iter()
+                        .map(|(rank, hit)| (SearchPosition::Online(rank), hit)),
+                );
+                rank = look.next;
+                if rank.is_none() || found.len() == want {
+                    break;
+                }
+                tokio::task::yield_now().await;
+            }
+            None
+        }
+    };
+    let mut stopped_at = None;
+    if found.len() < want && !request.online_only {
+        stopped_at = offline(ctx, request, text, after_username, want, &mut found).await?;
+    }
+    if found.len() == want {
+        found.truncate(request.limit);
+        let next = found.last().map(|(position, _)| position.clone());
+        return Ok((found, next));
+    }
+    Ok((found, stopped_at))
+}
+
+/// Fills the page with accounts that have no live session. Gives the place where it stopped looking before the end.
+async fn offline(
+    ctx: &Context,
+    request: &SearchRequest,
+    text: &str,
+    mut after_username: Option<String>,
+    want: usize,
+    found: &mut Vec<Found>,
+) -> Result<Option<SearchPosition>, RpcError> {
+    let (mut rows, shown) = (0, found.len());
+    loop {
+        // Those that were shown as online come again here, to be passed over.
+        let limit = (want - found.len() + shown).clamp(ROWS.0, ROWS.1);
+        let query = AccountQuery {
+            text: text.to_owned(),
+            capability: request.capability.clone(),
+            after_username: after_username.take(),
+            limit,
+        };
+        let page = ctx.store.accounts(&query).await.map_err(failed("search_failed"))?;
+        rows += page.items.len();
+        after_username = page.items.last().map(|account| account.username.clone());
+        for account in page.items {
+            if ctx.presence.ranking(|online| online.contains(&account.account_id)) {
+                continue;
+            }
+            let online = ctx.presence.online(&account.account_id);
+            found.push((SearchPosition::Offline(account.username.clone()), hit(&account, online)));
+            if found.len() == want {
+                return Ok(None);
+            }
+        }
+        if !page.more {
+            return Ok(None);
+        }
+        if rows >= MOST_ROWS {
+            return Ok(after_username.map(SearchPosition::Offline));
+        }
+    }
+}
+
+fn shortened((position, hit): &Found) -> Found {
+    let hit = AccountHit {
+        capabilities: Vec::new(),
+        metadata: RawJson::empty_object(),
+        ..hit.clone()
+    };
+    (position.clone(), hit)
+}
+
+/// One account with its live sessions.
+pub(super) async fn profile(ctx: &Arc<Context>, request: ProfileRequest) -> Result<String, RpcError> {
+    ctx.adoptions.settled().await;
+    ctx.presence.evict(Now::read());
+    let found = match (&request.account_id, &request.username) {
+        (Some(account_id), _) => ctx.store.account_by_id(account_id).await,
+        (None, Some(username)) => ctx.store.account_by_username(username).await,
+        (None, None) => Ok(None),
+    };
+    let account = found.map_err(failed("profile_failed"))?.ok_or(RpcError::NOT_FOUND)?;
+    let sessions = ctx.presence.sessions_of(&account.account_id);
+    let mut reply = ProfileReply {
+        profile: profile_of(account, sessions),
+        generated_at: now_text(),
+    };
+    let max = ctx.max_reply();
+    let mut text = reply.encode();
+    // Profiles have no pages: of an account with very many sessions, the latest are shown.
+    while text.len() > max && !reply.profile.online_sessions.is_empty() {
+        let sessions = reply.profile.online_sessions.len();
+        reply
+            .profile
+            .online_sessions
+            .truncate((sessions * max / text.len()).min(sessions - 1));
+        text = reply.encode();
+    }
+    if text.len() > max { Err(TOO_LARGE) } else { Ok(text) }
+}
+
+fn profile_of(account: Account, sessions: Vec<Session>) -> Profile {
+    Profile {
+        account_id: account.account_id,
+        username: account.username,
+        display_name: account.display_name,
+        bio: account.bio,
+        capabilities: account.capabilities,
+        metadata: account.metadata,
+        visibility: account.visibility,
+        status: account.status,
+        created_at: account.created_at.to_string(),
+        updated_at: account.updated_at.to_string(),
+        online: !sessions.is_empty(),
+        online_sessions: sessions
+            .into_iter()
+            .map(|session| ProfileSession {
+                session_tag: session.session_tag,
+                agent_id: session.agent_id,
+                server_id: session.server_id,
+                connected_at: session.connected_at.to_string(),
+                last_seen: session.last_seen.to_string(),
+                capabilities: session.capabilities,
+                metadata: session.metadata,
+            })
+            .collect(),
+    }
+}

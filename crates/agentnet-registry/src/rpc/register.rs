@@ -1,0 +1,131 @@
+//! `registry.register` (PROTOCOL.md sections 6, 7.2 and 13.3, with the decisions 0.5 and 0.6).
+
+use std::sync::Arc;
+
+use agentnet_protocol::rpc::{RegisterReply, RegisterRequest, Reply as _, RpcError};
+use agentnet_protocol::subject::{REPLY_PREFIX, routable_capability};
+use agentnet_protocol::{AgentInfo, ids, username};
+use agentnet_store::StoreError;
+use agentnet_store::model::{AccountClaim, DesiredName};
+
+use crate::clock::{self, Now};
+use crate::context::Context;
+use crate::presence::hear::{self, ANNOUNCE_SUBJECT};
+use crate::register_auth;
+
+/// Finds or creates the account, issues a session, and tells the other registries of it.
+pub(super) async fn register(ctx: &Arc<Context>, request: RegisterRequest) -> Result<String, RpcError> {
+    let now = Now::read();
+    let agent = &request.agent;
+    if agent.account_id.as_deref().is_some_and(|id| !ids::valid_account_id(id)) {
+        return Err(RpcError::new("account_id is invalid"));
+    }
+    let mut claim = claim(agent, None, now);
+    if ctx.config.dev_auth {
+        claim.public_key = Some(register_auth::check(ctx, &request, &claim, now).await?);
+    }
+    let account = ctx.store.claim_account(&claim).await.map_err(|error| match error {
+        StoreError::KeyMismatch => RpcError::new("auth_public_key_mismatch"),
+        error => super::failed("failed resolving account identity")(error),
+    })?;
+    let (account_id, username) = (account.account_id.clone(), account.username.clone());
+    let session_tag = now.session_tag(&ctx.config.server_id);
+    let session = hear::session(
+        ctx,
+        agent,
+        session_tag.clone(),
+        account_id.clone(),
+        username.clone(),
+        now.time,
+    );
+    ctx.presence.insert(session, now);
+    ctx.presence.set_profile(account);
+    // The session is in the store before anybody hears of it.
+    ctx.bell.written().await;
+    if let Err(error) = ctx
+        .client
+        .publish(ANNOUNCE_SUBJECT, hear::announce(&session_tag).into())
+        .await
+    {
+        tracing::debug!(%error, "a session could not be announced; its first hello will do");
+    }
+    warn_of_unroutable(agent, &account_id);
+    tracing::info!(agent_id = %agent.agent_id, %account_id, %username, %session_tag, "registered");
+    Ok(RegisterReply {
+        account_id,
+        username,
+        session_tag,
+        heartbeat_interval: ctx.config.heartbeat_interval.as_secs_f64(),
+        ttl_seconds: ctx.config.agent_ttl.as_secs_f64(),
+        registered_at: now.time.to_string(),
+        reply_prefix: Some(REPLY_PREFIX.to_owned()),
+    }
+    .encode())
+}
+
+/// What a registration, or the hello of an unknown session, wants of the accounts.
+pub(crate) fn claim(agent: &AgentInfo, public_key: Option<String>, now: Now) -> AccountClaim {
+    AccountClaim {
+        account_id: agent.account_id.clone(),
+        name: desired_name(agent),
+        new_account_id: now.account_id(),
+        display_name: agent.name.clone(),
+        capabilities: agent.capabilities.clone(),
+        metadata: agent.metadata.clone(),
+        agent_id: agent.agent_id.clone(),
+        public_key,
+        at: now.time,
+    }
+}
+
+fn desired_name(agent: &AgentInfo) -> DesiredName {
+    let usable = |name: &str| Some(username::normalise(name)).filter(|name| !name.is_empty());
+    agent
+        .username
+        .as_deref()
+        .and_then(usable)
+        .map(DesiredName::Requested)
+        .or_else(|| usable(&agent.agent_id).map(DesiredName::Derived))
+        .unwrap_or_else(|| DesiredName::Generated(clock::generated_username()))
+}
+
+fn warn_of_unroutable(agent: &AgentInfo, account_id: &str) {
+    let unroutable: Vec<&String> = agent
+        .capabilities
+        .iter()
+        .filter(|name| !routable_capability(name))
+        .collect();
+    if !unroutable.is_empty() {
+        tracing::warn!(%account_id, ?unroutable, "advertised capabilities that messages cannot be routed by");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_name_is_the_requested_one_else_derived_else_generated() {
+        let agent = |agent_id: &str, username: Option<&str>| AgentInfo {
+            agent_id: agent_id.into(),
+            username: username.map(str::to_owned),
+            ..AgentInfo::default()
+        };
+        assert_eq!(
+            desired_name(&agent("x", Some(" @Alice! "))),
+            DesiredName::Requested("alice".into())
+        );
+        assert_eq!(
+            desired_name(&agent("Bob Agent", None)),
+            DesiredName::Derived("bob_agent".into())
+        );
+        assert_eq!(
+            desired_name(&agent("Bob", Some("日本"))),
+            DesiredName::Derived("bob".into())
+        );
+        let DesiredName::Generated(name) = desired_name(&agent("日本", None)) else {
+            panic!("not generated")
+        };
+        assert!(name.starts_with("agent_") && name.len() == 14, "{name}");
+    }
+}

@@ -1,0 +1,272 @@
+//! From settings to a running registry, and back.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use agentnet_protocol::url::NatsUrl;
+use agentnet_store::model::Session;
+use agentnet_store::{OpenOptions, Store};
+use futures::StreamExt as _;
+use tokio::task::JoinHandle;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use crate::bounce;
+use crate::capture::{self, CaptureMode, CaptureTasks};
+use crate::clock::Now;
+use crate::config::RegistryConfig;
+use crate::connect::{Connection, connect, is_up};
+use crate::context::{Context, Tasks};
+use crate::error::StartError;
+use crate::metrics::Metrics;
+use crate::presence::Presence;
+use crate::presence::hear::Adoptions;
+use crate::presence::writer::{self, WriterBell};
+use crate::register_auth::Nonces;
+use crate::router::Router;
+use crate::sweep;
+
+/// The store that is used when `DATABASE_URL` is not set.
+const MEMORY_STORE: &str = "sqlite::memory:";
+/// How long the requests at hand may take when the registry stops.
+const LAST_REQUESTS: Duration = Duration::from_secs(10);
+/// How long the last word to the server may take.
+const LAST_WORD: Duration = Duration::from_secs(2);
+/// Accounts that are read at the same time at start.
+const READS: usize = 16;
+
+/// Starts registries.
+#[derive(Debug)]
+pub struct Registry;
+
+/// A running registry. Dropping it ends every task at once; [`RegistryHandle::shutdown`] ends it without losing anything.
+pub struct RegistryHandle {
+    ctx: Arc<Context>,
+    ready_line: String,
+    router: JoinHandle<()>,
+    stop_router: CancellationToken,
+    sweep: JoinHandle<()>,
+    stop_sweep: CancellationToken,
+    capture: CaptureTasks,
+    writer: JoinHandle<()>,
+    stop_writer: CancellationToken,
+    own_store: bool,
+    _kill: DropGuard,
+}
+
+impl Registry {
+    /// Connects, sets the capture of messages up, takes over the sessions that the store holds as online, and answers from
+    /// then on. The store stays open after [`RegistryHandle::shutdown`]; closing it is the caller's business.
+    ///
+    /// # Errors
+    /// [`StartError`]: the server cannot be reached or refuses, JetStream or store cannot be used.
+    pub async fn start(config: RegistryConfig, store: Arc<dyn Store>) -> Result<RegistryHandle, StartError> {
+        let config = config.with_minima();
+        let url = NatsUrl::parse(&config.nats_url)?;
+        if config.thread_compaction_event_enabled.is_some() || config.thread_compaction_event_cooldown.is_some() {
+            tracing::info!("THREAD_COMPACTION_EVENT_* has no effect: compacting threads is the agents' business");
+        }
+        let connection = connect(&url).await?;
+        let kill = CancellationToken::new();
+        // Ends what has been started should the rest of the start fail.
+        let guard = kill.clone().drop_guard();
+        let metrics = Arc::new(Metrics::new(config.metrics_window_size));
+        let (capture, capture_tasks) =
+            capture::start(&config, &connection, Arc::clone(&store), Arc::clone(&metrics), &kill).await?;
+        let mut router = Router::subscribe(&connection.client).await?;
+        let presence = Arc::new(load(store.as_ref(), config.agent_ttl).await?);
+        let bell = Arc::new(WriterBell::default());
+        let ready_line = format!(
+            "registry ready: server_id={} nats={} store={} capture={}",
+            config.server_id,
+            url.redacted(),
+            store.backend(),
+            capture.mode
+        );
+        let Connection {
+            client,
+            connected,
+            dropped,
+        } = connection;
+        let ctx = Arc::new(Context {
+            nonces: Nonces::new(config.dev_auth_nonce_ttl),
+            config,
+            client,
+            store: Arc::clone(&store),
+            presence: Arc::clone(&presence),
+            bell: Arc::clone(&bell),
+            adoptions: Arc::new(Adoptions::default()),
+            metrics,
+            capture: Arc::new(capture),
+            dropped,
+            tasks: Tasks::new(kill.clone()),
+        });
+        let inboxes = match ctx.config.offline_replies {
+            true => Some(bounce::subscribe(&ctx.client).await?),
+            false => None,
+        };
+        router.open(&ctx.client).await?;
+        let spawn = |task: std::pin::Pin<Box<dyn Future<Output = ()> + Send>>| {
+            let kill = kill.clone();
+            tokio::spawn(async move {
+                kill.run_until_cancelled(task).await;
+            })
+        };
+        let (stop_router, stop_sweep, stop_writer) = (kill.child_token(), kill.child_token(), kill.child_token());
+        if let Some(inboxes) = inboxes {
+            spawn(Box::pin(bounce::run(Arc::clone(&ctx), inboxes, stop_router.clone())));
+        }
+        let handle = RegistryHandle {
+            ready_line,
+            writer: spawn(Box::pin(writer::run(presence, store, bell, stop_writer.clone()))),
+            router: spawn(Box::pin(router.run(Arc::clone(&ctx), stop_router.clone()))),
+            sweep: spawn(Box::pin(sweep::run(Arc::clone(&ctx), stop_sweep.clone()))),
+            capture: capture_tasks,
+            stop_router,
+            stop_sweep,
+            stop_writer,
+            own_store: false,
+            _kill: guard,
+            ctx,
+        };
+        spawn(Box::pin(mind_gaps(Arc::clone(&handle.ctx), connected)));
+        Ok(handle)
+    }
+
+    /// As [`Registry::start`], with the store that `database_url` names (a database in memory if it names none), opened
+    /// here and closed by [`RegistryHandle::shutdown`].
+    ///
+    /// # Errors
+    /// [`StartError`]
+    pub async fn start_with_store_url(config: RegistryConfig) -> Result<RegistryHandle, StartError> {
+        let url = config.database_url.as_deref().unwrap_or(MEMORY_STORE);
+        let store = agentnet_store::open(url, &OpenOptions::default()).await?;
+        match Self::start(config, Arc::clone(&store)).await {
+            Ok(mut handle) => {
+                handle.own_store = true;
+                Ok(handle)
+            }
+            Err(error) => {
+                store.close().await;
+                Err(error)
+            }
+        }
+    }
+}
+
+impl RegistryHandle {
+    /// The registry's name, prefix of its session tags.
+    #[must_use]
+    pub fn server_id(&self) -> &str {
+        &self.ctx.config.server_id
+    }
+
+    /// How messages reach the history.
+    #[must_use]
+    pub fn capture_mode(&self) -> CaptureMode {
+        self.ctx.capture.mode
+    }
+
+    /// The line that tells a waiting program that the registry answers: `registry ready: server_id=… nats=… store=…
+    /// capture=…`, the credentials hidden.
+    #[must_use]
+    pub fn ready_line(&self) -> &str {
+        &self.ready_line
+    }
+
+    /// Stops without losing anything: no new requests, the ones at hand are answered, what has been captured is stored
+    /// and acknowledged, and presence is written.
+    pub async fn shutdown(self) {
+        self.stop_router.cancel();
+        self.stop_sweep.cancel();
+        let ctx = &self.ctx;
+        let requests = async {
+            let _ = self.router.await;
+            ctx.tasks.finished().await;
+        };
+        if tokio::time::timeout(LAST_REQUESTS, requests).await.is_err() {
+            tracing::warn!("some requests were not answered in time");
+        }
+        let _ = self.sweep.await;
+        self.capture.stop(&ctx.capture.queue).await;
+        self.stop_writer.cancel();
+        if tokio::time::timeout(LAST_REQUESTS, self.writer).await.is_err() {
+            tracing::error!("the store did not take the last presence in time");
+        }
+        // Replies and acknowledgements leave before the connection ends.
+        if is_up(&ctx.client) {
+            let _ = tokio::time::timeout(LAST_WORD, ctx.client.flush()).await;
+            let _ = tokio::time::timeout(LAST_WORD, ctx.client.drain()).await;
+        }
+        if self.own_store {
+            ctx.store.close().await;
+        }
+        tracing::info!(server_id = %ctx.config.server_id, "registry stopped");
+    }
+}
+
+impl fmt::Debug for RegistryHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RegistryHandle")
+            .field("ready_line", &self.ready_line)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Takes over the sessions that the store holds as online. Those that were silent for too long went offline while no
+/// registry looked, and are put right (section 0, decision 6).
+async fn load(store: &dyn Store, ttl: Duration) -> Result<Presence, StartError> {
+    let now = Now::read();
+    let presence = Presence::new(ttl, now);
+    let ttl_micros = i64::try_from(ttl.as_micros()).unwrap_or(i64::MAX);
+    let (live, gone): (Vec<Session>, Vec<Session>) = store
+        .online_sessions()
+        .await?
+        .into_iter()
+        .partition(|session| now.time.micros_since(session.last_seen) <= ttl_micros);
+    for session in &gone {
+        if let Some(account_id) = &session.account_id {
+            presence.lapsed(account_id, session.last_seen);
+        }
+    }
+    let ended: Vec<_> = gone
+        .into_iter()
+        .map(|session| (session.session_tag, session.last_seen))
+        .collect();
+    if !ended.is_empty() {
+        store.end_sessions(&ended).await?;
+    }
+    let mut accounts: Vec<String> = live.iter().filter_map(|session| session.account_id.clone()).collect();
+    accounts.sort_unstable();
+    accounts.dedup();
+    let restored = live.len();
+    for session in live {
+        presence.restore(session, now);
+    }
+    let mut profiles = futures::stream::iter(accounts)
+        .map(|id| async move { store.account_by_id(&id).await })
+        .buffer_unordered(READS);
+    while let Some(profile) = profiles.next().await {
+        if let Some(account) = profile? {
+            presence.set_profile(account);
+        }
+    }
+    drop(profiles);
+    if restored + ended.len() > 0 {
+        tracing::info!(
+            online = restored,
+            ended = ended.len(),
+            "sessions taken over from the store"
+        );
+    }
+    Ok(presence)
+}
+
+/// After each gap in the connection, silence counts anew: nobody could be heard.
+async fn mind_gaps(ctx: Arc<Context>, mut connected: tokio::sync::watch::Receiver<u64>) {
+    while connected.changed().await.is_ok() {
+        if *connected.borrow_and_update() > 1 {
+            ctx.presence.deaf_until(Now::read());
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! What has to be done again and again: eviction, retention, forgetting nonces (PROTOCOL.md sections 7.3 and 10.2).
+
+use std::sync::Arc;
+
+use agentnet_store::StoreError;
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::Now;
+use crate::connect::is_up;
+use crate::context::Context;
+
+/// Threads that one sweep removes.
+const THREADS: usize = 500;
+const MILLIS_PER_DAY: i128 = 24 * 60 * 60 * 1000;
+
+/// Sweeps every GC interval until `stop`.
+pub(crate) async fn run(ctx: Arc<Context>, stop: CancellationToken) {
+    let mut tick = tokio::time::interval(ctx.config.gc_interval);
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut failing = false;
+    while stop.run_until_cancelled(tick.tick()).await.is_some() {
+        let now = Now::read();
+        ctx.nonces.forget(now.instant);
+        if !is_up(&ctx.client) {
+            ctx.presence.deaf_until(now);
+        }
+        let evicted = ctx.presence.evict(now);
+        if evicted > 0 {
+            tracing::info!(evicted, "sessions went silent");
+            ctx.bell.ring();
+        }
+        match retain(&ctx, now).await {
+            Ok(()) => failing = false,
+            Err(error) => {
+                if !failing {
+                    tracing::warn!(%error, "old sessions and threads cannot be removed; trying again");
+                }
+                failing = true;
+            }
+        }
+    }
+}
+
+/// Removes what is older than its retention.
+async fn retain(ctx: &Context, now: Now) -> Result<(), StoreError> {
+    let days_ago = |days: u32| now.time.saturating_add_millis(-MILLIS_PER_DAY * i128::from(days));
+    let sessions = ctx
+        .store
+        .prune_sessions(days_ago(ctx.config.session_retention_days))
+        .await?;
+    let pruned = ctx
+        .store
+        .prune_threads(days_ago(ctx.config.thread_retention_days), THREADS)
+        .await?;
+    if sessions + pruned.threads > 0 {
+        tracing::info!(
+            sessions,
+            threads = pruned.threads,
+            messages = pruned.messages,
+            "removed by retention"
+        );
+    }
+    Ok(())
+}

@@ -1,0 +1,98 @@
+//! Requests to agents that are not there fail at once.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod support;
+
+use std::time::Duration;
+
+use agentnet_registry::RegistryConfig;
+use agentnet_testkit::eventually;
+use serde_json::{Value, json};
+use support::{DEADLINE, Network, message};
+
+async fn request(net: &Network, account_id: &str, id: &str) -> Option<Value> {
+    let body = message(id, "t_bounce").to_string();
+    let reply = net.client.request(format!("account.{account_id}.inbox"), body.into());
+    let reply = tokio::time::timeout(Duration::from_secs(5), reply).await.ok()?.ok()?;
+    Some(serde_json::from_slice(&reply.payload).unwrap())
+}
+
+#[tokio::test]
+async fn a_request_to_an_absent_agent_gets_an_error_reply() {
+    for jetstream in [true, false] {
+        let net = Network::new(jetstream).await;
+        let _registry = net.registry().await;
+        let bob = net.register("bob").await;
+        let account_id = bob["account_id"].as_str().unwrap();
+        net.publish("registry.goodbye", json!({"session_tag": bob["session_tag"]}))
+            .await;
+        assert_eq!(net.online().await, Vec::<String>::new());
+
+        let reply = request(&net, account_id, "request").await.unwrap();
+        assert_eq!(reply["kind"], "error", "{reply}");
+        assert_eq!(reply["payload"]["error"], "recipient_offline");
+        let detail = reply["payload"]["detail"].as_str().unwrap();
+        assert!(detail.starts_with("@bob is offline since 2"), "{detail}");
+        assert_eq!(reply["payload"]["request_message_id"], "request");
+        assert_eq!(
+            (&reply["thread_id"], &reply["parent_message_id"]),
+            (&json!("t_bounce"), &json!("request"))
+        );
+        assert_eq!(reply["to_account_id"], "acct_a");
+        assert_eq!(reply["from_account_id"], "acct_registry_registry");
+        assert_eq!(reply.get("from_session_tag"), None);
+        // Request and error are in the history; a message without a reply subject is nobody's request.
+        net.publish(&format!("account.{account_id}.inbox"), message("direct", "t_bounce"))
+            .await;
+        assert!(
+            net.history("t_bounce", 3)
+                .await
+                .contains(&reply["message_id"].as_str().unwrap().to_owned())
+        );
+    }
+}
+
+#[tokio::test]
+async fn an_unknown_account_is_told_once_everybody_was_heard() {
+    let net = Network::new(true).await;
+    let config = RegistryConfig {
+        agent_ttl: Duration::from_secs(1),
+        ..net.config()
+    };
+    let _registry = net.registry_with(config).await;
+    let reply = eventually(DEADLINE, async || {
+        let reply = net
+            .client
+            .request("account.acct_nobody.inbox", message("r", "t").to_string().into());
+        match tokio::time::timeout(Duration::from_millis(300), reply).await {
+            Ok(Ok(reply)) => Ok(serde_json::from_slice::<Value>(&reply.payload).unwrap()),
+            _ => Err("no reply"),
+        }
+    })
+    .await
+    .unwrap();
+    assert_eq!(reply["payload"]["error"], "account_not_found");
+}
+
+#[tokio::test]
+async fn agents_that_are_there_answer_themselves() {
+    use futures::StreamExt as _;
+
+    let net = Network::new(true).await;
+    let _registry = net.registry().await;
+    let bob = net.register("bob").await;
+    let account_id = bob["account_id"].as_str().unwrap().to_owned();
+    let agent = agentnet_testkit::RawClient::connect(&net.nats.url()).await.unwrap();
+    let mut inbox = agent.subscribe(format!("account.{account_id}.inbox")).await.unwrap();
+    agent.request("nobody", "".into()).await.unwrap_err();
+    tokio::spawn(async move {
+        while let Some(request) = inbox.next().await {
+            let reply = message("reply", "t").to_string();
+            agent.publish(request.reply.unwrap(), reply.into()).await.unwrap();
+        }
+    });
+    for number in 0..20 {
+        let reply = request(&net, &account_id, &format!("r{number}")).await.unwrap();
+        assert_eq!(reply["message_id"], "reply", "{reply}");
+    }
+}
