@@ -471,7 +471,10 @@ async fn close_while_messages_come() -> bool {
         assert!(whole.contains(receipts), "{receipts:?}");
     }
     let mut gone = late.iter().skip_while(|receipts| !receipts.is_empty());
-    assert!(gone.all(Vec::is_empty), "none was lost before the node had left: {late:?}");
+    assert!(
+        gone.all(Vec::is_empty),
+        "none was lost before the node had left: {late:?}"
+    );
     let reply = bench.reply("stuck").await;
     assert_eq!(reply["payload"]["error"], "shutting_down");
     assert_eq!(bench.reply("waiting").await["payload"]["detail"], detail);

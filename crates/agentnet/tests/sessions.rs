@@ -198,32 +198,30 @@ async fn close_one_of_two(at_a_time: usize, close_at: usize) {
     let sender = realm.agent("sender").start().await.unwrap();
     sender.resolve_username("duo").await.unwrap();
 
-    let mut flowing = FuturesUnordered::new();
-    let mut close = None;
-    let mut done = 0;
-    for number in 0..COUNT {
+    let exchange = |number: usize| {
         let node = sender.clone();
-        flowing.push(async move {
-            match number % 2 {
-                0 => node.send("@duo", json!(number)).await.unwrap().message_id,
-                _ => {
-                    let reply = node.request("@duo", json!(number)).timeout(DEADLINE).await.unwrap();
-                    assert_eq!(reply.json::<usize>().unwrap(), number);
-                    reply.parent_message_id.as_deref().unwrap().to_owned()
-                }
-            }
-        });
-        while flowing.len() >= at_a_time.min(COUNT - number) {
-            if flowing.next().await.is_none() {
-                break;
-            }
-            done += 1;
-            if done == close_at {
-                let leaving = leaving.clone();
-                close = Some(tokio::spawn(async move { leaving.close().await }));
+        async move {
+            if number.is_multiple_of(2) {
+                node.send("@duo", json!(number)).await.unwrap();
+            } else {
+                let reply = node.request("@duo", json!(number)).timeout(DEADLINE).await.unwrap();
+                assert_eq!(reply.json::<usize>().unwrap(), number);
             }
         }
+    };
+    let mut numbers = 0..COUNT;
+    let mut flowing: FuturesUnordered<_> = numbers.by_ref().take(at_a_time).map(exchange).collect();
+    let mut close = None;
+    let mut done = 0;
+    while flowing.next().await.is_some() {
+        flowing.extend(numbers.next().map(exchange));
+        done += 1;
+        if done == close_at {
+            let leaving = leaving.clone();
+            close = Some(tokio::spawn(async move { leaving.close().await }));
+        }
     }
+    assert_eq!(done, COUNT);
     tokio::time::timeout(DEADLINE, close.unwrap()).await.unwrap().unwrap();
     eventually_true(DEADLINE, "all are handled", async || handled.count() == COUNT)
         .await

@@ -175,7 +175,10 @@ impl Reply for MetricsReply {
                 size: in_queue("size"),
                 max: in_queue("max"),
                 batch_size: in_queue("batch_size"),
-                flush_ms: queue.as_ref().and_then(|queue| float(queue.get("flush_ms"))).unwrap_or(0.0),
+                flush_ms: queue
+                    .as_ref()
+                    .and_then(|queue| float(queue.get("flush_ms")))
+                    .unwrap_or(0.0),
                 overflow_count: in_queue("overflow_count"),
             },
             latency_ms: members("latency_ms")

@@ -723,7 +723,11 @@ fn errors_of_requests() {
         assert_eq!(error(body), format!(r#"{{"error":"{expected}"}}"#), "{body}");
     }
     for (body, fault) in [("{", true), (r#"{"limit":1e400}"#, true), ("[]", false)] {
-        assert_eq!(decode_request::<SearchRequest>(body.as_bytes()).unwrap_err().is_fault(), fault, "{body}");
+        assert_eq!(
+            decode_request::<SearchRequest>(body.as_bytes()).unwrap_err().is_fault(),
+            fault,
+            "{body}"
+        );
     }
     let garbage = decode_request::<SearchRequest>(b"\xff\xfe").unwrap_err();
     assert_eq!(garbage.encode(), r#"{"error":"the body is not valid UTF-8"}"#);
