@@ -1,7 +1,7 @@
 //! Connecting to the broker: token in the URL, an inbox prefix of our own, reconnection for ever (PROTOCOL.md section 1).
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use agentnet_protocol::subject::CONNECTION_INBOX_PREFIX;
@@ -43,23 +43,18 @@ pub async fn connect(url: &str, name: &str) -> Result<Client, ConnectError> {
     open(&NatsUrl::parse(url)?, name, Arc::default()).await
 }
 
-/// How often a connection was there, and a call for whoever waits for the next time.
+/// A call for whoever waits for the connection to be back after a loss.
 #[derive(Debug, Default)]
 pub(crate) struct Reconnections {
-    connected: AtomicU64,
+    once: AtomicBool,
     back: Notify,
 }
 
 impl Reconnections {
     fn connected(&self) {
-        if self.connected.fetch_add(1, Ordering::AcqRel) > 0 {
+        if self.once.swap(true, Ordering::AcqRel) {
             self.back.notify_one();
         }
-    }
-
-    /// How often the connection has come back after a loss.
-    pub(crate) fn count(&self) -> u64 {
-        self.connected.load(Ordering::Acquire).saturating_sub(1)
     }
 
     /// Waits until the connection is back after a loss. For one waiter.
@@ -68,7 +63,7 @@ impl Reconnections {
     }
 }
 
-/// As [`connect`], with the reconnections counted.
+/// As [`connect`]; `reconnections` is told of each connection.
 pub(crate) async fn open(url: &NatsUrl, name: &str, reconnections: Arc<Reconnections>) -> Result<Client, ConnectError> {
     let options = ConnectOptions::new()
         .name(name)

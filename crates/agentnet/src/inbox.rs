@@ -2,8 +2,6 @@
 //!
 //! 1. Size and form; 2. the thread default; 3. the guards; 4. the receipt `accepted`; 5. the backlog.
 
-mod leave;
-
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -11,9 +9,8 @@ use agentnet_protocol::compose::default_thread_id;
 use agentnet_protocol::subject::is_reply_subject;
 use agentnet_protocol::{Envelope, ReceiptStatus, Reject, Text};
 use async_nats::Subscriber;
-use futures::StreamExt;
 use futures::stream::SelectAll;
-use leave::Lane;
+use futures::{FutureExt, StreamExt};
 
 use crate::guard::{Capacity, Guards, Now};
 use crate::handler::Message;
@@ -21,6 +18,9 @@ use crate::ids;
 use crate::metrics::Metrics;
 use crate::refuse::{acknowledge, refuse};
 use crate::session::Live;
+
+/// More than the nine digits that the server reads as a number of messages; a subscription never gets there.
+const NEVER: u64 = 1_000_000_000_000_000;
 
 /// What the intake works with.
 pub(crate) struct Intake {
@@ -30,26 +30,41 @@ pub(crate) struct Intake {
     pub(crate) max_payload_bytes: usize,
     /// Only the intake adds to the backlog: a slot that is free when it looks is free when it pushes.
     pub(crate) backlog: async_channel::Sender<Message>,
-    /// How often the connection had come back when the intake was subscribed.
-    pub(crate) reconnections: u64,
 }
 
 impl Intake {
     /// Takes messages until the node leaves its queue groups and the last of what was under way has come.
     pub(crate) async fn run(mut self, subscriptions: Vec<Subscriber>) {
         let live = self.live.clone();
-        let mut lanes: SelectAll<Lane> = subscriptions.into_iter().map(Lane::new).collect();
+        let mut subscriptions: SelectAll<Subscriber> = subscriptions.into_iter().collect();
         loop {
             tokio::select! {
                 biased;
                 () = live.leaving.cancelled() => break,
-                message = lanes.next() => match message {
+                message = subscriptions.next() => match message {
                     Some(message) => self.take(message).await,
                     None => return,
                 },
             }
         }
-        self.leave(lanes).await;
+        self.leave(subscriptions).await;
+    }
+
+    /// Leaves the queue groups without losing what the server has sent already.
+    ///
+    /// A client that simply unsubscribes or drains forgets the subscription at once and drops what is still on its way. So it
+    /// is told to forget it only after [`NEVER`] messages; the server cannot read such a number and ends the subscription
+    /// at once. After a round trip everything that was sent before is in hand.
+    async fn leave(&mut self, mut subscriptions: SelectAll<Subscriber>) {
+        for subscription in subscriptions.iter_mut() {
+            if let Err(error) = subscription.unsubscribe_after(NEVER).await {
+                tracing::debug!(%error, "cannot leave a queue group");
+            }
+        }
+        self.live.round_trip().await;
+        while let Some(Some(message)) = subscriptions.next().now_or_never() {
+            self.take(message).await;
+        }
     }
 
     async fn take(&mut self, message: async_nats::Message) {

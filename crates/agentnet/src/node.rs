@@ -195,7 +195,6 @@ impl AgentNode {
             guards: Guards::new(account_id, &config.agent_id, config.supported_schema_major, limits),
             max_payload_bytes: limits.max_payload_bytes,
             backlog: sender,
-            reconnections: live.reconnections.count(),
         };
         self.spawn(work, live, intake.run(subscriptions));
         Ok(backlog)

@@ -653,7 +653,9 @@ fn errors_of_requests() {
     fn error<R: Request + Debug>(body: &str) -> String {
         decode_request::<R>(body.as_bytes()).unwrap_err().encode()
     }
-    let cases: &[(fn(&str) -> String, &str, &str)] = &[
+    /// Reads a body as one request type; the body; the error.
+    type Case = (fn(&str) -> String, &'static str, &'static str);
+    let cases: &[Case] = &[
         (error::<RegisterRequest>, "[]", "register payload must be an object"),
         (error::<RegisterRequest>, r#"{"name":"n"}"#, "agent_id is required"),
         (

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use agentnet_protocol::rpc::{CaptureStats, MetricsReply, Reply as _, RpcError, WriteQueueStats};
+use agentnet_protocol::rpc::{
+    CaptureStats, MetricsReply, MetricsRequest, Reply as _, Request as _, RpcError, WriteQueueStats,
+};
 
 use crate::clock::now_text;
 use crate::context::Context;
@@ -11,6 +13,9 @@ use crate::context::Context;
 pub(super) fn metrics(ctx: &Arc<Context>) -> Result<String, RpcError> {
     let (config, metrics) = (&ctx.config, &ctx.metrics);
     let count = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
+    let mut handlers = metrics.handlers();
+    // This very call is one of them.
+    handlers.entry(MetricsRequest::NAME.to_owned()).or_default().calls += 1;
     Ok(MetricsReply {
         generated_at: now_text(),
         server_id: config.server_id.clone(),
@@ -25,7 +30,7 @@ pub(super) fn metrics(ctx: &Arc<Context>) -> Result<String, RpcError> {
             overflow_count: metrics.overflow.get() + i64::try_from(ctx.dropped()).unwrap_or(i64::MAX),
         },
         latency_ms: metrics.latencies(),
-        handlers: metrics.handlers(),
+        handlers,
         store_backend: Some(ctx.store.backend().to_owned()),
         online_sessions: Some(count(ctx.presence.len())),
         capture: Some(CaptureStats {

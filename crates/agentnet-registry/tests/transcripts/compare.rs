@@ -30,7 +30,11 @@ fn compare(path: &str, recorded: &Value, actual: &Value, bindings: &mut Bindings
         }
         (Value::Array(expected), Value::Array(items)) => {
             if expected.len() != items.len() {
-                found.push(format!("{path}: expected {} items, got {}", expected.len(), items.len()));
+                found.push(format!(
+                    "{path}: expected {} items, got {}",
+                    expected.len(),
+                    items.len()
+                ));
             }
             for (index, (expected, actual)) in expected.iter().zip(items).enumerate() {
                 compare(&format!("{path}[{index}]"), expected, actual, bindings, found);
@@ -51,7 +55,9 @@ pub(crate) fn same_shape(one: &Value, other: &Value) -> bool {
     match (one, other) {
         (Value::Object(one), Value::Object(other)) => {
             one.len() == other.len()
-                && one.iter().all(|(name, value)| other.get(name).is_some_and(|other| same_shape(value, other)))
+                && one
+                    .iter()
+                    .all(|(name, value)| other.get(name).is_some_and(|other| same_shape(value, other)))
         }
         _ => std::mem::discriminant(one) == std::mem::discriminant(other),
     }
@@ -91,7 +97,10 @@ mod tests {
 
     #[test]
     fn shapes() {
-        assert!(same_shape(&json!({"a": {"b": 1}, "c": []}), &json!({"a": {"b": 2.5}, "c": [1]})));
+        assert!(same_shape(
+            &json!({"a": {"b": 1}, "c": []}),
+            &json!({"a": {"b": 2.5}, "c": [1]})
+        ));
         assert!(!same_shape(&json!({"a": {"b": 1}}), &json!({"a": {"b": "1"}})));
         assert!(!same_shape(&json!({"a": {"b": 1}}), &json!({"a": {"b": 1, "c": 1}})));
     }

@@ -39,7 +39,11 @@ impl Bindings {
             Piece::Literal(text) => text.to_owned(),
             Piece::Placeholder("timestamp") => Timestamp::from(SystemTime::now()).to_string(),
             // Met in a request first: any value of its kind will do, as it did in the recording.
-            Piece::Placeholder(name) => self.values.entry(name.to_owned()).or_insert_with(|| invented(name)).clone(),
+            Piece::Placeholder(name) => self
+                .values
+                .entry(name.to_owned())
+                .or_insert_with(|| invented(name))
+                .clone(),
         };
         pieces(template).into_iter().map(fill).collect()
     }
@@ -49,28 +53,20 @@ impl Bindings {
         match template {
             Value::String(text) => Value::String(self.fill(text)),
             Value::Array(items) => items.iter().map(|item| self.fill_value(item)).collect(),
-            Value::Object(members) => {
-                members.iter().map(|(name, value)| (name.clone(), self.fill_value(value))).collect()
-            }
+            Value::Object(members) => members
+                .iter()
+                .map(|(name, value)| (name.clone(), self.fill_value(value)))
+                .collect(),
             other => other.clone(),
         }
-    }
-
-    /// The value that a template stands for, if it is bound already.
-    pub(crate) fn bound(&self, template: &str) -> Option<String> {
-        let value = |piece| match piece {
-            Piece::Literal(text) => Some(text.to_owned()),
-            Piece::Placeholder(name) => self.values.get(name).cloned(),
-        };
-        pieces(template).into_iter().map(value).collect()
     }
 
     /// Whether a value is what a text of the recording stands for; binds what was not bound.
     pub(crate) fn matches(&mut self, template: &str, actual: &Value) -> bool {
         match (template, actual) {
-            ("<ms>", Value::Number(ms)) => {
-                ms.as_f64().is_some_and(|ms| ms >= 0.0 && ((ms * 100.0).round() / 100.0 - ms).abs() < f64::EPSILON)
-            }
+            ("<ms>", Value::Number(ms)) => ms
+                .as_f64()
+                .is_some_and(|ms| ms >= 0.0 && ((ms * 100.0).round() / 100.0 - ms).abs() < f64::EPSILON),
             ("<count>", Value::Number(count)) => count.as_u64().is_some(),
             (template, Value::String(actual)) => self.matches_text(template, actual),
             _ => false,
@@ -96,6 +92,10 @@ impl Bindings {
             return names.split('|').any(|name| text.contains(name)).then_some(text.len());
         }
         let kind = name.split(':').next()?;
+        if kind == "cursor" {
+            let base64 = |c: char| c.is_ascii_alphanumeric() || "-_=".contains(c);
+            return (!text.is_empty() && text.chars().all(base64)).then_some(text.len());
+        }
         if kind == "timestamp" {
             // Not only readable: spelled as the network writes it.
             return (Timestamp::parse_exact(text)?.to_string() == text).then_some(text.len());
@@ -125,7 +125,9 @@ impl Bindings {
 
 /// A value of the kind of a numbered placeholder.
 fn invented(name: &str) -> String {
-    let (kind, number) = name.split_once(':').unwrap_or_else(|| panic!("<{name}> cannot be sent"));
+    let (kind, number) = name
+        .split_once(':')
+        .unwrap_or_else(|| panic!("<{name}> cannot be sent"));
     match kind {
         "account" => format!("acct_{number:0>26}"),
         "session" => format!("registry_{number:0>26}"),
@@ -137,11 +139,14 @@ fn invented(name: &str) -> String {
 fn pieces(template: &str) -> Vec<Piece<'_>> {
     let known = |name: &str| {
         let kind = name.split([':', ' ']).next().unwrap_or_default();
-        NUMBERED.contains(&kind) || ["timestamp", "suffix6", "ulid8", "about"].contains(&kind)
+        NUMBERED.contains(&kind) || ["timestamp", "suffix6", "ulid8", "cursor", "about"].contains(&kind)
     };
     let mut pieces = Vec::new();
     let mut rest = template;
-    while let Some((start, end)) = rest.find('<').and_then(|start| Some((start, start + rest[start..].find('>')?))) {
+    while let Some((start, end)) = rest
+        .find('<')
+        .and_then(|start| Some((start, start + rest[start..].find('>')?)))
+    {
         let name = &rest[start + 1..end];
         if known(name) {
             pieces.push(Piece::Literal(&rest[..start]));
@@ -169,7 +174,10 @@ mod tests {
         let account = json!(format!("acct_{ID}"));
         assert!(bindings.matches("<account:1>", &account));
         assert!(bindings.matches("<account:1>", &account));
-        assert!(!bindings.matches("<account:2>", &account), "bound already under another number");
+        assert!(
+            !bindings.matches("<account:2>", &account),
+            "bound already under another number"
+        );
         let mut bindings = Bindings::new("registry");
         assert!(bindings.matches("<account:1>", &account));
         assert!(!bindings.matches("<account:1>", &json!("acct_01khzq5j7k8m9n0p1q2r3s4t5w")));
@@ -202,7 +210,11 @@ mod tests {
             ("a < b", json!("a < b"), true),
         ];
         for (template, actual, expected) in cases {
-            assert_eq!(Bindings::new("registry").matches(template, &actual), expected, "{template} {actual}");
+            assert_eq!(
+                Bindings::new("registry").matches(template, &actual),
+                expected,
+                "{template} {actual}"
+            );
         }
     }
 }

@@ -96,14 +96,20 @@ impl Step {
 
 impl std::fmt::Display for Step {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} step {}, {} ({})", self.transcript, self.index, self.subject, self.note)
+        write!(
+            f,
+            "{} step {}, {} ({})",
+            self.transcript, self.index, self.subject, self.note
+        )
     }
 }
 
 fn locate(name: &str) -> PathBuf {
     let file = format!("{name}.json");
     let given = env::var_os("AGENTNET_TRANSCRIPTS").map(|directory| Path::new(&directory).join(&file));
-    given.filter(|path| path.exists()).unwrap_or_else(|| spec("transcripts").join(file))
+    given
+        .filter(|path| path.exists())
+        .unwrap_or_else(|| spec("transcripts").join(file))
 }
 
 /// A directory of the specification.

@@ -84,7 +84,8 @@ fn the_first_failing_check_wins() {
 
 #[test]
 fn each_check_refuses_with_its_code() {
-    let cases: [(&str, fn(&mut Envelope), Result<(), Reject>); 7] = [
+    type Case = (&'static str, fn(&mut Envelope), Result<(), Reject>);
+    let cases: [Case; 7] = [
         ("plain", |_| (), Ok(())),
         ("no ttl", |m| m.ttl_ms = None, Err(Reject::MissingTtl)),
         ("expired", |m| m.ttl_ms = Some(0), Err(Reject::Expired)),
