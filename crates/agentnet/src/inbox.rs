@@ -4,13 +4,14 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use agentnet_protocol::compose::default_thread_id;
 use agentnet_protocol::subject::is_reply_subject;
 use agentnet_protocol::{Envelope, ReceiptStatus, Reject, Text};
-use async_nats::Subscriber;
+use async_nats::{Subscriber, UnsubscribeError};
+use futures::StreamExt;
 use futures::stream::SelectAll;
-use futures::{FutureExt, StreamExt};
 
 use crate::guard::{Capacity, Guards, Now};
 use crate::handler::Message;
@@ -21,6 +22,8 @@ use crate::session::Live;
 
 /// More than the nine digits that the server reads as a number of messages; a subscription never gets there.
 const NEVER: u64 = 1_000_000_000_000_000;
+/// How long the client may take to end a subscription; it takes longer only without a connection.
+const LAST: Duration = Duration::from_millis(500);
 
 /// What the intake works with.
 pub(crate) struct Intake {
@@ -53,16 +56,17 @@ impl Intake {
     /// Leaves the queue groups without losing what the server has sent already.
     ///
     /// A client that simply unsubscribes or drains forgets the subscription at once and drops what is still on its way. So it
-    /// is told to forget it only after [`NEVER`] messages; the server cannot read such a number and ends the subscription
-    /// at once. After a round trip everything that was sent before is in hand.
+    /// is first told to forget it after [`NEVER`] messages; the server cannot read such a number and ends the subscription
+    /// at once. After a round trip everything that was sent before is in hand, and there is nothing left to drop.
     async fn leave(&mut self, mut subscriptions: SelectAll<Subscriber>) {
         for subscription in subscriptions.iter_mut() {
-            if let Err(error) = subscription.unsubscribe_after(NEVER).await {
-                tracing::debug!(%error, "cannot leave a queue group");
-            }
+            report(subscription.unsubscribe_after(NEVER).await);
         }
         self.live.round_trip().await;
-        while let Some(Some(message)) = subscriptions.next().now_or_never() {
+        for subscription in subscriptions.iter_mut() {
+            report(subscription.drain().await);
+        }
+        while let Ok(Some(message)) = tokio::time::timeout(LAST, subscriptions.next()).await {
             self.take(message).await;
         }
     }
@@ -118,6 +122,12 @@ impl Intake {
 
     async fn refuse(&self, envelope: &Envelope, reply_to: Option<&str>, reject: &Reject) {
         refuse(&self.live, &self.metrics, envelope, reply_to, reject).await;
+    }
+}
+
+fn report(left: Result<(), UnsubscribeError>) {
+    if let Err(error) = left {
+        tracing::debug!(%error, "cannot leave a queue group");
     }
 }
 

@@ -44,6 +44,8 @@ pub(crate) struct Live {
     pub(crate) accepting: AtomicBool,
     /// Handlers running.
     pub(crate) inflight: AtomicUsize,
+    /// Whether goodbye has been said: a hello after it would bring the session back.
+    parted: tokio::sync::Mutex<bool>,
     /// The node leaves its queue groups.
     pub(crate) leaving: CancellationToken,
     /// Handlers are given up.
@@ -82,6 +84,7 @@ impl Live {
             reconnections,
             accepting: AtomicBool::new(true),
             inflight: AtomicUsize::new(0),
+            parted: tokio::sync::Mutex::new(false),
             leaving: CancellationToken::new(),
             aborted: CancellationToken::new(),
             ended: CancellationToken::new(),
@@ -161,6 +164,10 @@ impl Live {
     }
 
     pub(crate) async fn hello(&self, config: &Config) {
+        let parted = self.parted.lock().await;
+        if *parted {
+            return;
+        }
         let hello = self.info(config).encode();
         if let Err(error) = self.publish("registry.hello", hello.into()).await {
             tracing::warn!(%error, "heartbeat not sent");
@@ -179,6 +186,8 @@ impl Live {
     }
 
     async fn goodbye(&self) {
+        let mut parted = self.parted.lock().await;
+        *parted = true;
         let goodbye = Goodbye {
             agent_id: self.sender.agent_id.to_string(),
             session_tag: self.sender.session_tag.to_string(),

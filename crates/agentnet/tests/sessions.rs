@@ -227,7 +227,8 @@ async fn close_one_of_two(at_a_time: usize, close_at: usize) {
         .await
         .unwrap();
     assert_eq!(handled.twice(), Vec::<String>::new(), "each once");
-    assert!(handled.by("leaving") > 0 && handled.by("staying") > 0);
+    let shares = (handled.by("leaving"), handled.by("staying"));
+    assert!(shares.0 > 0 && shares.1 > 0, "{shares:?}");
     assert_eq!(sender.metrics_snapshot().retry_count, 0, "and none had to be repeated");
     realm.until_sessions("duo", 1).await;
     assert_eq!(realm.sessions("duo").await, [staying.session_tag().unwrap()]);

@@ -57,7 +57,7 @@ pub struct RegisterReply {
     pub ttl_seconds: f64,
     /// When.
     pub registered_at: String,
-    /// Where to ask replies to (an addition of ours, section 0.10): requests use `<prefix>.<account_id>.<token>`, which the
+    /// Where to ask replies to (an addition of ours, section 0.10): requests use `<prefix>.<account_id>.<session token>.<n>`, which the
     /// history captures. Absent from the original registry.
     pub reply_prefix: Option<String>,
 }

@@ -7,6 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use agentnet_protocol::ids::valid_account_id;
 use agentnet_protocol::json::{Object, ObjectWriter};
 use agentnet_protocol::rpc::Goodbye;
 use agentnet_protocol::{AgentInfo, Timestamp};
@@ -100,6 +101,8 @@ pub(crate) fn hello(ctx: &Arc<Context>, body: &[u8], now: Now) -> bool {
                 aside(ctx, tag, |ctx, tag| async move { origin(&ctx, &tag).await });
                 profile_unless_known(ctx, agent.account_id.as_deref());
             }
+            // Register refuses such an id too (section 0.5); a hello has nobody to tell.
+            (Some(account_id), None) if !valid_account_id(&account_id) => return false,
             _ => aside(ctx, tag, |ctx, tag| async move {
                 let account = ctx.store.claim_account(&claim(&agent, None, now)).await?;
                 let (account_id, username) = (account.account_id.clone(), account.username.clone());

@@ -1,5 +1,6 @@
 //! Holding a recorded conversation again.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, SystemTime};
 
@@ -11,7 +12,7 @@ use tokio::time::Instant;
 use crate::compare::{differences, same_shape};
 use crate::differences::DIFFERENCES;
 use crate::placeholder::Bindings;
-use crate::rules::{Case, Story};
+use crate::rules::{Case, Story, is_generated};
 use crate::signing::signed;
 use crate::transcript::{Body, Recorded, Step, Transcript};
 
@@ -112,7 +113,7 @@ impl Replay {
                 self.met.insert((index, step.transcript.clone(), by));
             }
         }
-        self.order_generated_names(step, &mut expected);
+        self.expect_generated_names(step, &mut expected);
         let registered_at = SystemTime::now();
         match self.request(subject, body, &expected).await {
             Ok((reply, bindings)) => {
@@ -204,25 +205,38 @@ impl Replay {
         }
     }
 
-    /// Generated names are random, so the order of two of them in a list by name is not that of their creation: puts the
-    /// recorded results into the order of the names that were generated this time.
-    fn order_generated_names(&self, step: &Step, expected: &mut Value) {
+    /// Generated names are random: two of them stand in a list by name in an order that was not recorded, and now and then
+    /// one contains a text that was searched for. Puts the recorded results right for the names of this time.
+    fn expect_generated_names(&self, step: &Step, expected: &mut Value) {
+        let query = expected.get("query").and_then(Value::as_str).unwrap_or_default();
+        let query = query.trim().to_lowercase();
         let limit = expected.get("limit").and_then(Value::as_u64);
         let results = expected.get_mut("results").and_then(Value::as_array_mut);
         let Some(results) = results.filter(|_| step.subject == "registry.search") else {
             return;
         };
-        let name_of = |item: &Value| self.names.get(item["account_id"].as_str()?).cloned();
-        let generated = |item: &&mut Value| item["username"].as_str().is_some_and(|name| name.contains("<ulid8>"));
+        let name_of = |item: &Value| match item["account_id"].as_str().and_then(|account| self.names.get(account)) {
+            Some(name) => name.clone(),
+            None => item["username"].as_str().unwrap_or_default().to_owned(),
+        };
+        let generated = |item: &Value| item["username"].as_str().is_some_and(is_generated);
         // The limit may have cut off a name that comes first now.
-        let cut = limit == Some(results.len() as u64);
-        let mut items: Vec<Value> = match cut {
+        let mut items: Vec<Value> = match limit == Some(results.len() as u64) {
             true => self.story.generated_accounts(),
-            false => results.iter_mut().filter(generated).map(|item| item.clone()).collect(),
+            false => results.iter().filter(|item| generated(item)).cloned().collect(),
         };
         items.sort_by_key(name_of);
-        for (place, item) in results.iter_mut().filter(generated).zip(items) {
+        for (place, item) in results.iter_mut().filter(|item| generated(item)).zip(items) {
             *place = item;
+        }
+        if !query.is_empty() {
+            for item in self.story.generated_accounts() {
+                if name_of(&item).contains(&query) && !results.contains(&item) {
+                    let rank = |item: &Value| (Reverse(item["online_sessions"].as_u64()), name_of(item));
+                    let place = results.partition_point(|other| rank(other) < rank(&item));
+                    results.insert(place, item);
+                }
+            }
         }
     }
 }

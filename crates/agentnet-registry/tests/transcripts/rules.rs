@@ -46,7 +46,7 @@ impl Story {
                 continue;
             };
             each_object(&mut reply.clone(), &mut |object| {
-                let known = if text(object, "username").contains("<ulid8>") && object.contains_key("display_name") {
+                let known = if is_generated(text(object, "username")) && object.contains_key("display_name") {
                     self.generated.entry(text(object, "account_id").to_owned())
                 } else if is_message(object) {
                     self.messages.entry(text(object, "message_id").to_owned())
@@ -95,6 +95,11 @@ impl Story {
 
 fn text<'a>(members: &'a Members, name: &str) -> &'a str {
     members.get(name).and_then(Value::as_str).unwrap_or_default()
+}
+
+/// Whether a recorded username has characters that are different each time.
+pub(crate) fn is_generated(username: &str) -> bool {
+    username.contains("<ulid8>") || username.contains("<suffix6>")
 }
 
 fn is_message(object: &Members) -> bool {
