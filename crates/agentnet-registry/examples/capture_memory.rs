@@ -17,7 +17,8 @@ type Error = Box<dyn std::error::Error + Send + Sync>;
 fn resident_kb() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find(|line| line.starts_with("VmRSS:"));
-    line.and_then(|line| line.split_whitespace().nth(1)?.parse().ok()).unwrap_or(0)
+    line.and_then(|line| line.split_whitespace().nth(1)?.parse().ok())
+        .unwrap_or(0)
 }
 
 #[tokio::main]
@@ -28,7 +29,10 @@ async fn main() -> Result<(), Error> {
     let nats = NatsServer::builder().jetstream(true).start().await?;
     let database_url = format!("sqlite://{}", folder.path().join("agentnet.db").display());
     let store = agentnet_store::open(&database_url, &agentnet_store::OpenOptions::default()).await?;
-    let config = RegistryConfig { nats_url: nats.url(), ..RegistryConfig::default() };
+    let config = RegistryConfig {
+        nats_url: nats.url(),
+        ..RegistryConfig::default()
+    };
     let registry = Registry::start(config, store.clone()).await?;
     let client = RawClient::connect(&nats.url()).await?;
     println!("{:>10} {:>12} {:>10}", "stored", "messages/s", "RSS kB");

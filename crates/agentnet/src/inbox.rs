@@ -22,6 +22,8 @@ use crate::session::Live;
 
 /// More than the nine digits that the server reads as a number of messages; a subscription never gets there.
 const NEVER: u64 = 1_000_000_000_000_000;
+/// A subscription that the server has ended is empty when nothing came for so long.
+const QUIET: Duration = Duration::from_millis(50);
 /// How long the client may take to end a subscription; it takes longer only without a connection.
 const LAST: Duration = Duration::from_millis(500);
 
@@ -63,6 +65,10 @@ impl Intake {
             report(subscription.unsubscribe_after(NEVER).await);
         }
         self.live.round_trip().await;
+        // A sender's message that the server had already assigned to this session may come behind the round trip.
+        while let Ok(Some(message)) = tokio::time::timeout(QUIET, subscriptions.next()).await {
+            self.take(message).await;
+        }
         for subscription in subscriptions.iter_mut() {
             report(subscription.drain().await);
         }

@@ -397,17 +397,6 @@ async fn row_3_schema() {
 
 #[tokio::test]
 async fn row_5_shutting_down() {
-    // Whether messages come in the short time after the drain is the machine's business; once in a few runs they do.
-    for _ in 0..5 {
-        if close_while_messages_come().await {
-            return;
-        }
-    }
-    panic!("no message was refused on intake");
-}
-
-/// Whether some of the messages were refused on intake.
-async fn close_while_messages_come() -> bool {
     let bench = Bench::start(|limits| {
         limits.max_concurrency = 1;
         limits.drain_timeout = Duration::from_millis(100);
@@ -422,8 +411,7 @@ async fn close_while_messages_come() -> bool {
         })
         .await;
 
-    // While messages keep coming the node is not rid of its queue group at once: those that come after the drain time are
-    // refused on intake, what it had accepted is refused by the worker.
+    // The node leaves its queue group at once; what it had accepted by then it cannot finish in the drain time.
     let session = bench.node.session_tag().unwrap();
     let closing = {
         let node = bench.node.clone();
@@ -467,8 +455,8 @@ async fn close_while_messages_come() -> bool {
         .map(|message| refusals(message["message_id"].as_str().unwrap()))
         .collect();
     for receipts in &late {
-        let whole = [vec![], vec![refused.clone()], vec![accepted.clone(), refused.clone()]];
-        assert!(whole.contains(receipts), "{receipts:?}");
+        let told = [vec![], vec![refused.clone()], vec![accepted.clone(), refused.clone()]];
+        assert!(told.contains(receipts), "{receipts:?}");
     }
     let mut gone = late.iter().skip_while(|receipts| !receipts.is_empty());
     assert!(
@@ -480,7 +468,6 @@ async fn close_while_messages_come() -> bool {
     assert_eq!(bench.reply("waiting").await["payload"]["detail"], detail);
     assert!(bench.handled("waiting").is_empty());
     assert_eq!(bench.node.metrics_snapshot().processed_count, 0);
-    late.contains(&vec![refused])
 }
 
 #[tokio::test]

@@ -13,7 +13,7 @@ use std::time::Duration;
 use agentnet::{AgentBuilder, AgentNode, RegistryClient, StartError};
 use agentnet_registry::{Registry, RegistryConfig, RegistryHandle};
 use agentnet_store::{OpenOptions, Store};
-use agentnet_testkit::{Capture, NatsServer, RawClient, eventually_true};
+use agentnet_testkit::{Capture, Captured, NatsServer, RawClient, eventually_true};
 use async_nats::Client;
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
@@ -60,6 +60,23 @@ impl Realm {
 
     async fn capture(&self, subject: &str) -> Capture {
         Capture::subscribe(&self.raw, subject).await.unwrap()
+    }
+
+    /// Kills the server and starts it again.
+    async fn crash_server(&mut self) {
+        self.nats.kill9();
+        self.nats.restart().await.unwrap();
+        self.raw = RawClient::connect(&self.nats.url()).await.unwrap();
+    }
+
+    /// Waits until each node says hello (again), by which time it has subscribed everything again.
+    async fn until_hello(&self, nodes: &[&AgentNode]) {
+        let hello = self.capture("registry.hello").await;
+        for node in nodes {
+            let tag = node.session_tag().unwrap();
+            let said = |seen: &Captured| parse(&seen.payload)["session_tag"] == tag.as_str();
+            hello.wait_for(said, DEADLINE).await.unwrap();
+        }
     }
 
     /// The sessions that the registry shows as online for a username.
@@ -180,24 +197,33 @@ async fn two_nodes_of_one_account_share_the_inbox_and_see_their_own_receipts() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn closing_one_of_two_while_messages_flow_loses_nothing() {
-    close_one_of_two(100, 500).await;
+    close_one_of_two(100, 500, false).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn closing_one_of_two_with_a_long_queue_loses_nothing() {
-    close_one_of_two(2_000, 1).await;
+    close_one_of_two(2_000, 200, false).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn closing_one_of_two_after_a_reconnection_loses_nothing() {
+    close_one_of_two(100, 500, true).await;
 }
 
 /// Sends and requests, so many at a time, and closes one of two receivers when so many are done.
-async fn close_one_of_two(at_a_time: usize, close_at: usize) {
+async fn close_one_of_two(at_a_time: usize, close_at: usize, reconnected: bool) {
     const COUNT: usize = 2_000;
-    let realm = Realm::start().await;
+    let mut realm = Realm::start().await;
     let handled = Handled::default();
     let leaving = echo(realm.agent("duo"), "leaving", &handled).start().await.unwrap();
     let staying = echo(realm.agent("duo"), "staying", &handled).start().await.unwrap();
     let sender = realm.agent("sender").start().await.unwrap();
     sender.resolve_username("duo").await.unwrap();
 
+    if reconnected {
+        realm.crash_server().await;
+        realm.until_hello(&[&leaving, &staying, &sender]).await;
+    }
     let exchange = |number: usize| {
         let node = sender.clone();
         async move {
@@ -266,7 +292,7 @@ async fn close_finishes_what_was_accepted() {
     });
     // It has left its inbox while it still works.
     let inbox = format!("account.{}.inbox", worker.account_id().unwrap());
-    let left = |seen: &agentnet_testkit::Captured| parse(&seen.payload)["session_tag"] == session.as_str();
+    let left = |seen: &Captured| parse(&seen.payload)["session_tag"] == session.as_str();
     assert!(!goodbye.messages().iter().any(left));
     gate.add_permits(20);
     closing.await.unwrap();
@@ -325,7 +351,7 @@ async fn a_stuck_handler_does_not_hold_close_up_and_its_senders_are_told() {
             ("error", Some("shutting_down"))
         );
     }
-    let refused = |seen: &[agentnet_testkit::Captured]| {
+    let refused = |seen: &[Captured]| {
         let codes = seen.iter().map(|seen| parse(&seen.payload)["code"].clone());
         codes.filter(|code| code == "shutting_down").count() == 3
     };
@@ -409,21 +435,17 @@ async fn nodes_come_back_after_the_server_was_killed() {
     let sender = agent(&realm.nats.url(), "sender").limits(quick).start().await.unwrap();
     sender.send("@receiver", "before").await.unwrap();
 
-    realm.nats.kill9();
-    let pending = tokio::spawn(sender.send("@receiver", "during the outage").into_future());
-    realm.nats.restart().await.unwrap();
-    realm.raw = RawClient::connect(&realm.nats.url()).await.unwrap();
-    let hello = realm.capture("registry.hello").await;
-
+    let pending = tokio::spawn({
+        realm.nats.kill9();
+        sender.send("@receiver", "during the outage").into_future()
+    });
+    realm.crash_server().await;
     tokio::time::timeout(DEADLINE, pending)
         .await
         .unwrap()
         .unwrap()
         .expect("within its attempts");
-    for tag in [receiver.session_tag().unwrap(), sender.session_tag().unwrap()] {
-        let said = |seen: &agentnet_testkit::Captured| parse(&seen.payload)["session_tag"] == tag.as_str();
-        hello.wait_for(said, DEADLINE).await.unwrap();
-    }
+    realm.until_hello(&[&receiver, &sender]).await;
     // Everything is subscribed again: inbox, capability, receipts, replies.
     sender.send("@receiver", "after").await.unwrap();
     sender.send_to_capability("chat", "after").await.unwrap();

@@ -41,9 +41,8 @@ fn compare(path: &str, recorded: &Value, actual: &Value, bindings: &mut Bindings
             }
         }
         (Value::String(template), actual) => {
-            if !bindings.matches(template, actual) {
-                found.push(format!("{path}: expected {recorded}, got {actual}"));
-            }
+            let same = bindings.matches(template, actual);
+            found.extend((!same).then(|| format!("{path}: expected {recorded}, got {actual}")));
         }
         _ if recorded != actual => found.push(format!("{path}: expected {recorded}, got {actual}")),
         _ => {}
