@@ -1,0 +1,12 @@
+//! Sends and requests: every outcome of PROTOCOL.md sections 11.3 to 11.5, against a receiver that the test plays itself, and
+//! against a node; and payloads that arrive exactly as they were written.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod bench;
+#[path = "../net/mod.rs"]
+mod net;
+mod payloads;
+mod receipts;
+mod requests;
+mod targets;

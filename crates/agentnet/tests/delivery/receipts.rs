@@ -1,0 +1,197 @@
+//! Acknowledged sends: what every kind of receipt, and none, leads to.
+
+use std::time::{Duration, Instant};
+
+use agentnet::SendError;
+use serde_json::json;
+
+use crate::bench::*;
+use crate::net::{DEADLINE, now, parse};
+
+#[tokio::test]
+async fn accepted_or_processed_is_delivered() {
+    for status in ["accepted", "processed", " ACCEPTED ", "Processed"] {
+        let bench = Bench::start(move |_, message| {
+            // The first receipt decides; what comes later is ignored.
+            vec![
+                receipt(message, status),
+                rejected(message, "timeout", "handler timed out"),
+            ]
+        })
+        .await;
+        let sent = bench
+            .node
+            .send_to_account("acct_peer", "hi")
+            .thread("t1")
+            .await
+            .unwrap();
+        let published = bench.published();
+        assert_eq!(published.len(), 1);
+        assert_eq!(published[0].reply, None);
+        let message = parse(&published[0].payload);
+        assert_eq!(message["message_id"], sent.message_id.as_str());
+        assert_eq!(
+            (message["thread_id"].as_str(), sent.thread_id.as_str()),
+            (Some("t1"), "t1")
+        );
+        assert_eq!(message["trace_id"], sent.trace_id.as_str());
+        let metrics = bench.node.metrics_snapshot();
+        assert_eq!((metrics.retry_count, metrics.receipt_timeout_count), (0, 0));
+        assert_eq!(metrics.send_account.count, 1);
+    }
+}
+
+#[tokio::test]
+async fn a_rejection_fails_at_once() {
+    let bench = Bench::start(|number, message| match number {
+        1 => vec![rejected(message, "busy", "agent backlog is full")],
+        2 => vec![receipt(message, "rejected")],
+        _ => vec![rejected(
+            message,
+            " Duplicate ",
+            "message_id has already been processed",
+        )],
+    })
+    .await;
+    let error = bench.node.send_to_account("acct_peer", "hi").await.unwrap_err();
+    assert_eq!(error.to_string(), "delivery_rejected busy: agent backlog is full");
+    assert!(matches!(error, SendError::Rejected { .. }));
+    assert_eq!(bench.published().len(), 1, "no retry");
+    let error = bench.node.send_to_account("acct_peer", "hi").await.unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "delivery_rejected rejected: delivery rejected by recipient"
+    );
+    bench
+        .node
+        .send_to_account("acct_peer", "hi")
+        .await
+        .expect("a duplicate has been delivered before");
+    assert_eq!(bench.published().len(), 3);
+    assert_eq!(bench.node.metrics_snapshot().send_account.count, 1);
+}
+
+#[tokio::test]
+async fn a_lost_receipt_is_made_good_by_the_retry() {
+    let bench = Bench::start(|number, message| match number {
+        1 => vec![],
+        _ => vec![rejected(message, "duplicate", "message_id has already been processed")],
+    })
+    .await;
+    let sent = bench
+        .node
+        .send_to_account("acct_peer", "hi")
+        .receipt_timeout(SHORT)
+        .await
+        .unwrap();
+    let published = bench.published();
+    assert_eq!(published.len(), 2);
+    assert_eq!(published[0].payload, published[1].payload);
+    assert_eq!(parse(&published[0].payload)["message_id"], sent.message_id.as_str());
+    let metrics = bench.node.metrics_snapshot();
+    assert_eq!((metrics.retry_count, metrics.receipt_timeout_count), (1, 1));
+}
+
+#[tokio::test]
+async fn an_unusable_receipt_leads_to_the_next_attempt() {
+    let bench = Bench::start(|number, message| match number {
+        1 | 3 => vec![receipt(message, "perhaps")],
+        2 => vec![receipt(message, "accepted")],
+        _ => vec![receipt(message, "")],
+    })
+    .await;
+    bench.node.send_to_account("acct_peer", "hi").await.unwrap();
+    assert_eq!(bench.published().len(), 2);
+    let error = bench
+        .node
+        .send_to_account("acct_peer", "hi")
+        .retry_attempts(0)
+        .await
+        .unwrap_err();
+    let id = parse(&bench.published()[2].payload)["message_id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    assert_eq!(
+        error.to_string(),
+        format!("delivery_ack_unusable status=perhaps message_id={id}")
+    );
+    let error = bench.node.send_to_account("acct_peer", "hi").await.unwrap_err();
+    let id = parse(&bench.published()[3].payload)["message_id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    assert_eq!(
+        error.to_string(),
+        format!("delivery_ack_unusable status=unknown message_id={id}")
+    );
+    assert_eq!(bench.published().len(), 6, "three attempts");
+}
+
+#[tokio::test]
+async fn no_receipt_times_out_after_the_retries() {
+    let bench = Bench::start(|_, message| {
+        // None of these is this message's receipt.
+        let other = json!({ "message_id": "other", "status": "accepted", "event_at": now() });
+        let nameless = json!({ "status": "accepted", "of": message["message_id"] });
+        vec![other, nameless, json!("accepted"), json!(7)]
+    })
+    .await;
+    let started = Instant::now();
+    let error = bench
+        .node
+        .send_to_account("acct_peer", "hi")
+        .receipt_timeout(SHORT)
+        .await
+        .unwrap_err();
+    // Three waits and two pauses: what is shorter did not wait.
+    assert!(started.elapsed() >= SHORT * 3 + Duration::from_millis(300));
+    let published = bench.published();
+    assert_eq!(published.len(), 3);
+    assert!(
+        published.iter().all(|seen| seen.payload == published[0].payload),
+        "the same bytes each time"
+    );
+    let id = parse(&published[0].payload)["message_id"].as_str().unwrap().to_owned();
+    assert_eq!(
+        error.to_string(),
+        format!("delivery_ack_timeout message_id={id} attempts=3")
+    );
+    let metrics = bench.node.metrics_snapshot();
+    assert_eq!(
+        (
+            metrics.retry_count,
+            metrics.receipt_timeout_count,
+            metrics.send_account.count
+        ),
+        (2, 3, 0)
+    );
+
+    let error = bench
+        .node
+        .send_to_account("acct_peer", "hi")
+        .retry_attempts(0)
+        .receipt_timeout(SHORT)
+        .await;
+    assert!(error.unwrap_err().to_string().ends_with("attempts=1"));
+    assert_eq!(bench.published().len(), 4);
+}
+
+#[tokio::test]
+async fn without_ack_returns_after_the_publish() {
+    let bench = Bench::start(|_, _| vec![]).await;
+    let sent = bench
+        .node
+        .send_to_account("acct_peer", json!({ "a": 1 }))
+        .without_ack()
+        .await
+        .unwrap();
+    let seen = bench
+        .wire
+        .wait_for(|seen| seen.subject == INBOX, DEADLINE)
+        .await
+        .unwrap();
+    assert_eq!(parse(&seen.payload)["message_id"], sent.message_id.as_str());
+    let metrics = bench.node.metrics_snapshot();
+    assert_eq!((metrics.retry_count, metrics.receipt_timeout_count), (0, 0));
+}

@@ -1,0 +1,195 @@
+//! Requests and their replies, and many at once.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use agentnet::{RequestError, SendError};
+use agentnet_testkit::Captured;
+use futures::StreamExt;
+use futures::future::join_all;
+use serde_json::{Value, json};
+
+use crate::bench::*;
+use crate::net::{DEADLINE, Net, generous};
+
+#[tokio::test]
+async fn requests_get_their_reply() {
+    let net = Net::start().await;
+    let _bob = net
+        .agent("bob")
+        .capabilities(["sum"])
+        .limits(|limits| limits.work_timeout = SHORT)
+        .on_message(|message, context| async move {
+            match message.text().as_deref() {
+                Some("fail") => Err("told to fail".into()),
+                Some("hang") => std::future::pending().await,
+                Some("silent") => Ok(()),
+                _ => {
+                    let answer = context.reply(json!({ "echo": message.payload() })).await?;
+                    assert_eq!(answer.trace_id, message.trace_or_message_id().to_string());
+                    Ok(())
+                }
+            }
+        })
+        .start()
+        .await
+        .unwrap();
+    let alice = net.agent("alice").start().await.unwrap();
+    for request in [
+        alice.request("@bob", json!({ "n": 1 })),
+        alice.request("acct_bob", json!({ "n": 1 })),
+        alice.request_account("acct_bob", json!({ "n": 1 })),
+        alice.request_username("bob", json!({ "n": 1 })),
+        alice.request_capability("sum", json!({ "n": 1 })),
+    ] {
+        let reply = request.thread("t").trace("tr").await.unwrap();
+        assert_eq!(reply.json::<Value>().unwrap(), json!({ "echo": { "n": 1 } }));
+        assert_eq!((&*reply.kind, reply.error_code()), ("reply", None));
+        assert_eq!(
+            (reply.thread_id.as_deref(), reply.trace_id.as_deref()),
+            (Some("t"), Some("tr"))
+        );
+        assert_eq!(reply.from_account_id.as_deref(), Some("acct_bob"));
+        assert!(!reply.wants_reply());
+    }
+    assert_eq!(alice.metrics_snapshot().request_account.count, 4);
+
+    let reply = alice.request("@bob", "fail").await.unwrap();
+    assert_eq!(
+        (&*reply.kind, reply.error_code().as_deref()),
+        ("error", Some("handler_error"))
+    );
+    assert_eq!(reply.json::<Value>().unwrap()["detail"], "handler raised an exception");
+    let reply = alice.request("@bob", "hang").await.unwrap();
+    assert_eq!(reply.error_code().as_deref(), Some("timeout"));
+
+    let error = alice.request("@bob", "silent").timeout(SHORT).await.unwrap_err();
+    assert!(matches!(error, RequestError::Timeout { timeout: SHORT, .. }), "{error}");
+    assert!(error.to_string().ends_with("within 0.2 s"), "{error}");
+    // An answer to a message that wants none.
+    let error = alice.reply(&reply, "thanks").await.unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "Cannot reply: incoming message has no reply_to subject."
+    );
+}
+
+#[tokio::test]
+async fn a_request_to_nobody_fails_at_once() {
+    let net = Net::start().await;
+    let alice = net.agent("alice").start().await.unwrap();
+    for request in [
+        alice.request("acct_nobody", "hi").timeout(Duration::MAX),
+        alice
+            .request_capability("nothing", "hi")
+            .timeout(Duration::from_secs(3600)),
+    ] {
+        let error = tokio::time::timeout(DEADLINE, request.into_future())
+            .await
+            .expect("at once")
+            .unwrap_err();
+        assert!(matches!(error, RequestError::NoResponders { .. }), "{error}");
+    }
+    assert_eq!(
+        alice.request("acct_nobody", "hi").await.unwrap_err().to_string(),
+        "no responders: nobody listens on account.acct_nobody.inbox"
+    );
+}
+
+#[tokio::test]
+async fn a_reply_that_is_no_message_is_an_error() {
+    let net = Net::start().await;
+    let client = net.raw.clone();
+    let mut requests = client.subscribe(INBOX).await.unwrap();
+    net.settle().await;
+    tokio::spawn(async move {
+        while let Some(request) = requests.next().await {
+            client.publish(request.reply.unwrap(), "[1, 2]".into()).await.unwrap();
+        }
+    });
+    let alice = net.agent("alice").start().await.unwrap();
+    let error = alice.request("acct_peer", "hi").await.unwrap_err();
+    assert!(matches!(error, RequestError::Invalid { .. }));
+    assert!(
+        error
+            .to_string()
+            .ends_with("cannot be read: the body must be a JSON object"),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn closing_ends_what_waits() {
+    let bench = Bench::start(|_, _| vec![]).await;
+    let send = tokio::spawn(
+        bench
+            .node
+            .send_to_account("acct_peer", "hi")
+            .receipt_timeout(DEADLINE * 10)
+            .into_future(),
+    );
+    let request = tokio::spawn(
+        bench
+            .node
+            .request_account("acct_peer", "hi")
+            .timeout(DEADLINE * 10)
+            .into_future(),
+    );
+    let both = |seen: &[Captured]| seen.iter().filter(|seen| seen.subject == INBOX).count() == 2;
+    bench.wire.wait_until(both, DEADLINE).await.unwrap();
+    bench.node.close().await;
+    let send = tokio::time::timeout(DEADLINE, send).await.unwrap().unwrap();
+    assert_eq!(send, Err(SendError::NotRunning));
+    let request = tokio::time::timeout(DEADLINE, request).await.unwrap().unwrap();
+    assert!(matches!(request, Err(RequestError::Send(SendError::NotRunning))));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_thousand_at_once_are_all_matched() {
+    const COUNT: usize = 1_000;
+    let net = Net::start().await;
+    let handled = Arc::new(Mutex::new(Vec::new()));
+    let seen = handled.clone();
+    let _bob = net
+        .agent("bob")
+        .limits(generous)
+        .on_message(move |message, context| {
+            seen.lock().unwrap().push(message.message_id.to_string());
+            async move {
+                if message.wants_reply() {
+                    context.reply(message.payload()).await?;
+                }
+                Ok(())
+            }
+        })
+        .start()
+        .await
+        .unwrap();
+    let alice = net.agent("alice").limits(generous).start().await.unwrap();
+    let sends = join_all((0..COUNT).map(|number| alice.send("@bob", json!(number)).into_future()));
+    let requests = join_all((0..COUNT).map(|number| {
+        let request = alice.request("@bob", json!({ "number": number })).timeout(DEADLINE);
+        async move { (number, request.await.unwrap()) }
+    }));
+    let (sends, requests) = tokio::join!(sends, requests);
+    let sent: BTreeSet<String> = sends.into_iter().map(|sent| sent.unwrap().message_id).collect();
+    assert_eq!(sent.len(), COUNT);
+    for (number, reply) in &requests {
+        assert_eq!(
+            reply.json::<Value>().unwrap(),
+            json!({ "number": number }),
+            "the reply to this very request"
+        );
+    }
+    agentnet_testkit::eventually_true(DEADLINE, "all handled", async || {
+        handled.lock().unwrap().len() == 2 * COUNT
+    })
+    .await
+    .unwrap();
+    let handled = handled.lock().unwrap();
+    let distinct: BTreeSet<&String> = handled.iter().collect();
+    assert_eq!((handled.len(), distinct.len()), (2 * COUNT, 2 * COUNT));
+    assert!(sent.iter().all(|id| distinct.contains(id)));
+    assert_eq!(alice.metrics_snapshot().retry_count, 0);
+}

@@ -1,0 +1,167 @@
+//! From target to subject: what cannot be sent, usernames, and the cache.
+
+use std::time::Duration;
+
+use agentnet::{RequestError, ResolveError, SendError};
+
+use crate::bench::*;
+use crate::net::Net;
+
+#[tokio::test]
+async fn what_cannot_be_sent_is_said_before_anything_is_published() {
+    let net = Net::start().await;
+    let node = net
+        .agent("alice")
+        .limits(|limits| limits.max_payload_bytes = 1_000)
+        .build()
+        .unwrap();
+    let text = |result: Result<agentnet::Sent, SendError>| result.unwrap_err().to_string();
+    let not_running = "the node is not running: start it first";
+    assert_eq!(text(node.send("acct_peer", "hi").await), not_running);
+    assert_eq!(
+        node.request("acct_peer", "hi").await.unwrap_err().to_string(),
+        not_running
+    );
+    node.start().await.unwrap();
+    let wire = net.capture(">").await;
+
+    let error = node.send("acct_peer", "x".repeat(1_000)).await.unwrap_err();
+    assert!(
+        matches!(
+            error,
+            SendError::TooLarge {
+                size: 1_001..,
+                limit: 1_000
+            }
+        ),
+        "{error}"
+    );
+    // The size is that of the wire: a character outside ASCII counts six or twelve bytes.
+    let error = node.request("acct_peer", "é".repeat(120)).await.unwrap_err();
+    assert!(
+        matches!(error, RequestError::Send(SendError::TooLarge { size: 1_001.., .. })),
+        "{error}"
+    );
+    for target in ["a b", "a.b", "a*", ">", ""] {
+        for result in [
+            node.send_to_account(target, "hi").await,
+            node.send_to_capability(target, "hi").await,
+        ] {
+            assert!(matches!(result, Err(SendError::Unroutable(_))), "{target}: {result:?}");
+        }
+    }
+    let routing = "Routing target must be account:<account_id>, acct_..., username:<name>, or @name.";
+    let error = text(node.send("capability:chat", "hi").await);
+    assert_eq!(
+        error,
+        format!("{routing} Use send_to_capability() for capability routing.")
+    );
+    let error = node.request("capability:chat", "hi").await.unwrap_err().to_string();
+    assert_eq!(
+        error,
+        format!("{routing} Use request_capability() for capability routing.")
+    );
+    net.settle().await;
+    assert!(
+        !wire
+            .messages()
+            .iter()
+            .any(|seen| seen.subject.contains("inbox") || seen.subject.starts_with("agent."))
+    );
+    node.close().await;
+    assert_eq!(text(node.send("acct_peer", "hi").await), not_running);
+}
+
+#[tokio::test]
+async fn an_unknown_username_fails_at_once_and_the_list_is_not_asked() {
+    let bench = Bench::start(|_, message| vec![receipt(message, "accepted")]).await;
+    bench.net.registry.list("ghost", "acct_ghost");
+    let error = bench.node.send(" @Ghost ", "hi").await.unwrap_err();
+    assert_eq!(error.to_string(), "No account found for username 'ghost'");
+    assert!(matches!(error, SendError::Resolve(ResolveError::NotFound(_))));
+    let error = bench.node.request_username("ghost", "hi").await.unwrap_err();
+    assert_eq!(error.to_string(), "No account found for username 'ghost'");
+    let registry = &bench.net.registry;
+    assert_eq!((registry.calls("resolve_account"), registry.calls("list")), (2, 0));
+}
+
+#[tokio::test]
+async fn a_registry_that_does_not_resolve_is_asked_for_its_list() {
+    let bench = Bench::start(|_, message| vec![receipt(message, "accepted")]).await;
+    bench.net.registry.silence("resolve_account");
+    bench.net.registry.list("Peer", "acct_peer");
+    bench.node.send("@peer", "hi").await.unwrap();
+    assert_eq!(bench.published().len(), 1);
+    assert_eq!(bench.net.registry.calls("list"), 1);
+    let error = bench.node.send("@nobody", "hi").await.unwrap_err();
+    assert_eq!(error.to_string(), "No account found for username 'nobody'");
+    bench.net.registry.silence("list");
+    let error = bench.node.send("@nobody", "hi").await.unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "Registry did not respond to registry.list within 2 s"
+    );
+}
+
+#[tokio::test]
+async fn resolved_usernames_are_remembered_until_a_delivery_fails() {
+    let bench = Bench::start(|number, message| match number {
+        4 => vec![rejected(message, "busy", "agent backlog is full")],
+        _ => vec![receipt(message, "accepted")],
+    })
+    .await;
+    let registry = &bench.net.registry;
+    registry.know("peer", "acct_peer");
+    let cache = || bench.node.metrics_snapshot().username_cache;
+    for target in ["@peer", "peer", "username:@PEER"] {
+        bench.node.send(target, "hi").await.unwrap();
+    }
+    assert_eq!((cache().size, cache().hits, cache().misses), (1, 2, 1));
+    assert_eq!(cache().ttl_seconds, 60.0);
+    assert_eq!(registry.calls("resolve_account"), 1);
+
+    bench.node.send("@peer", "hi").await.unwrap_err();
+    assert_eq!((cache().size, cache().hits, cache().misses), (0, 3, 1));
+    // Meanwhile the name has gone to another account.
+    registry.know("peer", "acct_moved");
+    assert_eq!(bench.node.resolve_username("@peer").await.unwrap(), "acct_moved");
+    assert_eq!((cache().size, cache().hits, cache().misses), (1, 3, 2));
+    // A request to nobody is a delivery failure too. (Without the passive subscriber, which would count as somebody.)
+    let url = bench.net.nats.url();
+    let node = crate::net::agent(&url, "carol").start().await.unwrap();
+    registry.know("gone", "acct_gone");
+    node.resolve_username("gone").await.unwrap();
+    assert_eq!(node.metrics_snapshot().username_cache.size, 1);
+    node.request("gone", "hi").timeout(SHORT).await.unwrap_err();
+    assert_eq!(node.metrics_snapshot().username_cache.size, 0);
+}
+
+#[tokio::test]
+async fn without_a_cache_every_send_resolves() {
+    let net = Net::start().await;
+    net.registry.know("peer", "acct_peer");
+    let node = net
+        .agent("alice")
+        .limits(|limits| limits.resolve_cache_ttl = Duration::ZERO)
+        .start()
+        .await
+        .unwrap();
+    for _ in 0..3 {
+        node.resolve_username("peer").await.unwrap();
+    }
+    assert_eq!(net.registry.calls("resolve_account"), 3);
+    let metrics = node.metrics_snapshot();
+    assert_eq!((metrics.username_cache.size, metrics.username_cache.misses), (0, 3));
+    assert_eq!(metrics.resolve_username.count, 3);
+    // A time that no clock can express is for ever.
+    let node = net
+        .agent("bob")
+        .limits(|limits| limits.resolve_cache_ttl = Duration::MAX)
+        .start()
+        .await
+        .unwrap();
+    for _ in 0..3 {
+        node.resolve_username("peer").await.unwrap();
+    }
+    assert_eq!(net.registry.calls("resolve_account"), 4);
+}

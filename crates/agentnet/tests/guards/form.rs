@@ -1,0 +1,100 @@
+//! Rows 1 to 3: size, form and schema version.
+
+use agentnet_testkit::Captured;
+use bytes::Bytes;
+use serde_json::json;
+
+use crate::bench::*;
+
+#[tokio::test]
+async fn row_1_oversized() {
+    let bench = Bench::start(|limits| limits.max_payload_bytes = 2_000).await;
+    let large = with(message("big", ""), json!({ "payload": "x".repeat(3_000) }));
+    let size = large.to_string().len();
+    let detail = format!("message of {size} bytes exceeds the receiver's limit of 2000 bytes");
+    bench.refused("big", &large, "payload_too_large", &detail).await;
+
+    // What cannot be read has nobody to send a receipt to.
+    bench.post_bytes(INBOX, "garbage", Bytes::from(vec![b'{'; 2_001])).await;
+    let detail = "message of 2001 bytes exceeds the receiver's limit of 2000 bytes";
+    let reply = bench.reply("garbage").await;
+    check_error_reply(&bench.node, &json!({}), &reply, "payload_too_large", detail);
+
+    // Exactly the limit is taken.
+    let fill = 2_000 - with(message("full", ""), json!({ "payload": "" })).to_string().len();
+    let full = with(message("full", ""), json!({ "payload": "x".repeat(fill) }));
+    assert_eq!(full.to_string().len(), 2_000);
+    bench.post("full", &full).await;
+    bench.processed(&full).await;
+
+    let metrics = bench.node.metrics_snapshot();
+    assert_eq!((metrics.payload_rejected_count, metrics.dropped_count), (2, 2));
+    assert_eq!(metrics.processed_count, 1);
+}
+
+#[tokio::test]
+async fn row_2_undecodable() {
+    let bench = Bench::start(|_| {}).await;
+    let infinite = message("infinite", "").to_string().replace("30000", "1e400");
+    assert!(infinite.contains("1e400"));
+    let rows: [(&str, Vec<u8>, &str); 7] = [
+        ("truncated", br#"{"message_id": "#.to_vec(), ""),
+        ("array", b"[1]".to_vec(), "the body must be a JSON object"),
+        ("text", br#""hello""#.to_vec(), "the body must be a JSON object"),
+        ("latin1", b"{\"a\": \"\xe9\"}".to_vec(), ""),
+        ("trailing", b"{} {}".to_vec(), ""),
+        ("deep", [b"[".repeat(100_000)].concat(), ""),
+        ("infinite", infinite.into_bytes(), ""),
+    ];
+    let count = rows.len() as u64;
+    for (label, body, detail) in rows {
+        bench.post_bytes(INBOX, label, body.into()).await;
+        let reply = bench.reply(label).await;
+        let said = reply["payload"]["detail"].as_str().unwrap().to_owned();
+        assert!(!said.is_empty() && said.starts_with(detail), "{label}: {said}");
+        check_error_reply(&bench.node, &json!({}), &reply, "message_invalid", &said);
+    }
+    // An empty body is an empty message: it fails a later check.
+    bench.post_bytes(INBOX, "empty", Bytes::new()).await;
+    let reply = bench.reply("empty").await;
+    check_error_reply(
+        &bench.node,
+        &json!({}),
+        &reply,
+        "missing_ttl",
+        "message ttl invalid or expired",
+    );
+
+    let metrics = bench.node.metrics_snapshot();
+    assert_eq!((metrics.payload_rejected_count, metrics.expired_count), (count, 1));
+    assert_eq!(metrics.dropped_count, count + 1);
+    let receipts = |seen: &Captured| seen.subject.ends_with(".receipts");
+    assert!(
+        !bench.wire.messages().iter().any(receipts),
+        "nobody to send a receipt to"
+    );
+}
+
+#[tokio::test]
+async fn row_3_schema() {
+    let bench = Bench::start(|_| {}).await;
+    let detail = "message schema_version is not supported";
+    for (number, version) in ["v1", "x.1", "."].iter().enumerate() {
+        let id = format!("invalid{number}");
+        let message = with(message(&id, ""), json!({ "schema_version": version }));
+        bench.refused(&id, &message, "schema_version_invalid", detail).await;
+    }
+    for (number, version) in ["2", "2.0", "0.9", "-1"].iter().enumerate() {
+        let id = format!("unsupported{number}");
+        let message = with(message(&id, ""), json!({ "schema_version": version }));
+        bench.refused(&id, &message, "unsupported_schema_version", detail).await;
+    }
+    for (number, version) in [json!(" 1.7 "), json!(1), json!(null), json!("  ")].iter().enumerate() {
+        let id = format!("supported{number}");
+        let message = with(message(&id, ""), json!({ "schema_version": version }));
+        bench.post(&id, &message).await;
+        bench.processed(&message).await;
+    }
+    let metrics = bench.node.metrics_snapshot();
+    assert_eq!((metrics.payload_rejected_count, metrics.dropped_count), (7, 7));
+}

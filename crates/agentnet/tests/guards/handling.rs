@@ -1,0 +1,88 @@
+//! What becomes of a message that was accepted.
+
+use std::time::Duration;
+
+use agentnet_testkit::Captured;
+use serde_json::json;
+
+use crate::bench::*;
+use crate::net::{DEADLINE, Net, parse};
+
+#[tokio::test]
+async fn worker_outcomes() {
+    let bench = Bench::start(|limits| limits.work_timeout = Duration::from_millis(200)).await;
+    let failed = ("handler_error", "handler raised an exception");
+    for (what, (code, detail)) in [
+        ("fail", failed),
+        ("panic", failed),
+        ("reply and fail", failed),
+        ("hang", ("timeout", "handler timed out")),
+    ] {
+        let message = message(what, what);
+        bench.post(what, &message).await;
+        bench.expect_receipt(&message, "accepted", None).await;
+        bench.expect_receipt(&message, "rejected", Some((code, detail))).await;
+        let subject = reply_subject(what);
+        let is_error = |seen: &Captured| seen.subject == subject && parse(&seen.payload)["kind"] == "error";
+        let reply = parse(&bench.wait(is_error).await.payload);
+        check_error_reply(&bench.node, &message, &reply, code, detail);
+    }
+    let replies = bench.wire.messages();
+    let replies = replies
+        .iter()
+        .filter(|seen| seen.subject == reply_subject("reply and fail"));
+    let kinds: Vec<_> = replies.map(|seen| parse(&seen.payload)["kind"].clone()).collect();
+    assert_eq!(kinds, ["reply", "error"], "an error reply follows even an answer");
+
+    let ok = message("ok", "reply");
+    bench.post("ok", &ok).await;
+    bench.processed(&ok).await;
+    let reply = bench.reply("ok").await;
+    assert_eq!(
+        (&reply["kind"], &reply["payload"]),
+        (&json!("reply"), &json!("an answer"))
+    );
+    let statuses: Vec<_> = bench
+        .receipts("ok")
+        .iter()
+        .map(|receipt| receipt["status"].clone())
+        .collect();
+    assert_eq!(statuses, ["accepted", "processed"]);
+
+    bench.when("all done", |metrics| metrics.inflight_count == 0).await;
+    let metrics = bench.node.metrics_snapshot();
+    assert_eq!(
+        (metrics.processed_count, metrics.error_count, metrics.timeout_count),
+        (1, 3, 1)
+    );
+    assert_eq!((metrics.dropped_count, metrics.pending_count), (0, 0));
+    assert!(metrics.avg_handle_ms >= 200.0 / 5.0, "{}", metrics.avg_handle_ms);
+    let json = parse(metrics.to_json().as_bytes());
+    assert_eq!(json["error_count"], 3);
+    assert_eq!(json["account_id"], "acct_bob");
+    assert_eq!(json["circuit_open"], false);
+}
+
+#[tokio::test]
+async fn a_panic_before_the_first_await_is_a_handler_error_too() {
+    let net = Net::start().await;
+    let wire = net.capture("account.acct_peer.receipts").await;
+    let node = net
+        .agent("bob")
+        .limits(|limits| limits.max_concurrency = 1)
+        .on_message(|message, _| {
+            assert!(*message.message_id != *"bad", "told to panic");
+            async { Ok(()) }
+        })
+        .start()
+        .await
+        .unwrap();
+    net.publish(INBOX, &message("bad", "")).await;
+    net.publish(INBOX, &message("good", "")).await;
+    let last = |seen: &Captured| {
+        let receipt = parse(&seen.payload);
+        receipt["message_id"] == "good" && receipt["status"] == "processed"
+    };
+    wire.wait_for(last, DEADLINE).await.expect("the only worker lives on");
+    assert_eq!(node.metrics_snapshot().error_count, 1);
+}

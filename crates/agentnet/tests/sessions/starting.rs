@@ -1,0 +1,107 @@
+//! Starts that succeed at once, and starts that cannot.
+
+use agentnet::{AgentBuilder, AgentNode, StartError};
+use agentnet_testkit::{NatsServer, RawClient, eventually_true};
+use futures::StreamExt;
+
+use crate::net::{DEADLINE, agent};
+use crate::realm::*;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_that_cannot_be_says_why() {
+    async fn failure(agent: AgentBuilder) -> StartError {
+        let started = tokio::time::timeout(DEADLINE, agent.start())
+            .await
+            .expect("no start hangs");
+        started.expect_err("it cannot start")
+    }
+    let nats = NatsServer::builder().token("s3cret").start().await.unwrap();
+    let address = nats.url_without_token();
+
+    let error = failure(agent(&nats.url(), "a")).await;
+    assert_eq!(
+        error.to_string(),
+        "Registry register failed: No registry answers registry.register. Is it running?"
+    );
+    for url in [address.clone(), address.replace("nats://", "nats://wr0ng@")] {
+        let error = failure(agent(&url, "a")).await;
+        assert!(matches!(error, StartError::Connect(_)));
+        let text = error.to_string();
+        assert!(text.contains("refused the credentials: check the token"), "{text}");
+        assert!(!text.contains("wr0ng"), "the token is not shown: {text}");
+    }
+    let refusing = RawClient::connect(&nats.url()).await.unwrap();
+    let mut requests = refusing.subscribe("registry.register").await.unwrap();
+    crate::net::settle(&refusing).await;
+    tokio::spawn(async move {
+        let mut answers = [r#"{"error":"agent_id is required"}"#, "[]", r#"{"account_id":"a"}"#]
+            .iter()
+            .cycle();
+        while let Some(request) = requests.next().await {
+            let answer = (*answers.next().unwrap()).into();
+            refusing.publish(request.reply.unwrap(), answer).await.unwrap();
+        }
+    });
+    for why in [
+        "agent_id is required",
+        "the registry's reply to registry.register cannot be read: the body must be a JSON object",
+        "the registry's reply to registry.register cannot be read: `session_tag` is missing",
+    ] {
+        let error = failure(agent(&nats.url(), "a")).await;
+        assert_eq!(error.to_string(), format!("Registry register failed: {why}"));
+    }
+    drop(nats);
+    let error = failure(agent(&address, "a")).await;
+    let text = error.to_string();
+    assert!(
+        text.starts_with(&format!("Cannot connect to NATS at {address}. Is it running?")),
+        "{text}"
+    );
+    for (url, said) in [("http://127.0.0.1:1", "http"), ("nats://", "nats://"), ("", "")] {
+        let error = failure(agent(url, "a")).await;
+        assert!(matches!(error, StartError::Config(_)), "{error:?}");
+        assert!(error.to_string().contains(said), "{error}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_never_answers_is_given_up() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("nats://{}", listener.local_addr().unwrap());
+    let silent = tokio::spawn(async move {
+        let mut connections = Vec::new();
+        while let Ok((connection, _)) = listener.accept().await {
+            connections.push(connection);
+        }
+    });
+    let started = tokio::time::timeout(DEADLINE, agent(&url, "a").start())
+        .await
+        .expect("no start hangs");
+    let error = started.expect_err("nobody answers").to_string();
+    assert!(
+        error.starts_with(&format!("Cannot connect to NATS at {url}. Is it running?")),
+        "{error}"
+    );
+    silent.abort();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_is_started_can_be_reached_at_once() {
+    let realm = Realm::start().await;
+    for number in 0..20 {
+        let handled = Handled::default();
+        let node: AgentNode = echo(realm.agent(&format!("n{number}")), "node", &handled)
+            .start()
+            .await
+            .unwrap();
+        // By another connection, which the server may serve before the node's.
+        let inbox = format!("account.{}.receipts", node.account_id().unwrap());
+        assert!(crate::net::somebody_listens(&realm.raw, &inbox).await);
+        node.close().await;
+        eventually_true(DEADLINE, "its connection is gone", async || {
+            !crate::net::somebody_listens(&realm.raw, &inbox).await
+        })
+        .await
+        .unwrap();
+    }
+}
