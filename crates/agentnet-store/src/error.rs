@@ -1,5 +1,7 @@
 //! The store's one error type.
 
+use crate::model::MAX_METADATA_BYTES;
+
 /// Why a call on the store failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -7,6 +9,12 @@ pub enum StoreError {
     /// The account is bound to another public key (PROTOCOL.md 13.3, `auth_public_key_mismatch`).
     #[error("the account is bound to another public key")]
     KeyMismatch,
+    /// The account's or session's metadata is too large.
+    #[error("metadata is too large: {bytes} bytes, at most {MAX_METADATA_BYTES}")]
+    MetadataTooLarge {
+        /// Its size.
+        bytes: usize,
+    },
     /// The database cannot be reached, is locked by another process, or is closed. The call may be repeated.
     #[error("the database is unavailable: {0}")]
     Unavailable(String),

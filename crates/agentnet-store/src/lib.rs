@@ -1,8 +1,9 @@
 //! Durable storage of accounts, sessions, threads and messages.
 //!
 //! [`Store`] is the contract, [`model`] the data, [`open()`] the way in: it takes a URL and gives an `Arc<dyn Store>`.
-//! Each backend has a directory of its own with the same files: `sqlite` is the embedded one. The rules that every
-//! backend shares (`names`, `search`, `tally`) stand beside them, and `contract` is the suite that all of them pass.
+//! Each backend has a directory of its own with the same files: `sqlite` is the embedded one, `postgres` the one that several
+//! registries share. The rules that both follow (`halving`, `names`, `search`, `tally`) stand beside them, and `contract` is
+//! the suite that both pass.
 //!
 //! ```
 //! # let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -21,15 +22,17 @@
 #[cfg(any(test, feature = "contract"))]
 pub mod contract;
 pub mod error;
+mod halving;
 pub mod model;
 mod names;
 pub mod open;
+mod postgres;
 mod search;
 mod sqlite;
 pub mod store;
 mod tally;
 
 pub use error::StoreError;
-pub use open::{OpenOptions, open, sqlite_url};
+pub use open::{OpenOptions, TlsMode, open, sqlite_url};
 pub use search::fold;
 pub use store::{Accounts, Messages, Sessions, Store, Threads};

@@ -2,6 +2,22 @@
 
 use agentnet_protocol::{RawJson, Timestamp};
 
+use crate::error::StoreError;
+
+/// The largest metadata of an account or session, in bytes of JSON text. (A message of NATS is at most as large by default.)
+pub const MAX_METADATA_BYTES: usize = 1 << 20;
+
+/// Whether metadata may be stored.
+///
+/// # Errors
+/// [`StoreError::MetadataTooLarge`]
+pub fn check_metadata(metadata: &RawJson) -> Result<(), StoreError> {
+    match metadata.get().len() {
+        bytes if bytes > MAX_METADATA_BYTES => Err(StoreError::MetadataTooLarge { bytes }),
+        _ => Ok(()),
+    }
+}
+
 /// One stable identity of the network (table `agent_accounts`).
 #[derive(Debug, Clone, PartialEq)]
 pub struct Account {
@@ -164,6 +180,8 @@ pub struct Refused {
     pub message_id: String,
     /// What the database said.
     pub reason: String,
+    /// It would be refused again. Otherwise there was no room for it, and it may be offered again later.
+    pub lasting: bool,
 }
 
 /// One thread with its counters (table `agent_threads`).

@@ -23,6 +23,7 @@ pub trait Accounts: Send + Sync {
     /// Concurrent claims of one new name end in one account, without an error.
     /// With `public_key` set, an account without a key gets it bound in the same transaction;
     /// [`StoreError::KeyMismatch`] (and no change at all) if another key is bound.
+    /// Metadata beyond [`MAX_METADATA_BYTES`](crate::model::MAX_METADATA_BYTES) is refused.
     async fn claim_account(&self, claim: &AccountClaim) -> Result<Account, StoreError>;
 
     /// The account with this id, if there is one.
@@ -39,6 +40,7 @@ pub trait Accounts: Send + Sync {
 #[async_trait]
 pub trait Sessions: Send + Sync {
     /// Inserts or replaces sessions by tag, in one transaction. A known tag keeps its stored `connected_at`.
+    /// Metadata beyond [`MAX_METADATA_BYTES`](crate::model::MAX_METADATA_BYTES) is refused, and with it the whole call.
     async fn upsert_sessions(&self, sessions: &[Session]) -> Result<(), StoreError>;
 
     /// Moves `last_seen` of these tags forward (never back), in one transaction. Unknown tags are ignored.
@@ -68,7 +70,8 @@ pub trait Messages: Send + Sync {
     /// Participants are the trimmed, non-empty sender and receiver accounts; the creator is the first message's sender,
     /// if it names one. Counters stop at `i64::MAX`.
     ///
-    /// A message that the database refuses never stops the others: it is named in the outcome. An error means that
+    /// A message that the database refuses, or has no room for, never stops the others: it is named in the outcome. An error
+    /// means that
     /// nothing of the batch was stored and that the call may be repeated.
     async fn append_messages(&self, messages: &[NewMessage]) -> Result<Appended, StoreError>;
 

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use super::sample::{any_account, json, requested, texts, usernames};
-use crate::model::{AccountClaim, AccountQuery};
+use super::sample::{any_account, json, metadata_of, requested, texts, usernames};
+use crate::StoreError;
+use crate::model::{AccountClaim, AccountQuery, MAX_METADATA_BYTES};
 use crate::store::Store;
 
 async fn add(store: &dyn Store, username: &str, display_name: &str, capabilities: &[&str]) {
@@ -166,4 +167,23 @@ pub async fn account_texts_are_kept_exactly(store: Arc<dyn Store>) {
     assert_eq!(usernames(&*store, &text("A\0B")).await, ["odd\0name"]);
     assert_eq!(usernames(&*store, &capability("A\0b")).await, ["odd\0name"]);
     assert!(usernames(&*store, &capability("a")).await.is_empty());
+}
+
+/// The largest metadata is kept, anything beyond it changes nothing; ten megabytes among it.
+pub async fn metadata_beyond_the_limit_is_refused(store: Arc<dyn Store>) {
+    let with = |bytes: usize| AccountClaim {
+        metadata: metadata_of(bytes),
+        ..requested("alice")
+    };
+    let alice = store.claim_account(&with(MAX_METADATA_BYTES)).await.unwrap();
+    assert_eq!(alice.metadata.get().len(), MAX_METADATA_BYTES);
+    for bytes in [MAX_METADATA_BYTES + 1, 10_000_000] {
+        let refused = store.claim_account(&with(bytes)).await.unwrap_err();
+        assert!(matches!(refused, StoreError::MetadataTooLarge { bytes: told } if told == bytes));
+        assert_eq!(
+            refused.to_string(),
+            format!("metadata is too large: {bytes} bytes, at most 1048576")
+        );
+    }
+    assert_eq!(store.account_by_username("alice").await.unwrap(), Some(alice));
 }

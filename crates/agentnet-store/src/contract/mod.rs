@@ -44,6 +44,7 @@ macro_rules! contract_cases {
                 capability_filter_ignores_case_and_follows_the_profile
                 accounts_are_paged_by_username
                 account_texts_are_kept_exactly
+                metadata_beyond_the_limit_is_refused
             ]
             claims: [
                 a_new_account_holds_what_was_claimed
@@ -92,6 +93,7 @@ macro_rules! contract_cases {
                 last_seen_only_moves_forward
                 a_session_ends_once
                 online_sessions_come_by_tag
+                session_metadata_beyond_the_limit_is_refused
             ]
             threads: [
                 counters_are_sums_and_maxima

@@ -20,6 +20,12 @@ pub fn json(text: &str) -> RawJson {
     RawJson::parse(text.to_owned()).expect("the case holds valid JSON")
 }
 
+/// An object of so many bytes, at least 8.
+#[must_use]
+pub fn metadata_of(bytes: usize) -> RawJson {
+    json(&format!(r#"{{"a":"{}"}}"#, "x".repeat(bytes - 8)))
+}
+
 /// Owned texts.
 #[must_use]
 pub fn texts(values: &[&str]) -> Vec<String> {

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use super::sample::{at, json, session, texts};
-use crate::model::Session;
+use super::sample::{at, json, metadata_of, session, texts};
+use crate::StoreError;
+use crate::model::{MAX_METADATA_BYTES, Session};
 use crate::store::Store;
 
 /// Every field, set and unset.
@@ -106,4 +107,21 @@ pub async fn online_sessions_come_by_tag(store: Arc<dyn Store>) {
         .filter(|s| !["tag_000", "tag_150"].contains(&&*s.session_tag))
         .collect();
     assert_eq!(online, expected);
+}
+
+/// Nothing of the call is stored then.
+pub async fn session_metadata_beyond_the_limit_is_refused(store: Arc<dyn Store>) {
+    let large = Session {
+        metadata: metadata_of(MAX_METADATA_BYTES),
+        ..session("large")
+    };
+    store.upsert_sessions(&[large]).await.unwrap();
+    let larger = Session {
+        metadata: metadata_of(MAX_METADATA_BYTES + 1),
+        ..session("larger")
+    };
+    let refused = store.upsert_sessions(&[session("small"), larger]).await.unwrap_err();
+    assert!(matches!(refused, StoreError::MetadataTooLarge { .. }));
+    assert!(store.session("large").await.unwrap().is_some());
+    assert_eq!(store.session("small").await.unwrap(), None);
 }

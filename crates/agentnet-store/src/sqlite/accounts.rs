@@ -8,7 +8,7 @@ use sqlx::{QueryBuilder, Row as _, Sqlite, SqliteConnection};
 use super::error::failed;
 use super::{SqliteStore, fetch_limit, json_column, page, texts, texts_column};
 use crate::error::StoreError;
-use crate::model::{Account, AccountClaim, AccountQuery, DesiredName, Page};
+use crate::model::{Account, AccountClaim, AccountQuery, DesiredName, Page, check_metadata};
 use crate::names;
 use crate::search::{fold, folded_set};
 use crate::store::Accounts;
@@ -19,6 +19,7 @@ const SELECT: &str = "SELECT a.account_id, a.username, a.display_name, a.bio, a.
 #[async_trait]
 impl Accounts for SqliteStore {
     async fn claim_account(&self, claim: &AccountClaim) -> Result<Account, StoreError> {
+        check_metadata(&claim.metadata)?;
         let mut transaction = self.begin_write().await?;
         let known = match (&claim.account_id, &claim.name) {
             (Some(id), _) => by_id(&mut transaction, id).await?,

@@ -1,6 +1,7 @@
 //! SQLite's result codes in the store's terms (<https://www.sqlite.org/rescode.html>).
 
 use crate::error::StoreError;
+use crate::halving::Verdict;
 
 const BUSY: i32 = 5;
 const LOCKED: i32 = 6;
@@ -35,9 +36,12 @@ pub(super) fn failed(error: sqlx::Error) -> StoreError {
     }
 }
 
-/// The database refuses this row, whatever else happens: repeating would not help, other rows are not concerned.
-pub(super) fn refuses_the_row(error: &sqlx::Error) -> bool {
-    matches!(error, sqlx::Error::Encode(_)) || matches!(primary(error), Some(TOOBIG | CONSTRAINT | MISMATCH))
+/// What a failed append means to its rows.
+pub(super) fn verdict(error: &sqlx::Error) -> Verdict {
+    match (error, primary(error)) {
+        (sqlx::Error::Encode(_), _) | (_, Some(TOOBIG | CONSTRAINT | MISMATCH)) => Verdict::Refused,
+        _ => Verdict::Broken,
+    }
 }
 
 /// The file is not a database of SQLite.

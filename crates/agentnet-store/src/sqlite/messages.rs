@@ -5,14 +5,15 @@ use std::collections::HashSet;
 use agentnet_protocol::Timestamp;
 use async_trait::async_trait;
 use sqlx::sqlite::SqliteRow;
-use sqlx::{Connection as _, QueryBuilder, Row as _, Sqlite, SqliteConnection};
+use sqlx::{QueryBuilder, Row as _, Sqlite, SqliteConnection};
 
-use super::error::{failed, refuses_the_row};
+use super::error::{failed, verdict};
 use super::runs::runs;
 use super::threads::add_to_threads;
 use super::{SqliteStore, fetch_limit, json_column, page};
 use crate::error::StoreError;
-use crate::model::{Appended, Message, MessageQuery, NewMessage, Page, Refused};
+use crate::halving;
+use crate::model::{Appended, Message, MessageQuery, NewMessage, Page};
 use crate::store::Messages;
 use crate::tally::tally;
 
@@ -27,39 +28,15 @@ const SELECT: &str = "SELECT message_id, thread_id, parent_message_id, from_agen
 #[async_trait]
 impl Messages for SqliteStore {
     async fn append_messages(&self, messages: &[NewMessage]) -> Result<Appended, StoreError> {
-        let mut outcome = Appended::default();
         if messages.is_empty() {
-            return Ok(outcome);
+            return Ok(Appended::default());
         }
         let mut transaction = self.begin_write().await?;
-        // The whole batch at once; only when the database refuses a row of it, its halves, down to that row alone.
-        let mut parts = vec![messages];
-        while let Some(part) = parts.pop() {
-            let mut savepoint = transaction.begin().await.map_err(failed)?;
-            match append(&mut savepoint, part).await {
-                Ok(stored) => {
-                    savepoint.commit().await.map_err(failed)?;
-                    outcome.stored += stored;
-                    outcome.duplicates += part.len() - stored;
-                }
-                Err(error) if refuses_the_row(&error) => {
-                    savepoint.rollback().await.map_err(failed)?;
-                    if let [new] = part {
-                        let message_id = new.message.message_id.clone();
-                        outcome.refused.push(Refused {
-                            message_id,
-                            reason: error.to_string(),
-                        });
-                    } else {
-                        let (first, second) = part.split_at(part.len() / 2);
-                        parts.extend([second, first]);
-                    }
-                }
-                Err(error) => return Err(failed(error)),
-            }
-        }
+        let appended = halving::append::<Sqlite>(&mut transaction, messages)
+            .await
+            .map_err(failed)?;
         transaction.commit().await.map_err(failed)?;
-        Ok(outcome)
+        Ok(appended)
     }
 
     async fn messages(&self, query: &MessageQuery) -> Result<Page<Message>, StoreError> {
@@ -68,7 +45,16 @@ impl Messages for SqliteStore {
     }
 }
 
-/// Stores the messages and adds them to their threads; returns how many are new.
+impl halving::Append for Sqlite {
+    async fn append(connection: &mut SqliteConnection, messages: &[NewMessage]) -> Result<usize, sqlx::Error> {
+        append(connection, messages).await
+    }
+
+    fn verdict(error: &sqlx::Error) -> halving::Verdict {
+        verdict(error)
+    }
+}
+
 async fn append(connection: &mut SqliteConnection, messages: &[NewMessage]) -> Result<usize, sqlx::Error> {
     let mut ids = HashSet::with_capacity(messages.len());
     let is_first: Vec<bool> = messages

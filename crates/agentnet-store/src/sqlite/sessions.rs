@@ -8,7 +8,7 @@ use sqlx::sqlite::SqliteRow;
 use super::error::failed;
 use super::{SqliteStore, json_column, texts, texts_column};
 use crate::error::StoreError;
-use crate::model::Session;
+use crate::model::{Session, check_metadata};
 use crate::store::Sessions;
 
 const ONLINE: &str = "online";
@@ -22,6 +22,9 @@ pub(super) const PRUNE: &str =
 #[async_trait]
 impl Sessions for SqliteStore {
     async fn upsert_sessions(&self, sessions: &[Session]) -> Result<(), StoreError> {
+        sessions
+            .iter()
+            .try_for_each(|session| check_metadata(&session.metadata))?;
         let mut transaction = self.begin_write().await?;
         for session in sessions {
             sqlx::query(

@@ -1,0 +1,294 @@
+//! Reaching the database: the URL, the pool, the schema, and waiting for a server that is not there yet.
+
+use std::str::FromStr as _;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+use sqlx::migrate::MigrateError;
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions, PgSslMode};
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
+use tokio::task::JoinHandle;
+
+use super::error::{is_unavailable, words};
+use super::fill;
+use super::schema::{NEWEST, migrator};
+use crate::error::StoreError;
+use crate::open::{OpenOptions, TlsMode};
+
+/// The longest wait for a connection: longer than a moment's crowd, shorter than anybody's patience.
+const LONGEST_WAIT: Duration = Duration::from_secs(2);
+/// A connection that was idle for longer is tried before it is used: the server may have gone meanwhile.
+const TRUSTED: Duration = Duration::from_secs(1);
+/// Pauses between two attempts to reach the server.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+/// The lock that one registry holds while it changes the schema: "agentnet" as a number.
+const SCHEMA_LOCK: i64 = 0x6167_656e_746e_6574;
+
+/// A store in one PostgreSQL database.
+#[derive(Debug)]
+pub(crate) struct PostgresStore {
+    pool: PgPool,
+    state: Arc<State>,
+    /// Goes on trying when the first attempt found no server.
+    trying: Option<JoinHandle<()>>,
+}
+
+/// Whether the database may be used.
+#[derive(Debug, Default)]
+struct State {
+    ready: OnceLock<()>,
+    trouble: Mutex<String>,
+}
+
+/// Where the database is, without the password.
+#[derive(Debug, Clone)]
+struct Place(String);
+
+/// Why an attempt failed.
+enum Attempt {
+    /// The server is not there; it may come.
+    Later(String),
+    /// Something has to be changed first.
+    Never(String),
+}
+
+impl PostgresStore {
+    /// Connects and brings the schema up to date; a server that is not there is waited for in the background.
+    pub(crate) async fn open(url: &str, options: &OpenOptions) -> Result<Self, StoreError> {
+        let connect = connect_options(url, options)?;
+        let place = Place(format!(
+            "{} on {}:{} as {}",
+            connect.get_database().unwrap_or(connect.get_username()),
+            connect.get_host(),
+            connect.get_port(),
+            connect.get_username()
+        ));
+        let pool = pool(connect, options);
+        let mut store = Self {
+            pool,
+            state: Arc::default(),
+            trying: None,
+        };
+        match attempt(&store.pool, &place).await {
+            Ok(()) => {
+                let _ = store.state.ready.set(());
+            }
+            Err(Attempt::Never(problem)) => {
+                store.pool.close().await;
+                return Err(StoreError::Open(problem));
+            }
+            Err(Attempt::Later(problem)) => {
+                tracing::warn!(%problem, "waiting for PostgreSQL");
+                store.state.note(problem);
+                store.trying = Some(tokio::spawn(try_on(
+                    store.pool.clone(),
+                    place,
+                    Arc::clone(&store.state),
+                )));
+            }
+        }
+        Ok(store)
+    }
+
+    /// The connections, once the database may be used.
+    pub(super) fn pool(&self) -> Result<&PgPool, StoreError> {
+        if self.state.ready.get().is_some() {
+            return Ok(&self.pool);
+        }
+        if self.pool.is_closed() {
+            return Err(StoreError::Unavailable("it has been closed".into()));
+        }
+        Err(StoreError::Unavailable(self.state.trouble()))
+    }
+
+    /// Ends every connection.
+    pub(super) async fn end(&self) {
+        if let Some(trying) = &self.trying {
+            trying.abort();
+        }
+        self.pool.close().await;
+    }
+}
+
+impl Drop for PostgresStore {
+    fn drop(&mut self) {
+        if let Some(trying) = &self.trying {
+            trying.abort();
+        }
+    }
+}
+
+impl State {
+    /// Remembers what is wrong; whether it is something new.
+    fn note(&self, problem: String) -> bool {
+        let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        let new = *trouble != problem;
+        *trouble = problem;
+        new
+    }
+
+    fn trouble(&self) -> String {
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+fn connect_options(url: &str, options: &OpenOptions) -> Result<PgConnectOptions, StoreError> {
+    // The error's own text could repeat parts of the URL, and so of the password.
+    let connect = PgConnectOptions::from_str(url).map_err(|_| {
+        StoreError::Open(
+            "the database URL cannot be read; write postgres://user:password@host:port/database, with special characters of \
+             the password percent-encoded and sslmode one of disable, allow, prefer, require, verify-ca and verify-full"
+                .into(),
+        )
+    })?;
+    let connect = if connect.get_application_name().is_some() {
+        connect
+    } else {
+        connect.application_name("agentnet-registry")
+    };
+    Ok(match options.tls {
+        None => connect,
+        Some(mode) => connect.ssl_mode(match mode {
+            TlsMode::Disable => PgSslMode::Disable,
+            TlsMode::Prefer => PgSslMode::Prefer,
+            TlsMode::Require => PgSslMode::Require,
+            TlsMode::VerifyCa => PgSslMode::VerifyCa,
+            TlsMode::VerifyFull => PgSslMode::VerifyFull,
+        }),
+    })
+}
+
+fn pool(connect: PgConnectOptions, options: &OpenOptions) -> PgPool {
+    let timeout = options.statement_timeout.as_millis();
+    PgPoolOptions::new()
+        .max_connections(options.pool_size.max(2))
+        .acquire_timeout(options.acquire_timeout.min(LONGEST_WAIT))
+        .test_before_acquire(false)
+        .before_acquire(|connection, used| {
+            Box::pin(async move {
+                if used.idle_for > TRUSTED {
+                    connection.ping().await?;
+                }
+                Ok(true)
+            })
+        })
+        // Not among the parameters of the connection: proxies such as PgBouncer refuse them.
+        .after_connect(move |connection, _| {
+            Box::pin(async move {
+                let set = AssertSqlSafe(format!("SET statement_timeout = {timeout}"));
+                sqlx::raw_sql(set).execute(connection).await?;
+                Ok(())
+            })
+        })
+        .connect_lazy_with(connect)
+}
+
+/// Tries until the database may be used.
+async fn try_on(pool: PgPool, place: Place, state: Arc<State>) {
+    let mut pause = FIRST_PAUSE;
+    loop {
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(LONGEST_PAUSE);
+        match attempt(&pool, &place).await {
+            Ok(()) => {
+                tracing::info!(database = %place.0, "PostgreSQL is there");
+                let _ = state.ready.set(());
+                return;
+            }
+            Err(Attempt::Later(problem)) => {
+                if state.note(problem.clone()) {
+                    tracing::warn!(%problem, "waiting for PostgreSQL");
+                }
+            }
+            Err(Attempt::Never(problem)) => {
+                if state.note(problem.clone()) {
+                    tracing::error!(%problem, "PostgreSQL cannot be used; trying again");
+                }
+            }
+        }
+    }
+}
+
+async fn attempt(pool: &PgPool, place: &Place) -> Result<(), Attempt> {
+    let mut connection = pool.acquire().await.map_err(|error| place.cannot_connect(&error))?;
+    bring_up_to_date(&mut connection, place).await
+}
+
+/// Runs the missing migrations in one transaction, under a lock that other registries wait for.
+async fn bring_up_to_date(connection: &mut PgConnection, place: &Place) -> Result<(), Attempt> {
+    let database = |error| place.failed(&error);
+    let encoding: String = sqlx::query_scalar("SHOW server_encoding")
+        .fetch_one(&mut *connection)
+        .await
+        .map_err(database)?;
+    if encoding != "UTF8" {
+        return Err(Attempt::Never(format!(
+            "the database {} has the encoding {encoding}; create one with ENCODING 'UTF8'",
+            place.0
+        )));
+    }
+    let mut transaction = connection.begin().await.map_err(database)?;
+    // Indexes on a large database take their time.
+    sqlx::raw_sql("SET LOCAL statement_timeout = 0; SET LOCAL client_min_messages = warning")
+        .execute(&mut *transaction)
+        .await
+        .map_err(database)?;
+    sqlx::query("SELECT pg_advisory_xact_lock($1)")
+        .bind(SCHEMA_LOCK)
+        .execute(&mut *transaction)
+        .await
+        .map_err(database)?;
+    // `run` itself makes a future that cannot be spawned (sqlx-core's remark at `run_direct`).
+    let migrated = migrator().run_direct(None, &mut *transaction, false).await;
+    migrated.map_err(|error| match error {
+        MigrateError::VersionMissing(version) => Attempt::Never(format!(
+            "the database {} was written by a newer version of agentnet (schema {version}, this one knows {NEWEST}); upgrade \
+             agentnet, or use another database",
+            place.0
+        )),
+        MigrateError::VersionMismatch(version) => Attempt::Never(format!(
+            "the database {} was written by an unreleased version of agentnet (its schema {version} differs); use another \
+             database",
+            place.0
+        )),
+        MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => place.failed(&error),
+        other => Attempt::Never(format!("cannot bring the database {} up to date: {other}", place.0)),
+    })?;
+    fill::search_columns(&mut transaction).await.map_err(database)?;
+    transaction.commit().await.map_err(database)
+}
+
+impl Place {
+    fn cannot_connect(&self, error: &sqlx::Error) -> Attempt {
+        let text = match error {
+            sqlx::Error::PoolTimedOut => format!("cannot reach the database {}: no answer", self.0),
+            error => format!("cannot open the database {}: {}", self.0, words(error)),
+        };
+        match error {
+            // Encryption is a matter of settings.
+            sqlx::Error::Tls(_) => Attempt::Never(text),
+            error if is_unavailable(error) => Attempt::Later(text),
+            error => match error.as_database_error().and_then(|error| error.code()).as_deref() {
+                Some("28P01" | "28000") => Attempt::Never(format!("{text}; check user and password in DATABASE_URL")),
+                Some("3D000") => {
+                    Attempt::Never(format!("{text}; create it (createdb), or name another in DATABASE_URL"))
+                }
+                _ => Attempt::Never(text),
+            },
+        }
+    }
+
+    fn failed(&self, error: &sqlx::Error) -> Attempt {
+        let text = format!("cannot bring the database {} up to date: {}", self.0, words(error));
+        if is_unavailable(error) {
+            return Attempt::Later(text);
+        }
+        match error.as_database_error().and_then(|error| error.code()).as_deref() {
+            Some("42501") => Attempt::Never(format!(
+                "{text}; the user needs the right to create tables: GRANT CREATE ON SCHEMA public TO …"
+            )),
+            _ => Attempt::Never(text),
+        }
+    }
+}

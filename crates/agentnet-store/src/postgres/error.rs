@@ -1,0 +1,69 @@
+//! PostgreSQL's conditions in the store's terms (<https://www.postgresql.org/docs/current/errcodes-appendix.html>).
+
+use crate::error::StoreError;
+use crate::halving::Verdict;
+
+/// The SQLSTATE, if the database itself answered.
+fn state(error: &sqlx::Error) -> Option<String> {
+    Some(error.as_database_error()?.code()?.into_owned())
+}
+
+/// What went wrong, in the database's own words if it answered.
+pub(super) fn words(error: &sqlx::Error) -> String {
+    match error.as_database_error() {
+        Some(answer) => answer.message().to_owned(),
+        None => error.to_string(),
+    }
+}
+
+/// What a failed call means to the store's caller.
+pub(super) fn failed(error: sqlx::Error) -> StoreError {
+    let text = words(&error);
+    match &error {
+        sqlx::Error::PoolClosed => StoreError::Unavailable("it has been closed".into()),
+        sqlx::Error::PoolTimedOut => StoreError::Unavailable("no connection became free in time".into()),
+        error if is_unavailable(error) => StoreError::Unavailable(text),
+        sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) => StoreError::Corrupt(text),
+        error if state(error).is_some_and(|state| state.starts_with("XX")) => StoreError::Corrupt(text),
+        _ => StoreError::Database(text),
+    }
+}
+
+/// The call may succeed later: connection lost (08), rolled back for another's sake (40), out of resources (53), locked (55P03),
+/// ended by an operator or a time limit (57), the system's fault (58), or a server that only reads, as after a failover.
+pub(super) fn is_unavailable(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Io(_)
+        | sqlx::Error::Tls(_)
+        | sqlx::Error::Protocol(_)
+        | sqlx::Error::WorkerCrashed
+        | sqlx::Error::PoolTimedOut => true,
+        other => state(other).is_some_and(|state| {
+            matches!(&state[..2], "08" | "40" | "53" | "57" | "58") || state == "55P03" || state == "25006"
+        }),
+    }
+}
+
+/// Another transaction was in the way: the same call again will do.
+pub(super) fn is_conflict(error: &sqlx::Error) -> bool {
+    state(error).is_some_and(|state| state.starts_with("40"))
+}
+
+/// Another transaction took the key in the meantime.
+pub(super) fn is_taken(error: &sqlx::Error) -> bool {
+    state(error).is_some_and(|state| state == "23505")
+}
+
+/// What a failed append means to its rows.
+pub(super) fn verdict(error: &sqlx::Error) -> Verdict {
+    if matches!(error, sqlx::Error::Encode(_)) {
+        return Verdict::Refused;
+    }
+    match state(error).as_deref() {
+        // Data, integrity, a limit of the program (a text too long for an index), or a trigger's own refusal.
+        Some(state) if matches!(&state[..2], "22" | "23" | "54") || state == "P0001" => Verdict::Refused,
+        // Too little room: perhaps only for a large row.
+        Some(state) if matches!(&state[..2], "53" | "58") => Verdict::NoRoom,
+        _ => Verdict::Broken,
+    }
+}

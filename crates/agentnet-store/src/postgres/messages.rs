@@ -1,0 +1,207 @@
+//! The message history in PostgreSQL.
+
+use std::collections::HashSet;
+
+use agentnet_protocol::json::{Kind, ObjectWriter, Value};
+use async_trait::async_trait;
+use sqlx::postgres::PgRow;
+use sqlx::{PgConnection, PgPool, Postgres, QueryBuilder};
+
+use super::error::{failed, verdict};
+use super::threads::add_to_threads;
+use super::value::{Time, read, stored};
+use super::{
+    PostgresStore, exact, fetch_limit, json_column, opt_stored, opt_text_column, page, repeated, text_column,
+    time_column,
+};
+use crate::error::StoreError;
+use crate::halving;
+use crate::model::{Appended, Message, MessageQuery, NewMessage, Page};
+use crate::store::Messages;
+use crate::tally::tally;
+
+const INSERT: &str = "INSERT INTO agent_messages (message_id, thread_id, parent_message_id, from_agent, from_account_id, \
+     from_session_tag, to_account_id, to_agent, kind, schema_version, idempotency_key, payload, payload_text, trace_id, \
+     sent_at, received_at, metadata) \
+     SELECT message_id, thread_id, parent_message_id, from_agent, from_account_id, from_session_tag, to_account_id, \
+     to_agent, kind, schema_version, idempotency_key, payload::jsonb, payload_text, trace_id, sent_at, received_at, \
+     metadata::jsonb FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], \
+     $8::text[], $9::text[], $10::text[], $11::text[], $12::text[], $13::text[], $14::text[], $15::timestamptz[], \
+     $16::timestamptz[], $17::text[]) AS new (message_id, thread_id, parent_message_id, from_agent, from_account_id, \
+     from_session_tag, to_account_id, to_agent, kind, schema_version, idempotency_key, payload, payload_text, trace_id, \
+     sent_at, received_at, metadata) \
+     ON CONFLICT (message_id) DO NOTHING RETURNING message_id";
+
+const SELECT: &str = "SELECT message_id, thread_id, parent_message_id, COALESCE(from_agent, '') AS from_agent, \
+     from_account_id, from_session_tag, to_account_id, to_agent, kind, schema_version, idempotency_key, \
+     payload::text AS payload, payload_text, trace_id, sent_at, received_at, metadata ->> 'ttl_ms' AS ttl_ms, \
+     metadata ->> 'expires_at' AS expires_at, COALESCE(metadata ->> 'auth_scheme', '') AS auth_scheme \
+     FROM agent_messages WHERE TRUE";
+
+#[async_trait]
+impl Messages for PostgresStore {
+    async fn append_messages(&self, messages: &[NewMessage]) -> Result<Appended, StoreError> {
+        let pool = self.pool()?;
+        if messages.is_empty() {
+            return Ok(Appended::default());
+        }
+        repeated!(append_in_transaction(pool, messages))
+    }
+
+    async fn messages(&self, query: &MessageQuery) -> Result<Page<Message>, StoreError> {
+        let rows = page_query(query)
+            .build()
+            .fetch_all(self.pool()?)
+            .await
+            .map_err(failed)?;
+        page(&rows, query.limit, message)
+    }
+}
+
+async fn append_in_transaction(pool: &PgPool, messages: &[NewMessage]) -> Result<Appended, sqlx::Error> {
+    let mut transaction = pool.begin().await?;
+    let appended = halving::append::<Postgres>(&mut transaction, messages).await?;
+    transaction.commit().await?;
+    Ok(appended)
+}
+
+impl halving::Append for Postgres {
+    async fn append(connection: &mut PgConnection, messages: &[NewMessage]) -> Result<usize, sqlx::Error> {
+        append(connection, messages).await
+    }
+
+    fn verdict(error: &sqlx::Error) -> halving::Verdict {
+        verdict(error)
+    }
+}
+
+async fn append(connection: &mut PgConnection, messages: &[NewMessage]) -> Result<usize, sqlx::Error> {
+    let mut ids = HashSet::with_capacity(messages.len());
+    let is_first: Vec<bool> = messages
+        .iter()
+        .map(|new| ids.insert(new.message.message_id.as_str()))
+        .collect();
+    let mut first: Vec<&Message> = messages
+        .iter()
+        .zip(&is_first)
+        .filter(|(_, is_first)| **is_first)
+        .map(|(new, _)| &new.message)
+        .collect();
+    // One order for all writers: two of them may hold the same messages.
+    first.sort_unstable_by(|a, b| a.message_id.cmp(&b.message_id));
+    let stored = insert(connection, &first).await?;
+    let threads = tally(
+        messages
+            .iter()
+            .zip(is_first)
+            .map(|(new, is_first)| (new, is_first && stored.contains(&new.message.message_id))),
+    );
+    add_to_threads(connection, &threads).await?;
+    Ok(stored.len())
+}
+
+/// Inserts the messages whose ids are not in the history yet; returns those ids.
+async fn insert(connection: &mut PgConnection, messages: &[&Message]) -> Result<HashSet<String>, sqlx::Error> {
+    let payloads: Vec<_> = messages
+        .iter()
+        .map(|message| exact::columns(&message.payload))
+        .collect();
+    let texts = |read: fn(&Message) -> &str| messages.iter().map(|m| stored(read(m))).collect::<Vec<_>>();
+    let opt_texts =
+        |read: fn(&Message) -> Option<&str>| messages.iter().map(|m| opt_stored(read(m))).collect::<Vec<_>>();
+    let inserted: Vec<String> = sqlx::query_scalar(INSERT)
+        .bind(texts(|m| &m.message_id))
+        .bind(texts(|m| &m.thread_id))
+        .bind(opt_texts(|m| m.parent_message_id.as_deref()))
+        .bind(texts(|m| &m.from_agent))
+        .bind(opt_texts(|m| m.from_account_id.as_deref()))
+        .bind(opt_texts(|m| m.from_session_tag.as_deref()))
+        .bind(opt_texts(|m| m.to_account_id.as_deref()))
+        .bind(texts(|m| &m.to_agent))
+        .bind(texts(|m| &m.kind))
+        .bind(texts(|m| &m.schema_version))
+        .bind(opt_texts(|m| m.idempotency_key.as_deref()))
+        .bind(payloads.iter().map(|columns| columns.jsonb).collect::<Vec<_>>())
+        .bind(payloads.iter().map(|columns| columns.text).collect::<Vec<_>>())
+        .bind(opt_texts(|m| m.trace_id.as_deref()))
+        .bind(messages.iter().map(|m| Time(m.sent_at)).collect::<Vec<_>>())
+        .bind(messages.iter().map(|m| Time(m.received_at)).collect::<Vec<_>>())
+        .bind(messages.iter().map(|m| metadata(m)).collect::<Vec<_>>())
+        .fetch_all(connection)
+        .await?;
+    Ok(inserted.into_iter().map(read).collect())
+}
+
+/// The original's metadata column.
+fn metadata(message: &Message) -> String {
+    let mut object = ObjectWriter::new();
+    match message.ttl_ms.as_deref() {
+        None => object.null("ttl_ms"),
+        Some(text) => match Value::parse(text).map(|value| value.kind()) {
+            Ok(Kind::Integer(number)) => object.raw("ttl_ms", number),
+            _ => object.text("ttl_ms", &stored(text)),
+        },
+    };
+    object
+        .nullable_text("expires_at", opt_stored(message.expires_at.as_deref()).as_deref())
+        .text("auth_scheme", &stored(&message.auth_scheme))
+        .finish()
+}
+
+/// The statement of one page.
+pub(super) fn page_query(query: &MessageQuery) -> QueryBuilder<Postgres> {
+    let mut sql = QueryBuilder::new(SELECT);
+    let filters = [
+        ("thread_id", &query.thread_id),
+        ("from_account_id", &query.from_account_id),
+        ("to_account_id", &query.to_account_id),
+        ("kind", &query.kind),
+    ];
+    for (column, value) in filters {
+        if let Some(value) = value {
+            sql.push(" AND ")
+                .push(column)
+                .push(" = ")
+                .push_bind(stored(value).into_owned());
+        }
+    }
+    if let Some(from) = query.from {
+        sql.push(" AND sent_at >= ").push_bind(Time(from));
+    }
+    if let Some(to) = query.to {
+        sql.push(" AND sent_at <= ").push_bind(Time(to));
+    }
+    if let Some(before) = &query.before {
+        sql.push(" AND (sent_at, message_id COLLATE \"C\") < (")
+            .push_bind(Time(before.at))
+            .push(", ")
+            .push_bind(stored(&before.id).into_owned())
+            .push(")");
+    }
+    sql.push(" ORDER BY sent_at DESC, message_id COLLATE \"C\" DESC LIMIT ")
+        .push_bind(fetch_limit(query.limit));
+    sql
+}
+
+fn message(row: &PgRow) -> Result<Message, StoreError> {
+    Ok(Message {
+        message_id: text_column(row, "message_id")?,
+        thread_id: text_column(row, "thread_id")?,
+        parent_message_id: opt_text_column(row, "parent_message_id")?,
+        from_agent: text_column(row, "from_agent")?,
+        from_account_id: opt_text_column(row, "from_account_id")?,
+        from_session_tag: opt_text_column(row, "from_session_tag")?,
+        to_account_id: opt_text_column(row, "to_account_id")?,
+        to_agent: text_column(row, "to_agent")?,
+        kind: text_column(row, "kind")?,
+        schema_version: text_column(row, "schema_version")?,
+        idempotency_key: opt_text_column(row, "idempotency_key")?,
+        payload: json_column(row, "payload", "payload_text")?,
+        trace_id: opt_text_column(row, "trace_id")?,
+        sent_at: time_column(row, "sent_at")?,
+        received_at: time_column(row, "received_at")?,
+        ttl_ms: opt_text_column(row, "ttl_ms")?,
+        expires_at: opt_text_column(row, "expires_at")?,
+        auth_scheme: text_column(row, "auth_scheme")?,
+    })
+}

@@ -1,0 +1,136 @@
+//! The shared backend: a PostgreSQL database, in the original's tables (PROTOCOL.md section 10.1).
+//!
+//! Any number of registries work on it at the same time. Batches are one statement a table, their rows in one order, so that
+//! writers wait for each other and never in a circle. Until the server has been reached and its schema is up to date, every
+//! call fails as unavailable.
+
+mod accounts;
+mod connect;
+mod error;
+mod exact;
+mod fill;
+mod messages;
+mod schema;
+mod sessions;
+#[cfg(test)]
+mod tests;
+mod threads;
+mod value;
+
+use std::borrow::Cow;
+
+use agentnet_protocol::json::Value;
+use agentnet_protocol::{RawJson, Timestamp};
+use async_trait::async_trait;
+use sqlx::Row as _;
+use sqlx::postgres::PgRow;
+
+pub(crate) use self::connect::PostgresStore;
+use self::error::failed;
+use self::value::Time;
+use crate::error::StoreError;
+use crate::model::Page;
+use crate::store::Store;
+
+/// How often a transaction is repeated that another one was in the way of.
+const CONFLICTS: u32 = 10;
+
+/// Awaits the call, and again when another transaction was in its way.
+macro_rules! repeated {
+    ($call:expr) => {{
+        let mut conflicts = 0;
+        loop {
+            match $call.await {
+                Err(error)
+                    if $crate::postgres::error::is_conflict(&error) && conflicts < $crate::postgres::CONFLICTS =>
+                {
+                    conflicts += 1;
+                }
+                done => break done.map_err($crate::postgres::error::failed),
+            }
+        }
+    }};
+}
+use repeated;
+
+#[async_trait]
+impl Store for PostgresStore {
+    fn backend(&self) -> &'static str {
+        "postgres"
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        sqlx::query("SELECT 1").execute(self.pool()?).await.map_err(failed)?;
+        Ok(())
+    }
+
+    async fn close(&self) {
+        self.end().await;
+    }
+}
+
+/// One row more than asked for tells whether there are more.
+fn fetch_limit(limit: usize) -> i64 {
+    i64::try_from(limit.max(1)).unwrap_or(i64::MAX).saturating_add(1)
+}
+
+/// Reads a page that was fetched with [`fetch_limit`].
+fn page<T>(
+    rows: &[PgRow],
+    limit: usize,
+    read: impl Fn(&PgRow) -> Result<T, StoreError>,
+) -> Result<Page<T>, StoreError> {
+    let limit = limit.max(1);
+    let items = rows.iter().take(limit).map(read).collect::<Result<_, _>>()?;
+    Ok(Page {
+        items,
+        more: rows.len() > limit,
+    })
+}
+
+fn text_column(row: &PgRow, column: &str) -> Result<String, StoreError> {
+    row.try_get(column).map(value::read).map_err(failed)
+}
+
+fn opt_text_column(row: &PgRow, column: &str) -> Result<Option<String>, StoreError> {
+    let text: Option<String> = row.try_get(column).map_err(failed)?;
+    Ok(text.map(value::read))
+}
+
+fn time_column(row: &PgRow, column: &str) -> Result<Timestamp, StoreError> {
+    row.try_get(column).map(|Time(at)| at).map_err(failed)
+}
+
+fn opt_time_column(row: &PgRow, column: &str) -> Result<Option<Timestamp>, StoreError> {
+    let time: Option<Time> = row.try_get(column).map_err(failed)?;
+    Ok(time.map(|Time(at)| at))
+}
+
+/// A value in a `jsonb` column, read as its text, with its exact text beside it; absent = an empty object.
+fn json_column(row: &PgRow, column: &str, exact: &str) -> Result<RawJson, StoreError> {
+    let jsonb: Option<&str> = row.try_get(column).map_err(failed)?;
+    exact::value(jsonb.unwrap_or("{}"), row.try_get(exact).map_err(failed)?, column)
+}
+
+/// A `jsonb` array of texts, read as its text; absent or no array = empty.
+fn texts_column(row: &PgRow, column: &str) -> Result<Vec<String>, StoreError> {
+    let jsonb: Option<&str> = row.try_get(column).map_err(failed)?;
+    let view = Value::parse(jsonb.unwrap_or("[]"))
+        .map_err(|error| StoreError::Corrupt(format!("column {column}: {error}")))?;
+    let items = view.as_array().into_iter().flatten();
+    Ok(items.map(|item| value::read(item.python_text().into_owned())).collect())
+}
+
+/// The text of such an array.
+fn texts<T: AsRef<str>>(values: impl IntoIterator<Item = T>) -> String {
+    let values: Vec<_> = values
+        .into_iter()
+        .map(|value| serde_json::Value::from(value::stored(value.as_ref()).as_ref()))
+        .collect();
+    serde_json::Value::Array(values).to_string()
+}
+
+/// An optional text as it is stored.
+fn opt_stored(text: Option<&str>) -> Option<Cow<'_, str>> {
+    text.map(value::stored)
+}

@@ -1,0 +1,26 @@
+//! The schema's versions, embedded in the program.
+
+use sqlx::SqlSafeStr as _;
+use sqlx::migrate::{Migration, MigrationType, Migrator};
+
+/// Where the versions that a database has are noted.
+const TABLE: &str = "agentnet_schema_versions";
+
+/// Number, name and statements of each version, oldest first. A released one is never changed: add another. Each only adds,
+/// so that an older registry on the same database goes on working.
+const VERSIONS: [(i64, &str, &str); 1] = [(1, "initial", include_str!("../../migrations/postgres/0001_initial.sql"))];
+
+/// The newest version that this program knows.
+pub(super) const NEWEST: i64 = VERSIONS[VERSIONS.len() - 1].0;
+
+/// All versions, ready to run.
+pub(super) fn migrator() -> Migrator {
+    let migrations = VERSIONS.into_iter().map(|(version, name, sql)| {
+        Migration::new(version, name.into(), MigrationType::Simple, sql.into_sql_str(), false)
+    });
+    let mut migrator = Migrator::with_migrations(migrations.collect());
+    migrator.dangerous_set_table_name(TABLE);
+    // The caller holds a lock of its own, which ends with its transaction.
+    migrator.set_locking(false);
+    migrator
+}
