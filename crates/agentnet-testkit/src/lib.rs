@@ -30,6 +30,7 @@ mod port;
 mod postgres;
 mod process;
 mod raw_client;
+mod template;
 mod wait;
 
 pub use capture::{Capture, CaptureError, Captured};

@@ -1,32 +1,32 @@
 //! A real PostgreSQL for one test.
 
-use std::fs::{self, OpenOptions};
+use std::fs;
 use std::os::unix::fs::chown;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use rustix::process::Signal;
 use tempfile::TempDir;
-use tokio::task::spawn_blocking;
+use tokio::task::{JoinError, spawn_blocking};
 use tokio::time::{Instant, sleep};
 
 use crate::error::StartError;
 use crate::locate::find_postgres;
-use crate::port::{PortLease, random_number};
-use crate::process::{ServerProcess, User, log_tail, redirect};
+use crate::port::PortLease;
+use crate::process::{ServerProcess, User, log_tail, run_to_end};
+use crate::template::{SUPERUSER, Templates};
 
 const PROGRAM: &str = "postgres";
-const SUPERUSER: &str = "agentnet";
 /// How long a server may take to accept connections, recovery after a crash included.
 const READY_DEADLINE: Duration = Duration::from_secs(60);
 const STOP_GRACE: Duration = Duration::from_secs(15);
 const DROP_GRACE: Duration = Duration::from_secs(5);
-const POLL: Duration = Duration::from_millis(20);
+const POLL: Duration = Duration::from_millis(5);
 /// The system's limit for the path of a Unix socket, with room for PostgreSQL's file name.
 const LONGEST_SOCKET_FOLDER: usize = 80;
 
-/// A PostgreSQL server on 127.0.0.1 with a new, empty cluster in a temporary folder.
+/// A PostgreSQL server on 127.0.0.1 with a new, empty cluster in a temporary folder, copied from a template that is made
+/// once for each PostgreSQL installation.
 ///
 /// When the test runs as root the server runs as `postgres` or `nobody`, since PostgreSQL refuses root. It does not
 /// call fsync: its data survives every crash of the server, not one of the machine. Dropping the handle ends
@@ -55,7 +55,14 @@ impl Postgres {
             .tempdir()
             .map_err(StartError::io("make a temporary folder"))?;
         let lease = PortLease::take().map_err(StartError::io("find a free port"))?;
-        let password = format!("{:016x}", random_number());
+        if let Some(user) = user {
+            chown(folder.path(), Some(user.uid), Some(user.gid)).map_err(StartError::io("give the folder away"))?;
+        }
+        let (templates, data_dir) = (Templates::of_this_user(&programs, user), data_dir(&folder));
+        let password = finished(
+            "copy a cluster",
+            spawn_blocking(move || templates.copy_to(&data_dir)).await,
+        )?;
         let mut server = Self {
             process: None,
             lease,
@@ -64,7 +71,6 @@ impl Postgres {
             programs,
             folder,
         };
-        server.create_cluster().await?;
         server.start().await?;
         Ok(server)
     }
@@ -79,13 +85,16 @@ impl Postgres {
     /// # Errors
     /// [`StartError::Ended`] with the words of `createdb`, for instance for a name that exists.
     pub async fn create_database(&self, name: &str) -> Result<String, StartError> {
-        let args = [
+        let args = vec![
             "--host=127.0.0.1".to_owned(),
             format!("--port={}", self.port()),
             format!("--username={SUPERUSER}"),
+            name.to_owned(),
         ];
-        self.run_tool("createdb", args.into_iter().chain([name.to_owned()]).collect())
-            .await?;
+        let (programs, password, user) = (self.programs.clone(), self.password.clone(), self.user);
+        let log = self.folder.path().join("createdb.log");
+        let work = move || run_to_end(&programs, "createdb", args, Some(("PGPASSWORD", &password)), &log, user);
+        finished("run createdb", spawn_blocking(work).await)?;
         Ok(self.database_url(name))
     }
 
@@ -188,6 +197,11 @@ impl Postgres {
             "fsync=off".to_owned(),
             "full_page_writes=off".to_owned(),
             "max_connections=200".to_owned(),
+            // A test's data is small, and nobody replicates or archives it.
+            "shared_buffers=16MB".to_owned(),
+            "max_wal_size=256MB".to_owned(),
+            "wal_level=minimal".to_owned(),
+            "max_wal_senders=0".to_owned(),
         ];
         args.extend(settings.into_iter().flat_map(|setting| ["-c".to_owned(), setting]));
         let program = self.programs.join(PROGRAM);
@@ -202,53 +216,6 @@ impl Postgres {
         lines.first() == Some(&pid.to_string().as_str()) && lines.get(7) == Some(&"ready")
     }
 
-    async fn create_cluster(&self) -> Result<(), StartError> {
-        let password_file = self.folder.path().join("password");
-        fs::write(&password_file, &self.password).map_err(StartError::io("write the password file"))?;
-        self.hand_over(self.folder.path())?;
-        self.hand_over(&password_file)?;
-        let args = vec![
-            format!("--pgdata={}", self.data_dir().display()),
-            format!("--username={SUPERUSER}"),
-            format!("--pwfile={}", password_file.display()),
-            "--auth=scram-sha-256".to_owned(),
-            "--encoding=UTF8".to_owned(),
-            "--locale=C".to_owned(),
-            "--no-sync".to_owned(),
-        ];
-        self.run_tool("initdb", args).await
-    }
-
-    /// Makes the server's user the owner of `path`.
-    fn hand_over(&self, path: &Path) -> Result<(), StartError> {
-        let Some(user) = self.user else { return Ok(()) };
-        chown(path, Some(user.uid), Some(user.gid)).map_err(StartError::io(format!("give away {}", path.display())))
-    }
-
-    /// Runs one of PostgreSQL's tools to its end.
-    async fn run_tool(&self, tool: &'static str, args: Vec<String>) -> Result<(), StartError> {
-        let path = self.folder.path().join(format!("{tool}.log"));
-        let log = OpenOptions::new().create(true).write(true).truncate(true).open(&path);
-        let log = log.map_err(StartError::io("write a log"))?;
-        let mut command = Command::new(self.programs.join(tool));
-        command.args(args).env("PGPASSWORD", &self.password);
-        redirect(&mut command, log, self.user).map_err(StartError::io("write a log"))?;
-        let status = match spawn_blocking(move || command.status()).await {
-            Ok(status) => status.map_err(StartError::io(format!("run {tool}")))?,
-            Err(gone) => return Err(StartError::io(format!("run {tool}"))(std::io::Error::other(gone))),
-        };
-        if status.success() {
-            return Ok(());
-        }
-        let log = fs::read(&path).unwrap_or_default();
-        let log = log_tail(&String::from_utf8_lossy(&log));
-        Err(StartError::Ended {
-            program: tool,
-            status: status.to_string(),
-            log,
-        })
-    }
-
     fn database_url(&self, name: &str) -> String {
         format!(
             "postgres://{SUPERUSER}:{}@127.0.0.1:{}/{name}",
@@ -258,7 +225,7 @@ impl Postgres {
     }
 
     fn data_dir(&self) -> PathBuf {
-        self.folder.path().join("data")
+        data_dir(&self.folder)
     }
 
     fn log_path(&self) -> PathBuf {
@@ -275,8 +242,17 @@ impl Drop for Postgres {
     }
 }
 
+fn data_dir(folder: &TempDir) -> PathBuf {
+    folder.path().join("data")
+}
+
+/// The outcome of work on a blocking thread, which can also panic.
+fn finished<T>(doing: &str, outcome: Result<Result<T, StartError>, JoinError>) -> Result<T, StartError> {
+    outcome.unwrap_or_else(|gone| Err(StartError::io(doing)(std::io::Error::other(gone))))
+}
+
 /// The user to run as when we are root; `None` when we are not.
-fn unprivileged_user() -> Result<Option<User>, StartError> {
+pub(crate) fn unprivileged_user() -> Result<Option<User>, StartError> {
     if !rustix::process::geteuid().is_root() {
         return Ok(None);
     }

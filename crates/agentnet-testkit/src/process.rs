@@ -1,6 +1,6 @@
 //! One server process: started so that it cannot outlive us, stopped, killed, reaped.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
+use crate::error::StartError;
 use crate::wait::eventually;
 
 /// The unprivileged user that a server runs as.
@@ -98,8 +99,34 @@ impl Drop for ServerProcess {
     }
 }
 
+/// Runs the tool `name` of the folder `programs` to its end, with its output in the file `log`. Blocks.
+pub(crate) fn run_to_end(
+    programs: &Path,
+    name: &'static str,
+    args: Vec<String>,
+    variable: Option<(&str, &str)>,
+    log: &Path,
+    user: Option<User>,
+) -> Result<(), StartError> {
+    let output = OpenOptions::new().create(true).write(true).truncate(true).open(log);
+    let mut command = Command::new(programs.join(name));
+    command.args(args).envs(variable);
+    output
+        .and_then(|output| redirect(&mut command, output, user))
+        .map_err(StartError::io("write a log"))?;
+    let status = command.status().map_err(StartError::io(format!("run {name}")))?;
+    if status.success() {
+        return Ok(());
+    }
+    Err(StartError::Ended {
+        program: name,
+        status: status.to_string(),
+        log: log_tail(&String::from_utf8_lossy(&fs::read(log).unwrap_or_default())),
+    })
+}
+
 /// Output of `command` to `log`, no input, as `user`, which the caller's folder may be closed to.
-pub(crate) fn redirect(command: &mut Command, log: File, user: Option<User>) -> io::Result<()> {
+fn redirect(command: &mut Command, log: File, user: Option<User>) -> io::Result<()> {
     command
         .stdin(Stdio::null())
         .stdout(log.try_clone()?)
