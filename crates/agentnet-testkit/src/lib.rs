@@ -23,6 +23,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 mod capture;
+mod cluster;
 mod error;
 mod locate;
 mod nats;
@@ -34,6 +35,7 @@ mod template;
 mod wait;
 
 pub use capture::{Capture, CaptureError, Captured};
+pub use cluster::NatsCluster;
 pub use error::StartError;
 pub use locate::{find_nats_server, find_postgres};
 pub use nats::{NatsServer, NatsServerBuilder};

@@ -36,6 +36,9 @@ pub struct NatsServer {
     // Dropped in this order: the server must be gone before its folder is removed.
     process: Option<ServerProcess>,
     settings: NatsServerBuilder,
+    /// By it we know our own server: whatever else listens on the port has another one. Kept over restarts, since the
+    /// servers of a cluster know each other by it.
+    name: String,
     port: u16,
     _lease: Option<PortLease>,
     store_dir: PathBuf,
@@ -111,6 +114,7 @@ impl NatsServerBuilder {
             .unwrap_or_else(|| folder.path().join("jetstream"));
         let mut server = NatsServer {
             process: None,
+            name: format!("testkit-{:016x}", random_number()),
             port: self.port,
             settings: self,
             _lease: None,
@@ -173,6 +177,11 @@ impl NatsServer {
         format!("nats://127.0.0.1:{}", self.port)
     }
 
+    /// The name that the server gives itself; the same after a [restart](Self::restart).
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// TCP port; the same after a [restart](Self::restart).
     pub fn port(&self) -> u16 {
         self.port
@@ -224,10 +233,8 @@ impl NatsServer {
     /// Starts the process on `self.port` and waits until it is ready.
     async fn run(&mut self) -> Result<(), StartError> {
         let program = find_nats_server()?;
-        // By the name we know our own server: whatever else listens on the port has another one.
-        let name = format!("testkit-{:016x}", random_number());
         let config = self.folder.path().join("nats.conf");
-        fs::write(&config, self.settings.config(&name, self.port, &self.store_dir))
+        fs::write(&config, self.settings.config(&self.name, self.port, &self.store_dir))
             .map_err(StartError::io("write nats.conf"))?;
         let logged_before = self.log().len();
         let args = ["--config".to_owned(), config.to_string_lossy().into_owned()];
@@ -249,18 +256,23 @@ impl NatsServer {
                 });
             }
             if let Ok(Ok(info)) = timeout(LOOK, read_info(self.port)).await
-                && info.contains(&name)
+                && info.contains(&self.name)
             {
                 self.process = Some(process);
                 return Ok(());
             }
             sleep(POLL).await;
         }
-        Err(StartError::NotReady {
+        Err(self.not_ready(READY_DEADLINE))
+    }
+
+    /// The server runs, and is of no use yet.
+    pub(crate) fn not_ready(&self, deadline: Duration) -> StartError {
+        StartError::NotReady {
             program: PROGRAM,
-            deadline: READY_DEADLINE,
+            deadline,
             log: log_tail(&self.log()),
-        })
+        }
     }
 }
 

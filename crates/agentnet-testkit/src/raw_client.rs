@@ -10,7 +10,8 @@ use percent_encoding::percent_decode_str;
 pub struct RawClient;
 
 impl RawClient {
-    /// Connects to `url`, `nats://[TOKEN@]host:port`.
+    /// Connects to `url`, `nats://[TOKEN@]host:port`, or to one of several that are separated by commas and take the
+    /// credentials of the first.
     ///
     /// A user part without a password is a server token (PROTOCOL.md section 1); with a password the two are user and
     /// password. Both may be percent-encoded.
@@ -19,8 +20,15 @@ impl RawClient {
     /// [`RawClientError::Url`] for text that is no NATS URL, [`RawClientError::Connect`] when the server is not there
     /// or refuses.
     pub async fn connect(url: &str) -> Result<Client, RawClientError> {
-        let (options, address) = connect_options(url)?;
-        Ok(options.connect(address).await?)
+        let (first, others) = url
+            .split_once(',')
+            .map_or((url, None), |(first, others)| (first, Some(others)));
+        let (options, address) = connect_options(first)?;
+        let mut addresses = vec![address];
+        for other in others.into_iter().flat_map(|others| others.split(',')) {
+            addresses.push(connect_options(other)?.1);
+        }
+        Ok(options.connect(addresses).await?)
     }
 }
 
