@@ -3,18 +3,23 @@
 //! While a registry captures messages, NATS sees interest in every inbox, and a request to an agent that is gone would wait
 //! until it times out. So one of the registries looks at each request to an inbox; where the account has no live session,
 //! it answers with an error envelope. The request itself stays in the history.
+//!
+//! Nobody is refused wrongly: only registries whose presence is warm take part (`presence::whereabouts`).
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use agentnet_protocol::compose::{Sender, error_reply};
 use agentnet_protocol::subject::{ALL_INBOXES, Subject};
 use agentnet_protocol::{Envelope, Reject, Timestamp, ids};
+use agentnet_store::StoreError;
 use async_nats::{Client, Message, Subscriber};
 use futures::StreamExt as _;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Now;
+use crate::connect::end;
 use crate::context::Context;
 use crate::error::StartError;
 use crate::presence::whereabouts::Whereabouts;
@@ -23,6 +28,8 @@ use crate::presence::whereabouts::Whereabouts;
 const GROUP: &str = "agentnet-registry-bounce";
 /// Requests that may be answered at the same time; those beyond run into their timeout.
 const CONCURRENCY: usize = 64;
+/// How often is looked whether presence is warm.
+const LOOK: Duration = Duration::from_millis(100);
 
 /// Hears every inbox from now on.
 pub(crate) async fn subscribe(client: &Client) -> Result<Subscriber, StartError> {
@@ -30,30 +37,74 @@ pub(crate) async fn subscribe(client: &Client) -> Result<Subscriber, StartError>
     subscribed.map_err(|error| StartError::Nats(error.to_string()))
 }
 
-/// Answers until `stop`.
-pub(crate) async fn run(ctx: Arc<Context>, mut messages: Subscriber, stop: CancellationToken) {
+/// Answers until `stop`, whenever presence is warm. A registry that is not sure of anybody stays out of the group: it would
+/// draw requests that another could answer.
+pub(crate) async fn run(ctx: Arc<Context>, subscribed: Option<Subscriber>, stop: CancellationToken) {
     let room = Arc::new(Semaphore::new(CONCURRENCY));
-    while let Some(Some(message)) = stop.run_until_cancelled(messages.next()).await {
-        let Some(reply_to) = message.reply.clone() else {
-            continue;
-        };
-        let Some(Subject::Inbox { account_id }) = Subject::parse(&message.subject) else {
-            continue;
-        };
-        if ctx.presence.online(account_id) > 0 {
-            continue;
-        }
-        let Ok(permit) = Arc::clone(&room).try_acquire_owned() else {
-            continue;
-        };
-        let (work, account_id) = (Arc::clone(&ctx), account_id.to_owned());
-        ctx.tasks.spawn(async move {
-            let _permit = permit;
-            if let Some(reject) = refusal(&work, &account_id).await {
-                answer(&work, message, reply_to, &reject).await;
+    let mut subscribed = subscribed;
+    loop {
+        let mut messages = match subscribed.take() {
+            Some(messages) => messages,
+            None => {
+                let Some(()) = stop.run_until_cancelled(warm(&ctx, true)).await else {
+                    return;
+                };
+                match subscribe(&ctx.client).await {
+                    Ok(messages) => messages,
+                    Err(error) => {
+                        tracing::debug!(%error, "requests to absent agents are not heard");
+                        return;
+                    }
+                }
             }
-        });
+        };
+        let serve = async {
+            while let Some(message) = messages.next().await {
+                look(&ctx, message, &room);
+            }
+        };
+        tokio::select! {
+            () = serve => return,
+            () = warm(&ctx, false) => {}
+            () = stop.cancelled() => {}
+        }
+        for message in end(&ctx.client, &mut messages).await {
+            look(&ctx, message, &room);
+        }
+        if stop.is_cancelled() {
+            return;
+        }
     }
+}
+
+/// Returns when presence is warm, or is not.
+async fn warm(ctx: &Context, wanted: bool) {
+    while ctx.presence.is_warm(Now::read()) != wanted {
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+/// Answers a request if nobody else will.
+fn look(ctx: &Arc<Context>, message: Message, room: &Arc<Semaphore>) {
+    let Some(reply_to) = message.reply.clone() else {
+        return;
+    };
+    let Some(Subject::Inbox { account_id }) = Subject::parse(&message.subject) else {
+        return;
+    };
+    if ctx.presence.online(account_id) > 0 {
+        return;
+    }
+    let Ok(permit) = Arc::clone(room).try_acquire_owned() else {
+        return;
+    };
+    let (work, account_id) = (Arc::clone(ctx), account_id.to_owned());
+    ctx.tasks.spawn(async move {
+        let _permit = permit;
+        if let Some(reject) = refusal(&work, &account_id).await {
+            answer(&work, message, reply_to, &reject).await;
+        }
+    });
 }
 
 /// Why a request to this account fails; `None` if somebody may answer it.
@@ -62,6 +113,7 @@ async fn refusal(ctx: &Context, account_id: &str) -> Option<Reject> {
     ctx.adoptions.settled().await;
     let account = match ctx.store.account_by_id(account_id).await {
         Ok(account) => account,
+        Err(StoreError::Unavailable(_)) => return None,
         Err(error) => {
             tracing::warn!(%error, %account_id, "an account could not be looked up; its requests run into their timeout");
             return None;

@@ -10,9 +10,10 @@
 //! without JetStream everything is tapped.
 //!
 //! `convert` reads a body, `stream` sets up JetStream, `pull` and `listen` feed the queue, `writer` empties it into the
-//! store.
+//! store, and `held` tells the server which of its messages are in work.
 
 mod convert;
+mod held;
 mod listen;
 mod pull;
 mod queue;
@@ -25,15 +26,16 @@ use std::time::Duration;
 
 use agentnet_protocol::Timestamp;
 use agentnet_protocol::subject::{ALL_CAPABILITIES, ALL_INBOXES, ALL_NATS_REPLIES, ALL_REPLIES};
-use agentnet_store::Store;
 use bytes::Bytes;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::RegistryConfig;
 use crate::connect::Connection;
+use crate::database::Database;
 use crate::error::StartError;
 use crate::metrics::Metrics;
+use held::Held;
 use queue::Queue;
 
 /// How long the writer may take to empty the queue when the registry stops.
@@ -100,7 +102,7 @@ pub(crate) struct CaptureTasks {
 pub(crate) async fn start(
     config: &RegistryConfig,
     connection: &Connection,
-    store: Arc<dyn Store>,
+    database: &Database,
     metrics: Arc<Metrics>,
     kill: &CancellationToken,
 ) -> Result<(Capture, CaptureTasks), StartError> {
@@ -121,9 +123,11 @@ pub(crate) async fn start(
     let queue = Arc::new(queue);
     let stop_listening = kill.child_token();
     let mut listeners = Vec::new();
+    let held = Arc::new(Held::default());
     let ear = listen::Ear {
         client: client.clone(),
         queue: Arc::clone(&queue),
+        held: Arc::clone(&held),
         metrics: Arc::clone(&metrics),
         chars_per_token: config.token_estimate_chars_per_token,
         stop: stop_listening.clone(),
@@ -143,7 +147,7 @@ pub(crate) async fn start(
         ));
         listeners.push(spawn(
             kill,
-            pull::follow(ear.clone(), jetstream, connection.connected.clone()),
+            pull::follow(ear.clone(), jetstream, database.clone(), connection.connected.clone()),
         ));
     } else {
         listeners.push(spawn(
@@ -152,7 +156,20 @@ pub(crate) async fn start(
         ));
     }
     let pace = writer::Pace::new(config);
-    let writer = spawn(kill, writer::run(items, store, client.clone(), metrics, pace));
+    let remind = kill.child_token();
+    spawn(kill, held::remind(Arc::clone(&held), client.clone(), remind.clone()));
+    let writer = writer::Writer {
+        store: database.patient(),
+        client: client.clone(),
+        held,
+        metrics,
+        pace,
+    };
+    let writer = spawn(kill, async move {
+        // What is held is reminded of until it is stored, beyond the end of listening.
+        let _remind = remind.drop_guard();
+        writer.run(items).await;
+    });
     Ok((
         Capture {
             mode,

@@ -9,7 +9,7 @@ use agentnet_protocol::url::{Login, NatsUrl};
 use async_nats::client::RequestErrorKind;
 use async_nats::connection::State;
 use async_nats::{Client, ConnectErrorKind, ConnectOptions, Event, Message, Subscriber};
-use futures::{FutureExt as _, StreamExt as _};
+use futures::{FutureExt as _, Stream, StreamExt as _};
 use tokio::sync::watch;
 
 use crate::error::StartError;
@@ -20,6 +20,11 @@ const NAME: &str = "agentnet-registry";
 const FIRST_ATTEMPT: Duration = Duration::from_secs(3);
 /// How long the end of a subscription may take.
 const LAST_MESSAGES: Duration = Duration::from_secs(2);
+/// More than the nine digits that the server reads as a number of messages: it ends the subscription at once, while the
+/// client goes on taking what was on its way. (The client's own `drain` drops what comes behind its command.)
+const NEVER: u64 = 1_000_000_000_000_000;
+/// What a server had already assigned to a subscription when it ended comes within this time.
+const QUIET: Duration = Duration::from_millis(50);
 /// The longest pause between two attempts to reconnect.
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
@@ -95,22 +100,44 @@ pub(crate) fn is_up(client: &Client) -> bool {
     client.connection_state() == State::Connected
 }
 
-/// Ends a subscription and gives what was delivered before its end; without a connection, what is here already.
-pub(crate) async fn end(client: &Client, messages: &mut Subscriber) -> Vec<Message> {
+/// Ends a subscription at the server. What was assigned to it before may still come, see [`rest`].
+pub(crate) async fn leave(messages: &mut Subscriber) {
+    if let Err(error) = messages.unsubscribe_after(NEVER).await {
+        tracing::debug!(%error, "a subscription could not be ended");
+    }
+}
+
+/// What was assigned to subscriptions before they were left; without a connection, what is here already.
+pub(crate) async fn rest<S: Stream + Unpin>(client: &Client, messages: &mut S) -> Vec<S::Item> {
     let mut rest = Vec::new();
-    if is_up(client) && messages.drain().await.is_ok() {
-        let collect = async {
-            while let Some(message) = messages.next().await {
+    if is_up(client) {
+        // Until the server has done what it was asked to, messages are collected so that the connection is not held up.
+        let until_left = async {
+            let mut left = std::pin::pin!(settled(client));
+            loop {
+                tokio::select! {
+                    _ = &mut left => break,
+                    Some(message) = messages.next() => rest.push(message),
+                }
+            }
+            while let Ok(Some(message)) = tokio::time::timeout(QUIET, messages.next()).await {
                 rest.push(message);
             }
         };
-        let _ = tokio::time::timeout(LAST_MESSAGES, collect).await;
-    } else {
-        while let Some(Some(message)) = tokio::task::unconstrained(messages.next()).now_or_never() {
-            rest.push(message);
-        }
+        let _ = tokio::time::timeout(LAST_MESSAGES, until_left).await;
+    }
+    while let Some(Some(message)) = tokio::task::unconstrained(messages.next()).now_or_never() {
+        rest.push(message);
     }
     rest
+}
+
+/// Ends a subscription and gives what was delivered before its end; without a connection, what is here already.
+pub(crate) async fn end(client: &Client, messages: &mut Subscriber) -> Vec<Message> {
+    if is_up(client) {
+        leave(messages).await;
+    }
+    rest(client, messages).await
 }
 
 fn reconnect_pause(attempt: usize) -> Duration {

@@ -10,6 +10,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::capture::Capture;
 use crate::config::RegistryConfig;
+use crate::database::Database;
 use crate::metrics::Metrics;
 use crate::presence::Presence;
 use crate::presence::hear::Adoptions;
@@ -19,8 +20,12 @@ use crate::register_auth::Nonces;
 /// What every part of a running registry shares.
 pub(crate) struct Context {
     pub(crate) config: RegistryConfig,
+    /// Tells this registry from every other, even from one with its name.
+    pub(crate) number: u64,
     pub(crate) client: Client,
+    /// The store for requests: nobody waits for it while it is down.
     pub(crate) store: Arc<dyn Store>,
+    pub(crate) database: Database,
     pub(crate) presence: Arc<Presence>,
     pub(crate) bell: Arc<WriterBell>,
     pub(crate) adoptions: Arc<Adoptions>,

@@ -11,14 +11,18 @@
 //! - `capture`: from the wire to the history
 //! - `bounce`: requests to absent agents fail at once
 //! - `sweep`: what has to be done again and again
+//! - `announce`: what registries tell each other
+//! - `database`, `takeover`: a database that is down, and what it held
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
+mod announce;
 mod bounce;
 mod capture;
 mod clock;
 pub mod config;
 mod connect;
 mod context;
+mod database;
 mod error;
 mod fit;
 mod metrics;
@@ -29,6 +33,7 @@ mod router;
 mod rpc;
 mod service;
 mod sweep;
+mod takeover;
 
 pub use capture::CaptureMode;
 pub use config::{CaptureStorage, ConfigError, RegistryConfig};

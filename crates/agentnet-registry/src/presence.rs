@@ -5,18 +5,23 @@
 //! - `order` keeps the sessions as `registry.list` shows them, so that a page of 100,000 is a range of a tree
 //! - `expiry` keeps them by the time they were heard of, so that eviction costs what it evicts
 //! - `search` keeps the online accounts in the order of `registry.search`
+//! - `look` is what requests ask
+//! - `replicas` says which of the registries that run writes a session's changes; `ends` how a session ends in the store
 //! - `whereabouts` says of an account whether it is surely offline, and since when
 //! - `hear` turns what comes in on the wire into calls here
 
 pub(crate) mod changes;
+mod ends;
 pub(crate) mod hear;
+mod latest;
+mod look;
+mod replicas;
 pub(crate) mod search;
 pub(crate) mod whereabouts;
 pub(crate) mod writer;
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap};
-use std::ops::Bound::{Excluded, Unbounded};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -25,8 +30,13 @@ use agentnet_store::model::{Account, Session};
 
 use crate::clock::Now;
 use changes::Change;
+use ends::Unsettled;
+use latest::Latest;
+use replicas::Replicas;
 use search::Ranking;
-use whereabouts::Departures;
+
+/// A program that does not show for so long that it runs was paused, even where the time to live is short.
+const LONGEST_NAP: Duration = Duration::from_secs(3);
 
 /// Which session, in the order of `registry.list`.
 pub(crate) type ListKey = (Arc<str>, Arc<str>);
@@ -46,9 +56,20 @@ struct State {
     accounts: HashMap<String, BTreeSet<Arc<str>>>,
     ranking: Ranking,
     pending: HashMap<Arc<str>, Change>,
-    departures: Departures,
+    replicas: Replicas,
+    unsettled: Unsettled,
+    /// When accounts left.
+    departures: Latest,
+    /// When sessions said goodbye: what another registry or the store says of them later is older.
+    goodbyes: Latest,
     /// Silence is counted from here at the earliest: nobody could be heard before.
     heard_since: Instant,
+    /// When somebody was heard last who could not be taken in.
+    missed_at: Instant,
+    /// What is not known here is not there if nothing was missed from here on; `None` until the store was read.
+    sure_from: Option<Instant>,
+    /// When this program last showed that it runs.
+    awake: Instant,
 }
 
 #[derive(Debug)]
@@ -57,8 +78,11 @@ struct Live {
     tag: Arc<str>,
     agent_id: Arc<str>,
     seen: Instant,
-    /// When the store last got its `last_seen`.
+    /// When the store last got its `last_seen`, from here or from the registry that minds it.
     stored: Instant,
+    /// Whether the store has got from here what it has to know, or had it anyway. If not, the registry that mattered may
+    /// have gone before it wrote that.
+    minded: bool,
 }
 
 /// What a hello did.
@@ -79,7 +103,8 @@ impl Presence {
         self.ttl / 4
     }
 
-    pub(crate) fn new(ttl: Duration, now: Now) -> Self {
+    /// `number` tells this registry from every other.
+    pub(crate) fn new(ttl: Duration, number: u64, now: Now) -> Self {
         Self {
             ttl,
             state: Mutex::new(State {
@@ -89,8 +114,14 @@ impl Presence {
                 accounts: HashMap::new(),
                 ranking: Ranking::default(),
                 pending: HashMap::new(),
-                departures: Departures::new(now),
-                heard_since: now.instant.checked_sub(ttl).unwrap_or(now.instant),
+                replicas: Replicas::new(number),
+                unsettled: Unsettled::new(),
+                departures: Latest::default(),
+                goodbyes: Latest::default(),
+                heard_since: now.instant,
+                missed_at: now.instant,
+                sure_from: None,
+                awake: now.instant,
             }),
         }
     }
@@ -100,29 +131,97 @@ impl Presence {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes over a session that the store holds as online. The store need not hear of it again.
-    pub(crate) fn restore(&self, session: Session, now: Now) {
-        let age = Duration::from_micros(u64::try_from(now.time.micros_since(session.last_seen)).unwrap_or(0));
-        let seen = now.instant.checked_sub(age).unwrap_or(now.instant);
-        self.lock().insert(session, seen, false);
-    }
-
-    /// A new session, or one that is heard of for the first time here.
-    pub(crate) fn insert(&self, session: Session, now: Now) {
-        self.lock().insert(session, now.instant, true);
-    }
-
-    /// A session that another registry has issued and stored. Does nothing if it is known already.
-    pub(crate) fn adopt_stored(&self, mut session: Session, now: Now) {
+    /// Another registry runs, or stops. `true` if that is news.
+    pub(crate) fn replica(&self, number: u64, stops: bool, now: Now) -> bool {
         let mut state = self.lock();
-        if state.sessions.contains_key(session.session_tag.as_str()) {
+        if stops {
+            state.replicas.left(number);
+            return false;
+        }
+        state.replicas.heard(number, now.instant)
+    }
+
+    /// This program runs, and has to show that often. After a pause nothing can be said of those who were silent: what they
+    /// said may still be on its way. Other registries that were silent for `silence` have gone.
+    pub(crate) fn stay_awake(&self, silence: Duration, now: Now) {
+        let mut state = self.lock();
+        let before = std::mem::replace(&mut state.awake, now.instant);
+        let slept = now.instant.saturating_duration_since(before);
+        state.replicas.forget(now.instant, silence);
+        drop(state);
+        if slept > LONGEST_NAP.max(self.ttl / 4) {
+            tracing::warn!(
+                seconds = slept.as_secs(),
+                "this program was paused; silence counts from now"
+            );
+            self.deaf_until(now);
+        }
+    }
+
+    /// Takes over a session that the store holds as online; `false` if nobody has heard of it for too long. It may live all
+    /// the same: whether it does is seen when everybody had time to say hello.
+    pub(crate) fn restore(&self, mut session: Session, now: Now) -> bool {
+        let mut state = self.lock();
+        let tag = session.session_tag.clone();
+        if let Some(live) = state.sessions.get_mut(tag.as_str()) {
+            live.session.connected_at = session.connected_at;
+            live.session.server_id = session.server_id;
+            return true;
+        }
+        if let Some(at) = state.goodbyes.get(&tag) {
+            state.pending.insert(Arc::from(tag), Change::End(at, None));
+            return true;
+        }
+        let age = Duration::from_micros(u64::try_from(now.time.micros_since(session.last_seen)).unwrap_or(0));
+        if age > self.ttl {
+            if let Some(account_id) = &session.account_id {
+                state.departures.note(account_id, session.last_seen);
+            }
+            state.unsettle(now.instant + self.ttl, &tag, session.last_seen, false);
+            return false;
+        }
+        session.disconnected_at = None;
+        let seen = now.instant.checked_sub(age).unwrap_or(now.instant);
+        state.insert(session, seen, true);
+        true
+    }
+
+    /// A session that this registry has issued.
+    pub(crate) fn insert(&self, session: Session, now: Now) {
+        let mut state = self.lock();
+        let tag = state.insert(session, now.instant, true);
+        state.pending.insert(tag, Change::Upsert);
+    }
+
+    /// A session that is heard of for the first time here.
+    pub(crate) fn insert_heard(&self, session: Session, now: Now) {
+        let mut state = self.lock();
+        state.goodbyes.forget(&session.session_tag);
+        let minds = state.replicas.minds(&session.session_tag);
+        let tag = state.insert(session, now.instant, minds);
+        if minds {
+            state.pending.insert(tag, Change::Upsert);
+        }
+    }
+
+    /// A session that a registry has issued and stored; does nothing if it is known already. One that has said goodbye stays
+    /// away unless it has said hello again.
+    pub(crate) fn adopt_stored(&self, mut session: Session, said_hello: bool, now: Now) {
+        let mut state = self.lock();
+        let tag = session.session_tag.as_str();
+        if state.sessions.contains_key(tag) || (!said_hello && state.goodbyes.get(tag).is_some()) {
             return;
         }
-        let stored_online = session.online;
+        state.goodbyes.forget(tag);
+        let comes_back = !session.online;
         session.last_seen = now.time;
         session.online = true;
         session.disconnected_at = None;
-        state.insert(session, now.instant, !stored_online);
+        let minds = state.replicas.minds(&session.session_tag);
+        let tag = state.insert(session, now.instant, minds || !comes_back);
+        if comes_back && minds {
+            state.pending.insert(tag, Change::Upsert);
+        }
     }
 
     /// The profile of an account, for searches; kept while it has a live session.
@@ -150,6 +249,7 @@ impl Presence {
         };
         let coarse = self.coarse();
         let mut state = self.lock();
+        let minds = state.replicas.minds(tag);
         let Some(live) = state.sessions.get_mut(tag) else {
             return Heard::Unknown;
         };
@@ -177,7 +277,9 @@ impl Presence {
         }
         let new_account = session.account_id.clone();
         let due = now.instant.saturating_duration_since(live.stored) >= coarse;
-        if changed || due {
+        // Whoever minded it before may have gone without having written what it knew.
+        let taken_over = minds && !std::mem::replace(&mut live.minded, minds);
+        if changed || due || taken_over {
             live.stored = now.instant;
         }
         let before = std::mem::replace(&mut live.seen, now.instant);
@@ -187,9 +289,9 @@ impl Presence {
             state.leave_account(old_account.as_deref(), &tag);
             state.join_account(new_account.as_deref(), &tag);
         }
-        if changed {
+        if minds && (changed || taken_over) {
             state.pending.insert(tag, Change::Upsert);
-        } else if due {
+        } else if minds && due {
             state.pending.entry(tag).or_insert(Change::Touch);
         }
         Heard::Known { changed }
@@ -197,12 +299,16 @@ impl Presence {
 
     /// Ends a session (section 7.5); `false` if there is none.
     pub(crate) fn goodbye(&self, tag: &str, now: Now) -> bool {
-        self.lock().remove(tag, Some(now.time)).is_some()
-    }
-
-    /// Nobody could be heard until now (the connection was lost): silence counts from here.
-    pub(crate) fn deaf_until(&self, now: Now) {
-        self.lock().heard_since = now.instant;
+        let mut state = self.lock();
+        if !tag.is_empty() {
+            state.goodbyes.note(tag, now.time);
+        }
+        let ends = if state.replicas.minds(tag) {
+            End::Written
+        } else {
+            End::AskedFor(now.instant + self.grace())
+        };
+        state.remove(tag, Some(now.time), ends)
     }
 
     /// Ends every session that was silent for longer than the time to live; returns how many.
@@ -216,107 +322,74 @@ impl Presence {
             if now.instant.saturating_duration_since(seen) <= self.ttl {
                 break;
             }
-            state.remove(&tag, None);
+            let asked_after = if state.replicas.minds(&tag) {
+                Duration::ZERO
+            } else {
+                self.grace()
+            };
+            state.remove(&tag, None, End::AskedFor(now.instant + asked_after));
             evicted += 1;
         }
         evicted
     }
-
-    /// Live sessions.
-    pub(crate) fn len(&self) -> usize {
-        self.lock().sessions.len()
-    }
-
-    /// Up to `limit` sessions behind `after`, in the order of `registry.list`.
-    pub(crate) fn list(&self, after: Option<&ListKey>, limit: usize) -> Vec<(ListKey, AgentInfo)> {
-        let state = self.lock();
-        let start = after.map_or(Unbounded, |key| Excluded(key.clone()));
-        state
-            .order
-            .range((start, Unbounded))
-            .take(limit)
-            .filter_map(|key| Some((key.clone(), state.sessions.get(&key.1)?.info())))
-            .collect()
-    }
-
-    /// The live sessions of an account, last heard of first.
-    pub(crate) fn sessions_of(&self, account_id: &str) -> Vec<Session> {
-        let state = self.lock();
-        let tags = state.accounts.get(account_id).into_iter().flatten();
-        let mut live: Vec<&Live> = tags.filter_map(|tag| state.sessions.get(tag)).collect();
-        live.sort_by(|a, b| {
-            let key = |live: &Live| (live.session.last_seen, live.session.session_tag.clone());
-            key(b).cmp(&key(a))
-        });
-        live.into_iter().map(|live| live.session.clone()).collect()
-    }
-
-    /// How many live sessions an account has.
-    pub(crate) fn online(&self, account_id: &str) -> usize {
-        self.lock().accounts.get(account_id).map_or(0, BTreeSet::len)
-    }
-
-    /// Looks at the ranking of online accounts.
-    pub(crate) fn ranking<T>(&self, look: impl FnOnce(&Ranking) -> T) -> T {
-        look(&self.lock().ranking)
-    }
 }
 
-impl Live {
-    fn info(&self) -> AgentInfo {
-        let session = &self.session;
-        AgentInfo {
-            agent_id: session.agent_id.clone(),
-            name: session.name.clone(),
-            capabilities: session.capabilities.clone(),
-            metadata: session.metadata.clone(),
-            account_id: session.account_id.clone(),
-            username: session.username.clone(),
-            session_tag: Some(session.session_tag.clone()),
-            last_seen: Some(session.last_seen.to_string()),
-        }
-    }
+/// How the end of a session reaches the store.
+enum End {
+    Written,
+    /// If the store agrees, from then on.
+    AskedFor(Instant),
 }
 
 impl State {
-    fn insert(&mut self, session: Session, seen: Instant, tell_store: bool) {
+    /// `minded`: the store knows it or is told by the caller.
+    fn insert(&mut self, session: Session, seen: Instant, minded: bool) -> Arc<str> {
         let tag: Arc<str> = Arc::from(session.session_tag.as_str());
         self.take_out(&tag);
         let agent_id: Arc<str> = Arc::from(session.agent_id.as_str());
         self.order.insert((Arc::clone(&agent_id), Arc::clone(&tag)));
         self.expiry.insert((seen, Arc::clone(&tag)));
         self.join_account(session.account_id.as_deref(), &tag);
-        if tell_store {
-            self.pending.insert(Arc::clone(&tag), Change::Upsert);
-        }
         self.sessions.insert(
             Arc::clone(&tag),
             Live {
                 session,
-                tag,
+                tag: Arc::clone(&tag),
                 agent_id,
                 seen,
                 stored: seen,
+                minded,
             },
         );
+        tag
     }
 
-    /// Takes a session out and notes its end: at `at`, else when it was last heard of.
-    fn remove(&mut self, tag: &str, at: Option<Timestamp>) -> Option<()> {
-        let mut session = self.take_out(tag)?;
-        let at = at.unwrap_or(session.last_seen);
+    /// Takes a session out and notes its end: at a goodbye, else when it was last heard of. `false` if there is none.
+    fn remove(&mut self, tag: &str, goodbye: Option<Timestamp>, end: End) -> bool {
+        let Some(mut session) = self.take_out(tag) else {
+            return false;
+        };
+        let at = goodbye.unwrap_or(session.last_seen);
         if let Some(account_id) = &session.account_id {
             self.departures.note(account_id, at);
         }
-        let unknown_to_store = matches!(self.pending.get(tag), Some(Change::Upsert));
-        let whole = unknown_to_store.then(|| {
-            session.online = false;
-            session.disconnected_at = Some(at);
-            session.last_seen = session.last_seen.max(at);
-            Box::new(session)
-        });
-        self.pending.insert(Arc::from(tag), Change::End(at, whole));
-        Some(())
+        let pending = self.pending.remove(tag);
+        let change = match end {
+            // Only this registry can know it.
+            _ if pending == Some(Change::Upsert) => {
+                session.online = false;
+                session.disconnected_at = Some(at);
+                session.last_seen = session.last_seen.max(at);
+                Change::End(at, Some(Box::new(session)))
+            }
+            End::Written => Change::End(at, None),
+            End::AskedFor(due) => {
+                self.unsettle(due, tag, at, goodbye.is_some());
+                return true;
+            }
+        };
+        self.pending.insert(Arc::from(tag), change);
+        true
     }
 
     fn take_out(&mut self, tag: &str) -> Option<Session> {

@@ -13,8 +13,12 @@ use agentnet_protocol::rpc::{RegisterRequest, RpcError};
 use agentnet_store::model::{Account, AccountClaim, DesiredName};
 use agentnet_store::{Store, StoreError};
 
+use crate::announce;
 use crate::clock::Now;
 use crate::context::Context;
+
+/// Nonces up to which what others tell is remembered.
+const MOST_TOLD: usize = 500_000;
 
 /// The nonces of the recent past.
 #[derive(Debug)]
@@ -51,6 +55,14 @@ impl Nonces {
         seen.until.insert(nonce.to_owned(), now + self.lifetime);
         seen.order.push_back((now + self.lifetime, nonce.to_owned()));
         true
+    }
+
+    /// Another registry has seen a nonce used. Those of the recent past that it tells are bounded: anybody on the network
+    /// may pretend to be one.
+    pub(crate) fn used_elsewhere(&self, nonce: &str, now: Instant) {
+        if self.lock().order.len() < MOST_TOLD {
+            self.remember(nonce, now);
+        }
     }
 
     /// Drops those whose lifetime is over.
@@ -94,10 +106,18 @@ pub(crate) async fn check(
     };
     let skew = u64::try_from(ctx.config.dev_auth_max_skew.as_millis()).unwrap_or(u64::MAX);
     let auth = request.auth.as_ref().map_or(Value::NULL, |auth| auth.view());
-    register_auth::check(&auth, &registration, now.time, skew, |nonce| {
-        ctx.nonces.remember(nonce, now.instant)
-    })
-    .map_err(|error| RpcError::new(error.code()))
+    let mut used = None;
+    let checked = register_auth::check(&auth, &registration, now.time, skew, |nonce| {
+        let new = ctx.nonces.remember(nonce, now.instant);
+        used = new.then(|| nonce.to_owned());
+        new
+    });
+    // Whatever else is wrong with the request: it must not be replayed to another registry. One that gets it at the very
+    // moment in which this is on its way still takes it; the store cannot tell either.
+    if let Some(nonce) = used {
+        announce::nonce(ctx, &nonce).await;
+    }
+    checked.map_err(|error| RpcError::new(error.code()))
 }
 
 /// The account that a claim would get, as far as can be said without creating it.

@@ -7,7 +7,7 @@ use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use agentnet_protocol::rpc::RpcError;
 use agentnet_protocol::subject::{REGISTRY_GROUP, REGISTRY_PREFIX};
@@ -18,20 +18,18 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
+use crate::announce;
 use crate::clock::Now;
-use crate::connect::{is_up, settled};
+use crate::connect::{is_up, leave, rest, settled};
 use crate::context::Context;
 use crate::error::StartError;
-use crate::presence::hear::{self, ANNOUNCE_SUBJECT};
+use crate::presence::hear;
 use crate::rpc::Rpc;
 
 /// Requests that may be answered at the same time.
 const CONCURRENCY: usize = 256;
 /// Presence that is applied at once before a request, so that a flood of it cannot hold requests up for ever.
 const BURST: usize = 10_000;
-
-/// How often a router that stops looks whether the server is still there.
-const LOOK: Duration = Duration::from_millis(100);
 
 /// What every registry hears.
 #[derive(Debug, Clone, Copy)]
@@ -71,7 +69,7 @@ impl Router {
         for (what, subject) in [
             (Presence::Hello, format!("{REGISTRY_PREFIX}hello")),
             (Presence::Goodbye, format!("{REGISTRY_PREFIX}goodbye")),
-            (Presence::Announcement, ANNOUNCE_SUBJECT.to_owned()),
+            (Presence::Announcement, announce::SUBJECT.to_owned()),
         ] {
             presence.push(Tagged {
                 what,
@@ -101,24 +99,9 @@ impl Router {
     pub(crate) async fn run(mut self, ctx: Arc<Context>, stop: CancellationToken) {
         let room = Arc::new(Semaphore::new(CONCURRENCY));
         let mut permit: Option<OwnedSemaphorePermit> = None;
-        let mut stopping = false;
         loop {
             tokio::select! {
-                () = stop.cancelled(), if !stopping => {
-                    if !is_up(&ctx.client) {
-                        return;
-                    }
-                    stopping = true;
-                    for requests in self.requests.iter_mut() {
-                        let _ = requests.messages.drain().await;
-                    }
-                }
-                () = tokio::time::sleep(LOOK), if stopping => {
-                    // Without a server nobody confirms the end of a subscription.
-                    if !is_up(&ctx.client) {
-                        return;
-                    }
-                }
+                () = stop.cancelled() => break,
                 Some((what, message)) = self.presence.next() => apply(&ctx, what, &message),
                 acquired = Arc::clone(&room).acquire_owned(), if permit.is_none() => permit = acquired.ok(),
                 request = self.requests.next(), if permit.is_some() => {
@@ -127,6 +110,19 @@ impl Router {
                     answer(&ctx, rpc, message, permit.take());
                 }
             }
+        }
+        drop(permit);
+        // First nothing more is given to this registry; what was is answered.
+        if is_up(&ctx.client) {
+            for requests in self.requests.iter_mut() {
+                leave(&mut requests.messages).await;
+            }
+        }
+        let last = rest(&ctx.client, &mut self.requests).await;
+        self.apply_heard(&ctx);
+        for (rpc, message) in last {
+            let permit = Arc::clone(&room).acquire_owned().await;
+            answer(&ctx, rpc, message, permit.ok());
         }
     }
 
@@ -155,7 +151,7 @@ fn apply(ctx: &Arc<Context>, what: Presence, message: &Message) {
             let read = hear::goodbye(ctx, &message.payload, now);
             ctx.metrics.handled(("goodbye", "handler.goodbye"), now.instant, !read);
         }
-        Presence::Announcement => hear::announcement(ctx, &message.payload),
+        Presence::Announcement => announce::hear(ctx, &message.payload, now),
     }
 }
 

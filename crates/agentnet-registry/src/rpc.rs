@@ -89,7 +89,11 @@ impl Rpc {
 /// Logs what the store says and answers with the text of section 6.
 fn failed(code: &'static str) -> impl Fn(StoreError) -> RpcError {
     move |error| {
-        tracing::error!(%error, code, "the store failed");
+        match &error {
+            // Said once when it went down.
+            StoreError::Unavailable(_) => tracing::debug!(%error, code, "the database is down"),
+            error => tracing::error!(%error, code, "the store failed"),
+        }
         RpcError::fault(code)
     }
 }

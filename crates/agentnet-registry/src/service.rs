@@ -5,18 +5,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use agentnet_protocol::url::NatsUrl;
-use agentnet_store::model::Session;
-use agentnet_store::{OpenOptions, Store};
-use futures::StreamExt as _;
+use agentnet_store::{OpenOptions, Store, StoreError};
 use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+use crate::announce;
 use crate::bounce;
 use crate::capture::{self, CaptureMode, CaptureTasks};
 use crate::clock::Now;
 use crate::config::RegistryConfig;
 use crate::connect::{Connection, connect, is_up};
 use crate::context::{Context, Tasks};
+use crate::database::Database;
 use crate::error::StartError;
 use crate::metrics::Metrics;
 use crate::presence::Presence;
@@ -25,6 +25,7 @@ use crate::presence::writer::{self, WriterBell};
 use crate::register_auth::Nonces;
 use crate::router::Router;
 use crate::sweep;
+use crate::takeover;
 
 /// The store that is used when `DATABASE_URL` is not set.
 const MEMORY_STORE: &str = "sqlite::memory:";
@@ -32,8 +33,6 @@ const MEMORY_STORE: &str = "sqlite::memory:";
 const LAST_REQUESTS: Duration = Duration::from_secs(10);
 /// How long the last word to the server may take.
 const LAST_WORD: Duration = Duration::from_secs(2);
-/// Accounts that are read at the same time at start.
-const READS: usize = 16;
 
 /// Starts registries.
 #[derive(Debug)]
@@ -47,6 +46,8 @@ pub struct RegistryHandle {
     stop_router: CancellationToken,
     sweep: JoinHandle<()>,
     stop_sweep: CancellationToken,
+    beat: JoinHandle<()>,
+    stop_beat: CancellationToken,
     capture: CaptureTasks,
     writer: JoinHandle<()>,
     stop_writer: CancellationToken,
@@ -56,10 +57,12 @@ pub struct RegistryHandle {
 
 impl Registry {
     /// Connects, sets the capture of messages up, takes over the sessions that the store holds as online, and answers from
-    /// then on. The store stays open after [`RegistryHandle::shutdown`]; closing it is the caller's business.
+    /// then on. While the database does not answer, the registry serves presence from memory, and takes the sessions over as
+    /// soon as it does. The store stays open after [`RegistryHandle::shutdown`]; closing it is the caller's business.
     ///
     /// # Errors
-    /// [`StartError`]: the server cannot be reached or refuses, JetStream or store cannot be used.
+    /// [`StartError`]: the server cannot be reached or refuses, JetStream or store cannot be used. A database that is merely
+    /// down is no error.
     pub async fn start(config: RegistryConfig, store: Arc<dyn Store>) -> Result<RegistryHandle, StartError> {
         let config = config.with_minima();
         let url = NatsUrl::parse(&config.nats_url)?;
@@ -71,11 +74,16 @@ impl Registry {
         // Ends what has been started should the rest of the start fail.
         let guard = kill.clone().drop_guard();
         let metrics = Arc::new(Metrics::new(config.metrics_window_size));
+        let database = Database::new(store);
+        database.check().await;
+        tokio::spawn(database.clone().watch(kill.child_token()));
         let (capture, capture_tasks) =
-            capture::start(&config, &connection, Arc::clone(&store), Arc::clone(&metrics), &kill).await?;
+            capture::start(&config, &connection, &database, Arc::clone(&metrics), &kill).await?;
         let mut router = Router::subscribe(&connection.client).await?;
-        let presence = Arc::new(load(store.as_ref(), config.agent_ttl).await?);
+        let number = rand::random();
+        let presence = Arc::new(Presence::new(config.agent_ttl, number, Now::read()));
         let bell = Arc::new(WriterBell::default());
+        let store = database.hasty();
         let ready_line = format!(
             "registry ready: server_id={} nats={} store={} capture={}",
             config.server_id,
@@ -91,8 +99,10 @@ impl Registry {
         let ctx = Arc::new(Context {
             nonces: Nonces::new(config.dev_auth_nonce_ttl),
             config,
+            number,
             client,
-            store: Arc::clone(&store),
+            store,
+            database: database.clone(),
             presence: Arc::clone(&presence),
             bell: Arc::clone(&bell),
             adoptions: Arc::new(Adoptions::default()),
@@ -101,7 +111,9 @@ impl Registry {
             dropped,
             tasks: Tasks::new(kill.clone()),
         });
-        let inboxes = match ctx.config.offline_replies {
+        let taken_over = take_over(&ctx).await?;
+        // Whoever is sure of everybody already can answer for the absent from its first moment on.
+        let inboxes = match ctx.config.offline_replies && ctx.presence.is_warm(Now::read()) {
             true => Some(bounce::subscribe(&ctx.client).await?),
             false => None,
         };
@@ -113,17 +125,24 @@ impl Registry {
             })
         };
         let (stop_router, stop_sweep, stop_writer) = (kill.child_token(), kill.child_token(), kill.child_token());
-        if let Some(inboxes) = inboxes {
-            spawn(Box::pin(bounce::run(Arc::clone(&ctx), inboxes, stop_router.clone())));
+        let stop_beat = kill.child_token();
+        if ctx.config.offline_replies {
+            ctx.tasks
+                .spawn(bounce::run(Arc::clone(&ctx), inboxes, stop_router.clone()));
+        }
+        if !taken_over {
+            spawn(Box::pin(takeover::when_possible(Arc::clone(&ctx))));
         }
         let handle = RegistryHandle {
             ready_line,
-            writer: spawn(Box::pin(writer::run(presence, store, bell, stop_writer.clone()))),
+            writer: spawn(Box::pin(writer::run(presence, database, bell, stop_writer.clone()))),
             router: spawn(Box::pin(router.run(Arc::clone(&ctx), stop_router.clone()))),
             sweep: spawn(Box::pin(sweep::run(Arc::clone(&ctx), stop_sweep.clone()))),
+            beat: spawn(Box::pin(announce::run(Arc::clone(&ctx), stop_beat.clone()))),
             capture: capture_tasks,
             stop_router,
             stop_sweep,
+            stop_beat,
             stop_writer,
             own_store: false,
             _kill: guard,
@@ -187,7 +206,8 @@ impl RegistryHandle {
         if tokio::time::timeout(LAST_REQUESTS, requests).await.is_err() {
             tracing::warn!("some requests were not answered in time");
         }
-        let _ = self.sweep.await;
+        self.stop_beat.cancel();
+        let _ = tokio::join!(self.sweep, self.beat);
         self.capture.stop(&ctx.capture.queue).await;
         self.stop_writer.cancel();
         if tokio::time::timeout(LAST_REQUESTS, self.writer).await.is_err() {
@@ -213,53 +233,19 @@ impl fmt::Debug for RegistryHandle {
     }
 }
 
-/// Takes over the sessions that the store holds as online. Those that were silent for too long went offline while no
-/// registry looked, and are put right (section 0, decision 6).
-async fn load(store: &dyn Store, ttl: Duration) -> Result<Presence, StartError> {
-    let now = Now::read();
-    let presence = Presence::new(ttl, now);
-    let ttl_micros = i64::try_from(ttl.as_micros()).unwrap_or(i64::MAX);
-    let (live, gone): (Vec<Session>, Vec<Session>) = store
-        .online_sessions()
-        .await?
-        .into_iter()
-        .partition(|session| now.time.micros_since(session.last_seen) <= ttl_micros);
-    for session in &gone {
-        if let Some(account_id) = &session.account_id {
-            presence.lapsed(account_id, session.last_seen);
+/// Takes over what the store holds; `false` if the database is down and that has to be done later.
+async fn take_over(ctx: &Context) -> Result<bool, StartError> {
+    if !ctx.database.is_up() {
+        return Ok(false);
+    }
+    match takeover::attempt(ctx).await {
+        Ok(()) => Ok(true),
+        Err(StoreError::Unavailable(reason)) => {
+            tracing::warn!(reason, "the sessions in the store cannot be read yet; trying again");
+            Ok(false)
         }
+        Err(error) => Err(error.into()),
     }
-    let ended: Vec<_> = gone
-        .into_iter()
-        .map(|session| (session.session_tag, session.last_seen))
-        .collect();
-    if !ended.is_empty() {
-        store.end_sessions(&ended).await?;
-    }
-    let mut accounts: Vec<String> = live.iter().filter_map(|session| session.account_id.clone()).collect();
-    accounts.sort_unstable();
-    accounts.dedup();
-    let restored = live.len();
-    for session in live {
-        presence.restore(session, now);
-    }
-    let mut profiles = futures::stream::iter(accounts)
-        .map(|id| async move { store.account_by_id(&id).await })
-        .buffer_unordered(READS);
-    while let Some(profile) = profiles.next().await {
-        if let Some(account) = profile? {
-            presence.set_profile(account);
-        }
-    }
-    drop(profiles);
-    if restored + ended.len() > 0 {
-        tracing::info!(
-            online = restored,
-            ended = ended.len(),
-            "sessions taken over from the store"
-        );
-    }
-    Ok(presence)
 }
 
 /// After each gap in the connection, silence counts anew: nobody could be heard.

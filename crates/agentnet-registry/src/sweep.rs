@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use agentnet_store::StoreError;
+use agentnet_store::{Store, StoreError};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Now;
-use crate::connect::is_up;
 use crate::context::Context;
+use crate::takeover;
 
 /// Threads that one sweep removes.
 const THREADS: usize = 500;
@@ -17,19 +17,26 @@ const MILLIS_PER_DAY: i128 = 24 * 60 * 60 * 1000;
 pub(crate) async fn run(ctx: Arc<Context>, stop: CancellationToken) {
     let mut tick = tokio::time::interval(ctx.config.gc_interval);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let store = ctx.database.patient();
     let mut failing = false;
     while stop.run_until_cancelled(tick.tick()).await.is_some() {
         let now = Now::read();
         ctx.nonces.forget(now.instant);
-        if !is_up(&ctx.client) {
-            ctx.presence.deaf_until(now);
-        }
         let evicted = ctx.presence.evict(now);
         if evicted > 0 {
             tracing::info!(evicted, "sessions went silent");
             ctx.bell.ring();
         }
-        match retain(&ctx, now).await {
+        if !ctx.database.is_up() {
+            continue;
+        }
+        if ctx.adoptions.take_failed()
+            && let Err(error) = takeover::load_profiles(&ctx).await
+        {
+            tracing::debug!(%error, "profiles cannot be read");
+            ctx.adoptions.failed();
+        }
+        match retain(&ctx, store.as_ref(), now).await {
             Ok(()) => failing = false,
             Err(error) => {
                 if !failing {
@@ -42,14 +49,12 @@ pub(crate) async fn run(ctx: Arc<Context>, stop: CancellationToken) {
 }
 
 /// Removes what is older than its retention.
-async fn retain(ctx: &Context, now: Now) -> Result<(), StoreError> {
+async fn retain(ctx: &Context, store: &dyn Store, now: Now) -> Result<(), StoreError> {
     let days_ago = |days: u32| now.time.saturating_add_millis(-MILLIS_PER_DAY * i128::from(days));
-    let sessions = ctx
-        .store
+    let sessions = store
         .prune_sessions(days_ago(ctx.config.session_retention_days))
         .await?;
-    let pruned = ctx
-        .store
+    let pruned = store
         .prune_threads(days_ago(ctx.config.thread_retention_days), THREADS)
         .await?;
     if sessions + pruned.threads > 0 {

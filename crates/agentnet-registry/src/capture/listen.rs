@@ -11,6 +11,7 @@ use futures::StreamExt as _;
 use tokio_util::sync::CancellationToken;
 
 use super::convert;
+use super::held::Held;
 use super::queue::Queue;
 use crate::clock::Now;
 use crate::connect::end;
@@ -25,6 +26,7 @@ const HANDLER: (&str, &str) = ("account_message", "handler.account_message");
 pub(crate) struct Ear {
     pub(crate) client: Client,
     pub(crate) queue: Arc<Queue>,
+    pub(crate) held: Arc<Held>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) chars_per_token: f64,
     pub(crate) stop: CancellationToken,
@@ -70,15 +72,14 @@ impl Ear {
         let bytes = body.len();
         let new = convert::message(body, received_at, self.chars_per_token);
         self.metrics.handled(HANDLER, since, false);
+        let ticket = ack.map(|ack| self.held.take(ack, since));
         match new {
             Some(new) => {
-                self.queue.push(new, ack, bytes).await;
+                self.queue.push(new, ticket, bytes).await;
             }
             None => {
                 self.metrics.ignored.add(1);
-                if let Some(ack) = ack {
-                    let _ = self.client.publish(ack, Bytes::from_static(b"+ACK")).await;
-                }
+                self.held.stored(&self.client, ticket).await;
             }
         }
     }

@@ -14,6 +14,7 @@ use super::listen::Ear;
 use super::stream::{Jetstream, PullConsumer};
 use crate::clock::Now;
 use crate::connect::end;
+use crate::database::Database;
 
 /// Messages of one request.
 const MESSAGES: usize = 500;
@@ -26,13 +27,30 @@ const HEARTBEAT: Duration = Duration::from_secs(5);
 /// The pause between two attempts to reach the consumer.
 const RETRY: Duration = Duration::from_millis(500);
 
-/// Follows the stream until the stop. Whatever happens to server, stream or consumer: they are set up again.
-pub(crate) async fn follow(ear: Ear, jetstream: Jetstream, mut connected: watch::Receiver<u64>) {
+/// Why a pull ended before the stop.
+enum Broken {
+    /// Something is wrong with server, stream or consumer.
+    Stream(String),
+    /// Nothing can be stored now.
+    Database,
+}
+
+impl From<String> for Broken {
+    fn from(problem: String) -> Self {
+        Self::Stream(problem)
+    }
+}
+
+/// Follows the stream until the stop. Whatever happens to server, stream or consumer: they are set up again. While the
+/// database is down, messages stay in the stream, where they are safe and other registries can have them.
+pub(crate) async fn follow(ear: Ear, jetstream: Jetstream, database: Database, mut connected: watch::Receiver<u64>) {
     let mut troubled = false;
-    while !ear.stop.is_cancelled() {
+    while ear.stop.run_until_cancelled(database.up()).await.is_some() {
         connected.mark_unchanged();
-        let Err(problem) = session(&ear, &jetstream, &mut connected, &mut troubled).await else {
-            return;
+        let problem = match session(&ear, &jetstream, &database, &mut connected, &mut troubled).await {
+            Ok(()) => return,
+            Err(Broken::Database) => continue,
+            Err(Broken::Stream(problem)) => problem,
         };
         if !troubled {
             tracing::warn!(problem, "the message stream cannot be read; trying again");
@@ -50,9 +68,10 @@ pub(crate) async fn follow(ear: Ear, jetstream: Jetstream, mut connected: watch:
 async fn session(
     ear: &Ear,
     jetstream: &Jetstream,
+    database: &Database,
     connected: &mut watch::Receiver<u64>,
     troubled: &mut bool,
-) -> Result<(), String> {
+) -> Result<(), Broken> {
     let Some(consumer) = ear.stop.run_until_cancelled(jetstream.ensure()).await else {
         return Ok(());
     };
@@ -66,7 +85,12 @@ async fn session(
     if std::mem::take(troubled) {
         tracing::info!("the message stream is read again");
     }
-    let outcome = pull(ear, jetstream, &consumer, &inbox, &mut messages, connected).await;
+    let source = Source {
+        jetstream,
+        consumer: &consumer,
+        inbox: &inbox,
+    };
+    let outcome = pull(ear, source, database, &mut messages, connected).await;
     // What was delivered would otherwise be held back from others until its time to acknowledge is over.
     for message in end(&ear.client, &mut messages).await {
         if message.status.is_none() {
@@ -76,16 +100,22 @@ async fn session(
     outcome
 }
 
+/// Where messages come from, and by way of which subject.
+struct Source<'a> {
+    jetstream: &'a Jetstream,
+    consumer: &'a PullConsumer,
+    inbox: &'a Subject,
+}
+
 async fn pull(
     ear: &Ear,
-    jetstream: &Jetstream,
-    consumer: &PullConsumer,
-    inbox: &Subject,
+    source: Source<'_>,
+    database: &Database,
     messages: &mut Subscriber,
     connected: &mut watch::Receiver<u64>,
-) -> Result<(), String> {
-    let request = BatchConfig {
-        batch: MESSAGES,
+) -> Result<(), Broken> {
+    let request = |batch| BatchConfig {
+        batch,
         // A message larger than this would never come.
         max_bytes: BYTES.max(2 * ear.client.max_payload()),
         expires: Some(EXPIRES),
@@ -95,26 +125,33 @@ async fn pull(
     let mut due = 0;
     loop {
         if due == 0 {
-            let asked = consumer.request_batch(request.clone(), inbox.clone()).await;
+            // What waits in the client's buffer is not reminded of: only what there is room for is asked for.
+            let room = tokio::select! {
+                room = ear.queue.room(MESSAGES) => room,
+                () = ear.stop.cancelled() => return Ok(()),
+                () = database.down() => return Err(Broken::Database),
+            };
+            let asked = source.consumer.request_batch(request(room), source.inbox.clone()).await;
             asked.map_err(|error| error.to_string())?;
-            due = MESSAGES;
+            due = room;
         }
         let message = tokio::select! {
             () = ear.stop.cancelled() => return Ok(()),
-            _ = connected.changed() => return Err("the connection was lost".to_owned()),
+            () = database.down() => return Err(Broken::Database),
+            _ = connected.changed() => return Err("the connection was lost".to_owned().into()),
             message = timeout(2 * HEARTBEAT, messages.next()) => message,
         };
         let message = message.map_err(|_| "the server is silent".to_owned())?;
-        let message = message.ok_or("the subscription ended")?;
+        let message = message.ok_or_else(|| "the subscription ended".to_owned())?;
         match message.status {
             None | Some(StatusCode::OK) => {
-                hear(ear, jetstream, message).await;
+                hear(ear, source.jetstream, message).await;
                 due -= 1;
             }
             Some(StatusCode::IDLE_HEARTBEAT) => {}
             Some(status) => match ended(status, message.description.as_deref()) {
                 Ok(()) => due = 0,
-                Err(problem) => return Err(problem),
+                Err(problem) => return Err(problem.into()),
             },
         }
     }

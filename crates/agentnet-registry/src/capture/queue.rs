@@ -7,10 +7,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use agentnet_store::model::NewMessage;
-use async_nats::Subject;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
+use super::held::Ticket;
 use crate::metrics::Metrics;
 
 /// Room for waiting bodies, in KiB: 64 MiB.
@@ -20,8 +20,8 @@ const ROOM_KIB: u32 = 64 * 1024;
 #[derive(Debug)]
 pub(crate) struct Item {
     pub(crate) new: NewMessage,
-    /// Where its storage is acknowledged, if it came through a stream.
-    pub(crate) ack: Option<Subject>,
+    /// What it is held by, if it came through the stream.
+    pub(crate) ticket: Option<Ticket>,
     pub(crate) bytes: usize,
     /// Its share of the room; given back when it is stored.
     pub(crate) room: Option<OwnedSemaphorePermit>,
@@ -60,16 +60,33 @@ impl Queue {
     }
 
     /// Adds a message, waiting for room; `false` if nobody will store it any more.
-    pub(crate) async fn push(&self, new: NewMessage, ack: Option<Subject>, bytes: usize) -> bool {
+    pub(crate) async fn push(&self, new: NewMessage, ticket: Option<Ticket>, bytes: usize) -> bool {
         let since = Instant::now();
         let kib = u32::try_from(bytes / 1024 + 1).unwrap_or(u32::MAX).min(ROOM_KIB);
         if self.items.capacity() == 0 || self.room.available_permits() < kib as usize {
             self.metrics.overflow.add(1);
         }
         let room = Arc::clone(&self.room).acquire_many_owned(kib).await.ok();
-        let pushed = self.items.send(Item { new, ack, bytes, room }).await.is_ok();
+        let pushed = self
+            .items
+            .send(Item {
+                new,
+                ticket,
+                bytes,
+                room,
+            })
+            .await
+            .is_ok();
         self.metrics.sample("db.enqueue_message", since.elapsed());
         pushed
+    }
+
+    /// Waits until there is room for some messages, at most `wanted`; how many. Others may take it first.
+    pub(crate) async fn room(&self, wanted: usize) -> usize {
+        let wanted = wanted.min(self.items.max_capacity() / 2).max(1);
+        // An error means that nobody stores any more; then nothing is waited for either.
+        drop(self.items.reserve_many(wanted).await);
+        wanted
     }
 
     /// Messages that wait.

@@ -11,6 +11,7 @@ use async_nats::jetstream::stream::{Config, DiscardPolicy, RetentionPolicy, Stor
 use async_nats::jetstream::{self, Context, ErrorCode};
 use tokio_util::sync::CancellationToken;
 
+use super::held::ACK_WAIT;
 use crate::config::{CaptureStorage, RegistryConfig};
 use crate::error::StartError;
 use crate::metrics::Metrics;
@@ -19,9 +20,8 @@ use crate::metrics::Metrics;
 const STREAM: &str = "AGENTNET_HISTORY";
 /// The durable consumer's name.
 const CONSUMER: &str = "agentnet-registry";
-/// After this time without an acknowledgement a message is given to another registry, or again to the same.
-const ACK_WAIT: Duration = Duration::from_secs(30);
-/// Messages that all registries together may hold without having stored them.
+/// Messages that all registries together may hold without having stored them. Each asks only for what its queue has room
+/// for, and gives back what it cannot store, so that this is reached only by many registries on a slow store.
 const MAX_ACK_PENDING: i64 = 20_000;
 /// How long JetStream may take to answer one request.
 const ANSWER: Duration = Duration::from_secs(5);

@@ -4,15 +4,14 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use agentnet_store::Store;
 use agentnet_store::model::{Appended, NewMessage};
-use async_nats::{Client, Subject};
-use bytes::Bytes;
+use agentnet_store::{Store, StoreError};
+use async_nats::Client;
 use tokio::time::{sleep, timeout_at};
 
+use super::held::{Held, Ticket};
 use super::queue::{Item, Items};
 use crate::config::RegistryConfig;
-use crate::connect::is_up;
 use crate::metrics::Metrics;
 
 /// Messages in one transaction when there is a backlog.
@@ -21,8 +20,6 @@ const BACKLOG_BATCH: usize = 1000;
 const BATCH_BYTES: usize = 16 << 20;
 /// The longest pause after a failure.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
-/// JetStream's acknowledgement.
-const ACK: Bytes = Bytes::from_static(b"+ACK");
 
 /// How batches are made.
 #[derive(Debug, Clone, Copy)]
@@ -51,85 +48,111 @@ impl Pace {
     }
 }
 
-/// Stores until the queue is closed and empty.
-pub(crate) async fn run(mut items: Items, store: Arc<dyn Store>, client: Client, metrics: Arc<Metrics>, pace: Pace) {
-    while let Some((batch, acks)) = next_batch(&mut items, pace).await {
-        let appended = append(store.as_ref(), &batch, &metrics).await;
-        metrics.stored.add(appended.stored);
-        metrics.duplicates.add(appended.duplicates);
-        metrics.refused.add(appended.refused.len());
+/// What the writer works with.
+pub(super) struct Writer {
+    pub(super) store: Arc<dyn Store>,
+    pub(super) client: Client,
+    pub(super) held: Arc<Held>,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) pace: Pace,
+}
+
+impl Writer {
+    /// Stores until the queue is closed and empty.
+    pub(super) async fn run(self, mut items: Items) {
+        let mut troubled = false;
+        while let Some(mut batch) = next_batch(&mut items, self.pace).await {
+            self.store(&mut batch, &mut troubled).await;
+            self.held
+                .stored(&self.client, batch.tickets.into_iter().flatten())
+                .await;
+        }
+    }
+
+    /// Stores a batch, again and again until the store takes it. What came through the stream goes back there when the
+    /// database is unavailable: another registry may reach it, and nobody's memory fills up.
+    async fn store(&self, batch: &mut Batch, troubled: &mut bool) {
+        let mut pause = Duration::ZERO;
+        while !batch.messages.is_empty() {
+            let since = Instant::now();
+            match self.store.append_messages(&batch.messages).await {
+                Ok(appended) => {
+                    self.metrics.sample("db.persist_batch", since.elapsed());
+                    if std::mem::take(troubled) {
+                        tracing::info!("the store takes messages again");
+                    }
+                    self.note(&appended);
+                    return;
+                }
+                Err(error) => {
+                    self.metrics.sample("db.persist_batch_failed", since.elapsed());
+                    if !std::mem::replace(troubled, true) {
+                        tracing::error!(%error, messages = batch.messages.len(), "messages cannot be stored; trying again");
+                    }
+                    if matches!(error, StoreError::Unavailable(_)) {
+                        let back = batch.take_streamed();
+                        self.held.give_back(&self.client, back).await;
+                    }
+                    pause = (pause * 2).clamp(Duration::from_millis(100), LONGEST_PAUSE);
+                }
+            }
+            if !batch.messages.is_empty() {
+                sleep(pause).await;
+            }
+        }
+    }
+
+    fn note(&self, appended: &Appended) {
+        self.metrics.stored.add(appended.stored);
+        self.metrics.duplicates.add(appended.duplicates);
+        self.metrics.refused.add(appended.refused.len());
         for refused in &appended.refused {
             tracing::error!(message_id = %refused.message_id, reason = %refused.reason, "the store refused a message");
         }
-        drop(batch);
-        acknowledge(&client, acks).await;
     }
 }
 
-/// What is to be stored, the room it takes in the queue, and where that is acknowledged.
-async fn next_batch(items: &mut Items, pace: Pace) -> Option<(Batch, Vec<Subject>)> {
+/// The next messages that are to be stored; `None` when the queue is closed and empty.
+async fn next_batch(items: &mut Items, pace: Pace) -> Option<Batch> {
     let first = items.next().await?;
     let limit = pace.limit(items.len() + 1);
     let mut batch = Batch::default();
-    let mut acks = Vec::new();
-    batch.add(first, &mut acks);
+    batch.add(first);
     let deadline = tokio::time::Instant::now() + pace.flush;
     while batch.messages.len() < limit && batch.bytes < BATCH_BYTES {
         match timeout_at(deadline, items.next()).await {
-            Ok(Some(item)) => batch.add(item, &mut acks),
+            Ok(Some(item)) => batch.add(item),
             Ok(None) | Err(_) => break,
         }
     }
-    Some((batch, acks))
+    Some(batch)
 }
 
+/// What is to be stored, what they are held by, and the room it takes in the queue.
 #[derive(Default)]
 struct Batch {
     messages: Vec<NewMessage>,
+    /// One for each message; `None` if it did not come through the stream.
+    tickets: Vec<Option<Ticket>>,
     bytes: usize,
     room: Vec<tokio::sync::OwnedSemaphorePermit>,
 }
 
 impl Batch {
-    fn add(&mut self, item: Item, acks: &mut Vec<Subject>) {
+    fn add(&mut self, item: Item) {
         self.bytes += item.bytes;
         self.room.extend(item.room);
         self.messages.push(item.new);
-        acks.extend(item.ack);
+        self.tickets.push(item.ticket);
     }
-}
 
-/// Appends a batch, again and again until the store takes it.
-async fn append(store: &dyn Store, batch: &Batch, metrics: &Metrics) -> Appended {
-    let mut pause = Duration::ZERO;
-    loop {
-        let since = Instant::now();
-        match store.append_messages(&batch.messages).await {
-            Ok(appended) => {
-                metrics.sample("db.persist_batch", since.elapsed());
-                if !pause.is_zero() {
-                    tracing::info!("the store takes messages again");
-                }
-                return appended;
-            }
-            Err(error) => {
-                metrics.sample("db.persist_batch_failed", since.elapsed());
-                if pause.is_zero() {
-                    tracing::error!(%error, messages = batch.messages.len(), "messages cannot be stored; trying again");
-                }
-                pause = (pause * 2).clamp(Duration::from_millis(100), LONGEST_PAUSE);
-                sleep(pause).await;
-            }
-        }
-    }
-}
-
-/// A lost acknowledgement only means that the message comes again, which changes nothing.
-async fn acknowledge(client: &Client, acks: Vec<Subject>) {
-    for ack in acks {
-        if !is_up(client) || client.publish(ack, ACK).await.is_err() {
-            return;
-        }
+    /// Takes out what came through the stream.
+    fn take_streamed(&mut self) -> Vec<Ticket> {
+        let tickets = std::mem::take(&mut self.tickets);
+        let mut kept = tickets.iter().map(Option::is_none);
+        self.messages.retain(|_| kept.next().unwrap_or(true));
+        self.tickets = vec![None; self.messages.len()];
+        tickets.into_iter().flatten().collect()
     }
 }
 

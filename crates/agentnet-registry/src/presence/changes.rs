@@ -66,19 +66,20 @@ impl Presence {
                 None => put(&tag, Change::Upsert),
             }
         }
+        // While the store failed, another registry may have taken a session for gone; written whole, it is there again.
         for (tag, _) in changes.touches {
-            put(&tag, Change::Touch);
+            put(&tag, Change::Upsert);
         }
         for (tag, at) in changes.ends {
             put(&tag, Change::End(at, None));
         }
     }
 
-    /// Before a stop: every session's last sign of life is to reach the store.
+    /// Before a stop: the last signs of life of the sessions that this registry minds are to reach the store.
     pub(crate) fn touch_all(&self) {
         let mut guard = self.lock();
         let state = &mut *guard;
-        for tag in state.sessions.keys() {
+        for tag in state.sessions.keys().filter(|tag| state.replicas.minds(tag)) {
             state.pending.entry(Arc::clone(tag)).or_insert(Change::Touch);
         }
     }

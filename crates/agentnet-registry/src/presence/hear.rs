@@ -1,14 +1,14 @@
-//! What registries hear of agents and of each other: `registry.hello`, `registry.goodbye`, and the announcement of a
-//! session that another registry has issued.
+//! What registries hear of agents: `registry.hello`, `registry.goodbye`, and sessions that another registry has issued.
 //!
 //! A known session is dealt with at once, in memory. An unknown one may need the store; that runs aside, counted by
 //! [`Adoptions`], so that a request that came in later can wait for it.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use agentnet_protocol::ids::valid_account_id;
-use agentnet_protocol::json::{Object, ObjectWriter};
+use agentnet_protocol::json::Object;
 use agentnet_protocol::rpc::Goodbye;
 use agentnet_protocol::{AgentInfo, Timestamp};
 use agentnet_store::StoreError;
@@ -20,10 +20,10 @@ use crate::clock::Now;
 use crate::context::Context;
 use crate::rpc::register::claim;
 
-/// Where a registry announces the sessions that it issues to the others.
-pub(crate) const ANNOUNCE_SUBJECT: &str = "agentnet.registry.announce";
-/// Unknown sessions that may be looked up at the same time; of those beyond, the next hello counts.
-const LOOKUPS: usize = 256;
+/// Unknown sessions that may be looked up at the same time: requests need connections to the database too.
+const LOOKUPS: usize = 8;
+/// Unknown sessions that may wait to be looked up; of those beyond, the next hello counts.
+const WAITING: usize = 10_000;
 /// How long a request waits for sessions that were heard of before it.
 const PATIENCE: Duration = Duration::from_millis(500);
 
@@ -31,14 +31,18 @@ const PATIENCE: Duration = Duration::from_millis(500);
 #[derive(Debug)]
 pub(crate) struct Adoptions {
     running: watch::Sender<usize>,
+    waiting: Semaphore,
     room: Semaphore,
+    failed: AtomicBool,
 }
 
 impl Default for Adoptions {
     fn default() -> Self {
         Self {
             running: watch::Sender::new(0),
+            waiting: Semaphore::new(WAITING),
             room: Semaphore::new(LOOKUPS),
+            failed: AtomicBool::new(false),
         }
     }
 }
@@ -50,8 +54,18 @@ impl Adoptions {
         let _ = tokio::time::timeout(PATIENCE, running.wait_for(|running| *running == 0)).await;
     }
 
+    /// Whether a lookup has failed since this was asked last: profiles may be missing.
+    pub(crate) fn take_failed(&self) -> bool {
+        self.failed.swap(false, Ordering::Relaxed)
+    }
+
+    /// A lookup has failed.
+    pub(crate) fn failed(&self) {
+        self.failed.store(true, Ordering::Relaxed);
+    }
+
     fn begin(self: &Arc<Self>) -> Option<Running> {
-        let permit = self.room.try_acquire().ok()?;
+        let permit = self.waiting.try_acquire().ok()?;
         permit.forget();
         self.running.send_modify(|running| *running += 1);
         Some(Running(Arc::clone(self)))
@@ -63,7 +77,7 @@ struct Running(Arc<Adoptions>);
 impl Drop for Running {
     fn drop(&mut self) {
         self.0.running.send_modify(|running| *running -= 1);
-        self.0.room.add_permits(1);
+        self.0.waiting.add_permits(1);
     }
 }
 
@@ -97,7 +111,7 @@ pub(crate) fn hello(ctx: &Arc<Context>, body: &[u8], now: Now) -> bool {
         Heard::Unknown => match (agent.account_id.clone(), agent.username.clone()) {
             (Some(account_id), Some(username)) => {
                 ctx.presence
-                    .insert(session(ctx, &agent, tag.clone(), account_id, username, now.time), now);
+                    .insert_heard(session(ctx, &agent, tag.clone(), account_id, username, now.time), now);
                 aside(ctx, tag, |ctx, tag| async move { origin(&ctx, &tag).await });
                 profile_unless_known(ctx, agent.account_id.as_deref());
             }
@@ -106,7 +120,7 @@ pub(crate) fn hello(ctx: &Arc<Context>, body: &[u8], now: Now) -> bool {
             _ => aside(ctx, tag, |ctx, tag| async move {
                 let account = ctx.store.claim_account(&claim(&agent, None, now)).await?;
                 let (account_id, username) = (account.account_id.clone(), account.username.clone());
-                ctx.presence.insert(
+                ctx.presence.insert_heard(
                     session(&ctx, &agent, tag.clone(), account_id, username, now.time),
                     Now::read(),
                 );
@@ -131,23 +145,13 @@ pub(crate) fn goodbye(ctx: &Context, body: &[u8], now: Now) -> bool {
 }
 
 /// Another registry has issued a session and stored it.
-pub(crate) fn announcement(ctx: &Arc<Context>, body: &[u8]) {
-    let Ok(Some(object)) = Object::parse_body(body) else {
+pub(crate) fn issued_elsewhere(ctx: &Arc<Context>, session_tag: String) {
+    if ctx.presence.knows(&session_tag) {
         return;
-    };
-    let Some(tag) = object.get("session_tag").as_str() else {
-        return;
-    };
-    aside(ctx, tag.into_owned(), |ctx, tag| async move {
+    }
+    aside(ctx, session_tag, |ctx, tag| async move {
         issued(&ctx, &tag, false).await.map(drop)
     });
-}
-
-/// The body of an announcement. It only names the session: what it is, the others read from the store that they share.
-pub(crate) fn announce(session_tag: &str) -> String {
-    ObjectWriter::with_capacity(96)
-        .text("session_tag", session_tag)
-        .finish()
 }
 
 /// A live session as the store keeps it.
@@ -175,13 +179,14 @@ pub(crate) fn session(
     }
 }
 
-/// Takes over a session that the store knows; `ended` ones only if asked for.
-async fn issued(ctx: &Context, tag: &str, ended: bool) -> Result<bool, StoreError> {
-    let Some(session) = ctx.store.session(tag).await?.filter(|session| session.online || ended) else {
+/// Takes over a session that the store knows; ended ones only if they have said hello.
+async fn issued(ctx: &Context, tag: &str, said_hello: bool) -> Result<bool, StoreError> {
+    let found = ctx.store.session(tag).await?;
+    let Some(session) = found.filter(|session| session.online || said_hello) else {
         return Ok(false);
     };
     let account_id = session.account_id.clone();
-    ctx.presence.adopt_stored(session, Now::read());
+    ctx.presence.adopt_stored(session, said_hello, Now::read());
     ctx.bell.ring();
     if let Some(account_id) = account_id {
         profile(ctx, &account_id).await?;
@@ -221,13 +226,21 @@ where
 {
     let Some(running) = ctx.adoptions.begin() else {
         tracing::debug!(%what, "too many unknown sessions at once; its next hello counts");
+        ctx.presence.missed(Now::read());
         return;
     };
     let work = lookup(Arc::clone(ctx), what.clone());
+    let owner = Arc::clone(ctx);
     ctx.tasks.spawn(async move {
-        let _running = running;
-        if let Err(error) = work.await {
-            tracing::warn!(%what, %error, "a session could not be looked up; its next hello counts");
+        let running = running;
+        // The semaphore is never closed.
+        let _turn = running.0.room.acquire().await;
+        match work.await {
+            Ok(()) => return,
+            Err(StoreError::Unavailable(_)) => tracing::debug!(%what, "not looked up: the database is down"),
+            Err(error) => tracing::warn!(%what, %error, "a session could not be looked up; its next hello counts"),
         }
+        running.0.failed();
+        owner.presence.missed(Now::read());
     });
 }

@@ -94,7 +94,7 @@ fn found(presence: &Presence, text: &str, capability: Option<&str>) -> Vec<Strin
 #[test]
 fn a_session_lives_for_its_ttl_after_its_last_sign_of_life() {
     let clock = Clock::new();
-    let presence = Presence::new(TTL, clock.at(0.0));
+    let presence = Presence::new(TTL, 1, clock.at(0.0));
     presence.insert(session("r_1", "a", "acct_a", clock.at(0.0)), clock.at(0.0));
     presence.insert(session("r_2", "b", "acct_b", clock.at(0.0)), clock.at(0.0));
     assert_eq!(
@@ -111,7 +111,7 @@ fn a_session_lives_for_its_ttl_after_its_last_sign_of_life() {
 #[test]
 fn silence_does_not_count_while_nobody_could_be_heard() {
     let clock = Clock::new();
-    let presence = Presence::new(TTL, clock.at(0.0));
+    let presence = Presence::new(TTL, 1, clock.at(0.0));
     presence.insert(session("r_1", "a", "acct_a", clock.at(0.0)), clock.at(0.0));
     presence.deaf_until(clock.at(100.0));
     assert_eq!(presence.evict(clock.at(139.0)), 0);
@@ -122,7 +122,7 @@ fn silence_does_not_count_while_nobody_could_be_heard() {
 fn sessions_are_listed_by_agent_and_tag_and_paged() {
     let clock = Clock::new();
     let now = clock.at(0.0);
-    let presence = Presence::new(TTL, now);
+    let presence = Presence::new(TTL, 1, now);
     for (tag, agent_id) in [("r_4", "b"), ("r_1", "b"), ("r_3", "日本"), ("r_2", "   ")] {
         presence.insert(session(tag, agent_id, "acct_x", now), now);
     }
@@ -137,7 +137,7 @@ fn sessions_are_listed_by_agent_and_tag_and_paged() {
 #[test]
 fn a_hello_replaces_what_the_protocol_says() {
     let clock = Clock::new();
-    let presence = Presence::new(TTL, clock.at(0.0));
+    let presence = Presence::new(TTL, 1, clock.at(0.0));
     presence.insert(
         session("r_1", "alice_agent", "acct_alice", clock.at(0.0)),
         clock.at(0.0),
@@ -173,7 +173,7 @@ fn a_hello_replaces_what_the_protocol_says() {
 fn an_account_is_searchable_while_it_has_a_session() {
     let clock = Clock::new();
     let now = clock.at(0.0);
-    let presence = Presence::new(TTL, now);
+    let presence = Presence::new(TTL, 1, now);
     for (tag, account_id) in [
         ("r_1", "acct_alice"),
         ("r_2", "acct_bob"),
@@ -213,7 +213,7 @@ fn an_account_is_searchable_while_it_has_a_session() {
 fn a_long_ranking_is_looked_at_in_parts() {
     let clock = Clock::new();
     let now = clock.at(0.0);
-    let presence = Presence::new(TTL, now);
+    let presence = Presence::new(TTL, 1, now);
     for number in 0..25 {
         let name = format!("n{number:02}");
         presence.insert(
@@ -240,7 +240,7 @@ fn a_long_ranking_is_looked_at_in_parts() {
 #[test]
 fn the_store_learns_of_changes_at_once_and_of_signs_of_life_now_and_then() {
     let clock = Clock::new();
-    let presence = Presence::new(TTL, clock.at(0.0));
+    let presence = Presence::new(TTL, 1, clock.at(0.0));
     presence.insert(session("r_1", "a", "acct_a", clock.at(0.0)), clock.at(0.0));
     let changes = presence.take_changes(false);
     assert_eq!(changes.upserts.len(), 1);
@@ -265,17 +265,110 @@ fn the_store_learns_of_changes_at_once_and_of_signs_of_life_now_and_then() {
     );
 
     presence.evict(clock.at(60.0));
+    assert!(
+        presence.take_changes(true).is_empty(),
+        "the store is asked before it ends"
+    );
+}
+
+#[test]
+fn of_several_registries_one_writes() {
+    let clock = Clock::new();
+    let registries: Vec<Presence> = (1..=3)
+        .map(|number| Presence::new(TTL, number, clock.at(0.0)))
+        .collect();
+    let tags: Vec<String> = (0..60).map(|number| format!("r_{number}")).collect();
+    let everybody = |what: &dyn Fn(&Presence)| registries.iter().for_each(what);
+    let writes = |at: &str| -> Vec<usize> {
+        let taken: Vec<_> = registries.iter().map(|one| one.take_changes(true)).collect();
+        let count = |changes: &changes::Changes| [changes.upserts.len(), changes.touches.len(), changes.ends.len()];
+        let sums = taken
+            .iter()
+            .map(count)
+            .fold([0; 3], |sum, one| std::array::from_fn(|i| sum[i] + one[i]));
+        assert!(
+            taken.iter().filter(|changes| !changes.is_empty()).count() != 1,
+            "{at}: they share the work"
+        );
+        sums.to_vec()
+    };
+    everybody(&|one| {
+        for number in 1..=3 {
+            one.replica(number, false, clock.at(0.0));
+        }
+    });
+    let heard = |one: &Presence, name: &str, seconds: f64| {
+        for tag in &tags {
+            one.hello(&hello(tag, name), false, clock.at(seconds));
+        }
+    };
+    everybody(&|one| {
+        for tag in &tags {
+            one.insert_heard(session(tag, "a", "acct_a", clock.at(0.0)), clock.at(0.0));
+        }
+    });
+    assert_eq!(writes("new"), [60, 0, 0]);
+    everybody(&|one| heard(one, "a", 10.0));
+    assert_eq!(writes("alive"), [0, 60, 0]);
+    everybody(&|one| heard(one, "renamed", 11.0));
+    assert_eq!(writes("changed"), [60, 0, 0]);
+
+    // The share of one that goes is written whole by the others when they hear it next.
+    let share = tags
+        .iter()
+        .filter(|tag| registries[2].lock().replicas.minds(tag))
+        .count();
+    registries[0].replica(3, true, clock.at(12.0));
+    registries[1].stay_awake(Duration::from_secs(4), clock.at(12.0));
+    registries[1].replica(1, false, clock.at(12.0));
+    registries[..2].iter().for_each(|one| heard(one, "renamed", 13.0));
+    assert_eq!(writes("taken over"), [share, 0, 0]);
+    registries[..2].iter().for_each(|one| heard(one, "renamed", 14.0));
+    assert_eq!(writes("no news"), [0, 0, 0]);
+    for tag in &tags {
+        registries[..2]
+            .iter()
+            .for_each(|one| assert!(one.goodbye(tag, clock.at(15.0))));
+    }
+    assert_eq!(writes("gone"), [0, 0, 60]);
+}
+
+#[test]
+fn who_said_goodbye_does_not_come_back_by_hearsay() {
+    let clock = Clock::new();
+    let presence = Presence::new(TTL, 1, clock.at(0.0));
+    assert!(!presence.goodbye("r_1", clock.at(1.0)), "nobody told of it yet");
+    presence.adopt_stored(session("r_1", "a", "acct_a", clock.at(0.0)), false, clock.at(2.0));
+    assert!(presence.restore(session("r_1", "a", "acct_a", clock.at(0.0)), clock.at(2.0)));
+    assert_eq!(presence.len(), 0);
     assert_eq!(
         presence.take_changes(false).ends,
-        [("r_1".to_owned(), clock.at(11.0).time)],
-        "since its last sign of life"
+        [("r_1".to_owned(), clock.at(1.0).time)],
+        "the store held it as online"
     );
+    presence.insert_heard(session("r_1", "a", "acct_a", clock.at(3.0)), clock.at(3.0));
+    assert_eq!(presence.len(), 1, "a hello brings it back");
+}
+
+#[test]
+fn a_pause_is_noticed() {
+    let clock = Clock::new();
+    let presence = Presence::new(TTL, 1, clock.at(0.0));
+    presence.insert(session("r_1", "a", "acct_a", clock.at(0.0)), clock.at(0.0));
+    let silence = Duration::from_secs(4);
+    presence.stay_awake(silence, clock.at(1.0));
+    presence.stay_awake(silence, clock.at(61.0));
+    assert_eq!(presence.evict(clock.at(61.0)), 0, "its hellos may be on their way");
+    for second in 62..=102 {
+        presence.stay_awake(silence, clock.at(f64::from(second)));
+    }
+    assert_eq!(presence.evict(clock.at(102.0)), 1);
 }
 
 #[test]
 fn a_session_that_ends_before_it_was_stored_is_stored_as_ended() {
     let clock = Clock::new();
-    let presence = Presence::new(TTL, clock.at(0.0));
+    let presence = Presence::new(TTL, 1, clock.at(0.0));
     presence.insert(session("r_1", "a", "acct_a", clock.at(0.0)), clock.at(0.0));
     presence.goodbye("r_1", clock.at(1.0));
     let changes = presence.take_changes(false);
@@ -290,7 +383,7 @@ fn a_session_that_ends_before_it_was_stored_is_stored_as_ended() {
 #[test]
 fn what_the_store_refused_is_tried_again_unless_it_is_outdated() {
     let clock = Clock::new();
-    let presence = Presence::new(TTL, clock.at(0.0));
+    let presence = Presence::new(TTL, 1, clock.at(0.0));
     for tag in ["r_1", "r_2"] {
         presence.insert(session(tag, "a", "acct_a", clock.at(0.0)), clock.at(0.0));
     }
@@ -315,27 +408,31 @@ fn what_the_store_refused_is_tried_again_unless_it_is_outdated() {
 #[test]
 fn restored_sessions_keep_their_age() {
     let clock = Clock::new();
-    let presence = Presence::new(TTL, clock.at(30.0));
+    let presence = Presence::new(TTL, 1, clock.at(30.0));
     presence.restore(session("r_1", "a", "acct_a", clock.at(0.0)), clock.at(30.0));
     assert!(presence.take_changes(true).is_empty(), "the store knows them");
-    assert_eq!(presence.evict(clock.at(39.0)), 0);
-    assert_eq!(presence.evict(clock.at(41.0)), 1);
+    assert_eq!(
+        presence.evict(clock.at(41.0)),
+        0,
+        "it may have spoken before this registry could hear"
+    );
+    assert_eq!(presence.evict(clock.at(70.1)), 1);
 }
 
 #[test]
 fn an_adopted_session_does_not_replace_a_known_one() {
     let clock = Clock::new();
-    let presence = Presence::new(TTL, clock.at(0.0));
+    let presence = Presence::new(TTL, 1, clock.at(0.0));
     presence.insert(session("r_1", "a", "acct_a", clock.at(0.0)), clock.at(0.0));
     presence.take_changes(true);
-    presence.adopt_stored(session("r_1", "a", "acct_b", clock.at(0.0)), clock.at(1.0));
+    presence.adopt_stored(session("r_1", "a", "acct_b", clock.at(0.0)), false, clock.at(1.0));
     assert_eq!(presence.online("acct_b"), 0);
-    presence.adopt_stored(session("r_2", "a", "acct_b", clock.at(0.0)), clock.at(1.0));
+    presence.adopt_stored(session("r_2", "a", "acct_b", clock.at(0.0)), false, clock.at(1.0));
     assert_eq!(presence.online("acct_b"), 1);
     assert!(presence.take_changes(true).is_empty(), "it came from the store");
     let mut ended = session("r_3", "a", "acct_c", clock.at(0.0));
     ended.online = false;
-    presence.adopt_stored(ended, clock.at(1.0));
+    presence.adopt_stored(ended, true, clock.at(1.0));
     let upserts = presence.take_changes(true).upserts;
     assert_eq!(
         (upserts.len(), upserts[0].online),
@@ -347,25 +444,181 @@ fn an_adopted_session_does_not_replace_a_known_one() {
 #[test]
 fn an_account_is_offline_when_no_session_of_it_can_be_alive_unheard() {
     let clock = Clock::new();
-    let presence = Presence::new(TTL, clock.at(0.0));
-    presence.lapsed("acct_old", clock.at(0.0).time);
-    presence.insert(session("r_1", "a", "acct_a", clock.at(0.0)), clock.at(0.0));
+    let presence = Presence::new(TTL, 1, clock.at(0.0));
     let at = |account: &str, seconds| presence.whereabouts(account, clock.at(seconds));
-    assert_eq!(at("acct_a", 1.0), Whereabouts::Online);
-    assert_eq!(at("acct_other", 1.0), Whereabouts::Offline(None));
-    assert_eq!(at("acct_old", 39.0), Whereabouts::Unsure, "a hello may bring it back");
-    assert_eq!(at("acct_old", 40.0), Whereabouts::Offline(Some(clock.at(0.0).time)));
-    assert!(!presence.heard_all(clock.at(39.0)));
-    assert!(presence.heard_all(clock.at(40.0)));
+    assert_eq!(at("acct_old", 100.0), Whereabouts::Unsure, "the store was not read");
+    assert!(!presence.restore(session("r_0", "a", "acct_old", clock.at(0.0)), clock.at(100.0)));
+    presence.loaded(false, clock.at(100.0));
+    presence.insert(session("r_1", "a", "acct_a", clock.at(100.0)), clock.at(100.0));
+    assert_eq!(at("acct_a", 101.0), Whereabouts::Online);
+    assert_eq!(at("acct_old", 139.0), Whereabouts::Unsure, "a hello may bring it back");
+    assert_eq!(at("acct_old", 140.0), Whereabouts::Offline(Some(clock.at(0.0).time)));
+    assert_eq!(at("acct_other", 140.0), Whereabouts::Offline(None));
 
-    presence.goodbye("r_1", clock.at(50.0));
-    assert_eq!(at("acct_a", 51.0), Whereabouts::Offline(Some(clock.at(50.0).time)));
-    presence.deaf_until(clock.at(60.0));
-    assert_eq!(
-        at("acct_a", 79.0),
-        Whereabouts::Unsure,
-        "it was not heard of for a while"
+    presence.goodbye("r_1", clock.at(150.0));
+    assert_eq!(at("acct_a", 151.0), Whereabouts::Offline(Some(clock.at(150.0).time)));
+    for gap in [Presence::deaf_until, Presence::missed] {
+        presence.loaded(false, clock.at(100.0));
+        gap(&presence, clock.at(160.0));
+        assert_eq!(at("acct_a", 199.0), Whereabouts::Unsure);
+        assert!(!presence.heard_all(clock.at(199.0)));
+        assert_eq!(at("acct_a", 200.0), Whereabouts::Offline(Some(clock.at(150.0).time)));
+        assert!(presence.heard_all(clock.at(200.0)));
+    }
+}
+
+#[test]
+fn an_empty_store_knows_nobody_who_could_be_missed() {
+    let clock = Clock::new();
+    let presence = Presence::new(TTL, 1, clock.at(0.0));
+    presence.loaded(true, clock.at(0.0));
+    assert!(presence.is_warm(clock.at(0.0)));
+    assert!(
+        !presence.heard_all(clock.at(39.0)),
+        "others may be there whom it does not know"
     );
-    assert_eq!(at("acct_a", 80.0), Whereabouts::Offline(Some(clock.at(50.0).time)));
-    assert!(!presence.heard_all(clock.at(99.0)));
+    presence.missed(clock.at(1.0));
+    assert!(!presence.is_warm(clock.at(40.0)) && presence.is_warm(clock.at(41.0)));
+}
+
+mod in_the_store {
+    use agentnet_store::{OpenOptions, Store, open};
+
+    use super::*;
+
+    /// A registry that has heard for its time to live, and a store that holds these sessions.
+    async fn with(sessions: &[(&str, Now)]) -> (Presence, std::sync::Arc<dyn Store>) {
+        let store = open("sqlite::memory:", &OpenOptions::default()).await.unwrap();
+        let rows: Vec<Session> = sessions
+            .iter()
+            .map(|(tag, seen)| session(tag, "a", "acct_a", *seen))
+            .collect();
+        store.upsert_sessions(&rows).await.unwrap();
+        let presence = Presence::new(TTL, 1, ago(100));
+        presence.replica(2, false, ago(0));
+        (presence, store)
+    }
+
+    fn ago(seconds: u64) -> Now {
+        let now = Now::read();
+        Now {
+            instant: now.instant - Duration::from_secs(seconds),
+            time: now.time.saturating_add_millis(-1000 * i128::from(seconds)),
+        }
+    }
+
+    async fn online(store: &dyn Store) -> Vec<String> {
+        let online = store.online_sessions().await.unwrap();
+        online.into_iter().map(|session| session.session_tag).collect()
+    }
+
+    /// Tags that this registry minds, and that the other one does.
+    fn tags(presence: &Presence) -> [Vec<String>; 2] {
+        let minds = |tag: &String| presence.lock().replicas.minds(tag);
+        (0..100)
+            .map(|number| format!("r_{number}"))
+            .partition::<Vec<_>, _>(minds)
+            .into()
+    }
+
+    #[tokio::test]
+    async fn a_session_that_others_hear_is_not_ended_by_one_that_missed_it() {
+        let (presence, store) = with(&[]).await;
+        let [mine, theirs] = tags(&presence);
+        let [silent, heard] = [ago(60), ago(20)];
+        let rows = [
+            (&mine[0], silent),
+            (&mine[1], heard),
+            (&theirs[0], silent),
+            (&theirs[1], heard),
+        ];
+        for (tag, seen) in rows {
+            store
+                .upsert_sessions(&[session(tag, "a", "acct_a", seen)])
+                .await
+                .unwrap();
+            presence
+                .lock()
+                .insert(session(tag, "a", "acct_a", silent), silent.instant, true);
+        }
+        assert_eq!(presence.evict(Now::read()), 4);
+        presence.settle(store.as_ref(), false).await.unwrap();
+        assert_eq!(online(store.as_ref()).await.len(), 4, "the store has just come back");
+        presence.lock().unsettled.clear();
+
+        for (tag, seen) in rows {
+            let asked_at = ago(if mine.contains(tag) { 0 } else { 1 });
+            presence.lock().unsettle(asked_at.instant, tag, silent.time, false);
+            assert_eq!(seen.time < ago(40).time, seen.time == silent.time);
+        }
+        presence.settle(store.as_ref(), true).await.unwrap();
+        let mut alive = vec![mine[1].clone(), theirs[1].clone()];
+        alive.sort_unstable();
+        assert_eq!(online(store.as_ref()).await, alive);
+        assert_eq!(presence.lock().unsettled.len(), 2, "those are looked after");
+    }
+
+    #[tokio::test]
+    async fn the_registry_that_minds_a_session_is_waited_for() {
+        let (presence, store) = with(&[]).await;
+        let [mine, theirs] = tags(&presence);
+        let seen = ago(50);
+        for tag in [&mine[0], &theirs[0]] {
+            store
+                .upsert_sessions(&[session(tag, "a", "acct_a", seen)])
+                .await
+                .unwrap();
+            presence
+                .lock()
+                .insert(session(tag, "a", "acct_a", seen), seen.instant, true);
+        }
+        presence.evict(Now::read());
+        presence.settle(store.as_ref(), true).await.unwrap();
+        assert_eq!(online(store.as_ref()).await, [theirs[0].clone()]);
+    }
+
+    #[tokio::test]
+    async fn a_goodbye_is_looked_after_unless_the_session_came_back() {
+        let (presence, store) = with(&[]).await;
+        let [_, theirs] = tags(&presence);
+        for (tag, seen) in [(&theirs[0], ago(10)), (&theirs[1], ago(3))] {
+            store
+                .upsert_sessions(&[session(tag, "a", "acct_a", seen)])
+                .await
+                .unwrap();
+            presence
+                .lock()
+                .insert(session(tag, "a", "acct_a", ago(10)), ago(10).instant, true);
+            presence.goodbye(tag, ago(5));
+        }
+        assert!(presence.take_changes(true).is_empty(), "the other one writes it");
+        presence.settle(store.as_ref(), false).await.unwrap();
+        assert_eq!(online(store.as_ref()).await.len(), 2, "in its time");
+        let waiting: Vec<_> = std::mem::take(&mut presence.lock().unsettled).into_iter().collect();
+        for ((due, tag), left) in waiting {
+            assert!(due > Now::read().instant);
+            presence.lock().unsettled.insert((ago(0).instant, tag), left);
+        }
+        presence.settle(store.as_ref(), false).await.unwrap();
+        assert_eq!(online(store.as_ref()).await, [theirs[1].clone()]);
+    }
+
+    #[tokio::test]
+    async fn many_are_asked_for_at_once_and_one_that_lives_here_is_left_alone() {
+        let (presence, store) = with(&[]).await;
+        let silent = ago(60);
+        let rows: Vec<Session> = (0..700)
+            .map(|number| session(&format!("r_{number:03}"), "a", "acct_a", silent))
+            .collect();
+        store.upsert_sessions(&rows).await.unwrap();
+        for row in rows {
+            presence
+                .lock()
+                .unsettle(silent.instant, &row.session_tag, silent.time, false);
+        }
+        presence.insert_heard(session("r_699", "a", "acct_a", silent), Now::read());
+        presence.settle(store.as_ref(), true).await.unwrap();
+        assert_eq!(online(store.as_ref()).await, ["r_699"]);
+        assert!(presence.lock().unsettled.is_empty());
+    }
 }

@@ -1,18 +1,13 @@
 //! Whether an account is surely offline, and since when (PROTOCOL.md section 0, decision 9).
 //!
-//! A registry that has just started, or that was cut off, may not have heard of everybody yet. It is sure of an account
-//! only where no session of it can be alive unheard.
-
-use std::collections::{HashMap, HashSet, VecDeque};
-use std::time::Instant;
+//! A registry that has just started, that was cut off, or that could not look up somebody who said hello, may not know of
+//! everybody yet. Everybody who is alive says hello within the time to live: only when a registry has heard, and could take
+//! in, everything for so long, its presence is *warm* and it is sure of those who are not there.
 
 use agentnet_protocol::Timestamp;
 
 use super::Presence;
 use crate::clock::Now;
-
-/// Departures that are remembered, the latest ones.
-const REMEMBERED: usize = 10_000;
 
 /// What can be said of an account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,67 +20,63 @@ pub(crate) enum Whereabouts {
     Unsure,
 }
 
-/// When accounts left.
-#[derive(Debug)]
-pub(super) struct Departures {
-    started: Instant,
-    /// Accounts whose sessions were too old when the registry started; a hello may still bring them back.
-    lapsed: HashSet<String>,
-    left: HashMap<String, Timestamp>,
-    order: VecDeque<String>,
-}
-
-impl Departures {
-    pub(super) fn new(now: Now) -> Self {
-        Self {
-            started: now.instant,
-            lapsed: HashSet::new(),
-            left: HashMap::new(),
-            order: VecDeque::new(),
-        }
-    }
-
-    pub(super) fn note(&mut self, account_id: &str, at: Timestamp) {
-        if self.left.insert(account_id.to_owned(), at).is_some() {
-            return;
-        }
-        self.order.push_back(account_id.to_owned());
-        if self.order.len() > REMEMBERED
-            && let Some(oldest) = self.order.pop_front()
-        {
-            self.left.remove(&oldest);
-        }
-    }
-}
-
 impl Presence {
-    /// The registry starts with sessions of this account that ended while none ran.
-    pub(crate) fn lapsed(&self, account_id: &str, last_seen: Timestamp) {
-        let mut state = self.lock();
-        state.departures.lapsed.insert(account_id.to_owned());
-        state.departures.note(account_id, last_seen);
+    /// The sessions that the store holds have been taken over. A database that is `empty` knows nobody who could be alive
+    /// unheard, so that a new network need not wait.
+    pub(crate) fn loaded(&self, empty: bool, now: Now) {
+        let from = if empty {
+            now.instant.checked_sub(self.ttl).unwrap_or(now.instant)
+        } else {
+            now.instant
+        };
+        self.lock().sure_from = Some(from);
     }
 
-    /// Whether an account that the store knows is online.
-    pub(crate) fn whereabouts(&self, account_id: &str, now: Now) -> Whereabouts {
-        let state = self.lock();
-        let departures = &state.departures;
-        let since = |instant| now.instant.saturating_duration_since(instant);
-        if state.accounts.contains_key(account_id) {
-            Whereabouts::Online
-        } else if since(state.heard_since) < self.ttl / 2
-            || (departures.lapsed.contains(account_id) && since(departures.started) < self.ttl)
-        {
-            Whereabouts::Unsure
-        } else {
-            Whereabouts::Offline(departures.left.get(account_id).copied())
-        }
+    /// Nobody could be heard until now (the connection was lost, this program was paused): silence counts from here.
+    pub(crate) fn deaf_until(&self, now: Now) {
+        let mut state = self.lock();
+        state.heard_since = now.instant;
+        state.missed(now);
+    }
+
+    /// Somebody was heard who could not be taken in.
+    pub(crate) fn missed(&self, now: Now) {
+        self.lock().missed(now);
+    }
+
+    /// Whether everybody who is alive and whom the store knows must be known here by now.
+    pub(crate) fn is_warm(&self, now: Now) -> bool {
+        self.lock().is_warm(self.ttl, now)
     }
 
     /// Whether everybody who is alive must have been heard of by now, even those whom the store does not know.
     pub(crate) fn heard_all(&self, now: Now) -> bool {
         let state = self.lock();
-        let latest = state.heard_since.max(state.departures.started);
-        now.instant.saturating_duration_since(latest) >= self.ttl
+        let since = state.missed_at.max(state.heard_since);
+        state.is_warm(self.ttl, now) && now.instant.saturating_duration_since(since) >= self.ttl
+    }
+
+    /// Whether an account that the store knows is online.
+    pub(crate) fn whereabouts(&self, account_id: &str, now: Now) -> Whereabouts {
+        let state = self.lock();
+        if state.accounts.contains_key(account_id) {
+            Whereabouts::Online
+        } else if state.is_warm(self.ttl, now) {
+            Whereabouts::Offline(state.departures.get(account_id))
+        } else {
+            Whereabouts::Unsure
+        }
+    }
+}
+
+impl super::State {
+    fn missed(&mut self, now: Now) {
+        self.missed_at = now.instant;
+        self.sure_from = self.sure_from.map(|from| from.max(now.instant));
+    }
+
+    fn is_warm(&self, ttl: std::time::Duration, now: Now) -> bool {
+        self.sure_from
+            .is_some_and(|from| now.instant.saturating_duration_since(from) >= ttl)
     }
 }

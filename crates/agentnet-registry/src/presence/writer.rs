@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Presence;
 use super::changes::Changes;
+use crate::database::Database;
 
 /// How often plain signs of life are taken along.
 const TICK: Duration = Duration::from_secs(1);
@@ -53,12 +54,8 @@ impl WriterBell {
 }
 
 /// Writes until `stop`, then once more with every session's last sign of life.
-pub(crate) async fn run(
-    presence: Arc<Presence>,
-    store: Arc<dyn Store>,
-    bell: Arc<WriterBell>,
-    stop: CancellationToken,
-) {
+pub(crate) async fn run(presence: Arc<Presence>, database: Database, bell: Arc<WriterBell>, stop: CancellationToken) {
+    let store = database.patient();
     let mut tick = tokio::time::interval(TICK);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut pause = Duration::ZERO;
@@ -69,7 +66,11 @@ pub(crate) async fn run(
             () = bell.wake.notified() => false,
         };
         let waiting = std::mem::take(&mut *bell.lock());
-        let outcome = write(&presence, store.as_ref(), all).await;
+        let mut outcome = write(&presence, store.as_ref(), all).await;
+        if outcome.is_ok() {
+            let steady = database.is_steady(presence.grace());
+            outcome = presence.settle(store.as_ref(), steady).await;
+        }
         // Those who wait are told of a failure too: the change stays pending and is tried again.
         tell(waiting);
         match outcome {

@@ -8,9 +8,10 @@ use agentnet_protocol::{AgentInfo, ids, username};
 use agentnet_store::StoreError;
 use agentnet_store::model::{AccountClaim, DesiredName};
 
+use crate::announce;
 use crate::clock::{self, Now};
 use crate::context::Context;
-use crate::presence::hear::{self, ANNOUNCE_SUBJECT};
+use crate::presence::hear;
 use crate::register_auth;
 
 /// Finds or creates the account, issues a session, and tells the other registries of it.
@@ -42,13 +43,7 @@ pub(super) async fn register(ctx: &Arc<Context>, request: RegisterRequest) -> Re
     ctx.presence.set_profile(account);
     // The session is in the store before anybody hears of it.
     ctx.bell.written().await;
-    if let Err(error) = ctx
-        .client
-        .publish(ANNOUNCE_SUBJECT, hear::announce(&session_tag).into())
-        .await
-    {
-        tracing::debug!(%error, "a session could not be announced; its first hello will do");
-    }
+    announce::session(ctx, &session_tag).await;
     warn_of_unroutable(agent, &account_id);
     tracing::info!(agent_id = %agent.agent_id, %account_id, %username, %session_tag, "registered");
     Ok(RegisterReply {

@@ -1,0 +1,152 @@
+//! The store with a bound on every wait, and the knowledge whether it answers.
+//!
+//! A database that is down must not hold requests up: a call that fails as unavailable, or takes long, raises a doubt; a
+//! ping decides; and from then on requests fail at once until a ping succeeds again. The change is logged, not every request.
+//!
+//! - [`Database::hasty`] is for requests: it fails at once while the database is down.
+//! - [`Database::patient`] is for those who write behind (presence, messages, retention). They try again anyway, and a
+//!   doubt must not cut their work short.
+//! - `guarded` is the store that both are.
+
+mod guarded;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use agentnet_store::{Store, StoreError};
+use tokio::sync::{Notify, watch};
+use tokio_util::sync::CancellationToken;
+
+use guarded::Guarded;
+
+/// A database that does not answer a ping within this time is down.
+const PING: Duration = Duration::from_secs(3);
+/// The pause between two pings of a database that is down.
+const PAUSE: Duration = Duration::from_millis(300);
+
+/// Since when the database answers; `None` while it does not.
+type Answers = Option<Instant>;
+
+/// Knows whether the database answers.
+#[derive(Clone)]
+pub(crate) struct Database {
+    store: Arc<dyn Store>,
+    health: Arc<Health>,
+}
+
+struct Health {
+    answers: watch::Sender<Answers>,
+    doubt: Notify,
+}
+
+impl Database {
+    /// A database that is taken to answer until somebody doubts it.
+    pub(crate) fn new(store: Arc<dyn Store>) -> Self {
+        let health = Health {
+            answers: watch::Sender::new(Some(Instant::now())),
+            doubt: Notify::new(),
+        };
+        Self {
+            store,
+            health: Arc::new(health),
+        }
+    }
+
+    /// For requests: nobody waits for a database that is down.
+    pub(crate) fn hasty(&self) -> Arc<dyn Store> {
+        Arc::new(Guarded::hasty(self.clone()))
+    }
+
+    /// For those who try again until they succeed.
+    pub(crate) fn patient(&self) -> Arc<dyn Store> {
+        Arc::new(Guarded::patient(self.clone()))
+    }
+
+    /// Whether it answers.
+    pub(crate) fn is_up(&self) -> bool {
+        self.health.answers.borrow().is_some()
+    }
+
+    /// Whether it has answered for so long without a gap.
+    pub(crate) fn is_steady(&self, long: Duration) -> bool {
+        self.health
+            .answers
+            .borrow()
+            .is_some_and(|since| since.elapsed() >= long)
+    }
+
+    /// Returns when it answers.
+    pub(crate) async fn up(&self) {
+        self.becomes(true).await;
+    }
+
+    /// Returns when it does not answer.
+    pub(crate) async fn down(&self) {
+        self.becomes(false).await;
+    }
+
+    async fn becomes(&self, up: bool) {
+        let mut answers = self.health.answers.subscribe();
+        // The sender is in `self`: it cannot be gone.
+        let _ = answers.wait_for(|answers| answers.is_some() == up).await;
+    }
+
+    /// Somebody had to wait long, or was told that the database is unavailable.
+    fn doubt(&self) {
+        self.health.doubt.notify_one();
+    }
+
+    /// Pings once and remembers the outcome; says what has changed.
+    pub(crate) async fn check(&self) -> bool {
+        let outcome = match tokio::time::timeout(PING, self.store.ping()).await {
+            Ok(outcome) => outcome,
+            Err(_) => Err(StoreError::Unavailable(format!(
+                "no answer within {} s",
+                PING.as_secs()
+            ))),
+        };
+        let was_up = self.is_up();
+        match outcome {
+            Ok(()) if was_up => {}
+            Ok(()) => {
+                tracing::info!("the database answers again");
+                self.health.answers.send_replace(Some(Instant::now()));
+            }
+            Err(error) => {
+                if was_up {
+                    tracing::warn!(
+                        %error,
+                        "waiting for the database: presence is served from memory, messages wait in the stream, \
+                         requests that need the database fail at once"
+                    );
+                }
+                self.health.answers.send_replace(None);
+            }
+        }
+        self.is_up()
+    }
+
+    /// Settles doubts until `stop`.
+    pub(crate) async fn watch(self, stop: CancellationToken) {
+        while !stop.is_cancelled() {
+            if self.is_up() {
+                if stop.run_until_cancelled(self.health.doubt.notified()).await.is_none() {
+                    return;
+                }
+            } else if stop.run_until_cancelled(tokio::time::sleep(PAUSE)).await.is_none() {
+                return;
+            }
+            stop.run_until_cancelled(self.check()).await;
+        }
+    }
+}
+
+impl fmt::Debug for Database {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Database")
+            .field("backend", &self.store.backend())
+            .field("up", &self.is_up())
+            .finish()
+    }
+}

@@ -1,0 +1,161 @@
+//! The store as requests and writers see it: the same calls, none of which waits without end.
+
+use std::time::Duration;
+
+use agentnet_protocol::Timestamp;
+use agentnet_store::model::{
+    Account, AccountClaim, AccountQuery, Appended, Message, MessageQuery, NewMessage, Page, Pruned, Session, Thread,
+    ThreadQuery,
+};
+use agentnet_store::{Accounts, Messages, Sessions, Store, StoreError, Threads};
+use async_trait::async_trait;
+use tokio::time::{sleep, timeout};
+
+use super::Database;
+
+/// A request's call that takes longer raises a doubt; if the database answers the ping, the call goes on.
+const DOUBT: Duration = Duration::from_secs(1);
+/// The longest that a request waits for one call.
+const REQUEST: Duration = Duration::from_secs(15);
+/// The longest that those who write behind wait for one call.
+const WRITE: Duration = Duration::from_secs(60);
+
+/// A store whose calls do not wait without end.
+pub(super) struct Guarded {
+    database: Database,
+    hasty: bool,
+}
+
+impl Guarded {
+    pub(super) fn hasty(database: Database) -> Self {
+        Self { database, hasty: true }
+    }
+
+    pub(super) fn patient(database: Database) -> Self {
+        Self { database, hasty: false }
+    }
+
+    async fn guard<T>(&self, call: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+        let outcome = if self.hasty {
+            self.bounded(call).await
+        } else {
+            timeout(WRITE, call).await.unwrap_or_else(|_| Err(too_slow(WRITE)))
+        };
+        if let Err(StoreError::Unavailable(_)) = &outcome {
+            self.database.doubt();
+        }
+        outcome
+    }
+
+    async fn bounded<T>(&self, call: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+        if !self.database.is_up() {
+            return Err(down());
+        }
+        let impatience = async {
+            sleep(DOUBT).await;
+            self.database.doubt();
+            sleep(REQUEST - DOUBT).await;
+        };
+        tokio::select! {
+            biased;
+            outcome = call => outcome,
+            () = self.database.down() => Err(down()),
+            () = impatience => Err(too_slow(REQUEST)),
+        }
+    }
+}
+
+fn down() -> StoreError {
+    StoreError::Unavailable("it does not answer".to_owned())
+}
+
+fn too_slow(limit: Duration) -> StoreError {
+    StoreError::Unavailable(format!("a call took longer than {} s", limit.as_secs()))
+}
+
+#[async_trait]
+impl Accounts for Guarded {
+    async fn claim_account(&self, claim: &AccountClaim) -> Result<Account, StoreError> {
+        self.guard(self.database.store.claim_account(claim)).await
+    }
+
+    async fn account_by_id(&self, account_id: &str) -> Result<Option<Account>, StoreError> {
+        self.guard(self.database.store.account_by_id(account_id)).await
+    }
+
+    async fn account_by_username(&self, username: &str) -> Result<Option<Account>, StoreError> {
+        self.guard(self.database.store.account_by_username(username)).await
+    }
+
+    async fn accounts(&self, query: &AccountQuery) -> Result<Page<Account>, StoreError> {
+        self.guard(self.database.store.accounts(query)).await
+    }
+}
+
+#[async_trait]
+impl Sessions for Guarded {
+    async fn upsert_sessions(&self, sessions: &[Session]) -> Result<(), StoreError> {
+        self.guard(self.database.store.upsert_sessions(sessions)).await
+    }
+
+    async fn touch_sessions(&self, seen: &[(String, Timestamp)]) -> Result<(), StoreError> {
+        self.guard(self.database.store.touch_sessions(seen)).await
+    }
+
+    async fn end_sessions(&self, ended: &[(String, Timestamp)]) -> Result<(), StoreError> {
+        self.guard(self.database.store.end_sessions(ended)).await
+    }
+
+    async fn session(&self, session_tag: &str) -> Result<Option<Session>, StoreError> {
+        self.guard(self.database.store.session(session_tag)).await
+    }
+
+    async fn online_sessions(&self) -> Result<Vec<Session>, StoreError> {
+        self.guard(self.database.store.online_sessions()).await
+    }
+
+    async fn prune_sessions(&self, before: Timestamp) -> Result<u64, StoreError> {
+        self.guard(self.database.store.prune_sessions(before)).await
+    }
+}
+
+#[async_trait]
+impl Messages for Guarded {
+    async fn append_messages(&self, messages: &[NewMessage]) -> Result<Appended, StoreError> {
+        self.guard(self.database.store.append_messages(messages)).await
+    }
+
+    async fn messages(&self, query: &MessageQuery) -> Result<Page<Message>, StoreError> {
+        self.guard(self.database.store.messages(query)).await
+    }
+}
+
+#[async_trait]
+impl Threads for Guarded {
+    async fn thread(&self, thread_id: &str) -> Result<Option<Thread>, StoreError> {
+        self.guard(self.database.store.thread(thread_id)).await
+    }
+
+    async fn threads(&self, query: &ThreadQuery) -> Result<Page<Thread>, StoreError> {
+        self.guard(self.database.store.threads(query)).await
+    }
+
+    async fn prune_threads(&self, before: Timestamp, limit: usize) -> Result<Pruned, StoreError> {
+        self.guard(self.database.store.prune_threads(before, limit)).await
+    }
+}
+
+#[async_trait]
+impl Store for Guarded {
+    fn backend(&self) -> &'static str {
+        self.database.store.backend()
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        self.guard(self.database.store.ping()).await
+    }
+
+    async fn close(&self) {
+        self.database.store.close().await;
+    }
+}

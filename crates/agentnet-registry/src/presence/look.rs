@@ -1,0 +1,79 @@
+//! What requests ask of presence.
+
+use std::collections::BTreeSet;
+use std::ops::Bound::{Excluded, Unbounded};
+
+use agentnet_protocol::AgentInfo;
+use agentnet_store::model::Session;
+
+use super::search::Ranking;
+use super::{ListKey, Live, Presence};
+
+impl Presence {
+    /// Whether a session is live.
+    pub(crate) fn knows(&self, session_tag: &str) -> bool {
+        self.lock().sessions.contains_key(session_tag)
+    }
+
+    /// Live sessions.
+    pub(crate) fn len(&self) -> usize {
+        self.lock().sessions.len()
+    }
+
+    /// Up to `limit` sessions behind `after`, in the order of `registry.list`.
+    pub(crate) fn list(&self, after: Option<&ListKey>, limit: usize) -> Vec<(ListKey, AgentInfo)> {
+        let state = self.lock();
+        let start = after.map_or(Unbounded, |key| Excluded(key.clone()));
+        state
+            .order
+            .range((start, Unbounded))
+            .take(limit)
+            .filter_map(|key| Some((key.clone(), state.sessions.get(&key.1)?.info())))
+            .collect()
+    }
+
+    /// The live sessions of an account, last heard of first.
+    pub(crate) fn sessions_of(&self, account_id: &str) -> Vec<Session> {
+        let state = self.lock();
+        let tags = state.accounts.get(account_id).into_iter().flatten();
+        let mut live: Vec<&Live> = tags.filter_map(|tag| state.sessions.get(tag)).collect();
+        live.sort_by(|a, b| {
+            let key = |live: &Live| (live.session.last_seen, live.session.session_tag.clone());
+            key(b).cmp(&key(a))
+        });
+        live.into_iter().map(|live| live.session.clone()).collect()
+    }
+
+    /// How many live sessions an account has.
+    pub(crate) fn online(&self, account_id: &str) -> usize {
+        self.lock().accounts.get(account_id).map_or(0, BTreeSet::len)
+    }
+
+    /// Looks at the ranking of online accounts.
+    pub(crate) fn ranking<T>(&self, look: impl FnOnce(&Ranking) -> T) -> T {
+        look(&self.lock().ranking)
+    }
+
+    /// Accounts that are online and cannot be found, because their profile is not known.
+    pub(crate) fn without_profile(&self) -> Vec<String> {
+        let state = self.lock();
+        let unknown = state.accounts.keys().filter(|id| !state.ranking.contains(id));
+        unknown.cloned().collect()
+    }
+}
+
+impl Live {
+    fn info(&self) -> AgentInfo {
+        let session = &self.session;
+        AgentInfo {
+            agent_id: session.agent_id.clone(),
+            name: session.name.clone(),
+            capabilities: session.capabilities.clone(),
+            metadata: session.metadata.clone(),
+            account_id: session.account_id.clone(),
+            username: session.username.clone(),
+            session_tag: Some(session.session_tag.clone()),
+            last_seen: Some(session.last_seen.to_string()),
+        }
+    }
+}
