@@ -8,19 +8,18 @@ use std::time::{Duration, Instant};
 
 use agentnet::protocol::rpc::{MessageSearchFilters, MessageSearchRequest, ThreadStatusRequest};
 use agentnet::{AgentNode, RegistryClient, json};
-use agentnet_testkit::{NatsServer, eventually};
+use agentnet_testkit::{NatsServer, TestDatabase, eventually};
 use harness::{PATIENCE, Service, binary};
 use rustix::process::Signal;
-use tempfile::TempDir;
 
 /// Long enough for messages that a killed registry had fetched to be delivered again, which takes 30 s.
 const CATCH_UP: Duration = Duration::from_secs(100);
 
-async fn registry(nats: &NatsServer, folder: &TempDir) -> Service {
+async fn registry(nats: &NatsServer, database: &TestDatabase) -> Service {
     let mut command = binary();
     command
         .args(["--nats-url", &nats.url(), "registry", "--database-url"])
-        .arg(format!("sqlite://{}", folder.path().join("agentnet.db").display()));
+        .arg(database.url());
     let mut service = Service::spawn(command);
     assert!(service.next_line().await.starts_with("registry ready:"));
     service
@@ -70,9 +69,9 @@ async fn caught_up(registry: &RegistryClient, thread: &str, messages: i64) {
 async fn a_killed_registry_loses_and_doubles_nothing() {
     const MESSAGES: usize = 20_000;
     const PER_SECOND: usize = 2_000;
-    let folder = TempDir::new().unwrap();
+    let database = TestDatabase::start().await.unwrap();
     let nats = NatsServer::builder().jetstream(true).start().await.unwrap();
-    let mut first = registry(&nats, &folder).await;
+    let mut first = registry(&nats, &database).await;
     let sender = AgentNode::builder("sender").nats_url(nats.url()).start().await.unwrap();
     let mut pace = tokio::time::interval(Duration::from_millis(10));
     let mut sent = Vec::with_capacity(MESSAGES);
@@ -90,7 +89,7 @@ async fn a_killed_registry_loses_and_doubles_nothing() {
                 first.signal(Signal::KILL);
                 first.ended().await;
             }
-            600 => second = Some(registry(&nats, &folder).await),
+            600 => second = Some(registry(&nats, &database).await),
             _ => {}
         }
     }
@@ -111,9 +110,9 @@ async fn a_killed_registry_loses_and_doubles_nothing() {
 /// nats-server killed with SIGKILL while messages flow, then started on the same files.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_broker_loses_nothing_that_was_acknowledged_a_second_before() {
-    let folder = TempDir::new().unwrap();
+    let database = TestDatabase::start().await.unwrap();
     let mut nats = NatsServer::builder().jetstream(true).start().await.unwrap();
-    let mut service = registry(&nats, &folder).await;
+    let mut service = registry(&nats, &database).await;
     let receiver = AgentNode::builder("receiver")
         .username("receiver")
         .nats_url(nats.url())

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use agentnet_protocol::register_auth::{DEFAULT_MAX_SKEW_MS, DEFAULT_NONCE_TTL_SECONDS};
 use agentnet_protocol::thread;
+use agentnet_store::OpenOptions;
 
 /// The address that the original's registry uses: the server's name in its compose file.
 pub const DEFAULT_NATS_URL: &str = "nats://agentnet_secret_token@nats:4222";
@@ -51,6 +52,10 @@ pub struct RegistryConfig {
     /// `DATABASE_URL`: where [`Registry::start_with_store_url`](crate::Registry::start_with_store_url) finds the store;
     /// unset means a database in memory that ends with the registry.
     pub database_url: Option<String>,
+    /// How the store is opened, among it `AGENTNET_DATABASE_POOL_SIZE` (connections to PostgreSQL; 5 by default, at least 2),
+    /// `AGENTNET_DATABASE_STATEMENT_TIMEOUT_SECONDS` (10 by default, 0 = no limit) and `AGENTNET_DATABASE_TLS` (`disable`,
+    /// `prefer`, `require`, `verify-ca` or `verify-full`; by default as the URL's `sslmode` says, else `prefer`).
+    pub database: OpenOptions,
     /// `REGISTRY_SERVER_ID`: prefix of session tags; `registry` by default. Give each replica its own.
     pub server_id: String,
     /// `AGENT_TTL_SECONDS`: a session that was silent for longer is offline; 40 by default.
@@ -107,6 +112,7 @@ impl Default for RegistryConfig {
         Self {
             nats_url: DEFAULT_NATS_URL.to_owned(),
             database_url: None,
+            database: OpenOptions::default(),
             server_id: "registry".to_owned(),
             agent_ttl: Duration::from_secs(40),
             gc_interval: Duration::from_secs(5),
@@ -148,6 +154,16 @@ impl RegistryConfig {
         Ok(Self {
             nats_url: text("NATS_URL", default.nats_url),
             database_url: (read.0)("DATABASE_URL").map(|url| url.trim().to_owned()),
+            database: OpenOptions {
+                pool_size: read.number("AGENTNET_DATABASE_POOL_SIZE", default.database.pool_size)?,
+                statement_timeout: read.time(
+                    "AGENTNET_DATABASE_STATEMENT_TIMEOUT_SECONDS",
+                    1.0,
+                    default.database.statement_timeout,
+                )?,
+                tls: read.parsed("AGENTNET_DATABASE_TLS")?,
+                ..default.database
+            },
             server_id: text("REGISTRY_SERVER_ID", default.server_id),
             agent_ttl: read.time("AGENT_TTL_SECONDS", 1.0, default.agent_ttl)?,
             gc_interval: read.time("GC_INTERVAL_SECONDS", 1.0, default.gc_interval)?,
@@ -184,6 +200,7 @@ impl RegistryConfig {
     #[must_use]
     pub fn with_minima(mut self) -> Self {
         let second = Duration::from_secs(1);
+        self.database.pool_size = self.database.pool_size.max(2);
         self.agent_ttl = self.agent_ttl.max(Duration::from_millis(100));
         self.gc_interval = self.gc_interval.max(Duration::from_millis(100));
         self.heartbeat_interval = self.heartbeat_interval.max(second);

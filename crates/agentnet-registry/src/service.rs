@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use agentnet_protocol::url::NatsUrl;
-use agentnet_store::{OpenOptions, Store, StoreError};
+use agentnet_store::{Store, StoreError};
 use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -159,7 +159,7 @@ impl Registry {
     /// [`StartError`]
     pub async fn start_with_store_url(config: RegistryConfig) -> Result<RegistryHandle, StartError> {
         let url = config.database_url.as_deref().unwrap_or(MEMORY_STORE);
-        let store = agentnet_store::open(url, &OpenOptions::default()).await?;
+        let store = agentnet_store::open(url, &config.database).await?;
         match Self::start(config, Arc::clone(&store)).await {
             Ok(mut handle) => {
                 handle.own_store = true;

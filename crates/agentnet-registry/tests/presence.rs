@@ -6,7 +6,7 @@ mod support;
 use std::time::Duration;
 
 use agentnet_registry::{CaptureMode, RegistryConfig};
-use agentnet_testkit::{eventually, eventually_true};
+use agentnet_testkit::{TestDatabase, eventually, eventually_true};
 use serde_json::{Value, json};
 use support::{DEADLINE, Network, TOKEN};
 
@@ -24,7 +24,7 @@ async fn an_agent_comes_and_goes() {
         "{line}"
     );
     assert!(
-        line.ends_with(" store=sqlite capture=jetstream") && !line.contains(TOKEN),
+        line.ends_with(&format!(" store={} capture=jetstream", TestDatabase::kind())) && !line.contains(TOKEN),
         "{line}"
     );
 

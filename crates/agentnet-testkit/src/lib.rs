@@ -24,6 +24,7 @@
 
 mod capture;
 mod cluster;
+mod database;
 mod error;
 mod locate;
 mod nats;
@@ -36,6 +37,7 @@ mod wait;
 
 pub use capture::{Capture, CaptureError, Captured};
 pub use cluster::NatsCluster;
+pub use database::{TEST_STORE_VARIABLE, TestDatabase};
 pub use error::StartError;
 pub use locate::{find_nats_server, find_postgres};
 pub use nats::{NatsServer, NatsServerBuilder};

@@ -103,6 +103,27 @@ const SETTINGS: &[Setting] = &[
         "Bytes that count as one token, at least 1",
     ),
     setting(
+        "AGENTNET_DATABASE_POOL_SIZE",
+        "database-pool-size",
+        "N",
+        "5",
+        "Connections to PostgreSQL, at least 2",
+    ),
+    setting(
+        "AGENTNET_DATABASE_STATEMENT_TIMEOUT_SECONDS",
+        "database-statement-timeout-seconds",
+        "SECONDS",
+        "10",
+        "PostgreSQL ends statements that run longer; 0 = never",
+    ),
+    setting(
+        "AGENTNET_DATABASE_TLS",
+        "database-tls",
+        "MODE",
+        "",
+        "disable, prefer, require, verify-ca or verify-full [default: as the database URL says, else prefer]",
+    ),
+    setting(
         "DB_WRITE_BATCH_ENABLED",
         "db-write-batch-enabled",
         "BOOL",

@@ -210,11 +210,17 @@ fn registry_start_failure(error: StartError) -> Failure {
     }
 }
 
-/// A database URL for people to read: what stands before an `@` may be a secret.
+/// A database URL for people to read: what stands before an `@`, and any parameter, may be a secret.
 fn without_credentials(url: &str) -> String {
-    match (url.split_once("://"), url.rsplit_once('@')) {
-        (Some((scheme, _)), Some((_, place))) if !scheme.starts_with("sqlite") => format!("{scheme}://***@{place}"),
-        _ => url.to_owned(),
+    let Some((scheme, rest)) = url.split_once("://").filter(|(scheme, _)| *scheme != "sqlite") else {
+        return url.to_owned();
+    };
+    let place = rest.split('?').next().unwrap_or_default();
+    match (place.rsplit_once('@'), rest.contains('@')) {
+        (Some((_, place)), _) => format!("{scheme}://***@{place}"),
+        (None, false) => format!("{scheme}://{place}"),
+        // A password with a bare `?`: nothing of it is shown.
+        (None, true) => format!("{scheme}://***"),
     }
 }
 
@@ -232,6 +238,8 @@ mod tests {
                 "postgres://***@db:5432/agentnet",
             ),
             ("postgres://db/agentnet", "postgres://db/agentnet"),
+            ("postgres://db/agentnet?password=secret", "postgres://db/agentnet"),
+            ("postgres://me:secret?x@db/agentnet", "postgres://***"),
         ] {
             assert_eq!(without_credentials(url), shown);
         }

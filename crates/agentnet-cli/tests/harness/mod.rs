@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
-use agentnet_testkit::{NatsServer, eventually, find_nats_server};
+use agentnet_testkit::{NatsServer, TestDatabase, eventually, find_nats_server};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -267,6 +267,7 @@ pub struct Up {
     pub data: PathBuf,
     port: FreePort,
     folder: Option<TempDir>,
+    database: Option<TestDatabase>,
 }
 
 impl Up {
@@ -277,12 +278,20 @@ impl Up {
     /// With more options.
     pub async fn start_with(options: &str) -> Self {
         let folder = TempDir::new().unwrap();
-        Self::run(folder, FreePort::take().await, options).await
+        // The file in the data directory is its own default.
+        let database = match TestDatabase::kind() {
+            "sqlite" => None,
+            _ => Some(TestDatabase::start().await.unwrap()),
+        };
+        Self::run(folder, database, FreePort::take().await, options).await
     }
 
-    async fn run(folder: TempDir, port: FreePort, options: &str) -> Self {
+    async fn run(folder: TempDir, database: Option<TestDatabase>, port: FreePort, options: &str) -> Self {
         let data = folder.path().join("data");
         let mut command = Self::command(&data, &port.number().to_string());
+        if let Some(database) = &database {
+            command.arg("--database-url").arg(database.url());
+        }
         command.args(options.split_whitespace());
         let mut service = Service::spawn(command);
         let ready = service.next_json().await;
@@ -294,6 +303,7 @@ impl Up {
             data,
             port,
             folder: Some(folder),
+            database,
         }
     }
 
@@ -320,7 +330,8 @@ impl Up {
     /// Starts it again on the same data and port, after it has ended.
     pub async fn again(mut self) -> Self {
         let folder = self.folder.take().unwrap();
-        Self::run(folder, self.port, "").await
+        let database = self.database.take();
+        Self::run(folder, database, self.port, "").await
     }
 }
 

@@ -1,10 +1,11 @@
 //! The one writer of messages: takes them from the queue in batches, stores each batch in one transaction, and acknowledges
 //! it only then.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use agentnet_store::model::{Appended, NewMessage};
+use agentnet_store::model::{Appended, NewMessage, Refused};
 use agentnet_store::{Store, StoreError};
 use async_nats::Client;
 use tokio::time::{sleep, timeout_at};
@@ -82,6 +83,8 @@ impl Writer {
                         tracing::info!("the store takes messages again");
                     }
                     self.note(&appended);
+                    let back = batch.take_back(&appended);
+                    self.held.give_back(&self.client, back).await;
                     return;
                 }
                 Err(error) => {
@@ -106,8 +109,17 @@ impl Writer {
         self.metrics.stored.add(appended.stored);
         self.metrics.duplicates.add(appended.duplicates);
         self.metrics.refused.add(appended.refused.len());
-        for refused in &appended.refused {
-            tracing::error!(message_id = %refused.message_id, reason = %refused.reason, "the store refused a message");
+        for Refused {
+            message_id,
+            reason,
+            lasting,
+        } in &appended.refused
+        {
+            if *lasting {
+                tracing::error!(%message_id, %reason, "the store refused a message");
+            } else {
+                tracing::error!(%message_id, %reason, "the store has no room for a message; the stream offers it again");
+            }
         }
     }
 }
@@ -144,6 +156,24 @@ impl Batch {
         self.room.extend(item.room);
         self.messages.push(item.new);
         self.tickets.push(item.ticket);
+    }
+
+    /// Takes out what the store had no room for, if it came through the stream: from there it comes again.
+    fn take_back(&mut self, appended: &Appended) -> Vec<Ticket> {
+        let no_room: HashSet<&str> = appended
+            .refused
+            .iter()
+            .filter(|refused| !refused.lasting)
+            .map(|refused| refused.message_id.as_str())
+            .collect();
+        if no_room.is_empty() {
+            return Vec::new();
+        }
+        let messages = self.messages.iter().zip(&mut self.tickets);
+        messages
+            .filter(|(new, _)| no_room.contains(new.message.message_id.as_str()))
+            .filter_map(|(_, ticket)| ticket.take())
+            .collect()
     }
 
     /// Takes out what came through the stream.

@@ -1,3 +1,5 @@
+use agentnet_store::TlsMode;
+
 use super::*;
 
 fn read(pairs: &[(&str, &str)]) -> Result<RegistryConfig, ConfigError> {
@@ -23,6 +25,9 @@ fn every_variable_is_read() {
     let config = read(&[
         ("NATS_URL", " nats://t@h:1 "),
         ("DATABASE_URL", "sqlite:///x"),
+        ("AGENTNET_DATABASE_POOL_SIZE", "9"),
+        ("AGENTNET_DATABASE_STATEMENT_TIMEOUT_SECONDS", "1.5"),
+        ("AGENTNET_DATABASE_TLS", "Verify-Full"),
         ("REGISTRY_SERVER_ID", "r2"),
         ("AGENT_TTL_SECONDS", "2.5"),
         ("GC_INTERVAL_SECONDS", "1"),
@@ -52,6 +57,12 @@ fn every_variable_is_read() {
     let expected = RegistryConfig {
         nats_url: "nats://t@h:1".into(),
         database_url: Some("sqlite:///x".into()),
+        database: OpenOptions {
+            pool_size: 9,
+            statement_timeout: Duration::from_millis(1500),
+            tls: Some(TlsMode::VerifyFull),
+            ..OpenOptions::default()
+        },
         server_id: "r2".into(),
         agent_ttl: Duration::from_millis(2500),
         gc_interval: Duration::from_secs(1),

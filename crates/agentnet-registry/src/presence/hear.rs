@@ -12,7 +12,7 @@ use agentnet_protocol::json::Object;
 use agentnet_protocol::rpc::Goodbye;
 use agentnet_protocol::{AgentInfo, Timestamp};
 use agentnet_store::StoreError;
-use agentnet_store::model::Session;
+use agentnet_store::model::{Session, check_metadata};
 use tokio::sync::{Semaphore, watch};
 
 use super::Heard;
@@ -95,6 +95,10 @@ pub(crate) fn hello(ctx: &Arc<Context>, body: &[u8], now: Now) -> bool {
     };
     if agent.agent_id.is_empty() {
         return true;
+    }
+    if let Err(error) = check_metadata(&agent.metadata) {
+        tracing::warn!(session_tag = %tag, %error, "a hello is ignored");
+        return false;
     }
     match ctx.presence.hello(&agent, ctx.config.dev_auth, now) {
         Heard::Known { changed: false } => {}

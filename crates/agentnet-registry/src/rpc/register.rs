@@ -27,6 +27,7 @@ pub(super) async fn register(ctx: &Arc<Context>, request: RegisterRequest) -> Re
     }
     let account = ctx.store.claim_account(&claim).await.map_err(|error| match error {
         StoreError::KeyMismatch => RpcError::new("auth_public_key_mismatch"),
+        error @ StoreError::MetadataTooLarge { .. } => RpcError::text(error.to_string()),
         error => super::failed("failed resolving account identity")(error),
     })?;
     let (account_id, username) = (account.account_id.clone(), account.username.clone());

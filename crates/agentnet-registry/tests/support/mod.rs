@@ -1,15 +1,14 @@
-//! A registry on a real nats-server with a database in a temporary folder.
+//! A registry on a real nats-server with a database of the kind that the test run asks for.
 #![allow(dead_code, reason = "each test file uses its part")]
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use agentnet_registry::{Registry, RegistryConfig, RegistryHandle};
-use agentnet_store::{OpenOptions, Store, open, sqlite_url};
-use agentnet_testkit::{NatsServer, RawClient, eventually};
+use agentnet_store::{OpenOptions, Store, open};
+use agentnet_testkit::{NatsServer, RawClient, TestDatabase, eventually};
 use async_nats::Client;
 use serde_json::{Value, json};
-use tempfile::TempDir;
 
 pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
 pub(crate) const TOKEN: &str = "s3cret";
@@ -32,7 +31,7 @@ pub(crate) const RPCS: [&str; 11] = [
 /// A network: a server, a database, and a client that speaks the wire.
 pub(crate) struct Network {
     pub(crate) nats: NatsServer,
-    pub(crate) folder: TempDir,
+    pub(crate) database: TestDatabase,
     pub(crate) client: Client,
 }
 
@@ -53,7 +52,7 @@ impl Network {
         let client = RawClient::connect(&nats.url()).await.unwrap();
         Self {
             nats,
-            folder: tempfile::tempdir().unwrap(),
+            database: TestDatabase::start().await.unwrap(),
             client,
         }
     }
@@ -66,12 +65,7 @@ impl Network {
     }
 
     pub(crate) async fn store(&self) -> Arc<dyn Store> {
-        open(
-            &sqlite_url(&self.folder.path().join("agentnet.db")),
-            &OpenOptions::default(),
-        )
-        .await
-        .unwrap()
+        open(&self.database.url(), &OpenOptions::default()).await.unwrap()
     }
 
     pub(crate) async fn registry(&self) -> RegistryHandle {

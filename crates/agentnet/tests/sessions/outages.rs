@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use agentnet_store::OpenOptions;
 use agentnet_testkit::{Capture, RawClient, eventually_true};
 use serde_json::json;
 
@@ -112,9 +111,7 @@ async fn a_restarted_registry_learns_the_session_from_the_next_hello() {
     assert_eq!(node.resolve_username("steady").await.ok(), node.account_id());
     // With another store the registry knows nothing at all.
     realm.registry.take().unwrap().shutdown().await;
-    realm.store = agentnet_store::open("sqlite::memory:", &OpenOptions::default())
-        .await
-        .unwrap();
+    (realm.store, realm.database) = new_store().await;
     realm.start_registry().await;
     realm.until_sessions("steady", 1).await;
     assert_eq!(realm.sessions("steady").await, [session]);

@@ -7,15 +7,25 @@ use std::time::Duration;
 use agentnet::{AgentBuilder, AgentNode, RegistryClient};
 use agentnet_registry::{Registry, RegistryConfig, RegistryHandle};
 use agentnet_store::{OpenOptions, Store};
-use agentnet_testkit::{Capture, Captured, NatsServer, RawClient, eventually_true};
+use agentnet_testkit::{Capture, Captured, NatsServer, RawClient, TestDatabase, eventually_true};
 use async_nats::Client;
 
 use crate::net::{DEADLINE, agent, generous, parse};
+
+/// An empty store, and what keeps its database alive.
+pub(crate) async fn new_store() -> (Arc<dyn Store>, TestDatabase) {
+    let database = TestDatabase::start().await.unwrap();
+    let store = agentnet_store::open(&database.url(), &OpenOptions::default())
+        .await
+        .unwrap();
+    (store, database)
+}
 
 /// A server and a registry, both real.
 pub(crate) struct Realm {
     pub(crate) nats: NatsServer,
     pub(crate) store: Arc<dyn Store>,
+    pub(crate) database: TestDatabase,
     pub(crate) registry: Option<RegistryHandle>,
     pub(crate) raw: Client,
 }
@@ -23,13 +33,12 @@ pub(crate) struct Realm {
 impl Realm {
     pub(crate) async fn start() -> Self {
         let nats = NatsServer::builder().jetstream(true).start().await.unwrap();
-        let store = agentnet_store::open("sqlite::memory:", &OpenOptions::default())
-            .await
-            .unwrap();
+        let (store, database) = new_store().await;
         let raw = RawClient::connect(&nats.url()).await.unwrap();
         let mut realm = Self {
             nats,
             store,
+            database,
             registry: None,
             raw,
         };
