@@ -85,6 +85,12 @@ impl Command {
         matches!(self, Self::Up(_) | Self::Registry(_))
     }
 
+    /// Whether the command answers a machine in one line, which no log may stand beside, whatever the environment asks for:
+    /// it is that of the service.
+    pub(crate) fn is_health_check(&self) -> bool {
+        matches!(self, Self::Registry(command) if command.health)
+    }
+
     /// Runs the command to its end.
     pub(crate) async fn run(self, global: &Global, output: Output) -> Result<(), Ended> {
         match self {

@@ -6,6 +6,7 @@ pub(crate) mod message_search;
 pub(crate) mod metrics;
 pub(crate) mod profile;
 pub(crate) mod registry;
+pub(crate) mod registry_health;
 pub(crate) mod registry_settings;
 pub(crate) mod request;
 pub(crate) mod search;

@@ -22,7 +22,9 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(code) => return ExitCode::from(code),
     };
-    logging::start(cli.command.is_service());
+    if !cli.command.is_health_check() {
+        logging::start(cli.command.is_service());
+    }
     let output = Output::detect(cli.global.json);
     match run(cli, output) {
         Ok(()) => ExitCode::SUCCESS,

@@ -10,6 +10,7 @@
 //! - `presence`: who is online, in memory, written behind to the store
 //! - `capture`: from the wire to the history
 //! - `bounce`: requests to absent agents fail at once
+//! - [`health`]: how one of several registries is
 //! - `sweep`: what has to be done again and again
 //! - `announce`: what registries tell each other
 //! - `database`, `takeover`: a database that is down, and what it held
@@ -25,6 +26,7 @@ mod context;
 mod database;
 mod error;
 mod fit;
+pub mod health;
 mod metrics;
 mod paging;
 mod presence;

@@ -18,6 +18,7 @@ use crate::connect::{Connection, connect, is_up};
 use crate::context::{Context, Tasks};
 use crate::database::Database;
 use crate::error::StartError;
+use crate::health;
 use crate::metrics::Metrics;
 use crate::presence::Presence;
 use crate::presence::hear::Adoptions;
@@ -117,6 +118,7 @@ impl Registry {
             true => Some(bounce::subscribe(&ctx.client).await?),
             false => None,
         };
+        let health_questions = health::subscribe(&ctx.client, &ctx.config.server_id).await?;
         router.open(&ctx.client).await?;
         let spawn = |task: std::pin::Pin<Box<dyn Future<Output = ()> + Send>>| {
             let kill = kill.clone();
@@ -133,6 +135,11 @@ impl Registry {
         if !taken_over {
             spawn(Box::pin(takeover::when_possible(Arc::clone(&ctx))));
         }
+        spawn(Box::pin(health::run(
+            Arc::clone(&ctx),
+            health_questions,
+            stop_router.clone(),
+        )));
         let handle = RegistryHandle {
             ready_line,
             writer: spawn(Box::pin(writer::run(presence, database, bell, stop_writer.clone()))),

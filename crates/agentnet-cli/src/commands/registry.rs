@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use agentnet_protocol::json::ObjectWriter;
 use clap::Args;
 
-use super::given;
 use super::registry_settings::RegistrySettings;
+use super::{given, registry_health};
 use crate::cli::Global;
 use crate::connection::{checked_url, nats_url};
 use crate::ended::Ended;
@@ -24,6 +24,9 @@ pub(crate) struct Registry {
     /// Directory of the default database [default: the platform's] [env: AGENTNET_DATA_DIR]
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
+    /// Do not run a registry: ask the one of this server id whether it and its database work, and exit with 0 or 1
+    #[arg(long)]
+    pub(crate) health: bool,
     #[command(flatten)]
     settings: RegistrySettings,
 }
@@ -31,6 +34,9 @@ pub(crate) struct Registry {
 impl Registry {
     pub(crate) async fn run(self, global: &Global, output: Output) -> Result<(), Ended> {
         let url = nats_url(global);
+        if self.health {
+            return registry_health::check(url, &self.settings, output).await;
+        }
         checked_url(&url)?;
         let config = self.settings.config(url)?;
         // Two registries of one database are replicas; two on one default file would be an accident.

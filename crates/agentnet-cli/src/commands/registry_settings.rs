@@ -2,8 +2,12 @@
 
 use agentnet_registry::RegistryConfig;
 use clap::{Arg, ArgMatches, Args, Command, FromArgMatches};
+use rustix::system::uname;
 
 use crate::ended::Failure;
+
+/// Stands for the host's name in the server id.
+const HOST_NAME: &str = "{hostname}";
 
 /// A setting that the registry knows by the name of its variable.
 struct Setting {
@@ -37,7 +41,7 @@ const SETTINGS: &[Setting] = &[
         "server-id",
         "NAME",
         "registry",
-        "Name of this registry, the prefix of session tags",
+        "Name of this registry, the prefix of session tags; {hostname} in it becomes the host's name",
     ),
     setting(
         "AGENT_TTL_SECONDS",
@@ -236,8 +240,19 @@ impl RegistrySettings {
                 None => failure,
             }
         })?;
-        Ok(RegistryConfig { nats_url, ..config })
+        let server_id = with_host_name(&config.server_id, &uname().nodename().to_string_lossy());
+        Ok(RegistryConfig {
+            nats_url,
+            server_id,
+            ..config
+        })
     }
+}
+
+/// The server id with the host's name, up to its first dot, in place of [`HOST_NAME`]: replicas that are made from one
+/// description have names of their own.
+fn with_host_name(server_id: &str, host: &str) -> String {
+    server_id.replace(HOST_NAME, host.split('.').next().unwrap_or(host))
 }
 
 impl FromArgMatches for RegistrySettings {
@@ -297,6 +312,23 @@ mod tests {
             ..RegistryConfig::default()
         };
         assert_eq!(shown, own);
+    }
+
+    #[test]
+    fn the_hosts_name_makes_server_ids_distinct() {
+        for (server_id, expected) in [
+            ("registry", "registry"),
+            ("registry-{hostname}", "registry-3f2a"),
+            ("{hostname}", "3f2a"),
+            ("{host}", "{host}"),
+        ] {
+            assert_eq!(with_host_name(server_id, "3f2a.example.com"), expected);
+        }
+        let config = read(&["--server-id", "r-{hostname}"])
+            .config("nats://h".into())
+            .unwrap();
+        let host = config.server_id.strip_prefix("r-").unwrap();
+        assert!(!host.is_empty() && !host.contains(['{', '.']), "{host}");
     }
 
     #[test]

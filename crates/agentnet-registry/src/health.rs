@@ -1,0 +1,272 @@
+//! Whether one registry is well: asked by server id, since an RPC is answered by whichever replica gets it.
+//!
+//! Every registry listens on [`subject`] of its own server id, an addition of PROTOCOL.md section 0.10. The body of the
+//! question is ignored; the answer is [`Health`] as JSON. A registry that stops, or has lost its connection to NATS, does
+//! not answer.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use agentnet_protocol::json::{JsonError, Object, ObjectWriter};
+use agentnet_protocol::url::NatsUrl;
+use async_nats::client::RequestErrorKind;
+use async_nats::{Client, Message, Subscriber};
+use bytes::Bytes;
+use futures::StreamExt as _;
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use crate::connect::connect;
+use crate::context::Context;
+use crate::error::StartError;
+
+const PREFIX: &str = "agentnet.registry.health.";
+/// How long the database may take to answer.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// Questions that are answered at the same time; more are left to time out.
+const CONCURRENCY: usize = 4;
+
+/// What a registry says of itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Health {
+    /// Its name.
+    pub server_id: String,
+    /// `sqlite` or `postgres`.
+    pub store: String,
+    /// Why the store cannot be used just now; `None` if it works.
+    pub store_problem: Option<String>,
+    /// `jetstream` or `core`.
+    pub capture: String,
+    /// Captured messages that wait in this registry's memory to be stored.
+    pub waiting: i64,
+}
+
+/// Why nothing is known of a registry.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum HealthError {
+    /// The network cannot be reached.
+    #[error(transparent)]
+    Connect(#[from] StartError),
+    /// The network is there, this registry is not.
+    #[error("no registry with server id {server_id} is connected to {url}")]
+    Absent {
+        /// Who was asked for.
+        server_id: String,
+        /// Where, credentials hidden.
+        url: String,
+    },
+    /// It did not answer in time, or the connection was lost meanwhile.
+    #[error("the registry {server_id} did not answer: {reason}")]
+    Silent {
+        /// Who was asked for.
+        server_id: String,
+        /// What happened instead.
+        reason: String,
+    },
+    /// What came is no answer of a registry.
+    #[error("the registry {server_id} gave an answer that cannot be read: {problem}")]
+    Unreadable {
+        /// Who was asked for.
+        server_id: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+}
+
+impl Health {
+    /// Whether everything works.
+    #[must_use]
+    pub fn is_well(&self) -> bool {
+        self.store_problem.is_none()
+    }
+
+    /// As JSON: `server_id`, `healthy`, `store` {`backend`, `problem`}, `capture` {`mode`, `waiting`}.
+    #[must_use]
+    pub fn encode(&self) -> String {
+        let mut store = ObjectWriter::new();
+        store
+            .text("backend", &self.store)
+            .nullable_text("problem", self.store_problem.as_deref());
+        let mut capture = ObjectWriter::new();
+        capture.text("mode", &self.capture).int("waiting", self.waiting);
+        ObjectWriter::new()
+            .text("server_id", &self.server_id)
+            .bool("healthy", self.is_well())
+            .raw("store", &store.finish())
+            .raw("capture", &capture.finish())
+            .finish()
+    }
+
+    /// Reads what [`Health::encode`] wrote.
+    fn decode(body: &[u8]) -> Result<Self, String> {
+        let object = Object::parse_body(body).map_err(|error: JsonError| error.to_string())?;
+        let object = object.ok_or("it is no object")?;
+        let part = |name: &str| object.get(name).as_object().ok_or(format!("`{name}` is no object"));
+        let text = |object: &Object<'_>, name: &str| {
+            let text = object.get(name).as_str().map(std::borrow::Cow::into_owned);
+            text.ok_or(format!("`{name}` is no text"))
+        };
+        let (store, capture) = (part("store")?, part("capture")?);
+        let waiting = capture.get("waiting").int().map_err(|error| error.to_string())?;
+        Ok(Self {
+            server_id: text(&object, "server_id")?,
+            store: text(&store, "backend")?,
+            store_problem: store.get("problem").opt_text().map(std::borrow::Cow::into_owned),
+            capture: text(&capture, "mode")?,
+            waiting: waiting
+                .and_then(|waiting| i64::try_from(waiting).ok())
+                .unwrap_or_default(),
+        })
+    }
+}
+
+/// The subject that the registry of this name answers on. Bytes that could change a subject's shape stand as `=` and two
+/// hexadecimal digits.
+#[must_use]
+pub fn subject(server_id: &str) -> String {
+    server_id.bytes().fold(PREFIX.to_owned(), |mut subject, byte| {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' => subject.push(char::from(byte)),
+            _ => subject.push_str(&format!("={byte:02x}")),
+        }
+        subject
+    })
+}
+
+/// Asks the registry of this name how it is, over a connection of its own. Takes at most about `deadline`.
+///
+/// Of two registries with one name, which must not be, the quicker one answers.
+///
+/// # Errors
+/// [`HealthError`]: the server cannot be reached, the registry is not there or does not answer.
+pub async fn ask(nats_url: &str, server_id: &str, deadline: Duration) -> Result<Health, HealthError> {
+    let url = NatsUrl::parse(nats_url).map_err(StartError::from)?;
+    let silent = |reason: String| HealthError::Silent {
+        server_id: server_id.to_owned(),
+        reason,
+    };
+    let question = async {
+        let connection = connect(&url).await?;
+        let answer = connection.client.request(subject(server_id), Bytes::new()).await;
+        answer.map_err(|error| match error.kind() {
+            RequestErrorKind::NoResponders => HealthError::Absent {
+                server_id: server_id.to_owned(),
+                url: url.redacted(),
+            },
+            _ => silent(error.to_string()),
+        })
+    };
+    match timeout(deadline, question).await {
+        Ok(answer) => Health::decode(&answer?.payload).map_err(|problem| HealthError::Unreadable {
+            server_id: server_id.to_owned(),
+            problem,
+        }),
+        Err(_) => Err(silent(format!(
+            "nothing came from {} within {deadline:?}",
+            url.redacted()
+        ))),
+    }
+}
+
+/// Hears questions from now on.
+pub(crate) async fn subscribe(client: &Client, server_id: &str) -> Result<Subscriber, StartError> {
+    let subscribed = client.subscribe(subject(server_id)).await;
+    subscribed.map_err(|error| StartError::Nats(error.to_string()))
+}
+
+/// Answers until `stop`.
+pub(crate) async fn run(ctx: Arc<Context>, mut questions: Subscriber, stop: CancellationToken) {
+    let room = Arc::new(Semaphore::new(CONCURRENCY));
+    while let Some(Some(question)) = stop.run_until_cancelled(questions.next()).await {
+        let Ok(permit) = Arc::clone(&room).try_acquire_owned() else {
+            continue;
+        };
+        let asked = Arc::clone(&ctx);
+        ctx.tasks.spawn(async move {
+            let _permit = permit;
+            answer(&asked, question).await;
+        });
+    }
+}
+
+async fn answer(ctx: &Context, question: Message) {
+    let Some(reply_to) = question.reply else { return };
+    let store_problem = match timeout(PATIENCE, ctx.store.ping()).await {
+        Ok(Ok(())) => None,
+        Ok(Err(error)) => Some(error.to_string()),
+        Err(_) => Some(format!("the database did not answer within {PATIENCE:?}")),
+    };
+    let health = Health {
+        server_id: ctx.config.server_id.clone(),
+        store: ctx.store.backend().to_owned(),
+        store_problem,
+        capture: ctx.capture.mode.to_string(),
+        waiting: i64::try_from(ctx.capture.queue.len()).unwrap_or(i64::MAX),
+    };
+    if let Err(error) = ctx.client.publish(reply_to, health.encode().into()).await {
+        tracing::debug!(%error, "a health reply could not be sent");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_has_a_subject_of_its_own_of_four_tokens() {
+        let names = [
+            "registry", "Registry", "a-1_b", "a.b", "a=2eb", "a b", ">", "*", "", "é", "\n",
+        ];
+        let subjects: std::collections::HashSet<_> = names.iter().map(|name| subject(name)).collect();
+        assert_eq!(subjects.len(), names.len());
+        assert_eq!(subject("a-1_b"), "agentnet.registry.health.a-1_b");
+        assert_eq!(subject("a.b"), "agentnet.registry.health.a=2eb");
+        for subject in subjects {
+            assert_eq!(subject.split('.').count(), 4, "{subject}");
+            assert!(
+                !subject.contains([' ', '*', '>', '\n']) && subject.is_ascii(),
+                "{subject}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_answer_is_read_as_it_was_written() {
+        let well = Health {
+            server_id: "registry \"1\"".to_owned(),
+            store: "postgres".to_owned(),
+            store_problem: None,
+            capture: "jetstream".to_owned(),
+            waiting: 7,
+        };
+        assert_eq!(Health::decode(well.encode().as_bytes()), Ok(well.clone()));
+        assert!(well.encode().contains("\"healthy\":true"), "{}", well.encode());
+        let ill = Health {
+            store_problem: Some("gone".to_owned()),
+            ..well
+        };
+        assert_eq!(Health::decode(ill.encode().as_bytes()), Ok(ill.clone()));
+        assert!(ill.encode().contains("\"healthy\":false"), "{}", ill.encode());
+    }
+
+    #[test]
+    fn what_is_no_answer_is_told() {
+        for (body, problem) in [
+            ("", "no object"),
+            ("[]", "no object"),
+            ("{", ""),
+            (r#"{"server_id":"r"}"#, "store"),
+            (r#"{"server_id":"r","store":{"backend":"sqlite"},"capture":{}}"#, "mode"),
+            (
+                r#"{"server_id":1,"store":{"backend":"sqlite"},"capture":{"mode":"core"}}"#,
+                "server_id",
+            ),
+        ] {
+            let error = Health::decode(body.as_bytes()).unwrap_err();
+            assert!(error.contains(problem), "{body}: {error}");
+        }
+    }
+}
