@@ -15,7 +15,8 @@ ALLOWED = {
     "agentnet": {"agentnet-protocol"},
     "agentnet-store": {"agentnet-protocol"},
     "agentnet-registry": {"agentnet-protocol", "agentnet-store"},
-    "agentnet-cli": {"agentnet-protocol", "agentnet", "agentnet-store", "agentnet-registry"},
+    "agentnet-conformance": {"agentnet-protocol"},
+    "agentnet-cli": {"agentnet-protocol", "agentnet", "agentnet-store", "agentnet-registry", "agentnet-conformance"},
     "agentnet-testkit": set(),
 }
 # What must not be anywhere below a crate, at any depth: (crate, name or prefix*, why).
@@ -27,6 +28,7 @@ FORBIDDEN_BELOW = [
     ("agentnet-protocol", "rand", "the protocol is pure: randomness is passed in"),
     ("agentnet", "sqlx*", "the SDK stores nothing"),
     ("agentnet", "libsqlite3-sys", "the SDK stores nothing"),
+    ("agentnet-conformance", "sqlx*", "a registry is judged by what it says, not by its database"),
     ("agentnet-testkit", "sqlx*", "the testkit starts databases, it does not speak to them"),
 ]
 # Words that the protocol's own code must not say: clocks, randomness and I/O are passed in.

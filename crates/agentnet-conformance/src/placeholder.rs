@@ -1,0 +1,246 @@
+//! What stands in a step file for a value that is different each time: `<account:1>`, `<timestamp>`, `<ms>`.
+
+use std::collections::BTreeMap;
+use std::time::SystemTime;
+
+use agentnet_protocol::Timestamp;
+use serde_json::Value;
+
+const LOWER: &str = "0123456789abcdefghjkmnpqrstvwxyz";
+const UPPER: &str = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+const ULID: usize = 26;
+/// The kinds whose placeholders carry a number: the same number is the same value, another number another one.
+const NUMBERED: [&str; 4] = ["account", "session", "msg", "trace"];
+const OTHERS: [&str; 6] = ["timestamp", "time", "suffix6", "ulid8", "cursor", "text"];
+/// How old a `<time>` may be, and how far in the future, in microseconds.
+const RECENT: u64 = 300_000_000;
+
+/// The values of numbered placeholders, bound where they are met first.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Bindings {
+    values: BTreeMap<String, String>,
+}
+
+/// A piece of a text with placeholders.
+enum Piece<'a> {
+    Literal(&'a str),
+    /// What stands between the angle brackets.
+    Placeholder(&'a str),
+}
+
+impl Bindings {
+    /// The value of a placeholder, if it is known.
+    pub(crate) fn get(&self, name: &str) -> Option<&str> {
+        self.values.get(name).map(String::as_str)
+    }
+
+    /// The placeholder's value from here on.
+    pub(crate) fn bind(&mut self, name: &str, value: &str) {
+        self.values.insert(name.to_owned(), value.to_owned());
+    }
+
+    /// Whether some placeholder stands for this text.
+    pub(crate) fn knows(&self, value: &str) -> bool {
+        self.values.values().any(|known| known == value)
+    }
+
+    /// The text to send: bound values put in, `<timestamp>` is now. A placeholder that is met in a request first gets a
+    /// value of its kind; `own` is part of it, so that it is nobody else's.
+    pub(crate) fn fill(&mut self, template: &str, own: &str) -> String {
+        let fill = |piece| match piece {
+            Piece::Literal(text) => text.to_owned(),
+            Piece::Placeholder("timestamp" | "time") => Timestamp::from(SystemTime::now()).to_string(),
+            Piece::Placeholder(name) => self
+                .values
+                .entry(name.to_owned())
+                .or_insert_with(|| format!("{}_{own}", name.replace(':', "_")))
+                .clone(),
+        };
+        pieces(template).into_iter().map(fill).collect()
+    }
+
+    /// As [`Bindings::fill`], for every text in a value.
+    pub(crate) fn fill_value(&mut self, template: &Value, own: &str) -> Value {
+        match template {
+            Value::String(text) => Value::String(self.fill(text, own)),
+            Value::Array(items) => items.iter().map(|item| self.fill_value(item, own)).collect(),
+            Value::Object(members) => members
+                .iter()
+                .map(|(name, value)| (name.clone(), self.fill_value(value, own)))
+                .collect(),
+            other => other.clone(),
+        }
+    }
+
+    /// Whether a value is what a text of the step file stands for; binds what was not bound.
+    pub(crate) fn matches(&mut self, template: &str, actual: &Value) -> bool {
+        match (template, actual) {
+            ("<ms>", Value::Number(ms)) => ms
+                .as_f64()
+                .is_some_and(|ms| ms >= 0.0 && ((ms * 100.0).round() / 100.0 - ms).abs() < f64::EPSILON),
+            ("<count>", Value::Number(count)) => count.as_u64().is_some(),
+            (template, Value::String(actual)) => self.matches_text(template, actual),
+            _ => false,
+        }
+    }
+
+    fn matches_text(&mut self, template: &str, actual: &str) -> bool {
+        let mut rest = actual;
+        for piece in pieces(template) {
+            let length = match piece {
+                Piece::Literal(text) => rest.starts_with(text).then_some(text.len()),
+                Piece::Placeholder(name) => self.length(name, rest),
+            };
+            let Some(length) = length else { return false };
+            rest = &rest[length..];
+        }
+        rest.is_empty()
+    }
+
+    /// How much of the text a placeholder takes; `None` if the text is nothing that it stands for.
+    fn length(&mut self, name: &str, text: &str) -> Option<usize> {
+        let (kind, number) = name
+            .split_once(':')
+            .map_or((name, None), |(kind, number)| (kind, Some(number)));
+        let length = match kind {
+            "text" => (!text.is_empty()).then_some(text.len()),
+            "cursor" => {
+                let base64 = |c: char| c.is_ascii_alphanumeric() || "-_=".contains(c);
+                (!text.is_empty() && text.chars().all(base64)).then_some(text.len())
+            }
+            // Not only readable: spelled as the network writes it.
+            "timestamp" => (Timestamp::parse_exact(text)?.to_string() == text).then_some(text.len()),
+            "time" => {
+                let now = Timestamp::from(SystemTime::now());
+                (now.micros_since(Timestamp::parse(text)?).unsigned_abs() < RECENT).then_some(text.len())
+            }
+            // The server id may hold underscores too.
+            "session" => {
+                let (server, id) = text.rsplit_once('_')?;
+                (!server.is_empty() && id.len() == ULID && made_of(id, UPPER)).then_some(text.len())
+            }
+            "suffix6" => starts_with(text, "", 6),
+            "ulid8" => starts_with(text, "", 8),
+            "account" => starts_with(text, "acct_", ULID),
+            kind => starts_with(text, &format!("{kind}_"), ULID),
+        }?;
+        if number.is_none() {
+            return Some(length);
+        }
+        let value = &text[..length];
+        match self.values.get(name) {
+            Some(bound) if bound != value => None,
+            Some(_) => Some(length),
+            None => {
+                let taken =
+                    |(other, bound): (&String, &String)| bound == value && other.split(':').next() == Some(kind);
+                if NUMBERED.contains(&kind) && self.values.iter().any(taken) {
+                    return None;
+                }
+                self.values.insert(name.to_owned(), value.to_owned());
+                Some(length)
+            }
+        }
+    }
+}
+
+fn made_of(text: &str, characters: &str) -> bool {
+    text.chars().all(|c| characters.contains(c))
+}
+
+/// The length of a prefix and so many small characters of a ULID, if the text begins with them.
+fn starts_with(text: &str, prefix: &str, length: usize) -> Option<usize> {
+    let id = text.strip_prefix(prefix)?.get(..length)?;
+    made_of(id, LOWER).then_some(prefix.len() + length)
+}
+
+/// A text in angle brackets is a placeholder if it names a kind.
+fn pieces(template: &str) -> Vec<Piece<'_>> {
+    let known = |name: &str| match name.split_once(':') {
+        Some((kind, number)) => (NUMBERED.contains(&kind) || kind == "text") && !number.is_empty(),
+        None => OTHERS.contains(&name),
+    };
+    let mut pieces = Vec::new();
+    let mut rest = template;
+    while let Some((start, end)) = rest
+        .find('<')
+        .and_then(|start| Some((start, start + rest[start..].find('>')?)))
+    {
+        let name = &rest[start + 1..end];
+        if known(name) {
+            pieces.push(Piece::Literal(&rest[..start]));
+            pieces.push(Piece::Placeholder(name));
+        } else {
+            pieces.push(Piece::Literal(&rest[..=end]));
+        }
+        rest = &rest[end + 1..];
+    }
+    pieces.push(Piece::Literal(rest));
+    pieces
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    const ID: &str = "01khzq5j7k8m9n0p1q2r3s4t5v";
+
+    #[test]
+    fn a_number_means_one_value_and_no_other() {
+        let mut bindings = Bindings::default();
+        let account = json!(format!("acct_{ID}"));
+        assert!(bindings.matches("<account:1>", &account));
+        assert!(bindings.matches("<account:1>", &account));
+        assert!(
+            !bindings.matches("<account:2>", &account),
+            "bound already under another number"
+        );
+        assert!(!bindings.matches("<account:1>", &json!("acct_01khzq5j7k8m9n0p1q2r3s4t5w")));
+        assert_eq!(bindings.fill(" <account:1> ", "xyz"), format!(" acct_{ID} "));
+        assert_eq!(bindings.fill("<session:9>", "xyz"), "session_9_xyz");
+        assert!(bindings.knows("session_9_xyz") && bindings.knows(&format!("acct_{ID}")));
+        let mut bindings = Bindings::default();
+        assert!(bindings.matches("<session:1>", &json!(format!("a_b_{}", ID.to_uppercase()))));
+        assert!(!bindings.matches("<session:2>", &json!(format!("_{}", ID.to_uppercase()))));
+        assert!(!bindings.matches("<session:2>", &json!(format!("a_{ID}"))));
+        assert!(bindings.matches("<text:agent>", &json!("bob")) && bindings.matches("<text:other>", &json!("bob")));
+        assert!(!bindings.matches("<text:agent>", &json!("eve")));
+    }
+
+    #[test]
+    fn each_kind_has_its_form() {
+        let recent = Timestamp::from(SystemTime::now()).to_string();
+        let cases = [
+            ("<timestamp>", json!("2026-02-21T08:00:00Z"), true),
+            ("<timestamp>", json!("2026-02-21T08:00:00.000000Z"), false),
+            ("<timestamp>", json!("2026-02-21T08:00:00+00:00"), false),
+            ("<timestamp>", json!(""), false),
+            ("<timestamp>", json!(5), false),
+            ("<time>", json!(recent), true),
+            ("<time>", json!("2001-02-21T08:00:00Z"), false),
+            ("alice-<suffix6>", json!("alice-01khzq"), true),
+            ("alice-<suffix6>", json!("alice-01khzq0"), false),
+            ("agent_<ulid8>", json!("agent_01KHZQ5J"), false),
+            ("agent_<ulid8>", json!("agent_01khzq5j"), true),
+            ("<account:9>", json!("acct_short"), false),
+            ("<ms>", json!(0.25), true),
+            ("<ms>", json!(0.255), false),
+            ("<ms>", json!("0.25"), false),
+            ("<count>", json!(3), true),
+            ("<count>", json!(3.5), false),
+            ("<text>", json!("limit is out of range"), true),
+            ("<text>", json!(""), false),
+            ("a <b> c", json!("a <b> c"), true),
+            ("a < b", json!("a < b"), true),
+        ];
+        for (template, actual, expected) in cases {
+            assert_eq!(
+                Bindings::default().matches(template, &actual),
+                expected,
+                "{template} {actual}"
+            );
+        }
+    }
+}

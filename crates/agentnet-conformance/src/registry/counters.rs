@@ -1,0 +1,103 @@
+//! Counters of a registry: what they stood at before the run is subtracted, and so are requests that were repeated.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+/// Where counters stand in the metrics.
+pub(super) const PATHS: &[&str] = &["$.handlers.", "$.capture."];
+
+/// What a run has to take off.
+#[derive(Debug, Default)]
+pub(super) struct Counters {
+    /// The metrics before the run, if they were asked for.
+    before: Option<Value>,
+    /// Requests that were repeated, by RPC.
+    repeated: BTreeMap<String, i64>,
+}
+
+impl Counters {
+    pub(super) fn new(before: Option<Value>) -> Self {
+        Self {
+            before,
+            ..Self::default()
+        }
+    }
+
+    pub(super) fn note_repeated(&mut self, subject: &str, times: i64) {
+        *self.repeated.entry(rpc(subject).to_owned()).or_default() += times;
+    }
+
+    /// Leaves in the metrics what the run itself caused; `Err` says why that cannot be told.
+    pub(super) fn subtract(&self, metrics: &mut Value, repeated_now: i64) -> Result<(), String> {
+        if let Some(before) = &self.before {
+            if before["server_id"] != metrics["server_id"] {
+                return Err(format!(
+                    "several registries answer ({} and {}), each with its own counters",
+                    before["server_id"], metrics["server_id"]
+                ));
+            }
+            for path in PATHS {
+                let name = path.trim_matches(['$', '.']);
+                take_off(&mut metrics[name], &before[name]);
+            }
+        }
+        let counted = self.repeated.iter().map(|(rpc, more)| (rpc.as_str(), *more));
+        for (rpc, more) in counted.chain([("metrics", repeated_now)]) {
+            if let Some(calls) = metrics.pointer_mut(&format!("/handlers/{rpc}/calls"))
+                && let Some(number) = calls.as_i64()
+            {
+                *calls = (number - more).into();
+            }
+        }
+        Ok(())
+    }
+}
+
+fn rpc(subject: &str) -> &str {
+    subject.strip_prefix("registry.").unwrap_or(subject)
+}
+
+/// Subtracts numbers that stand in the same place.
+fn take_off(now: &mut Value, before: &Value) {
+    match (now, before) {
+        (Value::Object(now), Value::Object(before)) => {
+            for (name, now) in now.iter_mut() {
+                if let Some(before) = before.get(name) {
+                    take_off(now, before);
+                }
+            }
+        }
+        (now @ Value::Number(_), Value::Number(before)) => {
+            if let (Some(number), Some(before)) = (now.as_i64(), before.as_i64()) {
+                // A gauge may have fallen.
+                *now = (number - before).max(0).into();
+            }
+        }
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_happened_before_and_repetitions_do_not_count() {
+        let metrics = |server: &str, list: i64, metrics: i64, stored: i64| {
+            json!({"server_id": server, "handlers": {"list": {"calls": list}, "metrics": {"calls": metrics}},
+                   "capture": {"mode": "jetstream", "stored": stored, "lag": 0}})
+        };
+        let mut counters = Counters::new(Some(metrics("r", 10, 1, 7)));
+        counters.note_repeated("registry.list", 2);
+        let mut now = metrics("r", 16, 5, 22);
+        assert_eq!(counters.subtract(&mut now, 3), Ok(()));
+        assert_eq!(now, metrics("r", 4, 1, 15));
+        assert!(counters.subtract(&mut metrics("other", 16, 5, 22), 0).is_err());
+        let mut alone = metrics("r", 4, 1, 15);
+        assert_eq!(Counters::default().subtract(&mut alone, 0), Ok(()));
+        assert_eq!(alone, metrics("r", 4, 1, 15));
+    }
+}

@@ -1,0 +1,205 @@
+//! Lists of a registry that others use too: which items belong to the run, and how far a page can be compared.
+
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+/// The members of replies that hold lists, and the members of their items that say whose they are, first match.
+const LISTS: [&str; 3] = ["agents", "results", "messages"];
+const IDS: [&str; 4] = ["session_tag", "message_id", "thread_id", "account_id"];
+
+/// What was left out before the comparison.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Restricted {
+    /// Only so many of the expected items could be compared.
+    pub(super) remark: Option<String>,
+    /// None of the expected items could be.
+    pub(super) unseen: Option<String>,
+}
+
+/// Takes what belongs to others out of a reply.
+///
+/// A page in the order of all items holds, of the run's items, the first ones in the same order. So where others' items fill
+/// a page, the expected lists are cut to as many as it holds of the run, and where it goes on is not compared.
+pub(super) fn restrict(reply: &mut Value, templates: &mut [&mut Value], own: &dyn Fn(&str) -> bool) -> Restricted {
+    let mut restricted = Restricted::default();
+    let limit = reply["limit"].as_u64();
+    for list in LISTS {
+        let goes_on = reply["next_cursor"].is_string();
+        let Some(items) = reply.get_mut(list).and_then(Value::as_array_mut) else {
+            continue;
+        };
+        let total = items.len();
+        items.retain(|item| id(item).is_some_and(own));
+        let seen = items.len();
+        if total == seen || !(goes_on || limit == Some(total as u64)) {
+            continue;
+        }
+        for template in templates.iter_mut() {
+            let Some(expected) = template.get_mut(list).and_then(Value::as_array_mut) else {
+                continue;
+            };
+            let due = expected.len();
+            expected.truncate(seen);
+            if seen == 0 && due > 0 {
+                restricted.unseen = Some(format!(
+                    "the registry holds others' data, which fills the page: none of the run's {due} items is on it"
+                ));
+            } else if seen < due {
+                restricted.remark = Some(format!("{seen} of {due} items compared: others' data fills the page"));
+            }
+        }
+        for value in templates
+            .iter_mut()
+            .map(|template| &mut **template)
+            .chain([&mut *reply])
+        {
+            if let Some(members) = value.as_object_mut() {
+                members.shift_remove("next_cursor");
+            }
+        }
+    }
+    restricted
+}
+
+fn id(item: &Value) -> Option<&str> {
+    IDS.iter().find_map(|name| item.get(*name)?.as_str())
+}
+
+/// Search results with a generated name, and the names that accounts got.
+///
+/// Generated names are random: two of them stand in a list by name in an order that was not recorded, and now and then one
+/// contains a text that was searched for.
+#[derive(Debug, Default)]
+pub(super) struct Names {
+    /// Search results by account, as they were recorded first.
+    generated: BTreeMap<String, Value>,
+    /// Account to actual name.
+    actual: BTreeMap<String, String>,
+}
+
+impl Names {
+    /// Learns the results with generated names of an expected reply.
+    pub(super) fn read(&mut self, expected: &Value) {
+        for item in expected["results"].as_array().into_iter().flatten() {
+            if let (Some(account), true, true) = (
+                item["account_id"].as_str(),
+                is_generated(item),
+                item.get("display_name").is_some(),
+            ) {
+                self.generated.entry(account.to_owned()).or_insert_with(|| item.clone());
+            }
+        }
+    }
+
+    /// Notes the name that an account of the step file got.
+    pub(super) fn note(&mut self, account: &str, name: &str) {
+        self.actual.insert(account.to_owned(), name.to_owned());
+    }
+
+    fn of(&self, item: &Value) -> String {
+        match item["account_id"].as_str().and_then(|account| self.actual.get(account)) {
+            Some(name) => name.clone(),
+            None => item["username"].as_str().unwrap_or_default().to_owned(),
+        }
+    }
+
+    /// Puts the expected results of a search right for the names of this run.
+    pub(super) fn arrange(&self, expected: &mut Value) {
+        let query = expected["query"].as_str().unwrap_or_default().trim().to_lowercase();
+        let limit = expected["limit"].as_u64();
+        let Some(results) = expected.get_mut("results").and_then(Value::as_array_mut) else {
+            return;
+        };
+        // The limit may have cut off a name that comes first now.
+        let mut items: Vec<Value> = match limit == Some(results.len() as u64) {
+            true => self.generated.values().cloned().collect(),
+            false => results.iter().filter(|item| is_generated(item)).cloned().collect(),
+        };
+        items.sort_by_key(|item| self.of(item));
+        for (place, item) in results.iter_mut().filter(|item| is_generated(item)).zip(items) {
+            *place = item;
+        }
+        if query.is_empty() {
+            return;
+        }
+        for item in self.generated.values() {
+            if self.of(item).contains(&query) && !results.contains(item) {
+                let rank = |item: &Value| (Reverse(item["online_sessions"].as_u64()), self.of(item));
+                let place = results.partition_point(|other| rank(other) < rank(item));
+                results.insert(place, item.clone());
+            }
+        }
+    }
+}
+
+/// Whether a recorded item has a username that is different each time.
+fn is_generated(item: &Value) -> bool {
+    let username = item["username"].as_str().unwrap_or_default();
+    username.contains("<ulid8>") || username.contains("<suffix6>")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn page(ids: &[&str], limit: u64, next: Value) -> Value {
+        let items: Vec<Value> = ids.iter().map(|id| json!({ "thread_id": id })).collect();
+        json!({ "limit": limit, "results": items, "next_cursor": next })
+    }
+
+    #[test]
+    fn a_page_is_compared_as_far_as_it_goes() {
+        let whole = page(&["own1", "own2"], 20, Value::Null);
+        for (ids, limit, next, compared, remark, unseen) in [
+            (vec!["own1", "own2"], 20, Value::Null, 2, false, false),
+            (vec!["x", "own1", "y", "own2"], 20, Value::Null, 2, false, false),
+            // Missing, and the page is not full: nothing excuses it.
+            (vec!["x", "own1"], 20, Value::Null, 2, false, false),
+            (vec!["x", "own1"], 2, json!("more"), 1, true, false),
+            (vec!["x", "own1"], 20, json!("cut to fit"), 1, true, false),
+            (vec!["x", "y"], 2, json!("more"), 0, false, true),
+        ] {
+            let mut reply = page(&ids, limit, next);
+            let mut expected = whole.clone();
+            let restricted = restrict(&mut reply, &mut [&mut expected], &|id| id.starts_with("own"));
+            assert_eq!(expected["results"].as_array().unwrap().len(), compared, "{ids:?}");
+            assert_eq!(
+                (restricted.remark.is_some(), restricted.unseen.is_some()),
+                (remark, unseen),
+                "{ids:?}"
+            );
+            let left = reply["results"].as_array().unwrap();
+            assert!(left.iter().all(|item| id(item).unwrap().starts_with("own")), "{reply}");
+        }
+    }
+
+    #[test]
+    fn generated_names_stand_where_their_letters_want() {
+        let item = |account: &str, name: &str| json!({"account_id": account, "username": name, "display_name": "", "online_sessions": 1});
+        let (first, second) = (item("a", "agent_<ulid8>"), item("b", "agent_<ulid8>"));
+        let recorded = json!({"query": "", "limit": 20, "results": [first, second, item("c", "carol")]});
+        let mut names = Names::default();
+        names.read(&recorded);
+        names.note("a", "agent_zzz");
+        names.note("b", "agent_aaa");
+        let mut expected = recorded.clone();
+        names.arrange(&mut expected);
+        let order = |reply: &Value| -> Vec<String> {
+            let results = reply["results"].as_array().unwrap().iter();
+            results
+                .map(|item| item["account_id"].as_str().unwrap().to_owned())
+                .collect()
+        };
+        assert_eq!(order(&expected), ["b", "a", "c"]);
+        let mut cut = json!({"query": "", "limit": 1, "results": [recorded["results"][0]]});
+        names.arrange(&mut cut);
+        assert_eq!(order(&cut), ["b"]);
+        let mut found = json!({"query": "ZZ", "limit": 20, "results": []});
+        names.arrange(&mut found);
+        assert_eq!(order(&found), ["a"]);
+    }
+}

@@ -1,0 +1,430 @@
+//! Holding recorded conversations again.
+
+use std::time::{Duration, SystemTime};
+
+use async_nats::Client;
+use async_nats::client::RequestErrorKind;
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use super::RegistryOptions;
+use super::counters::{self, Counters};
+use super::listing::{Names, restrict};
+use super::signing::signed;
+use super::steps::{Answer, Body, Conversation, Step};
+use crate::compare::{Likeness, Rules, differences, likeness, same_shape};
+use crate::error::ConformanceError;
+use crate::fresh::Run;
+use crate::placeholder::Bindings;
+use crate::report::{StepReport, Verdict};
+use crate::spec::unusable;
+
+/// How long after a publication a reply may still lack its effect; until then the request is repeated.
+const SETTLE: Duration = Duration::from_secs(10);
+/// As above, for a reply that is already as the original's.
+const SETTLE_INTENDED: Duration = Duration::from_secs(2);
+/// Between two looks.
+const PAUSE: Duration = Duration::from_millis(40);
+/// What the original never answers, ours has to answer at once: longer than this is no answer.
+const AT_ONCE: Duration = Duration::from_secs(1);
+
+/// The verdict, and what there is to say about it.
+type Outcome = (Verdict, Vec<String>);
+
+/// What stands between "it is not there yet" and "it is wrong".
+struct Judged {
+    verdict: Verdict,
+    details: Vec<String>,
+    bindings: Bindings,
+    reply: Value,
+}
+
+/// Plays conversations one after another, and keeps account of the verdicts.
+pub(super) struct Replay<'a> {
+    client: &'a Client,
+    run: &'a Run,
+    options: &'a RegistryOptions,
+    rules: Rules,
+    needs: serde_json::Map<String, Value>,
+    bindings: Bindings,
+    names: Names,
+    counters: Counters,
+    /// The last publication.
+    published_at: Option<Instant>,
+    /// The first registration, and how long sessions live without a heartbeat.
+    sessions: Option<(Instant, Duration)>,
+    /// Session tags that a goodbye is owed.
+    tags: Vec<String>,
+    server_id: String,
+    metrics: Option<Value>,
+    steps: Vec<StepReport>,
+}
+
+impl<'a> Replay<'a> {
+    /// Sees that a registry answers.
+    pub(super) async fn start(
+        client: &'a Client,
+        run: &'a Run,
+        options: &'a RegistryOptions,
+        conversations: &[Conversation],
+    ) -> Result<Self, ConformanceError> {
+        let mut replay = Self {
+            client,
+            run,
+            options,
+            rules: Rules::default(),
+            needs: serde_json::Map::new(),
+            bindings: Bindings::default(),
+            names: Names::default(),
+            counters: Counters::default(),
+            published_at: None,
+            sessions: None,
+            tags: Vec::new(),
+            server_id: String::new(),
+            metrics: None,
+            steps: Vec::new(),
+        };
+        for step in conversations.iter().flat_map(|conversation| &conversation.steps) {
+            if let Answer::Reply(expected) = &step.expect {
+                replay.names.read(expected);
+            }
+        }
+        if !options.strict {
+            let list = replay.request("registry.list", "{}", options.timeout).await;
+            list.map_err(|why| ConformanceError::NoRegistry { rpc: "list", why })?;
+            // A registry without metrics fails that step, not the run.
+            let metrics = replay.request("registry.metrics", "{}", options.timeout).await;
+            replay.counters = Counters::new(metrics.ok().and_then(|body| serde_json::from_slice(&body).ok()));
+        }
+        Ok(replay)
+    }
+
+    pub(super) async fn play(&mut self, conversation: &Conversation) -> Result<(), ConformanceError> {
+        self.rules = Rules {
+            strict: self.options.strict,
+            settings: conversation.settings.clone(),
+            growing: &[],
+        };
+        self.needs.clone_from(&conversation.needs);
+        for step in &conversation.steps {
+            let own = self.run.letters().to_owned();
+            let body = match &step.body {
+                Body::Json(request) => {
+                    let request = signed(&step.note, request, &conversation.keys)
+                        .map_err(|why| unusable(&step.file, format!("step {}: {why}", step.index)))?;
+                    self.bindings.fill_value(&request, &own).to_string()
+                }
+                Body::Raw(text) => text.clone(),
+            };
+            let subject = self.bindings.fill(&step.subject, &own);
+            let (verdict, details) = match &step.expect {
+                Answer::Published => {
+                    self.publish(&subject, body).await?;
+                    continue;
+                }
+                Answer::SameShape => self.ask_again(&subject, &body).await,
+                Answer::Reply(_) | Answer::Silence => self.ask(step, &subject, &body).await?,
+            };
+            self.steps.push(StepReport {
+                file: step.file.clone(),
+                step: step.index,
+                name: step.note.clone(),
+                subject: step.subject.clone(),
+                section: step.section().to_owned(),
+                verdict,
+                reasons: step.why.clone(),
+                details,
+            });
+        }
+        Ok(())
+    }
+
+    /// Gives the sessions of the run back.
+    pub(super) async fn leave(&mut self) -> Result<(), ConformanceError> {
+        for tag in std::mem::take(&mut self.tags) {
+            let goodbye = json!({ "agent_id": "conformance", "session_tag": tag });
+            self.publish("registry.goodbye", goodbye.to_string()).await?;
+        }
+        Ok(())
+    }
+
+    /// The id of the registry that gave out the sessions, as far as it is known.
+    pub(super) fn server_id(&self) -> &str {
+        &self.server_id
+    }
+
+    pub(super) fn into_steps(self) -> Vec<StepReport> {
+        self.steps
+    }
+
+    async fn publish(&mut self, subject: &str, body: String) -> Result<(), ConformanceError> {
+        if subject == "registry.hello"
+            && let Ok(hello) = serde_json::from_str::<Value>(&body)
+        {
+            self.owe_goodbye(&hello);
+        }
+        let sent = self.client.publish(subject.to_owned(), body.into()).await;
+        sent.map_err(ConformanceError::connection)?;
+        self.client.flush().await.map_err(ConformanceError::connection)?;
+        self.published_at = Some(Instant::now());
+        Ok(())
+    }
+
+    fn owe_goodbye(&mut self, session: &Value) {
+        if let Some(tag) = session["session_tag"]
+            .as_str()
+            .filter(|tag| !self.tags.iter().any(|known| known == tag))
+        {
+            self.tags.push(tag.to_owned());
+        }
+    }
+
+    /// The reply's body, or what there was instead.
+    async fn request(&self, subject: &str, body: &str, timeout: Duration) -> Result<Vec<u8>, String> {
+        let request = async_nats::Request::new()
+            .timeout(Some(timeout))
+            .payload(body.to_owned().into());
+        match self.client.send_request(subject.to_owned(), request).await {
+            Ok(message) => Ok(message.payload.to_vec()),
+            Err(error) => Err(match error.kind() {
+                RequestErrorKind::TimedOut => format!("no reply within {timeout:?}"),
+                RequestErrorKind::NoResponders => format!("nobody is subscribed to {subject}"),
+                _ => error.to_string(),
+            }),
+        }
+    }
+
+    /// Requests until the reply is as expected, or everything that was published must have had its effect.
+    async fn ask(&mut self, step: &Step, subject: &str, body: &str) -> Result<Outcome, ConformanceError> {
+        let silent_before = step.original == Answer::Silence;
+        let timeout = if silent_before {
+            self.options.timeout.min(AT_ONCE)
+        } else {
+            self.options.timeout
+        };
+        let (mut expected, mut original) = (reply_of(&step.expect), reply_of(&step.original));
+        if step.subject == "registry.search" {
+            for template in expected.iter_mut().chain(&mut original) {
+                self.names.arrange(template);
+            }
+        }
+        let sent_at = SystemTime::now();
+        let mut repeated = 0;
+        let judged = loop {
+            let answer = self.request(subject, body, timeout).await;
+            let judged = self.judge(step, answer, (expected.as_ref(), original.as_ref()), repeated);
+            let patience = match judged.verdict {
+                Verdict::Pass => break judged,
+                Verdict::IntendedDifference => SETTLE_INTENDED,
+                Verdict::Fail | Verdict::NotRun => SETTLE,
+            };
+            if silent_before
+                || self
+                    .published_at
+                    .is_none_or(|published| published.elapsed() >= patience)
+            {
+                break judged;
+            }
+            tokio::time::sleep(PAUSE).await;
+            repeated += 1;
+        };
+        self.counters.note_repeated(subject, repeated);
+        self.bindings = judged.bindings;
+        if subject == "registry.register" {
+            self.note_registration(expected.as_ref(), &judged.reply);
+            wait_for_next_millisecond(sent_at).await;
+            check_dev_auth(self.options.dev_auth, expected.as_ref(), &judged.reply)?;
+        }
+        if subject == "registry.metrics" {
+            self.metrics = Some(judged.reply);
+        }
+        Ok(match (judged.verdict, self.too_late(subject)) {
+            (Verdict::Fail, Some(why)) => (Verdict::NotRun, vec![why]),
+            (verdict, _) => (verdict, judged.details),
+        })
+    }
+
+    fn note_registration(&mut self, expected: Option<&Value>, reply: &Value) {
+        if let (Some(account), Some(name)) = (
+            expected.and_then(|expected| expected["account_id"].as_str()),
+            reply["username"].as_str(),
+        ) {
+            self.names.note(account, name);
+        }
+        if let Some((server, _)) = reply["session_tag"].as_str().and_then(|tag| tag.rsplit_once('_')) {
+            server.clone_into(&mut self.server_id);
+        }
+        if self.sessions.is_none()
+            && let Some(seconds) = reply["ttl_seconds"].as_f64().filter(|ttl| (0.0..1e9).contains(ttl))
+        {
+            self.sessions = Some((Instant::now(), Duration::from_secs_f64(seconds)));
+        }
+        self.owe_goodbye(reply);
+    }
+
+    /// Why a step on sessions cannot be judged any more: nobody sends their heartbeats.
+    fn too_late(&self, subject: &str) -> Option<String> {
+        let (registered, ttl) = self.sessions?;
+        let about_sessions = ["registry.list", "registry.search", "registry.profile"].contains(&subject);
+        (about_sessions && registered.elapsed() + Duration::from_secs(1) > ttl)
+            .then(|| format!("the sessions of the run are too old: the registry forgets them after {ttl:?}"))
+    }
+
+    /// Compares one answer with what is expected and with what the original answered.
+    fn judge(
+        &self,
+        step: &Step,
+        answer: Result<Vec<u8>, String>,
+        (expected, original): (Option<&Value>, Option<&Value>),
+        repeated: i64,
+    ) -> Judged {
+        let mut judged = Judged {
+            verdict: Verdict::Fail,
+            details: Vec::new(),
+            bindings: self.bindings.clone(),
+            reply: Value::Null,
+        };
+        let body = match answer {
+            Ok(body) => body,
+            Err(why) => {
+                if step.original == Answer::Silence && why.starts_with("no reply") {
+                    judged.verdict = Verdict::IntendedDifference;
+                }
+                judged.details.push(why);
+                return judged;
+            }
+        };
+        judged.reply = match serde_json::from_slice(&body) {
+            Ok(reply) => reply,
+            Err(error) => {
+                let text = String::from_utf8_lossy(&body);
+                judged
+                    .details
+                    .push(format!("the reply is no JSON: {error}: {text:.200}"));
+                return judged;
+            }
+        };
+        let mut reply = judged.reply.clone();
+        let mut rules = self.rules.clone();
+        if step.subject == "registry.metrics" {
+            rules.growing = counters::PATHS;
+            if let Err(why) = self.counters.subtract(&mut reply, repeated) {
+                judged.verdict = Verdict::NotRun;
+                judged.details.push(why);
+                return judged;
+            }
+        }
+        let Some(mut expected) = expected.cloned() else {
+            judged.details.push(format!("a reply was not expected: {reply}"));
+            return judged;
+        };
+        let mut original = original.cloned();
+        let mut restricted = super::listing::Restricted::default();
+        if !rules.strict {
+            let own = |id: &str| self.run.owns(id) || self.bindings.knows(id);
+            let mut templates: Vec<&mut Value> = vec![&mut expected];
+            templates.extend(original.as_mut());
+            restricted = restrict(&mut reply, &mut templates, &own);
+        }
+        let likeness = match &original {
+            Some(original) => likeness(&expected, original, &reply, &mut judged.bindings, &rules),
+            None => match differences(&expected, &reply, &mut judged.bindings, &rules) {
+                found if found.is_empty() => Likeness::Expected,
+                found => Likeness::Neither(found),
+            },
+        };
+        let unmet = self.unmet(&reply);
+        (judged.verdict, judged.details) = match (likeness, restricted.unseen, unmet) {
+            (Likeness::Neither(_), _, Some(why)) => (Verdict::NotRun, vec![why]),
+            (Likeness::Neither(found), ..) => (Verdict::Fail, found),
+            (_, Some(why), _) => (Verdict::NotRun, vec![why]),
+            (Likeness::Expected, ..) => (Verdict::Pass, Vec::new()),
+            (Likeness::Original(places), ..) => (
+                Verdict::IntendedDifference,
+                vec![format!("as the original: {}", places.join(", "))],
+            ),
+        };
+        if matches!(judged.verdict, Verdict::Pass | Verdict::IntendedDifference) {
+            judged.details.extend(restricted.remark);
+        }
+        judged
+    }
+
+    /// A setting of the registry that the step cannot be judged with.
+    fn unmet(&self, reply: &Value) -> Option<String> {
+        self.needs.iter().find_map(|(name, needed)| {
+            let actual = reply
+                .get(name)
+                .filter(|actual| actual.is_number() && *actual != needed)?;
+            Some(format!(
+                "the registry is set to {name} {actual}; the step needs {needed}"
+            ))
+        })
+    }
+
+    /// A reply that was recorded as having the shape of the metrics before it. The RPC itself may have joined the names.
+    async fn ask_again(&mut self, subject: &str, body: &str) -> Outcome {
+        let reply = match self.request(subject, body, self.options.timeout).await {
+            Ok(body) => serde_json::from_slice::<Value>(&body).map_err(|error| error.to_string()),
+            Err(why) => Err(why),
+        };
+        // The names of RPCs that others call in between may join too.
+        let fixed = |mut metrics: Value, strict: bool| {
+            for (map, name) in [("latency_ms", "handler.metrics"), ("handlers", "metrics")] {
+                match metrics[map].as_object_mut() {
+                    Some(names) if strict => drop(names.remove(name)),
+                    Some(names) => names.clear(),
+                    None => {}
+                }
+            }
+            metrics
+        };
+        match (reply, self.metrics.clone()) {
+            (Ok(reply), Some(before))
+                if same_shape(
+                    &fixed(reply.clone(), self.options.strict),
+                    &fixed(before.clone(), self.options.strict),
+                ) =>
+            {
+                (Verdict::Pass, Vec::new())
+            }
+            (Ok(reply), before) => {
+                let before = before.unwrap_or_default();
+                (
+                    Verdict::Fail,
+                    vec![format!("expected the shape of {before}, got {reply}")],
+                )
+            }
+            (Err(why), _) => (Verdict::Fail, vec![why]),
+        }
+    }
+}
+
+/// Whether the registry checks signatures, or not, as the steps want it.
+fn check_dev_auth(dev_auth: bool, expected: Option<&Value>, reply: &Value) -> Result<(), ConformanceError> {
+    let required = |reply: &Value| reply["error"] == "auth_required";
+    match dev_auth {
+        false if required(reply) => Err(ConformanceError::DevAuthOn),
+        true if expected.is_some_and(required) && reply["session_tag"].is_string() => Err(ConformanceError::DevAuthOff),
+        _ => Ok(()),
+    }
+}
+
+fn reply_of(answer: &Answer) -> Option<Value> {
+    match answer {
+        Answer::Reply(reply) => Some(reply.clone()),
+        _ => None,
+    }
+}
+
+/// Ids that are made in the same millisecond have no order; the recording's were made one after another.
+async fn wait_for_next_millisecond(since: SystemTime) {
+    let millis = |time: SystemTime| {
+        time.duration_since(SystemTime::UNIX_EPOCH)
+            .map_or(0, |since| since.as_millis())
+    };
+    let end = millis(SystemTime::now()).max(millis(since));
+    while millis(SystemTime::now()) == end {
+        tokio::task::yield_now().await;
+    }
+}
