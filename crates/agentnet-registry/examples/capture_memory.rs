@@ -4,12 +4,14 @@
 //! ```text
 //! cargo run --release -p agentnet-registry --example capture_memory -- [MESSAGES]
 //! ```
+//!
+//! With `AGENTNET_TEST_STORE=postgres` the history is in PostgreSQL, a process of its own.
 #![expect(clippy::print_stdout, reason = "a benchmark talks to its reader")]
 
 use std::time::{Duration, Instant};
 
 use agentnet_registry::{Registry, RegistryConfig};
-use agentnet_testkit::{NatsServer, RawClient, eventually};
+use agentnet_testkit::{NatsServer, RawClient, TestDatabase, eventually};
 
 type Error = Box<dyn std::error::Error + Send + Sync>;
 
@@ -25,10 +27,9 @@ fn resident_kb() -> u64 {
 async fn main() -> Result<(), Error> {
     let messages: usize = std::env::args().nth(1).map_or(Ok(200_000), |text| text.parse())?;
     let window = (messages / 10).max(1);
-    let folder = tempfile::tempdir()?;
     let nats = NatsServer::builder().jetstream(true).start().await?;
-    let database_url = format!("sqlite://{}", folder.path().join("agentnet.db").display());
-    let store = agentnet_store::open(&database_url, &agentnet_store::OpenOptions::default()).await?;
+    let database = TestDatabase::start().await?;
+    let store = agentnet_store::open(&database.url(), &agentnet_store::OpenOptions::default()).await?;
     let config = RegistryConfig {
         nats_url: nats.url(),
         ..RegistryConfig::default()

@@ -1,11 +1,13 @@
-//! How fast messages are stored durably: `cargo run --example append_rate -- [MESSAGES] [BATCH] [MESSAGES_PER_THREAD]`.
+//! How fast messages are stored durably, on a SQLite file or (`AGENTNET_TEST_STORE=postgres`) a PostgreSQL server of the
+//! testkit, which does not call fsync: `cargo run --release -p agentnet-store --example append_rate -- [MESSAGES] [BATCH] [MESSAGES_PER_THREAD]`.
 #![allow(clippy::print_stdout, reason = "prints its result")]
 
 use std::time::Instant;
 
 use agentnet_protocol::{RawJson, Timestamp};
 use agentnet_store::model::{Message, MessageQuery, NewMessage};
-use agentnet_store::{OpenOptions, open, sqlite_url};
+use agentnet_store::{OpenOptions, open};
+use agentnet_testkit::TestDatabase;
 
 fn message(number: usize, per_thread: usize) -> Result<NewMessage, Box<dyn std::error::Error>> {
     let at = Timestamp::from_micros(1_780_000_000_000_000 + i64::try_from(number)? * 500);
@@ -49,8 +51,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let total = numbers.next().transpose()?.unwrap_or(100_000);
     let batch = numbers.next().transpose()?.unwrap_or(256).max(1);
     let per_thread = numbers.next().transpose()?.unwrap_or(20).max(1);
-    let directory = tempfile::tempdir()?;
-    let store = open(&sqlite_url(&directory.path().join("rate.db")), &OpenOptions::default()).await?;
+    let database = TestDatabase::start().await?;
+    let store = open(&database.url(), &OpenOptions::default()).await?;
 
     let messages = (0..total)
         .map(|number| message(number, per_thread))
@@ -68,7 +70,10 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let seconds = start.elapsed().as_secs_f64();
     #[expect(clippy::cast_precision_loss, reason = "a printed rate")]
     let rate = total as f64 / seconds;
-    println!("{total} messages in batches of {batch}, {per_thread} a thread: {rate:.0} messages/s");
+    println!(
+        "{}: {total} messages in batches of {batch}, {per_thread} a thread: {rate:.0} messages/s",
+        store.backend()
+    );
 
     let start = Instant::now();
     let query = MessageQuery {

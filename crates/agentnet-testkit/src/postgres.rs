@@ -91,11 +91,33 @@ impl Postgres {
             format!("--username={SUPERUSER}"),
             name.to_owned(),
         ];
-        let (programs, password, user) = (self.programs.clone(), self.password.clone(), self.user);
-        let log = self.folder.path().join("createdb.log");
-        let work = move || run_to_end(&programs, "createdb", args, Some(("PGPASSWORD", &password)), &log, user);
-        finished("run createdb", spawn_blocking(work).await)?;
+        self.run_tool("createdb", "run createdb", args).await?;
         Ok(self.database_url(name))
+    }
+
+    /// Runs statements in the `postgres` database, with `psql`, as its superuser.
+    ///
+    /// # Errors
+    /// [`StartError::Ended`] with the words of `psql`.
+    pub async fn execute(&self, sql: &str) -> Result<(), StartError> {
+        let args = [
+            "--no-psqlrc",
+            "--quiet",
+            "--set=ON_ERROR_STOP=1",
+            "--command",
+            sql,
+            "--dbname",
+            &self.url(),
+        ];
+        self.run_tool("psql", "run psql", args.map(str::to_owned).to_vec())
+            .await
+    }
+
+    async fn run_tool(&self, tool: &'static str, what: &'static str, args: Vec<String>) -> Result<(), StartError> {
+        let (programs, password, user) = (self.programs.clone(), self.password.clone(), self.user);
+        let log = self.folder.path().join(format!("{tool}.log"));
+        let work = move || run_to_end(&programs, tool, args, Some(("PGPASSWORD", &password)), &log, user);
+        finished(what, spawn_blocking(work).await)
     }
 
     /// TCP port; the same after a stop or a crash.
