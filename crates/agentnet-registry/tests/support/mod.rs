@@ -1,6 +1,8 @@
 //! A registry on a real nats-server with a database of the kind that the test run asks for.
 #![allow(dead_code, reason = "each test file uses its part")]
 
+pub(crate) mod observed;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -126,7 +128,9 @@ impl Network {
             let reply = self
                 .ask("thread_messages", json!({"thread_id": thread_id, "limit": 200}))
                 .await;
-            let messages = reply["messages"].as_array().unwrap();
+            let Some(messages) = reply["messages"].as_array() else {
+                return Err(reply.to_string());
+            };
             let ids: Vec<String> = messages
                 .iter()
                 .map(|m| m["message_id"].as_str().unwrap().to_owned())

@@ -1,0 +1,184 @@
+//! A real store whose calls can be counted, and that can be cut off.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+use agentnet_protocol::Timestamp;
+use agentnet_store::model::{
+    Account, AccountClaim, AccountQuery, Appended, Message, MessageQuery, NewMessage, Page, Pruned, Session, Thread,
+    ThreadQuery,
+};
+use agentnet_store::{Accounts, Messages, Sessions, Store, StoreError, Threads};
+use async_trait::async_trait;
+use tokio::sync::watch;
+
+/// What happens to calls.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Line {
+    /// They reach the store.
+    Up,
+    /// They fail at once.
+    Refused,
+    /// Nothing is heard of them.
+    Silent,
+    /// Messages wait, everything else reaches the store.
+    Slow,
+}
+
+/// A real store behind a line.
+pub(crate) struct Observed {
+    store: Arc<dyn Store>,
+    line: watch::Sender<Line>,
+    /// How often each session was touched, upserted and ended.
+    writes: Mutex<HashMap<String, [usize; 3]>>,
+}
+
+impl Observed {
+    pub(crate) fn new(store: Arc<dyn Store>, line: Line) -> Arc<Self> {
+        Arc::new(Self {
+            store,
+            line: watch::Sender::new(line),
+            writes: Mutex::default(),
+        })
+    }
+
+    pub(crate) fn set(&self, line: Line) {
+        self.line.send_replace(line);
+    }
+
+    /// What was written since the last call: touches, upserts, ends of each session.
+    pub(crate) fn take_writes(&self) -> HashMap<String, [usize; 3]> {
+        std::mem::take(&mut self.writes.lock().unwrap())
+    }
+
+    pub(crate) fn writes(&self) -> HashMap<String, [usize; 3]> {
+        self.writes.lock().unwrap().clone()
+    }
+
+    fn wrote<'a>(&self, what: usize, tags: impl Iterator<Item = &'a String>) {
+        let mut writes = self.writes.lock().unwrap();
+        for tag in tags {
+            writes.entry(tag.clone()).or_default()[what] += 1;
+        }
+    }
+
+    async fn reach(&self) -> Result<(), StoreError> {
+        let mut line = self.line.subscribe();
+        let line = *line.wait_for(|line| *line != Line::Silent).await.unwrap();
+        match line {
+            Line::Refused => Err(StoreError::Unavailable("connection refused".into())),
+            _ => Ok(()),
+        }
+    }
+}
+
+#[async_trait]
+impl Accounts for Observed {
+    async fn claim_account(&self, claim: &AccountClaim) -> Result<Account, StoreError> {
+        self.reach().await?;
+        self.store.claim_account(claim).await
+    }
+
+    async fn account_by_id(&self, account_id: &str) -> Result<Option<Account>, StoreError> {
+        self.reach().await?;
+        self.store.account_by_id(account_id).await
+    }
+
+    async fn account_by_username(&self, username: &str) -> Result<Option<Account>, StoreError> {
+        self.reach().await?;
+        self.store.account_by_username(username).await
+    }
+
+    async fn accounts(&self, query: &AccountQuery) -> Result<Page<Account>, StoreError> {
+        self.reach().await?;
+        self.store.accounts(query).await
+    }
+}
+
+#[async_trait]
+impl Sessions for Observed {
+    async fn upsert_sessions(&self, sessions: &[Session]) -> Result<(), StoreError> {
+        self.reach().await?;
+        self.store.upsert_sessions(sessions).await?;
+        self.wrote(1, sessions.iter().map(|session| &session.session_tag));
+        Ok(())
+    }
+
+    async fn touch_sessions(&self, seen: &[(String, Timestamp)]) -> Result<(), StoreError> {
+        self.reach().await?;
+        self.store.touch_sessions(seen).await?;
+        self.wrote(0, seen.iter().map(|(tag, _)| tag));
+        Ok(())
+    }
+
+    async fn end_sessions(&self, ended: &[(String, Timestamp)]) -> Result<(), StoreError> {
+        self.reach().await?;
+        self.store.end_sessions(ended).await?;
+        self.wrote(2, ended.iter().map(|(tag, _)| tag));
+        Ok(())
+    }
+
+    async fn session(&self, session_tag: &str) -> Result<Option<Session>, StoreError> {
+        self.reach().await?;
+        self.store.session(session_tag).await
+    }
+
+    async fn online_sessions(&self) -> Result<Vec<Session>, StoreError> {
+        self.reach().await?;
+        self.store.online_sessions().await
+    }
+
+    async fn prune_sessions(&self, before: Timestamp) -> Result<u64, StoreError> {
+        self.reach().await?;
+        self.store.prune_sessions(before).await
+    }
+}
+
+#[async_trait]
+impl Messages for Observed {
+    async fn append_messages(&self, messages: &[NewMessage]) -> Result<Appended, StoreError> {
+        self.reach().await?;
+        let mut line = self.line.subscribe();
+        let _ = line.wait_for(|line| *line != Line::Slow).await;
+        self.store.append_messages(messages).await
+    }
+
+    async fn messages(&self, query: &MessageQuery) -> Result<Page<Message>, StoreError> {
+        self.reach().await?;
+        self.store.messages(query).await
+    }
+}
+
+#[async_trait]
+impl Threads for Observed {
+    async fn thread(&self, thread_id: &str) -> Result<Option<Thread>, StoreError> {
+        self.reach().await?;
+        self.store.thread(thread_id).await
+    }
+
+    async fn threads(&self, query: &ThreadQuery) -> Result<Page<Thread>, StoreError> {
+        self.reach().await?;
+        self.store.threads(query).await
+    }
+
+    async fn prune_threads(&self, before: Timestamp, limit: usize) -> Result<Pruned, StoreError> {
+        self.reach().await?;
+        self.store.prune_threads(before, limit).await
+    }
+}
+
+#[async_trait]
+impl Store for Observed {
+    fn backend(&self) -> &'static str {
+        self.store.backend()
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        self.reach().await?;
+        self.store.ping().await
+    }
+
+    async fn close(&self) {
+        self.store.close().await;
+    }
+}
