@@ -7,8 +7,8 @@ SHELL := bash
 CARGO ?= cargo
 # CI sets this to --locked, so that Cargo.lock is what is tested.
 LOCKED ?=
-# The tests that a store stands behind: the suite runs them once for each kind of store.
-ON_BOTH_STORES = kind(test) and (package(agentnet-registry) or package(agentnet-cli) or binary_id(agentnet::sessions))
+# The tests with a registry behind them that do not run on both stores by themselves: they run once for each kind.
+ON_BOTH_STORES = package(agentnet-cli) and kind(test) or binary_id(agentnet::sessions)
 
 .PHONY: help tools postgres python build demo test lint arch fmt clean
 
@@ -33,14 +33,13 @@ python: ## Make the Python environment of the foreign agent that the tests run (
 # The doc tests come first, so that the last line is the summary of the main run.
 test: tools postgres python ## Set up what the tests need and run all of them
 	$(CARGO) test $(LOCKED) --workspace --doc
-	@# Everything that has a registry in it also runs on PostgreSQL; the main run, on SQLite, comes last.
 	@if $(CARGO) nextest --version >/dev/null 2>&1; then \
 	    set -x; \
 	    AGENTNET_TEST_STORE=postgres $(CARGO) nextest run $(LOCKED) --workspace -E '$(ON_BOTH_STORES)'; \
 	    $(CARGO) nextest run $(LOCKED) --workspace; \
 	else \
 	    set -x; \
-	    AGENTNET_TEST_STORE=postgres $(CARGO) test $(LOCKED) -p agentnet-registry -p agentnet -p agentnet-cli --tests; \
+	    AGENTNET_TEST_STORE=postgres $(CARGO) test $(LOCKED) -p agentnet -p agentnet-cli --tests; \
 	    $(CARGO) test $(LOCKED) --workspace --lib --bins --tests --examples; \
 	fi
 

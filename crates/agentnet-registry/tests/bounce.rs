@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use agentnet_registry::RegistryConfig;
 use agentnet_testkit::eventually;
+use rstest::rstest;
 use serde_json::{Value, json};
-use support::{DEADLINE, Network, message};
+use support::{Backend, DEADLINE, Network, message};
 
 async fn request(net: &Network, account_id: &str, id: &str) -> Option<Value> {
     let body = message(id, "t_bounce").to_string();
@@ -17,10 +18,13 @@ async fn request(net: &Network, account_id: &str, id: &str) -> Option<Value> {
     Some(serde_json::from_slice(&reply.payload).unwrap())
 }
 
+#[rstest]
 #[tokio::test]
-async fn a_request_to_an_absent_agent_gets_an_error_reply() {
+async fn a_request_to_an_absent_agent_gets_an_error_reply(
+    #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+) {
     for jetstream in [true, false] {
-        let net = Network::new(jetstream).await;
+        let net = Network::on(backend, jetstream).await;
         let _registry = net.registry().await;
         let bob = net.register("bob").await;
         let account_id = bob["account_id"].as_str().unwrap();
@@ -52,9 +56,12 @@ async fn a_request_to_an_absent_agent_gets_an_error_reply() {
     }
 }
 
+#[rstest]
 #[tokio::test]
-async fn an_unknown_account_is_told_once_everybody_was_heard() {
-    let net = Network::new(true).await;
+async fn an_unknown_account_is_told_once_everybody_was_heard(
+    #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+) {
+    let net = Network::on(backend, true).await;
     let config = RegistryConfig {
         agent_ttl: Duration::from_secs(1),
         ..net.config()
@@ -74,11 +81,12 @@ async fn an_unknown_account_is_told_once_everybody_was_heard() {
     assert_eq!(reply["payload"]["error"], "account_not_found");
 }
 
+#[rstest]
 #[tokio::test]
-async fn agents_that_are_there_answer_themselves() {
+async fn agents_that_are_there_answer_themselves(#[values(Backend::Sqlite, Backend::Postgres)] backend: Backend) {
     use futures::StreamExt as _;
 
-    let net = Network::new(true).await;
+    let net = Network::on(backend, true).await;
     let _registry = net.registry().await;
     let bob = net.register("bob").await;
     let account_id = bob["account_id"].as_str().unwrap().to_owned();

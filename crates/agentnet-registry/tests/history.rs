@@ -8,12 +8,14 @@ use std::time::Duration;
 use agentnet_registry::{CaptureMode, RegistryConfig};
 use agentnet_testkit::{NatsServer, RawClient, eventually_true};
 use futures::StreamExt as _;
+use rstest::rstest;
 use serde_json::json;
-use support::{DEADLINE, Network, TOKEN, message};
+use support::{Backend, DEADLINE, Network, TOKEN, message};
 
+#[rstest]
 #[tokio::test]
-async fn messages_of_every_subject_are_recorded_once() {
-    let net = Network::new(true).await;
+async fn messages_of_every_subject_are_recorded_once(#[values(Backend::Sqlite, Backend::Postgres)] backend: Backend) {
+    let net = Network::on(backend, true).await;
     let _registry = net.registry().await;
     for (subject, id) in [
         ("account.acct_b.inbox", "m1"),
@@ -41,9 +43,12 @@ async fn messages_of_every_subject_are_recorded_once() {
     .unwrap();
 }
 
+#[rstest]
 #[tokio::test]
-async fn what_is_sent_while_no_registry_runs_is_recorded() {
-    let net = Network::new(true).await;
+async fn what_is_sent_while_no_registry_runs_is_recorded(
+    #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+) {
+    let net = Network::on(backend, true).await;
     let registry = net.registry().await;
     net.publish("account.acct_b.inbox", message("before", "t")).await;
     net.history("t", 1).await;
@@ -75,9 +80,10 @@ async fn what_is_sent_while_no_registry_runs_is_recorded() {
     net.history("t", 101).await;
 }
 
+#[rstest]
 #[tokio::test]
-async fn a_stop_loses_nothing() {
-    let net = Network::new(true).await;
+async fn a_stop_loses_nothing(#[values(Backend::Sqlite, Backend::Postgres)] backend: Backend) {
+    let net = Network::on(backend, true).await;
     let registry = net.registry().await;
     for number in 0..300 {
         let subject = if number % 2 == 0 {
@@ -102,9 +108,10 @@ async fn a_stop_loses_nothing() {
     .unwrap();
 }
 
+#[rstest]
 #[tokio::test]
-async fn the_stream_never_answers_a_request() {
-    let net = Network::new(true).await;
+async fn the_stream_never_answers_a_request(#[values(Backend::Sqlite, Backend::Postgres)] backend: Backend) {
+    let net = Network::on(backend, true).await;
     let _registry = net.registry().await;
     let agent = RawClient::connect(&net.nats.url()).await.unwrap();
     let mut inbox = agent.subscribe("account.acct_b.inbox").await.unwrap();
@@ -129,9 +136,10 @@ async fn the_stream_never_answers_a_request() {
     net.history("t", 2).await;
 }
 
+#[rstest]
 #[tokio::test]
-async fn without_jetstream_everything_is_tapped() {
-    let net = Network::new(false).await;
+async fn without_jetstream_everything_is_tapped(#[values(Backend::Sqlite, Backend::Postgres)] backend: Backend) {
+    let net = Network::on(backend, false).await;
     let registry = net.registry().await;
     assert_eq!(registry.capture_mode(), CaptureMode::Core);
     assert!(registry.ready_line().ends_with("capture=core"));
@@ -151,9 +159,10 @@ async fn without_jetstream_everything_is_tapped() {
     );
 }
 
+#[rstest]
 #[tokio::test]
-async fn capture_goes_on_after_the_server_was_killed() {
-    let mut net = Network::new(true).await;
+async fn capture_goes_on_after_the_server_was_killed(#[values(Backend::Sqlite, Backend::Postgres)] backend: Backend) {
+    let mut net = Network::on(backend, true).await;
     let _registry = net.registry().await;
     net.publish("account.acct_b.inbox", message("before", "t")).await;
     net.history("t", 1).await;
@@ -172,9 +181,10 @@ async fn capture_goes_on_after_the_server_was_killed() {
     }
 }
 
+#[rstest]
 #[tokio::test]
-async fn capture_goes_on_after_the_stream_was_deleted() {
-    let net = Network::new(true).await;
+async fn capture_goes_on_after_the_stream_was_deleted(#[values(Backend::Sqlite, Backend::Postgres)] backend: Backend) {
+    let net = Network::on(backend, true).await;
     let _registry = net.registry().await;
     let jetstream = async_nats::jetstream::new(net.client.clone());
     jetstream.delete_stream("AGENTNET_HISTORY").await.unwrap();
@@ -187,9 +197,10 @@ async fn capture_goes_on_after_the_stream_was_deleted() {
     net.history("t", 1).await;
 }
 
+#[rstest]
 #[tokio::test]
-async fn payloads_come_back_as_they_were_sent() {
-    let net = Network::new(true).await;
+async fn payloads_come_back_as_they_were_sent(#[values(Backend::Sqlite, Backend::Postgres)] backend: Backend) {
+    let net = Network::on(backend, true).await;
     let _registry = net.registry().await;
     let payload = r#"{"big": 12345678901234567890123, "f":1.0,"e":1e400,"s":"\u0000\ud800 é","z":null,"a":[1,[],{}]}"#;
     let body = format!(r#"{{"message_id":"m","thread_id":"t","payload":{payload},"sent_at":"nonsense"}}"#);
@@ -205,15 +216,16 @@ async fn payloads_come_back_as_they_were_sent() {
     .unwrap();
 }
 
+#[rstest]
 #[tokio::test]
-async fn a_backlog_is_stored_completely() {
+async fn a_backlog_is_stored_completely(#[values(Backend::Sqlite, Backend::Postgres)] backend: Backend) {
     let nats = NatsServer::builder()
         .token(TOKEN)
         .jetstream(true)
         .start()
         .await
         .unwrap();
-    let net = Network::with(nats).await;
+    let net = Network::with(backend, nats).await;
     net.registry().await.shutdown().await;
     for number in 0..5000 {
         let subject = format!("account.acct_{}.inbox", number % 10);
@@ -235,9 +247,12 @@ async fn a_backlog_is_stored_completely() {
     .unwrap();
 }
 
+#[rstest]
 #[tokio::test]
-async fn a_stop_without_a_server_still_writes_what_is_here() {
-    let mut net = Network::new(true).await;
+async fn a_stop_without_a_server_still_writes_what_is_here(
+    #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+) {
+    let mut net = Network::on(backend, true).await;
     let registry = net.registry().await;
     net.register("alice").await;
     net.publish("account.acct_b.inbox", message("m", "t")).await;

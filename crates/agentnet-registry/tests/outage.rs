@@ -11,7 +11,7 @@ use agentnet_testkit::{eventually, eventually_true};
 use rstest::rstest;
 use serde_json::{Value, json};
 use support::observed::{Line, Observed};
-use support::{DEADLINE, Network, message};
+use support::{Backend, DEADLINE, Network, message};
 
 const NEED_THE_DATABASE: [(&str, &str); 9] = [
     ("register", "failed resolving account identity"),
@@ -69,8 +69,11 @@ async fn only_presence_is_served(net: &Network) {
 #[case(Line::Refused)]
 #[case(Line::Silent)]
 #[tokio::test]
-async fn a_registry_starts_without_its_database_and_catches_up(#[case] line: Line) {
-    let net = Network::new(true).await;
+async fn a_registry_starts_without_its_database_and_catches_up(
+    #[case] line: Line,
+    #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+) {
+    let net = Network::on(backend, true).await;
     let registry = net.registry().await;
     let (alice, bob) = (net.register("alice").await, net.register("bob").await);
     registry.shutdown().await;
@@ -117,8 +120,11 @@ async fn a_registry_starts_without_its_database_and_catches_up(#[case] line: Lin
 #[case(Line::Refused)]
 #[case(Line::Silent)]
 #[tokio::test]
-async fn a_database_that_goes_and_comes_loses_nothing(#[case] line: Line) {
-    let net = Network::new(true).await;
+async fn a_database_that_goes_and_comes_loses_nothing(
+    #[case] line: Line,
+    #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+) {
+    let net = Network::on(backend, true).await;
     let (registry, store) = start(&net, Line::Up).await;
     let alice = net.register("alice").await;
     for round in 1..=2 {
@@ -147,9 +153,10 @@ async fn a_database_that_goes_and_comes_loses_nothing(#[case] line: Line) {
 }
 
 /// As a message in the middle of a write: it is stored once, and others are not held up for ever.
+#[rstest]
 #[tokio::test]
-async fn a_stop_without_a_database_ends() {
-    let net = Network::new(true).await;
+async fn a_stop_without_a_database_ends(#[values(Backend::Sqlite, Backend::Postgres)] backend: Backend) {
+    let net = Network::on(backend, true).await;
     let (registry, store) = start(&net, Line::Up).await;
     net.register("alice").await;
     store.set(Line::Refused);
@@ -162,9 +169,10 @@ async fn a_stop_without_a_database_ends() {
     net.history("t", 50).await;
 }
 
+#[rstest]
 #[tokio::test]
-async fn nobody_is_refused_wrongly_after_an_outage() {
-    let net = Network::new(true).await;
+async fn nobody_is_refused_wrongly_after_an_outage(#[values(Backend::Sqlite, Backend::Postgres)] backend: Backend) {
+    let net = Network::on(backend, true).await;
     let first = net.registry().await;
     let bob = net.register("bob").await;
     net.publish("registry.goodbye", json!({"session_tag": bob["session_tag"]}))
@@ -204,4 +212,45 @@ async fn nobody_is_refused_wrongly_after_an_outage() {
     let reply: Value = serde_json::from_slice(&reply.payload).unwrap();
     assert_eq!(reply["payload"]["error"], "recipient_offline");
     assert_eq!(replies.messages(), []);
+}
+
+/// The same with a real server that is stopped, killed and started.
+#[tokio::test]
+async fn postgresql_is_stopped_and_started() {
+    let mut net = Network::on(Backend::Postgres, true).await;
+    let url = net.database_url();
+    let config = RegistryConfig {
+        database_url: Some(url),
+        ..net.config()
+    };
+    net.postgres.as_mut().unwrap().stop().await;
+    let start = Registry::start_with_store_url(config.clone());
+    let registry = tokio::time::timeout(DEADLINE, start).await.unwrap().unwrap();
+    only_presence_is_served(&net).await;
+    net.publish("account.acct_b.inbox", message("before", "t")).await;
+    net.postgres.as_mut().unwrap().start().await.unwrap();
+    net.history("t", 1).await;
+    let alice = net.register("alice").await;
+
+    for round in 1..=2 {
+        let postgres = net.postgres.as_mut().unwrap();
+        if round == 1 {
+            postgres.stop().await;
+        } else {
+            postgres.kill9();
+        }
+        only_presence_is_served(&net).await;
+        assert_eq!(net.online().await, ["alice_agent"]);
+        for number in 0..50 {
+            net.publish("account.acct_b.inbox", message(&format!("m{round}_{number}"), "t"))
+                .await;
+        }
+        net.postgres.as_mut().unwrap().start().await.unwrap();
+        net.history("t", 1 + 50 * round).await;
+    }
+    assert_eq!(net.register("alice").await["account_id"], alice["account_id"]);
+    registry.shutdown().await;
+    let registry = Registry::start_with_store_url(config).await.unwrap();
+    assert_eq!(net.online().await, ["alice_agent", "alice_agent"]);
+    registry.shutdown().await;
 }

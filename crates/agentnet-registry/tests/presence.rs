@@ -6,13 +6,15 @@ mod support;
 use std::time::Duration;
 
 use agentnet_registry::{CaptureMode, RegistryConfig};
-use agentnet_testkit::{TestDatabase, eventually, eventually_true};
+use agentnet_testkit::{eventually, eventually_true};
+use rstest::rstest;
 use serde_json::{Value, json};
-use support::{DEADLINE, Network, TOKEN};
+use support::{Backend, DEADLINE, Network, TOKEN};
 
+#[rstest]
 #[tokio::test]
-async fn an_agent_comes_and_goes() {
-    let net = Network::new(true).await;
+async fn an_agent_comes_and_goes(#[values(Backend::Sqlite, Backend::Postgres)] backend: Backend) {
+    let net = Network::on(backend, true).await;
     let registry = net.registry().await;
     assert_eq!(
         (registry.server_id(), registry.capture_mode()),
@@ -24,7 +26,7 @@ async fn an_agent_comes_and_goes() {
         "{line}"
     );
     assert!(
-        line.ends_with(&format!(" store={} capture=jetstream", TestDatabase::kind())) && !line.contains(TOKEN),
+        line.ends_with(&format!(" store={} capture=jetstream", net.store_name())) && !line.contains(TOKEN),
         "{line}"
     );
 
@@ -74,9 +76,10 @@ async fn an_agent_comes_and_goes() {
     );
 }
 
+#[rstest]
 #[tokio::test]
-async fn a_restart_keeps_accounts_and_sessions() {
-    let net = Network::new(true).await;
+async fn a_restart_keeps_accounts_and_sessions(#[values(Backend::Sqlite, Backend::Postgres)] backend: Backend) {
+    let net = Network::on(backend, true).await;
     let registry = net.registry().await;
     let alice = net.register("alice").await;
     net.register("bob").await;
@@ -98,9 +101,10 @@ async fn a_restart_keeps_accounts_and_sessions() {
     assert_eq!(net.online().await.len(), 3);
 }
 
+#[rstest]
 #[tokio::test]
-async fn a_crash_leaves_no_ghosts() {
-    let net = Network::new(false).await;
+async fn a_crash_leaves_no_ghosts(#[values(Backend::Sqlite, Backend::Postgres)] backend: Backend) {
+    let net = Network::on(backend, false).await;
     let config = RegistryConfig {
         agent_ttl: Duration::from_secs(1),
         ..net.config()
@@ -128,9 +132,10 @@ async fn a_crash_leaves_no_ghosts() {
     .unwrap();
 }
 
+#[rstest]
 #[tokio::test]
-async fn silent_sessions_go_offline_and_come_back() {
-    let net = Network::new(false).await;
+async fn silent_sessions_go_offline_and_come_back(#[values(Backend::Sqlite, Backend::Postgres)] backend: Backend) {
+    let net = Network::on(backend, false).await;
     let config = RegistryConfig {
         agent_ttl: Duration::from_millis(600),
         gc_interval: Duration::from_millis(100),
@@ -166,9 +171,10 @@ async fn silent_sessions_go_offline_and_come_back() {
     );
 }
 
+#[rstest]
 #[tokio::test]
-async fn accounts_follow_the_rules() {
-    let net = Network::new(false).await;
+async fn accounts_follow_the_rules(#[values(Backend::Sqlite, Backend::Postgres)] backend: Backend) {
+    let net = Network::on(backend, false).await;
     let _registry = net.registry().await;
     for (request, error) in [
         (json!({"agent_id": "x", "account_id": "a.b"}), "account_id is invalid"),
@@ -207,9 +213,12 @@ async fn accounts_follow_the_rules() {
     );
 }
 
+#[rstest]
 #[tokio::test]
-async fn signed_identity_is_checked_before_anything_changes() {
-    let net = Network::new(false).await;
+async fn signed_identity_is_checked_before_anything_changes(
+    #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+) {
+    let net = Network::on(backend, false).await;
     let config = RegistryConfig {
         dev_auth: true,
         ..net.config()
@@ -291,9 +300,10 @@ async fn signed_identity_is_checked_before_anything_changes() {
     );
 }
 
+#[rstest]
 #[tokio::test]
-async fn replicas_see_the_same() {
-    let net = Network::new(true).await;
+async fn replicas_see_the_same(#[values(Backend::Sqlite, Backend::Postgres)] backend: Backend) {
+    let net = Network::on(backend, true).await;
     let store = net.store().await;
     let mut replicas = Vec::new();
     for server_id in ["r1", "r2"] {

@@ -7,7 +7,7 @@ use agentnet_registry::Registry;
 use agentnet_store::{OpenOptions, open};
 use agentnet_testkit::{NatsServer, Postgres, eventually};
 use serde_json::json;
-use support::{DEADLINE, Network, TOKEN, message};
+use support::{Backend, DEADLINE, Network, TOKEN, message};
 
 /// A trigger stands for whatever makes PostgreSQL refuse one row: `poison` for good, `large` for want of room.
 const TRIGGER: &str = "CREATE FUNCTION refuse() RETURNS trigger AS $$ BEGIN \
@@ -54,7 +54,7 @@ async fn ten_megabytes_of_metadata_are_refused() {
         .jetstream(true)
         .max_payload(16 << 20)
         .start();
-    let network = Network::with(nats.await.unwrap()).await;
+    let network = Network::with(Backend::Sqlite, nats.await.unwrap()).await;
     let registry = network.registry().await;
     let metadata = json!({"blob": "x".repeat(10_000_000)});
     let reply = network

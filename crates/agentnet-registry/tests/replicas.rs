@@ -10,9 +10,10 @@ use std::time::Duration;
 use agentnet_registry::{Registry, RegistryConfig, RegistryHandle};
 use agentnet_testkit::{Capture, RawClient, eventually, eventually_true};
 use futures::StreamExt as _;
+use rstest::rstest;
 use serde_json::{Value, json};
 use support::observed::{Line, Observed};
-use support::{DEADLINE, Network, message};
+use support::{Backend, DEADLINE, Network, message};
 
 /// Registries, each with a handle of its own on the database.
 struct Replica {
@@ -124,9 +125,12 @@ async fn online_in_store(net: &Network) -> BTreeSet<String> {
     online.into_iter().map(|session| session.session_tag).collect()
 }
 
+#[rstest]
 #[tokio::test]
-async fn signs_of_life_are_written_once_and_taken_over_when_a_registry_dies() {
-    let net = Network::new(true).await;
+async fn signs_of_life_are_written_once_and_taken_over_when_a_registry_dies(
+    #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+) {
+    let net = Network::on(backend, true).await;
     let ttl = Duration::from_secs(8);
     let mut all = replicas(&net, ttl).await;
     let agents = Agents::join(&net, 60).await;
@@ -158,9 +162,10 @@ async fn signs_of_life_are_written_once_and_taken_over_when_a_registry_dies() {
     .unwrap();
 }
 
+#[rstest]
 #[tokio::test]
-async fn whoever_is_asked_knows_everybody() {
-    let net = Network::new(true).await;
+async fn whoever_is_asked_knows_everybody(#[values(Backend::Sqlite, Backend::Postgres)] backend: Backend) {
+    let net = Network::on(backend, true).await;
     let _all = replicas(&net, Duration::from_secs(40)).await;
     let sessions = futures::future::join_all((0..100).map(|number| {
         let net = &net;
@@ -219,9 +224,12 @@ impl AsyncLook for &str {
     }
 }
 
+#[rstest]
 #[tokio::test]
-async fn a_thousand_registrations_at_once_give_one_account_a_name() {
-    let net = Network::new(true).await;
+async fn a_thousand_registrations_at_once_give_one_account_a_name(
+    #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+) {
+    let net = Network::on(backend, true).await;
     let _all = replicas(&net, Duration::from_secs(40)).await;
     // 500 names of their own, and 500 requests for 20 names.
     let name = |number: usize| match number % 2 {
@@ -263,10 +271,11 @@ async fn a_thousand_registrations_at_once_give_one_account_a_name() {
     .unwrap();
 }
 
+#[rstest]
 #[tokio::test]
-async fn a_rolling_restart_loses_no_request() {
+async fn a_rolling_restart_loses_no_request(#[values(Backend::Sqlite, Backend::Postgres)] backend: Backend) {
     const REQUESTS: usize = 5000;
-    let net = Network::new(true).await;
+    let net = Network::on(backend, true).await;
     let ttl = Duration::from_secs(40);
     let mut all = replicas(&net, ttl).await;
     net.register("alice").await;
@@ -302,9 +311,10 @@ async fn a_rolling_restart_loses_no_request() {
     assert!(asked.load(relaxed) >= REQUESTS);
 }
 
+#[rstest]
 #[tokio::test]
-async fn a_used_nonce_is_known_to_all() {
-    let net = Network::new(true).await;
+async fn a_used_nonce_is_known_to_all(#[values(Backend::Sqlite, Backend::Postgres)] backend: Backend) {
+    let net = Network::on(backend, true).await;
     let mut registries = Vec::new();
     for server_id in ["r1", "r2", "r3"] {
         let config = RegistryConfig {
@@ -339,9 +349,12 @@ async fn a_used_nonce_is_known_to_all() {
     }
 }
 
+#[rstest]
 #[tokio::test]
-async fn two_registries_of_one_name_do_each_other_no_harm() {
-    let net = Network::new(true).await;
+async fn two_registries_of_one_name_do_each_other_no_harm(
+    #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+) {
+    let net = Network::on(backend, true).await;
     let ttl = Duration::from_secs(8);
     let all = vec![replica(&net, "r", ttl).await, replica(&net, "r", ttl).await];
     let agents = Agents::join(&net, 40).await;
@@ -353,9 +366,12 @@ async fn two_registries_of_one_name_do_each_other_no_harm() {
     assert_eq!(online_in_store(&net).await, agents.tags());
 }
 
+#[rstest]
 #[tokio::test]
-async fn a_registry_that_just_started_leaves_the_bounce_to_those_who_know() {
-    let net = Network::new(true).await;
+async fn a_registry_that_just_started_leaves_the_bounce_to_those_who_know(
+    #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+) {
+    let net = Network::on(backend, true).await;
     let warm = net.registry().await;
     let bob = net.register("bob").await;
     net.publish("registry.goodbye", json!({"session_tag": bob["session_tag"]}))
@@ -397,9 +413,10 @@ async fn a_registry_that_just_started_leaves_the_bounce_to_those_who_know() {
     assert_eq!(replies.messages(), []);
 }
 
+#[rstest]
 #[tokio::test]
-async fn what_one_cannot_store_another_does() {
-    let net = Network::new(true).await;
+async fn what_one_cannot_store_another_does(#[values(Backend::Sqlite, Backend::Postgres)] backend: Backend) {
+    let net = Network::on(backend, true).await;
     let ttl = Duration::from_secs(40);
     let cut_off = replica(&net, "r1", ttl).await;
     net.publish("account.acct_b.inbox", message("first", "t")).await;
@@ -420,9 +437,10 @@ async fn what_one_cannot_store_another_does() {
     cut_off.registry.shutdown().await;
 }
 
+#[rstest]
 #[tokio::test]
-async fn a_slow_store_gets_no_message_twice() {
-    let net = Network::new(true).await;
+async fn a_slow_store_gets_no_message_twice(#[values(Backend::Sqlite, Backend::Postgres)] backend: Backend) {
+    let net = Network::on(backend, true).await;
     let one = replica(&net, "r1", Duration::from_secs(40)).await;
     let _other = replica(&net, "r2", Duration::from_secs(40)).await;
     let words = RawClient::connect(&net.nats.url()).await.unwrap();

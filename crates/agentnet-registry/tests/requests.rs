@@ -5,12 +5,14 @@ mod support;
 
 use agentnet_registry::{Registry, RegistryConfig, StartError};
 use agentnet_testkit::NatsServer;
+use rstest::rstest;
 use serde_json::{Value, json};
-use support::{Network, RPCS, TOKEN, message};
+use support::{Backend, Network, RPCS, TOKEN, message};
 
+#[rstest]
 #[tokio::test]
-async fn malformed_requests_are_answered_at_once() {
-    let net = Network::new(false).await;
+async fn malformed_requests_are_answered_at_once(#[values(Backend::Sqlite, Backend::Postgres)] backend: Backend) {
+    let net = Network::on(backend, false).await;
     let _registry = net.registry().await;
     let deep = "[".repeat(2000);
     let bad: [&[u8]; 7] = [
@@ -76,9 +78,10 @@ async fn malformed_requests_are_answered_at_once() {
     }
 }
 
+#[rstest]
 #[tokio::test]
-async fn garbage_on_every_subject_harms_nobody() {
-    let net = Network::new(true).await;
+async fn garbage_on_every_subject_harms_nobody(#[values(Backend::Sqlite, Backend::Postgres)] backend: Backend) {
+    let net = Network::on(backend, true).await;
     let _registry = net.registry().await;
     net.register("alice").await;
     let subjects = [
@@ -120,8 +123,9 @@ async fn garbage_on_every_subject_harms_nobody() {
     assert!(metrics["latency_ms"]["db.persist_batch"]["count"].as_i64().unwrap() > 0);
 }
 
+#[rstest]
 #[tokio::test]
-async fn replies_are_cut_to_what_the_server_takes() {
+async fn replies_are_cut_to_what_the_server_takes(#[values(Backend::Sqlite, Backend::Postgres)] backend: Backend) {
     const MAX: usize = 4096;
     let nats = NatsServer::builder()
         .token(TOKEN)
@@ -130,7 +134,7 @@ async fn replies_are_cut_to_what_the_server_takes() {
         .start()
         .await
         .unwrap();
-    let net = Network::with(nats).await;
+    let net = Network::with(backend, nats).await;
     let _registry = net.registry().await;
     let mut accounts = Vec::new();
     for number in 0..40 {
@@ -204,9 +208,12 @@ async fn replies_are_cut_to_what_the_server_takes() {
     );
 }
 
+#[rstest]
 #[tokio::test]
-async fn online_accounts_are_found_first_then_the_others() {
-    let net = Network::new(false).await;
+async fn online_accounts_are_found_first_then_the_others(
+    #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+) {
+    let net = Network::on(backend, false).await;
     let _registry = net.registry().await;
     for (username, sessions) in [("dora", 1), ("carl", 2), ("bert", 0), ("adam", 0), ("emil", 1)] {
         for _ in 0..sessions.max(1) {
@@ -238,9 +245,10 @@ async fn online_accounts_are_found_first_then_the_others() {
     assert_eq!(end, Value::Null);
 }
 
+#[rstest]
 #[tokio::test]
-async fn a_start_that_cannot_work_says_why() {
-    let net = Network::new(false).await;
+async fn a_start_that_cannot_work_says_why(#[values(Backend::Sqlite, Backend::Postgres)] backend: Backend) {
+    let net = Network::on(backend, false).await;
     let start = async |nats_url: String| {
         let config = RegistryConfig {
             nats_url,
@@ -265,9 +273,10 @@ async fn a_start_that_cannot_work_says_why() {
     ));
 }
 
+#[rstest]
 #[tokio::test]
-async fn a_thousand_requests_at_once_are_all_answered() {
-    let net = Network::new(false).await;
+async fn a_thousand_requests_at_once_are_all_answered(#[values(Backend::Sqlite, Backend::Postgres)] backend: Backend) {
+    let net = Network::on(backend, false).await;
     let _registry = net.registry().await;
     let replies = futures::future::join_all((0..1000).map(|number| {
         let rpc = RPCS[1 + number % 10];

@@ -15,6 +15,11 @@ impl Presence {
         self.lock().sessions.contains_key(session_tag)
     }
 
+    /// Whether the store has not got yet what it has to know of a session.
+    pub(crate) fn is_unwritten(&self, session_tag: &str) -> bool {
+        self.lock().pending.contains_key(session_tag)
+    }
+
     /// Live sessions.
     pub(crate) fn len(&self) -> usize {
         self.lock().sessions.len()

@@ -39,13 +39,13 @@ impl WriterBell {
         self.wake.notify_one();
     }
 
-    /// Rings, and returns when the writer has tried to store everything that was pending.
-    pub(crate) async fn written(&self) {
+    /// Rings, and returns when the writer has tried to store everything that was pending; `false` if that takes too long.
+    pub(crate) async fn written(&self) -> bool {
         let (done, wait) = oneshot::channel();
         self.lock().push(done);
         self.ring();
         // While the store fails, the writer pauses; the change stays pending.
-        let _ = tokio::time::timeout(PATIENCE, wait).await;
+        matches!(tokio::time::timeout(PATIENCE, wait).await, Ok(Ok(())))
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Vec<oneshot::Sender<()>>> {

@@ -1,6 +1,7 @@
 //! `registry.register` (PROTOCOL.md sections 6, 7.2 and 13.3, with the decisions 0.5 and 0.6).
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use agentnet_protocol::rpc::{RegisterReply, RegisterRequest, Reply as _, RpcError};
 use agentnet_protocol::subject::{REPLY_PREFIX, routable_capability};
@@ -13,6 +14,10 @@ use crate::clock::{self, Now};
 use crate::context::Context;
 use crate::presence::hear;
 use crate::register_auth;
+
+/// How often, and with which pause, a session that is not stored yet is looked after.
+const LATE_TRIES: u32 = 20;
+const LATE_PAUSE: Duration = Duration::from_millis(200);
 
 /// Finds or creates the account, issues a session, and tells the other registries of it.
 pub(super) async fn register(ctx: &Arc<Context>, request: RegisterRequest) -> Result<String, RpcError> {
@@ -42,9 +47,12 @@ pub(super) async fn register(ctx: &Arc<Context>, request: RegisterRequest) -> Re
     );
     ctx.presence.insert(session, now);
     ctx.presence.set_profile(account);
-    // The session is in the store before anybody hears of it.
-    ctx.bell.written().await;
-    announce::session(ctx, &session_tag).await;
+    // The session is in the store before anybody hears of it: the others will look there.
+    if stored(ctx, &session_tag).await {
+        announce::session(ctx, &session_tag).await;
+    } else {
+        ctx.tasks.spawn(announce_later(Arc::clone(ctx), session_tag.clone()));
+    }
     warn_of_unroutable(agent, &account_id);
     tracing::info!(agent_id = %agent.agent_id, %account_id, %username, %session_tag, "registered");
     Ok(RegisterReply {
@@ -57,6 +65,21 @@ pub(super) async fn register(ctx: &Arc<Context>, request: RegisterRequest) -> Re
         reply_prefix: Some(REPLY_PREFIX.to_owned()),
     }
     .encode())
+}
+
+/// Waits until a session is stored; `false` if that takes too long or fails.
+async fn stored(ctx: &Context, session_tag: &str) -> bool {
+    ctx.bell.written().await && !ctx.presence.is_unwritten(session_tag)
+}
+
+/// Announces a session as soon as a slow store has it. If that takes very long, its hellos have made it known.
+async fn announce_later(ctx: Arc<Context>, session_tag: String) {
+    for _ in 0..LATE_TRIES {
+        if stored(&ctx, &session_tag).await {
+            return announce::session(&ctx, &session_tag).await;
+        }
+        tokio::time::sleep(LATE_PAUSE).await;
+    }
 }
 
 /// What a registration, or the hello of an unknown session, wants of the accounts.

@@ -1,4 +1,4 @@
-//! A registry on a real nats-server with a database of the kind that the test run asks for.
+//! A registry on a real nats-server with a real database: SQLite in a temporary folder, or PostgreSQL.
 #![allow(dead_code, reason = "each test file uses its part")]
 
 pub(crate) mod observed;
@@ -7,10 +7,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use agentnet_registry::{Registry, RegistryConfig, RegistryHandle};
-use agentnet_store::{OpenOptions, Store, open};
-use agentnet_testkit::{NatsServer, RawClient, TestDatabase, eventually};
+use agentnet_store::{OpenOptions, Store, open, sqlite_url};
+use agentnet_testkit::{NatsServer, Postgres, RawClient, eventually};
 use async_nats::Client;
 use serde_json::{Value, json};
+use tempfile::TempDir;
 
 pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
 pub(crate) const TOKEN: &str = "s3cret";
@@ -30,31 +31,40 @@ pub(crate) const RPCS: [&str; 11] = [
     "metrics",
 ];
 
+/// Which database keeps the history.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Backend {
+    Sqlite,
+    Postgres,
+}
+
 /// A network: a server, a database, and a client that speaks the wire.
 pub(crate) struct Network {
     pub(crate) nats: NatsServer,
-    pub(crate) database: TestDatabase,
+    pub(crate) folder: TempDir,
+    pub(crate) postgres: Option<Postgres>,
     pub(crate) client: Client,
 }
 
 impl Network {
     pub(crate) async fn new(jetstream: bool) -> Self {
-        Self::with(
-            NatsServer::builder()
-                .token(TOKEN)
-                .jetstream(jetstream)
-                .start()
-                .await
-                .unwrap(),
-        )
-        .await
+        Self::on(Backend::Sqlite, jetstream).await
     }
 
-    pub(crate) async fn with(nats: NatsServer) -> Self {
+    pub(crate) async fn on(backend: Backend, jetstream: bool) -> Self {
+        let nats = NatsServer::builder().token(TOKEN).jetstream(jetstream);
+        Self::with(backend, nats.start().await.unwrap()).await
+    }
+
+    pub(crate) async fn with(backend: Backend, nats: NatsServer) -> Self {
         let client = RawClient::connect(&nats.url()).await.unwrap();
         Self {
             nats,
-            database: TestDatabase::start().await.unwrap(),
+            folder: tempfile::tempdir().unwrap(),
+            postgres: match backend {
+                Backend::Sqlite => None,
+                Backend::Postgres => Some(Postgres::launch().await.unwrap()),
+            },
             client,
         }
     }
@@ -66,8 +76,21 @@ impl Network {
         }
     }
 
+    pub(crate) fn database_url(&self) -> String {
+        match &self.postgres {
+            Some(postgres) => postgres.url(),
+            None => sqlite_url(&self.folder.path().join("agentnet.db")),
+        }
+    }
+
+    /// A handle of its own on the database.
     pub(crate) async fn store(&self) -> Arc<dyn Store> {
-        open(&self.database.url(), &OpenOptions::default()).await.unwrap()
+        open(&self.database_url(), &OpenOptions::default()).await.unwrap()
+    }
+
+    /// How the ready line and metrics name the database.
+    pub(crate) fn store_name(&self) -> &'static str {
+        if self.postgres.is_some() { "postgres" } else { "sqlite" }
     }
 
     pub(crate) async fn registry(&self) -> RegistryHandle {

@@ -15,7 +15,8 @@ use std::time::Duration;
 use agentnet_conformance::registry::{self, RegistryOptions};
 use agentnet_conformance::{ConformanceError, Report, Spec, Verdict};
 use agentnet_registry::RegistryConfig;
-use support::Network;
+use rstest::rstest;
+use support::{Backend, Network};
 
 fn options() -> RegistryOptions {
     let mut options = RegistryOptions::default();
@@ -44,9 +45,10 @@ fn all_pass(report: &Report, steps: usize) {
 }
 
 /// Both conversations of a registry that is empty and serves nobody else: to the letter.
+#[rstest]
 #[tokio::test(flavor = "multi_thread")]
-async fn identity_and_threads() {
-    let net = Network::new(true).await;
+async fn identity_and_threads(#[values(Backend::Sqlite, Backend::Postgres)] backend: Backend) {
+    let net = Network::on(backend, true).await;
     let registry = net.registry().await;
     let mut strict = options();
     strict.strict = true;
@@ -57,9 +59,10 @@ async fn identity_and_threads() {
 }
 
 /// As above, for a registry that checks signatures.
+#[rstest]
 #[tokio::test(flavor = "multi_thread")]
-async fn dev_auth() {
-    let net = Network::new(true).await;
+async fn dev_auth(#[values(Backend::Sqlite, Backend::Postgres)] backend: Backend) {
+    let net = Network::on(backend, true).await;
     let config = RegistryConfig {
         dev_auth: true,
         ..net.config()
@@ -79,9 +82,10 @@ async fn dev_auth() {
 }
 
 /// A registry that holds others' data already, and is set otherwise than the recorded one.
+#[rstest]
 #[tokio::test(flavor = "multi_thread")]
-async fn a_registry_in_use() {
-    let net = Network::new(true).await;
+async fn a_registry_in_use(#[values(Backend::Sqlite, Backend::Postgres)] backend: Backend) {
+    let net = Network::on(backend, true).await;
     let config = RegistryConfig {
         server_id: "eu_1".to_owned(),
         agent_ttl: Duration::from_secs(300),
