@@ -20,10 +20,13 @@ pub(crate) enum Verdict {
 const FULL_AFTER: usize = 3;
 
 /// A backend's way to append.
-pub(crate) trait Append: Database {
+pub(crate) trait Append {
+    type Database: Database;
+
     /// Stores the messages and adds them to their threads; returns how many are new.
     fn append<'a>(
-        connection: &'a mut Self::Connection,
+        &'a self,
+        connection: &'a mut <Self::Database as Database>::Connection,
         messages: &'a [NewMessage],
     ) -> impl Future<Output = Result<usize, sqlx::Error>> + Send + 'a;
 
@@ -35,15 +38,16 @@ pub(crate) trait Append: Database {
 ///
 /// # Errors
 /// What stops the whole batch: the database is broken or full.
-pub(crate) async fn append<DB: Append>(
-    connection: &mut DB::Connection,
+pub(crate) async fn append<A: Append>(
+    backend: &A,
+    connection: &mut <A::Database as Database>::Connection,
     messages: &[NewMessage],
 ) -> Result<Appended, sqlx::Error> {
     let mut outcome = Appended::default();
     let mut parts = vec![messages];
     while let Some(part) = parts.pop() {
         let mut savepoint = connection.begin().await?;
-        let error = match DB::append(&mut savepoint, part).await {
+        let error = match backend.append(&mut savepoint, part).await {
             Ok(stored) => {
                 savepoint.commit().await?;
                 outcome.stored += stored;
@@ -52,7 +56,7 @@ pub(crate) async fn append<DB: Append>(
             }
             Err(error) => error,
         };
-        let verdict = DB::verdict(&error);
+        let verdict = A::verdict(&error);
         if verdict == Verdict::Broken {
             return Err(error);
         }

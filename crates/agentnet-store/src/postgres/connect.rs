@@ -11,6 +11,7 @@ use tokio::task::JoinHandle;
 
 use super::error::{is_unavailable, words};
 use super::fill;
+use super::messages::{IS_MONTHLY, Layout};
 use super::schema::{NEWEST, migrator};
 use crate::error::StoreError;
 use crate::open::{OpenOptions, TlsMode};
@@ -37,7 +38,7 @@ pub(crate) struct PostgresStore {
 /// Whether the database may be used.
 #[derive(Debug, Default)]
 struct State {
-    ready: OnceLock<()>,
+    ready: OnceLock<Layout>,
     trouble: Mutex<String>,
 }
 
@@ -71,8 +72,8 @@ impl PostgresStore {
             trying: None,
         };
         match attempt(&store.pool, &place).await {
-            Ok(()) => {
-                let _ = store.state.ready.set(());
+            Ok(layout) => {
+                let _ = store.state.ready.set(layout);
             }
             Err(Attempt::Never(problem)) => {
                 store.pool.close().await;
@@ -100,6 +101,11 @@ impl PostgresStore {
             return Err(StoreError::Unavailable("it has been closed".into()));
         }
         Err(StoreError::Unavailable(self.state.trouble()))
+    }
+
+    /// How the history is laid out, as it was found when the database was opened.
+    pub(super) fn layout(&self) -> Layout {
+        self.state.ready.get().copied().unwrap_or(Layout::Whole)
     }
 
     /// Ends every connection.
@@ -191,9 +197,9 @@ async fn try_on(pool: PgPool, place: Place, state: Arc<State>) {
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(LONGEST_PAUSE);
         match attempt(&pool, &place).await {
-            Ok(()) => {
+            Ok(layout) => {
                 tracing::info!(database = %place.0, "PostgreSQL is there");
-                let _ = state.ready.set(());
+                let _ = state.ready.set(layout);
                 return;
             }
             Err(Attempt::Later(problem)) => {
@@ -210,13 +216,13 @@ async fn try_on(pool: PgPool, place: Place, state: Arc<State>) {
     }
 }
 
-async fn attempt(pool: &PgPool, place: &Place) -> Result<(), Attempt> {
+async fn attempt(pool: &PgPool, place: &Place) -> Result<Layout, Attempt> {
     let mut connection = pool.acquire().await.map_err(|error| place.cannot_connect(&error))?;
     bring_up_to_date(&mut connection, place).await
 }
 
 /// Runs the missing migrations in one transaction, under a lock that other registries wait for.
-async fn bring_up_to_date(connection: &mut PgConnection, place: &Place) -> Result<(), Attempt> {
+async fn bring_up_to_date(connection: &mut PgConnection, place: &Place) -> Result<Layout, Attempt> {
     let database = |error| place.failed(&error);
     let encoding: String = sqlx::query_scalar("SHOW server_encoding")
         .fetch_one(&mut *connection)
@@ -256,7 +262,12 @@ async fn bring_up_to_date(connection: &mut PgConnection, place: &Place) -> Resul
         other => Attempt::Never(format!("cannot bring the database {} up to date: {other}", place.0)),
     })?;
     fill::search_columns(&mut transaction).await.map_err(database)?;
-    transaction.commit().await.map_err(database)
+    let monthly: bool = sqlx::query_scalar(IS_MONTHLY)
+        .fetch_one(&mut *transaction)
+        .await
+        .map_err(database)?;
+    transaction.commit().await.map_err(database)?;
+    Ok(if monthly { Layout::Monthly } else { Layout::Whole })
 }
 
 impl Place {

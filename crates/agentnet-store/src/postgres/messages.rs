@@ -20,17 +20,48 @@ use crate::model::{Appended, Message, MessageQuery, NewMessage, Page};
 use crate::store::Messages;
 use crate::tally::tally;
 
-const INSERT: &str = "INSERT INTO agent_messages (message_id, thread_id, parent_message_id, from_agent, from_account_id, \
-     from_session_tag, to_account_id, to_agent, kind, schema_version, idempotency_key, payload, payload_text, trace_id, \
-     sent_at, received_at, metadata) \
-     SELECT message_id, thread_id, parent_message_id, from_agent, from_account_id, from_session_tag, to_account_id, \
-     to_agent, kind, schema_version, idempotency_key, payload::jsonb, payload_text, trace_id, sent_at, received_at, \
-     metadata::jsonb FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], \
-     $8::text[], $9::text[], $10::text[], $11::text[], $12::text[], $13::text[], $14::text[], $15::timestamptz[], \
-     $16::timestamptz[], $17::text[]) AS new (message_id, thread_id, parent_message_id, from_agent, from_account_id, \
-     from_session_tag, to_account_id, to_agent, kind, schema_version, idempotency_key, payload, payload_text, trace_id, \
-     sent_at, received_at, metadata) \
-     ON CONFLICT (message_id) DO NOTHING RETURNING message_id";
+macro_rules! columns {
+    () => {
+        "message_id, thread_id, parent_message_id, from_agent, from_account_id, from_session_tag, to_account_id, to_agent, \
+         kind, schema_version, idempotency_key, payload, payload_text, trace_id, sent_at, received_at, metadata"
+    };
+}
+
+macro_rules! new_rows {
+    () => {
+        concat!(
+            "SELECT message_id, thread_id, parent_message_id, from_agent, from_account_id, from_session_tag, to_account_id, \
+             to_agent, kind, schema_version, idempotency_key, payload::jsonb, payload_text, trace_id, sent_at, received_at, \
+             metadata::jsonb FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], \
+             $7::text[], $8::text[], $9::text[], $10::text[], $11::text[], $12::text[], $13::text[], $14::text[], \
+             $15::timestamptz[], $16::timestamptz[], $17::text[]) AS new (",
+            columns!(),
+            ")"
+        )
+    };
+}
+
+const INSERT: &str = concat!(
+    "INSERT INTO agent_messages (",
+    columns!(),
+    ") ",
+    new_rows!(),
+    " ON CONFLICT (message_id) DO NOTHING RETURNING message_id"
+);
+
+/// Where the history is one table a month, a table of the ids alone says which are new.
+const INSERT_MONTHLY: &str = concat!(
+    "WITH fresh AS (INSERT INTO agent_message_ids (message_id) SELECT unnest($1::text[]) \
+     ON CONFLICT DO NOTHING RETURNING message_id) INSERT INTO agent_messages (",
+    columns!(),
+    ") ",
+    new_rows!(),
+    " WHERE message_id IN (SELECT message_id FROM fresh) RETURNING message_id"
+);
+
+/// Whether the history is one table a month.
+pub(super) const IS_MONTHLY: &str =
+    "SELECT EXISTS (SELECT 1 FROM pg_class WHERE oid = to_regclass('agent_messages') AND relkind = 'p')";
 
 const SELECT: &str = "SELECT message_id, thread_id, parent_message_id, COALESCE(from_agent, '') AS from_agent, \
      from_account_id, from_session_tag, to_account_id, to_agent, kind, schema_version, idempotency_key, \
@@ -41,11 +72,11 @@ const SELECT: &str = "SELECT message_id, thread_id, parent_message_id, COALESCE(
 #[async_trait]
 impl Messages for PostgresStore {
     async fn append_messages(&self, messages: &[NewMessage]) -> Result<Appended, StoreError> {
-        let pool = self.pool()?;
+        let (pool, layout) = (self.pool()?, self.layout());
         if messages.is_empty() {
             return Ok(Appended::default());
         }
-        repeated!(append_in_transaction(pool, messages))
+        repeated!(append_in_transaction(pool, layout, messages))
     }
 
     async fn messages(&self, query: &MessageQuery) -> Result<Page<Message>, StoreError> {
@@ -58,16 +89,29 @@ impl Messages for PostgresStore {
     }
 }
 
-async fn append_in_transaction(pool: &PgPool, messages: &[NewMessage]) -> Result<Appended, sqlx::Error> {
+async fn append_in_transaction(
+    pool: &PgPool,
+    layout: Layout,
+    messages: &[NewMessage],
+) -> Result<Appended, sqlx::Error> {
     let mut transaction = pool.begin().await?;
-    let appended = halving::append::<Postgres>(&mut transaction, messages).await?;
+    let appended = halving::append(&layout, &mut transaction, messages).await?;
     transaction.commit().await?;
     Ok(appended)
 }
 
-impl halving::Append for Postgres {
-    async fn append(connection: &mut PgConnection, messages: &[NewMessage]) -> Result<usize, sqlx::Error> {
-        append(connection, messages).await
+/// Whether the history is one table, or one a month (docs/SCALING.md).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Layout {
+    Whole,
+    Monthly,
+}
+
+impl halving::Append for Layout {
+    type Database = Postgres;
+
+    async fn append(&self, connection: &mut PgConnection, messages: &[NewMessage]) -> Result<usize, sqlx::Error> {
+        append(*self, connection, messages).await
     }
 
     fn verdict(error: &sqlx::Error) -> halving::Verdict {
@@ -75,7 +119,7 @@ impl halving::Append for Postgres {
     }
 }
 
-async fn append(connection: &mut PgConnection, messages: &[NewMessage]) -> Result<usize, sqlx::Error> {
+async fn append(layout: Layout, connection: &mut PgConnection, messages: &[NewMessage]) -> Result<usize, sqlx::Error> {
     let mut ids = HashSet::with_capacity(messages.len());
     let is_first: Vec<bool> = messages
         .iter()
@@ -89,7 +133,7 @@ async fn append(connection: &mut PgConnection, messages: &[NewMessage]) -> Resul
         .collect();
     // One order for all writers: two of them may hold the same messages.
     first.sort_unstable_by(|a, b| a.message_id.cmp(&b.message_id));
-    let stored = insert(connection, &first).await?;
+    let stored = insert(layout, connection, &first).await?;
     let threads = tally(
         messages
             .iter()
@@ -101,7 +145,11 @@ async fn append(connection: &mut PgConnection, messages: &[NewMessage]) -> Resul
 }
 
 /// Inserts the messages whose ids are not in the history yet; returns those ids.
-async fn insert(connection: &mut PgConnection, messages: &[&Message]) -> Result<HashSet<String>, sqlx::Error> {
+async fn insert(
+    layout: Layout,
+    connection: &mut PgConnection,
+    messages: &[&Message],
+) -> Result<HashSet<String>, sqlx::Error> {
     let payloads: Vec<_> = messages
         .iter()
         .map(|message| exact::columns(&message.payload))
@@ -109,26 +157,29 @@ async fn insert(connection: &mut PgConnection, messages: &[&Message]) -> Result<
     let texts = |read: fn(&Message) -> &str| messages.iter().map(|m| stored(read(m))).collect::<Vec<_>>();
     let opt_texts =
         |read: fn(&Message) -> Option<&str>| messages.iter().map(|m| opt_stored(read(m))).collect::<Vec<_>>();
-    let inserted: Vec<String> = sqlx::query_scalar(INSERT)
-        .bind(texts(|m| &m.message_id))
-        .bind(texts(|m| &m.thread_id))
-        .bind(opt_texts(|m| m.parent_message_id.as_deref()))
-        .bind(texts(|m| &m.from_agent))
-        .bind(opt_texts(|m| m.from_account_id.as_deref()))
-        .bind(opt_texts(|m| m.from_session_tag.as_deref()))
-        .bind(opt_texts(|m| m.to_account_id.as_deref()))
-        .bind(texts(|m| &m.to_agent))
-        .bind(texts(|m| &m.kind))
-        .bind(texts(|m| &m.schema_version))
-        .bind(opt_texts(|m| m.idempotency_key.as_deref()))
-        .bind(payloads.iter().map(|columns| columns.jsonb).collect::<Vec<_>>())
-        .bind(payloads.iter().map(|columns| columns.text).collect::<Vec<_>>())
-        .bind(opt_texts(|m| m.trace_id.as_deref()))
-        .bind(messages.iter().map(|m| Time(m.sent_at)).collect::<Vec<_>>())
-        .bind(messages.iter().map(|m| Time(m.received_at)).collect::<Vec<_>>())
-        .bind(messages.iter().map(|m| metadata(m)).collect::<Vec<_>>())
-        .fetch_all(connection)
-        .await?;
+    let inserted: Vec<String> = sqlx::query_scalar(match layout {
+        Layout::Whole => INSERT,
+        Layout::Monthly => INSERT_MONTHLY,
+    })
+    .bind(texts(|m| &m.message_id))
+    .bind(texts(|m| &m.thread_id))
+    .bind(opt_texts(|m| m.parent_message_id.as_deref()))
+    .bind(texts(|m| &m.from_agent))
+    .bind(opt_texts(|m| m.from_account_id.as_deref()))
+    .bind(opt_texts(|m| m.from_session_tag.as_deref()))
+    .bind(opt_texts(|m| m.to_account_id.as_deref()))
+    .bind(texts(|m| &m.to_agent))
+    .bind(texts(|m| &m.kind))
+    .bind(texts(|m| &m.schema_version))
+    .bind(opt_texts(|m| m.idempotency_key.as_deref()))
+    .bind(payloads.iter().map(|columns| columns.jsonb).collect::<Vec<_>>())
+    .bind(payloads.iter().map(|columns| columns.text).collect::<Vec<_>>())
+    .bind(opt_texts(|m| m.trace_id.as_deref()))
+    .bind(messages.iter().map(|m| Time(m.sent_at)).collect::<Vec<_>>())
+    .bind(messages.iter().map(|m| Time(m.received_at)).collect::<Vec<_>>())
+    .bind(messages.iter().map(|m| metadata(m)).collect::<Vec<_>>())
+    .fetch_all(connection)
+    .await?;
     Ok(inserted.into_iter().map(read).collect())
 }
 

@@ -8,6 +8,7 @@ use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Postgres, QueryBuilder, Row as _};
 
 use super::error::failed;
+use super::messages::Layout;
 use super::value::{Time, stored};
 use super::{
     PostgresStore, fetch_limit, opt_stored, opt_text_column, opt_time_column, page, repeated, text_column, texts,
@@ -46,8 +47,11 @@ const UPSERT: &str = "INSERT INTO agent_threads AS t (thread_id, thread_id_searc
 const PRUNE: &str = "WITH old AS (SELECT thread_id FROM agent_threads WHERE updated_at < $1 \
      ORDER BY updated_at, thread_id COLLATE \"C\" LIMIT $2 FOR UPDATE SKIP LOCKED), \
      gone AS (DELETE FROM agent_threads t USING old WHERE t.thread_id = old.thread_id RETURNING 1), \
-     removed AS (DELETE FROM agent_messages m USING old WHERE m.thread_id = old.thread_id RETURNING 1) \
-     SELECT (SELECT count(*) FROM gone) AS threads, (SELECT count(*) FROM removed) AS messages";
+     removed AS (DELETE FROM agent_messages m USING old WHERE m.thread_id = old.thread_id RETURNING m.message_id) \
+     SELECT (SELECT count(*) FROM gone) AS threads, (SELECT count(*) FROM removed) AS messages, \
+     ARRAY(SELECT message_id FROM removed WHERE $3) AS ids";
+/// Where the history is one table a month.
+const PRUNE_IDS: &str = "DELETE FROM agent_message_ids WHERE message_id = ANY($1)";
 /// The lock that one registry holds while it removes old threads: "threads" as a number.
 pub(super) const PRUNE_LOCK: i64 = 0x74_6872_6561_6473;
 
@@ -74,7 +78,7 @@ impl Threads for PostgresStore {
 
     async fn prune_threads(&self, before: Timestamp, limit: usize) -> Result<Pruned, StoreError> {
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        let pool = self.pool()?;
+        let (pool, monthly) = (self.pool()?, self.layout() == Layout::Monthly);
         repeated!(async {
             let mut transaction = pool.begin().await?;
             let mine: bool = sqlx::query_scalar("SELECT pg_try_advisory_xact_lock($1)")
@@ -87,8 +91,13 @@ impl Threads for PostgresStore {
             let row = sqlx::query(PRUNE)
                 .bind(Time(before))
                 .bind(limit)
+                .bind(monthly)
                 .fetch_one(&mut *transaction)
                 .await?;
+            let ids: Vec<String> = row.try_get("ids")?;
+            if !ids.is_empty() {
+                sqlx::query(PRUNE_IDS).bind(ids).execute(&mut *transaction).await?;
+            }
             transaction.commit().await?;
             let count = |column| row.try_get::<i64, _>(column).map(i64::unsigned_abs);
             Ok::<_, sqlx::Error>(Pruned {

@@ -32,7 +32,7 @@ impl Messages for SqliteStore {
             return Ok(Appended::default());
         }
         let mut transaction = self.begin_write().await?;
-        let appended = halving::append::<Sqlite>(&mut transaction, messages)
+        let appended = halving::append(&Append, &mut transaction, messages)
             .await
             .map_err(failed)?;
         transaction.commit().await.map_err(failed)?;
@@ -45,8 +45,13 @@ impl Messages for SqliteStore {
     }
 }
 
-impl halving::Append for Sqlite {
-    async fn append(connection: &mut SqliteConnection, messages: &[NewMessage]) -> Result<usize, sqlx::Error> {
+/// How a batch is appended here.
+struct Append;
+
+impl halving::Append for Append {
+    type Database = Sqlite;
+
+    async fn append(&self, connection: &mut SqliteConnection, messages: &[NewMessage]) -> Result<usize, sqlx::Error> {
         append(connection, messages).await
     }
 
