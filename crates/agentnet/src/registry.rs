@@ -1,15 +1,35 @@
 //! Calling the registry (PROTOCOL.md section 6).
 
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
-use agentnet_protocol::rpc::{ReplyError, Request, decode_reply};
+use agentnet_protocol::json::Object;
+use agentnet_protocol::rpc::{RegisterRequest, ReplyError, Request, decode_reply};
 use async_nats::client::RequestErrorKind;
 use async_nats::{Client, Request as NatsRequest};
+use bytes::Bytes;
+use futures::StreamExt as _;
+use futures::stream::FuturesUnordered;
 
 use crate::connect::{ConnectError, connect};
 use crate::error::RegistryError;
 
+/// How often a request is made at most, within the call's timeout.
+const ATTEMPTS: u32 = 3;
+/// A request without a reply is made again after a third of the timeout, or after this time if that is shorter.
+const LONGEST_PATIENCE: Duration = Duration::from_secs(2);
+/// The pauses between two looks for a registry that has just been lost.
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_millis(400);
+/// For so long after it was missed first, a registry may come back.
+const RETURN: Duration = Duration::from_secs(5);
+
 /// A typed client of the registry's RPCs.
+///
+/// A registry may stop or die at any time while others serve the same network. So a request without a reply is made again
+/// after a third of the timeout, up to three times in all; the call as a whole never takes longer than its timeout. On a
+/// network without a registry a call fails at once, unless one has answered this client before and was lost within the last
+/// five seconds: then it is waited for within the timeout, since it may be restarting.
 ///
 /// ```no_run
 /// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
@@ -24,6 +44,7 @@ use crate::error::RegistryError;
 pub struct RegistryClient {
     client: Client,
     timeout: Duration,
+    sightings: Arc<Sightings>,
 }
 
 impl RegistryClient {
@@ -44,10 +65,11 @@ impl RegistryClient {
         Self {
             client,
             timeout: Self::DEFAULT_TIMEOUT,
+            sightings: Arc::default(),
         }
     }
 
-    /// Waits so long for each reply instead of two seconds.
+    /// Waits so long for each reply instead of two seconds, all attempts together.
     #[must_use]
     pub fn with_timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
@@ -77,24 +99,134 @@ impl RegistryClient {
     ///
     /// # Errors
     /// [`RegistryError`] where no reply came.
-    pub async fn call_raw<R: Request>(&self, request: &R) -> Result<bytes::Bytes, RegistryError> {
-        let rpc = R::NAME;
-        let message = NatsRequest::new()
-            .payload(request.encode().into())
-            .timeout(Some(self.timeout));
-        match self.client.send_request(R::subject(), message).await {
-            Ok(reply) => Ok(reply.payload),
-            Err(error) => Err(match error.kind() {
-                RequestErrorKind::NoResponders => RegistryError::NoRegistry { rpc },
-                RequestErrorKind::TimedOut => RegistryError::Timeout {
-                    rpc,
-                    timeout: self.timeout,
-                },
-                _ => RegistryError::Connection {
-                    rpc,
-                    why: error.to_string(),
-                },
-            }),
+    pub async fn call_raw<R: Request>(&self, request: &R) -> Result<Bytes, RegistryError> {
+        let mut nobody = false;
+        let asked = self.ask::<R>(Bytes::from(request.encode()), &mut nobody);
+        match tokio::time::timeout(self.timeout, asked).await {
+            Ok(outcome) => outcome,
+            Err(_) if nobody => Err(RegistryError::NoRegistry { rpc: R::NAME }),
+            Err(_) => Err(self.timed_out::<R>()),
         }
+    }
+
+    /// Asks, and asks again while no reply comes; whichever reply comes first counts, so that a slow registry is heard too.
+    async fn ask<R: Request>(&self, body: Bytes, nobody: &mut bool) -> Result<Bytes, RegistryError> {
+        let rpc = R::NAME;
+        let mut left = if is_repeatable::<R>(&body) { ATTEMPTS } else { 1 };
+        let patience = (self.timeout / ATTEMPTS).min(LONGEST_PATIENCE);
+        let mut pause = FIRST_PAUSE;
+        let mut running = FuturesUnordered::new();
+        loop {
+            let message = NatsRequest::new().payload(body.clone()).timeout(Some(self.timeout));
+            running.push(self.client.send_request(R::subject(), message));
+            left -= 1;
+            tokio::select! {
+                Some(outcome) = running.next() => match outcome.map_err(|error| (error.kind(), error)) {
+                    Ok(reply) => {
+                        self.sightings.answered();
+                        return Ok(reply.payload);
+                    }
+                    // Nobody took it: it was no attempt.
+                    Err((RequestErrorKind::NoResponders, _)) if self.sightings.may_come_back(Instant::now()) => {
+                        *nobody = true;
+                        left += 1;
+                        tokio::time::sleep(pause).await;
+                        pause = (pause * 2).min(LONGEST_PAUSE);
+                    }
+                    Err((RequestErrorKind::NoResponders, _)) => return Err(RegistryError::NoRegistry { rpc }),
+                    Err((RequestErrorKind::TimedOut, _)) => return Err(self.timed_out::<R>()),
+                    Err((_, error)) => {
+                        let why = error.to_string();
+                        return Err(RegistryError::Connection { rpc, why });
+                    }
+                },
+                () = tokio::time::sleep(patience), if left > 0 => {}
+            }
+        }
+    }
+
+    fn timed_out<R: Request>(&self) -> RegistryError {
+        RegistryError::Timeout {
+            rpc: R::NAME,
+            timeout: self.timeout,
+        }
+    }
+}
+
+/// Whether a request may be made more than once. All may, but a signed registration: its nonce counts once. A registration
+/// that was made twice has left a session that nobody keeps alive, and that expires by itself.
+fn is_repeatable<R: Request>(body: &[u8]) -> bool {
+    R::NAME != RegisterRequest::NAME
+        || !matches!(Object::parse_body(body), Ok(Some(request)) if request.get("auth").as_object().is_some())
+}
+
+/// When a registry was seen on this network.
+#[derive(Debug, Default)]
+struct Sightings(Mutex<Sighting>);
+
+#[derive(Debug, Clone, Copy, Default)]
+enum Sighting {
+    /// None answered yet.
+    #[default]
+    Never,
+    /// One has answered, and has not been missed since.
+    Answered,
+    /// It was missed first at this time.
+    Missed(Instant),
+}
+
+impl Sightings {
+    fn lock(&self) -> MutexGuard<'_, Sighting> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn answered(&self) {
+        *self.lock() = Sighting::Answered;
+    }
+
+    /// Nobody answers now: whether it is worth while to wait.
+    fn may_come_back(&self, now: Instant) -> bool {
+        let mut sighting = self.lock();
+        match *sighting {
+            Sighting::Never => false,
+            Sighting::Answered => {
+                *sighting = Sighting::Missed(now);
+                true
+            }
+            Sighting::Missed(since) => now.saturating_duration_since(since) < RETURN,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use agentnet_protocol::rpc::ListRequest;
+
+    use super::*;
+
+    #[test]
+    fn a_registry_that_was_there_may_come_back_for_a_while() {
+        let start = Instant::now();
+        let sightings = Sightings::default();
+        assert!(!sightings.may_come_back(start), "it was never there");
+        for round in 0..2 {
+            let start = start + 100 * round * RETURN;
+            sightings.answered();
+            assert!(sightings.may_come_back(start));
+            assert!(sightings.may_come_back(start + RETURN / 2));
+            assert!(!sightings.may_come_back(start + RETURN));
+        }
+    }
+
+    #[test]
+    fn only_a_signed_registration_is_made_once() {
+        for (body, repeatable) in [
+            (r#"{"agent_id":"a"}"#, true),
+            (r#"{"agent_id":"a","auth":null}"#, true),
+            (r#"{"agent_id":"a","auth":{"scheme":"x"}}"#, false),
+        ] {
+            assert_eq!(is_repeatable::<RegisterRequest>(body.as_bytes()), repeatable, "{body}");
+        }
+        assert!(is_repeatable::<ListRequest>(br#"{"auth":{}}"#));
     }
 }

@@ -60,11 +60,12 @@ impl Live {
         let reconnections = Arc::new(Reconnections::default());
         let name = format!("agentnet-{}", config.agent_id);
         let client = connect::open(&config.url, &name, reconnections.clone()).await?;
-        let registration = register(&client, config).await?;
+        let registry = RegistryClient::new(client.clone());
+        let registration = register(&registry, config).await?;
         let limits = &config.limits;
         let heartbeat = Duration::try_from_secs_f64(registration.heartbeat_interval.max(1.0));
         Ok(Self {
-            registry: RegistryClient::new(client.clone()),
+            registry,
             replies: Replies::new(
                 registration.reply_prefix.as_deref(),
                 &registration.account_id,
@@ -220,8 +221,10 @@ pub(crate) fn wanted(config: &Config) -> AgentInfo {
     }
 }
 
-async fn register(client: &Client, config: &Config) -> Result<RegisterReply, StartError> {
-    let registry = RegistryClient::new(client.clone()).with_timeout(REGISTER_TIMEOUT);
+/// Registers. Should a registry die in the middle, its request is made again: a session that it has issued already is never
+/// heard of again, and expires.
+async fn register(registry: &RegistryClient, config: &Config) -> Result<RegisterReply, StartError> {
+    let registry = registry.clone().with_timeout(REGISTER_TIMEOUT);
     let request = RegisterRequest {
         agent: wanted(config),
         auth: None,
