@@ -12,7 +12,7 @@ use agentnet_testkit::{NatsServer, TestDatabase, eventually};
 use harness::{PATIENCE, Service, binary};
 use rustix::process::Signal;
 
-/// Long enough for messages that a killed registry had fetched to be delivered again, which takes 30 s.
+/// Long enough for messages that a killed registry had fetched to be delivered again, which takes 10 s.
 const CATCH_UP: Duration = Duration::from_secs(100);
 
 async fn registry(nats: &NatsServer, database: &TestDatabase) -> Service {
