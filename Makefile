@@ -10,7 +10,7 @@ LOCKED ?=
 # The tests with a registry behind them that do not run on both stores by themselves: they run once for each kind.
 ON_BOTH_STORES = package(agentnet-cli) and kind(test) or binary_id(agentnet::sessions)
 
-.PHONY: help tools postgres python build demo test lint arch fmt clean
+.PHONY: help tools postgres python build demo test lint arch compose fmt clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -43,13 +43,17 @@ test: tools postgres python ## Set up what the tests need and run all of them
 	    $(CARGO) test $(LOCKED) --workspace --lib --bins --tests --examples; \
 	fi
 
-lint: arch ## Formatting, clippy, documentation and architecture, all without a warning
+lint: arch compose ## Formatting, clippy, documentation, architecture and docker/, all without a warning
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy $(LOCKED) --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc $(LOCKED) --workspace --no-deps
 
 arch: ## Check who depends on whom, and the size of the files
 	@scripts/arch.sh
+
+compose: ## Check docker/ against the schema of compose files, .env.example and the binary
+	$(CARGO) build $(LOCKED) --workspace --bins
+	@scripts/compose-check.sh
 
 fmt: ## Format the code
 	$(CARGO) fmt --all

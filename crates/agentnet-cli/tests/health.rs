@@ -4,7 +4,7 @@
 mod harness;
 
 use agentnet_registry::{Registry, RegistryConfig};
-use agentnet_testkit::{NatsServer, eventually};
+use agentnet_testkit::{NatsServer, Postgres, eventually};
 use harness::{FreePort, PATIENCE, Ran, Service, binary, line, run};
 use rustix::process::Signal;
 use tempfile::TempDir;
@@ -142,4 +142,37 @@ async fn a_store_that_does_not_work_is_told() {
         &health(&nats.url(), "registry").await,
         &["the sqlite store of registry does not work", "unavailable"],
     );
+}
+
+/// As a container's check sees it: the registry goes on without its database, and is unhealthy meanwhile.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_postgres_that_is_down_is_told_until_it_is_back() {
+    let nats = NatsServer::builder().jetstream(true).start().await.unwrap();
+    let mut postgres = Postgres::launch().await.unwrap_or_else(|error| panic!("{error}"));
+    let mut command = binary();
+    command
+        .args(["--nats-url", &nats.url(), "registry"])
+        .env("DATABASE_URL", postgres.url());
+    let mut registry = Service::spawn(command);
+    assert!(registry.next_line().await.contains("store=postgres"));
+    assert!(health(&nats.url(), "registry").await.ok().contains("store=postgres"));
+
+    postgres.stop().await;
+    let down = health(&nats.url(), "registry").await;
+    ill(&down, &["the postgres store of registry does not work"]);
+    // postgres://user:password@…
+    let url = postgres.url();
+    let password = url.split([':', '@']).nth(2).unwrap();
+    assert!(!password.is_empty() && !down.stderr.contains(password), "{down:?}");
+
+    postgres.start().await.unwrap_or_else(|error| panic!("{error}"));
+    let look = async || {
+        let ran = health(&nats.url(), "registry").await;
+        if ran.code == Some(0) {
+            Ok(())
+        } else {
+            Err(format!("{ran:?}"))
+        }
+    };
+    eventually(PATIENCE, look).await.unwrap();
 }
