@@ -3,13 +3,12 @@
 
 mod harness;
 
-use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use agentnet::protocol::rpc::{MessageSearchFilters, MessageSearchRequest, ThreadStatusRequest};
+use agentnet::protocol::rpc::ThreadStatusRequest;
 use agentnet::{AgentNode, RegistryClient, json};
 use agentnet_testkit::{NatsServer, TestDatabase, eventually};
-use harness::{PATIENCE, Service, binary};
+use harness::{PATIENCE, Service, binary, history};
 use rustix::process::Signal;
 
 /// Long enough for messages that a killed registry had fetched to be delivered again, which takes 10 s.
@@ -23,30 +22,6 @@ async fn registry(nats: &NatsServer, database: &TestDatabase) -> Service {
     let mut service = Service::spawn(command);
     assert!(service.next_line().await.starts_with("registry ready:"));
     service
-}
-
-/// How often each message id of a thread stands in the history.
-async fn history(registry: &RegistryClient, thread: &str) -> HashMap<String, usize> {
-    let mut found = HashMap::new();
-    let filters = MessageSearchFilters {
-        thread_id: Some(thread.to_owned()),
-        ..Default::default()
-    };
-    let mut request = MessageSearchRequest {
-        filters,
-        limit: 200,
-        cursor: None,
-    };
-    loop {
-        let page = registry.call(&request).await.unwrap();
-        for message in page.messages {
-            *found.entry(message.message_id).or_default() += 1;
-        }
-        match page.next_cursor {
-            Some(cursor) => request.cursor = Some(cursor),
-            None => return found,
-        }
-    }
 }
 
 async fn caught_up(registry: &RegistryClient, thread: &str, messages: i64) {

@@ -2,12 +2,15 @@
 #![allow(dead_code, reason = "every test file uses a part of it")]
 #![allow(unreachable_pub, reason = "shared by test programs, exported to nobody")]
 
+use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
+use agentnet::RegistryClient;
+use agentnet::protocol::rpc::{MessageSearchFilters, MessageSearchRequest};
 use agentnet_testkit::{NatsServer, TestDatabase, eventually, find_nats_server};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
@@ -352,4 +355,28 @@ pub async fn echo(url: &str, options: &str) -> Service {
     let service = Service::line(url, &format!("echo {options}"));
     service.says("is online as").await;
     service
+}
+
+/// How often each message id of a thread stands in the history.
+pub async fn history(registry: &RegistryClient, thread: &str) -> HashMap<String, usize> {
+    let mut found = HashMap::new();
+    let filters = MessageSearchFilters {
+        thread_id: Some(thread.to_owned()),
+        ..Default::default()
+    };
+    let mut request = MessageSearchRequest {
+        filters,
+        limit: 200,
+        cursor: None,
+    };
+    loop {
+        let page = registry.call(&request).await.unwrap();
+        for message in page.messages {
+            *found.entry(message.message_id).or_default() += 1;
+        }
+        match page.next_cursor {
+            Some(cursor) => request.cursor = Some(cursor),
+            None => return found,
+        }
+    }
 }
