@@ -77,6 +77,8 @@ pub(crate) enum Command {
     Metrics(commands::metrics::Metrics),
     /// Join as an agent that answers what it gets
     Echo(commands::echo::Echo),
+    /// Check a registry or an agent, ours or another's, against the protocol
+    Conformance(commands::conformance::Conformance),
 }
 
 impl Command {
@@ -108,6 +110,7 @@ impl Command {
             Self::Watch(command) => command.run(global, output).await,
             Self::Metrics(command) => command.run(global, output).await,
             Self::Echo(command) => command.run(global, output).await,
+            Self::Conformance(command) => command.run(global, output).await,
         }
     }
 }
@@ -160,6 +163,9 @@ mod tests {
             "agentnet message-search --limit -1",
             "agentnet request --to-username a --timeout 0 {}",
             "agentnet list --timeout nan",
+            "agentnet conformance",
+            "agentnet conformance agent",
+            "agentnet conformance registry --to @echo",
         ] {
             assert_eq!(code(line), Some(2), "{line}");
         }

@@ -1,5 +1,6 @@
 //! The commands, one a file, and the arguments that several of them share.
 
+pub(crate) mod conformance;
 pub(crate) mod echo;
 pub(crate) mod list;
 pub(crate) mod message_search;

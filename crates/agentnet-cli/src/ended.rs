@@ -42,6 +42,12 @@ impl Failure {
         }
     }
 
+    /// As a failure that leaves nothing judged: exit code 2, where 1 says that something was judged and is wrong.
+    pub(crate) fn nothing_judged(mut self) -> Self {
+        self.code = 2;
+        self
+    }
+
     /// With advice.
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());

@@ -3,8 +3,11 @@
 //! Outside of strict mode, records may have members that the step file does not name (section 0.10), their members stand in
 //! any order, and a setting of the registry may have another value than the recorded one.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Map, Value};
 
+use crate::ids;
 use crate::placeholder::Bindings;
 
 /// Objects that hold what users put in: nothing is added to them.
@@ -17,6 +20,8 @@ pub(crate) struct Rules {
     pub(crate) strict: bool,
     /// Members whose recorded value stands for any value of its type.
     pub(crate) settings: Map<String, Value>,
+    /// Members that implementations without the additions of section 0.10 lack.
+    pub(crate) additions: Vec<String>,
     /// Counters, by the start of their path: the actual value may be larger.
     pub(crate) growing: &'static [&'static str],
 }
@@ -78,27 +83,38 @@ fn either(
         places.push(path.to_owned());
         return;
     }
-    match values {
-        _ if expected == original => found.extend(lines),
-        (Some(Value::Object(ours)), Some(Value::Object(theirs)), Some(Value::Object(members))) => {
-            let mut names: Vec<&String> = ours.keys().chain(theirs.keys()).chain(members.keys()).collect();
-            let mut seen = std::collections::BTreeSet::new();
-            names.retain(|name| seen.insert(*name));
+    let before = (places.len(), found.len());
+    match (expected, actual) {
+        (Some(_), None) if rules.is_addition(path) => places.push(path.to_owned()),
+        (Some(Value::Object(ours)), Some(Value::Object(members))) => {
+            let theirs = original.and_then(Value::as_object).unwrap_or(ours);
+            let names: BTreeSet<&String> = ours.keys().chain(theirs.keys()).chain(members.keys()).collect();
             for name in names {
                 let three = (ours.get(name), theirs.get(name), members.get(name));
                 either(&format!("{path}.{name}"), three, bindings, rules, places, found);
             }
         }
-        (Some(Value::Array(ours)), Some(Value::Array(theirs)), Some(Value::Array(items)))
-            if ours.len() == theirs.len() && ours.len() == items.len() =>
-        {
-            for (index, ((ours, theirs), item)) in ours.iter().zip(theirs).zip(items).enumerate() {
-                let three = (Some(ours), Some(theirs), Some(item));
+        (Some(Value::Array(ours)), Some(Value::Array(items))) if ours.len() == items.len() => {
+            let theirs = original.and_then(Value::as_array).unwrap_or(ours);
+            for (index, (own, item)) in ours.iter().zip(items).enumerate() {
+                let three = (Some(own), Some(counterpart(theirs, own, ours.len(), index)), Some(item));
                 either(&format!("{path}[{index}]"), three, bindings, rules, places, found);
             }
         }
-        _ => found.extend(lines),
+        _ => {}
     }
+    // Nothing inside differs, or there is no inside: the value as such is another one.
+    if before == (places.len(), found.len()) {
+        found.extend(lines);
+    }
+}
+
+/// The original's item in the place of an expected one: that with the same id, else that with the same number in a list as
+/// long; an item that the original's list lacks is its own.
+fn counterpart<'a>(theirs: &'a [Value], own: &'a Value, length: usize, index: usize) -> &'a Value {
+    let same_id = |item: &&Value| ids::of(own).is_some() && ids::of(item) == ids::of(own);
+    let same_place = theirs.get(index).filter(|_| theirs.len() == length);
+    theirs.iter().find(same_id).or(same_place).unwrap_or(own)
 }
 
 /// Compares, and keeps what was bound only if the values agree.
@@ -163,7 +179,8 @@ impl Rules {
             }
             (Value::String(template), actual) => {
                 let same = bindings.matches(template, actual);
-                found.extend((!same).then(differs));
+                let shown = || format!("{path}: expected {:?}, got {actual}", bindings.shown(template));
+                found.extend((!same).then(shown));
             }
             (Value::Number(least), Value::Number(number)) if self.grows(path) => {
                 let enough = number.as_i64() >= least.as_i64() && number.as_i64().is_some();
@@ -204,6 +221,11 @@ impl Rules {
     fn is_setting(&self, path: &str, expected: &Value) -> bool {
         let name = path.rsplit('.').next().unwrap_or_default();
         !self.strict && !in_contents(path) && self.settings.get(name) == Some(expected)
+    }
+
+    fn is_addition(&self, path: &str) -> bool {
+        let name = path.rsplit('.').next().unwrap_or_default();
+        !in_contents(path) && self.additions.iter().any(|addition| addition == name)
     }
 
     fn grows(&self, path: &str) -> bool {

@@ -11,9 +11,11 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
+pub mod agent;
 mod compare;
 mod error;
 mod fresh;
+mod ids;
 mod placeholder;
 pub mod registry;
 mod report;

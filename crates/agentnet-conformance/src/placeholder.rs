@@ -29,11 +29,6 @@ enum Piece<'a> {
 }
 
 impl Bindings {
-    /// The value of a placeholder, if it is known.
-    pub(crate) fn get(&self, name: &str) -> Option<&str> {
-        self.values.get(name).map(String::as_str)
-    }
-
     /// The placeholder's value from here on.
     pub(crate) fn bind(&mut self, name: &str, value: &str) {
         self.values.insert(name.to_owned(), value.to_owned());
@@ -57,6 +52,15 @@ impl Bindings {
                 .clone(),
         };
         pieces(template).into_iter().map(fill).collect()
+    }
+
+    /// What a text stands for, as far as that is known: for people.
+    pub(crate) fn shown(&self, template: &str) -> String {
+        let show = |piece| match piece {
+            Piece::Literal(text) => text.to_owned(),
+            Piece::Placeholder(name) => self.values.get(name).cloned().unwrap_or_else(|| format!("<{name}>")),
+        };
+        pieces(template).into_iter().map(show).collect()
     }
 
     /// As [`Bindings::fill`], for every text in a value.

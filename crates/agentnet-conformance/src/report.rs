@@ -95,6 +95,13 @@ impl Report {
         }
     }
 
+    /// The report as one JSON document.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        // Texts and numbers only: there is nothing that JSON cannot hold.
+        serde_json::to_string(self).unwrap_or_default()
+    }
+
     /// The steps with this verdict.
     pub fn with(&self, verdict: Verdict) -> impl Iterator<Item = &StepReport> {
         self.steps.iter().filter(move |step| step.verdict == verdict)

@@ -1,5 +1,7 @@
 //! `agentnet echo`: an agent that answers every request with what it got.
 
+mod told;
+
 use agentnet::{AgentNode, Context, Message};
 use clap::Args;
 use tokio::sync::mpsc;
@@ -26,6 +28,9 @@ pub(crate) struct Echo {
     /// Stop after so many messages; 0 goes on until Ctrl-C
     #[arg(long, value_name = "N", default_value = "0")]
     max_messages: u64,
+    /// Also wait or fail when the payload says so, as `agentnet conformance agent` needs it
+    #[arg(long)]
+    conformance: bool,
 }
 
 impl Echo {
@@ -54,6 +59,7 @@ impl Echo {
         let url = nats_url(global);
         checked_url(&url)?;
         let name = given(self.name.as_ref()).unwrap_or_else(|| self.username.clone());
+        let conformance = self.conformance;
         let agent = AgentNode::builder("cli_echo")
             .name(name)
             .username(&self.username)
@@ -62,10 +68,11 @@ impl Echo {
             .on_message(move |message: Message, context: Context| {
                 let handled = handled.clone();
                 async move {
-                    let answered = message.wants_reply();
-                    if answered {
-                        context.reply(message.payload()).await?;
+                    if conformance {
+                        told::obey(&message, &context).await?;
                     }
+                    told::echo(&message, &context).await?;
+                    let answered = message.wants_reply();
                     // Nobody counts any more once the command ends.
                     let _ = handled.send(Handled { message, answered }).await;
                     Ok(())

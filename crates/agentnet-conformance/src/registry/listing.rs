@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-/// The members of replies that hold lists, and the members of their items that say whose they are, first match.
+use crate::ids;
+
+/// The members of replies that hold lists.
 const LISTS: [&str; 3] = ["agents", "results", "messages"];
-const IDS: [&str; 4] = ["session_tag", "message_id", "thread_id", "account_id"];
 
 /// What was left out before the comparison.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -31,7 +32,7 @@ pub(super) fn restrict(reply: &mut Value, templates: &mut [&mut Value], own: &dy
             continue;
         };
         let total = items.len();
-        items.retain(|item| id(item).is_some_and(own));
+        items.retain(|item| ids::of(item).is_some_and(own));
         let seen = items.len();
         if total == seen || !(goes_on || limit == Some(total as u64)) {
             continue;
@@ -61,10 +62,6 @@ pub(super) fn restrict(reply: &mut Value, templates: &mut [&mut Value], own: &dy
         }
     }
     restricted
-}
-
-fn id(item: &Value) -> Option<&str> {
-    IDS.iter().find_map(|name| item.get(*name)?.as_str())
 }
 
 /// Search results with a generated name, and the names that accounts got.
@@ -173,7 +170,10 @@ mod tests {
                 "{ids:?}"
             );
             let left = reply["results"].as_array().unwrap();
-            assert!(left.iter().all(|item| id(item).unwrap().starts_with("own")), "{reply}");
+            assert!(
+                left.iter().all(|item| ids::of(item).unwrap().starts_with("own")),
+                "{reply}"
+            );
         }
     }
 

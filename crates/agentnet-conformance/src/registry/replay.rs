@@ -103,6 +103,7 @@ impl<'a> Replay<'a> {
         self.rules = Rules {
             strict: self.options.strict,
             settings: conversation.settings.clone(),
+            additions: conversation.additions.clone(),
             growing: &[],
         };
         self.needs.clone_from(&conversation.needs);

@@ -31,6 +31,8 @@ struct StepFile {
     fresh_numbers: BTreeMap<String, Vec<i64>>,
     settings: Map<String, Value>,
     #[serde(default)]
+    additions: Vec<String>,
+    #[serde(default)]
     needs: Map<String, Value>,
     differences: Vec<Difference>,
 }
@@ -68,6 +70,8 @@ struct RecordedStep {
 pub(super) struct Conversation {
     pub(super) keys: BTreeMap<String, String>,
     pub(super) settings: Map<String, Value>,
+    /// Members that a registry without the additions of section 0.10 lacks.
+    pub(super) additions: Vec<String>,
     /// Settings that must have these values for a step to be judged.
     pub(super) needs: Map<String, Value>,
     pub(super) steps: Vec<Step>,
@@ -145,6 +149,7 @@ impl Conversation {
         Ok(Self {
             keys: file.keys,
             settings: file.settings,
+            additions: file.additions,
             needs: file.needs,
             steps,
         })

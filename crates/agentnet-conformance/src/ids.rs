@@ -1,0 +1,11 @@
+//! What tells the items of a reply's lists apart.
+
+use serde_json::Value;
+
+/// The members that hold an id, first match: sessions, messages, threads, accounts.
+const MEMBERS: [&str; 4] = ["session_tag", "message_id", "thread_id", "account_id"];
+
+/// The id of an item.
+pub(crate) fn of(item: &Value) -> Option<&str> {
+    MEMBERS.iter().find_map(|name| item.get(*name)?.as_str())
+}
