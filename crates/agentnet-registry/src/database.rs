@@ -2,6 +2,7 @@
 //!
 //! A database that is down must not hold requests up: a call that fails as unavailable, or takes long, raises a doubt; a
 //! ping decides; and from then on requests fail at once until a ping succeeds again. The change is logged, not every request.
+//! A call that failed although the database answers pings is made again.
 //!
 //! - [`Database::hasty`] is for requests: it fails at once while the database is down.
 //! - [`Database::patient`] is for those who write behind (presence, messages, retention). They try again anyway, and a
@@ -15,7 +16,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use agentnet_store::{Store, StoreError};
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, Semaphore, SemaphorePermit, watch};
 use tokio_util::sync::CancellationToken;
 
 use guarded::Guarded;
@@ -24,6 +25,10 @@ use guarded::Guarded;
 const PING: Duration = Duration::from_secs(3);
 /// The pause between two pings of a database that is down.
 const PAUSE: Duration = Duration::from_millis(300);
+
+/// Calls of requests that are made at the same time: enough to keep every connection busy, few enough that none waits long
+/// for one.
+const AT_ONCE: usize = 16;
 
 /// Since when the database answers; `None` while it does not.
 type Answers = Option<Instant>;
@@ -38,6 +43,9 @@ pub(crate) struct Database {
 struct Health {
     answers: watch::Sender<Answers>,
     doubt: Notify,
+    /// Counts the pings that were decided.
+    pings: watch::Sender<u64>,
+    turns: Semaphore,
 }
 
 impl Database {
@@ -46,6 +54,8 @@ impl Database {
         let health = Health {
             answers: watch::Sender::new(Some(Instant::now())),
             doubt: Notify::new(),
+            pings: watch::Sender::new(0),
+            turns: Semaphore::new(AT_ONCE),
         };
         Self {
             store,
@@ -97,6 +107,20 @@ impl Database {
         self.health.doubt.notify_one();
     }
 
+    /// Whether it answers, after somebody doubted it. Several doubts are settled by one ping.
+    async fn verdict(&self) -> bool {
+        let mut pings = self.health.pings.subscribe();
+        self.doubt();
+        let _ = pings.changed().await;
+        self.is_up()
+    }
+
+    /// A request's turn to call.
+    async fn turn(&self) -> Option<SemaphorePermit<'_>> {
+        // The semaphore is never closed.
+        self.health.turns.acquire().await.ok()
+    }
+
     /// Pings once and remembers the outcome; says what has changed.
     pub(crate) async fn check(&self) -> bool {
         let outcome = match tokio::time::timeout(PING, self.store.ping()).await {
@@ -124,6 +148,7 @@ impl Database {
                 self.health.answers.send_replace(None);
             }
         }
+        self.health.pings.send_modify(|pings| *pings += 1);
         self.is_up()
     }
 

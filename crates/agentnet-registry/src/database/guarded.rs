@@ -17,6 +17,9 @@ use super::Database;
 const DOUBT: Duration = Duration::from_secs(1);
 /// The longest that a request waits for one call.
 const REQUEST: Duration = Duration::from_secs(15);
+/// How often a request's call is made while the database answers pings, and the pause between.
+const TRIES: u32 = 3;
+const PAUSE: Duration = Duration::from_millis(100);
 /// The longest that those who write behind wait for one call.
 const WRITE: Duration = Duration::from_secs(60);
 
@@ -35,22 +38,45 @@ impl Guarded {
         Self { database, hasty: false }
     }
 
-    async fn guard<T>(&self, call: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
-        let outcome = if self.hasty {
-            self.bounded(call).await
-        } else {
-            timeout(WRITE, call).await.unwrap_or_else(|_| Err(too_slow(WRITE)))
-        };
+    async fn guard<T, F>(&self, call: impl Fn() -> F + Send + Sync) -> Result<T, StoreError>
+    where
+        F: Future<Output = Result<T, StoreError>> + Send,
+    {
+        if self.hasty {
+            return self.hurry(call).await;
+        }
+        let outcome = timeout(WRITE, call()).await.unwrap_or_else(|_| Err(too_slow(WRITE)));
         if let Err(StoreError::Unavailable(_)) = &outcome {
             self.database.doubt();
         }
         outcome
     }
 
-    async fn bounded<T>(&self, call: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+    /// Calls at once or not at all, and calls again what failed only for a moment: a connection that was lost, or a crowd.
+    async fn hurry<T, F>(&self, call: impl Fn() -> F) -> Result<T, StoreError>
+    where
+        F: Future<Output = Result<T, StoreError>>,
+    {
         if !self.database.is_up() {
             return Err(down());
         }
+        let calls = async {
+            // The wait is here, where it is fair, and not for a connection, where it is short.
+            let _turn = self.database.turn().await;
+            let mut tries = 0;
+            loop {
+                match call().await {
+                    Err(StoreError::Unavailable(reason)) => {
+                        tries += 1;
+                        if !self.database.verdict().await || tries == TRIES {
+                            return Err(StoreError::Unavailable(reason));
+                        }
+                        sleep(PAUSE).await;
+                    }
+                    outcome => return outcome,
+                }
+            }
+        };
         let impatience = async {
             sleep(DOUBT).await;
             self.database.doubt();
@@ -58,7 +84,7 @@ impl Guarded {
         };
         tokio::select! {
             biased;
-            outcome = call => outcome,
+            outcome = calls => outcome,
             () = self.database.down() => Err(down()),
             () = impatience => Err(too_slow(REQUEST)),
         }
@@ -76,72 +102,72 @@ fn too_slow(limit: Duration) -> StoreError {
 #[async_trait]
 impl Accounts for Guarded {
     async fn claim_account(&self, claim: &AccountClaim) -> Result<Account, StoreError> {
-        self.guard(self.database.store.claim_account(claim)).await
+        self.guard(|| self.database.store.claim_account(claim)).await
     }
 
     async fn account_by_id(&self, account_id: &str) -> Result<Option<Account>, StoreError> {
-        self.guard(self.database.store.account_by_id(account_id)).await
+        self.guard(|| self.database.store.account_by_id(account_id)).await
     }
 
     async fn account_by_username(&self, username: &str) -> Result<Option<Account>, StoreError> {
-        self.guard(self.database.store.account_by_username(username)).await
+        self.guard(|| self.database.store.account_by_username(username)).await
     }
 
     async fn accounts(&self, query: &AccountQuery) -> Result<Page<Account>, StoreError> {
-        self.guard(self.database.store.accounts(query)).await
+        self.guard(|| self.database.store.accounts(query)).await
     }
 }
 
 #[async_trait]
 impl Sessions for Guarded {
     async fn upsert_sessions(&self, sessions: &[Session]) -> Result<(), StoreError> {
-        self.guard(self.database.store.upsert_sessions(sessions)).await
+        self.guard(|| self.database.store.upsert_sessions(sessions)).await
     }
 
     async fn touch_sessions(&self, seen: &[(String, Timestamp)]) -> Result<(), StoreError> {
-        self.guard(self.database.store.touch_sessions(seen)).await
+        self.guard(|| self.database.store.touch_sessions(seen)).await
     }
 
     async fn end_sessions(&self, ended: &[(String, Timestamp)]) -> Result<(), StoreError> {
-        self.guard(self.database.store.end_sessions(ended)).await
+        self.guard(|| self.database.store.end_sessions(ended)).await
     }
 
     async fn session(&self, session_tag: &str) -> Result<Option<Session>, StoreError> {
-        self.guard(self.database.store.session(session_tag)).await
+        self.guard(|| self.database.store.session(session_tag)).await
     }
 
     async fn online_sessions(&self) -> Result<Vec<Session>, StoreError> {
-        self.guard(self.database.store.online_sessions()).await
+        self.guard(|| self.database.store.online_sessions()).await
     }
 
     async fn prune_sessions(&self, before: Timestamp) -> Result<u64, StoreError> {
-        self.guard(self.database.store.prune_sessions(before)).await
+        self.guard(|| self.database.store.prune_sessions(before)).await
     }
 }
 
 #[async_trait]
 impl Messages for Guarded {
     async fn append_messages(&self, messages: &[NewMessage]) -> Result<Appended, StoreError> {
-        self.guard(self.database.store.append_messages(messages)).await
+        self.guard(|| self.database.store.append_messages(messages)).await
     }
 
     async fn messages(&self, query: &MessageQuery) -> Result<Page<Message>, StoreError> {
-        self.guard(self.database.store.messages(query)).await
+        self.guard(|| self.database.store.messages(query)).await
     }
 }
 
 #[async_trait]
 impl Threads for Guarded {
     async fn thread(&self, thread_id: &str) -> Result<Option<Thread>, StoreError> {
-        self.guard(self.database.store.thread(thread_id)).await
+        self.guard(|| self.database.store.thread(thread_id)).await
     }
 
     async fn threads(&self, query: &ThreadQuery) -> Result<Page<Thread>, StoreError> {
-        self.guard(self.database.store.threads(query)).await
+        self.guard(|| self.database.store.threads(query)).await
     }
 
     async fn prune_threads(&self, before: Timestamp, limit: usize) -> Result<Pruned, StoreError> {
-        self.guard(self.database.store.prune_threads(before, limit)).await
+        self.guard(|| self.database.store.prune_threads(before, limit)).await
     }
 }
 
@@ -152,7 +178,7 @@ impl Store for Guarded {
     }
 
     async fn ping(&self) -> Result<(), StoreError> {
-        self.guard(self.database.store.ping()).await
+        self.guard(|| self.database.store.ping()).await
     }
 
     async fn close(&self) {
