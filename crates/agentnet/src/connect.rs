@@ -1,16 +1,18 @@
 //! Connecting to the broker: token in the URL, an inbox prefix of our own, reconnection for ever (PROTOCOL.md section 1).
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use agentnet_protocol::subject::CONNECTION_INBOX_PREFIX;
 use agentnet_protocol::url::{Login, NatsUrl, NatsUrlError};
 use async_nats::{Client, ConnectErrorKind, ConnectOptions, Event};
-use tokio::sync::Notify;
+use tokio::sync::watch;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 const MAX_RECONNECT_DELAY: Duration = Duration::from_secs(2);
+
+/// What callers are told while the client reconnects.
+pub(crate) const NO_CONNECTION: &str = "the connection to NATS is lost and not yet back";
 
 /// Why no connection came about. The address is shown without the token.
 #[derive(Debug, thiserror::Error)]
@@ -43,43 +45,36 @@ pub async fn connect(url: &str, name: &str) -> Result<Client, ConnectError> {
     open(&NatsUrl::parse(url)?, name, Arc::default()).await
 }
 
-/// A call for whoever waits for the connection to be back after a loss.
-#[derive(Debug, Default)]
-pub(crate) struct Reconnections {
-    once: AtomicBool,
-    back: Notify,
-}
+/// Counts the times that the connection was made.
+#[derive(Debug)]
+pub(crate) struct Connections(watch::Sender<u64>);
 
-impl Reconnections {
-    fn connected(&self) {
-        if self.once.swap(true, Ordering::AcqRel) {
-            self.back.notify_one();
-        }
-    }
-
-    /// Waits until the connection is back after a loss. For one waiter.
-    pub(crate) async fn next(&self) {
-        self.back.notified().await;
+impl Default for Connections {
+    fn default() -> Self {
+        Self(watch::Sender::new(0))
     }
 }
 
-/// As [`connect`]; `reconnections` is told of each connection.
-pub(crate) async fn open(url: &NatsUrl, name: &str, reconnections: Arc<Reconnections>) -> Result<Client, ConnectError> {
+impl Connections {
+    /// For those who wait for the next one.
+    pub(crate) fn subscribe(&self) -> watch::Receiver<u64> {
+        self.0.subscribe()
+    }
+}
+
+/// As [`connect`]; `connections` is told of each connection.
+pub(crate) async fn open(url: &NatsUrl, name: &str, connections: Arc<Connections>) -> Result<Client, ConnectError> {
     let options = ConnectOptions::new()
         .name(name)
         .custom_inbox_prefix(CONNECTION_INBOX_PREFIX)
         .connection_timeout(CONNECT_TIMEOUT)
         .max_reconnects(None)
-        .reconnect_delay_callback(|attempt| {
-            Duration::from_millis(50)
-                .saturating_mul(1 << attempt.min(6))
-                .min(MAX_RECONNECT_DELAY)
-        })
+        .reconnect_delay_callback(|attempt| reconnect_delay(attempt, rand::random_range(0.5..=1.0)))
         .event_callback(move |event| {
             match &event {
                 Event::Connected => {
                     tracing::debug!("connected to NATS");
-                    reconnections.connected();
+                    connections.0.send_modify(|times| *times += 1);
                 }
                 Event::Disconnected => tracing::warn!("connection to NATS lost, reconnecting"),
                 Event::SlowConsumer(_) => {
@@ -109,5 +104,26 @@ pub(crate) async fn open(url: &NatsUrl, name: &str, reconnections: Arc<Reconnect
             }
             _ => unreachable(error.to_string()),
         }),
+    }
+}
+
+/// The pause before an attempt to reconnect, counted from 1. It grows from 0.1 s to two seconds, times a random share, so that
+/// the agents of a server that was restarted do not all come at once.
+fn reconnect_delay(attempt: usize, share: f64) -> Duration {
+    let whole = Duration::from_millis(50).saturating_mul(1 << attempt.min(6));
+    whole.min(MAX_RECONNECT_DELAY).mul_f64(share)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_to_two_seconds_and_differ() {
+        let whole: Vec<u128> = (1..8)
+            .map(|attempt| reconnect_delay(attempt, 1.0).as_millis())
+            .collect();
+        assert_eq!(whole, [100, 200, 400, 800, 1600, 2000, 2000]);
+        assert_eq!(reconnect_delay(usize::MAX, 0.5), Duration::from_secs(1));
     }
 }

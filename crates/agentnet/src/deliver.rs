@@ -10,6 +10,7 @@ use bytes::Bytes;
 use futures::StreamExt;
 use tokio::sync::oneshot;
 
+use crate::connect::NO_CONNECTION;
 use crate::error::SendError;
 use crate::metrics::Metrics;
 use crate::session::Live;
@@ -95,6 +96,9 @@ impl Drop for Waiting<'_> {
 }
 
 /// Publishes the message until it is acknowledged.
+///
+/// While there is no connection nothing is published: what piled up in the client would go out after the sender was told of
+/// a failure.
 pub(crate) async fn deliver(
     live: &Live,
     metrics: &Metrics,
@@ -108,32 +112,58 @@ pub(crate) async fn deliver(
         message_id,
     };
     let mut receipt = live.receipts.wait_for(message_id);
+    let mut published_on = None;
     for attempt in 1..=acknowledgement.attempts {
         if attempt > 1 {
             metrics.retries.add_one();
         }
-        live.publish(subject, body.clone()).await?;
         let last = attempt == acknowledgement.attempts;
-        match tokio::time::timeout(acknowledgement.wait, &mut receipt).await {
-            Ok(Ok(arrived)) => match outcome(&arrived) {
-                Outcome::Delivered => return Ok(()),
+        let publish_and_wait = async {
+            live.connected().await;
+            let connection = live.connection();
+            live.publish(subject, body.clone()).await?;
+            published_on = Some(connection);
+            (&mut receipt).await.map_err(|_| SendError::NotRunning)
+        };
+        match tokio::time::timeout(acknowledgement.wait, publish_and_wait).await {
+            Ok(arrived) => match outcome(&arrived?) {
+                Outcome::Delivered => {
+                    record_again(live, published_on, body).await;
+                    return Ok(());
+                }
                 Outcome::Refused(error) => return Err(error),
                 Outcome::Unusable(error) if last => return Err(error),
                 Outcome::Unusable(_) => receipt = live.receipts.wait_for(message_id),
             },
-            Ok(Err(_)) => return Err(SendError::NotRunning),
             Err(_) => {
-                metrics.receipt_timeouts.add_one();
+                if published_on.is_some() {
+                    metrics.receipt_timeouts.add_one();
+                }
                 if !last {
                     tokio::time::sleep(Duration::from_millis(u64::from(attempt) * 100).min(RETRY_PAUSE)).await;
                 }
             }
         }
     }
-    Err(SendError::AckTimeout {
-        message_id: message_id.to_string(),
-        attempts: acknowledgement.attempts,
+    Err(match published_on {
+        Some(_) => SendError::AckTimeout {
+            message_id: message_id.to_string(),
+            attempts: acknowledgement.attempts,
+        },
+        None => SendError::Connection(NO_CONNECTION.to_owned()),
     })
+}
+
+/// Puts a delivered message into the history once more, if the connection on which it was published is gone: should the
+/// server have crashed, the receiver got the message and the history perhaps not. On the sender's own reply subject, which
+/// is captured as inboxes are and where nobody handles it; the history keeps one of each message id.
+async fn record_again(live: &Live, published_on: Option<u64>, body: Bytes) {
+    if live.is_connected() && published_on == Some(live.connection()) {
+        return;
+    }
+    if let Err(error) = live.publish(&live.replies.nobody(), body).await {
+        tracing::warn!(%error, "a delivered message may be missing in the history");
+    }
 }
 
 const RETRY_PAUSE: Duration = Duration::from_millis(500);

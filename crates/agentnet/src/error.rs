@@ -37,7 +37,7 @@ pub enum RegistryError {
         /// What is wrong with it.
         why: DecodeError,
     },
-    /// The connection is closed or the request is larger than the server takes.
+    /// The connection is lost or closed, or the request is larger than the server takes.
     #[error("registry.{rpc} could not be sent: {why}")]
     Connection {
         /// Which call.
@@ -149,7 +149,8 @@ pub enum SendError {
     /// The message to answer has no reply subject.
     #[error("Cannot reply: incoming message has no reply_to subject.")]
     NoReplySubject,
-    /// The connection is closed.
+    /// The connection is closed, or lost and not yet back. While it is lost nothing is sent, so that to send it again cannot
+    /// double it.
     #[error("the message could not be published: {0}")]
     Connection(String),
 }

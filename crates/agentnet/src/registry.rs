@@ -6,12 +6,13 @@ use std::time::{Duration, Instant};
 use agentnet_protocol::json::Object;
 use agentnet_protocol::rpc::{RegisterRequest, ReplyError, Request, decode_reply};
 use async_nats::client::RequestErrorKind;
+use async_nats::connection::State;
 use async_nats::{Client, Request as NatsRequest};
 use bytes::Bytes;
 use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
 
-use crate::connect::{ConnectError, connect};
+use crate::connect::{ConnectError, NO_CONNECTION, connect};
 use crate::error::RegistryError;
 
 /// How often a request is made at most, within the call's timeout.
@@ -146,9 +147,15 @@ impl RegistryClient {
     }
 
     fn timed_out<R: Request>(&self) -> RegistryError {
-        RegistryError::Timeout {
-            rpc: R::NAME,
-            timeout: self.timeout,
+        match self.client.connection_state() {
+            State::Connected => RegistryError::Timeout {
+                rpc: R::NAME,
+                timeout: self.timeout,
+            },
+            _ => RegistryError::Connection {
+                rpc: R::NAME,
+                why: NO_CONNECTION.to_owned(),
+            },
         }
     }
 }

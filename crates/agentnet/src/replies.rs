@@ -40,6 +40,11 @@ impl Replies {
         format!("{}.*", self.base)
     }
 
+    /// A reply subject that no request waits for.
+    pub(crate) fn nobody(&self) -> String {
+        format!("{}.nobody", self.base)
+    }
+
     /// A fresh reply subject. The wait ends with the returned value.
     pub(crate) fn expect(&self) -> Expected<'_> {
         let number = self.next.fetch_add(1, Ordering::Relaxed);

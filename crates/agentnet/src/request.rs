@@ -8,6 +8,7 @@ use agentnet_protocol::{Envelope, RawJson};
 use async_nats::StatusCode;
 use futures::future::BoxFuture;
 
+use crate::connect::NO_CONNECTION;
 use crate::error::{RequestError, SendError};
 use crate::handler::Message;
 use crate::node::AgentNode;
@@ -61,18 +62,24 @@ impl Request {
         let (envelope, body) = node.compose(&live, self.options, payload, kind::REQUEST, &route)?;
         let message_id = envelope.message_id;
         let mut expected = live.replies.expect();
-        live.client
-            .publish_with_reply(route.subject.clone(), expected.subject.clone(), body)
-            .await
-            .map_err(|error| SendError::Connection(error.to_string()))?;
+        let mut published = false;
+        let publish_and_wait = async {
+            live.connected().await;
+            live.client
+                .publish_with_reply(route.subject.clone(), expected.subject.clone(), body)
+                .await
+                .map_err(|error| SendError::Connection(error.to_string()))?;
+            published = true;
+            (&mut expected.receiver).await.map_err(|_| SendError::NotRunning)
+        };
         let unreached = || {
             if let Some(username) = &route.username {
                 live.resolver.forget(username);
             }
         };
-        let reply = match tokio::time::timeout(self.timeout, &mut expected.receiver).await {
-            Ok(Ok(reply)) => reply,
-            Ok(Err(_)) => return Err(SendError::NotRunning.into()),
+        let reply = match tokio::time::timeout(self.timeout, publish_and_wait).await {
+            Ok(reply) => reply?,
+            Err(_) if !published => return Err(SendError::Connection(NO_CONNECTION.to_owned()).into()),
             Err(_) => {
                 unreached();
                 return Err(RequestError::Timeout {

@@ -107,6 +107,8 @@ async fn ask(registry: &RegistryClient, key: &str) -> Result<String, ResolveErro
         Err(RegistryError::Refused(text)) if text == "username is required" => {
             Err(ResolveError::NotFound(key.to_owned()))
         }
+        // Without a connection the list cannot be asked either.
+        Err(error @ RegistryError::Connection { .. }) => Err(error.into()),
         Err(_) => from_list(registry, key).await,
     }
 }

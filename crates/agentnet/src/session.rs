@@ -1,20 +1,21 @@
 //! One session on the network: from register to goodbye (PROTOCOL.md section 14).
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use agentnet_protocol::compose::Sender;
 use agentnet_protocol::rpc::{Goodbye, RegisterReply, RegisterRequest};
 use agentnet_protocol::subject::{self, routable_account, routable_capability};
 use agentnet_protocol::{AgentInfo, Text};
+use async_nats::connection::State;
 use async_nats::{Client, Subscriber};
 use bytes::Bytes;
 use futures::StreamExt;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
-use crate::connect::{self, Reconnections};
+use crate::connect::{self, Connections};
 use crate::deliver::Receipts;
 use crate::error::{SendError, StartError};
 use crate::guard::Circuit;
@@ -25,6 +26,8 @@ use crate::resolve::Resolver;
 
 const REGISTER_TIMEOUT: Duration = Duration::from_secs(5);
 const ROUND_TRIP_TIMEOUT: Duration = Duration::from_secs(1);
+/// The client drops its events when too many come at once: so often those who wait for a connection look for themselves.
+const LOOK: Duration = Duration::from_millis(100);
 
 /// Everything that exists between start and close.
 #[derive(Debug)]
@@ -39,7 +42,7 @@ pub(crate) struct Live {
     pub(crate) resolver: Resolver,
     pub(crate) circuit: Circuit,
     pub(crate) started: Instant,
-    pub(crate) reconnections: Arc<Reconnections>,
+    pub(crate) connections: Arc<Connections>,
     /// Whether new messages are taken.
     pub(crate) accepting: AtomicBool,
     /// Handlers running.
@@ -57,9 +60,9 @@ pub(crate) struct Live {
 impl Live {
     /// Connects and registers.
     pub(crate) async fn open(config: &Config) -> Result<Self, StartError> {
-        let reconnections = Arc::new(Reconnections::default());
+        let connections = Arc::new(Connections::default());
         let name = format!("agentnet-{}", config.agent_id);
-        let client = connect::open(&config.url, &name, reconnections.clone()).await?;
+        let client = connect::open(&config.url, &name, connections.clone()).await?;
         let registry = RegistryClient::new(client.clone());
         let registration = register(&registry, config).await?;
         let limits = &config.limits;
@@ -82,7 +85,7 @@ impl Live {
             resolver: Resolver::new(limits.resolve_cache_ttl),
             circuit: Circuit::new(limits.circuit_breaker_failures, limits.circuit_breaker_reset),
             started: Instant::now(),
-            reconnections,
+            connections,
             accepting: AtomicBool::new(true),
             inflight: AtomicUsize::new(0),
             parted: tokio::sync::Mutex::new(false),
@@ -96,6 +99,23 @@ impl Live {
     /// Time since the session started: the clock of everything that is remembered.
     pub(crate) fn monotonic(&self) -> Duration {
         self.started.elapsed()
+    }
+
+    /// Waits until there is a connection.
+    pub(crate) async fn connected(&self) {
+        let mut connections = self.connections.subscribe();
+        while !self.is_connected() {
+            let _ = tokio::time::timeout(LOOK, connections.changed()).await;
+        }
+    }
+
+    pub(crate) fn is_connected(&self) -> bool {
+        self.client.connection_state() == State::Connected
+    }
+
+    /// Which connection this is, counted from the first.
+    pub(crate) fn connection(&self) -> u64 {
+        self.client.statistics().connects.load(Ordering::Acquire)
     }
 
     pub(crate) async fn publish(&self, subject: &str, body: Bytes) -> Result<(), SendError> {
@@ -234,10 +254,13 @@ async fn register(registry: &RegistryClient, config: &Config) -> Result<Register
 
 /// Says hello at every interval, and at once when the connection is back, so that a restarted registry knows the session.
 pub(crate) async fn keep_alive(live: Arc<Live>, config: Arc<Config>) {
+    let mut connections = live.connections.subscribe();
+    let mut known = 1;
     loop {
+        let back = async { connections.wait_for(|times| *times > known).await.map(|times| *times) };
         tokio::select! {
             () = live.ended.cancelled() => return,
-            () = live.reconnections.next() => {}
+            times = back => known = times.unwrap_or(known),
             () = tokio::time::sleep(live.heartbeat_interval) => {}
         }
         live.hello(&config).await;

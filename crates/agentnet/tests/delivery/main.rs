@@ -6,6 +6,7 @@
 mod bench;
 #[path = "../net/mod.rs"]
 mod net;
+mod outages;
 mod payloads;
 mod receipts;
 mod requests;
