@@ -8,9 +8,9 @@ CARGO ?= cargo
 # CI sets this to --locked, so that Cargo.lock is what is tested.
 LOCKED ?=
 # The tests with a registry behind them that do not run on both stores by themselves: they run once for each kind.
-ON_BOTH_STORES = package(agentnet-cli) and kind(test) or binary_id(agentnet::sessions)
+ON_BOTH_STORES = package(agentnet-cli) and kind(test) and not binary_id(agentnet-cli::chaos) or binary_id(agentnet::sessions)
 
-.PHONY: help tools postgres python build demo test lint arch compose fmt clean
+.PHONY: help tools postgres python build demo test chaos lint arch compose fmt clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -42,6 +42,10 @@ test: tools postgres python ## Set up what the tests need and run all of them
 	    AGENTNET_TEST_STORE=postgres $(CARGO) test $(LOCKED) -p agentnet -p agentnet-cli --tests; \
 	    $(CARGO) test $(LOCKED) --workspace --lib --bins --tests --examples; \
 	fi
+
+# The tests run a shortened form of it (20 seconds).
+chaos: tools postgres ## Kill every part in turn while agents talk, for a minute (CHAOS_SECONDS), and report
+	AGENTNET_CHAOS_SECONDS=$${CHAOS_SECONDS:-60} $(CARGO) test $(LOCKED) -p agentnet-cli --test chaos -- --nocapture
 
 lint: arch compose ## Formatting, clippy, documentation, architecture and docker/, all without a warning
 	$(CARGO) fmt --all --check

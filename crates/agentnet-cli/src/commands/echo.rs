@@ -2,7 +2,7 @@
 
 mod told;
 
-use agentnet::{AgentNode, Context, Message};
+use agentnet::{AgentNode, Context, Limits, Message};
 use clap::Args;
 use tokio::sync::mpsc;
 
@@ -13,6 +13,9 @@ use crate::ended::{Ended, Failure};
 use crate::output::cell::{clean, or_dash, preview};
 use crate::output::{Output, Tint};
 use crate::signals::StopSignals;
+
+/// The backlog's memory is taken at once.
+const MOST_PENDING: i64 = 1_000_000;
 
 #[derive(Debug, Args)]
 pub(crate) struct Echo {
@@ -31,6 +34,15 @@ pub(crate) struct Echo {
     /// Also wait or fail when the payload says so, as `agentnet conformance agent` needs it
     #[arg(long)]
     conformance: bool,
+    /// Messages a second that one sender may send [default: 5]
+    #[arg(long, value_name = "N")]
+    rate_limit: Option<f64>,
+    /// Messages that one sender may send at once [default: 10]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    rate_burst: Option<u32>,
+    /// Messages that may wait for their turn; those beyond are refused as busy [default: 100]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=MOST_PENDING))]
+    max_pending: Option<u32>,
 }
 
 impl Echo {
@@ -65,6 +77,7 @@ impl Echo {
             .username(&self.username)
             .capabilities(&self.capabilities)
             .nats_url(url)
+            .limits(|limits| self.raise(limits))
             .on_message(move |message: Message, context: Context| {
                 let handled = handled.clone();
                 async move {
@@ -79,6 +92,12 @@ impl Echo {
                 }
             });
         join(agent, signals).await
+    }
+
+    fn raise(&self, limits: &mut Limits) {
+        limits.rate_limit_per_sender_per_sec = self.rate_limit.unwrap_or(limits.rate_limit_per_sender_per_sec);
+        limits.rate_limit_burst = self.rate_burst.unwrap_or(limits.rate_limit_burst);
+        limits.max_pending = self.max_pending.map_or(limits.max_pending, |pending| pending as usize);
     }
 
     /// Tells of each message until there were enough.

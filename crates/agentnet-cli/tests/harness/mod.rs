@@ -4,6 +4,7 @@
 
 use std::collections::HashMap;
 use std::ffi::OsStr;
+use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
@@ -126,20 +127,28 @@ pub async fn line_with_input(url: &str, words: &str, input: &str) -> Ran {
 /// A command that goes on, with its lines on stdout; stderr goes to a file.
 pub struct Service {
     child: Child,
-    lines: Lines<BufReader<ChildStdout>>,
+    /// Absent where stdout goes to a file.
+    lines: Option<Lines<BufReader<ChildStdout>>>,
     stderr: PathBuf,
     _folder: TempDir,
 }
 
 impl Service {
-    pub fn spawn(mut command: Command) -> Self {
+    pub fn spawn(command: Command) -> Self {
+        Self::spawn_onto(command, Stdio::piped())
+    }
+
+    /// As [`Service::spawn`], for a command that says more than its test reads meanwhile: stdout goes to this file.
+    pub fn spawn_into(command: Command, stdout: File) -> Self {
+        Self::spawn_onto(command, stdout.into())
+    }
+
+    fn spawn_onto(mut command: Command, stdout: Stdio) -> Self {
         let folder = TempDir::new().unwrap();
         let stderr = folder.path().join("stderr");
-        command
-            .stdout(Stdio::piped())
-            .stderr(std::fs::File::create(&stderr).unwrap());
+        command.stdout(stdout).stderr(File::create(&stderr).unwrap());
         let mut child = command.spawn().unwrap();
-        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let lines = child.stdout.take().map(|stdout| BufReader::new(stdout).lines());
         Self {
             child,
             lines,
@@ -157,7 +166,8 @@ impl Service {
 
     /// The next line on stdout.
     pub async fn next_line(&mut self) -> String {
-        match timeout(PATIENCE, self.lines.next_line()).await {
+        let lines = self.lines.as_mut().expect("stdout is read here");
+        match timeout(PATIENCE, lines.next_line()).await {
             Ok(Ok(Some(line))) => line,
             other => panic!("no line on stdout: {other:?}; stderr: {}", self.stderr()),
         }
@@ -171,8 +181,9 @@ impl Service {
 
     /// Everything on stdout that has not been read yet, up to its end.
     pub async fn rest(&mut self) -> Vec<String> {
+        let lines = self.lines.as_mut().expect("stdout is read here");
         let mut rest = Vec::new();
-        while let Some(line) = timeout(PATIENCE, self.lines.next_line())
+        while let Some(line) = timeout(PATIENCE, lines.next_line())
             .await
             .expect("stdout stays open")
             .unwrap()
