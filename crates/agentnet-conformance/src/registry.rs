@@ -89,7 +89,7 @@ pub async fn run(client: &Client, options: &RegistryOptions) -> Result<Report, C
     }
     replay.leave().await?;
     played?;
-    let target = replay.server_id().to_owned();
+    let target = replay.server_ids();
     let mut steps = replay.into_steps();
     steps.retain(|step| selection.takes(&step.file, step.step, &step.name, &step.subject));
     Ok(Report::new("registry", run.letters(), target, steps))

@@ -67,7 +67,7 @@ pub struct Report {
     pub subject: &'static str,
     /// The random letters in every name and id that this run used.
     pub run: String,
-    /// What was looked at: the registry's server id, or the agent's account id.
+    /// What was looked at: the registries' server ids, or the agent's account id.
     pub target: String,
     /// How many steps ended in which way.
     pub counts: Counts,

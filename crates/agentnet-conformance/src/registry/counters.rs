@@ -1,6 +1,6 @@
 //! Counters of a registry: what they stood at before the run is subtracted, and so are requests that were repeated.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
@@ -29,14 +29,21 @@ impl Counters {
     }
 
     /// Leaves in the metrics what the run itself caused; `Err` says why that cannot be told.
-    pub(super) fn subtract(&self, metrics: &mut Value, repeated_now: i64) -> Result<(), String> {
+    pub(super) fn subtract(
+        &self,
+        metrics: &mut Value,
+        repeated_now: i64,
+        registries: &BTreeSet<String>,
+    ) -> Result<(), String> {
+        let others = |id: &Value| id.as_str().is_some_and(|id| registries.iter().any(|other| other != id));
+        let before_elsewhere = self
+            .before
+            .as_ref()
+            .is_some_and(|before| before["server_id"] != metrics["server_id"]);
+        if others(&metrics["server_id"]) || before_elsewhere {
+            return Err("several registries answer, each with its own counters".to_owned());
+        }
         if let Some(before) = &self.before {
-            if before["server_id"] != metrics["server_id"] {
-                return Err(format!(
-                    "several registries answer ({} and {}), each with its own counters",
-                    before["server_id"], metrics["server_id"]
-                ));
-            }
             for path in PATHS {
                 let name = path.trim_matches(['$', '.']);
                 take_off(&mut metrics[name], &before[name]);
@@ -93,11 +100,14 @@ mod tests {
         let mut counters = Counters::new(Some(metrics("r", 10, 1, 7)));
         counters.note_repeated("registry.list", 2);
         let mut now = metrics("r", 16, 5, 22);
-        assert_eq!(counters.subtract(&mut now, 3), Ok(()));
+        let one = BTreeSet::from(["r".to_owned()]);
+        assert_eq!(counters.subtract(&mut now, 3, &one), Ok(()));
         assert_eq!(now, metrics("r", 4, 1, 15));
-        assert!(counters.subtract(&mut metrics("other", 16, 5, 22), 0).is_err());
+        assert!(counters.subtract(&mut metrics("other", 16, 5, 22), 0, &one).is_err());
+        let two = BTreeSet::from(["r", "s"].map(str::to_owned));
+        assert!(counters.subtract(&mut metrics("r", 16, 5, 22), 0, &two).is_err());
         let mut alone = metrics("r", 4, 1, 15);
-        assert_eq!(Counters::default().subtract(&mut alone, 0), Ok(()));
+        assert_eq!(Counters::default().subtract(&mut alone, 0, &one), Ok(()));
         assert_eq!(alone, metrics("r", 4, 1, 15));
     }
 }

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use crate::ids;
+use crate::placeholder::Bindings;
 
 /// The members of replies that hold lists.
 const LISTS: [&str; 3] = ["agents", "results", "messages"];
@@ -62,6 +63,15 @@ pub(super) fn restrict(reply: &mut Value, templates: &mut [&mut Value], own: &dy
         }
     }
     restricted
+}
+
+/// Sorts the expected sessions of a list by agent id and by the tags that they have in this run: registries with other server
+/// ids than the recorded one give out tags that sort otherwise.
+pub(super) fn arrange_sessions(expected: &mut Value, bindings: &Bindings) {
+    if let Some(agents) = expected.get_mut("agents").and_then(Value::as_array_mut) {
+        let text = |agent: &Value, name: &str| bindings.shown(agent[name].as_str().unwrap_or_default());
+        agents.sort_by_cached_key(|agent| (text(agent, "agent_id"), text(agent, "session_tag")));
+    }
 }
 
 /// Search results with a generated name, and the names that accounts got.

@@ -1,7 +1,10 @@
 //! Holding recorded conversations again.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime};
 
+use agentnet_protocol::compose::default_thread_id;
+use agentnet_protocol::subject::Subject;
 use async_nats::Client;
 use async_nats::client::RequestErrorKind;
 use serde_json::{Value, json};
@@ -9,7 +12,7 @@ use tokio::time::Instant;
 
 use super::RegistryOptions;
 use super::counters::{self, Counters};
-use super::listing::{Names, restrict};
+use super::listing::{Names, arrange_sessions, restrict};
 use super::signing::signed;
 use super::steps::{Answer, Body, Conversation, Step};
 use crate::compare::{Likeness, Rules, differences, likeness, same_shape};
@@ -19,10 +22,13 @@ use crate::placeholder::Bindings;
 use crate::report::{StepReport, Verdict};
 use crate::spec::unusable;
 
-/// How long after a publication a reply may still lack its effect; until then the request is repeated.
+/// How long after a publication or a registration a reply may still lack its effect, the more so where several registries
+/// answer; until then the request is repeated.
 const SETTLE: Duration = Duration::from_secs(10);
-/// As above, for a reply that is already as the original's.
-const SETTLE_INTENDED: Duration = Duration::from_secs(2);
+/// As above, for a reply that is already as the original's, or that others' data fills.
+const SETTLE_SOON: Duration = Duration::from_secs(2);
+/// How long a message may take into the history.
+const RECORDED: Duration = Duration::from_secs(3);
 /// Between two looks.
 const PAUSE: Duration = Duration::from_millis(40);
 /// What the original never answers, ours has to answer at once: longer than this is no answer.
@@ -49,13 +55,16 @@ pub(super) struct Replay<'a> {
     bindings: Bindings,
     names: Names,
     counters: Counters,
-    /// The last publication.
-    published_at: Option<Instant>,
+    /// The last publication or registration.
+    changed_at: Option<Instant>,
     /// The first registration, and how long sessions live without a heartbeat.
     sessions: Option<(Instant, Duration)>,
     /// Session tags that a goodbye is owed.
     tags: Vec<String>,
-    server_id: String,
+    /// The registries that gave out sessions.
+    server_ids: BTreeSet<String>,
+    /// Whether messages have reached the history so far.
+    records: bool,
     metrics: Option<Value>,
     steps: Vec<StepReport>,
 }
@@ -77,10 +86,11 @@ impl<'a> Replay<'a> {
             bindings: Bindings::default(),
             names: Names::default(),
             counters: Counters::default(),
-            published_at: None,
+            changed_at: None,
             sessions: None,
             tags: Vec::new(),
-            server_id: String::new(),
+            server_ids: BTreeSet::new(),
+            records: true,
             metrics: None,
             steps: Vec::new(),
         };
@@ -120,7 +130,11 @@ impl<'a> Replay<'a> {
             let subject = self.bindings.fill(&step.subject, &own);
             let (verdict, details) = match &step.expect {
                 Answer::Published => {
+                    let message = serde_json::from_str(&body).unwrap_or_default();
                     self.publish(&subject, body).await?;
+                    if let Some((thread, id)) = recorded_as(&subject, &message) {
+                        self.await_recorded(&thread, id).await;
+                    }
                     continue;
                 }
                 Answer::SameShape => self.ask_again(&subject, &body).await,
@@ -149,9 +163,13 @@ impl<'a> Replay<'a> {
         Ok(())
     }
 
-    /// The id of the registry that gave out the sessions, as far as it is known.
-    pub(super) fn server_id(&self) -> &str {
-        &self.server_id
+    /// The ids of the registries that gave out the sessions.
+    pub(super) fn server_ids(&self) -> String {
+        self.server_ids
+            .iter()
+            .map(String::as_str)
+            .collect::<Vec<_>>()
+            .join(", ")
     }
 
     pub(super) fn into_steps(self) -> Vec<StepReport> {
@@ -167,8 +185,30 @@ impl<'a> Replay<'a> {
         let sent = self.client.publish(subject.to_owned(), body.into()).await;
         sent.map_err(ConformanceError::connection)?;
         self.client.flush().await.map_err(ConformanceError::connection)?;
-        self.published_at = Some(Instant::now());
+        self.changed_at = Some(Instant::now());
         Ok(())
+    }
+
+    /// Waits until a message is in the history: several registries may record it, and the next one must not come before it.
+    async fn await_recorded(&mut self, thread_id: &str, message_id: &str) {
+        let question = json!({ "thread_id": thread_id, "limit": 200 }).to_string();
+        let end = Instant::now() + RECORDED;
+        while !self.options.strict && self.records && Instant::now() < end {
+            let subject = "registry.thread_messages";
+            let answer = self.request(subject, &question, self.options.timeout).await;
+            self.counters.note_repeated(subject, 1);
+            let reply: Value = answer
+                .ok()
+                .and_then(|body| serde_json::from_slice(&body).ok())
+                .unwrap_or_default();
+            let mut messages = reply["messages"].as_array().into_iter().flatten();
+            if messages.any(|message| message["message_id"] == message_id) {
+                return;
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+        // The steps that ask for messages will tell; the rest is not waited for.
+        self.records = false;
     }
 
     fn owe_goodbye(&mut self, session: &Value) {
@@ -204,9 +244,11 @@ impl<'a> Replay<'a> {
             self.options.timeout
         };
         let (mut expected, mut original) = (reply_of(&step.expect), reply_of(&step.original));
-        if step.subject == "registry.search" {
-            for template in expected.iter_mut().chain(&mut original) {
-                self.names.arrange(template);
+        for template in expected.iter_mut().chain(&mut original) {
+            match step.subject.as_str() {
+                "registry.search" => self.names.arrange(template),
+                "registry.list" => arrange_sessions(template, &self.bindings),
+                _ => {}
             }
         }
         let sent_at = SystemTime::now();
@@ -216,14 +258,12 @@ impl<'a> Replay<'a> {
             let judged = self.judge(step, answer, (expected.as_ref(), original.as_ref()), repeated);
             let patience = match judged.verdict {
                 Verdict::Pass => break judged,
-                Verdict::IntendedDifference => SETTLE_INTENDED,
-                Verdict::Fail | Verdict::NotRun => SETTLE,
+                Verdict::IntendedDifference | Verdict::NotRun => SETTLE_SOON,
+                Verdict::Fail => SETTLE,
             };
-            if silent_before
-                || self
-                    .published_at
-                    .is_none_or(|published| published.elapsed() >= patience)
-            {
+            let settled = self.changed_at.is_none_or(|changed| changed.elapsed() >= patience);
+            // What is never answered is not asked again; a registration would be another one.
+            if settled || silent_before || subject == "registry.register" {
                 break judged;
             }
             tokio::time::sleep(PAUSE).await;
@@ -253,13 +293,14 @@ impl<'a> Replay<'a> {
             self.names.note(account, name);
         }
         if let Some((server, _)) = reply["session_tag"].as_str().and_then(|tag| tag.rsplit_once('_')) {
-            server.clone_into(&mut self.server_id);
+            self.server_ids.insert(server.to_owned());
         }
         if self.sessions.is_none()
             && let Some(seconds) = reply["ttl_seconds"].as_f64().filter(|ttl| (0.0..1e9).contains(ttl))
         {
             self.sessions = Some((Instant::now(), Duration::from_secs_f64(seconds)));
         }
+        self.changed_at = Some(Instant::now());
         self.owe_goodbye(reply);
     }
 
@@ -309,7 +350,7 @@ impl<'a> Replay<'a> {
         let mut rules = self.rules.clone();
         if step.subject == "registry.metrics" {
             rules.growing = counters::PATHS;
-            if let Err(why) = self.counters.subtract(&mut reply, repeated) {
+            if let Err(why) = self.counters.subtract(&mut reply, repeated, &self.server_ids) {
                 judged.verdict = Verdict::NotRun;
                 judged.details.push(why);
                 return judged;
@@ -409,6 +450,21 @@ fn check_dev_auth(dev_auth: bool, expected: Option<&Value>, reply: &Value) -> Re
         true if expected.is_some_and(required) && reply["session_tag"].is_string() => Err(ConformanceError::DevAuthOff),
         _ => Ok(()),
     }
+}
+
+/// Thread and id of a message that the registry has to record.
+fn recorded_as<'a>(subject: &str, message: &'a Value) -> Option<(String, &'a str)> {
+    let recorded = matches!(
+        Subject::parse(subject),
+        Some(Subject::Inbox { .. } | Subject::Capability { .. } | Subject::Reply)
+    );
+    let text = |member: &str| message[member].as_str().filter(|text| !text.is_empty());
+    let id = text("message_id").filter(|_| recorded)?;
+    let thread = text("thread_id").map_or_else(
+        || default_thread_id(text("trace_id").unwrap_or(id)).to_string(),
+        str::to_owned,
+    );
+    Some((thread, id))
 }
 
 fn reply_of(answer: &Answer) -> Option<Value> {

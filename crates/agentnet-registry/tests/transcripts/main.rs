@@ -81,6 +81,32 @@ async fn dev_auth(#[values(Backend::Sqlite, Backend::Postgres)] backend: Backend
     registry.shutdown().await;
 }
 
+/// Three registries serve one network: only counters cannot be judged, each has its own.
+#[tokio::test(flavor = "multi_thread")]
+async fn several_registries() {
+    let net = Network::on(Backend::Postgres, true).await;
+    let mut registries = Vec::new();
+    for server_id in ["one", "two_2", "three"] {
+        let config = RegistryConfig {
+            server_id: server_id.to_owned(),
+            ..net.config()
+        };
+        registries.push(net.registry_with(config).await);
+    }
+    let report = registry::run(&net.client, &options()).await.unwrap();
+    for step in report.steps.iter().filter(|step| step.verdict != Verdict::Pass) {
+        assert_eq!(
+            (step.verdict, step.subject.as_str()),
+            (Verdict::NotRun, "registry.metrics"),
+            "{step}"
+        );
+        assert!(step.details[0].contains("several registries answer"), "{step}");
+    }
+    for registry in registries {
+        registry.shutdown().await;
+    }
+}
+
 /// A registry that holds others' data already, and is set otherwise than the recorded one.
 #[rstest]
 #[tokio::test(flavor = "multi_thread")]
