@@ -67,8 +67,8 @@ pub trait Messages: Send + Sync {
     /// stored and its thread's `message_count`, `byte_count`, `approx_tokens` grow, `latest_checkpoint_end` and
     /// `last_message_at` become the maximum. For a known id (in the history or earlier in the batch): nothing is stored
     /// or counted, but the thread that it names is still created or gets its participants and `updated_at` (section 8).
-    /// Participants are the trimmed, non-empty sender and receiver accounts; the creator is the first message's sender,
-    /// if it names one. Counters stop at `i64::MAX`.
+    /// Participants are the trimmed, non-empty sender and receiver accounts; the creator is the sender of
+    /// the message that was received first, if it names one. Counters stop at `i64::MAX`.
     ///
     /// A message that the database refuses, or has no room for, never stops the others: it is named in the outcome. An error
     /// means that

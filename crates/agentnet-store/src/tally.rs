@@ -10,9 +10,9 @@ use crate::model::NewMessage;
 /// What one batch adds to one thread.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct ThreadDelta<'a> {
-    /// The creator, if the thread is new.
+    /// The creator, if the thread is new or the batch has an earlier message than it.
     pub(crate) created_by: Option<&'a str>,
-    /// Its creation, if the thread is new.
+    /// The earliest receipt of any message that names the thread.
     pub(crate) created_at: Timestamp,
     /// The latest receipt of any message that names the thread.
     pub(crate) updated_at: Timestamp,
@@ -51,6 +51,11 @@ pub(crate) fn tally<'a>(
                 last_message_at: None,
                 participants: BTreeSet::new(),
             });
+        // Messages reach the store by several ways: the first one is the one that was received first.
+        if message.received_at < delta.created_at {
+            delta.created_at = message.received_at;
+            delta.created_by = account(message.from_account_id.as_deref());
+        }
         delta.updated_at = delta.updated_at.max(message.received_at);
         delta.participants.extend(account(message.from_account_id.as_deref()));
         delta.participants.extend(account(message.to_account_id.as_deref()));

@@ -68,7 +68,8 @@ pub async fn participants_are_trimmed_and_sorted(store: Arc<dyn Store>) {
     assert_eq!(thread.message_count, 4);
 }
 
-/// Creator and creation are the first message's, and stay, even when the first had no sender.
+/// Creator and creation are those of the message that was received first, whichever is stored first; even when it had no
+/// sender.
 pub async fn the_first_message_makes_the_thread(store: Arc<dyn Store>) {
     let from = |id: &str, thread: &str, account: Option<&str>, seconds| {
         let mut new = message(id, thread, seconds);
@@ -79,6 +80,18 @@ pub async fn the_first_message_makes_the_thread(store: Arc<dyn Store>) {
         .append_messages(&[from("1", "t", Some("ann"), 5), from("2", "t", Some("bob"), 3)])
         .await
         .unwrap();
+    let thread = store.thread("t").await.unwrap().unwrap();
+    assert_eq!(
+        (thread.created_by_account_id.as_deref(), thread.created_at),
+        (Some("bob"), at(3))
+    );
+    store.append_messages(&[from("9", "t", Some("eve"), 3)]).await.unwrap();
+    let thread = store.thread("t").await.unwrap().unwrap();
+    assert_eq!(
+        thread.created_by_account_id.as_deref(),
+        Some("bob"),
+        "of two at once, the one stored first"
+    );
     store
         .append_messages(&[from("3", "t", Some("cid"), 1), from("4", "u", None, 1)])
         .await
@@ -87,7 +100,7 @@ pub async fn the_first_message_makes_the_thread(store: Arc<dyn Store>) {
     let thread = store.thread("t").await.unwrap().unwrap();
     assert_eq!(
         (thread.created_by_account_id.as_deref(), thread.created_at),
-        (Some("ann"), at(5))
+        (Some("cid"), at(1))
     );
     assert_eq!(thread.updated_at, at(5));
     let thread = store.thread("u").await.unwrap().unwrap();

@@ -36,6 +36,9 @@ const UPSERT: &str = "INSERT INTO agent_threads AS t (thread_id, thread_id_searc
      (SELECT jsonb_agg(account ORDER BY account COLLATE \"C\") FROM \
      (SELECT jsonb_array_elements_text(t.participants) AS account \
      UNION SELECT jsonb_array_elements_text(excluded.participants)) AS everybody) END, \
+     created_by_account_id = CASE WHEN excluded.created_at < t.created_at THEN excluded.created_by_account_id \
+     ELSE t.created_by_account_id END, \
+     created_at = LEAST(t.created_at, excluded.created_at), \
      updated_at = GREATEST(t.updated_at, excluded.updated_at), \
      message_count = LEAST(9223372036854775807, t.message_count::numeric + excluded.message_count)::bigint, \
      byte_count = LEAST(9223372036854775807, t.byte_count::numeric + excluded.byte_count)::bigint, \

@@ -22,6 +22,9 @@ const SELECT: &str = "SELECT t.thread_id, t.created_by_account_id, t.created_at,
 /// Counters stop at the largest number instead of wrapping: a sum beyond it becomes a float in SQLite, and `MIN` takes the
 /// number then.
 const ON_CONFLICT: &str = " ON CONFLICT (thread_id) DO UPDATE SET \
+     created_by_account_id = CASE WHEN excluded.created_at < created_at THEN excluded.created_by_account_id \
+     ELSE created_by_account_id END, \
+     created_at = MIN(created_at, excluded.created_at), \
      updated_at = MAX(updated_at, excluded.updated_at), \
      message_count = MIN(9223372036854775807, message_count + excluded.message_count), \
      byte_count = MIN(9223372036854775807, byte_count + excluded.byte_count), \
