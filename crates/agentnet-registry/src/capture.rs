@@ -160,6 +160,7 @@ pub(crate) async fn start(
     spawn(kill, held::remind(Arc::clone(&held), client.clone(), remind.clone()));
     let writer = writer::Writer {
         store: database.patient(),
+        database: database.clone(),
         client: client.clone(),
         held,
         metrics,

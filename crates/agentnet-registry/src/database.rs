@@ -108,7 +108,7 @@ impl Database {
     }
 
     /// Whether it answers, after somebody doubted it. Several doubts are settled by one ping.
-    async fn verdict(&self) -> bool {
+    pub(crate) async fn verdict(&self) -> bool {
         let mut pings = self.health.pings.subscribe();
         self.doubt();
         let _ = pings.changed().await;

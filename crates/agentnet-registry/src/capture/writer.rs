@@ -13,6 +13,7 @@ use tokio::time::{sleep, timeout_at};
 use super::held::{Held, Ticket};
 use super::queue::{Item, Items};
 use crate::config::RegistryConfig;
+use crate::database::Database;
 use crate::metrics::Metrics;
 
 /// Messages in one transaction when there is a backlog.
@@ -52,6 +53,7 @@ impl Pace {
 /// What the writer works with.
 pub(super) struct Writer {
     pub(super) store: Arc<dyn Store>,
+    pub(super) database: Database,
     pub(super) client: Client,
     pub(super) held: Arc<Held>,
     pub(super) metrics: Arc<Metrics>,
@@ -71,7 +73,7 @@ impl Writer {
     }
 
     /// Stores a batch, again and again until the store takes it. What came through the stream goes back there when the
-    /// database is unavailable: another registry may reach it, and nobody's memory fills up.
+    /// database is down: another registry may reach it, and nobody's memory fills up.
     async fn store(&self, batch: &mut Batch, troubled: &mut bool) {
         let mut pause = Duration::ZERO;
         while !batch.messages.is_empty() {
@@ -92,7 +94,8 @@ impl Writer {
                     if !std::mem::replace(troubled, true) {
                         tracing::error!(%error, messages = batch.messages.len(), "messages cannot be stored; trying again");
                     }
-                    if matches!(error, StoreError::Unavailable(_)) {
+                    // A moment's trouble is waited out here, so that messages stay in order.
+                    if matches!(error, StoreError::Unavailable(_)) && !self.database.verdict().await {
                         let back = batch.take_streamed();
                         self.held.give_back(&self.client, back).await;
                     }
