@@ -9,7 +9,8 @@ use async_nats::{Client, ConnectErrorKind, ConnectOptions, Event};
 use tokio::sync::watch;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
-const MAX_RECONNECT_DELAY: Duration = Duration::from_secs(2);
+/// A receiver that comes back later than its senders costs them their attempts.
+const MAX_RECONNECT_DELAY: Duration = Duration::from_secs(1);
 
 /// What callers are told while the client reconnects.
 pub(crate) const NO_CONNECTION: &str = "the connection to NATS is lost and not yet back";
@@ -107,7 +108,7 @@ pub(crate) async fn open(url: &NatsUrl, name: &str, connections: Arc<Connections
     }
 }
 
-/// The pause before an attempt to reconnect, counted from 1. It grows from 0.1 s to two seconds, times a random share, so that
+/// The pause before an attempt to reconnect, counted from 1. It grows from 0.1 s to a second, times a random share, so that
 /// the agents of a server that was restarted do not all come at once.
 fn reconnect_delay(attempt: usize, share: f64) -> Duration {
     let whole = Duration::from_millis(50).saturating_mul(1 << attempt.min(6));
@@ -119,11 +120,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pauses_grow_to_two_seconds_and_differ() {
+    fn pauses_grow_to_a_second_and_differ() {
         let whole: Vec<u128> = (1..8)
             .map(|attempt| reconnect_delay(attempt, 1.0).as_millis())
             .collect();
-        assert_eq!(whole, [100, 200, 400, 800, 1600, 2000, 2000]);
-        assert_eq!(reconnect_delay(usize::MAX, 0.5), Duration::from_secs(1));
+        assert_eq!(whole, [100, 200, 400, 800, 1000, 1000, 1000]);
+        assert_eq!(reconnect_delay(usize::MAX, 0.5), Duration::from_millis(500));
     }
 }
