@@ -34,6 +34,8 @@ pub struct Limits {
     pub send_retry_attempts: u32,
     /// How long a send waits for each receipt. Default 1.5 s, minimum 0.2 s.
     pub receipt_timeout: Duration,
+    /// How long a send that waits until its message is processed waits after the acceptance. Default 60 s.
+    pub processing_timeout: Duration,
     /// How far the sender's clock may be behind in the TTL check (section 0.7). Default 2,000 ms; 0 is exact.
     pub clock_skew_ms: u32,
     /// How long a resolved username is remembered; zero disables the cache.
@@ -59,6 +61,7 @@ impl Default for Limits {
             circuit_breaker_reset: Duration::from_secs(15),
             send_retry_attempts: 2,
             receipt_timeout: Duration::from_millis(1500),
+            processing_timeout: Duration::from_secs(60),
             clock_skew_ms: expiry::DEFAULT_CLOCK_SKEW_MS,
             resolve_cache_ttl: Duration::from_secs(60),
             metrics_window: 1024,

@@ -1,4 +1,5 @@
-//! Acknowledged delivery: publish, await the receipt, repeat (PROTOCOL.md section 11.4).
+//! Acknowledged delivery: publish, await the receipt, repeat (PROTOCOL.md section 11.4); and, beyond the original, await the
+//! receipt that tells how the handling ended.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,7 +9,7 @@ use agentnet_protocol::{Receipt, ReceiptStatus, Text};
 use async_nats::Subscriber;
 use bytes::Bytes;
 use futures::StreamExt;
-use tokio::sync::oneshot;
+use tokio::sync::mpsc;
 
 use crate::connect::NO_CONNECTION;
 use crate::error::SendError;
@@ -19,8 +20,11 @@ use crate::session::Live;
 #[derive(Debug)]
 pub(crate) struct Receipts {
     /// Absent once the node is closing.
-    waiting: Mutex<Option<HashMap<Text, oneshot::Sender<Receipt>>>>,
+    waiting: Mutex<Option<HashMap<Text, mpsc::Sender<Box<Receipt>>>>>,
 }
+
+/// Receipts (boxed: channels allocate room for many at once) that a send may be behind: a receiver gives two, and each retry may bring two more.
+const RECEIPTS: usize = 8;
 
 impl Receipts {
     pub(crate) fn new() -> Self {
@@ -29,8 +33,8 @@ impl Receipts {
         }
     }
 
-    fn wait_for(&self, message_id: &Text) -> oneshot::Receiver<Receipt> {
-        let (sender, receiver) = oneshot::channel();
+    fn wait_for(&self, message_id: &Text) -> mpsc::Receiver<Box<Receipt>> {
+        let (sender, receiver) = mpsc::channel(RECEIPTS);
         if let Some(waiting) = &mut *self.lock() {
             waiting.insert(message_id.clone(), sender);
         }
@@ -43,7 +47,7 @@ impl Receipts {
         }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Option<HashMap<Text, oneshot::Sender<Receipt>>>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Option<HashMap<Text, mpsc::Sender<Box<Receipt>>>>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -53,13 +57,11 @@ impl Receipts {
     }
 
     fn arrived(&self, receipt: Receipt) {
-        // Only the first receipt of a message counts; later ones find nobody waiting.
-        let waiting = self
-            .lock()
-            .as_mut()
-            .and_then(|waiting| waiting.remove(&receipt.message_id));
-        if let Some(sender) = waiting {
-            let _ = sender.send(receipt);
+        if let Some(waiting) = &*self.lock()
+            && let Some(sender) = waiting.get(&receipt.message_id)
+        {
+            // A full channel belongs to a send that has heard enough to go on.
+            let _ = sender.try_send(Box::new(receipt));
         }
     }
 }
@@ -74,6 +76,18 @@ pub(crate) async fn listen(live: Arc<Live>, mut subscription: Subscriber) {
     }
 }
 
+/// How far a send waits for its message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub enum Until {
+    /// It is published; whether anybody gets it is not known.
+    Published,
+    /// The receiver has taken it in, and will handle it: the default of section 11.4.
+    #[default]
+    Accepted,
+    /// The receiver's handler has finished with it.
+    Processed,
+}
+
 /// How a message is to be acknowledged.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Acknowledgement {
@@ -81,6 +95,8 @@ pub(crate) struct Acknowledgement {
     pub(crate) attempts: u32,
     /// Wait for each.
     pub(crate) wait: Duration,
+    /// Wait for the end of the handling, once the message is accepted; `None` if nobody asks for it.
+    pub(crate) processing: Option<Duration>,
 }
 
 /// Removes the wait when the send ends or is dropped.
@@ -95,7 +111,7 @@ impl Drop for Waiting<'_> {
     }
 }
 
-/// Publishes the message until it is acknowledged.
+/// Publishes the message until it is acknowledged, and waits until it is processed if it is to.
 ///
 /// While there is no connection nothing is published: what piled up in the client would go out after the sender was told of
 /// a failure.
@@ -111,7 +127,7 @@ pub(crate) async fn deliver(
         receipts: &live.receipts,
         message_id,
     };
-    let mut receipt = live.receipts.wait_for(message_id);
+    let mut receipts = live.receipts.wait_for(message_id);
     let mut published_on = None;
     for attempt in 1..=acknowledgement.attempts {
         if attempt > 1 {
@@ -123,17 +139,23 @@ pub(crate) async fn deliver(
             let connection = live.connection();
             live.publish(subject, body.clone()).await?;
             published_on = Some(connection);
-            (&mut receipt).await.map_err(|_| SendError::NotRunning)
+            receipts.recv().await.ok_or(SendError::NotRunning)
         };
         match tokio::time::timeout(acknowledgement.wait, publish_and_wait).await {
-            Ok(arrived) => match outcome(&arrived?) {
-                Outcome::Delivered => {
+            Ok(arrived) => match (outcome(&*arrived?), acknowledgement.processing) {
+                // Something else was sent under this idempotency key; how its handling ended is not told.
+                (Outcome::Duplicate(error), Some(_)) if attempt == 1 => return Err(error),
+                (Outcome::Accepted | Outcome::Duplicate(_), Some(patience)) => {
+                    record_again(live, published_on, body).await;
+                    return processed(&mut receipts, message_id, patience).await;
+                }
+                (Outcome::Accepted | Outcome::Duplicate(_) | Outcome::Processed, _) => {
                     record_again(live, published_on, body).await;
                     return Ok(());
                 }
-                Outcome::Refused(error) => return Err(error),
-                Outcome::Unusable(error) if last => return Err(error),
-                Outcome::Unusable(_) => receipt = live.receipts.wait_for(message_id),
+                (Outcome::Refused(error), _) => return Err(error),
+                (Outcome::Unusable(error), _) if last => return Err(error),
+                (Outcome::Unusable(_), _) => {}
             },
             Err(_) => {
                 if published_on.is_some() {
@@ -154,6 +176,41 @@ pub(crate) async fn deliver(
     })
 }
 
+/// Waits for the end of the handling of a message that was accepted.
+async fn processed(
+    receipts: &mut mpsc::Receiver<Box<Receipt>>,
+    message_id: &Text,
+    patience: Duration,
+) -> Result<(), SendError> {
+    let last_word = async {
+        loop {
+            let receipt = receipts.recv().await.ok_or(SendError::NotRunning)?;
+            match outcome(&receipt) {
+                Outcome::Processed => return Ok(()),
+                Outcome::Accepted | Outcome::Duplicate(_) | Outcome::Unusable(_) => {}
+                Outcome::Refused(SendError::Rejected {
+                    code,
+                    detail,
+                    message_id,
+                }) => {
+                    return Err(SendError::NotProcessed {
+                        code,
+                        detail,
+                        message_id,
+                    });
+                }
+                Outcome::Refused(error) => return Err(error),
+            }
+        }
+    };
+    tokio::time::timeout(patience, last_word).await.unwrap_or_else(|_| {
+        Err(SendError::ProcessingTimeout {
+            message_id: message_id.to_string(),
+            timeout: patience,
+        })
+    })
+}
+
 /// Puts a delivered message into the history once more, if the connection on which it was published is gone: should the
 /// server have crashed, the receiver got the message and the history perhaps not. On the sender's own reply subject, which
 /// is captured as inboxes are and where nobody handles it; the history keeps one of each message id.
@@ -169,7 +226,10 @@ async fn record_again(live: &Live, published_on: Option<u64>, body: Bytes) {
 const RETRY_PAUSE: Duration = Duration::from_millis(500);
 
 enum Outcome {
-    Delivered,
+    Accepted,
+    /// The receiver has had it before.
+    Duplicate(SendError),
+    Processed,
     Refused(SendError),
     Unusable(SendError),
 }
@@ -183,14 +243,15 @@ fn outcome(receipt: &Receipt) -> Outcome {
             .to_owned()
     };
     match receipt.status() {
-        ReceiptStatus::Accepted | ReceiptStatus::Processed => Outcome::Delivered,
+        ReceiptStatus::Accepted => Outcome::Accepted,
+        ReceiptStatus::Processed => Outcome::Processed,
         ReceiptStatus::Rejected => {
             let code = text(&receipt.code, "rejected");
-            // The receiver has had it before: this is a retry whose first receipt was lost.
-            if code.eq_ignore_ascii_case("duplicate") {
-                return Outcome::Delivered;
-            }
-            Outcome::Refused(SendError::Rejected {
+            let outcome = match code.eq_ignore_ascii_case("duplicate") {
+                true => Outcome::Duplicate,
+                false => Outcome::Refused,
+            };
+            outcome(SendError::Rejected {
                 code,
                 detail: text(&receipt.detail, "delivery rejected by recipient"),
                 message_id: receipt.message_id.to_string(),

@@ -130,6 +130,26 @@ pub enum SendError {
         /// The message.
         message_id: String,
     },
+    /// The receiver accepted it, and then its handler failed, timed out, or was given up (only with
+    /// [`Until::Processed`](crate::Until)). The receiver forgets the message id, so that it may be sent again under it.
+    #[error("not_processed {code}: {detail}")]
+    NotProcessed {
+        /// The code of section 12: `handler_error`, `timeout`, `shutting_down` or `service_degraded`.
+        code: String,
+        /// What it means.
+        detail: String,
+        /// The message.
+        message_id: String,
+    },
+    /// The receiver accepted it, and did not say in time how the handling ended (only with
+    /// [`Until::Processed`](crate::Until)). It may still be handled.
+    #[error("processing_timeout message_id={message_id}: accepted, but not reported as processed within {} s", timeout.as_secs_f64())]
+    ProcessingTimeout {
+        /// The message.
+        message_id: String,
+        /// How long it was waited for after the acceptance.
+        timeout: Duration,
+    },
     /// The receiver sent a receipt that says nothing.
     #[error("delivery_ack_unusable status={status} message_id={message_id}")]
     AckUnusable {
@@ -153,6 +173,14 @@ pub enum SendError {
     /// double it.
     #[error("the message could not be published: {0}")]
     Connection(String),
+}
+
+impl SendError {
+    /// Whether the receiver took the message in, and what failed came later.
+    #[must_use]
+    pub fn was_accepted(&self) -> bool {
+        matches!(self, Self::NotProcessed { .. } | Self::ProcessingTimeout { .. })
+    }
 }
 
 /// Why a request has no reply.

@@ -85,6 +85,14 @@ impl Guards {
         Ok(())
     }
 
+    /// The handling of an admitted message failed: when it is sent again, it is handled again.
+    pub(crate) fn forget(&mut self, message: &Envelope) {
+        self.ids.forget(&message.message_id);
+        if let Some(scope) = self.scope(message) {
+            self.scopes.forget(&scope);
+        }
+    }
+
     fn schema(&self, message: &Envelope) -> Result<(), Reject> {
         match version::check(&message.schema_version, self.supported_schema_major) {
             Ok(_) => Ok(()),
@@ -122,12 +130,15 @@ impl Guards {
     }
 
     fn idempotency_scope(&mut self, message: &Envelope, now: Now) -> Result<Option<String>, Reject> {
-        let key = message.idempotency_key.as_deref();
-        let scope = idempotency_scope(key, &Sender::from(message), Some(&self.account_id), &self.agent_id);
-        match scope {
+        match self.scope(message) {
             Some(scope) if self.scopes.seen(&scope, now.monotonic) => Err(Reject::DuplicateKey),
             scope => Ok(scope),
         }
+    }
+
+    fn scope(&self, message: &Envelope) -> Option<String> {
+        let key = message.idempotency_key.as_deref();
+        idempotency_scope(key, &Sender::from(message), Some(&self.account_id), &self.agent_id)
     }
 }
 

@@ -12,6 +12,7 @@ use agentnet_protocol::{Envelope, ReceiptStatus, Reject, Text};
 use async_nats::{Subscriber, UnsubscribeError};
 use futures::StreamExt;
 use futures::stream::SelectAll;
+use tokio::sync::mpsc;
 
 use crate::guard::{Capacity, Guards, Now};
 use crate::handler::Message;
@@ -35,6 +36,9 @@ pub(crate) struct Intake {
     pub(crate) max_payload_bytes: usize,
     /// Only the intake adds to the backlog: a slot that is free when it looks is free when it pushes.
     pub(crate) backlog: async_channel::Sender<Message>,
+    /// Messages whose handling failed: told by the workers before the sender hears of it, so that its retry finds them
+    /// forgotten.
+    pub(crate) failed: mpsc::Receiver<Message>,
 }
 
 impl Intake {
@@ -46,12 +50,15 @@ impl Intake {
             tokio::select! {
                 biased;
                 () = live.leaving.cancelled() => break,
+                Some(message) = self.failed.recv() => self.guards.forget(&message),
                 message = subscriptions.next() => match message {
                     Some(message) => self.take(message).await,
                     None => return,
                 },
             }
         }
+        // Whoever fails from here on is not handled by this session again.
+        self.failed.close();
         self.leave(subscriptions).await;
     }
 

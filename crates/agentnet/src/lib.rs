@@ -48,6 +48,7 @@ pub use agentnet_protocol::{AgentInfo, Envelope, RawJson, Receipt, ReceiptStatus
 pub use builder::AgentBuilder;
 pub use config::{ConfigError, Limits};
 pub use connect::{ConnectError, connect};
+pub use deliver::Until;
 pub use error::{RegistryError, RequestError, ResolveError, SendError, StartError};
 pub use handler::{BoxError, Context, Handler, HandlerResult, Message};
 pub use metrics::{LatencySnapshot, MetricsSnapshot, UsernameCacheSnapshot};

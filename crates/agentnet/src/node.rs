@@ -178,12 +178,14 @@ impl AgentNode {
         let limits = &config.limits;
         let subscriptions = live.subscribe_intake(&config.capabilities).await?;
         let (sender, backlog) = async_channel::bounded(limits.max_pending);
+        let (failed_sender, failed) = tokio::sync::mpsc::channel(limits.max_concurrency);
         let worker = Worker {
             node: Arc::downgrade(&self.shared),
             live: live.clone(),
             metrics: self.shared.metrics.clone(),
             handler,
             timeout: limits.work_timeout,
+            failed: failed_sender,
         };
         for _ in 0..limits.max_concurrency {
             self.spawn(work, live, worker.clone().run(backlog.clone()));
@@ -195,6 +197,7 @@ impl AgentNode {
             guards: Guards::new(account_id, &config.agent_id, config.supported_schema_major, limits),
             max_payload_bytes: limits.max_payload_bytes,
             backlog: sender,
+            failed,
         };
         self.spawn(work, live, intake.run(subscriptions));
         Ok(backlog)

@@ -8,7 +8,7 @@ use agentnet_protocol::target::{Target, Verb};
 use agentnet_protocol::{Envelope, RawJson, Text, subject};
 use futures::future::BoxFuture;
 
-use crate::deliver::{Acknowledgement, deliver};
+use crate::deliver::{Acknowledgement, Until, deliver};
 use crate::error::{ResolveError, SendError};
 use crate::handler::Message;
 use crate::ids;
@@ -128,7 +128,7 @@ impl From<&Envelope> for Sent {
 /// A message to be sent; await it to send it.
 ///
 /// By default the send waits for the receiver's receipt, repeats the message when none comes, and fails when the receiver
-/// refuses it (section 11.4).
+/// refuses it (section 11.4). [`Send::until`] waits for less or for more.
 ///
 /// # Errors
 /// When awaited, [`SendError`].
@@ -139,7 +139,8 @@ pub struct Send {
     destination: Destination,
     payload: Result<RawJson, SendError>,
     options: Options,
-    acknowledged: bool,
+    until: Until,
+    processing_timeout: Option<Duration>,
     retry_attempts: Option<u32>,
     receipt_timeout: Option<Duration>,
 }
@@ -151,7 +152,8 @@ impl Send {
             destination,
             payload: payload.into_payload(),
             options: Options::default(),
-            acknowledged: true,
+            until: Until::default(),
+            processing_timeout: None,
             retry_attempts: None,
             receipt_timeout: None,
         }
@@ -159,9 +161,32 @@ impl Send {
 
     message_options!();
 
-    /// Publishes the message and returns, without waiting for a receipt.
-    pub fn without_ack(mut self) -> Self {
-        self.acknowledged = false;
+    /// How far to wait for the message: until it is published, accepted (the default), or processed by the receiver's
+    /// handler. A receiver of the original tells that too; one of its TypeScript SDK tells nothing.
+    ///
+    /// With [`Until::Processed`] a message whose idempotency key the receiver knows from another message fails as
+    /// `duplicate`: how the handling of that one ended is not told. (Without, it counts as delivered.)
+    ///
+    /// ```no_run
+    /// # use agentnet::{AgentNode, Until, json};
+    /// # async fn run(node: AgentNode) -> Result<(), agentnet::SendError> {
+    /// node.send("@ledger", json!({ "book": 12 })).until(Until::Processed).await?;
+    /// # Ok(()) }
+    /// ```
+    pub fn until(mut self, until: Until) -> Self {
+        self.until = until;
+        self
+    }
+
+    /// Publishes the message and returns, without waiting for a receipt: [`Until::Published`].
+    pub fn without_ack(self) -> Self {
+        self.until(Until::Published)
+    }
+
+    /// How long to wait for the end of the handling after the acceptance, with [`Until::Processed`].
+    /// Default: [`Limits::processing_timeout`](crate::Limits).
+    pub fn processing_timeout(mut self, timeout: Duration) -> Self {
+        self.processing_timeout = Some(timeout);
         self
     }
 
@@ -184,7 +209,7 @@ impl Send {
         let started = Instant::now();
         let route = node.route(&live, self.destination).await?;
         let (envelope, body) = node.compose(&live, self.options, payload, kind::DIRECT, &route)?;
-        if !self.acknowledged {
+        if self.until == Until::Published {
             live.publish(&route.subject, body).await?;
             return Ok(Sent::from(&envelope));
         }
@@ -198,6 +223,8 @@ impl Send {
                 .receipt_timeout
                 .unwrap_or(limits.receipt_timeout)
                 .max(MIN_RECEIPT_TIMEOUT),
+            processing: (self.until == Until::Processed)
+                .then(|| self.processing_timeout.unwrap_or(limits.processing_timeout)),
         };
         let delivered = deliver(
             &live,
@@ -208,7 +235,9 @@ impl Send {
             acknowledgement,
         )
         .await;
-        if let (Err(_), Some(username)) = (&delivered, &route.username) {
+        if let (Err(error), Some(username)) = (&delivered, &route.username)
+            && !error.was_accepted()
+        {
             live.resolver.forget(username);
         }
         delivered?;

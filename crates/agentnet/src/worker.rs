@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use agentnet_protocol::{ReceiptStatus, Reject};
 use futures::FutureExt;
+use tokio::sync::mpsc;
 
 use crate::handler::{AnyHandler, Context, Message};
 use crate::metrics::Metrics;
@@ -23,6 +24,8 @@ pub(crate) struct Worker {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) handler: Arc<dyn AnyHandler>,
     pub(crate) timeout: Duration,
+    /// Tells the intake what it may forget.
+    pub(crate) failed: mpsc::Sender<Message>,
 }
 
 impl Worker {
@@ -40,7 +43,11 @@ impl Worker {
                     self.metrics.processed.add_one();
                     acknowledge(&self.live, &message, ReceiptStatus::Processed, None).await;
                 }
-                Err(reject) => refuse(&self.live, &self.metrics, &message, message.reply_to(), &reject).await,
+                Err(reject) => {
+                    // An error means that nothing more is taken in.
+                    let _ = self.failed.send(message.clone()).await;
+                    refuse(&self.live, &self.metrics, &message, message.reply_to(), &reject).await;
+                }
             }
             self.live.inflight.fetch_sub(1, Ordering::Relaxed);
         }

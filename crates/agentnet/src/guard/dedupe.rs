@@ -1,14 +1,16 @@
 //! What has been seen lately. Entries live equally long, so they expire in the order in which they came: each call drops the
 //! expired ones at the front and is O(1) amortised.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 #[derive(Debug)]
 pub(crate) struct Dedupe {
     ttl: Duration,
-    known: HashSet<Arc<str>>,
+    /// Each text with the time at which it expires.
+    known: HashMap<Arc<str>, Duration>,
+    /// The same in the order of expiry, and what was forgotten before its time.
     order: VecDeque<(Duration, Arc<str>)>,
 }
 
@@ -16,7 +18,7 @@ impl Dedupe {
     pub(crate) fn new(ttl: Duration) -> Self {
         Self {
             ttl,
-            known: HashSet::new(),
+            known: HashMap::new(),
             order: VecDeque::new(),
         }
     }
@@ -24,7 +26,7 @@ impl Dedupe {
     /// Whether this text was remembered less than the time to live ago. Empty text never was.
     pub(crate) fn seen(&mut self, text: &str, now: Duration) -> bool {
         self.expire(now);
-        self.known.contains(text)
+        self.known.contains_key(text)
     }
 
     /// Remembers a text that has not been seen. Empty text is not remembered.
@@ -32,10 +34,17 @@ impl Dedupe {
         if text.is_empty() {
             return;
         }
-        let text: Arc<str> = Arc::from(text);
-        if self.known.insert(text.clone()) {
-            self.order.push_back((now.saturating_add(self.ttl), text));
+        if self.known.contains_key(text) {
+            return;
         }
+        let (text, expires) = (Arc::<str>::from(text), now.saturating_add(self.ttl));
+        self.known.insert(text.clone(), expires);
+        self.order.push_back((expires, text));
+    }
+
+    /// As if a text had never been seen.
+    pub(crate) fn forget(&mut self, text: &str) {
+        self.known.remove(text);
     }
 
     fn expire(&mut self, now: Duration) {
@@ -43,7 +52,11 @@ impl Dedupe {
             if *expires > now {
                 return;
             }
-            if let Some((_, text)) = self.order.pop_front() {
+            let expired = self.order.pop_front();
+            // A text that was forgotten and came again lives until its new time.
+            if let Some((expires, text)) = expired
+                && self.known.get(&text) == Some(&expires)
+            {
                 self.known.remove(&text);
             }
         }
@@ -66,6 +79,19 @@ mod tests {
         assert!(dedupe.seen("b", second(600)));
         assert_eq!(dedupe.known.len(), 1, "expired entries are gone");
         assert_eq!(dedupe.order.len(), 1);
+    }
+
+    #[test]
+    fn forgotten_texts_may_come_again_and_live_their_full_time() {
+        let second = Duration::from_secs;
+        let mut dedupe = Dedupe::new(second(600));
+        dedupe.remember("a", second(0));
+        dedupe.forget("a");
+        assert!(!dedupe.seen("a", second(1)));
+        dedupe.remember("a", second(100));
+        assert!(dedupe.seen("a", second(600)), "the first time to live does not count");
+        assert!(!dedupe.seen("a", second(700)));
+        assert_eq!((dedupe.known.len(), dedupe.order.len()), (0, 0));
     }
 
     #[test]

@@ -151,3 +151,21 @@ fn skew_is_allowed_for() {
     assert_eq!(lenient.admit(&message("m"), now(31), READY), Ok(()));
     assert_eq!(lenient.admit(&message("n"), now(32), READY), Err(Reject::Expired));
 }
+
+#[test]
+fn what_failed_is_admitted_again() {
+    let mut guards = guards(|_| {});
+    let mut order = message("m1");
+    order.idempotency_key = Some("order_1".into());
+    let again = Envelope {
+        message_id: "m2".into(),
+        ..order.clone()
+    };
+    guards.admit(&order, now(0), READY).unwrap();
+    assert_eq!(guards.admit(&again, now(0), READY), Err(Reject::DuplicateKey));
+    guards.forget(&order);
+    guards.admit(&order, now(0), READY).unwrap();
+    guards.forget(&order);
+    guards.admit(&again, now(0), READY).unwrap();
+    assert_eq!(guards.admit(&again, now(0), READY), Err(Reject::DuplicateMessage));
+}
