@@ -46,6 +46,9 @@ pub enum TargetError {
     /// `@` with nothing behind it.
     #[error("username target cannot be empty")]
     EmptyUsername,
+    /// No target, or several, where each is given by a call of its own.
+    #[error("Provide exactly one target: to_account_id, to_username, or to_capability.")]
+    ExactlyOne,
 }
 
 impl Target {

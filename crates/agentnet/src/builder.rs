@@ -1,5 +1,6 @@
 //! Building an agent.
 
+use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,14 +8,33 @@ use agentnet_protocol::json::Kind;
 use agentnet_protocol::url::{DEFAULT_NATS_URL, NatsUrl};
 use agentnet_protocol::{RawJson, ids};
 
-use crate::config::{Config, ConfigError, Limits};
+use crate::config::{Config, ConfigError, Limits, SdkDefaults};
 use crate::error::StartError;
 use crate::handler::{AnyHandler, Closure, Context, Handler, HandlerResult, Message};
 use crate::node::AgentNode;
 
-/// Collects what an agent is; see [`AgentNode::builder`].
+/// What an [`AgentBuilder`] builds: [`AgentNode`], [`AgentSdk`](crate::AgentSdk) or [`AgentWrapper`](crate::AgentWrapper).
+pub trait Agent: From<AgentNode> + sealed::Sealed {
+    /// The node that does the work.
+    fn node(&self) -> &AgentNode;
+}
+
+pub(crate) mod sealed {
+    pub trait Sealed {}
+}
+
+impl sealed::Sealed for AgentNode {}
+
+impl Agent for AgentNode {
+    fn node(&self) -> &AgentNode {
+        self
+    }
+}
+
+/// Collects what an agent is; see [`AgentNode::builder`], [`AgentSdk::builder`](crate::AgentSdk::builder) and
+/// [`AgentWrapper::builder`](crate::AgentWrapper::builder).
 #[must_use = "finish it with `start` or `build`"]
-pub struct AgentBuilder {
+pub struct AgentBuilder<A = AgentNode> {
     agent_id: String,
     name: Option<String>,
     account_id: Option<String>,
@@ -26,10 +46,12 @@ pub struct AgentBuilder {
     limits_from_environment: bool,
     schema_version: String,
     supported_schema_major: u32,
+    pub(crate) sdk: SdkDefaults,
     handler: Option<Arc<dyn AnyHandler>>,
+    builds: PhantomData<fn() -> A>,
 }
 
-impl AgentBuilder {
+impl<A: Agent> AgentBuilder<A> {
     pub(crate) fn new(agent_id: impl Into<String>) -> Self {
         Self {
             agent_id: agent_id.into(),
@@ -43,7 +65,9 @@ impl AgentBuilder {
             limits_from_environment: true,
             schema_version: Config::default_schema_version(),
             supported_schema_major: Config::default_schema_major(),
+            sdk: SdkDefaults::default(),
             handler: None,
+            builds: PhantomData,
         }
     }
 
@@ -134,7 +158,7 @@ impl AgentBuilder {
     ///
     /// # Errors
     /// [`ConfigError`].
-    pub fn build(self) -> Result<AgentNode, ConfigError> {
+    pub fn build(self) -> Result<A, ConfigError> {
         let mut limits = self.limits;
         if self.limits_from_environment {
             from_environment(&mut limits, |name| std::env::var(name).ok())?;
@@ -162,25 +186,26 @@ impl AgentBuilder {
             limits: limits.at_least_minima(),
             schema_version: self.schema_version,
             supported_schema_major: self.supported_schema_major,
+            sdk: self.sdk,
         });
         if let Some(handler) = self.handler {
             node.set_handler(handler);
         }
-        Ok(node)
+        Ok(node.into())
     }
 
     /// Builds the agent and starts it.
     ///
     /// # Errors
     /// [`StartError`].
-    pub async fn start(self) -> Result<AgentNode, StartError> {
-        let node = self.build()?;
-        node.start().await?;
-        Ok(node)
+    pub async fn start(self) -> Result<A, StartError> {
+        let agent = self.build()?;
+        agent.node().start().await?;
+        Ok(agent)
     }
 }
 
-impl std::fmt::Debug for AgentBuilder {
+impl<A> std::fmt::Debug for AgentBuilder<A> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("AgentBuilder")
             .field("agent_id", &self.agent_id)
@@ -220,13 +245,15 @@ mod tests {
     #[test]
     fn impossible_agents_are_told_why() {
         let error = |builder: AgentBuilder| builder.build().unwrap_err().to_string();
-        assert_eq!(error(AgentBuilder::new("")), "agent_id is required");
-        assert!(error(AgentBuilder::new("a").nats_url("http://x")).contains("scheme `http` is not supported"));
+        assert_eq!(error(AgentBuilder::<AgentNode>::new("")), "agent_id is required");
+        assert!(
+            error(AgentBuilder::<AgentNode>::new("a").nats_url("http://x")).contains("scheme `http` is not supported")
+        );
         assert_eq!(
-            error(AgentBuilder::new("a").metadata(serde_json::json!([]))),
+            error(AgentBuilder::<AgentNode>::new("a").metadata(serde_json::json!([]))),
             "metadata must be a JSON object"
         );
-        assert!(error(AgentBuilder::new("a").account_id("a b")).contains("use 1 to 128"));
+        assert!(error(AgentBuilder::<AgentNode>::new("a").account_id("a b")).contains("use 1 to 128"));
     }
 
     #[test]

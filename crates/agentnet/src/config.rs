@@ -129,6 +129,25 @@ pub(crate) struct Config {
     pub(crate) limits: Limits,
     pub(crate) schema_version: String,
     pub(crate) supported_schema_major: u32,
+    pub(crate) sdk: SdkDefaults,
+}
+
+/// What [`AgentSdk`](crate::AgentSdk) does where a call does not say otherwise (PROTOCOL.md section 17).
+#[derive(Debug, Clone)]
+pub(crate) struct SdkDefaults {
+    /// How long an ask waits for its answer.
+    pub(crate) request_timeout: Duration,
+    /// What generated thread ids begin with.
+    pub(crate) thread_prefix: String,
+}
+
+impl Default for SdkDefaults {
+    fn default() -> Self {
+        Self {
+            request_timeout: Duration::from_secs(60),
+            thread_prefix: agentnet_protocol::ids::SDK_THREAD_PREFIX.to_owned(),
+        }
+    }
 }
 
 impl Config {

@@ -20,7 +20,10 @@ impl AgentNode {
         Ok(self.live()?.registry.clone())
     }
 
-    async fn ask<R: agentnet_protocol::rpc::Request + Sync>(&self, request: &R) -> Result<R::Reply, RegistryError> {
+    pub(crate) async fn ask<R: agentnet_protocol::rpc::Request + Sync>(
+        &self,
+        request: &R,
+    ) -> Result<R::Reply, RegistryError> {
         let registry = self.registry().map_err(|error| RegistryError::Connection {
             rpc: R::NAME,
             why: error.to_string(),

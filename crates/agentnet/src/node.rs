@@ -387,6 +387,10 @@ impl AgentNode {
             .ok_or(SendError::NotRunning)
     }
 
+    pub(crate) fn config(&self) -> &Config {
+        &self.shared.config
+    }
+
     pub(crate) fn limits(&self) -> &Limits {
         &self.shared.config.limits
     }

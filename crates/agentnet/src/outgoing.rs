@@ -84,42 +84,45 @@ impl Options {
     }
 }
 
-/// The builder methods over a field `options: Options`.
+/// The builder methods over a field of type [`Options`], `options` unless named.
 macro_rules! message_options {
     () => {
+        $crate::outgoing::message_options!(options);
+    };
+    ($($options:tt).+) => {
         /// Puts the message into this thread instead of one of its own.
         pub fn thread(mut self, thread_id: impl Into<String>) -> Self {
-            self.options.thread_id = Some(thread_id.into());
+            self.$($options).+.thread_id = Some(thread_id.into());
             self
         }
 
         /// Names the message that this one follows.
         pub fn parent(mut self, message_id: impl Into<String>) -> Self {
-            self.options.parent_message_id = Some(message_id.into());
+            self.$($options).+.parent_message_id = Some(message_id.into());
             self
         }
 
         /// Correlates the message with others. Default: its own id.
         pub fn trace(mut self, trace_id: impl Into<String>) -> Self {
-            self.options.trace_id = Some(trace_id.into());
+            self.$($options).+.trace_id = Some(trace_id.into());
             self
         }
 
         /// Marks the logical operation, so that the receiver handles it once. A blank key is none.
         pub fn idempotency_key(mut self, key: impl Into<String>) -> Self {
-            self.options.idempotency_key = Some(key.into());
+            self.$($options).+.idempotency_key = Some(key.into());
             self
         }
 
         /// Time to live in milliseconds, at least 1. Default: [`Limits::default_ttl_ms`](crate::Limits::default_ttl_ms).
         pub fn ttl_ms(mut self, ttl_ms: i64) -> Self {
-            self.options.ttl_ms = Some(ttl_ms);
+            self.$($options).+.ttl_ms = Some(ttl_ms);
             self
         }
 
         /// Kind of message, any text.
         pub fn kind(mut self, kind: impl Into<String>) -> Self {
-            self.options.kind = Some(kind.into());
+            self.$($options).+.kind = Some(kind.into());
             self
         }
     };

@@ -25,9 +25,9 @@ use crate::send::Destination;
 #[must_use = "await it to make the request"]
 pub struct Request {
     node: AgentNode,
-    destination: Destination,
+    pub(crate) destination: Destination,
     payload: Result<RawJson, SendError>,
-    options: Options,
+    pub(crate) options: Options,
     timeout: Duration,
 }
 

@@ -4,7 +4,7 @@ use std::future::IntoFuture;
 use std::time::{Duration, Instant};
 
 use agentnet_protocol::envelope::kind;
-use agentnet_protocol::target::{Target, Verb};
+use agentnet_protocol::target::{Target, TargetError, Verb};
 use agentnet_protocol::{Envelope, RawJson, Text, subject};
 use futures::future::BoxFuture;
 
@@ -14,13 +14,18 @@ use crate::handler::Message;
 use crate::ids;
 use crate::node::AgentNode;
 use crate::outgoing::{IntoPayload, Options, message_options};
+use crate::sdk::parse_target;
 use crate::session::Live;
 
 /// Where a message is to go, as the caller said it.
 #[derive(Debug, Clone)]
 pub(crate) enum Destination {
-    /// Text of section 11.2, read by the rules of the call.
+    /// Text of section 11.2, read by the rules of the node's calls.
     Text(String, Verb),
+    /// Text of section 11.2, read by the rules of the high-level SDK.
+    SdkText(String),
+    /// Told one by one; there must be exactly one.
+    OneOf(Vec<Target>),
     /// Told by the call's name.
     Target(Target),
 }
@@ -38,6 +43,11 @@ impl AgentNode {
     pub(crate) async fn route(&self, live: &Live, destination: Destination) -> Result<Route, SendError> {
         let target = match destination {
             Destination::Text(text, verb) => Target::parse_node(&text, verb)?,
+            Destination::SdkText(text) => parse_target(&text)?,
+            Destination::OneOf(targets) => match <[Target; 1]>::try_from(targets) {
+                Ok([target]) => target,
+                Err(_) => return Err(TargetError::ExactlyOne.into()),
+            },
             Destination::Target(target) => target,
         };
         let (account_id, username) = match target {
@@ -136,9 +146,9 @@ impl From<&Envelope> for Sent {
 #[must_use = "await it to send the message"]
 pub struct Send {
     node: AgentNode,
-    destination: Destination,
+    pub(crate) destination: Destination,
     payload: Result<RawJson, SendError>,
-    options: Options,
+    pub(crate) options: Options,
     until: Until,
     processing_timeout: Option<Duration>,
     retry_attempts: Option<u32>,

@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use agentnet::{AgentNode, SendError, Until};
-use serde_json::json;
 use tokio::sync::Notify;
 
 use crate::bench::*;

@@ -1,0 +1,91 @@
+//! Sending with the high-level SDK.
+
+use std::future::IntoFuture;
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+
+use super::{AgentSdk, SdkError, SdkResult};
+use crate::deliver::Until;
+use crate::outgoing::{IntoPayload, message_options};
+use crate::send::{Destination, Send};
+use crate::thread::Parent;
+
+/// A message to be sent; await it to send it, see [`AgentSdk::send_text`] and [`AgentSdk::send_json`].
+///
+/// Without a thread it opens one of its own.
+///
+/// # Errors
+/// When awaited, [`SdkError`].
+#[derive(Debug)]
+#[must_use = "await it to send the message"]
+pub struct Tell {
+    sdk: AgentSdk,
+    send: Send,
+    follows: Option<Parent>,
+}
+
+impl Tell {
+    pub(super) fn new(sdk: AgentSdk, to: String, payload: impl IntoPayload) -> Self {
+        let send = Send::new(sdk.node().clone(), Destination::SdkText(to), payload);
+        Self {
+            sdk,
+            send,
+            follows: None,
+        }
+    }
+
+    /// In a conversation: follows its last message, and becomes it.
+    pub(crate) fn following(mut self, parent: Parent) -> Self {
+        self.follows = Some(parent);
+        self
+    }
+
+    message_options!(send.options);
+
+    /// How far to wait for the message, see [`Send::until`].
+    pub fn until(mut self, until: Until) -> Self {
+        self.send = self.send.until(until);
+        self
+    }
+
+    /// Publishes the message and returns, without waiting for a receipt: [`Until::Published`].
+    pub fn without_ack(self) -> Self {
+        self.until(Until::Published)
+    }
+
+    /// How often to repeat when no receipt comes, see [`Send::retry_attempts`].
+    pub fn retry_attempts(mut self, attempts: u32) -> Self {
+        self.send = self.send.retry_attempts(attempts);
+        self
+    }
+
+    /// How long to wait for each receipt, see [`Send::receipt_timeout`].
+    pub fn receipt_timeout(mut self, timeout: Duration) -> Self {
+        self.send = self.send.receipt_timeout(timeout);
+        self
+    }
+
+    async fn run(mut self) -> Result<SdkResult, SdkError> {
+        let options = &mut self.send.options;
+        options.thread_id.get_or_insert_with(|| self.sdk.new_thread_id());
+        if let Some(parent) = &self.follows {
+            options.parent_message_id = options.parent_message_id.take().or_else(|| parent.get());
+        }
+        let parent_message_id = options.parent_message_id.clone();
+        let result = SdkResult::sent(self.send.await?, parent_message_id);
+        if let Some(parent) = &self.follows {
+            parent.set(Some(result.message_id.clone()));
+        }
+        Ok(result)
+    }
+}
+
+impl IntoFuture for Tell {
+    type Output = Result<SdkResult, SdkError>;
+    type IntoFuture = BoxFuture<'static, Self::Output>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(self.run())
+    }
+}

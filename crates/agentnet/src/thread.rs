@@ -1,0 +1,117 @@
+//! A conversation in one thread (PROTOCOL.md section 17, `ThreadSession`).
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use agentnet_protocol::rpc::{ThreadMessagesRequest, ThreadStatusReply};
+
+use crate::outgoing::IntoPayload;
+use crate::sdk::{AgentSdk, Ask, Query, SdkError, Tell};
+
+/// Sends and asks in one thread, each naming the message before it as its parent: the message that was sent last, or the
+/// answer that came last.
+///
+/// Cloning gives another handle to the same conversation. Where several calls of it run at the same time, the last one that
+/// ends is the next one's parent.
+///
+/// ```no_run
+/// # async fn run(sdk: agentnet::AgentSdk) -> Result<(), agentnet::SdkError> {
+/// let thread = sdk.thread("ops_1");
+/// let draft = thread.ask_text("@writer", "Draft the report").await?;
+/// thread.send_text("@reviewer", draft.text.unwrap_or_default()).await?;
+/// # Ok(()) }
+/// ```
+#[derive(Debug, Clone)]
+pub struct ThreadSession {
+    sdk: AgentSdk,
+    thread_id: Arc<str>,
+    parent: Parent,
+}
+
+/// The message that the next one follows.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Parent(Arc<Mutex<Option<String>>>);
+
+impl Parent {
+    pub(crate) fn get(&self) -> Option<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn set(&self, message_id: Option<String>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = message_id;
+    }
+}
+
+impl ThreadSession {
+    pub(crate) fn new(sdk: AgentSdk, thread_id: String) -> Self {
+        Self {
+            sdk,
+            thread_id: thread_id.into(),
+            parent: Parent::default(),
+        }
+    }
+
+    /// The same conversation, going on after this message.
+    #[must_use]
+    pub fn after(self, message_id: impl Into<String>) -> Self {
+        self.set_parent(Some(message_id.into()));
+        self
+    }
+
+    /// The thread.
+    #[must_use]
+    pub fn thread_id(&self) -> &str {
+        &self.thread_id
+    }
+
+    /// The message that the next one follows.
+    #[must_use]
+    pub fn parent(&self) -> Option<String> {
+        self.parent.get()
+    }
+
+    /// Says what the next message follows; `None` for nothing.
+    pub fn set_parent(&self, message_id: Option<String>) {
+        self.parent.set(message_id);
+    }
+
+    /// Sends `{"text": text}`.
+    pub fn send_text(&self, to: impl Into<String>, text: impl Into<String>) -> Tell {
+        self.tell(self.sdk.send_text(to, text))
+    }
+
+    /// Sends any JSON.
+    pub fn send_json(&self, to: impl Into<String>, payload: impl IntoPayload) -> Tell {
+        self.tell(self.sdk.send_json(to, payload))
+    }
+
+    /// Sends `{"text": text}` as a request and waits for the answer.
+    pub fn ask_text(&self, to: impl Into<String>, text: impl Into<String>) -> Ask {
+        self.ask(self.sdk.ask_text(to, text))
+    }
+
+    /// Sends any JSON as a request and waits for the answer.
+    pub fn ask_json(&self, to: impl Into<String>, payload: impl IntoPayload) -> Ask {
+        self.ask(self.sdk.ask_json(to, payload))
+    }
+
+    /// The thread's messages, newest first.
+    pub fn messages(&self) -> Query<ThreadMessagesRequest> {
+        self.sdk.thread_messages(&*self.thread_id)
+    }
+
+    /// The thread's counters.
+    ///
+    /// # Errors
+    /// [`SdkError::Registry`], `not_found` among them.
+    pub async fn status(&self) -> Result<ThreadStatusReply, SdkError> {
+        self.sdk.thread_status(&self.thread_id).await
+    }
+
+    fn tell(&self, tell: Tell) -> Tell {
+        tell.thread(&*self.thread_id).following(self.parent.clone())
+    }
+
+    fn ask(&self, ask: Ask) -> Ask {
+        ask.thread(&*self.thread_id).following(self.parent.clone())
+    }
+}
