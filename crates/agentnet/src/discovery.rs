@@ -3,8 +3,8 @@
 use agentnet_protocol::AgentInfo;
 use agentnet_protocol::rpc::{
     ListRequest, MessageSearchReply, MessageSearchRequest, MetricsReply, MetricsRequest, Profile, ProfileRequest,
-    SearchReply, SearchRequest, ThreadListReply, ThreadListRequest, ThreadMessagesReply, ThreadMessagesRequest,
-    ThreadStatusReply, ThreadStatusRequest,
+    Request as _, SearchReply, SearchRequest, ThreadListReply, ThreadListRequest, ThreadMessagesReply,
+    ThreadMessagesRequest, ThreadStatusReply, ThreadStatusRequest,
 };
 
 use crate::error::{RegistryError, ResolveError, SendError};
@@ -24,11 +24,14 @@ impl AgentNode {
         &self,
         request: &R,
     ) -> Result<R::Reply, RegistryError> {
-        let registry = self.registry().map_err(|error| RegistryError::Connection {
-            rpc: R::NAME,
+        self.registry_for(R::NAME)?.call(request).await
+    }
+
+    fn registry_for(&self, rpc: &'static str) -> Result<RegistryClient, RegistryError> {
+        self.registry().map_err(|error| RegistryError::Connection {
+            rpc,
             why: error.to_string(),
-        })?;
-        registry.call(request).await
+        })
     }
 
     /// Everybody online, by agent id and session; follows the pages of a large network.
@@ -36,16 +39,7 @@ impl AgentNode {
     /// # Errors
     /// [`RegistryError`].
     pub async fn list_online(&self) -> Result<Vec<AgentInfo>, RegistryError> {
-        let mut online = Vec::new();
-        let mut request = ListRequest::default();
-        loop {
-            let page = self.ask(&request).await?;
-            online.extend(page.agents);
-            match page.next_cursor {
-                Some(cursor) => request.cursor = Some(cursor),
-                None => return Ok(online),
-            }
-        }
+        self.registry_for(ListRequest::NAME)?.list_online().await
     }
 
     /// Accounts by name and capability.

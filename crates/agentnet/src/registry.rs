@@ -3,8 +3,9 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use agentnet_protocol::AgentInfo;
 use agentnet_protocol::json::Object;
-use agentnet_protocol::rpc::{RegisterRequest, ReplyError, Request, decode_reply};
+use agentnet_protocol::rpc::{ListRequest, RegisterRequest, ReplyError, Request, decode_reply};
 use async_nats::client::RequestErrorKind;
 use async_nats::connection::State;
 use async_nats::{Client, Request as NatsRequest};
@@ -34,9 +35,9 @@ const RETURN: Duration = Duration::from_secs(5);
 ///
 /// ```no_run
 /// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
-/// use agentnet::{DEFAULT_NATS_URL, RegistryClient, protocol::rpc::ListRequest};
+/// use agentnet::{DEFAULT_NATS_URL, RegistryClient};
 /// let registry = RegistryClient::connect(DEFAULT_NATS_URL).await?;
-/// for agent in registry.call(&ListRequest::default()).await?.agents {
+/// for agent in registry.list_online().await? {
 ///     println!("{}", agent.name);
 /// }
 /// # Ok(()) }
@@ -94,6 +95,23 @@ impl RegistryClient {
             ReplyError::Invalid(why) => RegistryError::Invalid { rpc: R::NAME, why },
             other => RegistryError::Refused(other.to_string()),
         })
+    }
+
+    /// Everybody online, by agent id and session; follows the pages of a large network.
+    ///
+    /// # Errors
+    /// [`RegistryError`].
+    pub async fn list_online(&self) -> Result<Vec<AgentInfo>, RegistryError> {
+        let mut online = Vec::new();
+        let mut request = ListRequest::default();
+        loop {
+            let page = self.call(&request).await?;
+            online.extend(page.agents);
+            match page.next_cursor {
+                Some(cursor) => request.cursor = Some(cursor),
+                None => return Ok(online),
+            }
+        }
     }
 
     /// As [`RegistryClient::call`], but gives the reply's exact text, errors of the registry included.
@@ -207,8 +225,6 @@ impl Sightings {
 
 #[cfg(test)]
 mod tests {
-    use agentnet_protocol::rpc::ListRequest;
-
     use super::*;
 
     #[test]
