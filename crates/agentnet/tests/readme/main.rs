@@ -2,15 +2,14 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
 
-// Each test crate uses its own part of these.
-#[allow(dead_code)]
 #[path = "../net/mod.rs"]
 mod net;
+// Each test crate uses its own part of it.
 #[allow(dead_code)]
 #[path = "../sessions/realm.rs"]
 mod realm;
 
-use agentnet::json;
+use agentnet::{AgentSdk, SdkError, Until, json};
 use agentnet_testkit::eventually_true;
 use net::DEADLINE;
 use realm::{Handled, Realm, echo};
@@ -29,6 +28,11 @@ macro_rules! snippet {
         }
     };
 }
+
+/// The bridge of docs/BUILD_AGENT_BRIDGE_IN_15_MINUTES.md. Its `main` is not called here.
+#[allow(dead_code)]
+#[path = "../../examples/bridge.rs"]
+mod bridge;
 
 snippet!(agent, &str);
 snippet!(send, &agentnet::AgentNode);
@@ -103,4 +107,41 @@ async fn the_wrapper_asks() {
     let _bot = echo(realm.agent("weather_bot"), "bot", &handled).start().await.unwrap();
     wrapper::runs(&realm.nats.url()).await;
     assert_eq!(handled.count(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bridge_puts_a_program_on_the_network() {
+    let realm = Realm::start().await;
+    let url = realm.nats.url();
+    let program = |words: &[&str]| bridge::Program(words.iter().map(ToString::to_string).collect());
+    let shouter = bridge::bridge(&url, "shouter", program(&["tr", "a-z", "A-Z"]))
+        .await
+        .unwrap();
+    let _broken = bridge::bridge(&url, "broken", program(&["false"])).await.unwrap();
+    let handled = Handled::default();
+    let alice = echo(realm.agent("alice"), "alice", &handled).start().await.unwrap();
+    let sdk = AgentSdk::from(alice);
+
+    let answer = sdk.ask_text("@shouter", "hello").thread("t1").await.unwrap();
+    assert_eq!(answer.text.as_deref(), Some("HELLO"));
+    // What was said before is shown to the program, once it is in the history.
+    eventually_true(DEADLINE, "question and answer are stored", async || {
+        sdk.thread("t1")
+            .messages()
+            .await
+            .is_ok_and(|page| page.messages.len() == 2)
+    })
+    .await
+    .unwrap();
+    let again = sdk.ask_text("@shouter", "more").thread("t1").await.unwrap();
+    assert_eq!(again.text.as_deref(), Some("HELLO\nHELLO\nMORE"));
+
+    let failed = sdk.ask_text("@broken", "hello").await.unwrap_err();
+    assert!(matches!(failed, SdkError::Handler(_)), "{failed:?}");
+    let refused = sdk.ask_json("@shouter", json!({ "n": 1 })).await.unwrap_err();
+    assert_eq!(refused.code(), Some("unsupported_payload"));
+    // A plain message is answered by one, and the answer by none.
+    sdk.send_text("@shouter", "psst").until(Until::Processed).await.unwrap();
+    assert_eq!(handled.count(), 1);
+    shouter.close().await;
 }

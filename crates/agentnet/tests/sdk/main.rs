@@ -6,7 +6,7 @@ mod asking;
 mod history;
 #[path = "../net/mod.rs"]
 mod net;
-// Each test crate uses its own part of these.
+// Each test crate uses its own part of it.
 #[allow(dead_code)]
 #[path = "../sessions/realm.rs"]
 mod realm;
