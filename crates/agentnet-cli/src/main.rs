@@ -7,6 +7,7 @@ mod connection;
 mod ended;
 mod identity;
 mod logging;
+mod names;
 mod output;
 mod places;
 mod signals;

@@ -21,9 +21,12 @@ pub(crate) struct Output {
 /// A colour of the few that are used.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Tint {
+    Plain,
     Bold,
     Dim,
     Green,
+    Red,
+    Cyan,
 }
 
 impl Output {
@@ -62,13 +65,14 @@ impl Output {
 
     /// The text in a colour, where colours are wanted.
     pub(crate) fn tint(self, tint: Tint, text: &str) -> String {
-        if !self.color {
-            return text.to_owned();
-        }
         let code = match tint {
+            _ if !self.color => return text.to_owned(),
+            Tint::Plain => return text.to_owned(),
             Tint::Bold => 1,
             Tint::Dim => 2,
             Tint::Green => 32,
+            Tint::Red => 31,
+            Tint::Cyan => 36,
         };
         format!("\x1b[{code}m{text}\x1b[0m")
     }

@@ -271,7 +271,7 @@ async fn speaking_as_somebody_and_stopping_with_ctrl_c() {
     .ok();
     let told = watcher.next_line().await;
     assert!(
-        told.contains("direct  acct_") && told.contains("thread=t") && told.ends_with(r#"{"text":"seen"}"#),
+        told.contains("  direct   @alice → @parrot  thread=t  ") && told.ends_with(r#"{"text":"seen"}"#),
         "{told}"
     );
     for service in [&mut watcher, &mut agent] {

@@ -1,30 +1,51 @@
 //! `agentnet watch`: messages as they pass, on any subject.
 
+mod filter;
+mod pairing;
+
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use agentnet::RegistryClient;
 use agentnet_protocol::json::ObjectWriter;
 use agentnet_protocol::subject::{ALL_INBOXES, Subject};
-use agentnet_protocol::{Envelope, Receipt, Timestamp};
-use async_nats::Message;
+use agentnet_protocol::{Envelope, RawJson, Receipt, Timestamp};
+use async_nats::{Client, Message};
 use clap::Args;
 use futures::StreamExt;
+use futures::stream::SelectAll;
 
 use crate::cli::Global;
 use crate::connection::{connect_failure, nats_url};
 use crate::ended::{Ended, Failure};
+use crate::names::Names;
 use crate::output::ago::now;
-use crate::output::cell::{clean, or_dash};
+use crate::output::cell::{clean, or_dash, preview};
 use crate::output::json::checked;
 use crate::output::{Output, Tint};
 use crate::signals::StopSignals;
+use filter::{Filter, Parties};
+use pairing::{Passed, taken};
+
+/// All delivery receipts.
+const ALL_RECEIPTS: &str = "account.*.receipts";
+/// When nothing came for so long, nothing waits in the client either.
+const QUIET: std::time::Duration = std::time::Duration::from_millis(200);
 
 #[derive(Debug, Args)]
 pub(crate) struct Watch {
     /// NATS subject to watch; `*` stands for one part, `>` for all that follow. Receipts: 'account.*.receipts'
     #[arg(long, value_name = "SUBJECT", default_value = ALL_INBOXES)]
     subject: String,
+    #[command(flatten)]
+    filter: Filter,
+    /// Show the receipts of the messages that are shown too, each with the time that it took
+    #[arg(long)]
+    receipts: bool,
     /// Stop after so many messages; 0 goes on until Ctrl-C
     #[arg(long, value_name = "N", default_value = "0")]
     max_messages: u64,
-    /// Show payloads too (--json lines always hold the whole message)
+    /// Show whole payloads instead of previews (--json lines always hold the whole message)
     #[arg(long)]
     include_payload: bool,
 }
@@ -38,80 +59,223 @@ impl Watch {
 
     async fn watch(&self, url: &str, output: Output) -> Result<(), Ended> {
         let lost = |why: &dyn std::fmt::Display| Failure::trouble(format!("cannot watch {}: {why}", self.subject));
+        // Names are asked for on another connection, so that what comes on this one is what is watched.
+        let registry = RegistryClient::connect(url).await.map_err(connect_failure)?;
         let client = agentnet::connect(url, "agentnet-cli-watch")
             .await
             .map_err(connect_failure)?;
-        let mut messages = client
-            .subscribe(self.subject.clone())
-            .await
-            .map_err(|error| lost(&error))?;
+        let mut messages = SelectAll::new();
+        let with_receipts = self.receipts && self.subject != ALL_RECEIPTS;
+        for subject in [Some(&*self.subject), with_receipts.then_some(ALL_RECEIPTS)]
+            .into_iter()
+            .flatten()
+        {
+            messages.push(
+                client
+                    .subscribe(subject.to_owned())
+                    .await
+                    .map_err(|error| lost(&error))?,
+            );
+        }
         client.flush().await.map_err(|error| lost(&error))?;
         output.note(format!("watching {}, Ctrl-C stops", self.subject));
+        let mut view = View {
+            watch: self,
+            names: Names::open(registry).await,
+            passed: Passed::default(),
+            output,
+        };
+        let mut dropped = Dropped::new(&client);
         let mut seen = 0_u64;
-        while let Some(message) = messages.next().await {
-            if output.is_json() {
-                output.document_line(&document(&message, now()))?;
-            } else {
-                output.line(self.summary(&message, output))?;
+        loop {
+            let Ok(message) = tokio::time::timeout(QUIET, messages.next()).await else {
+                dropped.tell(&client, output, 0);
+                continue;
+            };
+            let Some(message) = message else { break };
+            dropped.taken += 1;
+            if view.show(&message).await? {
+                seen += 1;
+                if seen == self.max_messages {
+                    return Ok(());
+                }
             }
-            seen += 1;
-            if seen == self.max_messages {
-                return Ok(());
-            }
+            dropped.tell(&client, output, Dropped::WAITING);
         }
         Err(lost(&"the connection was closed").into())
     }
+}
 
-    /// One line for people.
-    fn summary(&self, message: &Message, output: Output) -> String {
-        let subject = output.tint(Tint::Dim, &clean(&message.subject));
-        let what = match Subject::parse(&message.subject) {
-            Some(Subject::Receipts { .. }) => receipt_line(message),
-            _ => envelope_line(message),
+/// What is shown of the messages.
+struct View<'a> {
+    watch: &'a Watch,
+    names: Names,
+    passed: Passed,
+    output: Output,
+}
+
+impl View<'_> {
+    /// Shows a message, unless it is not wanted; whether it counts.
+    async fn show(&mut self, message: &Message) -> Result<bool, Ended> {
+        match Subject::parse(&message.subject) {
+            Some(Subject::Receipts { .. }) => self.show_receipt(message).await,
+            _ => self.show_message(message).await,
+        }
+    }
+
+    async fn show_message(&mut self, message: &Message) -> Result<bool, Ended> {
+        let filter = &self.watch.filter;
+        let seen_at = now();
+        let Ok(envelope) = Envelope::decode(message.payload.clone()) else {
+            if filter.is_empty() {
+                self.show_garbage(message, seen_at)?;
+            }
+            return Ok(filter.is_empty());
         };
-        let Some(what) = what else {
-            return format!("{subject}  ({} bytes that are no message)", message.payload.len());
+        if !filter.takes(&envelope) {
+            return Ok(false);
+        }
+        let parties = Parties {
+            from: self
+                .names
+                .shown(envelope.from_account_id.as_deref(), &envelope.from_agent)
+                .await,
+            to: self
+                .names
+                .shown(envelope.to_account_id.as_deref(), &envelope.to_agent)
+                .await,
         };
-        let payload = Envelope::decode(message.payload.clone())
-            .ok()
-            .filter(|_| self.include_payload);
-        let payload = payload.map(|envelope| format!("  {}", clean(envelope.payload.get())));
-        format!("{subject}  {what}{}", payload.unwrap_or_default())
+        if !self.watch.filter.takes_parties(&envelope, &parties) {
+            return Ok(false);
+        }
+        self.passed.note(&envelope.message_id, Instant::now());
+        match self.output.is_json() {
+            true => self.output.document_line(&document(message, seen_at))?,
+            false => self.output.line(self.line(&envelope, &parties, seen_at))?,
+        }
+        Ok(true)
+    }
+
+    fn line(&self, envelope: &Envelope, parties: &Parties, seen_at: Timestamp) -> String {
+        let output = self.output;
+        let payload = match self.watch.include_payload {
+            true => clean(envelope.payload.get()).into_owned(),
+            false => preview(&envelope.payload),
+        };
+        format!(
+            "{}  {}  {} → {}  {}  {payload}",
+            output.tint(Tint::Dim, &time(seen_at)),
+            output.tint(kind_tint(&envelope.kind), &format!("{:<7}", clean(&envelope.kind))),
+            output.tint(Tint::Bold, &parties.from),
+            output.tint(Tint::Bold, &parties.to),
+            output.tint(Tint::Dim, &format!("thread={}", or_dash(envelope.thread_id.as_deref()))),
+        )
+    }
+
+    fn show_garbage(&self, message: &Message, seen_at: Timestamp) -> Result<(), Ended> {
+        if self.output.is_json() {
+            return Ok(self.output.document_line(&document(message, seen_at))?);
+        }
+        let (time, bytes) = (self.output.tint(Tint::Dim, &time(seen_at)), message.payload.len());
+        let text = format!(
+            "{time}  {}  ({bytes} bytes that are no message)",
+            clean(&message.subject)
+        );
+        Ok(self.output.line(text)?)
+    }
+
+    /// With `--receipts` those of the messages that were shown; where receipts are what is watched, all of them.
+    async fn show_receipt(&mut self, message: &Message) -> Result<bool, Ended> {
+        let seen_at = now();
+        let Ok(receipt) = Receipt::decode(message.payload.clone()) else {
+            self.show_garbage(message, seen_at)?;
+            return Ok(true);
+        };
+        let since = self.passed.since(&receipt.message_id, Instant::now());
+        let beside = self.watch.receipts && self.watch.subject != ALL_RECEIPTS;
+        if beside && since.is_none() {
+            return Ok(false);
+        }
+        if self.output.is_json() {
+            self.output.document_line(&document(message, seen_at))?;
+            return Ok(!beside);
+        }
+        let by = self.names.shown(receipt.from_account_id.as_deref(), "").await;
+        let line = self.receipt_line(&receipt, &by, since.map(taken), seen_at);
+        self.output.line(line)?;
+        // The messages are what is counted.
+        Ok(!beside)
+    }
+
+    fn receipt_line(&self, receipt: &Receipt, by: &str, took: Option<String>, seen_at: Timestamp) -> String {
+        let output = self.output;
+        let rejected = matches!(receipt.status(), agentnet_protocol::ReceiptStatus::Rejected);
+        let status = output.tint(if rejected { Tint::Red } else { Tint::Green }, &clean(&receipt.status));
+        let with =
+            |mark: &str, text: Option<&str>| text.map(|text| format!("{mark}{}", clean(text))).unwrap_or_default();
+        let code = with(" ", receipt.code.as_deref());
+        let detail = with(": ", receipt.detail.as_deref());
+        let took = took.map(|took| format!(" in {took}")).unwrap_or_default();
+        format!(
+            "{}  receipt  {status}{code}{detail}{took} by {}  {}",
+            output.tint(Tint::Dim, &time(seen_at)),
+            output.tint(Tint::Bold, by),
+            output.tint(Tint::Dim, &format!("msg_id={}", or_dash(Some(&receipt.message_id)))),
+        )
     }
 }
 
-fn envelope_line(message: &Message) -> Option<String> {
-    let envelope = Envelope::decode(message.payload.clone()).ok()?;
-    let from = envelope.from_account_id.as_deref().unwrap_or(&envelope.from_agent);
-    Some(format!(
-        "{}  {} → {}  thread={} msg_id={}",
-        clean(&envelope.kind),
-        or_dash(Some(from)),
-        or_dash(Some(&envelope.to_agent)),
-        or_dash(envelope.thread_id.as_deref()),
-        or_dash(Some(&envelope.message_id)),
-    ))
+/// Messages that the client dropped because they were shown too slowly: what the connection has got beyond what was taken
+/// and what may still wait.
+struct Dropped {
+    taken: u64,
+    told: u64,
 }
 
-fn receipt_line(message: &Message) -> Option<String> {
-    let receipt = Receipt::decode(message.payload.clone()).ok()?;
-    let code = receipt
-        .code
-        .as_deref()
-        .map(|code| format!(" {}", clean(code)))
-        .unwrap_or_default();
-    let detail = receipt
-        .detail
-        .as_deref()
-        .map(|detail| format!(" ({})", clean(detail)))
-        .unwrap_or_default();
-    Some(format!(
-        "{}{code}{detail}  from {}  thread={} msg_id={}",
-        clean(&receipt.status),
-        or_dash(receipt.from_account_id.as_deref()),
-        or_dash(receipt.thread_id.as_deref()),
-        or_dash(Some(&receipt.message_id)),
-    ))
+impl Dropped {
+    /// Messages that may wait in the client.
+    const WAITING: u64 = 65_536;
+
+    fn new(client: &Client) -> Self {
+        let got = client.statistics().in_messages.load(Ordering::Relaxed);
+        Self { taken: got, told: 0 }
+    }
+
+    /// Tells of those that were certainly dropped, while so many may wait.
+    fn tell(&mut self, client: &Client, output: Output, waiting: u64) {
+        let got = client.statistics().in_messages.load(Ordering::Relaxed);
+        let dropped = got.saturating_sub(self.taken + waiting);
+        // While it goes on, not every message is worth a line.
+        if dropped > self.told + if waiting == 0 { 0 } else { self.told / 2 } {
+            output.note(format!(
+                "note: shown too slowly: {dropped} messages were dropped so far"
+            ));
+            self.told = dropped;
+        }
+    }
+}
+
+/// The time of day, in UTC, to the millisecond.
+fn time(at: Timestamp) -> String {
+    let text = at.to_string();
+    let time = text.split('T').nth(1).unwrap_or(&text).trim_end_matches('Z');
+    let (seconds, fraction) = time.split_once('.').unwrap_or((time, "000"));
+    format!("{seconds}.{fraction:.3}")
+}
+
+fn kind_tint(kind: &str) -> Tint {
+    match kind {
+        "error" => Tint::Red,
+        "request" => Tint::Cyan,
+        "reply" | "stream" => Tint::Green,
+        _ => Tint::Plain,
+    }
+}
+
+/// A payload as it reads, without the escapes of ASCII text.
+fn unescaped(payload: &RawJson) -> String {
+    serde_json::from_str::<serde_json::Value>(payload.get())
+        .map_or_else(|_| payload.get().to_owned(), |value| value.to_string())
 }
 
 /// One document: where, when, and the message as it passed; `message` is null where it is no JSON.
@@ -176,12 +340,21 @@ mod tests {
             text.contains("\"message\":null,\"problem\":\"") && checked(text.as_bytes()).is_ok(),
             "{text}"
         );
-        let watch = Watch {
-            subject: ALL_INBOXES.into(),
-            max_messages: 0,
-            include_payload: false,
-        };
-        let line = watch.summary(&message(b"\xffgarbage"), Output::fixed(false, false));
-        assert_eq!(line, "account.acct_1.inbox  (8 bytes that are no message)");
+    }
+
+    #[test]
+    fn times_are_of_the_day() {
+        for (text, shown) in [
+            ("2026-02-21T08:00:01Z", "08:00:01.000"),
+            ("2026-02-21T08:00:01.234567Z", "08:00:01.234"),
+        ] {
+            assert_eq!(time(Timestamp::parse(text).unwrap()), shown);
+        }
+    }
+
+    #[test]
+    fn escapes_are_read() {
+        let payload = RawJson::parse(r#"{"text":"Caf\u00e9"}"#).unwrap();
+        assert_eq!(unescaped(&payload), r#"{"text":"Café"}"#);
     }
 }
