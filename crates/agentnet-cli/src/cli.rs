@@ -77,6 +77,8 @@ pub(crate) enum Command {
     Metrics(commands::metrics::Metrics),
     /// Join as an agent that answers what it gets
     Echo(commands::echo::Echo),
+    /// Check what is well on the network, what is not, and what to do about it
+    Doctor(commands::doctor::Doctor),
     /// Check a registry or an agent, ours or another's, against the protocol
     Conformance(commands::conformance::Conformance),
 }
@@ -110,6 +112,7 @@ impl Command {
             Self::Watch(command) => command.run(global, output).await,
             Self::Metrics(command) => command.run(global, output).await,
             Self::Echo(command) => command.run(global, output).await,
+            Self::Doctor(command) => command.run(global, output).await,
             Self::Conformance(command) => command.run(global, output).await,
         }
     }

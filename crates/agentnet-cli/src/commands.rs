@@ -1,6 +1,7 @@
 //! The commands, one a file, and the arguments that several of them share.
 
 pub(crate) mod conformance;
+pub(crate) mod doctor;
 pub(crate) mod echo;
 pub(crate) mod list;
 pub(crate) mod message_search;

@@ -24,6 +24,12 @@ pub(crate) struct CallTimeout {
     timeout: Seconds,
 }
 
+impl CallTimeout {
+    pub(crate) fn duration(&self) -> Duration {
+        self.timeout.duration()
+    }
+}
+
 /// The server's address: the flag, `AGENTNET_NATS_URL`, `NATS_URL`, the development address.
 pub(crate) fn nats_url(global: &Global) -> String {
     let says = |name: &str| std::env::var(name).ok().filter(|value| !value.trim().is_empty());
@@ -46,7 +52,7 @@ pub(crate) async fn ask<R: Request + Sync>(
         let client = RegistryClient::connect(&nats_url(global))
             .await
             .map_err(connect_failure)?;
-        let client = client.with_timeout(timeout.timeout.duration());
+        let client = client.with_timeout(timeout.duration());
         client
             .call_raw(request)
             .await

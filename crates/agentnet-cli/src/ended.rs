@@ -54,6 +54,11 @@ impl Failure {
         self
     }
 
+    /// The advice, if there is some.
+    pub(crate) fn advice(self) -> Option<String> {
+        self.hint
+    }
+
     /// The text for stderr, without the last line break.
     pub(crate) fn text(&self) -> String {
         match &self.hint {

@@ -26,6 +26,7 @@ pub(crate) enum Tint {
     Dim,
     Green,
     Red,
+    Yellow,
     Cyan,
 }
 
@@ -72,6 +73,7 @@ impl Output {
             Tint::Dim => 2,
             Tint::Green => 32,
             Tint::Red => 31,
+            Tint::Yellow => 33,
             Tint::Cyan => 36,
         };
         format!("\x1b[{code}m{text}\x1b[0m")

@@ -102,6 +102,8 @@ pub struct MetricsReply {
     pub online_sessions: Option<i64>,
     /// Absent from the original registry.
     pub capture: Option<CaptureStats>,
+    /// The version of the registry's program; absent from the original registry.
+    pub version: Option<String>,
 }
 
 impl Reply for MetricsReply {
@@ -152,6 +154,7 @@ impl Reply for MetricsReply {
                 .int("lag", capture.lag);
             out.raw("capture", &one.finish());
         }
+        out.opt_text("version", self.version.as_deref());
         out.finish()
     }
 
@@ -211,6 +214,7 @@ impl Reply for MetricsReply {
                 })
                 .collect(),
             store_backend: super::opt_owned(object.get("store_backend")),
+            version: super::opt_owned(object.get("version")),
             online_sessions: object
                 .get("online_sessions")
                 .int()

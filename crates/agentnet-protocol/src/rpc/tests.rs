@@ -644,7 +644,11 @@ fn metrics() {
         ignored: 4,
         lag: 5,
     });
-    assert_reply::<MetricsRequest>(&reply, &format!("{members} store_backend online_sessions capture"));
+    reply.version = some("0.1.0");
+    assert_reply::<MetricsRequest>(
+        &reply,
+        &format!("{members} store_backend online_sessions capture version"),
+    );
 }
 
 /// The errors that section 6 names, for bodies that are no objects and objects that lack what is needed.

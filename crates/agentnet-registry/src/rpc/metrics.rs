@@ -41,6 +41,7 @@ pub(super) fn metrics(ctx: &Arc<Context>) -> Result<String, RpcError> {
             ignored: metrics.ignored.get(),
             lag: metrics.lag.get(),
         }),
+        version: Some(env!("CARGO_PKG_VERSION").to_owned()),
     }
     .encode())
 }

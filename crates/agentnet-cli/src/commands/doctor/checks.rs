@@ -1,0 +1,234 @@
+//! What each thing that was seen means. No I/O: all of it is tested with tables.
+
+use std::time::Duration;
+
+use agentnet_protocol::rpc::MetricsReply;
+use agentnet_protocol::{AgentInfo, Timestamp, expiry};
+use agentnet_registry::health::{Health, HealthError};
+
+use super::report::Finding;
+
+/// The oldest nats-server that does all that is needed.
+const LEAST_SERVER: (u64, u64) = (2, 11);
+/// A registry that takes longer to answer is slow.
+const SLOW: Duration = Duration::from_millis(500);
+/// Beyond this a signed registration is refused (`DEV_AUTH_MAX_SKEW_SECONDS`).
+const MOST_SKEW: Duration = Duration::from_secs(120);
+/// Messages that wait to be stored beyond which something is wrong.
+const LAG_WARN: i64 = 1_000;
+const LAG_FAIL: i64 = 100_000;
+/// A session that is silent for two heartbeats and a half is about to be missed.
+const STALE: Duration = Duration::from_secs(30);
+
+pub(super) fn server(version: &str, name: &str, cluster: Option<&str>) -> Finding {
+    let place = match cluster.filter(|cluster| !cluster.is_empty()) {
+        Some(cluster) => format!("{name} of cluster {cluster}"),
+        None => name.to_owned(),
+    };
+    let mut numbers = version.split(['.', '-']).map_while(|part| part.parse::<u64>().ok());
+    match (numbers.next(), numbers.next()) {
+        (Some(major), Some(minor)) if (major, minor) >= LEAST_SERVER => {
+            Finding::pass(format!("nats-server {version} ({place})"))
+        }
+        _ => Finding::warn(
+            format!(
+                "nats-server {version} ({place}) is older than {}.{}",
+                LEAST_SERVER.0, LEAST_SERVER.1
+            ),
+            "upgrade nats-server: the history may have gaps with this one",
+        ),
+    }
+}
+
+pub(super) fn no_jetstream(why: &str) -> Finding {
+    Finding::warn(
+        format!("JetStream does not answer: {why}"),
+        "start nats-server with -js: without it messages sent while no registry runs are not recorded",
+    )
+}
+
+pub(super) fn no_stream(why: &str) -> Finding {
+    Finding::warn(
+        format!("JetStream is there, the stream AGENTNET_HISTORY is not: {why}"),
+        "start a registry (`agentnet registry`), which sets it up; the original's registry uses none",
+    )
+}
+
+pub(super) fn stream(no_ack: bool, replicas: usize, messages: u64, led: Option<bool>) -> Finding {
+    if !no_ack {
+        return Finding::fail(
+            "the stream AGENTNET_HISTORY acknowledges messages: requests get its answer instead of the agent's",
+            Some("remove the stream and restart the registry, which makes it anew with no_ack".to_owned()),
+        );
+    }
+    if led == Some(false) {
+        return Finding::fail(
+            format!("the stream AGENTNET_HISTORY ({replicas} copies) has no leader"),
+            Some("start the cluster's other servers: most of them must run".to_owned()),
+        );
+    }
+    let copies = if replicas == 1 {
+        "1 copy".to_owned()
+    } else {
+        format!("{replicas} copies")
+    };
+    Finding::pass(format!(
+        "stream AGENTNET_HISTORY, {copies}, {messages} messages on their way into the history"
+    ))
+}
+
+pub(super) fn registry(metrics: &MetricsReply, took: Duration) -> Finding {
+    let online = metrics
+        .online_sessions
+        .map(|online| format!(", {online} sessions online"))
+        .unwrap_or_default();
+    let seen = format!(
+        "{} answered within {} ms{online}",
+        metrics.server_id,
+        took.as_millis().max(1)
+    );
+    if took > SLOW {
+        return Finding::warn(
+            seen,
+            "look at its host's load, and at `agentnet metrics` for the slow handlers",
+        );
+    }
+    Finding::pass(seen)
+}
+
+pub(super) fn version(theirs: Option<&str>, ours: &str) -> Finding {
+    match theirs {
+        Some(theirs) if theirs == ours => Finding::pass(format!("registry and command line are both {ours}")),
+        Some(theirs) => Finding::warn(
+            format!("the registry is version {theirs}, this command line {ours}"),
+            "upgrade the older one; the wire is the same, what they report may differ",
+        ),
+        None => Finding::warn(
+            "the registry does not tell its version: it is the original's, or an older one",
+            "see docs/OPERATIONS.md for taking over a network of the original",
+        ),
+    }
+}
+
+/// The registry's time at its answer lies between our time before the question and after the answer, give or take the skew.
+pub(super) fn clock(theirs: &str, asked_at: Timestamp, took: Duration) -> Finding {
+    let Some(theirs) = Timestamp::parse(theirs) else {
+        return Finding::warn(
+            format!("the registry's time `{theirs}` cannot be read"),
+            "upgrade the registry",
+        );
+    };
+    let took = i64::try_from(took.as_micros()).unwrap_or(i64::MAX);
+    let ahead = theirs.micros_since(asked_at);
+    let skew = match ahead {
+        ahead if ahead < 0 => ahead,
+        ahead => (ahead - took).max(0),
+    };
+    let size = Duration::from_micros(skew.unsigned_abs());
+    let allowed = Duration::from_millis(u64::from(expiry::DEFAULT_CLOCK_SKEW_MS));
+    let seen = match skew {
+        0 => "this clock and the registry's agree".to_owned(),
+        _ => format!(
+            "the registry's clock is {:.1} s {}",
+            size.as_secs_f64(),
+            if skew > 0 { "ahead" } else { "behind" }
+        ),
+    };
+    let advice = "set both clocks by NTP: messages expire by the receiver's clock";
+    match size {
+        size if size > MOST_SKEW => Finding::fail(seen, Some(advice.to_owned())),
+        size if size > allowed => Finding::warn(seen, advice),
+        _ => Finding::pass(seen),
+    }
+}
+
+pub(super) fn store(asked: Result<Health, HealthError>) -> Finding {
+    match asked {
+        Ok(Health {
+            store,
+            store_problem: None,
+            ..
+        }) => Finding::pass(format!("the {store} store works")),
+        Ok(Health {
+            store,
+            store_problem: Some(problem),
+            ..
+        }) => Finding::fail(
+            format!("the {store} store does not work: {problem}"),
+            Some("start or repair the database; messages wait in the stream meanwhile".to_owned()),
+        ),
+        Err(error) => Finding::warn(
+            format!("its state is not known: {error}"),
+            "run `agentnet doctor` again",
+        ),
+    }
+}
+
+pub(super) fn lag(metrics: &MetricsReply) -> Finding {
+    let Some(capture) = &metrics.capture else {
+        return Finding::skip("a registry of the original does not tell");
+    };
+    let seen = format!(
+        "{} messages wait to be stored, {} are stored since it started",
+        capture.lag, capture.stored
+    );
+    if capture.refused > 0 {
+        return Finding::warn(
+            format!("{seen}; the database refused {}", capture.refused),
+            "the registry's log names each (`the store refused a message`) with the reason",
+        );
+    }
+    if metrics.db_write_queue.overflow_count > 0 && capture.mode == "core" {
+        return Finding::warn(
+            format!(
+                "{seen}; the queue was full {} times",
+                metrics.db_write_queue.overflow_count
+            ),
+            "start nats-server with -js, so that messages wait in a stream",
+        );
+    }
+    match capture.lag {
+        lag if lag > LAG_FAIL => Finding::fail(
+            seen,
+            Some("add a registry, or a faster database (docs/SCALING.md)".to_owned()),
+        ),
+        lag if lag > LAG_WARN => Finding::warn(
+            seen,
+            "run it again: a lag that grows wants a faster database (docs/SCALING.md)",
+        ),
+        _ => Finding::pass(seen),
+    }
+}
+
+pub(super) fn sessions(online: &[AgentInfo], now: Timestamp) -> Finding {
+    let stale: Vec<String> = online
+        .iter()
+        .filter(|agent| {
+            let seen = agent.last_seen.as_deref().and_then(Timestamp::parse);
+            seen.is_some_and(|seen| now.micros_since(seen) > i64::try_from(STALE.as_micros()).unwrap_or(i64::MAX))
+        })
+        .map(|agent| format!("@{}", agent.username.as_deref().unwrap_or(&agent.agent_id)))
+        .collect();
+    let total = online.len();
+    if stale.is_empty() {
+        return Finding::pass(format!("{total} online, all heard of within {} s", STALE.as_secs()));
+    }
+    let some = stale.iter().take(5).cloned().collect::<Vec<_>>().join(", ");
+    let rest = stale.len().saturating_sub(5);
+    let more = if rest > 0 {
+        format!(" and {rest} more")
+    } else {
+        String::new()
+    };
+    Finding::warn(
+        format!(
+            "{} of {total} sessions are silent for more than {} s: {some}{more}",
+            stale.len(),
+            STALE.as_secs()
+        ),
+        "their processes hang or have lost the network; they go offline by themselves",
+    )
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,152 @@
+//! What is well, what is doubtful, what is wrong.
+
+use agentnet_protocol::rpc::{CaptureStats, WriteQueueStats};
+
+use super::super::report::Verdict::{self, Fail, Pass, Skip, Warn};
+use super::*;
+
+#[test]
+fn servers_have_an_age() {
+    for (version, verdict) in [
+        ("2.11.0", Pass),
+        ("2.15.0-RC.1", Pass),
+        ("3.0.1", Pass),
+        ("2.10.22", Warn),
+        ("2", Warn),
+        ("", Warn),
+    ] {
+        assert_eq!(server(version, "n1", None).verdict, verdict, "{version}");
+    }
+    assert_eq!(
+        server("2.11.1", "n1", Some("east")).seen,
+        "nats-server 2.11.1 (n1 of cluster east)"
+    );
+}
+
+#[test]
+fn streams_must_not_answer_and_need_a_leader() {
+    for (no_ack, led, verdict) in [
+        (true, None, Pass),
+        (true, Some(true), Pass),
+        (true, Some(false), Fail),
+        (false, None, Fail),
+    ] {
+        assert_eq!(stream(no_ack, 3, 0, led).verdict, verdict);
+    }
+}
+
+#[test]
+fn clocks_may_differ_a_little() {
+    let asked_at = Timestamp::parse("2026-02-21T08:00:00Z").unwrap();
+    let second = Duration::from_secs(1);
+    for (theirs, took, verdict, seen) in [
+        (
+            "2026-02-21T08:00:00.5Z",
+            second,
+            Pass,
+            "this clock and the registry's agree",
+        ),
+        (
+            "2026-02-21T08:00:02Z",
+            second,
+            Pass,
+            "the registry's clock is 1.0 s ahead",
+        ),
+        (
+            "2026-02-21T07:59:57Z",
+            second,
+            Warn,
+            "the registry's clock is 3.0 s behind",
+        ),
+        (
+            "2026-02-21T08:01:00Z",
+            Duration::ZERO,
+            Warn,
+            "the registry's clock is 60.0 s ahead",
+        ),
+        (
+            "2026-02-21T08:10:00Z",
+            Duration::ZERO,
+            Fail,
+            "the registry's clock is 600.0 s ahead",
+        ),
+        ("soon", second, Warn, "the registry's time `soon` cannot be read"),
+    ] {
+        let finding = clock(theirs, asked_at, took);
+        assert_eq!((finding.verdict, finding.seen.as_str()), (verdict, seen), "{theirs}");
+    }
+}
+
+#[test]
+fn lag_and_refusals_are_told() {
+    let judged = |change: fn(&mut CaptureStats)| -> Verdict {
+        let mut capture = CaptureStats {
+            mode: "jetstream".into(),
+            ..CaptureStats::default()
+        };
+        change(&mut capture);
+        lag(&MetricsReply {
+            capture: Some(capture),
+            ..MetricsReply::default()
+        })
+        .verdict
+    };
+    assert_eq!(judged(|_| {}), Pass);
+    assert_eq!(judged(|capture| capture.lag = 1_000), Pass);
+    assert_eq!(judged(|capture| capture.lag = 1_001), Warn);
+    assert_eq!(judged(|capture| capture.lag = 100_001), Fail);
+    assert_eq!(judged(|capture| capture.refused = 1), Warn);
+    assert_eq!(lag(&MetricsReply::default()).verdict, Skip);
+    let full = MetricsReply {
+        capture: Some(CaptureStats {
+            mode: "core".into(),
+            ..CaptureStats::default()
+        }),
+        db_write_queue: WriteQueueStats {
+            overflow_count: 2,
+            ..WriteQueueStats::default()
+        },
+        ..MetricsReply::default()
+    };
+    assert_eq!(lag(&full).verdict, Warn);
+}
+
+#[test]
+fn silent_sessions_are_named() {
+    let now = Timestamp::parse("2026-02-21T08:01:00Z").unwrap();
+    let agent = |name: &str, seen: &str| AgentInfo {
+        username: Some(name.to_owned()),
+        last_seen: Some(seen.to_owned()),
+        ..AgentInfo::default()
+    };
+    let fresh = || agent("fresh", "2026-02-21T08:00:50Z");
+    assert_eq!(sessions(&[], now).verdict, Pass);
+    assert_eq!(sessions(&[fresh()], now).seen, "1 online, all heard of within 30 s");
+    let stale = (0..7).map(|number| agent(&format!("s{number}"), "2026-02-21T08:00:00Z"));
+    let finding = sessions(&stale.chain([fresh()]).collect::<Vec<_>>(), now);
+    assert_eq!(
+        (finding.verdict, finding.seen.as_str()),
+        (
+            Warn,
+            "7 of 8 sessions are silent for more than 30 s: @s0, @s1, @s2, @s3, @s4 and 2 more"
+        )
+    );
+}
+
+#[test]
+fn registries_have_a_version_and_a_pace() {
+    assert_eq!(version(Some("0.1.0"), "0.1.0").verdict, Pass);
+    assert_eq!(version(Some("0.2.0"), "0.1.0").verdict, Warn);
+    assert_eq!(version(None, "0.1.0").verdict, Warn);
+    let metrics = MetricsReply {
+        server_id: "r1".into(),
+        online_sessions: Some(3),
+        ..MetricsReply::default()
+    };
+    let finding = registry(&metrics, Duration::from_millis(2));
+    assert_eq!(
+        (finding.verdict, finding.seen.as_str()),
+        (Pass, "r1 answered within 2 ms, 3 sessions online")
+    );
+    assert_eq!(registry(&metrics, Duration::from_secs(1)).verdict, Warn);
+}
