@@ -77,10 +77,16 @@ pub(crate) enum Command {
     Metrics(commands::metrics::Metrics),
     /// Join as an agent that answers what it gets
     Echo(commands::echo::Echo),
+    /// Write a whole thread as Markdown or JSON lines
+    Export(commands::export::Export),
     /// Check what is well on the network, what is not, and what to do about it
     Doctor(commands::doctor::Doctor),
     /// Check a registry or an agent, ours or another's, against the protocol
     Conformance(commands::conformance::Conformance),
+    /// Print what a shell needs to complete agentnet's commands, usernames and threads
+    Completions(commands::completions::Completions),
+    /// Print manual pages
+    Man(commands::man::Man),
 }
 
 impl Command {
@@ -112,6 +118,9 @@ impl Command {
             Self::Watch(command) => command.run(global, output).await,
             Self::Metrics(command) => command.run(global, output).await,
             Self::Echo(command) => command.run(global, output).await,
+            Self::Export(command) => command.run(global, output).await,
+            Self::Completions(command) => command.run(global, output).await,
+            Self::Man(command) => command.run(global, output).await,
             Self::Doctor(command) => command.run(global, output).await,
             Self::Conformance(command) => command.run(global, output).await,
         }

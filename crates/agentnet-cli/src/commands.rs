@@ -1,9 +1,12 @@
 //! The commands, one a file, and the arguments that several of them share.
 
+pub(crate) mod completions;
 pub(crate) mod conformance;
 pub(crate) mod doctor;
 pub(crate) mod echo;
+pub(crate) mod export;
 pub(crate) mod list;
+pub(crate) mod man;
 pub(crate) mod message_search;
 pub(crate) mod metrics;
 pub(crate) mod profile;

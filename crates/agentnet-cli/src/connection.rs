@@ -32,11 +32,13 @@ impl CallTimeout {
 
 /// The server's address: the flag, `AGENTNET_NATS_URL`, `NATS_URL`, the development address.
 pub(crate) fn nats_url(global: &Global) -> String {
+    global.nats_url.clone().unwrap_or_else(default_nats_url)
+}
+
+/// The server's address where no flag names one.
+pub(crate) fn default_nats_url() -> String {
     let says = |name: &str| std::env::var(name).ok().filter(|value| !value.trim().is_empty());
-    global
-        .nats_url
-        .clone()
-        .or_else(|| says("AGENTNET_NATS_URL"))
+    says("AGENTNET_NATS_URL")
         .or_else(|| says("NATS_URL"))
         .unwrap_or_else(|| DEFAULT_NATS_URL.to_owned())
 }

@@ -6,6 +6,7 @@ mod commands;
 mod connection;
 mod ended;
 mod identity;
+mod live;
 mod logging;
 mod names;
 mod output;
@@ -15,10 +16,16 @@ mod up;
 
 use std::process::ExitCode;
 
+use clap::CommandFactory as _;
+
 use crate::ended::{Ended, Failure};
 use crate::output::Output;
 
 fn main() -> ExitCode {
+    // A shell that asks what could come next.
+    clap_complete::CompleteEnv::with_factory(cli::Cli::command)
+        .var(commands::completions::VARIABLE)
+        .complete();
     let cli = match cli::parse(std::env::args_os()) {
         Ok(cli) => cli,
         Err(code) => return ExitCode::from(code),

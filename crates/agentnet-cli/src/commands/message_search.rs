@@ -16,7 +16,7 @@ use crate::output::table::Rows;
 #[derive(Debug, Args)]
 pub(crate) struct MessageSearch {
     /// Only this thread
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", add = crate::live::threads())]
     thread_id: Option<String>,
     /// Only messages from this account
     #[arg(long, value_name = "ID")]

@@ -17,7 +17,7 @@ pub(crate) struct Profile {
     #[arg(long, value_name = "ID", group = "whom")]
     account_id: Option<String>,
     /// The agent's username, with or without @
-    #[arg(long, value_name = "NAME", group = "whom")]
+    #[arg(long, value_name = "NAME", group = "whom", add = crate::live::usernames())]
     username: Option<String>,
     #[command(flatten)]
     timeout: CallTimeout,

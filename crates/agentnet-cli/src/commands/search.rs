@@ -17,7 +17,7 @@ pub(crate) struct Search {
     #[arg(long, value_name = "TEXT", default_value = "")]
     query: String,
     /// Only agents with this capability
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", add = crate::live::capabilities())]
     capability: Option<String>,
     /// How many to show, 1 to 100
     #[arg(long, value_name = "N", default_value = "20", value_parser = limit, allow_negative_numbers = true)]

@@ -23,10 +23,10 @@ pub(crate) struct TargetArgs {
     #[arg(long, value_name = "ID")]
     to_account: Option<String>,
     /// To the agent with this username, with or without @
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", add = crate::live::usernames())]
     to_username: Option<String>,
     /// To one of the agents that can do this
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", add = crate::live::capabilities())]
     to_capability: Option<String>,
 }
 
@@ -58,7 +58,7 @@ impl TargetArgs {
 #[derive(Debug, Args)]
 pub(crate) struct ThreadArgs {
     /// Thread to put the message into [default: one of its own]
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", add = crate::live::threads())]
     thread_id: Option<String>,
     /// Message that this one follows
     #[arg(long, value_name = "ID")]

@@ -15,7 +15,7 @@ use crate::output::table::Rows;
 #[derive(Debug, Args)]
 pub(crate) struct ThreadMessages {
     /// Which thread
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", add = crate::live::threads())]
     thread_id: String,
     /// How many to show, 1 to 200
     #[arg(long, value_name = "N", default_value = "50", value_parser = limit, allow_negative_numbers = true)]

@@ -14,7 +14,7 @@ use crate::output::table::facts;
 #[derive(Debug, Args)]
 pub(crate) struct ThreadStatus {
     /// Which thread
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", add = crate::live::threads())]
     thread_id: String,
     #[command(flatten)]
     limits: LimitArgs,

@@ -20,7 +20,7 @@ pub(crate) struct Threads {
     #[arg(long, value_name = "ID", group = "participant")]
     participant_account: Option<String>,
     /// Only threads that this agent takes part in
-    #[arg(long, value_name = "NAME", group = "participant")]
+    #[arg(long, value_name = "NAME", group = "participant", add = crate::live::usernames())]
     participant_username: Option<String>,
     /// Part of a thread id, in any case
     #[arg(long, value_name = "TEXT", default_value = "")]

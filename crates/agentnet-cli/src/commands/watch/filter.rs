@@ -7,13 +7,13 @@ use clap::Args;
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct Filter {
     /// Only messages from this agent: @name, name or account id
-    #[arg(long, value_name = "AGENT")]
+    #[arg(long, value_name = "AGENT", add = crate::live::usernames())]
     from: Option<String>,
     /// Only messages to this agent: @name, name, account id or capability:NAME
-    #[arg(long, value_name = "AGENT")]
+    #[arg(long, value_name = "AGENT", add = crate::live::usernames())]
     to: Option<String>,
     /// Only messages of this thread
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", add = crate::live::threads())]
     thread: Option<String>,
     /// Only messages of this kind: direct, request, reply, error, stream, ...
     #[arg(long, value_name = "KIND")]

@@ -1,0 +1,132 @@
+//! `agentnet export`: a whole thread as a document, oldest message first.
+
+mod markdown;
+
+use std::fs::File;
+use std::io::{BufWriter, Write as _};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use agentnet::RegistryClient;
+use agentnet_protocol::rpc::{HistoryMessage, ThreadMessagesRequest};
+use clap::{Args, Subcommand, ValueEnum};
+
+use crate::cli::Global;
+use crate::connection::{CallTimeout, connect_failure, nats_url, registry_failure};
+use crate::ended::{Ended, Failure};
+use crate::live;
+use crate::names::Names;
+use crate::output::Output;
+use crate::output::ago::now;
+use crate::signals::StopSignals;
+
+/// Messages of one page, the most that a registry gives.
+const PAGE: usize = 200;
+/// From then on progress is told, and so often.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+#[derive(Debug, Args)]
+pub(crate) struct Export {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// One thread with all its messages
+    Thread(Thread),
+}
+
+#[derive(Debug, Args)]
+struct Thread {
+    /// Which thread
+    #[arg(value_name = "ID", add = live::threads())]
+    thread_id: String,
+    /// markdown: to read; jsonl: each message as the registry gives it, one a line
+    #[arg(long, value_name = "FORMAT", default_value = "markdown")]
+    format: Format,
+    /// File to write [default: standard output]
+    #[arg(long, value_name = "PATH")]
+    out: Option<PathBuf>,
+    #[command(flatten)]
+    timeout: CallTimeout,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    Markdown,
+    Jsonl,
+}
+
+impl Export {
+    pub(crate) async fn run(self, global: &Global, output: Output) -> Result<(), Ended> {
+        let What::Thread(thread) = self.what;
+        StopSignals::listen()?.unless(thread.export(global, output)).await
+    }
+}
+
+impl Thread {
+    async fn export(self, global: &Global, output: Output) -> Result<(), Ended> {
+        let registry = RegistryClient::connect(&nats_url(global))
+            .await
+            .map_err(connect_failure)?;
+        let registry = registry.with_timeout(self.timeout.duration());
+        let messages = self.messages(&registry, output).await?;
+        if messages.is_empty() {
+            let nothing = format!("there are no messages in thread {}", self.thread_id);
+            return Err(Failure::refused(nothing)
+                .hint("`agentnet threads` shows the threads")
+                .into());
+        }
+        let text = match self.format {
+            Format::Jsonl => messages.iter().map(|message| message.encode() + "\n").collect(),
+            Format::Markdown => {
+                let mut names = Names::open(registry).await;
+                markdown::document(&self.thread_id, &messages, &mut names, now()).await
+            }
+        };
+        self.write(&text, messages.len(), output)
+    }
+
+    /// All of them, oldest first. The registry gives the newest first.
+    async fn messages(&self, registry: &RegistryClient, output: Output) -> Result<Vec<HistoryMessage>, Ended> {
+        let mut request = ThreadMessagesRequest {
+            thread_id: self.thread_id.clone(),
+            limit: PAGE,
+            cursor: None,
+        };
+        let mut messages = Vec::new();
+        let mut told = Instant::now();
+        loop {
+            let page = registry
+                .call(&request)
+                .await
+                .map_err(|error| registry_failure(&error))?;
+            messages.extend(page.messages);
+            if told.elapsed() >= PATIENCE {
+                output.note(format!("{} messages so far", messages.len()));
+                told = Instant::now();
+            }
+            match page.next_cursor {
+                Some(cursor) => request.cursor = Some(cursor),
+                None => break,
+            }
+        }
+        messages.reverse();
+        Ok(messages)
+    }
+
+    fn write(&self, text: &str, messages: usize, output: Output) -> Result<(), Ended> {
+        let Some(path) = &self.out else {
+            return Ok(output.line(text.trim_end())?);
+        };
+        let written = File::create(path).and_then(|file| {
+            let mut file = BufWriter::new(file);
+            file.write_all(text.as_bytes())?;
+            file.flush()
+        });
+        written.map_err(|error| Failure::trouble(format!("cannot write {}: {error}", path.display())))?;
+        output.note(format!("{messages} messages are in {}", path.display()));
+        Ok(())
+    }
+}

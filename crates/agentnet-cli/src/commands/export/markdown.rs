@@ -1,0 +1,140 @@
+//! A thread to read.
+
+use std::fmt::Write as _;
+
+use agentnet_protocol::Timestamp;
+use agentnet_protocol::extract::extract_text;
+use agentnet_protocol::rpc::HistoryMessage;
+
+use crate::names::Names;
+use crate::output::cell::clean;
+use crate::output::json::indented;
+
+/// A heading, who took part, and a section a message: texts as they are, everything else as JSON.
+pub(super) async fn document(
+    thread_id: &str,
+    messages: &[HistoryMessage],
+    names: &mut Names,
+    now: Timestamp,
+) -> String {
+    let mut sections = String::new();
+    let mut people: Vec<String> = Vec::new();
+    for message in messages {
+        let from = names
+            .shown(
+                message.from_account_id.as_deref(),
+                message.from_agent.as_deref().unwrap_or_default(),
+            )
+            .await;
+        let to = names.shown(message.to_account_id.as_deref(), &message.to_agent).await;
+        for name in [&from, &to] {
+            if !people.contains(name) {
+                people.push(name.clone());
+            }
+        }
+        sections.push_str(&section(message, &from, &to));
+    }
+    let count = match messages.len() {
+        1 => "1 message".to_owned(),
+        count => format!("{count} messages"),
+    };
+    format!(
+        "# Thread {}\n\n{count}, {} to {}, between {}. Exported {now}.\n{sections}",
+        escaped(thread_id),
+        messages.first().map_or("", |message| &message.sent_at),
+        messages.last().map_or("", |message| &message.sent_at),
+        people.iter().map(|name| escaped(name)).collect::<Vec<_>>().join(", "),
+    )
+}
+
+fn section(message: &HistoryMessage, from: &str, to: &str) -> String {
+    let mut section = format!("\n## {} → {}\n\n", escaped(from), escaped(to));
+    let _ = write!(
+        section,
+        "{} · {} · `{}`",
+        escaped(&message.sent_at),
+        escaped(&message.kind),
+        code(&message.message_id)
+    );
+    if let Some(parent) = &message.parent_message_id {
+        let _ = write!(section, " · follows `{}`", code(parent));
+    }
+    let payload = message.payload.view();
+    let is_text = payload.as_object().is_none_or(|object| object.unique().len() == 1);
+    match extract_text(&payload).filter(|_| is_text) {
+        Some(text) => {
+            section.push_str("\n\n");
+            for line in text.lines() {
+                // A quotation, so that nothing in it can look like a heading of ours.
+                let _ = writeln!(section, "> {}", clean(line));
+            }
+        }
+        None => {
+            let json = indented(&message.payload);
+            let fence = "`".repeat(longest_run(&json, '`').max(2) + 1);
+            let _ = writeln!(section, "\n\n{fence}json\n{json}\n{fence}");
+        }
+    }
+    section
+}
+
+/// Text without anything that Markdown would read as a mark.
+fn escaped(text: &str) -> String {
+    clean(text).chars().fold(String::new(), |mut out, c| {
+        if matches!(c, '\\' | '`' | '*' | '_' | '#' | '[' | ']' | '<' | '>' | '|') {
+            out.push('\\');
+        }
+        out.push(c);
+        out
+    })
+}
+
+/// Text between backticks.
+fn code(text: &str) -> String {
+    clean(text).replace('`', "'")
+}
+
+fn longest_run(text: &str, of: char) -> usize {
+    let runs = text.split(|c| c != of).map(str::len);
+    runs.max().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use agentnet_protocol::RawJson;
+
+    use super::*;
+
+    fn message(payload: &str) -> HistoryMessage {
+        HistoryMessage {
+            message_id: "m1".into(),
+            sent_at: "2026-02-21T08:00:00Z".into(),
+            kind: "direct".into(),
+            parent_message_id: Some("m0".into()),
+            payload: RawJson::parse(payload.to_owned()).unwrap(),
+            ..HistoryMessage::default()
+        }
+    }
+
+    #[test]
+    fn texts_are_quoted_and_the_rest_is_code() {
+        let text = section(&message(r##"{"text":"# one\n\ntwo"}"##), "@a_b", "@c");
+        assert_eq!(
+            text,
+            "\n## @a\\_b → @c\n\n2026-02-21T08:00:00Z · direct · `m1` · follows `m0`\n\n> # one\n> \n> two\n"
+        );
+        let text = section(&message(r#"{"text":"x","n":1.50}"#), "@a", "@c");
+        assert!(
+            text.ends_with("\n\n```json\n{\n  \"text\": \"x\",\n  \"n\": 1.50\n}\n```\n"),
+            "{text}"
+        );
+        let text = section(&message(r#"{"a":"```"}"#), "@a", "@c");
+        assert!(text.contains("\n````json\n") && text.ends_with("\n````\n"), "{text}");
+    }
+
+    #[test]
+    fn marks_are_escaped() {
+        assert_eq!(escaped("*a* [b](c) <d>"), "\\*a\\* \\[b\\](c) \\<d\\>");
+        assert_eq!(code("a`b"), "a'b");
+    }
+}

@@ -1,0 +1,105 @@
+//! What the shell offers while a command is typed: usernames, capabilities and threads of the network, as they are now.
+//!
+//! Asked at the network that the environment names (a `--nats-url` on the unfinished line is not seen). Without an answer
+//! within a moment nothing is offered.
+
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
+use std::time::Duration;
+
+use agentnet::RegistryClient;
+use agentnet_protocol::rpc::{SearchRequest, ThreadListRequest};
+use clap_complete::engine::{ArgValueCompleter, CompletionCandidate};
+
+use crate::connection::default_nats_url;
+use crate::output::cell::clean;
+
+/// How long all of it may take: somebody waits with a finger on the key.
+const PATIENCE: Duration = Duration::from_millis(800);
+/// How many are offered at most.
+const MOST: usize = 100;
+
+/// Offers usernames.
+pub(crate) fn usernames() -> ArgValueCompleter {
+    ArgValueCompleter::new(|current: &OsStr| candidates(current, find_usernames))
+}
+
+/// Offers capabilities of those who are online.
+pub(crate) fn capabilities() -> ArgValueCompleter {
+    ArgValueCompleter::new(|current: &OsStr| candidates(current, find_capabilities))
+}
+
+/// Offers thread ids, latest activity first.
+pub(crate) fn threads() -> ArgValueCompleter {
+    ArgValueCompleter::new(|current: &OsStr| candidates(current, find_threads))
+}
+
+/// A value and what stands beside it.
+type Found = Vec<(String, Option<String>)>;
+
+fn candidates<F>(current: &OsStr, find: impl FnOnce(RegistryClient, String) -> F) -> Vec<CompletionCandidate>
+where
+    F: Future<Output = Option<Found>>,
+{
+    let Some(begun) = current.to_str() else {
+        return Vec::new();
+    };
+    let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else {
+        return Vec::new();
+    };
+    let asked = async {
+        let registry = RegistryClient::connect(&default_nats_url()).await.ok()?;
+        find(registry.with_timeout(PATIENCE), begun.to_owned()).await
+    };
+    let found = runtime.block_on(async { tokio::time::timeout(PATIENCE, asked).await.ok().flatten() });
+    runtime.shutdown_background();
+    let offered = found
+        .unwrap_or_default()
+        .into_iter()
+        .filter(|(value, _)| value.starts_with(begun));
+    offered
+        .map(|(value, beside)| {
+            let beside = beside
+                .filter(|text| !text.is_empty())
+                .map(|text| clean(&text).into_owned().into());
+            CompletionCandidate::new(value).help(beside)
+        })
+        .collect()
+}
+
+async fn find_usernames(registry: RegistryClient, begun: String) -> Option<Found> {
+    let mark = if begun.starts_with('@') { "@" } else { "" };
+    let request = SearchRequest {
+        query: begun.trim_start_matches('@').to_owned(),
+        limit: MOST,
+        ..Default::default()
+    };
+    let found = registry.call(&request).await.ok()?.results;
+    Some(
+        found
+            .into_iter()
+            .map(|hit| (format!("{mark}{}", hit.username), Some(hit.display_name)))
+            .collect(),
+    )
+}
+
+async fn find_capabilities(registry: RegistryClient, _: String) -> Option<Found> {
+    let online = registry.list_online().await.ok()?;
+    let all: BTreeSet<String> = online.into_iter().flat_map(|agent| agent.capabilities).collect();
+    Some(all.into_iter().map(|name| (name, None)).collect())
+}
+
+async fn find_threads(registry: RegistryClient, begun: String) -> Option<Found> {
+    let request = ThreadListRequest {
+        query: begun,
+        limit: MOST,
+        ..Default::default()
+    };
+    let found = registry.call(&request).await.ok()?.results;
+    Some(
+        found
+            .into_iter()
+            .map(|thread| (thread.thread_id, Some(format!("{} messages", thread.message_count))))
+            .collect(),
+    )
+}

@@ -1,0 +1,216 @@
+//! Completions, manual pages, and threads as documents.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod harness;
+
+use std::process::Stdio;
+
+use harness::{Ran, Up, agentnet, binary, line, run};
+
+/// What is offered for the last word of a line, as fish asks: a value and a tab and what stands beside it.
+async fn offered(url: &str, words: &[&str]) -> Vec<String> {
+    let mut command = binary();
+    command.env("AGENTNET_COMPLETE", "fish").env("AGENTNET_NATS_URL", url);
+    command.args(["--", "agentnet"]).args(words);
+    run(command).await.ok().lines().map(str::to_owned).collect()
+}
+
+#[tokio::test]
+async fn commands_flags_and_live_values_are_offered() {
+    let mut up = Up::start().await;
+    let url = up.url.clone();
+    let mut command = binary();
+    command.args([
+        "--nats-url",
+        &url,
+        "echo",
+        "--username",
+        "parrot",
+        "--capability",
+        "say",
+    ]);
+    let agent = harness::Service::spawn(command);
+    agent.says("@parrot is online").await;
+    line(&url, "send --to-username parrot --thread-id ops_1 1").await.ok();
+    agentnet_testkit::eventually(harness::PATIENCE, async || {
+        match line(&url, "threads").await.ok().contains("ops_1") {
+            true => Ok(()),
+            false => Err("the message is not stored"),
+        }
+    })
+    .await
+    .unwrap();
+
+    assert!(
+        offered(&url, &["thread-"])
+            .await
+            .iter()
+            .any(|one| one.starts_with("thread-status\t"))
+    );
+    assert!(
+        offered(&url, &["send", "--to-"])
+            .await
+            .iter()
+            .any(|one| one.starts_with("--to-username"))
+    );
+    assert_eq!(
+        offered(&url, &["send", "--to-username", "par"]).await,
+        ["parrot\tparrot"]
+    );
+    assert_eq!(
+        offered(&url, &["send", "--to-username", "@par"]).await,
+        ["@parrot\tparrot"]
+    );
+    assert_eq!(offered(&url, &["request", "--to-capability", ""]).await, ["say"]);
+    assert_eq!(
+        offered(&url, &["thread-status", "--thread-id", "op"]).await,
+        ["ops_1\t1 messages"]
+    );
+    assert_eq!(
+        offered(&url, &["profile", "--username", "nobody"]).await,
+        Vec::<String>::new()
+    );
+    // Without a network nothing is offered, and nothing is said.
+    assert_eq!(
+        offered("nats://127.0.0.1:1", &["send", "--to-username", ""]).await,
+        Vec::<String>::new()
+    );
+    up.stop().await;
+}
+
+#[tokio::test]
+async fn every_shell_has_a_script_and_bash_can_use_it() {
+    for (shell, part) in [
+        ("bash", "complete -o"),
+        ("zsh", "#compdef agentnet"),
+        ("fish", "complete --keep-order --exclusive --command agentnet"),
+        ("powershell", "Register-ArgumentCompleter"),
+        ("elvish", "edit:completion:arg-completer"),
+    ] {
+        let script = line("nats://127.0.0.1:1", &format!("completions {shell}")).await.ok();
+        assert!(
+            script.contains(part) && script.contains("AGENTNET_COMPLETE"),
+            "{shell}: {script}"
+        );
+    }
+    // The script itself, in a real bash: it completes a command.
+    let program = std::path::Path::new(env!("CARGO_BIN_EXE_agentnet"));
+    let mut bash = tokio::process::Command::new("bash");
+    bash.env(
+        "PATH",
+        format!(
+            "{}:{}",
+            program.parent().unwrap().display(),
+            std::env::var("PATH").unwrap()
+        ),
+    );
+    bash.args(["--norc", "-c"]).stdin(Stdio::null()).arg(
+        "source <(agentnet completions bash); COMP_WORDS=(agentnet thread-st); COMP_CWORD=1; COMP_TYPE=9; \
+         _clap_complete_agentnet agentnet thread-st agentnet; printf '%s' \"${COMPREPLY[0]}\"",
+    );
+    assert_eq!(run(bash).await.ok().trim(), "thread-status");
+}
+
+#[tokio::test]
+async fn manual_pages_are_made_from_the_commands() {
+    let page = line("nats://127.0.0.1:1", "man").await.ok();
+    assert!(
+        page.contains(".TH agentnet 1") && page.contains("agentnet\\-thread\\-status"),
+        "{page}"
+    );
+    let page = line("nats://127.0.0.1:1", "man send").await.ok();
+    assert!(page.contains("\\-\\-to\\-username"), "{page}");
+    line("nats://127.0.0.1:1", "man fly")
+        .await
+        .fails(2, &["there is no command `fly`"]);
+    let folder = tempfile::tempdir().unwrap();
+    agentnet("nats://127.0.0.1:1", ["man", "--dir", folder.path().to_str().unwrap()])
+        .await
+        .ok();
+    for page in ["agentnet.1", "agentnet-send.1", "agentnet-doctor.1"] {
+        assert!(folder.path().join(page).exists(), "{page}");
+    }
+    let file = folder.path().join("file");
+    std::fs::write(&file, "").unwrap();
+    let failed: Ran = agentnet("nats://127.0.0.1:1", ["man", "--dir", file.to_str().unwrap()]).await;
+    failed.fails(1, &["cannot write the pages to"]);
+}
+
+#[tokio::test]
+async fn a_thread_becomes_a_document() {
+    let mut up = Up::start().await;
+    let url = up.url.clone();
+    let mut command = binary();
+    command.args([
+        "--nats-url",
+        &url,
+        "echo",
+        "--username",
+        "parrot",
+        "--rate-limit",
+        "1000",
+        "--rate-burst",
+        "1000",
+    ]);
+    let agent = harness::Service::spawn(command);
+    agent.says("@parrot is online").await;
+    for text in [r#"{"text":"first\n# second line"}"#, r#"{"n":1.50}"#] {
+        agentnet(
+            &url,
+            [
+                "send",
+                "--as",
+                "alice",
+                "--to-username",
+                "parrot",
+                "--thread-id",
+                "ops_1",
+                text,
+            ],
+        )
+        .await
+        .ok();
+    }
+    agentnet_testkit::eventually(harness::PATIENCE, async || {
+        match line(&url, "thread-status --thread-id ops_1 --json").await {
+            Ran {
+                code: Some(0), stdout, ..
+            } if stdout.contains(r#""message_count":2"#) => Ok(()),
+            other => Err(format!("{other:?}")),
+        }
+    })
+    .await
+    .unwrap();
+    let text = line(&url, "export thread ops_1").await.ok();
+    assert!(text.starts_with("# Thread ops\\_1\n\n2 messages, "), "{text}");
+    assert!(text.contains("between @alice, @parrot. Exported "), "{text}");
+    assert!(
+        text.contains("\n## @alice → @parrot\n") && text.contains("\n> first\n> # second line\n"),
+        "{text}"
+    );
+    assert!(text.ends_with("```json\n{\n  \"n\": 1.50\n}\n```\n"), "{text}");
+
+    let lines = line(&url, "export thread ops_1 --format jsonl").await.ok();
+    let payloads: Vec<serde_json::Value> = lines
+        .lines()
+        .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()["payload"].clone())
+        .collect();
+    assert_eq!(
+        payloads,
+        [
+            serde_json::json!({"text": "first\n# second line"}),
+            serde_json::json!({"n": 1.5})
+        ]
+    );
+
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ops.md");
+    let ran = agentnet(&url, ["export", "thread", "ops_1", "--out", path.to_str().unwrap()]).await;
+    assert!(ran.stderr.contains("2 messages are in "), "{ran:?}");
+    assert_eq!(ran.ok(), "");
+    assert!(std::fs::read_to_string(path).unwrap().starts_with("# Thread"));
+    line(&url, "export thread nothing")
+        .await
+        .fails(2, &["there are no messages in thread nothing"]);
+    up.stop().await;
+}
