@@ -7,7 +7,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::commands;
 use crate::ended::Ended;
-use crate::output::{Output, Tint};
+use crate::output::{Format, Output, Tint};
 
 const AFTER_HELP: &str = "\
 Start here:
@@ -43,8 +43,28 @@ pub(crate) struct Global {
     )]
     pub(crate) nats_url: Option<String>,
     /// Print one JSON document on stdout and nothing else (watch, echo: one a line)
+    #[arg(long, global = true, help_heading = "Global options", conflicts_with = "output")]
+    json: bool,
+    /// How to print results; --json is short for --output json
+    #[arg(
+        long,
+        global = true,
+        value_name = "FORMAT",
+        help_heading = "Global options",
+        default_value = "table",
+        hide_possible_values = false
+    )]
+    output: Format,
+    /// Cut nothing, however narrow the terminal
     #[arg(long, global = true, help_heading = "Global options")]
-    pub(crate) json: bool,
+    pub(crate) wide: bool,
+}
+
+impl Global {
+    /// What results are written as.
+    pub(crate) fn format(&self) -> Format {
+        if self.json { Format::Json } else { self.output }
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -95,6 +115,14 @@ impl Command {
         matches!(self, Self::Up(_) | Self::Registry(_))
     }
 
+    /// Whether the command lists rows.
+    pub(crate) fn lists(&self) -> bool {
+        matches!(
+            self,
+            Self::List(_) | Self::Search(_) | Self::Threads(_) | Self::ThreadMessages(_) | Self::MessageSearch(_)
+        )
+    }
+
     /// Whether the command answers a machine in one line, which no log may stand beside, whatever the environment asks for:
     /// it is that of the service.
     pub(crate) fn is_health_check(&self) -> bool {
@@ -131,7 +159,7 @@ impl Command {
 pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, u8> {
     let arguments: Vec<_> = arguments.into_iter().collect();
     if arguments.len() < 2 {
-        let output = Output::detect(false);
+        let output = Output::detect(Format::Table, false);
         let name = output.tint(Tint::Bold, concat!("agentnet ", env!("CARGO_PKG_VERSION")));
         let banner = format!(
             "{name} · a network for software agents\n\n{}",

@@ -6,7 +6,7 @@ use agentnet::{
     AgentBuilder, AgentNode, ConnectError, RegistryClient, RegistryError, RequestError, ResolveError, SendError,
     StartError,
 };
-use agentnet_protocol::rpc::{Request, RpcError, decode_reply};
+use agentnet_protocol::rpc::{ReplyError, Request, RpcError, decode_reply};
 use agentnet_protocol::url::{DEFAULT_NATS_URL, NatsUrl, NatsUrlError};
 use clap::Args;
 
@@ -15,6 +15,7 @@ use crate::commands::Seconds;
 use crate::ended::{Ended, Failure};
 use crate::output::Output;
 use crate::signals::StopSignals;
+use crate::suggest;
 
 /// How long a call of the registry may take.
 #[derive(Debug, Args)]
@@ -61,15 +62,20 @@ pub(crate) async fn ask<R: Request + Sync>(
             .map_err(|error| Ended::from(registry_failure(&error)))
     };
     let body = StopSignals::listen()?.unless(call).await?;
-    let reply = decode_reply::<R>(&body).map_err(|error| match error {
-        agentnet_protocol::rpc::ReplyError::Refused(text) => registry_failure(&RegistryError::Refused(text)),
-        other => Failure::refused(other.to_string()),
-    })?;
+    let reply = decode_reply::<R>(&body).map_err(reply_failure)?;
     if !output.is_json() {
         return Ok(Some(reply));
     }
     output.document(&String::from_utf8_lossy(&body))?;
     Ok(None)
+}
+
+/// A reply that says no, or nothing that can be read.
+pub(crate) fn reply_failure(error: ReplyError) -> Failure {
+    match error {
+        ReplyError::Refused(text) => registry_failure(&RegistryError::Refused(text)),
+        other => Failure::refused(other.to_string()),
+    }
 }
 
 /// How long a node that is no longer wanted may take to join, so that it can say goodbye.
@@ -154,8 +160,29 @@ pub(crate) fn start_failure(error: StartError) -> Failure {
     }
 }
 
+/// As [`send_failure`]; for an unknown username with the one that may have been meant.
+pub(crate) async fn delivery_failure(global: &Global, error: SendError) -> Failure {
+    let unknown = match &error {
+        SendError::Resolve(ResolveError::NotFound(name)) => Some(name.clone()),
+        _ => None,
+    };
+    let failure = send_failure(error);
+    match unknown {
+        Some(name) => suggest::nobody(global, &name, failure).await,
+        None => failure,
+    }
+}
+
+/// As [`delivery_failure`], for a request.
+pub(crate) async fn answer_failure(global: &Global, error: RequestError) -> Failure {
+    match error {
+        RequestError::Send(error) => delivery_failure(global, error).await,
+        error => request_failure(error),
+    }
+}
+
 /// A message that was not delivered.
-pub(crate) fn send_failure(error: SendError) -> Failure {
+fn send_failure(error: SendError) -> Failure {
     let text = error.to_string();
     match error {
         SendError::Resolve(ResolveError::NotFound(_)) => {
@@ -174,7 +201,7 @@ pub(crate) fn send_failure(error: SendError) -> Failure {
 }
 
 /// A request without an answer.
-pub(crate) fn request_failure(error: RequestError) -> Failure {
+fn request_failure(error: RequestError) -> Failure {
     let text = error.to_string();
     match error {
         RequestError::Send(error) => send_failure(error),

@@ -54,6 +54,11 @@ impl Failure {
         self
     }
 
+    /// Whether this is what failed, word for word.
+    pub(crate) fn is(&self, what: &str) -> bool {
+        self.what == what
+    }
+
     /// The advice, if there is some.
     pub(crate) fn advice(self) -> Option<String> {
         self.hint

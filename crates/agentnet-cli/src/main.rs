@@ -10,8 +10,10 @@ mod live;
 mod logging;
 mod names;
 mod output;
+mod pages;
 mod places;
 mod signals;
+mod suggest;
 mod up;
 
 use std::process::ExitCode;
@@ -33,7 +35,12 @@ fn main() -> ExitCode {
     if !cli.command.is_health_check() {
         logging::start(cli.command.is_service());
     }
-    let output = Output::detect(cli.global.json);
+    let output = Output::detect(cli.global.format(), cli.global.wide);
+    if output.is_csv() && !cli.command.lists() {
+        let failure = Failure::refused("this command lists no rows, so there are no comma-separated values of it");
+        output.failure(&failure.hint("--output csv is for list, search, threads, thread-messages and message-search"));
+        return ExitCode::from(2);
+    }
     match run(cli, output) {
         Ok(()) => ExitCode::SUCCESS,
         Err(ended) => {

@@ -4,6 +4,7 @@
 pub(crate) mod ago;
 pub(crate) mod cell;
 pub(crate) mod json;
+mod pager;
 pub(crate) mod table;
 
 use std::io::{self, IsTerminal, Write};
@@ -13,9 +14,22 @@ use crate::ended::Failure;
 /// How and where to write.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Output {
-    json: bool,
+    format: Format,
+    wide: bool,
     terminal: bool,
     color: bool,
+}
+
+/// What results are written as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub(crate) enum Format {
+    /// Tables and text to read
+    #[default]
+    Table,
+    /// One JSON document (watch, echo: one a line)
+    Json,
+    /// Comma-separated values, for commands that list
+    Csv,
 }
 
 /// A colour of the few that are used.
@@ -33,17 +47,23 @@ pub(crate) enum Tint {
 impl Output {
     /// For this process: colours, dots and relative times only where stdout is a terminal, colours unless `NO_COLOR` says
     /// no or the terminal is a dumb one.
-    pub(crate) fn detect(json: bool) -> Self {
-        let terminal = io::stdout().is_terminal();
+    pub(crate) fn detect(format: Format, wide: bool) -> Self {
+        let terminal = io::stdout().is_terminal() && format != Format::Csv;
         let says = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
         let color = terminal && says("NO_COLOR").is_none() && says("TERM").is_none_or(|term| term != "dumb");
-        Self { json, terminal, color }
+        Self {
+            format,
+            wide,
+            terminal,
+            color,
+        }
     }
 
     #[cfg(test)]
     pub(crate) fn fixed(terminal: bool, color: bool) -> Self {
         Self {
-            json: false,
+            format: Format::Table,
+            wide: false,
             terminal,
             color,
         }
@@ -51,7 +71,37 @@ impl Output {
 
     /// Whether JSON documents were asked for.
     pub(crate) fn is_json(self) -> bool {
-        self.json
+        self.format == Format::Json
+    }
+
+    /// Whether comma-separated values were asked for.
+    pub(crate) fn is_csv(self) -> bool {
+        self.format == Format::Csv
+    }
+
+    /// Whether nothing is cut, however narrow the terminal.
+    pub(crate) fn is_wide(self) -> bool {
+        self.wide
+    }
+
+    /// The terminal's width in characters; `None` where there is none.
+    pub(crate) fn width(self) -> Option<usize> {
+        self.size()
+            .map(|size| usize::from(size.ws_col))
+            .filter(|width| *width > 0)
+    }
+
+    /// The terminal's height in lines; `None` where there is none.
+    pub(crate) fn height(self) -> Option<usize> {
+        self.size()
+            .map(|size| usize::from(size.ws_row))
+            .filter(|height| *height > 0)
+    }
+
+    fn size(self) -> Option<rustix::termios::Winsize> {
+        rustix::termios::tcgetwinsize(io::stdout())
+            .ok()
+            .filter(|_| self.terminal)
     }
 
     /// Whether a person looks at stdout.

@@ -4,28 +4,26 @@ use agentnet_protocol::rpc::ListRequest;
 use clap::Args;
 
 use crate::cli::Global;
-use crate::connection::{CallTimeout, ask};
 use crate::ended::Ended;
 use crate::output::Output;
 use crate::output::cell::{at, clean, list};
 use crate::output::table::Rows;
+use crate::pages::PageArgs;
 
 #[derive(Debug, Args)]
 pub(crate) struct List {
     #[command(flatten)]
-    timeout: CallTimeout,
+    page: PageArgs,
 }
 
 impl List {
     pub(crate) async fn run(self, global: &Global, output: Output) -> Result<(), Ended> {
-        let Some(reply) = ask(global, output, &self.timeout, &ListRequest::default()).await? else {
+        let Some(listed) = self.page.list(global, output, ListRequest::default()).await? else {
             return Ok(());
         };
-        if reply.agents.is_empty() {
-            return Ok(output.line("No agents currently online")?);
-        }
-        let mut rows = Rows::with_dots(output, &["Name", "Username", "Account ID", "Capabilities", "Last Seen"]);
-        for agent in &reply.agents {
+        let mut rows = Rows::with_dots(output, &["Name", "Username", "Account ID", "Capabilities", "Last Seen"])
+            .yielding(&["Account ID", "Capabilities", "Name", "Last Seen"]);
+        for agent in &listed.items {
             rows.push_with_dot(
                 true,
                 [
@@ -37,11 +35,7 @@ impl List {
                 ],
             );
         }
-        output.line(rows.finish())?;
-        if reply.next_cursor.is_some() {
-            output
-                .note("note: more agents are online than one reply holds; `agentnet search --online-only` finds them");
-        }
-        Ok(())
+        rows.print("No agents currently online")?;
+        listed.lead_on(output)
     }
 }

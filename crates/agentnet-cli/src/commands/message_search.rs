@@ -3,15 +3,14 @@
 use agentnet_protocol::rpc::{MessageSearchFilters, MessageSearchRequest};
 use clap::Args;
 
-use super::search::next_cursor;
 use super::thread_messages::{receiver, sender};
 use super::{at_most, given, limit};
 use crate::cli::Global;
-use crate::connection::{CallTimeout, ask};
 use crate::ended::Ended;
 use crate::output::Output;
-use crate::output::cell::{clean, preview};
+use crate::output::cell::clean;
 use crate::output::table::Rows;
+use crate::pages::PageArgs;
 
 #[derive(Debug, Args)]
 pub(crate) struct MessageSearch {
@@ -36,11 +35,8 @@ pub(crate) struct MessageSearch {
     /// How many to show, 1 to 200
     #[arg(long, value_name = "N", default_value = "50", value_parser = limit, allow_negative_numbers = true)]
     limit: usize,
-    /// Page to show: the next_cursor of the page before
-    #[arg(long, value_name = "CURSOR")]
-    cursor: Option<String>,
     #[command(flatten)]
-    timeout: CallTimeout,
+    page: PageArgs,
 }
 
 impl MessageSearch {
@@ -55,26 +51,24 @@ impl MessageSearch {
                 to_ts: given(self.to_ts.as_ref()),
             },
             limit: at_most(self.limit, 200, output),
-            cursor: self.cursor,
+            ..Default::default()
         };
-        let Some(reply) = ask(global, output, &self.timeout, &request).await? else {
+        let Some(listed) = self.page.list(global, output, request).await? else {
             return Ok(());
         };
-        if reply.messages.is_empty() {
-            return Ok(output.line("No matching messages found")?);
-        }
-        let mut rows = Rows::new(output, &["Sent", "Thread", "Kind", "From", "To", "Message"]);
-        for message in &reply.messages {
+        let mut rows = Rows::new(output, &["Sent", "Thread", "Kind", "From", "To", "Message"])
+            .yielding(&["To", "From", "Message", "Thread", "Kind"]);
+        for message in &listed.items {
             rows.push([
                 output.stamp(&message.sent_at),
                 clean(&message.thread_id).into_owned(),
                 clean(&message.kind).into_owned(),
                 sender(message, output),
                 receiver(message, output),
-                preview(&message.payload),
+                output.payload(&message.payload),
             ]);
         }
-        output.line(rows.finish())?;
-        next_cursor(output, reply.next_cursor.as_deref())
+        rows.print("No matching messages found")?;
+        listed.lead_on(output)
     }
 }

@@ -6,9 +6,10 @@ use clap::Args;
 
 use crate::cli::Global;
 use crate::connection::{CallTimeout, ask};
-use crate::ended::Ended;
+use crate::ended::{Ended, Failure};
 use crate::output::cell::{clean, list, or_dash};
 use crate::output::{Output, Tint};
+use crate::suggest;
 
 #[derive(Debug, Args)]
 #[command(group = clap::ArgGroup::new("whom").required(true).multiple(false))]
@@ -26,13 +27,26 @@ pub(crate) struct Profile {
 impl Profile {
     pub(crate) async fn run(self, global: &Global, output: Output) -> Result<(), Ended> {
         let request = ProfileRequest {
-            account_id: self.account_id,
+            account_id: self.account_id.clone(),
             username: self.username.as_deref().map(lookup_key),
         };
-        let Some(reply) = ask(global, output, &self.timeout, &request).await? else {
-            return Ok(());
+        let reply = match ask(global, output, &self.timeout, &request).await {
+            Err(Ended::Failed(failure)) if failure.is("not_found") => {
+                return Err(self.nobody(global, failure).await.into());
+            }
+            reply => reply?,
         };
+        let Some(reply) = reply else { return Ok(()) };
         Ok(output.line(lines(&reply.profile, output))?)
+    }
+}
+
+impl Profile {
+    async fn nobody(&self, global: &Global, failure: Failure) -> Failure {
+        match &self.username {
+            Some(name) => suggest::nobody(global, name, failure).await,
+            None => failure,
+        }
     }
 }
 

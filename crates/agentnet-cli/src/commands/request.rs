@@ -8,7 +8,7 @@ use super::Seconds;
 use super::send::shown;
 use super::sender::{TargetArgs, ThreadArgs, payload, with_thread};
 use crate::cli::Global;
-use crate::connection::request_failure;
+use crate::connection::answer_failure;
 use crate::ended::{Ended, Failure};
 use crate::output::json::indented;
 use crate::output::{Output, Tint};
@@ -44,7 +44,12 @@ impl Request {
         };
         let request = with_thread!(request, &self.thread).timeout(self.timeout.duration());
         let reply = signals
-            .unless(async { request.await.map_err(|error| request_failure(error).into()) })
+            .unless(async {
+                match request.await {
+                    Ok(reply) => Ok(reply),
+                    Err(error) => Err(answer_failure(global, error).await.into()),
+                }
+            })
             .await;
         // Whatever came of it: no session is left behind.
         node.close().await;

@@ -5,11 +5,11 @@ use clap::Args;
 
 use super::{at_most, given, limit};
 use crate::cli::Global;
-use crate::connection::{CallTimeout, ask};
 use crate::ended::Ended;
 use crate::output::Output;
 use crate::output::cell::{at, clean, list};
 use crate::output::table::Rows;
+use crate::pages::PageArgs;
 
 #[derive(Debug, Args)]
 pub(crate) struct Search {
@@ -25,11 +25,8 @@ pub(crate) struct Search {
     /// Only agents that are online
     #[arg(long)]
     online_only: bool,
-    /// Page to show: the next_cursor of the page before
-    #[arg(long, value_name = "CURSOR")]
-    cursor: Option<String>,
     #[command(flatten)]
-    timeout: CallTimeout,
+    page: PageArgs,
 }
 
 impl Search {
@@ -39,16 +36,14 @@ impl Search {
             capability: given(self.capability.as_ref()),
             limit: at_most(self.limit, 100, output),
             online_only: self.online_only,
-            cursor: self.cursor,
+            ..Default::default()
         };
-        let Some(reply) = ask(global, output, &self.timeout, &request).await? else {
+        let Some(listed) = self.page.list(global, output, request).await? else {
             return Ok(());
         };
-        if reply.results.is_empty() {
-            return Ok(output.line("No results found.")?);
-        }
-        let mut rows = Rows::with_dots(output, &["Name", "Username", "Account ID", "Capabilities", "Status"]);
-        for hit in &reply.results {
+        let mut rows = Rows::with_dots(output, &["Name", "Username", "Account ID", "Capabilities", "Status"])
+            .yielding(&["Account ID", "Capabilities", "Name"]);
+        for hit in &listed.items {
             rows.push_with_dot(
                 hit.online,
                 [
@@ -60,15 +55,7 @@ impl Search {
                 ],
             );
         }
-        output.line(rows.finish())?;
-        next_cursor(output, reply.next_cursor.as_deref())
-    }
-}
-
-/// The line that leads to the next page, if there is one.
-pub(super) fn next_cursor(output: Output, cursor: Option<&str>) -> Result<(), Ended> {
-    match cursor {
-        Some(cursor) => Ok(output.line(format!("next_cursor={}", clean(cursor)))?),
-        None => Ok(()),
+        rows.print("No results found.")?;
+        listed.lead_on(output)
     }
 }

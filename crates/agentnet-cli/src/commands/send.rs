@@ -1,5 +1,6 @@
 //! `agentnet send`: one message, and whether it was accepted.
 
+use agentnet::Until;
 use agentnet_protocol::json::ObjectWriter;
 use agentnet_protocol::target::Target;
 use clap::Args;
@@ -7,7 +8,7 @@ use clap::Args;
 use super::Seconds;
 use super::sender::{TargetArgs, ThreadArgs, payload, with_thread};
 use crate::cli::Global;
-use crate::connection::send_failure;
+use crate::connection::delivery_failure;
 use crate::ended::Ended;
 use crate::output::{Output, Tint};
 use crate::signals::StopSignals;
@@ -30,6 +31,9 @@ pub(crate) struct Send {
     /// Do not wait for a receipt
     #[arg(long)]
     no_ack: bool,
+    /// Wait until the receiver's handler has finished, up to a minute
+    #[arg(long, conflicts_with = "no_ack")]
+    processed: bool,
 }
 
 impl Send {
@@ -49,9 +53,18 @@ impl Send {
         let send = with_thread!(send, &self.thread)
             .retry_attempts(self.retry_attempts)
             .receipt_timeout(self.receipt_timeout.duration());
-        let send = if self.no_ack { send.without_ack() } else { send };
+        let send = send.until(match (self.no_ack, self.processed) {
+            (true, _) => Until::Published,
+            (_, true) => Until::Processed,
+            _ => Until::Accepted,
+        });
         let sent = signals
-            .unless(async { send.await.map_err(|error| send_failure(error).into()) })
+            .unless(async {
+                match send.await {
+                    Ok(sent) => Ok(sent),
+                    Err(error) => Err(delivery_failure(global, error).await.into()),
+                }
+            })
             .await;
         // Whatever came of it: no session is left behind.
         node.close().await;

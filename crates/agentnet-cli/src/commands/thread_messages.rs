@@ -3,14 +3,13 @@
 use agentnet_protocol::rpc::{HistoryMessage, ThreadMessagesRequest};
 use clap::Args;
 
-use super::search::next_cursor;
 use super::{at_most, limit};
 use crate::cli::Global;
-use crate::connection::{CallTimeout, ask};
 use crate::ended::Ended;
 use crate::output::Output;
-use crate::output::cell::{clean, or_dash, preview};
+use crate::output::cell::{clean, or_dash};
 use crate::output::table::Rows;
+use crate::pages::PageArgs;
 
 #[derive(Debug, Args)]
 pub(crate) struct ThreadMessages {
@@ -20,11 +19,8 @@ pub(crate) struct ThreadMessages {
     /// How many to show, 1 to 200
     #[arg(long, value_name = "N", default_value = "50", value_parser = limit, allow_negative_numbers = true)]
     limit: usize,
-    /// Page to show: the next_cursor of the page before
-    #[arg(long, value_name = "CURSOR")]
-    cursor: Option<String>,
     #[command(flatten)]
-    timeout: CallTimeout,
+    page: PageArgs,
 }
 
 impl ThreadMessages {
@@ -32,26 +28,24 @@ impl ThreadMessages {
         let request = ThreadMessagesRequest {
             thread_id: self.thread_id,
             limit: at_most(self.limit, 200, output),
-            cursor: self.cursor,
+            ..Default::default()
         };
-        let Some(reply) = ask(global, output, &self.timeout, &request).await? else {
+        let Some(listed) = self.page.list(global, output, request).await? else {
             return Ok(());
         };
-        if reply.messages.is_empty() {
-            return Ok(output.line("No messages found")?);
-        }
-        let mut rows = Rows::new(output, &["Sent", "Kind", "From", "To", "Message"]);
-        for message in &reply.messages {
+        let mut rows =
+            Rows::new(output, &["Sent", "Kind", "From", "To", "Message"]).yielding(&["From", "To", "Message", "Kind"]);
+        for message in &listed.items {
             rows.push([
                 output.stamp(&message.sent_at),
                 clean(&message.kind).into_owned(),
                 sender(message, output),
                 receiver(message, output),
-                preview(&message.payload),
+                output.payload(&message.payload),
             ]);
         }
-        output.line(rows.finish())?;
-        next_cursor(output, reply.next_cursor.as_deref())
+        rows.print("No messages found")?;
+        listed.lead_on(output)
     }
 }
 

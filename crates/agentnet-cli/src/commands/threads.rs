@@ -4,14 +4,13 @@ use agentnet_protocol::rpc::ThreadListRequest;
 use agentnet_protocol::username::lookup_key;
 use clap::Args;
 
-use super::search::next_cursor;
 use super::{LimitArgs, at_most, given, limit};
 use crate::cli::Global;
-use crate::connection::{CallTimeout, ask};
 use crate::ended::Ended;
 use crate::output::Output;
 use crate::output::cell::{clean, or_dash};
 use crate::output::table::Rows;
+use crate::pages::PageArgs;
 
 #[derive(Debug, Args)]
 #[command(group = clap::ArgGroup::new("participant").multiple(false))]
@@ -28,13 +27,10 @@ pub(crate) struct Threads {
     /// How many to show, 1 to 100
     #[arg(long, value_name = "N", default_value = "20", value_parser = limit, allow_negative_numbers = true)]
     limit: usize,
-    /// Page to show: the next_cursor of the page before
-    #[arg(long, value_name = "CURSOR")]
-    cursor: Option<String>,
     #[command(flatten)]
     limits: LimitArgs,
     #[command(flatten)]
-    timeout: CallTimeout,
+    page: PageArgs,
 }
 
 impl Threads {
@@ -45,14 +41,11 @@ impl Threads {
             participant_account_id: given(self.participant_account.as_ref()),
             participant_username: self.participant_username.as_deref().map(lookup_key),
             limits: self.limits.limits(),
-            cursor: self.cursor,
+            ..Default::default()
         };
-        let Some(reply) = ask(global, output, &self.timeout, &request).await? else {
+        let Some(listed) = self.page.list(global, output, request).await? else {
             return Ok(());
         };
-        if reply.results.is_empty() {
-            return Ok(output.line("No matching threads found")?);
-        }
         let mut rows = Rows::new(
             output,
             &[
@@ -63,8 +56,9 @@ impl Threads {
                 "Last Activity",
                 "Participants",
             ],
-        );
-        for thread in &reply.results {
+        )
+        .yielding(&["Participants", "Tokens~", "Status", "Last Activity", "Thread ID"]);
+        for thread in &listed.items {
             rows.push([
                 clean(&thread.thread_id).into_owned(),
                 clean(&thread.status).into_owned(),
@@ -74,8 +68,8 @@ impl Threads {
                 participants(&thread.participants, output),
             ]);
         }
-        output.line(rows.finish())?;
-        next_cursor(output, reply.next_cursor.as_deref())
+        rows.print("No matching threads found")?;
+        listed.lead_on(output)
     }
 }
 

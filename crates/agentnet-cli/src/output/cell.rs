@@ -35,6 +35,16 @@ pub(crate) fn preview(payload: &RawJson) -> String {
     clean(&payload_preview(&payload.view())).into_owned()
 }
 
+impl Output {
+    /// A payload as a table shows it: a preview, or the exact JSON where a program may read it.
+    pub(crate) fn payload(self, payload: &RawJson) -> String {
+        match self.is_csv() {
+            true => payload.get().to_owned(),
+            false => preview(payload),
+        }
+    }
+}
+
 /// The text, or a dash for none.
 pub(crate) fn or_dash(text: Option<&str>) -> String {
     text.filter(|text| !text.is_empty())
@@ -61,7 +71,7 @@ impl Output {
     /// An account id: its first 20 characters on a terminal, whole where a program may read it.
     pub(crate) fn account(self, id: Option<&str>) -> String {
         let id = or_dash(id);
-        if self.is_terminal() {
+        if self.is_terminal() && !self.is_wide() {
             id.chars().take(ACCOUNT_LENGTH).collect()
         } else {
             id

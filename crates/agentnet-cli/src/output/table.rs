@@ -1,21 +1,29 @@
-//! Tables: a header, aligned columns, a line below the header on a terminal.
+//! Tables: a header, aligned columns, a line below the header on a terminal; or the same rows as CSV.
+//!
+//! Where a table is wider than the terminal, the columns that matter least give way: first they are cut, then they are left
+//! out. `--wide` shows everything.
 
-use comfy_table::{Attribute, Cell, Color, ColumnConstraint, ContentArrangement, LineStyle, Table, TableStyle};
+use comfy_table::{Attribute, Cell, Color, ContentArrangement, LineStyle, Table, TableStyle};
+use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
 use super::Output;
+use crate::ended::Ended;
 
 /// On a terminal a thin line separates the header; elsewhere columns are separated by spaces alone.
 const ON_TERMINAL: TableStyle = TableStyle::new().header_separator(LineStyle::none().fill('─'));
 const ELSEWHERE: TableStyle = TableStyle::new();
 
 /// Between two columns, in characters.
-const GAP: u16 = 2;
-/// The narrowest that a column is wrapped to, in characters.
-const LEAST: u16 = 22;
+const GAP: usize = 2;
+/// The narrowest that a column is cut to, in characters. Below that it is left out.
+const LEAST: usize = 12;
 
 /// The rows of one table.
 pub(crate) struct Rows {
-    table: Table,
+    header: Vec<String>,
+    /// Numbers of columns, the one that matters least first. Those that are missing are always shown whole.
+    yielding: Vec<usize>,
+    rows: Vec<(Option<bool>, Vec<String>)>,
     output: Output,
     dots: bool,
 }
@@ -23,60 +31,183 @@ pub(crate) struct Rows {
 impl Rows {
     /// A table with these columns.
     pub(crate) fn new(output: Output, header: &[&str]) -> Self {
-        Self::build(output, header, false)
+        Self {
+            header: header.iter().map(ToString::to_string).collect(),
+            yielding: Vec::new(),
+            rows: Vec::new(),
+            output,
+            dots: false,
+        }
     }
 
     /// A table whose rows begin with an online dot on a terminal.
     pub(crate) fn with_dots(output: Output, header: &[&str]) -> Self {
-        Self::build(output, header, output.is_terminal())
+        let dots = output.is_terminal();
+        Self {
+            dots,
+            ..Self::new(output, header)
+        }
     }
 
-    fn build(output: Output, header: &[&str], dots: bool) -> Self {
-        let mut table = Table::new();
-        table.load_style(if output.is_terminal() { ON_TERMINAL } else { ELSEWHERE });
-        let title = |text: &str| {
-            if output.is_colored() {
-                Cell::new(text).add_attribute(Attribute::Bold)
-            } else {
-                Cell::new(text)
-            }
-        };
-        let mark = dots.then(|| Cell::new(""));
-        table.set_header(
-            mark.into_iter()
-                .chain(header.iter().map(|text| title(text)))
-                .collect::<Vec<_>>(),
-        );
-        Self { table, output, dots }
+    /// Names the columns that give way where there is too little room, the one that matters least first.
+    pub(crate) fn yielding(mut self, columns: &[&str]) -> Self {
+        let number = |name: &&str| self.header.iter().position(|title| title == name);
+        self.yielding = columns.iter().filter_map(number).collect();
+        self
     }
 
     /// A row.
     pub(crate) fn push<const N: usize>(&mut self, cells: [String; N]) {
-        self.table.add_row(cells);
+        self.rows.push((None, cells.into()));
     }
 
     /// A row of a table with dots.
     pub(crate) fn push_with_dot<const N: usize>(&mut self, online: bool, cells: [String; N]) {
-        let dot = self.dots.then(|| {
-            let dot = Cell::new(if online { "●" } else { "○" });
-            match (self.output.is_colored(), online) {
-                (true, true) => dot.fg(Color::Green),
-                (true, false) => dot.fg(Color::DarkGrey),
-                (false, _) => dot,
-            }
-        });
-        self.table.add_row(
-            dot.into_iter()
-                .chain(cells.into_iter().map(Cell::new))
-                .collect::<Vec<_>>(),
-        );
+        self.rows.push((Some(online), cells.into()));
+    }
+
+    /// Shows the table, or what is to be said where it has no rows.
+    pub(crate) fn print(self, nothing: &str) -> Result<(), Ended> {
+        let output = self.output;
+        if output.is_csv() {
+            return Ok(output.line(self.csv())?);
+        }
+        if self.rows.is_empty() {
+            return Ok(output.line(nothing)?);
+        }
+        output.page(&self.finish())
+    }
+
+    /// The rows as CSV (RFC 4180), the header first.
+    fn csv(&self) -> String {
+        let mut out = csv::Writer::from_writer(Vec::new());
+        // Writing to memory does not fail, and all rows have as many cells as the header.
+        let _ = out.write_record(&self.header);
+        for (_, cells) in &self.rows {
+            let _ = out.write_record(cells);
+        }
+        let bytes = out.into_inner().unwrap_or_default();
+        String::from_utf8_lossy(&bytes).trim_end().to_owned()
     }
 
     /// The table as text, without white space at the ends of lines.
     pub(crate) fn finish(mut self) -> String {
-        arrange(&mut self.table);
-        self.table.trim_fmt()
+        if let Some(width) = self.output.width().filter(|_| !self.output.is_wide()) {
+            self.fit(width);
+        }
+        self.text()
     }
+
+    /// Makes the table as narrow as the terminal, if that is possible.
+    fn fit(&mut self, terminal: usize) {
+        let mut widths: Vec<usize> = (0..self.header.len()).map(|column| self.width(column)).collect();
+        let mut shown: Vec<bool> = vec![true; widths.len()];
+        let dots = if self.dots { 1 + GAP } else { 0 };
+        let total = |widths: &[usize], shown: &[bool]| -> usize {
+            let columns: Vec<usize> = widths
+                .iter()
+                .zip(shown)
+                .filter(|(_, shown)| **shown)
+                .map(|(width, _)| *width)
+                .collect();
+            dots + columns.iter().sum::<usize>() + GAP * columns.len().saturating_sub(1)
+        };
+        for column in self.yielding.clone() {
+            let over = total(&widths, &shown).saturating_sub(terminal);
+            let least = LEAST.max(self.header[column].width()).min(widths[column]);
+            widths[column] = widths[column].saturating_sub(over).max(least);
+        }
+        for column in self.yielding.clone() {
+            if total(&widths, &shown) > terminal {
+                shown[column] = false;
+            }
+        }
+        // What was left out has made room for what was cut.
+        for column in self.yielding.iter().rev().copied() {
+            if shown[column] {
+                let room = terminal.saturating_sub(total(&widths, &shown));
+                widths[column] = (widths[column] + room).min(self.width(column));
+            }
+        }
+        for (_, cells) in &mut self.rows {
+            for (cell, width) in cells.iter_mut().zip(&widths) {
+                *cell = cut(cell, *width);
+            }
+            keep(cells, &shown);
+        }
+        keep(&mut self.header, &shown);
+    }
+
+    fn width(&self, column: usize) -> usize {
+        let cells = self.rows.iter().filter_map(|(_, cells)| cells.get(column));
+        cells
+            .chain([&self.header[column]])
+            .map(|cell| cell.width())
+            .max()
+            .unwrap_or_default()
+    }
+
+    fn text(self) -> String {
+        let output = self.output;
+        let mut table = Table::new();
+        table.load_style(if output.is_terminal() { ON_TERMINAL } else { ELSEWHERE });
+        let title = |text: &String| {
+            let title = Cell::new(text);
+            if output.is_colored() {
+                title.add_attribute(Attribute::Bold)
+            } else {
+                title
+            }
+        };
+        let mark = self.dots.then(|| Cell::new(""));
+        table.set_header(
+            mark.into_iter()
+                .chain(self.header.iter().map(title))
+                .collect::<Vec<_>>(),
+        );
+        for (online, cells) in self.rows {
+            let dot = online.filter(|_| self.dots).map(|online| dot(online, output));
+            table.add_row(
+                dot.into_iter()
+                    .chain(cells.into_iter().map(Cell::new))
+                    .collect::<Vec<_>>(),
+            );
+        }
+        plain(table)
+    }
+}
+
+fn dot(online: bool, output: Output) -> Cell {
+    let dot = Cell::new(if online { "●" } else { "○" });
+    match (output.is_colored(), online) {
+        (true, true) => dot.fg(Color::Green),
+        (true, false) => dot.fg(Color::DarkGrey),
+        (false, _) => dot,
+    }
+}
+
+/// The cells that are shown.
+fn keep(cells: &mut Vec<String>, shown: &[bool]) {
+    let mut shown = shown.iter();
+    cells.retain(|_| shown.next().copied().unwrap_or(true));
+}
+
+/// The text in so many columns of the terminal; where it is longer, it ends with `…`.
+pub(crate) fn cut(text: &str, width: usize) -> String {
+    if text.width() <= width {
+        return text.to_owned();
+    }
+    let mut room = width.saturating_sub(1);
+    let mut cut = String::new();
+    for c in text.chars() {
+        let wide = c.width().unwrap_or_default();
+        if wide > room {
+            break;
+        }
+        room -= wide;
+        cut.push(c);
+    }
+    cut + "…"
 }
 
 /// A table of two columns without a header: what, and its value.
@@ -92,110 +223,17 @@ pub(crate) fn facts(output: Output, rows: Vec<(&str, String)>) -> String {
         };
         table.add_row([name, Cell::new(value)]);
     }
-    arrange(&mut table);
+    plain(table)
+}
+
+/// Columns begin at the margin and stand two spaces apart.
+fn plain(mut table: Table) -> String {
+    for column in table.column_iter_mut() {
+        column.set_padding((0, GAP as u16));
+    }
+    table.set_content_arrangement(ContentArrangement::Disabled);
     table.trim_fmt()
 }
 
-/// Columns begin at the margin and stand two spaces apart. Where a table is wider than the terminal, its widest column is
-/// wrapped, unless too little would be left of it; then the terminal may wrap.
-fn arrange(table: &mut Table) {
-    for column in table.column_iter_mut() {
-        column.set_padding((0, GAP));
-    }
-    let widths = table.column_max_content_widths();
-    let Some(widest) = (0..widths.len()).max_by_key(|column| widths[*column]) else {
-        return;
-    };
-    let total: u16 = widths
-        .iter()
-        .map(|width| width.saturating_add(GAP))
-        .fold(0, u16::saturating_add);
-    let fixed = total.saturating_sub(widths[widest]);
-    let fits = |terminal: u16| (fixed.saturating_add(LEAST)..total).contains(&terminal);
-    if !table.width().is_some_and(fits) {
-        table.set_content_arrangement(ContentArrangement::Disabled);
-        return;
-    }
-    table.set_content_arrangement(ContentArrangement::Dynamic);
-    for (index, column) in table.column_iter_mut().enumerate() {
-        if index != widest {
-            column.set_constraint(ColumnConstraint::ContentWidth);
-        }
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn away_from_a_terminal_a_table_is_plain_aligned_text() {
-        let mut rows = Rows::with_dots(Output::fixed(false, false), &["Name", "Status"]);
-        rows.push_with_dot(true, ["Echo".to_owned(), "online".to_owned()]);
-        rows.push_with_dot(false, ["Longer name".to_owned(), "offline".to_owned()]);
-        let text = rows.finish();
-        let lines: Vec<Vec<&str>> = text
-            .lines()
-            .map(|line| {
-                line.split("  ")
-                    .map(str::trim)
-                    .filter(|part| !part.is_empty())
-                    .collect()
-            })
-            .collect();
-        assert_eq!(
-            lines,
-            [
-                vec!["Name", "Status"],
-                vec!["Echo", "online"],
-                vec!["Longer name", "offline"]
-            ],
-            "{text}"
-        );
-        assert!(
-            !text.contains('●') && !text.contains('\x1b') && !text.contains('─'),
-            "{text}"
-        );
-    }
-
-    #[test]
-    fn on_a_terminal_rows_have_dots_and_the_header_a_line() {
-        let mut rows = Rows::with_dots(Output::fixed(true, false), &["Name"]);
-        rows.push_with_dot(true, ["Echo".to_owned()]);
-        rows.push_with_dot(false, ["Gone".to_owned()]);
-        let text = rows.finish();
-        assert!(text.contains('●') && text.contains('○') && text.contains('─'), "{text}");
-        assert!(!text.contains('\x1b'), "{text:?}");
-    }
-
-    #[test]
-    fn a_wide_table_wraps_its_widest_column_where_there_is_room() {
-        let lines = |width: u16| {
-            let mut rows = Rows::new(Output::fixed(true, false), &["Sent", "Message"]);
-            rows.push(["2026-02-21T08:00:00Z".to_owned(), "word ".repeat(12).trim().to_owned()]);
-            rows.table.set_width(width);
-            let text = rows.finish();
-            assert!(text.contains("2026-02-21T08:00:00Z"), "{text}");
-            (
-                text.lines().count(),
-                text.lines().map(|line| line.chars().count()).max().unwrap(),
-            )
-        };
-        assert_eq!(lines(200), (3, 83), "enough room: nothing is wrapped");
-        let (count, widest) = lines(60);
-        assert!(count > 3 && widest <= 60, "{count} {widest}");
-        for narrow in [0, 10, 40] {
-            assert_eq!(lines(narrow).0, 3, "{narrow}: too little room to wrap well");
-        }
-    }
-
-    #[test]
-    fn facts_stand_in_two_columns() {
-        let text = facts(
-            Output::fixed(false, false),
-            vec![("Thread", "t1".into()), ("Messages", "3".into())],
-        );
-        assert_eq!(text.lines().count(), 2);
-        assert!(text.lines().nth(1).unwrap().ends_with('3'), "{text}");
-    }
-}
+mod tests;

@@ -2,9 +2,10 @@
 
 use std::future::IntoFuture;
 
+use agentnet_protocol::AgentInfo;
 use agentnet_protocol::rpc::{
-    AccountHit, HistoryMessage, MessageSearchReply, MessageSearchRequest, Request, SearchReply, SearchRequest,
-    ThreadListReply, ThreadListRequest, ThreadMessagesReply, ThreadMessagesRequest, ThreadSummary,
+    AccountHit, HistoryMessage, ListReply, ListRequest, MessageSearchReply, MessageSearchRequest, Request, SearchReply,
+    SearchRequest, ThreadListReply, ThreadListRequest, ThreadMessagesReply, ThreadMessagesRequest, ThreadSummary,
 };
 use futures::future::BoxFuture;
 use futures::stream::{self, BoxStream, StreamExt as _, TryStreamExt as _};
@@ -45,6 +46,22 @@ macro_rules! paged {
             }
         }
     };
+}
+
+impl Paged for ListRequest {
+    type Item = AgentInfo;
+
+    fn set_limit(&mut self, limit: usize) {
+        self.limit = Some(limit);
+    }
+
+    fn set_cursor(&mut self, cursor: Option<String>) {
+        self.cursor = cursor;
+    }
+
+    fn page(reply: ListReply) -> (Vec<AgentInfo>, Option<String>) {
+        (reply.agents, reply.next_cursor)
+    }
 }
 
 paged!(SearchRequest, SearchReply, results: AccountHit);

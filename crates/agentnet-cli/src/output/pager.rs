@@ -1,0 +1,71 @@
+//! Long lists, a screen at a time.
+
+use std::io::Write as _;
+use std::process::{Command, Stdio};
+
+use super::Output;
+use crate::ended::Ended;
+
+/// What shows a text a screen at a time, unless `AGENTNET_PAGER` or `PAGER` says otherwise; empty or `cat` for nothing.
+const PAGER: &str = "less -FRX";
+
+impl Output {
+    /// Shows a text: on a terminal that is too low for it with a pager.
+    pub(crate) fn page(self, text: &str) -> Result<(), Ended> {
+        let height = self.height();
+        let long = height.is_some_and(|height| text.lines().count() + 1 > height);
+        if long
+            && let Some(pager) = pager(|name| std::env::var(name).ok())
+            && shown(&pager, text)
+        {
+            return Ok(());
+        }
+        Ok(self.line(text)?)
+    }
+}
+
+/// The words of the pager's command; `None` for none.
+fn pager(says: impl Fn(&str) -> Option<String>) -> Option<Vec<String>> {
+    let command = says("AGENTNET_PAGER")
+        .or_else(|| says("PAGER"))
+        .unwrap_or_else(|| PAGER.to_owned());
+    let words: Vec<String> = command.split_whitespace().map(str::to_owned).collect();
+    Some(words).filter(|words| words.first().is_some_and(|word| word != "cat"))
+}
+
+/// Whether the pager has shown the text; `false` if there is none by that name.
+fn shown(pager: &[String], text: &str) -> bool {
+    let [program, arguments @ ..] = pager else { return false };
+    let Ok(mut child) = Command::new(program).args(arguments).stdin(Stdio::piped()).spawn() else {
+        return false;
+    };
+    if let Some(mut stdin) = child.stdin.take() {
+        // A reader who has seen enough closes it early.
+        let _ = stdin.write_all(text.as_bytes()).and_then(|()| stdin.write_all(b"\n"));
+    }
+    let _ = child.wait();
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_environment_names_the_pager() {
+        let chosen = |ours: Option<&str>, general: Option<&str>| {
+            let words = pager(|name| match name {
+                "AGENTNET_PAGER" => ours.map(str::to_owned),
+                _ => general.map(str::to_owned),
+            });
+            words.map(|words| words.join(" "))
+        };
+        assert_eq!(chosen(None, None).as_deref(), Some(PAGER));
+        assert_eq!(chosen(None, Some("more")).as_deref(), Some("more"));
+        assert_eq!(chosen(Some("most -s"), Some("more")).as_deref(), Some("most -s"));
+        assert_eq!(
+            (chosen(Some(""), Some("more")), chosen(None, Some("cat"))),
+            (None, None)
+        );
+    }
+}

@@ -1,0 +1,93 @@
+//! Lists of the registry: one page, or all of them.
+
+use std::time::{Duration, Instant};
+
+use agentnet::{Paged, RegistryClient};
+use agentnet_protocol::rpc::decode_reply;
+use clap::Args;
+
+use crate::cli::Global;
+use crate::connection::{CallTimeout, connect_failure, nats_url, registry_failure, reply_failure};
+use crate::ended::Ended;
+use crate::output::Output;
+use crate::output::cell::clean;
+use crate::signals::StopSignals;
+
+/// From then on progress is told, and so often.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// How much of a list is shown.
+#[derive(Debug, Args)]
+pub(crate) struct PageArgs {
+    /// Page to show: the next_cursor of the page before
+    #[arg(long, value_name = "CURSOR")]
+    cursor: Option<String>,
+    /// Show this page and all that follow (with --json one document a page)
+    #[arg(long)]
+    all: bool,
+    #[command(flatten)]
+    timeout: CallTimeout,
+}
+
+/// What was listed, and where the next page begins.
+pub(crate) struct Listed<T> {
+    pub(crate) items: Vec<T>,
+    next_cursor: Option<String>,
+}
+
+impl PageArgs {
+    /// Asks for the page, or for all. Where JSON was asked for, prints the replies as they came and gives `None`.
+    pub(crate) async fn list<R: Paged>(
+        self,
+        global: &Global,
+        output: Output,
+        mut request: R,
+    ) -> Result<Option<Listed<R::Item>>, Ended> {
+        request.set_cursor(self.cursor.clone());
+        let walk = async {
+            let registry = RegistryClient::connect(&nats_url(global))
+                .await
+                .map_err(connect_failure)?;
+            let registry = registry.with_timeout(self.timeout.duration());
+            let mut items = Vec::new();
+            let mut told = Instant::now();
+            loop {
+                let body = registry
+                    .call_raw(&request)
+                    .await
+                    .map_err(|error| registry_failure(&error))?;
+                let reply = decode_reply::<R>(&body).map_err(reply_failure)?;
+                if output.is_json() {
+                    output.document(&String::from_utf8_lossy(&body))?;
+                }
+                let (page, next_cursor) = R::page(reply);
+                if !output.is_json() {
+                    items.extend(page);
+                }
+                match next_cursor {
+                    Some(cursor) if self.all => request.set_cursor(Some(cursor)),
+                    next_cursor => return Ok(Listed { items, next_cursor }),
+                }
+                if told.elapsed() >= PATIENCE && !output.is_json() {
+                    output.note(format!("{} so far", items.len()));
+                    told = Instant::now();
+                }
+            }
+        };
+        let listed = StopSignals::listen()?.unless(walk).await?;
+        Ok(Some(listed).filter(|_| !output.is_json()))
+    }
+}
+
+impl<T> Listed<T> {
+    /// The line that leads to the next page, if there is one: where only rows may stand, on stderr.
+    pub(crate) fn lead_on(&self, output: Output) -> Result<(), Ended> {
+        let Some(cursor) = &self.next_cursor else { return Ok(()) };
+        let line = format!("next_cursor={}", clean(cursor));
+        match output.is_csv() {
+            true => output.note(line),
+            false => output.line(line)?,
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,174 @@
+//! Lists as tables, as CSV, page by page and whole; and names that nobody has.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod harness;
+
+use agentnet_testkit::eventually;
+use harness::{PATIENCE, Service, Up, agentnet, binary, line};
+
+async fn parrot(url: &str) -> Service {
+    let mut command = binary();
+    command.args([
+        "--nats-url",
+        url,
+        "echo",
+        "--username",
+        "parrot",
+        "--name",
+        "A \"Parrot\", grey",
+    ]);
+    command.args(["--rate-limit", "1000", "--rate-burst", "1000"]);
+    let agent = Service::spawn(command);
+    agent.says("@parrot is online").await;
+    agent
+}
+
+#[tokio::test]
+async fn rows_are_csv_where_that_is_asked_for() {
+    let mut up = Up::start().await;
+    let url = up.url.clone();
+    let header = "Name,Username,Account ID,Capabilities,Last Seen\n";
+    assert_eq!(
+        line(&url, "list --output csv").await.ok(),
+        header,
+        "no rows: the header alone"
+    );
+    let _agent = parrot(&url).await;
+    let text = line(&url, "list --output csv").await.ok();
+    let row = text.strip_prefix(header).unwrap();
+    assert!(
+        row.starts_with("\"A \"\"Parrot\"\", grey\",@parrot,acct_") && row.trim_end().ends_with('Z'),
+        "{text}"
+    );
+
+    agentnet(
+        &url,
+        [
+            "send",
+            "--to-username",
+            "parrot",
+            "--thread-id",
+            "t1",
+            r#"{"text":"a, \"b\""}"#,
+        ],
+    )
+    .await
+    .ok();
+    let look = async || match line(&url, "thread-messages --thread-id t1 --output csv").await.ok() {
+        text if text.lines().count() == 2 => Ok(text),
+        text => Err(text),
+    };
+    let text = eventually(PATIENCE, look).await.unwrap();
+    assert!(
+        text.ends_with(",\"{\"\"text\"\":\"\"a, \\\"\"b\\\"\"\"\"}\"\n"),
+        "the payload is whole: {text}"
+    );
+    let text = line(&url, "threads --output csv").await.ok();
+    assert!(
+        text.starts_with("Thread ID,Status,Messages,Tokens~,Last Activity,Participants\nt1,ok,1,"),
+        "{text}"
+    );
+    assert!(line(&url, "list --output json").await.json()["agents"].is_array());
+    line(&url, "metrics --output csv")
+        .await
+        .fails(2, &["this command lists no rows"]);
+    line(&url, "list --output xml")
+        .await
+        .fails(2, &["invalid value 'xml'", "csv"]);
+    line(&url, "list --json --output csv")
+        .await
+        .fails(2, &["cannot be used with"]);
+    up.stop().await;
+}
+
+#[tokio::test]
+async fn all_pages_are_walked() {
+    let mut up = Up::start().await;
+    let url = up.url.clone();
+    let _agent = parrot(&url).await;
+    for number in 0..7 {
+        agentnet(
+            &url,
+            [
+                "send",
+                "--to-username",
+                "parrot",
+                "--thread-id",
+                "t1",
+                &number.to_string(),
+            ],
+        )
+        .await
+        .ok();
+    }
+    let numbers = |text: &str| -> Vec<String> {
+        let last = |line: &str| line.split_whitespace().last().map(str::to_owned);
+        text.lines().skip(1).filter_map(last).collect()
+    };
+    let look = async || match numbers(&line(&url, "thread-messages --thread-id t1").await.ok()) {
+        found if found.len() == 7 => Ok(()),
+        found => Err(format!("{found:?}")),
+    };
+    eventually(PATIENCE, look).await.unwrap();
+    let page = line(&url, "thread-messages --thread-id t1 --limit 3").await.ok();
+    let (rows, cursor) = page.trim_end().rsplit_once('\n').unwrap();
+    assert_eq!(numbers(rows), ["6", "5", "4"]);
+    let cursor = cursor.strip_prefix("next_cursor=").unwrap();
+    let rest = [
+        "thread-messages",
+        "--thread-id",
+        "t1",
+        "--limit",
+        "3",
+        "--all",
+        "--cursor",
+        cursor,
+    ];
+    assert_eq!(numbers(&agentnet(&url, rest).await.ok()), ["3", "2", "1", "0"]);
+    let all = line(&url, "thread-messages --thread-id t1 --limit 3 --all --output csv").await;
+    assert_eq!(all.stderr, "");
+    assert_eq!(all.ok().lines().count(), 8);
+    let pages = line(&url, "message-search --thread-id t1 --limit 3 --all --json")
+        .await
+        .ok();
+    assert_eq!(pages.lines().count(), 3, "one document a page");
+    let cut = line(&url, "thread-messages --thread-id t1 --limit 3 --output csv").await;
+    assert!(cut.stderr.starts_with("next_cursor="), "{cut:?}");
+    assert_eq!(line(&url, "list --all").await.ok().lines().count(), 2);
+    up.stop().await;
+}
+
+#[tokio::test]
+async fn a_name_that_nobody_has_is_compared_with_those_that_are_there() {
+    let mut up = Up::start().await;
+    let url = up.url.clone();
+    let _agent = parrot(&url).await;
+    for command in ["send --to-username parott 1", "request --to-username parott 1"] {
+        let parts = [
+            "error: No account found for username 'parott'",
+            "hint: did you mean @parrot?",
+        ];
+        line(&url, command).await.fails(2, &parts);
+    }
+    line(&url, "profile --username @parott")
+        .await
+        .fails(2, &["error: not_found", "did you mean @parrot?"]);
+    let far = line(&url, "send --to-username zzz 1").await;
+    far.fails(2, &["hint: `agentnet list` shows who is online"]);
+    line(&url, "lsit")
+        .await
+        .fails(2, &["a similar subcommand exists: 'list'"]);
+    up.stop().await;
+}
+
+#[tokio::test]
+async fn a_send_may_wait_for_the_handler() {
+    let mut up = Up::start().await;
+    let _agent = parrot(&up.url).await;
+    let sent = line(&up.url, "send --processed --to-username parrot 1").await.ok();
+    assert!(sent.starts_with("✓ Message sent to @parrot"), "{sent}");
+    line(&up.url, "send --processed --no-ack --to-username parrot 1")
+        .await
+        .fails(2, &["cannot be used with"]);
+    up.stop().await;
+}
