@@ -209,7 +209,21 @@ mod tests {
             assert!(valid_id(good), "{good:?}");
         }
         let long = "x".repeat(10_000);
-        let bad = ["", ".", "..", "../x", "/etc/passwd", "a/b", "a\\b", "C:x", "a.json", "a\0", "é", " a", &long];
+        let bad = [
+            "",
+            ".",
+            "..",
+            "../x",
+            "/etc/passwd",
+            "a/b",
+            "a\\b",
+            "C:x",
+            "a.json",
+            "a\0",
+            "é",
+            " a",
+            &long,
+        ];
         for bad in bad {
             assert!(!valid_id(bad), "{bad:?}");
         }
