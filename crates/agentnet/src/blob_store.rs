@@ -20,7 +20,7 @@
 //! ```
 //!
 //! `local` and `network` are the stores, `put` and `get` the calls, `meter` and `reader` see to size, hash and progress,
-//! `staged` to files that appear whole.
+//! `staged` to files that appear whole, `sweep` to what a crash has left.
 
 mod agent;
 mod error;
@@ -34,9 +34,11 @@ mod put;
 mod reader;
 mod settings;
 mod staged;
+mod sweep;
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use agentnet_protocol::blob::BlobRef;
 use async_nats::Client;
@@ -194,6 +196,21 @@ impl BlobStore {
         match key.storage(self.shared.settings.storage)? {
             BlobStorage::Local => self.shared.local.delete(id).await,
             BlobStorage::NatsObject => self.connected()?.delete(id).await,
+        }
+    }
+
+    /// Removes what processes that were killed in the middle of a put have left in the store where new blobs go, if nothing was
+    /// written to it for at least this long. How many unfinished blobs there were. Nobody sees them, but they take space; a put
+    /// that only failed has removed its own.
+    ///
+    /// Choose a time longer than any put pauses: an hour is usual.
+    ///
+    /// # Errors
+    /// [`BlobError`].
+    pub async fn sweep(&self, older_than: Duration) -> Result<u64, BlobError> {
+        match self.shared.settings.storage {
+            BlobStorage::Local => self.shared.local.sweep(older_than).await,
+            BlobStorage::NatsObject => self.connected()?.sweep(older_than).await,
         }
     }
 

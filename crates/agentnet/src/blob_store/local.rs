@@ -30,6 +30,10 @@ impl LocalStore {
         Self { dir }
     }
 
+    pub(crate) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
     fn data(&self, id: &str) -> PathBuf {
         self.dir.join("data").join(id)
     }

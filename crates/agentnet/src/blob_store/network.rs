@@ -4,6 +4,7 @@
 //! waiting of a read; reading itself is the client's.
 
 mod stall;
+mod sweep;
 mod upload;
 
 use std::collections::HashMap;

@@ -189,3 +189,30 @@ async fn a_full_bucket_is_told_and_cleared() {
     BlobStore::network(&client).put_bytes(bytes(500_000)).await.unwrap();
     assert_eq!(messages(&client).await, 5);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_killed_process_left_is_swept() {
+    let shelf = Shelf::start().await;
+    assert_eq!(shelf.store.sweep(Duration::ZERO).await.unwrap(), 0, "no bucket");
+    let blob = shelf.store.put_bytes(bytes(SIZE)).await.unwrap();
+    let whole = shelf.messages().await;
+    assert_eq!(
+        shelf.store.sweep(Duration::ZERO).await.unwrap(),
+        0,
+        "nothing unfinished"
+    );
+    // A process that is killed says nothing more.
+    let jetstream = jetstream::new(shelf.client.clone());
+    for put in ["one", "one", "two"] {
+        let subject = format!("$O.agentnet_blobs.C.{put}");
+        jetstream.publish(subject, "piece".into()).await.unwrap().await.unwrap();
+    }
+    assert_eq!(
+        shelf.store.sweep(Duration::from_secs(3600)).await.unwrap(),
+        0,
+        "too young"
+    );
+    assert_eq!(shelf.store.sweep(Duration::ZERO).await.unwrap(), 2);
+    assert_eq!(shelf.messages().await, whole);
+    assert_eq!(shelf.store.get_bytes(&blob).await.unwrap(), bytes(SIZE));
+}

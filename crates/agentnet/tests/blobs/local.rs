@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
 use agentnet::protocol::blob::DEFAULT_MIME_TYPE;
 use agentnet::protocol::ids::prefixed;
@@ -325,6 +326,11 @@ async fn what_a_crash_left_is_not_seen() {
         Err(BlobError::NotFound { .. })
     ));
     assert_eq!(store.head("blob_x").await.unwrap(), None);
+    fs::write(dir.path().join("blobs/meta/.put-def"), "half").unwrap();
+    assert_eq!(store.sweep(Duration::from_secs(3600)).await.unwrap(), 0, "too young");
+    assert_eq!(store.sweep(Duration::ZERO).await.unwrap(), 3);
+    assert_eq!(files(dir.path()).len(), 2, "the blob that is whole is left");
+    assert_eq!(store.sweep(Duration::ZERO).await.unwrap(), 0);
 }
 
 #[tokio::test]
