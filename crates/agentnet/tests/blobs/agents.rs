@@ -4,7 +4,7 @@ use std::fs;
 use std::sync::Arc;
 
 use agentnet::protocol::rpc::MessageSearchRequest;
-use agentnet::{AgentBuilder, AgentNode, BlobError, BlobRef, BlobStorage, RegistryClient, json};
+use agentnet::{AgentBuilder, AgentNode, AgentSdk, BlobError, BlobRef, BlobStorage, RegistryClient, json};
 use agentnet_registry::{Registry, RegistryConfig, RegistryHandle};
 use agentnet_store::{OpenOptions, Store};
 use agentnet_testkit::{Capture, NatsServer, RawClient, TestDatabase};
@@ -133,9 +133,9 @@ async fn two_agents_exchange_200_megabytes_and_none_of_it_is_in_the_history() {
     .await
     .unwrap();
     assert_eq!(history.messages.len(), 2, "the reference and the last message");
-    let own = |seen: &agentnet_testkit::Captured| seen.subject.starts_with("_INBOX.") && seen.payload.len() > 10_000;
+    let piece = |seen: &agentnet_testkit::Captured| seen.subject.starts_with("_INBOX.") && seen.payload.len() > 10_000;
     assert!(
-        !tapped.messages().iter().any(own),
+        !tapped.messages().iter().any(piece),
         "no piece passes where registries tap"
     );
 
@@ -151,7 +151,7 @@ async fn a_local_blob_is_read_where_its_directory_is() {
     let (here, there) = (TempDir::new().unwrap(), TempDir::new().unwrap());
     let alice = realm.agent("alice", &here).blob_storage(BlobStorage::Local);
     let alice = alice.start().await.unwrap();
-    let (_bob, mut references) = receiver(realm.agent("bob", &there)).await;
+    let (bob, mut references) = receiver(realm.agent("bob", &there)).await;
     let (carol, _) = receiver(realm.agent("carol", &here)).await;
     let blob = alice.blobs().put_bytes("hello").filename("h.txt").await.unwrap();
     alice.send_blob_ref("@bob", &blob).await.unwrap();
@@ -161,7 +161,7 @@ async fn a_local_blob_is_read_where_its_directory_is() {
         .unwrap();
     assert_eq!(reference, blob);
     assert_eq!(carol.blobs().get_text(&reference).await.unwrap(), "hello");
-    let error = _bob.blobs().get_text(&reference).await.unwrap_err();
+    let error = bob.blobs().get_text(&reference).await.unwrap_err();
     assert!(matches!(&error, BlobError::NotFound { place, .. } if place.starts_with(there.path().to_str().unwrap())));
 }
 
@@ -184,4 +184,31 @@ async fn the_network_is_reached_while_the_node_runs() {
     node.start().await.unwrap();
     assert_eq!(node.blobs().get_text(&blob).await.unwrap(), "x");
     node.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_seeds_names_do_the_same() {
+    let realm = Realm::start().await;
+    let (here, there) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let (bob, mut references) = receiver(realm.agent("bob", &there)).await;
+    let sdk = AgentSdk::from(realm.agent("alice", &here).start().await.unwrap());
+    let file = here.path().join("notes.txt");
+    fs::write(&file, "hello").unwrap();
+    let blob = sdk.put_blob_file(&file).await.unwrap();
+    sdk.send_blob_ref("bob", &blob).thread("media_1").await.unwrap();
+    let seen = tokio::time::timeout(DEADLINE, references.recv())
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(seen, ("media_1".to_owned(), blob.clone()));
+    assert_eq!(sdk.get_blob_text(&blob).await.unwrap(), "hello");
+    assert_eq!(sdk.get_blob_bytes(&blob.blob_id).await.unwrap(), "hello");
+    sdk.get_blob_to_file(&blob, here.path().join("copy")).await.unwrap();
+    assert_eq!(fs::read(here.path().join("copy")).unwrap(), b"hello");
+    assert_eq!(sdk.head_blob(&blob).await.unwrap().as_ref(), Some(&blob));
+    assert!(sdk.delete_blob(&blob).await.unwrap());
+    assert_eq!(sdk.head_blob(&blob).await.unwrap(), None);
+    let bytes = sdk.put_blob_bytes("x").mime_type("text/plain").await.unwrap();
+    assert_eq!((bytes.size, bytes.mime_type.as_str()), (1, "text/plain"));
+    sdk.stop().await;
 }
