@@ -190,7 +190,7 @@ async fn the_network_is_reached_while_the_node_runs() {
 async fn the_seeds_names_do_the_same() {
     let realm = Realm::start().await;
     let (here, there) = (TempDir::new().unwrap(), TempDir::new().unwrap());
-    let (bob, mut references) = receiver(realm.agent("bob", &there)).await;
+    let (_bob, mut references) = receiver(realm.agent("bob", &there)).await;
     let sdk = AgentSdk::from(realm.agent("alice", &here).start().await.unwrap());
     let file = here.path().join("notes.txt");
     fs::write(&file, "hello").unwrap();
