@@ -1,7 +1,7 @@
 //! What a large blob costs in memory: the peak must not grow with its size.
 //!
 //! ```text
-//! cargo run --release -p agentnet --example blob_memory -- [MEBIBYTES]
+//! cargo run -p agentnet --example blob_memory -- [MEBIBYTES]
 //! ```
 //!
 //! Stores a blob of MEBIBYTES (1024 unless told otherwise) in the network's object store and in a local one, and reads it back
