@@ -8,6 +8,7 @@ use agentnet_protocol::json::Kind;
 use agentnet_protocol::url::{DEFAULT_NATS_URL, NatsUrl};
 use agentnet_protocol::{RawJson, ids};
 
+use crate::blob_store::BlobSettings;
 use crate::config::{Config, ConfigError, Limits, SdkDefaults};
 use crate::error::StartError;
 use crate::handler::{AnyHandler, Closure, Context, Handler, HandlerResult, Message};
@@ -43,6 +44,7 @@ pub struct AgentBuilder<A = AgentNode> {
     metadata: RawJson,
     nats_url: String,
     limits: Limits,
+    blobs: BlobSettings,
     limits_from_environment: bool,
     schema_version: String,
     supported_schema_major: u32,
@@ -62,6 +64,7 @@ impl<A: Agent> AgentBuilder<A> {
             metadata: RawJson::empty_object(),
             nats_url: DEFAULT_NATS_URL.to_owned(),
             limits: Limits::default(),
+            blobs: BlobSettings::default(),
             limits_from_environment: true,
             schema_version: Config::default_schema_version(),
             supported_schema_major: Config::default_schema_major(),
@@ -120,7 +123,12 @@ impl<A: Agent> AgentBuilder<A> {
         self
     }
 
-    /// Does not read `ACCOUNT_RESOLVE_CACHE_TTL_SECONDS` and `AGENT_METRICS_WINDOW_SIZE`.
+    pub(crate) fn blob_settings(&mut self) -> &mut BlobSettings {
+        &mut self.blobs
+    }
+
+    /// Does not read `ACCOUNT_RESOLVE_CACHE_TTL_SECONDS`, `AGENT_METRICS_WINDOW_SIZE` and the variables of
+    /// [`BlobSettings`].
     pub fn ignore_environment(mut self) -> Self {
         self.limits_from_environment = false;
         self
@@ -160,8 +168,10 @@ impl<A: Agent> AgentBuilder<A> {
     /// [`ConfigError`].
     pub fn build(self) -> Result<A, ConfigError> {
         let mut limits = self.limits;
+        let mut blobs = self.blobs;
         if self.limits_from_environment {
             from_environment(&mut limits, |name| std::env::var(name).ok())?;
+            blobs.fill(|name| std::env::var(name).ok())?;
         }
         if self.agent_id.is_empty() {
             return Err(ConfigError::AgentIdRequired);
@@ -184,6 +194,7 @@ impl<A: Agent> AgentBuilder<A> {
             metadata: self.metadata,
             url: NatsUrl::parse(&self.nats_url)?,
             limits: limits.at_least_minima(),
+            blobs,
             schema_version: self.schema_version,
             supported_schema_major: self.supported_schema_major,
             sdk: self.sdk,

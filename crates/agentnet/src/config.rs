@@ -114,6 +114,9 @@ pub enum ConfigError {
         /// What it holds.
         value: String,
     },
+    /// `AGENTNET_BLOB_STORAGE` names no storage.
+    #[error("AGENTNET_BLOB_STORAGE={0} is no blob storage: use local or nats_object")]
+    BlobStorage(String),
 }
 
 /// Everything about an agent that does not change while it runs.
@@ -127,6 +130,7 @@ pub(crate) struct Config {
     pub(crate) metadata: agentnet_protocol::RawJson,
     pub(crate) url: url::NatsUrl,
     pub(crate) limits: Limits,
+    pub(crate) blobs: crate::blob_store::BlobSettings,
     pub(crate) schema_version: String,
     pub(crate) supported_schema_major: u32,
     pub(crate) sdk: SdkDefaults,

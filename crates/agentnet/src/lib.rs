@@ -21,6 +21,7 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
+mod blob_store;
 mod builder;
 mod config;
 mod connect;
@@ -47,7 +48,9 @@ mod worker;
 mod wrapper;
 
 pub use agentnet_protocol as protocol;
+pub use agentnet_protocol::blob::{BlobRef, BlobRefError};
 pub use agentnet_protocol::{AgentInfo, Envelope, RawJson, Receipt, ReceiptStatus, Text, url::DEFAULT_NATS_URL};
+pub use blob_store::{BlobError, BlobKey, BlobReader, BlobSettings, BlobStorage, BlobStore, Get, Put, UnknownStorage};
 pub use builder::{Agent, AgentBuilder};
 pub use config::{ConfigError, Limits};
 pub use connect::{ConnectError, connect};

@@ -9,6 +9,7 @@ use agentnet_protocol::{AgentInfo, Text};
 use tokio_util::sync::DropGuard;
 use tokio_util::task::TaskTracker;
 
+use crate::blob_store::BlobSettings;
 use crate::builder::AgentBuilder;
 use crate::config::{Config, Limits};
 use crate::error::{SendError, StartError};
@@ -393,6 +394,10 @@ impl AgentNode {
 
     pub(crate) fn limits(&self) -> &Limits {
         &self.shared.config.limits
+    }
+
+    pub(crate) fn blob_settings(&self) -> &BlobSettings {
+        &self.shared.config.blobs
     }
 
     pub(crate) fn metrics(&self) -> &Metrics {

@@ -4,6 +4,7 @@
 //! threads that carry their parent, pages that are walked. Everything goes over the node's one connection.
 
 mod ask;
+mod blobs;
 mod error;
 mod outcome;
 mod pages;

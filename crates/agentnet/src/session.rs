@@ -1,7 +1,7 @@
 //! One session on the network: from register to goodbye (PROTOCOL.md section 14).
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use agentnet_protocol::compose::Sender;
@@ -14,6 +14,7 @@ use bytes::Bytes;
 use futures::StreamExt;
 use tokio_util::sync::CancellationToken;
 
+use crate::blob_store::BlobStore;
 use crate::config::Config;
 use crate::connect::{self, Connections};
 use crate::deliver::Receipts;
@@ -40,6 +41,8 @@ pub(crate) struct Live {
     pub(crate) receipts: Receipts,
     pub(crate) replies: Replies,
     pub(crate) resolver: Resolver,
+    /// Made when first asked for.
+    pub(crate) blobs: OnceLock<BlobStore>,
     pub(crate) circuit: Circuit,
     pub(crate) started: Instant,
     pub(crate) connections: Arc<Connections>,
@@ -83,6 +86,7 @@ impl Live {
             heartbeat_interval: heartbeat.unwrap_or(Duration::from_secs(12)),
             receipts: Receipts::new(),
             resolver: Resolver::new(limits.resolve_cache_ttl),
+            blobs: OnceLock::new(),
             circuit: Circuit::new(limits.circuit_breaker_failures, limits.circuit_breaker_reset),
             started: Instant::now(),
             connections,
