@@ -247,6 +247,8 @@ impl AgentNode {
                 tracing::warn!("closing without a connection: what was left could not be refused");
             }
         }
+        live.replies.cancel_streams(&live);
+        live.streams.close().await;
         live.farewell().await;
         live.receipts.abandon();
         live.replies.abandon();
@@ -395,7 +397,7 @@ impl AgentNode {
         &self.shared.config.limits
     }
 
-    pub(crate) fn metrics(&self) -> &Metrics {
+    pub(crate) fn metrics(&self) -> &Arc<Metrics> {
         &self.shared.metrics
     }
 

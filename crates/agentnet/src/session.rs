@@ -23,6 +23,7 @@ use crate::ids;
 use crate::registry::RegistryClient;
 use crate::replies::Replies;
 use crate::resolve::Resolver;
+use crate::stream::Streams;
 
 const REGISTER_TIMEOUT: Duration = Duration::from_secs(5);
 const ROUND_TRIP_TIMEOUT: Duration = Duration::from_secs(1);
@@ -39,6 +40,7 @@ pub(crate) struct Live {
     pub(crate) heartbeat_interval: Duration,
     pub(crate) receipts: Receipts,
     pub(crate) replies: Replies,
+    pub(crate) streams: Streams,
     pub(crate) resolver: Resolver,
     pub(crate) circuit: Circuit,
     pub(crate) started: Instant,
@@ -67,6 +69,7 @@ impl Live {
         let registration = register(&registry, config).await?;
         let limits = &config.limits;
         let heartbeat = Duration::try_from_secs_f64(registration.heartbeat_interval.max(1.0));
+        let ended = CancellationToken::new();
         Ok(Self {
             registry,
             replies: Replies::new(
@@ -91,7 +94,8 @@ impl Live {
             parted: tokio::sync::Mutex::new(false),
             leaving: CancellationToken::new(),
             aborted: CancellationToken::new(),
-            ended: CancellationToken::new(),
+            streams: Streams::new(&ended),
+            ended,
             client,
         })
     }
