@@ -150,7 +150,8 @@ async fn closing_the_readers_node_cancels_what_it_reads() {
     assert_eq!(error, StreamError::Send(agentnet::SendError::NotRunning));
     // Dropped without a goodbye, too.
     let alice = realm.agent("alice2").start().await.unwrap();
-    let stream = alice.request_stream("@bob", "go").timeout(DEADLINE).await.unwrap();
+    let mut stream = alice.request_stream("@bob", "go").timeout(DEADLINE).await.unwrap();
+    stream.next().await.unwrap().unwrap();
     drop(alice);
     assert!(tokio::time::timeout(DEADLINE, stream.text()).await.unwrap().is_err());
     assert_eq!(next(&mut watch).await, cancelled());

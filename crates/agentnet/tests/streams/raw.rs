@@ -264,3 +264,20 @@ async fn pieces_can_be_any_json() {
         .await;
     assert_eq!(read, values[1..]);
 }
+
+#[tokio::test]
+async fn the_registrys_word_for_an_absent_account_is_the_error() {
+    let mut bench = Bench::start().await;
+    bench.net.registry.know("peer", "acct_peer");
+    for round in 1..=2 {
+        let request = bench.alice.request_stream("@peer", "go").timeout(DEADLINE);
+        let stream = request.await.unwrap();
+        let asked = bench.asked().await;
+        let refusal = json!({ "error": "recipient_offline", "detail": "offline since noon" });
+        asked.answer("error", &RawJson::from(refusal)).await;
+        let error = stream.text().await.unwrap_err();
+        assert_eq!(error.to_string(), "recipient_offline: offline since noon");
+        let calls = bench.net.registry.calls("resolve_account");
+        assert_eq!(calls, round, "the name is looked up again");
+    }
+}
