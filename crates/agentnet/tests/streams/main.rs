@@ -9,6 +9,7 @@ mod inboxes;
 #[path = "../net/mod.rs"]
 mod net;
 mod peer;
+mod python;
 mod raw;
 #[allow(dead_code)]
 #[path = "../sessions/realm.rs"]
