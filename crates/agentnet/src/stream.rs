@@ -8,8 +8,7 @@
 //! 5. A sender that is dropped before the end says so by a `stream_error`.
 //!
 //! ```no_run
-//! use agentnet::{AgentNode, json};
-//! use futures::StreamExt;
+//! use agentnet::{AgentNode, StreamExt, json};
 //!
 //! # async fn run() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
 //! let poet = AgentNode::builder("poet")

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::error::StreamError;
 use super::outlet::Outlet;
 use super::sender::StreamSender;
-use crate::deliver::Acknowledgement;
+use crate::deliver::{Acknowledgement, Until};
 use crate::error::SendError;
 use crate::handler::Message;
 use crate::ids;
@@ -35,10 +35,10 @@ use crate::session::Live;
 pub struct OpenStream {
     node: AgentNode,
     way: Way,
-    options: Options,
+    pub(crate) options: Options,
     stream_id: Option<String>,
     metadata: Option<Result<RawJson, SendError>>,
-    acknowledged: bool,
+    until: Until,
 }
 
 #[derive(Debug)]
@@ -55,13 +55,16 @@ impl AgentNode {
     /// A frame waits for its receipt, and is offered again when the receiver says `rate_limited` or `busy`: with the receiver's
     /// default limits that is 10 frames at once and then 5 a second (docs/STREAMING_PROTOCOL.md).
     pub fn send_stream(&self, to: impl Into<String>) -> OpenStream {
-        OpenStream::new(self, Way::Inbox(Destination::Text(to.into(), Verb::Send)))
+        self.send_stream_at(Destination::Text(to.into(), Verb::Send))
     }
 
     /// Opens a stream to the inbox of an account.
     pub fn send_stream_to_account(&self, account_id: impl Into<String>) -> OpenStream {
-        let target = Target::Account(account_id.into());
-        OpenStream::new(self, Way::Inbox(Destination::Target(target)))
+        self.send_stream_at(Destination::Target(Target::Account(account_id.into())))
+    }
+
+    pub(crate) fn send_stream_at(&self, destination: Destination) -> OpenStream {
+        OpenStream::new(self, Way::Inbox(destination))
     }
 
     pub(crate) fn reply_stream(&self, request: &Message, cancelled: CancellationToken) -> OpenStream {
@@ -77,7 +80,7 @@ impl OpenStream {
             options: Options::default(),
             stream_id: None,
             metadata: None,
-            acknowledged: true,
+            until: Until::default(),
         }
     }
 
@@ -95,10 +98,10 @@ impl OpenStream {
         self
     }
 
-    /// Publishes the frames to an inbox without waiting for receipts: as fast as they come, and what the receiver refuses is
-    /// lost. Frames that are replies never have receipts.
-    pub fn without_ack(mut self) -> Self {
-        self.acknowledged = false;
+    /// How far to wait for each frame to an inbox. Default [`Until::Accepted`]. With [`Until::Published`] frames go as fast as
+    /// they come, and what the receiver refuses is lost. Frames that are replies are always published and no more.
+    pub fn until(mut self, until: Until) -> Self {
+        self.until = until;
         self
     }
 
@@ -126,10 +129,12 @@ impl OpenStream {
                 let mut outlet = outlet(&node, live, options, route.subject);
                 outlet.draft.to_agent = route.to_agent;
                 outlet.draft.to_account_id = route.to_account_id;
-                if self.acknowledged {
+                if self.until > Until::Published {
+                    let limits = node.limits();
                     let acknowledgement = Acknowledgement {
-                        attempts: node.limits().send_retry_attempts.saturating_add(1),
-                        wait: node.limits().receipt_timeout,
+                        attempts: limits.send_retry_attempts.saturating_add(1),
+                        wait: limits.receipt_timeout,
+                        processing: (self.until == Until::Processed).then_some(limits.processing_timeout),
                     };
                     outlet.acknowledged = Some((acknowledgement, node.metrics().clone()));
                 }

@@ -33,7 +33,7 @@ pub struct StreamRequest {
     node: AgentNode,
     destination: Destination,
     payload: Result<RawJson, SendError>,
-    options: Options,
+    pub(crate) options: Options,
     timeout: Duration,
     idle_timeout: Duration,
     capacity: Capacity,
@@ -73,7 +73,7 @@ impl StreamRequest {
     /// Bytes that may wait for the reader unless told otherwise: 32 MiB.
     pub const DEFAULT_BUFFER_BYTES: usize = 32 << 20;
 
-    fn new(node: &AgentNode, destination: Destination, payload: impl IntoPayload) -> Self {
+    pub(crate) fn new(node: &AgentNode, destination: Destination, payload: impl IntoPayload) -> Self {
         Self {
             node: node.clone(),
             destination,

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use agentnet::protocol::stream::StreamAssembler;
-use agentnet::{AgentBuilder, AgentNode, SendError, StreamError, json};
+use agentnet::{AgentBuilder, AgentNode, SendError, StreamError, Until, json};
 use agentnet_testkit::{Captured, eventually_true};
 
 use crate::net::{DEADLINE, agent, parse};
@@ -90,7 +90,7 @@ async fn unacknowledged_frames_go_as_fast_as_they_can() {
     let to = bob.account_id().unwrap();
     let stream = alice
         .send_stream_to_account(&to)
-        .without_ack()
+        .until(Until::Published)
         .stream_id("mine")
         .await
         .unwrap();
