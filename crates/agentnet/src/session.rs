@@ -129,6 +129,16 @@ impl Live {
             .map_err(|error| SendError::Connection(error.to_string()))
     }
 
+    /// Publishes something after which this session may be gone: returns when it is written, because a client whose last
+    /// handle is dropped forgets what is not.
+    pub(crate) async fn publish_last(&self, subject: &str, body: Bytes) -> Result<(), SendError> {
+        self.publish(subject, body).await?;
+        self.client
+            .flush()
+            .await
+            .map_err(|error| SendError::Connection(error.to_string()))
+    }
+
     /// Waits until the server has done everything that this connection has asked of it so far, for at most one second;
     /// false if it has not answered. (The client's own `flush` only empties its buffer.)
     pub(crate) async fn round_trip(&self) -> bool {

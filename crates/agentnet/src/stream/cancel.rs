@@ -34,7 +34,7 @@ impl Cancellation {
         live.streams.spawn(async move {
             let payload = StreamCancel { stream_id }.to_payload();
             let body = compose(&said_by, this.draft.clone(), payload).encode();
-            if let Err(error) = said_by.publish(&this.subject, body).await {
+            if let Err(error) = said_by.publish_last(&this.subject, body).await {
                 tracing::warn!(%error, "the sender of a stream was not told that it is wanted no more");
             }
         });

@@ -69,7 +69,7 @@ impl Outlet {
     /// Sends a stream's last frame without waiting for anything.
     pub(crate) async fn send_last_word(&self, frame: &StreamFrame) {
         let sent = match self.compose(frame) {
-            Ok((_, body)) => self.live.publish(&self.subject, body).await,
+            Ok((_, body)) => self.live.publish_last(&self.subject, body).await,
             Err(error) => Err(error),
         };
         if let Err(error) = sent {
