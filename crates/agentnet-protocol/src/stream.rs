@@ -21,6 +21,17 @@
 //! let frame = StreamFrame::parse(&payload.view()).unwrap().unwrap();
 //! assert_eq!((frame.stream_id.as_str(), frame.seq, frame.part.text().as_deref()), ("s1", 1, Some("Hello")));
 //! ```
+//!
+//! [`StreamAssembler`] puts payloads in order again, and [`StreamCancel`] is what a reader says that wants no more
+//! (docs/STREAMING_PROTOCOL.md).
+
+mod assembler;
+mod cancel;
+
+use std::borrow::Cow;
+
+pub use assembler::{AssembleError, StreamAssembler, StreamLimits};
+pub use cancel::{CANCEL_TYPE, StreamCancel, cancel_subject};
 
 use crate::json::{self, ObjectWriter, Value};
 use crate::{RawJson, Text};
@@ -88,11 +99,11 @@ pub enum StreamError {
 }
 
 impl StreamPart {
-    /// The text of a piece that is text.
+    /// The text of a piece: the piece itself where it is text, or the `text` member of an object; not trimmed.
     #[must_use]
-    pub fn text(&self) -> Option<String> {
+    pub fn text(&self) -> Option<Cow<'_, str>> {
         match self {
-            Self::Delta { delta } => delta.view().as_str().map(|text| text.into_owned()),
+            Self::Delta { delta } => piece_text(delta),
             _ => None,
         }
     }
@@ -101,6 +112,17 @@ impl StreamPart {
     #[must_use]
     pub const fn is_last(&self) -> bool {
         matches!(self, Self::End { .. } | Self::Error { .. })
+    }
+}
+
+/// The text of a piece: itself where it is text, or the `text` member of an object; not trimmed, because the white space
+/// between two pieces belongs to one of them.
+#[must_use]
+pub fn piece_text(piece: &RawJson) -> Option<Cow<'_, str>> {
+    let value = piece.view();
+    match value.as_object() {
+        Some(object) => object.get("text").as_str(),
+        None => value.as_str(),
     }
 }
 

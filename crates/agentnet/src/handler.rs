@@ -7,10 +7,12 @@ use std::sync::Arc;
 use agentnet_protocol::{Envelope, RawJson, Text};
 use futures::future::BoxFuture;
 use serde::de::DeserializeOwned;
+use tokio_util::sync::CancellationToken;
 
 use crate::node::AgentNode;
 use crate::outgoing::IntoPayload;
 use crate::send::Reply;
+use crate::stream::OpenStream;
 
 /// Any error that a handler may end with.
 pub type BoxError = Box<dyn Error + Send + Sync>;
@@ -145,11 +147,17 @@ impl Message {
 pub struct Context {
     node: AgentNode,
     message: Message,
+    cancelled: CancellationToken,
 }
 
 impl Context {
     pub(crate) fn new(node: AgentNode, message: Message) -> Self {
-        Self { node, message }
+        let cancelled = CancellationToken::new();
+        Self {
+            node,
+            message,
+            cancelled,
+        }
     }
 
     /// Answers the message. Await the result to publish it.
@@ -158,6 +166,31 @@ impl Context {
     /// When awaited, [`SendError::NoReplySubject`](crate::SendError::NoReplySubject) if the sender waits for no reply.
     pub fn reply(&self, payload: impl IntoPayload) -> Reply {
         self.node.reply(&self.message, payload)
+    }
+
+    /// Answers the message by a stream of pieces. Await the result to open it; open it first of all, because from then on
+    /// the requester can cancel it.
+    ///
+    /// The handler's [`work_timeout`](crate::Limits::work_timeout) is not prolonged by a stream. One that may last longer
+    /// is moved into a task of its own: the [`StreamSender`](crate::StreamSender) outlives the handler.
+    ///
+    /// # Errors
+    /// When awaited, [`StreamError::Send`](crate::StreamError::Send) with
+    /// [`SendError::NoReplySubject`](crate::SendError::NoReplySubject) if the sender waits for no reply.
+    pub fn reply_stream(&self) -> OpenStream {
+        self.node.reply_stream(&self.message, self.cancelled.clone())
+    }
+
+    /// Returns when the requester wants no more of a [stream](Self::reply_stream) that answers this message; before one is
+    /// opened it does not return.
+    pub async fn cancelled(&self) {
+        self.cancelled.cancelled().await;
+    }
+
+    /// Whether the requester wants no more of a stream that answers this message.
+    #[must_use]
+    pub fn is_cancelled(&self) -> bool {
+        self.cancelled.is_cancelled()
     }
 
     /// The node that received the message, to send others with.

@@ -248,6 +248,8 @@ impl AgentNode {
                 tracing::warn!("closing without a connection: what was left could not be refused");
             }
         }
+        live.replies.cancel_streams(&live);
+        live.streams.close().await;
         live.farewell().await;
         live.receipts.abandon();
         live.replies.abandon();
@@ -400,7 +402,7 @@ impl AgentNode {
         &self.shared.config.blobs
     }
 
-    pub(crate) fn metrics(&self) -> &Metrics {
+    pub(crate) fn metrics(&self) -> &Arc<Metrics> {
         &self.shared.metrics
     }
 

@@ -111,7 +111,7 @@ impl Request {
 }
 
 /// Codes with which the registry answers for an account that cannot (PROTOCOL.md section 0.9).
-const UNREACHED: [&str; 2] = ["recipient_offline", "account_not_found"];
+pub(crate) const UNREACHED: [&str; 2] = ["recipient_offline", "account_not_found"];
 
 impl IntoFuture for Request {
     type Output = Result<Message, RequestError>;

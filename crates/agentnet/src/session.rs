@@ -24,6 +24,7 @@ use crate::ids;
 use crate::registry::RegistryClient;
 use crate::replies::Replies;
 use crate::resolve::Resolver;
+use crate::stream::Streams;
 
 const REGISTER_TIMEOUT: Duration = Duration::from_secs(5);
 const ROUND_TRIP_TIMEOUT: Duration = Duration::from_secs(1);
@@ -40,6 +41,7 @@ pub(crate) struct Live {
     pub(crate) heartbeat_interval: Duration,
     pub(crate) receipts: Receipts,
     pub(crate) replies: Replies,
+    pub(crate) streams: Streams,
     pub(crate) resolver: Resolver,
     /// Made when first asked for.
     pub(crate) blobs: OnceLock<BlobStore>,
@@ -70,6 +72,7 @@ impl Live {
         let registration = register(&registry, config).await?;
         let limits = &config.limits;
         let heartbeat = Duration::try_from_secs_f64(registration.heartbeat_interval.max(1.0));
+        let ended = CancellationToken::new();
         Ok(Self {
             registry,
             replies: Replies::new(
@@ -95,7 +98,8 @@ impl Live {
             parted: tokio::sync::Mutex::new(false),
             leaving: CancellationToken::new(),
             aborted: CancellationToken::new(),
-            ended: CancellationToken::new(),
+            streams: Streams::new(&ended),
+            ended,
             client,
         })
     }
@@ -125,6 +129,16 @@ impl Live {
     pub(crate) async fn publish(&self, subject: &str, body: Bytes) -> Result<(), SendError> {
         self.client
             .publish(subject.to_owned(), body)
+            .await
+            .map_err(|error| SendError::Connection(error.to_string()))
+    }
+
+    /// Publishes something after which this session may be gone: returns when it is written, because a client whose last
+    /// handle is dropped forgets what is not.
+    pub(crate) async fn publish_last(&self, subject: &str, body: Bytes) -> Result<(), SendError> {
+        self.publish(subject, body).await?;
+        self.client
+            .flush()
             .await
             .map_err(|error| SendError::Connection(error.to_string()))
     }

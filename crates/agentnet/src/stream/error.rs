@@ -1,0 +1,93 @@
+//! Why a stream ended before its end.
+
+use std::time::Duration;
+
+use agentnet_protocol::DecodeError;
+use agentnet_protocol::stream::AssembleError;
+
+use crate::error::{ResolveError, SendError};
+
+/// Why a stream broke off, for its reader or for its sender.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum StreamError {
+    /// The request, or a frame, could not be sent; [`SendError::NotRunning`] also where the node was closed in the middle.
+    #[error(transparent)]
+    Send(#[from] SendError),
+    /// Nobody listens there.
+    #[error("no responders: nobody listens on {subject}")]
+    NoResponders {
+        /// Where the request was sent.
+        subject: String,
+    },
+    /// Nothing came at all.
+    #[error("no reply to message {message_id} within {} s", timeout.as_secs_f64())]
+    Timeout {
+        /// The request.
+        message_id: String,
+        /// How long it was waited for.
+        timeout: Duration,
+    },
+    /// The stream went silent, with nothing missing before.
+    #[error("the stream went silent after frame {last_seq}: nothing came for {} s", idle.as_secs_f64())]
+    Idle {
+        /// The number of the last frame.
+        last_seq: u64,
+        /// The idle timeout.
+        idle: Duration,
+    },
+    /// Frames were lost: later ones came, these did not.
+    #[error("{count} frames of the stream are missing (the first: {first:?}): none came for {} s", idle.as_secs_f64())]
+    Missing {
+        /// The first few numbers.
+        first: Vec<u64>,
+        /// How many are missing.
+        count: u64,
+        /// The idle timeout.
+        idle: Duration,
+    },
+    /// The other side said that it failed: by a `stream_error`, or by an error reply.
+    #[error("{code}: {detail}")]
+    Failed {
+        /// Its code.
+        code: String,
+        /// Its sentence; may be empty.
+        detail: String,
+    },
+    /// The reader wants no more of it. Only senders see this.
+    #[error("the reader has cancelled the stream")]
+    Cancelled,
+    /// More came than the reader took out and its buffer holds.
+    #[error("the reader is too slow: more than {frames} frames or {bytes} bytes were waiting")]
+    TooSlow {
+        /// Frames that the buffer holds.
+        frames: usize,
+        /// Bytes that the buffer holds.
+        bytes: usize,
+    },
+    /// The frames are more than the assembler may hold.
+    #[error(transparent)]
+    Assemble(#[from] AssembleError),
+    /// What came is no message.
+    #[error("a reply to message {message_id} cannot be read: {why}")]
+    Invalid {
+        /// The request.
+        message_id: String,
+        /// What is wrong with it.
+        why: DecodeError,
+    },
+    /// What came is a message, but its payload is no frame.
+    #[error("a frame in reply to message {message_id} cannot be read: {why}")]
+    Frame {
+        /// The request.
+        message_id: String,
+        /// What is wrong with it.
+        why: agentnet_protocol::stream::StreamError,
+    },
+}
+
+impl From<ResolveError> for StreamError {
+    fn from(error: ResolveError) -> Self {
+        Self::Send(SendError::Resolve(error))
+    }
+}

@@ -1,0 +1,222 @@
+//! The sending side of a stream.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use agentnet_protocol::RawJson;
+use agentnet_protocol::stream::{StreamCancel, StreamFrame, StreamPart};
+use async_nats::Subscriber;
+use futures::StreamExt;
+use tokio::sync::Mutex;
+use tokio_util::sync::CancellationToken;
+
+use super::accept::accept;
+use super::error::StreamError;
+use super::outlet::Outlet;
+use crate::error::SendError;
+use crate::outgoing::IntoPayload;
+
+/// Sends one stream: pieces, then its end. Opened by [`Context::reply_stream`](crate::Context::reply_stream) or
+/// [`AgentNode::send_stream`](crate::AgentNode::send_stream).
+///
+/// It can be moved into a task of its own, and is not tied to the handler that opened it. Dropped before its
+/// [`end`](Self::end), also by a panic, it tells the reader so: a `stream_error` with the code `stream_abandoned`, or
+/// `shutting_down` where the node was closed.
+///
+/// A call that is dropped before it is complete (in a `select!`) has sent its frame or has not; the numbers have no gap
+/// either way.
+///
+/// # Errors
+/// Every call that sends gives [`StreamError::Cancelled`] once the reader wants no more, and [`StreamError::Send`] where the
+/// frame could not be sent.
+#[derive(Debug)]
+pub struct StreamSender(Arc<Sending>);
+
+/// What the sender and its watching task share.
+#[derive(Debug)]
+struct Sending {
+    outlet: Outlet,
+    stream_id: String,
+    /// The number of the next frame; held while a frame is sent.
+    next: Mutex<u64>,
+    /// The last frame was sent.
+    ended: AtomicBool,
+    cancelled: CancellationToken,
+    /// The sender is gone.
+    dropped: CancellationToken,
+}
+
+/// Code of a stream whose sender was dropped before the end.
+const ABANDONED: &str = "stream_abandoned";
+/// Code of a stream whose node was closed before the end.
+const SHUTTING_DOWN: &str = "shutting_down";
+
+impl StreamSender {
+    /// Sends the start. `cancels`: what comes to the stream's cancel subject.
+    pub(crate) async fn open(
+        outlet: Outlet,
+        stream_id: String,
+        metadata: Option<RawJson>,
+        cancelled: CancellationToken,
+        cancels: Option<Subscriber>,
+    ) -> Result<Self, StreamError> {
+        let live = outlet.live.clone();
+        let sending = Arc::new(Sending {
+            outlet,
+            stream_id,
+            next: Mutex::new(0),
+            ended: AtomicBool::new(false),
+            cancelled,
+            dropped: CancellationToken::new(),
+        });
+        live.streams.spawn(watch(sending.clone(), cancels));
+        let sender = Self(sending);
+        sender.send(StreamPart::Start { metadata }).await?;
+        Ok(sender)
+    }
+
+    /// The stream's id.
+    #[must_use]
+    pub fn stream_id(&self) -> &str {
+        &self.0.stream_id
+    }
+
+    /// Sends a piece of text.
+    ///
+    /// # Errors
+    /// [`StreamError`].
+    pub async fn delta(&self, text: &str) -> Result<(), StreamError> {
+        self.delta_json(text).await
+    }
+
+    /// Sends a piece of any JSON.
+    ///
+    /// # Errors
+    /// [`StreamError`].
+    pub async fn delta_json(&self, piece: impl IntoPayload) -> Result<(), StreamError> {
+        let delta = piece.into_payload()?;
+        self.send(StreamPart::Delta { delta }).await
+    }
+
+    /// Ends the stream.
+    ///
+    /// # Errors
+    /// [`StreamError`]; the reader is then told that the stream was abandoned.
+    pub async fn end(self) -> Result<(), StreamError> {
+        self.send(StreamPart::End { result: None }).await
+    }
+
+    /// Ends the stream with a result: the whole text once more, a summary, numbers, what the two sides agree on.
+    ///
+    /// # Errors
+    /// [`StreamError`]; the reader is then told that the stream was abandoned.
+    pub async fn end_with(self, result: impl IntoPayload) -> Result<(), StreamError> {
+        let result = Some(result.into_payload()?);
+        self.send(StreamPart::End { result }).await
+    }
+
+    /// Ends the stream with an error: a code, and a sentence for people.
+    ///
+    /// # Errors
+    /// [`StreamError`].
+    pub async fn fail(self, code: impl Into<String>, detail: impl Into<String>) -> Result<(), StreamError> {
+        let (error, detail) = (code.into(), Some(detail.into()));
+        self.send(StreamPart::Error { error, detail }).await
+    }
+
+    /// Returns when the reader wants no more. Streams to an inbox are never cancelled: there the receiver refuses a frame.
+    pub async fn cancelled(&self) {
+        self.0.cancelled.cancelled().await;
+    }
+
+    /// Whether the reader wants no more.
+    #[must_use]
+    pub fn is_cancelled(&self) -> bool {
+        self.0.cancelled.is_cancelled()
+    }
+
+    async fn send(&self, part: StreamPart) -> Result<(), StreamError> {
+        let sending = &*self.0;
+        let mut next = sending.next.lock().await;
+        if sending.cancelled.is_cancelled() {
+            return Err(StreamError::Cancelled);
+        }
+        if sending.ended.load(Ordering::Acquire) {
+            return Err(SendError::NotRunning.into());
+        }
+        let is_last = part.is_last();
+        sending.outlet.send(&sending.frame(*next, part)).await?;
+        // Only now: a call that is dropped while it waits has not used up its number.
+        *next += 1;
+        sending.ended.store(is_last, Ordering::Release);
+        Ok(())
+    }
+}
+
+impl Drop for StreamSender {
+    fn drop(&mut self) {
+        self.0.dropped.cancel();
+    }
+}
+
+impl Sending {
+    fn frame(&self, seq: u64, part: StreamPart) -> StreamFrame {
+        StreamFrame {
+            stream_id: self.stream_id.clone(),
+            seq,
+            part,
+        }
+    }
+
+    /// Tells the reader that nothing follows, if it does not know.
+    async fn break_off(&self, code: &str, detail: &str) {
+        let next = self.next.lock().await;
+        if self.cancelled.is_cancelled() || self.ended.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let part = StreamPart::Error {
+            error: code.to_owned(),
+            detail: Some(detail.to_owned()),
+        };
+        self.outlet.send_last_word(&self.frame(*next, part)).await;
+    }
+
+    fn take(&self, message: async_nats::Message) {
+        match accept(&self.outlet.live, message.payload) {
+            Ok(message) => {
+                let cancel = StreamCancel::parse(&message.payload().view());
+                if cancel.is_some_and(|cancel| cancel.concerns(&self.stream_id)) {
+                    self.cancelled.cancel();
+                }
+            }
+            Err(error) => tracing::debug!(%error, "ignored a cancel that cannot be read"),
+        }
+    }
+}
+
+/// Hears cancels, and has the last word when the sender is dropped or the node ends.
+async fn watch(sending: Arc<Sending>, mut cancels: Option<Subscriber>) {
+    let ended = &sending.outlet.live.streams.ended;
+    loop {
+        let cancel = async {
+            match &mut cancels {
+                Some(cancels) => cancels.next().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            () = sending.dropped.cancelled() => {
+                return sending.break_off(ABANDONED, "the sender dropped the stream before its end").await;
+            }
+            () = ended.cancelled() => {
+                return sending.break_off(SHUTTING_DOWN, "agent is shutting down").await;
+            }
+            message = cancel => match message {
+                Some(message) => sending.take(message),
+                // The connection is closed for good.
+                None => cancels = None,
+            },
+        }
+    }
+}

@@ -1,0 +1,254 @@
+//! A reader that is dropped, as its producer sees it.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use agentnet::protocol::stream::{StreamCancel, StreamWriter};
+use agentnet::{AgentNode, Context, Message, StreamError, json};
+use agentnet_testkit::Captured;
+use futures::StreamExt;
+use tokio::sync::{Notify, mpsc};
+
+use crate::net::{DEADLINE, from_now, now, parse};
+use crate::peer::{Bench, payloads};
+use crate::realm::Realm;
+
+/// Within what a producer must see that its reader is gone.
+const SOON: Duration = Duration::from_secs(1);
+
+/// What a producer has seen.
+#[derive(Debug, PartialEq, Eq)]
+enum Seen {
+    Started,
+    /// In its context, in its sender, and as the error of a send.
+    Cancelled(bool, bool, StreamError),
+    Ended,
+}
+
+/// A node `bob` that streams until it is cancelled: a few pieces, then it only waits. It opens its stream when told.
+async fn endless(realm: &Realm, open: Option<Arc<Notify>>) -> (AgentNode, mpsc::Receiver<Seen>) {
+    let (seen, watch) = mpsc::channel(100);
+    let handler = move |message: Message, context: Context| {
+        let (seen, open) = (seen.clone(), open.clone());
+        async move {
+            if let Some(open) = open {
+                seen.send(Seen::Started).await?;
+                open.notified().await;
+            }
+            let stream = context.reply_stream().await?;
+            assert!(!context.is_cancelled() && !stream.is_cancelled());
+            for _ in 0..3 {
+                stream.delta("x").await.or_else(|error| match error {
+                    StreamError::Cancelled => Ok(()),
+                    error => Err(error),
+                })?;
+            }
+            if message.text().as_deref() == Some("end") {
+                stream.end().await?;
+                seen.send(Seen::Ended).await?;
+                // Long enough for a cancel that should not come.
+                let cancelled = tokio::time::timeout(SOON / 2, context.cancelled()).await;
+                assert!(cancelled.is_err(), "an end that was read is no cancel");
+                return Ok(());
+            }
+            tokio::join!(context.cancelled(), stream.cancelled());
+            let error = stream.delta("more").await.unwrap_err();
+            let cancelled = Seen::Cancelled(context.is_cancelled(), stream.is_cancelled(), error);
+            seen.send(cancelled).await?;
+            Ok(())
+        }
+    };
+    let bob = realm.agent("bob").on_message(handler).start().await.unwrap();
+    (bob, watch)
+}
+
+async fn next(watch: &mut mpsc::Receiver<Seen>) -> Seen {
+    tokio::time::timeout(DEADLINE, watch.recv()).await.unwrap().unwrap()
+}
+
+fn cancelled() -> Seen {
+    Seen::Cancelled(true, true, StreamError::Cancelled)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dropped_reader_is_seen_within_a_second() {
+    let realm = Realm::start().await;
+    let (_bob, mut watch) = endless(&realm, None).await;
+    let alice = realm.agent("alice").start().await.unwrap();
+    let wire = realm.capture("agentnet.reply.>").await;
+    for _ in 0..5 {
+        let mut stream = alice.request_stream("@bob", "go").timeout(DEADLINE).await.unwrap();
+        stream.next().await.unwrap().unwrap();
+        let request = stream.request().clone();
+        let stream_id = stream.stream_id().unwrap().to_owned();
+        let dropped = Instant::now();
+        drop(stream);
+        assert_eq!(next(&mut watch).await, cancelled());
+        assert!(dropped.elapsed() < SOON, "{:?}", dropped.elapsed());
+        // The cancel is a message of the request's thread.
+        let of_this = |seen: &Captured| {
+            seen.subject.ends_with(".cancel")
+                && parse(&seen.payload)["parent_message_id"] == request.message_id.as_str()
+        };
+        let cancel = parse(&wire.wait_for(of_this, DEADLINE).await.unwrap().payload);
+        assert_eq!(cancel["kind"], "stream");
+        assert_eq!(cancel["thread_id"], request.thread_id.as_str());
+        assert_eq!(
+            cancel["payload"],
+            json!({ "type": "stream_cancel", "stream_id": stream_id })
+        );
+    }
+    // A cancelled stream gets no last word.
+    let spoken = |seen: &Captured| parse(&seen.payload)["payload"]["type"] == "stream_error";
+    assert!(!wire.messages().iter().any(spoken));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reader_dropped_before_the_first_frame_is_seen_when_the_stream_opens() {
+    let realm = Realm::start().await;
+    let open = Arc::new(Notify::new());
+    let (_bob, mut watch) = endless(&realm, Some(open.clone())).await;
+    let alice = realm.agent("alice").start().await.unwrap();
+    let wire = realm.capture("agentnet.reply.>").await;
+    let stream = alice.request_stream("@bob", "go").timeout(DEADLINE).await.unwrap();
+    assert_eq!(next(&mut watch).await, Seen::Started);
+    drop(stream);
+    // Its cancel is gone before anybody listens.
+    wire.wait_for(|seen| seen.subject.ends_with(".cancel"), DEADLINE)
+        .await
+        .unwrap();
+    let opened = Instant::now();
+    open.notify_one();
+    assert_eq!(next(&mut watch).await, cancelled());
+    assert!(opened.elapsed() < SOON, "{:?}", opened.elapsed());
+}
+
+#[tokio::test]
+async fn a_stream_that_was_read_to_its_end_is_not_cancelled() {
+    let realm = Realm::start().await;
+    let (bob, mut watch) = endless(&realm, None).await;
+    let alice = realm.agent("alice").start().await.unwrap();
+    let wire = realm.capture("agentnet.reply.*.*.*.cancel").await;
+    let request = alice.request_stream("@bob", json!({ "text": "end" }));
+    assert_eq!(request.timeout(DEADLINE).await.unwrap().text().await.unwrap(), "xxx");
+    assert_eq!(next(&mut watch).await, Seen::Ended);
+    bob.close().await;
+    assert_eq!(bob.metrics_snapshot().error_count, 0);
+    assert!(wire.messages().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn closing_the_readers_node_cancels_what_it_reads() {
+    let realm = Realm::start().await;
+    let (_bob, mut watch) = endless(&realm, None).await;
+    let alice = realm.agent("alice").start().await.unwrap();
+    let mut stream = alice.request_stream("@bob", "go").timeout(DEADLINE).await.unwrap();
+    stream.next().await.unwrap().unwrap();
+    alice.close().await;
+    assert_eq!(next(&mut watch).await, cancelled());
+    let error = stream.text().await.unwrap_err();
+    assert_eq!(error, StreamError::Send(agentnet::SendError::NotRunning));
+    // Dropped without a goodbye, too.
+    let alice = realm.agent("alice2").start().await.unwrap();
+    let mut stream = alice.request_stream("@bob", "go").timeout(DEADLINE).await.unwrap();
+    stream.next().await.unwrap().unwrap();
+    drop(alice);
+    assert!(tokio::time::timeout(DEADLINE, stream.text()).await.unwrap().is_err());
+    assert_eq!(next(&mut watch).await, cancelled());
+}
+
+#[tokio::test]
+async fn a_reader_goes_on_telling_a_producer_that_did_not_hear() {
+    let mut bench = Bench::start().await;
+    let wire = bench.net.capture("_INBOX.*.*.cancel").await;
+    let request = bench.alice.request_stream_account("acct_peer", "go");
+    let stream = request.timeout(DEADLINE).await.unwrap();
+    let asked = bench.asked().await;
+    drop(stream);
+    let count = |count: usize| move |seen: &[Captured]| seen.len() >= count;
+    wire.wait_until(count(1), DEADLINE).await.unwrap();
+    let any = StreamCancel::parse(&agentnet::RawJson::from(&parse(&wire.messages()[0].payload)["payload"]).view());
+    assert_eq!(any, Some(StreamCancel { stream_id: None }), "no frame was seen yet");
+    // The producer goes on: told again, now by name, but not for every frame.
+    let mut writer = StreamWriter::new("s9");
+    asked.frame(&writer.start(None)).await;
+    wire.wait_until(count(2), DEADLINE).await.unwrap();
+    let again = parse(&wire.messages()[1].payload);
+    assert_eq!(again["payload"], json!({ "type": "stream_cancel", "stream_id": "s9" }));
+    let mut sent = 0;
+    while wire.messages().len() < 4 {
+        asked.frame(&writer.text("x")).await;
+        bench.net.settle().await;
+        sent += 1;
+        assert!(sent < 1_000_000);
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert!(sent > 10, "{sent} frames for two cancels");
+    // What ends the stream needs no answer, nor does an ordinary reply.
+    bench.net.settle().await;
+    let before = wire.messages().len();
+    tokio::time::sleep(Duration::from_millis(250)).await;
+    asked.frame(&writer.end(None)).await;
+    asked.answer("reply", &payloads(&["x"])[2]).await;
+    asked.answer("reply", &agentnet::RawJson::null()).await;
+    bench.net.settle().await;
+    bench.alice.close().await;
+    assert_eq!(wire.messages().len(), before);
+}
+
+/// Requests with the reply subject that other NATS clients use.
+#[tokio::test]
+async fn a_foreign_reader_can_cancel() {
+    let realm = Realm::start().await;
+    let (bob, mut watch) = endless(&realm, None).await;
+    let account = bob.account_id().unwrap();
+    let ask = async |reply: &str| {
+        let request = json!({
+            "message_id": format!("{:032x}", rand::random::<u128>()), "from_agent": "py", "to_agent": account,
+            "payload": "go", "sent_at": now(), "kind": "request", "schema_version": "1.1",
+            "from_account_id": "acct_py", "ttl_ms": 30_000, "expires_at": from_now(30_000),
+        });
+        let body = request.to_string().into();
+        let inbox = format!("account.{account}.inbox");
+        realm
+            .raw
+            .publish_with_reply(inbox, reply.to_owned(), body)
+            .await
+            .unwrap();
+    };
+    let cancel = async |reply: &str, stream_id: &serde_json::Value| {
+        let cancel = json!({
+            "message_id": "c1", "from_agent": "py", "to_agent": account, "sent_at": now(), "kind": "stream",
+            "payload": { "type": "stream_cancel", "stream_id": stream_id },
+        });
+        let body = cancel.to_string().into();
+        realm.raw.publish(format!("{reply}.cancel"), body).await.unwrap();
+    };
+    for (reply, named) in [("_INBOX.py1", true), ("_INBOX.py2.7", false)] {
+        let mut frames = realm.raw.subscribe(reply).await.unwrap();
+        ask(reply).await;
+        let first = tokio::time::timeout(DEADLINE, frames.next()).await.unwrap().unwrap();
+        let first = parse(&first.payload);
+        assert_eq!(
+            (&first["payload"]["type"], &first["payload"]["seq"]),
+            (&json!("stream_start"), &json!(0))
+        );
+        assert_eq!(first["to_account_id"], "acct_py");
+        // What does not concern the stream is not heard.
+        realm
+            .raw
+            .publish(format!("{reply}.cancel"), "no json".into())
+            .await
+            .unwrap();
+        cancel(reply, &json!("another stream")).await;
+        crate::net::settle(&realm.raw).await;
+        assert!(watch.try_recv().is_err());
+        let name = if named {
+            first["payload"]["stream_id"].clone()
+        } else {
+            json!(null)
+        };
+        cancel(reply, &name).await;
+        assert_eq!(next(&mut watch).await, cancelled());
+    }
+}

@@ -1,0 +1,283 @@
+//! A reader against a producer that the test plays itself: disorder, loss, silence, flood.
+
+use std::time::{Duration, Instant};
+
+use agentnet::protocol::stream::{AssembleError, StreamLimits, StreamWriter};
+use agentnet::{RawJson, ReplyStream, StreamError, StreamRequest, json};
+use futures::StreamExt;
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use rand::seq::SliceRandom;
+
+use crate::net::DEADLINE;
+use crate::peer::{Asked, Bench, payloads};
+
+const IDLE: Duration = Duration::from_millis(400);
+
+async fn ask(bench: &mut Bench, change: impl FnOnce(StreamRequest) -> StreamRequest) -> (ReplyStream, Asked) {
+    let request = bench
+        .alice
+        .request_stream_account("acct_peer", "go")
+        .timeout(DEADLINE)
+        .idle_timeout(DEADLINE);
+    let stream = change(request).await.unwrap();
+    (stream, bench.asked().await)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ten_thousand_pieces_shuffled_and_doubled_arrive_exactly() {
+    let mut bench = Bench::start().await;
+    // The peer sends all 20,004 before the reader takes one.
+    let (stream, asked) = ask(&mut bench, |request| request.buffer(30_000, 64 << 20)).await;
+    let texts: Vec<String> = (0..10_000).map(|n| format!("{n} é\n")).collect();
+    let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+    let payloads = payloads(&texts);
+    let mut arriving: Vec<RawJson> = payloads.iter().chain(&payloads).cloned().collect();
+    arriving.shuffle(&mut StdRng::seed_from_u64(7));
+    asked.frames(&arriving).await;
+    bench.net.settle().await;
+
+    let deltas: Vec<_> = stream
+        .map(|delta| delta.map(|delta| (delta.seq, delta.value)))
+        .collect()
+        .await;
+    assert_eq!(deltas.len(), 10_000);
+    for (index, delta) in deltas.into_iter().enumerate() {
+        let (seq, value) = delta.unwrap();
+        assert_eq!(seq, index as u64 + 1);
+        assert_eq!(value.deserialize::<String>().unwrap(), texts[index]);
+    }
+    let (stream, asked) = ask(&mut bench, |request| request.buffer(30_000, 64 << 20)).await;
+    let (whole, ()) = tokio::join!(stream.finish(), asked.frames(&arriving));
+    let whole = whole.unwrap();
+    assert_eq!(whole.deltas, 10_000);
+    assert!(whole.text == texts.concat());
+}
+
+#[tokio::test]
+async fn a_producer_that_falls_silent_is_an_error_within_the_idle_timeout() {
+    let mut bench = Bench::start().await;
+    let (mut stream, asked) = ask(&mut bench, |request| request.idle_timeout(IDLE)).await;
+    asked.frames(&payloads(&["a", "b", "c"])[..3]).await;
+    assert_eq!(stream.next().await.unwrap().unwrap().text().as_deref(), Some("a"));
+    assert_eq!(stream.next().await.unwrap().unwrap().text().as_deref(), Some("b"));
+    let silent_since = Instant::now();
+    // Repeating what was there is no sign of life.
+    let repeating = async {
+        loop {
+            asked.frame(&payloads(&["a"])[1]).await;
+            tokio::time::sleep(IDLE / 8).await;
+        }
+    };
+    let error = tokio::select! {
+        item = stream.next() => item.unwrap().unwrap_err(),
+        () = repeating => unreachable!(),
+    };
+    assert_eq!(
+        error,
+        StreamError::Idle {
+            last_seq: 2,
+            idle: IDLE
+        }
+    );
+    assert!(silent_since.elapsed() < IDLE * 5, "{:?}", silent_since.elapsed());
+    assert!(stream.next().await.is_none());
+    assert_eq!(stream.text_so_far(), "ab", "what came is still there");
+    assert_eq!(stream.finish().await.unwrap_err(), error);
+}
+
+#[tokio::test]
+async fn a_producer_that_never_answers_is_an_error_within_the_timeout() {
+    let mut bench = Bench::start().await;
+    let (stream, _asked) = ask(&mut bench, |request| request.timeout(IDLE)).await;
+    let error = tokio::time::timeout(DEADLINE, stream.text())
+        .await
+        .unwrap()
+        .unwrap_err();
+    assert!(matches!(error, StreamError::Timeout { timeout: IDLE, .. }), "{error}");
+
+    let request = bench.alice.request_stream_account("acct_nobody", "hi");
+    let error = request.timeout(Duration::MAX).await.unwrap().text().await.unwrap_err();
+    let subject = "account.acct_nobody.inbox".to_owned();
+    assert_eq!(error, StreamError::NoResponders { subject });
+}
+
+#[tokio::test]
+async fn a_short_idle_timeout_counts_though_the_first_is_long() {
+    let mut bench = Bench::start().await;
+    let (stream, asked) = ask(&mut bench, |request| request.timeout(DEADLINE * 10).idle_timeout(IDLE)).await;
+    let reading = tokio::spawn(stream.text());
+    asked.frame(&payloads(&[])[0]).await;
+    let error = tokio::time::timeout(DEADLINE, reading)
+        .await
+        .unwrap()
+        .unwrap()
+        .unwrap_err();
+    assert_eq!(
+        error,
+        StreamError::Idle {
+            last_seq: 0,
+            idle: IDLE
+        }
+    );
+}
+
+#[tokio::test]
+async fn frames_that_never_come_are_named() {
+    let mut bench = Bench::start().await;
+    let (mut stream, asked) = ask(&mut bench, |request| request.idle_timeout(IDLE)).await;
+    let payloads = payloads(&["a", "b", "c", "d"]);
+    for seq in [0, 1, 3, 5] {
+        asked.frame(&payloads[seq]).await;
+    }
+    assert_eq!(stream.next().await.unwrap().unwrap().seq, 1);
+    let error = stream.next().await.unwrap().unwrap_err();
+    let missing = StreamError::Missing {
+        first: vec![2, 4],
+        count: 2,
+        idle: IDLE,
+    };
+    assert_eq!(error, missing);
+
+    // An error whose pieces are missing is still that error.
+    let (stream, asked) = ask(&mut bench, |request| request.idle_timeout(IDLE)).await;
+    let mut writer = StreamWriter::new("s1");
+    asked.frame(&writer.start(None)).await;
+    let _lost = writer.text("lost");
+    asked.frame(&writer.error("broken", None)).await;
+    let error = stream.text().await.unwrap_err();
+    let detail = String::new();
+    assert_eq!(
+        error,
+        StreamError::Failed {
+            code: "broken".to_owned(),
+            detail
+        }
+    );
+}
+
+#[tokio::test]
+async fn what_is_no_frame_of_the_stream_is_told_apart() {
+    let mut bench = Bench::start().await;
+    let (stream, asked) = ask(&mut bench, |request| request).await;
+    let own = payloads(&["a", "b"]);
+    let mut other = StreamWriter::new("s2");
+    asked.frames(&own[..2]).await;
+    asked.frame(&other.start(None)).await;
+    asked.frame(&other.text("x")).await;
+    asked
+        .frame(&RawJson::parse(r#"{"type":"stream_pause"}"#).unwrap())
+        .await;
+    asked
+        .answer("reply", &RawJson::parse(r#"{"text":"done"}"#).unwrap())
+        .await;
+    asked.frames(&own[2..]).await;
+    assert_eq!(stream.text().await.unwrap(), "ab");
+
+    // Agents that leave the kind to their library send `reply`.
+    let (stream, asked) = ask(&mut bench, |request| request).await;
+    for payload in &own {
+        asked.answer("reply", payload).await;
+    }
+    assert_eq!(stream.text().await.unwrap(), "ab");
+
+    let (stream, asked) = ask(&mut bench, |request| request).await;
+    asked
+        .frame(&RawJson::parse(r#"{"type":"stream_delta","seq":1,"delta":"a"}"#).unwrap())
+        .await;
+    let error = stream.text().await.unwrap_err();
+    assert!(matches!(error, StreamError::Frame { .. }), "{error}");
+
+    let (stream, asked) = ask(&mut bench, |request| request).await;
+    asked.client.publish(asked.reply.clone(), "[1]".into()).await.unwrap();
+    let error = stream.text().await.unwrap_err();
+    assert!(matches!(error, StreamError::Invalid { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn a_reader_that_is_too_slow_loses_its_stream_and_nothing_else() {
+    let mut bench = Bench::start().await;
+    let cancels = bench.net.capture("_INBOX.*.*.cancel").await;
+    let texts = vec!["0123456789"; 100];
+    for (frames, bytes) in [(10, 1 << 20), (1000, 3000)] {
+        let (mut slow, asked) = ask(&mut bench, |request| request.buffer(frames, bytes)).await;
+        asked.frames(&payloads(&texts)).await;
+        // A reply behind all frames: the listening task went past them.
+        let (other, asked_too) = ask(&mut bench, |request| request).await;
+        asked_too.frames(&payloads(&["fine"])).await;
+        assert_eq!(other.text().await.unwrap(), "fine");
+
+        let mut read = 0;
+        let error = loop {
+            match slow.next().await.unwrap() {
+                Ok(delta) => {
+                    read += 1;
+                    assert_eq!(delta.seq, read, "what was queued is still read, in order");
+                }
+                Err(error) => break error,
+            }
+        };
+        assert_eq!(error, StreamError::TooSlow { frames, bytes });
+        assert!((1..100).contains(&read), "{read}");
+        let told = |seen: &agentnet_testkit::Captured| seen.subject == format!("{}.cancel", asked.reply);
+        cancels.wait_for(told, DEADLINE).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn what_waits_for_missing_frames_has_limits() {
+    let mut bench = Bench::start().await;
+    let mut limits = StreamLimits::default();
+    limits.held_frames = 2;
+    let (stream, asked) = ask(&mut bench, |request| request.limits(limits)).await;
+    asked.frames(&payloads(&["a", "b", "c", "d"])[2..]).await;
+    let error = stream.text().await.unwrap_err();
+    let full = AssembleError::Full {
+        frames: 2,
+        bytes: 6,
+        missing: 0,
+    };
+    assert_eq!(error, StreamError::Assemble(full));
+}
+
+#[tokio::test]
+async fn pieces_can_be_any_json() {
+    let mut bench = Bench::start().await;
+    let (stream, asked) = ask(&mut bench, |request| request).await;
+    let values = [
+        json!(null),
+        json!([1, 2.5]),
+        json!({ "a": { "b": "é" } }),
+        json!(true),
+        json!("text"),
+    ];
+    let mut writer = StreamWriter::new("s1");
+    asked.frame(&writer.start(None)).await;
+    // `null` is no piece: the frame that carries it cannot be read.
+    for value in &values[1..] {
+        asked.frame(&writer.delta(RawJson::from(value))).await;
+    }
+    asked.frame(&writer.end(None)).await;
+    let read: Vec<serde_json::Value> = stream
+        .map(|delta| delta.unwrap().value.deserialize().unwrap())
+        .collect()
+        .await;
+    assert_eq!(read, values[1..]);
+}
+
+#[tokio::test]
+async fn the_registrys_word_for_an_absent_account_is_the_error() {
+    let mut bench = Bench::start().await;
+    bench.net.registry.know("peer", "acct_peer");
+    for round in 1..=2 {
+        let request = bench.alice.request_stream("@peer", "go").timeout(DEADLINE);
+        let stream = request.await.unwrap();
+        let asked = bench.asked().await;
+        let refusal = json!({ "error": "recipient_offline", "detail": "offline since noon" });
+        asked.answer("error", &RawJson::from(refusal)).await;
+        let error = stream.text().await.unwrap_err();
+        assert_eq!(error.to_string(), "recipient_offline: offline since noon");
+        let calls = bench.net.registry.calls("resolve_account");
+        assert_eq!(calls, round, "the name is looked up again");
+    }
+}
