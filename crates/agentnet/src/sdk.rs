@@ -8,6 +8,7 @@ mod blobs;
 mod error;
 mod outcome;
 mod pages;
+mod stream;
 mod tell;
 
 use agentnet_protocol::rpc::{
@@ -28,6 +29,7 @@ pub use ask::Ask;
 pub use error::{Refusal, SdkError};
 pub use outcome::SdkResult;
 pub use pages::{Paged, Query};
+pub use stream::{AnswerStream, AskStream};
 pub use tell::Tell;
 
 /// An agent with the high-level calls. Cloning gives another handle to the same agent.

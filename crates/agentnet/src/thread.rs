@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use agentnet_protocol::rpc::{ThreadMessagesRequest, ThreadStatusReply};
 
 use crate::outgoing::IntoPayload;
-use crate::sdk::{AgentSdk, Ask, Query, SdkError, Tell};
+use crate::sdk::{AgentSdk, Ask, AskStream, Query, SdkError, Tell};
+use crate::stream::OpenStream;
 
 /// Sends and asks in one thread, each naming the message before it as its parent: the message that was sent last, or the
 /// answer that came last.
@@ -92,6 +93,22 @@ impl ThreadSession {
     /// Sends any JSON as a request and waits for the answer.
     pub fn ask_json(&self, to: impl Into<String>, payload: impl IntoPayload) -> Ask {
         self.ask(self.sdk.ask_json(to, payload))
+    }
+
+    /// Asks `{"text": text}` and reads the answer piece by piece. Read to its end with
+    /// [`finish`](crate::AnswerStream::finish), it becomes the next message's parent.
+    pub fn ask_stream(&self, to: impl Into<String>, text: impl Into<String>) -> AskStream {
+        let ask = self.sdk.ask_stream(to, text);
+        ask.thread(&*self.thread_id).following(self.parent.clone())
+    }
+
+    /// Opens a stream to somebody's inbox, whose messages follow the last one.
+    pub fn send_stream(&self, to: impl Into<String>) -> OpenStream {
+        let open = self.sdk.send_stream(to).thread(&*self.thread_id);
+        match self.parent() {
+            Some(parent) => open.parent(parent),
+            None => open,
+        }
     }
 
     /// The thread's messages, newest first.

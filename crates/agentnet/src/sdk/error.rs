@@ -7,6 +7,7 @@ use agentnet_protocol::json;
 
 use crate::error::{RegistryError, RequestError, SendError};
 use crate::handler::Message;
+use crate::stream::StreamError;
 
 /// What the other side said when it refused a message, or when its handling failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,6 +69,9 @@ pub enum SdkError {
     /// The request got no answer.
     #[error(transparent)]
     Request(RequestError),
+    /// The answer's stream broke off.
+    #[error(transparent)]
+    Stream(StreamError),
     /// The registry refused the call, or did not answer.
     #[error(transparent)]
     Registry(#[from] RegistryError),
@@ -86,7 +90,7 @@ impl SdkError {
             | Self::Expired(refusal)
             | Self::Handler(refusal)
             | Self::Refused(refusal) => Some(refusal),
-            Self::Send(_) | Self::Request(_) | Self::Registry(_) => None,
+            Self::Send(_) | Self::Request(_) | Self::Stream(_) | Self::Registry(_) => None,
         }
     }
 
@@ -108,6 +112,16 @@ impl SdkError {
             _ => Self::Refused,
         };
         kind(refusal)
+    }
+
+    /// What the other side said, without a message that would name more.
+    pub(super) fn failed(code: String, detail: String) -> Self {
+        Self::by_code(Refusal {
+            code,
+            detail,
+            trace_id: None,
+            request_message_id: None,
+        })
     }
 
     /// The error that an answer reports: a truthy `error` member, whatever the answer's kind.

@@ -10,6 +10,7 @@ mod net;
 #[allow(dead_code)]
 #[path = "../sessions/realm.rs"]
 mod realm;
+mod streaming;
 mod wrapper;
 
 use agentnet::{AgentNode, AgentSdk};
