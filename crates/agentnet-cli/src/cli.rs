@@ -91,6 +91,8 @@ pub(crate) enum Command {
     Send(commands::send::Send),
     /// Send a message and wait for the answer
     Request(commands::request::Request),
+    /// Talk with an agent, line by line
+    Chat(commands::chat::Chat),
     /// Print messages as they pass
     Watch(commands::watch::Watch),
     /// Show the registry's metrics
@@ -143,6 +145,7 @@ impl Command {
             Self::MessageSearch(command) => command.run(global, output).await,
             Self::Send(command) => command.run(global, output).await,
             Self::Request(command) => command.run(global, output).await,
+            Self::Chat(command) => command.run(global, output).await,
             Self::Watch(command) => command.run(global, output).await,
             Self::Metrics(command) => command.run(global, output).await,
             Self::Echo(command) => command.run(global, output).await,

@@ -1,5 +1,6 @@
 //! The commands, one a file, and the arguments that several of them share.
 
+pub(crate) mod chat;
 pub(crate) mod completions;
 pub(crate) mod conformance;
 pub(crate) mod doctor;

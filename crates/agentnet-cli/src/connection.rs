@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use agentnet::{
     AgentBuilder, AgentNode, ConnectError, RegistryClient, RegistryError, RequestError, ResolveError, SendError,
-    StartError,
+    StartError, StreamError,
 };
 use agentnet_protocol::rpc::{ReplyError, Request, RpcError, decode_reply};
 use agentnet_protocol::url::{DEFAULT_NATS_URL, NatsUrl, NatsUrlError};
@@ -178,6 +178,35 @@ pub(crate) async fn answer_failure(global: &Global, error: RequestError) -> Fail
     match error {
         RequestError::Send(error) => delivery_failure(global, error).await,
         error => request_failure(error),
+    }
+}
+
+/// A streamed answer that did not come, or broke off.
+pub(crate) async fn stream_failure(global: &Global, error: StreamError) -> Failure {
+    let text = error.to_string();
+    match error {
+        StreamError::Send(error) => delivery_failure(global, error).await,
+        StreamError::NoResponders { subject } => request_failure(RequestError::NoResponders { subject }),
+        StreamError::Timeout { message_id, timeout } => request_failure(RequestError::Timeout { message_id, timeout }),
+        StreamError::Failed { code, detail } => refusal(&code, &detail),
+        StreamError::Idle { .. } | StreamError::Missing { .. } => {
+            Failure::trouble(text).hint("the other side has stopped; give it longer with --timeout SECONDS")
+        }
+        _ => Failure::trouble(text),
+    }
+}
+
+/// What the other side said, and what to do about it.
+pub(crate) fn refusal(code: &str, detail: &str) -> Failure {
+    let failure = match detail {
+        "" => Failure::refused(code),
+        detail => Failure::refused(format!("{code}: {detail}")),
+    };
+    match code {
+        "recipient_offline" => failure.hint("`agentnet list` shows who is online"),
+        "account_not_found" => failure.hint("`agentnet search` shows every account"),
+        "busy" | "rate_limited" | "shutting_down" | "service_degraded" => failure.hint("try again in a moment"),
+        _ => failure,
     }
 }
 

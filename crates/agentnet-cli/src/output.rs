@@ -6,6 +6,7 @@ pub(crate) mod cell;
 pub(crate) mod json;
 mod pager;
 pub(crate) mod table;
+pub(crate) mod waiting;
 
 use std::io::{self, IsTerminal, Write};
 

@@ -8,7 +8,7 @@ use super::Seconds;
 use super::send::shown;
 use super::sender::{TargetArgs, ThreadArgs, payload, with_thread};
 use crate::cli::Global;
-use crate::connection::answer_failure;
+use crate::connection::{answer_failure, refusal};
 use crate::ended::{Ended, Failure};
 use crate::output::json::indented;
 use crate::output::{Output, Tint};
@@ -35,6 +35,7 @@ impl Request {
         let mut signals = StopSignals::listen()?;
         let node = self
             .thread
+            .identity
             .join(global, &mut signals, "cli_requester", "CLI Requester")
             .await?;
         let request = match &target {
@@ -67,26 +68,16 @@ impl Request {
         // An answer all the same, but not the one that was asked for.
         match reply.error_code() {
             None => Ok(()),
-            Some(code) => Err(refusal(&code, &reply.payload).into()),
+            Some(code) => Err(refusal(&code, &detail(&reply.payload)).into()),
         }
     }
 }
 
-fn refusal(code: &str, payload: &RawJson) -> Failure {
-    let detail = payload
-        .view()
-        .as_object()
-        .and_then(|payload| payload.get("detail").as_str().map(|text| text.into_owned()));
-    let failure = match detail.filter(|detail| !detail.is_empty()) {
-        Some(detail) => Failure::refused(format!("{code}: {detail}")),
-        None => Failure::refused(code),
-    };
-    match code {
-        "recipient_offline" => failure.hint("`agentnet list` shows who is online"),
-        "account_not_found" => failure.hint("`agentnet search` shows every account"),
-        "busy" | "rate_limited" | "shutting_down" | "service_degraded" => failure.hint("try again in a moment"),
-        _ => failure,
-    }
+/// The detail of an error reply.
+fn detail(payload: &RawJson) -> String {
+    let payload = payload.view();
+    let detail = payload.as_object().and_then(|object| object.get("detail").as_str());
+    detail.unwrap_or_default().into_owned()
 }
 
 #[cfg(test)]
@@ -96,13 +87,13 @@ mod tests {
     #[test]
     fn an_error_reply_is_told_by_code_and_detail() {
         let payload = RawJson::parse(r#"{"error":"busy","detail":"agent backlog is full"}"#).unwrap();
-        let failure = refusal("busy", &payload);
+        let failure = refusal("busy", &detail(&payload));
         assert!(
             failure.text().starts_with("error: busy: agent backlog is full\nhint: "),
             "{}",
             failure.text()
         );
         assert_eq!(Ended::from(failure).code(), 2);
-        assert_eq!(refusal("odd", &RawJson::null()).text(), "error: odd");
+        assert_eq!(refusal("odd", &detail(&RawJson::null())).text(), "error: odd");
     }
 }

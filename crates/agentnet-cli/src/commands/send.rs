@@ -43,6 +43,7 @@ impl Send {
         let mut signals = StopSignals::listen()?;
         let node = self
             .thread
+            .identity
             .join(global, &mut signals, "cli_sender", "CLI Sender")
             .await?;
         let send = match &target {

@@ -66,6 +66,13 @@ pub(crate) struct ThreadArgs {
     /// Key of the logical operation, so that the receiver handles it once
     #[arg(long, value_name = "KEY")]
     idempotency_key: Option<String>,
+    #[command(flatten)]
+    pub(crate) identity: IdentityArgs,
+}
+
+/// Who speaks.
+#[derive(Debug, Args)]
+pub(crate) struct IdentityArgs {
     /// Username to speak as [default: cli_USER_HOST]
     #[arg(long = "as", value_name = "USERNAME")]
     speak_as: Option<String>,
@@ -101,7 +108,9 @@ impl ThreadArgs {
     pub(crate) fn idempotency_key(&self) -> Option<String> {
         given(self.idempotency_key.as_ref())
     }
+}
 
+impl IdentityArgs {
     /// Joins the network as this user's command line: an agent that takes no messages.
     pub(crate) async fn join(
         &self,

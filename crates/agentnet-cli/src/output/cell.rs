@@ -26,6 +26,15 @@ pub(crate) fn clean(text: &str) -> Cow<'_, str> {
     Cow::Owned(text.chars().map(replace).collect())
 }
 
+/// As [`clean`], but line breaks and tabs stay.
+pub(crate) fn clean_lines(text: &str) -> String {
+    let kept = |c: char| matches!(c, '\n' | '\t') || !(c.is_control() || reorders(c));
+    let text = text.replace("\r\n", "\n");
+    text.chars()
+        .map(|c| if kept(c) { c } else { char::REPLACEMENT_CHARACTER })
+        .collect()
+}
+
 fn reorders(c: char) -> bool {
     matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
@@ -93,6 +102,11 @@ mod tests {
         ] {
             assert_eq!(clean(text), shown, "{text:?}");
         }
+    }
+
+    #[test]
+    fn lines_stay_where_there_is_room_for_them() {
+        assert_eq!(clean_lines("one\r\ntwo\tx\x1b[2J"), "one\ntwo\tx\u{fffd}[2J");
     }
 
     #[test]

@@ -1,0 +1,148 @@
+//! What was typed.
+
+use agentnet_protocol::target::Target;
+
+use super::unusable;
+use crate::ended::Failure;
+
+/// How many messages `/history` shows unless told.
+const HISTORY: usize = 10;
+/// The most that it shows: a page of the registry.
+const MOST: usize = 200;
+
+/// The commands, and what they do.
+pub(super) const COMMANDS: [(&str, &str); 8] = [
+    ("/help", "this list"),
+    ("/agents", "who is online"),
+    (
+        "/to TARGET",
+        "talk to another agent: @name, an account id, or capability:NAME",
+    ),
+    ("/showthread", "the thread that this conversation is in"),
+    ("/thread ID", "go on in another thread"),
+    ("/history [N]", "the last messages of the thread, 10 unless told"),
+    (
+        "/raw",
+        "show answers as the messages they are, in JSON, or as text again",
+    ),
+    ("/quit", "leave; Ctrl-D does too"),
+];
+
+/// A line that was typed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Line {
+    Nothing,
+    Say(String),
+    Command(Command),
+    Quit,
+}
+
+/// What is not said to the agent, but done here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Command {
+    Help,
+    Agents,
+    To(Target),
+    ShowThread,
+    Thread(String),
+    History(usize),
+    Raw,
+}
+
+/// Reads a line. One that begins with `//` is said with a single `/`.
+pub(super) fn read(text: &str) -> Result<Line, Failure> {
+    let text = text.trim();
+    let Some(rest) = text.strip_prefix('/') else {
+        return Ok(match text {
+            "" => Line::Nothing,
+            text => Line::Say(text.to_owned()),
+        });
+    };
+    if rest.starts_with('/') {
+        return Ok(Line::Say(rest.to_owned()));
+    }
+    let (name, argument) = rest.split_once(char::is_whitespace).unwrap_or((rest, ""));
+    let argument = argument.trim();
+    let command = match name {
+        "quit" | "exit" | "q" => return Ok(Line::Quit),
+        "help" | "?" => Command::Help,
+        "agents" => Command::Agents,
+        "to" => Command::To(target(argument)?),
+        "showthread" => Command::ShowThread,
+        "thread" if argument.is_empty() => {
+            return Err(unusable("which thread?", "/thread ID; /showthread shows this one"));
+        }
+        "thread" => Command::Thread(argument.to_owned()),
+        "history" => Command::History(count(argument)?),
+        "raw" => Command::Raw,
+        name => {
+            return Err(unusable(
+                format!("there is no command /{name}"),
+                "/help lists the commands; // says a line that begins with /",
+            ));
+        }
+    };
+    Ok(Line::Command(command))
+}
+
+fn target(text: &str) -> Result<Target, Failure> {
+    Target::parse_sdk(text)
+        .map_err(|error| unusable(error.to_string(), "/to @name, /to acct_..., or /to capability:NAME"))
+}
+
+fn count(text: &str) -> Result<usize, Failure> {
+    match text {
+        "" => Ok(HISTORY),
+        text => match text.parse() {
+            Ok(count @ 1..=MOST) => Ok(count),
+            _ => Err(unusable(
+                format!("`{text}` is no number from 1 to {MOST}"),
+                "/history 20",
+            )),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_said_and_commands_are_done() {
+        let say = |text: &str| Ok(Line::Say(text.to_owned()));
+        let command = |command| Ok(Line::Command(command));
+        for (text, expected) in [
+            ("  hello ", say("hello")),
+            ("", Ok(Line::Nothing)),
+            ("//quit", say("/quit")),
+            ("/quit", Ok(Line::Quit)),
+            ("/help", command(Command::Help)),
+            ("/agents", command(Command::Agents)),
+            ("/showthread", command(Command::ShowThread)),
+            ("/thread  ops_1 ", command(Command::Thread("ops_1".into()))),
+            ("/history", command(Command::History(10))),
+            ("/history 3", command(Command::History(3))),
+            ("/raw", command(Command::Raw)),
+            ("/to @bob", command(Command::To(Target::Username("bob".into())))),
+            (
+                "/to capability:chat",
+                command(Command::To(Target::Capability("chat".into()))),
+            ),
+        ] {
+            assert_eq!(read(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_done_is_told() {
+        for (text, part) in [
+            ("/fly", "there is no command /fly"),
+            ("/thread", "which thread?"),
+            ("/to", "target is required"),
+            ("/history 0", "no number from 1 to 200"),
+            ("/history many", "no number from 1 to 200"),
+        ] {
+            assert!(read(text).unwrap_err().text().contains(part), "{text}");
+        }
+    }
+}

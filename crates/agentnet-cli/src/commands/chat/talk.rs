@@ -1,0 +1,267 @@
+//! The conversation: questions and answers, and the commands between them.
+
+use std::io::Write as _;
+use std::time::Duration;
+
+use agentnet::protocol::extract::extract_text;
+use agentnet::{AgentNode, ReplyStream, StreamError, StreamExt as _, StreamRequest};
+use agentnet_protocol::RawJson;
+use agentnet_protocol::rpc::ThreadMessagesRequest;
+use agentnet_protocol::target::Target;
+
+use super::lines::{COMMANDS, Command};
+use crate::cli::Global;
+use crate::commands::send::shown;
+use crate::connection::{registry_failure, stream_failure};
+use crate::ended::{Ended, Failure};
+use crate::names::Names;
+use crate::output::cell::{at, clean, clean_lines, list};
+use crate::output::json::indented;
+use crate::output::table::Rows;
+use crate::output::waiting::Waiting;
+use crate::output::{Output, Tint};
+use crate::signals::StopSignals;
+
+/// Who talks to whom, and where.
+pub(super) struct Talk {
+    pub(super) node: AgentNode,
+    pub(super) target: Target,
+    pub(super) thread_id: String,
+    /// The message that the next one follows.
+    pub(super) parent: Option<String>,
+    pub(super) timeout: Duration,
+    pub(super) raw: bool,
+    pub(super) output: Output,
+}
+
+impl Talk {
+    pub(super) fn prompt(&self) -> String {
+        format!("{} › ", shown(&self.target))
+    }
+
+    /// Asks, and shows the answer as it comes. Ctrl-C gives the question up.
+    pub(super) async fn ask(&mut self, text: &str, global: &Global, signals: &mut StopSignals) -> Result<(), Ended> {
+        let payload = RawJson::from(agentnet::json!({ "text": text }));
+        let node = &self.node;
+        let request: StreamRequest = match &self.target {
+            Target::Account(id) => node.request_stream_account(id, payload),
+            Target::Username(name) => node.request_stream_username(name, payload),
+            Target::Capability(name) => node.request_stream_capability(name, payload),
+        };
+        let mut request = request
+            .thread(&self.thread_id)
+            .timeout(self.timeout)
+            .idle_timeout(self.timeout);
+        if let Some(parent) = &self.parent {
+            request = request.parent(parent);
+        }
+        let answer = signals.unless(async {
+            match self.show(request).await {
+                Ok(answered) => Ok(answered),
+                Err(Shown::Stream(error)) => Err(stream_failure(global, error).await.into()),
+                Err(Shown::Output(error)) => Err(error.into()),
+            }
+        });
+        let (message_id, thread_id) = answer.await?;
+        self.parent = Some(message_id);
+        self.thread_id = thread_id.unwrap_or_else(|| self.thread_id.clone());
+        Ok(())
+    }
+
+    /// The answer's message id and thread.
+    async fn show(&self, request: StreamRequest) -> Result<(String, Option<String>), Shown> {
+        let waiting = Waiting::start(
+            self.output,
+            format!("waiting for {}, Ctrl-C gives up", shown(&self.target)),
+        );
+        let mut answer: ReplyStream = request.await?;
+        let mut written = Written::new(self);
+        while let Some(piece) = answer.next().await {
+            let piece = match piece {
+                Ok(piece) => piece,
+                Err(error) => {
+                    written.end()?;
+                    return Err(error.into());
+                }
+            };
+            waiting.end();
+            if !self.raw && !self.output.is_json() {
+                written.piece(&piece.value)?;
+            }
+        }
+        waiting.end();
+        let whole = answer.finish().await?;
+        let message = &whole.message;
+        if self.raw || self.output.is_json() {
+            let body = message.envelope().encode();
+            let text = String::from_utf8_lossy(&body);
+            match self.raw && self.output.is_terminal() {
+                true => self.output.document(&text)?,
+                false => self.output.document_line(&text)?,
+            }
+        } else if whole.deltas == 0
+            && whole.text.is_empty()
+            && let Some(result) = &whole.result
+        {
+            written.piece(result)?;
+        } else if whole.deltas == 0 {
+            written.text(&whole.text)?;
+        }
+        written.end()?;
+        let thread_id = message.thread_id.as_deref().map(str::to_owned);
+        Ok((message.message_id.to_string(), thread_id))
+    }
+
+    pub(super) async fn obey(&mut self, command: Command, signals: &mut StopSignals) -> Result<(), Ended> {
+        match command {
+            Command::Help => {
+                let width = COMMANDS.iter().map(|(name, _)| name.len()).max().unwrap_or_default();
+                for (name, what) in COMMANDS {
+                    self.output.line(format!(
+                        "{}  {what}",
+                        self.output.tint(Tint::Bold, &format!("{name:<width$}"))
+                    ))?;
+                }
+                Ok(())
+            }
+            Command::To(target) => {
+                self.target = target;
+                Ok(())
+            }
+            Command::ShowThread => Ok(self.output.line(clean(&self.thread_id))?),
+            Command::Thread(thread_id) => {
+                self.thread_id = thread_id;
+                self.parent = None;
+                Ok(())
+            }
+            Command::Raw => {
+                self.raw = !self.raw;
+                self.output.note(if self.raw {
+                    "answers are shown as JSON"
+                } else {
+                    "answers are shown as text"
+                });
+                Ok(())
+            }
+            Command::Agents => signals.unless(self.agents()).await,
+            Command::History(count) => signals.unless(self.history(count)).await,
+        }
+    }
+
+    async fn agents(&self) -> Result<(), Ended> {
+        let online = self
+            .node
+            .list_online()
+            .await
+            .map_err(|error| registry_failure(&error))?;
+        let mut rows =
+            Rows::with_dots(self.output, &["Username", "Name", "Capabilities"]).yielding(&["Capabilities", "Name"]);
+        for agent in &online {
+            let cells = [
+                at(agent.username.as_deref()),
+                clean(&agent.name).into_owned(),
+                list(&agent.capabilities),
+            ];
+            rows.push_with_dot(true, cells);
+        }
+        Ok(self.output.line(rows.finish())?)
+    }
+
+    async fn history(&self, count: usize) -> Result<(), Ended> {
+        let request = ThreadMessagesRequest {
+            thread_id: self.thread_id.clone(),
+            limit: count,
+            cursor: None,
+        };
+        let page = self
+            .node
+            .thread_messages(&request)
+            .await
+            .map_err(|error| registry_failure(&error))?;
+        let registry = self
+            .node
+            .registry()
+            .map_err(|error| Failure::trouble(error.to_string()))?;
+        let mut names = Names::open(registry).await;
+        for message in page.messages.iter().rev() {
+            let from = names
+                .shown(
+                    message.from_account_id.as_deref(),
+                    message.from_agent.as_deref().unwrap_or_default(),
+                )
+                .await;
+            let payload = message.payload.view();
+            let text = extract_text(&payload).unwrap_or_else(|| message.payload.get().to_owned());
+            let time = self.output.tint(Tint::Dim, &self.output.stamp(&message.sent_at));
+            self.output.line(format!(
+                "{time}  {}: {}",
+                self.output.tint(Tint::Bold, &from),
+                clean_lines(&text)
+            ))?;
+        }
+        if page.messages.is_empty() {
+            self.output.note("there are no messages in this thread yet");
+        }
+        Ok(())
+    }
+}
+
+/// Why an answer could not be shown.
+enum Shown {
+    Stream(StreamError),
+    Output(std::io::Error),
+}
+
+impl From<StreamError> for Shown {
+    fn from(error: StreamError) -> Self {
+        Self::Stream(error)
+    }
+}
+
+impl From<std::io::Error> for Shown {
+    fn from(error: std::io::Error) -> Self {
+        Self::Output(error)
+    }
+}
+
+/// An answer on its way to the screen, after the name of whoever gives it.
+struct Written {
+    label: String,
+    begun: bool,
+}
+
+impl Written {
+    fn new(talk: &Talk) -> Self {
+        let label = match talk.output.is_terminal() {
+            true => format!("{}: ", talk.output.tint(Tint::Green, &shown(&talk.target))),
+            false => String::new(),
+        };
+        Self { label, begun: false }
+    }
+
+    fn piece(&mut self, value: &RawJson) -> std::io::Result<()> {
+        match agentnet::protocol::stream::piece_text(value) {
+            Some(text) => self.text(&text),
+            None => self.text(&indented(value)),
+        }
+    }
+
+    fn text(&mut self, text: &str) -> std::io::Result<()> {
+        let mut out = std::io::stdout().lock();
+        if !self.begun {
+            out.write_all(self.label.as_bytes())?;
+            self.begun = true;
+        }
+        out.write_all(clean_lines(text).as_bytes())?;
+        out.flush()
+    }
+
+    fn end(&mut self) -> std::io::Result<()> {
+        if std::mem::take(&mut self.begun) {
+            let mut out = std::io::stdout().lock();
+            out.write_all(b"\n")?;
+            out.flush()?;
+        }
+        Ok(())
+    }
+}
