@@ -35,8 +35,9 @@ use tap::Taps;
 const WORDS: usize = 1024;
 /// Messages that may wait between the spare and the queue, beyond the queue's own.
 const HANDED: usize = 16;
-/// How long a registry that is stopped goes on hearing while nobody leads the stream: an election takes up to 8 s.
-pub(super) const LAST_ELECTION: Duration = Duration::from_secs(10);
+/// How long a registry that is stopped goes on hearing while nobody leads the stream: until that is noticed it takes 3 s, the
+/// election up to 8 s, and the new leader settles for 2 s.
+pub(super) const LAST_ELECTION: Duration = Duration::from_secs(15);
 
 /// A message that a tap has heard.
 #[derive(Debug, Clone)]
@@ -105,7 +106,7 @@ impl Spare {
         let (saw, mut looks) = mpsc::channel(1);
         let hear = async move {
             let mut shelf = Shelf::default();
-            let mut last = None;
+            let mut stopped: Option<Instant> = None;
             loop {
                 tokio::select! {
                     biased;
@@ -120,11 +121,11 @@ impl Spare {
                         Some(Word::Elected) => say(&shelf.doubt()),
                         None => break,
                     },
-                    () = stop.cancelled(), if last.is_none() => last = Some(tokio::time::Instant::now() + LAST_ELECTION),
-                    () = until(last), if !stop_taps.is_cancelled() => stop_taps.cancel(),
+                    () = stop.cancelled(), if stopped.is_none() => stopped = Some(Instant::now()),
+                    () = election(stopped), if !stop_taps.is_cancelled() => stop_taps.cancel(),
                 }
                 say(&shelf.settle(Instant::now(), words.is_empty()));
-                if last.is_some() && shelf.is_sure() {
+                if stopped.is_some_and(|stopped| shelf.is_sure(stopped)) {
                     stop_taps.cancel();
                 }
             }
@@ -146,9 +147,10 @@ impl Spare {
     }
 }
 
-async fn until(time: Option<tokio::time::Instant>) {
-    match time {
-        Some(time) => tokio::time::sleep_until(time).await,
+/// Returns when a registry that was stopped then does not wait for a leader any longer.
+async fn election(stopped: Option<Instant>) {
+    match stopped {
+        Some(stopped) => tokio::time::sleep_until((stopped + LAST_ELECTION).into()).await,
         None => std::future::pending().await,
     }
 }

@@ -40,8 +40,8 @@ enum Trust {
     Doubt,
     /// Since this time somebody does.
     Settling(Leader, Instant),
-    /// The same leader has answered every time.
-    Sure(Leader),
+    /// The same leader has answered every time, the last time when it was asked then.
+    Sure(Leader, Instant),
 }
 
 /// What people should know.
@@ -75,7 +75,7 @@ impl Shelf {
     /// Takes a message.
     pub(super) fn hear(&mut self, heard: Heard) {
         self.bytes += size(&heard);
-        if heard.streamed && matches!(self.trust, Trust::Sure(_)) {
+        if heard.streamed && matches!(self.trust, Trust::Sure(..)) {
             self.held.push_back(heard);
             if self.is_full()
                 && let Some(oldest) = self.held.pop_front()
@@ -106,8 +106,9 @@ impl Shelf {
         let Some(leader) = leader else {
             return self.doubt();
         };
-        match &self.trust {
-            Trust::Sure(known) if *known == leader => {
+        match &mut self.trust {
+            Trust::Sure(known, last) if *known == leader => {
+                *last = asked;
                 while self.held.front().is_some_and(|oldest| oldest.at + MARGIN <= asked) {
                     self.bytes -= self.held.pop_front().as_ref().map_or(0, size);
                 }
@@ -124,7 +125,7 @@ impl Shelf {
 
     /// The stream may have missed messages: what is held has to be stored, and what comes until a leader has settled.
     pub(super) fn doubt(&mut self) -> Change {
-        let was_sure = matches!(self.trust, Trust::Sure(_));
+        let was_sure = matches!(self.trust, Trust::Sure(..));
         self.trust = Trust::Doubt;
         if !was_sure {
             return Change::None;
@@ -144,7 +145,7 @@ impl Shelf {
         if took < SETTLE || (!caught_up && took < SETTLE + CATCH_UP) {
             return Change::None;
         }
-        let leader = leader.clone();
+        let (leader, since) = (leader.clone(), *since);
         let change = match self.stored.take() {
             Some(stored) => Change::Sure {
                 leader: leader.name.clone(),
@@ -152,13 +153,13 @@ impl Shelf {
             },
             None => Change::None,
         };
-        self.trust = Trust::Sure(leader);
+        self.trust = Trust::Sure(leader, since);
         change
     }
 
-    /// Whether the stream gets every message now.
-    pub(super) fn is_sure(&self) -> bool {
-        matches!(self.trust, Trust::Sure(_))
+    /// Whether the stream gets every message, by an answer to a question that was asked at `since` or later.
+    pub(super) fn is_sure(&self, since: Instant) -> bool {
+        matches!(self.trust, Trust::Sure(_, asked) if asked >= since)
     }
 
     /// Whether something has to be stored.

@@ -32,7 +32,7 @@ impl Scene {
     /// `n1` leads since long.
     fn led() -> Self {
         let mut scene = Self::new();
-        scene.shelf.trust = Trust::Sure(leader("n1", 1).unwrap());
+        scene.shelf.trust = Trust::Sure(leader("n1", 1).unwrap(), scene.start);
         scene
     }
 
@@ -111,7 +111,7 @@ fn whoever_does_not_go_on_answering_confirms_nothing() {
         assert_eq!(scene.due(), ["a", "b"], "{what}");
         scene.hear("c", 60_100);
         assert_eq!(scene.due(), ["c"], "{what}: what comes then is stored at once");
-        assert!(!scene.shelf.is_sure());
+        assert!(!scene.shelf.is_sure(scene.start));
     }
     let mut scene = Scene::led();
     scene.hear("a", 0);
@@ -169,7 +169,7 @@ fn a_start_is_no_news() {
     scene.hear("a", 0);
     assert_eq!(scene.look(0, leader("n1", 1)), Change::None);
     assert_eq!(scene.settle(10 + SETTLE_MS, true), Change::None);
-    assert!(scene.shelf.is_sure());
+    assert!(scene.shelf.is_sure(scene.at(0)));
     assert_eq!(scene.due(), ["a"], "nobody knows who led before");
 }
 
@@ -198,6 +198,17 @@ fn beyond_the_limit_the_oldest_is_stored_and_nothing_more_is_taken() {
     assert!(scene.shelf.is_full());
     assert_eq!(scene.due(), ["b", "c"]);
     assert_eq!(scene.shelf.bytes, 0);
+}
+
+#[test]
+fn only_an_answer_to_a_later_question_makes_sure_of_the_last_messages() {
+    let mut scene = Scene::led();
+    let stopped = scene.at(100);
+    assert!(!scene.shelf.is_sure(stopped));
+    scene.look(99, leader("n1", 1));
+    assert!(!scene.shelf.is_sure(stopped), "asked before");
+    scene.look(100, leader("n1", 1));
+    assert!(scene.shelf.is_sure(stopped));
 }
 
 #[test]
