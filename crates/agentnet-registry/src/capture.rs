@@ -27,8 +27,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use agentnet_protocol::Timestamp;
-use agentnet_protocol::url::NatsUrl;
 use agentnet_protocol::subject::{ALL_CAPABILITIES, ALL_INBOXES, ALL_NATS_REPLIES, ALL_REPLIES};
+use agentnet_protocol::url::NatsUrl;
 use bytes::Bytes;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -210,7 +210,9 @@ impl CaptureTasks {
             tracing::warn!("a listener did not end in time; messages of the stream stay there for the next registry");
         }
         if let Some(spare) = self.spare
-            && tokio::time::timeout(spare::LAST_ELECTION + LAST_MESSAGES, spare).await.is_err()
+            && tokio::time::timeout(spare::LAST_ELECTION + LAST_MESSAGES, spare)
+                .await
+                .is_err()
         {
             tracing::error!("the last messages that the stream may lack could not be handed to the store in time");
         }

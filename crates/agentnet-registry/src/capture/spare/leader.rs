@@ -30,9 +30,7 @@ pub(super) struct Look {
 
 /// Asks again and again, until nobody wants to know.
 pub(super) async fn watch(jetstream: Jetstream, saw: mpsc::Sender<Look>) {
-    let context = ContextBuilder::new()
-        .timeout(ANSWER)
-        .build(jetstream.context.client());
+    let context = ContextBuilder::new().timeout(ANSWER).build(jetstream.context.client());
     let mut tick = tokio::time::interval(LOOK);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {

@@ -49,9 +49,14 @@ enum Trust {
 pub(super) enum Change {
     None,
     /// The stream may lack what was held.
-    Doubt { held: usize },
+    Doubt {
+        held: usize,
+    },
     /// The stream gets every message again. So many were stored past it.
-    Sure { leader: String, stored: usize },
+    Sure {
+        leader: String,
+        stored: usize,
+    },
 }
 
 impl Default for Shelf {

@@ -68,7 +68,8 @@ impl Scene {
     /// Everything that is to be stored now.
     fn due(&mut self) -> Vec<String> {
         let due = std::iter::from_fn(|| self.shelf.next_due());
-        due.map(|heard| String::from_utf8(heard.body.to_vec()).unwrap()).collect()
+        due.map(|heard| String::from_utf8(heard.body.to_vec()).unwrap())
+            .collect()
     }
 
     fn held(&self) -> usize {
@@ -115,7 +116,11 @@ fn whoever_does_not_go_on_answering_confirms_nothing() {
     }
     let mut scene = Scene::led();
     scene.hear("a", 0);
-    assert_eq!(scene.shelf.doubt(), Change::Doubt { held: 1 }, "an election was heard of");
+    assert_eq!(
+        scene.shelf.doubt(),
+        Change::Doubt { held: 1 },
+        "an election was heard of"
+    );
     assert_eq!(scene.due(), ["a"]);
 }
 
