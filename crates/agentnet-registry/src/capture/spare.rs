@@ -15,6 +15,7 @@ mod leader;
 mod shelf;
 mod tap;
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use agentnet_protocol::Timestamp;
@@ -82,7 +83,7 @@ impl Spare {
     ) -> Result<Self, StartError> {
         let (out, words) = mpsc::channel(WORDS);
         let stop_taps = kill.child_token();
-        let taps = Taps::open(url, connection, out, stop_taps.clone()).await?;
+        let taps = Taps::open(url, connection, out, Arc::clone(&ear.metrics), stop_taps.clone()).await?;
         Ok(Self {
             ear,
             jetstream,

@@ -5,7 +5,6 @@
 //! A tap whose connection is lost is not repaired: another one is made, on whatever server the other tap is not.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use agentnet_protocol::subject::{ALL_CAPABILITIES, ALL_INBOXES, ALL_NATS_REPLIES, ALL_REPLIES};
@@ -24,6 +23,7 @@ use super::{Heard, Word};
 use crate::clock::Now;
 use crate::connect::{self, Connection};
 use crate::error::StartError;
+use crate::metrics::Metrics;
 
 /// Taps of one registry.
 const TAPS: usize = 2;
@@ -40,11 +40,11 @@ pub(super) struct Taps {
     /// The registry's own connection: it knows servers, too.
     main: Client,
     out: mpsc::Sender<Word>,
-    dropped: Arc<AtomicU64>,
+    metrics: Arc<Metrics>,
     stop: CancellationToken,
     /// The servers that are tapped.
     open: Vec<Place>,
-    /// Each ends with the address that it was on.
+    /// Each ends with the place that it was on.
     running: JoinSet<Place>,
     /// Whether people have been told that one tap is missing.
     told: bool,
@@ -66,13 +66,14 @@ impl Taps {
         url: &NatsUrl,
         connection: &Connection,
         out: mpsc::Sender<Word>,
+        metrics: Arc<Metrics>,
         stop: CancellationToken,
     ) -> Result<Self, StartError> {
         let mut taps = Self {
             url: url.clone(),
             main: connection.client.clone(),
             out,
-            dropped: Arc::clone(&connection.dropped),
+            metrics,
             stop,
             open: Vec::new(),
             running: JoinSet::new(),
@@ -183,7 +184,7 @@ impl Taps {
 
     /// A connection to this server and no other. `lost` tells its end.
     async fn connect(&self, address: &str, lost: CancellationToken) -> Result<Client, StartError> {
-        let dropped = Arc::clone(&self.dropped);
+        let metrics = Arc::clone(&self.metrics);
         let options = connect::options(&self.url)
             .ignore_discovered_servers()
             .ping_interval(PING)
@@ -199,9 +200,8 @@ impl Taps {
             .event_callback(move |event| {
                 match event {
                     Event::Disconnected | Event::Closed => lost.cancel(),
-                    Event::SlowConsumer(_) => {
-                        dropped.fetch_add(1, Ordering::Relaxed);
-                    }
+                    // Not counted with what the registry's own connection dropped: presence has missed nothing.
+                    Event::SlowConsumer(_) => metrics.overflow.add(1),
                     _ => {}
                 }
                 std::future::ready(())
