@@ -1,5 +1,7 @@
-//! The registry on a NATS cluster of three servers, with a copy of the captured stream on each.
+//! The registry on a NATS cluster of three servers: whichever of them is killed, and whoever is connected to it, every message
+//! whose send succeeded is in the history.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
+#![expect(clippy::print_stdout, reason = "whoever runs it by hand wants the numbers")]
 
 mod harness;
 
@@ -8,6 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use agentnet::protocol::rpc::MetricsRequest;
 use agentnet::{AgentNode, RegistryClient, json};
 use agentnet_testkit::{NatsCluster, RawClient, TestDatabase, eventually};
 use async_nats::jetstream;
@@ -19,29 +22,82 @@ const STREAM: &str = "AGENTNET_HISTORY";
 /// Long enough for messages that were on their way to a registry to be delivered again, which takes 30 s.
 const CATCH_UP: Duration = Duration::from_secs(100);
 
-/// What was sent so shortly before a server was killed need not be on another one yet.
-const LAST_MOMENT: Duration = Duration::from_secs(1);
-
-async fn registry(cluster: &NatsCluster, database: &TestDatabase) -> Service {
-    let mut command = binary();
-    command
-        .args([
-            "--nats-url",
-            &cluster.url(),
-            "registry",
-            "--database-url",
-            &database.url(),
-        ])
-        .env("AGENTNET_CAPTURE_REPLICAS", "3");
-    let mut service = Service::spawn(command);
-    assert!(service.next_line().await.contains("capture=jetstream"));
-    service
+/// Cluster and database, and what all registries are started with.
+struct Scene {
+    cluster: NatsCluster,
+    database: TestDatabase,
+    copies: usize,
 }
 
-async fn agent(cluster: &NatsCluster, name: &str) -> AgentNode {
+impl Scene {
+    async fn start(copies: usize) -> Self {
+        Self {
+            cluster: NatsCluster::start().await.unwrap_or_else(|error| panic!("{error}")),
+            database: TestDatabase::start().await.unwrap(),
+            copies,
+        }
+    }
+
+    /// A registry that is told these servers; it finds the others by itself.
+    async fn registry(&self, name: &str, url: &str) -> Service {
+        let mut command = binary();
+        command
+            .args(["--nats-url", url, "registry", "--database-url", &self.database.url()])
+            .env("AGENTNET_CAPTURE_REPLICAS", self.copies.to_string())
+            .env("REGISTRY_SERVER_ID", name);
+        let mut service = Service::spawn(command);
+        assert!(service.next_line().await.contains("capture=jetstream"));
+        service
+    }
+
+    /// Has the stream made, and says which server leads it.
+    async fn leader(&self) -> usize {
+        let first = self.registry("first", &self.cluster.url()).await;
+        let context = jetstream::new(RawClient::connect(&self.cluster.url()).await.unwrap());
+        let stream = context.get_stream(STREAM).await.unwrap();
+        assert_eq!(stream.cached_info().config.num_replicas, self.copies);
+        let look = async || {
+            let leader = self.cluster.leader_of(STREAM).await?;
+            leader.ok_or_else(|| "nobody leads".to_owned())
+        };
+        let leader = eventually(PATIENCE, look).await.unwrap();
+        terminate(first).await;
+        leader
+    }
+
+    /// Waits until another server leads the stream.
+    async fn another_leads(&self, old: usize) {
+        let next = async || match self.cluster.leader_of(STREAM).await? {
+            Some(next) if next != old => Ok(()),
+            other => Err(format!("{other:?} leads")),
+        };
+        eventually(PATIENCE, next).await.unwrap();
+    }
+
+    async fn client(&self) -> RegistryClient {
+        let client = RegistryClient::connect(&self.cluster.url()).await.unwrap();
+        client.with_timeout(PATIENCE)
+    }
+
+    /// A receiver, and two senders that send: one by way of this server, one by way of the next.
+    async fn traffic(&self, server: usize) -> (AgentNode, [Sending; 2]) {
+        let urls = self.cluster.urls();
+        let receiver = agent(&self.cluster.url(), "receiver").await;
+        let near = agent(&urls[server], "near").await;
+        let far = agent(&urls[(server + 1) % 3], "far").await;
+        (receiver, [Sending::start(near, "near"), Sending::start(far, "far")])
+    }
+}
+
+async fn terminate(mut service: Service) {
+    service.signal(Signal::TERM);
+    assert!(service.ended().await.success(), "{}", service.stderr());
+}
+
+async fn agent(url: &str, name: &str) -> AgentNode {
     AgentNode::builder(name)
         .username(name)
-        .nats_url(cluster.url())
+        .nats_url(url)
         .limits(|limits| limits.rate_limit_per_sender_per_sec = 1e6)
         .limits(|limits| limits.rate_limit_burst = 1_000_000)
         .on_message(|_, _| async { Ok(()) })
@@ -55,6 +111,7 @@ type Sent = (String, Instant);
 
 /// Sends one message after the other until it is told to stop.
 struct Sending {
+    thread: &'static str,
     succeeded: Arc<Mutex<Vec<Sent>>>,
     stop: Arc<AtomicBool>,
     task: JoinHandle<AgentNode>,
@@ -72,116 +129,181 @@ impl Sending {
             }
             node
         });
-        Self { succeeded, stop, task }
+        Self {
+            thread,
+            succeeded,
+            stop,
+            task,
+        }
     }
 
-    /// Waits until so many messages were sent at least this long ago.
-    async fn reaches(&self, messages: usize, age: Duration) {
-        let look = async || {
-            let old = |(_, at): &&Sent| at.elapsed() >= age;
-            match self.succeeded.lock().unwrap().iter().filter(old).count() {
-                found if found >= messages => Ok(()),
-                found => Err(format!("{found} of {messages} messages")),
-            }
+    /// Waits until so many messages more were sent.
+    async fn sends(&self, more: usize) {
+        let wanted = self.succeeded.lock().unwrap().len() + more;
+        let look = async || match self.succeeded.lock().unwrap().len() {
+            found if found >= wanted => Ok(()),
+            found => Err(format!("{found} of {wanted} messages")),
         };
         eventually(PATIENCE, look).await.unwrap();
     }
 
-    async fn stop(self) -> (AgentNode, Vec<Sent>) {
+    /// Ends the sending.
+    async fn stop(self) -> (&'static str, Vec<Sent>) {
         self.stop.store(true, Ordering::Relaxed);
-        let node = self.task.await.unwrap();
-        (node, std::mem::take(&mut *self.succeeded.lock().unwrap()))
+        self.task.await.unwrap().close().await;
+        (self.thread, std::mem::take(&mut *self.succeeded.lock().unwrap()))
     }
 }
 
-/// Waits until a message that is sent now comes to be in the history.
-async fn records(node: &AgentNode, client: &RegistryClient, thread: &str) {
-    let look = async || {
-        let sent = node.send("@receiver", json!({})).thread(thread).await;
-        let sent = sent.map_err(|error| error.to_string())?;
-        eventually(Duration::from_secs(2), async || {
-            match history(client, thread).await.contains_key(&sent.message_id) {
-                true => Ok(()),
-                false => Err("it is not in the history"),
+async fn both_send(sending: &[Sending; 2], more: usize) {
+    tokio::join!(sending[0].sends(more), sending[1].sends(more));
+}
+
+/// Stops the sending, and waits until all that was sent is in the history, each message once.
+async fn all_is_recorded(client: &RegistryClient, sending: [Sending; 2], killed: Instant, what: &str) {
+    for sending in sending {
+        let (thread, sent) = sending.stop().await;
+        let missing = |found: &HashMap<String, usize>| -> Vec<f64> {
+            let missing = sent.iter().filter(|(id, _)| found.get(id) != Some(&1));
+            let after = |at: Instant| match at.checked_duration_since(killed) {
+                Some(after) => after.as_secs_f64(),
+                None => -killed.duration_since(at).as_secs_f64(),
+            };
+            missing.map(|(_, at)| after(*at)).collect()
+        };
+        let look = async || {
+            let found = history(client, thread).await;
+            match missing(&found) {
+                missing if missing.is_empty() => Ok(found.len()),
+                missing => Err(format!(
+                    "{} of {} messages are missing; they were sent {:?} s to {:?} s after the kill",
+                    missing.len(),
+                    sent.len(),
+                    missing.first(),
+                    missing.last()
+                )),
             }
-        })
-        .await
-        .map_err(|error| error.to_string())
-    };
-    eventually(PATIENCE, look).await.unwrap();
-}
-
-/// Waits until all of these are in the history, each once.
-async fn all_recorded(client: &RegistryClient, thread: &str, sent: &[&Sent]) -> HashMap<String, usize> {
-    let look = async || {
-        let found = history(client, thread).await;
-        match sent.iter().filter(|(id, _)| found.get(id) != Some(&1)).count() {
-            0 => Ok(found),
-            missing => Err(format!("{missing} of {} are missing or there twice", sent.len())),
-        }
-    };
-    eventually(CATCH_UP, look).await.unwrap()
-}
-
-/// The server that leads the captured stream is killed with SIGKILL while messages flow.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_killed_server_of_three_stops_neither_messages_nor_their_history() {
-    let database = TestDatabase::start().await.unwrap();
-    let mut cluster = NatsCluster::start().await.unwrap_or_else(|error| panic!("{error}"));
-    let mut service = registry(&cluster, &database).await;
-    let context = jetstream::new(RawClient::connect(&cluster.url()).await.unwrap());
-    let stream = context.get_stream(STREAM).await.unwrap();
-    assert_eq!(stream.cached_info().config.num_replicas, 3);
-    let client = RegistryClient::connect(&cluster.url())
-        .await
-        .unwrap()
-        .with_timeout(PATIENCE);
-    let receiver = agent(&cluster, "receiver").await;
-    let sender = agent(&cluster, "sender").await;
-
-    let sending = Sending::start(sender, "before");
-    sending.reaches(200, LAST_MOMENT).await;
-    let leader = cluster.leader_of(STREAM).await.unwrap().unwrap();
-    let killed = Instant::now();
-    cluster.kill9(leader);
-    let next = async || match cluster.leader_of(STREAM).await? {
-        Some(next) if next != leader => Ok(()),
-        other => Err(format!("{other:?} leads")),
-    };
-    eventually(PATIENCE, next).await.unwrap();
-    let (sender, before) = sending.stop().await;
-
-    // Two of three servers go on, and so does the history; then the third comes back.
-    records(&sender, &client, "probe").await;
-    let sending = Sending::start(sender, "after");
-    sending.reaches(100, Duration::ZERO).await;
-    cluster.restart(leader).await.unwrap_or_else(|error| panic!("{error}"));
-    sending.reaches(200, Duration::ZERO).await;
-    let (sender, after) = sending.stop().await;
-
-    let (certain, meanwhile): (Vec<_>, Vec<_>) = before.iter().partition(|(_, at)| *at + LAST_MOMENT <= killed);
-    let found = all_recorded(&client, "before", &certain).await;
-    assert!(found.values().all(|count| *count == 1), "nothing is there twice");
-    all_recorded(&client, "after", &after.iter().collect::<Vec<_>>()).await;
-    // Nobody writes to the stream while no server leads it: what passed then is delivered, but may be missing here.
-    let missing: Vec<_> = meanwhile.iter().filter(|(id, _)| !found.contains_key(id)).collect();
-    println!(
-        "{} certain, {} afterwards; of {} from the last second before the kill to the next leader {} are missing",
-        certain.len(),
-        after.len(),
-        meanwhile.len(),
-        missing.len(),
-    );
-    if let (Some((_, first)), Some((_, last))) = (missing.first(), missing.last()) {
+        };
+        let found = eventually(CATCH_UP, look).await;
+        let found = found.unwrap_or_else(|error| panic!("{what}, {thread}: {error}"));
+        let later = sent.iter().filter(|(_, at)| *at > killed).count();
         println!(
-            "those were sent {:?} to {:?} after the kill",
-            first.saturating_duration_since(killed),
-            last.saturating_duration_since(killed),
+            "{what}, {thread}: {} messages sent, {later} of them after the kill; none is missing; {} more in the history",
+            sent.len(),
+            found - sent.len()
         );
     }
+    let capture = client.call(&MetricsRequest).await.unwrap().capture.unwrap();
+    println!("{what}: {capture:?}");
+}
 
+/// The server that leads the captured stream is killed with SIGKILL while messages flow, and comes back.
+async fn the_leader_is_killed(what: &str, registries: &[usize]) {
+    let mut scene = Scene::start(3).await;
+    let leader = scene.leader().await;
+    let urls = scene.cluster.urls();
+    let mut services = Vec::new();
+    for beyond in registries {
+        let name = format!("registry-{beyond}");
+        services.push(scene.registry(&name, &urls[(leader + beyond) % 3]).await);
+    }
+    let client = scene.client().await;
+    let (receiver, sending) = scene.traffic(leader).await;
+    both_send(&sending, 300).await;
+
+    assert_eq!(scene.cluster.leader_of(STREAM).await, Ok(Some(leader)));
+    let killed = Instant::now();
+    scene.cluster.kill9(leader);
+    scene.another_leads(leader).await;
+    // Two of three servers go on, and so does the history; then the third comes back.
+    both_send(&sending, 200).await;
+    scene
+        .cluster
+        .restart(leader)
+        .await
+        .unwrap_or_else(|error| panic!("{error}"));
+    both_send(&sending, 200).await;
+
+    all_is_recorded(&client, sending, killed, what).await;
     receiver.close().await;
-    sender.close().await;
+    for service in services {
+        terminate(service).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_leader_dies_with_the_registrys_own_connection() {
+    the_leader_is_killed("a registry on the leader", &[0]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_leader_dies_and_the_registry_is_on_another_server() {
+    the_leader_is_killed("a registry beside the leader", &[1]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_leader_dies_with_one_of_two_registries_connections() {
+    the_leader_is_killed("two registries", &[0, 1]).await;
+}
+
+/// The only registry is stopped while nobody leads the stream; the next one comes when somebody does.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_registry_is_stopped_in_the_middle_of_an_election() {
+    let mut scene = Scene::start(3).await;
+    let leader = scene.leader().await;
+    let urls = scene.cluster.urls();
+    let mut service = scene.registry("registry-a", &urls[(leader + 1) % 3]).await;
+    let (receiver, sending) = scene.traffic(leader).await;
+    both_send(&sending, 300).await;
+
+    let killed = Instant::now();
+    scene.cluster.kill9(leader);
     service.signal(Signal::TERM);
     assert!(service.ended().await.success(), "{}", service.stderr());
+    scene.another_leads(leader).await;
+    let next = scene.registry("registry-b", &scene.cluster.url()).await;
+    both_send(&sending, 200).await;
+    all_is_recorded(&scene.client().await, sending, killed, "a registry stopped meanwhile").await;
+    receiver.close().await;
+    terminate(next).await;
+}
+
+/// A stream with one copy is gone with its server, until that comes back; the history goes on.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_only_server_with_the_stream_dies() {
+    let mut scene = Scene::start(1).await;
+    let leader = scene.leader().await;
+    let service = scene.registry("registry", &scene.cluster.urls()[leader]).await;
+    let client = scene.client().await;
+    let (receiver, sending) = scene.traffic(leader).await;
+    both_send(&sending, 300).await;
+
+    let killed = Instant::now();
+    scene.cluster.kill9(leader);
+    both_send(&sending, 300).await;
+    service.says("stored past it").await;
+    both_send(&sending, 300).await;
+    // Whoever is heard now is in the history though the stream is not there.
+    recorded_now(&client, &sending[1]).await;
+    scene
+        .cluster
+        .restart(leader)
+        .await
+        .unwrap_or_else(|error| panic!("{error}"));
+    both_send(&sending, 300).await;
+    service.says("has a leader").await;
+    both_send(&sending, 100).await;
+    all_is_recorded(&client, sending, killed, "one copy").await;
+    receiver.close().await;
+    terminate(service).await;
+}
+
+/// Waits until what was sent last is in the history.
+async fn recorded_now(client: &RegistryClient, sending: &Sending) {
+    let (last, _) = sending.succeeded.lock().unwrap().last().unwrap().clone();
+    let look = async || match history(client, sending.thread).await.contains_key(&last) {
+        true => Ok(()),
+        false => Err("it is not in the history"),
+    };
+    eventually(PATIENCE, look).await.unwrap();
 }

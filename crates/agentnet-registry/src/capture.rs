@@ -3,20 +3,22 @@
 //! ```text
 //! account.*.inbox, agent.capability.*, agentnet.reply.>  ->  JetStream stream  ->  durable consumer --+
 //! _INBOX.>                                               ->  core subscription, queue group ----------+-> queue -> writer
+//! on a NATS cluster, all of them once more               ->  spare, while nobody leads the stream ----+
 //! ```
 //!
 //! The stream keeps what was sent while no registry runs; a message leaves it when it is in the store. Replies to clients
 //! with NATS' own inboxes cannot be kept by a stream (JetStream itself delivers there), so those are tapped. On a server
-//! without JetStream everything is tapped.
+//! without JetStream everything is tapped. On a cluster, where the server that leads the stream may die, the spare steps in.
 //!
 //! `convert` reads a body, `stream` sets up JetStream, `pull` and `listen` feed the queue, `writer` empties it into the
-//! store, and `held` tells the server which of its messages are in work.
+//! store, `held` tells the server which of its messages are in work, and `spare` hears what the stream may miss.
 
 mod convert;
 mod held;
 mod listen;
 mod pull;
 mod queue;
+mod spare;
 mod stream;
 mod writer;
 
@@ -26,6 +28,7 @@ use std::time::Duration;
 
 use agentnet_protocol::Timestamp;
 use agentnet_protocol::subject::{ALL_CAPABILITIES, ALL_INBOXES, ALL_NATS_REPLIES, ALL_REPLIES};
+use agentnet_protocol::url::NatsUrl;
 use bytes::Bytes;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -37,6 +40,7 @@ use crate::error::StartError;
 use crate::metrics::Metrics;
 use held::Held;
 use queue::Queue;
+use spare::Spare;
 
 /// How long the writer may take to empty the queue when the registry stops.
 const LAST_WRITES: Duration = Duration::from_secs(15);
@@ -93,6 +97,8 @@ impl Capture {
 pub(crate) struct CaptureTasks {
     stop_listening: CancellationToken,
     listeners: Vec<JoinHandle<()>>,
+    /// On a cluster.
+    spare: Option<JoinHandle<()>>,
     writer: JoinHandle<()>,
 }
 
@@ -101,6 +107,7 @@ pub(crate) struct CaptureTasks {
 /// `kill` ends everything at once.
 pub(crate) async fn start(
     config: &RegistryConfig,
+    url: &NatsUrl,
     connection: &Connection,
     database: &Database,
     metrics: Arc<Metrics>,
@@ -132,9 +139,16 @@ pub(crate) async fn start(
         chars_per_token: config.token_estimate_chars_per_token,
         stop: stop_listening.clone(),
     };
-    let tapped: &[&str] = match &jetstream {
-        Some(_) => &[ALL_NATS_REPLIES],
-        None => &[ALL_INBOXES, ALL_CAPABILITIES, ALL_REPLIES, ALL_NATS_REPLIES],
+    let spare = match &jetstream {
+        Some(jetstream) if Spare::is_needed(connection) => {
+            Some(Spare::open(url, connection, ear.clone(), jetstream.clone(), kill).await?)
+        }
+        _ => None,
+    };
+    let tapped: &[&str] = match (&jetstream, &spare) {
+        (Some(_), Some(_)) => &[],
+        (Some(_), None) => &[ALL_NATS_REPLIES],
+        (None, _) => &[ALL_INBOXES, ALL_CAPABILITIES, ALL_REPLIES, ALL_NATS_REPLIES],
     };
     for subject in tapped {
         let subscription = ear.subscribe(subject).await?;
@@ -155,6 +169,7 @@ pub(crate) async fn start(
             queue::watch_lag(Arc::clone(&queue), Arc::clone(&metrics), stop_listening.clone()),
         ));
     }
+    let spare = spare.map(|spare| spawn(kill, spare.run()));
     let pace = writer::Pace::new(config);
     let remind = kill.child_token();
     spawn(kill, held::remind(Arc::clone(&held), client.clone(), remind.clone()));
@@ -180,6 +195,7 @@ pub(crate) async fn start(
         CaptureTasks {
             stop_listening,
             listeners,
+            spare,
             writer,
         },
     ))
@@ -192,6 +208,13 @@ impl CaptureTasks {
         let listeners = futures::future::join_all(self.listeners);
         if tokio::time::timeout(LAST_MESSAGES, listeners).await.is_err() {
             tracing::warn!("a listener did not end in time; messages of the stream stay there for the next registry");
+        }
+        if let Some(spare) = self.spare
+            && tokio::time::timeout(spare::LAST_ELECTION + LAST_MESSAGES, spare)
+                .await
+                .is_err()
+        {
+            tracing::error!("the last messages that the stream may lack could not be handed to the store in time");
         }
         queue.close();
         if tokio::time::timeout(LAST_WRITES, self.writer).await.is_err() {

@@ -46,28 +46,21 @@ pub(crate) async fn connect(url: &NatsUrl) -> Result<Connection, StartError> {
     let dropped = Arc::new(AtomicU64::new(0));
     let count = Arc::clone(&dropped);
     let shown = url.redacted();
-    let options = match url.login() {
-        Login::None => ConnectOptions::new(),
-        Login::Token(token) => ConnectOptions::with_token(token.clone()),
-        Login::User { name, password } => ConnectOptions::with_user_and_password(name.clone(), password.clone()),
-    }
-    .name(NAME)
-    .custom_inbox_prefix(CONNECTION_INBOX_PREFIX)
-    .no_echo()
-    .connection_timeout(FIRST_ATTEMPT)
-    .max_reconnects(None)
-    .reconnect_delay_callback(reconnect_pause)
-    .event_callback(move |event| {
-        match &event {
-            Event::Connected => times.send_modify(|times| *times += 1),
-            Event::SlowConsumer(_) => {
-                count.fetch_add(1, Ordering::Relaxed);
+    let options = options(url)
+        .no_echo()
+        .max_reconnects(None)
+        .reconnect_delay_callback(reconnect_pause)
+        .event_callback(move |event| {
+            match &event {
+                Event::Connected => times.send_modify(|times| *times += 1),
+                Event::SlowConsumer(_) => {
+                    count.fetch_add(1, Ordering::Relaxed);
+                }
+                _ => {}
             }
-            _ => {}
-        }
-        log(&event, &shown);
-        std::future::ready(())
-    });
+            log(&event, &shown);
+            std::future::ready(())
+        });
     let client = options.connect(url.servers()).await.map_err(|error| {
         let (url, reason) = (url.redacted(), error.to_string());
         match error.kind() {
@@ -82,6 +75,18 @@ pub(crate) async fn connect(url: &NatsUrl) -> Result<Connection, StartError> {
         connected,
         dropped,
     })
+}
+
+/// What every connection of a registry has in common.
+pub(crate) fn options(url: &NatsUrl) -> ConnectOptions {
+    match url.login() {
+        Login::None => ConnectOptions::new(),
+        Login::Token(token) => ConnectOptions::with_token(token.clone()),
+        Login::User { name, password } => ConnectOptions::with_user_and_password(name.clone(), password.clone()),
+    }
+    .name(NAME)
+    .custom_inbox_prefix(CONNECTION_INBOX_PREFIX)
+    .connection_timeout(FIRST_ATTEMPT)
 }
 
 /// Returns when the server has handled everything that was sent to it, subscriptions above all: it handles a connection's

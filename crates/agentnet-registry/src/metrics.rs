@@ -18,6 +18,8 @@ pub(crate) struct Metrics {
     pub(crate) duplicates: Counter,
     pub(crate) refused: Counter,
     pub(crate) ignored: Counter,
+    /// Messages that the spare handed to the store.
+    pub(crate) recovered: Counter,
     /// How often the queue between capture and store was full.
     pub(crate) overflow: Counter,
     /// Messages in the stream that are not stored yet.
@@ -54,6 +56,7 @@ impl Metrics {
             duplicates: Counter::default(),
             refused: Counter::default(),
             ignored: Counter::default(),
+            recovered: Counter::default(),
             overflow: Counter::default(),
             lag: Counter::default(),
         }

@@ -79,7 +79,7 @@ impl Registry {
         database.check().await;
         tokio::spawn(database.clone().watch(kill.child_token()));
         let (capture, capture_tasks) =
-            capture::start(&config, &connection, &database, Arc::clone(&metrics), &kill).await?;
+            capture::start(&config, &url, &connection, &database, Arc::clone(&metrics), &kill).await?;
         let mut router = Router::subscribe(&connection.client).await?;
         let number = rand::random();
         let presence = Arc::new(Presence::new(config.agent_ttl, number, Now::read()));

@@ -75,6 +75,7 @@ fn summary(reply: &MetricsReply, output: Output) -> String {
         rows.push(("Refused", capture.refused.to_string()));
         rows.push(("Ignored", capture.ignored.to_string()));
         rows.push(("Lag", capture.lag.to_string()));
+        rows.push(("Recovered", capture.recovered.to_string()));
     }
     facts(output, rows)
 }

@@ -77,6 +77,9 @@ pub struct CaptureStats {
     pub ignored: i64,
     /// Messages in the stream that are not stored yet.
     pub lag: i64,
+    /// On a NATS cluster: messages that were stored past the stream because it may lack them. Those that it had as well are
+    /// among the `duplicates`.
+    pub recovered: i64,
 }
 
 /// The registry's counters.
@@ -151,7 +154,8 @@ impl Reply for MetricsReply {
                 .int("duplicates", capture.duplicates)
                 .int("refused", capture.refused)
                 .int("ignored", capture.ignored)
-                .int("lag", capture.lag);
+                .int("lag", capture.lag)
+                .int("recovered", capture.recovered);
             out.raw("capture", &one.finish());
         }
         out.opt_text("version", self.version.as_deref());
@@ -228,6 +232,7 @@ impl Reply for MetricsReply {
                 refused: count(capture.get("refused")),
                 ignored: count(capture.get("ignored")),
                 lag: count(capture.get("lag")),
+                recovered: count(capture.get("recovered")),
             }),
         })
     }

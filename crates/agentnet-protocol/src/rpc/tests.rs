@@ -643,6 +643,7 @@ fn metrics() {
         refused: 3,
         ignored: 4,
         lag: 5,
+        recovered: 6,
     });
     reply.version = some("0.1.0");
     assert_reply::<MetricsRequest>(

@@ -17,7 +17,7 @@ use crate::error::StartError;
 use crate::metrics::Metrics;
 
 /// The stream's name.
-const STREAM: &str = "AGENTNET_HISTORY";
+pub(super) const STREAM: &str = "AGENTNET_HISTORY";
 /// The durable consumer's name.
 const CONSUMER: &str = "agentnet-registry";
 /// Messages that all registries together may hold without having stored them. Each asks only for what its queue has room

@@ -40,6 +40,7 @@ pub(super) fn metrics(ctx: &Arc<Context>) -> Result<String, RpcError> {
             refused: metrics.refused.get(),
             ignored: metrics.ignored.get(),
             lag: metrics.lag.get(),
+            recovered: metrics.recovered.get(),
         }),
         version: Some(env!("CARGO_PKG_VERSION").to_owned()),
     }
