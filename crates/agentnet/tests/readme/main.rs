@@ -37,6 +37,8 @@ mod bridge;
 snippet!(agent, &str);
 snippet!(send, &agentnet::AgentNode);
 snippet!(sdk, &str);
+snippet!(stream, &str);
+snippet!(blobs, &str);
 snippet!(list, &str);
 snippet!(wrapper, &str);
 
@@ -48,7 +50,15 @@ fn the_readme_prints_what_is_tested_here() {
         .skip(1)
         .map(|rest| rest.split("```").next().unwrap())
         .collect();
-    let tested = [agent::TEXT, send::TEXT, sdk::TEXT, list::TEXT, wrapper::TEXT];
+    let tested = [
+        agent::TEXT,
+        send::TEXT,
+        sdk::TEXT,
+        stream::TEXT,
+        blobs::TEXT,
+        list::TEXT,
+        wrapper::TEXT,
+    ];
     for text in tested {
         assert!(printed.contains(&text), "the README does not print\n{text}");
     }
@@ -91,6 +101,31 @@ async fn the_sdk_asks_and_tells() {
         .unwrap();
     sdk::runs(&realm.nats.url()).await;
     assert_eq!(handled.count(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_stream() {
+    let realm = Realm::start().await;
+    stream::runs(&realm.nats.url()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_is_sent_by_reference() {
+    let realm = Realm::start().await;
+    let handled = Handled::default();
+    let _vision = echo(realm.agent("vision_agent"), "vision", &handled)
+        .start()
+        .await
+        .unwrap();
+    // The file that the snippet names; another one that is there is left alone.
+    let chart = std::path::Path::new("/tmp/chart.png");
+    let made = std::fs::File::create_new(chart).and_then(|mut file| std::io::Write::write_all(&mut file, b"\x89PNG"));
+    assert!(made.is_ok() || chart.exists(), "{made:?}");
+    blobs::runs(&realm.nats.url()).await;
+    if made.is_ok() {
+        std::fs::remove_file(chart).unwrap();
+    }
+    assert_eq!(handled.count(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
