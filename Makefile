@@ -10,7 +10,10 @@ LOCKED ?=
 # The tests with a registry behind them that do not run on both stores by themselves: they run once for each kind.
 ON_BOTH_STORES = package(agentnet-cli) and kind(test) and not binary_id(agentnet-cli::chaos) or binary_id(agentnet::sessions)
 
-.PHONY: help tools postgres python build demo test chaos lint arch compose fmt clean
+# Guides whose commands are run, and whose outputs are compared.
+GUIDES = docs/NETWORK_CLI_GUIDE.md docs/UI_BACKEND_MAPPING.md
+
+.PHONY: help tools postgres python build demo test chaos guide lint arch compose fmt clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -30,9 +33,15 @@ demo: tools build ## Start a network, let two agents talk, read the thread back
 python: ## Make the Python environment of the foreign agent that the tests run (.tools/python)
 	@scripts/python-peer.sh
 
+guide: tools ## Run the commands of the guides in docs/ again and renew what they print
+	$(CARGO) build $(LOCKED) --workspace --bins
+	@for guide in $(GUIDES); do python3 scripts/guide.py target/debug/agentnet $$guide --write; done
+
 # The doc tests come first, so that the last line is the summary of the main run.
 test: tools postgres python ## Set up what the tests need and run all of them
 	$(CARGO) test $(LOCKED) --workspace --doc
+	$(CARGO) build $(LOCKED) --workspace --bins
+	@for guide in $(GUIDES); do python3 scripts/guide.py target/debug/agentnet $$guide || exit 1; done
 	@if $(CARGO) nextest --version >/dev/null 2>&1; then \
 	    set -x; \
 	    AGENTNET_TEST_STORE=postgres $(CARGO) nextest run $(LOCKED) --workspace -E '$(ON_BOTH_STORES)'; \
