@@ -1,5 +1,6 @@
 //! Every setting of the registry, with the original's names, defaults and minima (PROTOCOL.md section 15).
 
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -98,6 +99,8 @@ pub struct RegistryConfig {
     pub dev_auth_max_skew: Duration,
     /// `DEV_AUTH_NONCE_TTL_SECONDS`: 300 by default, at least 5.
     pub dev_auth_nonce_ttl: Duration,
+    /// `DEV_AUTH_KEY_DIR`: the directory of the registry's own key file; without one it makes a key for each run.
+    pub key_dir: Option<PathBuf>,
     /// `AGENTNET_OFFLINE_REPLIES`: whether requests to accounts without a live session are answered with an error at once
     /// (section 0, decision 9); on by default.
     pub offline_replies: bool,
@@ -134,6 +137,7 @@ impl Default for RegistryConfig {
             dev_auth: false,
             dev_auth_max_skew: Duration::from_millis(DEFAULT_MAX_SKEW_MS),
             dev_auth_nonce_ttl: Duration::from_secs(DEFAULT_NONCE_TTL_SECONDS),
+            key_dir: None,
             offline_replies: true,
             capture_storage: CaptureStorage::File,
             capture_replicas: 1,
@@ -187,6 +191,7 @@ impl RegistryConfig {
             dev_auth: read.flag("DEV_AUTH", default.dev_auth),
             dev_auth_max_skew: read.time("DEV_AUTH_MAX_SKEW_SECONDS", 1.0, default.dev_auth_max_skew)?,
             dev_auth_nonce_ttl: read.time("DEV_AUTH_NONCE_TTL_SECONDS", 1.0, default.dev_auth_nonce_ttl)?,
+            key_dir: (read.0)("DEV_AUTH_KEY_DIR").map(|directory| PathBuf::from(directory.trim())),
             offline_replies: read.flag("AGENTNET_OFFLINE_REPLIES", default.offline_replies),
             capture_storage: read
                 .parsed("AGENTNET_CAPTURE_STORAGE")?
