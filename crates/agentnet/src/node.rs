@@ -200,7 +200,8 @@ impl AgentNode {
         let intake = Intake {
             live: live.clone(),
             metrics: self.shared.metrics.clone(),
-            guards: Guards::new(account_id, &config.agent_id, config.supported_schema_major, limits),
+            guards: Guards::new(account_id, &config.agent_id, config.supported_schema_major, limits)
+                .of_signed(live.identity.is_some()),
             verifier: Verifier::new(live.identity.clone(), account_id.clone(), config),
             max_payload_bytes: limits.max_payload_bytes,
             backlog: sender,
