@@ -37,6 +37,7 @@ pub mod subject;
 pub mod target;
 pub mod thread;
 pub mod time;
+pub mod truth;
 pub mod url;
 pub mod username;
 pub mod version;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use agentnet_protocol::register_auth::{DEFAULT_MAX_SKEW_MS, DEFAULT_NONCE_TTL_SECONDS};
 use agentnet_protocol::thread;
+use agentnet_protocol::truth::is_true;
 use agentnet_store::OpenOptions;
 
 /// The address that the original's registry uses: the server's name in its compose file.
@@ -180,7 +181,7 @@ impl RegistryConfig {
                 .unwrap_or(default.token_estimate_chars_per_token),
             session_retention_days: read.number("SESSION_RETENTION_DAYS", default.session_retention_days)?,
             thread_retention_days: read.number("THREAD_RETENTION_DAYS", default.thread_retention_days)?,
-            thread_compaction_event_enabled: (read.0)("THREAD_COMPACTION_EVENT_ENABLED").map(|value| truth(&value)),
+            thread_compaction_event_enabled: (read.0)("THREAD_COMPACTION_EVENT_ENABLED").map(|value| is_true(&value)),
             thread_compaction_event_cooldown: read.opt_time("THREAD_COMPACTION_EVENT_COOLDOWN_SECONDS", 1.0)?,
             db_write_batch_enabled: read.flag("DB_WRITE_BATCH_ENABLED", default.db_write_batch_enabled),
             db_write_batch_size: read.number("DB_WRITE_BATCH_SIZE", default.db_write_batch_size)?,
@@ -230,7 +231,7 @@ struct Reader<L>(L);
 
 impl<L: Fn(&str) -> Option<String>> Reader<L> {
     fn flag(&self, name: &str, default: bool) -> bool {
-        (self.0)(name).map_or(default, |value| truth(&value))
+        (self.0)(name).map_or(default, |value| is_true(&value))
     }
 
     fn parsed<T: FromStr<Err: ToString>>(&self, name: &'static str) -> Result<Option<T>, ConfigError> {
@@ -283,14 +284,6 @@ impl<L: Fn(&str) -> Option<String>> Reader<L> {
     fn time(&self, name: &'static str, unit_seconds: f64, default: Duration) -> Result<Duration, ConfigError> {
         Ok(self.opt_time(name, unit_seconds)?.unwrap_or(default))
     }
-}
-
-/// The original's truth: `1`, `true`, `yes`, `y`, `on`.
-fn truth(value: &str) -> bool {
-    matches!(
-        value.trim().to_ascii_lowercase().as_str(),
-        "1" | "true" | "yes" | "y" | "on"
-    )
 }
 
 #[cfg(test)]

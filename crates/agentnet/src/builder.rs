@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use agentnet_protocol::json::Kind;
 use agentnet_protocol::signature::SigningKey;
+use agentnet_protocol::truth::is_true;
 use agentnet_protocol::url::{DEFAULT_NATS_URL, NatsUrl};
 use agentnet_protocol::{RawJson, ids};
 
@@ -279,14 +280,6 @@ impl<A> std::fmt::Debug for AgentBuilder<A> {
     }
 }
 
-/// The truths of section 15.
-fn is_true(value: &str) -> bool {
-    matches!(
-        value.trim().to_ascii_lowercase().as_str(),
-        "1" | "true" | "yes" | "y" | "on"
-    )
-}
-
 /// The settings of section 15 that concern a node, where the caller has left the default.
 fn from_environment(limits: &mut Limits, read: impl Fn(&str) -> Option<String>) -> Result<(), ConfigError> {
     let default = Limits::default();
@@ -358,16 +351,6 @@ mod tests {
             (builder().signing_key(key()).dev_auth(false), true, None),
         ] {
             assert_eq!(file(builder, on).as_deref(), expected);
-        }
-        for (value, truth) in [
-            ("1", true),
-            ("TRUE", true),
-            ("y", true),
-            ("on", true),
-            ("2", false),
-            ("off", false),
-        ] {
-            assert_eq!(is_true(value), truth, "{value}");
         }
     }
 

@@ -77,11 +77,7 @@ impl Identity {
         match signed.verify(Some(&known.public_key), envelope) {
             Ok(()) => Verdict::Genuine,
             // Only what is a whole message of some key is worth a question.
-            Err(MessageAuthError::PublicKey)
-                if self.keys.may_ask_again(account_id) && signed.is_consistent(envelope) =>
-            {
-                Verdict::Ask
-            }
+            Err(MessageAuthError::PublicKey) if signed.is_consistent(envelope) => Verdict::Ask,
             Err(error) => Verdict::Refused(error),
         }
     }

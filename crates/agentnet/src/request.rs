@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 use agentnet_protocol::envelope::kind;
 use agentnet_protocol::{Envelope, RawJson};
 use async_nats::StatusCode;
+use futures::StreamExt as _;
 use futures::future::BoxFuture;
+use futures::stream::FuturesUnordered;
 
 use crate::connect::NO_CONNECTION;
 use crate::error::{RequestError, SendError};
@@ -15,6 +17,9 @@ use crate::identity::{Asked, Refusals, UNREACHED};
 use crate::node::AgentNode;
 use crate::outgoing::{IntoPayload, Options, message_options};
 use crate::send::Destination;
+
+/// Replies to one request that may be checked at the same time.
+const CHECKS: usize = 64;
 
 /// A request to be made; await it for the reply.
 ///
@@ -77,27 +82,35 @@ impl Request {
                 .await
                 .map_err(|error| SendError::Connection(error.to_string()))?;
             published = true;
+            let mut checks = FuturesUnordered::new();
             loop {
-                let reply = expected.receiver.recv().await.ok_or(SendError::NotRunning)?;
-                if reply.status == Some(StatusCode::NO_RESPONDERS) {
-                    // Anybody could have said so: with signatures, a reply may still come.
-                    nobody = true;
-                    if live.identity.is_some() {
-                        continue;
+                tokio::select! {
+                    Some((envelope, verdict)) = checks.next() => {
+                        let Err(why) = verdict else { return Ok(Some(Ok(envelope))) };
+                        refusals.note(&message_id, why, node.metrics());
                     }
-                    return Ok::<_, SendError>(None);
+                    reply = expected.receiver.recv(), if checks.len() < CHECKS => {
+                        let reply = reply.ok_or(SendError::NotRunning)?;
+                        if reply.status == Some(StatusCode::NO_RESPONDERS) {
+                            // Anybody could have said so: with signatures, a reply may still come.
+                            nobody = true;
+                            if live.identity.is_some() {
+                                continue;
+                            }
+                            return Ok::<_, SendError>(None);
+                        }
+                        match Envelope::decode(reply.payload) {
+                            Ok(envelope) => checks.push(async {
+                                let verdict = live.verify_reply(&envelope, &asked).await;
+                                (envelope, verdict)
+                            }),
+                            Err(_) if live.identity.is_some() => {
+                                refusals.note(&message_id, "message_invalid", node.metrics());
+                            }
+                            Err(error) => return Ok(Some(Err(error))),
+                        }
+                    }
                 }
-                let envelope = Envelope::decode(reply.payload);
-                match &envelope {
-                    Ok(reply) => match live.verify_reply(reply, &asked).await {
-                        Ok(()) => return Ok(Some(envelope)),
-                        Err(why) => refusals.note(why),
-                    },
-                    Err(_) if live.identity.is_some() => refusals.note("message_invalid"),
-                    Err(_) => return Ok(Some(envelope)),
-                }
-                node.metrics().refused_replies.add_one();
-                tracing::warn!(message_id = %message_id, why = refusals.last, "ignored a reply that was not signed by whom was asked");
             }
         };
         let unreached = || {

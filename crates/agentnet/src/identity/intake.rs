@@ -90,10 +90,7 @@ impl Verifier {
         let sender = held.envelope.from_account_id.clone().unwrap_or_default();
         let verdict = match self.waiting.get(&sender) {
             Some(queue) if !queue.doubtful => Verdict::Ask,
-            waits => match identity.examine(&sender, &signed, &held.envelope) {
-                Verdict::Refused(MessageAuthError::PublicKey) if waits.is_some() => Verdict::Ask,
-                verdict => verdict,
-            },
+            _ => identity.examine(&sender, &signed, &held.envelope),
         };
         match verdict {
             Verdict::Genuine => self.addressed(held),

@@ -86,13 +86,15 @@ impl Keys {
         (entry.until > Instant::now()).then(|| entry.looked.clone())
     }
 
-    /// Whether a key that does not fit may be asked for once more: not if that was done a moment ago.
-    pub(super) fn may_ask_again(&self, account_id: &str) -> bool {
+    /// How long an account's key is not to be asked for, since that was done a moment ago.
+    fn pause(&self, account_id: &str) -> Duration {
         let known = lock(&self.known);
-        known.get(account_id).is_none_or(|entry| entry.asked.elapsed() >= PAUSE)
+        let asked = known.get(account_id).map(|entry| entry.asked.elapsed());
+        asked.map_or(Duration::ZERO, |elapsed| PAUSE.saturating_sub(elapsed))
     }
 
-    /// Asks the registry. The question goes on to its end even if nobody waits for it any more.
+    /// Asks the registry; where a question about the account has just been answered, only after a pause, so that forgeries
+    /// cause few questions. The question goes on to its end even if nobody waits for it any more.
     pub(super) fn ask(self: &Arc<Self>, account_id: Text) -> Shared<BoxFuture<'static, Looked>> {
         let mut asking = lock(&self.asking);
         if let Some(running) = asking.get(&account_id) {
@@ -101,6 +103,7 @@ impl Keys {
         let keys = Arc::clone(self);
         let id = account_id.clone();
         let question = tokio::spawn(async move {
+            tokio::time::sleep(keys.pause(&id)).await;
             // The semaphore is never closed.
             let _turn = keys.turns.acquire().await;
             let looked = keys.question(&id).await;

@@ -150,7 +150,7 @@ fn judge(identity: &Identity, receipt: &Receipt, own_account_id: &str, may_ask: 
         return Verdict::Genuine;
     }
     // The key may be another one by now, or a session of the account that signs no receipts may have come.
-    if may_ask && (receipt.auth.is_none() || signed_by.is_some()) && identity.keys.may_ask_again(&sender) {
+    if may_ask && (receipt.auth.is_none() || signed_by.is_some()) {
         return Verdict::Ask(sender);
     }
     Verdict::Refused(match (&receipt.auth, signed_by) {

@@ -11,6 +11,7 @@ use agentnet_protocol::{Envelope, Text};
 
 use super::Verdict;
 use crate::handler::error_code_of;
+use crate::metrics::Metrics;
 use crate::session::Live;
 
 /// Codes with which the registry answers for an account that cannot (PROTOCOL.md section 0.9).
@@ -33,9 +34,15 @@ pub(crate) struct Refusals {
 }
 
 impl Refusals {
-    pub(crate) fn note(&mut self, why: &'static str) {
+    pub(crate) fn note(&mut self, message_id: &str, why: &'static str, metrics: &Metrics) {
         self.count = self.count.saturating_add(1);
         self.last = why;
+        metrics.refused_replies.add_one();
+        tracing::warn!(
+            message_id,
+            why,
+            "passed over a reply that whom was asked has not signed"
+        );
     }
 }
 

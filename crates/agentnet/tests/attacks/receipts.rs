@@ -35,7 +35,7 @@ async fn answer(
 
 async fn sender(realm: &Realm) -> AgentNode {
     let alice = realm.agent("alice").limits(|limits| {
-        limits.receipt_timeout = Duration::from_millis(300);
+        limits.receipt_timeout = Duration::from_secs(2);
         limits.send_retry_attempts = 0;
     });
     alice.start().await.unwrap()

