@@ -1,7 +1,8 @@
 //! Another key for an account (PROTOCOL.md section 13.5).
 //!
-//! 1. The new key is written beside the old one; 2. the registry binds it; 3. it takes the old one's place. Should the
-//! program end in between, either key may be the bound one: the next rotation, or the next start of a node, asks the registry
+//! 1. The new key is written beside the old one; 2. the registry binds it; 3. it takes the old one's place.
+//!
+//! Should the program end in between, either key may be the bound one: the next rotation, or the next start of a node, asks the registry
 //! and goes on from there.
 
 use std::path::{Path, PathBuf};
