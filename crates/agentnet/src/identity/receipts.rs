@@ -61,6 +61,8 @@ pub(crate) struct ReceiptChecks {
 /// What is to be thought of a receipt.
 enum Verdict {
     Genuine,
+    /// Nobody waits for it: a later one of a message that is done.
+    Unwanted,
     Refused(&'static str),
     Ask(Text),
 }
@@ -80,6 +82,7 @@ impl ReceiptChecks {
         };
         match judge(identity, &receipt, &self.live.sender.account_id, true) {
             Verdict::Genuine => return Some(receipt),
+            Verdict::Unwanted => {}
             Verdict::Refused(why) => self.refuse(&receipt, why),
             Verdict::Ask(_) if self.waiting.len() >= WAITING => self.refuse(&receipt, "too many wait"),
             Verdict::Ask(account_id) => {
@@ -104,6 +107,7 @@ impl ReceiptChecks {
             };
             match judge(identity, &receipt, &self.live.sender.account_id, false) {
                 Verdict::Genuine => return receipt,
+                Verdict::Unwanted => {}
                 Verdict::Refused(why) => self.refuse(&receipt, why),
                 Verdict::Ask(_) => self.refuse(&receipt, "auth_key_not_found"),
             }
@@ -123,8 +127,7 @@ impl ReceiptChecks {
 
 fn judge(identity: &Identity, receipt: &Receipt, own_account_id: &str, may_ask: bool) -> Verdict {
     let Some(expected) = identity.awaited.lock().get(&receipt.message_id).cloned() else {
-        // Nobody waits for it: a later one of a message that is done. It goes on, to nobody.
-        return Verdict::Genuine;
+        return Verdict::Unwanted;
     };
     let Some(sender) = receipt.from_account_id.clone() else {
         return Verdict::Refused("receipt_sender_mismatch");

@@ -13,4 +13,5 @@ mod receipts;
 mod registration;
 mod replies;
 mod rotation;
+mod streams;
 mod waiting;
