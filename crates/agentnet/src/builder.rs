@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use agentnet_protocol::json::Kind;
-use agentnet_protocol::signature::SigningKey;
+pub use agentnet_protocol::signature::SigningKey;
 use agentnet_protocol::truth::is_true;
 use agentnet_protocol::url::{DEFAULT_NATS_URL, NatsUrl};
 use agentnet_protocol::{RawJson, ids};

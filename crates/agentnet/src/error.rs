@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use agentnet_keys::KeyFileError;
+pub use agentnet_keys::KeyFileError;
 use agentnet_protocol::DecodeError;
 use agentnet_protocol::target::TargetError;
 
 use crate::config::ConfigError;
 use crate::connect::ConnectError;
+pub use crate::identity::RotateError;
 
 /// Why a call of the registry failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

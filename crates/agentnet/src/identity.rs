@@ -25,7 +25,7 @@ pub(crate) use intake::{Held, Judged, Verifier};
 use keys::{Keys, Looked};
 pub(crate) use receipts::ReceiptChecks;
 pub(crate) use replies::{Asked, Refusals, UNREACHED};
-pub use rotate::{RotateError, rotate_key_file};
+pub use rotate::RotateError;
 pub(crate) use source::{KeySource, Opened};
 
 use crate::config::Config;

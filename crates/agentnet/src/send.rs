@@ -8,7 +8,8 @@ use agentnet_protocol::target::{Target, TargetError, Verb};
 use agentnet_protocol::{Envelope, RawJson, Text, subject};
 use futures::future::BoxFuture;
 
-use crate::deliver::{Acknowledgement, Until, deliver};
+pub use crate::deliver::Until;
+use crate::deliver::{Acknowledgement, deliver};
 use crate::error::{ResolveError, SendError};
 use crate::handler::Message;
 use crate::ids;

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use agentnet::{KeyFileError, RegistryClient, RotateError, rotate_key_file};
+use agentnet::{KeyFileError, RegistryClient, RotateError};
 use agentnet_protocol::json::ObjectWriter;
 use agentnet_protocol::rpc::ResolveAccountRequest;
 use agentnet_protocol::signature::key_file_name;
@@ -100,7 +100,8 @@ async fn rotate(which: &Which, global: &Global, output: Output) -> Result<(), En
             .call(&account)
             .await
             .map_err(|error| registry_failure(&error))?;
-        rotate_key_file(&registry, &account.account_id, &path)
+        registry
+            .rotate_key_file(&account.account_id, &path)
             .await
             .map_err(|error| rotate_failure(error).into())
     };

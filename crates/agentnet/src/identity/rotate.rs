@@ -45,43 +45,45 @@ pub enum RotateError {
     Lost(PathBuf),
 }
 
-/// Rotates the key in a file; the account must be bound to it. Goes on with a rotation that was interrupted.
-///
-/// Returns the new public key. Nodes that run with the old key go on signing with it, and are refused from now on: stop them
-/// first, or use [`AgentNode::rotate_key`].
-///
-/// # Errors
-/// [`RotateError`]
-pub async fn rotate_key_file(registry: &RegistryClient, account_id: &str, path: &Path) -> Result<String, RotateError> {
-    let read = off_thread(path.to_owned(), |path| Ok((load(path)?, load(&next_path(path))?)));
-    let (old, next) = read.await?;
-    let old = old.ok_or_else(|| RotateError::NoKey(path.to_owned()))?;
-    let next = next.filter(|next| next.public_text() != old.public_text());
-    let new = match next {
-        Some(next) => match bound_key(registry, account_id).await? {
-            bound if bound == next.public_text() => {
-                return finish(path, next).await;
+impl RegistryClient {
+    /// Rotates the key in a file; the account must be bound to it. Goes on with a rotation that was interrupted.
+    ///
+    /// Returns the new public key. Nodes that run with the old key go on signing with it, and are refused from now on: stop them
+    /// first, or use [`AgentNode::rotate_key`].
+    ///
+    /// # Errors
+    /// [`RotateError`]
+    pub async fn rotate_key_file(&self, account_id: &str, path: &Path) -> Result<String, RotateError> {
+        let read = off_thread(path.to_owned(), |path| Ok((load(path)?, load(&next_path(path))?)));
+        let (old, next) = read.await?;
+        let old = old.ok_or_else(|| RotateError::NoKey(path.to_owned()))?;
+        let next = next.filter(|next| next.public_text() != old.public_text());
+        let new = match next {
+            Some(next) => match bound_key(self, account_id).await? {
+                bound if bound == next.public_text() => {
+                    return finish(path, next).await;
+                }
+                bound if bound == old.public_text() => next,
+                _ => return Err(RotateError::Lost(path.to_owned())),
+            },
+            None => {
+                off_thread(path.to_owned(), |path| {
+                    let new = generate();
+                    remove(&next_path(path))?;
+                    create(&next_path(path), &new)?;
+                    Ok(new)
+                })
+                .await?
             }
-            bound if bound == old.public_text() => next,
-            _ => return Err(RotateError::Lost(path.to_owned())),
-        },
-        None => {
-            off_thread(path.to_owned(), |path| {
-                let new = generate();
-                remove(&next_path(path))?;
-                create(&next_path(path), &new)?;
-                Ok(new)
-            })
-            .await?
-        }
-    };
-    match ask(registry, account_id, &old, &new).await {
-        Ok(()) => finish(path, new).await,
-        Err(error) => {
-            if let RotateError::Refused(_) = error {
-                off_thread(path.to_owned(), |path| remove(&next_path(path))).await?;
+        };
+        match ask(self, account_id, &old, &new).await {
+            Ok(()) => finish(path, new).await,
+            Err(error) => {
+                if let RotateError::Refused(_) = error {
+                    off_thread(path.to_owned(), |path| remove(&next_path(path))).await?;
+                }
+                Err(error)
             }
-            Err(error)
         }
     }
 }
@@ -133,7 +135,7 @@ impl AgentNode {
         let account_id = &live.sender.account_id;
         match source {
             KeySource::File(path) => {
-                let public = rotate_key_file(&live.registry, account_id, path).await?;
+                let public = live.registry.rotate_key_file(account_id, path).await?;
                 let key = off_thread(path.clone(), load).await?;
                 identity.set_key(Arc::new(key.ok_or_else(|| RotateError::NoKey(path.clone()))?));
                 Ok(public)

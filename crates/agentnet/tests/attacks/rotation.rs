@@ -3,7 +3,7 @@
 use agentnet::protocol::rotation;
 use agentnet::protocol::rpc::{Request as _, RotateKeyRequest};
 use agentnet::protocol::signs::Signs;
-use agentnet::{RegistryClient, RegistryError, RotateError, SigningKey, StartError, json, rotate_key_file};
+use agentnet::{RegistryClient, RegistryError, RotateError, SigningKey, StartError, json};
 use agentnet_keys::{create, load, next_path};
 use agentnet_testkit::eventually_true;
 use serde_json::Value;
@@ -206,7 +206,7 @@ async fn an_interrupted_rotation_is_finished() {
     let next = agentnet_keys::generate();
     create(&next_path(&path), &next).unwrap();
     realm.agent("alice").start().await.unwrap().close().await;
-    let public = rotate_key_file(&registry, &account_id, &path).await.unwrap();
+    let public = registry.rotate_key_file(&account_id, &path).await.unwrap();
     assert_eq!(
         (public.as_str(), current().public_text()),
         (next.public_text(), next.public_text())
@@ -226,14 +226,14 @@ async fn an_interrupted_rotation_is_finished() {
     create(&next_path(&path), &next).unwrap();
     rotate(&current(), &next).await;
     assert_eq!(
-        rotate_key_file(&registry, &account_id, &path).await.unwrap(),
+        registry.rotate_key_file(&account_id, &path).await.unwrap(),
         next.public_text()
     );
     assert_eq!(current().public_text(), next.public_text());
 
     // After the files were changed: what is left beside is of no account.
     create(&next_path(&path), &current()).unwrap();
-    let public = rotate_key_file(&registry, &account_id, &path).await.unwrap();
+    let public = registry.rotate_key_file(&account_id, &path).await.unwrap();
     assert_eq!(public, current().public_text());
     assert_ne!(public, next.public_text());
 
@@ -242,7 +242,7 @@ async fn an_interrupted_rotation_is_finished() {
     rotate(&current(), &lost).await;
     let before = current();
     create(&next_path(&path), &next).unwrap();
-    let error = rotate_key_file(&registry, &account_id, &path).await.unwrap_err();
+    let error = registry.rotate_key_file(&account_id, &path).await.unwrap_err();
     assert!(matches!(error, RotateError::Lost(_)), "{error}");
     assert_eq!(current().public_text(), before.public_text());
     let error = realm.agent("alice").start().await.unwrap_err();
