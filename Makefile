@@ -8,7 +8,7 @@ CARGO ?= cargo
 # CI sets this to --locked, so that Cargo.lock is what is tested.
 LOCKED ?=
 # The tests with a registry behind them that do not run on both stores by themselves: they run once for each kind.
-ON_BOTH_STORES = package(agentnet-cli) and kind(test) and not binary_id(agentnet-cli::chaos) or binary_id(agentnet::sessions)
+ON_BOTH_STORES = package(agentnet-cli) and kind(test) and not binary_id(agentnet-cli::chaos) or binary_id(agentnet::sessions) or binary_id(agentnet::attacks)
 
 # Guides whose commands are run, and whose outputs are compared.
 GUIDES = docs/NETWORK_CLI_GUIDE.md docs/UI_BACKEND_MAPPING.md

@@ -12,11 +12,19 @@ import sys
 # What each crate may use of this workspace in its own code (build dependencies included, dev-dependencies not).
 ALLOWED = {
     "agentnet-protocol": set(),
-    "agentnet": {"agentnet-protocol"},
+    "agentnet-keys": {"agentnet-protocol"},
+    "agentnet": {"agentnet-protocol", "agentnet-keys"},
     "agentnet-store": {"agentnet-protocol"},
-    "agentnet-registry": {"agentnet-protocol", "agentnet-store"},
+    "agentnet-registry": {"agentnet-protocol", "agentnet-keys", "agentnet-store"},
     "agentnet-conformance": {"agentnet-protocol"},
-    "agentnet-cli": {"agentnet-protocol", "agentnet", "agentnet-store", "agentnet-registry", "agentnet-conformance"},
+    "agentnet-cli": {
+        "agentnet-protocol",
+        "agentnet-keys",
+        "agentnet",
+        "agentnet-store",
+        "agentnet-registry",
+        "agentnet-conformance",
+    },
     "agentnet-testkit": set(),
 }
 # What must not be anywhere below a crate, at any depth: (crate, name or prefix*, why).

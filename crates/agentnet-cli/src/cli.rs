@@ -103,6 +103,8 @@ pub(crate) enum Command {
     Export(commands::export::Export),
     /// Check what is well on the network, what is not, and what to do about it
     Doctor(commands::doctor::Doctor),
+    /// Show, make and rotate the keys that this user's agents sign with
+    Keys(commands::keys::Keys),
     /// Check a registry or an agent, ours or another's, against the protocol
     Conformance(commands::conformance::Conformance),
     /// Print what a shell needs to complete agentnet's commands, usernames and threads
@@ -153,6 +155,7 @@ impl Command {
             Self::Completions(command) => command.run(global, output).await,
             Self::Man(command) => command.run(global, output).await,
             Self::Doctor(command) => command.run(global, output).await,
+            Self::Keys(command) => command.run(global, output).await,
             Self::Conformance(command) => command.run(global, output).await,
         }
     }
@@ -206,6 +209,8 @@ mod tests {
             "agentnet message-search --limit -1",
             "agentnet request --to-username a --timeout 0 {}",
             "agentnet list --timeout nan",
+            "agentnet keys",
+            "agentnet keys forget",
             "agentnet conformance",
             "agentnet conformance agent",
             "agentnet conformance registry --to @echo",

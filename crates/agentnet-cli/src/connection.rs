@@ -12,6 +12,7 @@ use clap::Args;
 
 use crate::cli::Global;
 use crate::commands::Seconds;
+use crate::commands::keys::key_failure;
 use crate::ended::{Ended, Failure};
 use crate::output::Output;
 use crate::signals::StopSignals;
@@ -151,10 +152,10 @@ fn advice(refusal: &str) -> Option<&'static str> {
 pub(crate) fn start_failure(error: StartError) -> Failure {
     match error {
         StartError::Connect(error) => connect_failure(error),
-        StartError::Register(RegistryError::Refused(text)) if text.starts_with("auth_") => {
-            Failure::refused(format!("Registry register failed: {text}"))
-                .hint("the registry checks signatures: set DEV_AUTH=true, and DEV_AUTH_KEY_DIR to where your keys are")
+        StartError::Register(RegistryError::Refused(code)) if code.starts_with("auth_") => {
+            Failure::refused(format!("Registry register failed: {code}")).hint(signing_advice(&code))
         }
+        StartError::Key(error) => key_failure(error),
         StartError::Register(error) => registry_failure(&error),
         other => Failure::refused(other.to_string()),
     }
@@ -210,6 +211,21 @@ pub(crate) fn refusal(code: &str, detail: &str) -> Failure {
     }
 }
 
+/// What to do about a registration whose signature the registry does not take.
+fn signing_advice(code: &str) -> &'static str {
+    match code {
+        "auth_required" => "this network requires signed agents: set DEV_AUTH=true, or give --dev-auth",
+        "auth_public_key_mismatch" => {
+            "the account belongs to another key: name the directory of its key file with --key-dir or DEV_AUTH_KEY_DIR, \
+             or join under another name"
+        }
+        "auth_claims_timestamp_skew" => {
+            "the clocks of this machine and of the registry differ too much: set this one's"
+        }
+        _ => "is the registry of another, newer version?",
+    }
+}
+
 /// A message that was not delivered.
 fn send_failure(error: SendError) -> Failure {
     let text = error.to_string();
@@ -221,6 +237,11 @@ fn send_failure(error: SendError) -> Failure {
         SendError::TooLarge { .. } => {
             Failure::trouble(text).hint("send less, or pass a reference to where the data can be fetched")
         }
+        SendError::Rejected { code, .. } if code == "auth_missing" => Failure::refused(text)
+            .hint("the receiver takes only signed messages: set DEV_AUTH=true, or give --dev-auth"),
+        SendError::Rejected { code, .. } if code == "auth_key_not_found" => Failure::refused(text).hint(
+            "the receiver takes only signed messages, and the registry has no key of yours: does it run with DEV_AUTH=true?",
+        ),
         SendError::AckTimeout { .. } => Failure::refused(text).hint(
             "nobody confirmed the message: is the receiver online (`agentnet list`)? --no-ack sends without waiting",
         ),
@@ -236,6 +257,9 @@ fn request_failure(error: RequestError) -> Failure {
         RequestError::Send(error) => send_failure(error),
         RequestError::Timeout { .. } => Failure::trouble(format!("request timed out: {text}"))
             .hint("is the receiver online (`agentnet list`)? give it longer with --timeout SECONDS"),
+        RequestError::Untrusted { .. } => Failure::trouble(format!("request timed out: {text}")).hint(
+            "only what the receiver has signed counts: does it sign (DEV_AUTH=true), or does somebody forge replies?",
+        ),
         RequestError::NoResponders { .. } => {
             Failure::trouble(text).hint("`agentnet list` shows who is online and what they can do")
         }

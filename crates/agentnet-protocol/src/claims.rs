@@ -83,6 +83,16 @@ impl Claims {
         self.members.len() == other.members.len() && self.members.iter().all(held)
     }
 
+    /// With one more claim.
+    #[must_use]
+    pub fn and(&self, name: &str, value: &str) -> Self {
+        let all = self
+            .members
+            .iter()
+            .map(|claim| (claim.name.as_str(), claim.text.as_str()));
+        Self::new(all.chain([(name, value)]))
+    }
+
     /// Without some of the claims.
     #[must_use]
     pub fn without(&self, names: &[&str]) -> Self {

@@ -122,6 +122,12 @@ impl SignedMessage {
         &self.0.public_key
     }
 
+    /// Whether the message is what its signature covers, by the key that it names itself. Whose key that is, is not said.
+    #[must_use]
+    pub fn is_consistent(&self, envelope: &Envelope) -> bool {
+        self.verify(Some(&self.0.public_key), envelope).is_ok()
+    }
+
     /// Verifies the message against the key bound to its sender's account. The envelope is the one read before, its thread id
     /// filled in and its schema version normalised, as the original does before this check.
     ///

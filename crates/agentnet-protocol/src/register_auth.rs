@@ -3,6 +3,7 @@
 use crate::claims::Claims;
 use crate::json::{self, Value};
 use crate::signature::{Auth, AuthForm};
+use crate::signs::Signs;
 use crate::{Timestamp, username};
 
 /// `DEV_AUTH_MAX_SKEW_SECONDS` unless set, in milliseconds.
@@ -41,6 +42,10 @@ pub enum RegisterAuthError {
     Replayed,
     /// The account belongs to another key.
     PublicKey,
+    /// Rotations: claimed for another new key.
+    NewKey,
+    /// Rotations: the new key has not signed.
+    Proof,
 }
 
 impl RegisterAuthError {
@@ -61,6 +66,8 @@ impl RegisterAuthError {
             Self::Signature => "auth_signature_invalid",
             Self::Replayed => "auth_nonce_replayed",
             Self::PublicKey => "auth_public_key_mismatch",
+            Self::NewKey => "auth_claims_new_key_mismatch",
+            Self::Proof => "auth_proof_invalid",
         }
     }
 }
@@ -80,6 +87,15 @@ pub struct Registration<'a> {
     pub username: &'a str,
     /// The key that the account is bound to, if any.
     pub bound_key: Option<&'a str>,
+}
+
+/// Who has registered with a signature.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Registrant {
+    /// The key to bind to the account.
+    pub public_key: String,
+    /// What its session signs besides messages (section 13.6).
+    pub signs: Signs,
 }
 
 /// The claims of a registration; `username` and `account_id` are those that the agent asks for.
@@ -102,7 +118,7 @@ pub fn claims(
     ])
 }
 
-/// Checks the `auth` member of a registration (null when it has none) and gives the public key to bind to the account.
+/// Checks the `auth` member of a registration (null when it has none) and says who has signed it.
 ///
 /// `remember_nonce` gets `<account_id>:<nonce>` once the signature holds; it keeps the text for the nonce lifetime and says
 /// whether it was new. A key that does not match still uses the nonce up.
@@ -117,7 +133,7 @@ pub fn check(
     now: Timestamp,
     max_skew_ms: u64,
     remember_nonce: impl FnOnce(&str) -> bool,
-) -> Result<String, RegisterAuthError> {
+) -> Result<Registrant, RegisterAuthError> {
     use RegisterAuthError as Error;
     let auth = Auth::read(auth).map_err(|form| match form {
         AuthForm::NotAnObject => Error::Required,
@@ -133,11 +149,7 @@ pub fn check(
     ensure(claims.get("name") == registration.name, Error::Name)?;
     ensure(username_matches(claims.get("username"), registration), Error::Username)?;
     ensure(account.is_empty() || account == registration.account_id, Error::Account)?;
-    let timestamp = Timestamp::parse(timestamp).ok_or(Error::Timestamp)?;
-    ensure(
-        now.micros_since(timestamp).unsigned_abs() <= max_skew_ms.saturating_mul(1000),
-        Error::Skew,
-    )?;
+    ensure_recent(timestamp, now, max_skew_ms)?;
     ensure(auth.signature_holds(), Error::Signature)?;
     ensure(
         remember_nonce(&format!("{}:{nonce}", registration.account_id)),
@@ -147,7 +159,19 @@ pub fn check(
         registration.bound_key.is_none_or(|bound| bound == auth.public_key),
         Error::PublicKey,
     )?;
-    Ok(auth.public_key)
+    Ok(Registrant {
+        signs: Signs::read(claims.get(Signs::MEMBER)),
+        public_key: auth.public_key,
+    })
+}
+
+/// Whether a claimed time is near enough to now.
+pub(crate) fn ensure_recent(timestamp: &str, now: Timestamp, max_skew_ms: u64) -> Result<(), RegisterAuthError> {
+    let timestamp = Timestamp::parse(timestamp).ok_or(RegisterAuthError::Timestamp)?;
+    ensure(
+        now.micros_since(timestamp).unsigned_abs() <= max_skew_ms.saturating_mul(1000),
+        RegisterAuthError::Skew,
+    )
 }
 
 fn username_matches(claim: &str, registration: &Registration<'_>) -> bool {
@@ -162,7 +186,7 @@ fn username_matches(claim: &str, registration: &Registration<'_>) -> bool {
     claim == username::normalise(registration.username)
 }
 
-fn ensure(holds: bool, error: RegisterAuthError) -> Result<(), RegisterAuthError> {
+pub(crate) fn ensure(holds: bool, error: RegisterAuthError) -> Result<(), RegisterAuthError> {
     if holds { Ok(()) } else { Err(error) }
 }
 
@@ -171,7 +195,11 @@ mod tests {
     use super::*;
     use crate::signature::SigningKey;
 
-    fn registered(claimed: Option<&str>, requested: Option<&str>, resolved: &str) -> Result<String, RegisterAuthError> {
+    fn registered(
+        claimed: Option<&str>,
+        requested: Option<&str>,
+        resolved: &str,
+    ) -> Result<Registrant, RegisterAuthError> {
         let key = SigningKey::from_seed(&[1; 32]);
         let now = Timestamp::from_micros(0);
         let auth = key.auth(&claims("a", "A", claimed, None, now, "n"));

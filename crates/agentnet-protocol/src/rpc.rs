@@ -6,6 +6,7 @@
 mod accounts;
 mod history;
 mod metrics;
+mod rotate;
 mod sessions;
 mod threads;
 
@@ -20,6 +21,7 @@ pub use history::{
     ThreadMessagesRequest,
 };
 pub use metrics::{CaptureStats, HandlerStats, LatencyStats, MetricsReply, MetricsRequest, WriteQueueStats};
+pub use rotate::{RotateKeyReply, RotateKeyRequest};
 pub use sessions::{Goodbye, ListReply, ListRequest, RegisterReply, RegisterRequest};
 pub use threads::{
     ThreadLimits, ThreadListReply, ThreadListRequest, ThreadStatusReply, ThreadStatusRequest, ThreadSummary,

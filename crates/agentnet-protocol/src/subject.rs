@@ -19,6 +19,15 @@ pub const CONNECTION_INBOX_PREFIX: &str = "_AGENTNET";
 /// Queue group of all registry replicas.
 pub const REGISTRY_GROUP: &str = "agentnet-registry";
 
+/// Accounts that begin with this are registries': nobody else can have one under signed identity (section 13.7).
+pub const REGISTRY_ACCOUNT_PREFIX: &str = "acct_registry_";
+
+/// The account that a registry speaks as.
+#[must_use]
+pub fn registry_account(server_id: &str) -> String {
+    format!("{REGISTRY_ACCOUNT_PREFIX}{server_id}")
+}
+
 /// `account.<account_id>.inbox`.
 #[must_use]
 pub fn inbox(account_id: &str) -> String {

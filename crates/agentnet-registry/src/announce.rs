@@ -1,5 +1,5 @@
 //! What registries tell each other on [`SUBJECT`]: `{"session_tag":…}` for a session that was issued, `{"nonce":…}` for a
-//! nonce that was used, and a beat `{"registry":…, "number":…}` that says that a registry runs (with `"stops":true`, that it
+//! nonce that was used, `{"rotated":…}` for an account that has another key, and a beat `{"registry":…, "number":…}` that says that a registry runs (with `"stops":true`, that it
 //! does not any more). Unknown members and announcements are ignored, so that versions may be mixed.
 
 use std::sync::Arc;
@@ -41,6 +41,15 @@ pub(crate) async fn nonce(ctx: &Context, nonce: &str) {
     }
 }
 
+/// An account has another key. The others read it from the store.
+pub(crate) async fn rotated(ctx: &Context, account_id: &str) {
+    publish(
+        ctx,
+        ObjectWriter::with_capacity(96).text("rotated", account_id).finish(),
+    )
+    .await;
+}
+
 async fn beat(ctx: &Context, stops: bool) {
     let mut out = ObjectWriter::with_capacity(96);
     out.text("registry", &ctx.config.server_id)
@@ -68,6 +77,8 @@ pub(crate) fn hear(ctx: &Arc<Context>, body: &[u8], now: Now) {
         hear::issued_elsewhere(ctx, tag.into_owned());
     } else if let Some(nonce) = text("nonce").filter(|nonce| nonce.len() <= LONGEST_NONCE) {
         ctx.nonces.used_elsewhere(&nonce, now.instant);
+    } else if let Some(account_id) = text("rotated") {
+        hear::rotated_elsewhere(ctx, account_id.into_owned());
     } else if let (Some(name), Some(number)) = (text("registry"), text("number")) {
         let Ok(number) = u64::from_str_radix(&number, 16) else {
             return;

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use agentnet_protocol::compose::{Sender, error_reply};
-use agentnet_protocol::subject::{ALL_INBOXES, Subject};
+use agentnet_protocol::subject::{ALL_INBOXES, Subject, registry_account};
 use agentnet_protocol::{Envelope, Reject, Timestamp, ids};
 use agentnet_store::StoreError;
 use async_nats::{Client, Message, Subscriber};
@@ -146,12 +146,15 @@ async fn answer(ctx: &Context, message: Message, reply_to: async_nats::Subject, 
     let name = &ctx.config.server_id;
     let sender = Sender {
         agent_id: format!("registry_{name}").into(),
-        account_id: format!("acct_registry_{name}").into(),
+        account_id: registry_account(name).into(),
         session_tag: agentnet_protocol::Text::new(),
     };
     let message_id = ids::registry_message_id(now.as_unix_millis(), rand::random());
     let mut reply = error_reply(&request, reject, &sender, message_id.into(), now);
     reply.from_session_tag = None;
+    if let Some(identity) = &ctx.identity {
+        identity.sign(&mut reply);
+    }
     let body = reply.encode();
     tracing::debug!(subject = %message.subject, code = reject.code(), "answered for an absent agent");
     if ctx.client.publish(reply_to, body.clone()).await.is_ok() {

@@ -1,10 +1,12 @@
 //! Every setting of the registry, with the original's names, defaults and minima (PROTOCOL.md section 15).
 
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
 use agentnet_protocol::register_auth::{DEFAULT_MAX_SKEW_MS, DEFAULT_NONCE_TTL_SECONDS};
 use agentnet_protocol::thread;
+use agentnet_protocol::truth::is_true;
 use agentnet_store::OpenOptions;
 
 /// The address that the original's registry uses: the server's name in its compose file.
@@ -98,6 +100,8 @@ pub struct RegistryConfig {
     pub dev_auth_max_skew: Duration,
     /// `DEV_AUTH_NONCE_TTL_SECONDS`: 300 by default, at least 5.
     pub dev_auth_nonce_ttl: Duration,
+    /// `DEV_AUTH_KEY_DIR`: the directory of the registry's own key file; without one it makes a key for each run.
+    pub key_dir: Option<PathBuf>,
     /// `AGENTNET_OFFLINE_REPLIES`: whether requests to accounts without a live session are answered with an error at once
     /// (section 0, decision 9); on by default.
     pub offline_replies: bool,
@@ -134,6 +138,7 @@ impl Default for RegistryConfig {
             dev_auth: false,
             dev_auth_max_skew: Duration::from_millis(DEFAULT_MAX_SKEW_MS),
             dev_auth_nonce_ttl: Duration::from_secs(DEFAULT_NONCE_TTL_SECONDS),
+            key_dir: None,
             offline_replies: true,
             capture_storage: CaptureStorage::File,
             capture_replicas: 1,
@@ -176,7 +181,7 @@ impl RegistryConfig {
                 .unwrap_or(default.token_estimate_chars_per_token),
             session_retention_days: read.number("SESSION_RETENTION_DAYS", default.session_retention_days)?,
             thread_retention_days: read.number("THREAD_RETENTION_DAYS", default.thread_retention_days)?,
-            thread_compaction_event_enabled: (read.0)("THREAD_COMPACTION_EVENT_ENABLED").map(|value| truth(&value)),
+            thread_compaction_event_enabled: (read.0)("THREAD_COMPACTION_EVENT_ENABLED").map(|value| is_true(&value)),
             thread_compaction_event_cooldown: read.opt_time("THREAD_COMPACTION_EVENT_COOLDOWN_SECONDS", 1.0)?,
             db_write_batch_enabled: read.flag("DB_WRITE_BATCH_ENABLED", default.db_write_batch_enabled),
             db_write_batch_size: read.number("DB_WRITE_BATCH_SIZE", default.db_write_batch_size)?,
@@ -187,6 +192,7 @@ impl RegistryConfig {
             dev_auth: read.flag("DEV_AUTH", default.dev_auth),
             dev_auth_max_skew: read.time("DEV_AUTH_MAX_SKEW_SECONDS", 1.0, default.dev_auth_max_skew)?,
             dev_auth_nonce_ttl: read.time("DEV_AUTH_NONCE_TTL_SECONDS", 1.0, default.dev_auth_nonce_ttl)?,
+            key_dir: (read.0)("DEV_AUTH_KEY_DIR").map(|directory| PathBuf::from(directory.trim())),
             offline_replies: read.flag("AGENTNET_OFFLINE_REPLIES", default.offline_replies),
             capture_storage: read
                 .parsed("AGENTNET_CAPTURE_STORAGE")?
@@ -225,7 +231,7 @@ struct Reader<L>(L);
 
 impl<L: Fn(&str) -> Option<String>> Reader<L> {
     fn flag(&self, name: &str, default: bool) -> bool {
-        (self.0)(name).map_or(default, |value| truth(&value))
+        (self.0)(name).map_or(default, |value| is_true(&value))
     }
 
     fn parsed<T: FromStr<Err: ToString>>(&self, name: &'static str) -> Result<Option<T>, ConfigError> {
@@ -278,14 +284,6 @@ impl<L: Fn(&str) -> Option<String>> Reader<L> {
     fn time(&self, name: &'static str, unit_seconds: f64, default: Duration) -> Result<Duration, ConfigError> {
         Ok(self.opt_time(name, unit_seconds)?.unwrap_or(default))
     }
-}
-
-/// The original's truth: `1`, `true`, `yes`, `y`, `on`.
-fn truth(value: &str) -> bool {
-    matches!(
-        value.trim().to_ascii_lowercase().as_str(),
-        "1" | "true" | "yes" | "y" | "on"
-    )
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ use tokio_util::task::TaskTracker;
 use crate::capture::Capture;
 use crate::config::RegistryConfig;
 use crate::database::Database;
+use crate::identity::Identity;
 use crate::metrics::Metrics;
 use crate::presence::Presence;
 use crate::presence::hear::Adoptions;
@@ -20,6 +21,8 @@ use crate::register_auth::Nonces;
 /// What every part of a running registry shares.
 pub(crate) struct Context {
     pub(crate) config: RegistryConfig,
+    /// Its own key, under signed identity.
+    pub(crate) identity: Option<Identity>,
     /// Tells this registry from every other, even from one with its name.
     pub(crate) number: u64,
     pub(crate) client: Client,

@@ -1,5 +1,6 @@
 //! Why a registry could not be started.
 
+use agentnet_keys::KeyFileError;
 use agentnet_protocol::url::NatsUrlError;
 use agentnet_store::StoreError;
 
@@ -37,6 +38,9 @@ pub enum StartError {
     /// JetStream is there but the stream of the history cannot be set up.
     #[error("JetStream cannot keep the message history: {0}")]
     Capture(String),
+    /// The registry's own key cannot be used.
+    #[error(transparent)]
+    Key(#[from] KeyFileError),
     /// The database cannot be opened or read.
     #[error("the store cannot be used: {0}")]
     Store(#[from] StoreError),

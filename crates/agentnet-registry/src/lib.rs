@@ -13,6 +13,7 @@
 //! - [`health`]: how one of several registries is
 //! - `sweep`: what has to be done again and again
 //! - `announce`: what registries tell each other
+//! - `register_auth`, `identity`: signed registrations, and the registry's own signature
 //! - `database`, `takeover`: a database that is down, and what it held
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
@@ -27,6 +28,7 @@ mod database;
 mod error;
 mod fit;
 pub mod health;
+mod identity;
 mod metrics;
 mod paging;
 mod presence;

@@ -8,6 +8,7 @@
 //! - `look` is what requests ask
 //! - `replicas` says which of the registries that run writes a session's changes; `ends` how a session ends in the store
 //! - `whereabouts` says of an account whether it is surely offline, and since when
+//! - `signed` checks who says hello and goodbye, under signed identity
 //! - `hear` turns what comes in on the wire into calls here
 
 pub(crate) mod changes;
@@ -17,6 +18,7 @@ mod latest;
 mod look;
 mod replicas;
 pub(crate) mod search;
+mod signed;
 pub(crate) mod whereabouts;
 pub(crate) mod writer;
 
@@ -83,6 +85,8 @@ struct Live {
     /// Whether the store has got from here what it has to know, or had it anyway. If not, the registry that mattered may
     /// have gone before it wrote that.
     minded: bool,
+    /// When its last signed hello was said, by its own clock.
+    said_at: Option<Timestamp>,
 }
 
 /// What a hello did.
@@ -359,6 +363,7 @@ impl State {
                 seen,
                 stored: seen,
                 minded,
+                said_at: None,
             },
         );
         tag

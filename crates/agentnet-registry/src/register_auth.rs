@@ -8,7 +8,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use agentnet_protocol::json::Value;
-use agentnet_protocol::register_auth::{self, Registration};
+use agentnet_protocol::register_auth::{self, Registrant, Registration};
 use agentnet_protocol::rpc::{RegisterRequest, RpcError};
 use agentnet_store::model::{Account, AccountClaim, DesiredName};
 use agentnet_store::{Store, StoreError};
@@ -82,7 +82,7 @@ impl Seen {
     }
 }
 
-/// Checks a request's signature and gives the key to bind.
+/// Checks a request's signature and says who made it.
 ///
 /// # Errors
 /// The code of section 13.3; `auth_validation_failed` if the store cannot say whose account it is.
@@ -91,7 +91,7 @@ pub(crate) async fn check(
     request: &RegisterRequest,
     claim: &AccountClaim,
     now: Now,
-) -> Result<String, RpcError> {
+) -> Result<Registrant, RpcError> {
     let target = target(ctx.store.as_ref(), claim).await.map_err(|error| {
         tracing::error!(%error, "a registration's account could not be looked up");
         RpcError::fault("auth_validation_failed")

@@ -6,14 +6,15 @@ mod metrics;
 mod presence;
 mod profiles;
 pub(crate) mod register;
+mod rotate;
 mod threads;
 
 use std::sync::Arc;
 
 use agentnet_protocol::rpc::{
     ListRequest, MessageSearchRequest, MetricsRequest, ProfileRequest, RegisterRequest, Request, ResolveAccountRequest,
-    ResolveKeyRequest, RpcError, SearchRequest, ThreadListRequest, ThreadMessagesRequest, ThreadStatusRequest,
-    decode_request,
+    ResolveKeyRequest, RotateKeyRequest, RpcError, SearchRequest, ThreadListRequest, ThreadMessagesRequest,
+    ThreadStatusRequest, decode_request,
 };
 use agentnet_store::StoreError;
 
@@ -26,6 +27,7 @@ pub(crate) enum Rpc {
     List,
     ResolveAccount,
     ResolveKey,
+    RotateKey,
     Search,
     Profile,
     ThreadStatus,
@@ -36,11 +38,12 @@ pub(crate) enum Rpc {
 }
 
 impl Rpc {
-    pub(crate) const ALL: [Self; 11] = [
+    pub(crate) const ALL: [Self; 12] = [
         Self::Register,
         Self::List,
         Self::ResolveAccount,
         Self::ResolveKey,
+        Self::RotateKey,
         Self::Search,
         Self::Profile,
         Self::ThreadStatus,
@@ -57,6 +60,7 @@ impl Rpc {
             Self::List => (ListRequest::NAME, "handler.list"),
             Self::ResolveAccount => (ResolveAccountRequest::NAME, "handler.resolve_account"),
             Self::ResolveKey => (ResolveKeyRequest::NAME, "handler.resolve_key"),
+            Self::RotateKey => (RotateKeyRequest::NAME, "handler.rotate_key"),
             Self::Search => (SearchRequest::NAME, "handler.search"),
             Self::Profile => (ProfileRequest::NAME, "handler.profile"),
             Self::ThreadStatus => (ThreadStatusRequest::NAME, "handler.thread_status"),
@@ -76,6 +80,7 @@ impl Rpc {
             Self::Metrics => metrics::metrics(ctx),
             Self::ResolveAccount => lookup::resolve_account(ctx, decode_request(body)?).await,
             Self::ResolveKey => lookup::resolve_key(ctx, decode_request(body)?).await,
+            Self::RotateKey => rotate::rotate_key(ctx, decode_request(body)?).await,
             Self::Search => profiles::search(ctx, decode_request(body)?).await,
             Self::Profile => profiles::profile(ctx, decode_request(body)?).await,
             Self::ThreadStatus => threads::thread_status(ctx, decode_request(body)?).await,

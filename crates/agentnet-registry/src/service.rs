@@ -19,6 +19,7 @@ use crate::context::{Context, Tasks};
 use crate::database::Database;
 use crate::error::StartError;
 use crate::health;
+use crate::identity::{self, Identity};
 use crate::metrics::Metrics;
 use crate::presence::Presence;
 use crate::presence::hear::Adoptions;
@@ -70,6 +71,7 @@ impl Registry {
         if config.thread_compaction_event_enabled.is_some() || config.thread_compaction_event_cooldown.is_some() {
             tracing::info!("THREAD_COMPACTION_EVENT_* has no effect: compacting threads is the agents' business");
         }
+        let identity = Identity::open(&config)?;
         let connection = connect(&url).await?;
         let kill = CancellationToken::new();
         // Ends what has been started should the rest of the start fail.
@@ -100,6 +102,7 @@ impl Registry {
         let ctx = Arc::new(Context {
             nonces: Nonces::new(config.dev_auth_nonce_ttl),
             config,
+            identity,
             number,
             client,
             store,
@@ -113,6 +116,7 @@ impl Registry {
             tasks: Tasks::new(kill.clone()),
         });
         let taken_over = take_over(&ctx).await?;
+        identity::bind(&ctx).await?;
         // Whoever is sure of everybody already can answer for the absent from its first moment on.
         let inboxes = match ctx.config.offline_replies && ctx.presence.is_warm(Now::read()) {
             true => Some(bounce::subscribe(&ctx.client).await?),

@@ -1,5 +1,6 @@
 //! What the store keeps, as plain data (PROTOCOL.md sections 7, 8 and 10).
 
+use agentnet_protocol::signs::Signs;
 use agentnet_protocol::{RawJson, Timestamp};
 
 use crate::error::StoreError;
@@ -39,6 +40,8 @@ pub struct Account {
     pub status: String,
     /// The bound Ed25519 public key (base64url text), if the account has one (section 13.3).
     pub public_key: Option<String>,
+    /// What its last signed registration said that it signs besides messages (section 13.6).
+    pub signs: Signs,
     /// When the account was created.
     pub created_at: Timestamp,
     /// When its profile last changed.
@@ -75,6 +78,8 @@ pub struct AccountClaim {
     pub agent_id: String,
     /// With signed identity on: the key that must be, or becomes, bound to the account.
     pub public_key: Option<String>,
+    /// With a key: what the session signs besides messages; becomes the account's.
+    pub signs: Signs,
     /// Now.
     pub at: Timestamp,
 }
@@ -106,6 +111,8 @@ pub struct Session {
     pub capabilities: Vec<String>,
     /// Its own metadata object; exact JSON text.
     pub metadata: RawJson,
+    /// What it signs besides messages (section 13.6); an upsert replaces it.
+    pub signs: Signs,
 }
 
 /// One message of the history (table `agent_messages`), ready to be stored.

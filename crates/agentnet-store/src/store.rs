@@ -21,10 +21,20 @@ pub trait Accounts: Send + Sync {
     /// 4. Otherwise `new_account_id` is created with the name; a taken *generated* name is suffixed.
     ///
     /// Concurrent claims of one new name end in one account, without an error.
-    /// With `public_key` set, an account without a key gets it bound in the same transaction;
+    /// With `public_key` set, an account without a key gets it bound in the same transaction, and `signs` is taken over;
     /// [`StoreError::KeyMismatch`] (and no change at all) if another key is bound.
     /// Metadata beyond [`MAX_METADATA_BYTES`](crate::model::MAX_METADATA_BYTES) is refused.
     async fn claim_account(&self, claim: &AccountClaim) -> Result<Account, StoreError>;
+
+    /// Binds another key to an account that is bound to `old`, in one transaction, and returns the account; `None` if there
+    /// is no such account, [`StoreError::KeyMismatch`] (and no change) if it is bound to another key than `old` or to none.
+    async fn rotate_key(
+        &self,
+        account_id: &str,
+        old: &str,
+        new: &str,
+        at: Timestamp,
+    ) -> Result<Option<Account>, StoreError>;
 
     /// The account with this id, if there is one.
     async fn account_by_id(&self, account_id: &str) -> Result<Option<Account>, StoreError>;

@@ -1,10 +1,13 @@
 //! Building an agent.
 
 use std::marker::PhantomData;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use agentnet_protocol::json::Kind;
+pub use agentnet_protocol::signature::SigningKey;
+use agentnet_protocol::truth::is_true;
 use agentnet_protocol::url::{DEFAULT_NATS_URL, NatsUrl};
 use agentnet_protocol::{RawJson, ids};
 
@@ -12,6 +15,7 @@ use crate::blob_store::BlobSettings;
 use crate::config::{Config, ConfigError, Limits, SdkDefaults};
 use crate::error::StartError;
 use crate::handler::{AnyHandler, Closure, Context, Handler, HandlerResult, Message};
+use crate::identity::KeySource;
 use crate::node::AgentNode;
 
 /// What an [`AgentBuilder`] builds: [`AgentNode`], [`AgentSdk`](crate::AgentSdk) or [`AgentWrapper`](crate::AgentWrapper).
@@ -46,6 +50,9 @@ pub struct AgentBuilder<A = AgentNode> {
     limits: Limits,
     blobs: BlobSettings,
     limits_from_environment: bool,
+    dev_auth: Option<bool>,
+    key_dir: Option<PathBuf>,
+    signing_key: Option<SigningKey>,
     schema_version: String,
     supported_schema_major: u32,
     pub(crate) sdk: SdkDefaults,
@@ -66,6 +73,9 @@ impl<A: Agent> AgentBuilder<A> {
             limits: Limits::default(),
             blobs: BlobSettings::default(),
             limits_from_environment: true,
+            dev_auth: None,
+            key_dir: None,
+            signing_key: None,
             schema_version: Config::default_schema_version(),
             supported_schema_major: Config::default_schema_major(),
             sdk: SdkDefaults::default(),
@@ -127,8 +137,27 @@ impl<A: Agent> AgentBuilder<A> {
         &mut self.blobs
     }
 
-    /// Does not read `ACCOUNT_RESOLVE_CACHE_TTL_SECONDS`, `AGENT_METRICS_WINDOW_SIZE` and the variables of
-    /// [`BlobSettings`].
+    /// Whether the agent signs what it says and takes only what is signed (signed identity, section 13). Default: `DEV_AUTH`,
+    /// else off. Its key is in the file `<username or agent id>.json` of [`AgentBuilder::key_dir`], made at the first start.
+    pub fn dev_auth(mut self, on: bool) -> Self {
+        self.dev_auth = Some(on);
+        self
+    }
+
+    /// The directory of the key file. Default: `DEV_AUTH_KEY_DIR`, else `.keys`.
+    pub fn key_dir(mut self, directory: impl Into<PathBuf>) -> Self {
+        self.key_dir = Some(directory.into());
+        self
+    }
+
+    /// Signs with this key instead of one in a file; as `.dev_auth(true)`.
+    pub fn signing_key(mut self, key: SigningKey) -> Self {
+        self.signing_key = Some(key);
+        self
+    }
+
+    /// Does not read `ACCOUNT_RESOLVE_CACHE_TTL_SECONDS`, `AGENT_METRICS_WINDOW_SIZE`, `DEV_AUTH`, `DEV_AUTH_KEY_DIR` and the
+    /// variables of [`BlobSettings`].
     pub fn ignore_environment(mut self) -> Self {
         self.limits_from_environment = false;
         self
@@ -167,6 +196,7 @@ impl<A: Agent> AgentBuilder<A> {
     /// # Errors
     /// [`ConfigError`].
     pub fn build(self) -> Result<A, ConfigError> {
+        let key = self.key_source(|name| std::env::var(name).ok());
         let mut limits = self.limits;
         let mut blobs = self.blobs;
         if self.limits_from_environment {
@@ -183,6 +213,7 @@ impl<A: Agent> AgentBuilder<A> {
             return Err(ConfigError::AccountId(id.clone()));
         }
         let node = AgentNode::new(Config {
+            key,
             name: self
                 .name
                 .filter(|name| !name.is_empty())
@@ -203,6 +234,31 @@ impl<A: Agent> AgentBuilder<A> {
             node.set_handler(handler);
         }
         Ok(node.into())
+    }
+
+    fn key_source(&self, read: impl Fn(&str) -> Option<String>) -> Option<KeySource> {
+        let read = |name| {
+            let value = self.limits_from_environment.then(|| read(name))?;
+            value.filter(|value| !value.trim().is_empty())
+        };
+        if let (Some(key), None | Some(true)) = (&self.signing_key, self.dev_auth) {
+            return Some(KeySource::memory(key.clone()));
+        }
+        if !self
+            .dev_auth
+            .unwrap_or_else(|| read("DEV_AUTH").is_some_and(|value| is_true(&value)))
+        {
+            return None;
+        }
+        let directory = self
+            .key_dir
+            .clone()
+            .or_else(|| read("DEV_AUTH_KEY_DIR").map(PathBuf::from));
+        Some(KeySource::directory(
+            directory.as_deref(),
+            self.username.as_deref(),
+            &self.agent_id,
+        ))
     }
 
     /// Builds the agent and starts it.
@@ -265,6 +321,37 @@ mod tests {
             "metadata must be a JSON object"
         );
         assert!(error(AgentBuilder::<AgentNode>::new("a").account_id("a b")).contains("use 1 to 128"));
+    }
+
+    #[test]
+    fn signing_is_asked_for_by_call_key_or_environment() {
+        let environment = |name: &str| match name {
+            "DEV_AUTH" => Some(" Yes ".to_owned()),
+            "DEV_AUTH_KEY_DIR" => Some("/k".to_owned()),
+            _ => None,
+        };
+        let file = |builder: AgentBuilder, on: bool| {
+            let source = builder.key_source(|name| environment(name).filter(|_| on));
+            source.map(|source| match source {
+                KeySource::File(path) => path.display().to_string(),
+                KeySource::Memory(_) => "memory".to_owned(),
+            })
+        };
+        let builder = || AgentBuilder::new("Agent X").username("Ann");
+        let key = || SigningKey::from_seed(&[1; 32]);
+        for (builder, on, expected) in [
+            (builder(), false, None),
+            (builder(), true, Some("/k/Ann.json")),
+            (AgentBuilder::new("Agent X"), true, Some("/k/Agent_X.json")),
+            (builder().ignore_environment(), true, None),
+            (builder().dev_auth(false), true, None),
+            (builder().dev_auth(true), false, Some(".keys/Ann.json")),
+            (builder().dev_auth(true).key_dir("d"), true, Some("d/Ann.json")),
+            (builder().signing_key(key()), false, Some("memory")),
+            (builder().signing_key(key()).dev_auth(false), true, None),
+        ] {
+            assert_eq!(file(builder, on).as_deref(), expected);
+        }
     }
 
     #[test]

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use agentnet_protocol::{compose, expiry, url, version};
 
+use crate::identity::KeySource;
+
 /// How much an agent takes on, and how long it waits. Values below the minimum count as the minimum.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
@@ -41,6 +43,8 @@ pub struct Limits {
     /// How long a resolved username is remembered; zero disables the cache.
     /// Default 60 s or `ACCOUNT_RESOLVE_CACHE_TTL_SECONDS`.
     pub resolve_cache_ttl: Duration,
+    /// How long the key of another account is remembered, under signed identity. Default 300 s, minimum 5 s.
+    pub key_cache_ttl: Duration,
     /// Samples that latency percentiles are taken over. Default 1024 or `AGENT_METRICS_WINDOW_SIZE`, minimum 32.
     pub metrics_window: usize,
 }
@@ -64,6 +68,7 @@ impl Default for Limits {
             processing_timeout: Duration::from_secs(60),
             clock_skew_ms: expiry::DEFAULT_CLOCK_SKEW_MS,
             resolve_cache_ttl: Duration::from_secs(60),
+            key_cache_ttl: Duration::from_secs(300),
             metrics_window: 1024,
         }
     }
@@ -85,6 +90,10 @@ impl Limits {
         self.circuit_breaker_failures = self.circuit_breaker_failures.max(1);
         self.circuit_breaker_reset = self.circuit_breaker_reset.max(Duration::from_secs(1));
         self.receipt_timeout = self.receipt_timeout.max(Duration::from_millis(200));
+        // A cache that outlives the network is as good as for ever.
+        self.key_cache_ttl = self
+            .key_cache_ttl
+            .clamp(Duration::from_secs(5), Duration::from_secs(10 * 365 * 86_400));
         self.metrics_window = self.metrics_window.max(32);
         self
     }
@@ -131,6 +140,8 @@ pub(crate) struct Config {
     pub(crate) url: url::NatsUrl,
     pub(crate) limits: Limits,
     pub(crate) blobs: crate::blob_store::BlobSettings,
+    /// Where its key comes from, if it signs.
+    pub(crate) key: Option<KeySource>,
     pub(crate) schema_version: String,
     pub(crate) supported_schema_major: u32,
     pub(crate) sdk: SdkDefaults,

@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 
 use crate::connect::NO_CONNECTION;
 use crate::error::SendError;
+use crate::identity::ReceiptChecks;
 use crate::metrics::Metrics;
 use crate::session::Live;
 
@@ -68,9 +69,22 @@ impl Receipts {
 
 /// Hands receipts to the sends that wait for them, until the subscription ends.
 pub(crate) async fn listen(live: Arc<Live>, mut subscription: Subscriber) {
-    while let Some(message) = subscription.next().await {
+    let mut checks = ReceiptChecks::new(live.clone());
+    loop {
+        let message = tokio::select! {
+            receipt = checks.looked_up() => {
+                live.receipts.arrived(receipt);
+                continue;
+            }
+            message = subscription.next() => message,
+        };
+        let Some(message) = message else { return };
         match Receipt::decode(message.payload) {
-            Ok(receipt) => live.receipts.arrived(receipt),
+            Ok(receipt) => {
+                if let Some(receipt) = checks.check(receipt) {
+                    live.receipts.arrived(receipt);
+                }
+            }
             Err(error) => tracing::debug!(%error, "ignored a receipt that cannot be read"),
         }
     }

@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
+pub use agentnet_keys::KeyFileError;
 use agentnet_protocol::DecodeError;
 use agentnet_protocol::target::TargetError;
 
 use crate::config::ConfigError;
 use crate::connect::ConnectError;
+pub use crate::identity::RotateError;
 
 /// Why a call of the registry failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -65,6 +67,9 @@ pub enum StartError {
     /// No connection.
     #[error(transparent)]
     Connect(#[from] ConnectError),
+    /// The node's key file cannot be used.
+    #[error(transparent)]
+    Key(#[from] KeyFileError),
     /// The registry refused the registration or did not answer.
     #[error("Registry register failed: {0}")]
     Register(#[source] RegistryError),
@@ -203,6 +208,21 @@ pub enum RequestError {
         message_id: String,
         /// How long it was waited for.
         timeout: Duration,
+    },
+    /// Under signed identity: no reply came that the account asked has signed, but others did.
+    #[error(
+        "no reply to message {message_id} within {} s; {refused} others were not taken, the last one for {why}",
+        timeout.as_secs_f64()
+    )]
+    Untrusted {
+        /// The request.
+        message_id: String,
+        /// How long it was waited for.
+        timeout: Duration,
+        /// Replies that were not taken.
+        refused: u32,
+        /// The code of the last one: `auth_*`, or what it is not.
+        why: &'static str,
     },
     /// The reply is no message.
     #[error("the reply to message {message_id} cannot be read: {why}")]

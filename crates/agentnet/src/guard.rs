@@ -46,6 +46,8 @@ pub(crate) struct Guards {
     agent_id: String,
     supported_schema_major: u32,
     clock_skew_ms: u32,
+    /// The sender's account is proven and its session tag is not, so the account's rate counts.
+    signed: bool,
     rates: Rates,
     ids: Dedupe,
     scopes: Dedupe,
@@ -58,6 +60,7 @@ impl Guards {
             agent_id: agent_id.to_owned(),
             supported_schema_major,
             clock_skew_ms: limits.clock_skew_ms,
+            signed: false,
             rates: Rates::new(
                 limits.rate_limit_per_sender_per_sec,
                 limits.rate_limit_burst,
@@ -66,6 +69,12 @@ impl Guards {
             ids: Dedupe::new(limits.dedupe_ttl),
             scopes: Dedupe::new(limits.dedupe_ttl),
         }
+    }
+
+    /// Under signed identity: messages are let in whose sender's account is proven.
+    pub(crate) fn of_signed(mut self, signed: bool) -> Self {
+        self.signed = signed;
+        self
     }
 
     /// Decides about one message. Admitted, its id and idempotency scope are remembered.
@@ -117,7 +126,11 @@ impl Guards {
     }
 
     fn rate(&mut self, message: &Envelope, now: Now) -> Result<(), Reject> {
-        let allowed = self.rates.take(Sender::from(message).bucket_key(), now.monotonic);
+        let sender = match &message.from_account_id {
+            Some(account_id) if self.signed => account_id,
+            _ => Sender::from(message).bucket_key(),
+        };
+        let allowed = self.rates.take(sender, now.monotonic);
         if allowed { Ok(()) } else { Err(Reject::RateLimited) }
     }
 

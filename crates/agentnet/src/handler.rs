@@ -131,15 +131,21 @@ impl Message {
     /// The error code, if this is an error reply (`kind: "error"`).
     #[must_use]
     pub fn error_code(&self) -> Option<String> {
-        (*self.kind == *agentnet_protocol::envelope::kind::ERROR).then(|| {
-            self.payload()
-                .view()
-                .as_object()?
-                .get("error")
-                .opt_text()
-                .map(std::borrow::Cow::into_owned)
-        })?
+        error_code_of(&self.0.envelope)
     }
+}
+
+/// The error code of an error reply.
+pub(crate) fn error_code_of(envelope: &Envelope) -> Option<String> {
+    (*envelope.kind == *agentnet_protocol::envelope::kind::ERROR).then(|| {
+        envelope
+            .payload
+            .view()
+            .as_object()?
+            .get("error")
+            .opt_text()
+            .map(std::borrow::Cow::into_owned)
+    })?
 }
 
 /// What a handler can do besides looking at its message.

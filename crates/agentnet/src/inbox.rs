@@ -16,6 +16,7 @@ use tokio::sync::mpsc;
 
 use crate::guard::{Capacity, Guards, Now};
 use crate::handler::Message;
+use crate::identity::{Held, Judged, Verifier};
 use crate::ids;
 use crate::metrics::Metrics;
 use crate::refuse::{acknowledge, refuse};
@@ -33,6 +34,7 @@ pub(crate) struct Intake {
     pub(crate) live: Arc<Live>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) guards: Guards,
+    pub(crate) verifier: Verifier,
     pub(crate) max_payload_bytes: usize,
     /// Only the intake adds to the backlog: a slot that is free when it looks is free when it pushes.
     pub(crate) backlog: async_channel::Sender<Message>,
@@ -51,6 +53,7 @@ impl Intake {
                 biased;
                 () = live.leaving.cancelled() => break,
                 Some(message) = self.failed.recv() => self.guards.forget(&message),
+                judged = self.verifier.looked_up() => self.settle(judged).await,
                 message = subscriptions.next() => match message {
                     Some(message) => self.take(message).await,
                     None => return,
@@ -82,6 +85,27 @@ impl Intake {
         while let Ok(Some(message)) = tokio::time::timeout(LAST, subscriptions.next()).await {
             self.take(message).await;
         }
+        self.finish_lookups().await;
+    }
+
+    /// Waits for the keys that messages wait for, as long as there is time.
+    async fn finish_lookups(&mut self) {
+        let aborted = self.live.aborted.clone();
+        while self.verifier.is_waiting() {
+            let looked_up = aborted.run_until_cancelled(self.verifier.looked_up()).await;
+            let Some(judged) = looked_up else { break };
+            self.settle(judged).await;
+        }
+        for held in self.verifier.abandon() {
+            self.refuse(&held.envelope, held.reply.as_deref(), &Reject::ShuttingDown)
+                .await;
+        }
+    }
+
+    async fn settle(&mut self, judged: Vec<Judged>) {
+        for judged in judged {
+            self.proceed(judged).await;
+        }
     }
 
     async fn take(&mut self, message: async_nats::Message) {
@@ -112,6 +136,19 @@ impl Intake {
         if too_large {
             return self.refuse(&envelope, reply.as_deref(), &size_reject).await;
         }
+        let judged = self.verifier.judge(Held { envelope, reply });
+        self.proceed(judged).await;
+    }
+
+    /// Lets a message through the guards once its signature was judged.
+    async fn proceed(&mut self, judged: Judged) {
+        let Held { envelope, reply } = match judged {
+            Judged::Genuine(held) => held,
+            Judged::Refused(held, reject) => {
+                return self.refuse(&held.envelope, held.reply.as_deref(), &reject).await;
+            }
+            Judged::Waiting => return,
+        };
         let now = Now {
             wall: ids::now(),
             monotonic: self.live.monotonic(),
@@ -133,7 +170,7 @@ impl Intake {
         }
     }
 
-    async fn refuse(&self, envelope: &Envelope, reply_to: Option<&str>, reject: &Reject) {
+    async fn refuse(&mut self, envelope: &Envelope, reply_to: Option<&str>, reject: &Reject) {
         refuse(&self.live, &self.metrics, envelope, reply_to, reject).await;
     }
 }

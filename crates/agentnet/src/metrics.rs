@@ -77,6 +77,8 @@ pub(crate) struct Metrics {
     pub(crate) busy: Counter,
     pub(crate) retries: Counter,
     pub(crate) receipt_timeouts: Counter,
+    pub(crate) refused_receipts: Counter,
+    pub(crate) refused_replies: Counter,
     pub(crate) cache_hits: Counter,
     pub(crate) cache_misses: Counter,
     pub(crate) handled: Counter,
@@ -100,6 +102,8 @@ impl Metrics {
             busy: Counter::default(),
             retries: Counter::default(),
             receipt_timeouts: Counter::default(),
+            refused_receipts: Counter::default(),
+            refused_replies: Counter::default(),
             cache_hits: Counter::default(),
             cache_misses: Counter::default(),
             handled: Counter::default(),
@@ -207,6 +211,10 @@ pub struct MetricsSnapshot {
     pub retry_count: u64,
     /// Receipts that did not come in time.
     pub receipt_timeout_count: u64,
+    /// Receipts that were not taken, since their sender has not signed them (section 13.6).
+    pub refused_receipt_count: u64,
+    /// Replies that were not taken, since the account asked has not signed them (section 13.7).
+    pub refused_reply_count: u64,
     /// Mean time in a handler, in milliseconds.
     pub avg_handle_ms: f64,
     /// Whether the circuit breaker is open.
@@ -235,6 +243,8 @@ impl MetricsSnapshot {
             busy_count: metrics.busy.get(),
             retry_count: metrics.retries.get(),
             receipt_timeout_count: metrics.receipt_timeouts.get(),
+            refused_receipt_count: metrics.refused_receipts.get(),
+            refused_reply_count: metrics.refused_replies.get(),
             avg_handle_ms: metrics.average_handle_ms(),
             send_account: metrics.send_account.snapshot(),
             request_account: metrics.request_account.snapshot(),
@@ -280,6 +290,8 @@ impl MetricsSnapshot {
             ("busy_count", self.busy_count),
             ("retry_count", self.retry_count),
             ("receipt_timeout_count", self.receipt_timeout_count),
+            ("refused_receipt_count", self.refused_receipt_count),
+            ("refused_reply_count", self.refused_reply_count),
         ] {
             out.int(name, value);
         }

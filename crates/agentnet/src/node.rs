@@ -15,6 +15,7 @@ use crate::config::{Config, Limits};
 use crate::error::{SendError, StartError};
 use crate::guard::Guards;
 use crate::handler::{AnyHandler, Closure, Context, HandlerResult, Message};
+use crate::identity::{self, KeySource, Verifier};
 use crate::inbox::Intake;
 use crate::metrics::{Metrics, MetricsSnapshot};
 use crate::outgoing::IntoPayload;
@@ -106,7 +107,7 @@ impl AgentNode {
             return Err(StartError::Running);
         }
         let config = &self.shared.config;
-        let live = Arc::new(Live::open(config).await?);
+        let live = Arc::new(Live::open(config, self.shared.metrics.clone()).await?);
         let ends = live.ended.clone().drop_guard();
         match self.join(live.clone(), ends).await {
             Ok(running) => {
@@ -147,6 +148,10 @@ impl AgentNode {
                 None
             }
         };
+        if let Some(identity) = &live.identity {
+            let minded = identity::mind_binding(identity.clone(), live.sender.clone());
+            self.spawn(&service, &live, minded);
+        }
         live.hello(config).await;
         // Whoever hears of the node from here on must be able to reach it.
         if !live.round_trip().await {
@@ -195,7 +200,9 @@ impl AgentNode {
         let intake = Intake {
             live: live.clone(),
             metrics: self.shared.metrics.clone(),
-            guards: Guards::new(account_id, &config.agent_id, config.supported_schema_major, limits),
+            guards: Guards::new(account_id, &config.agent_id, config.supported_schema_major, limits)
+                .of_signed(live.identity.is_some()),
+            verifier: Verifier::new(live.identity.clone(), account_id.clone(), config),
             max_payload_bytes: limits.max_payload_bytes,
             backlog: sender,
             failed,
@@ -404,6 +411,10 @@ impl AgentNode {
 
     pub(crate) fn metrics(&self) -> &Arc<Metrics> {
         &self.shared.metrics
+    }
+
+    pub(crate) fn key_source(&self) -> Option<&KeySource> {
+        self.shared.config.key.as_ref()
     }
 
     pub(crate) fn schema_version(&self) -> Text {

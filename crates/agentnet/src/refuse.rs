@@ -25,7 +25,8 @@ pub(crate) async fn refuse(
     );
     acknowledge(live, message, ReceiptStatus::Rejected, Some(reject)).await;
     if let Some(reply_to) = reply_to {
-        let reply = error_reply(message, reject, &live.sender, ids::message_id(), ids::now());
+        let mut reply = error_reply(message, reject, &live.sender, ids::message_id(), ids::now());
+        live.sign(&mut reply);
         if let Err(error) = live.publish(reply_to, reply.encode()).await {
             tracing::warn!(%error, "error reply not sent");
         }
@@ -49,7 +50,7 @@ pub(crate) async fn acknowledge(live: &Live, message: &Envelope, status: Receipt
         return;
     }
     let sender_account = &live.sender;
-    let receipt = Receipt::for_message(
+    let mut receipt = Receipt::for_message(
         message,
         status,
         reject,
@@ -57,6 +58,7 @@ pub(crate) async fn acknowledge(live: &Live, message: &Envelope, status: Receipt
         &sender_account.session_tag,
         ids::now(),
     );
+    live.sign_receipt(&mut receipt);
     if let Err(error) = live.publish(&subject::receipts(sender), receipt.encode()).await {
         tracing::warn!(%error, "receipt not sent");
     }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use agentnet_protocol::AgentInfo;
 use agentnet_protocol::json::Object;
-use agentnet_protocol::rpc::{ListRequest, RegisterRequest, ReplyError, Request, decode_reply};
+use agentnet_protocol::rpc::{ListRequest, RegisterRequest, ReplyError, Request, RotateKeyRequest, decode_reply};
 use async_nats::client::RequestErrorKind;
 use async_nats::connection::State;
 use async_nats::{Client, Request as NatsRequest};
@@ -178,10 +178,10 @@ impl RegistryClient {
     }
 }
 
-/// Whether a request may be made more than once. All may, but a signed registration: its nonce counts once. A registration
+/// Whether a request may be made more than once. All may, but a signed registration or rotation: its nonce counts once. A registration
 /// that was made twice has left a session that nobody keeps alive, and that expires by itself.
 fn is_repeatable<R: Request>(body: &[u8]) -> bool {
-    R::NAME != RegisterRequest::NAME
+    ![RegisterRequest::NAME, RotateKeyRequest::NAME].contains(&R::NAME)
         || !matches!(Object::parse_body(body), Ok(Some(request)) if request.get("auth").as_object().is_some())
 }
 

@@ -10,11 +10,14 @@ use agentnet_protocol::subject::{self, usable_reply_prefix};
 use async_nats::{Message, Subscriber};
 use bytes::Bytes;
 use futures::StreamExt;
-use tokio::sync::oneshot;
+use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use crate::session::Live;
 use crate::stream::{Cancellation, Dropped, Inflow};
+
+/// Replies to one request that may be behind: all but one are forged.
+const REPLIES: usize = 64;
 
 /// The requests that wait for their reply.
 #[derive(Debug)]
@@ -29,7 +32,7 @@ pub(crate) struct Replies {
 /// Who waits for the replies of one number.
 #[derive(Debug)]
 enum Waiting {
-    One(oneshot::Sender<Message>),
+    One(mpsc::Sender<Message>),
     Stream(Inflow, Arc<Cancellation>),
 }
 
@@ -62,7 +65,7 @@ impl Replies {
     /// A fresh reply subject. The wait ends with the returned value.
     pub(crate) fn expect(&self) -> Expected<'_> {
         let (number, subject) = self.fresh();
-        let (sender, receiver) = oneshot::channel();
+        let (sender, receiver) = mpsc::channel(REPLIES);
         self.wait(number, Waiting::One(sender));
         Expected {
             replies: self,
@@ -139,10 +142,8 @@ impl Replies {
                 }
                 Some(cancellation.clone())
             }
-            Some(Waiting::One(_)) => {
-                if let Some(Waiting::One(sender)) = waiting.remove(&number) {
-                    let _ = sender.send(message);
-                }
+            Some(Waiting::One(sender)) => {
+                let _ = sender.try_send(message);
                 return;
             }
             None => None,
@@ -185,7 +186,7 @@ pub(crate) struct Expected<'a> {
     replies: &'a Replies,
     number: u64,
     pub(crate) subject: String,
-    pub(crate) receiver: oneshot::Receiver<Message>,
+    pub(crate) receiver: mpsc::Receiver<Message>,
 }
 
 impl Drop for Expected<'_> {

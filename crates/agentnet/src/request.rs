@@ -6,14 +6,21 @@ use std::time::{Duration, Instant};
 use agentnet_protocol::envelope::kind;
 use agentnet_protocol::{Envelope, RawJson};
 use async_nats::StatusCode;
+use futures::StreamExt as _;
 use futures::future::BoxFuture;
+use futures::stream::FuturesUnordered;
 
 use crate::connect::NO_CONNECTION;
 use crate::error::{RequestError, SendError};
 use crate::handler::Message;
+pub(crate) use crate::identity::UNREACHED;
+use crate::identity::{Asked, Refusals};
 use crate::node::AgentNode;
 use crate::outgoing::{IntoPayload, Options, message_options};
 use crate::send::Destination;
+
+/// Replies to one request that may be checked at the same time.
+const CHECKS: usize = 64;
 
 /// A request to be made; await it for the reply.
 ///
@@ -61,6 +68,12 @@ impl Request {
         let route = node.route(&live, self.destination).await?;
         let (envelope, body) = node.compose(&live, self.options, payload, kind::REQUEST, &route)?;
         let message_id = envelope.message_id;
+        let asked = Asked {
+            account_id: route.to_account_id.clone(),
+            message_id: message_id.clone(),
+        };
+        let mut refusals = Refusals::default();
+        let mut nobody = false;
         let mut expected = live.replies.expect();
         let mut published = false;
         let publish_and_wait = async {
@@ -70,7 +83,36 @@ impl Request {
                 .await
                 .map_err(|error| SendError::Connection(error.to_string()))?;
             published = true;
-            (&mut expected.receiver).await.map_err(|_| SendError::NotRunning)
+            let mut checks = FuturesUnordered::new();
+            loop {
+                tokio::select! {
+                    Some((envelope, verdict)) = checks.next() => {
+                        let Err(why) = verdict else { return Ok(Some(Ok(envelope))) };
+                        refusals.note(&message_id, why, node.metrics());
+                    }
+                    reply = expected.receiver.recv(), if checks.len() < CHECKS => {
+                        let reply = reply.ok_or(SendError::NotRunning)?;
+                        if reply.status == Some(StatusCode::NO_RESPONDERS) {
+                            // Anybody could have said so: with signatures, a reply may still come.
+                            nobody = true;
+                            if live.identity.is_some() {
+                                continue;
+                            }
+                            return Ok::<_, SendError>(None);
+                        }
+                        match Envelope::decode(reply.payload) {
+                            Ok(envelope) => checks.push(async {
+                                let verdict = live.verify_reply(&envelope, &asked).await;
+                                (envelope, verdict)
+                            }),
+                            Err(_) if live.identity.is_some() => {
+                                refusals.note(&message_id, "message_invalid", node.metrics());
+                            }
+                            Err(error) => return Ok(Some(Err(error))),
+                        }
+                    }
+                }
+            }
         };
         let unreached = || {
             if let Some(username) = &route.username {
@@ -80,22 +122,29 @@ impl Request {
         let reply = match tokio::time::timeout(self.timeout, publish_and_wait).await {
             Ok(reply) => reply?,
             Err(_) if !published => return Err(SendError::Connection(NO_CONNECTION.to_owned()).into()),
+            Err(_) if nobody && refusals.count == 0 => None,
             Err(_) => {
                 unreached();
-                return Err(RequestError::Timeout {
-                    message_id: message_id.to_string(),
-                    timeout: self.timeout,
+                let (message_id, timeout) = (message_id.to_string(), self.timeout);
+                return Err(match refusals.count {
+                    0 => RequestError::Timeout { message_id, timeout },
+                    refused => RequestError::Untrusted {
+                        message_id,
+                        timeout,
+                        refused,
+                        why: refusals.last,
+                    },
                 });
             }
         };
-        if reply.status == Some(StatusCode::NO_RESPONDERS) {
+        let Some(envelope) = reply else {
             unreached();
             return Err(RequestError::NoResponders { subject: route.subject });
-        }
+        };
         if route.to_account_id.is_some() {
             node.metrics().request_account.record(started.elapsed());
         }
-        let envelope = Envelope::decode(reply.payload).map_err(|why| RequestError::Invalid {
+        let envelope = envelope.map_err(|why| RequestError::Invalid {
             message_id: message_id.to_string(),
             why,
         })?;
@@ -109,9 +158,6 @@ impl Request {
         Ok(reply)
     }
 }
-
-/// Codes with which the registry answers for an account that cannot (PROTOCOL.md section 0.9).
-pub(crate) const UNREACHED: [&str; 2] = ["recipient_offline", "account_not_found"];
 
 impl IntoFuture for Request {
     type Output = Result<Message, RequestError>;

@@ -8,7 +8,8 @@ use agentnet_protocol::target::{Target, TargetError, Verb};
 use agentnet_protocol::{Envelope, RawJson, Text, subject};
 use futures::future::BoxFuture;
 
-use crate::deliver::{Acknowledgement, Until, deliver};
+pub use crate::deliver::Until;
+use crate::deliver::{Acknowledgement, deliver};
 use crate::error::{ResolveError, SendError};
 use crate::handler::Message;
 use crate::ids;
@@ -93,7 +94,8 @@ impl AgentNode {
         draft.to_agent = route.to_agent.clone();
         draft.to_account_id = route.to_account_id.clone();
         draft.schema_version = self.schema_version();
-        let envelope = draft.compose(&live.sender, ids::message_id(), ids::now());
+        let mut envelope = draft.compose(&live.sender, ids::message_id(), ids::now());
+        live.sign(&mut envelope);
         let body = self.checked(&envelope)?;
         Ok((envelope, body))
     }
@@ -236,6 +238,7 @@ impl Send {
             processing: (self.until == Until::Processed)
                 .then(|| self.processing_timeout.unwrap_or(limits.processing_timeout)),
         };
+        let _expected = live.expect_receipts(&envelope.message_id, route.to_account_id.as_ref());
         let delivered = deliver(
             &live,
             node.metrics(),
@@ -302,9 +305,11 @@ impl Reply {
             .options
             .draft(payload, kind::REPLY, self.node.limits().default_ttl_ms);
         draft.schema_version = self.node.schema_version();
-        let envelope = draft
-            .answering(self.request.envelope())
-            .compose(&live.sender, ids::message_id(), ids::now());
+        let mut envelope =
+            draft
+                .answering(self.request.envelope())
+                .compose(&live.sender, ids::message_id(), ids::now());
+        live.sign(&mut envelope);
         let body = self.node.checked(&envelope)?;
         live.publish(subject, body).await?;
         Ok(Sent::from(&envelope))

@@ -5,9 +5,11 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use agentnet_protocol::compose::Sender;
-use agentnet_protocol::rpc::{Goodbye, RegisterReply, RegisterRequest};
+use agentnet_protocol::register_auth::RegisterAuthError;
+use agentnet_protocol::rpc::{Goodbye, RegisterReply};
+use agentnet_protocol::signature::SigningKey;
 use agentnet_protocol::subject::{self, routable_account, routable_capability};
-use agentnet_protocol::{AgentInfo, Text};
+use agentnet_protocol::{AgentInfo, Text, presence_auth};
 use async_nats::connection::State;
 use async_nats::{Client, Subscriber};
 use bytes::Bytes;
@@ -18,15 +20,19 @@ use crate::blob_store::BlobStore;
 use crate::config::Config;
 use crate::connect::{self, Connections};
 use crate::deliver::Receipts;
-use crate::error::{SendError, StartError};
+use crate::error::{RegistryError, SendError, StartError};
 use crate::guard::Circuit;
+use crate::identity::{self, Identity, Opened};
 use crate::ids;
+use crate::metrics::Metrics;
 use crate::registry::RegistryClient;
 use crate::replies::Replies;
 use crate::resolve::Resolver;
 use crate::stream::Streams;
 
 const REGISTER_TIMEOUT: Duration = Duration::from_secs(5);
+/// How often a signed registration is made within that time.
+const SIGNED_TRIES: u32 = 3;
 const ROUND_TRIP_TIMEOUT: Duration = Duration::from_secs(1);
 /// The client drops its events when too many come at once: so often those who wait for a connection look for themselves.
 const LOOK: Duration = Duration::from_millis(100);
@@ -36,6 +42,9 @@ const LOOK: Duration = Duration::from_millis(100);
 pub(crate) struct Live {
     pub(crate) client: Client,
     pub(crate) registry: RegistryClient,
+    pub(crate) metrics: Arc<Metrics>,
+    /// Its key and those of others, if the node signs.
+    pub(crate) identity: Option<Arc<Identity>>,
     pub(crate) sender: Sender,
     pub(crate) username: Text,
     pub(crate) heartbeat_interval: Duration,
@@ -64,17 +73,24 @@ pub(crate) struct Live {
 
 impl Live {
     /// Connects and registers.
-    pub(crate) async fn open(config: &Config) -> Result<Self, StartError> {
+    pub(crate) async fn open(config: &Config, metrics: Arc<Metrics>) -> Result<Self, StartError> {
+        let opened = match &config.key {
+            Some(source) => Some(source.open().await?),
+            None => None,
+        };
         let connections = Arc::new(Connections::default());
         let name = format!("agentnet-{}", config.agent_id);
         let client = connect::open(&config.url, &name, connections.clone()).await?;
         let registry = RegistryClient::new(client.clone());
-        let registration = register(&registry, config).await?;
+        let (registration, key) = register(&registry, config, opened).await?;
+        let identity = key.map(|key| Arc::new(Identity::new(key, registry.clone(), config)));
         let limits = &config.limits;
         let heartbeat = Duration::try_from_secs_f64(registration.heartbeat_interval.max(1.0));
         let ended = CancellationToken::new();
         Ok(Self {
             registry,
+            metrics,
+            identity,
             replies: Replies::new(
                 registration.reply_prefix.as_deref(),
                 &registration.account_id,
@@ -207,7 +223,7 @@ impl Live {
         if *parted {
             return;
         }
-        let hello = self.info(config).encode();
+        let hello = presence_auth::hello(&self.info(config), self.presence_key().as_deref());
         if let Err(error) = self.publish("registry.hello", hello.into()).await {
             tracing::warn!(%error, "heartbeat not sent");
         }
@@ -232,7 +248,8 @@ impl Live {
             session_tag: self.sender.session_tag.to_string(),
             seen_at: ids::now().to_string(),
         };
-        if let Err(error) = self.publish("registry.goodbye", goodbye.encode().into()).await {
+        let body = presence_auth::goodbye(&goodbye, self.presence_key().as_deref());
+        if let Err(error) = self.publish("registry.goodbye", body.into()).await {
             tracing::warn!(%error, "goodbye not sent");
         }
     }
@@ -259,15 +276,51 @@ pub(crate) fn wanted(config: &Config) -> AgentInfo {
     }
 }
 
-/// Registers. Should a registry die in the middle, its request is made again: a session that it has issued already is never
-/// heard of again, and expires.
-async fn register(registry: &RegistryClient, config: &Config) -> Result<RegisterReply, StartError> {
-    let registry = registry.clone().with_timeout(REGISTER_TIMEOUT);
-    let request = RegisterRequest {
-        agent: wanted(config),
-        auth: None,
+/// Registers, and says with which key. Should a registry die in the middle, its request is made again: a session that it has
+/// issued already is never heard of again, and expires. A signed request counts once, so each try signs anew.
+///
+/// Where the account is bound to the key that an interrupted rotation left, that one is the node's from now on.
+async fn register(
+    registry: &RegistryClient,
+    config: &Config,
+    opened: Option<Opened>,
+) -> Result<(RegisterReply, Option<Arc<SigningKey>>), StartError> {
+    let Some(Opened { key, next }) = opened else {
+        let registry = registry.clone().with_timeout(REGISTER_TIMEOUT);
+        let reply = registry.call(&identity::registration(wanted(config), None)).await;
+        return Ok((reply.map_err(StartError::Register)?, None));
     };
-    registry.call(&request).await.map_err(StartError::Register)
+    match register_signed(registry, config, &key).await {
+        Err(RegistryError::Refused(code)) if code == RegisterAuthError::PublicKey.code() => {
+            let refused = StartError::Register(RegistryError::Refused(code));
+            let (Some(next), Some(source)) = (next, &config.key) else {
+                return Err(refused);
+            };
+            let Ok(reply) = register_signed(registry, config, &next).await else {
+                return Err(refused);
+            };
+            source.settle(next.clone()).await?;
+            tracing::info!("a rotation that was interrupted is finished: the new key has taken its place");
+            Ok((reply, Some(next)))
+        }
+        reply => Ok((reply.map_err(StartError::Register)?, Some(key))),
+    }
+}
+
+async fn register_signed(
+    registry: &RegistryClient,
+    config: &Config,
+    key: &SigningKey,
+) -> Result<RegisterReply, RegistryError> {
+    let registry = registry.clone().with_timeout(REGISTER_TIMEOUT / SIGNED_TRIES);
+    let mut tries = SIGNED_TRIES;
+    loop {
+        tries -= 1;
+        match registry.call(&identity::registration(wanted(config), Some(key))).await {
+            Err(RegistryError::Timeout { .. }) if tries > 0 => {}
+            outcome => return outcome,
+        }
+    }
 }
 
 /// Says hello at every interval, and at once when the connection is back, so that a restarted registry knows the session.

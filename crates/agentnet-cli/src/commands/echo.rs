@@ -7,6 +7,7 @@ use clap::Args;
 use tokio::sync::mpsc;
 
 use super::given;
+use super::signing::SigningArgs;
 use crate::cli::Global;
 use crate::connection::{checked_url, join, nats_url};
 use crate::ended::{Ended, Failure};
@@ -43,6 +44,8 @@ pub(crate) struct Echo {
     /// Messages that may wait for their turn; those beyond are refused as busy [default: 100]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=MOST_PENDING))]
     max_pending: Option<u32>,
+    #[command(flatten)]
+    signing: SigningArgs,
 }
 
 impl Echo {
@@ -91,7 +94,7 @@ impl Echo {
                     Ok(())
                 }
             });
-        join(agent, signals).await
+        join(self.signing.apply(agent)?, signals).await
     }
 
     fn raise(&self, limits: &mut Limits) {

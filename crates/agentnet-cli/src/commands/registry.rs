@@ -13,7 +13,7 @@ use crate::ended::Ended;
 use crate::output::Output;
 use crate::signals::StopSignals;
 use crate::up::lock::DataDir;
-use crate::up::stack::{RunningRegistry, embedded_database};
+use crate::up::stack::{RunningRegistry, embedded_database, registry_keys};
 
 #[derive(Debug, Args)]
 pub(crate) struct Registry {
@@ -38,13 +38,14 @@ impl Registry {
             return registry_health::check(url, &self.settings, output).await;
         }
         checked_url(&url)?;
-        let config = self.settings.config(url)?;
+        let mut config = self.settings.config(url)?;
         // Two registries of one database are replicas; two on one default file would be an accident.
         let (database, data_dir) = match given(self.database_url.as_ref()) {
             Some(database) => (database, None),
             None => {
                 let data_dir = DataDir::take(&self.data_dir.map_or_else(crate::places::data_dir, Ok)?)?;
                 let database = embedded_database(&data_dir);
+                config.key_dir.get_or_insert_with(|| registry_keys(&data_dir));
                 tracing::info!("no DATABASE_URL: the history is kept in {database}");
                 (database, Some(data_dir))
             }

@@ -178,6 +178,13 @@ const SETTINGS: &[Setting] = &[
         "How long a nonce is remembered, at least 5",
     ),
     setting(
+        "DEV_AUTH_KEY_DIR",
+        "dev-auth-key-dir",
+        "DIR",
+        "",
+        "Where the registry's own key is kept [default: registry-keys in the data directory, if there is one]",
+    ),
+    setting(
         "AGENTNET_OFFLINE_REPLIES",
         "offline-replies",
         "BOOL",
@@ -281,6 +288,11 @@ impl Args for RegistrySettings {
                 .help(setting.help)
                 .help_heading("Registry settings")
                 .allow_negative_numbers(true);
+            // A switch: its name alone turns it on.
+            let arg = match setting.value {
+                "BOOL" => arg.num_args(0..=1).default_missing_value("true"),
+                _ => arg,
+            };
             command.arg(if setting.default.is_empty() {
                 arg
             } else {
@@ -338,6 +350,8 @@ mod tests {
             .unwrap();
         assert_eq!(config.agent_ttl, std::time::Duration::from_millis(2500));
         assert!(config.dev_auth);
+        assert!(read(&["--dev-auth"]).config("nats://h".into()).unwrap().dev_auth);
+        assert!(!read(&["--dev-auth", "off"]).config("nats://h".into()).unwrap().dev_auth);
         let refused = read(&["--db-write-batch-size", "many"])
             .config("nats://h".into())
             .unwrap_err()

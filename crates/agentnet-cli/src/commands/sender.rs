@@ -9,6 +9,7 @@ use agentnet_protocol::target::Target;
 use clap::Args;
 
 use super::given;
+use super::signing::SigningArgs;
 use crate::cli::Global;
 use crate::connection::{checked_url, join, nats_url};
 use crate::ended::{Ended, Failure};
@@ -76,6 +77,8 @@ pub(crate) struct IdentityArgs {
     /// Username to speak as [default: cli_USER_HOST]
     #[arg(long = "as", value_name = "USERNAME")]
     speak_as: Option<String>,
+    #[command(flatten)]
+    signing: SigningArgs,
 }
 
 /// Puts the thread options into a message that is being built.
@@ -123,7 +126,7 @@ impl IdentityArgs {
         checked_url(&url)?;
         let username = given(self.speak_as.as_ref()).unwrap_or_else(default_username);
         let agent = AgentNode::builder(agent_id).name(name).username(username).nats_url(url);
-        join(agent, signals).await
+        join(self.signing.apply(agent)?, signals).await
     }
 }
 

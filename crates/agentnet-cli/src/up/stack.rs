@@ -94,7 +94,10 @@ impl Stack {
         };
         let database = plan.database_url.unwrap_or_else(|| embedded_database(&data_dir));
         let registry = match plan.settings.config(url.clone()) {
-            Ok(config) => RunningRegistry::start(config, &database).await,
+            Ok(mut config) => {
+                config.key_dir.get_or_insert_with(|| registry_keys(&data_dir));
+                RunningRegistry::start(config, &database).await
+            }
             Err(failure) => Err(failure),
         };
         match registry {
@@ -134,6 +137,11 @@ pub(crate) fn embedded_database(data_dir: &DataDir) -> String {
     sqlite_url(&data_dir.join("agentnet.db"))
 }
 
+/// Where the registry of a data directory keeps its own key.
+pub(crate) fn registry_keys(data_dir: &DataDir) -> PathBuf {
+    data_dir.join("registry-keys")
+}
+
 /// A port that nobody listens on now.
 fn free_port(host: &str) -> Result<u16, Failure> {
     TcpListener::bind((host.trim_matches(['[', ']']), 0))
@@ -150,6 +158,8 @@ pub(crate) struct RunningRegistry {
     handle: RegistryHandle,
     server_id: String,
     nats: NatsUrl,
+    /// Whether agents must sign.
+    pub(crate) dev_auth: bool,
     /// Where the history is, without credentials.
     pub(crate) database: String,
 }
@@ -159,6 +169,7 @@ impl RunningRegistry {
     pub(crate) async fn start(config: RegistryConfig, database_url: &str) -> Result<Self, Failure> {
         let nats = checked_url(&config.nats_url)?;
         let server_id = config.server_id.clone();
+        let dev_auth = config.dev_auth;
         let handle = Registry::start_with_store_url(RegistryConfig {
             database_url: Some(database_url.to_owned()),
             ..config
@@ -169,6 +180,7 @@ impl RunningRegistry {
             handle,
             server_id,
             nats,
+            dev_auth,
             database: without_credentials(database_url),
         })
     }
@@ -203,7 +215,7 @@ fn registry_start_failure(error: StartError) -> Failure {
             .hint("start a server and a registry at once with `agentnet up`, or name one with --nats-url"),
         StartError::Refused { .. } => Failure::trouble(text)
             .hint("give the server's token as --nats-url nats://TOKEN@HOST:PORT, or in AGENTNET_NATS_URL"),
-        StartError::Url(_) | StartError::Config(_) => Failure::refused(text),
+        StartError::Url(_) | StartError::Config(_) | StartError::Key(_) => Failure::refused(text),
         StartError::Store(_) => Failure::trouble(text)
             .hint("name another database with --database-url, or another directory with --data-dir"),
         _ => Failure::trouble(text),

@@ -76,6 +76,8 @@ pub fn command(program: &Path) -> Command {
         "AGENTNET_TOKEN",
         "AGENTNET_DATA_DIR",
         "AGENTNET_NATS_SERVER",
+        "DEV_AUTH",
+        "DEV_AUTH_KEY_DIR",
         "RUST_LOG",
         "LOG_LEVEL",
     ] {

@@ -7,6 +7,7 @@ use super::{
 use crate::RawJson;
 use crate::json::{Object, ObjectWriter, ascii};
 use crate::record::DecodeError;
+use crate::signs::Signs;
 use crate::username::normalise;
 
 /// `registry.resolve_account`: the account behind a username.
@@ -102,6 +103,8 @@ pub struct ResolveKeyReply {
     pub public_key: String,
     /// When.
     pub resolved_at: String,
+    /// What the account's sessions sign besides messages (an addition of ours, section 13.6); left out where it is nothing.
+    pub signs: Signs,
 }
 
 impl Reply for ResolveKeyReply {
@@ -110,6 +113,9 @@ impl Reply for ResolveKeyReply {
         out.text("account_id", &self.account_id)
             .text("public_key", &self.public_key)
             .text("resolved_at", &self.resolved_at);
+        if !self.signs.is_none() {
+            out.text(Signs::MEMBER, &self.signs.to_string());
+        }
         out.finish()
     }
 
@@ -118,6 +124,7 @@ impl Reply for ResolveKeyReply {
             account_id: owned(object.get("account_id")),
             public_key: owned(object.get("public_key")),
             resolved_at: owned(object.get("resolved_at")),
+            signs: Signs::read(&object.get(Signs::MEMBER).text()),
         })
     }
 }

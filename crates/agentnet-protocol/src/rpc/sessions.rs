@@ -108,10 +108,15 @@ impl Goodbye {
     #[must_use]
     pub fn encode(&self) -> String {
         let mut out = ObjectWriter::with_capacity(160);
+        self.write(&mut out);
+        out.finish()
+    }
+
+    /// Writes the members.
+    pub(crate) fn write(&self, out: &mut ObjectWriter) {
         out.text("agent_id", &self.agent_id)
             .text("session_tag", &self.session_tag)
             .text("seen_at", &self.seen_at);
-        out.finish()
     }
 
     /// Reads the members; only the session tag matters.

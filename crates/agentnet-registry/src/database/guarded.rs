@@ -105,6 +105,17 @@ impl Accounts for Guarded {
         self.guard(|| self.database.store.claim_account(claim)).await
     }
 
+    async fn rotate_key(
+        &self,
+        account_id: &str,
+        old: &str,
+        new: &str,
+        at: Timestamp,
+    ) -> Result<Option<Account>, StoreError> {
+        self.guard(|| self.database.store.rotate_key(account_id, old, new, at))
+            .await
+    }
+
     async fn account_by_id(&self, account_id: &str) -> Result<Option<Account>, StoreError> {
         self.guard(|| self.database.store.account_by_id(account_id)).await
     }

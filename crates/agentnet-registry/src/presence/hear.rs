@@ -7,15 +7,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use agentnet_protocol::detached::DetachedAuth;
 use agentnet_protocol::ids::valid_account_id;
 use agentnet_protocol::json::Object;
 use agentnet_protocol::rpc::Goodbye;
+use agentnet_protocol::signs::Signs;
 use agentnet_protocol::{AgentInfo, Timestamp};
 use agentnet_store::StoreError;
 use agentnet_store::model::{Session, check_metadata};
 use tokio::sync::{Semaphore, watch};
 
-use super::Heard;
+use super::{Heard, signed};
 use crate::clock::Now;
 use crate::context::Context;
 use crate::rpc::register::claim;
@@ -100,18 +102,16 @@ pub(crate) fn hello(ctx: &Arc<Context>, body: &[u8], now: Now) -> bool {
         tracing::warn!(session_tag = %tag, %error, "a hello is ignored");
         return false;
     }
-    match ctx.presence.hello(&agent, ctx.config.dev_auth, now) {
+    if ctx.config.dev_auth {
+        signed::hello(ctx, tag, agent, DetachedAuth::read(&object.get("auth")), now);
+        return true;
+    }
+    match ctx.presence.hello(&agent, false, now) {
         Heard::Known { changed: false } => {}
         Heard::Known { changed: true } => {
             ctx.bell.ring();
             profile_unless_known(ctx, agent.account_id.as_deref());
         }
-        Heard::Unknown if ctx.config.dev_auth => aside(ctx, tag, |ctx, tag| async move {
-            if issued(&ctx, &tag, true).await? {
-                ctx.presence.hello(&agent, true, Now::read());
-            }
-            Ok(())
-        }),
         Heard::Unknown => match (agent.account_id.clone(), agent.username.clone()) {
             (Some(account_id), Some(username)) => {
                 ctx.presence
@@ -137,12 +137,15 @@ pub(crate) fn hello(ctx: &Arc<Context>, body: &[u8], now: Now) -> bool {
 }
 
 /// A goodbye (section 7.5); `false` if it cannot be read.
-pub(crate) fn goodbye(ctx: &Context, body: &[u8], now: Now) -> bool {
+pub(crate) fn goodbye(ctx: &Arc<Context>, body: &[u8], now: Now) -> bool {
     let Ok(object) = Object::parse_body(body) else {
         return false;
     };
     let Some(object) = object else { return true };
-    if ctx.presence.goodbye(&Goodbye::decode(&object).session_tag, now) {
+    let goodbye = Goodbye::decode(&object);
+    if ctx.config.dev_auth {
+        signed::goodbye(ctx, goodbye, DetachedAuth::read(&object.get("auth")), now);
+    } else if ctx.presence.goodbye(&goodbye.session_tag, now) {
         ctx.bell.ring();
     }
     true
@@ -180,11 +183,12 @@ pub(crate) fn session(
         name: agent.name.clone(),
         capabilities: agent.capabilities.clone(),
         metadata: agent.metadata.clone(),
+        signs: Signs::default(),
     }
 }
 
 /// Takes over a session that the store knows; ended ones only if they have said hello.
-async fn issued(ctx: &Context, tag: &str, said_hello: bool) -> Result<bool, StoreError> {
+pub(super) async fn issued(ctx: &Context, tag: &str, said_hello: bool) -> Result<bool, StoreError> {
     let found = ctx.store.session(tag).await?;
     let Some(session) = found.filter(|session| session.online || said_hello) else {
         return Ok(false);
@@ -207,24 +211,36 @@ async fn origin(ctx: &Context, tag: &str) -> Result<(), StoreError> {
     Ok(())
 }
 
-async fn profile(ctx: &Context, account_id: &str) -> Result<(), StoreError> {
-    if let Some(account) = ctx.store.account_by_id(account_id).await? {
-        ctx.presence.set_profile(account);
-    }
-    Ok(())
+/// Reads the profile of an account; gives the key that is bound to it.
+pub(super) async fn profile(ctx: &Context, account_id: &str) -> Result<Option<String>, StoreError> {
+    let Some(account) = ctx.store.account_by_id(account_id).await? else {
+        return Ok(None);
+    };
+    let key = account.public_key.clone();
+    ctx.presence.set_profile(account);
+    Ok(key)
 }
 
-fn profile_unless_known(ctx: &Arc<Context>, account_id: Option<&str>) {
+/// Another registry has bound another key to an account.
+pub(crate) fn rotated_elsewhere(ctx: &Arc<Context>, account_id: String) {
+    if ctx.presence.online(&account_id) > 0 {
+        aside(ctx, account_id, |ctx, account_id| async move {
+            profile(&ctx, &account_id).await.map(drop)
+        });
+    }
+}
+
+pub(super) fn profile_unless_known(ctx: &Arc<Context>, account_id: Option<&str>) {
     let Some(account_id) = account_id else { return };
     if !ctx.presence.ranking(|ranking| ranking.contains(account_id)) {
         aside(ctx, account_id.to_owned(), |ctx, account_id| async move {
-            profile(&ctx, &account_id).await
+            profile(&ctx, &account_id).await.map(drop)
         });
     }
 }
 
 /// Runs a lookup beside the others.
-fn aside<F>(ctx: &Arc<Context>, what: String, lookup: impl FnOnce(Arc<Context>, String) -> F)
+pub(super) fn aside<F>(ctx: &Arc<Context>, what: String, lookup: impl FnOnce(Arc<Context>, String) -> F)
 where
     F: Future<Output = Result<(), StoreError>> + Send + 'static,
 {

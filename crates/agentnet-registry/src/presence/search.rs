@@ -97,6 +97,12 @@ impl Ranking {
         self.ranks.contains_key(account_id)
     }
 
+    /// The key that is bound to an online account.
+    pub(super) fn public_key(&self, account_id: &str) -> Option<&str> {
+        let profile = self.ranked.get(self.ranks.get(account_id)?)?;
+        profile.account.public_key.as_deref()
+    }
+
     /// Looks at up to `scan` accounts behind `after` and stops at `want` matches.
     pub(crate) fn look(&self, after: Option<&Rank>, filter: &Filter, want: usize, scan: usize) -> Look {
         let start = after.map_or(Unbounded, |rank| Excluded(rank.clone()));

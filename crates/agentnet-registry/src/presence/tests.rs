@@ -1,6 +1,7 @@
 use std::cmp::Reverse;
 
 use agentnet_protocol::RawJson;
+use agentnet_protocol::signs::Signs;
 
 use super::search::{Filter, Rank};
 use super::whereabouts::Whereabouts;
@@ -44,6 +45,7 @@ fn session(tag: &str, agent_id: &str, account_id: &str, now: Now) -> Session {
         name: agent_id.into(),
         capabilities: Vec::new(),
         metadata: RawJson::empty_object(),
+        signs: Signs::default(),
     }
 }
 
@@ -58,6 +60,7 @@ fn account(username: &str, display_name: &str, capabilities: &[&str]) -> Account
         visibility: "public".into(),
         status: "active".into(),
         public_key: None,
+        signs: Signs::default(),
         created_at: Timestamp::default(),
         updated_at: Timestamp::default(),
     }

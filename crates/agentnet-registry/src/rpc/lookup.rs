@@ -36,6 +36,7 @@ pub(super) async fn resolve_key(ctx: &Arc<Context>, request: ResolveKeyRequest) 
     let account = found.ok_or(RpcError::NOT_FOUND)?;
     let public_key = account.public_key.ok_or(RpcError::NOT_FOUND)?;
     Ok(ResolveKeyReply {
+        signs: ctx.presence.signs(&account.account_id).unwrap_or(account.signs),
         account_id: account.account_id,
         public_key,
         resolved_at: now_text(),

@@ -13,6 +13,7 @@ use super::failed;
 use crate::clock::{Now, now_text};
 use crate::context::Context;
 use crate::fit::{TOO_LARGE, fit};
+use crate::identity::is_reserved;
 use crate::paging::{SearchPosition, search_cursor, search_position};
 use crate::presence::search::{Filter, hit};
 
@@ -118,7 +119,8 @@ async fn offline(
         rows += page.items.len();
         after_username = page.items.last().map(|account| account.username.clone());
         for account in page.items {
-            if ctx.presence.ranking(|online| online.contains(&account.account_id)) {
+            let is_registry = ctx.config.dev_auth && is_reserved(&account.account_id);
+            if is_registry || ctx.presence.ranking(|online| online.contains(&account.account_id)) {
                 continue;
             }
             let online = ctx.presence.online(&account.account_id);

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use agentnet_protocol::rpc::{RegisterReply, RegisterRequest, Reply as _, RpcError};
+use agentnet_protocol::signs::Signs;
 use agentnet_protocol::subject::{REPLY_PREFIX, routable_capability};
 use agentnet_protocol::{AgentInfo, ids, username};
 use agentnet_store::StoreError;
@@ -12,6 +13,7 @@ use agentnet_store::model::{AccountClaim, DesiredName};
 use crate::announce;
 use crate::clock::{self, Now};
 use crate::context::Context;
+use crate::identity::is_reserved;
 use crate::presence::hear;
 use crate::register_auth;
 
@@ -23,12 +25,15 @@ const LATE_PAUSE: Duration = Duration::from_millis(200);
 pub(super) async fn register(ctx: &Arc<Context>, request: RegisterRequest) -> Result<String, RpcError> {
     let now = Now::read();
     let agent = &request.agent;
-    if agent.account_id.as_deref().is_some_and(|id| !ids::valid_account_id(id)) {
+    let usable = |id: &str| ids::valid_account_id(id) && !(ctx.config.dev_auth && is_reserved(id));
+    if agent.account_id.as_deref().is_some_and(|id| !usable(id)) {
         return Err(RpcError::new("account_id is invalid"));
     }
     let mut claim = claim(agent, None, now);
     if ctx.config.dev_auth {
-        claim.public_key = Some(register_auth::check(ctx, &request, &claim, now).await?);
+        let registrant = register_auth::check(ctx, &request, &claim, now).await?;
+        claim.public_key = Some(registrant.public_key);
+        claim.signs = registrant.signs;
     }
     let account = ctx.store.claim_account(&claim).await.map_err(|error| match error {
         StoreError::KeyMismatch => RpcError::new("auth_public_key_mismatch"),
@@ -37,7 +42,7 @@ pub(super) async fn register(ctx: &Arc<Context>, request: RegisterRequest) -> Re
     })?;
     let (account_id, username) = (account.account_id.clone(), account.username.clone());
     let session_tag = now.session_tag(&ctx.config.server_id);
-    let session = hear::session(
+    let mut session = hear::session(
         ctx,
         agent,
         session_tag.clone(),
@@ -45,6 +50,7 @@ pub(super) async fn register(ctx: &Arc<Context>, request: RegisterRequest) -> Re
         username.clone(),
         now.time,
     );
+    session.signs = claim.signs;
     ctx.presence.insert(session, now);
     ctx.presence.set_profile(account);
     // The session is in the store before anybody hears of it: the others will look there.
@@ -93,6 +99,7 @@ pub(crate) fn claim(agent: &AgentInfo, public_key: Option<String>, now: Now) -> 
         metadata: agent.metadata.clone(),
         agent_id: agent.agent_id.clone(),
         public_key,
+        signs: Signs::default(),
         at: now.time,
     }
 }

@@ -79,6 +79,17 @@ impl Accounts for Observed {
         self.store.claim_account(claim).await
     }
 
+    async fn rotate_key(
+        &self,
+        account_id: &str,
+        old: &str,
+        new: &str,
+        at: Timestamp,
+    ) -> Result<Option<Account>, StoreError> {
+        self.reach().await?;
+        self.store.rotate_key(account_id, old, new, at).await
+    }
+
     async fn account_by_id(&self, account_id: &str) -> Result<Option<Account>, StoreError> {
         self.reach().await?;
         self.store.account_by_id(account_id).await

@@ -58,6 +58,8 @@ macro_rules! contract_cases {
                 concurrent_generated_names_make_one_account_each
                 a_key_is_bound_once
                 a_key_mismatch_changes_nothing
+                a_key_is_rotated_by_its_owner_alone
+                what_is_signed_goes_with_the_key
             ]
             lifecycle: [
                 an_open_store_answers
@@ -94,6 +96,7 @@ macro_rules! contract_cases {
                 a_session_ends_once
                 online_sessions_come_by_tag
                 session_metadata_beyond_the_limit_is_refused
+                what_a_session_signs_is_kept
             ]
             threads: [
                 counters_are_sums_and_maxima

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use agentnet_protocol::signs::Signs;
+
 use super::sample::{at, json, metadata_of, session, texts};
 use crate::StoreError;
 use crate::model::{MAX_METADATA_BYTES, Session};
@@ -124,4 +126,22 @@ pub async fn session_metadata_beyond_the_limit_is_refused(store: Arc<dyn Store>)
     assert!(matches!(refused, StoreError::MetadataTooLarge { .. }));
     assert!(store.session("large").await.unwrap().is_some());
     assert_eq!(store.session("small").await.unwrap(), None);
+}
+
+/// What a session signs is what its last upsert said; a sign of life and its end leave it.
+pub async fn what_a_session_signs_is_kept(store: Arc<dyn Store>) {
+    let plain = session("s1");
+    let signing = Session {
+        signs: Signs::ALL,
+        ..session("s2")
+    };
+    store.upsert_sessions(&[plain, signing]).await.unwrap();
+    store.touch_sessions(&[("s2".into(), at(20))]).await.unwrap();
+    let online = store.online_sessions().await.unwrap();
+    assert_eq!(
+        online.iter().map(|s| s.signs).collect::<Vec<_>>(),
+        [Signs::default(), Signs::ALL]
+    );
+    store.end_sessions(&[("s2".into(), at(30))]).await.unwrap();
+    assert_eq!(store.session("s2").await.unwrap().unwrap().signs, Signs::ALL);
 }

@@ -1,6 +1,8 @@
 //! Accounts in PostgreSQL.
 
+use agentnet_protocol::Timestamp;
 use agentnet_protocol::json::ObjectWriter;
+use agentnet_protocol::signs::Signs;
 use async_trait::async_trait;
 use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::query::Query;
@@ -22,7 +24,8 @@ macro_rules! columns {
     () => {
         "a.account_id, a.username, a.display_name, a.bio, a.capabilities::text AS capabilities, \
          (a.metadata -> 'metadata')::text AS metadata, a.metadata_text, \
-         NULLIF(a.metadata ->> 'dev_auth_public_key', '') AS public_key, a.visibility, a.status, a.created_at, a.updated_at"
+         NULLIF(a.metadata ->> 'dev_auth_public_key', '') AS public_key, \
+         COALESCE(a.metadata ->> 'dev_auth_signs', '') AS signs, a.visibility, a.status, a.created_at, a.updated_at"
     };
 }
 
@@ -60,6 +63,11 @@ const UPDATE: &str = concat!(
     "UPDATE agent_accounts a SET username = $2, display_name = $3, display_name_search = $4, capabilities = $5::jsonb, \
      capabilities_search = $6, metadata = a.metadata || $7::jsonb, metadata_text = $8, updated_at = $9 \
      WHERE a.account_id = $1 RETURNING ",
+    columns!()
+);
+const ROTATE: &str = concat!(
+    "UPDATE agent_accounts a SET metadata = jsonb_set(a.metadata, '{dev_auth_public_key}', to_jsonb($3::text)), \
+     updated_at = $4 WHERE a.account_id = $1 AND NULLIF(a.metadata ->> 'dev_auth_public_key', '') = $2 RETURNING ",
     columns!()
 );
 
@@ -108,6 +116,31 @@ impl Accounts for PostgresStore {
             }
         };
         row.as_ref().map_or(Err(StoreError::KeyMismatch), account)
+    }
+
+    async fn rotate_key(
+        &self,
+        account_id: &str,
+        old: &str,
+        new: &str,
+        at: Timestamp,
+    ) -> Result<Option<Account>, StoreError> {
+        let pool = self.pool()?;
+        let rotated = repeated!(
+            sqlx::query(ROTATE)
+                .bind(stored(account_id).into_owned())
+                .bind(stored(old).into_owned())
+                .bind(stored(new).into_owned())
+                .bind(Time(at))
+                .fetch_optional(pool)
+        )?;
+        match rotated {
+            Some(row) => account(&row).map(Some),
+            None => match one(self, BY_ID, account_id).await? {
+                Some(_) => Err(StoreError::KeyMismatch),
+                None => Ok(None),
+            },
+        }
     }
 
     async fn account_by_id(&self, account_id: &str) -> Result<Option<Account>, StoreError> {
@@ -160,7 +193,9 @@ fn stored_metadata(claim: &AccountClaim, metadata: &str) -> String {
         .text("agent_id", &stored(&claim.agent_id))
         .raw("metadata", metadata);
     if let Some(key) = &claim.public_key {
-        object.text("dev_auth_public_key", &stored(key));
+        object
+            .text("dev_auth_public_key", &stored(key))
+            .text("dev_auth_signs", &claim.signs.to_string());
     }
     object.finish()
 }
@@ -307,6 +342,7 @@ fn account(row: &PgRow) -> Result<Account, StoreError> {
         visibility: text_column(row, "visibility")?,
         status: text_column(row, "status")?,
         public_key: opt_text_column(row, "public_key")?,
+        signs: Signs::read(&text_column(row, "signs")?),
         created_at: time_column(row, "created_at")?,
         updated_at: time_column(row, "updated_at")?,
     })

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use agentnet_protocol::Timestamp;
 use agentnet_protocol::json::ObjectWriter;
+use agentnet_protocol::signs::Signs;
 use async_trait::async_trait;
 use sqlx::Row as _;
 use sqlx::postgres::PgRow;
@@ -26,7 +27,7 @@ macro_rules! select {
         concat!(
             "SELECT session_tag, agent_id, account_id, username, server_id, connected_at, disconnected_at, last_seen, \
              status, COALESCE(metadata ->> 'name', agent_id) AS name, (metadata -> 'capabilities')::text AS capabilities, \
-             (metadata -> 'metadata')::text AS metadata, metadata_text FROM agent_sessions WHERE ",
+             (metadata -> 'metadata')::text AS metadata, metadata_text, COALESCE(metadata ->> 'signs', '') AS signs FROM agent_sessions WHERE ",
             $rest
         )
     };
@@ -99,11 +100,15 @@ impl Sessions for PostgresStore {
             .iter()
             .zip(&metadata)
             .map(|((session, _), metadata)| {
-                ObjectWriter::new()
+                let mut object = ObjectWriter::new();
+                object
                     .text("name", &stored(&session.name))
                     .raw("capabilities", &texts(&session.capabilities))
-                    .raw("metadata", metadata.jsonb)
-                    .finish()
+                    .raw("metadata", metadata.jsonb);
+                if !session.signs.is_none() {
+                    object.text(Signs::MEMBER, &session.signs.to_string());
+                }
+                object.finish()
             })
             .collect();
         repeated!(
@@ -206,5 +211,6 @@ fn session(row: &PgRow) -> Result<Session, StoreError> {
         name: text_column(row, "name")?,
         capabilities: texts_column(row, "capabilities")?,
         metadata: json_column(row, "metadata", "metadata_text")?,
+        signs: Signs::read(&text_column(row, "signs")?),
     })
 }

@@ -1,6 +1,7 @@
 //! Accounts in SQLite.
 
 use agentnet_protocol::Timestamp;
+use agentnet_protocol::signs::Signs;
 use async_trait::async_trait;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{QueryBuilder, Row as _, Sqlite, SqliteConnection};
@@ -14,7 +15,7 @@ use crate::search::{fold, folded_set};
 use crate::store::Accounts;
 
 const SELECT: &str = "SELECT a.account_id, a.username, a.display_name, a.bio, a.capabilities, a.metadata, a.visibility, \
-     a.status, a.public_key, a.created_at, a.updated_at FROM ";
+     a.status, a.public_key, a.signs, a.created_at, a.updated_at FROM ";
 
 #[async_trait]
 impl Accounts for SqliteStore {
@@ -34,6 +35,35 @@ impl Accounts for SqliteStore {
         };
         transaction.commit().await.map_err(failed)?;
         Ok(account)
+    }
+
+    async fn rotate_key(
+        &self,
+        account_id: &str,
+        old: &str,
+        new: &str,
+        at: Timestamp,
+    ) -> Result<Option<Account>, StoreError> {
+        let mut transaction = self.begin_write().await?;
+        let Some(account) = by_id(&mut transaction, account_id).await? else {
+            return Ok(None);
+        };
+        if account.public_key.as_deref() != Some(old) {
+            return Err(StoreError::KeyMismatch);
+        }
+        sqlx::query("UPDATE agent_accounts SET public_key = ?, updated_at = ? WHERE account_id = ?")
+            .bind(new)
+            .bind(at.as_micros())
+            .bind(account_id)
+            .execute(&mut *transaction)
+            .await
+            .map_err(failed)?;
+        transaction.commit().await.map_err(failed)?;
+        Ok(Some(Account {
+            public_key: Some(new.to_owned()),
+            updated_at: at,
+            ..account
+        }))
     }
 
     async fn account_by_id(&self, account_id: &str) -> Result<Option<Account>, StoreError> {
@@ -125,6 +155,9 @@ async fn update(
         (None, Some(shown)) => account.public_key = Some(shown.clone()),
         _ => {}
     }
+    if claim.public_key.is_some() {
+        account.signs = claim.signs;
+    }
     let mut listed_anew = account.capabilities != claim.capabilities;
     // Found by its name (rule 3), the account has that name already; by its id (rule 1), it may take a new one.
     if let DesiredName::Requested(name) = &claim.name
@@ -140,7 +173,7 @@ async fn update(
     account.updated_at = claim.at;
     sqlx::query(
         "UPDATE agent_accounts SET username = ?, username_search = ?, display_name = ?, display_name_search = ?, \
-         capabilities = ?, metadata = ?, agent_id = ?, public_key = ?, updated_at = ? WHERE account_id = ?",
+         capabilities = ?, metadata = ?, agent_id = ?, public_key = ?, signs = ?, updated_at = ? WHERE account_id = ?",
     )
     .bind(&account.username)
     .bind(fold(&account.username))
@@ -150,6 +183,7 @@ async fn update(
     .bind(account.metadata.get())
     .bind(&claim.agent_id)
     .bind(&account.public_key)
+    .bind(account.signs.to_string())
     .bind(account.updated_at.as_micros())
     .bind(&account.account_id)
     .execute(&mut *connection)
@@ -179,13 +213,14 @@ async fn create(connection: &mut SqliteConnection, claim: &AccountClaim) -> Resu
         visibility: "public".into(),
         status: "active".into(),
         public_key: claim.public_key.clone(),
+        signs: claim.public_key.as_ref().map(|_| claim.signs).unwrap_or_default(),
         created_at: claim.at,
         updated_at: claim.at,
     };
     sqlx::query(
         "INSERT INTO agent_accounts (account_id, username, username_search, display_name, display_name_search, bio, \
-         capabilities, metadata, visibility, status, agent_id, public_key, created_at, updated_at) \
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+         capabilities, metadata, visibility, status, agent_id, public_key, signs, created_at, updated_at) \
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     )
     .bind(&account.account_id)
     .bind(&account.username)
@@ -199,6 +234,7 @@ async fn create(connection: &mut SqliteConnection, claim: &AccountClaim) -> Resu
     .bind(&account.status)
     .bind(&claim.agent_id)
     .bind(&account.public_key)
+    .bind(account.signs.to_string())
     .bind(account.created_at.as_micros())
     .bind(account.updated_at.as_micros())
     .execute(&mut *connection)
@@ -247,6 +283,7 @@ fn account(row: &SqliteRow) -> Result<Account, StoreError> {
         visibility: row.try_get("visibility").map_err(failed)?,
         status: row.try_get("status").map_err(failed)?,
         public_key: row.try_get("public_key").map_err(failed)?,
+        signs: Signs::read(row.try_get("signs").map_err(failed)?),
         created_at: Timestamp::from_micros(row.try_get("created_at").map_err(failed)?),
         updated_at: Timestamp::from_micros(row.try_get("updated_at").map_err(failed)?),
     })

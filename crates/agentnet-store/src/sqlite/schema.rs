@@ -7,7 +7,10 @@ use sqlx::migrate::{Migration, MigrationType, Migrator};
 pub(super) const APPLICATION_ID: i64 = 0x4147_4E54;
 
 /// Number, name and statements of each version, oldest first. A released one is never changed: add another.
-const VERSIONS: [(i64, &str, &str); 1] = [(1, "initial", include_str!("../../migrations/sqlite/0001_initial.sql"))];
+const VERSIONS: [(i64, &str, &str); 2] = [
+    (1, "initial", include_str!("../../migrations/sqlite/0001_initial.sql")),
+    (2, "signs", include_str!("../../migrations/sqlite/0002_signs.sql")),
+];
 
 /// The newest version that this program knows.
 pub(super) const NEWEST: i64 = VERSIONS[VERSIONS.len() - 1].0;

@@ -1,6 +1,7 @@
 //! Sessions in SQLite.
 
 use agentnet_protocol::Timestamp;
+use agentnet_protocol::signs::Signs;
 use async_trait::async_trait;
 use sqlx::Row as _;
 use sqlx::sqlite::SqliteRow;
@@ -29,13 +30,13 @@ impl Sessions for SqliteStore {
         for session in sessions {
             sqlx::query(
                 "INSERT INTO agent_sessions (session_tag, agent_id, account_id, username, server_id, connected_at, \
-                 disconnected_at, last_seen, status, name, capabilities, metadata) \
-                 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) \
+                 disconnected_at, last_seen, status, name, capabilities, metadata, signs) \
+                 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) \
                  ON CONFLICT (session_tag) DO UPDATE SET agent_id = excluded.agent_id, \
                  account_id = excluded.account_id, username = excluded.username, server_id = excluded.server_id, \
                  disconnected_at = excluded.disconnected_at, last_seen = excluded.last_seen, \
                  status = excluded.status, name = excluded.name, capabilities = excluded.capabilities, \
-                 metadata = excluded.metadata",
+                 metadata = excluded.metadata, signs = excluded.signs",
             )
             .bind(&session.session_tag)
             .bind(&session.agent_id)
@@ -49,6 +50,7 @@ impl Sessions for SqliteStore {
             .bind(&session.name)
             .bind(texts(&session.capabilities))
             .bind(session.metadata.get())
+            .bind(session.signs.to_string())
             .execute(&mut *transaction)
             .await
             .map_err(failed)?;
@@ -126,5 +128,6 @@ fn session(row: &SqliteRow) -> Result<Session, StoreError> {
         name: row.try_get("name").map_err(failed)?,
         capabilities: texts_column(row, "capabilities")?,
         metadata: json_column(row, "metadata")?,
+        signs: Signs::read(row.try_get("signs").map_err(failed)?),
     })
 }

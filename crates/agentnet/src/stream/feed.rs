@@ -82,7 +82,19 @@ impl Inflow {
     }
 }
 
+impl Inflow {
+    /// Says that there was no room further up.
+    pub(crate) fn give_up(&self) {
+        self.room.overrun.store(true, Ordering::Release);
+    }
+}
+
 impl Outflow {
+    /// The next reply; `None` once the queue was given up and is empty.
+    pub(crate) async fn next(&mut self) -> Option<Arrived> {
+        std::future::poll_fn(|context| self.poll_next(context)).await
+    }
+
     /// The next reply; `None` once the queue was given up and is empty.
     pub(crate) fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Arrived>> {
         let arrived = self.receiver.poll_recv(context);

@@ -45,6 +45,9 @@ impl Outlet {
             }
             return self.live.publish(&self.subject, body).await;
         };
+        let _expected = self
+            .live
+            .expect_receipts(&envelope.message_id, envelope.to_account_id.as_ref());
         let patience = Instant::now() + REFUSAL_PATIENCE;
         loop {
             let message_id = &envelope.message_id;
@@ -102,5 +105,7 @@ fn is_passing(code: &str) -> bool {
 
 /// The one place where messages of a stream are composed, those that cancel one included.
 pub(crate) fn compose(live: &Live, draft: Draft, payload: RawJson) -> Envelope {
-    Draft { payload, ..draft }.compose(&live.sender, ids::message_id(), ids::now())
+    let mut envelope = Draft { payload, ..draft }.compose(&live.sender, ids::message_id(), ids::now());
+    live.sign(&mut envelope);
+    envelope
 }

@@ -222,7 +222,7 @@ impl ReplyStream {
             return self.fail(StreamError::NoResponders { subject });
         }
         let message_id = || self.sent.message_id.clone();
-        let message = match accept(&self.live, arrived.message.payload) {
+        let message = match accept(arrived.message.payload) {
             Ok(message) => message,
             Err(why) => {
                 let message_id = message_id();

@@ -12,12 +12,14 @@ use agentnet_protocol::stream::{StreamAssembler, StreamLimits, cancel_subject};
 use agentnet_protocol::target::{Target, Verb};
 use futures::future::BoxFuture;
 
+use super::accept::genuine;
 use super::cancel::Cancellation;
 use super::error::StreamError;
 use super::feed::{Capacity, feed};
 use super::reader::{ReplyStream, Waits};
 use crate::connect::NO_CONNECTION;
 use crate::error::SendError;
+use crate::identity::Asked;
 use crate::node::AgentNode;
 use crate::outgoing::{IntoPayload, Options, message_options};
 use crate::request::Request;
@@ -140,6 +142,11 @@ impl StreamRequest {
         });
         let (inflow, outflow) = feed(self.capacity);
         live.replies.expect_stream(number, inflow, cancellation.clone());
+        let asked = Asked {
+            account_id: cancellation.draft.to_account_id.clone(),
+            message_id: envelope.message_id.clone(),
+        };
+        let outflow = genuine(&live, outflow, self.capacity, asked);
         let waits = Waits {
             first: self.timeout,
             idle: self.idle_timeout,

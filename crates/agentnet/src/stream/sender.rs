@@ -14,6 +14,7 @@ use super::accept::accept;
 use super::error::StreamError;
 use super::outlet::Outlet;
 use crate::error::SendError;
+use crate::identity::Asked;
 use crate::outgoing::IntoPayload;
 
 /// Sends one stream: pieces, then its end. Opened by [`Context::reply_stream`](crate::Context::reply_stream) or
@@ -181,12 +182,21 @@ impl Sending {
         self.outlet.send_last_word(&self.frame(*next, part)).await;
     }
 
-    fn take(&self, message: async_nats::Message) {
-        match accept(&self.outlet.live, message.payload) {
+    async fn take(&self, message: async_nats::Message) {
+        match accept(message.payload) {
             Ok(message) => {
                 let cancel = StreamCancel::parse(&message.payload().view());
-                if cancel.is_some_and(|cancel| cancel.concerns(&self.stream_id)) {
-                    self.cancelled.cancel();
+                if !cancel.is_some_and(|cancel| cancel.concerns(&self.stream_id)) {
+                    return;
+                }
+                let draft = &self.outlet.draft;
+                let asked_by = Asked {
+                    account_id: draft.to_account_id.clone(),
+                    message_id: draft.parent_message_id.clone().unwrap_or_default(),
+                };
+                match self.outlet.live.verify_reply(&message, &asked_by).await {
+                    Ok(()) => self.cancelled.cancel(),
+                    Err(why) => tracing::warn!(stream_id = self.stream_id, why, "ignored a cancel by somebody else"),
                 }
             }
             Err(error) => tracing::debug!(%error, "ignored a cancel that cannot be read"),
@@ -213,7 +223,7 @@ async fn watch(sending: Arc<Sending>, mut cancels: Option<Subscriber>) {
                 return sending.break_off(SHUTTING_DOWN, "agent is shutting down").await;
             }
             message = cancel => match message {
-                Some(message) => sending.take(message),
+                Some(message) => sending.take(message).await,
                 // The connection is closed for good.
                 None => cancels = None,
             },

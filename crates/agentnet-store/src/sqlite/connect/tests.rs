@@ -156,7 +156,7 @@ async fn what_cannot_be_opened_is_told_clearly() {
         .await
         .unwrap();
     open_file(&path("newer.db")).await.unwrap().close().await;
-    sqlx::query("UPDATE _sqlx_migrations SET version = 99")
+    sqlx::query("UPDATE _sqlx_migrations SET version = 99 WHERE version = 2")
         .execute(&mut raw(&path("newer.db")).await)
         .await
         .unwrap();
@@ -168,7 +168,7 @@ async fn what_cannot_be_opened_is_told_clearly() {
         (sqlite_url(&path("theirs.db")), "is the database of another program"),
         (
             sqlite_url(&path("newer.db")),
-            "was written by a newer version of agentnet (schema 99, this one knows 1)",
+            "was written by a newer version of agentnet (schema 99, this one knows 2)",
         ),
         (sqlite_url(&path("missing.db")) + "?mode=rw", "there is no database"),
         (
@@ -185,6 +185,27 @@ async fn what_cannot_be_opened_is_told_clearly() {
         assert!(!text.contains("secret"));
     }
     assert_eq!(std::fs::read_to_string(path("file")).unwrap(), "x");
+}
+
+/// A file of the first schema gets what came later, and keeps what it holds.
+#[tokio::test]
+async fn an_older_file_is_brought_up_to_date() {
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join("older.db");
+    let store = open_file(&path).await.unwrap();
+    store.claim_account(&requested("alice")).await.unwrap();
+    store.close().await;
+    for statement in [
+        "ALTER TABLE agent_accounts DROP COLUMN signs",
+        "ALTER TABLE agent_sessions DROP COLUMN signs",
+        "DELETE FROM _sqlx_migrations WHERE version = 2",
+    ] {
+        sqlx::query(statement).execute(&mut raw(&path).await).await.unwrap();
+    }
+    let store = open_file(&path).await.unwrap();
+    let alice = store.account_by_username("alice").await.unwrap().unwrap();
+    assert!(alice.signs.is_none());
+    store.close().await;
 }
 
 /// A place where nobody, not even root, can make a file.

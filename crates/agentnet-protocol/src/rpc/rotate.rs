@@ -1,0 +1,76 @@
+//! `rotate_key`: another key for an account (an addition of ours, PROTOCOL.md section 13.5).
+
+use super::{Reply, Request, RpcError, opt_trimmed, owned, required};
+use crate::RawJson;
+use crate::json::{Object, ObjectWriter, ascii};
+use crate::record::DecodeError;
+
+/// `registry.rotate_key`: binds another key to an account. [`rotation`](crate::rotation) makes and checks it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct RotateKeyRequest {
+    /// The account.
+    pub account_id: String,
+    /// The key to bind, base64url text without padding.
+    pub new_public_key: String,
+    /// Claims signed by the key that is bound now.
+    pub auth: Option<RawJson>,
+    /// The signature of the same claims by the new key.
+    pub proof: String,
+}
+
+impl Request for RotateKeyRequest {
+    const NAME: &'static str = "rotate_key";
+    type Reply = RotateKeyReply;
+
+    fn encode(&self) -> String {
+        let mut out = ObjectWriter::with_capacity(1024);
+        out.text("account_id", &self.account_id)
+            .text("new_public_key", &self.new_public_key);
+        if let Some(auth) = &self.auth {
+            out.raw("auth", &ascii(auth.get()));
+        }
+        out.text("proof", &self.proof);
+        out.finish()
+    }
+
+    fn decode(object: Option<&Object<'_>>) -> Result<Self, RpcError> {
+        let object = required(object, "rotate_key payload must be an object")?;
+        let missing = RpcError::new;
+        let auth = object.get("auth");
+        Ok(Self {
+            account_id: opt_trimmed(object.get("account_id")).ok_or(missing("account_id is required"))?,
+            new_public_key: opt_trimmed(object.get("new_public_key")).ok_or(missing("new_public_key is required"))?,
+            auth: (!auth.is_null()).then(|| RawJson::validated(auth.raw().into())),
+            proof: owned(object.get("proof")),
+        })
+    }
+}
+
+/// The key that is bound now.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct RotateKeyReply {
+    /// The account.
+    pub account_id: String,
+    /// Its new key.
+    pub public_key: String,
+    /// When.
+    pub rotated_at: String,
+}
+
+impl Reply for RotateKeyReply {
+    fn encode(&self) -> String {
+        let mut out = ObjectWriter::with_capacity(192);
+        out.text("account_id", &self.account_id)
+            .text("public_key", &self.public_key)
+            .text("rotated_at", &self.rotated_at);
+        out.finish()
+    }
+
+    fn decode(object: &Object<'_>) -> Result<Self, DecodeError> {
+        Ok(Self {
+            account_id: owned(object.get("account_id")),
+            public_key: owned(object.get("public_key")),
+            rotated_at: owned(object.get("rotated_at")),
+        })
+    }
+}

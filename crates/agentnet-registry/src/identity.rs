@@ -1,0 +1,120 @@
+//! The registry's own key under signed identity: what it says in an account's place is signed (PROTOCOL.md section 13.7).
+//!
+//! Its account `acct_registry_<server_id>` holds the key in the store, so that `registry.resolve_key` of any replica gives
+//! it. Nobody can register such an account. The store is what the registries trust, so a registry that comes back with
+//! another key binds that one.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use agentnet_keys::KeyFileError;
+use agentnet_protocol::signature::{SigningKey, key_file_name};
+use agentnet_protocol::signs::Signs;
+use agentnet_protocol::subject::{REGISTRY_ACCOUNT_PREFIX, registry_account};
+use agentnet_protocol::{Envelope, RawJson, message_auth, username};
+use agentnet_store::model::{AccountClaim, DesiredName};
+use agentnet_store::{Store, StoreError};
+
+use crate::clock::Now;
+use crate::config::RegistryConfig;
+use crate::context::Context;
+
+/// The pause after a failure.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// The registry as a sender.
+#[derive(Debug)]
+pub(crate) struct Identity {
+    account_id: String,
+    key: SigningKey,
+}
+
+impl Identity {
+    /// From the key file in the configured directory, made where there is none; without a directory, a key for this run.
+    /// `None` where signed identity is off.
+    ///
+    /// # Errors
+    /// [`KeyFileError`]
+    pub(crate) fn open(config: &RegistryConfig) -> Result<Option<Self>, KeyFileError> {
+        if !config.dev_auth {
+            return Ok(None);
+        }
+        let account_id = registry_account(&config.server_id);
+        let key = match &config.key_dir {
+            Some(directory) => agentnet_keys::load_or_create(&directory.join(key_file_name(None, &account_id)))?,
+            None => agentnet_keys::generate(),
+        };
+        Ok(Some(Self { account_id, key }))
+    }
+
+    /// Signs a finished message.
+    pub(crate) fn sign(&self, envelope: &mut Envelope) {
+        envelope.auth = Some(message_auth::sign(&self.key, envelope));
+    }
+
+    /// Makes the key known to whoever asks.
+    async fn bind(&self, store: &dyn Store) -> Result<(), StoreError> {
+        let key = self.key.public_text();
+        let now = Now::read();
+        let name = username::normalise(self.account_id.trim_start_matches("acct_"));
+        let claim = AccountClaim {
+            account_id: Some(self.account_id.clone()),
+            name: DesiredName::Requested(name),
+            new_account_id: self.account_id.clone(),
+            display_name: "Registry".to_owned(),
+            capabilities: Vec::new(),
+            metadata: RawJson::empty_object(),
+            agent_id: self.account_id.trim_start_matches("acct_").to_owned(),
+            public_key: Some(key.to_owned()),
+            signs: Signs::default(),
+            at: now.time,
+        };
+        loop {
+            match store.claim_account(&claim).await {
+                Err(StoreError::KeyMismatch) => {}
+                outcome => return outcome.map(drop),
+            }
+            let bound = store.account_by_id(&self.account_id).await?;
+            let Some(old) = bound.and_then(|account| account.public_key) else {
+                continue;
+            };
+            tracing::info!(account_id = %self.account_id, "this registry has another key than before; it is bound anew");
+            match store.rotate_key(&self.account_id, &old, key, now.time).await {
+                // Somebody was faster: look again.
+                Err(StoreError::KeyMismatch) | Ok(None) => {}
+                outcome => return outcome.map(drop),
+            }
+        }
+    }
+}
+
+/// Whether an account id is kept for registries.
+pub(crate) fn is_reserved(account_id: &str) -> bool {
+    account_id.starts_with(REGISTRY_ACCOUNT_PREFIX)
+}
+
+/// Binds the registry's key; while the database is down, as soon as it answers.
+///
+/// # Errors
+/// What the store says, unless it is merely down.
+pub(crate) async fn bind(ctx: &Arc<Context>) -> Result<(), StoreError> {
+    let Some(identity) = &ctx.identity else { return Ok(()) };
+    match identity.bind(ctx.store.as_ref()).await {
+        Err(StoreError::Unavailable(reason)) => {
+            tracing::warn!(reason, "this registry's key cannot be bound yet; trying again");
+            let later = Arc::clone(ctx);
+            ctx.tasks.spawn(async move {
+                while let Some(identity) = &later.identity {
+                    later.database.up().await;
+                    match identity.bind(later.store.as_ref()).await {
+                        Ok(()) => return,
+                        Err(error) => tracing::debug!(%error, "this registry's key cannot be bound yet"),
+                    }
+                    tokio::time::sleep(PAUSE).await;
+                }
+            });
+            Ok(())
+        }
+        outcome => outcome,
+    }
+}

@@ -1,0 +1,17 @@
+//! Attacks on a network with signed identity (`DEV_AUTH`), over raw NATS, on a real registry: each is refused with its code
+//! and changes nothing (PROTOCOL.md sections 0.5, 0.6, 12 and 13).
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod bench;
+mod keys;
+mod messages;
+#[path = "../net/mod.rs"]
+mod net;
+mod presence;
+mod receipts;
+mod registration;
+mod replies;
+mod rotation;
+mod streams;
+mod waiting;

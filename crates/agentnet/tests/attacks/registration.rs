@@ -1,0 +1,286 @@
+//! Registrations that are not what they say.
+
+use agentnet::SigningKey;
+use agentnet::protocol::claims::Claims;
+use agentnet::protocol::signs::Signs;
+use agentnet_testkit::eventually_true;
+use serde_json::{Value, json};
+
+use crate::bench::*;
+use crate::net::{DEADLINE, parse};
+
+/// The request is refused with this code, and accounts and sessions are what they were.
+async fn refused(realm: &Realm, what: &str, request: &Value, code: &str) {
+    let (accounts, online) = (realm.accounts().await, realm.online().await);
+    let reply = realm.ask("register", request).await;
+    assert_eq!(reply, json!({ "error": code }), "{what}");
+    assert_eq!(realm.accounts().await, accounts, "{what}");
+    assert_eq!(realm.online().await, online, "{what}");
+}
+
+fn auth(key: &SigningKey, claims: &Claims) -> Value {
+    parse(key.auth(claims).get().as_bytes())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bound_account_is_nobody_elses() {
+    let realm = Realm::start().await;
+    let alice = realm.peer("alice", Signs::ALL).await;
+    let thief = SigningKey::from_seed(&[66; 32]);
+    let mut by_name = registration("alice", &thief, Signs::ALL);
+    by_name["capabilities"] = json!(["steal"]);
+    by_name["metadata"] = json!({ "evil": true });
+    refused(&realm, "by its name", &by_name, "auth_public_key_mismatch").await;
+
+    // By its id, with another name and another username.
+    let claims = agentnet::protocol::register_auth::claims(
+        "x",
+        "Evil Twin",
+        Some("mallory"),
+        Some(&alice.account_id),
+        std::time::SystemTime::now().into(),
+        "n1",
+    );
+    let by_id = json!({
+        "agent_id": "x", "name": "Evil Twin", "username": "mallory", "account_id": alice.account_id,
+        "auth": auth(&thief, &claims),
+    });
+    refused(&realm, "by its id", &by_id, "auth_public_key_mismatch").await;
+
+    // By an agent id that makes its name.
+    let claims = agentnet::protocol::register_auth::claims(
+        "Alice",
+        "Alice",
+        None,
+        None,
+        std::time::SystemTime::now().into(),
+        "n2",
+    );
+    let derived = json!({ "agent_id": "Alice", "name": "Alice", "auth": auth(&thief, &claims) });
+    refused(&realm, "by its agent id", &derived, "auth_public_key_mismatch").await;
+
+    // The owner still comes in, with the key alone.
+    realm.peer("alice", Signs::ALL).await;
+    assert_eq!(realm.online().await.len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn recorded_old_and_future_registrations_are_refused() {
+    let realm = Realm::start().await;
+    let second = realm.another_registry("second").await;
+    let alice = realm.peer("alice", Signs::ALL).await;
+    let recorded = registration("alice", &alice.key, Signs::ALL);
+    let announced = realm.capture("agentnet.registry.announce").await;
+    assert_eq!(realm.ask("register", &recorded).await.get("error"), None);
+    announced
+        .wait_for(|seen| parse(&seen.payload).get("nonce").is_some(), DEADLINE)
+        .await
+        .unwrap();
+    // Whichever registry it comes to.
+    for round in 0..20 {
+        refused(&realm, &format!("replay {round}"), &recorded, "auth_nonce_replayed").await;
+    }
+    second.shutdown().await;
+    for (what, millis, code) in [
+        ("old", -121_000, "auth_claims_timestamp_skew"),
+        ("very old", -100_000_000_000, "auth_claims_timestamp_skew"),
+        ("future", 122_000, "auth_claims_timestamp_skew"),
+    ] {
+        let mut request = registration("alice", &alice.key, Signs::ALL);
+        request["auth"] = auth(&alice.key, &register_claims("alice", millis));
+        refused(&realm, what, &request, code).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn malformed_and_oversized_auth_is_refused() {
+    let realm = Realm::start().await;
+    realm.peer("bystander", Signs::ALL).await;
+    let key = SigningKey::from_seed(&[9; 32]);
+    let other = SigningKey::from_seed(&[10; 32]);
+    let good = || registration("alice", &key, Signs::ALL);
+    let large = "A".repeat(400_000);
+    let swapped = other.sign(&register_claims("alice", 0));
+    type Change<'a> = Box<dyn Fn(&mut Value) + 'a>;
+    let set = |pointer: &'static str, value: Value| -> Change<'_> {
+        Box::new(move |request| *request.pointer_mut(pointer).unwrap() = value.clone())
+    };
+    let cases: Vec<(&str, Change<'_>, &str)> = vec![
+        ("none", set("/auth", Value::Null), "auth_required"),
+        ("a text", set("/auth", json!("x")), "auth_required"),
+        ("a number", set("/auth", json!(1)), "auth_required"),
+        ("a list", set("/auth", json!([{}])), "auth_required"),
+        ("empty", set("/auth", json!({})), "auth_scheme_invalid"),
+        ("no scheme", set("/auth/scheme", json!("none")), "auth_scheme_invalid"),
+        (
+            "padded scheme",
+            set("/auth/scheme", json!(" dev-ed25519-v1")),
+            "auth_scheme_invalid",
+        ),
+        ("blank key", set("/auth/public_key", json!(" ")), "auth_payload_invalid"),
+        (
+            "blank signature",
+            set("/auth/signature", json!("")),
+            "auth_payload_invalid",
+        ),
+        (
+            "null signature",
+            set("/auth/signature", Value::Null),
+            "auth_payload_invalid",
+        ),
+        (
+            "claims are a list",
+            set("/auth/claims", json!([])),
+            "auth_payload_invalid",
+        ),
+        (
+            "claims are a text",
+            set("/auth/claims", json!("{}")),
+            "auth_payload_invalid",
+        ),
+        ("no claims", set("/auth/claims", json!({})), "auth_claims_invalid"),
+        ("no nonce", set("/auth/claims/nonce", json!(" ")), "auth_claims_invalid"),
+        (
+            "another agent",
+            set("/auth/claims/agent_id", json!("bob")),
+            "auth_claims_agent_mismatch",
+        ),
+        (
+            "another name",
+            set("/auth/claims/name", json!("Bob")),
+            "auth_claims_name_mismatch",
+        ),
+        (
+            "another username",
+            set("/auth/claims/username", json!("bob")),
+            "auth_claims_username_mismatch",
+        ),
+        (
+            "another account",
+            set("/auth/claims/account_id", json!("acct_b")),
+            "auth_claims_account_mismatch",
+        ),
+        (
+            "no time",
+            set("/auth/claims/timestamp", json!("soon")),
+            "auth_claims_timestamp_invalid",
+        ),
+        (
+            "year 0",
+            set("/auth/claims/timestamp", json!("0000-01-01T00:00:00Z")),
+            "auth_claims_timestamp_invalid",
+        ),
+        (
+            "another nonce",
+            set("/auth/claims/nonce", json!("n")),
+            "auth_signature_invalid",
+        ),
+        (
+            "other signs",
+            set("/auth/claims/signs", json!("receipts")),
+            "auth_signature_invalid",
+        ),
+        (
+            "another's signature",
+            set("/auth/signature", json!(swapped)),
+            "auth_signature_invalid",
+        ),
+        (
+            "another's key",
+            set("/auth/public_key", json!(other.public_text())),
+            "auth_signature_invalid",
+        ),
+        (
+            "a weak key",
+            set("/auth/public_key", json!("A".repeat(43))),
+            "auth_signature_invalid",
+        ),
+        (
+            "no base64",
+            set("/auth/signature", json!("é!")),
+            "auth_signature_invalid",
+        ),
+        (
+            "a short signature",
+            set("/auth/signature", json!("AAAA")),
+            "auth_signature_invalid",
+        ),
+        (
+            "a large signature",
+            set("/auth/signature", json!(large)),
+            "auth_signature_invalid",
+        ),
+        (
+            "a large key",
+            set("/auth/public_key", json!(large)),
+            "auth_signature_invalid",
+        ),
+        (
+            "a large claim",
+            set("/auth/claims/nonce", json!(large)),
+            "auth_signature_invalid",
+        ),
+    ];
+    for (what, change, code) in &cases {
+        let mut request = good();
+        change(&mut request);
+        refused(&realm, what, &request, code).await;
+    }
+    // Signed by its own key, but deeper than anybody reads.
+    let deep = format!(
+        r#"{{"agent_id":"alice","auth":{}1{}}}"#,
+        "[".repeat(5000),
+        "]".repeat(5000)
+    );
+    let reply = realm.raw.request("registry.register", deep.into()).await.unwrap();
+    assert!(parse(&reply.payload)["error"].is_string());
+    // The same without a change is taken.
+    assert_eq!(realm.ask("register", &good()).await.get("error"), None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_becomes_a_registry() {
+    let realm = Realm::start().await;
+    for (account_id, code) in [
+        ("acct_registry_registry", "account_id is invalid"),
+        ("acct_registry_new", "account_id is invalid"),
+    ] {
+        let mut request = registration("mallory", &SigningKey::from_seed(&[5; 32]), Signs::ALL);
+        request["account_id"] = json!(account_id);
+        refused(&realm, account_id, &request, code).await;
+    }
+    // Its name leads to its account, which has a key.
+    let by_name = registration("registry_registry", &SigningKey::from_seed(&[5; 32]), Signs::ALL);
+    refused(&realm, "by name", &by_name, "auth_public_key_mismatch").await;
+    // It is resolvable, and nobody's search result.
+    let key = realm
+        .ask("resolve_key", &json!({ "account_id": "acct_registry_registry" }))
+        .await;
+    assert!(key["public_key"].is_string(), "{key}");
+    assert_eq!(realm.ask("search", &json!({})).await["results"], json!([]));
+}
+
+/// Two who register one new name at the same moment with different keys: one of them has it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_race_for_a_name_has_one_winner() {
+    let realm = Realm::start().await;
+    let mut winners = Vec::new();
+    let requests = (0..20).map(|number| {
+        let key = SigningKey::from_seed(&[number; 32]);
+        let request = registration("prize", &key, Signs::ALL);
+        let realm = &realm;
+        async move { (key, realm.ask("register", &request).await) }
+    });
+    for (key, reply) in futures::future::join_all(requests).await {
+        match reply["error"].as_str() {
+            None => winners.push(key),
+            Some(code) => assert_eq!(code, "auth_public_key_mismatch"),
+        }
+    }
+    assert_eq!(winners.len(), 1);
+    let bound = realm.store.account_by_username("prize").await.unwrap().unwrap();
+    assert_eq!(bound.public_key.as_deref(), Some(winners[0].public_text()));
+    eventually_true(DEADLINE, "one session", async || realm.online().await.len() == 1)
+        .await
+        .unwrap();
+}

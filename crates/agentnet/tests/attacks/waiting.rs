@@ -1,0 +1,150 @@
+//! Senders whose keys are not known: they wait, and nobody else does.
+
+use agentnet::SigningKey;
+use agentnet::protocol::signs::Signs;
+use agentnet_testkit::eventually_true;
+use serde_json::json;
+
+use crate::bench::*;
+use crate::net::DEADLINE;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unknown_sender_holds_up_nobody() {
+    let mut realm = Realm::start().await;
+    let (bob, notes) = realm.answering("bob").await;
+    let bob_id = bob.account_id().unwrap();
+    let inbox = format!("account.{bob_id}.inbox");
+    let alice = realm.peer("alice", Signs::ALL).await;
+    let carol = realm.peer("carol", Signs::ALL).await;
+    realm
+        .publish(&inbox, &alice.sign(&alice.message("first", &bob_id)))
+        .await;
+    handled(&notes, 1).await;
+    // Nobody can say Carol's key now; her messages wait.
+    realm.stop_registry().await;
+    let receipts = realm.capture("account.*.receipts").await;
+    for number in 0..3 {
+        let message = carol.sign(&carol.message(&format!("c{number}"), &bob_id));
+        realm.publish(&inbox, &message).await;
+    }
+    for number in 0..3 {
+        let message = alice.sign(&alice.message(&format!("a{number}"), &bob_id));
+        realm.publish(&inbox, &message).await;
+    }
+    assert_eq!(handled(&notes, 4).await, ["first", "a0", "a1", "a2"]);
+    let told_of_carol = receipts
+        .messages()
+        .iter()
+        .any(|seen| seen.subject.contains(&carol.account_id));
+    assert!(!told_of_carol, "hers still wait");
+    for number in 0..3 {
+        assert_eq!(refusal(&receipts, &format!("c{number}")).await, "auth_key_not_found");
+    }
+    // The failure is not remembered for long: with a registry, the same messages are taken.
+    let registry = realm.another_registry("registry").await;
+    let mut tries = 0;
+    eventually_true(DEADLINE, "Carol is heard", async || {
+        tries += 1;
+        let message = carol.sign(&carol.message(&format!("again{tries}"), &bob_id));
+        realm.publish(&inbox, &message).await;
+        notes.lock().unwrap().len() > 4
+    })
+    .await
+    .unwrap();
+    bob.close().await;
+    registry.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_senders_order_is_kept_while_its_key_is_looked_up() {
+    let realm = Realm::start().await;
+    let (bob, notes) = realm.answering("bob").await;
+    let bob_id = bob.account_id().unwrap();
+    let inbox = format!("account.{bob_id}.inbox");
+    for name in ["alice", "carol", "dora"] {
+        let peer = realm.peer(name, Signs::ALL).await;
+        let ids: Vec<String> = (0..40).map(|number| format!("{name}{number}")).collect();
+        let messages: Vec<_> = ids.iter().map(|id| peer.sign(&peer.message(id, &bob_id))).collect();
+        for message in &messages {
+            realm.publish(&inbox, message).await;
+        }
+        handled(&notes, 40).await;
+        let seen: Vec<String> = notes
+            .lock()
+            .unwrap()
+            .drain(..)
+            .map(|m| m.message_id.to_string())
+            .collect();
+        assert_eq!(seen, ids);
+    }
+    bob.close().await;
+}
+
+/// Made-up senders whose keys nobody can say: so many wait, the others are refused, and who is known is heard.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flood_of_made_up_senders_is_bounded() {
+    let mut realm = Realm::start().await;
+    let (bob, notes) = realm.answering("bob").await;
+    let bob_id = bob.account_id().unwrap();
+    let inbox = format!("account.{bob_id}.inbox");
+    let alice = realm.peer("alice", Signs::ALL).await;
+    realm
+        .publish(&inbox, &alice.sign(&alice.message("first", &bob_id)))
+        .await;
+    handled(&notes, 1).await;
+    realm.stop_registry().await;
+    let mallory = Peer {
+        id: "mallory".into(),
+        account_id: "acct_0".into(),
+        session_tag: "s".into(),
+        key: SigningKey::from_seed(&[66; 32]),
+    };
+    let template = mallory.sign(&mallory.message("flood", &bob_id));
+    for number in 0..3000 {
+        let message = with(template.clone(), "from_account_id", json!(format!("acct_{number}")));
+        let message = with(message, "message_id", json!(format!("f{number}")));
+        realm.publish(&inbox, &message).await;
+    }
+    realm
+        .publish(&inbox, &alice.sign(&alice.message("last", &bob_id)))
+        .await;
+    assert_eq!(handled(&notes, 2).await, ["first", "last"]);
+    let seen = bob.metrics_snapshot();
+    assert!(seen.busy_count >= 3000 - 1024 - 512, "{}", seen.to_json());
+    bob.close().await;
+}
+
+/// Messages by another key than the sender's do not make the receiver ask the registry for each.
+#[tokio::test(flavor = "multi_thread")]
+async fn forgeries_cause_few_questions() {
+    let realm = Realm::start().await;
+    let (bob, notes) = realm.answering("bob").await;
+    let bob_id = bob.account_id().unwrap();
+    let inbox = format!("account.{bob_id}.inbox");
+    let alice = realm.peer("alice", Signs::ALL).await;
+    let mallory = realm.peer("mallory", Signs::ALL).await;
+    let questions = realm.capture("registry.resolve_key").await;
+    realm
+        .publish(&inbox, &alice.sign(&alice.message("first", &bob_id)))
+        .await;
+    handled(&notes, 1).await;
+    let forged: Vec<_> = (0..300)
+        .map(|number| mallory.sign(&alice.message(&format!("f{number}"), &bob_id)))
+        .collect();
+    for message in &forged {
+        realm.publish(&inbox, message).await;
+    }
+    realm
+        .publish(&inbox, &alice.sign(&alice.message("last", &bob_id)))
+        .await;
+    assert_eq!(handled(&notes, 2).await, ["first", "last"]);
+    eventually_true(DEADLINE, "all are refused", async || {
+        let seen = bob.metrics_snapshot();
+        seen.payload_rejected_count + seen.busy_count == 300
+    })
+    .await
+    .unwrap();
+    let asked = questions.messages().len();
+    assert!(asked < 30, "{asked} questions for 300 forgeries");
+    bob.close().await;
+}
