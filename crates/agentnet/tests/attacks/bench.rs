@@ -48,9 +48,16 @@ impl Realm {
 
     /// One more registry on the same store.
     pub(crate) async fn another_registry(&self, server_id: &str) -> RegistryHandle {
+        self.registry_with_ttl(server_id, RegistryConfig::default().agent_ttl)
+            .await
+    }
+
+    /// As above; what it has not heard of for so long is offline, and after that time it is sure of everybody.
+    pub(crate) async fn registry_with_ttl(&self, server_id: &str, agent_ttl: Duration) -> RegistryHandle {
         let config = RegistryConfig {
             nats_url: self.nats.url(),
             server_id: server_id.to_owned(),
+            agent_ttl,
             heartbeat_interval: Duration::from_secs(1),
             dev_auth: true,
             ..RegistryConfig::default()
