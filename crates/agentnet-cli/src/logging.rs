@@ -40,7 +40,7 @@ fn quiet_libraries(level: &str) -> String {
         "trace" | "debug" => level.to_owned(),
         "off" => "off".to_owned(),
         level => format!(
-            "warn,async_nats=error,agentnet={level},agentnet_registry={level},agentnet_store={level},agentnet_protocol={level}"
+            "warn,async_nats=off,agentnet={level},agentnet_registry={level},agentnet_store={level},agentnet_protocol={level}"
         ),
     }
 }

@@ -370,3 +370,16 @@ async fn where_nothing_can_be_judged_the_exit_code_is_2() {
     ran.fails(2, &["conformance/agent.json cannot be used", "missing field `name`"]);
     up.stop().await;
 }
+
+/// A handler that outlasts its time: half a minute, since that is how long a handler may take.
+#[tokio::test(flavor = "multi_thread")]
+async fn slow_steps_are_run_when_they_are_asked_for() {
+    let mut up = Up::start().await;
+    let _agent = harness::echo(&up.url, "--conformance").await;
+    let only = "conformance agent --to @echo --json --only takes";
+    let without = line(&up.url, only).await;
+    assert!(without.code == Some(2) && without.stderr.contains("no step could be judged"), "{without:?}");
+    let with = report(&line(&up.url, &format!("{only} --slow --timeout 10")).await, 0);
+    assert_eq!((count(&with, "pass"), count(&with, "not_run")), (1, 0), "{with}");
+    up.stop().await;
+}

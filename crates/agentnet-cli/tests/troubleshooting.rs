@@ -183,6 +183,7 @@ async fn of_the_registry(said: &mut Said) {
     let nats = NatsServer::builder().jetstream(true).start().await.unwrap();
     let postgres = agentnet_testkit::Postgres::launch().await.unwrap();
     let wrong = with_password(&postgres.url(), "wrong");
+    let wrong = format!("{}/agentnet", wrong.rsplit_once('/').unwrap().0);
     let mut refused = binary();
     refused.args(["--nats-url", &nats.url(), "registry", "--database-url", &wrong]);
     said.note("wrong password", run(refused).await.stderr);

@@ -1,0 +1,124 @@
+//! Every command and every flag is used by a test or by a guide whose commands are run.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod harness;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use agentnet_testkit::NatsServer;
+use harness::{Service, binary, line};
+use rustix::process::Signal;
+
+/// The flags of a command, each with its default, as its help tells.
+async fn flags(command: &str) -> BTreeMap<String, Option<String>> {
+    let help = line("nats://127.0.0.1:1", &format!("{command} --help")).await.ok();
+    let mut flags = BTreeMap::new();
+    let mut last = None;
+    for line in help.lines().map(str::trim) {
+        // `-h, --help` and `--name <VALUE>`.
+        let words = line.trim_start_matches(|c: char| c == '-' && !line.starts_with("--"));
+        let flag = words.split_whitespace().find(|word| word.starts_with("--"));
+        if let (true, Some(flag)) = (line.starts_with('-'), flag) {
+            let flag = flag.trim_end_matches(|c: char| !c.is_alphanumeric()).to_owned();
+            let flag = flag.split(['=', '[']).next().unwrap().to_owned();
+            flags.insert(flag.clone(), None);
+            last = Some(flag);
+        } else if let (Some(flag), Some(default)) = (&last, line.strip_prefix("[default: ")) {
+            flags.insert(flag.clone(), Some(default.trim_end_matches(']').to_owned()));
+        }
+    }
+    flags
+}
+
+/// The names of the commands, those below others with their parents'.
+async fn commands() -> Vec<String> {
+    let mut commands = Vec::new();
+    for name in below("").await {
+        let inner = below(&name).await;
+        match inner.is_empty() {
+            true => commands.push(name),
+            false => commands.extend(inner.iter().map(|inner| format!("{name} {inner}"))),
+        }
+    }
+    commands
+}
+
+async fn below(command: &str) -> Vec<String> {
+    let help = line("nats://127.0.0.1:1", &format!("{command} --help")).await.ok();
+    let Some(list) = help.split("Commands:\n").nth(1) else {
+        return Vec::new();
+    };
+    let rows = list.lines().take_while(|line| line.starts_with("  "));
+    let names = rows
+        .filter(|row| !row.starts_with("   "))
+        .filter_map(|row| row.split_whitespace().next());
+    names.filter(|name| *name != "help").map(str::to_owned).collect()
+}
+
+/// Everything that the tests and the guides say.
+fn said(folder: &Path, said: &mut String) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            self::said(&path, said);
+        } else if path.extension().is_some_and(|kind| kind == "rs") && !path.ends_with("flags.rs") {
+            said.push_str(&std::fs::read_to_string(&path).unwrap());
+        }
+    }
+}
+
+#[tokio::test]
+async fn none_is_forgotten() {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut text = String::new();
+    said(&here.join("tests"), &mut text);
+    for guide in ["NETWORK_CLI_GUIDE.md", "UI_BACKEND_MAPPING.md"] {
+        text.push_str(&std::fs::read_to_string(here.join("../../docs").join(guide)).unwrap());
+    }
+    let settings: BTreeSet<String> = flags("registry").await.into_keys().collect();
+    let mut missing = Vec::new();
+    let commands = commands().await;
+    assert!(
+        commands.len() >= 20 && commands.contains(&"export thread".to_owned()),
+        "{commands:?}"
+    );
+    for command in &commands {
+        if !text.contains(command.as_str()) && !text.contains(&command.replace(' ', "\", \"")) {
+            missing.push(command.clone());
+        }
+        // The registry's own settings have a test of their own below.
+        let of_registry = |flag: &String| matches!(command.as_str(), "registry" | "up") && settings.contains(flag);
+        for flag in flags(command).await.into_keys().filter(|flag| !of_registry(flag)) {
+            if !text.contains(&flag) && flag != "--version" {
+                missing.push(format!("{command} {flag}"));
+            }
+        }
+    }
+    assert_eq!(missing, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_registry_takes_each_of_its_settings() {
+    let nats = NatsServer::builder().jetstream(true).start().await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = binary();
+    command
+        .args(["--nats-url", &nats.url(), "registry", "--data-dir"])
+        .arg(folder.path());
+    let settings = flags("registry").await;
+    let mut given = 0;
+    for (flag, default) in &settings {
+        if let Some(default) = default
+            && !matches!(flag.as_str(), "--output" | "--log-format")
+        {
+            command.arg(flag).arg(default);
+            given += 1;
+        }
+    }
+    assert!(given >= 20, "{settings:?}");
+    let mut registry = Service::spawn(command);
+    assert!(registry.next_line().await.starts_with("registry ready:"));
+    registry.signal(Signal::TERM);
+    assert_eq!(registry.ended().await.code(), Some(0), "{}", registry.stderr());
+}
