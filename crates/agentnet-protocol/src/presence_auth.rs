@@ -3,7 +3,7 @@
 //! Both carry a detached signature in `auth`, which the original ignores. A hello covers everything that it says, with the
 //! time at which it was said (`last_seen`); a goodbye the session and its time (`seen_at`).
 
-use crate::agent::AgentInfo;
+use crate::agent::{AgentCounters, AgentInfo};
 use crate::canonical::payload_sha256;
 use crate::claims::Claims;
 use crate::detached;
@@ -47,11 +47,14 @@ pub fn goodbye_claims(goodbye: &Goodbye) -> Claims {
     ])
 }
 
-/// The wire text of a hello, signed if there is a key.
+/// The wire text of a hello, signed if there is a key. The signature does not cover the counters.
 #[must_use]
-pub fn hello(agent: &AgentInfo, key: Option<&SigningKey>) -> String {
+pub fn hello(agent: &AgentInfo, counters: Option<AgentCounters>, key: Option<&SigningKey>) -> String {
     let mut out = ObjectWriter::with_capacity(512);
     agent.write(&mut out);
+    if let Some(counters) = counters {
+        counters.write(&mut out);
+    }
     if let Some(key) = key {
         out.raw("auth", &ascii(detached::sign(key, &hello_claims(agent)).get()));
     }
@@ -97,9 +100,9 @@ mod tests {
     #[test]
     fn a_hello_is_covered_in_every_member() {
         let key = SigningKey::from_seed(&[5; 32]);
-        let signed = hello(&agent(), Some(&key));
+        let signed = hello(&agent(), Some(AgentCounters::default()), Some(&key));
         assert!(holds(&signed));
-        assert!(!holds(&hello(&agent(), None)));
+        assert!(!holds(&hello(&agent(), None, None)));
         for (from, to) in [
             (r#""agent_id":"a""#, r#""agent_id":"b""#),
             (r#""name":"\u00c4""#, r#""name":"B""#),
