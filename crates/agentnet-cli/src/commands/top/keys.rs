@@ -37,6 +37,7 @@ impl Key {
             };
         }
         Some(match event.code {
+            KeyCode::Char(_) if event.modifiers.contains(KeyModifiers::ALT) => return None,
             KeyCode::Char(c) => Self::Char(c),
             KeyCode::Enter => Self::Enter,
             KeyCode::Esc => Self::Escape,
@@ -66,6 +67,7 @@ mod tests {
             (KeyCode::Char('c'), KeyModifiers::CONTROL, Some(Key::Interrupt)),
             (KeyCode::Char('l'), KeyModifiers::CONTROL, Some(Key::Redraw)),
             (KeyCode::Char('q'), KeyModifiers::CONTROL, None),
+            (KeyCode::Char('q'), KeyModifiers::ALT, None),
             (KeyCode::Esc, KeyModifiers::NONE, Some(Key::Escape)),
             (KeyCode::F(1), KeyModifiers::NONE, None),
         ] {

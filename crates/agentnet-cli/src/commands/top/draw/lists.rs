@@ -106,13 +106,14 @@ pub(super) fn dot(presence: Presence, theme: Theme) -> Cell<'static> {
     }
 }
 
+/// Fits into 80 columns; a preview has no more than 72.
 const MESSAGES: [Column; 6] = [
     Column::text("TIME", 8, 8, 5),
-    Column::text("FROM", 14, 28, 1),
-    Column::text("TO", 14, 28, 1),
+    Column::text("FROM", 13, 28, 1),
+    Column::text("TO", 13, 28, 1),
     Column::text("KIND", 7, 10, 3),
-    Column::text("THREAD", 12, 36, 4),
-    Column::text("MESSAGE", 10, u16::MAX, 2),
+    Column::text("THREAD", 10, 40, 4),
+    Column::text("MESSAGE", 24, 72, 2),
 ];
 
 /// The messages that passed.
