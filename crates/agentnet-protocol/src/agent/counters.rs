@@ -100,6 +100,7 @@ mod tests {
         let agent = AgentInfo {
             agent_id: "a".into(),
             name: "A".into(),
+            metadata: crate::RawJson::empty_object(),
             ..AgentInfo::default()
         };
         let mut out = ObjectWriter::new();

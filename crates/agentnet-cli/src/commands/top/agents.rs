@@ -220,15 +220,18 @@ impl Agents {
     }
 
     fn session(&mut self, hello: &Hello<'_>, seen: Duration) -> &mut Session {
-        match self.sessions.get(hello.tag) {
-            Some(account_id) if **account_id == *hello.account_id => {}
-            other => {
-                if other.is_some() {
-                    // The registry has given the session another account.
-                    self.goodbye(hello.tag, seen);
-                }
-                self.sessions.insert(hello.tag.into(), hello.account_id.into());
-            }
+        let moved = self
+            .sessions
+            .get(hello.tag)
+            .map(|account_id| **account_id != *hello.account_id);
+        if moved == Some(true) {
+            // The registry has given the session another account.
+            self.goodbye(hello.tag, seen);
+        }
+        // Making room for the account forgets the sessions of accounts that are not there.
+        self.account(hello.account_id);
+        if moved != Some(false) {
+            self.sessions.insert(hello.tag.into(), hello.account_id.into());
         }
         let agent = self.account(hello.account_id);
         agent.seen = agent.seen.max(seen);

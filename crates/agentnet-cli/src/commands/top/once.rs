@@ -24,9 +24,11 @@ const LINES: u16 = 20;
 
 /// Looks for a while, prints the three lists, and ends.
 pub(super) async fn print(mut network: Network, output: Output) -> Result<(), Ended> {
-    let mut ui = Ui::default();
     // The registry is asked for what is on the screen: the threads.
-    ui.view = View::Threads;
+    let mut ui = Ui {
+        view: View::Threads,
+        ..Ui::default()
+    };
     let began = network.moment().now;
     loop {
         network.beat(&ui);

@@ -272,4 +272,4 @@ pub(crate) fn why(error: &RegistryError) -> String {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

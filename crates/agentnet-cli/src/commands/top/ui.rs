@@ -53,8 +53,8 @@ pub(crate) struct Ui {
     pub(crate) help: bool,
     /// Whether keys go into the filter.
     pub(crate) typing: bool,
-    filters: [String; 3],
-    cursors: [Cursor; 3],
+    pub(super) filters: [String; 3],
+    pub(super) cursors: [Cursor; 3],
     pub(crate) order: Order,
     pub(crate) reversed: bool,
     /// The first line of the page that is shown.

@@ -17,7 +17,7 @@ use crate::commands::top::state::State;
 use crate::commands::top::threads::Thread;
 use crate::commands::top::ui::Ui;
 
-/// Fits into 80 columns without the last five.
+/// Fits into 80 columns without the last three.
 const AGENTS: [Column; 13] = [
     Column::text("", 1, 1, 0),
     Column::text("USER", 17, 32, 0),

@@ -17,8 +17,7 @@ use crate::commands::top::state::{PageFacts, State};
 use crate::commands::top::ui::{Page, Ui};
 use crate::output::cell::{clean, list, preview};
 
-const HELP: &str = "\
-  1 2 3, Tab   agents, messages, threads        ↑ ↓ PgUp PgDn g G   move
+const HELP: &str = "  1 2 3, Tab   agents, messages, threads        ↑ ↓ PgUp PgDn g G   move
   Enter        the agent's or thread's page     Esc   back, then clear the filter
   /            show only what contains a text   Space pause the messages
   s S          agents: order by the next column, the other way round
@@ -185,13 +184,9 @@ fn session(session: &Session, moment: Moment, theme: Theme) -> Vec<Line<'static>
         theme,
         "",
         format!(
-            "in-flight {}  pending {}  processed {}  errors {}  rejected {}  retries {}  {:.1} ms",
+            "in-flight {}  pending {}  {:.1} ms each",
             told(session.inflight()),
             count(counters.pending),
-            count(counters.processed),
-            count(counters.errors),
-            count(counters.rejected),
-            count(counters.retries),
             counters.avg_handle_ms
         ),
     );
@@ -199,6 +194,17 @@ fn session(session: &Session, moment: Moment, theme: Theme) -> Vec<Line<'static>
         work.push_span(Span::styled("  circuit open", theme.bad()));
     }
     lines.push(work);
+    lines.push(fact(
+        theme,
+        "",
+        format!(
+            "processed {}  errors {}  rejected {}  retries {}",
+            count(counters.processed),
+            count(counters.errors),
+            count(counters.rejected),
+            count(counters.retries)
+        ),
+    ));
     lines
 }
 

@@ -23,8 +23,8 @@ pub(crate) fn since(time: Timestamp, at: Timestamp) -> String {
 pub(crate) fn count(count: u64) -> String {
     match count {
         ..100_000 => count.to_string(),
-        ..10_000_000 => format!("{}k", count / 1000),
-        ..10_000_000_000 => format!("{}M", count / 1_000_000),
+        100_000..10_000_000 => format!("{}k", count / 1000),
+        10_000_000..10_000_000_000 => format!("{}M", count / 1_000_000),
         _ => "many".to_owned(),
     }
 }
