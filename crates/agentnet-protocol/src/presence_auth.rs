@@ -47,9 +47,19 @@ pub fn goodbye_claims(goodbye: &Goodbye) -> Claims {
     ])
 }
 
-/// The wire text of a hello, signed if there is a key. The signature does not cover the counters.
+/// The wire text of a hello, signed if there is a key.
 #[must_use]
-pub fn hello(agent: &AgentInfo, counters: Option<AgentCounters>, key: Option<&SigningKey>) -> String {
+pub fn hello(agent: &AgentInfo, key: Option<&SigningKey>) -> String {
+    write_hello(agent, None, key)
+}
+
+/// As [`hello`], with what the agent counts of its work (section 7.4); the signature does not cover it.
+#[must_use]
+pub fn hello_with_counters(agent: &AgentInfo, counters: AgentCounters, key: Option<&SigningKey>) -> String {
+    write_hello(agent, Some(counters), key)
+}
+
+fn write_hello(agent: &AgentInfo, counters: Option<AgentCounters>, key: Option<&SigningKey>) -> String {
     let mut out = ObjectWriter::with_capacity(512);
     agent.write(&mut out);
     if let Some(counters) = counters {
@@ -100,9 +110,14 @@ mod tests {
     #[test]
     fn a_hello_is_covered_in_every_member() {
         let key = SigningKey::from_seed(&[5; 32]);
-        let signed = hello(&agent(), Some(AgentCounters::default()), Some(&key));
+        let signed = hello(&agent(), Some(&key));
         assert!(holds(&signed));
-        assert!(!holds(&hello(&agent(), None, None)));
+        assert!(holds(&hello_with_counters(
+            &agent(),
+            AgentCounters::default(),
+            Some(&key)
+        )));
+        assert!(!holds(&hello(&agent(), None)));
         for (from, to) in [
             (r#""agent_id":"a""#, r#""agent_id":"b""#),
             (r#""name":"\u00c4""#, r#""name":"B""#),

@@ -228,11 +228,8 @@ impl Live {
         if *parted {
             return;
         }
-        let hello = presence_auth::hello(
-            &self.info(config),
-            Some(self.counters()),
-            self.presence_key().as_deref(),
-        );
+        let hello =
+            presence_auth::hello_with_counters(&self.info(config), self.counters(), self.presence_key().as_deref());
         if let Err(error) = self.publish("registry.hello", hello.into()).await {
             tracing::warn!(%error, "heartbeat not sent");
         }
