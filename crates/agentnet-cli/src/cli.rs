@@ -1,6 +1,7 @@
 //! The command line: what can be asked for, and how each thing is called (PROTOCOL.md section 16).
 
 use std::ffi::OsString;
+use std::io::IsTerminal;
 
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser, Subcommand};
@@ -95,6 +96,8 @@ pub(crate) enum Command {
     Chat(commands::chat::Chat),
     /// Print messages as they pass
     Watch(commands::watch::Watch),
+    /// Watch the network live on the whole terminal: agents, messages, threads
+    Top(commands::top::Top),
     /// Show the registry's metrics
     Metrics(commands::metrics::Metrics),
     /// Join as an agent that answers what it gets
@@ -133,6 +136,11 @@ impl Command {
         matches!(self, Self::Registry(command) if command.health)
     }
 
+    /// Whether the command has the whole terminal to itself, on which a log would be drawn across it.
+    pub(crate) fn takes_terminal(&self) -> bool {
+        matches!(self, Self::Top(_)) && std::io::stderr().is_terminal()
+    }
+
     /// Runs the command to its end.
     pub(crate) async fn run(self, global: &Global, output: Output) -> Result<(), Ended> {
         match self {
@@ -149,6 +157,7 @@ impl Command {
             Self::Request(command) => command.run(global, output).await,
             Self::Chat(command) => command.run(global, output).await,
             Self::Watch(command) => command.run(global, output).await,
+            Self::Top(command) => command.run(global, output).await,
             Self::Metrics(command) => command.run(global, output).await,
             Self::Echo(command) => command.run(global, output).await,
             Self::Export(command) => command.run(global, output).await,

@@ -23,6 +23,7 @@ pub(crate) mod signing;
 pub(crate) mod thread_messages;
 pub(crate) mod thread_status;
 pub(crate) mod threads;
+pub(crate) mod top;
 pub(crate) mod up;
 pub(crate) mod watch;
 

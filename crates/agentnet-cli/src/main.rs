@@ -32,7 +32,7 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(code) => return ExitCode::from(code),
     };
-    if !cli.command.is_health_check() {
+    if !cli.command.is_health_check() && !cli.command.takes_terminal() {
         logging::start(cli.command.is_service());
     }
     let output = Output::detect(cli.global.format(), cli.global.wide);

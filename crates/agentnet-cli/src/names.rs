@@ -103,7 +103,7 @@ impl Names {
 }
 
 /// The beginning of an account id.
-fn short(id: &str) -> String {
+pub(crate) fn short(id: &str) -> String {
     let id = clean(id);
     match id.char_indices().nth(SHORT) {
         Some((end, _)) => format!("{}…", &id[..end]),

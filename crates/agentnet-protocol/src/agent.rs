@@ -1,8 +1,12 @@
 //! What an agent says of itself: register, hello, list entries (PROTOCOL.md section 5.3).
 
+mod counters;
+
 use crate::RawJson;
 use crate::json::{Kind, Object, ObjectWriter, Value, ascii};
 use crate::record::DecodeError;
+
+pub use counters::AgentCounters;
 
 /// One agent process as the registry knows it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

@@ -3,7 +3,7 @@
 //! Both carry a detached signature in `auth`, which the original ignores. A hello covers everything that it says, with the
 //! time at which it was said (`last_seen`); a goodbye the session and its time (`seen_at`).
 
-use crate::agent::AgentInfo;
+use crate::agent::{AgentCounters, AgentInfo};
 use crate::canonical::payload_sha256;
 use crate::claims::Claims;
 use crate::detached;
@@ -50,8 +50,21 @@ pub fn goodbye_claims(goodbye: &Goodbye) -> Claims {
 /// The wire text of a hello, signed if there is a key.
 #[must_use]
 pub fn hello(agent: &AgentInfo, key: Option<&SigningKey>) -> String {
+    write_hello(agent, None, key)
+}
+
+/// As [`hello`], with what the agent counts of its work (section 7.4); the signature does not cover it.
+#[must_use]
+pub fn hello_with_counters(agent: &AgentInfo, counters: AgentCounters, key: Option<&SigningKey>) -> String {
+    write_hello(agent, Some(counters), key)
+}
+
+fn write_hello(agent: &AgentInfo, counters: Option<AgentCounters>, key: Option<&SigningKey>) -> String {
     let mut out = ObjectWriter::with_capacity(512);
     agent.write(&mut out);
+    if let Some(counters) = counters {
+        counters.write(&mut out);
+    }
     if let Some(key) = key {
         out.raw("auth", &ascii(detached::sign(key, &hello_claims(agent)).get()));
     }
@@ -99,6 +112,11 @@ mod tests {
         let key = SigningKey::from_seed(&[5; 32]);
         let signed = hello(&agent(), Some(&key));
         assert!(holds(&signed));
+        assert!(holds(&hello_with_counters(
+            &agent(),
+            AgentCounters::default(),
+            Some(&key)
+        )));
         assert!(!holds(&hello(&agent(), None)));
         for (from, to) in [
             (r#""agent_id":"a""#, r#""agent_id":"b""#),

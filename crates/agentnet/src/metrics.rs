@@ -5,9 +5,9 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use agentnet_protocol::Reject;
 use agentnet_protocol::json::{ObjectWriter, float_text};
 use agentnet_protocol::percentile::{Percentiles, round2};
+use agentnet_protocol::{AgentCounters, Reject};
 
 /// A counter that many tasks add to.
 #[derive(Debug, Default)]
@@ -137,6 +137,18 @@ impl Metrics {
         self.handled.add_one();
         self.handled_micros
             .fetch_add(u64::try_from(took.as_micros()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    /// What a hello tells of the work done so far; what is running and waiting is left at 0.
+    pub(crate) fn counters(&self) -> AgentCounters {
+        AgentCounters {
+            processed: self.processed.get(),
+            errors: self.errors.get() + self.timeouts.get(),
+            rejected: self.dropped.get(),
+            retries: self.retries.get(),
+            avg_handle_ms: self.average_handle_ms(),
+            ..AgentCounters::default()
+        }
     }
 
     fn average_handle_ms(&self) -> f64 {

@@ -52,7 +52,6 @@ struct Running {
     work: TaskTracker,
     /// Heartbeat, receipts and replies.
     service: TaskTracker,
-    backlog: Option<async_channel::Receiver<Message>>,
     /// Ends every task when the last handle is dropped.
     _ends: DropGuard,
 }
@@ -139,15 +138,14 @@ impl AgentNode {
             .read()
             .unwrap_or_else(PoisonError::into_inner)
             .clone();
-        let backlog = match handler {
-            Some(handler) => Some(self.start_intake(&live, &work, handler).await?),
+        match handler {
+            Some(handler) => self.start_intake(&live, &work, handler).await?,
             None => {
                 if !config.capabilities.is_empty() {
                     tracing::warn!("capabilities are advertised, but without a handler no message is taken");
                 }
-                None
             }
-        };
+        }
         if let Some(identity) = &live.identity {
             let minded = identity::mind_binding(identity.clone(), live.sender.clone());
             self.spawn(&service, &live, minded);
@@ -162,7 +160,6 @@ impl AgentNode {
             live,
             work,
             service,
-            backlog,
             _ends: ends,
         })
     }
@@ -179,7 +176,7 @@ impl AgentNode {
         live: &Arc<Live>,
         work: &TaskTracker,
         handler: Arc<dyn AnyHandler>,
-    ) -> Result<async_channel::Receiver<Message>, StartError> {
+    ) -> Result<(), StartError> {
         let config = &self.shared.config;
         let limits = &config.limits;
         let subscriptions = live.subscribe_intake(&config.capabilities).await?;
@@ -208,7 +205,9 @@ impl AgentNode {
             failed,
         };
         self.spawn(work, live, intake.run(subscriptions));
-        Ok(backlog)
+        // A session has one intake.
+        let _ = live.backlog.set(backlog);
+        Ok(())
     }
 
     /// Starts the node and runs it until the process is told to stop (Ctrl-C, or SIGTERM on Unix); then closes it.
@@ -382,7 +381,7 @@ impl AgentNode {
             let live = &running.live;
             snapshot.session_tag = Some(live.sender.session_tag.to_string());
             snapshot.inflight_count = live.inflight.load(Ordering::Relaxed) as u64;
-            snapshot.pending_count = running.backlog.as_ref().map_or(0, |backlog| backlog.len() as u64);
+            snapshot.pending_count = live.waiting();
             snapshot.circuit_open = live.circuit.is_open(live.monotonic());
             snapshot.username_cache.size = live.resolver.len() as u64;
         }

@@ -9,7 +9,7 @@ use agentnet_protocol::register_auth::RegisterAuthError;
 use agentnet_protocol::rpc::{Goodbye, RegisterReply};
 use agentnet_protocol::signature::SigningKey;
 use agentnet_protocol::subject::{self, routable_account, routable_capability};
-use agentnet_protocol::{AgentInfo, Text, presence_auth};
+use agentnet_protocol::{AgentCounters, AgentInfo, Text, presence_auth};
 use async_nats::connection::State;
 use async_nats::{Client, Subscriber};
 use bytes::Bytes;
@@ -22,6 +22,7 @@ use crate::connect::{self, Connections};
 use crate::deliver::Receipts;
 use crate::error::{RegistryError, SendError, StartError};
 use crate::guard::Circuit;
+use crate::handler::Message;
 use crate::identity::{self, Identity, Opened};
 use crate::ids;
 use crate::metrics::Metrics;
@@ -61,6 +62,8 @@ pub(crate) struct Live {
     pub(crate) accepting: AtomicBool,
     /// Handlers running.
     pub(crate) inflight: AtomicUsize,
+    /// Accepted messages that wait for a handler; absent without one.
+    pub(crate) backlog: OnceLock<async_channel::Receiver<Message>>,
     /// Whether goodbye has been said: a hello after it would bring the session back.
     parted: tokio::sync::Mutex<bool>,
     /// The node leaves its queue groups.
@@ -111,6 +114,7 @@ impl Live {
             connections,
             accepting: AtomicBool::new(true),
             inflight: AtomicUsize::new(0),
+            backlog: OnceLock::new(),
             parted: tokio::sync::Mutex::new(false),
             leaving: CancellationToken::new(),
             aborted: CancellationToken::new(),
@@ -218,14 +222,30 @@ impl Live {
         }
     }
 
+    /// Says hello, with what the agent counts of its work beside it (section 0.10).
     pub(crate) async fn hello(&self, config: &Config) {
         let parted = self.parted.lock().await;
         if *parted {
             return;
         }
-        let hello = presence_auth::hello(&self.info(config), self.presence_key().as_deref());
+        let hello =
+            presence_auth::hello_with_counters(&self.info(config), self.counters(), self.presence_key().as_deref());
         if let Err(error) = self.publish("registry.hello", hello.into()).await {
             tracing::warn!(%error, "heartbeat not sent");
+        }
+    }
+
+    /// Accepted messages that wait for a handler.
+    pub(crate) fn waiting(&self) -> u64 {
+        self.backlog.get().map_or(0, |backlog| backlog.len() as u64)
+    }
+
+    fn counters(&self) -> AgentCounters {
+        AgentCounters {
+            inflight: self.inflight.load(Ordering::Relaxed) as u64,
+            pending: self.waiting(),
+            circuit_open: self.circuit.is_open(self.monotonic()),
+            ..self.metrics.counters()
         }
     }
 

@@ -2,6 +2,8 @@
 #![allow(dead_code, reason = "every test file uses a part of it")]
 #![allow(unreachable_pub, reason = "shared by test programs, exported to nobody")]
 
+pub mod pty;
+
 use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::fs::File;

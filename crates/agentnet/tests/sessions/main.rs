@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod closing;
+mod heartbeat;
 #[path = "../net/mod.rs"]
 mod net;
 mod outages;

@@ -1,0 +1,202 @@
+//! `agentnet top`: the network, live, on the whole terminal.
+//!
+//! What passes is heard on core NATS by [`feed`]; [`asker`] asks the registry for what only it knows; both end in [`state`],
+//! which does no I/O. Keys change [`ui`]. A few times a second [`draw`] makes a screen of the two. Everything that is kept is
+//! bounded, and a message costs the same however many agents there are.
+
+mod agents;
+mod asker;
+mod draw;
+mod feed;
+mod keys;
+mod messages;
+mod once;
+mod rate;
+mod rows;
+mod screen;
+mod state;
+mod threads;
+mod ui;
+
+use std::io::IsTerminal;
+use std::time::{Duration, Instant};
+
+use agentnet::RegistryClient;
+use clap::Args;
+use crossterm::event::{Event, EventStream};
+use futures::StreamExt;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+use tokio::time::MissedTickBehavior;
+
+use crate::cli::Global;
+use crate::connection::{checked_url, connect_failure, nats_url};
+use crate::ended::{Ended, Failure};
+use crate::output::Output;
+use crate::output::ago::now;
+use crate::signals::StopSignals;
+use asker::Asker;
+use draw::{Moment, Theme};
+use feed::Feed;
+use keys::Key;
+use screen::Screen;
+use state::{Answer, State};
+use ui::{Then, Ui};
+
+/// How often what has come is taken in.
+const BEAT: Duration = Duration::from_millis(50);
+/// How often the screen is drawn at most while only the network changes.
+const FRAME: Duration = Duration::from_millis(200);
+/// How often ages and rates are drawn anew while nothing happens.
+const IDLE_FRAME: Duration = Duration::from_secs(1);
+/// The stopwatch does not begin at zero, so that what was before has a time too.
+const BEFORE: Duration = Duration::from_secs(86_400);
+/// Answers of the registry that may wait.
+const ANSWERS: usize = 8;
+
+#[derive(Debug, Args)]
+pub(crate) struct Top {
+    /// Print what it shows after two seconds as plain text, and end
+    #[arg(long)]
+    once: bool,
+}
+
+impl Top {
+    pub(crate) async fn run(self, global: &Global, output: Output) -> Result<(), Ended> {
+        if output.is_json() {
+            let failure = Failure::refused("top draws a screen and has no JSON");
+            return Err(failure.hint("use list, threads, metrics or watch with --json").into());
+        }
+        let is_terminal = output.is_terminal() && std::io::stdin().is_terminal();
+        if !self.once && !is_terminal {
+            let failure = Failure::refused("top needs a terminal to draw on and to read keys from");
+            return Err(failure.hint("--once prints one picture of it as text").into());
+        }
+        let url = nats_url(global);
+        let mut signals = StopSignals::listen()?;
+        let mut hangup = signal(SignalKind::hangup())
+            .map_err(|error| Failure::trouble(format!("cannot listen for signals: {error}")))?;
+        let work = async {
+            let network = Network::open(&url).await?;
+            match self.once {
+                true => once::print(network, output).await,
+                false => live(network, output).await,
+            }
+        };
+        // Whichever way it ends, the screen is dropped with the work, which gives the terminal back.
+        tokio::select! {
+            ended = signals.unless(work) => ended,
+            // The terminal has gone.
+            _ = hangup.recv() => Err(Ended::Terminated),
+        }
+    }
+}
+
+/// Everything that is heard and asked, and what is known from it.
+struct Network {
+    feed: Feed,
+    asker: Asker,
+    answers: mpsc::Receiver<Answer>,
+    state: State,
+    began: Instant,
+    swept: Duration,
+}
+
+impl Network {
+    async fn open(url: &str) -> Result<Self, Ended> {
+        // Names are asked for on another connection, so that what comes on this one is what is heard.
+        let registry = RegistryClient::connect(url).await.map_err(connect_failure)?;
+        let url = checked_url(url)?;
+        let feed = Feed::open(&url).await?;
+        let (sender, answers) = mpsc::channel(ANSWERS);
+        let mut state = State::default();
+        state.link.url = url.redacted();
+        Ok(Self {
+            feed,
+            asker: Asker::new(registry, sender),
+            answers,
+            state,
+            began: Instant::now(),
+            swept: BEFORE,
+        })
+    }
+
+    fn moment(&self) -> Moment {
+        Moment {
+            at: now(),
+            now: BEFORE + self.began.elapsed(),
+        }
+    }
+
+    /// Takes in everything that has come, and asks what is due; whether there was something.
+    fn beat(&mut self, ui: &Ui) -> bool {
+        let Moment { at, now } = self.moment();
+        let mut came = self.feed.drain(|message| self.state.hear(message, at, now));
+        self.state.settle();
+        while let Ok(answer) = self.answers.try_recv() {
+            self.state.answer(answer, at, now);
+            came = true;
+        }
+        let lost = self.feed.is_lost();
+        came |= lost != self.state.link.lost;
+        self.state.link.lost = lost;
+        self.state.link.dropped = self.feed.dropped();
+        if now.saturating_sub(self.swept) >= IDLE_FRAME {
+            self.swept = now;
+            self.state.sweep(now);
+        }
+        if !lost {
+            self.asker.ask(&self.state, ui, self.feed.connects(), now);
+        }
+        came
+    }
+}
+
+/// Shows it until a key or a signal ends it.
+async fn live(mut network: Network, output: Output) -> Result<(), Ended> {
+    let theme = Theme::new(output.is_colored());
+    let failed = |error: std::io::Error| Failure::trouble(format!("the terminal cannot be used: {error}"));
+    let mut screen = Screen::take().map_err(failed)?;
+    let mut ui = Ui::default();
+    let mut events = EventStream::new();
+    let mut beat = tokio::time::interval(BEAT);
+    beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut came = false;
+    let mut drawn: Option<Instant> = None;
+    loop {
+        let mut touched = drawn.is_none();
+        tokio::select! {
+            event = events.next() => match event {
+                Some(Ok(Event::Key(event))) => {
+                    let now = network.moment().now;
+                    match Key::of(event).map(|key| ui.press(key, &mut network.state, now)) {
+                        None => continue,
+                        Some(Then::GoOn) => {}
+                        Some(Then::Quit) => return Ok(()),
+                        Some(Then::Interrupt) => return Err(Ended::Interrupted),
+                        Some(Then::Redraw) => screen.terminal.clear().map_err(failed)?,
+                    }
+                    touched = true;
+                }
+                Some(Ok(_)) => touched = true,
+                Some(Err(error)) => return Err(failed(error).into()),
+                None => return Err(Ended::Terminated),
+            },
+            _ = beat.tick() => came |= network.beat(&ui),
+        }
+        let since = drawn.map_or(IDLE_FRAME, |drawn| drawn.elapsed());
+        let due = touched && since >= BEAT || came && since >= FRAME || since >= IDLE_FRAME;
+        // What was touched too soon after the last picture is drawn with the next beat.
+        came |= touched && !due;
+        if due {
+            let moment = network.moment();
+            let draw = |frame: &mut ratatui::Frame<'_>| {
+                let area = frame.area();
+                draw::draw(&network.state, &mut ui, moment, theme, area, frame.buffer_mut());
+            };
+            screen.terminal.draw(draw).map_err(failed)?;
+            came = false;
+            drawn = Some(Instant::now());
+        }
+    }
+}

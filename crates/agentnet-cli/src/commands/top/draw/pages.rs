@@ -1,0 +1,263 @@
+//! One agent, one thread, and the help.
+
+use agentnet_protocol::Timestamp;
+use agentnet_protocol::rpc::HistoryMessage;
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::text::{Line, Span};
+use ratatui::widgets::Widget;
+
+use super::lists::{dot, participants};
+use super::words::{count, since, span, told};
+use super::{Moment, Theme, lists, words};
+use crate::commands::top::agents::Session;
+use crate::commands::top::messages::Passed;
+use crate::commands::top::rate::rate_text;
+use crate::commands::top::state::{PageFacts, State};
+use crate::commands::top::ui::{Page, Ui};
+use crate::output::cell::{clean, list, preview};
+
+const HELP: &str = "  1 2 3, Tab   agents, messages, threads        ↑ ↓ PgUp PgDn g G   move
+  Enter        the agent's or thread's page     Esc   back, then clear the filter
+  /            show only what contains a text   Space pause the messages
+  s S          agents: order by the next column, the other way round
+  Ctrl-L       draw everything anew             q   quit
+
+  Agents   ● online   ! circuit breaker open   ? hello overdue   ○ offline
+  IN-FL    messages taken and not finished: by the agent's last hello, and the
+           receipts since
+  PEND     messages that waited for a handler at its last hello
+  ERRORS   failures and refusals, by its own count since its process began
+  IN/s     messages to it, OUT/s from it, in a second; replies count too
+  ·        nothing, or nothing told: agents of other SDKs tell no counters
+  Threads  ≥ before a number: what passed since this view began; the registry
+           was not asked about what was before
+  TOKENS~  an estimate, from the length of the messages";
+
+/// What the keys do and the columns mean.
+pub(super) fn help(theme: Theme, area: Rect, buffer: &mut Buffer) {
+    for (line, y) in HELP.lines().zip(area.y..area.bottom()) {
+        let (left, rest) = line.split_at_checked(11).unwrap_or((line, ""));
+        buffer.set_line(
+            area.x,
+            y,
+            &Line::from(vec![Span::styled(left, theme.bold()), Span::raw(rest)]),
+            area.width,
+        );
+    }
+}
+
+/// A page: its head, and below it the messages from [`Ui::scroll`] on.
+pub(super) fn page(
+    state: &State,
+    ui: &mut Ui,
+    page: &Page,
+    moment: Moment,
+    theme: Theme,
+    area: Rect,
+    buffer: &mut Buffer,
+) {
+    let facts = state.page.as_ref().filter(|facts| facts.page == *page);
+    let head = match page {
+        Page::Agent(id) => agent(state, facts, id, moment, theme),
+        Page::Thread(id) => thread(state, facts, id, moment, theme),
+    };
+    for (line, y) in head.iter().zip(area.y..area.bottom()) {
+        line.render(Rect::new(area.x, y, area.width, 1), buffer);
+    }
+    let used = u16::try_from(head.len() + 1).unwrap_or(u16::MAX).min(area.height);
+    let below = Rect::new(area.x, area.y + used, area.width, area.height - used);
+    ui.height = usize::from(below.height.saturating_sub(1));
+    let messages = messages(state, facts, page);
+    ui.scroll = ui.scroll.min(messages.len().saturating_sub(ui.height.max(1)));
+    lists::passed(state, messages.iter().skip(ui.scroll), None, theme, below, buffer);
+}
+
+/// The history where the registry tells it, else what passed.
+fn messages(state: &State, facts: Option<&PageFacts>, page: &Page) -> Vec<Passed> {
+    match facts {
+        Some(facts) if !facts.history.is_empty() => facts.history.iter().map(stored).collect(),
+        _ => state
+            .messages
+            .latest()
+            .filter(|message| match page {
+                Page::Agent(id) => *message.from == **id || *message.to == **id,
+                Page::Thread(id) => *message.thread == **id,
+            })
+            .cloned()
+            .collect(),
+    }
+}
+
+fn stored(message: &HistoryMessage) -> Passed {
+    let party = |account: &Option<String>, otherwise: Option<&str>| {
+        let party = account.as_deref().filter(|id| !id.is_empty()).or(otherwise);
+        party.unwrap_or_default().to_owned()
+    };
+    let sent = Timestamp::parse(&message.sent_at).or_else(|| Timestamp::parse(&message.received_at));
+    Passed::stored(
+        sent.unwrap_or_default(),
+        &party(&message.from_account_id, message.from_agent.as_deref()),
+        &party(&message.to_account_id, Some(&message.to_agent)),
+        [&message.kind, &message.thread_id],
+        &preview(&message.payload),
+    )
+}
+
+/// A fact: what it is, and what it says.
+fn fact(theme: Theme, name: &str, text: impl Into<String>) -> Line<'static> {
+    Line::from(vec![
+        Span::styled(format!("  {name:<13}"), theme.dim()),
+        Span::raw(text.into()),
+    ])
+}
+
+fn agent(state: &State, facts: Option<&PageFacts>, id: &str, moment: Moment, theme: Theme) -> Vec<Line<'static>> {
+    let now = moment.now;
+    let mut lines = Vec::new();
+    let known = state.agents.get(id);
+    let mut title = vec![Span::styled(state.name(id), theme.bold())];
+    if let Some(agent) = known {
+        let mark = dot(agent.presence(now), theme);
+        title.insert(0, Span::styled(format!("{} ", mark.text), mark.style));
+        title.push(Span::raw(format!("  {}", agent.name)));
+    }
+    title.push(Span::styled(format!("  {}", clean(id)), theme.dim()));
+    lines.push(Line::from(title));
+    match facts {
+        None => lines.push(fact(theme, "Profile", "asking the registry…")),
+        Some(PageFacts {
+            problem: Some(problem), ..
+        }) => lines.push(fact(theme, "Profile", problem.clone())),
+        Some(facts) => {
+            if let Some(profile) = &facts.profile {
+                if !profile.bio.is_empty() {
+                    lines.push(fact(theme, "Bio", clean(&profile.bio)));
+                }
+                lines.push(fact(theme, "Capabilities", list(&profile.capabilities)));
+                lines.push(fact(
+                    theme,
+                    "Account",
+                    format!(
+                        "{}, {}, since {}",
+                        clean(&profile.status),
+                        clean(&profile.visibility),
+                        day(&profile.created_at)
+                    ),
+                ));
+            }
+        }
+    }
+    let Some(agent) = known else { return lines };
+    lines.push(fact(
+        theme,
+        "Traffic",
+        format!(
+            "{} in/s  {} out/s  errors {}",
+            rate_text(agent.received.per_second(now)),
+            rate_text(agent.sent.per_second(now)),
+            count(agent.errors())
+        ),
+    ));
+    for session in &agent.sessions {
+        lines.extend(self::session(session, moment, theme));
+    }
+    lines
+}
+
+fn session(session: &Session, moment: Moment, theme: Theme) -> Vec<Line<'static>> {
+    let mut lines = vec![fact(
+        theme,
+        "Session",
+        format!(
+            "{}  {}  heard {} ago",
+            session.tag,
+            session.agent_id,
+            span(moment.now.saturating_sub(session.seen))
+        ),
+    )];
+    let Some(counters) = session.counters else {
+        lines.push(fact(theme, "", "tells no counters"));
+        return lines;
+    };
+    let mut work = fact(
+        theme,
+        "",
+        format!(
+            "in-flight {}  pending {}  {:.1} ms each",
+            told(session.inflight()),
+            count(counters.pending),
+            counters.avg_handle_ms
+        ),
+    );
+    if counters.circuit_open {
+        work.push_span(Span::styled("  circuit open", theme.bad()));
+    }
+    lines.push(work);
+    lines.push(fact(
+        theme,
+        "",
+        format!(
+            "processed {}  errors {}  rejected {}  retries {}",
+            count(counters.processed),
+            count(counters.errors),
+            count(counters.rejected),
+            count(counters.retries)
+        ),
+    ));
+    lines
+}
+
+fn thread(state: &State, facts: Option<&PageFacts>, id: &str, moment: Moment, theme: Theme) -> Vec<Line<'static>> {
+    let mut lines = vec![Line::from(vec![
+        Span::styled("Thread ", theme.dim()),
+        Span::styled(clean(id).into_owned(), theme.bold()),
+    ])];
+    if let Some(thread) = state.threads.get(id) {
+        let least = if thread.known { "" } else { "≥" };
+        lines.push(fact(
+            theme,
+            "Messages",
+            format!(
+                "{least}{}  tokens ~{}  {} msg/s  active {} ago",
+                thread.messages,
+                thread.tokens,
+                rate_text(thread.rate.per_second(moment.now)),
+                since(thread.active, moment.at)
+            ),
+        ));
+        lines.push(fact(theme, "Participants", participants(state, thread)));
+    }
+    match facts {
+        None => lines.push(fact(theme, "Status", "asking the registry…")),
+        Some(PageFacts {
+            problem: Some(problem), ..
+        }) => lines.push(fact(theme, "Status", problem.clone())),
+        Some(facts) => {
+            if let Some(status) = &facts.status {
+                let summary = &status.thread;
+                lines.push(fact(
+                    theme,
+                    "Status",
+                    format!(
+                        "{}  limits {}/{} tokens  {} since the last checkpoint",
+                        clean(&summary.status),
+                        status.soft_limit_tokens,
+                        status.hard_limit_tokens,
+                        summary.pending_messages
+                    ),
+                ));
+                lines.push(fact(theme, "Began", day(&summary.created_at)));
+            }
+        }
+    }
+    lines
+}
+
+/// A timestamp to the minute.
+fn day(text: &str) -> String {
+    Timestamp::parse(text).map_or_else(
+        || "—".to_owned(),
+        |at| format!("{} {}", at.to_string().get(..10).unwrap_or(""), words::time_of_day(at)),
+    )
+}

@@ -1,0 +1,171 @@
+//! The last messages that passed.
+
+use std::collections::VecDeque;
+
+use agentnet_protocol::preview::MAX_LENGTH;
+use agentnet_protocol::{Envelope, RawJson, Timestamp};
+
+use crate::output::cell::{clean, preview};
+
+/// Messages that are kept.
+pub(crate) const MOST: usize = 2_000;
+/// Of payloads that are longer, in bytes, only the beginning is looked at.
+const LONG: usize = 2_048;
+
+/// One message, as far as it is shown.
+#[derive(Debug, Clone)]
+pub(crate) struct Passed {
+    pub(crate) at: Timestamp,
+    /// An account id, or an agent id where there is none.
+    pub(crate) from: Box<str>,
+    /// An account id, or `capability:<name>`.
+    pub(crate) to: Box<str>,
+    pub(crate) kind: Box<str>,
+    pub(crate) thread: Box<str>,
+    pub(crate) preview: Box<str>,
+    sent_at: Box<str>,
+}
+
+impl Passed {
+    /// A message of the history.
+    pub(crate) fn stored(at: Timestamp, from: &str, to: &str, [kind, thread]: [&str; 2], preview: &str) -> Self {
+        let boxed = |text: &str| Box::from(&*clean(text));
+        Self {
+            at,
+            from: boxed(from),
+            to: boxed(to),
+            kind: boxed(kind),
+            thread: boxed(thread),
+            preview: boxed(preview),
+            sent_at: Box::default(),
+        }
+    }
+
+    /// What is kept of a message that passed at this time.
+    pub(crate) fn of(envelope: &Envelope, thread: &str, at: Timestamp) -> Self {
+        let boxed = |text: &str| Box::from(&*clean(text));
+        let party = |account: Option<&str>, otherwise: &str| {
+            boxed(account.filter(|account| !account.is_empty()).unwrap_or(otherwise))
+        };
+        Self {
+            at,
+            from: party(envelope.from_account_id.as_deref(), &envelope.from_agent),
+            to: party(envelope.to_account_id.as_deref(), &envelope.to_agent),
+            kind: boxed(&envelope.kind),
+            thread: boxed(thread),
+            preview: beginning(&envelope.payload),
+            sent_at: boxed(&envelope.sent_at),
+        }
+    }
+}
+
+/// The beginning of a payload; the preview of it where it is short.
+fn beginning(payload: &RawJson) -> Box<str> {
+    if payload.get().len() <= LONG {
+        return preview(payload).into();
+    }
+    let start: String = payload.get().chars().take(MAX_LENGTH - 1).chain(['…']).collect();
+    (&*clean(&start)).into()
+}
+
+/// The last messages, oldest first.
+#[derive(Debug, Default)]
+pub(crate) struct Messages {
+    ring: VecDeque<Passed>,
+    /// What they were when the view was stopped.
+    stopped: Option<VecDeque<Passed>>,
+}
+
+impl Messages {
+    /// Adds what passed since the last time, in the order in which it was sent: it came on several subscriptions.
+    pub(crate) fn add(&mut self, mut passed: Vec<Passed>) {
+        passed.sort_by(|one, other| one.sent_at.cmp(&other.sent_at));
+        let surplus = (self.ring.len() + passed.len()).saturating_sub(MOST);
+        self.ring.drain(..surplus.min(self.ring.len()));
+        let skipped = passed.len().saturating_sub(MOST);
+        self.ring.extend(passed.into_iter().skip(skipped));
+    }
+
+    /// The messages to show, latest first.
+    pub(crate) fn shown(&self) -> impl Iterator<Item = &Passed> {
+        self.stopped.as_ref().unwrap_or(&self.ring).iter().rev()
+    }
+
+    /// The messages that passed, latest first, whether or not the view was stopped.
+    pub(crate) fn latest(&self) -> impl Iterator<Item = &Passed> {
+        self.ring.iter().rev()
+    }
+
+    /// Stops the view, or lets it go on.
+    pub(crate) fn stop(&mut self, stop: bool) {
+        match (stop, &self.stopped) {
+            (true, None) => self.stopped = Some(self.ring.clone()),
+            (true, Some(_)) => {}
+            (false, _) => self.stopped = None,
+        }
+    }
+
+    /// Whether the view was stopped.
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.stopped.is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn passed(sent_at: &str, payload: &str) -> Passed {
+        let envelope = Envelope {
+            from_agent: "a\u{1b}".into(),
+            to_agent: "capability:x".into(),
+            kind: "direct".into(),
+            sent_at: sent_at.into(),
+            payload: RawJson::parse(payload.to_owned()).unwrap(),
+            ..Envelope::default()
+        };
+        Passed::of(&envelope, "t", Timestamp::from_micros(0))
+    }
+
+    fn previews(messages: &Messages) -> Vec<&str> {
+        messages.shown().map(|message| &*message.preview).collect()
+    }
+
+    #[test]
+    fn the_latest_are_kept_and_shown_first() {
+        let mut messages = Messages::default();
+        messages.add(vec![
+            passed("2026-01-01T00:00:02Z", r#""two""#),
+            passed("2026-01-01T00:00:01Z", r#""one""#),
+        ]);
+        assert_eq!(previews(&messages), ["two", "one"]);
+        assert_eq!(&*messages.shown().next().unwrap().from, "a\u{fffd}");
+        for _ in 0..3 {
+            messages.add((0..MOST - 1).map(|_| passed("", "1")).collect());
+        }
+        messages.add(vec![passed("", r#""last""#)]);
+        assert_eq!(messages.shown().count(), MOST);
+        assert_eq!(previews(&messages)[0], "last");
+        messages.add((0..MOST + 5).map(|_| passed("", "2")).collect());
+        assert_eq!(messages.shown().count(), MOST);
+    }
+
+    #[test]
+    fn a_stopped_view_stays_while_messages_pass() {
+        let mut messages = Messages::default();
+        messages.add(vec![passed("", r#""one""#)]);
+        messages.stop(true);
+        messages.add(vec![passed("", r#""two""#)]);
+        messages.stop(true);
+        assert_eq!(previews(&messages), ["one"]);
+        messages.stop(false);
+        assert_eq!(previews(&messages), ["two", "one"]);
+    }
+
+    #[test]
+    fn of_long_payloads_the_beginning_is_shown() {
+        let message = passed("", &format!(r#"{{"text":"{}"}}"#, "x".repeat(LONG)));
+        assert!(message.preview.starts_with(r#"{"text":"xxx"#) && message.preview.ends_with('…'));
+        assert_eq!(message.preview.chars().count(), MAX_LENGTH);
+    }
+}

@@ -1,0 +1,214 @@
+//! Which lines a list has, and in which order.
+
+use std::time::Duration;
+
+use super::agents::Agent;
+use super::messages::Passed;
+use super::state::State;
+use super::threads::Thread;
+use super::ui::Ui;
+
+/// Who left is still listed for so long.
+const FAREWELL: Duration = Duration::from_secs(60);
+
+/// What the agents are ordered by: the largest first, names from a to z.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Order {
+    #[default]
+    Activity,
+    Name,
+    InFlight,
+    Pending,
+    Received,
+    Sent,
+    Errors,
+    Seen,
+}
+
+impl Order {
+    pub(crate) fn next(self) -> Self {
+        match self {
+            Self::Activity => Self::Name,
+            Self::Name => Self::InFlight,
+            Self::InFlight => Self::Pending,
+            Self::Pending => Self::Received,
+            Self::Received => Self::Sent,
+            Self::Sent => Self::Errors,
+            Self::Errors => Self::Seen,
+            Self::Seen => Self::Activity,
+        }
+    }
+
+    pub(crate) fn title(self) -> &'static str {
+        match self {
+            Self::Activity => "activity",
+            Self::Name => "name",
+            Self::InFlight => "in-flight",
+            Self::Pending => "pending",
+            Self::Received => "in/s",
+            Self::Sent => "out/s",
+            Self::Errors => "errors",
+            Self::Seen => "last seen",
+        }
+    }
+
+    fn measure(self, agent: &Agent, now: Duration) -> f64 {
+        let rates = |rates: [f32; 2]| f64::from(rates[0] + rates[1]);
+        match self {
+            Self::Activity => {
+                let moving = rates([agent.received.per_second(now), agent.sent.per_second(now)]);
+                // What has faded does not decide: otherwise the order would never come to rest.
+                if moving < 0.05 { 0.0 } else { moving }
+            }
+            Self::Name => 0.0,
+            Self::InFlight => agent.inflight().map_or(-1.0, |count| count as f64),
+            Self::Pending => agent.pending().map_or(-1.0, |count| count as f64),
+            Self::Received => rates([agent.received.per_second(now), 0.0]),
+            Self::Sent => rates([0.0, agent.sent.per_second(now)]),
+            Self::Errors => agent.errors() as f64,
+            Self::Seen => -agent.seen_ago(now).as_secs_f64(),
+        }
+    }
+}
+
+/// A line of the list of agents.
+#[derive(Debug)]
+pub(crate) struct AgentRow<'a> {
+    pub(crate) id: &'a str,
+    pub(crate) agent: &'a Agent,
+    measure: f64,
+}
+
+/// The agents: those who are online or have left just now; where a filter is set, all that match.
+pub(crate) fn agents<'a>(state: &'a State, ui: &Ui, now: Duration) -> Vec<AgentRow<'a>> {
+    let filter = Filter::new(ui.filter());
+    let mut rows: Vec<_> = state
+        .agents
+        .iter()
+        .filter(|(id, agent)| match filter.is_empty() {
+            true => !agent.sessions.is_empty() || agent.seen_ago(now) < FAREWELL,
+            false => filter.any([*id, &agent.username, &agent.name, &agent.agent_id]),
+        })
+        .map(|(id, agent)| AgentRow {
+            id,
+            agent,
+            measure: ui.order.measure(agent, now),
+        })
+        .collect();
+    rows.sort_unstable_by(|one, other| {
+        let offline = |row: &AgentRow<'_>| row.agent.sessions.is_empty();
+        let name = |row: &AgentRow<'a>| (&*row.agent.username, row.id);
+        let largest_first = other
+            .measure
+            .total_cmp(&one.measure)
+            .then_with(|| name(one).cmp(&name(other)));
+        let ordered = if ui.reversed {
+            largest_first.reverse()
+        } else {
+            largest_first
+        };
+        offline(one).cmp(&offline(other)).then(ordered)
+    });
+    rows
+}
+
+/// The threads, latest activity first.
+pub(crate) fn threads<'a>(state: &'a State, ui: &Ui) -> Vec<(&'a str, &'a Thread)> {
+    let filter = Filter::new(ui.filter());
+    let mut rows: Vec<_> = state
+        .threads
+        .iter()
+        .filter(|(id, thread)| {
+            filter.is_empty()
+                || filter.any([*id])
+                || thread
+                    .participants
+                    .iter()
+                    .any(|participant| filter.any([&*state.name(participant)]))
+        })
+        .collect();
+    rows.sort_unstable_by(|(id, thread), (other_id, other)| {
+        let latest_first = other.active.cmp(&thread.active).then_with(|| id.cmp(other_id));
+        if ui.reversed {
+            latest_first.reverse()
+        } else {
+            latest_first
+        }
+    });
+    rows
+}
+
+/// The messages, latest first.
+pub(crate) fn messages<'a>(state: &'a State, ui: &Ui) -> Vec<&'a Passed> {
+    let filter = Filter::new(ui.filter());
+    state
+        .messages
+        .shown()
+        .filter(|message| {
+            filter.is_empty()
+                || filter.any([&*message.kind, &message.thread, &message.preview])
+                || filter.any([&*message.from, &message.to])
+                || [&message.from, &message.to]
+                    .into_iter()
+                    .any(|party| filter.any([&*state.name(party)]))
+        })
+        .collect()
+}
+
+/// A text to be found, in any case.
+struct Filter(String);
+
+impl Filter {
+    fn new(text: &str) -> Self {
+        Self(text.trim().to_lowercase())
+    }
+
+    fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    fn any<'a>(&self, texts: impl IntoIterator<Item = &'a str>) -> bool {
+        texts.into_iter().any(|text| self.is_in(text))
+    }
+
+    fn is_in(&self, text: &str) -> bool {
+        if !text.is_ascii() {
+            return text.to_lowercase().contains(&self.0);
+        }
+        let (text, part) = (text.as_bytes(), self.0.as_bytes());
+        part.is_empty() || text.windows(part.len()).any(|window| window.eq_ignore_ascii_case(part))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_are_found_in_any_case() {
+        for (filter, text, found) in [
+            ("BOB", "acct_bob", true),
+            ("ob", "Bob", true),
+            ("é", "CAFÉ", true),
+            ("x", "bob", false),
+            ("bobby", "bob", false),
+            (" ", "bob", true),
+        ] {
+            assert_eq!(Filter::new(filter).is_in(text), found, "{filter} in {text}");
+        }
+    }
+
+    #[test]
+    fn the_orders_are_a_circle() {
+        let mut order = Order::default();
+        let mut titles = Vec::new();
+        loop {
+            titles.push(order.title());
+            order = order.next();
+            if order == Order::default() {
+                break;
+            }
+        }
+        assert_eq!(titles.len(), 8);
+    }
+}

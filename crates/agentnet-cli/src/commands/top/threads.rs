@@ -1,0 +1,174 @@
+//! Conversations: the registry's counters, and what passed since on top of them.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use agentnet_protocol::Timestamp;
+use agentnet_protocol::rpc::ThreadSummary;
+use agentnet_protocol::thread::{DEFAULT_CHARS_PER_TOKEN, estimate_tokens};
+
+use super::rate::Rate;
+use crate::output::cell::clean;
+
+/// Threads that are kept; beyond, the older half goes.
+const MOST: usize = 5_000;
+/// Participants that are kept of a thread.
+const PARTICIPANTS: usize = 8;
+/// The registry has stored what passed so long ago: then its count is the count.
+const SETTLED: Duration = Duration::from_secs(3);
+
+/// The threads with the latest activity.
+#[derive(Debug, Default)]
+pub(crate) struct Threads(HashMap<Box<str>, Thread>);
+
+/// One thread.
+#[derive(Debug)]
+pub(crate) struct Thread {
+    pub(crate) messages: i64,
+    pub(crate) tokens: i64,
+    /// Whether the registry told the counters; else they are what passed since `top` began.
+    pub(crate) known: bool,
+    /// When its last message was sent or passed.
+    pub(crate) active: Timestamp,
+    /// When a message passed last.
+    passed: Option<Duration>,
+    pub(crate) participants: Vec<Box<str>>,
+    pub(crate) rate: Rate,
+}
+
+impl Default for Thread {
+    fn default() -> Self {
+        Self {
+            messages: 0,
+            tokens: 0,
+            known: false,
+            active: Timestamp::from_micros(0),
+            passed: None,
+            participants: Vec::new(),
+            rate: Rate::default(),
+        }
+    }
+}
+
+impl Threads {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &Thread)> {
+        self.0.iter().map(|(id, thread)| (&**id, thread))
+    }
+
+    pub(crate) fn get(&self, id: &str) -> Option<&Thread> {
+        self.0.get(id)
+    }
+
+    /// A message of this thread passed, with so many bytes of payload.
+    pub(crate) fn passed(&mut self, id: &str, parties: [&str; 2], bytes: usize, at: Timestamp, now: Duration) {
+        let thread = self.thread(id);
+        thread.messages += 1;
+        thread.tokens += estimate_tokens(i64::try_from(bytes).unwrap_or(i64::MAX), DEFAULT_CHARS_PER_TOKEN);
+        thread.active = thread.active.max(at);
+        thread.passed = Some(now);
+        thread.rate.add(1, now);
+        for party in parties {
+            thread.join(party);
+        }
+    }
+
+    /// What the registry counts of a thread. It may be behind what passes: then the larger count stays.
+    pub(crate) fn told(&mut self, summary: &ThreadSummary, now: Duration) {
+        let thread = self.thread(&summary.thread_id);
+        let settled = thread.passed.is_none_or(|passed| now.saturating_sub(passed) > SETTLED);
+        if settled {
+            (thread.messages, thread.tokens) = (summary.message_count, summary.approx_tokens);
+        } else {
+            thread.messages = thread.messages.max(summary.message_count);
+            thread.tokens = thread.tokens.max(summary.approx_tokens);
+        }
+        thread.known = true;
+        let active = summary.last_message_at.as_deref().unwrap_or(&summary.updated_at);
+        if let Some(active) = Timestamp::parse(active) {
+            thread.active = thread.active.max(active);
+        }
+        for participant in &summary.participants {
+            thread.join(participant);
+        }
+    }
+
+    fn thread(&mut self, id: &str) -> &mut Thread {
+        let id = clean(id);
+        if self.0.len() >= MOST && !self.0.contains_key(&*id) {
+            let mut active: Vec<Timestamp> = self.0.values().map(|thread| thread.active).collect();
+            let (_, median, _) = active.select_nth_unstable(MOST / 2);
+            let median = *median;
+            self.0.retain(|_, thread| thread.active > median);
+        }
+        self.0.entry((&*id).into()).or_default()
+    }
+}
+
+impl Thread {
+    fn join(&mut self, party: &str) {
+        let known = self.participants.iter().any(|participant| **participant == *party);
+        if !party.is_empty() && !known && self.participants.len() < PARTICIPANTS {
+            self.participants.push((&*clean(party)).into());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_micros(second * 1_000_000)
+    }
+
+    fn summary(messages: i64, tokens: i64) -> ThreadSummary {
+        ThreadSummary {
+            thread_id: "t".into(),
+            participants: vec!["acct_b".into(), "acct_c".into()],
+            message_count: messages,
+            approx_tokens: tokens,
+            updated_at: "1970-01-01T00:00:05Z".into(),
+            ..ThreadSummary::default()
+        }
+    }
+
+    #[test]
+    fn what_passes_comes_on_top_of_what_the_registry_counts() {
+        let mut threads = Threads::default();
+        let second = Duration::from_secs;
+        threads.passed("t", ["acct_a", "acct_b"], 9, at(3), second(10));
+        let told = |threads: &Threads| {
+            let thread = threads.get("t").unwrap();
+            (thread.messages, thread.tokens, thread.known)
+        };
+        assert_eq!(told(&threads), (1, 3, false));
+        threads.told(&summary(40, 100), second(11));
+        assert_eq!(told(&threads), (40, 100, true));
+        threads.passed("t", ["acct_b", ""], 4, at(6), second(12));
+        assert_eq!(told(&threads), (41, 101, true));
+        threads.told(&summary(40, 100), second(13));
+        assert_eq!(told(&threads), (41, 101, true), "the registry is behind");
+        threads.told(&summary(40, 100), second(16));
+        assert_eq!(
+            told(&threads),
+            (40, 100, true),
+            "what it has not stored by now it never will"
+        );
+        let thread = threads.get("t").unwrap();
+        assert_eq!(thread.active, at(6));
+        assert_eq!(
+            thread.participants.iter().map(|id| &**id).collect::<Vec<_>>(),
+            ["acct_a", "acct_b", "acct_c"]
+        );
+    }
+
+    #[test]
+    fn the_latest_threads_are_kept() {
+        let mut threads = Threads::default();
+        for n in 0..=MOST as i64 {
+            threads.passed(&n.to_string(), ["", ""], 1, at(n), Duration::ZERO);
+        }
+        assert!(threads.iter().count() <= MOST / 2 + 1);
+        assert!(threads.get(&MOST.to_string()).is_some() && threads.get("0").is_none());
+    }
+}

@@ -1,0 +1,236 @@
+//! What is on the screen: the view, its filter, order and selection, the open page; and what each key does to that.
+
+use std::time::Duration;
+
+use super::keys::Key;
+use super::rows::{self, Order};
+use super::state::State;
+
+/// The three lists.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum View {
+    #[default]
+    Agents,
+    Messages,
+    Threads,
+}
+
+impl View {
+    pub(crate) const ALL: [Self; 3] = [Self::Agents, Self::Messages, Self::Threads];
+
+    pub(crate) fn title(self) -> &'static str {
+        match self {
+            Self::Agents => "Agents",
+            Self::Messages => "Messages",
+            Self::Threads => "Threads",
+        }
+    }
+}
+
+/// One agent or thread in full.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Page {
+    /// By account id.
+    Agent(String),
+    /// By thread id.
+    Thread(String),
+}
+
+/// A line of a list: which, and from where the list is shown.
+#[derive(Debug, Default)]
+pub(crate) struct Cursor {
+    /// What is selected, wherever it moves to; none is whatever stands at the index.
+    key: Option<Box<str>>,
+    pub(crate) index: usize,
+    pub(crate) offset: usize,
+}
+
+/// What is on the screen.
+#[derive(Debug, Default)]
+pub(crate) struct Ui {
+    pub(crate) view: View,
+    pub(crate) page: Option<Page>,
+    pub(crate) help: bool,
+    /// Whether keys go into the filter.
+    pub(crate) typing: bool,
+    pub(super) filters: [String; 3],
+    pub(super) cursors: [Cursor; 3],
+    pub(crate) order: Order,
+    pub(crate) reversed: bool,
+    /// The first line of the page that is shown.
+    pub(crate) scroll: usize,
+    /// Lines that fit on the list or page, as it was drawn last.
+    pub(crate) height: usize,
+}
+
+/// Whether to go on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Then {
+    GoOn,
+    Quit,
+    /// As by Ctrl-C.
+    Interrupt,
+    /// Draw everything anew.
+    Redraw,
+}
+
+impl Ui {
+    /// The filter of the view.
+    pub(crate) fn filter(&self) -> &str {
+        &self.filters[self.view as usize]
+    }
+
+    fn filter_mut(&mut self) -> &mut String {
+        &mut self.filters[self.view as usize]
+    }
+
+    /// The selected line of the view.
+    pub(crate) fn cursor(&self) -> &Cursor {
+        &self.cursors[self.view as usize]
+    }
+
+    /// Puts the selection where what was selected stands now, and the list so that it can be seen.
+    pub(crate) fn follow<'a>(&mut self, keys: impl ExactSizeIterator<Item = &'a str>, height: usize) {
+        self.height = height;
+        let count = keys.len();
+        let cursor = &mut self.cursors[self.view as usize];
+        if let Some(key) = &cursor.key {
+            let mut keys = keys;
+            match keys.position(|candidate| *candidate == **key) {
+                Some(index) => cursor.index = index,
+                None => cursor.key = None,
+            }
+        }
+        cursor.index = cursor.index.min(count.saturating_sub(1));
+        let first = (cursor.index + 1).saturating_sub(height.max(1));
+        cursor.offset = cursor
+            .offset
+            .clamp(first, cursor.index.max(first))
+            .min(count.saturating_sub(height));
+    }
+
+    /// Does what a key says.
+    pub(crate) fn press(&mut self, key: Key, state: &mut State, now: Duration) -> Then {
+        match key {
+            Key::Interrupt => return Then::Interrupt,
+            Key::Redraw => return Then::Redraw,
+            _ if self.help => {
+                self.help = false;
+                return if key == Key::Char('q') { Then::Quit } else { Then::GoOn };
+            }
+            _ if self.typing => {
+                self.type_key(key);
+                return Then::GoOn;
+            }
+            Key::Char('q') => return Then::Quit,
+            Key::Char('?') => self.help = true,
+            Key::Char('1') => self.go(View::Agents),
+            Key::Char('2') => self.go(View::Messages),
+            Key::Char('3') => self.go(View::Threads),
+            Key::Tab => self.go(View::ALL[(self.view as usize + 1) % 3]),
+            Key::BackTab => self.go(View::ALL[(self.view as usize + 2) % 3]),
+            Key::Escape | Key::Backspace => self.back(state),
+            Key::Char('/') if self.page.is_none() => self.typing = true,
+            Key::Char(' ') => state.messages.stop(!state.messages.is_stopped()),
+            Key::Char('s') => self.order = self.order.next(),
+            Key::Char('S') => self.reversed = !self.reversed,
+            Key::Enter => self.open(state, now),
+            Key::Up | Key::Char('k') => self.move_by(-1, state, now),
+            Key::Down | Key::Char('j') => self.move_by(1, state, now),
+            Key::PageUp => self.move_by(-self.leap(), state, now),
+            Key::PageDown => self.move_by(self.leap(), state, now),
+            Key::Home | Key::Char('g') => self.move_by(isize::MIN, state, now),
+            Key::End | Key::Char('G') => self.move_by(isize::MAX, state, now),
+            Key::Char(_) => {}
+        }
+        Then::GoOn
+    }
+
+    fn type_key(&mut self, key: Key) {
+        match key {
+            Key::Enter => self.typing = false,
+            Key::Escape => {
+                self.filter_mut().clear();
+                self.typing = false;
+            }
+            Key::Backspace => {
+                self.filter_mut().pop();
+            }
+            // Nobody types more; whoever pastes a book has not meant to.
+            Key::Char(c) if self.filter().len() < 128 => self.filter_mut().push(c),
+            _ => {}
+        }
+    }
+
+    fn go(&mut self, view: View) {
+        self.view = view;
+        self.page = None;
+        self.scroll = 0;
+    }
+
+    /// Back from the page to the list; on the list, first the filter goes, then the selection.
+    fn back(&mut self, state: &mut State) {
+        if self.page.take().is_some() {
+            self.scroll = 0;
+        } else if !self.filter().is_empty() {
+            self.filter_mut().clear();
+        } else {
+            self.cursors[self.view as usize] = Cursor::default();
+            if self.view == View::Messages {
+                state.messages.stop(false);
+            }
+        }
+    }
+
+    fn leap(&self) -> isize {
+        isize::try_from(self.height.max(2) - 1).unwrap_or(isize::MAX)
+    }
+
+    fn move_by(&mut self, by: isize, state: &mut State, now: Duration) {
+        if self.page.is_some() {
+            self.scroll = self.scroll.saturating_add_signed(by);
+            return;
+        }
+        // A line that is looked at must not run away.
+        if self.view == View::Messages {
+            state.messages.stop(true);
+        }
+        let index = self.cursor().index.saturating_add_signed(by);
+        let (index, key) = match self.view {
+            View::Agents => at(&rows::agents(state, self, now), index, |row| Some(row.id)),
+            View::Threads => at(&rows::threads(state, self), index, |row| Some(row.0)),
+            View::Messages => at(&rows::messages(state, self), index, |_| None),
+        };
+        let cursor = &mut self.cursors[self.view as usize];
+        cursor.index = index;
+        cursor.key = key;
+    }
+
+    fn open(&mut self, state: &State, now: Duration) {
+        if self.page.is_some() {
+            return;
+        }
+        let index = self.cursor().index;
+        self.page = match self.view {
+            View::Agents => rows::agents(state, self, now)
+                .get(index)
+                .map(|row| Page::Agent(row.id.to_owned())),
+            View::Threads => rows::threads(state, self)
+                .get(index)
+                .map(|(id, _)| Page::Thread((*id).to_owned())),
+            View::Messages => rows::messages(state, self)
+                .get(index)
+                .map(|message| Page::Thread(message.thread.to_string())),
+        };
+        self.scroll = 0;
+    }
+}
+
+/// The index, or the last one, and the key there.
+fn at<T>(rows: &[T], index: usize, key: impl Fn(&T) -> Option<&str>) -> (usize, Option<Box<str>>) {
+    let index = index.min(rows.len().saturating_sub(1));
+    (index, rows.get(index).and_then(key).map(Box::from))
+}
+
+#[cfg(test)]
+mod tests;
