@@ -378,7 +378,10 @@ async fn slow_steps_are_run_when_they_are_asked_for() {
     let _agent = harness::echo(&up.url, "--conformance").await;
     let only = "conformance agent --to @echo --json --only takes";
     let without = line(&up.url, only).await;
-    assert!(without.code == Some(2) && without.stderr.contains("no step could be judged"), "{without:?}");
+    assert!(
+        without.code == Some(2) && without.stderr.contains("no step could be judged"),
+        "{without:?}"
+    );
     let with = report(&line(&up.url, &format!("{only} --slow --timeout 10")).await, 0);
     assert_eq!((count(&with, "pass"), count(&with, "not_run")), (1, 0), "{with}");
     up.stop().await;

@@ -40,7 +40,7 @@ async fn only_what_is_wanted_is_shown_by_name() {
         ("--thread t2", "thread=t2"),
         ("--kind request", "request  @bob → @parrot"),
     ] {
-        let mut watcher = Service::line(&up.url, &format!("watch --max-messages 1 {filter}"));
+        let watcher = Service::line(&up.url, &format!("watch --max-messages 1 {filter}"));
         watcher.says("watching account.*.inbox").await;
         watchers.push((filter, shown, watcher));
     }

@@ -18,7 +18,7 @@ use crate::live;
 use crate::output::Output;
 use crate::output::ago::now;
 use crate::signals::StopSignals;
-use editor::{Input, Typed};
+use editor::{Cooked, Input, Typed};
 use lines::Line;
 use talk::Talk;
 
@@ -96,7 +96,10 @@ async fn converse(talk: &mut Talk, global: &Global, signals: &mut StopSignals) -
         let outcome = match lines::read(&text) {
             Ok(Line::Nothing) => Ok(()),
             Ok(Line::Quit) => return Ok(()),
-            Ok(Line::Say(text)) => talk.ask(&text, global, signals).await,
+            Ok(Line::Say(text)) => {
+                let _quiet = interactive.then(Cooked::quiet);
+                talk.ask(&text, global, signals).await
+            }
             Ok(Line::Command(command)) => talk.obey(command, signals).await,
             Err(failure) => Err(failure.into()),
         };

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use agentnet::RegistryClient;
 use agentnet_protocol::rpc::ThreadListRequest;
-use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
+use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 use rustyline::completion::{Completer, Pair};
 use rustyline::error::ReadlineError;
 use rustyline::history::FileHistory;
@@ -89,7 +89,19 @@ impl Input {
 }
 
 /// Puts the terminal back as it was: the editor may be left while it waits for a key.
-struct Cooked(Option<Termios>);
+pub(super) struct Cooked(Option<Termios>);
+
+impl Cooked {
+    /// Keys are not shown while this lives: they would stand in the middle of an answer.
+    pub(super) fn quiet() -> Self {
+        let before = tcgetattr(stdin()).ok();
+        if let Some(mut quiet) = before.clone() {
+            quiet.local_modes.remove(LocalModes::ECHO);
+            let _ = tcsetattr(stdin(), OptionalActions::Now, &quiet);
+        }
+        Self(before)
+    }
+}
 
 impl Drop for Cooked {
     fn drop(&mut self) {

@@ -1,0 +1,176 @@
+//! Commands on a terminal: `chat` typed to and read back, and lists as a person sees them.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod harness;
+
+use agentnet::{AgentNode, json};
+use harness::pty::Terminal;
+use harness::{Up, binary, echo, line, send_signal, until};
+use rustix::process::Signal;
+use tempfile::TempDir;
+
+const CTRL_C: &str = "\x03";
+const CTRL_D: &str = "\x04";
+const UP: &str = "\x1b[A";
+
+/// Answers in capitals, streams, or says nothing at all.
+async fn shouter(url: &str) -> AgentNode {
+    let agent = AgentNode::builder("shouter").username("shouter").nats_url(url);
+    let agent = agent
+        .limits(|limits| limits.rate_limit_burst = 1000)
+        .on_message(|message, context| async move {
+            match message.text().unwrap_or_default().as_str() {
+                "stream" => {
+                    let stream = context.reply_stream().await?;
+                    for piece in ["one, ", "two, ", "three"] {
+                        stream.delta(piece).await?;
+                    }
+                    stream.end().await?;
+                }
+                "silence" => std::future::pending().await,
+                text => drop(context.reply(json!({ "text": text.to_uppercase() })).await?),
+            }
+            Ok(())
+        });
+    agent.start().await.unwrap()
+}
+
+fn chat(url: &str, home: &TempDir, options: &str, columns: u16, rows: u16) -> Terminal {
+    let mut command = binary();
+    command.args(["--nats-url", url, "chat", "--as", "ada", "--to-username", "shouter"]);
+    command
+        .args(options.split_whitespace())
+        .env("AGENTNET_DATA_DIR", home.path());
+    Terminal::spawn(command, columns, rows)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_conversation_is_typed_and_read() {
+    for (columns, rows) in [(80, 24), (200, 50)] {
+        let mut up = Up::start().await;
+        let _agent = shouter(&up.url).await;
+        let home = TempDir::new().unwrap();
+        let mut terminal = chat(&up.url, &home, "--thread-id ops_1", columns, rows);
+        terminal.shows("you are @ada, in thread ops_1").await;
+        terminal.type_until("hello\r", "@shouter: HELLO").await;
+        terminal.type_until("stream\r", "@shouter: one, two, three").await;
+        // Ctrl-C gives up the question that waits, not the conversation.
+        terminal.type_until("silence\r", "waiting for @shouter").await;
+        terminal.type_until(CTRL_C, "\n(cancelled)").await;
+        terminal.type_until("still here\r", "@shouter: STILL HERE").await;
+        terminal.type_until("/showthread\r", "\nops_1").await;
+        terminal.type_until("/agents\r", "Capabilities").await;
+        terminal.type_until("/help\r", "Ctrl-D does too").await;
+        terminal.type_until("/fly\r", "error: there is no command /fly").await;
+        // The last line again, and commands and names completed.
+        terminal.type_until(UP, "/fly").await;
+        terminal.type_text(CTRL_C).await;
+        terminal.shows("(Ctrl-D or /quit leaves)").await;
+        terminal.type_until("/showth\t\r", "\nops_1").await;
+        until(&up.url, "thread-status --thread-id ops_1", |status| {
+            status["message_count"].as_i64() >= Some(6)
+        })
+        .await;
+        terminal.type_until("/history 2\r", "@ada: still here").await;
+        terminal.type_text("/to @shou\t\r").await;
+        let prompted = |terminal: &Terminal| terminal.text().trim_end().ends_with("/to @shouter\n@shouter ›");
+        terminal.until("the next prompt", prompted).await;
+        terminal.type_until("/raw\r", "answers are shown as JSON").await;
+        terminal.type_until("hi\r", "\"text\": \"HI\"").await;
+        terminal.type_text(CTRL_D).await;
+        assert_eq!(terminal.ended().await.code(), Some(0), "{}", terminal.text());
+        terminal.restored().await;
+        assert!(!line(&up.url, "list").await.ok().contains("@ada"), "it said goodbye");
+
+        // What was typed is there the next time.
+        let mut terminal = chat(&up.url, &home, "", columns, rows);
+        terminal.shows("@shouter ›").await;
+        terminal.type_until(UP, "hi").await;
+        send_signal(terminal.pid(), Signal::TERM);
+        assert_eq!(terminal.ended().await.code(), Some(143));
+        terminal.restored().await;
+        up.stop().await;
+    }
+}
+
+fn agentnet(url: &str, words: &str, columns: u16) -> Terminal {
+    let mut command = binary();
+    command
+        .args(["--nats-url", url])
+        .args(words.split_whitespace())
+        .env("PAGER", "cat");
+    Terminal::spawn(command, columns, 40)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lists_fit_the_terminal() {
+    let mut up = Up::start().await;
+    let _parrot = echo(
+        &up.url,
+        "--username parrot --capability say --capability repeat --capability listen_to_everybody",
+    )
+    .await;
+    for (words, whole) in [("list", false), ("list --wide", true)] {
+        let mut terminal = agentnet(&up.url, words, 80);
+        assert_eq!(terminal.ended().await.code(), Some(0));
+        terminal.shows("@parrot").await;
+        let row = terminal.line_with("@parrot").unwrap();
+        assert!(
+            row.starts_with('●') && row.contains("ago") | row.contains("just now") | whole,
+            "{row}"
+        );
+        assert_eq!(terminal.text().contains('…'), !whole, "{}", terminal.text());
+    }
+    for (words, part) in [
+        ("search --query parrot", "online"),
+        ("profile --username parrot", "listen_to_everybody"),
+        ("metrics", "Capture"),
+        ("doctor", "✓"),
+        ("threads", "No matching threads found"),
+        ("send --to-username parrot 1", "✓ Message sent to @parrot"),
+        ("request --to-username parrot 1", "reply from @parrot"),
+    ] {
+        let mut terminal = agentnet(&up.url, words, 120);
+        assert_eq!(terminal.ended().await.code(), Some(0), "{words}: {}", terminal.text());
+        terminal.shows(part).await;
+    }
+    let mut terminal = agentnet(&up.url, "profile --username parott", 80);
+    assert_eq!(terminal.ended().await.code(), Some(2));
+    terminal.shows("did you mean @parrot?").await;
+    up.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn long_lists_go_through_a_pager() {
+    let mut up = Up::start().await;
+    let _parrot = echo(&up.url, "--username parrot --rate-limit 1000 --rate-burst 1000").await;
+    for number in 0..12 {
+        line(&up.url, &format!("send --to-username parrot --thread-id t1 {number}"))
+            .await
+            .ok();
+    }
+    until(&up.url, "thread-status --thread-id t1", |status| {
+        status["message_count"] == 12
+    })
+    .await;
+    let words = ["thread-messages", "--thread-id", "t1"];
+    let shown = |rows: u16, pager: &str| {
+        let mut command = binary();
+        command
+            .args(["--nats-url", &up.url])
+            .args(words)
+            .env("AGENTNET_PAGER", pager);
+        Terminal::spawn(command, 100, rows)
+    };
+    // A pager that tells that it was used.
+    let mut terminal = shown(10, "wc -l");
+    assert_eq!(terminal.ended().await.code(), Some(0));
+    terminal.shows("14").await;
+    let mut terminal = shown(40, "wc -l");
+    assert_eq!(terminal.ended().await.code(), Some(0));
+    terminal.shows("direct").await;
+    let mut terminal = shown(10, "no-such-pager");
+    assert_eq!(terminal.ended().await.code(), Some(0));
+    terminal.shows("direct").await;
+    up.stop().await;
+}
