@@ -44,6 +44,7 @@ mod resolve;
 mod sdk;
 mod send;
 mod session;
+mod spans;
 mod stream;
 mod thread;
 mod worker;

@@ -159,10 +159,7 @@ impl StreamRequest {
             return Err(SendError::Connection(NO_CONNECTION.to_owned()).into());
         }
         stream.requested();
-        live.client
-            .publish_with_reply(route.subject, subject, body)
-            .await
-            .map_err(|error| SendError::Connection(error.to_string()))?;
+        live.publish_request(&route.subject, &subject, body).await?;
         Ok(stream)
     }
 }
