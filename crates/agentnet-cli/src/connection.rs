@@ -157,6 +157,8 @@ pub(crate) fn start_failure(error: StartError) -> Failure {
         }
         StartError::Key(error) => key_failure(error),
         StartError::Register(error) => registry_failure(&error),
+        StartError::MetricsAddress { .. } => Failure::trouble(error.to_string())
+            .hint("give --metrics-addr a free port of this machine, or port 0 for any"),
         other => Failure::refused(other.to_string()),
     }
 }

@@ -152,11 +152,11 @@ impl Request {
         // Its arrival is a moment; what is done with it belongs to whoever asked.
         drop(spans::receive(&envelope, &origin));
         let reply = Message::new(envelope, None, origin);
-        if reply
-            .error_code()
-            .is_some_and(|code| UNREACHED.contains(&code.as_str()))
-        {
-            unreached();
+        if let Some(code) = reply.error_code() {
+            if UNREACHED.contains(&code.as_str()) {
+                unreached();
+            }
+            spans::failed(&span, code);
         }
         Ok(reply)
     }
