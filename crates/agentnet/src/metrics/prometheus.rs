@@ -11,8 +11,8 @@ use prometheus_client::registry::Registry;
 use super::MetricsSnapshot;
 
 impl MetricsSnapshot {
-    /// In Prometheus' text format 0.0.4, for a program that serves its own metrics. Every name begins with `agentnet_node_`;
-    /// `agent_id` is a label of every sample, so that several nodes of one program can stand below each other's names.
+    /// In Prometheus' text format 0.0.4, for a program that serves its own metrics. Every name begins with `agentnet_node_`,
+    /// every sample has the label `agent_id`. A page holds the text of one node: two would tell the types twice.
     #[must_use]
     pub fn to_prometheus(&self) -> String {
         let labels = [("agent_id".into(), self.agent_id.clone().into())];
@@ -154,4 +154,43 @@ fn counter(
 ) -> fmt::Result {
     out.encode_descriptor(name, help, None, MetricType::Counter)?
         .encode_counter(&value, NO_EXEMPLAR)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metrics::LatencySnapshot;
+
+    #[test]
+    fn every_figure_has_its_line() {
+        let snapshot = MetricsSnapshot {
+            agent_id: "a\"b\\c\nd".to_owned(),
+            username: Some("bob".to_owned()),
+            session_tag: Some("s".to_owned()),
+            processed_count: 7,
+            dropped_count: 3,
+            busy_count: 2,
+            handled_time: std::time::Duration::from_millis(1500),
+            send_account: LatencySnapshot {
+                count: 4,
+                p50: 12.0,
+                p95: 20.0,
+                p99: 25.0,
+            },
+            ..MetricsSnapshot::default()
+        };
+        let text = snapshot.to_prometheus();
+        let own = r#"agent_id="a\"b\\c\nd""#;
+        for line in [
+            format!("agentnet_node_messages_processed_total{{{own}}} 7"),
+            format!("agentnet_node_messages_refused_total{{{own}}} 3"),
+            format!("agentnet_node_messages_refused_by_reason_total{{{own},reason=\"busy\"}} 2"),
+            format!("agentnet_node_handling_seconds_total{{{own}}} 1.5"),
+            format!("agentnet_node_running{{{own}}} 1"),
+            format!("agentnet_node_recent_seconds{{{own},operation=\"send_account\",quantile=\"0.95\"}} 0.02"),
+        ] {
+            assert!(text.lines().any(|it| it == line), "no {line} in {text}");
+        }
+        assert!(!text.contains("resolve_username"), "nothing was resolved: {text}");
+    }
 }
