@@ -138,6 +138,10 @@ async fn prometheus_reads_what_the_metrics_call_tells() {
         ("agentnet_registry_capture_refused_total", &told["capture"]["refused"]),
         ("agentnet_registry_capture_ignored_total", &told["capture"]["ignored"]),
         (
+            "agentnet_registry_capture_recovered_total",
+            &told["capture"]["recovered"],
+        ),
+        (
             "agentnet_registry_write_queue_overflows_total",
             &told["db_write_queue"]["overflow_count"],
         ),
@@ -335,7 +339,9 @@ fn lines(log: &str) -> Vec<serde_json::Value> {
             ["ERROR", "WARN", "INFO", "DEBUG", "TRACE"].contains(&text("level").as_str()),
             "{line}"
         );
-        (text("message"), text("target"));
+        for name in ["message", "target"] {
+            text(name);
+        }
         event
     };
     log.lines().map(read).collect()

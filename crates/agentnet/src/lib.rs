@@ -50,8 +50,7 @@ mod thread;
 mod worker;
 mod wrapper;
 
-pub use agentnet_protocol as protocol;
-pub use agentnet_protocol::blob::{BlobRef, BlobRefError};
+pub use agentnet_protocol::{self as protocol, blob::BlobRef, blob::BlobRefError};
 pub use agentnet_protocol::{AgentInfo, Envelope, RawJson, Receipt, ReceiptStatus, Text, url::DEFAULT_NATS_URL};
 pub use blob_store::{BlobError, BlobKey, BlobReader, BlobSettings, BlobStorage, BlobStore, Get, Put, UnknownStorage};
 pub use builder::{Agent, AgentBuilder, SigningKey};

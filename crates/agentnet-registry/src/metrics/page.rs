@@ -106,6 +106,11 @@ impl Collector for Figures {
                 metrics.refused.total(),
             ),
             (
+                "capture_recovered",
+                "Messages stored past the stream because it may lack them",
+                metrics.recovered.total(),
+            ),
+            (
                 "capture_ignored",
                 "What was captured and is no message",
                 metrics.ignored.total(),

@@ -88,6 +88,16 @@ impl Collector for Page {
                 node.receipt_timeout_count,
             ),
             (
+                "receipts_refused",
+                "Receipts that their sender has not signed",
+                node.refused_receipt_count,
+            ),
+            (
+                "replies_refused",
+                "Replies that the account asked has not signed",
+                node.refused_reply_count,
+            ),
+            (
                 "username_cache_hits",
                 "Look-ups that the cache answered",
                 node.username_cache.hits,
