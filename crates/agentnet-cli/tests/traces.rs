@@ -4,6 +4,9 @@
 mod harness;
 mod otlp;
 
+use std::path::PathBuf;
+use std::process::Stdio;
+
 use agentnet_testkit::{Capture, RawClient, eventually};
 use async_nats::HeaderMap;
 use harness::{PATIENCE, Ran, Service, Up, binary, echo, line, run, until};
@@ -249,4 +252,33 @@ async fn settings_that_cannot_be_used_and_a_collector_that_is_gone_are_told() {
     assert_eq!(ran.code, Some(0), "{ran:?}");
     assert!(ran.stderr.contains("WARN") || ran.stderr.contains("ERROR"), "{ran:?}");
     drop(agent);
+}
+
+/// nats-py, as the original's agents use it.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_that_knows_no_headers_answers_a_traced_request() {
+    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let python = root.join(".tools/python/bin/python");
+    assert!(python.exists(), "the Python environment is missing: run `make python`");
+    let (up, collector) = (Up::start().await, Collector::start().await);
+    let mut peer = Command::new(python);
+    peer.arg(root.join("spec/peers/agent.py"))
+        .args(["serve", &up.url, "py"])
+        .kill_on_drop(true)
+        .stdin(Stdio::piped());
+    let mut peer = Service::spawn(peer);
+    while peer.next_json().await["event"] != "ready" {}
+    let client = RawClient::connect(&up.url).await.unwrap();
+    let wire = Capture::subscribe(&client, "account.*.inbox").await.unwrap();
+    let words = "--json request --to-username py {\"text\":\"hi\"}";
+    let reply = traced_line(&up.url, &collector, words).await.json();
+    assert_eq!(reply["kind"], "reply", "{reply}");
+    traced_line(&up.url, &collector, "send --to-username py {\"text\":\"hi\"}")
+        .await
+        .ok();
+    let sent = wire.wait_until(|all| all.len() == 2, PATIENCE).await.unwrap();
+    for message in sent {
+        let headers = message.headers.unwrap();
+        assert!(headers.get("traceparent").is_some(), "{headers:?}");
+    }
 }

@@ -18,6 +18,11 @@
 //! node.run_until_stopped().await?;
 //! # Ok(()) }
 //! ```
+//!
+//! Cargo features, none of them on by default:
+//!
+//! - `metrics-http`: a node serves its metrics and health over HTTP (`AgentBuilder::metrics_addr`).
+//! - `otel`: spans of messages for OpenTelemetry, and their context on the wire (docs/OPERATIONS.md, "Traces").
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
