@@ -13,9 +13,10 @@ import sys
 ALLOWED = {
     "agentnet-protocol": set(),
     "agentnet-keys": {"agentnet-protocol"},
-    "agentnet": {"agentnet-protocol", "agentnet-keys"},
+    "agentnet-metrics-http": set(),
+    "agentnet": {"agentnet-protocol", "agentnet-keys", "agentnet-metrics-http"},
     "agentnet-store": {"agentnet-protocol"},
-    "agentnet-registry": {"agentnet-protocol", "agentnet-keys", "agentnet-store"},
+    "agentnet-registry": {"agentnet-protocol", "agentnet-keys", "agentnet-metrics-http", "agentnet-store"},
     "agentnet-conformance": {"agentnet-protocol"},
     "agentnet-cli": {
         "agentnet-protocol",

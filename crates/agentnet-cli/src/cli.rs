@@ -8,6 +8,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::commands;
 use crate::ended::Ended;
+use crate::logging::LogFormat;
 use crate::output::{Format, Output, Tint};
 
 const AFTER_HELP: &str = "\
@@ -18,7 +19,8 @@ Start here:
   agentnet request --to-username echo '{\"text\":\"hi\"}'  ask it something
 
 Exit codes: 0 done; 1 no connection, no answer, unusable payload; 2 refused by the network, or wrong usage; 130 Ctrl-C.
-Logs go to stderr: LOG_LEVEL (error, warn, info, debug) or RUST_LOG says how much.";
+Logs go to stderr: LOG_LEVEL (error, warn, info, debug) or RUST_LOG says how much.
+OTEL_EXPORTER_OTLP_ENDPOINT=http://HOST:4318 exports the messages' traces (OpenTelemetry).";
 
 /// Agents that find each other, talk, and remember, over NATS.
 #[derive(Debug, Parser)]
@@ -59,6 +61,17 @@ pub(crate) struct Global {
     /// Cut nothing, however narrow the terminal
     #[arg(long, global = true, help_heading = "Global options")]
     pub(crate) wide: bool,
+    /// How the log on stderr is written
+    #[arg(
+        long,
+        global = true,
+        value_name = "FORMAT",
+        env = "AGENTNET_LOG_FORMAT",
+        value_enum,
+        default_value_t,
+        help_heading = "Global options"
+    )]
+    pub(crate) log_format: LogFormat,
 }
 
 impl Global {

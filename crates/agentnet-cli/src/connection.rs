@@ -15,6 +15,7 @@ use crate::commands::Seconds;
 use crate::commands::keys::key_failure;
 use crate::ended::{Ended, Failure};
 use crate::output::Output;
+use crate::output::waiting::Waiting;
 use crate::signals::StopSignals;
 use crate::suggest;
 
@@ -62,7 +63,9 @@ pub(crate) async fn ask<R: Request + Sync>(
             .await
             .map_err(|error| Ended::from(registry_failure(&error)))
     };
+    let waiting = Waiting::start(output, format!("waiting for registry.{}", R::NAME));
     let body = StopSignals::listen()?.unless(call).await?;
+    waiting.end();
     let reply = decode_reply::<R>(&body).map_err(reply_failure)?;
     if !output.is_json() {
         return Ok(Some(reply));
@@ -157,6 +160,8 @@ pub(crate) fn start_failure(error: StartError) -> Failure {
         }
         StartError::Key(error) => key_failure(error),
         StartError::Register(error) => registry_failure(&error),
+        StartError::MetricsAddress { .. } => Failure::trouble(error.to_string())
+            .hint("give --metrics-addr a free port of this machine, or port 0 for any"),
         other => Failure::refused(other.to_string()),
     }
 }

@@ -1,25 +1,79 @@
-//! The log, on stderr: `RUST_LOG`, else `LOG_LEVEL`; by default warnings, and for services what they do.
+//! The log, on stderr: `RUST_LOG`, else `LOG_LEVEL`; by default warnings, and for services what they do. And the traces, where
+//! they are asked for.
 
 use std::io::{self, IsTerminal};
 
-use tracing_subscriber::EnvFilter;
+use clap::ValueEnum;
+use tracing::Metadata;
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::filter::{FilterExt as _, Targets, filter_fn};
+use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, Registry, fmt};
 
-/// Starts the log.
-pub(crate) fn start(service: bool) {
+use crate::ended::Failure;
+use crate::traces::Traces;
+
+/// The spans of messages: for traces, not for the log, so that its lines are the same with and without traces.
+const SPANS: &str = "agentnet::spans";
+/// What the program says to whoever started it, where that is part of the log.
+pub(crate) const VOICE: &str = "agentnet::says";
+
+/// How a line of the log is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub(crate) enum LogFormat {
+    /// For people
+    #[default]
+    Text,
+    /// One JSON object a line: timestamp (RFC 3339, UTC), level, target, message, and the fields beside them
+    Json,
+}
+
+/// What has been started. Dropping it sends the spans that are left.
+pub(crate) struct Logging(#[allow(dead_code, reason = "held for its drop")] Option<Traces>);
+
+/// Starts the log, and the traces if the environment asks for them.
+///
+/// # Errors
+/// Traces that are asked for and cannot be exported; the log has been started then.
+pub(crate) fn start(service: bool, format: LogFormat) -> Result<Logging, Failure> {
     let says = |name: &str| std::env::var(name).ok().filter(|value| !value.trim().is_empty());
     let filter = says("RUST_LOG")
         .or_else(|| says("LOG_LEVEL").as_deref().and_then(level).map(quiet_libraries))
         .unwrap_or_else(|| quiet_libraries(if service { "info" } else { "warn" }));
+    let filter = EnvFilter::builder()
+        .parse_lossy(format!("{filter},{VOICE}=info"))
+        .and(filter_fn(|metadata| !is_message_span(metadata)).with_max_level_hint(LevelFilter::TRACE));
     let color = io::stderr().is_terminal() && says("NO_COLOR").is_none();
+    let lines = fmt::layer().with_writer(io::stderr);
+    let lines = match format {
+        LogFormat::Text => lines.with_ansi(color).with_target(false).with_filter(filter).boxed(),
+        LogFormat::Json => lines
+            .with_ansi(false)
+            .json()
+            .flatten_event(true)
+            .with_span_list(false)
+            .with_filter(filter)
+            .boxed(),
+    };
+    let traces = Traces::start();
+    let spans = traces.as_ref().ok().and_then(Option::as_ref).map(|traces| {
+        tracing_opentelemetry::layer()
+            .with_tracer(traces.tracer())
+            .with_location(false)
+            .with_target(false)
+            .with_threads(false)
+            .with_tracked_inactivity(false)
+            .with_filter(Targets::new().with_target("agentnet", LevelFilter::INFO))
+    });
     // Fails only where a log has been started already, which then serves as well.
-    let _ = tracing_subscriber::fmt()
-        .with_env_filter(EnvFilter::builder().parse_lossy(filter))
-        .with_writer(io::stderr)
-        .with_ansi(color)
-        .with_target(false)
-        .try_init();
+    let _ = Registry::default().with(lines).with(spans).try_init();
+    traces.map(Logging)
 }
 
+fn is_message_span(metadata: &Metadata<'_>) -> bool {
+    metadata.is_span() && metadata.target() == SPANS
+}
 /// The level that a `LOG_LEVEL` names, in the words of Python's log as well as ours.
 fn level(text: &str) -> Option<&'static str> {
     match text.trim().to_ascii_lowercase().as_str() {

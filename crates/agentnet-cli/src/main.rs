@@ -14,6 +14,7 @@ mod pages;
 mod places;
 mod signals;
 mod suggest;
+mod traces;
 mod up;
 
 use std::process::ExitCode;
@@ -32,16 +33,27 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(code) => return ExitCode::from(code),
     };
+    let mut output = Output::detect(cli.global.format(), cli.global.wide);
+    let mut log = Ok(None);
     if !cli.command.is_health_check() && !cli.command.takes_terminal() {
-        logging::start(cli.command.is_service());
+        output = output.speaking(cli.global.log_format);
+        log = logging::start(cli.command.is_service(), cli.global.log_format).map(Some);
     }
-    let output = Output::detect(cli.global.format(), cli.global.wide);
     if output.is_csv() && !cli.command.lists() {
         let failure = Failure::refused("this command lists no rows, so there are no comma-separated values of it");
         output.failure(&failure.hint("--output csv is for list, search, threads, thread-messages and message-search"));
         return ExitCode::from(2);
     }
-    match run(cli, output) {
+    let ended = match log {
+        Ok(log) => {
+            let ended = run(cli, output);
+            // What is left of the traces goes out before the last word.
+            drop(log);
+            ended
+        }
+        Err(failure) => Err(failure.into()),
+    };
+    match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(ended) => {
             if let Ended::Failed(failure) = &ended {

@@ -11,6 +11,7 @@ pub(crate) mod waiting;
 use std::io::{self, IsTerminal, Write};
 
 use crate::ended::Failure;
+use crate::logging::{LogFormat, VOICE};
 
 /// How and where to write.
 #[derive(Debug, Clone, Copy)]
@@ -19,6 +20,7 @@ pub(crate) struct Output {
     wide: bool,
     terminal: bool,
     color: bool,
+    log_format: LogFormat,
 }
 
 /// What results are written as.
@@ -57,7 +59,14 @@ impl Output {
             wide,
             terminal,
             color,
+            log_format: LogFormat::Text,
         }
+    }
+
+    /// With notes and failures written as the log is: stderr has one form.
+    pub(crate) fn speaking(mut self, log_format: LogFormat) -> Self {
+        self.log_format = log_format;
+        self
     }
 
     #[cfg(test)]
@@ -67,6 +76,7 @@ impl Output {
             wide: false,
             terminal,
             color,
+            log_format: LogFormat::Text,
         }
     }
 
@@ -143,12 +153,19 @@ impl Output {
 
     /// A remark for people, on stderr.
     pub(crate) fn note(self, text: impl AsRef<str>) {
+        if self.log_format == LogFormat::Json {
+            tracing::info!(target: VOICE, "{}", text.as_ref());
+            return;
+        }
         // Nobody to tell when stderr is closed, so the failure to write is passed over.
         let _ = writeln!(io::stderr(), "{}", text.as_ref());
     }
 
     /// A failure, on stderr: `error: …`, and `hint: …` below it.
     pub(crate) fn failure(self, failure: &Failure) {
-        self.note(failure.text());
+        match self.log_format {
+            LogFormat::Text => self.note(failure.text()),
+            LogFormat::Json => tracing::error!(target: VOICE, "{}", failure.text()),
+        }
     }
 }

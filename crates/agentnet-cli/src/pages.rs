@@ -11,6 +11,7 @@ use crate::connection::{CallTimeout, connect_failure, nats_url, registry_failure
 use crate::ended::Ended;
 use crate::output::Output;
 use crate::output::cell::clean;
+use crate::output::waiting::Waiting;
 use crate::signals::StopSignals;
 
 /// From then on progress is told, and so often.
@@ -74,7 +75,9 @@ impl PageArgs {
                 }
             }
         };
+        let waiting = Waiting::start(output, format!("waiting for registry.{}", R::NAME));
         let listed = StopSignals::listen()?.unless(walk).await?;
+        waiting.end();
         Ok(Some(listed).filter(|_| !output.is_json()))
     }
 }

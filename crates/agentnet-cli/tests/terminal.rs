@@ -134,6 +134,14 @@ async fn lists_fit_the_terminal() {
         assert_eq!(terminal.ended().await.code(), Some(0), "{words}: {}", terminal.text());
         terminal.shows(part).await;
     }
+    // What takes longer than a second shows that it is at work.
+    let silent = agentnet_testkit::RawClient::connect(&up.url).await.unwrap();
+    let _heard = silent.subscribe("agent.capability.mute").await.unwrap();
+    silent.flush().await.unwrap();
+    let mut terminal = agentnet(&up.url, "request --to-capability mute --timeout 3 1", 80);
+    terminal.shows("waiting for capability:mute").await;
+    assert_eq!(terminal.ended().await.code(), Some(1));
+    terminal.hides("waiting for capability:mute").await;
     let mut terminal = agentnet(&up.url, "profile --username parott", 80);
     assert_eq!(terminal.ended().await.code(), Some(2));
     terminal.shows("did you mean @parrot?").await;

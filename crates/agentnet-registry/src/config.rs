@@ -1,5 +1,6 @@
 //! Every setting of the registry, with the original's names, defaults and minima (PROTOCOL.md section 15).
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
@@ -109,6 +110,9 @@ pub struct RegistryConfig {
     pub capture_storage: CaptureStorage,
     /// `AGENTNET_CAPTURE_REPLICAS`: copies of the captured stream in a NATS cluster; 1 by default, at most 5.
     pub capture_replicas: usize,
+    /// `AGENTNET_METRICS_ADDR`: where `GET /metrics` (Prometheus) and `GET /healthz` are served over HTTP, as `IP:PORT`; port 0
+    /// takes a free one. Unset by default: nowhere.
+    pub metrics_addr: Option<SocketAddr>,
 }
 
 impl Default for RegistryConfig {
@@ -142,6 +146,7 @@ impl Default for RegistryConfig {
             offline_replies: true,
             capture_storage: CaptureStorage::File,
             capture_replicas: 1,
+            metrics_addr: None,
         }
     }
 }
@@ -198,6 +203,7 @@ impl RegistryConfig {
                 .parsed("AGENTNET_CAPTURE_STORAGE")?
                 .unwrap_or(default.capture_storage),
             capture_replicas: read.number("AGENTNET_CAPTURE_REPLICAS", default.capture_replicas)?,
+            metrics_addr: read.address("AGENTNET_METRICS_ADDR")?,
         }
         .with_minima())
     }
@@ -252,6 +258,13 @@ impl<L: Fn(&str) -> Option<String>> Reader<L> {
             error
         };
         Ok(self.parsed(name).map_err(whole)?.unwrap_or(default))
+    }
+
+    fn address(&self, name: &'static str) -> Result<Option<SocketAddr>, ConfigError> {
+        self.parsed(name).map_err(|mut error| {
+            error.problem = "expected IP:PORT, for instance 127.0.0.1:9464 or [::]:9464".to_owned();
+            error
+        })
     }
 
     fn float(&self, name: &'static str) -> Result<Option<f64>, ConfigError> {

@@ -32,6 +32,9 @@ pub enum StartError {
         /// What the server says.
         reason: String,
     },
+    /// The metrics cannot be served where they were asked for.
+    #[error(transparent)]
+    Metrics(#[from] agentnet_metrics_http::BindError),
     /// The connection was lost while the registry started.
     #[error("the connection to NATS was lost during start: {0}")]
     Nats(String),

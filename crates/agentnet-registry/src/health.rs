@@ -192,13 +192,18 @@ pub(crate) async fn run(ctx: Arc<Context>, mut questions: Subscriber, stop: Canc
     }
 }
 
-async fn answer(ctx: &Context, question: Message) {
-    let Some(reply_to) = question.reply else { return };
-    let store_problem = match timeout(PATIENCE, ctx.store.ping()).await {
+/// Why the store cannot be used just now; `None` if it works.
+pub(crate) async fn store_problem(ctx: &Context) -> Option<String> {
+    match timeout(PATIENCE, ctx.store.ping()).await {
         Ok(Ok(())) => None,
         Ok(Err(error)) => Some(error.to_string()),
         Err(_) => Some(format!("the database did not answer within {PATIENCE:?}")),
-    };
+    }
+}
+
+async fn answer(ctx: &Context, question: Message) {
+    let Some(reply_to) = question.reply else { return };
+    let store_problem = store_problem(ctx).await;
     let health = Health {
         server_id: ctx.config.server_id.clone(),
         store: ctx.store.backend().to_owned(),

@@ -1,5 +1,7 @@
 //! What the registry counts of itself (PROTOCOL.md section 6, `metrics`).
 
+pub(crate) mod page;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -7,12 +9,13 @@ use std::time::{Duration, Instant};
 
 use agentnet_protocol::percentile::Percentiles;
 use agentnet_protocol::rpc::{HandlerStats, LatencyStats};
+use prometheus_client::metrics::histogram::Histogram;
 
 /// Latencies by name, calls by handler, and the capture's counters.
 #[derive(Debug)]
 pub(crate) struct Metrics {
     window: usize,
-    samples: Mutex<BTreeMap<&'static str, VecDeque<f64>>>,
+    samples: Mutex<BTreeMap<&'static str, Samples>>,
     handlers: Mutex<BTreeMap<&'static str, HandlerStats>>,
     pub(crate) stored: Counter,
     pub(crate) duplicates: Counter,
@@ -25,6 +28,27 @@ pub(crate) struct Metrics {
     /// Messages in the stream that are not stored yet.
     pub(crate) lag: Counter,
 }
+
+/// How long one thing took: the last times for percentiles, in milliseconds; all of them for Prometheus, in seconds.
+#[derive(Debug)]
+struct Samples {
+    window: VecDeque<f64>,
+    all: Histogram,
+}
+
+impl Default for Samples {
+    fn default() -> Self {
+        Self {
+            window: VecDeque::new(),
+            all: Histogram::new(BUCKETS),
+        }
+    }
+}
+
+/// Upper bounds, in seconds: from a lookup in memory to a call that was given up.
+const BUCKETS: [f64; 14] = [
+    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
+];
 
 /// A number that many tasks count.
 #[derive(Debug, Default)]
@@ -42,6 +66,11 @@ impl Counter {
 
     pub(crate) fn get(&self) -> i64 {
         self.0.load(Ordering::Relaxed)
+    }
+
+    /// As what it is: never below zero.
+    pub(crate) fn total(&self) -> u64 {
+        u64::try_from(self.get()).unwrap_or_default()
     }
 }
 
@@ -65,7 +94,8 @@ impl Metrics {
     /// Notes how long something took.
     pub(crate) fn sample(&self, name: &'static str, took: Duration) {
         let mut samples = lock(&self.samples);
-        let window = samples.entry(name).or_default();
+        let Samples { window, all } = samples.entry(name).or_default();
+        all.observe(took.as_secs_f64());
         if window.len() == self.window {
             window.pop_front();
         }
@@ -84,7 +114,7 @@ impl Metrics {
     pub(crate) fn latencies(&self) -> BTreeMap<String, LatencyStats> {
         let windows: Vec<(&'static str, Vec<f64>)> = lock(&self.samples)
             .iter()
-            .map(|(name, window)| (*name, window.iter().copied().collect()))
+            .map(|(name, samples)| (*name, samples.window.iter().copied().collect()))
             .collect();
         windows
             .into_iter()
@@ -101,6 +131,15 @@ impl Metrics {
                     },
                 )
             })
+            .collect()
+    }
+
+    /// How long everything took since the start, by name.
+    pub(crate) fn histograms(&self) -> BTreeMap<&'static str, Histogram> {
+        let samples = lock(&self.samples);
+        samples
+            .iter()
+            .map(|(name, samples)| (*name, samples.all.clone()))
             .collect()
     }
 

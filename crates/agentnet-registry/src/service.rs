@@ -1,9 +1,11 @@
 //! From settings to a running registry, and back.
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use agentnet_metrics_http::Server;
 use agentnet_protocol::url::NatsUrl;
 use agentnet_store::{Store, StoreError};
 use tokio::task::JoinHandle;
@@ -21,6 +23,7 @@ use crate::error::StartError;
 use crate::health;
 use crate::identity::{self, Identity};
 use crate::metrics::Metrics;
+use crate::metrics::page::Page;
 use crate::presence::Presence;
 use crate::presence::hear::Adoptions;
 use crate::presence::writer::{self, WriterBell};
@@ -44,6 +47,9 @@ pub struct Registry;
 pub struct RegistryHandle {
     ctx: Arc<Context>,
     ready_line: String,
+    metrics_addr: Option<SocketAddr>,
+    page: Option<JoinHandle<()>>,
+    stop_page: CancellationToken,
     router: JoinHandle<()>,
     stop_router: CancellationToken,
     sweep: JoinHandle<()>,
@@ -72,6 +78,11 @@ impl Registry {
             tracing::info!("THREAD_COMPACTION_EVENT_* has no effect: compacting threads is the agents' business");
         }
         let identity = Identity::open(&config)?;
+        let page = match config.metrics_addr {
+            Some(address) => Some(Server::bind(address).await?),
+            None => None,
+        };
+        let metrics_addr = page.as_ref().map(Server::address);
         let connection = connect(&url).await?;
         let kill = CancellationToken::new();
         // Ends what has been started should the rest of the start fail.
@@ -87,13 +98,16 @@ impl Registry {
         let presence = Arc::new(Presence::new(config.agent_ttl, number, Now::read()));
         let bell = Arc::new(WriterBell::default());
         let store = database.hasty();
-        let ready_line = format!(
+        let mut ready_line = format!(
             "registry ready: server_id={} nats={} store={} capture={}",
             config.server_id,
             url.redacted(),
             store.backend(),
             capture.mode
         );
+        if let Some(address) = metrics_addr {
+            ready_line.push_str(&format!(" metrics=http://{address}/metrics"));
+        }
         let Connection {
             client,
             connected,
@@ -144,8 +158,16 @@ impl Registry {
             health_questions,
             stop_router.clone(),
         )));
+        let stop_page = kill.child_token();
+        let page = page.map(|page| {
+            let stop = stop_page.clone().cancelled_owned();
+            spawn(Box::pin(page.serve(Page(Arc::clone(&ctx)), stop)))
+        });
         let handle = RegistryHandle {
             ready_line,
+            metrics_addr,
+            page,
+            stop_page,
             writer: spawn(Box::pin(writer::run(presence, database, bell, stop_writer.clone()))),
             router: spawn(Box::pin(router.run(Arc::clone(&ctx), stop_router.clone()))),
             sweep: spawn(Box::pin(sweep::run(Arc::clone(&ctx), stop_sweep.clone()))),
@@ -197,8 +219,14 @@ impl RegistryHandle {
         self.ctx.capture.mode
     }
 
+    /// Where the metrics are served, if they are.
+    #[must_use]
+    pub fn metrics_addr(&self) -> Option<SocketAddr> {
+        self.metrics_addr
+    }
+
     /// The line that tells a waiting program that the registry answers: `registry ready: server_id=… nats=… store=…
-    /// capture=…`, the credentials hidden.
+    /// capture=…`, the credentials hidden, and `metrics=…` where they are served.
     #[must_use]
     pub fn ready_line(&self) -> &str {
         &self.ready_line
@@ -209,6 +237,7 @@ impl RegistryHandle {
     pub async fn shutdown(self) {
         self.stop_router.cancel();
         self.stop_sweep.cancel();
+        self.stop_page.cancel();
         let ctx = &self.ctx;
         let requests = async {
             let _ = self.router.await;
@@ -219,6 +248,9 @@ impl RegistryHandle {
         }
         self.stop_beat.cancel();
         let _ = tokio::join!(self.sweep, self.beat);
+        if let Some(page) = self.page {
+            let _ = page.await;
+        }
         self.capture.stop(&ctx.capture.queue).await;
         self.stop_writer.cancel();
         if tokio::time::timeout(LAST_REQUESTS, self.writer).await.is_err() {

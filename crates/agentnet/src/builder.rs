@@ -57,6 +57,8 @@ pub struct AgentBuilder<A = AgentNode> {
     supported_schema_major: u32,
     pub(crate) sdk: SdkDefaults,
     handler: Option<Arc<dyn AnyHandler>>,
+    #[cfg(feature = "metrics-http")]
+    metrics_addr: Option<std::net::SocketAddr>,
     builds: PhantomData<fn() -> A>,
 }
 
@@ -80,6 +82,8 @@ impl<A: Agent> AgentBuilder<A> {
             supported_schema_major: Config::default_schema_major(),
             sdk: SdkDefaults::default(),
             handler: None,
+            #[cfg(feature = "metrics-http")]
+            metrics_addr: None,
             builds: PhantomData,
         }
     }
@@ -175,6 +179,15 @@ impl<A: Agent> AgentBuilder<A> {
         self
     }
 
+    /// Serves `GET /metrics` (Prometheus) and `GET /healthz` here while the node runs; port 0 takes a free one. Default:
+    /// nowhere. Needs the feature `metrics-http`; a program with a server of its own shows
+    /// [`MetricsSnapshot::to_prometheus`](crate::MetricsSnapshot::to_prometheus) there.
+    #[cfg(feature = "metrics-http")]
+    pub fn metrics_addr(mut self, address: std::net::SocketAddr) -> Self {
+        self.metrics_addr = Some(address);
+        self
+    }
+
     /// What is done with the messages that arrive: `|message, context| async move { … Ok(()) }`. Without a handler the agent
     /// only sends.
     pub fn on_message<F, Fut>(self, handler: F) -> Self
@@ -229,6 +242,8 @@ impl<A: Agent> AgentBuilder<A> {
             schema_version: self.schema_version,
             supported_schema_major: self.supported_schema_major,
             sdk: self.sdk,
+            #[cfg(feature = "metrics-http")]
+            metrics_addr: self.metrics_addr,
         });
         if let Some(handler) = self.handler {
             node.set_handler(handler);

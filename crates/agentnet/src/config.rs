@@ -145,6 +145,8 @@ pub(crate) struct Config {
     pub(crate) schema_version: String,
     pub(crate) supported_schema_major: u32,
     pub(crate) sdk: SdkDefaults,
+    #[cfg(feature = "metrics-http")]
+    pub(crate) metrics_addr: Option<std::net::SocketAddr>,
 }
 
 /// What [`AgentSdk`](crate::AgentSdk) does where a call does not say otherwise (PROTOCOL.md section 17).

@@ -151,7 +151,7 @@ pub(crate) async fn deliver(
         let publish_and_wait = async {
             live.connected().await;
             let connection = live.connection();
-            live.publish(subject, body.clone()).await?;
+            live.publish_message(subject, body.clone()).await?;
             published_on = Some(connection);
             receipts.recv().await.ok_or(SendError::NotRunning)
         };

@@ -81,6 +81,14 @@ pub enum StartError {
         /// What the client said.
         why: String,
     },
+    /// The metrics cannot be served where they were asked for.
+    #[error("cannot serve metrics on {address}: {why}")]
+    MetricsAddress {
+        /// Where.
+        address: std::net::SocketAddr,
+        /// What the system says.
+        why: String,
+    },
     /// It runs already.
     #[error("the node is running already")]
     Running,

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use crate::node::AgentNode;
 use crate::outgoing::IntoPayload;
 use crate::send::Reply;
+use crate::spans::Origin;
 use crate::stream::OpenStream;
 
 /// Any error that a handler may end with.
@@ -75,6 +76,7 @@ pub struct Message(Arc<Received>);
 struct Received {
     envelope: Envelope,
     reply_to: Option<Text>,
+    origin: Origin,
 }
 
 impl Deref for Message {
@@ -86,8 +88,17 @@ impl Deref for Message {
 }
 
 impl Message {
-    pub(crate) fn new(envelope: Envelope, reply_to: Option<Text>) -> Self {
-        Self(Arc::new(Received { envelope, reply_to }))
+    pub(crate) fn new(envelope: Envelope, reply_to: Option<Text>, origin: Origin) -> Self {
+        Self(Arc::new(Received {
+            envelope,
+            reply_to,
+            origin,
+        }))
+    }
+
+    /// The span that it comes from.
+    pub(crate) fn origin(&self) -> &Origin {
+        &self.0.origin
     }
 
     /// The envelope.

@@ -13,6 +13,7 @@ use async_nats::{Subscriber, UnsubscribeError};
 use futures::StreamExt;
 use futures::stream::SelectAll;
 use tokio::sync::mpsc;
+use tracing::Instrument as _;
 
 use crate::guard::{Capacity, Guards, Now};
 use crate::handler::Message;
@@ -21,6 +22,7 @@ use crate::ids;
 use crate::metrics::Metrics;
 use crate::refuse::{acknowledge, refuse};
 use crate::session::Live;
+use crate::spans::{self, Origin};
 
 /// More than the nine digits that the server reads as a number of messages; a subscription never gets there.
 const NEVER: u64 = 1_000_000_000_000_000;
@@ -97,8 +99,7 @@ impl Intake {
             self.settle(judged).await;
         }
         for held in self.verifier.abandon() {
-            self.refuse(&held.envelope, held.reply.as_deref(), &Reject::ShuttingDown)
-                .await;
+            self.refuse(&held.into(), &Reject::ShuttingDown).await;
         }
     }
 
@@ -110,6 +111,7 @@ impl Intake {
 
     async fn take(&mut self, message: async_nats::Message) {
         let size = message.payload.len();
+        let origin = Origin::of(&message);
         let reply = message.reply.map(|subject| Text::from(subject.as_str()));
         let too_large = size > self.max_payload_bytes;
         let size_reject = Reject::PayloadTooLarge {
@@ -124,7 +126,8 @@ impl Intake {
                 } else {
                     Reject::MessageInvalid(error.to_string())
                 };
-                return self.refuse(&Envelope::default(), reply.as_deref(), &reject).await;
+                let unread = Message::new(Envelope::default(), reply, origin);
+                return self.refuse(&unread, &reject).await;
             }
         };
         if envelope.thread_id.is_none() {
@@ -134,18 +137,22 @@ impl Intake {
         }
         let reply = reply.or_else(|| written_reply_subject(&envelope));
         if too_large {
-            return self.refuse(&envelope, reply.as_deref(), &size_reject).await;
+            return self.refuse(&Message::new(envelope, reply, origin), &size_reject).await;
         }
-        let judged = self.verifier.judge(Held { envelope, reply });
+        let judged = self.verifier.judge(Held {
+            envelope,
+            reply,
+            origin,
+        });
         self.proceed(judged).await;
     }
 
     /// Lets a message through the guards once its signature was judged.
     async fn proceed(&mut self, judged: Judged) {
-        let Held { envelope, reply } = match judged {
-            Judged::Genuine(held) => held,
+        let message: Message = match judged {
+            Judged::Genuine(held) => held.into(),
             Judged::Refused(held, reject) => {
-                return self.refuse(&held.envelope, held.reply.as_deref(), &reject).await;
+                return self.refuse(&held.into(), &reject).await;
             }
             Judged::Waiting => return,
         };
@@ -158,20 +165,22 @@ impl Intake {
             circuit_open: self.live.circuit.is_open(now.monotonic),
             backlog_full: self.backlog.is_full(),
         };
-        if let Err(reject) = self.guards.admit(&envelope, now, capacity) {
-            return self.refuse(&envelope, reply.as_deref(), &reject).await;
+        if let Err(reject) = self.guards.admit(&message, now, capacity) {
+            return self.refuse(&message, &reject).await;
         }
-        acknowledge(&self.live, &envelope, ReceiptStatus::Accepted, None).await;
-        let message = Message::new(envelope, reply);
+        acknowledge(&self.live, &message, ReceiptStatus::Accepted, None).await;
         if let Err(error) = self.backlog.try_send(message) {
             // The workers are gone: the node was aborted between the check and here.
-            let message = error.into_inner();
-            self.refuse(&message, message.reply_to(), &Reject::ShuttingDown).await;
+            self.refuse(&error.into_inner(), &Reject::ShuttingDown).await;
         }
     }
 
-    async fn refuse(&mut self, envelope: &Envelope, reply_to: Option<&str>, reject: &Reject) {
-        refuse(&self.live, &self.metrics, envelope, reply_to, reject).await;
+    async fn refuse(&mut self, message: &Message, reject: &Reject) {
+        let span = spans::process(message, message.origin());
+        spans::failed(&span, reject.code());
+        refuse(&self.live, &self.metrics, message, message.reply_to(), reject)
+            .instrument(span)
+            .await;
     }
 }
 

@@ -18,6 +18,11 @@
 //! node.run_until_stopped().await?;
 //! # Ok(()) }
 //! ```
+//!
+//! Cargo features, none of them on by default:
+//!
+//! - `metrics-http`: a node serves its metrics and health over HTTP (`AgentBuilder::metrics_addr`).
+//! - `otel`: spans of messages for OpenTelemetry, and their context on the wire (docs/OPERATIONS.md, "Traces").
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
@@ -44,13 +49,13 @@ mod resolve;
 mod sdk;
 mod send;
 mod session;
+mod spans;
 mod stream;
 mod thread;
 mod worker;
 mod wrapper;
 
-pub use agentnet_protocol as protocol;
-pub use agentnet_protocol::blob::{BlobRef, BlobRefError};
+pub use agentnet_protocol::{self as protocol, blob::BlobRef, blob::BlobRefError};
 pub use agentnet_protocol::{AgentInfo, Envelope, RawJson, Receipt, ReceiptStatus, Text, url::DEFAULT_NATS_URL};
 pub use blob_store::{BlobError, BlobKey, BlobReader, BlobSettings, BlobStorage, BlobStore, Get, Put, UnknownStorage};
 pub use builder::{Agent, AgentBuilder, SigningKey};

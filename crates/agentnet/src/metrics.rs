@@ -1,5 +1,9 @@
 //! What a node counts (PROTOCOL.md section 17, `metrics_snapshot`).
 
+#[cfg(feature = "metrics-http")]
+pub(crate) mod page;
+mod prometheus;
+
 use std::collections::VecDeque;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -151,10 +155,14 @@ impl Metrics {
         }
     }
 
+    fn handled_time(&self) -> Duration {
+        Duration::from_micros(self.handled_micros.load(Ordering::Relaxed))
+    }
+
     fn average_handle_ms(&self) -> f64 {
         match self.handled.get() {
             0 => 0.0,
-            handled => round2(self.handled_micros.load(Ordering::Relaxed) as f64 / 1000.0 / handled as f64),
+            handled => round2(self.handled_time().as_secs_f64() * 1000.0 / handled as f64),
         }
     }
 }
@@ -227,6 +235,10 @@ pub struct MetricsSnapshot {
     pub refused_receipt_count: u64,
     /// Replies that were not taken, since the account asked has not signed them (section 13.7).
     pub refused_reply_count: u64,
+    /// Handlers that ended, well or not.
+    pub handled_count: u64,
+    /// The time that they took in all.
+    pub handled_time: Duration,
     /// Mean time in a handler, in milliseconds.
     pub avg_handle_ms: f64,
     /// Whether the circuit breaker is open.
@@ -257,6 +269,8 @@ impl MetricsSnapshot {
             receipt_timeout_count: metrics.receipt_timeouts.get(),
             refused_receipt_count: metrics.refused_receipts.get(),
             refused_reply_count: metrics.refused_replies.get(),
+            handled_count: metrics.handled.get(),
+            handled_time: metrics.handled_time(),
             avg_handle_ms: metrics.average_handle_ms(),
             send_account: metrics.send_account.snapshot(),
             request_account: metrics.request_account.snapshot(),

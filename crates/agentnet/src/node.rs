@@ -52,6 +52,8 @@ struct Running {
     work: TaskTracker,
     /// Heartbeat, receipts and replies.
     service: TaskTracker,
+    #[cfg(feature = "metrics-http")]
+    metrics_addr: Option<std::net::SocketAddr>,
     /// Ends every task when the last handle is dropped.
     _ends: DropGuard,
 }
@@ -106,10 +108,14 @@ impl AgentNode {
             return Err(StartError::Running);
         }
         let config = &self.shared.config;
+        #[cfg(feature = "metrics-http")]
+        let page = crate::metrics::page::listen(config.metrics_addr).await?;
         let live = Arc::new(Live::open(config, self.shared.metrics.clone()).await?);
         let ends = live.ended.clone().drop_guard();
         match self.join(live.clone(), ends).await {
             Ok(running) => {
+                #[cfg(feature = "metrics-http")]
+                let running = self.show_metrics(page, running);
                 *self.shared.running.write().unwrap_or_else(PoisonError::into_inner) = Some(running);
                 Ok(())
             }
@@ -160,8 +166,21 @@ impl AgentNode {
             live,
             work,
             service,
+            #[cfg(feature = "metrics-http")]
+            metrics_addr: None,
             _ends: ends,
         })
+    }
+
+    #[cfg(feature = "metrics-http")]
+    fn show_metrics(&self, page: Option<agentnet_metrics_http::Server>, mut running: Running) -> Running {
+        if let Some(page) = page {
+            running.metrics_addr = Some(page.address());
+            let source = crate::metrics::page::Page(Arc::downgrade(&self.shared));
+            let ended = running.live.ended.clone().cancelled_owned();
+            running.service.spawn(page.serve(source, ended));
+        }
+        running
     }
 
     fn spawn(&self, tracker: &TaskTracker, live: &Live, task: impl Future<Output = ()> + std::marker::Send + 'static) {
@@ -364,6 +383,14 @@ impl AgentNode {
     #[must_use]
     pub fn session_tag(&self) -> Option<String> {
         self.live().ok().map(|live| live.sender.session_tag.to_string())
+    }
+
+    /// Where the metrics are served, while the node runs and if it was told to.
+    #[cfg(feature = "metrics-http")]
+    #[must_use]
+    pub fn metrics_addr(&self) -> Option<std::net::SocketAddr> {
+        let running = self.shared.running.read().unwrap_or_else(PoisonError::into_inner);
+        running.as_ref().and_then(|running| running.metrics_addr)
     }
 
     /// The node's counters at this moment (section 17).

@@ -27,7 +27,7 @@ pub(crate) async fn refuse(
     if let Some(reply_to) = reply_to {
         let mut reply = error_reply(message, reject, &live.sender, ids::message_id(), ids::now());
         live.sign(&mut reply);
-        if let Err(error) = live.publish(reply_to, reply.encode()).await {
+        if let Err(error) = live.publish_message(reply_to, reply.encode()).await {
             tracing::warn!(%error, "error reply not sent");
         }
     }

@@ -9,6 +9,7 @@ use async_nats::StatusCode;
 use futures::StreamExt as _;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
+use tracing::Span;
 
 use crate::connect::NO_CONNECTION;
 use crate::error::{RequestError, SendError};
@@ -18,6 +19,7 @@ use crate::identity::{Asked, Refusals};
 use crate::node::AgentNode;
 use crate::outgoing::{IntoPayload, Options, message_options};
 use crate::send::Destination;
+use crate::spans::{self, Origin};
 
 /// Replies to one request that may be checked at the same time.
 const CHECKS: usize = 64;
@@ -60,13 +62,14 @@ impl Request {
         self
     }
 
-    async fn run(self) -> Result<Message, RequestError> {
+    async fn run(self, span: Span) -> Result<Message, RequestError> {
         let payload = self.payload?;
         let node = self.node;
         let live = node.live()?;
         let started = Instant::now();
         let route = node.route(&live, self.destination).await?;
         let (envelope, body) = node.compose(&live, self.options, payload, kind::REQUEST, &route)?;
+        spans::describe(&span, &route.subject, &envelope);
         let message_id = envelope.message_id;
         let asked = Asked {
             account_id: route.to_account_id.clone(),
@@ -78,16 +81,13 @@ impl Request {
         let mut published = false;
         let publish_and_wait = async {
             live.connected().await;
-            live.client
-                .publish_with_reply(route.subject.clone(), expected.subject.clone(), body)
-                .await
-                .map_err(|error| SendError::Connection(error.to_string()))?;
+            live.publish_request(&route.subject, &expected.subject, body).await?;
             published = true;
             let mut checks = FuturesUnordered::new();
             loop {
                 tokio::select! {
-                    Some((envelope, verdict)) = checks.next() => {
-                        let Err(why) = verdict else { return Ok(Some(Ok(envelope))) };
+                    Some((envelope, origin, verdict)) = checks.next() => {
+                        let Err(why) = verdict else { return Ok(Some(Ok((envelope, origin)))) };
                         refusals.note(&message_id, why, node.metrics());
                     }
                     reply = expected.receiver.recv(), if checks.len() < CHECKS => {
@@ -100,10 +100,11 @@ impl Request {
                             }
                             return Ok::<_, SendError>(None);
                         }
+                        let origin = Origin::of(&reply);
                         match Envelope::decode(reply.payload) {
                             Ok(envelope) => checks.push(async {
                                 let verdict = live.verify_reply(&envelope, &asked).await;
-                                (envelope, verdict)
+                                (envelope, origin, verdict)
                             }),
                             Err(_) if live.identity.is_some() => {
                                 refusals.note(&message_id, "message_invalid", node.metrics());
@@ -137,23 +138,25 @@ impl Request {
                 });
             }
         };
-        let Some(envelope) = reply else {
+        let Some(reply) = reply else {
             unreached();
             return Err(RequestError::NoResponders { subject: route.subject });
         };
         if route.to_account_id.is_some() {
             node.metrics().request_account.record(started.elapsed());
         }
-        let envelope = envelope.map_err(|why| RequestError::Invalid {
+        let (envelope, origin) = reply.map_err(|why| RequestError::Invalid {
             message_id: message_id.to_string(),
             why,
         })?;
-        let reply = Message::new(envelope, None);
-        if reply
-            .error_code()
-            .is_some_and(|code| UNREACHED.contains(&code.as_str()))
-        {
-            unreached();
+        // Its arrival is a moment; what is done with it belongs to whoever asked.
+        drop(spans::receive(&envelope, &origin));
+        let reply = Message::new(envelope, None, origin);
+        if let Some(code) = reply.error_code() {
+            if UNREACHED.contains(&code.as_str()) {
+                unreached();
+            }
+            spans::failed(&span, code);
         }
         Ok(reply)
     }
@@ -164,6 +167,7 @@ impl IntoFuture for Request {
     type IntoFuture = BoxFuture<'static, Self::Output>;
 
     fn into_future(self) -> Self::IntoFuture {
-        Box::pin(self.run())
+        let span = spans::request();
+        Box::pin(spans::within(span.clone(), self.run(span)))
     }
 }

@@ -7,6 +7,7 @@ use agentnet_protocol::envelope::kind;
 use agentnet_protocol::target::{Target, TargetError, Verb};
 use agentnet_protocol::{Envelope, RawJson, Text, subject};
 use futures::future::BoxFuture;
+use tracing::Span;
 
 pub use crate::deliver::Until;
 use crate::deliver::{Acknowledgement, deliver};
@@ -17,6 +18,7 @@ use crate::node::AgentNode;
 use crate::outgoing::{IntoPayload, Options, message_options};
 use crate::sdk::parse_target;
 use crate::session::Live;
+use crate::spans;
 
 /// Where a message is to go, as the caller said it.
 #[derive(Debug, Clone)]
@@ -214,15 +216,16 @@ impl Send {
         self
     }
 
-    async fn run(self) -> Result<Sent, SendError> {
+    async fn run(self, span: Span) -> Result<Sent, SendError> {
         let payload = self.payload?;
         let node = self.node;
         let live = node.live()?;
         let started = Instant::now();
         let route = node.route(&live, self.destination).await?;
         let (envelope, body) = node.compose(&live, self.options, payload, kind::DIRECT, &route)?;
+        spans::describe(&span, &route.subject, &envelope);
         if self.until == Until::Published {
-            live.publish(&route.subject, body).await?;
+            live.publish_message(&route.subject, body).await?;
             return Ok(Sent::from(&envelope));
         }
         let limits = node.limits();
@@ -268,7 +271,8 @@ impl IntoFuture for Send {
     type IntoFuture = BoxFuture<'static, Self::Output>;
 
     fn into_future(self) -> Self::IntoFuture {
-        Box::pin(self.run())
+        let span = spans::send();
+        Box::pin(spans::within(span.clone(), self.run(span)))
     }
 }
 
@@ -297,7 +301,7 @@ impl Reply {
 
     message_options!();
 
-    async fn run(self) -> Result<Sent, SendError> {
+    async fn run(self, span: Span) -> Result<Sent, SendError> {
         let payload = self.payload?;
         let subject = self.request.reply_to().ok_or(SendError::NoReplySubject)?;
         let live = self.node.live()?;
@@ -311,7 +315,8 @@ impl Reply {
                 .compose(&live.sender, ids::message_id(), ids::now());
         live.sign(&mut envelope);
         let body = self.node.checked(&envelope)?;
-        live.publish(subject, body).await?;
+        spans::describe(&span, subject, &envelope);
+        live.publish_message(subject, body).await?;
         Ok(Sent::from(&envelope))
     }
 }
@@ -321,7 +326,8 @@ impl IntoFuture for Reply {
     type IntoFuture = BoxFuture<'static, Self::Output>;
 
     fn into_future(self) -> Self::IntoFuture {
-        Box::pin(self.run())
+        let span = spans::reply();
+        Box::pin(spans::within(span.clone(), self.run(span)))
     }
 }
 

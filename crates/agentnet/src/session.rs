@@ -29,6 +29,7 @@ use crate::metrics::Metrics;
 use crate::registry::RegistryClient;
 use crate::replies::Replies;
 use crate::resolve::Resolver;
+use crate::spans;
 use crate::stream::Streams;
 
 const REGISTER_TIMEOUT: Duration = Duration::from_secs(5);
@@ -161,6 +162,32 @@ impl Live {
             .flush()
             .await
             .map_err(|error| SendError::Connection(error.to_string()))
+    }
+
+    /// Publishes a message, with the span that it comes from where there is one.
+    pub(crate) async fn publish_message(&self, subject: &str, body: Bytes) -> Result<(), SendError> {
+        match spans::headers() {
+            None => self.publish(subject, body).await,
+            Some(headers) => self
+                .client
+                .publish_with_headers(subject.to_owned(), headers, body)
+                .await
+                .map_err(|error| SendError::Connection(error.to_string())),
+        }
+    }
+
+    /// Publishes a request, as [`Live::publish_message`].
+    pub(crate) async fn publish_request(&self, subject: &str, reply: &str, body: Bytes) -> Result<(), SendError> {
+        let (subject, reply) = (subject.to_owned(), reply.to_owned());
+        let published = match spans::headers() {
+            None => self.client.publish_with_reply(subject, reply, body).await,
+            Some(headers) => {
+                self.client
+                    .publish_with_reply_and_headers(subject, reply, headers, body)
+                    .await
+            }
+        };
+        published.map_err(|error| SendError::Connection(error.to_string()))
     }
 
     /// Waits until the server has done everything that this connection has asked of it so far, for at most one second;

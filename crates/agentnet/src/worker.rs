@@ -8,12 +8,14 @@ use std::time::{Duration, Instant};
 use agentnet_protocol::{ReceiptStatus, Reject};
 use futures::FutureExt;
 use tokio::sync::mpsc;
+use tracing::{Instrument as _, Span};
 
 use crate::handler::{AnyHandler, Context, Message};
 use crate::metrics::Metrics;
 use crate::node::{AgentNode, Shared};
 use crate::refuse::{acknowledge, refuse};
 use crate::session::Live;
+use crate::spans;
 
 /// One of the node's workers.
 #[derive(Clone)]
@@ -33,23 +35,29 @@ impl Worker {
     pub(crate) async fn run(self, backlog: async_channel::Receiver<Message>) {
         while let Ok(message) = backlog.recv().await {
             self.live.inflight.fetch_add(1, Ordering::Relaxed);
-            let outcome = tokio::select! {
-                biased;
-                () = self.live.aborted.cancelled() => Err(Reject::ShuttingDown),
-                outcome = self.work(&message) => outcome,
-            };
-            match outcome {
-                Ok(()) => {
-                    self.metrics.processed.add_one();
-                    acknowledge(&self.live, &message, ReceiptStatus::Processed, None).await;
-                }
-                Err(reject) => {
-                    // An error means that nothing more is taken in.
-                    let _ = self.failed.send(message.clone()).await;
-                    refuse(&self.live, &self.metrics, &message, message.reply_to(), &reject).await;
-                }
-            }
+            let span = spans::process(&message, message.origin());
+            self.process(message, &span).instrument(span.clone()).await;
             self.live.inflight.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    async fn process(&self, message: Message, span: &Span) {
+        let outcome = tokio::select! {
+            biased;
+            () = self.live.aborted.cancelled() => Err(Reject::ShuttingDown),
+            outcome = self.work(&message) => outcome,
+        };
+        match outcome {
+            Ok(()) => {
+                self.metrics.processed.add_one();
+                acknowledge(&self.live, &message, ReceiptStatus::Processed, None).await;
+            }
+            Err(reject) => {
+                spans::failed(span, reject.code());
+                // An error means that nothing more is taken in.
+                let _ = self.failed.send(message.clone()).await;
+                refuse(&self.live, &self.metrics, &message, message.reply_to(), &reject).await;
+            }
         }
     }
 

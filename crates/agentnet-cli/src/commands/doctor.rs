@@ -20,6 +20,7 @@ use crate::connection::{CallTimeout, checked_url, connect_failure, nats_url, reg
 use crate::ended::{Ended, Failure};
 use crate::output::Output;
 use crate::output::ago::now;
+use crate::output::waiting::Waiting;
 use crate::signals::StopSignals;
 use report::{Check, Finding, Report};
 
@@ -40,7 +41,9 @@ impl Doctor {
         let url = nats_url(global);
         let shown = checked_url(&url)?.redacted();
         let mut signals = StopSignals::listen()?;
+        let waiting = Waiting::start(output, format!("examining {shown}"));
         let report = signals.unless(async { Ok(self.examine(&url, &shown).await) }).await?;
+        waiting.end();
         match output.is_json() {
             true => output.document(&report.encode(&shown))?,
             false => output.line(report.text(output))?,

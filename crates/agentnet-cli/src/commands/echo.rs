@@ -2,6 +2,8 @@
 
 mod told;
 
+use std::net::SocketAddr;
+
 use agentnet::{AgentNode, Context, Limits, Message};
 use clap::Args;
 use tokio::sync::mpsc;
@@ -46,6 +48,9 @@ pub(crate) struct Echo {
     max_pending: Option<u32>,
     #[command(flatten)]
     signing: SigningArgs,
+    /// Serve GET /metrics (Prometheus) and GET /healthz here over HTTP; port 0 takes a free one [default: nowhere]
+    #[arg(long, value_name = "IP:PORT")]
+    metrics_addr: Option<SocketAddr>,
 }
 
 impl Echo {
@@ -59,6 +64,9 @@ impl Echo {
             node.username().unwrap_or_default(),
             node.account_id().unwrap_or_default()
         ));
+        if let Some(address) = node.metrics_addr() {
+            output.note(format!("metrics are served at http://{address}/metrics"));
+        }
         let result = signals.unless(self.report(&mut inbox, output)).await;
         drop(inbox);
         node.close().await;
@@ -75,7 +83,7 @@ impl Echo {
         checked_url(&url)?;
         let name = given(self.name.as_ref()).unwrap_or_else(|| self.username.clone());
         let conformance = self.conformance;
-        let agent = AgentNode::builder("cli_echo")
+        let mut agent = AgentNode::builder("cli_echo")
             .name(name)
             .username(&self.username)
             .capabilities(&self.capabilities)
@@ -94,6 +102,9 @@ impl Echo {
                     Ok(())
                 }
             });
+        if let Some(address) = self.metrics_addr {
+            agent = agent.metrics_addr(address);
+        }
         join(self.signing.apply(agent)?, signals).await
     }
 

@@ -206,6 +206,13 @@ const SETTINGS: &[Setting] = &[
         "Copies of them in a NATS cluster, at most 5",
     ),
     setting(
+        "AGENTNET_METRICS_ADDR",
+        "metrics-addr",
+        "IP:PORT",
+        "",
+        "Serve GET /metrics (Prometheus) and GET /healthz here over HTTP; port 0 takes a free one [default: nowhere]",
+    ),
+    setting(
         "THREAD_COMPACTION_EVENT_ENABLED",
         "thread-compaction-event-enabled",
         "BOOL",

@@ -11,6 +11,7 @@ use crate::cli::Global;
 use crate::connection::{answer_failure, refusal};
 use crate::ended::{Ended, Failure};
 use crate::output::json::indented;
+use crate::output::waiting::Waiting;
 use crate::output::{Output, Tint};
 use crate::signals::StopSignals;
 
@@ -44,6 +45,7 @@ impl Request {
             Target::Capability(name) => node.request_capability(name, payload),
         };
         let request = with_thread!(request, &self.thread).timeout(self.timeout.duration());
+        let waiting = Waiting::start(output, format!("waiting for {}", shown(&target)));
         let reply = signals
             .unless(async {
                 match request.await {
@@ -52,6 +54,7 @@ impl Request {
                 }
             })
             .await;
+        waiting.end();
         // Whatever came of it: no session is left behind.
         node.close().await;
         let reply = reply?;

@@ -10,6 +10,7 @@ use super::sender::{TargetArgs, ThreadArgs, payload, with_thread};
 use crate::cli::Global;
 use crate::connection::delivery_failure;
 use crate::ended::Ended;
+use crate::output::waiting::Waiting;
 use crate::output::{Output, Tint};
 use crate::signals::StopSignals;
 
@@ -59,6 +60,7 @@ impl Send {
             (_, true) => Until::Processed,
             _ => Until::Accepted,
         });
+        let waiting = Waiting::start(output, format!("waiting for {}", shown(&target)));
         let sent = signals
             .unless(async {
                 match send.await {
@@ -67,6 +69,7 @@ impl Send {
                 }
             })
             .await;
+        waiting.end();
         // Whatever came of it: no session is left behind.
         node.close().await;
         let sent = sent?;

@@ -195,7 +195,11 @@ impl RunningRegistry {
         out.text("event", "ready")
             .text("server_id", &self.server_id)
             .text("nats_url", &self.nats.redacted())
-            .text("database", &self.database)
+            .text("database", &self.database);
+        if let Some(address) = self.handle.metrics_addr() {
+            out.text("metrics_url", &format!("http://{address}/metrics"));
+        }
+        out
     }
 
     /// Stops it: what it has taken in is stored first. A second signal does not wait.
@@ -216,6 +220,9 @@ fn registry_start_failure(error: StartError) -> Failure {
         StartError::Refused { .. } => Failure::trouble(text)
             .hint("give the server's token as --nats-url nats://TOKEN@HOST:PORT, or in AGENTNET_NATS_URL"),
         StartError::Url(_) | StartError::Config(_) | StartError::Key(_) => Failure::refused(text),
+        StartError::Metrics(_) => {
+            Failure::trouble(text).hint("give --metrics-addr a free port of this machine, or port 0 for any")
+        }
         StartError::Store(_) => Failure::trouble(text)
             .hint("name another database with --database-url, or another directory with --data-dir"),
         _ => Failure::trouble(text),

@@ -82,6 +82,11 @@ pub fn command(program: &Path) -> Command {
         "DEV_AUTH_KEY_DIR",
         "RUST_LOG",
         "LOG_LEVEL",
+        "AGENTNET_LOG_FORMAT",
+        "AGENTNET_METRICS_ADDR",
+        "OTEL_EXPORTER_OTLP_ENDPOINT",
+        "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+        "OTEL_SERVICE_NAME",
     ] {
         command.env_remove(name);
     }

@@ -53,6 +53,7 @@ fn every_variable_is_read() {
         ("AGENTNET_OFFLINE_REPLIES", "no"),
         ("AGENTNET_CAPTURE_STORAGE", "Memory"),
         ("AGENTNET_CAPTURE_REPLICAS", "3"),
+        ("AGENTNET_METRICS_ADDR", " [::1]:9464 "),
     ])
     .unwrap();
     let expected = RegistryConfig {
@@ -89,6 +90,7 @@ fn every_variable_is_read() {
         offline_replies: false,
         capture_storage: CaptureStorage::Memory,
         capture_replicas: 3,
+        metrics_addr: Some("[::1]:9464".parse().unwrap()),
     };
     assert_eq!(config, expected);
 }
@@ -138,6 +140,7 @@ fn bad_values_name_their_variable() {
         ("DB_WRITE_BATCH_SIZE", "-1"),
         ("TOKEN_ESTIMATE_CHARS_PER_TOKEN", "nan"),
         ("AGENTNET_CAPTURE_STORAGE", "tape"),
+        ("AGENTNET_METRICS_ADDR", "localhost:9464"),
     ] {
         let error = read(&[(name, value)]).unwrap_err();
         assert_eq!(error.name, name, "{value}");

@@ -15,16 +15,25 @@ use futures::stream::FuturesUnordered;
 
 use super::{Identity, Verdict};
 use crate::config::Config;
+use crate::handler::Message;
+use crate::spans::Origin;
 
 /// Messages that may wait for keys, of all senders and of one, and the size of all of them.
 const WAITING: usize = 1024;
 const WAITING_OF_ONE: usize = 64;
 const WAITING_BYTES: usize = 16 << 20;
 
-/// A message with its reply subject.
+/// A message with its reply subject and the span that it comes from.
 pub(crate) struct Held {
     pub(crate) envelope: Envelope,
     pub(crate) reply: Option<Text>,
+    pub(crate) origin: Origin,
+}
+
+impl From<Held> for Message {
+    fn from(held: Held) -> Self {
+        Self::new(held.envelope, held.reply, held.origin)
+    }
 }
 
 /// What is to be done with a message.

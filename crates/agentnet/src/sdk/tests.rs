@@ -32,7 +32,7 @@ fn answer(payload: &str, kind: &'static str) -> Message {
         parent_message_id: Some("m1".into()),
         ..Envelope::default()
     };
-    Message::new(envelope, None)
+    Message::new(envelope, None, Default::default())
 }
 
 #[test]

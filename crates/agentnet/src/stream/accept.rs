@@ -12,13 +12,14 @@ use super::feed::{Arrived, Capacity, Inflow, Outflow, feed};
 use crate::handler::Message;
 use crate::identity::Asked;
 use crate::session::Live;
+use crate::spans::Origin;
 
 /// Frames of one stream that may be checked at the same time.
 const CHECKS: usize = 64;
 
 /// Decodes what came to a reply subject or to a cancel subject.
 pub(crate) fn accept(body: Bytes) -> Result<Message, DecodeError> {
-    Ok(Message::new(Envelope::decode(body)?, None))
+    Ok(Message::new(Envelope::decode(body)?, None, Origin::default()))
 }
 
 /// What of a stream's replies whom was asked has signed; all of them where the node does not sign.

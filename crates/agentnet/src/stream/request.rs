@@ -11,6 +11,7 @@ use agentnet_protocol::envelope::kind;
 use agentnet_protocol::stream::{StreamAssembler, StreamLimits, cancel_subject};
 use agentnet_protocol::target::{Target, Verb};
 use futures::future::BoxFuture;
+use tracing::Span;
 
 use super::accept::genuine;
 use super::cancel::Cancellation;
@@ -24,6 +25,7 @@ use crate::node::AgentNode;
 use crate::outgoing::{IntoPayload, Options, message_options};
 use crate::request::Request;
 use crate::send::{Destination, Sent};
+use crate::spans;
 
 /// A request for a stream; await it to send it and get the [`ReplyStream`].
 ///
@@ -118,7 +120,7 @@ impl StreamRequest {
         self
     }
 
-    async fn run(self) -> Result<ReplyStream, StreamError> {
+    async fn run(self, span: Span) -> Result<ReplyStream, StreamError> {
         let payload = self.payload?;
         let node = self.node;
         let live = node.live()?;
@@ -159,10 +161,8 @@ impl StreamRequest {
             return Err(SendError::Connection(NO_CONNECTION.to_owned()).into());
         }
         stream.requested();
-        live.client
-            .publish_with_reply(route.subject, subject, body)
-            .await
-            .map_err(|error| SendError::Connection(error.to_string()))?;
+        spans::describe(&span, &route.subject, &envelope);
+        live.publish_request(&route.subject, &subject, body).await?;
         Ok(stream)
     }
 }
@@ -172,6 +172,7 @@ impl IntoFuture for StreamRequest {
     type IntoFuture = BoxFuture<'static, Self::Output>;
 
     fn into_future(self) -> Self::IntoFuture {
-        Box::pin(self.run())
+        let span = spans::request();
+        Box::pin(spans::within(span.clone(), self.run(span)))
     }
 }

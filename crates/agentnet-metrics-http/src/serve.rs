@@ -1,0 +1,97 @@
+//! The two pages and the listener that they are served on.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use tokio::net::TcpListener;
+
+/// The type of `/metrics`: Prometheus' text format.
+pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// How long the answers at hand may take when the server stops.
+const LAST_ANSWERS: Duration = Duration::from_secs(2);
+
+/// What a server shows.
+pub trait Source: Send + Sync + 'static {
+    /// The metrics as they are now, in Prometheus' text format 0.0.4.
+    fn metrics(&self) -> String;
+
+    /// Whether everything works; if not, why. It should bound its own waits.
+    fn health(&self) -> impl Future<Output = Result<(), String>> + Send;
+}
+
+/// An address that cannot be listened on.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot serve metrics on {address}: {source}")]
+pub struct BindError {
+    /// The address.
+    pub address: SocketAddr,
+    /// What the system says.
+    pub source: io::Error,
+}
+
+/// A listener that answers nobody yet.
+#[derive(Debug)]
+pub struct Server {
+    listener: TcpListener,
+    address: SocketAddr,
+}
+
+impl Server {
+    /// Listens on an address; port 0 takes a free one.
+    ///
+    /// # Errors
+    /// [`BindError`]: the port is taken, or the address is not one of this machine.
+    pub async fn bind(address: SocketAddr) -> Result<Self, BindError> {
+        let failed = |source| BindError { address, source };
+        let listener = TcpListener::bind(address).await.map_err(failed)?;
+        let address = listener.local_addr().map_err(failed)?;
+        Ok(Self { listener, address })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Answers until `stop`, and then what was asked before it, for at most two seconds.
+    pub async fn serve(self, source: impl Source, stop: impl Future<Output = ()> + Send + 'static) {
+        let (stopping, stopped) = tokio::sync::oneshot::channel();
+        let pages = Router::new()
+            .route("/metrics", get(metrics))
+            .route("/healthz", get(health))
+            .with_state(Arc::new(source));
+        let stop = async move {
+            stop.await;
+            let _ = stopping.send(());
+        };
+        let deadline = async {
+            let _ = stopped.await;
+            tokio::time::sleep(LAST_ANSWERS).await;
+        };
+        tokio::select! {
+            // It never fails: connections that cannot be accepted are tried again.
+            _ = axum::serve(self.listener, pages).with_graceful_shutdown(stop) => {}
+            () = deadline => {}
+        }
+    }
+}
+
+async fn metrics<S: Source>(State(source): State<Arc<S>>) -> Response {
+    ([(header::CONTENT_TYPE, CONTENT_TYPE)], source.metrics()).into_response()
+}
+
+async fn health<S: Source>(State(source): State<Arc<S>>) -> Response {
+    match source.health().await {
+        Ok(()) => "ok\n".into_response(),
+        Err(reason) => (StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")).into_response(),
+    }
+}

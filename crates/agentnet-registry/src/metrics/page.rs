@@ -1,0 +1,161 @@
+//! The registry's metrics and health over HTTP, for Prometheus and for whoever watches over it.
+//!
+//! The counters are those of the `metrics` call, since the start of this registry; the names are listed in
+//! docs/OPERATIONS.md.
+
+use std::fmt;
+use std::sync::Arc;
+
+use agentnet_metrics_http::Source;
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric as _, prometheus_text};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::exemplar::Exemplar;
+use prometheus_client::registry::Registry;
+
+use crate::connect::is_up;
+use crate::context::Context;
+use crate::health::store_problem;
+
+/// What is served.
+pub(crate) struct Page(pub(crate) Arc<Context>);
+
+impl Source for Page {
+    fn metrics(&self) -> String {
+        let mut registry = Registry::with_prefix("agentnet_registry");
+        registry.register_collector(Box::new(Figures(Arc::clone(&self.0))));
+        let mut text = String::new();
+        // Writing to a text does not fail.
+        let _ = prometheus_text::encode(&mut text, &registry);
+        text
+    }
+
+    /// Well is a registry that reaches NATS and whose store works.
+    async fn health(&self) -> Result<(), String> {
+        let ctx = &self.0;
+        if !is_up(&ctx.client) {
+            return Err("no connection to NATS".to_owned());
+        }
+        match store_problem(ctx).await {
+            Some(problem) => Err(format!("the {} store does not work: {problem}", ctx.store.backend())),
+            None => Ok(()),
+        }
+    }
+}
+
+struct Figures(Arc<Context>);
+
+impl fmt::Debug for Figures {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Figures").finish_non_exhaustive()
+    }
+}
+
+type Labels<'a, const N: usize> = [(&'static str, &'a str); N];
+const NO_EXEMPLAR: Option<&Exemplar<Labels<'static, 0>, f64>> = None;
+
+impl Collector for Figures {
+    fn encode(&self, mut out: DescriptorEncoder<'_>) -> fmt::Result {
+        let ctx = &*self.0;
+        let (config, metrics) = (&ctx.config, &ctx.metrics);
+        let mode = ctx.capture.mode.to_string();
+        out.encode_descriptor("build", "Which registry this is, always 1", None, MetricType::Info)?
+            .encode_info(&[
+                ("server_id", config.server_id.as_str()),
+                ("version", env!("CARGO_PKG_VERSION")),
+                ("store", ctx.store.backend()),
+                ("capture", &mode),
+            ])?;
+        for (name, help, value) in [
+            ("online_sessions", "Sessions that are online", count(ctx.presence.len())),
+            (
+                "nats_connected",
+                "Whether there is a connection to NATS",
+                u64::from(is_up(&ctx.client)),
+            ),
+            ("store_up", "Whether the store answers", u64::from(ctx.database.is_up())),
+            (
+                "capture_lag",
+                "Messages in the stream that are not stored yet",
+                metrics.lag.total(),
+            ),
+            (
+                "write_queue_messages",
+                "Messages that wait in memory to be stored",
+                count(ctx.capture.queue.len()),
+            ),
+            (
+                "write_queue_limit",
+                "How many may wait",
+                count(config.db_write_queue_max),
+            ),
+        ] {
+            out.encode_descriptor(name, help, None, MetricType::Gauge)?
+                .encode_gauge(&value)?;
+        }
+        for (name, help, value) in [
+            ("capture_stored", "Messages stored", metrics.stored.total()),
+            (
+                "capture_duplicates",
+                "Messages that were known already",
+                metrics.duplicates.total(),
+            ),
+            (
+                "capture_refused",
+                "Messages that the store refused",
+                metrics.refused.total(),
+            ),
+            (
+                "capture_recovered",
+                "Messages stored past the stream because it may lack them",
+                metrics.recovered.total(),
+            ),
+            (
+                "capture_ignored",
+                "What was captured and is no message",
+                metrics.ignored.total(),
+            ),
+            (
+                "write_queue_overflows",
+                "How often the write queue was full",
+                metrics.overflow.total(),
+            ),
+            (
+                "dropped",
+                "Messages lost because nobody took them in time",
+                ctx.dropped(),
+            ),
+        ] {
+            out.encode_descriptor(name, help, None, MetricType::Counter)?
+                .encode_counter(&value, NO_EXEMPLAR)?;
+        }
+        let handlers = metrics.handlers();
+        for (name, help, errors) in [
+            ("calls", "Calls of a handler", false),
+            ("call_errors", "Calls that could not be dealt with", true),
+        ] {
+            let mut family = out.encode_descriptor(name, help, None, MetricType::Counter)?;
+            for (handler, stats) in &handlers {
+                let value = if errors { stats.errors } else { stats.calls };
+                let labels: Labels<'_, 1> = [("handler", handler)];
+                let value = u64::try_from(value).unwrap_or_default();
+                family.encode_family(&labels)?.encode_counter(&value, NO_EXEMPLAR)?;
+            }
+        }
+        let mut family = out.encode_descriptor(
+            "duration_seconds",
+            "How long handlers and writes to the store took, by the names of the metrics call",
+            None,
+            MetricType::Histogram,
+        )?;
+        for (name, histogram) in metrics.histograms() {
+            let labels: Labels<'_, 1> = [("name", name)];
+            histogram.encode(family.encode_family(&labels)?)?;
+        }
+        Ok(())
+    }
+}
+
+fn count(number: usize) -> u64 {
+    u64::try_from(number).unwrap_or(u64::MAX)
+}
