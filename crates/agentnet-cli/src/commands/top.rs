@@ -161,10 +161,10 @@ async fn live(mut network: Network, output: Output) -> Result<(), Ended> {
     let mut events = EventStream::new();
     let mut beat = tokio::time::interval(BEAT);
     beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut came = false;
+    // What is not on the screen yet: something came, or was touched.
+    let (mut came, mut touched) = (false, true);
     let mut drawn: Option<Instant> = None;
     loop {
-        let mut touched = drawn.is_none();
         tokio::select! {
             event = events.next() => match event {
                 Some(Ok(Event::Key(event))) => {
@@ -186,8 +186,6 @@ async fn live(mut network: Network, output: Output) -> Result<(), Ended> {
         }
         let since = drawn.map_or(IDLE_FRAME, |drawn| drawn.elapsed());
         let due = touched && since >= BEAT || came && since >= FRAME || since >= IDLE_FRAME;
-        // What was touched too soon after the last picture is drawn with the next beat.
-        came |= touched && !due;
         if due {
             let moment = network.moment();
             let draw = |frame: &mut ratatui::Frame<'_>| {
@@ -195,7 +193,7 @@ async fn live(mut network: Network, output: Output) -> Result<(), Ended> {
                 draw::draw(&network.state, &mut ui, moment, theme, area, frame.buffer_mut());
             };
             screen.terminal.draw(draw).map_err(failed)?;
-            came = false;
+            (came, touched) = (false, false);
             drawn = Some(Instant::now());
         }
     }

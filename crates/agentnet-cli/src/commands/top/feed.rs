@@ -35,9 +35,8 @@ pub(crate) struct Feed {
 }
 
 impl Feed {
-    /// Connects and subscribes.
+    /// Connects and subscribes, where another connection was made already: why it cannot be is told by that one.
     pub(crate) async fn open(url: &NatsUrl) -> Result<Self, Failure> {
-        // The connection that answers whether there is a server at all also says what is wrong with the address.
         let client = connect(url).await?;
         let lost = |error: &dyn std::fmt::Display| Failure::trouble(format!("cannot watch the network: {error}"));
         let taken = client.statistics().in_messages.load(Ordering::Relaxed);
