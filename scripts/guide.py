@@ -32,6 +32,8 @@ VARYING = [
     (re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z"), "TIME"),
     (re.compile(r"\b\d\d:\d\d:\d\d\.\d{3}\b"), "CLOCK"),
     (re.compile(r"\b\d+(\.\d+)? m?s\b"), "DURATION"),
+    (re.compile(r"\b\d+[smh]\b"), "AGE"),
+    (re.compile(r"·"), "N"),
     (re.compile(r"127\.0\.0\.1:\d+"), "ADDRESS"),
     (re.compile(r"\b[0-9A-Za-z+/_-]{40,}={0,2}"), "OPAQUE"),
     (re.compile(r"nats-server \S+ \(\S+\)"), "SERVER"),
