@@ -168,6 +168,6 @@ impl IntoFuture for Request {
 
     fn into_future(self) -> Self::IntoFuture {
         let span = spans::request();
-        Box::pin(spans::within(span.clone(), self.run(span)))
+        spans::within(span.clone(), self.run(span))
     }
 }

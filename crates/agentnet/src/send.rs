@@ -272,7 +272,7 @@ impl IntoFuture for Send {
 
     fn into_future(self) -> Self::IntoFuture {
         let span = spans::send();
-        Box::pin(spans::within(span.clone(), self.run(span)))
+        spans::within(span.clone(), self.run(span))
     }
 }
 
@@ -327,7 +327,7 @@ impl IntoFuture for Reply {
 
     fn into_future(self) -> Self::IntoFuture {
         let span = spans::reply();
-        Box::pin(spans::within(span.clone(), self.run(span)))
+        spans::within(span.clone(), self.run(span))
     }
 }
 

@@ -19,13 +19,22 @@ pub(crate) use off::{Origin, describe, failed, headers, process, receive, reply,
 
 use std::fmt::Display;
 
+use futures::future::BoxFuture;
 use tracing::{Instrument as _, Span};
 
-/// Does the work within the span, which tells when it fails.
-pub(crate) async fn within<T, E: Display>(span: Span, work: impl Future<Output = Result<T, E>>) -> Result<T, E> {
-    let outcome = work.instrument(span.clone()).await;
-    if let Err(error) = &outcome {
-        failed(&span, error);
+/// The work, done within the span, which tells when it fails. Where nobody wants spans, the work as it is.
+pub(crate) fn within<T, E: Display>(
+    span: Span,
+    work: impl Future<Output = Result<T, E>> + Send + 'static,
+) -> BoxFuture<'static, Result<T, E>> {
+    if span.is_disabled() {
+        return Box::pin(work);
     }
-    outcome
+    Box::pin(async move {
+        let outcome = work.instrument(span.clone()).await;
+        if let Err(error) = &outcome {
+            failed(&span, error);
+        }
+        outcome
+    })
 }
