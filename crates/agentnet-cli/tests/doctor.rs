@@ -3,7 +3,7 @@
 
 mod harness;
 
-use agentnet_testkit::{NatsServer, RawClient};
+use agentnet_testkit::{NatsServer, RawClient, TestDatabase};
 use async_nats::jetstream::{self, stream};
 use harness::{Ran, Up, agentnet, line};
 use serde_json::Value;
@@ -48,7 +48,7 @@ async fn a_network_that_is_well_passes() {
     assert!(report["url"].as_str().unwrap().starts_with("nats://***@"), "{report}");
     assert_eq!(
         found(&report, "store"),
-        ("pass".into(), "the sqlite store works".into())
+        ("pass".into(), format!("the {} store works", TestDatabase::kind()))
     );
     up.stop().await;
 }
