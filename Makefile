@@ -13,7 +13,7 @@ ON_BOTH_STORES = package(agentnet-cli) and kind(test) and not binary_id(agentnet
 # Guides whose commands are run, and whose outputs are compared.
 GUIDES = docs/NETWORK_CLI_GUIDE.md docs/UI_BACKEND_MAPPING.md
 
-.PHONY: help tools postgres python build demo test chaos guide lint arch compose fmt clean
+.PHONY: help tools postgres python build demo test chaos guide latency lint arch compose fmt clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -55,6 +55,10 @@ test: tools postgres python ## Set up what the tests need and run all of them
 # The tests run a shortened form of it (20 seconds).
 chaos: tools postgres ## Kill every part in turn while agents talk, for a minute (CHAOS_SECONDS), and report
 	AGENTNET_CHAOS_SECONDS=$${CHAOS_SECONDS:-60} $(CARGO) test $(LOCKED) -p agentnet-cli --test chaos -- --nocapture
+
+latency: tools ## How long list, profile and threads take as whole processes (release build)
+	$(CARGO) build $(LOCKED) --release -p agentnet-cli
+	@python3 scripts/cli_latency.py target/release/agentnet
 
 lint: arch compose ## Formatting, clippy, documentation, architecture and docker/, all without a warning
 	$(CARGO) fmt --all --check

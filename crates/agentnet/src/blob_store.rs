@@ -66,6 +66,16 @@ pub use settings::{BlobSettings, BlobStorage, UnknownStorage};
 ///
 /// Transfers of any size need little memory; only [`get_bytes`](Self::get_bytes) and [`get_text`](Self::get_text) hold a whole
 /// blob, up to [`memory_limit`](BlobSettings::memory_limit).
+///
+/// ```no_run
+/// # async fn run(node: agentnet::AgentNode) -> Result<(), Box<dyn std::error::Error>> {
+/// let blobs = node.blobs();
+/// let chart = blobs.put_file("chart.png").await?;
+/// node.send_blob_ref("@vision_agent", &chart).thread("media_ops_1").await?;
+/// let bytes = blobs.get_bytes(&chart).await?;
+/// # drop(bytes);
+/// # Ok(()) }
+/// ```
 #[derive(Clone)]
 pub struct BlobStore {
     shared: Arc<Shared>,

@@ -38,6 +38,27 @@ impl Agent for AgentNode {
 
 /// Collects what an agent is; see [`AgentNode::builder`], [`AgentSdk::builder`](crate::AgentSdk::builder) and
 /// [`AgentWrapper::builder`](crate::AgentWrapper::builder).
+///
+/// ```no_run
+/// use agentnet::{AgentNode, json};
+///
+/// # async fn run() -> Result<(), agentnet::StartError> {
+/// let node = AgentNode::builder("weather")
+///     .name("Weather")
+///     .username("weather_bot")
+///     .capabilities(["weather"])
+///     .metadata(json!({ "team": "ops" }))
+///     .nats_url_from_env()
+///     .limits(|limits| limits.max_concurrency = 16)
+///     .on_message(|message, _| async move {
+///         println!("{}", message.payload());
+///         Ok(())
+///     })
+///     .start()
+///     .await?;
+/// # drop(node);
+/// # Ok(()) }
+/// ```
 #[must_use = "finish it with `start` or `build`"]
 pub struct AgentBuilder<A = AgentNode> {
     agent_id: String,

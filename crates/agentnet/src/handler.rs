@@ -69,6 +69,14 @@ impl<H: Handler> AnyHandler for H {
 }
 
 /// A message that was received: its [`Envelope`] and where a reply would go. Cloning is cheap.
+///
+/// ```
+/// # fn look(message: agentnet::Message) -> Result<(), serde_json::Error> {
+/// println!("{} in {:?}: {:?}", message.kind, message.thread_id, message.text());
+/// let order: std::collections::BTreeMap<String, u32> = message.json()?;
+/// # drop(order);
+/// # Ok(()) }
+/// ```
 #[derive(Debug, Clone)]
 pub struct Message(Arc<Received>);
 
@@ -160,6 +168,16 @@ pub(crate) fn error_code_of(envelope: &Envelope) -> Option<String> {
 }
 
 /// What a handler can do besides looking at its message.
+///
+/// ```
+/// use agentnet::{Context, HandlerResult, Message, json};
+///
+/// async fn handle(message: Message, context: Context) -> HandlerResult {
+///     context.reply(json!({ "you_said": message.text() })).await?;
+///     context.node().send("@log", json!({ "handled": &*message.message_id })).without_ack().await?;
+///     Ok(())
+/// }
+/// ```
 #[derive(Debug, Clone)]
 pub struct Context {
     node: AgentNode,

@@ -29,6 +29,18 @@ use crate::{deliver, replies};
 ///
 /// Build it with [`AgentNode::builder`], start it, send and receive, close it. Dropping the last handle of a running node ends
 /// its tasks without a goodbye; [`AgentNode::close`] is the clean way.
+///
+/// ```no_run
+/// use agentnet::{AgentNode, json};
+///
+/// # async fn run() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+/// let node = AgentNode::builder("agent_a").username("alice").start().await?;
+/// let sent = node.send("@bob", json!({ "text": "hello" })).thread("ops_1").await?;
+/// let reply = node.request("@bob", json!({ "text": "got it?" })).parent(sent.message_id).await?;
+/// println!("{}", reply.payload());
+/// node.close().await;
+/// # Ok(()) }
+/// ```
 #[derive(Clone)]
 pub struct AgentNode {
     shared: Arc<Shared>,

@@ -30,6 +30,16 @@ use crate::outgoing::IntoPayload;
 /// # Errors
 /// Every call that sends gives [`StreamError::Cancelled`] once the reader wants no more, and [`StreamError::Send`] where the
 /// frame could not be sent.
+///
+/// ```no_run
+/// # async fn handle(context: agentnet::Context) -> agentnet::HandlerResult {
+/// let stream = context.reply_stream().await?;
+/// for word in ["one ", "two"] {
+///     stream.delta(word).await?;
+/// }
+/// stream.end().await?;
+/// # Ok(()) }
+/// ```
 #[derive(Debug)]
 pub struct StreamSender(Arc<Sending>);
 
