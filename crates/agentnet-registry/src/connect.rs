@@ -46,10 +46,15 @@ pub(crate) async fn connect(url: &NatsUrl) -> Result<Connection, StartError> {
     let dropped = Arc::new(AtomicU64::new(0));
     let count = Arc::clone(&dropped);
     let shown = url.redacted();
+    let so_far = connected.clone();
     let options = options(url)
         .no_echo()
         .max_reconnects(None)
-        .reconnect_delay_callback(reconnect_pause)
+        .reconnect_delay_callback(move |attempt| match *so_far.borrow() {
+            // The client asks before its first attempts too, and nobody is to wait for those.
+            0 => Duration::ZERO,
+            _ => reconnect_pause(attempt),
+        })
         .event_callback(move |event| {
             match &event {
                 Event::Connected => times.send_modify(|times| *times += 1),

@@ -65,12 +65,17 @@ impl Connections {
 
 /// As [`connect`]; `connections` is told of each connection.
 pub(crate) async fn open(url: &NatsUrl, name: &str, connections: Arc<Connections>) -> Result<Client, ConnectError> {
+    let so_far = Arc::clone(&connections);
     let options = ConnectOptions::new()
         .name(name)
         .custom_inbox_prefix(CONNECTION_INBOX_PREFIX)
         .connection_timeout(CONNECT_TIMEOUT)
         .max_reconnects(None)
-        .reconnect_delay_callback(|attempt| reconnect_delay(attempt, rand::random_range(0.5..=1.0)))
+        .reconnect_delay_callback(move |attempt| match *so_far.0.borrow() {
+            // The client asks before its first attempts too, and nobody is to wait for those.
+            0 => Duration::ZERO,
+            _ => reconnect_delay(attempt, rand::random_range(0.5..=1.0)),
+        })
         .event_callback(move |event| {
             match &event {
                 Event::Connected => {
