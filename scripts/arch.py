@@ -27,6 +27,8 @@ ALLOWED = {
         "agentnet-conformance",
     },
     "agentnet-testkit": set(),
+    # No part of the product: whatever it measures.
+    "agentnet-bench": {"agentnet-protocol", "agentnet", "agentnet-store", "agentnet-registry", "agentnet-testkit"},
 }
 # What must not be anywhere below a crate, at any depth: (crate, name or prefix*, why).
 FORBIDDEN_BELOW = [

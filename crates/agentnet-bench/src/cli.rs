@@ -1,0 +1,140 @@
+//! The command line.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::figure::{Figure, markdown, table};
+use crate::machine::Results;
+use crate::role::Flavour;
+use crate::run::Run;
+use crate::{Failure, footprint, messages, raw, receiver, start};
+
+/// Benchmarks of agentnet, each beside the raw limit of NATS or the database. Use a release build on a quiet machine.
+#[derive(Debug, Parser)]
+#[command(version, about)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// NATS alone: request/reply, two-leg ping, publish/subscribe, at 1, 64 and 256 in flight
+    Raw(Settings),
+    /// Messages with receipts between two agents, without a registry and with one that stores them
+    Send(Settings),
+    /// Requests and replies between two agents
+    Request(Settings),
+    /// Whether a message costs an agent the same after a million as after the first
+    Receiver {
+        #[command(flatten)]
+        settings: Settings,
+        /// How many messages
+        #[arg(long, default_value_t = 1_000_000)]
+        messages: u64,
+    },
+    /// Memory of a registry and of agents
+    Footprint(Settings),
+    /// Time until programs are ready, and the size of the program
+    Start(Settings),
+    /// Everything, written to a file
+    Set {
+        #[command(flatten)]
+        settings: Settings,
+        /// Shorter runs, fewer repeats, smaller tables
+        #[arg(long)]
+        quick: bool,
+    },
+    /// Show a file of results as a table
+    Report {
+        file: PathBuf,
+        /// As Markdown
+        #[arg(long)]
+        markdown: bool,
+    },
+    /// A part of a benchmark, started by it
+    #[command(hide = true)]
+    Role { role: String },
+}
+
+/// What all benchmarks have in common.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Settings {
+    /// How often each run is repeated; the median counts
+    #[arg(long, default_value_t = 5)]
+    pub(crate) repeat: usize,
+    /// Seconds that a run is measured, after a third of that to warm up
+    #[arg(long, default_value_t = 1.5)]
+    pub(crate) seconds: f64,
+    /// Bytes of a payload
+    #[arg(long, default_value_t = 500)]
+    pub(crate) bytes: usize,
+    /// Where to write the figures as JSON
+    #[arg(long)]
+    pub(crate) json: Option<PathBuf>,
+}
+
+impl Settings {
+    pub(crate) fn run(&self, in_flight: usize) -> Run {
+        Run {
+            in_flight,
+            bytes: self.bytes,
+            warm_up: Duration::from_secs_f64(self.seconds / 3.0),
+            measured: Duration::from_secs_f64(self.seconds),
+        }
+    }
+}
+
+/// Runs what was asked for, in the parent.
+pub(crate) fn run(command: Command) -> Result<(), Failure> {
+    Flavour::MultiThread.runtime()?.block_on(async {
+        let (settings, figures) = match command {
+            Command::Raw(settings) => (settings.clone(), raw::run(&settings).await?),
+            Command::Send(settings) => (settings.clone(), messages::send(&settings).await?),
+            Command::Request(settings) => (settings.clone(), messages::request(&settings).await?),
+            Command::Receiver { settings, messages } => (settings.clone(), receiver::run(&settings, messages).await?),
+            Command::Footprint(settings) => (settings, footprint::run().await?),
+            Command::Start(settings) => (settings.clone(), start::run(&settings).await?),
+            Command::Set { settings, quick } => set(settings, quick).await?,
+            Command::Report {
+                file,
+                markdown: as_markdown,
+            } => {
+                let results: Results = serde_json::from_slice(&std::fs::read(file)?)?;
+                let show = if as_markdown { markdown } else { table };
+                println!("{}", show(&results.figures));
+                return Ok(());
+            }
+            Command::Role { .. } => return Err("a role is not played here".into()),
+        };
+        println!("{}", table(&figures));
+        if let Some(file) = &settings.json {
+            let results = Results::of(figures, settings.repeat, settings.seconds)?;
+            if let Some(folder) = file.parent() {
+                std::fs::create_dir_all(folder)?;
+            }
+            std::fs::write(file, serde_json::to_string_pretty(&results)? + "\n")?;
+        }
+        Ok(())
+    })
+}
+
+/// `agentnet-bench set`.
+async fn set(mut settings: Settings, quick: bool) -> Result<(Settings, Vec<Figure>), Failure> {
+    let mut messages = 1_000_000;
+    if quick {
+        settings.repeat = 3;
+        settings.seconds = 0.6;
+        messages = 50_000;
+    }
+    let mut figures = Vec::new();
+    figures.extend(start::run(&settings).await?);
+    figures.extend(footprint::run().await?);
+    figures.extend(raw::run(&settings).await?);
+    figures.extend(messages::send(&settings).await?);
+    figures.extend(messages::request(&settings).await?);
+    figures.extend(receiver::run(&settings, messages).await?);
+    Ok((settings, figures))
+}

@@ -1,0 +1,170 @@
+//! `agentnet-bench send` and `request`: from one agent to another, beside the raw limit of the same server.
+
+use std::time::Duration;
+
+use crate::Failure;
+use crate::agents::{self, Kind};
+use crate::cli::Settings;
+use crate::figure::{Figure, Target, median};
+use crate::network::{Network, Registry, answer_registrations};
+use crate::raw;
+use crate::role::{Flavour, Player, Role};
+use crate::run::{Outcome, Run};
+
+/// What may be asked of a figure.
+#[derive(Debug, Clone, Copy)]
+struct Targets {
+    /// Of the raw p50, one after the other.
+    p50: f64,
+    /// Of the raw rate, 256 in flight.
+    rate: f64,
+}
+
+/// A sending and a receiving agent on a network.
+#[derive(Debug)]
+pub(crate) struct Pair {
+    sender: Player,
+    receiver: Player,
+}
+
+impl Pair {
+    pub(crate) async fn start(url: &str, flavour: Flavour, dedupe: Duration) -> Result<Self, Failure> {
+        let url = url.to_owned();
+        let receiver = agents::Receiver {
+            url: url.clone(),
+            dedupe,
+        };
+        let receiver = Player::start(Role::AgentReceiver(receiver), flavour).await?;
+        let sender = Player::start(Role::AgentSender(agents::Sender { url }), flavour).await?;
+        Ok(Self { sender, receiver })
+    }
+
+    /// One run; what was sent and what was handled must be the same.
+    pub(crate) async fn run(&mut self, kind: Kind, run: Run) -> Result<Outcome, Failure> {
+        let before: u64 = self.receiver.ask(&()).await?;
+        let outcome: Outcome = self.sender.ask(&(kind, run)).await?;
+        // A receipt comes before the handling.
+        let handled = async {
+            loop {
+                let handled = self.receiver.ask::<u64>(&()).await? - before;
+                if handled >= outcome.completed {
+                    return Ok::<_, Failure>(handled);
+                }
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        let handled = tokio::time::timeout(Duration::from_secs(10), handled)
+            .await
+            .map_err(|_| "not every message was handled")??;
+        if handled != outcome.completed {
+            return Err(format!("{kind:?}: sent {}, handled {handled}", outcome.completed).into());
+        }
+        Ok(outcome)
+    }
+
+    pub(crate) fn receiver(&self) -> &Player {
+        &self.receiver
+    }
+
+    pub(crate) async fn end(self) -> Result<(), Failure> {
+        self.sender.dismiss().await?;
+        self.receiver.dismiss().await
+    }
+}
+
+/// `agentnet-bench send`: without a registry, and with one that stores every message.
+pub(crate) async fn send(settings: &Settings) -> Result<Vec<Figure>, Failure> {
+    let alone = Targets { p50: 1.35, rate: 0.45 };
+    let mut figures = bare(settings, Kind::Send, raw::Kind::TwoLeg, alone).await?;
+    let stored = Targets { p50: 1.6, rate: 0.25 };
+    figures.extend(with_registry(settings, Kind::Send, raw::Kind::TwoLeg, stored).await?);
+    Ok(figures)
+}
+
+/// `agentnet-bench request`.
+pub(crate) async fn request(settings: &Settings) -> Result<Vec<Figure>, Failure> {
+    let targets = Targets { p50: 1.35, rate: 0.5 };
+    bare(settings, Kind::Request, raw::Kind::Request, targets).await
+}
+
+async fn bare(settings: &Settings, kind: Kind, raw: raw::Kind, targets: Targets) -> Result<Vec<Figure>, Failure> {
+    let network = Network::start(false).await?;
+    answer_registrations(&network.url).await?;
+    let (figures, _) = compare(settings, &network, &network, kind, raw, targets, "no registry").await?;
+    Ok(figures)
+}
+
+async fn with_registry(
+    settings: &Settings,
+    kind: Kind,
+    raw: raw::Kind,
+    targets: Targets,
+) -> Result<Vec<Figure>, Failure> {
+    // The raw limit is that of the same server without anything on it: a registry would take its part of the processor.
+    let network = Network::start(true).await?;
+    let registry = Registry::start(&network).await?;
+    let (figures, sent) = compare(settings, &network, &network, kind, raw, targets, "registry storing").await?;
+    registry.has_stored(sent).await?;
+    Ok(figures)
+}
+
+/// Takes both in turn; gives the figures, and how many messages were sent in all.
+async fn compare(
+    settings: &Settings,
+    network: &Network,
+    raw_network: &Network,
+    kind: Kind,
+    raw: raw::Kind,
+    targets: Targets,
+    where_: &str,
+) -> Result<(Vec<Figure>, u64), Failure> {
+    let command = match kind {
+        Kind::Send => "send",
+        Kind::Request => "request",
+    };
+    let mut limits = raw::Limits::start(&raw_network.url).await?;
+    let mut sent = 0;
+    let mut of_agents: Vec<[Vec<Outcome>; 2]> = Vec::new();
+    let mut of_raw: [Vec<Outcome>; 2] = Default::default();
+    for flavour in Flavour::BOTH {
+        let mut pair = Pair::start(&network.url, flavour, Duration::from_secs(600)).await?;
+        let mut outcomes: [Vec<Outcome>; 2] = Default::default();
+        for _ in 0..settings.repeat {
+            for (at, in_flight) in [1, 256].into_iter().enumerate() {
+                let run = settings.run(in_flight);
+                if flavour == Flavour::BOTH[0] {
+                    of_raw[at].push(limits.best(raw, run).await?);
+                }
+                let outcome = pair.run(kind, run).await?;
+                sent += outcome.completed;
+                outcomes[at].push(outcome);
+            }
+        }
+        pair.end().await?;
+        of_agents.push(outcomes);
+    }
+    limits.end().await?;
+    let p50 = |outcomes: &[Outcome]| median(outcomes.iter().map(|outcome| outcome.latency.micros(0.5)));
+    let p99 = |outcomes: &[Outcome]| median(outcomes.iter().map(|outcome| outcome.latency.micros(0.99)));
+    let rate = |outcomes: &[Outcome]| median(outcomes.iter().map(Outcome::rate));
+    // As with the raw limit, the better flavour counts.
+    let one = of_agents.iter().map(|both| &both[0][..]);
+    let many = of_agents.iter().map(|both| &both[1][..]);
+    let one = one
+        .min_by(|a, b| p50(a).total_cmp(&p50(b)))
+        .ok_or("nothing was measured")?;
+    let many = many
+        .max_by(|a, b| rate(a).total_cmp(&rate(b)))
+        .ok_or("nothing was measured")?;
+    let figures = vec![
+        Figure::new(command, format!("{where_}, sequential p50"), "us", p50(one))
+            .raw(p50(&of_raw[0]))
+            .target(Target::ShareAtMost(targets.p50)),
+        Figure::new(command, format!("{where_}, sequential p99"), "us", p99(one)).raw(p99(&of_raw[0])),
+        Figure::new(command, format!("{where_}, 256 in flight"), "/s", rate(many))
+            .raw(rate(&of_raw[1]))
+            .target(Target::ShareAtLeast(targets.rate)),
+        Figure::new(command, format!("{where_}, 256 in flight p99"), "us", p99(many)).raw(p99(&of_raw[1])),
+    ];
+    Ok((figures, sent))
+}

@@ -1,0 +1,158 @@
+//! The servers of a benchmark.
+
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::time::Duration;
+
+use agentnet::protocol::rpc::MetricsRequest;
+use agentnet::{RegistryClient, json};
+use agentnet_testkit::{NatsServer, RawClient, eventually};
+use futures::StreamExt;
+use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, Command};
+use tokio::time::timeout;
+
+use crate::Failure;
+
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// A nats-server; its address is that of a client.
+#[derive(Debug)]
+pub(crate) struct Network {
+    pub(crate) url: String,
+    nats: NatsServer,
+}
+
+impl Network {
+    /// Starts a server, with JetStream where a registry is to store messages.
+    pub(crate) async fn start(jetstream: bool) -> Result<Self, Failure> {
+        let nats = NatsServer::builder().jetstream(jetstream).start().await?;
+        Ok(Self { url: nats.url(), nats })
+    }
+
+    pub(crate) fn pid(&self) -> Result<u32, Failure> {
+        Ok(self.nats.pid().ok_or("nats-server has ended")?)
+    }
+}
+
+/// Answers registrations, and nothing else: the one thing that an agent cannot do without.
+pub(crate) async fn answer_registrations(url: &str) -> Result<(), Failure> {
+    let client = RawClient::connect(url).await?;
+    let mut requests = client.subscribe("registry.*").await?;
+    client.flush().await?;
+    tokio::spawn(async move {
+        while let Some(request) = requests.next().await {
+            let asked: serde_json::Value = serde_json::from_slice(&request.payload).unwrap_or_default();
+            let username = asked["username"].as_str().unwrap_or_default();
+            let account = format!("acct_{username}");
+            let answer = match request.subject.as_str() {
+                "registry.register" => {
+                    json!({ "account_id": account, "username": username, "session_tag": format!("session_{username}") })
+                }
+                "registry.resolve_account" => json!({ "account_id": account, "username": username }),
+                _ => continue,
+            };
+            if let Some(reply) = request.reply {
+                let _ = client.publish(reply, answer.to_string().into()).await;
+            }
+        }
+    });
+    Ok(())
+}
+
+/// The `agentnet` that is measured.
+pub(crate) fn program() -> Result<PathBuf, Failure> {
+    let beside = std::env::current_exe()?.with_file_name("agentnet");
+    if beside.is_file() {
+        return Ok(beside);
+    }
+    Err(format!(
+        "{} is missing: build it with `cargo build --release --workspace --bins`",
+        beside.display()
+    )
+    .into())
+}
+
+/// `agentnet`, told nothing by the environment of the benchmark.
+pub(crate) fn agentnet() -> Result<Command, Failure> {
+    let mut command = Command::new(program()?);
+    for (name, _) in std::env::vars_os() {
+        let ours = name.to_str().is_some_and(|name| {
+            name.starts_with("AGENTNET_")
+                || ["NATS_URL", "DATABASE_URL", "DEV_AUTH", "RUST_LOG", "LOG_LEVEL"].contains(&name)
+        });
+        if ours {
+            command.env_remove(name);
+        }
+    }
+    command.stdin(Stdio::null()).kill_on_drop(true);
+    Ok(command)
+}
+
+/// A running `agentnet registry`.
+#[derive(Debug)]
+pub(crate) struct Registry {
+    child: Child,
+    client: RegistryClient,
+    _data: TempDir,
+}
+
+impl Registry {
+    /// With the database that is its default, a file.
+    pub(crate) async fn start(network: &Network) -> Result<Self, Failure> {
+        Self::start_with(network, &[]).await
+    }
+
+    /// With more arguments, such as `--database-url`.
+    pub(crate) async fn start_with(network: &Network, arguments: &[&str]) -> Result<Self, Failure> {
+        let data = TempDir::new()?;
+        let mut child = agentnet()?
+            .args(["--nats-url", &network.url, "registry", "--data-dir"])
+            .arg(data.path())
+            .args(arguments)
+            .stdout(Stdio::piped())
+            .spawn()?;
+        let mut lines = BufReader::new(child.stdout.take().ok_or("no stdout")?).lines();
+        timeout(PATIENCE, lines.next_line())
+            .await
+            .map_err(|_| "the registry does not become ready")??
+            .ok_or("the registry ended")?;
+        // Whatever else it says is not to fill the pipe.
+        tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+        Ok(Self {
+            child,
+            client: RegistryClient::connect(&network.url).await?,
+            _data: data,
+        })
+    }
+
+    pub(crate) fn pid(&self) -> Result<u32, Failure> {
+        Ok(self.child.id().ok_or("the registry has ended")?)
+    }
+
+    pub(crate) fn client(&self) -> &RegistryClient {
+        &self.client
+    }
+
+    /// Messages in the store, as the registry counts what it wrote.
+    pub(crate) async fn stored(&self) -> Result<u64, Failure> {
+        let metrics = self.client.call(&MetricsRequest).await?;
+        let stored = metrics.capture.as_ref().map_or(0, |capture| capture.stored);
+        Ok(u64::try_from(stored)?)
+    }
+
+    /// Waits until so many are stored, no more and no less.
+    pub(crate) async fn has_stored(&self, expected: u64) -> Result<(), Failure> {
+        let look = async || match self.stored().await {
+            Ok(stored) if stored >= expected => Ok(stored),
+            Ok(stored) => Err(format!("{stored} of {expected} messages are stored")),
+            Err(failure) => Err(failure.to_string()),
+        };
+        let stored = eventually(PATIENCE, look).await?;
+        if stored != expected {
+            return Err(format!("{expected} messages were sent, {stored} are stored").into());
+        }
+        Ok(())
+    }
+}

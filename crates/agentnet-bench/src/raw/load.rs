@@ -1,0 +1,90 @@
+//! The side of raw pings that sends and measures.
+
+use std::time::{Duration, Instant};
+
+use agentnet_testkit::RawClient;
+use async_nats::{Client, Subscriber};
+use bytes::{BufMut, Bytes, BytesMut};
+use futures::StreamExt;
+use serde::{Deserialize, Serialize};
+use tokio::time::timeout;
+
+use super::Kind;
+use super::echo::{PINGS, PONGS, REQUESTS};
+use crate::Failure;
+use crate::role::Stage;
+use crate::run::{Meter, Outcome, Run};
+use crate::tasks;
+
+const LOOP: &str = "bench.loop";
+const ANSWER: Duration = Duration::from_secs(10);
+
+/// Runs what it is asked to.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Sender {
+    pub(crate) url: String,
+}
+
+impl Sender {
+    pub(crate) async fn play(self, stage: &mut Stage) -> Result<(), Failure> {
+        let client = RawClient::connect(&self.url).await?;
+        stage.ready().await?;
+        while let Some((kind, run)) = stage.next::<(Kind, Run)>().await? {
+            let outcome = match kind {
+                Kind::Request => requests(&client, run).await?,
+                Kind::TwoLeg => pings(&client, PINGS, client.subscribe(PONGS).await?, run).await?,
+                Kind::Publish => pings(&client, LOOP, client.subscribe(LOOP).await?, run).await?,
+            };
+            stage.answer(&outcome).await?;
+        }
+        Ok(())
+    }
+}
+
+async fn requests(client: &Client, run: Run) -> Result<Outcome, Failure> {
+    let body = Bytes::from(vec![b'x'; run.bytes]);
+    let client = client.clone();
+    tasks::run(run, move || {
+        let (client, body) = (client.clone(), body.clone());
+        async move {
+            client.request(REQUESTS, body).await?;
+            Ok(())
+        }
+    })
+    .await
+}
+
+/// One task that sends a ping for every pong, so that always so many are under way. A ping begins with its number.
+async fn pings(client: &Client, subject: &'static str, mut pongs: Subscriber, run: Run) -> Result<Outcome, Failure> {
+    client.flush().await?;
+    let mut sent = vec![Instant::now(); run.in_flight];
+    let mut meter = Meter::start(run)?;
+    let mut open = 0;
+    for (number, since) in sent.iter_mut().enumerate() {
+        *since = Instant::now();
+        client.publish(subject, ping(number, run.bytes)).await?;
+        open += 1;
+    }
+    while open > 0 {
+        let pong = timeout(ANSWER, pongs.next())
+            .await
+            .map_err(|_| format!("{open} pings were not answered within {ANSWER:?}"))?
+            .ok_or("the subscription ended")?;
+        let number = usize::try_from(u64::from_be_bytes(pong.payload[..8].try_into()?))?;
+        if meter.note(sent[number]) {
+            sent[number] = Instant::now();
+            client.publish(subject, pong.payload).await?;
+        } else {
+            open -= 1;
+        }
+    }
+    pongs.unsubscribe().await?;
+    Ok(meter.finish())
+}
+
+fn ping(number: usize, bytes: usize) -> Bytes {
+    let mut body = BytesMut::with_capacity(bytes.max(8));
+    body.put_u64(number as u64);
+    body.resize(bytes.max(8), b'x');
+    body.freeze()
+}
