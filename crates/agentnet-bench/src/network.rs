@@ -21,18 +21,17 @@ const PATIENCE: Duration = Duration::from_secs(120);
 #[derive(Debug)]
 pub(crate) struct Network {
     pub(crate) url: String,
-    nats: NatsServer,
+    _nats: NatsServer,
 }
 
 impl Network {
     /// Starts a server, with JetStream where a registry is to store messages.
     pub(crate) async fn start(jetstream: bool) -> Result<Self, Failure> {
         let nats = NatsServer::builder().jetstream(jetstream).start().await?;
-        Ok(Self { url: nats.url(), nats })
-    }
-
-    pub(crate) fn pid(&self) -> Result<u32, Failure> {
-        Ok(self.nats.pid().ok_or("nats-server has ended")?)
+        Ok(Self {
+            url: nats.url(),
+            _nats: nats,
+        })
     }
 }
 
@@ -86,7 +85,7 @@ pub(crate) fn agentnet() -> Result<Command, Failure> {
             command.env_remove(name);
         }
     }
-    command.stdin(Stdio::null()).kill_on_drop(true);
+    command.env("RUST_LOG", "warn").stdin(Stdio::null()).kill_on_drop(true);
     Ok(command)
 }
 

@@ -5,7 +5,7 @@ mod load;
 
 use serde::{Deserialize, Serialize};
 
-pub(crate) use echo::Responder;
+pub(crate) use echo::{Responder, Subjects};
 pub(crate) use load::Sender;
 
 use crate::Failure;
@@ -48,9 +48,13 @@ pub(crate) struct Pair {
 
 impl Pair {
     pub(crate) async fn start(url: &str, flavour: Flavour) -> Result<Self, Failure> {
-        let url = url.to_owned();
-        let responder = Player::start(Role::RawResponder(Responder { url: url.clone() }), flavour).await?;
-        let sender = Player::start(Role::RawSender(Sender { url }), flavour).await?;
+        let (url, subjects) = (url.to_owned(), Subjects::new(flavour.name()));
+        let responder = Responder {
+            url: url.clone(),
+            subjects: subjects.clone(),
+        };
+        let responder = Player::start(Role::RawResponder(responder), flavour).await?;
+        let sender = Player::start(Role::RawSender(Sender { url, subjects }), flavour).await?;
         Ok(Self { sender, responder })
     }
 

@@ -4,32 +4,54 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use agentnet_testkit::RawClient;
-use async_nats::Client;
+use async_nats::{Client, Subject, Subscriber};
 use futures::StreamExt;
 use serde::{Deserialize, Serialize};
 
 use crate::Failure;
 use crate::role::Stage;
 
-pub(super) const REQUESTS: &str = "bench.request";
-pub(super) const PINGS: &str = "bench.ping";
-pub(super) const PONGS: &str = "bench.pong";
+/// The subjects of one sender and its responder.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Subjects {
+    pub(super) requests: String,
+    pub(super) pings: String,
+    pub(super) pongs: String,
+    pub(super) own: String,
+}
+
+impl Subjects {
+    pub(super) fn new(pair: &str) -> Self {
+        Self {
+            requests: format!("bench.{pair}.request"),
+            pings: format!("bench.{pair}.ping"),
+            pongs: format!("bench.{pair}.pong"),
+            own: format!("bench.{pair}.own"),
+        }
+    }
+}
 
 /// Answers requests, and pings with a pong to a fixed subject. Tells how many it answered when it is asked.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Responder {
     pub(crate) url: String,
+    pub(crate) subjects: Subjects,
 }
 
 impl Responder {
     pub(crate) async fn play(self, stage: &mut Stage) -> Result<(), Failure> {
         let client = RawClient::connect(&self.url).await?;
         let answered = Arc::new(AtomicU64::new(0));
-        let requests = client.subscribe(REQUESTS).await?;
-        let pings = client.subscribe(PINGS).await?;
+        let requests = client.subscribe(self.subjects.requests).await?;
+        let pings = client.subscribe(self.subjects.pings).await?;
         client.flush().await?;
-        tokio::spawn(answer(client.clone(), requests, answered.clone()));
-        tokio::spawn(answer(client, pings, answered.clone()));
+        tokio::spawn(answer(client.clone(), requests, None, answered.clone()));
+        tokio::spawn(answer(
+            client,
+            pings,
+            Some(self.subjects.pongs.into()),
+            answered.clone(),
+        ));
         stage.ready().await?;
         while let Some(()) = stage.next().await? {
             stage.answer(&answered.load(Ordering::Relaxed)).await?;
@@ -38,9 +60,12 @@ impl Responder {
     }
 }
 
-async fn answer(client: Client, mut messages: async_nats::Subscriber, answered: Arc<AtomicU64>) {
+/// Answers to where the message says, unless told where.
+async fn answer(client: Client, mut messages: Subscriber, pongs: Option<Subject>, answered: Arc<AtomicU64>) {
     while let Some(message) = messages.next().await {
-        let to = message.reply.unwrap_or_else(|| PONGS.into());
+        let Some(to) = pongs.clone().or(message.reply) else {
+            continue;
+        };
         answered.fetch_add(1, Ordering::Relaxed);
         if client.publish(to, message.payload).await.is_err() {
             return;

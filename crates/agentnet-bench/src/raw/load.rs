@@ -3,26 +3,26 @@
 use std::time::{Duration, Instant};
 
 use agentnet_testkit::RawClient;
-use async_nats::{Client, Subscriber};
+use async_nats::{Client, Subject, Subscriber};
 use bytes::{BufMut, Bytes, BytesMut};
 use futures::StreamExt;
 use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
 
 use super::Kind;
-use super::echo::{PINGS, PONGS, REQUESTS};
+use super::echo::Subjects;
 use crate::Failure;
 use crate::role::Stage;
 use crate::run::{Meter, Outcome, Run};
 use crate::tasks;
 
-const LOOP: &str = "bench.loop";
 const ANSWER: Duration = Duration::from_secs(10);
 
 /// Runs what it is asked to.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Sender {
     pub(crate) url: String,
+    pub(crate) subjects: Subjects,
 }
 
 impl Sender {
@@ -30,10 +30,16 @@ impl Sender {
         let client = RawClient::connect(&self.url).await?;
         stage.ready().await?;
         while let Some((kind, run)) = stage.next::<(Kind, Run)>().await? {
+            let Subjects {
+                requests,
+                pings,
+                pongs,
+                own,
+            } = self.subjects.clone();
             let outcome = match kind {
-                Kind::Request => requests(&client, run).await?,
-                Kind::TwoLeg => pings(&client, PINGS, client.subscribe(PONGS).await?, run).await?,
-                Kind::Publish => pings(&client, LOOP, client.subscribe(LOOP).await?, run).await?,
+                Kind::Request => request(&client, requests.into(), run).await?,
+                Kind::TwoLeg => ping(&client, pings.into(), client.subscribe(pongs).await?, run).await?,
+                Kind::Publish => ping(&client, own.clone().into(), client.subscribe(own).await?, run).await?,
             };
             stage.answer(&outcome).await?;
         }
@@ -41,13 +47,13 @@ impl Sender {
     }
 }
 
-async fn requests(client: &Client, run: Run) -> Result<Outcome, Failure> {
+async fn request(client: &Client, subject: Subject, run: Run) -> Result<Outcome, Failure> {
     let body = Bytes::from(vec![b'x'; run.bytes]);
     let client = client.clone();
     tasks::run(run, move || {
-        let (client, body) = (client.clone(), body.clone());
+        let (client, subject, body) = (client.clone(), subject.clone(), body.clone());
         async move {
-            client.request(REQUESTS, body).await?;
+            client.request(subject, body).await?;
             Ok(())
         }
     })
@@ -55,14 +61,14 @@ async fn requests(client: &Client, run: Run) -> Result<Outcome, Failure> {
 }
 
 /// One task that sends a ping for every pong, so that always so many are under way. A ping begins with its number.
-async fn pings(client: &Client, subject: &'static str, mut pongs: Subscriber, run: Run) -> Result<Outcome, Failure> {
+async fn ping(client: &Client, subject: Subject, mut pongs: Subscriber, run: Run) -> Result<Outcome, Failure> {
     client.flush().await?;
     let mut sent = vec![Instant::now(); run.in_flight];
     let mut meter = Meter::start(run)?;
     let mut open = 0;
     for (number, since) in sent.iter_mut().enumerate() {
         *since = Instant::now();
-        client.publish(subject, ping(number, run.bytes)).await?;
+        client.publish(subject.clone(), numbered(number, run.bytes)).await?;
         open += 1;
     }
     while open > 0 {
@@ -73,7 +79,7 @@ async fn pings(client: &Client, subject: &'static str, mut pongs: Subscriber, ru
         let number = usize::try_from(u64::from_be_bytes(pong.payload[..8].try_into()?))?;
         if meter.note(sent[number]) {
             sent[number] = Instant::now();
-            client.publish(subject, pong.payload).await?;
+            client.publish(subject.clone(), pong.payload).await?;
         } else {
             open -= 1;
         }
@@ -82,7 +88,7 @@ async fn pings(client: &Client, subject: &'static str, mut pongs: Subscriber, ru
     Ok(meter.finish())
 }
 
-fn ping(number: usize, bytes: usize) -> Bytes {
+fn numbered(number: usize, bytes: usize) -> Bytes {
     let mut body = BytesMut::with_capacity(bytes.max(8));
     body.put_u64(number as u64);
     body.resize(bytes.max(8), b'x');
