@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use agentnet::protocol::rpc::MetricsRequest;
-use agentnet::{AgentNode, json};
+use agentnet::{AgentNode, Connection, json};
 use agentnet_testkit::RawClient;
 use serde::{Deserialize, Serialize};
 
@@ -19,7 +19,7 @@ const SESSIONS: usize = 10_000;
 const NODES: usize = 1_000;
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// So many agents in one process, that wait for messages.
+/// Agents in one process and on one connection, that wait for messages.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct IdleAgents {
     pub(crate) url: String,
@@ -29,13 +29,14 @@ impl IdleAgents {
     /// Is asked for more agents, and answers when they are online.
     pub(crate) async fn play(self, stage: &mut Stage) -> Result<(), Failure> {
         let mut nodes = Vec::new();
+        let connection = Connection::open(&self.url, "idle").await?;
         stage.ready().await?;
         while let Some(more) = stage.next::<usize>().await? {
             for _ in 0..more {
                 let name = format!("idle_{}", nodes.len());
                 let node = AgentNode::builder(&name)
                     .username(&name)
-                    .nats_url(&self.url)
+                    .connection(&connection)
                     .ignore_environment()
                     .on_message(|_, _| std::future::ready(Ok(())));
                 nodes.push(node.start().await?);

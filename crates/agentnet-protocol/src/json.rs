@@ -8,6 +8,7 @@ mod coerce;
 mod emit;
 mod number;
 mod raw;
+mod run;
 mod scan;
 mod text;
 mod value;

@@ -34,9 +34,14 @@ pub(crate) fn pick<'t, const N: usize>(
     if body.is_empty() {
         return Ok(values);
     }
+    // Senders write the members in one order and leave some out: the next one is rarely far.
+    let mut next = 0;
     Value::walk_object(body, |key, value| {
-        if let Some(index) = names.iter().position(|name| key.is_text(name)) {
+        let Some(key) = key.as_str() else { return };
+        let place = |range: std::ops::Range<usize>| range.into_iter().find(|index| names[*index] == key);
+        if let Some(index) = place(next..N).or_else(|| place(0..next)) {
             values[index] = Some(value);
+            next = index + 1;
         }
     })?
     .then_some(values)

@@ -12,6 +12,7 @@
 
 mod civil;
 mod iso;
+mod plain;
 
 use std::fmt;
 use std::time::{Duration, SystemTime};
@@ -65,10 +66,11 @@ impl Timestamp {
     /// As [`Timestamp::parse`], but white space around the text makes it unreadable: the rule of a receiver's TTL check.
     #[must_use]
     pub fn parse_exact(text: &str) -> Option<Self> {
-        let micros = match text.strip_suffix('Z') {
-            Some(local) => iso::parse(&format!("{local}+00:00")),
-            None => iso::parse(text),
-        }?;
+        let micros = match (plain::parse(text), text.strip_suffix('Z')) {
+            (Some(micros), _) => micros,
+            (None, Some(local)) => iso::parse(&format!("{local}+00:00"))?,
+            (None, None) => iso::parse(text)?,
+        };
         (Self::MIN.0..=Self::MAX.0).contains(&micros).then_some(Self(micros))
     }
 
@@ -107,16 +109,7 @@ impl From<SystemTime> for Timestamp {
 
 impl fmt::Display for Timestamp {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let seconds = self.0.div_euclid(1_000_000);
-        let micros = self.0.rem_euclid(1_000_000);
-        let (year, month, day) = civil::from_days(seconds.div_euclid(86_400));
-        let second = seconds.rem_euclid(86_400);
-        let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
-        write!(out, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}")?;
-        if micros != 0 {
-            write!(out, ".{micros:06}")?;
-        }
-        out.write_str("Z")
+        out.write_str(plain::Plain::new(self.0).as_str())
     }
 }
 

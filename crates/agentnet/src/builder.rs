@@ -13,6 +13,7 @@ use agentnet_protocol::{RawJson, ids};
 
 use crate::blob_store::BlobSettings;
 use crate::config::{Config, ConfigError, Limits, SdkDefaults};
+use crate::connect::Connection;
 use crate::error::StartError;
 use crate::handler::{AnyHandler, Closure, Context, Handler, HandlerResult, Message};
 use crate::identity::KeySource;
@@ -68,6 +69,7 @@ pub struct AgentBuilder<A = AgentNode> {
     capabilities: Vec<String>,
     metadata: RawJson,
     nats_url: String,
+    connection: Option<Connection>,
     limits: Limits,
     blobs: BlobSettings,
     limits_from_environment: bool,
@@ -93,6 +95,7 @@ impl<A: Agent> AgentBuilder<A> {
             capabilities: Vec::new(),
             metadata: RawJson::empty_object(),
             nats_url: DEFAULT_NATS_URL.to_owned(),
+            connection: None,
             limits: Limits::default(),
             blobs: BlobSettings::default(),
             limits_from_environment: true,
@@ -150,6 +153,24 @@ impl<A: Agent> AgentBuilder<A> {
         let read = |name| std::env::var(name).ok().filter(|url| !url.trim().is_empty());
         let url = read("AGENTNET_NATS_URL").or_else(|| read("NATS_URL"));
         self.nats_url(url.unwrap_or_else(|| DEFAULT_NATS_URL.to_owned()))
+    }
+
+    /// Joins by a connection that other agents of this process use too, instead of one of its own to the
+    /// [`nats_url`](Self::nats_url): a thousand agents then cost the server one connection, and this process a quarter of
+    /// the memory. They also share its fate: one socket carries everything that they send and receive.
+    ///
+    /// ```no_run
+    /// # use agentnet::{AgentNode, Connection, DEFAULT_NATS_URL};
+    /// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+    /// let connection = Connection::open(DEFAULT_NATS_URL, "workers").await?;
+    /// for number in 0..1000 {
+    ///     AgentNode::builder(format!("worker_{number}")).connection(&connection).start().await?;
+    /// }
+    /// # Ok(()) }
+    /// ```
+    pub fn connection(mut self, connection: &Connection) -> Self {
+        self.connection = Some(connection.clone());
+        self
     }
 
     /// Changes limits and timeouts: `.limits(|limits| limits.max_concurrency = 16)`.
@@ -258,6 +279,7 @@ impl<A: Agent> AgentBuilder<A> {
             capabilities: self.capabilities,
             metadata: self.metadata,
             url: NatsUrl::parse(&self.nats_url)?,
+            connection: self.connection,
             limits: limits.at_least_minima(),
             blobs,
             schema_version: self.schema_version,

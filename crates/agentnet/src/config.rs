@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use agentnet_protocol::{compose, expiry, url, version};
 
+use crate::connect::Connection;
 use crate::identity::KeySource;
 
 /// How much an agent takes on, and how long it waits. Values below the minimum count as the minimum.
@@ -138,6 +139,8 @@ pub(crate) struct Config {
     pub(crate) capabilities: Vec<String>,
     pub(crate) metadata: agentnet_protocol::RawJson,
     pub(crate) url: url::NatsUrl,
+    /// Instead of one of its own.
+    pub(crate) connection: Option<Connection>,
     pub(crate) limits: Limits,
     pub(crate) blobs: crate::blob_store::BlobSettings,
     /// Where its key comes from, if it signs.

@@ -63,8 +63,42 @@ impl Connections {
     }
 }
 
+/// One connection to the network that many agents of a process share: see
+/// [`AgentBuilder::connection`](crate::AgentBuilder::connection).
+///
+/// It is repaired for ever once it was made, and ends when the last agent and the last clone that hold it are gone.
+#[derive(Debug, Clone)]
+pub struct Connection {
+    pub(crate) client: Client,
+    pub(crate) connections: Arc<Connections>,
+}
+
+impl Connection {
+    /// Connects to the network's broker (PROTOCOL.md section 1), as `name` in the server's list of connections.
+    ///
+    /// # Errors
+    /// [`ConnectError`], within about three seconds.
+    pub async fn open(url: &str, name: &str) -> Result<Self, ConnectError> {
+        Self::to(&NatsUrl::parse(url)?, name).await
+    }
+
+    pub(crate) async fn to(url: &NatsUrl, name: &str) -> Result<Self, ConnectError> {
+        let connections = Arc::new(Connections::default());
+        Ok(Self {
+            client: open(url, name, connections.clone()).await?,
+            connections,
+        })
+    }
+
+    /// The NATS client beneath it.
+    #[must_use]
+    pub fn nats(&self) -> &Client {
+        &self.client
+    }
+}
+
 /// As [`connect`]; `connections` is told of each connection.
-pub(crate) async fn open(url: &NatsUrl, name: &str, connections: Arc<Connections>) -> Result<Client, ConnectError> {
+async fn open(url: &NatsUrl, name: &str, connections: Arc<Connections>) -> Result<Client, ConnectError> {
     let so_far = Arc::clone(&connections);
     let options = ConnectOptions::new()
         .name(name)

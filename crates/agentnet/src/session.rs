@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::blob_store::BlobStore;
 use crate::config::Config;
-use crate::connect::{self, Connections};
+use crate::connect::{Connection, Connections};
 use crate::deliver::Receipts;
 use crate::error::{RegistryError, SendError, StartError};
 use crate::guard::Circuit;
@@ -82,9 +82,10 @@ impl Live {
             Some(source) => Some(source.open().await?),
             None => None,
         };
-        let connections = Arc::new(Connections::default());
-        let name = format!("agentnet-{}", config.agent_id);
-        let client = connect::open(&config.url, &name, connections.clone()).await?;
+        let Connection { client, connections } = match &config.connection {
+            Some(shared) => shared.clone(),
+            None => Connection::to(&config.url, &format!("agentnet-{}", config.agent_id)).await?,
+        };
         let registry = RegistryClient::new(client.clone());
         let (registration, key) = register(&registry, config, opened).await?;
         let identity = key.map(|key| Arc::new(Identity::new(key, registry.clone(), config)));
@@ -373,7 +374,8 @@ async fn register_signed(
 /// Says hello at every interval, and at once when the connection is back, so that a restarted registry knows the session.
 pub(crate) async fn keep_alive(live: Arc<Live>, config: Arc<Config>) {
     let mut connections = live.connections.subscribe();
-    let mut known = 1;
+    // The first connection may be told of later than it is made.
+    let mut known = 1.max(*connections.borrow());
     loop {
         let back = async { connections.wait_for(|times| *times > known).await.map(|times| *times) };
         tokio::select! {

@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use super::coerce::python_scalar;
 use super::number::{float_text, parse};
+use super::run::{in_ascii_literal, run};
 use super::text::{self, Piece};
 use super::value::{Kind, Value};
 use super::walk::walk;
@@ -136,9 +137,10 @@ pub(super) fn python_repr(value: &Value<'_>) -> String {
 /// white space stay as they are. Borrowed when there is nothing to do.
 #[must_use]
 pub fn ascii(json: &str) -> Cow<'_, str> {
-    let Some(first) = json.bytes().position(|b| b >= 0x7f) else {
+    let first = run(json.as_bytes(), |byte| byte < 0x7f);
+    if first == json.len() {
         return Cow::Borrowed(json);
-    };
+    }
     let mut out = String::with_capacity(json.len() + json.len() / 2);
     out.push_str(&json[..first]);
     for c in json[first..].chars() {
@@ -181,16 +183,15 @@ pub(super) fn escape_into(text: &str, out: &mut String) {
 }
 
 fn escaped(text: &str, out: &mut impl Sink) {
-    let mut plain = 0;
-    for (index, c) in text.char_indices() {
-        if matches!(c, ' '..='~') && c != '"' && c != '\\' {
-            continue;
-        }
-        out.push(&text[plain..index]);
-        char_escape(c, out);
-        plain = index + c.len_utf8();
+    let mut rest = text;
+    loop {
+        let (plain, special) = rest.split_at(run(rest.as_bytes(), in_ascii_literal));
+        out.push(plain);
+        let mut characters = special.chars();
+        let Some(character) = characters.next() else { return };
+        char_escape(character, out);
+        rest = characters.as_str();
     }
-    out.push(&text[plain..]);
 }
 
 fn char_escape(c: char, out: &mut impl Sink) {

@@ -1,6 +1,7 @@
 //! The grammar: where a value ends, and whether it is one.
 
 use super::JsonError;
+use super::run::{in_literal, run};
 
 /// Nesting that CPython's recursion limit still allows in practice.
 const MAX_DEPTH: usize = 990;
@@ -63,10 +64,10 @@ fn literal(bytes: &[u8], pos: usize, word: &'static str) -> Result<usize, JsonEr
 pub(super) fn string(bytes: &[u8], pos: usize) -> Result<usize, JsonError> {
     let mut at = pos + 1;
     loop {
+        at += run(&bytes[at..], in_literal);
         match bytes.get(at) {
             Some(b'"') => return Ok(at + 1),
             Some(b'\\') => at = escape(bytes, at)?,
-            Some(0x20..) => at += 1,
             Some(_) => return syntax(at, "no control character in a string"),
             None => return syntax(at, "the closing quote of a string"),
         }

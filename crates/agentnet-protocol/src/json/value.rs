@@ -77,7 +77,7 @@ impl<'a> Value<'a> {
     }
 
     /// Whether it is a string with this text.
-    pub(crate) fn is_text(&self, expected: &str) -> bool {
+    fn is_text(&self, expected: &str) -> bool {
         self.string_content()
             .is_some_and(|content| content == expected || (content.contains('\\') && text::decode(content) == expected))
     }

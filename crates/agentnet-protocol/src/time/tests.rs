@@ -90,3 +90,26 @@ fn odd_forms_read_as_cpython_reads_them() {
         assert_eq!(got.as_deref(), *expected, "{input:?}");
     }
 }
+
+#[test]
+fn the_plain_form_is_read_as_the_whole_rule_reads_it() {
+    let plain = "2026-02-21T08:05:09.000120Z";
+    for place in 0..plain.len() {
+        for byte in b"0123456789-:.TZ +W" {
+            let mut changed = plain.as_bytes().to_vec();
+            changed[place] = *byte;
+            let text = String::from_utf8(changed).unwrap();
+            let whole = match text.strip_suffix('Z') {
+                Some(local) => super::iso::parse(&format!("{local}+00:00")),
+                None => super::iso::parse(&text),
+            };
+            let quick = super::plain::parse(&text);
+            assert!(quick.is_none() || quick == whole, "{text}: {quick:?}, {whole:?}");
+        }
+    }
+    let micros = 1_771_661_109_000_120;
+    assert_eq!(super::plain::parse(plain), Some(micros));
+    assert_eq!(text(micros), plain);
+    assert_eq!(super::plain::parse("2026-02-21T08:05:09Z"), Some(micros - 120));
+    assert_eq!(super::plain::parse("2025-02-29T08:05:09Z"), None);
+}
