@@ -112,7 +112,16 @@ impl Draft {
 /// `thread_` and the lower-cased trace id (section 3).
 #[must_use]
 pub fn default_thread_id(trace_or_message_id: &str) -> Text {
-    Text::from(format!("thread_{}", trace_or_message_id.to_lowercase()))
+    const PREFIX: &str = "thread_";
+    let mut thread_id = String::with_capacity(PREFIX.len() + trace_or_message_id.len());
+    thread_id.push_str(PREFIX);
+    if trace_or_message_id.is_ascii() {
+        thread_id.push_str(trace_or_message_id);
+        thread_id.make_ascii_lowercase();
+    } else {
+        thread_id.push_str(&trace_or_message_id.to_lowercase());
+    }
+    Text::from(thread_id)
 }
 
 /// The error reply to a refused request (section 5.4), unsigned.

@@ -109,6 +109,15 @@ impl Receipt {
         }
     }
 
+    /// The message id, where a body begins with it as every writer of receipts puts it: enough to tell that nobody waits for
+    /// the rest, before anything of it is checked.
+    #[must_use]
+    pub fn message_id_at_front(body: &[u8]) -> Option<&str> {
+        let rest = body.strip_prefix(b"{\"message_id\":\"")?;
+        let end = rest.iter().position(|byte| matches!(byte, b'"' | b'\\'))?;
+        (rest[end] == b'"').then(|| std::str::from_utf8(&rest[..end]).ok())?
+    }
+
     /// What its signature covers: every member.
     #[must_use]
     pub fn claims(&self) -> Claims {

@@ -1,11 +1,11 @@
 //! Acknowledged delivery: publish, await the receipt, repeat (PROTOCOL.md section 11.4); and, beyond the original, await the
 //! receipt that tells how the handling ended.
 
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use agentnet_protocol::{Receipt, ReceiptStatus, Text};
+use ahash::AHashMap;
 use async_nats::Subscriber;
 use bytes::Bytes;
 use futures::StreamExt;
@@ -21,7 +21,7 @@ use crate::session::Live;
 #[derive(Debug)]
 pub(crate) struct Receipts {
     /// Absent once the node is closing.
-    waiting: Mutex<Option<HashMap<Text, mpsc::Sender<Box<Receipt>>>>>,
+    waiting: Mutex<Option<AHashMap<Text, mpsc::Sender<Box<Receipt>>>>>,
 }
 
 /// Receipts (boxed: channels allocate room for many at once) that a send may be behind: a receiver gives two, and each retry may bring two more.
@@ -30,7 +30,7 @@ const RECEIPTS: usize = 8;
 impl Receipts {
     pub(crate) fn new() -> Self {
         Self {
-            waiting: Mutex::new(Some(HashMap::new())),
+            waiting: Mutex::new(Some(AHashMap::new())),
         }
     }
 
@@ -48,13 +48,20 @@ impl Receipts {
         }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Option<HashMap<Text, mpsc::Sender<Box<Receipt>>>>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Option<AHashMap<Text, mpsc::Sender<Box<Receipt>>>>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Fails every wait, also later ones, at once: the node is closing.
     pub(crate) fn abandon(&self) {
         self.lock().take();
+    }
+
+    /// Whether a send waits for the receipts of this message.
+    fn is_waiting_for(&self, message_id: &str) -> bool {
+        self.lock()
+            .as_ref()
+            .is_some_and(|waiting| waiting.contains_key(message_id))
     }
 
     fn arrived(&self, receipt: Receipt) {
@@ -79,6 +86,10 @@ pub(crate) async fn listen(live: Arc<Live>, mut subscription: Subscriber) {
             message = subscription.next() => message,
         };
         let Some(message) = message else { return };
+        // Every other receipt tells of a message that its sender knows enough of.
+        if Receipt::message_id_at_front(&message.payload).is_some_and(|id| !live.receipts.is_waiting_for(id)) {
+            continue;
+        }
         match Receipt::decode(message.payload) {
             Ok(receipt) => {
                 if let Some(receipt) = checks.check(receipt) {

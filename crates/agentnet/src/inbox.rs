@@ -10,8 +10,8 @@ use agentnet_protocol::compose::default_thread_id;
 use agentnet_protocol::subject::is_reply_subject;
 use agentnet_protocol::{Envelope, ReceiptStatus, Reject, Text};
 use async_nats::{Subscriber, UnsubscribeError};
-use futures::StreamExt;
 use futures::stream::SelectAll;
+use futures::{FutureExt as _, StreamExt};
 use tokio::sync::mpsc;
 use tracing::Instrument as _;
 
@@ -28,6 +28,8 @@ use crate::spans::{self, Origin};
 const NEVER: u64 = 1_000_000_000_000_000;
 /// A subscription that the server has ended is empty when nothing came for so long.
 const QUIET: Duration = Duration::from_millis(50);
+/// Messages that are taken before the intake looks at everything else again.
+const BURST: usize = 64;
 /// How long the client may take to end a subscription; it takes longer only without a connection.
 const LAST: Duration = Duration::from_millis(500);
 
@@ -61,10 +63,24 @@ impl Intake {
                     None => return,
                 },
             }
+            self.take_burst(&mut subscriptions).await;
         }
         // Whoever fails from here on is not handled by this session again.
         self.failed.close();
         self.leave(subscriptions).await;
+    }
+
+    /// Takes the messages that are here already: waiting for everything at once costs more than most messages do.
+    async fn take_burst(&mut self, subscriptions: &mut SelectAll<Subscriber>) {
+        for _ in 0..BURST {
+            while let Ok(message) = self.failed.try_recv() {
+                self.guards.forget(&message);
+            }
+            let Some(Some(message)) = subscriptions.next().now_or_never() else {
+                return;
+            };
+            self.take(message).await;
+        }
     }
 
     /// Leaves the queue groups without losing what the server has sent already.

@@ -1,12 +1,12 @@
 //! Replies to requests, by one subscription a node: each request gets a subject of its own below it.
 
-use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use agentnet_protocol::Envelope;
 use agentnet_protocol::stream::StreamFrame;
 use agentnet_protocol::subject::{self, usable_reply_prefix};
+use ahash::AHashMap;
 use async_nats::{Message, Subscriber};
 use bytes::Bytes;
 use futures::StreamExt;
@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use crate::session::Live;
 use crate::stream::{Cancellation, Dropped, Inflow};
 
-/// Replies to one request that may be behind: all but one are forged.
+/// Replies to one request that may be behind: all but one are forged. Boxed, because a channel allocates room for many at once.
 const REPLIES: usize = 64;
 
 /// The requests that wait for their reply.
@@ -25,14 +25,14 @@ pub(crate) struct Replies {
     base: String,
     next: AtomicU64,
     /// Absent once the node is closing.
-    waiting: Mutex<Option<HashMap<u64, Waiting>>>,
+    waiting: Mutex<Option<AHashMap<u64, Waiting>>>,
     dropped: Mutex<Dropped>,
 }
 
 /// Who waits for the replies of one number.
 #[derive(Debug)]
 enum Waiting {
-    One(mpsc::Sender<Message>),
+    One(mpsc::Sender<Box<Message>>),
     Stream(Inflow, Arc<Cancellation>),
 }
 
@@ -47,7 +47,7 @@ impl Replies {
         Self {
             base,
             next: AtomicU64::new(0),
-            waiting: Mutex::new(Some(HashMap::new())),
+            waiting: Mutex::new(Some(AHashMap::new())),
             dropped: Mutex::new(Dropped::default()),
         }
     }
@@ -109,7 +109,7 @@ impl Replies {
 
     /// Cancels the streams that are being read: the node is closing.
     pub(crate) fn cancel_streams(&self, live: &Arc<Live>) {
-        for waiting in self.lock().iter().flat_map(HashMap::values) {
+        for waiting in self.lock().iter().flat_map(|all| all.values()) {
             if let Waiting::Stream(_, cancellation) = waiting {
                 cancellation.say(live, None);
             }
@@ -121,7 +121,7 @@ impl Replies {
         self.lock().take();
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Option<HashMap<u64, Waiting>>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Option<AHashMap<u64, Waiting>>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -143,7 +143,7 @@ impl Replies {
                 Some(cancellation.clone())
             }
             Some(Waiting::One(sender)) => {
-                let _ = sender.try_send(message);
+                let _ = sender.try_send(Box::new(message));
                 return;
             }
             None => None,
@@ -186,7 +186,7 @@ pub(crate) struct Expected<'a> {
     replies: &'a Replies,
     number: u64,
     pub(crate) subject: String,
-    pub(crate) receiver: mpsc::Receiver<Message>,
+    pub(crate) receiver: mpsc::Receiver<Box<Message>>,
 }
 
 impl Drop for Expected<'_> {

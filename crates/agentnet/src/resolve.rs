@@ -1,12 +1,12 @@
 //! From username to account (PROTOCOL.md section 11.3 with section 0.8).
 
-use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use agentnet_protocol::Text;
 use agentnet_protocol::rpc::{ListRequest, ResolveAccountRequest};
 use agentnet_protocol::username::lookup_key;
+use ahash::AHashMap;
 
 use crate::error::{RegistryError, ResolveError};
 use crate::metrics::Metrics;
@@ -21,14 +21,14 @@ const FOR_EVER: Duration = Duration::from_secs(10 * 365 * 86_400);
 #[derive(Debug)]
 pub(crate) struct Resolver {
     ttl: Duration,
-    known: Mutex<HashMap<String, (Text, Instant)>>,
+    known: Mutex<AHashMap<String, (Text, Instant)>>,
 }
 
 impl Resolver {
     pub(crate) fn new(ttl: Duration) -> Self {
         Self {
             ttl,
-            known: Mutex::new(HashMap::new()),
+            known: Mutex::new(AHashMap::new()),
         }
     }
 
@@ -89,7 +89,7 @@ impl Resolver {
         known.insert(key, (account_id.clone(), until));
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, (Text, Instant)>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, AHashMap<String, (Text, Instant)>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -42,10 +42,15 @@ impl Worker {
     }
 
     async fn process(&self, message: Message, span: &Span) {
-        let outcome = tokio::select! {
-            biased;
-            () = self.live.aborted.cancelled() => Err(Reject::ShuttingDown),
-            outcome = self.work(&message) => outcome,
+        let outcome = if self.live.aborted.is_cancelled() {
+            Err(Reject::ShuttingDown)
+        } else {
+            // Most handlers are done at once: then nobody has to be told that they are to be given up.
+            tokio::select! {
+                biased;
+                outcome = self.work(&message) => outcome,
+                () = self.live.aborted.cancelled() => Err(Reject::ShuttingDown),
+            }
         };
         match outcome {
             Ok(()) => {

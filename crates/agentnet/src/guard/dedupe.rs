@@ -1,15 +1,18 @@
 //! What has been seen lately. Entries live equally long, so they expire in the order in which they came: each call drops the
 //! expired ones at the front and is O(1) amortised.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 use std::time::Duration;
+
+use ahash::AHashMap;
 
 #[derive(Debug)]
 pub(crate) struct Dedupe {
     ttl: Duration,
     /// Each text with the time at which it expires.
-    known: HashMap<Arc<str>, Duration>,
+    known: AHashMap<Arc<str>, Duration>,
     /// The same in the order of expiry, and what was forgotten before its time.
     order: VecDeque<(Duration, Arc<str>)>,
 }
@@ -18,7 +21,7 @@ impl Dedupe {
     pub(crate) fn new(ttl: Duration) -> Self {
         Self {
             ttl,
-            known: HashMap::new(),
+            known: AHashMap::new(),
             order: VecDeque::new(),
         }
     }
@@ -34,12 +37,11 @@ impl Dedupe {
         if text.is_empty() {
             return;
         }
-        if self.known.contains_key(text) {
-            return;
-        }
         let (text, expires) = (Arc::<str>::from(text), now.saturating_add(self.ttl));
-        self.known.insert(text.clone(), expires);
-        self.order.push_back((expires, text));
+        if let Entry::Vacant(place) = self.known.entry(text.clone()) {
+            place.insert(expires);
+            self.order.push_back((expires, text));
+        }
     }
 
     /// As if a text had never been seen.

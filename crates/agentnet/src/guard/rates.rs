@@ -3,18 +3,18 @@
 //! Buckets sit in two generations that change places every idle time: a bucket that is used moves to the young one, and what
 //! is still in the old one at the next change has been idle for at least that long and goes. No call looks at all buckets.
 
-use std::collections::HashMap;
 use std::time::Duration;
 
 use agentnet_protocol::rate::{RateLimit, TokenBucket};
+use ahash::AHashMap;
 
 #[derive(Debug)]
 pub(crate) struct Rates {
     limit: RateLimit,
     idle: Duration,
     changed: Duration,
-    young: HashMap<Box<str>, TokenBucket>,
-    old: HashMap<Box<str>, TokenBucket>,
+    young: AHashMap<Box<str>, TokenBucket>,
+    old: AHashMap<Box<str>, TokenBucket>,
 }
 
 impl Rates {
@@ -23,8 +23,8 @@ impl Rates {
             limit: RateLimit::new(per_second, burst),
             idle,
             changed: Duration::ZERO,
-            young: HashMap::new(),
-            old: HashMap::new(),
+            young: AHashMap::new(),
+            old: AHashMap::new(),
         }
     }
 
