@@ -160,7 +160,9 @@ pub(crate) async fn deliver(
         }
         let last = attempt == acknowledgement.attempts;
         let publish_and_wait = async {
-            live.connected().await;
+            if !live.is_connected() {
+                Box::pin(live.connected()).await;
+            }
             let connection = live.connection();
             live.publish_message(subject, body.clone()).await?;
             published_on = Some(connection);
@@ -172,7 +174,7 @@ pub(crate) async fn deliver(
                 (Outcome::Duplicate(error), Some(_)) if attempt == 1 => return Err(error),
                 (Outcome::Accepted | Outcome::Duplicate(_), Some(patience)) => {
                     record_again(live, published_on, body).await;
-                    return processed(&mut receipts, message_id, patience).await;
+                    return Box::pin(processed(&mut receipts, message_id, patience)).await;
                 }
                 (Outcome::Accepted | Outcome::Duplicate(_) | Outcome::Processed, _) => {
                     record_again(live, published_on, body).await;
@@ -187,7 +189,8 @@ pub(crate) async fn deliver(
                     metrics.receipt_timeouts.add_one();
                 }
                 if !last {
-                    tokio::time::sleep(Duration::from_millis(u64::from(attempt) * 100).min(RETRY_PAUSE)).await;
+                    let pause = Duration::from_millis(u64::from(attempt) * 100).min(RETRY_PAUSE);
+                    Box::pin(tokio::time::sleep(pause)).await;
                 }
             }
         }
@@ -243,7 +246,7 @@ async fn record_again(live: &Live, published_on: Option<u64>, body: Bytes) {
     if live.is_connected() && published_on == Some(live.connection()) {
         return;
     }
-    if let Err(error) = live.publish(&live.replies.nobody(), body).await {
+    if let Err(error) = Box::pin(live.publish(&live.replies.nobody(), body)).await {
         tracing::warn!(%error, "a delivered message may be missing in the history");
     }
 }

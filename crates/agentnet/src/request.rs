@@ -80,7 +80,9 @@ impl Request {
         let mut expected = live.replies.expect();
         let mut published = false;
         let publish_and_wait = async {
-            live.connected().await;
+            if !live.is_connected() {
+                Box::pin(live.connected()).await;
+            }
             live.publish_request(&route.subject, &expected.subject, body).await?;
             published = true;
             let mut checks = FuturesUnordered::new();

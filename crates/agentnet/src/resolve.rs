@@ -48,11 +48,27 @@ impl Resolver {
         metrics: &Metrics,
         username: &str,
     ) -> Result<Text, ResolveError> {
-        let key = lookup_key(username);
-        if let Some(account_id) = self.cached(&key) {
-            metrics.cache_hits.add_one();
-            return Ok(account_id);
+        match self.remembered(username, metrics) {
+            Some(account_id) => Ok(account_id),
+            None => self.ask(registry, metrics, username).await,
         }
+    }
+
+    /// The account of a username, if it is known.
+    pub(crate) fn remembered(&self, username: &str, metrics: &Metrics) -> Option<Text> {
+        let account_id = self.cached(&lookup_key(username))?;
+        metrics.cache_hits.add_one();
+        Some(account_id)
+    }
+
+    /// The account of a username that is not known yet.
+    pub(crate) async fn ask(
+        &self,
+        registry: &RegistryClient,
+        metrics: &Metrics,
+        username: &str,
+    ) -> Result<Text, ResolveError> {
+        let key = lookup_key(username);
         metrics.cache_misses.add_one();
         let started = Instant::now();
         let account_id = Text::from(ask(registry, &key).await?);

@@ -68,7 +68,11 @@ impl AgentNode {
             }
             Target::Account(account_id) => (Text::from(account_id), None),
             Target::Username(username) => {
-                let account_id = live.resolver.resolve(&live.registry, self.metrics(), &username).await?;
+                let account_id = match live.resolver.remembered(&username, self.metrics()) {
+                    Some(account_id) => account_id,
+                    // Rare, and larger than all the rest of a send.
+                    None => Box::pin(live.resolver.ask(&live.registry, self.metrics(), &username)).await?,
+                };
                 (account_id, Some(username))
             }
         };
@@ -222,11 +226,15 @@ impl Send {
         let live = node.live()?;
         let started = Instant::now();
         let route = node.route(&live, self.destination).await?;
-        let (envelope, body) = node.compose(&live, self.options, payload, kind::DIRECT, &route)?;
-        spans::describe(&span, &route.subject, &envelope);
+        // The envelope is large: this future waits without it.
+        let (sent, message_id, body) = {
+            let (envelope, body) = node.compose(&live, self.options, payload, kind::DIRECT, &route)?;
+            spans::describe(&span, &route.subject, &envelope);
+            (Sent::from(&envelope), envelope.message_id, body)
+        };
         if self.until == Until::Published {
             live.publish_message(&route.subject, body).await?;
-            return Ok(Sent::from(&envelope));
+            return Ok(sent);
         }
         let limits = node.limits();
         let acknowledgement = Acknowledgement {
@@ -241,12 +249,12 @@ impl Send {
             processing: (self.until == Until::Processed)
                 .then(|| self.processing_timeout.unwrap_or(limits.processing_timeout)),
         };
-        let _expected = live.expect_receipts(&envelope.message_id, route.to_account_id.as_ref());
+        let _expected = live.expect_receipts(&message_id, route.to_account_id.as_ref());
         let delivered = deliver(
             &live,
             node.metrics(),
             &route.subject,
-            &envelope.message_id,
+            &message_id,
             body,
             acknowledgement,
         )
@@ -260,7 +268,7 @@ impl Send {
         if route.to_account_id.is_some() {
             node.metrics().send_account.record(started.elapsed());
         }
-        Ok(Sent::from(&envelope))
+        Ok(sent)
     }
 }
 
@@ -334,5 +342,18 @@ impl IntoFuture for Reply {
 impl From<ResolveError> for crate::error::RequestError {
     fn from(error: ResolveError) -> Self {
         Self::Send(SendError::Resolve(error))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_send_waits_in_little_memory() {
+        let node = AgentNode::builder("sender").build().unwrap();
+        let waiting = node.send("acct_1", "text").run(Span::none());
+        let size = std::mem::size_of_val(&waiting);
+        assert!(size <= 2560, "{size} bytes: what is rare belongs in a box of its own");
     }
 }

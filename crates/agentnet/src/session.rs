@@ -169,9 +169,7 @@ impl Live {
     pub(crate) async fn publish_message(&self, subject: &str, body: Bytes) -> Result<(), SendError> {
         match spans::headers() {
             None => self.publish(subject, body).await,
-            Some(headers) => self
-                .client
-                .publish_with_headers(subject.to_owned(), headers, body)
+            Some(headers) => Box::pin(self.client.publish_with_headers(subject.to_owned(), headers, body))
                 .await
                 .map_err(|error| SendError::Connection(error.to_string())),
         }
@@ -183,9 +181,10 @@ impl Live {
         let published = match spans::headers() {
             None => self.client.publish_with_reply(subject, reply, body).await,
             Some(headers) => {
-                self.client
-                    .publish_with_reply_and_headers(subject, reply, headers, body)
-                    .await
+                let publishing = self
+                    .client
+                    .publish_with_reply_and_headers(subject, reply, headers, body);
+                Box::pin(publishing).await
             }
         };
         published.map_err(|error| SendError::Connection(error.to_string()))
