@@ -1,6 +1,8 @@
 //! The intake: every message of the inbox and the capability subjects, one after another, in one task.
 //!
-//! 1. Size and form; 2. the thread default; 3. the guards; 4. the receipt `accepted`; 5. the backlog.
+//! 1. Size and form; 2. the thread default; 3. the guards; 4. the receipt `accepted`; 5. the backlog, and a worker for it.
+//!
+//! What is to be done is decided without waiting, and then done: so little of a message is carried along while it waits.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -23,6 +25,7 @@ use crate::metrics::Metrics;
 use crate::refuse::{acknowledge, refuse};
 use crate::session::Live;
 use crate::spans::{self, Origin};
+use crate::worker::Workers;
 
 /// More than the nine digits that the server reads as a number of messages; a subscription never gets there.
 const NEVER: u64 = 1_000_000_000_000_000;
@@ -42,6 +45,7 @@ pub(crate) struct Intake {
     pub(crate) max_payload_bytes: usize,
     /// Only the intake adds to the backlog: a slot that is free when it looks is free when it pushes.
     pub(crate) backlog: async_channel::Sender<Message>,
+    pub(crate) workers: Workers,
     /// Messages whose handling failed: told by the workers before the sender hears of it, so that its retry finds them
     /// forgotten.
     pub(crate) failed: mpsc::Receiver<Message>,
@@ -67,7 +71,7 @@ impl Intake {
         }
         // Whoever fails from here on is not handled by this session again.
         self.failed.close();
-        self.leave(subscriptions).await;
+        Box::pin(self.leave(subscriptions)).await;
     }
 
     /// Takes the messages that are here already: waiting for everything at once costs more than most messages do.
@@ -115,17 +119,24 @@ impl Intake {
             self.settle(judged).await;
         }
         for held in self.verifier.abandon() {
-            self.refuse(&held.into(), &Reject::ShuttingDown).await;
+            Box::pin(self.refuse(&held.into(), &Reject::ShuttingDown)).await;
         }
     }
 
     async fn settle(&mut self, judged: Vec<Judged>) {
         for judged in judged {
-            self.proceed(judged).await;
+            let step = self.admit(judged);
+            self.carry_out(step).await;
         }
     }
 
     async fn take(&mut self, message: async_nats::Message) {
+        let step = self.read(message);
+        self.carry_out(step).await;
+    }
+
+    /// Reads a message and decides about it.
+    fn read(&mut self, message: async_nats::Message) -> Step {
         let size = message.payload.len();
         let origin = Origin::of(&message);
         let reply = message.reply.map(|subject| Text::from(subject.as_str()));
@@ -142,8 +153,7 @@ impl Intake {
                 } else {
                     Reject::MessageInvalid(error.to_string())
                 };
-                let unread = Message::new(Envelope::default(), reply, origin);
-                return self.refuse(&unread, &reject).await;
+                return Step::Refuse(Message::new(Envelope::default(), reply, origin), reject);
             }
         };
         if envelope.thread_id.is_none() {
@@ -153,24 +163,22 @@ impl Intake {
         }
         let reply = reply.or_else(|| written_reply_subject(&envelope));
         if too_large {
-            return self.refuse(&Message::new(envelope, reply, origin), &size_reject).await;
+            return Step::Refuse(Message::new(envelope, reply, origin), size_reject);
         }
         let judged = self.verifier.judge(Held {
             envelope,
             reply,
             origin,
         });
-        self.proceed(judged).await;
+        self.admit(judged)
     }
 
     /// Lets a message through the guards once its signature was judged.
-    async fn proceed(&mut self, judged: Judged) {
+    fn admit(&mut self, judged: Judged) -> Step {
         let message: Message = match judged {
             Judged::Genuine(held) => held.into(),
-            Judged::Refused(held, reject) => {
-                return self.refuse(&held.into(), &reject).await;
-            }
-            Judged::Waiting => return,
+            Judged::Refused(held, reject) => return Step::Refuse(held.into(), reject),
+            Judged::Waiting => return Step::Wait,
         };
         let now = Now {
             wall: ids::now(),
@@ -181,13 +189,24 @@ impl Intake {
             circuit_open: self.live.circuit.is_open(now.monotonic),
             backlog_full: self.backlog.is_full(),
         };
-        if let Err(reject) = self.guards.admit(&message, now, capacity) {
-            return self.refuse(&message, &reject).await;
+        match self.guards.admit(&message, now, capacity) {
+            Ok(()) => Step::Accept(message),
+            Err(reject) => Step::Refuse(message, reject),
         }
-        acknowledge(&self.live, &message, ReceiptStatus::Accepted, None).await;
-        if let Err(error) = self.backlog.try_send(message) {
-            // The workers are gone: the node was aborted between the check and here.
-            self.refuse(&error.into_inner(), &Reject::ShuttingDown).await;
+    }
+
+    async fn carry_out(&mut self, step: Step) {
+        match step {
+            Step::Wait => {}
+            Step::Accept(message) => {
+                acknowledge(&self.live, &message, ReceiptStatus::Accepted, None).await;
+                match self.backlog.try_send(message) {
+                    Ok(()) => self.workers.call(),
+                    // Cannot be: only the intake adds to the backlog, and it looked for room.
+                    Err(error) => Box::pin(self.refuse(&error.into_inner(), &Reject::ShuttingDown)).await,
+                }
+            }
+            Step::Refuse(message, reject) => Box::pin(self.refuse(&message, &reject)).await,
         }
     }
 
@@ -198,6 +217,14 @@ impl Intake {
             .instrument(span)
             .await;
     }
+}
+
+/// What is to be done about a message.
+enum Step {
+    Accept(Message),
+    Refuse(Message, Reject),
+    /// Its sender's key is being asked for.
+    Wait,
 }
 
 fn report(left: Result<(), UnsubscribeError>) {

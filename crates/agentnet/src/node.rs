@@ -1,11 +1,13 @@
 //! [`AgentNode`]: one agent on the network.
 
+use futures::FutureExt as _;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use agentnet_protocol::target::{Target, Verb};
 use agentnet_protocol::{AgentInfo, Text};
+use futures::FutureExt as _;
 use tokio_util::sync::DropGuard;
 use tokio_util::task::TaskTracker;
 
@@ -22,7 +24,7 @@ use crate::outgoing::IntoPayload;
 use crate::request::Request;
 use crate::send::{Destination, Reply, Send};
 use crate::session::{self, Live};
-use crate::worker::Worker;
+use crate::worker::{Worker, Workers};
 use crate::{deliver, replies};
 
 /// One agent on the network. Cloning gives another handle to the same agent.
@@ -196,10 +198,8 @@ impl AgentNode {
     }
 
     fn spawn(&self, tracker: &TaskTracker, live: &Live, task: impl Future<Output = ()> + std::marker::Send + 'static) {
-        let ended = live.ended.clone();
-        tracker.spawn(async move {
-            ended.run_until_cancelled(task).await;
-        });
+        // Not an async block: that would keep room for the task twice.
+        tracker.spawn(live.ended.clone().run_until_cancelled_owned(task).map(drop));
     }
 
     async fn start_intake(
@@ -221,9 +221,13 @@ impl AgentNode {
             timeout: limits.work_timeout,
             failed: failed_sender,
         };
-        for _ in 0..limits.max_concurrency {
-            self.spawn(work, live, worker.clone().run(backlog.clone()));
-        }
+        let workers = Workers {
+            worker,
+            backlog: backlog.clone(),
+            running: Arc::default(),
+            at_most: limits.max_concurrency,
+            tasks: work.clone(),
+        };
         let account_id = &live.sender.account_id;
         let intake = Intake {
             live: live.clone(),
@@ -233,6 +237,7 @@ impl AgentNode {
             verifier: Verifier::new(live.identity.clone(), account_id.clone(), config),
             max_payload_bytes: limits.max_payload_bytes,
             backlog: sender,
+            workers,
             failed,
         };
         self.spawn(work, live, intake.run(subscriptions));

@@ -1,13 +1,14 @@
 //! Execution: the handler under its timeout, the circuit breaker, the final receipt.
 
 use std::panic::AssertUnwindSafe;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use agentnet_protocol::{ReceiptStatus, Reject};
 use futures::FutureExt;
 use tokio::sync::mpsc;
+use tokio_util::task::TaskTracker;
 use tracing::{Instrument as _, Span};
 
 use crate::handler::{AnyHandler, Context, Message};
@@ -17,7 +18,52 @@ use crate::refuse::{acknowledge, refuse};
 use crate::session::Live;
 use crate::spans;
 
-/// One of the node's workers.
+/// The node's workers: tasks that come when there is something to do, at most so many at a time, and go when there is not.
+/// An idle agent has none.
+#[derive(Clone)]
+pub(crate) struct Workers {
+    pub(crate) worker: Worker,
+    pub(crate) backlog: async_channel::Receiver<Message>,
+    pub(crate) running: Arc<AtomicUsize>,
+    pub(crate) at_most: usize,
+    pub(crate) tasks: TaskTracker,
+}
+
+impl Workers {
+    /// Sees to it that somebody handles what was put into the backlog.
+    pub(crate) fn call(&self) {
+        if self.enter() {
+            let ended = self.worker.live.ended.clone();
+            let work = ended.run_until_cancelled_owned(self.clone().run());
+            self.tasks.spawn(work.map(drop));
+        }
+    }
+
+    /// Handles messages until none is left; once aborted, refuses them.
+    async fn run(self) {
+        loop {
+            while let Ok(message) = self.backlog.try_recv() {
+                self.worker.run(message).await;
+            }
+            self.running.fetch_sub(1, Ordering::SeqCst);
+            // Whoever puts a message in looks for a free place after it: one of the two sees the other.
+            if self.backlog.is_empty() || !self.enter() {
+                return;
+            }
+        }
+    }
+
+    /// Takes a place among those at work, if there is one.
+    fn enter(&self) -> bool {
+        self.running
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |running| {
+                (running < self.at_most).then_some(running + 1)
+            })
+            .is_ok()
+    }
+}
+
+/// What handles one message.
 #[derive(Clone)]
 pub(crate) struct Worker {
     /// Weak: a worker must not keep a dropped node alive.
@@ -31,14 +77,11 @@ pub(crate) struct Worker {
 }
 
 impl Worker {
-    /// Handles messages until the backlog is closed and empty; once aborted, refuses what is left.
-    pub(crate) async fn run(self, backlog: async_channel::Receiver<Message>) {
-        while let Ok(message) = backlog.recv().await {
-            self.live.inflight.fetch_add(1, Ordering::Relaxed);
-            let span = spans::process(&message, message.origin());
-            self.process(message, &span).instrument(span.clone()).await;
-            self.live.inflight.fetch_sub(1, Ordering::Relaxed);
-        }
+    async fn run(&self, message: Message) {
+        self.live.inflight.fetch_add(1, Ordering::Relaxed);
+        let span = spans::process(&message, message.origin());
+        self.process(message, &span).instrument(span.clone()).await;
+        self.live.inflight.fetch_sub(1, Ordering::Relaxed);
     }
 
     async fn process(&self, message: Message, span: &Span) {
@@ -61,7 +104,7 @@ impl Worker {
                 spans::failed(span, reject.code());
                 // An error means that nothing more is taken in.
                 let _ = self.failed.send(message.clone()).await;
-                refuse(&self.live, &self.metrics, &message, message.reply_to(), &reject).await;
+                Box::pin(refuse(&self.live, &self.metrics, &message, message.reply_to(), &reject)).await;
             }
         }
     }
