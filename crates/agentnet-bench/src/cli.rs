@@ -5,11 +5,13 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::database::Backend;
 use crate::figure::{Figure, markdown, table};
 use crate::machine::Results;
 use crate::role::Flavour;
+use crate::rpc::Population;
 use crate::run::Run;
-use crate::{Failure, footprint, messages, raw, receiver, start};
+use crate::{Failure, footprint, hello, history, ingest, messages, raw, receiver, register, rpc, start};
 
 /// Benchmarks of agentnet, each beside the raw limit of NATS or the database. Use a release build on a quiet machine.
 #[derive(Debug, Parser)]
@@ -34,6 +36,53 @@ pub(crate) enum Command {
         /// How many messages
         #[arg(long, default_value_t = 1_000_000)]
         messages: u64,
+    },
+    /// How fast messages reach the store, beside the database alone; and a registry that captures at full speed
+    Ingest {
+        #[command(flatten)]
+        settings: Settings,
+        /// What to measure; all without any
+        parts: Vec<ingest::Part>,
+        /// Messages for the store alone
+        #[arg(long, default_value_t = 50_000)]
+        rows: u64,
+        /// Messages that are published at full speed
+        #[arg(long, default_value_t = 600_000)]
+        published: u64,
+    },
+    /// What the registry answers
+    Rpc {
+        #[command(flatten)]
+        settings: Settings,
+        name: rpc::Name,
+        /// Sessions that are online
+        #[arg(long, default_value_t = 1_000)]
+        sessions: u64,
+        /// Accounts in the store; at least one for each session
+        #[arg(long, default_value_t = 0)]
+        accounts: u64,
+        #[arg(long, value_enum, default_value_t = Backend::Postgres)]
+        backend: Backend,
+    },
+    /// How many agents a second can join
+    Register(Settings),
+    /// How many heartbeats a second one registry takes in
+    Hello {
+        #[command(flatten)]
+        settings: Settings,
+        /// Sessions that are online
+        #[arg(long, default_value_t = 10_000)]
+        sessions: u64,
+    },
+    /// Pages and searches of a long history
+    History {
+        #[command(flatten)]
+        settings: Settings,
+        /// Messages in it
+        #[arg(long, default_value_t = 1_000_000)]
+        rows: u64,
+        #[arg(long, value_enum, default_value_t = Backend::Postgres)]
+        backend: Backend,
     },
     /// Memory of a registry and of agents
     Footprint(Settings),
@@ -95,6 +144,33 @@ pub(crate) fn run(command: Command) -> Result<(), Failure> {
             Command::Send(settings) => (settings.clone(), messages::send(&settings).await?),
             Command::Request(settings) => (settings.clone(), messages::request(&settings).await?),
             Command::Receiver { settings, messages } => (settings.clone(), receiver::run(&settings, messages).await?),
+            Command::Ingest {
+                settings,
+                parts,
+                rows,
+                published,
+            } => (settings.clone(), ingest::run(&settings, &parts, rows, published).await?),
+            Command::Rpc {
+                settings,
+                name,
+                sessions,
+                accounts,
+                backend,
+            } => {
+                let population = Population {
+                    accounts,
+                    sessions,
+                    backend,
+                };
+                (settings.clone(), rpc::run(&settings, name, population).await?)
+            }
+            Command::Register(settings) => (settings.clone(), register::run(&settings).await?),
+            Command::Hello { settings, sessions } => (settings, hello::run(sessions).await?),
+            Command::History {
+                settings,
+                rows,
+                backend,
+            } => (settings.clone(), history::run(&settings, rows, backend).await?),
             Command::Footprint(settings) => (settings, footprint::run().await?),
             Command::Start(settings) => (settings.clone(), start::run(&settings).await?),
             Command::Set { settings, quick } => set(settings, quick).await?,

@@ -6,9 +6,14 @@
 #![allow(clippy::print_stdout, reason = "the result is what it prints")]
 
 mod agents;
+mod caller;
 mod cli;
+mod database;
 mod figure;
 mod footprint;
+mod hello;
+mod history;
+mod ingest;
 mod latency;
 mod machine;
 mod messages;
@@ -16,8 +21,12 @@ mod network;
 mod processes;
 mod raw;
 mod receiver;
+mod register;
 mod role;
+mod rows;
+mod rpc;
 mod run;
+mod sessions;
 mod start;
 mod tasks;
 

@@ -15,7 +15,7 @@ use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::timeout;
 
-use crate::{Failure, agents, footprint, raw};
+use crate::{Failure, agents, caller, footprint, hello, ingest, raw};
 
 /// No benchmark's part is silent for longer.
 const PATIENCE: Duration = Duration::from_secs(600);
@@ -32,6 +32,12 @@ pub(crate) enum Role {
     AgentReceiver(agents::Receiver),
     /// An agent that sends messages.
     AgentSender(agents::Sender),
+    /// Calls the registry.
+    Caller(caller::Caller),
+    /// Says hello for many sessions.
+    HelloSayer(hello::HelloSayer),
+    /// Publishes messages at full speed.
+    Publisher(ingest::Publisher),
     /// Agents that do nothing.
     IdleAgents(footprint::IdleAgents),
 }
@@ -173,6 +179,9 @@ pub(crate) fn play(part: &str) -> Result<(), Failure> {
             Role::RawSender(role) => role.play(&mut stage).await,
             Role::AgentReceiver(role) => role.play(&mut stage).await,
             Role::AgentSender(role) => role.play(&mut stage).await,
+            Role::Caller(role) => role.play(&mut stage).await,
+            Role::HelloSayer(role) => role.play(&mut stage).await,
+            Role::Publisher(role) => role.play(&mut stage).await,
             Role::IdleAgents(role) => role.play(&mut stage).await,
         }
     });

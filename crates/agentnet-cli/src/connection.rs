@@ -1,5 +1,7 @@
 //! Reaching the network: the server's address, the connection, calls of the registry, and what their failures mean.
 
+pub(crate) mod onlooker;
+
 use std::time::Duration;
 
 use agentnet::{

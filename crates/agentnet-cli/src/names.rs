@@ -4,7 +4,10 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use agentnet::RegistryClient;
+use agentnet_protocol::AgentInfo;
 use agentnet_protocol::rpc::ProfileRequest;
+use futures::FutureExt;
+use tokio::task::JoinHandle;
 
 use crate::output::cell::clean;
 
@@ -19,12 +22,25 @@ const MOST: usize = 100_000;
 /// How much of an account id stands where there is no name.
 const SHORT: usize = 13;
 
+type Online = Result<Vec<AgentInfo>, agentnet::RegistryError>;
+
 /// The names of accounts, asked for once each.
 #[derive(Debug)]
 pub(crate) struct Names {
     registry: RegistryClient,
     known: HashMap<String, (Option<String>, Instant)>,
     silent_until: Option<Instant>,
+    /// Everybody who is online, asked for again; the names that were known hold meanwhile.
+    renewal: Option<JoinHandle<Online>>,
+    renewed: Instant,
+}
+
+impl Drop for Names {
+    fn drop(&mut self) {
+        if let Some(renewal) = &self.renewal {
+            renewal.abort();
+        }
+    }
 }
 
 impl Names {
@@ -34,19 +50,51 @@ impl Names {
             registry: registry.with_timeout(PATIENCE),
             known: HashMap::new(),
             silent_until: None,
+            renewal: None,
+            renewed: Instant::now(),
         };
-        match names.registry.clone().with_timeout(4 * PATIENCE).list_online().await {
+        let online = names.list().await;
+        names.hear(online);
+        names
+    }
+
+    fn list(&self) -> impl Future<Output = Online> + Send + use<> {
+        let registry = self.registry.clone().with_timeout(4 * PATIENCE);
+        async move { registry.list_online().await }
+    }
+
+    fn hear(&mut self, online: Online) {
+        match online {
             Ok(online) => {
                 let until = Instant::now() + FRESH;
                 for agent in online {
                     if let Some(id) = agent.account_id {
-                        names.keep(id, agent.username, until);
+                        self.keep(id, agent.username, until);
                     }
                 }
             }
-            Err(error) => names.unanswered(&error),
+            Err(error) => self.unanswered(&error),
         }
-        names
+    }
+
+    /// Whether names that are no longer fresh hold a while longer, since everybody is being asked for.
+    fn renews(&mut self, now: Instant) -> bool {
+        if let Some(renewal) = &mut self.renewal {
+            let Some(ended) = renewal.now_or_never() else {
+                return true;
+            };
+            self.renewal = None;
+            if let Ok(online) = ended {
+                self.hear(online);
+            }
+            return false;
+        }
+        if now < self.renewed + FRESH {
+            return false;
+        }
+        self.renewed = now;
+        self.renewal = Some(tokio::spawn(self.list()));
+        true
     }
 
     fn keep(&mut self, account_id: String, name: Option<String>, until: Instant) {
@@ -61,16 +109,29 @@ impl Names {
         self.silent_until = Some(Instant::now() + PAUSE);
     }
 
+    fn fresh(&self, account_id: &str, now: Instant) -> Option<Option<String>> {
+        let (name, until) = self.known.get(account_id)?;
+        (*until > now).then(|| name.clone())
+    }
+
     /// The username of an account, if it has one and the registry says so.
     pub(crate) async fn of(&mut self, account_id: &str) -> Option<String> {
         let now = Instant::now();
-        if let Some((name, until)) = self.known.get(account_id)
-            && *until > now
-        {
-            return name.clone();
+        if let Some(name) = self.fresh(account_id, now) {
+            return name;
+        }
+        // An older name is better than none.
+        let older = |names: &Self| names.known.get(account_id).and_then(|(name, _)| name.clone());
+        if self.known.contains_key(account_id) {
+            if self.renews(now) {
+                return older(self);
+            }
+            if let Some(name) = self.fresh(account_id, now) {
+                return name;
+            }
         }
         if account_id.is_empty() || self.silent_until.is_some_and(|until| until > now) {
-            return None;
+            return older(self);
         }
         let request = ProfileRequest {
             account_id: Some(account_id.to_owned()),
@@ -81,7 +142,7 @@ impl Names {
             Err(agentnet::RegistryError::Refused(_)) => None,
             Err(error) => {
                 self.unanswered(&error);
-                return None;
+                return older(self);
             }
         };
         self.keep(account_id.to_owned(), name.clone(), now + FRESH);

@@ -151,6 +151,16 @@ impl Output {
         out.flush()
     }
 
+    /// Writes whole lines to stdout at once.
+    ///
+    /// # Errors
+    /// As [`Output::line`].
+    pub(crate) fn text(self, lines: &str) -> io::Result<()> {
+        let mut out = io::stdout().lock();
+        out.write_all(lines.as_bytes())?;
+        out.flush()
+    }
+
     /// A remark for people, on stderr.
     pub(crate) fn note(self, text: impl AsRef<str>) {
         if self.log_format == LogFormat::Json {

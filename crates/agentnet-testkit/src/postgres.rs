@@ -39,6 +39,8 @@ pub struct Postgres {
     password: String,
     user: Option<User>,
     programs: PathBuf,
+    /// As it is installed: it calls fsync, and has its own sizes of buffers.
+    durable: bool,
     folder: TempDir,
 }
 
@@ -48,6 +50,18 @@ impl Postgres {
     /// # Errors
     /// [`StartError`]: PostgreSQL is not installed, or it did not start (with its log).
     pub async fn launch() -> Result<Self, StartError> {
+        Self::launch_with(false).await
+    }
+
+    /// As [`Postgres::launch`], with the settings that PostgreSQL has by itself: it calls fsync. For benchmarks.
+    ///
+    /// # Errors
+    /// As [`Postgres::launch`].
+    pub async fn launch_durable() -> Result<Self, StartError> {
+        Self::launch_with(true).await
+    }
+
+    async fn launch_with(durable: bool) -> Result<Self, StartError> {
         let programs = find_postgres()?;
         let user = unprivileged_user()?;
         let folder = tempfile::Builder::new()
@@ -69,6 +83,7 @@ impl Postgres {
             password,
             user,
             programs,
+            durable,
             folder,
         };
         server.start().await?;
@@ -212,20 +227,28 @@ impl Postgres {
             ""
         };
         let mut args = vec!["-D".to_owned(), self.data_dir().to_string_lossy().into_owned()];
-        let settings = [
+        let place = [
             format!("port={}", self.port()),
             "listen_addresses=127.0.0.1".to_owned(),
             format!("unix_socket_directories={socket_folder}"),
-            "fsync=off".to_owned(),
-            "full_page_writes=off".to_owned(),
-            "max_connections=200".to_owned(),
-            // A test's data is small, and nobody replicates or archives it.
-            "shared_buffers=16MB".to_owned(),
-            "max_wal_size=256MB".to_owned(),
-            "wal_level=minimal".to_owned(),
-            "max_wal_senders=0".to_owned(),
         ];
-        args.extend(settings.into_iter().flat_map(|setting| ["-c".to_owned(), setting]));
+        let quick = [
+            "fsync=off",
+            "full_page_writes=off",
+            "max_connections=200",
+            // A test's data is small, and nobody replicates or archives it.
+            "shared_buffers=16MB",
+            "max_wal_size=256MB",
+            "wal_level=minimal",
+            "max_wal_senders=0",
+        ];
+        let quick = quick.into_iter().filter(|_| !self.durable).map(str::to_owned);
+        args.extend(
+            place
+                .into_iter()
+                .chain(quick)
+                .flat_map(|setting| ["-c".to_owned(), setting]),
+        );
         let program = self.programs.join(PROGRAM);
         ServerProcess::spawn(&program, &args, &self.log_path(), self.user)
             .map_err(StartError::io(format!("start {}", program.display())))

@@ -25,8 +25,13 @@ impl Output {
     /// # Errors
     /// What writing says.
     pub(crate) fn document_line(self, json: &str) -> io::Result<()> {
-        self.line(laid_out(json, Layout::OneLine))
+        self.line(one_line(json))
     }
+}
+
+/// The JSON text on one line.
+pub(crate) fn one_line(json: &str) -> String {
+    laid_out(json, Layout::OneLine)
 }
 
 /// The JSON text over several lines, two spaces a level; numbers, texts and member order stay as written.

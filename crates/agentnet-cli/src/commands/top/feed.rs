@@ -1,15 +1,14 @@
 //! What passes on the network, on one connection of its own.
 
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
-use agentnet_protocol::subject::{ALL_CAPABILITIES, ALL_INBOXES, ALL_REPLIES, CONNECTION_INBOX_PREFIX};
-use agentnet_protocol::url::{Login, NatsUrl};
+use agentnet_protocol::subject::{ALL_CAPABILITIES, ALL_INBOXES, ALL_REPLIES};
+use agentnet_protocol::url::NatsUrl;
 use async_nats::connection::State as Connection;
-use async_nats::{Client, ConnectOptions, Message, Subscriber};
+use async_nats::{Client, Message, Subscriber};
 use futures::{FutureExt, StreamExt};
 
-use crate::connection::connect_failure;
+use crate::connection::onlooker;
 use crate::ended::Failure;
 
 /// What is heard. Receipts come before hellos, whose counters hold them already; a goodbye comes after the hello.
@@ -37,7 +36,7 @@ pub(crate) struct Feed {
 impl Feed {
     /// Connects and subscribes, where another connection was made already: why it cannot be is told by that one.
     pub(crate) async fn open(url: &NatsUrl) -> Result<Self, Failure> {
-        let client = connect(url).await?;
+        let client = onlooker::connect(url, "agentnet-cli-top", WAITING).await?;
         let lost = |error: &dyn std::fmt::Display| Failure::trouble(format!("cannot watch the network: {error}"));
         let taken = client.statistics().in_messages.load(Ordering::Relaxed);
         let mut subscriptions = Vec::with_capacity(SUBJECTS.len());
@@ -112,32 +111,6 @@ impl Lost {
             self.sure = self.sure.max(self.least.take().unwrap_or(0));
             self.looks = 0;
         }
-    }
-}
-
-/// As the SDK connects, but with short queues: what is only looked at must not fill the memory.
-async fn connect(url: &NatsUrl) -> Result<Client, Failure> {
-    let options = ConnectOptions::new()
-        .name("agentnet-cli-top")
-        .custom_inbox_prefix(CONNECTION_INBOX_PREFIX)
-        .subscription_capacity(WAITING)
-        .max_reconnects(None)
-        .reconnect_delay_callback(|attempt| Duration::from_millis(100).saturating_mul(1 << attempt.min(3)));
-    let options = match url.login() {
-        Login::None => options,
-        Login::Token(token) => options.token(token.clone()),
-        Login::User { name, password } => options.user_and_password(name.clone(), password.clone()),
-    };
-    let unreachable = |why: String| {
-        connect_failure(agentnet::ConnectError::Unreachable {
-            url: url.redacted(),
-            why,
-        })
-    };
-    let connecting = options.connect(url.servers().to_vec());
-    match tokio::time::timeout(Duration::from_secs(3), connecting).await {
-        Err(_) => Err(unreachable("no answer within 3 s".to_owned())),
-        Ok(result) => result.map_err(|error| unreachable(error.to_string())),
     }
 }
 

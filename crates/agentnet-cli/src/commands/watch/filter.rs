@@ -45,7 +45,7 @@ impl Filter {
             && self.grep.as_deref().is_none_or(|text| {
                 let payload = message.payload.get().to_lowercase();
                 // What is written with escapes is looked for as it reads, too.
-                let read = || super::unescaped(&message.payload).to_lowercase();
+                let read = || super::view::unescaped(&message.payload).to_lowercase();
                 let text = text.to_lowercase();
                 payload.contains(&text) || read().contains(&text)
             })

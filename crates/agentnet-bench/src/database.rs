@@ -1,0 +1,140 @@
+//! Databases behind a registry, and filling them without it.
+
+use agentnet_store::{OpenOptions, open, sqlite_url};
+use agentnet_testkit::Postgres;
+use clap::ValueEnum;
+use tempfile::TempDir;
+use tokio_postgres::{Client, NoTls};
+
+use crate::Failure;
+
+/// Which kind of database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Backend {
+    Postgres,
+    Sqlite,
+}
+
+impl Backend {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Postgres => "PostgreSQL",
+            Self::Sqlite => "SQLite",
+        }
+    }
+}
+
+/// A database of its own, with the settings that it has by itself: durable.
+pub(crate) enum Database {
+    Postgres(Postgres),
+    Sqlite(TempDir),
+}
+
+impl Database {
+    /// Makes one, with the schema of the store.
+    pub(crate) async fn start(backend: Backend) -> Result<Self, Failure> {
+        let database = match backend {
+            Backend::Postgres => Self::Postgres(Postgres::launch_durable().await?),
+            Backend::Sqlite => Self::Sqlite(TempDir::new()?),
+        };
+        open(&database.url(), &OpenOptions::default()).await?.close().await;
+        Ok(database)
+    }
+
+    pub(crate) fn url(&self) -> String {
+        match self {
+            Self::Postgres(server) => server.url(),
+            Self::Sqlite(folder) => sqlite_url(&folder.path().join("agentnet.db")),
+        }
+    }
+
+    /// Runs statements: those of its kind.
+    pub(crate) async fn execute(&self, postgres: &str, sqlite: &str) -> Result<(), Failure> {
+        match self {
+            Self::Postgres(server) => Ok(connect(&server.url()).await?.batch_execute(postgres).await?),
+            Self::Sqlite(folder) => Ok(file(folder)?.execute_batch(sqlite)?),
+        }
+    }
+
+    /// The one number that a statement gives.
+    pub(crate) async fn number(&self, sql: &str) -> Result<u64, Failure> {
+        let number: i64 = match self {
+            Self::Postgres(server) => connect(&server.url()).await?.query_one(sql, &[]).await?.get(0),
+            Self::Sqlite(folder) => file(folder)?.query_row(sql, [], |row| row.get(0))?,
+        };
+        Ok(u64::try_from(number)?)
+    }
+
+    /// Fills a table without its indexes, and makes them again.
+    pub(crate) async fn fill(&self, table: &str, postgres: &str, sqlite: &str) -> Result<(), Failure> {
+        match self {
+            Self::Postgres(server) => {
+                let client = connect(&server.url()).await?;
+                let key: String = client
+                    .query_one(
+                        "SELECT format('ADD CONSTRAINT %I %s', conname, pg_get_constraintdef(oid)) FROM pg_constraint \
+                         WHERE conrelid = $1::text::regclass AND contype = 'p'",
+                        &[&table],
+                    )
+                    .await?
+                    .get(0);
+                let name = key.split(' ').nth(2).unwrap_or_default().to_owned();
+                let indexes = client
+                    .query(
+                        "SELECT indexname::text, indexdef FROM pg_indexes WHERE tablename = $1::text \
+                         AND indexname <> $2::text",
+                        &[&table, &name],
+                    )
+                    .await?;
+                let indexes: Vec<(String, String)> = indexes.iter().map(|row| (row.get(0), row.get(1))).collect();
+                let mut steps = vec![
+                    "SET maintenance_work_mem = '1GB'".to_owned(),
+                    "SET synchronous_commit = off".to_owned(),
+                    format!("ALTER TABLE {table} DROP CONSTRAINT {name}"),
+                ];
+                steps.extend(indexes.iter().map(|(name, _)| format!("DROP INDEX {name}")));
+                steps.push(postgres.to_owned());
+                steps.push(format!("ALTER TABLE {table} {key}"));
+                steps.extend(indexes.into_iter().map(|(_, made)| made));
+                for step in steps {
+                    client.batch_execute(&step).await?;
+                }
+                client
+                    .batch_execute(&format!("VACUUM ANALYZE {table}; CHECKPOINT"))
+                    .await?;
+            }
+            Self::Sqlite(folder) => {
+                let connection = file(folder)?;
+                let indexes: Vec<(String, String)> = connection
+                    .prepare(
+                        "SELECT name, sql FROM sqlite_schema WHERE type = 'index' AND tbl_name = ? AND sql IS NOT NULL",
+                    )?
+                    .query_map([table], |row| Ok((row.get(0)?, row.get(1)?)))?
+                    .collect::<Result<_, _>>()?;
+                connection.execute_batch("PRAGMA synchronous = OFF; PRAGMA cache_size = -2097152")?;
+                for (name, _) in &indexes {
+                    connection.execute_batch(&format!("DROP INDEX {name}"))?;
+                }
+                connection.execute_batch(sqlite)?;
+                for (_, made) in &indexes {
+                    connection.execute_batch(made)?;
+                }
+                connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn file(folder: &TempDir) -> Result<rusqlite::Connection, Failure> {
+    let connection = rusqlite::Connection::open(folder.path().join("agentnet.db"))?;
+    connection.busy_timeout(std::time::Duration::from_secs(30))?;
+    Ok(connection)
+}
+
+/// A connection to a PostgreSQL database, past the store.
+pub(crate) async fn connect(url: &str) -> Result<Client, Failure> {
+    let (client, connection) = tokio_postgres::connect(url, NoTls).await?;
+    tokio::spawn(connection);
+    Ok(client)
+}

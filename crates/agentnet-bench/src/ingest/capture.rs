@@ -1,0 +1,81 @@
+//! A registry that captures what is published at full speed.
+
+use std::time::{Duration, Instant};
+
+use agentnet::json;
+use agentnet_protocol::ids::uuid4_hex;
+use agentnet_testkit::RawClient;
+use serde::{Deserialize, Serialize};
+
+use crate::Failure;
+use crate::cli::Settings;
+use crate::database::{Backend, Database};
+use crate::figure::{Figure, Target};
+use crate::network::{Network, Registry};
+use crate::processes;
+use crate::role::{Flavour, Player, Role, Stage};
+
+/// Publishes messages as fast as it can. Is asked for so many, and answers how many seconds it took to hand them to the server.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Publisher {
+    pub(crate) url: String,
+    pub(crate) bytes: usize,
+}
+
+impl Publisher {
+    pub(crate) async fn play(self, stage: &mut Stage) -> Result<(), Failure> {
+        let client = RawClient::connect(&self.url).await?;
+        let text = "x".repeat(self.bytes.saturating_sub(11));
+        stage.ready().await?;
+        while let Some(messages) = stage.next::<u64>().await? {
+            let since = Instant::now();
+            for number in 0..messages {
+                let id = uuid4_hex(rand::random());
+                let (from, to) = (number % 100, (number + 1) % 100);
+                let body = json!({
+                    "message_id": id, "from_agent": "publisher", "to_agent": format!("acct_{to}"),
+                    "payload": { "text": &text }, "sent_at": "2026-02-21T08:00:00Z", "kind": "direct",
+                    "schema_version": "1.1", "from_account_id": format!("acct_{from}"), "trace_id": &id,
+                    "to_account_id": format!("acct_{to}"), "ttl_ms": 30_000, "thread_id": format!("t{}", number / 20),
+                });
+                client
+                    .publish(format!("account.acct_{to}.inbox"), body.to_string().into())
+                    .await?;
+            }
+            client.flush().await?;
+            stage.answer(&since.elapsed().as_secs_f64()).await?;
+        }
+        Ok(())
+    }
+}
+
+pub(super) async fn run(settings: &Settings, messages: u64) -> Result<Vec<Figure>, Failure> {
+    let mut figures = Vec::new();
+    for backend in [Backend::Postgres, Backend::Sqlite] {
+        let database = Database::start(backend).await?;
+        let network = Network::start(true).await?;
+        let registry = Registry::start_with(&network, &["--database-url", &database.url()]).await?;
+        let publisher = Publisher {
+            url: network.url.clone(),
+            bytes: settings.bytes,
+        };
+        let mut publisher = Player::start(Role::Publisher(publisher), Flavour::MultiThread).await?;
+        let since = Instant::now();
+        let published: f64 = publisher.ask(&messages).await?;
+        registry.has_stored(messages).await?;
+        let took: Duration = since.elapsed();
+        let memory = processes::peak(registry.pid()?)? as f64 / 1e6;
+        publisher.dismiss().await?;
+        drop(registry);
+        let stored = database.number("SELECT count(*) FROM agent_messages").await?;
+        if stored != messages {
+            return Err(format!("{messages} messages were published, {stored} are in the table").into());
+        }
+        let name = format!("{}, {messages} published at full speed", backend.name());
+        let figure = |what: &str, unit, value| Figure::new("ingest", format!("{name}: {what}"), unit, value);
+        figures.push(figure("published", "/s", messages as f64 / published));
+        figures.push(figure("stored", "/s", messages as f64 / took.as_secs_f64()));
+        figures.push(figure("registry's memory at most", "MB", memory).target(Target::AtMost(100.0)));
+    }
+    Ok(figures)
+}

@@ -1,0 +1,53 @@
+//! `agentnet-bench register`: how many agents a second can join.
+
+use crate::Failure;
+use crate::caller::{Call, Callers, Numbers};
+use crate::cli::Settings;
+use crate::database::{Backend, Database};
+use crate::figure::{Figure, Target};
+use crate::network::{Network, Registry};
+use crate::raw;
+use crate::sessions;
+
+const IN_FLIGHT: usize = 64;
+
+pub(crate) async fn run(settings: &Settings) -> Result<Vec<Figure>, Failure> {
+    let mut figures = Vec::new();
+    for backend in [Backend::Postgres, Backend::Sqlite] {
+        let database = Database::start(backend).await?;
+        let network = Network::start(true).await?;
+        let registry = Registry::start_with(&network, &["--database-url", &database.url()]).await?;
+        let mut limits = raw::Limits::start(&network.url).await?;
+        let raw = limits.best(raw::Kind::Request, settings.run(IN_FLIGHT)).await?;
+        limits.end().await?;
+        let mut callers = Callers::start(&network).await?;
+        let call = Call {
+            rpc: "register".into(),
+            request: r#"{"agent_id":"worker","name":"Worker {n}","username":"worker_{n}","capabilities":["work"],"metadata":{"team":"bench"}}"#.into(),
+            expect: r#""username":"worker_{n}""#.into(),
+            numbers: Numbers::From(0),
+        };
+        let calls = callers.run(&call, settings.run(IN_FLIGHT), settings.repeat).await?;
+        callers.end().await?;
+        let online = sessions::online(&registry).await?;
+        let accounts = database
+            .number("SELECT count(*) FROM agent_accounts WHERE username LIKE 'worker%'")
+            .await?;
+        let stored = database.number("SELECT count(*) FROM agent_sessions").await?;
+        if [online, accounts, stored] != [calls.completed; 3] {
+            return Err(format!(
+                "{} registered, {online} are online, {accounts} accounts and {stored} sessions are stored",
+                calls.completed
+            )
+            .into());
+        }
+        let name = format!("{}, {IN_FLIGHT} in flight", backend.name());
+        let figure = Figure::new("register", name.clone(), "/s", calls.rate()).raw(raw.rate());
+        figures.push(match backend {
+            Backend::Postgres => figure.target(Target::AtLeast(5_000.0)),
+            Backend::Sqlite => figure,
+        });
+        figures.extend(calls.times("register", &name));
+    }
+    Ok(figures)
+}

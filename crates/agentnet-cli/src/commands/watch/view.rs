@@ -1,0 +1,235 @@
+//! Messages as lines: for people, or as JSON documents.
+
+use std::time::Instant;
+
+use agentnet_protocol::json::ObjectWriter;
+use agentnet_protocol::subject::Subject;
+use agentnet_protocol::{Envelope, RawJson, Receipt, ReceiptStatus, Timestamp};
+use async_nats::Message;
+
+use super::filter::Parties;
+use super::pairing::{Passed, taken};
+use super::{ALL_RECEIPTS, Watch};
+use crate::names::Names;
+use crate::output::ago::now;
+use crate::output::cell::{clean, or_dash, preview};
+use crate::output::json::{checked, one_line};
+use crate::output::{Output, Tint};
+
+/// What is shown of the messages.
+pub(super) struct View<'a> {
+    watch: &'a Watch,
+    names: Names,
+    passed: Passed,
+    output: Output,
+}
+
+impl<'a> View<'a> {
+    pub(super) fn new(watch: &'a Watch, names: Names, output: Output) -> Self {
+        Self {
+            watch,
+            names,
+            passed: Passed::default(),
+            output,
+        }
+    }
+
+    /// Adds a message's line to the page, unless it is not wanted; whether it counts.
+    pub(super) async fn show(&mut self, message: &Message, page: &mut String) -> bool {
+        match Subject::parse(&message.subject) {
+            Some(Subject::Receipts { .. }) => self.show_receipt(message, page).await,
+            _ => self.show_message(message, page).await,
+        }
+    }
+
+    async fn show_message(&mut self, message: &Message, page: &mut String) -> bool {
+        let filter = &self.watch.filter;
+        let seen_at = now();
+        let Ok(envelope) = Envelope::decode(message.payload.clone()) else {
+            if filter.is_empty() {
+                self.show_garbage(message, seen_at, page);
+            }
+            return filter.is_empty();
+        };
+        if !filter.takes(&envelope) {
+            return false;
+        }
+        let parties = Parties {
+            from: self
+                .names
+                .shown(envelope.from_account_id.as_deref(), &envelope.from_agent)
+                .await,
+            to: self
+                .names
+                .shown(envelope.to_account_id.as_deref(), &envelope.to_agent)
+                .await,
+        };
+        if !self.watch.filter.takes_parties(&envelope, &parties) {
+            return false;
+        }
+        self.passed.note(&envelope.message_id, Instant::now());
+        add(
+            page,
+            &match self.output.is_json() {
+                true => one_line(&document(message, seen_at)),
+                false => self.line(&envelope, &parties, seen_at),
+            },
+        );
+        true
+    }
+
+    fn line(&self, envelope: &Envelope, parties: &Parties, seen_at: Timestamp) -> String {
+        let output = self.output;
+        let payload = match self.watch.include_payload {
+            true => clean(envelope.payload.get()).into_owned(),
+            false => preview(&envelope.payload),
+        };
+        format!(
+            "{}  {}  {} → {}  {}  {payload}",
+            output.tint(Tint::Dim, &time(seen_at)),
+            output.tint(kind_tint(&envelope.kind), &format!("{:<7}", clean(&envelope.kind))),
+            output.tint(Tint::Bold, &parties.from),
+            output.tint(Tint::Bold, &parties.to),
+            output.tint(Tint::Dim, &format!("thread={}", or_dash(envelope.thread_id.as_deref()))),
+        )
+    }
+
+    fn show_garbage(&self, message: &Message, seen_at: Timestamp, page: &mut String) {
+        if self.output.is_json() {
+            return add(page, &one_line(&document(message, seen_at)));
+        }
+        let (time, bytes) = (self.output.tint(Tint::Dim, &time(seen_at)), message.payload.len());
+        let text = format!(
+            "{time}  {}  ({bytes} bytes that are no message)",
+            clean(&message.subject)
+        );
+        add(page, &text);
+    }
+
+    /// With `--receipts` those of the messages that were shown; where receipts are what is watched, all of them.
+    async fn show_receipt(&mut self, message: &Message, page: &mut String) -> bool {
+        let seen_at = now();
+        let Ok(receipt) = Receipt::decode(message.payload.clone()) else {
+            self.show_garbage(message, seen_at, page);
+            return true;
+        };
+        let since = self.passed.since(&receipt.message_id, Instant::now());
+        let beside = self.watch.receipts && self.watch.subject != ALL_RECEIPTS;
+        if beside && since.is_none() {
+            return false;
+        }
+        if self.output.is_json() {
+            add(page, &one_line(&document(message, seen_at)));
+            return !beside;
+        }
+        let by = self.names.shown(receipt.from_account_id.as_deref(), "").await;
+        add(page, &self.receipt_line(&receipt, &by, since.map(taken), seen_at));
+        // The messages are what is counted.
+        !beside
+    }
+
+    fn receipt_line(&self, receipt: &Receipt, by: &str, took: Option<String>, seen_at: Timestamp) -> String {
+        let output = self.output;
+        let rejected = matches!(receipt.status(), ReceiptStatus::Rejected);
+        let status = output.tint(if rejected { Tint::Red } else { Tint::Green }, &clean(&receipt.status));
+        let with =
+            |mark: &str, text: Option<&str>| text.map(|text| format!("{mark}{}", clean(text))).unwrap_or_default();
+        let code = with(" ", receipt.code.as_deref());
+        let detail = with(": ", receipt.detail.as_deref());
+        let took = took.map(|took| format!(" in {took}")).unwrap_or_default();
+        format!(
+            "{}  receipt  {status}{code}{detail}{took} by {}  {}",
+            output.tint(Tint::Dim, &time(seen_at)),
+            output.tint(Tint::Bold, by),
+            output.tint(Tint::Dim, &format!("msg_id={}", or_dash(Some(&receipt.message_id)))),
+        )
+    }
+}
+
+/// Adds a line to the page.
+fn add(page: &mut String, line: &str) {
+    page.push_str(line);
+    page.push('\n');
+}
+
+/// The time of day, in UTC, to the millisecond.
+fn time(at: Timestamp) -> String {
+    let text = at.to_string();
+    let time = text.split('T').nth(1).unwrap_or(&text).trim_end_matches('Z');
+    let (seconds, fraction) = time.split_once('.').unwrap_or((time, "000"));
+    format!("{seconds}.{fraction:.3}")
+}
+
+fn kind_tint(kind: &str) -> Tint {
+    match kind {
+        "error" => Tint::Red,
+        "request" => Tint::Cyan,
+        "reply" | "stream" => Tint::Green,
+        _ => Tint::Plain,
+    }
+}
+
+/// A payload as it reads, without the escapes of ASCII text.
+pub(super) fn unescaped(payload: &RawJson) -> String {
+    serde_json::from_str::<serde_json::Value>(payload.get())
+        .map_or_else(|_| payload.get().to_owned(), |value| value.to_string())
+}
+
+/// One document: where, when, and the message as it passed; `message` is null where it is no JSON.
+fn document(message: &Message, seen_at: Timestamp) -> String {
+    let mut out = ObjectWriter::new();
+    out.text("subject", &message.subject)
+        .nullable_text("reply", message.reply.as_deref())
+        .text("seen_at", &seen_at.to_string())
+        .int("bytes", message.payload.len() as u64);
+    match checked(&message.payload) {
+        Ok(json) => out.raw("message", json),
+        Err(why) => out.null("message").text("problem", &why.to_string()),
+    };
+    out.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_watched_message_is_one_document_even_if_it_is_garbage() {
+        let message = |payload: &'static [u8]| Message {
+            subject: "account.acct_1.inbox".into(),
+            reply: None,
+            payload: payload.into(),
+            headers: None,
+            status: None,
+            description: None,
+            length: payload.len(),
+        };
+        let at = Timestamp::parse("2026-02-21T08:00:00Z").unwrap();
+        let text = document(&message(b"{\"message_id\": \"m\", \"payload\": 1.50}"), at);
+        assert!(
+            text.contains("\"message\":{\"message_id\": \"m\", \"payload\": 1.50}"),
+            "{text}"
+        );
+        let text = document(&message(b"\xffgarbage"), at);
+        assert!(
+            text.contains("\"message\":null,\"problem\":\"") && checked(text.as_bytes()).is_ok(),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn times_are_of_the_day() {
+        for (text, shown) in [
+            ("2026-02-21T08:00:01Z", "08:00:01.000"),
+            ("2026-02-21T08:00:01.234567Z", "08:00:01.234"),
+        ] {
+            assert_eq!(time(Timestamp::parse(text).unwrap()), shown);
+        }
+    }
+
+    #[test]
+    fn escapes_are_read() {
+        let payload = RawJson::parse(r#"{"text":"Caf\u00e9"}"#).unwrap();
+        assert_eq!(unescaped(&payload), r#"{"text":"Café"}"#);
+    }
+}

@@ -1,0 +1,38 @@
+//! A connection to look at what passes.
+
+use std::time::Duration;
+
+use agentnet::ConnectError;
+use agentnet_protocol::subject::CONNECTION_INBOX_PREFIX;
+use agentnet_protocol::url::{Login, NatsUrl};
+use async_nats::{Client, ConnectOptions};
+
+use super::connect_failure;
+use crate::ended::Failure;
+
+/// As the SDK connects, but with short queues: on each subscription so many messages may wait, for what is only looked at
+/// must not fill the memory. Another connection was made already: credentials that are refused are told by that one.
+pub(crate) async fn connect(url: &NatsUrl, name: &str, waiting: usize) -> Result<Client, Failure> {
+    let options = ConnectOptions::new()
+        .name(name)
+        .custom_inbox_prefix(CONNECTION_INBOX_PREFIX)
+        .subscription_capacity(waiting)
+        .max_reconnects(None)
+        .reconnect_delay_callback(|attempt| Duration::from_millis(100).saturating_mul(1 << attempt.min(3)));
+    let options = match url.login() {
+        Login::None => options,
+        Login::Token(token) => options.token(token.clone()),
+        Login::User { name, password } => options.user_and_password(name.clone(), password.clone()),
+    };
+    let unreachable = |why: String| {
+        connect_failure(ConnectError::Unreachable {
+            url: url.redacted(),
+            why,
+        })
+    };
+    let connecting = options.connect(url.servers().to_vec());
+    match tokio::time::timeout(Duration::from_secs(3), connecting).await {
+        Err(_) => Err(unreachable("no answer within 3 s".to_owned())),
+        Ok(result) => result.map_err(|error| unreachable(error.to_string())),
+    }
+}
