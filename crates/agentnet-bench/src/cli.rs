@@ -7,11 +7,12 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::database::Backend;
 use crate::figure::{Figure, markdown, table};
+use crate::growth::Sizes;
 use crate::machine::Results;
 use crate::role::Flavour;
 use crate::rpc::Population;
 use crate::run::Run;
-use crate::{Failure, footprint, hello, history, ingest, messages, raw, receiver, register, rpc, start};
+use crate::{Failure, footprint, growth, hello, history, ingest, messages, raw, receiver, register, rpc, start};
 
 /// Benchmarks of agentnet, each beside the raw limit of NATS or the database. Use a release build on a quiet machine.
 #[derive(Debug, Parser)]
@@ -83,6 +84,14 @@ pub(crate) enum Command {
         rows: u64,
         #[arg(long, value_enum, default_value_t = Backend::Postgres)]
         backend: Backend,
+    },
+    /// What one more message or call costs, against how much is there already
+    Growth {
+        #[command(flatten)]
+        settings: Settings,
+        /// Smaller sizes
+        #[arg(long)]
+        quick: bool,
     },
     /// Memory of a registry and of agents
     Footprint(Settings),
@@ -171,6 +180,7 @@ pub(crate) fn run(command: Command) -> Result<(), Failure> {
                 rows,
                 backend,
             } => (settings.clone(), history::run(&settings, rows, backend).await?),
+            Command::Growth { settings, quick } => (settings.clone(), growth::run(&settings, sizes(quick)).await?),
             Command::Footprint(settings) => (settings, footprint::run().await?),
             Command::Start(settings) => (settings.clone(), start::run(&settings).await?),
             Command::Set { settings, quick } => set(settings, quick).await?,
@@ -197,20 +207,48 @@ pub(crate) fn run(command: Command) -> Result<(), Failure> {
     })
 }
 
-/// `agentnet-bench set`.
+fn sizes(quick: bool) -> Sizes {
+    if quick { Sizes::QUICK } else { Sizes::WHOLE }
+}
+
+/// `agentnet-bench set`: about ten minutes, or one and a half.
 async fn set(mut settings: Settings, quick: bool) -> Result<(Settings, Vec<Figure>), Failure> {
-    let mut messages = 1_000_000;
     if quick {
         settings.repeat = 3;
-        settings.seconds = 0.6;
-        messages = 50_000;
+        settings.seconds = 0.3;
     }
+    let or = |whole: u64, less: u64| if quick { less } else { whole };
+    let of = |accounts, sessions| Population {
+        accounts,
+        sessions,
+        backend: Backend::Postgres,
+    };
+    let s = &settings;
     let mut figures = Vec::new();
-    figures.extend(start::run(&settings).await?);
-    figures.extend(footprint::run().await?);
-    figures.extend(raw::run(&settings).await?);
-    figures.extend(messages::send(&settings).await?);
-    figures.extend(messages::request(&settings).await?);
-    figures.extend(receiver::run(&settings, messages).await?);
+    let mut note = |more: Vec<Figure>| {
+        println!("{}", table(&more));
+        figures.extend(more);
+    };
+    note(start::run(s).await?);
+    note(footprint::run().await?);
+    note(raw::run(s).await?);
+    note(messages::send(s).await?);
+    note(messages::request(s).await?);
+    note(receiver::run(s, or(1_000_000, 50_000)).await?);
+    note(ingest::run(s, &[], or(50_000, 10_000), or(600_000, 30_000)).await?);
+    note(rpc::run(s, rpc::Name::ResolveAccount, of(or(1_000_000, 10_000), 1_000)).await?);
+    note(rpc::run(s, rpc::Name::List, of(1_000, 1_000)).await?);
+    note(rpc::run(s, rpc::Name::Search, of(10_000, 1_000)).await?);
+    if !quick {
+        note(rpc::run(s, rpc::Name::List, of(100_000, 100_000)).await?);
+        note(rpc::run(s, rpc::Name::Search, of(1_000_000, 1_000)).await?);
+    }
+    note(register::run(s).await?);
+    note(hello::run(or(10_000, 1_000)).await?);
+    note(history::run(s, or(1_000_000, 10_000), Backend::Postgres).await?);
+    if !quick {
+        note(history::run(s, 10_000_000, Backend::Postgres).await?);
+    }
+    note(growth::run(s, sizes(quick)).await?);
     Ok((settings, figures))
 }

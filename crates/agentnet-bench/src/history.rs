@@ -100,7 +100,7 @@ pub(crate) async fn run(settings: &Settings, rows: u64, backend: Backend) -> Res
 
 /// A tenth of the messages are of one long thread, the others of many; one in ten is a request, one in a thousand of the
 /// many an error.
-async fn fill(database: &Database, rows: u64) -> Result<(), Failure> {
+pub(crate) async fn fill(database: &Database, rows: u64) -> Result<(), Failure> {
     let (threads, last) = (rows / THREAD, rows - 1);
     let columns = "message_id, thread_id, from_agent, from_account_id, from_session_tag, to_account_id, to_agent, kind, \
                    schema_version, idempotency_key, payload, trace_id, sent_at, received_at";

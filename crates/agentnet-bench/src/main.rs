@@ -11,6 +11,7 @@ mod cli;
 mod database;
 mod figure;
 mod footprint;
+mod growth;
 mod hello;
 mod history;
 mod ingest;

@@ -7,9 +7,12 @@ use crate::agents::{self, Kind};
 use crate::cli::Settings;
 use crate::figure::{Figure, Target, median};
 use crate::network::{Network, Registry, answer_registrations};
-use crate::raw;
 use crate::role::{Flavour, Player, Role};
 use crate::run::{Outcome, Run};
+use crate::{processes, raw};
+
+/// What a message has around its payload, in bytes.
+const FRAME: usize = 524;
 
 /// What may be asked of a figure.
 #[derive(Debug, Clone, Copy)]
@@ -62,6 +65,11 @@ impl Pair {
         Ok(outcome)
     }
 
+    /// The time that both have spent on processors.
+    pub(crate) fn cpu(&self) -> Result<Duration, Failure> {
+        Ok(processes::cpu(self.sender.pid()?)? + processes::cpu(self.receiver.pid()?)?)
+    }
+
     pub(crate) fn receiver(&self) -> &Player {
         &self.receiver
     }
@@ -78,6 +86,7 @@ pub(crate) async fn send(settings: &Settings) -> Result<Vec<Figure>, Failure> {
     let mut figures = bare(settings, Kind::Send, raw::Kind::TwoLeg, alone).await?;
     let stored = Targets { p50: 1.6, rate: 0.25 };
     figures.extend(with_registry(settings, Kind::Send, raw::Kind::TwoLeg, stored).await?);
+    figures.push(receipts_alone(settings).await?);
     Ok(figures)
 }
 
@@ -87,11 +96,28 @@ pub(crate) async fn request(settings: &Settings) -> Result<Vec<Figure>, Failure>
     bare(settings, Kind::Request, raw::Kind::Request, targets).await
 }
 
+/// What nobody can beat who sends what the protocol asks for: a message and two receipts, as bytes that nobody looks at.
+async fn receipts_alone(settings: &Settings) -> Result<Figure, Failure> {
+    let network = Network::start(false).await?;
+    let mut limits = raw::Limits::start(&network.url).await?;
+    let (mut pings, mut receipts) = (Vec::new(), Vec::new());
+    for _ in 0..settings.repeat {
+        pings.push(limits.best(raw::Kind::TwoLeg, settings.run(256)).await?.rate());
+        let run = Run {
+            bytes: settings.bytes + FRAME,
+            ..settings.run(256)
+        };
+        receipts.push(limits.best(raw::Kind::Receipts, run).await?.rate());
+    }
+    limits.end().await?;
+    let name = "NATS alone, a message and two receipts, 256 in flight";
+    Ok(Figure::new("send", name, "/s", median(receipts)).raw(median(pings)))
+}
+
 async fn bare(settings: &Settings, kind: Kind, raw: raw::Kind, targets: Targets) -> Result<Vec<Figure>, Failure> {
     let network = Network::start(false).await?;
     answer_registrations(&network.url).await?;
-    let (figures, _) = compare(settings, &network, &network, kind, raw, targets, "no registry").await?;
-    Ok(figures)
+    compare(settings, &network, None, kind, raw, targets).await
 }
 
 async fn with_registry(
@@ -100,29 +126,29 @@ async fn with_registry(
     raw: raw::Kind,
     targets: Targets,
 ) -> Result<Vec<Figure>, Failure> {
-    // The raw limit is that of the same server without anything on it: a registry would take its part of the processor.
     let network = Network::start(true).await?;
     let registry = Registry::start(&network).await?;
-    let (figures, sent) = compare(settings, &network, &network, kind, raw, targets, "registry storing").await?;
-    registry.has_stored(sent).await?;
-    Ok(figures)
+    compare(settings, &network, Some(&registry), kind, raw, targets).await
 }
 
-/// Takes both in turn; gives the figures, and how many messages were sent in all.
+/// Takes both in turn. A registry must have stored all that was sent before the raw limit has its turn.
 async fn compare(
     settings: &Settings,
     network: &Network,
-    raw_network: &Network,
+    registry: Option<&Registry>,
     kind: Kind,
     raw: raw::Kind,
     targets: Targets,
-    where_: &str,
-) -> Result<(Vec<Figure>, u64), Failure> {
+) -> Result<Vec<Figure>, Failure> {
     let command = match kind {
         Kind::Send => "send",
         Kind::Request => "request",
     };
-    let mut limits = raw::Limits::start(&raw_network.url).await?;
+    let place = match registry {
+        None => "no registry",
+        Some(_) => "registry storing",
+    };
+    let mut limits = raw::Limits::start(&network.url).await?;
     let mut sent = 0;
     let mut of_agents: Vec<[Vec<Outcome>; 2]> = Vec::new();
     let mut of_raw: [Vec<Outcome>; 2] = Default::default();
@@ -138,6 +164,9 @@ async fn compare(
                 let outcome = pair.run(kind, run).await?;
                 sent += outcome.completed;
                 outcomes[at].push(outcome);
+                if let Some(registry) = registry {
+                    registry.has_stored(sent).await?;
+                }
             }
         }
         pair.end().await?;
@@ -157,14 +186,14 @@ async fn compare(
         .max_by(|a, b| rate(a).total_cmp(&rate(b)))
         .ok_or("nothing was measured")?;
     let figures = vec![
-        Figure::new(command, format!("{where_}, sequential p50"), "us", p50(one))
+        Figure::new(command, format!("{place}, sequential p50"), "us", p50(one))
             .raw(p50(&of_raw[0]))
             .target(Target::ShareAtMost(targets.p50)),
-        Figure::new(command, format!("{where_}, sequential p99"), "us", p99(one)).raw(p99(&of_raw[0])),
-        Figure::new(command, format!("{where_}, 256 in flight"), "/s", rate(many))
+        Figure::new(command, format!("{place}, sequential p99"), "us", p99(one)).raw(p99(&of_raw[0])),
+        Figure::new(command, format!("{place}, 256 in flight"), "/s", rate(many))
             .raw(rate(&of_raw[1]))
             .target(Target::ShareAtLeast(targets.rate)),
-        Figure::new(command, format!("{where_}, 256 in flight p99"), "us", p99(many)).raw(p99(&of_raw[1])),
+        Figure::new(command, format!("{place}, 256 in flight p99"), "us", p99(many)).raw(p99(&of_raw[1])),
     ];
-    Ok((figures, sent))
+    Ok(figures)
 }

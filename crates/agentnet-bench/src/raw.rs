@@ -23,17 +23,21 @@ pub(crate) enum Kind {
     Request,
     /// A message to another process, which publishes one back: what a message with a receipt cannot beat.
     TwoLeg,
+    /// As that, answered twice: what a message with its two receipts cannot beat.
+    Receipts,
     /// A message to a subject that the sender itself listens to.
     Publish,
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 3] = [Self::Request, Self::TwoLeg, Self::Publish];
+    /// Those that `agentnet-bench raw` measures.
+    const MEASURED: [Self; 3] = [Self::Request, Self::TwoLeg, Self::Publish];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Request => "request/reply",
             Self::TwoLeg => "two-leg ping",
+            Self::Receipts => "ping with two receipts",
             Self::Publish => "publish/subscribe",
         }
     }
@@ -119,7 +123,7 @@ pub(crate) async fn run(settings: &Settings) -> Result<Vec<Figure>, Failure> {
     let mut figures = Vec::new();
     for flavour in Flavour::BOTH {
         let mut pair = Pair::start(&network.url, flavour).await?;
-        for kind in Kind::ALL {
+        for kind in Kind::MEASURED {
             for in_flight in [1, 64, 256] {
                 let mut runs = Vec::new();
                 for _ in 0..settings.repeat {

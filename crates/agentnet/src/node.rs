@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use agentnet_protocol::target::{Target, Verb};
 use agentnet_protocol::{AgentInfo, Text};
-use futures::FutureExt as _;
 use tokio_util::sync::DropGuard;
 use tokio_util::task::TaskTracker;
 

@@ -11,12 +11,16 @@ use serde::{Deserialize, Serialize};
 use crate::Failure;
 use crate::role::Stage;
 
+/// Bytes of a receipt.
+const RECEIPT: usize = 369;
+
 /// The subjects of one sender and its responder.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Subjects {
     pub(super) requests: String,
     pub(super) pings: String,
     pub(super) pongs: String,
+    pub(super) messages: String,
     pub(super) own: String,
 }
 
@@ -26,6 +30,7 @@ impl Subjects {
             requests: format!("bench.{pair}.request"),
             pings: format!("bench.{pair}.ping"),
             pongs: format!("bench.{pair}.pong"),
+            messages: format!("bench.{pair}.message"),
             own: format!("bench.{pair}.own"),
         }
     }
@@ -44,7 +49,10 @@ impl Responder {
         let answered = Arc::new(AtomicU64::new(0));
         let requests = client.subscribe(self.subjects.requests).await?;
         let pings = client.subscribe(self.subjects.pings).await?;
+        let messages = client.subscribe(self.subjects.messages).await?;
         client.flush().await?;
+        let receipts = Subject::from(self.subjects.pongs.clone());
+        tokio::spawn(acknowledge(client.clone(), messages, receipts, answered.clone()));
         tokio::spawn(answer(client.clone(), requests, None, answered.clone()));
         tokio::spawn(answer(
             client,
@@ -69,6 +77,19 @@ async fn answer(client: Client, mut messages: Subscriber, pongs: Option<Subject>
         answered.fetch_add(1, Ordering::Relaxed);
         if client.publish(to, message.payload).await.is_err() {
             return;
+        }
+    }
+}
+
+/// Answers twice, with as many bytes of the message as a receipt has.
+async fn acknowledge(client: Client, mut messages: Subscriber, to: Subject, answered: Arc<AtomicU64>) {
+    while let Some(message) = messages.next().await {
+        let receipt = message.payload.slice(..message.payload.len().min(RECEIPT));
+        answered.fetch_add(1, Ordering::Relaxed);
+        for receipt in [receipt.clone(), receipt] {
+            if client.publish(to.clone(), receipt).await.is_err() {
+                return;
+            }
         }
     }
 }

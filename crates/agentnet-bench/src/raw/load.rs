@@ -34,12 +34,14 @@ impl Sender {
                 requests,
                 pings,
                 pongs,
+                messages,
                 own,
             } = self.subjects.clone();
             let outcome = match kind {
                 Kind::Request => request(&client, requests.into(), run).await?,
-                Kind::TwoLeg => ping(&client, pings.into(), client.subscribe(pongs).await?, run).await?,
-                Kind::Publish => ping(&client, own.clone().into(), client.subscribe(own).await?, run).await?,
+                Kind::TwoLeg => ping(&client, pings.into(), client.subscribe(pongs).await?, 1, run).await?,
+                Kind::Receipts => ping(&client, messages.into(), client.subscribe(pongs).await?, 2, run).await?,
+                Kind::Publish => ping(&client, own.clone().into(), client.subscribe(own).await?, 1, run).await?,
             };
             stage.answer(&outcome).await?;
         }
@@ -60,28 +62,42 @@ async fn request(client: &Client, subject: Subject, run: Run) -> Result<Outcome,
     .await
 }
 
-/// One task that sends a ping for every pong, so that always so many are under way. A ping begins with its number.
-async fn ping(client: &Client, subject: Subject, mut pongs: Subscriber, run: Run) -> Result<Outcome, Failure> {
+/// One task that sends a ping for every one that got its first answer, so that always so many are under way. A ping begins
+/// with its number.
+async fn ping(
+    client: &Client,
+    subject: Subject,
+    mut pongs: Subscriber,
+    answers: u64,
+    run: Run,
+) -> Result<Outcome, Failure> {
     client.flush().await?;
-    let mut sent = vec![Instant::now(); run.in_flight];
+    let body = numbered(0, run.bytes);
+    let mut sent = vec![(Instant::now(), 0); run.in_flight];
     let mut meter = Meter::start(run)?;
-    let mut open = 0;
-    for (number, since) in sent.iter_mut().enumerate() {
+    for (number, (since, _)) in sent.iter_mut().enumerate() {
         *since = Instant::now();
         client.publish(subject.clone(), numbered(number, run.bytes)).await?;
-        open += 1;
     }
+    let mut open = answers * run.in_flight as u64;
     while open > 0 {
         let pong = timeout(ANSWER, pongs.next())
             .await
-            .map_err(|_| format!("{open} pings were not answered within {ANSWER:?}"))?
+            .map_err(|_| format!("{open} answers did not come within {ANSWER:?}"))?
             .ok_or("the subscription ended")?;
+        open -= 1;
         let number = usize::try_from(u64::from_be_bytes(pong.payload[..8].try_into()?))?;
-        if meter.note(sent[number]) {
-            sent[number] = Instant::now();
-            client.publish(subject.clone(), pong.payload).await?;
-        } else {
-            open -= 1;
+        let (since, came) = &mut sent[number];
+        *came += 1;
+        // Those after the first are read, and nobody waits for them.
+        if *came % answers == 1 % answers && meter.note(*since) {
+            *since = Instant::now();
+            let ping = match answers {
+                1 => pong.payload,
+                _ => numbered(number, body.len()),
+            };
+            client.publish(subject.clone(), ping).await?;
+            open += answers;
         }
     }
     pongs.unsubscribe().await?;

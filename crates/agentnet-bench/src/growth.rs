@@ -1,0 +1,206 @@
+//! `agentnet-bench growth`: what one more message or call costs, against how much is there already. Each for three sizes, a
+//! factor of ten apart.
+
+use std::time::{Duration, Instant};
+
+use agentnet::protocol::rpc::ResolveAccountRequest;
+use agentnet_store::{OpenOptions, open};
+use agentnet_testkit::RawClient;
+use futures::{StreamExt, TryStreamExt, stream};
+
+use crate::agents::Kind;
+use crate::cli::Settings;
+use crate::database::{Backend, Database};
+use crate::figure::{Figure, median};
+use crate::messages::Pair;
+use crate::network::{Network, Registry, answer_registrations};
+use crate::role::Flavour;
+use crate::run::Run;
+use crate::{Failure, history, processes, rows, sessions};
+
+/// Messages, hellos and calls of one measurement.
+const SAMPLE: u64 = 20_000;
+/// Messages of one thread, as [`rows`] makes them.
+const THREAD: u64 = 20;
+const BATCH: usize = 1000;
+
+/// The smallest of the three sizes of each.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Sizes {
+    pub(crate) ids: u64,
+    pub(crate) threads: u64,
+    pub(crate) sessions: u64,
+    pub(crate) accounts: u64,
+    pub(crate) rows: u64,
+}
+
+impl Sizes {
+    pub(crate) const WHOLE: Self = Self {
+        ids: 10_000,
+        threads: 1_000,
+        sessions: 1_000,
+        accounts: 10_000,
+        rows: 100_000,
+    };
+    pub(crate) const QUICK: Self = Self {
+        ids: 1_000,
+        threads: 100,
+        sessions: 100,
+        accounts: 1_000,
+        rows: 1_000,
+    };
+}
+
+pub(crate) async fn run(settings: &Settings, sizes: Sizes) -> Result<Vec<Figure>, Failure> {
+    let mut figures = seen_ids(settings, sizes.ids).await?;
+    for size in times_ten(sizes.threads) {
+        figures.push(threads(settings, size).await?);
+    }
+    for size in times_ten(sizes.sessions) {
+        figures.push(hellos(size).await?);
+    }
+    for size in times_ten(sizes.accounts) {
+        figures.push(accounts(size).await?);
+    }
+    for size in times_ten(sizes.rows) {
+        figures.push(stored_rows(settings, size).await?);
+    }
+    Ok(figures)
+}
+
+fn times_ten(first: u64) -> [u64; 3] {
+    [first, first * 10, first * 100]
+}
+
+fn figure(what: &str, there: &str, size: u64, took: Duration, count: u64) -> Figure {
+    let nanos = took.as_nanos() as f64 / count as f64;
+    Figure::new("growth", format!("{what}, {size} {there}"), "ns", nanos)
+}
+
+/// What a send costs sender and receiver together, in the time of their processors, by the ids that the receiver remembers.
+async fn seen_ids(settings: &Settings, first: u64) -> Result<Vec<Figure>, Failure> {
+    let network = Network::start(false).await?;
+    answer_registrations(&network.url).await?;
+    let mut pair = Pair::start(&network.url, Flavour::CurrentThread, Duration::from_secs(3600)).await?;
+    let run = Run {
+        in_flight: 256,
+        bytes: settings.bytes,
+        warm_up: Duration::ZERO,
+        measured: Duration::from_millis(200),
+    };
+    let mut seen = 0;
+    let mut figures = Vec::new();
+    for size in times_ten(first) {
+        while seen < size {
+            seen += pair.run(Kind::Send, run).await?.completed;
+        }
+        let before = pair.cpu()?;
+        let mut sent = 0;
+        while sent < SAMPLE {
+            sent += pair.run(Kind::Send, run).await?.completed;
+        }
+        seen += sent;
+        figures.push(figure("a send", "seen ids", size, pair.cpu()? - before, sent));
+    }
+    pair.end().await?;
+    Ok(figures)
+}
+
+/// What appending a message to one of so many threads takes, in the embedded store.
+async fn threads(settings: &Settings, threads: u64) -> Result<Figure, Failure> {
+    let database = Database::start(Backend::Sqlite).await?;
+    let store = open(&database.url(), &OpenOptions::default()).await?;
+    // A message in each thread, and then more of them, spread over all.
+    let one_each =
+        |round: u64, thread: u64| rows::messages(thread * THREAD + round..thread * THREAD + round + 1, settings.bytes);
+    let mut batch = Vec::new();
+    for thread in 0..threads {
+        batch.extend(one_each(0, thread)?);
+        if batch.len() == BATCH || thread == threads - 1 {
+            store.append_messages(&batch).await?;
+            batch.clear();
+        }
+    }
+    let mut took = Duration::ZERO;
+    let mut stored = 0;
+    for number in 0..SAMPLE {
+        let (round, place) = (number / threads + 1, number % threads);
+        if round >= THREAD {
+            break;
+        }
+        batch.extend(one_each(round, place * 7919 % threads)?);
+        if batch.len() == BATCH {
+            let since = Instant::now();
+            stored += store.append_messages(&batch).await?.stored as u64;
+            took += since.elapsed();
+            batch.clear();
+        }
+    }
+    store.close().await;
+    Ok(figure("a stored message, SQLite", "threads", threads, took, stored))
+}
+
+/// What a hello costs the registry, in the time of its processors, by the sessions that are online.
+async fn hellos(count: u64) -> Result<Figure, Failure> {
+    let database = Database::start(Backend::Sqlite).await?;
+    sessions::fill_accounts(&database, count).await?;
+    let network = Network::start(true).await?;
+    let registry = Registry::start_with(&network, &["--database-url", &database.url()]).await?;
+    sessions::bring_online(&network, &registry, count).await?;
+    let client = RawClient::connect(&network.url).await?;
+    let heard = sessions::heard(&registry).await?;
+    let before = processes::cpu(registry.pid()?)?;
+    for number in 0..SAMPLE {
+        client
+            .publish("registry.hello", sessions::hello(number * 7919 % count))
+            .await?;
+        if number % 1000 == 999 {
+            client.flush().await?;
+            while sessions::heard(&registry).await? < heard + number + 1 {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        }
+    }
+    let took = processes::cpu(registry.pid()?)? - before;
+    Ok(figure("a hello", "sessions", count, took, SAMPLE))
+}
+
+/// How long a username takes to resolve, 64 in flight, by the accounts that there are.
+async fn accounts(count: u64) -> Result<Figure, Failure> {
+    let database = Database::start(Backend::Postgres).await?;
+    sessions::fill_accounts(&database, count).await?;
+    let network = Network::start(true).await?;
+    let registry = Registry::start_with(&network, &["--database-url", &database.url()]).await?;
+    let client = registry.client();
+    let mut took = Vec::new();
+    for round in 0..3 {
+        let since = Instant::now();
+        stream::iter(0..SAMPLE)
+            .map(|number| async move {
+                let username = format!("worker_{}", (number * 7919 + round) % count);
+                client.call(&ResolveAccountRequest { username }).await
+            })
+            .buffer_unordered(64)
+            .try_for_each(|_| std::future::ready(Ok(())))
+            .await?;
+        took.push(since.elapsed().as_secs_f64());
+    }
+    let took = Duration::from_secs_f64(median(took));
+    Ok(figure("a resolved username", "accounts", count, took, SAMPLE))
+}
+
+/// What appending a message takes, by the messages that are there.
+async fn stored_rows(settings: &Settings, count: u64) -> Result<Figure, Failure> {
+    let database = Database::start(Backend::Postgres).await?;
+    history::fill(&database, count).await?;
+    let store = open(&database.url(), &OpenOptions::default()).await?;
+    let messages = rows::messages(0..SAMPLE, settings.bytes)?;
+    let mut stored = 0;
+    let since = Instant::now();
+    for batch in messages.chunks(BATCH) {
+        stored += store.append_messages(batch).await?.stored as u64;
+    }
+    let took = since.elapsed();
+    store.close().await;
+    Ok(figure("a stored message, PostgreSQL", "rows", count, took, stored))
+}
