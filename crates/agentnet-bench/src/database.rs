@@ -70,38 +70,34 @@ impl Database {
         match self {
             Self::Postgres(server) => {
                 let client = connect(&server.url()).await?;
-                let key: String = client
-                    .query_one(
-                        "SELECT format('ADD CONSTRAINT %I %s', conname, pg_get_constraintdef(oid)) FROM pg_constraint \
-                         WHERE conrelid = $1::text::regclass AND contype = 'p'",
-                        &[&table],
-                    )
-                    .await?
-                    .get(0);
-                let name = key.split(' ').nth(2).unwrap_or_default().to_owned();
-                let indexes = client
-                    .query(
-                        "SELECT indexname::text, indexdef FROM pg_indexes WHERE tablename = $1::text \
-                         AND indexname <> $2::text",
-                        &[&table, &name],
-                    )
-                    .await?;
-                let indexes: Vec<(String, String)> = indexes.iter().map(|row| (row.get(0), row.get(1))).collect();
+                let named = |rows: Vec<tokio_postgres::Row>| -> Vec<(String, String)> {
+                    rows.iter().map(|row| (row.get(0), row.get(1))).collect()
+                };
+                let keys = "SELECT conname::text, format('ADD CONSTRAINT %I %s', conname, pg_get_constraintdef(oid)) \
+                            FROM pg_constraint WHERE conrelid = $1::text::regclass AND contype IN ('p', 'u')";
+                let keys = named(client.query(keys, &[&table]).await?);
+                let indexes = "SELECT indexname::text, indexdef FROM pg_indexes WHERE tablename = $1::text \
+                               AND indexname NOT IN (SELECT conname FROM pg_constraint)";
+                let indexes = named(client.query(indexes, &[&table]).await?);
                 let mut steps = vec![
                     "SET maintenance_work_mem = '1GB'".to_owned(),
                     "SET synchronous_commit = off".to_owned(),
-                    format!("ALTER TABLE {table} DROP CONSTRAINT {name}"),
                 ];
+                steps.extend(
+                    keys.iter()
+                        .map(|(name, _)| format!("ALTER TABLE {table} DROP CONSTRAINT {name}")),
+                );
                 steps.extend(indexes.iter().map(|(name, _)| format!("DROP INDEX {name}")));
                 steps.push(postgres.to_owned());
-                steps.push(format!("ALTER TABLE {table} {key}"));
+                steps.extend(keys.into_iter().map(|(_, made)| format!("ALTER TABLE {table} {made}")));
                 steps.extend(indexes.into_iter().map(|(_, made)| made));
+                steps.extend([format!("VACUUM ANALYZE {table}"), "CHECKPOINT".to_owned()]);
                 for step in steps {
-                    client.batch_execute(&step).await?;
+                    client
+                        .batch_execute(&step)
+                        .await
+                        .map_err(|error| format!("{step}: {error:?}"))?;
                 }
-                client
-                    .batch_execute(&format!("VACUUM ANALYZE {table}; CHECKPOINT"))
-                    .await?;
             }
             Self::Sqlite(folder) => {
                 let connection = file(folder)?;

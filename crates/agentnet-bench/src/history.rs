@@ -131,7 +131,7 @@ pub(crate) async fn fill(database: &Database, rows: u64) -> Result<(), Failure> 
                 approx_tokens, last_message_at)";
     database
         .execute(
-            &format!("{into} {threads}; VACUUM ANALYZE agent_threads"),
+            &format!("{into} {threads}; ANALYZE agent_threads"),
             &format!("{into} {threads}; PRAGMA wal_checkpoint(TRUNCATE)"),
         )
         .await?;

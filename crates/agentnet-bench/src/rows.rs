@@ -22,15 +22,18 @@ fn message(number: u64, bytes: usize) -> Result<NewMessage, Failure> {
     let frame = r#"{"text":""}"#.len();
     let text = format!("{number} {}", "x".repeat(bytes.saturating_sub(frame + 8)));
     let message_id = id(number);
+    // Two agents talk in each thread, in turn.
+    let pair = number / THREAD * 7919;
+    let (from, to) = (pair + number % 2, pair + (number + 1) % 2);
     Ok(NewMessage {
         message: Message {
             thread_id: format!("thread_{}", number / THREAD),
             parent_message_id: None,
             from_agent: "bench_sender".into(),
-            from_account_id: Some(account(number)),
+            from_account_id: Some(account(from)),
             from_session_tag: Some("registry_01K00000000000000000000000".into()),
-            to_agent: account(number + 1),
-            to_account_id: Some(account(number + 1)),
+            to_agent: account(to),
+            to_account_id: Some(account(to)),
             kind: "direct".into(),
             schema_version: "1.1".into(),
             idempotency_key: Some(message_id.clone()),

@@ -12,6 +12,7 @@ use crate::capture::Capture;
 use crate::config::RegistryConfig;
 use crate::database::Database;
 use crate::identity::Identity;
+use crate::lookups::Lookups;
 use crate::metrics::Metrics;
 use crate::presence::Presence;
 use crate::presence::hear::Adoptions;
@@ -28,6 +29,7 @@ pub(crate) struct Context {
     pub(crate) client: Client,
     /// The store for requests: nobody waits for it while it is down.
     pub(crate) store: Arc<dyn Store>,
+    pub(crate) lookups: Lookups,
     pub(crate) database: Database,
     pub(crate) presence: Arc<Presence>,
     pub(crate) bell: Arc<WriterBell>,

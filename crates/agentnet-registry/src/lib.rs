@@ -29,6 +29,7 @@ mod error;
 mod fit;
 pub mod health;
 mod identity;
+mod lookups;
 mod metrics;
 mod paging;
 mod presence;

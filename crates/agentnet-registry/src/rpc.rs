@@ -93,12 +93,14 @@ impl Rpc {
 
 /// Logs what the store says and answers with the text of section 6.
 fn failed(code: &'static str) -> impl Fn(StoreError) -> RpcError {
-    move |error| {
-        match &error {
-            // Said once when it went down.
-            StoreError::Unavailable(_) => tracing::debug!(%error, code, "the database is down"),
-            error => tracing::error!(%error, code, "the store failed"),
-        }
-        RpcError::fault(code)
+    move |error| failed_with(&error, code)
+}
+
+fn failed_with(error: &StoreError, code: &'static str) -> RpcError {
+    match error {
+        // Said once when it went down.
+        StoreError::Unavailable(_) => tracing::debug!(%error, code, "the database is down"),
+        error => tracing::error!(%error, code, "the store failed"),
     }
+    RpcError::fault(code)
 }

@@ -22,6 +22,7 @@ use crate::database::Database;
 use crate::error::StartError;
 use crate::health;
 use crate::identity::{self, Identity};
+use crate::lookups::Lookups;
 use crate::metrics::Metrics;
 use crate::metrics::page::Page;
 use crate::presence::Presence;
@@ -119,6 +120,7 @@ impl Registry {
             identity,
             number,
             client,
+            lookups: Lookups::start(&store),
             store,
             database: database.clone(),
             presence: Arc::clone(&presence),

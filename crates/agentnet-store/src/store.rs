@@ -42,6 +42,10 @@ pub trait Accounts: Send + Sync {
     /// The account with this normalised username, if there is one.
     async fn account_by_username(&self, username: &str) -> Result<Option<Account>, StoreError>;
 
+    /// The accounts of these normalised usernames, as pairs of username and account id, in any order. Names that nobody has
+    /// are missing; a name that is given twice may come twice or once.
+    async fn account_ids(&self, usernames: &[String]) -> Result<Vec<(String, String)>, StoreError>;
+
     /// Accounts that match, by username ascending (code points).
     async fn accounts(&self, query: &AccountQuery) -> Result<Page<Account>, StoreError>;
 }

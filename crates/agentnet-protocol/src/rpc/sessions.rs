@@ -1,6 +1,6 @@
 //! `register`, `hello`, `goodbye`, `list` (PROTOCOL.md section 6, 7.2 to 7.5).
 
-use super::{Reply, Request, RpcError, array, float, objects, opt_owned, opt_trimmed, owned, required};
+use super::{Reply, Request, RpcError, float, objects, opt_owned, opt_trimmed, owned, required};
 use crate::RawJson;
 use crate::agent::AgentInfo;
 use crate::json::{Object, ObjectWriter, ascii};
@@ -178,13 +178,32 @@ pub struct ListReply {
     pub next_cursor: Option<String>,
 }
 
+impl ListReply {
+    /// The wire text of a reply whose entries are written already.
+    #[must_use]
+    pub fn encode_written(generated_at: &str, agents: &[impl AsRef<str>], next_cursor: Option<&str>) -> String {
+        let bytes: usize = agents.iter().map(|agent| agent.as_ref().len() + 1).sum();
+        let mut entries = String::with_capacity(bytes + 2);
+        entries.push('[');
+        for (at, agent) in agents.iter().enumerate() {
+            if at > 0 {
+                entries.push(',');
+            }
+            entries.push_str(agent.as_ref());
+        }
+        entries.push(']');
+        let mut out = ObjectWriter::with_capacity(entries.len() + 128);
+        out.text("generated_at", generated_at)
+            .raw("agents", &entries)
+            .opt_text("next_cursor", next_cursor);
+        out.finish()
+    }
+}
+
 impl Reply for ListReply {
     fn encode(&self) -> String {
-        let mut out = ObjectWriter::with_capacity(64 + 256 * self.agents.len());
-        out.text("generated_at", &self.generated_at)
-            .raw("agents", &array(self.agents.iter().map(AgentInfo::encode)))
-            .opt_text("next_cursor", self.next_cursor.as_deref());
-        out.finish()
+        let agents: Vec<String> = self.agents.iter().map(AgentInfo::encode).collect();
+        Self::encode_written(&self.generated_at, &agents, self.next_cursor.as_deref())
     }
 
     fn decode(object: &Object<'_>) -> Result<Self, DecodeError> {

@@ -124,6 +124,10 @@ impl Accounts for Guarded {
         self.guard(|| self.database.store.account_by_username(username)).await
     }
 
+    async fn account_ids(&self, usernames: &[String]) -> Result<Vec<(String, String)>, StoreError> {
+        self.guard(|| self.database.store.account_ids(usernames)).await
+    }
+
     async fn accounts(&self, query: &AccountQuery) -> Result<Page<Account>, StoreError> {
         self.guard(|| self.database.store.accounts(query)).await
     }

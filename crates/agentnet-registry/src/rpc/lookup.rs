@@ -12,15 +12,11 @@ use crate::context::Context;
 
 /// The account behind a username.
 pub(super) async fn resolve_account(ctx: &Arc<Context>, request: ResolveAccountRequest) -> Result<String, RpcError> {
-    let found = ctx
-        .store
-        .account_by_username(&request.username)
-        .await
-        .map_err(failed("resolve_failed"))?;
-    let account = found.ok_or(RpcError::NOT_FOUND)?;
+    let found = ctx.lookups.account_id(request.username.clone()).await;
+    let found = found.map_err(|error| super::failed_with(&error, "resolve_failed"))?;
     Ok(ResolveAccountReply {
-        account_id: account.account_id,
-        username: account.username,
+        account_id: found.ok_or(RpcError::NOT_FOUND)?,
+        username: request.username,
         resolved_at: now_text(),
     }
     .encode())

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use agentnet_protocol::rpc::{ListReply, ListRequest, Reply as _, RpcError};
+use agentnet_protocol::rpc::{ListReply, ListRequest, RpcError};
 use agentnet_protocol::{AgentInfo, RawJson};
 
 use crate::clock::{Now, now_text};
@@ -21,7 +21,7 @@ pub(super) async fn list(ctx: &Arc<Context>, request: ListRequest) -> Result<Str
     ctx.presence.evict(Now::read());
     let max = ctx.max_reply();
     let limit = request.limit.unwrap_or(usize::MAX);
-    let mut sessions: Vec<(ListKey, AgentInfo)> = Vec::new();
+    let mut sessions: Vec<Arc<Entry>> = Vec::new();
     let mut bytes = 0;
     let mut last = after;
     // One more than asked for tells whether there are more.
@@ -31,8 +31,9 @@ pub(super) async fn list(ctx: &Arc<Context>, request: ListRequest) -> Result<Str
         last = Some(key.clone());
         let ended = chunk.len() < CHUNK;
         for (key, agent) in chunk {
-            bytes += agent.encode().len();
-            sessions.push((key, agent));
+            let text = agent.encode();
+            bytes += text.len();
+            sessions.push(Arc::new(Entry { key, agent, text }));
             if sessions.len() > limit || bytes > max {
                 break;
             }
@@ -44,24 +45,31 @@ pub(super) async fn list(ctx: &Arc<Context>, request: ListRequest) -> Result<Str
     }
     let more = sessions.len() > limit;
     sessions.truncate(limit);
-    let end = sessions.last().filter(|_| more).map(|(key, _)| key.clone());
+    let end = sessions.last().filter(|_| more).map(|entry| entry.key.clone());
     let generated_at = now_text();
     fit(max, sessions, shortened, |sessions, cut| {
-        let next = cut.map(|(key, _)| key).or(end.as_ref());
-        ListReply {
-            generated_at: generated_at.clone(),
-            next_cursor: next.map(list_cursor),
-            agents: sessions.into_iter().map(|(_, agent)| agent).collect(),
-        }
-        .encode()
+        let next = cut.map(|entry| &entry.key).or(end.as_ref()).map(list_cursor);
+        let texts: Vec<&str> = sessions.iter().map(|entry| entry.text.as_str()).collect();
+        ListReply::encode_written(&generated_at, &texts, next.as_deref())
     })
 }
 
-fn shortened((key, agent): &(ListKey, AgentInfo)) -> (ListKey, AgentInfo) {
+/// A session as it is listed.
+struct Entry {
+    key: ListKey,
+    agent: AgentInfo,
+    text: String,
+}
+
+fn shortened(entry: &Arc<Entry>) -> Arc<Entry> {
     let agent = AgentInfo {
         capabilities: Vec::new(),
         metadata: RawJson::empty_object(),
-        ..agent.clone()
+        ..entry.agent.clone()
     };
-    (key.clone(), agent)
+    Arc::new(Entry {
+        key: entry.key.clone(),
+        text: agent.encode(),
+        agent,
+    })
 }

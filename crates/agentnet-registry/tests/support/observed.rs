@@ -100,6 +100,11 @@ impl Accounts for Observed {
         self.store.account_by_username(username).await
     }
 
+    async fn account_ids(&self, usernames: &[String]) -> Result<Vec<(String, String)>, StoreError> {
+        self.reach().await?;
+        self.store.account_ids(usernames).await
+    }
+
     async fn accounts(&self, query: &AccountQuery) -> Result<Page<Account>, StoreError> {
         self.reach().await?;
         self.store.accounts(query).await

@@ -1,5 +1,6 @@
 //! Looking accounts up.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::sample::{any_account, json, metadata_of, requested, texts, usernames};
@@ -186,4 +187,21 @@ pub async fn metadata_beyond_the_limit_is_refused(store: Arc<dyn Store>) {
         );
     }
     assert_eq!(store.account_by_username("alice").await.unwrap(), Some(alice));
+}
+
+/// Many at once, known and unknown, one of them twice.
+pub async fn accounts_of_many_usernames(store: Arc<dyn Store>) {
+    for number in 0..150 {
+        add(&*store, &format!("user_{number}"), "", &[]).await;
+    }
+    let mut usernames: Vec<String> = (0..300).map(|number| format!("user_{number}")).collect();
+    usernames.extend(["user_7".to_owned(), "USER_8".to_owned(), "user".to_owned()]);
+    let found: BTreeMap<String, String> = store.account_ids(&usernames).await.unwrap().into_iter().collect();
+    assert_eq!(found.len(), 150);
+    for (username, account_id) in found {
+        let account = store.account_by_username(&username).await.unwrap().unwrap();
+        assert_eq!(account.account_id, account_id);
+    }
+    assert_eq!(store.account_ids(&[]).await.unwrap(), []);
+    assert_eq!(store.account_ids(&["nobody".to_owned()]).await.unwrap(), []);
 }

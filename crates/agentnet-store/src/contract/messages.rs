@@ -189,3 +189,23 @@ pub async fn a_large_batch_is_stored_whole(store: Arc<dyn Store>) {
     assert_eq!(store.thread("t700").await.unwrap().unwrap().message_count, 4);
     assert_eq!(store.thread("t0").await.unwrap().unwrap().message_count, 5);
 }
+
+/// Every third is known already, in runs of every length: the new ones are counted, each once.
+pub async fn known_messages_lie_among_new_ones(store: Arc<dyn Store>) {
+    let number = |index: i64| message(&format!("m{index:04}"), &format!("t{}", index % 7), index);
+    let known: Vec<NewMessage> = (0..1_000).filter(|index| index % 3 == 0).map(number).collect();
+    assert_eq!(store.append_messages(&known).await.unwrap(), stored(334, 0));
+    let all: Vec<NewMessage> = (0..1_000).rev().map(number).collect();
+    assert_eq!(store.append_messages(&all).await.unwrap(), stored(666, 334));
+    assert_eq!(store.append_messages(&all[..200]).await.unwrap(), stored(0, 200));
+    let mut counted = 0;
+    for thread in 0..7 {
+        counted += store
+            .thread(&format!("t{thread}"))
+            .await
+            .unwrap()
+            .unwrap()
+            .message_count;
+    }
+    assert_eq!(counted, 1_000);
+}

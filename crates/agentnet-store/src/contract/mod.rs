@@ -45,6 +45,7 @@ macro_rules! contract_cases {
                 accounts_are_paged_by_username
                 account_texts_are_kept_exactly
                 metadata_beyond_the_limit_is_refused
+                accounts_of_many_usernames
             ]
             claims: [
                 a_new_account_holds_what_was_claimed
@@ -73,6 +74,7 @@ macro_rules! contract_cases {
                 the_first_of_two_with_one_id_is_kept
                 a_repeated_id_still_creates_the_thread_it_names
                 a_large_batch_is_stored_whole
+                known_messages_lie_among_new_ones
             ]
             pages: [
                 newest_first_with_ties_by_id

@@ -9,7 +9,7 @@ use sqlx::query::Query;
 use sqlx::{PgConnection, Postgres, QueryBuilder};
 
 use super::error::{failed, is_taken};
-use super::value::{Time, stored};
+use super::value::{Time, read, stored};
 use super::{
     PostgresStore, exact, fetch_limit, json_column, opt_text_column, page, repeated, text_column, texts, texts_column,
     time_column,
@@ -44,6 +44,7 @@ const BY_ID_LOCKED: &str = concat!(
     columns!(),
     " FROM agent_accounts a WHERE a.account_id = $1 FOR UPDATE"
 );
+const IDS: &str = "SELECT username, account_id FROM agent_accounts WHERE username = ANY($1)";
 const BY_USERNAME: &str = concat!("SELECT ", columns!(), " FROM agent_accounts a WHERE a.username = $1");
 
 /// Rules 3 and 4 in one statement: found by its name, the account is updated; else it is made. Nothing comes back where
@@ -149,6 +150,16 @@ impl Accounts for PostgresStore {
 
     async fn account_by_username(&self, username: &str) -> Result<Option<Account>, StoreError> {
         one(self, BY_USERNAME, username).await
+    }
+
+    async fn account_ids(&self, usernames: &[String]) -> Result<Vec<(String, String)>, StoreError> {
+        let names: Vec<_> = usernames.iter().map(|name| stored(name)).collect();
+        let found: Vec<(String, String)> = sqlx::query_as(IDS)
+            .bind(names)
+            .fetch_all(self.pool()?)
+            .await
+            .map_err(failed)?;
+        Ok(found.into_iter().map(|(name, id)| (read(name), read(id))).collect())
     }
 
     async fn accounts(&self, query: &AccountQuery) -> Result<Page<Account>, StoreError> {

@@ -7,6 +7,7 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{QueryBuilder, Row as _, Sqlite, SqliteConnection};
 
 use super::error::failed;
+use super::runs::runs;
 use super::{SqliteStore, fetch_limit, json_column, page, texts, texts_column};
 use crate::error::StoreError;
 use crate::model::{Account, AccountClaim, AccountQuery, DesiredName, Page, check_metadata};
@@ -74,6 +75,25 @@ impl Accounts for SqliteStore {
     async fn account_by_username(&self, username: &str) -> Result<Option<Account>, StoreError> {
         let mut connection = self.read.acquire().await.map_err(failed)?;
         by_username(&mut connection, username).await
+    }
+
+    async fn account_ids(&self, usernames: &[String]) -> Result<Vec<(String, String)>, StoreError> {
+        let mut connection = self.read.acquire().await.map_err(failed)?;
+        let mut found = Vec::with_capacity(usernames.len());
+        for run in runs(usernames) {
+            let mut sql =
+                QueryBuilder::<Sqlite>::new("SELECT username, account_id FROM agent_accounts WHERE username IN (");
+            let mut names = sql.separated(", ");
+            for name in run {
+                names.push_bind(name.clone());
+            }
+            sql.push(")");
+            let rows = sql.build().fetch_all(&mut *connection).await.map_err(failed)?;
+            for row in rows {
+                found.push((row.try_get(0).map_err(failed)?, row.try_get(1).map_err(failed)?));
+            }
+        }
+        Ok(found)
     }
 
     async fn accounts(&self, query: &AccountQuery) -> Result<Page<Account>, StoreError> {

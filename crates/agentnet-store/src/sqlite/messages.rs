@@ -21,6 +21,9 @@ const INSERT: &str = "INSERT INTO agent_messages (message_id, thread_id, parent_
      from_account_id, from_session_tag, to_account_id, to_agent, kind, schema_version, idempotency_key, payload, \
      trace_id, sent_at, received_at, ttl_ms, expires_at, auth_scheme) ";
 
+/// What the statement before has inserted: it holds the write lock, so nobody else has.
+const INSERTED: &str = "SELECT message_id FROM agent_messages WHERE rowid > ? AND rowid <= ?";
+
 const SELECT: &str = "SELECT message_id, thread_id, parent_message_id, from_agent, from_account_id, from_session_tag, \
      to_account_id, to_agent, kind, schema_version, idempotency_key, payload, trace_id, sent_at, received_at, ttl_ms, \
      expires_at, auth_scheme FROM agent_messages WHERE TRUE";
@@ -80,17 +83,17 @@ async fn append(connection: &mut SqliteConnection, messages: &[NewMessage]) -> R
         messages
             .iter()
             .zip(is_first)
-            .map(|(new, is_first)| (new, is_first && stored.contains(&new.message.message_id))),
+            .map(|(new, is_first)| (new, is_first && stored.contains(new.message.message_id.as_str()))),
     );
     add_to_threads(connection, &threads).await?;
     Ok(stored.len())
 }
 
 /// Inserts the messages whose ids are not in the history yet, and notes those ids.
-async fn insert(
+async fn insert<'a>(
     connection: &mut SqliteConnection,
-    messages: &[&Message],
-    stored: &mut HashSet<String>,
+    messages: &[&'a Message],
+    stored: &mut HashSet<&'a str>,
 ) -> Result<(), sqlx::Error> {
     let mut sql = QueryBuilder::<Sqlite>::new(INSERT);
     sql.push_values(messages, |mut row, message| {
@@ -113,9 +116,18 @@ async fn insert(
             .push_bind(message.expires_at.clone())
             .push_bind(message.auth_scheme.clone());
     });
-    sql.push(" ON CONFLICT (message_id) DO NOTHING RETURNING message_id");
-    for row in sql.build().fetch_all(connection).await? {
-        stored.insert(row.try_get(0)?);
+    sql.push(" ON CONFLICT (message_id) DO NOTHING");
+    let done = sql.build().execute(&mut *connection).await?;
+    let ids = || messages.iter().map(|message| message.message_id.as_str());
+    let new = i64::try_from(done.rows_affected()).unwrap_or(i64::MAX);
+    // Almost always all are new. Where some are not, the new ones have the last row numbers, one after the other.
+    if done.rows_affected() == messages.len() as u64 {
+        stored.extend(ids());
+    } else if new > 0 {
+        let last = done.last_insert_rowid();
+        let rows = sqlx::query_scalar(INSERTED).bind(last - new).bind(last);
+        let inserted: HashSet<String> = rows.fetch_all(connection).await?.into_iter().collect();
+        stored.extend(ids().filter(|id| inserted.contains(*id)));
     }
     Ok(())
 }
