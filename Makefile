@@ -13,7 +13,7 @@ ON_BOTH_STORES = package(agentnet-cli) and kind(test) and not binary_id(agentnet
 # Guides whose commands are run, and whose outputs are compared.
 GUIDES = docs/NETWORK_CLI_GUIDE.md docs/UI_BACKEND_MAPPING.md
 
-.PHONY: help tools postgres python build demo test chaos guide latency lint arch compose fmt clean
+.PHONY: help tools postgres python build demo test chaos guide latency bench bench-quick lint arch compose fmt clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -59,6 +59,14 @@ chaos: tools postgres ## Kill every part in turn while agents talk, for a minute
 latency: tools ## How long list, profile and threads take as whole processes (release build)
 	$(CARGO) build $(LOCKED) --release -p agentnet-cli
 	@python3 scripts/cli_latency.py target/release/agentnet
+
+bench: tools postgres ## Measure everything beside the raw limits (about 15 minutes), into bench/results
+	$(CARGO) build $(LOCKED) --release -p agentnet-bench -p agentnet-cli
+	target/release/agentnet-bench set --json bench/results/$$(date +%Y-%m-%d).json
+
+bench-quick: tools postgres ## The same with shorter runs and smaller tables (under 2 minutes); writes nothing
+	$(CARGO) build $(LOCKED) --release -p agentnet-bench -p agentnet-cli
+	target/release/agentnet-bench set --quick
 
 lint: arch compose ## Formatting, clippy, documentation, architecture and docker/, all without a warning
 	$(CARGO) fmt --all --check
