@@ -6,7 +6,7 @@ use agentnet_store::model::{Message, NewMessage};
 use crate::Failure;
 
 /// When the first message was sent, in microseconds.
-pub(crate) const FIRST: i64 = 1_780_000_000_000_000;
+const FIRST: i64 = 1_780_000_000_000_000;
 /// Messages of one thread.
 const THREAD: u64 = 20;
 const ACCOUNTS: u64 = 1_000;
