@@ -92,7 +92,7 @@ def check_arrows(packages):
                 yield f"{name} depends on agentnet-cli ({kind}): it is the composition root, nobody's dependency"
             elif kind == "dev":
                 continue
-            elif other == "agentnet-testkit":
+            elif other == "agentnet-testkit" and other not in ALLOWED[name]:
                 yield f"{name} depends on agentnet-testkit ({kind}): it is for dev-dependencies only"
             elif other not in ALLOWED[name]:
                 may = ", ".join(sorted(ALLOWED[name])) or "no crate of this workspace"

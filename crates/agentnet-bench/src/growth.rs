@@ -192,7 +192,7 @@ async fn accounts(count: u64) -> Result<Figure, Failure> {
 /// What appending a message takes, by the messages that are there.
 async fn stored_rows(settings: &Settings, count: u64) -> Result<Figure, Failure> {
     let database = Database::start(Backend::Postgres).await?;
-    history::fill(&database, count).await?;
+    history::fill(&database, count, rows::FIRST).await?;
     let store = open(&database.url(), &OpenOptions::default()).await?;
     let messages = rows::messages(0..SAMPLE, settings.bytes)?;
     let mut stored = 0;

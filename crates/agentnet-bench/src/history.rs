@@ -1,12 +1,13 @@
 //! `agentnet-bench history`: pages and searches of a long history.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use crate::Failure;
 use crate::caller::{Call, Callers, Numbers};
 use crate::cli::Settings;
 use crate::database::{Backend, Database};
 use crate::figure::{Figure, Target};
 use crate::network::{Network, Registry};
-use crate::rows::FIRST;
 
 /// Messages of one of the many threads.
 const THREAD: u64 = 100;
@@ -14,12 +15,15 @@ const ACCOUNTS: u64 = 1_000;
 
 pub(crate) async fn run(settings: &Settings, rows: u64, backend: Backend) -> Result<Vec<Figure>, Failure> {
     let database = Database::start(backend).await?;
-    fill(&database, rows).await?;
+    // Not long ago: old threads are removed while the registry runs.
+    let since_1970 = i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH)?.as_micros())?;
+    let first = since_1970 - i64::try_from(rows)? * 1000 - 60_000_000;
+    fill(&database, rows, first).await?;
     let network = Network::start(true).await?;
     let _registry = Registry::start_with(&network, &["--database-url", &database.url()]).await?;
     let mut callers = Callers::start(&network).await?;
     let threads = rows / THREAD;
-    let middle = agentnet_protocol::Timestamp::from_micros(FIRST + i64::try_from(rows / 2)? * 1000).to_string();
+    let middle = agentnet_protocol::Timestamp::from_micros(first + i64::try_from(rows / 2)? * 1000).to_string();
     let some = r#""message_id":""#;
     let within = format!(r#"{{"from":"{middle}","kind":"request","limit":50}}"#);
     let mut figures = Vec::new();
@@ -100,7 +104,7 @@ pub(crate) async fn run(settings: &Settings, rows: u64, backend: Backend) -> Res
 
 /// A tenth of the messages are of one long thread, the others of many; one in ten is a request, one in a thousand of the
 /// many an error.
-pub(crate) async fn fill(database: &Database, rows: u64) -> Result<(), Failure> {
+pub(crate) async fn fill(database: &Database, rows: u64, first: i64) -> Result<(), Failure> {
     let (threads, last) = (rows / THREAD, rows - 1);
     let columns = "message_id, thread_id, from_agent, from_account_id, from_session_tag, to_account_id, to_agent, kind, \
                    schema_version, idempotency_key, payload, trace_id, sent_at, received_at";
@@ -111,7 +115,7 @@ pub(crate) async fn fill(database: &Database, rows: u64) -> Result<(), Failure> 
          CASE WHEN n % 10 = 0 THEN 'thread_long' ELSE 'thread_' || n / 10 % {threads} END AS thread, \
          'acct_' || n * 7 % {ACCOUNTS} AS sender, 'acct_' || (n * 7 + 1) % {ACCOUNTS} AS receiver, \
          CASE WHEN n % 10 = 3 THEN 'request' WHEN n % 1000 = 1 THEN 'error' ELSE 'direct' END AS kind, \
-         to_timestamp({FIRST} / 1e6) + n * interval '1 millisecond' AS sent_at \
+         to_timestamp({first} / 1e6) + n * interval '1 millisecond' AS sent_at \
          FROM generate_series(0::bigint, {last}) AS n) AS made"
     );
     let sqlite = format!(
@@ -120,7 +124,7 @@ pub(crate) async fn fill(database: &Database, rows: u64) -> Result<(), Failure> 
          CASE WHEN n % 10 = 0 THEN 'thread_long' ELSE 'thread_' || n / 10 % {threads} END AS thread, \
          'acct_' || n * 7 % {ACCOUNTS} AS sender, 'acct_' || (n * 7 + 1) % {ACCOUNTS} AS receiver, \
          CASE WHEN n % 10 = 3 THEN 'request' WHEN n % 1000 = 1 THEN 'error' ELSE 'direct' END AS kind, \
-         {FIRST} + n * 1000 AS sent_at FROM numbers) \
+         {first} + n * 1000 AS sent_at FROM numbers) \
          INSERT INTO agent_messages ({columns}, ttl_ms) SELECT id, thread, 'sender', sender, 'registry_S', receiver, \
          receiver, kind, '1.1', id, '{{\"text\":\"message number ' || n || '\"}}', id, sent_at, sent_at, '30000' FROM made"
     );

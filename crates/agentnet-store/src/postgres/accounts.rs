@@ -163,8 +163,10 @@ impl Accounts for PostgresStore {
     }
 
     async fn accounts(&self, query: &AccountQuery) -> Result<Page<Account>, StoreError> {
+        // A text is planned for as it is: for one that may be anything PostgreSQL would walk all usernames.
         let rows = page_query(query)
             .build()
+            .persistent(query.text.is_empty())
             .fetch_all(self.pool()?)
             .await
             .map_err(failed)?;
