@@ -66,8 +66,10 @@ fn key(blob: &Bound<'_, PyAny>) -> PyResult<BlobKey> {
 }
 
 impl Blobs {
-    fn store(&self) -> BlobStore {
-        self.node.blobs()
+    fn store(&self) -> PyResult<BlobStore> {
+        // The network's store is made where there is a runtime.
+        let _entered = runtime()?.enter();
+        Ok(self.node.blobs())
     }
 }
 
@@ -92,7 +94,7 @@ impl Blobs {
         mime_type: Option<String>,
         metadata: Option<Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let store = self.store();
+        let store = self.store()?;
         let mut put = match (bytes, path) {
             (Some(bytes), _) => store.put_bytes(bytes),
             (None, Some(path)) => store.put_file(path),
@@ -112,14 +114,14 @@ impl Blobs {
     }
 
     fn get_bytes<'py>(&self, py: Python<'py>, wait: bool, blob: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-        let get = self.store().get_bytes(key(blob)?);
+        let get = self.store()?.get_bytes(key(blob)?);
         complete(py, wait, get.into_future(), |py, bytes| {
             PyBytes::new(py, &bytes).into_py_any(py)
         })
     }
 
     fn get_text<'py>(&self, py: Python<'py>, wait: bool, blob: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-        let get = self.store().get_text(key(blob)?);
+        let get = self.store()?.get_text(key(blob)?);
         complete(py, wait, get.into_future(), |py, text| text.into_py_any(py))
     }
 
@@ -130,12 +132,12 @@ impl Blobs {
         blob: &Bound<'py, PyAny>,
         path: std::path::PathBuf,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let get = self.store().get_to_file(key(blob)?, path);
+        let get = self.store()?.get_to_file(key(blob)?, path);
         complete(py, wait, get.into_future(), reference)
     }
 
     fn head<'py>(&self, py: Python<'py>, wait: bool, blob: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-        let (store, key) = (self.store(), key(blob)?);
+        let (store, key) = (self.store()?, key(blob)?);
         let head = Box::pin(async move { store.head(key).await });
         complete(py, wait, head, |py, found| match found {
             Some(blob) => reference(py, blob),
@@ -144,7 +146,7 @@ impl Blobs {
     }
 
     fn delete<'py>(&self, py: Python<'py>, wait: bool, blob: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-        let (store, key) = (self.store(), key(blob)?);
+        let (store, key) = (self.store()?, key(blob)?);
         let delete = Box::pin(async move { store.delete(key).await });
         complete(py, wait, delete, |py, deleted| deleted.into_py_any(py))
     }

@@ -337,7 +337,8 @@ pub(crate) fn answer_call(py: Python<'_>, call: u64, failure: Option<String>) ->
     Ok(())
 }
 
-/// As [`submit`], but what is ready at once is given at once, without a future: most publishing is.
+/// As [`submit`], but begun here: a message is composed and on its way before the runtime is woken. What is complete then, as
+/// most publishing is, is given at once, in a tuple instead of a future.
 pub(crate) fn submit_or_finish<'py, T, G>(
     py: Python<'py>,
     mut future: futures::future::BoxFuture<'static, T>,

@@ -2,10 +2,11 @@
 
 use std::sync::OnceLock;
 
-use agentnet::protocol::json::Kind;
+use agentnet::protocol::DecodeError;
+use agentnet::protocol::json::{JsonError, Kind};
 use agentnet::{Context, Envelope, Message, RawJson, Text};
 use pyo3::IntoPyObjectExt as _;
-use pyo3::exceptions::PyValueError;
+use pyo3::exceptions::{PyOverflowError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::pyclass::{PyTraverseError, PyVisit};
@@ -54,6 +55,7 @@ impl AgentMessage {
 }
 
 #[pymethods]
+#[expect(clippy::wrong_self_convention, reason = "members that begin with `from_`")]
 impl AgentMessage {
     #[new]
     #[pyo3(signature = (
@@ -109,7 +111,7 @@ impl AgentMessage {
         Ok(message)
     }
 
-    /// Reads a message from a dict as it is on the wire.
+    /// Reads a message from a dict as it is on the wire. Raises `OverflowError` for an infinite `ttl_ms`.
     #[classmethod]
     fn from_dict(_class: &Bound<'_, PyType>, data: &Bound<'_, PyAny>) -> PyResult<Self> {
         let py = data.py();
@@ -118,8 +120,11 @@ impl AgentMessage {
             Err(_) => PyType::new::<PyDict>(py).call1((data,))?.cast_into::<PyDict>()?,
         };
         let body = json::from_python(&data)?.into_text();
-        let envelope = Envelope::decode(body.into_bytes()).map_err(|error| PyValueError::new_err(error.to_string()))?;
-        Ok(Self::received(envelope.into(), None))
+        match Envelope::decode(body.into_bytes()) {
+            Ok(envelope) => Ok(Self::received(envelope.into(), None)),
+            Err(DecodeError::Json(error @ JsonError::Overflow)) => Err(PyOverflowError::new_err(error.to_string())),
+            Err(error) => Err(PyValueError::new_err(error.to_string())),
+        }
     }
 
     /// The message as it is on the wire, absent members left out.
@@ -155,6 +160,12 @@ impl AgentMessage {
     #[getter]
     fn payload<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         self.value(py)
+    }
+
+    /// The payload's text, if it has one: a text payload, or the `text` of a dict.
+    #[getter]
+    fn text(&self) -> Option<String> {
+        self.message.text()
     }
 
     #[getter]

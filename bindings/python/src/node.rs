@@ -8,6 +8,7 @@ use std::time::Duration;
 use agentnet::{AgentNode, BoxError, Message, Reply, Request, Send, Sent};
 use pyo3::IntoPyObjectExt as _;
 use pyo3::prelude::*;
+use pyo3::pyclass::{PyTraverseError, PyVisit};
 use pyo3::types::PyDict;
 use tokio::sync::oneshot;
 
@@ -185,11 +186,10 @@ impl Node {
         if let Some(timeout) = receipt_timeout {
             send = send.receipt_timeout(seconds(timeout));
         }
-        if acknowledged {
-            submit(py, send.into_future(), message_id)
-        } else {
-            submit_or_finish(py, send.without_ack().into_future(), message_id)
+        if !acknowledged {
+            send = send.without_ack();
         }
+        submit_or_finish(py, send.into_future(), message_id)
     }
 
     #[expect(
@@ -226,7 +226,7 @@ impl Node {
             Way::Capability => self.node.request_capability(to, payload),
         };
         let request = apply!(request, options).timeout(seconds(timeout));
-        submit(py, request.into_future(), |py, reply| match reply {
+        submit_or_finish(py, request.into_future(), |py, reply| match reply {
             Ok(reply) => AgentMessage::received(reply, None).into_py_any(py),
             Err(error) => Err(error.raise(py)),
         })
@@ -255,6 +255,18 @@ impl Node {
         };
         let reply: Reply = self.node.reply(request.message(), json::from_python(payload)?);
         submit_or_finish(py, apply!(reply, options).into_future(), message_id)
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        match self.runner.try_lock() {
+            Ok(runner) => visit.call(runner.as_ref().map(|(bridge, _)| bridge)),
+            // Another thread has it; then nothing is collected this time.
+            Err(_) => Ok(()),
+        }
+    }
+
+    fn __clear__(&self) {
+        self.forget_runner();
     }
 
     /// The account behind a username.

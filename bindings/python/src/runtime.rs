@@ -6,8 +6,8 @@ use pyo3::PyResult;
 use pyo3::exceptions::PyRuntimeError;
 use tokio::runtime::{Builder, Runtime};
 
-/// Python's own thread is busy too; a few workers carry everything that is not Python.
-const MOST_WORKERS: usize = 4;
+/// Python's own thread is busy too; few workers carry everything that is not Python, and hand less to each other.
+const WORKERS: usize = 2;
 
 struct Owned {
     process: u32,
@@ -36,9 +36,8 @@ pub(crate) fn runtime() -> PyResult<&'static Runtime> {
 }
 
 fn start() -> PyResult<Owned> {
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let runtime = Builder::new_multi_thread()
-        .worker_threads(cores.min(MOST_WORKERS))
+        .worker_threads(WORKERS)
         .thread_name("agentnet")
         .enable_all()
         .build()

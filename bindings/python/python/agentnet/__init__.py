@@ -8,6 +8,7 @@
 frameworks. The guide is docs/PYTHON.md.
 """
 
+from agentnet._native import extract_text
 from agentnet.blobs import BlobRef, BlobStore
 from agentnet.config import DEFAULT_NATS_URL
 from agentnet.errors import (
@@ -108,6 +109,7 @@ __all__ = [
     "StreamReply",
     "StreamStartEvent",
     "ThreadSession",
+    "extract_text",
     "get_profile",
     "get_registry_metrics",
     "get_thread_messages",

@@ -6,6 +6,7 @@ import atexit
 import logging
 import os
 import threading
+import traceback
 
 from agentnet._native import close_logs, next_log, open_logs
 
@@ -47,7 +48,6 @@ def _hand_over() -> None:
             continue
         try:
             logging.getLogger(name).log(level, "%s", text)
-        except Exception:  # a handler of the user's that raises must not end the thread
-            logging.lastResort and logging.lastResort.handle(
-                logging.LogRecord(name, level, __file__, 0, "a log handler failed", None, None)
-            )
+        except Exception:
+            # A handler of the user's that raises must not end the thread.
+            traceback.print_exc()

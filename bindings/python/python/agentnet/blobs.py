@@ -9,6 +9,7 @@ from typing import Any
 
 from agentnet._completion import completion
 from agentnet._native import Blobs, Node
+from agentnet._plain import as_object
 
 BLOB_REF_TYPE = "blob_ref"
 
@@ -34,7 +35,7 @@ class BlobRef:
         if str(data.get("type") or "").strip().lower() != BLOB_REF_TYPE or not blob_id:
             raise ValueError("the payload is no blob reference")
         size: Any = data.get("size_bytes", data.get("size"))
-        metadata: Any = data.get("metadata")
+        metadata = as_object(data.get("metadata"))
 
         def text(name: str) -> str | None:
             return str(data.get(name) or "").strip() or None
@@ -47,7 +48,7 @@ class BlobRef:
             size_bytes=int(size or 0),
             sha256=text("sha256"),
             created_at=text("created_at"),
-            metadata=metadata if isinstance(metadata, dict) and metadata else None,
+            metadata=metadata or None,
             text=text("text"),
         )
 
@@ -98,7 +99,8 @@ class BlobStore:
     ) -> BlobRef:
         """Stores bytes."""
         waiter = self._native.put(False, data, None, filename, mime_type, metadata)
-        return BlobRef.from_dict(await completion(waiter))
+        payload = await completion(waiter)
+        return BlobRef.from_dict(payload)
 
     async def put_file(
         self,
@@ -110,7 +112,8 @@ class BlobStore:
     ) -> BlobRef:
         """Stores a file, of any size, under its own name unless told otherwise."""
         waiter = self._native.put(False, None, os.fspath(path), filename, mime_type, metadata)
-        return BlobRef.from_dict(await completion(waiter))
+        payload = await completion(waiter)
+        return BlobRef.from_dict(payload)
 
     async def get_bytes(self, blob: Blob) -> bytes:
         """A blob's bytes, checked against its hash."""
@@ -122,7 +125,8 @@ class BlobStore:
 
     async def get_to_file(self, blob: Blob, path: str | os.PathLike[str]) -> BlobRef:
         """Writes a blob to a file, which appears when all of it is there and checked."""
-        return BlobRef.from_dict(await completion(self._native.get_to_file(False, _key(blob), os.fspath(path))))
+        payload = await completion(self._native.get_to_file(False, _key(blob), os.fspath(path)))
+        return BlobRef.from_dict(payload)
 
     async def head(self, blob: Blob) -> BlobRef | None:
         """What the store knows of a blob; None if it has none."""

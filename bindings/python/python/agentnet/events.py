@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from agentnet._plain import as_mapping
 from agentnet.schema import AgentMessage
 
 _STREAM_TYPES = frozenset({"stream_start", "stream_delta", "stream_end", "stream_error"})
@@ -78,10 +79,11 @@ class StreamErrorEvent:
 
 def _payload(source: Any) -> Mapping[str, Any] | None:
     if isinstance(source, AgentMessage):
-        source = source.payload
-    elif isinstance(source, Mapping) and isinstance(source.get("payload"), Mapping):
-        source = source["payload"]
-    return source if isinstance(source, Mapping) else None
+        return as_mapping(source.payload)
+    given = as_mapping(source)
+    # Either a payload, or a message with one.
+    inner = None if given is None else as_mapping(given.get("payload"))
+    return given if inner is None else inner
 
 
 def _type(payload: Mapping[str, Any] | None) -> str:
@@ -111,8 +113,7 @@ def _number(payload: Mapping[str, Any], name: str, least: int = 0) -> int:
 
 
 def _metadata(payload: Mapping[str, Any]) -> dict[str, Any]:
-    value: Any = payload.get("metadata")
-    return dict(value) if isinstance(value, Mapping) else {}
+    return dict(as_mapping(payload.get("metadata")) or {})
 
 
 def is_compaction_required(source: AgentMessage | Mapping[str, Any] | Any) -> bool:
@@ -191,12 +192,9 @@ def parse_stream_end(source: AgentMessage | Mapping[str, Any] | Any) -> StreamEn
     if found is None:
         return None
     payload, stream_id = found
-    result: Any = payload.get("result")
-    text = _given(payload, "text")
-    if text is None and isinstance(result, Mapping):
-        text = _given(result, "text")
-    elif text is None and isinstance(result, str):
-        text = result
+    text, result = _given(payload, "text"), payload.get("result")
+    if text is None:
+        text = result if isinstance(result, str) else _given(as_mapping(result) or {}, "text")
     return StreamEndEvent(
         stream_id=stream_id,
         seq=_number(payload, "seq"),

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from agentnet import subjects
 from agentnet._completion import completion
 from agentnet._native import Node, Registry, connect_registry, dumps, loads
+from agentnet._plain import as_list, as_object
 from agentnet.config import DEFAULT_NATS_URL
 from agentnet.errors import RegistryError
 from agentnet.schema import AgentInfo
@@ -57,14 +58,15 @@ Client = NatsClient | RegistryConnection
 
 async def _ask(client: Client, subject: str, request: dict[str, Any], timeout: float) -> dict[str, Any]:
     if isinstance(client, RegistryConnection):
-        reply: Any = await client.call(subject.removeprefix("registry."), request, timeout)
+        answer: Any = await client.call(subject.removeprefix("registry."), request, timeout)
     else:
         try:
             answered: _Reply = await client.request(subject, dumps(request), timeout=timeout)
         except asyncio.TimeoutError as error:
             raise RegistryError(f"Registry did not respond to {subject}") from error
-        reply = loads(answered.data)
-    if not isinstance(reply, dict):
+        answer = loads(answered.data)
+    reply = as_object(answer)
+    if reply is None:
         raise RegistryError(f"the registry's reply to {subject} is no object")
     if reply.get("error"):
         raise RegistryError(str(reply["error"]))
@@ -72,7 +74,7 @@ async def _ask(client: Client, subject: str, request: dict[str, Any], timeout: f
 
 
 def _objects(value: Any) -> list[dict[str, Any]]:
-    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+    return [item for item in map(as_object, as_list(value)) if item is not None]
 
 
 def _name(username: str) -> str:
@@ -199,8 +201,8 @@ async def get_profile_with_client(
     if not request:
         raise ValueError("account_id or username is required")
     reply = await _ask(nc, subjects.REGISTRY_PROFILE_SUBJECT, request, timeout)
-    profile: Any = reply.get("profile")
-    if not isinstance(profile, dict):
+    profile = as_object(reply.get("profile"))
+    if profile is None:
         raise RegistryError("registry.profile: missing profile")
     return profile
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from agentnet._native import AgentMessage
+from agentnet._plain import as_object
 
 __all__ = ["AgentInfo", "AgentMessage", "DeliveryReceipt"]
 
@@ -36,15 +37,15 @@ class AgentInfo:
     def from_dict(cls, data: Mapping[str, Any]) -> AgentInfo:
         """Reads it from a dict as it is on the wire."""
         agent_id = _text(data.get("agent_id"))
-        metadata: Any = data.get("metadata")
+        capabilities: Iterable[Any] = data.get("capabilities") or []
         return cls(
             agent_id=agent_id,
             name=str(data.get("name") or agent_id),
             account_id=_optional(data.get("account_id")),
             username=_optional(data.get("username")),
             session_tag=_optional(data.get("session_tag")),
-            capabilities=[str(capability) for capability in data.get("capabilities") or []],
-            metadata=metadata if isinstance(metadata, dict) else {},
+            capabilities=[str(capability) for capability in capabilities],
+            metadata=as_object(data.get("metadata")) or {},
             last_seen=_optional(data.get("last_seen")),
         )
 

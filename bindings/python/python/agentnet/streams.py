@@ -11,6 +11,7 @@ from typing import Any
 
 from agentnet._completion import completed, completion
 from agentnet._native import Answer, Node, Outgoing
+from agentnet._plain import as_object
 from agentnet.errors import AgentNetError, StreamCancelledError
 from agentnet.schema import AgentMessage
 
@@ -31,8 +32,9 @@ class StreamDelta:
     @property
     def text(self) -> str | None:
         """The piece itself where it is text, or the ``text`` of a dict; not trimmed."""
-        value: Any = self.value.get("text") if isinstance(self.value, dict) else self.value
-        return value if isinstance(value, str) else None
+        members = as_object(self.value)
+        text = self.value if members is None else members.get("text")
+        return text if isinstance(text, str) else None
 
     def __str__(self) -> str:
         return self.text or ""

@@ -205,8 +205,11 @@ fn with_lone_surrogates<'py>(py: Python<'py>, units: &[u16]) -> PyResult<Bound<'
     Ok(text.cast_into::<PyString>()?)
 }
 
+/// A key's text and its Python object.
+type Known = (Box<str>, Py<PyString>);
+
 /// Keys that were seen lately.
-static KEYS: Mutex<Vec<Option<(Box<str>, Py<PyString>)>>> = Mutex::new(Vec::new());
+static KEYS: Mutex<Vec<Option<Known>>> = Mutex::new(Vec::new());
 /// How many are kept; a power of two.
 const KEYS_KEPT: usize = 256;
 const LONGEST_KEY: usize = 32;
