@@ -6,8 +6,9 @@ use pyo3::PyResult;
 use pyo3::exceptions::PyRuntimeError;
 use tokio::runtime::{Builder, Runtime};
 
-/// Python's own thread is busy too; few workers carry everything that is not Python, and hand less to each other.
-const WORKERS: usize = 2;
+/// Few workers carry all that is not Python: what they hand to each other costs more than what they share. And a core is
+/// left for Python's own thread.
+const MOST_WORKERS: usize = 2;
 
 struct Owned {
     process: u32,
@@ -36,8 +37,9 @@ pub(crate) fn runtime() -> PyResult<&'static Runtime> {
 }
 
 fn start() -> PyResult<Owned> {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let runtime = Builder::new_multi_thread()
-        .worker_threads(WORKERS)
+        .worker_threads(cores.saturating_sub(1).clamp(1, MOST_WORKERS))
         .thread_name("agentnet")
         .enable_all()
         .build()
