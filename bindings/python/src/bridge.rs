@@ -16,7 +16,7 @@ use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use pyo3::exceptions::{PyAttributeError, PyRuntimeError};
+use pyo3::exceptions::{PyAttributeError, PyException, PyRuntimeError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::pyclass::{PyTraverseError, PyVisit};
@@ -204,6 +204,7 @@ impl Bridge {
         let mut rings = [0; 64];
         while matches!((&self.ear).read(&mut rings), Ok(count) if count == rings.len()) {}
         let mut event_loop = None;
+        let mut interrupt = None;
         for event in self.mailbox.take() {
             let taken = match event {
                 Event::Done { place, number, finish } => {
@@ -219,11 +220,14 @@ impl Bridge {
                 }
                 Event::Cancel(number) => self.cancel(py, number),
             };
-            if let Err(error) = taken {
-                error.write_unraisable(py, None);
+            match taken {
+                Ok(()) => {}
+                Err(error) if error.is_instance_of::<PyException>(py) => error.write_unraisable(py, None),
+                // Ctrl-C: for the loop, once the other events are taken.
+                Err(error) => interrupt = Some(error),
             }
         }
-        Ok(())
+        interrupt.map_or(Ok(()), Err)
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
