@@ -11,7 +11,7 @@ import traceback
 from agentnet._native import close_logs, next_log, open_logs
 
 _lock = threading.Lock()
-_opened_in: int | None = None
+_opened = False
 
 # The node's own runner logs a handler's failure, with its traceback.
 _LOGGED_BY_PYTHON = ("agentnet.worker", "handler failed")
@@ -20,22 +20,26 @@ _LOGGED_BY_PYTHON = ("agentnet.worker", "handler failed")
 def open_logging() -> None:
     """Starts handing over records, once a process. Records below the level of the logger ``agentnet`` at this moment are
     not collected; by default that is WARNING."""
-    global _opened_in
-    if _opened_in == os.getpid():
+    global _opened
+    # Once opened, for good: a fork of this process can do nothing with it anyway.
+    if _opened:
         return
     with _lock:
-        if _opened_in == os.getpid():
+        if _opened:
             return
-        _opened_in = os.getpid()
+        _opened = True
         level = logging.getLogger("agentnet").getEffectiveLevel()
         if not open_logs(min(level, 255)):
             return
         thread = threading.Thread(target=_hand_over, name="agentnet-logging", daemon=True)
         thread.start()
 
+        process = os.getpid()
+
         def close() -> None:
-            close_logs()
-            thread.join(timeout=2.0)
+            if os.getpid() == process:
+                close_logs()
+                thread.join(timeout=2.0)
 
         # Before the interpreter ends, and the thread with it.
         atexit.register(close)
