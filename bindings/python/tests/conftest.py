@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +85,7 @@ OPEN = {
 }
 
 
-async def echo(node: AgentNode, **options: Any) -> None:
+async def echo(node: AgentNode) -> None:
     """Makes a node answer every request with its payload."""
 
     @node.on_message
@@ -107,15 +107,8 @@ async def eventually(what: Callable[[], Any], seconds: float = 20.0) -> Any:
         await asyncio.sleep(0.01)
 
 
-def run(main: Callable[[], Awaitable[None]]) -> None:
-    asyncio.run(main())  # type: ignore[arg-type]
-
-
 def loop_runners() -> list[Any]:
     """Ways to run a coroutine: on asyncio's own loop, and on uvloop's."""
     import uvloop
 
     return [pytest.param(asyncio.run, id="asyncio"), pytest.param(uvloop.run, id="uvloop")]
-
-
-__all__ = ["AsyncIterator"]

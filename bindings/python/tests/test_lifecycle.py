@@ -11,8 +11,6 @@ import sys
 import textwrap
 import threading
 from pathlib import Path
-from typing import Any
-
 import pytest
 from conftest import OPEN, echo, eventually, fresh
 
@@ -328,11 +326,17 @@ def test_nodes_are_collected(url: str) -> None:
         seen = weakref.ref(node)
         del node
         await eventually(lambda: gc.collect() is not None and seen() is None)
+
+        def messages() -> int:
+            gc.collect()
+            return sum(isinstance(found, AgentMessage) for found in gc.get_objects())
+
+        before = messages()
         message = AgentMessage("m", "a", "b", {"x": 1}, "2026-01-01T00:00:00Z")
         message.payload["self"] = message
+        assert messages() == before + 1
         del message
-        gc.collect()
-        assert not [found for found in gc.get_objects() if isinstance(found, AgentMessage)]
+        assert messages() == before
 
     asyncio.run(main())
 
@@ -354,6 +358,3 @@ def test_reports_of_the_native_part_reach_logging(url: str) -> None:
     )
     assert ended.returncode == 0, ended.stderr
     assert ended.stdout.startswith("agentnet.node WARNING capabilities are advertised"), ended.stdout
-
-
-def unused(_: Any) -> None: ...
