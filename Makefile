@@ -13,10 +13,10 @@ ON_BOTH_STORES = package(agentnet-cli) and kind(test) and not binary_id(agentnet
 # Guides whose commands are run, and whose outputs are compared.
 GUIDES = docs/NETWORK_CLI_GUIDE.md docs/UI_BACKEND_MAPPING.md
 
-.PHONY: help tools postgres python build demo test chaos guide latency bench bench-quick lint arch compose fmt clean
+.PHONY: help tools postgres python python-peer python-test python-bench python-lint build demo test chaos guide latency bench bench-quick lint arch compose fmt clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 tools: ## Fetch the pinned nats-server into .tools/bin (nothing to do when it is there)
 	@scripts/tools.sh
@@ -30,17 +30,30 @@ build: ## Build everything, examples included
 demo: tools build ## Start a network, let two agents talk, read the thread back
 	@scripts/demo.sh
 
-python: ## Make the Python environment of the foreign agent that the tests run (.tools/python)
+python-peer: ## Make the Python environment of the foreign agent that the tests run (.tools/python)
 	@scripts/python-peer.sh
+
+# PYTHON_PROFILE=dev builds faster, and slower code.
+PYTHON_PROFILE ?= release
+
+python: ## Build the Python wheel, the agentnet command in it (bindings/python/dist)
+	@PROFILE=$(PYTHON_PROFILE) LOCKED=$(LOCKED) scripts/python-wheel.sh
+
+python-test: ## Build the wheel, install it in a fresh environment and run its tests
+	@PROFILE=$(PYTHON_PROFILE) LOCKED=$(LOCKED) scripts/python-test.sh
+
+python-bench: ## How fast the Python package is, beside the same on nats-py (release build)
+	@PROFILE=release LOCKED=$(LOCKED) scripts/python-test.sh bench
 
 guide: tools ## Run the commands of the guides in docs/ again and renew what they print
 	$(CARGO) build $(LOCKED) --workspace --bins
 	@for guide in $(GUIDES); do python3 scripts/guide.py target/debug/agentnet $$guide --write; done
 
-# The doc tests come first, so that the last line is the summary of the main run.
-test: tools postgres python ## Set up what the tests need and run all of them
+# The doc tests and the Python package's come first, so that the last line is the summary of the main run.
+test: tools postgres python-peer ## Set up what the tests need and run all of them
 	$(CARGO) test $(LOCKED) --workspace --doc
 	$(CARGO) build $(LOCKED) --workspace --bins
+	@PROFILE=dev LOCKED=$(LOCKED) scripts/python-test.sh
 	@for guide in $(GUIDES); do python3 scripts/guide.py target/debug/agentnet $$guide || exit 1; done
 	@if $(CARGO) nextest --version >/dev/null 2>&1; then \
 	    set -x; \
@@ -68,10 +81,16 @@ bench-quick: tools postgres ## The same with shorter runs and smaller tables (un
 	$(CARGO) build $(LOCKED) --release -p agentnet-bench -p agentnet-cli
 	target/release/agentnet-bench set --quick
 
-lint: arch compose ## Formatting, clippy, documentation, architecture and docker/, all without a warning
+lint: arch compose python-lint ## Formatting, clippy, documentation, architecture and docker/, all without a warning
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy $(LOCKED) --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc $(LOCKED) --workspace --no-deps
+
+# The target directory is the workspace's, so that what both need is built once.
+python-lint: export CARGO_TARGET_DIR = $(CURDIR)/target
+python-lint: ## Formatting and clippy of the Python package's native part
+	cd bindings/python && $(CARGO) fmt --check -- --config-path ../../rustfmt.toml
+	cd bindings/python && CLIPPY_CONF_DIR=../.. $(CARGO) clippy $(LOCKED) --all-targets -- -D warnings
 
 arch: ## Check who depends on whom, and the size of the files
 	@scripts/arch.sh
@@ -82,6 +101,7 @@ compose: ## Check docker/ against the schema of compose files, .env.example and 
 
 fmt: ## Format the code
 	$(CARGO) fmt --all
+	cd bindings/python && $(CARGO) fmt -- --config-path ../../rustfmt.toml
 
 clean: ## Remove everything that was built or fetched
 	$(CARGO) clean

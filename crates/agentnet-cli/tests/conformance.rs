@@ -271,7 +271,10 @@ async fn an_agent_that_does_not_do_what_it_should_fails() {
 /// A program of `spec/peers`, which stops when its stdin closes.
 fn python(program: &str, arguments: &[&str]) -> Command {
     let python = spec().join("../.tools/python/bin/python");
-    assert!(python.exists(), "the Python environment is missing: run `make python`");
+    assert!(
+        python.exists(),
+        "the Python environment is missing: run `make python-peer`"
+    );
     let mut command = Command::new(python);
     command.arg(spec().join("peers").join(program)).args(arguments);
     command.kill_on_drop(true).stdin(Stdio::piped());

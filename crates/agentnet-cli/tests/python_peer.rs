@@ -15,7 +15,10 @@ use tokio::process::Command;
 fn peer(arguments: &[&str]) -> Command {
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..");
     let python = root.join(".tools/python/bin/python");
-    assert!(python.exists(), "the Python environment is missing: run `make python`");
+    assert!(
+        python.exists(),
+        "the Python environment is missing: run `make python-peer`"
+    );
     let mut command = Command::new(python);
     command
         .arg(root.join("spec/peers/agent.py"))

@@ -259,7 +259,10 @@ async fn settings_that_cannot_be_used_and_a_collector_that_is_gone_are_told() {
 async fn an_agent_that_knows_no_headers_answers_a_traced_request() {
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..");
     let python = root.join(".tools/python/bin/python");
-    assert!(python.exists(), "the Python environment is missing: run `make python`");
+    assert!(
+        python.exists(),
+        "the Python environment is missing: run `make python-peer`"
+    );
     let (up, collector) = (Up::start().await, Collector::start().await);
     let mut peer = Command::new(python);
     peer.arg(root.join("spec/peers/agent.py"))

@@ -4,6 +4,7 @@ use std::error::Error;
 use std::ops::Deref;
 use std::sync::Arc;
 
+use agentnet_protocol::subject::is_reply_subject;
 use agentnet_protocol::{Envelope, RawJson, Text};
 use futures::future::BoxFuture;
 use serde::de::DeserializeOwned;
@@ -154,6 +155,21 @@ impl Message {
     }
 }
 
+impl From<Envelope> for Message {
+    /// A message that was kept as its envelope. A reply goes where the member `reply_to` says, if that is a reply subject
+    /// (PROTOCOL.md section 0.7).
+    fn from(envelope: Envelope) -> Self {
+        let reply_to = written_reply_subject(&envelope);
+        Self::new(envelope, reply_to, Origin::default())
+    }
+}
+
+/// The JSON member `reply_to`, if it is a reply subject of this network (section 0.7).
+pub(crate) fn written_reply_subject(envelope: &Envelope) -> Option<Text> {
+    let written = envelope.reply_to.as_ref()?.view().as_str()?;
+    is_reply_subject(&written).then(|| Text::from(written.into_owned()))
+}
+
 /// The error code of an error reply.
 pub(crate) fn error_code_of(envelope: &Envelope) -> Option<String> {
     (*envelope.kind == *agentnet_protocol::envelope::kind::ERROR).then(|| {
@@ -232,5 +248,24 @@ impl Context {
     #[must_use]
     pub fn node(&self) -> &AgentNode {
         &self.node
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_that_was_kept_knows_where_its_reply_goes() {
+        for (reply_to, expected) in [
+            (r#""_INBOX.a.b""#, Some("_INBOX.a.b")),
+            (r#""agentnet.reply.acct_1.x""#, Some("agentnet.reply.acct_1.x")),
+            (r#""account.acct_1.inbox""#, None),
+            (r#"["_INBOX.a"]"#, None),
+            ("null", None),
+        ] {
+            let envelope = Envelope::decode(format!(r#"{{"message_id":"m","reply_to":{reply_to}}}"#)).unwrap();
+            assert_eq!(Message::from(envelope).reply_to(), expected, "{reply_to}");
+        }
     }
 }

@@ -9,7 +9,6 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use agentnet_protocol::compose::default_thread_id;
-use agentnet_protocol::subject::is_reply_subject;
 use agentnet_protocol::{Envelope, ReceiptStatus, Reject, Text};
 use async_nats::{Subscriber, UnsubscribeError};
 use futures::stream::SelectAll;
@@ -18,7 +17,7 @@ use tokio::sync::mpsc;
 use tracing::Instrument as _;
 
 use crate::guard::{Capacity, Guards, Now};
-use crate::handler::Message;
+use crate::handler::{Message, written_reply_subject};
 use crate::identity::{Held, Judged, Verifier};
 use crate::ids;
 use crate::metrics::Metrics;
@@ -231,10 +230,4 @@ fn report(left: Result<(), UnsubscribeError>) {
     if let Err(error) = left {
         tracing::debug!(%error, "cannot leave a queue group");
     }
-}
-
-/// The JSON member `reply_to`, if it is a reply subject of this network (section 0.7).
-fn written_reply_subject(envelope: &Envelope) -> Option<Text> {
-    let written = envelope.reply_to.as_ref()?.view().as_str()?;
-    is_reply_subject(&written).then(|| Text::from(written.into_owned()))
 }

@@ -24,7 +24,10 @@ impl Python {
     fn run(arguments: &[&str]) -> Self {
         let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..");
         let python = root.join(".tools/python/bin/python");
-        assert!(python.exists(), "the Python environment is missing: run `make python`");
+        assert!(
+            python.exists(),
+            "the Python environment is missing: run `make python-peer`"
+        );
         let mut child = Command::new(python)
             .arg(root.join("spec/peers/stream.py"))
             .args(arguments)

@@ -1,0 +1,145 @@
+"""The node's calls of the registry."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from agentnet import _routes, registry
+from agentnet._completion import completion
+from agentnet._native import Node
+from agentnet.errors import RegistryError
+from agentnet.registry import RegistryConnection
+from agentnet.schema import AgentInfo
+
+LOOKUP_TIMEOUT = 2.0
+
+
+class Lookups:
+    """What a node can ask the registry. Part of ``AgentNode``."""
+
+    _native: Node
+    _registry: RegistryConnection
+
+    async def _named(self, username: str, timeout: float) -> tuple[int, str]:
+        """Where a name leads: looked up on the way, or before with a time of the caller's."""
+        if timeout == LOOKUP_TIMEOUT:
+            return _routes.USERNAME, username
+        return _routes.ACCOUNT, await self.resolve_account_id_by_username(username, timeout=timeout)
+
+    async def resolve_account_id_by_username(self, username: str, timeout: float = LOOKUP_TIMEOUT) -> str:
+        """The account of a username, from the cache or the registry. Raises ``RegistryError`` if nobody has the name."""
+        try:
+            return await asyncio.wait_for(completion(self._native.resolve(username)), max(0.0, timeout))
+        except asyncio.TimeoutError:
+            raise RegistryError("Registry did not respond to registry.resolve_account") from None
+
+    async def list_online_agents(self, timeout: float = 2.0) -> list[AgentInfo]:
+        """Everybody online, by agent id and session."""
+        return await registry.list_online_agents_with_client(self._registry, timeout=timeout)
+
+    async def search_profiles(
+        self,
+        *,
+        query: str = "",
+        capability: str | None = None,
+        limit: int = 20,
+        online_only: bool = False,
+        timeout: float = 2.0,
+    ) -> list[dict[str, Any]]:
+        """Accounts by a part of their name and by capability, online ones first."""
+        return await registry.search_profiles_with_client(
+            self._registry,
+            query=query,
+            capability=capability,
+            limit=limit,
+            online_only=online_only,
+            timeout=timeout,
+        )
+
+    async def get_profile(
+        self, *, account_id: str | None = None, username: str | None = None, timeout: float = 2.0
+    ) -> dict[str, Any]:
+        """One account, by id or name. Raises ``RegistryError`` with ``not_found``."""
+        return await registry.get_profile_with_client(
+            self._registry, account_id=account_id, username=username, timeout=timeout
+        )
+
+    async def get_thread_status(
+        self,
+        *,
+        thread_id: str,
+        soft_limit_tokens: int | None = None,
+        hard_limit_tokens: int | None = None,
+        timeout: float = 2.0,
+    ) -> dict[str, Any]:
+        """One thread's counters. Raises ``RegistryError`` with ``not_found``."""
+        return await registry.get_thread_status_with_client(
+            self._registry,
+            thread_id=thread_id,
+            soft_limit_tokens=soft_limit_tokens,
+            hard_limit_tokens=hard_limit_tokens,
+            timeout=timeout,
+        )
+
+    async def list_threads(
+        self,
+        *,
+        participant_account_id: str | None = None,
+        participant_username: str | None = None,
+        query: str = "",
+        limit: int = 20,
+        soft_limit_tokens: int | None = None,
+        hard_limit_tokens: int | None = None,
+        timeout: float = 2.0,
+    ) -> list[dict[str, Any]]:
+        """Threads, latest activity first."""
+        return await registry.list_threads_with_client(
+            self._registry,
+            participant_account_id=participant_account_id,
+            participant_username=participant_username,
+            query=query,
+            limit=limit,
+            soft_limit_tokens=soft_limit_tokens,
+            hard_limit_tokens=hard_limit_tokens,
+            timeout=timeout,
+        )
+
+    async def get_thread_messages(
+        self, *, thread_id: str, limit: int = 50, cursor: str | None = None, timeout: float = 2.0
+    ) -> dict[str, Any]:
+        """One page of a thread, newest message first; ``next_cursor`` leads to the next."""
+        return await registry.get_thread_messages_with_client(
+            self._registry, thread_id=thread_id, limit=limit, cursor=cursor, timeout=timeout
+        )
+
+    async def search_messages(
+        self,
+        *,
+        thread_id: str | None = None,
+        from_account_id: str | None = None,
+        to_account_id: str | None = None,
+        kind: str | None = None,
+        from_ts: str | None = None,
+        to_ts: str | None = None,
+        limit: int = 50,
+        cursor: str | None = None,
+        timeout: float = 2.0,
+    ) -> dict[str, Any]:
+        """Messages by filters, newest first; ``next_cursor`` leads to the next page."""
+        return await registry.search_messages_with_client(
+            self._registry,
+            thread_id=thread_id,
+            from_account_id=from_account_id,
+            to_account_id=to_account_id,
+            kind=kind,
+            from_ts=from_ts,
+            to_ts=to_ts,
+            limit=limit,
+            cursor=cursor,
+            timeout=timeout,
+        )
+
+    async def get_registry_metrics(self, timeout: float = 2.0) -> dict[str, Any]:
+        """The registry's counters."""
+        return await registry.get_registry_metrics_with_client(self._registry, timeout=timeout)

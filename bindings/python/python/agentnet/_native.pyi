@@ -1,0 +1,266 @@
+"""The native part: `src/` of this project. Not for users; the package's face says what is promised."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Literal, final, overload
+
+@final
+class AgentMessage:
+    """One message: who sent it to whom, in which thread, and its payload. Messages do not change."""
+
+    def __new__(
+        cls,
+        message_id: str,
+        from_agent: str,
+        to_agent: str,
+        payload: Any,
+        sent_at: str,
+        from_account_id: str | None = None,
+        to_account_id: str | None = None,
+        from_session_tag: str | None = None,
+        ttl_ms: int | None = None,
+        expires_at: str | None = None,
+        trace_id: str | None = None,
+        thread_id: str | None = None,
+        parent_message_id: str | None = None,
+        kind: str = "direct",
+        schema_version: str = "1.0",
+        idempotency_key: str | None = None,
+        reply_to: str | None = None,
+        auth: dict[str, Any] | None = None,
+    ) -> AgentMessage: ...
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> AgentMessage:
+        """Reads a message from a dict as it is on the wire."""
+    def to_dict(self) -> dict[str, Any]:
+        """The message as it is on the wire, absent members left out."""
+    @property
+    def message_id(self) -> str: ...
+    @property
+    def from_agent(self) -> str: ...
+    @property
+    def to_agent(self) -> str: ...
+    @property
+    def payload(self) -> Any:
+        """The payload: any JSON, as plain Python values."""
+    @property
+    def text(self) -> str | None:
+        """The payload's text, trimmed: a text payload, or the `text` of a dict; None if it has none."""
+    @property
+    def sent_at(self) -> str: ...
+    @property
+    def kind(self) -> str: ...
+    @property
+    def schema_version(self) -> str: ...
+    @property
+    def from_session_tag(self) -> str | None: ...
+    @property
+    def from_account_id(self) -> str | None: ...
+    @property
+    def to_account_id(self) -> str | None: ...
+    @property
+    def ttl_ms(self) -> int | None: ...
+    @property
+    def expires_at(self) -> str | None: ...
+    @property
+    def trace_id(self) -> str | None: ...
+    @property
+    def thread_id(self) -> str | None: ...
+    @property
+    def parent_message_id(self) -> str | None: ...
+    @property
+    def idempotency_key(self) -> str | None: ...
+    @property
+    def reply_to(self) -> str | None:
+        """Where a reply goes; None if the sender waits for none."""
+    @property
+    def auth(self) -> dict[str, Any] | None: ...
+
+@final
+class Node:
+    def __new__(cls, settings: dict[str, Any]) -> Node: ...
+    def start(self, runner: Callable[[AgentMessage, int], Awaitable[None]] | None) -> asyncio.Future[None]: ...
+    def close(self) -> asyncio.Future[None]: ...
+    def release(self) -> None: ...
+    @property
+    def account_id(self) -> str | None: ...
+    @property
+    def username(self) -> str | None: ...
+    @property
+    def session_tag(self) -> str | None: ...
+    def info(self) -> dict[str, Any]: ...
+    def metrics_snapshot(self) -> dict[str, Any]: ...
+    def send(
+        self,
+        way: int,
+        to: str,
+        payload: Any,
+        kind: str | None,
+        ttl_ms: int | None,
+        trace_id: str | None,
+        thread_id: str | None,
+        parent_message_id: str | None,
+        idempotency_key: str | None,
+        acknowledged: bool,
+        retry_attempts: int | None,
+        receipt_timeout: float | None,
+        /,
+    ) -> tuple[str] | asyncio.Future[str]: ...
+    def request(
+        self,
+        way: int,
+        to: str,
+        payload: Any,
+        kind: str | None,
+        ttl_ms: int | None,
+        trace_id: str | None,
+        thread_id: str | None,
+        parent_message_id: str | None,
+        idempotency_key: str | None,
+        timeout: float,
+        /,
+    ) -> tuple[AgentMessage] | asyncio.Future[AgentMessage]: ...
+    def reply(
+        self,
+        request: AgentMessage,
+        payload: Any,
+        kind: str | None,
+        ttl_ms: int | None,
+        trace_id: str | None,
+        thread_id: str | None,
+        parent_message_id: str | None,
+        idempotency_key: str | None,
+        /,
+    ) -> tuple[str] | asyncio.Future[str]: ...
+    def resolve(self, username: str) -> asyncio.Future[str]: ...
+
+@final
+class Registry:
+    @staticmethod
+    def of(node: Node) -> Registry: ...
+    def call(self, name: str, request: dict[str, Any], timeout: float) -> asyncio.Future[Any]: ...
+
+@final
+class Blobs:
+    @staticmethod
+    def of(node: Node) -> Blobs: ...
+    @overload
+    def put(
+        self,
+        wait: Literal[True],
+        data: bytes | None,
+        path: str | None,
+        filename: str | None,
+        mime_type: str | None,
+        metadata: dict[str, Any] | None,
+        /,
+    ) -> dict[str, Any]: ...
+    @overload
+    def put(
+        self,
+        wait: Literal[False],
+        data: bytes | None,
+        path: str | None,
+        filename: str | None,
+        mime_type: str | None,
+        metadata: dict[str, Any] | None,
+        /,
+    ) -> asyncio.Future[dict[str, Any]]: ...
+    @overload
+    def get_bytes(self, wait: Literal[True], blob: str | dict[str, Any], /) -> bytes: ...
+    @overload
+    def get_bytes(self, wait: Literal[False], blob: str | dict[str, Any], /) -> asyncio.Future[bytes]: ...
+    @overload
+    def get_text(self, wait: Literal[True], blob: str | dict[str, Any], /) -> str: ...
+    @overload
+    def get_text(self, wait: Literal[False], blob: str | dict[str, Any], /) -> asyncio.Future[str]: ...
+    def get_to_file(
+        self, wait: Literal[False], blob: str | dict[str, Any], path: str, /
+    ) -> asyncio.Future[dict[str, Any]]: ...
+    @overload
+    def head(self, wait: Literal[True], blob: str | dict[str, Any], /) -> dict[str, Any] | None: ...
+    @overload
+    def head(self, wait: Literal[False], blob: str | dict[str, Any], /) -> asyncio.Future[dict[str, Any] | None]: ...
+    @overload
+    def delete(self, wait: Literal[True], blob: str | dict[str, Any], /) -> bool: ...
+    @overload
+    def delete(self, wait: Literal[False], blob: str | dict[str, Any], /) -> asyncio.Future[bool]: ...
+
+@final
+class Answer:
+    @staticmethod
+    def ask(
+        node: Node,
+        way: int,
+        to: str,
+        payload: Any,
+        kind: str | None,
+        ttl_ms: int | None,
+        trace_id: str | None,
+        thread_id: str | None,
+        parent_message_id: str | None,
+        idempotency_key: str | None,
+        timeout: float,
+        idle_timeout: float,
+        /,
+    ) -> asyncio.Future[Answer]: ...
+    @property
+    def message_id(self) -> str: ...
+    @property
+    def thread_id(self) -> str: ...
+    @property
+    def trace_id(self) -> str: ...
+    def next(self) -> asyncio.Future[list[tuple[int, Any]] | None]: ...
+    def finish(self) -> asyncio.Future[tuple[str, Any, Any, str, AgentMessage]]: ...
+    def close(self) -> asyncio.Future[None]: ...
+
+@final
+class Outgoing:
+    @staticmethod
+    def reply(
+        request: AgentMessage,
+        metadata: Any,
+        stream_id: str | None,
+        ttl_ms: int | None,
+        trace_id: str | None,
+        thread_id: str | None,
+        parent_message_id: str | None,
+        /,
+    ) -> asyncio.Future[Outgoing]: ...
+    @staticmethod
+    def send(
+        node: Node,
+        account: bool,
+        to: str,
+        metadata: Any,
+        stream_id: str | None,
+        ttl_ms: int | None,
+        trace_id: str | None,
+        thread_id: str | None,
+        parent_message_id: str | None,
+        /,
+    ) -> asyncio.Future[Outgoing]: ...
+    @property
+    def stream_id(self) -> str: ...
+    @property
+    def cancelled(self) -> bool: ...
+    def wait_cancelled(self) -> asyncio.Future[None]: ...
+    def delta(self, piece: Any) -> tuple[None] | asyncio.Future[None]: ...
+    def end(self, result: tuple[Any, ...] | None) -> asyncio.Future[None]: ...
+    def fail(self, code: str, detail: str) -> asyncio.Future[None]: ...
+
+def abandon(waiter: asyncio.Future[Any]) -> None: ...
+def answer_call(call: int, failure: str | None) -> None: ...
+def connect_registry(url: str) -> asyncio.Future[Registry]: ...
+def dumps(value: Any) -> bytes: ...
+def loads(text: str | bytes) -> Any: ...
+def extract_text(payload: Any) -> str | None:
+    """The text of a payload, trimmed: the payload itself, or the `text` of a dict; None if it has none."""
+def text_of_reply(reply: AgentMessage) -> str | None: ...
+def error_of_reply(reply: AgentMessage) -> tuple[str, str, str | None, str | None] | None: ...
+def parse_target(text: str) -> tuple[str, str]: ...
+def new_ulid() -> str: ...
+def new_message_id() -> str: ...
+def open_logs(level: int) -> bool: ...
+def next_log() -> tuple[int, str, str] | None: ...
+def close_logs() -> None: ...

@@ -1,0 +1,184 @@
+"""Blobs: bytes too large for a message, kept in a store and referred to by a small payload (PROTOCOL.md section 5.5)."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from agentnet._completion import completion
+from agentnet._native import Blobs, Node
+from agentnet._plain import as_object
+
+BLOB_REF_TYPE = "blob_ref"
+
+
+@dataclass(slots=True)
+class BlobRef:
+    """A reference to a blob."""
+
+    blob_id: str
+    storage: str = "local_fs"
+    filename: str | None = None
+    mime_type: str = "application/octet-stream"
+    size_bytes: int = 0
+    sha256: str | None = None
+    created_at: str | None = None
+    metadata: dict[str, Any] | None = None
+    text: str | None = None
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> BlobRef:
+        """Reads a reference from the payload of a message. Raises ``ValueError`` where it is none."""
+        blob_id = str(data.get("blob_id") or "").strip()
+        if str(data.get("type") or "").strip().lower() != BLOB_REF_TYPE or not blob_id:
+            raise ValueError("the payload is no blob reference")
+        size: Any = data.get("size_bytes", data.get("size"))
+        metadata = as_object(data.get("metadata"))
+
+        def text(name: str) -> str | None:
+            return str(data.get(name) or "").strip() or None
+
+        return cls(
+            blob_id=blob_id,
+            storage=text("storage") or "local_fs",
+            filename=text("filename") or text("name"),
+            mime_type=text("mime_type") or "application/octet-stream",
+            size_bytes=int(size or 0),
+            sha256=text("sha256"),
+            created_at=text("created_at"),
+            metadata=metadata or None,
+            text=text("text"),
+        )
+
+    def to_payload(self) -> dict[str, Any]:
+        """The payload that refers to the blob, absent members left out."""
+        payload: dict[str, Any] = {
+            "type": BLOB_REF_TYPE,
+            "blob_id": self.blob_id,
+            "storage": self.storage,
+            "mime_type": self.mime_type,
+            "size_bytes": self.size_bytes,
+        }
+        for name in ("filename", "sha256", "created_at", "metadata", "text"):
+            value = getattr(self, name)
+            if value:
+                payload[name] = value
+        return payload
+
+    to_dict = to_payload
+
+
+Blob = BlobRef | Mapping[str, Any] | str
+"""A blob by its reference, by the payload that refers to it, or by its id."""
+
+
+def _key(blob: Blob) -> str | dict[str, Any]:
+    if isinstance(blob, BlobRef):
+        return blob.to_payload()
+    return blob if isinstance(blob, str) else dict(blob)
+
+
+class BlobStore:
+    """A node's blobs, without holding up the event loop: every call is awaited.
+
+    Raises ``BlobError``, for a missing blob ``BlobNotFoundError``.
+    """
+
+    def __init__(self, node: Node) -> None:
+        self._native = Blobs.of(node)
+
+    async def put_bytes(
+        self,
+        data: bytes,
+        *,
+        filename: str | None = None,
+        mime_type: str | None = None,
+        metadata: dict[str, Any] | None = None,
+    ) -> BlobRef:
+        """Stores bytes."""
+        waiter = self._native.put(False, data, None, filename, mime_type, metadata)
+        payload = await completion(waiter)
+        return BlobRef.from_dict(payload)
+
+    async def put_file(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        filename: str | None = None,
+        mime_type: str | None = None,
+        metadata: dict[str, Any] | None = None,
+    ) -> BlobRef:
+        """Stores a file, of any size, under its own name unless told otherwise."""
+        waiter = self._native.put(False, None, os.fspath(path), filename, mime_type, metadata)
+        payload = await completion(waiter)
+        return BlobRef.from_dict(payload)
+
+    async def get_bytes(self, blob: Blob) -> bytes:
+        """A blob's bytes, checked against its hash."""
+        return await completion(self._native.get_bytes(False, _key(blob)))
+
+    async def get_text(self, blob: Blob) -> str:
+        """A blob of UTF-8 text."""
+        return await completion(self._native.get_text(False, _key(blob)))
+
+    async def get_to_file(self, blob: Blob, path: str | os.PathLike[str]) -> BlobRef:
+        """Writes a blob to a file, which appears when all of it is there and checked."""
+        payload = await completion(self._native.get_to_file(False, _key(blob), os.fspath(path)))
+        return BlobRef.from_dict(payload)
+
+    async def head(self, blob: Blob) -> BlobRef | None:
+        """What the store knows of a blob; None if it has none."""
+        found = await completion(self._native.head(False, _key(blob)))
+        return None if found is None else BlobRef.from_dict(found)
+
+    async def delete(self, blob: Blob) -> bool:
+        """Removes a blob; False if there was none."""
+        return await completion(self._native.delete(False, _key(blob)))
+
+
+class BlobCalls:
+    """The seed's calls, which are not awaited: they hold up the event loop until the blob is stored or read."""
+
+    def __init__(self, node: Node) -> None:
+        self._native = Blobs.of(node)
+
+    def put_blob_bytes(
+        self,
+        data: bytes,
+        *,
+        filename: str | None = None,
+        mime_type: str | None = None,
+        metadata: dict[str, Any] | None = None,
+    ) -> BlobRef:
+        """Stores bytes."""
+        return BlobRef.from_dict(self._native.put(True, data, None, filename, mime_type, metadata))
+
+    def put_blob_file(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        filename: str | None = None,
+        mime_type: str | None = None,
+        metadata: dict[str, Any] | None = None,
+    ) -> BlobRef:
+        """Stores a file under its own name unless told otherwise."""
+        return BlobRef.from_dict(self._native.put(True, None, os.fspath(path), filename, mime_type, metadata))
+
+    def get_blob_bytes(self, blob: Blob) -> bytes:
+        """A blob's bytes, checked against its hash."""
+        return self._native.get_bytes(True, _key(blob))
+
+    def get_blob_text(self, blob: Blob) -> str:
+        """A blob of UTF-8 text."""
+        return self._native.get_text(True, _key(blob))
+
+    def head_blob(self, blob: Blob) -> BlobRef | None:
+        """What the store knows of a blob; None if it has none."""
+        found = self._native.head(True, _key(blob))
+        return None if found is None else BlobRef.from_dict(found)
+
+    def delete_blob(self, blob: Blob) -> bool:
+        """Removes a blob; False if there was none."""
+        return self._native.delete(True, _key(blob))

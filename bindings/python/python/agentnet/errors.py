@@ -1,0 +1,141 @@
+"""The package's exceptions.
+
+What the other side answered is an ``AgentRequestError``; what went wrong on the way is an ``AgentNetError``. Both are
+``RuntimeError`` as well. Wrong arguments are ``ValueError`` or ``TypeError``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+
+class AgentNetError(RuntimeError):
+    """Something went wrong on the way: no connection, no receipt, a refusal."""
+
+
+class ConnectError(AgentNetError, ConnectionError):
+    """NATS cannot be reached, or refused the token."""
+
+
+class RegistryError(AgentNetError):
+    """The registry refused a call, or did not answer; the text is the registry's own where it gave one."""
+
+
+class DeliveryError(AgentNetError):
+    """The receiver refused a message: ``delivery_rejected <code>: <detail>``."""
+
+    code: str = ""
+    """The code of PROTOCOL.md section 12, such as ``rate_limited``."""
+    detail: str = ""
+    """What it means."""
+    message_id: str = ""
+    """The message."""
+
+
+class DeliveryTimeoutError(DeliveryError):
+    """No receipt came for a message, after all attempts."""
+
+
+class NoRespondersError(AgentNetError):
+    """Nobody listens where a request was sent."""
+
+
+class NoReplySubjectError(AgentNetError, ValueError):
+    """The message's sender waits for no reply."""
+
+
+class RequestTimeoutError(asyncio.TimeoutError):
+    """No reply came to a request in time. It is an ``asyncio.TimeoutError``, and no ``RuntimeError``."""
+
+    message_id: str = ""
+    """The request."""
+
+
+class StreamError(AgentNetError):
+    """A stream broke off: it went silent, frames were lost, or the reader was too slow."""
+
+
+class StreamCancelledError(StreamError):
+    """The reader of a stream wants no more of it."""
+
+
+class BlobError(AgentNetError):
+    """A blob cannot be stored or read."""
+
+
+class BlobNotFoundError(BlobError, LookupError):
+    """The store has no such blob."""
+
+
+class AgentSDKError(RuntimeError):
+    """What high-level calls raise when the other side says that it failed."""
+
+
+class AgentRequestError(AgentSDKError):
+    """The answer reports an error; the text is ``code: detail``."""
+
+    def __init__(
+        self,
+        *,
+        code: str,
+        detail: str,
+        trace_id: str | None = None,
+        request_message_id: str | None = None,
+    ) -> None:
+        super().__init__(f"{code}: {detail}" if detail else code)
+        self.code = code
+        self.detail = detail
+        self.trace_id = trace_id
+        self.request_message_id = request_message_id
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return request_error, (self.code, self.detail, self.trace_id, self.request_message_id)
+
+
+class AgentBusyError(AgentRequestError):
+    """``busy``, ``shutting_down``: it takes nothing more now."""
+
+
+class AgentRateLimitedError(AgentRequestError):
+    """``rate_limited``: this sender sends too fast."""
+
+
+class AgentTimeoutError(AgentRequestError):
+    """``timeout``: the other side's handler took too long."""
+
+
+class AgentServiceDegradedError(AgentRequestError):
+    """``service_degraded``: the other side's handler failed too often lately."""
+
+
+class AgentDuplicateError(AgentRequestError):
+    """``duplicate``: it has had the message, or one with the same idempotency key."""
+
+
+class AgentExpiredError(AgentRequestError):
+    """``expired``, ``missing_ttl``: the message came too late."""
+
+
+class AgentHandlerError(AgentRequestError):
+    """``handler_error``: the other side's handler failed."""
+
+
+_CLASSES: dict[str, type[AgentRequestError]] = {
+    "busy": AgentBusyError,
+    "shutting_down": AgentBusyError,
+    "rate_limited": AgentRateLimitedError,
+    "timeout": AgentTimeoutError,
+    "service_degraded": AgentServiceDegradedError,
+    "duplicate": AgentDuplicateError,
+    "expired": AgentExpiredError,
+    "missing_ttl": AgentExpiredError,
+    "handler_error": AgentHandlerError,
+}
+
+
+def request_error(
+    code: str, detail: str = "", trace_id: str | None = None, request_message_id: str | None = None
+) -> AgentRequestError:
+    """The error for a code; ``AgentRequestError`` itself for codes that have no class of their own."""
+    error_class = _CLASSES.get(code, AgentRequestError)
+    return error_class(code=code, detail=detail, trace_id=trace_id, request_message_id=request_message_id)

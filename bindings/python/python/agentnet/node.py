@@ -1,0 +1,258 @@
+"""``AgentNode``: one agent on the network."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+import os
+import signal
+import threading
+from collections.abc import Awaitable, Callable
+from types import TracebackType
+from typing import Any, TypeVar
+
+from agentnet._asking import Asking
+from agentnet._completion import completion
+from agentnet._logging import open_logging
+from agentnet._native import Node, answer_call
+from agentnet._sending import Sending
+from agentnet.blobs import BlobStore
+from agentnet.config import DEFAULT_NATS_URL
+from agentnet.registry import RegistryConnection
+from agentnet.schema import AgentInfo, AgentMessage
+
+MessageHandler = Callable[[AgentMessage], Awaitable[None] | None]
+"""What a handler is: usually a coroutine function of one message."""
+
+H = TypeVar("H", bound=MessageHandler)
+
+class AgentNode(Sending, Asking):
+    """One agent: it registers, keeps its presence, sends, and hands what arrives to its handler.
+
+    Handlers run on the event loop where ``start`` was called, up to ``max_concurrency`` at a time, each for at most
+    ``work_timeout_seconds``. Calls may be made from any loop. ``async with`` starts and closes it.
+
+    Args:
+        agent_id: The logical role label.
+        name: Display name.
+        account_id: The account to register as. Default: the username's.
+        username: The name to register with. Default: derived from the agent id by the registry.
+        capabilities: What the agent can do; with a handler, messages to ``capability:<name>`` reach it.
+        nats_url: The broker, ``nats://TOKEN@host:port``.
+        metadata: A dict that others see.
+        heartbeat_interval: Kept for compatibility; the registry says how often.
+        logger: Where handlers' failures are logged. Default: ``agentnet.<agent_id>``.
+        max_concurrency: Handlers that run at the same time.
+        max_pending: Accepted messages that may wait for a handler.
+        max_payload_bytes: Largest message that is sent or taken, in bytes of wire text.
+        work_timeout_seconds: How long a handler may take.
+        drain_timeout_seconds: How long ``close`` waits for accepted work.
+        default_ttl_ms: Time to live of messages that name none.
+        dedupe_ttl_seconds: How long message ids and idempotency keys are remembered.
+        rate_limit_per_sender_per_sec: Messages that one sender may send on average.
+        rate_limit_burst: Messages that one sender may send at once.
+        circuit_breaker_failures: Failures in a row that open the circuit breaker.
+        circuit_breaker_reset_seconds: How long it stays open.
+        default_send_retry_attempts: How often an unacknowledged send is repeated.
+        default_receipt_timeout_seconds: How long a send waits for each receipt.
+        default_schema_version: The schema version of messages sent.
+        supported_schema_major: The major schema version that is taken.
+        dev_auth_enabled: Whether the agent signs and takes only what is signed. Default: the environment's ``DEV_AUTH``.
+        dev_auth_key_dir: The directory of its key file. Default: ``DEV_AUTH_KEY_DIR``, else ``.keys``.
+        dev_auth_key_cache_seconds: How long others' keys are remembered.
+        blob_dir: The directory of the local blob store. Default: ``AGENTNET_BLOB_DIR``, else ``.agentnet_blobs``.
+        blob_storage: Where new blobs go, ``local`` or ``nats_object``. Default: ``AGENTNET_BLOB_STORAGE``, else ``local``.
+
+    Raises:
+        ValueError: What it was told is impossible.
+    """
+
+    def __init__(
+        self,
+        agent_id: str,
+        name: str,
+        account_id: str | None = None,
+        username: str | None = None,
+        capabilities: list[str] | None = None,
+        nats_url: str = DEFAULT_NATS_URL,
+        metadata: dict[str, Any] | None = None,
+        heartbeat_interval: float = 12.0,
+        logger: logging.Logger | None = None,
+        max_concurrency: int = 4,
+        max_pending: int = 100,
+        max_payload_bytes: int = 256_000,
+        work_timeout_seconds: float = 30.0,
+        drain_timeout_seconds: float = 20.0,
+        default_ttl_ms: int = 30_000,
+        dedupe_ttl_seconds: float = 600.0,
+        rate_limit_per_sender_per_sec: float = 5.0,
+        rate_limit_burst: int = 10,
+        circuit_breaker_failures: int = 5,
+        circuit_breaker_reset_seconds: float = 15.0,
+        default_send_retry_attempts: int = 2,
+        default_receipt_timeout_seconds: float = 1.5,
+        default_schema_version: str = "1.1",
+        supported_schema_major: int = 1,
+        dev_auth_enabled: bool | None = None,
+        dev_auth_key_dir: str | None = None,
+        dev_auth_key_cache_seconds: float = 300.0,
+        *,
+        blob_dir: str | os.PathLike[str] | None = None,
+        blob_storage: str | None = None,
+    ) -> None:
+        self.agent_id = agent_id
+        self.name = name
+        self.account_id = account_id
+        self.username = username
+        self.session_tag: str | None = None
+        self.capabilities: list[str] = list(capabilities or [])
+        self.nats_url = nats_url
+        self.metadata: dict[str, Any] = metadata or {}
+        self.heartbeat_interval = max(1.0, heartbeat_interval)
+        self.logger = logger or logging.getLogger(f"agentnet.{agent_id}")
+        self.max_concurrency = max(1, max_concurrency)
+        self.max_pending = max(1, max_pending)
+        self.max_payload_bytes = max(1, max_payload_bytes)
+        self.work_timeout_seconds = max(0.1, work_timeout_seconds)
+        self.drain_timeout_seconds = max(0.1, drain_timeout_seconds)
+        self.default_ttl_ms = max(1, default_ttl_ms)
+        self._handler: MessageHandler | None = None
+        self._running = False
+        self._native = Node(
+            {
+                "agent_id": agent_id,
+                "name": name,
+                "account_id": account_id,
+                "username": username,
+                "capabilities": self.capabilities,
+                "nats_url": nats_url,
+                "metadata": self.metadata,
+                "max_concurrency": self.max_concurrency,
+                "max_pending": self.max_pending,
+                "max_payload_bytes": self.max_payload_bytes,
+                "work_timeout": self.work_timeout_seconds,
+                "drain_timeout": self.drain_timeout_seconds,
+                "default_ttl_ms": self.default_ttl_ms,
+                "dedupe_ttl": dedupe_ttl_seconds,
+                "rate_limit_per_sender_per_sec": float(rate_limit_per_sender_per_sec),
+                "rate_limit_burst": min(max(1, rate_limit_burst), 2**32 - 1),
+                "circuit_breaker_failures": min(max(1, circuit_breaker_failures), 2**32 - 1),
+                "circuit_breaker_reset": circuit_breaker_reset_seconds,
+                "send_retry_attempts": max(0, default_send_retry_attempts),
+                "receipt_timeout": default_receipt_timeout_seconds,
+                "schema_version": default_schema_version,
+                "supported_schema_major": supported_schema_major,
+                "dev_auth": dev_auth_enabled,
+                "key_dir": dev_auth_key_dir,
+                "key_cache_ttl": dev_auth_key_cache_seconds,
+                "blob_dir": None if blob_dir is None else os.fspath(blob_dir),
+                "blob_storage": blob_storage,
+            }
+        )
+        self._registry = RegistryConnection.of(self._native)
+        self.blobs = BlobStore(self._native)
+
+    # --- life -------------------------------------------------------------------------------------------------------
+
+    def on_message(self, handler: H) -> H:
+        """Sets what is done with the messages that arrive; a decorator. Takes effect at the next start.
+
+        An exception of the handler is logged with its traceback, and the sender is told ``handler_error``.
+        """
+        self._handler = handler
+        return handler
+
+    async def start(self) -> None:
+        """Joins the network: connects, registers, subscribes. Does nothing if the node runs.
+
+        Raises:
+            ConnectError: NATS cannot be reached.
+            RegistryError: The registry refused the registration or did not answer.
+        """
+        if self._running:
+            return
+        open_logging()
+        runner = None if self._handler is None else self._runner(self._handler)
+        self._running = True
+        try:
+            await completion(self._native.start(runner))
+        except BaseException:
+            self._running = False
+            self._native.release()
+            raise
+        self.account_id = self._native.account_id
+        self.username = self._native.username
+        self.session_tag = self._native.session_tag
+
+    def _runner(self, handler: MessageHandler) -> Callable[[AgentMessage, int], Awaitable[None]]:
+        logger = self.logger
+
+        async def run(message: AgentMessage, call: int) -> None:
+            try:
+                handling = handler(message)
+                if handling is not None and inspect.isawaitable(handling):
+                    await handling
+            except Exception as error:
+                logger.exception("handler failed for message %s", message.message_id)
+                answer_call(call, f"{type(error).__name__}: {error}")
+            except BaseException as error:
+                answer_call(call, type(error).__name__)
+                raise
+            else:
+                answer_call(call, None)
+
+        return run
+
+    async def start_forever(self) -> None:
+        """Starts, runs until the task is cancelled (Ctrl-C under ``asyncio.run``) or the process is told to terminate, and
+        closes."""
+        await self.start()
+        stopped = asyncio.Event()
+        unwatch = _watch_termination(stopped)
+        try:
+            await stopped.wait()
+        finally:
+            unwatch()
+            await self.close()
+
+    async def close(self) -> None:
+        """Leaves the network: accepted work is finished within ``drain_timeout_seconds``, the rest is refused with
+        ``shutting_down``. Does nothing if the node does not run."""
+        try:
+            await completion(self._native.close())
+        finally:
+            self._running = False
+            self._native.release()
+            self.session_tag = None
+
+    async def __aenter__(self) -> AgentNode:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    @property
+    def info(self) -> AgentInfo:
+        """What the node says of itself."""
+        return AgentInfo.from_dict(self._native.info())
+
+    def metrics_snapshot(self) -> dict[str, Any]:
+        """The node's counters at this moment."""
+        return self._native.metrics_snapshot()
+
+
+def _watch_termination(stopped: asyncio.Event) -> Callable[[], None]:
+    """Sets the event at SIGTERM, where nobody else has a use for the signal; gives what undoes it."""
+    event_loop = asyncio.get_running_loop()
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    if not in_main_thread or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+        return lambda: None
+    try:
+        event_loop.add_signal_handler(signal.SIGTERM, stopped.set)
+    except (NotImplementedError, RuntimeError):
+        return lambda: None
+    return lambda: (event_loop.remove_signal_handler(signal.SIGTERM), None)[1]

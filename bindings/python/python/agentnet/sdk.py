@@ -1,0 +1,495 @@
+"""The high-level calls: text in and text out, threads, typed errors (PROTOCOL.md section 17)."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any
+
+from agentnet import _routes
+from agentnet._native import error_of_reply, new_ulid, parse_target, text_of_reply
+from agentnet.blobs import Blob, BlobCalls, BlobRef, BlobStore
+from agentnet.config import DEFAULT_NATS_URL
+from agentnet.errors import (
+    AgentBusyError,
+    AgentDuplicateError,
+    AgentExpiredError,
+    AgentHandlerError,
+    AgentRateLimitedError,
+    AgentRequestError,
+    AgentSDKError,
+    AgentServiceDegradedError,
+    AgentTimeoutError,
+    request_error,
+)
+from agentnet.node import AgentNode, H
+from agentnet.schema import AgentInfo, AgentMessage
+from agentnet.streams import AnswerStream, OutgoingStream, StreamReply
+from agentnet.threads import SDKResult, ThreadSession
+from agentnet.wrapper import AgentWrapper
+
+__all__ = [
+    "AgentBusyError",
+    "AgentDuplicateError",
+    "AgentExpiredError",
+    "AgentHandlerError",
+    "AgentRateLimitedError",
+    "AgentRequestError",
+    "AgentSDK",
+    "AgentSDKError",
+    "AgentServiceDegradedError",
+    "AgentTimeoutError",
+    "AgentWrapper",
+    "SDKResult",
+    "ThreadSession",
+]
+
+
+class AgentSDK:
+    """An agent with the high-level calls.
+
+    Targets are ``@name``, ``name``, ``username:<name>``, ``acct_…``, ``account:<id>`` or ``capability:<name>``.
+
+    >>> async with AgentSDK(agent_id="agent_a", name="Agent A") as sdk:  # doctest: +SKIP
+    ...     result = await sdk.ask_text("mesh_agent_1", "Analyze spread and total", thread_id="ops_1")
+    ...     print(result.text)
+
+    Args:
+        default_request_timeout: Seconds that an ask waits unless told otherwise; at least 0.1.
+        default_thread_prefix: What the ids of threads begin with that the SDK makes up.
+        node_options: Further arguments of ``AgentNode``, as are the others.
+    """
+
+    def __init__(
+        self,
+        *,
+        agent_id: str,
+        name: str,
+        username: str | None = None,
+        account_id: str | None = None,
+        capabilities: list[str] | None = None,
+        nats_url: str = DEFAULT_NATS_URL,
+        metadata: dict[str, Any] | None = None,
+        heartbeat_interval: float = 12.0,
+        default_request_timeout: float = 60.0,
+        default_thread_prefix: str = "thread_sdk",
+        **node_options: Any,
+    ) -> None:
+        self._node = AgentNode(
+            agent_id=agent_id,
+            name=name,
+            username=username,
+            account_id=account_id,
+            capabilities=capabilities,
+            nats_url=nats_url,
+            metadata=metadata,
+            heartbeat_interval=heartbeat_interval,
+            **node_options,
+        )
+        self._blobs = BlobCalls(self._node._native)  # pyright: ignore[reportPrivateUsage]
+        self.default_request_timeout = max(0.1, float(default_request_timeout))
+        self.default_thread_prefix = str(default_thread_prefix or "").strip() or "thread_sdk"
+
+    @property
+    def node(self) -> AgentNode:
+        """The node that does the work."""
+        return self._node
+
+    @property
+    def account_id(self) -> str | None:
+        """The account, once started."""
+        return self._node.account_id
+
+    @property
+    def username(self) -> str | None:
+        """The username that the registry gave, once started."""
+        return self._node.username
+
+    @property
+    def session_tag(self) -> str | None:
+        """The session, while it runs."""
+        return self._node.session_tag
+
+    def receive(self, handler: H) -> H:
+        """Sets what is done with the messages that arrive; a decorator."""
+        return self._node.on_message(handler)
+
+    async def start(self) -> None:
+        """Joins the network; see ``AgentNode.start``."""
+        await self._node.start()
+
+    async def stop(self) -> None:
+        """Leaves the network; see ``AgentNode.close``."""
+        await self._node.close()
+
+    async def __aenter__(self) -> AgentSDK:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.stop()
+
+    def new_thread_id(self) -> str:
+        """A fresh thread id."""
+        return f"{self.default_thread_prefix}_{new_ulid().lower()}"
+
+    def thread(self, thread_id: str, parent_message_id: str | None = None) -> ThreadSession:
+        """A conversation in one thread, whose calls each follow the message before."""
+        return ThreadSession(self, thread_id, parent_message_id)
+
+    def _thread_id(self, thread_id: str | None) -> str:
+        return str(thread_id or "").strip() or self.new_thread_id()
+
+    # --- sending and asking -----------------------------------------------------------------------------------------
+
+    async def send_text(
+        self,
+        to: str,
+        text: str,
+        *,
+        thread_id: str | None = None,
+        parent_message_id: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> SDKResult:
+        """Sends ``{"text": text}``. Errors are those of ``AgentNode.send``."""
+        return await self.send_json(
+            to,
+            {"text": str(text)},
+            thread_id=thread_id,
+            parent_message_id=parent_message_id,
+            idempotency_key=idempotency_key,
+        )
+
+    async def send_json(
+        self,
+        to: str,
+        data: Any,
+        *,
+        thread_id: str | None = None,
+        parent_message_id: str | None = None,
+        idempotency_key: str | None = None,
+        require_delivery_ack: bool = True,
+        retry_attempts: int | None = None,
+        receipt_timeout: float | None = None,
+    ) -> SDKResult:
+        """Sends any JSON. Errors are those of ``AgentNode.send``."""
+        kind, target = parse_target(to)
+        thread = self._thread_id(thread_id)
+        message_id = await self._node._send(  # pyright: ignore[reportPrivateUsage]
+            _routes.BY_KIND[kind],
+            target,
+            data,
+            "direct",
+            None,
+            None,
+            thread,
+            parent_message_id,
+            idempotency_key,
+            require_delivery_ack,
+            retry_attempts,
+            receipt_timeout,
+        )
+        return SDKResult(True, thread, message_id, parent_message_id)
+
+    async def ask_text(
+        self,
+        to: str,
+        text: str,
+        *,
+        thread_id: str | None = None,
+        timeout: float | None = None,
+        parent_message_id: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> SDKResult:
+        """Sends ``{"text": text}`` as a request and waits for the answer; see ``ask_json``."""
+        return await self.ask_json(
+            to,
+            {"text": str(text)},
+            thread_id=thread_id,
+            timeout=timeout,
+            parent_message_id=parent_message_id,
+            idempotency_key=idempotency_key,
+        )
+
+    async def ask_json(
+        self,
+        to: str,
+        data: Any,
+        *,
+        thread_id: str | None = None,
+        timeout: float | None = None,
+        parent_message_id: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> SDKResult:
+        """Sends any JSON as a request and waits for the answer.
+
+        Raises:
+            AgentRequestError: The answer reports an error; its class says which.
+            RequestTimeoutError: No answer came in time; it is an ``asyncio.TimeoutError``.
+        """
+        kind, target = parse_target(to)
+        thread = self._thread_id(thread_id)
+        seconds = self.default_request_timeout if timeout is None else timeout
+        reply = await self._node._request(  # pyright: ignore[reportPrivateUsage]
+            _routes.BY_KIND[kind],
+            target,
+            data,
+            max(0.1, float(seconds)),
+            "request",
+            None,
+            None,
+            thread,
+            parent_message_id,
+            idempotency_key,
+        )
+        reported = error_of_reply(reply)
+        if reported is not None:
+            raise request_error(*reported)
+        return SDKResult(
+            ok=True,
+            thread_id=reply.thread_id or thread,
+            message_id=reply.message_id or None,
+            parent_message_id=reply.parent_message_id or parent_message_id,
+            text=text_of_reply(reply),
+            data=reply.payload,
+            trace_id=reply.trace_id,
+        )
+
+    def ask_stream(
+        self,
+        to: str,
+        text: str,
+        *,
+        thread_id: str | None = None,
+        timeout: float | None = None,
+        idle_timeout: float = 30.0,
+        parent_message_id: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> AnswerStream:
+        """Asks ``{"text": text}`` and reads the answer piece by piece.
+
+        >>> async for piece in sdk.ask_stream("@poet", "a poem"):  # doctest: +SKIP
+        ...     print(piece, end="")
+        """
+        return self.ask_json_stream(
+            to,
+            {"text": str(text)},
+            thread_id=thread_id,
+            timeout=timeout,
+            idle_timeout=idle_timeout,
+            parent_message_id=parent_message_id,
+            idempotency_key=idempotency_key,
+        )
+
+    def ask_json_stream(
+        self,
+        to: str,
+        data: Any,
+        *,
+        thread_id: str | None = None,
+        timeout: float | None = None,
+        idle_timeout: float = 30.0,
+        parent_message_id: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> AnswerStream:
+        """As ``ask_stream``, with any JSON as the question."""
+        return self._ask_stream(to, data, thread_id, timeout, idle_timeout, parent_message_id, idempotency_key, None)
+
+    def _ask_stream(
+        self,
+        to: str,
+        data: Any,
+        thread_id: str | None,
+        timeout: float | None,
+        idle_timeout: float,
+        parent_message_id: str | None,
+        idempotency_key: str | None,
+        ended: Callable[[StreamReply], None] | None,
+    ) -> AnswerStream:
+        kind, target = parse_target(to)
+        seconds = self.default_request_timeout if timeout is None else timeout
+        options = (
+            "request",
+            None,
+            None,
+            self._thread_id(thread_id),
+            parent_message_id,
+            idempotency_key,
+            max(0.1, float(seconds)),
+            idle_timeout,
+        )
+        native = self._node._native  # pyright: ignore[reportPrivateUsage]
+        return AnswerStream(native, _routes.BY_KIND[kind], target, data, options, ended)
+
+    def reply_stream(self, request: AgentMessage, *, metadata: Any = None) -> OutgoingStream:
+        """Answers a message piece by piece; see ``AgentNode.reply_stream``."""
+        return self._node.reply_stream(request, metadata=metadata)
+
+    async def reply(self, request: AgentMessage, payload: Any) -> str:
+        """Answers a message; see ``AgentNode.reply``."""
+        return await self._node.reply(request, payload)
+
+    # --- the registry -----------------------------------------------------------------------------------------------
+
+    async def list_online(self, timeout: float = 2.0) -> list[AgentInfo]:
+        """Everybody online, by agent id and session."""
+        return await self._node.list_online_agents(timeout=timeout)
+
+    async def get_profile(
+        self,
+        target: str | None = None,
+        *,
+        account_id: str | None = None,
+        username: str | None = None,
+        timeout: float = 2.0,
+    ) -> dict[str, Any]:
+        """One account, by a target, an id or a name. Raises ``RegistryError`` with ``not_found``."""
+        if target:
+            kind, value = parse_target(target)
+            if kind == "account":
+                account_id = value
+            elif kind == "username":
+                username = value
+            else:
+                raise ValueError("capability target is not valid for get_profile")
+        return await self._node.get_profile(account_id=account_id, username=username, timeout=timeout)
+
+    async def thread_status(
+        self,
+        thread_id: str,
+        *,
+        soft_limit_tokens: int | None = None,
+        hard_limit_tokens: int | None = None,
+        timeout: float = 2.0,
+    ) -> dict[str, Any]:
+        """One thread's counters. Raises ``RegistryError`` with ``not_found``."""
+        return await self._node.get_thread_status(
+            thread_id=thread_id,
+            soft_limit_tokens=soft_limit_tokens,
+            hard_limit_tokens=hard_limit_tokens,
+            timeout=timeout,
+        )
+
+    async def list_threads(
+        self,
+        *,
+        participant_account_id: str | None = None,
+        participant_username: str | None = None,
+        query: str = "",
+        limit: int = 20,
+        soft_limit_tokens: int | None = None,
+        hard_limit_tokens: int | None = None,
+        timeout: float = 2.0,
+    ) -> list[dict[str, Any]]:
+        """Threads, latest activity first."""
+        return await self._node.list_threads(
+            participant_account_id=participant_account_id,
+            participant_username=participant_username,
+            query=query,
+            limit=limit,
+            soft_limit_tokens=soft_limit_tokens,
+            hard_limit_tokens=hard_limit_tokens,
+            timeout=timeout,
+        )
+
+    async def get_thread_messages(
+        self, thread_id: str, *, limit: int = 50, cursor: str | None = None, timeout: float = 2.0
+    ) -> dict[str, Any]:
+        """One page of a thread, newest message first; ``next_cursor`` leads to the next."""
+        return await self._node.get_thread_messages(thread_id=thread_id, limit=limit, cursor=cursor, timeout=timeout)
+
+    async def search_messages(
+        self,
+        *,
+        thread_id: str | None = None,
+        from_account_id: str | None = None,
+        to_account_id: str | None = None,
+        kind: str | None = None,
+        from_ts: str | None = None,
+        to_ts: str | None = None,
+        limit: int = 50,
+        cursor: str | None = None,
+        timeout: float = 2.0,
+    ) -> dict[str, Any]:
+        """Messages by filters, newest first; ``next_cursor`` leads to the next page."""
+        return await self._node.search_messages(
+            thread_id=thread_id,
+            from_account_id=from_account_id,
+            to_account_id=to_account_id,
+            kind=kind,
+            from_ts=from_ts,
+            to_ts=to_ts,
+            limit=limit,
+            cursor=cursor,
+            timeout=timeout,
+        )
+
+    async def registry_metrics(self, timeout: float = 2.0) -> dict[str, Any]:
+        """The registry's counters."""
+        return await self._node.get_registry_metrics(timeout=timeout)
+
+    # --- blobs ------------------------------------------------------------------------------------------------------
+
+    @property
+    def blobs(self) -> BlobStore:
+        """The same calls as those below, to be awaited: they do not hold up the event loop."""
+        return self._node.blobs
+
+    def put_blob_bytes(
+        self,
+        data: bytes,
+        *,
+        filename: str | None = None,
+        mime_type: str | None = None,
+        metadata: dict[str, Any] | None = None,
+    ) -> BlobRef:
+        """Stores bytes."""
+        return self._blobs.put_blob_bytes(data, filename=filename, mime_type=mime_type, metadata=metadata)
+
+    def put_blob_file(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        filename: str | None = None,
+        mime_type: str | None = None,
+        metadata: dict[str, Any] | None = None,
+    ) -> BlobRef:
+        """Stores a file under its own name unless told otherwise."""
+        return self._blobs.put_blob_file(path, filename=filename, mime_type=mime_type, metadata=metadata)
+
+    def get_blob_bytes(self, blob: Blob) -> bytes:
+        """A blob's bytes, checked against its hash."""
+        return self._blobs.get_blob_bytes(blob)
+
+    def get_blob_text(self, blob: Blob) -> str:
+        """A blob of UTF-8 text."""
+        return self._blobs.get_blob_text(blob)
+
+    def head_blob(self, blob: Blob) -> BlobRef | None:
+        """What the store knows of a blob; None if it has none."""
+        return self._blobs.head_blob(blob)
+
+    def delete_blob(self, blob: Blob) -> bool:
+        """Removes a blob; False if there was none."""
+        return self._blobs.delete_blob(blob)
+
+    async def send_blob_ref(
+        self,
+        to: str,
+        blob: BlobRef,
+        *,
+        thread_id: str | None = None,
+        parent_message_id: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> SDKResult:
+        """Sends a reference to a blob. The receiver must reach the store that keeps it."""
+        return await self.send_json(
+            to,
+            blob.to_payload(),
+            thread_id=thread_id,
+            parent_message_id=parent_message_id,
+            idempotency_key=idempotency_key,
+        )

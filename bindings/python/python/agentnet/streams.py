@@ -1,0 +1,219 @@
+"""Answers that come piece by piece (docs/STREAMING_PROTOCOL.md)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any
+
+from agentnet._completion import completed, completion
+from agentnet._native import Answer, Node, Outgoing
+from agentnet._plain import as_object
+from agentnet.errors import AgentNetError, StreamCancelledError
+from agentnet.schema import AgentMessage
+
+_Options = tuple[
+    str | None, int | None, str | None, str | None, str | None, str | None, float, float
+]
+
+
+@dataclass(slots=True)
+class StreamDelta:
+    """One piece of a stream. ``str(piece)`` is its text."""
+
+    seq: int
+    """Its number in the stream: rising, without repetitions."""
+    value: Any
+    """Any JSON; most often a text."""
+
+    @property
+    def text(self) -> str | None:
+        """The piece itself where it is text, or the ``text`` of a dict; not trimmed."""
+        members = as_object(self.value)
+        text = self.value if members is None else members.get("text")
+        return text if isinstance(text, str) else None
+
+    def __str__(self) -> str:
+        return self.text or ""
+
+
+@dataclass(slots=True)
+class StreamReply:
+    """A stream that came to its end."""
+
+    text: str
+    """The texts of all pieces, one behind the other; if no piece had any, the text of the result."""
+    result: Any
+    """What the end said, or the payload of an ordinary reply."""
+    metadata: Any
+    """What the start said."""
+    stream_id: str
+    """The stream's id; of an ordinary reply, its message id."""
+    message: AgentMessage
+    """The message that ended the stream, or the ordinary reply."""
+
+
+class AnswerStream:
+    """The pieces of an answer, in order, each once, whatever the network did to them.
+
+    ``async for piece in stream`` reads it; ``await stream.text()`` and ``await stream.finish()`` read to the end and give the
+    whole, also what was read before. Leaving it early (``break`` in an ``async with`` block, or ``aclose``) tells the other
+    side, which then stops. Errors are those of ``AgentNode.request``, what the other side reported as
+    ``AgentRequestError``, and ``StreamError``.
+    """
+
+    def __init__(
+        self,
+        node: Node,
+        way: int,
+        to: str,
+        payload: Any,
+        options: _Options,
+        ended: Callable[[StreamReply], None] | None = None,
+    ) -> None:
+        self._asked = (node, way, to, payload, *options)
+        self._ended = ended
+        self._answer: Answer | None = None
+        self._opening = asyncio.Lock()
+        self._pieces: deque[StreamDelta] = deque()
+        self._reply: StreamReply | None = None
+        self._closed = False
+
+    async def _open(self) -> Answer:
+        async with self._opening:
+            if self._answer is None:
+                if self._closed:
+                    raise AgentNetError("the stream is closed")
+                self._answer = await completion(Answer.ask(*self._asked))
+            return self._answer
+
+    def __aiter__(self) -> AsyncIterator[StreamDelta]:
+        return self
+
+    async def __anext__(self) -> StreamDelta:
+        if self._pieces:
+            return self._pieces.popleft()
+        if self._reply is not None or self._closed:
+            raise StopAsyncIteration
+        answer = await self._open()
+        pieces = await completion(answer.next())
+        if pieces is None:
+            # What the end said, or why it broke off.
+            await self.finish()
+            raise StopAsyncIteration
+        self._pieces.extend(StreamDelta(seq, value) for seq, value in pieces)
+        return self._pieces.popleft()
+
+    async def finish(self) -> StreamReply:
+        """Reads to the end and gives the whole."""
+        if self._reply is None:
+            answer = await self._open()
+            text, result, metadata, stream_id, message = await completion(answer.finish())
+            self._reply = StreamReply(text, result, metadata, stream_id, message)
+            if self._ended is not None:
+                self._ended(self._reply)
+        return self._reply
+
+    async def text(self) -> str:
+        """Reads to the end and gives the whole text."""
+        return (await self.finish()).text
+
+    async def aclose(self) -> None:
+        """Reads no more."""
+        self._closed = True
+        self._pieces.clear()
+        if self._answer is not None and self._reply is None:
+            await completion(self._answer.close())
+
+    async def __aenter__(self) -> AnswerStream:
+        await self._open()
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+
+class OutgoingStream:
+    """A stream that is sent: ``async with`` opens it, ``delta`` sends pieces, leaving the block ends it.
+
+    An exception in the block ends it with the code ``handler_error`` and is raised on; where the reader has cancelled, nothing
+    more is sent. Without ``async with``: ``open``, ``delta``, and ``end`` or ``fail``.
+    """
+
+    def __init__(self, opening: Callable[[], asyncio.Future[Outgoing]]) -> None:
+        self._opening = opening
+        self._native: Outgoing | None = None
+        self._over = False
+
+    @classmethod
+    def reply(cls, request: AgentMessage, *options: Any) -> OutgoingStream:
+        """One that answers a message; see ``AgentNode.reply_stream``."""
+        return cls(lambda: Outgoing.reply(request, *options))
+
+    @classmethod
+    def send(cls, node: Node, to: str, *options: Any, account: bool = False) -> OutgoingStream:
+        """One to an inbox; see ``AgentNode.send_stream``."""
+        return cls(lambda: Outgoing.send(node, account, to, *options))
+
+    async def open(self) -> OutgoingStream:
+        """Sends the start. Raises ``NoReplySubjectError`` where it is to answer a message whose sender waits for none."""
+        if self._native is None:
+            self._native = await completion(self._opening())
+        return self
+
+    def _opened(self) -> Outgoing:
+        if self._native is None:
+            raise AgentNetError("the stream is not open: use `async with`, or await its `open`")
+        return self._native
+
+    @property
+    def stream_id(self) -> str:
+        """The stream's id."""
+        return self._opened().stream_id
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether the reader wants no more."""
+        return self._opened().cancelled
+
+    async def wait_cancelled(self) -> None:
+        """Returns when the reader wants no more."""
+        await completion(self._opened().wait_cancelled())
+
+    async def delta(self, piece: Any) -> None:
+        """Sends a piece: a text, or any JSON. Raises ``StreamCancelledError`` once the reader wants no more."""
+        await completed(self._opened().delta(piece))
+
+    async def end(self, *result: Any) -> None:
+        """Ends the stream, with a result if one is given: any JSON, one argument."""
+        if len(result) > 1:
+            raise TypeError("end takes at most one result")
+        self._over = True
+        await completion(self._opened().end(result or None))
+
+    async def fail(self, code: str, detail: str = "") -> None:
+        """Ends the stream with an error: a code, and a sentence for people."""
+        self._over = True
+        await completion(self._opened().fail(code, detail))
+
+    async def __aenter__(self) -> OutgoingStream:
+        return await self.open()
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._over:
+            return
+        try:
+            if exc is None:
+                await self.end()
+            elif not self.cancelled:
+                await self.fail("handler_error", str(exc) or type(exc).__name__)
+        except StreamCancelledError:
+            # Nobody reads it.
+            pass

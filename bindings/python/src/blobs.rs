@@ -1,0 +1,153 @@
+//! The node's blob store (PROTOCOL.md section 5.5). References are dicts here, `BlobRef` in Python.
+
+use agentnet::{BlobError, BlobKey, BlobRef, BlobStore, RawJson};
+use futures::future::BoxFuture;
+use pyo3::IntoPyObjectExt as _;
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyString};
+
+use crate::bridge::submit;
+use crate::failure::Raise as _;
+use crate::json;
+use crate::node::Node;
+use crate::runtime::runtime;
+
+/// The blobs of a node. Every call comes in two forms: a future for the running loop, or a result that is waited for on the
+/// spot, as the original's calls are.
+#[pyclass(frozen, module = "agentnet._native")]
+pub(crate) struct Blobs {
+    node: agentnet::AgentNode,
+}
+
+type Outcome<T> = Result<T, BlobError>;
+
+/// Gives a future, or waits here without holding up other Python threads.
+fn complete<'py, T: Send + 'static>(
+    py: Python<'py>,
+    wait: bool,
+    future: BoxFuture<'static, Outcome<T>>,
+    finish: fn(Python<'_>, T) -> PyResult<Py<PyAny>>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let finished = move |py: Python<'_>, outcome: Outcome<T>| match outcome {
+        Ok(value) => finish(py, value),
+        Err(error) => Err(error.raise(py)),
+    };
+    if !wait {
+        return submit(py, future, finished);
+    }
+    let runtime = runtime()?;
+    // In a task of the runtime: this thread only waits.
+    let outcome = py.detach(|| {
+        let (done, outcome) = std::sync::mpsc::channel();
+        runtime.spawn(async move {
+            let _ = done.send(future.await);
+        });
+        outcome.recv()
+    });
+    finished(py, outcome.map_err(crate::failure::bug)?).map(|value| value.into_bound(py))
+}
+
+fn reference(py: Python<'_>, blob: BlobRef) -> PyResult<Py<PyAny>> {
+    json::to_python(py, &blob.to_payload()).map(Bound::unbind)
+}
+
+/// A blob by its id or by its reference.
+fn key(blob: &Bound<'_, PyAny>) -> PyResult<BlobKey> {
+    if let Ok(id) = blob.cast::<PyString>() {
+        return Ok(BlobKey::from(id.to_str()?));
+    }
+    let payload = json::from_python(blob)?;
+    match BlobRef::parse(&payload.view()) {
+        Ok(Some(blob)) => Ok(blob.into()),
+        Ok(None) => Err(PyValueError::new_err("a blob is given by its id or by its reference")),
+        Err(error) => Err(PyValueError::new_err(error.to_string())),
+    }
+}
+
+impl Blobs {
+    fn store(&self) -> PyResult<BlobStore> {
+        // The network's store is made where there is a runtime.
+        let _entered = runtime()?.enter();
+        Ok(self.node.blobs())
+    }
+}
+
+#[pymethods]
+impl Blobs {
+    #[staticmethod]
+    fn of(node: &Node) -> Self {
+        Self {
+            node: node.node().clone(),
+        }
+    }
+
+    /// Stores bytes, or the file at a path.
+    #[expect(clippy::too_many_arguments, reason = "the Python face names them")]
+    fn put<'py>(
+        &self,
+        py: Python<'py>,
+        wait: bool,
+        bytes: Option<Vec<u8>>,
+        path: Option<std::path::PathBuf>,
+        filename: Option<String>,
+        mime_type: Option<String>,
+        metadata: Option<Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let store = self.store()?;
+        let mut put = match (bytes, path) {
+            (Some(bytes), _) => store.put_bytes(bytes),
+            (None, Some(path)) => store.put_file(path),
+            (None, None) => return Err(crate::failure::bug("neither bytes nor a path")),
+        };
+        if let Some(filename) = filename {
+            put = put.filename(filename);
+        }
+        if let Some(mime_type) = mime_type {
+            put = put.mime_type(mime_type);
+        }
+        if let Some(metadata) = metadata {
+            let metadata: RawJson = json::from_python(&metadata)?;
+            put = put.metadata(metadata);
+        }
+        complete(py, wait, put.into_future(), reference)
+    }
+
+    fn get_bytes<'py>(&self, py: Python<'py>, wait: bool, blob: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        let get = self.store()?.get_bytes(key(blob)?);
+        complete(py, wait, get.into_future(), |py, bytes| {
+            PyBytes::new(py, &bytes).into_py_any(py)
+        })
+    }
+
+    fn get_text<'py>(&self, py: Python<'py>, wait: bool, blob: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        let get = self.store()?.get_text(key(blob)?);
+        complete(py, wait, get.into_future(), |py, text| text.into_py_any(py))
+    }
+
+    fn get_to_file<'py>(
+        &self,
+        py: Python<'py>,
+        wait: bool,
+        blob: &Bound<'py, PyAny>,
+        path: std::path::PathBuf,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let get = self.store()?.get_to_file(key(blob)?, path);
+        complete(py, wait, get.into_future(), reference)
+    }
+
+    fn head<'py>(&self, py: Python<'py>, wait: bool, blob: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        let (store, key) = (self.store()?, key(blob)?);
+        let head = Box::pin(async move { store.head(key).await });
+        complete(py, wait, head, |py, found| match found {
+            Some(blob) => reference(py, blob),
+            None => Ok(py.None()),
+        })
+    }
+
+    fn delete<'py>(&self, py: Python<'py>, wait: bool, blob: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        let (store, key) = (self.store()?, key(blob)?);
+        let delete = Box::pin(async move { store.delete(key).await });
+        complete(py, wait, delete, |py, deleted| deleted.into_py_any(py))
+    }
+}

@@ -1,0 +1,367 @@
+//! Between the runtime's threads and one asyncio loop.
+//!
+//! The runtime's threads never wait for the interpreter: they put an event into the loop's [`Mailbox`] and ring its bell, one
+//! byte in a socket that the loop watches, and only if it has not been rung since the loop looked last. The loop wakes up once
+//! and takes everything that is there: results of calls, messages for handlers, handlers to cancel.
+//!
+//! What belongs to Python (futures, tasks, handlers) stays on the loop's side in the [`Bridge`] and is known to the other
+//! side by number. So no thread of the runtime ever touches a Python object, also not while the interpreter shuts down.
+
+mod mailbox;
+
+use std::collections::HashMap;
+use std::io::Read as _;
+use std::os::fd::AsRawFd as _;
+use std::os::unix::net::UnixStream;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use pyo3::exceptions::{PyAttributeError, PyException, PyRuntimeError};
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::pyclass::{PyTraverseError, PyVisit};
+use pyo3::sync::PyOnceLock;
+use pyo3::types::PyTuple;
+use tokio::sync::oneshot;
+use tokio::task::AbortHandle;
+
+pub(crate) use mailbox::{Call, Event, Finish, Mailbox};
+
+use crate::message::AgentMessage;
+use crate::runtime::runtime;
+
+/// One number for every handler, call and operation of the process.
+pub(crate) fn fresh_number() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
+/// The loop's side: what waits for events, and the callback that takes them.
+#[pyclass(frozen, weakref, module = "agentnet._native")]
+pub(crate) struct Bridge {
+    mailbox: Arc<Mailbox>,
+    ear: UnixStream,
+    waiting: Mutex<Waiting>,
+}
+
+#[derive(Default)]
+struct Waiting {
+    /// Futures of calls, by their address.
+    operations: HashMap<usize, Operation>,
+    /// Coroutine functions that run one message each, by handler.
+    runners: HashMap<u64, Py<PyAny>>,
+    /// Messages that are being handled, by call.
+    running: HashMap<u64, Running>,
+}
+
+struct Operation {
+    /// Tells it from one that had the same address before.
+    number: u64,
+    waiter: Py<PyAny>,
+    task: AbortHandle,
+}
+
+struct Running {
+    answer: oneshot::Sender<Result<(), String>>,
+    task: Option<Py<PyAny>>,
+}
+
+/// The running loop.
+fn running_loop(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+    static GET: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    GET.import(py, "asyncio", "get_running_loop")?.call0()
+}
+
+impl Bridge {
+    /// The bridge of a loop, built at first use. The loop owns it.
+    fn of<'py>(event_loop: &Bound<'py, PyAny>) -> PyResult<Bound<'py, Self>> {
+        let py = event_loop.py();
+        let name = intern!(py, "_agentnet_bridge");
+        match event_loop.getattr(name) {
+            Ok(bridge) => return Ok(bridge.cast_into::<Self>()?),
+            Err(error) if error.is_instance_of::<PyAttributeError>(py) => {}
+            Err(error) => return Err(error),
+        }
+        let (ear, bell) = UnixStream::pair()?;
+        ear.set_nonblocking(true)?;
+        bell.set_nonblocking(true)?;
+        let descriptor = ear.as_raw_fd();
+        let bridge = Bound::new(
+            py,
+            Self {
+                mailbox: Arc::new(Mailbox::new(bell)),
+                ear,
+                waiting: Mutex::default(),
+            },
+        )?;
+        event_loop.setattr(name, &bridge)?;
+        event_loop.call_method1(
+            intern!(py, "add_reader"),
+            (descriptor, bridge.getattr(intern!(py, "drain"))?),
+        )?;
+        Ok(bridge)
+    }
+
+    /// The running loop's bridge.
+    pub(crate) fn current(py: Python<'_>) -> PyResult<Bound<'_, Self>> {
+        Self::of(&running_loop(py)?)
+    }
+
+    pub(crate) fn mailbox(&self) -> &Arc<Mailbox> {
+        &self.mailbox
+    }
+
+    /// Never held while Python code runs.
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Keeps a handler's runner until [`Bridge::forget_runner`].
+    pub(crate) fn keep_runner(&self, runner: Py<PyAny>) -> u64 {
+        let number = fresh_number();
+        self.waiting().runners.insert(number, runner);
+        number
+    }
+
+    pub(crate) fn forget_runner(&self, number: u64) {
+        let runner = self.waiting().runners.remove(&number);
+        drop(runner);
+    }
+
+    fn settle(&self, py: Python<'_>, place: usize, number: u64, finish: Finish) {
+        let operation = {
+            let mut waiting = self.waiting();
+            match waiting.operations.get(&place) {
+                Some(operation) if operation.number == number => waiting.operations.remove(&place),
+                _ => None,
+            }
+        };
+        let Some(operation) = operation else { return };
+        let waiter = operation.waiter.bind(py);
+        let settled = match finish(py) {
+            Ok(value) => waiter.call_method1(intern!(py, "set_result"), (value,)),
+            Err(error) => waiter.call_method1(intern!(py, "set_exception"), (error,)),
+        };
+        // Whoever waited was cancelled a moment ago.
+        drop(settled);
+    }
+
+    fn begin(&self, py: Python<'_>, event_loop: &Bound<'_, PyAny>, call: Call) -> PyResult<()> {
+        let runner = {
+            let waiting = self.waiting();
+            waiting.runners.get(&call.handler).map(|runner| runner.clone_ref(py))
+        };
+        let Some(runner) = runner else {
+            // Dropping the call tells the worker.
+            return Ok(());
+        };
+        let message = AgentMessage::received(call.message, Some(call.context));
+        let running = Running {
+            answer: call.answer,
+            task: None,
+        };
+        self.waiting().running.insert(call.number, running);
+        let started = (|| {
+            let coroutine = runner.bind(py).call1((Bound::new(py, message)?, call.number))?;
+            event_loop.call_method1(intern!(py, "create_task"), (coroutine,))
+        })();
+        match started {
+            Ok(task) => {
+                if let Some(running) = self.waiting().running.get_mut(&call.number) {
+                    running.task = Some(task.unbind());
+                }
+                Ok(())
+            }
+            Err(error) => {
+                self.answer(call.number, Some(error.to_string()));
+                Err(error)
+            }
+        }
+    }
+
+    /// The worker waits no more: the handler took too long, or the node is closed.
+    fn cancel(&self, py: Python<'_>, number: u64) -> PyResult<()> {
+        let running = self.waiting().running.remove(&number);
+        if let Some(task) = running.and_then(|running| running.task) {
+            task.bind(py).call_method0(intern!(py, "cancel"))?;
+        }
+        Ok(())
+    }
+
+    fn answer(&self, number: u64, failure: Option<String>) {
+        let running = self.waiting().running.remove(&number);
+        if let Some(running) = running {
+            // A worker that is gone needs no answer.
+            let _ = running.answer.send(failure.map_or(Ok(()), Err));
+        }
+    }
+}
+
+#[pymethods]
+impl Bridge {
+    /// Takes all events. The loop calls it when the bell was rung.
+    fn drain(&self, py: Python<'_>) -> PyResult<()> {
+        let mut rings = [0; 64];
+        while matches!((&self.ear).read(&mut rings), Ok(count) if count == rings.len()) {}
+        let mut event_loop = None;
+        let mut interrupt = None;
+        for event in self.mailbox.take() {
+            let taken = match event {
+                Event::Done { place, number, finish } => {
+                    self.settle(py, place, number, finish);
+                    Ok(())
+                }
+                Event::Call(call) => {
+                    let event_loop = match &event_loop {
+                        Some(known) => known,
+                        None => event_loop.insert(running_loop(py)?),
+                    };
+                    self.begin(py, event_loop, *call)
+                }
+                Event::Cancel(number) => self.cancel(py, number),
+            };
+            match taken {
+                Ok(()) => {}
+                Err(error) if error.is_instance_of::<PyException>(py) => error.write_unraisable(py, None),
+                // Ctrl-C: for the loop, once the other events are taken.
+                Err(error) => interrupt = Some(error),
+            }
+        }
+        interrupt.map_or(Ok(()), Err)
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        // Another thread may hold it; then nothing is collected this time.
+        let Ok(waiting) = self.waiting.try_lock() else {
+            return Ok(());
+        };
+        for operation in waiting.operations.values() {
+            visit.call(&operation.waiter)?;
+        }
+        for runner in waiting.runners.values() {
+            visit.call(runner)?;
+        }
+        for running in waiting.running.values() {
+            visit.call(&running.task)?;
+        }
+        Ok(())
+    }
+
+    fn __clear__(&self) {
+        self.mailbox.close();
+        let waiting = std::mem::take(&mut *self.waiting());
+        drop(waiting);
+    }
+}
+
+impl Drop for Bridge {
+    fn drop(&mut self) {
+        // Whoever waits on the other side is told by the end of its channel.
+        self.mailbox.close();
+    }
+}
+
+/// Runs a future on the runtime; the result is an asyncio future, settled with what `finish` makes of the outcome on the
+/// loop's thread.
+pub(crate) fn submit<'py, T, F, G>(py: Python<'py>, future: F, finish: G) -> PyResult<Bound<'py, PyAny>>
+where
+    T: Send + 'static,
+    F: Future<Output = T> + Send + 'static,
+    G: FnOnce(Python<'_>, T) -> PyResult<Py<PyAny>> + Send + 'static,
+{
+    let runtime = runtime()?;
+    let event_loop = running_loop(py)?;
+    let bridge = Bridge::of(&event_loop)?;
+    let waiter = event_loop.call_method0(intern!(py, "create_future"))?;
+    let (place, number) = (waiter.as_ptr() as usize, fresh_number());
+    let mut promise = Promise {
+        mailbox: bridge.get().mailbox.clone(),
+        place,
+        number,
+        kept: false,
+    };
+    let task = runtime.spawn(async move {
+        let outcome = future.await;
+        promise.keep(Box::new(move |py| finish(py, outcome)));
+    });
+    let operation = Operation {
+        number,
+        waiter: waiter.clone().unbind(),
+        task: task.abort_handle(),
+    };
+    // The loop's thread is here: it takes the result later.
+    bridge.get().waiting().operations.insert(place, operation);
+    Ok(waiter)
+}
+
+/// A result that the loop will get, whatever happens to the task.
+struct Promise {
+    mailbox: Arc<Mailbox>,
+    place: usize,
+    number: u64,
+    kept: bool,
+}
+
+impl Promise {
+    fn keep(&mut self, finish: Finish) {
+        self.kept = true;
+        let (place, number) = (self.place, self.number);
+        self.mailbox.post(Event::Done { place, number, finish });
+    }
+}
+
+impl Drop for Promise {
+    fn drop(&mut self) {
+        if !self.kept {
+            self.keep(Box::new(|_| {
+                Err(PyRuntimeError::new_err(
+                    "the call was given up by agentnet: this is a bug",
+                ))
+            }));
+        }
+    }
+}
+
+/// Gives up the call behind a future of this module, because nobody waits for it any more.
+#[pyfunction]
+pub(crate) fn abandon(py: Python<'_>, waiter: &Bound<'_, PyAny>) -> PyResult<()> {
+    let bridge = Bridge::current(py)?;
+    let operation = bridge.get().waiting().operations.remove(&(waiter.as_ptr() as usize));
+    if let Some(operation) = operation {
+        operation.task.abort();
+    }
+    Ok(())
+}
+
+/// Says how the handling of a message ended: None, or why it failed. Called on the loop that was given the message.
+#[pyfunction]
+#[pyo3(signature = (call, failure))]
+pub(crate) fn answer_call(py: Python<'_>, call: u64, failure: Option<String>) -> PyResult<()> {
+    Bridge::current(py)?.get().answer(call, failure);
+    Ok(())
+}
+
+/// As [`submit`], but begun here: a message is composed and on its way before the runtime is woken. What is complete then, as
+/// most publishing is, is given at once, in a tuple instead of a future.
+pub(crate) fn submit_or_finish<'py, T, G>(
+    py: Python<'py>,
+    mut future: futures::future::BoxFuture<'static, T>,
+    finish: G,
+) -> PyResult<Bound<'py, PyAny>>
+where
+    T: Send + 'static,
+    G: FnOnce(Python<'_>, T) -> PyResult<Py<PyAny>> + Send + 'static,
+{
+    let entered = runtime()?.enter();
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    // If it is not ready, the runtime polls it again with a waker that wakes.
+    let polled = future.as_mut().poll(&mut context);
+    drop(entered);
+    match polled {
+        std::task::Poll::Ready(outcome) => {
+            let value = finish(py, outcome)?.into_bound(py);
+            Ok(PyTuple::new(py, [value])?.into_any())
+        }
+        std::task::Poll::Pending => submit(py, future, finish),
+    }
+}

@@ -1,0 +1,44 @@
+//! The native part of the Python package `agentnet`: the Rust SDK, in Python's terms.
+//!
+//! The package's face is Python (`python/agentnet`); here is what needs Rust.
+//!
+//! - `runtime`: the tokio runtime of the process. Its threads never enter the interpreter.
+//! - `bridge`: between that runtime and one asyncio loop: a mailbox and a bell that wakes the loop once for many events.
+//! - `json`: Python values to wire text and back. `message`: a message that is read when it is looked at.
+//! - `node`, `registry`, `stream`, `blobs`: the calls. `failure`: errors as exceptions. `logs`: `tracing` for `logging`.
+
+mod blobs;
+mod bridge;
+mod failure;
+mod json;
+mod logs;
+mod message;
+mod node;
+mod options;
+mod protocol;
+mod registry;
+mod runtime;
+mod stream;
+
+/// The native module `agentnet._native`.
+#[pyo3::pymodule(gil_used = true)]
+mod _native {
+    #[pymodule_export]
+    use super::blobs::Blobs;
+    #[pymodule_export]
+    use super::bridge::{Bridge, abandon, answer_call};
+    #[pymodule_export]
+    use super::logs::{close_logs, next_log, open_logs};
+    #[pymodule_export]
+    use super::message::AgentMessage;
+    #[pymodule_export]
+    use super::node::Node;
+    #[pymodule_export]
+    use super::protocol::{
+        dumps, error_of_reply, extract_text, loads, new_message_id, new_ulid, parse_target, text_of_reply,
+    };
+    #[pymodule_export]
+    use super::registry::{Registry, connect_registry};
+    #[pymodule_export]
+    use super::stream::{Answer, Outgoing};
+}

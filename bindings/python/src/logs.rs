@@ -1,0 +1,156 @@
+//! What the SDK reports by `tracing`, for Python's `logging`.
+//!
+//! Events go into a bounded queue, from which one Python thread takes them (`agentnet._logging`). So the runtime's threads do
+//! not wait for the interpreter; when nobody keeps up, events are dropped and counted.
+
+use std::fmt::Write as _;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+
+use pyo3::prelude::*;
+use tracing::field::{Field, Visit};
+use tracing::{Event, Level, Subscriber};
+use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
+use tracing_subscriber::registry::Registry;
+
+/// Events that may wait for the thread.
+const CAPACITY: usize = 4096;
+
+/// Level as `logging` counts them, the logger's name, the text.
+type Record = (u8, String, String);
+
+struct Queue {
+    records: std::collections::VecDeque<Record>,
+    dropped: u64,
+    open: bool,
+}
+
+static QUEUE: Mutex<Queue> = Mutex::new(Queue {
+    records: std::collections::VecDeque::new(),
+    dropped: 0,
+    open: false,
+});
+static FILLED: Condvar = Condvar::new();
+
+fn queue() -> MutexGuard<'static, Queue> {
+    QUEUE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Starts to collect events; false if the process has another subscriber already. `level` is the least one that is collected,
+/// as `logging` counts.
+#[pyfunction]
+pub(crate) fn open_logs(level: u8) -> bool {
+    let collector = Collector {
+        least: tracing_level(level),
+    };
+    let opened = tracing::subscriber::set_global_default(Registry::default().with(collector)).is_ok();
+    queue().open = opened;
+    opened
+}
+
+/// The next record, waiting for it; None when the logs were closed.
+#[pyfunction]
+pub(crate) fn next_log(py: Python<'_>) -> Option<Record> {
+    py.detach(|| {
+        let mut queue = queue();
+        loop {
+            if let Some(record) = queue.records.pop_front() {
+                return Some(record);
+            }
+            if !queue.open {
+                return None;
+            }
+            if queue.dropped > 0 {
+                let text = format!("{} log records were dropped", std::mem::take(&mut queue.dropped));
+                return Some((30, "agentnet".to_owned(), text));
+            }
+            queue = FILLED.wait(queue).unwrap_or_else(PoisonError::into_inner);
+        }
+    })
+}
+
+/// Collects no more; what is there can still be taken.
+#[pyfunction]
+pub(crate) fn close_logs() {
+    queue().open = false;
+    FILLED.notify_all();
+}
+
+struct Collector {
+    least: Level,
+}
+
+impl<S: Subscriber> Layer<S> for Collector {
+    fn enabled(&self, metadata: &tracing::Metadata<'_>, _context: Context<'_, S>) -> bool {
+        *metadata.level() <= self.least && metadata.target().starts_with("agentnet")
+    }
+
+    fn max_level_hint(&self) -> Option<tracing::level_filters::LevelFilter> {
+        Some(self.least.into())
+    }
+
+    fn on_event(&self, event: &Event<'_>, _context: Context<'_, S>) {
+        let metadata = event.metadata();
+        let mut text = Text::default();
+        event.record(&mut text);
+        let record = (
+            python_level(*metadata.level()),
+            metadata.target().replace("::", "."),
+            text.message + &text.fields,
+        );
+        let mut queue = queue();
+        if !queue.open {
+            return;
+        }
+        if queue.records.len() < CAPACITY {
+            queue.records.push_back(record);
+        } else {
+            queue.dropped += 1;
+        }
+        drop(queue);
+        FILLED.notify_one();
+    }
+}
+
+#[derive(Default)]
+struct Text {
+    message: String,
+    fields: String,
+}
+
+impl Visit for Text {
+    fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
+        // Writing to a String cannot fail.
+        let _ = match field.name() {
+            "message" => write!(self.message, "{value:?}"),
+            name => write!(self.fields, " {name}={value:?}"),
+        };
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        // Writing to a String cannot fail.
+        let _ = match field.name() {
+            "message" => write!(self.message, "{value}"),
+            name => write!(self.fields, " {name}={value}"),
+        };
+    }
+}
+
+fn python_level(level: Level) -> u8 {
+    match level {
+        Level::ERROR => 40,
+        Level::WARN => 30,
+        Level::INFO => 20,
+        Level::DEBUG => 10,
+        Level::TRACE => 5,
+    }
+}
+
+fn tracing_level(level: u8) -> Level {
+    match level {
+        0..10 => Level::TRACE,
+        10..20 => Level::DEBUG,
+        20..30 => Level::INFO,
+        30..40 => Level::WARN,
+        _ => Level::ERROR,
+    }
+}

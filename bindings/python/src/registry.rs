@@ -1,0 +1,113 @@
+//! Calling the registry: requests and replies are the dicts of PROTOCOL.md section 6.
+
+use std::time::Duration;
+
+use agentnet::protocol::rpc::{
+    ListRequest, MessageSearchRequest, MetricsRequest, ProfileRequest, Request, ResolveAccountRequest,
+    ResolveKeyRequest, RpcError, SearchRequest, ThreadListRequest, ThreadMessagesRequest, ThreadStatusRequest,
+    decode_request,
+};
+use agentnet::{AgentNode, RawJson, RegistryClient, RegistryError, SendError, Text};
+use bytes::Bytes;
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+
+use crate::bridge::submit;
+use crate::failure::{Raise as _, bug};
+use crate::json;
+use crate::node::{Node, seconds};
+
+/// A client of the registry, on a connection of its own or on a node's.
+#[pyclass(frozen, module = "agentnet._native")]
+pub(crate) struct Registry {
+    client: Client,
+}
+
+enum Client {
+    Own(RegistryClient),
+    Of(AgentNode),
+}
+
+/// Why there is no reply.
+enum Unanswered {
+    Request(RpcError),
+    Unknown(String),
+    Registry(RegistryError),
+    Node(SendError),
+}
+
+#[pymethods]
+impl Registry {
+    /// The client of a node.
+    #[staticmethod]
+    fn of(node: &Node) -> Self {
+        Self {
+            client: Client::Of(node.node().clone()),
+        }
+    }
+
+    /// Calls `registry.<name>`; the result is its reply as a dict, an `error` included.
+    fn call<'py>(
+        &self,
+        py: Python<'py>,
+        name: String,
+        request: &Bound<'py, PyAny>,
+        timeout: f64,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let body = json::from_python(request)?;
+        let client = match &self.client {
+            Client::Own(client) => Ok(client.clone()),
+            Client::Of(node) => node.registry().map_err(Unanswered::Node),
+        };
+        let timeout = seconds(timeout);
+        let called = async move { call(client?, &name, &body, timeout).await };
+        submit(py, called, |py, reply| match reply {
+            Ok(body) => {
+                let text = Text::try_from(body).map_err(bug)?;
+                let value = RawJson::parse(text).map_err(|error| PyValueError::new_err(error.to_string()))?;
+                json::to_python(py, &value).map(Bound::unbind)
+            }
+            Err(Unanswered::Request(error)) => Err(PyValueError::new_err(error.to_string())),
+            Err(Unanswered::Unknown(name)) => Err(bug(format!("no call registry.{name}"))),
+            Err(Unanswered::Registry(error)) => Err(error.raise(py)),
+            Err(Unanswered::Node(error)) => Err(error.raise(py)),
+        })
+    }
+}
+
+/// Opens a connection for calls of the registry.
+#[pyfunction]
+pub(crate) fn connect_registry(py: Python<'_>, url: String) -> PyResult<Bound<'_, PyAny>> {
+    let connected = async move { RegistryClient::connect(&url).await };
+    submit(py, connected, |py, connected| match connected {
+        Ok(client) => {
+            let registry = Registry {
+                client: Client::Own(client),
+            };
+            Ok(Bound::new(py, registry)?.into_any().unbind())
+        }
+        Err(error) => Err(error.raise(py)),
+    })
+}
+
+async fn call(client: RegistryClient, name: &str, body: &RawJson, timeout: Duration) -> Result<Bytes, Unanswered> {
+    let client = client.with_timeout(timeout);
+    match name {
+        ListRequest::NAME => ask::<ListRequest>(&client, body).await,
+        ResolveAccountRequest::NAME => ask::<ResolveAccountRequest>(&client, body).await,
+        ResolveKeyRequest::NAME => ask::<ResolveKeyRequest>(&client, body).await,
+        SearchRequest::NAME => ask::<SearchRequest>(&client, body).await,
+        ProfileRequest::NAME => ask::<ProfileRequest>(&client, body).await,
+        ThreadStatusRequest::NAME => ask::<ThreadStatusRequest>(&client, body).await,
+        ThreadListRequest::NAME => ask::<ThreadListRequest>(&client, body).await,
+        ThreadMessagesRequest::NAME => ask::<ThreadMessagesRequest>(&client, body).await,
+        MessageSearchRequest::NAME => ask::<MessageSearchRequest>(&client, body).await,
+        MetricsRequest::NAME => ask::<MetricsRequest>(&client, body).await,
+        other => Err(Unanswered::Unknown(other.to_owned())),
+    }
+}
+
+async fn ask<R: Request + Sync>(client: &RegistryClient, body: &RawJson) -> Result<Bytes, Unanswered> {
+    let request: R = decode_request(body.get().as_bytes()).map_err(Unanswered::Request)?;
+    client.call_raw(&request).await.map_err(Unanswered::Registry)
+}

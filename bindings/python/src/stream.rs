@@ -1,0 +1,348 @@
+//! Streams: answers that are read piece by piece, and answers that are sent so (docs/STREAMING_PROTOCOL.md).
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use agentnet::{
+    Delta, OpenStream, ReplyStream, SendError, Sent, StreamError, StreamExt as _, StreamReply, StreamSender,
+};
+use futures::FutureExt as _;
+use pyo3::IntoPyObjectExt as _;
+use pyo3::prelude::*;
+use pyo3::types::{PyList, PyTuple};
+use tokio::sync::Mutex;
+
+use crate::bridge::{submit, submit_or_finish};
+use crate::failure::Raise as _;
+use crate::json;
+use crate::message::AgentMessage;
+use crate::node::{Node, Way, seconds};
+use crate::options::{Options, apply};
+
+/// Pieces that are handed over at once, if they are there.
+const BATCH: usize = 128;
+
+/// An answer that comes piece by piece.
+#[pyclass(frozen, module = "agentnet._native")]
+pub(crate) struct Answer {
+    stream: Arc<Mutex<Option<ReplyStream>>>,
+    sent: Sent,
+}
+
+#[pymethods]
+impl Answer {
+    /// Asks; the result is the answer, none of which has come yet.
+    #[staticmethod]
+    #[expect(clippy::too_many_arguments, reason = "the Python face names them")]
+    fn ask<'py>(
+        py: Python<'py>,
+        node: &Node,
+        way: u8,
+        to: String,
+        payload: &Bound<'py, PyAny>,
+        kind: Option<String>,
+        ttl_ms: Option<i64>,
+        trace_id: Option<String>,
+        thread_id: Option<String>,
+        parent_message_id: Option<String>,
+        idempotency_key: Option<String>,
+        timeout: f64,
+        idle_timeout: f64,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let payload = json::from_python(payload)?;
+        let options = Options {
+            kind,
+            ttl_ms,
+            trace_id,
+            thread_id,
+            parent_message_id,
+            idempotency_key,
+        };
+        let node = node.node();
+        let request = match Way::try_from(way)? {
+            Way::Text => node.request_stream(to, payload),
+            Way::Account => node.request_stream_account(to, payload),
+            Way::Username => node.request_stream_username(to, payload),
+            Way::Capability => node.request_stream_capability(to, payload),
+        };
+        let request = apply!(request, options)
+            .timeout(seconds(timeout))
+            .idle_timeout(seconds(idle_timeout));
+        submit(py, request.into_future(), |py, stream| match stream {
+            Ok(stream) => {
+                let answer = Self {
+                    sent: stream.request().clone(),
+                    stream: Arc::new(Mutex::new(Some(stream))),
+                };
+                answer.into_py_any(py)
+            }
+            Err(error) => Err(error.raise(py)),
+        })
+    }
+
+    #[getter]
+    fn message_id(&self) -> &str {
+        &self.sent.message_id
+    }
+
+    #[getter]
+    fn thread_id(&self) -> &str {
+        &self.sent.thread_id
+    }
+
+    #[getter]
+    fn trace_id(&self) -> &str {
+        &self.sent.trace_id
+    }
+
+    /// The next pieces, at least one, as pairs of number and value; None at the end.
+    fn next<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let stream = self.stream.clone();
+        let pieces = async move {
+            let mut stream = stream.lock().await;
+            let Some(stream) = &mut *stream else {
+                return (Vec::new(), None);
+            };
+            let mut pieces: Vec<Delta> = Vec::new();
+            let mut next = stream.next().await;
+            loop {
+                match next {
+                    Some(Ok(piece)) => pieces.push(piece),
+                    Some(Err(error)) => return (pieces, Some(error)),
+                    None => return (pieces, None),
+                }
+                if pieces.len() == BATCH {
+                    return (pieces, None);
+                }
+                match stream.next().now_or_never() {
+                    Some(ready) => next = ready,
+                    None => return (pieces, None),
+                }
+            }
+        };
+        submit(py, pieces, |py, (pieces, error): (Vec<Delta>, Option<StreamError>)| {
+            if pieces.is_empty() {
+                return match error {
+                    Some(error) => Err(error.raise(py)),
+                    None => Ok(py.None()),
+                };
+            }
+            let list = PyList::empty(py);
+            for piece in pieces {
+                list.append((piece.seq, json::to_python(py, &piece.value)?))?;
+            }
+            // An error behind pieces is told after them: by `finish`, which keeps it.
+            list.into_py_any(py)
+        })
+    }
+
+    /// Reads to the end: the text, the result, the start's metadata and the last message.
+    fn finish<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let stream = self.stream.clone();
+        let whole = async move {
+            let stream = stream.lock().await.take();
+            match stream {
+                Some(stream) => stream.finish().await,
+                None => Err(SendError::NotRunning.into()),
+            }
+        };
+        submit(py, whole, |py, whole: Result<StreamReply, StreamError>| match whole {
+            Ok(whole) => {
+                let value = |json: Option<agentnet::RawJson>| json.map(|json| json::to_python(py, &json)).transpose();
+                let message = AgentMessage::received(whole.message.clone(), None);
+                (
+                    whole.text,
+                    value(whole.result)?,
+                    value(whole.metadata)?,
+                    whole.stream_id,
+                    message.into_py_any(py)?,
+                )
+                    .into_py_any(py)
+            }
+            Err(error) => Err(error.raise(py)),
+        })
+    }
+
+    /// Reads no more; whoever sends is told, if it has not ended.
+    fn close<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let stream = self.stream.clone();
+        submit(py, async move { drop(stream.lock().await.take()) }, |py, ()| {
+            Ok(py.None())
+        })
+    }
+}
+
+/// A stream that is sent: as a reply, or to somebody's inbox.
+#[pyclass(frozen, module = "agentnet._native")]
+pub(crate) struct Outgoing {
+    /// Empty once it was ended; shared by the pieces that are under way.
+    sender: std::sync::Mutex<Option<Arc<StreamSender>>>,
+    stream_id: String,
+    cancelled: AtomicBool,
+}
+
+impl Outgoing {
+    fn open<'py>(py: Python<'py>, open: OpenStream) -> PyResult<Bound<'py, PyAny>> {
+        submit(py, open.into_future(), |py, opened| match opened {
+            Ok(sender) => {
+                let outgoing = Self {
+                    stream_id: sender.stream_id().to_owned(),
+                    sender: std::sync::Mutex::new(Some(Arc::new(sender))),
+                    cancelled: AtomicBool::new(false),
+                };
+                outgoing.into_py_any(py)
+            }
+            Err(error) => Err(error.raise(py)),
+        })
+    }
+
+    fn sender(&self) -> Result<Arc<StreamSender>, StreamError> {
+        let sender = self.sender.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        sender.clone().ok_or_else(|| SendError::NotRunning.into())
+    }
+
+    /// The sender for its last call. A piece that is still being sent keeps it, which only a caller who does not await his
+    /// pieces can bring about.
+    fn last(&self) -> Result<StreamSender, StreamError> {
+        let sender = self
+            .sender
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .take();
+        let sender = sender.ok_or(StreamError::Send(SendError::NotRunning))?;
+        self.cancelled.store(sender.is_cancelled(), Ordering::Relaxed);
+        Arc::try_unwrap(sender).map_err(|_| StreamError::Send(SendError::NotRunning))
+    }
+}
+
+fn nothing(py: Python<'_>, outcome: Result<(), StreamError>) -> PyResult<Py<PyAny>> {
+    match outcome {
+        Ok(()) => Ok(py.None()),
+        Err(error) => Err(error.raise(py)),
+    }
+}
+
+#[pymethods]
+impl Outgoing {
+    /// Opens a stream that answers a message.
+    #[staticmethod]
+    #[expect(clippy::too_many_arguments, reason = "the Python face names them")]
+    fn reply<'py>(
+        py: Python<'py>,
+        request: &AgentMessage,
+        metadata: Option<Bound<'py, PyAny>>,
+        stream_id: Option<String>,
+        ttl_ms: Option<i64>,
+        trace_id: Option<String>,
+        thread_id: Option<String>,
+        parent_message_id: Option<String>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let Some(context) = request.context() else {
+            return Err(SendError::NoReplySubject.raise(py));
+        };
+        let options = Options {
+            ttl_ms,
+            trace_id,
+            thread_id,
+            parent_message_id,
+            ..Options::default()
+        };
+        Self::open(
+            py,
+            described(apply!(context.reply_stream(), options), metadata, stream_id)?,
+        )
+    }
+
+    /// Opens a stream to an inbox.
+    #[staticmethod]
+    #[expect(clippy::too_many_arguments, reason = "the Python face names them")]
+    fn send<'py>(
+        py: Python<'py>,
+        node: &Node,
+        account: bool,
+        to: String,
+        metadata: Option<Bound<'py, PyAny>>,
+        stream_id: Option<String>,
+        ttl_ms: Option<i64>,
+        trace_id: Option<String>,
+        thread_id: Option<String>,
+        parent_message_id: Option<String>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let node = node.node();
+        let open = if account {
+            node.send_stream_to_account(to)
+        } else {
+            node.send_stream(to)
+        };
+        let options = Options {
+            ttl_ms,
+            trace_id,
+            thread_id,
+            parent_message_id,
+            ..Options::default()
+        };
+        Self::open(py, described(apply!(open, options), metadata, stream_id)?)
+    }
+
+    #[getter]
+    fn stream_id(&self) -> &str {
+        &self.stream_id
+    }
+
+    /// Whether the reader wants no more.
+    #[getter]
+    fn cancelled(&self) -> bool {
+        match self.sender() {
+            Ok(sender) => sender.is_cancelled(),
+            Err(_) => self.cancelled.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Returns when the reader wants no more, or the stream has ended.
+    fn wait_cancelled<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let sender = self.sender().map_err(|error| error.raise(py))?;
+        submit(py, async move { sender.cancelled().await }, |py, ()| Ok(py.None()))
+    }
+
+    /// Sends a piece.
+    fn delta<'py>(&self, py: Python<'py>, piece: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        let piece = json::from_python(piece)?;
+        let sender = self.sender().map_err(|error| error.raise(py))?;
+        submit_or_finish(py, Box::pin(async move { sender.delta_json(piece).await }), nothing)
+    }
+
+    /// Ends the stream; `result` is a tuple of one value, or None.
+    fn end<'py>(&self, py: Python<'py>, result: Option<Bound<'py, PyTuple>>) -> PyResult<Bound<'py, PyAny>> {
+        let result = result
+            .map(|result| json::from_python(&result.get_item(0)?))
+            .transpose()?;
+        let sender = self.last().map_err(|error| error.raise(py))?;
+        let ended = async move {
+            match result {
+                Some(result) => sender.end_with(result).await,
+                None => sender.end().await,
+            }
+        };
+        submit(py, ended, nothing)
+    }
+
+    /// Ends the stream with an error.
+    fn fail<'py>(&self, py: Python<'py>, code: String, detail: String) -> PyResult<Bound<'py, PyAny>> {
+        let sender = self.last().map_err(|error| error.raise(py))?;
+        submit(py, async move { sender.fail(code, detail).await }, nothing)
+    }
+}
+
+fn described(
+    mut open: OpenStream,
+    metadata: Option<Bound<'_, PyAny>>,
+    stream_id: Option<String>,
+) -> PyResult<OpenStream> {
+    if let Some(metadata) = metadata {
+        open = open.metadata(json::from_python(&metadata)?);
+    }
+    if let Some(stream_id) = stream_id {
+        open = open.stream_id(stream_id);
+    }
+    Ok(open)
+}

@@ -1,0 +1,80 @@
+"""The examples run as the guides say."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from conftest import eventually, fresh
+
+import agentnet
+
+EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
+
+
+def start(name: str, *arguments: str, **environment: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, EXAMPLES / name, *arguments],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, **environment},
+    )
+
+
+def run(name: str, *arguments: str) -> str:
+    done = subprocess.run(
+        [sys.executable, EXAMPLES / name, *arguments], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+async def online(url: str, **members: Any) -> None:
+    async def is_there() -> bool:
+        agents = await agentnet.list_online_agents(url)
+        return any(all(getattr(agent, k) == v for k, v in members.items()) for agent in agents)
+
+    await eventually(is_there)
+
+
+def test_agents_a_and_b_and_the_list(url: str) -> None:
+    b = start("agent_b.py", url)
+    asyncio.run(online(url, agent_id="agent_b"))
+    assert "@agent_b Agent B ['smalltalk']\n" in run("list_agents.py", url)
+    assert run("agent_a.py", url) == "found Agent B which can smalltalk\nagent_b says: Fine, thank you.\n"
+    b.terminate()
+    output, _ = b.communicate(timeout=30)
+    assert b.returncode == 0
+    assert output == "got {'text': 'How are you?'} from agent_a\ngot {'text': 'Bye'} from agent_a\n"
+
+
+def test_the_rpc_worker_and_its_client(url: str) -> None:
+    workers = [start("rpc_worker.py", url) for _ in range(2)]
+    asyncio.run(online(url, agent_id="calculator"))
+    assert run("rpc_client.py", url) == f"{2**70 + 4}\n{2**70}\n1\nrefused: unknown_operation\n"
+    for worker in workers:
+        worker.terminate()
+        assert worker.wait(timeout=30) == 0
+
+
+def test_the_bridge(url: str) -> None:
+    name = fresh("shouter")
+    bridge = start("bridge.py", name, "tr", "a-z", "A-Z", AGENTNET_NATS_URL=url)
+
+    async def main() -> None:
+        await online(url, username=name)
+        async with agentnet.AgentSDK(agent_id=fresh("asker"), name="A", nats_url=url) as sdk:
+            assert (await sdk.ask_text(name, "hello", timeout=20)).text == "HELLO"
+            try:
+                await sdk.ask_json(name, [1], timeout=20)
+                raise AssertionError("it was refused")
+            except agentnet.AgentRequestError as error:
+                assert error.code == "unsupported_payload"
+
+    asyncio.run(main())
+    bridge.terminate()
+    assert bridge.wait(timeout=30) == 0

@@ -1,0 +1,360 @@
+"""Many nodes and messages, failing handlers, collection, shutdown, threads, loops, fork: no leak, no deadlock, no crash."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+from pathlib import Path
+import pytest
+from conftest import OPEN, echo, eventually, fresh
+
+from agentnet import AgentMessage, AgentNode, list_online_agents
+
+
+def resident() -> float:
+    """Memory of this process in MiB."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+def descriptors() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+def program(source: str, url: str, *arguments: str, timeout: float = 120) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-X", "faulthandler", "-c", textwrap.dedent(source), url, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+    )
+
+
+def test_a_hundred_thousand_messages_leak_nothing(url: str) -> None:
+    async def main() -> None:
+        bob = AgentNode(agent_id=fresh("bob"), name="B", nats_url=url, dedupe_ttl_seconds=1, **OPEN)
+        await echo(bob)
+        async with bob, AgentNode(agent_id=fresh("alice"), name="A", nats_url=url) as alice:
+            account = str(bob.account_id)
+
+            async def rounds(count: int) -> None:
+                async def worker(share: int) -> None:
+                    for number in range(share):
+                        payload = {"number": number, "text": "x" * 200, "list": [1, 2.5, None]}
+                        reply = await alice.request_account(account, payload, timeout=60)
+                        assert reply.payload == {"echo": payload}
+
+                await asyncio.gather(*(worker(count // 100) for _ in range(100)))
+                gc.collect()
+
+            await rounds(20_000)
+            before = resident()
+            await rounds(40_000)
+            middle = resident()
+            await rounds(40_000)
+            after = resident()
+            # The deduplication window of a second may be fuller than before; what leaks grows with every message.
+            assert after - middle < 25, (before, middle, after)
+            assert after - before < 60, (before, middle, after)
+
+    asyncio.run(main())
+
+
+def test_ten_thousand_failing_handlers(url: str, caplog: pytest.LogCaptureFixture) -> None:
+    import logging
+
+    quiet = logging.getLogger("quiet")
+    quiet.disabled = True
+
+    async def main() -> None:
+        bob = AgentNode(
+            agent_id=fresh("bob"),
+            name="B",
+            nats_url=url,
+            logger=quiet,
+            circuit_breaker_failures=10**6,
+            dedupe_ttl_seconds=1,
+            **OPEN,
+        )
+
+        @bob.on_message
+        async def handle(message: AgentMessage) -> None:
+            raise RuntimeError("again")
+
+        async with bob, AgentNode(agent_id=fresh("alice"), name="A", nats_url=url) as alice:
+            account = str(bob.account_id)
+
+            async def worker() -> None:
+                for _ in range(100):
+                    reply = await alice.request_account(account, None, timeout=60)
+                    assert reply.payload["error"] == "handler_error"
+
+            async def half() -> float:
+                await asyncio.gather(*(worker() for _ in range(50)))
+                gc.collect()
+                return resident()
+
+            first = await half()
+            second = await half()
+            assert second - first < 25, (first, second)
+            assert bob.metrics_snapshot()["error_count"] == 10_000
+
+    logging.getLogger("agentnet").setLevel(logging.CRITICAL)
+    try:
+        asyncio.run(main())
+    finally:
+        logging.getLogger("agentnet").setLevel(logging.NOTSET)
+
+
+def test_a_thousand_nodes_in_one_process(url: str) -> None:
+    async def main() -> None:
+        nodes = [AgentNode(agent_id=f"many-{n}-{os.getpid()}", name="M", nats_url=url) for n in range(1000)]
+        for node in nodes:
+            await echo(node)
+        for start in range(0, len(nodes), 50):
+            await asyncio.gather(*(node.start() for node in nodes[start : start + 50]))
+        online = {agent.account_id for agent in await list_online_agents(url, timeout=20)}
+        assert {node.account_id for node in nodes} <= online
+        for start in range(0, len(nodes), 100):
+            ring = zip(nodes[start : start + 100], (nodes[1:] + nodes[:1])[start : start + 100], strict=True)
+            replies = await asyncio.gather(
+                *(node.request_account(str(other.account_id), n, timeout=30) for n, (node, other) in enumerate(ring))
+            )
+            assert [reply.payload["echo"] for reply in replies] == list(range(100))
+        for start in range(0, len(nodes), 50):
+            await asyncio.gather(*(node.close() for node in nodes[start : start + 50]))
+
+    asyncio.run(main())
+
+
+def test_loops_that_end_leave_nothing_behind(url: str) -> None:
+    async def once() -> None:
+        async with AgentNode(agent_id="again", name="A", nats_url=url) as node:
+            assert node.session_tag
+
+    async def forgetful() -> None:
+        node = AgentNode(agent_id="forgetful", name="F", nats_url=url)
+        await echo(node)
+        await node.start()
+        # Neither closed nor kept: it ends with its loop.
+
+    def settle() -> None:
+        gc.collect()
+        asyncio.run(asyncio.sleep(0.05))
+        gc.collect()
+
+    for _ in range(3):
+        asyncio.run(once())
+        asyncio.run(forgetful())
+    settle()
+    before, memory = descriptors(), resident()
+    for _ in range(30):
+        asyncio.run(once())
+        asyncio.run(forgetful())
+    settle()
+    assert descriptors() <= before + 6
+    assert resident() - memory < 20
+
+
+def test_several_loops_in_threads_use_one_node(url: str) -> None:
+    failures: list[BaseException] = []
+
+    async def main() -> None:
+        bob = AgentNode(agent_id=fresh("bob"), name="B", nats_url=url, **OPEN)
+        home = threading.get_ident()
+        handled_in: set[int] = set()
+
+        @bob.on_message
+        async def handle(message: AgentMessage) -> None:
+            handled_in.add(threading.get_ident())
+            await bob.reply(message, message.payload)
+
+        async with bob, AgentNode(agent_id=fresh("alice"), name="A", nats_url=url, **OPEN) as alice:
+            account = str(bob.account_id)
+
+            async def ask(thread: int) -> None:
+                payloads = [f"{thread}:{n}" for n in range(200)]
+                replies = await asyncio.gather(*(alice.request_account(account, p, timeout=30) for p in payloads))
+                assert [reply.payload for reply in replies] == payloads
+
+            def in_thread(thread: int) -> None:
+                try:
+                    asyncio.run(ask(thread))
+                except BaseException as error:
+                    failures.append(error)
+
+            threads = [threading.Thread(target=in_thread, args=(n,)) for n in range(4)]
+            for thread in threads:
+                thread.start()
+            await ask(99)
+            await asyncio.to_thread(lambda: [thread.join() for thread in threads])
+            assert handled_in == {home}
+
+    asyncio.run(main())
+    assert not failures, failures
+
+
+FLOOD = """
+    import asyncio, sys
+    from agentnet import AgentNode
+
+    async def main():
+        options = dict(nats_url=sys.argv[1], rate_limit_per_sender_per_sec=1e9, rate_limit_burst=10**6,
+                       max_pending=10**4, max_concurrency=64)
+        bob = AgentNode(agent_id="flood-b", name="B", **options)
+        alice = AgentNode(agent_id="flood-a", name="A", **options)
+
+        @bob.on_message
+        async def handle(message):
+            await bob.reply(message, message.payload)
+
+        await bob.start()
+        await alice.start()
+        async def worker():
+            while True:
+                await alice.request_account(bob.account_id, {"x": [1, 2, 3]})
+        tasks = [asyncio.create_task(worker()) for _ in range(64)]
+        await asyncio.sleep(0.3)
+        how = sys.argv[2]
+        print("flows", flush=True)
+        if how == "exit":
+            sys.exit(3)
+        if how == "raise":
+            raise RuntimeError("in the middle")
+        if how == "cancel":
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await alice.close()
+            await bob.close()
+            return
+        await asyncio.sleep(60)
+
+    asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize(("how", "code"), [("exit", 3), ("raise", 1), ("cancel", 0), ("return", 0)])
+def test_the_interpreter_ends_while_messages_flow(url: str, how: str, code: int) -> None:
+    source = FLOOD.replace("await asyncio.sleep(60)", "return") if how == "return" else FLOOD
+    for _ in range(3):
+        ended = program(source, url, how, timeout=60)
+        assert ended.returncode == code, (ended.returncode, ended.stdout, ended.stderr)
+        assert "flows" in ended.stdout
+        assert "Fatal" not in ended.stderr and "panicked" not in ended.stderr, ended.stderr
+
+
+def test_ctrl_c_ends_a_flood(url: str) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-X", "faulthandler", "-c", textwrap.dedent(FLOOD), url, "wait"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "flows\n"
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode in (1, -signal.SIGINT, 130), errors
+    assert "KeyboardInterrupt" in errors and "Fatal" not in errors
+
+
+def test_after_a_fork_there_is_a_clear_error(url: str) -> None:
+    ended = program(
+        """
+        import asyncio, os, sys
+        from agentnet import AgentNode
+
+        async def main():
+            async with AgentNode(agent_id="forker", name="F", nats_url=sys.argv[1]) as node:
+                child = os.fork()
+                if child == 0:
+                    try:
+                        await node.send("@x", 1)
+                    except RuntimeError as error:
+                        os._exit(7 if "forked" in str(error) else 8)
+                    os._exit(9)
+                _, status = os.waitpid(child, 0)
+                print("child", os.waitstatus_to_exitcode(status))
+
+        asyncio.run(main())
+        child = os.fork()
+        if child == 0:
+            try:
+                asyncio.run(main())
+            except RuntimeError as error:
+                print("later", "use agentnet only after the fork" in str(error), flush=True)
+            os._exit(0)
+        os.waitpid(child, 0)
+        """,
+        url,
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout == "child 7\nlater True\n"
+
+
+def test_forking_before_the_first_use_is_fine(url: str) -> None:
+    ended = program(
+        """
+        import asyncio, os, sys
+        from agentnet import list_online_agents
+
+        child = os.fork()
+        asyncio.run(list_online_agents(sys.argv[1]))
+        if child:
+            assert os.waitpid(child, 0)[1] == 0
+        """,
+        url,
+    )
+    assert ended.returncode == 0, ended.stderr
+
+
+def test_nodes_are_collected(url: str) -> None:
+    import weakref
+
+    async def main() -> None:
+        node = AgentNode(agent_id=fresh("gone"), name="G", nats_url=url)
+        await echo(node)
+        async with node:
+            pass
+        seen = weakref.ref(node)
+        del node
+        await eventually(lambda: gc.collect() is not None and seen() is None)
+
+        def messages() -> int:
+            gc.collect()
+            return sum(isinstance(found, AgentMessage) for found in gc.get_objects())
+
+        before = messages()
+        message = AgentMessage("m", "a", "b", {"x": 1}, "2026-01-01T00:00:00Z")
+        message.payload["self"] = message
+        assert messages() == before + 1
+        del message
+        assert messages() == before
+
+    asyncio.run(main())
+
+
+def test_reports_of_the_native_part_reach_logging(url: str) -> None:
+    ended = program(
+        """
+        import asyncio, logging, sys
+        logging.basicConfig(format="%(name)s %(levelname)s %(message)s", stream=sys.stdout)
+        from agentnet import AgentNode
+
+        async def main():
+            async with AgentNode(agent_id="advertiser", name="A", capabilities=["x"], nats_url=sys.argv[1]):
+                pass
+
+        asyncio.run(main())
+        """,
+        url,
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout.startswith("agentnet.node WARNING capabilities are advertised"), ended.stdout
