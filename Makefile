@@ -77,7 +77,7 @@ bench: tools postgres ## Measure everything beside the raw limits (about 15 minu
 	$(CARGO) build $(LOCKED) --release -p agentnet-bench -p agentnet-cli
 	target/release/agentnet-bench set --json bench/results/$$(date +%Y-%m-%d).json
 
-bench-quick: tools postgres ## The same with shorter runs and smaller tables (under 2 minutes); writes nothing
+bench-quick: tools postgres ## The same with shorter runs and smaller tables (some minutes); writes nothing
 	$(CARGO) build $(LOCKED) --release -p agentnet-bench -p agentnet-cli
 	target/release/agentnet-bench set --quick
 
