@@ -211,7 +211,7 @@ fn sizes(quick: bool) -> Sizes {
     if quick { Sizes::QUICK } else { Sizes::WHOLE }
 }
 
-/// `agentnet-bench set`: about ten minutes, or one and a half.
+/// `agentnet-bench set`.
 async fn set(mut settings: Settings, quick: bool) -> Result<(Settings, Vec<Figure>), Failure> {
     if quick {
         settings.repeat = 3;

@@ -66,43 +66,6 @@ pub struct Receipt {
     pub auth: Option<RawJson>,
 }
 
-/// The members of a receipt, wherever they are.
-struct Borrowed<'a> {
-    message_id: &'a str,
-    status: &'a str,
-    event_at: &'a str,
-    from_account_id: Option<&'a str>,
-    from_session_tag: Option<&'a str>,
-    to_account_id: Option<&'a str>,
-    trace_id: Option<&'a str>,
-    thread_id: Option<&'a str>,
-    parent_message_id: Option<&'a str>,
-    code: Option<&'a str>,
-    detail: Option<&'a str>,
-    auth: Option<&'a RawJson>,
-}
-
-impl Borrowed<'_> {
-    fn encode(&self) -> Bytes {
-        let mut out = ObjectWriter::with_capacity(512);
-        out.text("message_id", self.message_id)
-            .text("status", self.status)
-            .text("event_at", self.event_at)
-            .opt_text("from_account_id", self.from_account_id)
-            .opt_text("from_session_tag", self.from_session_tag)
-            .opt_text("to_account_id", self.to_account_id)
-            .opt_text("trace_id", self.trace_id)
-            .opt_text("thread_id", self.thread_id)
-            .opt_text("parent_message_id", self.parent_message_id)
-            .opt_text("code", self.code)
-            .opt_text("detail", self.detail);
-        if let Some(auth) = self.auth {
-            out.raw("auth", &ascii(auth.get()));
-        }
-        out.finish().into()
-    }
-}
-
 const MEMBERS: [&str; 12] = [
     "message_id",
     "status",
@@ -225,54 +188,22 @@ impl Receipt {
     /// The wire text.
     #[must_use]
     pub fn encode(&self) -> Bytes {
-        self.borrow().encode()
-    }
-
-    fn borrow(&self) -> Borrowed<'_> {
-        Borrowed {
-            message_id: &self.message_id,
-            status: &self.status,
-            event_at: &self.event_at,
-            from_account_id: self.from_account_id.as_deref(),
-            from_session_tag: self.from_session_tag.as_deref(),
-            to_account_id: self.to_account_id.as_deref(),
-            trace_id: self.trace_id.as_deref(),
-            thread_id: self.thread_id.as_deref(),
-            parent_message_id: self.parent_message_id.as_deref(),
-            code: self.code.as_deref(),
-            detail: self.detail.as_deref(),
-            auth: self.auth.as_ref(),
+        let mut out = ObjectWriter::with_capacity(384);
+        out.text("message_id", &self.message_id)
+            .text("status", &self.status)
+            .text("event_at", &self.event_at)
+            .opt_text("from_account_id", self.from_account_id.as_deref())
+            .opt_text("from_session_tag", self.from_session_tag.as_deref())
+            .opt_text("to_account_id", self.to_account_id.as_deref())
+            .opt_text("trace_id", self.trace_id.as_deref())
+            .opt_text("thread_id", self.thread_id.as_deref())
+            .opt_text("parent_message_id", self.parent_message_id.as_deref())
+            .opt_text("code", self.code.as_deref())
+            .opt_text("detail", self.detail.as_deref());
+        if let Some(auth) = &self.auth {
+            out.raw("auth", &ascii(auth.get()));
         }
-    }
-
-    /// The wire text of the unsigned [`Receipt::for_message`], without building the receipt.
-    #[must_use]
-    pub fn encode_for_message(
-        message: &Envelope,
-        status: ReceiptStatus,
-        reject: Option<&Reject>,
-        receiver_account_id: &str,
-        receiver_session_tag: &str,
-        now: Timestamp,
-    ) -> Bytes {
-        fn some(text: &str) -> Option<&str> {
-            Some(text).filter(|text| !text.is_empty())
-        }
-        Borrowed {
-            message_id: &message.message_id,
-            status: status.as_str(),
-            event_at: &now.to_string(),
-            from_account_id: some(receiver_account_id),
-            from_session_tag: some(receiver_session_tag),
-            to_account_id: message.from_account_id.as_deref(),
-            trace_id: some(message.trace_or_message_id()),
-            thread_id: message.thread_id.as_deref(),
-            parent_message_id: message.parent_message_id.as_deref(),
-            code: reject.map(Reject::code),
-            detail: reject.map(Reject::detail).as_deref(),
-            auth: None,
-        }
-        .encode()
+        out.finish().into()
     }
 
     /// The status, compared trimmed and case-insensitively.
@@ -287,5 +218,30 @@ impl Receipt {
         .into_iter()
         .find(|status| text.eq_ignore_ascii_case(status.as_str()))
         .unwrap_or(ReceiptStatus::Other)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_message_id_is_found_where_writers_put_it() {
+        for (body, found) in [
+            (r#"{"message_id":"m1","status":"accepted"}"#, Some("m1")),
+            (r#"{"message_id":""}"#, Some("")),
+            (r#"{"message_id":"a\u0062"}"#, None),
+            (r#"{"message_id": "m1"}"#, None),
+            (r#"{"status":"accepted","message_id":"m1"}"#, None),
+            (r#"{"message_id":"m1"#, None),
+            ("", None),
+        ] {
+            assert_eq!(Receipt::message_id_at_front(body.as_bytes()), found, "{body}");
+        }
+        let receipt = Receipt {
+            message_id: "m1".into(),
+            ..Receipt::default()
+        };
+        assert_eq!(Receipt::message_id_at_front(&receipt.encode()), Some("m1"));
     }
 }

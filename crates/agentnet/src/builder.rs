@@ -156,8 +156,8 @@ impl<A: Agent> AgentBuilder<A> {
     }
 
     /// Joins by a connection that other agents of this process use too, instead of one of its own to the
-    /// [`nats_url`](Self::nats_url): a thousand agents then cost the server one connection, and this process a quarter of
-    /// the memory. They also share its fate: one socket carries everything that they send and receive.
+    /// [`nats_url`](Self::nats_url): a thousand agents then cost the server one connection, and this process
+    /// less memory. They also share its fate: one socket carries everything that they send and receive.
     ///
     /// ```no_run
     /// # use agentnet::{AgentNode, Connection, DEFAULT_NATS_URL};

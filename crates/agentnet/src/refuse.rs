@@ -49,15 +49,17 @@ pub(crate) async fn acknowledge(live: &Live, message: &Envelope, status: Receipt
         );
         return;
     }
-    let (account_id, session_tag) = (&live.sender.account_id, &live.sender.session_tag);
-    let body = if live.identity.is_none() {
-        Receipt::encode_for_message(message, status, reject, account_id, session_tag, ids::now())
-    } else {
-        let mut receipt = Receipt::for_message(message, status, reject, account_id, session_tag, ids::now());
-        live.sign_receipt(&mut receipt);
-        receipt.encode()
-    };
-    if let Err(error) = live.publish(&subject::receipts(sender), body).await {
+    let sender_account = &live.sender;
+    let mut receipt = Receipt::for_message(
+        message,
+        status,
+        reject,
+        &sender_account.account_id,
+        &sender_account.session_tag,
+        ids::now(),
+    );
+    live.sign_receipt(&mut receipt);
+    if let Err(error) = live.publish(&subject::receipts(sender), receipt.encode()).await {
         tracing::warn!(%error, "receipt not sent");
     }
 }

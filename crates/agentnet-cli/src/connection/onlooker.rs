@@ -1,5 +1,7 @@
 //! A connection to look at what passes.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use agentnet::ConnectError;
@@ -13,12 +15,18 @@ use crate::ended::Failure;
 /// As the SDK connects, but with short queues: on each subscription so many messages may wait, for what is only looked at
 /// must not fill the memory. Another connection was made already: credentials that are refused are told by that one.
 pub(crate) async fn connect(url: &NatsUrl, name: &str, waiting: usize) -> Result<Client, Failure> {
+    let connected = Arc::new(AtomicBool::new(false));
+    let so_far = Arc::clone(&connected);
     let options = ConnectOptions::new()
         .name(name)
         .custom_inbox_prefix(CONNECTION_INBOX_PREFIX)
         .subscription_capacity(waiting)
         .max_reconnects(None)
-        .reconnect_delay_callback(|attempt| Duration::from_millis(100).saturating_mul(1 << attempt.min(3)));
+        .reconnect_delay_callback(move |attempt| match so_far.load(Ordering::Relaxed) {
+            // The client asks before its first attempts too, and nobody is to wait for those.
+            false => Duration::ZERO,
+            true => Duration::from_millis(100).saturating_mul(1 << attempt.min(3)),
+        });
     let options = match url.login() {
         Login::None => options,
         Login::Token(token) => options.token(token.clone()),
@@ -33,6 +41,9 @@ pub(crate) async fn connect(url: &NatsUrl, name: &str, waiting: usize) -> Result
     let connecting = options.connect(url.servers().to_vec());
     match tokio::time::timeout(Duration::from_secs(3), connecting).await {
         Err(_) => Err(unreachable("no answer within 3 s".to_owned())),
-        Ok(result) => result.map_err(|error| unreachable(error.to_string())),
+        Ok(result) => {
+            connected.store(true, Ordering::Relaxed);
+            result.map_err(|error| unreachable(error.to_string()))
+        }
     }
 }

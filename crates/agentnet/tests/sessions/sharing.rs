@@ -1,5 +1,6 @@
-//! Several nodes of one account.
+//! Several nodes of one account, and several agents on one connection.
 
+use agentnet::Connection;
 use agentnet_testkit::eventually_true;
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
@@ -118,4 +119,43 @@ async fn close_one_of_two(at_a_time: usize, close_at: usize, reconnected: bool) 
     assert_eq!(sender.metrics_snapshot().retry_count, 0, "and none had to be repeated");
     realm.until_sessions("duo", 1).await;
     assert_eq!(realm.sessions("duo").await, [staying.session_tag().unwrap()]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn agents_on_one_connection_are_agents_of_their_own() {
+    let mut realm = Realm::start().await;
+    let connection = Connection::open(&realm.nats.url(), "shared").await.unwrap();
+    let handled = Handled::default();
+    // The address is never used: nobody listens there.
+    let on_it = |realm: &Realm, name: &'static str| {
+        let agent = realm.agent(name).nats_url("nats://127.0.0.1:1").connection(&connection);
+        echo(agent, name, &handled).start()
+    };
+    let first = on_it(&realm, "first").await.unwrap();
+    let second = on_it(&realm, "second").await.unwrap();
+    let third = on_it(&realm, "third").await.unwrap();
+    assert_ne!(first.account_id(), second.account_id());
+
+    first.send("@second", json!(1)).await.unwrap();
+    let reply = second.request("@third", json!(2)).await.unwrap();
+    assert_eq!(reply.json::<Value>().unwrap(), json!(2));
+    eventually_true(DEADLINE, "both are handled", async || handled.count() == 2)
+        .await
+        .unwrap();
+    assert_eq!((handled.by("second"), handled.by("third")), (1, 1), "each gets its own");
+
+    // One that leaves takes nothing from the others.
+    third.close().await;
+    realm.until_sessions("third", 0).await;
+    let reply = first.request("@second", json!(3)).await.unwrap();
+    assert_eq!(reply.json::<Value>().unwrap(), json!(3));
+
+    // When the connection comes back, so do all.
+    realm.crash_server().await;
+    realm.until_hello(&[&first, &second]).await;
+    let late = on_it(&realm, "late").await.unwrap();
+    for (from, to) in [(&first, "@second"), (&second, "@late"), (&late, "@first")] {
+        let reply = from.request(to, json!(to)).timeout(DEADLINE).await.unwrap();
+        assert_eq!(reply.json::<Value>().unwrap(), json!(to));
+    }
 }
