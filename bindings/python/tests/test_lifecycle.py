@@ -251,8 +251,10 @@ def test_the_interpreter_ends_while_messages_flow(url: str, how: str, code: int)
 
 
 def test_ctrl_c_ends_a_flood(url: str) -> None:
+    # Whoever runs the tests in the background may ignore Ctrl-C, and children inherit that.
+    heed = "import signal\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n"
     process = subprocess.Popen(
-        [sys.executable, "-X", "faulthandler", "-c", textwrap.dedent(FLOOD), url, "wait"],
+        [sys.executable, "-X", "faulthandler", "-c", heed + textwrap.dedent(FLOOD), url, "wait"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
