@@ -145,9 +145,12 @@ def check_nats(nats):
     version = tuple(int(number) for number in re.match(r"nats:(\d+)\.(\d+)", nats["image"]).groups())
     if version < OLDEST_NATS:
         yield f"nats: {nats['image']} is too old, {OLDEST_NATS[0]}.{OLDEST_NATS[1]} is needed"
-    for flag in ("-js", "-sd", "-m", "--auth"):
+    for flag in ("-c", "-js", "-sd", "-m", "--auth"):
         if flag not in command:
             yield f"nats: it is started without {flag}"
+    for limit in ("max_buffered_msgs:", "max_buffered_size:"):
+        if limit not in command:
+            yield f"nats: without {limit[:-1]} it drops from the history what comes in a burst"
     folder = command[command.index("-sd") + 1]
     if folder not in [volume.split(":")[1] for volume in nats["volumes"]]:
         yield f"nats: {folder}, where JetStream stores, is on no volume"

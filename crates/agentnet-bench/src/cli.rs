@@ -50,6 +50,9 @@ pub(crate) enum Command {
         /// Messages that are published at full speed
         #[arg(long, default_value_t = 600_000)]
         published: u64,
+        /// Where a registry stores those; both without any
+        #[arg(long = "backend", value_enum)]
+        backends: Vec<Backend>,
     },
     /// What the registry answers
     Rpc {
@@ -158,7 +161,15 @@ pub(crate) fn run(command: Command) -> Result<(), Failure> {
                 parts,
                 rows,
                 published,
-            } => (settings.clone(), ingest::run(&settings, &parts, rows, published).await?),
+                backends,
+            } => {
+                let sizes = ingest::Sizes {
+                    rows,
+                    published,
+                    backends,
+                };
+                (settings.clone(), ingest::run(&settings, &parts, &sizes).await?)
+            }
             Command::Rpc {
                 settings,
                 name,
@@ -235,7 +246,12 @@ async fn set(mut settings: Settings, quick: bool) -> Result<(Settings, Vec<Figur
     note(messages::send(s).await?);
     note(messages::request(s).await?);
     note(receiver::run(s, or(1_000_000, 50_000)).await?);
-    note(ingest::run(s, &[], or(50_000, 10_000), or(600_000, 30_000)).await?);
+    let ingested = ingest::Sizes {
+        rows: or(50_000, 10_000),
+        published: or(600_000, 30_000),
+        backends: Vec::new(),
+    };
+    note(ingest::run(s, &[], &ingested).await?);
     note(rpc::run(s, rpc::Name::ResolveAccount, of(or(1_000_000, 10_000), 1_000)).await?);
     note(rpc::run(s, rpc::Name::List, of(1_000, 1_000)).await?);
     note(rpc::run(s, rpc::Name::Search, of(10_000, 1_000)).await?);

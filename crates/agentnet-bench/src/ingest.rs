@@ -14,6 +14,7 @@ use clap::ValueEnum;
 
 use crate::Failure;
 use crate::cli::Settings;
+use crate::database::Backend;
 use crate::figure::{Figure, Target, median};
 use crate::rows;
 
@@ -31,19 +32,26 @@ pub(crate) enum Part {
     Capture,
 }
 
-pub(crate) async fn run(
-    settings: &Settings,
-    parts: &[Part],
-    rows: u64,
-    published: u64,
-) -> Result<Vec<Figure>, Failure> {
+/// How much is measured.
+#[derive(Debug, Clone)]
+pub(crate) struct Sizes {
+    /// Messages for the store alone.
+    pub(crate) rows: u64,
+    /// Messages that are published at full speed.
+    pub(crate) published: u64,
+    /// Where a registry stores those; both if it is empty.
+    pub(crate) backends: Vec<Backend>,
+}
+
+pub(crate) async fn run(settings: &Settings, parts: &[Part], sizes: &Sizes) -> Result<Vec<Figure>, Failure> {
+    let rows = || rows::messages(0..sizes.rows, settings.bytes);
     let all = [Part::Postgres, Part::Sqlite, Part::Capture];
     let mut figures = Vec::new();
     for part in if parts.is_empty() { &all[..] } else { parts } {
         figures.extend(match part {
-            Part::Postgres => postgres::run(settings, &rows::messages(0..rows, settings.bytes)?).await?,
-            Part::Sqlite => sqlite::run(settings, &rows::messages(0..rows, settings.bytes)?).await?,
-            Part::Capture => capture::run(settings, published).await?,
+            Part::Postgres => postgres::run(settings, &rows()?).await?,
+            Part::Sqlite => sqlite::run(settings, &rows()?).await?,
+            Part::Capture => capture::run(settings, sizes).await?,
         });
     }
     Ok(figures)

@@ -16,6 +16,8 @@ use tokio::time::timeout;
 use crate::Failure;
 
 const PATIENCE: Duration = Duration::from_secs(120);
+/// How long a registry with a backlog may store nothing.
+const STANDSTILL: Duration = Duration::from_secs(20);
 
 /// A nats-server; its address is that of a client.
 #[derive(Debug)]
@@ -141,14 +143,18 @@ impl Registry {
         Ok(u64::try_from(stored)?)
     }
 
-    /// Waits until so many are stored, no more and no less.
+    /// Waits until so many are stored, no more and no less, as long as it comes nearer.
     pub(crate) async fn has_stored(&self, expected: u64) -> Result<(), Failure> {
-        let look = async || match self.stored().await {
-            Ok(stored) if stored >= expected => Ok(stored),
-            Ok(stored) => Err(format!("{stored} of {expected} messages are stored")),
-            Err(failure) => Err(failure.to_string()),
-        };
-        let stored = eventually(PATIENCE, look).await?;
+        let mut stored = self.stored().await?;
+        while stored < expected {
+            let before = stored;
+            let look = async || match self.stored().await {
+                Ok(now) if now > before => Ok(now),
+                Ok(_) => Err(format!("{before} of {expected} messages are stored, and no more come")),
+                Err(failure) => Err(failure.to_string()),
+            };
+            stored = eventually(STANDSTILL, look).await?;
+        }
         if stored != expected {
             return Err(format!("{expected} messages were sent, {stored} are stored").into());
         }

@@ -5,7 +5,7 @@ mod harness;
 
 use agentnet_testkit::{NatsServer, RawClient};
 use harness::pty::Terminal;
-use harness::{Up, agentnet, echo, line, send_signal};
+use harness::{Up, agentnet, echo, line, send_signal, until};
 use rstest::rstest;
 use rustix::process::Signal;
 
@@ -244,6 +244,8 @@ async fn one_picture_is_text() {
     let mut up = Up::start().await;
     let _agent = echo(&up.url, "--username parrot").await;
     ask(&up.url, "alice", "parrot", "trip", "hello").await;
+    // The history takes messages in a moment after they passed.
+    until(&up.url, "threads", |page| page["threads"][0]["thread_id"] == "trip").await;
     let picture = line(&up.url, "top --once").await.ok();
     for part in ["1 online", "AGENTS", "● @parrot", "MESSAGES", "THREADS", "trip"] {
         assert!(picture.contains(part), "`{part}` is missing in {picture}");

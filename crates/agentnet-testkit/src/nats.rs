@@ -149,7 +149,11 @@ impl NatsServerBuilder {
             text += &format!("max_pending: {}\n", bytes.max(64 << 20));
         }
         if self.jetstream {
-            text += &format!("jetstream {{ store_dir: {} }}\n", quoted(&store_dir.to_string_lossy()));
+            // The limits are those of `agentnet up`.
+            text += &format!(
+                "jetstream {{ store_dir: {}, max_buffered_msgs: 1000000, max_buffered_size: 256MB }}\n",
+                quoted(&store_dir.to_string_lossy())
+            );
         }
         text + &self.extra_config + "\n"
     }

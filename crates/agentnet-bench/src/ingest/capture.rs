@@ -1,12 +1,14 @@
 //! A registry that captures what is published at full speed.
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use agentnet::json;
+use agentnet_protocol::Timestamp;
 use agentnet_protocol::ids::uuid4_hex;
 use agentnet_testkit::RawClient;
 use serde::{Deserialize, Serialize};
 
+use super::Sizes;
 use crate::Failure;
 use crate::cli::Settings;
 use crate::database::{Backend, Database};
@@ -34,7 +36,7 @@ impl Publisher {
                 let (from, to) = (number % 100, (number + 1) % 100);
                 let body = json!({
                     "message_id": id, "from_agent": "publisher", "to_agent": format!("acct_{to}"),
-                    "payload": { "text": &text }, "sent_at": "2026-02-21T08:00:00Z", "kind": "direct",
+                    "payload": { "text": &text }, "sent_at": Timestamp::from(SystemTime::now()).to_string(), "kind": "direct",
                     "schema_version": "1.1", "from_account_id": format!("acct_{from}"), "trace_id": &id,
                     "to_account_id": format!("acct_{to}"), "ttl_ms": 30_000, "thread_id": format!("t{}", number / 20),
                 });
@@ -49,9 +51,14 @@ impl Publisher {
     }
 }
 
-pub(super) async fn run(settings: &Settings, messages: u64) -> Result<Vec<Figure>, Failure> {
+pub(super) async fn run(settings: &Settings, sizes: &Sizes) -> Result<Vec<Figure>, Failure> {
+    let messages = sizes.published;
+    let both = [Backend::Postgres, Backend::Sqlite];
     let mut figures = Vec::new();
-    for backend in [Backend::Postgres, Backend::Sqlite] {
+    for &backend in match &sizes.backends[..] {
+        [] => &both[..],
+        some => some,
+    } {
         let database = Database::start(backend).await?;
         let network = Network::start(true).await?;
         let registry = Registry::start_with(&network, &["--database-url", &database.url()]).await?;

@@ -70,7 +70,9 @@ impl ServerSettings {
              server_name: {}\n\
              listen: {}\n\
              authorization {{ token: {} }}\n\
-             jetstream {{ store_dir: {}, sync_interval: \"10s\" }}\n\
+             # What comes faster than it is written waits; by itself the server drops it beyond 10,000 messages.\n\
+             jetstream {{ store_dir: {}, sync_interval: \"10s\", max_buffered_msgs: 1000000, \
+             max_buffered_size: 256MB }}\n\
              log_file: {}\n\
              logfile_size_limit: 16MB\n\
              logfile_max_num: 3\n",
