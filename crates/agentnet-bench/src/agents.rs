@@ -16,17 +16,17 @@ use crate::tasks;
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Receiver {
     pub(crate) url: String,
+    pub(crate) username: String,
     /// How long ids are remembered.
     pub(crate) dedupe: Duration,
 }
-
-/// The receiver's username.
-pub(crate) const RECEIVER: &str = "bench_receiver";
 
 /// Runs what it is asked to, towards the receiver.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Sender {
     pub(crate) url: String,
+    /// The receiver's username.
+    pub(crate) receiver: String,
 }
 
 /// What is sent.
@@ -43,8 +43,8 @@ impl Receiver {
     pub(crate) async fn play(self, stage: &mut Stage) -> Result<(), Failure> {
         let handled = Arc::new(AtomicU64::new(0));
         let count = handled.clone();
-        let node = AgentNode::builder(RECEIVER)
-            .username(RECEIVER)
+        let node = AgentNode::builder("bench_receiver")
+            .username(self.username)
             .nats_url(self.url)
             .ignore_environment()
             .limits(open)
@@ -72,7 +72,7 @@ impl Receiver {
 impl Sender {
     pub(crate) async fn play(self, stage: &mut Stage) -> Result<(), Failure> {
         let node = AgentNode::builder("bench_sender")
-            .username("bench_sender")
+            .username(format!("sender_to_{}", self.receiver))
             .nats_url(self.url)
             .ignore_environment()
             .limits(open)
@@ -81,13 +81,13 @@ impl Sender {
         stage.ready().await?;
         while let Some((kind, run)) = stage.next::<(Kind, Run)>().await? {
             let body = payload(run.bytes);
-            let node = node.clone();
+            let (node, receiver) = (node.clone(), Arc::<str>::from(self.receiver.as_str()));
             let one = move || {
-                let (node, body) = (node.clone(), body.clone());
+                let (node, receiver, body) = (node.clone(), receiver.clone(), body.clone());
                 async move {
                     match kind {
-                        Kind::Send => drop(node.send_to_username(RECEIVER, body).await?),
-                        Kind::Request => drop(node.request_username(RECEIVER, body).await?),
+                        Kind::Send => drop(node.send_to_username(&*receiver, body).await?),
+                        Kind::Request => drop(node.request_username(&*receiver, body).await?),
                     }
                     Ok(())
                 }

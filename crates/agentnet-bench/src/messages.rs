@@ -32,13 +32,27 @@ pub(crate) struct Pair {
 
 impl Pair {
     pub(crate) async fn start(url: &str, flavour: Flavour, dedupe: Duration) -> Result<Self, Failure> {
-        let url = url.to_owned();
+        Self::start_as("bench_receiver", url, flavour, dedupe).await
+    }
+
+    /// With a receiver of that username.
+    pub(crate) async fn start_as(
+        username: &str,
+        url: &str,
+        flavour: Flavour,
+        dedupe: Duration,
+    ) -> Result<Self, Failure> {
         let receiver = agents::Receiver {
-            url: url.clone(),
+            url: url.to_owned(),
+            username: username.to_owned(),
             dedupe,
         };
+        let sender = agents::Sender {
+            url: url.to_owned(),
+            receiver: username.to_owned(),
+        };
         let receiver = Player::start(Role::AgentReceiver(receiver), flavour).await?;
-        let sender = Player::start(Role::AgentSender(agents::Sender { url }), flavour).await?;
+        let sender = Player::start(Role::AgentSender(sender), flavour).await?;
         Ok(Self { sender, receiver })
     }
 

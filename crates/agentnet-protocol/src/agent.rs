@@ -55,14 +55,22 @@ impl AgentInfo {
 
     /// Writes the members in the order of section 5.3, absent ones left out.
     pub fn write(&self, out: &mut ObjectWriter) {
-        out.text("agent_id", &self.agent_id)
-            .text("name", &self.name)
-            .texts("capabilities", &self.capabilities)
-            .raw("metadata", &ascii(self.metadata.get()))
-            .opt_text("account_id", self.account_id.as_deref())
-            .opt_text("username", self.username.as_deref())
-            .opt_text("session_tag", self.session_tag.as_deref())
-            .opt_text("last_seen", self.last_seen.as_deref());
+        self.borrowed().write(out);
+    }
+
+    /// The same, borrowed.
+    #[must_use]
+    pub fn borrowed(&self) -> AgentInfoRef<'_> {
+        AgentInfoRef {
+            agent_id: &self.agent_id,
+            name: &self.name,
+            capabilities: &self.capabilities,
+            metadata: self.metadata.get(),
+            account_id: self.account_id.as_deref(),
+            username: self.username.as_deref(),
+            session_tag: self.session_tag.as_deref(),
+            last_seen: self.last_seen.as_deref(),
+        }
     }
 
     /// The wire text.
@@ -71,6 +79,41 @@ impl AgentInfo {
         let mut out = ObjectWriter::new();
         self.write(&mut out);
         out.finish()
+    }
+}
+
+/// What [`AgentInfo`] says, borrowed from wherever it is kept, to be written.
+#[derive(Debug, Clone, Copy)]
+pub struct AgentInfoRef<'a> {
+    /// The logical role label.
+    pub agent_id: &'a str,
+    /// Display name.
+    pub name: &'a str,
+    /// What it can do.
+    pub capabilities: &'a [String],
+    /// A JSON object.
+    pub metadata: &'a str,
+    /// Its account.
+    pub account_id: Option<&'a str>,
+    /// Its account's name.
+    pub username: Option<&'a str>,
+    /// Its session.
+    pub session_tag: Option<&'a str>,
+    /// When the registry last heard of it.
+    pub last_seen: Option<&'a str>,
+}
+
+impl AgentInfoRef<'_> {
+    /// Writes the members in the order of section 5.3, absent ones left out.
+    pub fn write(&self, out: &mut ObjectWriter) {
+        out.text("agent_id", self.agent_id)
+            .text("name", self.name)
+            .texts("capabilities", self.capabilities)
+            .raw("metadata", &ascii(self.metadata))
+            .opt_text("account_id", self.account_id)
+            .opt_text("username", self.username)
+            .opt_text("session_tag", self.session_tag)
+            .opt_text("last_seen", self.last_seen);
     }
 }
 

@@ -42,7 +42,7 @@ pub mod url;
 pub mod username;
 pub mod version;
 
-pub use agent::{AgentCounters, AgentInfo};
+pub use agent::{AgentCounters, AgentInfo, AgentInfoRef};
 pub use cursor::Cursor;
 pub use envelope::Envelope;
 pub use json::RawJson;

@@ -3,11 +3,15 @@
 use std::collections::BTreeSet;
 use std::ops::Bound::{Excluded, Unbounded};
 
-use agentnet_protocol::AgentInfo;
+use agentnet_protocol::AgentInfoRef;
+use agentnet_protocol::json::ObjectWriter;
 use agentnet_store::model::Session;
 
 use super::search::Ranking;
 use super::{ListKey, Live, Presence};
+
+/// Bytes of a listed session without its metadata, mostly.
+const LISTED_BYTES: usize = 320;
 
 impl Presence {
     /// Whether a session is live.
@@ -25,16 +29,22 @@ impl Presence {
         self.lock().sessions.len()
     }
 
-    /// Up to `limit` sessions behind `after`, in the order of `registry.list`.
-    pub(crate) fn list(&self, after: Option<&ListKey>, limit: usize) -> Vec<(ListKey, AgentInfo)> {
+    /// Up to `limit` sessions behind `after`, in the order of `registry.list` and as they stand there.
+    pub(crate) fn list(&self, after: Option<&ListKey>, limit: usize) -> Vec<(ListKey, String)> {
         let state = self.lock();
         let start = after.map_or(Unbounded, |key| Excluded(key.clone()));
         state
             .order
             .range((start, Unbounded))
             .take(limit)
-            .filter_map(|key| Some((key.clone(), state.sessions.get(&key.1)?.info())))
+            .filter_map(|key| Some((key.clone(), state.sessions.get(&key.1)?.listed(Listed::Whole))))
             .collect()
+    }
+
+    /// A session as it is listed where the whole entry is too large.
+    pub(crate) fn listed_short(&self, key: &ListKey) -> Option<String> {
+        let state = self.lock();
+        Some(state.sessions.get(&key.1)?.listed(Listed::Short))
     }
 
     /// The live sessions of an account, last heard of first.
@@ -67,18 +77,33 @@ impl Presence {
     }
 }
 
+/// How much of a session is listed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Listed {
+    Whole,
+    /// Without capabilities and metadata.
+    Short,
+}
+
 impl Live {
-    fn info(&self) -> AgentInfo {
+    fn listed(&self, listed: Listed) -> String {
         let session = &self.session;
-        AgentInfo {
-            agent_id: session.agent_id.clone(),
-            name: session.name.clone(),
-            capabilities: session.capabilities.clone(),
-            metadata: session.metadata.clone(),
-            account_id: session.account_id.clone(),
-            username: session.username.clone(),
-            session_tag: Some(session.session_tag.clone()),
-            last_seen: Some(session.last_seen.to_string()),
+        let (capabilities, metadata) = match listed {
+            Listed::Whole => (&session.capabilities[..], session.metadata.get()),
+            Listed::Short => (&[][..], "{}"),
+        };
+        let mut out = ObjectWriter::with_capacity(LISTED_BYTES + metadata.len());
+        AgentInfoRef {
+            agent_id: &session.agent_id,
+            name: &session.name,
+            capabilities,
+            metadata,
+            account_id: session.account_id.as_deref(),
+            username: session.username.as_deref(),
+            session_tag: Some(&session.session_tag),
+            last_seen: Some(&session.last_seen.to_string()),
         }
+        .write(&mut out);
+        out.finish()
     }
 }

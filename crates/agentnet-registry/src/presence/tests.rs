@@ -1,6 +1,7 @@
 use std::cmp::Reverse;
 
 use agentnet_protocol::RawJson;
+use agentnet_protocol::json::Object;
 use agentnet_protocol::signs::Signs;
 
 use super::search::{Filter, Rank};
@@ -84,6 +85,11 @@ fn tags(presence: &Presence) -> Vec<String> {
         .collect()
 }
 
+fn listed(text: &str) -> AgentInfo {
+    let object = Object::parse_body(text.as_bytes()).unwrap().unwrap();
+    AgentInfo::decode(&object).unwrap()
+}
+
 fn found(presence: &Presence, text: &str, capability: Option<&str>) -> Vec<String> {
     let filter = Filter::new(text, capability);
     let look = presence.ranking(|all| all.look(None, &filter, 100, 1000));
@@ -160,12 +166,21 @@ fn a_hello_replaces_what_the_protocol_says() {
     );
     assert_eq!((presence.online("acct_alice"), presence.online("acct_spoofed")), (0, 1));
 
-    let (_, info) = presence.list(None, 1).remove(0);
+    let (key, text) = presence.list(None, 1).remove(0);
+    let info = listed(&text);
     assert_eq!(info.agent_id, "alice_agent", "the agent id is kept");
     assert_eq!(info.name, "ignored");
     assert_eq!(info.capabilities, ["chat"]);
     assert_eq!(info.username.as_deref(), Some("alice"), "what is absent is kept");
     assert_eq!(info.last_seen.as_deref(), Some("2026-02-21T08:00:02Z"));
+    let short = listed(&presence.listed_short(&key).unwrap());
+    assert_eq!(
+        short,
+        AgentInfo {
+            capabilities: Vec::new(),
+            ..info
+        }
+    );
     assert_eq!(
         presence.hello(&hello("r_none", "x"), false, clock.at(3.0)),
         Heard::Unknown

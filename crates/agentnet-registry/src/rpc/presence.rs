@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use agentnet_protocol::rpc::{ListReply, ListRequest, RpcError};
-use agentnet_protocol::{AgentInfo, RawJson};
 
 use crate::clock::{Now, now_text};
 use crate::context::Context;
@@ -12,7 +11,7 @@ use crate::paging::{list_cursor, list_position};
 use crate::presence::ListKey;
 
 /// Sessions that are taken from memory at a time, so that nobody waits long for the lock.
-const CHUNK: usize = 512;
+const CHUNK: usize = 128;
 
 /// Who is online, as many as fit.
 pub(super) async fn list(ctx: &Arc<Context>, request: ListRequest) -> Result<String, RpcError> {
@@ -30,10 +29,9 @@ pub(super) async fn list(ctx: &Arc<Context>, request: ListRequest) -> Result<Str
         let Some((key, _)) = chunk.last() else { break };
         last = Some(key.clone());
         let ended = chunk.len() < CHUNK;
-        for (key, agent) in chunk {
-            let text = agent.encode();
+        for (key, text) in chunk {
             bytes += text.len();
-            sessions.push(Arc::new(Entry { key, agent, text }));
+            sessions.push(Arc::new(Entry { key, text }));
             if sessions.len() > limit || bytes > max {
                 break;
             }
@@ -47,7 +45,14 @@ pub(super) async fn list(ctx: &Arc<Context>, request: ListRequest) -> Result<Str
     sessions.truncate(limit);
     let end = sessions.last().filter(|_| more).map(|entry| entry.key.clone());
     let generated_at = now_text();
-    fit(max, sessions, shortened, |sessions, cut| {
+    let short = |entry: &Arc<Entry>| match ctx.presence.listed_short(&entry.key) {
+        Some(text) => Arc::new(Entry {
+            key: entry.key.clone(),
+            text,
+        }),
+        None => Arc::clone(entry),
+    };
+    fit(max, sessions, short, |sessions, cut| {
         let next = cut.map(|entry| &entry.key).or(end.as_ref()).map(list_cursor);
         let texts: Vec<&str> = sessions.iter().map(|entry| entry.text.as_str()).collect();
         ListReply::encode_written(&generated_at, &texts, next.as_deref())
@@ -57,19 +62,5 @@ pub(super) async fn list(ctx: &Arc<Context>, request: ListRequest) -> Result<Str
 /// A session as it is listed.
 struct Entry {
     key: ListKey,
-    agent: AgentInfo,
     text: String,
-}
-
-fn shortened(entry: &Arc<Entry>) -> Arc<Entry> {
-    let agent = AgentInfo {
-        capabilities: Vec::new(),
-        metadata: RawJson::empty_object(),
-        ..entry.agent.clone()
-    };
-    Arc::new(Entry {
-        key: entry.key.clone(),
-        text: agent.encode(),
-        agent,
-    })
 }

@@ -16,8 +16,9 @@ use crate::open::OpenOptions;
 
 /// The write-ahead log is cut back to this size when it has been larger for a while.
 const LOG_SIZE_LIMIT: &str = "67108864";
-/// Memory for pages of the file, in KiB (SQLite writes it as a negative number): the writer touches seven indexes a message.
-const WRITER_CACHE: &str = "-65536";
+/// Memory for pages of the file, in KiB (SQLite writes it as a negative number). A batch of the writer fits; more was not
+/// faster (`agentnet-bench ingest capture`), since the system keeps the file in memory too.
+const WRITER_CACHE: &str = "-16384";
 const READER_CACHE: &str = "-8192";
 /// The log is carried over to the file after so many pages: fewer, larger moves than SQLite's own 1000.
 const CHECKPOINT_PAGES: &str = "4000";
@@ -113,7 +114,9 @@ impl SqliteStore {
                     .clone()
                     .journal_mode(SqliteJournalMode::Wal)
                     .pragma("wal_autocheckpoint", CHECKPOINT_PAGES)
-                    .pragma("cache_size", WRITER_CACHE);
+                    .pragma("cache_size", WRITER_CACHE)
+                    // What a statement of many rows changes is noted, so that it can be undone: without a file for it.
+                    .pragma("temp_store", "MEMORY");
                 let write = patiently(options, || one_connection(wal.clone(), options))
                     .await
                     .map_err(|error| cannot_open(&name, error))?;

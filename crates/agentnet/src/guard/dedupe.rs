@@ -1,66 +1,59 @@
 //! What has been seen lately. Entries live equally long, so they expire in the order in which they came: each call drops the
 //! expired ones at the front and is O(1) amortised.
+//!
+//! Of each text a keyed hash of 128 bits is kept and not the text: 24 bytes in the row of those that expire, and five in the
+//! table that finds them there. Two texts of one hash are as likely as nothing else that can go wrong here, and whoever does
+//! not know the key, which is drawn for each receiver, cannot look for any.
 
 use std::collections::VecDeque;
-use std::collections::hash_map::Entry;
-use std::sync::Arc;
 use std::time::Duration;
 
-use ahash::AHashMap;
+use hashbrown::HashTable;
+use hashbrown::hash_table::Entry;
+use siphasher::sip128::SipHasher13;
 
-/// What is remembered of a text. Most are message ids of 32 hexadecimal digits: as numbers they take a quarter of the room.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-enum Key {
-    Hex(u128),
-    Text(Arc<str>),
-}
+/// What is remembered of a text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Fingerprint(u64, u64);
 
-impl Key {
-    fn of(text: &str) -> Self {
-        hex(text).map_or_else(|| Self::Text(text.into()), Self::Hex)
-    }
-}
-
-/// The number that exactly this text stands for: 32 digits, none of them a capital.
-fn hex(text: &str) -> Option<u128> {
-    let bytes = text.as_bytes();
-    if bytes.len() != 32 {
-        return None;
-    }
-    let mut number = 0;
-    for byte in bytes {
-        let digit = match byte {
-            b'0'..=b'9' => byte - b'0',
-            b'a'..=b'f' => byte - b'a' + 10,
-            _ => return None,
-        };
-        number = number << 4 | u128::from(digit);
-    }
-    Some(number)
+#[derive(Debug, Clone, Copy)]
+struct Seen {
+    fingerprint: Fingerprint,
+    /// In nanoseconds.
+    expires: u64,
 }
 
 #[derive(Debug)]
 pub(crate) struct Dedupe {
     ttl: Duration,
-    /// Each text with the time at which it expires.
-    known: AHashMap<Key, Duration>,
-    /// The same in the order of expiry, and what was forgotten before its time.
-    order: VecDeque<(Duration, Key)>,
+    keyed: SipHasher13,
+    /// In the order of expiry, with what was forgotten before its time.
+    order: VecDeque<Seen>,
+    /// The number of the first in `order`; the others follow.
+    first: u32,
+    /// The numbers of those that are known, found by their fingerprint.
+    known: HashTable<u32>,
 }
 
 impl Dedupe {
     pub(crate) fn new(ttl: Duration) -> Self {
         Self {
             ttl,
-            known: AHashMap::new(),
+            keyed: SipHasher13::new_with_key(&rand::random()),
             order: VecDeque::new(),
+            first: 0,
+            known: HashTable::new(),
         }
     }
 
     /// Whether this text was remembered less than the time to live ago. Empty text never was.
     pub(crate) fn seen(&mut self, text: &str, now: Duration) -> bool {
         self.expire(now);
-        self.known.contains_key(&Key::of(text))
+        let wanted = self.fingerprint(text);
+        let (order, first) = (&self.order, self.first);
+        self.known
+            .find(wanted.0, |number| at(order, first, *number) == Some(wanted))
+            .is_some()
     }
 
     /// Remembers a text that has not been seen. Empty text is not remembered.
@@ -68,32 +61,60 @@ impl Dedupe {
         if text.is_empty() {
             return;
         }
-        let (key, expires) = (Key::of(text), now.saturating_add(self.ttl));
-        if let Entry::Vacant(place) = self.known.entry(key.clone()) {
-            place.insert(expires);
-            self.order.push_back((expires, key));
+        let fingerprint = self.fingerprint(text);
+        let (order, first) = (&self.order, self.first);
+        let place = self.known.entry(
+            fingerprint.0,
+            |number| at(order, first, *number) == Some(fingerprint),
+            |number| at(order, first, *number).map_or(0, |fingerprint| fingerprint.0),
+        );
+        if let Entry::Vacant(place) = place {
+            place.insert(first.wrapping_add(u32::try_from(order.len()).unwrap_or(u32::MAX)));
+            let expires = nanos(now.saturating_add(self.ttl));
+            self.order.push_back(Seen { fingerprint, expires });
         }
     }
 
     /// As if a text had never been seen.
     pub(crate) fn forget(&mut self, text: &str) {
-        self.known.remove(&Key::of(text));
+        let wanted = self.fingerprint(text);
+        let (order, first) = (&self.order, self.first);
+        let found = self
+            .known
+            .find_entry(wanted.0, |number| at(order, first, *number) == Some(wanted));
+        if let Ok(entry) = found {
+            entry.remove();
+        }
     }
 
     fn expire(&mut self, now: Duration) {
-        while let Some((expires, _)) = self.order.front() {
-            if *expires > now {
-                return;
+        let now = nanos(now);
+        while let Some(seen) = self.order.front().copied().filter(|seen| seen.expires <= now) {
+            // A text that was forgotten and came again has another number, and lives until its new time.
+            let number = self.first;
+            if let Ok(entry) = self.known.find_entry(seen.fingerprint.0, |known| *known == number) {
+                entry.remove();
             }
-            let expired = self.order.pop_front();
-            // A text that was forgotten and came again lives until its new time.
-            if let Some((expires, key)) = expired
-                && self.known.get(&key) == Some(&expires)
-            {
-                self.known.remove(&key);
-            }
+            self.order.pop_front();
+            self.first = self.first.wrapping_add(1);
         }
     }
+
+    fn fingerprint(&self, text: &str) -> Fingerprint {
+        let hash = self.keyed.hash(text.as_bytes());
+        Fingerprint(hash.h1, hash.h2)
+    }
+}
+
+/// The fingerprint with a number.
+fn at(order: &VecDeque<Seen>, first: u32, number: u32) -> Option<Fingerprint> {
+    let seen = order.get(number.wrapping_sub(first) as usize);
+    seen.map(|seen| seen.fingerprint)
+}
+
+/// Five hundred years fit.
+fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
@@ -128,24 +149,30 @@ mod tests {
     }
 
     #[test]
-    fn a_number_stands_for_one_text_only() {
-        let id = "0123456789abcdef0123456789abcdef";
-        let mut dedupe = Dedupe::new(Duration::from_secs(600));
-        dedupe.remember(id, Duration::ZERO);
-        assert!(dedupe.seen(id, Duration::ZERO));
-        for other in [
-            "0123456789ABCDEF0123456789ABCDEF",
-            "0123456789abcdef0123456789abcde",
-            "0123456789abcdef0123456789abcdef0",
-            "0123456789abcdef0123456789abcdeg",
-            "1123456789abcdef0123456789abcdef",
-            "0123456789abcdef0123456789abcde0",
-        ] {
-            assert!(!dedupe.seen(other, Duration::ZERO), "{other}");
-            dedupe.remember(other, Duration::ZERO);
-            assert!(dedupe.seen(other, Duration::ZERO), "{other}");
+    fn many_come_and_go() {
+        let second = Duration::from_secs;
+        let mut dedupe = Dedupe::new(second(10));
+        // Numbers run over their end on the way.
+        dedupe.first = u32::MAX - 5_000;
+        let text = |time: u64, number: u64| format!("{time:x}-{number}");
+        for time in 0..100 {
+            for number in 0..200 {
+                let text = text(time, number);
+                assert!(!dedupe.seen(&text, second(time)));
+                dedupe.remember(&text, second(time));
+                dedupe.remember(&text, second(time));
+            }
+            for before in 0..=time {
+                let known = time - before < 10;
+                assert_eq!(
+                    dedupe.seen(&text(before, before % 200), second(time)),
+                    known,
+                    "{before} at {time}"
+                );
+            }
+            let live = 200 * (time + 1).min(10);
+            assert_eq!((dedupe.known.len() as u64, dedupe.order.len() as u64), (live, live));
         }
-        assert_eq!(dedupe.known.len(), 7);
     }
 
     #[test]
