@@ -12,12 +12,12 @@ use crate::capture::Capture;
 use crate::config::RegistryConfig;
 use crate::database::Database;
 use crate::identity::Identity;
-use crate::lookups::Lookups;
 use crate::metrics::Metrics;
 use crate::presence::Presence;
 use crate::presence::hear::Adoptions;
 use crate::presence::writer::WriterBell;
 use crate::register_auth::Nonces;
+use crate::together::{Claims, Lookups};
 
 /// What every part of a running registry shares.
 pub(crate) struct Context {
@@ -30,6 +30,7 @@ pub(crate) struct Context {
     /// The store for requests: nobody waits for it while it is down.
     pub(crate) store: Arc<dyn Store>,
     pub(crate) lookups: Lookups,
+    pub(crate) claims: Claims,
     pub(crate) database: Database,
     pub(crate) presence: Arc<Presence>,
     pub(crate) bell: Arc<WriterBell>,

@@ -29,7 +29,6 @@ mod error;
 mod fit;
 pub mod health;
 mod identity;
-mod lookups;
 mod metrics;
 mod paging;
 mod presence;
@@ -39,6 +38,7 @@ mod rpc;
 mod service;
 mod sweep;
 mod takeover;
+mod together;
 
 pub use capture::CaptureMode;
 pub use config::{CaptureStorage, ConfigError, RegistryConfig};

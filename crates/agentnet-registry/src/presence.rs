@@ -15,13 +15,14 @@ pub(crate) mod changes;
 mod ends;
 pub(crate) mod hear;
 mod latest;
-mod look;
+pub(crate) mod look;
 mod replicas;
 pub(crate) mod search;
 mod signed;
 pub(crate) mod whereabouts;
 pub(crate) mod writer;
 
+use std::cell::OnceCell;
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -29,6 +30,7 @@ use std::time::{Duration, Instant};
 
 use agentnet_protocol::{AgentInfo, Timestamp};
 use agentnet_store::model::{Account, Session};
+use ahash::AHashMap;
 
 use crate::clock::Now;
 use changes::Change;
@@ -52,7 +54,7 @@ pub(crate) struct Presence {
 
 #[derive(Debug)]
 struct State {
-    sessions: HashMap<Arc<str>, Live>,
+    sessions: AHashMap<Arc<str>, Live>,
     order: BTreeSet<ListKey>,
     expiry: BTreeSet<(Instant, Arc<str>)>,
     accounts: HashMap<String, BTreeSet<Arc<str>>>,
@@ -87,6 +89,8 @@ struct Live {
     minded: bool,
     /// When its last signed hello was said, by its own clock.
     said_at: Option<Timestamp>,
+    /// How it is listed, once it was, but for the time of the last sign of life.
+    listed: OnceCell<Box<str>>,
 }
 
 /// What a hello did.
@@ -112,7 +116,7 @@ impl Presence {
         Self {
             ttl,
             state: Mutex::new(State {
-                sessions: HashMap::new(),
+                sessions: AHashMap::new(),
                 order: BTreeSet::new(),
                 expiry: BTreeSet::new(),
                 accounts: HashMap::new(),
@@ -286,6 +290,9 @@ impl Presence {
         if changed || due || taken_over {
             live.stored = now.instant;
         }
+        if changed {
+            live.listed.take();
+        }
         let before = std::mem::replace(&mut live.seen, now.instant);
         state.expiry.remove(&(before, Arc::clone(&tag)));
         state.expiry.insert((now.instant, Arc::clone(&tag)));
@@ -364,6 +371,7 @@ impl State {
                 stored: seen,
                 minded,
                 said_at: None,
+                listed: OnceCell::new(),
             },
         );
         tag

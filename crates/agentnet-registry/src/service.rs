@@ -22,7 +22,6 @@ use crate::database::Database;
 use crate::error::StartError;
 use crate::health;
 use crate::identity::{self, Identity};
-use crate::lookups::Lookups;
 use crate::metrics::Metrics;
 use crate::metrics::page::Page;
 use crate::presence::Presence;
@@ -32,6 +31,7 @@ use crate::register_auth::Nonces;
 use crate::router::Router;
 use crate::sweep;
 use crate::takeover;
+use crate::together::{Claims, Lookups};
 
 /// The store that is used when `DATABASE_URL` is not set.
 const MEMORY_STORE: &str = "sqlite::memory:";
@@ -120,7 +120,8 @@ impl Registry {
             identity,
             number,
             client,
-            lookups: Lookups::start(&store),
+            lookups: Lookups::of(&store),
+            claims: Claims::of(&store),
             store,
             database: database.clone(),
             presence: Arc::clone(&presence),

@@ -98,8 +98,16 @@ async fn a_registry_starts_without_its_database_and_catches_up(
     let profile = net.ask("profile", json!({"username": "alice"})).await["profile"].clone();
     assert_eq!(profile["account_id"], alice["account_id"]);
     assert_eq!(profile["online_sessions"][0]["connected_at"], alice["registered_at"]);
-    let found = net.ask("search", json!({"online_only": true})).await;
-    assert_eq!(found["results"][0]["username"], "alice");
+    // Profiles are read after the sessions.
+    eventually(DEADLINE, async || {
+        let found = net.ask("search", json!({"online_only": true})).await;
+        match found["results"][0]["username"] == "alice" {
+            true => Ok(()),
+            false => Err(found.to_string()),
+        }
+    })
+    .await
+    .unwrap();
     let truth = net.store().await;
     eventually_true(
         DEADLINE,

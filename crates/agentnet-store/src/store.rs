@@ -24,7 +24,18 @@ pub trait Accounts: Send + Sync {
     /// With `public_key` set, an account without a key gets it bound in the same transaction, and `signs` is taken over;
     /// [`StoreError::KeyMismatch`] (and no change at all) if another key is bound.
     /// Metadata beyond [`MAX_METADATA_BYTES`](crate::model::MAX_METADATA_BYTES) is refused.
-    async fn claim_account(&self, claim: &AccountClaim) -> Result<Account, StoreError>;
+    async fn claim_account(&self, claim: &AccountClaim) -> Result<Account, StoreError> {
+        let outcome = self.claim_accounts(std::slice::from_ref(claim)).await?.pop();
+        outcome.unwrap_or_else(|| Err(StoreError::Corrupt("a claim has no outcome".to_owned())))
+    }
+
+    /// What [`claim_account`](Accounts::claim_account) does, for several claims as if they came one after the other, in some
+    /// order; an outcome for each, in the order of the claims. Few transactions, mostly one.
+    ///
+    /// # Errors
+    /// What is wrong with one claim is its outcome. An error of the store itself is the call's: then nothing, or a part, was
+    /// done, and the claims may be made again.
+    async fn claim_accounts(&self, claims: &[AccountClaim]) -> Result<Vec<Result<Account, StoreError>>, StoreError>;
 
     /// Binds another key to an account that is bound to `old`, in one transaction, and returns the account; `None` if there
     /// is no such account, [`StoreError::KeyMismatch`] (and no change) if it is bound to another key than `old` or to none.

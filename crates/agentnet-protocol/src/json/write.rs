@@ -91,6 +91,15 @@ impl ObjectWriter {
         self
     }
 
+    /// A member that is an array, whose items are given as JSON text with commas between them.
+    pub fn raw_items(&mut self, key: &str, items: &str) -> &mut Self {
+        self.key(key);
+        self.out.push('[');
+        self.out.push_str(items);
+        self.out.push(']');
+        self
+    }
+
     /// A member that is an array of texts.
     pub fn texts<T: AsRef<str>>(&mut self, key: &str, values: impl IntoIterator<Item = T>) -> &mut Self {
         let mut array = ArrayWriter::new();

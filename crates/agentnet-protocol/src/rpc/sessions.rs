@@ -179,22 +179,12 @@ pub struct ListReply {
 }
 
 impl ListReply {
-    /// The wire text of a reply whose entries are written already.
+    /// The wire text of a reply whose entries are written already, with commas between them.
     #[must_use]
-    pub fn encode_written(generated_at: &str, agents: &[impl AsRef<str>], next_cursor: Option<&str>) -> String {
-        let bytes: usize = agents.iter().map(|agent| agent.as_ref().len() + 1).sum();
-        let mut entries = String::with_capacity(bytes + 2);
-        entries.push('[');
-        for (at, agent) in agents.iter().enumerate() {
-            if at > 0 {
-                entries.push(',');
-            }
-            entries.push_str(agent.as_ref());
-        }
-        entries.push(']');
-        let mut out = ObjectWriter::with_capacity(entries.len() + 128);
+    pub fn encode_written(generated_at: &str, agents: &str, next_cursor: Option<&str>) -> String {
+        let mut out = ObjectWriter::with_capacity(agents.len() + 256);
         out.text("generated_at", generated_at)
-            .raw("agents", &entries)
+            .raw_items("agents", agents)
             .opt_text("next_cursor", next_cursor);
         out.finish()
     }
@@ -203,7 +193,7 @@ impl ListReply {
 impl Reply for ListReply {
     fn encode(&self) -> String {
         let agents: Vec<String> = self.agents.iter().map(AgentInfo::encode).collect();
-        Self::encode_written(&self.generated_at, &agents, self.next_cursor.as_deref())
+        Self::encode_written(&self.generated_at, &agents.join(","), self.next_cursor.as_deref())
     }
 
     fn decode(object: &Object<'_>) -> Result<Self, DecodeError> {

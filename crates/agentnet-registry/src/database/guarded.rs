@@ -101,8 +101,8 @@ fn too_slow(limit: Duration) -> StoreError {
 
 #[async_trait]
 impl Accounts for Guarded {
-    async fn claim_account(&self, claim: &AccountClaim) -> Result<Account, StoreError> {
-        self.guard(|| self.database.store.claim_account(claim)).await
+    async fn claim_accounts(&self, claims: &[AccountClaim]) -> Result<Vec<Result<Account, StoreError>>, StoreError> {
+        self.guard(|| self.database.store.claim_accounts(claims)).await
     }
 
     async fn rotate_key(

@@ -1,6 +1,7 @@
 //! What requests ask of presence.
 
 use std::collections::BTreeSet;
+use std::fmt::Write as _;
 use std::ops::Bound::{Excluded, Unbounded};
 
 use agentnet_protocol::AgentInfoRef;
@@ -29,22 +30,27 @@ impl Presence {
         self.lock().sessions.len()
     }
 
-    /// Up to `limit` sessions behind `after`, in the order of `registry.list` and as they stand there.
-    pub(crate) fn list(&self, after: Option<&ListKey>, limit: usize) -> Vec<(ListKey, String)> {
+    /// Adds up to `limit` sessions behind `after` to a page, in the order of `registry.list` and as they stand there; `true`
+    /// if there may be more.
+    pub(crate) fn list(&self, after: Option<&ListKey>, limit: usize, page: &mut ListPage) -> bool {
         let state = self.lock();
         let start = after.map_or(Unbounded, |key| Excluded(key.clone()));
-        state
-            .order
-            .range((start, Unbounded))
-            .take(limit)
-            .filter_map(|key| Some((key.clone(), state.sessions.get(&key.1)?.listed(Listed::Whole))))
-            .collect()
+        let before = page.len();
+        for key in state.order.range((start, Unbounded)).take(limit) {
+            if let Some(live) = state.sessions.get(&key.1) {
+                page.add(key.clone(), live);
+            }
+        }
+        page.len() - before == limit
     }
 
-    /// A session as it is listed where the whole entry is too large.
+    /// A session as it is listed where the whole entry is too large: without capabilities and metadata.
     pub(crate) fn listed_short(&self, key: &ListKey) -> Option<String> {
         let state = self.lock();
-        Some(state.sessions.get(&key.1)?.listed(Listed::Short))
+        let live = state.sessions.get(&key.1)?;
+        let mut text = live.begin(&[], "{}");
+        live.finish(&mut text);
+        Some(text)
     }
 
     /// The live sessions of an account, last heard of first.
@@ -77,21 +83,57 @@ impl Presence {
     }
 }
 
-/// How much of a session is listed.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Listed {
-    Whole,
-    /// Without capabilities and metadata.
-    Short,
+/// Sessions as `registry.list` shows them, with commas between them.
+#[derive(Debug, Default)]
+pub(crate) struct ListPage {
+    text: String,
+    /// Which they are, and where the text of each ends.
+    entries: Vec<(ListKey, usize)>,
+}
+
+impl ListPage {
+    fn add(&mut self, key: ListKey, live: &Live) {
+        if !self.entries.is_empty() {
+            self.text.push(',');
+        }
+        self.text.push_str(live.listed.get_or_init(|| {
+            let session = &live.session;
+            live.begin(&session.capabilities, session.metadata.get()).into()
+        }));
+        live.finish(&mut self.text);
+        self.entries.push((key, self.text.len()));
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Bytes of all sessions.
+    pub(crate) fn bytes(&self) -> usize {
+        self.text.len()
+    }
+
+    /// Which one is there.
+    pub(crate) fn key(&self, at: usize) -> Option<&ListKey> {
+        self.entries.get(at).map(|(key, _)| key)
+    }
+
+    /// The first so many, with commas between them.
+    pub(crate) fn first(&self, count: usize) -> &str {
+        let last = count.checked_sub(1).and_then(|last| self.entries.get(last));
+        last.map_or("", |(_, end)| &self.text[..*end])
+    }
+
+    /// Leaves the first so many.
+    pub(crate) fn truncate(&mut self, count: usize) {
+        self.entries.truncate(count);
+    }
 }
 
 impl Live {
-    fn listed(&self, listed: Listed) -> String {
+    /// An entry up to the time of the last sign of life, which comes last because it changes most.
+    fn begin(&self, capabilities: &[String], metadata: &str) -> String {
         let session = &self.session;
-        let (capabilities, metadata) = match listed {
-            Listed::Whole => (&session.capabilities[..], session.metadata.get()),
-            Listed::Short => (&[][..], "{}"),
-        };
         let mut out = ObjectWriter::with_capacity(LISTED_BYTES + metadata.len());
         AgentInfoRef {
             agent_id: &session.agent_id,
@@ -101,9 +143,16 @@ impl Live {
             account_id: session.account_id.as_deref(),
             username: session.username.as_deref(),
             session_tag: Some(&session.session_tag),
-            last_seen: Some(&session.last_seen.to_string()),
+            last_seen: Some(""),
         }
         .write(&mut out);
-        out.finish()
+        let mut text = out.finish();
+        text.truncate(text.len() - r#""}"#.len());
+        text
+    }
+
+    fn finish(&self, out: &mut String) {
+        // A text takes everything in.
+        let _ = write!(out, r#"{}"}}"#, self.session.last_seen);
     }
 }

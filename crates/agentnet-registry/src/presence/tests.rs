@@ -2,8 +2,10 @@ use std::cmp::Reverse;
 
 use agentnet_protocol::RawJson;
 use agentnet_protocol::json::Object;
+use agentnet_protocol::rpc::{ListReply, Reply as _};
 use agentnet_protocol::signs::Signs;
 
+use super::look::ListPage;
 use super::search::{Filter, Rank};
 use super::whereabouts::Whereabouts;
 use super::*;
@@ -78,16 +80,19 @@ fn hello(tag: &str, agent_id: &str) -> AgentInfo {
 }
 
 fn tags(presence: &Presence) -> Vec<String> {
-    presence
-        .list(None, usize::MAX)
+    let mut page = ListPage::default();
+    assert!(!presence.list(None, usize::MAX, &mut page));
+    listed(&page)
         .into_iter()
-        .map(|((_, tag), _)| tag.to_string())
+        .filter_map(|agent| agent.session_tag)
         .collect()
 }
 
-fn listed(text: &str) -> AgentInfo {
-    let object = Object::parse_body(text.as_bytes()).unwrap().unwrap();
-    AgentInfo::decode(&object).unwrap()
+fn listed(page: &ListPage) -> Vec<AgentInfo> {
+    let reply = ListReply::encode_written("", page.first(page.len()), None);
+    ListReply::decode(&Object::parse_body(reply.as_bytes()).unwrap().unwrap())
+        .unwrap()
+        .agents
 }
 
 fn found(presence: &Presence, text: &str, capability: Option<&str>) -> Vec<String> {
@@ -136,11 +141,20 @@ fn sessions_are_listed_by_agent_and_tag_and_paged() {
         presence.insert(session(tag, agent_id, "acct_x", now), now);
     }
     assert_eq!(tags(&presence), ["r_2", "r_1", "r_4", "r_3"]);
-    let first = presence.list(None, 2);
-    let rest = presence.list(Some(&first[1].0), 2);
-    let seen: Vec<_> = first.iter().chain(&rest).map(|((_, tag), _)| tag.to_string()).collect();
-    assert_eq!(seen, tags(&presence));
-    assert_eq!(presence.list(Some(&rest[1].0), 2), []);
+    let mut page = ListPage::default();
+    assert!(presence.list(None, 2, &mut page));
+    let second = page.key(1).cloned();
+    assert_eq!(listed(&page).len(), 2);
+    assert!(presence.list(second.as_ref(), 2, &mut page));
+    assert_eq!(listed(&page).len(), 4);
+    let last = page.key(3).cloned();
+    assert!(!presence.list(last.as_ref(), 2, &mut page));
+    page.truncate(3);
+    let seen: Vec<_> = listed(&page)
+        .into_iter()
+        .filter_map(|agent| agent.session_tag)
+        .collect();
+    assert_eq!(seen, tags(&presence)[..3]);
 }
 
 #[test]
@@ -154,6 +168,11 @@ fn a_hello_replaces_what_the_protocol_says() {
     let mut agent = hello("r_1", "ignored");
     agent.account_id = Some("acct_spoofed".into());
     agent.capabilities = vec!["chat".into()];
+    assert_eq!(
+        tags(&presence),
+        ["r_1"],
+        "what is listed once is not what is listed for ever"
+    );
 
     assert_eq!(
         presence.hello(&agent, true, clock.at(1.0)),
@@ -166,21 +185,20 @@ fn a_hello_replaces_what_the_protocol_says() {
     );
     assert_eq!((presence.online("acct_alice"), presence.online("acct_spoofed")), (0, 1));
 
-    let (key, text) = presence.list(None, 1).remove(0);
-    let info = listed(&text);
+    let mut page = ListPage::default();
+    presence.list(None, 1, &mut page);
+    let info = listed(&page).remove(0);
     assert_eq!(info.agent_id, "alice_agent", "the agent id is kept");
     assert_eq!(info.name, "ignored");
     assert_eq!(info.capabilities, ["chat"]);
     assert_eq!(info.username.as_deref(), Some("alice"), "what is absent is kept");
     assert_eq!(info.last_seen.as_deref(), Some("2026-02-21T08:00:02Z"));
-    let short = listed(&presence.listed_short(&key).unwrap());
-    assert_eq!(
-        short,
-        AgentInfo {
-            capabilities: Vec::new(),
-            ..info
-        }
-    );
+    let short = presence.listed_short(page.key(0).unwrap()).unwrap();
+    let expected = AgentInfo {
+        capabilities: Vec::new(),
+        ..info
+    };
+    assert_eq!(short, expected.encode());
     assert_eq!(
         presence.hello(&hello("r_none", "x"), false, clock.at(3.0)),
         Heard::Unknown

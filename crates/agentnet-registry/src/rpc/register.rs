@@ -35,10 +35,11 @@ pub(super) async fn register(ctx: &Arc<Context>, request: RegisterRequest) -> Re
         claim.public_key = Some(registrant.public_key);
         claim.signs = registrant.signs;
     }
-    let account = ctx.store.claim_account(&claim).await.map_err(|error| match error {
+    let signs = claim.signs;
+    let account = ctx.claims.ask(claim).await.map_err(|error| match error.as_ref() {
         StoreError::KeyMismatch => RpcError::new("auth_public_key_mismatch"),
-        error @ StoreError::MetadataTooLarge { .. } => RpcError::text(error.to_string()),
-        error => super::failed("failed resolving account identity")(error),
+        StoreError::MetadataTooLarge { .. } => RpcError::text(error.to_string()),
+        error => super::failed_with(error, "failed resolving account identity"),
     })?;
     let (account_id, username) = (account.account_id.clone(), account.username.clone());
     let session_tag = now.session_tag(&ctx.config.server_id);
@@ -50,7 +51,7 @@ pub(super) async fn register(ctx: &Arc<Context>, request: RegisterRequest) -> Re
         username.clone(),
         now.time,
     );
-    session.signs = claim.signs;
+    session.signs = signs;
     ctx.presence.insert(session, now);
     ctx.presence.set_profile(account);
     // The session is in the store before anybody hears of it: the others will look there.

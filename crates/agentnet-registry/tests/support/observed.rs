@@ -74,9 +74,9 @@ impl Observed {
 
 #[async_trait]
 impl Accounts for Observed {
-    async fn claim_account(&self, claim: &AccountClaim) -> Result<Account, StoreError> {
+    async fn claim_accounts(&self, claims: &[AccountClaim]) -> Result<Vec<Result<Account, StoreError>>, StoreError> {
         self.reach().await?;
-        self.store.claim_account(claim).await
+        self.store.claim_accounts(claims).await
     }
 
     async fn rotate_key(

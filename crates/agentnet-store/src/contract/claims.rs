@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 
 use super::sample::{any_account, at, claim, json, requested, texts, usernames};
 use crate::StoreError;
-use crate::model::{Account, AccountClaim, DesiredName};
+use crate::model::{Account, AccountClaim, DesiredName, MAX_METADATA_BYTES};
 use crate::store::Store;
 
 fn derived(name: &str) -> AccountClaim {
@@ -231,6 +231,67 @@ pub async fn concurrent_generated_names_make_one_account_each(store: Arc<dyn Sto
     let names: BTreeSet<&str> = accounts.iter().map(|account| account.username.as_str()).collect();
     assert_eq!(names.len(), 50);
     assert_eq!(store.accounts(&any_account()).await.unwrap().items.len(), 50);
+}
+
+/// Several claims at once have the outcomes that they have one after the other, each in its place; what is wrong with one
+/// does not touch the others.
+pub async fn claims_together_are_as_if_one_came_after_the_other(store: Arc<dyn Store>) {
+    store
+        .claim_account(&with_key("key_a", requested("alice")))
+        .await
+        .unwrap();
+    store.claim_account(&requested("bob")).await.unwrap();
+    let too_large = AccountClaim {
+        metadata: json(&format!(r#"{{"x":"{}"}}"#, "x".repeat(MAX_METADATA_BYTES))),
+        ..requested("large")
+    };
+    let again = AccountClaim {
+        new_account_id: "acct_second".into(),
+        display_name: "Second".into(),
+        ..requested("dora")
+    };
+    let claims = [
+        requested("dora"),
+        with_key("key_b", requested("alice")),
+        too_large,
+        derived("bob"),
+        AccountClaim {
+            new_account_id: "acct_made_up".into(),
+            ..generated("bob")
+        },
+        with_id("acct_mine", requested("carol")),
+        with_key("key_e", derived("eve")),
+        again,
+        requested("日本\0"),
+    ];
+    let outcomes = store.claim_accounts(&claims).await.unwrap();
+    assert_eq!(outcomes.len(), claims.len());
+    let of = |at: usize| {
+        let account = outcomes[at].as_ref().unwrap_or_else(|error| panic!("{at}: {error}"));
+        (account.account_id.as_str(), account.username.as_str())
+    };
+    assert_eq!(of(0), ("acct_new_dora", "dora"));
+    assert!(matches!(outcomes[1], Err(StoreError::KeyMismatch)), "{:?}", outcomes[1]);
+    assert!(
+        matches!(outcomes[2], Err(StoreError::MetadataTooLarge { .. })),
+        "{:?}",
+        outcomes[2]
+    );
+    assert_eq!(of(3), ("acct_new_bob", "bob"));
+    assert_variant(of(4).1, "bob");
+    assert_eq!(of(5), ("acct_mine", "carol"));
+    assert_eq!(of(6), ("acct_new_eve", "eve"));
+    assert_eq!(of(7), ("acct_new_dora", "dora"));
+    assert_eq!(of(8), ("acct_new_日本\0", "日本\0"));
+    let found = |name: &'static str| async { store.account_by_username(name).await.unwrap() };
+    assert_eq!(
+        found("dora").await.unwrap().display_name,
+        "Second",
+        "the later one counts"
+    );
+    assert_eq!(found("eve").await.unwrap().public_key.as_deref(), Some("key_e"));
+    assert_eq!(found("alice").await.unwrap().public_key.as_deref(), Some("key_a"));
+    assert_eq!(found("large").await, None);
 }
 
 /// A key is bound at creation or later, and then stays.

@@ -57,6 +57,7 @@ macro_rules! contract_cases {
                 generated_names_never_join
                 concurrent_claims_of_one_name_make_one_account
                 concurrent_generated_names_make_one_account_each
+                claims_together_are_as_if_one_came_after_the_other
                 a_key_is_bound_once
                 a_key_mismatch_changes_nothing
                 a_key_is_rotated_by_its_owner_alone

@@ -5,6 +5,7 @@
 //! call fails as unavailable.
 
 mod accounts;
+mod claims;
 mod connect;
 mod error;
 mod exact;

@@ -20,22 +20,18 @@ const SELECT: &str = "SELECT a.account_id, a.username, a.display_name, a.bio, a.
 
 #[async_trait]
 impl Accounts for SqliteStore {
-    async fn claim_account(&self, claim: &AccountClaim) -> Result<Account, StoreError> {
-        check_metadata(&claim.metadata)?;
+    async fn claim_accounts(&self, claims: &[AccountClaim]) -> Result<Vec<Result<Account, StoreError>>, StoreError> {
         let mut transaction = self.begin_write().await?;
-        let known = match (&claim.account_id, &claim.name) {
-            (Some(id), _) => by_id(&mut transaction, id).await?,
-            (None, DesiredName::Requested(name) | DesiredName::Derived(name)) => {
-                by_username(&mut transaction, name).await?
-            }
-            (None, DesiredName::Generated(_)) => None,
-        };
-        let account = match known {
-            Some(account) => update(&mut transaction, account, claim).await?,
-            None => create(&mut transaction, claim).await?,
-        };
+        let mut outcomes = Vec::with_capacity(claims.len());
+        for claim in claims {
+            outcomes.push(match self::claim(&mut transaction, claim).await {
+                // Both are found out before anything is written.
+                Err(error @ (StoreError::KeyMismatch | StoreError::MetadataTooLarge { .. })) => Err(error),
+                outcome => Ok(outcome?),
+            });
+        }
         transaction.commit().await.map_err(failed)?;
-        Ok(account)
+        Ok(outcomes)
     }
 
     async fn rotate_key(
@@ -162,6 +158,19 @@ async fn is_taken(connection: &mut SqliteConnection, username: &str) -> Result<b
         .fetch_one(connection)
         .await
         .map_err(failed)
+}
+
+async fn claim(connection: &mut SqliteConnection, claim: &AccountClaim) -> Result<Account, StoreError> {
+    check_metadata(&claim.metadata)?;
+    let known = match (&claim.account_id, &claim.name) {
+        (Some(id), _) => by_id(connection, id).await?,
+        (None, DesiredName::Requested(name) | DesiredName::Derived(name)) => by_username(connection, name).await?,
+        (None, DesiredName::Generated(_)) => None,
+    };
+    match known {
+        Some(account) => update(connection, account, claim).await,
+        None => create(connection, claim).await,
+    }
 }
 
 /// Rules 1 and 3: the account is known.
