@@ -23,7 +23,6 @@ pub(crate) mod whereabouts;
 pub(crate) mod writer;
 
 use std::cell::OnceCell;
-use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -57,7 +56,8 @@ struct State {
     sessions: AHashMap<Arc<str>, Live>,
     order: BTreeSet<ListKey>,
     expiry: BTreeSet<(Instant, Arc<str>)>,
-    accounts: HashMap<String, BTreeSet<Arc<str>>>,
+    /// The live sessions of each account, in the order of their tags.
+    accounts: AHashMap<String, Vec<Arc<str>>>,
     ranking: Ranking,
     pending: HashMap<Arc<str>, Change>,
     replicas: Replicas,
@@ -119,7 +119,7 @@ impl Presence {
                 sessions: AHashMap::new(),
                 order: BTreeSet::new(),
                 expiry: BTreeSet::new(),
-                accounts: HashMap::new(),
+                accounts: AHashMap::new(),
                 ranking: Ranking::default(),
                 pending: HashMap::new(),
                 replicas: Replicas::new(number),
@@ -235,7 +235,7 @@ impl Presence {
     /// The profile of an account, for searches; kept while it has a live session.
     pub(crate) fn set_profile(&self, account: Account) {
         let mut state = self.lock();
-        let online = state.accounts.get(&account.account_id).map_or(0, BTreeSet::len);
+        let online = state.accounts.get(&account.account_id).map_or(0, Vec::len);
         if online > 0 {
             state.ranking.set_profile(account, online);
         }
@@ -415,20 +415,28 @@ impl State {
 
     fn join_account(&mut self, account_id: Option<&str>, tag: &Arc<str>) {
         let Some(account_id) = account_id else { return };
-        let tags = self.accounts.entry(account_id.to_owned()).or_default();
-        tags.insert(Arc::clone(tag));
+        // Most have one.
+        let tags = self
+            .accounts
+            .entry(account_id.to_owned())
+            .or_insert_with(|| Vec::with_capacity(1));
+        if let Err(place) = tags.binary_search(tag) {
+            tags.insert(place, Arc::clone(tag));
+        }
         self.ranking.set_online(account_id, tags.len());
     }
 
     fn leave_account(&mut self, account_id: Option<&str>, tag: &Arc<str>) {
         let Some(account_id) = account_id else { return };
-        if let Entry::Occupied(mut tags) = self.accounts.entry(account_id.to_owned()) {
-            tags.get_mut().remove(tag);
-            let left = tags.get().len();
-            self.ranking.set_online(account_id, left);
-            if left == 0 {
-                tags.remove();
-            }
+        let Some(tags) = self.accounts.get_mut(account_id) else {
+            return;
+        };
+        if let Ok(place) = tags.binary_search(tag) {
+            tags.remove(place);
+        }
+        self.ranking.set_online(account_id, tags.len());
+        if tags.is_empty() {
+            self.accounts.remove(account_id);
         }
     }
 }

@@ -121,7 +121,7 @@ pub(crate) fn hello(ctx: &Arc<Context>, body: &[u8], now: Now) -> bool {
             }
             // Register refuses such an id too (section 0.5); a hello has nobody to tell.
             (Some(account_id), None) if !valid_account_id(&account_id) => return false,
-            _ => aside(ctx, tag, |ctx, tag| async move {
+            _ => aside(ctx, tag, move |ctx, tag| async move {
                 let account = ctx.store.claim_account(&claim(&agent, None, now)).await?;
                 let (account_id, username) = (account.account_id.clone(), account.username.clone());
                 ctx.presence.insert_heard(
@@ -240,8 +240,11 @@ pub(super) fn profile_unless_known(ctx: &Arc<Context>, account_id: Option<&str>)
 }
 
 /// Runs a lookup beside the others.
-pub(super) fn aside<F>(ctx: &Arc<Context>, what: String, lookup: impl FnOnce(Arc<Context>, String) -> F)
-where
+pub(super) fn aside<F>(
+    ctx: &Arc<Context>,
+    what: String,
+    lookup: impl FnOnce(Arc<Context>, String) -> F + Send + 'static,
+) where
     F: Future<Output = Result<(), StoreError>> + Send + 'static,
 {
     let Some(running) = ctx.adoptions.begin() else {
@@ -249,13 +252,13 @@ where
         ctx.presence.missed(Now::read());
         return;
     };
-    let work = lookup(Arc::clone(ctx), what.clone());
     let owner = Arc::clone(ctx);
     ctx.tasks.spawn(async move {
         let running = running;
         // The semaphore is never closed.
         let _turn = running.0.room.acquire().await;
-        match work.await {
+        // Thousands may wait, after a start: what the lookup needs is made when it is its turn.
+        match Box::pin(lookup(Arc::clone(&owner), what.clone())).await {
             Ok(()) => return,
             Err(StoreError::Unavailable(_)) => tracing::debug!(%what, "not looked up: the database is down"),
             Err(error) => tracing::warn!(%what, %error, "a session could not be looked up; its next hello counts"),

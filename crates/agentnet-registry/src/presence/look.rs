@@ -1,6 +1,5 @@
 //! What requests ask of presence.
 
-use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::ops::Bound::{Excluded, Unbounded};
 
@@ -67,7 +66,7 @@ impl Presence {
 
     /// How many live sessions an account has.
     pub(crate) fn online(&self, account_id: &str) -> usize {
-        self.lock().accounts.get(account_id).map_or(0, BTreeSet::len)
+        self.lock().accounts.get(account_id).map_or(0, Vec::len)
     }
 
     /// Looks at the ranking of online accounts.

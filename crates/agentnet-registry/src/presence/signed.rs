@@ -120,7 +120,7 @@ pub(super) fn hello(ctx: &Arc<Context>, tag: String, agent: AgentInfo, auth: Opt
             ctx.presence.said(&tag, said_at);
             apply(ctx, &agent, now);
         }
-        Verdict::OtherKey => aside(ctx, tag, |ctx, tag| async move {
+        Verdict::OtherKey => aside(ctx, tag, move |ctx, tag| async move {
             match looked_up(&ctx, &signer.account_id, auth.as_ref(), &hello_claims(&agent)).await? {
                 true => {
                     ctx.presence.said(&tag, said_at);

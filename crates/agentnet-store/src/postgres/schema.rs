@@ -8,7 +8,14 @@ const TABLE: &str = "agentnet_schema_versions";
 
 /// Number, name and statements of each version, oldest first. A released one is never changed: add another. Each only adds,
 /// so that an older registry on the same database goes on working.
-const VERSIONS: [(i64, &str, &str); 1] = [(1, "initial", include_str!("../../migrations/postgres/0001_initial.sql"))];
+const VERSIONS: [(i64, &str, &str); 2] = [
+    (1, "initial", include_str!("../../migrations/postgres/0001_initial.sql")),
+    (
+        2,
+        "thread_kind",
+        include_str!("../../migrations/postgres/0002_thread_kind.sql"),
+    ),
+];
 
 /// The newest version that this program knows.
 pub(super) const NEWEST: i64 = VERSIONS[VERSIONS.len() - 1].0;

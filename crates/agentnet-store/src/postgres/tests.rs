@@ -70,6 +70,14 @@ async fn every_page_walks_an_index_in_order() {
             ),
             (
                 MessageQuery {
+                    thread_id: some("t"),
+                    kind: some("k"),
+                    ..base.clone()
+                },
+                "idx_agent_messages_thread_kind",
+            ),
+            (
+                MessageQuery {
                     from_account_id: some("a"),
                     ..base.clone()
                 },

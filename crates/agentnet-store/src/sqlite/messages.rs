@@ -132,9 +132,9 @@ async fn insert<'a>(
     Ok(())
 }
 
-/// The statement of one page. It walks one index backwards, which gives the order: that of the first of thread, sender,
-/// receiver and kind that is asked for, else that of the times. The others are written `+column`, which keeps SQLite from
-/// choosing their index instead.
+/// The statement of one page. It walks one index backwards, which gives the order: that of thread and kind, else that of the
+/// first of thread, sender, receiver and kind that is asked for, else that of the times. The others are written `+column`,
+/// which keeps SQLite from choosing their index instead.
 pub(super) fn page_query(query: &MessageQuery) -> QueryBuilder<Sqlite> {
     let mut sql = QueryBuilder::new(SELECT);
     let filters = [
@@ -146,7 +146,8 @@ pub(super) fn page_query(query: &MessageQuery) -> QueryBuilder<Sqlite> {
     let mut index_taken = false;
     for (column, value) in filters {
         if let Some(value) = value {
-            sql.push(if index_taken { " AND +" } else { " AND " })
+            let in_index = !index_taken || (column == "kind" && query.thread_id.is_some());
+            sql.push(if in_index { " AND " } else { " AND +" })
                 .push(column)
                 .push(" = ")
                 .push_bind(value.clone());

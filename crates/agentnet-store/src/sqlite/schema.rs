@@ -7,9 +7,14 @@ use sqlx::migrate::{Migration, MigrationType, Migrator};
 pub(super) const APPLICATION_ID: i64 = 0x4147_4E54;
 
 /// Number, name and statements of each version, oldest first. A released one is never changed: add another.
-const VERSIONS: [(i64, &str, &str); 2] = [
+const VERSIONS: [(i64, &str, &str); 3] = [
     (1, "initial", include_str!("../../migrations/sqlite/0001_initial.sql")),
     (2, "signs", include_str!("../../migrations/sqlite/0002_signs.sql")),
+    (
+        3,
+        "thread_kind",
+        include_str!("../../migrations/sqlite/0003_thread_kind.sql"),
+    ),
 ];
 
 /// The newest version that this program knows.

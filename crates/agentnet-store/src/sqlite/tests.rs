@@ -69,7 +69,7 @@ async fn every_page_walks_an_index_in_order() {
                         kind: some("k"),
                         ..base.clone()
                     },
-                    "idx_agent_messages_thread_sent_msg (thread_id=?",
+                    "idx_agent_messages_thread_kind (thread_id=? AND kind=?",
                 ),
                 (
                     MessageQuery {
