@@ -53,7 +53,8 @@ pub(crate) struct Presence {
 
 #[derive(Debug)]
 struct State {
-    sessions: AHashMap<Arc<str>, Live>,
+    /// In boxes: the table has room for twice as many as there are.
+    sessions: AHashMap<Arc<str>, Box<Live>>,
     order: BTreeSet<ListKey>,
     expiry: BTreeSet<(Instant, Arc<str>)>,
     /// The live sessions of each account, in the order of their tags.
@@ -363,7 +364,7 @@ impl State {
         self.join_account(session.account_id.as_deref(), &tag);
         self.sessions.insert(
             Arc::clone(&tag),
-            Live {
+            Box::new(Live {
                 session,
                 tag: Arc::clone(&tag),
                 agent_id,
@@ -372,7 +373,7 @@ impl State {
                 minded,
                 said_at: None,
                 listed: OnceCell::new(),
-            },
+            }),
         );
         tag
     }

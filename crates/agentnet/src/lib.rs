@@ -38,6 +38,7 @@ mod handler;
 mod identity;
 mod ids;
 mod inbox;
+mod listen;
 mod metrics;
 mod node;
 mod outgoing;

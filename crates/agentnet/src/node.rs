@@ -1,6 +1,5 @@
 //! [`AgentNode`]: one agent on the network.
 
-use futures::FutureExt as _;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
@@ -24,7 +23,6 @@ use crate::request::Request;
 use crate::send::{Destination, Reply, Send};
 use crate::session::{self, Live};
 use crate::worker::{Worker, Workers};
-use crate::{deliver, replies};
 
 /// One agent on the network. Cloning gives another handle to the same agent.
 ///
@@ -63,8 +61,6 @@ struct Running {
     live: Arc<Live>,
     /// Intake and workers.
     work: TaskTracker,
-    /// Heartbeat, receipts and replies.
-    service: TaskTracker,
     #[cfg(feature = "metrics-http")]
     metrics_addr: Option<std::net::SocketAddr>,
     /// Ends every task when the last handle is dropped.
@@ -145,11 +141,7 @@ impl AgentNode {
         let account_id = &live.sender.account_id;
         *self.shared.last.lock().unwrap_or_else(PoisonError::into_inner) =
             Some((account_id.clone(), live.username.clone()));
-        let receipts = live.subscribe(agentnet_protocol::subject::receipts(account_id)).await?;
-        let expected = live.subscribe(live.replies.wildcard()).await?;
-        let service = TaskTracker::new();
-        self.spawn(&service, &live, deliver::listen(live.clone(), receipts));
-        self.spawn(&service, &live, replies::listen(live.clone(), expected));
+        live.hear_receipts().await?;
         let work = TaskTracker::new();
         let handler = self
             .shared
@@ -167,18 +159,17 @@ impl AgentNode {
         }
         if let Some(identity) = &live.identity {
             let minded = identity::mind_binding(identity.clone(), live.sender.clone());
-            self.spawn(&service, &live, minded);
+            live.serve(minded);
         }
         live.hello(config).await;
         // Whoever hears of the node from here on must be able to reach it.
         if !live.round_trip().await {
             tracing::warn!("the start was not confirmed by the server");
         }
-        self.spawn(&service, &live, session::keep_alive(live.clone(), config.clone()));
+        live.serve(session::keep_alive(live.clone(), config.clone()));
         Ok(Running {
             live,
             work,
-            service,
             #[cfg(feature = "metrics-http")]
             metrics_addr: None,
             _ends: ends,
@@ -191,14 +182,9 @@ impl AgentNode {
             running.metrics_addr = Some(page.address());
             let source = crate::metrics::page::Page(Arc::downgrade(&self.shared));
             let ended = running.live.ended.clone().cancelled_owned();
-            running.service.spawn(page.serve(source, ended));
+            running.live.service.tasks.spawn(page.serve(source, ended));
         }
         running
-    }
-
-    fn spawn(&self, tracker: &TaskTracker, live: &Live, task: impl Future<Output = ()> + std::marker::Send + 'static) {
-        // Not an async block: that would keep room for the task twice.
-        tracker.spawn(live.ended.clone().run_until_cancelled_owned(task).map(drop));
     }
 
     async fn start_intake(
@@ -239,7 +225,7 @@ impl AgentNode {
             workers,
             failed,
         };
-        self.spawn(work, live, intake.run(subscriptions));
+        live.spawn(work, intake.run(subscriptions));
         // A session has one intake.
         let _ = live.backlog.set(backlog);
         Ok(())
@@ -275,8 +261,8 @@ impl AgentNode {
             .read()
             .unwrap_or_else(PoisonError::into_inner)
             .as_ref()
-            .map(|running| (running.live.clone(), running.work.clone(), running.service.clone()));
-        let Some((live, work, service)) = running else { return };
+            .map(|running| (running.live.clone(), running.work.clone()));
+        let Some((live, work)) = running else { return };
         live.leaving.cancel();
         work.close();
         if tokio::time::timeout(self.limits().drain_timeout, work.wait())
@@ -295,8 +281,7 @@ impl AgentNode {
         live.receipts.abandon();
         live.replies.abandon();
         live.ended.cancel();
-        service.close();
-        service.wait().await;
+        live.service.ended().await;
         // Only now: until here a handler could still reply and send.
         self.shared
             .running

@@ -77,6 +77,7 @@ impl Request {
         };
         let mut refusals = Refusals::default();
         let mut nobody = false;
+        live.hear_replies().await?;
         let mut expected = live.replies.expect();
         let mut published = false;
         let publish_and_wait = async {

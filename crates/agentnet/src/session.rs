@@ -25,6 +25,7 @@ use crate::guard::Circuit;
 use crate::handler::Message;
 use crate::identity::{self, Identity, Opened};
 use crate::ids;
+use crate::listen::Service;
 use crate::metrics::Metrics;
 use crate::registry::RegistryClient;
 use crate::replies::Replies;
@@ -65,6 +66,8 @@ pub(crate) struct Live {
     pub(crate) inflight: AtomicUsize,
     /// Accepted messages that wait for a handler; absent without one.
     pub(crate) backlog: OnceLock<async_channel::Receiver<Message>>,
+    /// What it listens to besides its inbox, and the tasks that serve it.
+    pub(crate) service: Service,
     /// Whether goodbye has been said: a hello after it would bring the session back.
     parted: tokio::sync::Mutex<bool>,
     /// The node leaves its queue groups.
@@ -117,6 +120,7 @@ impl Live {
             accepting: AtomicBool::new(true),
             inflight: AtomicUsize::new(0),
             backlog: OnceLock::new(),
+            service: Service::default(),
             parted: tokio::sync::Mutex::new(false),
             leaving: CancellationToken::new(),
             aborted: CancellationToken::new(),

@@ -56,7 +56,9 @@ impl Presence {
     pub(crate) fn sessions_of(&self, account_id: &str) -> Vec<Session> {
         let state = self.lock();
         let tags = state.accounts.get(account_id).into_iter().flatten();
-        let mut live: Vec<&Live> = tags.filter_map(|tag| state.sessions.get(tag)).collect();
+        let mut live: Vec<&Live> = tags
+            .filter_map(|tag| state.sessions.get(tag).map(Box::as_ref))
+            .collect();
         live.sort_by(|a, b| {
             let key = |live: &Live| (live.session.last_seen, live.session.session_tag.clone());
             key(b).cmp(&key(a))

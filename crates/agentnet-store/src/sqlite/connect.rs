@@ -18,8 +18,8 @@ use crate::open::OpenOptions;
 const LOG_SIZE_LIMIT: &str = "67108864";
 /// Memory for pages of the file, in KiB (SQLite writes it as a negative number). A batch of the writer fits; more was not
 /// faster (`agentnet-bench ingest capture`), since the system keeps the file in memory too.
-const WRITER_CACHE: &str = "-16384";
-const READER_CACHE: &str = "-8192";
+const WRITER_CACHE: &str = "-8192";
+const READER_CACHE: &str = "-4096";
 /// The log is carried over to the file after so many pages: fewer, larger moves than SQLite's own 1000.
 const CHECKPOINT_PAGES: &str = "4000";
 

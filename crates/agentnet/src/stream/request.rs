@@ -126,6 +126,7 @@ impl StreamRequest {
         let live = node.live()?;
         let route = node.route(&live, self.destination).await?;
         let (envelope, body) = node.compose(&live, self.options, payload, kind::REQUEST, &route)?;
+        live.hear_replies().await?;
         let (number, subject) = live.replies.fresh();
         let cancellation = Arc::new(Cancellation {
             subject: cancel_subject(&subject),
