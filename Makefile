@@ -73,11 +73,11 @@ latency: tools ## How long list, profile and threads take as whole processes (re
 	$(CARGO) build $(LOCKED) --release -p agentnet-cli
 	@python3 scripts/cli_latency.py target/release/agentnet
 
-bench: tools postgres ## Measure everything beside the raw limits into bench/results
+bench: tools postgres ## Measure everything beside the raw limits into bench/results (about 15 minutes)
 	$(CARGO) build $(LOCKED) --release -p agentnet-bench -p agentnet-cli
 	target/release/agentnet-bench set --json bench/results/$$(date +%Y-%m-%d).json
 
-bench-quick: tools postgres ## The same with shorter runs and smaller tables (some minutes); writes nothing
+bench-quick: tools postgres ## The same with shorter runs and smaller tables; writes nothing
 	$(CARGO) build $(LOCKED) --release -p agentnet-bench -p agentnet-cli
 	target/release/agentnet-bench set --quick
 

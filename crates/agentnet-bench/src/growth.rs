@@ -40,14 +40,14 @@ impl Sizes {
         threads: 1_000,
         sessions: 1_000,
         accounts: 10_000,
-        rows: 100_000,
+        rows: 10_000,
     };
     pub(crate) const QUICK: Self = Self {
-        ids: 1_000,
+        ids: 100,
         threads: 100,
-        sessions: 100,
-        accounts: 1_000,
-        rows: 1_000,
+        sessions: 10,
+        accounts: 100,
+        rows: 100,
     };
 }
 

@@ -6,8 +6,7 @@ import asyncio
 from typing import Any
 
 from agentnet import _routes, registry
-from agentnet._completion import completion
-from agentnet._native import Node
+from agentnet._native import Node, abandon
 from agentnet.errors import RegistryError
 from agentnet.registry import RegistryConnection
 from agentnet.schema import AgentInfo
@@ -29,10 +28,17 @@ class Lookups:
 
     async def resolve_account_id_by_username(self, username: str, timeout: float = LOOKUP_TIMEOUT) -> str:
         """The account of a username, from the cache or the registry. Raises ``RegistryError`` if nobody has the name."""
+        answer = self._native.resolve(username)
         try:
-            return await asyncio.wait_for(completion(self._native.resolve(username)), max(0.0, timeout))
-        except asyncio.TimeoutError:
-            raise RegistryError("Registry did not respond to registry.resolve_account") from None
+            # Not wait_for: before Python 3.12 it loses a cancellation that comes together with the answer.
+            done, _ = await asyncio.wait([answer], timeout=max(0.0, timeout))
+        finally:
+            if not answer.done():
+                abandon(answer)
+                answer.cancel()
+        if not done:
+            raise RegistryError("Registry did not respond to registry.resolve_account")
+        return answer.result()
 
     async def list_online_agents(self, timeout: float = 2.0) -> list[AgentInfo]:
         """Everybody online, by agent id and session."""

@@ -44,7 +44,7 @@ fn count(connection: &Connection, expected: usize) -> Result<(), Failure> {
 fn insert(connection: &Connection, messages: &[NewMessage]) -> Result<Duration, Failure> {
     connection.execute_batch(
         "PRAGMA synchronous = FULL; PRAGMA foreign_keys = OFF; PRAGMA wal_autocheckpoint = 4000; \
-         PRAGMA journal_size_limit = 67108864; PRAGMA cache_size = -16384",
+         PRAGMA journal_size_limit = 67108864; PRAGMA cache_size = -8192",
     )?;
     let mode: String = connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))?;
     if mode != "wal" {

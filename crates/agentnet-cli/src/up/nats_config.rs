@@ -168,6 +168,10 @@ mod tests {
             "{text}"
         );
         assert!(!text.contains("another token") && !text.contains("http:"), "{text}");
+        assert!(
+            text.contains("max_buffered_msgs: 1000000"),
+            "a burst is to wait: {text}"
+        );
     }
 
     #[test]

@@ -114,10 +114,15 @@ pub(crate) fn hello(ctx: &Arc<Context>, body: &[u8], now: Now) -> bool {
         }
         Heard::Unknown => match (agent.account_id.clone(), agent.username.clone()) {
             (Some(account_id), Some(username)) => {
-                ctx.presence
-                    .insert_heard(session(ctx, &agent, tag.clone(), account_id, username, now.time), now);
-                aside(ctx, tag, |ctx, tag| async move { origin(&ctx, &tag).await });
-                profile_unless_known(ctx, agent.account_id.as_deref());
+                let session = session(ctx, &agent, tag.clone(), account_id.clone(), username, now.time);
+                ctx.presence.insert_heard(session, now);
+                aside(ctx, tag, |ctx, tag| async move {
+                    origin(&ctx, &tag).await?;
+                    if !ctx.presence.has_profile(&account_id) {
+                        profile(&ctx, &account_id).await?;
+                    }
+                    Ok(())
+                });
             }
             // Register refuses such an id too (section 0.5); a hello has nobody to tell.
             (Some(account_id), None) if !valid_account_id(&account_id) => return false,
@@ -232,7 +237,7 @@ pub(crate) fn rotated_elsewhere(ctx: &Arc<Context>, account_id: String) {
 
 pub(super) fn profile_unless_known(ctx: &Arc<Context>, account_id: Option<&str>) {
     let Some(account_id) = account_id else { return };
-    if !ctx.presence.ranking(|ranking| ranking.contains(account_id)) {
+    if !ctx.presence.has_profile(account_id) {
         aside(ctx, account_id.to_owned(), |ctx, account_id| async move {
             profile(&ctx, &account_id).await.map(drop)
         });

@@ -71,6 +71,11 @@ impl Presence {
         self.lock().accounts.get(account_id).map_or(0, Vec::len)
     }
 
+    /// Whether the profile of an account that is online is known.
+    pub(crate) fn has_profile(&self, account_id: &str) -> bool {
+        self.lock().ranking.contains(account_id)
+    }
+
     /// Looks at the ranking of online accounts.
     pub(crate) fn ranking<T>(&self, look: impl FnOnce(&Ranking) -> T) -> T {
         look(&self.lock().ranking)
