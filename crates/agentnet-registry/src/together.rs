@@ -76,6 +76,9 @@ where
     while waiting.lock().await.recv_many(&mut together, most).await > 0 {
         // Who has gone meanwhile needs no answer.
         together.retain(|asked: &Asked<Q, A>| !asked.answer.is_closed());
+        if together.is_empty() {
+            continue;
+        }
         let (questions, askers): (Vec<_>, Vec<_>) =
             together.drain(..).map(|asked| (asked.question, asked.answer)).unzip();
         for (asker, answer) in askers.into_iter().zip(ask(questions).await) {

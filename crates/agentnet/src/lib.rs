@@ -38,7 +38,6 @@ mod handler;
 mod identity;
 mod ids;
 mod inbox;
-mod listen;
 mod metrics;
 mod node;
 mod outgoing;

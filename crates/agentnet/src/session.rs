@@ -1,5 +1,7 @@
 //! One session on the network: from register to goodbye (PROTOCOL.md section 14).
 
+mod listen;
+
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -16,6 +18,7 @@ use bytes::Bytes;
 use futures::StreamExt;
 use tokio_util::sync::CancellationToken;
 
+use self::listen::Service;
 use crate::blob_store::BlobStore;
 use crate::config::Config;
 use crate::connect::{Connection, Connections};
@@ -25,7 +28,6 @@ use crate::guard::Circuit;
 use crate::handler::Message;
 use crate::identity::{self, Identity, Opened};
 use crate::ids;
-use crate::listen::Service;
 use crate::metrics::Metrics;
 use crate::registry::RegistryClient;
 use crate::replies::Replies;

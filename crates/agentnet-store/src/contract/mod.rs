@@ -14,6 +14,7 @@
 
 pub mod accounts;
 pub mod claims;
+pub mod keys;
 pub mod lifecycle;
 pub mod messages;
 pub mod pages;
@@ -58,6 +59,8 @@ macro_rules! contract_cases {
                 concurrent_claims_of_one_name_make_one_account
                 concurrent_generated_names_make_one_account_each
                 claims_together_are_as_if_one_came_after_the_other
+            ]
+            keys: [
                 a_key_is_bound_once
                 a_key_mismatch_changes_nothing
                 a_key_is_rotated_by_its_owner_alone
@@ -145,6 +148,7 @@ mod tests {
         let sources = [
             ("accounts", include_str!("accounts.rs")),
             ("claims", include_str!("claims.rs")),
+            ("keys", include_str!("keys.rs")),
             ("lifecycle", include_str!("lifecycle.rs")),
             ("messages", include_str!("messages.rs")),
             ("pages", include_str!("pages.rs")),
