@@ -245,7 +245,7 @@ async fn one_picture_is_text() {
     let _agent = echo(&up.url, "--username parrot").await;
     ask(&up.url, "alice", "parrot", "trip", "hello").await;
     // The history takes messages in a moment after they passed.
-    until(&up.url, "threads", |page| page["threads"][0]["thread_id"] == "trip").await;
+    until(&up.url, "threads", |page| page["results"][0]["thread_id"] == "trip").await;
     let picture = line(&up.url, "top --once").await.ok();
     for part in ["1 online", "AGENTS", "● @parrot", "MESSAGES", "THREADS", "trip"] {
         assert!(picture.contains(part), "`{part}` is missing in {picture}");
