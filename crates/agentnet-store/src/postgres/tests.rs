@@ -304,7 +304,7 @@ async fn what_cannot_be_opened_is_told_clearly() {
     let newer = server.create_database("newer").await.unwrap();
     open(&newer, &OpenOptions::default()).await.unwrap().close().await;
     let mut connection = PgConnection::connect(&newer).await.unwrap();
-    sqlx::raw_sql("UPDATE agentnet_schema_versions SET version = 99")
+    sqlx::raw_sql("UPDATE agentnet_schema_versions SET version = 99 WHERE version = 2")
         .execute(&mut connection)
         .await
         .unwrap();
@@ -328,7 +328,7 @@ async fn what_cannot_be_opened_is_told_clearly() {
         (
             newer,
             &plain,
-            "was written by a newer version of agentnet (schema 99, this one knows 1); upgrade",
+            "was written by a newer version of agentnet (schema 99, this one knows 2); upgrade",
         ),
         (
             "postgres://sesame@@@:x/".into(),

@@ -26,7 +26,7 @@ const INSERTED: &str = "SELECT message_id FROM agent_messages WHERE rowid > ? AN
 
 const SELECT: &str = "SELECT message_id, thread_id, parent_message_id, from_agent, from_account_id, from_session_tag, \
      to_account_id, to_agent, kind, schema_version, idempotency_key, payload, trace_id, sent_at, received_at, ttl_ms, \
-     expires_at, auth_scheme FROM agent_messages WHERE TRUE";
+     expires_at, auth_scheme FROM agent_messages";
 
 #[async_trait]
 impl Messages for SqliteStore {
@@ -132,11 +132,17 @@ async fn insert<'a>(
     Ok(())
 }
 
-/// The statement of one page. It walks one index backwards, which gives the order: that of thread and kind, else that of the
-/// first of thread, sender, receiver and kind that is asked for, else that of the times. The others are written `+column`,
-/// which keeps SQLite from choosing their index instead.
+/// The statement of one page. It walks one index backwards, which gives the order: that of thread and kind, which is named,
+/// else that of the first of thread, sender, receiver and kind that is asked for, else that of the times. The others are
+/// written `+column`, which keeps SQLite from choosing their index instead.
 pub(super) fn page_query(query: &MessageQuery) -> QueryBuilder<Sqlite> {
     let mut sql = QueryBuilder::new(SELECT);
+    // With bounds of time as well, SQLite would rather walk the kind in all threads.
+    let thread_and_kind = query.thread_id.is_some() && query.kind.is_some();
+    if thread_and_kind {
+        sql.push(" INDEXED BY idx_agent_messages_thread_kind");
+    }
+    sql.push(" WHERE TRUE");
     let filters = [
         ("thread_id", &query.thread_id),
         ("from_account_id", &query.from_account_id),
@@ -146,7 +152,7 @@ pub(super) fn page_query(query: &MessageQuery) -> QueryBuilder<Sqlite> {
     let mut index_taken = false;
     for (column, value) in filters {
         if let Some(value) = value {
-            let in_index = !index_taken || (column == "kind" && query.thread_id.is_some());
+            let in_index = !index_taken || (column == "kind" && thread_and_kind);
             sql.push(if in_index { " AND " } else { " AND +" })
                 .push(column)
                 .push(" = ")
