@@ -133,6 +133,8 @@ impl ListPage {
     /// Leaves the first so many.
     pub(crate) fn truncate(&mut self, count: usize) {
         self.entries.truncate(count);
+        let end = self.entries.last().map_or(0, |(_, end)| *end);
+        self.text.truncate(end);
     }
 }
 
