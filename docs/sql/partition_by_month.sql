@@ -37,6 +37,8 @@ CREATE INDEX idx_agent_messages_thread_sent_msg ON agent_messages (thread_id, se
 CREATE INDEX idx_agent_messages_thread_kind
     ON agent_messages (thread_id, kind, sent_at DESC, message_id COLLATE "C" DESC);
 CREATE INDEX idx_agent_messages_from_account ON agent_messages (from_account_id, sent_at DESC, message_id COLLATE "C" DESC);
+CREATE INDEX idx_agent_messages_from_to
+    ON agent_messages (from_account_id, to_account_id, sent_at DESC, message_id COLLATE "C" DESC);
 CREATE INDEX idx_agent_messages_to_account ON agent_messages (to_account_id, sent_at DESC, message_id COLLATE "C" DESC);
 CREATE INDEX idx_agent_messages_kind ON agent_messages (kind, sent_at DESC, message_id COLLATE "C" DESC);
 CREATE INDEX idx_agent_messages_sent_at ON agent_messages (sent_at DESC, message_id COLLATE "C" DESC);

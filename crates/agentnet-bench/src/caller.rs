@@ -12,8 +12,9 @@ use tokio::time::timeout;
 use crate::Failure;
 use crate::figure::{Figure, median};
 use crate::network::Network;
+use crate::processes::Watched;
 use crate::role::{Flavour, Player, Role, Stage};
-use crate::run::{Outcome, Run};
+use crate::run::{Outcome, Run, costs};
 use crate::tasks;
 
 const ANSWER: Duration = Duration::from_secs(10);
@@ -84,16 +85,20 @@ async fn calls(client: &Client, call: Call, run: Run) -> Result<Outcome, Failure
 
 /// Callers on both of tokio's schedulers, as the raw limits have them.
 #[derive(Debug)]
-pub(crate) struct Callers(Vec<Player>);
+pub(crate) struct Callers {
+    players: Vec<Player>,
+    watched: Watched,
+}
 
 impl Callers {
-    pub(crate) async fn start(network: &Network) -> Result<Self, Failure> {
+    /// `watched` are those whose time counts besides the callers'.
+    pub(crate) async fn start(network: &Network, watched: Watched) -> Result<Self, Failure> {
         let mut players = Vec::new();
         for flavour in Flavour::BOTH {
             let url = network.url.clone();
             players.push(Player::start(Role::Caller(Caller { url }), flavour).await?);
         }
-        Ok(Self(players))
+        Ok(Self { players, watched })
     }
 
     /// Runs a call with both; numbers that go on do so over all runs.
@@ -103,10 +108,13 @@ impl Callers {
             of_each: Vec::new(),
             completed: 0,
         };
-        for player in &mut self.0 {
+        for player in &mut self.players {
+            let watched = self.watched.clone().and("sender", player.pid()?);
             let mut outcomes: Vec<Outcome> = Vec::new();
             for _ in 0..repeat {
-                let outcome: Outcome = player.ask(&(&call, run)).await?;
+                let before = watched.spent()?;
+                let mut outcome: Outcome = player.ask(&(&call, run)).await?;
+                outcome.spent = watched.spent()?.since(&before);
                 calls.completed += outcome.completed;
                 if let Numbers::From(next) = &mut call.numbers {
                     *next += outcome.completed;
@@ -119,7 +127,7 @@ impl Callers {
     }
 
     pub(crate) async fn end(self) -> Result<(), Failure> {
-        for player in self.0 {
+        for player in self.players {
             player.dismiss().await?;
         }
         Ok(())
@@ -141,6 +149,13 @@ impl Calls {
             .iter()
             .map(|outcomes| median(outcomes.iter().map(Outcome::rate)));
         rates.fold(f64::NAN, f64::max)
+    }
+
+    /// What one call took each process, beside the same with the raw limit.
+    pub(crate) fn costs(&self, command: &str, name: &str, raw: &[Outcome]) -> Vec<Figure> {
+        let rate = |outcomes: &&Vec<Outcome>| median(outcomes.iter().map(Outcome::rate));
+        let best = self.of_each.iter().max_by(|a, b| rate(a).total_cmp(&rate(b)));
+        best.map_or_else(Vec::new, |outcomes| costs(command, name, outcomes, raw))
     }
 
     /// The median of a percentile with the better scheduler, in microseconds.

@@ -7,6 +7,7 @@ use tempfile::TempDir;
 use tokio_postgres::{Client, NoTls};
 
 use crate::Failure;
+use crate::processes::Watched;
 
 /// Which kind of database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -45,6 +46,17 @@ impl Database {
         match self {
             Self::Postgres(server) => server.url(),
             Self::Sqlite(folder) => sqlite_url(&folder.path().join("agentnet.db")),
+        }
+    }
+
+    /// Its server, if it has one, to be watched beside others.
+    pub(crate) fn watched(&self, others: Watched) -> Watched {
+        match self {
+            Self::Postgres(server) => match server.pid() {
+                Some(pid) => others.and("PostgreSQL", pid),
+                None => others,
+            },
+            Self::Sqlite(_) => others,
         }
     }
 

@@ -8,6 +8,7 @@ use crate::cli::Settings;
 use crate::database::{Backend, Database};
 use crate::figure::{Figure, Target};
 use crate::network::{Network, Registry};
+use crate::processes::Watched;
 
 /// Messages of one of the many threads.
 const THREAD: u64 = 100;
@@ -21,7 +22,7 @@ pub(crate) async fn run(settings: &Settings, rows: u64, backend: Backend) -> Res
     fill(&database, rows, first).await?;
     let network = Network::start(true).await?;
     let _registry = Registry::start_with(&network, &["--database-url", &database.url()]).await?;
-    let mut callers = Callers::start(&network).await?;
+    let mut callers = Callers::start(&network, Watched::default()).await?;
     let threads = rows / THREAD;
     let middle = agentnet_protocol::Timestamp::from_micros(first + i64::try_from(rows / 2)? * 1000).to_string();
     let some = r#""message_id":""#;

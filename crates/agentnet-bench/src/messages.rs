@@ -7,8 +7,9 @@ use crate::agents::{self, Kind};
 use crate::cli::Settings;
 use crate::figure::{Figure, Target, median};
 use crate::network::{Network, Registry, answer_registrations};
+use crate::processes::Watched;
 use crate::role::{Flavour, Player, Role};
-use crate::run::{Outcome, Run};
+use crate::run::{Outcome, Run, costs};
 use crate::{processes, raw};
 
 /// What a message has around its payload, in bytes.
@@ -84,6 +85,13 @@ impl Pair {
         Ok(processes::cpu(self.sender.pid()?)? + processes::cpu(self.receiver.pid()?)?)
     }
 
+    /// Both, to be watched beside others.
+    fn watched(&self, others: Watched) -> Result<Watched, Failure> {
+        Ok(others
+            .and("sender", self.sender.pid()?)
+            .and("receiver", self.receiver.pid()?))
+    }
+
     pub(crate) fn receiver(&self) -> &Player {
         &self.receiver
     }
@@ -113,7 +121,7 @@ pub(crate) async fn request(settings: &Settings) -> Result<Vec<Figure>, Failure>
 /// What nobody can beat who sends what the protocol asks for: a message and two receipts, as bytes that nobody looks at.
 async fn receipts_alone(settings: &Settings) -> Result<Figure, Failure> {
     let network = Network::start(false).await?;
-    let mut limits = raw::Limits::start(&network.url).await?;
+    let mut limits = raw::Limits::start(&network).await?;
     let (mut pings, mut receipts) = (Vec::new(), Vec::new());
     for _ in 0..settings.repeat {
         pings.push(limits.best(raw::Kind::TwoLeg, settings.run(256)).await?.rate());
@@ -162,12 +170,16 @@ async fn compare(
         None => "no registry",
         Some(_) => "registry storing",
     };
-    let mut limits = raw::Limits::start(&network.url).await?;
+    let mut limits = raw::Limits::start(network).await?;
     let mut sent = 0;
     let mut of_agents: Vec<[Vec<Outcome>; 2]> = Vec::new();
     let mut of_raw: [Vec<Outcome>; 2] = Default::default();
     for flavour in Flavour::BOTH {
         let mut pair = Pair::start(&network.url, flavour, Duration::from_secs(600)).await?;
+        let mut watched = pair.watched(network.watched()?)?;
+        if let Some(registry) = registry {
+            watched = watched.and("registry", registry.pid()?);
+        }
         let mut outcomes: [Vec<Outcome>; 2] = Default::default();
         for _ in 0..settings.repeat {
             for (at, in_flight) in [1, 256].into_iter().enumerate() {
@@ -175,12 +187,14 @@ async fn compare(
                 if flavour == Flavour::BOTH[0] {
                     of_raw[at].push(limits.best(raw, run).await?);
                 }
-                let outcome = pair.run(kind, run).await?;
+                let before = watched.spent()?;
+                let mut outcome = pair.run(kind, run).await?;
                 sent += outcome.completed;
-                outcomes[at].push(outcome);
                 if let Some(registry) = registry {
                     registry.has_stored(sent).await?;
                 }
+                outcome.spent = watched.spent()?.since(&before);
+                outcomes[at].push(outcome);
             }
         }
         pair.end().await?;
@@ -199,15 +213,17 @@ async fn compare(
     let many = many
         .max_by(|a, b| rate(a).total_cmp(&rate(b)))
         .ok_or("nothing was measured")?;
-    let figures = vec![
+    let in_flight = format!("{place}, 256 in flight");
+    let mut figures = vec![
         Figure::new(command, format!("{place}, sequential p50"), "us", p50(one))
             .raw(p50(&of_raw[0]))
             .target(Target::ShareAtMost(targets.p50)),
         Figure::new(command, format!("{place}, sequential p99"), "us", p99(one)).raw(p99(&of_raw[0])),
-        Figure::new(command, format!("{place}, 256 in flight"), "/s", rate(many))
+        Figure::new(command, in_flight.as_str(), "/s", rate(many))
             .raw(rate(&of_raw[1]))
             .target(Target::ShareAtLeast(targets.rate)),
-        Figure::new(command, format!("{place}, 256 in flight p99"), "us", p99(many)).raw(p99(&of_raw[1])),
+        Figure::new(command, format!("{in_flight} p99"), "us", p99(many)).raw(p99(&of_raw[1])),
     ];
+    figures.extend(costs(command, &in_flight, many, &of_raw[1]));
     Ok(figures)
 }

@@ -14,6 +14,7 @@ use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
 use crate::Failure;
+use crate::processes::Watched;
 
 const PATIENCE: Duration = Duration::from_secs(120);
 /// How long a registry with a backlog may store nothing.
@@ -23,17 +24,20 @@ const STANDSTILL: Duration = Duration::from_secs(20);
 #[derive(Debug)]
 pub(crate) struct Network {
     pub(crate) url: String,
-    _nats: NatsServer,
+    nats: NatsServer,
 }
 
 impl Network {
     /// Starts a server, with JetStream where a registry is to store messages.
     pub(crate) async fn start(jetstream: bool) -> Result<Self, Failure> {
         let nats = NatsServer::builder().jetstream(jetstream).start().await?;
-        Ok(Self {
-            url: nats.url(),
-            _nats: nats,
-        })
+        Ok(Self { url: nats.url(), nats })
+    }
+
+    /// The server, to be watched.
+    pub(crate) fn watched(&self) -> Result<Watched, Failure> {
+        let pid = self.nats.pid().ok_or("nats-server has ended")?;
+        Ok(Watched::default().and("nats-server", pid))
     }
 }
 

@@ -12,6 +12,7 @@ use crate::Failure;
 use crate::cli::Settings;
 use crate::figure::{Figure, median};
 use crate::network::Network;
+use crate::processes::Watched;
 use crate::role::{Flavour, Player, Role};
 use crate::run::{Outcome, Run};
 
@@ -48,24 +49,35 @@ impl Kind {
 pub(crate) struct Pair {
     sender: Player,
     responder: Player,
+    watched: Watched,
 }
 
 impl Pair {
-    pub(crate) async fn start(url: &str, flavour: Flavour) -> Result<Self, Failure> {
-        let (url, subjects) = (url.to_owned(), Subjects::new(flavour.name()));
+    pub(crate) async fn start(network: &Network, flavour: Flavour) -> Result<Self, Failure> {
+        let (url, subjects) = (network.url.clone(), Subjects::new(flavour.name()));
         let responder = Responder {
             url: url.clone(),
             subjects: subjects.clone(),
         };
         let responder = Player::start(Role::RawResponder(responder), flavour).await?;
         let sender = Player::start(Role::RawSender(Sender { url, subjects }), flavour).await?;
-        Ok(Self { sender, responder })
+        let watched = network
+            .watched()?
+            .and("sender", sender.pid()?)
+            .and("receiver", responder.pid()?);
+        Ok(Self {
+            sender,
+            responder,
+            watched,
+        })
     }
 
     /// One run; what was sent and what was answered must be the same.
     pub(crate) async fn run(&mut self, kind: Kind, run: Run) -> Result<Outcome, Failure> {
         let before: u64 = self.responder.ask(&()).await?;
-        let outcome: Outcome = self.sender.ask(&(kind, run)).await?;
+        let spent = self.watched.spent()?;
+        let mut outcome: Outcome = self.sender.ask(&(kind, run)).await?;
+        outcome.spent = self.watched.spent()?.since(&spent);
         let after: u64 = self.responder.ask(&()).await?;
         if kind != Kind::Publish && after - before != outcome.completed {
             let answered = after - before;
@@ -85,10 +97,10 @@ impl Pair {
 pub(crate) struct Limits(Vec<Pair>);
 
 impl Limits {
-    pub(crate) async fn start(url: &str) -> Result<Self, Failure> {
+    pub(crate) async fn start(network: &Network) -> Result<Self, Failure> {
         let mut pairs = Vec::new();
         for flavour in Flavour::BOTH {
-            pairs.push(Pair::start(url, flavour).await?);
+            pairs.push(Pair::start(network, flavour).await?);
         }
         Ok(Self(pairs))
     }
@@ -122,7 +134,7 @@ pub(crate) async fn run(settings: &Settings) -> Result<Vec<Figure>, Failure> {
     let network = Network::start(false).await?;
     let mut figures = Vec::new();
     for flavour in Flavour::BOTH {
-        let mut pair = Pair::start(&network.url, flavour).await?;
+        let mut pair = Pair::start(&network, flavour).await?;
         for kind in Kind::MEASURED {
             for in_flight in [1, 64, 256] {
                 let mut runs = Vec::new();

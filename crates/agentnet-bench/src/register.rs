@@ -17,10 +17,11 @@ pub(crate) async fn run(settings: &Settings) -> Result<Vec<Figure>, Failure> {
         let database = Database::start(backend).await?;
         let network = Network::start(true).await?;
         let registry = Registry::start_with(&network, &["--database-url", &database.url()]).await?;
-        let mut limits = raw::Limits::start(&network.url).await?;
+        let mut limits = raw::Limits::start(&network).await?;
         let raw = limits.best(raw::Kind::Request, settings.run(IN_FLIGHT)).await?;
         limits.end().await?;
-        let mut callers = Callers::start(&network).await?;
+        let watched = database.watched(network.watched()?.and("registry", registry.pid()?));
+        let mut callers = Callers::start(&network, watched).await?;
         let call = Call {
             rpc: "register".into(),
             request: r#"{"agent_id":"worker","name":"Worker {n}","username":"worker_{n}","capabilities":["work"],"metadata":{"team":"bench"}}"#.into(),
@@ -42,12 +43,14 @@ pub(crate) async fn run(settings: &Settings) -> Result<Vec<Figure>, Failure> {
             .into());
         }
         let name = format!("{}, {IN_FLIGHT} in flight", backend.name());
+        let costs = calls.costs("register", &name, std::slice::from_ref(&raw));
         let figure = Figure::new("register", name.clone(), "/s", calls.rate()).raw(raw.rate());
         figures.push(match backend {
             Backend::Postgres => figure.target(Target::AtLeast(5_000.0)),
             Backend::Sqlite => figure,
         });
         figures.extend(calls.times("register", &name));
+        figures.extend(costs);
     }
     Ok(figures)
 }

@@ -8,10 +8,11 @@ use crate::Failure;
 use crate::caller::{Call, Callers, Calls, Numbers};
 use crate::cli::Settings;
 use crate::database::{Backend, Database};
-use crate::figure::{Figure, Target};
+use crate::figure::{Figure, Target, median};
 use crate::latency::Latency;
 use crate::network::{Network, Registry};
 use crate::raw;
+use crate::run::Outcome;
 use crate::sessions;
 
 /// What is called.
@@ -51,7 +52,8 @@ pub(crate) async fn run(settings: &Settings, name: Name, population: Population)
     sessions::bring_online(&network, &registry, sessions).await?;
     let title = format!("{} accounts, {} online, {}", accounts, sessions, backend.name());
     let mut figures = Vec::new();
-    let mut callers = Callers::start(&network).await?;
+    let watched = database.watched(network.watched()?.and("registry", registry.pid()?));
+    let mut callers = Callers::start(&network, watched).await?;
     let call = |request: &str, expect: &str| Call {
         rpc: rpc_name(name).to_owned(),
         request: request.to_owned(),
@@ -61,27 +63,24 @@ pub(crate) async fn run(settings: &Settings, name: Name, population: Population)
     match name {
         Name::ResolveAccount => {
             let call = call(r#"{"username":"worker_{n}"}"#, r#""username":"worker_{n}""#);
-            let mut limits = raw::Limits::start(&network.url).await?;
-            let mut raw_rates = Vec::new();
+            let mut limits = raw::Limits::start(&network).await?;
+            let mut of_raw = Vec::new();
             let run = crate::run::Run {
                 bytes: 140,
                 ..settings.run(256)
             };
             for _ in 0..settings.repeat {
-                raw_rates.push(limits.best(raw::Kind::Request, run).await?.rate());
+                of_raw.push(limits.best(raw::Kind::Request, run).await?);
             }
             limits.end().await?;
             let many = callers.run(&call, settings.run(256), settings.repeat).await?;
+            let (command, in_flight) = ("rpc resolve_account", format!("{title}, 256 in flight"));
             figures.push(
-                Figure::new(
-                    "rpc resolve_account",
-                    format!("{title}, 256 in flight"),
-                    "/s",
-                    many.rate(),
-                )
-                .raw(crate::figure::median(raw_rates))
-                .target(Target::ShareAtLeast(0.5)),
+                Figure::new(command, in_flight.as_str(), "/s", many.rate())
+                    .raw(median(of_raw.iter().map(Outcome::rate)))
+                    .target(Target::ShareAtLeast(0.5)),
             );
+            figures.extend(many.costs(command, &in_flight, &of_raw));
             sequential(settings, &mut callers, &call, &title, None, &mut figures).await?;
         }
         Name::List => {

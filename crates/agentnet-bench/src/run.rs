@@ -5,7 +5,9 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 
 use crate::Failure;
+use crate::figure::{Figure, median};
 use crate::latency::Latency;
+use crate::processes::Spent;
 
 /// What a sender is asked to do.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
@@ -28,9 +30,18 @@ pub(crate) struct Outcome {
     pub(crate) seconds: f64,
     /// Of the measured part.
     pub(crate) latency: Latency,
+    /// By each process, on all that was completed; nothing where it was not looked at.
+    #[serde(default)]
+    pub(crate) spent: Spent,
 }
 
 impl Outcome {
+    /// Microseconds on processors that one took, of one process.
+    fn cost(&self, process: &str) -> Option<f64> {
+        let spent = self.spent.of(process)?;
+        Some(spent.as_secs_f64() * 1e6 / self.completed as f64)
+    }
+
     /// In a second.
     pub(crate) fn rate(&self) -> f64 {
         self.latency.count() as f64 / self.seconds
@@ -72,6 +83,25 @@ impl Meter {
             completed: self.completed,
             seconds: self.run.measured.as_secs_f64(),
             latency: self.latency,
+            spent: Spent::default(),
         }
     }
+}
+
+/// What one took each process, in microseconds on processors, beside the same with the raw limit.
+pub(crate) fn costs(command: &str, name: &str, outcomes: &[Outcome], raw: &[Outcome]) -> Vec<Figure> {
+    let cost = |outcomes: &[Outcome], process: &str| {
+        let costs: Vec<f64> = outcomes.iter().filter_map(|outcome| outcome.cost(process)).collect();
+        (!costs.is_empty()).then(|| median(costs))
+    };
+    let processes = outcomes.first().map(|outcome| outcome.spent.names());
+    let figure = |process: &str| {
+        let name = format!("{name}, time of {process}");
+        let figure = Figure::new(command, name, "us", cost(outcomes, process)?);
+        Some(match cost(raw, process) {
+            Some(raw) => figure.raw(raw),
+            None => figure,
+        })
+    };
+    processes.into_iter().flatten().filter_map(figure).collect()
 }

@@ -28,6 +28,9 @@ macro_rules! columns {
 
 pub(super) use columns;
 
+/// As it is indexed.
+const DISPLAY_NAME: &str = "COALESCE(a.display_name_search, lower(a.display_name))";
+
 const SELECT: &str = concat!("SELECT ", columns!(), " FROM agent_accounts a WHERE ");
 pub(super) const BY_ID: &str = concat!("SELECT ", columns!(), " FROM agent_accounts a WHERE a.account_id = $1");
 const IDS: &str = "SELECT username, account_id FROM agent_accounts WHERE username = ANY($1)";
@@ -89,11 +92,16 @@ impl Accounts for PostgresStore {
     }
 
     async fn accounts(&self, query: &AccountQuery) -> Result<Page<Account>, StoreError> {
+        let pool = self.pool()?;
+        let rare = match query.text.as_str() {
+            "" => Vec::new(),
+            text => self.sample.rare_parts(pool, &fold(text)).await?,
+        };
         // A text is planned for as it is: for one that may be anything PostgreSQL would walk all usernames.
-        let rows = page_query(query)
+        let rows = page_query(query, &rare)
             .build()
             .persistent(query.text.is_empty())
-            .fetch_all(self.pool()?)
+            .fetch_all(pool)
             .await
             .map_err(failed)?;
         page(&rows, query.limit, account)
@@ -117,8 +125,8 @@ async fn one(store: &PostgresStore, sql: &'static str, key: &str) -> Result<Opti
     row.as_ref().map(account).transpose()
 }
 
-/// The statement of one page.
-pub(super) fn page_query(query: &AccountQuery) -> QueryBuilder<Postgres> {
+/// The statement of one page. The index is asked for the rare parts of the text if there are any, else for all of it.
+pub(super) fn page_query(query: &AccountQuery, rare: &[String]) -> QueryBuilder<Postgres> {
     let mut sql = QueryBuilder::new(SELECT);
     sql.push("TRUE");
     if let Some(capability) = &query.capability {
@@ -131,11 +139,23 @@ pub(super) fn page_query(query: &AccountQuery) -> QueryBuilder<Postgres> {
             .push_bind(stored(after).into_owned());
     }
     if !query.text.is_empty() {
-        let pattern = containing(&stored(&fold(&query.text)));
-        sql.push(" AND (a.username LIKE ").push_bind(pattern.clone());
-        sql.push(" OR COALESCE(a.display_name_search, lower(a.display_name)) LIKE ")
-            .push_bind(pattern)
-            .push(")");
+        let text = stored(&fold(&query.text)).into_owned();
+        for (opening, name) in [(" AND ((", "a.username"), (") OR (", DISPLAY_NAME)] {
+            sql.push(opening);
+            for part in rare {
+                sql.push(name).push(" LIKE ").push_bind(containing(part)).push(" AND ");
+            }
+            match rare {
+                [] => sql.push(name).push(" LIKE ").push_bind(containing(&text)),
+                _ => sql
+                    .push("strpos(")
+                    .push(name)
+                    .push(", ")
+                    .push_bind(text.clone())
+                    .push(") > 0"),
+            };
+        }
+        sql.push("))");
     }
     sql.push(" ORDER BY a.username COLLATE \"C\" LIMIT ")
         .push_bind(fetch_limit(query.limit));

@@ -12,6 +12,7 @@ use tokio::task::JoinHandle;
 use super::error::{is_unavailable, words};
 use super::fill;
 use super::messages::{IS_MONTHLY, Layout};
+use super::rare::Sample;
 use super::schema::{NEWEST, migrator};
 use crate::error::StoreError;
 use crate::open::{OpenOptions, TlsMode};
@@ -31,6 +32,7 @@ const SCHEMA_LOCK: i64 = 0x6167_656e_746e_6574;
 pub(crate) struct PostgresStore {
     pool: PgPool,
     state: Arc<State>,
+    pub(super) sample: Sample,
     /// Goes on trying when the first attempt found no server.
     trying: Option<JoinHandle<()>>,
 }
@@ -69,6 +71,7 @@ impl PostgresStore {
         let mut store = Self {
             pool,
             state: Arc::default(),
+            sample: Sample::default(),
             trying: None,
         };
         match attempt(&store.pool, &place).await {

@@ -11,6 +11,7 @@ mod error;
 mod exact;
 mod fill;
 mod messages;
+mod rare;
 mod schema;
 mod sessions;
 #[cfg(test)]

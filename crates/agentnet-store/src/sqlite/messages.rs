@@ -137,27 +137,26 @@ async fn insert<'a>(
 /// written `+column`, which keeps SQLite from choosing their index instead.
 pub(super) fn page_query(query: &MessageQuery) -> QueryBuilder<Sqlite> {
     let mut sql = QueryBuilder::new(SELECT);
-    // With bounds of time as well, SQLite would rather walk the kind in all threads.
-    let thread_and_kind = query.thread_id.is_some() && query.kind.is_some();
-    if thread_and_kind {
-        sql.push(" INDEXED BY idx_agent_messages_thread_kind");
-    }
-    sql.push(" WHERE TRUE");
     let filters = [
         ("thread_id", &query.thread_id),
         ("from_account_id", &query.from_account_id),
         ("to_account_id", &query.to_account_id),
         ("kind", &query.kind),
     ];
-    let mut index_taken = false;
+    // Named, since with bounds of time as well SQLite takes others.
+    let index = match filters.map(|(_, value)| value.is_some()) {
+        [true, _, _, true] => "idx_agent_messages_thread_kind",
+        [true, ..] => "idx_agent_messages_thread_sent_msg",
+        [_, true, true, _] => "idx_agent_messages_from_to",
+        [_, true, ..] => "idx_agent_messages_from_account",
+        [_, _, true, _] => "idx_agent_messages_to_account",
+        [.., true] => "idx_agent_messages_kind",
+        [..] => "idx_agent_messages_sent_at",
+    };
+    sql.push(" INDEXED BY ").push(index).push(" WHERE TRUE");
     for (column, value) in filters {
         if let Some(value) = value {
-            let in_index = !index_taken || (column == "kind" && thread_and_kind);
-            sql.push(if in_index { " AND " } else { " AND +" })
-                .push(column)
-                .push(" = ")
-                .push_bind(value.clone());
-            index_taken = true;
+            sql.push(" AND ").push(column).push(" = ").push_bind(value.clone());
         }
     }
     if let Some(from) = query.from {

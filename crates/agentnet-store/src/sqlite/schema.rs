@@ -7,7 +7,7 @@ use sqlx::migrate::{Migration, MigrationType, Migrator};
 pub(super) const APPLICATION_ID: i64 = 0x4147_4E54;
 
 /// Number, name and statements of each version, oldest first. A released one is never changed: add another.
-const VERSIONS: [(i64, &str, &str); 3] = [
+const VERSIONS: [(i64, &str, &str); 4] = [
     (1, "initial", include_str!("../../migrations/sqlite/0001_initial.sql")),
     (2, "signs", include_str!("../../migrations/sqlite/0002_signs.sql")),
     (
@@ -15,6 +15,7 @@ const VERSIONS: [(i64, &str, &str); 3] = [
         "thread_kind",
         include_str!("../../migrations/sqlite/0003_thread_kind.sql"),
     ),
+    (4, "from_to", include_str!("../../migrations/sqlite/0004_from_to.sql")),
 ];
 
 /// The newest version that this program knows.

@@ -84,7 +84,7 @@ async fn every_page_walks_an_index_in_order() {
                         to_account_id: some("b"),
                         ..base.clone()
                     },
-                    "idx_agent_messages_from_account (from_account_id=?",
+                    "idx_agent_messages_from_to (from_account_id=? AND to_account_id=?",
                 ),
                 (
                     MessageQuery {
