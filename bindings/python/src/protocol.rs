@@ -87,7 +87,7 @@ pub(crate) fn new_ulid() -> String {
 /// A new message id.
 #[pyfunction]
 pub(crate) fn new_message_id() -> String {
-    agentnet::protocol::ids::uuid4_hex(random())
+    agentnet::protocol::ids::message_id(now_millis(), random())
 }
 
 fn now_millis() -> u64 {

@@ -46,7 +46,15 @@ pub fn session_tag(server_id: &str, unix_millis: u64, random: [u8; 10]) -> Strin
     format!("{server_id}_{}", ulid(unix_millis, random))
 }
 
-/// A message id, nonce or error-reply id: a version 4 UUID as 32 lower-case hexadecimal digits.
+/// A message id: in form a version 4 UUID of 32 lower-case hexadecimal digits, the first 12 of which are the Unix time in
+/// milliseconds. So ids of one time lie together in every index of a store, which then grows at its end instead of all over.
+#[must_use]
+pub fn message_id(unix_millis: u64, mut random: [u8; 16]) -> String {
+    random[..6].copy_from_slice(&unix_millis.to_be_bytes()[2..]);
+    uuid4_hex(random)
+}
+
+/// A nonce: a version 4 UUID as 32 lower-case hexadecimal digits.
 #[must_use]
 pub fn uuid4_hex(mut random: [u8; 16]) -> String {
     random[6] = random[6] & 0x0f | 0x40;
@@ -100,6 +108,13 @@ mod tests {
     fn a_uuid_carries_version_and_variant() {
         assert_eq!(uuid4_hex([0; 16]), "00000000000040008000000000000000");
         assert_eq!(uuid4_hex([0xff; 16]), "ffffffffffff4fffbfffffffffffffff");
+    }
+
+    #[test]
+    fn message_ids_come_in_the_order_of_time() {
+        let id = message_id(0x0196_1234_5678, [0xff; 16]);
+        assert_eq!(id, "019612345678".to_owned() + "4fffbfffffffffffffff");
+        assert!(id < message_id(0x0196_1234_5679, [0; 16]));
     }
 
     #[test]

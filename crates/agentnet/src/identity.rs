@@ -121,7 +121,7 @@ pub(crate) fn registration(agent: AgentInfo, key: Option<&SigningKey>) -> Regist
             agent.username.as_deref(),
             agent.account_id.as_deref(),
             ids::now(),
-            &ids::message_id(),
+            &ids::nonce(),
         );
         key.auth(&claims.and(Signs::MEMBER, &Signs::ALL.to_string()))
     });

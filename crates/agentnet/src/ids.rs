@@ -9,9 +9,14 @@ pub(crate) fn now() -> Timestamp {
     Timestamp::from(SystemTime::now())
 }
 
-/// A fresh message id: 32 hexadecimal digits (PROTOCOL.md section 3).
-pub(crate) fn message_id() -> Text {
-    Text::from(ids::uuid4_hex(rand::random()))
+/// A fresh message id of this time: 32 hexadecimal digits (PROTOCOL.md section 3).
+pub(crate) fn message_id(now: Timestamp) -> Text {
+    Text::from(ids::message_id(now.as_unix_millis(), rand::random()))
+}
+
+/// A fresh nonce: 32 hexadecimal digits, all random.
+pub(crate) fn nonce() -> String {
+    ids::uuid4_hex(rand::random())
 }
 
 /// A short random token for subjects.

@@ -25,7 +25,8 @@ pub(crate) async fn refuse(
     );
     acknowledge(live, message, ReceiptStatus::Rejected, Some(reject)).await;
     if let Some(reply_to) = reply_to {
-        let mut reply = error_reply(message, reject, &live.sender, ids::message_id(), ids::now());
+        let now = ids::now();
+        let mut reply = error_reply(message, reject, &live.sender, ids::message_id(now), now);
         live.sign(&mut reply);
         if let Err(error) = live.publish_message(reply_to, reply.encode()).await {
             tracing::warn!(%error, "error reply not sent");

@@ -100,7 +100,8 @@ impl AgentNode {
         draft.to_agent = route.to_agent.clone();
         draft.to_account_id = route.to_account_id.clone();
         draft.schema_version = self.schema_version();
-        let mut envelope = draft.compose(&live.sender, ids::message_id(), ids::now());
+        let now = ids::now();
+        let mut envelope = draft.compose(&live.sender, ids::message_id(now), now);
         live.sign(&mut envelope);
         let body = self.checked(&envelope)?;
         Ok((envelope, body))
@@ -317,10 +318,10 @@ impl Reply {
             .options
             .draft(payload, kind::REPLY, self.node.limits().default_ttl_ms);
         draft.schema_version = self.node.schema_version();
-        let mut envelope =
-            draft
-                .answering(self.request.envelope())
-                .compose(&live.sender, ids::message_id(), ids::now());
+        let now = ids::now();
+        let mut envelope = draft
+            .answering(self.request.envelope())
+            .compose(&live.sender, ids::message_id(now), now);
         live.sign(&mut envelope);
         let body = self.node.checked(&envelope)?;
         spans::describe(&span, subject, &envelope);

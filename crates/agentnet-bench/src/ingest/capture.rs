@@ -4,7 +4,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use agentnet::json;
 use agentnet_protocol::Timestamp;
-use agentnet_protocol::ids::uuid4_hex;
+use agentnet_protocol::ids::message_id;
 use agentnet_testkit::RawClient;
 use serde::{Deserialize, Serialize};
 
@@ -32,11 +32,12 @@ impl Publisher {
         while let Some(messages) = stage.next::<u64>().await? {
             let since = Instant::now();
             for number in 0..messages {
-                let id = uuid4_hex(rand::random());
+                let now = Timestamp::from(SystemTime::now());
+                let id = message_id(now.as_unix_millis(), rand::random());
                 let (from, to) = (number % 100, (number + 1) % 100);
                 let body = json!({
                     "message_id": id, "from_agent": "publisher", "to_agent": format!("acct_{to}"),
-                    "payload": { "text": &text }, "sent_at": Timestamp::from(SystemTime::now()).to_string(), "kind": "direct",
+                    "payload": { "text": &text }, "sent_at": now.to_string(), "kind": "direct",
                     "schema_version": "1.1", "from_account_id": format!("acct_{from}"), "trace_id": &id,
                     "to_account_id": format!("acct_{to}"), "ttl_ms": 30_000, "thread_id": format!("t{}", number / 20),
                 });

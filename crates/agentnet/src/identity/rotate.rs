@@ -111,7 +111,7 @@ async fn ask(
     old: &SigningKey,
     new: &SigningKey,
 ) -> Result<(), RotateError> {
-    let request = rotation::request(account_id, old, new, ids::now(), &ids::message_id());
+    let request = rotation::request(account_id, old, new, ids::now(), &ids::nonce());
     match registry.call(&request).await {
         Ok(_) => Ok(()),
         Err(RegistryError::Refused(text)) => Err(RotateError::Refused(text)),

@@ -105,7 +105,8 @@ fn is_passing(code: &str) -> bool {
 
 /// The one place where messages of a stream are composed, those that cancel one included.
 pub(crate) fn compose(live: &Live, draft: Draft, payload: RawJson) -> Envelope {
-    let mut envelope = Draft { payload, ..draft }.compose(&live.sender, ids::message_id(), ids::now());
+    let now = ids::now();
+    let mut envelope = Draft { payload, ..draft }.compose(&live.sender, ids::message_id(now), now);
     live.sign(&mut envelope);
     envelope
 }
