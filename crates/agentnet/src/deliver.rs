@@ -246,7 +246,7 @@ async fn record_again(live: &Live, published_on: Option<u64>, body: Bytes) {
     if live.is_connected() && published_on == Some(live.connection()) {
         return;
     }
-    if let Err(error) = Box::pin(live.publish(&live.replies.nobody(), body)).await {
+    if let Err(error) = Box::pin(live.publish(live.replies.nobody(), body)).await {
         tracing::warn!(%error, "a delivered message may be missing in the history");
     }
 }

@@ -52,7 +52,9 @@ pub(crate) struct Intake {
 
 impl Intake {
     /// Takes messages until the node leaves its queue groups and the last of what was under way has come.
-    pub(crate) async fn run(mut self, subscriptions: Vec<Subscriber>) {
+    ///
+    /// Boxed, because a task keeps room for what it is called with twice.
+    pub(crate) async fn run(mut self: Box<Self>, subscriptions: Vec<Subscriber>) {
         let live = self.live.clone();
         let mut subscriptions: SelectAll<Subscriber> = subscriptions.into_iter().collect();
         loop {

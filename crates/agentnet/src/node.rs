@@ -225,7 +225,7 @@ impl AgentNode {
             workers,
             failed,
         };
-        live.spawn(work, intake.run(subscriptions));
+        live.spawn(work, Box::new(intake).run(subscriptions));
         // A session has one intake.
         let _ = live.backlog.set(backlog);
         Ok(())

@@ -3,6 +3,8 @@
 use agentnet_protocol::compose::error_reply;
 use agentnet_protocol::{Envelope, Receipt, ReceiptStatus, Reject, json, subject};
 
+use bytes::Bytes;
+
 use crate::ids;
 use crate::metrics::Metrics;
 use crate::session::Live;
@@ -36,31 +38,30 @@ pub(crate) async fn refuse(
 
 /// Publishes a receipt to the message's sender, if it named its account.
 pub(crate) async fn acknowledge(live: &Live, message: &Envelope, status: ReceiptStatus, reject: Option<&Reject>) {
-    let Some(sender) = message
-        .from_account_id
-        .as_deref()
-        .filter(|id| !json::trim(id).is_empty())
-    else {
+    // Composed outside: what is not needed while it is published is not carried along.
+    let Some((subject, body)) = receipt(live, message, status, reject) else {
         return;
     };
+    if let Err(error) = live.publish(subject, body).await {
+        tracing::warn!(%error, "receipt not sent");
+    }
+}
+
+/// Where a receipt goes, and its text.
+fn receipt(live: &Live, message: &Envelope, status: ReceiptStatus, reject: Option<&Reject>) -> Option<(String, Bytes)> {
+    let sender = message.from_account_id.as_deref()?;
+    if json::trim(sender).is_empty() {
+        return None;
+    }
     if !subject::routable_account(sender) {
         tracing::debug!(
             account_id = sender,
             "no receipt: the sender's account id cannot be part of a subject"
         );
-        return;
+        return None;
     }
-    let sender_account = &live.sender;
-    let mut receipt = Receipt::for_message(
-        message,
-        status,
-        reject,
-        &sender_account.account_id,
-        &sender_account.session_tag,
-        ids::now(),
-    );
+    let own = &live.sender;
+    let mut receipt = Receipt::for_message(message, status, reject, &own.account_id, &own.session_tag, ids::now());
     live.sign_receipt(&mut receipt);
-    if let Err(error) = live.publish(&subject::receipts(sender), receipt.encode()).await {
-        tracing::warn!(%error, "receipt not sent");
-    }
+    Some((subject::receipts(sender), receipt.encode()))
 }

@@ -154,9 +154,9 @@ impl Live {
         self.client.statistics().connects.load(Ordering::Acquire)
     }
 
-    pub(crate) async fn publish(&self, subject: &str, body: Bytes) -> Result<(), SendError> {
+    pub(crate) async fn publish(&self, subject: impl Into<String>, body: Bytes) -> Result<(), SendError> {
         self.client
-            .publish(subject.to_owned(), body)
+            .publish(subject.into(), body)
             .await
             .map_err(|error| SendError::Connection(error.to_string()))
     }

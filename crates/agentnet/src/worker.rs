@@ -6,8 +6,9 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use agentnet_protocol::{ReceiptStatus, Reject};
-use futures::FutureExt;
+use futures::FutureExt as _;
 use tokio::sync::mpsc;
+use tokio_util::future::FutureExt as _;
 use tokio_util::task::TaskTracker;
 use tracing::{Instrument as _, Span};
 
@@ -34,7 +35,7 @@ impl Workers {
     pub(crate) fn call(&self) {
         if self.enter() {
             let ended = self.worker.live.ended.clone();
-            let work = ended.run_until_cancelled_owned(self.clone().run());
+            let work = self.clone().run().with_cancellation_token_owned(ended);
             self.tasks.spawn(work.map(drop));
         }
     }

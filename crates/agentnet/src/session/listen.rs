@@ -4,8 +4,9 @@
 use std::sync::Arc;
 
 use agentnet_protocol::subject;
-use futures::FutureExt;
+use futures::FutureExt as _;
 use tokio::sync::OnceCell;
+use tokio_util::future::FutureExt as _;
 use tokio_util::task::TaskTracker;
 
 use crate::error::{SendError, StartError};
@@ -35,8 +36,8 @@ impl Live {
 
     /// Runs a task until the session ends, at the latest.
     pub(crate) fn spawn(&self, tracker: &TaskTracker, task: impl Future<Output = ()> + Send + 'static) {
-        // Not an async block: that would keep room for the task twice.
-        tracker.spawn(self.ended.clone().run_until_cancelled_owned(task).map(drop));
+        // No async block or function around it: that would keep room for the task twice.
+        tracker.spawn(task.with_cancellation_token_owned(self.ended.clone()).map(drop));
     }
 
     /// Listens to receipts.

@@ -43,7 +43,7 @@ impl Outlet {
             if timeout(CONNECTION_PATIENCE, self.live.connected()).await.is_err() {
                 return Err(SendError::Connection(NO_CONNECTION.to_owned()));
             }
-            return self.live.publish(&self.subject, body).await;
+            return self.live.publish(self.subject.as_str(), body).await;
         };
         let _expected = self
             .live
