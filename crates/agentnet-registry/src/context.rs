@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use agentnet_store::Store;
 use async_nats::Client;
+use futures::FutureExt as _;
+use tokio_util::future::FutureExt as _;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -73,10 +75,9 @@ impl Tasks {
 
     /// Runs a task until it is done or the registry is dropped.
     pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
-        let kill = self.kill.clone();
-        self.tracker.spawn(async move {
-            kill.run_until_cancelled(task).await;
-        });
+        // No async block or function around it: that would keep room for the task twice.
+        self.tracker
+            .spawn(task.with_cancellation_token_owned(self.kill.clone()).map(drop));
     }
 
     /// Waits until nothing runs.

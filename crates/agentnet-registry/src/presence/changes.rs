@@ -7,6 +7,9 @@ use agentnet_store::model::Session;
 
 use super::Presence;
 
+/// Changes that are taken at a time: each is a session, and thousands come online together.
+pub(super) const MOST: usize = 1_000;
+
 /// What the store has to learn of one session.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Change {
@@ -33,24 +36,35 @@ impl Changes {
 }
 
 impl Presence {
-    /// Takes what the store has to learn. Without `all`, plain signs of life stay where they are.
+    /// Takes what the store has to learn, at most [`MOST`]. Without `all`, plain signs of life stay where they are.
     pub(crate) fn take_changes(&self, all: bool) -> Changes {
         let mut guard = self.lock();
         let state = &mut *guard;
         let mut changes = Changes::default();
         let kept = |change: &Change| !all && *change == Change::Touch;
-        let taken: Vec<_> = state.pending.extract_if(|_, change| !kept(change)).collect();
-        for (tag, change) in taken {
-            let live = state.sessions.get(&tag).map(|live| &live.session);
-            match (change, live) {
-                (Change::Upsert, Some(session)) => changes.upserts.push(session.clone()),
-                (Change::Touch, Some(session)) => changes.touches.push((tag.to_string(), session.last_seen)),
-                (Change::End(at, None), _) => changes.ends.push((tag.to_string(), at)),
-                (Change::End(_, Some(session)), _) => changes.upserts.push(*session),
-                (Change::Upsert | Change::Touch, None) => {}
+        while changes.is_empty() {
+            let due = state.pending.extract_if(|_, change| !kept(change));
+            let taken: Vec<_> = due.take(MOST).collect();
+            if taken.is_empty() {
+                break;
+            }
+            for (tag, change) in taken {
+                let live = state.sessions.get(&tag).map(|live| &live.session);
+                match (change, live) {
+                    (Change::Upsert, Some(session)) => changes.upserts.push(session.clone()),
+                    (Change::Touch, Some(session)) => changes.touches.push((tag.to_string(), session.last_seen)),
+                    (Change::End(at, None), _) => changes.ends.push((tag.to_string(), at)),
+                    (Change::End(_, Some(session)), _) => changes.upserts.push(*session),
+                    (Change::Upsert | Change::Touch, None) => {}
+                }
             }
         }
         changes
+    }
+
+    /// How many sessions there is something to tell the store of.
+    pub(crate) fn pending(&self) -> usize {
+        self.lock().pending.len()
     }
 
     /// Puts changes back that the store did not take. What has happened since goes before them.

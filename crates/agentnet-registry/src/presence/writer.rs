@@ -12,7 +12,7 @@ use tokio::sync::{Notify, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use super::Presence;
-use super::changes::Changes;
+use super::changes::{Changes, MOST};
 use crate::database::Database;
 
 /// How often plain signs of life are taken along.
@@ -110,12 +110,21 @@ fn tell(waiting: Vec<oneshot::Sender<()>>) {
 
 /// Stores what is pending; on an error, what was not stored is pending again.
 async fn write(presence: &Presence, store: &dyn Store, all: bool) -> Result<(), StoreError> {
-    let mut changes = presence.take_changes(all);
-    let outcome = apply(&mut changes, store).await;
-    if !changes.is_empty() {
-        presence.put_back(changes);
+    // What comes meanwhile is for the next time.
+    let mut left = presence.pending();
+    while left > 0 {
+        left = left.saturating_sub(MOST);
+        let mut changes = presence.take_changes(all);
+        if changes.is_empty() {
+            break;
+        }
+        let outcome = apply(&mut changes, store).await;
+        if !changes.is_empty() {
+            presence.put_back(changes);
+        }
+        outcome?;
     }
-    outcome
+    Ok(())
 }
 
 /// Takes from `changes` what was stored.
