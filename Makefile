@@ -74,11 +74,13 @@ latency: tools ## How long list, profile and threads take as whole processes (re
 	@python3 scripts/cli_latency.py target/release/agentnet
 
 bench: tools postgres ## Measure everything beside the raw limits into bench/results (about 15 minutes)
-	$(CARGO) build $(LOCKED) --release -p agentnet-bench -p agentnet-cli
+	$(CARGO) build $(LOCKED) --release -p agentnet-bench -p agentnet-cli --bins
+	$(CARGO) build $(LOCKED) --release -p agentnet --example rpc_worker
 	target/release/agentnet-bench set --json bench/results/$$(date +%Y-%m-%d).json
 
 bench-quick: tools postgres ## The same with shorter runs and smaller tables; writes nothing
-	$(CARGO) build $(LOCKED) --release -p agentnet-bench -p agentnet-cli
+	$(CARGO) build $(LOCKED) --release -p agentnet-bench -p agentnet-cli --bins
+	$(CARGO) build $(LOCKED) --release -p agentnet --example rpc_worker
 	target/release/agentnet-bench set --quick
 
 lint: arch compose python-lint ## Formatting, clippy, documentation, architecture and docker/, all without a warning

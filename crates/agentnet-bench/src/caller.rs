@@ -2,12 +2,10 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use agentnet_testkit::RawClient;
-use async_nats::Client;
+use async_nats::{Client, Subject};
 use serde::{Deserialize, Serialize};
-use tokio::time::timeout;
 
 use crate::Failure;
 use crate::figure::{Figure, median};
@@ -16,8 +14,6 @@ use crate::processes::Watched;
 use crate::role::{Flavour, Player, Role, Stage};
 use crate::run::{Outcome, Run, costs};
 use crate::tasks;
-
-const ANSWER: Duration = Duration::from_secs(10);
 
 /// Calls what it is asked to call.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -60,18 +56,20 @@ impl Caller {
 
 async fn calls(client: &Client, call: Call, run: Run) -> Result<Outcome, Failure> {
     let made = Arc::new(AtomicU64::new(0));
+    let subject = Subject::from(format!("registry.{}", call.rpc));
     let (client, call) = (client.clone(), Arc::new(call));
     tasks::run(run, move || {
-        let (client, call, made) = (client.clone(), call.clone(), made.clone());
+        let (client, subject, call, made) = (client.clone(), subject.clone(), call.clone(), made.clone());
         async move {
             let number = match call.numbers {
                 Numbers::Random(below) => rand::random_range(0..below.max(1)),
                 Numbers::From(first) => first + made.fetch_add(1, Ordering::Relaxed),
             };
             let number = number.to_string();
-            let body = call.request.replace("{n}", &number);
-            let asked = client.request(format!("registry.{}", call.rpc), body.into());
-            let reply = timeout(ANSWER, asked).await.map_err(|_| "no reply")??;
+            // As with the raw limit, the client itself waits no longer than 10 seconds.
+            let reply = client
+                .request(subject, call.request.replace("{n}", &number).into())
+                .await?;
             let text = std::str::from_utf8(&reply.payload)?;
             if text.starts_with(r#"{"error""#) || !text.contains(&call.expect.replace("{n}", &number)) {
                 let begin: String = text.chars().take(200).collect();

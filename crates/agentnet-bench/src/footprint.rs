@@ -1,11 +1,16 @@
 //! `agentnet-bench footprint`: how much memory things take.
 
+use std::process::Stdio;
+use std::time::Duration;
+
 use agentnet::{AgentNode, Connection};
 use serde::{Deserialize, Serialize};
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::time::timeout;
 
 use crate::Failure;
 use crate::figure::{Figure, Target};
-use crate::network::{Network, Registry, answer_registrations};
+use crate::network::{self, Network, Registry, answer_registrations};
 use crate::processes;
 use crate::role::{Flavour, Player, Role, Stage};
 use crate::sessions;
@@ -14,6 +19,7 @@ use crate::sessions;
 const SESSIONS: u64 = 10_000;
 /// Agents in one process.
 const NODES: usize = 1_000;
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Agents in one process and on one connection, that wait for messages.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -43,6 +49,17 @@ impl IdleAgents {
     }
 }
 
+/// What a program takes that is one agent and waits for calls, in bytes.
+async fn one_agent(url: &str) -> Result<u64, Failure> {
+    let mut agent = network::example_agent(url)?.stdout(Stdio::piped()).spawn()?;
+    let mut lines = BufReader::new(agent.stdout.take().ok_or("no stdout")?).lines();
+    let line = timeout(PATIENCE, lines.next_line())
+        .await
+        .map_err(|_| "the agent does not come online")??;
+    line.ok_or("the agent ended")?;
+    processes::resident(agent.id().ok_or("the agent has ended")?)
+}
+
 pub(crate) async fn run() -> Result<Vec<Figure>, Failure> {
     let mb = |bytes: u64| bytes as f64 / 1e6;
     let figure =
@@ -57,11 +74,12 @@ pub(crate) async fn run() -> Result<Vec<Figure>, Failure> {
     let network = Network::start(false).await?;
     answer_registrations(&network.url).await?;
     let url = network.url.clone();
+    let agent = one_agent(&url).await?;
     let mut agents = Player::start(Role::IdleAgents(IdleAgents { url }), Flavour::MultiThread).await?;
     let _: usize = agents.ask(&1_usize).await?;
-    let agent = processes::resident(agents.pid()?)?;
+    let first = processes::resident(agents.pid()?)?;
     let _: usize = agents.ask(&NODES).await?;
-    let each = processes::resident(agents.pid()?)?.saturating_sub(agent) / NODES as u64;
+    let each = processes::resident(agents.pid()?)?.saturating_sub(first) / NODES as u64;
     agents.dismiss().await?;
     Ok(vec![
         figure("registry, idle", "MB", mb(idle), 20.0),

@@ -68,12 +68,17 @@ pub(crate) async fn answer_registrations(url: &str) -> Result<(), Failure> {
 
 /// The `agentnet` that is measured.
 pub(crate) fn program() -> Result<PathBuf, Failure> {
-    let beside = std::env::current_exe()?.with_file_name("agentnet");
+    built("agentnet")
+}
+
+/// A program of the workspace, built beside this one.
+fn built(name: &str) -> Result<PathBuf, Failure> {
+    let beside = std::env::current_exe()?.with_file_name(name);
     if beside.is_file() {
         return Ok(beside);
     }
     Err(format!(
-        "{} is missing: build it with `cargo build --release --workspace --bins`",
+        "{} is missing: build it with `cargo build --release --workspace --bins --examples`",
         beside.display()
     )
     .into())
@@ -81,7 +86,19 @@ pub(crate) fn program() -> Result<PathBuf, Failure> {
 
 /// `agentnet`, told nothing by the environment of the benchmark.
 pub(crate) fn agentnet() -> Result<Command, Failure> {
-    let mut command = Command::new(program()?);
+    clean(program()?)
+}
+
+/// A small agent as users write them: the SDK's example `rpc_worker`.
+pub(crate) fn example_agent(url: &str) -> Result<Command, Failure> {
+    let mut command = clean(built("examples/rpc_worker")?)?;
+    command.env("NATS_URL", url);
+    Ok(command)
+}
+
+/// A program that is told nothing by the environment of the benchmark, and ends with it.
+fn clean(program: PathBuf) -> Result<Command, Failure> {
+    let mut command = Command::new(program);
     for (name, _) in std::env::vars_os() {
         let ours = name.to_str().is_some_and(|name| {
             name.starts_with("AGENTNET_")

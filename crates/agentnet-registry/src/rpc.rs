@@ -17,6 +17,8 @@ use agentnet_protocol::rpc::{
     ThreadStatusRequest, decode_request,
 };
 use agentnet_store::StoreError;
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
 
 use crate::context::Context;
 
@@ -72,22 +74,25 @@ impl Rpc {
     }
 
     /// Answers a request of this kind.
+    ///
+    /// Every task has room for the largest of what it may do: so all but the most frequent have their room elsewhere.
     pub(crate) async fn answer(self, ctx: &Arc<Context>, body: &[u8]) -> Result<String, RpcError> {
-        match self {
-            Self::Register => register::register(ctx, decode_request(body)?).await,
-            // The original never looks at the bodies of these two.
-            Self::List => presence::list(ctx, decode_request(body).unwrap_or_default()).await,
-            Self::Metrics => metrics::metrics(ctx),
-            Self::ResolveAccount => lookup::resolve_account(ctx, decode_request(body)?).await,
-            Self::ResolveKey => lookup::resolve_key(ctx, decode_request(body)?).await,
-            Self::RotateKey => rotate::rotate_key(ctx, decode_request(body)?).await,
-            Self::Search => profiles::search(ctx, decode_request(body)?).await,
-            Self::Profile => profiles::profile(ctx, decode_request(body)?).await,
-            Self::ThreadStatus => threads::thread_status(ctx, decode_request(body)?).await,
-            Self::ThreadList => threads::thread_list(ctx, decode_request(body)?).await,
-            Self::ThreadMessages => messages::thread_messages(ctx, decode_request(body)?).await,
-            Self::MessageSearch => messages::message_search(ctx, decode_request(body)?).await,
-        }
+        let answering: BoxFuture<'_, _> = match self {
+            Self::ResolveAccount => return lookup::resolve_account(ctx, decode_request(body)?).await,
+            Self::Metrics => return metrics::metrics(ctx),
+            Self::Register => register::register(ctx, decode_request(body)?).boxed(),
+            // The original never looks at the bodies of this one and metrics.
+            Self::List => presence::list(ctx, decode_request(body).unwrap_or_default()).boxed(),
+            Self::ResolveKey => lookup::resolve_key(ctx, decode_request(body)?).boxed(),
+            Self::RotateKey => rotate::rotate_key(ctx, decode_request(body)?).boxed(),
+            Self::Search => profiles::search(ctx, decode_request(body)?).boxed(),
+            Self::Profile => profiles::profile(ctx, decode_request(body)?).boxed(),
+            Self::ThreadStatus => threads::thread_status(ctx, decode_request(body)?).boxed(),
+            Self::ThreadList => threads::thread_list(ctx, decode_request(body)?).boxed(),
+            Self::ThreadMessages => messages::thread_messages(ctx, decode_request(body)?).boxed(),
+            Self::MessageSearch => messages::message_search(ctx, decode_request(body)?).boxed(),
+        };
+        answering.await
     }
 }
 

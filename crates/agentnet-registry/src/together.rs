@@ -11,8 +11,10 @@ use agentnet_store::model::{Account, AccountClaim};
 use agentnet_store::{Store, StoreError};
 use tokio::sync::{Mutex, mpsc, oneshot};
 
-/// Statements that may run at the same time.
-const LANES: usize = 2;
+/// Statements of lookups that may run at the same time: one, which with much to do asks for more at once.
+const LOOKUP_LANES: usize = 1;
+/// Statements of claims that may run at the same time: while one waits for the disk, another can be prepared.
+const CLAIM_LANES: usize = 2;
 /// Requests that may wait to be asked for; those beyond wait to wait.
 const WAITING: usize = 4_096;
 /// Usernames in one statement.
@@ -42,15 +44,15 @@ pub(crate) type Lookups = Together<String, Option<String>>;
 pub(crate) type Claims = Together<AccountClaim, Account>;
 
 impl<Q: Send + 'static, A: Send + 'static> Together<Q, A> {
-    /// `ask` is asked at most `most` questions and has an answer for each, in their order.
-    fn start<F, Fut>(most: usize, ask: F) -> Self
+    /// `ask` is asked at most `most` questions, in each of so many lanes, and has an answer for each, in their order.
+    fn start<F, Fut>(lanes: usize, most: usize, ask: F) -> Self
     where
         F: Fn(Vec<Q>) -> Fut + Clone + Send + 'static,
         Fut: Future<Output = Vec<Answer<A>>> + Send + 'static,
     {
         let (asked, waiting) = mpsc::channel(WAITING);
         let waiting = Arc::new(Mutex::new(waiting));
-        for _ in 0..LANES {
+        for _ in 0..lanes {
             tokio::spawn(answer(most, ask.clone(), Arc::clone(&waiting)));
         }
         Self { asked }
@@ -91,7 +93,7 @@ where
 impl Lookups {
     pub(crate) fn of(store: &Arc<dyn Store>) -> Self {
         let store = Arc::clone(store);
-        Self::start(USERNAMES, move |usernames| {
+        Self::start(LOOKUP_LANES, USERNAMES, move |usernames| {
             let store = Arc::clone(&store);
             async move {
                 let found = store.account_ids(&usernames).await;
@@ -107,7 +109,7 @@ impl Lookups {
 impl Claims {
     pub(crate) fn of(store: &Arc<dyn Store>) -> Self {
         let store = Arc::clone(store);
-        Self::start(CLAIMS, move |claims| {
+        Self::start(CLAIM_LANES, CLAIMS, move |claims| {
             let store = Arc::clone(&store);
             async move { claim(store.as_ref(), &claims).await }
         })
