@@ -244,7 +244,7 @@ async fn set(mut settings: Settings, quick: bool) -> Result<(Settings, Vec<Figur
     note(footprint::run().await?);
     // The limits that count are measured again, in turn with what is measured.
     let grid = Settings {
-        repeat: s.repeat.min(2),
+        repeat: if quick { 1 } else { 2 },
         ..s.clone()
     };
     note(raw::run(&grid).await?);

@@ -60,7 +60,7 @@ pub(crate) async fn run(settings: &Settings, rows: u64, backend: Backend) -> Res
             r#"{"from_account_id":"acct_{n}","to_account_id":"acct_{n}","limit":50}"#,
             r#""messages":[]"#,
             ACCOUNTS,
-            3.0,
+            1.5,
         ),
         ("search: kind since a time", "message_search", &within, some, 1, 1.5),
         (

@@ -132,9 +132,8 @@ async fn insert<'a>(
     Ok(())
 }
 
-/// The statement of one page. It walks one index backwards, which gives the order: that of thread and kind, which is named,
-/// else that of the first of thread, sender, receiver and kind that is asked for, else that of the times. The others are
-/// written `+column`, which keeps SQLite from choosing their index instead.
+/// The statement of one page. It walks one index backwards, which gives the order: that of the thread, with the kind if that
+/// is asked for; else that of the sender, with the receiver; else that of receiver, kind or time.
 pub(super) fn page_query(query: &MessageQuery) -> QueryBuilder<Sqlite> {
     let mut sql = QueryBuilder::new(SELECT);
     let filters = [
