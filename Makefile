@@ -73,7 +73,7 @@ latency: tools ## How long list, profile and threads take as whole processes (re
 	$(CARGO) build $(LOCKED) --release -p agentnet-cli
 	@python3 scripts/cli_latency.py target/release/agentnet
 
-bench: tools postgres ## Measure everything beside the raw limits into bench/results (about 15 minutes)
+bench: tools postgres ## Measure everything beside the raw limits into bench/results (a quarter of an hour)
 	$(CARGO) build $(LOCKED) --release -p agentnet-bench -p agentnet-cli --bins
 	$(CARGO) build $(LOCKED) --release -p agentnet --example rpc_worker
 	target/release/agentnet-bench set --json bench/results/$$(date +%Y-%m-%d).json

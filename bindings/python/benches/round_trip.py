@@ -2,7 +2,8 @@
 
 Two Python processes, a receiver and a sender, on a network of their own: nats-server, registry and store as `agentnet up`
 starts them. For each implementation: sends with receipt and requests, 256 in flight and one after another. Behind each rate
-stands what one message cost every process in CPU time, which shows what bounds it.
+stands what one message cost every process in CPU time, and how often its threads slept until another woke them while one
+message was sent after another: which shows what bounds them.
 
     round_trip.py [SECONDS]            each measurement takes so long (default 4)
 """
@@ -65,6 +66,15 @@ def cpu(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / TICK
 
 
+def waits(pid: int) -> int:
+    """How often the threads of a process have gone to sleep until another wakes them."""
+    count = 0
+    for status in Path(f"/proc/{pid}/task").glob("*/status"):
+        found = re.search(r"^voluntary_ctxt_switches:\s+(\d+)", status.read_text(), re.MULTILINE)
+        count += int(found[1]) if found else 0
+    return count
+
+
 def python_thread() -> float:
     return time.thread_time()
 
@@ -92,6 +102,16 @@ async def one_by_one(call: Call, seconds: float) -> list[float]:
     return took
 
 
+async def all_stored(url: str) -> None:
+    """Waits until the registry has stored what a burst has left it, which would share the machine with what comes next."""
+    from agentnet import get_registry_metrics
+
+    stored = -1
+    while (now := (await get_registry_metrics(url, timeout=10.0))["capture"]["stored"]) != stored:
+        stored = now
+        await asyncio.sleep(0.5)
+
+
 async def measure(implementation: str, url: str, pids: dict[str, int], seconds: float) -> dict[str, float]:
     receiver = await asyncio.create_subprocess_exec(
         sys.executable,
@@ -115,13 +135,17 @@ async def measure(implementation: str, url: str, pids: dict[str, int], seconds: 
     }
     for name, call in calls.items():
         await burst(call, 0.5)
+        await all_stored(url)
         before = {process: cpu(pid) for process, pid in processes.items()}
         thread, start = python_thread(), time.perf_counter()
         count = await burst(call, seconds)
         elapsed = time.perf_counter() - start
         spent = {process: cpu(pid) - before[process] for process, pid in processes.items()}
         spent["sender's Python thread"] = python_thread() - thread
+        await all_stored(url)
+        asleep = {process: waits(pid) for process, pid in processes.items()}
         latency = await one_by_one(call, seconds / 2)
+        slept = {process: (waits(pid) - asleep[process]) / len(latency) for process, pid in processes.items()}
         p50 = statistics.median(latency) * 1e6
         p99 = statistics.quantiles(latency, n=100)[98] * 1e6
         costs = ", ".join(f"{process} {cost / count * 1e6:.0f}" for process, cost in spent.items())
@@ -129,7 +153,9 @@ async def measure(implementation: str, url: str, pids: dict[str, int], seconds: 
         print(
             f"{implementation:9}  {name:17}  {count / elapsed:8,.0f}/s with {IN_FLIGHT} in flight"
             f"   one by one p50 {p50:5.0f} us, p99 {p99:5.0f} us\n"
-            f"{'':11}CPU in us a message: {costs}; {total / elapsed:.2f} of {os.cpu_count()} cores busy",
+            f"{'':11}CPU in us a message: {costs}; {total / elapsed:.2f} of {os.cpu_count()} cores busy\n"
+            f"{'':11}waits of a thread for another, a message, one by one: "
+            + ", ".join(f"{process} {count:.1f}" for process, count in slept.items()),
             flush=True,
         )
         results[f"{name} rate"], results[f"{name} p50"] = count / elapsed, p50

@@ -41,7 +41,15 @@ impl Raise for ConnectError {
 
 impl Raise for RegistryError {
     fn raise(&self, py: Python<'_>) -> PyErr {
-        exception(py, "RegistryError", &self.to_string(), &[])
+        match self {
+            Self::NoRegistry { .. } => exception(py, "NoRegistryError", &self.to_string(), &[]),
+            // The text of PROTOCOL.md section 17.
+            Self::Timeout { rpc, .. } => {
+                let text = format!("Registry did not respond to registry.{rpc}");
+                exception(py, "RegistryError", &text, &[])
+            }
+            _ => exception(py, "RegistryError", &self.to_string(), &[]),
+        }
     }
 }
 

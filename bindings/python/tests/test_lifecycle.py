@@ -51,7 +51,13 @@ def test_a_hundred_thousand_messages_leak_nothing(url: str) -> None:
                         assert reply.payload == {"echo": payload}
 
                 await asyncio.gather(*(worker(count // 100) for _ in range(100)))
-                gc.collect()
+
+            async def collect() -> None:
+                while True:
+                    gc.collect()
+                    await asyncio.sleep(0.2)
+
+            collecting = asyncio.create_task(collect())
 
             await rounds(20_000)
             before = resident()
@@ -59,9 +65,10 @@ def test_a_hundred_thousand_messages_leak_nothing(url: str) -> None:
             middle = resident()
             await rounds(40_000)
             after = resident()
+            collecting.cancel()
             # The deduplication window of a second may be fuller than before; what leaks grows with every message.
-            assert after - middle < 25, (before, middle, after)
-            assert after - before < 60, (before, middle, after)
+            assert after - middle < 8, (before, middle, after)
+            assert after - before < 40, (before, middle, after)
 
     asyncio.run(main())
 
@@ -69,8 +76,10 @@ def test_a_hundred_thousand_messages_leak_nothing(url: str) -> None:
 def test_ten_thousand_failing_handlers(url: str, caplog: pytest.LogCaptureFixture) -> None:
     import logging
 
+    # It formats nothing itself, but the traceback is made.
     quiet = logging.getLogger("quiet")
-    quiet.disabled = True
+    quiet.propagate = False
+    quiet.addHandler(logging.NullHandler())
 
     async def main() -> None:
         bob = AgentNode(
@@ -102,7 +111,7 @@ def test_ten_thousand_failing_handlers(url: str, caplog: pytest.LogCaptureFixtur
 
             first = await half()
             second = await half()
-            assert second - first < 25, (first, second)
+            assert second - first < 8, (first, second)
             assert bob.metrics_snapshot()["error_count"] == 10_000
 
     logging.getLogger("agentnet").setLevel(logging.CRITICAL)
@@ -114,6 +123,7 @@ def test_ten_thousand_failing_handlers(url: str, caplog: pytest.LogCaptureFixtur
 
 def test_a_thousand_nodes_in_one_process(url: str) -> None:
     async def main() -> None:
+        before = descriptors()
         nodes = [AgentNode(agent_id=f"many-{n}-{os.getpid()}", name="M", nats_url=url) for n in range(1000)]
         for node in nodes:
             await echo(node)
@@ -129,6 +139,8 @@ def test_a_thousand_nodes_in_one_process(url: str) -> None:
             assert [reply.payload["echo"] for reply in replies] == list(range(100))
         for start in range(0, len(nodes), 50):
             await asyncio.gather(*(node.close() for node in nodes[start : start + 50]))
+        # A closed connection's socket goes a moment later.
+        await eventually(lambda: descriptors() <= before + 10)
 
     asyncio.run(main())
 
@@ -197,6 +209,41 @@ def test_several_loops_in_threads_use_one_node(url: str) -> None:
             assert handled_in == {home}
 
     asyncio.run(main())
+    assert not failures, failures
+
+
+def test_a_node_in_each_thread_and_loop(url: str) -> None:
+    failures: list[BaseException] = []
+
+    async def live(number: int) -> None:
+        home, seen = threading.get_ident(), set[int]()
+        async with AgentNode(agent_id=fresh("own"), name="O", nats_url=url, **OPEN) as other:
+            node = AgentNode(agent_id=fresh("own"), name="O", nats_url=url, **OPEN)
+
+            @node.on_message
+            async def handle(message: AgentMessage) -> None:
+                seen.add(threading.get_ident())
+                await node.reply(message, message.payload)
+
+            async with node:
+                asked = (other.request_account(str(node.account_id), [number, n], timeout=30) for n in range(100))
+                replies = await asyncio.gather(*asked)
+        assert [reply.payload for reply in replies] == [[number, n] for n in range(100)]
+        assert seen == {home}
+
+    def in_thread(number: int) -> None:
+        import uvloop
+
+        try:
+            (uvloop.run if number % 2 else asyncio.run)(live(number))
+        except BaseException as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=in_thread, args=(number,)) for number in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
     assert not failures, failures
 
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 from typing import Any
 
+import nats
+import nats.errors
 import pytest
 from conftest import OPEN, echo, eventually, fresh, loop_runners
 
@@ -212,7 +215,33 @@ def test_a_request_times_out_and_cancelling_the_task_cancels_the_work(url: str) 
     asyncio.run(asyncio.wait_for(main(), 30))
 
 
-def test_many_at_once(url: str) -> None:
+@pytest.mark.parametrize("run", loop_runners())
+def test_a_cancelled_send_is_not_repeated(url: str, run: Any) -> None:
+    async def main() -> None:
+        nc = await nats.connect(url)  # type: ignore[attr-defined]
+        silent = await nc.subscribe("account.acct_silent.inbox")
+        await nc.flush()
+        async with node(url, "alice") as alice:
+            timing: dict[str, Any] = {"retry_attempts": 50, "receipt_timeout": 0.2}
+            sending = asyncio.create_task(alice.send_to_account("acct_silent", 1, **timing))
+            await silent.next_msg(timeout=10)
+            await silent.next_msg(timeout=10)
+            sending.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await sending
+            # What was sent after it comes behind everything of the cancelled one.
+            await alice.send_to_account("acct_silent", "last", require_delivery_ack=False)
+            while json.loads((await silent.next_msg(timeout=10)).data)["payload"] != "last":
+                pass
+            with pytest.raises(nats.errors.TimeoutError):
+                await silent.next_msg(timeout=1)
+        await nc.close()
+
+    run(asyncio.wait_for(main(), 30))
+
+
+@pytest.mark.parametrize("run", loop_runners())
+def test_many_at_once(url: str, run: Any) -> None:
     async def main() -> None:
         bob = node(url, "bob", **OPEN)
         await echo(bob)
@@ -223,7 +252,7 @@ def test_many_at_once(url: str) -> None:
             await asyncio.gather(*(alice.send_to_account(account, n) for n in range(2000)))
             await eventually(lambda: bob.metrics_snapshot()["processed_count"] == 4000)
 
-    asyncio.run(main())
+    run(main())
 
 
 def test_closing_refuses_what_is_not_finished(url: str) -> None:

@@ -17,18 +17,30 @@ LOOKUP_TIMEOUT = 2.0
 class Lookups:
     """What a node can ask the registry. Part of ``AgentNode``."""
 
+    nats_url: str
+    session_tag: str | None
     _native: Node
     _registry: RegistryConnection
+
+    async def _client(self) -> RegistryConnection:
+        """The node's connection; one for the call while the node does not run."""
+        if self.session_tag is None:
+            return await RegistryConnection.connect(self.nats_url)
+        return self._registry
 
     async def _named(self, username: str, timeout: float) -> tuple[int, str]:
         """Where a name leads: looked up on the way, or before with a time of the caller's."""
         if timeout == LOOKUP_TIMEOUT:
-            return _routes.USERNAME, username
+            return _routes.USERNAME, registry.required_username(username)
         return _routes.ACCOUNT, await self.resolve_account_id_by_username(username, timeout=timeout)
 
     async def resolve_account_id_by_username(self, username: str, timeout: float = LOOKUP_TIMEOUT) -> str:
         """The account of a username, from the cache or the registry. Raises ``RegistryError`` if nobody has the name."""
-        answer = self._native.resolve(username)
+        name = registry.required_username(username)
+        if self.session_tag is None:
+            account_id, _ = await registry.resolve_account_by_username(self.nats_url, name, timeout=timeout)
+            return account_id
+        answer = self._native.resolve(name)
         try:
             # Not wait_for: before Python 3.12 it loses a cancellation that comes together with the answer.
             done, _ = await asyncio.wait([answer], timeout=max(0.0, timeout))
@@ -42,7 +54,7 @@ class Lookups:
 
     async def list_online_agents(self, timeout: float = 2.0) -> list[AgentInfo]:
         """Everybody online, by agent id and session."""
-        return await registry.list_online_agents_with_client(self._registry, timeout=timeout)
+        return await registry.list_online_agents_with_client(await self._client(), timeout=timeout)
 
     async def search_profiles(
         self,
@@ -55,7 +67,7 @@ class Lookups:
     ) -> list[dict[str, Any]]:
         """Accounts by a part of their name and by capability, online ones first."""
         return await registry.search_profiles_with_client(
-            self._registry,
+            await self._client(),
             query=query,
             capability=capability,
             limit=limit,
@@ -68,7 +80,7 @@ class Lookups:
     ) -> dict[str, Any]:
         """One account, by id or name. Raises ``RegistryError`` with ``not_found``."""
         return await registry.get_profile_with_client(
-            self._registry, account_id=account_id, username=username, timeout=timeout
+            await self._client(), account_id=account_id, username=username, timeout=timeout
         )
 
     async def get_thread_status(
@@ -81,7 +93,7 @@ class Lookups:
     ) -> dict[str, Any]:
         """One thread's counters. Raises ``RegistryError`` with ``not_found``."""
         return await registry.get_thread_status_with_client(
-            self._registry,
+            await self._client(),
             thread_id=thread_id,
             soft_limit_tokens=soft_limit_tokens,
             hard_limit_tokens=hard_limit_tokens,
@@ -101,7 +113,7 @@ class Lookups:
     ) -> list[dict[str, Any]]:
         """Threads, latest activity first."""
         return await registry.list_threads_with_client(
-            self._registry,
+            await self._client(),
             participant_account_id=participant_account_id,
             participant_username=participant_username,
             query=query,
@@ -116,7 +128,7 @@ class Lookups:
     ) -> dict[str, Any]:
         """One page of a thread, newest message first; ``next_cursor`` leads to the next."""
         return await registry.get_thread_messages_with_client(
-            self._registry, thread_id=thread_id, limit=limit, cursor=cursor, timeout=timeout
+            await self._client(), thread_id=thread_id, limit=limit, cursor=cursor, timeout=timeout
         )
 
     async def search_messages(
@@ -134,7 +146,7 @@ class Lookups:
     ) -> dict[str, Any]:
         """Messages by filters, newest first; ``next_cursor`` leads to the next page."""
         return await registry.search_messages_with_client(
-            self._registry,
+            await self._client(),
             thread_id=thread_id,
             from_account_id=from_account_id,
             to_account_id=to_account_id,
@@ -148,4 +160,4 @@ class Lookups:
 
     async def get_registry_metrics(self, timeout: float = 2.0) -> dict[str, Any]:
         """The registry's counters."""
-        return await registry.get_registry_metrics_with_client(self._registry, timeout=timeout)
+        return await registry.get_registry_metrics_with_client(await self._client(), timeout=timeout)

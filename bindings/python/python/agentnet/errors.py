@@ -1,6 +1,6 @@
 """The package's exceptions.
 
-What the other side answered is an ``AgentRequestError``; what went wrong on the way is an ``AgentNetError``. Both are
+What the other side answered is an ``AgentRequestError``; what went wrong on the way is an ``AgentNetError``, which is a
 ``RuntimeError`` as well. Wrong arguments are ``ValueError`` or ``TypeError``.
 """
 
@@ -40,6 +40,10 @@ class NoRespondersError(AgentNetError):
     """Nobody listens where a request was sent."""
 
 
+class NoRegistryError(RegistryError, NoRespondersError):
+    """No registry is connected to this network."""
+
+
 class NoReplySubjectError(AgentNetError, ValueError):
     """The message's sender waits for no reply."""
 
@@ -67,7 +71,7 @@ class BlobNotFoundError(BlobError, LookupError):
     """The store has no such blob."""
 
 
-class AgentSDKError(RuntimeError):
+class AgentSDKError(Exception):
     """What high-level calls raise when the other side says that it failed."""
 
 

@@ -27,6 +27,31 @@ MessageHandler = Callable[[AgentMessage], Awaitable[None] | None]
 
 H = TypeVar("H", bound=MessageHandler)
 
+
+class _Handling:
+    """What is done with a message. It does not know the node, so that nobody keeps one that was forgotten."""
+
+    def __init__(self, logger: logging.Logger) -> None:
+        self.logger = logger
+        self.handler: MessageHandler | None = None
+
+    async def run(self, message: AgentMessage, call: int) -> None:
+        """Handles one message and says how that ended."""
+        assert self.handler is not None
+        try:
+            handling = self.handler(message)
+            if handling is not None and inspect.isawaitable(handling):
+                await handling
+        except Exception as error:
+            self.logger.exception("handler failed for message %s", message.message_id)
+            answer_call(call, f"{type(error).__name__}: {error}")
+        except BaseException as error:
+            answer_call(call, type(error).__name__)
+            raise
+        else:
+            answer_call(call, None)
+
+
 class AgentNode(Sending, Asking):
     """One agent: it registers, keeps its presence, sends, and hands what arrives to its handler.
 
@@ -117,8 +142,21 @@ class AgentNode(Sending, Asking):
         self.work_timeout_seconds = max(0.1, work_timeout_seconds)
         self.drain_timeout_seconds = max(0.1, drain_timeout_seconds)
         self.default_ttl_ms = max(1, default_ttl_ms)
-        self._handler: MessageHandler | None = None
+        self.dedupe_ttl_seconds = max(1.0, dedupe_ttl_seconds)
+        self.rate_limit_per_sender_per_sec = max(0.1, float(rate_limit_per_sender_per_sec))
+        self.rate_limit_burst = max(1, rate_limit_burst)
+        self.circuit_breaker_failures = max(1, circuit_breaker_failures)
+        self.circuit_breaker_reset_seconds = max(1.0, circuit_breaker_reset_seconds)
+        self.default_send_retry_attempts = max(0, default_send_retry_attempts)
+        self.default_receipt_timeout_seconds = max(0.2, default_receipt_timeout_seconds)
+        self.default_schema_version = default_schema_version
+        self.supported_schema_major = max(1, supported_schema_major)
+        self.dev_auth_enabled = dev_auth_enabled
+        self.dev_auth_key_dir = dev_auth_key_dir
+        self.dev_auth_key_cache_seconds = max(5.0, dev_auth_key_cache_seconds)
+        self._handling = _Handling(self.logger)
         self._running = False
+        self._starting: asyncio.Future[None] | None = None
         self._native = Node(
             {
                 "agent_id": agent_id,
@@ -134,18 +172,18 @@ class AgentNode(Sending, Asking):
                 "work_timeout": self.work_timeout_seconds,
                 "drain_timeout": self.drain_timeout_seconds,
                 "default_ttl_ms": self.default_ttl_ms,
-                "dedupe_ttl": dedupe_ttl_seconds,
-                "rate_limit_per_sender_per_sec": float(rate_limit_per_sender_per_sec),
-                "rate_limit_burst": min(max(1, rate_limit_burst), 2**32 - 1),
-                "circuit_breaker_failures": min(max(1, circuit_breaker_failures), 2**32 - 1),
-                "circuit_breaker_reset": circuit_breaker_reset_seconds,
-                "send_retry_attempts": max(0, default_send_retry_attempts),
-                "receipt_timeout": default_receipt_timeout_seconds,
+                "dedupe_ttl": self.dedupe_ttl_seconds,
+                "rate_limit_per_sender_per_sec": self.rate_limit_per_sender_per_sec,
+                "rate_limit_burst": min(self.rate_limit_burst, 2**32 - 1),
+                "circuit_breaker_failures": min(self.circuit_breaker_failures, 2**32 - 1),
+                "circuit_breaker_reset": self.circuit_breaker_reset_seconds,
+                "send_retry_attempts": self.default_send_retry_attempts,
+                "receipt_timeout": self.default_receipt_timeout_seconds,
                 "schema_version": default_schema_version,
-                "supported_schema_major": supported_schema_major,
+                "supported_schema_major": self.supported_schema_major,
                 "dev_auth": dev_auth_enabled,
                 "key_dir": dev_auth_key_dir,
-                "key_cache_ttl": dev_auth_key_cache_seconds,
+                "key_cache_ttl": self.dev_auth_key_cache_seconds,
                 "blob_dir": None if blob_dir is None else os.fspath(blob_dir),
                 "blob_storage": blob_storage,
             }
@@ -156,53 +194,42 @@ class AgentNode(Sending, Asking):
     # --- life -------------------------------------------------------------------------------------------------------
 
     def on_message(self, handler: H) -> H:
-        """Sets what is done with the messages that arrive; a decorator. Takes effect at the next start.
+        """Sets what is done with the messages that arrive; a decorator.
 
-        An exception of the handler is logged with its traceback, and the sender is told ``handler_error``.
+        Of a node that runs with a handler it replaces that one at once. A node that was started without takes no messages
+        before its next start. An exception of the handler is logged with its traceback, and the sender is told
+        ``handler_error``.
         """
-        self._handler = handler
+        self._handling.handler = handler
         return handler
 
     async def start(self) -> None:
-        """Joins the network: connects, registers, subscribes. Does nothing if the node runs.
+        """Joins the network: connects, registers, subscribes. Does nothing if the node runs; waits if it is being started.
 
         Raises:
             ConnectError: NATS cannot be reached.
             RegistryError: The registry refused the registration or did not answer.
         """
+        while self._starting is not None:
+            await asyncio.shield(self._starting)
         if self._running:
             return
         open_logging()
-        runner = None if self._handler is None else self._runner(self._handler)
+        runner = None if self._handling.handler is None else self._handling.run
         self._running = True
+        self._starting = asyncio.get_running_loop().create_future()
         try:
             await completion(self._native.start(runner))
         except BaseException:
             self._running = False
             self._native.release()
             raise
+        finally:
+            self._starting.set_result(None)
+            self._starting = None
         self.account_id = self._native.account_id
         self.username = self._native.username
         self.session_tag = self._native.session_tag
-
-    def _runner(self, handler: MessageHandler) -> Callable[[AgentMessage, int], Awaitable[None]]:
-        logger = self.logger
-
-        async def run(message: AgentMessage, call: int) -> None:
-            try:
-                handling = handler(message)
-                if handling is not None and inspect.isawaitable(handling):
-                    await handling
-            except Exception as error:
-                logger.exception("handler failed for message %s", message.message_id)
-                answer_call(call, f"{type(error).__name__}: {error}")
-            except BaseException as error:
-                answer_call(call, type(error).__name__)
-                raise
-            else:
-                answer_call(call, None)
-
-        return run
 
     async def start_forever(self) -> None:
         """Starts, runs until the task is cancelled (Ctrl-C under ``asyncio.run``) or the process is told to terminate, and

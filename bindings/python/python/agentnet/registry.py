@@ -81,6 +81,14 @@ def _name(username: str) -> str:
     return username.strip().lower().lstrip("@")
 
 
+def required_username(username: str) -> str:
+    """A username without ``@``, in lower case. Raises ``ValueError`` if there is none."""
+    name = _name(username)
+    if not name:
+        raise ValueError("username is required")
+    return name
+
+
 def _clamp(limit: int, most: int) -> int:
     return max(1, min(int(limit), most))
 
@@ -117,9 +125,7 @@ async def resolve_account_by_username(nats_url: str, username: str, timeout: flo
 
 async def resolve_account_by_username_with_client(nc: Client, username: str, timeout: float = 2.0) -> tuple[str, str]:
     """As ``resolve_account_by_username``."""
-    name = _name(username)
-    if not name:
-        raise ValueError("username is required")
+    name = required_username(username)
     reply = await _ask(nc, subjects.REGISTRY_RESOLVE_ACCOUNT_SUBJECT, {"username": name}, timeout)
     account_id = str(reply.get("account_id") or "")
     if not account_id:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from types import TracebackType
 from typing import Any
 
 from agentnet import _routes
 from agentnet._native import error_of_reply, new_ulid, parse_target, text_of_reply
-from agentnet.blobs import Blob, BlobCalls, BlobRef, BlobStore
+from agentnet._sdk_blobs import BlobMethods
+from agentnet._sdk_registry import RegistryCalls
+from agentnet.blobs import BlobCalls, BlobRef
 from agentnet.config import DEFAULT_NATS_URL
 from agentnet.errors import (
     AgentBusyError,
@@ -24,7 +25,7 @@ from agentnet.errors import (
     request_error,
 )
 from agentnet.node import AgentNode, H
-from agentnet.schema import AgentInfo, AgentMessage
+from agentnet.schema import AgentMessage
 from agentnet.streams import AnswerStream, OutgoingStream, StreamReply
 from agentnet.threads import SDKResult, ThreadSession
 from agentnet.wrapper import AgentWrapper
@@ -46,7 +47,7 @@ __all__ = [
 ]
 
 
-class AgentSDK:
+class AgentSDK(RegistryCalls, BlobMethods):
     """An agent with the high-level calls.
 
     Targets are ``@name``, ``name``, ``username:<name>``, ``acct_…``, ``account:<id>`` or ``capability:<name>``.
@@ -142,8 +143,6 @@ class AgentSDK:
 
     def _thread_id(self, thread_id: str | None) -> str:
         return str(thread_id or "").strip() or self.new_thread_id()
-
-    # --- sending and asking -----------------------------------------------------------------------------------------
 
     async def send_text(
         self,
@@ -331,150 +330,6 @@ class AgentSDK:
     async def reply(self, request: AgentMessage, payload: Any) -> str:
         """Answers a message; see ``AgentNode.reply``."""
         return await self._node.reply(request, payload)
-
-    # --- the registry -----------------------------------------------------------------------------------------------
-
-    async def list_online(self, timeout: float = 2.0) -> list[AgentInfo]:
-        """Everybody online, by agent id and session."""
-        return await self._node.list_online_agents(timeout=timeout)
-
-    async def get_profile(
-        self,
-        target: str | None = None,
-        *,
-        account_id: str | None = None,
-        username: str | None = None,
-        timeout: float = 2.0,
-    ) -> dict[str, Any]:
-        """One account, by a target, an id or a name. Raises ``RegistryError`` with ``not_found``."""
-        if target:
-            kind, value = parse_target(target)
-            if kind == "account":
-                account_id = value
-            elif kind == "username":
-                username = value
-            else:
-                raise ValueError("capability target is not valid for get_profile")
-        return await self._node.get_profile(account_id=account_id, username=username, timeout=timeout)
-
-    async def thread_status(
-        self,
-        thread_id: str,
-        *,
-        soft_limit_tokens: int | None = None,
-        hard_limit_tokens: int | None = None,
-        timeout: float = 2.0,
-    ) -> dict[str, Any]:
-        """One thread's counters. Raises ``RegistryError`` with ``not_found``."""
-        return await self._node.get_thread_status(
-            thread_id=thread_id,
-            soft_limit_tokens=soft_limit_tokens,
-            hard_limit_tokens=hard_limit_tokens,
-            timeout=timeout,
-        )
-
-    async def list_threads(
-        self,
-        *,
-        participant_account_id: str | None = None,
-        participant_username: str | None = None,
-        query: str = "",
-        limit: int = 20,
-        soft_limit_tokens: int | None = None,
-        hard_limit_tokens: int | None = None,
-        timeout: float = 2.0,
-    ) -> list[dict[str, Any]]:
-        """Threads, latest activity first."""
-        return await self._node.list_threads(
-            participant_account_id=participant_account_id,
-            participant_username=participant_username,
-            query=query,
-            limit=limit,
-            soft_limit_tokens=soft_limit_tokens,
-            hard_limit_tokens=hard_limit_tokens,
-            timeout=timeout,
-        )
-
-    async def get_thread_messages(
-        self, thread_id: str, *, limit: int = 50, cursor: str | None = None, timeout: float = 2.0
-    ) -> dict[str, Any]:
-        """One page of a thread, newest message first; ``next_cursor`` leads to the next."""
-        return await self._node.get_thread_messages(thread_id=thread_id, limit=limit, cursor=cursor, timeout=timeout)
-
-    async def search_messages(
-        self,
-        *,
-        thread_id: str | None = None,
-        from_account_id: str | None = None,
-        to_account_id: str | None = None,
-        kind: str | None = None,
-        from_ts: str | None = None,
-        to_ts: str | None = None,
-        limit: int = 50,
-        cursor: str | None = None,
-        timeout: float = 2.0,
-    ) -> dict[str, Any]:
-        """Messages by filters, newest first; ``next_cursor`` leads to the next page."""
-        return await self._node.search_messages(
-            thread_id=thread_id,
-            from_account_id=from_account_id,
-            to_account_id=to_account_id,
-            kind=kind,
-            from_ts=from_ts,
-            to_ts=to_ts,
-            limit=limit,
-            cursor=cursor,
-            timeout=timeout,
-        )
-
-    async def registry_metrics(self, timeout: float = 2.0) -> dict[str, Any]:
-        """The registry's counters."""
-        return await self._node.get_registry_metrics(timeout=timeout)
-
-    # --- blobs ------------------------------------------------------------------------------------------------------
-
-    @property
-    def blobs(self) -> BlobStore:
-        """The same calls as those below, to be awaited: they do not hold up the event loop."""
-        return self._node.blobs
-
-    def put_blob_bytes(
-        self,
-        data: bytes,
-        *,
-        filename: str | None = None,
-        mime_type: str | None = None,
-        metadata: dict[str, Any] | None = None,
-    ) -> BlobRef:
-        """Stores bytes."""
-        return self._blobs.put_blob_bytes(data, filename=filename, mime_type=mime_type, metadata=metadata)
-
-    def put_blob_file(
-        self,
-        path: str | os.PathLike[str],
-        *,
-        filename: str | None = None,
-        mime_type: str | None = None,
-        metadata: dict[str, Any] | None = None,
-    ) -> BlobRef:
-        """Stores a file under its own name unless told otherwise."""
-        return self._blobs.put_blob_file(path, filename=filename, mime_type=mime_type, metadata=metadata)
-
-    def get_blob_bytes(self, blob: Blob) -> bytes:
-        """A blob's bytes, checked against its hash."""
-        return self._blobs.get_blob_bytes(blob)
-
-    def get_blob_text(self, blob: Blob) -> str:
-        """A blob of UTF-8 text."""
-        return self._blobs.get_blob_text(blob)
-
-    def head_blob(self, blob: Blob) -> BlobRef | None:
-        """What the store knows of a blob; None if it has none."""
-        return self._blobs.head_blob(blob)
-
-    def delete_blob(self, blob: Blob) -> bool:
-        """Removes a blob; False if there was none."""
-        return self._blobs.delete_blob(blob)
 
     async def send_blob_ref(
         self,

@@ -6,6 +6,7 @@ from types import TracebackType
 from typing import Any
 
 from agentnet import _routes
+from agentnet._history import HistoryCalls
 from agentnet._native import error_of_reply
 from agentnet.config import DEFAULT_NATS_URL
 from agentnet.errors import request_error
@@ -30,7 +31,7 @@ def _one_target(
     return given[0]
 
 
-class AgentWrapper:
+class AgentWrapper(HistoryCalls):
     """An agent behind few calls with named arguments. The arguments are those of ``AgentNode``."""
 
     def __init__(
@@ -213,60 +214,8 @@ class AgentWrapper:
         """One account, by id or name."""
         return await self._node.get_profile(account_id=account_id, username=username, timeout=timeout)
 
-    async def list_threads(
-        self,
-        *,
-        participant_account_id: str | None = None,
-        participant_username: str | None = None,
-        query: str = "",
-        limit: int = 20,
-        soft_limit_tokens: int | None = None,
-        hard_limit_tokens: int | None = None,
-        timeout: float = 2.0,
-    ) -> list[dict[str, Any]]:
-        """Threads, latest activity first."""
-        return await self._node.list_threads(
-            participant_account_id=participant_account_id,
-            participant_username=participant_username,
-            query=query,
-            limit=limit,
-            soft_limit_tokens=soft_limit_tokens,
-            hard_limit_tokens=hard_limit_tokens,
-            timeout=timeout,
-        )
-
     async def get_thread_messages(
         self, *, thread_id: str, limit: int = 50, cursor: str | None = None, timeout: float = 2.0
     ) -> dict[str, Any]:
         """One page of a thread, newest message first."""
         return await self._node.get_thread_messages(thread_id=thread_id, limit=limit, cursor=cursor, timeout=timeout)
-
-    async def search_messages(
-        self,
-        *,
-        thread_id: str | None = None,
-        from_account_id: str | None = None,
-        to_account_id: str | None = None,
-        kind: str | None = None,
-        from_ts: str | None = None,
-        to_ts: str | None = None,
-        limit: int = 50,
-        cursor: str | None = None,
-        timeout: float = 2.0,
-    ) -> dict[str, Any]:
-        """Messages by filters, newest first."""
-        return await self._node.search_messages(
-            thread_id=thread_id,
-            from_account_id=from_account_id,
-            to_account_id=to_account_id,
-            kind=kind,
-            from_ts=from_ts,
-            to_ts=to_ts,
-            limit=limit,
-            cursor=cursor,
-            timeout=timeout,
-        )
-
-    async def registry_metrics(self, timeout: float = 2.0) -> dict[str, Any]:
-        """The registry's counters."""
-        return await self._node.get_registry_metrics(timeout=timeout)
