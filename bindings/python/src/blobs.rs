@@ -7,7 +7,7 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString};
 
-use crate::bridge::submit;
+use crate::bridge::{Reporter, submit_reporting};
 use crate::failure::Raise as _;
 use crate::json;
 use crate::node::Node;
@@ -29,13 +29,26 @@ fn complete<'py, T: Send + 'static>(
     future: BoxFuture<'static, Outcome<T>>,
     finish: fn(Python<'_>, T) -> PyResult<Py<PyAny>>,
 ) -> PyResult<Bound<'py, PyAny>> {
+    complete_reporting(py, wait, None, |_| future, finish)
+}
+
+/// The same for a future that says how far it is; `progress` is only called where nobody waits on the spot.
+fn complete_reporting<'py, T: Send + 'static>(
+    py: Python<'py>,
+    wait: bool,
+    progress: Option<Py<PyAny>>,
+    future: impl FnOnce(Option<Reporter>) -> BoxFuture<'static, Outcome<T>>,
+    finish: fn(Python<'_>, T) -> PyResult<Py<PyAny>>,
+) -> PyResult<Bound<'py, PyAny>> {
     let finished = move |py: Python<'_>, outcome: Outcome<T>| match outcome {
         Ok(value) => finish(py, value),
         Err(error) => Err(error.raise(py)),
     };
     if !wait {
-        return submit(py, future, finished);
+        let is_told = progress.is_some();
+        return submit_reporting(py, progress, |to| future(is_told.then_some(to)), finished);
     }
+    let future = future(None);
     let runtime = runtime()?;
     // In a task of the runtime: this thread only waits.
     let outcome = py.detach(|| {
@@ -83,6 +96,7 @@ impl Blobs {
     }
 
     /// Stores bytes, or the file at a path.
+    #[pyo3(signature = (wait, bytes, path, filename, mime_type, metadata, progress = None))]
     #[expect(clippy::too_many_arguments, reason = "the Python face names them")]
     fn put<'py>(
         &self,
@@ -93,6 +107,7 @@ impl Blobs {
         filename: Option<String>,
         mime_type: Option<String>,
         metadata: Option<Bound<'py, PyAny>>,
+        progress: Option<Py<PyAny>>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let store = self.store()?;
         let mut put = match (bytes, path) {
@@ -110,12 +125,27 @@ impl Blobs {
             let metadata: RawJson = json::from_python(&metadata)?;
             put = put.metadata(metadata);
         }
-        complete(py, wait, put.into_future(), reference)
+        let begun = |to: Option<Reporter>| match to {
+            Some(to) => put.progress(move |done, total| to.tell(done, total)).into_future(),
+            None => put.into_future(),
+        };
+        complete_reporting(py, wait, progress, begun, reference)
     }
 
-    fn get_bytes<'py>(&self, py: Python<'py>, wait: bool, blob: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    #[pyo3(signature = (wait, blob, progress = None))]
+    fn get_bytes<'py>(
+        &self,
+        py: Python<'py>,
+        wait: bool,
+        blob: &Bound<'py, PyAny>,
+        progress: Option<Py<PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
         let get = self.store()?.get_bytes(key(blob)?);
-        complete(py, wait, get.into_future(), |py, bytes| {
+        let begun = |to: Option<Reporter>| match to {
+            Some(to) => get.progress(move |done, total| to.tell(done, total)).into_future(),
+            None => get.into_future(),
+        };
+        complete_reporting(py, wait, progress, begun, |py, bytes| {
             PyBytes::new(py, &bytes).into_py_any(py)
         })
     }
@@ -125,15 +155,21 @@ impl Blobs {
         complete(py, wait, get.into_future(), |py, text| text.into_py_any(py))
     }
 
+    #[pyo3(signature = (wait, blob, path, progress = None))]
     fn get_to_file<'py>(
         &self,
         py: Python<'py>,
         wait: bool,
         blob: &Bound<'py, PyAny>,
         path: std::path::PathBuf,
+        progress: Option<Py<PyAny>>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let get = self.store()?.get_to_file(key(blob)?, path);
-        complete(py, wait, get.into_future(), reference)
+        let begun = |to: Option<Reporter>| match to {
+            Some(to) => get.progress(move |done, total| to.tell(done, total)).into_future(),
+            None => get.into_future(),
+        };
+        complete_reporting(py, wait, progress, begun, reference)
     }
 
     fn head<'py>(&self, py: Python<'py>, wait: bool, blob: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {

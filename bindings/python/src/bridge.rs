@@ -59,6 +59,8 @@ struct Operation {
     number: u64,
     waiter: Py<PyAny>,
     task: AbortHandle,
+    /// Is called with what is done and how much there is to do.
+    progress: Option<Py<PyAny>>,
 }
 
 struct Running {
@@ -146,6 +148,22 @@ impl Bridge {
         drop(settled);
     }
 
+    fn progressed(&self, py: Python<'_>, place: usize, number: u64, done: u64, total: Option<u64>) -> PyResult<()> {
+        let told = {
+            let waiting = self.waiting();
+            let operation = waiting
+                .operations
+                .get(&place)
+                .filter(|operation| operation.number == number);
+            operation.and_then(|operation| operation.progress.as_ref().map(|told| told.clone_ref(py)))
+        };
+        match told {
+            Some(told) => told.call1(py, (done, total)).map(drop),
+            // Given up meanwhile.
+            None => Ok(()),
+        }
+    }
+
     fn begin(&self, py: Python<'_>, event_loop: &Bound<'_, PyAny>, call: Call) -> PyResult<()> {
         let runner = {
             let waiting = self.waiting();
@@ -211,6 +229,12 @@ impl Bridge {
                     self.settle(py, place, number, finish);
                     Ok(())
                 }
+                Event::Progress {
+                    place,
+                    number,
+                    done,
+                    total,
+                } => self.progressed(py, place, number, done, total),
                 Event::Call(call) => {
                     let event_loop = match &event_loop {
                         Some(known) => known,
@@ -237,6 +261,7 @@ impl Bridge {
         };
         for operation in waiting.operations.values() {
             visit.call(&operation.waiter)?;
+            visit.call(&operation.progress)?;
         }
         for runner in waiting.runners.values() {
             visit.call(runner)?;
@@ -269,6 +294,21 @@ where
     F: Future<Output = T> + Send + 'static,
     G: FnOnce(Python<'_>, T) -> PyResult<Py<PyAny>> + Send + 'static,
 {
+    submit_reporting(py, None, |_| future, finish)
+}
+
+/// As [`submit`], for a future that reports how far it is; `progress` is called on the loop's thread with what it says.
+pub(crate) fn submit_reporting<'py, T, F, G>(
+    py: Python<'py>,
+    progress: Option<Py<PyAny>>,
+    future: impl FnOnce(Reporter) -> F,
+    finish: G,
+) -> PyResult<Bound<'py, PyAny>>
+where
+    T: Send + 'static,
+    F: Future<Output = T> + Send + 'static,
+    G: FnOnce(Python<'_>, T) -> PyResult<Py<PyAny>> + Send + 'static,
+{
     let runtime = runtime()?;
     let event_loop = running_loop(py)?;
     let bridge = Bridge::of(&event_loop)?;
@@ -280,6 +320,11 @@ where
         number,
         kept: false,
     };
+    let future = future(Reporter {
+        mailbox: bridge.get().mailbox.clone(),
+        place,
+        number,
+    });
     let task = runtime.spawn(async move {
         let outcome = future.await;
         promise.keep(Box::new(move |py| finish(py, outcome)));
@@ -288,10 +333,30 @@ where
         number,
         waiter: waiter.clone().unbind(),
         task: task.abort_handle(),
+        progress,
     };
     // The loop's thread is here: it takes the result later.
     bridge.get().waiting().operations.insert(place, operation);
     Ok(waiter)
+}
+
+/// Where a future says how far it is.
+pub(crate) struct Reporter {
+    mailbox: Arc<Mailbox>,
+    place: usize,
+    number: u64,
+}
+
+impl Reporter {
+    pub(crate) fn tell(&self, done: u64, total: Option<u64>) {
+        let (place, number) = (self.place, self.number);
+        self.mailbox.post(Event::Progress {
+            place,
+            number,
+            done,
+            total,
+        });
+    }
 }
 
 /// A result that the loop will get, whatever happens to the task.

@@ -164,18 +164,30 @@ class Blobs:
         filename: str | None,
         mime_type: str | None,
         metadata: dict[str, Any] | None,
+        progress: Callable[[int, int | None], object] | None = None,
         /,
     ) -> asyncio.Future[dict[str, Any]]: ...
     @overload
     def get_bytes(self, wait: Literal[True], blob: str | dict[str, Any], /) -> bytes: ...
     @overload
-    def get_bytes(self, wait: Literal[False], blob: str | dict[str, Any], /) -> asyncio.Future[bytes]: ...
+    def get_bytes(
+        self,
+        wait: Literal[False],
+        blob: str | dict[str, Any],
+        progress: Callable[[int, int | None], object] | None = None,
+        /,
+    ) -> asyncio.Future[bytes]: ...
     @overload
     def get_text(self, wait: Literal[True], blob: str | dict[str, Any], /) -> str: ...
     @overload
     def get_text(self, wait: Literal[False], blob: str | dict[str, Any], /) -> asyncio.Future[str]: ...
     def get_to_file(
-        self, wait: Literal[False], blob: str | dict[str, Any], path: str, /
+        self,
+        wait: Literal[False],
+        blob: str | dict[str, Any],
+        path: str,
+        progress: Callable[[int, int | None], object] | None = None,
+        /,
     ) -> asyncio.Future[dict[str, Any]]: ...
     @overload
     def head(self, wait: Literal[True], blob: str | dict[str, Any], /) -> dict[str, Any] | None: ...

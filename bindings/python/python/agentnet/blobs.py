@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -74,6 +74,10 @@ Blob = BlobRef | Mapping[str, Any] | str
 """A blob by its reference, by the payload that refers to it, or by its id."""
 
 
+Progress = Callable[[int, int | None], object]
+"""Takes what is done of a blob and how large it is, in bytes."""
+
+
 def _key(blob: Blob) -> str | dict[str, Any]:
     if isinstance(blob, BlobRef):
         return blob.to_payload()
@@ -83,7 +87,8 @@ def _key(blob: Blob) -> str | dict[str, Any]:
 class BlobStore:
     """A node's blobs, without holding up the event loop: every call is awaited.
 
-    Raises ``BlobError``, for a missing blob ``BlobNotFoundError``.
+    Raises ``BlobError``, for a missing blob ``BlobNotFoundError``. ``progress`` is called on the event loop with the bytes
+    that are done and all there are (None where that is not known), before the first piece and after each.
     """
 
     def __init__(self, node: Node) -> None:
@@ -96,9 +101,10 @@ class BlobStore:
         filename: str | None = None,
         mime_type: str | None = None,
         metadata: dict[str, Any] | None = None,
+        progress: Progress | None = None,
     ) -> BlobRef:
         """Stores bytes."""
-        waiter = self._native.put(False, data, None, filename, mime_type, metadata)
+        waiter = self._native.put(False, data, None, filename, mime_type, metadata, progress)
         payload = await completion(waiter)
         return BlobRef.from_dict(payload)
 
@@ -109,23 +115,26 @@ class BlobStore:
         filename: str | None = None,
         mime_type: str | None = None,
         metadata: dict[str, Any] | None = None,
+        progress: Progress | None = None,
     ) -> BlobRef:
         """Stores a file, of any size, under its own name unless told otherwise."""
-        waiter = self._native.put(False, None, os.fspath(path), filename, mime_type, metadata)
+        waiter = self._native.put(False, None, os.fspath(path), filename, mime_type, metadata, progress)
         payload = await completion(waiter)
         return BlobRef.from_dict(payload)
 
-    async def get_bytes(self, blob: Blob) -> bytes:
+    async def get_bytes(self, blob: Blob, *, progress: Progress | None = None) -> bytes:
         """A blob's bytes, checked against its hash."""
-        return await completion(self._native.get_bytes(False, _key(blob)))
+        return await completion(self._native.get_bytes(False, _key(blob), progress))
 
     async def get_text(self, blob: Blob) -> str:
         """A blob of UTF-8 text."""
         return await completion(self._native.get_text(False, _key(blob)))
 
-    async def get_to_file(self, blob: Blob, path: str | os.PathLike[str]) -> BlobRef:
+    async def get_to_file(
+        self, blob: Blob, path: str | os.PathLike[str], *, progress: Progress | None = None
+    ) -> BlobRef:
         """Writes a blob to a file, which appears when all of it is there and checked."""
-        payload = await completion(self._native.get_to_file(False, _key(blob), os.fspath(path)))
+        payload = await completion(self._native.get_to_file(False, _key(blob), os.fspath(path), progress))
         return BlobRef.from_dict(payload)
 
     async def head(self, blob: Blob) -> BlobRef | None:

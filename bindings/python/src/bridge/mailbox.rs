@@ -23,6 +23,17 @@ pub(crate) enum Event {
         /// Its result.
         finish: Finish,
     },
+    /// A call says how far it is.
+    Progress {
+        /// Which future: its address.
+        place: usize,
+        /// Which call.
+        number: u64,
+        /// What is done.
+        done: u64,
+        /// Of how much, if that is known.
+        total: Option<u64>,
+    },
     /// A message is to be handled.
     Call(Box<Call>),
     /// Nobody waits for the handling of this call any more.
