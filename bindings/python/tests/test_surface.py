@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import socket
+import json
 import subprocess
 import sys
 from collections.abc import Callable
@@ -239,23 +239,16 @@ def test_a_handler_is_replaced_while_the_node_runs(url: str) -> None:
 
 
 def test_without_a_registry_nobody_responds(tmp_path: Path) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [Path(sys.executable).parent / "nats-server", "-a", "127.0.0.1", "-p", str(port)]
+    program = Path(sys.executable).parent / "nats-server"
+    # It takes a free port, and writes which.
+    command = [program, "-a", "127.0.0.1", "-p", "-1", "--ports_file_dir", tmp_path]
     with (tmp_path / "nats.log").open("wb") as log:
         server = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
 
     async def main() -> None:
-        url = f"nats://127.0.0.1:{port}"
-
-        async def connected() -> registry.RegistryConnection | None:
-            try:
-                return await registry.RegistryConnection.connect(url)
-            except agentnet.ConnectError:
-                return None
-
-        connection = await eventually(connected)
+        [ports] = await eventually(lambda: list(tmp_path.glob("*.ports")))
+        [url] = await eventually(lambda: json.loads(ports.read_text() or "{}").get("nats"))
+        connection = await registry.RegistryConnection.connect(url)
         with pytest.raises(NoRegistryError, match="No registry answers registry.list"):
             await registry.list_online_agents_with_client(connection)
         nc = await nats.connect(url)  # type: ignore[attr-defined]

@@ -9,18 +9,19 @@ use crate::Failure;
 
 /// The time that it has spent on processors, with its children.
 pub(crate) fn cpu(pid: u32) -> Result<Duration, Failure> {
-    let mut ticks = Stat::of(pid)?.ticks;
+    let mut ticks = 0;
     for entry in std::fs::read_dir("/proc")? {
         let Some(child) = entry?.file_name().to_str().and_then(|name| name.parse().ok()) else {
             continue;
         };
-        // It may have ended meanwhile: then its parent's time holds it.
+        // It may have ended meanwhile: then its parent's time, which is read last, holds it.
         if let Ok(stat) = Stat::of(child)
             && stat.parent == pid
         {
             ticks += stat.ticks;
         }
     }
+    ticks += Stat::of(pid)?.ticks;
     let seconds = ticks as f64 / rustix::param::clock_ticks_per_second() as f64;
     Ok(Duration::from_secs_f64(seconds))
 }

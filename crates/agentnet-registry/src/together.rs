@@ -5,16 +5,24 @@
 //! the store says now is what is answered.
 
 use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
+use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use agentnet_store::model::{Account, AccountClaim};
 use agentnet_store::{Store, StoreError};
+use futures::FutureExt as _;
 use tokio::sync::{Mutex, mpsc, oneshot};
+use tokio::time::timeout;
 
-/// Statements of lookups that may run at the same time: one, which with much to do asks for more at once.
-const LOOKUP_LANES: usize = 1;
-/// Statements of claims that may run at the same time: while one waits for the disk, another can be prepared.
-const CLAIM_LANES: usize = 2;
+/// Statements that may run at the same time.
+const LANES: usize = 2;
+/// For so long a statement of lookups runs alone: the next one then asks for more at once. One that takes longer is left
+/// behind.
+const LOOKUP_ALONE: Duration = Duration::from_millis(50);
+/// Claims run side by side: while one waits for the disk, another is prepared.
+const CLAIM_ALONE: Duration = Duration::ZERO;
 /// Requests that may wait to be asked for; those beyond wait to wait.
 const WAITING: usize = 4_096;
 /// Usernames in one statement.
@@ -44,16 +52,16 @@ pub(crate) type Lookups = Together<String, Option<String>>;
 pub(crate) type Claims = Together<AccountClaim, Account>;
 
 impl<Q: Send + 'static, A: Send + 'static> Together<Q, A> {
-    /// `ask` is asked at most `most` questions, in each of so many lanes, and has an answer for each, in their order.
-    fn start<F, Fut>(lanes: usize, most: usize, ask: F) -> Self
+    /// `ask` is asked at most `most` questions, and has an answer for each, in their order. It runs alone for a while.
+    fn start<F, Fut>(alone: Duration, most: usize, ask: F) -> Self
     where
         F: Fn(Vec<Q>) -> Fut + Clone + Send + 'static,
         Fut: Future<Output = Vec<Answer<A>>> + Send + 'static,
     {
         let (asked, waiting) = mpsc::channel(WAITING);
         let waiting = Arc::new(Mutex::new(waiting));
-        for _ in 0..lanes {
-            tokio::spawn(answer(most, ask.clone(), Arc::clone(&waiting)));
+        for _ in 0..LANES {
+            tokio::spawn(answer(alone, most, ask.clone(), Arc::clone(&waiting)));
         }
         Self { asked }
     }
@@ -62,20 +70,24 @@ impl<Q: Send + 'static, A: Send + 'static> Together<Q, A> {
     /// What the store says.
     pub(crate) async fn ask(&self, question: Q) -> Answer<A> {
         let (answer, answered) = oneshot::channel();
-        let ended = || Arc::new(StoreError::Unavailable("the registry is stopping".to_owned()));
+        let ended = || Arc::new(StoreError::Unavailable("the registry could not ask it".to_owned()));
         let asked = self.asked.send(Asked { question, answer }).await;
         asked.map_err(|_| ended())?;
         answered.await.unwrap_or_else(|_| Err(ended()))
     }
 }
 
-async fn answer<Q, A, F, Fut>(most: usize, ask: F, waiting: Arc<Mutex<mpsc::Receiver<Asked<Q, A>>>>)
+async fn answer<Q, A, F, Fut>(alone: Duration, most: usize, ask: F, waiting: Arc<Mutex<mpsc::Receiver<Asked<Q, A>>>>)
 where
     F: Fn(Vec<Q>) -> Fut,
     Fut: Future<Output = Vec<Answer<A>>>,
 {
     let mut together = Vec::with_capacity(most);
-    while waiting.lock().await.recv_many(&mut together, most).await > 0 {
+    loop {
+        let mut turn = waiting.lock().await;
+        if turn.recv_many(&mut together, most).await == 0 {
+            return;
+        }
         // Who has gone meanwhile needs no answer.
         together.retain(|asked: &Asked<Q, A>| !asked.answer.is_closed());
         if together.is_empty() {
@@ -83,7 +95,21 @@ where
         }
         let (questions, askers): (Vec<_>, Vec<_>) =
             together.drain(..).map(|asked| (asked.question, asked.answer)).unzip();
-        for (asker, answer) in askers.into_iter().zip(ask(questions).await) {
+        let mut asking = pin!(AssertUnwindSafe(ask(questions)).catch_unwind());
+        let soon = match alone {
+            Duration::ZERO => None,
+            alone => timeout(alone, asking.as_mut()).await.ok(),
+        };
+        drop(turn);
+        let answers = match soon {
+            Some(answers) => answers,
+            None => asking.await,
+        };
+        let Ok(answers) = answers else {
+            tracing::error!("a question to the store panicked");
+            continue;
+        };
+        for (asker, answer) in askers.into_iter().zip(answers) {
             // Nobody may wait any more.
             let _ = asker.send(answer);
         }
@@ -93,7 +119,7 @@ where
 impl Lookups {
     pub(crate) fn of(store: &Arc<dyn Store>) -> Self {
         let store = Arc::clone(store);
-        Self::start(LOOKUP_LANES, USERNAMES, move |usernames| {
+        Self::start(LOOKUP_ALONE, USERNAMES, move |usernames| {
             let store = Arc::clone(&store);
             async move {
                 let found = store.account_ids(&usernames).await;
@@ -109,7 +135,7 @@ impl Lookups {
 impl Claims {
     pub(crate) fn of(store: &Arc<dyn Store>) -> Self {
         let store = Arc::clone(store);
-        Self::start(CLAIM_LANES, CLAIMS, move |claims| {
+        Self::start(CLAIM_ALONE, CLAIMS, move |claims| {
             let store = Arc::clone(&store);
             async move { claim(store.as_ref(), &claims).await }
         })

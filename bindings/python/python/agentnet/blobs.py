@@ -87,7 +87,7 @@ def _key(blob: Blob) -> str | dict[str, Any]:
 class BlobStore:
     """A node's blobs, without holding up the event loop: every call is awaited.
 
-    Raises ``BlobError``, for a missing blob ``BlobNotFoundError``. ``progress`` is called on the event loop with the bytes
+    Raises ``BlobError``, for a missing blob ``BlobNotFoundError``. Where there is a ``progress``, it is called on the event loop with the bytes
     that are done and all there are (None where that is not known), before the first piece and after each.
     """
 

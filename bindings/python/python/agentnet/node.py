@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import inspect
 import logging
 import os
@@ -156,7 +157,7 @@ class AgentNode(Sending, Asking):
         self.dev_auth_key_cache_seconds = max(5.0, dev_auth_key_cache_seconds)
         self._handling = _Handling(self.logger)
         self._running = False
-        self._starting: asyncio.Future[None] | None = None
+        self._starting: concurrent.futures.Future[None] | None = None
         self._native = Node(
             {
                 "agent_id": agent_id,
@@ -211,22 +212,28 @@ class AgentNode(Sending, Asking):
             RegistryError: The registry refused the registration or did not answer.
         """
         while self._starting is not None:
-            await asyncio.shield(self._starting)
+            # Of another loop's thread, maybe.
+            await asyncio.shield(asyncio.wrap_future(self._starting))
         if self._running:
             return
         open_logging()
         runner = None if self._handling.handler is None else self._handling.run
         self._running = True
-        self._starting = asyncio.get_running_loop().create_future()
+        starting = self._starting = concurrent.futures.Future()
         try:
-            await completion(self._native.start(runner))
+            try:
+                await completion(self._native.start(runner))
+            except asyncio.CancelledError:
+                # It may have started all the same.
+                await completion(self._native.close())
+                raise
         except BaseException:
             self._running = False
             self._native.release()
             raise
         finally:
-            self._starting.set_result(None)
             self._starting = None
+            starting.set_result(None)
         self.account_id = self._native.account_id
         self.username = self._native.username
         self.session_tag = self._native.session_tag

@@ -50,8 +50,8 @@ pub(crate) struct Call {
     pub(crate) answer: oneshot::Sender<Result<(), String>>,
 }
 
-/// Events for one loop. It is bounded by what it answers: calls that Python has made, and messages of which every node
-/// handles so many at a time.
+/// Events for one loop. It is bounded by what it answers: calls that Python has made, the pieces of the blobs that they move,
+/// and messages of which every node handles so many at a time.
 pub(crate) struct Mailbox {
     events: Mutex<Vec<Event>>,
     /// The bell was rung and not heard yet.

@@ -7,9 +7,6 @@ use agentnet_store::model::Session;
 
 use super::Presence;
 
-/// Changes that are taken at a time: each is a session, and thousands come online together.
-pub(super) const MOST: usize = 1_000;
-
 /// What the store has to learn of one session.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Change {
@@ -36,35 +33,36 @@ impl Changes {
 }
 
 impl Presence {
-    /// Takes what the store has to learn, at most [`MOST`]. Without `all`, plain signs of life stay where they are.
-    pub(crate) fn take_changes(&self, all: bool) -> Changes {
+    /// The sessions that the store has to learn something of: first the new ones. Without `all`, those of which there are only
+    /// signs of life stay out.
+    pub(crate) fn due(&self, all: bool) -> Vec<Arc<str>> {
+        let state = self.lock();
+        let mut due: Vec<_> = state
+            .pending
+            .iter()
+            .filter(|(_, change)| all || **change != Change::Touch)
+            .map(|(tag, change)| (*change != Change::Upsert, Arc::clone(tag)))
+            .collect();
+        due.sort_by_key(|(later, _)| *later);
+        due.into_iter().map(|(_, tag)| tag).collect()
+    }
+
+    /// Takes what the store has to learn of these sessions.
+    pub(crate) fn take_changes(&self, due: &[Arc<str>]) -> Changes {
         let mut guard = self.lock();
         let state = &mut *guard;
         let mut changes = Changes::default();
-        let kept = |change: &Change| !all && *change == Change::Touch;
-        while changes.is_empty() {
-            let due = state.pending.extract_if(|_, change| !kept(change));
-            let taken: Vec<_> = due.take(MOST).collect();
-            if taken.is_empty() {
-                break;
-            }
-            for (tag, change) in taken {
-                let live = state.sessions.get(&tag).map(|live| &live.session);
-                match (change, live) {
-                    (Change::Upsert, Some(session)) => changes.upserts.push(session.clone()),
-                    (Change::Touch, Some(session)) => changes.touches.push((tag.to_string(), session.last_seen)),
-                    (Change::End(at, None), _) => changes.ends.push((tag.to_string(), at)),
-                    (Change::End(_, Some(session)), _) => changes.upserts.push(*session),
-                    (Change::Upsert | Change::Touch, None) => {}
-                }
+        for tag in due {
+            let live = state.sessions.get(tag).map(|live| &live.session);
+            match (state.pending.remove(tag), live) {
+                (Some(Change::Upsert), Some(session)) => changes.upserts.push(session.clone()),
+                (Some(Change::Touch), Some(session)) => changes.touches.push((tag.to_string(), session.last_seen)),
+                (Some(Change::End(at, None)), _) => changes.ends.push((tag.to_string(), at)),
+                (Some(Change::End(_, Some(session))), _) => changes.upserts.push(*session),
+                (Some(Change::Upsert | Change::Touch), None) | (None, _) => {}
             }
         }
         changes
-    }
-
-    /// How many sessions there is something to tell the store of.
-    pub(crate) fn pending(&self) -> usize {
-        self.lock().pending.len()
     }
 
     /// Puts changes back that the store did not take. What has happened since goes before them.

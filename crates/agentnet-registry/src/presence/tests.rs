@@ -5,6 +5,7 @@ use agentnet_protocol::json::Object;
 use agentnet_protocol::rpc::{ListReply, Reply as _};
 use agentnet_protocol::signs::Signs;
 
+use super::changes::Changes;
 use super::look::ListPage;
 use super::search::{Filter, Rank};
 use super::whereabouts::Whereabouts;
@@ -76,6 +77,13 @@ fn hello(tag: &str, agent_id: &str) -> AgentInfo {
         session_tag: Some(tag.into()),
         metadata: RawJson::empty_object(),
         ..AgentInfo::default()
+    }
+}
+
+impl Presence {
+    /// Takes all that the store has to learn.
+    fn take_all(&self, all: bool) -> Changes {
+        self.take_changes(&self.due(all))
     }
 }
 
@@ -278,33 +286,30 @@ fn the_store_learns_of_changes_at_once_and_of_signs_of_life_now_and_then() {
     let clock = Clock::new();
     let presence = Presence::new(TTL, 1, clock.at(0.0));
     presence.insert(session("r_1", "a", "acct_a", clock.at(0.0)), clock.at(0.0));
-    let changes = presence.take_changes(false);
+    let changes = presence.take_all(false);
     assert_eq!(changes.upserts.len(), 1);
-    assert!(presence.take_changes(true).is_empty());
+    assert!(presence.take_all(true).is_empty());
 
     presence.hello(&hello("r_1", "a"), false, clock.at(9.0));
-    assert!(presence.take_changes(true).is_empty(), "too soon");
+    assert!(presence.take_all(true).is_empty(), "too soon");
     presence.hello(&hello("r_1", "a"), false, clock.at(10.0));
-    assert!(presence.take_changes(false).is_empty(), "it can wait");
+    assert!(presence.take_all(false).is_empty(), "it can wait");
     assert_eq!(
-        presence.take_changes(true).touches,
+        presence.take_all(true).touches,
         [("r_1".to_owned(), clock.at(10.0).time)]
     );
 
     presence.hello(&hello("r_1", "renamed"), false, clock.at(11.0));
-    assert_eq!(presence.take_changes(false).upserts[0].name, "renamed");
+    assert_eq!(presence.take_all(false).upserts[0].name, "renamed");
 
     presence.touch_all();
     assert_eq!(
-        presence.take_changes(true).touches,
+        presence.take_all(true).touches,
         [("r_1".to_owned(), clock.at(11.0).time)]
     );
 
     presence.evict(clock.at(60.0));
-    assert!(
-        presence.take_changes(true).is_empty(),
-        "the store is asked before it ends"
-    );
+    assert!(presence.take_all(true).is_empty(), "the store is asked before it ends");
 }
 
 #[test]
@@ -316,7 +321,7 @@ fn of_several_registries_one_writes() {
     let tags: Vec<String> = (0..60).map(|number| format!("r_{number}")).collect();
     let everybody = |what: &dyn Fn(&Presence)| registries.iter().for_each(what);
     let writes = |at: &str| -> Vec<usize> {
-        let taken: Vec<_> = registries.iter().map(|one| one.take_changes(true)).collect();
+        let taken: Vec<_> = registries.iter().map(|one| one.take_all(true)).collect();
         let count = |changes: &changes::Changes| [changes.upserts.len(), changes.touches.len(), changes.ends.len()];
         let sums = taken
             .iter()
@@ -378,7 +383,7 @@ fn who_said_goodbye_does_not_come_back_by_hearsay() {
     assert!(presence.restore(session("r_1", "a", "acct_a", clock.at(0.0)), clock.at(2.0)));
     assert_eq!(presence.len(), 0);
     assert_eq!(
-        presence.take_changes(false).ends,
+        presence.take_all(false).ends,
         [("r_1".to_owned(), clock.at(1.0).time)],
         "the store held it as online"
     );
@@ -407,7 +412,7 @@ fn a_session_that_ends_before_it_was_stored_is_stored_as_ended() {
     let presence = Presence::new(TTL, 1, clock.at(0.0));
     presence.insert(session("r_1", "a", "acct_a", clock.at(0.0)), clock.at(0.0));
     presence.goodbye("r_1", clock.at(1.0));
-    let changes = presence.take_changes(false);
+    let changes = presence.take_all(false);
     assert_eq!(changes.ends, []);
     assert_eq!(changes.upserts.len(), 1);
     assert_eq!(
@@ -423,10 +428,10 @@ fn what_the_store_refused_is_tried_again_unless_it_is_outdated() {
     for tag in ["r_1", "r_2"] {
         presence.insert(session(tag, "a", "acct_a", clock.at(0.0)), clock.at(0.0));
     }
-    let changes = presence.take_changes(true);
+    let changes = presence.take_all(true);
     presence.goodbye("r_2", clock.at(1.0));
     presence.put_back(changes);
-    let again = presence.take_changes(true);
+    let again = presence.take_all(true);
     assert_eq!(
         again
             .upserts
@@ -438,7 +443,7 @@ fn what_the_store_refused_is_tried_again_unless_it_is_outdated() {
     assert_eq!(again.ends, [("r_2".to_owned(), clock.at(1.0).time)]);
 
     presence.put_back(again);
-    assert_eq!(presence.take_changes(true).ends.len(), 1, "an end is not lost either");
+    assert_eq!(presence.take_all(true).ends.len(), 1, "an end is not lost either");
 }
 
 #[test]
@@ -446,7 +451,7 @@ fn restored_sessions_keep_their_age() {
     let clock = Clock::new();
     let presence = Presence::new(TTL, 1, clock.at(30.0));
     presence.restore(session("r_1", "a", "acct_a", clock.at(0.0)), clock.at(30.0));
-    assert!(presence.take_changes(true).is_empty(), "the store knows them");
+    assert!(presence.take_all(true).is_empty(), "the store knows them");
     assert_eq!(
         presence.evict(clock.at(41.0)),
         0,
@@ -460,16 +465,16 @@ fn an_adopted_session_does_not_replace_a_known_one() {
     let clock = Clock::new();
     let presence = Presence::new(TTL, 1, clock.at(0.0));
     presence.insert(session("r_1", "a", "acct_a", clock.at(0.0)), clock.at(0.0));
-    presence.take_changes(true);
+    presence.take_all(true);
     presence.adopt_stored(session("r_1", "a", "acct_b", clock.at(0.0)), false, clock.at(1.0));
     assert_eq!(presence.online("acct_b"), 0);
     presence.adopt_stored(session("r_2", "a", "acct_b", clock.at(0.0)), false, clock.at(1.0));
     assert_eq!(presence.online("acct_b"), 1);
-    assert!(presence.take_changes(true).is_empty(), "it came from the store");
+    assert!(presence.take_all(true).is_empty(), "it came from the store");
     let mut ended = session("r_3", "a", "acct_c", clock.at(0.0));
     ended.online = false;
     presence.adopt_stored(ended, true, clock.at(1.0));
-    let upserts = presence.take_changes(true).upserts;
+    let upserts = presence.take_all(true).upserts;
     assert_eq!(
         (upserts.len(), upserts[0].online),
         (1, true),
@@ -627,7 +632,7 @@ mod in_the_store {
                 .insert(session(tag, "a", "acct_a", ago(10)), ago(10).instant, true);
             presence.goodbye(tag, ago(5));
         }
-        assert!(presence.take_changes(true).is_empty(), "the other one writes it");
+        assert!(presence.take_all(true).is_empty(), "the other one writes it");
         presence.settle(store.as_ref(), false).await.unwrap();
         assert_eq!(online(store.as_ref()).await.len(), 2, "in its time");
         let waiting: Vec<_> = std::mem::take(&mut presence.lock().unsettled).into_iter().collect();

@@ -12,11 +12,13 @@ use tokio::sync::{Notify, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use super::Presence;
-use super::changes::{Changes, MOST};
+use super::changes::Changes;
 use crate::database::Database;
 
 /// How often plain signs of life are taken along.
 const TICK: Duration = Duration::from_secs(1);
+/// Sessions that are taken at a time: thousands come online together, and each is copied.
+const MOST: usize = 1_000;
 /// Sessions in one transaction.
 const CHUNK: usize = 500;
 /// How long somebody waits for the writer.
@@ -110,14 +112,8 @@ fn tell(waiting: Vec<oneshot::Sender<()>>) {
 
 /// Stores what is pending; on an error, what was not stored is pending again.
 async fn write(presence: &Presence, store: &dyn Store, all: bool) -> Result<(), StoreError> {
-    // What comes meanwhile is for the next time.
-    let mut left = presence.pending();
-    while left > 0 {
-        left = left.saturating_sub(MOST);
-        let mut changes = presence.take_changes(all);
-        if changes.is_empty() {
-            break;
-        }
+    for due in presence.due(all).chunks(MOST) {
+        let mut changes = presence.take_changes(due);
         let outcome = apply(&mut changes, store).await;
         if !changes.is_empty() {
             presence.put_back(changes);

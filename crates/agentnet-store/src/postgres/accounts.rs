@@ -95,7 +95,7 @@ impl Accounts for PostgresStore {
         let pool = self.pool()?;
         let rare = match query.text.as_str() {
             "" => Vec::new(),
-            text => self.sample.rare_parts(pool, &fold(text)).await?,
+            text => self.sample.rare_parts(pool, &fold(text)).await,
         };
         // A text is planned for as it is: for one that may be anything PostgreSQL would walk all usernames.
         let rows = page_query(query, &rare)

@@ -5,15 +5,14 @@
 //! what the rest does. So the index is asked for the rare parts alone, and each row that it finds is compared with the
 //! whole text. What is rare is read off the names that `ANALYZE` sampled.
 
+use std::cmp::Reverse;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use sqlx::PgPool;
 
-use super::error::failed;
 use super::value::read;
-use crate::error::StoreError;
 use crate::search::fold;
 
 /// For so long a sample is good: what is rare hardly changes.
@@ -22,9 +21,13 @@ const GOOD_FOR: Duration = Duration::from_secs(60);
 const RARE: usize = 20;
 /// Smaller samples say nothing.
 const SMALLEST: usize = 50;
+/// Bytes of a text that are looked at, and parts that are asked for: a few are as good as all.
+const LOOKED_AT: usize = 100;
+const MOST_PARTS: usize = 4;
 
-const SAMPLED: &str = "SELECT name FROM pg_stats, unnest(histogram_bounds::text::text[]) AS name \
-     WHERE schemaname = current_schema() AND tablename = 'agent_accounts' AND attname = 'username'";
+const SAMPLED: &str = "SELECT name FROM pg_stats, \
+     unnest(histogram_bounds::text::text[] || most_common_vals::text::text[]) AS name \
+     WHERE schemaname = current_schema() AND tablename = 'agent_accounts' AND attname IN ('username', 'display_name')";
 
 /// The names that `ANALYZE` saw last.
 #[derive(Debug, Default)]
@@ -33,34 +36,41 @@ pub(super) struct Sample {
 }
 
 impl Sample {
-    /// The parts of a folded text that are rare in usernames; none when all or nothing of it is.
-    pub(super) async fn rare_parts(&self, pool: &PgPool, text: &str) -> Result<Vec<String>, StoreError> {
-        Ok(rare_parts(text, &self.names(pool).await?))
+    /// The parts of a folded text that are rare in names; none when all or nothing of it is.
+    pub(super) async fn rare_parts(&self, pool: &PgPool, text: &str) -> Vec<String> {
+        rare_parts(text, &self.names(pool).await)
     }
 
-    async fn names(&self, pool: &PgPool) -> Result<Arc<[String]>, StoreError> {
+    async fn names(&self, pool: &PgPool) -> Arc<[String]> {
         let last = self.last.lock().unwrap_or_else(PoisonError::into_inner).clone();
         match last {
-            Some((at, names)) if at.elapsed() < GOOD_FOR => Ok(names),
+            Some((at, names)) if at.elapsed() < GOOD_FOR => names,
             _ => {
-                let names: Vec<String> = sqlx::query_scalar(SAMPLED).fetch_all(pool).await.map_err(failed)?;
+                // It is a hint and no more: without it the whole text is asked for.
+                let names: Vec<String> = sqlx::query_scalar(SAMPLED)
+                    .fetch_all(pool)
+                    .await
+                    .unwrap_or_else(|error| {
+                        tracing::debug!(%error, "no sample of names");
+                        Vec::new()
+                    });
                 let names: Arc<[String]> = names.into_iter().map(|name| fold(&read(name))).collect();
                 *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), Arc::clone(&names)));
-                Ok(names)
+                names
             }
         }
     }
 }
 
-/// The longest runs of letters and digits in the text of which each three are rare. Other characters are left out: the index
-/// takes what follows one as the start of a word, and many names have words that start alike.
+/// The longest runs of letters and digits in the beginning of the text of which each three are rare. Other characters are
+/// left out: the index takes what follows one as the start of a word, and many names have words that start alike.
 fn rare_parts(text: &str, names: &[String]) -> Vec<String> {
     if names.len() < SMALLEST {
         return Vec::new();
     }
     let is_rare = |part: &str| names.iter().filter(|name| name.contains(part)).count() * RARE < names.len();
     let mut parts: Vec<Range<usize>> = Vec::new();
-    for (start, three) in text.as_bytes().windows(3).enumerate() {
+    for (start, three) in text.as_bytes().windows(3).enumerate().take(LOOKED_AT) {
         let range = start..start + 3;
         if three.iter().all(u8::is_ascii_alphanumeric) && is_rare(&text[range.clone()]) {
             match parts.last_mut() {
@@ -69,13 +79,32 @@ fn rare_parts(text: &str, names: &[String]) -> Vec<String> {
             }
         }
     }
-    let parts = parts.into_iter().map(|part| &text[part]);
-    parts.filter(|part| *part != text).map(str::to_owned).collect()
+    parts.sort_by_key(|part| Reverse(part.len()));
+    let mut parts: Vec<&str> = parts.into_iter().map(|part| &text[part]).collect();
+    parts.dedup();
+    parts.truncate(MOST_PARTS);
+    parts.retain(|part| *part != text);
+    parts.into_iter().map(str::to_owned).collect()
 }
 
 #[cfg(test)]
 mod tests {
+    use agentnet_testkit::Postgres;
+    use sqlx::Connection as _;
+    use sqlx::postgres::PgConnection;
+
     use super::*;
+    use crate::OpenOptions;
+    use crate::contract::sample::any_account;
+    use crate::model::AccountQuery;
+    use crate::postgres::PostgresStore;
+    use crate::postgres::accounts::page_query;
+    use crate::store::Accounts as _;
+
+    async fn run(server: &Postgres, sql: &'static str) {
+        let mut connection = PgConnection::connect(&server.url()).await.unwrap();
+        sqlx::raw_sql(sql).execute(&mut connection).await.unwrap();
+    }
 
     #[test]
     fn what_names_share_is_left_out() {
@@ -97,5 +126,48 @@ mod tests {
         ] {
             assert_eq!(rare_parts(text, names), parts, "{text}");
         }
+        let long = "abcd ef1 ".repeat(100_000) + "worker";
+        assert!(rare_parts(&long, &fleet).len() <= MOST_PARTS);
+    }
+
+    /// The index is asked for what the names of a fleet do not share; what it finds is compared with the whole text.
+    #[tokio::test]
+    async fn names_that_begin_alike_are_found_by_the_rest() {
+        let server = Postgres::launch().await.unwrap();
+        let store = PostgresStore::open(&server.url(), &OpenOptions::default())
+            .await
+            .unwrap();
+        run(
+            &server,
+            "INSERT INTO agent_accounts (account_id, username, display_name, created_at, updated_at, display_name_search, \
+             capabilities_search) SELECT 'acct_' || n, 'worker_' || n, CASE n WHEN 150777 THEN 'Worker_123456' ELSE 'w' END, \
+             now(), now(), CASE n WHEN 150777 THEN 'worker_123456' ELSE 'w' END, '{}' FROM generate_series(100000, 199999) AS n",
+        )
+        .await;
+        run(&server, "ANALYZE agent_accounts").await;
+        for (text, found) in [
+            ("worker_123456", vec!["worker_123456", "worker_150777"]),
+            ("WORKER_12345", vec!["worker_123450", "worker_123451", "worker_123452"]),
+            ("worker-123456", vec![]),
+            ("123456_worker", vec![]),
+            ("orker", vec!["worker_100000", "worker_100001", "worker_100002"]),
+        ] {
+            let query = AccountQuery {
+                text: text.into(),
+                limit: 3,
+                ..any_account()
+            };
+            let page = store.accounts(&query).await.unwrap();
+            let names: Vec<_> = page.items.iter().map(|account| account.username.as_str()).collect();
+            assert_eq!(names, found, "{text}");
+        }
+        let query = AccountQuery {
+            text: "worker_123456".into(),
+            ..any_account()
+        };
+        let rare = store.sample.rare_parts(store.pool().unwrap(), &query.text).await;
+        assert_eq!(rare, ["123456"]);
+        let sql = page_query(&query, &rare).into_string();
+        assert!(sql.contains("username LIKE $1 AND strpos(a.username, $2) > 0"), "{sql}");
     }
 }

@@ -7,10 +7,9 @@ use agentnet_testkit::{Postgres, eventually};
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Connection as _, Row as _};
 
-use super::{PostgresStore, accounts, messages, threads};
+use super::{accounts, messages, threads};
 use crate::contract::sample::{any_account, any_message, any_thread, at, json, message, message_ids, requested};
 use crate::model::{AccountQuery, MessageQuery, NewMessage, Position, ThreadQuery};
-use crate::store::Accounts as _;
 use crate::{OpenOptions, Store, StoreError, TlsMode, open};
 
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -185,51 +184,6 @@ async fn names_are_found_without_the_trigram_extension() {
         ..any_account()
     };
     assert_eq!(store.accounts(&query).await.unwrap().items.len(), 1);
-}
-
-/// The index is asked for what the names of a fleet do not share; what it finds is compared with the whole text.
-#[tokio::test]
-async fn names_that_begin_alike_are_found_by_the_rest() {
-    let server = Postgres::launch().await.unwrap();
-    let store = PostgresStore::open(&server.url(), &OpenOptions::default())
-        .await
-        .unwrap();
-    run(
-        &server,
-        "INSERT INTO agent_accounts (account_id, username, display_name, created_at, updated_at, display_name_search, \
-         capabilities_search) SELECT 'acct_' || n, 'worker_' || n, CASE n WHEN 150777 THEN 'Worker_123456' ELSE 'w' END, \
-         now(), now(), CASE n WHEN 150777 THEN 'worker_123456' ELSE 'w' END, '{}' FROM generate_series(100000, 199999) AS n",
-    )
-    .await;
-    run(&server, "ANALYZE agent_accounts").await;
-    for (text, found) in [
-        ("worker_123456", vec!["worker_123456", "worker_150777"]),
-        ("WORKER_12345", vec!["worker_123450", "worker_123451", "worker_123452"]),
-        ("worker-123456", vec![]),
-        ("123456_worker", vec![]),
-        ("orker", vec!["worker_100000", "worker_100001", "worker_100002"]),
-    ] {
-        let query = AccountQuery {
-            text: text.into(),
-            limit: 3,
-            ..any_account()
-        };
-        let page = store.accounts(&query).await.unwrap();
-        let names: Vec<_> = page.items.iter().map(|account| account.username.as_str()).collect();
-        assert_eq!(names, found, "{text}");
-    }
-    let query = AccountQuery {
-        text: "worker_123456".into(),
-        ..any_account()
-    };
-    let rare = store
-        .sample
-        .rare_parts(store.pool().unwrap(), &query.text)
-        .await
-        .unwrap();
-    assert_eq!(rare, ["123456"]);
-    let sql = accounts::page_query(&query, &rare).into_string();
-    assert!(sql.contains("username LIKE $1 AND strpos(a.username, $2) > 0"), "{sql}");
 }
 
 /// What a program that reads the original's columns sees, and where the exact text is.
