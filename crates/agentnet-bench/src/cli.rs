@@ -226,7 +226,7 @@ fn sizes(quick: bool) -> Sizes {
 async fn set(mut settings: Settings, quick: bool) -> Result<(Settings, Vec<Figure>), Failure> {
     if quick {
         settings.repeat = 2;
-        settings.seconds = 0.2;
+        settings.seconds = 0.15;
     }
     let or = |whole: u64, less: u64| if quick { less } else { whole };
     let of = |accounts, sessions| Population {
