@@ -267,3 +267,25 @@ def test_without_a_registry_nobody_responds(tmp_path: Path) -> None:
     finally:
         server.terminate()
         server.wait(timeout=30)
+
+
+def test_a_cancelled_start_leaves_nothing_behind(url: str) -> None:
+    async def main() -> None:
+        name = fresh("bob")
+        node = AgentNode(name, "B", username=name, nats_url=url)
+        await echo(node)
+        for turns in [*range(12), 100, 1_000, 10_000]:
+            starting = asyncio.create_task(node.start())
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            starting.cancel()
+            outcome = await asyncio.gather(starting, return_exceptions=True)
+            if outcome == [None]:
+                await node.close()
+            assert node.session_tag is None
+            # It can be started again, and works.
+            async with node, AgentNode(fresh("alice"), "A", nats_url=url) as alice:
+                reply = await alice.request_account(str(node.account_id), turns, timeout=10)
+                assert reply.payload == {"echo": turns}
+
+    asyncio.run(asyncio.wait_for(main(), 60))
