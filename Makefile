@@ -13,7 +13,7 @@ ON_BOTH_STORES = package(agentnet-cli) and kind(test) and not binary_id(agentnet
 # Guides whose commands are run, and whose outputs are compared.
 GUIDES = docs/NETWORK_CLI_GUIDE.md docs/UI_BACKEND_MAPPING.md
 
-.PHONY: help tools postgres python python-peer python-test python-bench python-lint build demo test chaos guide latency bench bench-quick lint arch compose fmt clean
+.PHONY: help tools postgres python python-peer python-test python-versions python-bench python-lint build demo test chaos guide latency bench bench-quick lint arch compose fmt clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -41,6 +41,9 @@ python: ## Build the Python wheel, the agentnet command in it (bindings/python/d
 
 python-test: ## Build the wheel, install it in a fresh environment and run its tests
 	@PROFILE=$(PYTHON_PROFILE) LOCKED=$(LOCKED) scripts/python-test.sh
+
+python-versions: ## The same tests on every other CPython, from 3.10 on, that this machine has
+	@PROFILE=$(PYTHON_PROFILE) LOCKED=$(LOCKED) scripts/python-test.sh versions
 
 python-bench: ## How fast the Python package is, beside the same on nats-py (release build)
 	@PROFILE=release LOCKED=$(LOCKED) scripts/python-test.sh bench

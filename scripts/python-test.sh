@@ -1,8 +1,10 @@
 #!/usr/bin/env bash
 # Builds the Python wheel, installs it in a fresh environment, and runs its tests there: types, then pytest.
 #
-#   python-test.sh [bench]   with `bench`, runs the benchmark instead
-#   PROFILE, LOCKED          as for python-wheel.sh
+#   python-test.sh             on python3
+#   python-test.sh versions    pytest on every other CPython from 3.10 on that is there (PATH, pyenv)
+#   python-test.sh bench       the benchmark instead
+#   PROFILE, LOCKED            as for python-wheel.sh
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -10,15 +12,40 @@ wheel=$(scripts/python-wheel.sh | tail -1)
 tools=.tools/python-build/bin
 home=.tools/python-wheel
 
-rm -rf "$home"
-python3 -m venv "$home"
-"$home/bin/python" -m pip install --quiet --disable-pip-version-check "$wheel"
-# What only tests need, at the versions of the tools' environment.
-grep -E '^(pytest|uvloop|nats-py)==' bindings/python/requirements-dev.txt |
-    xargs "$home/bin/python" -m pip install --quiet --disable-pip-version-check
+# fresh PYTHON HOME: a fresh environment with the wheel and what only tests need, at the versions of the tools' environment.
+fresh() {
+    rm -rf "$2"
+    "$1" -m venv "$2"
+    "$2/bin/python" -m pip install --quiet --disable-pip-version-check "$wheel"
+    grep -E '^(pytest|uvloop|nats-py)==' bindings/python/requirements-dev.txt |
+        xargs "$2/bin/python" -m pip install --quiet --disable-pip-version-check
+}
 
+# The version of an interpreter as 3.N, if it is a CPython that the package is for.
+version() {
+    "$1" -c 'import sys
+if sys.implementation.name == "cpython" and sys.version_info >= (3, 10):
+    print("%d.%d" % sys.version_info[:2])' 2>/dev/null
+}
+
+root=$PWD
+if [ "${1:-test}" = versions ]; then
+    tested=" $(version python3) "
+    for python in $(compgen -c python3. | sort -u) "${PYENV_ROOT:-$HOME/.pyenv}"/versions/*/bin/python; do
+        found=$(version "$python") || continue
+        case "$tested" in *" $found "*) continue ;; esac
+        [ -n "$found" ] || continue
+        tested+="$found "
+        echo "python: tests on CPython $found"
+        fresh "$python" "$home-$found"
+        (cd bindings/python && "$root/$home-$found/bin/python" -m pytest)
+    done
+    echo "python: tested on all of these but python3 itself:$tested"
+    exit 0
+fi
+
+fresh python3 "$home"
 cd bindings/python
-root=$PWD/../..
 if [ "${1:-test}" = bench ]; then
     exec "$root/$home/bin/python" benches/round_trip.py
 fi

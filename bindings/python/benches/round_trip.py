@@ -1,11 +1,12 @@
 """How fast the package is, beside the same round trip written on nats-py with the same guards (benches/reference.py).
 
 Two Python processes, a receiver and a sender, on a network of their own: nats-server, registry and store as `agentnet up`
-starts them. For each implementation: sends with receipt and requests, 256 in flight and one after another. Behind each rate
-stands what one message cost every process in CPU time, and how often its threads slept until another woke them while one
+starts them. For each implementation: sends with receipt and requests, 256 in flight and one after another; they take turns,
+so that both have the same share of the machine's good and bad moments. Behind each rate stands what one message cost every
+process in CPU time, and how often its threads slept until another woke them while one
 message was sent after another: which shows what bounds them.
 
-    round_trip.py [SECONDS]            each measurement takes so long (default 4)
+    round_trip.py [SECONDS]            each rate is measured so long, in all (default 4)
 """
 
 from __future__ import annotations
@@ -19,11 +20,14 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 IN_FLIGHT = 256
+# How often the implementations take turns.
+ROUNDS = 4
 PAYLOAD = {"text": "What is the spread?", "n": 17, "tags": ["a", "b"], "ratio": 0.25}
 OPEN: dict[str, Any] = {
     "rate_limit_per_sender_per_sec": 1e9,
@@ -75,10 +79,6 @@ def waits(pid: int) -> int:
     return count
 
 
-def python_thread() -> float:
-    return time.thread_time()
-
-
 async def burst(call: Call, seconds: float) -> int:
     count = 0
     end = time.perf_counter() + seconds
@@ -112,57 +112,109 @@ async def all_stored(url: str) -> None:
         await asyncio.sleep(0.5)
 
 
-async def measure(implementation: str, url: str, pids: dict[str, int], seconds: float) -> dict[str, float]:
-    receiver = await asyncio.create_subprocess_exec(
-        sys.executable,
-        __file__,
-        "receive",
-        implementation,
-        url,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-    )
-    assert receiver.stdout is not None and receiver.stdin is not None
-    account = (await receiver.stdout.readline()).decode().strip()
-    alice = node(implementation, f"bench-{implementation}-sender", url)
-    alice.on_message(lambda message: None)
-    await alice.start()
-    processes = {**pids, "receiver": receiver.pid, "sender": os.getpid()}
-    results: dict[str, float] = {}
-    calls: dict[str, Call] = {
-        "request": lambda: alice.request_account(account, PAYLOAD, timeout=30.0),
-        "send with receipt": lambda: alice.send_to_account(account, PAYLOAD),
-    }
-    for name, call in calls.items():
-        await burst(call, 0.5)
-        await all_stored(url)
+class Peers:
+    """Two agents of one implementation: a receiver in a process of its own, the sender in this one."""
+
+    def __init__(self, implementation: str, url: str) -> None:
+        self.implementation = implementation
+        self.url = url
+
+    async def __aenter__(self) -> Peers:
+        self.receiver = await asyncio.create_subprocess_exec(
+            sys.executable,
+            __file__,
+            "receive",
+            self.implementation,
+            self.url,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        assert self.receiver.stdout is not None
+        account = (await self.receiver.stdout.readline()).decode().strip()
+        alice = self.alice = node(self.implementation, f"bench-{self.implementation}-sender", self.url)
+        alice.on_message(lambda message: None)
+        await alice.start()
+        self.calls: dict[str, Call] = {
+            "request": lambda: alice.request_account(account, PAYLOAD, timeout=30.0),
+            "send with receipt": lambda: alice.send_to_account(account, PAYLOAD),
+        }
+        return self
+
+    async def __aexit__(self, *exception: object) -> None:
+        await self.alice.close()
+        assert self.receiver.stdin is not None
+        self.receiver.stdin.close()
+        await self.receiver.wait()
+
+
+class Measured:
+    """What one implementation did in all rounds."""
+
+    def __init__(self) -> None:
+        self.rates: list[float] = []
+        self.count = 0
+        self.elapsed = 0.0
+        self.spent: Counter[str] = Counter()
+        self.latency: list[float] = []
+        self.slept: Counter[str] = Counter()
+
+    async def round(self, call: Call, url: str, processes: dict[str, int], seconds: float) -> None:
+        """A burst, and then calls one after another."""
         before = {process: cpu(pid) for process, pid in processes.items()}
-        thread, start = python_thread(), time.perf_counter()
+        thread, start = time.thread_time(), time.perf_counter()
         count = await burst(call, seconds)
         elapsed = time.perf_counter() - start
-        spent = {process: cpu(pid) - before[process] for process, pid in processes.items()}
-        spent["sender's Python thread"] = python_thread() - thread
+        self.spent.update({process: cpu(pid) - before[process] for process, pid in processes.items()})
+        self.spent["sender's Python thread"] += time.thread_time() - thread
+        self.rates.append(count / elapsed)
+        self.count += count
+        self.elapsed += elapsed
         await all_stored(url)
         asleep = {process: waits(pid) for process, pid in processes.items()}
-        latency = await one_by_one(call, seconds / 2)
-        slept = {process: (waits(pid) - asleep[process]) / len(latency) for process, pid in processes.items()}
-        p50 = statistics.median(latency) * 1e6
-        p99 = statistics.quantiles(latency, n=100)[98] * 1e6
-        costs = ", ".join(f"{process} {cost / count * 1e6:.0f}" for process, cost in spent.items())
-        total = sum(cost for process, cost in spent.items() if process in processes)
+        self.latency += await one_by_one(call, seconds / 2)
+        self.slept.update({process: waits(pid) - asleep[process] for process, pid in processes.items()})
+
+    @property
+    def rate(self) -> float:
+        return statistics.median(self.rates)
+
+    @property
+    def p50(self) -> float:
+        return statistics.median(self.latency) * 1e6
+
+    def show(self, title: str, processes: dict[str, int]) -> None:
+        p99 = statistics.quantiles(self.latency, n=100)[98] * 1e6
+        costs = ", ".join(f"{process} {cost / self.count * 1e6:.0f}" for process, cost in self.spent.items())
+        total = sum(cost for process, cost in self.spent.items() if process in processes)
+        slept = ", ".join(f"{process} {count / len(self.latency):.1f}" for process, count in self.slept.items())
         print(
-            f"{implementation:9}  {name:17}  {count / elapsed:8,.0f}/s with {IN_FLIGHT} in flight"
-            f"   one by one p50 {p50:5.0f} us, p99 {p99:5.0f} us\n"
-            f"{'':11}CPU in us a message: {costs}; {total / elapsed:.2f} of {os.cpu_count()} cores busy\n"
-            f"{'':11}waits of a thread for another, a message, one by one: "
-            + ", ".join(f"{process} {count:.1f}" for process, count in slept.items()),
+            f"{title:28}{self.rate:8,.0f}/s with {IN_FLIGHT} in flight"
+            f"   one by one p50 {self.p50:5.0f} us, p99 {p99:5.0f} us\n"
+            f"{'':11}CPU in us a message: {costs}; {total / self.elapsed:.2f} of {os.cpu_count()} cores busy\n"
+            f"{'':11}waits of a thread for another, a message, one by one: {slept}",
             flush=True,
         )
-        results[f"{name} rate"], results[f"{name} p50"] = count / elapsed, p50
-    await alice.close()
-    receiver.stdin.close()
-    await receiver.wait()
-    return results
+
+
+async def measure(url: str, pids: dict[str, int], seconds: float) -> None:
+    async with Peers("reference", url) as reference, Peers("agentnet", url) as agentnet:
+        for name in reference.calls:
+            measured: dict[Peers, Measured] = {reference: Measured(), agentnet: Measured()}
+            for number in range(ROUNDS + 1):
+                for peers, its in measured.items():
+                    processes = {**pids, "receiver": peers.receiver.pid, "sender": os.getpid()}
+                    if number == 0:
+                        await burst(peers.calls[name], 0.5)
+                        await all_stored(url)
+                    else:
+                        await its.round(peers.calls[name], url, processes, seconds / ROUNDS)
+            for peers, its in measured.items():
+                its.show(f"{peers.implementation:9}  {name}", processes)
+            theirs, ours = measured.values()
+            print(
+                f"{name}: {ours.rate / theirs.rate:.2f} times the reference's rate, {ours.p50 / theirs.p50:.2f} times its p50\n",
+                flush=True,
+            )
 
 
 def main(seconds: float) -> None:
@@ -181,16 +233,10 @@ def main(seconds: float) -> None:
             broker = re.search(r"pid (\d+)", text)
             assert url and broker, text
             pids = {"nats-server": int(broker[1]), "registry": up.pid}
-            results = {
-                implementation: asyncio.run(measure(implementation, url[1], pids, seconds))
-                for implementation in ("reference", "agentnet")
-            }
+            asyncio.run(measure(url[1], pids, seconds))
         finally:
             up.send_signal(signal.SIGTERM)
             up.wait()
-    ours, theirs = results["agentnet"], results["reference"]
-    for name in ours:
-        print(f"{name}: agentnet {ours[name]:,.0f}, reference {theirs[name]:,.0f}, ratio {ours[name] / theirs[name]:.2f}")
 
 
 if __name__ == "__main__":
