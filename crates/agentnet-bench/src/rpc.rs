@@ -38,7 +38,8 @@ pub(crate) struct Population {
     pub(crate) backend: Backend,
 }
 
-pub(crate) async fn run(settings: &Settings, name: Name, population: Population) -> Result<Vec<Figure>, Failure> {
+/// Measures the calls one after the other, on one network.
+pub(crate) async fn run(settings: &Settings, names: &[Name], population: Population) -> Result<Vec<Figure>, Failure> {
     let Population {
         accounts,
         sessions,
@@ -50,164 +51,172 @@ pub(crate) async fn run(settings: &Settings, name: Name, population: Population)
     let network = Network::start(true).await?;
     let registry = Registry::start_with(&network, &["--database-url", &database.url()]).await?;
     sessions::bring_online(&network, &registry, sessions).await?;
-    let title = format!("{} accounts, {} online, {}", accounts, sessions, backend.name());
-    let mut figures = Vec::new();
     let watched = database.watched(network.watched()?.and("registry", registry.pid()?));
-    let mut callers = Callers::start(&network, watched).await?;
-    let call = |request: &str, expect: &str| Call {
-        rpc: rpc_name(name).to_owned(),
-        request: request.to_owned(),
-        expect: expect.to_owned(),
-        numbers: Numbers::Random(accounts),
+    let mut bench = Bench {
+        settings,
+        accounts,
+        sessions,
+        title: format!("{} accounts, {} online, {}", accounts, sessions, backend.name()),
+        callers: Callers::start(&network, watched).await?,
+        network,
+        registry,
+        figures: Vec::new(),
     };
-    match name {
-        Name::ResolveAccount => {
-            let call = call(r#"{"username":"worker_{n}"}"#, r#""username":"worker_{n}""#);
-            let mut limits = raw::Limits::start(&network).await?;
-            let mut of_raw = Vec::new();
-            let run = crate::run::Run {
-                bytes: 140,
-                ..settings.run(256)
-            };
-            for _ in 0..settings.repeat {
-                of_raw.push(limits.best(raw::Kind::Request, run).await?);
+    for name in names {
+        match name {
+            Name::ResolveAccount => bench.resolve_account().await?,
+            Name::List => bench.list().await?,
+            Name::Search => bench.search().await?,
+            Name::Profile => {
+                let call = bench.call("profile", r#"{"username":"worker_{n}"}"#, NAMED);
+                bench.sequential(&call, None, None).await?;
             }
-            limits.end().await?;
-            let many = callers.run(&call, settings.run(256), settings.repeat).await?;
-            let (command, in_flight) = ("rpc resolve_account", format!("{title}, 256 in flight"));
-            figures.push(
-                Figure::new(command, in_flight.as_str(), "/s", many.rate())
-                    .raw(median(of_raw.iter().map(Outcome::rate)))
-                    .target(Target::ShareAtLeast(0.5)),
-            );
-            figures.extend(many.costs(command, &in_flight, &of_raw));
-            sequential(settings, &mut callers, &call, &title, None, &mut figures).await?;
-        }
-        Name::List => {
-            let first = call("{}", r#"{"generated_at""#);
-            let many = callers.run(&first, settings.run(8), settings.repeat).await?;
-            let figure = Figure::new("rpc list", format!("{title}, 8 in flight"), "/s", many.rate());
-            figures.push(match sessions {
-                1_000 => figure.target(Target::AtLeast(1_500.0)),
-                _ => figure,
-            });
-            pages(settings, &registry, sessions, &title, &mut figures).await?;
-        }
-        Name::Search => {
-            let limit = if accounts > 100_000 { 5.0 } else { 2.0 };
-            for (what, request, expect) in [
-                (
-                    "one name",
-                    r#"{"query":"worker_{n}","limit":20}"#,
-                    r#""username":"worker_{n}""#,
-                ),
-                (
-                    "a word that all have",
-                    r#"{"query":"work","limit":20}"#,
-                    r#""username":"worker_"#,
-                ),
-                ("nothing found", r#"{"query":"zzz{n}","limit":20}"#, r#""results":[]"#),
-                (
-                    "by capability",
-                    r#"{"query":"","capability":"work","limit":20}"#,
-                    r#""username":"worker_"#,
-                ),
-            ] {
-                let title = format!("{title}, {what}");
-                sequential(
-                    settings,
-                    &mut callers,
-                    &call(request, expect),
-                    &title,
-                    Some(limit),
-                    &mut figures,
-                )
-                .await?;
+            Name::Metrics => {
+                let call = bench.call("metrics", "{}", r#""online_sessions""#);
+                bench.sequential(&call, None, None).await?;
             }
         }
-        Name::Profile => {
-            let call = call(r#"{"username":"worker_{n}"}"#, r#""username":"worker_{n}""#);
-            sequential(settings, &mut callers, &call, &title, None, &mut figures).await?;
-        }
-        Name::Metrics => {
-            let call = call("{}", r#""online_sessions""#);
-            sequential(settings, &mut callers, &call, &title, None, &mut figures).await?;
-        }
     }
-    callers.end().await?;
-    Ok(figures)
+    bench.callers.end().await?;
+    Ok(bench.figures)
 }
 
-fn rpc_name(name: Name) -> &'static str {
-    match name {
-        Name::ResolveAccount => "resolve_account",
-        Name::List => "list",
-        Name::Search => "search",
-        Name::Profile => "profile",
-        Name::Metrics => "metrics",
-    }
-}
+/// What the answer about one account says.
+const NAMED: &str = r#""username":"worker_{n}""#;
 
-/// One call after the other; a limit is for p50, in milliseconds.
-async fn sequential(
-    settings: &Settings,
-    callers: &mut Callers,
-    call: &Call,
-    title: &str,
-    limit: Option<f64>,
-    figures: &mut Vec<Figure>,
-) -> Result<(), Failure> {
-    let calls: Calls = callers.run(call, settings.run(1), settings.repeat).await?;
-    let [p50, p99] = calls.times(&format!("rpc {}", call.rpc), title);
-    figures.push(match limit {
-        Some(limit) => p50.target(Target::AtMost(limit)),
-        None => p50,
-    });
-    figures.push(p99);
-    Ok(())
-}
-
-/// Pages through everybody; each is timed, and together they must be all.
-async fn pages(
-    settings: &Settings,
-    registry: &Registry,
+/// A network with its population, and what was measured in it.
+struct Bench<'a> {
+    settings: &'a Settings,
+    accounts: u64,
     sessions: u64,
-    title: &str,
-    figures: &mut Vec<Figure>,
-) -> Result<(), Failure> {
-    let mut latency = Latency::new()?;
-    for _ in 0..settings.repeat {
-        let mut found = 0;
-        let mut request = ListRequest::default();
-        loop {
-            let since = std::time::Instant::now();
-            let body = registry.client().call_raw(&request).await?;
-            latency.record(since.elapsed());
-            let page = agentnet::protocol::rpc::decode_reply::<ListRequest>(&body)?;
-            found += page.agents.len() as u64;
-            match page.next_cursor {
-                Some(cursor) => request.cursor = Some(cursor),
-                None => break,
+    title: String,
+    callers: Callers,
+    network: Network,
+    registry: Registry,
+    figures: Vec<Figure>,
+}
+
+impl Bench<'_> {
+    fn call(&self, rpc: &str, request: &str, expect: &str) -> Call {
+        Call {
+            rpc: rpc.to_owned(),
+            request: request.to_owned(),
+            expect: expect.to_owned(),
+            numbers: Numbers::Random(self.accounts),
+        }
+    }
+
+    async fn resolve_account(&mut self) -> Result<(), Failure> {
+        let call = self.call("resolve_account", r#"{"username":"worker_{n}"}"#, NAMED);
+        let mut limits = raw::Limits::start(&self.network).await?;
+        let mut of_raw = Vec::new();
+        let run = crate::run::Run {
+            bytes: 140,
+            ..self.settings.run(256)
+        };
+        for _ in 0..self.settings.repeat {
+            of_raw.push(limits.best(raw::Kind::Request, run).await?);
+        }
+        limits.end().await?;
+        let many = self.many(&call, 256).await?;
+        let (command, in_flight) = ("rpc resolve_account", format!("{}, 256 in flight", self.title));
+        self.figures.push(
+            Figure::new(command, in_flight.as_str(), "/s", many.rate())
+                .raw(median(of_raw.iter().map(Outcome::rate)))
+                .target(Target::ShareAtLeast(0.5)),
+        );
+        self.figures.extend(many.costs(command, &in_flight, &of_raw));
+        self.sequential(&call, None, None).await
+    }
+
+    async fn list(&mut self) -> Result<(), Failure> {
+        let first = self.call("list", "{}", r#"{"generated_at""#);
+        let many = self.many(&first, 8).await?;
+        let figure = Figure::new("rpc list", format!("{}, 8 in flight", self.title), "/s", many.rate());
+        self.figures.push(match self.sessions {
+            1_000 => figure.target(Target::AtLeast(1_500.0)),
+            _ => figure,
+        });
+        self.pages().await
+    }
+
+    async fn search(&mut self) -> Result<(), Failure> {
+        let limit = if self.accounts > 100_000 { 5.0 } else { 2.0 };
+        for (what, request, expect) in [
+            ("one name", r#"{"query":"worker_{n}","limit":20}"#, NAMED),
+            (
+                "a word that all have",
+                r#"{"query":"work","limit":20}"#,
+                r#""username":"worker_"#,
+            ),
+            ("nothing found", r#"{"query":"zzz{n}","limit":20}"#, r#""results":[]"#),
+            (
+                "by capability",
+                r#"{"query":"","capability":"work","limit":20}"#,
+                r#""username":"worker_"#,
+            ),
+        ] {
+            let call = self.call("search", request, expect);
+            self.sequential(&call, Some(what), Some(limit)).await?;
+        }
+        Ok(())
+    }
+
+    async fn many(&mut self, call: &Call, in_flight: usize) -> Result<Calls, Failure> {
+        let run = self.settings.run(in_flight);
+        self.callers.run(call, run, self.settings.repeat).await
+    }
+
+    /// One call after the other; a limit is for p50, in milliseconds.
+    async fn sequential(&mut self, call: &Call, what: Option<&str>, limit: Option<f64>) -> Result<(), Failure> {
+        let calls = self.many(call, 1).await?;
+        let title = match what {
+            Some(what) => format!("{}, {what}", self.title),
+            None => self.title.clone(),
+        };
+        let [p50, p99] = calls.times(&format!("rpc {}", call.rpc), &title);
+        self.figures.push(match limit {
+            Some(limit) => p50.target(Target::AtMost(limit)),
+            None => p50,
+        });
+        self.figures.push(p99);
+        Ok(())
+    }
+
+    /// Pages through everybody; each is timed, and together they must be all.
+    async fn pages(&mut self) -> Result<(), Failure> {
+        let mut latency = Latency::new()?;
+        for _ in 0..self.settings.repeat {
+            let mut found = 0;
+            let mut request = ListRequest::default();
+            loop {
+                let since = std::time::Instant::now();
+                let body = self.registry.client().call_raw(&request).await?;
+                latency.record(since.elapsed());
+                let page = agentnet::protocol::rpc::decode_reply::<ListRequest>(&body)?;
+                found += page.agents.len() as u64;
+                match page.next_cursor {
+                    Some(cursor) => request.cursor = Some(cursor),
+                    None => break,
+                }
+            }
+            if found != self.sessions {
+                let sessions = self.sessions;
+                let last = json!(request.cursor);
+                return Err(format!("{sessions} sessions are online, {found} were listed: {last}").into());
             }
         }
-        if found != sessions {
-            return Err(format!(
-                "{sessions} sessions are online, {found} were listed: {}",
-                json!(request.cursor)
-            )
-            .into());
+        for (what, share) in [("p50", 0.5), ("p99", 0.99)] {
+            self.figures.push(
+                Figure::new(
+                    "rpc list",
+                    format!("{}, a page as large as fits, {what}", self.title),
+                    "ms",
+                    latency.micros(share) / 1000.0,
+                )
+                .target(Target::AtMost(20.0)),
+            );
         }
+        Ok(())
     }
-    for (what, share) in [("p50", 0.5), ("p99", 0.99)] {
-        figures.push(
-            Figure::new(
-                "rpc list",
-                format!("{title}, a page as large as fits, {what}"),
-                "ms",
-                latency.micros(share) / 1000.0,
-            )
-            .target(Target::AtMost(20.0)),
-        );
-    }
-    Ok(())
 }
