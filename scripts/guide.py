@@ -3,8 +3,8 @@
 Usage: guide.py AGENTNET GUIDE.md [--write]
 
 The guide's ```console blocks hold lines `$ command` and below each what it prints. All commands run in order, on one network
-that is started for them. `<!-- start: command -->` starts a command in the background (an agent, usually) and waits until it
-says that it is ready. Without --write the outputs are compared, but for ids, times and other things that differ with every
+that is started for them by `agentnet up --port 0`. `<!-- start: command -->` starts a command in the background (an agent,
+usually) and waits until it says that it is ready; as a command of a block it then prints what it said. Without --write the outputs are compared, but for ids, times and other things that differ with every
 run; with --write they are put into the guide.
 """
 
@@ -37,6 +37,7 @@ VARYING = [
     (re.compile(r"127\.0\.0\.1:\d+"), "ADDRESS"),
     (re.compile(r"\b[0-9A-Za-z+/_-]{40,}={0,2}"), "OPAQUE"),
     (re.compile(r"nats-server \S+ \(\S+\)"), "SERVER"),
+    (re.compile(r"nats-server \S+, pid \d+, \S+"), "SERVER"),
     (re.compile(r"cli_[a-z0-9]+_[a-z0-9._-]+"), "cli_NAME"),
     (re.compile(r"(?<=[ :\"])\d+(\.\d+)?(?=[ ,}\n]|$)", re.M), "N"),
     (re.compile(r" +"), " "),
@@ -107,6 +108,7 @@ class Network:
     def __init__(self, program, folder):
         self.program, self.folder = program, folder
         self.running = []
+        self.said = {}
         keep = {name: value for name, value in os.environ.items() if not name.startswith(("AGENTNET_", "NATS_", "DEV_AUTH"))}
         path = f"{program.parent}:{pathlib.Path(__file__).resolve().parent}:{os.environ['PATH']}"
         self.environment = keep | {"PATH": path, "HOME": str(folder), "USER": "ada", "HOSTNAME": "host", "NO_COLOR": "1"}
@@ -136,14 +138,21 @@ class Network:
         while time.monotonic() < deadline and process.poll() is None:
             said = log.read_text()
             if re.search(r"is online as|Ctrl-C stops", said):
+                self.said[command] = self.anywhere(said)
                 return said
             time.sleep(0.05)
         raise SystemExit(f"guide: `{command}` is not ready: {log.read_text()}")
 
     def run(self, command):
+        if command in self.said:
+            return 0, self.said[command]
         shell = ["bash", "-c", command]
         done = subprocess.run(shell, capture_output=True, text=True, env=self.environment, cwd=self.folder, timeout=PATIENCE)
-        return done.returncode, done.stdout + done.stderr
+        return done.returncode, self.anywhere(done.stdout + done.stderr)
+
+    def anywhere(self, output):
+        """The output without the places of this machine."""
+        return output.replace(str(self.folder), "~").replace(str(self.program.parents[2]) + "/", "")
 
 
 if __name__ == "__main__":

@@ -34,6 +34,10 @@ use agentnet_protocol::rpc::ThreadLimits;
 use clap::Args;
 
 use crate::output::Output;
+use crate::output::table::Noun;
+
+const AGENTS: Noun = Noun("agent", "agents");
+const MESSAGES: Noun = Noun("message", "messages");
 
 /// A positive number of seconds, fractions allowed.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -125,7 +125,7 @@ pub(crate) fn checked_url(text: &str) -> Result<NatsUrl, Failure> {
 /// A failed call of the registry: exit code 2, but 1 where the connection is what failed.
 pub(crate) fn registry_failure(error: &RegistryError) -> Failure {
     let text = error.to_string();
-    match error {
+    let failure = match error {
         RegistryError::Refused(refusal) => match advice(refusal) {
             Some(advice) => Failure::refused(text).hint(advice),
             None => Failure::refused(text),
@@ -137,7 +137,8 @@ pub(crate) fn registry_failure(error: &RegistryError) -> Failure {
         }
         RegistryError::Connection { .. } => Failure::trouble(text),
         _ => Failure::refused(text).hint("is the registry of another, newer version?"),
-    }
+    };
+    failure.of_network()
 }
 
 /// What to do about a registry's refusal.
@@ -174,7 +175,14 @@ pub(crate) async fn delivery_failure(global: &Global, error: SendError) -> Failu
         SendError::Resolve(ResolveError::NotFound(name)) => Some(name.clone()),
         _ => None,
     };
-    let failure = send_failure(error);
+    let local = matches!(
+        &error,
+        SendError::Payload(_) | SendError::TooLarge { .. } | SendError::NotRunning
+    );
+    let failure = match send_failure(error) {
+        failure if local => failure,
+        failure => failure.of_network(),
+    };
     match unknown {
         Some(name) => suggest::nobody(global, &name, failure).await,
         None => failure,
@@ -185,15 +193,15 @@ pub(crate) async fn delivery_failure(global: &Global, error: SendError) -> Failu
 pub(crate) async fn answer_failure(global: &Global, error: RequestError) -> Failure {
     match error {
         RequestError::Send(error) => delivery_failure(global, error).await,
-        error => request_failure(error),
+        error => request_failure(error).of_network(),
     }
 }
 
 /// A streamed answer that did not come, or broke off.
 pub(crate) async fn stream_failure(global: &Global, error: StreamError) -> Failure {
     let text = error.to_string();
-    match error {
-        StreamError::Send(error) => delivery_failure(global, error).await,
+    let failure = match error {
+        StreamError::Send(error) => return delivery_failure(global, error).await,
         StreamError::NoResponders { subject } => request_failure(RequestError::NoResponders { subject }),
         StreamError::Timeout { message_id, timeout } => request_failure(RequestError::Timeout { message_id, timeout }),
         StreamError::Failed { code, detail } => refusal(&code, &detail),
@@ -201,7 +209,8 @@ pub(crate) async fn stream_failure(global: &Global, error: StreamError) -> Failu
             Failure::trouble(text).hint("the other side has stopped; give it longer with --timeout SECONDS")
         }
         _ => Failure::trouble(text),
-    }
+    };
+    failure.of_network()
 }
 
 /// What the other side said, and what to do about it.
@@ -213,6 +222,7 @@ pub(crate) fn refusal(code: &str, detail: &str) -> Failure {
     match code {
         "recipient_offline" => failure.hint("`agentnet list` shows who is online"),
         "account_not_found" => failure.hint("`agentnet search` shows every account"),
+        "handler_error" => failure.hint("the receiver took the message and failed at it: its own log says why"),
         "busy" | "rate_limited" | "shutting_down" | "service_degraded" => failure.hint("try again in a moment"),
         _ => failure,
     }

@@ -2,6 +2,8 @@
 
 use std::io;
 
+use agentnet_protocol::url::NatsUrl;
+
 /// Why a command did not run to its end.
 #[derive(Debug)]
 pub(crate) enum Ended {
@@ -21,6 +23,8 @@ pub(crate) struct Failure {
     what: String,
     hint: Option<String>,
     code: u8,
+    /// Whether somebody on the network said so, or nobody answered: then it is told which network was asked.
+    asked: bool,
 }
 
 impl Failure {
@@ -30,6 +34,7 @@ impl Failure {
             what: what.into(),
             hint: None,
             code: 1,
+            asked: false,
         }
     }
 
@@ -39,6 +44,7 @@ impl Failure {
             what: what.into(),
             hint: None,
             code: 2,
+            asked: false,
         }
     }
 
@@ -51,6 +57,12 @@ impl Failure {
     /// With advice.
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
+        self
+    }
+
+    /// As a failure of what was asked of the network.
+    pub(crate) fn of_network(mut self) -> Self {
+        self.asked = true;
         self
     }
 
@@ -69,6 +81,16 @@ impl Failure {
         match &self.hint {
             Some(hint) => format!("error: {}\nhint: {hint}", self.what),
             None => format!("error: {}", self.what),
+        }
+    }
+}
+
+impl Failure {
+    /// As [`Failure::text`], with the address of the network below if that was asked (a token in it is hidden).
+    pub(crate) fn text_with(&self, url: &str) -> String {
+        match NatsUrl::parse(url) {
+            Ok(url) if self.asked => format!("{}\nnetwork: {}", self.text(), url.redacted()),
+            _ => self.text(),
         }
     }
 }
@@ -126,5 +148,9 @@ mod tests {
             Failure::refused("not_found").hint("look").text(),
             "error: not_found\nhint: look"
         );
+        let url = "nats://secret@h:4222";
+        let asked = Failure::refused("not_found").of_network();
+        assert_eq!(asked.text_with(url), "error: not_found\nnetwork: nats://***@h:4222");
+        assert_eq!(Failure::refused("not_found").text_with(url), "error: not_found");
     }
 }

@@ -1,7 +1,7 @@
 //! What the shell offers while a command is typed: usernames, capabilities and threads of the network, as they are now.
 //!
-//! Asked at the network that the environment names (a `--nats-url` on the unfinished line is not seen). Without an answer
-//! within a moment nothing is offered.
+//! Asked at the network that the unfinished line names, or else the environment. Without an answer within a moment nothing is
+//! offered.
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -47,8 +47,9 @@ where
     let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else {
         return Vec::new();
     };
+    let url = named(std::env::args()).unwrap_or_else(default_nats_url);
     let asked = async {
-        let registry = RegistryClient::connect(&default_nats_url()).await.ok()?;
+        let registry = RegistryClient::connect(&url).await.ok()?;
         find(registry.with_timeout(PATIENCE), begun.to_owned()).await
     };
     let found = runtime.block_on(async { tokio::time::timeout(PATIENCE, asked).await.ok().flatten() });
@@ -65,6 +66,20 @@ where
             CompletionCandidate::new(value).help(beside)
         })
         .collect()
+}
+
+/// The network that the unfinished line names. The shell hands the line over behind `--`.
+fn named(arguments: impl Iterator<Item = String>) -> Option<String> {
+    let mut url = None;
+    let mut line = arguments.skip_while(|argument| argument != "--").peekable();
+    while let Some(argument) = line.next() {
+        match argument.strip_prefix("--nats-url") {
+            Some("") => url = line.peek().cloned(),
+            Some(rest) => url = rest.strip_prefix('=').map(str::to_owned).or(url),
+            None => {}
+        }
+    }
+    url.filter(|url| !url.is_empty())
 }
 
 async fn find_usernames(registry: RegistryClient, begun: String) -> Option<Found> {
@@ -102,4 +117,26 @@ async fn find_threads(registry: RegistryClient, begun: String) -> Option<Found> 
             .map(|thread| (thread.thread_id, Some(format!("{} messages", thread.message_count))))
             .collect(),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_network_is_that_of_the_line() {
+        for (line, url) in [
+            ("agentnet -- agentnet send --to-username", None),
+            ("agentnet -- agentnet --nats-url nats://h:1 send", Some("nats://h:1")),
+            (
+                "agentnet -- agentnet send --nats-url=nats://h:1 --to-username a",
+                Some("nats://h:1"),
+            ),
+            ("agentnet -- agentnet --nats-url a --nats-url b", Some("b")),
+            ("agentnet --nats-url before -- agentnet send", None),
+            ("agentnet -- agentnet send --nats-url", None),
+        ] {
+            assert_eq!(named(line.split(' ').map(str::to_owned)).as_deref(), url, "{line}");
+        }
+    }
 }

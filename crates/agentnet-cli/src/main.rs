@@ -16,6 +16,7 @@ mod signals;
 mod suggest;
 mod traces;
 mod up;
+mod who;
 
 use std::process::ExitCode;
 
@@ -44,6 +45,7 @@ fn main() -> ExitCode {
         output.failure(&failure.hint("--output csv is for list, search, threads, thread-messages and message-search"));
         return ExitCode::from(2);
     }
+    let url = connection::nats_url(&cli.global);
     let ended = match log {
         Ok(log) => {
             let ended = run(cli, output);
@@ -57,7 +59,7 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(ended) => {
             if let Ended::Failed(failure) = &ended {
-                output.failure(failure);
+                output.failure_at(failure, &url);
             }
             ExitCode::from(ended.code())
         }

@@ -173,9 +173,18 @@ impl Output {
 
     /// A failure, on stderr: `error: …`, and `hint: …` below it.
     pub(crate) fn failure(self, failure: &Failure) {
+        self.failed(&failure.text());
+    }
+
+    /// The failure that ends a command, with the network's address where that matters.
+    pub(crate) fn failure_at(self, failure: &Failure, url: &str) {
+        self.failed(&failure.text_with(url));
+    }
+
+    fn failed(self, text: &str) {
         match self.log_format {
-            LogFormat::Text => self.note(failure.text()),
-            LogFormat::Json => tracing::error!(target: VOICE, "{}", failure.text()),
+            LogFormat::Text => self.note(text),
+            LogFormat::Json => tracing::error!(target: VOICE, "{text}"),
         }
     }
 }

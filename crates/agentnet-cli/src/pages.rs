@@ -33,6 +33,8 @@ pub(crate) struct PageArgs {
 /// What was listed, and where the next page begins.
 pub(crate) struct Listed<T> {
     pub(crate) items: Vec<T>,
+    /// Who was asked.
+    pub(crate) registry: RegistryClient,
     next_cursor: Option<String>,
 }
 
@@ -67,7 +69,13 @@ impl PageArgs {
                 }
                 match next_cursor {
                     Some(cursor) if self.all => request.set_cursor(Some(cursor)),
-                    next_cursor => return Ok(Listed { items, next_cursor }),
+                    next_cursor => {
+                        return Ok(Listed {
+                            items,
+                            registry,
+                            next_cursor,
+                        });
+                    }
                 }
                 if told.elapsed() >= PATIENCE && !output.is_json() {
                     output.note(format!("{} so far", items.len()));

@@ -1,14 +1,18 @@
 //! Names that look like the one that nobody has.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-use agentnet::RegistryClient;
-use agentnet_protocol::rpc::SearchRequest;
+use agentnet::{RegistryClient, RegistryError};
+use agentnet_protocol::rpc::{ResolveAccountRequest, SearchRequest};
+use agentnet_protocol::target::Target;
 use agentnet_protocol::username::lookup_key;
 
 use crate::cli::Global;
 use crate::connection::nats_url;
 use crate::ended::Failure;
+use crate::output::Output;
+use crate::output::cell::clean;
 
 /// How long the search for them may take: the failure waits for it.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -48,6 +52,22 @@ async fn username(global: &Global, wanted: &str) -> Option<String> {
     tokio::time::timeout(PATIENCE, find).await.ok().flatten()
 }
 
+/// Whether nobody has this name; then a remark says so, with the name that may have been meant.
+pub(crate) async fn note_unknown(global: &Global, registry: &RegistryClient, wanted: &str, output: Output) {
+    let request = ResolveAccountRequest {
+        username: lookup_key(wanted),
+    };
+    let asked = registry.clone().with_timeout(PATIENCE);
+    if !matches!(asked.call(&request).await, Err(RegistryError::Refused(_))) {
+        return;
+    }
+    let name = clean(wanted);
+    output.note(match username(global, wanted).await {
+        Some(alike) => format!("note: nobody is called {name}: did you mean @{alike}?"),
+        None => format!("note: nobody is called {name}; `agentnet search` shows everybody"),
+    });
+}
+
 /// A failure that says that nobody has this name, with the name that may have been meant.
 pub(crate) async fn nobody(global: &Global, wanted: &str, failure: Failure) -> Failure {
     match username(global, wanted).await {
@@ -56,8 +76,31 @@ pub(crate) async fn nobody(global: &Global, wanted: &str, failure: Failure) -> F
     }
 }
 
+/// The failure to reach a capability, with the one that may have been meant if nobody online has it.
+pub(crate) async fn capability(global: &Global, target: &Target, failure: Failure) -> Failure {
+    let Target::Capability(wanted) = target else {
+        return failure;
+    };
+    let find = async {
+        let registry = RegistryClient::connect(&nats_url(global)).await.ok()?;
+        registry.with_timeout(PATIENCE).list_online().await.ok()
+    };
+    let Some(online) = tokio::time::timeout(PATIENCE, find).await.ok().flatten() else {
+        return failure;
+    };
+    let known: BTreeSet<String> = online.into_iter().flat_map(|agent| agent.capabilities).collect();
+    if known.contains(wanted) {
+        return failure;
+    }
+    let nobody = format!("nobody who is online has the capability `{}`", clean(wanted));
+    failure.hint(match closest(wanted, known) {
+        Some(alike) => format!("{nobody}: did you mean `{}`?", clean(&alike)),
+        None => format!("{nobody}: `agentnet list` shows who can do what"),
+    })
+}
+
 /// By the number of letters that are missing, too many, wrong, or in the wrong order: one, or a third of them.
-fn closest(wanted: &str, names: impl IntoIterator<Item = String>) -> Option<String> {
+pub(crate) fn closest(wanted: &str, names: impl IntoIterator<Item = String>) -> Option<String> {
     let most = (wanted.chars().count() / 3).max(1);
     let apart = names
         .into_iter()

@@ -17,7 +17,7 @@ async fn parrot(url: &str) -> Service {
         "--name",
         "A \"Parrot\", grey",
     ]);
-    command.args(["--rate-limit", "1000", "--rate-burst", "1000"]);
+    command.args(["--rate-limit", "1000", "--rate-burst", "1000", "--capability", "listen"]);
     let agent = Service::spawn(command);
     agent.says("@parrot is online").await;
     agent
@@ -134,7 +134,13 @@ async fn all_pages_are_walked() {
     assert_eq!(pages.lines().count(), 3, "one document a page");
     let cut = line(&url, "thread-messages --thread-id t1 --limit 3 --output csv").await;
     assert!(cut.stderr.starts_with("next_cursor="), "{cut:?}");
-    assert_eq!(line(&url, "list --all").await.ok().lines().count(), 2);
+    for (words, lines) in [
+        ("list --all", 2),
+        ("search --limit 1 --all", 3),
+        ("threads --limit 1 --all", 2),
+    ] {
+        assert_eq!(line(&url, words).await.ok().lines().count(), lines, "{words}");
+    }
     up.stop().await;
 }
 
@@ -155,6 +161,24 @@ async fn a_name_that_nobody_has_is_compared_with_those_that_are_there() {
         .fails(2, &["error: not_found", "did you mean @parrot?"]);
     let far = line(&url, "send --to-username zzz 1").await;
     far.fails(2, &["hint: `agentnet list` shows who is online"]);
+    for (words, code) in [
+        ("request --to-capability lisen --timeout 0.5 1", 1),
+        (
+            "send --to-capability lisen --receipt-timeout 0.2 --retry-attempts 0 1",
+            2,
+        ),
+    ] {
+        let parts = ["hint: nobody who is online has the capability `lisen`: did you mean `listen`?"];
+        line(&url, words).await.fails(code, &parts);
+    }
+    let none = line(&url, "threads --participant-username parott").await;
+    assert_eq!(
+        none.stderr.trim(),
+        "note: nobody is called parott: did you mean @parrot?"
+    );
+    assert_eq!(none.ok().trim(), "No matching threads found");
+    let some = line(&url, "threads --participant-username parrot").await;
+    assert_eq!(some.stderr, "");
     line(&url, "lsit")
         .await
         .fails(2, &["a similar subcommand exists: 'list'"]);

@@ -76,9 +76,15 @@ async fn wrong_token_wrong_scheme_no_registry() {
         "send --to-username a 1",
         "echo",
     ] {
-        line(&nats.url(), words)
-            .await
-            .fails(2, &["No registry answers", "agentnet registry", "agentnet up"]);
+        line(&nats.url(), words).await.fails(
+            2,
+            &[
+                "No registry answers",
+                "agentnet registry",
+                "agentnet up",
+                "\nnetwork: nats://",
+            ],
+        );
     }
 }
 
@@ -139,9 +145,14 @@ async fn mistakes_on_a_running_network() {
     line(&url, "profile --username nobody --json")
         .await
         .fails(2, &["error: not_found\n"]);
-    line(&url, "thread-status --thread-id nothing")
-        .await
-        .fails(2, &["error: not_found\n"]);
+    line(&url, "thread-status --thread-id nothing").await.fails(
+        2,
+        &[
+            "error: not_found\n",
+            "hint: there is no thread \"nothing\"",
+            "\nnetwork: nats://***@",
+        ],
+    );
     line(&url, "thread-messages --thread-id t --cursor garbage")
         .await
         .fails(2, &["error: cursor_invalid\n", "next_cursor"]);

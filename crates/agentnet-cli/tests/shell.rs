@@ -70,6 +70,9 @@ async fn commands_flags_and_live_values_are_offered() {
         offered(&url, &["profile", "--username", "nobody"]).await,
         Vec::<String>::new()
     );
+    // The network that the line names counts more than the environment.
+    let elsewhere = ["--nats-url", &url, "send", "--to-username", "par"];
+    assert_eq!(offered("nats://127.0.0.1:1", &elsewhere).await, ["parrot\tparrot"]);
     // Without a network nothing is offered, and nothing is said.
     assert_eq!(
         offered("nats://127.0.0.1:1", &["send", "--to-username", ""]).await,
@@ -123,6 +126,16 @@ async fn manual_pages_are_made_from_the_commands() {
     line("nats://127.0.0.1:1", "man fly")
         .await
         .fails(2, &["there is no command `fly`"]);
+    for (words, part) in [
+        ("man export thread", "agentnet\\-export\\-thread"),
+        ("man keys", "agentnet\\-keys"),
+    ] {
+        let page = line("nats://127.0.0.1:1", words).await.ok();
+        assert!(page.contains(part), "{words}: {page}");
+    }
+    line("nats://127.0.0.1:1", "man export thraed")
+        .await
+        .fails(2, &["there is no command `thraed`", "did you mean `thread`?"]);
     let folder = tempfile::tempdir().unwrap();
     agentnet("nats://127.0.0.1:1", ["man", "--dir", folder.path().to_str().unwrap()])
         .await
@@ -190,6 +203,17 @@ async fn a_thread_becomes_a_document() {
     );
     assert!(text.ends_with("```json\n{\n  \"n\": 1.50\n}\n```\n"), "{text}");
 
+    let document = line(&url, "export thread ops_1 --timeout 10 --json").await.ok();
+    let document: serde_json::Value = serde_json::from_str(&document).unwrap();
+    assert_eq!(document["thread_id"], "ops_1");
+    assert_eq!(document["messages"][1]["payload"]["n"], 1.5);
+    assert_eq!(
+        line(&url, "export thread ops_1 --format json").await.ok(),
+        line(&url, "export thread ops_1 --format json --json").await.ok()
+    );
+    line(&url, "export thread ops_1 --format jsonl --json")
+        .await
+        .fails(2, &["--json asks for one JSON document"]);
     let lines = line(&url, "export thread ops_1 --format jsonl").await.ok();
     let payloads: Vec<serde_json::Value> = lines
         .lines()

@@ -67,6 +67,10 @@ async fn a_signed_network_is_used_and_its_keys_rotated() {
     assert_eq!(keyed(&url, "keys show --as asker --json", &keys).await.json(), rotated);
     keyed(&url, ASK, &keys).await.ok();
 
+    keyed(&url, "keys new --as nobody", &keys).await.ok();
+    keyed(&url, "keys rotate --as nobody", &keys)
+        .await
+        .fails(2, &["error: not_found", "hint: @nobody has no account"]);
     // The echo's key is rotated; started again, it answers.
     let text = keyed(&url, "keys rotate --as echo", &keys).await.ok();
     assert!(text.contains("key rotated") && text.contains("@echo"), "{text}");

@@ -148,6 +148,71 @@ async fn lists_fit_the_terminal() {
     up.stop().await;
 }
 
+/// No line is wider than the terminal, which would wrap it.
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_tell_who_and_how_long_ago_within_the_terminal() {
+    let mut up = Up::start().await;
+    let _parrot = echo(&up.url, "--username parrot --name 鸚鵡 --capability say").await;
+    let long = "a text that is longer than there is room for ".repeat(3);
+    let payload = json!({ "text": long }).to_string();
+    for _ in 0..2 {
+        let words = ["send", "--as", "ada", "--to-username", "parrot", "--thread-id", "t1"];
+        harness::agentnet(&up.url, words.into_iter().chain([&*payload]))
+            .await
+            .ok();
+    }
+    until(&up.url, "thread-status --thread-id t1", |status| {
+        status["message_count"] == 2
+    })
+    .await;
+    for columns in [60, 80, 120] {
+        for (words, parts) in [
+            ("list", &["●", "@parrot", "ago", "\n1 agent"][..]),
+            ("search", &["@ada", "@parrot", "\n2 agents"]),
+            ("threads", &["t1", "ago", "\n1 thread"]),
+            (
+                "thread-messages --thread-id t1",
+                &["direct", "ago", "a text that", "\n2 messages"],
+            ),
+            ("message-search --kind direct", &["direct", "ago", "\n2 messages"]),
+        ] {
+            let mut terminal = agentnet(&up.url, words, columns);
+            assert_eq!(terminal.ended().await.code(), Some(0), "{words}");
+            terminal
+                .until(words, |terminal| {
+                    let text = terminal.text().replace("just now", "0s ago");
+                    let rules = text.lines().filter(|line| line.contains('─')).count();
+                    rules == 1 && parts.iter().all(|part| text.contains(part))
+                })
+                .await;
+        }
+    }
+    for (words, parts) in [
+        ("threads", ["@ada", "@parrot"]),
+        ("thread-status --thread-id t1", ["@ada", "@parrot"]),
+        ("thread-messages --thread-id t1", ["@ada  @parrot", " ago"]),
+        (
+            "message-search --from-ts 2026-01-01T00:00:00Z",
+            ["@ada  @parrot", " ago"],
+        ),
+        (
+            "thread-messages --thread-id t1 --wide",
+            ["Z  direct  acct_", "2 messages"],
+        ),
+        ("profile --username ada", ["Created:", " ago"]),
+    ] {
+        let mut terminal = agentnet(&up.url, words, 200);
+        assert_eq!(terminal.ended().await.code(), Some(0), "{words}");
+        terminal
+            .until(words, |terminal| {
+                let text = terminal.text().replace("just now", "0s ago");
+                parts.iter().all(|part| text.contains(part))
+            })
+            .await;
+    }
+    up.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn long_lists_go_through_a_pager() {
     let mut up = Up::start().await;
@@ -173,7 +238,7 @@ async fn long_lists_go_through_a_pager() {
     // A pager that tells that it was used.
     let mut terminal = shown(10, "wc -l");
     assert_eq!(terminal.ended().await.code(), Some(0));
-    terminal.shows("14").await;
+    terminal.shows("15").await;
     let mut terminal = shown(40, "wc -l");
     assert_eq!(terminal.ended().await.code(), Some(0));
     terminal.shows("direct").await;

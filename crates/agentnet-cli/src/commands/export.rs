@@ -42,9 +42,10 @@ struct Thread {
     /// Which thread
     #[arg(value_name = "ID", add = live::threads())]
     thread_id: String,
-    /// markdown: to read; jsonl: each message as the registry gives it, one a line
-    #[arg(long, value_name = "FORMAT", default_value = "markdown")]
-    format: Format,
+    /// markdown: to read; jsonl: each message as the registry gives it, one a line; json: the same in one document
+    /// [default: markdown, with --json json]
+    #[arg(long, value_name = "FORMAT", hide_possible_values = true)]
+    format: Option<Format>,
     /// File to write [default: standard output]
     #[arg(long, value_name = "PATH")]
     out: Option<PathBuf>,
@@ -56,6 +57,7 @@ struct Thread {
 enum Format {
     Markdown,
     Jsonl,
+    Json,
 }
 
 impl Export {
@@ -70,6 +72,15 @@ impl Thread {
         let registry = RegistryClient::connect(&nats_url(global))
             .await
             .map_err(connect_failure)?;
+        let format = match (self.format, output.is_json()) {
+            (None, true) => Format::Json,
+            (None, false) => Format::Markdown,
+            (Some(format), json) if !json || format == Format::Json => format,
+            (Some(_), _) => {
+                let both = "--json asks for one JSON document, and --format for something else";
+                return Err(Failure::refused(both).hint("give one of them").into());
+            }
+        };
         let registry = registry.with_timeout(self.timeout.duration());
         let messages = self.messages(&registry, output).await?;
         if messages.is_empty() {
@@ -78,13 +89,22 @@ impl Thread {
                 .hint("`agentnet threads` shows the threads")
                 .into());
         }
-        let text = match self.format {
-            Format::Jsonl => messages.iter().map(|message| message.encode() + "\n").collect(),
+        let encoded = || messages.iter().map(HistoryMessage::encode);
+        let text = match format {
+            Format::Jsonl => encoded().map(|message| message + "\n").collect(),
+            Format::Json => {
+                let id = serde_json::Value::from(self.thread_id.as_str());
+                let messages: Vec<String> = encoded().collect();
+                format!("{{\"thread_id\":{id},\"messages\":[{}]}}\n", messages.join(","))
+            }
             Format::Markdown => {
                 let mut names = Names::open(registry).await;
                 markdown::document(&self.thread_id, &messages, &mut names, now()).await
             }
         };
+        if format == Format::Json && self.out.is_none() {
+            return Ok(output.document(&text)?);
+        }
         self.write(&text, messages.len(), output)
     }
 
@@ -125,7 +145,10 @@ impl Thread {
             file.write_all(text.as_bytes())?;
             file.flush()
         });
-        written.map_err(|error| Failure::trouble(format!("cannot write {}: {error}", path.display())))?;
+        written.map_err(|error| {
+            Failure::trouble(format!("cannot write {}: {error}", path.display()))
+                .hint("give --out a file in a directory that is there and that you may write to")
+        })?;
         output.note(format!("{messages} messages are in {}", path.display()));
         Ok(())
     }

@@ -99,7 +99,13 @@ async fn rotate(which: &Which, global: &Global, output: Output) -> Result<(), En
         let account = registry
             .call(&account)
             .await
-            .map_err(|error| registry_failure(&error))?;
+            .map_err(|error| match registry_failure(&error) {
+                failure if failure.is("not_found") => failure.hint(format!(
+                    "@{} has no account that a key is bound to: the first start of the agent makes it",
+                    which.username()
+                )),
+                failure => failure,
+            })?;
         registry
             .rotate_key_file(&account.account_id, &path)
             .await

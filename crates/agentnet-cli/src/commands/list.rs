@@ -3,6 +3,7 @@
 use agentnet_protocol::rpc::ListRequest;
 use clap::Args;
 
+use super::AGENTS;
 use crate::cli::Global;
 use crate::ended::Ended;
 use crate::output::Output;
@@ -35,7 +36,7 @@ impl List {
                 ],
             );
         }
-        rows.print("No agents currently online")?;
+        rows.print(AGENTS, "No agents currently online")?;
         listed.lead_on(output)
     }
 }

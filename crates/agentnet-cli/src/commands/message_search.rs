@@ -3,8 +3,8 @@
 use agentnet_protocol::rpc::{MessageSearchFilters, MessageSearchRequest};
 use clap::Args;
 
-use super::thread_messages::{receiver, sender};
-use super::{at_most, given, limit};
+use super::thread_messages::{people, receiver, sender};
+use super::{MESSAGES, at_most, given, limit};
 use crate::cli::Global;
 use crate::ended::Ended;
 use crate::output::Output;
@@ -58,17 +58,18 @@ impl MessageSearch {
         };
         let mut rows = Rows::new(output, &["Sent", "Thread", "Kind", "From", "To", "Message"])
             .yielding(&["To", "From", "Message", "Thread", "Kind"]);
+        let who = people(&listed.registry, &listed.items, output).await;
         for message in &listed.items {
             rows.push([
-                output.stamp(&message.sent_at),
+                output.moment(Some(&message.sent_at)),
                 clean(&message.thread_id).into_owned(),
                 clean(&message.kind).into_owned(),
-                sender(message, output),
-                receiver(message, output),
+                sender(message, &who),
+                receiver(message, &who),
                 output.payload(&message.payload),
             ]);
         }
-        rows.print("No matching messages found")?;
+        rows.print(MESSAGES, "No matching messages found")?;
         listed.lead_on(output)
     }
 }

@@ -70,7 +70,7 @@ fn lines(profile: &Known, output: Output) -> String {
         (true, sessions) => output.tint(Tint::Green, &format!("online, {sessions} sessions")),
     };
     line("Status", &format!("{} ({presence})", clean(&profile.status)));
-    line("Created", &clean(&profile.created_at));
+    line("Created", &output.moment(Some(&profile.created_at)));
     line("Capabilities", &list(&profile.capabilities));
     line("Metadata", &clean(profile.metadata.get()));
     for session in &profile.online_sessions {

@@ -14,6 +14,7 @@ use crate::output::json::indented;
 use crate::output::waiting::Waiting;
 use crate::output::{Output, Tint};
 use crate::signals::StopSignals;
+use crate::suggest;
 
 #[derive(Debug, Args)]
 pub(crate) struct Request {
@@ -50,7 +51,10 @@ impl Request {
             .unless(async {
                 match request.await {
                     Ok(reply) => Ok(reply),
-                    Err(error) => Err(answer_failure(global, error).await.into()),
+                    Err(error) => {
+                        let failure = answer_failure(global, error).await;
+                        Err(suggest::capability(global, &target, failure).await.into())
+                    }
                 }
             })
             .await;

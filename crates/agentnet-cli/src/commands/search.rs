@@ -3,7 +3,7 @@
 use agentnet_protocol::rpc::SearchRequest;
 use clap::Args;
 
-use super::{at_most, given, limit};
+use super::{AGENTS, at_most, given, limit};
 use crate::cli::Global;
 use crate::ended::Ended;
 use crate::output::Output;
@@ -55,7 +55,7 @@ impl Search {
                 ],
             );
         }
-        rows.print("No results found.")?;
+        rows.print(AGENTS, "No results found.")?;
         listed.lead_on(output)
     }
 }

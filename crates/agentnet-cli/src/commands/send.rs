@@ -13,6 +13,7 @@ use crate::ended::Ended;
 use crate::output::waiting::Waiting;
 use crate::output::{Output, Tint};
 use crate::signals::StopSignals;
+use crate::suggest;
 
 #[derive(Debug, Args)]
 pub(crate) struct Send {
@@ -65,7 +66,10 @@ impl Send {
             .unless(async {
                 match send.await {
                     Ok(sent) => Ok(sent),
-                    Err(error) => Err(delivery_failure(global, error).await.into()),
+                    Err(error) => {
+                        let failure = delivery_failure(global, error).await;
+                        Err(suggest::capability(global, &target, failure).await.into())
+                    }
                 }
             })
             .await;

@@ -1,15 +1,17 @@
 //! `agentnet thread-messages`: the history of one thread, newest first.
 
+use agentnet::RegistryClient;
 use agentnet_protocol::rpc::{HistoryMessage, ThreadMessagesRequest};
 use clap::Args;
 
-use super::{at_most, limit};
+use super::{MESSAGES, at_most, limit};
 use crate::cli::Global;
 use crate::ended::Ended;
 use crate::output::Output;
 use crate::output::cell::{clean, or_dash};
 use crate::output::table::Rows;
 use crate::pages::PageArgs;
+use crate::who::Who;
 
 #[derive(Debug, Args)]
 pub(crate) struct ThreadMessages {
@@ -35,32 +37,41 @@ impl ThreadMessages {
         };
         let mut rows =
             Rows::new(output, &["Sent", "Kind", "From", "To", "Message"]).yielding(&["From", "To", "Message", "Kind"]);
+        let who = people(&listed.registry, &listed.items, output).await;
         for message in &listed.items {
             rows.push([
-                output.stamp(&message.sent_at),
+                output.moment(Some(&message.sent_at)),
                 clean(&message.kind).into_owned(),
-                sender(message, output),
-                receiver(message, output),
+                sender(message, &who),
+                receiver(message, &who),
                 output.payload(&message.payload),
             ]);
         }
-        rows.print("No messages found")?;
+        rows.print(MESSAGES, "No messages found")?;
         listed.lead_on(output)
     }
 }
 
+/// Everybody who sent these messages or was sent one.
+pub(super) async fn people(registry: &RegistryClient, messages: &[HistoryMessage], output: Output) -> Who {
+    let both = messages
+        .iter()
+        .flat_map(|message| [&message.from_account_id, &message.to_account_id]);
+    Who::are(registry, both.flatten().map(String::as_str), output).await
+}
+
 /// The sending account, else the agent's own label.
-pub(super) fn sender(message: &HistoryMessage, output: Output) -> String {
+pub(super) fn sender(message: &HistoryMessage, who: &Who) -> String {
     match message.from_account_id.as_deref() {
-        Some(account) => output.account(Some(account)),
+        Some(account) => who.is(Some(account)),
         None => or_dash(message.from_agent.as_deref()),
     }
 }
 
 /// The receiving account, else what the message was addressed to.
-pub(super) fn receiver(message: &HistoryMessage, output: Output) -> String {
+pub(super) fn receiver(message: &HistoryMessage, who: &Who) -> String {
     match message.to_account_id.as_deref() {
-        Some(account) => output.account(Some(account)),
+        Some(account) => who.is(Some(account)),
         None => or_dash(Some(&message.to_agent)),
     }
 }

@@ -1,15 +1,18 @@
 //! `agentnet thread-status`: one thread's counters.
 
+use agentnet::RegistryClient;
 use agentnet_protocol::rpc::ThreadStatusRequest;
 use clap::Args;
 
 use super::LimitArgs;
+use super::threads::participants;
 use crate::cli::Global;
-use crate::connection::{CallTimeout, ask};
+use crate::connection::{CallTimeout, ask, nats_url};
 use crate::ended::Ended;
 use crate::output::Output;
-use crate::output::cell::{clean, list};
+use crate::output::cell::clean;
 use crate::output::table::facts;
+use crate::who::Who;
 
 #[derive(Debug, Args)]
 pub(crate) struct ThreadStatus {
@@ -28,9 +31,15 @@ impl ThreadStatus {
             thread_id: self.thread_id,
             limits: self.limits.limits(),
         };
-        let Some(reply) = ask(global, output, &self.timeout, &request).await? else {
-            return Ok(());
+        let reply = match ask(global, output, &self.timeout, &request).await {
+            Err(Ended::Failed(failure)) if failure.is("not_found") => {
+                let thread = clean(&request.thread_id);
+                let hint = format!("there is no thread {thread:?}: `agentnet threads` shows those there are");
+                return Err(failure.hint(hint).into());
+            }
+            reply => reply?,
         };
+        let Some(reply) = reply else { return Ok(()) };
         let thread = &reply.thread;
         let mut rows = vec![
             ("Thread", clean(&thread.thread_id).into_owned()),
@@ -49,7 +58,13 @@ impl ThreadStatus {
             ("Last Msg At", output.moment(thread.last_message_at.as_deref())),
         ];
         if !thread.participants.is_empty() {
-            rows.push(("Participants", list(&thread.participants)));
+            let accounts = thread.participants.iter().map(String::as_str);
+            // Whoever has just answered answers again, or ids stand for names.
+            let who = match RegistryClient::connect(&nats_url(global)).await {
+                Ok(registry) => Who::are(&registry, accounts, output).await,
+                Err(_) => Who::nobody(output),
+            };
+            rows.push(("Participants", participants(&thread.participants, &who)));
         }
         Ok(output.line(facts(output, rows))?)
     }

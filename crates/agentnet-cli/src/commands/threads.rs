@@ -9,8 +9,10 @@ use crate::cli::Global;
 use crate::ended::Ended;
 use crate::output::Output;
 use crate::output::cell::{clean, or_dash};
-use crate::output::table::Rows;
+use crate::output::table::{Noun, Rows};
 use crate::pages::PageArgs;
+use crate::suggest;
+use crate::who::Who;
 
 #[derive(Debug, Args)]
 #[command(group = clap::ArgGroup::new("participant").multiple(false))]
@@ -58,6 +60,8 @@ impl Threads {
             ],
         )
         .yielding(&["Participants", "Tokens~", "Status", "Last Activity", "Thread ID"]);
+        let accounts = listed.items.iter().flat_map(|thread| &thread.participants);
+        let who = Who::are(&listed.registry, accounts.map(String::as_str), output).await;
         for thread in &listed.items {
             rows.push([
                 clean(&thread.thread_id).into_owned(),
@@ -65,22 +69,23 @@ impl Threads {
                 thread.message_count.to_string(),
                 thread.approx_tokens.to_string(),
                 output.moment(thread.last_message_at.as_deref().or(Some(&thread.updated_at))),
-                participants(&thread.participants, output),
+                participants(&thread.participants, &who),
             ]);
         }
-        rows.print("No matching threads found")?;
+        if listed.items.is_empty()
+            && let Some(name) = &self.participant_username
+        {
+            suggest::note_unknown(global, &listed.registry, name, output).await;
+        }
+        rows.print(Noun("thread", "threads"), "No matching threads found")?;
         listed.lead_on(output)
     }
 }
 
 /// The accounts of a thread in one cell.
-pub(super) fn participants(ids: &[String], output: Output) -> String {
+pub(super) fn participants(ids: &[String], who: &Who) -> String {
     match ids {
         [] => or_dash(None),
-        ids => ids
-            .iter()
-            .map(|id| output.account(Some(id)))
-            .collect::<Vec<_>>()
-            .join(", "),
+        ids => ids.iter().map(|id| who.is(Some(id))).collect::<Vec<_>>().join(", "),
     }
 }

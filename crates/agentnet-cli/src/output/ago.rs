@@ -16,12 +16,12 @@ pub(crate) fn now() -> Timestamp {
 }
 
 impl Output {
-    /// A timestamp of a reply as the table shows it.
+    /// A timestamp of a reply as the table shows it: how long ago, or with `--wide` itself.
     pub(crate) fn moment(self, text: Option<&str>) -> String {
         let Some(text) = text.filter(|text| !text.is_empty()) else {
             return NEVER.to_owned();
         };
-        if self.is_terminal() {
+        if self.is_terminal() && !self.is_wide() {
             ago(text, now())
         } else {
             super::cell::clean(text).into_owned()

@@ -6,7 +6,7 @@
 use comfy_table::{Attribute, Cell, Color, ContentArrangement, LineStyle, Table, TableStyle};
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
-use super::Output;
+use super::{Output, Tint};
 use crate::ended::Ended;
 
 /// On a terminal a thin line separates the header; elsewhere columns are separated by spaces alone.
@@ -17,6 +17,17 @@ const ELSEWHERE: TableStyle = TableStyle::new();
 const GAP: usize = 2;
 /// The narrowest that a column is cut to, in characters. Below that it is left out.
 const LEAST: usize = 12;
+
+/// What is counted: one of it, and more.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Noun(pub(crate) &'static str, pub(crate) &'static str);
+
+impl Noun {
+    /// So many of it.
+    pub(crate) fn count(self, count: usize) -> String {
+        format!("{count} {}", if count == 1 { self.0 } else { self.1 })
+    }
+}
 
 /// The rows of one table.
 pub(crate) struct Rows {
@@ -66,8 +77,8 @@ impl Rows {
         self.rows.push((Some(online), cells.into()));
     }
 
-    /// Shows the table, or what is to be said where it has no rows.
-    pub(crate) fn print(self, nothing: &str) -> Result<(), Ended> {
+    /// Shows the table, on a terminal with the number of its rows below it, or what is to be said where it has none.
+    pub(crate) fn print(self, of_what: Noun, nothing: &str) -> Result<(), Ended> {
         let output = self.output;
         if output.is_csv() {
             return Ok(output.line(self.csv())?);
@@ -75,7 +86,12 @@ impl Rows {
         if self.rows.is_empty() {
             return Ok(output.line(nothing)?);
         }
-        output.page(&self.finish())
+        let count = of_what.count(self.rows.len());
+        let mut text = self.finish();
+        if output.is_terminal() {
+            text = format!("{text}\n{}", output.tint(Tint::Dim, &count));
+        }
+        output.page(&text)
     }
 
     /// The rows as CSV (RFC 4180), the header first.
@@ -228,8 +244,10 @@ pub(crate) fn facts(output: Output, rows: Vec<(&str, String)>) -> String {
 
 /// Columns begin at the margin and stand two spaces apart.
 fn plain(mut table: Table) -> String {
-    for column in table.column_iter_mut() {
-        column.set_padding((0, GAP as u16));
+    let last = table.column_count().saturating_sub(1);
+    for (number, column) in table.column_iter_mut().enumerate() {
+        // Beyond the last there is nothing to keep away from, and the terminal may end there.
+        column.set_padding((0, if number == last { 0 } else { GAP as u16 }));
     }
     table.set_content_arrangement(ContentArrangement::Disabled);
     table.trim_fmt()

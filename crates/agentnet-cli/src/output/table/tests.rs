@@ -27,9 +27,9 @@ fn on_a_terminal_rows_have_dots_and_the_header_a_line() {
 
 #[test]
 fn what_matters_least_gives_way_first() {
-    let table = |width: usize| {
+    let on = |terminal: bool, width: usize| {
         let mut rows = Rows::new(
-            Output::fixed(false, false),
+            Output::fixed(terminal, false),
             &["Thread", "Status", "Participants", "Message"],
         );
         rows = rows.yielding(&["Participants", "Status", "Message"]);
@@ -42,6 +42,7 @@ fn what_matters_least_gives_way_first() {
         rows.fit(width);
         rows.text()
     };
+    let table = |width: usize| on(false, width);
     let row = |width: usize| table(width).lines().nth(1).unwrap().to_owned();
     let whole = "thread_sdk_1  ok      acct_01kj000, acct_01kj001  日本 and many more words than that";
     assert_eq!(row(200), whole);
@@ -57,8 +58,11 @@ fn what_matters_least_gives_way_first() {
     // Nothing left to give: the terminal may wrap.
     assert_eq!(row(5), "thread_sdk_1");
     for width in 30..90 {
-        let widest = table(width).lines().map(UnicodeWidthStr::width).max().unwrap();
-        assert!(widest <= width, "{width}: {}", table(width));
+        // With the line below the header, which is as wide as the table.
+        for text in [table(width), on(true, width)] {
+            let widest = text.lines().map(UnicodeWidthStr::width).max().unwrap();
+            assert!(widest <= width, "{width}: {text}");
+        }
     }
 }
 
