@@ -7,6 +7,7 @@
 //! What belongs to Python (futures, tasks, handlers) stays on the loop's side in the [`Bridge`] and is known to the other
 //! side by number. So no thread of the runtime ever touches a Python object, also not while the interpreter shuts down.
 
+mod calls;
 mod mailbox;
 
 use std::collections::HashMap;
@@ -16,19 +17,19 @@ use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use pyo3::exceptions::{PyAttributeError, PyException, PyRuntimeError};
+use pyo3::exceptions::{PyAttributeError, PyException};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::pyclass::{PyTraverseError, PyVisit};
 use pyo3::sync::PyOnceLock;
-use pyo3::types::PyTuple;
 use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
 
+pub(crate) use calls::{Reporter, abandon, submit, submit_or_finish, submit_reporting};
 pub(crate) use mailbox::{Call, Event, Finish, Mailbox};
 
 use crate::message::AgentMessage;
-use crate::runtime::runtime;
+use crate::waiter::Waiter;
 
 /// One number for every handler, call and operation of the process.
 pub(crate) fn fresh_number() -> u64 {
@@ -57,10 +58,18 @@ struct Waiting {
 struct Operation {
     /// Tells it from one that had the same address before.
     number: u64,
-    waiter: Py<PyAny>,
+    waiter: Awaited,
     task: AbortHandle,
     /// Is called with what is done and how much there is to do.
     progress: Option<Py<PyAny>>,
+}
+
+/// What the caller waits for.
+enum Awaited {
+    /// An asyncio future, of which anything can be asked.
+    Future(Py<PyAny>),
+    /// Just awaited, and settled without a turn of the loop.
+    Waiter(Py<Waiter>),
 }
 
 struct Running {
@@ -130,7 +139,7 @@ impl Bridge {
         drop(runner);
     }
 
-    fn settle(&self, py: Python<'_>, place: usize, number: u64, finish: Finish) {
+    fn settle(&self, py: Python<'_>, place: usize, number: u64, finish: Finish) -> PyResult<()> {
         let operation = {
             let mut waiting = self.waiting();
             match waiting.operations.get(&place) {
@@ -138,14 +147,20 @@ impl Bridge {
                 _ => None,
             }
         };
-        let Some(operation) = operation else { return };
-        let waiter = operation.waiter.bind(py);
-        let settled = match finish(py) {
-            Ok(value) => waiter.call_method1(intern!(py, "set_result"), (value,)),
-            Err(error) => waiter.call_method1(intern!(py, "set_exception"), (error,)),
-        };
-        // Whoever waited was cancelled a moment ago.
-        drop(settled);
+        let Some(operation) = operation else { return Ok(()) };
+        let result = finish(py);
+        match operation.waiter {
+            Awaited::Waiter(waiter) => Waiter::settle(waiter.bind(py), result),
+            Awaited::Future(future) => {
+                let settled = match result {
+                    Ok(value) => future.call_method1(py, intern!(py, "set_result"), (value,)),
+                    Err(error) => future.call_method1(py, intern!(py, "set_exception"), (error,)),
+                };
+                // Whoever waited was cancelled a moment ago.
+                drop(settled);
+                Ok(())
+            }
+        }
     }
 
     fn progressed(&self, py: Python<'_>, place: usize, number: u64, done: u64, total: Option<u64>) -> PyResult<()> {
@@ -225,10 +240,7 @@ impl Bridge {
         let mut interrupt = None;
         for event in self.mailbox.take() {
             let taken = match event {
-                Event::Done { place, number, finish } => {
-                    self.settle(py, place, number, finish);
-                    Ok(())
-                }
+                Event::Done { place, number, finish } => self.settle(py, place, number, finish),
                 Event::Progress {
                     place,
                     number,
@@ -260,7 +272,10 @@ impl Bridge {
             return Ok(());
         };
         for operation in waiting.operations.values() {
-            visit.call(&operation.waiter)?;
+            match &operation.waiter {
+                Awaited::Future(future) => visit.call(future)?,
+                Awaited::Waiter(waiter) => visit.call(waiter)?,
+            }
             visit.call(&operation.progress)?;
         }
         for runner in waiting.runners.values() {
@@ -286,147 +301,10 @@ impl Drop for Bridge {
     }
 }
 
-/// Runs a future on the runtime; the result is an asyncio future, settled with what `finish` makes of the outcome on the
-/// loop's thread.
-pub(crate) fn submit<'py, T, F, G>(py: Python<'py>, future: F, finish: G) -> PyResult<Bound<'py, PyAny>>
-where
-    T: Send + 'static,
-    F: Future<Output = T> + Send + 'static,
-    G: FnOnce(Python<'_>, T) -> PyResult<Py<PyAny>> + Send + 'static,
-{
-    submit_reporting(py, None, |_| future, finish)
-}
-
-/// As [`submit`], for a future that reports how far it is; `progress` is called on the loop's thread with what it says.
-pub(crate) fn submit_reporting<'py, T, F, G>(
-    py: Python<'py>,
-    progress: Option<Py<PyAny>>,
-    future: impl FnOnce(Reporter) -> F,
-    finish: G,
-) -> PyResult<Bound<'py, PyAny>>
-where
-    T: Send + 'static,
-    F: Future<Output = T> + Send + 'static,
-    G: FnOnce(Python<'_>, T) -> PyResult<Py<PyAny>> + Send + 'static,
-{
-    let runtime = runtime()?;
-    let event_loop = running_loop(py)?;
-    let bridge = Bridge::of(&event_loop)?;
-    let waiter = event_loop.call_method0(intern!(py, "create_future"))?;
-    let (place, number) = (waiter.as_ptr() as usize, fresh_number());
-    let mut promise = Promise {
-        mailbox: bridge.get().mailbox.clone(),
-        place,
-        number,
-        kept: false,
-    };
-    let future = future(Reporter {
-        mailbox: bridge.get().mailbox.clone(),
-        place,
-        number,
-    });
-    let task = runtime.spawn(async move {
-        let outcome = future.await;
-        promise.keep(Box::new(move |py| finish(py, outcome)));
-    });
-    let operation = Operation {
-        number,
-        waiter: waiter.clone().unbind(),
-        task: task.abort_handle(),
-        progress,
-    };
-    // The loop's thread is here: it takes the result later.
-    bridge.get().waiting().operations.insert(place, operation);
-    Ok(waiter)
-}
-
-/// Where a future says how far it is.
-pub(crate) struct Reporter {
-    mailbox: Arc<Mailbox>,
-    place: usize,
-    number: u64,
-}
-
-impl Reporter {
-    pub(crate) fn tell(&self, done: u64, total: Option<u64>) {
-        let (place, number) = (self.place, self.number);
-        self.mailbox.post(Event::Progress {
-            place,
-            number,
-            done,
-            total,
-        });
-    }
-}
-
-/// A result that the loop will get, whatever happens to the task.
-struct Promise {
-    mailbox: Arc<Mailbox>,
-    place: usize,
-    number: u64,
-    kept: bool,
-}
-
-impl Promise {
-    fn keep(&mut self, finish: Finish) {
-        self.kept = true;
-        let (place, number) = (self.place, self.number);
-        self.mailbox.post(Event::Done { place, number, finish });
-    }
-}
-
-impl Drop for Promise {
-    fn drop(&mut self) {
-        if !self.kept {
-            self.keep(Box::new(|_| {
-                Err(PyRuntimeError::new_err(
-                    "the call was given up by agentnet: this is a bug",
-                ))
-            }));
-        }
-    }
-}
-
-/// Gives up the call behind a future of this module, because nobody waits for it any more.
-#[pyfunction]
-pub(crate) fn abandon(py: Python<'_>, waiter: &Bound<'_, PyAny>) -> PyResult<()> {
-    let bridge = Bridge::current(py)?;
-    let operation = bridge.get().waiting().operations.remove(&(waiter.as_ptr() as usize));
-    if let Some(operation) = operation {
-        operation.task.abort();
-    }
-    Ok(())
-}
-
 /// Says how the handling of a message ended: None, or why it failed. Called on the loop that was given the message.
 #[pyfunction]
 #[pyo3(signature = (call, failure))]
 pub(crate) fn answer_call(py: Python<'_>, call: u64, failure: Option<String>) -> PyResult<()> {
     Bridge::current(py)?.get().answer(call, failure);
     Ok(())
-}
-
-/// As [`submit`], but begun here: a message is composed and on its way before the runtime is woken. What is complete then, as
-/// most publishing is, is given at once, in a tuple instead of a future.
-pub(crate) fn submit_or_finish<'py, T, G>(
-    py: Python<'py>,
-    mut future: futures::future::BoxFuture<'static, T>,
-    finish: G,
-) -> PyResult<Bound<'py, PyAny>>
-where
-    T: Send + 'static,
-    G: FnOnce(Python<'_>, T) -> PyResult<Py<PyAny>> + Send + 'static,
-{
-    let entered = runtime()?.enter();
-    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
-    // If it is not ready, the runtime polls it again with a waker that wakes.
-    let polled = future.as_mut().poll(&mut context);
-    drop(entered);
-    match polled {
-        std::task::Poll::Ready(outcome) => {
-            let value = finish(py, outcome)?.into_bound(py);
-            Ok(PyTuple::new(py, [value])?.into_any())
-        }
-        std::task::Poll::Pending => submit(py, future, finish),
-    }
 }

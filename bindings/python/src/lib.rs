@@ -4,6 +4,7 @@
 //!
 //! - `runtime`: the tokio runtime of the process. Its threads never enter the interpreter.
 //! - `bridge`: between that runtime and one asyncio loop: a mailbox and a bell that wakes the loop once for many events.
+//!   `waiter`: what a task awaits, settled without another turn of the loop.
 //! - `json`: Python values to wire text and back. `message`: a message that is read when it is looked at.
 //! - `node`, `registry`, `stream`, `blobs`: the calls. `failure`: errors as exceptions. `logs`: `tracing` for `logging`.
 
@@ -19,6 +20,7 @@ mod protocol;
 mod registry;
 mod runtime;
 mod stream;
+mod waiter;
 
 /// The native module `agentnet._native`.
 #[pyo3::pymodule(gil_used = true)]

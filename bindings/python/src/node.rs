@@ -308,6 +308,10 @@ async fn hand_over(
     message: Message,
     context: agentnet::Context,
 ) -> Result<(), BoxError> {
+    if !message.wants_reply() {
+        // Whoever sent it waits for the receipt, which goes out before the loop is woken up.
+        tokio::task::yield_now().await;
+    }
     let number = fresh_number();
     let (answer, answered) = oneshot::channel();
     let call = Call {
