@@ -48,7 +48,7 @@ impl Chat {
     pub(crate) async fn run(self, global: &Global, output: Output) -> Result<(), Ended> {
         let target = self.target.target()?;
         let mut signals = StopSignals::listen()?;
-        let node = self.identity.join(global, &mut signals, "cli_chat", "CLI Chat").await?;
+        let node = self.identity.join(global, &mut signals, output, "cli_chat", "CLI Chat").await?;
         let thread_id = given(self.thread_id.as_ref())
             .unwrap_or_else(|| ids::prefixed(ids::CLI_THREAD_PREFIX, now().as_unix_millis(), rand::random()));
         let mut talk = Talk {
