@@ -89,8 +89,16 @@ const LAST_MOMENT: Duration = Duration::from_secs(2);
 
 /// Joins the network. A signal meanwhile still lets a registration that is on its way come to its end, so that the session
 /// can be given back; a second signal does not wait.
-pub(crate) async fn join(agent: AgentBuilder, signals: &mut StopSignals) -> Result<AgentNode, Ended> {
-    let mut joining = std::pin::pin!(agent.start());
+pub(crate) async fn join(
+    agent: AgentBuilder,
+    global: &Global,
+    signals: &mut StopSignals,
+    output: Output,
+) -> Result<AgentNode, Ended> {
+    let url = nats_url(global);
+    let shown = checked_url(&url)?.redacted();
+    let _waiting = Waiting::start(output, format!("joining the network at {shown}"));
+    let mut joining = std::pin::pin!(agent.nats_url(url).start());
     let ended = tokio::select! {
         node = &mut joining => return Ok(node.map_err(start_failure)?),
         ended = signals.wait() => ended,

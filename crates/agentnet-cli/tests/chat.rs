@@ -4,9 +4,10 @@
 mod harness;
 
 use agentnet::{AgentNode, json};
-use harness::{Up, line_with_input};
+use harness::{Up, line, line_with_input};
+use tempfile::TempDir;
 
-/// Answers in capitals; streams, refuses, or gives JSON when told to.
+/// Answers in capitals; streams, refuses, gives JSON or says nothing when told to.
 async fn shouter(url: &str) -> AgentNode {
     let agent = AgentNode::builder("shouter")
         .username("shouter")
@@ -23,6 +24,7 @@ async fn shouter(url: &str) -> AgentNode {
                     }
                     stream.end().await?;
                 }
+                "silence" => std::future::pending().await,
                 "refuse" => return Err("told to".into()),
                 "json" => drop(context.reply(json!({ "n": [1, 2] })).await?),
                 text => drop(context.reply(json!({ "text": text.to_uppercase() })).await?),
@@ -114,5 +116,104 @@ async fn a_script_stops_at_the_first_failure() {
     agent.close().await;
     let ran = line_with_input(&url, "chat --to-username shouter", "hi\n").await;
     ran.fails(2, &["recipient_offline: @shouter is offline since"]);
+    up.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_no_text_is_told_with_its_line() {
+    let mut up = Up::start().await;
+    let _agent = shouter(&up.url).await;
+    let chat = "chat --to-username shouter";
+    let ran = line_with_input(&up.url, chat, b"one\r\ntwo\na\xff\xfeb\nnever\n").await;
+    assert_eq!((ran.code, ran.stdout.as_str()), (Some(1), "ONE\nTWO\n"), "{ran:?}");
+    for part in [
+        "error: line 3 of standard input is not UTF-8 text (byte 2 of the line): it was not sent, nor what follows it",
+        "hint: convert the input",
+    ] {
+        assert!(ran.stderr.contains(part), "{ran:?}");
+    }
+    up.stop().await;
+}
+
+#[tokio::test]
+async fn a_name_is_looked_up_when_it_is_given() {
+    let mut up = Up::start().await;
+    let url = up.url.clone();
+    let _agent = shouter(&url).await;
+    let nobody = |name: &str| format!("No account found for username '{name}'");
+    line(&url, "chat --to-username shoutr")
+        .await
+        .fails(2, &[&nobody("shoutr"), "did you mean @shouter?"]);
+    line(&url, "chat --to-username ghost")
+        .await
+        .fails(2, &[&nobody("ghost"), "`agentnet search`"]);
+    line_with_input(&url, "chat --to-username shouter", "/to @nobdy\nnever\n")
+        .await
+        .fails(2, &[&nobody("nobdy")]);
+    line_with_input(&url, "chat --to-username shouter", "/histroy\n")
+        .await
+        .fails(2, &["there is no command /histroy", "did you mean /history?"]);
+    up.stop().await;
+}
+
+#[tokio::test]
+async fn a_script_is_told_what_others_say_on_stderr() {
+    let mut up = Up::start().await;
+    let url = up.url.clone();
+    let agent = AgentNode::builder("teller").username("teller").nats_url(&url);
+    // Sends a message to whoever asks before it answers.
+    let agent = agent.on_message(|message, context| async move {
+        let from = message.from_account_id.as_deref().ok_or("from nobody")?;
+        let news = json!({ "text": "\x1b[2Jnews" });
+        context.node().send_to_account(from, news).await?;
+        context.reply("done").await?;
+        Ok(())
+    });
+    let _agent = agent.start().await.unwrap();
+    let ran = line_with_input(&url, "chat --to-username teller", "hi\n").await;
+    assert_eq!(
+        (ran.code, ran.stdout.as_str(), ran.stderr.as_str()),
+        (Some(0), "done\n", "@teller says: \u{fffd}[2Jnews\n")
+    );
+    up.stop().await;
+}
+
+#[tokio::test]
+async fn an_answer_is_waited_for_as_long_as_told_and_comes_from_whom_was_named() {
+    let mut up = Up::start().await;
+    let url = up.url.clone();
+    let agent = shouter(&url).await;
+    let ran = line_with_input(&url, "chat --timeout 0.3 --to-username shouter", "hi\nsilence\nnever\n").await;
+    assert_eq!((ran.code, ran.stdout.as_str()), (Some(1), "HI\n"), "{ran:?}");
+    assert!(
+        ran.stderr.contains("error: request timed out: ") && ran.stderr.contains("--timeout SECONDS"),
+        "{ran:?}"
+    );
+    let chat = format!("chat --to-account {}", agent.account_id().unwrap());
+    assert_eq!(line_with_input(&url, &chat, "by id\n").await.ok(), "BY ID\n");
+    up.stop().await;
+}
+
+#[tokio::test]
+async fn a_conversation_is_signed() {
+    let mut up = Up::start_with("--dev-auth").await;
+    let url = up.url.clone();
+    let home = TempDir::new().unwrap();
+    let keys = home.path().join("keys");
+    let keyed = format!("--dev-auth --key-dir {}", keys.display());
+    let _echo = harness::echo(&url, &keyed).await;
+    let chat = "chat --as asker --thread-id t1 --to-username echo";
+    line_with_input(&url, chat, "hi\n")
+        .await
+        .fails(2, &["auth_required", "give --dev-auth"]);
+    let said = line_with_input(&url, &format!("{chat} --raw {keyed}"), "hi\n")
+        .await
+        .ok();
+    let message: serde_json::Value = serde_json::from_str(&said).unwrap();
+    assert_eq!(
+        (&message["payload"]["text"], &message["auth"]["scheme"]),
+        (&json!("hi"), &json!("dev-ed25519-v1"))
+    );
+    assert!(keys.join("asker.json").exists());
     up.stop().await;
 }

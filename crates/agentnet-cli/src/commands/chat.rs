@@ -1,11 +1,19 @@
 //! `agentnet chat`: a conversation with an agent, line by line.
 //!
-//! On a terminal lines are edited, remembered and completed (`editor`); elsewhere each line of standard input is a question
-//! and its answer a line of output. `lines` reads what was typed, `talk` has the conversation.
+//! Lines come from `input`: on a terminal they are edited, remembered and completed (`editor`, `completion`), and what is typed
+//! while an answer is waited for is kept (`keys`); elsewhere each line of standard input is a question and its answer a line
+//! of output. `lines` reads what was typed, `talk` has the conversation, `incoming` shows what others say meanwhile.
 
+mod completion;
 mod editor;
+mod incoming;
+mod input;
+mod keys;
 mod lines;
 mod talk;
+
+use std::pin::pin;
+use std::sync::Arc;
 
 use agentnet_protocol::ids;
 use clap::Args;
@@ -13,14 +21,20 @@ use clap::Args;
 use super::sender::{IdentityArgs, TargetArgs};
 use super::{Seconds, given};
 use crate::cli::Global;
+use crate::connection::join;
 use crate::ended::{Ended, Failure};
 use crate::live;
 use crate::output::Output;
 use crate::output::ago::now;
 use crate::signals::StopSignals;
-use editor::{Cooked, Input, Typed};
+use editor::Unfinished;
+use incoming::Incoming;
+use input::{Input, Typed};
 use lines::Line;
 use talk::Talk;
+
+/// What Ctrl-C at the prompt is answered with.
+const LEAVES: &str = "(Ctrl-D or /quit leaves)";
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -48,7 +62,8 @@ impl Chat {
     pub(crate) async fn run(self, global: &Global, output: Output) -> Result<(), Ended> {
         let target = self.target.target()?;
         let mut signals = StopSignals::listen()?;
-        let node = self.identity.join(global, &mut signals, "cli_chat", "CLI Chat").await?;
+        let (agent, incoming) = incoming::taken_by(self.identity.agent("cli_chat", "CLI Chat")?);
+        let node = join(agent, global, &mut signals, output).await?;
         let thread_id = given(self.thread_id.as_ref())
             .unwrap_or_else(|| ids::prefixed(ids::CLI_THREAD_PREFIX, now().as_unix_millis(), rand::random()));
         let mut talk = Talk {
@@ -59,19 +74,41 @@ impl Chat {
             timeout: self.timeout.duration(),
             raw: self.raw,
             output,
+            interactive: false,
+            unfinished: Unfinished::default(),
         };
-        let result = converse(&mut talk, global, &mut signals).await;
+        let result = converse(&mut talk, incoming, global, &mut signals).await;
         // Whatever came of it: no session is left behind.
         node.close().await;
         result
     }
 }
 
+async fn converse(
+    talk: &mut Talk,
+    incoming: Incoming,
+    global: &Global,
+    signals: &mut StopSignals,
+) -> Result<(), Ended> {
+    signals.unless(talk.known(&talk.target, global)).await?;
+    let mut input = Input::open(talk.node.registry().ok(), talk.output, Arc::clone(&talk.unfinished))?;
+    talk.interactive = input.is_interactive();
+    let showing = incoming.show(&talk.node, talk.output, input.above());
+    let result = take_lines(talk, &mut input, global, signals).await;
+    // Whoever was told that a message is taken has it shown.
+    talk.node.close().await;
+    showing.end().await;
+    result
+}
+
 /// Takes lines until the last one.
-async fn converse(talk: &mut Talk, global: &Global, signals: &mut StopSignals) -> Result<(), Ended> {
-    let mut input = Input::open(talk.node.registry().ok())?;
-    let interactive = input.is_interactive();
-    if interactive {
+async fn take_lines(
+    talk: &mut Talk,
+    input: &mut Input,
+    global: &Global,
+    signals: &mut StopSignals,
+) -> Result<(), Ended> {
+    if talk.interactive {
         let name = talk.node.username().unwrap_or_default();
         let note = format!(
             "you are @{name}, in thread {}; /help lists the commands, Ctrl-D leaves",
@@ -80,15 +117,14 @@ async fn converse(talk: &mut Talk, global: &Global, signals: &mut StopSignals) -
         talk.output.note(note);
     }
     loop {
-        let prompt = talk.prompt();
-        let typed = tokio::select! {
-            typed = input.next(&prompt) => typed?,
-            ended = signals.wait() => return Err(ended),
-        };
-        let text = match typed {
+        let text = match next(talk, input, signals).await? {
             Typed::Line(text) => text,
             Typed::Interrupted => {
-                talk.output.note("(Ctrl-D or /quit leaves)");
+                talk.output.note(LEAVES);
+                continue;
+            }
+            Typed::Unreadable(failure) => {
+                talk.output.failure(&failure);
                 continue;
             }
             Typed::End => return Ok(()),
@@ -96,23 +132,37 @@ async fn converse(talk: &mut Talk, global: &Global, signals: &mut StopSignals) -
         let outcome = match lines::read(&text) {
             Ok(Line::Nothing) => Ok(()),
             Ok(Line::Quit) => return Ok(()),
-            Ok(Line::Say(text)) => {
-                let _quiet = interactive.then(Cooked::quiet);
-                talk.ask(&text, global, signals).await
-            }
-            Ok(Line::Command(command)) => talk.obey(command, signals).await,
+            Ok(Line::Say(text)) => talk.ask(&text, global, signals).await,
+            Ok(Line::Command(command)) => talk.obey(command, global, signals).await,
             Err(failure) => Err(failure.into()),
         };
         match outcome {
             Ok(()) => {}
             // A person goes on; a script must not take the next answer for this one.
-            Err(Ended::Failed(failure)) if interactive => talk.output.failure(&failure),
-            Err(Ended::Interrupted) if interactive => talk.output.note("(cancelled)"),
+            Err(Ended::Failed(failure)) if talk.interactive => talk.output.failure(&failure),
+            Err(Ended::Interrupted) if talk.interactive => talk.output.note("(cancelled)"),
             Err(ended) => return Err(ended),
         }
     }
 }
 
+/// The next line. A Ctrl-C that comes too late for the answer that it was meant for does not end the conversation.
+async fn next(talk: &Talk, input: &mut Input, signals: &mut StopSignals) -> Result<Typed, Ended> {
+    let above = input.above();
+    let prompt = talk.prompt();
+    let mut typed = pin!(input.next(&prompt));
+    loop {
+        tokio::select! {
+            biased;
+            ended = signals.wait() => match (ended, &above) {
+                // Too many others wait to be shown: then it is seen that the conversation goes on.
+                (Ended::Interrupted, Some(above)) => drop(above.try_send(LEAVES.to_owned())),
+                (ended, _) => return Err(ended),
+            },
+            typed = &mut typed => return typed,
+        }
+    }
+}
 /// What is wrong with a line.
 fn unusable(what: impl Into<String>, hint: &str) -> Failure {
     Failure::refused(what).hint(hint)

@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 use super::given;
 use super::signing::SigningArgs;
 use crate::cli::Global;
-use crate::connection::{checked_url, join, nats_url};
+use crate::connection::join;
 use crate::ended::{Ended, Failure};
 use crate::output::cell::{clean, or_dash, preview};
 use crate::output::{Output, Tint};
@@ -58,7 +58,7 @@ impl Echo {
         let mut signals = StopSignals::listen()?;
         // A slow terminal slows the agent down instead of filling the memory.
         let (handled, mut inbox) = mpsc::channel(16);
-        let node = self.join(global, &mut signals, handled).await?;
+        let node = self.join(global, &mut signals, output, handled).await?;
         output.note(format!(
             "@{} is online as {}, Ctrl-C stops",
             node.username().unwrap_or_default(),
@@ -77,17 +77,15 @@ impl Echo {
         &self,
         global: &Global,
         signals: &mut StopSignals,
+        output: Output,
         handled: mpsc::Sender<Handled>,
     ) -> Result<AgentNode, Ended> {
-        let url = nats_url(global);
-        checked_url(&url)?;
         let name = given(self.name.as_ref()).unwrap_or_else(|| self.username.clone());
         let conformance = self.conformance;
         let mut agent = AgentNode::builder("cli_echo")
             .name(name)
             .username(&self.username)
             .capabilities(&self.capabilities)
-            .nats_url(url)
             .limits(|limits| self.raise(limits))
             .on_message(move |message: Message, context: Context| {
                 let handled = handled.clone();
@@ -105,7 +103,7 @@ impl Echo {
         if let Some(address) = self.metrics_addr {
             agent = agent.metrics_addr(address);
         }
-        join(self.signing.apply(agent)?, signals).await
+        join(self.signing.apply(agent)?, global, signals, output).await
     }
 
     fn raise(&self, limits: &mut Limits) {

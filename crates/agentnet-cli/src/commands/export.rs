@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use agentnet::RegistryClient;
-use agentnet_protocol::rpc::{HistoryMessage, ThreadMessagesRequest};
+use agentnet_protocol::rpc::{HistoryMessage, Request as _, ThreadMessagesRequest};
 use clap::{Args, Subcommand, ValueEnum};
 
 use crate::cli::Global;
@@ -18,6 +18,7 @@ use crate::live;
 use crate::names::Names;
 use crate::output::Output;
 use crate::output::ago::now;
+use crate::output::waiting::Waiting;
 use crate::signals::StopSignals;
 
 /// Messages of one page, the most that a registry gives.
@@ -69,6 +70,7 @@ impl Export {
 
 impl Thread {
     async fn export(self, global: &Global, output: Output) -> Result<(), Ended> {
+        let waiting = Waiting::start(output, format!("waiting for registry.{}", ThreadMessagesRequest::NAME));
         let registry = RegistryClient::connect(&nats_url(global))
             .await
             .map_err(connect_failure)?;
@@ -82,7 +84,7 @@ impl Thread {
             }
         };
         let registry = registry.with_timeout(self.timeout.duration());
-        let messages = self.messages(&registry, output).await?;
+        let messages = self.messages(&registry, output, &waiting).await?;
         if messages.is_empty() {
             let nothing = format!("there are no messages in thread {}", self.thread_id);
             return Err(Failure::refused(nothing)
@@ -109,7 +111,12 @@ impl Thread {
     }
 
     /// All of them, oldest first. The registry gives the newest first.
-    async fn messages(&self, registry: &RegistryClient, output: Output) -> Result<Vec<HistoryMessage>, Ended> {
+    async fn messages(
+        &self,
+        registry: &RegistryClient,
+        output: Output,
+        waiting: &Waiting,
+    ) -> Result<Vec<HistoryMessage>, Ended> {
         let mut request = ThreadMessagesRequest {
             thread_id: self.thread_id.clone(),
             limit: PAGE,
@@ -122,6 +129,7 @@ impl Thread {
                 .call(&request)
                 .await
                 .map_err(|error| registry_failure(&error))?;
+            waiting.end();
             messages.extend(page.messages);
             if told.elapsed() >= PATIENCE {
                 output.note(format!("{} messages so far", messages.len()));

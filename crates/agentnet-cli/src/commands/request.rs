@@ -38,7 +38,7 @@ impl Request {
         let node = self
             .thread
             .identity
-            .join(global, &mut signals, "cli_requester", "CLI Requester")
+            .join(global, &mut signals, output, "cli_requester", "CLI Requester")
             .await?;
         let request = match &target {
             Target::Account(id) => node.request_account(id, payload),

@@ -46,7 +46,7 @@ impl Send {
         let node = self
             .thread
             .identity
-            .join(global, &mut signals, "cli_sender", "CLI Sender")
+            .join(global, &mut signals, output, "cli_sender", "CLI Sender")
             .await?;
         let send = match &target {
             Target::Account(id) => node.send_to_account(id, payload),

@@ -2,7 +2,7 @@
 
 use std::io::Read;
 
-use agentnet::AgentNode;
+use agentnet::{AgentBuilder, AgentNode};
 use agentnet_protocol::RawJson;
 use agentnet_protocol::json::JsonError;
 use agentnet_protocol::target::Target;
@@ -11,9 +11,10 @@ use clap::Args;
 use super::given;
 use super::signing::SigningArgs;
 use crate::cli::Global;
-use crate::connection::{checked_url, join, nats_url};
+use crate::connection::join;
 use crate::ended::{Ended, Failure};
 use crate::identity::default_username;
+use crate::output::Output;
 use crate::signals::StopSignals;
 
 /// Whom a message is for.
@@ -119,14 +120,18 @@ impl IdentityArgs {
         &self,
         global: &Global,
         signals: &mut StopSignals,
+        output: Output,
         agent_id: &str,
         name: &str,
     ) -> Result<AgentNode, Ended> {
-        let url = nats_url(global);
-        checked_url(&url)?;
+        join(self.agent(agent_id, name)?, global, signals, output).await
+    }
+
+    /// This user's command line as an agent that has yet to join.
+    pub(crate) fn agent(&self, agent_id: &str, name: &str) -> Result<AgentBuilder, Failure> {
         let username = given(self.speak_as.as_ref()).unwrap_or_else(default_username);
-        let agent = AgentNode::builder(agent_id).name(name).username(username).nats_url(url);
-        join(self.signing.apply(agent)?, signals).await
+        self.signing
+            .apply(AgentNode::builder(agent_id).name(name).username(username))
     }
 }
 

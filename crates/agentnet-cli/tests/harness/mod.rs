@@ -120,10 +120,10 @@ pub async fn line(url: &str, words: &str) -> Ran {
     agentnet(url, words.split_whitespace()).await
 }
 
-/// Runs a line with this text on its standard input.
-pub async fn line_with_input(url: &str, words: &str, input: &str) -> Ran {
+/// Runs a line with this on its standard input.
+pub async fn line_with_input(url: &str, words: &str, input: impl AsRef<[u8]>) -> Ran {
     let mut file = tempfile::tempfile().unwrap();
-    file.write_all(input.as_bytes()).unwrap();
+    file.write_all(input.as_ref()).unwrap();
     std::io::Seek::rewind(&mut file).unwrap();
     let mut command = binary();
     command

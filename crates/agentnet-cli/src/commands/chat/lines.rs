@@ -4,6 +4,7 @@ use agentnet_protocol::target::Target;
 
 use super::unusable;
 use crate::ended::Failure;
+use crate::suggest;
 
 /// How many messages `/history` shows unless told.
 const HISTORY: usize = 10;
@@ -76,9 +77,14 @@ pub(super) fn read(text: &str) -> Result<Line, Failure> {
         "history" => Command::History(count(argument)?),
         "raw" => Command::Raw,
         name => {
+            let names = COMMANDS
+                .iter()
+                .filter_map(|(command, _)| command[1..].split(' ').next());
+            let meant = suggest::closest(name, names.map(str::to_owned));
+            let meant = meant.map_or_else(String::new, |meant| format!("did you mean /{meant}? "));
             return Err(unusable(
                 format!("there is no command /{name}"),
-                "/help lists the commands; // says a line that begins with /",
+                &format!("{meant}/help lists the commands; // says a line that begins with /"),
             ));
         }
     };
@@ -136,7 +142,8 @@ mod tests {
     #[test]
     fn what_cannot_be_done_is_told() {
         for (text, part) in [
-            ("/fly", "there is no command /fly"),
+            ("/fly", "there is no command /fly\nhint: /help"),
+            ("/histroy 3", "did you mean /history? /help"),
             ("/thread", "which thread?"),
             ("/to", "target is required"),
             ("/history 0", "no number from 1 to 200"),

@@ -4,15 +4,17 @@ use std::io::Write as _;
 use std::time::Duration;
 
 use agentnet::protocol::extract::extract_text;
-use agentnet::{AgentNode, ReplyStream, StreamError, StreamExt as _, StreamRequest};
+use agentnet::{AgentNode, ReplyStream, ResolveError, StreamError, StreamExt as _, StreamRequest};
 use agentnet_protocol::RawJson;
 use agentnet_protocol::rpc::ThreadMessagesRequest;
 use agentnet_protocol::target::Target;
 
+use super::editor::Unfinished;
+use super::incoming::NOT_ANSWERED;
 use super::lines::{COMMANDS, Command};
 use crate::cli::Global;
 use crate::commands::send::shown;
-use crate::connection::{registry_failure, stream_failure};
+use crate::connection::{delivery_failure, registry_failure, stream_failure};
 use crate::ended::{Ended, Failure};
 use crate::names::Names;
 use crate::output::cell::{at, clean, clean_lines, list};
@@ -32,11 +34,24 @@ pub(super) struct Talk {
     pub(super) timeout: Duration,
     pub(super) raw: bool,
     pub(super) output: Output,
+    /// Whether a person types, who goes on after a failure.
+    pub(super) interactive: bool,
+    pub(super) unfinished: Unfinished,
 }
 
 impl Talk {
     pub(super) fn prompt(&self) -> String {
         format!("{} › ", shown(&self.target))
+    }
+
+    /// Refuses a username that nobody has. Where no registry answers, what is said will tell.
+    pub(super) async fn known(&self, target: &Target, global: &Global) -> Result<(), Ended> {
+        let Target::Username(name) = target else { return Ok(()) };
+        let _waiting = Waiting::start(self.output, format!("looking for {}", shown(target)));
+        match self.node.resolve_username(name).await {
+            Err(error @ ResolveError::NotFound(_)) => Err(delivery_failure(global, error.into()).await.into()),
+            _ => Ok(()),
+        }
     }
 
     /// Asks, and shows the answer as it comes. Ctrl-C gives the question up.
@@ -57,14 +72,22 @@ impl Talk {
         }
         let answer = signals.unless(async {
             match self.show(request).await {
-                Ok(answered) => Ok(answered),
+                Ok(answered) => Ok(Some(answered)),
+                // Not to a script, which must not take the next answer for this one.
+                Err(Shown::Stream(StreamError::Failed { code, detail }))
+                    if self.interactive && code == NOT_ANSWERED =>
+                {
+                    self.output.note(format!("({})", clean(&detail)));
+                    Ok(None)
+                }
                 Err(Shown::Stream(error)) => Err(stream_failure(global, error).await.into()),
                 Err(Shown::Output(error)) => Err(error.into()),
             }
         });
-        let (message_id, thread_id) = answer.await?;
-        self.parent = Some(message_id);
-        self.thread_id = thread_id.unwrap_or_else(|| self.thread_id.clone());
+        if let Some((message_id, thread_id)) = answer.await? {
+            self.parent = Some(message_id);
+            self.thread_id = thread_id.unwrap_or_else(|| self.thread_id.clone());
+        }
         Ok(())
     }
 
@@ -76,6 +99,8 @@ impl Talk {
         );
         let mut answer: ReplyStream = request.await?;
         let mut written = Written::new(self);
+        // Nothing else is written between its pieces.
+        let mut unfinished = None;
         while let Some(piece) = answer.next().await {
             let piece = match piece {
                 Ok(piece) => piece,
@@ -86,6 +111,9 @@ impl Talk {
             };
             waiting.end();
             if !self.raw && !self.output.is_json() {
+                if unfinished.is_none() {
+                    unfinished = Some(self.unfinished.lock().await);
+                }
                 written.piece(&piece.value)?;
             }
         }
@@ -112,7 +140,12 @@ impl Talk {
         Ok((message.message_id.to_string(), thread_id))
     }
 
-    pub(super) async fn obey(&mut self, command: Command, signals: &mut StopSignals) -> Result<(), Ended> {
+    pub(super) async fn obey(
+        &mut self,
+        command: Command,
+        global: &Global,
+        signals: &mut StopSignals,
+    ) -> Result<(), Ended> {
         match command {
             Command::Help => {
                 let width = COMMANDS.iter().map(|(name, _)| name.len()).max().unwrap_or_default();
@@ -125,6 +158,7 @@ impl Talk {
                 Ok(())
             }
             Command::To(target) => {
+                signals.unless(self.known(&target, global)).await?;
                 self.target = target;
                 Ok(())
             }

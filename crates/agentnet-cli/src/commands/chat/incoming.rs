@@ -1,0 +1,118 @@
+//! Messages that come while one talks: they are acknowledged and shown, on a terminal above the line that is being typed, else
+//! on stderr. Requests are shown too, and answered with an error at once: nobody here answers for a program, and what the
+//! person says comes as a message of its own.
+
+use agentnet::protocol::envelope::kind;
+use agentnet::protocol::extract::extract_text;
+use agentnet::{AgentBuilder, AgentNode, Context, Message, json};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+
+use crate::names::Names;
+use crate::output::cell::{clean, clean_lines};
+use crate::output::{Output, Tint};
+
+/// Messages that may wait to be shown; those beyond fail.
+const MOST: usize = 1_000;
+/// The error code that a request is answered with.
+pub(super) const NOT_ANSWERED: &str = "not_answered";
+/// What it says.
+const SHOWN: &str = "the message is shown in a chat; an answer comes as a message of its own";
+
+/// The messages that have come.
+pub(super) struct Incoming(mpsc::Receiver<Message>);
+
+/// What shows them.
+pub(super) struct Showing {
+    task: JoinHandle<()>,
+    _over: oneshot::Sender<()>,
+}
+
+/// The agent, which now takes messages.
+pub(super) fn taken_by(agent: AgentBuilder) -> (AgentBuilder, Incoming) {
+    let (came, messages) = mpsc::channel(MOST);
+    let agent = agent.on_message(move |message: Message, context: Context| {
+        let shown = came.try_send(message.clone());
+        async move {
+            shown.map_err(|_| "too many messages wait to be shown")?;
+            if message.wants_reply() {
+                let refusal = json!({
+                    "error": NOT_ANSWERED, "detail": SHOWN,
+                    "request_message_id": &*message.message_id, "trace_id": message.trace_or_message_id(),
+                });
+                context.reply(refusal).kind(kind::ERROR).await?;
+            }
+            Ok(())
+        }
+    });
+    (agent, Incoming(messages))
+}
+
+impl Incoming {
+    /// Shows the messages as they come.
+    pub(super) fn show(self, node: &AgentNode, output: Output, above: Option<mpsc::Sender<String>>) -> Showing {
+        let (over, ends) = oneshot::channel();
+        Showing {
+            task: tokio::spawn(show(self.0, node.clone(), output, above, ends)),
+            _over: over,
+        }
+    }
+}
+
+impl Showing {
+    /// Shows what has come so far, and ends.
+    pub(super) async fn end(self) {
+        let Self { task, _over } = self;
+        drop(_over);
+        let _ = task.await;
+    }
+}
+
+async fn show(
+    mut messages: mpsc::Receiver<Message>,
+    node: AgentNode,
+    output: Output,
+    above: Option<mpsc::Sender<String>>,
+    mut ends: oneshot::Receiver<()>,
+) {
+    let mut names = None;
+    loop {
+        tokio::select! {
+            biased;
+            Some(message) = messages.recv() => {
+                let text = told(&message, &mut names, &node, output).await;
+                match &above {
+                    None => output.note(text),
+                    Some(above) => tokio::select! {
+                        _ = above.send(text) => {}
+                        // A person who leaves does not wait for more.
+                        _ = &mut ends => return,
+                    },
+                }
+            }
+            _ = &mut ends => return,
+        }
+    }
+}
+
+/// `@ada says: hi`.
+async fn told(message: &Message, names: &mut Option<Names>, node: &AgentNode, output: Output) -> String {
+    if names.is_none()
+        && let Ok(registry) = node.registry()
+    {
+        *names = Some(Names::open(registry).await);
+    }
+    let from = match names {
+        Some(names) => {
+            let account_id = message.from_account_id.as_deref();
+            names.shown(account_id, &message.from_agent).await
+        }
+        None => clean(&message.from_agent).into_owned(),
+    };
+    let text = extract_text(&message.payload().view()).unwrap_or_else(|| message.payload().get().to_owned());
+    format!(
+        "{} {}",
+        output.tint(Tint::Cyan, &format!("{from} says:")),
+        clean_lines(&text)
+    )
+}
