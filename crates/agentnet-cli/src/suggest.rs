@@ -99,7 +99,8 @@ pub(crate) async fn capability(global: &Global, target: &Target, failure: Failur
     })
 }
 
-/// The name that is most like the wanted one, if one is: by the number of letters that are missing, too many, wrong, or in the wrong order: one, or a third of them.
+/// The name that is most like the wanted one, if one is: by the number of letters that are missing, too many, wrong, or in the
+/// wrong order. One may be, or a third of them.
 pub(crate) fn closest(wanted: &str, names: impl IntoIterator<Item = String>) -> Option<String> {
     let most = (wanted.chars().count() / 3).max(1);
     let apart = names
