@@ -33,12 +33,14 @@ def run(name: str, *arguments: str) -> str:
     return done.stdout
 
 
-async def online(url: str, **members: Any) -> None:
-    async def is_there() -> bool:
-        agents = await agentnet.list_online_agents(url)
-        return any(all(getattr(agent, k) == v for k, v in members.items()) for agent in agents)
+async def online(url: str, count: int = 1, **members: Any) -> None:
+    """Waits until so many sessions with these members are online."""
 
-    await eventually(is_there)
+    async def are_there() -> bool:
+        agents = await agentnet.list_online_agents(url, timeout=20)
+        return sum(all(getattr(agent, k) == v for k, v in members.items()) for agent in agents) == count
+
+    await eventually(are_there)
 
 
 def test_agents_a_and_b_and_the_list(url: str) -> None:
@@ -54,7 +56,7 @@ def test_agents_a_and_b_and_the_list(url: str) -> None:
 
 def test_the_rpc_worker_and_its_client(url: str) -> None:
     workers = [start("rpc_worker.py", url) for _ in range(2)]
-    asyncio.run(online(url, agent_id="calculator"))
+    asyncio.run(online(url, count=2, agent_id="calculator"))
     assert run("rpc_client.py", url) == f"{2**70 + 4}\n{2**70}\n1\nrefused: unknown_operation\n"
     for worker in workers:
         worker.terminate()

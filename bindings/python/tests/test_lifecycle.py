@@ -169,8 +169,8 @@ def test_loops_that_end_leave_nothing_behind(url: str) -> None:
     for _ in range(30):
         asyncio.run(once())
         asyncio.run(forgetful())
-    settle()
-    assert descriptors() <= before + 6
+    # A closed connection's socket goes a moment later. Three descriptors are those of the loop that looks.
+    asyncio.run(eventually(lambda: gc.collect() >= 0 and descriptors() <= before + 6 + 3))
     assert resident() - memory < 20
 
 

@@ -128,7 +128,7 @@ def test_what_is_impossible_is_told(url: str) -> None:
 
 def test_a_handler_that_fails_is_logged_and_reported(url: str, caplog: pytest.LogCaptureFixture) -> None:
     async def main() -> None:
-        bob = node(url, "bob", work_timeout_seconds=0.2, circuit_breaker_failures=100)
+        bob = node(url, "bob", work_timeout_seconds=2, circuit_breaker_failures=100)
         cancelled: list[bool] = []
 
         @bob.on_message

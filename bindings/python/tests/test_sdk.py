@@ -42,6 +42,7 @@ def test_threads_carry_their_parent(url: str) -> None:
             assert got[1].parent_message_id == sent.message_id
             assert answer.parent_message_id == got[1].message_id and answer.trace_id == got[1].message_id
             await thread.send_json(to, [1], idempotency_key="k")
+            await eventually(lambda: len(got) == 3)
             assert got[-1].parent_message_id == answer.message_id and got[-1].idempotency_key == "k"
             thread.set_parent(None)
             await thread.ask_json(to, {"x": 1}, timeout=10)

@@ -55,7 +55,7 @@ def test_the_agent_that_prints(url: str, tmp_path: Path) -> None:
 
     async def main() -> None:
         async def is_online() -> bool:
-            return any(agent.agent_id == "agent_foo" for agent in await list_online_agents(url))
+            return any(agent.agent_id == "agent_foo" for agent in await list_online_agents(url, timeout=20))
 
         await eventually(is_online)
         async with AgentNode(agent_id=fresh("a"), name="A", nats_url=url) as node:

@@ -148,7 +148,7 @@ def test_sessions_of_one_account_share_its_inbox(url: str, tmp_path: Path) -> No
         )
 
         async def three_sessions() -> bool:
-            return sum(agent.username == name for agent in await list_online_agents(url)) == 3
+            return sum(agent.username == name for agent in await list_online_agents(url, timeout=20)) == 3
 
         async with first, AgentNode(agent_id=fresh("asker"), name="A", nats_url=url, **OPEN) as asker:
             await eventually(three_sessions)

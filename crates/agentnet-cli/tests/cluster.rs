@@ -211,7 +211,11 @@ async fn the_leader_is_killed(what: &str, registries: &[usize]) {
     let (receiver, sending) = scene.traffic(leader).await;
     both_send(&sending, 300).await;
 
-    assert_eq!(scene.cluster.leader_of(STREAM).await, Ok(Some(leader)));
+    let still_leads = async || match scene.cluster.leader_of(STREAM).await? {
+        Some(found) if found == leader => Ok(()),
+        other => Err(format!("{other:?} leads, not {leader}")),
+    };
+    eventually(PATIENCE, still_leads).await.unwrap();
     let killed = Instant::now();
     scene.cluster.kill9(leader);
     scene.another_leads(leader).await;

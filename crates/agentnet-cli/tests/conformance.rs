@@ -249,10 +249,10 @@ async fn an_agent_that_does_not_do_what_it_should_fails() {
     let mut up = Up::start().await;
     // Its handler never fails.
     let agent = echo(&up.url, "--username echo").await;
-    let only = "conformance agent --to @echo --json --only handler";
+    let only = "conformance agent --to @echo --json --only handler --timeout 10";
     let wrong = report(&line(&up.url, only).await, 1);
     assert_eq!(steps(&wrong, "fail"), ["49 a handler that fails"], "{wrong}");
-    let ran = line(&up.url, "conformance agent --to @echo --only capability").await;
+    let ran = line(&up.url, "conformance agent --to @echo --only capability --timeout 10").await;
     assert_eq!(ran.code, Some(2), "{ran:?}");
     assert!(ran.stdout.contains("0 fail, 2 not run"), "{ran:?}");
     assert!(ran.stderr.contains("error: no step could be judged"), "{ran:?}");
@@ -260,10 +260,8 @@ async fn an_agent_that_does_not_do_what_it_should_fails() {
     // An agent without any guard.
     let mut python = Service::spawn(python("agent.py", &["serve", &up.url, "py"]));
     python.next_line().await;
-    let wrong = report(
-        &line(&up.url, "conformance agent --to @py --json --only schema_version").await,
-        1,
-    );
+    let only = "conformance agent --to @py --json --only schema_version --timeout 10";
+    let wrong = report(&line(&up.url, only).await, 1);
     assert_eq!(count(&wrong, "fail"), 10, "{wrong}");
     up.stop().await;
 }
@@ -307,7 +305,9 @@ async fn a_python_agent_like_the_originals_differs_as_intended() {
     let mut up = Up::start().await;
     let mut python = Service::spawn(python("conforming.py", &[&up.url, "py", "--original"]));
     assert_eq!(python.next_json().await["event"], "ready");
-    let report = report(&line(&up.url, "conformance agent --to @py --json").await, 0);
+    // What differs is mostly that nothing comes, which is waited for to the end.
+    let words = "conformance agent --to @py --json --timeout 4";
+    let report = report(&line(&up.url, words).await, 0);
     assert_eq!(
         (count(&report, "intended_difference"), count(&report, "fail")),
         (9, 0),

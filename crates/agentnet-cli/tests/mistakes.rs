@@ -7,7 +7,6 @@ use std::fs;
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use agentnet_testkit::{NatsServer, RawClient, eventually};
 use harness::{FreePort, PATIENCE, Service, Up, agentnet, command, line, line_with_input, run, until};
@@ -132,7 +131,8 @@ async fn payloads_that_cannot_be_sent() {
 
 #[tokio::test]
 async fn mistakes_on_a_running_network() {
-    let mut up = Up::start().await;
+    // One of the agents never says hello, and is to stay.
+    let mut up = Up::start_with("--agent-ttl-seconds 3600").await;
     let url = up.url.clone();
     for words in ["send --to-username nobody 1", "request --to-username nobody 1"] {
         line(&url, words)
@@ -206,7 +206,7 @@ async fn mistakes_on_a_running_network() {
         waiting.signal(Signal::INT);
         assert_eq!(waiting.ended().await.code(), Some(130));
     }
-    // Long before a session expires that nobody gave back.
+    // Sessions that nobody gave back would stay far longer.
     let alone = async || {
         let online = line(&url, "list --json").await.json();
         if online["agents"].as_array().unwrap().len() == 1 {
@@ -215,7 +215,7 @@ async fn mistakes_on_a_running_network() {
             Err(format!("not the deaf one alone: {online}"))
         }
     };
-    eventually(Duration::from_secs(10), alone).await.unwrap();
+    eventually(PATIENCE, alone).await.unwrap();
     up.stop().await;
 }
 

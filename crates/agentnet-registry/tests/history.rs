@@ -6,7 +6,7 @@ mod support;
 use std::time::Duration;
 
 use agentnet_registry::{CaptureMode, RegistryConfig};
-use agentnet_testkit::{NatsServer, RawClient, eventually_true};
+use agentnet_testkit::{NatsServer, RawClient, eventually, eventually_true};
 use futures::StreamExt as _;
 use rstest::rstest;
 use serde_json::json;
@@ -152,11 +152,16 @@ async fn without_jetstream_everything_is_tapped(#[values(Backend::Sqlite, Backen
         net.publish(subject, message(id, "t")).await;
     }
     net.history("t", 4).await;
-    let metrics = net.ask("metrics", json!({})).await;
-    assert_eq!(
-        (&metrics["capture"]["mode"], &metrics["capture"]["stored"]),
-        (&json!("core"), &json!(4))
-    );
+    // They are counted when they can be seen already.
+    eventually(DEADLINE, async || {
+        let capture = net.ask("metrics", json!({})).await["capture"].clone();
+        match (&capture["mode"], &capture["stored"]) == (&json!("core"), &json!(4)) {
+            true => Ok(()),
+            false => Err(capture),
+        }
+    })
+    .await
+    .unwrap();
 }
 
 #[rstest]

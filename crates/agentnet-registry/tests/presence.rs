@@ -137,7 +137,7 @@ async fn a_crash_leaves_no_ghosts(#[values(Backend::Sqlite, Backend::Postgres)] 
 async fn silent_sessions_go_offline_and_come_back(#[values(Backend::Sqlite, Backend::Postgres)] backend: Backend) {
     let net = Network::on(backend, false).await;
     let config = RegistryConfig {
-        agent_ttl: Duration::from_millis(600),
+        agent_ttl: Duration::from_secs(3),
         gc_interval: Duration::from_millis(100),
         ..net.config()
     };

@@ -34,7 +34,8 @@ pub struct Span {
     pub parent: String,
     pub outcome: Outcome,
     pub why: String,
-    pub nanoseconds: u64,
+    /// In nanoseconds since 1970.
+    pub start: u64,
     pub attributes: BTreeMap<String, String>,
 }
 
@@ -123,7 +124,7 @@ async fn take(
                 parent: hex(&span.parent_span_id),
                 outcome: status.code(),
                 why: status.message,
-                nanoseconds: span.end_time_unix_nano - span.start_time_unix_nano,
+                start: span.start_time_unix_nano,
                 attributes: texts(span.attributes),
             });
         }

@@ -10,7 +10,7 @@ use serde_json::Value;
 use tokio::task::JoinHandle;
 
 use crate::bench::*;
-use crate::net::{parse, settle};
+use crate::net::{DEADLINE, parse, settle};
 
 /// Answers every message on an inbox with what a function says, on the sender's receipts subject.
 async fn answer(
@@ -135,7 +135,8 @@ async fn a_forged_acceptance_is_none() {
         vec![mallory.sign_receipt(&mallory.receipt(m, "accepted"))]
     })
     .await;
-    alice.send_to_account(&mallory_id, json!("hi")).await.unwrap();
+    let send = alice.send_to_account(&mallory_id, json!("hi"));
+    send.receipt_timeout(DEADLINE).await.unwrap();
     honest.abort();
     alice.close().await;
 }
@@ -182,10 +183,11 @@ async fn receipts_of_agents_that_cannot_sign_them_count() {
         format!("account.{}.inbox", python.account_id),
     );
     let unsigned = answer(&realm, &inbox, move |m| vec![python.receipt(m, "accepted")]).await;
-    alice.send_to_account(&account_id, json!("hi")).await.unwrap();
+    let send = || alice.send_to_account(&account_id, json!("hi"));
+    send().receipt_timeout(DEADLINE).await.unwrap();
     // A session beside it that signs changes nothing: the account still has one that does not.
     let beside = realm.peer("python", Signs::ALL).await;
-    alice.send_to_account(&account_id, json!("hi")).await.unwrap();
+    send().receipt_timeout(DEADLINE).await.unwrap();
     unsigned.abort();
     // A receipt with a signature has to be right all the same.
     let mallory = realm.peer("mallory", Signs::ALL).await;
@@ -197,7 +199,7 @@ async fn receipts_of_agents_that_cannot_sign_them_count() {
         ))]
     })
     .await;
-    let sent = alice.send_to_account(&account_id, json!("hi")).await;
+    let sent = send().await;
     assert!(matches!(sent, Err(SendError::AckTimeout { .. })), "{sent:?}");
     as_python.abort();
     alice.close().await;

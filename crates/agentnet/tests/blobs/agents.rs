@@ -122,7 +122,8 @@ async fn two_agents_exchange_200_megabytes_and_none_of_it_is_in_the_history() {
         .unwrap();
     let registry = RegistryClient::new(raw.clone());
     let history = agentnet_testkit::eventually(DEADLINE, async || {
-        let found = registry.call(&MessageSearchRequest::default()).await.unwrap();
+        let found = registry.call(&MessageSearchRequest::default()).await;
+        let found = found.map_err(|error| error.to_string())?;
         let count = found.messages.len();
         if count >= 2 {
             Ok(found)

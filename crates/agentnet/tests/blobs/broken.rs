@@ -110,7 +110,7 @@ async fn a_get_goes_on_when_the_server_is_back() {
 async fn a_get_without_its_server_ends_and_leaves_nothing() {
     let mut shelf = Shelf::start().await;
     let mut settings = BlobSettings::default();
-    settings.stall_timeout = Duration::from_secs(1);
+    settings.stall_timeout = Duration::from_secs(5);
     settings.storage = BlobStorage::NatsObject;
     let store = BlobStore::new(settings).connected_to(&shelf.client);
     let blob = store.put_bytes(bytes(LARGE)).await.unwrap();

@@ -8,14 +8,18 @@ use futures::StreamExt;
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
-use crate::net::{Net, now, parse};
+use crate::net::{DEADLINE, Net, now, parse};
 
 pub(crate) const INBOX: &str = "account.acct_peer.inbox";
 
 /// The shortest wait for a receipt.
 pub(crate) const SHORT: Duration = Duration::from_millis(200);
 
-/// The node `alice`, and a receiver `acct_peer` that answers every message with the receipts that a function says.
+/// A wait for a receipt that does not come the first time and must come the second.
+pub(crate) const ENOUGH: Duration = Duration::from_secs(3);
+
+/// The node `alice`, and a receiver `acct_peer` that answers every message with the receipts that a function says. `alice`
+/// waits for receipts as long as for everything that must happen.
 pub(crate) struct Bench {
     pub(crate) net: Net,
     pub(crate) node: AgentNode,
@@ -47,7 +51,8 @@ impl Bench {
                 }
             }
         });
-        let node = net.agent("alice").start().await.unwrap();
+        let alice = net.agent("alice").limits(|limits| limits.receipt_timeout = DEADLINE);
+        let node = alice.start().await.unwrap();
         Self {
             net,
             node,
@@ -56,9 +61,18 @@ impl Bench {
         }
     }
 
-    pub(crate) fn published(&self) -> Vec<Captured> {
+    /// What `alice` has published to the peer so far, all of it, which must be so many messages.
+    pub(crate) async fn published(&self, count: usize) -> Vec<Captured> {
+        // On her connection this comes behind all that she has published.
+        let fence = self.node.send_to_capability("fence", "").without_ack().await.unwrap();
+        let is_fence = |seen: &Captured| {
+            seen.subject == "agent.capability.fence" && parse(&seen.payload)["message_id"] == fence.message_id.as_str()
+        };
+        self.wire.wait_for(is_fence, DEADLINE).await.unwrap();
         let all = self.wire.messages();
-        all.into_iter().filter(|seen| seen.subject == INBOX).collect()
+        let published: Vec<_> = all.into_iter().filter(|seen| seen.subject == INBOX).collect();
+        assert_eq!(published.len(), count);
+        published
     }
 }
 

@@ -6,10 +6,11 @@ use std::time::Duration;
 use agentnet::protocol::rpc::ListRequest;
 use agentnet::{RegistryClient, RequestError, SendError};
 use agentnet_testkit::{Capture, NatsServer, RawClient, eventually_true};
+use bytes::Bytes;
 use futures::StreamExt;
 
 use crate::bench::*;
-use crate::net::{DEADLINE, parse, settle, somebody_listens};
+use crate::net::{DEADLINE, parse, settle};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -73,15 +74,15 @@ async fn a_receipt_from_before_a_crash_puts_the_message_into_the_history_again()
     let raw = RawClient::connect(&bench.net.nats.url()).await.unwrap();
     let replies = Capture::subscribe(&raw, "_INBOX.*.nobody").await.unwrap();
     let inboxes = Capture::subscribe(&raw, INBOX).await.unwrap();
-    eventually_true(DEADLINE, "the node is back", async || {
-        somebody_listens(&raw, "account.acct_alice.receipts").await
+    let receipt = Bytes::from(receipt(&parse(&published.payload), "accepted").to_string());
+    eventually_true(DEADLINE, "the node is back and hears its receipt", async || {
+        raw.publish("account.acct_alice.receipts", receipt.clone())
+            .await
+            .unwrap();
+        sending.is_finished()
     })
     .await
     .unwrap();
-    let receipt = receipt(&parse(&published.payload), "accepted").to_string();
-    raw.publish("account.acct_alice.receipts", receipt.into())
-        .await
-        .unwrap();
     tokio::time::timeout(DEADLINE, sending).await.unwrap().unwrap().unwrap();
     let again = replies.wait_for(|_| true, DEADLINE).await.unwrap();
     assert_eq!(again.payload, published.payload);

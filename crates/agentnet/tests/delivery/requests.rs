@@ -19,7 +19,7 @@ async fn requests_get_their_reply() {
     let _bob = net
         .agent("bob")
         .capabilities(["sum"])
-        .limits(|limits| limits.work_timeout = SHORT)
+        .limits(|limits| limits.work_timeout = ENOUGH)
         .on_message(|message, context| async move {
             match message.text().as_deref() {
                 Some("fail") => Err("told to fail".into()),

@@ -87,7 +87,7 @@ async fn row_6_and_the_worker_service_degraded() {
     let bench = Bench::start(|limits| {
         limits.max_concurrency = 1;
         limits.circuit_breaker_failures = 5;
-        limits.circuit_breaker_reset = Duration::from_secs(1);
+        limits.circuit_breaker_reset = Duration::from_secs(5);
     })
     .await;
     let handler_error = ("handler_error", "handler raised an exception");

@@ -13,7 +13,7 @@ use std::time::{Duration, SystemTime};
 use agentnet::protocol::Timestamp;
 use agentnet::{AgentBuilder, AgentNode, Limits};
 use agentnet_testkit::{Capture, NatsServer, RawClient};
-use async_nats::Client;
+use async_nats::{Client, StatusCode};
 use bytes::Bytes;
 use futures::StreamExt;
 use serde_json::{Value, json};
@@ -111,17 +111,25 @@ pub(crate) fn keys(object: &Value) -> Vec<&str> {
         .collect()
 }
 
-/// Whether anybody is subscribed to a subject: a request to nobody fails at once.
+/// Whether anybody is subscribed to a subject. The server refuses a request to nobody before it handles what the connection
+/// asks next: what comes back first tells, however late it is.
 pub(crate) async fn somebody_listens(client: &Client, subject: &str) -> bool {
-    let request = async_nats::Request::new().timeout(Some(Duration::from_millis(300)));
-    match client.send_request(subject.to_owned(), request).await {
-        Ok(_) => true,
-        Err(error) => error.kind() != async_nats::client::RequestErrorKind::NoResponders,
-    }
+    let inbox = client.new_inbox();
+    let (reply, fence) = (format!("{inbox}.reply"), format!("{inbox}.fence"));
+    let mut answers = client.subscribe(format!("{inbox}.*")).await.unwrap();
+    client
+        .publish_with_reply(subject.to_owned(), reply, Bytes::new())
+        .await
+        .unwrap();
+    client.publish(fence, Bytes::new()).await.unwrap();
+    let first = tokio::time::timeout(DEADLINE, answers.next()).await.unwrap().unwrap();
+    first.status != Some(StatusCode::NO_RESPONDERS)
 }
 
 #[derive(Debug, Default)]
 struct Script {
+    /// Seconds between two hellos, if nodes are told other than the original tells them.
+    heartbeat_interval: Option<f64>,
     /// Account ids by username.
     accounts: BTreeMap<String, String>,
     sessions: usize,
@@ -177,12 +185,18 @@ impl ScriptedRegistry {
         self.script.lock().unwrap().online.push(entry);
     }
 
+    /// Tells the nodes that register from now on to say hello so seldom.
+    pub(crate) fn heartbeat_every(&self, interval: Duration) {
+        self.script.lock().unwrap().heartbeat_interval = Some(interval.as_secs_f64());
+    }
+
     /// Never answers this call again.
     pub(crate) fn silence(&self, rpc: &'static str) {
         self.script.lock().unwrap().silent.insert(rpc);
     }
 
-    /// How often something was called.
+    /// How often something was called. A node repeats a call that is not answered in time: how often is for sure only once
+    /// something that it called later is answered.
     pub(crate) fn calls(&self, rpc: &str) -> usize {
         self.script.lock().unwrap().calls.get(rpc).copied().unwrap_or_default()
     }
@@ -207,7 +221,7 @@ impl Script {
                     "account_id": account_id,
                     "username": username,
                     "session_tag": format!("registry_01K0000000000000000000{:04}", self.sessions),
-                    "heartbeat_interval": 12.0,
+                    "heartbeat_interval": self.heartbeat_interval.unwrap_or(12.0),
                     "ttl_seconds": 40.0,
                     "registered_at": now(),
                 }))

@@ -100,7 +100,10 @@ async fn the_sdk_asks_and_tells() {
         .await
         .unwrap();
     sdk::runs(&realm.nats.url()).await;
-    assert_eq!(handled.count(), 2);
+    // What is sent is handled after the send has ended.
+    eventually_true(DEADLINE, "both are handled", async || handled.count() == 2)
+        .await
+        .unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -125,7 +128,9 @@ async fn a_file_is_sent_by_reference() {
     if made.is_ok() {
         std::fs::remove_file(chart).unwrap();
     }
-    assert_eq!(handled.count(), 1);
+    eventually_true(DEADLINE, "the reference is handled", async || handled.count() == 1)
+        .await
+        .unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -177,6 +182,9 @@ async fn a_bridge_puts_a_program_on_the_network() {
     assert_eq!(refused.code(), Some("unsupported_payload"));
     // A plain message is answered by one, and the answer by none.
     sdk.send_text("@shouter", "psst").until(Until::Processed).await.unwrap();
-    assert_eq!(handled.count(), 1);
+    eventually_true(DEADLINE, "its message is handled", async || handled.count() == 1)
+        .await
+        .unwrap();
     shouter.close().await;
+    assert_eq!(handled.count(), 1);
 }

@@ -1,9 +1,10 @@
 //! Sends, asks, and the conversation they make.
 
 use agentnet::{AgentSdk, SdkError, SendError, Until};
+use agentnet_testkit::eventually_true;
 use serde_json::{Value, json};
 
-use crate::net::generous;
+use crate::net::{DEADLINE, generous, parse};
 use crate::realm::Realm;
 use crate::{sdk, shouter};
 
@@ -48,7 +49,8 @@ async fn a_thread_carries_its_parent() {
     assert_eq!(thread.parent(), Some(first.message_id.clone()));
     let wire = realm.capture("account.*.inbox").await;
     let answer = thread.ask_text("@bob", "two").await.unwrap();
-    let question = crate::net::parse(&wire.messages()[0].payload);
+    let question = wire.wait_for(|_| true, DEADLINE).await.unwrap();
+    let question = parse(&question.payload);
     assert_eq!(question["parent_message_id"], first.message_id.as_str());
     assert_eq!(answer.parent_message_id.as_deref(), question["message_id"].as_str());
     let third = thread.clone().send_json("@bob", json!([1])).await.unwrap();
@@ -119,7 +121,7 @@ async fn busy_and_too_fast_are_told_apart() {
         limits.max_concurrency = 1;
         limits.max_pending = 1;
     });
-    let _slow = one_at_a_time
+    let slow = one_at_a_time
         .on_message(|_, _| std::future::pending())
         .start()
         .await
@@ -128,11 +130,15 @@ async fn busy_and_too_fast_are_told_apart() {
     let strict = strict.limits(|limits| limits.rate_limit_per_sender_per_sec = 0.1);
     let _strict = strict.on_message(|_, _| async { Ok(()) }).start().await.unwrap();
     let alice = sdk(&realm, "alice").await;
-    let mut refused = None;
     // One in the handler, one in the backlog, and one too many.
-    for _ in 0..3 {
-        refused = alice.send_text("@slow", "x").await.err();
-    }
+    alice.send_text("@slow", "x").await.unwrap();
+    eventually_true(DEADLINE, "the first is being handled", async || {
+        slow.metrics_snapshot().inflight_count == 1
+    })
+    .await
+    .unwrap();
+    alice.send_text("@slow", "x").await.unwrap();
+    let refused = alice.send_text("@slow", "x").await.err();
     assert!(matches!(&refused, Some(SdkError::Busy(_))), "{refused:?}");
     alice.send_text("@strict", "x").await.unwrap();
     let refused = alice.send_text("@strict", "x").await.unwrap_err();

@@ -111,7 +111,7 @@ async fn streams_break_off_in_typed_ways() {
     );
     assert!(answer.next().await.is_none());
 
-    let idle = Duration::from_millis(300);
+    let idle = Duration::from_secs(3);
     let silent = alice.ask_stream("@poet", "hang").idle_timeout(idle).await.unwrap();
     let error = silent.finish().await.unwrap_err();
     assert!(matches!(&error, SdkError::Stream(_)), "{error:?}");
@@ -137,7 +137,7 @@ async fn a_conversation_goes_on_after_a_stream() {
         .finish()
         .await
         .unwrap();
-    let question = parse(&wire.messages()[0].payload);
+    let question = parse(&wire.wait_for(|_| true, DEADLINE).await.unwrap().payload);
     assert_eq!(
         (question["parent_message_id"].as_str(), question["thread_id"].as_str()),
         (Some("m0"), Some("ops_1"))
@@ -153,13 +153,19 @@ async fn a_conversation_goes_on_after_a_stream() {
     let stream = thread.send_stream("@bob").await.unwrap();
     stream.delta("hi").await.unwrap();
     stream.end().await.unwrap();
+    // Behind the frames on their way to bob.
+    let fence = alice.send_text("@bob", "fence").await.unwrap();
+    wire.wait_for(|seen| seen.text().contains(&fence.message_id), DEADLINE)
+        .await
+        .unwrap();
     let to_bob = |seen: &&agentnet_testkit::Captured| seen.subject.contains(&bob.account_id().unwrap());
-    let frames: Vec<_> = wire
+    let mut frames: Vec<_> = wire
         .messages()
         .iter()
         .filter(to_bob)
         .map(|seen| parse(&seen.payload))
         .collect();
+    assert_eq!(frames.pop().unwrap()["message_id"], fence.message_id.as_str());
     assert_eq!(frames.len(), 3);
     for frame in frames {
         assert_eq!(

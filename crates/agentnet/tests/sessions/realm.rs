@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use agentnet::{AgentBuilder, AgentNode, RegistryClient};
+use agentnet::{AgentBuilder, AgentNode, RegistryClient, RegistryError};
 use agentnet_registry::{Registry, RegistryConfig, RegistryHandle};
 use agentnet_store::{OpenOptions, Store};
-use agentnet_testkit::{Capture, Captured, NatsServer, RawClient, TestDatabase, eventually_true};
+use agentnet_testkit::{Capture, Captured, NatsServer, RawClient, TestDatabase, eventually};
 use async_nats::Client;
 
 use crate::net::{DEADLINE, agent, generous, parse};
@@ -80,26 +80,28 @@ impl Realm {
         }
     }
 
-    /// The sessions that the registry shows as online for a username.
+    /// The sessions that the registry, which must be there, shows as online for a username.
     pub(crate) async fn sessions(&self, username: &str) -> Vec<String> {
-        let registry = RegistryClient::new(self.raw.clone());
-        let Ok(list) = registry.call(&agentnet::protocol::rpc::ListRequest::default()).await else {
-            return Vec::new();
-        };
-        let of_name = list
-            .agents
-            .into_iter()
-            .filter(|agent| agent.username.as_deref() == Some(username));
-        of_name.filter_map(|agent| agent.session_tag).collect()
+        let registry = RegistryClient::new(self.raw.clone()).with_timeout(DEADLINE);
+        sessions(&registry, username).await.unwrap()
     }
 
+    /// Waits until the registry answers, and shows so many.
     pub(crate) async fn until_sessions(&self, username: &str, count: usize) {
-        eventually_true(DEADLINE, &format!("{username} has {count} sessions"), async || {
-            self.sessions(username).await.len() == count
+        let registry = RegistryClient::new(self.raw.clone());
+        eventually(DEADLINE, async || match sessions(&registry, username).await {
+            Ok(found) if found.len() == count => Ok(()),
+            other => Err(format!("{username} has not {count} sessions: {other:?}")),
         })
         .await
         .unwrap();
     }
+}
+
+async fn sessions(registry: &RegistryClient, username: &str) -> Result<Vec<String>, RegistryError> {
+    let online = registry.list_online().await?.into_iter();
+    let of_name = online.filter(|agent| agent.username.as_deref() == Some(username));
+    Ok(of_name.filter_map(|agent| agent.session_tag).collect())
 }
 
 /// How often which message was handled, by which node.

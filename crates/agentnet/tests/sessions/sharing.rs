@@ -153,6 +153,8 @@ async fn agents_on_one_connection_are_agents_of_their_own() {
     // When the connection comes back, so do all.
     realm.crash_server().await;
     realm.until_hello(&[&first, &second]).await;
+    // The registry may come back later than they; whoever starts without one is told so at once.
+    realm.until_sessions("first", 1).await;
     let late = on_it(&realm, "late").await.unwrap();
     for (from, to) in [(&first, "@second"), (&second, "@late"), (&late, "@first")] {
         let reply = from.request(to, json!(to)).timeout(DEADLINE).await.unwrap();

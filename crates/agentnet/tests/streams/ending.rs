@@ -31,9 +31,12 @@ fn code(error: &StreamError) -> &str {
     }
 }
 
-async fn ask(alice: &AgentNode, text: &str) -> ReplyStream {
+/// How long the handlers of a test may take that is about those that take longer.
+const WORK_TIMEOUT: Duration = Duration::from_secs(2);
+
+async fn ask(alice: &AgentNode, to: &str, text: &str) -> ReplyStream {
     // A reader that waits for ever: what it learns, it is told.
-    let request = alice.request_stream("@bob", json!({ "text": text }));
+    let request = alice.request_stream(to, json!({ "text": text }));
     request.timeout(DEADLINE).idle_timeout(Duration::MAX).await.unwrap()
 }
 
@@ -73,40 +76,44 @@ async fn a_handler_that_does_not_end_its_stream_ends_it() {
             }
         }
     };
-    let _bob = realm
-        .agent("bob")
-        .limits(|limits| limits.work_timeout = Duration::from_millis(500))
+    let _bob = realm.agent("bob").on_message(handler).start().await.unwrap();
+    let _hasty = realm
+        .agent("hasty")
+        .limits(|limits| limits.work_timeout = WORK_TIMEOUT)
         .on_message(handler)
         .start()
         .await
         .unwrap();
     let alice = realm.agent("alice").start().await.unwrap();
     // The sender's last word and the receiver's error reply: whichever is first.
-    for (text, before, codes) in [
-        ("return", "a", &["stream_abandoned"][..]),
-        ("fail", "a", &["stream_abandoned", "handler_error"]),
-        ("panic", "a", &["stream_abandoned", "handler_error"]),
-        ("too large", "ab", &["stream_abandoned", "handler_error"]),
-        ("hang", "a", &["stream_abandoned", "timeout"]),
+    for (to, text, before, codes) in [
+        ("@bob", "return", "a", &["stream_abandoned"][..]),
+        ("@bob", "fail", "a", &["stream_abandoned", "handler_error"]),
+        ("@bob", "panic", "a", &["stream_abandoned", "handler_error"]),
+        ("@bob", "too large", "ab", &["stream_abandoned", "handler_error"]),
+        ("@hasty", "hang", "a", &["stream_abandoned", "timeout"]),
     ] {
-        let (read, error) = read(ask(&alice, text).await).await;
+        let (read, error) = read(ask(&alice, to, text).await).await;
         assert_eq!(read, before, "{text}");
         assert!(codes.contains(&code(&error)), "{text}: {error}");
     }
-    let (text, error) = read(ask(&alice, "given up").await).await;
+    let (text, error) = read(ask(&alice, "@bob", "given up").await).await;
     assert!(text.starts_with("a-") && text.ends_with('-'), "{text}");
     assert_eq!(code(&error), "done");
 }
 
-/// A node `bob` whose streams outlive their handlers.
+/// A node `bob` whose streams outlive their handlers. When told to hang, it does, and opens none.
 async fn spawning(realm: &Realm) -> (AgentNode, mpsc::Receiver<StreamSender>) {
     let (keep, kept) = mpsc::channel(10);
     let bob = realm
         .agent("bob")
-        .limits(|limits| limits.work_timeout = Duration::from_millis(300))
-        .on_message(move |_, context| {
+        .limits(|limits| limits.work_timeout = WORK_TIMEOUT)
+        .on_message(move |message, context| {
             let keep = keep.clone();
             async move {
+                if message.text().as_deref() == Some("hang") {
+                    std::future::pending::<()>().await;
+                }
                 let stream = context.reply_stream().await?;
                 stream.delta("a").await?;
                 keep.send(stream).await?;
@@ -124,11 +131,12 @@ async fn a_stream_outlives_its_handler_but_not_its_node() {
     let realm = Realm::start().await;
     let (bob, mut kept) = spawning(&realm).await;
     let alice = realm.agent("alice").start().await.unwrap();
-    let mut stream = ask(&alice, "go").await;
+    let mut stream = ask(&alice, "@bob", "go").await;
     let sender = kept.recv().await.unwrap();
     stream.next().await.unwrap().unwrap();
-    // Longer than a handler may take.
-    tokio::time::sleep(Duration::from_millis(500)).await;
+    // Another handler that began later has taken longer than it may: so would this one have.
+    let hung = alice.request("@bob", "hang").timeout(DEADLINE).await.unwrap();
+    assert_eq!(hung.error_code().as_deref(), Some("timeout"));
     sender.delta("b").await.unwrap();
     assert_eq!(stream.next().await.unwrap().unwrap().text().as_deref(), Some("b"));
 
@@ -144,7 +152,7 @@ async fn a_node_that_is_dropped_ends_its_streams() {
     let realm = Realm::start().await;
     let (bob, mut kept) = spawning(&realm).await;
     let alice = realm.agent("alice").start().await.unwrap();
-    let stream = ask(&alice, "go").await;
+    let stream = ask(&alice, "@bob", "go").await;
     let _sender = kept.recv().await.unwrap();
     drop(bob);
     let (text, error) = read(stream).await;
@@ -167,7 +175,7 @@ async fn closing_a_node_whose_handler_streams_tells_the_reader() {
         .await
         .unwrap();
     let alice = realm.agent("alice").start().await.unwrap();
-    let mut stream = ask(&alice, "go").await;
+    let mut stream = ask(&alice, "@bob", "go").await;
     stream.next().await.unwrap().unwrap();
     bob.close().await;
     let (_, error) = read(stream).await;
