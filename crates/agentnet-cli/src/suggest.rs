@@ -17,12 +17,18 @@ const MOST: usize = 100;
 
 /// The username on this network that is most like this one, if one is.
 async fn username(global: &Global, wanted: &str) -> Option<String> {
-    let wanted = lookup_key(wanted);
     let find = async {
-        let registry = RegistryClient::connect(&nats_url(global))
-            .await
-            .ok()?
-            .with_timeout(PATIENCE);
+        let registry = RegistryClient::connect(&nats_url(global)).await.ok()?;
+        alike(&registry, wanted).await
+    };
+    tokio::time::timeout(PATIENCE, find).await.ok().flatten()
+}
+
+/// As [`username`], where there is a connection already.
+pub(crate) async fn alike(registry: &RegistryClient, wanted: &str) -> Option<String> {
+    let wanted = lookup_key(wanted);
+    let registry = registry.clone().with_timeout(PATIENCE);
+    let find = async {
         let mut names = Vec::new();
         // Those who begin alike, and those who are online.
         let begin: String = wanted.chars().take(2).collect();
@@ -57,7 +63,7 @@ pub(crate) async fn nobody(global: &Global, wanted: &str, failure: Failure) -> F
 }
 
 /// By the number of letters that are missing, too many, wrong, or in the wrong order: one, or a third of them.
-fn closest(wanted: &str, names: impl IntoIterator<Item = String>) -> Option<String> {
+pub(crate) fn closest(wanted: &str, names: impl IntoIterator<Item = String>) -> Option<String> {
     let most = (wanted.chars().count() / 3).max(1);
     let apart = names
         .into_iter()
