@@ -1,5 +1,7 @@
 //! Receipts, and the time that they took.
 
+use std::time::Duration;
+
 use agentnet_protocol::Timestamp;
 use agentnet_testkit::{NatsServer, RawClient};
 use rustix::process::Signal;
@@ -32,7 +34,7 @@ async fn receipts_stand_below_their_message() {
         let receipt = &documents[place]["message"];
         assert_eq!(receipt["status"], status);
         // What is told is what the two agents say.
-        let took = micros(&receipt["event_at"]) - micros(&documents[0]["message"]["sent_at"]);
+        let took = between(&documents[0]["message"]["sent_at"], &receipt["event_at"]);
         let part = format!("receipt  {status} in {} by @parrot  msg_id={id}", told(took));
         assert!(lines[place].contains(&part), "`{part}` is missing in {lines:?}");
     }
@@ -42,20 +44,18 @@ async fn receipts_stand_below_their_message() {
     up.stop().await;
 }
 
-/// A timestamp of the network in microseconds.
-fn micros(time: &Value) -> i64 {
-    let time = Timestamp::parse(time.as_str().unwrap()).unwrap();
-    time.micros_since(Timestamp::from_micros(0))
+/// The time between two timestamps of the network.
+fn between(from: &Value, to: &Value) -> Duration {
+    let [from, to] = [from, to].map(|time| Timestamp::parse(time.as_str().unwrap()).unwrap());
+    Duration::from_micros(u64::try_from(to.micros_since(from)).unwrap())
 }
 
-/// Microseconds as `watch` tells them, below ten seconds.
-fn told(micros: i64) -> String {
-    #[expect(clippy::cast_precision_loss, reason = "small numbers")]
-    let millis = micros as f64 / 1000.0;
-    match millis {
-        ..10.0 => format!("{millis:.1} ms"),
-        ..1000.0 => format!("{millis:.0} ms"),
-        _ => format!("{:.1} s", millis / 1000.0),
+/// A duration as `watch` tells it.
+fn told(duration: Duration) -> String {
+    match duration.as_secs_f64() * 1000.0 {
+        millis @ ..10.0 => format!("{millis:.1} ms"),
+        millis @ ..1000.0 => format!("{millis:.0} ms"),
+        millis => format!("{:.1} s", millis / 1000.0),
     }
 }
 
