@@ -21,12 +21,18 @@ const MOST: usize = 100;
 
 /// The username on this network that is most like this one, if one is.
 async fn username(global: &Global, wanted: &str) -> Option<String> {
-    let wanted = lookup_key(wanted);
     let find = async {
-        let registry = RegistryClient::connect(&nats_url(global))
-            .await
-            .ok()?
-            .with_timeout(PATIENCE);
+        let registry = RegistryClient::connect(&nats_url(global)).await.ok()?;
+        alike(&registry, wanted).await
+    };
+    tokio::time::timeout(PATIENCE, find).await.ok().flatten()
+}
+
+/// As [`username`], where there is a connection already.
+pub(crate) async fn alike(registry: &RegistryClient, wanted: &str) -> Option<String> {
+    let wanted = lookup_key(wanted);
+    let registry = registry.clone().with_timeout(PATIENCE);
+    let find = async {
         let mut names = Vec::new();
         // Those who begin alike, and those who are online.
         let begin: String = wanted.chars().take(2).collect();
@@ -53,7 +59,7 @@ async fn username(global: &Global, wanted: &str) -> Option<String> {
 }
 
 /// Whether nobody has this name; then a remark says so, with the name that may have been meant.
-pub(crate) async fn note_unknown(global: &Global, registry: &RegistryClient, wanted: &str, output: Output) {
+pub(crate) async fn note_unknown(registry: &RegistryClient, wanted: &str, output: Output) {
     let request = ResolveAccountRequest {
         username: lookup_key(wanted),
     };
@@ -62,7 +68,7 @@ pub(crate) async fn note_unknown(global: &Global, registry: &RegistryClient, wan
         return;
     }
     let name = clean(wanted);
-    output.note(match username(global, wanted).await {
+    output.note(match alike(registry, wanted).await {
         Some(alike) => format!("note: nobody is called {name}: did you mean @{alike}?"),
         None => format!("note: nobody is called {name}; `agentnet search` shows everybody"),
     });

@@ -3,10 +3,17 @@
 
 mod harness;
 
-use agentnet_testkit::{NatsServer, RawClient, TestDatabase};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use agentnet_protocol::Timestamp;
+use agentnet_registry::{Registry, RegistryConfig};
+use agentnet_testkit::{NatsServer, Postgres, RawClient, TestDatabase, eventually};
 use async_nats::jetstream::{self, stream};
-use harness::{Ran, Up, agentnet, line};
-use serde_json::Value;
+use futures::StreamExt;
+use harness::{PATIENCE, Ran, Service, Up, agentnet, binary, echo, line};
+use rustix::process::Signal;
+use serde_json::{Value, json};
 
 /// The verdict of a check, and what was seen.
 fn found(report: &Value, check: &str) -> (String, String) {
@@ -58,9 +65,23 @@ async fn what_is_missing_is_named_and_the_rest_is_not_guessed() {
     // Nobody there.
     let report = failed(&line("nats://token@127.0.0.1:1", "doctor --json").await);
     assert_eq!(found(&report, "connection").0, "fail");
-    assert_eq!(
-        found(&report, "registry"),
-        ("skip".into(), "not checked: there is no connection".into())
+    let verdicts: Vec<_> = report["checks"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|check| &check["verdict"])
+        .collect();
+    assert_eq!(verdicts, [vec!["fail"], vec!["skip"; 9]].concat());
+    for check in ["token", "sessions"] {
+        assert_eq!(
+            found(&report, check),
+            ("skip".into(), "not checked: there is no connection".into())
+        );
+    }
+    let text = line("nats://token@127.0.0.1:1", "doctor").await;
+    assert!(
+        text.stdout.ends_with("0 passed, 0 warnings, 1 failed, 9 not checked\n"),
+        "{text:?}"
     );
 
     // Another token.
@@ -76,6 +97,7 @@ async fn what_is_missing_is_named_and_the_rest_is_not_guessed() {
         (found(&report, "connection").0, found(&report, "token").0),
         ("pass".into(), "fail".into())
     );
+    assert_eq!(found(&report, "lag").0, "skip");
 
     // No registry.
     let report = failed(&line(&nats.url(), "doctor --json").await);
@@ -114,4 +136,162 @@ async fn what_is_missing_is_named_and_the_rest_is_not_guessed() {
     agentnet("http://x", ["doctor"])
         .await
         .fails(2, &["scheme `http` is not supported"]);
+}
+
+/// Runs it until a check has this verdict; the whole report.
+async fn until_found(url: &str, check: &str, verdict: &str) -> Value {
+    let look = async || {
+        let ran = line(url, "doctor --json").await;
+        match serde_json::from_str::<Value>(&ran.stdout) {
+            Ok(report) if found(&report, check).0 == verdict => {
+                assert_eq!(ran.code, Some(i32::from(report["healthy"] == false)), "{ran:?}");
+                Ok(report)
+            }
+            _ => Err(format!("{check} is not {verdict}: {ran:?}")),
+        }
+    };
+    eventually(PATIENCE, look).await.unwrap()
+}
+
+/// `agentnet registry` there.
+async fn registry(nats: &NatsServer, database: &str, options: &str) -> Service {
+    let mut command = binary();
+    command
+        .args(["--nats-url", &nats.url(), "registry", "--database-url", database])
+        .args(options.split_whitespace());
+    let mut service = Service::spawn(command);
+    assert!(service.next_line().await.starts_with("registry ready:"));
+    service
+}
+
+/// The registry goes on without its database, and messages wait in the stream meanwhile.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_fails_and_what_waits_for_it_are_told() {
+    const MESSAGES: usize = 1_200;
+    let nats = NatsServer::builder().jetstream(true).start().await.unwrap();
+    let mut postgres = Postgres::launch().await.unwrap_or_else(|error| panic!("{error}"));
+    let _registry = registry(&nats, &postgres.url(), "").await;
+    let report = line(&nats.url(), "doctor --json").await.json();
+    assert_eq!(
+        found(&report, "store"),
+        ("pass".into(), "the postgres store works".into())
+    );
+    assert_eq!(found(&report, "lag").0, "pass");
+
+    postgres.stop().await;
+    let client = RawClient::connect(&nats.url()).await.unwrap();
+    for number in 0..MESSAGES {
+        let body = format!(r#"{{"message_id":"m{number}","from_agent":"a","to_agent":"b","payload":1}}"#);
+        client.publish("account.acct_b.inbox", body.into()).await.unwrap();
+    }
+    client.flush().await.unwrap();
+    let report = until_found(&nats.url(), "lag", "warn").await;
+    let (verdict, seen) = found(&report, "lag");
+    assert!(
+        verdict == "warn" && seen.starts_with(&format!("{MESSAGES} messages wait")),
+        "{seen}"
+    );
+    let (verdict, seen) = found(&report, "store");
+    assert!(
+        verdict == "fail" && seen.starts_with("the postgres store does not work: "),
+        "{seen}"
+    );
+    assert_eq!(found(&report, "registry").0, "pass");
+    failed(&line(&nats.url(), "doctor --json").await);
+
+    postgres.start().await.unwrap_or_else(|error| panic!("{error}"));
+    let report = until_found(&nats.url(), "lag", "pass").await;
+    assert_eq!(found(&report, "store").0, "pass");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_closed_file_is_told() {
+    let nats = NatsServer::builder().start().await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let url = format!("sqlite://{}", folder.path().join("agentnet.db").display());
+    let store = agentnet_store::open(&url, &agentnet_store::OpenOptions::default())
+        .await
+        .unwrap();
+    let config = RegistryConfig {
+        nats_url: nats.url(),
+        ..RegistryConfig::default()
+    };
+    let _registry = Registry::start(config, Arc::clone(&store)).await.unwrap();
+    store.close().await;
+    let report = failed(&line(&nats.url(), "doctor --json").await);
+    let (verdict, seen) = found(&report, "store");
+    assert!(
+        verdict == "fail" && seen.starts_with("the sqlite store does not work: "),
+        "{seen}"
+    );
+}
+
+/// An agent that is killed says no goodbye.
+#[tokio::test(flavor = "multi_thread")]
+async fn sessions_that_have_gone_silent_are_named() {
+    let nats = NatsServer::builder().jetstream(true).start().await.unwrap();
+    let database = TestDatabase::start().await.unwrap();
+    let patient = "--agent-ttl-seconds 3600";
+    let mut first = registry(&nats, &database.url(), patient).await;
+    let mut agent = echo(&nats.url(), "--username parrot").await;
+    let _other = echo(&nats.url(), "--username crow").await;
+    let report = until_found(&nats.url(), "sessions", "pass").await;
+    assert_eq!(found(&report, "sessions").1, "2 online, all heard of within 30 s");
+    agent.signal(Signal::KILL);
+    agent.ended().await;
+    first.signal(Signal::TERM);
+    assert_eq!(first.ended().await.code(), Some(0), "{}", first.stderr());
+
+    // Instead of waiting: it was heard of a minute ago.
+    let store = agentnet_store::open(&database.url(), &agentnet_store::OpenOptions::default())
+        .await
+        .unwrap();
+    let mut sessions = store.online_sessions().await.unwrap();
+    sessions.retain(|session| session.username.as_deref() == Some("parrot"));
+    assert_eq!(sessions.len(), 1, "{sessions:?}");
+    for session in &mut sessions {
+        session.last_seen = Timestamp::from(SystemTime::now() - Duration::from_secs(60));
+    }
+    store.upsert_sessions(&sessions).await.unwrap();
+    store.close().await;
+    let _second = registry(&nats, &database.url(), patient).await;
+    let report = until_found(&nats.url(), "sessions", "warn").await;
+    assert_eq!(
+        found(&report, "sessions").1,
+        "1 of 2 sessions are silent for more than 30 s: @parrot"
+    );
+    assert_eq!(report["healthy"], true, "a warning is no failure");
+}
+
+/// A registry whose clock is this much ahead, as far as `doctor` asks it.
+async fn registry_ahead(nats: &NatsServer, seconds: i64) -> tokio::task::JoinHandle<()> {
+    let client = RawClient::connect(&nats.url()).await.unwrap();
+    let mut questions = client.subscribe("registry.*").await.unwrap();
+    client.flush().await.unwrap();
+    tokio::spawn(async move {
+        while let Some(question) = questions.next().await {
+            let now = Timestamp::from(SystemTime::now());
+            let theirs = Timestamp::from_micros(now.micros_since(Timestamp::from_micros(0)) + seconds * 1_000_000);
+            let answer = match question.subject.as_str() {
+                "registry.metrics" => json!({ "server_id": "other", "generated_at": theirs.to_string() }),
+                _ => json!({ "agents": [] }),
+            };
+            let reply = question.reply.unwrap();
+            client.publish(reply, answer.to_string().into()).await.unwrap();
+        }
+    })
+}
+
+#[tokio::test]
+async fn clocks_that_differ_are_told() {
+    for (seconds, verdict, way) in [(0, "pass", "agree"), (-60, "warn", "behind"), (600, "fail", "ahead")] {
+        let nats = NatsServer::builder().start().await.unwrap();
+        let registry = registry_ahead(&nats, seconds).await;
+        let ran = line(&nats.url(), "doctor --json").await;
+        let report: Value = serde_json::from_str(&ran.stdout).unwrap();
+        let (judged, seen) = found(&report, "clock");
+        assert!(judged == verdict && seen.contains(way), "{seconds}: {judged} {seen}");
+        assert_eq!(ran.code, Some(i32::from(verdict == "fail")), "{ran:?}");
+        registry.abort();
+    }
 }

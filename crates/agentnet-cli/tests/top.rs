@@ -138,6 +138,7 @@ async fn everything_is_shown_and_found(#[case] size: (u16, u16)) {
     top.shows("@parrot").await;
 
     top.type_until("?", "circuit breaker open").await;
+    top.shows("back, then clear a filter").await;
     top.type_until("x", "@parrot").await;
     top.type_text("q").await;
     assert_eq!(top.ended().await.code(), Some(0), "{}", top.text());

@@ -58,10 +58,7 @@ impl Doctor {
     async fn examine(&self, url: &str, shown: &str) -> Report {
         let mut report = Report::default();
         let Some(client) = connect(url, shown, &mut report).await else {
-            let nothing = [Check::Token, Check::Server, Check::JetStream, Check::Registry];
-            for check in nothing {
-                report.skip(check, "there is no connection");
-            }
+            report.skip_rest("there is no connection");
             return report;
         };
         server(&client, &mut report).await;
@@ -77,9 +74,7 @@ impl Doctor {
             Err(error) => {
                 let failure = registry_failure(&error);
                 report.add(Check::Registry, Finding::fail(error.to_string(), failure.advice()));
-                for check in [Check::Version, Check::Clock, Check::Store, Check::Lag, Check::Sessions] {
-                    report.skip(check, "no registry answers");
-                }
+                report.skip_rest("no registry answers");
                 return;
             }
         };

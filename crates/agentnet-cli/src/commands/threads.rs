@@ -75,7 +75,7 @@ impl Threads {
         if listed.items.is_empty()
             && let Some(name) = &self.participant_username
         {
-            suggest::note_unknown(global, &listed.registry, name, output).await;
+            suggest::note_unknown(&listed.registry, name, output).await;
         }
         rows.print(Noun("thread", "threads"), "No matching threads found")?;
         listed.lead_on(output)

@@ -34,6 +34,7 @@ use crate::connection::{checked_url, connect_failure, nats_url};
 use crate::ended::{Ended, Failure};
 use crate::output::Output;
 use crate::output::ago::now;
+use crate::output::waiting::Waiting;
 use crate::signals::StopSignals;
 use asker::Asker;
 use draw::{Moment, Theme};
@@ -56,7 +57,8 @@ const ANSWERS: usize = 8;
 
 #[derive(Debug, Args)]
 pub(crate) struct Top {
-    /// Print what it shows after two seconds as plain text, and end
+    /// Print what it shows after two seconds as plain text, and end; of agents whose hello (every 12 s by default) did not
+    /// come meanwhile, in-flight and pending messages are not known
     #[arg(long)]
     once: bool,
 }
@@ -77,7 +79,7 @@ impl Top {
         let mut hangup = signal(SignalKind::hangup())
             .map_err(|error| Failure::trouble(format!("cannot listen for signals: {error}")))?;
         let work = async {
-            let network = Network::open(&url).await?;
+            let network = Network::open(&url, output).await?;
             match self.once {
                 true => once::print(network, output).await,
                 false => live(network, output).await,
@@ -103,11 +105,13 @@ struct Network {
 }
 
 impl Network {
-    async fn open(url: &str) -> Result<Self, Ended> {
+    async fn open(text: &str, output: Output) -> Result<Self, Ended> {
+        let url = checked_url(text)?;
+        let waiting = Waiting::start(output, format!("connecting to {}", url.redacted()));
         // Names are asked for on another connection, so that what comes on this one is what is heard.
-        let registry = RegistryClient::connect(url).await.map_err(connect_failure)?;
-        let url = checked_url(url)?;
+        let registry = RegistryClient::connect(text).await.map_err(connect_failure)?;
         let feed = Feed::open(&url).await?;
+        waiting.end();
         let (sender, answers) = mpsc::channel(ANSWERS);
         let mut state = State::default();
         state.link.url = url.redacted();

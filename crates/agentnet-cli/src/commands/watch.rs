@@ -1,13 +1,16 @@
 //! `agentnet watch`: messages as they pass, on any subject.
 
+mod doubts;
 mod feed;
 mod filter;
 mod pairing;
+mod places;
 mod view;
 
 use agentnet::RegistryClient;
-use agentnet_protocol::subject::ALL_INBOXES;
+use agentnet_protocol::subject::routable_capability;
 use clap::Args;
+use tokio::task::JoinSet;
 
 use crate::cli::Global;
 use crate::connection::{checked_url, connect_failure, nats_url};
@@ -15,6 +18,7 @@ use crate::ended::{Ended, Failure};
 use crate::names::Names;
 use crate::output::Output;
 use crate::output::cell::clean;
+use crate::output::waiting::Waiting;
 use crate::signals::StopSignals;
 use feed::Feed;
 use filter::Filter;
@@ -27,12 +31,17 @@ const PAGE: usize = 64 * 1024;
 
 #[derive(Debug, Args)]
 pub(crate) struct Watch {
-    /// NATS subject to watch; `*` stands for one part, `>` for all that follow. Receipts: 'account.*.receipts'
-    #[arg(long, value_name = "SUBJECT", default_value = ALL_INBOXES)]
-    subject: String,
+    /// NATS subject to watch [default: account.*.inbox, and where what the filters take passes]; `*` stands for one part,
+    /// `>` for all that follow. Receipts: 'account.*.receipts'
+    #[arg(long, value_name = "SUBJECT")]
+    subject: Option<String>,
+    /// Watch everything that agents say: inboxes, capabilities, replies and streams
+    #[arg(long, conflicts_with = "subject")]
+    all: bool,
     #[command(flatten)]
     filter: Filter,
-    /// Show the receipts of the messages that are shown too, each with the time that it took
+    /// Show the receipts of the messages that are shown too, each with the time from its message's sent_at to its event_at,
+    /// by the clocks of the two agents; `~` marks the time between their arrivals here, where those do not say
     #[arg(long)]
     receipts: bool,
     /// Stop after so many messages; 0 goes on until Ctrl-C
@@ -45,33 +54,70 @@ pub(crate) struct Watch {
 
 impl Watch {
     pub(crate) async fn run(self, global: &Global, output: Output) -> Result<(), Ended> {
-        check_subject(&self.subject)?;
+        if let Some(subject) = &self.subject {
+            check_subject(subject)?;
+        }
+        if let Some(name) = self.filter.capability().filter(|name| !routable_capability(name)) {
+            let failure = Failure::refused(format!("nothing can be sent to a capability `{}`", clean(name)));
+            return Err(failure
+                .hint("give one by its name, like --to capability:weather")
+                .into());
+        }
         let mut signals = StopSignals::listen()?;
         signals.unless(self.watch(&nats_url(global), output)).await
     }
 
+    /// The subjects of the messages, without those of the receipts that are shown beside them.
+    fn subjects(&self) -> Vec<String> {
+        match &self.subject {
+            Some(subject) => vec![subject.clone()],
+            None if self.all => places::ALL.map(str::to_owned).to_vec(),
+            None => places::to_listen(&self.filter),
+        }
+    }
+
+    /// Whether receipts are shown beside their messages; else they are what is watched, or not there.
+    fn pairs_receipts(&self) -> bool {
+        self.receipts && self.subject.as_deref() != Some(ALL_RECEIPTS)
+    }
+
     async fn watch(&self, url: &str, output: Output) -> Result<(), Ended> {
         let checked = checked_url(url)?;
+        let waiting = Waiting::start(output, format!("connecting to {}", checked.redacted()));
         // Names are asked for on another connection, so that what comes on this one is what is watched.
         let registry = RegistryClient::connect(url).await.map_err(connect_failure)?;
-        let with_receipts = self.receipts && self.subject != ALL_RECEIPTS;
-        let subjects = [Some(&*self.subject), with_receipts.then_some(ALL_RECEIPTS)];
-        let mut feed = Feed::open(&checked, subjects.into_iter().flatten()).await?;
-        output.note(format!("watching {}, Ctrl-C stops", self.subject));
+        let mut subjects = self.subjects();
+        let watched = subjects.join(", ");
+        if self.pairs_receipts() {
+            subjects.push(ALL_RECEIPTS.to_owned());
+        }
+        let mut feed = Feed::open(&checked, &subjects).await?;
+        waiting.end();
+        output.note(format!("watching {watched}, Ctrl-C stops"));
+        let never = self
+            .subject
+            .as_deref()
+            .and_then(|subject| places::never(subject, &self.filter));
+        for doubt in never.into_iter().chain(doubts::kind(&self.filter)) {
+            output.note(doubt);
+        }
+        // Ends with this function at the latest.
+        let mut asking = JoinSet::new();
+        asking.spawn(doubts::parties(registry.clone(), self.filter.clone(), output));
         let mut view = View::new(self, Names::open(registry).await, output);
         let mut left = Some(self.max_messages).filter(|most| *most > 0);
         loop {
-            let mut message = feed.next(output).await;
-            if message.is_none() {
-                let what = format!("cannot watch {}: the connection was closed", self.subject);
+            let mut taken = feed.next(output).await;
+            if taken.is_none() {
+                let what = format!("cannot watch {watched}: the connection was closed");
                 return Err(Failure::trouble(what).into());
             }
             let mut page = String::new();
             // What waits already is written with it.
-            while let Some(taken) = message {
-                let counts = view.show(&taken, &mut page).await;
+            while let Some(one) = taken {
+                let counts = view.show(&one, &mut page).await;
                 left = left.map(|left| left - u64::from(counts));
-                message = match left {
+                taken = match left {
                     Some(0) => None,
                     _ if page.len() >= PAGE => None,
                     _ => feed.ready(output),

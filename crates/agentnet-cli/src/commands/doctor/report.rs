@@ -21,6 +21,20 @@ pub(crate) enum Check {
 }
 
 impl Check {
+    /// All, in the order in which they are looked at.
+    const ALL: [Self; 10] = [
+        Self::Connection,
+        Self::Token,
+        Self::Server,
+        Self::JetStream,
+        Self::Registry,
+        Self::Version,
+        Self::Clock,
+        Self::Store,
+        Self::Lag,
+        Self::Sessions,
+    ];
+
     const fn name(self) -> &'static str {
         match self {
             Self::Connection => "connection",
@@ -104,10 +118,12 @@ impl Report {
         self.0.push((check, finding));
     }
 
-    /// Something was not looked at, because something before it failed. What was looked at stays.
-    pub(crate) fn skip(&mut self, check: Check, why: &str) {
-        if self.0.iter().all(|(other, _)| *other != check) {
-            self.add(check, Finding::skip(format!("not checked: {why}")));
+    /// What was not looked at yet never will be, because something before it failed.
+    pub(crate) fn skip_rest(&mut self, why: &str) {
+        for check in Check::ALL {
+            if self.0.iter().all(|(other, _)| *other != check) {
+                self.add(check, Finding::skip(format!("not checked: {why}")));
+            }
         }
     }
 

@@ -9,13 +9,13 @@ pub(crate) struct Filter {
     /// Only messages from this agent: @name, name or account id
     #[arg(long, value_name = "AGENT", add = crate::live::usernames())]
     from: Option<String>,
-    /// Only messages to this agent: @name, name, account id or capability:NAME
+    /// Only messages to this agent: @name, name, account id or capability:NAME (which is then listened on)
     #[arg(long, value_name = "AGENT", add = crate::live::usernames())]
     to: Option<String>,
     /// Only messages of this thread
     #[arg(long, value_name = "ID", add = crate::live::threads())]
     thread: Option<String>,
-    /// Only messages of this kind: direct, request, reply, error, stream, ...
+    /// Only messages of this kind: direct, request, reply, error, stream, ... (listened for wherever that kind passes)
     #[arg(long, value_name = "KIND")]
     kind: Option<String>,
     /// Only messages with this text in their payload, in any case
@@ -31,6 +31,35 @@ pub(crate) struct Parties {
 }
 
 impl Filter {
+    #[cfg(test)]
+    pub(super) fn of(to: Option<&str>, kind: Option<&str>) -> Self {
+        Self {
+            to: to.map(str::to_owned),
+            kind: kind.map(str::to_owned),
+            ..Self::default()
+        }
+    }
+
+    /// The kind that is wanted.
+    pub(super) fn kind(&self) -> Option<&str> {
+        self.kind.as_deref()
+    }
+
+    /// Who is to have sent it.
+    pub(super) fn from(&self) -> Option<&str> {
+        self.from.as_deref().map(str::trim)
+    }
+
+    /// Whom it is to be for.
+    pub(super) fn to(&self) -> Option<&str> {
+        self.to.as_deref().map(str::trim)
+    }
+
+    /// The capability that it is to be for.
+    pub(super) fn capability(&self) -> Option<&str> {
+        capability(self.to()?)
+    }
+
     /// Whether everything is shown.
     pub(crate) fn is_empty(&self) -> bool {
         let none = [&self.from, &self.to, &self.thread, &self.kind, &self.grep];
@@ -62,10 +91,23 @@ impl Filter {
     }
 }
 
+/// The name behind `capability:`, in any case.
+fn capability(target: &str) -> Option<&str> {
+    let (prefix, name) = target.split_once(':')?;
+    prefix.eq_ignore_ascii_case("capability").then_some(name.trim())
+}
+
 fn is_party(wanted: Option<&str>, name: &str, others: &[&str]) -> bool {
     let Some(wanted) = wanted.map(str::trim) else {
         return true;
     };
+    if let Some(wanted) = capability(wanted) {
+        // As its subject: in this very spelling.
+        return [name]
+            .iter()
+            .chain(others)
+            .any(|other| capability(other) == Some(wanted));
+    }
     let bare = |text: &str| text.trim_start_matches('@').to_lowercase();
     bare(wanted) == bare(name) || others.iter().any(|other| !other.is_empty() && *other == wanted)
 }

@@ -1,17 +1,15 @@
 //! Messages as lines: for people, or as JSON documents.
 
-use std::time::Instant;
-
 use agentnet_protocol::json::ObjectWriter;
 use agentnet_protocol::subject::Subject;
 use agentnet_protocol::{Envelope, RawJson, Receipt, ReceiptStatus, Timestamp};
 use async_nats::Message;
 
+use super::Watch;
+use super::feed::Taken;
 use super::filter::Parties;
-use super::pairing::{Passed, taken};
-use super::{ALL_RECEIPTS, Watch};
+use super::pairing::{Passed, Took, When};
 use crate::names::Names;
-use crate::output::ago::now;
 use crate::output::cell::{clean, or_dash, preview};
 use crate::output::json::{checked, one_line};
 use crate::output::{Output, Tint};
@@ -35,23 +33,26 @@ impl<'a> View<'a> {
     }
 
     /// Adds a message's line to the page, unless it is not wanted; whether it counts.
-    pub(super) async fn show(&mut self, message: &Message, page: &mut String) -> bool {
-        match Subject::parse(&message.subject) {
-            Some(Subject::Receipts { .. }) => self.show_receipt(message, page).await,
-            _ => self.show_message(message, page).await,
+    pub(super) async fn show(&mut self, taken: &Taken, page: &mut String) -> bool {
+        match Subject::parse(&taken.message.subject) {
+            Some(Subject::Receipts { .. }) => self.show_receipt(taken, page).await,
+            // Others than agents are answered there too: those who call the registry, or JetStream.
+            Some(Subject::Reply) if self.watch.subject.is_none() => self.show_message(taken, true, page).await,
+            _ => self.show_message(taken, false, page).await,
         }
     }
 
-    async fn show_message(&mut self, message: &Message, page: &mut String) -> bool {
+    async fn show_message(&mut self, taken: &Taken, agents_only: bool, page: &mut String) -> bool {
         let filter = &self.watch.filter;
-        let seen_at = now();
+        let Taken { message, seen_at, .. } = taken;
         let Ok(envelope) = Envelope::decode(message.payload.clone()) else {
-            if filter.is_empty() {
-                self.show_garbage(message, seen_at, page);
+            let shown = filter.is_empty() && !agents_only;
+            if shown {
+                self.show_garbage(message, *seen_at, page);
             }
-            return filter.is_empty();
+            return shown;
         };
-        if !filter.takes(&envelope) {
+        if !filter.takes(&envelope) || agents_only && envelope.message_id.is_empty() {
             return false;
         }
         let parties = Parties {
@@ -67,12 +68,16 @@ impl<'a> View<'a> {
         if !self.watch.filter.takes_parties(&envelope, &parties) {
             return false;
         }
-        self.passed.note(&envelope.message_id, Instant::now());
+        let when = When {
+            said: Timestamp::parse(&envelope.sent_at),
+            arrived: taken.arrived,
+        };
+        self.passed.note(&envelope.message_id, when);
         add(
             page,
             &match self.output.is_json() {
-                true => one_line(&document(message, seen_at)),
-                false => self.line(&envelope, &parties, seen_at),
+                true => one_line(&document(message, *seen_at)),
+                false => self.line(&envelope, &parties, *seen_at),
             },
         );
         true
@@ -107,28 +112,32 @@ impl<'a> View<'a> {
     }
 
     /// With `--receipts` those of the messages that were shown; where receipts are what is watched, all of them.
-    async fn show_receipt(&mut self, message: &Message, page: &mut String) -> bool {
-        let seen_at = now();
+    async fn show_receipt(&mut self, taken: &Taken, page: &mut String) -> bool {
+        let Taken { message, seen_at, .. } = taken;
+        let beside = self.watch.pairs_receipts();
         let Ok(receipt) = Receipt::decode(message.payload.clone()) else {
-            self.show_garbage(message, seen_at, page);
+            self.show_garbage(message, *seen_at, page);
             return true;
         };
-        let since = self.passed.since(&receipt.message_id, Instant::now());
-        let beside = self.watch.receipts && self.watch.subject != ALL_RECEIPTS;
-        if beside && since.is_none() {
+        let when = When {
+            said: Timestamp::parse(&receipt.event_at),
+            arrived: taken.arrived,
+        };
+        let took = self.passed.since(&receipt.message_id, when);
+        if beside && took.is_none() {
             return false;
         }
         if self.output.is_json() {
-            add(page, &one_line(&document(message, seen_at)));
+            add(page, &one_line(&document(message, *seen_at)));
             return !beside;
         }
         let by = self.names.shown(receipt.from_account_id.as_deref(), "").await;
-        add(page, &self.receipt_line(&receipt, &by, since.map(taken), seen_at));
+        add(page, &self.receipt_line(&receipt, &by, took, *seen_at));
         // The messages are what is counted.
         !beside
     }
 
-    fn receipt_line(&self, receipt: &Receipt, by: &str, took: Option<String>, seen_at: Timestamp) -> String {
+    fn receipt_line(&self, receipt: &Receipt, by: &str, took: Option<Took>, seen_at: Timestamp) -> String {
         let output = self.output;
         let rejected = matches!(receipt.status(), ReceiptStatus::Rejected);
         let status = output.tint(if rejected { Tint::Red } else { Tint::Green }, &clean(&receipt.status));

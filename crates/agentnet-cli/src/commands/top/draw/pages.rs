@@ -17,11 +17,11 @@ use crate::commands::top::state::{PageFacts, State};
 use crate::commands::top::ui::{Page, Ui};
 use crate::output::cell::{clean, list, preview};
 
-const HELP: &str = "  1 2 3, Tab   agents, messages, threads        ↑ ↓ PgUp PgDn g G   move
-  Enter        the agent's or thread's page     Esc   back, then clear the filter
-  /            show only what contains a text   Space pause the messages
+const HELP: &str = "  1 2 3, Tab   agents, messages, threads       ↑ ↓ PgUp PgDn g G   move
+  Enter        the agent's or thread's page    Esc   back, then clear a filter
+  /            show only what contains a text  Space pause the messages
   s S          agents: order by the next column, the other way round
-  Ctrl-L       draw everything anew             q   quit
+  Ctrl-L       draw everything anew            q     quit
 
   Agents   ● online   ! circuit breaker open   ? hello overdue   ○ offline
   IN-FL    messages taken and not finished: by the agent's last hello, and the
@@ -29,7 +29,8 @@ const HELP: &str = "  1 2 3, Tab   agents, messages, threads        ↑ ↓ PgUp
   PEND     messages that waited for a handler at its last hello
   ERRORS   failures and refusals, by its own count since its process began
   IN/s     messages to it, OUT/s from it, in a second; replies count too
-  ·        nothing, or nothing told: agents of other SDKs tell no counters
+  ·        nothing, or not told yet: counters come with the agent's next hello
+           (every 12 s by default); agents of other SDKs tell none
   Threads  ≥ before a number: what passed since this view began; the registry
            was not asked about what was before
   TOKENS~  an estimate, from the length of the messages";

@@ -156,11 +156,10 @@ fn pages_tell_what_is_known_without_a_registry_too() {
         assert!(thread.contains(part), "`{part}` is missing in {thread}");
     }
     ui.help = true;
-    let help = lines(&state, &mut ui, 80, 24);
-    assert!(
-        help.join("\n").contains("TOKENS~  an estimate"),
-        "all of it fits: {help:?}"
-    );
+    // All of it fits: nothing is cut at the right or below.
+    let (narrow, wide) = (lines(&state, &mut ui, 80, 24), lines(&state, &mut ui, 200, 24));
+    assert_eq!(narrow, wide);
+    assert!(narrow.join("\n").contains("TOKENS~  an estimate"), "{narrow:?}");
 }
 
 #[test]

@@ -1,0 +1,145 @@
+//! What is wanted and may be mistyped: a kind that is almost one of the usual, names that nobody has. It is watched for all
+//! the same: kinds are free, and agents come later.
+
+use agentnet::{RegistryClient, RegistryError};
+use agentnet_protocol::AgentInfo;
+use agentnet_protocol::envelope::kind;
+use agentnet_protocol::rpc::ProfileRequest;
+use agentnet_protocol::username::lookup_key;
+
+use super::filter::Filter;
+use crate::output::Output;
+use crate::output::cell::clean;
+use crate::suggest::{alike, closest};
+
+const KINDS: [&str; 6] = [
+    kind::DIRECT,
+    kind::REQUEST,
+    kind::REPLY,
+    kind::ERROR,
+    kind::STREAM,
+    kind::SYSTEM,
+];
+
+/// What to say of a kind that is almost one of the usual.
+pub(super) fn kind(filter: &Filter) -> Option<String> {
+    let wanted = filter.kind().filter(|wanted| !KINDS.contains(wanted))?;
+    let usual = wanted.trim().to_lowercase();
+    let known = || KINDS.map(str::to_owned).into_iter();
+    let meant = known()
+        .find(|kind| *kind == usual)
+        .or_else(|| closest(&usual, known()))?;
+    Some(format!(
+        "note: {} is none of the usual kinds; did you mean {meant}?",
+        clean(wanted)
+    ))
+}
+
+/// Says which of the wanted senders and receivers nobody is. Says nothing where no registry answers.
+pub(super) async fn parties(registry: RegistryClient, filter: Filter, output: Output) {
+    let wanted: Vec<&str> = [filter.from(), filter.to()].into_iter().flatten().collect();
+    if wanted.is_empty() {
+        return;
+    }
+    let Ok(online) = registry.list_online().await else {
+        return;
+    };
+    for wanted in wanted {
+        let doubt = match filter.capability().filter(|_| filter.to() == Some(wanted)) {
+            Some(name) => nobody_can(&online, name),
+            None => nobody_is(&registry, &online, wanted).await,
+        };
+        if let Some(doubt) = doubt {
+            output.note(doubt);
+        }
+    }
+}
+
+fn nobody_can(online: &[AgentInfo], wanted: &str) -> Option<String> {
+    let offered = || online.iter().flat_map(|agent| &agent.capabilities);
+    if offered().any(|name| name == wanted) {
+        return None;
+    }
+    let same = offered()
+        .find(|name| name.to_lowercase() == wanted.to_lowercase())
+        .cloned();
+    let meant = same.or_else(|| closest(wanted, offered().cloned()));
+    let meant = meant.map_or_else(String::new, |name| {
+        format!(" (did you mean capability:{}?)", clean(&name))
+    });
+    Some(format!(
+        "note: nobody online has the capability {}{meant}",
+        clean(wanted)
+    ))
+}
+
+async fn nobody_is(registry: &RegistryClient, online: &[AgentInfo], wanted: &str) -> Option<String> {
+    let name = lookup_key(wanted);
+    let is_wanted = |agent: &AgentInfo| {
+        agent.agent_id == wanted
+            || agent.account_id.as_deref() == Some(wanted)
+            || agent
+                .username
+                .as_deref()
+                .is_some_and(|username| lookup_key(username) == name)
+    };
+    if online.iter().any(is_wanted) {
+        return None;
+    }
+    let by_id = ProfileRequest {
+        account_id: Some(wanted.to_owned()),
+        username: None,
+    };
+    let by_name = ProfileRequest {
+        account_id: None,
+        username: Some(name.clone()),
+    };
+    for request in [by_name, by_id] {
+        // Whoever is known, or not known whether: nothing to say.
+        let Err(RegistryError::Refused(_)) = registry.call(&request).await else {
+            return None;
+        };
+    }
+    let meant = alike(registry, &name).await;
+    let meant = meant.map_or_else(String::new, |name| format!(" (did you mean @{}?)", clean(&name)));
+    Some(format!("note: nobody is called {} yet{meant}", clean(wanted)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kind_that_is_almost_one_is_told() {
+        for (wanted, meant) in [
+            ("stram", Some("stream")),
+            ("Reply", Some("reply")),
+            ("REQUEST", Some("request")),
+            ("reqest", Some("request")),
+            ("stream", None),
+            ("greeting", None),
+        ] {
+            let said = kind(&Filter::of(None, Some(wanted)));
+            let ends = meant.map(|meant| format!("did you mean {meant}?"));
+            assert_eq!(said.is_some(), meant.is_some(), "{wanted}: {said:?}");
+            assert!(
+                said.unwrap_or_default().ends_with(&ends.unwrap_or_default()),
+                "{wanted}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_capability_that_nobody_has_is_told() {
+        let online = [AgentInfo {
+            capabilities: vec!["weather".into()],
+            ..AgentInfo::default()
+        }];
+        assert_eq!(nobody_can(&online, "weather"), None);
+        for wanted in ["Weather", "wether"] {
+            let said = nobody_can(&online, wanted).unwrap();
+            assert!(said.contains("did you mean capability:weather?"), "{said}");
+        }
+        assert!(!nobody_can(&online, "chess").unwrap().contains("did you mean"));
+    }
+}
