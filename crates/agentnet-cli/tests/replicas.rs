@@ -142,7 +142,7 @@ async fn a_registry_that_comes_back_is_waited_for() {
 }
 
 /// How long sessions live that say hello every second, in seconds: more than a slow machine lets one miss.
-const TTL: u64 = 10;
+const TTL: u64 = 7;
 
 /// A registry that was stopped in its tracks for longer than sessions live goes on: it has missed every sign of life.
 #[tokio::test(flavor = "multi_thread")]
