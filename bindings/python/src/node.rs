@@ -308,10 +308,7 @@ async fn hand_over(
     message: Message,
     context: agentnet::Context,
 ) -> Result<(), BoxError> {
-    if !message.wants_reply() {
-        // Whoever sent it waits for the receipt, which goes out before the loop is woken up.
-        tokio::task::yield_now().await;
-    }
+    let wants_reply = message.wants_reply();
     let number = fresh_number();
     let (answer, answered) = oneshot::channel();
     let call = Call {
@@ -321,7 +318,8 @@ async fn hand_over(
         context,
         answer,
     };
-    if !mailbox.post(Event::Call(Box::new(call))) {
+    // In the order in which they came.
+    if !mailbox.add(Event::Call(Box::new(call))) {
         return Err(LOOP_GONE.into());
     }
     let mut waits = Waits {
@@ -329,6 +327,11 @@ async fn hand_over(
         number,
         answered: false,
     };
+    if !wants_reply {
+        // Whoever sent it waits for the receipt, which goes out before the loop is woken up.
+        tokio::task::yield_now().await;
+    }
+    waits.mailbox.ring();
     let outcome = answered.await;
     waits.answered = true;
     match outcome {

@@ -7,7 +7,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use pyo3::exceptions::asyncio::{CancelledError, InvalidStateError};
-use pyo3::exceptions::{PyRuntimeError, PyStopIteration};
+use pyo3::exceptions::{PyBaseException, PyRuntimeError, PyStopIteration};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::pyclass::{PyTraverseError, PyVisit};
@@ -33,7 +33,8 @@ enum Outcome {
     #[default]
     Pending,
     Done(Py<PyAny>),
-    Failed(PyErr),
+    /// The exception itself: its traceback may lead back here, which the collector must see.
+    Failed(Py<PyBaseException>),
     Cancelled(Option<Py<PyAny>>),
 }
 
@@ -42,13 +43,23 @@ impl Outcome {
         matches!(self, Self::Pending)
     }
 
-    fn result(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+    /// Another hold of the same: no Python code runs for it.
+    fn clone_ref(&self, py: Python<'_>) -> Self {
+        match self {
+            Self::Pending => Self::Pending,
+            Self::Done(value) => Self::Done(value.clone_ref(py)),
+            Self::Failed(error) => Self::Failed(error.clone_ref(py)),
+            Self::Cancelled(why) => Self::Cancelled(why.as_ref().map(|why| why.clone_ref(py))),
+        }
+    }
+
+    fn result(self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         match self {
             Self::Pending => Err(InvalidStateError::new_err("the call is not complete yet")),
-            Self::Done(value) => Ok(value.clone_ref(py)),
-            Self::Failed(error) => Err(error.clone_ref(py)),
+            Self::Done(value) => Ok(value),
+            Self::Failed(error) => Err(PyErr::from_value(error.into_bound(py).into_any())),
             Self::Cancelled(None) => Err(CancelledError::new_err(())),
-            Self::Cancelled(Some(why)) => Err(CancelledError::new_err((why.clone_ref(py),))),
+            Self::Cancelled(Some(why)) => Err(CancelledError::new_err((why,))),
         }
     }
 }
@@ -72,25 +83,33 @@ impl Waiter {
     /// What the task lets through: an interrupt.
     pub(crate) fn settle(slf: &Bound<'_, Self>, result: PyResult<Py<PyAny>>) -> PyResult<()> {
         let py = slf.py();
+        let outcome = match result {
+            Ok(value) => Outcome::Done(value),
+            Err(error) => Outcome::Failed(error.into_value(py)),
+        };
         let callbacks = {
             let mut state = slf.get().state();
             if !state.outcome.is_pending() {
                 // Whoever waited was cancelled a moment ago.
                 return Ok(());
             }
-            state.outcome = match result {
-                Ok(value) => Outcome::Done(value),
-                Err(error) => Outcome::Failed(error),
-            };
+            state.outcome = outcome;
             std::mem::take(&mut state.callbacks)
         };
+        // Everybody is told, also if one lets an interrupt through.
+        let mut through = Ok(());
         for (callback, context) in callbacks {
-            match context {
-                Some(context) => context.call_method1(py, intern!(py, "run"), (callback, slf))?,
-                None => callback.call1(py, (slf,))?,
+            let told = match context {
+                Some(context) => context.call_method1(py, intern!(py, "run"), (callback, slf)),
+                None => callback.call1(py, (slf,)),
             };
+            through = through.and(told.map(drop));
         }
-        Ok(())
+        through
+    }
+
+    fn outcome(&self, py: Python<'_>) -> Outcome {
+        self.state().outcome.clone_ref(py)
     }
 
     /// Tells whoever waits in a later turn of the loop.
@@ -130,7 +149,7 @@ impl Waiter {
     }
 
     fn result(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        self.state().outcome.result(py)
+        self.outcome(py).result(py)
     }
 
     #[pyo3(signature = (callback, *, context=None))]
@@ -171,10 +190,11 @@ impl Waiter {
     }
 
     fn __next__(slf: &Bound<'_, Self>) -> PyResult<Py<Self>> {
-        let mut state = slf.get().state();
-        if !state.outcome.is_pending() {
-            return Err(PyStopIteration::new_err((state.outcome.result(slf.py())?,)));
+        let outcome = slf.get().outcome(slf.py());
+        if !outcome.is_pending() {
+            return Err(PyStopIteration::new_err((outcome.result(slf.py())?,)));
         }
+        let mut state = slf.get().state();
         if state.blocking {
             return Err(PyRuntimeError::new_err("this call is awaited already"));
         }
@@ -190,7 +210,8 @@ impl Waiter {
         };
         match &state.outcome {
             Outcome::Done(value) | Outcome::Cancelled(Some(value)) => visit.call(value)?,
-            Outcome::Pending | Outcome::Failed(_) | Outcome::Cancelled(None) => {}
+            Outcome::Failed(error) => visit.call(error)?,
+            Outcome::Pending | Outcome::Cancelled(None) => {}
         }
         for (callback, context) in &state.callbacks {
             visit.call(callback)?;

@@ -95,6 +95,34 @@ def test_who_is_cancelled_hears_it_and_the_next_call_works(url: str, way: str) -
     WAYS[way](main())
 
 
+def test_a_failed_call_is_collected(url: str) -> None:
+    """Its exception, traceback and frames lead back to it."""
+
+    class Kept:
+        pass
+
+    gone: list[weakref.ref[Kept]] = []
+
+    async def main() -> None:
+        async with AgentNode(agent_id=fresh("alice"), name="A", nats_url=url) as alice:
+
+            async def ask() -> None:
+                kept = Kept()
+                gone.append(weakref.ref(kept))
+                await alice.request(f"username:{fresh('nobody')}", 1, timeout=5)
+
+            try:
+                await ask()
+            except RuntimeError:
+                pass
+            else:
+                raise AssertionError("it failed")
+
+    asyncio.run(main())
+    gc.collect()
+    assert gone[0]() is None
+
+
 def test_one_waits_for_a_call_once(url: str) -> None:
     """The native part's own thing to await: what asyncio asks of it, and who asks too much is told."""
 

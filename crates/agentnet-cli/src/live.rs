@@ -47,7 +47,8 @@ where
     let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else {
         return Vec::new();
     };
-    let url = named(std::env::args()).unwrap_or_else(default_nats_url);
+    let line = std::env::args_os().map(|word| word.to_string_lossy().into_owned());
+    let url = named(line).unwrap_or_else(default_nats_url);
     let asked = async {
         let registry = RegistryClient::connect(&url).await.ok()?;
         find(registry.with_timeout(PATIENCE), begun.to_owned()).await
@@ -70,8 +71,19 @@ where
 
 /// The network that the unfinished line names. The shell hands the line over behind `--`.
 fn named(arguments: impl Iterator<Item = String>) -> Option<String> {
+    let mut words: Vec<String> = Vec::new();
+    let mut joins = false;
+    for word in arguments.skip_while(|argument| argument != "--") {
+        // What bash takes apart.
+        let mark = matches!(word.as_str(), ":" | "=");
+        match words.last_mut() {
+            Some(last) if mark || joins => last.push_str(&word),
+            _ => words.push(word),
+        }
+        joins = mark;
+    }
     let mut url = None;
-    let mut line = arguments.skip_while(|argument| argument != "--").peekable();
+    let mut line = words.into_iter().peekable();
     while let Some(argument) = line.next() {
         match argument.strip_prefix("--nats-url") {
             Some("") => url = line.peek().cloned(),
@@ -133,6 +145,14 @@ mod tests {
                 Some("nats://h:1"),
             ),
             ("agentnet -- agentnet --nats-url a --nats-url b", Some("b")),
+            (
+                "agentnet -- agentnet --nats-url nats : //token@h : 1 send --to-username",
+                Some("nats://token@h:1"),
+            ),
+            (
+                "agentnet -- agentnet send --nats-url = nats : //h : 1 --to-username",
+                Some("nats://h:1"),
+            ),
             ("agentnet --nats-url before -- agentnet send", None),
             ("agentnet -- agentnet send --nats-url", None),
         ] {

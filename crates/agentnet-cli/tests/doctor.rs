@@ -185,12 +185,19 @@ async fn a_store_that_fails_and_what_waits_for_it_are_told() {
         client.publish("account.acct_b.inbox", body.into()).await.unwrap();
     }
     client.flush().await.unwrap();
-    let report = until_found(&nats.url(), "lag", "warn").await;
-    let (verdict, seen) = found(&report, "lag");
-    assert!(
-        verdict == "warn" && seen.starts_with(&format!("{MESSAGES} messages wait")),
-        "{seen}"
-    );
+    until_found(&nats.url(), "lag", "warn").await;
+    // It is looked at once a second, and JetStream takes a moment to have them all.
+    let all = async || {
+        let report = line(&nats.url(), "doctor --json").await;
+        let report: Value = serde_json::from_str(&report.stdout).map_err(|error| error.to_string())?;
+        match found(&report, "lag") {
+            (verdict, seen) if verdict == "warn" && seen.starts_with(&format!("{MESSAGES} messages wait")) => {
+                Ok(report)
+            }
+            other => Err(format!("{other:?}")),
+        }
+    };
+    let report = eventually(PATIENCE, all).await.unwrap();
     let (verdict, seen) = found(&report, "store");
     assert!(
         verdict == "fail" && seen.starts_with("the postgres store does not work: "),

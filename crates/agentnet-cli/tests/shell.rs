@@ -70,6 +70,8 @@ async fn commands_flags_and_live_values_are_offered() {
         offered(&url, &["profile", "--username", "nobody"]).await,
         Vec::<String>::new()
     );
+    assert_eq!(in_bash(&url, &["send", "--to-username", "par"]).await, "parrot");
+    assert_eq!(in_bash(&url, &["thread-status", "--thread-id", "op"]).await, "ops_1");
     // The network that the line names counts more than the environment.
     let elsewhere = ["--nats-url", &url, "send", "--to-username", "par"];
     assert_eq!(offered("nats://127.0.0.1:1", &elsewhere).await, ["parrot\tparrot"]);
@@ -96,22 +98,22 @@ async fn every_shell_has_a_script_and_bash_can_use_it() {
             "{shell}: {script}"
         );
     }
-    // The script itself, in a real bash: it completes a command.
+    assert_eq!(in_bash("nats://127.0.0.1:1", &["thread-st"]).await, "thread-status");
+}
+
+/// What a real bash makes of the last word, by the script itself.
+async fn in_bash(url: &str, words: &[&str]) -> String {
     let program = std::path::Path::new(env!("CARGO_BIN_EXE_agentnet"));
     let mut bash = tokio::process::Command::new("bash");
-    bash.env(
-        "PATH",
-        format!(
-            "{}:{}",
-            program.parent().unwrap().display(),
-            std::env::var("PATH").unwrap()
-        ),
-    );
-    bash.args(["--norc", "-c"]).stdin(Stdio::null()).arg(
-        "source <(agentnet completions bash); COMP_WORDS=(agentnet thread-st); COMP_CWORD=1; COMP_TYPE=9; \
-         _clap_complete_agentnet agentnet thread-st agentnet; printf '%s' \"${COMPREPLY[0]}\"",
-    );
-    assert_eq!(run(bash).await.ok().trim(), "thread-status");
+    let beside = program.parent().unwrap().display();
+    bash.env("PATH", format!("{beside}:{}", std::env::var("PATH").unwrap()))
+        .env("AGENTNET_NATS_URL", url);
+    let (line, count, last) = (words.join(" "), words.len(), words[words.len() - 1]);
+    bash.args(["--norc", "-c"]).stdin(Stdio::null()).arg(format!(
+        "source <(agentnet completions bash); COMP_WORDS=(agentnet {line}); COMP_CWORD={count}; COMP_TYPE=9; \
+         _clap_complete_agentnet agentnet {last} agentnet; printf '%s' \"${{COMPREPLY[0]}}\"",
+    ));
+    run(bash).await.ok().trim().to_owned()
 }
 
 #[tokio::test]

@@ -70,20 +70,31 @@ impl Mailbox {
         }
     }
 
-    /// Adds an event; false if the loop is gone.
+    /// Adds an event and wakes the loop; false if the loop is gone.
     pub(crate) fn post(&self, event: Event) -> bool {
-        {
-            let mut events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
-            if self.closed.load(Ordering::Acquire) {
-                return false;
-            }
-            events.push(event);
+        let added = self.add(event);
+        if added {
+            self.ring();
         }
+        added
+    }
+
+    /// Adds an event in its place, for a loop that is woken later; false if the loop is gone.
+    pub(crate) fn add(&self, event: Event) -> bool {
+        let mut events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.closed.load(Ordering::Acquire) {
+            return false;
+        }
+        events.push(event);
+        true
+    }
+
+    /// Wakes the loop.
+    pub(crate) fn ring(&self) {
         if !self.rung.swap(true, Ordering::AcqRel) {
             // It cannot be full: a byte is written only after the one before was read.
             let _ = (&self.bell).write(&[1]);
         }
-        true
     }
 
     /// Takes all events there are.

@@ -98,6 +98,7 @@ async fn converse(
     // Whoever was told that a message is taken has it shown.
     talk.node.close().await;
     showing.end().await;
+    input.end().await;
     result
 }
 

@@ -69,26 +69,32 @@ impl Export {
 }
 
 impl Thread {
+    /// What was asked for, if it was one thing.
+    fn format(&self, json: bool) -> Result<Format, Failure> {
+        match self.format {
+            None if json => Ok(Format::Json),
+            None => Ok(Format::Markdown),
+            Some(format) if !json || format == Format::Json => Ok(format),
+            Some(_) => {
+                let both = "--json asks for one JSON document, and --format for something else";
+                Err(Failure::refused(both).hint("give one of them"))
+            }
+        }
+    }
+
     async fn export(self, global: &Global, output: Output) -> Result<(), Ended> {
+        let format = self.format(output.is_json())?;
         let waiting = Waiting::start(output, format!("waiting for registry.{}", ThreadMessagesRequest::NAME));
         let registry = RegistryClient::connect(&nats_url(global))
             .await
             .map_err(connect_failure)?;
-        let format = match (self.format, output.is_json()) {
-            (None, true) => Format::Json,
-            (None, false) => Format::Markdown,
-            (Some(format), json) if !json || format == Format::Json => format,
-            (Some(_), _) => {
-                let both = "--json asks for one JSON document, and --format for something else";
-                return Err(Failure::refused(both).hint("give one of them").into());
-            }
-        };
         let registry = registry.with_timeout(self.timeout.duration());
         let messages = self.messages(&registry, output, &waiting).await?;
         if messages.is_empty() {
             let nothing = format!("there are no messages in thread {}", self.thread_id);
             return Err(Failure::refused(nothing)
                 .hint("`agentnet threads` shows the threads")
+                .of_network()
                 .into());
         }
         let encoded = || messages.iter().map(HistoryMessage::encode);

@@ -31,8 +31,8 @@ const PAGE: usize = 64 * 1024;
 
 #[derive(Debug, Args)]
 pub(crate) struct Watch {
-    /// NATS subject to watch [default: account.*.inbox, and where what the filters take passes]; `*` stands for one part,
-    /// `>` for all that follow. Receipts: 'account.*.receipts'
+    /// NATS subject to watch [default: account.*.inbox, and where messages of the --kind or to the --to capability:NAME
+    /// pass]; `*` stands for one part, `>` for all that follow. Receipts: 'account.*.receipts'
     #[arg(long, value_name = "SUBJECT")]
     subject: Option<String>,
     /// Watch everything that agents say: inboxes, capabilities, replies and streams

@@ -4,15 +4,17 @@ use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use agentnet::RegistryClient;
 use rustyline::error::ReadlineError;
 use rustyline::history::FileHistory;
 use rustyline::{
     Cmd, CompletionType, ConditionalEventHandler, Config, Editor, Event, EventContext, EventHandler, ExternalPrinter,
-    KeyEvent, RepeatCount,
+    KeyCode, KeyEvent, Modifiers, RepeatCount,
 };
 use tokio::sync::{Mutex, mpsc, oneshot};
+use tokio::time::timeout;
 
 use super::completion::{Completing, refresh};
 use super::input::Typed;
@@ -25,6 +27,9 @@ const REMEMBERED: usize = 1_000;
 /// Texts that may wait to be written above the line.
 const WAITING: usize = 16;
 
+/// How long it may take to write the last of them.
+const LAST_MOMENT: Duration = Duration::from_secs(1);
+
 /// Locked while an answer stands on the screen without its end.
 pub(super) type Unfinished = Arc<Mutex<()>>;
 
@@ -32,6 +37,7 @@ pub(super) type Unfinished = Arc<Mutex<()>>;
 pub(super) struct Terminal {
     prompts: mpsc::Sender<(String, oneshot::Sender<Typed>)>,
     above: mpsc::Sender<String>,
+    shown: oneshot::Receiver<()>,
     _refresh: tokio::task::JoinHandle<()>,
     _kept: KeptKeys,
 }
@@ -52,16 +58,22 @@ impl Terminal {
         let kept = KeptKeys::keep(printer.is_some());
         let (prompts, asked) = mpsc::channel(1);
         let (above, texts) = mpsc::channel(WAITING);
+        let (all, shown) = oneshot::channel();
         let thread = |name: &str| std::thread::Builder::new().name(name.to_owned());
         thread("editor")
             .spawn(move || lines.read(asked))
             .map_err(|error| cannot(&error))?;
         thread("above")
-            .spawn(move || write_above(texts, printer, output, &unfinished))
+            .spawn(move || {
+                // Dropped when everything is written.
+                let _all = all;
+                write_above(texts, printer, output, &unfinished);
+            })
             .map_err(|error| cannot(&error))?;
         Ok(Self {
             prompts,
             above,
+            shown,
             _refresh: tokio::spawn(refresh(registry, offers)),
             _kept: kept,
         })
@@ -74,6 +86,13 @@ impl Terminal {
             Ok(()) => typed.await.unwrap_or(Typed::End),
             Err(_) => Typed::End,
         }
+    }
+
+    /// Waits until everything that was put above is written, but not for long.
+    pub(super) async fn end(self) {
+        let Self { above, shown, .. } = self;
+        drop(above);
+        let _ = timeout(LAST_MOMENT, shown).await;
     }
 
     /// Where texts are put that are to stand above the line that is being typed.
@@ -102,6 +121,10 @@ impl LineEditor {
             KeyEvent::ctrl('C'),
             EventHandler::Conditional(Box::new(GivesUp(Arc::clone(&given_up)))),
         );
+        for enter in [KeyEvent(KeyCode::Enter, Modifiers::NONE), KeyEvent::ctrl('J')] {
+            let handler = Enters(Arc::clone(&given_up));
+            editor.bind_sequence(enter, EventHandler::Conditional(Box::new(handler)));
+        }
         let history = crate::places::data_dir().ok().map(|dir| dir.join("chat_history"));
         if let Some(path) = &history {
             // The first time there is none.
@@ -156,6 +179,16 @@ impl ConditionalEventHandler for GivesUp {
     fn handle(&self, _: &Event, _: RepeatCount, _: bool, _: &EventContext<'_>) -> Option<Cmd> {
         self.0.store(true, Ordering::Relaxed);
         Some(Cmd::AcceptLine)
+    }
+}
+
+/// Enter: whatever Ctrl-C meant before, the line counts.
+struct Enters(Arc<AtomicBool>);
+
+impl ConditionalEventHandler for Enters {
+    fn handle(&self, _: &Event, _: RepeatCount, _: bool, _: &EventContext<'_>) -> Option<Cmd> {
+        self.0.store(false, Ordering::Relaxed);
+        None
     }
 }
 

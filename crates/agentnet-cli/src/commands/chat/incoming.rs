@@ -84,6 +84,7 @@ async fn show(
                 match &above {
                     None => output.note(text),
                     Some(above) => tokio::select! {
+                        biased;
                         _ = above.send(text) => {}
                         // A person who leaves does not wait for more.
                         _ = &mut ends => return,

@@ -60,6 +60,13 @@ impl Input {
         }
     }
 
+    /// Takes no more lines, and waits until what was put above is written.
+    pub(super) async fn end(self) {
+        if let Self::Terminal(terminal) = self {
+            terminal.end().await;
+        }
+    }
+
     /// Where texts are put that are to stand above the line that is being typed, where one is.
     pub(super) fn above(&self) -> Option<mpsc::Sender<String>> {
         match self {

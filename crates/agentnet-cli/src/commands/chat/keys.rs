@@ -2,7 +2,10 @@
 
 use std::io::stdin;
 
-use rustix::termios::{InputModes, LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
+use rustix::termios::{InputModes, LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcsetattr};
+
+/// The key of a function that no key has (`_POSIX_VDISABLE`).
+const DISABLED: u8 = 0;
 
 /// While this lives, keys that are typed outside of the editor are kept as they are: not shown in the middle of an answer, not
 /// edited, not thrown away by Ctrl-C, which is a signal all the same. Dropped, it puts the terminal back as it was, also
@@ -16,6 +19,10 @@ impl KeptKeys {
         let before = tcgetattr(stdin()).ok();
         if let Some(mut kept) = before.clone() {
             kept.local_modes.insert(LocalModes::ISIG | LocalModes::NOFLSH);
+            // Of the signals only Ctrl-C: after the others nobody would put the terminal back.
+            for key in [SpecialCodeIndex::VQUIT, SpecialCodeIndex::VSUSP] {
+                kept.special_codes[key] = DISABLED;
+            }
             if edited {
                 kept.local_modes
                     .remove(LocalModes::ECHO | LocalModes::ICANON | LocalModes::IEXTEN);

@@ -98,9 +98,9 @@ impl Talk {
             format!("waiting for {}, Ctrl-C gives up", shown(&self.target)),
         );
         let mut answer: ReplyStream = request.await?;
-        let mut written = Written::new(self);
-        // Nothing else is written between its pieces.
+        // Nothing else is written between its pieces, and the end of its line.
         let mut unfinished = None;
+        let mut written = Written::new(self);
         while let Some(piece) = answer.next().await {
             let piece = match piece {
                 Ok(piece) => piece,
@@ -119,6 +119,9 @@ impl Talk {
         }
         waiting.end();
         let whole = answer.finish().await?;
+        if unfinished.is_none() {
+            unfinished = Some(self.unfinished.lock().await);
+        }
         let message = &whole.message;
         if self.raw || self.output.is_json() {
             let body = message.envelope().encode();
@@ -136,6 +139,8 @@ impl Talk {
             written.text(&whole.text)?;
         }
         written.end()?;
+        drop(written);
+        drop(unfinished);
         let thread_id = message.thread_id.as_deref().map(str::to_owned);
         Ok((message.message_id.to_string(), thread_id))
     }
@@ -262,6 +267,13 @@ impl From<std::io::Error> for Shown {
 struct Written {
     label: String,
     begun: bool,
+}
+
+impl Drop for Written {
+    /// An answer that was given up ends its line too.
+    fn drop(&mut self) {
+        let _ = self.end();
+    }
 }
 
 impl Written {
