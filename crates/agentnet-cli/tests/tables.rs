@@ -187,3 +187,68 @@ async fn long_lists_go_through_a_pager() {
     terminal.shows("direct").await;
     up.stop().await;
 }
+
+/// The commands that lists, chat, top and doctor are not: what ends by itself ends, what goes on ends by Ctrl-C, and nothing
+/// is drawn that a pipe would not get.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_other_commands_work_on_a_terminal() {
+    let mut up = Up::start().await;
+    let _parrot = echo(&up.url, "--username parrot").await;
+    line(&up.url, "send --as ada --to-username parrot --thread-id t1 1")
+        .await
+        .ok();
+    until(&up.url, "thread-status --thread-id t1", |status| {
+        status["message_count"] == 1
+    })
+    .await;
+    let folder = tempfile::tempdir().unwrap();
+    let start = |words: &str| {
+        let mut command = binary();
+        command
+            .args(["--nats-url", &up.url])
+            .args(words.split_whitespace())
+            .env("AGENTNET_DATA_DIR", folder.path())
+            .env("PAGER", "cat");
+        Terminal::spawn(command, 80, 24)
+    };
+    for (words, part) in [
+        ("thread-status --thread-id t1", "Messages"),
+        ("export thread t1", "# Thread t1"),
+        ("export thread t1 --json", "\"thread_id\": \"t1\""),
+        ("keys new --as bob", "✓ key made"),
+        ("keys show --as bob", "Public key"),
+        ("completions fish", "complete --keep-order"),
+        ("man keys", "text: For people"),
+        ("registry --health", "healthy: "),
+        ("conformance registry", " 0 fail, 0 not run"),
+    ] {
+        let mut terminal = start(words);
+        assert_eq!(terminal.ended().await.code(), Some(0), "{words}: {}", terminal.text());
+        terminal.shows(part).await;
+        terminal.restored().await;
+    }
+    for (words, ready, part, code) in [
+        ("echo --username rook", "@rook is online as", "", 130),
+        ("watch", "watching account.*.inbox, Ctrl-C stops", "@ada → @parrot", 130),
+        // A service that is told to stop has done what it should.
+        ("up --port 0", "Ctrl-C stops everything", "", 0),
+    ] {
+        let mut terminal = start(words);
+        terminal.shows(ready).await;
+        if !part.is_empty() {
+            line(&up.url, "send --as ada --to-username parrot --thread-id t1 2")
+                .await
+                .ok();
+            terminal.shows(part).await;
+        }
+        terminal.type_text("\x03").await;
+        assert_eq!(
+            terminal.ended().await.code(),
+            Some(code),
+            "{words}: {}",
+            terminal.text()
+        );
+        terminal.restored().await;
+    }
+    up.stop().await;
+}
