@@ -31,6 +31,15 @@ def say(event, **members):
     print(json.dumps({"event": event, **members}), flush=True)
 
 
+async def settled(nc):
+    """Waits until the server has done what was asked of it; the ping of nats-py's flush overtakes what is still to be written."""
+    probe = nc.new_inbox()
+    probes = await nc.subscribe(probe)
+    await nc.publish(probe, b"")
+    await probes.next_msg(timeout=20)
+    await probes.unsubscribe()
+
+
 class Agent:
     def __init__(self, url, username, typescript=False):
         # The user part of the URL is the server's token.
@@ -75,7 +84,7 @@ class Agent:
 
     async def hello(self):
         await self.nc.publish("registry.hello", self.encode({**self.info, "last_seen": stamp(now())}))
-        await self.nc.flush()
+        await settled(self.nc)
 
     async def stop(self):
         goodbye = {"agent_id": self.username, "session_tag": self.info["session_tag"], "seen_at": stamp(now())}

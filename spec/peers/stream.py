@@ -45,6 +45,15 @@ def message(to, payload, kind, request=None):
 ACCOUNT = "acct_python"
 
 
+async def settled(nc):
+    """Waits until the server has done what was asked of it; the ping of nats-py's flush overtakes what is still to be written."""
+    probe = nc.new_inbox()
+    probes = await nc.subscribe(probe)
+    await nc.publish(probe, b"")
+    await probes.next_msg(timeout=20)
+    await probes.unsubscribe()
+
+
 async def read(nc, account_id, text, pieces):
     inbox = nc.new_inbox()
     replies = await nc.subscribe(inbox)
@@ -119,7 +128,7 @@ async def serve(nc, username):
             asyncio.create_task(answer(nc, msg))
 
     await nc.subscribe(f"account.{ACCOUNT}.inbox", f"agentnet-account-{ACCOUNT}", cb=heard)
-    await nc.flush()
+    await settled(nc)
     say("ready", account_id=ACCOUNT)
     await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
 

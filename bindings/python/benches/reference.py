@@ -95,7 +95,11 @@ class ReferenceNode:
         self.workers = [asyncio.create_task(self.work()) for _ in range(self.options["max_concurrency"])]
         hello = {**info, "account_id": self.account_id, "session_tag": self.session_tag}
         await self.nc.publish("registry.hello", encode(hello))
-        await self.nc.flush()
+        # Behind what was asked before; the ping of flush would overtake it.
+        probe = self.nc.new_inbox()
+        probes = await self.nc.subscribe(probe)
+        await self.nc.publish(probe, b"")
+        await probes.next_msg(timeout=20)
 
     async def close(self) -> None:
         for worker in self.workers:

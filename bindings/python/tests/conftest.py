@@ -94,6 +94,16 @@ async def echo(node: AgentNode) -> None:
             await node.reply(message, {"echo": message.payload})
 
 
+async def settled(raw: Any) -> None:
+    """Waits until the server has done what a nats-py client asked of it. Its own flush does not: its ping overtakes what is
+    still to be written."""
+    probe = raw.new_inbox()
+    probes = await raw.subscribe(probe)
+    await raw.publish(probe, b"")
+    await probes.next_msg(timeout=20)
+    await probes.unsubscribe()
+
+
 async def eventually(what: Callable[[], Any], seconds: float = 20.0) -> Any:
     """Waits until `what` gives something true."""
     deadline = time.monotonic() + seconds

@@ -10,7 +10,7 @@ from typing import Any
 import nats
 import nats.errors
 import pytest
-from conftest import OPEN, echo, eventually, fresh, loop_runners
+from conftest import OPEN, echo, eventually, fresh, loop_runners, settled
 
 from agentnet import (
     AgentMessage,
@@ -220,7 +220,7 @@ def test_a_cancelled_send_is_not_repeated(url: str, run: Any) -> None:
     async def main() -> None:
         nc = await nats.connect(url)  # type: ignore[attr-defined]
         silent = await nc.subscribe("account.acct_silent.inbox")
-        await nc.flush()
+        await settled(nc)
         async with node(url, "alice") as alice:
             timing: dict[str, Any] = {"retry_attempts": 50, "receipt_timeout": 0.2}
             sending = asyncio.create_task(alice.send_to_account("acct_silent", 1, **timing))

@@ -15,7 +15,7 @@ import agentnet
 import nats
 import pytest
 from agentnet import AgentNode, AgentSDK, AgentWrapper, NoRegistryError, NoRespondersError, RegistryError, registry
-from conftest import echo, eventually, fresh
+from conftest import echo, eventually, fresh, settled
 
 REQUIRED = inspect.Parameter.empty
 COMMON: dict[str, Any] = {
@@ -256,7 +256,7 @@ def test_without_a_registry_nobody_responds(tmp_path: Path) -> None:
         async def silent(_: Any) -> None: ...
 
         await nc.subscribe("registry.list", cb=silent)
-        await nc.flush()
+        await settled(nc)
         for client in (connection, nc):
             with pytest.raises(RegistryError, match=r"^Registry did not respond to registry\.list$"):
                 await registry.list_online_agents_with_client(client, timeout=0.2)

@@ -12,7 +12,7 @@ from typing import Any
 
 import nats
 import pytest
-from conftest import COMMAND, OPEN, REPOSITORY, echo, eventually, fresh
+from conftest import COMMAND, OPEN, REPOSITORY, echo, eventually, fresh, settled
 
 from agentnet import AgentMessage, AgentNode, list_online_agents
 
@@ -54,7 +54,7 @@ def test_what_the_package_sends(url: str) -> None:
         async with bob, AgentNode(agent_id=fresh("alice"), name="A", nats_url=url) as alice:
             await raw.subscribe(f"account.{bob.account_id}.inbox", cb=note)
             await raw.subscribe(f"account.{alice.account_id}.receipts", cb=note)
-            await raw.flush()
+            await settled(raw)
             payload = {"b": 1, "a": [1.0, -0.0, 1e16, 10**25, True, None], "é😀": "\ud800\x7f"}
             message_id = await alice.send(
                 str(bob.account_id), payload, parent_message_id="p", idempotency_key=" k ", thread_id="t", trace_id="tr"
