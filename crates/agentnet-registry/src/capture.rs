@@ -129,6 +129,7 @@ pub(crate) async fn start(
     let (queue, items) = Queue::new(config.db_write_queue_max, Arc::clone(&metrics));
     let queue = Arc::new(queue);
     let stop_listening = kill.child_token();
+    let pace = writer::Pace::new(config);
     let mut listeners = Vec::new();
     let held = Arc::new(Held::default());
     let ear = listen::Ear {
@@ -137,6 +138,7 @@ pub(crate) async fn start(
         held: Arc::clone(&held),
         metrics: Arc::clone(&metrics),
         chars_per_token: config.token_estimate_chars_per_token,
+        gather: pace.gather(),
         stop: stop_listening.clone(),
     };
     let spare = match &jetstream {
@@ -170,7 +172,6 @@ pub(crate) async fn start(
         ));
     }
     let spare = spare.map(|spare| spawn(kill, spare.run()));
-    let pace = writer::Pace::new(config);
     let remind = kill.child_token();
     spawn(kill, held::remind(Arc::clone(&held), client.clone(), remind.clone()));
     let writer = writer::Writer {

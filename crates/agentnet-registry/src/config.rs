@@ -87,7 +87,8 @@ pub struct RegistryConfig {
     pub db_write_batch_enabled: bool,
     /// `DB_WRITE_BATCH_SIZE`: messages in one transaction; 64 by default, at least 1. A backlog makes larger ones.
     pub db_write_batch_size: usize,
-    /// `DB_WRITE_FLUSH_MS`: how long a batch waits to fill; 40 ms by default, at least 1.
+    /// `DB_WRITE_FLUSH_MS`: how long a batch waits to fill; 40 ms by default, at least 1. Messages of the stream gather for a
+    /// quarter of it before they are fetched.
     pub db_write_flush: Duration,
     /// `DB_WRITE_QUEUE_MAX`: messages that may wait to be stored; 10000 by default, at least 100.
     pub db_write_queue_max: usize,

@@ -1,7 +1,7 @@
 //! Listening on plain subscriptions; and what every listener does with a message: read it, and hand it to the queue.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use agentnet_protocol::Timestamp;
 use agentnet_protocol::subject::REGISTRY_GROUP;
@@ -29,6 +29,8 @@ pub(crate) struct Ear {
     pub(crate) held: Arc<Held>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) chars_per_token: f64,
+    /// How long messages of the stream gather before they are taken.
+    pub(crate) gather: Duration,
     pub(crate) stop: CancellationToken,
 }
 

@@ -107,6 +107,18 @@ struct Source<'a> {
     inbox: &'a Subject,
 }
 
+/// How a request came to its end.
+enum End {
+    /// There may be more.
+    Full,
+    /// There was no more, after so many.
+    Short(usize),
+    /// By the stop.
+    Stop,
+}
+
+/// Asks again and again. While nothing comes, it asks for one message and waits. Once one has come, others follow as a rule:
+/// they gather for a moment and are taken together, which costs server and registry much less than one by one.
 async fn pull(
     ear: &Ear,
     source: Source<'_>,
@@ -114,29 +126,78 @@ async fn pull(
     messages: &mut Subscriber,
     connected: &mut watch::Receiver<u64>,
 ) -> Result<(), Broken> {
-    let request = |batch| BatchConfig {
-        batch,
+    let mut quiet = true;
+    loop {
+        // What waits in the client's buffer is not reminded of: only what there is room for is asked for.
+        let room = tokio::select! {
+            room = ear.queue.room(MESSAGES) => room,
+            () = ear.stop.cancelled() => return Ok(()),
+            () = database.down() => return Err(Broken::Database),
+        };
         // A message larger than this would never come.
-        max_bytes: BYTES.max(2 * ear.client.max_payload()),
+        let max_bytes = BYTES.max(2 * ear.client.max_payload());
+        let request = if quiet {
+            wait_for_one(max_bytes)
+        } else {
+            take_all(room, max_bytes)
+        };
+        let due = request.batch;
+        let asked = source.consumer.request_batch(request, source.inbox.clone()).await;
+        asked.map_err(|error| error.to_string())?;
+        let gather = match receive(ear, source.jetstream, database, messages, connected, due).await? {
+            End::Stop => return Ok(()),
+            End::Full => std::mem::take(&mut quiet),
+            End::Short(taken) => {
+                quiet = taken == 0;
+                !quiet
+            }
+        };
+        if gather
+            && ear
+                .stop
+                .run_until_cancelled(tokio::time::sleep(ear.gather))
+                .await
+                .is_none()
+        {
+            return Ok(());
+        }
+    }
+}
+
+/// The next message, when it comes.
+fn wait_for_one(max_bytes: usize) -> BatchConfig {
+    BatchConfig {
+        batch: 1,
+        max_bytes,
         expires: Some(EXPIRES),
         idle_heartbeat: HEARTBEAT,
         ..BatchConfig::default()
-    };
-    let mut due = 0;
-    loop {
-        if due == 0 {
-            // What waits in the client's buffer is not reminded of: only what there is room for is asked for.
-            let room = tokio::select! {
-                room = ear.queue.room(MESSAGES) => room,
-                () = ear.stop.cancelled() => return Ok(()),
-                () = database.down() => return Err(Broken::Database),
-            };
-            let asked = source.consumer.request_batch(request(room), source.inbox.clone()).await;
-            asked.map_err(|error| error.to_string())?;
-            due = room;
-        }
+    }
+}
+
+/// What there is.
+fn take_all(room: usize, max_bytes: usize) -> BatchConfig {
+    BatchConfig {
+        batch: room,
+        max_bytes,
+        no_wait: true,
+        ..BatchConfig::default()
+    }
+}
+
+/// Takes what a request for so many messages brings.
+async fn receive(
+    ear: &Ear,
+    jetstream: &Jetstream,
+    database: &Database,
+    messages: &mut Subscriber,
+    connected: &mut watch::Receiver<u64>,
+    due: usize,
+) -> Result<End, Broken> {
+    let mut taken = 0;
+    while taken < due {
         let message = tokio::select! {
-            () = ear.stop.cancelled() => return Ok(()),
+            () = ear.stop.cancelled() => return Ok(End::Stop),
             () = database.down() => return Err(Broken::Database),
             _ = connected.changed() => return Err("the connection was lost".to_owned().into()),
             message = timeout(2 * HEARTBEAT, messages.next()) => message,
@@ -145,16 +206,18 @@ async fn pull(
         let message = message.ok_or_else(|| "the subscription ended".to_owned())?;
         match message.status {
             None | Some(StatusCode::OK) => {
-                hear(ear, source.jetstream, message).await;
-                due -= 1;
+                hear(ear, jetstream, message).await;
+                taken += 1;
             }
             Some(StatusCode::IDLE_HEARTBEAT) => {}
-            Some(status) => match ended(status, message.description.as_deref()) {
-                Ok(()) => due = 0,
-                Err(problem) => return Err(problem.into()),
-            },
+            Some(status) => {
+                ended(status, message.description.as_deref())?;
+                let by_size = status == StatusCode::REQUEST_TERMINATED;
+                return Ok(if by_size { End::Full } else { End::Short(taken) });
+            }
         }
     }
+    Ok(End::Full)
 }
 
 /// Whether a request came to its natural end: by time, by bytes, or without messages.

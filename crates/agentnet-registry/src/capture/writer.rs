@@ -40,6 +40,11 @@ impl Pace {
         }
     }
 
+    /// How long messages of the stream gather before the writer gets them: a part of the time that a batch waits to fill.
+    pub(super) fn gather(self) -> Duration {
+        if self.batched { self.flush / 4 } else { Duration::ZERO }
+    }
+
     /// Messages in the next transaction, with so many waiting.
     fn limit(self, waiting: usize) -> usize {
         if self.batched {
