@@ -21,7 +21,7 @@ use crate::handler::{Message, written_reply_subject};
 use crate::identity::{Held, Judged, Verifier};
 use crate::ids;
 use crate::metrics::Metrics;
-use crate::refuse::{acknowledge, refuse};
+use crate::refuse::{accept_request, acknowledge, refuse};
 use crate::session::Live;
 use crate::spans::{self, Origin};
 use crate::worker::Workers;
@@ -69,6 +69,7 @@ impl Intake {
                 },
             }
             self.take_burst(&mut subscriptions).await;
+            publish_postponed(&live).await;
         }
         // Whoever fails from here on is not handled by this session again.
         self.failed.close();
@@ -109,6 +110,7 @@ impl Intake {
             self.take(message).await;
         }
         self.finish_lookups().await;
+        publish_postponed(&self.live.clone()).await;
     }
 
     /// Waits for the keys that messages wait for, as long as there is time.
@@ -200,7 +202,11 @@ impl Intake {
         match step {
             Step::Wait => {}
             Step::Accept(message) => {
-                acknowledge(&self.live, &message, ReceiptStatus::Accepted, None).await;
+                if message.wants_reply() {
+                    accept_request(&self.live, &message);
+                } else {
+                    acknowledge(&self.live, &message, ReceiptStatus::Accepted, None).await;
+                }
                 match self.backlog.try_send(message) {
                     Ok(()) => self.workers.call(),
                     // Cannot be: only the intake adds to the backlog, and it looked for room.
@@ -226,6 +232,14 @@ enum Step {
     Refuse(Message, Reject),
     /// Its sender's key is being asked for.
     Wait,
+}
+
+/// Publishes the receipts of requests, unless a handler that was done with one at once has done so.
+async fn publish_postponed(live: &Live) {
+    if !live.postponed.is_empty() {
+        tokio::task::yield_now().await;
+        live.publish_postponed().await;
+    }
 }
 
 fn report(left: Result<(), UnsubscribeError>) {

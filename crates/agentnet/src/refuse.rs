@@ -47,6 +47,13 @@ pub(crate) async fn acknowledge(live: &Live, message: &Envelope, status: Receipt
     }
 }
 
+/// Tells the sender of a request that it is accepted, together with what is published next ([`Live::postponed`]).
+pub(crate) fn accept_request(live: &Live, message: &Envelope) {
+    if let Some((subject, body)) = receipt(live, message, ReceiptStatus::Accepted, None) {
+        live.postponed.add(subject, body);
+    }
+}
+
 /// Where a receipt goes, and its text.
 fn receipt(live: &Live, message: &Envelope, status: ReceiptStatus, reject: Option<&Reject>) -> Option<(String, Bytes)> {
     let sender = message.from_account_id.as_deref()?;

@@ -1,6 +1,7 @@
 //! One session on the network: from register to goodbye (PROTOCOL.md section 14).
 
 mod listen;
+mod postponed;
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -19,6 +20,7 @@ use futures::StreamExt;
 use tokio_util::sync::CancellationToken;
 
 use self::listen::Service;
+use self::postponed::Postponed;
 use crate::blob_store::BlobStore;
 use crate::config::Config;
 use crate::connect::{Connection, Connections};
@@ -54,6 +56,8 @@ pub(crate) struct Live {
     pub(crate) username: Text,
     pub(crate) heartbeat_interval: Duration,
     pub(crate) receipts: Receipts,
+    /// Its own receipts that are still to be published.
+    pub(crate) postponed: Postponed,
     pub(crate) replies: Replies,
     pub(crate) streams: Streams,
     pub(crate) resolver: Resolver,
@@ -114,6 +118,7 @@ impl Live {
             username: Text::from(registration.username),
             heartbeat_interval: heartbeat.unwrap_or(Duration::from_secs(12)),
             receipts: Receipts::new(),
+            postponed: Postponed::default(),
             resolver: Resolver::new(limits.resolve_cache_ttl),
             blobs: OnceLock::new(),
             circuit: Circuit::new(limits.circuit_breaker_failures, limits.circuit_breaker_reset),
@@ -154,7 +159,15 @@ impl Live {
         self.client.statistics().connects.load(Ordering::Acquire)
     }
 
+    /// Publishes the receipts that were postponed.
+    pub(crate) async fn publish_postponed(&self) {
+        if !self.postponed.is_empty() {
+            Box::pin(self.postponed.publish(&self.client)).await;
+        }
+    }
+
     pub(crate) async fn publish(&self, subject: impl Into<String>, body: Bytes) -> Result<(), SendError> {
+        self.publish_postponed().await;
         self.client
             .publish(subject.into(), body)
             .await
@@ -173,6 +186,7 @@ impl Live {
 
     /// Publishes a message, with the span that it comes from where there is one.
     pub(crate) async fn publish_message(&self, subject: &str, body: Bytes) -> Result<(), SendError> {
+        self.publish_postponed().await;
         match spans::headers() {
             None => self.publish(subject, body).await,
             Some(headers) => Box::pin(self.client.publish_with_headers(subject.to_owned(), headers, body))
@@ -183,6 +197,7 @@ impl Live {
 
     /// Publishes a request, as [`Live::publish_message`].
     pub(crate) async fn publish_request(&self, subject: &str, reply: &str, body: Bytes) -> Result<(), SendError> {
+        self.publish_postponed().await;
         let (subject, reply) = (subject.to_owned(), reply.to_owned());
         let published = match spans::headers() {
             None => self.client.publish_with_reply(subject, reply, body).await,
@@ -199,6 +214,7 @@ impl Live {
     /// Waits until the server has done everything that this connection has asked of it so far, for at most one second;
     /// false if it has not answered. (The client's own `flush` only empties its buffer.)
     pub(crate) async fn round_trip(&self) -> bool {
+        self.publish_postponed().await;
         let trip = async {
             let subject = self.client.new_inbox();
             let mut probe = self.client.subscribe(subject.clone()).await.ok()?;

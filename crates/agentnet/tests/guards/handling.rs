@@ -86,3 +86,43 @@ async fn a_panic_before_the_first_await_is_a_handler_error_too() {
     wire.wait_for(last, DEADLINE).await.expect("the only worker lives on");
     assert_eq!(node.metrics_snapshot().error_count, 1);
 }
+
+/// The receipt `accepted` of a request may wait for the reply, and stays before it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_request_is_accepted_then_answered_then_processed() {
+    const REQUESTS: usize = 100;
+    let bench = Bench::start(|limits| limits.max_concurrency = 16).await;
+    for number in 0..REQUESTS {
+        let label = format!("r{number}");
+        bench.post(&label, &message(&label, "reply")).await;
+    }
+    let processed =
+        |seen: &Captured| seen.subject == "account.acct_peer.receipts" && parse(&seen.payload)["status"] == "processed";
+    let all = agentnet_testkit::eventually_true(DEADLINE, "all are processed", async || {
+        bench.wire.messages().iter().filter(|seen| processed(seen)).count() == REQUESTS
+    });
+    all.await.unwrap();
+    let seen = bench.wire.messages();
+    for number in 0..REQUESTS {
+        let label = format!("r{number}");
+        let said: Vec<String> = seen
+            .iter()
+            .filter_map(|seen| {
+                let body = || parse(&seen.payload);
+                if seen.subject == reply_subject(&label) {
+                    return Some("answered".to_owned());
+                }
+                let is_receipt = seen.subject == "account.acct_peer.receipts" && body()["message_id"] == *label;
+                is_receipt.then(|| body()["status"].as_str().unwrap().to_owned())
+            })
+            .collect();
+        assert_eq!(said, ["accepted", "answered", "processed"], "{label}");
+    }
+
+    // Nothing is published while its handler waits but the receipt.
+    let waits = message("waits", "wait");
+    bench.post("waits", &waits).await;
+    bench.expect_receipt(&waits, "accepted", None).await;
+    bench.gate.add_permits(1);
+    bench.expect_receipt(&waits, "processed", None).await;
+}
