@@ -1,7 +1,7 @@
 """How fast the package is, beside the same round trip written on nats-py with the same guards (benches/reference.py).
 
-Two Python processes, a receiver and a sender, on a network of their own: nats-server, registry and store as `agentnet up`
-starts them. For each implementation: sends with receipt and requests, 256 in flight and one after another; they take turns,
+Two Python processes for each, a receiver and a sender, on a network of their own: nats-server, registry and store as
+`agentnet up` starts them. For each implementation: sends with receipt and requests, 256 in flight and one after another; they take turns,
 so that both have the same share of the machine's good and bad moments. Behind each rate stands what one message cost every
 process in CPU time, and how often its threads slept until another woke them while one message was sent after another:
 which shows what bounds them.
@@ -12,6 +12,7 @@ which shows what bounds them.
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import re
 import signal
@@ -112,39 +113,69 @@ async def all_stored(url: str) -> None:
         await asyncio.sleep(0.5)
 
 
+async def send(implementation: str, url: str, account: str) -> None:
+    """Does what it is told on each line of the input, a kind of call, a way and a time, and says on a line what came of it."""
+    alice = node(implementation, f"bench-{implementation}-sender", url)
+    alice.on_message(lambda message: None)
+    await alice.start()
+    calls: dict[str, Call] = {
+        "request": lambda: alice.request_account(account, PAYLOAD, timeout=30.0),
+        "send": lambda: alice.send_to_account(account, PAYLOAD),
+    }
+    print("ready", flush=True)
+    while line := await asyncio.get_running_loop().run_in_executor(None, sys.stdin.readline):
+        kind, way, seconds = line.split()
+        thread, start = time.thread_time(), time.perf_counter()
+        if way == "burst":
+            count = await burst(calls[kind], float(seconds))
+            said: Any = (count, time.perf_counter() - start, time.thread_time() - thread)
+        else:
+            said = await one_by_one(calls[kind], float(seconds))
+        print(json.dumps(said), flush=True)
+    await alice.close()
+
+
 class Peers:
-    """Two agents of one implementation: a receiver in a process of its own, the sender in this one."""
+    """Two agents of one implementation, each in a process of its own."""
 
     def __init__(self, implementation: str, url: str) -> None:
         self.implementation = implementation
         self.url = url
 
     async def __aenter__(self) -> Peers:
-        self.receiver = await asyncio.create_subprocess_exec(
-            sys.executable,
-            __file__,
-            "receive",
-            self.implementation,
-            self.url,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-        )
-        assert self.receiver.stdout is not None
-        account = (await self.receiver.stdout.readline()).decode().strip()
-        alice = self.alice = node(self.implementation, f"bench-{self.implementation}-sender", self.url)
-        alice.on_message(lambda message: None)
-        await alice.start()
-        self.calls: dict[str, Call] = {
-            "request": lambda: alice.request_account(account, PAYLOAD, timeout=30.0),
-            "send with receipt": lambda: alice.send_to_account(account, PAYLOAD),
-        }
+        self.receiver = await self.start("receive")
+        account = await self.said(self.receiver)
+        self.sender = await self.start("send", account)
+        await self.said(self.sender)
         return self
 
     async def __aexit__(self, *exception: object) -> None:
-        await self.alice.close()
-        assert self.receiver.stdin is not None
-        self.receiver.stdin.close()
-        await self.receiver.wait()
+        for process in (self.sender, self.receiver):
+            assert process.stdin is not None
+            process.stdin.close()
+            await process.wait()
+
+    async def start(self, role: str, *arguments: str) -> asyncio.subprocess.Process:
+        return await asyncio.create_subprocess_exec(
+            sys.executable,
+            __file__,
+            role,
+            self.implementation,
+            self.url,
+            *arguments,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            limit=2**26,
+        )
+
+    async def said(self, process: asyncio.subprocess.Process) -> str:
+        assert process.stdout is not None
+        return (await process.stdout.readline()).decode().strip()
+
+    async def do(self, kind: str, way: str, seconds: float) -> Any:
+        assert self.sender.stdin is not None
+        self.sender.stdin.write(f"{kind} {way} {seconds}\n".encode())
+        return json.loads(await self.said(self.sender))
 
 
 class Measured:
@@ -158,20 +189,18 @@ class Measured:
         self.latency: list[float] = []
         self.slept: Counter[str] = Counter()
 
-    async def round(self, call: Call, url: str, processes: dict[str, int], seconds: float) -> None:
+    async def round(self, peers: Peers, kind: str, processes: dict[str, int], seconds: float) -> None:
         """A burst, and then calls one after another."""
         before = {process: cpu(pid) for process, pid in processes.items()}
-        thread, start = time.thread_time(), time.perf_counter()
-        count = await burst(call, seconds)
-        elapsed = time.perf_counter() - start
+        count, elapsed, thread = await peers.do(kind, "burst", seconds)
         self.spent.update({process: cpu(pid) - before[process] for process, pid in processes.items()})
-        self.spent["sender's Python thread"] += time.thread_time() - thread
+        self.spent["sender's Python thread"] += thread
         self.rates.append(count / elapsed)
         self.count += count
         self.elapsed += elapsed
-        await all_stored(url)
+        await all_stored(peers.url)
         asleep = {process: waits(pid) for process, pid in processes.items()}
-        self.latency += await one_by_one(call, seconds / 2)
+        self.latency += await peers.do(kind, "one-by-one", seconds / 2)
         self.slept.update({process: waits(pid) - asleep[process] for process, pid in processes.items()})
 
     @property
@@ -198,21 +227,21 @@ class Measured:
 
 async def measure(url: str, pids: dict[str, int], seconds: float) -> None:
     async with Peers("reference", url) as reference, Peers("agentnet", url) as agentnet:
-        for name in reference.calls:
+        for kind in ("request", "send"):
             measured: dict[Peers, Measured] = {reference: Measured(), agentnet: Measured()}
             for number in range(ROUNDS + 1):
                 for peers, its in measured.items():
-                    processes = {**pids, "receiver": peers.receiver.pid, "sender": os.getpid()}
+                    processes = {**pids, "receiver": peers.receiver.pid, "sender": peers.sender.pid}
                     if number == 0:
-                        await burst(peers.calls[name], 0.5)
+                        await peers.do(kind, "burst", 0.5)
                         await all_stored(url)
                     else:
-                        await its.round(peers.calls[name], url, processes, seconds / ROUNDS)
+                        await its.round(peers, kind, processes, seconds / ROUNDS)
             for peers, its in measured.items():
-                its.show(f"{peers.implementation:9}  {name}", processes)
+                its.show(f"{peers.implementation:9}  {kind}", processes)
             theirs, ours = measured.values()
             print(
-                f"{name}: {ours.rate / theirs.rate:.2f} times the reference's rate, {ours.p50 / theirs.p50:.2f} times its p50\n",
+                f"{kind}: {ours.rate / theirs.rate:.2f} times the reference's rate, {ours.p50 / theirs.p50:.2f} times its p50\n",
                 flush=True,
             )
 
@@ -242,5 +271,7 @@ def main(seconds: float) -> None:
 if __name__ == "__main__":
     if sys.argv[1:2] == ["receive"]:
         asyncio.run(receive(*sys.argv[2:]))
+    elif sys.argv[1:2] == ["send"]:
+        asyncio.run(send(*sys.argv[2:]))
     else:
         main(float(sys.argv[1]) if len(sys.argv) > 1 else 4.0)

@@ -11,7 +11,7 @@ use crate::bridge::{Reporter, submit_reporting};
 use crate::failure::Raise as _;
 use crate::json;
 use crate::node::Node;
-use crate::runtime::runtime;
+use crate::runtime::network;
 
 /// The blobs of a node. Every call comes in two forms: a future for the running loop, or a result that is waited for on the
 /// spot, as the original's calls are.
@@ -49,13 +49,14 @@ fn complete_reporting<'py, T: Send + 'static>(
         return submit_reporting(py, progress, |to| future(is_told.then_some(to)), finished);
     }
     let future = future(None);
-    let runtime = runtime()?;
+    let network = network()?;
     // In a task of the runtime: this thread only waits.
     let outcome = py.detach(|| {
         let (done, outcome) = std::sync::mpsc::channel();
-        runtime.spawn(async move {
+        network.spawn(async move {
             let _ = done.send(future.await);
         });
+        network.call_keeper();
         outcome.recv()
     });
     finished(py, outcome.map_err(crate::failure::bug)?).map(|value| value.into_bound(py))
@@ -81,8 +82,7 @@ fn key(blob: &Bound<'_, PyAny>) -> PyResult<BlobKey> {
 impl Blobs {
     fn store(&self) -> PyResult<BlobStore> {
         // The network's store is made where there is a runtime.
-        let _entered = runtime()?.enter();
-        Ok(self.node.blobs())
+        Ok(network()?.within(|| self.node.blobs()))
     }
 }
 

@@ -28,7 +28,9 @@ use tokio::task::AbortHandle;
 pub(crate) use calls::{Reporter, abandon, submit, submit_or_finish, submit_reporting};
 pub(crate) use mailbox::{Call, Event, Finish, Mailbox};
 
+use crate::host::{Host, Presence};
 use crate::message::AgentMessage;
+use crate::runtime::{Network, network};
 use crate::waiter::Waiter;
 
 /// One number for every handler, call and operation of the process.
@@ -43,6 +45,8 @@ pub(crate) struct Bridge {
     mailbox: Arc<Mailbox>,
     ear: UnixStream,
     waiting: Mutex<Waiting>,
+    presence: Presence,
+    network: &'static Network,
 }
 
 #[derive(Default)]
@@ -93,6 +97,7 @@ impl Bridge {
             Err(error) if error.is_instance_of::<PyAttributeError>(py) => {}
             Err(error) => return Err(error),
         }
+        let network = network()?;
         let (ear, bell) = UnixStream::pair()?;
         ear.set_nonblocking(true)?;
         bell.set_nonblocking(true)?;
@@ -103,6 +108,8 @@ impl Bridge {
                 mailbox: Arc::new(Mailbox::new(bell)),
                 ear,
                 waiting: Mutex::default(),
+                presence: Presence::new(),
+                network,
             },
         )?;
         event_loop.setattr(name, &bridge)?;
@@ -110,6 +117,7 @@ impl Bridge {
             intern!(py, "add_reader"),
             (descriptor, bridge.getattr(intern!(py, "drain"))?),
         )?;
+        Host::install(event_loop, &bridge.get().presence, &bridge.get().mailbox, descriptor)?;
         Ok(bridge)
     }
 
@@ -125,6 +133,12 @@ impl Bridge {
     /// Never held while Python code runs.
     fn waiting(&self) -> MutexGuard<'_, Waiting> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Nothing is under way but one handler at most.
+    fn is_quiet(&self) -> bool {
+        let waiting = self.waiting();
+        waiting.operations.is_empty() && waiting.running.len() <= 1
     }
 
     /// Keeps a handler's runner until [`Bridge::forget_runner`].
@@ -225,7 +239,8 @@ impl Bridge {
         let running = self.waiting().running.remove(&number);
         if let Some(running) = running {
             // A worker that is gone needs no answer.
-            let _ = running.answer.send(failure.map_or(Ok(()), Err));
+            self.network
+                .within(|| drop(running.answer.send(failure.map_or(Ok(()), Err))));
         }
     }
 }
@@ -234,8 +249,10 @@ impl Bridge {
 impl Bridge {
     /// Takes all events. The loop calls it when the bell was rung.
     fn drain(&self, py: Python<'_>) -> PyResult<()> {
-        let mut rings = [0; 64];
-        while matches!((&self.ear).read(&mut rings), Ok(count) if count == rings.len()) {}
+        if self.mailbox.was_belled() {
+            let mut rings = [0; 64];
+            while matches!((&self.ear).read(&mut rings), Ok(count) if count == rings.len()) {}
+        }
         let mut event_loop = None;
         let mut interrupt = None;
         for event in self.mailbox.take() {

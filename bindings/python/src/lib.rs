@@ -11,6 +11,7 @@
 mod blobs;
 mod bridge;
 mod failure;
+mod host;
 mod json;
 mod logs;
 mod message;

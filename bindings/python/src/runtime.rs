@@ -1,51 +1,167 @@
-//! The tokio runtime that all nodes of the process share.
+//! The tokio runtime that all nodes of the process share, and who drives it.
+//!
+//! It has no threads of its own to run tasks on: whoever is in [`Network::drive`] runs them. That is an asyncio loop's thread
+//! while the loop waits (see [`crate::host`]), so that a message goes from the network to its handler and back without waking
+//! another thread; and the keeper, one thread that steps in when no loop has come by for a moment: because a handler blocks its
+//! loop, because there is none, or because it is of a kind that cannot.
 
+use std::future::poll_fn;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::task::Poll;
+use std::thread::Thread;
+use std::time::Duration;
 
+use futures::task::AtomicWaker;
 use pyo3::PyResult;
 use pyo3::exceptions::PyRuntimeError;
 use tokio::runtime::{Builder, Runtime};
+use tokio::task::JoinHandle;
 
-/// Few workers carry all that is not Python: what they hand to each other costs more than what they share. And a core is
-/// left for Python's own thread.
-const MOST_WORKERS: usize = 2;
+use crate::host;
 
-struct Owned {
+/// A host that stays away for longer, and at most for twice as long, is stood in for.
+const PATIENCE: Duration = Duration::from_millis(5);
+
+/// The runtime and its keeper.
+pub(crate) struct Network {
     process: u32,
     runtime: Runtime,
+    /// How often the host has come and gone: odd while it drives.
+    turns: AtomicU64,
+    /// The keeper, and what calls it back from driving.
+    keeper: OnceLock<Thread>,
+    relief: AtomicWaker,
+    keeping: AtomicBool,
+    /// Somebody else waits, and not as a host.
+    called: AtomicBool,
+    /// The keeper sleeps until the host leaves.
+    asleep: AtomicBool,
 }
 
-static RUNTIME: OnceLock<Owned> = OnceLock::new();
+static NETWORK: OnceLock<Network> = OnceLock::new();
 
-/// The runtime, started at first use. It lives until the process ends and never enters the interpreter.
-pub(crate) fn runtime() -> PyResult<&'static Runtime> {
-    let owned = match RUNTIME.get() {
-        Some(owned) => owned,
+/// The network, started at first use. It lives until the process ends and never enters the interpreter.
+pub(crate) fn network() -> PyResult<&'static Network> {
+    let network = match NETWORK.get() {
+        Some(network) => network,
         None => {
-            let started = start()?;
-            RUNTIME.get_or_init(|| started)
+            let started = Network::new()?;
+            let network = NETWORK.get_or_init(|| started);
+            network.start_keeper()?;
+            network
         }
     };
     // Threads do not survive a fork: here nothing would ever happen.
-    if owned.process != std::process::id() {
+    if network.process != std::process::id() {
         return Err(PyRuntimeError::new_err(
             "agentnet was used before this process was forked, and its threads stayed behind: use agentnet only after the \
              fork, or start processes by the method 'spawn'",
         ));
     }
-    Ok(&owned.runtime)
+    Ok(network)
 }
 
-fn start() -> PyResult<Owned> {
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let runtime = Builder::new_multi_thread()
-        .worker_threads(cores.saturating_sub(1).clamp(1, MOST_WORKERS))
-        .thread_name("agentnet")
-        .enable_all()
-        .build()
-        .map_err(|error| PyRuntimeError::new_err(format!("cannot start the threads of agentnet: {error}")))?;
-    Ok(Owned {
-        process: std::process::id(),
-        runtime,
-    })
+impl Network {
+    fn new() -> PyResult<Self> {
+        let runtime = Builder::new_current_thread()
+            .thread_name("agentnet")
+            .on_thread_park(host::about_to_park)
+            .enable_all()
+            .build()
+            .map_err(|error| PyRuntimeError::new_err(format!("cannot start agentnet: {error}")))?;
+        Ok(Self {
+            process: std::process::id(),
+            runtime,
+            turns: AtomicU64::new(0),
+            keeper: OnceLock::new(),
+            relief: AtomicWaker::new(),
+            keeping: AtomicBool::new(false),
+            called: AtomicBool::new(false),
+            asleep: AtomicBool::new(false),
+        })
+    }
+
+    fn start_keeper(&'static self) -> PyResult<()> {
+        let started = std::thread::Builder::new()
+            .name("agentnet".to_owned())
+            .spawn(move || self.keep())
+            .map_err(|error| PyRuntimeError::new_err(format!("cannot start the thread of agentnet: {error}")))?;
+        let _ = self.keeper.set(started.thread().clone());
+        Ok(())
+    }
+
+    pub(crate) fn is_of_this_process(&self) -> bool {
+        self.process == std::process::id()
+    }
+
+    /// Does something that needs the runtime, and does not wait. What it wakes up stays on this thread, if that is free to
+    /// drive.
+    pub(crate) fn within<T>(&self, act: impl FnOnce() -> T) -> T {
+        self.runtime.block_on(async { act() })
+    }
+
+    /// Runs the tasks that can run now, unless another thread does.
+    pub(crate) fn run_what_is_ready(&self) {
+        self.runtime.block_on(tokio::task::yield_now());
+    }
+
+    pub(crate) fn spawn<T: Send + 'static>(&self, future: impl Future<Output = T> + Send + 'static) -> JoinHandle<T> {
+        self.within(|| tokio::spawn(future))
+    }
+
+    /// Has the keeper drive now, unless a host does: this thread is about to wait.
+    pub(crate) fn call_keeper(&self) {
+        self.called.store(true, Ordering::SeqCst);
+        if let Some(keeper) = self.keeper.get() {
+            keeper.unpark();
+        }
+    }
+
+    /// Waits for a future, and runs the runtime's tasks meanwhile: the host, which comes again.
+    pub(crate) fn drive<T>(&self, future: impl Future<Output = T>) -> T {
+        self.turns.fetch_add(1, Ordering::SeqCst);
+        if self.keeping.load(Ordering::SeqCst) {
+            self.relief.wake();
+        }
+        let output = self.runtime.block_on(future);
+        self.turns.fetch_add(1, Ordering::SeqCst);
+        if self.asleep.swap(false, Ordering::SeqCst)
+            && let Some(keeper) = self.keeper.get()
+        {
+            keeper.unpark();
+        }
+        output
+    }
+
+    /// Drives while no host does.
+    fn keep(&self) {
+        let mut seen = 0;
+        loop {
+            let turns = self.turns.load(Ordering::SeqCst);
+            let stays = turns == seen;
+            seen = turns;
+            if turns.is_multiple_of(2) && (stays || self.called.swap(false, Ordering::SeqCst)) {
+                self.keeping.store(true, Ordering::SeqCst);
+                self.runtime.block_on(poll_fn(|context| {
+                    self.relief.register(context.waker());
+                    if self.turns.load(Ordering::SeqCst) == turns {
+                        Poll::Pending
+                    } else {
+                        Poll::Ready(())
+                    }
+                }));
+                self.keeping.store(false, Ordering::SeqCst);
+            } else if stays {
+                self.asleep.store(true, Ordering::SeqCst);
+                // It may have left meanwhile.
+                if self.turns.load(Ordering::SeqCst) == turns {
+                    std::thread::park();
+                }
+                self.asleep.store(false, Ordering::SeqCst);
+            } else {
+                std::thread::park_timeout(PATIENCE);
+            }
+        }
+    }
 }

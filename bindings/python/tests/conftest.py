@@ -9,6 +9,7 @@ import re
 import signal
 import subprocess
 import sys
+import textwrap
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -75,6 +76,19 @@ def fresh(stem: str) -> str:
     """A name that no other test has."""
     return f"{stem}-{uuid.uuid4().hex[:8]}"
 
+
+def program(source: str, url: str, *arguments: str, timeout: float = 120) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-X", "faulthandler", "-c", textwrap.dedent(source), url, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+    )
+
+
+# The beginning of a program that Ctrl-C is to end: whoever runs the tests in the background may ignore it, and children
+# inherit that.
+HEED = "import signal\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n"
 
 # Agents that are sent to fast.
 OPEN = {

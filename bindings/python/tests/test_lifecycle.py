@@ -12,7 +12,7 @@ import textwrap
 import threading
 from pathlib import Path
 import pytest
-from conftest import OPEN, echo, eventually, fresh
+from conftest import HEED, OPEN, echo, eventually, fresh, program
 
 from agentnet import AgentMessage, AgentNode, list_online_agents
 
@@ -25,15 +25,6 @@ def resident() -> float:
 
 def descriptors() -> int:
     return len(list(Path("/proc/self/fd").iterdir()))
-
-
-def program(source: str, url: str, *arguments: str, timeout: float = 120) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-X", "faulthandler", "-c", textwrap.dedent(source), url, *arguments],
-        capture_output=True,
-        text=True,
-        timeout=timeout,
-    )
 
 
 def test_a_hundred_thousand_messages_leak_nothing(url: str) -> None:
@@ -298,10 +289,8 @@ def test_the_interpreter_ends_while_messages_flow(url: str, how: str, code: int)
 
 
 def test_ctrl_c_ends_a_flood(url: str) -> None:
-    # Whoever runs the tests in the background may ignore Ctrl-C, and children inherit that.
-    heed = "import signal\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n"
     process = subprocess.Popen(
-        [sys.executable, "-X", "faulthandler", "-c", heed + textwrap.dedent(FLOOD), url, "wait"],
+        [sys.executable, "-X", "faulthandler", "-c", HEED + textwrap.dedent(FLOOD), url, "wait"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -8,7 +8,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
 use super::{Awaited, Bridge, Event, Finish, Mailbox, Operation, fresh_number, running_loop};
-use crate::runtime::runtime;
+use crate::runtime::network;
 use crate::waiter::Waiter;
 
 /// Runs a future on the runtime; the result is an asyncio future, settled with what `finish` makes of the outcome on the
@@ -54,7 +54,7 @@ where
     F: Future<Output = T> + Send + 'static,
     G: FnOnce(Python<'_>, T) -> PyResult<Py<PyAny>> + Send + 'static,
 {
-    let runtime = runtime()?;
+    let network = network()?;
     let bridge = Bridge::of(event_loop)?;
     let (place, number) = (waiter.as_ptr() as usize, fresh_number());
     let mut promise = Promise {
@@ -68,7 +68,7 @@ where
         place,
         number,
     });
-    let task = runtime.spawn(async move {
+    let task = network.spawn(async move {
         let outcome = future.await;
         promise.keep(Box::new(move |py| finish(py, outcome)));
     });
@@ -142,7 +142,8 @@ pub(crate) fn abandon(py: Python<'_>, waiter: &Bound<'_, PyAny>) -> PyResult<()>
 }
 
 /// As [`submit`], but begun here: a message is composed and on its way before the runtime is woken. What is complete then, as
-/// most publishing is, is given at once, in a tuple instead of something to await.
+/// most publishing is, is given at once, in a tuple instead of something to await. A message that is alone is written to its
+/// socket here too; of many, all are when the loop waits.
 pub(crate) fn submit_or_finish<'py, T, G>(
     py: Python<'py>,
     mut future: futures::future::BoxFuture<'static, T>,
@@ -152,21 +153,25 @@ where
     T: Send + 'static,
     G: FnOnce(Python<'_>, T) -> PyResult<Py<PyAny>> + Send + 'static,
 {
-    let entered = runtime()?.enter();
+    let network = network()?;
+    let bridge = Bridge::current(py)?;
+    let is_alone = bridge.get().is_quiet();
     let mut context = std::task::Context::from_waker(std::task::Waker::noop());
     // If it is not ready, the runtime polls it again with a waker that wakes.
-    let polled = future.as_mut().poll(&mut context);
-    drop(entered);
-    match polled {
+    let given = match network.within(|| future.as_mut().poll(&mut context)) {
         std::task::Poll::Ready(outcome) => {
             let value = finish(py, outcome)?.into_bound(py);
-            Ok(PyTuple::new(py, [value])?.into_any())
+            PyTuple::new(py, [value])?.into_any()
         }
         std::task::Poll::Pending => {
             let event_loop = running_loop(py)?;
             let waiter = Bound::new(py, Waiter::new(event_loop.clone().unbind()))?;
             let awaited = Awaited::Waiter(waiter.clone().unbind());
-            begin(&event_loop, waiter.into_any(), awaited, None, |_| future, finish)
+            begin(&event_loop, waiter.into_any(), awaited, None, |_| future, finish)?
         }
+    };
+    if is_alone {
+        network.run_what_is_ready();
     }
+    Ok(given)
 }

@@ -4,8 +4,10 @@ use std::io::Write as _;
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
+use std::task::Waker;
 
 use agentnet::{Context, Message};
+use futures::task::AtomicWaker;
 use pyo3::prelude::*;
 use tokio::sync::oneshot;
 
@@ -54,10 +56,15 @@ pub(crate) struct Call {
 /// and messages of which every node handles so many at a time.
 pub(crate) struct Mailbox {
     events: Mutex<Vec<Event>>,
-    /// The bell was rung and not heard yet.
+    /// The loop was called and has not come yet.
     rung: AtomicBool,
     closed: AtomicBool,
+    /// The loop is a host: it is called by its waker, otherwise by the bell.
+    hosts: AtomicBool,
+    host: AtomicWaker,
     bell: UnixStream,
+    /// The bell has bytes to read.
+    belled: AtomicBool,
 }
 
 impl Mailbox {
@@ -66,7 +73,10 @@ impl Mailbox {
             events: Mutex::default(),
             rung: AtomicBool::new(false),
             closed: AtomicBool::new(false),
+            hosts: AtomicBool::new(false),
+            host: AtomicWaker::new(),
             bell,
+            belled: AtomicBool::new(false),
         }
     }
 
@@ -91,16 +101,53 @@ impl Mailbox {
 
     /// Wakes the loop.
     pub(crate) fn ring(&self) {
-        if !self.rung.swap(true, Ordering::AcqRel) {
-            // It cannot be full: a byte is written only after the one before was read.
-            let _ = (&self.bell).write(&[1]);
+        if self.rung.swap(true, Ordering::SeqCst) {
+            return;
         }
+        if self.hosts.load(Ordering::SeqCst) {
+            self.host.wake();
+        } else {
+            self.ring_bell();
+        }
+    }
+
+    fn ring_bell(&self) {
+        // It cannot be full: there is a byte for each time that the loop takes the events, at most.
+        let _ = (&self.bell).write(&[1]);
+        self.belled.store(true, Ordering::Release);
+    }
+
+    /// The loop was called, and there is something to take.
+    pub(crate) fn is_rung(&self) -> bool {
+        self.rung.load(Ordering::SeqCst)
+    }
+
+    /// From now on the loop waits as a host.
+    pub(crate) fn begin_hosting(&self) {
+        self.hosts.store(true, Ordering::SeqCst);
+    }
+
+    /// From now on the loop waits for the bell.
+    pub(crate) fn end_hosting(&self) {
+        if self.hosts.swap(false, Ordering::SeqCst) && self.is_rung() {
+            self.ring_bell();
+        }
+    }
+
+    /// What wakes the host.
+    pub(crate) fn listen(&self, waker: &Waker) {
+        self.host.register(waker);
+    }
+
+    /// There are bytes of the bell to read, for whoever asks first.
+    pub(crate) fn was_belled(&self) -> bool {
+        self.belled.swap(false, Ordering::AcqRel)
     }
 
     /// Takes all events there are.
     pub(crate) fn take(&self) -> Vec<Event> {
         // First this: what is added from here on rings again.
-        self.rung.store(false, Ordering::Release);
+        self.rung.store(false, Ordering::SeqCst);
         std::mem::take(&mut *self.events.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
