@@ -2,7 +2,8 @@
 //!
 //! The package's face is Python (`python/agentnet`); here is what needs Rust.
 //!
-//! - `runtime`: the tokio runtime of the process. Its threads never enter the interpreter.
+//! - `runtime`: the tokio runtime of the process, and who drives it. Its tasks never enter the interpreter.
+//! - `host`: an asyncio loop that drives it while it waits.
 //! - `bridge`: between that runtime and one asyncio loop: a mailbox and a bell that wakes the loop once for many events.
 //!   `waiter`: what a task awaits, settled without another turn of the loop.
 //! - `json`: Python values to wire text and back. `message`: a message that is read when it is looked at.
@@ -44,4 +45,14 @@ mod _native {
     use super::registry::{Registry, connect_registry};
     #[pymodule_export]
     use super::stream::{Answer, Outgoing};
+    use pyo3::prelude::*;
+    use pyo3::types::IntoPyDict as _;
+
+    #[pymodule_init]
+    fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        let py = module.py();
+        let told = [("after_in_child", wrap_pyfunction!(super::runtime::forked, module)?)].into_py_dict(py)?;
+        py.import("os")?.call_method("register_at_fork", (), Some(&told))?;
+        Ok(())
+    }
 }

@@ -13,8 +13,8 @@ use std::thread::Thread;
 use std::time::Duration;
 
 use futures::task::AtomicWaker;
-use pyo3::PyResult;
 use pyo3::exceptions::PyRuntimeError;
+use pyo3::{PyResult, pyfunction};
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinHandle;
 
@@ -25,7 +25,6 @@ const PATIENCE: Duration = Duration::from_millis(5);
 
 /// The runtime and its keeper.
 pub(crate) struct Network {
-    process: u32,
     runtime: Runtime,
     /// How often the host has come and gone: odd while it drives.
     turns: AtomicU64,
@@ -37,6 +36,8 @@ pub(crate) struct Network {
     called: AtomicBool,
     /// The keeper sleeps until the host leaves.
     asleep: AtomicBool,
+    /// This is a child of the process that started it.
+    forked: AtomicBool,
 }
 
 static NETWORK: OnceLock<Network> = OnceLock::new();
@@ -53,13 +54,21 @@ pub(crate) fn network() -> PyResult<&'static Network> {
         }
     };
     // Threads do not survive a fork: here nothing would ever happen.
-    if network.process != std::process::id() {
+    if !network.is_of_this_process() {
         return Err(PyRuntimeError::new_err(
             "agentnet was used before this process was forked, and its threads stayed behind: use agentnet only after the \
              fork, or start processes by the method 'spawn'",
         ));
     }
     Ok(network)
+}
+
+/// Python tells it in the child after each fork.
+#[pyfunction]
+pub(crate) fn forked() {
+    if let Some(network) = NETWORK.get() {
+        network.forked.store(true, Ordering::Relaxed);
+    }
 }
 
 impl Network {
@@ -71,7 +80,6 @@ impl Network {
             .build()
             .map_err(|error| PyRuntimeError::new_err(format!("cannot start agentnet: {error}")))?;
         Ok(Self {
-            process: std::process::id(),
             runtime,
             turns: AtomicU64::new(0),
             keeper: OnceLock::new(),
@@ -79,6 +87,7 @@ impl Network {
             keeping: AtomicBool::new(false),
             called: AtomicBool::new(false),
             asleep: AtomicBool::new(false),
+            forked: AtomicBool::new(false),
         })
     }
 
@@ -92,7 +101,7 @@ impl Network {
     }
 
     pub(crate) fn is_of_this_process(&self) -> bool {
-        self.process == std::process::id()
+        !self.forked.load(Ordering::Relaxed)
     }
 
     /// Does something that needs the runtime, and does not wait. What it wakes up stays on this thread, if that is free to

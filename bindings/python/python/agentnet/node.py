@@ -10,7 +10,7 @@ import os
 import signal
 import threading
 from collections.abc import Awaitable, Callable
-from types import TracebackType
+from types import CoroutineType, TracebackType
 from typing import Any, TypeVar
 
 from agentnet._asking import Asking
@@ -41,7 +41,8 @@ class _Handling:
         assert self.handler is not None
         try:
             handling = self.handler(message)
-            if handling is not None and inspect.isawaitable(handling):
+            # First what it nearly always is.
+            if type(handling) is CoroutineType or inspect.isawaitable(handling):
                 await handling
         except Exception as error:
             self.logger.exception("handler failed for message %s", message.message_id)
