@@ -1,11 +1,12 @@
 //! Between the runtime's threads and one asyncio loop.
 //!
-//! The runtime's threads never wait for the interpreter: they put an event into the loop's [`Mailbox`] and ring its bell, one
-//! byte in a socket that the loop watches, and only if it has not been rung since the loop looked last. The loop wakes up once
-//! and takes everything that is there: results of calls, messages for handlers, handlers to cancel.
+//! The runtime's tasks never wait for the interpreter: they put an event into the loop's [`Mailbox`] and ring, only if it has
+//! not been rung since the loop looked last: a loop that hosts ([`crate::host`]) is woken where it waits, another one by a
+//! byte in a socket that it watches. It wakes up once and takes everything that is there: results of calls, messages for
+//! handlers, handlers to cancel.
 //!
 //! What belongs to Python (futures, tasks, handlers) stays on the loop's side in the [`Bridge`] and is known to the other
-//! side by number. So no thread of the runtime ever touches a Python object, also not while the interpreter shuts down.
+//! side by number. So no task of the runtime ever touches a Python object, also not while the interpreter shuts down.
 
 mod calls;
 mod mailbox;

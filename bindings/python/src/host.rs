@@ -31,6 +31,9 @@ const EVENT_READ: u8 = 1;
 
 /// A loop that has other things to do looks for events no more often than this.
 const LOOK_EVERY: Duration = Duration::from_micros(50);
+/// One that was away for longer looks several times.
+const RARELY: Duration = Duration::from_millis(1);
+const LOOKS: u32 = 3;
 
 /// The selectors that can be waited for as one file, and that do what their own code says.
 const KINDS: [&str; 2] = ["EpollSelector", "KqueueSelector"];
@@ -78,16 +81,18 @@ pub(crate) struct Host {
     mailbox: Arc<Mailbox>,
     /// When this returned last from waiting or looking.
     looked: Mutex<Option<Instant>>,
-    /// The selector's own descriptor, readable when something that it watches is ready.
-    watched: Option<AsyncFd<OwnedFd>>,
+    /// The selector's own descriptor, readable when something that it watches is ready. Absent once it is closed.
+    watched: Mutex<Option<Arc<Watched>>>,
 }
+
+type Watched = AsyncFd<OwnedFd>;
 
 /// Why a wait ended.
 enum Woken<'a> {
     /// There is mail, or the time is over.
     Enough,
     /// So it seems: something that the selector watches is ready.
-    Watched(AsyncFdReadyGuard<'a, OwnedFd>),
+    Ready(AsyncFdReadyGuard<'a, OwnedFd>),
     /// Something else happened: it may have been a signal.
     Signal,
     /// What the selector watches cannot be waited for.
@@ -130,7 +135,7 @@ impl Host {
             bell: selector.call_method1(intern!(py, "get_key"), (ear,))?.unbind(),
             mailbox: mailbox.clone(),
             looked: Mutex::new(None),
-            watched: Some(watched),
+            watched: Mutex::new(Some(Arc::new(watched))),
         };
         let host = Bound::new(py, host)?;
         selector.setattr(intern!(py, "select"), host.getattr(intern!(py, "select"))?)?;
@@ -146,41 +151,46 @@ impl Host {
         self.looked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn has_just_looked(&self, now: Instant) -> bool {
-        self.looked()
-            .is_some_and(|looked| now.duration_since(looked) < LOOK_EVERY)
+    fn forget_watched(&self) {
+        let watched = self.watched().take();
+        // What a forked process inherits is the other's still.
+        if !self.network.is_of_this_process() {
+            std::mem::forget(watched);
+        }
     }
 
-    /// Runs the network until there is something for the loop, or for so long.
-    fn wait(&self, time: Option<Duration>) -> Woken<'_> {
+    fn watched(&self) -> MutexGuard<'_, Option<Arc<Watched>>> {
+        self.watched.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Runs the network until there is something for the loop, or for so long, and at least for so many looks at it.
+    fn wait<'a>(&self, watched: &'a Watched, time: Option<Duration>, looks: u32) -> Woken<'a> {
         let woken = self.network.drive(async {
             let at_once = time.is_some_and(|time| time.is_zero());
             let mut ends = pin!(time.filter(|_| !at_once).map(tokio::time::sleep));
-            let mut looked = false;
+            let mut looked = 0;
             poll_fn(|context| {
                 self.mailbox.listen(context.waker());
                 let slept_before = has_slept(context.waker());
-                let woken = match self.watched.as_ref().map(|watched| watched.poll_read_ready(context)) {
-                    Some(Poll::Ready(Ok(guard))) => Some(Woken::Watched(guard)),
-                    Some(Poll::Ready(Err(_))) | None => Some(Woken::Deaf),
-                    Some(Poll::Pending) if at_once || self.mailbox.is_rung() => Some(Woken::Enough),
-                    Some(Poll::Pending) => match ends.as_mut().as_pin_mut().map(|ends| ends.poll(context)) {
+                let woken = match watched.poll_read_ready(context) {
+                    Poll::Ready(Ok(guard)) => Some(Woken::Ready(guard)),
+                    Poll::Ready(Err(_)) => Some(Woken::Deaf),
+                    Poll::Pending if at_once || self.mailbox.is_rung() => Some(Woken::Enough),
+                    Poll::Pending => match ends.as_mut().as_pin_mut().map(|ends| ends.poll(context)) {
                         Some(Poll::Ready(())) => Some(Woken::Enough),
                         Some(Poll::Pending) | None => slept_before.then_some(Woken::Signal),
                     },
                 };
+                let has_had_its_turn = looked >= looks;
+                looked += 1;
                 match woken {
                     // Whatever else is ready, the network has its turn.
-                    Some(_) if !looked => {
-                        looked = true;
+                    Some(_) if !has_had_its_turn => {
                         context.waker().wake_by_ref();
                         Poll::Pending
                     }
                     Some(woken) => Poll::Ready(woken),
-                    None => {
-                        looked = true;
-                        Poll::Pending
-                    }
+                    None => Poll::Pending,
                 }
             })
             .await
@@ -197,21 +207,30 @@ impl Host {
     fn select<'py>(&self, py: Python<'py>, timeout: Option<f64>) -> PyResult<Bound<'py, PyAny>> {
         let own = self.own(py, intern!(py, "select"))?;
         let selector = self.selector.bind(py);
-        if SOLE.load(Ordering::Acquire) != self.number || !self.network.is_of_this_process() {
-            self.mailbox.end_hosting();
+        if !self.network.is_of_this_process() {
             return own.call1((selector, timeout));
         }
+        let watched = self.watched().clone();
+        let Some(watched) = watched.filter(|_| SOLE.load(Ordering::Acquire) == self.number) else {
+            self.mailbox.end_hosting();
+            return own.call1((selector, timeout));
+        };
         self.mailbox.begin_hosting();
         let start = Instant::now();
         let time = timeout.map(milliseconds);
-        if time.is_some_and(|time| time.is_zero()) && !self.mailbox.is_rung() && self.has_just_looked(start) {
+        let since_look = self
+            .looked()
+            .map_or(Duration::MAX, |looked| start.duration_since(looked));
+        if time.is_some_and(|time| time.is_zero()) && !self.mailbox.is_rung() && since_look < LOOK_EVERY {
             return Ok(PyList::empty(py).into_any());
         }
+        // A loop that comes rarely does more for the network: what it reads is worked on in the next look.
+        let looks = if since_look < RARELY { 1 } else { LOOKS };
         loop {
             let left = time.map(|time| time.saturating_sub(start.elapsed()));
-            let events = match py.detach(|| self.wait(left)) {
+            let events = match py.detach(|| self.wait(&watched, left, looks)) {
                 Woken::Enough => PyList::empty(py),
-                Woken::Watched(mut guard) => {
+                Woken::Ready(mut guard) => {
                     let events = own.call1((selector, 0))?.cast_into::<PyList>()?;
                     if events.is_empty() {
                         guard.clear_ready();
@@ -241,7 +260,12 @@ impl Host {
     /// As the selector's, when the loop is closed.
     fn close<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         change_loops(|loops| loops.retain(|number| *number != self.number));
-        self.own(py, intern!(py, "close"))?.call1((&self.selector,))
+        // What belongs to the loop goes with it, and does not wait for a collection.
+        self.forget_watched();
+        let selector = self.selector.bind(py);
+        selector.delattr(intern!(py, "select"))?;
+        selector.delattr(intern!(py, "close"))?;
+        self.own(py, intern!(py, "close"))?.call1((selector,))
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
@@ -252,10 +276,7 @@ impl Host {
 
 impl Drop for Host {
     fn drop(&mut self) {
-        // What a forked process inherits is the other's still.
-        if !self.network.is_of_this_process() {
-            std::mem::forget(self.watched.take());
-        }
+        self.forget_watched();
     }
 }
 
@@ -283,6 +304,8 @@ fn has_slept(waker: &Waker) -> bool {
             waker: waker.clone(),
             parks: 0,
         });
+        // Another one, once the thread drives what another thread has driven so far.
+        waiting.waker.clone_from(waker);
         waiting.parks > 1
     })
 }

@@ -6,8 +6,8 @@
 //! loop, because there is none, or because it is of a kind that cannot.
 
 use std::future::poll_fn;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::task::Poll;
 use std::thread::Thread;
 use std::time::Duration;
@@ -40,17 +40,22 @@ pub(crate) struct Network {
     forked: AtomicBool,
 }
 
-static NETWORK: OnceLock<Network> = OnceLock::new();
+static NETWORK: OnceLock<&'static Network> = OnceLock::new();
 
 /// The network, started at first use. It lives until the process ends and never enters the interpreter.
 pub(crate) fn network() -> PyResult<&'static Network> {
+    static STARTING: Mutex<()> = Mutex::new(());
     let network = match NETWORK.get() {
         Some(network) => network,
         None => {
-            let started = Network::new()?;
-            let network = NETWORK.get_or_init(|| started);
-            network.start_keeper()?;
-            network
+            let _turn = STARTING.lock().unwrap_or_else(PoisonError::into_inner);
+            match NETWORK.get() {
+                Some(network) => network,
+                None => {
+                    let started = Network::start()?;
+                    NETWORK.get_or_init(|| started)
+                }
+            }
         }
     };
     // Threads do not survive a fork: here nothing would ever happen.
@@ -72,14 +77,14 @@ pub(crate) fn forked() {
 }
 
 impl Network {
-    fn new() -> PyResult<Self> {
+    fn start() -> PyResult<&'static Self> {
         let runtime = Builder::new_current_thread()
             .thread_name("agentnet")
             .on_thread_park(host::about_to_park)
             .enable_all()
             .build()
             .map_err(|error| PyRuntimeError::new_err(format!("cannot start agentnet: {error}")))?;
-        Ok(Self {
+        let network: &'static Self = Box::leak(Box::new(Self {
             runtime,
             turns: AtomicU64::new(0),
             keeper: OnceLock::new(),
@@ -88,16 +93,13 @@ impl Network {
             called: AtomicBool::new(false),
             asleep: AtomicBool::new(false),
             forked: AtomicBool::new(false),
-        })
-    }
-
-    fn start_keeper(&'static self) -> PyResult<()> {
-        let started = std::thread::Builder::new()
+        }));
+        let keeper = std::thread::Builder::new()
             .name("agentnet".to_owned())
-            .spawn(move || self.keep())
+            .spawn(move || network.keep())
             .map_err(|error| PyRuntimeError::new_err(format!("cannot start the thread of agentnet: {error}")))?;
-        let _ = self.keeper.set(started.thread().clone());
-        Ok(())
+        let _ = network.keeper.set(keeper.thread().clone());
+        Ok(network)
     }
 
     pub(crate) fn is_of_this_process(&self) -> bool {
@@ -129,18 +131,8 @@ impl Network {
 
     /// Waits for a future, and runs the runtime's tasks meanwhile: the host, which comes again.
     pub(crate) fn drive<T>(&self, future: impl Future<Output = T>) -> T {
-        self.turns.fetch_add(1, Ordering::SeqCst);
-        if self.keeping.load(Ordering::SeqCst) {
-            self.relief.wake();
-        }
-        let output = self.runtime.block_on(future);
-        self.turns.fetch_add(1, Ordering::SeqCst);
-        if self.asleep.swap(false, Ordering::SeqCst)
-            && let Some(keeper) = self.keeper.get()
-        {
-            keeper.unpark();
-        }
-        output
+        let _turn = Turn::begin(self);
+        self.runtime.block_on(future)
     }
 
     /// Drives while no host does.
@@ -171,6 +163,30 @@ impl Network {
             } else {
                 std::thread::park_timeout(PATIENCE);
             }
+        }
+    }
+}
+
+/// The host's time in the runtime.
+struct Turn<'a>(&'a Network);
+
+impl<'a> Turn<'a> {
+    fn begin(network: &'a Network) -> Self {
+        network.turns.fetch_add(1, Ordering::SeqCst);
+        if network.keeping.load(Ordering::SeqCst) {
+            network.relief.wake();
+        }
+        Self(network)
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        self.0.turns.fetch_add(1, Ordering::SeqCst);
+        if self.0.asleep.swap(false, Ordering::SeqCst)
+            && let Some(keeper) = self.0.keeper.get()
+        {
+            keeper.unpark();
         }
     }
 }

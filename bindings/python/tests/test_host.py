@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import subprocess
 import sys
 import textwrap
 import threading
+import time
 from pathlib import Path
 
 import pytest
-from conftest import HEED, OPEN, echo, fresh, program
+from conftest import HEED, OPEN, descriptors, echo, fresh, program
 
 from agentnet import AgentNode
 
@@ -82,20 +84,23 @@ def test_a_hosting_loop_does_everything_else_too(url: str) -> None:
     asyncio.run(main())
 
 
-@pytest.mark.parametrize("waits", ["run", "forever"])
+@pytest.mark.parametrize("waits", ["run", "forever", "busy"])
 def test_ctrl_c_ends_an_idle_loop(url: str, waits: str) -> None:
     source = """
-        import asyncio, sys
+        import asyncio, sys, time
         from agentnet import AgentNode
 
         async def main():
             node = AgentNode(agent_id="idle-" + sys.argv[2], name="I", nats_url=sys.argv[1])
             await node.start()
+            if sys.argv[2] == "busy":
+                # The network is run by its own thread when the loop comes to wait.
+                time.sleep(0.1)
             print("ready", flush=True)
-            if sys.argv[2] == "run":
+            if sys.argv[2] != "forever":
                 await asyncio.Event().wait()
 
-        if sys.argv[2] == "run":
+        if sys.argv[2] != "forever":
             asyncio.run(main())
         loop = asyncio.new_event_loop()
         loop.run_until_complete(main())
@@ -163,6 +168,27 @@ def test_a_blocked_loop_does_not_hold_up_the_network(url: str, tmp_path: Path, a
     asyncio.run(main())
     process.communicate(timeout=60)
     assert process.returncode == 0
+
+
+def test_a_closed_loop_leaves_nothing_to_the_collector(url: str) -> None:
+    async def main() -> None:
+        async with AgentNode(agent_id=fresh("once"), name="O", nats_url=url):
+            assert hosts(asyncio.get_running_loop())
+
+    asyncio.run(main())
+    gc.collect()
+    gc.disable()
+    try:
+        before = descriptors()
+        for _ in range(5):
+            asyncio.run(main())
+        # Connections are closed by the network's thread, in its time.
+        deadline = time.monotonic() + 20
+        while descriptors() > before:
+            assert time.monotonic() < deadline, (before, descriptors())
+            time.sleep(0.01)
+    finally:
+        gc.enable()
 
 
 def test_loops_come_and_go(url: str) -> None:

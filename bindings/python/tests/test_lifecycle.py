@@ -12,7 +12,7 @@ import textwrap
 import threading
 from pathlib import Path
 import pytest
-from conftest import HEED, OPEN, echo, eventually, fresh, program
+from conftest import HEED, OPEN, descriptors, echo, eventually, fresh, program
 
 from agentnet import AgentMessage, AgentNode, list_online_agents
 
@@ -21,10 +21,6 @@ def resident() -> float:
     """Memory of this process in MiB."""
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
-
-
-def descriptors() -> int:
-    return len(list(Path("/proc/self/fd").iterdir()))
 
 
 def test_a_hundred_thousand_messages_leak_nothing(url: str) -> None:

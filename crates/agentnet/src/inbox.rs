@@ -102,15 +102,17 @@ impl Intake {
         // A sender's message that the server had already assigned to this session may come behind the round trip.
         while let Ok(Some(message)) = tokio::time::timeout(QUIET, subscriptions.next()).await {
             self.take(message).await;
+            self.live.publish_postponed().await;
         }
         for subscription in subscriptions.iter_mut() {
             report(subscription.drain().await);
         }
         while let Ok(Some(message)) = tokio::time::timeout(LAST, subscriptions.next()).await {
             self.take(message).await;
+            self.live.publish_postponed().await;
         }
         self.finish_lookups().await;
-        publish_postponed(&self.live.clone()).await;
+        self.live.publish_postponed().await;
     }
 
     /// Waits for the keys that messages wait for, as long as there is time.

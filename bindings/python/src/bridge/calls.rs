@@ -143,7 +143,7 @@ pub(crate) fn abandon(py: Python<'_>, waiter: &Bound<'_, PyAny>) -> PyResult<()>
 
 /// As [`submit`], but begun here: a message is composed and on its way before the runtime is woken. What is complete then, as
 /// most publishing is, is given at once, in a tuple instead of something to await. A message that is alone is written to its
-/// socket here too; of many, all are when the loop waits.
+/// socket here too, unless the keeper is at work; of many, all are when the loop waits.
 pub(crate) fn submit_or_finish<'py, T, G>(
     py: Python<'py>,
     mut future: futures::future::BoxFuture<'static, T>,

@@ -24,6 +24,8 @@ const BYTES: usize = 8 << 20;
 const EXPIRES: Duration = Duration::from_secs(30);
 /// While it waits, the server says this often that the consumer is there.
 const HEARTBEAT: Duration = Duration::from_secs(5);
+/// A request for what is there is answered within this time, or as good as answered.
+const PROMPT: Duration = Duration::from_secs(1);
 /// The pause between two attempts to reach the consumer.
 const RETRY: Duration = Duration::from_millis(500);
 
@@ -141,10 +143,10 @@ async fn pull(
         } else {
             take_all(room, max_bytes)
         };
-        let due = request.batch;
+        let (due, patience) = (request.batch, if quiet { 2 * HEARTBEAT } else { PROMPT });
         let asked = source.consumer.request_batch(request, source.inbox.clone()).await;
         asked.map_err(|error| error.to_string())?;
-        let gather = match receive(ear, source.jetstream, database, messages, connected, due).await? {
+        let gather = match receive(ear, source.jetstream, database, messages, connected, due, patience).await? {
             End::Stop => return Ok(()),
             End::Full => std::mem::take(&mut quiet),
             End::Short(taken) => {
@@ -193,6 +195,7 @@ async fn receive(
     messages: &mut Subscriber,
     connected: &mut watch::Receiver<u64>,
     due: usize,
+    patience: Duration,
 ) -> Result<End, Broken> {
     let mut taken = 0;
     while taken < due {
@@ -200,9 +203,14 @@ async fn receive(
             () = ear.stop.cancelled() => return Ok(End::Stop),
             () = database.down() => return Err(Broken::Database),
             _ = connected.changed() => return Err("the connection was lost".to_owned().into()),
-            message = timeout(2 * HEARTBEAT, messages.next()) => message,
+            message = timeout(patience, messages.next()) => message,
         };
-        let message = message.map_err(|_| "the server is silent".to_owned())?;
+        let message = match message {
+            Ok(message) => message,
+            // What another registry took before it, or may not be given out now, the server does not answer for.
+            Err(_) if patience < HEARTBEAT => return Ok(End::Short(taken)),
+            Err(_) => return Err("the server is silent".to_owned().into()),
+        };
         let message = message.ok_or_else(|| "the subscription ended".to_owned())?;
         match message.status {
             None | Some(StatusCode::OK) => {
