@@ -1,10 +1,10 @@
 """How fast the package is, beside the same round trip written on nats-py with the same guards (benches/reference.py).
 
 Two Python processes for each, a receiver and a sender, on a network of their own: nats-server, registry and store as
-`agentnet up` starts them. For each implementation: sends with receipt and requests, 256 in flight and one after another; they take turns,
-so that both have the same share of the machine's good and bad moments. Behind each rate stands what one message cost every
-process in CPU time, and how often its threads slept until another woke them while one message was sent after another:
-which shows what bounds them.
+`agentnet up` starts them. For each implementation: sends with receipt and requests, 256 in flight and one after another; they
+take turns, so that both have the same share of the machine's good and bad moments. Behind each rate stands what one message
+cost every process in CPU time, and how often its threads slept until another woke them while one message was sent after
+another: which shows what bounds them.
 
     round_trip.py [SECONDS]            each rate is measured so long, in all (default 4)
 """
