@@ -98,9 +98,15 @@ def test_reported_errors_raise_by_their_code(url: str) -> None:
                 assert type(again) is error_class and again.detail == "why"
             assert (await alice.ask_json(to, {"error": ""})).ok
             # Nobody is there: the registry says so at once.
+            account = str(bob.account_id)
             await bob.stop()
+
+            async def has_heard_the_goodbye() -> bool:
+                return all(agent.account_id != account for agent in await agentnet.list_online_agents(url))
+
+            await eventually(has_heard_the_goodbye)
             with pytest.raises((agentnet.AgentRequestError, agentnet.NoRespondersError)):
-                await alice.ask_text(str(bob.account_id), "hello?", timeout=5)
+                await alice.ask_text(account, "hello?", timeout=5)
 
     asyncio.run(main())
     assert str(request_error("x")) == "x"
