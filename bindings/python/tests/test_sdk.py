@@ -67,6 +67,15 @@ def test_threads_carry_their_parent(url: str) -> None:
     asyncio.run(main())
 
 
+async def gone(url: str, account: str) -> None:
+    """Waits until the registry has heard the goodbye of an account's only session."""
+
+    async def is_gone() -> bool:
+        return all(agent.account_id != account for agent in await agentnet.list_online_agents(url))
+
+    await eventually(is_gone)
+
+
 def test_reported_errors_raise_by_their_code(url: str) -> None:
     async def main() -> None:
         bob, alice = sdk(url, "bob"), sdk(url, "alice")
@@ -100,11 +109,7 @@ def test_reported_errors_raise_by_their_code(url: str) -> None:
             # Nobody is there: the registry says so at once.
             account = str(bob.account_id)
             await bob.stop()
-
-            async def has_heard_the_goodbye() -> bool:
-                return all(agent.account_id != account for agent in await agentnet.list_online_agents(url))
-
-            await eventually(has_heard_the_goodbye)
+            await gone(url, account)
             with pytest.raises((agentnet.AgentRequestError, agentnet.NoRespondersError)):
                 await alice.ask_text(account, "hello?", timeout=5)
 
@@ -141,9 +146,11 @@ def test_the_wrapper_takes_one_target(url: str) -> None:
                     await asker.request(payload=1, **targets)
             assert [found["username"] for found in await asker.search_profiles(query=name)] == [name]
             assert (await asker.get_profile(username=name))["account_id"] == worker.account_id
+            account = str(worker.account_id)
+            await worker.close()
+            await gone(url, account)
             with pytest.raises(agentnet.AgentRequestError, match="recipient_offline|account_not_found"):
-                await worker.close()
-                await asker.request(payload=1, to_account_id=worker.account_id)
+                await asker.request(payload=1, to_account_id=account)
         assert worker.session_tag is None
 
     asyncio.run(main())
