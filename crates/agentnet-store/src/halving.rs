@@ -1,7 +1,8 @@
 //! Appending a batch of which some rows may be refused: the whole at once, and only when that fails its halves, down to the
-//! rows that are the cause.
+//! rows that are the cause. The whole needs no savepoint, since it fails with its transaction: a savepoint costs PostgreSQL two
+//! round trips, and SQLite a copy of every page that the batch changes.
 
-use sqlx::{Connection as _, Database};
+use sqlx::{Connection as _, Database, Transaction};
 
 use crate::model::{Appended, NewMessage, Refused};
 
@@ -34,17 +35,49 @@ pub(crate) trait Append {
     fn verdict(error: &sqlx::Error) -> Verdict;
 }
 
-/// Appends within the transaction that the connection is in.
+/// Appends in a transaction that `begin` begins, or in two of them, and commits.
 ///
 /// # Errors
 /// What stops the whole batch: the database is broken or full.
-pub(crate) async fn append<A: Append>(
+pub(crate) async fn append<A, F>(
+    backend: &A,
+    begin: impl Fn() -> F,
+    messages: &[NewMessage],
+) -> Result<Appended, sqlx::Error>
+where
+    A: Append,
+    F: Future<Output = Result<Transaction<'static, A::Database>, sqlx::Error>>,
+{
+    let mut transaction = begin().await?;
+    let appended = match backend.append(&mut transaction, messages).await {
+        Ok(stored) => Appended {
+            stored,
+            duplicates: messages.len() - stored,
+            ..Appended::default()
+        },
+        Err(error) if A::verdict(&error) == Verdict::Broken => return Err(error),
+        Err(_) => {
+            transaction.rollback().await?;
+            transaction = begin().await?;
+            append_parts(backend, &mut transaction, messages).await?
+        }
+    };
+    transaction.commit().await?;
+    Ok(appended)
+}
+
+/// Appends what the database takes of a batch that it did not take as a whole, within the transaction that the connection is
+/// in.
+async fn append_parts<A: Append>(
     backend: &A,
     connection: &mut <A::Database as Database>::Connection,
     messages: &[NewMessage],
 ) -> Result<Appended, sqlx::Error> {
     let mut outcome = Appended::default();
-    let mut parts = vec![messages];
+    let mut parts = match messages {
+        [_] => vec![messages],
+        _ => halves(messages).to_vec(),
+    };
     while let Some(part) = parts.pop() {
         let mut savepoint = connection.begin().await?;
         let error = match backend.append(&mut savepoint, part).await {
@@ -73,9 +106,14 @@ pub(crate) async fn append<A: Append>(
                 return Err(error);
             }
         } else {
-            let (first, second) = part.split_at(part.len() / 2);
-            parts.extend([second, first]);
+            parts.extend(halves(part));
         }
     }
     Ok(outcome)
+}
+
+/// Both halves, the one to begin with last.
+fn halves<T>(part: &[T]) -> [&[T]; 2] {
+    let (first, second) = part.split_at(part.len() / 2);
+    [second, first]
 }

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use agentnet_protocol::json::{Kind, ObjectWriter, Value};
 use async_trait::async_trait;
 use sqlx::postgres::PgRow;
-use sqlx::{PgConnection, PgPool, Postgres, QueryBuilder};
+use sqlx::{PgConnection, Postgres, QueryBuilder};
 
 use super::error::{failed, verdict};
 use super::threads::add_to_threads;
@@ -76,7 +76,7 @@ impl Messages for PostgresStore {
         if messages.is_empty() {
             return Ok(Appended::default());
         }
-        repeated!(append_in_transaction(pool, layout, messages))
+        repeated!(halving::append(&layout, || pool.begin(), messages))
     }
 
     async fn messages(&self, query: &MessageQuery) -> Result<Page<Message>, StoreError> {
@@ -87,17 +87,6 @@ impl Messages for PostgresStore {
             .map_err(failed)?;
         page(&rows, query.limit, message)
     }
-}
-
-async fn append_in_transaction(
-    pool: &PgPool,
-    layout: Layout,
-    messages: &[NewMessage],
-) -> Result<Appended, sqlx::Error> {
-    let mut transaction = pool.begin().await?;
-    let appended = halving::append(&layout, &mut transaction, messages).await?;
-    transaction.commit().await?;
-    Ok(appended)
 }
 
 /// Whether the history is one table, or one a month (docs/SCALING.md).

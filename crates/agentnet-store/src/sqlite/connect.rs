@@ -8,9 +8,9 @@ use sqlx::migrate::MigrateError;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{Connection as _, SqliteConnection};
 
-use super::SqliteStore;
 use super::error::{failed, is_locked, is_no_database, is_not_writable};
 use super::schema::{APPLICATION_ID, NEWEST, migrator};
+use super::{BEGIN_WRITE, SqliteStore};
 use crate::error::StoreError;
 use crate::open::OpenOptions;
 
@@ -203,7 +203,7 @@ fn cannot_open(name: &str, error: sqlx::Error) -> StoreError {
 async fn bring_up_to_date(pool: &SqlitePool, name: &str) -> Result<(), StoreError> {
     let open_error = |error| cannot_open(name, error);
     let mut connection = pool.acquire().await.map_err(open_error)?;
-    let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await.map_err(open_error)?;
+    let mut transaction = connection.begin_with(BEGIN_WRITE).await.map_err(open_error)?;
     refuse_foreign(&mut transaction, name).await?;
     // `run` itself makes a future that cannot be spawned (sqlx-core's remark at `run_direct`).
     migrator().run_direct(None, &mut *transaction, false).await.map_err(|error| match error {

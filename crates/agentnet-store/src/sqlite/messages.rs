@@ -10,14 +10,16 @@ use sqlx::{QueryBuilder, Row as _, Sqlite, SqliteConnection};
 use super::error::{failed, verdict};
 use super::runs::runs;
 use super::threads::add_to_threads;
-use super::{SqliteStore, fetch_limit, json_column, page};
+use super::{BEGIN_WRITE, SqliteStore, fetch_limit, json_column, page};
 use crate::error::StoreError;
 use crate::halving;
 use crate::model::{Appended, Message, MessageQuery, NewMessage, Page};
 use crate::store::Messages;
 use crate::tally::tally;
 
-const INSERT: &str = "INSERT INTO agent_messages (message_id, thread_id, parent_message_id, from_agent, \
+/// `OR FAIL`: a failed statement keeps the rows before its failure, and so SQLite notes no page for undoing it. Whatever fails
+/// here is undone with its transaction or savepoint ([`halving`]).
+const INSERT: &str = "INSERT OR FAIL INTO agent_messages (message_id, thread_id, parent_message_id, from_agent, \
      from_account_id, from_session_tag, to_account_id, to_agent, kind, schema_version, idempotency_key, payload, \
      trace_id, sent_at, received_at, ttl_ms, expires_at, auth_scheme) ";
 
@@ -34,12 +36,9 @@ impl Messages for SqliteStore {
         if messages.is_empty() {
             return Ok(Appended::default());
         }
-        let mut transaction = self.begin_write().await?;
-        let appended = halving::append(&Append, &mut transaction, messages)
+        halving::append(&Append, || self.write.begin_with(BEGIN_WRITE), messages)
             .await
-            .map_err(failed)?;
-        transaction.commit().await.map_err(failed)?;
-        Ok(appended)
+            .map_err(failed)
     }
 
     async fn messages(&self, query: &MessageQuery) -> Result<Page<Message>, StoreError> {

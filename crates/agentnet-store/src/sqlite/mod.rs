@@ -35,10 +35,13 @@ pub(crate) struct SqliteStore {
     read: SqlitePool,
 }
 
+/// Begins a transaction that holds the write lock from its beginning, so that what it reads stays true until it commits.
+const BEGIN_WRITE: &str = "BEGIN IMMEDIATE";
+
 impl SqliteStore {
-    /// A transaction that holds the write lock from its beginning, so that what it reads stays true until it commits.
+    /// A transaction with the write lock ([`BEGIN_WRITE`]).
     async fn begin_write(&self) -> Result<Transaction<'static, Sqlite>, StoreError> {
-        self.write.begin_with("BEGIN IMMEDIATE").await.map_err(failed)
+        self.write.begin_with(BEGIN_WRITE).await.map_err(failed)
     }
 }
 
