@@ -82,6 +82,15 @@ struct Running {
     task: Option<Py<PyAny>>,
 }
 
+/// What no caller waits for is told to Python's hook; Ctrl-C is for the loop, once the other events are taken.
+fn report(py: Python<'_>, error: PyErr) -> PyResult<()> {
+    if error.is_instance_of::<PyException>(py) {
+        error.write_unraisable(py, None);
+        return Ok(());
+    }
+    Err(error)
+}
+
 /// The running loop.
 fn running_loop(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
     static GET: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
@@ -118,7 +127,7 @@ impl Bridge {
             intern!(py, "add_reader"),
             (descriptor, bridge.getattr(intern!(py, "drain"))?),
         )?;
-        Host::install(event_loop, &bridge.get().presence, &bridge.get().mailbox, descriptor)?;
+        Host::install(event_loop, &bridge, &bridge.get().presence, descriptor)?;
         Ok(bridge)
     }
 
@@ -227,6 +236,32 @@ impl Bridge {
         }
     }
 
+    /// Makes tasks for the messages that are here, just before a turn of the loop, which begins them; false if there is
+    /// something else to take.
+    pub(crate) fn begin_calls(&self, py: Python<'_>) -> PyResult<bool> {
+        // Without a loop that runs, somebody else asks its selector.
+        let Ok(event_loop) = running_loop(py) else {
+            return Ok(false);
+        };
+        let mut others = Vec::new();
+        let mut interrupt = Ok(());
+        for event in self.mailbox.take() {
+            match event {
+                Event::Call(call) => {
+                    if let Err(error) = self.begin(py, &event_loop, *call) {
+                        interrupt = interrupt.and(report(py, error));
+                    }
+                }
+                other => others.push(other),
+            }
+        }
+        let all = others.is_empty();
+        if !all {
+            self.mailbox.give_back(others);
+        }
+        interrupt.map(|()| all)
+    }
+
     /// The worker waits no more: the handler took too long, or the node is closed.
     fn cancel(&self, py: Python<'_>, number: u64) -> PyResult<()> {
         let running = self.waiting().running.remove(&number);
@@ -255,7 +290,7 @@ impl Bridge {
             while matches!((&self.ear).read(&mut rings), Ok(count) if count == rings.len()) {}
         }
         let mut event_loop = None;
-        let mut interrupt = None;
+        let mut interrupt = Ok(());
         for event in self.mailbox.take() {
             let taken = match event {
                 Event::Done { place, number, finish } => self.settle(py, place, number, finish),
@@ -274,14 +309,11 @@ impl Bridge {
                 }
                 Event::Cancel(number) => self.cancel(py, number),
             };
-            match taken {
-                Ok(()) => {}
-                Err(error) if error.is_instance_of::<PyException>(py) => error.write_unraisable(py, None),
-                // Ctrl-C: for the loop, once the other events are taken.
-                Err(error) => interrupt = Some(error),
+            if let Err(error) = taken {
+                interrupt = interrupt.and(report(py, error));
             }
         }
-        interrupt.map_or(Ok(()), Err)
+        interrupt
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {

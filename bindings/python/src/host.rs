@@ -23,7 +23,7 @@ use pyo3::types::{PyList, PyString};
 use tokio::io::Interest;
 use tokio::io::unix::{AsyncFd, AsyncFdReadyGuard};
 
-use crate::bridge::{Mailbox, fresh_number};
+use crate::bridge::{Bridge, Mailbox, fresh_number};
 use crate::runtime::{Network, network};
 
 /// What a selector says of something to read: `selectors.EVENT_READ`.
@@ -78,6 +78,7 @@ pub(crate) struct Host {
     selector: Py<PyAny>,
     /// What the selector says when the bell was rung.
     bell: Py<PyAny>,
+    bridge: Py<Bridge>,
     mailbox: Arc<Mailbox>,
     /// When this returned last from waiting or looking.
     looked: Mutex<Option<Instant>>,
@@ -103,8 +104,8 @@ impl Host {
     /// Has the loop run the network while it waits, if it is of a kind that can.
     pub(crate) fn install(
         event_loop: &Bound<'_, PyAny>,
+        bridge: &Bound<'_, Bridge>,
         presence: &Presence,
-        mailbox: &Arc<Mailbox>,
         ear: RawFd,
     ) -> PyResult<()> {
         let py = event_loop.py();
@@ -133,7 +134,8 @@ impl Host {
             number: presence.0,
             selector: selector.clone().unbind(),
             bell: selector.call_method1(intern!(py, "get_key"), (ear,))?.unbind(),
-            mailbox: mailbox.clone(),
+            bridge: bridge.clone().unbind(),
+            mailbox: bridge.get().mailbox().clone(),
             looked: Mutex::new(None),
             watched: Mutex::new(Some(Arc::new(watched))),
         };
@@ -249,7 +251,8 @@ impl Host {
                     return own.call1((selector, timeout));
                 }
             };
-            if self.mailbox.is_rung() {
+            // Handlers begin in the loop's turn that follows; what else there is, its callback takes in that turn.
+            if self.mailbox.is_rung() && !self.bridge.get().begin_calls(py)? {
                 events.append((&self.bell, EVENT_READ))?;
             }
             *self.looked() = Some(Instant::now());
@@ -270,7 +273,8 @@ impl Host {
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         visit.call(&self.selector)?;
-        visit.call(&self.bell)
+        visit.call(&self.bell)?;
+        visit.call(&self.bridge)
     }
 }
 

@@ -151,6 +151,16 @@ impl Mailbox {
         std::mem::take(&mut *self.events.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// Puts events back in front of what came meanwhile; the loop is awake and comes for them.
+    pub(crate) fn give_back(&self, mut taken: Vec<Event>) {
+        let mut events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
+        if !self.closed.load(Ordering::Acquire) {
+            taken.append(&mut events);
+            *events = taken;
+            self.rung.store(true, Ordering::SeqCst);
+        }
+    }
+
     /// Takes no more events and drops those there are.
     pub(crate) fn close(&self) {
         let left = {
