@@ -6,6 +6,8 @@
 //!
 //! Nobody is refused wrongly: only registries whose presence is warm take part (`presence::whereabouts`).
 
+mod parting;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,11 +15,12 @@ use agentnet_protocol::compose::{Sender, error_reply};
 use agentnet_protocol::subject::{ALL_INBOXES, Subject, registry_account};
 use agentnet_protocol::{Envelope, Reject, Timestamp, ids};
 use agentnet_store::StoreError;
-use async_nats::{Client, Message, Subscriber};
+use async_nats::{Client, Message, SubscribeError, Subscriber};
 use futures::StreamExt as _;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
+use self::parting::{Parting, gone};
 use crate::clock::Now;
 use crate::connect::end;
 use crate::context::Context;
@@ -31,26 +34,42 @@ const CONCURRENCY: usize = 64;
 /// How often is looked whether presence is warm.
 const LOOK: Duration = Duration::from_millis(100);
 
+/// What is heard.
+pub(crate) struct Inboxes {
+    requests: Subscriber,
+    parting: Parting,
+}
+
 /// Hears every inbox from now on.
-pub(crate) async fn subscribe(client: &Client) -> Result<Subscriber, StartError> {
-    let subscribed = client.queue_subscribe(ALL_INBOXES, GROUP.to_owned()).await;
-    subscribed.map_err(|error| StartError::Nats(error.to_string()))
+pub(crate) async fn subscribe(client: &Client) -> Result<Inboxes, StartError> {
+    let subscribed = async {
+        Ok(Inboxes {
+            parting: Parting::subscribe(client).await?,
+            requests: client.queue_subscribe(ALL_INBOXES, GROUP.to_owned()).await?,
+        })
+    };
+    subscribed
+        .await
+        .map_err(|error: SubscribeError| StartError::Nats(error.to_string()))
 }
 
 /// Answers until `stop`, whenever presence is warm. A registry that is not sure of anybody stays out of the group: it would
 /// draw requests that another could answer.
-pub(crate) async fn run(ctx: Arc<Context>, subscribed: Option<Subscriber>, stop: CancellationToken) {
+pub(crate) async fn run(ctx: Arc<Context>, subscribed: Option<Inboxes>, stop: CancellationToken) {
     let room = Arc::new(Semaphore::new(CONCURRENCY));
     let mut subscribed = subscribed;
     loop {
-        let mut messages = match subscribed.take() {
-            Some(messages) => messages,
+        let Inboxes {
+            mut requests,
+            mut parting,
+        } = match subscribed.take() {
+            Some(inboxes) => inboxes,
             None => {
                 let Some(()) = stop.run_until_cancelled(warm(&ctx, true)).await else {
                     return;
                 };
                 match subscribe(&ctx.client).await {
-                    Ok(messages) => messages,
+                    Ok(inboxes) => inboxes,
                     Err(error) => {
                         tracing::debug!(%error, "requests to absent agents are not heard");
                         return;
@@ -59,8 +78,14 @@ pub(crate) async fn run(ctx: Arc<Context>, subscribed: Option<Subscriber>, stop:
             }
         };
         let serve = async {
-            while let Some(message) = messages.next().await {
-                look(&ctx, message, &room);
+            loop {
+                tokio::select! {
+                    message = requests.next() => match message {
+                        Some(message) => look(&ctx, &mut parting, message, &room),
+                        None => return,
+                    },
+                    () = parting.hear(&ctx) => {}
+                }
             }
         };
         tokio::select! {
@@ -68,8 +93,8 @@ pub(crate) async fn run(ctx: Arc<Context>, subscribed: Option<Subscriber>, stop:
             () = warm(&ctx, false) => {}
             () = stop.cancelled() => {}
         }
-        for message in end(&ctx.client, &mut messages).await {
-            look(&ctx, message, &room);
+        for message in end(&ctx.client, &mut requests).await {
+            look(&ctx, &mut parting, message, &room);
         }
         if stop.is_cancelled() {
             return;
@@ -85,14 +110,15 @@ async fn warm(ctx: &Context, wanted: bool) {
 }
 
 /// Answers a request if nobody else will.
-fn look(ctx: &Arc<Context>, message: Message, room: &Arc<Semaphore>) {
+fn look(ctx: &Arc<Context>, parting: &mut Parting, message: Message, room: &Arc<Semaphore>) {
     let Some(reply_to) = message.reply.clone() else {
         return;
     };
     let Some(Subject::Inbox { account_id }) = Subject::parse(&message.subject) else {
         return;
     };
-    if ctx.presence.online(account_id) > 0 {
+    let leaves = parting.session(ctx, account_id);
+    if leaves.is_none() && ctx.presence.online(account_id) > 0 {
         return;
     }
     let Ok(permit) = Arc::clone(room).try_acquire_owned() else {
@@ -101,6 +127,9 @@ fn look(ctx: &Arc<Context>, message: Message, room: &Arc<Semaphore>) {
     let (work, account_id) = (Arc::clone(ctx), account_id.to_owned());
     ctx.tasks.spawn(async move {
         let _permit = permit;
+        if let Some(tag) = leaves {
+            gone(&work, &tag).await;
+        }
         if let Some(reject) = refusal(&work, &account_id).await {
             answer(&work, message, reply_to, &reject).await;
         }

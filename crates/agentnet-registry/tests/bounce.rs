@@ -113,3 +113,28 @@ async fn agents_that_are_there_answer_themselves(#[values(Backend::Sqlite, Backe
         assert_eq!(reply["message_id"], "reply", "{reply}");
     }
 }
+
+/// Goodbye and request come to the registry in this order, but to two of its subscriptions.
+#[rstest]
+#[tokio::test]
+async fn a_request_right_after_a_goodbye_is_refused(#[values(Backend::Sqlite, Backend::Postgres)] backend: Backend) {
+    const AGENTS: usize = 200;
+    let net = Network::on(backend, true).await;
+    let _registry = net.registry().await;
+    let mut agents = Vec::new();
+    for number in 0..AGENTS {
+        agents.push(net.register(&format!("agent_{number}")).await);
+    }
+    for (number, agent) in agents.iter().enumerate() {
+        let goodbye = json!({ "session_tag": agent["session_tag"] }).to_string();
+        net.client.publish("registry.goodbye", goodbye.into()).await.unwrap();
+        let subject = format!("account.{}.inbox", agent["account_id"].as_str().unwrap());
+        let request = net.client.request(subject, message("r", "t").to_string().into());
+        let reply = tokio::time::timeout(DEADLINE, request).await;
+        let reply = reply
+            .unwrap_or_else(|_| panic!("request {number} got no answer"))
+            .unwrap();
+        let reply: Value = serde_json::from_slice(&reply.payload).unwrap();
+        assert_eq!(reply["payload"]["error"], "recipient_offline", "{reply}");
+    }
+}

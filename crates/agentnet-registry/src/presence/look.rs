@@ -19,6 +19,11 @@ impl Presence {
         self.lock().sessions.contains_key(session_tag)
     }
 
+    /// The account of a live session.
+    pub(crate) fn account_of(&self, session_tag: &str) -> Option<String> {
+        self.lock().sessions.get(session_tag)?.session.account_id.clone()
+    }
+
     /// Whether the store has not got yet what it has to know of a session.
     pub(crate) fn is_unwritten(&self, session_tag: &str) -> bool {
         self.lock().pending.contains_key(session_tag)
