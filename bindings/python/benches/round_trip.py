@@ -3,8 +3,8 @@
 Two Python processes for each, a receiver and a sender, on a network of their own: nats-server, registry and store as
 `agentnet up` starts them. For each implementation: sends with receipt and requests, 256 in flight and one after another; they
 take turns, so that both have the same share of the machine's good and bad moments. Behind each rate stands what one message
-cost every process in CPU time, and how often its threads slept until another woke them while one message was sent after
-another: which shows what bounds them.
+cost every process in CPU time, among 256 and one after another, and how often its threads slept until another woke them while
+one message was sent after another: which shows what bounds them.
 
     round_trip.py [SECONDS]            each rate is measured so long, in all (default 4)
 """
@@ -187,6 +187,7 @@ class Measured:
         self.elapsed = 0.0
         self.spent: Counter[str] = Counter()
         self.latency: list[float] = []
+        self.spent_alone: Counter[str] = Counter()
         self.slept: Counter[str] = Counter()
 
     async def round(self, peers: Peers, kind: str, processes: dict[str, int], seconds: float) -> None:
@@ -199,9 +200,11 @@ class Measured:
         self.count += count
         self.elapsed += elapsed
         await all_stored(peers.url)
+        before = {process: cpu(pid) for process, pid in processes.items()}
         asleep = {process: waits(pid) for process, pid in processes.items()}
         self.latency += await peers.do(kind, "one-by-one", seconds / 2)
         self.slept.update({process: waits(pid) - asleep[process] for process, pid in processes.items()})
+        self.spent_alone.update({process: cpu(pid) - before[process] for process, pid in processes.items()})
 
     @property
     def rate(self) -> float:
@@ -213,13 +216,17 @@ class Measured:
 
     def show(self, title: str, processes: dict[str, int]) -> None:
         p99 = statistics.quantiles(self.latency, n=100)[98] * 1e6
+        calls = len(self.latency)
         costs = ", ".join(f"{process} {cost / self.count * 1e6:.0f}" for process, cost in self.spent.items())
+        alone = ", ".join(f"{process} {cost / calls * 1e6:.0f}" for process, cost in self.spent_alone.items())
         total = sum(cost for process, cost in self.spent.items() if process in processes)
-        slept = ", ".join(f"{process} {count / len(self.latency):.1f}" for process, count in self.slept.items())
+        slept = ", ".join(f"{process} {count / calls:.1f}" for process, count in self.slept.items())
+        busy = sum(self.spent_alone.values()) / sum(self.latency)
         print(
             f"{title:28}{self.rate:8,.0f}/s with {IN_FLIGHT} in flight"
             f"   one by one p50 {self.p50:5.0f} us, p99 {p99:5.0f} us\n"
             f"{'':11}CPU in us a message: {costs}; {total / self.elapsed:.2f} of {os.cpu_count()} cores busy\n"
+            f"{'':11}the same, one by one: {alone}; {busy:.2f} of {os.cpu_count()} cores busy\n"
             f"{'':11}waits of a thread for another, a message, one by one: {slept}",
             flush=True,
         )

@@ -48,6 +48,8 @@ pub(crate) struct Bridge {
     waiting: Mutex<Waiting>,
     presence: Presence,
     network: &'static Network,
+    /// The context variables of handlers.
+    context: Py<PyAny>,
 }
 
 #[derive(Default)]
@@ -120,6 +122,7 @@ impl Bridge {
                 waiting: Mutex::default(),
                 presence: Presence::new(),
                 network,
+                context: py.import("contextvars")?.call_method0("copy_context")?.unbind(),
             },
         )?;
         event_loop.setattr(name, &bridge)?;
@@ -204,6 +207,10 @@ impl Bridge {
     }
 
     fn begin(&self, py: Python<'_>, event_loop: &Bound<'_, PyAny>, call: Call) -> PyResult<()> {
+        // Its time is over, and its sender was told.
+        if call.answer.is_closed() {
+            return Ok(());
+        }
         let runner = {
             let waiting = self.waiting();
             waiting.runners.get(&call.handler).map(|runner| runner.clone_ref(py))
@@ -220,7 +227,11 @@ impl Bridge {
         self.waiting().running.insert(call.number, running);
         let started = (|| {
             let coroutine = runner.bind(py).call1((Bound::new(py, message)?, call.number))?;
-            event_loop.call_method1(intern!(py, "create_task"), (coroutine,))
+            // The task has the variables that there were when the loop used agentnet first, wherever this is called.
+            let create = event_loop.getattr(intern!(py, "create_task"))?;
+            self.context
+                .bind(py)
+                .call_method1(intern!(py, "run"), (create, coroutine))
         })();
         match started {
             Ok(task) => {
@@ -236,25 +247,31 @@ impl Bridge {
         }
     }
 
-    /// Makes tasks for the messages that are here, just before a turn of the loop, which begins them; false if there is
-    /// something else to take.
+    /// Makes tasks for the messages that came before everything else, just before a turn of the loop, which begins them. False
+    /// if there is something else to take, or no loop runs.
     pub(crate) fn begin_calls(&self, py: Python<'_>) -> PyResult<bool> {
         // Without a loop that runs, somebody else asks its selector.
         let Ok(event_loop) = running_loop(py) else {
             return Ok(false);
         };
-        let mut others = Vec::new();
         let mut interrupt = Ok(());
-        for event in self.mailbox.take() {
+        let mut events = self.mailbox.take().into_iter();
+        let mut others = Vec::new();
+        for event in events.by_ref() {
             match event {
                 Event::Call(call) => {
                     if let Err(error) = self.begin(py, &event_loop, *call) {
                         interrupt = interrupt.and(report(py, error));
                     }
                 }
-                other => others.push(other),
+                // What comes behind it stays behind it.
+                other => {
+                    others.push(other);
+                    break;
+                }
             }
         }
+        others.extend(events);
         let all = others.is_empty();
         if !all {
             self.mailbox.give_back(others);
@@ -317,6 +334,7 @@ impl Bridge {
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.context)?;
         // Another thread may hold it; then nothing is collected this time.
         let Ok(waiting) = self.waiting.try_lock() else {
             return Ok(());

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import gc
 import os
 import signal
@@ -16,7 +17,7 @@ from pathlib import Path
 import pytest
 from conftest import HEED, OPEN, descriptors, echo, fresh, program
 
-from agentnet import AgentNode
+from agentnet import AgentMessage, AgentNode
 
 
 def hosts(event_loop: asyncio.AbstractEventLoop) -> bool:
@@ -168,6 +169,66 @@ def test_a_blocked_loop_does_not_hold_up_the_network(url: str, tmp_path: Path, a
     asyncio.run(main())
     process.communicate(timeout=60)
     assert process.returncode == 0
+
+
+@pytest.mark.parametrize("own_thread", [False, True], ids=["hosting", "own thread"])
+def test_handlers_have_the_variables_of_whoever_began(
+    url: str, own_thread: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if own_thread:
+        monkeypatch.setenv("AGENTNET_NETWORK_THREAD", "1")
+    tenant = contextvars.ContextVar("tenant", default="nobody")
+
+    async def main() -> None:
+        tenant.set("blue")
+        bob = AgentNode(agent_id=fresh("bob"), name="B", nats_url=url, **OPEN)
+
+        @bob.on_message
+        async def handle(message: AgentMessage) -> None:
+            seen = tenant.get()
+            # Nobody else's.
+            tenant.set("red")
+            await bob.reply(message, seen)
+
+        async with bob, AgentNode(agent_id=fresh("alice"), name="A", nats_url=url) as alice:
+            assert hosts(asyncio.get_running_loop()) != own_thread
+            account = str(bob.account_id)
+            for _ in range(20):
+                answers = await asyncio.gather(*(alice.request_account(account, 1) for _ in range(5)))
+                assert [answer.payload for answer in answers] == ["blue"] * 5
+
+    asyncio.run(main())
+
+
+def test_a_handler_whose_time_is_over_does_not_begin(url: str) -> None:
+    """The loop is blocked for longer than handlers may take; what waited meanwhile was refused."""
+    handled: list[object] = []
+
+    async def main() -> None:
+        bob = AgentNode(agent_id=fresh("bob"), name="B", nats_url=url, work_timeout_seconds=0.2)
+        bob.on_message(lambda message: handled.append(message.payload))
+        async with bob, AgentNode(agent_id=fresh("alice"), name="A", nats_url=url) as alice:
+            account = str(bob.account_id)
+            refused = threading.Event()
+
+            async def watch() -> None:
+                async with AgentNode(agent_id=fresh("carol"), name="C", nats_url=url) as carol:
+                    for number in range(3):
+                        answer = await carol.request_account(account, number)
+                        assert answer.payload["error"] == "timeout"
+                refused.set()
+
+            thread = threading.Thread(target=asyncio.run, args=(watch(),))
+            thread.start()
+            # Not the loop's way of waiting: nothing of it goes on.
+            assert refused.wait(60)
+            thread.join()
+            await alice.send_to_account(account, "last")
+            while "last" not in handled:
+                await asyncio.sleep(0.01)
+
+    asyncio.run(main())
+    assert handled == ["last"]
 
 
 def test_a_closed_loop_leaves_nothing_to_the_collector(url: str) -> None:

@@ -31,6 +31,9 @@ use crate::presence::whereabouts::Whereabouts;
 const GROUP: &str = "agentnet-registry-bounce";
 /// Requests that may be answered at the same time; those beyond run into their timeout.
 const CONCURRENCY: usize = 64;
+/// Requests that may wait for a goodbye at the same time. They are counted apart: anybody can say goodbye for another, and until
+/// it is refused, requests to that one wait.
+const WAITING: usize = 256;
 /// How often is looked whether presence is warm.
 const LOOK: Duration = Duration::from_millis(100);
 
@@ -38,6 +41,13 @@ const LOOK: Duration = Duration::from_millis(100);
 pub(crate) struct Inboxes {
     requests: Subscriber,
     parting: Parting,
+}
+
+/// Who may be at work, and for how long.
+struct Room {
+    answers: Arc<Semaphore>,
+    waiting: Arc<Semaphore>,
+    stop: CancellationToken,
 }
 
 /// Hears every inbox from now on.
@@ -56,7 +66,11 @@ pub(crate) async fn subscribe(client: &Client) -> Result<Inboxes, StartError> {
 /// Answers until `stop`, whenever presence is warm. A registry that is not sure of anybody stays out of the group: it would
 /// draw requests that another could answer.
 pub(crate) async fn run(ctx: Arc<Context>, subscribed: Option<Inboxes>, stop: CancellationToken) {
-    let room = Arc::new(Semaphore::new(CONCURRENCY));
+    let room = Room {
+        answers: Arc::new(Semaphore::new(CONCURRENCY)),
+        waiting: Arc::new(Semaphore::new(WAITING)),
+        stop: stop.clone(),
+    };
     let mut subscribed = subscribed;
     loop {
         let Inboxes {
@@ -81,7 +95,7 @@ pub(crate) async fn run(ctx: Arc<Context>, subscribed: Option<Inboxes>, stop: Ca
             loop {
                 tokio::select! {
                     message = requests.next() => match message {
-                        Some(message) => look(&ctx, &mut parting, message, &room),
+                        Some(message) => look(&ctx, Some(&mut parting), message, &room),
                         None => return,
                     },
                     () = parting.hear(&ctx) => {}
@@ -94,7 +108,8 @@ pub(crate) async fn run(ctx: Arc<Context>, subscribed: Option<Inboxes>, stop: Ca
             () = stop.cancelled() => {}
         }
         for message in end(&ctx.client, &mut requests).await {
-            look(&ctx, &mut parting, message, &room);
+            // A goodbye may have come behind it.
+            look(&ctx, None, message, &room);
         }
         if stop.is_cancelled() {
             return;
@@ -110,25 +125,26 @@ async fn warm(ctx: &Context, wanted: bool) {
 }
 
 /// Answers a request if nobody else will.
-fn look(ctx: &Arc<Context>, parting: &mut Parting, message: Message, room: &Arc<Semaphore>) {
+fn look(ctx: &Arc<Context>, parting: Option<&mut Parting>, message: Message, room: &Room) {
     let Some(reply_to) = message.reply.clone() else {
         return;
     };
     let Some(Subject::Inbox { account_id }) = Subject::parse(&message.subject) else {
         return;
     };
-    let leaves = parting.session(ctx, account_id);
+    let leaves = parting.and_then(|parting| parting.session(ctx, account_id));
     if leaves.is_none() && ctx.presence.online(account_id) > 0 {
         return;
     }
-    let Ok(permit) = Arc::clone(room).try_acquire_owned() else {
+    let kind = if leaves.is_some() { &room.waiting } else { &room.answers };
+    let Ok(permit) = Arc::clone(kind).try_acquire_owned() else {
         return;
     };
-    let (work, account_id) = (Arc::clone(ctx), account_id.to_owned());
+    let (work, account_id, stop) = (Arc::clone(ctx), account_id.to_owned(), room.stop.clone());
     ctx.tasks.spawn(async move {
         let _permit = permit;
         if let Some(tag) = leaves {
-            gone(&work, &tag).await;
+            gone(&work, &tag, &stop).await;
         }
         if let Some(reject) = refusal(&work, &account_id).await {
             answer(&work, message, reply_to, &reject).await;

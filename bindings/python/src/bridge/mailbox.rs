@@ -151,7 +151,7 @@ impl Mailbox {
         std::mem::take(&mut *self.events.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Puts events back in front of what came meanwhile; the loop is awake and comes for them.
+    /// Puts events back in front of what came meanwhile; the loop, which is awake, takes them in this turn or the next.
     pub(crate) fn give_back(&self, mut taken: Vec<Event>) {
         let mut events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
         if !self.closed.load(Ordering::Acquire) {

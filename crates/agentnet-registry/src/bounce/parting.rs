@@ -13,21 +13,28 @@ use agentnet_protocol::rpc::Goodbye;
 use agentnet_protocol::subject::REGISTRY_PREFIX;
 use async_nats::{Client, Message, SubscribeError, Subscriber};
 use futures::{FutureExt as _, StreamExt as _};
+use tokio_util::sync::CancellationToken;
 
 use crate::context::Context;
 
-/// The longest time until a goodbye is applied; one that is not by then was refused.
+/// How long a goodbye counts that is not applied: the router may be slow, or refuse it.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// Between two looks whether it is.
+/// Between two looks whether it is applied.
 const PAUSE: Duration = Duration::from_millis(1);
-/// Goodbyes that are remembered before those that are over are looked for.
+/// Goodbyes that are remembered; of others, a request comes too early.
 const MOST: usize = 1000;
+/// Longer names are nobody's.
+const LONGEST: usize = 512;
+/// Goodbyes that are heard before one request.
+const BURST: usize = 1000;
 
 /// See the module.
 pub(super) struct Parting {
     goodbyes: Subscriber,
     /// By account: the session that has said goodbye last, and when.
     sessions: HashMap<String, (String, Instant)>,
+    /// When those that are over were taken out last.
+    tidied: Instant,
 }
 
 impl Parting {
@@ -36,6 +43,7 @@ impl Parting {
         Ok(Self {
             goodbyes: client.subscribe(format!("{REGISTRY_PREFIX}goodbye")).await?,
             sessions: HashMap::new(),
+            tidied: Instant::now(),
         })
     }
 
@@ -49,7 +57,9 @@ impl Parting {
 
     /// The session of this account that has said goodbye before now and still counts as live.
     pub(super) fn session(&mut self, ctx: &Context, account_id: &str) -> Option<String> {
-        while let Some(Some(goodbye)) = tokio::task::unconstrained(self.goodbyes.next()).now_or_never() {
+        for _ in 0..BURST {
+            let next = tokio::task::unconstrained(self.goodbyes.next()).now_or_never();
+            let Some(Some(goodbye)) = next else { break };
             self.note(ctx, &goodbye);
         }
         let (tag, heard) = self.sessions.get(account_id)?;
@@ -69,10 +79,17 @@ impl Parting {
         let Some(account_id) = ctx.presence.account_of(&tag) else {
             return;
         };
-        if self.sessions.len() >= MOST {
-            self.sessions.retain(|_, (tag, heard)| is_parting(ctx, tag, *heard));
+        if tag.len().max(account_id.len()) > LONGEST {
+            return;
         }
-        self.sessions.insert(account_id, (tag, Instant::now()));
+        let now = Instant::now();
+        if self.sessions.len() >= MOST && now - self.tidied >= PATIENCE {
+            self.tidied = now;
+            self.sessions.retain(|_, (_, heard)| now - *heard < PATIENCE);
+        }
+        if self.sessions.len() < MOST {
+            self.sessions.insert(account_id, (tag, now));
+        }
     }
 }
 
@@ -80,10 +97,10 @@ fn is_parting(ctx: &Context, tag: &str, heard: Instant) -> bool {
     heard.elapsed() < PATIENCE && ctx.presence.knows(tag)
 }
 
-/// Returns when the session has ended, or does not end.
-pub(super) async fn gone(ctx: &Context, tag: &str) {
+/// Returns when the session has ended, does not end, or the registry stops.
+pub(super) async fn gone(ctx: &Context, tag: &str, stop: &CancellationToken) {
     let heard = Instant::now();
-    while is_parting(ctx, tag, heard) {
+    while is_parting(ctx, tag, heard) && !stop.is_cancelled() {
         tokio::time::sleep(PAUSE).await;
     }
 }

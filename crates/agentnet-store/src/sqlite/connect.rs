@@ -98,7 +98,9 @@ impl SqliteStore {
             .busy_timeout(options.busy_timeout);
         match place {
             Place::Memory => {
-                let write = one_connection(base.in_memory(true), options).await.map_err(failed)?;
+                // The data live as long as this connection.
+                let write = pool(options).max_connections(1).connect_with(base.in_memory(true));
+                let write = write.await.map_err(failed)?;
                 bring_up_to_date(&write, "the database in memory").await?;
                 Ok(Self {
                     read: write.clone(),
@@ -117,7 +119,7 @@ impl SqliteStore {
                     .pragma("cache_size", WRITER_CACHE)
                     // What a statement of many rows changes is noted, so that it can be undone: without a file for it.
                     .pragma("temp_store", "MEMORY");
-                let write = patiently(options, || one_connection(wal.clone(), options))
+                let write = patiently(options, || writer(wal.clone(), options))
                     .await
                     .map_err(|error| cannot_open(&name, error))?;
                 bring_up_to_date(&write, &name).await?;
@@ -144,8 +146,20 @@ fn pool(options: &OpenOptions) -> SqlitePoolOptions {
         .test_before_acquire(false)
 }
 
-async fn one_connection(connect: SqliteConnectOptions, options: &OpenOptions) -> Result<SqlitePool, sqlx::Error> {
-    pool(options).max_connections(1).connect_with(connect).await
+/// The connection that writes. When a disk is full, SQLite may end a transaction by itself, which sqlx does not notice: such a
+/// connection would begin no other one. It is closed, and the pool opens the next.
+async fn writer(connect: SqliteConnectOptions, options: &OpenOptions) -> Result<SqlitePool, sqlx::Error> {
+    pool(options)
+        .max_connections(1)
+        .after_release(|connection, _| {
+            Box::pin(async move {
+                // Behind the rollback that a dropped transaction has asked for.
+                connection.ping().await?;
+                Ok(!connection.is_in_transaction())
+            })
+        })
+        .connect_with(connect)
+        .await
 }
 
 /// Repeats what fails because of a lock: for the change to WAL mode, SQLite itself does not wait.

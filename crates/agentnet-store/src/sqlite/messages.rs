@@ -18,7 +18,7 @@ use crate::store::Messages;
 use crate::tally::tally;
 
 /// `OR FAIL`: a failed statement keeps the rows before its failure, and so SQLite notes no page for undoing it. Whatever fails
-/// here is undone with its transaction or savepoint ([`halving`]).
+/// here is undone with its transaction or savepoint ([`halving`]); where there is no room, SQLite itself ends the transaction.
 const INSERT: &str = "INSERT OR FAIL INTO agent_messages (message_id, thread_id, parent_message_id, from_agent, \
      from_account_id, from_session_tag, to_account_id, to_agent, kind, schema_version, idempotency_key, payload, \
      trace_id, sent_at, received_at, ttl_ms, expires_at, auth_scheme) ";

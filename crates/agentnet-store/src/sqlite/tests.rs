@@ -10,6 +10,7 @@ use tempfile::TempDir;
 use super::{SqliteStore, accounts, messages, sessions, threads};
 use crate::contract::sample::{any_account, any_message, any_thread, at, message, message_ids};
 use crate::model::{AccountQuery, MessageQuery, NewMessage, Position, ThreadQuery};
+use crate::store::{Messages as _, Threads as _};
 use crate::{OpenOptions, Store, StoreError, open, sqlite_url};
 
 pub(super) async fn open_file(path: &Path) -> Result<Arc<dyn Store>, StoreError> {
@@ -273,4 +274,30 @@ async fn data_that_cannot_be_read_is_told_as_such() {
         matches!(&error, StoreError::Corrupt(text) if text.contains("payload")),
         "{error:?}"
     );
+}
+
+/// A full disk ends SQLite's transaction behind sqlx's back: the connection must not be used again.
+#[tokio::test]
+async fn a_file_that_was_full_is_written_again_once_there_is_room() {
+    let directory = TempDir::new().unwrap();
+    let place = super::Place::parse(&sqlite_url(&directory.path().join("a.db"))["sqlite:".len()..]).unwrap();
+    let store = SqliteStore::open(&place, &OpenOptions::default()).await.unwrap();
+    let pages: i64 = sqlx::query_scalar("PRAGMA page_count")
+        .fetch_one(&store.write)
+        .await
+        .unwrap();
+    let limit = AssertSqlSafe(format!("PRAGMA max_page_count = {}", pages + 20));
+    sqlx::query(limit).execute(&store.write).await.unwrap();
+    let batch: Vec<NewMessage> = (0..500)
+        .map(|number| message(&format!("m{number}"), "t", number))
+        .collect();
+    let error = store.append_messages(&batch).await.unwrap_err();
+    assert!(matches!(error, StoreError::Unavailable(_)), "{error:?}");
+    sqlx::query("PRAGMA max_page_count = 1000000")
+        .execute(&store.write)
+        .await
+        .unwrap();
+    let appended = store.append_messages(&batch).await.unwrap();
+    assert_eq!((appended.stored, appended.refused), (batch.len(), Vec::new()));
+    assert_eq!(store.thread("t").await.unwrap().unwrap().message_count, 500);
 }
