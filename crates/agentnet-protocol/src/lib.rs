@@ -18,6 +18,7 @@ pub mod extract;
 pub mod ids;
 pub mod json;
 mod lenient;
+pub mod limits;
 pub mod message_auth;
 pub mod percentile;
 pub mod presence_auth;

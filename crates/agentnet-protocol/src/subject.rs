@@ -98,6 +98,15 @@ pub fn is_reply_subject(subject: &str) -> bool {
         && !subject.split('.').any(str::is_empty)
 }
 
+/// Whether an answer or a reply may be published to this NATS reply subject (section 0.11). Not to a subject of the server
+/// itself (`$JS.API.…`, `$SYS.…`) and not to one on which agents or registries take messages: whoever chooses the reply subject
+/// of a request would publish there with the rights of who answers.
+#[must_use]
+pub fn may_reply_to(subject: &str) -> bool {
+    const REFUSED: [&str; 4] = ["account.", "agent.", "registry.", "agentnet.registry."];
+    !subject.starts_with('$') && !REFUSED.iter().any(|prefix| subject.starts_with(prefix))
+}
+
 /// What a subject of this network is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Subject<'a> {
@@ -196,6 +205,29 @@ mod tests {
         }
         assert!(is_reply_subject("_INBOX.abc"));
         assert!(is_reply_subject("agentnet.reply.acct_1.abc"));
+    }
+
+    #[test]
+    fn nothing_is_answered_on_subjects_of_the_server_of_agents_and_of_registries() {
+        for subject in [
+            "$JS.API.STREAM.PURGE.AGENTNET_HISTORY",
+            "$SYS.REQ.SERVER.PING",
+            "account.acct_1.inbox",
+            "account.acct_1.receipts",
+            "agent.capability.chat",
+            "registry.hello",
+            "agentnet.registry.announce",
+        ] {
+            assert!(!may_reply_to(subject), "{subject}");
+        }
+        for subject in [
+            "_INBOX.abc.1",
+            "_AGENTNET.abc.1",
+            "agentnet.reply.acct_1.abc.0",
+            "my.own.inbox",
+        ] {
+            assert!(may_reply_to(subject), "{subject}");
+        }
     }
 
     #[test]

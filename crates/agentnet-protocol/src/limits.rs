@@ -1,0 +1,159 @@
+//! Upper bounds for what travels on the wire (PROTOCOL.md section 0.11). Who sends more is refused with [`TooLarge`].
+
+use std::fmt;
+
+use crate::Envelope;
+
+/// Bytes of a name or an identity: agent id, display name, username, account id, session tag, nonce, public key.
+pub const MAX_NAME_BYTES: usize = 256;
+/// Bytes of an id that a sender makes up: message, thread, trace and parent ids, idempotency keys, kinds, versions, times.
+pub const MAX_ID_BYTES: usize = 1024;
+/// Capabilities of one agent.
+pub const MAX_CAPABILITIES: usize = 64;
+/// Bytes of one capability.
+pub const MAX_CAPABILITY_BYTES: usize = 128;
+/// Bytes of an agent's metadata as JSON text, unless the registry is set otherwise.
+pub const DEFAULT_MAX_METADATA_BYTES: usize = 64 * 1024;
+/// Participants that are recorded of one thread.
+pub const MAX_PARTICIPANTS: usize = 256;
+
+/// A value above its bound.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TooLarge {
+    /// The member, as it is called on the wire.
+    pub member: &'static str,
+    /// Its size.
+    pub size: usize,
+    /// The bound.
+    pub max: usize,
+    /// What is counted.
+    pub unit: &'static str,
+}
+
+impl fmt::Display for TooLarge {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            member,
+            size,
+            max,
+            unit,
+        } = self;
+        write!(f, "{member} has {size} {unit}; at most {max} are allowed")
+    }
+}
+
+impl std::error::Error for TooLarge {}
+
+/// Checks the length of one text.
+///
+/// # Errors
+/// [`TooLarge`] if it has more than `max` bytes.
+pub fn check_bytes(member: &'static str, text: &str, max: usize) -> Result<(), TooLarge> {
+    if text.len() <= max {
+        return Ok(());
+    }
+    Err(TooLarge {
+        member,
+        size: text.len(),
+        max,
+        unit: "bytes",
+    })
+}
+
+/// Checks the number and the lengths of an agent's capabilities.
+///
+/// # Errors
+/// [`TooLarge`] for the first bound that is exceeded.
+pub fn check_capabilities<T: AsRef<str>>(capabilities: &[T]) -> Result<(), TooLarge> {
+    if capabilities.len() > MAX_CAPABILITIES {
+        return Err(TooLarge {
+            member: "capabilities",
+            size: capabilities.len(),
+            max: MAX_CAPABILITIES,
+            unit: "entries",
+        });
+    }
+    capabilities
+        .iter()
+        .try_for_each(|capability| check_bytes("capability", capability.as_ref(), MAX_CAPABILITY_BYTES))
+}
+
+/// Checks every text of an envelope but its payload.
+///
+/// # Errors
+/// [`TooLarge`] for the first bound that is exceeded.
+pub fn check_envelope(envelope: &Envelope) -> Result<(), TooLarge> {
+    let names = [
+        ("from_agent", Some(&envelope.from_agent)),
+        ("from_account_id", envelope.from_account_id.as_ref()),
+        ("from_session_tag", envelope.from_session_tag.as_ref()),
+        ("to_account_id", envelope.to_account_id.as_ref()),
+    ];
+    let ids = [
+        ("message_id", Some(&envelope.message_id)),
+        // `capability:<name>` is longer than a name.
+        ("to_agent", Some(&envelope.to_agent)),
+        ("sent_at", Some(&envelope.sent_at)),
+        ("kind", Some(&envelope.kind)),
+        ("schema_version", Some(&envelope.schema_version)),
+        ("expires_at", envelope.expires_at.as_ref()),
+        ("trace_id", envelope.trace_id.as_ref()),
+        ("thread_id", envelope.thread_id.as_ref()),
+        ("parent_message_id", envelope.parent_message_id.as_ref()),
+        ("idempotency_key", envelope.idempotency_key.as_ref()),
+    ];
+    let check = |(member, text): (&'static str, Option<&crate::Text>), max| {
+        text.map_or(Ok(()), |text| check_bytes(member, text, max))
+    };
+    names.into_iter().try_for_each(|pair| check(pair, MAX_NAME_BYTES))?;
+    ids.into_iter().try_for_each(|pair| check(pair, MAX_ID_BYTES))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_at_its_bound_is_allowed_and_one_above_is_not() {
+        assert_eq!(check_bytes("name", &"x".repeat(256), MAX_NAME_BYTES), Ok(()));
+        let error = check_bytes("name", &"x".repeat(257), MAX_NAME_BYTES).unwrap_err();
+        assert_eq!(error.to_string(), "name has 257 bytes; at most 256 are allowed");
+    }
+
+    #[test]
+    fn capabilities_are_bounded_in_number_and_length() {
+        assert_eq!(check_capabilities(&vec!["c"; 64]), Ok(()));
+        assert_eq!(check_capabilities(&vec!["c"; 65]).unwrap_err().member, "capabilities");
+        assert_eq!(check_capabilities(&["c".repeat(128)]), Ok(()));
+        assert_eq!(check_capabilities(&["c".repeat(129)]).unwrap_err().member, "capability");
+    }
+
+    #[test]
+    fn every_text_of_an_envelope_has_a_bound() {
+        let long = |bytes: usize| crate::Text::from("x".repeat(bytes));
+        type Set = fn(&mut Envelope, crate::Text);
+        let cases: [(&str, usize, Set); 14] = [
+            ("from_agent", 256, |e, t| e.from_agent = t),
+            ("from_account_id", 256, |e, t| e.from_account_id = Some(t)),
+            ("from_session_tag", 256, |e, t| e.from_session_tag = Some(t)),
+            ("to_account_id", 256, |e, t| e.to_account_id = Some(t)),
+            ("message_id", 1024, |e, t| e.message_id = t),
+            ("to_agent", 1024, |e, t| e.to_agent = t),
+            ("sent_at", 1024, |e, t| e.sent_at = t),
+            ("kind", 1024, |e, t| e.kind = t),
+            ("schema_version", 1024, |e, t| e.schema_version = t),
+            ("expires_at", 1024, |e, t| e.expires_at = Some(t)),
+            ("trace_id", 1024, |e, t| e.trace_id = Some(t)),
+            ("thread_id", 1024, |e, t| e.thread_id = Some(t)),
+            ("parent_message_id", 1024, |e, t| e.parent_message_id = Some(t)),
+            ("idempotency_key", 1024, |e, t| e.idempotency_key = Some(t)),
+        ];
+        for (member, max, set) in cases {
+            let mut envelope = Envelope::default();
+            set(&mut envelope, long(max));
+            assert_eq!(check_envelope(&envelope), Ok(()), "{member}");
+            set(&mut envelope, long(max + 1));
+            assert_eq!(check_envelope(&envelope).unwrap_err().member, member);
+        }
+    }
+}
