@@ -13,7 +13,7 @@ ON_BOTH_STORES = package(agentnet-cli) and kind(test) and not binary_id(agentnet
 # Guides whose commands are run, and whose outputs are compared.
 GUIDES = docs/NETWORK_CLI_GUIDE.md docs/UI_BACKEND_MAPPING.md
 
-.PHONY: help tools postgres python python-peer python-test python-versions python-bench python-lint build demo test chaos guide latency bench bench-quick lint arch compose fmt clean
+.PHONY: help tools postgres shells python python-peer python-test python-versions python-bench python-lint build demo test chaos guide latency bench bench-quick lint arch compose fmt clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -23,6 +23,9 @@ tools: ## Fetch the pinned nats-server into .tools/bin (nothing to do when it is
 
 postgres: ## Find PostgreSQL for the tests; on Debian as root, install it
 	@scripts/postgres.sh
+
+shells: ## Find zsh and fish for the tests of the completions; on Debian as root, install them
+	@scripts/shells.sh
 
 build: ## Build everything, examples included
 	$(CARGO) build $(LOCKED) --workspace --bins --examples
@@ -53,7 +56,7 @@ guide: tools ## Run the commands of the guides in docs/ again and renew what the
 	@for guide in $(GUIDES); do python3 scripts/guide.py target/debug/agentnet $$guide --write; done
 
 # The doc tests and the Python package's come first, so that the last line is the summary of the main run.
-test: tools postgres python-peer ## Set up what the tests need and run all of them
+test: tools postgres shells python-peer ## Set up what the tests need and run all of them
 	$(CARGO) test $(LOCKED) --workspace --doc
 	$(CARGO) build $(LOCKED) --workspace --bins
 	@PROFILE=dev LOCKED=$(LOCKED) scripts/python-test.sh

@@ -37,7 +37,7 @@ use crate::output::Output;
 use crate::output::table::Noun;
 
 const AGENTS: Noun = Noun("agent", "agents");
-const MESSAGES: Noun = Noun("message", "messages");
+pub(crate) const MESSAGES: Noun = Noun("message", "messages");
 
 /// A positive number of seconds, fractions allowed.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -1,7 +1,8 @@
 //! What the shell offers while a command is typed: usernames, capabilities and threads of the network, as they are now.
 //!
 //! Asked at the network that the unfinished line names, or else the environment. Without an answer within a moment nothing is
-//! offered.
+//! offered. Strangers choose these values, and a shell runs what is put on its line: only values that mean nothing but
+//! themselves in every shell are offered ([`is_inert`]).
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -11,6 +12,7 @@ use agentnet::RegistryClient;
 use agentnet_protocol::rpc::{SearchRequest, ThreadListRequest};
 use clap_complete::engine::{ArgValueCompleter, CompletionCandidate};
 
+use crate::commands::MESSAGES;
 use crate::connection::default_nats_url;
 use crate::output::cell::clean;
 
@@ -18,6 +20,8 @@ use crate::output::cell::clean;
 const PATIENCE: Duration = Duration::from_millis(800);
 /// How many are offered at most.
 const MOST: usize = 100;
+/// The longest value that is offered, in bytes.
+const LONGEST: usize = 128;
 
 /// Offers usernames.
 pub(crate) fn usernames() -> ArgValueCompleter {
@@ -58,7 +62,7 @@ where
     let offered = found
         .unwrap_or_default()
         .into_iter()
-        .filter(|(value, _)| value.starts_with(begun));
+        .filter(|(value, _)| value.starts_with(begun) && is_inert(value));
     offered
         .map(|(value, beside)| {
             let beside = beside
@@ -67,6 +71,17 @@ where
             CompletionCandidate::new(value).help(beside)
         })
         .collect()
+}
+
+/// Whether bash, zsh, fish, PowerShell and elvish take the text as one word that means nothing but itself, and no command
+/// takes it for a flag: then it may be put on a line unquoted.
+pub(crate) fn is_inert(value: &str) -> bool {
+    // `-` begins a flag, `=` a command's path in zsh; a lone `@` splats in PowerShell, before a name it is the user's own.
+    let begins = value
+        .trim_start_matches('@')
+        .starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_');
+    let harmless = |c: char| c.is_ascii_alphanumeric() || "_-.:@/+=".contains(c);
+    begins && value.len() <= LONGEST && value.chars().all(harmless)
 }
 
 /// The network that the unfinished line names. The shell hands the line over behind `--`.
@@ -126,7 +141,7 @@ async fn find_threads(registry: RegistryClient, begun: String) -> Option<Found> 
     Some(
         found
             .into_iter()
-            .map(|thread| (thread.thread_id, Some(format!("{} messages", thread.message_count))))
+            .map(|thread| (thread.thread_id, Some(MESSAGES.count(thread.message_count as usize))))
             .collect(),
     )
 }
@@ -134,6 +149,61 @@ async fn find_threads(registry: RegistryClient, begun: String) -> Option<Found> 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_words_that_mean_themselves_are_offered() {
+        for value in ["ops_1", "a-b.c:d/e+f=g", "@bob", "urn:x@1", "7", "_x"] {
+            assert!(is_inert(value), "{value}");
+        }
+        for value in [
+            "",
+            "@",
+            "-rf",
+            "--json",
+            "@-x",
+            "~root",
+            "=ls",
+            ".",
+            "/etc",
+            "+x",
+            ":x",
+            "a b",
+            "a\tb",
+            "a\nb",
+            "a\rb",
+            "$(x)",
+            "a$b",
+            "a;b",
+            "a|b",
+            "a&b",
+            "a>b",
+            "a<b",
+            "`x`",
+            "a'b",
+            "a\"b",
+            "a\\b",
+            "a*",
+            "a?",
+            "a[b]",
+            "{a,b}",
+            "a,b",
+            "a#b",
+            "!!",
+            "a!b",
+            "^a^b",
+            "a%b",
+            "a(b)",
+            "\u{2018}x\u{2019}",
+            "\u{201c}x",
+            "日本",
+            "a\u{200b}b",
+            "a\u{0}b",
+            "\u{1b}[2J",
+        ] {
+            assert!(!is_inert(value), "{value:?}");
+        }
+        assert!(!is_inert(&"a".repeat(LONGEST + 1)));
+    }
 
     #[test]
     fn the_network_is_that_of_the_line() {

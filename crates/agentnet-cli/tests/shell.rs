@@ -5,6 +5,8 @@ mod harness;
 
 use std::process::Stdio;
 
+use agentnet::AgentNode;
+use harness::pty::Terminal;
 use harness::{Ran, Up, agentnet, binary, line, run};
 
 /// What is offered for the last word of a line, as fish asks: a value and a tab and what stands beside it.
@@ -64,7 +66,7 @@ async fn commands_flags_and_live_values_are_offered() {
     assert_eq!(offered(&url, &["request", "--to-capability", ""]).await, ["say"]);
     assert_eq!(
         offered(&url, &["thread-status", "--thread-id", "op"]).await,
-        ["ops_1\t1 messages"]
+        ["ops_1\t1 message"]
     );
     assert_eq!(
         offered(&url, &["profile", "--username", "nobody"]).await,
@@ -99,6 +101,115 @@ async fn every_shell_has_a_script_and_bash_can_use_it() {
         );
     }
     assert_eq!(in_bash("nats://127.0.0.1:1", &["thread-st"]).await, "thread-status");
+}
+
+/// What is typed in a shell, and what its prompt says when it waits for a line.
+const PROMPT: &str = "ready> ";
+
+/// A real shell on a terminal, with our completions.
+async fn shell(name: &str, url: &str, home: &std::path::Path) -> Terminal {
+    let program = std::path::Path::new(env!("CARGO_BIN_EXE_agentnet"));
+    let beside = program.parent().unwrap().display();
+    let mut command = tokio::process::Command::new(name);
+    command
+        .kill_on_drop(true)
+        .current_dir(home)
+        .env("HOME", home)
+        .env("ZDOTDIR", home)
+        .env("XDG_CONFIG_HOME", home)
+        .env("PATH", format!("{beside}:{}", std::env::var("PATH").unwrap()))
+        .env("AGENTNET_NATS_URL", url)
+        .env("PS1", PROMPT)
+        .env("PROMPT", PROMPT);
+    let (arguments, set_up) = match name {
+        "bash" => (
+            vec!["--norc", "--noprofile", "-i"],
+            "source <(agentnet completions bash)",
+        ),
+        "zsh" => (
+            vec!["-f", "-i"],
+            "autoload -U compinit; compinit -u; source <(agentnet completions zsh)",
+        ),
+        "fish" => (
+            vec!["--no-config", "--interactive"],
+            "function fish_prompt; printf 'ready> '; end; agentnet completions fish | source",
+        ),
+        other => panic!("no shell {other}"),
+    };
+    command.args(arguments);
+    let hint = "scripts/shells.sh installs the shells that these tests need";
+    assert!(found(name), "{name} is not installed: {hint}");
+    let mut shell = Terminal::spawn(command, 200, 50);
+    shell
+        .type_text(
+            &format!("{set_up}; echo set_$((1+1))\r")
+                .replace("$((1+1))", if name == "fish" { "(math 1+1)" } else { "$((1+1))" }),
+        )
+        .await;
+    shell.shows("set_2").await;
+    shell
+}
+
+fn found(program: &str) -> bool {
+    let folders = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&folders).any(|folder| folder.join(program).is_file())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_shell_runs_what_strangers_have_named() {
+    let mut up = Up::start().await;
+    let url = up.url.clone();
+    let agent = AgentNode::builder("evil").username("evil").nats_url(&url);
+    let named = [
+        "$(touch RAN)",
+        "`touch RAN`",
+        "x;touch RAN",
+        "x\ntouch RAN\n",
+        "'; touch RAN; '",
+        "fine",
+    ];
+    let agent = agent
+        .capabilities(named)
+        .on_message(async |_, _| Ok(()))
+        .start()
+        .await
+        .unwrap();
+    for thread in [
+        "$(touch RAN)",
+        "`touch RAN`",
+        "x;touch${IFS}RAN",
+        "x|touch RAN",
+        "(touch RAN)",
+        "fine_1",
+    ] {
+        let sent = agentnet(&url, ["send", "--to-username", "evil", "--thread-id", thread, "1"]).await;
+        sent.ok();
+    }
+    agentnet_testkit::eventually(harness::PATIENCE, async || {
+        match line(&url, "threads --output csv").await.ok().lines().count() {
+            7.. => Ok(()),
+            count => Err(format!("{count} lines")),
+        }
+    })
+    .await
+    .unwrap();
+    for name in ["bash", "zsh", "fish"] {
+        let home = tempfile::tempdir().unwrap();
+        let mut shell = shell(name, &url, home.path()).await;
+        // The one that is left is put on the line, whole.
+        shell
+            .type_until("agentnet thread-status --thread-id \t", "--thread-id fine_1")
+            .await;
+        shell.type_until("\r", "Last Msg At").await;
+        shell
+            .type_until("agentnet search --capability \t", "--capability fine")
+            .await;
+        shell.type_until("\r", "@evil").await;
+        shell.type_until("echo over_(and)_out\x15echo over\r", "over").await;
+        assert!(!home.path().join("RAN").exists(), "{name} ran it:\n{}", shell.text());
+    }
+    agent.close().await;
+    up.stop().await;
 }
 
 /// What a real bash makes of the last word, by the script itself.

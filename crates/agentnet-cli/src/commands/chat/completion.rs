@@ -9,6 +9,7 @@ use rustyline::completion::{Completer, Pair};
 use rustyline::{Context, Helper, Highlighter, Hinter, Validator};
 
 use super::lines::COMMANDS;
+use crate::live::is_inert;
 
 /// How often names and threads are asked for.
 const REFRESH: Duration = Duration::from_secs(15);
@@ -34,12 +35,18 @@ pub(super) async fn refresh(registry: Option<RegistryClient>, offers: Arc<Mutex<
         {
             let mut offers = offers.lock().unwrap_or_else(PoisonError::into_inner);
             if let Ok(online) = online {
-                offers.usernames = online.into_iter().filter_map(|agent| agent.username).collect();
+                offers.usernames = online
+                    .into_iter()
+                    .filter_map(|agent| agent.username)
+                    .filter(|name| is_inert(name))
+                    .collect();
                 offers.usernames.sort_unstable();
                 offers.usernames.dedup();
             }
             if let Ok(threads) = threads {
-                offers.threads = threads.results.into_iter().map(|thread| thread.thread_id).collect();
+                let ids = threads.results.into_iter().map(|thread| thread.thread_id);
+                // The list of offers is written to the terminal as it is.
+                offers.threads = ids.filter(|id| is_inert(id)).collect();
             }
         }
         tokio::time::sleep(REFRESH).await;
