@@ -228,12 +228,23 @@ pub(crate) fn refusal(code: &str, detail: &str) -> Failure {
         detail => Failure::refused(format!("{code}: {detail}")),
     };
     match code {
-        "recipient_offline" => failure.hint("`agentnet list` shows who is online"),
-        "account_not_found" => failure.hint("`agentnet search` shows every account"),
+        code if unreached_advice(code).is_some() => failure.hint(unreached_advice(code).unwrap_or_default()),
         "handler_error" => failure.hint("the receiver took the message and failed at it: its own log says why"),
         "busy" | "rate_limited" | "shutting_down" | "service_degraded" => failure.hint("try again in a moment"),
         _ => failure,
     }
+}
+
+/// What to do about a message that nobody can take.
+fn unreached_advice(code: &str) -> Option<&'static str> {
+    Some(match code {
+        "recipient_offline" => "`agentnet list` shows who is online",
+        "account_not_found" => "`agentnet search` shows every account",
+        "capability_unavailable" => {
+            "`agentnet search --capability NAME` shows who has one, `agentnet list` who is online"
+        }
+        _ => return None,
+    })
 }
 
 /// What to do about a registration whose signature the registry does not take.
@@ -261,6 +272,9 @@ fn send_failure(error: SendError) -> Failure {
         SendError::Resolve(ResolveError::Registry(error)) => registry_failure(&error),
         SendError::TooLarge { .. } => {
             Failure::trouble(text).hint("send less, or pass a reference to where the data can be fetched")
+        }
+        SendError::Rejected { code, .. } if unreached_advice(&code).is_some() => {
+            Failure::refused(text).hint(unreached_advice(&code).unwrap_or_default())
         }
         SendError::Rejected { code, .. } if code == "auth_missing" => Failure::refused(text)
             .hint("the receiver takes only signed messages: set DEV_AUTH=true, or give --dev-auth"),

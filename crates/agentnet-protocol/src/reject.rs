@@ -45,6 +45,8 @@ pub enum Reject {
     RecipientOffline(String),
     /// There is no such account (section 0.9).
     AccountNotFound,
+    /// No live session has the capability (section 0.9).
+    CapabilityUnavailable(String),
 }
 
 impl Reject {
@@ -68,6 +70,7 @@ impl Reject {
             Self::HandlerError => "handler_error",
             Self::RecipientOffline(_) => "recipient_offline",
             Self::AccountNotFound => "account_not_found",
+            Self::CapabilityUnavailable(_) => "capability_unavailable",
         }
     }
 
@@ -81,6 +84,9 @@ impl Reject {
                 ));
             }
             Self::MessageInvalid(why) => return Cow::Owned(why.clone()),
+            Self::CapabilityUnavailable(capability) => {
+                return Cow::Owned(format!("no agent that is online has the capability {capability}"));
+            }
             Self::RecipientOffline(why) => return Cow::Owned(why.clone()),
             Self::SchemaVersionInvalid | Self::UnsupportedSchemaVersion => "message schema_version is not supported",
             Self::Auth(_) => "message signature verification failed",

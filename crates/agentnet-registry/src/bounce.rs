@@ -1,18 +1,20 @@
-//! Requests to accounts that nobody answers for fail at once (PROTOCOL.md section 0, decision 9).
+//! Messages that nobody can take fail at once (PROTOCOL.md section 0, decision 9).
 //!
-//! While a registry captures messages, NATS sees interest in every inbox, and a request to an agent that is gone would wait
-//! until it times out. So one of the registries looks at each request to an inbox; where the account has no live session,
-//! it answers with an error envelope. The request itself stays in the history.
+//! While a registry captures messages, NATS sees interest in every inbox and capability, and a message to an agent that is
+//! gone would run into its timeout. So one of the registries looks at each of them; where the account has no live session, or
+//! no live session has the capability, it answers: a request with an error envelope, any other message with a `rejected`
+//! receipt (`receipt`). The message itself stays in the history.
 //!
 //! Nobody is refused wrongly: only registries whose presence is warm take part (`presence::whereabouts`).
 
 mod parting;
+mod receipt;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use agentnet_protocol::compose::{Sender, error_reply};
-use agentnet_protocol::subject::{ALL_INBOXES, Subject, registry_account};
+use agentnet_protocol::subject::{ALL_CAPABILITIES, ALL_INBOXES, Subject, may_reply_to, registry_account};
 use agentnet_protocol::{Envelope, Reject, Timestamp, ids};
 use agentnet_store::StoreError;
 use async_nats::{Client, Message, SubscribeError, Subscriber};
@@ -21,6 +23,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use self::parting::{Parting, gone};
+use self::receipt::Receipts;
 use crate::clock::Now;
 use crate::connect::end;
 use crate::context::Context;
@@ -29,8 +32,8 @@ use crate::presence::whereabouts::Whereabouts;
 
 /// Not the group of the capture: of two subscriptions in one group, NATS would serve only one.
 const GROUP: &str = "agentnet-registry-bounce";
-/// Requests that may be answered at the same time; those beyond run into their timeout.
-const CONCURRENCY: usize = 64;
+/// Messages that may be answered at the same time; those beyond run into their timeout.
+const CONCURRENCY: usize = 256;
 /// Requests that may wait for a goodbye at the same time. They are counted apart: anybody can say goodbye for another, and until
 /// it is refused, requests to that one wait.
 const WAITING: usize = 256;
@@ -39,7 +42,8 @@ const LOOK: Duration = Duration::from_millis(100);
 
 /// What is heard.
 pub(crate) struct Inboxes {
-    requests: Subscriber,
+    inboxes: Subscriber,
+    capabilities: Subscriber,
     parting: Parting,
 }
 
@@ -47,15 +51,17 @@ pub(crate) struct Inboxes {
 struct Room {
     answers: Arc<Semaphore>,
     waiting: Arc<Semaphore>,
+    receipts: Arc<Receipts>,
     stop: CancellationToken,
 }
 
-/// Hears every inbox from now on.
+/// Hears every inbox and capability from now on.
 pub(crate) async fn subscribe(client: &Client) -> Result<Inboxes, StartError> {
     let subscribed = async {
         Ok(Inboxes {
             parting: Parting::subscribe(client).await?,
-            requests: client.queue_subscribe(ALL_INBOXES, GROUP.to_owned()).await?,
+            inboxes: client.queue_subscribe(ALL_INBOXES, GROUP.to_owned()).await?,
+            capabilities: client.queue_subscribe(ALL_CAPABILITIES, GROUP.to_owned()).await?,
         })
     };
     subscribed
@@ -69,12 +75,14 @@ pub(crate) async fn run(ctx: Arc<Context>, subscribed: Option<Inboxes>, stop: Ca
     let room = Room {
         answers: Arc::new(Semaphore::new(CONCURRENCY)),
         waiting: Arc::new(Semaphore::new(WAITING)),
+        receipts: Arc::default(),
         stop: stop.clone(),
     };
     let mut subscribed = subscribed;
     loop {
         let Inboxes {
-            mut requests,
+            mut inboxes,
+            mut capabilities,
             mut parting,
         } = match subscribed.take() {
             Some(inboxes) => inboxes,
@@ -94,11 +102,10 @@ pub(crate) async fn run(ctx: Arc<Context>, subscribed: Option<Inboxes>, stop: Ca
         let serve = async {
             loop {
                 tokio::select! {
-                    message = requests.next() => match message {
-                        Some(message) => look(&ctx, Some(&mut parting), message, &room),
-                        None => return,
-                    },
+                    Some(message) = inboxes.next() => look(&ctx, Some(&mut parting), message, &room),
+                    Some(message) = capabilities.next() => look(&ctx, Some(&mut parting), message, &room),
                     () = parting.hear(&ctx) => {}
+                    else => return,
                 }
             }
         };
@@ -107,9 +114,11 @@ pub(crate) async fn run(ctx: Arc<Context>, subscribed: Option<Inboxes>, stop: Ca
             () = warm(&ctx, false) => {}
             () = stop.cancelled() => {}
         }
-        for message in end(&ctx.client, &mut requests).await {
-            // A goodbye may have come behind it.
-            look(&ctx, None, message, &room);
+        for messages in [&mut inboxes, &mut capabilities] {
+            for message in end(&ctx.client, messages).await {
+                // A goodbye may have come behind it.
+                look(&ctx, None, message, &room);
+            }
         }
         if stop.is_cancelled() {
             return;
@@ -124,43 +133,67 @@ async fn warm(ctx: &Context, wanted: bool) {
     }
 }
 
-/// Answers a request if nobody else will.
+/// To whom a message goes.
+#[derive(Debug, Clone)]
+enum Target {
+    Account(String),
+    Capability(String),
+}
+
+/// Answers a message if nobody else will.
 fn look(ctx: &Arc<Context>, parting: Option<&mut Parting>, message: Message, room: &Room) {
-    let Some(reply_to) = message.reply.clone() else {
-        return;
+    let (target, leaves) = match Subject::parse(&message.subject) {
+        Some(Subject::Inbox { account_id }) => {
+            let leaves = parting.and_then(|parting| parting.session(ctx, account_id));
+            if leaves.is_none() && ctx.presence.online(account_id) > 0 {
+                return;
+            }
+            (Target::Account(account_id.to_owned()), leaves)
+        }
+        Some(Subject::Capability { capability }) if !ctx.presence.serves(capability) => {
+            (Target::Capability(capability.to_owned()), None)
+        }
+        _ => return,
     };
-    let Some(Subject::Inbox { account_id }) = Subject::parse(&message.subject) else {
-        return;
-    };
-    let leaves = parting.and_then(|parting| parting.session(ctx, account_id));
-    if leaves.is_none() && ctx.presence.online(account_id) > 0 {
-        return;
-    }
     let kind = if leaves.is_some() { &room.waiting } else { &room.answers };
     let Ok(permit) = Arc::clone(kind).try_acquire_owned() else {
         return;
     };
-    let (work, account_id, stop) = (Arc::clone(ctx), account_id.to_owned(), room.stop.clone());
+    let (work, receipts, stop) = (Arc::clone(ctx), Arc::clone(&room.receipts), room.stop.clone());
     ctx.tasks.spawn(async move {
         let _permit = permit;
         if let Some(tag) = leaves {
             gone(&work, &tag, &stop).await;
         }
-        if let Some(reject) = refusal(&work, &account_id).await {
-            answer(&work, message, reply_to, &reject).await;
+        let Some(reject) = refusal(&work, &target).await else {
+            return;
+        };
+        tracing::debug!(subject = %message.subject, code = reject.code(), "answers for an absent agent");
+        let reply_to = message.reply.clone().filter(|subject| may_reply_to(subject));
+        match (Envelope::decode(message.payload), reply_to) {
+            (Ok(request), Some(reply_to)) => answer(&work, &request, reply_to, &reject).await,
+            (Ok(message), None) => receipts.reject(&work, message, &reject).await,
+            (Err(_), _) => {}
         }
     });
 }
 
-/// Why a request to this account fails; `None` if somebody may answer it.
-async fn refusal(ctx: &Context, account_id: &str) -> Option<Reject> {
-    // Sessions that came in on the same connection before the request count.
+/// Why a message fails; `None` if somebody may take it.
+async fn refusal(ctx: &Context, target: &Target) -> Option<Reject> {
+    // Sessions that came in on the same connection before the message count.
     ctx.adoptions.settled().await;
+    let account_id = match target {
+        Target::Account(account_id) => account_id,
+        Target::Capability(capability) => {
+            let nobody = ctx.presence.heard_all(Now::read()) && !ctx.presence.serves(capability);
+            return nobody.then(|| Reject::CapabilityUnavailable(capability.clone()));
+        }
+    };
     let account = match ctx.store.account_by_id(account_id).await {
         Ok(account) => account,
         Err(StoreError::Unavailable(_)) => return None,
         Err(error) => {
-            tracing::warn!(%error, %account_id, "an account could not be looked up; its requests run into their timeout");
+            tracing::warn!(%error, %account_id, "an account could not be looked up; its messages run into their timeout");
             return None;
         }
     };
@@ -183,10 +216,7 @@ fn offline_since(username: &str, since: Option<Timestamp>, registered: Timestamp
     }
 }
 
-async fn answer(ctx: &Context, message: Message, reply_to: async_nats::Subject, reject: &Reject) {
-    let Ok(request) = Envelope::decode(message.payload) else {
-        return;
-    };
+async fn answer(ctx: &Context, request: &Envelope, reply_to: async_nats::Subject, reject: &Reject) {
     let now = Now::read().time;
     let name = &ctx.config.server_id;
     let sender = Sender {
@@ -195,13 +225,12 @@ async fn answer(ctx: &Context, message: Message, reply_to: async_nats::Subject, 
         session_tag: agentnet_protocol::Text::new(),
     };
     let message_id = ids::registry_message_id(now.as_unix_millis(), rand::random());
-    let mut reply = error_reply(&request, reject, &sender, message_id.into(), now);
+    let mut reply = error_reply(request, reject, &sender, message_id.into(), now);
     reply.from_session_tag = None;
     if let Some(identity) = &ctx.identity {
         identity.sign(&mut reply);
     }
     let body = reply.encode();
-    tracing::debug!(subject = %message.subject, code = reject.code(), "answered for an absent agent");
     if ctx.client.publish(reply_to, body.clone()).await.is_ok() {
         // What this connection publishes is not delivered back to its own tap.
         ctx.capture.record(body, now).await;

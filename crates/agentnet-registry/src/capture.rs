@@ -78,6 +78,8 @@ impl fmt::Display for CaptureMode {
 #[derive(Debug)]
 pub(crate) struct Capture {
     pub(crate) mode: CaptureMode,
+    /// No registry has captured messages of this network before.
+    pub(crate) fresh: bool,
     pub(crate) queue: Arc<Queue>,
     chars_per_token: f64,
 }
@@ -115,6 +117,7 @@ pub(crate) async fn start(
 ) -> Result<(Capture, CaptureTasks), StartError> {
     let client = &connection.client;
     let jetstream = stream::open(client, config).await?;
+    let fresh = jetstream.as_ref().is_some_and(|jetstream| jetstream.fresh);
     let mode = if jetstream.is_some() {
         CaptureMode::JetStream
     } else {
@@ -190,6 +193,7 @@ pub(crate) async fn start(
     Ok((
         Capture {
             mode,
+            fresh,
             queue,
             chars_per_token: config.token_estimate_chars_per_token,
         },

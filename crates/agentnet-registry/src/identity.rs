@@ -11,7 +11,7 @@ use agentnet_keys::KeyFileError;
 use agentnet_protocol::signature::{SigningKey, key_file_name};
 use agentnet_protocol::signs::Signs;
 use agentnet_protocol::subject::{REGISTRY_ACCOUNT_PREFIX, registry_account};
-use agentnet_protocol::{Envelope, RawJson, message_auth, username};
+use agentnet_protocol::{Envelope, RawJson, Receipt, message_auth, username};
 use agentnet_store::model::{AccountClaim, DesiredName};
 use agentnet_store::{Store, StoreError};
 
@@ -50,6 +50,11 @@ impl Identity {
     /// Signs a finished message.
     pub(crate) fn sign(&self, envelope: &mut Envelope) {
         envelope.auth = Some(message_auth::sign(&self.key, envelope));
+    }
+
+    /// Signs a finished receipt.
+    pub(crate) fn sign_receipt(&self, receipt: &mut Receipt) {
+        receipt.sign(&self.key);
     }
 
     /// Makes the key known to whoever asks.

@@ -5,7 +5,7 @@
 //! - `order` keeps the sessions as `registry.list` shows them, so that a page of 100,000 is a range of a tree
 //! - `expiry` keeps them by the time they were heard of, so that eviction costs what it evicts
 //! - `search` keeps the online accounts in the order of `registry.search`
-//! - `look` is what requests ask
+//! - `look` is what requests ask; `served` counts who has a capability
 //! - `replicas` says which of the registries that run writes a session's changes; `ends` how a session ends in the store
 //! - `whereabouts` says of an account whether it is surely offline, and since when
 //! - `signed` checks who says hello and goodbye, under signed identity
@@ -18,6 +18,7 @@ mod latest;
 pub(crate) mod look;
 mod replicas;
 pub(crate) mod search;
+mod served;
 mod signed;
 pub(crate) mod whereabouts;
 pub(crate) mod writer;
@@ -37,6 +38,7 @@ use ends::Unsettled;
 use latest::Latest;
 use replicas::Replicas;
 use search::Ranking;
+use served::Served;
 
 /// A program that does not show for so long that it runs was paused, even where the time to live is short.
 const LONGEST_NAP: Duration = Duration::from_secs(3);
@@ -59,6 +61,8 @@ struct State {
     expiry: BTreeSet<(Instant, Arc<str>)>,
     /// The live sessions of each account, in the order of their tags.
     accounts: AHashMap<String, Vec<Arc<str>>>,
+    /// The capabilities of live sessions.
+    served: Served,
     ranking: Ranking,
     pending: HashMap<Arc<str>, Change>,
     replicas: Replicas,
@@ -121,6 +125,7 @@ impl Presence {
                 order: BTreeSet::new(),
                 expiry: BTreeSet::new(),
                 accounts: AHashMap::new(),
+                served: Served::default(),
                 ranking: Ranking::default(),
                 pending: HashMap::new(),
                 replicas: Replicas::new(number),
@@ -257,7 +262,8 @@ impl Presence {
             return Heard::Unknown;
         };
         let coarse = self.coarse();
-        let mut state = self.lock();
+        let mut guard = self.lock();
+        let state = &mut *guard;
         let minds = state.replicas.minds(tag);
         let Some(live) = state.sessions.get_mut(tag) else {
             return Heard::Unknown;
@@ -280,6 +286,8 @@ impl Presence {
             || session.metadata != agent.metadata
         {
             session.name.clone_from(&agent.name);
+            state.served.remove(&session.capabilities);
+            state.served.add(&agent.capabilities);
             session.capabilities.clone_from(&agent.capabilities);
             session.metadata = agent.metadata.clone();
             changed = true;
@@ -362,6 +370,7 @@ impl State {
         self.order.insert((Arc::clone(&agent_id), Arc::clone(&tag)));
         self.expiry.insert((seen, Arc::clone(&tag)));
         self.join_account(session.account_id.as_deref(), &tag);
+        self.served.add(&session.capabilities);
         self.sessions.insert(
             Arc::clone(&tag),
             Box::new(Live {
@@ -411,6 +420,7 @@ impl State {
         self.order.remove(&(live.agent_id, Arc::clone(&tag)));
         self.expiry.remove(&(live.seen, Arc::clone(&tag)));
         self.leave_account(live.session.account_id.as_deref(), &tag);
+        self.served.remove(&live.session.capabilities);
         Some(live.session)
     }
 

@@ -36,6 +36,9 @@ pub(crate) async fn attempt(ctx: &Context) -> Result<(), StoreError> {
         .count();
     load_profiles(ctx).await?;
     ctx.presence.loaded(empty, Now::read());
+    if empty && ctx.capture.fresh {
+        ctx.presence.first_of_all(Now::read());
+    }
     ctx.bell.ring();
     if total > 0 {
         tracing::info!(online, silent = total - online, "sessions taken over from the store");

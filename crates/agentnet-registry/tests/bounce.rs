@@ -138,3 +138,91 @@ async fn a_request_right_after_a_goodbye_is_refused(#[values(Backend::Sqlite, Ba
         assert_eq!(reply["payload"]["error"], "recipient_offline", "{reply}");
     }
 }
+
+/// The first receipt for a message to a subject that wants no reply.
+async fn receipt(net: &Network, subject: &str, body: Value) -> Value {
+    use futures::StreamExt as _;
+
+    let mut receipts = net.client.subscribe("account.acct_a.receipts").await.unwrap();
+    net.client
+        .publish(subject.to_owned(), body.to_string().into())
+        .await
+        .unwrap();
+    let receipt = tokio::time::timeout(DEADLINE, receipts.next()).await;
+    let receipt = receipt.unwrap_or_else(|_| panic!("no receipt for {body}")).unwrap();
+    serde_json::from_slice(&receipt.payload).unwrap()
+}
+
+#[tokio::test]
+async fn a_message_that_nobody_can_take_is_rejected_by_a_receipt() {
+    let net = Network::new(true).await;
+    let _registry = net.registry().await;
+    let bob = net.register("bob").await;
+    let inbox = format!("account.{}.inbox", bob["account_id"].as_str().unwrap());
+    net.publish("registry.goodbye", json!({"session_tag": bob["session_tag"]}))
+        .await;
+    assert_eq!(net.online().await, Vec::<String>::new());
+    for (id, subject, code) in [
+        ("m1", inbox.as_str(), "recipient_offline"),
+        ("m2", "account.acct_nobody.inbox", "account_not_found"),
+        ("m3", "agent.capability.nothing", "capability_unavailable"),
+    ] {
+        let receipt = receipt(&net, subject, message(id, "t_receipts")).await;
+        assert_eq!(
+            (&receipt["message_id"], &receipt["status"], &receipt["code"]),
+            (&json!(id), &json!("rejected"), &json!(code)),
+            "{receipt}"
+        );
+        assert_eq!(receipt["from_account_id"], "acct_registry_registry");
+        assert_eq!(receipt["to_account_id"], "acct_a");
+    }
+    assert_eq!(net.history("t_receipts", 3).await.len(), 3);
+}
+
+#[tokio::test]
+async fn a_capability_is_unavailable_while_no_live_session_has_it() {
+    let net = Network::new(true).await;
+    let _registry = net.registry().await;
+    let ask = async |id: &str| {
+        let body = message(id, "t").to_string().into();
+        let reply = net.client.request("agent.capability.sum", body);
+        let reply = tokio::time::timeout(Duration::from_millis(500), reply).await;
+        reply.ok().map(|reply| {
+            let reply: Value = serde_json::from_slice(&reply.unwrap().payload).unwrap();
+            reply["payload"].clone()
+        })
+    };
+    assert_eq!(ask("r1").await.unwrap()["error"], "capability_unavailable");
+    let registered = net
+        .ask("register", json!({"agent_id": "adder", "capabilities": ["sum"]}))
+        .await;
+    assert_eq!(ask("r2").await, None, "it is there, and says nothing");
+    net.publish("registry.goodbye", json!({"session_tag": registered["session_tag"]}))
+        .await;
+    assert_eq!(net.online().await, Vec::<String>::new());
+    let refused = ask("r3").await.unwrap();
+    assert_eq!(refused["detail"], "no agent that is online has the capability sum");
+}
+
+/// Whoever chooses where an answer goes does not choose where messages are taken.
+#[tokio::test]
+async fn no_answer_goes_to_subjects_on_which_messages_are_taken() {
+    use futures::StreamExt as _;
+
+    let net = Network::new(true).await;
+    let _registry = net.registry().await;
+    let mut forbidden = net.client.subscribe("account.acct_victim.inbox").await.unwrap();
+    let mut receipts = net.client.subscribe("account.acct_a.receipts").await.unwrap();
+    let body = message("m", "t").to_string().into();
+    net.client
+        .publish_with_reply("account.acct_nobody.inbox", "account.acct_victim.inbox", body)
+        .await
+        .unwrap();
+    // As one without a reply subject.
+    let receipt = tokio::time::timeout(DEADLINE, receipts.next()).await.unwrap().unwrap();
+    let receipt: Value = serde_json::from_slice(&receipt.payload).unwrap();
+    assert_eq!(receipt["code"], "account_not_found");
+    net.client.request("nobody", "".into()).await.unwrap_err();
+    let heard = futures::FutureExt::now_or_never(forbidden.next());
+    assert!(heard.is_none(), "{heard:?}");
+}

@@ -72,7 +72,7 @@ impl Identity {
         let known = match self.keys.cached(account_id) {
             None => return Verdict::Ask,
             Some(Looked::Key(known)) => known,
-            Some(Looked::NoKey | Looked::Failed) => return Verdict::Refused(MessageAuthError::KeyNotFound),
+            Some(Looked::NoKey { .. } | Looked::Failed) => return Verdict::Refused(MessageAuthError::KeyNotFound),
         };
         match signed.verify(Some(&known.public_key), envelope) {
             Ok(()) => Verdict::Genuine,
@@ -130,8 +130,8 @@ pub(crate) fn registration(agent: AgentInfo, key: Option<&SigningKey>) -> Regist
 
 /// Says so where the registry has not bound the node's key: nobody's key is bound there, and every message is refused.
 pub(crate) async fn mind_binding(identity: Arc<Identity>, sender: Sender) {
-    let bound = identity.keys.ask(sender.account_id.clone()).await;
-    if let Looked::NoKey = bound {
+    let bound = identity.keys.ask(&sender.account_id).await;
+    if let Looked::NoKey { .. } = bound {
         tracing::warn!(
             account_id = %sender.account_id,
             "this agent signs, but the registry does not check signatures: it refuses all messages, since nobody's key is \

@@ -33,6 +33,7 @@ mod connect;
 mod deliver;
 mod discovery;
 mod error;
+mod fingerprint;
 mod guard;
 mod handler;
 mod identity;

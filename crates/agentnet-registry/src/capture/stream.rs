@@ -36,26 +36,34 @@ pub(crate) type PullConsumer = Consumer<pull::Config>;
 pub(crate) struct Jetstream {
     pub(crate) context: Context,
     stream: Config,
+    /// No stream was there before: nobody has kept messages of this network yet.
+    pub(crate) fresh: bool,
 }
 
 /// Sets up stream and consumer. `None` if the server has no JetStream.
 pub(crate) async fn open(client: &Client, config: &RegistryConfig) -> Result<Option<Jetstream>, StartError> {
     let mut context = jetstream::new(client.clone());
     context.set_timeout(ANSWER);
-    let jetstream = Jetstream {
+    let mut jetstream = Jetstream {
         context,
         stream: stream_config(config),
+        fresh: false,
     };
+    let mut asked = false;
     let mut problem = String::new();
     for attempt in 0..TRIES {
         if attempt > 0 {
             tokio::time::sleep(Duration::from_millis(500)).await;
         }
         match jetstream.context.query_account().await {
-            Ok(_) => match jetstream.ensure().await {
-                Ok(_) => return Ok(Some(jetstream)),
-                Err(error) => problem = error,
-            },
+            Ok(account) => {
+                // Asked again, it may count a stream that was just made.
+                jetstream.fresh |= !std::mem::replace(&mut asked, true) && account.streams == 0;
+                match jetstream.ensure().await {
+                    Ok(_) => return Ok(Some(jetstream)),
+                    Err(error) => problem = error,
+                }
+            }
             Err(error) => match error.kind() {
                 AccountErrorKind::JetStreamUnavailable => return Ok(None),
                 AccountErrorKind::JetStream(error) if disabled(error.error_code()) => return Ok(None),

@@ -32,6 +32,14 @@ impl Presence {
         self.lock().sure_from = Some(from);
     }
 
+    /// The network begins with this registry: there is nobody who could be alive unheard.
+    pub(crate) fn first_of_all(&self, now: Now) {
+        let long_ago = now.instant.checked_sub(self.ttl).unwrap_or(now.instant);
+        let mut state = self.lock();
+        state.heard_since = long_ago;
+        state.missed_at = long_ago;
+    }
+
     /// Nobody could be heard until now (the connection was lost, this program was paused): silence counts from here.
     pub(crate) fn deaf_until(&self, now: Now) {
         let mut state = self.lock();

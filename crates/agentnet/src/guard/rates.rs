@@ -2,19 +2,27 @@
 //!
 //! Buckets sit in two generations that change places every idle time: a bucket that is used moves to the young one, and what
 //! is still in the old one at the next change has been idle for at least that long and goes. No call looks at all buckets.
+//! Senders are known by a fingerprint of their name. A generation that is full changes places early: whoever makes up so many
+//! names gets a full bucket for each anyway.
 
 use std::time::Duration;
 
 use agentnet_protocol::rate::{RateLimit, TokenBucket};
 use ahash::AHashMap;
 
+use crate::fingerprint::Fingerprints;
+
+/// Senders of one generation.
+const SENDERS: usize = 50_000;
+
 #[derive(Debug)]
 pub(crate) struct Rates {
     limit: RateLimit,
     idle: Duration,
     changed: Duration,
-    young: AHashMap<Box<str>, TokenBucket>,
-    old: AHashMap<Box<str>, TokenBucket>,
+    fingerprints: Fingerprints,
+    young: AHashMap<u128, TokenBucket>,
+    old: AHashMap<u128, TokenBucket>,
 }
 
 impl Rates {
@@ -23,6 +31,7 @@ impl Rates {
             limit: RateLimit::new(per_second, burst),
             idle,
             changed: Duration::ZERO,
+            fingerprints: Fingerprints::default(),
             young: AHashMap::new(),
             old: AHashMap::new(),
         }
@@ -30,20 +39,21 @@ impl Rates {
 
     /// Takes one token of this sender's bucket, if there is one.
     pub(crate) fn take(&mut self, sender: &str, now: Duration) -> bool {
-        if now.saturating_sub(self.changed) >= self.idle {
+        let sender = self.fingerprints.of(sender);
+        if now.saturating_sub(self.changed) >= self.idle || self.young.len() >= SENDERS {
             self.old = std::mem::take(&mut self.young);
             self.changed = now;
         }
         let seconds = now.as_secs_f64();
-        if let Some(bucket) = self.young.get_mut(sender) {
+        if let Some(bucket) = self.young.get_mut(&sender) {
             return bucket.take(&self.limit, seconds);
         }
         let mut bucket = self
             .old
-            .remove(sender)
+            .remove(&sender)
             .unwrap_or_else(|| TokenBucket::full(&self.limit, seconds));
         let allowed = bucket.take(&self.limit, seconds);
-        self.young.insert(sender.into(), bucket);
+        self.young.insert(sender, bucket);
         allowed
     }
 }
@@ -66,5 +76,14 @@ mod tests {
         assert_eq!(rates.old.len(), 1, "b has not been used");
         assert!(rates.take("a", second(1400)));
         assert_eq!(rates.young.len() + rates.old.len(), 1, "b is gone");
+    }
+
+    #[test]
+    fn any_number_of_made_up_senders_takes_bounded_room() {
+        let mut rates = Rates::new(1.0, 2, Duration::from_secs(600));
+        for number in 0..3 * SENDERS {
+            assert!(rates.take(&format!("sender {number}"), Duration::from_secs(1)));
+            assert!(rates.young.len() + rates.old.len() <= 2 * SENDERS);
+        }
     }
 }

@@ -117,7 +117,7 @@ impl Verifier {
         self.messages += 1;
         self.bytes += size;
         let queue = self.waiting.entry(sender.clone()).or_insert_with(|| {
-            let question = identity.keys.ask(sender.clone());
+            let question = identity.keys.ask(&sender);
             let asked = sender.clone();
             self.lookups.push(Box::pin(async move {
                 question.await;

@@ -1,19 +1,20 @@
 //! The keys of other accounts, as the registry gives them.
 //!
 //! Keys are remembered for [`Limits::key_cache_ttl`](crate::Limits::key_cache_ttl); that there is none, or that the registry
-//! did not answer, for a second. Of many who ask for one key at a time, one asks the registry.
+//! did not answer, for a second. Of many who ask for one key at a time, one asks the registry. What is remembered of an
+//! account is a fingerprint of its id and what the registry said, whatever a forger writes into messages.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use agentnet_protocol::Text;
-use agentnet_protocol::rpc::ResolveKeyRequest;
+use agentnet_protocol::rpc::{ProfileRequest, ResolveKeyRequest};
 use agentnet_protocol::signs::Signs;
 use futures::FutureExt as _;
 use futures::future::{BoxFuture, Shared};
 use tokio::sync::Semaphore;
 
+use crate::fingerprint::Fingerprints;
 use crate::registry::RegistryClient;
 
 /// How long it is remembered that there was no key to be had; and how often at most an account's key is asked for anew.
@@ -28,14 +29,18 @@ const CLEAN_ABOVE: usize = 10_000;
 pub(super) struct AccountKey {
     pub(super) public_key: String,
     pub(super) signs: Signs,
+    /// Whether it had a live session when the registry was asked; looked up only where it signs no receipts.
+    pub(super) live: bool,
 }
 
 /// What the registry said.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Looked {
     Key(Arc<AccountKey>),
-    /// No such account, or no key is bound to it.
-    NoKey,
+    /// No such account, or no key is bound to it; whether it has a live session all the same.
+    NoKey {
+        live: bool,
+    },
     /// It did not answer.
     Failed,
 }
@@ -51,8 +56,9 @@ struct Entry {
 pub(super) struct Keys {
     registry: RegistryClient,
     ttl: Duration,
-    known: Mutex<HashMap<Text, Entry>>,
-    asking: Mutex<HashMap<Text, Shared<BoxFuture<'static, Looked>>>>,
+    fingerprints: Fingerprints,
+    known: Mutex<HashMap<u128, Entry>>,
+    asking: Mutex<HashMap<u128, Shared<BoxFuture<'static, Looked>>>>,
     turns: Semaphore,
 }
 
@@ -73,6 +79,7 @@ impl Keys {
         Self {
             registry,
             ttl,
+            fingerprints: Fingerprints::default(),
             known: Mutex::default(),
             asking: Mutex::default(),
             turns: Semaphore::new(QUESTIONS),
@@ -82,37 +89,46 @@ impl Keys {
     /// What is known of an account's key; `None` if the registry has to be asked.
     pub(super) fn cached(&self, account_id: &str) -> Option<Looked> {
         let known = lock(&self.known);
-        let entry = known.get(account_id)?;
+        let entry = known.get(&self.fingerprints.of(account_id))?;
         (entry.until > Instant::now()).then(|| entry.looked.clone())
+    }
+
+    /// Whether the registry was asked about an account a moment ago: who is online changes faster than keys do.
+    pub(super) fn asked_lately(&self, account_id: &str) -> bool {
+        !self.pause(account_id).is_zero()
     }
 
     /// How long an account's key is not to be asked for, since that was done a moment ago.
     fn pause(&self, account_id: &str) -> Duration {
         let known = lock(&self.known);
-        let asked = known.get(account_id).map(|entry| entry.asked.elapsed());
+        let asked = known
+            .get(&self.fingerprints.of(account_id))
+            .map(|entry| entry.asked.elapsed());
         asked.map_or(Duration::ZERO, |elapsed| PAUSE.saturating_sub(elapsed))
     }
 
     /// Asks the registry; where a question about the account has just been answered, only after a pause, so that forgeries
     /// cause few questions. The question goes on to its end even if nobody waits for it any more.
-    pub(super) fn ask(self: &Arc<Self>, account_id: Text) -> Shared<BoxFuture<'static, Looked>> {
+    pub(super) fn ask(self: &Arc<Self>, account_id: &str) -> Shared<BoxFuture<'static, Looked>> {
+        let fingerprint = self.fingerprints.of(account_id);
         let mut asking = lock(&self.asking);
-        if let Some(running) = asking.get(&account_id) {
+        if let Some(running) = asking.get(&fingerprint) {
             return running.clone();
         }
         let keys = Arc::clone(self);
-        let id = account_id.clone();
+        // A text of its own: the one of the message would keep the whole message.
+        let id = account_id.to_owned();
         let question = tokio::spawn(async move {
             tokio::time::sleep(keys.pause(&id)).await;
             // The semaphore is never closed.
             let _turn = keys.turns.acquire().await;
             let looked = keys.question(&id).await;
-            let looked = keys.note(&id, looked);
-            lock(&keys.asking).remove(&id);
+            let looked = keys.note(fingerprint, looked);
+            lock(&keys.asking).remove(&fingerprint);
             looked
         });
         let question = question.map(|done| done.unwrap_or(Looked::Failed)).boxed().shared();
-        asking.insert(account_id, question.clone());
+        asking.insert(fingerprint, question.clone());
         question
     }
 
@@ -122,13 +138,17 @@ impl Keys {
         };
         match self.registry.call(&request).await {
             Ok(reply) if reply.account_id == account_id.trim() && !reply.public_key.is_empty() => {
+                let signs = reply.signs;
                 Looked::Key(Arc::new(AccountKey {
                     public_key: reply.public_key,
-                    signs: reply.signs,
+                    signs,
+                    live: !signs.receipts && self.is_live(account_id).await,
                 }))
             }
             Ok(_) => Looked::Failed,
-            Err(error) if error.is_not_found() => Looked::NoKey,
+            Err(error) if error.is_not_found() => Looked::NoKey {
+                live: self.is_live(account_id).await,
+            },
             Err(error) => {
                 tracing::warn!(account_id, %error, "an account's key could not be looked up");
                 Looked::Failed
@@ -136,12 +156,22 @@ impl Keys {
         }
     }
 
+    /// Whether an account has a live session, as far as the registry says.
+    async fn is_live(&self, account_id: &str) -> bool {
+        let request = ProfileRequest {
+            account_id: Some(account_id.to_owned()),
+            ..ProfileRequest::default()
+        };
+        let profile = self.registry.call(&request).await;
+        profile.is_ok_and(|reply| reply.profile.online)
+    }
+
     /// Remembers what was said; a failure leaves a key that is known.
-    fn note(&self, account_id: &Text, looked: Looked) -> Looked {
+    fn note(&self, fingerprint: u128, looked: Looked) -> Looked {
         let now = Instant::now();
         let mut known = lock(&self.known);
         if looked == Looked::Failed
-            && let Some(entry) = known.get_mut(account_id)
+            && let Some(entry) = known.get_mut(&fingerprint)
             && entry.until > now
             && matches!(entry.looked, Looked::Key(_))
         {
@@ -156,14 +186,14 @@ impl Keys {
         }
         let ttl = match looked {
             Looked::Key(_) => self.ttl,
-            Looked::NoKey | Looked::Failed => PAUSE,
+            Looked::NoKey { .. } | Looked::Failed => PAUSE,
         };
         let entry = Entry {
             looked: looked.clone(),
             asked: now,
             until: now + ttl,
         };
-        known.insert(account_id.clone(), entry);
+        known.insert(fingerprint, entry);
         looked
     }
 }

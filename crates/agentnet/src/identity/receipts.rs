@@ -1,18 +1,20 @@
 //! Who signed a receipt (PROTOCOL.md section 13.6).
 //!
 //! The original does not sign receipts. So an account that does says so when it registers; from such an account only signed
-//! ones count, from the others those without a signature too, as on a network without signed identity.
+//! ones count, from the others those without a signature too, as on a network without signed identity, while they have a live
+//! session: an account that is not there gives no receipts. For a message that nobody can take the registry gives one, signed.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use agentnet_protocol::{Receipt, Text};
+use agentnet_protocol::subject::REGISTRY_ACCOUNT_PREFIX;
+use agentnet_protocol::{Receipt, ReceiptStatus, Text};
 use futures::StreamExt as _;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 
-use super::Identity;
 use super::keys::Looked;
+use super::{Identity, UNREACHED};
 use crate::session::Live;
 
 /// Receipts that may wait for keys; those beyond are lost, and the message is sent again.
@@ -86,7 +88,7 @@ impl ReceiptChecks {
             Verdict::Refused(why) => self.refuse(&receipt, why),
             Verdict::Ask(_) if self.waiting.len() >= WAITING => self.refuse(&receipt, "too many wait"),
             Verdict::Ask(account_id) => {
-                let question = identity.keys.ask(account_id);
+                let question = identity.keys.ask(&account_id);
                 self.waiting.push(Box::pin(async move {
                     question.await;
                     receipt
@@ -132,7 +134,8 @@ fn judge(identity: &Identity, receipt: &Receipt, own_account_id: &str, may_ask: 
     let Some(sender) = receipt.from_account_id.clone() else {
         return Verdict::Refused("receipt_sender_mismatch");
     };
-    if expected.is_some_and(|expected| expected != sender) {
+    let of_registry = sender.starts_with(REGISTRY_ACCOUNT_PREFIX) && says_unreached(receipt);
+    if !of_registry && expected.is_some_and(|expected| expected != sender) {
         return Verdict::Refused("receipt_sender_mismatch");
     }
     if receipt.to_account_id.as_deref().is_some_and(|to| to != own_account_id) {
@@ -142,11 +145,16 @@ fn judge(identity: &Identity, receipt: &Receipt, own_account_id: &str, may_ask: 
         None if may_ask => return Verdict::Ask(sender),
         None | Some(Looked::Failed) => return Verdict::Refused("auth_key_not_found"),
         // An account without a key signs nothing.
-        Some(Looked::NoKey) => return Verdict::Genuine,
+        Some(Looked::NoKey { live }) if live && !of_registry => return Verdict::Genuine,
+        Some(Looked::NoKey { .. }) => return Verdict::Refused("auth_key_not_found"),
         Some(Looked::Key(known)) => known,
     };
-    if receipt.auth.is_none() && !known.signs.receipts {
-        return Verdict::Genuine;
+    if receipt.auth.is_none() && !known.signs.receipts && !of_registry {
+        return match identity.keys.asked_lately(&sender) || !may_ask {
+            true if known.live => Verdict::Genuine,
+            true => Verdict::Refused("receipt_sender_offline"),
+            false => Verdict::Ask(sender),
+        };
     }
     let signed_by = receipt.signed_by();
     if signed_by.as_ref() == Some(&known.public_key) {
@@ -161,4 +169,9 @@ fn judge(identity: &Identity, receipt: &Receipt, own_account_id: &str, may_ask: 
         (Some(_), None) => "auth_signature_invalid",
         (Some(_), Some(_)) => "auth_public_key_mismatch",
     })
+}
+
+/// Whether a receipt says what a registry says in the place of those who are gone (PROTOCOL.md section 0.9).
+fn says_unreached(receipt: &Receipt) -> bool {
+    receipt.status() == ReceiptStatus::Rejected && receipt.code.as_deref().is_some_and(|code| UNREACHED.contains(&code))
 }

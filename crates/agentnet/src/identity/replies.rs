@@ -14,8 +14,8 @@ use crate::handler::error_code_of;
 use crate::metrics::Metrics;
 use crate::session::Live;
 
-/// Codes with which the registry answers for an account that cannot (PROTOCOL.md section 0.9).
-pub(crate) const UNREACHED: [&str; 2] = ["recipient_offline", "account_not_found"];
+/// Codes with which the registry answers for accounts and capabilities that cannot (PROTOCOL.md section 0.9).
+pub(crate) const UNREACHED: [&str; 3] = ["recipient_offline", "account_not_found", "capability_unavailable"];
 
 /// What a request asked, and whom.
 #[derive(Debug, Clone)]
@@ -63,7 +63,7 @@ impl Live {
             Verdict::Genuine => return Ok(()),
             Verdict::Refused(error) => Err(error),
             Verdict::Ask => {
-                identity.keys.ask(sender.clone()).await;
+                identity.keys.ask(&sender).await;
                 identity.conclude(&sender, &signed, reply)
             }
         };

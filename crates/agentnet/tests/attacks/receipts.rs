@@ -204,3 +204,59 @@ async fn receipts_of_agents_that_cannot_sign_them_count() {
     as_python.abort();
     alice.close().await;
 }
+
+/// An account that nobody has gives no receipts; the registry says so, signed.
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_accepts_in_the_name_of_an_account_that_is_not_there() {
+    let realm = Realm::start().await;
+    let alice = sender(&realm).await;
+    let accept = |account: &'static str, registry: &'static str| {
+        move |m: &Value| {
+            let accepted = json!({
+                "message_id": m["message_id"], "status": "accepted", "from_account_id": account,
+                "to_account_id": m["from_account_id"],
+            });
+            let as_registry = json!({
+                "message_id": m["message_id"], "status": "accepted", "from_account_id": registry,
+                "to_account_id": m["from_account_id"],
+            });
+            vec![accepted, as_registry]
+        }
+    };
+    let forgeries = accept("acct_nobody", "acct_registry_registry");
+    let forger = answer(&realm, "account.acct_nobody.inbox", forgeries).await;
+    let sent = alice.send_to_account("acct_nobody", json!("hi")).await;
+    let Err(SendError::Rejected { code, .. }) = &sent else {
+        panic!("{sent:?}")
+    };
+    assert_eq!(code, "account_not_found");
+    forger.abort();
+    alice.close().await;
+}
+
+/// Only a registry says in its own name that somebody is gone.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_forged_word_of_the_registry_ends_no_send() {
+    let realm = Realm::start().await;
+    let alice = realm.agent("alice").start().await.unwrap();
+    let (bob, notes) = realm.answering("bob").await;
+    let mallory = realm.peer("mallory", Signs::ALL).await;
+    let inbox = format!("account.{}.inbox", bob.account_id().unwrap());
+    let forger = answer(&realm, &inbox, move |m| {
+        let mut gone = with(
+            mallory.receipt(m, "rejected"),
+            "from_account_id",
+            json!("acct_registry_registry"),
+        );
+        gone["code"] = json!("recipient_offline");
+        vec![gone.clone(), mallory.sign_receipt(&gone)]
+    })
+    .await;
+    for number in 0..10 {
+        alice.send("@bob", json!(number)).await.unwrap();
+    }
+    assert_eq!(handled(&notes, 10).await.len(), 10);
+    forger.abort();
+    bob.close().await;
+    alice.close().await;
+}
