@@ -160,12 +160,12 @@ async fn on_a_network(said: &mut Said) {
     agent.ended().await;
     let asked = line(&url, "request --to-username weather_bot 1").await;
     said.note("offline", asked.stderr);
-    let quick = "send --to-username weather_bot --receipt-timeout 0.2 1";
-    said.note("no receipt", line(&url, quick).await.stderr);
-    // A listener that says nothing.
+    // An agent that is online and says nothing.
     let silent = RawClient::connect(&url).await.unwrap();
-    let _heard = silent.subscribe("agent.capability.mute").await.unwrap();
-    silent.flush().await.unwrap();
+    let registration = r#"{"agent_id":"mute","username":"mute","capabilities":["mute"]}"#;
+    silent.request("registry.register", registration.into()).await.unwrap();
+    let quick = "send --to-username mute --receipt-timeout 0.2 1";
+    said.note("no receipt", line(&url, quick).await.stderr);
     let asked = line(&url, "request --to-capability mute --timeout 0.5 1").await;
     said.note("no answer", asked.stderr.replace("within 0.5 s", "within 5 s"));
     up.stop().await;
