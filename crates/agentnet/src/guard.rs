@@ -6,6 +6,7 @@
 
 mod circuit;
 mod dedupe;
+pub(crate) mod fingerprint;
 mod rates;
 
 use std::time::Duration;

@@ -33,7 +33,6 @@ mod connect;
 mod deliver;
 mod discovery;
 mod error;
-mod fingerprint;
 mod guard;
 mod handler;
 mod identity;

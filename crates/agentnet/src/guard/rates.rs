@@ -10,7 +10,7 @@ use std::time::Duration;
 use agentnet_protocol::rate::{RateLimit, TokenBucket};
 use ahash::AHashMap;
 
-use crate::fingerprint::Fingerprints;
+use crate::guard::fingerprint::Fingerprints;
 
 /// Senders of one generation.
 const SENDERS: usize = 50_000;

@@ -14,7 +14,7 @@ use futures::FutureExt as _;
 use futures::future::{BoxFuture, Shared};
 use tokio::sync::Semaphore;
 
-use crate::fingerprint::Fingerprints;
+use crate::guard::fingerprint::Fingerprints;
 use crate::registry::RegistryClient;
 
 /// How long it is remembered that there was no key to be had; and how often at most an account's key is asked for anew.
