@@ -79,7 +79,8 @@ async fn lists_fit_the_terminal() {
     // What takes longer than a second shows that it is at work.
     let silent = agentnet_testkit::RawClient::connect(&up.url).await.unwrap();
     let _heard = silent.subscribe("agent.capability.mute").await.unwrap();
-    silent.flush().await.unwrap();
+    let announced = r#"{"agent_id":"mute","capabilities":["mute"]}"#;
+    silent.request("registry.register", announced.into()).await.unwrap();
     let mut terminal = on_terminal(&up.url, "request --to-capability mute --timeout 3 1", 80);
     terminal.shows("waiting for capability:mute").await;
     assert_eq!(terminal.ended().await.code(), Some(1));

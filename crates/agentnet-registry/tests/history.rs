@@ -113,6 +113,8 @@ async fn a_stop_loses_nothing(#[values(Backend::Sqlite, Backend::Postgres)] back
 async fn the_stream_never_answers_a_request(#[values(Backend::Sqlite, Backend::Postgres)] backend: Backend) {
     let net = Network::on(backend, true).await;
     let _registry = net.registry().await;
+    net.ask("register", json!({"agent_id": "b", "account_id": "acct_b"}))
+        .await;
     let agent = RawClient::connect(&net.nats.url()).await.unwrap();
     let mut inbox = agent.subscribe("account.acct_b.inbox").await.unwrap();
     // The server has the subscription when it has refused a request that nobody takes.

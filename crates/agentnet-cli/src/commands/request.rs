@@ -75,7 +75,10 @@ impl Request {
         // An answer all the same, but not the one that was asked for.
         match reply.error_code() {
             None => Ok(()),
-            Some(code) => Err(refusal(&code, &detail(&reply.payload)).into()),
+            Some(code) => {
+                let failure = refusal(&code, &detail(&reply.payload));
+                Err(suggest::capability(global, &target, failure).await.into())
+            }
         }
     }
 }
