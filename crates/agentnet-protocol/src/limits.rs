@@ -109,6 +109,23 @@ pub fn check_envelope(envelope: &Envelope) -> Result<(), TooLarge> {
     ids.into_iter().try_for_each(|pair| check(pair, MAX_ID_BYTES))
 }
 
+/// What may be said back of an envelope that [`check_envelope`] refuses: the ids that are within their bounds, and no payload.
+#[must_use]
+pub fn bounded_ids(envelope: &Envelope) -> Envelope {
+    let within = |text: &crate::Text, max| text.len() <= max;
+    let id = |text: &crate::Text| Some(text.clone()).filter(|text| within(text, MAX_ID_BYTES));
+    let name = |text: &crate::Text| Some(text.clone()).filter(|text| within(text, MAX_NAME_BYTES));
+    Envelope {
+        message_id: id(&envelope.message_id).unwrap_or_default(),
+        from_agent: name(&envelope.from_agent).unwrap_or_default(),
+        from_account_id: envelope.from_account_id.as_ref().and_then(name),
+        trace_id: envelope.trace_id.as_ref().and_then(id),
+        thread_id: envelope.thread_id.as_ref().and_then(id),
+        parent_message_id: envelope.parent_message_id.as_ref().and_then(id),
+        ..Envelope::default()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -154,6 +171,7 @@ mod tests {
             assert_eq!(check_envelope(&envelope), Ok(()), "{member}");
             set(&mut envelope, long(max + 1));
             assert_eq!(check_envelope(&envelope).unwrap_err().member, member);
+            assert_eq!(check_envelope(&bounded_ids(&envelope)), Ok(()), "{member}");
         }
     }
 }

@@ -107,6 +107,13 @@ pub fn may_reply_to(subject: &str) -> bool {
     !subject.starts_with('$') && !REFUSED.iter().any(|prefix| subject.starts_with(prefix))
 }
 
+/// Whether a header steers the server (`Nats-Expected-Stream`, `Nats-Rollup`, `Nats-TTL`, …): with some of them a message is
+/// delivered and yet kept out of the history, so no message of this network has one (section 12).
+#[must_use]
+pub fn is_server_header(name: &str) -> bool {
+    name.get(..5).is_some_and(|prefix| prefix.eq_ignore_ascii_case("nats-"))
+}
+
 /// What a subject of this network is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Subject<'a> {
@@ -227,6 +234,21 @@ mod tests {
             "my.own.inbox",
         ] {
             assert!(may_reply_to(subject), "{subject}");
+        }
+    }
+
+    #[test]
+    fn headers_that_steer_the_server_are_told_from_others() {
+        for (name, steers) in [
+            ("Nats-Expected-Stream", true),
+            ("nats-msg-id", true),
+            ("NATS-TTL", true),
+            ("traceparent", false),
+            ("Natsy", false),
+            ("é-Nats-", false),
+            ("", false),
+        ] {
+            assert_eq!(is_server_header(name), steers, "{name}");
         }
     }
 

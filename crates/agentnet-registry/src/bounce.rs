@@ -7,6 +7,7 @@
 //!
 //! Nobody is refused wrongly: only registries whose presence is warm take part (`presence::whereabouts`).
 
+mod hidden;
 mod parting;
 mod receipt;
 
@@ -22,6 +23,7 @@ use futures::StreamExt as _;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
+use self::hidden::Hidden;
 use self::parting::{Parting, gone};
 use self::receipt::Receipts;
 use crate::clock::Now;
@@ -41,6 +43,14 @@ const WAITING: usize = 256;
 const LOOK: Duration = Duration::from_millis(100);
 
 /// What is heard.
+pub(crate) enum Heard {
+    /// By a registry that is sure of who is there.
+    Sure(Inboxes),
+    /// By one that is not: nothing, if all messages come to the capture.
+    Unsure(Option<Hidden>),
+}
+
+/// What is heard to be answered.
 pub(crate) struct Inboxes {
     inboxes: Subscriber,
     capabilities: Subscriber,
@@ -56,79 +66,113 @@ struct Room {
 }
 
 /// Hears every inbox and capability from now on.
-pub(crate) async fn subscribe(client: &Client) -> Result<Inboxes, StartError> {
-    let subscribed = async {
-        Ok(Inboxes {
-            parting: Parting::subscribe(client).await?,
-            inboxes: client.queue_subscribe(ALL_INBOXES, GROUP.to_owned()).await?,
-            capabilities: client.queue_subscribe(ALL_CAPABILITIES, GROUP.to_owned()).await?,
-        })
+pub(crate) async fn subscribe(ctx: &Context) -> Result<Heard, StartError> {
+    let subscribed = match is_sure(ctx) {
+        true => subscribe_all(&ctx.client).await.map(Heard::Sure),
+        false => Hidden::subscribe(ctx).await.map(Heard::Unsure),
     };
-    subscribed
-        .await
-        .map_err(|error: SubscribeError| StartError::Nats(error.to_string()))
+    subscribed.map_err(|error| StartError::Nats(error.to_string()))
+}
+
+async fn subscribe_all(client: &Client) -> Result<Inboxes, SubscribeError> {
+    Ok(Inboxes {
+        parting: Parting::subscribe(client).await?,
+        inboxes: client.queue_subscribe(ALL_INBOXES, GROUP.to_owned()).await?,
+        capabilities: client.queue_subscribe(ALL_CAPABILITIES, GROUP.to_owned()).await?,
+    })
 }
 
 /// Answers until `stop`, whenever presence is warm. A registry that is not sure of anybody stays out of the group: it would
 /// draw requests that another could answer.
-pub(crate) async fn run(ctx: Arc<Context>, subscribed: Option<Inboxes>, stop: CancellationToken) {
+pub(crate) async fn run(ctx: Arc<Context>, heard: Heard, stop: CancellationToken) {
     let room = Room {
         answers: Arc::new(Semaphore::new(CONCURRENCY)),
         waiting: Arc::new(Semaphore::new(WAITING)),
         receipts: Arc::default(),
         stop: stop.clone(),
     };
-    let mut subscribed = subscribed;
-    loop {
-        let Inboxes {
-            mut inboxes,
-            mut capabilities,
-            mut parting,
-        } = match subscribed.take() {
-            Some(inboxes) => inboxes,
-            None => {
-                let Some(()) = stop.run_until_cancelled(warm(&ctx, true)).await else {
-                    return;
+    let mut heard = heard;
+    while !stop.is_cancelled() {
+        // The next is heard before the last is left, so that no message falls between them.
+        let next = match heard {
+            Heard::Sure(mut inboxes) => {
+                tokio::select! {
+                    () = answer_all(&ctx, &mut inboxes, &room) => return,
+                    () = becomes_sure(&ctx, false) => {}
+                    () = stop.cancelled() => {}
+                }
+                let next = match stop.is_cancelled() {
+                    true => Ok(None),
+                    false => Hidden::subscribe(&ctx).await,
                 };
-                match subscribe(&ctx.client).await {
-                    Ok(inboxes) => inboxes,
-                    Err(error) => {
-                        tracing::debug!(%error, "requests to absent agents are not heard");
-                        return;
+                for messages in [&mut inboxes.inboxes, &mut inboxes.capabilities] {
+                    for message in end(&ctx.client, messages).await {
+                        hidden::record(&ctx, &message).await;
+                        // A goodbye may have come behind it.
+                        look(&ctx, None, message, &room);
                     }
                 }
+                next.map(Heard::Unsure)
             }
-        };
-        let serve = async {
-            loop {
+            Heard::Unsure(mut hidden) => {
+                let record_all = async {
+                    match &mut hidden {
+                        Some(hidden) => hidden.record_all(&ctx).await,
+                        None => std::future::pending().await,
+                    }
+                };
                 tokio::select! {
-                    Some(message) = inboxes.next() => look(&ctx, Some(&mut parting), message, &room),
-                    Some(message) = capabilities.next() => look(&ctx, Some(&mut parting), message, &room),
-                    () = parting.hear(&ctx) => {}
-                    else => return,
+                    () = record_all => return,
+                    () = becomes_sure(&ctx, true) => {}
+                    () = stop.cancelled() => {}
                 }
+                let next = match stop.is_cancelled() {
+                    true => Ok(Heard::Unsure(None)),
+                    false => subscribe_all(&ctx.client).await.map(Heard::Sure),
+                };
+                if let Some(hidden) = hidden {
+                    hidden.end(&ctx).await;
+                }
+                next
             }
         };
-        tokio::select! {
-            () = serve => return,
-            () = warm(&ctx, false) => {}
-            () = stop.cancelled() => {}
-        }
-        for messages in [&mut inboxes, &mut capabilities] {
-            for message in end(&ctx.client, messages).await {
-                // A goodbye may have come behind it.
-                look(&ctx, None, message, &room);
+        heard = match next {
+            Ok(heard) => heard,
+            Err(error) => {
+                tracing::debug!(%error, "requests to absent agents are not heard");
+                return;
             }
-        }
-        if stop.is_cancelled() {
-            return;
-        }
+        };
     }
 }
 
-/// Returns when presence is warm, or is not.
-async fn warm(ctx: &Context, wanted: bool) {
-    while ctx.presence.is_warm(Now::read()) != wanted {
+/// Looks at every message.
+async fn answer_all(ctx: &Arc<Context>, heard: &mut Inboxes, room: &Room) {
+    let Inboxes {
+        inboxes,
+        capabilities,
+        parting,
+    } = heard;
+    loop {
+        let message = tokio::select! {
+            Some(message) = inboxes.next() => message,
+            Some(message) = capabilities.next() => message,
+            () = parting.hear(ctx) => continue,
+            else => return,
+        };
+        hidden::record(ctx, &message).await;
+        look(ctx, Some(parting), message, room);
+    }
+}
+
+/// Whether this registry answers for the absent now.
+fn is_sure(ctx: &Context) -> bool {
+    ctx.config.offline_replies && ctx.presence.is_warm(Now::read())
+}
+
+/// Returns when the registry is sure, or is not.
+async fn becomes_sure(ctx: &Context, wanted: bool) {
+    while is_sure(ctx) != wanted {
         tokio::time::sleep(LOOK).await;
     }
 }

@@ -134,11 +134,8 @@ impl Registry {
         });
         let taken_over = take_over(&ctx).await?;
         identity::bind(&ctx).await?;
-        // Whoever is sure of everybody already can answer for the absent from its first moment on.
-        let inboxes = match ctx.config.offline_replies && ctx.presence.is_warm(Now::read()) {
-            true => Some(bounce::subscribe(&ctx.client).await?),
-            false => None,
-        };
+        // What is sure of everybody already can answer for the absent from its first moment on.
+        let heard = bounce::subscribe(&ctx).await?;
         let health_questions = health::subscribe(&ctx.client, &ctx.config.server_id).await?;
         router.open(&ctx.client).await?;
         let spawn = |task: std::pin::Pin<Box<dyn Future<Output = ()> + Send>>| {
@@ -149,10 +146,8 @@ impl Registry {
         };
         let (stop_router, stop_sweep, stop_writer) = (kill.child_token(), kill.child_token(), kill.child_token());
         let stop_beat = kill.child_token();
-        if ctx.config.offline_replies {
-            ctx.tasks
-                .spawn(bounce::run(Arc::clone(&ctx), inboxes, stop_router.clone()));
-        }
+        ctx.tasks
+            .spawn(bounce::run(Arc::clone(&ctx), heard, stop_router.clone()));
         if !taken_over {
             spawn(Box::pin(takeover::when_possible(Arc::clone(&ctx))));
         }

@@ -226,3 +226,34 @@ async fn no_answer_goes_to_subjects_on_which_messages_are_taken() {
     let heard = futures::FutureExt::now_or_never(forbidden.next());
     assert!(heard.is_none(), "{heard:?}");
 }
+
+/// Headers that make the stream refuse a message do not keep it out of the history.
+#[tokio::test]
+async fn a_message_with_headers_for_the_server_is_recorded() {
+    let net = Network::new(true).await;
+    let sure = net.registry().await;
+    let mut expected = 0;
+    let mut hide = async |subject: &str| {
+        for header in ["Nats-Expected-Stream", "Nats-Expected-Last-Sequence"] {
+            expected += 1;
+            let mut headers = async_nats::HeaderMap::new();
+            headers.insert(header, if header.ends_with("Stream") { "OTHER" } else { "999999" });
+            let body = message(&format!("m{expected}"), "t_hidden").to_string().into();
+            net.client
+                .publish_with_headers(subject.to_owned(), headers, body)
+                .await
+                .unwrap();
+        }
+        net.history("t_hidden", expected).await
+    };
+    hide("account.acct_b.inbox").await;
+    hide("agent.capability.x").await;
+    sure.shutdown().await;
+    // One that does not know who is there looks too.
+    let config = RegistryConfig {
+        offline_replies: false,
+        ..net.config()
+    };
+    let _unsure = net.registry_with(config).await;
+    hide("account.acct_b.inbox").await;
+}

@@ -16,7 +16,7 @@ use agentnet_protocol::{Envelope, Reject, Timestamp, expiry, version};
 
 pub(crate) use circuit::Circuit;
 use dedupe::Dedupe;
-use rates::Rates;
+pub(crate) use rates::Rates;
 
 use crate::config::Limits;
 

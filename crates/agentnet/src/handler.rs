@@ -4,7 +4,7 @@ use std::error::Error;
 use std::ops::Deref;
 use std::sync::Arc;
 
-use agentnet_protocol::subject::is_reply_subject;
+use agentnet_protocol::subject::{is_reply_subject, may_reply_to};
 use agentnet_protocol::{Envelope, RawJson, Text};
 use futures::future::BoxFuture;
 use serde::de::DeserializeOwned;
@@ -100,7 +100,8 @@ impl Message {
     pub(crate) fn new(envelope: Envelope, reply_to: Option<Text>, origin: Origin) -> Self {
         Self(Arc::new(Received {
             envelope,
-            reply_to,
+            // Who asks chooses the subject, and the reply is published with our rights.
+            reply_to: reply_to.filter(|subject| may_reply_to(subject)),
             origin,
         }))
     }

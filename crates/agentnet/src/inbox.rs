@@ -1,6 +1,6 @@
 //! The intake: every message of the inbox and the capability subjects, one after another, in one task.
 //!
-//! 1. Size and form; 2. the thread default; 3. the guards; 4. the receipt `accepted`; 5. the backlog, and a worker for it.
+//! 1. Size, form, bounds and headers; 2. the thread default; 3. the guards; 4. the receipt `accepted`; 5. the backlog, and a worker for it.
 //!
 //! What is to be done is decided without waiting, and then done: so little of a message is carried along while it waits.
 
@@ -9,6 +9,8 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use agentnet_protocol::compose::default_thread_id;
+use agentnet_protocol::limits::{bounded_ids, check_envelope};
+use agentnet_protocol::subject::{is_server_header, may_reply_to};
 use agentnet_protocol::{Envelope, ReceiptStatus, Reject, Text};
 use async_nats::{Subscriber, UnsubscribeError};
 use futures::stream::SelectAll;
@@ -144,7 +146,9 @@ impl Intake {
     fn read(&mut self, message: async_nats::Message) -> Step {
         let size = message.payload.len();
         let origin = Origin::of(&message);
-        let reply = message.reply.map(|subject| Text::from(subject.as_str()));
+        let reply = message.reply.filter(|subject| may_reply_to(subject));
+        let reply = reply.map(|subject| Text::from(subject.as_str()));
+        let steered = message.headers.as_ref().and_then(server_header);
         let too_large = size > self.max_payload_bytes;
         let size_reject = Reject::PayloadTooLarge {
             size,
@@ -161,6 +165,10 @@ impl Intake {
                 return Step::Refuse(Message::new(Envelope::default(), reply, origin), reject);
             }
         };
+        if let Err(error) = check_envelope(&envelope) {
+            let known = Message::new(bounded_ids(&envelope), reply, origin);
+            return Step::Refuse(known, Reject::MessageInvalid(error.to_string()));
+        }
         if envelope.thread_id.is_none() {
             let named = Some(envelope.trace_or_message_id()).filter(|name| !name.is_empty());
             envelope.thread_id =
@@ -170,10 +178,16 @@ impl Intake {
         if too_large {
             return Step::Refuse(Message::new(envelope, reply, origin), size_reject);
         }
+        if let Some(name) = steered {
+            let why =
+                format!("header {name} is for the NATS server; messages have no header whose name begins with Nats-");
+            return Step::Refuse(Message::new(envelope, reply, origin), Reject::MessageInvalid(why));
+        }
         let judged = self.verifier.judge(Held {
             envelope,
             reply,
             origin,
+            size,
         });
         self.admit(judged)
     }
@@ -226,6 +240,14 @@ impl Intake {
             .instrument(span)
             .await;
     }
+}
+
+/// The first header that steers the server, as far as it is worth to be named.
+pub(crate) fn server_header(headers: &async_nats::HeaderMap) -> Option<String> {
+    let mut names = headers.iter().map(|(name, _)| name.to_string());
+    names
+        .find(|name| is_server_header(name))
+        .map(|name| name.chars().take(64).collect())
 }
 
 /// What is to be done about a message.

@@ -1,5 +1,7 @@
 //! The one way in which a message is refused: receipt, error reply, metric and log line (PROTOCOL.md sections 5.2, 5.4, 12).
 
+use std::sync::PoisonError;
+
 use agentnet_protocol::compose::error_reply;
 use agentnet_protocol::{Envelope, Receipt, ReceiptStatus, Reject, json, subject};
 
@@ -25,7 +27,9 @@ pub(crate) async fn refuse(
         detail = %reject.detail(),
         "message refused"
     );
-    acknowledge(live, message, ReceiptStatus::Rejected, Some(reject)).await;
+    if is_own_failure(reject) || live.may_refuse(message) {
+        acknowledge(live, message, ReceiptStatus::Rejected, Some(reject)).await;
+    }
     if let Some(reply_to) = reply_to {
         let now = ids::now();
         let mut reply = error_reply(message, reject, &live.sender, ids::message_id(now), now);
@@ -33,6 +37,23 @@ pub(crate) async fn refuse(
         if let Err(error) = live.publish_message(reply_to, reply.encode()).await {
             tracing::warn!(%error, "error reply not sent");
         }
+    }
+}
+
+/// Whether the message was taken before it failed.
+fn is_own_failure(reject: &Reject) -> bool {
+    matches!(reject, Reject::Timeout | Reject::HandlerError | Reject::ShuttingDown)
+}
+
+impl Live {
+    /// Whether the account that a message names is told of one more refusal now: anybody can name anybody, and what is refused
+    /// is not to flood who has sent nothing.
+    fn may_refuse(&self, message: &Envelope) -> bool {
+        let Some(sender) = &message.from_account_id else {
+            return false;
+        };
+        let mut rates = self.refusals.lock().unwrap_or_else(PoisonError::into_inner);
+        rates.take(sender, self.monotonic())
     }
 }
 

@@ -13,6 +13,7 @@ use futures::StreamExt;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
+use crate::inbox::server_header;
 use crate::session::Live;
 use crate::stream::{Cancellation, Dropped, Inflow};
 
@@ -132,6 +133,13 @@ impl Replies {
             .strip_prefix(self.base.as_str())
             .and_then(|rest| rest.get(1..)?.parse().ok());
         let Some(number) = number else { return };
+        if let Some(header) = message.headers.as_ref().and_then(server_header) {
+            tracing::warn!(
+                header,
+                "passed over a reply with a header for the NATS server: the history may lack it"
+            );
+            return;
+        }
         let body = message.payload.clone();
         let mut all = self.lock();
         let Some(waiting) = all.as_mut() else { return };

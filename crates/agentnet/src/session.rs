@@ -4,7 +4,7 @@ mod listen;
 mod postponed;
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use agentnet_protocol::compose::Sender;
@@ -26,7 +26,7 @@ use crate::config::Config;
 use crate::connect::{Connection, Connections};
 use crate::deliver::Receipts;
 use crate::error::{RegistryError, SendError, StartError};
-use crate::guard::Circuit;
+use crate::guard::{Circuit, Rates};
 use crate::handler::Message;
 use crate::identity::{self, Identity, Opened};
 use crate::ids;
@@ -40,6 +40,9 @@ use crate::stream::Streams;
 const REGISTER_TIMEOUT: Duration = Duration::from_secs(5);
 /// How often a signed registration is made within that time.
 const SIGNED_TRIES: u32 = 3;
+/// Receipts that tell one account of refusals, a second and at once.
+const REFUSALS_PER_SECOND: f64 = 200.0;
+const REFUSALS_AT_ONCE: u32 = 500;
 const ROUND_TRIP_TIMEOUT: Duration = Duration::from_secs(1);
 /// The client drops its events when too many come at once: so often those who wait for a connection look for themselves.
 const LOOK: Duration = Duration::from_millis(100);
@@ -56,6 +59,8 @@ pub(crate) struct Live {
     pub(crate) username: Text,
     pub(crate) heartbeat_interval: Duration,
     pub(crate) receipts: Receipts,
+    /// How often each account was told of a refusal lately.
+    pub(crate) refusals: Mutex<Rates>,
     /// Its own receipts that are still to be published.
     pub(crate) postponed: Postponed,
     pub(crate) replies: Replies,
@@ -118,6 +123,7 @@ impl Live {
             username: Text::from(registration.username),
             heartbeat_interval: heartbeat.unwrap_or(Duration::from_secs(12)),
             receipts: Receipts::new(),
+            refusals: Mutex::new(Rates::new(REFUSALS_PER_SECOND, REFUSALS_AT_ONCE, limits.dedupe_ttl)),
             postponed: Postponed::default(),
             resolver: Resolver::new(limits.resolve_cache_ttl),
             blobs: OnceLock::new(),

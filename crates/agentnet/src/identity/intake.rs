@@ -28,6 +28,8 @@ pub(crate) struct Held {
     pub(crate) envelope: Envelope,
     pub(crate) reply: Option<Text>,
     pub(crate) origin: Origin,
+    /// Bytes of the message as it came: what is kept of it keeps all of it.
+    pub(crate) size: usize,
 }
 
 impl From<Held> for Message {
@@ -58,6 +60,7 @@ pub(crate) struct Verifier {
     account_id: Text,
     capabilities: Vec<String>,
     supported_schema_major: u32,
+    /// By the sender's account, a text of at most 256 bytes.
     waiting: HashMap<Text, Queue>,
     messages: usize,
     bytes: usize,
@@ -188,7 +191,7 @@ impl Verifier {
 }
 
 fn size(held: &Held) -> usize {
-    held.envelope.payload.get().len() + 1024
+    held.size + 1024
 }
 
 fn reject(error: MessageAuthError) -> Reject {

@@ -98,3 +98,35 @@ async fn row_3_schema() {
     let metrics = bench.node.metrics_snapshot();
     assert_eq!((metrics.payload_rejected_count, metrics.dropped_count), (7, 7));
 }
+
+/// Rows 2a and 2b: what has no place in a message, before anything of it is kept.
+#[tokio::test]
+async fn row_2_bounds_and_headers() {
+    let bench = Bench::start(|_| {}).await;
+    let long = with(message("long", ""), json!({ "from_session_tag": "x".repeat(257) }));
+    let detail = "from_session_tag has 257 bytes; at most 256 are allowed";
+    bench.post("long", &long).await;
+    let reply = bench.reply("long").await;
+    assert_eq!(reply["payload"]["error"], "message_invalid");
+    assert_eq!(reply["payload"]["detail"], detail);
+    bench
+        .wait(|seen| seen.subject.ends_with(".receipts") && seen.payload.windows(4).any(|w| w == b"long"))
+        .await;
+    for (id, header) in [
+        ("h1", "Nats-Expected-Stream"),
+        ("h2", "nats-ttl"),
+        ("h3", "Nats-Rollup"),
+    ] {
+        let hidden = message(id, "");
+        let mut headers = async_nats::HeaderMap::new();
+        headers.insert(header, "x");
+        let raw = &bench.net.raw;
+        raw.publish_with_reply_and_headers(INBOX, reply_subject(id), headers, hidden.to_string().into())
+            .await
+            .unwrap();
+        let detail =
+            format!("header {header} is for the NATS server; messages have no header whose name begins with Nats-");
+        bench.expect_refusal(id, &hidden, "message_invalid", &detail).await;
+        assert!(bench.handled(id).is_empty());
+    }
+}

@@ -163,3 +163,51 @@ async fn without_a_handler_nothing_is_taken() {
     assert!(crate::net::somebody_listens(&net.raw, "account.acct_bob.receipts").await);
     node.close().await;
 }
+
+/// Whoever asks chooses the subject of the answer, which is published with the receiver's rights.
+#[tokio::test]
+async fn nothing_is_answered_where_messages_are_taken() {
+    let bench = Bench::start(|limits| limits.circuit_breaker_failures = 100).await;
+    let subjects = [
+        "$JS.API.STREAM.PURGE.AGENTNET_HISTORY",
+        "registry.hello",
+        "account.acct_victim.inbox",
+        "agent.capability.x",
+        "agentnet.registry.announce",
+    ];
+    for (number, subject) in subjects.iter().enumerate() {
+        for (what, body) in [
+            (
+                "refused",
+                with(message(&format!("r{number}"), ""), json!({ "schema_version": "2" })),
+            ),
+            ("handled", message(&format!("h{number}"), "reply")),
+        ] {
+            let raw = &bench.net.raw;
+            raw.publish_with_reply(INBOX, *subject, body.to_string().into())
+                .await
+                .unwrap();
+            let status = if what == "refused" { "rejected" } else { "accepted" };
+            let id = body["message_id"].clone();
+            bench
+                .wait(|seen| {
+                    let said = seen.subject.ends_with(".receipts").then(|| parse(&seen.payload));
+                    said.is_some_and(|said| said["message_id"] == id && said["status"] == status)
+                })
+                .await;
+        }
+    }
+    // Whatever was to come has come: this one is handled after them.
+    let last = message("last", "reply");
+    bench.post("last", &last).await;
+    bench.processed(&last).await;
+    for seen in bench.wire.messages() {
+        // The node's own hello is no message.
+        let is_message = seen.payload.windows(12).any(|text| text == b"\"message_id\"");
+        assert!(
+            !is_message || !subjects.contains(&seen.subject.as_str()),
+            "{}",
+            seen.subject
+        );
+    }
+}
