@@ -67,9 +67,21 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
     network.stop()
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line(
+        "markers",
+        "own_network: the test has a network to itself, because what it sends would keep the registry busy for the next tests",
+    )
+
+
 @pytest.fixture
-def url(network: Network) -> str:
-    return network.url
+def url(request: pytest.FixtureRequest) -> Iterator[str]:
+    if request.node.get_closest_marker("own_network") is None:
+        yield request.getfixturevalue("network").url
+        return
+    network = Network(request.getfixturevalue("tmp_path"))
+    yield network.url
+    network.stop()
 
 
 def fresh(stem: str) -> str:
@@ -122,7 +134,7 @@ async def settled(raw: Any) -> None:
     await probes.unsubscribe()
 
 
-async def eventually(what: Callable[[], Any], seconds: float = 20.0) -> Any:
+async def eventually(what: Callable[[], Any], seconds: float = 60.0) -> Any:
     """Waits until `what` gives something true."""
     deadline = time.monotonic() + seconds
     while True:

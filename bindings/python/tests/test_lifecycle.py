@@ -23,6 +23,7 @@ def resident() -> float:
     return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
+@pytest.mark.own_network
 def test_a_hundred_thousand_messages_leak_nothing(url: str) -> None:
     async def main() -> None:
         bob = AgentNode(agent_id=fresh("bob"), name="B", nats_url=url, dedupe_ttl_seconds=1, **OPEN)
@@ -60,6 +61,7 @@ def test_a_hundred_thousand_messages_leak_nothing(url: str) -> None:
     asyncio.run(main())
 
 
+@pytest.mark.own_network
 def test_ten_thousand_failing_handlers(url: str, caplog: pytest.LogCaptureFixture) -> None:
     import logging
 
@@ -108,6 +110,7 @@ def test_ten_thousand_failing_handlers(url: str, caplog: pytest.LogCaptureFixtur
         logging.getLogger("agentnet").setLevel(logging.NOTSET)
 
 
+@pytest.mark.own_network
 def test_a_thousand_nodes_in_one_process(url: str) -> None:
     async def main() -> None:
         before = descriptors()
@@ -161,6 +164,7 @@ def test_loops_that_end_leave_nothing_behind(url: str) -> None:
     assert resident() - memory < 20
 
 
+@pytest.mark.own_network
 def test_several_loops_in_threads_use_one_node(url: str) -> None:
     failures: list[BaseException] = []
 
@@ -199,6 +203,7 @@ def test_several_loops_in_threads_use_one_node(url: str) -> None:
     assert not failures, failures
 
 
+@pytest.mark.own_network
 def test_a_node_in_each_thread_and_loop(url: str) -> None:
     failures: list[BaseException] = []
 
@@ -274,6 +279,7 @@ FLOOD = """
 """
 
 
+@pytest.mark.own_network
 @pytest.mark.parametrize(("how", "code"), [("exit", 3), ("raise", 1), ("cancel", 0), ("return", 0)])
 def test_the_interpreter_ends_while_messages_flow(url: str, how: str, code: int) -> None:
     source = FLOOD.replace("await asyncio.sleep(60)", "return") if how == "return" else FLOOD
@@ -284,6 +290,7 @@ def test_the_interpreter_ends_while_messages_flow(url: str, how: str, code: int)
         assert "Fatal" not in ended.stderr and "panicked" not in ended.stderr, ended.stderr
 
 
+@pytest.mark.own_network
 def test_ctrl_c_ends_a_flood(url: str) -> None:
     process = subprocess.Popen(
         [sys.executable, "-X", "faulthandler", "-c", HEED + textwrap.dedent(FLOOD), url, "wait"],
