@@ -4,20 +4,45 @@ use std::path::PathBuf;
 
 use crate::ended::Failure;
 
+/// A data directory, and whether somebody named it: such a one is used as it is.
+#[derive(Debug)]
+pub(crate) struct DataPlace {
+    pub(crate) path: PathBuf,
+    pub(crate) named: bool,
+}
+
+/// The data directory: the flag, `AGENTNET_DATA_DIR`, the platform's.
+///
+/// # Errors
+/// As [`data_dir`].
+pub(crate) fn data_place(flag: Option<PathBuf>) -> Result<DataPlace, Failure> {
+    let named = flag
+        .filter(|path| !path.as_os_str().is_empty())
+        .or_else(|| variable("AGENTNET_DATA_DIR"));
+    match named {
+        Some(path) => Ok(DataPlace { path, named: true }),
+        None => Ok(DataPlace {
+            path: data_dir()?,
+            named: false,
+        }),
+    }
+}
+
+fn variable(name: &str) -> Option<PathBuf> {
+    std::env::var_os(name)
+        .map(PathBuf::from)
+        .filter(|path| !path.as_os_str().is_empty())
+}
+
 /// The directory for data that nobody named: `AGENTNET_DATA_DIR`, else the platform's.
 ///
 /// # Errors
 /// Where neither that nor a home directory is known.
 pub(crate) fn data_dir() -> Result<PathBuf, Failure> {
-    let says = |name: &str| {
-        std::env::var_os(name)
-            .map(PathBuf::from)
-            .filter(|path| !path.as_os_str().is_empty())
-    };
     choose(
-        says("AGENTNET_DATA_DIR"),
-        says("XDG_DATA_HOME"),
-        says("HOME"),
+        variable("AGENTNET_DATA_DIR"),
+        variable("XDG_DATA_HOME"),
+        variable("HOME"),
         cfg!(target_os = "macos"),
     )
     .ok_or_else(|| {

@@ -6,7 +6,7 @@ mod harness;
 use std::os::unix::fs::PermissionsExt;
 
 use agentnet_testkit::NatsServer;
-use harness::{FreePort, Service, Up, agentnet, binary, echo, gone, is_running, line, send_signal, until};
+use harness::{FreePort, Service, Up, agentnet, binary, echo, gone, is_running, line, run, send_signal, until};
 use rustix::process::Signal;
 use tempfile::TempDir;
 
@@ -112,6 +112,22 @@ async fn the_token_is_in_no_process_list_and_in_no_readable_file() {
 }
 
 #[tokio::test]
+async fn the_known_token_is_refused_beyond_this_machine() {
+    let folder = TempDir::new().unwrap();
+    let data = folder.path().join("data");
+    for host in ["0.0.0.0", "::", ""] {
+        let mut command = binary();
+        command
+            .args(["up", "--port", "0", "--host", host, "--data-dir"])
+            .arg(&data);
+        run(command)
+            .await
+            .fails(2, &["development token", "AGENTNET_TOKEN", "--insecure-token"]);
+        assert!(!data.exists(), "nothing is made for {host:?}");
+    }
+}
+
+#[tokio::test]
 async fn what_runs_where_is_told_with_one_ready_line() {
     let folder = TempDir::new().unwrap();
     let port = FreePort::take().await;
@@ -122,6 +138,7 @@ async fn what_runs_where_is_told_with_one_ready_line() {
             "up",
             "--host",
             "0.0.0.0",
+            "--insecure-token",
             "--port",
             &port.number().to_string(),
             "--data-dir",

@@ -287,7 +287,7 @@ async fn up_where_something_is_in_the_way() {
     run(with(&["--token", "two words"]))
         .await
         .fails(2, &["token", "white space"]);
-    run(with(&["--host", "192.0.2.1"]))
+    run(with(&["--host", "192.0.2.1", "--token", "mine"]))
         .await
         .fails(1, &["192.0.2.1", "--host"]);
     run(with(&["--nats-url", "http://x"]))

@@ -11,8 +11,9 @@ use crate::cli::Global;
 use crate::connection::{checked_url, nats_url};
 use crate::ended::Ended;
 use crate::output::Output;
+use crate::places::data_place;
 use crate::signals::StopSignals;
-use crate::up::lock::DataDir;
+use crate::up::lock::{DataDir, keep_files_private};
 use crate::up::stack::{RunningRegistry, embedded_database, registry_keys};
 
 #[derive(Debug, Args)]
@@ -37,13 +38,14 @@ impl Registry {
         if self.health {
             return registry_health::check(url, &self.settings, output).await;
         }
+        keep_files_private();
         checked_url(&url)?;
         let mut config = self.settings.config(url)?;
         // Two registries of one database are replicas; two on one default file would be an accident.
         let (database, data_dir) = match given(self.database_url.as_ref()) {
             Some(database) => (database, None),
             None => {
-                let data_dir = DataDir::take(&self.data_dir.map_or_else(crate::places::data_dir, Ok)?)?;
+                let data_dir = DataDir::take(&data_place(self.data_dir)?)?;
                 let database = embedded_database(&data_dir);
                 config.key_dir.get_or_insert_with(|| registry_keys(&data_dir));
                 tracing::info!("no DATABASE_URL: the history is kept in {database}");

@@ -9,10 +9,12 @@ use super::given;
 use super::registry_settings::RegistrySettings;
 use crate::cli::Global;
 use crate::connection::checked_url;
-use crate::ended::Ended;
+use crate::ended::{Ended, Failure};
 use crate::output::Output;
+use crate::places::data_place;
 use crate::signals::StopSignals;
-use crate::up::nats_config::check_token;
+use crate::up::lock::keep_files_private;
+use crate::up::nats_config::{check_token, is_loopback};
 use crate::up::ready;
 use crate::up::stack::{Broker, Plan, Stack};
 
@@ -34,7 +36,10 @@ pub(crate) struct Up {
     /// Token that every agent must show; use one of your own beyond this machine
     #[arg(long, value_name = "TOKEN", env = "AGENTNET_TOKEN", default_value = DEVELOPMENT_TOKEN, hide_env_values = true)]
     token: String,
-    /// Port for the monitoring pages of nats-server [default: none]
+    /// Listen beyond this machine with the development token, which everybody knows
+    #[arg(long)]
+    insecure_token: bool,
+    /// Port for the monitoring pages of nats-server, which ask for no token: on this machine alone [default: none]
     #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
     monitor_port: Option<u16>,
     /// The nats-server to run [default: beside agentnet, in PATH, or in .tools/bin of a checkout]
@@ -49,6 +54,7 @@ pub(crate) struct Up {
 
 impl Up {
     pub(crate) async fn run(self, global: &Global, output: Output) -> Result<(), Ended> {
+        keep_files_private();
         let broker = match given(global.nats_url.as_ref()) {
             Some(url) => {
                 checked_url(&url)?;
@@ -57,11 +63,7 @@ impl Up {
             None => {
                 check_token(&self.token)?;
                 if self.token == DEVELOPMENT_TOKEN && !is_loopback(&self.host) {
-                    output.note(format!(
-                        "warning: {} can be reached from other machines, and the development token is known to everybody; \
-                         set one of your own with --token or AGENTNET_TOKEN",
-                        self.host
-                    ));
+                    known_token(&self.host, self.insecure_token, output)?;
                 }
                 Broker::Own {
                     host: self.host,
@@ -73,7 +75,7 @@ impl Up {
             }
         };
         let plan = Plan {
-            data_dir: self.data_dir.map_or_else(crate::places::data_dir, Ok)?,
+            data_dir: data_place(self.data_dir)?,
             broker,
             database_url: given(self.database_url.as_ref()),
             settings: self.settings,
@@ -93,32 +95,17 @@ impl Up {
     }
 }
 
-fn is_loopback(host: &str) -> bool {
-    let host = host.trim_matches(['[', ']']);
-    host.eq_ignore_ascii_case("localhost")
-        || host
-            .parse::<std::net::IpAddr>()
-            .is_ok_and(|address| address.to_canonical().is_loopback())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn loopback_addresses_are_known() {
-        for host in [
-            "127.0.0.1",
-            "127.9.9.9",
-            "::1",
-            "[::1]",
-            "localhost",
-            "::ffff:127.0.0.1",
-        ] {
-            assert!(is_loopback(host), "{host}");
-        }
-        for host in ["0.0.0.0", "::", "10.0.0.1", "example.org"] {
-            assert!(!is_loopback(host), "{host}");
-        }
+/// A token that everybody knows protects nothing where other machines can connect.
+fn known_token(host: &str, allowed: bool, output: Output) -> Result<(), Failure> {
+    let what = format!("{host} can be reached from other machines, and the development token is known to everybody");
+    if allowed {
+        output.note(format!(
+            "warning: {what}: whoever reaches this address can read every message and speak under any name"
+        ));
+        return Ok(());
     }
+    Err(Failure::refused(what).hint(
+        "set a token of your own with AGENTNET_TOKEN=\"$(openssl rand -hex 24)\" or --token, or stay on this machine with \
+         --host 127.0.0.1; --insecure-token starts it all the same",
+    ))
 }

@@ -2,10 +2,19 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::Mode;
+
 use crate::ended::Failure;
+use crate::places::DataPlace;
+
+/// From here on every file that this process and its children make is for this user alone, whatever the umask was: the
+/// history holds what agents tell each other.
+pub(crate) fn keep_files_private() {
+    rustix::process::umask(Mode::from_raw_mode(0o077));
+}
 
 /// A data directory that this process owns. The kernel gives it free when the process ends, however it ends.
 #[derive(Debug)]
@@ -16,27 +25,32 @@ pub(crate) struct DataDir {
 }
 
 impl DataDir {
-    /// Makes the directory if need be, readable for its owner only, and takes it.
+    /// Makes the directory if need be, readable for its owner only, and takes it. One that was there before is closed to
+    /// others too if it is the platform's; one that somebody named stays as it is.
     ///
     /// # Errors
     /// It cannot be made or written to, or another process owns it.
-    pub(crate) fn take(path: &Path) -> Result<Self, Failure> {
+    pub(crate) fn take(place: &DataPlace) -> Result<Self, Failure> {
+        let path = place.path.as_path();
         let unusable = |why: &io::Error| {
             Failure::trouble(format!("data directory {} cannot be used: {why}", path.display()))
                 .hint("name another one with --data-dir DIR, or make this one writable for you")
         };
+        let existed = path.exists();
         DirBuilder::new()
             .recursive(true)
             .mode(0o700)
             .create(path)
             .map_err(|error| unusable(&error))?;
         let path = fs::canonicalize(path).map_err(|error| unusable(&error))?;
+        close_to_others(&path, existed && place.named).map_err(|error| unusable(&error))?;
         let file = path.join("lock");
         let mut lock = OpenOptions::new()
             .create(true)
             .truncate(false)
             .read(true)
             .write(true)
+            .mode(0o600)
             .open(&file)
             .map_err(|error| unusable(&error))?;
         match lock.try_lock() {
@@ -63,6 +77,25 @@ impl DataDir {
     }
 }
 
+/// Takes the rights of others from a directory; where it is not ours to change, says what they can do.
+fn close_to_others(path: &Path, foreign: bool) -> io::Result<()> {
+    let mode = fs::metadata(path)?.permissions().mode() & 0o777;
+    if mode & 0o077 == 0 {
+        return Ok(());
+    }
+    let directory = path.display();
+    if foreign {
+        tracing::warn!(
+            "other users of this machine can look into the data directory {directory} (mode {mode:o}): the files that are \
+             made there are for this user alone, their names and sizes are not; `chmod 700 {directory}` closes it"
+        );
+        return Ok(());
+    }
+    fs::set_permissions(path, fs::Permissions::from_mode(0o700))?;
+    tracing::info!("the data directory {directory} was open to other users (mode {mode:o}) and is closed now");
+    Ok(())
+}
+
 fn in_use(path: &Path, file: &Path) -> Failure {
     let owner = fs::read_to_string(file)
         .ok()
@@ -81,16 +114,51 @@ mod tests {
 
     use super::*;
 
+    fn named(path: &Path) -> DataPlace {
+        DataPlace {
+            path: path.to_owned(),
+            named: true,
+        }
+    }
+
+    fn mode(path: &Path) -> u32 {
+        fs::metadata(path).unwrap().permissions().mode() & 0o777
+    }
+
     #[test]
     fn a_directory_has_one_owner_at_a_time() {
         let root = TempDir::new().unwrap();
-        let path = root.path().join("deep/down");
-        let first = DataDir::take(&path).unwrap();
-        let refused = DataDir::take(&path).unwrap_err().text();
+        let place = named(&root.path().join("deep/down"));
+        let first = DataDir::take(&place).unwrap();
+        let refused = DataDir::take(&place).unwrap_err().text();
         let owner = format!("is in use by another agentnet up (pid {})", std::process::id());
         assert!(refused.contains(&owner), "{refused}");
         drop(first);
-        assert!(DataDir::take(&path).unwrap().join("x").is_absolute());
+        assert!(DataDir::take(&place).unwrap().join("x").is_absolute());
+    }
+
+    #[test]
+    fn a_directory_of_ours_is_closed_and_a_named_one_stays_as_it_is() {
+        let root = TempDir::new().unwrap();
+        for (name, existed, named, expected) in [
+            ("made", false, true, 0o700),
+            ("default", false, false, 0o700),
+            ("old", true, false, 0o700),
+            ("theirs", true, true, 0o755),
+        ] {
+            let path = root.path().join(name);
+            if existed {
+                fs::create_dir(&path).unwrap();
+                fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+            }
+            let place = DataPlace {
+                path: path.clone(),
+                named,
+            };
+            let _held = DataDir::take(&place).unwrap();
+            assert_eq!(mode(&path), expected, "{name}");
+            assert_eq!(mode(&path.join("lock")), 0o600, "{name}");
+        }
     }
 
     #[test]
@@ -98,7 +166,7 @@ mod tests {
         let root = TempDir::new().unwrap();
         let file = root.path().join("file");
         fs::write(&file, "").unwrap();
-        let refused = DataDir::take(&file.join("below")).unwrap_err().text();
+        let refused = DataDir::take(&named(&file.join("below"))).unwrap_err().text();
         assert!(
             refused.contains("cannot be used") && refused.contains("--data-dir"),
             "{refused}"

@@ -3,6 +3,7 @@
 use std::fs::{self, OpenOptions};
 use std::io;
 use std::net::TcpListener;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
@@ -142,15 +143,19 @@ impl Launch {
     /// Starts the process and waits until it greets.
     async fn run(&self) -> Result<Child, Failure> {
         let settings = &self.settings;
-        self.check_port(settings.port, "--port")?;
+        check_port(&settings.host, settings.port, "--port")?;
         if let Some(port) = settings.monitor_port {
-            self.check_port(port, "--monitor-port")?;
+            check_port(settings.monitor_host(), port, "--monitor-port")?;
         }
         let cannot = |what: &str, error: io::Error| Failure::trouble(format!("cannot {what}: {error}"));
         settings
             .write(&self.config)
             .map_err(|error| cannot(&format!("write {}", self.config.display()), error))?;
-        let log = OpenOptions::new().create(true).append(true).open(&settings.log);
+        let log = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .mode(0o600)
+            .open(&settings.log);
         let log = log.map_err(|error| cannot(&format!("write {}", settings.log.display()), error))?;
         let logged_before = log.metadata().map_or(0, |file| file.len());
         let errors = log.try_clone().map_err(|error| cannot("share the log", error))?;
@@ -189,21 +194,6 @@ impl Launch {
         ))
     }
 
-    /// Whether we may listen there; else a message that says what to change.
-    fn check_port(&self, port: u16, flag: &str) -> Result<(), Failure> {
-        let host = &self.settings.host;
-        let Err(error) = TcpListener::bind((host.trim_matches(['[', ']']), port)) else {
-            return Ok(());
-        };
-        Err(match error.kind() {
-            io::ErrorKind::AddrInUse => port_in_use(host, port, flag),
-            io::ErrorKind::PermissionDenied => Failure::trouble(format!("port {port} cannot be used: {error}"))
-                .hint(format!("choose one above 1023 with {flag}")),
-            _ => Failure::trouble(format!("cannot listen on {}: {error}", host_port(host, port)))
-                .hint("--host must be an address of this machine; 127.0.0.1 is the default"),
-        })
-    }
-
     fn ended(&self, status: &str, logged_before: u64) -> Failure {
         let settings = &self.settings;
         let log = fs::read(&settings.log).unwrap_or_default();
@@ -217,6 +207,20 @@ impl Launch {
         Failure::trouble(format!("nats-server did not start: {status}\n  {last}"))
             .hint(format!("its whole log is {}", settings.log.display()))
     }
+}
+
+/// Whether we may listen there; else a message that says what to change.
+fn check_port(host: &str, port: u16, flag: &str) -> Result<(), Failure> {
+    let Err(error) = TcpListener::bind((host.trim_matches(['[', ']']), port)) else {
+        return Ok(());
+    };
+    Err(match error.kind() {
+        io::ErrorKind::AddrInUse => port_in_use(host, port, flag),
+        io::ErrorKind::PermissionDenied => Failure::trouble(format!("port {port} cannot be used: {error}"))
+            .hint(format!("choose one above 1023 with {flag}")),
+        _ => Failure::trouble(format!("cannot listen on {}: {error}", host_port(host, port)))
+            .hint("--host must be an address of this machine; 127.0.0.1 is the default"),
+    })
 }
 
 fn port_in_use(host: &str, port: u16, flag: &str) -> Failure {

@@ -83,9 +83,18 @@ impl ServerSettings {
             quoted(&self.log.to_string_lossy()),
         );
         if let Some(port) = self.monitor_port {
-            text += &format!("http: {}\n", quoted(&host_port(&self.host, port)));
+            text += &format!("http: {}\n", quoted(&host_port(self.monitor_host(), port)));
         }
         text
+    }
+
+    /// Where the monitoring pages are: they ask for no token, so other machines do not reach them.
+    pub(crate) fn monitor_host(&self) -> &str {
+        if is_loopback(&self.host) {
+            &self.host
+        } else {
+            "127.0.0.1"
+        }
     }
 
     /// The URL for clients on this machine.
@@ -119,6 +128,15 @@ pub(crate) fn check_token(token: &str) -> Result<(), Failure> {
     };
     Err(Failure::refused(format!("this token cannot be used: {problem}"))
         .hint("letters and digits are safest, e.g. --token \"$(openssl rand -hex 24)\""))
+}
+
+/// Whether only this machine reaches an address.
+pub(crate) fn is_loopback(host: &str) -> bool {
+    let host = host.trim_matches(['[', ']']);
+    host.eq_ignore_ascii_case("localhost")
+        || host
+            .parse::<std::net::IpAddr>()
+            .is_ok_and(|address| address.to_canonical().is_loopback())
 }
 
 /// `host:port`, with brackets around an IPv6 address.
@@ -172,6 +190,41 @@ mod tests {
             text.contains("max_buffered_msgs: 1000000"),
             "a burst is to wait: {text}"
         );
+    }
+
+    #[test]
+    fn loopback_addresses_are_known() {
+        for host in [
+            "127.0.0.1",
+            "127.9.9.9",
+            "::1",
+            "[::1]",
+            "localhost",
+            "::ffff:127.0.0.1",
+        ] {
+            assert!(is_loopback(host), "{host}");
+        }
+        for host in ["", "0.0.0.0", "::", "10.0.0.1", "example.org"] {
+            assert!(!is_loopback(host), "{host}");
+        }
+    }
+
+    #[test]
+    fn the_monitoring_pages_stay_on_this_machine() {
+        for (host, monitor) in [
+            ("127.0.0.1", "http: \"127.0.0.1:8222\""),
+            ("::1", "http: \"[::1]:8222\""),
+            ("0.0.0.0", "http: \"127.0.0.1:8222\""),
+            ("::", "http: \"127.0.0.1:8222\""),
+            ("10.0.0.1", "http: \"127.0.0.1:8222\""),
+        ] {
+            let settings = ServerSettings {
+                monitor_port: Some(8222),
+                ..settings(host, "secret")
+            };
+            let text = settings.text();
+            assert!(text.lines().any(|line| line == monitor), "{host}: {text}");
+        }
     }
 
     #[test]

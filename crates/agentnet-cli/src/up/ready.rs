@@ -25,7 +25,7 @@ pub(crate) fn text(stack: &Stack, output: Output) -> String {
             program.path.display()
         ));
         if let Some(port) = nats.settings.monitor_port {
-            let address = super::nats_config::host_port(&nats.settings.host, port);
+            let address = super::nats_config::host_port(nats.settings.monitor_host(), port);
             lines.push(format!("{}http://{address}", name("Monitor")));
         }
         lines.push(format!("{}{}", name("Log"), nats.settings.log.display()));

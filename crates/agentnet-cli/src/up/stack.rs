@@ -15,11 +15,12 @@ use super::nats_config::ServerSettings;
 use crate::commands::registry_settings::RegistrySettings;
 use crate::connection::checked_url;
 use crate::ended::{Ended, Failure};
+use crate::places::DataPlace;
 use crate::signals::StopSignals;
 
 /// What is to run, and where.
 pub(crate) struct Plan {
-    pub(crate) data_dir: PathBuf,
+    pub(crate) data_dir: DataPlace,
     pub(crate) broker: Broker,
     /// Another database than the file in the data directory.
     pub(crate) database_url: Option<String>,

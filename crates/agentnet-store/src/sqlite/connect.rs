@@ -1,6 +1,7 @@
 //! Opening the database: where it is, its connections, its schema. (sqlx logs statements at debug level, those that take
 //! more than a second as warnings: its own defaults.)
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -110,7 +111,8 @@ impl SqliteStore {
             Place::File { path, create } => {
                 prepare_path(path, *create)?;
                 let name = path.display().to_string();
-                let file = base.filename(path).create_if_missing(*create);
+                // It is there by now, and is never made anew while it is open.
+                let file = base.filename(path).create_if_missing(false);
                 // The journal mode is stored in the file: only the writer sets it, before the readers come.
                 let wal = file
                     .clone()
@@ -125,11 +127,7 @@ impl SqliteStore {
                 bring_up_to_date(&write, &name).await?;
                 let read = pool(options)
                     .max_connections(options.readers.max(1))
-                    .connect_with(
-                        file.create_if_missing(false)
-                            .pragma("query_only", "ON")
-                            .pragma("cache_size", READER_CACHE),
-                    )
+                    .connect_with(file.pragma("query_only", "ON").pragma("cache_size", READER_CACHE))
                     .await
                     .map_err(|error| cannot_open(&name, error))?;
                 Ok(Self { write, read })
@@ -184,19 +182,79 @@ fn prepare_path(path: &Path, create: bool) -> Result<(), StoreError> {
             path.join("agentnet.db").display()
         )));
     }
-    match path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-        Some(parent) if create => std::fs::create_dir_all(parent).map_err(|error| {
+    if !create && !path.exists() {
+        return Err(StoreError::Open(format!(
+            "there is no database {}; leave mode=rw away to create it",
+            path.display()
+        )));
+    }
+    if let Some(parent) = path.parent().filter(|parent| create && !parent.as_os_str().is_empty()) {
+        private_directories(parent).map_err(|error| {
             StoreError::Open(format!(
                 "cannot create the directory {} for the database: {error}; choose another path or change its permissions",
                 parent.display()
             ))
-        }),
-        _ if !create && !path.exists() => {
-            Err(StoreError::Open(format!("there is no database {}; leave mode=rw away to create it", path.display())))
-        }
+        })?;
+    }
+    if create && !path.exists() {
+        private_file(path).map_err(|error| {
+            StoreError::Open(format!(
+                "cannot write {}: {error}; check that the file and its directory are writable",
+                path.display()
+            ))
+        })?;
+        tracing::info!("a new database is made: {}", path.display());
+    }
+    warn_if_readable(path);
+    Ok(())
+}
+
+#[cfg(unix)]
+fn private_directories(path: &Path) -> io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt as _;
+
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
+#[cfg(not(unix))]
+fn private_directories(path: &Path) -> io::Result<()> {
+    std::fs::create_dir_all(path)
+}
+
+/// An empty file for its owner alone, which SQLite takes for an empty database; its journals get the same rights. SQLite's
+/// own would be readable for everybody.
+fn private_file(path: &Path) -> io::Result<()> {
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    // What a link names is made; a file that is there already is not opened here: closing it would drop its locks.
+    if path.is_symlink() {
+        options.create_new(false).create(true).truncate(false);
+    }
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    match options.open(path) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
         _ => Ok(()),
     }
 }
+
+/// A database that an older version or another program made may be open to others: that is theirs to change.
+#[cfg(unix)]
+fn warn_if_readable(path: &Path) {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let mode = std::fs::metadata(path).map_or(0, |file| file.permissions().mode() & 0o777);
+    if mode & 0o077 != 0 {
+        let name = path.display();
+        tracing::warn!(
+            "other users of this machine have rights to the database {name} (mode {mode:o}), which holds what agents tell \
+             each other; `chmod 600 {name}` takes them away"
+        );
+    }
+}
+
+#[cfg(not(unix))]
+fn warn_if_readable(_: &Path) {}
 
 /// Why a file could not be opened, and what to do about it.
 fn cannot_open(name: &str, error: sqlx::Error) -> StoreError {
