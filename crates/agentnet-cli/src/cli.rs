@@ -18,7 +18,8 @@ Start here:
   agentnet list                                        who is online
   agentnet request --to-username echo '{\"text\":\"hi\"}'  ask it something
 
-Exit codes: 0 done; 1 no connection, no answer, unusable payload; 2 refused by the network, or wrong usage; 130 Ctrl-C.
+Exit codes: 0 done; 1 no connection, no answer, unusable payload; 2 refused by the network, or wrong usage; 130 Ctrl-C;
+143 SIGTERM, but 0 for commands that run until they are stopped.
 Logs go to stderr: LOG_LEVEL (error, warn, info, debug) or RUST_LOG says how much.
 OTEL_EXPORTER_OTLP_ENDPOINT=http://HOST:4318 exports the messages' traces (OpenTelemetry).";
 
@@ -133,6 +134,15 @@ impl Command {
     /// Whether the command is a service, whose log should be seen without asking.
     pub(crate) fn is_service(&self) -> bool {
         matches!(self, Self::Up(_) | Self::Registry(_))
+    }
+
+    /// Whether the command goes on until it is stopped, so that SIGTERM is its orderly end.
+    pub(crate) fn runs_until_stopped(&self) -> bool {
+        match self {
+            Self::Up(_) | Self::Echo(_) | Self::Watch(_) | Self::Chat(_) | Self::Top(_) => true,
+            Self::Registry(_) => !self.is_health_check(),
+            _ => false,
+        }
     }
 
     /// Whether the command lists rows.

@@ -11,8 +11,10 @@ pub(crate) enum Ended {
     Failed(Failure),
     /// Ctrl-C. Exit code 130.
     Interrupted,
-    /// SIGTERM. Exit code 143.
+    /// SIGTERM. Exit code 143; 0 for a command that runs until it is stopped.
     Terminated,
+    /// SIGHUP: the terminal has gone. As Ctrl-C, except that a conversation ends with it.
+    HungUp,
     /// Whoever read our output has gone (`agentnet list | head -1`): no failure, nothing to tell.
     OutputClosed,
 }
@@ -100,7 +102,7 @@ impl Ended {
     pub(crate) fn code(&self) -> u8 {
         match self {
             Self::Failed(failure) => failure.code,
-            Self::Interrupted => 130,
+            Self::Interrupted | Self::HungUp => 130,
             Self::Terminated => 143,
             Self::OutputClosed => 0,
         }
@@ -133,6 +135,7 @@ mod tests {
             (Failure::trouble("no connection").into(), 1),
             (Failure::refused("not_found").into(), 2),
             (Ended::Interrupted, 130),
+            (Ended::HungUp, 130),
             (Ended::Terminated, 143),
             (Ended::from(io::Error::from(io::ErrorKind::BrokenPipe)), 0),
             (Ended::from(io::Error::from(io::ErrorKind::StorageFull)), 1),

@@ -11,7 +11,6 @@ use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Registry, fmt};
 
-use crate::ended::Failure;
 use crate::traces::Traces;
 
 /// The spans of messages: for traces, not for the log, so that its lines are the same with and without traces.
@@ -32,11 +31,9 @@ pub(crate) enum LogFormat {
 /// What has been started. Dropping it sends the spans that are left.
 pub(crate) struct Logging(#[allow(dead_code, reason = "held for its drop")] Option<Traces>);
 
-/// Starts the log, and the traces if the environment asks for them.
-///
-/// # Errors
-/// Traces that are asked for and cannot be exported; the log has been started then.
-pub(crate) fn start(service: bool, format: LogFormat) -> Result<Logging, Failure> {
+/// Starts the log, and the traces if the environment asks for them. Traces that cannot be exported are a warning: a platform
+/// sets their variables for every program that it runs.
+pub(crate) fn start(service: bool, format: LogFormat) -> Logging {
     let says = |name: &str| std::env::var(name).ok().filter(|value| !value.trim().is_empty());
     let filter = says("RUST_LOG")
         .or_else(|| says("LOG_LEVEL").as_deref().and_then(level).map(quiet_libraries))
@@ -68,7 +65,13 @@ pub(crate) fn start(service: bool, format: LogFormat) -> Result<Logging, Failure
     });
     // Fails only where a log has been started already, which then serves as well.
     let _ = Registry::default().with(lines).with(spans).try_init();
-    traces.map(Logging)
+    match traces {
+        Ok(traces) => Logging(traces),
+        Err(problem) => {
+            tracing::warn!("no traces are exported: {problem}");
+            Logging(None)
+        }
+    }
 }
 
 fn is_message_span(metadata: &Metadata<'_>) -> bool {

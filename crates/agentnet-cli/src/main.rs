@@ -18,6 +18,7 @@ mod traces;
 mod up;
 mod who;
 
+use std::ffi::OsStr;
 use std::process::ExitCode;
 
 use clap::CommandFactory as _;
@@ -26,6 +27,7 @@ use crate::ended::{Ended, Failure};
 use crate::output::Output;
 
 fn main() -> ExitCode {
+    forget_blank_variables();
     // A shell that asks what could come next.
     clap_complete::CompleteEnv::with_factory(cli::Cli::command)
         .var(commands::completions::VARIABLE)
@@ -35,10 +37,10 @@ fn main() -> ExitCode {
         Err(code) => return ExitCode::from(code),
     };
     let mut output = Output::detect(cli.global.format(), cli.global.wide);
-    let mut log = Ok(None);
+    let mut log = None;
     if !cli.command.is_health_check() && !cli.command.takes_terminal() {
         output = output.speaking(cli.global.log_format);
-        log = logging::start(cli.command.is_service(), cli.global.log_format).map(Some);
+        log = Some(logging::start(cli.command.is_service(), cli.global.log_format));
     }
     if output.is_csv() && !cli.command.lists() {
         let failure = Failure::refused("this command lists no rows, so there are no comma-separated values of it");
@@ -46,23 +48,35 @@ fn main() -> ExitCode {
         return ExitCode::from(2);
     }
     let url = connection::nats_url(&cli.global);
-    let ended = match log {
-        Ok(log) => {
-            let ended = run(cli, output);
-            // What is left of the traces goes out before the last word.
-            drop(log);
-            ended
-        }
-        Err(failure) => Err(failure.into()),
-    };
+    let runs_until_stopped = cli.command.runs_until_stopped();
+    let ended = run(cli, output);
+    // What is left of the traces goes out before the last word.
+    drop(log);
     match ended {
         Ok(()) => ExitCode::SUCCESS,
+        // Whoever looks after a service calls any other code a failure.
+        Err(Ended::Terminated) if runs_until_stopped => ExitCode::SUCCESS,
         Err(ended) => {
             if let Ended::Failed(failure) = &ended {
                 output.failure_at(failure, &url);
             }
             ExitCode::from(ended.code())
         }
+    }
+}
+
+/// A variable that is set to nothing counts as unset, for us, for the libraries that read the environment themselves, and for
+/// the programs that we start: descriptions of containers set every variable that they know (`${NAME:-}`).
+#[allow(
+    unsafe_code,
+    reason = "the environment of the process is changed before it has a second thread"
+)]
+fn forget_blank_variables() {
+    let is_blank = |value: &OsStr| value.to_str().is_some_and(|value| value.trim().is_empty());
+    let blank: Vec<_> = std::env::vars_os().filter(|(_, value)| is_blank(value)).collect();
+    for (name, _) in blank {
+        // SAFETY: this is the first thing that `main` does, and nothing before it starts a thread.
+        unsafe { std::env::remove_var(name) };
     }
 }
 

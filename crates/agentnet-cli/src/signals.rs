@@ -1,6 +1,6 @@
-//! Ctrl-C and SIGTERM.
+//! Ctrl-C, SIGTERM, and SIGHUP: the terminal has gone.
 
-use std::future::Future;
+use std::future::{Future, pending};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -10,6 +10,8 @@ use crate::ended::{Ended, Failure};
 pub(crate) struct StopSignals {
     interrupt: Signal,
     terminate: Signal,
+    /// Absent where whoever started the program had it ignored, as `nohup` does: it goes on without a terminal.
+    hangup: Option<Signal>,
 }
 
 impl StopSignals {
@@ -17,6 +19,7 @@ impl StopSignals {
     pub(crate) fn listen() -> Result<Self, Failure> {
         let open = |kind| signal(kind).map_err(|error| Failure::trouble(format!("cannot listen for signals: {error}")));
         Ok(Self {
+            hangup: (!hangup_is_ignored()).then(|| open(SignalKind::hangup())).transpose()?,
             interrupt: open(SignalKind::interrupt())?,
             terminate: open(SignalKind::terminate())?,
         })
@@ -24,9 +27,16 @@ impl StopSignals {
 
     /// Waits for one of them.
     pub(crate) async fn wait(&mut self) -> Ended {
+        let hangup = async {
+            match &mut self.hangup {
+                Some(hangup) => hangup.recv().await,
+                None => pending().await,
+            }
+        };
         tokio::select! {
             _ = self.interrupt.recv() => Ended::Interrupted,
             _ = self.terminate.recv() => Ended::Terminated,
+            _ = hangup => Ended::HungUp,
         }
     }
 
@@ -37,4 +47,16 @@ impl StopSignals {
             ended = self.wait() => Err(ended),
         }
     }
+}
+
+/// Whether SIGHUP is ignored, as it is from the start for a program that `nohup` runs.
+#[allow(unsafe_code, reason = "no safe interface tells how a signal is handled")]
+fn hangup_is_ignored() -> bool {
+    let mut action = std::mem::MaybeUninit::<libc::sigaction>::zeroed();
+    // SAFETY: with no new action the call changes nothing; it fills in the old one, for which zeroes are a valid value.
+    let (asked, action) = unsafe {
+        let asked = libc::sigaction(libc::SIGHUP, std::ptr::null(), action.as_mut_ptr());
+        (asked, action.assume_init())
+    };
+    asked == 0 && action.sa_sigaction == libc::SIG_IGN
 }

@@ -3,7 +3,8 @@
 //!
 //! Spans go out by OTLP over HTTP in protobuf, in batches, from a thread of their own. The exporter and the SDK read the other
 //! variables: `OTEL_SERVICE_NAME`, `OTEL_RESOURCE_ATTRIBUTES`, `OTEL_TRACES_SAMPLER`, `OTEL_EXPORTER_OTLP_HEADERS`,
-//! `OTEL_BSP_*`; `OTEL_SDK_DISABLED=true` turns everything off.
+//! `OTEL_BSP_*`; `OTEL_SDK_DISABLED=true` and `OTEL_TRACES_EXPORTER=none` turn everything off. None of them stops a command: what
+//! cannot be used is a warning.
 
 use std::time::Duration;
 
@@ -16,8 +17,6 @@ use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider};
 use ureq::tls::{RootCerts, TlsConfig};
-
-use crate::ended::Failure;
 
 /// How long the export of one batch may take.
 const EXPORT: Duration = Duration::from_secs(10);
@@ -33,26 +32,37 @@ impl Traces {
     /// Starts the export, if the environment asks for it.
     ///
     /// # Errors
-    /// An endpoint or a protocol that cannot be used.
-    pub(crate) fn start() -> Result<Option<Self>, Failure> {
+    /// What it asks for and cannot be done: another protocol or exporter, an endpoint that is none.
+    pub(crate) fn start() -> Result<Option<Self>, String> {
         let says = |name: &str| std::env::var(name).ok().filter(|value| !value.trim().is_empty());
+        let first = |names: [&'static str; 2]| names.into_iter().find_map(|name| Some((name, says(name)?)));
         let endpoint = ["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"];
-        let Some((name, url)) = endpoint.iter().find_map(|name| Some((*name, says(name)?))) else {
+        let Some((name, url)) = first(endpoint) else {
             return Ok(None);
         };
         if says("OTEL_SDK_DISABLED").is_some_and(|value| value.trim().eq_ignore_ascii_case("true")) {
             return Ok(None);
         }
+        if let Some(exporters) = says("OTEL_TRACES_EXPORTER") {
+            let mut exporters = exporters.split(',').map(str::trim);
+            if exporters.clone().any(|exporter| exporter == "none") {
+                return Ok(None);
+            }
+            if !exporters.any(|exporter| exporter == "otlp") {
+                return Err("OTEL_TRACES_EXPORTER names no exporter that is known; known are otlp and none".to_owned());
+            }
+        }
         let protocol = ["OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"];
-        if let Some((name, value)) = protocol.iter().find_map(|name| Some((*name, says(name)?)))
+        if let Some((name, value)) = first(protocol)
             && value.trim() != "http/protobuf"
         {
-            return Err(Failure::refused(format!("{name}={value} cannot be used"))
-                .hint("traces are exported as http/protobuf, which collectors take on port 4318"));
+            return Err(format!(
+                "{name}={value} cannot be used; they go out as http/protobuf, which collectors take on port 4318"
+            ));
         }
-        let unusable = |why: String| Failure::refused(format!("{name}={url} cannot be used: {why}"));
+        let unusable = |why: &str| format!("{name}={url} cannot be used: {why}");
         if !url.trim().starts_with("http://") && !url.trim().starts_with("https://") {
-            return Err(unusable("expected http://HOST:PORT or https://HOST:PORT".to_owned()));
+            return Err(unusable("expected http://HOST:PORT or https://HOST:PORT"));
         }
         let exporter = SpanExporter::builder()
             .with_http()
@@ -60,7 +70,7 @@ impl Traces {
             .with_http_client(Client::new())
             .with_timeout(EXPORT)
             .build()
-            .map_err(|error| unusable(error.to_string()))?;
+            .map_err(|error| unusable(&error.to_string()))?;
         let mut resource = Resource::builder();
         if says("OTEL_SERVICE_NAME").is_none()
             && !says("OTEL_RESOURCE_ATTRIBUTES").is_some_and(|it| it.contains("service.name="))

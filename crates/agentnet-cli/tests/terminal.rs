@@ -118,7 +118,7 @@ async fn a_conversation_is_typed_and_read() {
         terminal.shows("@shouter ›").await;
         terminal.type_until(UP, "hi").await;
         send_signal(terminal.pid(), Signal::TERM);
-        assert_eq!(terminal.ended().await.code(), Some(143));
+        assert_eq!(terminal.ended().await.code(), Some(0));
         terminal.restored().await;
         up.stop().await;
     }

@@ -174,8 +174,8 @@ async fn a_terminal_may_change_its_size() {
 #[rstest]
 #[case::by_a_key(None, 130)]
 #[case::by_sigint(Some(Signal::INT), 130)]
-#[case::by_sigterm(Some(Signal::TERM), 143)]
-#[case::by_sighup(Some(Signal::HUP), 143)]
+#[case::by_sigterm(Some(Signal::TERM), 0)]
+#[case::by_sighup(Some(Signal::HUP), 130)]
 #[tokio::test]
 async fn the_terminal_is_given_back_however_it_ends(#[case] signal: Option<Signal>, #[case] code: i32) {
     let nats = NatsServer::builder().start().await.unwrap();

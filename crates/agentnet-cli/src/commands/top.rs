@@ -25,7 +25,6 @@ use agentnet::RegistryClient;
 use clap::Args;
 use crossterm::event::{Event, EventStream};
 use futures::StreamExt;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
 
@@ -76,8 +75,6 @@ impl Top {
         }
         let url = nats_url(global);
         let mut signals = StopSignals::listen()?;
-        let mut hangup = signal(SignalKind::hangup())
-            .map_err(|error| Failure::trouble(format!("cannot listen for signals: {error}")))?;
         let work = async {
             let network = Network::open(&url, output).await?;
             match self.once {
@@ -86,11 +83,7 @@ impl Top {
             }
         };
         // Whichever way it ends, the screen is dropped with the work, which gives the terminal back.
-        tokio::select! {
-            ended = signals.unless(work) => ended,
-            // The terminal has gone.
-            _ = hangup.recv() => Err(Ended::Terminated),
-        }
+        signals.unless(work).await
     }
 }
 
@@ -184,7 +177,7 @@ async fn live(mut network: Network, output: Output) -> Result<(), Ended> {
                 }
                 Some(Ok(_)) => touched = true,
                 Some(Err(error)) => return Err(failed(error).into()),
-                None => return Err(Ended::Terminated),
+                None => return Err(Ended::HungUp),
             },
             _ = beat.tick() => came |= network.beat(&ui),
         }
