@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::Envelope;
+use crate::{AgentInfo, Envelope, RawJson, json};
 
 /// Bytes of a name or an identity: agent id, display name, username, account id, session tag, nonce, public key.
 pub const MAX_NAME_BYTES: usize = 256;
@@ -78,6 +78,38 @@ pub fn check_capabilities<T: AsRef<str>>(capabilities: &[T]) -> Result<(), TooLa
         .try_for_each(|capability| check_bytes("capability", capability.as_ref(), MAX_CAPABILITY_BYTES))
 }
 
+/// Checks what an agent says of itself. `max_metadata` is the registry's bound for its metadata.
+///
+/// # Errors
+/// [`TooLarge`] for the first bound that is exceeded.
+pub fn check_agent(agent: &AgentInfo, max_metadata: usize) -> Result<(), TooLarge> {
+    let names = [
+        ("agent_id", Some(&agent.agent_id)),
+        ("name", Some(&agent.name)),
+        ("account_id", agent.account_id.as_ref()),
+        ("username", agent.username.as_ref()),
+        ("session_tag", agent.session_tag.as_ref()),
+        ("last_seen", agent.last_seen.as_ref()),
+    ];
+    for (member, text) in names {
+        text.map_or(Ok(()), |text| check_bytes(member, text, MAX_NAME_BYTES))?;
+    }
+    check_capabilities(&agent.capabilities)?;
+    check_bytes("metadata", agent.metadata.get(), max_metadata)
+}
+
+/// Checks the nonce in the claims of an `auth` member.
+///
+/// # Errors
+/// [`TooLarge`]
+pub fn check_nonce(auth: Option<&RawJson>) -> Result<(), TooLarge> {
+    let auth = auth.and_then(|auth| auth.view().as_object());
+    let claims = auth.and_then(|auth| auth.get("claims").as_object());
+    claims.map_or(Ok(()), |claims| {
+        check_bytes("nonce", json::trim(&claims.get("nonce").text()), MAX_NAME_BYTES)
+    })
+}
+
 /// Checks every text of an envelope but its payload.
 ///
 /// # Errors
@@ -143,6 +175,41 @@ mod tests {
         assert_eq!(check_capabilities(&vec!["c"; 65]).unwrap_err().member, "capabilities");
         assert_eq!(check_capabilities(&["c".repeat(128)]), Ok(()));
         assert_eq!(check_capabilities(&["c".repeat(129)]).unwrap_err().member, "capability");
+    }
+
+    #[test]
+    fn every_text_of_an_agent_has_a_bound() {
+        type Set = fn(&mut AgentInfo, String);
+        let cases: [(&str, Set); 6] = [
+            ("agent_id", |a, t| a.agent_id = t),
+            ("name", |a, t| a.name = t),
+            ("account_id", |a, t| a.account_id = Some(t)),
+            ("username", |a, t| a.username = Some(t)),
+            ("session_tag", |a, t| a.session_tag = Some(t)),
+            ("last_seen", |a, t| a.last_seen = Some(t)),
+        ];
+        for (member, set) in cases {
+            let mut agent = AgentInfo::default();
+            set(&mut agent, "x".repeat(256));
+            assert_eq!(check_agent(&agent, 4), Ok(()), "{member}");
+            set(&mut agent, "x".repeat(257));
+            assert_eq!(check_agent(&agent, 4).unwrap_err().member, member);
+        }
+        let agent = AgentInfo {
+            metadata: RawJson::parse(r#"{"a":1}"#.to_owned()).unwrap(),
+            ..AgentInfo::default()
+        };
+        assert_eq!(check_agent(&agent, 7), Ok(()));
+        assert_eq!(check_agent(&agent, 6).unwrap_err().member, "metadata");
+    }
+
+    #[test]
+    fn a_nonce_has_a_bound() {
+        let auth = |nonce: &str| RawJson::parse(format!(r#"{{"claims":{{"nonce":"{nonce}"}}}}"#)).unwrap();
+        assert_eq!(check_nonce(None), Ok(()));
+        assert_eq!(check_nonce(Some(&auth(&"n".repeat(256)))), Ok(()));
+        let error = check_nonce(Some(&auth(&"n".repeat(900_000)))).unwrap_err();
+        assert_eq!(error.to_string(), "nonce has 900000 bytes; at most 256 are allowed");
     }
 
     #[test]

@@ -1,59 +1,61 @@
 //! What registries tell each other on [`SUBJECT`]: `{"session_tag":…}` for a session that was issued, `{"nonce":…}` for a
-//! nonce that was used, `{"rotated":…}` for an account that has another key, and a beat `{"registry":…, "number":…}` that says that a registry runs (with `"stops":true`, that it
-//! does not any more). Unknown members and announcements are ignored, so that versions may be mixed.
+//! nonce that was used, `{"rotated":…}` for an account that has another key, and a beat `{"registry":…, "beat":…}` that says
+//! that a registry runs (with `"stops":true`, that it does not any more). Each carries `number` and `mac`, which prove that
+//! its sender shares the database (`peers`). Unknown members and announcements are ignored, so that versions may be mixed.
+//!
+//! Of somebody who proves nothing, a beat does nothing; the others cause a look into the store, which is harmless in bounded
+//! number: registries of older versions speak so.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use agentnet_protocol::json::{Object, ObjectWriter};
+use agentnet_protocol::limits::MAX_NAME_BYTES;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Now;
 use crate::connect::is_up;
 use crate::context::Context;
+use crate::peers::{SILENCE, Speaker};
 use crate::presence::hear;
 
 /// Where registries tell each other what happened.
 pub(crate) const SUBJECT: &str = "agentnet.registry.announce";
 /// How often a registry says that it runs.
 const BEAT: Duration = Duration::from_secs(1);
-/// A registry that was silent for so long has gone.
-const SILENCE: Duration = Duration::from_secs(4);
+/// An announcement is not longer: a nonce with its account, escaped.
+const LONGEST: usize = 8 * 1024;
 /// A nonce with its account is not longer.
-const LONGEST_NONCE: usize = 1024;
+const LONGEST_NONCE: usize = 2 * MAX_NAME_BYTES + 1;
 
 /// A session was issued. Only its name is told: what it is, the others read from the store that they share.
 pub(crate) async fn session(ctx: &Context, session_tag: &str) {
-    publish(
-        ctx,
-        ObjectWriter::with_capacity(96)
-            .text("session_tag", session_tag)
-            .finish(),
-    )
-    .await;
+    tell(ctx, "session_tag", session_tag).await;
 }
 
 /// A nonce was used up.
 pub(crate) async fn nonce(ctx: &Context, nonce: &str) {
-    if nonce.len() <= LONGEST_NONCE {
-        publish(ctx, ObjectWriter::with_capacity(128).text("nonce", nonce).finish()).await;
-    }
+    tell(ctx, "nonce", nonce).await;
 }
 
 /// An account has another key. The others read it from the store.
 pub(crate) async fn rotated(ctx: &Context, account_id: &str) {
-    publish(
-        ctx,
-        ObjectWriter::with_capacity(96).text("rotated", account_id).finish(),
-    )
-    .await;
+    tell(ctx, "rotated", account_id).await;
+}
+
+async fn tell(ctx: &Context, what: &str, name: &str) {
+    let mut out = ObjectWriter::with_capacity(192);
+    out.text(what, name).text("number", &ctx.peers.instance());
+    publish(ctx, out.finish()).await;
 }
 
 async fn beat(ctx: &Context, stops: bool) {
-    let mut out = ObjectWriter::with_capacity(96);
+    let mut out = ObjectWriter::with_capacity(256);
     out.text("registry", &ctx.config.server_id)
-        .text("number", &format!("{:016x}", ctx.number));
+        .text("number", &ctx.peers.instance())
+        .int("beat", ctx.peers.next_beat())
+        .opt_text("database", ctx.peers.database());
     if stops {
         out.bool("stops", true);
     }
@@ -62,31 +64,73 @@ async fn beat(ctx: &Context, stops: bool) {
 
 /// A lost announcement costs time, nothing else: the session's first hello does the same, and beats come again.
 async fn publish(ctx: &Context, body: String) {
+    let body = ctx.peers.authenticated(body);
     if let Err(error) = ctx.client.publish(SUBJECT, body.into()).await {
         tracing::debug!(%error, "an announcement could not be sent");
     }
 }
 
-/// Another registry has something to tell.
+/// Somebody has something to tell.
 pub(crate) fn hear(ctx: &Arc<Context>, body: &[u8], now: Now) {
+    if body.len() > LONGEST {
+        return;
+    }
     let Ok(Some(object)) = Object::parse_body(body) else {
         return;
     };
     let text = |name: &str| object.get(name).as_str();
-    if let Some(tag) = text("session_tag") {
-        hear::issued_elsewhere(ctx, tag.into_owned());
+    let speaker = ctx.peers.speaker(body, &object);
+    let known = speaker != Speaker::Stranger;
+    if let Some(tag) = text("session_tag").filter(|tag| tag.len() <= MAX_NAME_BYTES) {
+        hear::issued_elsewhere(ctx, tag.into_owned(), known);
     } else if let Some(nonce) = text("nonce").filter(|nonce| nonce.len() <= LONGEST_NONCE) {
-        ctx.nonces.used_elsewhere(&nonce, now.instant);
-    } else if let Some(account_id) = text("rotated") {
-        hear::rotated_elsewhere(ctx, account_id.into_owned());
-    } else if let (Some(name), Some(number)) = (text("registry"), text("number")) {
-        let Ok(number) = u64::from_str_radix(&number, 16) else {
-            return;
-        };
-        let stops = object.get("stops").raw() == "true";
-        if ctx.presence.replica(number, stops, now) {
-            greet(ctx, &name, number);
+        ctx.nonces.used_elsewhere(&nonce, known, now.instant);
+    } else if let Some(account_id) = text("rotated").filter(|id| id.len() <= MAX_NAME_BYTES) {
+        hear::rotated_elsewhere(ctx, account_id.into_owned(), known);
+    } else if let Some(name) = text("registry") {
+        heard_beat(ctx, &name, speaker, &object, now);
+    }
+}
+
+fn heard_beat(ctx: &Context, name: &str, speaker: Speaker, beat: &Object<'_>, now: Now) {
+    let stops = beat.get("stops").raw() == "true";
+    let Speaker::Colleague(number) = speaker else {
+        let number = beat.get("number").as_str();
+        let number = number.and_then(|number| u64::from_str_radix(&number, 16).ok());
+        let database = beat.get("database").as_str();
+        if let Some(number) = number.filter(|_| !stops)
+            && ctx.peers.stranger(name, number, database.as_deref(), now.instant)
+        {
+            warn_of_another_database(ctx, database.as_deref());
         }
+        return;
+    };
+    let counted = beat.get("beat").int().ok().flatten();
+    let Some(counted) = counted.and_then(|counted| u64::try_from(counted).ok()) else {
+        return;
+    };
+    if !ctx.peers.beat(number, counted, now.instant) {
+        return;
+    }
+    if stops {
+        ctx.peers.left(number, now.instant);
+    }
+    if ctx.presence.replica(number, stops, now) {
+        greet(ctx, name, number);
+    }
+}
+
+/// Says once that another registry on this network uses another database.
+fn warn_of_another_database(ctx: &Context, database: Option<&str>) {
+    static WARNED: AtomicBool = AtomicBool::new(false);
+    let (Some(own), Some(other)) = (ctx.peers.database(), database) else {
+        return;
+    };
+    if own != other && !WARNED.swap(true, Ordering::Relaxed) {
+        tracing::warn!(
+            "another registry on this network says that it uses another database: each of the two knows only some of the \
+             accounts and messages; give both the same DATABASE_URL, or networks of their own"
+        );
     }
 }
 

@@ -5,10 +5,12 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use agentnet_protocol::limits::DEFAULT_MAX_METADATA_BYTES;
 use agentnet_protocol::register_auth::{DEFAULT_MAX_SKEW_MS, DEFAULT_NONCE_TTL_SECONDS};
 use agentnet_protocol::thread;
 use agentnet_protocol::truth::is_true;
 use agentnet_store::OpenOptions;
+use agentnet_store::model::MAX_METADATA_BYTES;
 
 /// The address that the original's registry uses: the server's name in its compose file.
 pub const DEFAULT_NATS_URL: &str = "nats://agentnet_secret_token@nats:4222";
@@ -107,6 +109,11 @@ pub struct RegistryConfig {
     /// `AGENTNET_OFFLINE_REPLIES`: whether requests to accounts without a live session are answered with an error at once
     /// (section 0, decision 9); on by default.
     pub offline_replies: bool,
+    /// `AGENTNET_MAX_METADATA_BYTES`: an agent's metadata is not larger, as JSON text; 65536 by default, at most 1048576.
+    pub max_metadata_bytes: usize,
+    /// `AGENTNET_MAX_NEW_ACCOUNTS_PER_SECOND`: accounts that may be created in the long run; 20 times as many at once. 500 by
+    /// default, 0 = no limit.
+    pub max_new_accounts_per_second: u32,
     /// `AGENTNET_CAPTURE_STORAGE`: `file` (default) or `memory`.
     pub capture_storage: CaptureStorage,
     /// `AGENTNET_CAPTURE_REPLICAS`: copies of the captured stream in a NATS cluster; 1 by default, at most 5.
@@ -145,6 +152,8 @@ impl Default for RegistryConfig {
             dev_auth_nonce_ttl: Duration::from_secs(DEFAULT_NONCE_TTL_SECONDS),
             key_dir: None,
             offline_replies: true,
+            max_metadata_bytes: DEFAULT_MAX_METADATA_BYTES,
+            max_new_accounts_per_second: 500,
             capture_storage: CaptureStorage::File,
             capture_replicas: 1,
             metrics_addr: None,
@@ -200,6 +209,11 @@ impl RegistryConfig {
             dev_auth_nonce_ttl: read.time("DEV_AUTH_NONCE_TTL_SECONDS", 1.0, default.dev_auth_nonce_ttl)?,
             key_dir: (read.0)("DEV_AUTH_KEY_DIR").map(|directory| PathBuf::from(directory.trim())),
             offline_replies: read.flag("AGENTNET_OFFLINE_REPLIES", default.offline_replies),
+            max_metadata_bytes: read.number("AGENTNET_MAX_METADATA_BYTES", default.max_metadata_bytes)?,
+            max_new_accounts_per_second: read.number(
+                "AGENTNET_MAX_NEW_ACCOUNTS_PER_SECOND",
+                default.max_new_accounts_per_second,
+            )?,
             capture_storage: read
                 .parsed("AGENTNET_CAPTURE_STORAGE")?
                 .unwrap_or(default.capture_storage),
@@ -230,6 +244,7 @@ impl RegistryConfig {
         self.dev_auth_max_skew = self.dev_auth_max_skew.max(second);
         self.dev_auth_nonce_ttl = self.dev_auth_nonce_ttl.max(5 * second);
         self.capture_replicas = self.capture_replicas.clamp(1, 5);
+        self.max_metadata_bytes = self.max_metadata_bytes.clamp(2, MAX_METADATA_BYTES);
         self
     }
 }

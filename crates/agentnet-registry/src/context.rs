@@ -15,6 +15,8 @@ use crate::config::RegistryConfig;
 use crate::database::Database;
 use crate::identity::Identity;
 use crate::metrics::Metrics;
+use crate::new_accounts::NewAccounts;
+use crate::peers::Peers;
 use crate::presence::Presence;
 use crate::presence::hear::Adoptions;
 use crate::presence::writer::WriterBell;
@@ -28,6 +30,8 @@ pub(crate) struct Context {
     pub(crate) identity: Option<Identity>,
     /// Tells this registry from every other, even from one with its name.
     pub(crate) number: u64,
+    /// The other registries.
+    pub(crate) peers: Peers,
     pub(crate) client: Client,
     /// The store for requests: nobody waits for it while it is down.
     pub(crate) store: Arc<dyn Store>,
@@ -38,6 +42,7 @@ pub(crate) struct Context {
     pub(crate) bell: Arc<WriterBell>,
     pub(crate) adoptions: Arc<Adoptions>,
     pub(crate) nonces: Nonces,
+    pub(crate) new_accounts: NewAccounts,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) capture: Arc<Capture>,
     /// Messages that the client dropped because nobody took them in time.

@@ -5,12 +5,13 @@
 //! not answer.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use agentnet_protocol::json::{JsonError, Object, ObjectWriter};
+use agentnet_protocol::subject::may_reply_to;
 use agentnet_protocol::url::NatsUrl;
 use async_nats::client::RequestErrorKind;
-use async_nats::{Client, Message, Subscriber};
+use async_nats::{Client, Subject, Subscriber};
 use bytes::Bytes;
 use futures::StreamExt as _;
 use tokio::sync::Semaphore;
@@ -20,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 use crate::connect::connect;
 use crate::context::Context;
 use crate::error::StartError;
+pub use crate::peers::Peer;
 
 const PREFIX: &str = "agentnet.registry.health.";
 /// How long the database may take to answer.
@@ -41,6 +43,12 @@ pub struct Health {
     pub capture: String,
     /// Captured messages that wait in this registry's memory to be stored.
     pub waiting: i64,
+    /// What tells this run of the registry from every other: 16 hexadecimal digits. Empty: an older version.
+    pub instance: String,
+    /// The id of its database; `None` if it was not read yet, or of an older version.
+    pub database: Option<String>,
+    /// The other registries that it heard in the last seconds.
+    pub registries: Vec<Peer>,
 }
 
 /// Why nothing is known of a registry.
@@ -83,7 +91,22 @@ impl Health {
         self.store_problem.is_none()
     }
 
-    /// As JSON: `server_id`, `healthy`, `store` {`backend`, `problem`}, `capture` {`mode`, `waiting`}.
+    /// The others that have this one's name: sessions and metrics of them cannot be told apart.
+    pub fn same_server_id(&self) -> impl Iterator<Item = &Peer> {
+        self.registries.iter().filter(|peer| peer.server_id == self.server_id)
+    }
+
+    /// The others that say that they use another database: each knows only some of the accounts and messages.
+    pub fn other_databases(&self) -> impl Iterator<Item = &Peer> {
+        let own = self.database.as_ref();
+        let differs = move |other: &String| own.is_some_and(|own| own != other);
+        self.registries
+            .iter()
+            .filter(move |peer| !peer.verified && peer.database.as_ref().is_some_and(differs))
+    }
+
+    /// As JSON: `server_id`, `healthy`, `store` {`backend`, `problem`}, `capture` {`mode`, `waiting`}, `instance`,
+    /// `database`, `registries` [{`server_id`, `instance`, `database`, `verified`}].
     #[must_use]
     pub fn encode(&self) -> String {
         let mut store = ObjectWriter::new();
@@ -92,11 +115,26 @@ impl Health {
             .nullable_text("problem", self.store_problem.as_deref());
         let mut capture = ObjectWriter::new();
         capture.text("mode", &self.capture).int("waiting", self.waiting);
+        let others: Vec<String> = self
+            .registries
+            .iter()
+            .map(|peer| {
+                ObjectWriter::new()
+                    .text("server_id", &peer.server_id)
+                    .text("instance", &peer.instance)
+                    .nullable_text("database", peer.database.as_deref())
+                    .bool("verified", peer.verified)
+                    .finish()
+            })
+            .collect();
         ObjectWriter::new()
             .text("server_id", &self.server_id)
             .bool("healthy", self.is_well())
             .raw("store", &store.finish())
             .raw("capture", &capture.finish())
+            .text("instance", &self.instance)
+            .nullable_text("database", self.database.as_deref())
+            .raw_items("registries", &others.join(","))
             .finish()
     }
 
@@ -119,6 +157,24 @@ impl Health {
             waiting: waiting
                 .and_then(|waiting| i64::try_from(waiting).ok())
                 .unwrap_or_default(),
+            // Members that an older version does not have.
+            instance: text(&object, "instance").unwrap_or_default(),
+            database: text(&object, "database").ok(),
+            registries: object
+                .get("registries")
+                .as_array()
+                .into_iter()
+                .flatten()
+                .filter_map(|peer| peer.as_object())
+                .map(|peer| {
+                    Ok(Peer {
+                        server_id: text(&peer, "server_id")?,
+                        instance: text(&peer, "instance")?,
+                        database: text(&peer, "database").ok(),
+                        verified: peer.get("verified").raw() == "true",
+                    })
+                })
+                .collect::<Result<_, String>>()?,
         })
     }
 }
@@ -181,13 +237,17 @@ pub(crate) async fn subscribe(client: &Client, server_id: &str) -> Result<Subscr
 pub(crate) async fn run(ctx: Arc<Context>, mut questions: Subscriber, stop: CancellationToken) {
     let room = Arc::new(Semaphore::new(CONCURRENCY));
     while let Some(Some(question)) = stop.run_until_cancelled(questions.next()).await {
+        // Without one, or with one that nobody may be answered on, there is nothing to do.
+        let Some(reply_to) = question.reply.filter(|subject| may_reply_to(subject)) else {
+            continue;
+        };
         let Ok(permit) = Arc::clone(&room).try_acquire_owned() else {
             continue;
         };
         let asked = Arc::clone(&ctx);
         ctx.tasks.spawn(async move {
             let _permit = permit;
-            answer(&asked, question).await;
+            answer(&asked, reply_to).await;
         });
     }
 }
@@ -201,15 +261,24 @@ pub(crate) async fn store_problem(ctx: &Context) -> Option<String> {
     }
 }
 
-async fn answer(ctx: &Context, question: Message) {
-    let Some(reply_to) = question.reply else { return };
-    let store_problem = store_problem(ctx).await;
-    let health = Health {
+/// What is known without asking the store.
+pub(crate) fn around(ctx: &Context) -> Health {
+    Health {
         server_id: ctx.config.server_id.clone(),
         store: ctx.store.backend().to_owned(),
-        store_problem,
+        store_problem: None,
         capture: ctx.capture.mode.to_string(),
         waiting: i64::try_from(ctx.capture.queue.len()).unwrap_or(i64::MAX),
+        instance: ctx.peers.instance(),
+        database: ctx.peers.database().map(str::to_owned),
+        registries: ctx.peers.heard(Instant::now()),
+    }
+}
+
+async fn answer(ctx: &Context, reply_to: Subject) {
+    let health = Health {
+        store_problem: store_problem(ctx).await,
+        ..around(ctx)
     };
     if let Err(error) = ctx.client.publish(reply_to, health.encode().into()).await {
         tracing::debug!(%error, "a health reply could not be sent");
@@ -238,6 +307,15 @@ mod tests {
         }
     }
 
+    fn peer(server_id: &str, database: Option<&str>, verified: bool) -> Peer {
+        Peer {
+            server_id: server_id.to_owned(),
+            instance: format!("of {server_id}"),
+            database: database.map(str::to_owned),
+            verified,
+        }
+    }
+
     #[test]
     fn an_answer_is_read_as_it_was_written() {
         let well = Health {
@@ -246,7 +324,17 @@ mod tests {
             store_problem: None,
             capture: "jetstream".to_owned(),
             waiting: 7,
+            instance: "0000000000000001".to_owned(),
+            database: Some("db".to_owned()),
+            registries: vec![
+                peer("registry \"1\"", Some("db"), true),
+                peer("b", Some("other"), false),
+                peer("c", None, false),
+            ],
         };
+        let names = |peers: Vec<&Peer>| peers.iter().map(|peer| peer.server_id.clone()).collect::<Vec<_>>();
+        assert_eq!(names(well.same_server_id().collect()), ["registry \"1\""]);
+        assert_eq!(names(well.other_databases().collect()), ["b"]);
         assert_eq!(Health::decode(well.encode().as_bytes()), Ok(well.clone()));
         assert!(well.encode().contains("\"healthy\":true"), "{}", well.encode());
         let ill = Health {

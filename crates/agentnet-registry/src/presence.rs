@@ -43,6 +43,9 @@ use served::Served;
 /// A program that does not show for so long that it runs was paused, even where the time to live is short.
 const LONGEST_NAP: Duration = Duration::from_secs(3);
 
+/// Live sessions that no registry is known to have issued: on a network without signed identity anybody can make them up.
+const MOST_UNISSUED: usize = 10_000;
+
 /// Which session, in the order of `registry.list`.
 pub(crate) type ListKey = (Arc<str>, Arc<str>);
 
@@ -73,6 +76,10 @@ struct State {
     goodbyes: Latest,
     /// Silence is counted from here at the earliest: nobody could be heard before.
     heard_since: Instant,
+    /// Live sessions that no registry is known to have issued.
+    unissued: usize,
+    /// When a flood began that not everybody could be taken in for.
+    flood_since: Option<Instant>,
     /// When somebody was heard last who could not be taken in.
     missed_at: Instant,
     /// What is not known here is not there if nothing was missed from here on; `None` until the store was read.
@@ -92,6 +99,8 @@ struct Live {
     /// Whether the store has got from here what it has to know, or had it anyway. If not, the registry that mattered may
     /// have gone before it wrote that.
     minded: bool,
+    /// Whether a registry has issued it, as far as is known.
+    issued: bool,
     /// When its last signed hello was said, by its own clock.
     said_at: Option<Timestamp>,
     /// How it is listed, once it was, but for the time of the last sign of life.
@@ -133,6 +142,8 @@ impl Presence {
                 departures: Latest::default(),
                 goodbyes: Latest::default(),
                 heard_since: now.instant,
+                unissued: 0,
+                flood_since: None,
                 missed_at: now.instant,
                 sure_from: None,
                 awake: now.instant,
@@ -207,15 +218,23 @@ impl Presence {
         state.pending.insert(tag, Change::Upsert);
     }
 
-    /// A session that is heard of for the first time here.
-    pub(crate) fn insert_heard(&self, session: Session, now: Now) {
+    /// A session that is heard of for the first time here, whoever made it up; `false` if there are too many of those.
+    pub(crate) fn insert_heard(&self, session: Session, now: Now) -> bool {
         let mut state = self.lock();
+        if state.unissued >= MOST_UNISSUED && !state.sessions.contains_key(session.session_tag.as_str()) {
+            return false;
+        }
         state.goodbyes.forget(&session.session_tag);
         let minds = state.replicas.minds(&session.session_tag);
         let tag = state.insert(session, now.instant, minds);
+        if let Some(live) = state.sessions.get_mut(&tag) {
+            live.issued = false;
+            state.unissued += 1;
+        }
         if minds {
             state.pending.insert(tag, Change::Upsert);
         }
+        true
     }
 
     /// A session that a registry has issued and stored; does nothing if it is known already. One that has said goodbye stays
@@ -249,9 +268,14 @@ impl Presence {
 
     /// Corrects what only the store knows of a session that came back: when and where it began.
     pub(crate) fn set_origin(&self, tag: &str, connected_at: Timestamp, server_id: String) {
-        if let Some(live) = self.lock().sessions.get_mut(tag) {
-            live.session.connected_at = connected_at;
-            live.session.server_id = server_id;
+        let mut state = self.lock();
+        let Some(live) = state.sessions.get_mut(tag) else {
+            return;
+        };
+        live.session.connected_at = connected_at;
+        live.session.server_id = server_id;
+        if !std::mem::replace(&mut live.issued, true) {
+            state.unissued -= 1;
         }
     }
 
@@ -380,6 +404,7 @@ impl State {
                 seen,
                 stored: seen,
                 minded,
+                issued: true,
                 said_at: None,
                 listed: OnceCell::new(),
             }),
@@ -421,6 +446,9 @@ impl State {
         self.expiry.remove(&(live.seen, Arc::clone(&tag)));
         self.leave_account(live.session.account_id.as_deref(), &tag);
         self.served.remove(&live.session.capabilities);
+        if !live.issued {
+            self.unissued -= 1;
+        }
         Some(live.session)
     }
 

@@ -10,7 +10,7 @@ use std::task::{Context as TaskContext, Poll};
 use std::time::Instant;
 
 use agentnet_protocol::rpc::RpcError;
-use agentnet_protocol::subject::{REGISTRY_GROUP, REGISTRY_PREFIX};
+use agentnet_protocol::subject::{REGISTRY_GROUP, REGISTRY_PREFIX, may_reply_to};
 use async_nats::{Client, Message, Subscriber};
 use futures::stream::SelectAll;
 use futures::{FutureExt as _, Stream, StreamExt as _};
@@ -158,6 +158,12 @@ fn apply(ctx: &Arc<Context>, what: Presence, message: &Message) {
 /// Answers one request beside the others. Without a reply subject there is nobody to answer.
 fn answer(ctx: &Arc<Context>, rpc: Rpc, message: Message, permit: Option<OwnedSemaphorePermit>) {
     let Some(reply_to) = message.reply else { return };
+    // It would be published there with this registry's rights.
+    if !may_reply_to(&reply_to) {
+        tracing::debug!("a request is ignored whose reply subject nobody may be answered on");
+        return;
+    }
+    let asked_on = reply_to.clone();
     let names = rpc.names();
     let span = tracing::debug_span!("rpc", name = names.0, bytes = message.payload.len());
     let ctx = Arc::clone(ctx);
@@ -165,7 +171,7 @@ fn answer(ctx: &Arc<Context>, rpc: Rpc, message: Message, permit: Option<OwnedSe
         let ctx = Arc::clone(&ctx);
         async move {
             let since = Instant::now();
-            let outcome = AssertUnwindSafe(rpc.answer(&ctx, &message.payload))
+            let outcome = AssertUnwindSafe(rpc.answer(&ctx, &message.payload, &asked_on))
                 .catch_unwind()
                 .await;
             let outcome = outcome.unwrap_or_else(|_| {

@@ -73,14 +73,14 @@ impl Rpc {
         }
     }
 
-    /// Answers a request of this kind.
+    /// Answers a request of this kind, which is answered on `reply_to`.
     ///
     /// Every task has room for the largest of what it may do: so all but the most frequent have their room elsewhere.
-    pub(crate) async fn answer(self, ctx: &Arc<Context>, body: &[u8]) -> Result<String, RpcError> {
+    pub(crate) async fn answer(self, ctx: &Arc<Context>, body: &[u8], reply_to: &str) -> Result<String, RpcError> {
         let answering: BoxFuture<'_, _> = match self {
             Self::ResolveAccount => return lookup::resolve_account(ctx, decode_request(body)?).await,
             Self::Metrics => return metrics::metrics(ctx),
-            Self::Register => register::register(ctx, decode_request(body)?).boxed(),
+            Self::Register => register::register(ctx, decode_request(body)?, reply_to).boxed(),
             // The original never looks at the bodies of this one and metrics.
             Self::List => presence::list(ctx, decode_request(body).unwrap_or_default()).boxed(),
             Self::ResolveKey => lookup::resolve_key(ctx, decode_request(body)?).boxed(),

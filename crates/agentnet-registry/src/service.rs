@@ -3,7 +3,7 @@
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use agentnet_metrics_http::Server;
 use agentnet_protocol::url::NatsUrl;
@@ -24,6 +24,8 @@ use crate::health;
 use crate::identity::{self, Identity};
 use crate::metrics::Metrics;
 use crate::metrics::page::Page;
+use crate::new_accounts::NewAccounts;
+use crate::peers::{self, Peers};
 use crate::presence::Presence;
 use crate::presence::hear::Adoptions;
 use crate::presence::writer::{self, WriterBell};
@@ -57,6 +59,7 @@ pub struct RegistryHandle {
     stop_sweep: CancellationToken,
     beat: JoinHandle<()>,
     stop_beat: CancellationToken,
+    peers: JoinHandle<()>,
     capture: CaptureTasks,
     writer: JoinHandle<()>,
     stop_writer: CancellationToken,
@@ -116,9 +119,11 @@ impl Registry {
         } = connection;
         let ctx = Arc::new(Context {
             nonces: Nonces::new(config.dev_auth_nonce_ttl),
+            new_accounts: NewAccounts::new(config.max_new_accounts_per_second, Instant::now()),
             config,
             identity,
             number,
+            peers: Peers::new(number),
             client,
             lookups: Lookups::of(&store),
             claims: Claims::of(&store),
@@ -132,6 +137,7 @@ impl Registry {
             dropped,
             tasks: Tasks::new(kill.clone()),
         });
+        peers::enter(&ctx).await;
         let taken_over = take_over(&ctx).await?;
         identity::bind(&ctx).await?;
         // What is sure of everybody already can answer for the absent from its first moment on.
@@ -170,6 +176,7 @@ impl Registry {
             router: spawn(Box::pin(router.run(Arc::clone(&ctx), stop_router.clone()))),
             sweep: spawn(Box::pin(sweep::run(Arc::clone(&ctx), stop_sweep.clone()))),
             beat: spawn(Box::pin(announce::run(Arc::clone(&ctx), stop_beat.clone()))),
+            peers: spawn(Box::pin(peers::run(Arc::clone(&ctx), stop_beat.clone()))),
             capture: capture_tasks,
             stop_router,
             stop_sweep,
@@ -246,6 +253,7 @@ impl RegistryHandle {
         }
         self.stop_beat.cancel();
         let _ = tokio::join!(self.sweep, self.beat);
+        let _ = tokio::time::timeout(LAST_WORD, self.peers).await;
         if let Some(page) = self.page {
             let _ = page.await;
         }

@@ -63,7 +63,7 @@ async fn ten_megabytes_of_metadata_are_refused() {
             json!({"agent_id": "a", "username": "a", "metadata": metadata}),
         )
         .await;
-    let error = "metadata is too large: 10000011 bytes, at most 1048576";
+    let error = "metadata has 10000011 bytes; at most 65536 are allowed";
     assert_eq!(reply, json!({"error": error}));
     let reply = network.ask("resolve_account", json!({"username": "a"})).await;
     assert_eq!(reply, json!({"error": "not_found"}), "nothing was created");

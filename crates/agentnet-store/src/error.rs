@@ -1,6 +1,6 @@
 //! The store's one error type.
 
-use crate::model::MAX_METADATA_BYTES;
+use agentnet_protocol::limits::TooLarge;
 
 /// Why a call on the store failed.
 #[derive(Debug, thiserror::Error)]
@@ -9,12 +9,9 @@ pub enum StoreError {
     /// The account is bound to another public key (PROTOCOL.md 13.3, `auth_public_key_mismatch`).
     #[error("the account is bound to another public key")]
     KeyMismatch,
-    /// The account's or session's metadata is too large.
-    #[error("metadata is too large: {bytes} bytes, at most {MAX_METADATA_BYTES}")]
-    MetadataTooLarge {
-        /// Its size.
-        bytes: usize,
-    },
+    /// The account's or session's name, capabilities or metadata are too large.
+    #[error(transparent)]
+    TooLarge(#[from] TooLarge),
     /// The database cannot be reached, is locked by another process, or is closed. The call may be repeated.
     #[error("the database is unavailable: {0}")]
     Unavailable(String),

@@ -35,4 +35,4 @@ mod tally;
 pub use error::StoreError;
 pub use open::{OpenOptions, TlsMode, open, sqlite_url};
 pub use search::fold;
-pub use store::{Accounts, Messages, Sessions, Store, Threads};
+pub use store::{Accounts, Messages, Registries, Sessions, Store, Threads};

@@ -1,5 +1,8 @@
 //! What the store keeps, as plain data (PROTOCOL.md sections 7, 8 and 10).
 
+use std::fmt;
+
+use agentnet_protocol::limits::{MAX_NAME_BYTES, check_bytes, check_capabilities};
 use agentnet_protocol::signs::Signs;
 use agentnet_protocol::{RawJson, Timestamp};
 
@@ -11,12 +14,25 @@ pub const MAX_METADATA_BYTES: usize = 1 << 20;
 /// Whether metadata may be stored.
 ///
 /// # Errors
-/// [`StoreError::MetadataTooLarge`]
+/// [`StoreError::TooLarge`]
 pub fn check_metadata(metadata: &RawJson) -> Result<(), StoreError> {
-    match metadata.get().len() {
-        bytes if bytes > MAX_METADATA_BYTES => Err(StoreError::MetadataTooLarge { bytes }),
-        _ => Ok(()),
-    }
+    Ok(check_bytes("metadata", metadata.get(), MAX_METADATA_BYTES)?)
+}
+
+/// Whether what a registration claims may be stored (PROTOCOL.md section 0.11). What was stored before there were bounds stays.
+///
+/// # Errors
+/// [`StoreError::TooLarge`]
+pub fn check_claim(claim: &AccountClaim) -> Result<(), StoreError> {
+    check_bytes("agent_id", &claim.agent_id, MAX_NAME_BYTES)?;
+    check_bytes("name", &claim.display_name, MAX_NAME_BYTES)?;
+    check_bytes(
+        "account_id",
+        claim.account_id.as_deref().unwrap_or_default(),
+        MAX_NAME_BYTES,
+    )?;
+    check_capabilities(&claim.capabilities)?;
+    check_metadata(&claim.metadata)
 }
 
 /// One stable identity of the network (table `agent_accounts`).
@@ -223,6 +239,43 @@ pub struct Position {
     pub at: Timestamp,
     /// The row's id, which breaks ties.
     pub id: String,
+}
+
+/// A registry that runs on this database (table `agentnet_registries`).
+#[derive(Clone, PartialEq, Eq)]
+pub struct Registry {
+    /// Tells one run of a registry from every other, even of the same name.
+    pub number: u64,
+    /// Its name.
+    pub server_id: String,
+    /// What its announcements are authenticated with.
+    pub announce_key: String,
+    /// When it last said here that it runs (coarse).
+    pub beat_at: Timestamp,
+}
+
+impl Registry {
+    /// A number as it is stored and written: 16 hexadecimal digits.
+    #[must_use]
+    pub fn number_text(number: u64) -> String {
+        format!("{number:016x}")
+    }
+
+    /// Reads [`Registry::number_text`].
+    pub(crate) fn read_number(text: &str) -> Result<u64, StoreError> {
+        u64::from_str_radix(text, 16)
+            .map_err(|error| StoreError::Corrupt(format!("a registry's number {text:?}: {error}")))
+    }
+}
+
+impl fmt::Debug for Registry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Registry")
+            .field("number", &self.number)
+            .field("server_id", &self.server_id)
+            .field("beat_at", &self.beat_at)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Some rows and whether there are more behind them.

@@ -5,8 +5,8 @@ use async_trait::async_trait;
 
 use crate::error::StoreError;
 use crate::model::{
-    Account, AccountClaim, AccountQuery, Appended, Message, MessageQuery, NewMessage, Page, Pruned, Session, Thread,
-    ThreadQuery,
+    Account, AccountClaim, AccountQuery, Appended, Message, MessageQuery, NewMessage, Page, Pruned, Registry, Session,
+    Thread, ThreadQuery,
 };
 
 /// Accounts: who exists (PROTOCOL.md 7.2, with the decisions of 0.5).
@@ -117,9 +117,25 @@ pub trait Threads: Send + Sync {
     async fn prune_threads(&self, before: Timestamp, limit: usize) -> Result<Pruned, StoreError>;
 }
 
+/// Registries that run on this database, and which database it is (PROTOCOL.md 10.3).
+#[async_trait]
+pub trait Registries: Send + Sync {
+    /// A random text that this database got when it was made: two registries on one network should name the same.
+    async fn database_id(&self) -> Result<String, StoreError>;
+
+    /// Inserts or replaces the row of a running registry, by its number.
+    async fn put_registry(&self, registry: &Registry) -> Result<(), StoreError>;
+
+    /// Deletes the row of a registry that stops. Unknown numbers are ignored.
+    async fn remove_registry(&self, number: u64) -> Result<(), StoreError>;
+
+    /// The registries that said at this time or later that they run, by number as text. Rows that are older are deleted.
+    async fn registries(&self, since: Timestamp) -> Result<Vec<Registry>, StoreError>;
+}
+
 /// Everything the registry needs of a database.
 #[async_trait]
-pub trait Store: Accounts + Sessions + Messages + Threads {
+pub trait Store: Accounts + Sessions + Messages + Threads + Registries {
     /// A short name of the backend for logs and metrics: `sqlite` or `postgres`.
     fn backend(&self) -> &'static str;
 

@@ -185,6 +185,20 @@ const SETTINGS: &[Setting] = &[
         "Where the registry's own key is kept [default: registry-keys in the data directory, if there is one]",
     ),
     setting(
+        "AGENTNET_MAX_METADATA_BYTES",
+        "max-metadata-bytes",
+        "BYTES",
+        "65536",
+        "An agent's metadata is not larger, at most 1048576",
+    ),
+    setting(
+        "AGENTNET_MAX_NEW_ACCOUNTS_PER_SECOND",
+        "max-new-accounts-per-second",
+        "N",
+        "500",
+        "New accounts in the long run, 20 times as many at once; 0 = no limit",
+    ),
+    setting(
         "AGENTNET_OFFLINE_REPLIES",
         "offline-replies",
         "BOOL",

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use agentnet_protocol::Timestamp;
 use agentnet_store::model::{
-    Account, AccountClaim, AccountQuery, Appended, Message, MessageQuery, NewMessage, Page, Pruned, Session, Thread,
-    ThreadQuery,
+    Account, AccountClaim, AccountQuery, Appended, Message, MessageQuery, NewMessage, Page, Pruned, Registry, Session,
+    Thread, ThreadQuery,
 };
-use agentnet_store::{Accounts, Messages, Sessions, Store, StoreError, Threads};
+use agentnet_store::{Accounts, Messages, Registries, Sessions, Store, StoreError, Threads};
 use async_trait::async_trait;
 use tokio::time::{sleep, timeout};
 
@@ -183,6 +183,25 @@ impl Threads for Guarded {
 
     async fn prune_threads(&self, before: Timestamp, limit: usize) -> Result<Pruned, StoreError> {
         self.guard(|| self.database.store.prune_threads(before, limit)).await
+    }
+}
+
+#[async_trait]
+impl Registries for Guarded {
+    async fn database_id(&self) -> Result<String, StoreError> {
+        self.guard(|| self.database.store.database_id()).await
+    }
+
+    async fn put_registry(&self, registry: &Registry) -> Result<(), StoreError> {
+        self.guard(|| self.database.store.put_registry(registry)).await
+    }
+
+    async fn remove_registry(&self, number: u64) -> Result<(), StoreError> {
+        self.guard(|| self.database.store.remove_registry(number)).await
+    }
+
+    async fn registries(&self, since: Timestamp) -> Result<Vec<Registry>, StoreError> {
+        self.guard(|| self.database.store.registries(since)).await
     }
 }
 

@@ -15,7 +15,7 @@ use prometheus_client::registry::Registry;
 
 use crate::connect::is_up;
 use crate::context::Context;
-use crate::health::store_problem;
+use crate::health::{self, store_problem};
 
 /// What is served.
 pub(crate) struct Page(pub(crate) Arc<Context>);
@@ -59,6 +59,9 @@ impl Collector for Figures {
         let ctx = &*self.0;
         let (config, metrics) = (&ctx.config, &ctx.metrics);
         let mode = ctx.capture.mode.to_string();
+        let around = health::around(ctx);
+        let (other_databases, same_server_id) = (around.other_databases().count(), around.same_server_id().count());
+        let verified = around.registries.iter().filter(|peer| peer.verified).count();
         out.encode_descriptor("build", "Which registry this is, always 1", None, MetricType::Info)?
             .encode_info(&[
                 ("server_id", config.server_id.as_str()),
@@ -74,6 +77,17 @@ impl Collector for Figures {
                 u64::from(is_up(&ctx.client)),
             ),
             ("store_up", "Whether the store answers", u64::from(ctx.database.is_up())),
+            ("registries", "Other registries on this database", count(verified)),
+            (
+                "other_databases",
+                "Other registries that say that they use another database",
+                count(other_databases),
+            ),
+            (
+                "same_server_id",
+                "Other registries that have this one's server id",
+                count(same_server_id),
+            ),
             (
                 "capture_lag",
                 "Messages in the stream that are not stored yet",

@@ -5,27 +5,34 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use agentnet_protocol::detached::DetachedAuth;
 use agentnet_protocol::ids::valid_account_id;
 use agentnet_protocol::json::Object;
+use agentnet_protocol::limits::{MAX_NAME_BYTES, check_agent};
 use agentnet_protocol::rpc::Goodbye;
 use agentnet_protocol::signs::Signs;
 use agentnet_protocol::{AgentInfo, Timestamp};
 use agentnet_store::StoreError;
-use agentnet_store::model::{Session, check_metadata};
+use agentnet_store::model::Session;
 use tokio::sync::{Semaphore, watch};
 
 use super::{Heard, signed};
 use crate::clock::Now;
 use crate::context::Context;
+use crate::new_accounts;
+use crate::peers::cut;
 use crate::rpc::register::claim;
 
 /// Unknown sessions that may be looked up at the same time: requests need connections to the database too.
 const LOOKUPS: usize = 8;
 /// Unknown sessions that may wait to be looked up; of those beyond, the next hello counts.
 const WAITING: usize = 10_000;
+/// What strangers announced and may wait to be looked up, and how much of it is looked up at the same time. A registry that has
+/// just started is a stranger until its row was read.
+const STRANGERS: usize = 1_000;
+const STRANGERS_LOOKUPS: usize = 4;
 /// How long a request waits for sessions that were heard of before it.
 const PATIENCE: Duration = Duration::from_millis(500);
 
@@ -36,6 +43,9 @@ pub(crate) struct Adoptions {
     waiting: Semaphore,
     room: Semaphore,
     failed: AtomicBool,
+    /// Lookups for those who prove nothing.
+    strangers: Arc<Semaphore>,
+    strangers_room: Semaphore,
 }
 
 impl Default for Adoptions {
@@ -45,6 +55,8 @@ impl Default for Adoptions {
             waiting: Semaphore::new(WAITING),
             room: Semaphore::new(LOOKUPS),
             failed: AtomicBool::new(false),
+            strangers: Arc::new(Semaphore::new(STRANGERS)),
+            strangers_room: Semaphore::new(STRANGERS_LOOKUPS),
         }
     }
 }
@@ -98,8 +110,12 @@ pub(crate) fn hello(ctx: &Arc<Context>, body: &[u8], now: Now) -> bool {
     if agent.agent_id.is_empty() {
         return true;
     }
-    if let Err(error) = check_metadata(&agent.metadata) {
-        tracing::warn!(session_tag = %tag, %error, "a hello is ignored");
+    if let Err(error) = check_agent(&agent, ctx.config.max_metadata_bytes) {
+        tracing::warn!(session_tag = cut(&tag), %error, "a hello is ignored");
+        return false;
+    }
+    // Register refuses such an id too (section 0.5); a hello has nobody to tell.
+    if agent.account_id.as_deref().is_some_and(|id| !valid_account_id(id)) {
         return false;
     }
     if ctx.config.dev_auth {
@@ -115,7 +131,10 @@ pub(crate) fn hello(ctx: &Arc<Context>, body: &[u8], now: Now) -> bool {
         Heard::Unknown => match (agent.account_id.clone(), agent.username.clone()) {
             (Some(account_id), Some(username)) => {
                 let session = session(ctx, &agent, tag.clone(), account_id.clone(), username, now.time);
-                ctx.presence.insert_heard(session, now);
+                if !ctx.presence.insert_heard(session, now) {
+                    too_many_heard(ctx);
+                    return true;
+                }
                 aside(ctx, tag, |ctx, tag| async move {
                     origin(&ctx, &tag).await?;
                     if !ctx.presence.has_profile(&account_id) {
@@ -124,21 +143,33 @@ pub(crate) fn hello(ctx: &Arc<Context>, body: &[u8], now: Now) -> bool {
                     Ok(())
                 });
             }
-            // Register refuses such an id too (section 0.5); a hello has nobody to tell.
-            (Some(account_id), None) if !valid_account_id(&account_id) => return false,
             _ => aside(ctx, tag, move |ctx, tag| async move {
-                let account = ctx.store.claim_account(&claim(&agent, None, now)).await?;
+                let claim = claim(&agent, None, now);
+                let Ok(room) = new_accounts::room(&ctx, &claim, None, Instant::now()).await else {
+                    tracing::debug!(session_tag = %tag, "a hello would make one account too many; its next one counts");
+                    return Ok(());
+                };
+                let claimed = ctx.store.claim_account(&claim).await;
+                new_accounts::settle(&ctx, room, claimed.as_ref().ok(), claim.at);
+                let account = claimed?;
                 let (account_id, username) = (account.account_id.clone(), account.username.clone());
-                ctx.presence.insert_heard(
-                    session(&ctx, &agent, tag.clone(), account_id, username, now.time),
-                    Now::read(),
-                );
+                let session = session(&ctx, &agent, tag.clone(), account_id, username, now.time);
+                if !ctx.presence.insert_heard(session, Now::read()) {
+                    too_many_heard(&ctx);
+                    return Ok(());
+                }
                 ctx.presence.set_profile(account);
                 origin(&ctx, &tag).await
             }),
         },
     }
     true
+}
+
+/// There are as many sessions as may be that no registry is known to have issued.
+fn too_many_heard(ctx: &Context) {
+    tracing::debug!("too many sessions that no registry has issued; the next hello counts");
+    ctx.presence.overflowed(Now::read());
 }
 
 /// A goodbye (section 7.5); `false` if it cannot be read.
@@ -148,6 +179,12 @@ pub(crate) fn goodbye(ctx: &Arc<Context>, body: &[u8], now: Now) -> bool {
     };
     let Some(object) = object else { return true };
     let goodbye = Goodbye::decode(&object);
+    if [&goodbye.agent_id, &goodbye.session_tag, &goodbye.seen_at]
+        .iter()
+        .any(|text| text.len() > MAX_NAME_BYTES)
+    {
+        return false;
+    }
     if ctx.config.dev_auth {
         signed::goodbye(ctx, goodbye, DetachedAuth::read(&object.get("auth")), now);
     } else if ctx.presence.goodbye(&goodbye.session_tag, now) {
@@ -157,11 +194,11 @@ pub(crate) fn goodbye(ctx: &Arc<Context>, body: &[u8], now: Now) -> bool {
 }
 
 /// Another registry has issued a session and stored it.
-pub(crate) fn issued_elsewhere(ctx: &Arc<Context>, session_tag: String) {
+pub(crate) fn issued_elsewhere(ctx: &Arc<Context>, session_tag: String, known: bool) {
     if ctx.presence.knows(&session_tag) {
         return;
     }
-    aside(ctx, session_tag, |ctx, tag| async move {
+    announced(ctx, session_tag, known, |ctx, tag| async move {
         issued(&ctx, &tag, false).await.map(drop)
     });
 }
@@ -227,9 +264,9 @@ pub(super) async fn profile(ctx: &Context, account_id: &str) -> Result<Option<St
 }
 
 /// Another registry has bound another key to an account.
-pub(crate) fn rotated_elsewhere(ctx: &Arc<Context>, account_id: String) {
+pub(crate) fn rotated_elsewhere(ctx: &Arc<Context>, account_id: String, known: bool) {
     if ctx.presence.online(&account_id) > 0 {
-        aside(ctx, account_id, |ctx, account_id| async move {
+        announced(ctx, account_id, known, |ctx, account_id| async move {
             profile(&ctx, &account_id).await.map(drop)
         });
     }
@@ -244,6 +281,31 @@ pub(super) fn profile_unless_known(ctx: &Arc<Context>, account_id: Option<&str>)
     }
 }
 
+/// Looks up what was announced. Of strangers few things at a time, and nothing is missed if that is too few.
+fn announced<F>(
+    ctx: &Arc<Context>,
+    what: String,
+    known: bool,
+    lookup: impl FnOnce(Arc<Context>, String) -> F + Send + 'static,
+) where
+    F: Future<Output = Result<(), StoreError>> + Send + 'static,
+{
+    if known {
+        return aside(ctx, what, lookup);
+    }
+    let Ok(permit) = Arc::clone(&ctx.adoptions.strangers).try_acquire_owned() else {
+        return;
+    };
+    let owner = Arc::clone(ctx);
+    ctx.tasks.spawn(async move {
+        let _permit = permit;
+        let _turn = owner.adoptions.strangers_room.acquire().await;
+        if let Err(error) = Box::pin(lookup(Arc::clone(&owner), what)).await {
+            tracing::debug!(%error, "what was announced could not be looked up");
+        }
+    });
+}
+
 /// Runs a lookup beside the others.
 pub(super) fn aside<F>(
     ctx: &Arc<Context>,
@@ -254,7 +316,7 @@ pub(super) fn aside<F>(
 {
     let Some(running) = ctx.adoptions.begin() else {
         tracing::debug!(%what, "too many unknown sessions at once; its next hello counts");
-        ctx.presence.missed(Now::read());
+        ctx.presence.overflowed(Now::read());
         return;
     };
     let owner = Arc::clone(ctx);

@@ -509,6 +509,46 @@ fn an_account_is_offline_when_no_session_of_it_can_be_alive_unheard() {
 }
 
 #[test]
+fn sessions_that_nobody_issued_are_bounded() {
+    let clock = Clock::new();
+    let presence = Presence::new(TTL, 1, clock.at(0.0));
+    let heard = |number: usize| session(&format!("s_{number}"), "a", "acct_a", clock.at(0.0));
+    for number in 0..MOST_UNISSUED {
+        assert!(presence.insert_heard(heard(number), clock.at(0.0)));
+    }
+    assert!(!presence.insert_heard(heard(MOST_UNISSUED), clock.at(0.0)));
+    assert!(presence.insert_heard(heard(7), clock.at(0.0)), "that one is there");
+    presence.insert(session("own", "a", "acct_a", clock.at(0.0)), clock.at(0.0));
+    assert_eq!(presence.len(), MOST_UNISSUED + 1);
+    // One that the store knows, and one that leaves, make room.
+    presence.set_origin("s_1", clock.at(0.0).time, "r".to_owned());
+    presence.goodbye("s_2", clock.at(0.0));
+    for (number, fits) in [(1, true), (2, true), (3, false)] {
+        assert_eq!(
+            presence.insert_heard(heard(MOST_UNISSUED + number), clock.at(0.0)),
+            fits
+        );
+    }
+}
+
+#[test]
+fn floods_do_not_keep_a_registry_unsure() {
+    let clock = Clock::new();
+    let presence = Presence::new(TTL, 1, clock.at(0.0));
+    presence.loaded(true, clock.at(0.0));
+    assert!(presence.is_warm(clock.at(1.0)));
+    presence.overflowed(clock.at(1.0));
+    assert!(!presence.is_warm(clock.at(40.0)), "somebody may have been lost");
+    let warm = (2..400).filter(|second| {
+        presence.overflowed(clock.at(f64::from(*second)));
+        presence.is_warm(clock.at(f64::from(*second)))
+    });
+    assert!(warm.count() > 300);
+    presence.overflowed(clock.at(401.0));
+    assert!(!presence.is_warm(clock.at(402.0)), "that is another one");
+}
+
+#[test]
 fn an_empty_store_knows_nobody_who_could_be_missed() {
     let clock = Clock::new();
     let presence = Presence::new(TTL, 1, clock.at(0.0));

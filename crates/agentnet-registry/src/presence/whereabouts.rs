@@ -9,6 +9,9 @@ use agentnet_protocol::Timestamp;
 use super::Presence;
 use crate::clock::Now;
 
+/// A flood counts as one that begins so many times to live after the last one that did.
+const FLOODS_APART: u32 = 10;
+
 /// What can be said of an account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Whereabouts {
@@ -50,6 +53,20 @@ impl Presence {
     /// Somebody was heard who could not be taken in.
     pub(crate) fn missed(&self, now: Now) {
         self.lock().missed(now);
+    }
+
+    /// More was heard than could be taken in. That counts as missed while it begins: anybody can cause it, and who does so
+    /// again and again must not keep this registry from ever being sure.
+    pub(crate) fn overflowed(&self, now: Now) {
+        let mut state = self.lock();
+        let since = *state.flood_since.get_or_insert(now.instant);
+        let age = now.instant.saturating_duration_since(since);
+        if age >= self.ttl * FLOODS_APART {
+            state.flood_since = Some(now.instant);
+            state.missed(now);
+        } else if age < self.ttl {
+            state.missed(now);
+        }
     }
 
     /// Whether everybody who is alive and whom the store knows must be known here by now.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use agentnet_protocol::limits::{check_agent, check_nonce};
 use agentnet_protocol::rpc::{RegisterReply, RegisterRequest, Reply as _, RpcError};
 use agentnet_protocol::signs::Signs;
 use agentnet_protocol::subject::{REPLY_PREFIX, routable_capability};
@@ -14,17 +15,23 @@ use crate::announce;
 use crate::clock::{self, Now};
 use crate::context::Context;
 use crate::identity::is_reserved;
+use crate::new_accounts;
 use crate::presence::hear;
 use crate::register_auth;
 
 /// How often, and with which pause, a session that is not stored yet is looked after.
 const LATE_TRIES: u32 = 20;
 const LATE_PAUSE: Duration = Duration::from_millis(200);
+/// Capabilities that one line of the log names.
+const LOGGED_CAPABILITIES: usize = 8;
 
 /// Finds or creates the account, issues a session, and tells the other registries of it.
-pub(super) async fn register(ctx: &Arc<Context>, request: RegisterRequest) -> Result<String, RpcError> {
+pub(super) async fn register(ctx: &Arc<Context>, request: RegisterRequest, reply_to: &str) -> Result<String, RpcError> {
     let now = Now::read();
     let agent = &request.agent;
+    check_agent(agent, ctx.config.max_metadata_bytes)
+        .and_then(|()| check_nonce(request.auth.as_ref()))
+        .map_err(|error| RpcError::text(error.to_string()))?;
     let usable = |id: &str| ids::valid_account_id(id) && !(ctx.config.dev_auth && is_reserved(id));
     if agent.account_id.as_deref().is_some_and(|id| !usable(id)) {
         return Err(RpcError::new("account_id is invalid"));
@@ -36,9 +43,12 @@ pub(super) async fn register(ctx: &Arc<Context>, request: RegisterRequest) -> Re
         claim.signs = registrant.signs;
     }
     let signs = claim.signs;
-    let account = ctx.claims.ask(claim).await.map_err(|error| match error.as_ref() {
+    let room = new_accounts::room(ctx, &claim, Some(reply_to), now.instant).await?;
+    let claimed = ctx.claims.ask(claim).await;
+    new_accounts::settle(ctx, room, claimed.as_ref().ok(), now.time);
+    let account = claimed.map_err(|error| match error.as_ref() {
         StoreError::KeyMismatch => RpcError::new("auth_public_key_mismatch"),
-        StoreError::MetadataTooLarge { .. } => RpcError::text(error.to_string()),
+        StoreError::TooLarge(_) => RpcError::text(error.to_string()),
         error => super::failed_with(error, "failed resolving account identity"),
     })?;
     let (account_id, username) = (account.account_id.clone(), account.username.clone());
@@ -117,11 +127,8 @@ fn desired_name(agent: &AgentInfo) -> DesiredName {
 }
 
 fn warn_of_unroutable(agent: &AgentInfo, account_id: &str) {
-    let unroutable: Vec<&String> = agent
-        .capabilities
-        .iter()
-        .filter(|name| !routable_capability(name))
-        .collect();
+    let unroutable = agent.capabilities.iter().filter(|name| !routable_capability(name));
+    let unroutable: Vec<&String> = unroutable.take(LOGGED_CAPABILITIES).collect();
     if !unroutable.is_empty() {
         tracing::warn!(%account_id, ?unroutable, "advertised capabilities that messages cannot be routed by");
     }

@@ -10,11 +10,15 @@ use super::failed;
 use crate::announce;
 use crate::clock::Now;
 use crate::context::Context;
+use crate::register_auth::announce_used;
 
 /// Binds another key to an account, asked for with the key that is bound. What was bound is compared once more in the
 /// store's transaction.
 pub(super) async fn rotate_key(ctx: &Arc<Context>, request: RotateKeyRequest) -> Result<String, RpcError> {
     let now = Now::read();
+    request
+        .check_sizes()
+        .map_err(|error| RpcError::text(error.to_string()))?;
     let found = ctx.store.account_by_id(&request.account_id).await;
     let account = found.map_err(failed("rotate_failed"))?.ok_or(RpcError::NOT_FOUND)?;
     let skew = u64::try_from(ctx.config.dev_auth_max_skew.as_millis()).unwrap_or(u64::MAX);
@@ -24,9 +28,7 @@ pub(super) async fn rotate_key(ctx: &Arc<Context>, request: RotateKeyRequest) ->
         used = new.then(|| nonce.to_owned());
         new
     });
-    if let Some(nonce) = used {
-        announce::nonce(ctx, &nonce).await;
-    }
+    announce_used(ctx, used).await;
     let old = checked.map_err(|error| RpcError::new(error.code()))?;
     let rotated = ctx
         .store

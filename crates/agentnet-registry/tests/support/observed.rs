@@ -5,10 +5,10 @@ use std::sync::{Arc, Mutex};
 
 use agentnet_protocol::Timestamp;
 use agentnet_store::model::{
-    Account, AccountClaim, AccountQuery, Appended, Message, MessageQuery, NewMessage, Page, Pruned, Session, Thread,
-    ThreadQuery,
+    Account, AccountClaim, AccountQuery, Appended, Message, MessageQuery, NewMessage, Page, Pruned, Registry, Session,
+    Thread, ThreadQuery,
 };
-use agentnet_store::{Accounts, Messages, Sessions, Store, StoreError, Threads};
+use agentnet_store::{Accounts, Messages, Registries, Sessions, Store, StoreError, Threads};
 use async_trait::async_trait;
 use tokio::sync::watch;
 
@@ -180,6 +180,29 @@ impl Threads for Observed {
     async fn prune_threads(&self, before: Timestamp, limit: usize) -> Result<Pruned, StoreError> {
         self.reach().await?;
         self.store.prune_threads(before, limit).await
+    }
+}
+
+#[async_trait]
+impl Registries for Observed {
+    async fn database_id(&self) -> Result<String, StoreError> {
+        self.reach().await?;
+        self.store.database_id().await
+    }
+
+    async fn put_registry(&self, registry: &Registry) -> Result<(), StoreError> {
+        self.reach().await?;
+        self.store.put_registry(registry).await
+    }
+
+    async fn remove_registry(&self, number: u64) -> Result<(), StoreError> {
+        self.reach().await?;
+        self.store.remove_registry(number).await
+    }
+
+    async fn registries(&self, since: Timestamp) -> Result<Vec<Registry>, StoreError> {
+        self.reach().await?;
+        self.store.registries(since).await
     }
 }
 

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use agentnet_protocol::limits::{MAX_CAPABILITIES, MAX_CAPABILITY_BYTES, MAX_NAME_BYTES};
+
 use super::sample::{any_account, json, metadata_of, requested, texts, usernames};
 use crate::StoreError;
 use crate::model::{AccountClaim, AccountQuery, MAX_METADATA_BYTES};
@@ -180,11 +182,46 @@ pub async fn metadata_beyond_the_limit_is_refused(store: Arc<dyn Store>) {
     assert_eq!(alice.metadata.get().len(), MAX_METADATA_BYTES);
     for bytes in [MAX_METADATA_BYTES + 1, 10_000_000] {
         let refused = store.claim_account(&with(bytes)).await.unwrap_err();
-        assert!(matches!(refused, StoreError::MetadataTooLarge { bytes: told } if told == bytes));
+        assert!(matches!(&refused, StoreError::TooLarge(told) if told.size == bytes));
         assert_eq!(
             refused.to_string(),
-            format!("metadata is too large: {bytes} bytes, at most 1048576")
+            format!("metadata has {bytes} bytes; at most 1048576 are allowed")
         );
+    }
+    assert_eq!(store.account_by_username("alice").await.unwrap(), Some(alice));
+}
+
+/// Names and capabilities have bounds, and the most capabilities are found by each of them.
+pub async fn names_and_capabilities_beyond_their_bounds_are_refused(store: Arc<dyn Store>) {
+    let many: Vec<String> = (0..MAX_CAPABILITIES).map(|number| format!("Can{number}")).collect();
+    let most = AccountClaim {
+        capabilities: many.clone(),
+        display_name: "n".repeat(MAX_NAME_BYTES),
+        ..requested("alice")
+    };
+    let alice = store.claim_account(&most).await.unwrap();
+    assert_eq!(usernames(&*store, &capability("can63")).await, ["alice"]);
+    let above = [
+        AccountClaim {
+            capabilities: [many, vec!["more".into()]].concat(),
+            ..most.clone()
+        },
+        AccountClaim {
+            capabilities: vec!["c".repeat(MAX_CAPABILITY_BYTES + 1)],
+            ..most.clone()
+        },
+        AccountClaim {
+            display_name: "n".repeat(MAX_NAME_BYTES + 1),
+            ..most.clone()
+        },
+        AccountClaim {
+            agent_id: "n".repeat(MAX_NAME_BYTES + 1),
+            ..most.clone()
+        },
+    ];
+    for claim in above {
+        let refused = store.claim_account(&claim).await.unwrap_err();
+        assert!(matches!(&refused, StoreError::TooLarge(_)), "{refused}");
     }
     assert_eq!(store.account_by_username("alice").await.unwrap(), Some(alice));
 }

@@ -271,11 +271,7 @@ pub async fn claims_together_are_as_if_one_came_after_the_other(store: Arc<dyn S
     };
     assert_eq!(of(0), ("acct_new_dora", "dora"));
     assert!(matches!(outcomes[1], Err(StoreError::KeyMismatch)), "{:?}", outcomes[1]);
-    assert!(
-        matches!(outcomes[2], Err(StoreError::MetadataTooLarge { .. })),
-        "{:?}",
-        outcomes[2]
-    );
+    assert!(matches!(outcomes[2], Err(StoreError::TooLarge(_))), "{:?}", outcomes[2]);
     assert_eq!(of(3), ("acct_new_bob", "bob"));
     assert_variant(of(4).1, "bob");
     assert_eq!(of(5), ("acct_mine", "carol"));

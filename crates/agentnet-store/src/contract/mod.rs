@@ -18,6 +18,7 @@ pub mod keys;
 pub mod lifecycle;
 pub mod messages;
 pub mod pages;
+pub mod registries;
 pub mod retention;
 pub mod sample;
 pub mod sessions;
@@ -46,6 +47,7 @@ macro_rules! contract_cases {
                 accounts_are_paged_by_username
                 account_texts_are_kept_exactly
                 metadata_beyond_the_limit_is_refused
+                names_and_capabilities_beyond_their_bounds_are_refused
                 accounts_of_many_usernames
             ]
             claims: [
@@ -89,6 +91,10 @@ macro_rules! contract_cases {
                 threads_come_by_last_activity
                 threads_of_a_participant_follow_every_message
                 thread_search_is_literal_and_ignores_case
+            ]
+            registries: [
+                a_database_keeps_its_id
+                a_registry_is_there_until_it_stops_or_falls_silent
             ]
             retention: [
                 sessions_that_ended_are_pruned
@@ -152,6 +158,7 @@ mod tests {
             ("lifecycle", include_str!("lifecycle.rs")),
             ("messages", include_str!("messages.rs")),
             ("pages", include_str!("pages.rs")),
+            ("registries", include_str!("registries.rs")),
             ("retention", include_str!("retention.rs")),
             ("sessions", include_str!("sessions.rs")),
             ("threads", include_str!("threads.rs")),

@@ -123,7 +123,7 @@ pub async fn session_metadata_beyond_the_limit_is_refused(store: Arc<dyn Store>)
         ..session("larger")
     };
     let refused = store.upsert_sessions(&[session("small"), larger]).await.unwrap_err();
-    assert!(matches!(refused, StoreError::MetadataTooLarge { .. }));
+    assert!(matches!(refused, StoreError::TooLarge(_)));
     assert!(store.session("large").await.unwrap().is_some());
     assert_eq!(store.session("small").await.unwrap(), None);
 }

@@ -12,7 +12,7 @@ use super::error::{failed, is_taken};
 use super::value::{Time, stored};
 use super::{exact, repeated, text_column, texts};
 use crate::error::StoreError;
-use crate::model::{Account, AccountClaim, DesiredName, check_metadata};
+use crate::model::{Account, AccountClaim, DesiredName, check_claim};
 use crate::names;
 use crate::search::{fold, folded_set};
 
@@ -68,7 +68,7 @@ pub(super) async fn claim_accounts(
     // Those that a name decides are taken together; of one name, only the first claim.
     let mut named = BTreeMap::new();
     for (at, claim) in claims.iter().enumerate() {
-        if let Err(error) = check_metadata(&claim.metadata) {
+        if let Err(error) = check_claim(claim) {
             outcomes[at] = Some(Err(error));
         } else if let Some(name) = joins(claim) {
             named.entry(stored(name).into_owned()).or_insert(at);

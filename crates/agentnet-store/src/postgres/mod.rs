@@ -12,6 +12,7 @@ mod exact;
 mod fill;
 mod messages;
 mod rare;
+mod registries;
 mod schema;
 mod sessions;
 #[cfg(test)]

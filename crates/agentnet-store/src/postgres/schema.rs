@@ -8,7 +8,7 @@ const TABLE: &str = "agentnet_schema_versions";
 
 /// Number, name and statements of each version, oldest first. A released one is never changed: add another. Each only adds,
 /// so that an older registry on the same database goes on working.
-const VERSIONS: [(i64, &str, &str); 3] = [
+const VERSIONS: [(i64, &str, &str); 4] = [
     (1, "initial", include_str!("../../migrations/postgres/0001_initial.sql")),
     (
         2,
@@ -16,6 +16,11 @@ const VERSIONS: [(i64, &str, &str); 3] = [
         include_str!("../../migrations/postgres/0002_thread_kind.sql"),
     ),
     (3, "from_to", include_str!("../../migrations/postgres/0003_from_to.sql")),
+    (
+        4,
+        "registries",
+        include_str!("../../migrations/postgres/0004_registries.sql"),
+    ),
 ];
 
 /// The newest version that this program knows.

@@ -10,7 +10,7 @@ use super::error::failed;
 use super::runs::runs;
 use super::{SqliteStore, fetch_limit, json_column, page, texts, texts_column};
 use crate::error::StoreError;
-use crate::model::{Account, AccountClaim, AccountQuery, DesiredName, Page, check_metadata};
+use crate::model::{Account, AccountClaim, AccountQuery, DesiredName, Page, check_claim};
 use crate::names;
 use crate::search::{fold, folded_set};
 use crate::store::Accounts;
@@ -26,7 +26,7 @@ impl Accounts for SqliteStore {
         for claim in claims {
             outcomes.push(match self::claim(&mut transaction, claim).await {
                 // Both are found out before anything is written.
-                Err(error @ (StoreError::KeyMismatch | StoreError::MetadataTooLarge { .. })) => Err(error),
+                Err(error @ (StoreError::KeyMismatch | StoreError::TooLarge(_))) => Err(error),
                 outcome => Ok(outcome?),
             });
         }
@@ -161,7 +161,7 @@ async fn is_taken(connection: &mut SqliteConnection, username: &str) -> Result<b
 }
 
 async fn claim(connection: &mut SqliteConnection, claim: &AccountClaim) -> Result<Account, StoreError> {
-    check_metadata(&claim.metadata)?;
+    check_claim(claim)?;
     let known = match (&claim.account_id, &claim.name) {
         (Some(id), _) => by_id(connection, id).await?,
         (None, DesiredName::Requested(name) | DesiredName::Derived(name)) => by_username(connection, name).await?,
@@ -289,15 +289,18 @@ async fn free_variant(connection: &mut SqliteConnection, name: &str) -> Result<S
 }
 
 async fn list_capabilities(connection: &mut SqliteConnection, account: &Account) -> Result<(), StoreError> {
-    for capability in folded_set(&account.capabilities) {
-        sqlx::query("INSERT INTO agent_account_capabilities (capability, username, account_id) VALUES (?, ?, ?)")
-            .bind(capability)
-            .bind(&account.username)
-            .bind(&account.account_id)
-            .execute(&mut *connection)
-            .await
-            .map_err(failed)?;
+    let capabilities = folded_set(&account.capabilities);
+    if capabilities.is_empty() {
+        return Ok(());
     }
+    let mut sql =
+        QueryBuilder::<Sqlite>::new("INSERT INTO agent_account_capabilities (capability, username, account_id) ");
+    sql.push_values(capabilities, |mut row, capability| {
+        row.push_bind(capability)
+            .push_bind(account.username.clone())
+            .push_bind(account.account_id.clone());
+    });
+    sql.build().execute(&mut *connection).await.map_err(failed)?;
     Ok(())
 }
 

@@ -8,6 +8,7 @@ mod accounts;
 mod connect;
 mod error;
 mod messages;
+mod registries;
 mod runs;
 mod schema;
 mod sessions;

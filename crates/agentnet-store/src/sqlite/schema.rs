@@ -7,7 +7,7 @@ use sqlx::migrate::{Migration, MigrationType, Migrator};
 pub(super) const APPLICATION_ID: i64 = 0x4147_4E54;
 
 /// Number, name and statements of each version, oldest first. A released one is never changed: add another.
-const VERSIONS: [(i64, &str, &str); 4] = [
+const VERSIONS: [(i64, &str, &str); 5] = [
     (1, "initial", include_str!("../../migrations/sqlite/0001_initial.sql")),
     (2, "signs", include_str!("../../migrations/sqlite/0002_signs.sql")),
     (
@@ -16,6 +16,11 @@ const VERSIONS: [(i64, &str, &str); 4] = [
         include_str!("../../migrations/sqlite/0003_thread_kind.sql"),
     ),
     (4, "from_to", include_str!("../../migrations/sqlite/0004_from_to.sql")),
+    (
+        5,
+        "registries",
+        include_str!("../../migrations/sqlite/0005_registries.sql"),
+    ),
 ];
 
 /// The newest version that this program knows.

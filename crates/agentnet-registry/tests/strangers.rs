@@ -1,0 +1,339 @@
+//! What somebody on the network may send who is no registry, or no honest agent: bounds, forged announcements, reply subjects.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod support;
+
+use std::time::Duration;
+
+use agentnet_protocol::signature::SigningKey;
+use agentnet_registry::health::{self, Health};
+use agentnet_registry::{RegistryConfig, RegistryHandle};
+use agentnet_testkit::{Capture, eventually, eventually_true};
+use rstest::rstest;
+use serde_json::{Value, json};
+use support::{Backend, DEADLINE, Network};
+
+async fn health_of(net: &Network, server_id: &str) -> Health {
+    health::ask(&net.nats.url(), server_id, DEADLINE).await.unwrap()
+}
+
+fn named(net: &Network, server_id: &str) -> RegistryConfig {
+    RegistryConfig {
+        server_id: server_id.to_owned(),
+        ..net.config()
+    }
+}
+
+/// Says hello until the store has the name of this session's agent.
+async fn renamed_in_store(net: &Network, session: &Value, name: &str) {
+    let tag = session["session_tag"].as_str().unwrap();
+    let store = net.store().await;
+    eventually(DEADLINE, async || {
+        let hello = json!({"agent_id": "alice_agent", "name": name, "session_tag": tag,
+                           "account_id": session["account_id"], "username": "alice"});
+        net.publish("registry.hello", hello).await;
+        match store.session(tag).await.unwrap() {
+            Some(stored) if stored.name == name => Ok(()),
+            stored => Err(format!("{stored:?}")),
+        }
+    })
+    .await
+    .unwrap();
+    store.close().await;
+}
+
+#[tokio::test]
+async fn invented_registries_keep_nothing_from_the_store() {
+    let net = Network::new(true).await;
+    let registry = net.registry().await;
+    let session = net.register("alice").await;
+    let forge = async || {
+        for number in 1..=300_u64 {
+            let beat = json!({"registry": "evil", "number": format!("{:016x}", number << 40), "beat": 1,
+                              "mac": "0".repeat(32)});
+            net.publish("agentnet.registry.announce", beat).await;
+        }
+    };
+    forge().await;
+    eventually_true(DEADLINE, "they are seen", async || {
+        forge().await;
+        !health_of(&net, "registry").await.registries.is_empty()
+    })
+    .await
+    .unwrap();
+    let seen = health_of(&net, "registry").await.registries;
+    assert!(seen.len() <= 16 && seen.iter().all(|peer| !peer.verified), "{seen:?}");
+    for round in 0..5 {
+        forge().await;
+        renamed_in_store(&net, &session, &format!("Alice {round}")).await;
+    }
+    registry.shutdown().await;
+}
+
+#[rstest]
+#[tokio::test]
+async fn registries_on_one_database_know_each_other(#[values(Backend::Sqlite, Backend::Postgres)] backend: Backend) {
+    let net = Network::on(backend, true).await;
+    let one = net.registry_with(named(&net, "one")).await;
+    let two = net.registry_with(named(&net, "two")).await;
+    let twin = net.registry_with(named(&net, "two")).await;
+    let health = eventually(DEADLINE, async || {
+        let health = health_of(&net, "one").await;
+        let known = health.registries.iter().filter(|peer| peer.verified).count();
+        if known == 2 {
+            Ok(health)
+        } else {
+            Err(format!("{health:?}"))
+        }
+    })
+    .await
+    .unwrap();
+    assert!(health.registries.iter().all(|peer| peer.server_id == "two"));
+    assert_eq!(health.same_server_id().count() + health.other_databases().count(), 0);
+    assert_eq!(health.database.as_deref().map(str::len), Some(32));
+    eventually_true(DEADLINE, "a name that two have is told", async || {
+        let health = health_of(&net, "two").await;
+        health.same_server_id().count() == 1 && health.same_server_id().all(|peer| peer.verified)
+    })
+    .await
+    .unwrap();
+    // Who stops is gone, from the database too.
+    twin.shutdown().await;
+    two.shutdown().await;
+    eventually_true(DEADLINE, "the first is alone", async || {
+        health_of(&net, "one").await.registries.is_empty()
+    })
+    .await
+    .unwrap();
+    let store = net.store().await;
+    let rows = store
+        .registries(agentnet_protocol::Timestamp::from_micros(0))
+        .await
+        .unwrap();
+    assert_eq!(rows.len(), 1, "{rows:?}");
+    store.close().await;
+    one.shutdown().await;
+}
+
+#[tokio::test]
+async fn another_database_on_the_same_network_is_told() {
+    let net = Network::new(true).await;
+    let one = net.registry_with(named(&net, "one")).await;
+    let two = agentnet_registry::Registry::start_with_store_url(named(&net, "two"))
+        .await
+        .unwrap();
+    for (own, other) in [("one", "two"), ("two", "one")] {
+        eventually(DEADLINE, async || {
+            let health = health_of(&net, own).await;
+            let others: Vec<_> = health.other_databases().map(|peer| peer.server_id.clone()).collect();
+            if others == [other] {
+                Ok(())
+            } else {
+                Err(format!("{health:?}"))
+            }
+        })
+        .await
+        .unwrap();
+    }
+    two.shutdown().await;
+    one.shutdown().await;
+}
+
+#[tokio::test]
+async fn no_answer_goes_where_agents_and_registries_take_messages() {
+    let net = Network::new(true).await;
+    let registry = net.registry().await;
+    let all = Capture::subscribe(&net.client, ">").await.unwrap();
+    for subject in [
+        "$JS.API.STREAM.INFO.AGENTNET_HISTORY",
+        "account.acct_x.inbox",
+        "account.acct_x.receipts",
+        "agent.capability.x",
+        "registry.hello",
+        "agentnet.registry.announce.x",
+    ] {
+        for asked in ["registry.list", "registry.metrics", "agentnet.registry.health.registry"] {
+            net.client
+                .publish_with_reply(asked, subject, "{}".into())
+                .await
+                .unwrap();
+        }
+    }
+    // Answers come in the order of the questions here: those before this one have been dealt with.
+    for asked in ["registry.list", "agentnet.registry.health.registry"] {
+        net.client
+            .publish_with_reply(asked, "my.own.inbox", "{}".into())
+            .await
+            .unwrap();
+    }
+    all.wait_until(
+        |seen| seen.iter().filter(|one| one.subject == "my.own.inbox").count() == 2,
+        DEADLINE,
+    )
+    .await
+    .unwrap();
+    let answers = all.messages().into_iter().filter(|seen| {
+        let body: Value = serde_json::from_slice(&seen.payload).unwrap_or_default();
+        body.get("generated_at").is_some() || body.get("healthy").is_some()
+    });
+    let subjects: Vec<_> = answers.map(|answer| answer.subject.to_string()).collect();
+    assert_eq!(subjects, ["my.own.inbox", "my.own.inbox"]);
+    registry.shutdown().await;
+}
+
+#[tokio::test]
+async fn what_is_above_a_bound_is_refused_with_its_size() {
+    let net = Network::new(true).await;
+    let registry = net.registry().await;
+    let long = "x".repeat(900_000);
+    let with = |member: &str, value: Value| {
+        let mut request = json!({"agent_id": "a", "username": "a"});
+        request[member] = value;
+        request
+    };
+    for (request, error) in [
+        (
+            with("agent_id", json!(long)),
+            "agent_id has 900000 bytes; at most 256 are allowed",
+        ),
+        (
+            with("name", json!(long)),
+            "name has 900000 bytes; at most 256 are allowed",
+        ),
+        (
+            with("username", json!(long)),
+            "username has 900000 bytes; at most 256 are allowed",
+        ),
+        (
+            with("account_id", json!(long)),
+            "account_id has 900000 bytes; at most 256 are allowed",
+        ),
+        (
+            with("session_tag", json!(long)),
+            "session_tag has 900000 bytes; at most 256 are allowed",
+        ),
+        (
+            with("capabilities", json!(vec!["c"; 65])),
+            "capabilities has 65 entries; at most 64 are allowed",
+        ),
+        (
+            with("capabilities", json!(["c".repeat(129)])),
+            "capability has 129 bytes; at most 128 are allowed",
+        ),
+        (
+            with("metadata", json!({"blob": long})),
+            "metadata has 900011 bytes; at most 65536 are allowed",
+        ),
+    ] {
+        assert_eq!(net.ask("register", request).await, json!({"error": error}));
+    }
+    let reply = net.ask("resolve_account", json!({"username": "a"})).await;
+    assert_eq!(reply, json!({"error": "not_found"}), "nothing was created");
+
+    let hellos = [
+        json!({"agent_id": "a", "session_tag": "s1", "account_id": "acct.*.>", "username": "u"}),
+        json!({"agent_id": "a", "session_tag": "s2", "account_id": "acct_a", "username": "u".repeat(257)}),
+        json!({"agent_id": "a", "session_tag": "s".repeat(257), "account_id": "acct_a", "username": "u"}),
+        json!({"agent_id": "a", "session_tag": "s4", "account_id": "acct_a", "username": "u", "capabilities": vec!["c"; 65]}),
+    ];
+    for hello in hellos {
+        net.publish("registry.hello", hello).await;
+    }
+    let good = json!({"agent_id": "good", "session_tag": "s5", "account_id": "acct_a", "username": "u"});
+    net.publish("registry.hello", good).await;
+    assert_eq!(net.online().await, ["good"]);
+    registry.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_long_nonce_is_refused_and_kept_by_nobody() {
+    let net = Network::new(true).await;
+    let config = RegistryConfig {
+        dev_auth: true,
+        ..net.config()
+    };
+    let registry = net.registry_with(config).await;
+    let signed = |seed: u8, nonce: &str| {
+        let key = SigningKey::from_seed(&[seed; 32]);
+        let now = std::time::SystemTime::now().into();
+        let claims = agentnet_protocol::register_auth::claims("a", "N", Some("alice"), None, now, nonce);
+        let auth: Value = serde_json::from_str(key.auth(&claims).get()).unwrap();
+        json!({"agent_id": "a", "name": "N", "username": "alice", "auth": auth})
+    };
+    let error = "nonce has 900000 bytes; at most 256 are allowed";
+    let reply = net.ask("register", signed(1, &"n".repeat(900_000))).await;
+    assert_eq!(reply, json!({"error": error}));
+    let alice = net.ask("register", signed(1, "n1")).await;
+    assert_eq!(alice["username"], "alice", "{alice}");
+    let other = signed(2, "n2");
+    for error in ["auth_public_key_mismatch", "auth_nonce_replayed"] {
+        let reply = net.ask("register", other.clone()).await;
+        assert_eq!(reply, json!({"error": error}));
+    }
+    registry.shutdown().await;
+}
+
+async fn limited(net: &Network, per_second: u32) -> RegistryHandle {
+    let config = RegistryConfig {
+        max_new_accounts_per_second: per_second,
+        ..net.config()
+    };
+    net.registry_with(config).await
+}
+
+#[tokio::test]
+async fn new_accounts_are_bounded_and_known_ones_are_not() {
+    let net = Network::new(true).await;
+    let registry = limited(&net, 1).await;
+    let ask = async |number: usize| {
+        let request = json!({"agent_id": format!("agent{number}")});
+        net.ask("register", request).await
+    };
+    let mut made = 0;
+    let refused = loop {
+        let reply = ask(made).await;
+        if reply.get("error").is_some() {
+            break reply;
+        }
+        made += 1;
+        assert!(made < 10_000, "nothing is refused");
+    };
+    assert!(made >= 20, "{made}");
+    assert_eq!(refused["error"], "too many new accounts: at most 1 a second; try again");
+    for round in 0..3 * made {
+        let reply = ask(round % made).await;
+        assert_eq!(reply["error"], Value::Null, "{round}");
+    }
+    // Room comes again.
+    eventually(DEADLINE, async || {
+        let reply = ask(made).await;
+        if reply.get("error").is_none() {
+            Ok(())
+        } else {
+            Err(reply.to_string())
+        }
+    })
+    .await
+    .unwrap();
+    registry.shutdown().await;
+}
+
+#[tokio::test]
+async fn ten_thousand_agents_start_at_once() {
+    let net = Network::new(true).await;
+    let registry = limited(&net, 500).await;
+    use futures::{StreamExt as _, stream};
+    let refused: usize = stream::iter(0..10_000)
+        .map(|number| {
+            let net = &net;
+            async move { net.ask("register", json!({"agent_id": format!("agent{number}")})).await }
+        })
+        .buffer_unordered(200)
+        .filter(|reply| std::future::ready(reply.get("error").is_some()))
+        .count()
+        .await;
+    assert_eq!(refused, 0);
+    tokio::time::timeout(Duration::from_secs(60), registry.shutdown())
+        .await
+        .unwrap();
+}
