@@ -17,7 +17,13 @@ use crate::runtime::network;
 /// spot, as the original's calls are.
 #[pyclass(frozen, module = "agentnet._native")]
 pub(crate) struct Blobs {
-    node: agentnet::AgentNode,
+    place: Place,
+}
+
+/// Whose blobs they are.
+enum Place {
+    Node(agentnet::AgentNode),
+    Local(BlobStore),
 }
 
 type Outcome<T> = Result<T, BlobError>;
@@ -81,8 +87,11 @@ fn key(blob: &Bound<'_, PyAny>) -> PyResult<BlobKey> {
 
 impl Blobs {
     fn store(&self) -> PyResult<BlobStore> {
-        // The network's store is made where there is a runtime.
-        Ok(network()?.within(|| self.node.blobs()))
+        match &self.place {
+            // The network's store is made where there is a runtime.
+            Place::Node(node) => Ok(network()?.within(|| node.blobs())),
+            Place::Local(store) => Ok(store.clone()),
+        }
     }
 }
 
@@ -91,7 +100,15 @@ impl Blobs {
     #[staticmethod]
     fn of(node: &Node) -> Self {
         Self {
-            node: node.node().clone(),
+            place: Place::Node(node.node().clone()),
+        }
+    }
+
+    /// Those in a directory.
+    #[staticmethod]
+    fn local(directory: std::path::PathBuf) -> Self {
+        Self {
+            place: Place::Local(BlobStore::local(directory)),
         }
     }
 
@@ -148,11 +165,6 @@ impl Blobs {
         complete_reporting(py, wait, progress, begun, |py, bytes| {
             PyBytes::new(py, &bytes).into_py_any(py)
         })
-    }
-
-    fn get_text<'py>(&self, py: Python<'py>, wait: bool, blob: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-        let get = self.store()?.get_text(key(blob)?);
-        complete(py, wait, get.into_future(), |py, text| text.into_py_any(py))
     }
 
     #[pyo3(signature = (wait, blob, path, progress = None))]

@@ -23,6 +23,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::pyclass::{PyTraverseError, PyVisit};
 use pyo3::sync::PyOnceLock;
+use pyo3::types::PyString;
 use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
 
@@ -31,13 +32,36 @@ pub(crate) use mailbox::{Call, Event, Finish, Mailbox};
 
 use crate::host::{Host, Presence};
 use crate::message::AgentMessage;
+use crate::node::Node;
 use crate::runtime::{Network, network};
+use crate::text::spoken;
 use crate::waiter::Waiter;
 
 /// One number for every handler, call and operation of the process.
 pub(crate) fn fresh_number() -> u64 {
     static NEXT: AtomicU64 = AtomicU64::new(1);
     NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
+/// What the loop calls when the bell was rung. It goes with the loop: a loop that is closed lets go of its callbacks.
+#[pyclass(frozen, module = "agentnet._native")]
+pub(crate) struct Ear(Py<Bridge>);
+
+#[pymethods]
+impl Ear {
+    fn __call__(&self, py: Python<'_>) -> PyResult<()> {
+        self.0.get().drain(py)
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.0)
+    }
+}
+
+impl Drop for Ear {
+    fn drop(&mut self) {
+        self.0.get().end();
+    }
 }
 
 /// The loop's side: what waits for events, and the callback that takes them.
@@ -60,6 +84,9 @@ struct Waiting {
     runners: HashMap<u64, Py<PyAny>>,
     /// Messages that are being handled, by call.
     running: HashMap<u64, Running>,
+    /// Nodes that were started here and not closed, by number: they live as long as they run, whether the program keeps them
+    /// or not.
+    nodes: HashMap<u64, Py<Node>>,
 }
 
 struct Operation {
@@ -128,7 +155,7 @@ impl Bridge {
         event_loop.setattr(name, &bridge)?;
         event_loop.call_method1(
             intern!(py, "add_reader"),
-            (descriptor, bridge.getattr(intern!(py, "drain"))?),
+            (descriptor, Bound::new(py, Ear(bridge.clone().unbind()))?),
         )?;
         Host::install(event_loop, &bridge, &bridge.get().presence, descriptor)?;
         Ok(bridge)
@@ -159,6 +186,34 @@ impl Bridge {
         let number = fresh_number();
         self.waiting().runners.insert(number, runner);
         number
+    }
+
+    /// Keeps a node until [`Bridge::forget_node`], or until the loop ends.
+    pub(crate) fn keep_node(&self, node: Py<Node>) -> u64 {
+        let number = fresh_number();
+        self.waiting().nodes.insert(number, node);
+        number
+    }
+
+    pub(crate) fn forget_node(&self, number: u64) {
+        let node = self.waiting().nodes.remove(&number);
+        drop(node);
+    }
+
+    /// The loop is closed: what waits here will not go on, and the nodes that were started here leave the network.
+    pub(crate) fn end(&self) {
+        // What a forked process inherits is the other's still.
+        if !self.network.is_of_this_process() {
+            return;
+        }
+        self.mailbox.close();
+        let waiting = std::mem::take(&mut *self.waiting());
+        for operation in waiting.operations.values() {
+            operation.task.abort();
+        }
+        for node in waiting.nodes.values() {
+            node.get().leave(self.network);
+        }
     }
 
     pub(crate) fn forget_runner(&self, number: u64) {
@@ -298,7 +353,6 @@ impl Bridge {
     }
 }
 
-#[pymethods]
 impl Bridge {
     /// Takes all events. The loop calls it when the bell was rung.
     fn drain(&self, py: Python<'_>) -> PyResult<()> {
@@ -332,7 +386,10 @@ impl Bridge {
         }
         interrupt
     }
+}
 
+#[pymethods]
+impl Bridge {
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         visit.call(&self.context)?;
         // Another thread may hold it; then nothing is collected this time.
@@ -345,6 +402,9 @@ impl Bridge {
                 Awaited::Waiter(waiter) => visit.call(waiter)?,
             }
             visit.call(&operation.progress)?;
+        }
+        for node in waiting.nodes.values() {
+            visit.call(node)?;
         }
         for runner in waiting.runners.values() {
             visit.call(runner)?;
@@ -372,7 +432,8 @@ impl Drop for Bridge {
 /// Says how the handling of a message ended: None, or why it failed. Called on the loop that was given the message.
 #[pyfunction]
 #[pyo3(signature = (call, failure))]
-pub(crate) fn answer_call(py: Python<'_>, call: u64, failure: Option<String>) -> PyResult<()> {
+pub(crate) fn answer_call(py: Python<'_>, call: u64, failure: Option<Bound<'_, PyString>>) -> PyResult<()> {
+    let failure = failure.map(|text| spoken(&text));
     Bridge::current(py)?.get().answer(call, failure);
     Ok(())
 }

@@ -46,8 +46,10 @@ impl Raise for RegistryError {
             // The text of PROTOCOL.md section 17.
             Self::Timeout { rpc, .. } => {
                 let text = format!("Registry did not respond to registry.{rpc}");
-                exception(py, "RegistryError", &text, &[])
+                exception(py, "RegistryTimeoutError", &text, &[])
             }
+            Self::Refused(_) => exception(py, "RegistryRefusedError", &self.to_string(), &[]),
+            Self::Invalid { .. } => exception(py, "RegistryProtocolError", &self.to_string(), &[]),
             _ => exception(py, "RegistryError", &self.to_string(), &[]),
         }
     }
@@ -90,7 +92,7 @@ impl Raise for SendError {
                 message_id,
             } => exception(
                 py,
-                "DeliveryError",
+                "DeliveryRejectedError",
                 &text,
                 &[("code", code), ("detail", detail), ("message_id", message_id)],
             ),
@@ -98,7 +100,7 @@ impl Raise for SendError {
                 exception(py, "DeliveryTimeoutError", &text, &[("message_id", message_id)])
             }
             Self::AckUnusable { message_id, .. } => {
-                exception(py, "DeliveryError", &text, &[("message_id", message_id)])
+                exception(py, "DeliveryUnusableError", &text, &[("message_id", message_id)])
             }
             _ => exception(py, "AgentNetError", &text, &[]),
         }

@@ -263,6 +263,8 @@ impl Host {
     /// As the selector's, when the loop is closed.
     fn close<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         change_loops(|loops| loops.retain(|number| *number != self.number));
+        // Whatever still refers to the callback of the loop, such as a traceback.
+        self.bridge.get().end();
         // What belongs to the loop goes with it, and does not wait for a collection.
         self.forget_watched();
         let selector = self.selector.bind(py);

@@ -6,7 +6,7 @@
 //! - `host`: an asyncio loop that drives it while it waits.
 //! - `bridge`: between that runtime and one asyncio loop: a mailbox and a bell that wakes the loop once for many events.
 //!   `waiter`: what a task awaits, settled without another turn of the loop.
-//! - `json`: Python values to wire text and back. `message`: a message that is read when it is looked at.
+//! - `text`: Python's texts as UTF-8. `json`: Python values to wire text and back. `message`: a message that is read when it is looked at.
 //! - `node`, `registry`, `stream`, `blobs`: the calls. `failure`: errors as exceptions. `logs`: `tracing` for `logging`.
 
 mod blobs;
@@ -22,6 +22,7 @@ mod protocol;
 mod registry;
 mod runtime;
 mod stream;
+mod text;
 mod waiter;
 
 /// The native module `agentnet._native`.
@@ -36,7 +37,7 @@ mod _native {
     #[pymodule_export]
     use super::message::AgentMessage;
     #[pymodule_export]
-    use super::node::Node;
+    use super::node::{Node, wait_for_leaving};
     #[pymodule_export]
     use super::protocol::{
         dumps, error_of_reply, extract_text, loads, new_message_id, new_ulid, parse_target, text_of_reply,

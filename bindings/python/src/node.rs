@@ -2,8 +2,9 @@
 
 mod settings;
 
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use agentnet::{AgentNode, BoxError, Message, Reply, Request, Send, Sent};
 use pyo3::IntoPyObjectExt as _;
@@ -13,10 +14,12 @@ use pyo3::types::PyDict;
 use tokio::sync::oneshot;
 
 use crate::bridge::{Bridge, Call, Event, Mailbox, fresh_number, submit, submit_or_finish};
-use crate::failure::Raise as _;
+use crate::failure::{Raise as _, exception};
 use crate::json;
 use crate::message::AgentMessage;
 use crate::options::{Options, apply};
+use crate::runtime::Network;
+use crate::text::Words;
 
 /// How a target is given: the numbers that `agentnet._routes` uses.
 pub(crate) enum Way {
@@ -48,21 +51,101 @@ impl TryFrom<u8> for Way {
 #[pyclass(frozen, weakref, module = "agentnet._native")]
 pub(crate) struct Node {
     node: AgentNode,
-    /// Where its handler is kept while it runs.
-    runner: Mutex<Option<(Py<Bridge>, u64)>>,
+    home: Mutex<Option<Home>>,
+    /// The loop that it was started on has ended, and it has left or is leaving.
+    left: AtomicBool,
 }
+
+/// Where a node was started: what keeps it while it runs, and its handler.
+struct Home {
+    bridge: Py<Bridge>,
+    node: u64,
+    runner: Option<u64>,
+}
+
+const LOOP_GONE: &str = "the event loop that the node was started on is closed";
 
 impl Node {
     pub(crate) fn node(&self) -> &AgentNode {
         &self.node
     }
 
-    fn forget_runner(&self) {
-        let runner = self.runner.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some((bridge, number)) = runner {
-            bridge.get().forget_runner(number);
+    /// The node, for calls that need it to run.
+    pub(crate) fn present(&self, py: Python<'_>) -> PyResult<&AgentNode> {
+        if self.has_left() {
+            let text = "the event loop that the node was started on has ended, and the node has left the network: start it again";
+            return Err(exception(py, "AgentNetError", text, &[]));
+        }
+        Ok(&self.node)
+    }
+
+    fn leave_home(&self) {
+        let home = self.home.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(home) = home {
+            let bridge = home.bridge.get();
+            if let Some(runner) = home.runner {
+                bridge.forget_runner(runner);
+            }
+            bridge.forget_node(home.node);
         }
     }
+
+    /// Leaves the network, because the loop that it was started on is gone.
+    pub(crate) fn leave(&self, network: &Network) {
+        self.left.store(true, Ordering::Release);
+        let node = self.node.clone();
+        tracing::warn!(
+            target: "agentnet::node",
+            agent_id = node.info().agent_id,
+            "the event loop that the node was started on has ended: it leaves the network (close it before the loop ends)"
+        );
+        let leaving = Leaving::begin();
+        network.spawn(async move {
+            node.close().await;
+            drop(leaving);
+        });
+    }
+}
+
+/// How many nodes are leaving by themselves.
+static LEAVING: Mutex<usize> = Mutex::new(0);
+static ALL_LEFT: Condvar = Condvar::new();
+
+/// One of them.
+struct Leaving;
+
+impl Leaving {
+    fn begin() -> Self {
+        *LEAVING.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+        Self
+    }
+}
+
+impl Drop for Leaving {
+    fn drop(&mut self) {
+        *LEAVING.lock().unwrap_or_else(PoisonError::into_inner) -= 1;
+        ALL_LEFT.notify_all();
+    }
+}
+
+/// Waits for the nodes that leave by themselves, at most so many seconds: the process ends.
+#[pyfunction]
+pub(crate) fn wait_for_leaving(py: Python<'_>, seconds: f64) {
+    let time = self::seconds(seconds);
+    py.detach(|| {
+        let end = Instant::now() + time;
+        let mut leaving = LEAVING.lock().unwrap_or_else(PoisonError::into_inner);
+        while *leaving > 0 {
+            let left = end.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return;
+            }
+            leaving = ALL_LEFT
+                .wait_timeout(leaving, left)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
+        }
+    });
 }
 
 /// The id of what was sent.
@@ -73,8 +156,11 @@ fn message_id<E: crate::failure::Raise>(py: Python<'_>, sent: Result<Sent, E>) -
     }
 }
 
+/// What stands for no limit: eight years, so that no sum of times overflows.
+const NO_LIMIT: Duration = Duration::from_secs(1 << 28);
+
 pub(crate) fn seconds(seconds: f64) -> Duration {
-    Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or(Duration::MAX)
+    Duration::try_from_secs_f64(seconds.max(0.0)).map_or(NO_LIMIT, |time| time.min(NO_LIMIT))
 }
 
 #[pymethods]
@@ -86,27 +172,42 @@ impl Node {
             .map_err(|error| error.raise(settings.py()))?;
         Ok(Self {
             node,
-            runner: Mutex::default(),
+            home: Mutex::default(),
+            left: AtomicBool::new(false),
         })
     }
 
     /// Joins the network. `runner` is a coroutine function of a message and a call's number.
     #[pyo3(signature = (runner))]
-    fn start<'py>(&self, py: Python<'py>, runner: Option<Py<PyAny>>) -> PyResult<Bound<'py, PyAny>> {
-        if let Some(runner) = runner {
-            let bridge = Bridge::current(py)?;
+    fn start<'py>(slf: &Bound<'py, Self>, runner: Option<Py<PyAny>>) -> PyResult<Bound<'py, PyAny>> {
+        let (py, this) = (slf.py(), slf.get());
+        let bridge = Bridge::current(py)?;
+        this.leave_home();
+        this.left.store(false, Ordering::Release);
+        let runner = runner.map(|runner| {
             let handler = bridge.get().keep_runner(runner);
             let mailbox = bridge.get().mailbox().clone();
-            self.forget_runner();
-            *self.runner.lock().unwrap_or_else(PoisonError::into_inner) = Some((bridge.unbind(), handler));
-            self.node
+            this.node
                 .on_message(move |message, context| hand_over(mailbox.clone(), handler, message, context));
-        }
-        let node = self.node.clone();
+            handler
+        });
+        let node = bridge.get().keep_node(slf.clone().unbind());
+        *this.home.lock().unwrap_or_else(PoisonError::into_inner) = Some(Home {
+            bridge: bridge.unbind(),
+            node,
+            runner,
+        });
+        let node = this.node.clone();
         submit(py, async move { node.start().await }, |py, started| match started {
             Ok(()) => Ok(py.None()),
             Err(error) => Err(error.raise(py)),
         })
+    }
+
+    /// Whether the loop that it was started on has ended, so that it has left or is leaving.
+    #[getter]
+    fn has_left(&self) -> bool {
+        self.left.load(Ordering::Acquire)
     }
 
     /// Leaves the network.
@@ -115,9 +216,9 @@ impl Node {
         submit(py, async move { node.close().await }, |py, ()| Ok(py.None()))
     }
 
-    /// Lets go of the handler, once the node has left or did not start.
+    /// Lets go of the handler and of the node, once that has left or did not start.
     fn release(&self) {
-        self.forget_runner();
+        self.leave_home();
     }
 
     #[getter]
@@ -152,14 +253,14 @@ impl Node {
         &self,
         py: Python<'py>,
         way: u8,
-        to: String,
+        to: Words,
         payload: &Bound<'py, PyAny>,
-        kind: Option<String>,
+        kind: Option<Words>,
         ttl_ms: Option<i64>,
-        trace_id: Option<String>,
-        thread_id: Option<String>,
-        parent_message_id: Option<String>,
-        idempotency_key: Option<String>,
+        trace_id: Option<Words>,
+        thread_id: Option<Words>,
+        parent_message_id: Option<Words>,
+        idempotency_key: Option<Words>,
         acknowledged: bool,
         retry_attempts: Option<u32>,
         receipt_timeout: Option<f64>,
@@ -173,11 +274,12 @@ impl Node {
             parent_message_id,
             idempotency_key,
         };
+        let node = self.present(py)?;
         let mut send: Send = match Way::try_from(way)? {
-            Way::Text => self.node.send(to, payload),
-            Way::Account => self.node.send_to_account(to, payload),
-            Way::Username => self.node.send_to_username(to, payload),
-            Way::Capability => self.node.send_to_capability(to, payload),
+            Way::Text => node.send(to.0, payload),
+            Way::Account => node.send_to_account(to.0, payload),
+            Way::Username => node.send_to_username(to.0, payload),
+            Way::Capability => node.send_to_capability(to.0, payload),
         };
         send = apply!(send, options);
         if let Some(attempts) = retry_attempts {
@@ -200,14 +302,14 @@ impl Node {
         &self,
         py: Python<'py>,
         way: u8,
-        to: String,
+        to: Words,
         payload: &Bound<'py, PyAny>,
-        kind: Option<String>,
+        kind: Option<Words>,
         ttl_ms: Option<i64>,
-        trace_id: Option<String>,
-        thread_id: Option<String>,
-        parent_message_id: Option<String>,
-        idempotency_key: Option<String>,
+        trace_id: Option<Words>,
+        thread_id: Option<Words>,
+        parent_message_id: Option<Words>,
+        idempotency_key: Option<Words>,
         timeout: f64,
     ) -> PyResult<Bound<'py, PyAny>> {
         let payload = json::from_python(payload)?;
@@ -219,11 +321,12 @@ impl Node {
             parent_message_id,
             idempotency_key,
         };
+        let node = self.present(py)?;
         let request: Request = match Way::try_from(way)? {
-            Way::Text => self.node.request(to, payload),
-            Way::Account => self.node.request_account(to, payload),
-            Way::Username => self.node.request_username(to, payload),
-            Way::Capability => self.node.request_capability(to, payload),
+            Way::Text => node.request(to.0, payload),
+            Way::Account => node.request_account(to.0, payload),
+            Way::Username => node.request_username(to.0, payload),
+            Way::Capability => node.request_capability(to.0, payload),
         };
         let request = apply!(request, options).timeout(seconds(timeout));
         submit_or_finish(py, request.into_future(), |py, reply| match reply {
@@ -238,12 +341,12 @@ impl Node {
         py: Python<'py>,
         request: &AgentMessage,
         payload: &Bound<'py, PyAny>,
-        kind: Option<String>,
+        kind: Option<Words>,
         ttl_ms: Option<i64>,
-        trace_id: Option<String>,
-        thread_id: Option<String>,
-        parent_message_id: Option<String>,
-        idempotency_key: Option<String>,
+        trace_id: Option<Words>,
+        thread_id: Option<Words>,
+        parent_message_id: Option<Words>,
+        idempotency_key: Option<Words>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let options = Options {
             kind,
@@ -253,25 +356,25 @@ impl Node {
             parent_message_id,
             idempotency_key,
         };
-        let reply: Reply = self.node.reply(request.message(), json::from_python(payload)?);
+        let reply: Reply = self.present(py)?.reply(request.message(), json::from_python(payload)?);
         submit_or_finish(py, apply!(reply, options).into_future(), message_id)
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        match self.runner.try_lock() {
-            Ok(runner) => visit.call(runner.as_ref().map(|(bridge, _)| bridge)),
+        match self.home.try_lock() {
+            Ok(home) => visit.call(home.as_ref().map(|home| &home.bridge)),
             // Another thread has it; then nothing is collected this time.
             Err(_) => Ok(()),
         }
     }
 
     fn __clear__(&self) {
-        self.forget_runner();
+        self.leave_home();
     }
 
     /// The account behind a username.
     fn resolve<'py>(&self, py: Python<'py>, username: String) -> PyResult<Bound<'py, PyAny>> {
-        let node = self.node.clone();
+        let node = self.present(py)?.clone();
         let resolved = async move { node.resolve_username(&username).await };
         submit(py, resolved, |py, resolved| match resolved {
             Ok(account_id) => account_id.into_py_any(py),
@@ -298,8 +401,6 @@ impl Drop for Waits {
         }
     }
 }
-
-const LOOP_GONE: &str = "the event loop that the node was started on is closed";
 
 /// Hands a message to the loop and waits until it was handled.
 async fn hand_over(

@@ -1,7 +1,7 @@
 //! Streams: answers that are read piece by piece, and answers that are sent so (docs/STREAMING_PROTOCOL.md).
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, MutexGuard};
 
 use agentnet::{
     Delta, OpenStream, ReplyStream, SendError, Sent, StreamError, StreamExt as _, StreamReply, StreamSender,
@@ -9,15 +9,16 @@ use agentnet::{
 use futures::FutureExt as _;
 use pyo3::IntoPyObjectExt as _;
 use pyo3::prelude::*;
-use pyo3::types::{PyList, PyTuple};
+use pyo3::types::{PyList, PyString, PyTuple};
 use tokio::sync::Mutex;
 
 use crate::bridge::{submit, submit_or_finish};
-use crate::failure::Raise as _;
+use crate::failure::{Raise as _, exception};
 use crate::json;
 use crate::message::AgentMessage;
 use crate::node::{Node, Way, seconds};
 use crate::options::{Options, apply};
+use crate::text::{Words, spoken};
 
 /// Pieces that are handed over at once, if they are there.
 const BATCH: usize = 128;
@@ -38,14 +39,14 @@ impl Answer {
         py: Python<'py>,
         node: &Node,
         way: u8,
-        to: String,
+        to: Words,
         payload: &Bound<'py, PyAny>,
-        kind: Option<String>,
+        kind: Option<Words>,
         ttl_ms: Option<i64>,
-        trace_id: Option<String>,
-        thread_id: Option<String>,
-        parent_message_id: Option<String>,
-        idempotency_key: Option<String>,
+        trace_id: Option<Words>,
+        thread_id: Option<Words>,
+        parent_message_id: Option<Words>,
+        idempotency_key: Option<Words>,
         timeout: f64,
         idle_timeout: f64,
     ) -> PyResult<Bound<'py, PyAny>> {
@@ -58,12 +59,12 @@ impl Answer {
             parent_message_id,
             idempotency_key,
         };
-        let node = node.node();
+        let node = node.present(py)?;
         let request = match Way::try_from(way)? {
-            Way::Text => node.request_stream(to, payload),
-            Way::Account => node.request_stream_account(to, payload),
-            Way::Username => node.request_stream_username(to, payload),
-            Way::Capability => node.request_stream_capability(to, payload),
+            Way::Text => node.request_stream(to.0, payload),
+            Way::Account => node.request_stream_account(to.0, payload),
+            Way::Username => node.request_stream_username(to.0, payload),
+            Way::Capability => node.request_stream_capability(to.0, payload),
         };
         let request = apply!(request, options)
             .timeout(seconds(timeout))
@@ -95,45 +96,49 @@ impl Answer {
         &self.sent.trace_id
     }
 
-    /// The next pieces, at least one, as pairs of number and value; None at the end.
+    /// The next pieces, at least one, as pairs of number and value, and whether the end has come too; None at the end.
     fn next<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let stream = self.stream.clone();
         let pieces = async move {
             let mut stream = stream.lock().await;
             let Some(stream) = &mut *stream else {
-                return (Vec::new(), None);
+                return (Vec::new(), None, true);
             };
             let mut pieces: Vec<Delta> = Vec::new();
             let mut next = stream.next().await;
             loop {
                 match next {
                     Some(Ok(piece)) => pieces.push(piece),
-                    Some(Err(error)) => return (pieces, Some(error)),
-                    None => return (pieces, None),
+                    Some(Err(error)) => return (pieces, Some(error), false),
+                    None => return (pieces, None, true),
                 }
                 if pieces.len() == BATCH {
-                    return (pieces, None);
+                    return (pieces, None, false);
                 }
                 match stream.next().now_or_never() {
                     Some(ready) => next = ready,
-                    None => return (pieces, None),
+                    None => return (pieces, None, false),
                 }
             }
         };
-        submit(py, pieces, |py, (pieces, error): (Vec<Delta>, Option<StreamError>)| {
-            if pieces.is_empty() {
-                return match error {
-                    Some(error) => Err(error.raise(py)),
-                    None => Ok(py.None()),
-                };
-            }
-            let list = PyList::empty(py);
-            for piece in pieces {
-                list.append((piece.seq, json::to_python(py, &piece.value)?))?;
-            }
-            // An error behind pieces is told after them: by `finish`, which keeps it.
-            list.into_py_any(py)
-        })
+        submit(
+            py,
+            pieces,
+            |py, (pieces, error, ended): (Vec<Delta>, Option<StreamError>, bool)| {
+                if pieces.is_empty() {
+                    return match error {
+                        Some(error) => Err(error.raise(py)),
+                        None => Ok(py.None()),
+                    };
+                }
+                let list = PyList::empty(py);
+                for piece in pieces {
+                    list.append((piece.seq, json::to_python(py, &piece.value)?))?;
+                }
+                // An error behind pieces is told after them: by `finish`, which keeps it.
+                (list, ended).into_py_any(py)
+            },
+        )
     }
 
     /// Reads to the end: the text, the result, the start's metadata and the last message.
@@ -142,25 +147,31 @@ impl Answer {
         let whole = async move {
             let stream = stream.lock().await.take();
             match stream {
-                Some(stream) => stream.finish().await,
-                None => Err(SendError::NotRunning.into()),
+                Some(stream) => stream.finish().await.map_err(Some),
+                None => Err(None),
             }
         };
-        submit(py, whole, |py, whole: Result<StreamReply, StreamError>| match whole {
-            Ok(whole) => {
-                let value = |json: Option<agentnet::RawJson>| json.map(|json| json::to_python(py, &json)).transpose();
-                let message = AgentMessage::received(whole.message.clone(), None);
-                (
-                    whole.text,
-                    value(whole.result)?,
-                    value(whole.metadata)?,
-                    whole.stream_id,
-                    message.into_py_any(py)?,
-                )
-                    .into_py_any(py)
-            }
-            Err(error) => Err(error.raise(py)),
-        })
+        submit(
+            py,
+            whole,
+            |py, whole: Result<StreamReply, Option<StreamError>>| match whole {
+                Ok(whole) => {
+                    let value =
+                        |json: Option<agentnet::RawJson>| json.map(|json| json::to_python(py, &json)).transpose();
+                    let message = AgentMessage::received(whole.message.clone(), None);
+                    (
+                        whole.text,
+                        value(whole.result)?,
+                        value(whole.metadata)?,
+                        whole.stream_id,
+                        message.into_py_any(py)?,
+                    )
+                        .into_py_any(py)
+                }
+                Err(Some(error)) => Err(error.raise(py)),
+                Err(None) => Err(exception(py, "StreamError", "the stream is closed", &[])),
+            },
+        )
     }
 
     /// Reads no more; whoever sends is told, if it has not ended.
@@ -196,23 +207,35 @@ impl Outgoing {
         })
     }
 
-    fn sender(&self) -> Result<Arc<StreamSender>, StreamError> {
-        let sender = self.sender.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        sender.clone().ok_or_else(|| SendError::NotRunning.into())
+    fn held(&self) -> MutexGuard<'_, Option<Arc<StreamSender>>> {
+        self.sender.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    fn sender(&self, py: Python<'_>) -> PyResult<Arc<StreamSender>> {
+        self.held().clone().ok_or_else(|| has_ended(py))
     }
 
     /// The sender for its last call. A piece that is still being sent keeps it, which only a caller who does not await his
     /// pieces can bring about.
-    fn last(&self) -> Result<StreamSender, StreamError> {
-        let sender = self
-            .sender
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
-            .take();
-        let sender = sender.ok_or(StreamError::Send(SendError::NotRunning))?;
-        self.cancelled.store(sender.is_cancelled(), Ordering::Relaxed);
-        Arc::try_unwrap(sender).map_err(|_| StreamError::Send(SendError::NotRunning))
+    fn last(&self, py: Python<'_>) -> PyResult<StreamSender> {
+        let mut held = self.held();
+        let sender = held.take().ok_or_else(|| has_ended(py))?;
+        match Arc::try_unwrap(sender) {
+            Ok(sender) => {
+                self.cancelled.store(sender.is_cancelled(), Ordering::Relaxed);
+                Ok(sender)
+            }
+            Err(sender) => {
+                *held = Some(sender);
+                let text = "a piece of the stream is still being sent: await each `delta` before the end";
+                Err(exception(py, "StreamError", text, &[]))
+            }
+        }
     }
+}
+
+fn has_ended(py: Python<'_>) -> PyErr {
+    exception(py, "StreamError", "the stream has ended", &[])
 }
 
 fn nothing(py: Python<'_>, outcome: Result<(), StreamError>) -> PyResult<Py<PyAny>> {
@@ -231,11 +254,11 @@ impl Outgoing {
         py: Python<'py>,
         request: &AgentMessage,
         metadata: Option<Bound<'py, PyAny>>,
-        stream_id: Option<String>,
+        stream_id: Option<Words>,
         ttl_ms: Option<i64>,
-        trace_id: Option<String>,
-        thread_id: Option<String>,
-        parent_message_id: Option<String>,
+        trace_id: Option<Words>,
+        thread_id: Option<Words>,
+        parent_message_id: Option<Words>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let Some(context) = request.context() else {
             return Err(SendError::NoReplySubject.raise(py));
@@ -260,19 +283,19 @@ impl Outgoing {
         py: Python<'py>,
         node: &Node,
         account: bool,
-        to: String,
+        to: Words,
         metadata: Option<Bound<'py, PyAny>>,
-        stream_id: Option<String>,
+        stream_id: Option<Words>,
         ttl_ms: Option<i64>,
-        trace_id: Option<String>,
-        thread_id: Option<String>,
-        parent_message_id: Option<String>,
+        trace_id: Option<Words>,
+        thread_id: Option<Words>,
+        parent_message_id: Option<Words>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let node = node.node();
+        let node = node.present(py)?;
         let open = if account {
-            node.send_stream_to_account(to)
+            node.send_stream_to_account(to.0)
         } else {
-            node.send_stream(to)
+            node.send_stream(to.0)
         };
         let options = Options {
             ttl_ms,
@@ -292,22 +315,22 @@ impl Outgoing {
     /// Whether the reader wants no more.
     #[getter]
     fn cancelled(&self) -> bool {
-        match self.sender() {
-            Ok(sender) => sender.is_cancelled(),
-            Err(_) => self.cancelled.load(Ordering::Relaxed),
+        match &*self.held() {
+            Some(sender) => sender.is_cancelled(),
+            None => self.cancelled.load(Ordering::Relaxed),
         }
     }
 
     /// Returns when the reader wants no more, or the stream has ended.
     fn wait_cancelled<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let sender = self.sender().map_err(|error| error.raise(py))?;
+        let sender = self.sender(py)?;
         submit(py, async move { sender.cancelled().await }, |py, ()| Ok(py.None()))
     }
 
     /// Sends a piece.
     fn delta<'py>(&self, py: Python<'py>, piece: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
         let piece = json::from_python(piece)?;
-        let sender = self.sender().map_err(|error| error.raise(py))?;
+        let sender = self.sender(py)?;
         submit_or_finish(py, Box::pin(async move { sender.delta_json(piece).await }), nothing)
     }
 
@@ -316,7 +339,7 @@ impl Outgoing {
         let result = result
             .map(|result| json::from_python(&result.get_item(0)?))
             .transpose()?;
-        let sender = self.last().map_err(|error| error.raise(py))?;
+        let sender = self.last(py)?;
         let ended = async move {
             match result {
                 Some(result) => sender.end_with(result).await,
@@ -327,8 +350,14 @@ impl Outgoing {
     }
 
     /// Ends the stream with an error.
-    fn fail<'py>(&self, py: Python<'py>, code: String, detail: String) -> PyResult<Bound<'py, PyAny>> {
-        let sender = self.last().map_err(|error| error.raise(py))?;
+    fn fail<'py>(
+        &self,
+        py: Python<'py>,
+        code: &Bound<'py, PyString>,
+        detail: &Bound<'py, PyString>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let (code, detail) = (spoken(code), spoken(detail));
+        let sender = self.last(py)?;
         submit(py, async move { sender.fail(code, detail).await }, nothing)
     }
 }
@@ -336,13 +365,13 @@ impl Outgoing {
 fn described(
     mut open: OpenStream,
     metadata: Option<Bound<'_, PyAny>>,
-    stream_id: Option<String>,
+    stream_id: Option<Words>,
 ) -> PyResult<OpenStream> {
     if let Some(metadata) = metadata {
         open = open.metadata(json::from_python(&metadata)?);
     }
     if let Some(stream_id) = stream_id {
-        open = open.stream_id(stream_id);
+        open = open.stream_id(stream_id.0);
     }
     Ok(open)
 }

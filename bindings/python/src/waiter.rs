@@ -98,7 +98,12 @@ impl Waiter {
         };
         // Everybody is told, also if one lets an interrupt through.
         let mut through = Ok(());
+        let takes_turns = slf.get().takes_turns(py)?;
         for (callback, context) in callbacks {
+            if takes_turns {
+                through = through.and(Self::tell_soon(slf, callback, context));
+                continue;
+            }
             let told = match context {
                 Some(context) => context.call_method1(py, intern!(py, "run"), (callback, slf)),
                 None => callback.call1(py, (slf,)),
@@ -106,6 +111,14 @@ impl Waiter {
             through = through.and(told.map(drop));
         }
         through
+    }
+
+    /// Whether the loop wants to run everything itself: one that is debugged, which names what takes long, and one in which
+    /// others run (`nest_asyncio`): what waits within this turn would never see its end.
+    fn takes_turns(&self, py: Python<'_>) -> PyResult<bool> {
+        let event_loop = self.event_loop.bind(py);
+        Ok(event_loop.getattr_opt(intern!(py, "_nest_patched"))?.is_some()
+            || event_loop.call_method0(intern!(py, "get_debug"))?.is_truthy()?)
     }
 
     fn outcome(&self, py: Python<'_>) -> Outcome {

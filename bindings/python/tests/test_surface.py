@@ -30,7 +30,7 @@ IDENTITY: dict[str, Any] = {
     "username": None,
     "account_id": None,
     "capabilities": None,
-    "nats_url": agentnet.config.DEFAULT_NATS_URL,
+    "nats_url": None,
     "metadata": None,
     "heartbeat_interval": 12.0,
 }
@@ -40,7 +40,7 @@ NODE: dict[str, Any] = {
     "account_id": None,
     "username": None,
     "capabilities": None,
-    "nats_url": agentnet.config.DEFAULT_NATS_URL,
+    "nats_url": None,
     "metadata": None,
     "heartbeat_interval": 12.0,
     "logger": None,
@@ -111,15 +111,17 @@ def test_calls_take_what_section_17_says(function: Callable[..., Any], expected:
 def test_constructors_take_what_section_17_says() -> None:
     assert list(parameters(AgentNode, ("blob_dir", "blob_storage")).items()) == list(NODE.items())
     required = {"agent_id": REQUIRED, "name": REQUIRED}
-    sdk = {**required, **IDENTITY, "default_request_timeout": 60.0, "default_thread_prefix": "thread_sdk"}
+    blobs = {"blob_store_dir": None}
+    sdk = {**required, **IDENTITY, **blobs, "default_request_timeout": 60.0, "default_thread_prefix": "thread_sdk"}
     assert parameters(AgentSDK) == sdk
-    assert parameters(AgentWrapper) == {**required, **IDENTITY}
+    assert parameters(AgentWrapper) == {**required, **IDENTITY, **blobs}
 
 
 def test_options_are_attributes_within_their_minima() -> None:
     node = AgentNode("a", "A")
     kept = {name: getattr(node, name) for name in NODE if name not in ("logger", "capabilities", "metadata")}
-    assert kept == {name: default for name, default in (NODE | {"agent_id": "a", "name": "A"}).items() if name in kept}
+    given = NODE | {"agent_id": "a", "name": "A", "nats_url": agentnet.config.default_nats_url()}
+    assert kept == {name: default for name, default in given.items() if name in kept}
     minima: dict[str, Any] = {
         "max_concurrency": 1,
         "max_pending": 1,

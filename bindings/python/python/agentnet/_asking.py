@@ -7,6 +7,7 @@ from typing import Any
 from agentnet import _routes
 from agentnet._completion import completed
 from agentnet._lookups import LOOKUP_TIMEOUT, Lookups
+from agentnet._plain import seconds
 from agentnet._sending import required, whole
 from agentnet.schema import AgentMessage
 from agentnet.streams import AnswerStream
@@ -20,7 +21,7 @@ class Asking(Lookups):
         way: int,
         to: str,
         payload: Any,
-        timeout: float,
+        timeout: float | None,
         kind: str,
         ttl_ms: int | None,
         trace_id: str | None,
@@ -38,7 +39,7 @@ class Asking(Lookups):
             thread_id,
             parent_message_id,
             idempotency_key,
-            timeout,
+            seconds(timeout),
         )
         return await completed(outcome)
 
@@ -46,7 +47,7 @@ class Asking(Lookups):
         self,
         to: str,
         payload: Any,
-        timeout: float = 5.0,
+        timeout: float | None = 5.0,
         kind: str = "request",
         ttl_ms: int | None = None,
         trace_id: str | None = None,
@@ -79,7 +80,7 @@ class Asking(Lookups):
         self,
         to_account_id: str,
         payload: Any,
-        timeout: float = 5.0,
+        timeout: float | None = 5.0,
         kind: str = "request",
         ttl_ms: int | None = None,
         trace_id: str | None = None,
@@ -105,14 +106,14 @@ class Asking(Lookups):
         self,
         username: str,
         payload: Any,
-        timeout: float = 5.0,
+        timeout: float | None = 5.0,
         kind: str = "request",
         ttl_ms: int | None = None,
         trace_id: str | None = None,
         thread_id: str | None = None,
         parent_message_id: str | None = None,
         idempotency_key: str | None = None,
-        lookup_timeout: float = LOOKUP_TIMEOUT,
+        lookup_timeout: float | None = LOOKUP_TIMEOUT,
     ) -> AgentMessage:
         """As ``request``, of the account of a username; ``lookup_timeout`` is for finding it."""
         way, to = await self._named(username, lookup_timeout)
@@ -133,7 +134,7 @@ class Asking(Lookups):
         self,
         capability: str,
         payload: Any,
-        timeout: float = 5.0,
+        timeout: float | None = 5.0,
         kind: str = "request",
         ttl_ms: int | None = None,
         trace_id: str | None = None,
@@ -160,8 +161,8 @@ class Asking(Lookups):
         to: str,
         payload: Any,
         *,
-        timeout: float = 5.0,
-        idle_timeout: float = 30.0,
+        timeout: float | None = 5.0,
+        idle_timeout: float | None = 30.0,
         kind: str = "request",
         ttl_ms: int | None = None,
         trace_id: str | None = None,
@@ -179,5 +180,5 @@ class Asking(Lookups):
             _routes.TEXT,
             to,
             payload,
-            (kind, whole(ttl_ms), trace_id, thread_id, parent_message_id, idempotency_key, timeout, idle_timeout),
+            (kind, whole(ttl_ms), trace_id, thread_id, parent_message_id, idempotency_key, seconds(timeout), seconds(idle_timeout)),
         )

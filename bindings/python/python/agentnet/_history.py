@@ -21,7 +21,7 @@ class HistoryCalls:
         limit: int = 20,
         soft_limit_tokens: int | None = None,
         hard_limit_tokens: int | None = None,
-        timeout: float = 2.0,
+        timeout: float | None = 2.0,
     ) -> list[dict[str, Any]]:
         """Threads, latest activity first."""
         return await self._node.list_threads(
@@ -45,7 +45,7 @@ class HistoryCalls:
         to_ts: str | None = None,
         limit: int = 50,
         cursor: str | None = None,
-        timeout: float = 2.0,
+        timeout: float | None = 2.0,
     ) -> dict[str, Any]:
         """Messages by filters, newest first; ``next_cursor`` leads to the next page."""
         return await self._node.search_messages(
@@ -60,6 +60,6 @@ class HistoryCalls:
             timeout=timeout,
         )
 
-    async def registry_metrics(self, timeout: float = 2.0) -> dict[str, Any]:
+    async def registry_metrics(self, timeout: float | None = 2.0) -> dict[str, Any]:
         """The registry's counters."""
         return await self._node.get_registry_metrics(timeout=timeout)

@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
+import _thread
 import atexit
 import logging
 import os
+import sys
 import threading
 import traceback
+from collections.abc import Callable
+from typing import Any, Protocol
 
-from agentnet._native import close_logs, next_log, open_logs
+from agentnet._native import close_logs, next_log, open_logs, wait_for_leaving
 
 _lock = threading.Lock()
 _opened = False
+
+# Seconds that the end of the process waits for nodes that are leaving, and for the last records.
+_GOODBYES = 2.0
+_LAST_RECORDS = 2.0
+
+
+class _Lock(Protocol):
+    def acquire(self, blocking: bool = ..., timeout: float = ...) -> bool: ...
+    def release(self) -> None: ...
+
 
 # The node's own runner logs a handler's failure, with its traceback.
 _LOGGED_BY_PYTHON = ("agentnet.worker", "handler failed")
@@ -29,20 +43,51 @@ def open_logging() -> None:
             return
         _opened = True
         level = logging.getLogger("agentnet").getEffectiveLevel()
-        if not open_logs(min(level, 255)):
-            return
-        thread = threading.Thread(target=_hand_over, name="agentnet-logging", daemon=True)
-        thread.start()
-
+        opened = open_logs(min(level, 255))
+        ended = _start_thread() if opened else None
         process = os.getpid()
 
         def close() -> None:
-            if os.getpid() == process:
-                close_logs()
-                thread.join(timeout=2.0)
+            if os.getpid() != process:
+                return
+            # Nodes whose loop has ended say goodbye.
+            wait_for_leaving(_GOODBYES)
+            close_logs()
+            if ended is not None:
+                ended.acquire(timeout=_LAST_RECORDS)
 
         # Before the interpreter ends, and the thread with it.
         atexit.register(close)
+
+
+def _start_thread() -> _Lock:
+    """Starts the thread; gives a lock that is held until it ends.
+
+    It waits in the native part, and so must be a thread of the system: where gevent or eventlet have put something else in
+    its place, nothing else would go on meanwhile.
+    """
+    start_new_thread, allocate_lock = _threads()
+    ended: _Lock = allocate_lock()
+    ended.acquire()
+
+    def run() -> None:
+        try:
+            _hand_over()
+        finally:
+            ended.release()
+
+    start_new_thread(run, ())
+    return ended
+
+
+def _threads() -> tuple[Callable[..., Any], Callable[[], Any]]:
+    gevent: Any = sys.modules.get("gevent.monkey")
+    if gevent is not None:
+        start_new_thread, allocate_lock = gevent.get_original("_thread", ["start_new_thread", "allocate_lock"])
+        return start_new_thread, allocate_lock
+    eventlet: Any = sys.modules.get("eventlet.patcher")
+    module: Any = _thread if eventlet is None else eventlet.original("_thread")
+    return module.start_new_thread, module.allocate_lock
 
 
 def _hand_over() -> None:

@@ -18,9 +18,13 @@ class Lookups:
     """What a node can ask the registry. Part of ``AgentNode``."""
 
     nats_url: str
-    session_tag: str | None
     _native: Node
     _registry: RegistryConnection
+
+    @property
+    def session_tag(self) -> str | None:
+        """The session, while the node runs."""
+        return None if self._native.has_left else self._native.session_tag
 
     async def _client(self) -> RegistryConnection:
         """The node's connection; one for the call while the node does not run."""
@@ -28,13 +32,13 @@ class Lookups:
             return await RegistryConnection.connect(self.nats_url)
         return self._registry
 
-    async def _named(self, username: str, timeout: float) -> tuple[int, str]:
+    async def _named(self, username: str, timeout: float | None) -> tuple[int, str]:
         """Where a name leads: looked up on the way, or before with a time of the caller's."""
         if timeout == LOOKUP_TIMEOUT:
             return _routes.USERNAME, registry.required_username(username)
         return _routes.ACCOUNT, await self.resolve_account_id_by_username(username, timeout=timeout)
 
-    async def resolve_account_id_by_username(self, username: str, timeout: float = LOOKUP_TIMEOUT) -> str:
+    async def resolve_account_id_by_username(self, username: str, timeout: float | None = LOOKUP_TIMEOUT) -> str:
         """The account of a username, from the cache or the registry. Raises ``RegistryError`` if nobody has the name."""
         name = registry.required_username(username)
         if self.session_tag is None:
@@ -43,7 +47,7 @@ class Lookups:
         answer = self._native.resolve(name)
         try:
             # Not wait_for: before Python 3.12 it loses a cancellation that comes together with the answer.
-            done, _ = await asyncio.wait([answer], timeout=max(0.0, timeout))
+            done, _ = await asyncio.wait([answer], timeout=None if timeout is None else max(0.0, timeout))
         finally:
             if not answer.done():
                 abandon(answer)
@@ -52,7 +56,7 @@ class Lookups:
             raise RegistryError("Registry did not respond to registry.resolve_account")
         return answer.result()
 
-    async def list_online_agents(self, timeout: float = 2.0) -> list[AgentInfo]:
+    async def list_online_agents(self, timeout: float | None = 2.0) -> list[AgentInfo]:
         """Everybody online, by agent id and session."""
         return await registry.list_online_agents_with_client(await self._client(), timeout=timeout)
 
@@ -63,7 +67,7 @@ class Lookups:
         capability: str | None = None,
         limit: int = 20,
         online_only: bool = False,
-        timeout: float = 2.0,
+        timeout: float | None = 2.0,
     ) -> list[dict[str, Any]]:
         """Accounts by a part of their name and by capability, online ones first."""
         return await registry.search_profiles_with_client(
@@ -76,7 +80,7 @@ class Lookups:
         )
 
     async def get_profile(
-        self, *, account_id: str | None = None, username: str | None = None, timeout: float = 2.0
+        self, *, account_id: str | None = None, username: str | None = None, timeout: float | None = 2.0
     ) -> dict[str, Any]:
         """One account, by id or name. Raises ``RegistryError`` with ``not_found``."""
         return await registry.get_profile_with_client(
@@ -89,7 +93,7 @@ class Lookups:
         thread_id: str,
         soft_limit_tokens: int | None = None,
         hard_limit_tokens: int | None = None,
-        timeout: float = 2.0,
+        timeout: float | None = 2.0,
     ) -> dict[str, Any]:
         """One thread's counters. Raises ``RegistryError`` with ``not_found``."""
         return await registry.get_thread_status_with_client(
@@ -109,7 +113,7 @@ class Lookups:
         limit: int = 20,
         soft_limit_tokens: int | None = None,
         hard_limit_tokens: int | None = None,
-        timeout: float = 2.0,
+        timeout: float | None = 2.0,
     ) -> list[dict[str, Any]]:
         """Threads, latest activity first."""
         return await registry.list_threads_with_client(
@@ -124,7 +128,7 @@ class Lookups:
         )
 
     async def get_thread_messages(
-        self, *, thread_id: str, limit: int = 50, cursor: str | None = None, timeout: float = 2.0
+        self, *, thread_id: str, limit: int = 50, cursor: str | None = None, timeout: float | None = 2.0
     ) -> dict[str, Any]:
         """One page of a thread, newest message first; ``next_cursor`` leads to the next."""
         return await registry.get_thread_messages_with_client(
@@ -142,7 +146,7 @@ class Lookups:
         to_ts: str | None = None,
         limit: int = 50,
         cursor: str | None = None,
-        timeout: float = 2.0,
+        timeout: float | None = 2.0,
     ) -> dict[str, Any]:
         """Messages by filters, newest first; ``next_cursor`` leads to the next page."""
         return await registry.search_messages_with_client(
@@ -158,6 +162,6 @@ class Lookups:
             timeout=timeout,
         )
 
-    async def get_registry_metrics(self, timeout: float = 2.0) -> dict[str, Any]:
+    async def get_registry_metrics(self, timeout: float | None = 2.0) -> dict[str, Any]:
         """The registry's counters."""
         return await registry.get_registry_metrics_with_client(await self._client(), timeout=timeout)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from typing import Any, cast
 
@@ -19,3 +20,21 @@ def as_mapping(value: object) -> Mapping[str, Any] | None:
 def as_list(value: object) -> list[Any]:
     """The value, if it is a list, else an empty one."""
     return list(cast("Iterable[Any]", value)) if isinstance(value, list) else []
+
+
+def said(error: BaseException) -> str:
+    """An exception's text. There are exceptions whose text cannot be made."""
+    try:
+        return str(error)
+    except Exception:
+        return "(its text cannot be made)"
+
+
+def stripped(text: object) -> str:
+    """A text without the space around it; of None, none. A number is its text."""
+    return "" if text is None else str(text).strip()
+
+
+def seconds(timeout: float | None) -> float:
+    """A time limit; None is none."""
+    return math.inf if timeout is None else float(timeout)

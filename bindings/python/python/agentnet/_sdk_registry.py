@@ -12,7 +12,7 @@ from agentnet.schema import AgentInfo
 class RegistryCalls(HistoryCalls):
     """The registry's answers. Part of ``AgentSDK``."""
 
-    async def list_online(self, timeout: float = 2.0) -> list[AgentInfo]:
+    async def list_online(self, timeout: float | None = 2.0) -> list[AgentInfo]:
         """Everybody online, by agent id and session."""
         return await self._node.list_online_agents(timeout=timeout)
 
@@ -22,7 +22,7 @@ class RegistryCalls(HistoryCalls):
         *,
         account_id: str | None = None,
         username: str | None = None,
-        timeout: float = 2.0,
+        timeout: float | None = 2.0,
     ) -> dict[str, Any]:
         """One account, by a target, an id or a name. Raises ``RegistryError`` with ``not_found``."""
         if target:
@@ -41,7 +41,7 @@ class RegistryCalls(HistoryCalls):
         *,
         soft_limit_tokens: int | None = None,
         hard_limit_tokens: int | None = None,
-        timeout: float = 2.0,
+        timeout: float | None = 2.0,
     ) -> dict[str, Any]:
         """One thread's counters. Raises ``RegistryError`` with ``not_found``."""
         return await self._node.get_thread_status(
@@ -52,7 +52,7 @@ class RegistryCalls(HistoryCalls):
         )
 
     async def get_thread_messages(
-        self, thread_id: str, *, limit: int = 50, cursor: str | None = None, timeout: float = 2.0
+        self, thread_id: str, *, limit: int = 50, cursor: str | None = None, timeout: float | None = 2.0
     ) -> dict[str, Any]:
         """One page of a thread, newest message first; ``next_cursor`` leads to the next."""
         return await self._node.get_thread_messages(thread_id=thread_id, limit=limit, cursor=cursor, timeout=timeout)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from agentnet import _routes
 from agentnet._completion import completed
 from agentnet._lookups import LOOKUP_TIMEOUT, Lookups
-from agentnet.blobs import BlobRef
+from agentnet.blobs import BlobRef, blob_payload
 from agentnet.schema import AgentMessage
 from agentnet.streams import OutgoingStream
 
@@ -23,7 +24,8 @@ def whole(value: Any) -> int | None:
 
 
 def required(value: str, name: str) -> str:
-    text = value.strip()
+    """A text that must say something."""
+    text = str(value).strip()
     if not text:
         raise ValueError(f"{name} is required")
     return text
@@ -58,7 +60,7 @@ class Sending(Lookups):
             parent_message_id,
             idempotency_key,
             require_delivery_ack,
-            None if retry_attempts is None else max(0, int(retry_attempts)),
+            None if retry_attempts is None else min(max(0, int(retry_attempts)), 2**32 - 1),
             receipt_timeout,
         )
         return await completed(outcome)
@@ -149,7 +151,7 @@ class Sending(Lookups):
         require_delivery_ack: bool = True,
         retry_attempts: int | None = None,
         receipt_timeout: float | None = None,
-        timeout: float = LOOKUP_TIMEOUT,
+        timeout: float | None = LOOKUP_TIMEOUT,
     ) -> str:
         """As ``send``, to the account of a username; ``timeout`` is for finding it."""
         way, to = await self._named(username, timeout)
@@ -201,19 +203,25 @@ class Sending(Lookups):
     async def send_blob_ref(
         self,
         to: str,
-        blob: BlobRef,
+        blob: BlobRef | Mapping[str, Any],
         *,
         thread_id: str | None = None,
         parent_message_id: str | None = None,
         idempotency_key: str | None = None,
+        require_delivery_ack: bool = True,
+        retry_attempts: int | None = None,
+        receipt_timeout: float | None = None,
     ) -> str:
         """Sends a reference to a blob. The receiver must reach the store that keeps it."""
         return await self.send(
             to,
-            blob.to_payload(),
+            blob_payload(blob),
             thread_id=thread_id,
             parent_message_id=parent_message_id,
             idempotency_key=idempotency_key,
+            require_delivery_ack=require_delivery_ack,
+            retry_attempts=retry_attempts,
+            receipt_timeout=receipt_timeout,
         )
 
     async def reply(

@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from agentnet._completion import completion
 from agentnet._native import Blobs, Node
-from agentnet._plain import as_object
+from agentnet._plain import as_mapping, as_object
+from agentnet.errors import BlobError
 
 BLOB_REF_TYPE = "blob_ref"
 
@@ -27,6 +29,11 @@ class BlobRef:
     created_at: str | None = None
     metadata: dict[str, Any] | None = None
     text: str | None = None
+
+    @classmethod
+    def from_payload(cls, payload: Mapping[str, Any]) -> BlobRef:
+        """Reads a reference from the payload of a message. Raises ``ValueError`` where it is none."""
+        return cls.from_dict(payload)
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> BlobRef:
@@ -84,6 +91,11 @@ def _key(blob: Blob) -> str | dict[str, Any]:
     return blob if isinstance(blob, str) else dict(blob)
 
 
+def blob_payload(blob: BlobRef | Mapping[str, Any]) -> dict[str, Any]:
+    """The payload that refers to a blob, from the reference or from such a payload."""
+    return blob.to_payload() if isinstance(blob, BlobRef) else dict(blob)
+
+
 class BlobStore:
     """A node's blobs, without holding up the event loop: every call is awaited.
 
@@ -126,9 +138,9 @@ class BlobStore:
         """A blob's bytes, checked against its hash."""
         return await completion(self._native.get_bytes(False, _key(blob), progress))
 
-    async def get_text(self, blob: Blob) -> str:
-        """A blob of UTF-8 text."""
-        return await completion(self._native.get_text(False, _key(blob)))
+    async def get_text(self, blob: Blob, encoding: str = "utf-8") -> str:
+        """A blob's text."""
+        return decoded(await self.get_bytes(blob), encoding)
 
     async def get_to_file(
         self, blob: Blob, path: str | os.PathLike[str], *, progress: Progress | None = None
@@ -147,13 +159,30 @@ class BlobStore:
         return await completion(self._native.delete(False, _key(blob)))
 
 
-class BlobCalls:
-    """The seed's calls, which are not awaited: they hold up the event loop until the blob is stored or read."""
+def decoded(data: bytes, encoding: str) -> str:
+    """A blob's text."""
+    try:
+        return data.decode(encoding)
+    except UnicodeDecodeError as error:
+        raise BlobError(f"the blob is no text in {encoding}: {error}") from error
 
-    def __init__(self, node: Node) -> None:
-        self._native = Blobs.of(node)
 
-    def put_blob_bytes(
+class LocalBlobStore:
+    """Blobs in a directory, as the original keeps them. Its calls are not awaited: they hold up the event loop."""
+
+    def __init__(self, base_dir: str | os.PathLike[str] | None = None) -> None:
+        """``base_dir``: by default ``AGENTNET_BLOB_DIR``, else ``.agentnet_blobs``."""
+        directory = os.environ.get("AGENTNET_BLOB_DIR", "").strip() or ".agentnet_blobs" if base_dir is None else base_dir
+        self.base_dir = Path(directory)
+        self._native = Blobs.local(os.fspath(directory))
+
+    @classmethod
+    def _of(cls, node: Node) -> LocalBlobStore:
+        store = cls.__new__(cls)
+        store._native = Blobs.of(node)
+        return store
+
+    def put_bytes(
         self,
         data: bytes,
         *,
@@ -162,9 +191,9 @@ class BlobCalls:
         metadata: dict[str, Any] | None = None,
     ) -> BlobRef:
         """Stores bytes."""
-        return BlobRef.from_dict(self._native.put(True, data, None, filename, mime_type, metadata))
+        return BlobRef.from_dict(self._native.put(True, bytes(data), None, filename, mime_type, metadata))
 
-    def put_blob_file(
+    def put_file(
         self,
         path: str | os.PathLike[str],
         *,
@@ -175,19 +204,85 @@ class BlobCalls:
         """Stores a file under its own name unless told otherwise."""
         return BlobRef.from_dict(self._native.put(True, None, os.fspath(path), filename, mime_type, metadata))
 
-    def get_blob_bytes(self, blob: Blob) -> bytes:
-        """A blob's bytes, checked against its hash."""
+    def get_bytes(self, blob: Blob) -> bytes:
+        """A blob's bytes, checked against its hash. Raises ``BlobNotFoundError``, a ``FileNotFoundError``."""
         return self._native.get_bytes(True, _key(blob))
 
-    def get_blob_text(self, blob: Blob) -> str:
-        """A blob of UTF-8 text."""
-        return self._native.get_text(True, _key(blob))
+    def get_text(self, blob: Blob, encoding: str = "utf-8") -> str:
+        """A blob's text."""
+        return decoded(self.get_bytes(blob), encoding)
 
-    def head_blob(self, blob: Blob) -> BlobRef | None:
+    def head(self, blob: Blob) -> BlobRef | None:
         """What the store knows of a blob; None if it has none."""
         found = self._native.head(True, _key(blob))
         return None if found is None else BlobRef.from_dict(found)
 
-    def delete_blob(self, blob: Blob) -> bool:
+    def delete(self, blob: Blob) -> bool:
         """Removes a blob; False if there was none."""
         return self._native.delete(True, _key(blob))
+
+
+class BlobMethods:
+    """The seed's calls, which are not awaited: they hold up the event loop until the blob is stored or read. Part of
+    ``AgentSDK`` and ``AgentWrapper``."""
+
+    _blobs: LocalBlobStore
+
+    def _keep_blobs(self, node: Node) -> None:
+        self._blobs = LocalBlobStore._of(node)  # pyright: ignore[reportPrivateUsage]
+
+    def put_blob_bytes(
+        self,
+        data: bytes,
+        *,
+        filename: str | None = None,
+        mime_type: str | None = None,
+        metadata: dict[str, Any] | None = None,
+    ) -> BlobRef:
+        """Stores bytes."""
+        return self._blobs.put_bytes(data, filename=filename, mime_type=mime_type, metadata=metadata)
+
+    def put_blob_file(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        filename: str | None = None,
+        mime_type: str | None = None,
+        metadata: dict[str, Any] | None = None,
+    ) -> BlobRef:
+        """Stores a file under its own name unless told otherwise."""
+        return self._blobs.put_file(path, filename=filename, mime_type=mime_type, metadata=metadata)
+
+    def get_blob_bytes(self, blob: Blob) -> bytes:
+        """A blob's bytes, checked against its hash."""
+        return self._blobs.get_bytes(blob)
+
+    def get_blob_text(self, blob: Blob, encoding: str = "utf-8") -> str:
+        """A blob's text."""
+        return self._blobs.get_text(blob, encoding)
+
+    def head_blob(self, blob: Blob) -> BlobRef | None:
+        """What the store knows of a blob; None if it has none."""
+        return self._blobs.head(blob)
+
+    def delete_blob(self, blob: Blob) -> bool:
+        """Removes a blob; False if there was none."""
+        return self._blobs.delete(blob)
+
+
+def is_blob_ref(payload: Any) -> bool:
+    """Whether a payload refers to a blob."""
+    return parse_blob_ref(payload) is not None
+
+
+def parse_blob_ref(payload: Any) -> BlobRef | None:
+    """The reference in a payload; None for what is none."""
+    if isinstance(payload, BlobRef):
+        return payload
+    given = as_mapping(payload)
+    if given is None:
+        return None
+    try:
+        return BlobRef.from_dict(given)
+    except (TypeError, ValueError, OverflowError):
+        return None

@@ -21,8 +21,20 @@ class RegistryError(AgentNetError):
     """The registry refused a call, or did not answer; the text is the registry's own where it gave one."""
 
 
+class RegistryRefusedError(RegistryError):
+    """The registry refused a call; the text says why (PROTOCOL.md section 6)."""
+
+
+class RegistryTimeoutError(RegistryError):
+    """The registry did not answer in time."""
+
+
+class RegistryProtocolError(RegistryError):
+    """The registry's answer cannot be used."""
+
+
 class DeliveryError(AgentNetError):
-    """The receiver refused a message: ``delivery_rejected <code>: <detail>``."""
+    """A message was not delivered: ``delivery_rejected <code>: <detail>``, or another of the classes below."""
 
     code: str = ""
     """The code of PROTOCOL.md section 12, such as ``rate_limited``."""
@@ -30,6 +42,14 @@ class DeliveryError(AgentNetError):
     """What it means."""
     message_id: str = ""
     """The message."""
+
+
+class DeliveryRejectedError(DeliveryError):
+    """The receiver refused it, or the registry did for a receiver that is not there."""
+
+
+class DeliveryUnusableError(DeliveryError):
+    """The receipt that came says nothing."""
 
 
 class DeliveryTimeoutError(DeliveryError):
@@ -67,7 +87,7 @@ class BlobError(AgentNetError):
     """A blob cannot be stored or read."""
 
 
-class BlobNotFoundError(BlobError, LookupError):
+class BlobNotFoundError(BlobError, LookupError, FileNotFoundError):
     """The store has no such blob."""
 
 
@@ -124,7 +144,7 @@ class AgentHandlerError(AgentRequestError):
     """``handler_error``: the other side's handler failed."""
 
 
-_CLASSES: dict[str, type[AgentRequestError]] = {
+ERROR_CLASS_BY_CODE: dict[str, type[AgentRequestError]] = {
     "busy": AgentBusyError,
     "shutting_down": AgentBusyError,
     "rate_limited": AgentRateLimitedError,
@@ -135,11 +155,12 @@ _CLASSES: dict[str, type[AgentRequestError]] = {
     "missing_ttl": AgentExpiredError,
     "handler_error": AgentHandlerError,
 }
+"""The class of each code; other codes are plain ``AgentRequestError``."""
 
 
 def request_error(
     code: str, detail: str = "", trace_id: str | None = None, request_message_id: str | None = None
 ) -> AgentRequestError:
     """The error for a code; ``AgentRequestError`` itself for codes that have no class of their own."""
-    error_class = _CLASSES.get(code, AgentRequestError)
+    error_class = ERROR_CLASS_BY_CODE.get(code, AgentRequestError)
     return error_class(code=code, detail=detail, trace_id=trace_id, request_message_id=request_message_id)

@@ -11,15 +11,18 @@ import signal
 import threading
 from collections.abc import Awaitable, Callable
 from types import CoroutineType, TracebackType
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from agentnet._asking import Asking
 from agentnet._completion import completion
 from agentnet._logging import open_logging
 from agentnet._native import Node, answer_call
+from agentnet._plain import said
 from agentnet._sending import Sending
+from agentnet._typing import Self
 from agentnet.blobs import BlobStore
-from agentnet.config import DEFAULT_NATS_URL
+from agentnet.config import default_nats_url
+from agentnet.errors import StreamCancelledError
 from agentnet.registry import RegistryConnection
 from agentnet.schema import AgentInfo, AgentMessage
 
@@ -29,29 +32,53 @@ MessageHandler = Callable[[AgentMessage], Awaitable[None] | None]
 H = TypeVar("H", bound=MessageHandler)
 
 
+_NO_GENERATOR = (
+    "the handler has a `yield`, which makes it a generator that nobody runs: answer piece by piece with "
+    "`async with node.reply_stream(message) as stream: await stream.delta(piece)`"
+)
+
+
 class _Handling:
     """What is done with a message. It does not know the node, so that nobody keeps one that was forgotten."""
 
     def __init__(self, logger: logging.Logger) -> None:
         self.logger = logger
         self.handler: MessageHandler | None = None
+        self.warned = False
 
     async def run(self, message: AgentMessage, call: int) -> None:
-        """Handles one message and says how that ended."""
+        """Handles one message and says how that ended: that first, whatever the log may do."""
         assert self.handler is not None
         try:
-            handling = self.handler(message)
+            returned: object = self.handler(message)
             # First what it nearly always is.
-            if type(handling) is CoroutineType or inspect.isawaitable(handling):
-                await handling
+            if type(returned) is CoroutineType or inspect.isawaitable(returned):
+                returned = cast(object, await returned)
+            if returned is not None:
+                self._returned(returned)
+        except StreamCancelledError:
+            # Who asked has stopped reading: nothing has failed.
+            answer_call(call, None)
+            self.logger.debug("message %s: its stream was read no more", message.message_id)
         except Exception as error:
+            answer_call(call, f"{type(error).__name__}: {said(error)}")
             self.logger.exception("handler failed for message %s", message.message_id)
-            answer_call(call, f"{type(error).__name__}: {error}")
         except BaseException as error:
             answer_call(call, type(error).__name__)
             raise
         else:
             answer_call(call, None)
+
+    def _returned(self, value: object) -> None:
+        """A handler answers by a call; a value that it returns goes nowhere."""
+        if inspect.isasyncgen(value) or inspect.isgenerator(value):
+            raise TypeError(_NO_GENERATOR)
+        if not self.warned:
+            self.warned = True
+            self.logger.warning(
+                "the handler returned %s, which is sent to nobody: answer with `await node.reply(message, payload)`",
+                type(value).__name__,
+            )
 
 
 class AgentNode(Sending, Asking):
@@ -66,7 +93,8 @@ class AgentNode(Sending, Asking):
         account_id: The account to register as. Default: the username's.
         username: The name to register with. Default: derived from the agent id by the registry.
         capabilities: What the agent can do; with a handler, messages to ``capability:<name>`` reach it.
-        nats_url: The broker, ``nats://TOKEN@host:port``.
+        nats_url: The broker, ``nats://TOKEN@host:port``. Default: ``AGENTNET_NATS_URL``, else ``NATS_URL``, else
+            ``DEFAULT_NATS_URL``.
         metadata: A dict that others see.
         heartbeat_interval: Kept for compatibility; the registry says how often.
         logger: Where handlers' failures are logged. Default: ``agentnet.<agent_id>``.
@@ -102,7 +130,7 @@ class AgentNode(Sending, Asking):
         account_id: str | None = None,
         username: str | None = None,
         capabilities: list[str] | None = None,
-        nats_url: str = DEFAULT_NATS_URL,
+        nats_url: str | None = None,
         metadata: dict[str, Any] | None = None,
         heartbeat_interval: float = 12.0,
         logger: logging.Logger | None = None,
@@ -122,7 +150,7 @@ class AgentNode(Sending, Asking):
         default_schema_version: str = "1.1",
         supported_schema_major: int = 1,
         dev_auth_enabled: bool | None = None,
-        dev_auth_key_dir: str | None = None,
+        dev_auth_key_dir: str | os.PathLike[str] | None = None,
         dev_auth_key_cache_seconds: float = 300.0,
         *,
         blob_dir: str | os.PathLike[str] | None = None,
@@ -132,9 +160,8 @@ class AgentNode(Sending, Asking):
         self.name = name
         self.account_id = account_id
         self.username = username
-        self.session_tag: str | None = None
         self.capabilities: list[str] = list(capabilities or [])
-        self.nats_url = nats_url
+        self.nats_url = default_nats_url() if nats_url is None else nats_url
         self.metadata: dict[str, Any] = metadata or {}
         self.heartbeat_interval = max(1.0, heartbeat_interval)
         self.logger = logger or logging.getLogger(f"agentnet.{agent_id}")
@@ -166,7 +193,7 @@ class AgentNode(Sending, Asking):
                 "account_id": account_id,
                 "username": username,
                 "capabilities": self.capabilities,
-                "nats_url": nats_url,
+                "nats_url": self.nats_url,
                 "metadata": self.metadata,
                 "max_concurrency": self.max_concurrency,
                 "max_pending": self.max_pending,
@@ -184,7 +211,7 @@ class AgentNode(Sending, Asking):
                 "schema_version": default_schema_version,
                 "supported_schema_major": self.supported_schema_major,
                 "dev_auth": dev_auth_enabled,
-                "key_dir": dev_auth_key_dir,
+                "key_dir": None if dev_auth_key_dir is None else os.fspath(dev_auth_key_dir),
                 "key_cache_ttl": self.dev_auth_key_cache_seconds,
                 "blob_dir": None if blob_dir is None else os.fspath(blob_dir),
                 "blob_storage": blob_storage,
@@ -202,11 +229,19 @@ class AgentNode(Sending, Asking):
         before its next start. An exception of the handler is logged with its traceback, and the sender is told
         ``handler_error``.
         """
+        if not callable(handler):
+            raise TypeError(f"the handler must be a function of one message, not {type(handler).__name__}")
+        if inspect.isasyncgenfunction(handler) or inspect.isgeneratorfunction(handler):
+            raise TypeError(_NO_GENERATOR)
         self._handling.handler = handler
+        self._handling.warned = False
         return handler
 
     async def start(self) -> None:
         """Joins the network: connects, registers, subscribes. Does nothing if the node runs; waits if it is being started.
+
+        From here on the node lives until it is closed, also if the program does not keep it, or until its event loop ends:
+        then it leaves the network, and says so in the log.
 
         Raises:
             ConnectError: NATS cannot be reached.
@@ -215,7 +250,7 @@ class AgentNode(Sending, Asking):
         while self._starting is not None:
             # Of another loop's thread, maybe.
             await asyncio.shield(asyncio.wrap_future(self._starting))
-        if self._running:
+        if self._running and not self._native.has_left:
             return
         open_logging()
         runner = None if self._handling.handler is None else self._handling.run
@@ -237,17 +272,16 @@ class AgentNode(Sending, Asking):
             starting.set_result(None)
         self.account_id = self._native.account_id
         self.username = self._native.username
-        self.session_tag = self._native.session_tag
 
     async def start_forever(self) -> None:
-        """Starts, runs until the task is cancelled (Ctrl-C under ``asyncio.run``) or the process is told to terminate, and
-        closes."""
+        """Starts, runs until the process is told to stop (Ctrl-C, SIGTERM) or the task is cancelled, and closes."""
         await self.start()
         stopped = asyncio.Event()
-        unwatch = _watch_termination(stopped)
+        unwatch = _watch_signals(stopped)
         try:
             await stopped.wait()
         finally:
+            # A second Ctrl-C does not wait for what is under way.
             unwatch()
             await self.close()
 
@@ -259,9 +293,8 @@ class AgentNode(Sending, Asking):
         finally:
             self._running = False
             self._native.release()
-            self.session_tag = None
 
-    async def __aenter__(self) -> AgentNode:
+    async def __aenter__(self) -> Self:
         await self.start()
         return self
 
@@ -280,14 +313,33 @@ class AgentNode(Sending, Asking):
         return self._native.metrics_snapshot()
 
 
-def _watch_termination(stopped: asyncio.Event) -> Callable[[], None]:
-    """Sets the event at SIGTERM, where nobody else has a use for the signal; gives what undoes it."""
+def _watch_signals(stopped: asyncio.Event) -> Callable[[], None]:
+    """Sets the event at Ctrl-C and SIGTERM, where nobody else has a use for the signal; gives what undoes it."""
+    if threading.current_thread() is not threading.main_thread():
+        return lambda: None
     event_loop = asyncio.get_running_loop()
-    in_main_thread = threading.current_thread() is threading.main_thread()
-    if not in_main_thread or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
-        return lambda: None
-    try:
-        event_loop.add_signal_handler(signal.SIGTERM, stopped.set)
-    except (NotImplementedError, RuntimeError):
-        return lambda: None
-    return lambda: (event_loop.remove_signal_handler(signal.SIGTERM), None)[1]
+    watched: list[tuple[signal.Signals, Any]] = []
+    for number in (signal.SIGINT, signal.SIGTERM):
+        before = signal.getsignal(number)
+        if not _is_free(number, before):
+            continue
+        try:
+            event_loop.add_signal_handler(number, stopped.set)
+        except (NotImplementedError, RuntimeError, ValueError):
+            continue
+        watched.append((number, before))
+
+    def unwatch() -> None:
+        for number, before in watched:
+            event_loop.remove_signal_handler(number)
+            signal.signal(number, before)
+
+    return unwatch
+
+
+def _is_free(number: signal.Signals, handler: Any) -> bool:
+    """Whether nobody has set a handler for a signal: Python's own for Ctrl-C, and that of ``asyncio.run``, are none."""
+    if number == signal.SIGTERM:
+        return handler is signal.SIG_DFL
+    of_runner = getattr(getattr(handler, "func", None), "__qualname__", "") == "Runner._on_sigint"
+    return handler is signal.default_int_handler or of_runner

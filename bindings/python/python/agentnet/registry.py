@@ -13,10 +13,18 @@ from typing import Any, Protocol
 from agentnet import subjects
 from agentnet._completion import completion
 from agentnet._native import Node, Registry, connect_registry, dumps, loads
-from agentnet._plain import as_list, as_object
-from agentnet.config import DEFAULT_NATS_URL
-from agentnet.errors import RegistryError
+from agentnet._plain import as_list, as_object, seconds
+from agentnet.config import default_nats_url
+from agentnet.errors import RegistryProtocolError, RegistryRefusedError, RegistryTimeoutError
 from agentnet.schema import AgentInfo
+
+
+_NO_LIMIT = 1e9
+"""Seconds that nobody waits."""
+
+
+def _for_others(timeout: float | None) -> float:
+    return _NO_LIMIT if timeout is None else timeout
 
 
 class _Reply(Protocol):
@@ -39,37 +47,38 @@ class RegistryConnection:
         self._native = native
 
     @classmethod
-    async def connect(cls, nats_url: str = DEFAULT_NATS_URL) -> RegistryConnection:
-        """Opens a connection. Raises ``ConnectError``."""
-        return cls(await completion(connect_registry(nats_url)))
+    async def connect(cls, nats_url: str | None = None) -> RegistryConnection:
+        """Opens a connection; without an address, where the environment says. Raises ``ConnectError``."""
+        url = default_nats_url() if nats_url is None else nats_url
+        return cls(await completion(connect_registry(url)))
 
     @classmethod
     def of(cls, node: Node) -> RegistryConnection:
         """The connection of a node."""
         return cls(Registry.of(node))
 
-    async def call(self, rpc: str, request: Mapping[str, Any], timeout: float) -> Any:
+    async def call(self, rpc: str, request: Mapping[str, Any], timeout: float | None) -> Any:
         """Calls ``registry.<rpc>``; gives the reply as it came."""
-        return await completion(self._native.call(rpc, dict(request), timeout))
+        return await completion(self._native.call(rpc, dict(request), seconds(timeout)))
 
 
 Client = NatsClient | RegistryConnection
 
 
-async def _ask(client: Client, subject: str, request: dict[str, Any], timeout: float) -> dict[str, Any]:
+async def _ask(client: Client, subject: str, request: dict[str, Any], timeout: float | None) -> dict[str, Any]:
     if isinstance(client, RegistryConnection):
         answer: Any = await client.call(subject.removeprefix("registry."), request, timeout)
     else:
         try:
-            answered: _Reply = await client.request(subject, dumps(request), timeout=timeout)
+            answered: _Reply = await client.request(subject, dumps(request), timeout=_for_others(timeout))
         except asyncio.TimeoutError as error:
-            raise RegistryError(f"Registry did not respond to {subject}") from error
+            raise RegistryTimeoutError(f"Registry did not respond to {subject}") from error
         answer = loads(answered.data)
     reply = as_object(answer)
     if reply is None:
-        raise RegistryError(f"the registry's reply to {subject} is no object")
+        raise RegistryProtocolError(f"the registry's reply to {subject} is no object")
     if reply.get("error"):
-        raise RegistryError(str(reply["error"]))
+        raise RegistryRefusedError(str(reply["error"]))
     return reply
 
 
@@ -98,12 +107,12 @@ def _limits(soft: int | None, hard: int | None) -> dict[str, Any]:
     return {name: max(1, int(value)) for name, value in given.items() if value is not None}
 
 
-async def list_online_agents(nats_url: str = DEFAULT_NATS_URL, timeout: float = 2.0) -> list[AgentInfo]:
+async def list_online_agents(nats_url: str | None = None, timeout: float | None = 2.0) -> list[AgentInfo]:
     """Everybody online, by agent id and session."""
     return await list_online_agents_with_client(await RegistryConnection.connect(nats_url), timeout=timeout)
 
 
-async def list_online_agents_with_client(nc: Client, timeout: float = 2.0) -> list[AgentInfo]:
+async def list_online_agents_with_client(nc: Client, timeout: float | None = 2.0) -> list[AgentInfo]:
     """As ``list_online_agents``. Follows the pages of a large network."""
     agents: list[AgentInfo] = []
     request: dict[str, Any] = {}
@@ -117,29 +126,29 @@ async def list_online_agents_with_client(nc: Client, timeout: float = 2.0) -> li
         request = {"cursor": cursor}
 
 
-async def resolve_account_by_username(nats_url: str, username: str, timeout: float = 2.0) -> tuple[str, str]:
+async def resolve_account_by_username(nats_url: str | None, username: str, timeout: float | None = 2.0) -> tuple[str, str]:
     """Account id and username of a name. Raises ``RegistryError`` with ``not_found``."""
     nc = await RegistryConnection.connect(nats_url)
     return await resolve_account_by_username_with_client(nc, username, timeout=timeout)
 
 
-async def resolve_account_by_username_with_client(nc: Client, username: str, timeout: float = 2.0) -> tuple[str, str]:
+async def resolve_account_by_username_with_client(nc: Client, username: str, timeout: float | None = 2.0) -> tuple[str, str]:
     """As ``resolve_account_by_username``."""
     name = required_username(username)
     reply = await _ask(nc, subjects.REGISTRY_RESOLVE_ACCOUNT_SUBJECT, {"username": name}, timeout)
     account_id = str(reply.get("account_id") or "")
     if not account_id:
-        raise RegistryError("registry.resolve_account: missing account_id")
+        raise RegistryProtocolError("registry.resolve_account: missing account_id")
     return account_id, str(reply.get("username") or name)
 
 
-async def resolve_dev_public_key_by_account(nats_url: str, account_id: str, timeout: float = 2.0) -> str:
+async def resolve_dev_public_key_by_account(nats_url: str | None, account_id: str, timeout: float | None = 2.0) -> str:
     """The public key that is bound to an account."""
     nc = await RegistryConnection.connect(nats_url)
     return await resolve_dev_public_key_by_account_with_client(nc, account_id, timeout=timeout)
 
 
-async def resolve_dev_public_key_by_account_with_client(nc: Client, account_id: str, timeout: float = 2.0) -> str:
+async def resolve_dev_public_key_by_account_with_client(nc: Client, account_id: str, timeout: float | None = 2.0) -> str:
     """As ``resolve_dev_public_key_by_account``."""
     account = account_id.strip()
     if not account:
@@ -147,18 +156,18 @@ async def resolve_dev_public_key_by_account_with_client(nc: Client, account_id: 
     reply = await _ask(nc, subjects.REGISTRY_RESOLVE_KEY_SUBJECT, {"account_id": account}, timeout)
     key = str(reply.get("public_key") or "")
     if not key:
-        raise RegistryError("registry.resolve_key: missing public_key")
+        raise RegistryProtocolError("registry.resolve_key: missing public_key")
     return key
 
 
 async def search_profiles(
-    nats_url: str,
+    nats_url: str | None,
     *,
     query: str = "",
     capability: str | None = None,
     limit: int = 20,
     online_only: bool = False,
-    timeout: float = 2.0,
+    timeout: float | None = 2.0,
 ) -> list[dict[str, Any]]:
     """Accounts by a part of their name and by capability, online ones first."""
     nc = await RegistryConnection.connect(nats_url)
@@ -174,7 +183,7 @@ async def search_profiles_with_client(
     capability: str | None = None,
     limit: int = 20,
     online_only: bool = False,
-    timeout: float = 2.0,
+    timeout: float | None = 2.0,
 ) -> list[dict[str, Any]]:
     """As ``search_profiles``."""
     request = {
@@ -188,7 +197,7 @@ async def search_profiles_with_client(
 
 
 async def get_profile(
-    nats_url: str, *, account_id: str | None = None, username: str | None = None, timeout: float = 2.0
+    nats_url: str | None, *, account_id: str | None = None, username: str | None = None, timeout: float | None = 2.0
 ) -> dict[str, Any]:
     """One account, by id or name. Raises ``RegistryError`` with ``not_found``."""
     nc = await RegistryConnection.connect(nats_url)
@@ -196,7 +205,7 @@ async def get_profile(
 
 
 async def get_profile_with_client(
-    nc: Client, *, account_id: str | None = None, username: str | None = None, timeout: float = 2.0
+    nc: Client, *, account_id: str | None = None, username: str | None = None, timeout: float | None = 2.0
 ) -> dict[str, Any]:
     """As ``get_profile``."""
     request: dict[str, Any] = {}
@@ -209,17 +218,17 @@ async def get_profile_with_client(
     reply = await _ask(nc, subjects.REGISTRY_PROFILE_SUBJECT, request, timeout)
     profile = as_object(reply.get("profile"))
     if profile is None:
-        raise RegistryError("registry.profile: missing profile")
+        raise RegistryProtocolError("registry.profile: missing profile")
     return profile
 
 
 async def get_thread_status(
-    nats_url: str,
+    nats_url: str | None,
     *,
     thread_id: str,
     soft_limit_tokens: int | None = None,
     hard_limit_tokens: int | None = None,
-    timeout: float = 2.0,
+    timeout: float | None = 2.0,
 ) -> dict[str, Any]:
     """One thread's counters. Raises ``RegistryError`` with ``not_found``."""
     nc = await RegistryConnection.connect(nats_url)
@@ -238,7 +247,7 @@ async def get_thread_status_with_client(
     thread_id: str,
     soft_limit_tokens: int | None = None,
     hard_limit_tokens: int | None = None,
-    timeout: float = 2.0,
+    timeout: float | None = 2.0,
 ) -> dict[str, Any]:
     """As ``get_thread_status``."""
     request = {"thread_id": _thread(thread_id), **_limits(soft_limit_tokens, hard_limit_tokens)}
@@ -253,7 +262,7 @@ def _thread(thread_id: str) -> str:
 
 
 async def list_threads(
-    nats_url: str,
+    nats_url: str | None,
     *,
     participant_account_id: str | None = None,
     participant_username: str | None = None,
@@ -261,7 +270,7 @@ async def list_threads(
     limit: int = 20,
     soft_limit_tokens: int | None = None,
     hard_limit_tokens: int | None = None,
-    timeout: float = 2.0,
+    timeout: float | None = 2.0,
 ) -> list[dict[str, Any]]:
     """Threads, latest activity first."""
     nc = await RegistryConnection.connect(nats_url)
@@ -286,7 +295,7 @@ async def list_threads_with_client(
     limit: int = 20,
     soft_limit_tokens: int | None = None,
     hard_limit_tokens: int | None = None,
-    timeout: float = 2.0,
+    timeout: float | None = 2.0,
 ) -> list[dict[str, Any]]:
     """As ``list_threads``."""
     request: dict[str, Any] = {"query": str(query or "").strip(), "limit": _clamp(limit, 100)}
@@ -300,7 +309,7 @@ async def list_threads_with_client(
 
 
 async def get_thread_messages(
-    nats_url: str, *, thread_id: str, limit: int = 50, cursor: str | None = None, timeout: float = 2.0
+    nats_url: str | None, *, thread_id: str, limit: int = 50, cursor: str | None = None, timeout: float | None = 2.0
 ) -> dict[str, Any]:
     """One page of a thread, newest message first; ``next_cursor`` leads to the next."""
     nc = await RegistryConnection.connect(nats_url)
@@ -308,7 +317,7 @@ async def get_thread_messages(
 
 
 async def get_thread_messages_with_client(
-    nc: Client, *, thread_id: str, limit: int = 50, cursor: str | None = None, timeout: float = 2.0
+    nc: Client, *, thread_id: str, limit: int = 50, cursor: str | None = None, timeout: float | None = 2.0
 ) -> dict[str, Any]:
     """As ``get_thread_messages``."""
     request: dict[str, Any] = {"thread_id": _thread(thread_id), "limit": _clamp(limit, 200)}
@@ -318,7 +327,7 @@ async def get_thread_messages_with_client(
 
 
 async def search_messages(
-    nats_url: str,
+    nats_url: str | None,
     *,
     thread_id: str | None = None,
     from_account_id: str | None = None,
@@ -328,7 +337,7 @@ async def search_messages(
     to_ts: str | None = None,
     limit: int = 50,
     cursor: str | None = None,
-    timeout: float = 2.0,
+    timeout: float | None = 2.0,
 ) -> dict[str, Any]:
     """Messages by filters, newest first; ``next_cursor`` leads to the next page."""
     nc = await RegistryConnection.connect(nats_url)
@@ -357,7 +366,7 @@ async def search_messages_with_client(
     to_ts: str | None = None,
     limit: int = 50,
     cursor: str | None = None,
-    timeout: float = 2.0,
+    timeout: float | None = 2.0,
 ) -> dict[str, Any]:
     """As ``search_messages``."""
     request: dict[str, Any] = {"limit": _clamp(limit, 200)}
@@ -374,11 +383,11 @@ async def search_messages_with_client(
     return await _ask(nc, subjects.REGISTRY_MESSAGE_SEARCH_SUBJECT, request, timeout)
 
 
-async def get_registry_metrics(nats_url: str = DEFAULT_NATS_URL, timeout: float = 2.0) -> dict[str, Any]:
+async def get_registry_metrics(nats_url: str | None = None, timeout: float | None = 2.0) -> dict[str, Any]:
     """The registry's counters."""
     return await get_registry_metrics_with_client(await RegistryConnection.connect(nats_url), timeout=timeout)
 
 
-async def get_registry_metrics_with_client(nc: Client, timeout: float = 2.0) -> dict[str, Any]:
+async def get_registry_metrics_with_client(nc: Client, timeout: float | None = 2.0) -> dict[str, Any]:
     """As ``get_registry_metrics``."""
     return await _ask(nc, subjects.REGISTRY_METRICS_SUBJECT, {}, timeout)

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any
 
-from agentnet import _routes
+from agentnet import _routes, _stream_sends
 from agentnet._native import error_of_reply, new_ulid, parse_target, text_of_reply
-from agentnet._sdk_blobs import BlobMethods
+from agentnet._options import NodeOptions
+from agentnet._plain import seconds as limit
+from agentnet._plain import stripped
 from agentnet._sdk_registry import RegistryCalls
-from agentnet.blobs import BlobCalls, BlobRef
-from agentnet.config import DEFAULT_NATS_URL
+from agentnet._stream_sends import CONTENT_TYPE, ROLE
+from agentnet._typing import Self, Unpack
+from agentnet.blobs import BlobMethods, BlobRef, BlobStore, blob_payload
 from agentnet.errors import (
     AgentBusyError,
     AgentDuplicateError,
@@ -58,6 +62,7 @@ class AgentSDK(RegistryCalls, BlobMethods):
 
     Args:
         default_request_timeout: Seconds that an ask waits unless told otherwise; at least 0.1.
+        blob_store_dir: The directory of the local blob store, as ``blob_dir`` of ``AgentNode``.
         default_thread_prefix: What the ids of threads begin with that the SDK makes up.
         node_options: Further arguments of ``AgentNode``, as are the others.
     """
@@ -70,13 +75,16 @@ class AgentSDK(RegistryCalls, BlobMethods):
         username: str | None = None,
         account_id: str | None = None,
         capabilities: list[str] | None = None,
-        nats_url: str = DEFAULT_NATS_URL,
+        nats_url: str | None = None,
         metadata: dict[str, Any] | None = None,
         heartbeat_interval: float = 12.0,
         default_request_timeout: float = 60.0,
         default_thread_prefix: str = "thread_sdk",
-        **node_options: Any,
+        blob_store_dir: str | os.PathLike[str] | None = None,
+        **node_options: Unpack[NodeOptions],
     ) -> None:
+        if blob_store_dir is not None:
+            node_options.setdefault("blob_dir", blob_store_dir)
         self._node = AgentNode(
             agent_id=agent_id,
             name=name,
@@ -88,7 +96,7 @@ class AgentSDK(RegistryCalls, BlobMethods):
             heartbeat_interval=heartbeat_interval,
             **node_options,
         )
-        self._blobs = BlobCalls(self._node._native)  # pyright: ignore[reportPrivateUsage]
+        self._keep_blobs(self._node._native)  # pyright: ignore[reportPrivateUsage]
         self.default_request_timeout = max(0.1, float(default_request_timeout))
         self.default_thread_prefix = str(default_thread_prefix or "").strip() or "thread_sdk"
 
@@ -96,6 +104,11 @@ class AgentSDK(RegistryCalls, BlobMethods):
     def node(self) -> AgentNode:
         """The node that does the work."""
         return self._node
+
+    @property
+    def blobs(self) -> BlobStore:
+        """The calls of blobs, to be awaited: they do not hold up the event loop."""
+        return self._node.blobs
 
     @property
     def account_id(self) -> str | None:
@@ -124,7 +137,7 @@ class AgentSDK(RegistryCalls, BlobMethods):
         """Leaves the network; see ``AgentNode.close``."""
         await self._node.close()
 
-    async def __aenter__(self) -> AgentSDK:
+    async def __aenter__(self) -> Self:
         await self.start()
         return self
 
@@ -137,12 +150,12 @@ class AgentSDK(RegistryCalls, BlobMethods):
         """A fresh thread id."""
         return f"{self.default_thread_prefix}_{new_ulid().lower()}"
 
-    def thread(self, thread_id: str, parent_message_id: str | None = None) -> ThreadSession:
+    def thread(self, thread_id: str | int, parent_message_id: str | None = None) -> ThreadSession:
         """A conversation in one thread, whose calls each follow the message before."""
         return ThreadSession(self, thread_id, parent_message_id)
 
     def _thread_id(self, thread_id: str | None) -> str:
-        return str(thread_id or "").strip() or self.new_thread_id()
+        return stripped(thread_id) or self.new_thread_id()
 
     async def send_text(
         self,
@@ -152,6 +165,9 @@ class AgentSDK(RegistryCalls, BlobMethods):
         thread_id: str | None = None,
         parent_message_id: str | None = None,
         idempotency_key: str | None = None,
+        require_delivery_ack: bool = True,
+        retry_attempts: int | None = None,
+        receipt_timeout: float | None = None,
     ) -> SDKResult:
         """Sends ``{"text": text}``. Errors are those of ``AgentNode.send``."""
         return await self.send_json(
@@ -160,6 +176,9 @@ class AgentSDK(RegistryCalls, BlobMethods):
             thread_id=thread_id,
             parent_message_id=parent_message_id,
             idempotency_key=idempotency_key,
+            require_delivery_ack=require_delivery_ack,
+            retry_attempts=retry_attempts,
+            receipt_timeout=receipt_timeout,
         )
 
     async def send_json(
@@ -174,14 +193,38 @@ class AgentSDK(RegistryCalls, BlobMethods):
         retry_attempts: int | None = None,
         receipt_timeout: float | None = None,
     ) -> SDKResult:
-        """Sends any JSON. Errors are those of ``AgentNode.send``."""
-        kind, target = parse_target(to)
-        thread = self._thread_id(thread_id)
-        message_id = await self._node._send(  # pyright: ignore[reportPrivateUsage]
-            _routes.BY_KIND[kind],
-            target,
+        """Sends any JSON, data classes as dicts. Errors are those of ``AgentNode.send``."""
+        return await self._send(
+            to,
             data,
             "direct",
+            thread_id,
+            parent_message_id,
+            idempotency_key,
+            require_delivery_ack,
+            retry_attempts,
+            receipt_timeout,
+        )
+
+    async def _send(
+        self,
+        to: str,
+        data: Any,
+        kind: str,
+        thread_id: str | None,
+        parent_message_id: str | None,
+        idempotency_key: str | None,
+        require_delivery_ack: bool,
+        retry_attempts: int | None,
+        receipt_timeout: float | None,
+    ) -> SDKResult:
+        route, target = parse_target(to)
+        thread = self._thread_id(thread_id)
+        message_id = await self._node._send(  # pyright: ignore[reportPrivateUsage]
+            _routes.BY_KIND[route],
+            target,
+            data,
+            kind,
             None,
             None,
             thread,
@@ -192,6 +235,126 @@ class AgentSDK(RegistryCalls, BlobMethods):
             receipt_timeout,
         )
         return SDKResult(True, thread, message_id, parent_message_id)
+
+    async def _send_frame(self, to: str, payload: dict[str, Any], *options: Any) -> SDKResult:
+        result = await self._send(to, payload, "stream", *options)
+        result.data = payload
+        return result
+
+    async def send_stream_start(
+        self,
+        to: str,
+        stream_id: str,
+        *,
+        role: str = ROLE,
+        content_type: str = CONTENT_TYPE,
+        metadata: dict[str, Any] | None = None,
+        thread_id: str | None = None,
+        parent_message_id: str | None = None,
+        idempotency_key: str | None = None,
+        require_delivery_ack: bool = False,
+        retry_attempts: int | None = None,
+        receipt_timeout: float | None = None,
+    ) -> SDKResult:
+        """Begins a stream to an inbox; ``data`` of the result is the payload. No receipt is waited for, unless asked for."""
+        payload = _stream_sends.start(stream_id, role, content_type, metadata)
+        return await self._send_frame(
+            to,
+            payload,
+            thread_id,
+            parent_message_id,
+            idempotency_key,
+            require_delivery_ack,
+            retry_attempts,
+            receipt_timeout,
+        )
+
+    async def send_stream_delta(
+        self,
+        to: str,
+        stream_id: str,
+        delta: str,
+        *,
+        seq: int,
+        role: str = ROLE,
+        content_type: str = CONTENT_TYPE,
+        thread_id: str | None = None,
+        parent_message_id: str | None = None,
+        idempotency_key: str | None = None,
+        require_delivery_ack: bool = False,
+        retry_attempts: int | None = None,
+        receipt_timeout: float | None = None,
+    ) -> SDKResult:
+        """Sends a piece; ``seq`` is its place: the reader sorts by it."""
+        payload = _stream_sends.delta(stream_id, delta, seq, role, content_type)
+        return await self._send_frame(
+            to,
+            payload,
+            thread_id,
+            parent_message_id,
+            idempotency_key,
+            require_delivery_ack,
+            retry_attempts,
+            receipt_timeout,
+        )
+
+    async def send_stream_end(
+        self,
+        to: str,
+        stream_id: str,
+        *,
+        seq: int,
+        text: str | None = None,
+        role: str = ROLE,
+        content_type: str = CONTENT_TYPE,
+        metadata: dict[str, Any] | None = None,
+        thread_id: str | None = None,
+        parent_message_id: str | None = None,
+        idempotency_key: str | None = None,
+        require_delivery_ack: bool = False,
+        retry_attempts: int | None = None,
+        receipt_timeout: float | None = None,
+    ) -> SDKResult:
+        """Ends a stream; ``text`` is the whole, whatever the pieces were."""
+        payload = _stream_sends.end(stream_id, seq, text, role, content_type, metadata)
+        return await self._send_frame(
+            to,
+            payload,
+            thread_id,
+            parent_message_id,
+            idempotency_key,
+            require_delivery_ack,
+            retry_attempts,
+            receipt_timeout,
+        )
+
+    async def send_stream_error(
+        self,
+        to: str,
+        stream_id: str,
+        error: str,
+        *,
+        seq: int = 0,
+        metadata: dict[str, Any] | None = None,
+        thread_id: str | None = None,
+        parent_message_id: str | None = None,
+        idempotency_key: str | None = None,
+        require_delivery_ack: bool = False,
+        retry_attempts: int | None = None,
+        receipt_timeout: float | None = None,
+    ) -> SDKResult:
+        """Says that a stream failed, and ends it."""
+        payload = _stream_sends.error(stream_id, error, seq, metadata)
+        return await self._send_frame(
+            to,
+            payload,
+            thread_id,
+            parent_message_id,
+            idempotency_key,
+            require_delivery_ack,
+            retry_attempts,
+            receipt_timeout,
+        )
 
     async def ask_text(
         self,
@@ -264,7 +427,7 @@ class AgentSDK(RegistryCalls, BlobMethods):
         *,
         thread_id: str | None = None,
         timeout: float | None = None,
-        idle_timeout: float = 30.0,
+        idle_timeout: float | None = 30.0,
         parent_message_id: str | None = None,
         idempotency_key: str | None = None,
     ) -> AnswerStream:
@@ -290,7 +453,7 @@ class AgentSDK(RegistryCalls, BlobMethods):
         *,
         thread_id: str | None = None,
         timeout: float | None = None,
-        idle_timeout: float = 30.0,
+        idle_timeout: float | None = 30.0,
         parent_message_id: str | None = None,
         idempotency_key: str | None = None,
     ) -> AnswerStream:
@@ -303,7 +466,7 @@ class AgentSDK(RegistryCalls, BlobMethods):
         data: Any,
         thread_id: str | None,
         timeout: float | None,
-        idle_timeout: float,
+        idle_timeout: float | None,
         parent_message_id: str | None,
         idempotency_key: str | None,
         ended: Callable[[StreamReply], None] | None,
@@ -318,10 +481,10 @@ class AgentSDK(RegistryCalls, BlobMethods):
             parent_message_id,
             idempotency_key,
             max(0.1, float(seconds)),
-            idle_timeout,
+            limit(idle_timeout),
         )
         native = self._node._native  # pyright: ignore[reportPrivateUsage]
-        return AnswerStream(native, _routes.BY_KIND[kind], target, data, options, ended)
+        return AnswerStream(native, _routes.BY_KIND[kind], target, data, options, ended, raises=True)
 
     def reply_stream(self, request: AgentMessage, *, metadata: Any = None) -> OutgoingStream:
         """Answers a message piece by piece; see ``AgentNode.reply_stream``."""
@@ -331,20 +494,40 @@ class AgentSDK(RegistryCalls, BlobMethods):
         """Answers a message; see ``AgentNode.reply``."""
         return await self._node.reply(request, payload)
 
+    async def search_profiles(
+        self,
+        *,
+        query: str = "",
+        capability: str | None = None,
+        limit: int = 20,
+        online_only: bool = False,
+        timeout: float | None = 2.0,
+    ) -> list[dict[str, Any]]:
+        """Accounts by a part of their name and by capability, online ones first."""
+        return await self._node.search_profiles(
+            query=query, capability=capability, limit=limit, online_only=online_only, timeout=timeout
+        )
+
     async def send_blob_ref(
         self,
         to: str,
-        blob: BlobRef,
+        blob: BlobRef | Mapping[str, Any],
         *,
         thread_id: str | None = None,
         parent_message_id: str | None = None,
         idempotency_key: str | None = None,
+        require_delivery_ack: bool = True,
+        retry_attempts: int | None = None,
+        receipt_timeout: float | None = None,
     ) -> SDKResult:
         """Sends a reference to a blob. The receiver must reach the store that keeps it."""
         return await self.send_json(
             to,
-            blob.to_payload(),
+            blob_payload(blob),
             thread_id=thread_id,
             parent_message_id=parent_message_id,
             idempotency_key=idempotency_key,
+            require_delivery_ack=require_delivery_ack,
+            retry_attempts=retry_attempts,
+            receipt_timeout=receipt_timeout,
         )

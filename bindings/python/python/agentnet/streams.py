@@ -10,9 +10,10 @@ from types import TracebackType
 from typing import Any
 
 from agentnet._completion import completed, completion
-from agentnet._native import Answer, Node, Outgoing
-from agentnet._plain import as_object
-from agentnet.errors import AgentNetError, StreamCancelledError
+from agentnet._native import Answer, Node, Outgoing, error_of_reply
+from agentnet._plain import as_object, said
+from agentnet._typing import Self
+from agentnet.errors import AgentNetError, StreamCancelledError, StreamError, request_error
 from agentnet.schema import AgentMessage
 
 _Options = tuple[
@@ -61,7 +62,8 @@ class AnswerStream:
 
     ``async for piece in stream`` reads it; ``await stream.text()`` and ``await stream.finish()`` read to the end and give the
     whole, also what was read before. Leaving it early (``break`` in an ``async with`` block, or ``aclose``) tells the other
-    side, which then stops. Errors are those of ``AgentNode.request``, what the other side reported as
+    side, which then stops. Of ``AgentSDK`` an ordinary reply that reports an error raises, as for ``ask_text``; of
+    ``AgentNode`` it is the only piece. Errors are those of ``AgentNode.request``, what the other side reported as
     ``AgentRequestError``, and ``StreamError``.
     """
 
@@ -73,7 +75,10 @@ class AnswerStream:
         payload: Any,
         options: _Options,
         ended: Callable[[StreamReply], None] | None = None,
+        *,
+        raises: bool = False,
     ) -> None:
+        self._raises = raises
         self._asked = (node, way, to, payload, *options)
         self._ended = ended
         self._answer: Answer | None = None
@@ -86,7 +91,7 @@ class AnswerStream:
         async with self._opening:
             if self._answer is None:
                 if self._closed:
-                    raise AgentNetError("the stream is closed")
+                    raise StreamError("the stream is closed")
                 self._answer = await completion(Answer.ask(*self._asked))
             return self._answer
 
@@ -99,11 +104,15 @@ class AnswerStream:
         if self._reply is not None or self._closed:
             raise StopAsyncIteration
         answer = await self._open()
-        pieces = await completion(answer.next())
-        if pieces is None:
+        come = await completion(answer.next())
+        if come is None:
             # What the end said, or why it broke off.
             await self.finish()
             raise StopAsyncIteration
+        pieces, ended = come
+        if ended and self._raises and len(pieces) == 1 and (as_object(pieces[0][1]) or {}).get("error"):
+            # It may be an ordinary reply that reports an error, and no piece.
+            await self.finish()
         self._pieces.extend(StreamDelta(seq, value) for seq, value in pieces)
         return self._pieces.popleft()
 
@@ -112,6 +121,9 @@ class AnswerStream:
         if self._reply is None:
             answer = await self._open()
             text, result, metadata, stream_id, message = await completion(answer.finish())
+            refused = error_of_reply(message) if self._raises and message.kind != "stream" else None
+            if refused is not None:
+                raise request_error(*refused)
             self._reply = StreamReply(text, result, metadata, stream_id, message)
             if self._ended is not None:
                 self._ended(self._reply)
@@ -128,7 +140,7 @@ class AnswerStream:
         if self._answer is not None and self._reply is None:
             await completion(self._answer.close())
 
-    async def __aenter__(self) -> AnswerStream:
+    async def __aenter__(self) -> Self:
         await self._open()
         return self
 
@@ -160,7 +172,7 @@ class OutgoingStream:
         """One to an inbox; see ``AgentNode.send_stream``."""
         return cls(lambda: Outgoing.send(node, account, to, *options))
 
-    async def open(self) -> OutgoingStream:
+    async def open(self) -> Self:
         """Sends the start. Raises ``NoReplySubjectError`` where it is to answer a message whose sender waits for none."""
         if self._native is None:
             self._native = await completion(self._opening())
@@ -186,22 +198,27 @@ class OutgoingStream:
         await completion(self._opened().wait_cancelled())
 
     async def delta(self, piece: Any) -> None:
-        """Sends a piece: a text, or any JSON. Raises ``StreamCancelledError`` once the reader wants no more."""
+        """Sends a piece: a text, or any JSON but None. Raises ``StreamCancelledError`` once the reader wants no more, and
+        ``StreamError`` once the stream has ended."""
+        if piece is None:
+            raise TypeError("None is no piece of a stream: leave it out")
         await completed(self._opened().delta(piece))
 
     async def end(self, *result: Any) -> None:
         """Ends the stream, with a result if one is given: any JSON, one argument."""
         if len(result) > 1:
             raise TypeError("end takes at most one result")
+        ending = self._opened().end(result or None)
         self._over = True
-        await completion(self._opened().end(result or None))
+        await completion(ending)
 
     async def fail(self, code: str, detail: str = "") -> None:
         """Ends the stream with an error: a code, and a sentence for people."""
+        failing = self._opened().fail(str(code), str(detail))
         self._over = True
-        await completion(self._opened().fail(code, detail))
+        await completion(failing)
 
-    async def __aenter__(self) -> OutgoingStream:
+    async def __aenter__(self) -> Self:
         return await self.open()
 
     async def __aexit__(
@@ -213,7 +230,7 @@ class OutgoingStream:
             if exc is None:
                 await self.end()
             elif not self.cancelled:
-                await self.fail("handler_error", str(exc) or type(exc).__name__)
+                await self.fail("handler_error", said(exc) or type(exc).__name__)
         except StreamCancelledError:
             # Nobody reads it.
             pass

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Any
 
 from agentnet import _routes
 from agentnet._history import HistoryCalls
 from agentnet._native import error_of_reply
-from agentnet.config import DEFAULT_NATS_URL
+from agentnet._options import NodeOptions
+from agentnet._typing import Self, Unpack
+from agentnet.blobs import BlobMethods, BlobRef, BlobStore, blob_payload
 from agentnet.errors import request_error
 from agentnet.node import AgentNode, H
 from agentnet.schema import AgentMessage
@@ -31,7 +35,7 @@ def _one_target(
     return given[0]
 
 
-class AgentWrapper(HistoryCalls):
+class AgentWrapper(HistoryCalls, BlobMethods):
     """An agent behind few calls with named arguments. The arguments are those of ``AgentNode``."""
 
     def __init__(
@@ -42,11 +46,14 @@ class AgentWrapper(HistoryCalls):
         username: str | None = None,
         account_id: str | None = None,
         capabilities: list[str] | None = None,
-        nats_url: str = DEFAULT_NATS_URL,
+        nats_url: str | None = None,
         metadata: dict[str, Any] | None = None,
         heartbeat_interval: float = 12.0,
-        **node_options: Any,
+        blob_store_dir: str | os.PathLike[str] | None = None,
+        **node_options: Unpack[NodeOptions],
     ) -> None:
+        if blob_store_dir is not None:
+            node_options.setdefault("blob_dir", blob_store_dir)
         self._node = AgentNode(
             agent_id=agent_id,
             name=name,
@@ -58,6 +65,12 @@ class AgentWrapper(HistoryCalls):
             heartbeat_interval=heartbeat_interval,
             **node_options,
         )
+        self._keep_blobs(self._node._native)  # pyright: ignore[reportPrivateUsage]
+
+    @property
+    def blobs(self) -> BlobStore:
+        """The calls of blobs, to be awaited: they do not hold up the event loop."""
+        return self._node.blobs
 
     @property
     def node(self) -> AgentNode:
@@ -91,7 +104,7 @@ class AgentWrapper(HistoryCalls):
         """Leaves the network; see ``AgentNode.close``."""
         await self._node.close()
 
-    async def __aenter__(self) -> AgentWrapper:
+    async def __aenter__(self) -> Self:
         await self.connect()
         return self
 
@@ -100,7 +113,7 @@ class AgentWrapper(HistoryCalls):
     ) -> None:
         await self.close()
 
-    async def resolve_username(self, username: str, timeout: float = 2.0) -> str:
+    async def resolve_username(self, username: str, timeout: float | None = 2.0) -> str:
         """The account of a username."""
         return await self._node.resolve_account_id_by_username(username, timeout=timeout)
 
@@ -138,6 +151,40 @@ class AgentWrapper(HistoryCalls):
             receipt_timeout,
         )
 
+    async def send_blob_ref(
+        self,
+        *,
+        blob: BlobRef | Mapping[str, Any],
+        to_account_id: str | None = None,
+        to_username: str | None = None,
+        to_capability: str | None = None,
+        kind: str = "direct",
+        ttl_ms: int | None = None,
+        trace_id: str | None = None,
+        thread_id: str | None = None,
+        parent_message_id: str | None = None,
+        idempotency_key: str | None = None,
+        require_delivery_ack: bool = True,
+        retry_attempts: int | None = None,
+        receipt_timeout: float | None = None,
+    ) -> str:
+        """Sends a reference to a blob to exactly one target. The receiver must reach the store that keeps it."""
+        return await self.send(
+            payload=blob_payload(blob),
+            to_account_id=to_account_id,
+            to_username=to_username,
+            to_capability=to_capability,
+            kind=kind,
+            ttl_ms=ttl_ms,
+            trace_id=trace_id,
+            thread_id=thread_id,
+            parent_message_id=parent_message_id,
+            idempotency_key=idempotency_key,
+            require_delivery_ack=require_delivery_ack,
+            retry_attempts=retry_attempts,
+            receipt_timeout=receipt_timeout,
+        )
+
     async def request(
         self,
         *,
@@ -145,7 +192,7 @@ class AgentWrapper(HistoryCalls):
         to_account_id: str | None = None,
         to_username: str | None = None,
         to_capability: str | None = None,
-        timeout: float = 5.0,
+        timeout: float | None = 5.0,
         kind: str = "request",
         ttl_ms: int | None = None,
         trace_id: str | None = None,
@@ -201,7 +248,7 @@ class AgentWrapper(HistoryCalls):
         capability: str | None = None,
         limit: int = 20,
         online_only: bool = False,
-        timeout: float = 2.0,
+        timeout: float | None = 2.0,
     ) -> list[dict[str, Any]]:
         """Accounts by a part of their name and by capability, online ones first."""
         return await self._node.search_profiles(
@@ -209,13 +256,13 @@ class AgentWrapper(HistoryCalls):
         )
 
     async def get_profile(
-        self, *, account_id: str | None = None, username: str | None = None, timeout: float = 2.0
+        self, *, account_id: str | None = None, username: str | None = None, timeout: float | None = 2.0
     ) -> dict[str, Any]:
         """One account, by id or name."""
         return await self._node.get_profile(account_id=account_id, username=username, timeout=timeout)
 
     async def get_thread_messages(
-        self, *, thread_id: str, limit: int = 50, cursor: str | None = None, timeout: float = 2.0
+        self, *, thread_id: str, limit: int = 50, cursor: str | None = None, timeout: float | None = 2.0
     ) -> dict[str, Any]:
         """One page of a thread, newest message first."""
         return await self._node.get_thread_messages(thread_id=thread_id, limit=limit, cursor=cursor, timeout=timeout)

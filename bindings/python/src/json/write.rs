@@ -5,6 +5,7 @@ use agentnet::protocol::json::float_text;
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple, PyType};
 
 use super::MAX_DEPTH;
@@ -53,9 +54,13 @@ impl Writer {
         }
     }
 
-    /// Subclasses, which `json.dumps` takes for what they derive from; and tuples.
+    /// Data classes, which the original sends as `dataclasses.asdict` gives them; subclasses, which `json.dumps` takes for
+    /// what they derive from; and tuples.
     fn derived(&mut self, value: &Bound<'_, PyAny>) -> PyResult<()> {
-        if let Ok(text) = value.cast::<PyString>() {
+        if let Some(fields) = data_class(value)? {
+            // What it holds may be a data class too.
+            self.value(&fields)
+        } else if let Ok(text) = value.cast::<PyString>() {
             self.text(text)
         } else if value.is_instance_of::<PyInt>() {
             self.integer(value)
@@ -195,4 +200,14 @@ impl Writer {
             }
         }
     }
+}
+
+/// The fields of a data class's instance as a dict, those of the data classes within it included.
+fn data_class<'py>(value: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
+    let py = value.py();
+    if !value.get_type().hasattr(intern!(py, "__dataclass_fields__"))? {
+        return Ok(None);
+    }
+    static AS_DICT: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    AS_DICT.import(py, "dataclasses", "asdict")?.call1((value,)).map(Some)
 }

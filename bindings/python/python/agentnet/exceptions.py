@@ -1,0 +1,53 @@
+"""The exceptions under the names that programs of the original import them by; their home is ``agentnet.errors``."""
+
+from __future__ import annotations
+
+from agentnet.errors import (
+    ERROR_CLASS_BY_CODE,
+    AgentBusyError,
+    AgentDuplicateError,
+    AgentExpiredError,
+    AgentHandlerError,
+    AgentNetError,
+    AgentRateLimitedError,
+    AgentRequestError,
+    AgentSDKError,
+    AgentServiceDegradedError,
+    AgentTimeoutError,
+    ConnectError,
+    DeliveryError,
+    RegistryError,
+    RegistryProtocolError,
+)
+from agentnet.errors import DeliveryRejectedError as DeliveryRejected
+from agentnet.errors import DeliveryTimeoutError as DeliveryAckTimeout
+from agentnet.errors import DeliveryUnusableError as DeliveryAckUnusable
+from agentnet.errors import RegistryRefusedError as RegistryRemoteError
+from agentnet.errors import RegistryTimeoutError as RegistryTimeout
+
+ConnectionError = ConnectError
+TransportError = AgentNetError
+
+__all__ = [
+    "ERROR_CLASS_BY_CODE",
+    "AgentBusyError",
+    "AgentDuplicateError",
+    "AgentExpiredError",
+    "AgentHandlerError",
+    "AgentNetError",
+    "AgentRateLimitedError",
+    "AgentRequestError",
+    "AgentSDKError",
+    "AgentServiceDegradedError",
+    "AgentTimeoutError",
+    "ConnectionError",
+    "DeliveryAckTimeout",
+    "DeliveryAckUnusable",
+    "DeliveryError",
+    "DeliveryRejected",
+    "RegistryError",
+    "RegistryProtocolError",
+    "RegistryRemoteError",
+    "RegistryTimeout",
+    "TransportError",
+]
