@@ -11,7 +11,7 @@ use agentnet_registry::{RegistryConfig, RegistryHandle};
 use agentnet_testkit::{Capture, eventually, eventually_true};
 use rstest::rstest;
 use serde_json::{Value, json};
-use support::{Backend, DEADLINE, Network};
+use support::{Backend, DEADLINE, Network, message};
 
 async fn health_of(net: &Network, server_id: &str) -> Health {
     health::ask(&net.nats.url(), server_id, DEADLINE).await.unwrap()
@@ -336,4 +336,38 @@ async fn ten_thousand_agents_start_at_once() {
     tokio::time::timeout(Duration::from_secs(60), registry.shutdown())
         .await
         .unwrap();
+}
+
+#[rstest]
+#[tokio::test]
+async fn a_thread_that_too_many_join_says_so(#[values(Backend::Sqlite, Backend::Postgres)] backend: Backend) {
+    let net = Network::on(backend, true).await;
+    let registry = net.registry().await;
+    let join = async |from: &str, id: String| {
+        let mut message = message(&id, "t");
+        message["from_account_id"] = json!(from);
+        net.publish("account.acct_b.inbox", message).await;
+    };
+    join("acct_a", "first".to_owned()).await;
+    net.history("t", 1).await;
+    let status = net.ask("thread_status", json!({"thread_id": "t"})).await;
+    assert_eq!(status.get("participants_full"), None, "{status}");
+    for number in 0..400 {
+        join(&format!("acct_{number}"), format!("m{number}")).await;
+    }
+    let status = eventually(DEADLINE, async || {
+        let status = net.ask("thread_status", json!({"thread_id": "t"})).await;
+        if status["message_count"] == 401 {
+            Ok(status)
+        } else {
+            Err(status["message_count"].to_string())
+        }
+    })
+    .await
+    .unwrap();
+    assert_eq!(status["participants_full"], true);
+    let participants = status["participants"].as_array().unwrap();
+    assert_eq!(participants.len(), 256);
+    assert!(["acct_a", "acct_b"].iter().all(|id| participants.contains(&json!(id))));
+    registry.shutdown().await;
 }

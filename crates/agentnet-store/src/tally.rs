@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use agentnet_protocol::limits::MAX_PARTICIPANTS;
 use agentnet_protocol::{Timestamp, json};
 
 use crate::model::NewMessage;
@@ -26,7 +27,7 @@ pub(crate) struct ThreadDelta<'a> {
     pub(crate) checkpoint_end: i64,
     /// Their largest `sent_at`; none if every message was known.
     pub(crate) last_message_at: Option<Timestamp>,
-    /// The accounts that take part, known messages included.
+    /// The accounts that take part, known messages included; of more than [`MAX_PARTICIPANTS`] the first ones.
     pub(crate) participants: BTreeSet<&'a str>,
 }
 
@@ -57,8 +58,11 @@ pub(crate) fn tally<'a>(
             delta.created_by = account(message.from_account_id.as_deref());
         }
         delta.updated_at = delta.updated_at.max(message.received_at);
-        delta.participants.extend(account(message.from_account_id.as_deref()));
-        delta.participants.extend(account(message.to_account_id.as_deref()));
+        for id in [&message.from_account_id, &message.to_account_id] {
+            if delta.participants.len() < MAX_PARTICIPANTS {
+                delta.participants.extend(account(id.as_deref()));
+            }
+        }
         if is_new {
             delta.message_count += 1;
             delta.byte_count = delta.byte_count.saturating_add(new.byte_count);

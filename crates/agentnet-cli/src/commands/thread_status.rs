@@ -1,6 +1,7 @@
 //! `agentnet thread-status`: one thread's counters.
 
 use agentnet::RegistryClient;
+use agentnet_protocol::limits::MAX_PARTICIPANTS;
 use agentnet_protocol::rpc::ThreadStatusRequest;
 use clap::Args;
 
@@ -64,7 +65,13 @@ impl ThreadStatus {
                 Ok(registry) => Who::are(&registry, accounts, output).await,
                 Err(_) => Who::nobody(output),
             };
-            rows.push(("Participants", participants(&thread.participants, &who)));
+            let mut named = participants(&thread.participants, &who);
+            if reply.participants_full {
+                named.push_str(&format!(
+                    " (at most {MAX_PARTICIPANTS} are recorded: others may take part)"
+                ));
+            }
+            rows.push(("Participants", named));
         }
         Ok(output.line(facts(output, rows))?)
     }

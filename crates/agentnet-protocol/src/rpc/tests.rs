@@ -383,6 +383,7 @@ fn thread_status() {
     );
     let reply = ThreadStatusReply {
         thread: thread(),
+        participants_full: false,
         soft_limit_tokens: 10,
         hard_limit_tokens: 20,
         thread_keep_tail_messages: 24,
@@ -405,7 +406,15 @@ fn thread_status() {
         last_message_at: None,
         ..thread()
     };
-    let text = ThreadStatusReply { thread, ..reply }.encode();
+    let full = ThreadStatusReply {
+        thread,
+        participants_full: true,
+        ..reply
+    };
+    let text = assert_reply::<ThreadStatusRequest>(
+        &full,
+        &format!("{THREAD_MEMBERS} {limits} generated_at participants_full"),
+    );
     assert!(
         text.contains(r#""created_by_account_id":null"#) && text.contains(r#""last_message_at":null"#),
         "{text}"

@@ -149,6 +149,8 @@ impl Request for ThreadStatusRequest {
 pub struct ThreadStatusReply {
     /// The counters.
     pub thread: ThreadSummary,
+    /// As many participants are recorded as may be: who joins is not added.
+    pub participants_full: bool,
     /// In force for this reply.
     pub soft_limit_tokens: i64,
     /// In force for this reply.
@@ -170,12 +172,16 @@ impl Reply for ThreadStatusReply {
             .int("thread_keep_tail_messages", self.thread_keep_tail_messages)
             .float("token_estimate_chars_per_token", self.token_estimate_chars_per_token)
             .text("generated_at", &self.generated_at);
+        if self.participants_full {
+            out.bool("participants_full", true);
+        }
         out.finish()
     }
 
     fn decode(object: &Object<'_>) -> Result<Self, DecodeError> {
         Ok(Self {
             thread: ThreadSummary::decode(object),
+            participants_full: object.get("participants_full").raw() == "true",
             soft_limit_tokens: count(object.get("soft_limit_tokens")),
             hard_limit_tokens: count(object.get("hard_limit_tokens")),
             thread_keep_tail_messages: count(object.get("thread_keep_tail_messages")),

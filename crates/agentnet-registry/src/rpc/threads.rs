@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use agentnet_protocol::cursor::Cursor;
+use agentnet_protocol::limits::MAX_PARTICIPANTS;
 use agentnet_protocol::rpc::{
     Reply as _, RpcError, ThreadListReply, ThreadListRequest, ThreadStatusReply, ThreadStatusRequest, ThreadSummary,
 };
@@ -30,6 +31,7 @@ pub(super) async fn thread_status(ctx: &Arc<Context>, request: ThreadStatusReque
         .limits
         .resolve(config.thread_soft_limit_tokens, config.thread_hard_limit_tokens);
     let mut reply = ThreadStatusReply {
+        participants_full: thread.participants.len() >= MAX_PARTICIPANTS,
         thread,
         soft_limit_tokens: soft,
         hard_limit_tokens: hard,

@@ -113,6 +113,7 @@ macro_rules! contract_cases {
             threads: [
                 counters_are_sums_and_maxima
                 participants_are_trimmed_and_sorted
+                participants_are_bounded
                 the_first_message_makes_the_thread
                 counters_stop_at_the_largest_number
                 concurrent_batches_count_exactly

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use tokio::task::JoinSet;
 
-use super::sample::{at, message};
-use crate::model::{NewMessage, Thread};
+use super::sample::{any_thread, at, message};
+use crate::model::{NewMessage, Thread, ThreadQuery};
 use crate::store::Store;
 
 /// Over several batches, whatever the order of arrival.
@@ -66,6 +66,57 @@ pub async fn participants_are_trimmed_and_sorted(store: Arc<dyn Store>) {
     let thread = store.thread("t").await.unwrap().unwrap();
     assert_eq!(thread.participants, ["Zoe", "ann", "zoe"]);
     assert_eq!(thread.message_count, 4);
+}
+
+/// Who is recorded stays, and the thread still moves for them; who comes when there is no room is not.
+pub async fn participants_are_bounded(store: Arc<dyn Store>) {
+    let from = |number: usize, seconds: i64| {
+        let mut new = message(&format!("m{number}_{seconds}"), "t", seconds);
+        new.message.from_account_id = Some(format!("acct_{number:04}"));
+        new.message.to_account_id = Some("zoe".into());
+        new
+    };
+    store.append_messages(&[from(9000, 1)]).await.unwrap();
+    for start in (1000..1400).step_by(80) {
+        let batch: Vec<NewMessage> = (start..start + 80).map(|number| from(number, 2)).collect();
+        store.append_messages(&batch).await.unwrap();
+    }
+    let more: Vec<NewMessage> = (0..300).map(|number| from(number, 3)).chain([from(9000, 3)]).collect();
+    store.append_messages(&more).await.unwrap();
+    let thread = store.thread("t").await.unwrap().unwrap();
+    let first = (1000..1254).map(|number| format!("acct_{number}"));
+    let expected: Vec<String> = first.chain(["acct_9000".into(), "zoe".into()]).collect();
+    assert_eq!(thread.participants, expected);
+    assert_eq!(thread.message_count, 702, "messages of the others count");
+
+    let mut elsewhere = from(1001, 50);
+    elsewhere.message.thread_id = "u".into();
+    store.append_messages(&[elsewhere]).await.unwrap();
+    store.append_messages(&[from(5000, 60)]).await.unwrap();
+    let query = ThreadQuery {
+        participant: Some("acct_1001".into()),
+        ..any_thread()
+    };
+    let ids: Vec<String> = store
+        .threads(&query)
+        .await
+        .unwrap()
+        .items
+        .into_iter()
+        .map(|t| t.thread_id)
+        .collect();
+    assert_eq!(ids, ["t", "u"]);
+
+    let crowd: Vec<NewMessage> = (0..300)
+        .map(|number| {
+            let mut new = from(number, 4);
+            new.message.thread_id = "crowd".into();
+            new.message.message_id.push('c');
+            new
+        })
+        .collect();
+    store.append_messages(&crowd).await.unwrap();
+    assert_eq!(store.thread("crowd").await.unwrap().unwrap().participants.len(), 256);
 }
 
 /// Creator and creation are those of the message that was received first, whichever is stored first; even when it had no

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use agentnet_protocol::Timestamp;
+use agentnet_protocol::limits::MAX_PARTICIPANTS;
 use async_trait::async_trait;
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Postgres, QueryBuilder, Row as _};
@@ -23,7 +24,8 @@ use crate::tally::ThreadDelta;
 const SELECT: &str = "SELECT thread_id, created_by_account_id, participants::text AS participants, created_at, updated_at, \
      message_count, byte_count, approx_tokens, latest_checkpoint_end, last_message_at FROM agent_threads WHERE ";
 
-/// Counters stop at the largest number instead of failing: the sums are taken in `numeric`.
+/// Counters stop at the largest number instead of failing: the sums are taken in `numeric`. Of too many participants those
+/// stay that are recorded already.
 const UPSERT: &str = "INSERT INTO agent_threads AS t (thread_id, thread_id_search, created_by_account_id, participants, \
      created_at, updated_at, message_count, byte_count, approx_tokens, latest_checkpoint_end, last_message_at) \
      SELECT thread_id, thread_id_search, created_by, participants::jsonb, created_at, updated_at, message_count, \
@@ -32,10 +34,12 @@ const UPSERT: &str = "INSERT INTO agent_threads AS t (thread_id, thread_id_searc
      $11::timestamptz[]) AS new (thread_id, thread_id_search, created_by, participants, created_at, updated_at, \
      message_count, byte_count, approx_tokens, checkpoint_end, last_message_at) \
      ON CONFLICT (thread_id) DO UPDATE SET \
-     participants = CASE WHEN t.participants @> excluded.participants THEN t.participants ELSE \
+     participants = CASE WHEN t.participants @> excluded.participants \
+     OR jsonb_array_length(t.participants) >= $12 THEN t.participants ELSE \
      (SELECT jsonb_agg(account ORDER BY account COLLATE \"C\") FROM \
-     (SELECT jsonb_array_elements_text(t.participants) AS account \
-     UNION SELECT jsonb_array_elements_text(excluded.participants)) AS everybody) END, \
+     (SELECT account FROM (SELECT jsonb_array_elements_text(t.participants) AS account, FALSE AS is_new \
+     UNION ALL SELECT jsonb_array_elements_text(excluded.participants), TRUE) AS named \
+     GROUP BY account ORDER BY bool_and(is_new), account COLLATE \"C\" LIMIT $12) AS recorded) END, \
      created_by_account_id = CASE WHEN excluded.created_at < t.created_at THEN excluded.created_by_account_id \
      ELSE t.created_by_account_id END, \
      created_at = LEAST(t.created_at, excluded.created_at), \
@@ -139,6 +143,7 @@ pub(super) async fn add_to_threads(
                 .map(|delta| delta.last_message_at.map(Time))
                 .collect::<Vec<_>>(),
         )
+        .bind(i64::try_from(MAX_PARTICIPANTS).unwrap_or(i64::MAX))
         .execute(connection)
         .await?;
     Ok(())

@@ -1,8 +1,9 @@
 //! Threads, their counters and their participants in SQLite.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use agentnet_protocol::Timestamp;
+use agentnet_protocol::limits::MAX_PARTICIPANTS;
 use async_trait::async_trait;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{QueryBuilder, Row as _, Sqlite, SqliteConnection};
@@ -31,7 +32,8 @@ const ON_CONFLICT: &str = " ON CONFLICT (thread_id) DO UPDATE SET \
      approx_tokens = MIN(9223372036854775807, approx_tokens + excluded.approx_tokens), \
      latest_checkpoint_end = MAX(latest_checkpoint_end, excluded.latest_checkpoint_end), \
      last_message_at = COALESCE(MAX(last_message_at, excluded.last_message_at), last_message_at, \
-     excluded.last_message_at) RETURNING thread_id, activity_at";
+     excluded.last_message_at) RETURNING thread_id, activity_at, \
+     (SELECT COUNT(*) FROM agent_thread_participants AS p WHERE p.thread_id = agent_threads.thread_id)";
 
 /// The threads that a retention step removes; each of its statements selects them anew, in one transaction.
 macro_rules! old_threads {
@@ -104,17 +106,22 @@ pub(super) async fn add_to_threads(
 ) -> Result<(), sqlx::Error> {
     let threads: Vec<(&str, &ThreadDelta<'_>)> = threads.iter().map(|(id, delta)| (*id, delta)).collect();
     for run in runs(&threads) {
-        let activity = upsert_threads(connection, run).await?;
+        let written = upsert_threads(connection, run).await?;
+        let full = nearly_full(connection, run, &written).await?;
         let mut participants = Vec::new();
         for (thread_id, delta) in run {
-            let at = activity
-                .get(*thread_id)
-                .copied()
-                .unwrap_or(delta.updated_at.as_micros());
+            let known = full.get(*thread_id);
+            let mut room = known.map_or(usize::MAX, |known| MAX_PARTICIPANTS.saturating_sub(known.len()));
+            let at = written.get(*thread_id).map(|thread| thread.activity);
+            let at = at.unwrap_or(delta.updated_at.as_micros());
             participants.extend(
                 delta
                     .participants
                     .iter()
+                    .filter(|account_id| {
+                        let is_known = known.is_some_and(|known| known.contains(**account_id));
+                        is_known || room.checked_sub(1).map(|less| room = less).is_some()
+                    })
                     .map(|account_id| (*thread_id, *account_id, at)),
             );
         }
@@ -126,11 +133,39 @@ pub(super) async fn add_to_threads(
     Ok(())
 }
 
-/// Writes the threads' rows; returns the last activity of each.
+/// The participants of those threads that this batch could give more of them than are recorded.
+async fn nearly_full(
+    connection: &mut SqliteConnection,
+    threads: &[(&str, &ThreadDelta<'_>)],
+    written: &HashMap<String, Written>,
+) -> Result<HashMap<String, HashSet<String>>, sqlx::Error> {
+    let mut found = HashMap::new();
+    for (thread_id, delta) in threads {
+        let Some(before) = written.get(*thread_id).map(|thread| thread.participants) else {
+            continue;
+        };
+        if before.saturating_add(delta.participants.len()) > MAX_PARTICIPANTS {
+            let mut query = participants_query(std::iter::once(*thread_id));
+            let rows = query.build().fetch_all(&mut *connection).await?;
+            let known: Result<HashSet<String>, _> = rows.iter().map(|row| row.try_get(1)).collect();
+            found.insert((*thread_id).to_owned(), known?);
+        }
+    }
+    Ok(found)
+}
+
+/// A thread's row after it was written.
+struct Written {
+    activity: i64,
+    /// How many are recorded from before this batch.
+    participants: usize,
+}
+
+/// Writes the threads' rows.
 async fn upsert_threads(
     connection: &mut SqliteConnection,
     threads: &[(&str, &ThreadDelta<'_>)],
-) -> Result<HashMap<String, i64>, sqlx::Error> {
+) -> Result<HashMap<String, Written>, sqlx::Error> {
     let mut sql = QueryBuilder::<Sqlite>::new(
         "INSERT INTO agent_threads (thread_id, thread_id_search, created_by_account_id, created_at, updated_at, \
          message_count, byte_count, approx_tokens, latest_checkpoint_end, last_message_at) ",
@@ -149,7 +184,15 @@ async fn upsert_threads(
     });
     sql.push(ON_CONFLICT);
     let rows = sql.build().fetch_all(connection).await?;
-    rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
+    rows.iter()
+        .map(|row| {
+            let written = Written {
+                activity: row.try_get(1)?,
+                participants: usize::try_from(row.try_get::<i64, _>(2)?).unwrap_or_default(),
+            };
+            Ok((row.try_get(0)?, written))
+        })
+        .collect()
 }
 
 async fn upsert_participants(
