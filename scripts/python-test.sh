@@ -17,7 +17,7 @@ fresh() {
     rm -rf "$2"
     "$1" -m venv "$2"
     "$2/bin/python" -m pip install --quiet --disable-pip-version-check "$wheel"
-    grep -E '^(pytest|uvloop|nats-py)==' bindings/python/requirements-dev.txt |
+    grep -E '^(pytest|uvloop|nats-py|nest-asyncio|gevent)==' bindings/python/requirements-dev.txt |
         xargs "$2/bin/python" -m pip install --quiet --disable-pip-version-check
 }
 
