@@ -55,6 +55,10 @@ pub trait Request: Sized + Send {
 
 /// The reply to an RPC.
 pub trait Reply: Sized + Send {
+    /// Members that every such reply has. What lacks one is an answer of somebody else: a JetStream stream that captures the
+    /// registry's subjects confirms each request too.
+    const MEMBERS: &'static [&'static str];
+
     /// The reply's wire text.
     fn encode(&self) -> String;
 
@@ -141,13 +145,33 @@ pub enum ReplyError {
 /// # Errors
 /// [`ReplyError::Refused`] if it carries an `error`, [`ReplyError::Invalid`] if it cannot be read.
 pub fn decode_reply<R: Request>(body: &[u8]) -> Result<R::Reply, ReplyError> {
+    Ok(R::Reply::decode(&reply_object::<R>(body)?)?)
+}
+
+/// Whether a body has the shape of a reply to a request of type `R`.
+///
+/// # Errors
+/// As [`decode_reply`].
+pub fn check_reply<R: Request>(body: &[u8]) -> Result<(), ReplyError> {
+    reply_object::<R>(body).map(drop)
+}
+
+fn reply_object<R: Request>(body: &[u8]) -> Result<Object<'_>, ReplyError> {
     let object = Object::parse_body(body)
         .map_err(DecodeError::Json)?
         .ok_or(DecodeError::NotAnObject)?;
-    if let Some(error) = object.get("error").opt_text() {
+    // An `error` that is no text is none of a registry.
+    if let Some(error) = object.get("error").as_str() {
         return Err(ReplyError::Refused(error.into_owned()));
     }
-    Ok(R::Reply::decode(&object)?)
+    match R::Reply::MEMBERS.iter().find(|name| object.get(name).is_null()) {
+        None => Ok(object),
+        Some(member) => Err(DecodeError::Member {
+            member,
+            problem: "is missing",
+        }
+        .into()),
+    }
 }
 
 /// Reads the request of an RPC from a body.

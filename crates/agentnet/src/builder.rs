@@ -68,7 +68,7 @@ pub struct AgentBuilder<A = AgentNode> {
     username: Option<String>,
     capabilities: Vec<String>,
     metadata: RawJson,
-    nats_url: String,
+    nats_url: Option<String>,
     connection: Option<Connection>,
     limits: Limits,
     blobs: BlobSettings,
@@ -94,7 +94,7 @@ impl<A: Agent> AgentBuilder<A> {
             username: None,
             capabilities: Vec::new(),
             metadata: RawJson::empty_object(),
-            nats_url: DEFAULT_NATS_URL.to_owned(),
+            nats_url: None,
             connection: None,
             limits: Limits::default(),
             blobs: BlobSettings::default(),
@@ -142,17 +142,17 @@ impl<A: Agent> AgentBuilder<A> {
         self
     }
 
-    /// The broker, `nats://TOKEN@host:port`. Default [`DEFAULT_NATS_URL`].
+    /// The broker, `nats://TOKEN@host:port`. Default: `AGENTNET_NATS_URL`, else `NATS_URL`, else [`DEFAULT_NATS_URL`]; a variable that
+    /// is set to nothing counts as unset.
     pub fn nats_url(mut self, url: impl Into<String>) -> Self {
-        self.nats_url = url.into();
+        self.nats_url = Some(url.into());
         self
     }
 
-    /// The broker named by `AGENTNET_NATS_URL`, else by `NATS_URL`, else [`DEFAULT_NATS_URL`].
+    /// The broker named by `AGENTNET_NATS_URL`, else by `NATS_URL`, else [`DEFAULT_NATS_URL`], also with
+    /// [`AgentBuilder::ignore_environment`].
     pub fn nats_url_from_env(self) -> Self {
-        let read = |name| std::env::var(name).ok().filter(|url| !url.trim().is_empty());
-        let url = read("AGENTNET_NATS_URL").or_else(|| read("NATS_URL"));
-        self.nats_url(url.unwrap_or_else(|| DEFAULT_NATS_URL.to_owned()))
+        self.nats_url(url_from(|name| std::env::var(name).ok()))
     }
 
     /// Joins by a connection that other agents of this process use too, instead of one of its own to the
@@ -202,7 +202,7 @@ impl<A: Agent> AgentBuilder<A> {
         self
     }
 
-    /// Does not read `ACCOUNT_RESOLVE_CACHE_TTL_SECONDS`, `AGENT_METRICS_WINDOW_SIZE`, `DEV_AUTH`, `DEV_AUTH_KEY_DIR` and the
+    /// Does not read `AGENTNET_NATS_URL`, `NATS_URL`, `ACCOUNT_RESOLVE_CACHE_TTL_SECONDS`, `AGENT_METRICS_WINDOW_SIZE`, `DEV_AUTH`, `DEV_AUTH_KEY_DIR` and the
     /// variables of [`BlobSettings`].
     pub fn ignore_environment(mut self) -> Self {
         self.limits_from_environment = false;
@@ -252,6 +252,9 @@ impl<A: Agent> AgentBuilder<A> {
     /// [`ConfigError`].
     pub fn build(self) -> Result<A, ConfigError> {
         let key = self.key_source(|name| std::env::var(name).ok());
+        let from_environment_or_default =
+            || url_from(|name| std::env::var(name).ok().filter(|_| self.limits_from_environment));
+        let url = self.nats_url.clone().unwrap_or_else(from_environment_or_default);
         let mut limits = self.limits;
         let mut blobs = self.blobs;
         if self.limits_from_environment {
@@ -278,7 +281,7 @@ impl<A: Agent> AgentBuilder<A> {
             username: self.username,
             capabilities: self.capabilities,
             metadata: self.metadata,
-            url: NatsUrl::parse(&self.nats_url)?,
+            url: NatsUrl::parse(&url)?,
             connection: self.connection,
             limits: limits.at_least_minima(),
             blobs,
@@ -338,6 +341,13 @@ impl<A> std::fmt::Debug for AgentBuilder<A> {
     }
 }
 
+/// The broker that the environment names.
+fn url_from(read: impl Fn(&str) -> Option<String>) -> String {
+    let read = |name| read(name).filter(|url| !url.trim().is_empty());
+    let url = read("AGENTNET_NATS_URL").or_else(|| read("NATS_URL"));
+    url.unwrap_or_else(|| DEFAULT_NATS_URL.to_owned())
+}
+
 /// The settings of section 15 that concern a node, where the caller has left the default.
 fn from_environment(limits: &mut Limits, read: impl Fn(&str) -> Option<String>) -> Result<(), ConfigError> {
     let default = Limits::default();
@@ -379,6 +389,27 @@ mod tests {
             "metadata must be a JSON object"
         );
         assert!(error(AgentBuilder::<AgentNode>::new("a").account_id("a b")).contains("use 1 to 128"));
+    }
+
+    #[test]
+    fn the_environment_names_the_broker() {
+        for (set, expected) in [
+            (&[][..], DEFAULT_NATS_URL),
+            (&[("NATS_URL", "nats://b")], "nats://b"),
+            (
+                &[("AGENTNET_NATS_URL", "nats://a"), ("NATS_URL", "nats://b")],
+                "nats://a",
+            ),
+            (&[("AGENTNET_NATS_URL", " "), ("NATS_URL", "nats://b")], "nats://b"),
+            (&[("AGENTNET_NATS_URL", ""), ("NATS_URL", "")], DEFAULT_NATS_URL),
+        ] {
+            let read = |name: &str| {
+                set.iter()
+                    .find(|(set, _)| *set == name)
+                    .map(|(_, url)| (*url).to_owned())
+            };
+            assert_eq!(url_from(read), expected, "{set:?}");
+        }
     }
 
     #[test]

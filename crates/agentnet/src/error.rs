@@ -232,7 +232,7 @@ pub enum RequestError {
         /// The code of the last one: `auth_*`, or what it is not.
         why: &'static str,
     },
-    /// The reply is no message.
+    /// What came in time is no message.
     #[error("the reply to message {message_id} cannot be read: {why}")]
     Invalid {
         /// The request.

@@ -3,15 +3,15 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use agentnet_protocol::AgentInfo;
 use agentnet_protocol::json::Object;
-use agentnet_protocol::rpc::{ListRequest, RegisterRequest, ReplyError, Request, RotateKeyRequest, decode_reply};
-use async_nats::client::RequestErrorKind;
+use agentnet_protocol::rpc::{
+    ListRequest, RegisterRequest, ReplyError, Request, RotateKeyRequest, check_reply, decode_reply,
+};
+use agentnet_protocol::{AgentInfo, DecodeError};
 use async_nats::connection::State;
-use async_nats::{Client, Request as NatsRequest};
+use async_nats::{Client, StatusCode};
 use bytes::Bytes;
 use futures::StreamExt as _;
-use futures::stream::FuturesUnordered;
 
 use crate::connect::{ConnectError, NO_CONNECTION, connect};
 use crate::error::RegistryError;
@@ -89,12 +89,12 @@ impl RegistryClient {
     /// # Errors
     /// [`RegistryError`].
     pub async fn call<R: Request>(&self, request: &R) -> Result<R::Reply, RegistryError> {
-        let body = self.call_raw::<R>(request).await?;
-        decode_reply::<R>(&body).map_err(|error| match error {
-            ReplyError::Refused(text) => RegistryError::Refused(text),
-            ReplyError::Invalid(why) => RegistryError::Invalid { rpc: R::NAME, why },
-            other => RegistryError::Refused(other.to_string()),
+        self.ask(request, |body| match decode_reply::<R>(&body) {
+            Err(ReplyError::Invalid(why)) => Err(why),
+            Err(refused) => Ok(Err(RegistryError::Refused(refused.to_string()))),
+            Ok(reply) => Ok(Ok(reply)),
         })
+        .await?
     }
 
     /// Everybody online, by agent id and session; follows the pages of a large network.
@@ -119,47 +119,88 @@ impl RegistryClient {
     /// # Errors
     /// [`RegistryError`] where no reply came.
     pub async fn call_raw<R: Request>(&self, request: &R) -> Result<Bytes, RegistryError> {
-        let mut nobody = false;
-        let asked = self.ask::<R>(Bytes::from(request.encode()), &mut nobody);
-        match tokio::time::timeout(self.timeout, asked).await {
-            Ok(outcome) => outcome,
-            Err(_) if nobody => Err(RegistryError::NoRegistry { rpc: R::NAME }),
-            Err(_) => Err(self.timed_out::<R>()),
-        }
+        self.ask(request, |body| match check_reply::<R>(&body) {
+            Err(ReplyError::Invalid(why)) => Err(why),
+            _ => Ok(body),
+        })
+        .await
     }
 
-    /// Asks, and asks again while no reply comes; whichever reply comes first counts, so that a slow registry is heard too.
-    async fn ask<R: Request>(&self, body: Bytes, nobody: &mut bool) -> Result<Bytes, RegistryError> {
+    /// Asks within the timeout. `read` gives what an answer says, and what is wrong with one that is none.
+    async fn ask<R: Request, T>(
+        &self,
+        request: &R,
+        read: impl Fn(Bytes) -> Result<T, DecodeError>,
+    ) -> Result<T, RegistryError> {
         let rpc = R::NAME;
+        let mut missed = Missed::default();
+        let asked = self.ask_until_answered::<R, T>(Bytes::from(request.encode()), read, &mut missed);
+        if let Ok(outcome) = tokio::time::timeout(self.timeout, asked).await {
+            return outcome;
+        }
+        Err(match missed {
+            Missed {
+                unreadable: Some(why), ..
+            } => RegistryError::Invalid { rpc, why },
+            Missed { nobody: true, .. } => RegistryError::NoRegistry { rpc },
+            _ => self.timed_out::<R>(),
+        })
+    }
+
+    /// Asks, and asks again while no answer comes; whichever comes first counts, so that a slow registry is heard too.
+    async fn ask_until_answered<R: Request, T>(
+        &self,
+        body: Bytes,
+        read: impl Fn(Bytes) -> Result<T, DecodeError>,
+        missed: &mut Missed,
+    ) -> Result<T, RegistryError> {
+        let rpc = R::NAME;
+        let failed = |error: &dyn std::fmt::Display| RegistryError::Connection {
+            rpc,
+            why: error.to_string(),
+        };
         let mut left = if is_repeatable::<R>(&body) { ATTEMPTS } else { 1 };
         let patience = (self.timeout / ATTEMPTS).min(LONGEST_PATIENCE);
         let mut pause = FIRST_PAUSE;
-        let mut running = FuturesUnordered::new();
+        let inbox = self.client.new_inbox();
+        let mut answers = self
+            .client
+            .subscribe(inbox.clone())
+            .await
+            .map_err(|error| failed(&error))?;
         loop {
-            let message = NatsRequest::new().payload(body.clone()).timeout(Some(self.timeout));
-            running.push(self.client.send_request(R::subject(), message));
+            let publishing = self
+                .client
+                .publish_with_reply(R::subject(), inbox.clone(), body.clone());
+            publishing.await.map_err(|error| failed(&error))?;
             left -= 1;
-            tokio::select! {
-                Some(outcome) = running.next() => match outcome.map_err(|error| (error.kind(), error)) {
-                    Ok(reply) => {
-                        self.sightings.answered();
-                        return Ok(reply.payload);
+            let ask_again = Instant::now() + patience;
+            loop {
+                let answer = tokio::select! {
+                    answer = answers.next() => answer.ok_or_else(|| failed(&"the connection is closed"))?,
+                    () = tokio::time::sleep_until(ask_again.into()), if left > 0 => break,
+                };
+                if answer.status == Some(StatusCode::NO_RESPONDERS) {
+                    if !self.sightings.may_come_back(Instant::now()) {
+                        return Err(RegistryError::NoRegistry { rpc });
                     }
                     // Nobody took it: it was no attempt.
-                    Err((RequestErrorKind::NoResponders, _)) if self.sightings.may_come_back(Instant::now()) => {
-                        *nobody = true;
-                        left += 1;
-                        tokio::time::sleep(pause).await;
-                        pause = (pause * 2).min(LONGEST_PAUSE);
+                    missed.nobody = true;
+                    left += 1;
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(LONGEST_PAUSE);
+                    break;
+                }
+                match read(answer.payload) {
+                    Ok(answer) => {
+                        self.sightings.answered();
+                        return Ok(answer);
                     }
-                    Err((RequestErrorKind::NoResponders, _)) => return Err(RegistryError::NoRegistry { rpc }),
-                    Err((RequestErrorKind::TimedOut, _)) => return Err(self.timed_out::<R>()),
-                    Err((_, error)) => {
-                        let why = error.to_string();
-                        return Err(RegistryError::Connection { rpc, why });
+                    Err(why) => {
+                        tracing::debug!(rpc, %why, "passed over an answer that is not the registry's");
+                        missed.unreadable = Some(why);
                     }
-                },
-                () = tokio::time::sleep(patience), if left > 0 => {}
+                }
             }
         }
     }
@@ -183,6 +224,15 @@ impl RegistryClient {
 fn is_repeatable<R: Request>(body: &[u8]) -> bool {
     ![RegisterRequest::NAME, RotateKeyRequest::NAME].contains(&R::NAME)
         || !matches!(Object::parse_body(body), Ok(Some(request)) if request.get("auth").as_object().is_some())
+}
+
+/// What came instead of an answer.
+#[derive(Debug, Default)]
+struct Missed {
+    /// Nobody listened.
+    nobody: bool,
+    /// What is wrong with an answer that is none.
+    unreadable: Option<DecodeError>,
 }
 
 /// When a registry was seen on this network.

@@ -77,6 +77,8 @@ impl Request {
         };
         let mut refusals = Refusals::default();
         let mut nobody = false;
+        // What is no message was said by somebody else: the reply may still come.
+        let mut unreadable = None;
         live.hear_replies().await?;
         let mut expected = live.replies.expect();
         let mut published = false;
@@ -90,7 +92,7 @@ impl Request {
             loop {
                 tokio::select! {
                     Some((envelope, origin, verdict)) = checks.next() => {
-                        let Err(why) = verdict else { return Ok(Some(Ok((envelope, origin)))) };
+                        let Err(why) = verdict else { return Ok(Some((envelope, origin))) };
                         refusals.note(&message_id, why, node.metrics());
                     }
                     reply = expected.receiver.recv(), if checks.len() < CHECKS => {
@@ -104,15 +106,15 @@ impl Request {
                             return Ok::<_, SendError>(None);
                         }
                         let origin = Origin::of(&reply);
-                        match Envelope::decode(reply.payload) {
+                        match Envelope::decode_reply(reply.payload) {
                             Ok(envelope) => checks.push(async {
                                 let verdict = live.verify_reply(&envelope, &asked).await;
                                 (envelope, origin, verdict)
                             }),
-                            Err(_) if live.identity.is_some() => {
+                            Err(error) => {
                                 refusals.note(&message_id, "message_invalid", node.metrics());
+                                unreadable = Some(error);
                             }
-                            Err(error) => return Ok(Some(Err(error))),
                         }
                     }
                 }
@@ -130,6 +132,9 @@ impl Request {
             Err(_) => {
                 unreached();
                 let (message_id, timeout) = (message_id.to_string(), self.timeout);
+                if let Some(why) = unreadable.filter(|_| live.identity.is_none()) {
+                    return Err(RequestError::Invalid { message_id, why });
+                }
                 return Err(match refusals.count {
                     0 => RequestError::Timeout { message_id, timeout },
                     refused => RequestError::Untrusted {
@@ -148,10 +153,7 @@ impl Request {
         if route.to_account_id.is_some() {
             node.metrics().request_account.record(started.elapsed());
         }
-        let (envelope, origin) = reply.map_err(|why| RequestError::Invalid {
-            message_id: message_id.to_string(),
-            why,
-        })?;
+        let (envelope, origin) = reply;
         // Its arrival is a moment; what is done with it belongs to whoever asked.
         drop(spans::receive(&envelope, &origin));
         let reply = Message::new(envelope, None, origin);

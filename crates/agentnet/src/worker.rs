@@ -1,5 +1,6 @@
 //! Execution: the handler under its timeout, the circuit breaker, the final receipt.
 
+use std::error::Error;
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
@@ -18,6 +19,7 @@ use crate::node::{AgentNode, Shared};
 use crate::refuse::{acknowledge, refuse};
 use crate::session::Live;
 use crate::spans;
+use crate::stream::StreamError;
 
 /// The node's workers: tasks that come when there is something to do, at most so many at a time, and go when there is not.
 /// An idle agent has none.
@@ -77,6 +79,18 @@ pub(crate) struct Worker {
     pub(crate) failed: mpsc::Sender<Message>,
 }
 
+/// Whether a handler failed because the reader of its stream has stopped reading.
+fn is_cancelled(error: &(dyn Error + 'static)) -> bool {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if matches!(error.downcast_ref(), Some(StreamError::Cancelled)) {
+            return true;
+        }
+        next = error.source();
+    }
+    false
+}
+
 impl Worker {
     async fn run(&self, message: Message) {
         self.live.inflight.fetch_add(1, Ordering::Relaxed);
@@ -128,6 +142,11 @@ impl Worker {
         let failure = match outcome {
             Ok(Ok(Ok(()))) => {
                 self.live.circuit.succeeded();
+                return Ok(());
+            }
+            // Its reader has stopped reading: that is no failure of the handler.
+            Ok(Ok(Err(error))) if is_cancelled(&*error) => {
+                tracing::debug!(message_id = %id, "handler ended because its stream is read no more");
                 return Ok(());
             }
             Ok(Ok(Err(error))) => {

@@ -49,6 +49,8 @@ pub struct ResolveAccountReply {
 }
 
 impl Reply for ResolveAccountReply {
+    const MEMBERS: &'static [&'static str] = &["account_id"];
+
     fn encode(&self) -> String {
         let mut out = ObjectWriter::with_capacity(160);
         out.text("account_id", &self.account_id)
@@ -108,6 +110,8 @@ pub struct ResolveKeyReply {
 }
 
 impl Reply for ResolveKeyReply {
+    const MEMBERS: &'static [&'static str] = &["account_id", "public_key"];
+
     fn encode(&self) -> String {
         let mut out = ObjectWriter::with_capacity(192);
         out.text("account_id", &self.account_id)
@@ -255,6 +259,8 @@ pub struct SearchReply {
 }
 
 impl Reply for SearchReply {
+    const MEMBERS: &'static [&'static str] = &["results"];
+
     fn encode(&self) -> String {
         let mut out = ObjectWriter::new();
         out.text("query", &self.query)
@@ -397,6 +403,8 @@ impl ProfileSession {
 }
 
 impl Reply for ProfileReply {
+    const MEMBERS: &'static [&'static str] = &["profile"];
+
     fn encode(&self) -> String {
         let profile = &self.profile;
         let mut out = ObjectWriter::new();

@@ -166,6 +166,8 @@ pub struct ThreadMessagesReply {
 }
 
 impl Reply for ThreadMessagesReply {
+    const MEMBERS: &'static [&'static str] = &["messages"];
+
     fn encode(&self) -> String {
         let mut out = ObjectWriter::new();
         out.text("thread_id", &self.thread_id)
@@ -282,6 +284,8 @@ pub struct MessageSearchReply {
 }
 
 impl Reply for MessageSearchReply {
+    const MEMBERS: &'static [&'static str] = &["messages"];
+
     fn encode(&self) -> String {
         let filters = &self.filters;
         let mut inner = ObjectWriter::new();

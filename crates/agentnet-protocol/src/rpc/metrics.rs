@@ -110,6 +110,8 @@ pub struct MetricsReply {
 }
 
 impl Reply for MetricsReply {
+    const MEMBERS: &'static [&'static str] = &["latency_ms", "handlers"];
+
     fn encode(&self) -> String {
         let queue = &self.db_write_queue;
         let mut queue_out = ObjectWriter::new();

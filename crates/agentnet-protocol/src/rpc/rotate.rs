@@ -71,6 +71,8 @@ pub struct RotateKeyReply {
 }
 
 impl Reply for RotateKeyReply {
+    const MEMBERS: &'static [&'static str] = &["account_id", "public_key"];
+
     fn encode(&self) -> String {
         let mut out = ObjectWriter::with_capacity(192);
         out.text("account_id", &self.account_id)

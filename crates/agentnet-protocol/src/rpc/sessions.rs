@@ -63,6 +63,8 @@ pub struct RegisterReply {
 }
 
 impl Reply for RegisterReply {
+    const MEMBERS: &'static [&'static str] = &["account_id", "session_tag"];
+
     fn encode(&self) -> String {
         let mut out = ObjectWriter::new();
         out.text("account_id", &self.account_id)
@@ -191,6 +193,8 @@ impl ListReply {
 }
 
 impl Reply for ListReply {
+    const MEMBERS: &'static [&'static str] = &["agents"];
+
     fn encode(&self) -> String {
         let agents: Vec<String> = self.agents.iter().map(AgentInfo::encode).collect();
         Self::encode_written(&self.generated_at, &agents.join(","), self.next_cursor.as_deref())

@@ -763,9 +763,26 @@ fn errors_of_replies() {
     let refused = decode_reply::<ListRequest>(br#"{"error":"search_failed","generated_at":""}"#);
     assert_eq!(refused, Err(ReplyError::Refused("search_failed".to_owned())));
     assert_eq!(
-        decode_reply::<ListRequest>(br#"{"error":null}"#),
+        decode_reply::<ListRequest>(br#"{"error":null,"agents":[]}"#),
         Ok(ListReply::default())
     );
+    // What others answer: a stream's confirmation, an error of the server's API, nothing.
+    for strange in [
+        r#"{"stream":"BACKUP","seq":7}"#,
+        r#"{"error":{"code":404}}"#,
+        r#"{"error":null}"#,
+        "{}",
+    ] {
+        let missing = DecodeError::Member {
+            member: "agents",
+            problem: "is missing",
+        };
+        assert_eq!(
+            decode_reply::<ListRequest>(strange.as_bytes()),
+            Err(ReplyError::Invalid(missing)),
+            "{strange}"
+        );
+    }
     assert_eq!(
         decode_reply::<ListRequest>(b"[]"),
         Err(ReplyError::Invalid(DecodeError::NotAnObject))

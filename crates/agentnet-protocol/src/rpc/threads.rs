@@ -164,6 +164,8 @@ pub struct ThreadStatusReply {
 }
 
 impl Reply for ThreadStatusReply {
+    const MEMBERS: &'static [&'static str] = &["thread_id"];
+
     fn encode(&self) -> String {
         let mut out = ObjectWriter::with_capacity(640);
         self.thread.write(&mut out);
@@ -274,6 +276,8 @@ pub struct ThreadListReply {
 }
 
 impl Reply for ThreadListReply {
+    const MEMBERS: &'static [&'static str] = &["results"];
+
     fn encode(&self) -> String {
         let mut out = ObjectWriter::new();
         out.text("query", &self.query)

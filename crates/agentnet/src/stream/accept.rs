@@ -19,7 +19,7 @@ const CHECKS: usize = 64;
 
 /// Decodes what came to a reply subject or to a cancel subject.
 pub(crate) fn accept(body: Bytes) -> Result<Message, DecodeError> {
-    Ok(Message::new(Envelope::decode(body)?, None, Origin::default()))
+    Ok(Message::new(Envelope::decode_reply(body)?, None, Origin::default()))
 }
 
 /// What of a stream's replies whom was asked has signed; all of them where the node does not sign.
@@ -53,7 +53,7 @@ async fn check(live: &Live, mut replies: Outflow, checked: Inflow, asked: &Asked
             arrived = replies.next(), if open && checks.len() < CHECKS => match arrived {
                 None => open = false,
                 // Also the server's word that nobody is there: anybody can publish it.
-                Some(arrived) => match Envelope::decode(arrived.message.payload.clone()) {
+                Some(arrived) => match Envelope::decode_reply(arrived.message.payload.clone()) {
                     Ok(envelope) if arrived.message.status.is_none() => checks.push(async move {
                         let verdict = live.verify_reply(&envelope, asked).await;
                         (arrived, verdict)

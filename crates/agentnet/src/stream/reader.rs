@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use agentnet_protocol::envelope::kind;
 use agentnet_protocol::stream::{AssembleError, StreamAssembler, StreamFrame, StreamPart};
-use agentnet_protocol::{RawJson, json};
+use agentnet_protocol::{DecodeError, RawJson, json};
 use async_nats::StatusCode;
 use futures::{Stream, StreamExt};
 use tokio::time::{Instant, Sleep, sleep_until};
@@ -55,6 +55,8 @@ pub struct ReplyStream {
     requested: bool,
     /// The sender has said its last.
     over: bool,
+    /// What is wrong with the last reply that was no message.
+    unreadable: Option<DecodeError>,
     outcome: Option<Result<(), StreamError>>,
     deltas: u64,
     metadata: Option<RawJson>,
@@ -91,6 +93,7 @@ impl ReplyStream {
             username: None,
             requested: false,
             over: false,
+            unreadable: None,
             outcome: None,
             deltas: 0,
             metadata: None,
@@ -224,9 +227,11 @@ impl ReplyStream {
         let message_id = || self.sent.message_id.clone();
         let message = match accept(arrived.message.payload) {
             Ok(message) => message,
+            // Said by somebody else: what was asked for may still come.
             Err(why) => {
-                let message_id = message_id();
-                return self.fail(StreamError::Invalid { message_id, why });
+                tracing::warn!(message_id = message_id(), %why, "passed over a reply that is no message");
+                self.unreadable = Some(why);
+                return;
             }
         };
         match message.stream_frame() {
@@ -284,6 +289,10 @@ impl ReplyStream {
         let idle = self.waits.idle;
         let Some(_) = self.assembler.highest_seq() else {
             self.forget_username();
+            if let Some(why) = self.unreadable.clone() {
+                let message_id = self.sent.message_id.clone();
+                return StreamError::Invalid { message_id, why };
+            }
             return StreamError::Timeout {
                 message_id: self.sent.message_id.clone(),
                 timeout: self.waits.first,

@@ -4,14 +4,15 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use agentnet::{RequestError, SendError};
-use agentnet_testkit::Captured;
+use agentnet::protocol::rpc::{ListRequest, MetricsRequest, ProfileRequest};
+use agentnet::{RegistryClient, RegistryError, RequestError, SendError};
+use agentnet_testkit::{Captured, NatsServer, RawClient};
 use futures::StreamExt;
 use futures::future::join_all;
 use serde_json::{Value, json};
 
 use crate::bench::*;
-use crate::net::{DEADLINE, Net, generous};
+use crate::net::{DEADLINE, Net, generous, settle};
 
 #[tokio::test]
 async fn requests_get_their_reply() {
@@ -97,8 +98,80 @@ async fn a_request_to_nobody_fails_at_once() {
     );
 }
 
+/// What a JetStream stream answers to a message that it stores, and what it answers if it cannot.
+const OTHER_ANSWERS: [&str; 3] = [
+    r#"{"stream":"BACKUP","seq":7}"#,
+    r#"{"error":{"code":503,"err_code":10077,"description":"maximum messages exceeded"},"stream":"BACKUP","seq":0}"#,
+    "[1, 2]",
+];
+
 #[tokio::test]
-async fn a_reply_that_is_no_message_is_an_error() {
+async fn what_is_no_message_does_not_pass_for_the_reply() {
+    let net = Net::start().await;
+    let client = net.raw.clone();
+    let mut requests = client.subscribe(INBOX).await.unwrap();
+    net.settle().await;
+    tokio::spawn(async move {
+        while let Some(request) = requests.next().await {
+            let reply = request.reply.unwrap();
+            for other in OTHER_ANSWERS {
+                client.publish(reply.clone(), other.into()).await.unwrap();
+            }
+            let answer = json!({ "message_id": "r1", "from_agent": "peer", "payload": { "text": "the answer" } });
+            client.publish(reply, answer.to_string().into()).await.unwrap();
+        }
+    });
+    let alice = net.agent("alice").start().await.unwrap();
+    let reply = alice.request("acct_peer", "hi").await.unwrap();
+    assert_eq!(reply.text().as_deref(), Some("the answer"));
+    let stream = alice.request_stream("acct_peer", "hi").await.unwrap();
+    assert_eq!(stream.text().await.unwrap(), "the answer");
+}
+
+/// The same for the registry's answers.
+#[tokio::test]
+async fn what_is_no_answer_does_not_pass_for_the_registrys() {
+    let nats = NatsServer::builder().start().await.unwrap();
+    let client = RawClient::connect(&nats.url()).await.unwrap();
+    let mut calls = client.subscribe("registry.*").await.unwrap();
+    settle(&client).await;
+    let answering = client.clone();
+    tokio::spawn(async move {
+        while let Some(call) = calls.next().await {
+            let reply = call.reply.unwrap();
+            for other in OTHER_ANSWERS {
+                answering.publish(reply.clone(), other.into()).await.unwrap();
+            }
+            let answer = match call.subject.as_str() {
+                "registry.list" => json!({ "generated_at": "2026-02-21T08:00:00Z", "agents": [{ "agent_id": "a" }] }),
+                "registry.profile" => json!({ "error": "not_found" }),
+                _ => continue,
+            };
+            answering.publish(reply, answer.to_string().into()).await.unwrap();
+        }
+    });
+    let registry = RegistryClient::connect(&nats.url()).await.unwrap();
+    assert_eq!(registry.list_online().await.unwrap()[0].agent_id, "a");
+    let body = registry.call_raw(&ListRequest::default()).await.unwrap();
+    assert_eq!(crate::net::parse(&body)["agents"][0]["agent_id"], "a", "{body:?}");
+    assert!(
+        registry
+            .call(&ProfileRequest::default())
+            .await
+            .unwrap_err()
+            .is_not_found()
+    );
+    // Where nothing else comes, the error says what came.
+    let error = registry
+        .with_timeout(3 * SHORT)
+        .call(&MetricsRequest)
+        .await
+        .unwrap_err();
+    assert!(matches!(error, RegistryError::Invalid { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn where_no_message_comes_the_error_says_what_came() {
     let net = Net::start().await;
     let client = net.raw.clone();
     let mut requests = client.subscribe(INBOX).await.unwrap();
@@ -109,7 +182,11 @@ async fn a_reply_that_is_no_message_is_an_error() {
         }
     });
     let alice = net.agent("alice").start().await.unwrap();
-    let error = alice.request("acct_peer", "hi").await.unwrap_err();
+    let error = alice
+        .request("acct_peer", "hi")
+        .timeout(Duration::from_secs(2))
+        .await
+        .unwrap_err();
     assert!(matches!(error, RequestError::Invalid { .. }));
     assert!(
         error

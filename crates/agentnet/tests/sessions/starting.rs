@@ -34,20 +34,26 @@ async fn a_start_that_cannot_be_says_why() {
     let mut requests = refusing.subscribe("registry.register").await.unwrap();
     crate::net::settle(&refusing).await;
     tokio::spawn(async move {
-        let mut answers = [r#"{"error":"agent_id is required"}"#, "[]", r#"{"account_id":"a"}"#]
-            .iter()
-            .cycle();
         while let Some(request) = requests.next().await {
-            let answer = (*answers.next().unwrap()).into();
+            // A call whose answer is none is made again.
+            let answer = match crate::net::parse(&request.payload)["agent_id"].as_str().unwrap() {
+                "a0" => r#"{"error":"agent_id is required"}"#,
+                "a1" => "[]",
+                _ => r#"{"account_id":"a"}"#,
+            };
+            let answer = answer.into();
             refusing.publish(request.reply.unwrap(), answer).await.unwrap();
         }
     });
-    for why in [
+    for (number, why) in [
         "agent_id is required",
         "the registry's reply to registry.register cannot be read: the body must be a JSON object",
         "the registry's reply to registry.register cannot be read: `session_tag` is missing",
-    ] {
-        let error = failure(agent(&nats.url(), "a")).await;
+    ]
+    .iter()
+    .enumerate()
+    {
+        let error = failure(agent(&nats.url(), &format!("a{number}"))).await;
         assert_eq!(error.to_string(), format!("Registry register failed: {why}"));
     }
     drop(nats);

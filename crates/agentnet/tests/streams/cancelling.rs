@@ -70,6 +70,39 @@ fn cancelled() -> Seen {
     Seen::Cancelled(true, true, StreamError::Cancelled)
 }
 
+/// Readers that stop reading are no failures of the handler, though it gives the error on.
+#[tokio::test(flavor = "multi_thread")]
+async fn readers_that_stop_reading_do_not_open_the_circuit() {
+    let realm = Realm::start().await;
+    let handler = |_: Message, context: Context| async move {
+        let stream = context.reply_stream().await?;
+        loop {
+            stream.delta("x").await?;
+            tokio::task::yield_now().await;
+        }
+    };
+    let bob = realm.agent("bob").on_message(handler).start().await.unwrap();
+    let alice = realm.agent("alice").start().await.unwrap();
+    let wire = realm.capture("account.*.receipts").await;
+    // The sixth would find the circuit open, if these were failures.
+    for _ in 0..7 {
+        let mut stream = alice.request_stream("@bob", "go").timeout(DEADLINE).await.unwrap();
+        stream.next().await.unwrap().unwrap();
+        let id = stream.request().message_id.clone();
+        drop(stream);
+        wire.wait_for(
+            |seen| {
+                let receipt = parse(&seen.payload);
+                receipt["message_id"] == id.as_str() && receipt["status"] == "processed"
+            },
+            DEADLINE,
+        )
+        .await
+        .unwrap();
+    }
+    assert_eq!(bob.metrics_snapshot().dropped_count, 0);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dropped_reader_is_seen() {
     let realm = Realm::start().await;

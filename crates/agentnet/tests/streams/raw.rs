@@ -188,7 +188,7 @@ async fn what_is_no_frame_of_the_stream_is_told_apart() {
     let error = stream.text().await.unwrap_err();
     assert!(matches!(error, StreamError::Frame { .. }), "{error}");
 
-    let (stream, asked) = ask(&mut bench, |request| request).await;
+    let (stream, asked) = ask(&mut bench, |request| request.timeout(IDLE)).await;
     asked.client.publish(asked.reply.clone(), "[1]".into()).await.unwrap();
     let error = stream.text().await.unwrap_err();
     assert!(matches!(error, StreamError::Invalid { .. }), "{error}");
