@@ -7,7 +7,7 @@ use agentnet_protocol::Envelope;
 use agentnet_protocol::stream::StreamFrame;
 use agentnet_protocol::subject::{self, usable_reply_prefix};
 use ahash::AHashMap;
-use async_nats::{Message, Subscriber};
+use async_nats::{Message, StatusCode, Subscriber};
 use bytes::Bytes;
 use futures::StreamExt;
 use tokio::sync::mpsc;
@@ -133,7 +133,12 @@ impl Replies {
             .strip_prefix(self.base.as_str())
             .and_then(|rest| rest.get(1..)?.parse().ok());
         let Some(number) = number else { return };
-        if let Some(header) = message.headers.as_ref().and_then(server_header) {
+        // The server's own word that nobody listens carries headers of its own too.
+        let headers = message
+            .headers
+            .as_ref()
+            .filter(|_| message.status != Some(StatusCode::NO_RESPONDERS));
+        if let Some(header) = headers.and_then(server_header) {
             tracing::warn!(
                 header,
                 "passed over a reply with a header for the NATS server: the history may lack it"
