@@ -51,7 +51,7 @@ if [ "${1:-test}" = bench ]; then
 fi
 echo "python: mypy and pyright"
 "$root/$tools/mypy" -p agentnet
-"$root/$tools/mypy" examples
+"$root/$tools/mypy" ../../examples
 "$root/$tools/pyright"
 echo "python: tests"
 "$root/$home/bin/python" -m pytest

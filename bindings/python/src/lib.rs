@@ -7,13 +7,14 @@
 //! - `bridge`: between that runtime and one asyncio loop: a mailbox and a bell that wakes the loop once for many events.
 //!   `waiter`: what a task awaits, settled without another turn of the loop.
 //! - `text`: Python's texts as UTF-8. `json`: Python values to wire text and back. `message`: a message that is read when it is looked at.
-//! - `node`, `registry`, `stream`, `blobs`: the calls. `failure`: errors as exceptions. `logs`: `tracing` for `logging`.
+//! - `node`, `registry`, `stream`, `blobs`: the calls. `keys`: key files. `failure`: errors as exceptions. `logs`: `tracing` for `logging`.
 
 mod blobs;
 mod bridge;
 mod failure;
 mod host;
 mod json;
+mod keys;
 mod logs;
 mod message;
 mod node;
@@ -32,6 +33,8 @@ mod _native {
     use super::blobs::Blobs;
     #[pymodule_export]
     use super::bridge::{Bridge, abandon, answer_call};
+    #[pymodule_export]
+    use super::keys::{is_on, key_name, load_or_create_key};
     #[pymodule_export]
     use super::logs::{close_logs, next_log, open_logs};
     #[pymodule_export]

@@ -6,14 +6,13 @@ import asyncio
 import os
 import subprocess
 import sys
-from pathlib import Path
 from typing import Any
 
-from conftest import eventually, fresh
+from conftest import REPOSITORY, eventually, fresh
 
 import agentnet
 
-EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
+EXAMPLES = REPOSITORY / "examples"
 
 
 def start(name: str, *arguments: str, **environment: str) -> subprocess.Popen[str]:
@@ -44,10 +43,19 @@ async def online(url: str, count: int = 1, **members: Any) -> None:
 
 
 def test_agents_a_and_b_and_the_list(url: str) -> None:
-    b = start("agent_b.py", url)
+    # From the root of the checkout, as README says, with the address from the environment.
+    def root(name: str) -> subprocess.CompletedProcess[str]:
+        environment = {**os.environ, "AGENTNET_NATS_URL": url}
+        command = [sys.executable, f"examples/{name}"]
+        return subprocess.run(command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, timeout=60)
+
+    alone = root("agent_a.py")
+    assert alone.returncode == 1 and alone.stdout == ""
+    assert alone.stderr == "agent_b is not online: run `python examples/agent_b.py` in another terminal first\n"
+    b = start("agent_b.py", AGENTNET_NATS_URL=url)
     asyncio.run(online(url, agent_id="agent_b"))
-    assert "@agent_b Agent B ['smalltalk']\n" in run("list_agents.py", url)
-    assert run("agent_a.py", url) == "found Agent B which can smalltalk\nagent_b says: Fine, thank you.\n"
+    assert "@agent_b Agent B ['smalltalk']\n" in root("list_agents.py").stdout
+    assert root("agent_a.py").stdout == "found Agent B which can smalltalk\nagent_b says: Fine, thank you.\n"
     b.terminate()
     output, _ = b.communicate(timeout=30)
     assert b.returncode == 0

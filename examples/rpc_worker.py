@@ -1,6 +1,6 @@
 """A worker that is called by its capability, as a function would be: `{"op": "sum", "values": [...]}`.
 
-    python rpc_worker.py [NATS_URL]     several of them share the work
+    python examples/rpc_worker.py [NATS_URL]     several of them share the work
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from agentnet import DEFAULT_NATS_URL, AgentMessage, AgentNode
+from agentnet import AgentMessage, AgentNode
 
 OPERATIONS: dict[str, Callable[[list[int]], int]] = {"sum": sum, "max": max, "min": min}
 
 
-async def main(nats_url: str) -> None:
+async def main(nats_url: str | None) -> None:
     worker = AgentNode(agent_id="calculator", name="Calculator", capabilities=["calculate"], nats_url=nats_url)
 
     @worker.on_message
@@ -34,4 +34,4 @@ async def main(nats_url: str) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1] if len(sys.argv) > 1 else DEFAULT_NATS_URL))
+    asyncio.run(main(sys.argv[1] if len(sys.argv) > 1 else None))

@@ -1,16 +1,15 @@
 """A bridge: any program that reads stdin and writes stdout becomes an agent (docs/BUILD_AGENT_BRIDGE_IN_15_MINUTES.md).
 
-    python bridge.py USERNAME PROGRAM [ARGUMENTS...]      the broker is AGENTNET_NATS_URL, else the default
+    python examples/bridge.py USERNAME PROGRAM [ARGUMENTS...]      the network is that of AGENTNET_NATS_URL, else of this machine
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
 import sys
 from typing import Protocol
 
-from agentnet import DEFAULT_NATS_URL, AgentMessage, AgentWrapper, extract_text
+from agentnet import AgentMessage, AgentWrapper, extract_text
 
 # Shorter than the node's own limit, so that callers get our words.
 TIME_LIMIT = 20.0
@@ -45,11 +44,9 @@ class Program:
 class Bridge:
     """The only place where messages and calls meet."""
 
-    def __init__(self, username: str, runtime: Runtime, nats_url: str) -> None:
+    def __init__(self, username: str, runtime: Runtime) -> None:
         self.runtime = runtime
-        self.wrapper = AgentWrapper(
-            agent_id=username, name=username, username=username, capabilities=["bridge"], nats_url=nats_url
-        )
+        self.wrapper = AgentWrapper(agent_id=username, name=username, username=username, capabilities=["bridge"])
         self.wrapper.receive(self.handle)
 
     async def handle(self, message: AgentMessage) -> None:
@@ -81,7 +78,7 @@ class Bridge:
 
 
 async def main(username: str, *command: str) -> None:
-    bridge = Bridge(username, Program(*command), os.environ.get("AGENTNET_NATS_URL", DEFAULT_NATS_URL))
+    bridge = Bridge(username, Program(*command))
     await bridge.wrapper.node.start_forever()
 
 

@@ -1,6 +1,6 @@
 """Lists who is online.
 
-    python list_agents.py [NATS_URL]
+    python examples/list_agents.py [NATS_URL]
 """
 
 from __future__ import annotations
@@ -8,13 +8,13 @@ from __future__ import annotations
 import asyncio
 import sys
 
-from agentnet import DEFAULT_NATS_URL, list_online_agents
+from agentnet import list_online_agents
 
 
-async def main(nats_url: str) -> None:
+async def main(nats_url: str | None) -> None:
     for agent in await list_online_agents(nats_url):
         print(f"@{agent.username}", agent.name, agent.capabilities)
 
 
 if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1] if len(sys.argv) > 1 else DEFAULT_NATS_URL))
+    asyncio.run(main(sys.argv[1] if len(sys.argv) > 1 else None))

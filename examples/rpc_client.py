@@ -1,6 +1,6 @@
 """Calls the workers of rpc_worker.py, many calls at once.
 
-    python rpc_client.py [NATS_URL]
+    python examples/rpc_client.py [NATS_URL]
 """
 
 from __future__ import annotations
@@ -8,10 +8,10 @@ from __future__ import annotations
 import asyncio
 import sys
 
-from agentnet import DEFAULT_NATS_URL, AgentRequestError, AgentSDK
+from agentnet import AgentRequestError, AgentSDK
 
 
-async def main(nats_url: str) -> None:
+async def main(nats_url: str | None) -> None:
     async with AgentSDK(agent_id="rpc_client", name="RPC client", nats_url=nats_url) as sdk:
         calls = [
             sdk.ask_json("capability:calculate", {"op": op, "values": [1, 2**70, 3]}, timeout=10)
@@ -26,4 +26,4 @@ async def main(nats_url: str) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1] if len(sys.argv) > 1 else DEFAULT_NATS_URL))
+    asyncio.run(main(sys.argv[1] if len(sys.argv) > 1 else None))

@@ -1,6 +1,6 @@
 """Agent B: answers until it is stopped.
 
-    python agent_b.py [NATS_URL]
+    python examples/agent_b.py [NATS_URL]
 """
 
 from __future__ import annotations
@@ -8,10 +8,10 @@ from __future__ import annotations
 import asyncio
 import sys
 
-from agentnet import DEFAULT_NATS_URL, AgentMessage, AgentNode
+from agentnet import AgentMessage, AgentNode
 
 
-async def main(nats_url: str) -> None:
+async def main(nats_url: str | None) -> None:
     node = AgentNode(
         agent_id="agent_b", name="Agent B", username="agent_b", capabilities=["smalltalk"], nats_url=nats_url
     )
@@ -26,4 +26,4 @@ async def main(nats_url: str) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1] if len(sys.argv) > 1 else DEFAULT_NATS_URL))
+    asyncio.run(main(sys.argv[1] if len(sys.argv) > 1 else None))

@@ -1,6 +1,6 @@
 """Agent A: finds agent B, asks it something, and goes.
 
-    python agent_a.py [NATS_URL]        with agent_b.py running
+    python examples/agent_a.py [NATS_URL]        with examples/agent_b.py running
 """
 
 from __future__ import annotations
@@ -8,11 +8,13 @@ from __future__ import annotations
 import asyncio
 import sys
 
-from agentnet import DEFAULT_NATS_URL, AgentSDK
+from agentnet import AgentSDK
 
 
-async def main(nats_url: str) -> None:
+async def main(nats_url: str | None) -> None:
     async with AgentSDK(agent_id="agent_a", name="Agent A", username="agent_a", nats_url=nats_url) as sdk:
+        if all(agent.username != "agent_b" for agent in await sdk.list_online()):
+            sys.exit("agent_b is not online: run `python examples/agent_b.py` in another terminal first")
         profile = await sdk.get_profile("@agent_b")
         print("found", profile["display_name"], "which can", ", ".join(profile["capabilities"]))
         answer = await sdk.ask_text("@agent_b", "How are you?", thread_id="demo", timeout=10)
@@ -21,4 +23,4 @@ async def main(nats_url: str) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1] if len(sys.argv) > 1 else DEFAULT_NATS_URL))
+    asyncio.run(main(sys.argv[1] if len(sys.argv) > 1 else None))
