@@ -9,7 +9,7 @@ use agentnet_protocol::rpc::ProfileRequest;
 use futures::FutureExt;
 use tokio::task::JoinHandle;
 
-use crate::output::cell::clean;
+use crate::output::cell::{clean, shortened};
 
 /// How long one look-up may take: what passes is not held up for long.
 const PATIENCE: Duration = Duration::from_millis(500);
@@ -20,7 +20,7 @@ const FRESH: Duration = Duration::from_secs(300);
 /// More names than this are not kept.
 const MOST: usize = 100_000;
 /// How much of an account id stands where there is no name.
-const SHORT: usize = 13;
+const SHORT: usize = 14;
 
 type Online = Result<Vec<AgentInfo>, agentnet::RegistryError>;
 
@@ -149,7 +149,7 @@ impl Names {
         name
     }
 
-    /// Who is meant, for people: `@name`, `capability:x`, or the beginning of the account id, or the agent id.
+    /// Who is meant, for people: `@name`, `capability:x`, or the account id shortened, or the agent id.
     pub(crate) async fn shown(&mut self, account_id: Option<&str>, otherwise: &str) -> String {
         let account_id = account_id.filter(|id| !id.is_empty());
         let account_id = account_id.or(Some(otherwise).filter(|other| other.starts_with("acct_")));
@@ -163,13 +163,9 @@ impl Names {
     }
 }
 
-/// The beginning of an account id.
+/// An account id, with `…` in its middle where it is long.
 pub(crate) fn short(id: &str) -> String {
-    let id = clean(id);
-    match id.char_indices().nth(SHORT) {
-        Some((end, _)) => format!("{}…", &id[..end]),
-        None => id.into_owned(),
-    }
+    shortened(&clean(id), SHORT)
 }
 
 #[cfg(test)]
@@ -178,7 +174,7 @@ mod tests {
 
     #[test]
     fn long_ids_are_cut() {
-        assert_eq!(short("acct_01kj0000000000000000000000"), "acct_01kj0000…");
+        assert_eq!(short("acct_01kj0000000000000000000000"), "acct_01…000000");
         assert_eq!(short("acct_bob"), "acct_bob");
         assert_eq!(short("日本\n"), "日本 ");
     }

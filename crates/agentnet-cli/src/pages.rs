@@ -20,7 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// How much of a list is shown.
 #[derive(Debug, Args)]
 pub(crate) struct PageArgs {
-    /// Page to show: the next_cursor of the page before
+    /// Page to show: the cursor that the page before named (with --json its next_cursor)
     #[arg(long, value_name = "CURSOR")]
     cursor: Option<String>,
     /// Show this page and all that follow (with --json one document a page)
@@ -91,14 +91,13 @@ impl PageArgs {
 }
 
 impl<T> Listed<T> {
-    /// The line that leads to the next page, if there is one: where only rows may stand, on stderr.
-    pub(crate) fn lead_on(&self, output: Output) -> Result<(), Ended> {
-        let Some(cursor) = &self.next_cursor else { return Ok(()) };
-        let line = format!("next_cursor={}", clean(cursor));
-        match output.is_csv() {
-            true => output.note(line),
-            false => output.line(line)?,
+    /// The remark that leads to the next page, if there is one.
+    pub(crate) fn lead_on(&self, output: Output) {
+        if let Some(cursor) = &self.next_cursor {
+            output.note(format!(
+                "hint: there is more; --all shows it, or the next page --cursor {}",
+                clean(cursor)
+            ));
         }
-        Ok(())
     }
 }

@@ -159,12 +159,14 @@ async fn a_network_is_started_used_and_read_back() {
         .map(|message| message["kind"].as_str().unwrap().to_owned())
         .collect();
     assert_eq!(kinds, ["reply", "request", "direct"]);
-    let page = line(&url, "thread-messages --thread-id trip --limit 2").await.ok();
+    let page = line(&url, "thread-messages --thread-id trip --limit 2").await;
     let cursor = page
-        .lines()
-        .find_map(|line| line.strip_prefix("next_cursor="))
-        .expect("there is more");
-    assert!(page.starts_with("Sent"), "{page}");
+        .stderr
+        .trim_end()
+        .rsplit_once("--cursor ")
+        .expect("there is more")
+        .1;
+    assert!(page.stdout.starts_with("Sent"), "{page:?}");
     let rest = agentnet(
         &url,
         ["thread-messages", "--thread-id", "trip", "--cursor", cursor, "--json"],

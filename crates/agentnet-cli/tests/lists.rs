@@ -3,7 +3,7 @@
 
 mod harness;
 
-use agentnet_testkit::eventually;
+use agentnet_testkit::{RawClient, eventually};
 use harness::{PATIENCE, Service, Up, agentnet, binary, line};
 
 async fn parrot(url: &str) -> Service {
@@ -37,7 +37,7 @@ async fn rows_are_csv_where_that_is_asked_for() {
     let text = line(&url, "list --output csv").await.ok();
     let row = text.strip_prefix(header).unwrap();
     assert!(
-        row.starts_with("\"A \"\"Parrot\"\", grey\",@parrot,acct_") && row.trim_end().ends_with('Z'),
+        row.starts_with("\"A \"\"Parrot\"\", grey\",parrot,acct_") && row.trim_end().ends_with('Z'),
         "{text}"
     );
 
@@ -110,10 +110,11 @@ async fn all_pages_are_walked() {
         found => Err(format!("{found:?}")),
     };
     eventually(PATIENCE, look).await.unwrap();
-    let page = line(&url, "thread-messages --thread-id t1 --limit 3").await.ok();
-    let (rows, cursor) = page.trim_end().rsplit_once('\n').unwrap();
-    assert_eq!(numbers(rows), ["6", "5", "4"]);
-    let cursor = cursor.strip_prefix("next_cursor=").unwrap();
+    let page = line(&url, "thread-messages --thread-id t1 --limit 3").await;
+    let (hint, cursor) = page.stderr.trim_end().rsplit_once(' ').unwrap();
+    assert_eq!(hint, "hint: there is more; --all shows it, or the next page --cursor");
+    let cursor = cursor.to_owned();
+    assert_eq!(numbers(&page.ok()), ["6", "5", "4"]);
     let rest = [
         "thread-messages",
         "--thread-id",
@@ -122,7 +123,7 @@ async fn all_pages_are_walked() {
         "3",
         "--all",
         "--cursor",
-        cursor,
+        &cursor,
     ];
     assert_eq!(numbers(&agentnet(&url, rest).await.ok()), ["3", "2", "1", "0"]);
     let all = line(&url, "thread-messages --thread-id t1 --limit 3 --all --output csv").await;
@@ -133,7 +134,8 @@ async fn all_pages_are_walked() {
         .ok();
     assert_eq!(pages.lines().count(), 3, "one document a page");
     let cut = line(&url, "thread-messages --thread-id t1 --limit 3 --output csv").await;
-    assert!(cut.stderr.starts_with("next_cursor="), "{cut:?}");
+    assert!(cut.stderr.starts_with("hint: there is more; "), "{cut:?}");
+    assert_eq!(cut.ok().lines().count(), 4, "rows alone");
     for (words, lines) in [
         ("list --all", 2),
         ("search --limit 1 --all", 3),
@@ -191,5 +193,60 @@ async fn a_send_may_wait_for_the_handler() {
     line(&up.url, "send --processed --no-ack --to-username parrot 1")
         .await
         .fails(2, &["cannot be used with"]);
+    up.stop().await;
+}
+
+/// Names and payloads of strangers, in the forms that programs read.
+#[tokio::test]
+async fn what_strangers_wrote_is_data_alone() {
+    let mut up = Up::start().await;
+    let url = up.url.clone();
+    let client = RawClient::connect(&url).await.unwrap();
+    for (username, name) in [("a", "=1+1"), ("b", "—"), ("c", "")] {
+        let register = serde_json::json!({"agent_id": username, "name": name, "username": username});
+        let reply = client
+            .request("registry.register", register.to_string().into())
+            .await
+            .unwrap();
+        assert!(
+            String::from_utf8_lossy(&reply.payload).contains("\"account_id\""),
+            "{reply:?}"
+        );
+    }
+    let table = line(&url, "search --output csv").await.ok();
+    let rows: Vec<Vec<&str>> = table.lines().skip(1).map(|row| row.split(',').collect()).collect();
+    let mut names: Vec<(&str, &str)> = rows.iter().map(|row| (row[1], row[0])).collect();
+    names.sort_unstable();
+    assert_eq!(names[..2], [("a", "'=1+1"), ("b", "—")], "{table}");
+    assert_eq!(rows[0][3], "", "no capabilities: {table}");
+
+    let payload = r#"{"text":"x","score":NaN,"most":[Infinity,-Infinity]}"#;
+    let message = format!(
+        r#"{{"message_id":"m1","from_agent":"raw","to_agent":"x","to_account_id":"acct_x","payload":{payload},"sent_at":"{}","kind":"direct","schema_version":"1.1","thread_id":"nan","ttl_ms":30000}}"#,
+        "2026-02-21T08:00:00Z"
+    );
+    client.publish("account.acct_x.inbox", message.into()).await.unwrap();
+    harness::until(&url, "message-search --thread-id nan", |found| {
+        found["messages"][0].is_object()
+    })
+    .await;
+    let file = tempfile::tempdir().unwrap();
+    let file = file.path().join("thread.json");
+    let written = format!("export thread nan --format json --out {}", file.display());
+    line(&url, &written).await.ok();
+    for document in [
+        line(&url, "thread-messages --thread-id nan --json").await.ok(),
+        line(&url, "export thread nan --format jsonl").await.ok(),
+        line(&url, "export thread nan --json").await.ok(),
+        std::fs::read_to_string(&file).unwrap(),
+    ] {
+        let parsed: serde_json::Value = serde_json::from_str(&document).unwrap();
+        let message = match parsed["messages"].get(0) {
+            Some(message) => message,
+            None => &parsed,
+        };
+        let payload = serde_json::json!({"text": "x", "score": "NaN", "most": ["Infinity", "-Infinity"]});
+        assert_eq!(message["payload"], payload, "{document}");
+    }
     up.stop().await;
 }

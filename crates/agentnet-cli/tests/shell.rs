@@ -311,7 +311,7 @@ async fn a_thread_becomes_a_document() {
     assert!(text.starts_with("# Thread ops\\_1\n\n2 messages, "), "{text}");
     assert!(text.contains("between @alice, @parrot. Exported "), "{text}");
     assert!(
-        text.contains("\n## @alice → @parrot\n") && text.contains("\n> first\n> # second line\n"),
+        text.contains("\n## @alice → @parrot\n") && text.contains("\n> first\n> \\# second line\n"),
         "{text}"
     );
     assert!(text.ends_with("```json\n{\n  \"n\": 1.50\n}\n```\n"), "{text}");

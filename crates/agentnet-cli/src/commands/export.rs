@@ -18,6 +18,7 @@ use crate::live;
 use crate::names::Names;
 use crate::output::Output;
 use crate::output::ago::now;
+use crate::output::json::one_line;
 use crate::output::waiting::Waiting;
 use crate::signals::StopSignals;
 
@@ -97,7 +98,7 @@ impl Thread {
                 .of_network()
                 .into());
         }
-        let encoded = || messages.iter().map(HistoryMessage::encode);
+        let encoded = || messages.iter().map(|message| one_line(&message.encode()));
         let text = match format {
             Format::Jsonl => encoded().map(|message| message + "\n").collect(),
             Format::Json => {

@@ -7,7 +7,7 @@ use super::AGENTS;
 use crate::cli::Global;
 use crate::ended::Ended;
 use crate::output::Output;
-use crate::output::cell::{at, clean, list};
+use crate::output::cell::clean;
 use crate::output::table::Rows;
 use crate::pages::PageArgs;
 
@@ -29,14 +29,15 @@ impl List {
                 true,
                 [
                     clean(&agent.name).into_owned(),
-                    at(agent.username.as_deref()),
+                    output.username(agent.username.as_deref()),
                     output.account(agent.account_id.as_deref()),
-                    list(&agent.capabilities),
+                    output.list(&agent.capabilities),
                     output.moment(agent.last_seen.as_deref()),
                 ],
             );
         }
         rows.print(AGENTS, "No agents currently online")?;
-        listed.lead_on(output)
+        listed.lead_on(output);
+        Ok(())
     }
 }

@@ -64,12 +64,13 @@ impl MessageSearch {
                 output.moment(Some(&message.sent_at)),
                 clean(&message.thread_id).into_owned(),
                 clean(&message.kind).into_owned(),
-                sender(message, &who),
-                receiver(message, &who),
+                sender(message, &who, output),
+                receiver(message, &who, output),
                 output.payload(&message.payload),
             ]);
         }
         rows.print(MESSAGES, "No matching messages found")?;
-        listed.lead_on(output)
+        listed.lead_on(output);
+        Ok(())
     }
 }

@@ -7,7 +7,7 @@ use super::{AGENTS, at_most, given, limit};
 use crate::cli::Global;
 use crate::ended::Ended;
 use crate::output::Output;
-use crate::output::cell::{at, clean, list};
+use crate::output::cell::clean;
 use crate::output::table::Rows;
 use crate::pages::PageArgs;
 
@@ -48,14 +48,15 @@ impl Search {
                 hit.online,
                 [
                     clean(&hit.display_name).into_owned(),
-                    at(Some(&hit.username)),
+                    output.username(Some(&hit.username)),
                     output.account(Some(&hit.account_id)),
-                    list(&hit.capabilities),
+                    output.list(&hit.capabilities),
                     if hit.online { "online" } else { "offline" }.to_owned(),
                 ],
             );
         }
         rows.print(AGENTS, "No results found.")?;
-        listed.lead_on(output)
+        listed.lead_on(output);
+        Ok(())
     }
 }

@@ -8,7 +8,7 @@ use super::{MESSAGES, at_most, limit};
 use crate::cli::Global;
 use crate::ended::Ended;
 use crate::output::Output;
-use crate::output::cell::{clean, or_dash};
+use crate::output::cell::clean;
 use crate::output::table::Rows;
 use crate::pages::PageArgs;
 use crate::who::Who;
@@ -42,13 +42,14 @@ impl ThreadMessages {
             rows.push([
                 output.moment(Some(&message.sent_at)),
                 clean(&message.kind).into_owned(),
-                sender(message, &who),
-                receiver(message, &who),
+                sender(message, &who, output),
+                receiver(message, &who, output),
                 output.payload(&message.payload),
             ]);
         }
         rows.print(MESSAGES, "No messages found")?;
-        listed.lead_on(output)
+        listed.lead_on(output);
+        Ok(())
     }
 }
 
@@ -61,17 +62,17 @@ pub(super) async fn people(registry: &RegistryClient, messages: &[HistoryMessage
 }
 
 /// The sending account, else the agent's own label.
-pub(super) fn sender(message: &HistoryMessage, who: &Who) -> String {
+pub(super) fn sender(message: &HistoryMessage, who: &Who, output: Output) -> String {
     match message.from_account_id.as_deref() {
         Some(account) => who.is(Some(account)),
-        None => or_dash(message.from_agent.as_deref()),
+        None => output.or_blank(message.from_agent.as_deref()),
     }
 }
 
 /// The receiving account, else what the message was addressed to.
-pub(super) fn receiver(message: &HistoryMessage, who: &Who) -> String {
+pub(super) fn receiver(message: &HistoryMessage, who: &Who, output: Output) -> String {
     match message.to_account_id.as_deref() {
         Some(account) => who.is(Some(account)),
-        None => or_dash(Some(&message.to_agent)),
+        None => output.or_blank(Some(&message.to_agent)),
     }
 }

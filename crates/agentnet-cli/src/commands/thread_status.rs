@@ -65,7 +65,7 @@ impl ThreadStatus {
                 Ok(registry) => Who::are(&registry, accounts, output).await,
                 Err(_) => Who::nobody(output),
             };
-            let mut named = participants(&thread.participants, &who);
+            let mut named = participants(&thread.participants, &who, output);
             if reply.participants_full {
                 named.push_str(&format!(
                     " (at most {MAX_PARTICIPANTS} are recorded: others may take part)"

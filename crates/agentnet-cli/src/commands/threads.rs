@@ -8,7 +8,7 @@ use super::{LimitArgs, at_most, given, limit};
 use crate::cli::Global;
 use crate::ended::Ended;
 use crate::output::Output;
-use crate::output::cell::{clean, or_dash};
+use crate::output::cell::clean;
 use crate::output::table::{Noun, Rows};
 use crate::pages::PageArgs;
 use crate::suggest;
@@ -69,7 +69,7 @@ impl Threads {
                 thread.message_count.to_string(),
                 thread.approx_tokens.to_string(),
                 output.moment(thread.last_message_at.as_deref().or(Some(&thread.updated_at))),
-                participants(&thread.participants, &who),
+                participants(&thread.participants, &who, output),
             ]);
         }
         if listed.items.is_empty()
@@ -78,14 +78,15 @@ impl Threads {
             suggest::note_unknown(&listed.registry, name, output).await;
         }
         rows.print(Noun("thread", "threads"), "No matching threads found")?;
-        listed.lead_on(output)
+        listed.lead_on(output);
+        Ok(())
     }
 }
 
 /// The accounts of a thread in one cell.
-pub(super) fn participants(ids: &[String], who: &Who) -> String {
+pub(super) fn participants(ids: &[String], who: &Who, output: Output) -> String {
     match ids {
-        [] => or_dash(None),
+        [] => output.blank(),
         ids => ids.iter().map(|id| who.is(Some(id))).collect::<Vec<_>>().join(", "),
     }
 }

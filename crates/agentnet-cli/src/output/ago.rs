@@ -19,7 +19,7 @@ impl Output {
     /// A timestamp of a reply as the table shows it: how long ago, or with `--wide` itself.
     pub(crate) fn moment(self, text: Option<&str>) -> String {
         let Some(text) = text.filter(|text| !text.is_empty()) else {
-            return NEVER.to_owned();
+            return self.blank();
         };
         if self.is_terminal() && !self.is_wide() {
             ago(text, now())

@@ -11,32 +11,56 @@ use super::ago::NEVER;
 /// How much of an account id a table shows on a terminal, in characters.
 const ACCOUNT_LENGTH: usize = 20;
 
-/// The text on one line without anything that steers a terminal: white space becomes a space, other control characters and
-/// marks that reorder text become U+FFFD.
+/// The text on one line without anything that steers a terminal or cannot be seen: white space becomes a space, other control
+/// characters, marks that reorder text and characters without a width become U+FFFD.
 pub(crate) fn clean(text: &str) -> Cow<'_, str> {
-    let harmless = |c: char| !c.is_control() && !reorders(c);
-    if text.chars().all(harmless) {
+    if text.chars().all(|c| !c.is_control() && !is_unseen(c)) {
         return Cow::Borrowed(text);
     }
     let replace = |c: char| match c {
-        c if harmless(c) => c,
-        '\n' | '\r' | '\t' | '\u{b}' | '\u{c}' | '\u{85}' => ' ',
-        _ => char::REPLACEMENT_CHARACTER,
+        '\n' | '\r' | '\t' | '\u{b}' | '\u{c}' | '\u{85}' | '\u{2028}' | '\u{2029}' => Some(' '),
+        _ => None,
     };
-    Cow::Owned(text.chars().map(replace).collect())
+    Cow::Owned(seen(text, replace))
 }
 
 /// As [`clean`], but line breaks and tabs stay.
 pub(crate) fn clean_lines(text: &str) -> String {
-    let kept = |c: char| matches!(c, '\n' | '\t') || !(c.is_control() || reorders(c));
     let text = text.replace("\r\n", "\n");
+    seen(&text, |c| Some(c).filter(|c| matches!(c, '\n' | '\t')))
+}
+
+/// The text with U+FFFD for what is not to be seen, unless something else stands for it. What joins and colours emoji stays
+/// behind one.
+fn seen(text: &str, instead: impl Fn(char) -> Option<char>) -> String {
+    let mut before = ' ';
+    let mut joined = |c: char| {
+        let stays = matches!(c, '\u{200d}' | '\u{fe0f}') && (is_emoji(before) || before == '\u{fe0f}');
+        before = c;
+        stays
+    };
     text.chars()
-        .map(|c| if kept(c) { c } else { char::REPLACEMENT_CHARACTER })
+        .map(|c| match instead(c) {
+            _ if joined(c) => c,
+            Some(other) => other,
+            None if c.is_control() || is_unseen(c) => char::REPLACEMENT_CHARACTER,
+            None => c,
+        })
         .collect()
 }
 
-fn reorders(c: char) -> bool {
-    matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+fn is_emoji(c: char) -> bool {
+    matches!(c, '\u{2190}'..='\u{2bff}' | '\u{1f000}'..='\u{1faff}')
+}
+
+/// Whether a character has no width of its own or reorders its neighbours, so that two names can look alike: Unicode's
+/// `Default_Ignorable_Code_Point`, line separators and annotations.
+pub(crate) fn is_unseen(c: char) -> bool {
+    matches!(c,
+        '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}'
+        | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{2800}' | '\u{3164}'
+        | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}' | '\u{1bca0}'..='\u{1bca3}'
+        | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
 }
 
 /// A payload in one cell, at most 72 characters.
@@ -48,7 +72,7 @@ impl Output {
     /// A payload as a table shows it: a preview, or the exact JSON where a program may read it.
     pub(crate) fn payload(self, payload: &RawJson) -> String {
         match self.is_csv() {
-            true => payload.get().to_owned(),
+            true => super::json::one_line(payload.get()),
             false => preview(payload),
         }
     }
@@ -76,12 +100,48 @@ pub(crate) fn at(username: Option<&str>) -> String {
         .map_or_else(|| NEVER.to_owned(), |name| format!("@{}", clean(name)))
 }
 
+/// At most so many characters of an id, with `…` in its middle where it is longer: ids of one kind differ at the end.
+pub(crate) fn shortened(id: &str, most: usize) -> String {
+    let count = id.chars().count();
+    if count <= most {
+        return id.to_owned();
+    }
+    let end = (most - 1) / 2;
+    let begin = most - 1 - end;
+    let chars = |skip: usize, take: usize| id.chars().skip(skip).take(take).collect::<String>();
+    format!("{}…{}", chars(0, begin), chars(count - end, end))
+}
+
 impl Output {
-    /// An account id: its first 20 characters on a terminal, whole where a program may read it.
+    /// What a cell without a value holds: a dash, or nothing in CSV.
+    pub(crate) fn blank(self) -> String {
+        if self.is_csv() { "" } else { NEVER }.to_owned()
+    }
+
+    /// The text, or a cell without a value.
+    pub(crate) fn or_blank(self, text: Option<&str>) -> String {
+        text.filter(|text| !text.is_empty())
+            .map_or_else(|| self.blank(), |text| clean(text).into_owned())
+    }
+
+    /// Texts behind each other, or a cell without a value.
+    pub(crate) fn list(self, texts: &[String]) -> String {
+        self.or_blank(Some(&texts.join(", ")))
+    }
+
+    /// A username with its mark; in CSV bare, for `@` begins a formula there.
+    pub(crate) fn username(self, name: Option<&str>) -> String {
+        match self.is_csv() {
+            true => self.or_blank(name),
+            false => at(name),
+        }
+    }
+
+    /// An account id: with `…` in its middle on a terminal, whole where a program may read it.
     pub(crate) fn account(self, id: Option<&str>) -> String {
-        let id = or_dash(id);
+        let id = self.or_blank(id);
         if self.is_terminal() && !self.is_wide() {
-            id.chars().take(ACCOUNT_LENGTH).collect()
+            shortened(&id, ACCOUNT_LENGTH)
         } else {
             id
         }
@@ -99,6 +159,16 @@ mod tests {
             ("two\nlines\tand more", "two lines and more"),
             ("\x1b[31mred\x07", "\u{fffd}[31mred\u{fffd}"),
             ("a\u{202e}b\u{9b}2J", "a\u{fffd}b\u{fffd}2J"),
+            (
+                "bo\u{200b}b\u{61c}\u{feff}\u{ad}",
+                "bo\u{fffd}b\u{fffd}\u{fffd}\u{fffd}",
+            ),
+            ("tag\u{e0041}\u{3164}\u{2060}", "tag\u{fffd}\u{fffd}\u{fffd}"),
+            ("a\u{200d}b\u{fe0f}", "a\u{fffd}b\u{fffd}"),
+            (
+                "\u{2764}\u{fe0f} \u{1f469}\u{200d}\u{1f467}",
+                "\u{2764}\u{fe0f} \u{1f469}\u{200d}\u{1f467}",
+            ),
         ] {
             assert_eq!(clean(text), shown, "{text:?}");
         }
@@ -124,7 +194,7 @@ mod tests {
     #[test]
     fn account_ids_are_cut_for_people_only() {
         let id = "acct_01kj0000000000000000000000";
-        assert_eq!(Output::fixed(true, false).account(Some(id)), "acct_01kj00000000000");
+        assert_eq!(Output::fixed(true, false).account(Some(id)), "acct_01kj0…000000000");
         assert_eq!(Output::fixed(false, false).account(Some(id)), id);
         assert_eq!(Output::fixed(false, false).account(None), NEVER);
     }

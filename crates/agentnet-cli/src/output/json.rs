@@ -1,11 +1,16 @@
-//! JSON documents on stdout: one a line, payloads exactly as they were sent.
+//! JSON documents on stdout: one a line, payloads as they were sent. What Python writes for numbers that JSON has not becomes
+//! a text (`"NaN"`, `"Infinity"`, `"-Infinity"`), and characters that cannot be seen are escaped.
 
+use std::fmt::Write as _;
 use std::io;
+use std::iter::Peekable;
+use std::str::Chars;
 
 use agentnet_protocol::RawJson;
 use agentnet_protocol::json::{JsonError, Value};
 
 use super::Output;
+use super::cell::is_unseen;
 
 impl Output {
     /// Writes one JSON document on a line of its own, or an indented one where a person looks at it.
@@ -71,14 +76,23 @@ fn laid_out(json: &str, layout: Layout) -> String {
             '"' => {
                 out.push(c);
                 while let Some(inner) = chars.next() {
-                    out.push(inner);
                     match inner {
-                        '\\' => out.extend(chars.next()),
-                        '"' => break,
-                        _ => {}
+                        '\\' => {
+                            out.push(inner);
+                            out.extend(chars.next());
+                        }
+                        '"' => {
+                            out.push(inner);
+                            break;
+                        }
+                        inner if inner.is_control() || is_unseen(inner) => escape(&mut out, inner),
+                        inner => out.push(inner),
                     }
                 }
             }
+            // Python writes these, and JSON has none of them. `-` of `-Infinity` is out already.
+            'N' => number_text(&mut out, &mut chars, "NaN"),
+            'I' => number_text(&mut out, &mut chars, "Infinity"),
             '{' | '[' => {
                 out.push(c);
                 while chars.next_if(char::is_ascii_whitespace).is_some() {}
@@ -104,6 +118,22 @@ fn laid_out(json: &str, layout: Layout) -> String {
         }
     }
     out
+}
+
+/// The escape of a character that cannot be seen, or steers a terminal: the text stays the same.
+fn escape(out: &mut String, c: char) {
+    let mut units = [0; 2];
+    for unit in c.encode_utf16(&mut units) {
+        let _ = write!(out, "\\u{unit:04x}");
+    }
+}
+
+/// `NaN`, `Infinity` or `-Infinity` as a text: `"NaN"`.
+fn number_text(out: &mut String, rest: &mut Peekable<Chars<'_>>, name: &str) {
+    while rest.next_if(char::is_ascii_alphabetic).is_some() {}
+    let sign = if out.ends_with('-') { "-" } else { "" };
+    out.truncate(out.len() - sign.len());
+    let _ = write!(out, "\"{sign}{name}\"");
 }
 
 #[cfg(test)]
@@ -135,6 +165,26 @@ mod tests {
         }
         assert_eq!(laid_out(" [ ] ", Layout::Indented), "[]");
         assert_eq!(indented(&RawJson::parse(" 5 ").unwrap()), "5");
+    }
+
+    #[test]
+    fn what_json_has_not_becomes_a_text() {
+        for (json, shown) in [
+            (
+                r#"{"a":NaN,"b":[Infinity,-Infinity, NaN],"c":"NaN -Infinity"}"#,
+                r#"{"a":"NaN","b":["Infinity","-Infinity","NaN"],"c":"NaN -Infinity"}"#,
+            ),
+            ("NaN", "\"NaN\""),
+            ("[-Infinity]", "[\"-Infinity\"]"),
+            ("[-1e400,-0]", "[-1e400,-0]"),
+            (
+                "{\"\u{200b}a\":\"\u{202e}\u{9b}\u{e0041}\u{7f}日\"}",
+                r#"{"\u200ba":"\u202e\u009b\udb40\udc41\u007f日"}"#,
+            ),
+        ] {
+            assert_eq!(one_line(json), shown);
+            assert!(serde_json::from_str::<serde_json::Value>(&one_line(json)).is_ok() || json.contains("1e400"));
+        }
     }
 
     #[test]

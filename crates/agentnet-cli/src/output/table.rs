@@ -3,6 +3,8 @@
 //! Where a table is wider than the terminal, the columns that matter least give way: first they are cut, then they are left
 //! out. `--wide` shows everything.
 
+use std::borrow::Cow;
+
 use comfy_table::{Attribute, Cell, Color, ContentArrangement, LineStyle, Table, TableStyle};
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
@@ -100,7 +102,7 @@ impl Rows {
         // Writing to memory does not fail, and all rows have as many cells as the header.
         let _ = out.write_record(&self.header);
         for (_, cells) in &self.rows {
-            let _ = out.write_record(cells);
+            let _ = out.write_record(cells.iter().map(|cell| value(cell).into_owned()));
         }
         let bytes = out.into_inner().unwrap_or_default();
         String::from_utf8_lossy(&bytes).trim_end().to_owned()
@@ -199,6 +201,18 @@ fn dot(online: bool, output: Output) -> Cell {
         (true, true) => dot.fg(Color::Green),
         (true, false) => dot.fg(Color::DarkGrey),
         (false, _) => dot,
+    }
+}
+
+/// A cell as CSV has it: no formula. A spreadsheet computes what begins with `=`, `+`,
+/// `-`, `@`, a tab or a carriage return: before these stands `'`, but not before numbers.
+fn value(cell: &str) -> Cow<'_, str> {
+    let computed = cell.starts_with(['=', '+', '-', '@', '\t', '\r', '＝', '＋', '－', '＠']);
+    // `inf` and `nan` are numbers to Rust alone.
+    let number = cell.starts_with('-') && cell.parse::<f64>().is_ok_and(f64::is_finite);
+    match computed && !number {
+        true => Cow::Owned(format!("'{cell}")),
+        false => Cow::Borrowed(cell),
     }
 }
 

@@ -6,6 +6,7 @@ use agentnet_protocol::Timestamp;
 use agentnet_protocol::extract::extract_text;
 use agentnet_protocol::rpc::HistoryMessage;
 
+use crate::live::is_inert;
 use crate::names::Names;
 use crate::output::cell::clean;
 use crate::output::json::indented;
@@ -41,8 +42,12 @@ pub(super) async fn document(
     format!(
         "# Thread {}\n\n{count}, {} to {}, between {}. Exported {now}.\n{sections}",
         escaped(thread_id),
-        messages.first().map_or("", |message| &message.sent_at),
-        messages.last().map_or("", |message| &message.sent_at),
+        messages
+            .first()
+            .map_or_else(String::new, |message| escaped(&message.sent_at)),
+        messages
+            .last()
+            .map_or_else(String::new, |message| escaped(&message.sent_at)),
         people.iter().map(|name| escaped(name)).collect::<Vec<_>>().join(", "),
     )
 }
@@ -51,13 +56,13 @@ fn section(message: &HistoryMessage, from: &str, to: &str) -> String {
     let mut section = format!("\n## {} → {}\n\n", escaped(from), escaped(to));
     let _ = write!(
         section,
-        "{} · {} · `{}`",
+        "{} · {} · {}",
         escaped(&message.sent_at),
         escaped(&message.kind),
         code(&message.message_id)
     );
     if let Some(parent) = &message.parent_message_id {
-        let _ = write!(section, " · follows `{}`", code(parent));
+        let _ = write!(section, " · follows {}", code(parent));
     }
     let payload = message.payload.view();
     let is_text = payload.as_object().is_none_or(|object| object.unique().len() == 1);
@@ -66,11 +71,14 @@ fn section(message: &HistoryMessage, from: &str, to: &str) -> String {
             section.push_str("\n\n");
             for line in text.lines() {
                 // A quotation, so that nothing in it can look like a heading of ours.
-                let _ = writeln!(section, "> {}", clean(line));
+                let _ = writeln!(section, "> {}", escaped(&unindented(line)));
             }
         }
         None => {
-            let json = indented(&message.payload);
+            // A reader of Markdown that knows no fences must not find HTML or images in it either.
+            let json = indented(&message.payload)
+                .replace('<', "\\u003c")
+                .replace("![", "\\u0021[");
             let fence = "`".repeat(longest_run(&json, '`').max(2) + 1);
             let _ = writeln!(section, "\n\n{fence}json\n{json}\n{fence}");
         }
@@ -78,20 +86,37 @@ fn section(message: &HistoryMessage, from: &str, to: &str) -> String {
     section
 }
 
-/// Text without anything that Markdown would read as a mark.
+/// Text without anything that Markdown would read as a mark, or as HTML: nothing that a stranger wrote runs or loads where the
+/// document is shown.
 fn escaped(text: &str) -> String {
     clean(text).chars().fold(String::new(), |mut out, c| {
-        if matches!(c, '\\' | '`' | '*' | '_' | '#' | '[' | ']' | '<' | '>' | '|') {
-            out.push('\\');
+        match c {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '\\' | '`' | '*' | '_' | '#' | '[' | ']' | '!' | '|' | '~' => out.extend(['\\', c]),
+            c => out.push(c),
         }
-        out.push(c);
         out
     })
 }
 
-/// Text between backticks.
+/// A line whose indentation makes no block of code: in that, escapes would be read as they are written.
+fn unindented(line: &str) -> String {
+    let text = line.trim_start_matches([' ', '\t']);
+    let width: usize = line[..line.len() - text.len()]
+        .chars()
+        .map(|c| if c == '\t' { 4 } else { 1 })
+        .sum();
+    "\u{a0}".repeat(width) + text
+}
+
+/// An id between backticks.
 fn code(text: &str) -> String {
-    clean(text).replace('`', "'")
+    match is_inert(text) {
+        true => format!("`{text}`"),
+        false => escaped(text),
+    }
 }
 
 fn longest_run(text: &str, of: char) -> usize {
@@ -121,7 +146,7 @@ mod tests {
         let text = section(&message(r##"{"text":"# one\n\ntwo"}"##), "@a_b", "@c");
         assert_eq!(
             text,
-            "\n## @a\\_b → @c\n\n2026-02-21T08:00:00Z · direct · `m1` · follows `m0`\n\n> # one\n> \n> two\n"
+            "\n## @a\\_b → @c\n\n2026-02-21T08:00:00Z · direct · `m1` · follows `m0`\n\n> \\# one\n> \n> two\n"
         );
         let text = section(&message(r#"{"text":"x","n":1.50}"#), "@a", "@c");
         assert!(
@@ -134,7 +159,36 @@ mod tests {
 
     #[test]
     fn marks_are_escaped() {
-        assert_eq!(escaped("*a* [b](c) <d>"), "\\*a\\* \\[b\\](c) \\<d\\>");
-        assert_eq!(code("a`b"), "a'b");
+        assert_eq!(escaped("*a* [b](c) <d>"), "\\*a\\* \\[b\\](c) &lt;d&gt;");
+        assert_eq!((code("a-b"), code("a`b")), ("`a-b`".into(), "a\\`b".into()));
+    }
+
+    #[test]
+    fn nothing_of_a_payload_lives() {
+        for text in [
+            "<script>alert(1)</script>",
+            "\\\\<script>x</script>",
+            "![x](http://evil/pixel.png)",
+            "    <img src=http://evil/p.png>",
+            "\t![x](http://evil/pixel.png)",
+            "[x]: http://evil\\n![x]",
+            "&lt;script&gt; &#60;b>",
+            "```html\\n<script>\\n```",
+        ] {
+            for payload in [
+                format!(r#"{{"text":"{}"}}"#, text.replace('\t', "\\t")),
+                format!(r#"{{"a":["{}"]}}"#, text.replace('\t', "\\t")),
+            ] {
+                let section = section(&message(&payload), "@<b>", "<img src=x>");
+                let (bare, image) = (section.contains('<'), section.contains("!["));
+                assert!(!bare && !image, "{section}");
+                assert!(
+                    !section
+                        .lines()
+                        .any(|line| line.starts_with(">     ") || line.starts_with("> \t")),
+                    "{section}"
+                );
+            }
+        }
     }
 }

@@ -93,3 +93,25 @@ fn facts_stand_in_two_columns() {
     let rows = vec![("Thread", "t1".into()), ("Messages", "3".into())];
     assert_eq!(facts(Output::fixed(false, false), rows), "Thread    t1\nMessages  3");
 }
+
+#[test]
+fn no_cell_of_csv_is_a_formula() {
+    for (cell, shown) in [
+        ("=1+1", "'=1+1"),
+        ("+1", "'+1"),
+        ("-cmd|' /C calc'!A0", "'-cmd|' /C calc'!A0"),
+        ("-1+1", "'-1+1"),
+        ("-inf", "'-inf"),
+        ("@SUM(A1)", "'@SUM(A1)"),
+        ("\tx", "'\tx"),
+        ("\rx", "'\rx"),
+        ("－1", "'－1"),
+        ("-5", "-5"),
+        ("-1.5e3", "-1.5e3"),
+        ("a=b", "a=b"),
+        ("—", "—"),
+        ("", ""),
+    ] {
+        assert_eq!(value(cell), shown, "{cell:?}");
+    }
+}
