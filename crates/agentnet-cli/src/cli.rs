@@ -7,7 +7,7 @@ use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::commands;
-use crate::ended::Ended;
+use crate::ended::{Ended, Failure};
 use crate::logging::LogFormat;
 use crate::output::{Format, Output, Tint};
 
@@ -207,14 +207,39 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli
         let _ = output.line(banner.trim_end());
         return Err(0);
     }
+    let json = asks_for_json(&arguments);
     Cli::try_parse_from(arguments).map_err(|error| {
+        let helps = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
+        if json && !helps {
+            Output::detect(Format::Json, false).failure(&misused(&error.render().to_string()));
+            return 2;
+        }
         // clap writes help to stdout and errors to stderr; nobody reads on where that is closed.
         let _ = error.print();
-        match error.kind() {
-            ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => 0,
-            _ => 2,
-        }
+        if helps { 0 } else { 2 }
     })
+}
+
+/// Whether arguments that cannot be read ask for JSON.
+fn asks_for_json(arguments: &[OsString]) -> bool {
+    let words: Vec<&str> = arguments.iter().filter_map(|word| word.to_str()).collect();
+    let words = words.split(|word| *word == "--").next().unwrap_or_default();
+    let named = words.windows(2).any(|pair| pair == ["--output", "json"]);
+    named || words.iter().any(|word| matches!(*word, "--json" | "--output=json"))
+}
+
+/// What clap says of arguments that cannot be read: the error, and as the hint what it advises.
+fn misused(text: &str) -> Failure {
+    let mut parts = text
+        .trim()
+        .split("\n\n")
+        .map(|part| part.split_whitespace().collect::<Vec<_>>().join(" "));
+    let what = parts.next().unwrap_or_default();
+    let failure = Failure::refused(what.trim_start_matches("error: ")).named("wrong_usage");
+    match parts.filter(|part| !part.is_empty()).collect::<Vec<_>>().join("; ") {
+        advice if advice.is_empty() => failure,
+        advice => failure.hint(advice),
+    }
 }
 
 #[cfg(test)]
@@ -224,6 +249,25 @@ mod tests {
     #[test]
     fn the_definition_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn wrong_usage_is_told_as_json_where_that_is_asked_for() {
+        for (line, asked) in [
+            ("agentnet list --json --fly", true),
+            ("agentnet --output json list --fly", true),
+            ("agentnet --output=json fly", true),
+            ("agentnet list --output csv --fly", false),
+            ("agentnet send --to-username a -- --json", false),
+        ] {
+            let words: Vec<_> = line.split(' ').map(OsString::from).collect();
+            assert_eq!(asks_for_json(&words), asked, "{line}");
+        }
+        let text = "error: unexpected argument '--fly' found\n\n  tip: look\n    there\n\nUsage: agentnet list\n";
+        assert_eq!(
+            misused(text).document(""),
+            r#"{"code":"wrong_usage","message":"unexpected argument '--fly' found","hint":"tip: look there; Usage: agentnet list","network":null}"#
+        );
     }
 
     #[test]

@@ -117,10 +117,14 @@ pub(crate) async fn join(
 pub(crate) fn connect_failure(error: ConnectError) -> Failure {
     let text = error.to_string();
     match error {
-        ConnectError::Url(_) => Failure::refused(text).hint("give the server as --nats-url nats://TOKEN@HOST:PORT"),
+        ConnectError::Url(_) => Failure::refused(text)
+            .named("invalid_url")
+            .hint("give the server as --nats-url nats://TOKEN@HOST:PORT"),
         ConnectError::Refused { .. } => Failure::trouble(text)
+            .named("credentials_refused")
             .hint("give the network's token as --nats-url nats://TOKEN@HOST:PORT, or in AGENTNET_NATS_URL"),
         _ => Failure::trouble(text)
+            .named("no_connection")
             .hint("start a network here with `agentnet up`, or name another one with --nats-url or AGENTNET_NATS_URL"),
     }
 }
@@ -139,11 +143,12 @@ pub(crate) fn registry_failure(error: &RegistryError) -> Failure {
             None => Failure::refused(text),
         },
         RegistryError::NoRegistry { .. } => Failure::refused(text)
+            .named("no_registry")
             .hint("NATS runs, the registry does not: start `agentnet registry`, or both at once with `agentnet up`"),
-        RegistryError::Timeout { .. } => {
-            Failure::refused(text).hint("look at its log, or give it longer with --timeout SECONDS")
-        }
-        RegistryError::Connection { .. } => Failure::trouble(text),
+        RegistryError::Timeout { .. } => Failure::refused(text)
+            .named("registry_timeout")
+            .hint("look at its log, or give it longer with --timeout SECONDS"),
+        RegistryError::Connection { .. } => Failure::trouble(text).named("no_connection"),
         _ => Failure::refused(text).hint("is the registry of another, newer version?"),
     };
     failure.of_network()
@@ -167,7 +172,8 @@ pub(crate) fn start_failure(error: StartError) -> Failure {
     match error {
         StartError::Connect(error) => connect_failure(error),
         StartError::Register(RegistryError::Refused(code)) if code.starts_with("auth_") => {
-            Failure::refused(format!("Registry register failed: {code}")).hint(signing_advice(&code))
+            let failure = Failure::refused(format!("Registry register failed: {code}")).hint(signing_advice(&code));
+            failure.named(code)
         }
         StartError::Key(error) => key_failure(error),
         StartError::Register(error) => registry_failure(&error),
@@ -213,9 +219,9 @@ pub(crate) async fn stream_failure(global: &Global, error: StreamError) -> Failu
         StreamError::NoResponders { subject } => request_failure(RequestError::NoResponders { subject }),
         StreamError::Timeout { message_id, timeout } => request_failure(RequestError::Timeout { message_id, timeout }),
         StreamError::Failed { code, detail } => refusal(&code, &detail),
-        StreamError::Idle { .. } | StreamError::Missing { .. } => {
-            Failure::trouble(text).hint("the other side has stopped; give it longer with --timeout SECONDS")
-        }
+        StreamError::Idle { .. } | StreamError::Missing { .. } => Failure::trouble(text)
+            .named("request_timeout")
+            .hint("the other side has stopped; give it longer with --timeout SECONDS"),
         _ => Failure::trouble(text),
     };
     failure.of_network()
@@ -227,6 +233,7 @@ pub(crate) fn refusal(code: &str, detail: &str) -> Failure {
         "" => Failure::refused(code),
         detail => Failure::refused(format!("{code}: {detail}")),
     };
+    let failure = failure.named(code);
     match code {
         code if unreached_advice(code).is_some() => failure.hint(unreached_advice(code).unwrap_or_default()),
         "handler_error" => failure.hint("the receiver took the message and failed at it: its own log says why"),
@@ -265,13 +272,17 @@ fn signing_advice(code: &str) -> &'static str {
 /// A message that was not delivered.
 fn send_failure(error: SendError) -> Failure {
     let text = error.to_string();
-    match error {
+    let code = match &error {
+        SendError::Rejected { code, .. } | SendError::NotProcessed { code, .. } => Some(code.clone()),
+        _ => None,
+    };
+    let failure = match error {
         SendError::Resolve(ResolveError::NotFound(_)) => {
-            Failure::refused(text).hint("`agentnet list` shows who is online, `agentnet search` everybody")
+            Failure::refused(text).named("account_not_found").hint("`agentnet list` shows who is online, `agentnet search` everybody")
         }
         SendError::Resolve(ResolveError::Registry(error)) => registry_failure(&error),
         SendError::TooLarge { .. } => {
-            Failure::trouble(text).hint("send less, or pass a reference to where the data can be fetched")
+            Failure::trouble(text).named("payload_too_large").hint("send less, or pass a reference to where the data can be fetched")
         }
         SendError::Rejected { code, .. } if unreached_advice(&code).is_some() => {
             Failure::refused(text).hint(unreached_advice(&code).unwrap_or_default())
@@ -284,8 +295,13 @@ fn send_failure(error: SendError) -> Failure {
         SendError::AckTimeout { .. } => Failure::refused(text).hint(
             "nobody confirmed the message: is the receiver online (`agentnet list`)? --no-ack sends without waiting",
         ),
-        SendError::Payload(_) | SendError::Connection(_) | SendError::NotRunning => Failure::trouble(text),
+        SendError::Connection(_) => Failure::trouble(text).named("no_connection"),
+        SendError::Payload(_) | SendError::NotRunning => Failure::trouble(text),
         _ => Failure::refused(text),
+    };
+    match code {
+        Some(code) => failure.named(code),
+        None => failure,
     }
 }
 
@@ -295,12 +311,13 @@ fn request_failure(error: RequestError) -> Failure {
     match error {
         RequestError::Send(error) => send_failure(error),
         RequestError::Timeout { .. } => Failure::trouble(format!("request timed out: {text}"))
+            .named("request_timeout")
             .hint("is the receiver online (`agentnet list`)? give it longer with --timeout SECONDS"),
-        RequestError::Untrusted { .. } => Failure::trouble(format!("request timed out: {text}")).hint(
+        RequestError::Untrusted { .. } => Failure::trouble(format!("request timed out: {text}")).named("request_timeout").hint(
             "only what the receiver has signed counts: does it sign (DEV_AUTH=true), or does somebody forge replies?",
         ),
         RequestError::NoResponders { .. } => {
-            Failure::trouble(text).hint("`agentnet list` shows who is online and what they can do")
+            Failure::trouble(text).named("no_responders").hint("`agentnet list` shows who is online and what they can do")
         }
         _ => Failure::refused(text),
     }

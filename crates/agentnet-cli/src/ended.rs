@@ -2,6 +2,7 @@
 
 use std::io;
 
+use agentnet_protocol::json::ObjectWriter;
 use agentnet_protocol::url::NatsUrl;
 
 /// Why a command did not run to its end.
@@ -25,6 +26,8 @@ pub(crate) struct Failure {
     what: String,
     hint: Option<String>,
     code: u8,
+    /// What programs know it by, where its text does not begin with that.
+    name: Option<String>,
     /// Whether somebody on the network said so, or nobody answered: then it is told which network was asked.
     asked: bool,
 }
@@ -36,6 +39,7 @@ impl Failure {
             what: what.into(),
             hint: None,
             code: 1,
+            name: None,
             asked: false,
         }
     }
@@ -46,6 +50,7 @@ impl Failure {
             what: what.into(),
             hint: None,
             code: 2,
+            name: None,
             asked: false,
         }
     }
@@ -53,6 +58,12 @@ impl Failure {
     /// As a failure that leaves nothing judged: exit code 2, where 1 says that something was judged and is wrong.
     pub(crate) fn nothing_judged(mut self) -> Self {
         self.code = 2;
+        self
+    }
+
+    /// With the code that `--json` tells programs.
+    pub(crate) fn named(mut self, name: impl Into<String>) -> Self {
+        self.name = Some(name.into());
         self
     }
 
@@ -93,6 +104,33 @@ impl Failure {
         match NatsUrl::parse(url) {
             Ok(url) if self.asked => format!("{}\nnetwork: {}", self.text(), url.redacted()),
             _ => self.text(),
+        }
+    }
+
+    /// One JSON object: `code`, `message`, `hint`, `network`, the last two `null` where there is none.
+    pub(crate) fn document(&self, url: &str) -> String {
+        let network = NatsUrl::parse(url).ok().filter(|_| self.asked);
+        let mut document = ObjectWriter::new();
+        document
+            .text("code", self.name())
+            .text("message", &self.what)
+            .nullable_text("hint", self.hint.as_deref())
+            .nullable_text("network", network.map(|url| url.redacted().to_string()).as_deref());
+        document.finish()
+    }
+
+    /// The code that programs know it by: its own, else that which its text begins with, else one of its exit code.
+    fn name(&self) -> &str {
+        let begin = self.what.split([':', ' ']).next().unwrap_or_default();
+        let is_code = begin.contains('_')
+            && begin
+                .chars()
+                .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
+        match (self.name.as_deref(), self.code) {
+            (Some(name), _) => name,
+            _ if is_code => begin,
+            (None, 1) => "failed",
+            (None, _) => "refused",
         }
     }
 }
@@ -155,5 +193,27 @@ mod tests {
         let asked = Failure::refused("not_found").of_network();
         assert_eq!(asked.text_with(url), "error: not_found\nnetwork: nats://***@h:4222");
         assert_eq!(Failure::refused("not_found").text_with(url), "error: not_found");
+        assert_eq!(
+            asked.hint("look").document(url),
+            r#"{"code":"not_found","message":"not_found","hint":"look","network":"nats://***@h:4222"}"#
+        );
+    }
+
+    #[test]
+    fn every_failure_has_a_code() {
+        for (failure, name) in [
+            (Failure::refused("not_found"), "not_found"),
+            (
+                Failure::refused("delivery_ack_timeout message_id=m attempts=2"),
+                "delivery_ack_timeout",
+            ),
+            (Failure::refused("recipient_offline: bob"), "recipient_offline"),
+            (Failure::refused("busy").named("busy"), "busy"),
+            (Failure::trouble("it broke"), "failed"),
+            (Failure::refused("the target is empty"), "refused"),
+            (Failure::refused("No_such thing"), "refused"),
+        ] {
+            assert_eq!(failure.name(), name);
+        }
     }
 }

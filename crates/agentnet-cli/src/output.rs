@@ -171,18 +171,20 @@ impl Output {
         let _ = writeln!(io::stderr(), "{}", text.as_ref());
     }
 
-    /// A failure, on stderr: `error: …`, and `hint: …` below it.
+    /// A failure, on stderr: `error: …`, and `hint: …` below it; where JSON was asked for, one object.
     pub(crate) fn failure(self, failure: &Failure) {
-        self.failed(&failure.text());
+        self.failed(&failure.text(), || failure.document(""));
     }
 
     /// The failure that ends a command, with the network's address where that matters.
     pub(crate) fn failure_at(self, failure: &Failure, url: &str) {
-        self.failed(&failure.text_with(url));
+        self.failed(&failure.text_with(url), || failure.document(url));
     }
 
-    fn failed(self, text: &str) {
+    fn failed(self, text: &str, document: impl FnOnce() -> String) {
         match self.log_format {
+            // Nobody to tell when stderr is closed.
+            _ if self.is_json() => drop(writeln!(io::stderr(), "{}", json::one_line(&document()))),
             LogFormat::Text => self.note(text),
             LogFormat::Json => tracing::error!(target: VOICE, "{text}"),
         }

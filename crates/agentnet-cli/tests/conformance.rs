@@ -153,7 +153,7 @@ async fn a_wrong_registry_fails_where_it_is_wrong() {
     ];
     assert_eq!(steps(&wrong, "fail"), expected);
     assert!(
-        ran.stderr.contains("error: 3 of 142 judged steps failed"),
+        ran.stderr.contains(r#""message":"3 of 142 judged steps failed""#),
         "{}",
         ran.stderr
     );

@@ -30,7 +30,7 @@ fn found(report: &Value, check: &str) -> (String, String) {
 fn failed(ran: &Ran) -> Value {
     assert_eq!(ran.code, Some(1), "{ran:?}");
     assert!(
-        ran.stderr.contains("error: ") && ran.stderr.contains("failed"),
+        ran.stderr.contains(r#"{"code":"failed","#) && ran.stderr.contains(" failed"),
         "{ran:?}"
     );
     serde_json::from_str(&ran.stdout).unwrap()

@@ -142,9 +142,23 @@ async fn mistakes_on_a_running_network() {
     line(&url, "profile --username nobody")
         .await
         .fails(2, &["error: not_found\n", "hint: "]);
-    line(&url, "profile --username nobody --json")
-        .await
-        .fails(2, &["error: not_found\n"]);
+    let refused = line(&url, "profile --username nobody --json").await.fails_as_json(2);
+    assert_eq!(refused["code"], "not_found");
+    assert!(refused["hint"].is_string() && refused["network"].as_str().unwrap().starts_with("nats://***@"));
+    for (words, failure, code) in [
+        ("send --to-username nobody 1", 2, "account_not_found"),
+        ("send --to-username nobody {", 1, "payload_invalid"),
+        ("send --to-username @ 1", 2, "wrong_usage"),
+        ("thread-status --thread-id nothing", 2, "not_found"),
+        ("message-search --from-ts yesterday", 2, "from_ts_invalid"),
+        ("thread-messages --thread-id t --cursor x", 2, "cursor_invalid"),
+        ("list --fly", 2, "wrong_usage"),
+        ("list --nats-url nats://127.0.0.1:1", 1, "no_connection"),
+        ("list --nats-url http://x", 2, "invalid_url"),
+    ] {
+        let told = line(&url, &format!("{words} --json")).await.fails_as_json(failure);
+        assert_eq!(told["code"], code, "{words}: {told}");
+    }
     line(&url, "thread-status --thread-id nothing").await.fails(
         2,
         &[

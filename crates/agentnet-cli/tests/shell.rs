@@ -326,7 +326,7 @@ async fn a_thread_becomes_a_document() {
     );
     line(&url, "export thread ops_1 --format jsonl --json")
         .await
-        .fails(2, &["--json asks for one JSON document"]);
+        .fails_as_json(2);
     let lines = line(&url, "export thread ops_1 --format jsonl").await.ok();
     let payloads: Vec<serde_json::Value> = lines
         .lines()

@@ -260,8 +260,10 @@ async fn what_it_cannot_do_it_says() {
     let nats = NatsServer::builder().start().await.unwrap();
     let url = nats.url();
     line(&url, "top").await.fails(2, &["top needs a terminal", "--once"]);
-    line(&url, "top --json").await.fails(2, &["no JSON"]);
-    line(&url, "top --once --json").await.fails(2, &["no JSON"]);
+    let told = line(&url, "top --json").await.fails_as_json(2);
+    assert!(told["message"].as_str().unwrap().contains("no JSON"), "{told}");
+    let told = line(&url, "top --once --json").await.fails_as_json(2);
+    assert!(told["message"].as_str().unwrap().contains("no JSON"), "{told}");
     drop(nats);
     line(&url, "top --once").await.fails(1, &["Cannot connect to NATS"]);
 }

@@ -51,8 +51,11 @@ impl TargetArgs {
             (_, _, Some(capability)) => Some(Target::Capability(capability)),
             _ => None,
         };
-        target
-            .ok_or_else(|| Failure::refused("the target is empty").hint("name an account, a username or a capability"))
+        target.ok_or_else(|| {
+            Failure::refused("the target is empty")
+                .named("wrong_usage")
+                .hint("name an account, a username or a capability")
+        })
     }
 }
 
@@ -151,9 +154,10 @@ pub(crate) fn payload(argument: &str) -> Result<RawJson, Failure> {
         Ok(text) => parse(&text, ""),
         Err(error) => {
             let at = error.utf8_error().valid_up_to();
-            Err(Failure::trouble(format!(
-                "payload is not valid JSON: expected UTF-8 text at byte {at}"
-            )))
+            Err(
+                Failure::trouble(format!("payload is not valid JSON: expected UTF-8 text at byte {at}"))
+                    .named("payload_invalid"),
+            )
         }
     }
 }
@@ -166,7 +170,7 @@ fn parse(text: &str, advice: &str) -> Result<RawJson, Failure> {
             JsonError::IntegerTooLong { offset } => format!("an integer of more than 4300 digits at byte {offset}"),
             other => other.to_string(),
         };
-        Failure::trouble(format!("payload is not valid JSON: {why}{advice}"))
+        Failure::trouble(format!("payload is not valid JSON: {why}{advice}")).named("payload_invalid")
     })
 }
 

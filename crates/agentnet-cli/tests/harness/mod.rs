@@ -48,18 +48,34 @@ impl Ran {
         serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error} in {text}"))
     }
 
-    /// Asserts exit code, `error:` line and its parts; nothing may look like a crash.
+    /// Asserts exit code, `error:` line (with `--json` the object) and its parts; nothing may look like a crash.
     #[track_caller]
     pub fn fails(&self, code: i32, parts: &[&str]) {
         assert_eq!(self.code, Some(code), "{self:?}");
         assert_eq!(self.stdout, "", "{self:?}");
-        assert!(self.stderr.contains("error: "), "{self:?}");
+        let is_told = ["error: ", r#"{"code":"#]
+            .iter()
+            .any(|begin| self.stderr.contains(begin));
+        assert!(is_told, "{self:?}");
         for part in parts {
             assert!(self.stderr.contains(part), "`{part}` is missing in {self:?}");
         }
         for crash in ["panicked", "backtrace"] {
             assert!(!self.stderr.contains(crash), "{self:?}");
         }
+    }
+}
+
+impl Ran {
+    /// The one JSON object on stderr of a run that failed with this exit code and printed nothing else.
+    #[track_caller]
+    pub fn fails_as_json(&self, code: i32) -> Value {
+        assert_eq!((self.code, self.stdout.as_str()), (Some(code), ""), "{self:?}");
+        let told: Value = serde_json::from_str(&self.stderr).unwrap_or_else(|error| panic!("{error} in {self:?}"));
+        let mut members: Vec<&String> = told.as_object().unwrap().keys().collect();
+        members.sort_unstable();
+        assert_eq!(members, ["code", "hint", "message", "network"], "{self:?}");
+        told
     }
 }
 
