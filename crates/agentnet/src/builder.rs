@@ -9,6 +9,7 @@ use agentnet_protocol::json::Kind;
 pub use agentnet_protocol::signature::SigningKey;
 use agentnet_protocol::truth::is_true;
 use agentnet_protocol::url::{DEFAULT_NATS_URL, NatsUrl};
+use agentnet_protocol::username::{lookup_key, usable};
 use agentnet_protocol::{RawJson, ids};
 
 use crate::blob_store::BlobSettings;
@@ -266,6 +267,14 @@ impl<A: Agent> AgentBuilder<A> {
         }
         if self.metadata.view().kind() != Kind::Object {
             return Err(ConfigError::Metadata);
+        }
+        if let Some(name) = self.username.as_deref().filter(|name| !name.trim().is_empty()) {
+            let username = usable(name)?;
+            if username != lookup_key(name) {
+                tracing::warn!(
+                    "the username {name:?} becomes @{username}: usernames consist of a-z 0-9 . _ -, at most 32"
+                );
+            }
         }
         if let Some(id) = self.account_id.as_ref().filter(|id| !ids::valid_account_id(id)) {
             return Err(ConfigError::AccountId(id.clone()));

@@ -110,6 +110,9 @@ pub enum ConfigError {
     /// The server's address cannot be used.
     #[error(transparent)]
     Url(#[from] url::NatsUrlError),
+    /// The username would become another one.
+    #[error(transparent)]
+    Username(#[from] agentnet_protocol::username::UnusableName),
     /// The metadata is no JSON object.
     #[error("metadata must be a JSON object")]
     Metadata,

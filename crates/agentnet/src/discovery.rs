@@ -55,7 +55,13 @@ impl AgentNode {
     /// # Errors
     /// [`RegistryError`], `not_found` among them.
     pub async fn profile_of_username(&self, username: &str) -> Result<Profile, RegistryError> {
-        let username = Some(agentnet_protocol::username::lookup_key(username));
+        let username = agentnet_protocol::username::lookup_key(username);
+        if agentnet_protocol::username::usable(&username).is_err() {
+            return Err(RegistryError::Refused(
+                agentnet_protocol::rpc::RpcError::NOT_FOUND.0.to_string(),
+            ));
+        }
+        let username = Some(username);
         Ok(self
             .ask(&ProfileRequest {
                 account_id: None,

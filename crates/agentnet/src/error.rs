@@ -101,6 +101,9 @@ pub enum ResolveError {
     /// Nobody has that name.
     #[error("No account found for username '{0}'")]
     NotFound(String),
+    /// No account can have that name.
+    #[error(transparent)]
+    Username(#[from] agentnet_protocol::username::UnusableName),
     /// The registry could not be asked.
     #[error(transparent)]
     Registry(#[from] RegistryError),

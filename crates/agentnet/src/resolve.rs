@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use agentnet_protocol::Text;
 use agentnet_protocol::rpc::{ListRequest, ResolveAccountRequest};
-use agentnet_protocol::username::lookup_key;
+use agentnet_protocol::username::{lookup_key, usable};
 use ahash::AHashMap;
 
 use crate::error::{RegistryError, ResolveError};
@@ -69,6 +69,9 @@ impl Resolver {
         username: &str,
     ) -> Result<Text, ResolveError> {
         let key = lookup_key(username);
+        if !key.is_empty() {
+            usable(&key)?;
+        }
         metrics.cache_misses.add_one();
         let started = Instant::now();
         let account_id = Text::from(ask(registry, &key).await?);

@@ -44,6 +44,26 @@ fn usernames() {
     });
 }
 
+/// Whether our clients take the name.
+#[test]
+fn usable_usernames() {
+    check_each("usable_usernames", |case| {
+        let input = case.text("input");
+        let (becomes, outcome) = match username::usable(input) {
+            Ok(name) => (name, "usable"),
+            Err(username::UnusableName::Nothing { .. }) => (String::new(), "nothing"),
+            Err(username::UnusableName::Lossy { becomes, .. }) => (becomes, "lossy"),
+            Err(username::UnusableName::TooLong { .. }) => (username::normalise(input), "too_long"),
+            Err(other) => panic!("{other}"),
+        };
+        assert_eq!(
+            (outcome, becomes.as_str()),
+            (case.text("outcome"), case.text("normalized"))
+        );
+        assert_eq!(becomes, username::normalise(input), "the wire's rule stays");
+    });
+}
+
 /// The `ts` column describes the TypeScript SDK's own parser, which is not ours.
 #[test]
 fn targets() {
