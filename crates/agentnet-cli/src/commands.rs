@@ -106,6 +106,14 @@ fn at_most(limit: usize, most: usize, output: Output) -> usize {
     limit.min(most)
 }
 
+/// Reads an id or a name: not a blank one, which is a variable of a script that was never set.
+fn not_blank(text: &str) -> Result<String, String> {
+    match text.trim().trim_start_matches('@') {
+        "" => Err("it is empty".to_owned()),
+        _ => Ok(text.to_owned()),
+    }
+}
+
 /// An absent or blank argument is none.
 fn given(text: Option<&String>) -> Option<String> {
     text.map(|text| text.trim())

@@ -5,8 +5,8 @@ pub(crate) mod onlooker;
 use std::time::Duration;
 
 use agentnet::{
-    AgentBuilder, AgentNode, ConnectError, RegistryClient, RegistryError, RequestError, ResolveError, SendError,
-    StartError, StreamError,
+    AgentBuilder, AgentNode, ConfigError, ConnectError, RegistryClient, RegistryError, RequestError, ResolveError,
+    SendError, StartError, StreamError,
 };
 use agentnet_protocol::rpc::{ReplyError, Request, RpcError, decode_reply};
 use agentnet_protocol::url::{DEFAULT_NATS_URL, NatsUrl, NatsUrlError};
@@ -179,6 +179,9 @@ pub(crate) fn start_failure(error: StartError) -> Failure {
         StartError::Register(error) => registry_failure(&error),
         StartError::MetricsAddress { .. } => Failure::trouble(error.to_string())
             .hint("give --metrics-addr a free port of this machine, or port 0 for any"),
+        StartError::Config(ConfigError::Username(error)) => Failure::refused(error.to_string())
+            .named("username_invalid")
+            .hint("choose a name of a-z 0-9 . _ -; --name shows any text beside it"),
         other => Failure::refused(other.to_string()),
     }
 }

@@ -1,12 +1,14 @@
 //! Who a message from the command line is from: one account for each user and host.
 
-use agentnet_protocol::username::normalise;
+use agentnet_protocol::username::{normalise, usable};
 
 /// The username of this user on this host, `cli_<user>_<host>` by the registry's rule for usernames.
 pub(crate) fn default_username() -> String {
     let says = |name: &str| std::env::var(name).ok().filter(|value| !value.trim().is_empty());
     let user = says("USER")
         .or_else(|| says("LOGNAME"))
+        // Of a name in another script too little would remain to tell two users apart.
+        .filter(|user| usable(user).is_ok())
         .unwrap_or_else(|| format!("uid{}", rustix::process::getuid().as_raw()));
     let system = rustix::system::uname();
     username_of(&user, &system.nodename().to_string_lossy())

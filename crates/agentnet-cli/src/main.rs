@@ -1,6 +1,7 @@
 //! `agentnet`: start a network of agents, look into it, and talk to its agents from the command line.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
+mod accounts;
 mod cli;
 mod commands;
 mod connection;

@@ -8,7 +8,7 @@ use clap::Args;
 
 use crate::cli::Global;
 use crate::connection::{CallTimeout, connect_failure, nats_url, registry_failure, reply_failure};
-use crate::ended::Ended;
+use crate::ended::{Ended, Failure};
 use crate::output::Output;
 use crate::output::cell::clean;
 use crate::output::waiting::Waiting;
@@ -44,7 +44,19 @@ impl PageArgs {
         self,
         global: &Global,
         output: Output,
+        request: R,
+    ) -> Result<Option<Listed<R::Item>>, Ended> {
+        self.list_checked(global, output, request, async |_: &RegistryClient| Ok(()))
+            .await
+    }
+
+    /// As [`PageArgs::list`]; where nothing is listed, `check` says whether what was asked about is there.
+    pub(crate) async fn list_checked<R: Paged>(
+        self,
+        global: &Global,
+        output: Output,
         mut request: R,
+        check: impl AsyncFn(&RegistryClient) -> Result<(), Failure>,
     ) -> Result<Option<Listed<R::Item>>, Ended> {
         request.set_cursor(self.cursor.clone());
         let walk = async {
@@ -60,10 +72,13 @@ impl PageArgs {
                     .await
                     .map_err(|error| registry_failure(&error))?;
                 let reply = decode_reply::<R>(&body).map_err(reply_failure)?;
+                let (page, next_cursor) = R::page(reply);
+                if page.is_empty() && self.cursor.is_none() && next_cursor.is_none() {
+                    check(&registry).await?;
+                }
                 if output.is_json() {
                     output.document(&String::from_utf8_lossy(&body))?;
                 }
-                let (page, next_cursor) = R::page(reply);
                 if !output.is_json() {
                     items.extend(page);
                 }

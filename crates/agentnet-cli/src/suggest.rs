@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use agentnet::{RegistryClient, RegistryError};
+use agentnet_protocol::envelope::kind;
 use agentnet_protocol::rpc::{ResolveAccountRequest, SearchRequest};
 use agentnet_protocol::target::Target;
 use agentnet_protocol::username::lookup_key;
@@ -105,6 +106,44 @@ pub(crate) async fn capability(global: &Global, target: &Target, failure: Failur
     })
 }
 
+/// The kinds that agents usually send.
+const USUAL_KINDS: [&str; 6] = [
+    kind::DIRECT,
+    kind::REQUEST,
+    kind::REPLY,
+    kind::ERROR,
+    kind::STREAM,
+    kind::SYSTEM,
+];
+
+/// What to say of a kind of message that is almost one of the usual.
+pub(crate) fn kind(wanted: &str) -> Option<String> {
+    if USUAL_KINDS.contains(&wanted) {
+        return None;
+    }
+    let usual = wanted.trim().to_lowercase();
+    let known = || USUAL_KINDS.map(str::to_owned).into_iter();
+    let meant = known()
+        .find(|kind| *kind == usual)
+        .or_else(|| closest(&usual, known()))?;
+    Some(format!(
+        "note: {} is none of the usual kinds; did you mean {meant}?",
+        clean(wanted)
+    ))
+}
+
+/// What to say of a kind that is none of the usual ones. Kinds are free, so it is no error.
+pub(crate) fn unusual_kind(wanted: &str) -> Option<String> {
+    let list = || {
+        format!(
+            "note: {} is none of the usual kinds, which are {}",
+            clean(wanted),
+            USUAL_KINDS.join(", ")
+        )
+    };
+    kind(wanted).or_else(|| (!USUAL_KINDS.contains(&wanted)).then(list))
+}
+
 /// The name that is most like the wanted one, if one is: by the number of letters that are missing, too many, wrong, or in the
 /// wrong order. One may be, or a third of them.
 pub(crate) fn closest(wanted: &str, names: impl IntoIterator<Item = String>) -> Option<String> {
@@ -132,5 +171,29 @@ mod tests {
         ] {
             assert_eq!(closest(wanted, names()).as_deref(), offered, "{wanted}");
         }
+    }
+
+    #[test]
+    fn a_kind_that_is_almost_one_is_told() {
+        for (wanted, meant) in [
+            ("stram", Some("stream")),
+            ("Reply", Some("reply")),
+            ("REQUEST", Some("request")),
+            ("reqest", Some("request")),
+            ("stream", None),
+            ("greeting", None),
+        ] {
+            let said = kind(wanted);
+            let ends = meant.map(|meant| format!("did you mean {meant}?"));
+            assert_eq!(said.is_some(), meant.is_some(), "{wanted}: {said:?}");
+            assert!(
+                said.unwrap_or_default().ends_with(&ends.unwrap_or_default()),
+                "{wanted}"
+            );
+        }
+        assert_eq!(
+            (unusual_kind("error"), unusual_kind("greeting").is_some()),
+            (None, true)
+        );
     }
 }

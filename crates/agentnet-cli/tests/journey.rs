@@ -42,10 +42,17 @@ async fn a_network_is_started_used_and_read_back() {
     assert_eq!(line(&url, "list").await.ok(), "No agents currently online\n");
     assert_eq!(line(&url, "search").await.ok(), "No results found.\n");
     assert_eq!(line(&url, "threads").await.ok(), "No matching threads found\n");
-    assert_eq!(
-        line(&url, "thread-messages --thread-id none").await.ok(),
-        "No messages found\n"
-    );
+    // Every command says the same of a thread that is not there.
+    for words in [
+        "thread-messages --thread-id none",
+        "thread-status --thread-id none",
+        "export thread none",
+    ] {
+        let parts = ["error: not_found\n", "hint: there is no thread \"none\""];
+        line(&url, words).await.fails(2, &parts);
+        let told = line(&url, &format!("{words} --json")).await.fails_as_json(2);
+        assert_eq!(told["code"], "not_found", "{words}");
+    }
     assert_eq!(line(&url, "message-search").await.ok(), "No matching messages found\n");
 
     // An agent joins and is found.

@@ -54,7 +54,7 @@ async fn rows_are_csv_where_that_is_asked_for() {
     )
     .await
     .ok();
-    let look = async || match line(&url, "thread-messages --thread-id t1 --output csv").await.ok() {
+    let look = async || match line(&url, "thread-messages --thread-id t1 --output csv").await.stdout {
         text if text.lines().count() == 2 => Ok(text),
         text => Err(text),
     };
@@ -105,7 +105,7 @@ async fn all_pages_are_walked() {
         let last = |line: &str| line.split_whitespace().last().map(str::to_owned);
         text.lines().skip(1).filter_map(last).collect()
     };
-    let look = async || match numbers(&line(&url, "thread-messages --thread-id t1").await.ok()) {
+    let look = async || match numbers(&line(&url, "thread-messages --thread-id t1").await.stdout) {
         found if found.len() == 7 => Ok(()),
         found => Err(format!("{found:?}")),
     };
@@ -248,5 +248,118 @@ async fn what_strangers_wrote_is_data_alone() {
         let payload = serde_json::json!({"text": "x", "score": "NaN", "most": ["Infinity", "-Infinity"]});
         assert_eq!(message["payload"], payload, "{document}");
     }
+    up.stop().await;
+}
+
+/// An account is meant by the beginning of its id, by what a table shows of it, and by its name.
+#[tokio::test]
+async fn accounts_are_named_in_short() {
+    let mut up = Up::start().await;
+    let url = up.url.clone();
+    let client = RawClient::connect(&url).await.unwrap();
+    let _agent = parrot(&url).await;
+    for id in ["team_red", "team_blue"] {
+        let register = serde_json::json!({"agent_id": id, "username": id, "account_id": id, "name": id});
+        client
+            .request("registry.register", register.to_string().into())
+            .await
+            .unwrap();
+    }
+    let profile = line(&url, "profile --username parrot --json").await.json();
+    let id = profile["profile"]["account_id"].as_str().unwrap().to_owned();
+    for short in [id[..20].to_owned(), format!("{}…{}", &id[..8], &id[id.len() - 6..])] {
+        line(&url, &format!("send --as ada --to-account {short} --thread-id t1 1"))
+            .await
+            .ok();
+        let found = line(&url, &format!("profile --account-id {short} --json")).await.json();
+        assert_eq!(found["profile"]["account_id"], id.as_str(), "{short}");
+    }
+    harness::until(&url, "message-search --thread-id t1", |found| {
+        found["messages"][1].is_object()
+    })
+    .await;
+    for words in [
+        format!("message-search --from ada --to {}", &id[..20]),
+        format!("message-search --from @ada --to {id}"),
+        "message-search --to parrot --thread-id t1".to_owned(),
+    ] {
+        let found = line(&url, &format!("{words} --json")).await.json();
+        assert_eq!(found["messages"].as_array().unwrap().len(), 2, "{words}");
+    }
+    let threads = line(&url, &format!("threads --participant-account {} --json", &id[..20]))
+        .await
+        .json();
+    assert_eq!(threads["results"][0]["thread_id"], "t1");
+    let told = line(&url, "profile --account-id team --json").await.fails_as_json(2);
+    assert_eq!(told["code"], "account_ambiguous", "{told}");
+    let named = ["team_red (@team_red)", "team_blue (@team_blue)"];
+    assert!(
+        named.iter().all(|name| told["hint"].as_str().unwrap().contains(name)),
+        "{told}"
+    );
+    for words in [
+        "profile --account-id acct_zzz",
+        "send --to-account acct_zz…zz 1",
+        "message-search --from acct_zz…zz",
+    ] {
+        line(&url, words).await.fails(2, &["not_found", "hint: "]);
+    }
+    line(&url, "message-search --from nobody")
+        .await
+        .fails(2, &["No account found for username 'nobody'"]);
+    for (kind, hint) in [
+        ("reqest", "did you mean request?"),
+        ("order", "which are direct, request,"),
+    ] {
+        let ran = line(&url, &format!("message-search --kind {kind}")).await;
+        assert!(ran.stderr.contains(hint), "{ran:?}");
+    }
+    up.stop().await;
+}
+
+/// Two names in other scripts must not become one account, nor a variable that was never set become a name or a thread.
+#[tokio::test]
+async fn names_that_would_become_others_are_refused() {
+    let mut up = Up::start().await;
+    let url = up.url.clone();
+    let folder = tempfile::tempdir().unwrap();
+    let keys = folder.path().to_str().unwrap();
+    let long = "a".repeat(3000);
+    for (name, parts) in [
+        ("日本", vec!["\"日本\"", "nothing of it would remain"]),
+        ("José", vec!["\"José\"", "would become \"jos\""]),
+        (long.as_str(), vec!["3000 bytes", "at most 256"]),
+    ] {
+        for arguments in [
+            vec!["echo", "--username", name],
+            vec!["send", "--as", name, "--to-username", "x", "1"],
+            vec!["send", "--as", "ada", "--to-username", name, "1"],
+            vec!["request", "--to-username", name, "1"],
+            vec!["profile", "--username", name],
+            vec!["threads", "--participant-username", name],
+            vec!["message-search", "--from", name],
+            vec!["keys", "new", "--as", name, "--key-dir", keys],
+        ] {
+            agentnet(&url, arguments).await.fails(2, &parts);
+        }
+    }
+    for arguments in [
+        vec!["send", "--as", "", "--to-username", "x", "1"],
+        vec!["send", "--as", "ada", "--thread-id", "", "--to-username", "x", "1"],
+        vec!["thread-messages", "--thread-id", " "],
+        vec!["thread-status", "--thread-id", ""],
+        vec!["message-search", "--thread-id", ""],
+        vec!["export", "thread", ""],
+        vec!["echo", "--username", "@"],
+        vec!["keys", "show", "--as", ""],
+    ] {
+        agentnet(&url, arguments).await.fails(2, &["it is empty"]);
+    }
+    // Punctuation folds, and that is said.
+    let mut agent = Service::line(&url, "echo --username weather/bot");
+    agent.says("becomes @weather_bot").await;
+    agent.says("@weather_bot is online").await;
+    agent.signal(rustix::process::Signal::INT);
+    agent.ended().await;
     up.stop().await;
 }

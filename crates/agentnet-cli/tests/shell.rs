@@ -348,6 +348,6 @@ async fn a_thread_becomes_a_document() {
     assert!(std::fs::read_to_string(path).unwrap().starts_with("# Thread"));
     line(&url, "export thread nothing")
         .await
-        .fails(2, &["there are no messages in thread nothing"]);
+        .fails(2, &["not_found", "there is no thread \"nothing\""]);
     up.stop().await;
 }

@@ -230,7 +230,12 @@ async fn the_other_commands_work_on_a_terminal() {
     }
     for (words, ready, part, code) in [
         ("echo --username rook", "@rook is online as", "", 130),
-        ("watch", "watching account.*.inbox, Ctrl-C stops", "@ada → @parrot", 130),
+        (
+            "watch --inbox",
+            "watching account.*.inbox, Ctrl-C stops",
+            "@ada → @parrot",
+            130,
+        ),
         // A service that is told to stop has done what it should.
         ("up --port 0", "Ctrl-C stops everything", "", 0),
     ] {

@@ -20,6 +20,7 @@ use clap::Args;
 
 use super::sender::{IdentityArgs, TargetArgs};
 use super::{Seconds, given};
+use crate::accounts;
 use crate::cli::Global;
 use crate::connection::join;
 use crate::ended::{Ended, Failure};
@@ -60,7 +61,7 @@ pub(crate) struct Chat {
 
 impl Chat {
     pub(crate) async fn run(self, global: &Global, output: Output) -> Result<(), Ended> {
-        let target = self.target.target()?;
+        let target = accounts::target(global, self.target.target()?).await?;
         let mut signals = StopSignals::listen()?;
         let (agent, incoming) = incoming::taken_by(self.identity.agent("cli_chat", "CLI Chat")?);
         let node = join(agent, global, &mut signals, output).await?;

@@ -23,7 +23,7 @@ const MOST_PENDING: i64 = 1_000_000;
 #[derive(Debug, Args)]
 pub(crate) struct Echo {
     /// Username to join with
-    #[arg(long, value_name = "NAME", default_value = "echo")]
+    #[arg(long, value_name = "NAME", default_value = "echo", value_parser = super::not_blank)]
     username: String,
     /// Display name [default: the username]
     #[arg(long, value_name = "TEXT")]

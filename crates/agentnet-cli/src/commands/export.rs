@@ -11,6 +11,8 @@ use agentnet::RegistryClient;
 use agentnet_protocol::rpc::{HistoryMessage, Request as _, ThreadMessagesRequest};
 use clap::{Args, Subcommand, ValueEnum};
 
+use super::MESSAGES;
+use super::thread_status::check_thread;
 use crate::cli::Global;
 use crate::connection::{CallTimeout, connect_failure, nats_url, registry_failure};
 use crate::ended::{Ended, Failure};
@@ -42,7 +44,7 @@ enum What {
 #[derive(Debug, Args)]
 struct Thread {
     /// Which thread
-    #[arg(value_name = "ID", add = live::threads())]
+    #[arg(value_name = "ID", value_parser = super::not_blank, add = live::threads())]
     thread_id: String,
     /// markdown: to read; jsonl: each message as the registry gives it, one a line; json: the same in one document
     /// [default: markdown, with --json json]
@@ -92,6 +94,7 @@ impl Thread {
         let registry = registry.with_timeout(self.timeout.duration());
         let messages = self.messages(&registry, output, &waiting).await?;
         if messages.is_empty() {
+            check_thread(&registry, &self.thread_id).await?;
             let nothing = format!("there are no messages in thread {}", self.thread_id);
             return Err(Failure::refused(nothing)
                 .hint("`agentnet threads` shows the threads")
@@ -164,7 +167,8 @@ impl Thread {
             Failure::trouble(format!("cannot write {}: {error}", path.display()))
                 .hint("give --out a file in a directory that is there and that you may write to")
         })?;
-        output.note(format!("{messages} messages are in {}", path.display()));
+        let are = if messages == 1 { "is" } else { "are" };
+        output.note(format!("{} {are} in {}", MESSAGES.count(messages), path.display()));
         Ok(())
     }
 }

@@ -9,6 +9,7 @@ use agentnet_protocol::signature::key_file_name;
 use clap::{Args, Subcommand};
 
 use super::given;
+use super::sender::checked_username;
 use super::signing::KeyDirArgs;
 use crate::cli::Global;
 use crate::connection::{connect_failure, nats_url, registry_failure};
@@ -36,7 +37,7 @@ enum Action {
 #[derive(Debug, Args)]
 struct Which {
     /// Username of the agent whose key it is [default: cli_USER_HOST]
-    #[arg(long = "as", value_name = "USERNAME")]
+    #[arg(long = "as", value_name = "USERNAME", value_parser = super::not_blank)]
     username: Option<String>,
     #[command(flatten)]
     directory: KeyDirArgs,
@@ -46,6 +47,11 @@ impl Which {
     fn username(&self) -> String {
         let given = given(self.username.as_ref()).map(|name| name.trim_start_matches('@').to_owned());
         given.filter(|name| !name.is_empty()).unwrap_or_else(default_username)
+    }
+
+    /// A key of an agent that could not join would be of no use.
+    fn checked(self) -> Result<Self, Failure> {
+        checked_username(&self.username()).map(|_| self)
     }
 
     fn path(&self) -> Result<PathBuf, Failure> {
@@ -60,9 +66,9 @@ impl Which {
 impl Keys {
     pub(crate) async fn run(self, global: &Global, output: Output) -> Result<(), Ended> {
         match self.action {
-            Action::Show(which) => show(&which, output),
-            Action::New(which) => new(&which, output),
-            Action::Rotate(which) => rotate(&which, global, output).await,
+            Action::Show(which) => show(&which.checked()?, output),
+            Action::New(which) => new(&which.checked()?, output),
+            Action::Rotate(which) => rotate(&which.checked()?, global, output).await,
         }
     }
 }

@@ -5,23 +5,31 @@ use clap::Args;
 
 use super::thread_messages::{people, receiver, sender};
 use super::{MESSAGES, at_most, given, limit};
+use crate::accounts;
 use crate::cli::Global;
 use crate::ended::Ended;
 use crate::output::Output;
 use crate::output::cell::clean;
 use crate::output::table::Rows;
 use crate::pages::PageArgs;
+use crate::suggest;
 
 #[derive(Debug, Args)]
 pub(crate) struct MessageSearch {
     /// Only this thread
-    #[arg(long, value_name = "ID", add = crate::live::threads())]
+    #[arg(long, value_name = "ID", value_parser = super::not_blank, add = crate::live::threads())]
     thread_id: Option<String>,
+    /// Only messages from this agent: a username, with or without @, an account id, or its beginning
+    #[arg(long, value_name = "NAME", value_parser = super::not_blank, add = crate::live::usernames())]
+    from: Option<String>,
+    /// Only messages to this agent, named in the same way
+    #[arg(long, value_name = "NAME", value_parser = super::not_blank, add = crate::live::usernames())]
+    to: Option<String>,
     /// Only messages from this account
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", conflicts_with = "from")]
     from_account_id: Option<String>,
     /// Only messages to this account
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", conflicts_with = "to")]
     to_account_id: Option<String>,
     /// Only this kind: direct, request, reply, error, system, stream, …
     #[arg(long, value_name = "KIND")]
@@ -41,12 +49,18 @@ pub(crate) struct MessageSearch {
 
 impl MessageSearch {
     pub(crate) async fn run(self, global: &Global, output: Output) -> Result<(), Ended> {
+        let from = given(self.from_account_id.as_ref());
+        let to = given(self.to_account_id.as_ref());
+        let kind = given(self.kind.as_ref());
+        if let Some(doubt) = kind.as_deref().and_then(suggest::unusual_kind) {
+            output.note(doubt);
+        }
         let request = MessageSearchRequest {
             filters: MessageSearchFilters {
                 thread_id: given(self.thread_id.as_ref()),
-                from_account_id: given(self.from_account_id.as_ref()),
-                to_account_id: given(self.to_account_id.as_ref()),
-                kind: given(self.kind.as_ref()),
+                from_account_id: accounts::maybe(global, self.from.as_ref()).await?.or(from),
+                to_account_id: accounts::maybe(global, self.to.as_ref()).await?.or(to),
+                kind,
                 from_ts: given(self.from_ts.as_ref()),
                 to_ts: given(self.to_ts.as_ref()),
             },

@@ -4,6 +4,8 @@ use agentnet_protocol::rpc::{Profile as Known, ProfileRequest};
 use agentnet_protocol::username::lookup_key;
 use clap::Args;
 
+use super::sender::checked_username;
+use crate::accounts;
 use crate::cli::Global;
 use crate::connection::{CallTimeout, ask};
 use crate::ended::{Ended, Failure};
@@ -26,9 +28,14 @@ pub(crate) struct Profile {
 
 impl Profile {
     pub(crate) async fn run(self, global: &Global, output: Output) -> Result<(), Ended> {
+        let username = self.username.as_deref().map(checked_username).transpose()?;
+        let account_id = match &self.account_id {
+            Some(id) => Some(accounts::whole(global, id).await?),
+            None => None,
+        };
         let request = ProfileRequest {
-            account_id: self.account_id.clone(),
-            username: self.username.as_deref().map(lookup_key),
+            account_id: account_id.clone(),
+            username: username.as_deref().map(lookup_key),
         };
         let reply = match ask(global, output, &self.timeout, &request).await {
             Err(Ended::Failed(failure)) if failure.is("not_found") => {

@@ -7,6 +7,7 @@ use clap::Args;
 use super::Seconds;
 use super::send::shown;
 use super::sender::{TargetArgs, ThreadArgs, payload, with_thread};
+use crate::accounts;
 use crate::cli::Global;
 use crate::connection::{answer_failure, refusal};
 use crate::ended::{Ended, Failure};
@@ -34,6 +35,7 @@ impl Request {
     pub(crate) async fn run(self, global: &Global, output: Output) -> Result<(), Ended> {
         let target = self.target.target()?;
         let payload = payload(&self.payload)?;
+        let target = accounts::target(global, target).await?;
         let mut signals = StopSignals::listen()?;
         let node = self
             .thread

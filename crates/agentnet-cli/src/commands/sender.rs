@@ -6,10 +6,11 @@ use agentnet::{AgentBuilder, AgentNode};
 use agentnet_protocol::RawJson;
 use agentnet_protocol::json::JsonError;
 use agentnet_protocol::target::Target;
+use agentnet_protocol::username::{UnusableName, usable};
 use clap::Args;
 
-use super::given;
 use super::signing::SigningArgs;
+use super::{given, not_blank};
 use crate::cli::Global;
 use crate::connection::join;
 use crate::ended::{Ended, Failure};
@@ -46,7 +47,10 @@ impl TargetArgs {
             (Some(id), _, _) => Some(Target::Account(id)),
             (_, Some(name), _) => {
                 let name = name.trim_start_matches('@');
-                (!name.is_empty()).then(|| Target::Username(name.to_owned()))
+                match name {
+                    "" => None,
+                    name => Some(Target::Username(checked_username(name)?)),
+                }
             }
             (_, _, Some(capability)) => Some(Target::Capability(capability)),
             _ => None,
@@ -59,11 +63,25 @@ impl TargetArgs {
     }
 }
 
+/// A username that an account can have, without its mark.
+///
+/// # Errors
+/// One that would become another.
+pub(crate) fn checked_username(name: &str) -> Result<String, Failure> {
+    let unusable = |error: UnusableName| {
+        Failure::refused(error.to_string())
+            .named("username_invalid")
+            .hint("`agentnet search` shows every username")
+    };
+    let name = name.trim().trim_start_matches('@');
+    usable(name).map(|_| name.to_owned()).map_err(unusable)
+}
+
 /// Where a message belongs.
 #[derive(Debug, Args)]
 pub(crate) struct ThreadArgs {
     /// Thread to put the message into [default: one of its own]
-    #[arg(long, value_name = "ID", add = crate::live::threads())]
+    #[arg(long, value_name = "ID", value_parser = not_blank, add = crate::live::threads())]
     thread_id: Option<String>,
     /// Message that this one follows
     #[arg(long, value_name = "ID")]
@@ -79,7 +97,7 @@ pub(crate) struct ThreadArgs {
 #[derive(Debug, Args)]
 pub(crate) struct IdentityArgs {
     /// Username to speak as [default: cli_USER_HOST]
-    #[arg(long = "as", value_name = "USERNAME")]
+    #[arg(long = "as", value_name = "USERNAME", value_parser = not_blank)]
     speak_as: Option<String>,
     #[command(flatten)]
     signing: SigningArgs,

@@ -4,6 +4,7 @@ use agentnet::RegistryClient;
 use agentnet_protocol::rpc::{HistoryMessage, ThreadMessagesRequest};
 use clap::Args;
 
+use super::thread_status::check_thread;
 use super::{MESSAGES, at_most, limit};
 use crate::cli::Global;
 use crate::ended::Ended;
@@ -16,7 +17,7 @@ use crate::who::Who;
 #[derive(Debug, Args)]
 pub(crate) struct ThreadMessages {
     /// Which thread
-    #[arg(long, value_name = "ID", add = crate::live::threads())]
+    #[arg(long, value_name = "ID", value_parser = super::not_blank, add = crate::live::threads())]
     thread_id: String,
     /// How many to show, 1 to 200
     #[arg(long, value_name = "N", default_value = "50", value_parser = limit, allow_negative_numbers = true)]
@@ -32,7 +33,9 @@ impl ThreadMessages {
             limit: at_most(self.limit, 200, output),
             ..Default::default()
         };
-        let Some(listed) = self.page.list(global, output, request).await? else {
+        let thread_id = request.thread_id.clone();
+        let known = async |registry: &RegistryClient| check_thread(registry, &thread_id).await;
+        let Some(listed) = self.page.list_checked(global, output, request, known).await? else {
             return Ok(());
         };
         let mut rows =

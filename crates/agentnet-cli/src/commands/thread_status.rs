@@ -2,14 +2,14 @@
 
 use agentnet::RegistryClient;
 use agentnet_protocol::limits::MAX_PARTICIPANTS;
-use agentnet_protocol::rpc::ThreadStatusRequest;
+use agentnet_protocol::rpc::{ThreadLimits, ThreadStatusRequest};
 use clap::Args;
 
 use super::LimitArgs;
 use super::threads::participants;
 use crate::cli::Global;
-use crate::connection::{CallTimeout, ask, nats_url};
-use crate::ended::Ended;
+use crate::connection::{CallTimeout, ask, nats_url, registry_failure};
+use crate::ended::{Ended, Failure};
 use crate::output::Output;
 use crate::output::cell::clean;
 use crate::output::table::facts;
@@ -18,12 +18,35 @@ use crate::who::Who;
 #[derive(Debug, Args)]
 pub(crate) struct ThreadStatus {
     /// Which thread
-    #[arg(long, value_name = "ID", add = crate::live::threads())]
+    #[arg(long, value_name = "ID", value_parser = super::not_blank, add = crate::live::threads())]
     thread_id: String,
     #[command(flatten)]
     limits: LimitArgs,
     #[command(flatten)]
     timeout: CallTimeout,
+}
+
+/// The registry knows no such thread.
+fn no_thread(failure: Failure, thread_id: &str) -> Failure {
+    let thread = clean(thread_id);
+    failure.hint(format!(
+        "there is no thread {thread:?}: `agentnet threads` shows those there are"
+    ))
+}
+
+/// Refuses a thread that the registry does not know.
+pub(super) async fn check_thread(registry: &RegistryClient, thread_id: &str) -> Result<(), Failure> {
+    let request = ThreadStatusRequest {
+        thread_id: thread_id.to_owned(),
+        limits: ThreadLimits::default(),
+    };
+    match registry.call(&request).await {
+        Ok(_) => Ok(()),
+        Err(error) => match registry_failure(&error) {
+            failure if failure.is("not_found") => Err(no_thread(failure, thread_id)),
+            failure => Err(failure),
+        },
+    }
 }
 
 impl ThreadStatus {
@@ -34,9 +57,7 @@ impl ThreadStatus {
         };
         let reply = match ask(global, output, &self.timeout, &request).await {
             Err(Ended::Failed(failure)) if failure.is("not_found") => {
-                let thread = clean(&request.thread_id);
-                let hint = format!("there is no thread {thread:?}: `agentnet threads` shows those there are");
-                return Err(failure.hint(hint).into());
+                return Err(no_thread(failure, &request.thread_id).into());
             }
             reply => reply?,
         };

@@ -4,7 +4,9 @@ use agentnet_protocol::rpc::ThreadListRequest;
 use agentnet_protocol::username::lookup_key;
 use clap::Args;
 
+use super::sender::checked_username;
 use super::{LimitArgs, at_most, given, limit};
+use crate::accounts;
 use crate::cli::Global;
 use crate::ended::Ended;
 use crate::output::Output;
@@ -37,11 +39,16 @@ pub(crate) struct Threads {
 
 impl Threads {
     pub(crate) async fn run(self, global: &Global, output: Output) -> Result<(), Ended> {
+        let username = self.participant_username.as_deref().map(checked_username).transpose()?;
+        let account_id = match given(self.participant_account.as_ref()) {
+            Some(id) => Some(accounts::whole(global, &id).await?),
+            None => None,
+        };
         let request = ThreadListRequest {
             query: self.query,
             limit: at_most(self.limit, 100, output),
-            participant_account_id: given(self.participant_account.as_ref()),
-            participant_username: self.participant_username.as_deref().map(lookup_key),
+            participant_account_id: account_id,
+            participant_username: username.as_deref().map(lookup_key),
             limits: self.limits.limits(),
             ..Default::default()
         };

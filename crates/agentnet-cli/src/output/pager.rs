@@ -9,6 +9,9 @@ use crate::ended::Ended;
 /// What shows a text a screen at a time, unless `AGENTNET_PAGER` or `PAGER` says otherwise; empty or `cat` for nothing.
 const PAGER: &str = "less -FRX";
 
+/// What `less` takes its input for.
+const CHARSET: &str = "LESSCHARSET";
+
 impl Output {
     /// Shows a text: on a terminal that is too low for it with a pager.
     pub(crate) fn page(self, text: &str) -> Result<(), Ended> {
@@ -33,10 +36,23 @@ fn pager(says: impl Fn(&str) -> Option<String>) -> Option<Vec<String>> {
     Some(words).filter(|words| words.first().is_some_and(|word| word != "cat"))
 }
 
+/// The pager's command. `less` shows dots, lines and names as bytes where the locale is C, unless told that they are UTF-8.
+fn command(pager: &[String], says: impl Fn(&str) -> Option<String>) -> Option<Command> {
+    let [program, arguments @ ..] = pager else { return None };
+    let mut command = Command::new(program);
+    command.args(arguments);
+    if says(CHARSET).is_none_or(|charset| charset.is_empty()) {
+        command.env(CHARSET, "utf-8");
+    }
+    Some(command)
+}
+
 /// Whether the pager has shown the text; `false` if there is none by that name.
 fn shown(pager: &[String], text: &str) -> bool {
-    let [program, arguments @ ..] = pager else { return false };
-    let Ok(mut child) = Command::new(program).args(arguments).stdin(Stdio::piped()).spawn() else {
+    let Some(mut command) = command(pager, |name| std::env::var(name).ok()) else {
+        return false;
+    };
+    let Ok(mut child) = command.stdin(Stdio::piped()).spawn() else {
         return false;
     };
     if let Some(mut stdin) = child.stdin.take() {
@@ -50,6 +66,17 @@ fn shown(pager: &[String], text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_pager_reads_utf_8_whatever_the_locale() {
+        let set = |charset: Option<&str>| {
+            let command = command(&["less".to_owned()], |_| charset.map(str::to_owned)).unwrap();
+            let set = command.get_envs().find(|(name, _)| *name == CHARSET);
+            set.and_then(|(_, value)| value.map(|value| value.to_string_lossy().into_owned()))
+        };
+        assert_eq!((set(None), set(Some(""))), (Some("utf-8".into()), Some("utf-8".into())));
+        assert_eq!(set(Some("latin1")), None);
+    }
 
     #[test]
     fn the_environment_names_the_pager() {

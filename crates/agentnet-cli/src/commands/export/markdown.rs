@@ -6,6 +6,7 @@ use agentnet_protocol::Timestamp;
 use agentnet_protocol::extract::extract_text;
 use agentnet_protocol::rpc::HistoryMessage;
 
+use crate::commands::MESSAGES;
 use crate::live::is_inert;
 use crate::names::Names;
 use crate::output::cell::clean;
@@ -35,10 +36,7 @@ pub(super) async fn document(
         }
         sections.push_str(&section(message, &from, &to));
     }
-    let count = match messages.len() {
-        1 => "1 message".to_owned(),
-        count => format!("{count} messages"),
-    };
+    let count = MESSAGES.count(messages.len());
     format!(
         "# Thread {}\n\n{count}, {} to {}, between {}. Exported {now}.\n{sections}",
         escaped(thread_id),
