@@ -8,7 +8,7 @@ mod places;
 mod view;
 
 use agentnet::RegistryClient;
-use agentnet_protocol::subject::routable_capability;
+use agentnet_protocol::subject::{ALL_INBOXES, routable_capability};
 use clap::Args;
 use tokio::task::JoinSet;
 
@@ -20,6 +20,7 @@ use crate::output::Output;
 use crate::output::cell::clean;
 use crate::output::waiting::Waiting;
 use crate::signals::StopSignals;
+use crate::suggest;
 use feed::Feed;
 use filter::Filter;
 use view::View;
@@ -31,12 +32,15 @@ const PAGE: usize = 64 * 1024;
 
 #[derive(Debug, Args)]
 pub(crate) struct Watch {
-    /// NATS subject to watch [default: account.*.inbox, and where messages of the --kind or to the --to capability:NAME
-    /// pass]; `*` stands for one part, `>` for all that follow. Receipts: 'account.*.receipts'
+    /// NATS subject to watch [default: wherever agents' messages pass: inboxes, capabilities, replies and streams]; `*`
+    /// stands for one part, `>` for all that follow. Receipts: 'account.*.receipts'
     #[arg(long, value_name = "SUBJECT")]
     subject: Option<String>,
-    /// Watch everything that agents say: inboxes, capabilities, replies and streams
-    #[arg(long, conflicts_with = "subject")]
+    /// Watch inboxes alone: no replies, no requests to capabilities
+    #[arg(long, conflicts_with_all = ["subject", "all"])]
+    inbox: bool,
+    /// Watch everything that agents say, whatever the filters
+    #[arg(long, conflicts_with = "subject", hide = true)]
     all: bool,
     #[command(flatten)]
     filter: Filter,
@@ -71,6 +75,7 @@ impl Watch {
     fn subjects(&self) -> Vec<String> {
         match &self.subject {
             Some(subject) => vec![subject.clone()],
+            None if self.inbox => vec![ALL_INBOXES.to_owned()],
             None if self.all => places::ALL.map(str::to_owned).to_vec(),
             None => places::to_listen(&self.filter),
         }
@@ -98,7 +103,7 @@ impl Watch {
             .subject
             .as_deref()
             .and_then(|subject| places::never(subject, &self.filter));
-        for doubt in never.into_iter().chain(doubts::kind(&self.filter)) {
+        for doubt in never.into_iter().chain(self.filter.kind().and_then(suggest::kind)) {
             output.note(doubt);
         }
         // Ends with this function at the latest.

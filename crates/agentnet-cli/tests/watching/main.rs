@@ -104,7 +104,7 @@ async fn the_subjects_follow_what_is_wanted() {
     // Each with where it listens, how many lines it shows, the first of them and another.
     for (filter, listens, lines, first, other) in [
         (
-            "",
+            "--inbox",
             "watching account.*.inbox, Ctrl-C",
             2,
             "request  @ann → @poet",
@@ -128,7 +128,7 @@ async fn the_subjects_follow_what_is_wanted() {
             "for anybody",
         ),
         (
-            "--all",
+            "",
             "watching account.*.inbox, agent.capability.*, agentnet.reply.>, _INBOX.>, Ctrl-C",
             10,
             "request  @ann → @poet",

@@ -14,8 +14,8 @@ use crate::send;
 async fn receipts_stand_below_their_message() {
     let mut up = Up::start().await;
     let _parrot = echo(&up.url, "--username parrot").await;
-    let mut people = Service::line(&up.url, "watch --receipts");
-    let mut program = Service::line(&up.url, "watch --receipts --json --thread t1");
+    let mut people = Service::line(&up.url, "watch --inbox --receipts");
+    let mut program = Service::line(&up.url, "watch --inbox --receipts --json --thread t1");
     // The receipts of the given subject are not shown once more.
     let mut both = Service::line(&up.url, "watch --receipts --subject account.> --json");
     for watcher in [&people, &program, &both] {
@@ -63,7 +63,7 @@ fn told(duration: Duration) -> String {
 async fn the_time_of_a_receipt_is_what_the_agents_say_however_late_it_is_shown() {
     let nats = NatsServer::builder().start().await.unwrap();
     let client = RawClient::connect(&nats.url()).await.unwrap();
-    let mut watcher = Service::line(&nats.url(), "watch --receipts");
+    let mut watcher = Service::line(&nats.url(), "watch --inbox --receipts");
     watcher.says("watching").await;
     let message = |id: &str, sent_at: &str| {
         format!(r#"{{"message_id":"{id}","from_agent":"a","to_agent":"b","sent_at":"{sent_at}","payload":1}}"#)

@@ -26,8 +26,8 @@ fn most_memory(pid: i32) -> usize {
 async fn what_nobody_reads_is_dropped_and_counted() {
     const MESSAGES: usize = 20_000;
     let nats = NatsServer::builder().start().await.unwrap();
-    let mut watcher = Service::line(&nats.url(), "watch");
-    let mut other = Service::line(&nats.url(), "watch");
+    let mut watcher = Service::line(&nats.url(), "watch --inbox");
+    let mut other = Service::line(&nats.url(), "watch --inbox");
     for watcher in [&watcher, &other] {
         watcher.says("watching").await;
     }

@@ -3,7 +3,6 @@
 
 use agentnet::{RegistryClient, RegistryError};
 use agentnet_protocol::AgentInfo;
-use agentnet_protocol::envelope::kind;
 use agentnet_protocol::rpc::ProfileRequest;
 use agentnet_protocol::username::lookup_key;
 
@@ -11,29 +10,6 @@ use super::filter::Filter;
 use crate::output::Output;
 use crate::output::cell::clean;
 use crate::suggest::{alike, closest};
-
-const KINDS: [&str; 6] = [
-    kind::DIRECT,
-    kind::REQUEST,
-    kind::REPLY,
-    kind::ERROR,
-    kind::STREAM,
-    kind::SYSTEM,
-];
-
-/// What to say of a kind that is almost one of the usual.
-pub(super) fn kind(filter: &Filter) -> Option<String> {
-    let wanted = filter.kind().filter(|wanted| !KINDS.contains(wanted))?;
-    let usual = wanted.trim().to_lowercase();
-    let known = || KINDS.map(str::to_owned).into_iter();
-    let meant = known()
-        .find(|kind| *kind == usual)
-        .or_else(|| closest(&usual, known()))?;
-    Some(format!(
-        "note: {} is none of the usual kinds; did you mean {meant}?",
-        clean(wanted)
-    ))
-}
 
 /// Says which of the wanted senders and receivers nobody is. Says nothing where no registry answers.
 pub(super) async fn parties(registry: RegistryClient, filter: Filter, output: Output) {
@@ -108,26 +84,6 @@ async fn nobody_is(registry: &RegistryClient, online: &[AgentInfo], wanted: &str
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_kind_that_is_almost_one_is_told() {
-        for (wanted, meant) in [
-            ("stram", Some("stream")),
-            ("Reply", Some("reply")),
-            ("REQUEST", Some("request")),
-            ("reqest", Some("request")),
-            ("stream", None),
-            ("greeting", None),
-        ] {
-            let said = kind(&Filter::of(None, Some(wanted)));
-            let ends = meant.map(|meant| format!("did you mean {meant}?"));
-            assert_eq!(said.is_some(), meant.is_some(), "{wanted}: {said:?}");
-            assert!(
-                said.unwrap_or_default().ends_with(&ends.unwrap_or_default()),
-                "{wanted}"
-            );
-        }
-    }
 
     #[test]
     fn a_capability_that_nobody_has_is_told() {

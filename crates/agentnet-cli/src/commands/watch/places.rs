@@ -8,15 +8,13 @@ use super::filter::Filter;
 /// Everything that agents say to each other.
 pub(super) const ALL: [&str; 4] = [ALL_INBOXES, ALL_CAPABILITIES, ALL_REPLIES, ALL_NATS_REPLIES];
 
-/// Where to listen when no subject is given: the inboxes, and wherever else the wanted kind or target passes.
+/// Where to listen when no subject is given: the inboxes, and wherever else passes what is wanted.
 pub(super) fn to_listen(filter: &Filter) -> Vec<String> {
     if let Some(name) = filter.capability() {
         return vec![capability(name)];
     }
     let mut subjects = vec![ALL_INBOXES.to_owned()];
-    if filter.kind().is_some() {
-        subjects.extend(passing(filter).into_iter().filter(|subject| subject != ALL_INBOXES));
-    }
+    subjects.extend(passing(filter).into_iter().filter(|subject| subject != ALL_INBOXES));
     subjects
 }
 
@@ -77,8 +75,8 @@ mod tests {
         let both = ["account.*.inbox", "agent.capability.*"].as_slice();
         let inboxes = ["account.*.inbox"].as_slice();
         for (to, kind, expected) in [
-            (None, None, inboxes),
-            (Some("@bob"), None, inboxes),
+            (None, None, ALL.as_slice()),
+            (Some("@bob"), None, replies),
             (None, Some("reply"), replies),
             (None, Some("error"), replies),
             (Some("@bob"), Some("stream"), replies),
