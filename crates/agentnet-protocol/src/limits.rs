@@ -18,7 +18,7 @@ pub const DEFAULT_MAX_METADATA_BYTES: usize = 64 * 1024;
 pub const MAX_PARTICIPANTS: usize = 256;
 
 /// A value above its bound.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TooLarge {
     /// The member, as it is called on the wire.
     pub member: &'static str,

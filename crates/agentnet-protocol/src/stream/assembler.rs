@@ -1,10 +1,12 @@
 //! Puts the payloads of a stream in order again, each once.
 //!
 //! ```
-//! use agentnet_protocol::stream::{StreamAssembler, StreamFrame, StreamPart, StreamWriter};
+//! use agentnet_protocol::Timestamp;
+//! use agentnet_protocol::stream::{StreamAssembler, StreamFrame, StreamWriter};
 //!
 //! let mut writer = StreamWriter::new("s1");
-//! let mut payloads = vec![writer.start(None), writer.text("Hel"), writer.text("lo"), writer.end(None)];
+//! let now = Timestamp::from_micros(0);
+//! let mut payloads = vec![writer.start(None, now), writer.text("Hel"), writer.text("lo"), writer.end(None, now)];
 //! payloads.reverse();
 //!
 //! let mut assembler = StreamAssembler::new();
@@ -22,10 +24,10 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
+use std::collections::BTreeMap;
 
 use super::{StreamFrame, StreamPart};
+use crate::Text;
 
 /// How much an assembler may hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,23 +83,66 @@ pub enum AssembleError {
 
 /// Takes the frames of one stream in any order and any number of times, and gives each once and in order.
 ///
+/// A numbered stream is complete when its end and every number before it have come. A stream whose start has no number, or
+/// shares it with a piece, is in the open form of the original: its pieces count from 0 or 1. It is complete with an end that
+/// gives the whole text, whatever is missing then. Without that text it is complete when no number between its pieces is
+/// missing and the end's number is no higher than the next one; [`end_here`](Self::end_here) lifts the last condition.
+///
 /// Pure: it knows no clock, so that whoever uses it decides how long to wait for what is [missing](Self::missing). A frame
-/// costs constant time, whatever the order.
+/// costs the same, whatever the order.
 #[derive(Debug, Default)]
 pub struct StreamAssembler {
     limits: StreamLimits,
     stream_id: Option<String>,
-    /// The next to be given.
+    form: Form,
+    /// The start, until it is given.
+    start: Option<Held>,
+    started: bool,
+    /// The next piece to be given. A start has number 0, unless a piece has it.
     next: u64,
-    held: HashMap<u64, StreamPart>,
+    /// Whether a piece with number 0 was taken.
+    zero: bool,
+    /// Whether a piece was given.
+    given: bool,
+    held: BTreeMap<u64, Held>,
     held_bytes: usize,
-    /// The highest number seen.
+    /// The highest number of a piece.
+    highest_piece: Option<u64>,
+    /// The highest number of a frame.
     highest: Option<u64>,
-    /// The number of the last part, once it was seen.
-    last: Option<u64>,
+    last: Option<Last>,
     text: String,
     text_bytes: usize,
     complete: bool,
+}
+
+/// What is known of the numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Form {
+    /// The start has not come.
+    #[default]
+    Unknown,
+    /// From the start, which has number 0, without gaps to the end.
+    Numbered,
+    /// The start has no number of its own.
+    Open,
+}
+
+/// A frame that waits to be given.
+#[derive(Debug)]
+struct Held {
+    role: Text,
+    content_type: Text,
+    part: StreamPart,
+}
+
+/// The end, or the error, that waits to be given.
+#[derive(Debug)]
+struct Last {
+    seq: u64,
+    /// Its number, if it says which pieces come before it. 0 says nothing: programs of the original give it to errors.
+    place: Option<u64>,
+    held: Held,
 }
 
 impl StreamAssembler {
@@ -139,61 +184,180 @@ impl StreamAssembler {
             Some(_) => {}
             None => self.stream_id = Some(frame.stream_id),
         }
-        let behind_the_end = self.last.is_some_and(|last| frame.seq > last);
-        if self.complete || frame.seq < self.next || behind_the_end {
+        if self.complete {
             return Ok(false);
         }
-        let (held, held_bytes) = (self.held.len(), self.held_bytes);
-        let Entry::Vacant(place) = self.held.entry(frame.seq) else {
-            return Ok(false);
+        let seq = frame.seq;
+        let held = Held {
+            role: frame.role,
+            content_type: frame.content_type,
+            part: frame.part,
         };
-        let size = part_size(&frame.part);
+        let taken = match held.part {
+            StreamPart::Start { numbered, .. } => self.push_start(numbered && seq == 0, held),
+            StreamPart::Delta { .. } => self.push_piece(seq, held)?,
+            StreamPart::End { .. } | StreamPart::Error { .. } => self.push_last(seq, held)?,
+        };
+        if taken {
+            self.highest = self.highest.max(Some(seq));
+        }
+        Ok(taken)
+    }
+
+    fn push_start(&mut self, numbered: bool, start: Held) -> bool {
+        if std::mem::replace(&mut self.started, true) {
+            return false;
+        }
+        self.start = Some(start);
+        self.form = if numbered && !self.zero {
+            Form::Numbered
+        } else {
+            Form::Open
+        };
+        if !self.zero {
+            self.next = 1;
+        }
+        true
+    }
+
+    fn push_piece(&mut self, seq: u64, piece: Held) -> Result<bool, AssembleError> {
+        let behind_the_end = self.place().is_some_and(|place| seq > place);
+        let is_zero = seq == 0 && !self.zero;
+        if behind_the_end || (seq < self.next && !is_zero) || self.held.contains_key(&seq) {
+            return Ok(false);
+        }
+        let size = piece.part.size();
+        let (frames, bytes) = (self.held.len(), self.held_bytes);
         // The frame that all wait for is always welcome.
-        let full = held >= self.limits.held_frames || held_bytes.saturating_add(size) > self.limits.held_bytes;
-        if full && frame.seq != self.next {
+        let full = frames >= self.limits.held_frames || bytes.saturating_add(size) > self.limits.held_bytes;
+        if full && seq != self.next && !is_zero {
             return Err(AssembleError::Full {
-                frames: held,
-                bytes: held_bytes,
+                frames,
+                bytes,
                 missing: self.next,
             });
         }
-        if frame.part.text().is_some() {
+        if piece.part.text().is_some() {
             let text_bytes = self.text_bytes.saturating_add(size);
-            if text_bytes > self.limits.text_bytes {
-                return Err(AssembleError::TextTooLong {
-                    limit: self.limits.text_bytes,
-                });
-            }
+            self.check_text(text_bytes)?;
             self.text_bytes = text_bytes;
         }
-        if frame.part.is_last() {
-            self.last = Some(frame.seq);
+        self.highest_piece = self.highest_piece.max(Some(seq));
+        if is_zero {
+            self.zero = true;
+            if self.started {
+                self.form = Form::Open;
+            }
+            if self.given {
+                // Its turn is over, since pieces from 1 on were given; its text still has a place.
+                if let Some(text) = piece.part.text() {
+                    self.text.insert_str(0, &text);
+                }
+                return Ok(true);
+            }
+            self.next = 0;
         }
-        self.highest = self.highest.max(Some(frame.seq));
         self.held_bytes += size;
-        place.insert(frame.part);
+        self.held.insert(seq, piece);
         Ok(true)
+    }
+
+    fn push_last(&mut self, seq: u64, held: Held) -> Result<bool, AssembleError> {
+        if self.last.is_some() {
+            return Ok(false);
+        }
+        if let StreamPart::End { text: Some(text), .. } = &held.part {
+            self.check_text(text.len())?;
+        }
+        let place = Some(seq).filter(|seq| *seq > 0);
+        self.last = Some(Last { seq, place, held });
+        Ok(true)
+    }
+
+    const fn check_text(&self, bytes: usize) -> Result<(), AssembleError> {
+        let limit = self.limits.text_bytes;
+        if bytes > limit {
+            return Err(AssembleError::TextTooLong { limit });
+        }
+        Ok(())
     }
 
     /// The next frame in order, if it is there; call it until it is not.
     pub fn pop(&mut self) -> Option<StreamFrame> {
-        let part = self.held.remove(&self.next)?;
-        self.held_bytes -= part_size(&part);
-        let seq = self.next;
-        self.next += 1;
-        if let Some(text) = part.text() {
-            self.text.push_str(&text);
+        if let Some(start) = self.start.take() {
+            return Some(self.frame(0, start));
         }
-        if part.is_last() {
-            self.complete = true;
-            self.held = HashMap::new();
-            self.held_bytes = 0;
+        if let Some(seq) = self.next_piece() {
+            let piece = self.held.remove(&seq)?;
+            self.held_bytes -= piece.part.size();
+            self.next = seq.saturating_add(1);
+            self.given = true;
+            if let Some(text) = piece.part.text() {
+                self.text.push_str(&text);
+            }
+            return Some(self.frame(seq, piece));
         }
-        Some(StreamFrame {
+        let last = self
+            .last
+            .take_if(|last| is_over(self.form, self.next, &self.held, last))?;
+        if let StreamPart::End { text: Some(text), .. } = &last.held.part {
+            self.text.clear();
+            self.text.push_str(text);
+        }
+        self.next = self.next.max(last.seq.saturating_add(1));
+        self.complete = true;
+        self.held = BTreeMap::new();
+        self.held_bytes = 0;
+        Some(self.frame(last.seq, last.held))
+    }
+
+    /// The number of the piece to be given next, if it is there.
+    fn next_piece(&self) -> Option<u64> {
+        let (first, _) = self.held.first_key_value()?;
+        // Once the whole text is known, it does not matter what is missing.
+        let whole_is_known = self.form == Form::Open && self.last.as_ref().is_some_and(Last::has_text);
+        let behind_the_end = self.place().is_some_and(|place| *first > place);
+        ((*first == self.next || whole_is_known) && !behind_the_end).then_some(*first)
+    }
+
+    fn place(&self) -> Option<u64> {
+        self.last.as_ref().and_then(|last| last.place)
+    }
+
+    /// Says that nothing comes behind the end: a stream in the open form that lacks no number between its pieces is then
+    /// complete, whatever number its end has. False for every other stream, and while the end has not come.
+    pub fn end_here(&mut self) -> bool {
+        let after_the_pieces = self
+            .highest_piece
+            .map_or(self.next, |highest| highest.saturating_add(1));
+        let without_gaps = after_the_pieces.saturating_sub(self.next) <= self.held.len() as u64;
+        match &mut self.last {
+            Some(last) if self.form == Form::Open && without_gaps => {
+                last.place = None;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Takes a stream whose start has not come as one without a start, if its end gives the whole text: then it is complete.
+    pub fn do_without_start(&mut self) -> bool {
+        let is_known = self.form == Form::Unknown && self.last.as_ref().is_some_and(Last::has_text);
+        if is_known {
+            self.started = true;
+            self.form = Form::Open;
+        }
+        is_known
+    }
+
+    fn frame(&self, seq: u64, held: Held) -> StreamFrame {
+        StreamFrame {
             stream_id: self.stream_id.clone().unwrap_or_default(),
             seq,
-            part,
-        })
+            role: held.role,
+            content_type: held.content_type,
+            part: held.part,
+        }
     }
 
     /// The stream's id, once it is known.
@@ -202,7 +366,7 @@ impl StreamAssembler {
         self.stream_id.as_deref()
     }
 
-    /// The text of all pieces that were given so far.
+    /// The text of all pieces that were given so far; after an end that gives the whole text, that text.
     #[must_use]
     pub fn text(&self) -> &str {
         &self.text
@@ -232,47 +396,61 @@ impl StreamAssembler {
         self.highest
     }
 
-    /// The numbers below the highest seen that have not come, in order. A sender can name any number: take a few.
+    /// The numbers before the end, or else below the highest seen, that have not come, in order. A sender can name any
+    /// number: take a few.
     pub fn missing(&self) -> impl Iterator<Item = u64> {
-        let end = if self.complete {
-            None
-        } else {
-            self.last.or(self.highest)
-        };
-        let range = self.next..end.map_or(self.next, |end| end.saturating_add(1));
-        range.filter(|seq| !self.held.contains_key(seq))
+        self.awaited().filter(|seq| !self.held.contains_key(seq))
     }
 
     /// How many [`missing`](Self::missing) gives.
     #[must_use]
     pub fn missing_count(&self) -> u64 {
-        if self.complete {
+        let awaited = self.awaited();
+        if awaited.is_empty() {
             return 0;
         }
-        let Some(end) = self.last.or(self.highest) else {
-            return 0;
+        let held = self.held.range(awaited.clone()).count() as u64;
+        (awaited.end - awaited.start).saturating_sub(held)
+    }
+
+    /// The numbers from the next to the last that is known.
+    fn awaited(&self) -> std::ops::Range<u64> {
+        let after_the_pieces = self.highest_piece.map_or(0, |highest| highest.saturating_add(1));
+        let end = match self.place() {
+            _ if self.complete => 0,
+            Some(place) if self.form != Form::Open => place,
+            _ => after_the_pieces,
         };
-        let held = self.held.keys().filter(|seq| **seq <= end).count() as u64;
-        (end.saturating_add(1)).saturating_sub(self.next).saturating_sub(held)
+        self.next..end
     }
 
     /// The error that a stream ended with, also while pieces before it are missing.
     #[must_use]
     pub fn failure(&self) -> Option<(&str, Option<&str>)> {
-        match self.held.get(&self.last?)? {
-            StreamPart::Error { error, detail } => Some((error, detail.as_deref())),
+        match &self.last.as_ref()?.held.part {
+            StreamPart::Error { error, detail, .. } => Some((error, detail.as_deref())),
             _ => None,
         }
     }
 }
 
-fn part_size(part: &StreamPart) -> usize {
-    let json = |json: &Option<crate::RawJson>| json.as_ref().map_or(0, |json| json.get().len());
-    match part {
-        StreamPart::Start { metadata } => json(metadata),
-        StreamPart::Delta { delta } => delta.get().len(),
-        StreamPart::End { result } => json(result),
-        StreamPart::Error { error, detail } => error.len() + detail.as_ref().map_or(0, String::len),
+impl Last {
+    /// Whether it gives the whole text.
+    const fn has_text(&self) -> bool {
+        matches!(self.held.part, StreamPart::End { text: Some(_), .. })
+    }
+}
+
+/// Whether the end is next, when no piece can be given.
+fn is_over(form: Form, next: u64, held: &BTreeMap<u64, Held>, last: &Last) -> bool {
+    let in_place = last.place.is_none_or(|place| place <= next);
+    match (form, &last.held.part) {
+        (Form::Open, StreamPart::Error { .. }) => true,
+        (Form::Open, StreamPart::End { text: Some(_), .. }) => true,
+        (Form::Open, _) => in_place && held.is_empty(),
+        // A number that says nothing: what has come belongs before it.
+        (_, StreamPart::End { .. }) if last.place.is_none() => held.is_empty(),
+        _ => in_place,
     }
 }
 

@@ -1,5 +1,6 @@
 //! What a reader says to the sender of a stream when it wants no more of it.
 
+use super::frame::is_type;
 use crate::json::{self, ObjectWriter, Value};
 use crate::{RawJson, Text};
 
@@ -42,12 +43,10 @@ impl StreamCancel {
     #[must_use]
     pub fn parse(payload: &Value<'_>) -> Option<Self> {
         let object = payload.as_object()?;
-        (&*object.get("type").text() == CANCEL_TYPE).then(|| Self {
-            stream_id: object
-                .get("stream_id")
-                .opt_text()
-                .filter(|id| !json::trim(id).is_empty())
-                .map(std::borrow::Cow::into_owned),
+        is_type(&object.get("type").text(), CANCEL_TYPE).then(|| Self {
+            stream_id: Some(json::trim(&object.get("stream_id").text()))
+                .filter(|id| !id.is_empty())
+                .map(str::to_owned),
         })
     }
 
@@ -69,6 +68,7 @@ mod tests {
             (r#"{"type":"stream_cancel","stream_id":null}"#, Some(None)),
             (r#"{"type":"stream_cancel","stream_id":" "}"#, Some(None)),
             (r#"{"type":"stream_cancel","stream_id":"s1","why":1}"#, Some(Some("s1"))),
+            (r#"{"type":" Stream_Cancel ","stream_id":" s1 "}"#, Some(Some("s1"))),
             (r#"{"type":"stream_end","stream_id":"s1","seq":0}"#, None),
             ("[]", None),
         ];

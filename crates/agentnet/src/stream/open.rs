@@ -3,16 +3,16 @@
 use std::future::IntoFuture;
 use std::sync::Arc;
 
-use agentnet_protocol::RawJson;
 use agentnet_protocol::envelope::kind;
 use agentnet_protocol::stream::{StreamError as FrameError, StreamFrame, cancel_subject};
 use agentnet_protocol::target::{Target, Verb};
+use agentnet_protocol::{RawJson, Text};
 use futures::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 
 use super::error::StreamError;
 use super::outlet::Outlet;
-use super::sender::StreamSender;
+use super::sender::{Content, StreamSender};
 use crate::deliver::{Acknowledgement, Until};
 use crate::error::SendError;
 use crate::handler::Message;
@@ -37,6 +37,7 @@ pub struct OpenStream {
     way: Way,
     pub(crate) options: Options,
     stream_id: Option<String>,
+    content: Content,
     metadata: Option<Result<RawJson, SendError>>,
     until: Until,
 }
@@ -79,6 +80,7 @@ impl OpenStream {
             way,
             options: Options::default(),
             stream_id: None,
+            content: Content::default(),
             metadata: None,
             until: Until::default(),
         }
@@ -92,7 +94,19 @@ impl OpenStream {
         self
     }
 
-    /// What the start says of the stream: the model, the content type; any JSON.
+    /// Who speaks, as every frame says. Default `assistant`.
+    pub fn role(mut self, role: impl Into<String>) -> Self {
+        self.content.role = Some(Text::from(role.into()));
+        self
+    }
+
+    /// What the pieces are, as every frame says. Default `text/plain`.
+    pub fn content_type(mut self, content_type: impl Into<String>) -> Self {
+        self.content.content_type = Some(Text::from(content_type.into()));
+        self
+    }
+
+    /// What the start says of the stream, such as the model; any JSON. Programs of the original read only an object.
     pub fn metadata(mut self, metadata: impl IntoPayload) -> Self {
         self.metadata = Some(metadata.into_payload());
         self
@@ -120,7 +134,7 @@ impl OpenStream {
                 let cancels = subscribe(&live, cancel_subject(&subject)).await?;
                 let mut outlet = outlet(&node, live, self.options, subject);
                 outlet.draft = outlet.draft.answering(request.envelope());
-                StreamSender::open(outlet, stream_id, metadata, cancelled, Some(cancels)).await
+                StreamSender::open(outlet, stream_id, self.content, metadata, cancelled, Some(cancels)).await
             }
             Way::Inbox(destination) => {
                 let route = node.route(&live, destination).await?;
@@ -138,7 +152,15 @@ impl OpenStream {
                     };
                     outlet.acknowledged = Some((acknowledgement, node.metrics().clone()));
                 }
-                StreamSender::open(outlet, stream_id, metadata, CancellationToken::new(), None).await
+                StreamSender::open(
+                    outlet,
+                    stream_id,
+                    self.content,
+                    metadata,
+                    CancellationToken::new(),
+                    None,
+                )
+                .await
             }
         }
     }

@@ -178,7 +178,7 @@ impl ReplyStream {
     fn pop(&mut self) -> Option<Delta> {
         while let Some(frame) = self.assembler.pop() {
             match frame.part {
-                StreamPart::Start { metadata } => self.metadata = metadata,
+                StreamPart::Start { metadata, .. } => self.metadata = metadata,
                 StreamPart::Delta { delta } => {
                     self.deltas += 1;
                     return Some(Delta {
@@ -186,12 +186,12 @@ impl ReplyStream {
                         value: delta,
                     });
                 }
-                StreamPart::End { result } => {
+                StreamPart::End { result, .. } => {
                     self.result = result;
                     self.over = true;
                     self.outcome = Some(Ok(()));
                 }
-                StreamPart::Error { error, detail } => self.failed(error, detail.unwrap_or_default()),
+                StreamPart::Error { error, detail, .. } => self.failed(error, detail.unwrap_or_default()),
             }
         }
         None
@@ -259,6 +259,8 @@ impl ReplyStream {
         match self.assembler.push(frame) {
             Ok(true) => {
                 self.deadline = after(at, self.waits.idle);
+                // One sender's frames come in the order in which they were sent.
+                self.assembler.end_here();
                 if is_last {
                     self.last = Some(message);
                 }
@@ -277,10 +279,10 @@ impl ReplyStream {
             .to_owned();
         let delta = message.payload().clone();
         let result = Some(delta.clone());
-        let parts = [StreamPart::Delta { delta }, StreamPart::End { result }];
+        let parts = [StreamPart::Delta { delta }, StreamPart::end(result)];
         for (seq, part) in (0..).zip(parts) {
             let stream_id = stream_id.clone();
-            self.take_frame(StreamFrame { stream_id, seq, part }, message.clone(), at);
+            self.take_frame(StreamFrame::new(stream_id, seq, part), message.clone(), at);
         }
     }
 
@@ -349,7 +351,7 @@ impl Stream for ReplyStream {
                             this.timer.as_mut().reset(this.deadline);
                         }
                         ready!(this.timer.as_mut().poll(context));
-                        if Instant::now() >= this.deadline {
+                        if Instant::now() >= this.deadline && !this.assembler.do_without_start() {
                             this.fail(this.timed_out());
                         }
                     }

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use agentnet_protocol::RawJson;
-use agentnet_protocol::stream::{StreamCancel, StreamFrame, StreamPart};
+use agentnet_protocol::stream::{StreamCancel, StreamFrame, StreamPart, WholeText};
+use agentnet_protocol::{RawJson, Text};
 use async_nats::Subscriber;
 use futures::StreamExt;
 use tokio::sync::Mutex;
@@ -15,6 +15,7 @@ use super::error::StreamError;
 use super::outlet::Outlet;
 use crate::error::SendError;
 use crate::identity::Asked;
+use crate::ids;
 use crate::outgoing::IntoPayload;
 
 /// Sends one stream: pieces, then its end. Opened by [`Context::reply_stream`](crate::Context::reply_stream) or
@@ -48,13 +49,30 @@ pub struct StreamSender(Arc<Sending>);
 struct Sending {
     outlet: Outlet,
     stream_id: String,
-    /// The number of the next frame; held while a frame is sent.
-    next: Mutex<u64>,
+    content: Content,
+    /// Held while a frame is sent.
+    progress: Mutex<Progress>,
     /// The last frame was sent.
     ended: AtomicBool,
     cancelled: CancellationToken,
     /// The sender is gone.
     dropped: CancellationToken,
+}
+
+/// How far a stream has come.
+#[derive(Debug)]
+struct Progress {
+    /// The number of the next frame.
+    next: u64,
+    /// What the end repeats.
+    whole: WholeText,
+}
+
+/// What every frame says of its stream.
+#[derive(Debug, Default)]
+pub(crate) struct Content {
+    pub(crate) role: Option<Text>,
+    pub(crate) content_type: Option<Text>,
 }
 
 /// Code of a stream whose sender was dropped before the end.
@@ -67,22 +85,25 @@ impl StreamSender {
     pub(crate) async fn open(
         outlet: Outlet,
         stream_id: String,
+        content: Content,
         metadata: Option<RawJson>,
         cancelled: CancellationToken,
         cancels: Option<Subscriber>,
     ) -> Result<Self, StreamError> {
         let live = outlet.live.clone();
+        let whole = WholeText::new(outlet.max_payload_bytes);
         let sending = Arc::new(Sending {
             outlet,
             stream_id,
-            next: Mutex::new(0),
+            content,
+            progress: Mutex::new(Progress { next: 0, whole }),
             ended: AtomicBool::new(false),
             cancelled,
             dropped: CancellationToken::new(),
         });
         live.streams.spawn(watch(sending.clone(), cancels));
         let sender = Self(sending);
-        sender.send(StreamPart::Start { metadata }).await?;
+        sender.send(StreamPart::start(metadata, Some(now()))).await?;
         Ok(sender)
     }
 
@@ -114,7 +135,7 @@ impl StreamSender {
     /// # Errors
     /// [`StreamError`]; the reader is then told that the stream was abandoned.
     pub async fn end(self) -> Result<(), StreamError> {
-        self.send(StreamPart::End { result: None }).await
+        self.send_end(None).await
     }
 
     /// Ends the stream with a result: the whole text once more, a summary, numbers, what the two sides agree on.
@@ -122,8 +143,23 @@ impl StreamSender {
     /// # Errors
     /// [`StreamError`]; the reader is then told that the stream was abandoned.
     pub async fn end_with(self, result: impl IntoPayload) -> Result<(), StreamError> {
-        let result = Some(result.into_payload()?);
-        self.send(StreamPart::End { result }).await
+        self.send_end(Some(result.into_payload()?)).await
+    }
+
+    /// The end repeats the whole text for readers that show nothing else, if that fits.
+    async fn send_end(self, result: Option<RawJson>) -> Result<(), StreamError> {
+        let text = self.0.progress.lock().await.whole.take(result.as_ref());
+        let end = |text, result| StreamPart::End {
+            text,
+            result,
+            finished_at: Some(now()),
+            metadata: None,
+        };
+        let repeats = text.is_some();
+        match self.send(end(text, result.clone())).await {
+            Err(StreamError::Send(SendError::TooLarge { .. })) if repeats => self.send(end(None, result)).await,
+            sent => sent,
+        }
     }
 
     /// Ends the stream with an error: a code, and a sentence for people.
@@ -131,8 +167,7 @@ impl StreamSender {
     /// # Errors
     /// [`StreamError`].
     pub async fn fail(self, code: impl Into<String>, detail: impl Into<String>) -> Result<(), StreamError> {
-        let (error, detail) = (code.into(), Some(detail.into()));
-        self.send(StreamPart::Error { error, detail }).await
+        self.send(error_part(code.into(), detail.into())).await
     }
 
     /// Returns when the reader wants no more. Streams to an inbox are never cancelled: there the receiver refuses a frame.
@@ -148,17 +183,21 @@ impl StreamSender {
 
     async fn send(&self, part: StreamPart) -> Result<(), StreamError> {
         let sending = &*self.0;
-        let mut next = sending.next.lock().await;
+        let mut progress = sending.progress.lock().await;
         if sending.cancelled.is_cancelled() {
             return Err(StreamError::Cancelled);
         }
         if sending.ended.load(Ordering::Acquire) {
             return Err(SendError::NotRunning.into());
         }
-        let is_last = part.is_last();
-        sending.outlet.send(&sending.frame(*next, part)).await?;
+        let frame = sending.frame(progress.next, part);
+        sending.outlet.send(&frame).await?;
         // Only now: a call that is dropped while it waits has not used up its number.
-        *next += 1;
+        progress.next += 1;
+        if let StreamPart::Delta { delta } = &frame.part {
+            progress.whole.push(delta);
+        }
+        let is_last = frame.part.is_last();
         sending.ended.store(is_last, Ordering::Release);
         Ok(())
     }
@@ -172,24 +211,24 @@ impl Drop for StreamSender {
 
 impl Sending {
     fn frame(&self, seq: u64, part: StreamPart) -> StreamFrame {
-        StreamFrame {
-            stream_id: self.stream_id.clone(),
-            seq,
-            part,
+        let mut frame = StreamFrame::new(self.stream_id.clone(), seq, part);
+        if let Some(role) = &self.content.role {
+            frame.role = role.clone();
         }
+        if let Some(content_type) = &self.content.content_type {
+            frame.content_type = content_type.clone();
+        }
+        frame
     }
 
     /// Tells the reader that nothing follows, if it does not know.
     async fn break_off(&self, code: &str, detail: &str) {
-        let next = self.next.lock().await;
+        let progress = self.progress.lock().await;
         if self.cancelled.is_cancelled() || self.ended.swap(true, Ordering::AcqRel) {
             return;
         }
-        let part = StreamPart::Error {
-            error: code.to_owned(),
-            detail: Some(detail.to_owned()),
-        };
-        self.outlet.send_last_word(&self.frame(*next, part)).await;
+        let part = error_part(code.to_owned(), detail.to_owned());
+        self.outlet.send_last_word(&self.frame(progress.next, part)).await;
     }
 
     async fn take(&self, message: async_nats::Message) {
@@ -212,6 +251,19 @@ impl Sending {
             Err(error) => tracing::debug!(%error, "ignored a cancel that cannot be read"),
         }
     }
+}
+
+fn error_part(error: String, detail: String) -> StreamPart {
+    StreamPart::Error {
+        error,
+        detail: Some(detail),
+        finished_at: Some(now()),
+        metadata: None,
+    }
+}
+
+fn now() -> Text {
+    Text::from(ids::now().to_string())
 }
 
 /// Hears cancels, and has the last word when the sender is dropped or the node ends.

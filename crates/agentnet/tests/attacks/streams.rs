@@ -49,17 +49,14 @@ async fn a_forger_neither_ends_nor_fills_a_stream() {
         while let Some(message) = requests.next().await {
             let Some(subject) = message.reply else { continue };
             let request = parse(&message.payload);
-            let frame = |seq, part| {
-                let stream_id = "forged".to_owned();
-                StreamFrame { stream_id, seq, part }.to_payload()
-            };
+            let frame = |seq, part| StreamFrame::new("forged", seq, part).to_payload();
             let delta = frame(
                 0,
                 StreamPart::Delta {
                     delta: RawJson::from(json!("forged")),
                 },
             );
-            let end = frame(1, StreamPart::End { result: None });
+            let end = frame(1, StreamPart::end(None));
             let cancel = StreamCancel { stream_id: None }.to_payload();
             let cancels = agentnet::protocol::stream::cancel_subject(&subject);
             let mut says = Vec::new();

@@ -10,7 +10,7 @@ use futures::StreamExt;
 use tokio::sync::{Notify, mpsc};
 
 use crate::net::{DEADLINE, from_now, now, parse};
-use crate::peer::{Bench, payloads};
+use crate::peer::{Bench, NOW, payloads};
 use crate::realm::Realm;
 
 /// The shortest time between two answers to the frames of a stream that was dropped.
@@ -210,7 +210,7 @@ async fn a_reader_goes_on_telling_a_producer_that_did_not_hear() {
     // The producer goes on: told again, now by name, but not for every frame.
     let mut writer = StreamWriter::new("s9");
     let began = Instant::now();
-    asked.frame(&writer.start(None)).await;
+    asked.frame(&writer.start(None, NOW)).await;
     wire.wait_until(count(2), DEADLINE).await.unwrap();
     let again = parse(&wire.messages()[1].payload);
     assert_eq!(again["payload"], json!({ "type": "stream_cancel", "stream_id": "s9" }));

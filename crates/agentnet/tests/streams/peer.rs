@@ -1,6 +1,7 @@
 //! A peer that speaks raw NATS: it hears requests, and the test plays its answers.
 
 use agentnet::AgentNode;
+use agentnet::protocol::Timestamp;
 use agentnet::protocol::stream::StreamWriter;
 use agentnet::{RawJson, json};
 use async_nats::{Client, Subscriber};
@@ -8,6 +9,9 @@ use futures::StreamExt;
 use serde_json::Value;
 
 use crate::net::{DEADLINE, Net, from_now, now, parse};
+
+/// When its streams begin and end.
+pub(crate) const NOW: Timestamp = Timestamp::from_micros(0);
 
 /// The peer's inbox: account `acct_peer`.
 pub(crate) const INBOX: &str = "account.acct_peer.inbox";
@@ -79,8 +83,8 @@ impl Asked {
 /// The payloads of a stream `s1` with these texts.
 pub(crate) fn payloads(texts: &[&str]) -> Vec<RawJson> {
     let mut writer = StreamWriter::new("s1");
-    let mut payloads = vec![writer.start(None)];
+    let mut payloads = vec![writer.start(None, NOW)];
     payloads.extend(texts.iter().map(|text| writer.text(text)));
-    payloads.push(writer.end(None));
+    payloads.push(writer.end(None, NOW));
     payloads
 }

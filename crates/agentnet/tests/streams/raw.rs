@@ -10,7 +10,7 @@ use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 
 use crate::net::DEADLINE;
-use crate::peer::{Asked, Bench, payloads};
+use crate::peer::{Asked, Bench, NOW, payloads};
 
 /// Longer than frames that are sent one after the other take to come.
 const IDLE: Duration = Duration::from_secs(2);
@@ -142,9 +142,9 @@ async fn frames_that_never_come_are_named() {
     // An error whose pieces are missing is still that error.
     let (stream, asked) = ask(&mut bench, |request| request.idle_timeout(IDLE)).await;
     let mut writer = StreamWriter::new("s1");
-    asked.frame(&writer.start(None)).await;
+    asked.frame(&writer.start(None, NOW)).await;
     let _lost = writer.text("lost");
-    asked.frame(&writer.error("broken", None)).await;
+    asked.frame(&writer.error("broken", None, NOW)).await;
     let error = stream.text().await.unwrap_err();
     let detail = String::new();
     assert_eq!(
@@ -163,7 +163,7 @@ async fn what_is_no_frame_of_the_stream_is_told_apart() {
     let own = payloads(&["a", "b"]);
     let mut other = StreamWriter::new("s2");
     asked.frames(&own[..2]).await;
-    asked.frame(&other.start(None)).await;
+    asked.frame(&other.start(None, NOW)).await;
     asked.frame(&other.text("x")).await;
     asked
         .frame(&RawJson::parse(r#"{"type":"stream_pause"}"#).unwrap())
@@ -252,12 +252,12 @@ async fn pieces_can_be_any_json() {
         json!("text"),
     ];
     let mut writer = StreamWriter::new("s1");
-    asked.frame(&writer.start(None)).await;
+    asked.frame(&writer.start(None, NOW)).await;
     // `null` is no piece: the frame that carries it cannot be read.
     for value in &values[1..] {
         asked.frame(&writer.delta(RawJson::from(value))).await;
     }
-    asked.frame(&writer.end(None)).await;
+    asked.frame(&writer.end(None, NOW)).await;
     let read: Vec<serde_json::Value> = stream
         .map(|delta| delta.unwrap().value.deserialize().unwrap())
         .collect()
