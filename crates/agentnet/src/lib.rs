@@ -69,7 +69,7 @@ pub use node::AgentNode;
 pub use outgoing::IntoPayload;
 pub use registry::RegistryClient;
 pub use request::Request;
-pub use sdk::{AgentSdk, AnswerStream, Ask, AskStream, Paged, Query, Refusal, SdkError, SdkResult, Tell};
+pub use sdk::{AgentSdk, AnswerStream, Ask, AskStream, Paged, Query, Refusal, SdkError, SdkResult, Tell, TellFrame};
 pub use send::{Reply, Send, Sent, Until};
 pub use serde_json::json;
 pub use stream::{Delta, OpenStream, ReplyStream, StreamError, StreamReply, StreamRequest, StreamSender};

@@ -6,6 +6,7 @@
 mod ask;
 mod blobs;
 mod error;
+mod frames;
 mod outcome;
 mod pages;
 mod stream;
@@ -27,6 +28,7 @@ use crate::thread::ThreadSession;
 
 pub use ask::Ask;
 pub use error::{Refusal, SdkError};
+pub use frames::TellFrame;
 pub use outcome::SdkResult;
 pub use pages::{Paged, Query};
 pub use stream::{AnswerStream, AskStream};

@@ -178,6 +178,11 @@ impl Send {
         }
     }
 
+    /// Replaces the payload.
+    pub(crate) fn set_payload(&mut self, payload: RawJson) {
+        self.payload = Ok(payload);
+    }
+
     message_options!();
 
     /// How far to wait for the message: until it is published, accepted (the default), or processed by the receiver's

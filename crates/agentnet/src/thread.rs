@@ -2,10 +2,11 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use agentnet_protocol::blob::BlobRef;
 use agentnet_protocol::rpc::{ThreadMessagesRequest, ThreadStatusReply};
 
 use crate::outgoing::IntoPayload;
-use crate::sdk::{AgentSdk, Ask, AskStream, Query, SdkError, Tell};
+use crate::sdk::{AgentSdk, Ask, AskStream, Query, SdkError, Tell, TellFrame};
 use crate::stream::OpenStream;
 
 /// Sends and asks in one thread, each naming the message before it as its parent: the message that was sent last, or the
@@ -111,6 +112,43 @@ impl ThreadSession {
         }
     }
 
+    /// Sends the start of a stream, see [`AgentSdk::send_stream_start`].
+    pub fn send_stream_start(&self, to: impl Into<String>, stream_id: impl Into<String>) -> TellFrame {
+        self.frame(self.sdk.send_stream_start(to, stream_id))
+    }
+
+    /// Sends a piece of text, see [`AgentSdk::send_stream_delta`].
+    pub fn send_stream_delta(
+        &self,
+        to: impl Into<String>,
+        stream_id: impl Into<String>,
+        delta: impl Into<String>,
+        seq: u64,
+    ) -> TellFrame {
+        self.frame(self.sdk.send_stream_delta(to, stream_id, delta, seq))
+    }
+
+    /// Sends the end of a stream, see [`AgentSdk::send_stream_end`].
+    pub fn send_stream_end(&self, to: impl Into<String>, stream_id: impl Into<String>, seq: u64) -> TellFrame {
+        self.frame(self.sdk.send_stream_end(to, stream_id, seq))
+    }
+
+    /// Sends the error that ends a stream, see [`AgentSdk::send_stream_error`].
+    pub fn send_stream_error(
+        &self,
+        to: impl Into<String>,
+        stream_id: impl Into<String>,
+        error: impl Into<String>,
+        seq: u64,
+    ) -> TellFrame {
+        self.frame(self.sdk.send_stream_error(to, stream_id, error, seq))
+    }
+
+    /// Sends a reference to a blob, see [`AgentSdk::send_blob_ref`].
+    pub fn send_blob_ref(&self, to: impl Into<String>, blob: &BlobRef) -> Tell {
+        self.tell(self.sdk.send_blob_ref(to, blob))
+    }
+
     /// The thread's messages, newest first.
     pub fn messages(&self) -> Query<ThreadMessagesRequest> {
         self.sdk.thread_messages(&*self.thread_id)
@@ -126,6 +164,10 @@ impl ThreadSession {
 
     fn tell(&self, tell: Tell) -> Tell {
         tell.thread(&*self.thread_id).following(self.parent.clone())
+    }
+
+    fn frame(&self, frame: TellFrame) -> TellFrame {
+        frame.thread(&*self.thread_id).following(self.parent.clone())
     }
 
     fn ask(&self, ask: Ask) -> Ask {

@@ -1,14 +1,18 @@
 //! A stable adapter for agent runtimes (PROTOCOL.md section 17, `AgentWrapper`).
 
 use std::future::IntoFuture;
+use std::path::PathBuf;
 use std::time::Duration;
 
+use agentnet_protocol::blob::BlobRef;
 use agentnet_protocol::rpc::{
     MessageSearchRequest, MetricsReply, Profile, SearchRequest, ThreadListRequest, ThreadMessagesRequest,
 };
 use agentnet_protocol::target::Target;
+use bytes::Bytes;
 use futures::future::BoxFuture;
 
+use crate::blob_store::{BlobError, BlobKey, Get, Put};
 use crate::builder::{Agent, AgentBuilder, sealed};
 use crate::deliver::Until;
 use crate::error::{ResolveError, SendError, StartError};
@@ -138,6 +142,47 @@ impl AgentWrapper {
     /// Answers a message that was received.
     pub fn reply(&self, request: &Message, payload: impl IntoPayload) -> Reply {
         self.node().reply(request, payload)
+    }
+
+    /// See [`AgentSdk::put_blob_bytes`].
+    pub fn put_blob_bytes(&self, bytes: impl Into<Bytes>) -> Put {
+        self.sdk.put_blob_bytes(bytes)
+    }
+
+    /// See [`AgentSdk::put_blob_file`].
+    pub fn put_blob_file(&self, path: impl Into<PathBuf>) -> Put {
+        self.sdk.put_blob_file(path)
+    }
+
+    /// See [`AgentSdk::get_blob_bytes`].
+    pub fn get_blob_bytes(&self, blob: impl Into<BlobKey>) -> Get<Bytes> {
+        self.sdk.get_blob_bytes(blob)
+    }
+
+    /// See [`AgentSdk::get_blob_text`].
+    pub fn get_blob_text(&self, blob: impl Into<BlobKey>) -> Get<String> {
+        self.sdk.get_blob_text(blob)
+    }
+
+    /// See [`AgentSdk::head_blob`].
+    ///
+    /// # Errors
+    /// [`BlobError`].
+    pub async fn head_blob(&self, blob: impl Into<BlobKey>) -> Result<Option<BlobRef>, BlobError> {
+        self.sdk.head_blob(blob).await
+    }
+
+    /// See [`AgentSdk::delete_blob`].
+    ///
+    /// # Errors
+    /// [`BlobError`].
+    pub async fn delete_blob(&self, blob: impl Into<BlobKey>) -> Result<bool, BlobError> {
+        self.sdk.delete_blob(blob).await
+    }
+
+    /// Sends a reference to a blob to the one target that is named next.
+    pub fn send_blob_ref(&self, blob: &BlobRef) -> WrapperSend {
+        self.send(blob)
     }
 
     /// See [`AgentSdk::search_profiles`].

@@ -21,7 +21,7 @@ use crate::thread::Parent;
 #[must_use = "await it to send the message"]
 pub struct Tell {
     sdk: AgentSdk,
-    send: Send,
+    pub(super) send: Send,
     follows: Option<Parent>,
 }
 

@@ -54,6 +54,9 @@ pub enum StreamError {
         /// Its sentence; may be empty.
         detail: String,
     },
+    /// A piece that no reader takes was to be sent.
+    #[error("a piece of a stream is any JSON but null: send nothing where there is nothing to send")]
+    NullPiece,
     /// The reader wants no more of it. Only senders see this.
     #[error("the reader has cancelled the stream")]
     Cancelled,

@@ -121,12 +121,15 @@ impl StreamSender {
         self.delta_json(text).await
     }
 
-    /// Sends a piece of any JSON.
+    /// Sends a piece of any JSON but `null`, which no reader takes.
     ///
     /// # Errors
-    /// [`StreamError`].
+    /// [`StreamError`]; after [`StreamError::NullPiece`] the stream can go on.
     pub async fn delta_json(&self, piece: impl IntoPayload) -> Result<(), StreamError> {
         let delta = piece.into_payload()?;
+        if delta.view().is_null() {
+            return Err(StreamError::NullPiece);
+        }
         self.send(StreamPart::Delta { delta }).await
     }
 

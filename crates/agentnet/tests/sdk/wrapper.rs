@@ -142,3 +142,24 @@ async fn it_connects_receives_replies_looks_and_closes() {
         .await;
     assert_eq!(gone.unwrap_err().code(), Some("recipient_offline"));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_keeps_blobs_and_sends_references_to_one_target() {
+    let realm = Realm::start().await;
+    let bob = shouter(&realm, "bob").await;
+    let wrapper = connected(&realm).await;
+    let blob = wrapper.put_blob_bytes("réd".as_bytes().to_vec()).await.unwrap();
+    assert_eq!(wrapper.get_blob_text(&blob).await.unwrap(), "réd");
+    assert_eq!(wrapper.get_blob_bytes(&blob).await.unwrap(), "réd".as_bytes());
+    assert_eq!(wrapper.head_blob(&blob).await.unwrap().as_ref(), Some(&blob));
+    let wire = realm.capture("account.*.inbox").await;
+    wrapper
+        .send_blob_ref(&blob)
+        .to_account_id(bob.account_id().unwrap())
+        .await
+        .unwrap();
+    let sent = wire.wait_for(|_| true, DEADLINE).await.unwrap();
+    assert_eq!(parse(&sent.payload)["payload"]["type"], "blob_ref");
+    assert!(wrapper.delete_blob(&blob).await.unwrap());
+    assert_eq!(wrapper.head_blob(&blob).await.unwrap(), None);
+}

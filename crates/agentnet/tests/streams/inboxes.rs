@@ -10,7 +10,7 @@ use crate::net::{DEADLINE, agent, parse};
 use crate::realm::Realm;
 
 /// A node `bob` that assembles what comes.
-async fn assembling(bob: AgentBuilder) -> (AgentNode, Arc<Mutex<StreamAssembler>>) {
+pub(crate) async fn assembling(bob: AgentBuilder) -> (AgentNode, Arc<Mutex<StreamAssembler>>) {
     let assembler = Arc::new(Mutex::new(StreamAssembler::new()));
     let shared = assembler.clone();
     let bob = bob
@@ -31,7 +31,7 @@ async fn assembling(bob: AgentBuilder) -> (AgentNode, Arc<Mutex<StreamAssembler>
     (bob, assembler)
 }
 
-async fn until_complete(assembler: &Mutex<StreamAssembler>) -> String {
+pub(crate) async fn until_complete(assembler: &Mutex<StreamAssembler>) -> String {
     eventually_true(DEADLINE, "the stream is complete", async || {
         assembler.lock().unwrap().is_complete()
     })
