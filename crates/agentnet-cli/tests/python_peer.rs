@@ -13,6 +13,10 @@ use serde_json::Value;
 use tokio::process::Command;
 
 fn peer(arguments: &[&str]) -> Command {
+    program("agent.py", arguments)
+}
+
+fn program(name: &str, arguments: &[&str]) -> Command {
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..");
     let python = root.join(".tools/python/bin/python");
     assert!(
@@ -21,7 +25,7 @@ fn peer(arguments: &[&str]) -> Command {
     );
     let mut command = Command::new(python);
     command
-        .arg(root.join("spec/peers/agent.py"))
+        .arg(root.join("spec/peers").join(name))
         .args(arguments)
         .kill_on_drop(true);
     command.stdin(Stdio::piped());
@@ -160,5 +164,23 @@ async fn an_agent_without_receipts_answers_requests() {
     let all = |reply: &Value| reply["messages"].as_array().is_some_and(|all| all.len() == 3);
     until(&up.url, "thread-messages --thread-id ts_1", all).await;
     node.close().await;
+    up.stop().await;
+}
+
+/// A stream in the open form, of which a piece is lost: the text of its end is what counts.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_in_the_open_form_is_shown_whole() {
+    let mut up = Up::start().await;
+    let mut python = Service::spawn(program("stream.py", &["serve", &up.url, "py", "open"]));
+    event(&mut python, "ready").await;
+    let chat = "chat --to-username py --thread-id open_1";
+    let ran = harness::line_with_input(&up.url, chat, "roses are réd\n").await;
+    assert_eq!(ran.ok(), "roses are réd\n");
+    // The question, the start, two of three pieces, the end.
+    let all = |reply: &Value| reply["messages"].as_array().is_some_and(|all| all.len() == 5);
+    until(&up.url, "thread-messages --thread-id open_1", all).await;
+    let history = "/thread open_1\n/history 1\n";
+    let ran = harness::line_with_input(&up.url, "chat --to-username py", history).await;
+    assert!(ran.ok().contains("roses are réd"));
     up.stop().await;
 }

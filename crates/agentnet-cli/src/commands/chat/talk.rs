@@ -135,8 +135,8 @@ impl Talk {
             && let Some(result) = &whole.result
         {
             written.piece(result)?;
-        } else if whole.deltas == 0 {
-            written.text(&whole.text)?;
+        } else {
+            written.rest(&whole.text)?;
         }
         written.end()?;
         drop(written);
@@ -267,6 +267,8 @@ impl From<std::io::Error> for Shown {
 struct Written {
     label: String,
     begun: bool,
+    /// The text of the pieces so far.
+    said: String,
 }
 
 impl Drop for Written {
@@ -282,13 +284,33 @@ impl Written {
             true => format!("{}: ", talk.output.tint(Tint::Green, &shown(&talk.target))),
             false => String::new(),
         };
-        Self { label, begun: false }
+        Self {
+            label,
+            begun: false,
+            said: String::new(),
+        }
     }
 
     fn piece(&mut self, value: &RawJson) -> std::io::Result<()> {
         match agentnet::protocol::stream::piece_text(value) {
-            Some(text) => self.text(&text),
+            Some(text) => {
+                self.said.push_str(&text);
+                self.text(&text)
+            }
             None => self.text(&indented(value)),
+        }
+    }
+
+    /// What the whole text has beyond the pieces: all of it, on a line of its own, where the pieces were not its beginning.
+    fn rest(&mut self, whole: &str) -> std::io::Result<()> {
+        match whole.strip_prefix(self.said.as_str()) {
+            Some("") => Ok(()),
+            None if whole.is_empty() => Ok(()),
+            Some(rest) => self.text(rest),
+            None => {
+                self.text("\n")?;
+                self.text(whole)
+            }
         }
     }
 
