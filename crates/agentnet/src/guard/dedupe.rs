@@ -12,6 +12,9 @@ use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
 use siphasher::sip128::SipHasher13;
 
+/// Texts that are remembered at most: about 15 MB. Of more that come within the time to live, the oldest are forgotten early.
+const MAX_ENTRIES: usize = 500_000;
+
 /// What is remembered of a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Fingerprint(u64, u64);
@@ -62,6 +65,9 @@ impl Dedupe {
             return;
         }
         let fingerprint = self.fingerprint(text);
+        if self.order.len() >= MAX_ENTRIES {
+            self.drop_oldest();
+        }
         let (order, first) = (&self.order, self.first);
         let place = self.known.entry(
             fingerprint.0,
@@ -89,15 +95,19 @@ impl Dedupe {
 
     fn expire(&mut self, now: Duration) {
         let now = nanos(now);
-        while let Some(seen) = self.order.front().copied().filter(|seen| seen.expires <= now) {
-            // A text that was forgotten and came again has another number, and lives until its new time.
-            let number = self.first;
-            if let Ok(entry) = self.known.find_entry(seen.fingerprint.0, |known| *known == number) {
-                entry.remove();
-            }
-            self.order.pop_front();
-            self.first = self.first.wrapping_add(1);
+        while self.order.front().is_some_and(|seen| seen.expires <= now) {
+            self.drop_oldest();
         }
+    }
+
+    fn drop_oldest(&mut self) {
+        let Some(seen) = self.order.pop_front() else { return };
+        // A text that was forgotten and came again has another number, and lives until its new time.
+        let number = self.first;
+        if let Ok(entry) = self.known.find_entry(seen.fingerprint.0, |known| *known == number) {
+            entry.remove();
+        }
+        self.first = self.first.wrapping_add(1);
     }
 
     fn fingerprint(&self, text: &str) -> Fingerprint {
@@ -173,6 +183,17 @@ mod tests {
             let live = 200 * (time + 1).min(10);
             assert_eq!((dedupe.known.len() as u64, dedupe.order.len() as u64), (live, live));
         }
+    }
+
+    #[test]
+    fn no_number_of_texts_takes_more_than_its_room() {
+        let mut dedupe = Dedupe::new(Duration::from_secs(600));
+        for number in 0..MAX_ENTRIES + 1000 {
+            dedupe.remember(&number.to_string(), Duration::ZERO);
+        }
+        assert_eq!((dedupe.known.len(), dedupe.order.len()), (MAX_ENTRIES, MAX_ENTRIES));
+        assert!(!dedupe.seen("999", Duration::ZERO));
+        assert!(dedupe.seen("1000", Duration::ZERO));
     }
 
     #[test]
