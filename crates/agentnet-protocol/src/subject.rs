@@ -64,10 +64,14 @@ pub fn reply(prefix: &str, account_id: &str, token: &str) -> String {
     format!("{prefix}.{account_id}.{token}")
 }
 
-/// Whether messages can be routed by this capability (section 0.5): not empty, no white space, `.`, `*` or `>`.
+/// The longest text that is put into a subject: NATS servers end a connection that names a subject of more than 4,096 bytes.
+pub const MAX_ROUTABLE_BYTES: usize = 1024;
+
+/// Whether messages can be routed by this capability (section 0.5): not empty, no white space, `.`, `*` or `>`, and at most
+/// [`MAX_ROUTABLE_BYTES`].
 #[must_use]
 pub fn routable_capability(capability: &str) -> bool {
-    !capability.is_empty()
+    (1..=MAX_ROUTABLE_BYTES).contains(&capability.len())
         && !capability
             .chars()
             .any(|c| c.is_whitespace() || c.is_control() || matches!(c, '.' | '*' | '>'))
@@ -76,7 +80,7 @@ pub fn routable_capability(capability: &str) -> bool {
 /// Whether an account id can stand in a subject without changing its shape.
 #[must_use]
 pub fn routable_account(account_id: &str) -> bool {
-    !account_id.is_empty()
+    (1..=MAX_ROUTABLE_BYTES).contains(&account_id.len())
         && !account_id
             .chars()
             .any(|c| c.is_whitespace() || c.is_control() || matches!(c, '.' | '*' | '>'))
@@ -254,6 +258,9 @@ mod tests {
 
     #[test]
     fn capabilities_that_would_change_the_subject_are_not_routed() {
+        let long = "a".repeat(MAX_ROUTABLE_BYTES + 1);
+        assert!(routable_capability(&long[1..]) && routable_account(&long[1..]));
+        assert!(!routable_capability(&long) && !routable_account(&long));
         for capability in ["", "a b", "a.b", "*", ">", "a\u{0}"] {
             assert!(!routable_capability(capability), "{capability:?}");
         }
