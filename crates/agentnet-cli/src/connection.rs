@@ -148,11 +148,20 @@ pub(crate) fn registry_failure(error: &RegistryError) -> Failure {
         RegistryError::Timeout { .. } => Failure::refused(text)
             .named("registry_timeout")
             .hint("look at its log, or give it longer with --timeout SECONDS"),
+        RegistryError::Denied { .. } => Failure::trouble(text)
+            .named("permissions_violation")
+            .hint(PERMISSIONS),
         RegistryError::Connection { .. } => Failure::trouble(text).named("no_connection"),
-        _ => Failure::refused(text).hint("is the registry of another, newer version?"),
+        _ => Failure::refused(text).hint(
+            "something else answers too: does a JetStream stream capture `registry.>`? Or is the registry of another version?",
+        ),
     };
     failure.of_network()
 }
+
+/// What to do where the NATS server refuses what a command needs.
+const PERMISSIONS: &str =
+    "the server's configuration gives this user too few rights: docs/SECURITY.md lists what agents and commands need";
 
 /// What to do about a registry's refusal.
 fn advice(refusal: &str) -> Option<&'static str> {
@@ -182,6 +191,10 @@ pub(crate) fn start_failure(error: StartError) -> Failure {
         StartError::Config(ConfigError::Username(error)) => Failure::refused(error.to_string())
             .named("username_invalid")
             .hint("choose a name of a-z 0-9 . _ -; --name shows any text beside it"),
+        error @ StartError::Subscribe { .. } => Failure::trouble(error.to_string())
+            .named("permissions_violation")
+            .hint(PERMISSIONS)
+            .of_network(),
         other => Failure::refused(other.to_string()),
     }
 }
@@ -240,10 +253,15 @@ pub(crate) fn refusal(code: &str, detail: &str) -> Failure {
     match code {
         code if unreached_advice(code).is_some() => failure.hint(unreached_advice(code).unwrap_or_default()),
         "handler_error" => failure.hint("the receiver took the message and failed at it: its own log says why"),
+        "expired" | "missing_ttl" => failure.hint(CLOCKS),
         "busy" | "rate_limited" | "shutting_down" | "service_degraded" => failure.hint("try again in a moment"),
         _ => failure,
     }
 }
+
+/// What to do about a message whose time is over on arrival.
+const CLOCKS: &str = "if it was not under way for so long, the clock of this machine and the receiver's differ: compare them, \
+     and let both machines set theirs by NTP";
 
 /// What to do about a message that nobody can take.
 fn unreached_advice(code: &str) -> Option<&'static str> {
@@ -295,6 +313,12 @@ fn send_failure(error: SendError) -> Failure {
         SendError::Rejected { code, .. } if code == "auth_key_not_found" => Failure::refused(text).hint(
             "the receiver takes only signed messages, and the registry has no key of yours: does it run with DEV_AUTH=true?",
         ),
+        SendError::Rejected { code, .. } if matches!(code.as_str(), "expired" | "missing_ttl") => {
+            Failure::refused(text).hint(CLOCKS)
+        }
+        SendError::Denied(_) => Failure::trouble(text)
+            .named("permissions_violation")
+            .hint(PERMISSIONS),
         SendError::AckTimeout { .. } => Failure::refused(text).hint(
             "nobody confirmed the message: is the receiver online (`agentnet list`)? --no-ack sends without waiting",
         ),

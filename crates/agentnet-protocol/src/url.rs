@@ -1,5 +1,7 @@
 //! Server addresses: `nats://TOKEN@host:port` (PROTOCOL.md section 1).
 
+use std::time::Duration;
+
 use percent_encoding::percent_decode_str;
 use url::Url;
 
@@ -74,6 +76,29 @@ impl NatsUrl {
     #[must_use]
     pub fn servers(&self) -> &[String] {
         &self.servers
+    }
+
+    /// Whether a server is to be reached by TLS.
+    #[must_use]
+    pub fn is_tls(&self) -> bool {
+        self.servers.iter().any(|server| server.starts_with("tls://"))
+    }
+
+    /// How long one server may take to accept a connection. One of several that accepts and says nothing leaves time for the
+    /// others.
+    #[must_use]
+    pub fn attempt_timeout(&self) -> Duration {
+        Duration::from_secs(if self.servers.len() > 1 { 2 } else { 3 })
+    }
+
+    /// How long all of them together may take: each once.
+    #[must_use]
+    pub fn connect_timeout(&self) -> Duration {
+        let servers = u32::try_from(self.servers.len()).unwrap_or(u32::MAX);
+        match servers {
+            0 | 1 => self.attempt_timeout(),
+            _ => self.attempt_timeout().saturating_mul(servers) + Duration::from_secs(1),
+        }
     }
 
     /// How to log in.
@@ -189,6 +214,16 @@ mod tests {
             let url = NatsUrl::parse(text).unwrap();
             assert_eq!(url.servers(), servers, "{text}");
             assert_eq!(*url.login(), login, "{text}");
+        }
+    }
+
+    #[test]
+    fn each_of_several_servers_gets_its_time() {
+        for (text, attempt, all) in [("a", 3, 3), ("a,b", 2, 5), ("a,tls://b,c", 2, 7)] {
+            let url = NatsUrl::parse(text).unwrap();
+            assert_eq!(url.attempt_timeout(), Duration::from_secs(attempt), "{text}");
+            assert_eq!(url.connect_timeout(), Duration::from_secs(all), "{text}");
+            assert_eq!(url.is_tls(), text.contains("tls"), "{text}");
         }
     }
 

@@ -1,5 +1,6 @@
 //! The connection to NATS.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -16,8 +17,8 @@ use crate::error::StartError;
 
 /// The name under which the server lists the connection.
 const NAME: &str = "agentnet-registry";
-/// How long one server may take to accept the first connection.
-const FIRST_ATTEMPT: Duration = Duration::from_secs(3);
+/// After this time a server of a `tls://` URL that has said nothing may be one that waits for the TLS handshake.
+const TLS_FIRST_AFTER: Duration = Duration::from_millis(300);
 /// How long the end of a subscription may take.
 const LAST_MESSAGES: Duration = Duration::from_secs(2);
 /// More than the nine digits that the server reads as a number of messages: it ends the subscription at once, while the
@@ -44,35 +45,33 @@ pub(crate) struct Connection {
 pub(crate) async fn connect(url: &NatsUrl) -> Result<Connection, StartError> {
     let (times, connected) = watch::channel(0_u64);
     let dropped = Arc::new(AtomicU64::new(0));
-    let count = Arc::clone(&dropped);
-    let shown = url.redacted();
-    let so_far = connected.clone();
-    let options = options(url)
-        .no_echo()
-        .max_reconnects(None)
-        .reconnect_delay_callback(move |attempt| match *so_far.borrow() {
-            // The client asks before its first attempts too, and nobody is to wait for those.
-            0 => Duration::ZERO,
-            _ => reconnect_pause(attempt),
-        })
-        .event_callback(move |event| {
-            match &event {
-                Event::Connected => times.send_modify(|times| *times += 1),
-                Event::SlowConsumer(_) => {
-                    count.fetch_add(1, Ordering::Relaxed);
+    let options = || {
+        let (times, count, so_far, shown) = (times.clone(), Arc::clone(&dropped), connected.clone(), url.redacted());
+        options(url)
+            .no_echo()
+            .max_reconnects(None)
+            .reconnect_delay_callback(move |attempt| match *so_far.borrow() {
+                // The client asks before its first attempts too, and nobody is to wait for those.
+                0 => Duration::ZERO,
+                _ => reconnect_pause(attempt),
+            })
+            .event_callback(move |event| {
+                match &event {
+                    Event::Connected => times.send_modify(|times| *times += 1),
+                    Event::SlowConsumer(_) => {
+                        count.fetch_add(1, Ordering::Relaxed);
+                    }
+                    _ => {}
                 }
-                _ => {}
-            }
-            log(&event, &shown);
-            std::future::ready(())
-        });
-    let client = options.connect(url.servers()).await.map_err(|error| {
+                log(&event, &shown);
+                std::future::ready(())
+            })
+    };
+    let client = dial(url, options).await.map_err(|error| {
         let (url, reason) = (url.redacted(), error.to_string());
-        match error.kind() {
-            ConnectErrorKind::AuthorizationViolation | ConnectErrorKind::Authentication => {
-                StartError::Refused { url, reason }
-            }
-            _ => StartError::Connect { url, reason },
+        match is_refusal(error.kind()) {
+            true => StartError::Refused { url, reason },
+            false => StartError::Connect { url, reason },
         }
     })?;
     Ok(Connection {
@@ -80,6 +79,33 @@ pub(crate) async fn connect(url: &NatsUrl) -> Result<Connection, StartError> {
         connected,
         dropped,
     })
+}
+
+/// Connects. Where the URL asks for TLS, a server that says nothing, or nothing that is understood, is met with the handshake first
+/// (nats-server's `handshake_first`).
+async fn dial(url: &NatsUrl, options: impl Fn() -> ConnectOptions) -> Result<Client, async_nats::ConnectError> {
+    let mut plain = pin!(options().connect(url.servers()));
+    if !url.is_tls() {
+        return plain.await;
+    }
+    let failed = match tokio::time::timeout(TLS_FIRST_AFTER, &mut plain).await {
+        Ok(Err(error)) if !is_refusal(error.kind()) => Some(error),
+        Ok(outcome) => return outcome,
+        Err(_) => None,
+    };
+    let tls_first = options().tls_first().connect(url.servers()).await;
+    match (tls_first, failed) {
+        (Err(error), Some(failed)) if !is_refusal(error.kind()) => Err(failed),
+        (Err(error), None) if !is_refusal(error.kind()) => plain.await.map_err(|_| error),
+        (outcome, _) => outcome,
+    }
+}
+
+fn is_refusal(kind: ConnectErrorKind) -> bool {
+    matches!(
+        kind,
+        ConnectErrorKind::AuthorizationViolation | ConnectErrorKind::Authentication
+    )
 }
 
 /// What every connection of a registry has in common.
@@ -91,7 +117,7 @@ pub(crate) fn options(url: &NatsUrl) -> ConnectOptions {
     }
     .name(NAME)
     .custom_inbox_prefix(CONNECTION_INBOX_PREFIX)
-    .connection_timeout(FIRST_ATTEMPT)
+    .connection_timeout(url.attempt_timeout())
 }
 
 /// Returns when the server has handled everything that was sent to it, subscriptions above all: it handles a connection's
@@ -160,6 +186,8 @@ fn log(event: &Event, url: &str) {
         Event::Connected => tracing::info!(url, "connected to NATS"),
         Event::Disconnected => tracing::warn!(url, "lost the connection to NATS; reconnecting"),
         Event::SlowConsumer(_) => tracing::debug!("a subscription is full; a message was dropped"),
+        // Above all what this registry's user may not do.
+        Event::ServerError(error) => tracing::error!(url, "{error}"),
         other => tracing::debug!(event = %other, "NATS"),
     }
 }

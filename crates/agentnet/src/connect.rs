@@ -1,14 +1,20 @@
 //! Connecting to the broker: token in the URL, an inbox prefix of our own, reconnection for ever (PROTOCOL.md section 1).
 
+pub(crate) mod denials;
+
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use agentnet_protocol::subject::CONNECTION_INBOX_PREFIX;
 use agentnet_protocol::url::{Login, NatsUrl, NatsUrlError};
-use async_nats::{Client, ConnectErrorKind, ConnectOptions, Event};
+use async_nats::{Client, ConnectErrorKind, ConnectOptions, Event, ServerError};
 use tokio::sync::watch;
 
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+use self::denials::{Action, Denials, Denied};
+
+/// After this time a server of a `tls://` URL that has said nothing may be one that waits for the TLS handshake.
+const TLS_FIRST_AFTER: Duration = Duration::from_millis(300);
 /// A receiver that comes back later than its senders costs them their attempts.
 const MAX_RECONNECT_DELAY: Duration = Duration::from_secs(1);
 
@@ -41,25 +47,64 @@ pub enum ConnectError {
 /// Connects to the network's broker, as `name` in the server's list of connections.
 ///
 /// # Errors
-/// [`ConnectError`], within about three seconds. Once connected, the client reconnects for ever.
+/// [`ConnectError`], within about three seconds; of several servers, two seconds each. Once connected, the client reconnects
+/// for ever.
 pub async fn connect(url: &str, name: &str) -> Result<Client, ConnectError> {
     open(&NatsUrl::parse(url)?, name, Arc::default()).await
 }
 
-/// Counts the times that the connection was made.
+/// Counts the times that the connection was made, and knows what the server has refused.
 #[derive(Debug)]
-pub(crate) struct Connections(watch::Sender<u64>);
+pub(crate) struct Connections {
+    made: watch::Sender<u64>,
+    pub(crate) denials: Denials,
+}
 
 impl Default for Connections {
     fn default() -> Self {
-        Self(watch::Sender::new(0))
+        Self {
+            made: watch::Sender::new(0),
+            denials: Denials::default(),
+        }
     }
 }
 
 impl Connections {
     /// For those who wait for the next one.
     pub(crate) fn subscribe(&self) -> watch::Receiver<u64> {
-        self.0.subscribe()
+        self.made.subscribe()
+    }
+
+    fn heard(&self, event: &Event) {
+        match event {
+            Event::Connected => {
+                self.made.send_modify(|times| *times += 1);
+                match *self.made.borrow() {
+                    1 => tracing::debug!("connected to NATS"),
+                    // As loud as its loss.
+                    _ => tracing::warn!("connection to NATS restored"),
+                }
+            }
+            Event::Disconnected => tracing::warn!("connection to NATS lost, reconnecting"),
+            Event::SlowConsumer(_) => {
+                tracing::error!("messages were dropped: this process takes them in too slowly");
+            }
+            Event::ServerError(ServerError::Other(text)) => match Denied::parse(text) {
+                Some(denied) => self.denied(denied),
+                None => tracing::warn!(error = text, "the NATS server reports an error"),
+            },
+            other => tracing::debug!(event = %other, "NATS"),
+        }
+    }
+
+    fn denied(&self, denied: Denied) {
+        // What is published to a connection's own inbox only asks whether the server is there.
+        let asks = denied.action == Action::Publish && denied.subject.starts_with(CONNECTION_INBOX_PREFIX);
+        let text = denied.to_string();
+        match self.denials.note(denied) && !asks {
+            true => tracing::warn!("{text}"),
+            false => tracing::debug!("{text}"),
+        }
     }
 }
 
@@ -77,7 +122,7 @@ impl Connection {
     /// Connects to the network's broker (PROTOCOL.md section 1), as `name` in the server's list of connections.
     ///
     /// # Errors
-    /// [`ConnectError`], within about three seconds.
+    /// [`ConnectError`], as [`connect`].
     pub async fn open(url: &str, name: &str) -> Result<Self, ConnectError> {
         Self::to(&NatsUrl::parse(url)?, name).await
     }
@@ -99,52 +144,86 @@ impl Connection {
 
 /// As [`connect`]; `connections` is told of each connection.
 async fn open(url: &NatsUrl, name: &str, connections: Arc<Connections>) -> Result<Client, ConnectError> {
-    let so_far = Arc::clone(&connections);
+    let options = || options(url, name, &connections);
+    let unreachable = |why: String| ConnectError::Unreachable {
+        url: url.redacted(),
+        why,
+    };
+    // The timeout of the options is for one attempt at one address; a name may have several.
+    let patience = url.connect_timeout();
+    match tokio::time::timeout(patience, dial(url, options)).await {
+        Err(_) => Err(unreachable(format!("no answer within {} s", patience.as_secs()))),
+        Ok(Ok(client)) => Ok(client),
+        Ok(Err(error)) if is_refusal(&error) => Err(ConnectError::Refused { url: url.redacted() }),
+        Ok(Err(error)) => Err(unreachable(error.to_string())),
+    }
+}
+
+fn options(url: &NatsUrl, name: &str, connections: &Arc<Connections>) -> ConnectOptions {
+    let (so_far, heard) = (Arc::clone(connections), Arc::clone(connections));
     let options = ConnectOptions::new()
         .name(name)
         .custom_inbox_prefix(CONNECTION_INBOX_PREFIX)
-        .connection_timeout(CONNECT_TIMEOUT)
+        .connection_timeout(url.attempt_timeout())
         .max_reconnects(None)
-        .reconnect_delay_callback(move |attempt| match *so_far.0.borrow() {
+        .reconnect_delay_callback(move |attempt| match *so_far.made.borrow() {
             // The client asks before its first attempts too, and nobody is to wait for those.
             0 => Duration::ZERO,
             _ => reconnect_delay(attempt, rand::random_range(0.5..=1.0)),
         })
         .event_callback(move |event| {
-            match &event {
-                Event::Connected => {
-                    tracing::debug!("connected to NATS");
-                    connections.0.send_modify(|times| *times += 1);
-                }
-                Event::Disconnected => tracing::warn!("connection to NATS lost, reconnecting"),
-                Event::SlowConsumer(_) => {
-                    tracing::error!("messages were dropped: this process takes them in too slowly");
-                }
-                other => tracing::debug!(event = %other, "NATS"),
-            }
+            heard.heard(&event);
             std::future::ready(())
         });
-    let options = match url.login() {
+    match url.login() {
         Login::None => options,
         Login::Token(token) => options.token(token.clone()),
         Login::User { name, password } => options.user_and_password(name.clone(), password.clone()),
-    };
-    // The timeout of the options is for one attempt at one address; a name may have several.
-    let connecting = options.connect(url.servers().to_vec());
-    let unreachable = |why: String| ConnectError::Unreachable {
-        url: url.redacted(),
-        why,
-    };
-    match tokio::time::timeout(CONNECT_TIMEOUT, connecting).await {
-        Err(_) => Err(unreachable(format!("no answer within {} s", CONNECT_TIMEOUT.as_secs()))),
-        Ok(Ok(client)) => Ok(client),
-        Ok(Err(error)) => Err(match error.kind() {
-            ConnectErrorKind::Authentication | ConnectErrorKind::AuthorizationViolation => {
-                ConnectError::Refused { url: url.redacted() }
-            }
-            _ => unreachable(error.to_string()),
-        }),
     }
+}
+
+/// Connects by the options that `options` makes. Where the URL asks for TLS, the handshake comes behind the server's first word,
+/// as servers have it by default; one that says nothing, or nothing that is understood, is met with the handshake first.
+///
+/// # Errors
+/// What the client says.
+pub async fn dial(url: &NatsUrl, options: impl Fn() -> ConnectOptions) -> Result<Client, async_nats::ConnectError> {
+    let servers = || url.servers().to_vec();
+    let mut plain = pin!(options().connect(servers()));
+    if !url.is_tls() {
+        return plain.await;
+    }
+    let mut failed = match tokio::time::timeout(TLS_FIRST_AFTER, &mut plain).await {
+        Ok(Err(error)) if !is_refusal(&error) => Some(error),
+        Ok(outcome) => return outcome,
+        Err(_) => None,
+    };
+    let mut tls_first = pin!(options().tls_first().connect(servers()));
+    let mut failed_first = None;
+    loop {
+        tokio::select! {
+            outcome = &mut plain, if failed.is_none() => match outcome {
+                Err(error) if !is_refusal(&error) => failed = Some(error),
+                outcome => return outcome,
+            },
+            outcome = &mut tls_first, if failed_first.is_none() => match outcome {
+                Err(error) if !is_refusal(&error) => failed_first = Some(error),
+                outcome => return outcome,
+            },
+        }
+        // A server that does not want the handshake first sends something that is no TLS.
+        if let (Some(plain), Some(first)) = (&failed, &failed_first) {
+            let no_tls = first.to_string().contains("InvalidContentType") || plain.to_string().contains("certificate");
+            return Err(if no_tls { failed } else { failed_first }.unwrap_or_else(|| ConnectErrorKind::Io.into()));
+        }
+    }
+}
+
+fn is_refusal(error: &async_nats::ConnectError) -> bool {
+    matches!(
+        error.kind(),
+        ConnectErrorKind::Authentication | ConnectErrorKind::AuthorizationViolation
+    )
 }
 
 /// The pause before an attempt to reconnect, counted from 1. It grows from 0.1 s to a second, times a random share, so that

@@ -12,6 +12,7 @@ use futures::StreamExt;
 use tokio::sync::mpsc;
 
 use crate::connect::NO_CONNECTION;
+use crate::connect::denials::Action;
 use crate::error::SendError;
 use crate::identity::ReceiptChecks;
 use crate::metrics::Metrics;
@@ -164,9 +165,17 @@ pub(crate) async fn deliver(
                 Box::pin(live.connected()).await;
             }
             let connection = live.connection();
+            let mark = live.connections.denials.mark();
             live.publish_message(subject, body.clone()).await?;
             published_on = Some(connection);
-            receipts.recv().await.ok_or(SendError::NotRunning)
+            let denied = live
+                .connections
+                .denials
+                .wait(mark, |denied| denied.is(Action::Publish, subject));
+            tokio::select! {
+                receipt = receipts.recv() => receipt.ok_or(SendError::NotRunning),
+                denied = Box::pin(denied) => Err(SendError::Denied(denied.to_string())),
+            }
         };
         match tokio::time::timeout(acknowledgement.wait, publish_and_wait).await {
             Ok(arrived) => match (outcome(&*arrived?), acknowledgement.processing) {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 pub use agentnet_keys::KeyFileError;
 use agentnet_protocol::DecodeError;
+use agentnet_protocol::subject::MAX_ROUTABLE_BYTES;
 use agentnet_protocol::target::TargetError;
 
 use crate::config::ConfigError;
@@ -38,6 +39,14 @@ pub enum RegistryError {
         rpc: &'static str,
         /// What is wrong with it.
         why: DecodeError,
+    },
+    /// The NATS server does not permit this connection's user to make the call, or to hear the answer.
+    #[error("registry.{rpc} cannot be called: {why}")]
+    Denied {
+        /// Which call.
+        rpc: &'static str,
+        /// What is not permitted.
+        why: String,
     },
     /// The connection is lost or closed, or the request is larger than the server takes.
     #[error("registry.{rpc} could not be sent: {why}")]
@@ -123,7 +132,11 @@ pub enum SendError {
     #[error(transparent)]
     Resolve(#[from] ResolveError),
     /// The target cannot be part of a subject.
-    #[error("cannot route to `{0}`: account ids and capabilities must not contain white space, `.`, `*` or `>`")]
+    #[error(
+        "cannot route to `{}`: account ids and capabilities must not contain white space, `.`, `*` or `>`, and have at most {} bytes",
+        shown(.0),
+        MAX_ROUTABLE_BYTES
+    )]
     Unroutable(String),
     /// The message is larger than `max_payload_bytes`.
     #[error("message of {size} bytes exceeds max_payload_bytes={limit}")]
@@ -182,6 +195,9 @@ pub enum SendError {
         /// How often it was published.
         attempts: u32,
     },
+    /// The NATS server does not permit this connection's user to publish or subscribe there.
+    #[error("{0}")]
+    Denied(String),
     /// The message to answer has no reply subject.
     #[error("Cannot reply: incoming message has no reply_to subject.")]
     NoReplySubject,
@@ -189,6 +205,15 @@ pub enum SendError {
     /// double it.
     #[error("the message could not be published: {0}")]
     Connection(String),
+}
+
+/// As much of a text as an error shows.
+fn shown(text: &str) -> std::borrow::Cow<'_, str> {
+    const SHOWN_CHARS: usize = 128;
+    match text.char_indices().nth(SHOWN_CHARS) {
+        Some((end, _)) => format!("{}…", &text[..end]).into(),
+        None => text.into(),
+    }
 }
 
 impl SendError {

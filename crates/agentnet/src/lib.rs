@@ -60,7 +60,7 @@ pub use agentnet_protocol::{AgentInfo, Envelope, RawJson, Receipt, ReceiptStatus
 pub use blob_store::{BlobError, BlobKey, BlobReader, BlobSettings, BlobStorage, BlobStore, Get, Put, UnknownStorage};
 pub use builder::{Agent, AgentBuilder, SigningKey};
 pub use config::{ConfigError, Limits};
-pub use connect::{ConnectError, Connection, connect};
+pub use connect::{ConnectError, Connection, connect, dial};
 pub use error::{KeyFileError, RegistryError, RequestError, ResolveError, RotateError, SendError, StartError};
 pub use futures::{StreamExt, TryStreamExt};
 pub use handler::{BoxError, Context, Handler, HandlerResult, Message};

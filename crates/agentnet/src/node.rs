@@ -141,6 +141,7 @@ impl AgentNode {
         let account_id = &live.sender.account_id;
         *self.shared.last.lock().unwrap_or_else(PoisonError::into_inner) =
             Some((account_id.clone(), live.username.clone()));
+        let mark = live.connections.denials.mark();
         live.hear_receipts().await?;
         let work = TaskTracker::new();
         let handler = self
@@ -166,6 +167,7 @@ impl AgentNode {
         if !live.round_trip().await {
             tracing::warn!("the start was not confirmed by the server");
         }
+        live.subscriptions_permitted(mark, &config.capabilities).await?;
         live.serve(session::keep_alive(live.clone(), config.clone()));
         Ok(Running {
             live,

@@ -13,7 +13,8 @@ use async_nats::{Client, StatusCode};
 use bytes::Bytes;
 use futures::StreamExt as _;
 
-use crate::connect::{ConnectError, NO_CONNECTION, connect};
+use crate::connect::denials::{Action, Denied};
+use crate::connect::{ConnectError, Connection, Connections, NO_CONNECTION};
 use crate::error::RegistryError;
 
 /// How often a request is made at most, within the call's timeout.
@@ -47,6 +48,8 @@ pub struct RegistryClient {
     client: Client,
     timeout: Duration,
     sightings: Arc<Sightings>,
+    /// Absent where somebody else has made the connection.
+    connections: Option<Arc<Connections>>,
 }
 
 impl RegistryClient {
@@ -58,16 +61,25 @@ impl RegistryClient {
     /// # Errors
     /// [`ConnectError`], within about three seconds.
     pub async fn connect(url: &str) -> Result<Self, ConnectError> {
-        Ok(Self::new(connect(url, "agentnet-registry-client").await?))
+        Ok(Self::on(&Connection::open(url, "agentnet-registry-client").await?))
     }
 
     /// Uses a connection that is there.
+    #[must_use]
+    pub fn on(connection: &Connection) -> Self {
+        let mut client = Self::new(connection.client.clone());
+        client.connections = Some(connection.connections.clone());
+        client
+    }
+
+    /// Uses a client that is there. What the NATS server does not permit its user is not told: such calls time out.
     #[must_use]
     pub fn new(client: Client) -> Self {
         Self {
             client,
             timeout: Self::DEFAULT_TIMEOUT,
             sightings: Arc::default(),
+            connections: None,
         }
     }
 
@@ -163,6 +175,18 @@ impl RegistryClient {
         let patience = (self.timeout / ATTEMPTS).min(LONGEST_PATIENCE);
         let mut pause = FIRST_PAUSE;
         let inbox = self.client.new_inbox();
+        let (subject, watched) = (R::subject(), self.connections.as_deref());
+        let mark = watched.map(|connections| connections.denials.mark());
+        let mut denied = std::pin::pin!(async {
+            match (watched, mark) {
+                (Some(connections), Some(mark)) => {
+                    let concerns =
+                        |denied: &Denied| denied.is(Action::Publish, &subject) || denied.is(Action::Subscribe, &inbox);
+                    connections.denials.wait(mark, concerns).await
+                }
+                _ => std::future::pending().await,
+            }
+        });
         let mut answers = self
             .client
             .subscribe(inbox.clone())
@@ -171,13 +195,17 @@ impl RegistryClient {
         loop {
             let publishing = self
                 .client
-                .publish_with_reply(R::subject(), inbox.clone(), body.clone());
+                .publish_with_reply(subject.clone(), inbox.clone(), body.clone());
             publishing.await.map_err(|error| failed(&error))?;
             left -= 1;
             let ask_again = Instant::now() + patience;
             loop {
                 let answer = tokio::select! {
                     answer = answers.next() => answer.ok_or_else(|| failed(&"the connection is closed"))?,
+                    denied = &mut denied => {
+                        let why = denied.to_string();
+                        return Err(RegistryError::Denied { rpc, why });
+                    }
                     () = tokio::time::sleep_until(ask_again.into()), if left > 0 => break,
                 };
                 if answer.status == Some(StatusCode::NO_RESPONDERS) {

@@ -12,6 +12,7 @@ use futures::stream::FuturesUnordered;
 use tracing::Span;
 
 use crate::connect::NO_CONNECTION;
+use crate::connect::denials::{Action, Denied};
 use crate::error::{RequestError, SendError};
 use crate::handler::Message;
 pub(crate) use crate::identity::UNREACHED;
@@ -79,10 +80,15 @@ impl Request {
         let mut nobody = false;
         // What is no message was said by somebody else: the reply may still come.
         let mut unreadable = None;
+        let mark = live.connections.denials.mark();
         live.hear_replies().await?;
+        let replies = live.replies.wildcard();
         let mut expected = live.replies.expect();
         let mut published = false;
+        let concerns =
+            |denied: &Denied| denied.is(Action::Publish, &route.subject) || denied.is(Action::Subscribe, &replies);
         let publish_and_wait = async {
+            let mut denied = Box::pin(live.connections.denials.wait(mark, concerns));
             if !live.is_connected() {
                 Box::pin(live.connected()).await;
             }
@@ -95,6 +101,7 @@ impl Request {
                         let Err(why) = verdict else { return Ok(Some((envelope, origin))) };
                         refusals.note(&message_id, why, node.metrics());
                     }
+                    denied = &mut denied => return Err(SendError::Denied(denied.to_string())),
                     reply = expected.receiver.recv(), if checks.len() < CHECKS => {
                         let reply = reply.ok_or(SendError::NotRunning)?;
                         if reply.status == Some(StatusCode::NO_RESPONDERS) {

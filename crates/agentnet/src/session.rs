@@ -23,6 +23,7 @@ use self::listen::Service;
 use self::postponed::Postponed;
 use crate::blob_store::BlobStore;
 use crate::config::Config;
+use crate::connect::denials::{Action, Denied, Mark};
 use crate::connect::{Connection, Connections};
 use crate::deliver::Receipts;
 use crate::error::{RegistryError, SendError, StartError};
@@ -43,6 +44,8 @@ const SIGNED_TRIES: u32 = 3;
 /// Receipts that tell one account of refusals, a second and at once.
 const REFUSALS_PER_SECOND: f64 = 200.0;
 const REFUSALS_AT_ONCE: u32 = 500;
+/// How much later a refusal may be noticed than what the server said behind it.
+const DENIALS_ARRIVE: Duration = Duration::from_millis(2);
 const ROUND_TRIP_TIMEOUT: Duration = Duration::from_secs(1);
 /// The client drops its events when too many come at once: so often those who wait for a connection look for themselves.
 const LOOK: Duration = Duration::from_millis(100);
@@ -96,11 +99,12 @@ impl Live {
             Some(source) => Some(source.open().await?),
             None => None,
         };
-        let Connection { client, connections } = match &config.connection {
+        let connection = match &config.connection {
             Some(shared) => shared.clone(),
             None => Connection::to(&config.url, &format!("agentnet-{}", config.agent_id)).await?,
         };
-        let registry = RegistryClient::new(client.clone());
+        let registry = RegistryClient::on(&connection);
+        let Connection { client, connections } = connection;
         let (registration, key) = register(&registry, config, opened).await?;
         let identity = key.map(|key| Arc::new(Identity::new(key, registry.clone(), config)));
         let limits = &config.limits;
@@ -223,11 +227,31 @@ impl Live {
         self.publish_postponed().await;
         let trip = async {
             let subject = self.client.new_inbox();
+            let denials = &self.connections.denials;
+            let mark = denials.mark();
             let mut probe = self.client.subscribe(subject.clone()).await.ok()?;
-            self.client.publish(subject, Bytes::new()).await.ok()?;
-            probe.next().await
+            self.client.publish(subject.clone(), Bytes::new()).await.ok()?;
+            tokio::select! {
+                message = probe.next() => message.map(drop),
+                // The server refuses things in their order too.
+                _ = denials.wait(mark, |denied| denied.subject == subject) => Some(()),
+            }
         };
         matches!(tokio::time::timeout(ROUND_TRIP_TIMEOUT, trip).await, Ok(Some(_)))
+    }
+
+    /// Fails where the server has refused a subscription of this session since the mark. To be called behind a round trip.
+    pub(crate) async fn subscriptions_permitted(&self, mark: Mark, capabilities: &[String]) -> Result<(), StartError> {
+        let account_id = &self.sender.account_id;
+        let mut own = vec![subject::inbox(account_id), subject::receipts(account_id)];
+        own.extend(capabilities.iter().map(|capability| subject::capability(capability)));
+        let concerns = |denied: &Denied| denied.action == Action::Subscribe && own.contains(&denied.subject);
+        // Refusals take another way through this process than the answer to the round trip.
+        let denied = self.connections.denials.wait(mark, concerns);
+        match tokio::time::timeout(DENIALS_ARRIVE, denied).await {
+            Ok(denied) => Err(refused(denied.subject.clone(), denied)),
+            Err(_) => Ok(()),
+        }
     }
 
     pub(crate) async fn subscribe(&self, subject: String) -> Result<Subscriber, StartError> {

@@ -8,6 +8,7 @@ mod bench;
 mod net;
 mod outages;
 mod payloads;
+mod permissions;
 mod processed;
 mod receipts;
 mod requests;
