@@ -378,6 +378,13 @@ mod tests {
                 },
                 1,
             ),
+            (
+                RegistryError::Denied {
+                    rpc,
+                    why: "permissions violation".into(),
+                },
+                1,
+            ),
         ] {
             assert_eq!(code(registry_failure(&error)), expected, "{error}");
         }
@@ -392,6 +399,7 @@ mod tests {
             ),
             (SendError::TooLarge { size: 2, limit: 1 }, 1),
             (SendError::Connection("closed".into()), 1),
+            (SendError::Denied("permissions violation".into()), 1),
         ] {
             let text = error.to_string();
             assert_eq!(code(send_failure(error)), expected, "{text}");
@@ -408,6 +416,24 @@ mod tests {
             1
         );
         assert_eq!(code(checked_url("http://h").unwrap_err()), 2);
+    }
+
+    #[test]
+    fn a_message_that_is_too_old_on_arrival_hints_at_the_clocks() {
+        for code in ["expired", "missing_ttl"] {
+            let rejected = SendError::Rejected {
+                code: code.into(),
+                detail: String::new(),
+                message_id: "m".into(),
+            };
+            let text = send_failure(rejected).text();
+            assert!(
+                text.contains("hint: ") && text.contains("the clock of this machine"),
+                "{text}"
+            );
+            let text = refusal(code, "").text();
+            assert!(text.contains("the clock of this machine"), "{text}");
+        }
     }
 
     #[test]

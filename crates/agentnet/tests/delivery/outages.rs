@@ -8,6 +8,7 @@ use agentnet::{RegistryClient, RequestError, SendError};
 use agentnet_testkit::{Capture, NatsServer, RawClient, eventually_true};
 use bytes::Bytes;
 use futures::StreamExt;
+use serde_json::json;
 
 use crate::bench::*;
 use crate::net::{DEADLINE, parse, settle};
@@ -56,6 +57,36 @@ async fn without_a_connection_nothing_is_sent_and_the_error_says_why() {
             "sent" => break,
             other => panic!("{other} comes later, though its sender was told that it was not sent"),
         }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_asked_during_an_outage_is_answered_or_fails_once_the_server_is_back() {
+    let mut bench = Bench::start(|_, _| vec![]).await;
+    bench.net.nats.kill9();
+    eventually_true(DEADLINE, "the connection is lost", async || {
+        let request = bench.node.request_account("acct_peer", "early").timeout(SHORT).await;
+        matches!(request, Err(RequestError::Send(SendError::Connection(_))))
+    })
+    .await
+    .unwrap();
+    let request = bench.node.request_account("acct_peer", "asked").timeout(DEADLINE * 2);
+    let asking = tokio::spawn(request.into_future());
+    bench.net.nats.restart().await.unwrap();
+    let raw = RawClient::connect(&bench.net.nats.url()).await.unwrap();
+    let mut inbox = raw.subscribe(INBOX).await.unwrap();
+    tokio::spawn(async move {
+        while let Some(message) = inbox.next().await {
+            let reply = json!({ "message_id": "r1", "from_agent": "peer", "payload": { "text": "yes" } });
+            let to = message.reply.unwrap();
+            raw.publish(to, reply.to_string().into()).await.unwrap();
+        }
+    });
+    match tokio::time::timeout(DEADLINE * 3, asking).await.unwrap().unwrap() {
+        Ok(reply) => assert_eq!(reply.text().as_deref(), Some("yes")),
+        // The node was back before its peer.
+        Err(RequestError::NoResponders { .. }) => {}
+        Err(error) => panic!("{error}"),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Starts that succeed at once, and starts that cannot.
 
-use agentnet::{AgentBuilder, AgentNode, StartError};
+use agentnet::{AgentBuilder, AgentNode, SendError, StartError};
 use agentnet_testkit::{NatsServer, RawClient, eventually_true};
 use futures::StreamExt;
 
@@ -89,6 +89,29 @@ async fn a_server_that_never_answers_is_given_up() {
         "{error}"
     );
     silent.abort();
+}
+
+/// The server ends the connection of who names a subject of more than 4,096 bytes.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_too_long_for_a_subject_does_not_break_the_connection() {
+    let realm = Realm::start().await;
+    let long = "a".repeat(5000);
+    let handled = Handled::default();
+    let receiver = echo(realm.agent("long"), "long", &handled).start().await.unwrap();
+    let sender = realm.agent("sender").start().await.unwrap();
+    for error in [
+        sender.send_to_account(&long, "hi").await.unwrap_err(),
+        sender.send_to_capability(&long, "hi").await.unwrap_err(),
+    ] {
+        assert!(matches!(error, SendError::Unroutable(_)), "{error}");
+        let text = error.to_string();
+        assert!(text.len() < 400 && text.contains("at most 1024 bytes"), "{text}");
+    }
+    sender
+        .send_to_account(receiver.account_id().unwrap(), "hi")
+        .retry_attempts(1)
+        .await
+        .unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,0 +1,119 @@
+//! Servers that are reached in other ways than by one plain address.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod harness;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use agentnet_testkit::{NatsServer, eventually, find_nats_server};
+use harness::{PATIENCE, Service, agentnet, binary, run};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use tempfile::TempDir;
+
+/// A server with TLS for `localhost`, and the certificate by which to trust it.
+struct TlsServer {
+    folder: TempDir,
+    /// Killed with it.
+    _server: Service,
+    port: u16,
+}
+
+impl TlsServer {
+    async fn start(handshake_first: bool) -> Self {
+        let folder = TempDir::new().unwrap();
+        let file = |name: &str| folder.path().join(name);
+        let mut authority = CertificateParams::default();
+        authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let authority = CertifiedIssuer::self_signed(authority, KeyPair::generate().unwrap()).unwrap();
+        let key = KeyPair::generate().unwrap();
+        let certificate = CertificateParams::new(["localhost".to_owned()])
+            .unwrap()
+            .signed_by(&key, &authority)
+            .unwrap();
+        fs::write(file("ca.pem"), authority.pem()).unwrap();
+        fs::write(file("server.pem"), certificate.pem()).unwrap();
+        fs::write(file("server.key"), key.serialize_pem()).unwrap();
+        let path = |name: &str| file(name).to_str().unwrap().to_owned();
+        let config = format!(
+            "listen: \"127.0.0.1:-1\"\nports_file_dir: {:?}\njetstream {{ store_dir: {:?} }}\nauthorization {{ token: tok }}\n\
+             tls {{ handshake_first: {handshake_first}, cert_file: {:?}, key_file: {:?} }}\n",
+            path(""),
+            path("jetstream"),
+            path("server.pem"),
+            path("server.key"),
+        );
+        fs::write(file("nats.conf"), config).unwrap();
+        let mut server = harness::command(&find_nats_server().unwrap());
+        server.args(["-c", &path("nats.conf")]);
+        let server = Service::spawn(server);
+        let look = async || port_in(folder.path()).ok_or("the server has not said its port");
+        let port = eventually(PATIENCE, look).await.unwrap();
+        Self {
+            folder,
+            _server: server,
+            port,
+        }
+    }
+
+    fn authority(&self) -> PathBuf {
+        self.folder.path().join("ca.pem")
+    }
+}
+
+/// The port that a server has written into a file of the folder.
+fn port_in(folder: &Path) -> Option<u16> {
+    let mut files = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let written = files.find(|path| path.extension().is_some_and(|extension| extension == "ports"))?;
+    let ports: serde_json::Value = serde_json::from_slice(&fs::read(written).ok()?).ok()?;
+    ports["nats"][0].as_str()?.rsplit(':').next()?.parse().ok()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn servers_with_tls_are_reached_whichever_side_speaks_first() {
+    for handshake_first in [false, true] {
+        let server = TlsServer::start(handshake_first).await;
+        let url = format!("tls://tok@localhost:{}", server.port);
+        let command = |words: &str| {
+            let mut command = binary();
+            command.args(["--nats-url", &url]).args(words.split_whitespace());
+            command.env("SSL_CERT_FILE", server.authority());
+            command
+        };
+        let mut registry = Service::spawn(command("registry --database-url sqlite::memory:"));
+        let ready = registry.next_line().await;
+        assert!(ready.starts_with("registry ready:"), "{handshake_first}: {ready}");
+        let echo = Service::spawn(command("echo --username echo"));
+        echo.says("is online as").await;
+        let listed = run(command("list")).await.ok();
+        assert!(listed.contains("@echo"), "{handshake_first}: {listed}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_says_that_its_connection_is_restored() {
+    let mut nats = NatsServer::builder().jetstream(true).start().await.unwrap();
+    let mut registry = Service::line(&nats.url(), "registry --database-url sqlite::memory:");
+    registry.next_line().await;
+    let mut echo = harness::echo(&nats.url(), "--username echo").await;
+    nats.kill9();
+    echo.says("connection to NATS lost").await;
+    nats.restart().await.unwrap();
+    echo.says("connection to NATS restored").await;
+    echo.signal(rustix::process::Signal::TERM);
+    echo.ended().await;
+}
+
+/// A server accepts connections and says nothing: the other one is used, whichever is tried first.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_hangs_does_not_hide_the_others() {
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let nats = NatsServer::builder().jetstream(true).start().await.unwrap();
+    let both = format!("nats://{},{}", silent.local_addr().unwrap(), nats.url());
+    let mut registry = Service::line(&both, "registry --database-url sqlite::memory:");
+    registry.next_line().await;
+    // The client tries them in an order of chance.
+    for _ in 0..8 {
+        agentnet(&both, ["list"]).await.ok();
+    }
+}
