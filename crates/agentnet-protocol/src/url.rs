@@ -5,6 +5,8 @@ use std::time::Duration;
 use percent_encoding::percent_decode_str;
 use url::Url;
 
+use crate::subject::{CONNECTION_INBOX_PREFIX, routable_account};
+
 /// The address that agents and the command line use when none is given.
 pub const DEFAULT_NATS_URL: &str = "nats://agentnet_secret_token@localhost:4222";
 /// The seed's development token. Never use it beyond one machine.
@@ -105,6 +107,16 @@ impl NatsUrl {
     #[must_use]
     pub fn login(&self) -> &Login {
         &self.login
+    }
+
+    /// Below it are the inboxes of a connection to this address: with a user name that can be part of a subject, inboxes of that
+    /// user's own, which NATS permissions can keep from others; else those of all.
+    #[must_use]
+    pub fn inbox_prefix(&self) -> String {
+        match &self.login {
+            Login::User { name, .. } if routable_account(name) => format!("{CONNECTION_INBOX_PREFIX}.{name}"),
+            _ => CONNECTION_INBOX_PREFIX.to_owned(),
+        }
     }
 
     /// The address for people to read: credentials hidden.
@@ -214,6 +226,20 @@ mod tests {
             let url = NatsUrl::parse(text).unwrap();
             assert_eq!(url.servers(), servers, "{text}");
             assert_eq!(*url.login(), login, "{text}");
+        }
+    }
+
+    #[test]
+    fn users_have_inboxes_of_their_own() {
+        for (text, expected) in [
+            ("h", "_AGENTNET"),
+            ("nats://tok@h", "_AGENTNET"),
+            ("nats://alice:p@h", "_AGENTNET.alice"),
+            ("nats://a%2Eb:p@h", "_AGENTNET"),
+            ("nats://%3E:p@h", "_AGENTNET"),
+            ("nats://a%20b:p@h", "_AGENTNET"),
+        ] {
+            assert_eq!(NatsUrl::parse(text).unwrap().inbox_prefix(), expected, "{text}");
         }
     }
 

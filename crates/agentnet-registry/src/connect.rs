@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use agentnet_protocol::subject::CONNECTION_INBOX_PREFIX;
 use agentnet_protocol::url::{Login, NatsUrl};
 use async_nats::client::RequestErrorKind;
 use async_nats::connection::State;
@@ -116,14 +115,14 @@ pub(crate) fn options(url: &NatsUrl) -> ConnectOptions {
         Login::User { name, password } => ConnectOptions::with_user_and_password(name.clone(), password.clone()),
     }
     .name(NAME)
-    .custom_inbox_prefix(CONNECTION_INBOX_PREFIX)
+    .custom_inbox_prefix(url.inbox_prefix())
     .connection_timeout(url.attempt_timeout())
 }
 
 /// Returns when the server has handled everything that was sent to it, subscriptions above all: it handles a connection's
 /// commands in order, and it is the server itself that answers a request which nobody else takes.
 pub(crate) async fn settled(client: &Client) -> Result<(), StartError> {
-    let nobody = format!("{CONNECTION_INBOX_PREFIX}.nobody.{:016x}", rand::random::<u64>());
+    let nobody = format!("{}.nobody", client.new_inbox());
     match client.request(nobody, bytes::Bytes::new()).await {
         Ok(_) => Ok(()),
         Err(error) if error.kind() == RequestErrorKind::NoResponders => Ok(()),

@@ -163,7 +163,7 @@ fn options(url: &NatsUrl, name: &str, connections: &Arc<Connections>) -> Connect
     let (so_far, heard) = (Arc::clone(connections), Arc::clone(connections));
     let options = ConnectOptions::new()
         .name(name)
-        .custom_inbox_prefix(CONNECTION_INBOX_PREFIX)
+        .custom_inbox_prefix(url.inbox_prefix())
         .connection_timeout(url.attempt_timeout())
         .max_reconnects(None)
         .reconnect_delay_callback(move |attempt| match *so_far.made.borrow() {

@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use agentnet::ConnectError;
-use agentnet_protocol::subject::CONNECTION_INBOX_PREFIX;
 use agentnet_protocol::url::{Login, NatsUrl};
 use async_nats::{Client, ConnectOptions, Event};
 
@@ -20,7 +19,7 @@ pub(crate) async fn connect(url: &NatsUrl, name: &str, waiting: usize) -> Result
         let so_far = Arc::clone(&connected);
         let options = ConnectOptions::new()
             .name(name)
-            .custom_inbox_prefix(CONNECTION_INBOX_PREFIX)
+            .custom_inbox_prefix(url.inbox_prefix())
             .connection_timeout(url.attempt_timeout())
             .subscription_capacity(waiting)
             .max_reconnects(None)

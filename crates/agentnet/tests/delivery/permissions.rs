@@ -16,6 +16,8 @@ authorization { users: [
   {user: nocapability, password: p, permissions: {subscribe: {deny: ["agent.capability.>"]}}},
   {user: noreceipts, password: p, permissions: {subscribe: {deny: ["account.*.receipts"]}}},
   {user: noreplies, password: p, permissions: {subscribe: {deny: ["_INBOX.>"]}}},
+  {user: alice, password: p, permissions: {publish: ["registry.*", "account.>", "_AGENTNET.alice.>"],
+    subscribe: ["account.*.*", "_INBOX.>", "_AGENTNET.alice.>"]}},
 ] }
 no_auth_user: all
 "#;
@@ -94,4 +96,15 @@ async fn a_message_that_may_not_be_sent_fails_at_once() {
             error => panic!("{error}"),
         }
     }
+}
+
+/// What is answered to one user, another cannot forge, where permissions are made so.
+#[tokio::test]
+async fn users_may_be_held_to_inboxes_of_their_own() {
+    let net = net().await;
+    let url = user(&net, "alice");
+    let node = soon(agent(&url, "alice").start()).await.unwrap();
+    let registry = soon(RegistryClient::connect(&url)).await.unwrap();
+    soon(registry.list_online()).await.unwrap();
+    node.close().await;
 }
