@@ -39,10 +39,10 @@ python-peer: ## Make the Python environment of the foreign agent that the tests 
 # PYTHON_PROFILE=dev builds faster, and slower code.
 PYTHON_PROFILE ?= release
 
-python: ## Build the Python wheel, the agentnet command in it (bindings/python/dist)
+python: ## Build the wheels of the Python package and of the command (bindings/python/dist)
 	@PROFILE=$(PYTHON_PROFILE) LOCKED=$(LOCKED) scripts/python-wheel.sh
 
-python-test: ## Build the wheel, install it in a fresh environment and run its tests
+python-test: ## Build the wheels, install them in a fresh environment and run the package's tests
 	@PROFILE=$(PYTHON_PROFILE) LOCKED=$(LOCKED) scripts/python-test.sh
 
 python-versions: ## The same tests on every other CPython, from 3.10 on, that this machine has

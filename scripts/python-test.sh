@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Builds the Python wheel, installs it in a fresh environment, and runs its tests there: types, then pytest.
+# Builds the Python wheels, installs them in a fresh environment, and runs its tests there: types, then pytest.
 #
 #   python-test.sh             on python3
 #   python-test.sh versions    pytest on every other CPython from 3.10 on that is there (PATH, pyenv)
@@ -8,15 +8,15 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-wheel=$(scripts/python-wheel.sh | tail -1)
+read -ra wheels < <(scripts/python-wheel.sh | tail -1)
 tools=.tools/python-build/bin
 home=.tools/python-wheel
 
-# fresh PYTHON HOME: a fresh environment with the wheel and what only tests need, at the versions of the tools' environment.
+# fresh PYTHON HOME: a fresh environment with the wheels and what only tests need, at the versions of the tools' environment.
 fresh() {
     rm -rf "$2"
     "$1" -m venv "$2"
-    "$2/bin/python" -m pip install --quiet --disable-pip-version-check "$wheel"
+    "$2/bin/python" -m pip install --quiet --disable-pip-version-check "${wheels[@]}"
     grep -E '^(pytest|uvloop|nats-py|nest-asyncio|gevent)==' bindings/python/requirements-dev.txt |
         xargs "$2/bin/python" -m pip install --quiet --disable-pip-version-check
 }

@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
-# Builds the Python wheel (bindings/python) with the agentnet command in it. Says where it is on its last line.
+# Builds the wheels of the Python package (bindings/python) and of the command agentnet (bindings/python/cli), and says
+# where they are on its last line.
 #
-#   PROFILE=release|dev   how to build (default release)
+#   PROFILE=release|dev   how to build (default release); on Linux, wheels of the release run on glibc 2.17 and newer, with
+#                         the source distribution beside them, and those of dev on this machine
 #   LOCKED=--locked       as in the Makefile
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -9,6 +11,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 profile=${PROFILE:-release}
 requirements=bindings/python/requirements-dev.txt
 venv=.tools/python-build
+zig=ziglang==0.15.1
 export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$PWD/target}
 export CARGO_INCREMENTAL=0
 
@@ -20,18 +23,20 @@ if ! cmp -s "$requirements" "$venv/requirements-dev.txt"; then
     cp "$requirements" "$venv/requirements-dev.txt"
 fi
 
-# shellcheck disable=SC2086 # LOCKED may be empty
-cargo build ${LOCKED:-} --profile "$profile" -p agentnet-cli
-built=$profile
-[ "$profile" = dev ] && built=debug
-scripts=bindings/python/wheel-data/scripts
-mkdir -p "$scripts"
-cp "$CARGO_TARGET_DIR/$built/agentnet" "$scripts/agentnet"
-# Symbols are for debuggers; the wheel goes without.
-strip "$scripts/agentnet" 2>/dev/null || true
-
 dist=bindings/python/dist
 rm -rf "$dist"
-# shellcheck disable=SC2086
-"$venv/bin/maturin" build ${LOCKED:-} --profile "$profile" --strip --manifest-path bindings/python/Cargo.toml --out "$dist" --quiet
+options=(--profile "$profile" --strip --out "$PWD/$dist" --quiet)
+[ -z "${LOCKED:-}" ] || options+=("$LOCKED")
+# Zig links against the glibc that is asked for; the compiler of this machine would ask for the one that is here.
+if [ "$profile" = release ] && [ "$(uname -s)" = Linux ]; then
+    "$venv/bin/python" -m pip install --quiet --disable-pip-version-check "$zig"
+    PATH="$PWD/$venv/bin:$PATH"
+    options+=(--zig --target "$(uname -m)-unknown-linux-gnu" --compatibility manylinux_2_17)
+fi
+maturin="$PWD/$venv/bin/maturin"
+(cd bindings/python/cli && "$maturin" build "${options[@]}")
+(cd bindings/python && "$maturin" build "${options[@]}")
+if [ "$profile" = release ]; then
+    (cd bindings/python && "$maturin" sdist --out dist --quiet)
+fi
 echo "$dist"/*.whl

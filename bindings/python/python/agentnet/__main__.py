@@ -1,4 +1,4 @@
-"""``python -m agentnet …``: the command ``agentnet`` of this installation."""
+"""``python -m agentnet …``: the command ``agentnet``, which is a distribution of its own (``agentnet-nats-cli``)."""
 
 from __future__ import annotations
 
@@ -18,12 +18,16 @@ def command() -> Path:
     for place in places:
         if (place / name).is_file():
             return place / name
-    raise FileNotFoundError(f"the command {name} is in none of " + ", ".join(map(str, places)))
+    searched = ", ".join(map(str, places))
+    raise FileNotFoundError(f"the command {name} is not installed (searched {searched}): it comes with `agentnet-nats[cli]`")
 
 
 def main() -> None:
     """Becomes the command."""
-    path = command()
+    try:
+        path = command()
+    except FileNotFoundError as error:
+        sys.exit(f"error: {error}")
     os.execv(path, [str(path), *sys.argv[1:]])
 
 
