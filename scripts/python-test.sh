@@ -52,6 +52,10 @@ fi
 echo "python: mypy and pyright"
 "$root/$tools/mypy" -p agentnet
 "$root/$tools/mypy" ../../examples
+programs=$(mktemp -d)
+trap 'rm -rf "$programs"' EXIT
+"$root/$tools/python" "$root/scripts/python-programs.py" "$root/docs/PYTHON.md" README.md "$programs"
+for program in "$programs"/*.py; do "$root/$tools/mypy" "$program"; done
 "$root/$tools/pyright"
 echo "python: tests"
 "$root/$home/bin/python" -m pytest
