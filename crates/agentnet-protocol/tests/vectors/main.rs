@@ -11,6 +11,7 @@ mod auth;
 mod coverage;
 mod identity;
 mod json;
+mod limits;
 mod payloads;
 mod receiver;
 mod records;
