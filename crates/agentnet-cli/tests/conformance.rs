@@ -238,7 +238,7 @@ async fn our_agent_passes() {
     )
     .await;
     let report = report(&ran, 0);
-    assert_eq!((count(&report, "pass"), count(&report, "not_run")), (59, 1), "{report}");
+    assert_eq!((count(&report, "pass"), count(&report, "not_run")), (61, 1), "{report}");
     assert_eq!(steps(&report, "not_run"), ["58 a handler that takes too long"]);
     drop(agent);
     up.stop().await;
@@ -293,7 +293,7 @@ async fn a_python_agent_passes() {
     let report = report(&ran, 0);
     assert_eq!(
         (count(&report, "pass"), count(&report, "not_run")),
-        (59, 1),
+        (61, 1),
         "{report}\n{}",
         python.stderr()
     );
