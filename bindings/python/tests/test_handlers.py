@@ -5,11 +5,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import signal
+import socket
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
-from conftest import OPEN, eventually, fresh, program
+from conftest import HEED, OPEN, eventually, fresh, program
 
 import agentnet
 from agentnet import AgentMessage, AgentNode, AgentSDK, StreamError
@@ -236,3 +240,21 @@ def test_ctrl_c_ends_an_agent_without_a_traceback(url: str) -> None:
         url,
     )
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, "finished\n", "")
+
+
+def test_ctrl_c_while_it_connects_ends_without_a_traceback() -> None:
+    source = HEED + """
+import asyncio, sys
+from agentnet import AgentNode
+asyncio.run(AgentNode(agent_id="early", name="E", nats_url=sys.argv[1]).start_forever())
+"""
+    # It takes the connection, and never says a word.
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        silent.settimeout(60)
+        url = "nats://t@127.0.0.1:%d" % silent.getsockname()[1]
+        process = subprocess.Popen([sys.executable, "-c", source, url], stderr=subprocess.PIPE, text=True)
+        connection, _ = silent.accept()
+        with connection:
+            process.send_signal(signal.SIGINT)
+            _, errors = process.communicate(timeout=60)
+    assert (process.returncode, errors) == (0, "")

@@ -275,14 +275,22 @@ class AgentNode(Sending, Asking):
 
     async def start_forever(self) -> None:
         """Starts, runs until the process is told to stop (Ctrl-C, SIGTERM) or the task is cancelled, and closes."""
-        await self.start()
         stopped = asyncio.Event()
+        # From now on, since connecting may take seconds.
         unwatch = _watch_signals(stopped)
+        starting = asyncio.create_task(self.start())
+        stopping = asyncio.create_task(stopped.wait())
         try:
-            await stopped.wait()
+            await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            if starting.done():
+                await starting
+                await stopping
         finally:
             # A second Ctrl-C does not wait for what is under way.
             unwatch()
+            starting.cancel()
+            stopping.cancel()
+            await asyncio.gather(starting, stopping, return_exceptions=True)
             await self.close()
 
     async def close(self) -> None:
