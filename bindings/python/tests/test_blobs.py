@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import os
+import re
 import sys
 from pathlib import Path
 from typing import Any
 
-from agentnet import AgentSDK
-from conftest import fresh
+from agentnet import AgentSDK, BlobStore
+from conftest import REPOSITORY, fresh
+
+
+def test_the_calls_are_those_of_the_guide() -> None:
+    [guide] = [line for line in (REPOSITORY / "docs" / "BLOBS.md").read_text().splitlines() if "`node.blobs` and" in line]
+    listed = guide[guide.index("`put_bytes`") : guide.index(", awaited")]
+    named = re.findall(r"`(\w+)`", listed)
+    calls = {name for name, _ in inspect.getmembers(BlobStore, inspect.isfunction) if not name.startswith("_")}
+    assert set(named) == calls
 
 
 def test_progress_of_blobs_is_told_on_the_loop(url: str, tmp_path: Path) -> None:
