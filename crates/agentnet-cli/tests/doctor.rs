@@ -302,3 +302,28 @@ async fn clocks_that_differ_are_told() {
         registry.abort();
     }
 }
+
+/// An earlier version, or another setting, allowed more.
+#[tokio::test(flavor = "multi_thread")]
+async fn accounts_above_a_bound_are_named() {
+    let nats = NatsServer::builder().jetstream(true).start().await.unwrap();
+    let database = TestDatabase::start().await.unwrap();
+    let mut first = registry(&nats, &database.url(), "").await;
+    let client = RawClient::connect(&nats.url()).await.unwrap();
+    let metadata = json!({"blob": "x".repeat(1000)});
+    let agent = json!({"agent_id": "a", "username": "alice", "metadata": metadata}).to_string();
+    let ask = async || {
+        let reply = client.request("registry.register", agent.clone().into()).await.unwrap();
+        serde_json::from_slice::<Value>(&reply.payload).unwrap()
+    };
+    assert_eq!(ask().await["username"], "alice");
+    first.signal(Signal::TERM);
+    assert_eq!(first.ended().await.code(), Some(0), "{}", first.stderr());
+
+    let _second = registry(&nats, &database.url(), "--max-metadata-bytes 100").await;
+    let report = until_found(&nats.url(), "store", "warn").await;
+    let (_, seen) = found(&report, "store");
+    let problem = "metadata has 1011 bytes; at most 100 are allowed";
+    assert!(seen.ends_with(&format!("@alice ({problem})")), "{seen}");
+    assert_eq!(ask().await, json!({"error": problem}));
+}

@@ -16,6 +16,7 @@ use crate::database::Database;
 use crate::identity::Identity;
 use crate::metrics::Metrics;
 use crate::new_accounts::NewAccounts;
+use crate::oversized::OversizedAccounts;
 use crate::peers::Peers;
 use crate::presence::Presence;
 use crate::presence::hear::Adoptions;
@@ -43,6 +44,7 @@ pub(crate) struct Context {
     pub(crate) adoptions: Arc<Adoptions>,
     pub(crate) nonces: Nonces,
     pub(crate) new_accounts: NewAccounts,
+    pub(crate) oversized: OversizedAccounts,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) capture: Arc<Capture>,
     /// Messages that the client dropped because nobody took them in time.

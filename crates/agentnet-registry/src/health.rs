@@ -22,6 +22,7 @@ use crate::connect::connect;
 use crate::context::Context;
 use crate::error::StartError;
 pub use crate::peers::Peer;
+use crate::peers::cut;
 
 const PREFIX: &str = "agentnet.registry.health.";
 /// How long the database may take to answer.
@@ -49,6 +50,19 @@ pub struct Health {
     pub database: Option<String>,
     /// The other registries that it heard in the last seconds.
     pub registries: Vec<Peer>,
+    /// Accounts that hold more than may be stored now, at most 20: the next registration of each is refused until its agent
+    /// says less.
+    pub oversized: Vec<Oversized>,
+}
+
+/// An account that holds more than may be stored now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Oversized {
+    /// Its name.
+    pub username: String,
+    /// What is too large, how large it is, and what is allowed.
+    pub problem: String,
 }
 
 /// Why nothing is known of a registry.
@@ -106,7 +120,7 @@ impl Health {
     }
 
     /// As JSON: `server_id`, `healthy`, `store` {`backend`, `problem`}, `capture` {`mode`, `waiting`}, `instance`,
-    /// `database`, `registries` [{`server_id`, `instance`, `database`, `verified`}].
+    /// `database`, `registries` [{`server_id`, `instance`, `database`, `verified`}], `oversized` [{`username`, `problem`}].
     #[must_use]
     pub fn encode(&self) -> String {
         let mut store = ObjectWriter::new();
@@ -127,6 +141,16 @@ impl Health {
                     .finish()
             })
             .collect();
+        let oversized: Vec<String> = self
+            .oversized
+            .iter()
+            .map(|account| {
+                ObjectWriter::new()
+                    .text("username", &account.username)
+                    .text("problem", &account.problem)
+                    .finish()
+            })
+            .collect();
         ObjectWriter::new()
             .text("server_id", &self.server_id)
             .bool("healthy", self.is_well())
@@ -135,6 +159,7 @@ impl Health {
             .text("instance", &self.instance)
             .nullable_text("database", self.database.as_deref())
             .raw_items("registries", &others.join(","))
+            .raw_items("oversized", &oversized.join(","))
             .finish()
     }
 
@@ -172,6 +197,19 @@ impl Health {
                         instance: text(&peer, "instance")?,
                         database: text(&peer, "database").ok(),
                         verified: peer.get("verified").raw() == "true",
+                    })
+                })
+                .collect::<Result<_, String>>()?,
+            oversized: object
+                .get("oversized")
+                .as_array()
+                .into_iter()
+                .flatten()
+                .filter_map(|account| account.as_object())
+                .map(|account| {
+                    Ok(Oversized {
+                        username: text(&account, "username")?,
+                        problem: text(&account, "problem")?,
                     })
                 })
                 .collect::<Result<_, String>>()?,
@@ -272,6 +310,15 @@ pub(crate) fn around(ctx: &Context) -> Health {
         instance: ctx.peers.instance(),
         database: ctx.peers.database().map(str::to_owned),
         registries: ctx.peers.heard(Instant::now()),
+        oversized: ctx
+            .oversized
+            .named()
+            .iter()
+            .map(|account| Oversized {
+                username: cut(&account.username),
+                problem: account.exceeded.to_string(),
+            })
+            .collect(),
     }
 }
 
@@ -331,6 +378,10 @@ mod tests {
                 peer("b", Some("other"), false),
                 peer("c", None, false),
             ],
+            oversized: vec![Oversized {
+                username: "alice".to_owned(),
+                problem: "name has 257 bytes; at most 256 are allowed".to_owned(),
+            }],
         };
         let names = |peers: Vec<&Peer>| peers.iter().map(|peer| peer.server_id.clone()).collect::<Vec<_>>();
         assert_eq!(names(well.same_server_id().collect()), ["registry \"1\""]);

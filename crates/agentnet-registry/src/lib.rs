@@ -31,6 +31,7 @@ pub mod health;
 mod identity;
 mod metrics;
 mod new_accounts;
+mod oversized;
 mod paging;
 mod peers;
 mod presence;

@@ -25,6 +25,7 @@ use crate::identity::{self, Identity};
 use crate::metrics::Metrics;
 use crate::metrics::page::Page;
 use crate::new_accounts::NewAccounts;
+use crate::oversized::OversizedAccounts;
 use crate::peers::{self, Peers};
 use crate::presence::Presence;
 use crate::presence::hear::Adoptions;
@@ -120,6 +121,7 @@ impl Registry {
         let ctx = Arc::new(Context {
             nonces: Nonces::new(config.dev_auth_nonce_ttl),
             new_accounts: NewAccounts::new(config.max_new_accounts_per_second, Instant::now()),
+            oversized: OversizedAccounts::default(),
             config,
             identity,
             number,

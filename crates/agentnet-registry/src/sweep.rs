@@ -1,13 +1,14 @@
 //! What has to be done again and again: eviction, retention, forgetting nonces (PROTOCOL.md sections 7.3 and 10.2).
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use agentnet_store::{Store, StoreError};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Now;
 use crate::context::Context;
-use crate::takeover;
+use crate::{oversized, takeover};
 
 /// Threads that one sweep removes.
 const THREADS: usize = 500;
@@ -19,6 +20,7 @@ pub(crate) async fn run(ctx: Arc<Context>, stop: CancellationToken) {
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let store = ctx.database.patient();
     let mut failing = false;
+    let mut looked: Option<Instant> = None;
     while stop.run_until_cancelled(tick.tick()).await.is_some() {
         let now = Now::read();
         ctx.nonces.forget(now.instant);
@@ -29,6 +31,10 @@ pub(crate) async fn run(ctx: Arc<Context>, stop: CancellationToken) {
         }
         if !ctx.database.is_up() {
             continue;
+        }
+        if looked.is_none_or(|at| now.instant.saturating_duration_since(at) >= oversized::LOOK) {
+            looked = Some(now.instant);
+            ctx.tasks.spawn(oversized::look(Arc::clone(&ctx)));
         }
         if ctx.adoptions.take_failed()
             && let Err(error) = takeover::load_profiles(&ctx).await

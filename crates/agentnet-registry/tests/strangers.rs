@@ -371,3 +371,45 @@ async fn a_thread_that_too_many_join_says_so(#[values(Backend::Sqlite, Backend::
     assert!(["acct_a", "acct_b"].iter().all(|id| participants.contains(&json!(id))));
     registry.shutdown().await;
 }
+
+#[rstest]
+#[tokio::test]
+async fn an_account_above_a_bound_is_named_until_its_agent_says_less(
+    #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+) {
+    let net = Network::on(backend, true).await;
+    let register = async |bytes: usize| {
+        let metadata = json!({"blob": "x".repeat(bytes)});
+        net.ask(
+            "register",
+            json!({"agent_id": "a", "username": "alice", "metadata": metadata}),
+        )
+        .await
+    };
+    let registry = net.registry().await;
+    assert_eq!(register(1000).await["username"], "alice");
+    registry.shutdown().await;
+
+    let config = RegistryConfig {
+        max_metadata_bytes: 100,
+        ..net.config()
+    };
+    let registry = net.registry_with(config).await;
+    let problem = "metadata has 1011 bytes; at most 100 are allowed";
+    let named = async || -> Vec<(String, String)> {
+        let oversized = health_of(&net, "registry").await.oversized.into_iter();
+        oversized.map(|account| (account.username, account.problem)).collect()
+    };
+    eventually_true(DEADLINE, "it is named", async || {
+        named().await == [("alice".to_owned(), problem.to_owned())]
+    })
+    .await
+    .unwrap();
+    let profile = net.ask("profile", json!({"username": "alice"})).await;
+    assert_eq!(profile.get("error"), None, "{profile}");
+    assert_eq!(register(1000).await, json!({"error": problem}));
+    assert_eq!(named().await.len(), 1);
+    assert_eq!(register(10).await["username"], "alice");
+    assert_eq!(named().await, []);
+    registry.shutdown().await;
+}

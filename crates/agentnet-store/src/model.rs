@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use agentnet_protocol::limits::{MAX_NAME_BYTES, check_bytes, check_capabilities};
+use agentnet_protocol::limits::{MAX_NAME_BYTES, TooLarge, check_bytes, check_capabilities};
 use agentnet_protocol::signs::Signs;
 use agentnet_protocol::{RawJson, Timestamp};
 
@@ -33,6 +33,31 @@ pub fn check_claim(claim: &AccountClaim) -> Result<(), StoreError> {
     )?;
     check_capabilities(&claim.capabilities)?;
     check_metadata(&claim.metadata)
+}
+
+/// An account that holds more than may be stored now: an earlier version had no bounds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Oversized {
+    /// Its name.
+    pub username: String,
+    /// The first bound that it exceeds.
+    pub exceeded: TooLarge,
+}
+
+impl Oversized {
+    /// `None` if every text of the account is within its bound.
+    pub(crate) fn of(account: &Account, max_metadata: usize) -> Option<Self> {
+        let name = |member, text| check_bytes(member, text, MAX_NAME_BYTES);
+        let checked = name("account_id", &account.account_id)
+            .and_then(|()| name("username", &account.username))
+            .and_then(|()| name("name", &account.display_name))
+            .and_then(|()| check_capabilities(&account.capabilities))
+            .and_then(|()| check_bytes("metadata", account.metadata.get(), max_metadata));
+        checked.err().map(|exceeded| Self {
+            username: account.username.clone(),
+            exceeded,
+        })
+    }
 }
 
 /// One stable identity of the network (table `agent_accounts`).

@@ -5,8 +5,8 @@ use async_trait::async_trait;
 
 use crate::error::StoreError;
 use crate::model::{
-    Account, AccountClaim, AccountQuery, Appended, Message, MessageQuery, NewMessage, Page, Pruned, Registry, Session,
-    Thread, ThreadQuery,
+    Account, AccountClaim, AccountQuery, Appended, Message, MessageQuery, NewMessage, Oversized, Page, Pruned,
+    Registry, Session, Thread, ThreadQuery,
 };
 
 /// Accounts: who exists (PROTOCOL.md 7.2, with the decisions of 0.5).
@@ -59,6 +59,9 @@ pub trait Accounts: Send + Sync {
 
     /// Accounts that match, by username ascending (code points).
     async fn accounts(&self, query: &AccountQuery) -> Result<Page<Account>, StoreError>;
+
+    /// Accounts that hold more than may be stored now, by username, at most `limit`. It reads the whole table.
+    async fn oversized_accounts(&self, max_metadata: usize, limit: usize) -> Result<Vec<Oversized>, StoreError>;
 }
 
 /// Sessions: which processes were there, and when.

@@ -54,3 +54,61 @@ async fn a_file_of_schema_4_keeps_what_it_holds() {
     assert!(newest > 4, "{newest}");
     connection.close().await.unwrap();
 }
+
+#[tokio::test]
+async fn what_it_holds_above_a_bound_loads_and_is_listed() {
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join("agentnet.db");
+    let file = SqliteConnectOptions::new().filename(&path).create_if_missing(true);
+    let mut connection: SqliteConnection = file.connect().await.unwrap();
+    sqlx::raw_sql(SCHEMA_4).execute(&mut connection).await.unwrap();
+    let long = "n".repeat(900_000);
+    let change = async |connection: &mut SqliteConnection, set: &str, value: String| {
+        let sql = format!("UPDATE agent_accounts SET {set} = ? WHERE username = 'alice'");
+        let changed = sqlx::query(sqlx::AssertSqlSafe(sql))
+            .bind(value)
+            .execute(connection)
+            .await;
+        assert_eq!(changed.unwrap().rows_affected(), 1);
+    };
+    let many = serde_json::to_string(&vec!["c"; 90_000]).unwrap();
+    for (column, value, within, exceeded) in [
+        (
+            "display_name",
+            long.clone(),
+            "Alice".to_owned(),
+            "name has 900000 bytes; at most 256 are allowed",
+        ),
+        (
+            "capabilities",
+            many,
+            "[]".to_owned(),
+            "capabilities has 90000 entries; at most 64 are allowed",
+        ),
+        (
+            "capabilities",
+            format!(r#"["{}"]"#, &long[..129]),
+            "[]".to_owned(),
+            "capability has 129 bytes; at most 128 are allowed",
+        ),
+        (
+            "metadata",
+            format!(r#"{{"n":"{long}"}}"#),
+            "{}".to_owned(),
+            "metadata has 900008 bytes; at most 65536 are allowed",
+        ),
+    ] {
+        change(&mut connection, column, value).await;
+        let store = open(&sqlite_url(&path), &OpenOptions::default()).await.unwrap();
+        assert!(store.account_by_username("alice").await.unwrap().is_some());
+        let listed = store.oversized_accounts(65536, 9).await.unwrap();
+        let told: Vec<_> = listed
+            .iter()
+            .map(|one| (one.username.as_str(), one.exceeded.to_string()))
+            .collect();
+        assert_eq!(told, [("alice", exceeded.to_owned())], "{column}");
+        store.close().await;
+        change(&mut connection, column, within).await;
+    }
+    connection.close().await.unwrap();
+}

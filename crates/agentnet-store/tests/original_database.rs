@@ -283,3 +283,41 @@ async fn the_schema_is_only_added_to() {
         assert!(added(&format!("idx_agent_messages_{index} ")), "{index}");
     }
 }
+
+#[tokio::test]
+async fn accounts_above_a_bound_load_and_are_listed() {
+    let (_server, url, mut connection) = original().await;
+    let changes = [
+        "UPDATE agent_accounts SET display_name = repeat('n', 257) WHERE username = 'alice'",
+        "UPDATE agent_accounts SET capabilities = jsonb_build_array(repeat('c', 129)) WHERE username = 'bob'",
+        "UPDATE agent_accounts SET capabilities = (SELECT jsonb_agg(n) FROM generate_series(1, 65) n) WHERE username = 'ab'",
+    ];
+    for change in changes {
+        sqlx::query(change).execute(&mut connection).await.unwrap();
+    }
+    let store = open(&url, &OpenOptions::default()).await.unwrap();
+    let listed = store.oversized_accounts(65536, 9).await.unwrap();
+    let told: Vec<String> = listed
+        .iter()
+        .map(|one| format!("{} {}", one.username, one.exceeded))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            "ab capabilities has 65 entries; at most 64 are allowed",
+            "alice name has 257 bytes; at most 256 are allowed",
+            "bob capability has 129 bytes; at most 128 are allowed",
+        ]
+    );
+    assert_eq!(
+        store
+            .account_by_username("alice")
+            .await
+            .unwrap()
+            .unwrap()
+            .display_name
+            .len(),
+        257
+    );
+    store.close().await;
+}

@@ -15,6 +15,7 @@ use super::queue::{Item, Items};
 use crate::config::RegistryConfig;
 use crate::database::Database;
 use crate::metrics::Metrics;
+use crate::peers::cut;
 
 /// Messages in one transaction when there is a backlog.
 const BACKLOG_BATCH: usize = 1000;
@@ -123,6 +124,8 @@ impl Writer {
             lasting,
         } in &appended.refused
         {
+            // A sender makes it up, as long as it likes.
+            let message_id = cut(message_id);
             if *lasting {
                 tracing::error!(%message_id, %reason, "the store refused a message");
             } else {

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use agentnet_protocol::Timestamp;
 use agentnet_store::model::{
-    Account, AccountClaim, AccountQuery, Appended, Message, MessageQuery, NewMessage, Page, Pruned, Registry, Session,
-    Thread, ThreadQuery,
+    Account, AccountClaim, AccountQuery, Appended, Message, MessageQuery, NewMessage, Oversized, Page, Pruned,
+    Registry, Session, Thread, ThreadQuery,
 };
 use agentnet_store::{Accounts, Messages, Registries, Sessions, Store, StoreError, Threads};
 use async_trait::async_trait;
@@ -130,6 +130,11 @@ impl Accounts for Guarded {
 
     async fn accounts(&self, query: &AccountQuery) -> Result<Page<Account>, StoreError> {
         self.guard(|| self.database.store.accounts(query)).await
+    }
+
+    async fn oversized_accounts(&self, max_metadata: usize, limit: usize) -> Result<Vec<Oversized>, StoreError> {
+        self.guard(|| self.database.store.oversized_accounts(max_metadata, limit))
+            .await
     }
 }
 

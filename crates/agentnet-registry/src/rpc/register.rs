@@ -52,6 +52,7 @@ pub(super) async fn register(ctx: &Arc<Context>, request: RegisterRequest, reply
         error => super::failed_with(error, "failed resolving account identity"),
     })?;
     let (account_id, username) = (account.account_id.clone(), account.username.clone());
+    ctx.oversized.fits(&username);
     let session_tag = now.session_tag(&ctx.config.server_id);
     let mut session = hear::session(
         ctx,

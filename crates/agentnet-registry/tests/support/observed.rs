@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex};
 
 use agentnet_protocol::Timestamp;
 use agentnet_store::model::{
-    Account, AccountClaim, AccountQuery, Appended, Message, MessageQuery, NewMessage, Page, Pruned, Registry, Session,
-    Thread, ThreadQuery,
+    Account, AccountClaim, AccountQuery, Appended, Message, MessageQuery, NewMessage, Oversized, Page, Pruned,
+    Registry, Session, Thread, ThreadQuery,
 };
 use agentnet_store::{Accounts, Messages, Registries, Sessions, Store, StoreError, Threads};
 use async_trait::async_trait;
@@ -108,6 +108,11 @@ impl Accounts for Observed {
     async fn accounts(&self, query: &AccountQuery) -> Result<Page<Account>, StoreError> {
         self.reach().await?;
         self.store.accounts(query).await
+    }
+
+    async fn oversized_accounts(&self, max_metadata: usize, limit: usize) -> Result<Vec<Oversized>, StoreError> {
+        self.reach().await?;
+        self.store.oversized_accounts(max_metadata, limit).await
     }
 }
 

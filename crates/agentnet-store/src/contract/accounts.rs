@@ -191,6 +191,29 @@ pub async fn metadata_beyond_the_limit_is_refused(store: Arc<dyn Store>) {
     assert_eq!(store.account_by_username("alice").await.unwrap(), Some(alice));
 }
 
+/// Metadata that was stored under a larger bound is found, whatever white space it has.
+pub async fn accounts_above_a_bound_are_found(store: Arc<dyn Store>) {
+    for (username, metadata) in [("c", "{}"), ("b", r#"{"a":[1,2,3]}"#), ("a", r#"{"a": [1, 2, 3, 4]}"#)] {
+        let claim = AccountClaim {
+            metadata: json(metadata),
+            ..requested(username)
+        };
+        store.claim_account(&claim).await.unwrap();
+    }
+    let found = async |max, limit| {
+        let found = store.oversized_accounts(max, limit).await.unwrap();
+        found
+            .into_iter()
+            .map(|one| format!("{}: {}", one.username, one.exceeded))
+            .collect::<Vec<_>>()
+    };
+    let a = "a: metadata has 19 bytes; at most 13 are allowed";
+    assert_eq!(found(13, 9).await, [a]);
+    assert_eq!(found(2, 1).await.len(), 1);
+    assert_eq!(found(2, 9).await.len(), 2);
+    assert_eq!(found(19, 9).await.len(), 0);
+}
+
 /// Names and capabilities have bounds, and the most capabilities are found by each of them.
 pub async fn names_and_capabilities_beyond_their_bounds_are_refused(store: Arc<dyn Store>) {
     let many: Vec<String> = (0..MAX_CAPABILITIES).map(|number| format!("Can{number}")).collect();

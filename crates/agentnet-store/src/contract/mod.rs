@@ -48,6 +48,7 @@ macro_rules! contract_cases {
                 account_texts_are_kept_exactly
                 metadata_beyond_the_limit_is_refused
                 names_and_capabilities_beyond_their_bounds_are_refused
+                accounts_above_a_bound_are_found
                 accounts_of_many_usernames
             ]
             claims: [

@@ -1,6 +1,7 @@
 //! Accounts in PostgreSQL.
 
 use agentnet_protocol::Timestamp;
+use agentnet_protocol::limits::{MAX_CAPABILITIES, MAX_CAPABILITY_BYTES, MAX_NAME_BYTES};
 use agentnet_protocol::signs::Signs;
 use async_trait::async_trait;
 use sqlx::postgres::PgRow;
@@ -13,7 +14,7 @@ use super::{
     PostgresStore, fetch_limit, json_column, opt_text_column, page, repeated, text_column, texts_column, time_column,
 };
 use crate::error::StoreError;
-use crate::model::{Account, AccountClaim, AccountQuery, Page};
+use crate::model::{Account, AccountClaim, AccountQuery, Oversized, Page};
 use crate::search::fold;
 use crate::store::Accounts;
 
@@ -34,6 +35,16 @@ const DISPLAY_NAME: &str = "COALESCE(a.display_name_search, lower(a.display_name
 const SELECT: &str = concat!("SELECT ", columns!(), " FROM agent_accounts a WHERE ");
 pub(super) const BY_ID: &str = concat!("SELECT ", columns!(), " FROM agent_accounts a WHERE a.account_id = $1");
 const IDS: &str = "SELECT username, account_id FROM agent_accounts WHERE username = ANY($1)";
+/// What `jsonb` gives back has more white space than what came, so metadata is looked at once more.
+const OVERSIZED: &str = concat!(
+    "SELECT ",
+    columns!(),
+    " FROM agent_accounts a WHERE octet_length(a.account_id) > $1 OR octet_length(a.username) > $1 \
+     OR octet_length(a.display_name) > $1 OR octet_length(COALESCE(a.metadata_text, (a.metadata -> 'metadata')::text)) > $2 \
+     OR CASE WHEN jsonb_typeof(a.capabilities) = 'array' THEN jsonb_array_length(a.capabilities) > $3 \
+     OR EXISTS (SELECT 1 FROM jsonb_array_elements_text(a.capabilities) c WHERE octet_length(c) > $4) ELSE FALSE END \
+     ORDER BY a.username COLLATE \"C\" LIMIT $5"
+);
 const BY_USERNAME: &str = concat!("SELECT ", columns!(), " FROM agent_accounts a WHERE a.username = $1");
 
 const ROTATE: &str = concat!(
@@ -105,6 +116,25 @@ impl Accounts for PostgresStore {
             .await
             .map_err(failed)?;
         page(&rows, query.limit, account)
+    }
+
+    async fn oversized_accounts(&self, max_metadata: usize, limit: usize) -> Result<Vec<Oversized>, StoreError> {
+        let mut query = sqlx::query(OVERSIZED);
+        for bound in [
+            MAX_NAME_BYTES,
+            max_metadata,
+            MAX_CAPABILITIES,
+            MAX_CAPABILITY_BYTES,
+            limit,
+        ] {
+            query = query.bind(i64::try_from(bound).unwrap_or(i64::MAX));
+        }
+        let rows = query.fetch_all(self.pool()?).await.map_err(failed)?;
+        let accounts = rows.iter().map(account).collect::<Result<Vec<_>, _>>()?;
+        Ok(accounts
+            .iter()
+            .filter_map(|account| Oversized::of(account, max_metadata))
+            .collect())
     }
 }
 

@@ -1,16 +1,17 @@
 //! Accounts in SQLite.
 
 use agentnet_protocol::Timestamp;
+use agentnet_protocol::limits::{MAX_CAPABILITIES, MAX_CAPABILITY_BYTES, MAX_NAME_BYTES};
 use agentnet_protocol::signs::Signs;
 use async_trait::async_trait;
 use sqlx::sqlite::SqliteRow;
-use sqlx::{QueryBuilder, Row as _, Sqlite, SqliteConnection};
+use sqlx::{AssertSqlSafe, QueryBuilder, Row as _, Sqlite, SqliteConnection};
 
 use super::error::failed;
 use super::runs::runs;
 use super::{SqliteStore, fetch_limit, json_column, page, texts, texts_column};
 use crate::error::StoreError;
-use crate::model::{Account, AccountClaim, AccountQuery, DesiredName, Page, check_claim};
+use crate::model::{Account, AccountClaim, AccountQuery, DesiredName, Oversized, Page, check_claim};
 use crate::names;
 use crate::search::{fold, folded_set};
 use crate::store::Accounts;
@@ -95,6 +96,32 @@ impl Accounts for SqliteStore {
     async fn accounts(&self, query: &AccountQuery) -> Result<Page<Account>, StoreError> {
         let rows = page_query(query).build().fetch_all(&self.read).await.map_err(failed)?;
         page(&rows, query.limit, account)
+    }
+
+    async fn oversized_accounts(&self, max_metadata: usize, limit: usize) -> Result<Vec<Oversized>, StoreError> {
+        let sql = format!(
+            "{SELECT}agent_accounts a WHERE octet_length(a.account_id) > ?1 OR octet_length(a.username) > ?1 \
+             OR octet_length(a.display_name) > ?1 OR octet_length(a.metadata) > ?2 \
+             OR json_array_length(a.capabilities) > ?3 \
+             OR EXISTS (SELECT 1 FROM json_each(a.capabilities) c WHERE octet_length(c.value) > ?4) \
+             ORDER BY a.username LIMIT ?5"
+        );
+        let mut query = sqlx::query(AssertSqlSafe(sql));
+        for bound in [
+            MAX_NAME_BYTES,
+            max_metadata,
+            MAX_CAPABILITIES,
+            MAX_CAPABILITY_BYTES,
+            limit,
+        ] {
+            query = query.bind(i64::try_from(bound).unwrap_or(i64::MAX));
+        }
+        let rows = query.fetch_all(&self.read).await.map_err(failed)?;
+        let accounts = rows.iter().map(account).collect::<Result<Vec<_>, _>>()?;
+        Ok(accounts
+            .iter()
+            .filter_map(|account| Oversized::of(account, max_metadata))
+            .collect())
     }
 }
 

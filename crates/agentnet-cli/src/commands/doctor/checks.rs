@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use agentnet_protocol::rpc::MetricsReply;
 use agentnet_protocol::{AgentInfo, Timestamp, expiry};
-use agentnet_registry::health::{Health, HealthError};
+use agentnet_registry::health::{Health, HealthError, Oversized};
 
 use super::report::Finding;
 
@@ -147,6 +147,12 @@ pub(super) fn store(asked: Result<Health, HealthError>) -> Finding {
         Ok(Health {
             store,
             store_problem: None,
+            oversized,
+            ..
+        }) if !oversized.is_empty() => above_bounds(&store, &oversized),
+        Ok(Health {
+            store,
+            store_problem: None,
             ..
         }) => Finding::pass(format!("the {store} store works")),
         Ok(Health {
@@ -162,6 +168,24 @@ pub(super) fn store(asked: Result<Health, HealthError>) -> Finding {
             "run `agentnet doctor` again",
         ),
     }
+}
+
+/// Accounts from a version that had no bounds.
+fn above_bounds(store: &str, oversized: &[Oversized]) -> Finding {
+    let named = |account: &Oversized| format!("@{} ({})", account.username, account.problem);
+    let some: Vec<String> = oversized.iter().take(5).map(named).collect();
+    let more = match oversized.len().saturating_sub(5) {
+        0 => String::new(),
+        rest => format!(" and {rest} more"),
+    };
+    Finding::warn(
+        format!(
+            "the {store} store works; accounts hold more than may be stored now: {}{more}",
+            some.join(", ")
+        ),
+        "their next registration is refused until their agents say less; more metadata is a setting of the registry \
+         (AGENTNET_MAX_METADATA_BYTES)",
+    )
 }
 
 pub(super) fn lag(metrics: &MetricsReply) -> Finding {
