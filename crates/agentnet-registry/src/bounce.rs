@@ -60,6 +60,8 @@ pub(crate) struct Inboxes {
 /// Who may be at work, and for how long.
 struct Room {
     answers: Arc<Semaphore>,
+    /// For requests alone: their senders wait, and a flood of other messages is to leave them room.
+    requests: Arc<Semaphore>,
     waiting: Arc<Semaphore>,
     receipts: Arc<Receipts>,
     stop: CancellationToken,
@@ -87,6 +89,7 @@ async fn subscribe_all(client: &Client) -> Result<Inboxes, SubscribeError> {
 pub(crate) async fn run(ctx: Arc<Context>, heard: Heard, stop: CancellationToken) {
     let room = Room {
         answers: Arc::new(Semaphore::new(CONCURRENCY)),
+        requests: Arc::new(Semaphore::new(CONCURRENCY)),
         waiting: Arc::new(Semaphore::new(WAITING)),
         receipts: Arc::default(),
         stop: stop.clone(),
@@ -199,7 +202,11 @@ fn look(ctx: &Arc<Context>, parting: Option<&mut Parting>, message: Message, roo
         }
         _ => return,
     };
-    let kind = if leaves.is_some() { &room.waiting } else { &room.answers };
+    let kind = match (&leaves, &message.reply) {
+        (Some(_), _) => &room.waiting,
+        (None, Some(_)) => &room.requests,
+        (None, None) => &room.answers,
+    };
     let Ok(permit) = Arc::clone(kind).try_acquire_owned() else {
         return;
     };

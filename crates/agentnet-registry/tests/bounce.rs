@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use agentnet_registry::RegistryConfig;
 use agentnet_testkit::eventually;
+use futures::StreamExt as _;
 use rstest::rstest;
 use serde_json::{Value, json};
 use support::{Backend, DEADLINE, Network, message};
@@ -256,4 +257,33 @@ async fn a_message_with_headers_for_the_server_is_recorded() {
     };
     let _unsure = net.registry_with(config).await;
     hide("account.acct_b.inbox").await;
+}
+
+/// Plain messages to somebody who is absent take no room from requests.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flood_of_messages_keeps_no_request_waiting() {
+    let net = Network::new(true).await;
+    let _registry = net.registry().await;
+    let bob = net.register("bob").await;
+    let inbox = format!("account.{}.inbox", bob["account_id"].as_str().unwrap());
+    net.publish("registry.goodbye", json!({"session_tag": bob["session_tag"]}))
+        .await;
+    assert_eq!(net.online().await, Vec::<String>::new());
+    let flood = message("flood", "t_flood").to_string();
+    let mut replies = net.client.subscribe("my.replies").await.unwrap();
+    for round in 0..10 {
+        for _ in 0..2_000 {
+            net.client.publish(inbox.clone(), flood.clone().into()).await.unwrap();
+        }
+        let request = message(&format!("request{round}"), "t_flood").to_string();
+        net.client
+            .publish_with_reply(inbox.clone(), "my.replies", request.into())
+            .await
+            .unwrap();
+    }
+    for _ in 0..10 {
+        let reply = tokio::time::timeout(DEADLINE, replies.next()).await.unwrap().unwrap();
+        let reply: Value = serde_json::from_slice(&reply.payload).unwrap();
+        assert_eq!(reply["payload"]["error"], "recipient_offline", "{reply}");
+    }
 }
