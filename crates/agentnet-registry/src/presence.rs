@@ -266,12 +266,16 @@ impl Presence {
         }
     }
 
-    /// Corrects what only the store knows of a session that came back: when and where it began.
+    /// Corrects what only the store knows of a session that came back: when and where it began. What this registry has stored
+    /// of it just now says nothing of who issued it.
     pub(crate) fn set_origin(&self, tag: &str, connected_at: Timestamp, server_id: String) {
         let mut state = self.lock();
         let Some(live) = state.sessions.get_mut(tag) else {
             return;
         };
+        if live.session.connected_at == connected_at && live.session.server_id == server_id {
+            return;
+        }
         live.session.connected_at = connected_at;
         live.session.server_id = server_id;
         if !std::mem::replace(&mut live.issued, true) {

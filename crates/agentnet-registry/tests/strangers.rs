@@ -235,6 +235,7 @@ async fn what_is_above_a_bound_is_refused_with_its_size() {
         json!({"agent_id": "a", "session_tag": "s2", "account_id": "acct_a", "username": "u".repeat(257)}),
         json!({"agent_id": "a", "session_tag": "s".repeat(257), "account_id": "acct_a", "username": "u"}),
         json!({"agent_id": "a", "session_tag": "s4", "account_id": "acct_a", "username": "u", "capabilities": vec!["c"; 65]}),
+        json!({"agent_id": "a", "session_tag": "s6", "account_id": "acct_a", "username": "u", "padding": long}),
     ];
     for hello in hellos {
         net.publish("registry.hello", hello).await;

@@ -33,6 +33,8 @@ const WAITING: usize = 10_000;
 /// just started is a stranger until its row was read.
 const STRANGERS: usize = 1_000;
 const STRANGERS_LOOKUPS: usize = 4;
+/// Bytes of a hello beside its metadata: names, capabilities, signature and counters, with every character escaped.
+const BESIDE_METADATA: usize = 128 * 1024;
 /// How long a request waits for sessions that were heard of before it.
 const PATIENCE: Duration = Duration::from_millis(500);
 
@@ -97,6 +99,11 @@ impl Drop for Running {
 
 /// A hello (section 7.4); one without session or agent is ignored. `false` if it cannot be read.
 pub(crate) fn hello(ctx: &Arc<Context>, body: &[u8], now: Now) -> bool {
+    // It is above a bound wherever its length is. To read such ones takes longer than to send them, and they would pile up.
+    if body.len() > ctx.config.max_metadata_bytes + BESIDE_METADATA {
+        ignored("?", &format!("it has {} bytes", body.len()));
+        return false;
+    }
     let Ok(object) = Object::parse_body(body) else {
         return false;
     };
@@ -111,7 +118,7 @@ pub(crate) fn hello(ctx: &Arc<Context>, body: &[u8], now: Now) -> bool {
         return true;
     }
     if let Err(error) = check_agent(&agent, ctx.config.max_metadata_bytes) {
-        tracing::warn!(session_tag = cut(&tag), %error, "a hello is ignored");
+        ignored(&tag, &error.to_string());
         return false;
     }
     // Register refuses such an id too (section 0.5); a hello has nobody to tell.
@@ -164,6 +171,21 @@ pub(crate) fn hello(ctx: &Arc<Context>, body: &[u8], now: Now) -> bool {
         },
     }
     true
+}
+
+/// A hello is above a bound. The first one is told to the operator; anybody can send many.
+fn ignored(session_tag: &str, reason: &str) {
+    static WARNED: AtomicBool = AtomicBool::new(false);
+    let session_tag = cut(session_tag);
+    if WARNED.swap(true, Ordering::Relaxed) {
+        tracing::debug!(session_tag, reason, "a hello is ignored");
+    } else {
+        tracing::warn!(
+            session_tag,
+            reason,
+            "a hello is ignored; further ones are logged at debug level"
+        );
+    }
 }
 
 /// There are as many sessions as may be that no registry is known to have issued.

@@ -520,8 +520,10 @@ fn sessions_that_nobody_issued_are_bounded() {
     assert!(presence.insert_heard(heard(7), clock.at(0.0)), "that one is there");
     presence.insert(session("own", "a", "acct_a", clock.at(0.0)), clock.at(0.0));
     assert_eq!(presence.len(), MOST_UNISSUED + 1);
-    // One that the store knows, and one that leaves, make room.
-    presence.set_origin("s_1", clock.at(0.0).time, "r".to_owned());
+    // What was stored of one from here makes no room. One that the store knew before, and one that leaves, do.
+    let own = heard(3);
+    presence.set_origin("s_3", own.connected_at, own.server_id);
+    presence.set_origin("s_1", clock.at(0.0).time, "another".to_owned());
     presence.goodbye("s_2", clock.at(0.0));
     for (number, fits) in [(1, true), (2, true), (3, false)] {
         assert_eq!(
