@@ -1,9 +1,11 @@
 //! The log, on stderr: `RUST_LOG`, else `LOG_LEVEL`; by default warnings, and for services what they do. And the traces, where
 //! they are asked for.
 
-use std::io::{self, IsTerminal};
+use std::io::{self, IsTerminal, Write};
+use std::sync::{Mutex, PoisonError};
 
 use clap::ValueEnum;
+use tokio::sync::mpsc;
 use tracing::Metadata;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::{FilterExt as _, Targets, filter_fn};
@@ -17,6 +19,47 @@ use crate::traces::Traces;
 const SPANS: &str = "agentnet::spans";
 /// What the program says to whoever started it, where that is part of the log.
 pub(crate) const VOICE: &str = "agentnet::says";
+
+/// Where lines of the log go while somebody types at the terminal that they would be written to.
+static ABOVE: Mutex<Option<mpsc::Sender<String>>> = Mutex::new(None);
+
+/// Lines of the log stand above the line that is being typed as long as this lives.
+pub(crate) struct LogAbove(());
+
+impl LogAbove {
+    /// Sends the lines there from now on. A log that is no terminal stays where it is.
+    pub(crate) fn put(above: &mpsc::Sender<String>) -> Self {
+        if io::stderr().is_terminal() {
+            *ABOVE.lock().unwrap_or_else(PoisonError::into_inner) = Some(above.clone());
+        }
+        Self(())
+    }
+}
+
+impl Drop for LogAbove {
+    fn drop(&mut self) {
+        *ABOVE.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+}
+
+/// Writes lines of the log, a line at a time.
+struct Lines;
+
+impl Write for Lines {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        let above = ABOVE.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        match above {
+            // Where too many texts wait there, the line is lost rather than the prompt.
+            Some(above) => drop(above.try_send(String::from_utf8_lossy(line).trim_end().to_owned())),
+            None => io::stderr().write_all(line)?,
+        }
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stderr().flush()
+    }
+}
 
 /// How a line of the log is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
@@ -42,7 +85,7 @@ pub(crate) fn start(service: bool, format: LogFormat) -> Logging {
         .parse_lossy(format!("{filter},{VOICE}=info"))
         .and(filter_fn(|metadata| !is_message_span(metadata)).with_max_level_hint(LevelFilter::TRACE));
     let color = io::stderr().is_terminal() && says("NO_COLOR").is_none();
-    let lines = fmt::layer().with_writer(io::stderr);
+    let lines = fmt::layer().with_writer(|| Lines);
     let lines = match format {
         LogFormat::Text => lines.with_ansi(color).with_target(false).with_filter(filter).boxed(),
         LogFormat::Json => lines

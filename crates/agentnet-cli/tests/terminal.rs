@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use agentnet::{AgentNode, json};
 use harness::pty::Terminal;
-use harness::{Up, agentnet, binary, line, line_with_input, send_signal, until};
+use harness::{Service, Up, agentnet, binary, line, line_with_input, send_signal, until};
 use rustix::process::Signal;
 use tempfile::TempDir;
 use tokio::sync::Notify;
@@ -236,5 +236,39 @@ async fn what_others_say_stands_above_the_line() {
         terminal.type_text(CTRL_D).await;
         assert_eq!(terminal.ended().await.code(), Some(0), "{}", terminal.text());
     }
+    up.stop().await;
+}
+
+/// A broker that dies is told above the line, which stays as it was typed, and so is its return; echo and watch say it too.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restored_connection_is_said_and_no_log_lands_in_the_prompt() {
+    let mut up = Up::start().await;
+    let _agent = shouter(&up.url, Arc::default()).await;
+    let echo = harness::echo(&up.url, "").await;
+    let mut watch = Service::line(&up.url, "watch");
+    watch.says("watching").await;
+    let home = TempDir::new().unwrap();
+    let mut ada = chat(&up.url, &home, "", 100, 50);
+    ends(&ada, "\n@shouter ›").await;
+    ada.type_text("half").await;
+    ends(&ada, "\n@shouter › half").await;
+    send_signal(up.nats_pid(), Signal::KILL);
+    for service in [&echo, &watch] {
+        service.says("connection to NATS restored").await;
+    }
+    ada.shows("connection to NATS lost, reconnecting\n").await;
+    ada.shows("connection to NATS restored\n").await;
+    ends(&ada, "\n@shouter › half").await;
+    let screen = ada.text();
+    for line in screen.lines().filter(|line| line.contains("NATS")) {
+        assert!(!line.contains("half") && !line.contains('›'), "{screen}");
+    }
+    // And watch goes on.
+    until(&up.url, "list", |online| {
+        online["agents"].to_string().contains("\"shouter\"")
+    })
+    .await;
+    ada.type_until("\r", "@shouter: HALF").await;
+    assert!(watch.next_line().await.contains("half"));
     up.stop().await;
 }

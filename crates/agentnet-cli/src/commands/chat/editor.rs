@@ -20,6 +20,7 @@ use super::completion::{Completing, refresh};
 use super::input::Typed;
 use super::keys::KeptKeys;
 use crate::ended::Failure;
+use crate::logging::LogAbove;
 use crate::output::Output;
 
 /// Lines that are remembered.
@@ -40,6 +41,7 @@ pub(super) struct Terminal {
     shown: oneshot::Receiver<()>,
     _refresh: tokio::task::JoinHandle<()>,
     _kept: KeptKeys,
+    log: LogAbove,
 }
 
 impl Terminal {
@@ -72,6 +74,7 @@ impl Terminal {
             .map_err(|error| cannot(&error))?;
         Ok(Self {
             prompts,
+            log: LogAbove::put(&above),
             above,
             shown,
             _refresh: tokio::spawn(refresh(registry, offers)),
@@ -90,8 +93,8 @@ impl Terminal {
 
     /// Waits until everything that was put above is written, but not for long.
     pub(super) async fn end(self) {
-        let Self { above, shown, .. } = self;
-        drop(above);
+        let Self { above, shown, log, .. } = self;
+        drop((log, above));
         let _ = timeout(LAST_MOMENT, shown).await;
     }
 
