@@ -36,7 +36,7 @@ async fn main() -> ExitCode {
     let usage = Usage::of(top.pid());
     let mut waits = Vec::new();
     while began.elapsed() < Duration::from_secs(load.seconds) {
-        for (view, shown) in [("1", "by activity"), ("2", "Space pause  1"), ("3", "PARTICIPANTS")] {
+        for (view, shown) in [("1", "by activity"), ("2", "Space pause  s S"), ("3", "PARTICIPANTS")] {
             waits.push(until(&mut top, view, shown).await);
             waits.push(until(&mut top, "?", "circuit breaker open").await);
             waits.push(until(&mut top, "x", "q quit").await);

@@ -102,6 +102,8 @@ pub(crate) enum Command {
     ThreadMessages(commands::thread_messages::ThreadMessages),
     /// Search messages by thread, sender, receiver, kind and time
     MessageSearch(commands::message_search::MessageSearch),
+    /// Show one message: payload, reply, and how long that took
+    Message(commands::message::Message),
     /// Send a message and wait until it is accepted
     Send(commands::send::Send),
     /// Send a message and wait for the answer
@@ -176,6 +178,7 @@ impl Command {
             Self::ThreadStatus(command) => command.run(global, output).await,
             Self::ThreadMessages(command) => command.run(global, output).await,
             Self::MessageSearch(command) => command.run(global, output).await,
+            Self::Message(command) => command.run(global, output).await,
             Self::Send(command) => command.run(global, output).await,
             Self::Request(command) => command.run(global, output).await,
             Self::Chat(command) => command.run(global, output).await,

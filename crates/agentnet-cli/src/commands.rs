@@ -9,6 +9,7 @@ pub(crate) mod export;
 pub(crate) mod keys;
 pub(crate) mod list;
 pub(crate) mod man;
+pub(crate) mod message;
 pub(crate) mod message_search;
 pub(crate) mod metrics;
 pub(crate) mod profile;

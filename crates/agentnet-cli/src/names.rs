@@ -149,6 +149,14 @@ impl Names {
         name
     }
 
+    /// Who sent something, for people: the account's `@name`, or its id shortened. What the sender calls itself counts for nothing.
+    pub(crate) async fn sender(&mut self, account_id: Option<&str>, label: &str) -> String {
+        match account_id.filter(|id| !id.is_empty()) {
+            Some(id) => self.shown(Some(id), "").await,
+            None => unproven(label),
+        }
+    }
+
     /// Who is meant, for people: `@name`, `capability:x`, or the account id shortened, or the agent id.
     pub(crate) async fn shown(&mut self, account_id: Option<&str>, otherwise: &str) -> String {
         let account_id = account_id.filter(|id| !id.is_empty());
@@ -163,6 +171,14 @@ impl Names {
     }
 }
 
+/// What stands for a sender that has no account: what it says of itself is proven by nothing, and is not to look like a name.
+pub(crate) fn unproven(label: &str) -> String {
+    match label.trim() {
+        "" => "(no account)".to_owned(),
+        label => format!("{} (no account)", clean(label)),
+    }
+}
+
 /// An account id, with `…` in its middle where it is long.
 pub(crate) fn short(id: &str) -> String {
     shortened(&clean(id), SHORT)
@@ -171,6 +187,19 @@ pub(crate) fn short(id: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_sender_calls_itself_is_no_name() {
+        for (label, shown) in [
+            ("alice", "alice (no account)"),
+            ("@alice", "@alice (no account)"),
+            ("acct_alice", "acct_alice (no account)"),
+            (" \u{1b}", "\u{fffd} (no account)"),
+            (" ", "(no account)"),
+        ] {
+            assert_eq!(unproven(label), shown);
+        }
+    }
 
     #[test]
     fn long_ids_are_cut() {

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use agentnet::{Paged, RegistryClient};
-use agentnet_protocol::rpc::decode_reply;
+use agentnet_protocol::rpc::{Request, decode_reply};
 use clap::Args;
 
 use crate::cli::Global;
@@ -108,11 +108,33 @@ impl PageArgs {
 impl<T> Listed<T> {
     /// The remark that leads to the next page, if there is one.
     pub(crate) fn lead_on(&self, output: Output) {
-        if let Some(cursor) = &self.next_cursor {
-            output.note(format!(
-                "hint: there is more; --all shows it, or the next page --cursor {}",
-                clean(cursor)
-            ));
+        self.lead_on_of(output, None);
+    }
+
+    /// As [`Listed::lead_on`], with how many there are, where another request to the registry tells that.
+    pub(crate) async fn lead_on_with<R: Request>(
+        &self,
+        output: Output,
+        request: &R,
+        total: impl Fn(&R::Reply) -> Option<i64>,
+    ) {
+        if self.next_cursor.is_some() {
+            let reply = self.registry.call(request).await.ok();
+            self.lead_on_of(output, reply.as_ref().and_then(total));
         }
+    }
+
+    fn lead_on_of(&self, output: Output, total: Option<i64>) {
+        let Some(cursor) = &self.next_cursor else { return };
+        let shown = self.items.len();
+        // What came meanwhile, or a count that lags, makes no sense of it.
+        let more = match total.and_then(|total| usize::try_from(total).ok()) {
+            Some(total) if total > shown => format!("{shown} of {total} are shown"),
+            _ => "there is more".to_owned(),
+        };
+        output.note(format!(
+            "hint: {more}; --all shows the rest, or the next page --cursor {}",
+            clean(cursor)
+        ));
     }
 }

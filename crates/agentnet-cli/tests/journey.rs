@@ -253,7 +253,7 @@ async fn speaking_as_somebody_and_stopping_with_ctrl_c() {
     .ok();
     let told = agent.next_line().await;
     assert!(
-        told.starts_with("received direct from acct_") && told.ends_with("one\u{fffd}[2J line"),
+        told.starts_with("received direct from @alice ") && told.ends_with("one\u{fffd}[2J line"),
         "{told:?}"
     );
     assert_eq!(

@@ -112,7 +112,10 @@ async fn all_pages_are_walked() {
     eventually(PATIENCE, look).await.unwrap();
     let page = line(&url, "thread-messages --thread-id t1 --limit 3").await;
     let (hint, cursor) = page.stderr.trim_end().rsplit_once(' ').unwrap();
-    assert_eq!(hint, "hint: there is more; --all shows it, or the next page --cursor");
+    assert_eq!(
+        hint,
+        "hint: 3 of 7 are shown; --all shows the rest, or the next page --cursor"
+    );
     let cursor = cursor.to_owned();
     assert_eq!(numbers(&page.ok()), ["6", "5", "4"]);
     let rest = [
@@ -134,7 +137,7 @@ async fn all_pages_are_walked() {
         .ok();
     assert_eq!(pages.lines().count(), 3, "one document a page");
     let cut = line(&url, "thread-messages --thread-id t1 --limit 3 --output csv").await;
-    assert!(cut.stderr.starts_with("hint: there is more; "), "{cut:?}");
+    assert!(cut.stderr.starts_with("hint: 3 of 7 are shown; "), "{cut:?}");
     assert_eq!(cut.ok().lines().count(), 4, "rows alone");
     for (words, lines) in [
         ("list --all", 2),
@@ -361,5 +364,106 @@ async fn names_that_would_become_others_are_refused() {
     agent.says("@weather_bot is online").await;
     agent.signal(rustix::process::Signal::INT);
     agent.ended().await;
+    up.stop().await;
+}
+
+/// Who speaks for an agent in passing changes nothing of its account; a new one takes what the command says of itself.
+#[tokio::test]
+async fn speaking_as_an_agent_leaves_its_profile_alone() {
+    let mut up = Up::start().await;
+    let url = up.url.clone();
+    let mut agent = parrot(&url).await;
+    let is_parrot = async |when: &str| {
+        let profile = &line(&url, "profile --username parrot --json").await.json()["profile"];
+        assert_eq!(profile["display_name"], "A \"Parrot\", grey", "{when}");
+        assert_eq!(profile["capabilities"], serde_json::json!(["listen"]), "{when}");
+    };
+    line(&url, "send --as parrot --to-username parrot 1").await.ok();
+    is_parrot("after a send").await;
+    line(&url, "request --as parrot --to-username parrot {}").await.ok();
+    is_parrot("after a request").await;
+    agent.signal(rustix::process::Signal::TERM);
+    agent.ended().await;
+    line(&url, "send --as parrot --to-username ada 1").await;
+    is_parrot("while it is offline").await;
+    line(&url, "send --as newcomer --to-username parrot 1").await;
+    let new = line(&url, "profile --username newcomer --json").await.json();
+    assert_eq!(new["profile"]["display_name"], "CLI Sender");
+    up.stop().await;
+}
+
+/// What a sender calls itself is shown as that, and never as somebody's name.
+#[tokio::test]
+async fn a_sender_without_an_account_has_no_name() {
+    let mut up = Up::start().await;
+    let url = up.url.clone();
+    let _agent = parrot(&url).await;
+    let profile = line(&url, "profile --username parrot --json").await.json();
+    let id = profile["profile"]["account_id"].as_str().unwrap().to_owned();
+    let mut watch = Service::line(&url, "watch");
+    watch.says("watching").await;
+    let client = RawClient::connect(&url).await.unwrap();
+    let forged = |message: &str, from: &str| {
+        format!(
+            r#"{{"message_id":"{message}","from_agent":"{from}","to_agent":"x","to_account_id":"acct_x","payload":{{}},"sent_at":"2026-02-21T08:00:00Z","kind":"direct","schema_version":"1.1","thread_id":"forged","ttl_ms":30000}}"#
+        )
+    };
+    for (message, from) in [("m1", "@parrot"), ("m2", id.as_str())] {
+        let message = forged(message, from);
+        client.publish("account.acct_x.inbox", message.into()).await.unwrap();
+        let told = watch.next_line().await;
+        assert!(told.contains(&format!("{from} (no account)")), "{told}");
+    }
+    harness::until(&url, "message-search --thread-id forged", |found| {
+        found["messages"][1].is_object()
+    })
+    .await;
+    for words in ["thread-messages --thread-id forged", "export thread forged"] {
+        let told = line(&url, words).await.ok();
+        assert_eq!(
+            told.matches("(no account)").count(),
+            2 + usize::from(words.starts_with("export")) * 2,
+            "{told}"
+        );
+    }
+    up.stop().await;
+}
+
+/// One message by its id: its payload, what answered it, and how long that took.
+#[tokio::test]
+async fn a_message_is_shown_by_its_id() {
+    let mut up = Up::start().await;
+    let url = up.url.clone();
+    let _agent = parrot(&url).await;
+    let asked = line(
+        &url,
+        r#"request --as ada --to-username parrot --thread-id t1 {"text":"hi"}"#,
+    )
+    .await;
+    asked.ok();
+    let found = harness::until(&url, "message-search --thread-id t1", |found| {
+        found["messages"][1].is_object()
+    })
+    .await;
+    let request = found["messages"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|message| message["kind"] == "request");
+    let id = request.unwrap()["message_id"].as_str().unwrap().to_owned();
+    let got = line(&url, &format!("message get {id} --json")).await.json();
+    assert_eq!(got["message"]["message_id"], id.as_str());
+    assert_eq!(
+        (&got["reply"]["kind"], &got["reply"]["payload"]["text"]),
+        (&"reply".into(), &"hi".into())
+    );
+    assert!(got["latency_ms"].is_i64(), "{got}");
+    let text = line(&url, &format!("message get {id} --timeout 9")).await.ok();
+    for part in [id.as_str(), "Latency", "\"text\": \"hi\"", "reply from acct_"] {
+        assert!(text.contains(part), "{part} is missing in {text}");
+    }
+    line(&url, "message get nothing")
+        .await
+        .fails(2, &["not_found", "there is no message \"nothing\""]);
     up.stop().await;
 }

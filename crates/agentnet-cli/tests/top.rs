@@ -106,6 +106,17 @@ async fn everything_is_shown_and_found(#[case] size: (u16, u16)) {
     top.type_until_gone(ESCAPE, "filter:").await;
     top.shows("walk").await;
 
+    // A message in full, the oldest of its thread first, and from there the thread.
+    top.type_until("2S", "by time ▲").await;
+    top.type_until("/walk\r", "filter: walk").await;
+    top.type_until("\r", "Followed by").await;
+    for part in ["accepted by @crow", "what do you see", "reply from @crow  after "] {
+        top.shows(part).await;
+    }
+    top.type_until("\r", "Thread walk").await;
+    top.type_until_gone(ESCAPE, "Thread walk").await;
+    top.type_until_gone(ESCAPE, "filter:").await;
+
     // Agents: filtered, one in full, in another order.
     top.type_until("1", "@parrot").await;
     top.type_until("/crow", "Enter keeps it").await;

@@ -150,9 +150,9 @@ pub(crate) async fn room(
         return Ok(Some(room));
     }
     // Only now is it worth a look whether the account exists.
-    match exists(ctx, claim).await {
-        Ok(true) => Ok(None),
-        Ok(false) => Err(ctx.new_accounts.refusal()),
+    match existing(ctx, claim).await {
+        Ok(Some(_)) => Ok(None),
+        Ok(None) => Err(ctx.new_accounts.refusal()),
         Err(error) => {
             tracing::debug!(%error, "an account could not be looked up");
             Err(RpcError::fault("failed resolving account identity"))
@@ -173,15 +173,15 @@ pub(crate) fn settle(
     }
 }
 
-async fn exists(ctx: &Context, claim: &AccountClaim) -> Result<bool, StoreError> {
-    let account = match (&claim.account_id, &claim.name) {
+/// The account that a claim means, if there is one already.
+pub(crate) async fn existing(ctx: &Context, claim: &AccountClaim) -> Result<Option<Account>, StoreError> {
+    Ok(match (&claim.account_id, &claim.name) {
         (Some(id), _) => ctx.store.account_by_id(id).await?,
         (None, DesiredName::Requested(name) | DesiredName::Derived(name)) => {
             ctx.store.account_by_username(name).await?
         }
         (None, DesiredName::Generated(_)) => None,
-    };
-    Ok(account.is_some())
+    })
 }
 
 #[cfg(test)]

@@ -328,6 +328,8 @@ pub struct AccountQuery {
 /// Which messages to list, newest first: `sent_at` descending, then `message_id` descending.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct MessageQuery {
+    /// Exact message id.
+    pub message_id: Option<String>,
     /// Exact thread id.
     pub thread_id: Option<String>,
     /// Exact sender account.

@@ -69,6 +69,7 @@ pub struct AgentBuilder<A = AgentNode> {
     username: Option<String>,
     capabilities: Vec<String>,
     metadata: RawJson,
+    keep_profile: bool,
     nats_url: Option<String>,
     connection: Option<Connection>,
     limits: Limits,
@@ -95,6 +96,7 @@ impl<A: Agent> AgentBuilder<A> {
             username: None,
             capabilities: Vec::new(),
             metadata: RawJson::empty_object(),
+            keep_profile: false,
             nats_url: None,
             connection: None,
             limits: Limits::default(),
@@ -140,6 +142,13 @@ impl<A: Agent> AgentBuilder<A> {
     /// A JSON object that others see. Default `{}`.
     pub fn metadata(mut self, metadata: impl Into<RawJson>) -> Self {
         self.metadata = metadata.into();
+        self
+    }
+
+    /// Leaves display name, capabilities and metadata of an account that exists as they are: for a program that speaks for an
+    /// agent in passing. Registries of the original do not know this and overwrite them.
+    pub fn keep_profile(mut self) -> Self {
+        self.keep_profile = true;
         self
     }
 
@@ -290,6 +299,7 @@ impl<A: Agent> AgentBuilder<A> {
             username: self.username,
             capabilities: self.capabilities,
             metadata: self.metadata,
+            keep_profile: self.keep_profile,
             url: NatsUrl::parse(&url)?,
             connection: self.connection,
             limits: limits.at_least_minima(),
@@ -398,6 +408,11 @@ mod tests {
             "metadata must be a JSON object"
         );
         assert!(error(AgentBuilder::<AgentNode>::new("a").account_id("a b")).contains("use 1 to 128"));
+        let lost = error(AgentBuilder::<AgentNode>::new("a").username("José"));
+        assert!(lost.contains("it would become \"jos\""), "{lost}");
+        let nothing = error(AgentBuilder::<AgentNode>::new("a").username("日本"));
+        assert!(nothing.contains("nothing of it would remain"), "{nothing}");
+        assert!(AgentBuilder::<AgentNode>::new("a").username("Alice B!").build().is_ok());
     }
 
     #[test]

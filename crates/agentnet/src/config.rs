@@ -141,6 +141,7 @@ pub(crate) struct Config {
     pub(crate) username: Option<String>,
     pub(crate) capabilities: Vec<String>,
     pub(crate) metadata: agentnet_protocol::RawJson,
+    pub(crate) keep_profile: bool,
     pub(crate) url: url::NatsUrl,
     /// Instead of one of its own.
     pub(crate) connection: Option<Connection>,

@@ -113,7 +113,7 @@ impl Live {
 }
 
 /// A registration, signed if there is a key; each has a nonce of its own.
-pub(crate) fn registration(agent: AgentInfo, key: Option<&SigningKey>) -> RegisterRequest {
+pub(crate) fn registration(agent: AgentInfo, keep_profile: bool, key: Option<&SigningKey>) -> RegisterRequest {
     let auth = key.map(|key| {
         let claims = register_auth::claims(
             &agent.agent_id,
@@ -125,7 +125,11 @@ pub(crate) fn registration(agent: AgentInfo, key: Option<&SigningKey>) -> Regist
         );
         key.auth(&claims.and(Signs::MEMBER, &Signs::ALL.to_string()))
     });
-    RegisterRequest { agent, auth }
+    RegisterRequest {
+        agent,
+        auth,
+        keep_profile,
+    }
 }
 
 /// Says so where the registry has not bound the node's key: nobody's key is bound there, and every message is refused.

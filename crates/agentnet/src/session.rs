@@ -386,7 +386,9 @@ async fn register(
 ) -> Result<(RegisterReply, Option<Arc<SigningKey>>), StartError> {
     let Some(Opened { key, next }) = opened else {
         let registry = registry.clone().with_timeout(REGISTER_TIMEOUT);
-        let reply = registry.call(&identity::registration(wanted(config), None)).await;
+        let reply = registry
+            .call(&identity::registration(wanted(config), config.keep_profile, None))
+            .await;
         return Ok((reply.map_err(StartError::Register)?, None));
     };
     match register_signed(registry, config, &key).await {
@@ -415,7 +417,8 @@ async fn register_signed(
     let mut tries = SIGNED_TRIES;
     loop {
         tries -= 1;
-        match registry.call(&identity::registration(wanted(config), Some(key))).await {
+        let request = identity::registration(wanted(config), config.keep_profile, Some(key));
+        match registry.call(&request).await {
             Err(RegistryError::Timeout { .. }) if tries > 0 => {}
             outcome => return outcome,
         }

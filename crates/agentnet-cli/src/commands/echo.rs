@@ -13,6 +13,7 @@ use super::signing::SigningArgs;
 use crate::cli::Global;
 use crate::connection::join;
 use crate::ended::{Ended, Failure};
+use crate::names::Names;
 use crate::output::cell::{clean, or_dash, preview};
 use crate::output::{Output, Tint};
 use crate::signals::StopSignals;
@@ -67,7 +68,12 @@ impl Echo {
         if let Some(address) = node.metrics_addr() {
             output.note(format!("metrics are served at http://{address}/metrics"));
         }
-        let result = signals.unless(self.report(&mut inbox, output)).await;
+        let registry = node.registry().map_err(|error| Failure::trouble(error.to_string()))?;
+        let reporting = async {
+            let mut names = Names::open(registry).await;
+            self.report(&mut inbox, &mut names, output).await
+        };
+        let result = signals.unless(reporting).await;
         drop(inbox);
         node.close().await;
         result
@@ -113,10 +119,15 @@ impl Echo {
     }
 
     /// Tells of each message until there were enough.
-    async fn report(&self, inbox: &mut mpsc::Receiver<Handled>, output: Output) -> Result<(), Ended> {
+    async fn report(
+        &self,
+        inbox: &mut mpsc::Receiver<Handled>,
+        names: &mut Names,
+        output: Output,
+    ) -> Result<(), Ended> {
         let mut seen = 0_u64;
         while let Some(handled) = inbox.recv().await {
-            handled.tell(output)?;
+            handled.tell(names, output).await?;
             seen += 1;
             if seen == self.max_messages {
                 return Ok(());
@@ -133,7 +144,7 @@ struct Handled {
 }
 
 impl Handled {
-    fn tell(&self, output: Output) -> Result<(), Ended> {
+    async fn tell(&self, names: &mut Names, output: Output) -> Result<(), Ended> {
         let message = &self.message;
         if output.is_json() {
             return Ok(output.document_line(&String::from_utf8_lossy(&message.envelope().encode()))?);
@@ -143,11 +154,13 @@ impl Handled {
         } else {
             output.tint(Tint::Dim, "received")
         };
-        let from = message.from_account_id.as_deref().or(Some(&message.from_agent));
+        let from = names
+            .sender(message.from_account_id.as_deref(), &message.from_agent)
+            .await;
         Ok(output.line(format!(
             "{done} {} from {}  thread={}  {}",
             clean(&message.kind),
-            or_dash(from),
+            from,
             or_dash(message.thread_id.as_deref()),
             preview(message.payload()),
         ))?)

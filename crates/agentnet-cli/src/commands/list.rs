@@ -1,6 +1,6 @@
 //! `agentnet list`: who is online.
 
-use agentnet_protocol::rpc::ListRequest;
+use agentnet_protocol::rpc::{ListRequest, MetricsRequest};
 use clap::Args;
 
 use super::AGENTS;
@@ -37,7 +37,9 @@ impl List {
             );
         }
         rows.print(AGENTS, "No agents currently online")?;
-        listed.lead_on(output);
+        listed
+            .lead_on_with(output, &MetricsRequest, |metrics| metrics.online_sessions)
+            .await;
         Ok(())
     }
 }

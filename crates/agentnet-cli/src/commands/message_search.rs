@@ -57,6 +57,7 @@ impl MessageSearch {
         }
         let request = MessageSearchRequest {
             filters: MessageSearchFilters {
+                message_id: None,
                 thread_id: given(self.thread_id.as_ref()),
                 from_account_id: accounts::maybe(global, self.from.as_ref()).await?.or(from),
                 to_account_id: accounts::maybe(global, self.to.as_ref()).await?.or(to),
@@ -78,7 +79,7 @@ impl MessageSearch {
                 output.moment(Some(&message.sent_at)),
                 clean(&message.thread_id).into_owned(),
                 clean(&message.kind).into_owned(),
-                sender(message, &who, output),
+                sender(message, &who),
                 receiver(message, &who, output),
                 output.payload(&message.payload),
             ]);

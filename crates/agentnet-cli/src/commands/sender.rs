@@ -151,8 +151,12 @@ impl IdentityArgs {
     /// This user's command line as an agent that has yet to join.
     pub(crate) fn agent(&self, agent_id: &str, name: &str) -> Result<AgentBuilder, Failure> {
         let username = given(self.speak_as.as_ref()).unwrap_or_else(default_username);
-        self.signing
-            .apply(AgentNode::builder(agent_id).name(name).username(username))
+        self.signing.apply(
+            AgentNode::builder(agent_id)
+                .name(name)
+                .username(username)
+                .keep_profile(),
+        )
     }
 }
 

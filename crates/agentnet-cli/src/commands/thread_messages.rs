@@ -1,13 +1,14 @@
 //! `agentnet thread-messages`: the history of one thread, newest first.
 
 use agentnet::RegistryClient;
-use agentnet_protocol::rpc::{HistoryMessage, ThreadMessagesRequest};
+use agentnet_protocol::rpc::{HistoryMessage, ThreadLimits, ThreadMessagesRequest, ThreadStatusRequest};
 use clap::Args;
 
 use super::thread_status::check_thread;
 use super::{MESSAGES, at_most, limit};
 use crate::cli::Global;
 use crate::ended::Ended;
+use crate::names::unproven;
 use crate::output::Output;
 use crate::output::cell::clean;
 use crate::output::table::Rows;
@@ -45,13 +46,19 @@ impl ThreadMessages {
             rows.push([
                 output.moment(Some(&message.sent_at)),
                 clean(&message.kind).into_owned(),
-                sender(message, &who, output),
+                sender(message, &who),
                 receiver(message, &who, output),
                 output.payload(&message.payload),
             ]);
         }
         rows.print(MESSAGES, "No messages found")?;
-        listed.lead_on(output);
+        let status = ThreadStatusRequest {
+            thread_id,
+            limits: ThreadLimits::default(),
+        };
+        listed
+            .lead_on_with(output, &status, |status| Some(status.thread.message_count))
+            .await;
         Ok(())
     }
 }
@@ -64,11 +71,11 @@ pub(super) async fn people(registry: &RegistryClient, messages: &[HistoryMessage
     Who::are(registry, both.flatten().map(String::as_str), output).await
 }
 
-/// The sending account, else the agent's own label.
-pub(super) fn sender(message: &HistoryMessage, who: &Who, output: Output) -> String {
+/// The sending account, else the agent's own label, marked as what it is.
+pub(super) fn sender(message: &HistoryMessage, who: &Who) -> String {
     match message.from_account_id.as_deref() {
         Some(account) => who.is(Some(account)),
-        None => output.or_blank(message.from_agent.as_deref()),
+        None => unproven(message.from_agent.as_deref().unwrap_or_default()),
     }
 }
 

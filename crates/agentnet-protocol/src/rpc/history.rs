@@ -196,6 +196,8 @@ impl Reply for ThreadMessagesReply {
 /// The filters of a message search; all must hold.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct MessageSearchFilters {
+    /// Exact message (an addition of ours, section 0.10).
+    pub message_id: Option<String>,
     /// Exact thread.
     pub thread_id: Option<String>,
     /// Exact sender account.
@@ -238,7 +240,8 @@ impl Request for MessageSearchRequest {
     fn encode(&self) -> String {
         let mut out = ObjectWriter::with_capacity(256);
         let filters = &self.filters;
-        out.opt_text("thread_id", filters.thread_id.as_deref())
+        out.opt_text("message_id", filters.message_id.as_deref())
+            .opt_text("thread_id", filters.thread_id.as_deref())
             .opt_text("from_account_id", filters.from_account_id.as_deref())
             .opt_text("to_account_id", filters.to_account_id.as_deref())
             .opt_text("kind", filters.kind.as_deref())
@@ -253,6 +256,7 @@ impl Request for MessageSearchRequest {
         let object = required(object, "message_search payload must be an object")?;
         Ok(Self {
             filters: MessageSearchFilters {
+                message_id: opt_trimmed(object.get("message_id")),
                 thread_id: opt_trimmed(object.get("thread_id")),
                 from_account_id: opt_trimmed(object.get("from_account_id")),
                 to_account_id: opt_trimmed(object.get("to_account_id")),
@@ -290,6 +294,7 @@ impl Reply for MessageSearchReply {
         let filters = &self.filters;
         let mut inner = ObjectWriter::new();
         inner
+            .opt_text("message_id", filters.message_id.as_deref())
             .nullable_text("thread_id", filters.thread_id.as_deref())
             .nullable_text("from_account_id", filters.from_account_id.as_deref())
             .nullable_text("to_account_id", filters.to_account_id.as_deref())
@@ -311,6 +316,7 @@ impl Reply for MessageSearchReply {
         let filter = |name| filters.as_ref().and_then(|filters| opt_owned(filters.get(name)));
         Ok(Self {
             filters: MessageSearchFilters {
+                message_id: filter("message_id"),
                 thread_id: filter("thread_id"),
                 from_account_id: filter("from_account_id"),
                 to_account_id: filter("to_account_id"),

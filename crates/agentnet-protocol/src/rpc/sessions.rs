@@ -13,6 +13,8 @@ pub struct RegisterRequest {
     pub agent: AgentInfo,
     /// The signature of section 13.2, any JSON value as it came.
     pub auth: Option<RawJson>,
+    /// An account that exists keeps its display name, capabilities and metadata (an addition of ours, section 0.10).
+    pub keep_profile: bool,
 }
 
 impl Request for RegisterRequest {
@@ -24,6 +26,9 @@ impl Request for RegisterRequest {
         self.agent.write(&mut out);
         if let Some(auth) = &self.auth {
             out.raw("auth", &ascii(auth.get()));
+        }
+        if self.keep_profile {
+            out.bool("keep_profile", true);
         }
         out.finish()
     }
@@ -38,6 +43,7 @@ impl Request for RegisterRequest {
         Ok(Self {
             agent,
             auth: (!auth.is_null()).then(|| RawJson::validated(auth.raw().into())),
+            keep_profile: object.get("keep_profile").is_truthy(),
         })
     }
 }

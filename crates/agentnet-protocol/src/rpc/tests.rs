@@ -77,13 +77,18 @@ fn register() {
         &RegisterRequest {
             agent: agent.clone(),
             auth: None,
+            keep_profile: false,
         },
         &format!("{text}}}"),
     );
     let auth = Some(raw(r#"{"scheme":"dev-ed25519-v1"}"#));
     assert_request(
-        &RegisterRequest { agent, auth },
-        &format!(r#"{text},"auth":{{"scheme":"dev-ed25519-v1"}}}}"#),
+        &RegisterRequest {
+            agent,
+            auth,
+            keep_profile: true,
+        },
+        &format!(r#"{text},"auth":{{"scheme":"dev-ed25519-v1"}},"keep_profile":true}}"#),
     );
 
     let mut reply = RegisterReply {
@@ -559,6 +564,7 @@ fn an_absent_member_of_a_message_is_null() {
 fn message_search() {
     assert_request(&MessageSearchRequest::default(), r#"{"limit":50}"#);
     let filters = MessageSearchFilters {
+        message_id: None,
         thread_id: some("thread_m"),
         from_account_id: some("acct_1"),
         to_account_id: some("acct_2"),

@@ -54,6 +54,7 @@ pub(super) async fn message_search(ctx: &Arc<Context>, request: MessageSearchReq
         None => Ok(None),
     };
     let query = MessageQuery {
+        message_id: filters.message_id.clone(),
         thread_id: filters.thread_id.clone(),
         from_account_id: filters.from_account_id.clone(),
         to_account_id: filters.to_account_id.clone(),

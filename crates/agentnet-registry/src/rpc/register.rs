@@ -42,6 +42,15 @@ pub(super) async fn register(ctx: &Arc<Context>, request: RegisterRequest, reply
         claim.public_key = Some(registrant.public_key);
         claim.signs = registrant.signs;
     }
+    if request.keep_profile {
+        let known = new_accounts::existing(ctx, &claim).await;
+        let known = known.map_err(super::failed("failed resolving account identity"))?;
+        if let Some(known) = known {
+            claim.display_name = known.display_name;
+            claim.capabilities = known.capabilities;
+            claim.metadata = known.metadata;
+        }
+    }
     let signs = claim.signs;
     let room = new_accounts::room(ctx, &claim, Some(reply_to), now.instant).await?;
     let claimed = ctx.claims.ask(claim).await;

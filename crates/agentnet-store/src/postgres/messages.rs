@@ -192,6 +192,7 @@ fn metadata(message: &Message) -> String {
 pub(super) fn page_query(query: &MessageQuery) -> QueryBuilder<Postgres> {
     let mut sql = QueryBuilder::new(SELECT);
     let filters = [
+        ("message_id", &query.message_id),
         ("thread_id", &query.thread_id),
         ("from_account_id", &query.from_account_id),
         ("to_account_id", &query.to_account_id),

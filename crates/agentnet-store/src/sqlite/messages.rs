@@ -136,6 +136,7 @@ async fn insert<'a>(
 pub(super) fn page_query(query: &MessageQuery) -> QueryBuilder<Sqlite> {
     let mut sql = QueryBuilder::new(SELECT);
     let filters = [
+        ("message_id", &query.message_id),
         ("thread_id", &query.thread_id),
         ("from_account_id", &query.from_account_id),
         ("to_account_id", &query.to_account_id),
@@ -143,15 +144,20 @@ pub(super) fn page_query(query: &MessageQuery) -> QueryBuilder<Sqlite> {
     ];
     // Named, since with bounds of time as well SQLite takes others.
     let index = match filters.map(|(_, value)| value.is_some()) {
-        [true, _, _, true] => "idx_agent_messages_thread_kind",
-        [true, ..] => "idx_agent_messages_thread_sent_msg",
-        [_, true, true, _] => "idx_agent_messages_from_to",
-        [_, true, ..] => "idx_agent_messages_from_account",
-        [_, _, true, _] => "idx_agent_messages_to_account",
-        [.., true] => "idx_agent_messages_kind",
-        [..] => "idx_agent_messages_sent_at",
+        // The key of the table.
+        [true, ..] => None,
+        [_, true, _, _, true] => Some("idx_agent_messages_thread_kind"),
+        [_, true, ..] => Some("idx_agent_messages_thread_sent_msg"),
+        [_, _, true, true, _] => Some("idx_agent_messages_from_to"),
+        [_, _, true, ..] => Some("idx_agent_messages_from_account"),
+        [_, _, _, true, _] => Some("idx_agent_messages_to_account"),
+        [.., true] => Some("idx_agent_messages_kind"),
+        [..] => Some("idx_agent_messages_sent_at"),
     };
-    sql.push(" INDEXED BY ").push(index).push(" WHERE TRUE");
+    if let Some(index) = index {
+        sql.push(" INDEXED BY ").push(index);
+    }
+    sql.push(" WHERE TRUE");
     for (column, value) in filters {
         if let Some(value) = value {
             sql.push(" AND ").push(column).push(" = ").push_bind(value.clone());

@@ -8,8 +8,8 @@ use agentnet::{AgentBuilder, AgentNode, Context, Message, json};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
-use crate::names::Names;
-use crate::output::cell::{clean, clean_lines};
+use crate::names::{Names, short, unproven};
+use crate::output::cell::clean_lines;
 use crate::output::{Output, Tint};
 
 /// Messages that may wait to be shown; those beyond fail.
@@ -106,9 +106,12 @@ async fn told(message: &Message, names: &mut Option<Names>, node: &AgentNode, ou
     let from = match names {
         Some(names) => {
             let account_id = message.from_account_id.as_deref();
-            names.shown(account_id, &message.from_agent).await
+            names.sender(account_id, &message.from_agent).await
         }
-        None => clean(&message.from_agent).into_owned(),
+        None => match &message.from_account_id {
+            Some(id) => short(id),
+            None => unproven(&message.from_agent),
+        },
     };
     let text = extract_text(&message.payload().view()).unwrap_or_else(|| message.payload().get().to_owned());
     format!(

@@ -224,7 +224,7 @@ impl Talk {
         let mut names = Names::open(registry).await;
         for message in page.messages.iter().rev() {
             let from = names
-                .shown(
+                .sender(
                     message.from_account_id.as_deref(),
                     message.from_agent.as_deref().unwrap_or_default(),
                 )

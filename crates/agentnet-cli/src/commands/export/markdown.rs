@@ -23,7 +23,7 @@ pub(super) async fn document(
     let mut people: Vec<String> = Vec::new();
     for message in messages {
         let from = names
-            .shown(
+            .sender(
                 message.from_account_id.as_deref(),
                 message.from_agent.as_deref().unwrap_or_default(),
             )

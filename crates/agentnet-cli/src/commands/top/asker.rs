@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use agentnet::{RegistryClient, RegistryError};
 use agentnet_protocol::rpc::{
-    ListRequest, MessageSearchFilters, MessageSearchRequest, MetricsRequest, ProfileRequest, SearchRequest,
-    ThreadListRequest, ThreadMessagesRequest, ThreadStatusRequest,
+    HistoryMessage, ListRequest, MessageSearchFilters, MessageSearchRequest, MetricsRequest, ProfileRequest,
+    SearchRequest, ThreadListRequest, ThreadMessagesRequest, ThreadStatusRequest,
 };
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -237,6 +237,7 @@ async fn page_facts(registry: RegistryClient, answers: mpsc::Sender<Answer>, pag
     };
     let filled = match &page {
         Page::Agent(account_id) => agent_facts(&registry, account_id, &mut facts).await,
+        Page::Message { id, thread } => message_facts(&registry, id, thread, &mut facts).await,
         Page::Thread(thread_id) => thread_facts(&registry, thread_id, &mut facts).await,
     };
     facts.problem = filled.err().map(|error| match error {
@@ -261,11 +262,42 @@ async fn agent_facts(registry: &RegistryClient, account_id: &str, facts: &mut Pa
         };
         facts.history.extend(registry.call(&request).await?.messages);
     }
-    let order =
-        |message: &agentnet_protocol::rpc::HistoryMessage| agentnet_protocol::Timestamp::parse(&message.sent_at);
+    let order = |message: &HistoryMessage| agentnet_protocol::Timestamp::parse(&message.sent_at);
     facts.history.sort_by_key(|message| std::cmp::Reverse(order(message)));
     // What it sent to itself is in both.
     facts.history.dedup_by(|one, other| one.message_id == other.message_id);
+    Ok(())
+}
+
+/// The message itself, and after it what the last messages of its thread say to it.
+async fn message_facts(
+    registry: &RegistryClient,
+    id: &str,
+    thread_id: &str,
+    facts: &mut PageFacts,
+) -> Result<(), RegistryError> {
+    let filters = MessageSearchFilters {
+        message_id: Some(id.to_owned()),
+        ..MessageSearchFilters::default()
+    };
+    let request = MessageSearchRequest {
+        filters,
+        limit: 1,
+        cursor: None,
+    };
+    let found = registry.call(&request).await?.messages;
+    // A registry that does not know the filter gives any message.
+    facts
+        .history
+        .extend(found.into_iter().filter(|message| message.message_id == id));
+    let request = ThreadMessagesRequest {
+        thread_id: thread_id.to_owned(),
+        limit: HISTORY,
+        cursor: None,
+    };
+    let thread = registry.call(&request).await?.messages;
+    let follows = |message: &HistoryMessage| message.parent_message_id.as_deref() == Some(id);
+    facts.history.extend(thread.into_iter().rev().filter(follows));
     Ok(())
 }
 

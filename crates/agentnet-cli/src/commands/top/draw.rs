@@ -18,7 +18,7 @@ use ratatui::widgets::Widget;
 use super::rate::rate_text;
 use super::rows;
 use super::state::{Registry, State};
-use super::ui::{Ui, View};
+use super::ui::{Page, Ui, View};
 pub(crate) use theme::Theme;
 
 /// The two moments that things are told by: the wall's and the stopwatch's.
@@ -65,7 +65,7 @@ fn list(state: &State, ui: &mut Ui, moment: Moment, theme: Theme, area: Rect, he
             lists::messages(state, &rows, ui, theme, area, buffer);
         }
         View::Threads => {
-            let rows = rows::threads(state, ui);
+            let rows = rows::threads(state, ui, moment.now);
             ui.follow(rows.iter().map(|row| row.0), height);
             lists::threads(state, &rows, ui, moment, theme, area, buffer);
         }
@@ -138,10 +138,8 @@ fn views(state: &State, ui: &Ui, theme: Theme) -> Line<'static> {
         spans.push(Span::raw(" "));
     }
     if ui.page.is_none() {
-        if ui.view == View::Agents {
-            let arrow = if ui.reversed { "▲" } else { "▼" };
-            spans.push(Span::styled(format!(" by {} {arrow}", ui.order.title()), theme.dim()));
-        }
+        let arrow = if ui.is_reversed() { "▲" } else { "▼" };
+        spans.push(Span::styled(format!(" by {} {arrow}", ui.ordered_by()), theme.dim()));
         if ui.view == View::Messages && state.messages.is_stopped() {
             spans.push(Span::styled(" paused", theme.warn()));
         }
@@ -163,10 +161,11 @@ fn footer(ui: &Ui, theme: Theme) -> Line<'static> {
     }
     let text = match (&ui.page, ui.view) {
         _ if ui.help => "any key goes back",
+        (Some(Page::Message { .. }), _) => "q quit  Esc back  Enter thread  ↑↓ scroll  ? help",
         (Some(_), _) => "q quit  Esc back  ↑↓ scroll  ? help",
         (None, View::Agents) => "q quit  ? help  / filter  Enter open  s sort  S reverse  1 2 3 views",
-        (None, View::Messages) => "q quit  ? help  / filter  Enter open thread  Space pause  1 2 3 views",
-        (None, View::Threads) => "q quit  ? help  / filter  Enter open  S reverse  1 2 3 views",
+        (None, View::Messages) => "q quit  ? help  / filter  Enter open  Space pause  s S sort  1 2 3 views",
+        (None, View::Threads) => "q quit  ? help  / filter  Enter open  s sort  S reverse  1 2 3 views",
     };
     Line::styled(text, theme.dim())
 }

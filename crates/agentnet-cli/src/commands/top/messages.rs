@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use agentnet_protocol::preview::MAX_LENGTH;
 use agentnet_protocol::{Envelope, RawJson, Timestamp};
 
+use crate::names::unproven;
 use crate::output::cell::{clean, preview};
 
 /// Messages that are kept.
@@ -15,8 +16,10 @@ const LONG: usize = 2_048;
 /// One message, as far as it is shown.
 #[derive(Debug, Clone)]
 pub(crate) struct Passed {
+    /// Its message id.
+    pub(crate) id: Box<str>,
     pub(crate) at: Timestamp,
-    /// An account id, or an agent id where there is none.
+    /// An account id, or what the sender calls itself, marked as unproven.
     pub(crate) from: Box<str>,
     /// An account id, or `capability:<name>`.
     pub(crate) to: Box<str>,
@@ -28,9 +31,10 @@ pub(crate) struct Passed {
 
 impl Passed {
     /// A message of the history.
-    pub(crate) fn stored(at: Timestamp, from: &str, to: &str, [kind, thread]: [&str; 2], preview: &str) -> Self {
+    pub(crate) fn stored(at: Timestamp, from: &str, to: &str, [id, kind, thread]: [&str; 3], preview: &str) -> Self {
         let boxed = |text: &str| Box::from(&*clean(text));
         Self {
+            id: Box::from(id),
             at,
             from: boxed(from),
             to: boxed(to),
@@ -44,13 +48,12 @@ impl Passed {
     /// What is kept of a message that passed at this time.
     pub(crate) fn of(envelope: &Envelope, thread: &str, at: Timestamp) -> Self {
         let boxed = |text: &str| Box::from(&*clean(text));
-        let party = |account: Option<&str>, otherwise: &str| {
-            boxed(account.filter(|account| !account.is_empty()).unwrap_or(otherwise))
-        };
+        let account = |id: Option<&str>| id.filter(|id| !id.is_empty()).map(boxed);
         Self {
+            id: Box::from(&*envelope.message_id),
             at,
-            from: party(envelope.from_account_id.as_deref(), &envelope.from_agent),
-            to: party(envelope.to_account_id.as_deref(), &envelope.to_agent),
+            from: account(envelope.from_account_id.as_deref()).unwrap_or_else(|| unproven(&envelope.from_agent).into()),
+            to: account(envelope.to_account_id.as_deref()).unwrap_or_else(|| boxed(&envelope.to_agent)),
             kind: boxed(&envelope.kind),
             thread: boxed(thread),
             preview: beginning(&envelope.payload),
@@ -139,7 +142,7 @@ mod tests {
             passed("2026-01-01T00:00:01Z", r#""one""#),
         ]);
         assert_eq!(previews(&messages), ["two", "one"]);
-        assert_eq!(&*messages.shown().next().unwrap().from, "a\u{fffd}");
+        assert_eq!(&*messages.shown().next().unwrap().from, "a\u{fffd} (no account)");
         for _ in 0..3 {
             messages.add((0..MOST - 1).map(|_| passed("", "1")).collect());
         }

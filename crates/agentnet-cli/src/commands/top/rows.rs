@@ -71,6 +71,92 @@ impl Order {
     }
 }
 
+/// What the messages are ordered by: the latest first, texts from a to z.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum MessageOrder {
+    #[default]
+    Time,
+    From,
+    To,
+    Kind,
+    Thread,
+}
+
+impl MessageOrder {
+    pub(crate) fn next(self) -> Self {
+        match self {
+            Self::Time => Self::From,
+            Self::From => Self::To,
+            Self::To => Self::Kind,
+            Self::Kind => Self::Thread,
+            Self::Thread => Self::Time,
+        }
+    }
+
+    pub(crate) fn title(self) -> &'static str {
+        match self {
+            Self::Time => "time",
+            Self::From => "from",
+            Self::To => "to",
+            Self::Kind => "kind",
+            Self::Thread => "thread",
+        }
+    }
+
+    fn key(self, message: &Passed, state: &State) -> String {
+        match self {
+            Self::Time => String::new(),
+            Self::From => state.name(&message.from),
+            Self::To => state.name(&message.to),
+            Self::Kind => message.kind.to_string(),
+            Self::Thread => message.thread.to_string(),
+        }
+    }
+}
+
+/// What the threads are ordered by: the largest first, ids from a to z.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum ThreadOrder {
+    #[default]
+    Active,
+    Messages,
+    Tokens,
+    Rate,
+    Id,
+}
+
+impl ThreadOrder {
+    pub(crate) fn next(self) -> Self {
+        match self {
+            Self::Active => Self::Messages,
+            Self::Messages => Self::Tokens,
+            Self::Tokens => Self::Rate,
+            Self::Rate => Self::Id,
+            Self::Id => Self::Active,
+        }
+    }
+
+    pub(crate) fn title(self) -> &'static str {
+        match self {
+            Self::Active => "activity",
+            Self::Messages => "messages",
+            Self::Tokens => "tokens",
+            Self::Rate => "msg/s",
+            Self::Id => "thread",
+        }
+    }
+
+    fn measure(self, thread: &Thread, now: Duration) -> f64 {
+        match self {
+            Self::Active => thread.active.as_micros() as f64,
+            Self::Messages => thread.messages as f64,
+            Self::Tokens => thread.tokens as f64,
+            Self::Rate => f64::from(thread.rate.per_second(now)),
+            Self::Id => 0.0,
+        }
+    }
+}
+
 /// A line of the list of agents.
 #[derive(Debug)]
 pub(crate) struct AgentRow<'a> {
@@ -102,7 +188,7 @@ pub(crate) fn agents<'a>(state: &'a State, ui: &Ui, now: Duration) -> Vec<AgentR
             .measure
             .total_cmp(&one.measure)
             .then_with(|| name(one).cmp(&name(other)));
-        let ordered = if ui.reversed {
+        let ordered = if ui.is_reversed() {
             largest_first.reverse()
         } else {
             largest_first
@@ -112,8 +198,8 @@ pub(crate) fn agents<'a>(state: &'a State, ui: &Ui, now: Duration) -> Vec<AgentR
     rows
 }
 
-/// The threads, latest activity first.
-pub(crate) fn threads<'a>(state: &'a State, ui: &Ui) -> Vec<(&'a str, &'a Thread)> {
+/// The threads that match.
+pub(crate) fn threads<'a>(state: &'a State, ui: &Ui, now: Duration) -> Vec<(&'a str, &'a Thread)> {
     let filter = Filter::new(ui.filter());
     let mut rows: Vec<_> = state
         .threads
@@ -128,20 +214,23 @@ pub(crate) fn threads<'a>(state: &'a State, ui: &Ui) -> Vec<(&'a str, &'a Thread
         })
         .collect();
     rows.sort_unstable_by(|(id, thread), (other_id, other)| {
-        let latest_first = other.active.cmp(&thread.active).then_with(|| id.cmp(other_id));
-        if ui.reversed {
-            latest_first.reverse()
+        let measure = |thread| ui.thread_order.measure(thread, now);
+        let largest_first = measure(other)
+            .total_cmp(&measure(thread))
+            .then_with(|| id.cmp(other_id));
+        if ui.is_reversed() {
+            largest_first.reverse()
         } else {
-            latest_first
+            largest_first
         }
     });
     rows
 }
 
-/// The messages, latest first.
+/// The messages that match; alike, the latest first.
 pub(crate) fn messages<'a>(state: &'a State, ui: &Ui) -> Vec<&'a Passed> {
     let filter = Filter::new(ui.filter());
-    state
+    let mut rows: Vec<_> = state
         .messages
         .shown()
         .filter(|message| {
@@ -152,7 +241,14 @@ pub(crate) fn messages<'a>(state: &'a State, ui: &Ui) -> Vec<&'a Passed> {
                     .into_iter()
                     .any(|party| filter.any([&*state.name(party)]))
         })
-        .collect()
+        .collect();
+    if ui.message_order != MessageOrder::Time {
+        rows.sort_by_cached_key(|message| ui.message_order.key(message, state));
+    }
+    if ui.is_reversed() {
+        rows.reverse();
+    }
+    rows
 }
 
 /// A text to be found, in any case.

@@ -1,10 +1,12 @@
 //! Everything that `top` knows, and what each thing that it hears changes. No I/O, no clock.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use agentnet::RegistryError;
 use agentnet_protocol::envelope::kind;
 use agentnet_protocol::json::Object;
+use agentnet_protocol::limits::MAX_NAME_BYTES;
 use agentnet_protocol::rpc::{
     AccountHit, Goodbye, HistoryMessage, MetricsReply, Profile, ThreadStatusReply, ThreadSummary,
 };
@@ -20,6 +22,9 @@ use crate::output::cell::clean;
 
 /// Accounts without a name that are remembered until the registry was asked for it.
 const MOST_NAMELESS: usize = 64;
+/// Receipts that are kept, and characters of a code.
+const MOST_RECEIPTS: usize = 4_000;
+const LONGEST_CODE: usize = 64;
 
 /// What is known of the network.
 #[derive(Debug, Default)]
@@ -34,8 +39,19 @@ pub(crate) struct State {
     pub(crate) page: Option<PageFacts>,
     /// Accounts that are shown and have no name yet.
     pub(crate) nameless: Vec<String>,
+    /// The receipts that passed last, oldest first.
+    pub(crate) receipts: VecDeque<Told>,
     /// What passed since the last [`State::settle`].
     fresh: Vec<Passed>,
+}
+
+/// A receipt: of which message, by whom, when, and what it says.
+#[derive(Debug)]
+pub(crate) struct Told {
+    pub(crate) message_id: Box<str>,
+    pub(crate) by: Box<str>,
+    pub(crate) at: Timestamp,
+    pub(crate) what: Box<str>,
 }
 
 /// The connection.
@@ -94,7 +110,7 @@ impl State {
         match Subject::parse(&message.subject) {
             Some(Subject::Registry { name: "hello" }) => self.hello(&message.payload, now),
             Some(Subject::Registry { name: "goodbye" }) => self.goodbye(&message.payload, now),
-            Some(Subject::Receipts { .. }) => self.receipt(message.payload.clone(), now),
+            Some(Subject::Receipts { .. }) => self.receipt(message.payload.clone(), at, now),
             Some(Subject::Inbox { .. } | Subject::Capability { .. } | Subject::Reply) => {
                 self.message(message.payload.clone(), at, now);
             }
@@ -124,13 +140,31 @@ impl State {
         }
     }
 
-    fn receipt(&mut self, body: bytes::Bytes, now: Duration) {
+    fn receipt(&mut self, body: bytes::Bytes, at: Timestamp, now: Duration) {
         let Ok(receipt) = Receipt::decode(body) else { return };
         let status = receipt.status();
         if status == ReceiptStatus::Rejected {
             self.failing.add(1, now);
         }
         let text = |text: &Option<agentnet_protocol::Text>| text.clone().unwrap_or_default();
+        if receipt.message_id.len() <= MAX_NAME_BYTES {
+            if self.receipts.len() == MOST_RECEIPTS {
+                self.receipts.pop_front();
+            }
+            let code = text(&receipt.code);
+            let what = format!(
+                "{} {}",
+                status.as_str(),
+                code.chars().take(LONGEST_CODE).collect::<String>()
+            );
+            let by = text(&receipt.from_account_id);
+            self.receipts.push_back(Told {
+                message_id: Box::from(&*receipt.message_id),
+                by: by.chars().take(MAX_NAME_BYTES).collect::<String>().into(),
+                at,
+                what: clean(what.trim()).into(),
+            });
+        }
         self.agents.receipt(
             &text(&receipt.from_account_id),
             &text(&receipt.from_session_tag),
@@ -152,6 +186,7 @@ impl State {
             self.failing.add(1, now);
         }
         let to = envelope.to_account_id.as_deref().unwrap_or_default();
+        self.wonder([from, to]);
         self.agents.sent(from, now);
         self.agents.received(to, now);
         let made_up;
@@ -234,11 +269,13 @@ impl State {
     }
 
     /// Remembers accounts that nobody has named.
-    fn wonder<'a>(&mut self, account_ids: impl IntoIterator<Item = &'a String>) {
+    fn wonder(&mut self, account_ids: impl IntoIterator<Item = impl AsRef<str>>) {
         for id in account_ids {
-            let nameless = !id.is_empty() && self.agents.get(id).is_none() && !self.nameless.contains(id);
+            let id = id.as_ref();
+            let nameless =
+                !id.is_empty() && self.agents.get(id).is_none() && !self.nameless.iter().any(|known| known == id);
             if nameless && self.nameless.len() < MOST_NAMELESS {
-                self.nameless.push(id.clone());
+                self.nameless.push(id.to_owned());
             }
         }
     }
@@ -248,7 +285,8 @@ impl State {
         match self.agents.get(party) {
             Some(agent) if !agent.username.is_empty() => format!("@{}", agent.username),
             _ if party.is_empty() => "—".to_owned(),
-            _ if party.starts_with("acct_") => crate::names::short(party),
+            // What has no account is marked, and is not an id.
+            _ if party.starts_with("acct_") && !party.contains(' ') => crate::names::short(party),
             _ => clean(party).into_owned(),
         }
     }

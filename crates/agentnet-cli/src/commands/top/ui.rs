@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::keys::Key;
-use super::rows::{self, Order};
+use super::rows::{self, MessageOrder, Order, ThreadOrder};
 use super::state::State;
 
 /// The three lists.
@@ -27,13 +27,15 @@ impl View {
     }
 }
 
-/// One agent or thread in full.
+/// One agent, thread or message in full.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Page {
     /// By account id.
     Agent(String),
     /// By thread id.
     Thread(String),
+    /// By message id, and the thread that it belongs to.
+    Message { id: String, thread: String },
 }
 
 /// A line of a list: which, and from where the list is shown.
@@ -56,7 +58,9 @@ pub(crate) struct Ui {
     pub(super) filters: [String; 3],
     pub(super) cursors: [Cursor; 3],
     pub(crate) order: Order,
-    pub(crate) reversed: bool,
+    pub(crate) message_order: MessageOrder,
+    pub(crate) thread_order: ThreadOrder,
+    pub(super) reversed: [bool; 3],
     /// The first line of the page that is shown.
     pub(crate) scroll: usize,
     /// Lines that fit on the list or page, as it was drawn last.
@@ -78,6 +82,28 @@ impl Ui {
     /// The filter of the view.
     pub(crate) fn filter(&self) -> &str {
         &self.filters[self.view as usize]
+    }
+
+    /// Whether the view is ordered the other way round.
+    pub(crate) fn is_reversed(&self) -> bool {
+        self.reversed[self.view as usize]
+    }
+
+    /// What the view is ordered by.
+    pub(crate) fn ordered_by(&self) -> &'static str {
+        match self.view {
+            View::Agents => self.order.title(),
+            View::Messages => self.message_order.title(),
+            View::Threads => self.thread_order.title(),
+        }
+    }
+
+    fn order_by_next(&mut self) {
+        match self.view {
+            View::Agents => self.order = self.order.next(),
+            View::Messages => self.message_order = self.message_order.next(),
+            View::Threads => self.thread_order = self.thread_order.next(),
+        }
     }
 
     fn filter_mut(&mut self) -> &mut String {
@@ -132,8 +158,8 @@ impl Ui {
             Key::Escape | Key::Backspace => self.back(state),
             Key::Char('/') if self.page.is_none() => self.typing = true,
             Key::Char(' ') => state.messages.stop(!state.messages.is_stopped()),
-            Key::Char('s') => self.order = self.order.next(),
-            Key::Char('S') => self.reversed = !self.reversed,
+            Key::Char('s') if self.page.is_none() => self.order_by_next(),
+            Key::Char('S') if self.page.is_none() => self.reversed[self.view as usize] ^= true,
             Key::Enter => self.open(state, now),
             Key::Up | Key::Char('k') => self.move_by(-1, state, now),
             Key::Down | Key::Char('j') => self.move_by(1, state, now),
@@ -198,7 +224,7 @@ impl Ui {
         let index = self.cursor().index.saturating_add_signed(by);
         let (index, key) = match self.view {
             View::Agents => at(&rows::agents(state, self, now), index, |row| Some(row.id)),
-            View::Threads => at(&rows::threads(state, self), index, |row| Some(row.0)),
+            View::Threads => at(&rows::threads(state, self, now), index, |row| Some(row.0)),
             View::Messages => at(&rows::messages(state, self), index, |_| None),
         };
         let cursor = &mut self.cursors[self.view as usize];
@@ -207,7 +233,12 @@ impl Ui {
     }
 
     fn open(&mut self, state: &State, now: Duration) {
-        if self.page.is_some() {
+        if let Some(page) = &self.page {
+            // From a message to its thread.
+            if let Page::Message { thread, .. } = page {
+                self.page = Some(Page::Thread(thread.clone()));
+                self.scroll = 0;
+            }
             return;
         }
         let index = self.cursor().index;
@@ -215,12 +246,13 @@ impl Ui {
             View::Agents => rows::agents(state, self, now)
                 .get(index)
                 .map(|row| Page::Agent(row.id.to_owned())),
-            View::Threads => rows::threads(state, self)
+            View::Threads => rows::threads(state, self, now)
                 .get(index)
                 .map(|(id, _)| Page::Thread((*id).to_owned())),
-            View::Messages => rows::messages(state, self)
-                .get(index)
-                .map(|message| Page::Thread(message.thread.to_string())),
+            View::Messages => rows::messages(state, self).get(index).map(|message| Page::Message {
+                id: message.id.to_string(),
+                thread: message.thread.to_string(),
+            }),
         };
         self.scroll = 0;
     }

@@ -58,7 +58,7 @@ impl<'a> View<'a> {
         let parties = Parties {
             from: self
                 .names
-                .shown(envelope.from_account_id.as_deref(), &envelope.from_agent)
+                .sender(envelope.from_account_id.as_deref(), &envelope.from_agent)
                 .await,
             to: self
                 .names

@@ -15,12 +15,17 @@ use crate::commands::top::messages::Passed;
 use crate::commands::top::rate::rate_text;
 use crate::commands::top::state::{PageFacts, State};
 use crate::commands::top::ui::{Page, Ui};
-use crate::output::cell::{clean, list, preview};
+use crate::names::unproven;
+use crate::output::cell::{clean, clean_lines, list, preview};
+use crate::output::json::indented;
+
+/// Lines of a payload that are shown.
+const PAYLOAD_LINES: usize = 500;
 
 const HELP: &str = "  1 2 3, Tab   agents, messages, threads       ↑ ↓ PgUp PgDn g G   move
-  Enter        the agent's or thread's page    Esc   back, then clear a filter
+  Enter        the line's page, then the thread Esc   back, then clear a filter
   /            show only what contains a text  Space pause the messages
-  s S          agents: order by the next column, the other way round
+  s S          order the view by the next column, the other way round
   Ctrl-L       draw everything anew            q     quit
 
   Agents   ● online   ! circuit breaker open   ? hello overdue   ○ offline
@@ -62,7 +67,11 @@ pub(super) fn page(
     let head = match page {
         Page::Agent(id) => agent(state, facts, id, moment, theme),
         Page::Thread(id) => thread(state, facts, id, moment, theme),
+        Page::Message { id, .. } => message(state, facts, id, theme),
     };
+    if matches!(page, Page::Message { .. }) {
+        return scrolled(head, ui, area, buffer);
+    }
     for (line, y) in head.iter().zip(area.y..area.bottom()) {
         line.render(Rect::new(area.x, y, area.width, 1), buffer);
     }
@@ -84,6 +93,7 @@ fn messages(state: &State, facts: Option<&PageFacts>, page: &Page) -> Vec<Passed
             .filter(|message| match page {
                 Page::Agent(id) => *message.from == **id || *message.to == **id,
                 Page::Thread(id) => *message.thread == **id,
+                Page::Message { id, .. } => *message.id == **id,
             })
             .cloned()
             .collect(),
@@ -91,16 +101,14 @@ fn messages(state: &State, facts: Option<&PageFacts>, page: &Page) -> Vec<Passed
 }
 
 fn stored(message: &HistoryMessage) -> Passed {
-    let party = |account: &Option<String>, otherwise: Option<&str>| {
-        let party = account.as_deref().filter(|id| !id.is_empty()).or(otherwise);
-        party.unwrap_or_default().to_owned()
-    };
+    let account = |id: &Option<String>| id.clone().filter(|id| !id.is_empty());
+    let label = message.from_agent.as_deref().unwrap_or_default();
     let sent = Timestamp::parse(&message.sent_at).or_else(|| Timestamp::parse(&message.received_at));
     Passed::stored(
         sent.unwrap_or_default(),
-        &party(&message.from_account_id, message.from_agent.as_deref()),
-        &party(&message.to_account_id, Some(&message.to_agent)),
-        [&message.kind, &message.thread_id],
+        &account(&message.from_account_id).unwrap_or_else(|| unproven(label)),
+        &account(&message.to_account_id).unwrap_or_else(|| message.to_agent.clone()),
+        [&message.message_id, &message.kind, &message.thread_id],
         &preview(&message.payload),
     )
 }
@@ -253,6 +261,83 @@ fn thread(state: &State, facts: Option<&PageFacts>, id: &str, moment: Moment, th
         }
     }
     lines
+}
+
+/// A page that is text alone.
+fn scrolled(lines: Vec<Line<'static>>, ui: &mut Ui, area: Rect, buffer: &mut Buffer) {
+    ui.height = usize::from(area.height);
+    ui.scroll = ui.scroll.min(lines.len().saturating_sub(ui.height.max(1)));
+    for (line, y) in lines.iter().skip(ui.scroll).zip(area.y..area.bottom()) {
+        line.render(Rect::new(area.x, y, area.width, 1), buffer);
+    }
+}
+
+/// One message: what it is, the receipts that passed, its payload, and what answered it.
+fn message(state: &State, facts: Option<&PageFacts>, id: &str, theme: Theme) -> Vec<Line<'static>> {
+    let mut lines = vec![Line::from(vec![
+        Span::styled("Message ", theme.dim()),
+        Span::styled(clean(id).into_owned(), theme.bold()),
+    ])];
+    let history = facts.map(|facts| facts.history.as_slice()).unwrap_or_default();
+    let found = history.iter().find(|message| message.message_id == id);
+    let passed = found.map(stored);
+    let passed = passed
+        .as_ref()
+        .or_else(|| state.messages.latest().find(|message| *message.id == *id));
+    if let Some(passed) = passed {
+        let parties = format!("{} → {}", state.name(&passed.from), state.name(&passed.to));
+        lines.push(fact(theme, "From, to", parties));
+        lines.push(fact(
+            theme,
+            "Kind",
+            format!("{}  in thread {}", passed.kind, passed.thread),
+        ));
+        lines.push(fact(theme, "Sent", words::time_of_day(passed.at)));
+    }
+    for receipt in state.receipts.iter().filter(|receipt| *receipt.message_id == *id) {
+        let told = format!(
+            "{}  {} by {}",
+            words::time_of_day(receipt.at),
+            receipt.what,
+            state.name(&receipt.by)
+        );
+        lines.push(fact(theme, "Receipt", told));
+    }
+    match (facts, found) {
+        (None, _) => lines.push(fact(theme, "Payload", "asking the registry…")),
+        (Some(facts), None) => {
+            let why = facts.problem.as_deref().unwrap_or("the registry has not stored it");
+            lines.push(fact(theme, "Payload", why));
+            lines.extend(passed.map(|passed| Line::raw(format!("  {}", passed.preview))));
+        }
+        (Some(_), Some(message)) => lines.extend(payload(message)),
+    }
+    for reply in history.iter().filter(|message| message.message_id != id) {
+        let times = (
+            Timestamp::parse(&reply.sent_at),
+            found.and_then(|found| Timestamp::parse(&found.sent_at)),
+        );
+        let latency = match times {
+            (Some(replied), Some(sent)) => format!("  after {} ms", replied.micros_since(sent).max(0) / 1000),
+            _ => String::new(),
+        };
+        let from = state.name(&stored(reply).from);
+        lines.push(Line::raw(""));
+        lines.push(fact(
+            theme,
+            "Followed by",
+            format!("{} from {from}{latency}", clean(&reply.kind)),
+        ));
+        lines.extend(payload(reply));
+    }
+    lines
+}
+
+/// A payload, indented.
+fn payload(message: &HistoryMessage) -> Vec<Line<'static>> {
+    let text = clean_lines(&indented(&message.payload));
+    let lines = text.lines().take(PAYLOAD_LINES);
+    lines.map(|line| Line::raw(format!("  {line}"))).collect()
 }
 
 /// A timestamp to the minute.

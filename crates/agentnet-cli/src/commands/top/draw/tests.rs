@@ -117,6 +117,10 @@ fn whatever_is_shown_fits_into_any_size() {
                 None,
                 Some(Page::Agent("acct_bob".into())),
                 Some(Page::Thread("trip".into())),
+                Some(Page::Message {
+                    id: "m".into(),
+                    thread: "trip".into(),
+                }),
             ] {
                 for (help, typing) in [(false, false), (true, false), (false, true)] {
                     let mut ui = Ui {

@@ -99,6 +99,44 @@ fn the_order_goes_round_and_back() {
     assert_eq!(late.len(), 1, "and gone after a minute");
 }
 
+/// What `s` and `S` do to one view stays there, and each view says what it is ordered by.
+#[test]
+fn each_view_has_its_own_order() {
+    let mut state = with_agents(&["bob", "ann"]);
+    for (thread, to) in [("t2", "ann"), ("t1", "bob")] {
+        state.hear(&sent("bob", to, Some(thread), "1"), AT, NOW);
+    }
+    state.hear(&sent("bob", "ann", Some("t2"), "2"), AT, NOW);
+    state.settle();
+    let mut ui = Ui::default();
+    press(&mut ui, &mut state, "3s");
+    let threads = |state: &State, ui: &Ui| -> Vec<String> {
+        rows::threads(state, ui, NOW)
+            .iter()
+            .map(|row| row.0.to_owned())
+            .collect()
+    };
+    assert_eq!(
+        (ui.ordered_by(), threads(&state, &ui)),
+        ("messages", vec!["t2".into(), "t1".into()])
+    );
+    press(&mut ui, &mut state, "S");
+    assert_eq!(threads(&state, &ui), ["t1", "t2"]);
+    press(&mut ui, &mut state, "2");
+    assert_eq!((ui.ordered_by(), ui.is_reversed()), ("time", false));
+    press(&mut ui, &mut state, "ss");
+    let to: Vec<_> = rows::messages(&state, &ui)
+        .iter()
+        .map(|message| state.name(&message.to))
+        .collect();
+    assert_eq!(
+        (ui.ordered_by(), to),
+        ("to", ["@ann", "@ann", "@bob"].map(str::to_owned).to_vec())
+    );
+    press(&mut ui, &mut state, "1");
+    assert_eq!((ui.ordered_by(), ui.is_reversed()), ("activity", false));
+}
+
 #[test]
 fn the_selection_stays_on_what_was_selected() {
     let mut ui = Ui::default();
@@ -145,11 +183,21 @@ fn a_message_that_is_looked_at_does_not_run_away() {
     state.hear(&sent("bob", "ann", Some("two"), "2"), AT, NOW);
     state.settle();
     press(&mut ui, &mut state, "\r");
-    assert_eq!(ui.page, Some(Page::Thread("one".into())));
+    assert!(
+        matches!(&ui.page, Some(Page::Message { thread, .. }) if thread == "one"),
+        "{:?}",
+        ui.page
+    );
+    press(&mut ui, &mut state, "\r");
+    assert_eq!(
+        ui.page,
+        Some(Page::Thread("one".into())),
+        "from the message to its thread"
+    );
     press(&mut ui, &mut state, "\x1b\x1b");
     assert!(!state.messages.is_stopped(), "Escape lets it go on");
     press(&mut ui, &mut state, " ");
     assert!(state.messages.is_stopped());
-    press(&mut ui, &mut state, " /TWO\r\r");
+    press(&mut ui, &mut state, " /TWO\r\r\r");
     assert_eq!(ui.page, Some(Page::Thread("two".into())));
 }

@@ -1,0 +1,191 @@
+//! `agentnet message`: one message in full, with what answered it.
+
+use agentnet::RegistryClient;
+use agentnet_protocol::Timestamp;
+use agentnet_protocol::envelope::kind;
+use agentnet_protocol::json::ObjectWriter;
+use agentnet_protocol::rpc::{HistoryMessage, MessageSearchFilters, MessageSearchRequest, ThreadMessagesRequest};
+use clap::{Args, Subcommand};
+
+use super::thread_messages::{people, receiver, sender};
+use crate::cli::Global;
+use crate::connection::{CallTimeout, connect_failure, nats_url, registry_failure};
+use crate::ended::{Ended, Failure};
+use crate::output::Output;
+use crate::output::cell::{clean, clean_lines};
+use crate::output::json::indented;
+use crate::output::table::facts;
+use crate::output::waiting::Waiting;
+use crate::signals::StopSignals;
+use crate::who::Who;
+
+/// Messages of the thread, latest first, among which the reply is looked for.
+const LOOK: usize = 200;
+
+#[derive(Debug, Args)]
+pub(crate) struct Message {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// Show the message with this id
+    Get(Get),
+}
+
+#[derive(Debug, Args)]
+struct Get {
+    /// Which message, as `send` and `message-search --json` name it
+    #[arg(value_name = "ID", value_parser = super::not_blank)]
+    message_id: String,
+    #[command(flatten)]
+    timeout: CallTimeout,
+}
+
+impl Message {
+    pub(crate) async fn run(self, global: &Global, output: Output) -> Result<(), Ended> {
+        let What::Get(get) = self.what;
+        get.run(global, output).await
+    }
+}
+
+/// A message and what answered it.
+struct Found {
+    message: HistoryMessage,
+    reply: Option<HistoryMessage>,
+}
+
+impl Get {
+    async fn run(self, global: &Global, output: Output) -> Result<(), Ended> {
+        let look = async {
+            let registry = RegistryClient::connect(&nats_url(global))
+                .await
+                .map_err(connect_failure)?;
+            let registry = registry.with_timeout(self.timeout.duration());
+            let found = self.find(&registry).await?;
+            let parties: Vec<HistoryMessage> = [Some(&found.message), found.reply.as_ref()]
+                .into_iter()
+                .flatten()
+                .cloned()
+                .collect();
+            let who = people(&registry, &parties, output).await;
+            Ok::<_, Failure>((found, who))
+        };
+        let waiting = Waiting::start(output, "waiting for registry.message_search".to_owned());
+        let (found, who) = StopSignals::listen()?
+            .unless(async { look.await.map_err(Ended::from) })
+            .await?;
+        waiting.end();
+        match output.is_json() {
+            true => output.document(&found.document())?,
+            false => output.line(found.text(&who, output))?,
+        }
+        Ok(())
+    }
+
+    async fn find(&self, registry: &RegistryClient) -> Result<Found, Failure> {
+        let wanted = self.message_id.trim();
+        let request = MessageSearchRequest {
+            filters: MessageSearchFilters {
+                message_id: Some(wanted.to_owned()),
+                ..Default::default()
+            },
+            limit: 1,
+            cursor: None,
+        };
+        let page = registry
+            .call(&request)
+            .await
+            .map_err(|error| registry_failure(&error))?;
+        let message = match page.messages.into_iter().next() {
+            Some(message) if message.message_id == wanted => message,
+            // A registry that does not know the filter gives any message.
+            Some(_) => {
+                return Err(Failure::refused("this registry cannot look a message up by its id")
+                    .hint("`agentnet message-search` with other filters finds it")
+                    .of_network());
+            }
+            None => {
+                return Err(Failure::refused("not_found")
+                    .hint(format!(
+                        "there is no message {:?} in the history: `agentnet message-search` shows those there are",
+                        clean(wanted)
+                    ))
+                    .of_network());
+            }
+        };
+        let request = ThreadMessagesRequest {
+            thread_id: message.thread_id.clone(),
+            limit: LOOK,
+            cursor: None,
+        };
+        let thread = registry
+            .call(&request)
+            .await
+            .map_err(|error| registry_failure(&error))?;
+        let answers = |other: &HistoryMessage| {
+            let follows = other.parent_message_id.as_deref() == Some(wanted);
+            follows && [kind::REPLY, kind::ERROR].contains(&other.kind.as_str())
+        };
+        // Latest first: the last of them came first.
+        let reply = thread.messages.into_iter().filter(answers).last();
+        Ok(Found { message, reply })
+    }
+}
+
+impl Found {
+    /// Milliseconds from the message to its reply, by the clocks of those who sent them.
+    fn latency_ms(&self) -> Option<i64> {
+        let sent = Timestamp::parse(&self.message.sent_at)?;
+        let replied = Timestamp::parse(&self.reply.as_ref()?.sent_at)?;
+        Some(replied.micros_since(sent).max(0) / 1000)
+    }
+
+    fn document(&self) -> String {
+        let mut out = ObjectWriter::new();
+        out.raw("message", &self.message.encode());
+        match &self.reply {
+            Some(reply) => out.raw("reply", &reply.encode()),
+            None => out.raw("reply", "null"),
+        };
+        match self.latency_ms() {
+            Some(latency) => out.raw("latency_ms", &latency.to_string()),
+            None => out.raw("latency_ms", "null"),
+        };
+        out.finish()
+    }
+
+    fn text(&self, who: &Who, output: Output) -> String {
+        let message = &self.message;
+        let mut rows = vec![
+            ("Message", clean(&message.message_id).into_owned()),
+            ("Thread", clean(&message.thread_id).into_owned()),
+            ("Kind", clean(&message.kind).into_owned()),
+            ("From", sender(message, who)),
+            ("To", receiver(message, who, output)),
+            ("Sent", clean(&message.sent_at).into_owned()),
+            ("Stored", clean(&message.received_at).into_owned()),
+        ];
+        if let Some(parent) = &message.parent_message_id {
+            rows.push(("Follows", clean(parent).into_owned()));
+        }
+        if let Some(reply) = &self.reply {
+            rows.push(("Answered by", clean(&reply.message_id).into_owned()));
+        }
+        if let Some(latency) = self.latency_ms() {
+            rows.push(("Latency", format!("{latency} ms")));
+        }
+        let mut text = facts(output, rows);
+        text += &format!("\n\n{}", clean_lines(&indented(&message.payload)));
+        if let Some(reply) = &self.reply {
+            text += &format!(
+                "\n\n{} from {}\n\n{}",
+                clean(&reply.kind),
+                sender(reply, who),
+                clean_lines(&indented(&reply.payload))
+            );
+        }
+        text
+    }
+}
