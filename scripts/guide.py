@@ -35,7 +35,7 @@ VARYING = [
     (re.compile(r"\b\d+[smh]\b"), "AGE"),
     (re.compile(r"·"), "N"),
     (re.compile(r"127\.0\.0\.1:\d+"), "ADDRESS"),
-    (re.compile(r"\b[0-9A-Za-z+/_-]{40,}={0,2}"), "OPAQUE"),
+    (re.compile(r"(?<![0-9A-Za-z+/_-])[0-9A-Za-z+/_-]{40,}={0,2}"), "OPAQUE"),
     (re.compile(r"nats-server \S+ \(\S+\)"), "SERVER"),
     (re.compile(r"nats-server \S+, pid \d+, \S+"), "SERVER"),
     (re.compile(r"cli_[a-z0-9]+_[a-z0-9._-]+"), "cli_NAME"),
