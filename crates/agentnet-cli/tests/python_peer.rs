@@ -182,5 +182,7 @@ async fn a_stream_in_the_open_form_is_shown_whole() {
     let history = "/thread open_1\n/history 1\n";
     let ran = harness::line_with_input(&up.url, "chat --to-username py", history).await;
     assert!(ran.ok().contains("roses are réd"));
+    let exported = harness::line(&up.url, "export thread open_1").await.ok();
+    assert!(exported.contains("\n> roses are réd\n\n\n```json\n"), "{exported}");
     up.stop().await;
 }

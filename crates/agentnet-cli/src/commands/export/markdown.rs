@@ -1,10 +1,12 @@
 //! A thread to read.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use agentnet_protocol::Timestamp;
 use agentnet_protocol::extract::extract_text;
 use agentnet_protocol::rpc::HistoryMessage;
+use agentnet_protocol::stream::{StreamAssembler, StreamFrame, StreamPart};
 
 use crate::commands::MESSAGES;
 use crate::live::is_inert;
@@ -12,7 +14,8 @@ use crate::names::Names;
 use crate::output::cell::clean;
 use crate::output::json::indented;
 
-/// A heading, who took part, and a section a message: texts as they are, everything else as JSON.
+/// A heading, who took part, and a section a message: texts as they are, everything else as JSON. The end of a
+/// stream has its whole text before it.
 pub(super) async fn document(
     thread_id: &str,
     messages: &[HistoryMessage],
@@ -21,6 +24,7 @@ pub(super) async fn document(
 ) -> String {
     let mut sections = String::new();
     let mut people: Vec<String> = Vec::new();
+    let mut streams = Streams::default();
     for message in messages {
         let from = names
             .sender(
@@ -34,7 +38,7 @@ pub(super) async fn document(
                 people.push(name.clone());
             }
         }
-        sections.push_str(&section(message, &from, &to));
+        sections.push_str(&section(message, &from, &to, streams.whole(message).as_deref()));
     }
     let count = MESSAGES.count(messages.len());
     format!(
@@ -50,7 +54,28 @@ pub(super) async fn document(
     )
 }
 
-fn section(message: &HistoryMessage, from: &str, to: &str) -> String {
+/// The streams of a thread, by sender and id.
+#[derive(Default)]
+struct Streams(BTreeMap<(Option<String>, String), StreamAssembler>);
+
+impl Streams {
+    /// The whole text of the stream that this message ends, if it is known.
+    fn whole(&mut self, message: &HistoryMessage) -> Option<String> {
+        let frame = StreamFrame::parse(&message.payload.view()).ok()??;
+        let is_end = matches!(frame.part, StreamPart::End { .. });
+        let key = (message.from_account_id.clone(), frame.stream_id.clone());
+        let stream = self.0.entry(key).or_default();
+        stream.push(frame).ok()?;
+        if is_end && !stream.end_here() {
+            stream.do_without_start();
+        }
+        while stream.pop().is_some() {}
+        let is_known = is_end && stream.is_complete() && !stream.text().is_empty();
+        is_known.then(|| stream.text().to_owned())
+    }
+}
+
+fn section(message: &HistoryMessage, from: &str, to: &str, stream: Option<&str>) -> String {
     let mut section = format!("\n## {} → {}\n\n", escaped(from), escaped(to));
     let _ = write!(
         section,
@@ -64,14 +89,11 @@ fn section(message: &HistoryMessage, from: &str, to: &str) -> String {
     }
     let payload = message.payload.view();
     let is_text = payload.as_object().is_none_or(|object| object.unique().len() == 1);
+    if let Some(text) = stream {
+        quote(&mut section, text);
+    }
     match extract_text(&payload).filter(|_| is_text) {
-        Some(text) => {
-            section.push_str("\n\n");
-            for line in text.lines() {
-                // A quotation, so that nothing in it can look like a heading of ours.
-                let _ = writeln!(section, "> {}", escaped(&unindented(line)));
-            }
-        }
+        Some(text) => quote(&mut section, &text),
         None => {
             // A reader of Markdown that knows no fences must not find HTML or images in it either.
             let json = indented(&message.payload)
@@ -82,6 +104,14 @@ fn section(message: &HistoryMessage, from: &str, to: &str) -> String {
         }
     }
     section
+}
+
+/// A quotation, so that nothing in it can look like a heading of ours.
+fn quote(section: &mut String, text: &str) {
+    section.push_str("\n\n");
+    for line in text.lines() {
+        let _ = writeln!(section, "> {}", escaped(&unindented(line)));
+    }
 }
 
 /// Text without anything that Markdown would read as a mark, or as HTML: nothing that a stranger wrote runs or loads where the
@@ -141,17 +171,17 @@ mod tests {
 
     #[test]
     fn texts_are_quoted_and_the_rest_is_code() {
-        let text = section(&message(r##"{"text":"# one\n\ntwo"}"##), "@a_b", "@c");
+        let text = section(&message(r##"{"text":"# one\n\ntwo"}"##), "@a_b", "@c", None);
         assert_eq!(
             text,
             "\n## @a\\_b → @c\n\n2026-02-21T08:00:00Z · direct · `m1` · follows `m0`\n\n> \\# one\n> \n> two\n"
         );
-        let text = section(&message(r#"{"text":"x","n":1.50}"#), "@a", "@c");
+        let text = section(&message(r#"{"text":"x","n":1.50}"#), "@a", "@c", None);
         assert!(
             text.ends_with("\n\n```json\n{\n  \"text\": \"x\",\n  \"n\": 1.50\n}\n```\n"),
             "{text}"
         );
-        let text = section(&message(r#"{"a":"```"}"#), "@a", "@c");
+        let text = section(&message(r#"{"a":"```"}"#), "@a", "@c", None);
         assert!(text.contains("\n````json\n") && text.ends_with("\n````\n"), "{text}");
     }
 
@@ -177,7 +207,7 @@ mod tests {
                 format!(r#"{{"text":"{}"}}"#, text.replace('\t', "\\t")),
                 format!(r#"{{"a":["{}"]}}"#, text.replace('\t', "\\t")),
             ] {
-                let section = section(&message(&payload), "@<b>", "<img src=x>");
+                let section = section(&message(&payload), "@<b>", "<img src=x>", None);
                 let (bare, image) = (section.contains('<'), section.contains("!["));
                 assert!(!bare && !image, "{section}");
                 assert!(
