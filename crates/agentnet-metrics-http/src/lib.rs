@@ -3,6 +3,8 @@
 //! - `GET /metrics`: [`Source::metrics`] in Prometheus' text format 0.0.4.
 //! - `GET /healthz`: `200 ok`, or `503` and the reason, as [`Source::health`] says.
 //!
+//! A client that does not ask, or does not read the answer, is cut off after a while; connections are bounded in number.
+//!
 //! ```
 //! use agentnet_metrics_http::{Server, Source};
 //!
@@ -29,6 +31,7 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
+mod limited;
 mod serve;
 
 pub use serve::{BindError, CONTENT_TYPE, Server, Source};

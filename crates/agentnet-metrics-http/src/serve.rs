@@ -12,6 +12,8 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use tokio::net::TcpListener;
 
+use crate::limited::{LimitedListener, Limits};
+
 /// The type of `/metrics`: Prometheus' text format.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
@@ -64,6 +66,10 @@ impl Server {
 
     /// Answers until `stop`, and then what was asked before it, for at most two seconds.
     pub async fn serve(self, source: impl Source, stop: impl Future<Output = ()> + Send + 'static) {
+        self.serve_within(Limits::default(), source, stop).await;
+    }
+
+    async fn serve_within(self, limits: Limits, source: impl Source, stop: impl Future<Output = ()> + Send + 'static) {
         let (stopping, stopped) = tokio::sync::oneshot::channel();
         let pages = Router::new()
             .route("/metrics", get(metrics))
@@ -79,7 +85,7 @@ impl Server {
         };
         tokio::select! {
             // It never fails: connections that cannot be accepted are tried again.
-            _ = axum::serve(self.listener, pages).with_graceful_shutdown(stop) => {}
+            _ = axum::serve(LimitedListener::new(self.listener, limits), pages).with_graceful_shutdown(stop) => {}
             () = deadline => {}
         }
     }
@@ -93,5 +99,78 @@ async fn health<S: Source>(State(source): State<Arc<S>>) -> Response {
     match source.health().await {
         Ok(()) => "ok\n".into_response(),
         Err(reason) => (StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")).into_response(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpStream;
+    use tokio::time::timeout;
+
+    use super::*;
+
+    const DEADLINE: Duration = Duration::from_secs(30);
+
+    struct Shop;
+
+    impl Source for Shop {
+        fn metrics(&self) -> String {
+            "shop_open 1\n".to_owned()
+        }
+
+        async fn health(&self) -> Result<(), String> {
+            Ok(())
+        }
+    }
+
+    async fn shop(limits: Limits) -> SocketAddr {
+        let server = Server::bind(([127, 0, 0, 1], 0).into()).await.unwrap();
+        let address = server.address();
+        tokio::spawn(server.serve_within(limits, Shop, std::future::pending()));
+        address
+    }
+
+    /// Everything that comes until the server closes the connection.
+    async fn until_closed(client: &mut TcpStream) -> String {
+        let mut all = Vec::new();
+        let mut some = [0; 1024];
+        while let Ok(count @ 1..) = timeout(DEADLINE, client.read(&mut some)).await.unwrap() {
+            all.extend_from_slice(&some[..count]);
+        }
+        String::from_utf8(all).unwrap()
+    }
+
+    #[tokio::test]
+    async fn who_does_not_ask_in_time_is_cut_off() {
+        let address = shop(Limits {
+            connections: 2,
+            idle: Duration::from_millis(200),
+        })
+        .await;
+        for begun in ["", "GET /metrics HTTP/1.1\r\nHost: shop\r\nX-Slow: "] {
+            let mut client = TcpStream::connect(address).await.unwrap();
+            client.write_all(begun.as_bytes()).await.unwrap();
+            let answer = until_closed(&mut client).await;
+            assert!(!answer.contains("shop_open"), "{answer}");
+        }
+    }
+
+    #[tokio::test]
+    async fn one_connection_too_many_waits_for_its_turn() {
+        let address = shop(Limits {
+            connections: 1,
+            idle: Duration::from_millis(500),
+        })
+        .await;
+        let mut silent = TcpStream::connect(address).await.unwrap();
+        let mut asking = TcpStream::connect(address).await.unwrap();
+        asking
+            .write_all(b"GET /metrics HTTP/1.1\r\nHost: shop\r\nConnection: close\r\n\r\n")
+            .await
+            .unwrap();
+        let answer = until_closed(&mut asking).await;
+        assert!(answer.contains("shop_open 1"), "{answer}");
+        assert_eq!(until_closed(&mut silent).await, "", "its time was over before");
     }
 }
