@@ -8,7 +8,7 @@ use std::time::Duration;
 use agentnet_protocol::limits::DEFAULT_MAX_METADATA_BYTES;
 use agentnet_protocol::register_auth::{DEFAULT_MAX_SKEW_MS, DEFAULT_NONCE_TTL_SECONDS};
 use agentnet_protocol::thread;
-use agentnet_protocol::truth::is_true;
+use agentnet_protocol::truth::truth;
 use agentnet_store::OpenOptions;
 use agentnet_store::model::MAX_METADATA_BYTES;
 
@@ -196,19 +196,19 @@ impl RegistryConfig {
                 .unwrap_or(default.token_estimate_chars_per_token),
             session_retention_days: read.number("SESSION_RETENTION_DAYS", default.session_retention_days)?,
             thread_retention_days: read.number("THREAD_RETENTION_DAYS", default.thread_retention_days)?,
-            thread_compaction_event_enabled: (read.0)("THREAD_COMPACTION_EVENT_ENABLED").map(|value| is_true(&value)),
+            thread_compaction_event_enabled: read.opt_flag("THREAD_COMPACTION_EVENT_ENABLED")?,
             thread_compaction_event_cooldown: read.opt_time("THREAD_COMPACTION_EVENT_COOLDOWN_SECONDS", 1.0)?,
-            db_write_batch_enabled: read.flag("DB_WRITE_BATCH_ENABLED", default.db_write_batch_enabled),
+            db_write_batch_enabled: read.flag("DB_WRITE_BATCH_ENABLED", default.db_write_batch_enabled)?,
             db_write_batch_size: read.number("DB_WRITE_BATCH_SIZE", default.db_write_batch_size)?,
             db_write_flush: read.time("DB_WRITE_FLUSH_MS", 0.001, default.db_write_flush)?,
             db_write_queue_max: read.number("DB_WRITE_QUEUE_MAX", default.db_write_queue_max)?,
             metrics_window_size: read.number("REGISTRY_METRICS_WINDOW_SIZE", default.metrics_window_size)?,
             log_level: text("LOG_LEVEL", default.log_level),
-            dev_auth: read.flag("DEV_AUTH", default.dev_auth),
+            dev_auth: read.flag("DEV_AUTH", default.dev_auth)?,
             dev_auth_max_skew: read.time("DEV_AUTH_MAX_SKEW_SECONDS", 1.0, default.dev_auth_max_skew)?,
             dev_auth_nonce_ttl: read.time("DEV_AUTH_NONCE_TTL_SECONDS", 1.0, default.dev_auth_nonce_ttl)?,
             key_dir: (read.0)("DEV_AUTH_KEY_DIR").map(|directory| PathBuf::from(directory.trim())),
-            offline_replies: read.flag("AGENTNET_OFFLINE_REPLIES", default.offline_replies),
+            offline_replies: read.flag("AGENTNET_OFFLINE_REPLIES", default.offline_replies)?,
             max_metadata_bytes: read.number("AGENTNET_MAX_METADATA_BYTES", default.max_metadata_bytes)?,
             max_new_accounts_per_second: read.number(
                 "AGENTNET_MAX_NEW_ACCOUNTS_PER_SECOND",
@@ -252,8 +252,20 @@ impl RegistryConfig {
 struct Reader<L>(L);
 
 impl<L: Fn(&str) -> Option<String>> Reader<L> {
-    fn flag(&self, name: &str, default: bool) -> bool {
-        (self.0)(name).map_or(default, |value| is_true(&value))
+    fn flag(&self, name: &'static str, default: bool) -> Result<bool, ConfigError> {
+        Ok(self.opt_flag(name)?.unwrap_or(default))
+    }
+
+    fn opt_flag(&self, name: &'static str) -> Result<Option<bool>, ConfigError> {
+        let Some(value) = (self.0)(name) else { return Ok(None) };
+        match truth(&value) {
+            Some(flag) => Ok(Some(flag)),
+            None => Err(ConfigError {
+                name,
+                problem: "expected true or false".to_owned(),
+                value,
+            }),
+        }
     }
 
     fn parsed<T: FromStr<Err: ToString>>(&self, name: &'static str) -> Result<Option<T>, ConfigError> {

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use agentnet::AgentBuilder;
-use agentnet_protocol::truth::is_true;
+use agentnet_protocol::truth::truth;
 use clap::Args;
 
 use crate::ended::Failure;
@@ -39,10 +39,21 @@ impl KeyDirArgs {
 }
 
 impl SigningArgs {
+    /// The flag, else `DEV_AUTH`. What says neither yes nor no is refused: it may mean that everything is to be signed.
+    fn signs(&self) -> Result<bool, Failure> {
+        let said = std::env::var_os("DEV_AUTH").filter(|_| !self.dev_auth);
+        let Some(value) = said.map(|value| value.to_string_lossy().into_owned()) else {
+            return Ok(self.dev_auth);
+        };
+        truth(&value).ok_or_else(|| {
+            Failure::refused(format!("DEV_AUTH={value:?} is neither true nor false"))
+                .hint("set DEV_AUTH=true to sign and to take only what is signed, DEV_AUTH=false (or nothing) not to")
+        })
+    }
+
     /// The agent, told to sign if it is to.
     pub(crate) fn apply(&self, agent: AgentBuilder) -> Result<AgentBuilder, Failure> {
-        let signs = self.dev_auth || std::env::var("DEV_AUTH").is_ok_and(|value| is_true(&value));
-        if !signs {
+        if !self.signs()? {
             return Ok(agent.dev_auth(false));
         }
         Ok(agent.dev_auth(true).key_dir(self.keys.directory()?))

@@ -145,6 +145,10 @@ fn bad_values_name_their_variable() {
         ("TOKEN_ESTIMATE_CHARS_PER_TOKEN", "nan"),
         ("AGENTNET_CAPTURE_STORAGE", "tape"),
         ("AGENTNET_METRICS_ADDR", "localhost:9464"),
+        ("DEV_AUTH", "maybe"),
+        ("AGENTNET_OFFLINE_REPLIES", "of"),
+        ("DB_WRITE_BATCH_ENABLED", "2"),
+        ("THREAD_COMPACTION_EVENT_ENABLED", "ja"),
     ] {
         let error = read(&[(name, value)]).unwrap_err();
         assert_eq!(error.name, name, "{value}");
