@@ -109,7 +109,12 @@ pub(crate) fn start(service: bool, format: LogFormat) -> Logging {
     // Fails only where a log has been started already, which then serves as well.
     let _ = Registry::default().with(lines).with(spans).try_init();
     match traces {
-        Ok(traces) => Logging(traces),
+        Ok(traces) => {
+            for doubt in traces.iter().flat_map(|traces| &traces.doubts) {
+                tracing::warn!("{doubt}");
+            }
+            Logging(traces)
+        }
         Err(problem) => {
             tracing::warn!("no traces are exported: {problem}");
             Logging(None)

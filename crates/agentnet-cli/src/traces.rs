@@ -15,7 +15,7 @@ use opentelemetry_http::{Bytes, HttpClient, HttpError, Request, Response};
 use opentelemetry_otlp::{Protocol, SpanExporter, WithExportConfig as _, WithHttpConfig as _};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::propagation::TraceContextPropagator;
-use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider};
+use opentelemetry_sdk::trace::{BatchConfig, BatchConfigBuilder, BatchSpanProcessor, SdkTracer, SdkTracerProvider};
 use ureq::tls::{RootCerts, TlsConfig};
 
 /// How long the export of one batch may take.
@@ -26,7 +26,11 @@ const LAST_SPANS: Duration = Duration::from_secs(3);
 const SERVICE: &str = "agentnet";
 
 /// The export of spans. Dropping it sends what is left.
-pub(crate) struct Traces(SdkTracerProvider);
+pub(crate) struct Traces {
+    provider: SdkTracerProvider,
+    /// Which settings were not taken as they are: the log starts after this.
+    pub(crate) doubts: Vec<String>,
+}
 
 impl Traces {
     /// Starts the export, if the environment asks for it.
@@ -77,23 +81,54 @@ impl Traces {
         {
             resource = resource.with_service_name(SERVICE);
         }
+        let (batches, doubts) = batches(&says);
         let provider = SdkTracerProvider::builder()
-            .with_batch_exporter(exporter)
+            .with_span_processor(BatchSpanProcessor::builder(exporter).with_batch_config(batches).build())
             .with_resource(resource.build())
             .build();
         global::set_text_map_propagator(TraceContextPropagator::new());
-        Ok(Some(Self(provider)))
+        Ok(Some(Self { provider, doubts }))
     }
 
     /// What spans are made by.
     pub(crate) fn tracer(&self) -> SdkTracer {
-        self.0.tracer(SERVICE)
+        self.provider.tracer(SERVICE)
     }
+}
+
+/// How spans are gathered: `OTEL_BSP_*`, within bounds. The SDK itself would ask for memory for whatever queue it is told.
+fn batches(says: &impl Fn(&str) -> Option<String>) -> (BatchConfig, Vec<String>) {
+    let mut doubts = Vec::new();
+    let mut number = |name: &str, default: u64, [least, most]: [u64; 2]| {
+        let Some(text) = says(name) else { return default };
+        match text.trim().parse::<u64>() {
+            Ok(number) if (least..=most).contains(&number) => number,
+            Ok(number) => {
+                let number = number.clamp(least, most);
+                doubts.push(format!("{name}={text} is out of bounds; {number} is used"));
+                number
+            }
+            Err(_) => {
+                doubts.push(format!("{name}={text} is no whole number; {default} is used"));
+                default
+            }
+        }
+    };
+    let queue = number("OTEL_BSP_MAX_QUEUE_SIZE", 2_048, [1, 65_536]);
+    let batch = number("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", 512, [1, 65_536]).min(queue);
+    let delay = number("OTEL_BSP_SCHEDULE_DELAY", 5_000, [1, 3_600_000]);
+    let count = |number| usize::try_from(number).unwrap_or(usize::MAX);
+    let config = BatchConfigBuilder::default()
+        .with_max_queue_size(count(queue))
+        .with_max_export_batch_size(count(batch))
+        .with_scheduled_delay(Duration::from_millis(delay))
+        .build();
+    (config, doubts)
 }
 
 impl Drop for Traces {
     fn drop(&mut self) {
-        if let Err(error) = self.0.shutdown_with_timeout(LAST_SPANS) {
+        if let Err(error) = self.provider.shutdown_with_timeout(LAST_SPANS) {
             tracing::warn!(%error, "the last spans could not be exported");
         }
     }
@@ -121,5 +156,38 @@ impl HttpClient for Client {
         let (parts, body) = self.0.run(request.map(|body| body.to_vec()))?.into_parts();
         let mut body = body;
         Ok(Response::from_parts(parts, body.read_to_vec()?.into()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn batches_stay_within_bounds() {
+        for (name, value, part) in [
+            ("", "", "max_queue_size: 2048"),
+            ("OTEL_BSP_MAX_QUEUE_SIZE", "99999999999999", "max_queue_size: 65536"),
+            ("OTEL_BSP_MAX_QUEUE_SIZE", "0", "max_queue_size: 1,"),
+            ("OTEL_BSP_MAX_QUEUE_SIZE", "many", "max_queue_size: 2048"),
+            ("OTEL_BSP_MAX_QUEUE_SIZE", "100", "max_export_batch_size: 100,"),
+            (
+                "OTEL_BSP_MAX_EXPORT_BATCH_SIZE",
+                "18446744073709551615",
+                "max_export_batch_size: 2048",
+            ),
+            ("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "0", "max_export_batch_size: 1,"),
+            (
+                "OTEL_BSP_SCHEDULE_DELAY",
+                "18446744073709551615",
+                "scheduled_delay: 3600s",
+            ),
+            ("OTEL_BSP_SCHEDULE_DELAY", "0", "scheduled_delay: 1ms"),
+        ] {
+            let (config, doubts) = batches(&|asked| (asked == name).then(|| value.to_owned()));
+            let config = format!("{config:?}");
+            assert!(config.contains(part), "{name}={value}: {config}");
+            assert_eq!(doubts.is_empty(), ["", "100"].contains(&value), "{doubts:?}");
+        }
     }
 }

@@ -240,6 +240,15 @@ async fn settings_that_cannot_be_used_and_a_collector_that_is_gone_are_told() {
     let mut command = with("OTEL_EXPORTER_OTLP_ENDPOINT", "http://localhost:4318");
     command.env("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc");
     told(run(command).await, "OTEL_EXPORTER_OTLP_PROTOCOL=grpc");
+    for name in [
+        "OTEL_BSP_MAX_QUEUE_SIZE",
+        "OTEL_BSP_MAX_EXPORT_BATCH_SIZE",
+        "OTEL_BSP_SCHEDULE_DELAY",
+    ] {
+        let mut command = with("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1");
+        command.env(name, "99999999999999");
+        run(command).await.ok();
+    }
     let mut command = with("OTEL_EXPORTER_OTLP_ENDPOINT", "nonsense");
     command.env("OTEL_SDK_DISABLED", "true");
     run(command).await.ok();
