@@ -211,6 +211,49 @@ async fn a_store_that_fails_and_what_waits_for_it_are_told() {
     assert_eq!(found(&report, "store").0, "pass");
 }
 
+/// As after a failover: everything can be read, so that only what is stored tells.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_only_reads_is_told() {
+    let nats = NatsServer::builder().jetstream(true).start().await.unwrap();
+    let postgres = Postgres::launch().await.unwrap_or_else(|error| panic!("{error}"));
+    let database = postgres.create_database("agentnet").await.unwrap();
+    let _registry = registry(&nats, &database, "").await;
+    let restart = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = 'agentnet'";
+    for statement in [
+        "ALTER DATABASE agentnet SET default_transaction_read_only = on",
+        restart,
+    ] {
+        postgres.execute(statement).await.unwrap();
+    }
+    let report = until_found(&nats.url(), "store", "fail").await;
+    let (_, seen) = found(&report, "store");
+    assert!(seen.contains("read-only"), "{seen}");
+    line(&nats.url(), "registry --health").await.fails(1, &["read-only"]);
+
+    for statement in ["ALTER DATABASE agentnet RESET default_transaction_read_only", restart] {
+        postgres.execute(statement).await.unwrap();
+    }
+    until_found(&nats.url(), "store", "pass").await;
+    line(&nats.url(), "registry --health").await.ok();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_registries_of_one_name_and_a_paused_consumer_are_told() {
+    let nats = NatsServer::builder().jetstream(true).start().await.unwrap();
+    let _first = registry(&nats, "sqlite::memory:", "--server-id twin").await;
+    line(&nats.url(), "doctor").await.ok();
+    let _second = registry(&nats, "sqlite::memory:", "--server-id twin").await;
+    let context = jetstream::new(RawClient::connect(&nats.url()).await.unwrap());
+    let stream = context.get_stream("AGENTNET_HISTORY").await.unwrap();
+    let until = SystemTime::now() + Duration::from_secs(3600);
+    stream.pause_consumer("agentnet-registry", until.into()).await.unwrap();
+    let report = until_found(&nats.url(), "registry", "fail").await;
+    let (_, seen) = found(&report, "registry");
+    assert!(seen.contains("2 registries have the server id twin"), "{seen}");
+    let (verdict, seen) = found(&report, "jetstream");
+    assert!(verdict == "fail" && seen.contains("paused"), "{seen}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_closed_file_is_told() {
     let nats = NatsServer::builder().start().await.unwrap();

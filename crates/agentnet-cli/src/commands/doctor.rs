@@ -13,7 +13,10 @@ use agentnet_protocol::Timestamp;
 use agentnet_protocol::rpc::MetricsRequest;
 use agentnet_registry::health;
 use async_nats::{Client, jetstream};
+use bytes::Bytes;
 use clap::Args;
+use futures::StreamExt as _;
+use tokio::time::timeout;
 
 use crate::cli::Global;
 use crate::connection::{CallTimeout, checked_url, connect_failure, nats_url, registry_failure};
@@ -26,8 +29,12 @@ use report::{Check, Finding, Report};
 
 /// The stream of captured messages (docs/PROTOCOL.md).
 const STREAM: &str = "AGENTNET_HISTORY";
+/// The consumer that the registries share (docs/PROTOCOL.md).
+const CONSUMER: &str = "agentnet-registry";
 /// How long the health of one registry may take.
 const HEALTH: Duration = Duration::from_secs(5);
+/// How much later a second registry of the same name may answer.
+const SECOND: Duration = Duration::from_millis(300);
 
 #[derive(Debug, Args)]
 pub(crate) struct Doctor {
@@ -79,7 +86,11 @@ impl Doctor {
             }
         };
         let took = since.elapsed();
-        report.add(Check::Registry, checks::registry(&metrics, took));
+        let namesakes = checks::namesakes(&metrics.server_id, namesakes(client, &metrics.server_id).await);
+        report.add(
+            Check::Registry,
+            Finding::worst(checks::registry(&metrics, took), [namesakes]),
+        );
         report.add(
             Check::Version,
             checks::version(metrics.version.as_deref(), env!("CARGO_PKG_VERSION")),
@@ -108,7 +119,7 @@ async fn connect(url: &str, shown: &str, report: &mut Report) -> Option<Client> 
                     since.elapsed().as_millis().max(1)
                 )),
             );
-            report.add(Check::Token, Finding::pass("the credentials of the URL are accepted"));
+            report.add(Check::Token, checks::token(url, &client.server_info().host));
             Some(client)
         }
         Err(error) => {
@@ -134,26 +145,44 @@ async fn server(client: &Client, report: &mut Report) {
     );
     let mut context = jetstream::new(client.clone());
     context.set_timeout(Duration::from_secs(3));
-    if let Err(error) = context.query_account().await {
-        report.add(Check::JetStream, checks::no_jetstream(&error.to_string()));
-        return;
-    }
-    report.add(
-        Check::JetStream,
-        match context.get_stream(STREAM).await {
-            Ok(stream) => {
-                let info = stream.cached_info();
-                let leader = info.cluster.as_ref().map(|cluster| cluster.leader.is_some());
-                checks::stream(
-                    info.config.no_ack,
-                    info.config.num_replicas,
-                    info.state.messages,
-                    leader,
-                )
-            }
-            Err(error) => checks::no_stream(&error.to_string()),
-        },
+    let account = match context.query_account().await {
+        Ok(account) => account,
+        Err(error) => {
+            report.add(Check::JetStream, checks::no_jetstream(&error.to_string()));
+            return;
+        }
+    };
+    let stream = match context.get_stream(STREAM).await {
+        Ok(stream) => stream,
+        Err(error) => {
+            report.add(Check::JetStream, checks::no_stream(&error.to_string()));
+            return;
+        }
+    };
+    let info = stream.cached_info();
+    let leader = info.cluster.as_ref().map(|cluster| cluster.leader.is_some());
+    let room = checks::room(&[
+        ("the stream's bytes", info.state.bytes, info.config.max_bytes),
+        ("the stream's messages", info.state.messages, info.config.max_messages),
+        (
+            "JetStream's disk space",
+            account.storage,
+            account.limits.max_storage.unwrap_or(-1),
+        ),
+    ]);
+    let consumer = stream.consumer_info(CONSUMER).await;
+    let consumer = checks::consumer(
+        consumer
+            .map(|consumer| (consumer.paused, consumer.pause_remaining))
+            .map_err(|error| error.to_string()),
     );
+    let stream = checks::stream(
+        info.config.no_ack,
+        info.config.num_replicas,
+        info.state.messages,
+        leader,
+    );
+    report.add(Check::JetStream, Finding::worst(stream, [room, consumer]));
 }
 
 /// The registry that answered is asked by its name, whose answer tells of its database.
@@ -162,4 +191,28 @@ async fn store(metrics: &agentnet_protocol::rpc::MetricsReply, url: &str) -> Fin
         return Finding::skip("a registry of the original tells nothing of its store");
     }
     checks::store(health::ask(url, &metrics.server_id, HEALTH).await)
+}
+
+/// How many registries answer to this server id. Without an answer it is not known, and none.
+async fn namesakes(client: &Client, server_id: &str) -> usize {
+    let inbox = client.new_inbox();
+    let Ok(mut answers) = client.subscribe(inbox.clone()).await else {
+        return 0;
+    };
+    let asked = client.publish_with_reply(health::subject(server_id), inbox, Bytes::new());
+    if asked.await.is_err() {
+        return 0;
+    }
+    let mut registries = 0;
+    // The second one is as quick as the first, give or take what its database needs.
+    let mut patience = HEALTH;
+    while let Ok(Some(answer)) = timeout(patience, answers.next()).await {
+        // Without a body it is the server's: nobody listens there.
+        registries += usize::from(!answer.payload.is_empty());
+        patience = SECOND;
+        if answer.payload.is_empty() || registries > 9 {
+            break;
+        }
+    }
+    registries
 }

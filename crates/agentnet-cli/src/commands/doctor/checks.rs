@@ -1,12 +1,15 @@
 //! What each thing that was seen means. No I/O: all of it is tested with tables.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use agentnet_protocol::rpc::MetricsReply;
+use agentnet_protocol::url::{DEVELOPMENT_TOKEN, Login, NatsUrl};
 use agentnet_protocol::{AgentInfo, Timestamp, expiry};
 use agentnet_registry::health::{Health, HealthError, Oversized};
 
 use super::report::Finding;
+use crate::up::nats_config::is_loopback;
 
 /// The oldest nats-server that does all that is needed.
 const LEAST_SERVER: (u64, u64) = (2, 11);
@@ -37,6 +40,48 @@ pub(super) fn server(version: &str, name: &str, cluster: Option<&str>) -> Findin
             ),
             "upgrade nats-server: the history may have gaps with this one",
         ),
+    }
+}
+
+/// The credentials were taken by a server that listens there.
+pub(super) fn token(url: &str, listens: &str) -> Finding {
+    let known = NatsUrl::parse(url).is_ok_and(|url| *url.login() == Login::Token(DEVELOPMENT_TOKEN.to_owned()));
+    if known && !is_loopback(listens) {
+        return Finding::warn(
+            format!("the server listens on {listens} and takes the development token, which everybody knows"),
+            "set a token of your own: AGENTNET_TOKEN for `agentnet up`, or the server's configuration",
+        );
+    }
+    Finding::pass("the credentials of the URL are accepted")
+}
+
+/// Beyond nine tenths of a limit (none: 0 or less), what comes next may find no room.
+pub(super) fn room(filled: &[(&str, u64, i64)]) -> Option<Finding> {
+    let (what, used, most) = filled.iter().find_map(|(what, used, most)| {
+        let most = u64::try_from(*most).ok().filter(|most| *most > 0)?;
+        (*used >= most - most / 10).then_some((what, used, most))
+    })?;
+    Some(Finding::warn(
+        format!("{what} are nearly used up: {used} of {most}; messages that find no room are not in the history"),
+        "start or speed up the registry, which empties the stream, or raise the limit",
+    ))
+}
+
+/// The consumer that hands the stream to the registries, paused or not and for how long.
+pub(super) fn consumer(found: Result<(bool, Option<Duration>), String>) -> Option<Finding> {
+    match found {
+        Ok((false, _)) => None,
+        Ok((true, left)) => {
+            let left = left.map_or(String::new(), |left| format!(" for another {} s", left.as_secs()));
+            Some(Finding::fail(
+                format!("the consumer agentnet-registry is paused{left}: nothing is stored meanwhile"),
+                Some("resume it: `nats consumer resume AGENTNET_HISTORY agentnet-registry`".to_owned()),
+            ))
+        }
+        Err(why) => Some(Finding::warn(
+            format!("the consumer agentnet-registry cannot be looked at: {why}"),
+            "start a registry (`agentnet registry`), which sets it up",
+        )),
     }
 }
 
@@ -94,6 +139,19 @@ pub(super) fn registry(metrics: &MetricsReply, took: Duration) -> Finding {
         );
     }
     Finding::pass(seen)
+}
+
+/// Registries that answer to one server id, which each must have for itself.
+pub(super) fn namesakes(server_id: &str, registries: usize) -> Option<Finding> {
+    (registries > 1).then(|| {
+        Finding::fail(
+            format!("{registries} registries have the server id {server_id}: their session tags and health are mixed up"),
+            Some(
+                "give each a server id of its own with --server-id or REGISTRY_SERVER_ID (`{hostname}` stands for the host's name)"
+                    .to_owned(),
+            ),
+        )
+    })
 }
 
 pub(super) fn version(theirs: Option<&str>, ours: &str) -> Finding {
@@ -234,24 +292,46 @@ pub(super) fn sessions(online: &[AgentInfo], now: Timestamp) -> Finding {
         .map(|agent| format!("@{}", agent.username.as_deref().unwrap_or(&agent.agent_id)))
         .collect();
     let total = online.len();
+    let mut seen_once = HashSet::new();
+    let mut shared: Vec<String> = online
+        .iter()
+        .filter(|agent| {
+            agent
+                .account_id
+                .as_ref()
+                .is_some_and(|account| !seen_once.insert(account))
+        })
+        .map(|agent| format!("@{}", agent.username.as_deref().unwrap_or(&agent.agent_id)))
+        .collect();
+    shared.sort_unstable();
+    shared.dedup();
+    if stale.is_empty() && !shared.is_empty() {
+        return Finding::warn(
+            format!("{total} online; more than one under the name of {}", first_of(&shared)),
+            "they share its messages, as workers of one account do; if that is not meant, give one another --username",
+        );
+    }
     if stale.is_empty() {
         return Finding::pass(format!("{total} online, all heard of within {} s", STALE.as_secs()));
     }
-    let some = stale.iter().take(5).cloned().collect::<Vec<_>>().join(", ");
-    let rest = stale.len().saturating_sub(5);
-    let more = if rest > 0 {
-        format!(" and {rest} more")
-    } else {
-        String::new()
-    };
     Finding::warn(
         format!(
-            "{} of {total} sessions are silent for more than {} s: {some}{more}",
+            "{} of {total} sessions are silent for more than {} s: {}",
             stale.len(),
-            STALE.as_secs()
+            STALE.as_secs(),
+            first_of(&stale)
         ),
         "their processes hang or have lost the network; they go offline by themselves",
     )
+}
+
+/// The first five names, and how many more there are.
+fn first_of(names: &[String]) -> String {
+    let some = names.iter().take(5).cloned().collect::<Vec<_>>().join(", ");
+    match names.len().saturating_sub(5) {
+        0 => some,
+        rest => format!("{some} and {rest} more"),
+    }
 }
 
 #[cfg(test)]

@@ -104,6 +104,21 @@ impl Finding {
         Self::new(Verdict::Skip, why.into(), None)
     }
 
+    /// The first failure of these, else the first that is not well, else the first.
+    pub(crate) fn worst(first: Self, others: impl IntoIterator<Item = Option<Self>>) -> Self {
+        let rank = |finding: &Self| match finding.verdict {
+            Verdict::Fail => 2,
+            Verdict::Warn => 1,
+            Verdict::Pass | Verdict::Skip => 0,
+        };
+        others.into_iter().flatten().fold(
+            first,
+            |worst, other| {
+                if rank(&other) > rank(&worst) { other } else { worst }
+            },
+        )
+    }
+
     fn new(verdict: Verdict, seen: String, advice: Option<String>) -> Self {
         Self { verdict, seen, advice }
     }

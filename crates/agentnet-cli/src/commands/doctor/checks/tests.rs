@@ -36,6 +36,44 @@ fn streams_must_not_answer_and_need_a_leader() {
 }
 
 #[test]
+fn the_known_token_is_for_this_machine() {
+    for (url, listens, verdict) in [
+        ("nats://agentnet_secret_token@127.0.0.1:4222", "127.0.0.1", Pass),
+        ("nats://agentnet_secret_token@127.0.0.1:4222", "0.0.0.0", Warn),
+        ("nats://agentnet_secret_token@10.0.0.1:4222", "10.0.0.1", Warn),
+        ("nats://mine@10.0.0.1:4222", "0.0.0.0", Pass),
+        ("nats://10.0.0.1:4222", "0.0.0.0", Pass),
+    ] {
+        assert_eq!(token(url, listens).verdict, verdict, "{url} {listens}");
+    }
+}
+
+#[test]
+fn a_stream_needs_room_and_a_consumer_that_runs() {
+    for (used, most, told) in [
+        (5, -1, false),
+        (5, 0, false),
+        (89, 100, false),
+        (90, 100, true),
+        (200, 100, true),
+    ] {
+        assert_eq!(room(&[("bytes", used, most)]).is_some(), told, "{used} of {most}");
+    }
+    let (paused, left) = (true, Some(Duration::from_secs(60)));
+    for (found, verdict) in [
+        (Ok((false, None)), None),
+        (Ok((paused, left)), Some(Fail)),
+        (Err("not found".to_owned()), Some(Warn)),
+    ] {
+        assert_eq!(consumer(found).map(|finding| finding.verdict), verdict);
+    }
+    let well = || Finding::pass("well");
+    let worst = Finding::worst(well(), [None, room(&[("bytes", 1, 1)]), consumer(Ok((paused, left)))]);
+    assert_eq!(worst.verdict, Fail);
+    assert_eq!(Finding::worst(well(), [None, None]), well());
+}
+
+#[test]
 fn clocks_may_differ_a_little() {
     let asked_at = Timestamp::parse("2026-02-21T08:00:00Z").unwrap();
     let second = Duration::from_secs(1);
@@ -131,6 +169,36 @@ fn silent_sessions_are_named() {
             "7 of 8 sessions are silent for more than 30 s: @s0, @s1, @s2, @s3, @s4 and 2 more"
         )
     );
+}
+
+#[test]
+fn two_under_one_name_are_told() {
+    let now = Timestamp::parse("2026-02-21T08:00:10Z").unwrap();
+    let agent = |username: &str, account: Option<&str>| AgentInfo {
+        username: Some(username.into()),
+        account_id: account.map(str::to_owned),
+        last_seen: Some("2026-02-21T08:00:09Z".into()),
+        ..AgentInfo::default()
+    };
+    let apart = [
+        agent("a", Some("acct_a")),
+        agent("b", Some("acct_b")),
+        agent("c", None),
+        agent("c", None),
+    ];
+    assert_eq!(sessions(&apart, now).verdict, Pass);
+    let together = [
+        agent("a", Some("acct_a")),
+        agent("b", Some("acct_b")),
+        agent("a", Some("acct_a")),
+    ];
+    let finding = sessions(&together, now);
+    assert_eq!(
+        (finding.verdict, finding.seen.as_str()),
+        (Warn, "3 online; more than one under the name of @a")
+    );
+    assert_eq!(namesakes("registry", 1), None);
+    assert_eq!(namesakes("registry", 2).map(|finding| finding.verdict), Some(Fail));
 }
 
 #[test]
