@@ -225,9 +225,13 @@ async fn a_store_that_only_reads_is_told() {
     ] {
         postgres.execute(statement).await.unwrap();
     }
-    let report = until_found(&nats.url(), "store", "fail").await;
-    let (_, seen) = found(&report, "store");
-    assert!(seen.contains("read-only"), "{seen}");
+    // The connections that ended tell so first.
+    let read_only = async || {
+        let report = until_found(&nats.url(), "store", "fail").await;
+        let (_, seen) = found(&report, "store");
+        if seen.contains("read-only") { Ok(()) } else { Err(seen) }
+    };
+    eventually(PATIENCE, read_only).await.unwrap();
     line(&nats.url(), "registry --health").await.fails(1, &["read-only"]);
 
     for statement in ["ALTER DATABASE agentnet RESET default_transaction_read_only", restart] {

@@ -242,7 +242,7 @@ async fn refusal(ctx: &Context, target: &Target) -> Option<Reject> {
     };
     let account = match ctx.store.account_by_id(account_id).await {
         Ok(account) => account,
-        Err(StoreError::Unavailable(_)) => return None,
+        Err(StoreError::Unavailable(_) | StoreError::Gone(_)) => return None,
         Err(error) => {
             tracing::warn!(%error, %account_id, "an account could not be looked up; its messages run into their timeout");
             return None;

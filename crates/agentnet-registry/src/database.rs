@@ -8,11 +8,13 @@
 //! - [`Database::patient`] is for those who write behind (presence, messages, retention). They try again anyway, and a
 //!   doubt must not cut their work short.
 //! - `guarded` is the store that both are.
+//!
+//! A database whose file is gone never comes back: [`Database::gone`].
 
 mod guarded;
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use agentnet_store::{Store, StoreError};
@@ -30,6 +32,9 @@ const PAUSE: Duration = Duration::from_millis(300);
 /// for one.
 const AT_ONCE: usize = 16;
 
+/// For so long a failed write counts, unless one has succeeded since: longer than the pause before the next attempt.
+const TROUBLE: Duration = Duration::from_secs(90);
+
 /// Since when the database answers; `None` while it does not.
 type Answers = Option<Instant>;
 
@@ -46,6 +51,12 @@ struct Health {
     /// Counts the pings that were decided.
     pings: watch::Sender<u64>,
     turns: Semaphore,
+    /// Why messages could not be stored the last time, and when that was.
+    trouble: Mutex<Option<(Instant, String)>>,
+    /// Why it did not answer the last ping.
+    silence: Mutex<Option<String>>,
+    /// Why the database never comes back.
+    gone: watch::Sender<Option<String>>,
 }
 
 impl Database {
@@ -56,6 +67,9 @@ impl Database {
             doubt: Notify::new(),
             pings: watch::Sender::new(0),
             turns: Semaphore::new(AT_ONCE),
+            trouble: Mutex::default(),
+            silence: Mutex::default(),
+            gone: watch::Sender::new(None),
         };
         Self {
             store,
@@ -96,6 +110,64 @@ impl Database {
         self.becomes(false).await;
     }
 
+    /// Returns when the database's file is gone, with the reason.
+    pub(crate) async fn gone(&self) -> String {
+        let mut gone = self.health.gone.subscribe();
+        match gone.wait_for(Option::is_some).await {
+            Ok(reason) => reason.clone().unwrap_or_default(),
+            // The sender is in `self`: it cannot be gone.
+            Err(_) => std::future::pending().await,
+        }
+    }
+
+    /// Why messages cannot be stored, as far as the last attempt tells.
+    pub(crate) fn trouble(&self) -> Option<String> {
+        let trouble = self.health.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        let (_, reason) = trouble.as_ref().filter(|(since, _)| since.elapsed() < TROUBLE)?;
+        Some(reason.clone())
+    }
+
+    /// Whether it can be used for everything that the registry has to do: it answers, takes changes, and took the last ones.
+    ///
+    /// # Errors
+    /// Why not.
+    pub(crate) async fn is_well(&self) -> Result<(), String> {
+        if let Some(reason) = &*self.health.gone.borrow() {
+            return Err(StoreError::Gone(reason.clone()).to_string());
+        }
+        let asked = Guarded::hasty(self.clone()).check_writable().await;
+        asked.map_err(|error| self.why_down().unwrap_or_else(|| error.to_string()))?;
+        match self.trouble() {
+            None => Ok(()),
+            Some(reason) => Err(format!("messages cannot be stored: {reason}")),
+        }
+    }
+
+    /// Why it does not answer; `None` while it does.
+    fn why_down(&self) -> Option<String> {
+        let silence = self.health.silence.lock().unwrap_or_else(PoisonError::into_inner);
+        silence.clone().filter(|_| !self.is_up())
+    }
+
+    /// Remembers how storing messages went.
+    fn note(&self, trouble: Option<String>) {
+        let mut noted = self.health.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        *noted = trouble.map(|reason| (Instant::now(), reason));
+    }
+
+    /// The database's file is gone: nothing is asked of it any more.
+    fn lose(&self, reason: &str) {
+        self.health.answers.send_replace(None);
+        let first = self.health.gone.send_if_modified(|gone| {
+            let first = gone.is_none();
+            gone.get_or_insert_with(|| reason.to_owned());
+            first
+        });
+        if first {
+            tracing::error!(reason, "the database is gone");
+        }
+    }
+
     async fn becomes(&self, up: bool) {
         let mut answers = self.health.answers.subscribe();
         // The sender is in `self`: it cannot be gone.
@@ -131,8 +203,13 @@ impl Database {
             ))),
         };
         let was_up = self.is_up();
+        let silence = outcome.as_ref().err().map(ToString::to_string);
+        *self.health.silence.lock().unwrap_or_else(PoisonError::into_inner) = silence;
         match outcome {
+            Err(StoreError::Gone(reason)) => self.lose(&reason),
             Ok(()) if was_up => {}
+            // What came back is another one, or has a gap.
+            Ok(()) if self.health.gone.borrow().is_some() => {}
             Ok(()) => {
                 tracing::info!("the database answers again");
                 self.health.answers.send_replace(Some(Instant::now()));

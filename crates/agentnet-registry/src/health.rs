@@ -292,9 +292,8 @@ pub(crate) async fn run(ctx: Arc<Context>, mut questions: Subscriber, stop: Canc
 
 /// Why the store cannot be used just now; `None` if it works.
 pub(crate) async fn store_problem(ctx: &Context) -> Option<String> {
-    match timeout(PATIENCE, ctx.store.ping()).await {
-        Ok(Ok(())) => None,
-        Ok(Err(error)) => Some(error.to_string()),
+    match timeout(PATIENCE, ctx.database.is_well()).await {
+        Ok(outcome) => outcome.err(),
         Err(_) => Some(format!("the database did not answer within {PATIENCE:?}")),
     }
 }

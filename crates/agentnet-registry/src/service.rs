@@ -239,6 +239,12 @@ impl RegistryHandle {
         &self.ready_line
     }
 
+    /// Returns when the registry cannot go on, with the reason: the file of its database has been removed or replaced. It
+    /// should be [stopped](RegistryHandle::shutdown) then; messages that are not stored stay in the stream.
+    pub async fn failed(&self) -> String {
+        self.ctx.database.gone().await
+    }
+
     /// Stops without losing anything: no new requests, the ones at hand are answered, what has been captured is stored
     /// and acknowledged, and presence is written.
     pub async fn shutdown(self) {

@@ -145,7 +145,7 @@ impl Claims {
 async fn claim(store: &dyn Store, claims: &[AccountClaim]) -> Vec<Answer<Account>> {
     match store.claim_accounts(claims).await {
         Ok(outcomes) => outcomes.into_iter().map(|outcome| outcome.map_err(Arc::new)).collect(),
-        Err(error @ StoreError::Unavailable(_)) => {
+        Err(error @ (StoreError::Unavailable(_) | StoreError::Gone(_))) => {
             let error = Arc::new(error);
             claims.iter().map(|_| Err(Arc::clone(&error))).collect()
         }

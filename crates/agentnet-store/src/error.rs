@@ -15,6 +15,10 @@ pub enum StoreError {
     /// The database cannot be reached, is locked by another process, or is closed. The call may be repeated.
     #[error("the database is unavailable: {0}")]
     Unavailable(String),
+    /// The database's file is no longer where it was opened: what is written from now on is lost when the file is closed. The
+    /// store takes nothing more.
+    #[error("the database is gone: {0}")]
+    Gone(String),
     /// The database URL or path cannot be used; the text says what to change.
     #[error("{0}")]
     Open(String),

@@ -145,6 +145,12 @@ pub trait Store: Accounts + Sessions + Messages + Threads + Registries {
     /// Answers when the database does.
     async fn ping(&self) -> Result<(), StoreError>;
 
+    /// Answers when the database does and takes changes, as far as it tells without making one: a standby, or a database that
+    /// is set to be read only, is [`StoreError::Unavailable`].
+    async fn check_writable(&self) -> Result<(), StoreError> {
+        self.ping().await
+    }
+
     /// Finishes running work and closes every connection. Later calls fail with [`StoreError::Unavailable`].
     async fn close(&self);
 }

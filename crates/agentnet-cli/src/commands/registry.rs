@@ -61,9 +61,9 @@ impl Registry {
         } else {
             output.line(registry.ready_line())?;
         }
-        signals.wait().await;
+        let end = registry.until_ended(&mut signals).await;
         registry.stop(&mut signals).await?;
         drop(data_dir);
-        Ok(())
+        end
     }
 }

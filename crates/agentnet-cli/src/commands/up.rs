@@ -89,9 +89,10 @@ impl Up {
         } else {
             output.line(ready::text(&stack, output))?;
         }
-        signals.wait().await;
+        let end = stack.registry.until_ended(&mut signals).await;
         tracing::info!("stopping");
-        stack.stop(&mut signals).await
+        stack.stop(&mut signals).await?;
+        end
     }
 }
 

@@ -203,6 +203,17 @@ impl RunningRegistry {
         out
     }
 
+    /// Returns on a signal; with an error when the registry cannot go on.
+    pub(crate) async fn until_ended(&self, signals: &mut StopSignals) -> Result<(), Ended> {
+        tokio::select! {
+            _ = signals.wait() => Ok(()),
+            reason = self.handle.failed() => {
+                let failure = Failure::trouble(format!("the registry cannot go on: {reason}"));
+                Err(failure.hint("messages that are not stored yet stay in the stream, for the next registry").into())
+            }
+        }
+    }
+
     /// Stops it: what it has taken in is stored first. A second signal does not wait.
     pub(crate) async fn stop(self, signals: &mut StopSignals) -> Result<(), Ended> {
         let stop = async {

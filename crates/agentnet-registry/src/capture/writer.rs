@@ -100,6 +100,9 @@ impl Writer {
                     if !std::mem::replace(troubled, true) {
                         tracing::error!(%error, messages = batch.messages.len(), "messages cannot be stored; trying again");
                     }
+                    if matches!(error, StoreError::Gone(_)) {
+                        return self.give_up(batch).await;
+                    }
                     // A moment's trouble is waited out here, so that messages stay in order.
                     if matches!(error, StoreError::Unavailable(_)) && !self.database.verdict().await {
                         let back = batch.take_streamed();
@@ -111,6 +114,20 @@ impl Writer {
             if !batch.messages.is_empty() {
                 sleep(pause).await;
             }
+        }
+    }
+
+    /// Nothing is ever stored again: what came through the stream goes back there, for the next registry.
+    async fn give_up(&self, batch: &mut Batch) {
+        let back = batch.take_streamed();
+        self.held.give_back(&self.client, back).await;
+        if !batch.messages.is_empty() {
+            tracing::error!(
+                messages = batch.messages.len(),
+                "messages that did not come through the stream are lost with the database"
+            );
+            batch.messages.clear();
+            batch.tickets.clear();
         }
     }
 

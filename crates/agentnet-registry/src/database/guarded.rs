@@ -46,8 +46,10 @@ impl Guarded {
             return self.hurry(call).await;
         }
         let outcome = timeout(WRITE, call()).await.unwrap_or_else(|_| Err(too_slow(WRITE)));
-        if let Err(StoreError::Unavailable(_)) = &outcome {
-            self.database.doubt();
+        match &outcome {
+            Err(StoreError::Unavailable(_)) => self.database.doubt(),
+            Err(StoreError::Gone(reason)) => self.database.lose(reason),
+            _ => {}
         }
         outcome
     }
@@ -73,7 +75,12 @@ impl Guarded {
                         }
                         sleep(PAUSE).await;
                     }
-                    outcome => return outcome,
+                    outcome => {
+                        if let Err(StoreError::Gone(reason)) = &outcome {
+                            self.database.lose(reason);
+                        }
+                        return outcome;
+                    }
                 }
             }
         };
@@ -168,7 +175,16 @@ impl Sessions for Guarded {
 #[async_trait]
 impl Messages for Guarded {
     async fn append_messages(&self, messages: &[NewMessage]) -> Result<Appended, StoreError> {
-        self.guard(|| self.database.store.append_messages(messages)).await
+        let outcome = self.guard(|| self.database.store.append_messages(messages)).await;
+        self.database.note(match &outcome {
+            Err(error) => Some(error.to_string()),
+            Ok(appended) => appended
+                .refused
+                .iter()
+                .find(|refused| !refused.lasting)
+                .map(|refused| format!("there is no room: {}", refused.reason)),
+        });
+        outcome
     }
 
     async fn messages(&self, query: &MessageQuery) -> Result<Page<Message>, StoreError> {
@@ -218,6 +234,10 @@ impl Store for Guarded {
 
     async fn ping(&self) -> Result<(), StoreError> {
         self.guard(|| self.database.store.ping()).await
+    }
+
+    async fn check_writable(&self) -> Result<(), StoreError> {
+        self.guard(|| self.database.store.check_writable()).await
     }
 
     async fn close(&self) {

@@ -76,7 +76,11 @@ impl Collector for Figures {
                 "Whether there is a connection to NATS",
                 u64::from(is_up(&ctx.client)),
             ),
-            ("store_up", "Whether the store answers", u64::from(ctx.database.is_up())),
+            (
+                "store_up",
+                "Whether the store answers, and took the last messages",
+                u64::from(ctx.database.is_up() && ctx.database.trouble().is_none()),
+            ),
             ("registries", "Other registries on this database", count(verified)),
             (
                 "other_databases",

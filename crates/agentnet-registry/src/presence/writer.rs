@@ -96,7 +96,7 @@ pub(crate) async fn run(presence: Arc<Presence>, database: Database, bell: Arc<W
     presence.touch_all();
     for attempt in 1..=LAST_TRIES {
         match write(&presence, store.as_ref(), true).await {
-            Ok(()) => break,
+            Ok(()) | Err(StoreError::Gone(_)) => break,
             Err(error) => tracing::warn!(%error, attempt, "presence could not be stored before the stop"),
         }
     }

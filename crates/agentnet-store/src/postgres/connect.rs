@@ -8,6 +8,7 @@ use sqlx::migrate::MigrateError;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions, PgSslMode};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
 use super::error::{is_unavailable, words};
 use super::fill;
@@ -106,6 +107,11 @@ impl PostgresStore {
         Err(StoreError::Unavailable(self.state.trouble()))
     }
 
+    /// What the server says to a new connection, where the pool got none and tells nothing.
+    pub(super) async fn why_no_connection(&self) -> Option<String> {
+        refusal(&self.pool).await.map(|error| words(&error))
+    }
+
     /// How the history is laid out, as it was found when the database was opened.
     pub(super) fn layout(&self) -> Layout {
         self.state.ready.get().copied().unwrap_or(Layout::Whole)
@@ -169,7 +175,7 @@ fn connect_options(url: &str, options: &OpenOptions) -> Result<PgConnectOptions,
 }
 
 fn pool(connect: PgConnectOptions, options: &OpenOptions) -> PgPool {
-    let timeout = options.statement_timeout.as_millis();
+    let limit = options.statement_timeout.as_millis();
     PgPoolOptions::new()
         .max_connections(options.pool_size.max(2))
         .acquire_timeout(options.acquire_timeout.min(LONGEST_WAIT))
@@ -185,7 +191,7 @@ fn pool(connect: PgConnectOptions, options: &OpenOptions) -> PgPool {
         // Not among the parameters of the connection: proxies such as PgBouncer refuse them.
         .after_connect(move |connection, _| {
             Box::pin(async move {
-                let set = AssertSqlSafe(format!("SET statement_timeout = {timeout}"));
+                let set = AssertSqlSafe(format!("SET statement_timeout = {limit}"));
                 sqlx::raw_sql(set).execute(connection).await?;
                 Ok(())
             })
@@ -220,8 +226,29 @@ async fn try_on(pool: PgPool, place: Place, state: Arc<State>) {
 }
 
 async fn attempt(pool: &PgPool, place: &Place) -> Result<Layout, Attempt> {
-    let mut connection = pool.acquire().await.map_err(|error| place.cannot_connect(&error))?;
+    let mut connection = match pool.acquire().await {
+        Ok(connection) => connection,
+        Err(sqlx::Error::PoolTimedOut) => {
+            let error = refusal(pool).await.unwrap_or(sqlx::Error::PoolTimedOut);
+            return Err(place.cannot_connect(&error));
+        }
+        Err(error) => return Err(place.cannot_connect(&error)),
+    };
     bring_up_to_date(&mut connection, place).await
+}
+
+/// Why the server takes no connection: the pool tries again what the server refuses for the moment ("too many clients"), and
+/// keeps the reason to itself.
+async fn refusal(pool: &PgPool) -> Option<sqlx::Error> {
+    let options = pool.connect_options();
+    let connected = timeout(LONGEST_WAIT, PgConnection::connect_with(&options)).await.ok()?;
+    match connected {
+        Ok(connection) => {
+            let _ = timeout(LONGEST_WAIT, connection.close()).await;
+            None
+        }
+        Err(error) => Some(error),
+    }
 }
 
 /// Runs the missing migrations in one transaction, under a lock that other registries wait for.

@@ -3,6 +3,13 @@
 use crate::error::StoreError;
 use crate::halving::Verdict;
 
+/// A prepared statement is unknown (26000), or there already (42P05): the connection is not the one that it was.
+const POOLED: [&str; 2] = ["26000", "42P05"];
+/// Why that is, and what to do.
+const POOLER: &str = "a connection pooler stands before PostgreSQL and keeps no prepared statements (PgBouncer with \
+     pool_mode = transaction): set max_prepared_statements = 200 there (PgBouncer 1.21 or newer), or pool_mode = session, or \
+     let DATABASE_URL name PostgreSQL itself";
+
 /// The SQLSTATE, if the database itself answered.
 fn state(error: &sqlx::Error) -> Option<String> {
     Some(error.as_database_error()?.code()?.into_owned())
@@ -11,6 +18,9 @@ fn state(error: &sqlx::Error) -> Option<String> {
 /// What went wrong, in the database's own words if it answered.
 pub(super) fn words(error: &sqlx::Error) -> String {
     match error.as_database_error() {
+        Some(answer) if state(error).is_some_and(|state| POOLED.contains(&state.as_str())) => {
+            format!("{}; {POOLER}", answer.message())
+        }
         Some(answer) => answer.message().to_owned(),
         None => error.to_string(),
     }

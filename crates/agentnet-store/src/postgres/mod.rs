@@ -38,6 +38,9 @@ use crate::store::Store;
 /// How often a transaction is repeated that another one was in the way of.
 const CONFLICTS: u32 = 10;
 
+/// Whether the server is a standby, and whether transactions may only read.
+const CHANGES_REFUSED: &str = "SELECT pg_is_in_recovery(), current_setting('transaction_read_only') = 'on'";
+
 /// Awaits the call, and again when another transaction was in its way.
 macro_rules! repeated {
     ($call:expr) => {{
@@ -63,8 +66,30 @@ impl Store for PostgresStore {
     }
 
     async fn ping(&self) -> Result<(), StoreError> {
-        sqlx::query("SELECT 1").execute(self.pool()?).await.map_err(failed)?;
-        Ok(())
+        match sqlx::query("SELECT 1").execute(self.pool()?).await {
+            Ok(_) => Ok(()),
+            Err(error @ sqlx::Error::PoolTimedOut) => match self.why_no_connection().await {
+                Some(reason) => Err(StoreError::Unavailable(reason)),
+                None => Err(failed(error)),
+            },
+            Err(error) => Err(failed(error)),
+        }
+    }
+
+    async fn check_writable(&self) -> Result<(), StoreError> {
+        let (standby, read_only): (bool, bool) = sqlx::query_as(CHANGES_REFUSED)
+            .fetch_one(self.pool()?)
+            .await
+            .map_err(failed)?;
+        let reason = match (standby, read_only) {
+            (false, false) => return Ok(()),
+            (true, _) => "it is a standby, which only reads: let DATABASE_URL name the primary, or promote this server",
+            (false, true) => {
+                "it is read-only (default_transaction_read_only = on): ALTER DATABASE … or ALTER ROLE … RESET \
+                 default_transaction_read_only, or let DATABASE_URL name the primary"
+            }
+        };
+        Err(StoreError::Unavailable(reason.to_owned()))
     }
 
     async fn close(&self) {

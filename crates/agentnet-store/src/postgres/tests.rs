@@ -454,3 +454,36 @@ async fn retention_is_one_registry_at_a_time() {
     let pruned = store.prune_threads(at(9), 10).await.unwrap();
     assert_eq!((pruned.threads, pruned.messages), (1, 1));
 }
+
+#[tokio::test]
+async fn a_server_without_a_connection_left_is_told_as_such() {
+    let server = Postgres::launch().await.unwrap();
+    run(&server, "CREATE ROLE app LOGIN PASSWORD 'secret' CONNECTION LIMIT 0").await;
+    let place = server.url().split_once('@').unwrap().1.to_owned();
+    let store = open(&format!("postgres://app:secret@{place}"), &OpenOptions::default())
+        .await
+        .unwrap();
+    let told = store.ping().await.unwrap_err();
+    assert!(
+        matches!(&told, StoreError::Unavailable(why) if why.contains("too many connections")),
+        "{told:?}"
+    );
+}
+
+/// As PgBouncer 1.20 and older in transaction mode: the statement was prepared on another connection.
+#[tokio::test]
+async fn a_pooler_that_keeps_no_prepared_statements_is_named() {
+    let server = Postgres::launch().await.unwrap();
+    let mut other = PgConnection::connect(&server.url()).await.unwrap();
+    for sql in [
+        "EXECUTE not_there",
+        "PREPARE there AS SELECT 1; PREPARE there AS SELECT 1",
+    ] {
+        let error = sqlx::raw_sql(sql).execute(&mut other).await.unwrap_err();
+        let text = super::error::failed(error).to_string();
+        assert!(
+            text.contains("PgBouncer") && text.contains("max_prepared_statements"),
+            "{text}"
+        );
+    }
+}

@@ -10,6 +10,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePo
 use sqlx::{Connection as _, SqliteConnection};
 
 use super::error::{failed, is_locked, is_no_database, is_not_writable};
+use super::file::OpenFile;
 use super::schema::{APPLICATION_ID, NEWEST, migrator};
 use super::{BEGIN_WRITE, SqliteStore};
 use crate::error::StoreError;
@@ -106,6 +107,7 @@ impl SqliteStore {
                 Ok(Self {
                     read: write.clone(),
                     write,
+                    file: None,
                 })
             }
             Place::File { path, create } => {
@@ -130,7 +132,8 @@ impl SqliteStore {
                     .connect_with(file.pragma("query_only", "ON").pragma("cache_size", READER_CACHE))
                     .await
                     .map_err(|error| cannot_open(&name, error))?;
-                Ok(Self { write, read })
+                let file = Some(OpenFile::at(path));
+                Ok(Self { write, read, file })
             }
         }
     }

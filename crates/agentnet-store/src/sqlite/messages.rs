@@ -36,9 +36,13 @@ impl Messages for SqliteStore {
         if messages.is_empty() {
             return Ok(Appended::default());
         }
-        halving::append(&Append, || self.write.begin_with(BEGIN_WRITE), messages)
+        self.check_file()?;
+        let appended = halving::append(&Append, || self.write.begin_with(BEGIN_WRITE), messages)
             .await
-            .map_err(failed)
+            .map_err(failed)?;
+        // Only what is in the file at its path is there after the next start.
+        self.check_file()?;
+        Ok(appended)
     }
 
     async fn messages(&self, query: &MessageQuery) -> Result<Page<Message>, StoreError> {

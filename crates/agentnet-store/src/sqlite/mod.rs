@@ -7,6 +7,7 @@
 mod accounts;
 mod connect;
 mod error;
+mod file;
 mod messages;
 mod registries;
 mod runs;
@@ -23,6 +24,7 @@ use sqlx::{Row as _, Sqlite, Transaction};
 
 pub(crate) use self::connect::Place;
 use self::error::failed;
+use self::file::OpenFile;
 use crate::error::StoreError;
 use crate::model::Page;
 use crate::store::Store;
@@ -34,6 +36,8 @@ pub(crate) struct SqliteStore {
     write: SqlitePool,
     /// The same pool for a database in memory.
     read: SqlitePool,
+    /// Absent for a database in memory.
+    file: Option<OpenFile>,
 }
 
 /// Begins a transaction that holds the write lock from its beginning, so that what it reads stays true until it commits.
@@ -42,7 +46,16 @@ const BEGIN_WRITE: &str = "BEGIN IMMEDIATE";
 impl SqliteStore {
     /// A transaction with the write lock ([`BEGIN_WRITE`]).
     async fn begin_write(&self) -> Result<Transaction<'static, Sqlite>, StoreError> {
+        self.check_file()?;
         self.write.begin_with(BEGIN_WRITE).await.map_err(failed)
+    }
+
+    /// Whether the file that is open is still the one at its path. Closing the database removes its journals.
+    fn check_file(&self) -> Result<(), StoreError> {
+        match &self.file {
+            Some(file) if !self.write.is_closed() => file.check(),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -53,6 +66,7 @@ impl Store for SqliteStore {
     }
 
     async fn ping(&self) -> Result<(), StoreError> {
+        self.check_file()?;
         sqlx::query("SELECT 1").execute(&self.read).await.map_err(failed)?;
         Ok(())
     }

@@ -103,6 +103,7 @@ impl Sessions for SqliteStore {
     }
 
     async fn prune_sessions(&self, before: Timestamp) -> Result<u64, StoreError> {
+        self.check_file()?;
         let pruned = sqlx::query(PRUNE)
             .bind(before.as_micros())
             .execute(&self.write)

@@ -301,3 +301,37 @@ async fn a_file_that_was_full_is_written_again_once_there_is_room() {
     assert_eq!((appended.stored, appended.refused), (batch.len(), Vec::new()));
     assert_eq!(store.thread("t").await.unwrap().unwrap().message_count, 500);
 }
+
+/// SQLite writes on into a file that has no name any more.
+#[tokio::test]
+async fn a_file_that_is_removed_or_replaced_takes_nothing_more() {
+    for ending in ["", "-wal", "-shm"] {
+        for replaced in [false, true] {
+            let directory = TempDir::new().unwrap();
+            let path = directory.path().join("agentnet.db");
+            let store = open_file(&path).await.unwrap();
+            store.append_messages(&[message("kept", "t", 1)]).await.unwrap();
+            store.ping().await.unwrap();
+
+            let file = directory.path().join(format!("agentnet.db{ending}"));
+            std::fs::rename(&file, directory.path().join("elsewhere")).unwrap();
+            if replaced {
+                std::fs::copy(directory.path().join("elsewhere"), &file).unwrap();
+            }
+            let outcomes = [
+                store.ping().await,
+                store.check_writable().await,
+                store.append_messages(&[message("lost", "t", 2)]).await.map(drop),
+                store.touch_sessions(&[]).await,
+                store.prune_sessions(at(0)).await.map(drop),
+            ];
+            for outcome in outcomes {
+                let error = outcome.unwrap_err();
+                assert!(
+                    matches!(&error, StoreError::Gone(text) if text.contains(&file.display().to_string())),
+                    "{error:?}"
+                );
+            }
+        }
+    }
+}
