@@ -10,7 +10,7 @@ use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use super::error::{is_unavailable, words};
+use super::error::{is_pooled, is_unavailable, words};
 use super::fill;
 use super::messages::{IS_MONTHLY, Layout};
 use super::rare::Sample;
@@ -234,7 +234,24 @@ async fn attempt(pool: &PgPool, place: &Place) -> Result<Layout, Attempt> {
         }
         Err(error) => return Err(place.cannot_connect(&error)),
     };
-    bring_up_to_date(&mut connection, place).await
+    let layout = bring_up_to_date(&mut connection, place).await?;
+    let options = pool.connect_options();
+    if let Ok(Ok(mut second)) = timeout(LONGEST_WAIT, PgConnection::connect_with(&options)).await {
+        let kept = keeps_statements(&mut second).await;
+        let _ = timeout(LONGEST_WAIT, second.close()).await;
+        kept.map_err(|error| place.cannot_connect(&error))?;
+    }
+    Ok(layout)
+}
+
+/// Every connection names its prepared statements alike. A pooler that keeps none hands the second connection the server of
+/// the first one, where the name is taken: better known now than when a message is lost.
+pub(super) async fn keeps_statements(second: &mut PgConnection) -> Result<(), sqlx::Error> {
+    match sqlx::query("SELECT 1").execute(second).await {
+        Err(error) if is_pooled(&error) => Err(error),
+        // Anything else is seen by those who use the database.
+        _ => Ok(()),
+    }
 }
 
 /// Why the server takes no connection: the pool tries again what the server refuses for the moment ("too many clients"), and
@@ -304,6 +321,7 @@ impl Place {
     fn cannot_connect(&self, error: &sqlx::Error) -> Attempt {
         let text = match error {
             sqlx::Error::PoolTimedOut => format!("cannot reach the database {}: no answer", self.0),
+            sqlx::Error::Io(error) => format!("cannot reach the database {}: {error}", self.0),
             error => format!("cannot open the database {}: {}", self.0, words(error)),
         };
         match error {

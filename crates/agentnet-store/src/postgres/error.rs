@@ -15,12 +15,15 @@ fn state(error: &sqlx::Error) -> Option<String> {
     Some(error.as_database_error()?.code()?.into_owned())
 }
 
+/// Something between this program and the database swaps connections.
+pub(super) fn is_pooled(error: &sqlx::Error) -> bool {
+    state(error).is_some_and(|state| POOLED.contains(&state.as_str()))
+}
+
 /// What went wrong, in the database's own words if it answered.
 pub(super) fn words(error: &sqlx::Error) -> String {
     match error.as_database_error() {
-        Some(answer) if state(error).is_some_and(|state| POOLED.contains(&state.as_str())) => {
-            format!("{}; {POOLER}", answer.message())
-        }
+        Some(answer) if is_pooled(error) => format!("{}; {POOLER}", answer.message()),
         Some(answer) => answer.message().to_owned(),
         None => error.to_string(),
     }

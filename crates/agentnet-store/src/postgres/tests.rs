@@ -7,6 +7,7 @@ use agentnet_testkit::{Postgres, eventually};
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Connection as _, Row as _};
 
+use super::connect::keeps_statements;
 use super::{accounts, messages, threads};
 use crate::contract::sample::{any_account, any_message, any_thread, at, json, message, message_ids, requested};
 use crate::model::{AccountQuery, MessageQuery, NewMessage, Position, ThreadQuery};
@@ -486,4 +487,19 @@ async fn a_pooler_that_keeps_no_prepared_statements_is_named() {
             "{text}"
         );
     }
+}
+
+/// What is left of another connection on the server that a pooler hands over.
+#[tokio::test]
+async fn a_pooler_is_noticed_at_the_start() {
+    let server = Postgres::launch().await.unwrap();
+    let mut second = PgConnection::connect(&server.url()).await.unwrap();
+    keeps_statements(&mut second).await.unwrap();
+    let mut second = PgConnection::connect(&server.url()).await.unwrap();
+    sqlx::raw_sql("PREPARE sqlx_s_1 AS SELECT 1")
+        .execute(&mut second)
+        .await
+        .unwrap();
+    let error = keeps_statements(&mut second).await.unwrap_err();
+    assert!(super::error::is_pooled(&error), "{error:?}");
 }
