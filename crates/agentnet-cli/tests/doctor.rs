@@ -327,8 +327,10 @@ async fn registry_ahead(nats: &NatsServer, seconds: i64) -> tokio::task::JoinHan
             let now = Timestamp::from(SystemTime::now());
             let theirs = Timestamp::from_micros(now.micros_since(Timestamp::from_micros(0)) + seconds * 1_000_000);
             let answer = match question.subject.as_str() {
-                "registry.metrics" => json!({ "server_id": "other", "generated_at": theirs.to_string() }),
-                _ => json!({ "agents": [] }),
+                "registry.metrics" => {
+                    json!({ "server_id": "other", "latency_ms": {}, "handlers": {}, "generated_at": theirs.to_string() })
+                }
+                _ => json!({ "agents": [], "generated_at": theirs.to_string() }),
             };
             let reply = question.reply.unwrap();
             client.publish(reply, answer.to_string().into()).await.unwrap();

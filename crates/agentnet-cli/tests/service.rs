@@ -181,7 +181,7 @@ async fn a_database_that_is_removed_ends_the_network_with_the_reason() {
     assert_eq!(up.ended().await.code(), Some(1), "{}", up.stderr());
     let said = up.stderr();
     assert!(
-        said.contains("agentnet.db has been removed while it was in use") && said.contains("error: "),
+        said.contains("cannot go on: ") && said.contains("agentnet.db has been removed while it was in use"),
         "{said}"
     );
     gone(i32::try_from(ready["nats_server"]["pid"].as_i64().unwrap()).unwrap()).await;
