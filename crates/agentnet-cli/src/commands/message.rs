@@ -129,7 +129,7 @@ impl Get {
             follows && [kind::REPLY, kind::ERROR].contains(&other.kind.as_str())
         };
         // Latest first: the last of them came first.
-        let reply = thread.messages.into_iter().filter(answers).last();
+        let reply = thread.messages.into_iter().rfind(answers);
         Ok(Found { message, reply })
     }
 }
