@@ -259,6 +259,44 @@ async fn two_registries_of_one_name_and_a_paused_consumer_are_told() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn two_registries_on_two_databases_are_told() {
+    let nats = NatsServer::builder().jetstream(true).start().await.unwrap();
+    let databases = (
+        TestDatabase::start().await.unwrap(),
+        TestDatabase::start().await.unwrap(),
+    );
+    let _one = registry(&nats, &databases.0.url(), "--server-id one").await;
+    let mut twin = registry(&nats, &databases.0.url(), "--server-id twin").await;
+    let report = until_found(&nats.url(), "store", "pass").await;
+    assert_eq!(report["healthy"], true, "replicas share one: {report}");
+    twin.signal(Signal::TERM);
+    assert_eq!(twin.ended().await.code(), Some(0), "{}", twin.stderr());
+
+    let _two = registry(&nats, &databases.1.url(), "--server-id two").await;
+    let report = until_found(&nats.url(), "store", "fail").await;
+    let (_, seen) = found(&report, "store");
+    assert!(
+        seen.contains("one") && seen.contains("two") && seen.contains("different databases"),
+        "{seen}"
+    );
+    let advice = report["checks"].as_array().unwrap().iter().find_map(|check| {
+        let advice = check["advice"].as_str()?;
+        (check["check"] == "store").then_some(advice)
+    });
+    assert!(advice.is_some_and(|advice| advice.contains("DATABASE_URL")), "{report}");
+    eventually(PATIENCE, async || {
+        let told = line(&nats.url(), "registry --health --server-id one").await.ok();
+        if told.ends_with(" other_databases=1\n") {
+            Ok(())
+        } else {
+            Err(told)
+        }
+    })
+    .await
+    .unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_closed_file_is_told() {
     let nats = NatsServer::builder().start().await.unwrap();
     let folder = tempfile::tempdir().unwrap();

@@ -201,6 +201,32 @@ pub(super) fn clock(theirs: &str, asked_at: Timestamp, took: Duration) -> Findin
 }
 
 pub(super) fn store(asked: Result<Health, HealthError>) -> Finding {
+    let others = asked.as_ref().ok().and_then(databases);
+    Finding::worst(own_store(asked), [others])
+}
+
+/// Registries on other databases. An older version does not say which one it uses.
+fn databases(health: &Health) -> Option<Finding> {
+    let mut others: Vec<String> = health.other_databases().map(|peer| peer.server_id.clone()).collect();
+    others.dedup();
+    (!others.is_empty()).then(|| {
+        Finding::fail(
+            format!(
+                "{} and {} use different databases: each knows only some of the accounts and messages, and calls are answered \
+                 by either",
+                health.server_id,
+                first_of(&others)
+            ),
+            Some(
+                "give all registries of a network the same DATABASE_URL, or each a network of its own (another NATS server or \
+                 account)"
+                    .to_owned(),
+            ),
+        )
+    })
+}
+
+fn own_store(asked: Result<Health, HealthError>) -> Finding {
     match asked {
         Ok(Health {
             store,
