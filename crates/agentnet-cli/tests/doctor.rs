@@ -390,6 +390,64 @@ async fn clocks_that_differ_are_told() {
     }
 }
 
+/// A registry that says this of its health, as far as `doctor` asks it.
+async fn registry_that_says(nats: &NatsServer, health: Value) -> tokio::task::JoinHandle<()> {
+    let client = RawClient::connect(&nats.url()).await.unwrap();
+    let questions = client.subscribe("registry.*").await.unwrap();
+    let healths = client.subscribe("agentnet.registry.health.other").await.unwrap();
+    client.flush().await.unwrap();
+    let mut questions = futures::stream::select(questions, healths);
+    tokio::spawn(async move {
+        while let Some(question) = questions.next().await {
+            let now = Timestamp::from(SystemTime::now()).to_string();
+            let answer = match question.subject.as_str() {
+                "registry.metrics" => {
+                    json!({ "server_id": "other", "latency_ms": {}, "handlers": {}, "generated_at": now,
+                                              "store_backend": "sqlite", "version": "0.1.0",
+                                              "capture": { "mode": "core" } })
+                }
+                "registry.list" => json!({ "agents": [], "generated_at": now }),
+                _ => health.clone(),
+            };
+            let reply = question.reply.unwrap();
+            client.publish(reply, answer.to_string().into()).await.unwrap();
+        }
+    })
+}
+
+/// What the health reply may hold, and where it is told with which verdict. What an older version does not say is well.
+#[tokio::test]
+async fn what_a_registry_says_of_its_health_is_told() {
+    const GIB: u64 = 1 << 30;
+    let store =
+        |free: u64| json!({ "backend": "sqlite", "problem": null, "free_bytes": free, "total_bytes": 100 * GIB });
+    for (member, value, check, verdict, part) in [
+        ("nothing", json!(null), "store", "pass", "works"),
+        ("store", store(GIB), "store", "pass", "works"),
+        (
+            "store",
+            store(GIB - 1),
+            "store",
+            "warn",
+            "1023 MiB of 102400 MiB are free",
+        ),
+    ] {
+        let nats = NatsServer::builder().start().await.unwrap();
+        let mut health = json!({ "server_id": "other", "healthy": true, "store": { "backend": "sqlite", "problem": null },
+                                 "capture": { "mode": "core", "waiting": 0 } });
+        health[member] = value.clone();
+        let registry = registry_that_says(&nats, health).await;
+        let ran = line(&nats.url(), "doctor --json").await;
+        let report: Value = serde_json::from_str(&ran.stdout).unwrap();
+        let (judged, seen) = found(&report, check);
+        assert!(
+            judged == verdict && seen.contains(part),
+            "{member} {value}: {judged} {seen}"
+        );
+        registry.abort();
+    }
+}
+
 /// An earlier version, or another setting, allowed more.
 #[tokio::test(flavor = "multi_thread")]
 async fn accounts_above_a_bound_are_named() {

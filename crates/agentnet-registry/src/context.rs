@@ -13,6 +13,7 @@ use tokio_util::task::TaskTracker;
 use crate::capture::Capture;
 use crate::config::RegistryConfig;
 use crate::database::Database;
+use crate::disk::Disk;
 use crate::identity::Identity;
 use crate::metrics::Metrics;
 use crate::new_accounts::NewAccounts;
@@ -39,6 +40,8 @@ pub(crate) struct Context {
     pub(crate) lookups: Lookups,
     pub(crate) claims: Claims,
     pub(crate) database: Database,
+    /// The room on its disk.
+    pub(crate) disk: Disk,
     pub(crate) presence: Arc<Presence>,
     pub(crate) bell: Arc<WriterBell>,
     pub(crate) adoptions: Arc<Adoptions>,

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use agentnet_protocol::json::{JsonError, Object, ObjectWriter};
 use agentnet_protocol::subject::may_reply_to;
 use agentnet_protocol::url::NatsUrl;
+use agentnet_store::model::DiskSpace;
 use async_nats::client::RequestErrorKind;
 use async_nats::{Client, Subject, Subscriber};
 use bytes::Bytes;
@@ -20,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::connect::connect;
 use crate::context::Context;
+use crate::disk;
 use crate::error::StartError;
 pub use crate::peers::Peer;
 use crate::peers::cut;
@@ -40,6 +42,8 @@ pub struct Health {
     pub store: String,
     /// Why the store cannot be used just now; `None` if it works.
     pub store_problem: Option<String>,
+    /// The room on the disk of the database; `None` if it is not known: PostgreSQL, a database in memory, an older version.
+    pub disk_space: Option<DiskSpace>,
     /// `jetstream` or `core`.
     pub capture: String,
     /// Captured messages that wait in this registry's memory to be stored.
@@ -119,7 +123,7 @@ impl Health {
             .filter(move |peer| !peer.verified && peer.database.as_ref().is_some_and(differs))
     }
 
-    /// As JSON: `server_id`, `healthy`, `store` {`backend`, `problem`}, `capture` {`mode`, `waiting`}, `instance`,
+    /// As JSON: `server_id`, `healthy`, `store` {`backend`, `problem`, `free_bytes`, `total_bytes`}, `capture` {`mode`, `waiting`}, `instance`,
     /// `database`, `registries` [{`server_id`, `instance`, `database`, `verified`}], `oversized` [{`username`, `problem`}].
     #[must_use]
     pub fn encode(&self) -> String {
@@ -127,6 +131,10 @@ impl Health {
         store
             .text("backend", &self.store)
             .nullable_text("problem", self.store_problem.as_deref());
+        if let Some(DiskSpace { free, total }) = self.disk_space {
+            let bytes = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX);
+            store.int("free_bytes", bytes(free)).int("total_bytes", bytes(total));
+        }
         let mut capture = ObjectWriter::new();
         capture.text("mode", &self.capture).int("waiting", self.waiting);
         let others: Vec<String> = self
@@ -178,6 +186,7 @@ impl Health {
             server_id: text(&object, "server_id")?,
             store: text(&store, "backend")?,
             store_problem: store.get("problem").opt_text().map(std::borrow::Cow::into_owned),
+            disk_space: disk_space(&store),
             capture: text(&capture, "mode")?,
             waiting: waiting
                 .and_then(|waiting| i64::try_from(waiting).ok())
@@ -215,6 +224,15 @@ impl Health {
                 .collect::<Result<_, String>>()?,
         })
     }
+}
+
+/// The members of `store` that only some have.
+fn disk_space(store: &Object<'_>) -> Option<DiskSpace> {
+    let bytes = |name: &str| u64::try_from(store.get(name).int().ok()??).ok();
+    Some(DiskSpace {
+        free: bytes("free_bytes")?,
+        total: bytes("total_bytes")?,
+    })
 }
 
 /// The subject that the registry of this name answers on. Bytes that could change a subject's shape stand as `=` and two
@@ -304,6 +322,7 @@ pub(crate) fn around(ctx: &Context) -> Health {
         server_id: ctx.config.server_id.clone(),
         store: ctx.store.backend().to_owned(),
         store_problem: None,
+        disk_space: ctx.disk.space(),
         capture: ctx.capture.mode.to_string(),
         waiting: i64::try_from(ctx.capture.queue.len()).unwrap_or(i64::MAX),
         instance: ctx.peers.instance(),
@@ -321,7 +340,8 @@ pub(crate) fn around(ctx: &Context) -> Health {
     }
 }
 
-async fn answer(ctx: &Context, reply_to: Subject) {
+async fn answer(ctx: &Arc<Context>, reply_to: Subject) {
+    disk::look(Arc::clone(ctx)).await;
     let health = Health {
         store_problem: store_problem(ctx).await,
         ..around(ctx)
@@ -368,6 +388,7 @@ mod tests {
             server_id: "registry \"1\"".to_owned(),
             store: "postgres".to_owned(),
             store_problem: None,
+            disk_space: Some(DiskSpace { free: 5, total: 7 }),
             capture: "jetstream".to_owned(),
             waiting: 7,
             instance: "0000000000000001".to_owned(),
@@ -389,6 +410,7 @@ mod tests {
         assert!(well.encode().contains("\"healthy\":true"), "{}", well.encode());
         let ill = Health {
             store_problem: Some("gone".to_owned()),
+            disk_space: None,
             ..well
         };
         assert_eq!(Health::decode(ill.encode().as_bytes()), Ok(ill.clone()));

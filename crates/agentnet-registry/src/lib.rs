@@ -25,6 +25,7 @@ pub mod config;
 mod connect;
 mod context;
 mod database;
+mod disk;
 mod error;
 mod fit;
 pub mod health;

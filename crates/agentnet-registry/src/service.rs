@@ -19,6 +19,7 @@ use crate::config::RegistryConfig;
 use crate::connect::{Connection, connect, is_up};
 use crate::context::{Context, Tasks};
 use crate::database::Database;
+use crate::disk::Disk;
 use crate::error::StartError;
 use crate::health;
 use crate::identity::{self, Identity};
@@ -131,6 +132,7 @@ impl Registry {
             claims: Claims::of(&store),
             store,
             database: database.clone(),
+            disk: Disk::default(),
             presence: Arc::clone(&presence),
             bell: Arc::clone(&bell),
             adoptions: Arc::new(Adoptions::default()),

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::Now;
 use crate::context::Context;
-use crate::{oversized, takeover};
+use crate::{disk, oversized, takeover};
 
 /// Threads that one sweep removes.
 const THREADS: usize = 500;
@@ -29,6 +29,7 @@ pub(crate) async fn run(ctx: Arc<Context>, stop: CancellationToken) {
             tracing::info!(evicted, "sessions went silent");
             ctx.bell.ring();
         }
+        ctx.tasks.spawn(disk::look(Arc::clone(&ctx)));
         if !ctx.database.is_up() {
             continue;
         }

@@ -72,6 +72,24 @@ async fn invented_registries_keep_nothing_from_the_store() {
 
 #[rstest]
 #[tokio::test]
+async fn the_room_on_the_disk_is_told_where_the_database_is_a_file(
+    #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+) {
+    let net = Network::on(backend, true).await;
+    let registry = net.registry().await;
+    let space = health_of(&net, "registry").await.disk_space;
+    match backend {
+        Backend::Sqlite => assert!(
+            space.is_some_and(|space| 0 < space.free && space.free <= space.total),
+            "{space:?}"
+        ),
+        Backend::Postgres => assert_eq!(space, None),
+    }
+    registry.shutdown().await;
+}
+
+#[rstest]
+#[tokio::test]
 async fn registries_on_one_database_know_each_other(#[values(Backend::Sqlite, Backend::Postgres)] backend: Backend) {
     let net = Network::on(backend, true).await;
     let one = net.registry_with(named(&net, "one")).await;

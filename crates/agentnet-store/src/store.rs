@@ -5,8 +5,8 @@ use async_trait::async_trait;
 
 use crate::error::StoreError;
 use crate::model::{
-    Account, AccountClaim, AccountQuery, Appended, Message, MessageQuery, NewMessage, Oversized, Page, Pruned,
-    Registry, Session, Thread, ThreadQuery,
+    Account, AccountClaim, AccountQuery, Appended, DiskSpace, Message, MessageQuery, NewMessage, Oversized, Page,
+    Pruned, Registry, Session, Thread, ThreadQuery,
 };
 
 /// Accounts: who exists (PROTOCOL.md 7.2, with the decisions of 0.5).
@@ -149,6 +149,11 @@ pub trait Store: Accounts + Sessions + Messages + Threads + Registries {
     /// is set to be read only, is [`StoreError::Unavailable`].
     async fn check_writable(&self) -> Result<(), StoreError> {
         self.ping().await
+    }
+
+    /// The room on the file system of the database's file; `None` if there is no file here, or it is not known.
+    async fn disk_space(&self) -> Option<DiskSpace> {
+        None
     }
 
     /// Finishes running work and closes every connection. Later calls fail with [`StoreError::Unavailable`].

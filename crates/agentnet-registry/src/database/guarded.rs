@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use agentnet_protocol::Timestamp;
 use agentnet_store::model::{
-    Account, AccountClaim, AccountQuery, Appended, Message, MessageQuery, NewMessage, Oversized, Page, Pruned,
-    Registry, Session, Thread, ThreadQuery,
+    Account, AccountClaim, AccountQuery, Appended, DiskSpace, Message, MessageQuery, NewMessage, Oversized, Page,
+    Pruned, Registry, Session, Thread, ThreadQuery,
 };
 use agentnet_store::{Accounts, Messages, Registries, Sessions, Store, StoreError, Threads};
 use async_trait::async_trait;
@@ -238,6 +238,10 @@ impl Store for Guarded {
 
     async fn check_writable(&self) -> Result<(), StoreError> {
         self.guard(|| self.database.store.check_writable()).await
+    }
+
+    async fn disk_space(&self) -> Option<DiskSpace> {
+        self.database.store.disk_space().await
     }
 
     async fn close(&self) {

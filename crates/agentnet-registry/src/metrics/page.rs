@@ -111,6 +111,15 @@ impl Collector for Figures {
             out.encode_descriptor(name, help, None, MetricType::Gauge)?
                 .encode_gauge(&value)?;
         }
+        if let Some(space) = around.disk_space {
+            out.encode_descriptor(
+                "store_free_bytes",
+                "Free bytes on the disk of the database",
+                None,
+                MetricType::Gauge,
+            )?
+            .encode_gauge(&space.free)?;
+        }
         for (name, help, value) in [
             ("capture_stored", "Messages stored", metrics.stored.total()),
             (

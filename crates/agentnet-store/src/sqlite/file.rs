@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::error::StoreError;
+use crate::model::DiskSpace;
 
 /// Beside the database's own file: what is written first, and what its connections share.
 const JOURNALS: [&str; 2] = ["-wal", "-shm"];
@@ -35,6 +36,15 @@ impl OpenFile {
         }
     }
 
+    /// The directory of the database.
+    pub(super) fn folder(&self) -> PathBuf {
+        let folder = self.files.first().and_then(|(path, _)| path.parent());
+        match folder.filter(|folder| !folder.as_os_str().is_empty()) {
+            Some(folder) => folder.to_owned(),
+            None => PathBuf::from("."),
+        }
+    }
+
     /// # Errors
     /// [`StoreError::Gone`]: one of them has been removed, or another file is in its place.
     pub(super) fn check(&self) -> Result<(), StoreError> {
@@ -53,6 +63,21 @@ impl OpenFile {
         }
         Ok(())
     }
+}
+
+/// The room on the file system of a directory.
+#[cfg(unix)]
+pub(super) fn disk_space(folder: &Path) -> Option<DiskSpace> {
+    let found = rustix::fs::statvfs(folder).ok()?;
+    Some(DiskSpace {
+        free: found.f_bavail.saturating_mul(found.f_frsize),
+        total: found.f_blocks.saturating_mul(found.f_frsize),
+    })
+}
+
+#[cfg(not(unix))]
+pub(super) fn disk_space(_: &Path) -> Option<DiskSpace> {
+    None
 }
 
 #[cfg(unix)]

@@ -24,9 +24,9 @@ use sqlx::{Row as _, Sqlite, Transaction};
 
 pub(crate) use self::connect::Place;
 use self::error::failed;
-use self::file::OpenFile;
+use self::file::{OpenFile, disk_space};
 use crate::error::StoreError;
-use crate::model::Page;
+use crate::model::{DiskSpace, Page};
 use crate::store::Store;
 
 /// A store in one SQLite database.
@@ -69,6 +69,12 @@ impl Store for SqliteStore {
         self.check_file()?;
         sqlx::query("SELECT 1").execute(&self.read).await.map_err(failed)?;
         Ok(())
+    }
+
+    async fn disk_space(&self) -> Option<DiskSpace> {
+        let folder = self.file.as_ref()?.folder();
+        // A file system that hangs does not hold the runtime up.
+        tokio::task::spawn_blocking(move || disk_space(&folder)).await.ok()?
     }
 
     async fn close(&self) {

@@ -7,6 +7,7 @@ use agentnet_protocol::rpc::MetricsReply;
 use agentnet_protocol::url::{DEVELOPMENT_TOKEN, Login, NatsUrl};
 use agentnet_protocol::{AgentInfo, Timestamp, expiry};
 use agentnet_registry::health::{Health, HealthError, Oversized};
+use agentnet_store::model::DiskSpace;
 
 use super::report::Finding;
 use crate::up::nats_config::is_loopback;
@@ -202,7 +203,23 @@ pub(super) fn clock(theirs: &str, asked_at: Timestamp, took: Duration) -> Findin
 
 pub(super) fn store(asked: Result<Health, HealthError>) -> Finding {
     let others = asked.as_ref().ok().and_then(databases);
-    Finding::worst(own_store(asked), [others])
+    let disk = asked.as_ref().ok().and_then(disk);
+    Finding::worst(own_store(asked), [others, disk])
+}
+
+/// A disk that is nearly full.
+fn disk(health: &Health) -> Option<Finding> {
+    let space = health.disk_space.filter(DiskSpace::is_scarce)?;
+    let mib = |bytes: u64| bytes >> 20;
+    Some(Finding::warn(
+        format!(
+            "the disk of the {} database is nearly full: {} MiB of {} MiB are free",
+            health.store,
+            mib(space.free),
+            mib(space.total)
+        ),
+        "make room or move the database to a larger disk; THREAD_RETENTION_DAYS says how long the history is kept",
+    ))
 }
 
 /// Registries on other databases. An older version does not say which one it uses.
