@@ -8,7 +8,7 @@ use std::time::Duration;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use rustix::process::Signal;
 use tempfile::TempDir;
-use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -277,6 +277,40 @@ impl NatsServer {
             deadline,
             log: log_tail(&self.log()),
         }
+    }
+}
+
+impl NatsServer {
+    /// Publishes a message whose header block is sent as it stands, which client libraries do not do.
+    ///
+    /// # Errors
+    /// What the connection says; a server that ends it without a word.
+    pub async fn publish_with_header_block(
+        &self,
+        subject: &str,
+        reply_to: &str,
+        header_block: &str,
+        payload: &[u8],
+    ) -> io::Result<()> {
+        let mut stream = BufReader::new(TcpStream::connect(("127.0.0.1", self.port)).await?);
+        let token = self.settings.token.as_deref().unwrap_or_default();
+        let (head, whole) = (header_block.len(), header_block.len() + payload.len());
+        let mut out = format!(
+            "CONNECT {{\"verbose\":false,\"headers\":true,\"auth_token\":{}}}\r\nHPUB {subject} {reply_to} {head} {whole}\r\n{header_block}",
+            quoted(token)
+        )
+        .into_bytes();
+        out.extend_from_slice(payload);
+        out.extend_from_slice(b"\r\nPING\r\n");
+        stream.get_mut().write_all(&out).await?;
+        let mut line = String::new();
+        while stream.read_line(&mut line).await? > 0 {
+            if line.starts_with("PONG") {
+                return Ok(());
+            }
+            line.clear();
+        }
+        Err(io::ErrorKind::ConnectionAborted.into())
     }
 }
 

@@ -149,6 +149,7 @@ impl Intake {
         let reply = message.reply.filter(|subject| may_reply_to(subject));
         let reply = reply.map(|subject| Text::from(subject.as_str()));
         let steered = message.headers.as_ref().and_then(server_header);
+        let status = message.status;
         let too_large = size > self.max_payload_bytes;
         let size_reject = Reject::PayloadTooLarge {
             size,
@@ -181,6 +182,10 @@ impl Intake {
         if let Some(name) = steered {
             let why =
                 format!("header {name} is for the NATS server; messages have no header whose name begins with Nats-");
+            return Step::Refuse(Message::new(envelope, reply, origin), Reject::MessageInvalid(why));
+        }
+        if let Some(status) = status {
+            let why = format!("status {status} is the NATS server's to give; messages have no status in their headers");
             return Step::Refuse(Message::new(envelope, reply, origin), Reject::MessageInvalid(why));
         }
         let judged = self.verifier.judge(Held {
@@ -243,11 +248,18 @@ impl Intake {
 }
 
 /// The first header that steers the server, as far as it is worth to be named.
-pub(crate) fn server_header(headers: &async_nats::HeaderMap) -> Option<String> {
+fn server_header(headers: &async_nats::HeaderMap) -> Option<String> {
     let mut names = headers.iter().map(|(name, _)| name.to_string());
     names
         .find(|name| is_server_header(name))
         .map(|name| name.chars().take(64).collect())
+}
+
+/// What a message has that only the server gives: a header of its own, or a status.
+pub(crate) fn words_of_server(message: &async_nats::Message) -> Option<String> {
+    let header = message.headers.as_ref().and_then(server_header);
+    let header = header.map(|name| format!("header {name:?}"));
+    header.or_else(|| message.status.map(|status| format!("status {status}")))
 }
 
 /// What is to be done about a message.

@@ -13,7 +13,7 @@ use futures::StreamExt;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use crate::inbox::server_header;
+use crate::inbox::words_of_server;
 use crate::session::Live;
 use crate::stream::{Cancellation, Dropped, Inflow};
 
@@ -133,15 +133,12 @@ impl Replies {
             .strip_prefix(self.base.as_str())
             .and_then(|rest| rest.get(1..)?.parse().ok());
         let Some(number) = number else { return };
-        // The server's own word that nobody listens carries headers of its own too.
-        let headers = message
-            .headers
-            .as_ref()
-            .filter(|_| message.status != Some(StatusCode::NO_RESPONDERS));
-        if let Some(header) = headers.and_then(server_header) {
+        // The server's own word that nobody listens carries a status, and headers of its own.
+        if message.status != Some(StatusCode::NO_RESPONDERS)
+            && let Some(what) = words_of_server(&message)
+        {
             tracing::warn!(
-                header,
-                "passed over a reply with a header for the NATS server: the history may lack it"
+                "passed over a reply with {what}, which only the NATS server gives: the history may lack it"
             );
             return;
         }

@@ -1,7 +1,7 @@
 //! Messages that their sender has kept out of the history.
 //!
 //! With a header for the server (`Nats-Expected-Stream`, `Nats-Rollup`, …) a message is delivered and handled, while the stream
-//! refuses or loses it. Our agents refuse such messages; those of others do not. So the registry that looks at a message records
+//! refuses or loses it; one with a status in its headers is taken for a word of the server when it comes from the stream. Our agents refuse such messages; those of others do not. So the registry that looks at a message records
 //! it. A registry that is not sure of who is there looks at messages for this alone, in a group of its own.
 
 use agentnet_protocol::subject::{ALL_CAPABILITIES, ALL_INBOXES, is_server_header};
@@ -18,7 +18,8 @@ const GROUP: &str = "agentnet-registry-hidden";
 /// Records a message that the stream may lack.
 pub(super) async fn record(ctx: &Context, message: &Message) {
     let steers = |headers: &async_nats::HeaderMap| headers.iter().any(|(name, _)| is_server_header(name.as_ref()));
-    if ctx.capture.mode == CaptureMode::JetStream && message.headers.as_ref().is_some_and(steers) {
+    let hidden = message.status.is_some() || message.headers.as_ref().is_some_and(steers);
+    if ctx.capture.mode == CaptureMode::JetStream && hidden {
         ctx.capture.record(message.payload.clone(), Now::read().time).await;
     }
 }

@@ -129,4 +129,17 @@ async fn row_2_bounds_and_headers() {
         bench.expect_refusal(id, &hidden, "message_invalid", &detail).await;
         assert!(bench.handled(id).is_empty());
     }
+    for (id, status) in [("s1", "100 Idle Heartbeat"), ("s2", "404 No Messages"), ("s3", "503")] {
+        let hidden = message(id, "");
+        let block = format!("NATS/1.0 {status}\r\n\r\n");
+        let body = hidden.to_string();
+        let nats = &bench.net.nats;
+        nats.publish_with_header_block(INBOX, &reply_subject(id), &block, body.as_bytes())
+            .await
+            .unwrap();
+        let code = status.split(' ').next().unwrap();
+        let detail = format!("status {code} is the NATS server's to give; messages have no status in their headers");
+        bench.expect_refusal(id, &hidden, "message_invalid", &detail).await;
+        assert!(bench.handled(id).is_empty());
+    }
 }
