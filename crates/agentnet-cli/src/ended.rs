@@ -5,6 +5,8 @@ use std::io;
 use agentnet_protocol::json::ObjectWriter;
 use agentnet_protocol::url::NatsUrl;
 
+use crate::output::cell::clean_lines;
+
 /// Why a command did not run to its end.
 #[derive(Debug)]
 pub(crate) enum Ended {
@@ -91,9 +93,11 @@ impl Failure {
 
     /// The text for stderr, without the last line break.
     pub(crate) fn text(&self) -> String {
+        // Both may quote what strangers say: nothing of it steers the terminal.
+        let what = clean_lines(&self.what);
         match &self.hint {
-            Some(hint) => format!("error: {}\nhint: {hint}", self.what),
-            None => format!("error: {}", self.what),
+            Some(hint) => format!("error: {what}\nhint: {}", clean_lines(hint)),
+            None => format!("error: {what}"),
         }
     }
 }
@@ -189,6 +193,8 @@ mod tests {
             Failure::refused("not_found").hint("look").text(),
             "error: not_found\nhint: look"
         );
+        let steering = Failure::refused("bad \u{1b}[2J\u{202e}").hint("a\u{200b}b");
+        assert_eq!(steering.text(), "error: bad \u{fffd}[2J\u{fffd}\nhint: a\u{fffd}b");
         let url = "nats://secret@h:4222";
         let asked = Failure::refused("not_found").of_network();
         assert_eq!(asked.text_with(url), "error: not_found\nnetwork: nats://***@h:4222");

@@ -16,9 +16,14 @@ pub fn payload_preview(payload: &Value<'_>) -> String {
         Some(object) => object.get("text").as_str().filter(|text| !json::trim(text).is_empty()),
     };
     let whole = said.unwrap_or_else(|| Cow::Owned(json::wire(payload)));
-    let whole = json::trim(&whole);
-    if whole.chars().nth(MAX_LENGTH).is_none() {
-        return whole.to_owned();
+    shortened(json::trim(&whole))
+}
+
+/// The text; what is longer than [`MAX_LENGTH`] ends in `…`.
+#[must_use]
+pub fn shortened(text: &str) -> String {
+    if text.chars().nth(MAX_LENGTH).is_none() {
+        return text.to_owned();
     }
-    whole.chars().take(MAX_LENGTH - 1).chain(['…']).collect()
+    text.chars().take(MAX_LENGTH - 1).chain(['…']).collect()
 }

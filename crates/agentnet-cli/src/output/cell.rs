@@ -3,7 +3,8 @@
 use std::borrow::Cow;
 
 use agentnet_protocol::RawJson;
-use agentnet_protocol::preview::payload_preview;
+use agentnet_protocol::preview::{self, payload_preview};
+use agentnet_protocol::stream::{StreamFrame, StreamPart};
 
 use super::Output;
 use super::ago::NEVER;
@@ -63,9 +64,34 @@ pub(crate) fn is_unseen(c: char) -> bool {
         | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
 }
 
-/// A payload in one cell, at most 72 characters.
+/// A payload in one cell, at most 72 characters. Of a frame of a stream it tells what the frame is and what it says, which
+/// stands behind its other members.
 pub(crate) fn preview(payload: &RawJson) -> String {
-    clean(&payload_preview(&payload.view())).into_owned()
+    let payload = payload.view();
+    let preview = match StreamFrame::parse(&payload) {
+        Ok(Some(frame)) => preview::shortened(&frame_text(&frame.part)),
+        Ok(None) | Err(_) => payload_preview(&payload),
+    };
+    clean(&preview).into_owned()
+}
+
+fn frame_text(part: &StreamPart) -> String {
+    match part {
+        StreamPart::Start { .. } => "stream_start".to_owned(),
+        StreamPart::Delta { delta } => {
+            let said = part.text().unwrap_or_else(|| delta.get().into());
+            format!("stream_delta: {said}")
+        }
+        StreamPart::End { text: Some(text), .. } => format!("stream_end: {text}"),
+        StreamPart::End {
+            result: Some(result), ..
+        } => format!("stream_end: {}", result.get()),
+        StreamPart::End { .. } => "stream_end".to_owned(),
+        StreamPart::Error { error, detail, .. } => match detail {
+            Some(detail) => format!("stream_error: {error}: {detail}"),
+            None => format!("stream_error: {error}"),
+        },
+    }
 }
 
 impl Output {
@@ -151,6 +177,26 @@ impl Output {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn frames_of_streams_show_what_they_say() {
+        for (part, shown) in [
+            (
+                r#""stream_delta","role":"assistant","delta":"one\ntwo""#,
+                "stream_delta: one two",
+            ),
+            (r#""stream_delta","delta":{"n":1}"#, r#"stream_delta: {"n":1}"#),
+            (r#""stream_end","text":"onetwo""#, "stream_end: onetwo"),
+            (r#""stream_end""#, "stream_end"),
+            (
+                r#""stream_error","error":"busy","detail":"later""#,
+                "stream_error: busy: later",
+            ),
+        ] {
+            let payload = RawJson::parse(&format!(r#"{{"stream_id":"s","seq":1,"type":{part}}}"#)).unwrap();
+            assert_eq!(preview(&payload), shown);
+        }
+    }
 
     #[test]
     fn nothing_steers_the_terminal() {

@@ -196,6 +196,9 @@ fn too_many_heard(ctx: &Context) {
 
 /// A goodbye (section 7.5); `false` if it cannot be read.
 pub(crate) fn goodbye(ctx: &Arc<Context>, body: &[u8], now: Now) -> bool {
+    if body.len() > BESIDE_METADATA {
+        return false;
+    }
     let Ok(object) = Object::parse_body(body) else {
         return false;
     };

@@ -81,7 +81,7 @@ pub(super) async fn register(ctx: &Arc<Context>, request: RegisterRequest, reply
         ctx.tasks.spawn(announce_later(Arc::clone(ctx), session_tag.clone()));
     }
     warn_of_unroutable(agent, &account_id);
-    tracing::info!(agent_id = %agent.agent_id, %account_id, %username, %session_tag, "registered");
+    tracing::info!(agent_id = ?agent.agent_id, %account_id, %username, %session_tag, "registered");
     Ok(RegisterReply {
         account_id,
         username,

@@ -218,7 +218,7 @@ async fn malformed_and_oversized_auth_is_refused() {
         (
             "a large claim",
             set("/auth/claims/nonce", json!(large)),
-            "auth_signature_invalid",
+            "nonce has 400000 bytes; at most 256 are allowed",
         ),
     ];
     for (what, change, code) in &cases {
