@@ -11,7 +11,7 @@ use agentnet_registry::{Registry, RegistryConfig};
 use agentnet_testkit::{NatsServer, Postgres, RawClient, TestDatabase, eventually};
 use async_nats::jetstream::{self, stream};
 use futures::StreamExt;
-use harness::{PATIENCE, Ran, Service, Up, agentnet, binary, echo, line};
+use harness::{PATIENCE, Ran, Service, Up, agentnet, binary, echo, line, run};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
@@ -446,6 +446,47 @@ async fn what_a_registry_says_of_its_health_is_told() {
         );
         registry.abort();
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_registry_that_signs_otherwise_than_this_environment_is_told() {
+    for (option, theirs) in [("--dev-auth true", true), ("", false)] {
+        let nats = NatsServer::builder().jetstream(true).start().await.unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let options = match theirs {
+            true => format!("{option} --dev-auth-key-dir {}", folder.path().display()),
+            false => option.to_owned(),
+        };
+        let _registry = registry(&nats, "sqlite::memory:", &options).await;
+        for (ours, verdict, part) in [
+            (
+                Some("true"),
+                if theirs { "pass" } else { "warn" },
+                "this environment signs",
+            ),
+            (
+                Some("false"),
+                if theirs { "warn" } else { "pass" },
+                "refused with auth_required",
+            ),
+            (None, if theirs { "warn" } else { "pass" }, "refused with auth_required"),
+        ] {
+            let mut command = binary();
+            command.args(["--nats-url", &nats.url(), "doctor", "--json"]);
+            command
+                .env_remove("DEV_AUTH")
+                .envs(ours.map(|value| ("DEV_AUTH", value)));
+            let ran = run(command).await;
+            let report: Value = serde_json::from_str(&ran.stdout).unwrap();
+            let (judged, seen) = found(&report, "registry");
+            assert!(judged == verdict, "{theirs} {ours:?}: {judged} {seen}");
+            assert_eq!(seen.contains(part), verdict == "warn", "{theirs} {ours:?}: {seen}");
+            assert_eq!(ran.code, Some(0), "{ran:?}");
+        }
+    }
+    let mut command = binary();
+    command.args(["doctor"]).env("DEV_AUTH", "maybe");
+    run(command).await.fails(2, &["DEV_AUTH", "neither true nor false"]);
 }
 
 /// An earlier version, or another setting, allowed more.

@@ -44,6 +44,8 @@ pub struct Health {
     pub store_problem: Option<String>,
     /// The room on the disk of the database; `None` if it is not known: PostgreSQL, a database in memory, an older version.
     pub disk_space: Option<DiskSpace>,
+    /// Whether registrations must be signed (`DEV_AUTH`); `None`: an older version.
+    pub requires_signed_identity: Option<bool>,
     /// `jetstream` or `core`.
     pub capture: String,
     /// Captured messages that wait in this registry's memory to be stored.
@@ -124,7 +126,8 @@ impl Health {
     }
 
     /// As JSON: `server_id`, `healthy`, `store` {`backend`, `problem`, `free_bytes`, `total_bytes`}, `capture` {`mode`, `waiting`}, `instance`,
-    /// `database`, `registries` [{`server_id`, `instance`, `database`, `verified`}], `oversized` [{`username`, `problem`}].
+    /// `database`, `registries` [{`server_id`, `instance`, `database`, `verified`}], `oversized` [{`username`, `problem`}],
+    /// `dev_auth`.
     #[must_use]
     pub fn encode(&self) -> String {
         let mut store = ObjectWriter::new();
@@ -159,16 +162,19 @@ impl Health {
                     .finish()
             })
             .collect();
-        ObjectWriter::new()
-            .text("server_id", &self.server_id)
+        let mut out = ObjectWriter::new();
+        out.text("server_id", &self.server_id)
             .bool("healthy", self.is_well())
             .raw("store", &store.finish())
             .raw("capture", &capture.finish())
             .text("instance", &self.instance)
             .nullable_text("database", self.database.as_deref())
             .raw_items("registries", &others.join(","))
-            .raw_items("oversized", &oversized.join(","))
-            .finish()
+            .raw_items("oversized", &oversized.join(","));
+        if let Some(required) = self.requires_signed_identity {
+            out.bool("dev_auth", required);
+        }
+        out.finish()
     }
 
     /// Reads what [`Health::encode`] wrote.
@@ -187,6 +193,11 @@ impl Health {
             store: text(&store, "backend")?,
             store_problem: store.get("problem").opt_text().map(std::borrow::Cow::into_owned),
             disk_space: disk_space(&store),
+            requires_signed_identity: match object.get("dev_auth").raw() {
+                "true" => Some(true),
+                "false" => Some(false),
+                _ => None,
+            },
             capture: text(&capture, "mode")?,
             waiting: waiting
                 .and_then(|waiting| i64::try_from(waiting).ok())
@@ -323,6 +334,7 @@ pub(crate) fn around(ctx: &Context) -> Health {
         store: ctx.store.backend().to_owned(),
         store_problem: None,
         disk_space: ctx.disk.space(),
+        requires_signed_identity: Some(ctx.config.dev_auth),
         capture: ctx.capture.mode.to_string(),
         waiting: i64::try_from(ctx.capture.queue.len()).unwrap_or(i64::MAX),
         instance: ctx.peers.instance(),
@@ -389,6 +401,7 @@ mod tests {
             store: "postgres".to_owned(),
             store_problem: None,
             disk_space: Some(DiskSpace { free: 5, total: 7 }),
+            requires_signed_identity: Some(true),
             capture: "jetstream".to_owned(),
             waiting: 7,
             instance: "0000000000000001".to_owned(),
@@ -411,6 +424,7 @@ mod tests {
         let ill = Health {
             store_problem: Some("gone".to_owned()),
             disk_space: None,
+            requires_signed_identity: None,
             ..well
         };
         assert_eq!(Health::decode(ill.encode().as_bytes()), Ok(ill.clone()));

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 use agentnet::{ConnectError, RegistryClient};
 use agentnet_protocol::Timestamp;
-use agentnet_protocol::rpc::MetricsRequest;
-use agentnet_registry::health;
+use agentnet_protocol::rpc::{MetricsReply, MetricsRequest};
+use agentnet_registry::health::{self, Health, HealthError};
 use async_nats::{Client, jetstream};
 use bytes::Bytes;
 use clap::Args;
@@ -19,6 +19,7 @@ use futures::StreamExt as _;
 use tokio::time::timeout;
 
 use crate::cli::Global;
+use crate::commands::signing::environment_signs;
 use crate::connection::{CallTimeout, checked_url, connect_failure, nats_url, registry_failure};
 use crate::ended::{Ended, Failure};
 use crate::output::Output;
@@ -47,9 +48,12 @@ impl Doctor {
     pub(crate) async fn run(self, global: &Global, output: Output) -> Result<(), Ended> {
         let url = nats_url(global);
         let shown = checked_url(&url)?.redacted();
+        let signs = environment_signs()?;
         let mut signals = StopSignals::listen()?;
         let waiting = Waiting::start(output, format!("examining {shown}"));
-        let report = signals.unless(async { Ok(self.examine(&url, &shown).await) }).await?;
+        let report = signals
+            .unless(async { Ok(self.examine(&url, &shown, signs).await) })
+            .await?;
         waiting.end();
         match output.is_json() {
             true => output.document(&report.encode(&shown))?,
@@ -62,18 +66,18 @@ impl Doctor {
         }
     }
 
-    async fn examine(&self, url: &str, shown: &str) -> Report {
+    async fn examine(&self, url: &str, shown: &str, signs: bool) -> Report {
         let mut report = Report::default();
         let Some(client) = connect(url, shown, &mut report).await else {
             report.skip_rest("there is no connection");
             return report;
         };
         server(&client, &mut report).await;
-        self.registry(&client, url, &mut report).await;
+        self.registry(&client, url, signs, &mut report).await;
         report
     }
 
-    async fn registry(&self, client: &Client, url: &str, report: &mut Report) {
+    async fn registry(&self, client: &Client, url: &str, signs: bool, report: &mut Report) {
         let registry = RegistryClient::new(client.clone()).with_timeout(self.timeout.duration());
         let (asked_at, since) = (now(), Instant::now());
         let metrics = match registry.call(&MetricsRequest).await {
@@ -87,16 +91,20 @@ impl Doctor {
         };
         let took = since.elapsed();
         let namesakes = checks::namesakes(&metrics.server_id, namesakes(client, &metrics.server_id).await);
+        let health = health_of(&metrics, url).await;
+        let signing = health
+            .as_ref()
+            .and_then(|asked| checks::signing(asked.as_ref().ok()?, signs));
         report.add(
             Check::Registry,
-            Finding::worst(checks::registry(&metrics, took), [namesakes]),
+            Finding::worst(checks::registry(&metrics, took), [namesakes, signing]),
         );
         report.add(
             Check::Version,
             checks::version(metrics.version.as_deref(), env!("CARGO_PKG_VERSION")),
         );
         report.add(Check::Clock, checks::clock(&metrics.generated_at, asked_at, took));
-        report.add(Check::Store, store(&metrics, url).await);
+        report.add(Check::Store, store(health));
         report.add(Check::Lag, checks::lag(&metrics));
         match registry.list_online().await {
             Ok(online) => report.add(
@@ -185,12 +193,17 @@ async fn server(client: &Client, report: &mut Report) {
     report.add(Check::JetStream, Finding::worst(stream, [room, consumer]));
 }
 
-/// The registry that answered is asked by its name, whose answer tells of its database.
-async fn store(metrics: &agentnet_protocol::rpc::MetricsReply, url: &str) -> Finding {
-    if metrics.store_backend.is_none() {
-        return Finding::skip("a registry of the original tells nothing of its store");
+/// The registry that answered is asked by its name. `None`: one of the original, which does not hear the question.
+async fn health_of(metrics: &MetricsReply, url: &str) -> Option<Result<Health, HealthError>> {
+    metrics.store_backend.as_ref()?;
+    Some(health::ask(url, &metrics.server_id, HEALTH).await)
+}
+
+fn store(health: Option<Result<Health, HealthError>>) -> Finding {
+    match health {
+        Some(asked) => checks::store(asked),
+        None => Finding::skip("a registry of the original tells nothing of its store"),
     }
-    checks::store(health::ask(url, &metrics.server_id, HEALTH).await)
 }
 
 /// How many registries answer to this server id. Without an answer it is not known, and none.

@@ -38,17 +38,21 @@ impl KeyDirArgs {
     }
 }
 
+/// What `DEV_AUTH` says.
+pub(crate) fn environment_signs() -> Result<bool, Failure> {
+    let Some(value) = std::env::var_os("DEV_AUTH").map(|value| value.to_string_lossy().into_owned()) else {
+        return Ok(false);
+    };
+    truth(&value).ok_or_else(|| {
+        Failure::refused(format!("DEV_AUTH={value:?} is neither true nor false"))
+            .hint("set DEV_AUTH=true to sign and to take only what is signed, DEV_AUTH=false (or nothing) not to")
+    })
+}
+
 impl SigningArgs {
     /// The flag, else `DEV_AUTH`. What says neither yes nor no is refused: it may mean that everything is to be signed.
     fn signs(&self) -> Result<bool, Failure> {
-        let said = std::env::var_os("DEV_AUTH").filter(|_| !self.dev_auth);
-        let Some(value) = said.map(|value| value.to_string_lossy().into_owned()) else {
-            return Ok(self.dev_auth);
-        };
-        truth(&value).ok_or_else(|| {
-            Failure::refused(format!("DEV_AUTH={value:?} is neither true nor false"))
-                .hint("set DEV_AUTH=true to sign and to take only what is signed, DEV_AUTH=false (or nothing) not to")
-        })
+        if self.dev_auth { Ok(true) } else { environment_signs() }
     }
 
     /// The agent, told to sign if it is to.

@@ -155,6 +155,23 @@ pub(super) fn namesakes(server_id: &str, registries: usize) -> Option<Finding> {
     })
 }
 
+/// Whether this environment signs (`DEV_AUTH`), where the registry says whether it requires that.
+pub(super) fn signing(health: &Health, signs: bool) -> Option<Finding> {
+    match (health.requires_signed_identity?, signs) {
+        (true, false) => Some(Finding::warn(
+            "the registry requires signed identity (DEV_AUTH=true), this environment does not sign: agents that are started \
+             here are refused with auth_required",
+            "set DEV_AUTH=true where agents are started",
+        )),
+        (false, true) => Some(Finding::warn(
+            "this environment signs (DEV_AUTH=true), the registry does not require it: agents that are started here refuse \
+             messages of those that do not sign",
+            "start the registry with DEV_AUTH=true, or unset DEV_AUTH here",
+        )),
+        _ => None,
+    }
+}
+
 pub(super) fn version(theirs: Option<&str>, ours: &str) -> Finding {
     match theirs {
         Some(theirs) if theirs == ours => Finding::pass(format!("registry and command line are both {ours}")),
