@@ -19,6 +19,9 @@ pub enum StoreError {
     /// store takes nothing more.
     #[error("the database is gone: {0}")]
     Gone(String),
+    /// A pooler before the database cannot be used as it is set; the text says what to set.
+    #[error("{0}")]
+    Pooler(String),
     /// The database URL or path cannot be used; the text says what to change.
     #[error("{0}")]
     Open(String),

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use agentnet_protocol::json::ObjectWriter;
 use agentnet_protocol::url::NatsUrl;
 use agentnet_registry::{Registry, RegistryConfig, RegistryHandle, StartError};
-use agentnet_store::sqlite_url;
+use agentnet_store::{StoreError, sqlite_url};
 
 use super::locate::{self, NatsProgram};
 use super::lock::DataDir;
@@ -234,6 +234,9 @@ fn registry_start_failure(error: StartError) -> Failure {
         StartError::Url(_) | StartError::Config(_) | StartError::Key(_) => Failure::refused(text),
         StartError::Metrics(_) => {
             Failure::trouble(text).hint("give --metrics-addr a free port of this machine, or port 0 for any")
+        }
+        StartError::Store(StoreError::Pooler(_)) => {
+            Failure::trouble(text).hint("change one of these settings, then start the registry again")
         }
         StartError::Store(_) => Failure::trouble(text)
             .hint("name another database with --database-url, or another directory with --data-dir"),

@@ -10,7 +10,7 @@ use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use super::error::{is_pooled, is_unavailable, words};
+use super::error::{cannot_start, is_pooled, is_unavailable, words};
 use super::fill;
 use super::messages::{IS_MONTHLY, Layout};
 use super::rare::Sample;
@@ -81,7 +81,7 @@ impl PostgresStore {
             }
             Err(Attempt::Never(problem)) => {
                 store.pool.close().await;
-                return Err(StoreError::Open(problem));
+                return Err(cannot_start(problem));
             }
             Err(Attempt::Later(problem)) => {
                 tracing::warn!(%problem, "waiting for PostgreSQL");

@@ -29,6 +29,14 @@ pub(super) fn words(error: &sqlx::Error) -> String {
     }
 }
 
+/// Why the database cannot be used at all.
+pub(super) fn cannot_start(problem: String) -> StoreError {
+    match problem.contains(POOLER) {
+        true => StoreError::Pooler(problem),
+        false => StoreError::Open(problem),
+    }
+}
+
 /// What a failed call means to the store's caller.
 pub(super) fn failed(error: sqlx::Error) -> StoreError {
     let text = words(&error);

@@ -476,11 +476,15 @@ async fn a_server_without_a_connection_left_is_told_as_such() {
 async fn a_pooler_that_keeps_no_prepared_statements_is_named() {
     let server = Postgres::launch().await.unwrap();
     let mut other = PgConnection::connect(&server.url()).await.unwrap();
+    let other_problem = super::error::cannot_start("no such database".to_owned());
+    assert!(matches!(other_problem, StoreError::Open(_)));
     for sql in [
         "EXECUTE not_there",
         "PREPARE there AS SELECT 1; PREPARE there AS SELECT 1",
     ] {
         let error = sqlx::raw_sql(sql).execute(&mut other).await.unwrap_err();
+        let words = super::error::words(&error);
+        assert!(matches!(super::error::cannot_start(words), StoreError::Pooler(_)));
         let text = super::error::failed(error).to_string();
         assert!(
             text.contains("PgBouncer") && text.contains("max_prepared_statements"),

@@ -9,7 +9,7 @@ use agentnet_protocol::{AgentInfo, Timestamp, expiry};
 use agentnet_registry::health::{Health, HealthError, Oversized};
 use agentnet_store::model::DiskSpace;
 
-use super::report::Finding;
+use super::report::{Finding, counted};
 use crate::up::nats_config::is_loopback;
 
 /// The oldest nats-server that does all that is needed.
@@ -118,15 +118,17 @@ pub(super) fn stream(no_ack: bool, replicas: usize, messages: u64, led: Option<b
     } else {
         format!("{replicas} copies")
     };
+    let way = if messages == 1 { "its way" } else { "their way" };
     Finding::pass(format!(
-        "stream AGENTNET_HISTORY, {copies}, {messages} messages on their way into the history"
+        "stream AGENTNET_HISTORY, {copies}, {} on {way} into the history",
+        counted(messages, "message")
     ))
 }
 
 pub(super) fn registry(metrics: &MetricsReply, took: Duration) -> Finding {
     let online = metrics
         .online_sessions
-        .map(|online| format!(", {online} sessions online"))
+        .map(|online| format!(", {} online", counted(online, "session")))
         .unwrap_or_default();
     let seen = format!(
         "{} answered within {} ms{online}",
@@ -146,7 +148,7 @@ pub(super) fn registry(metrics: &MetricsReply, took: Duration) -> Finding {
 pub(super) fn namesakes(server_id: &str, registries: usize) -> Option<Finding> {
     (registries > 1).then(|| {
         Finding::fail(
-            format!("{registries} registries have the server id {server_id}: their session tags and health are mixed up"),
+            format!("{registries} registries have the server id {server_id}: what is shown of one may be of another"),
             Some(
                 "give each a server id of its own with --server-id or REGISTRY_SERVER_ID (`{hostname}` stands for the host's name)"
                     .to_owned(),
@@ -311,8 +313,11 @@ pub(super) fn lag(metrics: &MetricsReply) -> Finding {
         return Finding::skip("a registry of the original does not tell");
     };
     let seen = format!(
-        "{} messages wait to be stored, {} are stored since it started",
-        capture.lag, capture.stored
+        "{} {} to be stored, {} {} stored since it started",
+        counted(capture.lag, "message"),
+        if capture.lag == 1 { "waits" } else { "wait" },
+        capture.stored,
+        if capture.stored == 1 { "is" } else { "are" },
     );
     if capture.refused > 0 {
         return Finding::warn(
@@ -323,8 +328,8 @@ pub(super) fn lag(metrics: &MetricsReply) -> Finding {
     if metrics.db_write_queue.overflow_count > 0 && capture.mode == "core" {
         return Finding::warn(
             format!(
-                "{seen}; the queue was full {} times",
-                metrics.db_write_queue.overflow_count
+                "{seen}; the queue was full {}",
+                counted(metrics.db_write_queue.overflow_count, "time")
             ),
             "start nats-server with -js, so that messages wait in a stream",
         );
@@ -368,7 +373,7 @@ pub(super) fn sessions(online: &[AgentInfo], now: Timestamp) -> Finding {
     if stale.is_empty() && !shared.is_empty() {
         return Finding::warn(
             format!("{total} online; more than one under the name of {}", first_of(&shared)),
-            "they share its messages, as workers of one account do; if that is not meant, give one another --username",
+            "they share its messages, as workers of one account do; for separate agents, start each with its own --username",
         );
     }
     if stale.is_empty() {

@@ -51,6 +51,12 @@ impl Check {
     }
 }
 
+/// `1 message`, `2 messages`.
+pub(super) fn counted(number: impl TryInto<i128>, noun: &str) -> String {
+    let number = number.try_into().unwrap_or(i128::MAX);
+    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Verdict {
     Pass,
@@ -174,7 +180,8 @@ impl Report {
         let [pass, warn, fail, skip] =
             [Verdict::Pass, Verdict::Warn, Verdict::Fail, Verdict::Skip].map(|verdict| self.count(verdict));
         lines.push(format!(
-            "{pass} passed, {warn} warnings, {fail} failed, {skip} not checked"
+            "{pass} passed, {}, {fail} failed, {skip} not checked",
+            counted(warn, "warning")
         ));
         lines.join("\n")
     }

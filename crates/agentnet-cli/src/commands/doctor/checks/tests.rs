@@ -202,6 +202,14 @@ fn two_under_one_name_are_told() {
 }
 
 #[test]
+fn one_is_no_plural() {
+    for (number, text) in [(0, "0 warnings"), (1, "1 warning"), (2, "2 warnings")] {
+        assert_eq!(counted(number, "warning"), text);
+    }
+    assert!(stream(true, 1, 1, None).seen.contains("1 message on its way"));
+}
+
+#[test]
 fn registries_have_a_version_and_a_pace() {
     assert_eq!(version(Some("0.1.0"), "0.1.0").verdict, Pass);
     assert_eq!(version(Some("0.2.0"), "0.1.0").verdict, Warn);
@@ -217,4 +225,13 @@ fn registries_have_a_version_and_a_pace() {
         (Pass, "r1 answered within 2 ms, 3 sessions online")
     );
     assert_eq!(registry(&metrics, Duration::from_secs(1)).verdict, Warn);
+    let alone = MetricsReply {
+        online_sessions: Some(1),
+        ..metrics
+    };
+    assert!(
+        registry(&alone, Duration::from_millis(2))
+            .seen
+            .ends_with(", 1 session online")
+    );
 }
