@@ -423,6 +423,27 @@ async fn what_a_registry_says_of_its_health_is_told() {
         |free: u64| json!({ "backend": "sqlite", "problem": null, "free_bytes": free, "total_bytes": 100 * GIB });
     for (member, value, check, verdict, part) in [
         ("nothing", json!(null), "store", "pass", "works"),
+        (
+            "capture",
+            json!({ "mode": "core", "waiting": 0, "dropped": 0 }),
+            "lag",
+            "pass",
+            "wait",
+        ),
+        (
+            "capture",
+            json!({ "mode": "core", "waiting": 0, "dropped": 3 }),
+            "lag",
+            "warn",
+            "missing in the history",
+        ),
+        (
+            "capture",
+            json!({ "mode": "jetstream", "waiting": 0, "dropped": 3 }),
+            "lag",
+            "warn",
+            "heartbeats or calls",
+        ),
         ("store", store(GIB), "store", "pass", "works"),
         (
             "store",

@@ -50,6 +50,8 @@ pub struct Health {
     pub capture: String,
     /// Captured messages that wait in this registry's memory to be stored.
     pub waiting: i64,
+    /// Messages that its connection dropped since it started, because nothing took them in time; an older version says 0.
+    pub dropped: i64,
     /// What tells this run of the registry from every other: 16 hexadecimal digits. Empty: an older version.
     pub instance: String,
     /// The id of its database; `None` if it was not read yet, or of an older version.
@@ -125,7 +127,7 @@ impl Health {
             .filter(move |peer| !peer.verified && peer.database.as_ref().is_some_and(differs))
     }
 
-    /// As JSON: `server_id`, `healthy`, `store` {`backend`, `problem`, `free_bytes`, `total_bytes`}, `capture` {`mode`, `waiting`}, `instance`,
+    /// As JSON: `server_id`, `healthy`, `store` {`backend`, `problem`, `free_bytes`, `total_bytes`}, `capture` {`mode`, `waiting`, `dropped`}, `instance`,
     /// `database`, `registries` [{`server_id`, `instance`, `database`, `verified`}], `oversized` [{`username`, `problem`}],
     /// `dev_auth`.
     #[must_use]
@@ -139,7 +141,10 @@ impl Health {
             store.int("free_bytes", bytes(free)).int("total_bytes", bytes(total));
         }
         let mut capture = ObjectWriter::new();
-        capture.text("mode", &self.capture).int("waiting", self.waiting);
+        capture
+            .text("mode", &self.capture)
+            .int("waiting", self.waiting)
+            .int("dropped", self.dropped);
         let others: Vec<String> = self
             .registries
             .iter()
@@ -187,7 +192,10 @@ impl Health {
             text.ok_or(format!("`{name}` is no text"))
         };
         let (store, capture) = (part("store")?, part("capture")?);
-        let waiting = capture.get("waiting").int().map_err(|error| error.to_string())?;
+        let count = |name: &str| -> Result<i64, String> {
+            let count = capture.get(name).int().map_err(|error| error.to_string())?;
+            Ok(count.and_then(|count| i64::try_from(count).ok()).unwrap_or_default())
+        };
         Ok(Self {
             server_id: text(&object, "server_id")?,
             store: text(&store, "backend")?,
@@ -199,9 +207,8 @@ impl Health {
                 _ => None,
             },
             capture: text(&capture, "mode")?,
-            waiting: waiting
-                .and_then(|waiting| i64::try_from(waiting).ok())
-                .unwrap_or_default(),
+            waiting: count("waiting")?,
+            dropped: count("dropped")?,
             // Members that an older version does not have.
             instance: text(&object, "instance").unwrap_or_default(),
             database: text(&object, "database").ok(),
@@ -337,6 +344,7 @@ pub(crate) fn around(ctx: &Context) -> Health {
         requires_signed_identity: Some(ctx.config.dev_auth),
         capture: ctx.capture.mode.to_string(),
         waiting: i64::try_from(ctx.capture.queue.len()).unwrap_or(i64::MAX),
+        dropped: i64::try_from(ctx.dropped()).unwrap_or(i64::MAX),
         instance: ctx.peers.instance(),
         database: ctx.peers.database().map(str::to_owned),
         registries: ctx.peers.heard(Instant::now()),
@@ -404,6 +412,7 @@ mod tests {
             requires_signed_identity: Some(true),
             capture: "jetstream".to_owned(),
             waiting: 7,
+            dropped: 3,
             instance: "0000000000000001".to_owned(),
             database: Some("db".to_owned()),
             registries: vec![

@@ -104,8 +104,9 @@ impl Doctor {
             checks::version(metrics.version.as_deref(), env!("CARGO_PKG_VERSION")),
         );
         report.add(Check::Clock, checks::clock(&metrics.generated_at, asked_at, took));
+        let dropped = health.as_ref().and_then(|asked| checks::dropped(asked.as_ref().ok()?));
         report.add(Check::Store, store(health));
-        report.add(Check::Lag, checks::lag(&metrics));
+        report.add(Check::Lag, Finding::worst(checks::lag(&metrics), [dropped]));
         match registry.list_online().await {
             Ok(online) => report.add(
                 Check::Sessions,

@@ -308,6 +308,23 @@ fn above_bounds(store: &str, oversized: &[Oversized]) -> Finding {
     )
 }
 
+/// What the registry's connection dropped before it was read.
+pub(super) fn dropped(health: &Health) -> Option<Finding> {
+    (health.dropped > 0).then(|| {
+        let consequence = match health.capture.as_str() {
+            "jetstream" => "heartbeats or calls may be among them; the history has a stream of its own",
+            _ => "they may be missing in the history",
+        };
+        Finding::warn(
+            format!(
+                "the registry was too slow: {} dropped since it started; {consequence}",
+                counted(health.dropped, "message")
+            ),
+            "give the registry's host more processor time, or add a registry (docs/SCALING.md)",
+        )
+    })
+}
+
 pub(super) fn lag(metrics: &MetricsReply) -> Finding {
     let Some(capture) = &metrics.capture else {
         return Finding::skip("a registry of the original does not tell");
