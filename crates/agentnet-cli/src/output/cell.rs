@@ -193,7 +193,7 @@ mod tests {
                 "stream_error: busy: later",
             ),
         ] {
-            let payload = RawJson::parse(&format!(r#"{{"stream_id":"s","seq":1,"type":{part}}}"#)).unwrap();
+            let payload = RawJson::parse(format!(r#"{{"stream_id":"s","seq":1,"type":{part}}}"#)).unwrap();
             assert_eq!(preview(&payload), shown);
         }
     }

@@ -47,8 +47,8 @@ macro_rules! contract_cases {
                 accounts_are_paged_by_username
                 account_texts_are_kept_exactly
                 metadata_beyond_the_limit_is_refused
-                names_and_capabilities_beyond_their_bounds_are_refused
                 accounts_above_a_bound_are_found
+                names_and_capabilities_beyond_their_bounds_are_refused
                 accounts_of_many_usernames
             ]
             claims: [
