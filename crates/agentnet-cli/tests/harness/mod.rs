@@ -406,7 +406,9 @@ pub async fn history(registry: &RegistryClient, thread: &str) -> HashMap<String,
         cursor: None,
     };
     loop {
-        let page = registry.call(&request).await.unwrap();
+        // A registry that has just lost its server is back a moment later.
+        let ask = async || registry.call(&request).await;
+        let page = eventually(PATIENCE, ask).await.unwrap();
         for message in page.messages {
             *found.entry(message.message_id).or_default() += 1;
         }
