@@ -6,8 +6,8 @@ mod harness;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use agentnet_testkit::{NatsServer, eventually, find_nats_server};
-use harness::{PATIENCE, Service, agentnet, binary, run};
+use agentnet_testkit::{NatsServer, UNREADABLE_HEADER_BLOCKS, eventually, find_nats_server};
+use harness::{PATIENCE, Service, agentnet, binary, line, run};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use tempfile::TempDir;
 
@@ -116,4 +116,43 @@ async fn a_server_that_hangs_does_not_hide_the_others() {
     for _ in 0..8 {
         agentnet(&both, ["list"]).await.ok();
     }
+}
+
+/// One message ends the NATS client of everybody who hears it: the registry and the agent are there again on their own.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_that_no_client_can_read_stops_neither_registry_nor_agents() {
+    let nats = NatsServer::builder().jetstream(true).start().await.unwrap();
+    let mut registry = Service::line(&nats.url(), "registry --database-url sqlite::memory:");
+    registry.next_line().await;
+    let echo = harness::echo(&nats.url(), "--username echo").await;
+    const ASK: &str = "request --to-username echo --thread-id t --timeout 2";
+    line(&nats.url(), &format!("{ASK} 1")).await.ok();
+    let account = line(&nats.url(), "--json profile --username echo").await.json();
+    let account_id = account["profile"]["account_id"].as_str().unwrap();
+    let message =
+        serde_json::json!({"message_id": "bad", "thread_id": "t", "from_agent": "a", "from_account_id": "acct_a",
+        "to_account_id": account_id, "payload": {}, "sent_at": "2026-02-21T08:00:00Z"})
+        .to_string();
+    let block = UNREADABLE_HEADER_BLOCKS[UNREADABLE_HEADER_BLOCKS.len() - 1];
+    let inbox = format!("account.{account_id}.inbox");
+    let published = nats.publish_with_header_block(&inbox, "", block, message.as_bytes());
+    published.await.unwrap();
+    registry.says("the registry is started anew").await;
+    echo.says("joining the network again").await;
+    eventually(PATIENCE, async || {
+        let asked = line(&nats.url(), &format!("{ASK} 2")).await;
+        if asked.code == Some(0) {
+            Ok(())
+        } else {
+            Err(asked.stderr)
+        }
+    })
+    .await
+    .unwrap();
+    harness::until(&nats.url(), "thread-messages --thread-id t", |page| {
+        let messages = page["messages"].as_array().unwrap();
+        let has = |member: &str, value: serde_json::Value| messages.iter().any(|message| message[member] == value);
+        has("message_id", "bad".into()) && has("payload", 1.into()) && has("payload", 2.into())
+    })
+    .await;
 }

@@ -15,7 +15,6 @@ use agentnet_protocol::limits::MAX_NAME_BYTES;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Now;
-use crate::connect::is_up;
 use crate::context::Context;
 use crate::peers::{SILENCE, Speaker};
 use crate::presence::hear;
@@ -158,17 +157,17 @@ pub(crate) async fn run(ctx: Arc<Context>, stop: CancellationToken) {
     while stop.run_until_cancelled(tick.tick()).await.is_some() {
         let now = Now::read();
         ctx.presence.stay_awake(SILENCE, now);
-        if !is_up(&ctx.client) {
+        if !ctx.is_connected() {
             ctx.presence.deaf_until(now);
         }
         if std::mem::replace(&mut dropped, ctx.dropped()) != dropped {
             ctx.presence.missed(now);
         }
-        if is_up(&ctx.client) {
+        if ctx.is_connected() {
             beat(&ctx, false).await;
         }
     }
-    if is_up(&ctx.client) {
+    if ctx.is_connected() {
         beat(&ctx, true).await;
     }
 }

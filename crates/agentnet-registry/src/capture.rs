@@ -11,7 +11,8 @@
 //! without JetStream everything is tapped. On a cluster, where the server that leads the stream may die, the spare steps in.
 //!
 //! `convert` reads a body, `stream` sets up JetStream, `pull` and `listen` feed the queue, `writer` empties it into the
-//! store, `held` tells the server which of its messages are in work, and `spare` hears what the stream may miss.
+//! store, `unreadable` takes out of the stream what no client can be given, `held` tells the server which of its messages
+//! are in work, and `spare` hears what the stream may miss.
 
 mod convert;
 mod held;
@@ -20,6 +21,7 @@ mod pull;
 mod queue;
 mod spare;
 mod stream;
+mod unreadable;
 mod writer;
 
 use std::fmt;

@@ -2,7 +2,7 @@
 
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use agentnet_protocol::url::{Login, NatsUrl};
@@ -11,6 +11,7 @@ use async_nats::connection::State;
 use async_nats::{Client, ConnectErrorKind, ConnectOptions, Event, Message, Subscriber};
 use futures::{FutureExt as _, Stream, StreamExt as _};
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 use crate::error::StartError;
 
@@ -36,6 +37,23 @@ pub(crate) struct Connection {
     pub(crate) connected: watch::Receiver<u64>,
     /// Messages that the client dropped because nobody took them in time.
     pub(crate) dropped: Arc<AtomicU64>,
+    /// The client has ended for good: every handle on it is gone, or its task has panicked over what it was sent.
+    pub(crate) ended: CancellationToken,
+}
+
+/// Held by the client for as long as it runs.
+struct Running {
+    connected: AtomicBool,
+    ended: CancellationToken,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // An attempt that came to nothing is no end.
+        if *self.connected.get_mut() {
+            self.ended.cancel();
+        }
+    }
 }
 
 /// Connects, or says within a few seconds why not. Later losses are repaired without end.
@@ -44,7 +62,12 @@ pub(crate) struct Connection {
 pub(crate) async fn connect(url: &NatsUrl) -> Result<Connection, StartError> {
     let (times, connected) = watch::channel(0_u64);
     let dropped = Arc::new(AtomicU64::new(0));
+    let ended = CancellationToken::new();
     let options = || {
+        let running = Running {
+            connected: AtomicBool::new(false),
+            ended: ended.clone(),
+        };
         let (times, count, so_far, shown) = (times.clone(), Arc::clone(&dropped), connected.clone(), url.redacted());
         options(url)
             .no_echo()
@@ -56,7 +79,10 @@ pub(crate) async fn connect(url: &NatsUrl) -> Result<Connection, StartError> {
             })
             .event_callback(move |event| {
                 match &event {
-                    Event::Connected => times.send_modify(|times| *times += 1),
+                    Event::Connected => {
+                        running.connected.store(true, Ordering::Relaxed);
+                        times.send_modify(|times| *times += 1);
+                    }
                     Event::SlowConsumer(_) => {
                         count.fetch_add(1, Ordering::Relaxed);
                     }
@@ -77,6 +103,7 @@ pub(crate) async fn connect(url: &NatsUrl) -> Result<Connection, StartError> {
         client,
         connected,
         dropped,
+        ended,
     })
 }
 

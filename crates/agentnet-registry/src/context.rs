@@ -12,6 +12,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::capture::Capture;
 use crate::config::RegistryConfig;
+use crate::connect::is_up;
 use crate::database::Database;
 use crate::disk::Disk;
 use crate::identity::Identity;
@@ -52,6 +53,8 @@ pub(crate) struct Context {
     pub(crate) capture: Arc<Capture>,
     /// Messages that the client dropped because nobody took them in time.
     pub(crate) dropped: Arc<AtomicU64>,
+    /// The client of NATS has ended for good.
+    pub(crate) client_ended: CancellationToken,
     /// Requests and lookups that run now.
     pub(crate) tasks: Tasks,
 }
@@ -60,6 +63,12 @@ impl Context {
     /// The largest body that the server takes, in bytes.
     pub(crate) fn max_reply(&self) -> usize {
         self.client.max_payload()
+    }
+
+    /// Whether the connection to NATS stands now.
+    pub(crate) fn is_connected(&self) -> bool {
+        // A client that has ended goes on saying what it said last.
+        is_up(&self.client) && !self.client_ended.is_cancelled()
     }
 
     /// Messages that were lost because nobody took them in time.

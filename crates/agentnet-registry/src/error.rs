@@ -48,3 +48,16 @@ pub enum StartError {
     #[error("the store cannot be used: {0}")]
     Store(#[from] StoreError),
 }
+
+/// Why a running registry cannot go on.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Failed {
+    /// The file of its database has been removed or replaced. What the store says.
+    #[error("{0}")]
+    Database(String),
+    /// The client of NATS has ended: it was sent something that it could not read. A registry that is started anew on the same
+    /// store goes on where this one ended.
+    #[error("the NATS client ended over a message that it could not read")]
+    Connection,
+}

@@ -46,5 +46,5 @@ mod together;
 
 pub use capture::CaptureMode;
 pub use config::{CaptureStorage, ConfigError, RegistryConfig};
-pub use error::StartError;
+pub use error::{Failed, StartError};
 pub use service::{Registry, RegistryHandle};

@@ -20,7 +20,7 @@ use tracing::Instrument as _;
 
 use crate::announce;
 use crate::clock::Now;
-use crate::connect::{is_up, leave, rest, settled};
+use crate::connect::{leave, rest, settled};
 use crate::context::Context;
 use crate::error::StartError;
 use crate::presence::hear;
@@ -113,7 +113,7 @@ impl Router {
         }
         drop(permit);
         // First nothing more is given to this registry; what was is answered.
-        if is_up(&ctx.client) {
+        if ctx.is_connected() {
             for requests in self.requests.iter_mut() {
                 leave(&mut requests.messages).await;
             }

@@ -16,11 +16,11 @@ use crate::bounce;
 use crate::capture::{self, CaptureMode, CaptureTasks};
 use crate::clock::Now;
 use crate::config::RegistryConfig;
-use crate::connect::{Connection, connect, is_up};
+use crate::connect::{Connection, connect};
 use crate::context::{Context, Tasks};
 use crate::database::Database;
 use crate::disk::Disk;
-use crate::error::StartError;
+use crate::error::{Failed, StartError};
 use crate::health;
 use crate::identity::{self, Identity};
 use crate::metrics::Metrics;
@@ -118,6 +118,7 @@ impl Registry {
             client,
             connected,
             dropped,
+            ended: client_ended,
         } = connection;
         let ctx = Arc::new(Context {
             nonces: Nonces::new(config.dev_auth_nonce_ttl),
@@ -139,6 +140,7 @@ impl Registry {
             metrics,
             capture: Arc::new(capture),
             dropped,
+            client_ended,
             tasks: Tasks::new(kill.clone()),
         });
         peers::enter(&ctx).await;
@@ -241,10 +243,13 @@ impl RegistryHandle {
         &self.ready_line
     }
 
-    /// Returns when the registry cannot go on, with the reason: the file of its database has been removed or replaced. It
-    /// should be [stopped](RegistryHandle::shutdown) then; messages that are not stored stay in the stream.
-    pub async fn failed(&self) -> String {
-        self.ctx.database.gone().await
+    /// Returns when the registry cannot go on, with the reason. It should be [stopped](RegistryHandle::shutdown) then;
+    /// messages that are not stored stay in the stream.
+    pub async fn failed(&self) -> Failed {
+        tokio::select! {
+            reason = self.ctx.database.gone() => Failed::Database(reason),
+            () = self.ctx.client_ended.cancelled() => Failed::Connection,
+        }
     }
 
     /// Stops without losing anything: no new requests, the ones at hand are answered, what has been captured is stored
@@ -273,7 +278,7 @@ impl RegistryHandle {
             tracing::error!("the store did not take the last presence in time");
         }
         // Replies and acknowledgements leave before the connection ends.
-        if is_up(&ctx.client) {
+        if ctx.is_connected() {
             let _ = tokio::time::timeout(LAST_WORD, ctx.client.flush()).await;
             let _ = tokio::time::timeout(LAST_WORD, ctx.client.drain()).await;
         }

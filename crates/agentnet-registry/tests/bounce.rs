@@ -248,7 +248,7 @@ async fn a_message_with_headers_for_the_server_is_recorded() {
         expected += 1;
         let body = message(&format!("m{expected}"), "t_hidden").to_string();
         net.nats
-            .publish_with_header_block(subject, "", "NATS/1.0 404 No Messages\r\n\r\n", body.as_bytes())
+            .publish_with_header_block(subject, "", b"NATS/1.0 404 No Messages\r\n\r\n", body.as_bytes())
             .await
             .unwrap();
         net.history("t_hidden", expected).await

@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use agentnet_protocol::signature::SigningKey;
 use agentnet_registry::health::{self, Health};
-use agentnet_registry::{RegistryConfig, RegistryHandle};
-use agentnet_testkit::{Capture, eventually, eventually_true};
+use agentnet_registry::{Failed, RegistryConfig, RegistryHandle};
+use agentnet_store::model::MessageQuery;
+use agentnet_testkit::{Capture, UNREADABLE_HEADER_BLOCKS, eventually, eventually_true};
 use rstest::rstest;
 use serde_json::{Value, json};
 use support::{Backend, DEADLINE, Network, message};
@@ -430,5 +431,69 @@ async fn an_account_above_a_bound_is_named_until_its_agent_says_less(
     assert_eq!(named().await.len(), 1);
     assert_eq!(register(10).await["username"], "alice");
     assert_eq!(named().await, []);
+    registry.shutdown().await;
+}
+
+/// Neither a header block that ends the client's connection, nor one that ends the client, nor a status keep a message, or
+/// what comes behind it, out of the history.
+#[tokio::test]
+async fn no_header_block_stops_the_history() {
+    // To nobody whom the registry answers for: only the stream brings it.
+    const SUBJECT: &str = "agentnet.reply.nobody";
+    // What a client did not take in time comes again after ten seconds.
+    const PATIENCE: Duration = Duration::from_secs(60);
+    let net = Network::new(true).await;
+    let mut registry = net.registry().await;
+    let blocks = UNREADABLE_HEADER_BLOCKS
+        .into_iter()
+        .chain([&b"NATS/1.0 409 Consumer Deleted\r\n\r\n"[..]]);
+    let mut expected = Vec::new();
+    for (number, block) in blocks.enumerate() {
+        for (id, block) in [
+            (format!("bad{number}"), block),
+            (format!("good{number}"), b"NATS/1.0\r\n\r\n"),
+        ] {
+            let body = message(&id, "t_blocks").to_string();
+            let published = net.nats.publish_with_header_block(SUBJECT, "", block, body.as_bytes());
+            published.await.unwrap();
+            expected.push(id);
+        }
+    }
+    expected.sort();
+    let store = net.store().await;
+    let stored = eventually(PATIENCE, async || {
+        let query = MessageQuery {
+            thread_id: Some("t_blocks".to_owned()),
+            limit: 100,
+            ..MessageQuery::default()
+        };
+        let page = store.messages(&query).await.map_err(|error| error.to_string())?;
+        let mut ids: Vec<String> = page.items.into_iter().map(|stored| stored.message_id).collect();
+        ids.sort();
+        if ids == expected {
+            Ok(())
+        } else {
+            Err(format!("{ids:?}"))
+        }
+    });
+    let mut stored = std::pin::pin!(stored);
+    loop {
+        tokio::select! {
+            outcome = &mut stored => break outcome.unwrap(),
+            failed = registry.failed() => {
+                assert_eq!(failed, Failed::Connection);
+                registry.shutdown().await;
+                registry = net.registry().await;
+            }
+        }
+    }
+    store.close().await;
+    eventually_true(DEADLINE, "the stream is empty", async || {
+        let jetstream = async_nats::jetstream::new(net.client.clone());
+        let stream = jetstream.get_stream("AGENTNET_HISTORY").await;
+        stream.is_ok_and(|stream| stream.cached_info().state.messages == 0)
+    })
+    .await
+    .unwrap();
     registry.shutdown().await;
 }

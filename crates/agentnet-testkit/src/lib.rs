@@ -40,7 +40,7 @@ pub use cluster::NatsCluster;
 pub use database::{TEST_STORE_VARIABLE, TestDatabase};
 pub use error::StartError;
 pub use locate::{find_nats_server, find_postgres};
-pub use nats::{NatsServer, NatsServerBuilder};
+pub use nats::{NatsServer, NatsServerBuilder, UNREADABLE_HEADER_BLOCKS};
 pub use postgres::Postgres;
 pub use raw_client::{RawClient, RawClientError};
 pub use wait::{WaitError, eventually, eventually_true};

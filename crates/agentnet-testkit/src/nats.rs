@@ -280,6 +280,17 @@ impl NatsServer {
     }
 }
 
+/// Header blocks that the server delivers and the client cannot read; over the last it ends itself.
+pub const UNREADABLE_HEADER_BLOCKS: [&[u8]; 7] = [
+    b"NATS/9.9\r\n\r\n",
+    b"NATS/1.0 abc\r\n\r\n",
+    b"NATS/1.0\r\nno colon\r\n\r\n",
+    b"NATS/1.0\r\nno name : x\r\n\r\n",
+    b"NATS/1.0\r\nname: \xff\r\n\r\n",
+    b"no header at all",
+    b"NATS/1.0\r\nname: a\rb\r\n\r\n",
+];
+
 impl NatsServer {
     /// Publishes a message whose header block is sent as it stands, which client libraries do not do.
     ///
@@ -289,17 +300,18 @@ impl NatsServer {
         &self,
         subject: &str,
         reply_to: &str,
-        header_block: &str,
+        header_block: &[u8],
         payload: &[u8],
     ) -> io::Result<()> {
         let mut stream = BufReader::new(TcpStream::connect(("127.0.0.1", self.port)).await?);
         let token = self.settings.token.as_deref().unwrap_or_default();
         let (head, whole) = (header_block.len(), header_block.len() + payload.len());
         let mut out = format!(
-            "CONNECT {{\"verbose\":false,\"headers\":true,\"auth_token\":{}}}\r\nHPUB {subject} {reply_to} {head} {whole}\r\n{header_block}",
+            "CONNECT {{\"verbose\":false,\"headers\":true,\"auth_token\":{}}}\r\nHPUB {subject} {reply_to} {head} {whole}\r\n",
             quoted(token)
         )
         .into_bytes();
+        out.extend_from_slice(header_block);
         out.extend_from_slice(payload);
         out.extend_from_slice(b"\r\nPING\r\n");
         stream.get_mut().write_all(&out).await?;

@@ -4,12 +4,14 @@ pub(crate) mod denials;
 
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use agentnet_protocol::subject::CONNECTION_INBOX_PREFIX;
 use agentnet_protocol::url::{Login, NatsUrl, NatsUrlError};
 use async_nats::{Client, ConnectErrorKind, ConnectOptions, Event, ServerError};
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 use self::denials::{Action, Denials, Denied};
 
@@ -58,6 +60,23 @@ pub async fn connect(url: &str, name: &str) -> Result<Client, ConnectError> {
 pub(crate) struct Connections {
     made: watch::Sender<u64>,
     pub(crate) denials: Denials,
+    /// The client has ended for good: every handle on it is gone, or its task has panicked over what it was sent.
+    pub(crate) client_ended: CancellationToken,
+}
+
+/// Held by a client for as long as it runs.
+struct ClientRuns {
+    connected: AtomicBool,
+    ended: CancellationToken,
+}
+
+impl Drop for ClientRuns {
+    fn drop(&mut self) {
+        // An attempt that came to nothing is no end.
+        if *self.connected.get_mut() {
+            self.ended.cancel();
+        }
+    }
 }
 
 impl Default for Connections {
@@ -65,6 +84,7 @@ impl Default for Connections {
         Self {
             made: watch::Sender::new(0),
             denials: Denials::default(),
+            client_ended: CancellationToken::new(),
         }
     }
 }
@@ -161,6 +181,10 @@ async fn open(url: &NatsUrl, name: &str, connections: Arc<Connections>) -> Resul
 
 fn options(url: &NatsUrl, name: &str, connections: &Arc<Connections>) -> ConnectOptions {
     let (so_far, heard) = (Arc::clone(connections), Arc::clone(connections));
+    let runs = ClientRuns {
+        connected: AtomicBool::new(false),
+        ended: connections.client_ended.clone(),
+    };
     let options = ConnectOptions::new()
         .name(name)
         .custom_inbox_prefix(url.inbox_prefix())
@@ -172,6 +196,9 @@ fn options(url: &NatsUrl, name: &str, connections: &Arc<Connections>) -> Connect
             _ => reconnect_delay(attempt, rand::random_range(0.5..=1.0)),
         })
         .event_callback(move |event| {
+            if let Event::Connected = event {
+                runs.connected.store(true, Ordering::Relaxed);
+            }
             heard.heard(&event);
             std::future::ready(())
         });
@@ -228,7 +255,7 @@ fn is_refusal(error: &async_nats::ConnectError) -> bool {
 
 /// The pause before an attempt to reconnect, counted from 1. It grows from 0.1 s to a second, times a random share, so that
 /// the agents of a server that was restarted do not all come at once.
-fn reconnect_delay(attempt: usize, share: f64) -> Duration {
+pub(crate) fn reconnect_delay(attempt: usize, share: f64) -> Duration {
     let whole = Duration::from_millis(50).saturating_mul(1 << attempt.min(6));
     whole.min(MAX_RECONNECT_DELAY).mul_f64(share)
 }

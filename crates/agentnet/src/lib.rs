@@ -43,6 +43,7 @@ mod node;
 mod outgoing;
 mod refuse;
 mod registry;
+mod rejoin;
 mod replies;
 mod request;
 mod resolve;

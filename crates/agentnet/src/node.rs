@@ -1,6 +1,6 @@
 //! [`AgentNode`]: one agent on the network.
 
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -19,6 +19,7 @@ use crate::identity::{self, KeySource, Verifier};
 use crate::inbox::Intake;
 use crate::metrics::{Metrics, MetricsSnapshot};
 use crate::outgoing::IntoPayload;
+use crate::rejoin;
 use crate::request::Request;
 use crate::send::{Destination, Reply, Send};
 use crate::session::{self, Live};
@@ -53,6 +54,8 @@ pub(crate) struct Shared {
     running: RwLock<Option<Running>>,
     /// Held while the node starts or closes.
     changing: tokio::sync::Mutex<()>,
+    /// Between start and close, also while it joins again.
+    started: AtomicBool,
     /// The identity of the last session, for `metrics_snapshot` after close.
     last: Mutex<Option<(Text, Text)>>,
 }
@@ -85,6 +88,7 @@ impl AgentNode {
                 handler: RwLock::new(None),
                 running: RwLock::new(None),
                 changing: tokio::sync::Mutex::new(()),
+                started: AtomicBool::new(false),
                 last: Mutex::new(None),
             }),
         }
@@ -116,6 +120,27 @@ impl AgentNode {
         if self.live().is_ok() {
             return Err(StartError::Running);
         }
+        self.open_session().await?;
+        self.shared.started.store(true, Ordering::Release);
+        Ok(())
+    }
+
+    /// As [`AgentNode::start`], for a node that has been started and was not closed since; nothing happens to others.
+    pub(crate) async fn start_again(&self) -> Result<(), StartError> {
+        let _changing = self.shared.changing.lock().await;
+        match self.live() {
+            Ok(_) => Err(StartError::Running),
+            Err(_) if self.shared.started.load(Ordering::Acquire) => self.open_session().await,
+            Err(_) => Ok(()),
+        }
+    }
+
+    /// Whether its connection belongs to others too.
+    pub(crate) fn has_shared_connection(&self) -> bool {
+        self.shared.config.connection.is_some()
+    }
+
+    async fn open_session(&self) -> Result<(), StartError> {
         let config = &self.shared.config;
         #[cfg(feature = "metrics-http")]
         let page = crate::metrics::page::listen(config.metrics_addr).await?;
@@ -125,6 +150,7 @@ impl AgentNode {
             Ok(running) => {
                 #[cfg(feature = "metrics-http")]
                 let running = self.show_metrics(page, running);
+                tokio::spawn(rejoin::watch(Arc::downgrade(&self.shared), &running.live));
                 *self.shared.running.write().unwrap_or_else(PoisonError::into_inner) = Some(running);
                 Ok(())
             }
@@ -257,6 +283,17 @@ impl AgentNode {
     /// Does nothing if the node is not running.
     pub async fn close(&self) {
         let _changing = self.shared.changing.lock().await;
+        self.shared.started.store(false, Ordering::Release);
+        self.end_session().await;
+    }
+
+    /// Closes the node for the time being.
+    pub(crate) async fn close_session(&self) {
+        let _changing = self.shared.changing.lock().await;
+        self.end_session().await;
+    }
+
+    async fn end_session(&self) {
         let running = self
             .shared
             .running

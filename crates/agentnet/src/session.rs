@@ -161,7 +161,8 @@ impl Live {
     }
 
     pub(crate) fn is_connected(&self) -> bool {
-        self.client.connection_state() == State::Connected
+        // A client that has ended goes on saying what it said last.
+        self.client.connection_state() == State::Connected && !self.connections.client_ended.is_cancelled()
     }
 
     /// Which connection this is, counted from the first.

@@ -53,7 +53,7 @@ impl Registry {
             }
         };
         let mut signals = StopSignals::listen()?;
-        let registry = signals
+        let mut registry = signals
             .unless(async { Ok(RunningRegistry::start(config, &database).await?) })
             .await?;
         if output.is_json() {

@@ -81,7 +81,7 @@ impl Up {
             settings: self.settings,
         };
         let mut signals = StopSignals::listen()?;
-        let stack = signals
+        let mut stack = signals
             .unless(async { Ok(Stack::start(plan, |note| output.note(note)).await?) })
             .await?;
         if output.is_json() {

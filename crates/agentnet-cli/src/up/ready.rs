@@ -39,7 +39,7 @@ pub(crate) fn text(stack: &Stack, output: Output) -> String {
     if !is_default(&stack.url) {
         lines.push(format!("  export AGENTNET_NATS_URL='{url}'"));
     }
-    if stack.registry.dev_auth {
+    if stack.registry.dev_auth() {
         lines.push("  export DEV_AUTH=true".to_owned());
     }
     for command in [

@@ -1,12 +1,14 @@
 //! The parts in the order that they need each other: data directory, nats-server, storage, registry; and back.
 
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
 
 use agentnet_protocol::json::ObjectWriter;
 use agentnet_protocol::url::NatsUrl;
-use agentnet_registry::{Registry, RegistryConfig, RegistryHandle, StartError};
-use agentnet_store::{StoreError, sqlite_url};
+use agentnet_registry::{Failed, Registry, RegistryConfig, RegistryHandle, StartError};
+use agentnet_store::{Store, StoreError, sqlite_url};
 
 use super::locate::{self, NatsProgram};
 use super::lock::DataDir;
@@ -17,6 +19,9 @@ use crate::connection::checked_url;
 use crate::ended::{Ended, Failure};
 use crate::places::DataPlace;
 use crate::signals::StopSignals;
+
+/// The pause between two attempts to start a registry anew.
+const START_PAUSE: Duration = Duration::from_secs(1);
 
 /// What is to run, and where.
 pub(crate) struct Plan {
@@ -156,11 +161,13 @@ fn free_port(host: &str) -> Result<u16, Failure> {
 
 /// A registry in this process.
 pub(crate) struct RunningRegistry {
-    handle: RegistryHandle,
-    server_id: String,
+    /// `None` while it is started anew.
+    handle: Option<RegistryHandle>,
+    ready_line: String,
+    metrics_addr: Option<SocketAddr>,
+    config: RegistryConfig,
+    store: Arc<dyn Store>,
     nats: NatsUrl,
-    /// Whether agents must sign.
-    pub(crate) dev_auth: bool,
     /// Where the history is, without credentials.
     pub(crate) database: String,
 }
@@ -169,47 +176,83 @@ impl RunningRegistry {
     /// Opens the database and starts the registry on it.
     pub(crate) async fn start(config: RegistryConfig, database_url: &str) -> Result<Self, Failure> {
         let nats = checked_url(&config.nats_url)?;
-        let server_id = config.server_id.clone();
-        let dev_auth = config.dev_auth;
-        let handle = Registry::start_with_store_url(RegistryConfig {
-            database_url: Some(database_url.to_owned()),
-            ..config
-        })
-        .await
-        .map_err(registry_start_failure)?;
+        let store = agentnet_store::open(database_url, &config.database)
+            .await
+            .map_err(|error| registry_start_failure(error.into()))?;
+        let handle = match Registry::start(config.clone(), Arc::clone(&store)).await {
+            Ok(handle) => handle,
+            Err(error) => {
+                store.close().await;
+                return Err(registry_start_failure(error));
+            }
+        };
+        let metrics_addr = handle.metrics_addr();
         Ok(Self {
-            handle,
-            server_id,
+            ready_line: handle.ready_line().to_owned(),
+            metrics_addr,
+            // Started anew, it serves them where it did before.
+            config: RegistryConfig { metrics_addr, ..config },
+            handle: Some(handle),
+            store,
             nats,
-            dev_auth,
             database: without_credentials(database_url),
         })
     }
 
     /// The one line that says that the registry is there.
     pub(crate) fn ready_line(&self) -> &str {
-        self.handle.ready_line()
+        &self.ready_line
+    }
+
+    /// Whether agents must sign.
+    pub(crate) fn dev_auth(&self) -> bool {
+        self.config.dev_auth
     }
 
     /// Adds what it is to a JSON document.
     pub(crate) fn describe<'a>(&self, out: &'a mut ObjectWriter) -> &'a mut ObjectWriter {
         out.text("event", "ready")
-            .text("server_id", &self.server_id)
+            .text("server_id", &self.config.server_id)
             .text("nats_url", &self.nats.redacted())
             .text("database", &self.database);
-        if let Some(address) = self.handle.metrics_addr() {
+        if let Some(address) = self.metrics_addr {
             out.text("metrics_url", &format!("http://{address}/metrics"));
         }
         out
     }
 
-    /// Returns on a signal; with an error when the registry cannot go on.
-    pub(crate) async fn until_ended(&self, signals: &mut StopSignals) -> Result<(), Ended> {
+    /// Returns on a signal; with an error when the registry cannot go on. One whose connection has ended for good is started
+    /// anew.
+    pub(crate) async fn until_ended(&mut self, signals: &mut StopSignals) -> Result<(), Ended> {
         tokio::select! {
             _ = signals.wait() => Ok(()),
-            reason = self.handle.failed() => {
-                let failure = Failure::trouble(format!("the registry cannot go on: {reason}"));
+            failed = self.keep_running() => {
+                let failure = Failure::trouble(format!("the registry cannot go on: {failed}"));
                 Err(failure.hint("messages that are not stored yet stay in the stream, for the next registry").into())
+            }
+        }
+    }
+
+    /// Returns when it cannot go on and cannot be started anew.
+    async fn keep_running(&mut self) -> Failed {
+        loop {
+            match &self.handle {
+                Some(handle) => match handle.failed().await {
+                    Failed::Connection => {
+                        tracing::error!("{}; the registry is started anew", Failed::Connection);
+                        if let Some(handle) = self.handle.take() {
+                            handle.shutdown().await;
+                        }
+                    }
+                    failed => return failed,
+                },
+                None => match Registry::start(self.config.clone(), Arc::clone(&self.store)).await {
+                    Ok(handle) => self.handle = Some(handle),
+                    Err(error) => {
+                        tracing::error!(%error, "the registry could not be started anew; trying again");
+                        tokio::time::sleep(START_PAUSE).await;
+                    }
+                },
             }
         }
     }
@@ -217,7 +260,10 @@ impl RunningRegistry {
     /// Stops it: what it has taken in is stored first. A second signal does not wait.
     pub(crate) async fn stop(self, signals: &mut StopSignals) -> Result<(), Ended> {
         let stop = async {
-            self.handle.shutdown().await;
+            if let Some(handle) = self.handle {
+                handle.shutdown().await;
+            }
+            self.store.close().await;
             Ok(())
         };
         signals.unless(stop).await

@@ -12,6 +12,7 @@ use tokio::time::timeout;
 
 use super::listen::Ear;
 use super::stream::{Jetstream, PullConsumer};
+use super::unreadable;
 use crate::clock::Now;
 use crate::connect::end;
 use crate::database::Database;
@@ -78,6 +79,13 @@ async fn session(
         return Ok(());
     };
     let consumer = consumer?;
+    let (store, metrics) = (database.patient(), &ear.metrics);
+    let taken_out = unreadable::take_out(&jetstream.context, &consumer, &*store, metrics, ear.chars_per_token);
+    match ear.stop.run_until_cancelled(taken_out).await {
+        None => return Ok(()),
+        Some(Ok(())) => {}
+        Some(Err(problem)) => tracing::warn!(problem, "the stream cannot be looked through for unreadable messages"),
+    }
     let inbox = Subject::from(ear.client.new_inbox());
     let mut messages = ear
         .client
@@ -95,7 +103,7 @@ async fn session(
     let outcome = pull(ear, source, database, &mut messages, connected).await;
     // What was delivered would otherwise be held back from others until its time to acknowledge is over.
     for message in end(&ear.client, &mut messages).await {
-        if message.status.is_none() {
+        if message.subject != inbox {
             hear(ear, jetstream, message).await;
         }
     }
@@ -103,6 +111,7 @@ async fn session(
 }
 
 /// Where messages come from, and by way of which subject.
+#[derive(Clone, Copy)]
 struct Source<'a> {
     jetstream: &'a Jetstream,
     consumer: &'a PullConsumer,
@@ -146,7 +155,7 @@ async fn pull(
         let (due, patience) = (request.batch, if quiet { 2 * HEARTBEAT } else { PROMPT });
         let asked = source.consumer.request_batch(request, source.inbox.clone()).await;
         asked.map_err(|error| error.to_string())?;
-        let gather = match receive(ear, source.jetstream, database, messages, connected, due, patience).await? {
+        let gather = match receive(ear, source, database, messages, connected, due, patience).await? {
             End::Stop => return Ok(()),
             End::Full => std::mem::take(&mut quiet),
             End::Short(taken) => {
@@ -190,13 +199,14 @@ fn take_all(room: usize, max_bytes: usize) -> BatchConfig {
 /// Takes what a request for so many messages brings.
 async fn receive(
     ear: &Ear,
-    jetstream: &Jetstream,
+    source: Source<'_>,
     database: &Database,
     messages: &mut Subscriber,
     connected: &mut watch::Receiver<u64>,
     due: usize,
     patience: Duration,
 ) -> Result<End, Broken> {
+    let Source { jetstream, inbox, .. } = source;
     let mut taken = 0;
     while taken < due {
         let message = tokio::select! {
@@ -213,11 +223,12 @@ async fn receive(
         };
         let message = message.ok_or_else(|| "the subscription ended".to_owned())?;
         match message.status {
-            None | Some(StatusCode::OK) => {
+            // What the server says itself is addressed to us. A message of the stream may carry a status of its sender's.
+            _ if message.subject != *inbox => {
                 hear(ear, jetstream, message).await;
                 taken += 1;
             }
-            Some(StatusCode::IDLE_HEARTBEAT) => {}
+            None | Some(StatusCode::IDLE_HEARTBEAT) => {}
             Some(status) => {
                 ended(status, message.description.as_deref())?;
                 let by_size = status == StatusCode::REQUEST_TERMINATED;

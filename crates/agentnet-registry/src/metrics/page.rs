@@ -13,7 +13,6 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::exemplar::Exemplar;
 use prometheus_client::registry::Registry;
 
-use crate::connect::is_up;
 use crate::context::Context;
 use crate::health::{self, store_problem};
 
@@ -33,7 +32,7 @@ impl Source for Page {
     /// Well is a registry that reaches NATS and whose store works.
     async fn health(&self) -> Result<(), String> {
         let ctx = &self.0;
-        if !is_up(&ctx.client) {
+        if !ctx.is_connected() {
             return Err("no connection to NATS".to_owned());
         }
         match store_problem(ctx).await {
@@ -74,7 +73,7 @@ impl Collector for Figures {
             (
                 "nats_connected",
                 "Whether there is a connection to NATS",
-                u64::from(is_up(&ctx.client)),
+                u64::from(ctx.is_connected()),
             ),
             (
                 "store_up",

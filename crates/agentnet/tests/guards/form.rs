@@ -134,7 +134,7 @@ async fn row_2_bounds_and_headers() {
         let block = format!("NATS/1.0 {status}\r\n\r\n");
         let body = hidden.to_string();
         let nats = &bench.net.nats;
-        nats.publish_with_header_block(INBOX, &reply_subject(id), &block, body.as_bytes())
+        nats.publish_with_header_block(INBOX, &reply_subject(id), block.as_bytes(), body.as_bytes())
             .await
             .unwrap();
         let code = status.split(' ').next().unwrap();

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use agentnet_testkit::{Capture, NatsServer, RawClient, eventually_true};
+use agentnet_testkit::{Capture, NatsServer, RawClient, UNREADABLE_HEADER_BLOCKS, eventually, eventually_true};
 use async_nats::jetstream::{self, stream};
 use serde_json::json;
 
@@ -124,4 +124,48 @@ async fn a_restarted_registry_learns_the_session_from_the_next_hello() {
     realm.start_registry().await;
     realm.until_sessions("steady", 1).await;
     assert_eq!(realm.sessions("steady").await, [session]);
+}
+
+/// Somebody sends what ends a connection, or the client itself.
+#[tokio::test(flavor = "multi_thread")]
+async fn nodes_come_back_after_a_message_that_the_client_cannot_read() {
+    let mut realm = Realm::start().await;
+    let handled = Handled::default();
+    let receiver = echo(realm.agent("receiver"), "receiver", &handled)
+        .start()
+        .await
+        .unwrap();
+    let sender = realm.agent("sender").start().await.unwrap();
+    let (account_id, first_session) = (receiver.account_id().unwrap(), receiver.session_tag().unwrap());
+    for block in UNREADABLE_HEADER_BLOCKS {
+        let subjects = ["inbox", "receipts"].map(|kind| format!("account.{account_id}.{kind}"));
+        for subject in &subjects {
+            realm
+                .nats
+                .publish_with_header_block(subject, "", block, b"{}")
+                .await
+                .unwrap();
+        }
+        if block == *UNREADABLE_HEADER_BLOCKS.last().unwrap() {
+            // The registry hears inboxes, too. Whoever runs one starts it anew.
+            let failed = tokio::time::timeout(DEADLINE, realm.registry.take().unwrap().failed())
+                .await
+                .unwrap();
+            assert_eq!(failed, agentnet_registry::Failed::Connection);
+            realm.start_registry().await;
+        }
+        eventually(DEADLINE, async || {
+            let asked = sender
+                .request("@receiver", "still there?")
+                .timeout(Duration::from_secs(1))
+                .await;
+            asked.map(drop).map_err(|error| error.to_string())
+        })
+        .await
+        .unwrap();
+        assert_eq!(receiver.account_id().as_ref(), Some(&account_id));
+    }
+    assert_ne!(receiver.session_tag().unwrap(), first_session, "it has joined again");
+    receiver.close().await;
+    assert_eq!(receiver.session_tag(), None);
 }

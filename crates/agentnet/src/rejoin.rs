@@ -1,0 +1,57 @@
+//! Joining again when the NATS client has ended for good.
+//!
+//! The client repairs its connection for ever. But there are messages that it cannot read and over which it ends itself, and
+//! whoever may publish can send one. A node whose connection is its own closes then, and starts anew.
+
+use std::pin::Pin;
+use std::sync::Weak;
+use std::time::Duration;
+
+use crate::connect::reconnect_delay;
+use crate::error::StartError;
+use crate::node::{AgentNode, Shared};
+use crate::session::Live;
+
+/// Watches over a session's client until the session ends.
+// Not `async fn`: a start watches, and what watches starts.
+pub(crate) fn watch(node: Weak<Shared>, live: &Live) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+    let (ended, client_ended) = (live.ended.clone(), live.connections.client_ended.clone());
+    Box::pin(async move {
+        tokio::select! {
+            biased;
+            // The client ends with its session, too.
+            () = ended.cancelled() => return,
+            () = client_ended.cancelled() => {}
+        }
+        let Some(shared) = node.upgrade().map(AgentNode::from_shared) else {
+            return;
+        };
+        if shared.has_shared_connection() {
+            tracing::error!(
+                "the NATS client ended over a message that it could not read; the node needs a new connection"
+            );
+            return;
+        }
+        tracing::error!("the NATS client ended over a message that it could not read; joining the network again");
+        shared.close_session().await;
+        drop(shared);
+        for attempt in 1.. {
+            let Some(node) = node.upgrade().map(AgentNode::from_shared) else {
+                return;
+            };
+            match node.start_again().await {
+                Ok(()) | Err(StartError::Running) => return,
+                Err(error) if attempt == 1 => {
+                    tracing::warn!(%error, "the network cannot be joined again yet; trying on")
+                }
+                Err(error) => tracing::debug!(%error, attempt, "the network cannot be joined again yet"),
+            }
+            drop(node);
+            tokio::time::sleep(pause(attempt)).await;
+        }
+    })
+}
+
+fn pause(attempt: usize) -> Duration {
+    reconnect_delay(attempt, rand::random_range(0.5..=1.0))
+}
