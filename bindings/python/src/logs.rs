@@ -6,6 +6,7 @@
 use std::fmt::Write as _;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
+use agentnet::protocol::visible::{MAX_LOG_VALUE, write_escaped};
 use pyo3::prelude::*;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
@@ -117,21 +118,28 @@ struct Text {
     fields: String,
 }
 
+impl Text {
+    /// One line of it, bounded, whoever chose the value.
+    fn write(&mut self, field: &Field, value: std::fmt::Arguments<'_>) {
+        let out = match field.name() {
+            "message" => &mut self.message,
+            name => {
+                // Writing to a String cannot fail.
+                let _ = write!(self.fields, " {name}=");
+                &mut self.fields
+            }
+        };
+        let _ = write_escaped(out, MAX_LOG_VALUE, value);
+    }
+}
+
 impl Visit for Text {
     fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
-        // Writing to a String cannot fail.
-        let _ = match field.name() {
-            "message" => write!(self.message, "{value:?}"),
-            name => write!(self.fields, " {name}={value:?}"),
-        };
+        self.write(field, format_args!("{value:?}"));
     }
 
     fn record_str(&mut self, field: &Field, value: &str) {
-        // Writing to a String cannot fail.
-        let _ = match field.name() {
-            "message" => write!(self.message, "{value}"),
-            name => write!(self.fields, " {name}={value}"),
-        };
+        self.write(field, format_args!("{value}"));
     }
 }
 

@@ -1,18 +1,23 @@
 //! The log, on stderr: `RUST_LOG`, else `LOG_LEVEL`; by default warnings, and for services what they do. And the traces, where
 //! they are asked for.
 
+mod line;
+
 use std::io::{self, IsTerminal, Write};
 use std::sync::{Mutex, PoisonError};
 
 use clap::ValueEnum;
 use tokio::sync::mpsc;
-use tracing::Metadata;
 use tracing::level_filters::LevelFilter;
+use tracing::{Metadata, Subscriber};
 use tracing_subscriber::filter::{FilterExt as _, Targets, filter_fn};
+use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
+use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Registry, fmt};
 
+use self::line::{BoundedJson, VisibleFields};
 use crate::traces::Traces;
 
 /// The spans of messages: for traces, not for the log, so that its lines are the same with and without traces.
@@ -85,17 +90,7 @@ pub(crate) fn start(service: bool, format: LogFormat) -> Logging {
         .parse_lossy(format!("{filter},{VOICE}=info"))
         .and(filter_fn(|metadata| !is_message_span(metadata)).with_max_level_hint(LevelFilter::TRACE));
     let color = io::stderr().is_terminal() && says("NO_COLOR").is_none();
-    let lines = fmt::layer().with_writer(|| Lines);
-    let lines = match format {
-        LogFormat::Text => lines.with_ansi(color).with_target(false).with_filter(filter).boxed(),
-        LogFormat::Json => lines
-            .with_ansi(false)
-            .json()
-            .flatten_event(true)
-            .with_span_list(false)
-            .with_filter(filter)
-            .boxed(),
-    };
+    let lines = lines(format, color, || Lines).with_filter(filter);
     let traces = Traces::start();
     let spans = traces.as_ref().ok().and_then(Option::as_ref).map(|traces| {
         tracing_opentelemetry::layer()
@@ -119,6 +114,29 @@ pub(crate) fn start(service: bool, format: LogFormat) -> Logging {
             tracing::warn!("no traces are exported: {problem}");
             Logging(None)
         }
+    }
+}
+
+/// The layer that writes lines of the log.
+fn lines<S, W>(format: LogFormat, color: bool, writer: W) -> Box<dyn tracing_subscriber::Layer<S> + Send + Sync>
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
+    let lines = fmt::layer().with_writer(writer);
+    match format {
+        LogFormat::Text => lines
+            .with_ansi(color)
+            .with_target(false)
+            .fmt_fields(VisibleFields)
+            .boxed(),
+        LogFormat::Json => lines
+            .with_ansi(false)
+            .json()
+            .flatten_event(true)
+            .with_span_list(false)
+            .map_event_format(BoundedJson)
+            .boxed(),
     }
 }
 
@@ -152,6 +170,8 @@ fn quiet_libraries(level: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use agentnet_protocol::visible::Visibility;
+
     use super::*;
 
     #[test]
@@ -164,6 +184,76 @@ mod tests {
             ("5", None),
         ] {
             assert_eq!(level(text), expected, "{text}");
+        }
+    }
+
+    /// What a log of this form gets to hold.
+    fn logged(format: LogFormat, color: bool, log: impl FnOnce()) -> String {
+        let (mut reader, writer) = io::pipe().unwrap();
+        let writer = Mutex::new(writer);
+        let subscriber = Registry::default().with(lines(format, color, writer));
+        tracing::subscriber::with_default(subscriber, log);
+        let mut text = String::new();
+        io::Read::read_to_string(&mut reader, &mut text).unwrap();
+        text
+    }
+
+    /// An id that forges a line, clears the screen and hides the rest.
+    const FORGED: &str = "m1\n2026-01-01T00:00:00Z ERROR all is lost\u{1b}[2J\u{9b}2J\u{202e}\u{200b}\r";
+    const ESCAPED: &str = r"m1\n2026-01-01T00:00:00Z ERROR all is lost\u{1b}[2J\u{9b}2J\u{202e}\u{200b}\r";
+
+    #[test]
+    fn a_line_of_the_log_is_one_whoever_chose_its_values() {
+        let error = io::Error::other(FORGED);
+        let log = || {
+            tracing::warn!(id = %FORGED, "refused");
+            tracing::warn!(id = FORGED, "refused");
+            tracing::warn!(id = ?FORGED, "refused");
+            tracing::warn!(id = &error as &dyn std::error::Error, "refused");
+            tracing::warn!("{FORGED}");
+            tracing::warn!(message = FORGED, number = 5, plain = %"a b");
+            tracing::warn_span!("span", id = %FORGED).in_scope(|| tracing::warn!("inside"));
+        };
+        let text = logged(LogFormat::Text, false, log);
+        let lines: Vec<&str> = text.lines().map(|line| line.split_once("WARN ").unwrap().1).collect();
+        let expected = [
+            format!("refused id={ESCAPED}"),
+            format!("refused id=\"{ESCAPED}\""),
+            format!("refused id=\"{ESCAPED}\""),
+            format!("refused id={ESCAPED}"),
+            ESCAPED.to_owned(),
+            format!("{ESCAPED} number=5 plain=a b"),
+            format!("span{{id={ESCAPED}}}: inside"),
+        ];
+        assert_eq!(lines, expected);
+        let text = logged(LogFormat::Json, false, log);
+        assert_eq!(text.lines().count(), expected.len(), "{text}");
+        assert!(
+            !text.contains(|c: char| c != '\n' && !Visibility::default().shows(c)),
+            "{text:?}"
+        );
+        let first: serde_json::Value = serde_json::from_str(text.lines().next().unwrap()).unwrap();
+        assert_eq!(first["id"], FORGED);
+    }
+
+    #[test]
+    fn the_log_keeps_its_own_colours() {
+        let text = logged(LogFormat::Text, true, || tracing::warn!(id = %"\u{1b}[31m", "refused"));
+        let line = "\u{1b}[33m WARN\u{1b}[0m refused \u{1b}[3mid\u{1b}[0m\u{1b}[2m=\u{1b}[0m\\u{1b}[31m\n";
+        assert!(text.ends_with(line), "{text:?}");
+    }
+
+    #[test]
+    fn a_line_of_the_log_is_bounded() {
+        let name = "n".repeat(900_000);
+        for format in [LogFormat::Text, LogFormat::Json] {
+            let text = logged(
+                format,
+                false,
+                || tracing::warn!(%name, other = name, code = 7, "{name}"),
+            );
+            assert!(text.len() < 3 * 2048 + 200, "{} bytes", text.len());
+            assert!(text.contains("n…") && text.contains("code"), "{text}");
         }
     }
 

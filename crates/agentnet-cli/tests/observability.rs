@@ -388,6 +388,41 @@ async fn the_log_is_one_json_object_a_line_where_that_is_asked_for() {
     run(command).await.fails(2, &["xml", "text", "json"]);
 }
 
+/// Makes PostgreSQL refuse messages whose ids begin with `poison`.
+const REFUSING: &str = "CREATE FUNCTION refuse() RETURNS trigger AS $$ BEGIN \
+     IF NEW.message_id LIKE 'poison%' THEN RAISE EXCEPTION 'poisoned' USING ERRCODE = '23514'; END IF; \
+     RETURN NEW; END $$ LANGUAGE plpgsql; \
+     CREATE TRIGGER refuse BEFORE INSERT ON agent_messages FOR EACH ROW EXECUTE FUNCTION refuse()";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_writes_no_line_of_the_log() {
+    let nats = NatsServer::builder().jetstream(true).start().await.unwrap();
+    let postgres = Postgres::launch().await.unwrap();
+    let mut command = binary();
+    command.args(["--nats-url", &nats.url(), "registry", "--database-url", &postgres.url()]);
+    let mut registry = Service::spawn(command);
+    registry.next_line().await;
+    postgres.execute(REFUSING).await.unwrap();
+    let id = "poison\n2026-01-01T00:00:00Z ERROR all is lost\u{1b}[2J\u{202e}";
+    let message = serde_json::json!({
+        "message_id": id, "from_agent": "a", "from_account_id": "acct_a", "to_account_id": "acct_b", "payload": "p",
+        "sent_at": "2026-01-01T00:00:00Z", "schema_version": "1.1", "kind": "direct",
+    });
+    let client = RawClient::connect(&nats.url()).await.unwrap();
+    client
+        .publish("account.acct_b.inbox", message.to_string().into())
+        .await
+        .unwrap();
+    client.flush().await.unwrap();
+    registry.says("the store refused a message").await;
+    registry.signal(Signal::TERM);
+    registry.ended().await;
+    let log = registry.stderr();
+    let escaped = r"the store refused a message message_id=poison\n2026-01-01T00:00:00Z ERROR all is lost\u{1b}[2J\u{202e} reason=";
+    assert!(log.lines().any(|line| line.contains(escaped)), "{log}");
+    assert!(!log.contains("\n2026-01-01"), "{log}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn rust_log_goes_before_log_level() {
     let up = Up::start().await;

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use agentnet_protocol::RawJson;
 use agentnet_protocol::preview::{self, payload_preview};
 use agentnet_protocol::stream::{StreamFrame, StreamPart};
+use agentnet_protocol::visible::{Visibility, is_unseen};
 
 use super::Output;
 use super::ago::NEVER;
@@ -31,37 +32,15 @@ pub(crate) fn clean_lines(text: &str) -> String {
     seen(&text, |c| Some(c).filter(|c| matches!(c, '\n' | '\t')))
 }
 
-/// The text with U+FFFD for what is not to be seen, unless something else stands for it. What joins and colours emoji stays
-/// behind one.
+/// The text with U+FFFD for what cannot be shown, unless something else stands for it.
 fn seen(text: &str, instead: impl Fn(char) -> Option<char>) -> String {
-    let mut before = ' ';
-    let mut joined = |c: char| {
-        let stays = matches!(c, '\u{200d}' | '\u{fe0f}') && (is_emoji(before) || before == '\u{fe0f}');
-        before = c;
-        stays
-    };
+    let mut visibility = Visibility::default();
     text.chars()
-        .map(|c| match instead(c) {
-            _ if joined(c) => c,
-            Some(other) => other,
-            None if c.is_control() || is_unseen(c) => char::REPLACEMENT_CHARACTER,
-            None => c,
+        .map(|c| match visibility.shows(c) {
+            true => c,
+            false => instead(c).unwrap_or(char::REPLACEMENT_CHARACTER),
         })
         .collect()
-}
-
-fn is_emoji(c: char) -> bool {
-    matches!(c, '\u{2190}'..='\u{2bff}' | '\u{1f000}'..='\u{1faff}')
-}
-
-/// Whether a character has no width of its own or reorders its neighbours, so that two names can look alike: Unicode's
-/// `Default_Ignorable_Code_Point`, line separators and annotations.
-pub(crate) fn is_unseen(c: char) -> bool {
-    matches!(c,
-        '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}'
-        | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{2800}' | '\u{3164}'
-        | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}' | '\u{1bca0}'..='\u{1bca3}'
-        | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
 }
 
 /// A payload in one cell, at most 72 characters. Of a frame of a stream it tells what the frame is and what it says, which

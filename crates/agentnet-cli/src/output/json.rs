@@ -8,9 +8,9 @@ use std::str::Chars;
 
 use agentnet_protocol::RawJson;
 use agentnet_protocol::json::{JsonError, Value};
+use agentnet_protocol::visible::is_unseen;
 
 use super::Output;
-use super::cell::is_unseen;
 
 impl Output {
     /// Writes one JSON document on a line of its own, or an indented one where a person looks at it.
@@ -37,6 +37,40 @@ impl Output {
 /// The JSON text on one line.
 pub(crate) fn one_line(json: &str) -> String {
     laid_out(json, Layout::OneLine)
+}
+
+/// The JSON text on one line, each text in it at most so many characters long, as they are written; `…` stands for the rest.
+pub(crate) fn bounded_line(json: &str, most: usize) -> String {
+    let line = one_line(json);
+    if line.len() <= most {
+        return line;
+    }
+    let mut out = String::with_capacity(line.len().min(2 * most));
+    let mut chars = line.chars();
+    while let Some(c) = chars.next() {
+        out.push(c);
+        if c != '"' {
+            continue;
+        }
+        let mut left = most;
+        let mut is_cut = false;
+        while let Some(inner) = chars.next().filter(|inner| *inner != '"') {
+            let mut written = String::from(inner);
+            if inner == '\\' {
+                let escaped = chars.next();
+                written.extend(escaped);
+                let digits = if escaped == Some('u') { 4 } else { 0 };
+                written.extend(chars.by_ref().take(digits));
+            }
+            is_cut |= written.chars().count() > left;
+            if !is_cut {
+                left -= written.chars().count();
+                out.push_str(&written);
+            }
+        }
+        out.push_str(if is_cut { "…\"" } else { "\"" });
+    }
+    out
 }
 
 /// The JSON text over several lines, two spaces a level; numbers, texts and member order stay as written.
@@ -185,6 +219,22 @@ mod tests {
             assert_eq!(one_line(json), shown);
             assert!(serde_json::from_str::<serde_json::Value>(&one_line(json)).is_ok() || json.contains("1e400"));
         }
+    }
+
+    #[test]
+    fn texts_of_a_bounded_line_are_cut() {
+        let long = format!(
+            r#"{{"a":"{}","b":"x\u001b\n\"y\"","n":1,"{}":["z"]}}"#,
+            "ä".repeat(99),
+            "k".repeat(20)
+        );
+        let expected = format!(
+            r#"{{"a":"{}…","b":"x\u001b\n\"…","n":1,"{}…":["z"]}}"#,
+            "ä".repeat(11),
+            "k".repeat(11)
+        );
+        assert_eq!(bounded_line(&long, 11), expected);
+        assert_eq!(bounded_line(&long, 999), long);
     }
 
     #[test]
