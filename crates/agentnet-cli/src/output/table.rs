@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 
+use agentnet_protocol::visible::is_unseen;
 use comfy_table::{Attribute, Cell, Color, ContentArrangement, LineStyle, Table, TableStyle};
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
@@ -98,14 +99,9 @@ impl Rows {
 
     /// The rows as CSV (RFC 4180), the header first.
     fn csv(&self) -> String {
-        let mut out = csv::Writer::from_writer(Vec::new());
-        // Writing to memory does not fail, and all rows have as many cells as the header.
-        let _ = out.write_record(&self.header);
-        for (_, cells) in &self.rows {
-            let _ = out.write_record(cells.iter().map(|cell| value(cell).into_owned()));
-        }
-        let bytes = out.into_inner().unwrap_or_default();
-        String::from_utf8_lossy(&bytes).trim_end().to_owned()
+        let rows = self.rows.iter().map(|(_, cells)| cells);
+        let line = |cells: &Vec<String>| cells.iter().map(|cell| quoted(value(cell))).collect::<Vec<_>>().join(",");
+        [&self.header].into_iter().chain(rows).map(line).collect::<Vec<_>>().join("\n")
     }
 
     /// The table as text, without white space at the ends of lines.
@@ -204,16 +200,27 @@ fn dot(online: bool, output: Output) -> Cell {
     }
 }
 
-/// A cell as CSV has it: no formula. A spreadsheet computes what begins with `=`, `+`,
-/// `-`, `@`, a tab or a carriage return: before these stands `'`, but not before numbers.
+/// A cell as CSV has it: no formula. A spreadsheet computes what begins with `=`, `+`, `-`, `@`, a tab or a carriage return,
+/// some also behind white space or characters that cannot be seen: before these stands `'`, but not before numbers.
 fn value(cell: &str) -> Cow<'_, str> {
-    let computed = cell.starts_with(['=', '+', '-', '@', '\t', '\r', '＝', '＋', '－', '＠']);
+    let begin = cell.trim_start_matches(|c: char| c.is_whitespace() || c.is_control() || is_unseen(c));
+    let computed = begin.starts_with(['=', '+', '-', '@', '＝', '＋', '－', '＠']) || cell.starts_with(['\t', '\r']);
     // `inf` and `nan` are numbers to Rust alone.
     let number = cell.starts_with('-') && cell.parse::<f64>().is_ok_and(f64::is_finite);
     match computed && !number {
         true => Cow::Owned(format!("'{cell}")),
         false => Cow::Borrowed(cell),
     }
+}
+
+/// A value in quotes where it has to be: also where it holds a `;`, which separates cells in half of the world, and where
+/// white space at an end would be trimmed.
+fn quoted(value: Cow<'_, str>) -> Cow<'_, str> {
+    let is_separator = |c: char| matches!(c, ',' | ';' | '"') || c.is_control();
+    if value.contains(is_separator) || value.trim() != value {
+        return Cow::Owned(format!("\"{}\"", value.replace('"', "\"\"")));
+    }
+    value
 }
 
 /// The cells that are shown.

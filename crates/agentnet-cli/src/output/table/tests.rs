@@ -106,6 +106,13 @@ fn no_cell_of_csv_is_a_formula() {
         ("\tx", "'\tx"),
         ("\rx", "'\rx"),
         ("－1", "'－1"),
+        ("\t=1+1", "'\t=1+1"),
+        (" =1+1", "' =1+1"),
+        ("\u{a0}=1+1", "'\u{a0}=1+1"),
+        ("\u{3000}\r\n@x", "'\u{3000}\r\n@x"),
+        ("\u{feff}\u{200b}\u{0}+1", "'\u{feff}\u{200b}\u{0}+1"),
+        (" -5", "' -5"),
+        (" x", " x"),
         ("-5", "-5"),
         ("-1.5e3", "-1.5e3"),
         ("a=b", "a=b"),
@@ -114,4 +121,20 @@ fn no_cell_of_csv_is_a_formula() {
     ] {
         assert_eq!(value(cell), shown, "{cell:?}");
     }
+}
+
+#[test]
+fn cells_of_csv_stay_whole() {
+    let mut rows = Rows::new(Output::fixed(false, false), &["A", "B"]);
+    for (first, second) in [
+        ("x", ""),
+        ("a,b", "a;b"),
+        ("say \"hi\"", "two\nlines"),
+        (" x", "a;=1+1"),
+        ("=\"1\"", "it's"),
+    ] {
+        rows.push([first.to_owned(), second.to_owned()]);
+    }
+    let expected = "A,B\nx,\n\"a,b\",\"a;b\"\n\"say \"\"hi\"\"\",\"two\nlines\"\n\" x\",\"a;=1+1\"\n\"'=\"\"1\"\"\",it's";
+    assert_eq!(rows.csv(), expected);
 }
