@@ -40,7 +40,7 @@ pub(crate) struct Global {
     #[arg(
         long,
         global = true,
-        value_name = "URL",
+        value_name = "URL", value_parser = commands::not_blank,
         help_heading = "Global options",
         help = "Server of the network, nats://TOKEN@HOST:PORT; several separated by commas \
                 [env: AGENTNET_NATS_URL, NATS_URL] [default: nats://agentnet_secret_token@localhost:4222]"
@@ -271,6 +271,34 @@ mod tests {
             misused(text).document(""),
             r#"{"code":"wrong_usage","message":"unexpected argument '--fly' found","hint":"tip: look there; Usage: agentnet list","network":null}"#
         );
+    }
+
+    /// The commands below, each with the words that lead to it.
+    fn commands(command: &clap::Command, words: &[String]) -> Vec<(Vec<String>, clap::Command)> {
+        let below = command.get_subcommands().flat_map(|below| {
+            let words: Vec<_> = words.iter().cloned().chain([below.get_name().to_owned()]).collect();
+            commands(below, &words)
+        });
+        [(words.to_vec(), command.clone())].into_iter().chain(below).collect()
+    }
+
+    #[test]
+    fn no_option_takes_an_empty_value() {
+        let mut root = Cli::command();
+        root.build();
+        let mut tried = 0;
+        let mut taken = Vec::new();
+        for (words, command) in commands(&root, &["agentnet".to_owned()]) {
+            for option in command.get_opts().filter_map(|option| option.get_long()) {
+                let line = words.iter().cloned().chain([format!("--{option}"), String::new()]);
+                let kind = Cli::try_parse_from(line).err().map(|error| error.kind());
+                if !matches!(kind, Some(ErrorKind::ValueValidation | ErrorKind::InvalidValue)) {
+                    taken.push(format!("{words:?} --{option}: {kind:?}"));
+                }
+                tried += 1;
+            }
+        }
+        assert!(taken.is_empty() && tried > 100, "of {tried}: {taken:#?}");
     }
 
     #[test]

@@ -107,9 +107,17 @@ fn at_most(limit: usize, most: usize, output: Output) -> usize {
     limit.min(most)
 }
 
-/// Reads an id or a name: not a blank one, which is a variable of a script that was never set.
-fn not_blank(text: &str) -> Result<String, String> {
+/// Reads an id, a name or whatever else cannot be blank: that is a variable of a script that was never set.
+pub(crate) fn not_blank(text: &str) -> Result<String, String> {
     match text.trim().trim_start_matches('@') {
+        "" => Err("it is empty".to_owned()),
+        _ => Ok(text.to_owned()),
+    }
+}
+
+/// Reads a text to look for, which may be white space.
+pub(crate) fn not_empty(text: &str) -> Result<String, String> {
+    match text {
         "" => Err("it is empty".to_owned()),
         _ => Ok(text.to_owned()),
     }

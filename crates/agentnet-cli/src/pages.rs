@@ -21,7 +21,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 #[derive(Debug, Args)]
 pub(crate) struct PageArgs {
     /// Page to show: the cursor that the page before named (with --json its next_cursor)
-    #[arg(long, value_name = "CURSOR")]
+    #[arg(long, value_name = "CURSOR", value_parser = crate::commands::not_blank)]
     cursor: Option<String>,
     /// Show this page and all that follow (with --json one document a page)
     #[arg(long)]

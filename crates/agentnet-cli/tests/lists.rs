@@ -355,6 +355,15 @@ async fn names_that_would_become_others_are_refused() {
         vec!["export", "thread", ""],
         vec!["echo", "--username", "@"],
         vec!["keys", "show", "--as", ""],
+        vec!["threads", "--cursor", ""],
+        vec!["threads", "--participant-username", "@"],
+        vec!["message-search", "--kind", " "],
+        vec!["search", "--capability", ""],
+        vec!["search", "--query", ""],
+        vec!["watch", "--from", ""],
+        vec!["watch", "--grep", ""],
+        vec!["echo", "--name", ""],
+        vec!["send", "--to-capability", "", "1"],
     ] {
         agentnet(&url, arguments).await.fails(2, &["it is empty"]);
     }

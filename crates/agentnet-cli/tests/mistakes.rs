@@ -126,7 +126,7 @@ async fn payloads_that_cannot_be_sent() {
     }
     agentnet(nowhere, ["send", "--to-username", " @ ", "1"])
         .await
-        .fails(2, &["target is empty"]);
+        .fails(2, &["it is empty"]);
 }
 
 #[tokio::test]

@@ -47,10 +47,10 @@ pub(crate) struct Chat {
     #[arg(long, value_name = "SECONDS", default_value = "60.0")]
     timeout: Seconds,
     /// Thread to talk in [default: a new one]
-    #[arg(long, value_name = "ID", add = live::threads())]
+    #[arg(long, value_name = "ID", value_parser = super::not_blank, add = live::threads())]
     thread_id: Option<String>,
     /// Message that the first one follows
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", value_parser = super::not_blank)]
     parent_message_id: Option<String>,
     /// Show answers as the messages they are, in JSON
     #[arg(long)]

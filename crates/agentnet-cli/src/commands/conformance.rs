@@ -51,10 +51,10 @@ struct RegistryArgs {
 #[derive(Debug, Args)]
 struct AgentArgs {
     /// The agent: @username, or its account id
-    #[arg(long, value_name = "AGENT")]
+    #[arg(long, value_name = "AGENT", value_parser = super::not_blank)]
     to: String,
     /// A capability that the agent offers and nobody else
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = super::not_blank)]
     capability: Option<String>,
     /// Run the steps that take half a minute too
     #[arg(long)]
@@ -66,7 +66,7 @@ struct AgentArgs {
 #[derive(Debug, Args)]
 struct Shared {
     /// Only the steps with this text in file, number, subject, section or name
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", value_parser = super::not_blank)]
     only: Option<String>,
     /// Take the step files from here instead of those built in
     #[arg(long, value_name = "DIR")]

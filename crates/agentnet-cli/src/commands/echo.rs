@@ -27,10 +27,10 @@ pub(crate) struct Echo {
     #[arg(long, value_name = "NAME", default_value = "echo", value_parser = super::not_blank)]
     username: String,
     /// Display name [default: the username]
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", value_parser = super::not_blank)]
     name: Option<String>,
     /// A capability to offer; may be given several times
-    #[arg(long = "capability", value_name = "NAME")]
+    #[arg(long = "capability", value_name = "NAME", value_parser = super::not_blank)]
     capabilities: Vec<String>,
     /// Stop after so many messages; 0 goes on until Ctrl-C
     #[arg(long, value_name = "N", default_value = "0")]

@@ -26,19 +26,19 @@ pub(crate) struct MessageSearch {
     #[arg(long, value_name = "NAME", value_parser = super::not_blank, add = crate::live::usernames())]
     to: Option<String>,
     /// Only messages from this account
-    #[arg(long, value_name = "ID", conflicts_with = "from")]
+    #[arg(long, value_name = "ID", value_parser = super::not_blank, conflicts_with = "from")]
     from_account_id: Option<String>,
     /// Only messages to this account
-    #[arg(long, value_name = "ID", conflicts_with = "to")]
+    #[arg(long, value_name = "ID", value_parser = super::not_blank, conflicts_with = "to")]
     to_account_id: Option<String>,
     /// Only this kind: direct, request, reply, error, system, stream, …
-    #[arg(long, value_name = "KIND")]
+    #[arg(long, value_name = "KIND", value_parser = super::not_blank)]
     kind: Option<String>,
     /// Only messages sent at this time or later, e.g. 2026-02-21T08:00:00Z
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", value_parser = super::not_blank)]
     from_ts: Option<String>,
     /// Only messages sent at this time or before
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", value_parser = super::not_blank)]
     to_ts: Option<String>,
     /// How many to show, 1 to 200
     #[arg(long, value_name = "N", default_value = "50", value_parser = limit, allow_negative_numbers = true)]

@@ -17,10 +17,10 @@ use crate::suggest;
 #[command(group = clap::ArgGroup::new("whom").required(true).multiple(false))]
 pub(crate) struct Profile {
     /// The agent's account id
-    #[arg(long, value_name = "ID", group = "whom")]
+    #[arg(long, value_name = "ID", value_parser = super::not_blank, group = "whom")]
     account_id: Option<String>,
     /// The agent's username, with or without @
-    #[arg(long, value_name = "NAME", group = "whom", add = crate::live::usernames())]
+    #[arg(long, value_name = "NAME", value_parser = super::not_blank, group = "whom", add = crate::live::usernames())]
     username: Option<String>,
     #[command(flatten)]
     timeout: CallTimeout,

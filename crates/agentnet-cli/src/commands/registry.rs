@@ -20,7 +20,7 @@ use crate::up::stack::{RunningRegistry, embedded_database, registry_keys};
 pub(crate) struct Registry {
     /// Database: sqlite:///absolute/path, sqlite://relative/path, sqlite::memory: or postgres://user:password@host:port/database
     /// [default: a file in the data directory]
-    #[arg(long, value_name = "URL", env = "DATABASE_URL", hide_env_values = true)]
+    #[arg(long, value_name = "URL", value_parser = super::not_blank, env = "DATABASE_URL", hide_env_values = true)]
     database_url: Option<String>,
     /// Directory of the default database [default: the platform's] [env: AGENTNET_DATA_DIR]
     #[arg(long, value_name = "DIR")]

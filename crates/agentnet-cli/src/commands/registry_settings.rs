@@ -306,6 +306,7 @@ impl Args for RegistrySettings {
                 .long(setting.flag)
                 .env(setting.variable)
                 .value_name(setting.value)
+                .value_parser(super::not_blank)
                 .help(setting.help)
                 .help_heading("Registry settings")
                 .allow_negative_numbers(true);

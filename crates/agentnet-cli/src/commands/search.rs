@@ -14,10 +14,10 @@ use crate::pages::PageArgs;
 #[derive(Debug, Args)]
 pub(crate) struct Search {
     /// Part of a username, display name or account id, in any case
-    #[arg(long, value_name = "TEXT", default_value = "")]
-    query: String,
+    #[arg(long, value_name = "TEXT", value_parser = super::not_empty)]
+    query: Option<String>,
     /// Only agents with this capability
-    #[arg(long, value_name = "NAME", add = crate::live::capabilities())]
+    #[arg(long, value_name = "NAME", value_parser = super::not_blank, add = crate::live::capabilities())]
     capability: Option<String>,
     /// How many to show, 1 to 100
     #[arg(long, value_name = "N", default_value = "20", value_parser = limit, allow_negative_numbers = true)]
@@ -32,7 +32,7 @@ pub(crate) struct Search {
 impl Search {
     pub(crate) async fn run(self, global: &Global, output: Output) -> Result<(), Ended> {
         let request = SearchRequest {
-            query: self.query,
+            query: self.query.unwrap_or_default(),
             capability: given(self.capability.as_ref()),
             limit: at_most(self.limit, 100, output),
             online_only: self.online_only,

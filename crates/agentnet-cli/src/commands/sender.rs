@@ -23,13 +23,13 @@ use crate::signals::StopSignals;
 #[group(id = "target", required = true, multiple = false)]
 pub(crate) struct TargetArgs {
     /// To this account
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", value_parser = not_blank)]
     to_account: Option<String>,
     /// To the agent with this username, with or without @
-    #[arg(long, value_name = "NAME", add = crate::live::usernames())]
+    #[arg(long, value_name = "NAME", value_parser = not_blank, add = crate::live::usernames())]
     to_username: Option<String>,
     /// To one of the agents that can do this
-    #[arg(long, value_name = "NAME", add = crate::live::capabilities())]
+    #[arg(long, value_name = "NAME", value_parser = not_blank, add = crate::live::capabilities())]
     to_capability: Option<String>,
 }
 
@@ -84,10 +84,10 @@ pub(crate) struct ThreadArgs {
     #[arg(long, value_name = "ID", value_parser = not_blank, add = crate::live::threads())]
     thread_id: Option<String>,
     /// Message that this one follows
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", value_parser = not_blank)]
     parent_message_id: Option<String>,
     /// Key of the logical operation, so that the receiver handles it once
-    #[arg(long, value_name = "KEY")]
+    #[arg(long, value_name = "KEY", value_parser = not_blank)]
     idempotency_key: Option<String>,
     #[command(flatten)]
     pub(crate) identity: IdentityArgs,

@@ -20,14 +20,14 @@ use crate::who::Who;
 #[command(group = clap::ArgGroup::new("participant").multiple(false))]
 pub(crate) struct Threads {
     /// Only threads that this account takes part in
-    #[arg(long, value_name = "ID", group = "participant")]
+    #[arg(long, value_name = "ID", value_parser = super::not_blank, group = "participant")]
     participant_account: Option<String>,
     /// Only threads that this agent takes part in
-    #[arg(long, value_name = "NAME", group = "participant", add = crate::live::usernames())]
+    #[arg(long, value_name = "NAME", value_parser = super::not_blank, group = "participant", add = crate::live::usernames())]
     participant_username: Option<String>,
     /// Part of a thread id, in any case
-    #[arg(long, value_name = "TEXT", default_value = "")]
-    query: String,
+    #[arg(long, value_name = "TEXT", value_parser = super::not_empty)]
+    query: Option<String>,
     /// How many to show, 1 to 100
     #[arg(long, value_name = "N", default_value = "20", value_parser = limit, allow_negative_numbers = true)]
     limit: usize,
@@ -45,7 +45,7 @@ impl Threads {
             None => None,
         };
         let request = ThreadListRequest {
-            query: self.query,
+            query: self.query.unwrap_or_default(),
             limit: at_most(self.limit, 100, output),
             participant_account_id: account_id,
             participant_username: username.as_deref().map(lookup_key),

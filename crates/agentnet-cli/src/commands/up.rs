@@ -28,13 +28,13 @@ pub(crate) struct Up {
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
     /// Address to listen on
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1")]
+    #[arg(long, value_name = "ADDRESS", value_parser = super::not_blank, default_value = "127.0.0.1")]
     host: String,
     /// Port to listen on; 0 takes a free one
     #[arg(long, value_name = "PORT", default_value = "4222")]
     port: u16,
     /// Token that every agent must show; use one of your own beyond this machine
-    #[arg(long, value_name = "TOKEN", env = "AGENTNET_TOKEN", default_value = DEVELOPMENT_TOKEN, hide_env_values = true)]
+    #[arg(long, value_name = "TOKEN", value_parser = super::not_blank, env = "AGENTNET_TOKEN", default_value = DEVELOPMENT_TOKEN, hide_env_values = true)]
     token: String,
     /// Listen beyond this machine with the development token, which everybody knows
     #[arg(long)]
@@ -46,7 +46,7 @@ pub(crate) struct Up {
     #[arg(long, value_name = "PATH", env = "AGENTNET_NATS_SERVER")]
     nats_server: Option<PathBuf>,
     /// Database to use instead of a file in the data directory
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", value_parser = super::not_blank)]
     database_url: Option<String>,
     #[command(flatten)]
     settings: RegistrySettings,

@@ -34,7 +34,7 @@ const PAGE: usize = 64 * 1024;
 pub(crate) struct Watch {
     /// NATS subject to watch [default: wherever agents' messages pass: inboxes, capabilities, replies and streams]; `*`
     /// stands for one part, `>` for all that follow. Receipts: 'account.*.receipts'
-    #[arg(long, value_name = "SUBJECT")]
+    #[arg(long, value_name = "SUBJECT", value_parser = super::not_blank)]
     subject: Option<String>,
     /// Watch inboxes alone: no replies, no requests to capabilities
     #[arg(long, conflicts_with_all = ["subject", "all"])]

@@ -100,8 +100,19 @@ impl Rows {
     /// The rows as CSV (RFC 4180), the header first.
     fn csv(&self) -> String {
         let rows = self.rows.iter().map(|(_, cells)| cells);
-        let line = |cells: &Vec<String>| cells.iter().map(|cell| quoted(value(cell))).collect::<Vec<_>>().join(",");
-        [&self.header].into_iter().chain(rows).map(line).collect::<Vec<_>>().join("\n")
+        let line = |cells: &Vec<String>| {
+            cells
+                .iter()
+                .map(|cell| quoted(value(cell)))
+                .collect::<Vec<_>>()
+                .join(",")
+        };
+        [&self.header]
+            .into_iter()
+            .chain(rows)
+            .map(line)
+            .collect::<Vec<_>>()
+            .join("\n")
     }
 
     /// The table as text, without white space at the ends of lines.

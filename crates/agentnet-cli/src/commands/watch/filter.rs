@@ -7,19 +7,19 @@ use clap::Args;
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct Filter {
     /// Only messages from this agent: @name, name or account id
-    #[arg(long, value_name = "AGENT", add = crate::live::usernames())]
+    #[arg(long, value_name = "AGENT", value_parser = crate::commands::not_blank, add = crate::live::usernames())]
     from: Option<String>,
     /// Only messages to this agent: @name, name, account id or capability:NAME (which is then listened on)
-    #[arg(long, value_name = "AGENT", add = crate::live::usernames())]
+    #[arg(long, value_name = "AGENT", value_parser = crate::commands::not_blank, add = crate::live::usernames())]
     to: Option<String>,
     /// Only messages of this thread
-    #[arg(long, value_name = "ID", add = crate::live::threads())]
+    #[arg(long, value_name = "ID", value_parser = crate::commands::not_blank, add = crate::live::threads())]
     thread: Option<String>,
     /// Only messages of this kind: direct, request, reply, error, stream, ... (listened for wherever that kind passes)
-    #[arg(long, value_name = "KIND")]
+    #[arg(long, value_name = "KIND", value_parser = crate::commands::not_blank)]
     kind: Option<String>,
     /// Only messages with this text in their payload, in any case
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", value_parser = crate::commands::not_empty)]
     grep: Option<String>,
 }
 

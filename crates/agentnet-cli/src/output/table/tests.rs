@@ -135,6 +135,7 @@ fn cells_of_csv_stay_whole() {
     ] {
         rows.push([first.to_owned(), second.to_owned()]);
     }
-    let expected = "A,B\nx,\n\"a,b\",\"a;b\"\n\"say \"\"hi\"\"\",\"two\nlines\"\n\" x\",\"a;=1+1\"\n\"'=\"\"1\"\"\",it's";
+    let expected =
+        "A,B\nx,\n\"a,b\",\"a;b\"\n\"say \"\"hi\"\"\",\"two\nlines\"\n\" x\",\"a;=1+1\"\n\"'=\"\"1\"\"\",it's";
     assert_eq!(rows.csv(), expected);
 }
