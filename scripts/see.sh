@@ -8,7 +8,7 @@ said=$(mktemp)
 trap 'rm -f "$said"' EXIT
 agentnet watch --json --max-messages 1 --subject "$subject" 2>"$said" &
 watcher=$!
-until grep -q '^watching' "$said"; do sleep 0.02; done
+until grep -q 'watching ' "$said"; do sleep 0.02; done
 printed=$("$@")
 wait "$watcher"
 printf '%s\n' "$printed"

@@ -62,23 +62,30 @@ pub(crate) struct Global {
     /// Cut nothing, however narrow the terminal
     #[arg(long, global = true, help_heading = "Global options")]
     pub(crate) wide: bool,
-    /// How the log on stderr is written
+    /// How the log on stderr is written [default: text, json with --json]
     #[arg(
         long,
         global = true,
         value_name = "FORMAT",
         env = "AGENTNET_LOG_FORMAT",
         value_enum,
-        default_value_t,
         help_heading = "Global options"
     )]
-    pub(crate) log_format: LogFormat,
+    log_format: Option<LogFormat>,
 }
 
 impl Global {
     /// What results are written as.
     pub(crate) fn format(&self) -> Format {
         if self.json { Format::Json } else { self.output }
+    }
+
+    /// How the log is written: where JSON was asked for, stderr is JSON too.
+    pub(crate) fn log_format(&self) -> LogFormat {
+        self.log_format.unwrap_or(match self.format() {
+            Format::Json => LogFormat::Json,
+            Format::Table | Format::Csv => LogFormat::Text,
+        })
     }
 }
 

@@ -40,8 +40,8 @@ fn main() -> ExitCode {
     let mut output = Output::detect(cli.global.format(), cli.global.wide);
     let mut log = None;
     if !cli.command.is_health_check() && !cli.command.takes_terminal() {
-        output = output.speaking(cli.global.log_format);
-        log = Some(logging::start(cli.command.is_service(), cli.global.log_format));
+        output = output.speaking(cli.global.log_format());
+        log = Some(logging::start(cli.command.is_service(), cli.global.log_format()));
     }
     if output.is_csv() && !cli.command.lists() {
         let failure = Failure::refused("this command lists no rows, so there are no comma-separated values of it");

@@ -10,6 +10,8 @@ pub(crate) mod waiting;
 
 use std::io::{self, IsTerminal, Write};
 
+use agentnet_protocol::json::ObjectWriter;
+
 use crate::ended::Failure;
 use crate::logging::{LogFormat, VOICE};
 
@@ -161,14 +163,15 @@ impl Output {
         out.flush()
     }
 
-    /// A remark for people, on stderr.
+    /// A remark for people, on stderr; where JSON was asked for, one object.
     pub(crate) fn note(self, text: impl AsRef<str>) {
-        if self.log_format == LogFormat::Json {
-            tracing::info!(target: VOICE, "{}", text.as_ref());
-            return;
+        let text = text.as_ref();
+        match self.log_format {
+            // Nobody to tell when stderr is closed, so the failure to write is passed over.
+            _ if self.is_json() => drop(writeln!(io::stderr(), "{}", json::one_line(&note_document(text)))),
+            LogFormat::Text => drop(writeln!(io::stderr(), "{text}")),
+            LogFormat::Json => tracing::info!(target: VOICE, "{text}"),
         }
-        // Nobody to tell when stderr is closed, so the failure to write is passed over.
-        let _ = writeln!(io::stderr(), "{}", text.as_ref());
     }
 
     /// A failure, on stderr: `error: …`, and `hint: …` below it; where JSON was asked for, one object.
@@ -187,6 +190,46 @@ impl Output {
             _ if self.is_json() => drop(writeln!(io::stderr(), "{}", json::one_line(&document()))),
             LogFormat::Text => self.note(text),
             LogFormat::Json => tracing::error!(target: VOICE, "{text}"),
+        }
+    }
+}
+
+/// A remark in the shape of a failure: its `code` is what the text begins with (`note`, `hint`, `warning`).
+fn note_document(text: &str) -> String {
+    let named = text
+        .split_once(": ")
+        .filter(|(code, _)| matches!(*code, "note" | "hint" | "warning"));
+    let (code, message) = named.unwrap_or(("note", text));
+    let mut document = ObjectWriter::new();
+    document
+        .text("code", code)
+        .text("message", message)
+        .nullable_text("hint", None)
+        .nullable_text("network", None);
+    document.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn remarks_have_the_shape_of_failures() {
+        for (text, document) in [
+            (
+                "note: nobody is called x: did you mean y?",
+                r#"{"code":"note","message":"nobody is called x: did you mean y?","hint":null,"network":null}"#,
+            ),
+            (
+                "warning: a\nb",
+                r#"{"code":"warning","message":"a\nb","hint":null,"network":null}"#,
+            ),
+            (
+                "@bob says: hi",
+                r#"{"code":"note","message":"@bob says: hi","hint":null,"network":null}"#,
+            ),
+        ] {
+            assert_eq!(note_document(text), document);
         }
     }
 }

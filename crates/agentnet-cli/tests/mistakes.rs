@@ -9,7 +9,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use agentnet_testkit::{NatsServer, RawClient, eventually};
-use harness::{FreePort, PATIENCE, Service, Up, agentnet, command, line, line_with_input, run, until};
+use harness::{FreePort, PATIENCE, Service, Up, agentnet, binary, command, line, line_with_input, run, until};
 use rustix::process::Signal;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -390,4 +390,46 @@ async fn no_nats_server_or_one_that_is_too_old() {
     );
     service.signal(Signal::TERM);
     assert_eq!(service.ended().await.code(), Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn everything_on_stderr_is_json_where_that_is_asked_for() {
+    let up = Up::start().await;
+    let port = up.url.rsplit(':').next().unwrap();
+    let folder = TempDir::new().unwrap();
+    let data = folder.path().to_str().unwrap();
+    for (words, codes) in [
+        (vec!["message-search", "--kind", "reqest"], vec!["note"]),
+        (vec!["search", "--limit", "5000"], vec!["note"]),
+        (
+            vec!["send", "--as", "alice\u{200b}", "--to-username", "nobody", "1"],
+            vec!["", "account_not_found"],
+        ),
+        (vec!["watch", "--kind", "reqest", "--subject", "a b"], vec!["refused"]),
+        (
+            vec![
+                "up",
+                "--host",
+                "0.0.0.0",
+                "--insecure-token",
+                "--port",
+                port,
+                "--data-dir",
+                data,
+            ],
+            vec!["warning", "", "failed"],
+        ),
+    ] {
+        let mut command = binary();
+        command.arg("--json").args(&words).env("AGENTNET_NATS_URL", &up.url);
+        let ran = run(command).await;
+        let told = ran.stderr.lines().map(|line| {
+            let told: Value = serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {ran:?}"));
+            assert!(told["message"].is_string(), "{ran:?}");
+            // A line of the log has a level instead.
+            assert_ne!(told["code"].is_string(), told["level"].is_string(), "{ran:?}");
+            told["code"].as_str().unwrap_or_default().to_owned()
+        });
+        assert_eq!(told.collect::<Vec<_>>(), codes, "{words:?}: {ran:?}");
+    }
 }
