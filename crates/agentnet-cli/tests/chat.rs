@@ -25,6 +25,15 @@ async fn shouter(url: &str) -> AgentNode {
                     stream.end().await?;
                 }
                 "silence" => std::future::pending().await,
+                "withdraw" => {
+                    for frame in [
+                        json!({ "type": "stream_start", "stream_id": "s", "seq": 0 }),
+                        json!({ "type": "stream_delta", "stream_id": "s", "seq": 1, "delta": "draft" }),
+                        json!({ "type": "stream_end", "stream_id": "s", "seq": 2, "text": "" }),
+                    ] {
+                        context.reply(frame).kind("stream").await?;
+                    }
+                }
                 "refuse" => return Err("told to".into()),
                 "json" => drop(context.reply(json!({ "n": [1, 2] })).await?),
                 text => drop(context.reply(json!({ "text": text.to_uppercase() })).await?),
@@ -45,6 +54,15 @@ async fn a_script_asks_line_by_line() {
     assert_eq!(
         ran.ok(),
         "HELLO\none two\nthree\n{\n  \"n\": [\n    1,\n    2\n  ]\n}\n/SLASH\n"
+    );
+    // The text of a stream's end counts, though it is empty: the last line is the whole text.
+    let ran = line_with_input(&url, "chat --to-username shouter", "withdraw\nhello\n").await;
+    assert_eq!(
+        (ran.stdout.as_str(), ran.stderr.as_str()),
+        (
+            "draft\n\nHELLO\n",
+            "note: the whole text of the answer is empty, whatever its pieces said\n"
+        )
     );
     // The thread goes on, each line after the answer before.
     agentnet_testkit::eventually(harness::PATIENCE, async || {

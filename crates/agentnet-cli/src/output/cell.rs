@@ -61,6 +61,7 @@ fn frame_text(part: &StreamPart) -> String {
             let said = part.text().unwrap_or_else(|| delta.get().into());
             format!("stream_delta: {said}")
         }
+        StreamPart::End { text: Some(text), .. } if text.is_empty() => "stream_end: \"\"".to_owned(),
         StreamPart::End { text: Some(text), .. } => format!("stream_end: {text}"),
         StreamPart::End {
             result: Some(result), ..
@@ -166,6 +167,7 @@ mod tests {
             ),
             (r#""stream_delta","delta":{"n":1}"#, r#"stream_delta: {"n":1}"#),
             (r#""stream_end","text":"onetwo""#, "stream_end: onetwo"),
+            (r#""stream_end","text":"","result":1"#, "stream_end: \"\""),
             (r#""stream_end""#, "stream_end"),
             (
                 r#""stream_error","error":"busy","detail":"later""#,

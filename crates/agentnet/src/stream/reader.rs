@@ -61,6 +61,8 @@ pub struct ReplyStream {
     deltas: u64,
     metadata: Option<RawJson>,
     result: Option<RawJson>,
+    /// The end said the whole text, which may be empty.
+    told_whole: bool,
     /// The message that ended the stream.
     last: Option<Message>,
 }
@@ -98,6 +100,7 @@ impl ReplyStream {
             deltas: 0,
             metadata: None,
             result: None,
+            told_whole: false,
             last: None,
         }
     }
@@ -160,6 +163,7 @@ impl ReplyStream {
         let result = self.result.take();
         let mut text = std::mem::take(&mut self.assembler).into_text();
         if text.is_empty()
+            && !self.told_whole
             && let Some(of_result) = result.as_ref().and_then(agentnet_protocol::stream::piece_text)
         {
             text = of_result.into_owned();
@@ -186,8 +190,9 @@ impl ReplyStream {
                         value: delta,
                     });
                 }
-                StreamPart::End { result, .. } => {
+                StreamPart::End { result, text, .. } => {
                     self.result = result;
+                    self.told_whole = text.is_some();
                     self.over = true;
                     self.outcome = Some(Ok(()));
                 }

@@ -266,6 +266,24 @@ async fn pieces_can_be_any_json() {
 }
 
 #[tokio::test]
+async fn the_text_of_the_end_counts_though_it_is_empty() {
+    let mut bench = Bench::start().await;
+    for (end, text) in [
+        (json!({ "text": "", "result": "of the result" }), ""),
+        (json!({ "text": "other", "result": "of the result" }), "other"),
+        (json!({ "result": "of the result" }), "piece"),
+    ] {
+        let (stream, asked) = ask(&mut bench, |request| request).await;
+        let mut frames = payloads(&["piece"]);
+        let mut last = json!({ "type": "stream_end", "stream_id": "s1", "seq": 2 });
+        last.as_object_mut().unwrap().extend(end.as_object().unwrap().clone());
+        *frames.last_mut().unwrap() = RawJson::from(last);
+        asked.frames(&frames).await;
+        assert_eq!(stream.finish().await.unwrap().text, text, "{end}");
+    }
+}
+
+#[tokio::test]
 async fn the_registrys_word_for_an_absent_account_is_the_error() {
     let mut bench = Bench::start().await;
     bench.net.registry.know("peer", "acct_peer");

@@ -138,9 +138,14 @@ impl Talk {
         } else {
             written.rest(&whole.text)?;
         }
+        let is_withdrawn = written.is_withdrawn(&whole.text);
         written.end()?;
         drop(written);
         drop(unfinished);
+        if is_withdrawn {
+            self.output
+                .note("note: the whole text of the answer is empty, whatever its pieces said");
+        }
         let thread_id = message.thread_id.as_deref().map(str::to_owned);
         Ok((message.message_id.to_string(), thread_id))
     }
@@ -301,11 +306,15 @@ impl Written {
         }
     }
 
+    /// Whether the pieces had a text, and the whole has none.
+    fn is_withdrawn(&self, whole: &str) -> bool {
+        whole.is_empty() && !self.said.is_empty()
+    }
+
     /// What the whole text has beyond the pieces: all of it, on a line of its own, where the pieces were not its beginning.
     fn rest(&mut self, whole: &str) -> std::io::Result<()> {
         match whole.strip_prefix(self.said.as_str()) {
             Some("") => Ok(()),
-            None if whole.is_empty() => Ok(()),
             Some(rest) => self.text(rest),
             None => {
                 self.text("\n")?;

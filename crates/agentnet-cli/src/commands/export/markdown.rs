@@ -63,6 +63,7 @@ impl Streams {
     fn whole(&mut self, message: &HistoryMessage) -> Option<String> {
         let frame = StreamFrame::parse(&message.payload.view()).ok()??;
         let is_end = matches!(frame.part, StreamPart::End { .. });
+        let tells_whole = matches!(frame.part, StreamPart::End { text: Some(_), .. });
         let key = (message.from_account_id.clone(), frame.stream_id.clone());
         let stream = self.0.entry(key).or_default();
         stream.push(frame).ok()?;
@@ -70,7 +71,7 @@ impl Streams {
             stream.do_without_start();
         }
         while stream.pop().is_some() {}
-        let is_known = is_end && stream.is_complete() && !stream.text().is_empty();
+        let is_known = is_end && stream.is_complete() && (tells_whole || !stream.text().is_empty());
         is_known.then(|| stream.text().to_owned())
     }
 }
@@ -89,8 +90,10 @@ fn section(message: &HistoryMessage, from: &str, to: &str, stream: Option<&str>)
     }
     let payload = message.payload.view();
     let is_text = payload.as_object().is_none_or(|object| object.unique().len() == 1);
-    if let Some(text) = stream {
-        quote(&mut section, text);
+    match stream {
+        Some("") => section.push_str("\n\nThe whole text is empty."),
+        Some(text) => quote(&mut section, text),
+        None => {}
     }
     match extract_text(&payload).filter(|_| is_text) {
         Some(text) => quote(&mut section, &text),
@@ -183,6 +186,18 @@ mod tests {
         );
         let text = section(&message(r#"{"a":"```"}"#), "@a", "@c", None);
         assert!(text.contains("\n````json\n") && text.ends_with("\n````\n"), "{text}");
+    }
+
+    #[test]
+    fn the_whole_text_of_a_stream_may_be_empty() {
+        let mut streams = Streams::default();
+        let mut whole = |frame: &str| streams.whole(&message(&format!(r#"{{"stream_id":"s",{frame}}}"#)));
+        assert_eq!(whole(r#""type":"stream_start","seq":0"#), None);
+        assert_eq!(whole(r#""type":"stream_delta","seq":1,"delta":"draft""#), None);
+        let end = r#""type":"stream_end","seq":2,"text":"""#;
+        assert_eq!(whole(end).as_deref(), Some(""));
+        let text = section(&message("1"), "@a", "@b", Some(""));
+        assert!(text.contains("`m0`\n\nThe whole text is empty.\n"), "{text}");
     }
 
     #[test]
