@@ -3,7 +3,7 @@
 use agentnet_protocol::rpc::{MessageSearchFilters, MessageSearchRequest};
 use clap::Args;
 
-use super::thread_messages::{people, receiver, sender};
+use super::thread_messages::{lead_on, people, receiver, sender};
 use super::{MESSAGES, at_most, given, limit};
 use crate::accounts;
 use crate::cli::Global;
@@ -68,6 +68,13 @@ impl MessageSearch {
             limit: at_most(self.limit, 200, output),
             ..Default::default()
         };
+        // The thread counts its messages; what other filters find is counted nowhere.
+        let is_whole_thread = request.filters
+            == MessageSearchFilters {
+                thread_id: request.filters.thread_id.clone(),
+                ..Default::default()
+            };
+        let whole_thread = request.filters.thread_id.clone().filter(|_| is_whole_thread);
         let Some(listed) = self.page.list(global, output, request).await? else {
             return Ok(());
         };
@@ -85,7 +92,10 @@ impl MessageSearch {
             ]);
         }
         rows.print(MESSAGES, "No matching messages found")?;
-        listed.lead_on(output);
+        match whole_thread {
+            Some(thread_id) => lead_on(&listed, thread_id, output).await,
+            None => listed.lead_on(output),
+        }
         Ok(())
     }
 }

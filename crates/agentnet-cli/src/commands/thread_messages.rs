@@ -12,7 +12,7 @@ use crate::names::unproven;
 use crate::output::Output;
 use crate::output::cell::clean;
 use crate::output::table::Rows;
-use crate::pages::PageArgs;
+use crate::pages::{Listed, PageArgs};
 use crate::who::Who;
 
 #[derive(Debug, Args)]
@@ -52,15 +52,20 @@ impl ThreadMessages {
             ]);
         }
         rows.print(MESSAGES, "No messages found")?;
-        let status = ThreadStatusRequest {
-            thread_id,
-            limits: ThreadLimits::default(),
-        };
-        listed
-            .lead_on_with(output, &status, |status| Some(status.thread.message_count))
-            .await;
+        lead_on(&listed, thread_id, output).await;
         Ok(())
     }
+}
+
+/// The remark that leads to the next page of a thread's messages, with how many it has.
+pub(super) async fn lead_on(listed: &Listed<HistoryMessage>, thread_id: String, output: Output) {
+    let status = ThreadStatusRequest {
+        thread_id,
+        limits: ThreadLimits::default(),
+    };
+    listed
+        .lead_on_with(output, &status, |status| Some(status.thread.message_count))
+        .await;
 }
 
 /// Everybody who sent these messages or was sent one.
