@@ -382,6 +382,47 @@ def test_nodes_are_collected(url: str) -> None:
     asyncio.run(main())
 
 
+def test_a_message_writes_no_line_of_the_log(url: str) -> None:
+    ended = program(
+        r"""
+        import asyncio, json, logging, sys
+        logging.basicConfig(format="%(message)s", stream=sys.stdout)
+        logging.getLogger("agentnet").setLevel(logging.DEBUG)
+        import nats
+        from agentnet import AgentNode
+
+        class Refused(logging.Handler):
+            def emit(self, record):
+                if record.getMessage().startswith("message refused"):
+                    loop.call_soon_threadsafe(refused.set)
+
+        async def main():
+            global loop, refused
+            loop, refused = asyncio.get_running_loop(), asyncio.Event()
+            logging.getLogger("agentnet").addHandler(Refused())
+            node = AgentNode(agent_id="logger", name="L", nats_url=sys.argv[1])
+
+            @node.on_message
+            async def handle(message):
+                pass
+
+            async with node:
+                raw = await nats.connect(sys.argv[1])
+                message = {"message_id": "m1\nERROR all is lost\x1b[2J\u202e", "from_agent": "x" * 100_000, "schema_version": "9.9"}
+                await raw.publish(f"account.{node.account_id}.inbox", json.dumps(message).encode())
+                await asyncio.wait_for(refused.wait(), 30)
+                await raw.close()
+
+        asyncio.run(main())
+        """,
+        url,
+    )
+    assert ended.returncode == 0, ended.stderr
+    (line,) = (line for line in ended.stdout.splitlines() if line.startswith("message refused"))
+    assert r"message_id=m1\nERROR all is lost\u{1b}[2J\u{202e} " in line, line
+    assert not any(line.startswith("ERROR") or len(line) > 10_000 for line in ended.stdout.splitlines()), ended.stdout
+
+
 def test_reports_of_the_native_part_reach_logging(url: str) -> None:
     ended = program(
         """

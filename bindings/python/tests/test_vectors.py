@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from conftest import VECTORS
 
-from agentnet import AgentInfo, AgentMessage, DeliveryReceipt, is_compaction_required, parse_compaction_required
+from agentnet import AgentInfo, AgentMessage, AgentNode, DeliveryReceipt, is_compaction_required, parse_compaction_required
 from agentnet._native import dumps, extract_text, loads, parse_target
 
 
@@ -33,6 +33,20 @@ def test_targets(case: dict[str, Any]) -> None:
     else:
         with pytest.raises(ValueError):
             parse_target(case["input"])
+
+
+@pytest.mark.parametrize("case", cases("usable_usernames"), ids=lambda case: ascii(case["input"])[:40])
+def test_usable_usernames(case: dict[str, Any]) -> None:
+    def node() -> AgentNode:
+        return AgentNode(agent_id="vectors", name="Vectors", username=case["input"])
+
+    # An empty one is none, and the registry derives a name from the agent id.
+    if case["outcome"] == "usable" or not case["input"]:
+        node()
+        return
+    expected = {"nothing": "nothing of it would remain", "lossy": f'would become "{case["normalized"]}"', "too_long": "at most 256"}
+    with pytest.raises(ValueError, match=expected[case["outcome"]]):
+        node()
 
 
 def test_extract_text() -> None:

@@ -139,6 +139,17 @@ async fn all_pages_are_walked() {
     let cut = line(&url, "thread-messages --thread-id t1 --limit 3 --output csv").await;
     assert!(cut.stderr.starts_with("hint: 3 of 7 are shown; "), "{cut:?}");
     assert_eq!(cut.ok().lines().count(), 4, "rows alone");
+    for (words, hint) in [
+        ("message-search --thread-id t1 --limit 3", "hint: 3 of 7 are shown; "),
+        (
+            "message-search --thread-id t1 --kind direct --limit 3",
+            "hint: there is more; ",
+        ),
+        ("message-search --limit 3", "hint: there is more; "),
+    ] {
+        let cut = line(&url, words).await;
+        assert!(cut.stderr.starts_with(hint), "{words}: {cut:?}");
+    }
     for (words, lines) in [
         ("list --all", 2),
         ("search --limit 1 --all", 3),
@@ -331,6 +342,7 @@ async fn names_that_would_become_others_are_refused() {
     for (name, parts) in [
         ("日本", vec!["\"日本\"", "nothing of it would remain"]),
         ("José", vec!["\"José\"", "would become \"jos\""]),
+        ("\u{212a}elvin", vec!["\"\u{212a}elvin\"", "would become \"kelvin\""]),
         (long.as_str(), vec!["3000 bytes", "at most 256"]),
     ] {
         for arguments in [

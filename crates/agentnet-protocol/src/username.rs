@@ -47,9 +47,9 @@ pub enum UnusableName {
         /// As it was given.
         name: String,
     },
-    /// Letters or digits outside ASCII would be lost.
+    /// Letters or digits outside ASCII would be lost, or become others: the Kelvin sign is a `k` in lower case.
     #[error(
-        "the username {name:?} cannot be used: letters and digits outside ASCII are lost, and it would become \
+        "the username {name:?} cannot be used: letters and digits outside ASCII are lost or changed, and it would become \
          \"{becomes}\"; usernames consist of a-z 0-9 . _ -"
     )]
     Lossy {
@@ -88,13 +88,14 @@ pub fn usable(name: &str) -> Result<String, UnusableName> {
     if becomes.is_empty() {
         return Err(UnusableName::Nothing { name: name() });
     }
-    if name().to_lowercase().chars().any(is_lost_letter) {
+    if name().chars().any(is_lost_letter) {
         return Err(UnusableName::Lossy { name: name(), becomes });
     }
     Ok(becomes)
 }
 
-/// Whether a character is a letter or digit outside ASCII, or a mark that makes another letter of the one before it.
+/// Whether a character, before it becomes lower case, is a letter or digit outside ASCII, or a mark that makes another letter of
+/// the one before it.
 fn is_lost_letter(c: char) -> bool {
     let combines = matches!(c, '\u{300}'..='\u{36f}' | '\u{1ab0}'..='\u{1aff}' | '\u{1dc0}'..='\u{1dff}'
         | '\u{20d0}'..='\u{20ff}' | '\u{fe20}'..='\u{fe2f}');

@@ -55,13 +55,12 @@ impl AgentNode {
     /// # Errors
     /// [`RegistryError`], `not_found` among them.
     pub async fn profile_of_username(&self, username: &str) -> Result<Profile, RegistryError> {
-        let username = agentnet_protocol::username::lookup_key(username);
-        if agentnet_protocol::username::usable(&username).is_err() {
+        if agentnet_protocol::username::usable(username).is_err() {
             return Err(RegistryError::Refused(
                 agentnet_protocol::rpc::RpcError::NOT_FOUND.0.to_string(),
             ));
         }
-        let username = Some(username);
+        let username = Some(agentnet_protocol::username::lookup_key(username));
         Ok(self
             .ask(&ProfileRequest {
                 account_id: None,

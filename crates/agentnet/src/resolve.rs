@@ -56,6 +56,10 @@ impl Resolver {
 
     /// The account of a username, if it is known.
     pub(crate) fn remembered(&self, username: &str, metrics: &Metrics) -> Option<Text> {
+        // The key of a name that must not be looked up may be that of another.
+        if !username.is_ascii() && usable(username).is_err() {
+            return None;
+        }
         let account_id = self.cached(&lookup_key(username))?;
         metrics.cache_hits.add_one();
         Some(account_id)
@@ -70,7 +74,7 @@ impl Resolver {
     ) -> Result<Text, ResolveError> {
         let key = lookup_key(username);
         if !key.is_empty() {
-            usable(&key)?;
+            usable(username)?;
         }
         metrics.cache_misses.add_one();
         let started = Instant::now();

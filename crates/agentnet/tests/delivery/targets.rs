@@ -147,6 +147,18 @@ async fn resolved_usernames_are_remembered_until_a_delivery_fails() {
 }
 
 #[tokio::test]
+async fn a_name_that_becomes_another_is_not_the_other() {
+    let bench = Bench::start(|_, message| vec![receipt(message, "accepted")]).await;
+    bench.net.registry.know("kelvin", "acct_peer");
+    bench.node.send("@kelvin", "hi").await.unwrap();
+    // The Kelvin sign is a `k` in lower case, and the name is remembered by then.
+    let error = bench.node.send("@\u{212a}elvin", "hi").await.unwrap_err();
+    assert!(error.to_string().contains("would become \"kelvin\""), "{error}");
+    assert!(bench.node.resolve_username("\u{212a}elvin").await.is_err());
+    bench.node.send("@KELVIN", "hi").await.unwrap();
+}
+
+#[tokio::test]
 async fn without_a_cache_every_send_resolves() {
     let net = Net::start().await;
     net.registry.know("peer", "acct_peer");
