@@ -6,7 +6,7 @@
 use std::fmt::Write as _;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
-use agentnet::protocol::visible::{MAX_LOG_VALUE, write_escaped};
+use agentnet::protocol::preview::visible::{MAX_LOG_VALUE, write_escaped};
 use pyo3::prelude::*;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};

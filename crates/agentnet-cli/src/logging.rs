@@ -170,7 +170,7 @@ fn quiet_libraries(level: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use agentnet_protocol::visible::Visibility;
+    use agentnet_protocol::preview::visible::Visibility;
 
     use super::*;
 

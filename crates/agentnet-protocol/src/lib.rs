@@ -42,7 +42,6 @@ pub mod truth;
 pub mod url;
 pub mod username;
 pub mod version;
-pub mod visible;
 
 pub use agent::{AgentCounters, AgentInfo, AgentInfoRef};
 pub use cursor::Cursor;

@@ -1,5 +1,7 @@
 //! A payload in one table cell (PROTOCOL.md section 16).
 
+pub mod visible;
+
 use std::borrow::Cow;
 
 use crate::json::{self, Value};

@@ -4,7 +4,7 @@
 use std::error::Error;
 use std::fmt::{self, Debug};
 
-use agentnet_protocol::visible::{MAX_LOG_VALUE, write_escaped};
+use agentnet_protocol::preview::visible::{MAX_LOG_VALUE, write_escaped};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber};
 use tracing_subscriber::field::RecordFields;

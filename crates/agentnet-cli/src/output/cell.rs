@@ -3,9 +3,9 @@
 use std::borrow::Cow;
 
 use agentnet_protocol::RawJson;
+use agentnet_protocol::preview::visible::{Visibility, is_unseen};
 use agentnet_protocol::preview::{self, payload_preview};
 use agentnet_protocol::stream::{StreamFrame, StreamPart};
-use agentnet_protocol::visible::{Visibility, is_unseen};
 
 use super::Output;
 use super::ago::NEVER;

@@ -8,7 +8,7 @@ use std::str::Chars;
 
 use agentnet_protocol::RawJson;
 use agentnet_protocol::json::{JsonError, Value};
-use agentnet_protocol::visible::is_unseen;
+use agentnet_protocol::preview::visible::is_unseen;
 
 use super::Output;
 

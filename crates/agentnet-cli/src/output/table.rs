@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 
-use agentnet_protocol::visible::is_unseen;
+use agentnet_protocol::preview::visible::is_unseen;
 use comfy_table::{Attribute, Cell, Color, ContentArrangement, LineStyle, Table, TableStyle};
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 

@@ -49,7 +49,7 @@ fn is_emoji(c: char) -> bool {
 ///
 /// ```
 /// let mut line = String::new();
-/// agentnet_protocol::visible::write_escaped(&mut line, 9, format_args!("{} {}", "a\nb\u{1b}", 5)).unwrap();
+/// agentnet_protocol::preview::visible::write_escaped(&mut line, 9, format_args!("{} {}", "a\nb\u{1b}", 5)).unwrap();
 /// assert_eq!(line, r"a\nb…");
 /// ```
 pub fn write_escaped(out: &mut dyn Write, most: usize, value: fmt::Arguments<'_>) -> fmt::Result {
