@@ -37,6 +37,6 @@ maturin="$PWD/$venv/bin/maturin"
 (cd bindings/python/cli && "$maturin" build "${options[@]}")
 (cd bindings/python && "$maturin" build "${options[@]}")
 if [ "$profile" = release ]; then
-    (cd bindings/python && "$maturin" sdist --out dist --quiet)
+    (cd bindings/python && "$maturin" sdist --out dist)
 fi
 echo "$dist"/*.whl

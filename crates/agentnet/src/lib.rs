@@ -43,7 +43,6 @@ mod node;
 mod outgoing;
 mod refuse;
 mod registry;
-mod rejoin;
 mod replies;
 mod request;
 mod resolve;

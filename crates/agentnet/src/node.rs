@@ -1,5 +1,7 @@
 //! [`AgentNode`]: one agent on the network.
 
+mod rejoin;
+
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
@@ -19,7 +21,6 @@ use crate::identity::{self, KeySource, Verifier};
 use crate::inbox::Intake;
 use crate::metrics::{Metrics, MetricsSnapshot};
 use crate::outgoing::IntoPayload;
-use crate::rejoin;
 use crate::request::Request;
 use crate::send::{Destination, Reply, Send};
 use crate::session::{self, Live};
@@ -123,21 +124,6 @@ impl AgentNode {
         self.open_session().await?;
         self.shared.started.store(true, Ordering::Release);
         Ok(())
-    }
-
-    /// As [`AgentNode::start`], for a node that has been started and was not closed since; nothing happens to others.
-    pub(crate) async fn start_again(&self) -> Result<(), StartError> {
-        let _changing = self.shared.changing.lock().await;
-        match self.live() {
-            Ok(_) => Err(StartError::Running),
-            Err(_) if self.shared.started.load(Ordering::Acquire) => self.open_session().await,
-            Err(_) => Ok(()),
-        }
-    }
-
-    /// Whether its connection belongs to others too.
-    pub(crate) fn has_shared_connection(&self) -> bool {
-        self.shared.config.connection.is_some()
     }
 
     async fn open_session(&self) -> Result<(), StartError> {
@@ -284,12 +270,6 @@ impl AgentNode {
     pub async fn close(&self) {
         let _changing = self.shared.changing.lock().await;
         self.shared.started.store(false, Ordering::Release);
-        self.end_session().await;
-    }
-
-    /// Closes the node for the time being.
-    pub(crate) async fn close_session(&self) {
-        let _changing = self.shared.changing.lock().await;
         self.end_session().await;
     }
 

@@ -5,16 +5,17 @@
 
 use std::pin::Pin;
 use std::sync::Weak;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use super::{AgentNode, Shared};
 use crate::connect::reconnect_delay;
 use crate::error::StartError;
-use crate::node::{AgentNode, Shared};
 use crate::session::Live;
 
 /// Watches over a session's client until the session ends.
 // Not `async fn`: a start watches, and what watches starts.
-pub(crate) fn watch(node: Weak<Shared>, live: &Live) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+pub(super) fn watch(node: Weak<Shared>, live: &Live) -> Pin<Box<dyn Future<Output = ()> + Send>> {
     let (ended, client_ended) = (live.ended.clone(), live.connections.client_ended.clone());
     Box::pin(async move {
         tokio::select! {
@@ -54,4 +55,27 @@ pub(crate) fn watch(node: Weak<Shared>, live: &Live) -> Pin<Box<dyn Future<Outpu
 
 fn pause(attempt: usize) -> Duration {
     reconnect_delay(attempt, rand::random_range(0.5..=1.0))
+}
+
+impl AgentNode {
+    /// As [`AgentNode::start`], for a node that has been started and was not closed since; nothing happens to others.
+    async fn start_again(&self) -> Result<(), StartError> {
+        let _changing = self.shared.changing.lock().await;
+        match self.live() {
+            Ok(_) => Err(StartError::Running),
+            Err(_) if self.shared.started.load(Ordering::Acquire) => self.open_session().await,
+            Err(_) => Ok(()),
+        }
+    }
+
+    /// Whether its connection belongs to others too.
+    fn has_shared_connection(&self) -> bool {
+        self.shared.config.connection.is_some()
+    }
+
+    /// Closes the node for the time being.
+    async fn close_session(&self) {
+        let _changing = self.shared.changing.lock().await;
+        self.end_session().await;
+    }
 }
