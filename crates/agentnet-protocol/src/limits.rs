@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::json::Object;
 use crate::{AgentInfo, Envelope, RawJson, json};
 
 /// Bytes of a name or an identity: agent id, display name, username, account id, session tag, nonce, public key.
@@ -16,6 +17,34 @@ pub const MAX_CAPABILITY_BYTES: usize = 128;
 pub const DEFAULT_MAX_METADATA_BYTES: usize = 64 * 1024;
 /// Participants that are recorded of one thread.
 pub const MAX_PARTICIPANTS: usize = 256;
+/// Bytes of a request to the registry; a registration has bounds of its own.
+pub const MAX_REQUEST_BYTES: usize = 64 * 1024;
+/// Bytes of a thread id in a request: one that is made of another id (PROTOCOL.md section 3) is longer than that id.
+pub const MAX_THREAD_ID_BYTES: usize = 2 * MAX_ID_BYTES;
+/// Bytes of a text that is searched for.
+pub const MAX_QUERY_BYTES: usize = 1024;
+/// Bytes of a cursor: base64 of a JSON text with an id of which every byte may be escaped.
+pub const MAX_CURSOR_BYTES: usize = 16 * 1024;
+
+/// The bounds of the texts of a request to the registry, by member. Every RPC calls the same thing by the same name.
+pub const REQUEST_TEXTS: [(&str, usize); 16] = [
+    ("account_id", MAX_NAME_BYTES),
+    ("username", MAX_NAME_BYTES),
+    ("participant_account_id", MAX_NAME_BYTES),
+    ("participant_username", MAX_NAME_BYTES),
+    ("from_account_id", MAX_NAME_BYTES),
+    ("to_account_id", MAX_NAME_BYTES),
+    ("new_public_key", MAX_NAME_BYTES),
+    ("proof", MAX_NAME_BYTES),
+    ("capability", MAX_CAPABILITY_BYTES),
+    ("query", MAX_QUERY_BYTES),
+    ("message_id", MAX_ID_BYTES),
+    ("thread_id", MAX_THREAD_ID_BYTES),
+    ("kind", MAX_ID_BYTES),
+    ("from_ts", MAX_ID_BYTES),
+    ("to_ts", MAX_ID_BYTES),
+    ("cursor", MAX_CURSOR_BYTES),
+];
 
 /// A value above its bound.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,6 +87,32 @@ pub fn check_bytes(member: &'static str, text: &str, max: usize) -> Result<(), T
         max,
         unit: "bytes",
     })
+}
+
+/// Checks the size of a request to the registry, before it is read.
+///
+/// # Errors
+/// [`TooLarge`]
+pub fn check_request(body: &[u8]) -> Result<(), TooLarge> {
+    if body.len() <= MAX_REQUEST_BYTES {
+        return Ok(());
+    }
+    Err(TooLarge {
+        member: "the request",
+        size: body.len(),
+        max: MAX_REQUEST_BYTES,
+        unit: "bytes",
+    })
+}
+
+/// Checks the texts of a request to the registry, as they are sent: before they are trimmed or normalised.
+///
+/// # Errors
+/// [`TooLarge`] for the first bound of [`REQUEST_TEXTS`] that is exceeded.
+pub fn check_request_texts(request: &Object<'_>) -> Result<(), TooLarge> {
+    REQUEST_TEXTS
+        .into_iter()
+        .try_for_each(|(member, max)| check_bytes(member, &request.get(member).text(), max))
 }
 
 /// Checks the number and the lengths of an agent's capabilities.

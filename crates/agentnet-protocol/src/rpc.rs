@@ -28,6 +28,7 @@ pub use threads::{
 };
 
 use crate::json::{ArrayWriter, JsonError, Object, ObjectWriter, Value};
+use crate::limits::{self, TooLarge};
 use crate::record::DecodeError;
 
 /// A registry RPC, told by its request.
@@ -36,6 +37,8 @@ pub trait Request: Sized + Send {
     const NAME: &'static str;
     /// What a successful call answers.
     type Reply: Reply;
+    /// Whether the bounds of requests hold (section 0.11). They do not for what has bounds of its own.
+    const BOUNDED: bool = true;
 
     /// The request's wire text.
     fn encode(&self) -> String;
@@ -122,6 +125,12 @@ impl From<JsonError> for RpcError {
     }
 }
 
+impl From<TooLarge> for RpcError {
+    fn from(error: TooLarge) -> Self {
+        Self::text(error.to_string())
+    }
+}
+
 impl From<DecodeError> for RpcError {
     fn from(error: DecodeError) -> Self {
         Self(Cow::Owned(error.to_string()), true)
@@ -177,9 +186,27 @@ fn reply_object<R: Request>(body: &[u8]) -> Result<Object<'_>, ReplyError> {
 /// Reads the request of an RPC from a body.
 ///
 /// # Errors
-/// The error reply's text; malformed JSON is one too (section 0.3).
+/// The error reply's text; malformed JSON (section 0.3) and what is above a bound (section 0.11) are such too.
 pub fn decode_request<R: Request>(body: &[u8]) -> Result<R, RpcError> {
-    R::decode(Object::parse_body(body)?.as_ref())
+    if R::BOUNDED {
+        limits::check_request(body)?;
+    }
+    let object = Object::parse_body(body)?;
+    if let Some(object) = object.as_ref().filter(|_| R::BOUNDED) {
+        limits::check_request_texts(object)?;
+    }
+    R::decode(object.as_ref())
+}
+
+/// As [`decode_request`] for a request that says nothing that is needed: what cannot be read asks for the usual.
+///
+/// # Errors
+/// The error reply's text for what is above a bound.
+pub fn decode_request_or_default<R: Request + Default>(body: &[u8]) -> Result<R, RpcError> {
+    decode_request(body).or_else(|error| match error.is_fault() {
+        true => Ok(R::default()),
+        false => Err(error),
+    })
 }
 
 fn owned(value: Value<'_>) -> String {

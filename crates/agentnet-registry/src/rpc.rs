@@ -14,7 +14,7 @@ use std::sync::Arc;
 use agentnet_protocol::rpc::{
     ListRequest, MessageSearchRequest, MetricsRequest, ProfileRequest, RegisterRequest, Request, ResolveAccountRequest,
     ResolveKeyRequest, RotateKeyRequest, RpcError, SearchRequest, ThreadListRequest, ThreadMessagesRequest,
-    ThreadStatusRequest, decode_request,
+    ThreadStatusRequest, decode_request, decode_request_or_default,
 };
 use agentnet_store::StoreError;
 use futures::FutureExt as _;
@@ -79,10 +79,13 @@ impl Rpc {
     pub(crate) async fn answer(self, ctx: &Arc<Context>, body: &[u8], reply_to: &str) -> Result<String, RpcError> {
         let answering: BoxFuture<'_, _> = match self {
             Self::ResolveAccount => return lookup::resolve_account(ctx, decode_request(body)?).await,
-            Self::Metrics => return metrics::metrics(ctx),
+            // The original never looks at the bodies of this one and list.
+            Self::Metrics => {
+                let MetricsRequest = decode_request_or_default(body)?;
+                return metrics::metrics(ctx);
+            }
             Self::Register => register::register(ctx, decode_request(body)?, reply_to).boxed(),
-            // The original never looks at the bodies of this one and metrics.
-            Self::List => presence::list(ctx, decode_request(body).unwrap_or_default()).boxed(),
+            Self::List => presence::list(ctx, decode_request_or_default(body)?).boxed(),
             Self::ResolveKey => lookup::resolve_key(ctx, decode_request(body)?).boxed(),
             Self::RotateKey => rotate::rotate_key(ctx, decode_request(body)?).boxed(),
             Self::Search => profiles::search(ctx, decode_request(body)?).boxed(),

@@ -5,6 +5,7 @@ mod support;
 
 use std::time::Duration;
 
+use agentnet_protocol::limits::REQUEST_TEXTS;
 use agentnet_protocol::signature::SigningKey;
 use agentnet_registry::health::{self, Health};
 use agentnet_registry::{Failed, RegistryConfig, RegistryHandle};
@@ -12,7 +13,7 @@ use agentnet_store::model::MessageQuery;
 use agentnet_testkit::{Capture, UNREADABLE_HEADER_BLOCKS, eventually, eventually_true};
 use rstest::rstest;
 use serde_json::{Value, json};
-use support::{Backend, DEADLINE, Network, message};
+use support::{Backend, DEADLINE, Network, RPCS, message};
 
 async fn health_of(net: &Network, server_id: &str) -> Health {
     health::ask(&net.nats.url(), server_id, DEADLINE).await.unwrap()
@@ -262,6 +263,87 @@ async fn what_is_above_a_bound_is_refused_with_its_size() {
     let good = json!({"agent_id": "good", "session_tag": "s5", "account_id": "acct_a", "username": "u"});
     net.publish("registry.hello", good).await;
     assert_eq!(net.online().await, ["good"]);
+    registry.shutdown().await;
+}
+
+#[rstest]
+#[tokio::test]
+async fn requests_of_every_kind_have_bounds(#[values(Backend::Sqlite, Backend::Postgres)] backend: Backend) {
+    let net = Network::on(backend, true).await;
+    let registry = net.registry().await;
+    let long = "x".repeat(900_000);
+    for rpc in &RPCS[1..] {
+        for body in [json!({"padding": long}).to_string(), format!("[{long}"), long.clone()] {
+            let error = format!("the request has {} bytes; at most 65536 are allowed", body.len());
+            let reply: Value = serde_json::from_str(&net.ask_raw(rpc, body).await).unwrap();
+            assert_eq!(reply, json!({"error": error}), "{rpc}");
+        }
+    }
+    let needed = json!({"account_id": "a", "username": "u", "thread_id": "t", "new_public_key": "k"});
+    for (rpc, members) in [
+        ("list", &["cursor"][..]),
+        ("resolve_account", &["username"]),
+        ("resolve_key", &["account_id"]),
+        ("rotate_key", &["account_id", "new_public_key", "proof"]),
+        ("search", &["query", "capability", "cursor"]),
+        ("profile", &["account_id", "username"]),
+        ("thread_status", &["thread_id"]),
+        (
+            "thread_list",
+            &["query", "participant_account_id", "participant_username", "cursor"],
+        ),
+        ("thread_messages", &["thread_id", "cursor"]),
+        (
+            "message_search",
+            &[
+                "message_id",
+                "thread_id",
+                "from_account_id",
+                "to_account_id",
+                "kind",
+                "from_ts",
+                "to_ts",
+                "cursor",
+            ],
+        ),
+    ] {
+        for member in members {
+            let (_, most) = REQUEST_TEXTS.into_iter().find(|(name, _)| name == member).unwrap();
+            let ask = async |bytes: usize| {
+                let mut request = needed.clone();
+                request[member] = json!("x".repeat(bytes));
+                net.ask(rpc, request).await
+            };
+            let error = format!("{member} has {} bytes; at most {most} are allowed", most + 1);
+            assert_eq!(ask(most + 1).await, json!({"error": error}), "{rpc}");
+            let reply = ask(most).await;
+            assert_ne!(reply["error"], json!(error), "{rpc}");
+            assert!(reply.to_string().len() < most + 1000, "{rpc} {member}: {reply}");
+        }
+    }
+    registry.shutdown().await;
+}
+
+/// The longest id that a message may have leads to a thread that can be asked for, and to cursors that are taken.
+#[tokio::test]
+async fn the_longest_ids_are_found_and_paged_through() {
+    let net = Network::new(true).await;
+    let registry = net.registry().await;
+    for end in ["a", "b"] {
+        // Each of these takes six bytes in a cursor's JSON text.
+        let id = format!("{}{end}", "\u{1}".repeat(1023));
+        let mut message = message(&id, "");
+        message["trace_id"] = json!("É".repeat(512));
+        net.publish("account.acct_b.inbox", message).await;
+    }
+    let thread_id = format!("thread_{}", "é".repeat(512));
+    let ids = net.history(&thread_id, 2).await;
+    let first = net
+        .ask("thread_messages", json!({"thread_id": thread_id, "limit": 1}))
+        .await;
+    let second = json!({"thread_id": thread_id, "limit": 1, "cursor": first["next_cursor"]});
+    let second = net.ask("thread_messages", second).await;
+    assert_eq!(second["messages"][0]["message_id"], json!(ids[1]), "{second}");
     registry.shutdown().await;
 }
 

@@ -3,7 +3,6 @@
 use super::{Reply, Request, RpcError, opt_trimmed, owned, required};
 use crate::RawJson;
 use crate::json::{Object, ObjectWriter, ascii};
-use crate::limits::{MAX_NAME_BYTES, TooLarge, check_bytes, check_nonce};
 use crate::record::DecodeError;
 
 /// `registry.rotate_key`: binds another key to an account. [`rotation`](crate::rotation) makes and checks it.
@@ -17,18 +16,6 @@ pub struct RotateKeyRequest {
     pub auth: Option<RawJson>,
     /// The signature of the same claims by the new key.
     pub proof: String,
-}
-
-impl RotateKeyRequest {
-    /// Checks the bounds of section 0.11.
-    ///
-    /// # Errors
-    /// [`TooLarge`]
-    pub fn check_sizes(&self) -> Result<(), TooLarge> {
-        check_bytes("account_id", &self.account_id, MAX_NAME_BYTES)?;
-        check_bytes("new_public_key", &self.new_public_key, MAX_NAME_BYTES)?;
-        check_nonce(self.auth.as_ref())
-    }
 }
 
 impl Request for RotateKeyRequest {

@@ -20,6 +20,7 @@ pub struct RegisterRequest {
 impl Request for RegisterRequest {
     const NAME: &'static str = "register";
     type Reply = RegisterReply;
+    const BOUNDED: bool = false;
 
     fn encode(&self) -> String {
         let mut out = ObjectWriter::new();

@@ -3,6 +3,11 @@
 use agentnet_protocol::Envelope;
 use agentnet_protocol::json::Value;
 use agentnet_protocol::limits::{check_capabilities, check_envelope};
+use agentnet_protocol::rpc::{
+    ListRequest, MessageSearchRequest, MetricsRequest, ProfileRequest, RegisterRequest, ResolveAccountRequest,
+    ResolveKeyRequest, RotateKeyRequest, RpcError, SearchRequest, ThreadListRequest, ThreadMessagesRequest,
+    ThreadStatusRequest, decode_request, decode_request_or_default,
+};
 use agentnet_protocol::stream::StreamFrame;
 use serde_json::json;
 
@@ -19,6 +24,7 @@ fn limits() {
                 .err()
                 .map(|error| error.to_string()),
             "stream" => stream(case, &text),
+            "request" => request(case, text),
             other => panic!("no such place: {other}"),
         };
         assert_eq!(error.as_deref(), case.opt_text("error"));
@@ -29,6 +35,38 @@ fn envelope(case: Case<'_>, text: &str) -> Option<String> {
     let body = json!({ case.text("member"): text });
     let envelope = Envelope::decode(body.to_string()).expect("an envelope");
     check_envelope(&envelope).err().map(|error| error.to_string())
+}
+
+fn request(case: Case<'_>, mut text: String) -> Option<String> {
+    let needed =
+        json!({ "agent_id": "a", "account_id": "a", "username": "u", "thread_id": "t", "new_public_key": "k" });
+    let body = |text: &str| {
+        let mut body = needed.clone();
+        body[case.text("member")] = json!(text);
+        body.to_string()
+    };
+    if case.text("member") == "padding" {
+        let around = body("").len();
+        text.truncate(text.len() - around);
+    }
+    let body = body(&text);
+    let body = body.as_bytes();
+    let read = match case.text("rpc") {
+        "register" => decode_request::<RegisterRequest>(body).map(drop),
+        "list" => decode_request_or_default::<ListRequest>(body).map(drop),
+        "resolve_account" => decode_request::<ResolveAccountRequest>(body).map(drop),
+        "resolve_key" => decode_request::<ResolveKeyRequest>(body).map(drop),
+        "rotate_key" => decode_request::<RotateKeyRequest>(body).map(drop),
+        "search" => decode_request::<SearchRequest>(body).map(drop),
+        "profile" => decode_request::<ProfileRequest>(body).map(drop),
+        "thread_status" => decode_request::<ThreadStatusRequest>(body).map(drop),
+        "thread_list" => decode_request::<ThreadListRequest>(body).map(drop),
+        "thread_messages" => decode_request::<ThreadMessagesRequest>(body).map(drop),
+        "message_search" => decode_request::<MessageSearchRequest>(body).map(drop),
+        "metrics" => decode_request_or_default::<MetricsRequest>(body).map(drop),
+        other => panic!("no such RPC: {other}"),
+    };
+    read.err().as_ref().map(RpcError::to_string)
 }
 
 fn stream(case: Case<'_>, text: &str) -> Option<String> {

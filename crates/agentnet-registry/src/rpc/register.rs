@@ -29,9 +29,8 @@ const LOGGED_CAPABILITIES: usize = 8;
 pub(super) async fn register(ctx: &Arc<Context>, request: RegisterRequest, reply_to: &str) -> Result<String, RpcError> {
     let now = Now::read();
     let agent = &request.agent;
-    check_agent(agent, ctx.config.max_metadata_bytes)
-        .and_then(|()| check_nonce(request.auth.as_ref()))
-        .map_err(|error| RpcError::text(error.to_string()))?;
+    check_agent(agent, ctx.config.max_metadata_bytes)?;
+    check_nonce(request.auth.as_ref())?;
     let usable = |id: &str| ids::valid_account_id(id) && !(ctx.config.dev_auth && is_reserved(id));
     if agent.account_id.as_deref().is_some_and(|id| !usable(id)) {
         return Err(RpcError::new("account_id is invalid"));

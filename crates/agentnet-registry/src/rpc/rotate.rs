@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use agentnet_protocol::limits::check_nonce;
 use agentnet_protocol::rotation;
 use agentnet_protocol::rpc::{Reply as _, RotateKeyReply, RotateKeyRequest, RpcError};
 use agentnet_store::StoreError;
@@ -16,9 +17,7 @@ use crate::register_auth::announce_used;
 /// store's transaction.
 pub(super) async fn rotate_key(ctx: &Arc<Context>, request: RotateKeyRequest) -> Result<String, RpcError> {
     let now = Now::read();
-    request
-        .check_sizes()
-        .map_err(|error| RpcError::text(error.to_string()))?;
+    check_nonce(request.auth.as_ref())?;
     let found = ctx.store.account_by_id(&request.account_id).await;
     let account = found.map_err(failed("rotate_failed"))?.ok_or(RpcError::NOT_FOUND)?;
     let skew = u64::try_from(ctx.config.dev_auth_max_skew.as_millis()).unwrap_or(u64::MAX);

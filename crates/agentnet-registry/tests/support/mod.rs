@@ -17,11 +17,12 @@ pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
 pub(crate) const TOKEN: &str = "s3cret";
 
 /// The names of all RPCs.
-pub(crate) const RPCS: [&str; 11] = [
+pub(crate) const RPCS: [&str; 12] = [
     "register",
     "list",
     "resolve_account",
     "resolve_key",
+    "rotate_key",
     "search",
     "profile",
     "thread_status",
