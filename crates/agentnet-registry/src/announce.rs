@@ -4,14 +4,15 @@
 //! its sender shares the database (`peers`). Unknown members and announcements are ignored, so that versions may be mixed.
 //!
 //! Of somebody who proves nothing, a beat does nothing; the others cause a look into the store, which is harmless in bounded
-//! number: registries of older versions speak so.
+//! number: registries of older versions speak so. Only so many a second are read: of a flood, requests must feel nothing.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use agentnet_protocol::json::{Object, ObjectWriter};
 use agentnet_protocol::limits::MAX_NAME_BYTES;
+use agentnet_protocol::rate::{RateLimit, TokenBucket};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Now;
@@ -23,10 +24,14 @@ use crate::presence::hear;
 pub(crate) const SUBJECT: &str = "agentnet.registry.announce";
 /// How often a registry says that it runs.
 const BEAT: Duration = Duration::from_secs(1);
-/// An announcement is not longer: a nonce with its account, escaped.
-const LONGEST: usize = 8 * 1024;
 /// A nonce with its account is not longer.
-const LONGEST_NONCE: usize = 2 * MAX_NAME_BYTES + 1;
+const MAX_NONCE_BYTES: usize = 2 * MAX_NAME_BYTES + 1;
+/// An announcement is not longer: a nonce of which every byte is escaped, and what stands around it.
+const MAX_ANNOUNCEMENT_BYTES: usize = 6 * MAX_NONCE_BYTES + 256;
+/// Announcements that prove nothing and are read, a second and at once: as many as registries of an older version make when
+/// all their agents start.
+const UNPROVEN_PER_SECOND: f64 = 1_000.0;
+const UNPROVEN_BURST: u32 = 2_000;
 
 /// A session was issued. Only its name is told: what it is, the others read from the store that they share.
 pub(crate) async fn session(ctx: &Context, session_tag: &str) {
@@ -69,20 +74,50 @@ async fn publish(ctx: &Context, body: String) {
     }
 }
 
-/// Somebody has something to tell.
+/// How many announcements of strangers may be read.
+#[derive(Debug)]
+pub(crate) struct UnprovenLimit {
+    limit: RateLimit,
+    start: Instant,
+    bucket: Mutex<TokenBucket>,
+}
+
+impl Default for UnprovenLimit {
+    fn default() -> Self {
+        let limit = RateLimit::new(UNPROVEN_PER_SECOND, UNPROVEN_BURST);
+        Self {
+            limit,
+            start: Instant::now(),
+            bucket: Mutex::new(TokenBucket::full(&limit, 0.0)),
+        }
+    }
+}
+
+impl UnprovenLimit {
+    fn take(&self, now: Instant) -> bool {
+        let now = now.saturating_duration_since(self.start).as_secs_f64();
+        let mut bucket = self.bucket.lock().unwrap_or_else(PoisonError::into_inner);
+        bucket.take(&self.limit, now)
+    }
+}
+
+/// Somebody has something to tell. What is too long, or comes from a stranger when there were too many, is not read.
 pub(crate) fn hear(ctx: &Arc<Context>, body: &[u8], now: Now) {
-    if body.len() > LONGEST {
-        return;
+    if body.len() > MAX_ANNOUNCEMENT_BYTES {
+        return ctx.metrics.announcements_dropped.add(1);
+    }
+    let speaker = ctx.peers.speaker(body);
+    if speaker == Speaker::Stranger && !ctx.unproven.take(now.instant) {
+        return ctx.metrics.announcements_dropped.add(1);
     }
     let Ok(Some(object)) = Object::parse_body(body) else {
         return;
     };
     let text = |name: &str| object.get(name).as_str();
-    let speaker = ctx.peers.speaker(body, &object);
     let known = speaker != Speaker::Stranger;
     if let Some(tag) = text("session_tag").filter(|tag| tag.len() <= MAX_NAME_BYTES) {
         hear::issued_elsewhere(ctx, tag.into_owned(), known);
-    } else if let Some(nonce) = text("nonce").filter(|nonce| nonce.len() <= LONGEST_NONCE) {
+    } else if let Some(nonce) = text("nonce").filter(|nonce| nonce.len() <= MAX_NONCE_BYTES) {
         ctx.nonces.used_elsewhere(&nonce, known, now.instant);
     } else if let Some(account_id) = text("rotated").filter(|id| id.len() <= MAX_NAME_BYTES) {
         hear::rotated_elsewhere(ctx, account_id.into_owned(), known);
@@ -169,5 +204,30 @@ pub(crate) async fn run(ctx: Arc<Context>, stop: CancellationToken) {
     }
     if ctx.is_connected() {
         beat(&ctx, true).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn strangers_are_read_in_bounded_number() {
+        let unproven = UnprovenLimit::default();
+        let taken = |at: Instant| (0..20_000).filter(|_| unproven.take(at)).count();
+        assert_eq!(taken(unproven.start), 2_000);
+        assert_eq!(taken(unproven.start + Duration::from_secs(1)), 1_000);
+    }
+
+    #[test]
+    fn the_longest_announcement_is_read() {
+        let nonce = format!("{}:{}", "a".repeat(MAX_NAME_BYTES), "\u{1}".repeat(MAX_NAME_BYTES));
+        let mut out = ObjectWriter::new();
+        let body = out
+            .text("nonce", &nonce)
+            .text("number", "0000000000000007")
+            .text("mac", &"0".repeat(32))
+            .finish();
+        assert!(body.len() <= MAX_ANNOUNCEMENT_BYTES, "{}", body.len());
     }
 }

@@ -10,6 +10,7 @@ use tokio_util::future::FutureExt as _;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::announce::UnprovenLimit;
 use crate::capture::Capture;
 use crate::config::RegistryConfig;
 use crate::connect::is_up;
@@ -35,6 +36,8 @@ pub(crate) struct Context {
     pub(crate) number: u64,
     /// The other registries.
     pub(crate) peers: Peers,
+    /// What may be read of those who only say that they are some.
+    pub(crate) unproven: UnprovenLimit,
     pub(crate) client: Client,
     /// The store for requests: nobody waits for it while it is down.
     pub(crate) store: Arc<dyn Store>,

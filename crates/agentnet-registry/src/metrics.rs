@@ -27,6 +27,8 @@ pub(crate) struct Metrics {
     pub(crate) overflow: Counter,
     /// Messages in the stream that are not stored yet.
     pub(crate) lag: Counter,
+    /// Announcements on the registries' subject that were not read: too long, or too many of strangers.
+    pub(crate) announcements_dropped: Counter,
 }
 
 /// How long one thing took: the last times for percentiles, in milliseconds; all of them for Prometheus, in seconds.
@@ -88,6 +90,7 @@ impl Metrics {
             recovered: Counter::default(),
             overflow: Counter::default(),
             lag: Counter::default(),
+            announcements_dropped: Counter::default(),
         }
     }
 

@@ -10,7 +10,6 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-use agentnet_protocol::json::Object;
 use agentnet_store::model::Registry as Row;
 use agentnet_store::{Store, StoreError};
 use hmac::{Hmac, KeyInit as _, Mac as _};
@@ -36,6 +35,8 @@ pub(crate) const SILENCE: Duration = Duration::from_secs(4);
 /// Hexadecimal digits of an authentication code.
 const CODE_DIGITS: usize = 32;
 const CODE_MEMBER: &str = ",\"mac\":\"";
+/// Hexadecimal digits of a registry's number.
+const NUMBER_DIGITS: usize = 16;
 
 /// Another registry, as the health reply shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -129,10 +130,9 @@ impl Peers {
         body
     }
 
-    /// Who made an announcement.
-    pub(crate) fn speaker(&self, body: &[u8], announcement: &Object<'_>) -> Speaker {
-        let number = announcement.get("number").as_str();
-        let Some(number) = number.and_then(|number| u64::from_str_radix(&number, 16).ok()) else {
+    /// Who made an announcement, by its bytes: anybody may send many, and to read each would take longer than to send it.
+    pub(crate) fn speaker(&self, body: &[u8]) -> Speaker {
+        let Some(number) = number_in(body) else {
             return Speaker::Stranger;
         };
         let known = self.lock();
@@ -323,6 +323,16 @@ pub(crate) async fn run(ctx: Arc<Context>, stop: CancellationToken) {
     {
         tracing::debug!(%error, "this registry's row stays until it is old");
     }
+}
+
+/// The number in an announcement as registries write it. A quotation mark within a text has a backslash before it, so that no
+/// text looks like this member.
+fn number_in(body: &[u8]) -> Option<u64> {
+    const MEMBER: &[u8] = b",\"number\":\"";
+    let start = body.windows(MEMBER.len()).position(|bytes| bytes == MEMBER)? + MEMBER.len();
+    let digits = body.get(start..start + NUMBER_DIGITS)?;
+    let digits = digits.iter().all(u8::is_ascii_hexdigit).then_some(digits)?;
+    u64::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
 }
 
 /// HMAC-SHA256 over a text, not finished. HMAC takes keys of every length: there always is one.

@@ -30,13 +30,14 @@ use crate::rpc::Rpc;
 const CONCURRENCY: usize = 256;
 /// Presence that is applied at once before a request, so that a flood of it cannot hold requests up for ever.
 const BURST: usize = 10_000;
+/// The same of announcements, of which those of strangers prove nothing.
+const ANNOUNCEMENT_BURST: usize = 1_000;
 
-/// What every registry hears.
+/// What every registry hears of agents.
 #[derive(Debug, Clone, Copy)]
 enum Presence {
     Hello,
     Goodbye,
-    Announcement,
 }
 
 /// A subscription and what its messages are.
@@ -60,6 +61,7 @@ impl<T: Copy + Unpin> Stream for Tagged<T> {
 pub(crate) struct Router {
     requests: SelectAll<Tagged<Rpc>>,
     presence: SelectAll<Tagged<Presence>>,
+    announcements: Subscriber,
 }
 
 impl Router {
@@ -69,7 +71,6 @@ impl Router {
         for (what, subject) in [
             (Presence::Hello, format!("{REGISTRY_PREFIX}hello")),
             (Presence::Goodbye, format!("{REGISTRY_PREFIX}goodbye")),
-            (Presence::Announcement, announce::SUBJECT.to_owned()),
         ] {
             presence.push(Tagged {
                 what,
@@ -79,6 +80,7 @@ impl Router {
         Ok(Self {
             requests: SelectAll::new(),
             presence,
+            announcements: client.subscribe(announce::SUBJECT).await.map_err(lost)?,
         })
     }
 
@@ -103,6 +105,7 @@ impl Router {
             tokio::select! {
                 () = stop.cancelled() => break,
                 Some((what, message)) = self.presence.next() => apply(&ctx, what, &message),
+                Some(message) = self.announcements.next() => announce::hear(&ctx, &message.payload, Now::read()),
                 acquired = Arc::clone(&room).acquire_owned(), if permit.is_none() => permit = acquired.ok(),
                 request = self.requests.next(), if permit.is_some() => {
                     self.apply_heard(&ctx);
@@ -129,11 +132,23 @@ impl Router {
     /// Applies all presence that is already here.
     fn apply_heard(&mut self, ctx: &Arc<Context>) {
         for _ in 0..BURST {
-            let next = tokio::task::unconstrained(self.presence.next()).now_or_never();
-            let Some(Some((what, message))) = next else { return };
+            let Some((what, message)) = at_hand(&mut self.presence) else {
+                break;
+            };
             apply(ctx, what, &message);
         }
+        for _ in 0..ANNOUNCEMENT_BURST {
+            let Some(message) = at_hand(&mut self.announcements) else {
+                return;
+            };
+            announce::hear(ctx, &message.payload, Now::read());
+        }
     }
+}
+
+/// What has come already.
+fn at_hand<S: Stream + Unpin>(messages: &mut S) -> Option<S::Item> {
+    tokio::task::unconstrained(messages.next()).now_or_never().flatten()
 }
 
 fn lost(error: impl ToString) -> StartError {
@@ -151,7 +166,6 @@ fn apply(ctx: &Arc<Context>, what: Presence, message: &Message) {
             let read = hear::goodbye(ctx, &message.payload, now);
             ctx.metrics.handled(("goodbye", "handler.goodbye"), now.instant, !read);
         }
-        Presence::Announcement => announce::hear(ctx, &message.payload, now),
     }
 }
 

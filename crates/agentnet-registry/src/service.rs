@@ -11,7 +11,7 @@ use agentnet_store::{Store, StoreError};
 use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use crate::announce;
+use crate::announce::{self, UnprovenLimit};
 use crate::bounce;
 use crate::capture::{self, CaptureMode, CaptureTasks};
 use crate::clock::Now;
@@ -128,6 +128,7 @@ impl Registry {
             identity,
             number,
             peers: Peers::new(number),
+            unproven: UnprovenLimit::default(),
             client,
             lookups: Lookups::of(&store),
             claims: Claims::of(&store),

@@ -72,6 +72,82 @@ async fn invented_registries_keep_nothing_from_the_store() {
     registry.shutdown().await;
 }
 
+/// What this counter of the registry's metrics page says.
+async fn counted(registry: &RegistryHandle, name: &str) -> u64 {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    let mut page = tokio::net::TcpStream::connect(registry.metrics_addr().unwrap())
+        .await
+        .unwrap();
+    let request = "GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+    page.write_all(request.as_bytes()).await.unwrap();
+    let mut text = String::new();
+    page.read_to_string(&mut text).await.unwrap();
+    let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    line.unwrap_or_else(|| panic!("no {name} in {text}")).parse().unwrap()
+}
+
+#[rstest]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flood_of_forged_announcements_keeps_no_request_waiting(
+    #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+) {
+    const DROPPED: &str = "agentnet_registry_announcements_dropped_total";
+    let net = Network::on(backend, true).await;
+    let config = RegistryConfig {
+        metrics_addr: Some("127.0.0.1:0".parse().unwrap()),
+        ..named(&net, "one")
+    };
+    let one = net.registry_with(config).await;
+    assert_eq!(counted(&one, DROPPED).await, 0);
+    let mac = "0".repeat(32);
+    let forge = async |round: u64| {
+        for number in 0..1000 {
+            let number = format!("{:016x}", (round << 32) + number);
+            let forged = match round % 3 {
+                0 => json!({"registry": "evil", "number": number, "beat": 1, "mac": mac}),
+                1 => json!({"session_tag": number, "number": number, "mac": mac}),
+                _ => json!({"nonce": number, "number": number, "mac": mac}),
+            };
+            net.client
+                .publish("agentnet.registry.announce", forged.to_string().into())
+                .await
+                .unwrap();
+        }
+    };
+    for round in 0..20 {
+        forge(round).await;
+        let reply = net.ask("list", json!({})).await;
+        assert_eq!(reply["agents"], json!([]), "{reply}");
+        let reply = net.ask("resolve_account", json!({"username": "nobody"})).await;
+        assert_eq!(reply, json!({"error": "not_found"}));
+    }
+    let dropped = counted(&one, DROPPED).await;
+    assert!(dropped > 0, "{dropped}");
+    let too_long = json!({"session_tag": "s", "padding": "x".repeat(5000)});
+    net.publish("agentnet.registry.announce", too_long).await;
+    eventually_true(DEADLINE, "it is not read", async || {
+        counted(&one, DROPPED).await > dropped
+    })
+    .await
+    .unwrap();
+
+    // While it goes on, one that shares the database is heard, and so is what it tells.
+    let two = net.registry_with(named(&net, "two")).await;
+    eventually(DEADLINE, async || {
+        forge(0).await;
+        let registries = health_of(&net, "one").await.registries;
+        match registries.iter().any(|peer| peer.server_id == "two" && peer.verified) {
+            true => Ok(()),
+            false => Err(format!("{registries:?}")),
+        }
+    })
+    .await
+    .unwrap();
+    two.shutdown().await;
+    one.shutdown().await;
+}
+
 #[rstest]
 #[tokio::test]
 async fn the_room_on_the_disk_is_told_where_the_database_is_a_file(

@@ -147,6 +147,11 @@ impl Collector for Figures {
                 metrics.overflow.total(),
             ),
             (
+                "announcements_dropped",
+                "Announcements of other registries, or of who pretends to be one, that were not read",
+                metrics.announcements_dropped.total(),
+            ),
+            (
                 "dropped",
                 "Messages lost because nobody took them in time",
                 ctx.dropped(),

@@ -12,8 +12,7 @@ fn row(number: u64, key: &str) -> Row {
 }
 
 fn heard(peers: &Peers, body: &str) -> Speaker {
-    let object = Object::parse_body(body.as_bytes()).unwrap().unwrap();
-    peers.speaker(body.as_bytes(), &object)
+    peers.speaker(body.as_bytes())
 }
 
 #[test]
@@ -34,6 +33,29 @@ fn who_has_the_key_of_the_row_is_a_colleague_and_nobody_else() {
         r#"{"mac":""}"#.to_owned(),
     ] {
         assert_eq!(heard(&listener, &forged), Speaker::Stranger, "{forged}");
+    }
+}
+
+#[test]
+fn the_number_is_found_where_it_is_and_not_within_a_text() {
+    use agentnet_protocol::json::ObjectWriter;
+
+    for name in ["r", r#","number":"0000000000000009""#, "é\\", ""] {
+        let body = ObjectWriter::new()
+            .text("registry", name)
+            .text("number", &Row::number_text(7))
+            .finish();
+        assert_eq!(number_in(body.as_bytes()), Some(7), "{body}");
+    }
+    for body in [
+        "",
+        "{}",
+        r#"{"a":1,"number":"7"}"#,
+        r#"{"a":1,"number":"000000000000000+"#,
+        r#"{"a":1,"number":"+000000000000007"}"#,
+        r#"{"a":1,"number":7}"#,
+    ] {
+        assert_eq!(number_in(body.as_bytes()), None, "{body}");
     }
 }
 
