@@ -253,6 +253,59 @@ async fn online_accounts_are_found_first_then_the_others(
     assert_eq!(end, Value::Null);
 }
 
+/// A command that speaks for an agent in passing says nothing about it.
+#[rstest]
+#[tokio::test]
+async fn a_registration_that_keeps_the_profile_changes_nothing_of_it(
+    #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+) {
+    let net = Network::on(backend, false).await;
+    let _registry = net.registry().await;
+    let profile = async |username: &str| {
+        let reply = net.ask("profile", json!({"username": username})).await;
+        let profile = &reply["profile"];
+        json!([profile["display_name"], profile["capabilities"], profile["metadata"]])
+    };
+    let request = json!({"agent_id": "alice_agent", "name": "Alice", "username": "alice", "capabilities": ["Chat"],
+                         "metadata": {"team": "ops"}});
+    let alice = net.ask("register", request).await;
+    let own = json!(["Alice", ["Chat"], {"team": "ops"}]);
+    assert_eq!(profile("alice").await, own);
+
+    let passing = |keep: Value, by: &str, who: &Value| {
+        let mut request = json!({"agent_id": "cli", "name": "CLI", "capabilities": ["cli"], "metadata": {"cli": 1}});
+        request["keep_profile"] = keep;
+        request[by] = who.clone();
+        request
+    };
+    for (by, who) in [
+        ("username", json!("alice")),
+        ("account_id", alice["account_id"].clone()),
+    ] {
+        let reply = net.ask("register", passing(json!(true), by, &who)).await;
+        assert_eq!(
+            (&reply["account_id"], &reply["username"]),
+            (&alice["account_id"], &json!("alice")),
+            "{reply}"
+        );
+        assert_ne!(reply["session_tag"], alice["session_tag"]);
+        assert_eq!(profile("alice").await, own, "{by}");
+    }
+    // Who is new has no profile yet to keep.
+    let passed = json!(["CLI", ["cli"], {"cli": 1}]);
+    let reply = net
+        .ask("register", passing(json!(true), "username", &json!("bob")))
+        .await;
+    assert_eq!(reply["username"], "bob", "{reply}");
+    assert_eq!(profile("bob").await, passed);
+    // Without the member the last registration counts.
+    for keep in [json!(false), Value::Null] {
+        let reply = net.ask("register", passing(keep, "username", &json!("alice"))).await;
+        assert_eq!(reply["account_id"], alice["account_id"], "{reply}");
+        assert_eq!(profile("alice").await, passed);
+    }
+}
+
 #[rstest]
 #[tokio::test]
 async fn a_start_that_cannot_work_says_why(#[values(Backend::Sqlite, Backend::Postgres)] backend: Backend) {
