@@ -12,15 +12,16 @@ mod parting;
 mod receipt;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use agentnet_protocol::compose::{Sender, error_reply};
 use agentnet_protocol::subject::{ALL_CAPABILITIES, ALL_INBOXES, Subject, may_reply_to, registry_account};
 use agentnet_protocol::{Envelope, Reject, Timestamp, ids};
 use agentnet_store::StoreError;
+use agentnet_store::model::KnownAccount;
 use async_nats::{Client, Message, SubscribeError, Subscriber};
 use futures::StreamExt as _;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use self::hidden::Hidden;
@@ -31,14 +32,24 @@ use crate::connect::end;
 use crate::context::Context;
 use crate::error::StartError;
 use crate::presence::whereabouts::Whereabouts;
+use crate::together::AccountLookups;
 
 /// Not the group of the capture: of two subscriptions in one group, NATS would serve only one.
 const GROUP: &str = "agentnet-registry-bounce";
-/// Messages that may be answered at the same time; those beyond run into their timeout.
+/// Requests that may be answered at the same time; those beyond run into their timeout.
 const CONCURRENCY: usize = 256;
+/// KiB of other messages that may be answered at the same time, each begun one counted whole; those beyond have no receipt.
+/// Their accounts are looked up together, so that many small ones may wait.
+const MESSAGES_KIB: usize = 16 * 1024;
 /// Requests that may wait for a goodbye at the same time. They are counted apart: anybody can say goodbye for another, and until
 /// it is refused, requests to that one wait.
 const WAITING: usize = 256;
+/// An account that registered less than so long ago may have a session that was not announced yet; microseconds, with room for
+/// clocks that differ.
+const JUST_REGISTERED_MICROS: i64 = 2_000_000;
+/// How long a message to such an account waits for the announcement, and how often is looked.
+const ANNOUNCEMENT_TIMEOUT: Duration = Duration::from_millis(500);
+const ANNOUNCEMENT_POLL_INTERVAL: Duration = Duration::from_millis(5);
 /// How often is looked whether presence is warm.
 const LOOK: Duration = Duration::from_millis(100);
 
@@ -57,14 +68,30 @@ pub(crate) struct Inboxes {
     parting: Parting,
 }
 
-/// Who may be at work, and for how long.
+/// Who may be at work, and for how long. Requests have places and lookups of their own: their senders wait, and a flood of other
+/// messages is to leave them room.
 struct Room {
-    answers: Arc<Semaphore>,
-    /// For requests alone: their senders wait, and a flood of other messages is to leave them room.
+    messages: Arc<Semaphore>,
     requests: Arc<Semaphore>,
     waiting: Arc<Semaphore>,
-    receipts: Arc<Receipts>,
+    accounts_of_messages: AccountLookups,
+    accounts_of_requests: AccountLookups,
+    receipts: Receipts,
     stop: CancellationToken,
+}
+
+impl Room {
+    /// A place for a message, if there is one.
+    fn place(&self, message: &Message, leaves: bool) -> Option<OwnedSemaphorePermit> {
+        let (places, wanted) = match (leaves, &message.reply) {
+            (true, _) => (&self.waiting, 1),
+            (false, Some(_)) => (&self.requests, 1),
+            // The largest that a server takes finds a place too.
+            (false, None) => (&self.messages, (1 + message.payload.len() / 1024).min(MESSAGES_KIB / 4)),
+        };
+        let wanted = u32::try_from(wanted).unwrap_or(u32::MAX);
+        Arc::clone(places).try_acquire_many_owned(wanted).ok()
+    }
 }
 
 /// Hears every inbox and capability from now on.
@@ -87,13 +114,15 @@ async fn subscribe_all(client: &Client) -> Result<Inboxes, SubscribeError> {
 /// Answers until `stop`, whenever presence is warm. A registry that is not sure of anybody stays out of the group: it would
 /// draw requests that another could answer.
 pub(crate) async fn run(ctx: Arc<Context>, heard: Heard, stop: CancellationToken) {
-    let room = Room {
-        answers: Arc::new(Semaphore::new(CONCURRENCY)),
+    let room = Arc::new(Room {
+        messages: Arc::new(Semaphore::new(MESSAGES_KIB)),
         requests: Arc::new(Semaphore::new(CONCURRENCY)),
         waiting: Arc::new(Semaphore::new(WAITING)),
-        receipts: Arc::default(),
+        accounts_of_messages: AccountLookups::of(&ctx.store),
+        accounts_of_requests: AccountLookups::of(&ctx.store),
+        receipts: Receipts::default(),
         stop: stop.clone(),
-    };
+    });
     let mut heard = heard;
     while !stop.is_cancelled() {
         // The next is heard before the last is left, so that no message falls between them.
@@ -150,7 +179,7 @@ pub(crate) async fn run(ctx: Arc<Context>, heard: Heard, stop: CancellationToken
 }
 
 /// Looks at every message.
-async fn answer_all(ctx: &Arc<Context>, heard: &mut Inboxes, room: &Room) {
+async fn answer_all(ctx: &Arc<Context>, heard: &mut Inboxes, room: &Arc<Room>) {
     let Inboxes {
         inboxes,
         capabilities,
@@ -188,7 +217,7 @@ enum Target {
 }
 
 /// Answers a message if nobody else will.
-fn look(ctx: &Arc<Context>, parting: Option<&mut Parting>, message: Message, room: &Room) {
+fn look(ctx: &Arc<Context>, parting: Option<&mut Parting>, message: Message, room: &Arc<Room>) {
     let (target, leaves) = match Subject::parse(&message.subject) {
         Some(Subject::Inbox { account_id }) => {
             let leaves = parting.and_then(|parting| parting.session(ctx, account_id));
@@ -202,35 +231,45 @@ fn look(ctx: &Arc<Context>, parting: Option<&mut Parting>, message: Message, roo
         }
         _ => return,
     };
-    let kind = match (&leaves, &message.reply) {
-        (Some(_), _) => &room.waiting,
-        (None, Some(_)) => &room.requests,
-        (None, None) => &room.answers,
-    };
-    let Ok(permit) = Arc::clone(kind).try_acquire_owned() else {
+    let Some(place) = room.place(&message, leaves.is_some()) else {
         return;
     };
-    let (work, receipts, stop) = (Arc::clone(ctx), Arc::clone(&room.receipts), room.stop.clone());
+    let (work, room) = (Arc::clone(ctx), Arc::clone(room));
     ctx.tasks.spawn(async move {
-        let _permit = permit;
+        let _place = place;
+        let reply_to = message.reply.filter(|subject| may_reply_to(subject));
+        let Ok(envelope) = Envelope::decode(message.payload) else {
+            return;
+        };
+        // Who is not to be told need not be looked for.
+        let sender = match &reply_to {
+            Some(_) => None,
+            None => match room.receipts.addressee(&envelope) {
+                Some(sender) => Some(sender),
+                None => return,
+            },
+        };
         if let Some(tag) = leaves {
-            gone(&work, &tag, &stop).await;
+            gone(&work, &tag, &room.stop).await;
         }
-        let Some(reject) = refusal(&work, &target).await else {
+        let accounts = match &reply_to {
+            Some(_) => &room.accounts_of_requests,
+            None => &room.accounts_of_messages,
+        };
+        let Some(reject) = refusal(&work, accounts, &target).await else {
             return;
         };
         tracing::debug!(subject = %message.subject, code = reject.code(), "answers for an absent agent");
-        let reply_to = message.reply.clone().filter(|subject| may_reply_to(subject));
-        match (Envelope::decode(message.payload), reply_to) {
-            (Ok(request), Some(reply_to)) => answer(&work, &request, reply_to, &reject).await,
-            (Ok(message), None) => receipts.reject(&work, message, &reject).await,
-            (Err(_), _) => {}
+        match (reply_to, sender) {
+            (Some(reply_to), _) => answer(&work, &envelope, reply_to, &reject).await,
+            (None, Some(sender)) => receipt::reject(&work, accounts, &sender, envelope, &reject).await,
+            (None, None) => {}
         }
     });
 }
 
 /// Why a message fails; `None` if somebody may take it.
-async fn refusal(ctx: &Context, target: &Target) -> Option<Reject> {
+async fn refusal(ctx: &Context, accounts: &AccountLookups, target: &Target) -> Option<Reject> {
     // Sessions that came in on the same connection before the message count.
     ctx.adoptions.settled().await;
     let account_id = match target {
@@ -240,14 +279,19 @@ async fn refusal(ctx: &Context, target: &Target) -> Option<Reject> {
             return nobody.then(|| Reject::CapabilityUnavailable(capability.clone()));
         }
     };
-    let account = match ctx.store.account_by_id(account_id).await {
+    // Asked for after the message came, so an account that was there before it is found.
+    let account = match accounts.ask(account_id.clone()).await {
         Ok(account) => account,
-        Err(StoreError::Unavailable(_) | StoreError::Gone(_)) => return None,
         Err(error) => {
-            tracing::warn!(%error, %account_id, "an account could not be looked up; its messages run into their timeout");
+            if !matches!(*error, StoreError::Unavailable(_) | StoreError::Gone(_)) {
+                tracing::warn!(%error, %account_id, "an account could not be looked up; its messages run into their timeout");
+            }
             return None;
         }
     };
+    if let Some(account) = &account {
+        heard_of(ctx, account).await;
+    }
     let now = Now::read();
     match (account, ctx.presence.whereabouts(account_id, now)) {
         (_, Whereabouts::Online | Whereabouts::Unsure) => None,
@@ -257,6 +301,23 @@ async fn refusal(ctx: &Context, target: &Target) -> Option<Reject> {
             since,
             account.updated_at,
         ))),
+    }
+}
+
+/// Waits, within reason, until the session of an account is heard of that has just registered, and was not seen to end since:
+/// another registry stores it first and announces it then.
+async fn heard_of(ctx: &Context, account: &KnownAccount) {
+    let asked = Instant::now();
+    while asked.elapsed() < ANNOUNCEMENT_TIMEOUT {
+        let now = Now::read();
+        let Whereabouts::Offline(since) = ctx.presence.whereabouts(&account.account_id, now) else {
+            return;
+        };
+        let is_new = now.time.micros_since(account.updated_at) < JUST_REGISTERED_MICROS;
+        if !is_new || since.is_some_and(|since| since >= account.updated_at) {
+            return;
+        }
+        tokio::time::sleep(ANNOUNCEMENT_POLL_INTERVAL).await;
     }
 }
 

@@ -4,13 +4,13 @@
 //! one statement for many requests when there are many, and no wait when there is one. Nothing is remembered, so that what
 //! the store says now is what is answered.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use agentnet_store::model::{Account, AccountClaim};
+use agentnet_store::model::{Account, AccountClaim, KnownAccount};
 use agentnet_store::{Store, StoreError};
 use futures::FutureExt as _;
 use tokio::sync::{Mutex, mpsc, oneshot};
@@ -25,8 +25,8 @@ const LOOKUP_ALONE: Duration = Duration::from_millis(50);
 const CLAIM_ALONE: Duration = Duration::ZERO;
 /// Requests that may wait to be asked for; those beyond wait to wait.
 const WAITING: usize = 4_096;
-/// Usernames in one statement.
-const USERNAMES: usize = 256;
+/// Usernames, or account ids, in one statement.
+const KEYS: usize = 256;
 /// Claims in one statement.
 const CLAIMS: usize = 64;
 
@@ -47,6 +47,9 @@ struct Asked<Q, A> {
 
 /// The account ids of normalised usernames.
 pub(crate) type Lookups = Together<String, Option<String>>;
+
+/// The accounts with these ids, if there are such.
+pub(crate) type AccountLookups = Together<String, Option<Arc<KnownAccount>>>;
 
 /// The accounts that registrations mean.
 pub(crate) type Claims = Together<AccountClaim, Account>;
@@ -119,7 +122,7 @@ where
 impl Lookups {
     pub(crate) fn of(store: &Arc<dyn Store>) -> Self {
         let store = Arc::clone(store);
-        Self::start(LOOKUP_ALONE, USERNAMES, move |usernames| {
+        Self::start(LOOKUP_ALONE, KEYS, move |usernames| {
             let store = Arc::clone(&store);
             async move {
                 let found = store.account_ids(&usernames).await;
@@ -127,6 +130,25 @@ impl Lookups {
                 let found = found.map_err(Arc::new);
                 let one = |username| found.as_ref().map(|found| found.get(username).cloned());
                 usernames.iter().map(|name| one(name).map_err(Arc::clone)).collect()
+            }
+        })
+    }
+}
+
+impl AccountLookups {
+    pub(crate) fn of(store: &Arc<dyn Store>) -> Self {
+        let store = Arc::clone(store);
+        Self::start(LOOKUP_ALONE, KEYS, move |asked: Vec<String>| {
+            let store = Arc::clone(&store);
+            async move {
+                let ids: Vec<String> = asked.iter().collect::<HashSet<_>>().into_iter().cloned().collect();
+                let found = store.known_accounts(&ids).await.map_err(Arc::new);
+                let found = found.map(|found| {
+                    let by_id = |account: KnownAccount| (account.account_id.clone(), Arc::new(account));
+                    found.into_iter().map(by_id).collect::<HashMap<_, _>>()
+                });
+                let one = |id| found.as_ref().map(|found| found.get(id).cloned());
+                asked.iter().map(|id| one(id).map_err(Arc::clone)).collect()
             }
         })
     }

@@ -293,3 +293,100 @@ async fn a_flood_of_messages_keeps_no_request_waiting() {
         assert_eq!(reply["payload"]["error"], "recipient_offline", "{reply}");
     }
 }
+
+/// Messages to accounts that are not there do not keep each other from being answered.
+#[rstest]
+#[tokio::test(flavor = "multi_thread")]
+async fn every_message_of_a_burst_to_absent_accounts_is_answered(
+    #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+) {
+    const MESSAGES: usize = 5_000;
+    const SENDERS: usize = 50;
+    let net = Network::on(backend, true).await;
+    let _registry = net.registry().await;
+    // Some were there once.
+    let mut gone = Vec::new();
+    for number in 0..20 {
+        let session = net.register(&format!("gone{number}")).await;
+        net.publish("registry.goodbye", json!({"session_tag": session["session_tag"]}))
+            .await;
+        gone.push(session["account_id"].as_str().unwrap().to_owned());
+    }
+    assert_eq!(net.online().await, Vec::<String>::new());
+    let mut receipts = net.client.subscribe("account.*.receipts").await.unwrap();
+    for number in 0..MESSAGES {
+        let to = match number % 5 {
+            0 => gone[number % gone.len()].clone(),
+            _ => format!("acct_nobody{number}"),
+        };
+        let mut message = message(&format!("m{number}"), "t_burst");
+        message["from_account_id"] = json!(format!("acct_sender{}", number % SENDERS));
+        net.client
+            .publish(format!("account.{to}.inbox"), message.to_string().into())
+            .await
+            .unwrap();
+    }
+    let mut codes = std::collections::BTreeMap::new();
+    let mut answered = std::collections::BTreeSet::new();
+    while answered.len() < MESSAGES {
+        let Ok(receipt) = tokio::time::timeout(DEADLINE, receipts.next()).await else {
+            panic!("{} of {MESSAGES} were answered: {codes:?}", answered.len());
+        };
+        let receipt: Value = serde_json::from_slice(&receipt.unwrap().payload).unwrap();
+        *codes.entry(receipt["code"].as_str().unwrap().to_owned()).or_insert(0) += 1;
+        assert!(answered.insert(receipt["message_id"].to_string()), "twice: {receipt}");
+    }
+    let expected = [("account_not_found", 4_000), ("recipient_offline", 1_000)];
+    assert_eq!(codes, expected.map(|(code, count)| (code.to_owned(), count)).into());
+}
+
+/// Whatever is asked of the store together with others: an account that has just registered, with another registry maybe, is
+/// called neither unknown nor offline.
+#[rstest]
+#[tokio::test(flavor = "multi_thread")]
+async fn no_account_is_absent_that_has_just_registered(#[values(Backend::Sqlite, Backend::Postgres)] backend: Backend) {
+    const ACCOUNTS: usize = 100;
+    let net = Network::on(backend, true).await;
+    let _one = net.registry().await;
+    let config = RegistryConfig {
+        server_id: "other".to_owned(),
+        // It registers, and leaves the answers to the one that is sure.
+        offline_replies: false,
+        ..net.config()
+    };
+    let _other = net.registry_with(config).await;
+    let mut receipts = net.client.subscribe("account.*.receipts").await.unwrap();
+    let send = async |to: &str, id: &str, number: usize| {
+        let mut message = message(id, "t_new");
+        message["from_account_id"] = json!(format!("acct_sender{}", number % 20));
+        net.client
+            .publish(format!("account.{to}.inbox"), message.to_string().into())
+            .await
+            .unwrap();
+    };
+    for number in 0..ACCOUNTS {
+        // Others ask for the same account before it is there.
+        for flood in 0..20 {
+            send(&format!("acct_new{number}"), &format!("before{number}_{flood}"), number).await;
+        }
+        let request =
+            json!({"agent_id": "a", "account_id": format!("acct_new{number}"), "username": format!("new{number}")});
+        let reply = net.ask("register", request).await;
+        assert_eq!(reply.get("error"), None, "{reply}");
+        send(&format!("acct_new{number}"), &format!("after{number}"), number).await;
+        send(&format!("acct_nobody{number}"), &format!("end{number}"), number).await;
+    }
+    let mut ended = 0;
+    while ended < ACCOUNTS {
+        let Ok(receipt) = tokio::time::timeout(DEADLINE, receipts.next()).await else {
+            panic!("{ended} of {ACCOUNTS}");
+        };
+        let receipt: Value = serde_json::from_slice(&receipt.unwrap().payload).unwrap();
+        let id = receipt["message_id"].as_str().unwrap();
+        assert!(
+            !id.starts_with("after") || receipt["code"] != "account_not_found",
+            "{receipt}"
+        );
+        ended += usize::from(id.starts_with("end"));
+    }
+}

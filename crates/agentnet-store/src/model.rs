@@ -114,6 +114,19 @@ pub struct Account {
     pub updated_at: Timestamp,
 }
 
+/// What is asked of many accounts at once: all that is bounded in size.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KnownAccount {
+    /// Stable routing identity.
+    pub account_id: String,
+    /// Its name.
+    pub username: String,
+    /// The bound public key, if it has one.
+    pub public_key: Option<String>,
+    /// When its profile last changed.
+    pub updated_at: Timestamp,
+}
+
 /// The name that a registration asks for (section 7.2 with section 0.5).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DesiredName {

@@ -5,8 +5,8 @@ use async_trait::async_trait;
 
 use crate::error::StoreError;
 use crate::model::{
-    Account, AccountClaim, AccountQuery, Appended, DiskSpace, Message, MessageQuery, NewMessage, Oversized, Page,
-    Pruned, Registry, Session, Thread, ThreadQuery,
+    Account, AccountClaim, AccountQuery, Appended, DiskSpace, KnownAccount, Message, MessageQuery, NewMessage,
+    Oversized, Page, Pruned, Registry, Session, Thread, ThreadQuery,
 };
 
 /// Accounts: who exists (PROTOCOL.md 7.2, with the decisions of 0.5).
@@ -56,6 +56,10 @@ pub trait Accounts: Send + Sync {
     /// The accounts of these normalised usernames, as pairs of username and account id, in any order. Names that nobody has
     /// are missing; a name that is given twice may come twice or once.
     async fn account_ids(&self, usernames: &[String]) -> Result<Vec<(String, String)>, StoreError>;
+
+    /// The accounts with these ids, in any order. Ids that nobody has are missing; one that is given twice may come twice or
+    /// once.
+    async fn known_accounts(&self, account_ids: &[String]) -> Result<Vec<KnownAccount>, StoreError>;
 
     /// Accounts that match, by username ascending (code points).
     async fn accounts(&self, query: &AccountQuery) -> Result<Page<Account>, StoreError>;

@@ -17,6 +17,7 @@ use ahash::{AHashMap, RandomState};
 
 use crate::clock::Now;
 use crate::context::Context;
+use crate::together::AccountLookups;
 
 /// Receipts for one account, a second and at once.
 const PER_SECOND: f64 = 200.0;
@@ -47,25 +48,9 @@ impl Default for Receipts {
 }
 
 impl Receipts {
-    /// Tells the sender of a message that nobody can take it.
-    pub(super) async fn reject(&self, ctx: &Context, mut message: Envelope, reject: &Reject) {
-        let Some(sender) = addressee(&message) else { return };
-        if message.thread_id.is_none() {
-            message.thread_id = Some(default_thread_id(message.trace_or_message_id()));
-        }
-        if !self.may_have_one_more(&sender) || !is_proven(ctx, &sender, &message).await {
-            return;
-        }
-        let own = Text::from(registry_account(&ctx.config.server_id));
-        let (status, now) = (ReceiptStatus::Rejected, Now::read().time);
-        let mut receipt = Receipt::for_message(&message, status, Some(reject), &own, &Text::new(), now);
-        if let Some(identity) = &ctx.identity {
-            identity.sign_receipt(&mut receipt);
-        }
-        let published = ctx.client.publish(subject::receipts(&sender), receipt.encode());
-        if let Err(error) = published.await {
-            tracing::debug!(%error, "a receipt could not be sent");
-        }
+    /// The account that waits for a receipt of the message, if there may be one.
+    pub(super) fn addressee(&self, message: &Envelope) -> Option<Text> {
+        addressee(message).filter(|sender| self.may_have_one_more(sender))
     }
 
     fn may_have_one_more(&self, account_id: &str) -> bool {
@@ -82,7 +67,33 @@ impl Receipts {
     }
 }
 
-/// The account that waits for a receipt of the message, if there may be one.
+/// Tells the sender of a message that nobody can take it.
+pub(super) async fn reject(
+    ctx: &Context,
+    accounts: &AccountLookups,
+    sender: &str,
+    mut message: Envelope,
+    reject: &Reject,
+) {
+    if !is_proven(ctx, accounts, sender, &message).await {
+        return;
+    }
+    if message.thread_id.is_none() {
+        message.thread_id = Some(default_thread_id(message.trace_or_message_id()));
+    }
+    let own = Text::from(registry_account(&ctx.config.server_id));
+    let (status, now) = (ReceiptStatus::Rejected, Now::read().time);
+    let mut receipt = Receipt::for_message(&message, status, Some(reject), &own, &Text::new(), now);
+    if let Some(identity) = &ctx.identity {
+        identity.sign_receipt(&mut receipt);
+    }
+    let published = ctx.client.publish(subject::receipts(sender), receipt.encode());
+    if let Err(error) = published.await {
+        tracing::debug!(%error, "a receipt could not be sent");
+    }
+}
+
+/// The account that waits for a receipt of the message, if anybody does.
 fn addressee(message: &Envelope) -> Option<Text> {
     let sender = message.from_account_id.clone()?;
     let waits = subject::routable_account(&sender)
@@ -93,14 +104,14 @@ fn addressee(message: &Envelope) -> Option<Text> {
 }
 
 /// Whether the message is from whom it names, as far as this network can tell.
-async fn is_proven(ctx: &Context, sender: &str, message: &Envelope) -> bool {
+async fn is_proven(ctx: &Context, accounts: &AccountLookups, sender: &str, message: &Envelope) -> bool {
     if ctx.identity.is_none() {
         return true;
     }
     let Ok(signed) = SignedMessage::read(message) else {
         return false;
     };
-    match ctx.store.account_by_id(sender).await {
+    match accounts.ask(sender.to_owned()).await {
         Ok(Some(account)) => signed.verify(account.public_key.as_deref(), message).is_ok(),
         _ => false,
     }

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use agentnet_protocol::Timestamp;
 use agentnet_store::model::{
-    Account, AccountClaim, AccountQuery, Appended, DiskSpace, Message, MessageQuery, NewMessage, Oversized, Page,
-    Pruned, Registry, Session, Thread, ThreadQuery,
+    Account, AccountClaim, AccountQuery, Appended, DiskSpace, KnownAccount, Message, MessageQuery, NewMessage,
+    Oversized, Page, Pruned, Registry, Session, Thread, ThreadQuery,
 };
 use agentnet_store::{Accounts, Messages, Registries, Sessions, Store, StoreError, Threads};
 use async_trait::async_trait;
@@ -133,6 +133,10 @@ impl Accounts for Guarded {
 
     async fn account_ids(&self, usernames: &[String]) -> Result<Vec<(String, String)>, StoreError> {
         self.guard(|| self.database.store.account_ids(usernames)).await
+    }
+
+    async fn known_accounts(&self, account_ids: &[String]) -> Result<Vec<KnownAccount>, StoreError> {
+        self.guard(|| self.database.store.known_accounts(account_ids)).await
     }
 
     async fn accounts(&self, query: &AccountQuery) -> Result<Page<Account>, StoreError> {

@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex};
 
 use agentnet_protocol::Timestamp;
 use agentnet_store::model::{
-    Account, AccountClaim, AccountQuery, Appended, Message, MessageQuery, NewMessage, Oversized, Page, Pruned,
-    Registry, Session, Thread, ThreadQuery,
+    Account, AccountClaim, AccountQuery, Appended, KnownAccount, Message, MessageQuery, NewMessage, Oversized, Page,
+    Pruned, Registry, Session, Thread, ThreadQuery,
 };
 use agentnet_store::{Accounts, Messages, Registries, Sessions, Store, StoreError, Threads};
 use async_trait::async_trait;
@@ -103,6 +103,11 @@ impl Accounts for Observed {
     async fn account_ids(&self, usernames: &[String]) -> Result<Vec<(String, String)>, StoreError> {
         self.reach().await?;
         self.store.account_ids(usernames).await
+    }
+
+    async fn known_accounts(&self, account_ids: &[String]) -> Result<Vec<KnownAccount>, StoreError> {
+        self.reach().await?;
+        self.store.known_accounts(account_ids).await
     }
 
     async fn accounts(&self, query: &AccountQuery) -> Result<Page<Account>, StoreError> {

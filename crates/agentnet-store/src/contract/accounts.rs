@@ -7,7 +7,7 @@ use agentnet_protocol::limits::{MAX_CAPABILITIES, MAX_CAPABILITY_BYTES, MAX_NAME
 
 use super::sample::{any_account, json, metadata_of, requested, texts, usernames};
 use crate::StoreError;
-use crate::model::{AccountClaim, AccountQuery, MAX_METADATA_BYTES};
+use crate::model::{AccountClaim, AccountQuery, KnownAccount, MAX_METADATA_BYTES};
 use crate::store::Store;
 
 async fn add(store: &dyn Store, username: &str, display_name: &str, capabilities: &[&str]) {
@@ -264,4 +264,37 @@ pub async fn accounts_of_many_usernames(store: Arc<dyn Store>) {
     }
     assert_eq!(store.account_ids(&[]).await.unwrap(), []);
     assert_eq!(store.account_ids(&["nobody".to_owned()]).await.unwrap(), []);
+}
+
+/// Many at once, known and unknown, one of them twice; with what the single lookup says.
+pub async fn accounts_of_many_ids(store: Arc<dyn Store>) {
+    let mut ids = vec!["acct_none".to_owned(), "odd\0id".to_owned()];
+    for number in 0..150 {
+        let claim = AccountClaim {
+            public_key: (number % 2 == 0).then(|| format!("key{number}")),
+            ..requested(&format!("user_{number}"))
+        };
+        ids.push(store.claim_account(&claim).await.unwrap().account_id);
+    }
+    let odd = AccountClaim {
+        account_id: Some("odd\0id".into()),
+        ..requested("odd")
+    };
+    store.claim_account(&odd).await.unwrap();
+    ids.push(ids[7].clone());
+    let found = store.known_accounts(&ids).await.unwrap();
+    let found: BTreeMap<String, KnownAccount> = found.into_iter().map(|one| (one.account_id.clone(), one)).collect();
+    assert_eq!(found.len(), 151);
+    for (account_id, known) in found {
+        let account = store.account_by_id(&account_id).await.unwrap().unwrap();
+        let expected = KnownAccount {
+            account_id,
+            username: account.username,
+            public_key: account.public_key,
+            updated_at: account.updated_at,
+        };
+        assert_eq!(known, expected);
+    }
+    assert_eq!(store.known_accounts(&[]).await.unwrap(), []);
+    assert_eq!(store.known_accounts(&["acct_none".to_owned()]).await.unwrap(), []);
 }

@@ -23,6 +23,7 @@ pub async fn a_closed_store_is_unavailable(store: Arc<dyn Store>) {
         store.claim_account(&requested("bob")).await.err(),
         store.account_by_id("x").await.err(),
         store.account_by_username("x").await.err(),
+        store.known_accounts(&["x".into()]).await.err(),
         store.accounts(&any_account()).await.err(),
         store.upsert_sessions(&[session("s")]).await.err(),
         store.touch_sessions(&[("s".into(), at(1))]).await.err(),

@@ -50,6 +50,7 @@ macro_rules! contract_cases {
                 accounts_above_a_bound_are_found
                 names_and_capabilities_beyond_their_bounds_are_refused
                 accounts_of_many_usernames
+                accounts_of_many_ids
             ]
             claims: [
                 a_new_account_holds_what_was_claimed

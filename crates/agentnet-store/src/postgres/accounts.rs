@@ -14,7 +14,7 @@ use super::{
     PostgresStore, fetch_limit, json_column, opt_text_column, page, repeated, text_column, texts_column, time_column,
 };
 use crate::error::StoreError;
-use crate::model::{Account, AccountClaim, AccountQuery, Oversized, Page};
+use crate::model::{Account, AccountClaim, AccountQuery, KnownAccount, Oversized, Page};
 use crate::search::fold;
 use crate::store::Accounts;
 
@@ -35,6 +35,8 @@ const DISPLAY_NAME: &str = "COALESCE(a.display_name_search, lower(a.display_name
 const SELECT: &str = concat!("SELECT ", columns!(), " FROM agent_accounts a WHERE ");
 pub(super) const BY_ID: &str = concat!("SELECT ", columns!(), " FROM agent_accounts a WHERE a.account_id = $1");
 const IDS: &str = "SELECT username, account_id FROM agent_accounts WHERE username = ANY($1)";
+const KNOWN: &str = "SELECT a.account_id, a.username, NULLIF(a.metadata ->> 'dev_auth_public_key', '') AS public_key, \
+     a.updated_at FROM agent_accounts a WHERE a.account_id = ANY($1)";
 /// What `jsonb` gives back has more white space than what came, so metadata is looked at once more.
 const OVERSIZED: &str = concat!(
     "SELECT ",
@@ -100,6 +102,24 @@ impl Accounts for PostgresStore {
             .await
             .map_err(failed)?;
         Ok(found.into_iter().map(|(name, id)| (read(name), read(id))).collect())
+    }
+
+    async fn known_accounts(&self, account_ids: &[String]) -> Result<Vec<KnownAccount>, StoreError> {
+        let ids: Vec<_> = account_ids.iter().map(|id| stored(id)).collect();
+        let rows = sqlx::query(KNOWN)
+            .bind(ids)
+            .fetch_all(self.pool()?)
+            .await
+            .map_err(failed)?;
+        let known = |row: &PgRow| {
+            Ok(KnownAccount {
+                account_id: text_column(row, "account_id")?,
+                username: text_column(row, "username")?,
+                public_key: opt_text_column(row, "public_key")?,
+                updated_at: time_column(row, "updated_at")?,
+            })
+        };
+        rows.iter().map(known).collect()
     }
 
     async fn accounts(&self, query: &AccountQuery) -> Result<Page<Account>, StoreError> {

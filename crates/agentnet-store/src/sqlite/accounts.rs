@@ -11,7 +11,7 @@ use super::error::failed;
 use super::runs::runs;
 use super::{SqliteStore, fetch_limit, json_column, page, texts, texts_column};
 use crate::error::StoreError;
-use crate::model::{Account, AccountClaim, AccountQuery, DesiredName, Oversized, Page, check_claim};
+use crate::model::{Account, AccountClaim, AccountQuery, DesiredName, KnownAccount, Oversized, Page, check_claim};
 use crate::names;
 use crate::search::{fold, folded_set};
 use crate::store::Accounts;
@@ -76,21 +76,29 @@ impl Accounts for SqliteStore {
 
     async fn account_ids(&self, usernames: &[String]) -> Result<Vec<(String, String)>, StoreError> {
         let mut connection = self.read.acquire().await.map_err(failed)?;
-        let mut found = Vec::with_capacity(usernames.len());
-        for run in runs(usernames) {
-            let mut sql =
-                QueryBuilder::<Sqlite>::new("SELECT username, account_id FROM agent_accounts WHERE username IN (");
-            let mut names = sql.separated(", ");
-            for name in run {
-                names.push_bind(name.clone());
-            }
-            sql.push(")");
-            let rows = sql.build().fetch_all(&mut *connection).await.map_err(failed)?;
-            for row in rows {
-                found.push((row.try_get(0).map_err(failed)?, row.try_get(1).map_err(failed)?));
-            }
-        }
-        Ok(found)
+        let rows = rows_of(
+            &mut connection,
+            "SELECT username, account_id FROM agent_accounts WHERE username IN (",
+            usernames,
+        );
+        let pair = |row: SqliteRow| Ok((row.try_get(0).map_err(failed)?, row.try_get(1).map_err(failed)?));
+        rows.await?.into_iter().map(pair).collect()
+    }
+
+    async fn known_accounts(&self, account_ids: &[String]) -> Result<Vec<KnownAccount>, StoreError> {
+        const SELECT: &str =
+            "SELECT account_id, username, public_key, updated_at FROM agent_accounts WHERE account_id IN (";
+        let mut connection = self.read.acquire().await.map_err(failed)?;
+        let known = |row: SqliteRow| {
+            Ok(KnownAccount {
+                account_id: row.try_get("account_id").map_err(failed)?,
+                username: row.try_get("username").map_err(failed)?,
+                public_key: row.try_get("public_key").map_err(failed)?,
+                updated_at: Timestamp::from_micros(row.try_get("updated_at").map_err(failed)?),
+            })
+        };
+        let rows = rows_of(&mut connection, SELECT, account_ids).await?;
+        rows.into_iter().map(known).collect()
     }
 
     async fn accounts(&self, query: &AccountQuery) -> Result<Page<Account>, StoreError> {
@@ -151,6 +159,25 @@ pub(super) fn page_query(query: &AccountQuery) -> QueryBuilder<Sqlite> {
         .push(" LIMIT ")
         .push_bind(fetch_limit(query.limit));
     sql
+}
+
+/// The rows of a statement that ends in `IN (`, for all keys.
+async fn rows_of(
+    connection: &mut SqliteConnection,
+    select: &'static str,
+    keys: &[String],
+) -> Result<Vec<SqliteRow>, StoreError> {
+    let mut rows = Vec::with_capacity(keys.len());
+    for run in runs(keys) {
+        let mut sql = QueryBuilder::<Sqlite>::new(select);
+        let mut values = sql.separated(", ");
+        for key in run {
+            values.push_bind(key.clone());
+        }
+        sql.push(")");
+        rows.extend(sql.build().fetch_all(&mut *connection).await.map_err(failed)?);
+    }
+    Ok(rows)
 }
 
 async fn by_id(connection: &mut SqliteConnection, account_id: &str) -> Result<Option<Account>, StoreError> {
