@@ -90,22 +90,21 @@ impl Doctor {
             }
         };
         let took = since.elapsed();
-        let registries = namesakes(client, &metrics.server_id).await;
+        let namesakes = checks::namesakes(&metrics.server_id, namesakes(client, &metrics.server_id).await);
         let health = health_of(&metrics, url).await;
-        let known = health.as_ref().and_then(|asked| asked.as_ref().ok());
-        let verified = known.is_some_and(|health| health.same_server_id().any(|peer| peer.verified));
-        let namesakes = checks::namesakes(&metrics.server_id, registries, verified);
-        let signing = known.and_then(|health| checks::signing(health, signs));
+        let signing = health
+            .as_ref()
+            .and_then(|asked| checks::signing(asked.as_ref().ok()?, signs));
         report.add(
             Check::Registry,
-            Finding::worst(checks::registry(&metrics, took), [signing, namesakes]),
+            Finding::worst(checks::registry(&metrics, took), [namesakes, signing]),
         );
         report.add(
             Check::Version,
             checks::version(metrics.version.as_deref(), env!("CARGO_PKG_VERSION")),
         );
         report.add(Check::Clock, checks::clock(&metrics.generated_at, asked_at, took));
-        let dropped = known.and_then(checks::dropped);
+        let dropped = health.as_ref().and_then(|asked| checks::dropped(asked.as_ref().ok()?));
         report.add(Check::Store, store(health));
         report.add(Check::Lag, Finding::worst(checks::lag(&metrics), [dropped]));
         match registry.list_online().await {

@@ -144,15 +144,16 @@ pub(super) fn registry(metrics: &MetricsReply, took: Duration) -> Finding {
     Finding::pass(seen)
 }
 
-/// Registries that answer to one server id, which each must have for itself. Anybody on the network can answer: it is certain
-/// only of registries that prove to each other that they share a database.
-pub(super) fn namesakes(server_id: &str, registries: usize, verified: bool) -> Option<Finding> {
-    let seen =
-        format!("{registries} registries have the server id {server_id}: what is shown of one may be of another");
-    let advice = "give each a server id of its own with --server-id or REGISTRY_SERVER_ID (`{hostname}` stands for the host's name)";
-    (registries > 1).then(|| match verified {
-        true => Finding::fail(seen, Some(advice.to_owned())),
-        false => Finding::warn(format!("unverified: {seen}"), advice),
+/// Registries that answer to one server id, which each must have for itself.
+pub(super) fn namesakes(server_id: &str, registries: usize) -> Option<Finding> {
+    (registries > 1).then(|| {
+        Finding::fail(
+            format!("{registries} registries have the server id {server_id}: what is shown of one may be of another"),
+            Some(
+                "give each a server id of its own with --server-id or REGISTRY_SERVER_ID (`{hostname}` stands for the host's name)"
+                    .to_owned(),
+            ),
+        )
     })
 }
 
@@ -222,8 +223,7 @@ pub(super) fn clock(theirs: &str, asked_at: Timestamp, took: Duration) -> Findin
 pub(super) fn store(asked: Result<Health, HealthError>) -> Finding {
     let others = asked.as_ref().ok().and_then(databases);
     let disk = asked.as_ref().ok().and_then(disk);
-    // What is not proven hides nothing.
-    Finding::worst(own_store(asked), [disk, others])
+    Finding::worst(own_store(asked), [others, disk])
 }
 
 /// A disk that is nearly full.
@@ -241,26 +241,23 @@ fn disk(health: &Health) -> Option<Finding> {
     ))
 }
 
-/// Registries that say that they use another database; an older version does not say which one it uses. That is never proven:
-/// anybody on the network can pretend to be one.
+/// Registries on other databases. An older version does not say which one it uses.
 fn databases(health: &Health) -> Option<Finding> {
     let mut others: Vec<String> = health.other_databases().map(|peer| peer.server_id.clone()).collect();
     others.dedup();
-    let says = if others.len() == 1 {
-        "says that it uses"
-    } else {
-        "say that they use"
-    };
     (!others.is_empty()).then(|| {
-        Finding::warn(
+        Finding::fail(
             format!(
-                "unverified: {} {says} another database than {}; if so, each knows only some of the accounts and messages, and \
-                 calls are answered by either",
-                first_of(&others),
-                health.server_id
+                "{} and {} use different databases: each knows only some of the accounts and messages, and calls are answered \
+                 by either",
+                health.server_id,
+                first_of(&others)
             ),
-            "give all registries of a network the same DATABASE_URL, or each a network of its own (another NATS server or \
-             account); where no such registry runs, somebody on the network pretends to be one",
+            Some(
+                "give all registries of a network the same DATABASE_URL, or each a network of its own (another NATS server or \
+                 account)"
+                    .to_owned(),
+            ),
         )
     })
 }
