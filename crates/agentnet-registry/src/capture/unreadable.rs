@@ -154,6 +154,7 @@ mod tests {
             "NATS/1.0 404 No Messages\r\n\r\n",
             "NATS/1.0\r\ntraceparent: 00-1-2-01\r\nX: a:b\r\n\r\n",
             "NATS/1.0\r\nempty:\r\n\r\n",
+            "NATS/1.0\r\n: no name\r\n\r\n",
         ] {
             assert!(is_readable(block.as_bytes()), "{block:?}");
         }
@@ -162,7 +163,6 @@ mod tests {
             "NATS/2.0\r\n\r\n",
             "NATS/1.0 abc\r\n\r\n",
             "NATS/1.0\r\nno colon\r\n\r\n",
-            "NATS/1.0\r\n: no name\r\n\r\n",
             "NATS/1.0\r\nä: b\r\n\r\n",
             "NATS/1.0\r\na b: c\r\n\r\n",
             "NATS/1.0\r\na: b\rc\r\n\r\n",
