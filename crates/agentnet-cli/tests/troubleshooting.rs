@@ -1,4 +1,4 @@
-//! Every line of the README's troubleshooting table is provoked, and what is said compared with it.
+//! Every line of docs/TROUBLESHOOTING.md is provoked, and what is said compared with it.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod harness;
@@ -27,15 +27,8 @@ const STAND_INS: [&str; 10] = [
 
 /// The error texts of the table.
 fn table() -> Vec<String> {
-    let readme = include_str!("../../../README.md");
-    let section = readme
-        .split("## Troubleshooting")
-        .nth(1)
-        .unwrap()
-        .split("\n## ")
-        .next()
-        .unwrap();
-    let rows = section.lines().filter(|line| line.starts_with("| `"));
+    let page = include_str!("../../../docs/TROUBLESHOOTING.md");
+    let rows = page.lines().filter(|line| line.starts_with("| `"));
     let texts = rows.map(|row| {
         let (fence, rest) = match row.strip_prefix("| ``") {
             Some(rest) => ("``", rest),

@@ -1,4 +1,4 @@
-//! The Rust snippets of the README, each run as it is printed there, on a real server with a real registry.
+//! The Rust snippets of README.md and docs/RUST.md, each run as it is printed there, on a real server with a real registry.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
 
@@ -43,11 +43,14 @@ snippet!(list, &str);
 snippet!(wrapper, &str);
 
 #[test]
-fn the_readme_prints_what_is_tested_here() {
-    let readme = include_str!("../../../../README.md");
-    let printed: Vec<&str> = readme
-        .split("```rust\n")
-        .skip(1)
+fn the_pages_print_what_is_tested_here() {
+    let pages = [
+        include_str!("../../../../README.md"),
+        include_str!("../../../../docs/RUST.md"),
+    ];
+    let printed: Vec<&str> = pages
+        .iter()
+        .flat_map(|page| page.split("```rust\n").skip(1))
         .map(|rest| rest.split("```").next().unwrap())
         .collect();
     let tested = [
@@ -60,9 +63,9 @@ fn the_readme_prints_what_is_tested_here() {
         wrapper::TEXT,
     ];
     for text in tested {
-        assert!(printed.contains(&text), "the README does not print\n{text}");
+        assert!(printed.contains(&text), "no page prints\n{text}");
     }
-    assert_eq!(printed.len(), tested.len(), "a snippet of the README is not run");
+    assert_eq!(printed.len(), tested.len(), "a snippet is not run");
 }
 
 #[tokio::test(flavor = "multi_thread")]
