@@ -117,7 +117,8 @@ def test_ctrl_c_ends_an_idle_loop(url: str, waits: str) -> None:
     assert process.stdout.readline() == "ready\n"
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
-    assert process.returncode != 0 and errors.rstrip().endswith("KeyboardInterrupt"), errors
+    # What the node logs about its ended loop may come behind it.
+    assert process.returncode != 0 and "KeyboardInterrupt" in errors.splitlines(), errors
 
 
 @pytest.mark.parametrize("asks", [False, True], ids=["messages", "requests"])
