@@ -112,8 +112,8 @@ async fn only_the_owner_rotates() {
         ),
         (
             "with a large proof",
-            with(good(), "proof", json!("A".repeat(300_000))),
-            "auth_proof_invalid",
+            with(good(), "proof", json!("A".repeat(1_000))),
+            "proof has 1000 bytes; at most 256 are allowed",
         ),
         (
             "old",
