@@ -8,6 +8,7 @@ use agentnet_protocol::target::Target;
 use agentnet_protocol::username::lookup_key;
 
 use crate::cli::Global;
+use crate::commands::given;
 use crate::commands::sender::checked_username;
 use crate::connection::{connect_failure, nats_url, registry_failure};
 use crate::ended::Failure;
@@ -54,14 +55,35 @@ pub(crate) async fn whole(global: &Global, named: &str) -> Result<String, Failur
     };
     match meant.as_slice() {
         [one] => Ok(one.account_id.clone()),
-        [] if is_shortened => Err(
-            Failure::refused(format!("account_not_found: no account is {}", clean(named)))
-                .hint("`agentnet search --wide` shows every account with its whole id")
-                .of_network(),
-        ),
+        [] if is_shortened => Err(not_found(named)),
         [] => Ok(named.to_owned()),
         several => Err(ambiguous(named, several)),
     }
+}
+
+/// As [`whole`], for what may not be given.
+pub(crate) async fn maybe_whole(global: &Global, named: Option<&String>) -> Result<Option<String>, Failure> {
+    match given(named) {
+        Some(named) => whole(global, &named).await.map(Some),
+        None => Ok(None),
+    }
+}
+
+/// Whether an account has this id, asked where nothing was found of it.
+///
+/// # Errors
+/// None has.
+pub(crate) async fn known(registry: &RegistryClient, id: &str) -> Result<(), Failure> {
+    match is_known(registry, id).await {
+        true => Ok(()),
+        false => Err(not_found(id)),
+    }
+}
+
+fn not_found(id: &str) -> Failure {
+    Failure::refused(format!("account_not_found: no account is {}", clean(id)))
+        .hint("`agentnet search --wide` shows every account with its whole id")
+        .of_network()
 }
 
 /// The accounts that are meant. A search does not look at ids, so all accounts are passed over. None where a page does not

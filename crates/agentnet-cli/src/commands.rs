@@ -124,7 +124,7 @@ pub(crate) fn not_empty(text: &str) -> Result<String, String> {
 }
 
 /// An absent or blank argument is none.
-fn given(text: Option<&String>) -> Option<String> {
+pub(crate) fn given(text: Option<&String>) -> Option<String> {
     text.map(|text| text.trim())
         .filter(|text| !text.is_empty())
         .map(str::to_owned)

@@ -5,7 +5,7 @@ use std::io;
 use agentnet_protocol::json::ObjectWriter;
 use agentnet_protocol::url::NatsUrl;
 
-use crate::output::cell::clean_lines;
+use crate::output::cell::{clean, clean_lines};
 
 /// Why a command did not run to its end.
 #[derive(Debug)]
@@ -93,8 +93,8 @@ impl Failure {
 
     /// The text for stderr, without the last line break.
     pub(crate) fn text(&self) -> String {
-        // Both may quote what strangers say: nothing of it steers the terminal.
-        let what = clean_lines(&self.what);
+        // Both may quote what agents send: nothing of it steers the terminal, or makes a line that looks like ours.
+        let what = clean(&self.what);
         match &self.hint {
             Some(hint) => format!("error: {what}\nhint: {}", clean_lines(hint)),
             None => format!("error: {what}"),
@@ -195,6 +195,8 @@ mod tests {
         );
         let steering = Failure::refused("bad \u{1b}[2J\u{202e}").hint("a\u{200b}b");
         assert_eq!(steering.text(), "error: bad \u{fffd}[2J\u{fffd}\nhint: a\u{fffd}b");
+        let forged = Failure::refused("busy: d\nhint: run this\r\n✓ sent");
+        assert_eq!(forged.text(), "error: busy: d hint: run this  ✓ sent");
         let url = "nats://secret@h:4222";
         let asked = Failure::refused("not_found").of_network();
         assert_eq!(asked.text_with(url), "error: not_found\nnetwork: nats://***@h:4222");

@@ -10,7 +10,7 @@ use clap::ValueEnum;
 use tokio::sync::mpsc;
 use tracing::level_filters::LevelFilter;
 use tracing::{Metadata, Subscriber};
-use tracing_subscriber::filter::{FilterExt as _, Targets, filter_fn};
+use tracing_subscriber::filter::{Directive, FilterExt as _, Targets, filter_fn};
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
 use tracing_subscriber::registry::LookupSpan;
@@ -86,8 +86,11 @@ pub(crate) fn start(service: bool, format: LogFormat) -> Logging {
     let filter = says("RUST_LOG")
         .or_else(|| says("LOG_LEVEL").as_deref().and_then(level).map(quiet_libraries))
         .unwrap_or_else(|| quiet_libraries(if service { "info" } else { "warn" }));
+    let (known, unknown): (Vec<&str>, Vec<&str>) = filter
+        .split(',')
+        .partition(|directive| directive.parse::<Directive>().is_ok());
     let filter = EnvFilter::builder()
-        .parse_lossy(format!("{filter},{VOICE}=info"))
+        .parse_lossy(format!("{},{VOICE}=info", known.join(",")))
         .and(filter_fn(|metadata| !is_message_span(metadata)).with_max_level_hint(LevelFilter::TRACE));
     let color = io::stderr().is_terminal() && says("NO_COLOR").is_none();
     let lines = lines(format, color, || Lines).with_filter(filter);
@@ -103,6 +106,10 @@ pub(crate) fn start(service: bool, format: LogFormat) -> Logging {
     });
     // Fails only where a log has been started already, which then serves as well.
     let _ = Registry::default().with(lines).with(spans).try_init();
+    std::panic::set_hook(Box::new(|panic| tracing::error!("{panic}")));
+    for directive in unknown.into_iter().filter(|directive| !directive.trim().is_empty()) {
+        tracing::warn!(directive, "RUST_LOG: this part is no filter of the log and is ignored");
+    }
     match traces {
         Ok(traces) => {
             for doubt in traces.iter().flat_map(|traces| &traces.doubts) {

@@ -296,6 +296,7 @@ async fn accounts_are_named_in_short() {
         format!("message-search --from ada --to {}", &id[..20]),
         format!("message-search --from @ada --to {id}"),
         "message-search --to parrot --thread-id t1".to_owned(),
+        format!("message-search --to-account-id {}", &id[..20]),
     ] {
         let found = line(&url, &format!("{words} --json")).await.json();
         assert_eq!(found["messages"].as_array().unwrap().len(), 2, "{words}");
@@ -315,6 +316,9 @@ async fn accounts_are_named_in_short() {
         "profile --account-id acct_zzz",
         "send --to-account acct_zz…zz 1",
         "message-search --from acct_zz…zz",
+        "message-search --from acct_zzz",
+        "message-search --to-account-id acct_zzz",
+        "threads --participant-account acct_zzz",
     ] {
         line(&url, words).await.fails(2, &["not_found", "hint: "]);
     }

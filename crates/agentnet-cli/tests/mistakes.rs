@@ -401,6 +401,7 @@ async fn everything_on_stderr_is_json_where_that_is_asked_for() {
     for (words, codes) in [
         (vec!["message-search", "--kind", "reqest"], vec!["note"]),
         (vec!["search", "--limit", "5000"], vec!["note"]),
+        (vec!["list"], vec![""]),
         (
             vec!["send", "--as", "alice\u{200b}", "--to-username", "nobody", "1"],
             vec!["", "account_not_found"],
@@ -422,6 +423,9 @@ async fn everything_on_stderr_is_json_where_that_is_asked_for() {
     ] {
         let mut command = binary();
         command.arg("--json").args(&words).env("AGENTNET_NATS_URL", &up.url);
+        if words[0] == "list" {
+            command.env("RUST_LOG", "warn,x=[");
+        }
         let ran = run(command).await;
         let told = ran.stderr.lines().map(|line| {
             let told: Value = serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {ran:?}"));

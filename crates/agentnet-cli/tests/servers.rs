@@ -127,6 +127,8 @@ async fn a_message_that_no_client_can_read_stops_neither_registry_nor_agents() {
     let echo = harness::echo(&nats.url(), "--username echo").await;
     const ASK: &str = "request --to-username echo --thread-id t --timeout 2";
     line(&nats.url(), &format!("{ASK} 1")).await.ok();
+    let mut watch = Service::line(&nats.url(), "watch --json --kind request");
+    watch.says("Ctrl-C stops").await;
     let account = line(&nats.url(), "--json profile --username echo").await.json();
     let account_id = account["profile"]["account_id"].as_str().unwrap();
     let message =
@@ -139,6 +141,7 @@ async fn a_message_that_no_client_can_read_stops_neither_registry_nor_agents() {
     published.await.unwrap();
     registry.says("the registry is started anew").await;
     echo.says("joining the network again").await;
+    watch.says(" again").await;
     eventually(PATIENCE, async || {
         let asked = line(&nats.url(), &format!("{ASK} 2")).await;
         if asked.code == Some(0) {
@@ -155,4 +158,10 @@ async fn a_message_that_no_client_can_read_stops_neither_registry_nor_agents() {
         has("message_id", "bad".into()) && has("payload", 1.into()) && has("payload", 2.into())
     })
     .await;
+    line(&nats.url(), &format!("{ASK} 3")).await.ok();
+    while watch.next_json().await["message"]["payload"] != 3 {}
+    // What the library says of its own end is a line of the log.
+    for told in watch.stderr().lines() {
+        assert!(serde_json::from_str::<serde_json::Value>(told).is_ok(), "{told}");
+    }
 }

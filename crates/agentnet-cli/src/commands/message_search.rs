@@ -49,8 +49,8 @@ pub(crate) struct MessageSearch {
 
 impl MessageSearch {
     pub(crate) async fn run(self, global: &Global, output: Output) -> Result<(), Ended> {
-        let from = given(self.from_account_id.as_ref());
-        let to = given(self.to_account_id.as_ref());
+        let from = accounts::maybe_whole(global, self.from_account_id.as_ref()).await?;
+        let to = accounts::maybe_whole(global, self.to_account_id.as_ref()).await?;
         let kind = given(self.kind.as_ref());
         if let Some(doubt) = kind.as_deref().and_then(suggest::unusual_kind) {
             output.note(doubt);
@@ -68,6 +68,10 @@ impl MessageSearch {
             limit: at_most(self.limit, 200, output),
             ..Default::default()
         };
+        let parties = [
+            request.filters.from_account_id.clone(),
+            request.filters.to_account_id.clone(),
+        ];
         // The thread counts its messages; what other filters find is counted nowhere.
         let is_whole_thread = request.filters
             == MessageSearchFilters {
@@ -78,6 +82,11 @@ impl MessageSearch {
         let Some(listed) = self.page.list(global, output, request).await? else {
             return Ok(());
         };
+        if listed.items.is_empty() {
+            for account_id in parties.into_iter().flatten() {
+                accounts::known(&listed.registry, &account_id).await?;
+            }
+        }
         let mut rows = Rows::new(output, &["Sent", "Thread", "Kind", "From", "To", "Message"])
             .yielding(&["To", "From", "Message", "Thread", "Kind"]);
         let who = people(&listed.registry, &listed.items, output).await;

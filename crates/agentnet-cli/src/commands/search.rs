@@ -14,7 +14,7 @@ use crate::pages::PageArgs;
 #[derive(Debug, Args)]
 pub(crate) struct Search {
     /// Part of a username, display name or account id, in any case
-    #[arg(long, value_name = "TEXT", value_parser = super::not_empty)]
+    #[arg(long, value_name = "TEXT", value_parser = super::not_blank)]
     query: Option<String>,
     /// Only agents with this capability
     #[arg(long, value_name = "NAME", value_parser = super::not_blank, add = crate::live::capabilities())]

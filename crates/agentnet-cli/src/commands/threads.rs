@@ -5,7 +5,7 @@ use agentnet_protocol::username::lookup_key;
 use clap::Args;
 
 use super::sender::checked_username;
-use super::{LimitArgs, at_most, given, limit};
+use super::{LimitArgs, at_most, limit};
 use crate::accounts;
 use crate::cli::Global;
 use crate::ended::Ended;
@@ -26,7 +26,7 @@ pub(crate) struct Threads {
     #[arg(long, value_name = "NAME", value_parser = super::not_blank, group = "participant", add = crate::live::usernames())]
     participant_username: Option<String>,
     /// Part of a thread id, in any case
-    #[arg(long, value_name = "TEXT", value_parser = super::not_empty)]
+    #[arg(long, value_name = "TEXT", value_parser = super::not_blank)]
     query: Option<String>,
     /// How many to show, 1 to 100
     #[arg(long, value_name = "N", default_value = "20", value_parser = limit, allow_negative_numbers = true)]
@@ -40,14 +40,11 @@ pub(crate) struct Threads {
 impl Threads {
     pub(crate) async fn run(self, global: &Global, output: Output) -> Result<(), Ended> {
         let username = self.participant_username.as_deref().map(checked_username).transpose()?;
-        let account_id = match given(self.participant_account.as_ref()) {
-            Some(id) => Some(accounts::whole(global, &id).await?),
-            None => None,
-        };
+        let account_id = accounts::maybe_whole(global, self.participant_account.as_ref()).await?;
         let request = ThreadListRequest {
             query: self.query.unwrap_or_default(),
             limit: at_most(self.limit, 100, output),
-            participant_account_id: account_id,
+            participant_account_id: account_id.clone(),
             participant_username: username.as_deref().map(lookup_key),
             limits: self.limits.limits(),
             ..Default::default()
@@ -55,6 +52,9 @@ impl Threads {
         let Some(listed) = self.page.list(global, output, request).await? else {
             return Ok(());
         };
+        if let Some(account_id) = account_id.filter(|_| listed.items.is_empty()) {
+            accounts::known(&listed.registry, &account_id).await?;
+        }
         let mut rows = Rows::new(
             output,
             &[

@@ -7,8 +7,11 @@ mod pairing;
 mod places;
 mod view;
 
+use std::time::Duration;
+
 use agentnet::RegistryClient;
 use agentnet_protocol::subject::{ALL_INBOXES, routable_capability};
+use agentnet_protocol::url::NatsUrl;
 use clap::Args;
 use tokio::task::JoinSet;
 
@@ -29,6 +32,8 @@ use view::View;
 const ALL_RECEIPTS: &str = "account.*.receipts";
 /// So much text is written at once where more messages wait, in bytes.
 const PAGE: usize = 64 * 1024;
+/// The pause between two attempts to connect again.
+const REOPEN_DELAY: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Args)]
 pub(crate) struct Watch {
@@ -103,7 +108,10 @@ impl Watch {
             .subject
             .as_deref()
             .and_then(|subject| places::never(subject, &self.filter));
-        for doubt in never.into_iter().chain(self.filter.kind().and_then(suggest::kind)) {
+        for doubt in never
+            .into_iter()
+            .chain(self.filter.kind().and_then(suggest::unusual_kind))
+        {
             output.note(doubt);
         }
         // Ends with this function at the latest.
@@ -114,8 +122,12 @@ impl Watch {
         loop {
             let mut taken = feed.next(output).await;
             if taken.is_none() {
-                let what = format!("cannot watch {watched}: the connection was closed");
-                return Err(Failure::trouble(what).into());
+                output.note(
+                    "warning: the connection ended over a message that the NATS client cannot read; connecting again",
+                );
+                feed = reopen(&checked, &subjects).await;
+                output.note(format!("watching {watched} again"));
+                continue;
             }
             let mut page = String::new();
             // What waits already is written with it.
@@ -133,6 +145,17 @@ impl Watch {
                 return Ok(());
             }
         }
+    }
+}
+
+/// Opens the feed again, however often that takes.
+async fn reopen(url: &NatsUrl, subjects: &[String]) -> Feed {
+    loop {
+        match Feed::open(url, subjects).await {
+            Ok(feed) => return feed,
+            Err(failure) => tracing::debug!("{}", failure.text()),
+        }
+        tokio::time::sleep(REOPEN_DELAY).await;
     }
 }
 

@@ -32,6 +32,11 @@ pub(crate) fn clean_lines(text: &str) -> String {
     seen(&text, |c| Some(c).filter(|c| matches!(c, '\n' | '\t')))
 }
 
+/// As [`clean_lines`], each line behind the first indented, so that none looks like one of ours.
+pub(crate) fn indented_lines(text: &str) -> String {
+    clean_lines(text).replace('\n', "\n  ")
+}
+
 /// The text with U+FFFD for what cannot be shown, unless something else stands for it.
 fn seen(text: &str, instead: impl Fn(char) -> Option<char>) -> String {
     let mut visibility = Visibility::default();
@@ -204,6 +209,7 @@ mod tests {
     #[test]
     fn lines_stay_where_there_is_room_for_them() {
         assert_eq!(clean_lines("one\r\ntwo\tx\x1b[2J"), "one\ntwo\tx\u{fffd}[2J");
+        assert_eq!(indented_lines("hi\n@bob says: x"), "hi\n  @bob says: x");
     }
 
     #[test]

@@ -203,8 +203,8 @@ impl Launch {
             return port_in_use(&settings.host, settings.port, "--port");
         }
         let last: Vec<&str> = log.lines().filter(|line| !line.trim().is_empty()).collect();
-        let last = last[last.len().saturating_sub(5)..].join("\n  ");
-        Failure::trouble(format!("nats-server did not start: {status}\n  {last}"))
+        let last = last[last.len().saturating_sub(5)..].join("; ");
+        Failure::trouble(format!("nats-server did not start: {status}; its log ends in: {last}"))
             .hint(format!("its whole log is {}", settings.log.display()))
     }
 }

@@ -80,7 +80,7 @@ pub(super) async fn register(ctx: &Arc<Context>, request: RegisterRequest, reply
         ctx.tasks.spawn(announce_later(Arc::clone(ctx), session_tag.clone()));
     }
     warn_of_unroutable(agent, &account_id);
-    tracing::info!(agent_id = ?agent.agent_id, %account_id, %username, %session_tag, "registered");
+    tracing::info!(agent_id = %agent.agent_id, %account_id, %username, %session_tag, "registered");
     Ok(RegisterReply {
         account_id,
         username,
@@ -137,9 +137,9 @@ fn desired_name(agent: &AgentInfo) -> DesiredName {
 
 fn warn_of_unroutable(agent: &AgentInfo, account_id: &str) {
     let unroutable = agent.capabilities.iter().filter(|name| !routable_capability(name));
-    let unroutable: Vec<&String> = unroutable.take(LOGGED_CAPABILITIES).collect();
+    let unroutable: Vec<&str> = unroutable.take(LOGGED_CAPABILITIES).map(String::as_str).collect();
     if !unroutable.is_empty() {
-        tracing::warn!(%account_id, ?unroutable, "advertised capabilities that messages cannot be routed by");
+        tracing::warn!(%account_id, unroutable = unroutable.join(", "), "advertised capabilities that messages cannot be routed by");
     }
 }
 

@@ -9,7 +9,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use crate::names::{Names, short, unproven};
-use crate::output::cell::clean_lines;
+use crate::output::cell::indented_lines;
 use crate::output::{Output, Tint};
 
 /// Messages that may wait to be shown; those beyond fail.
@@ -117,6 +117,6 @@ async fn told(message: &Message, names: &mut Option<Names>, node: &AgentNode, ou
     format!(
         "{} {}",
         output.tint(Tint::Cyan, &format!("{from} says:")),
-        clean_lines(&text)
+        indented_lines(&text)
     )
 }

@@ -17,7 +17,7 @@ use crate::commands::send::shown;
 use crate::connection::{delivery_failure, registry_failure, stream_failure};
 use crate::ended::{Ended, Failure};
 use crate::names::Names;
-use crate::output::cell::{at, clean, clean_lines, list};
+use crate::output::cell::{at, clean, clean_lines, indented_lines, list};
 use crate::output::json::indented;
 use crate::output::table::Rows;
 use crate::output::waiting::Waiting;
@@ -240,7 +240,7 @@ impl Talk {
             self.output.line(format!(
                 "{time}  {}: {}",
                 self.output.tint(Tint::Bold, &from),
-                clean_lines(&text)
+                indented_lines(&text)
             ))?;
         }
         if page.messages.is_empty() {
