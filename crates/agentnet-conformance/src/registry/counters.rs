@@ -57,6 +57,14 @@ impl Counters {
                 *calls = (number - more).into();
             }
         }
+        // What only repetitions have measured: a registry measures a request once it is answered.
+        let is_first = metrics.pointer("/handlers/metrics/calls") == Some(&Value::from(1));
+        if repeated_now > 0
+            && is_first
+            && let Some(latency) = metrics["latency_ms"].as_object_mut()
+        {
+            latency.remove("handler.metrics");
+        }
         Ok(())
     }
 }
@@ -94,7 +102,12 @@ mod tests {
     #[test]
     fn what_happened_before_and_repetitions_do_not_count() {
         let metrics = |server: &str, list: i64, metrics: i64, stored: i64| {
-            json!({"server_id": server, "handlers": {"list": {"calls": list}, "metrics": {"calls": metrics}},
+            let latency = if metrics > 1 {
+                json!({"handler.metrics": 1})
+            } else {
+                json!({})
+            };
+            json!({"server_id": server, "handlers": {"list": {"calls": list}, "metrics": {"calls": metrics}}, "latency_ms": latency,
                    "capture": {"mode": "jetstream", "stored": stored, "lag": 0}})
         };
         let mut counters = Counters::new(Some(metrics("r", 10, 1, 7)));
