@@ -199,7 +199,8 @@ async fn what_others_say_stands_above_the_line() {
     )
     .await
     .ok();
-    ends(&ada, "\n@bob says: psst\nada\n@shouter › half").await;
+    // A second line is indented: it may be made to look like another's word.
+    ends(&ada, "\n@bob says: psst\n  ada\n@shouter › half").await;
     ada.type_until("\r", "@shouter: HALF").await;
     // Nobody answers for a program, and a script is told so; a person sees the answer come as a message.
     let asked = line(&up.url, "request --as bob --to-username ada 1").await;
