@@ -29,6 +29,8 @@ use crate::runtime::{Network, network};
 /// What a selector says of something to read: `selectors.EVENT_READ`.
 const EVENT_READ: u8 = 1;
 
+/// A loop that waits looks for signals at least this often.
+const SIGNAL_CHECK_INTERVAL: Duration = Duration::from_secs(1);
 /// A loop that has other things to do looks for events no more often than this.
 const LOOK_EVERY: Duration = Duration::from_micros(50);
 /// One that was away for longer looks several times.
@@ -169,7 +171,10 @@ impl Host {
     fn wait<'a>(&self, watched: &'a Watched, time: Option<Duration>, looks: u32) -> Woken<'a> {
         let woken = self.network.drive(async {
             let at_once = time.is_some_and(|time| time.is_zero());
-            let mut ends = pin!(time.filter(|_| !at_once).map(tokio::time::sleep));
+            // A signal between the last look and the sleep wakes nobody.
+            let is_part = time.is_none_or(|time| time > SIGNAL_CHECK_INTERVAL);
+            let part = if is_part { Some(SIGNAL_CHECK_INTERVAL) } else { time };
+            let mut ends = pin!(part.filter(|_| !at_once).map(tokio::time::sleep));
             let mut looked = 0;
             poll_fn(|context| {
                 self.mailbox.listen(context.waker());
@@ -179,6 +184,7 @@ impl Host {
                     Poll::Ready(Err(_)) => Some(Woken::Deaf),
                     Poll::Pending if at_once || self.mailbox.is_rung() => Some(Woken::Enough),
                     Poll::Pending => match ends.as_mut().as_pin_mut().map(|ends| ends.poll(context)) {
+                        Some(Poll::Ready(())) if is_part => Some(Woken::Signal),
                         Some(Poll::Ready(())) => Some(Woken::Enough),
                         Some(Poll::Pending) | None => slept_before.then_some(Woken::Signal),
                     },

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use agentnet::{AgentBuilder, AgentNode, RegistryClient, RegistryError};
-use agentnet_registry::{Registry, RegistryConfig, RegistryHandle};
+use agentnet_registry::{Registry, RegistryConfig, RegistryHandle, StartError};
 use agentnet_store::{OpenOptions, Store};
 use agentnet_testkit::{Capture, Captured, NatsServer, RawClient, TestDatabase, eventually};
 use async_nats::Client;
@@ -47,12 +47,22 @@ impl Realm {
     }
 
     pub(crate) async fn start_registry(&mut self) {
+        assert!(self.try_start_registry().await, "the registry starts");
+    }
+
+    /// Starts a registry; `false` if its connection is lost while it starts.
+    pub(crate) async fn try_start_registry(&mut self) -> bool {
         let config = RegistryConfig {
             nats_url: self.nats.url(),
             heartbeat_interval: Duration::from_secs(1),
             ..RegistryConfig::default()
         };
-        self.registry = Some(Registry::start(config, self.store.clone()).await.unwrap());
+        match Registry::start(config, self.store.clone()).await {
+            Ok(registry) => self.registry = Some(registry),
+            Err(StartError::Nats(_) | StartError::Capture(_)) => return false,
+            Err(error) => panic!("{error}"),
+        }
+        true
     }
 
     pub(crate) fn agent(&self, id: &str) -> AgentBuilder {
