@@ -29,7 +29,7 @@ use crate::runtime::{Network, network};
 /// What a selector says of something to read: `selectors.EVENT_READ`.
 const EVENT_READ: u8 = 1;
 
-/// A loop that waits looks for signals at least this often.
+/// A waiting loop checks for signals at least this often.
 const SIGNAL_CHECK_INTERVAL: Duration = Duration::from_secs(1);
 /// A loop that has other things to do looks for events no more often than this.
 const LOOK_EVERY: Duration = Duration::from_micros(50);
@@ -171,7 +171,7 @@ impl Host {
     fn wait<'a>(&self, watched: &'a Watched, time: Option<Duration>, looks: u32) -> Woken<'a> {
         let woken = self.network.drive(async {
             let at_once = time.is_some_and(|time| time.is_zero());
-            // A signal between the last look and the sleep wakes nobody.
+            // A signal that arrives after the last check and before the sleep does not end the sleep.
             let is_part = time.is_none_or(|time| time > SIGNAL_CHECK_INTERVAL);
             let part = if is_part { Some(SIGNAL_CHECK_INTERVAL) } else { time };
             let mut ends = pin!(part.filter(|_| !at_once).map(tokio::time::sleep));

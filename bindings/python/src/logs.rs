@@ -119,7 +119,7 @@ struct Text {
 }
 
 impl Text {
-    /// One line of it, bounded, whoever chose the value.
+    /// One bounded line, whatever the value contains.
     fn write(&mut self, field: &Field, value: std::fmt::Arguments<'_>) {
         let out = match field.name() {
             "message" => &mut self.message,
