@@ -321,6 +321,9 @@ async fn accounts_are_named_in_short() {
         "threads --participant-account acct_zzz",
     ] {
         line(&url, words).await.fails(2, &["not_found", "hint: "]);
+        let told = line(&url, &format!("{words} --json")).await.fails_as_json(2);
+        let code = told["code"].as_str().unwrap();
+        assert!(code.ends_with("not_found"), "{words}: {told}");
     }
     line(&url, "message-search --from nobody")
         .await

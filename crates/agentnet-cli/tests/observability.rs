@@ -5,9 +5,10 @@ mod harness;
 
 use std::collections::BTreeMap;
 use std::net::TcpListener;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use agentnet_testkit::{NatsServer, Postgres, RawClient, eventually};
+use async_nats::jetstream;
 use harness::{PATIENCE, Service, Up, binary, echo, line, run};
 use prometheus_parse::{Sample, Scrape, Value};
 use rustix::process::Signal;
@@ -206,6 +207,48 @@ async fn prometheus_reads_what_the_metrics_call_tells() {
         (200, "text/plain; charset=utf-8".into(), "ok\n".into())
     );
     assert_eq!(get(&url.replace("/metrics", "/else")).await.0, 404);
+}
+
+/// Page, health and `registry --health` say the same while nothing can be stored.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_paused_consumer_is_told_everywhere() {
+    let nats = NatsServer::builder().jetstream(true).start().await.unwrap();
+    let mut command = binary();
+    command.args([
+        "--nats-url",
+        &nats.url(),
+        "registry",
+        "--database-url",
+        "sqlite::memory:",
+    ]);
+    command.args(["--metrics-addr", "127.0.0.1:0"]);
+    let mut registry = Service::spawn(command);
+    let ready = registry.next_line().await;
+    let url = ready
+        .split_whitespace()
+        .find_map(|word| word.strip_prefix("metrics="))
+        .unwrap();
+    let client = RawClient::connect(&nats.url()).await.unwrap();
+    let stream = jetstream::new(client).get_stream("AGENTNET_HISTORY").await.unwrap();
+    let hour = Duration::from_secs(3600);
+    for (until, paused) in [(SystemTime::now() + hour, true), (SystemTime::now() - hour, false)] {
+        stream.pause_consumer("agentnet-registry", until.into()).await.unwrap();
+        let look = async || {
+            let gauge = Metrics::scrape(url).await.gauge("agentnet_registry_capture_paused");
+            let (status, _, body) = get(&url.replace("/metrics", "/healthz")).await;
+            let asked = line(&nats.url(), "registry --health").await;
+            let expected = match paused {
+                true => (1, 503, Some(1)),
+                false => (0, 200, Some(0)),
+            };
+            let says = (body + &asked.stderr).matches("is paused").count();
+            match (gauge, status, asked.code) == expected && says == if paused { 2 } else { 0 } {
+                true => Ok(()),
+                false => Err(format!("{gauge} {status} {asked:?}")),
+            }
+        };
+        eventually(PATIENCE, look).await.unwrap();
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

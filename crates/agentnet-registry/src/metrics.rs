@@ -3,7 +3,7 @@
 pub(crate) mod page;
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -27,6 +27,8 @@ pub(crate) struct Metrics {
     pub(crate) overflow: Counter,
     /// Messages in the stream that are not stored yet.
     pub(crate) lag: Counter,
+    /// Whether the consumer that hands the stream to the registries is paused.
+    pub(crate) is_paused: AtomicBool,
     /// Announcements on the registries' subject that were not read: too long, or too many of strangers.
     pub(crate) announcements_dropped: Counter,
 }
@@ -90,6 +92,7 @@ impl Metrics {
             recovered: Counter::default(),
             overflow: Counter::default(),
             lag: Counter::default(),
+            is_paused: AtomicBool::default(),
             announcements_dropped: Counter::default(),
         }
     }

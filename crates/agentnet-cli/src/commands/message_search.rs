@@ -1,5 +1,6 @@
 //! `agentnet message-search`: messages by thread, sender, receiver, kind and time.
 
+use agentnet::RegistryClient;
 use agentnet_protocol::rpc::{MessageSearchFilters, MessageSearchRequest};
 use clap::Args;
 
@@ -79,14 +80,15 @@ impl MessageSearch {
                 ..Default::default()
             };
         let whole_thread = request.filters.thread_id.clone().filter(|_| is_whole_thread);
-        let Some(listed) = self.page.list(global, output, request).await? else {
+        let known = async |registry: &RegistryClient| {
+            for account_id in parties.iter().flatten() {
+                accounts::known(registry, account_id).await?;
+            }
+            Ok(())
+        };
+        let Some(listed) = self.page.list_checked(global, output, request, known).await? else {
             return Ok(());
         };
-        if listed.items.is_empty() {
-            for account_id in parties.into_iter().flatten() {
-                accounts::known(&listed.registry, &account_id).await?;
-            }
-        }
         let mut rows = Rows::new(output, &["Sent", "Thread", "Kind", "From", "To", "Message"])
             .yielding(&["To", "From", "Message", "Thread", "Kind"]);
         let who = people(&listed.registry, &listed.items, output).await;

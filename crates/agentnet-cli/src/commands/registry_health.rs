@@ -12,7 +12,7 @@ use crate::signals::StopSignals;
 /// How long the whole check may take. A container's health check should wait a little longer.
 const DEADLINE: Duration = Duration::from_secs(6);
 
-/// Exit code 0 if the registry answers and its store works, else 1 with the reason in one line.
+/// Exit code 0 if the registry answers and has no [`Health::problem`], else 1 with the reason in one line.
 pub(crate) async fn check(url: String, settings: &RegistrySettings, output: Output) -> Result<(), Ended> {
     let ask = async {
         let config = settings.config(url).map_err(|failure| in_one_line(&failure.text()))?;
@@ -22,7 +22,10 @@ pub(crate) async fn check(url: String, settings: &RegistrySettings, output: Outp
             let Health { server_id, store, .. } = &health;
             return Err(in_one_line(&format!("the {store} store of {server_id} does not work: {problem}")).into());
         }
-        Ok(health)
+        match health.problem() {
+            Some(problem) => Err(in_one_line(&problem).into()),
+            None => Ok(health),
+        }
     };
     let health = StopSignals::listen()?.unless(ask).await?;
     if output.is_json() {
@@ -35,13 +38,8 @@ pub(crate) async fn check(url: String, settings: &RegistrySettings, output: Outp
             waiting,
             ..
         } = &health;
-        // No failure: anybody on the network can pretend to be another registry, and a restart of this one mends nothing.
-        let others = match health.other_databases().count() {
-            0 => String::new(),
-            others => format!(" other_databases={others}"),
-        };
         output.line(format!(
-            "healthy: server_id={server_id} store={store} capture={capture} waiting={waiting}{others}"
+            "healthy: server_id={server_id} store={store} capture={capture} waiting={waiting}"
         ))?;
     }
     Ok(())

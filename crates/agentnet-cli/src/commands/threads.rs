@@ -1,5 +1,6 @@
 //! `agentnet threads`: threads, latest activity first.
 
+use agentnet::RegistryClient;
 use agentnet_protocol::rpc::ThreadListRequest;
 use agentnet_protocol::username::lookup_key;
 use clap::Args;
@@ -49,12 +50,14 @@ impl Threads {
             limits: self.limits.limits(),
             ..Default::default()
         };
-        let Some(listed) = self.page.list(global, output, request).await? else {
+        let participant = async |registry: &RegistryClient| match &account_id {
+            Some(account_id) => accounts::known(registry, account_id).await,
+            None => Ok(()),
+        };
+        let listed = self.page.list_checked(global, output, request, participant).await?;
+        let Some(listed) = listed else {
             return Ok(());
         };
-        if let Some(account_id) = account_id.filter(|_| listed.items.is_empty()) {
-            accounts::known(&listed.registry, &account_id).await?;
-        }
         let mut rows = Rows::new(
             output,
             &[

@@ -1,6 +1,7 @@
 //! JetStream: the stream that keeps messages until they are in the store, and the consumer that all registries share.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use agentnet_protocol::subject::{ALL_CAPABILITIES, ALL_INBOXES, ALL_REPLIES};
@@ -145,23 +146,25 @@ impl Jetstream {
         Ok(())
     }
 
-    /// Messages of the stream that are not stored yet.
-    async fn lag(&self) -> Option<i64> {
+    /// Messages of the stream that are not stored yet, and whether its consumer is paused.
+    async fn lag(&self) -> Option<(i64, bool)> {
         let consumer: PullConsumer = self.context.get_consumer_from_stream(CONSUMER, STREAM).await.ok()?;
         let info = consumer.cached_info();
-        i64::try_from(info.num_pending)
+        let lag = i64::try_from(info.num_pending)
             .ok()?
-            .checked_add(i64::try_from(info.num_ack_pending).ok()?)
+            .checked_add(i64::try_from(info.num_ack_pending).ok()?)?;
+        Some((lag, info.paused))
     }
 }
 
-/// Keeps the metric of what is not stored yet up to date.
+/// Keeps the metrics of the stream up to date: what is not stored yet, and whether the consumer is paused.
 pub(crate) async fn watch_lag(jetstream: Jetstream, metrics: Arc<Metrics>, stop: CancellationToken) {
     let mut tick = tokio::time::interval(Duration::from_secs(1));
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     while stop.run_until_cancelled(tick.tick()).await.is_some() {
-        if let Some(Some(lag)) = stop.run_until_cancelled(jetstream.lag()).await {
+        if let Some(Some((lag, is_paused))) = stop.run_until_cancelled(jetstream.lag()).await {
             metrics.lag.set(lag);
+            metrics.is_paused.store(is_paused, Ordering::Relaxed);
         }
     }
 }

@@ -14,7 +14,7 @@ use prometheus_client::metrics::exemplar::Exemplar;
 use prometheus_client::registry::Registry;
 
 use crate::context::Context;
-use crate::health::{self, store_problem};
+use crate::health::{self, Health, store_problem};
 
 /// What is served.
 pub(crate) struct Page(pub(crate) Arc<Context>);
@@ -29,16 +29,17 @@ impl Source for Page {
         text
     }
 
-    /// Well is a registry that reaches NATS and whose store works.
+    /// Well is a registry that reaches NATS and has no [`Health::problem`].
     async fn health(&self) -> Result<(), String> {
         let ctx = &self.0;
         if !ctx.is_connected() {
             return Err("no connection to NATS".to_owned());
         }
-        match store_problem(ctx).await {
-            Some(problem) => Err(format!("the {} store does not work: {problem}", ctx.store.backend())),
-            None => Ok(()),
-        }
+        let health = Health {
+            store_problem: store_problem(ctx).await,
+            ..health::around(ctx)
+        };
+        health.problem().map_or(Ok(()), Err)
     }
 }
 
@@ -95,6 +96,11 @@ impl Collector for Figures {
                 "capture_lag",
                 "Messages in the stream that are not stored yet",
                 metrics.lag.total(),
+            ),
+            (
+                "capture_paused",
+                "Whether the consumer of the stream is paused",
+                u64::from(around.is_paused),
             ),
             (
                 "write_queue_messages",
