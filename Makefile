@@ -7,6 +7,8 @@ SHELL := bash
 CARGO ?= cargo
 # CI sets this to --locked, so that Cargo.lock is what is tested.
 LOCKED ?=
+# Tests that run at the same time. Most of them wait for servers, so there are more than processors.
+export NEXTEST_TEST_THREADS ?= $(shell echo $$(( $$(getconf _NPROCESSORS_ONLN) * 3 / 2 )))
 # The tests with a registry behind them that do not run on both stores by themselves: they run once for each kind.
 ON_BOTH_STORES = package(agentnet-cli) and kind(test) and not binary_id(agentnet-cli::chaos) or binary_id(agentnet::sessions) or binary_id(agentnet::attacks)
 

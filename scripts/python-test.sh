@@ -17,7 +17,7 @@ fresh() {
     rm -rf "$2"
     "$1" -m venv "$2"
     "$2/bin/python" -m pip install --quiet --disable-pip-version-check "${wheels[@]}"
-    grep -E '^(pytest|uvloop|nats-py|nest-asyncio|gevent)==' bindings/python/requirements-dev.txt |
+    grep -E '^(pytest|pytest-xdist|uvloop|nats-py|nest-asyncio|gevent)==' bindings/python/requirements-dev.txt |
         xargs "$2/bin/python" -m pip install --quiet --disable-pip-version-check
 }
 
@@ -57,5 +57,6 @@ trap 'rm -rf "$programs"' EXIT
 "$root/$tools/python" "$root/scripts/python-programs.py" "$root/docs/PYTHON.md" README.md "$programs"
 for program in "$programs"/*.py; do "$root/$tools/mypy" "$program"; done
 "$root/$tools/pyright"
+# One process for each processor, each with a network of its own.
 echo "python: tests"
-"$root/$home/bin/python" -m pytest
+"$root/$home/bin/python" -m pytest --numprocesses auto --dist worksteal
