@@ -10,7 +10,7 @@ use crate::error::ConformanceError;
 
 macro_rules! embedded {
     ($($name:literal),* $(,)?) => {
-        &[$(($name, include_str!(concat!("../../../spec/", $name)))),*]
+        &[$(($name, include_str!(concat!("../spec/", $name)))),*]
     };
 }
 
