@@ -195,15 +195,40 @@ def check_build(build, dockerfile):
     allowed = {line[1:] for line in ignored if line.startswith("!")}
     if "*" not in ignored:
         yield ".dockerignore: it does not begin by keeping everything out"
-    for sources in re.findall(r"^COPY (?!--from)(.*) \S+$", dockerfile, re.MULTILINE):
-        for source in sources.split():
-            if source not in allowed or not (ROOT / source).exists():
-                yield f"Dockerfile: {source} is not in the build context"
+    copied = {
+        source
+        for sources in re.findall(r"^COPY (?!--from)(.*) \S+$", dockerfile, re.MULTILINE)
+        for source in sources.split()
+    }
+    for source in sorted(copied):
+        if source not in allowed or not (ROOT / source).exists():
+            yield f"Dockerfile: {source} is not in the build context"
+    for file, needed in sorted(embedded()):
+        if needed not in copied:
+            yield f"Dockerfile: {file} needs {needed}/, which is not copied"
     needed = re.search(r'^rust-version = "([0-9.]+)"', (ROOT / "Cargo.toml").read_text(encoding="utf-8"), re.MULTILINE)
     has = re.search(r"^ARG RUST=([0-9.]+)$", dockerfile, re.MULTILINE)
     number = lambda text: [int(part) for part in text.split(".")]
     if not has or number(has[1]) < number(needed[1]):
         yield f"Dockerfile: Rust {has and has[1]} is older than the {needed[1]} of Cargo.toml"
+
+
+def embedded():
+    """What the crates need from outside `crates/`: where it is named, and the folder at the root that holds it."""
+    for path in (ROOT / "crates").rglob("*"):
+        shown = path.relative_to(ROOT)
+        if path.is_symlink():
+            targets = [path.resolve()]
+        elif path.suffix == ".rs" and "src" in shown.parts:
+            text = path.read_text(encoding="utf-8")
+            found = re.findall(r'include(?:_str|_bytes)?!\((?:concat!\()?"(\.\./[^"]*)"', text)
+            targets = [(path.parent / target).resolve() for target in found]
+        else:
+            continue
+        for target in targets:
+            top = target.relative_to(ROOT).parts[0]
+            if top != "crates":
+                yield shown, top
 
 
 if __name__ == "__main__":
