@@ -15,7 +15,7 @@ ON_BOTH_STORES = package(agentnet-cli) and kind(test) and not binary_id(agentnet
 # Guides whose commands are run, and whose outputs are compared.
 GUIDES = docs/NETWORK_CLI_GUIDE.md docs/UI_BACKEND_MAPPING.md
 
-.PHONY: help tools postgres shells python python-peer python-test python-versions python-bench python-lint build demo test all-tests chaos guide latency bench bench-quick lint arch compose fmt clean
+.PHONY: help tools postgres shells words deny docs links python python-peer python-test python-versions python-bench python-lint build demo test all-tests chaos guide latency bench bench-quick lint arch compose fmt clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -94,9 +94,10 @@ bench-quick: tools postgres ## The same with shorter runs and smaller tables; wr
 	$(CARGO) build $(LOCKED) --release -p agentnet --example rpc_worker
 	target/release/agentnet-bench set --quick
 
-lint: arch compose python-lint ## Formatting, clippy, documentation, architecture and docker/, all without a warning
+lint: arch links words deny compose python-lint ## Formatting, clippy, documentation, architecture, words and dependencies, without a warning
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy $(LOCKED) --workspace --all-targets -- -D warnings
+	$(CARGO) clippy $(LOCKED) -p agentnet --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc $(LOCKED) --workspace --no-deps
 
 # The target directory is the workspace's, so that what both need is built once.
@@ -107,6 +108,20 @@ python-lint: ## Formatting and clippy of the Python package's native part
 
 arch: ## Check who depends on whom, and the size of the files
 	@scripts/arch.sh
+
+links: ## Check that every link of the documents leads somewhere, and that docs/SUMMARY.md lists every page
+	@python3 scripts/check_links.py
+
+words: ## Check the spelling (typos; exceptions are in _typos.toml)
+	@"$$(scripts/lint-tools.sh)/typos"
+
+deny: ## Check licences, sources and versions of dependencies (deny.toml), and that each is used
+	@tools=$$(scripts/lint-tools.sh) && PATH="$$tools:$$PATH" && \
+	    $(CARGO) deny --offline $(LOCKED) check --hide-inclusion-graph licenses bans sources && \
+	    $(CARGO) machete
+
+docs: ## Build the documentation as one searchable book (target/book/html), with mdBook
+	@scripts/docs.sh
 
 compose: ## Check docker/ against the schema of compose files, .env.example and the binary
 	$(CARGO) build $(LOCKED) --workspace --bins
