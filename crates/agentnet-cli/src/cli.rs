@@ -7,8 +7,8 @@ use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::commands;
-use crate::ended::{Ended, Failure};
-use crate::logging::LogFormat;
+use crate::exit::{Exit, Failure};
+use crate::global::Global;
 use crate::output::{Format, Output, Tint};
 
 const AFTER_HELP: &str = "\
@@ -31,62 +31,6 @@ pub(crate) struct Cli {
     pub(crate) global: Global,
     #[command(subcommand)]
     pub(crate) command: Command,
-}
-
-/// Options of every command.
-#[derive(Debug, clap::Args)]
-pub(crate) struct Global {
-    /// Address of the server; see the help text.
-    #[arg(
-        long,
-        global = true,
-        value_name = "URL", value_parser = commands::not_blank,
-        help_heading = "Global options",
-        help = "Server of the network, nats://TOKEN@HOST:PORT; several separated by commas \
-                [env: AGENTNET_NATS_URL, NATS_URL] [default: nats://agentnet_secret_token@localhost:4222]"
-    )]
-    pub(crate) nats_url: Option<String>,
-    /// Print one JSON document on stdout and nothing else (watch, echo: one a line)
-    #[arg(long, global = true, help_heading = "Global options", conflicts_with = "output")]
-    json: bool,
-    /// How to print results; --json is short for --output json
-    #[arg(
-        long,
-        global = true,
-        value_name = "FORMAT",
-        help_heading = "Global options",
-        default_value = "table",
-        hide_possible_values = false
-    )]
-    output: Format,
-    /// Cut nothing, however narrow the terminal
-    #[arg(long, global = true, help_heading = "Global options")]
-    pub(crate) wide: bool,
-    /// How the log on stderr is written [default: text, json with --json]
-    #[arg(
-        long,
-        global = true,
-        value_name = "FORMAT",
-        env = "AGENTNET_LOG_FORMAT",
-        value_enum,
-        help_heading = "Global options"
-    )]
-    log_format: Option<LogFormat>,
-}
-
-impl Global {
-    /// What results are written as.
-    pub(crate) fn format(&self) -> Format {
-        if self.json { Format::Json } else { self.output }
-    }
-
-    /// How the log is written: where JSON was asked for, stderr is JSON too.
-    pub(crate) fn log_format(&self) -> LogFormat {
-        self.log_format.unwrap_or(match self.format() {
-            Format::Json => LogFormat::Json,
-            Format::Table | Format::Csv => LogFormat::Text,
-        })
-    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -112,7 +56,7 @@ pub(crate) enum Command {
     /// Show one message: payload, reply, and how long that took
     Message(commands::message::Message),
     /// Send a message and wait until it is accepted
-    Send(commands::send::Send),
+    Send(commands::send::SendMessage),
     /// Send a message and wait for the answer
     Request(commands::request::Request),
     /// Talk with an agent, line by line
@@ -174,7 +118,7 @@ impl Command {
     }
 
     /// Runs the command to its end.
-    pub(crate) async fn run(self, global: &Global, output: Output) -> Result<(), Ended> {
+    pub(crate) async fn run(self, global: &Global, output: Output) -> Result<(), Exit> {
         match self {
             Self::Up(command) => command.run(global, output).await,
             Self::Registry(command) => command.run(global, output).await,
@@ -195,7 +139,7 @@ impl Command {
             Self::Echo(command) => command.run(global, output).await,
             Self::Export(command) => command.run(global, output).await,
             Self::Completions(command) => command.run(global, output).await,
-            Self::Man(command) => command.run(global, output).await,
+            Self::Man(command) => command.run(Cli::command(), output),
             Self::Doctor(command) => command.run(global, output).await,
             Self::Keys(command) => command.run(global, output).await,
             Self::Conformance(command) => command.run(global, output).await,

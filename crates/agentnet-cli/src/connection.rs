@@ -1,39 +1,20 @@
-//! Reaching the network: the server's address, the connection, calls of the registry, and what their failures mean.
+//! Reaching the network: the server's address, the connection, calls of the registry.
 
-pub(crate) mod onlooker;
+pub(crate) mod observer;
 
 use std::time::Duration;
 
-use agentnet::{
-    AgentBuilder, AgentNode, ConfigError, ConnectError, RegistryClient, RegistryError, RequestError, ResolveError,
-    SendError, StartError, StreamError,
-};
-use agentnet_protocol::rpc::{ReplyError, Request, RpcError, decode_reply};
+use agentnet::{AgentBuilder, AgentNode, RegistryClient};
+use agentnet_protocol::rpc::{Request, decode_reply};
 use agentnet_protocol::url::{DEFAULT_NATS_URL, NatsUrl, NatsUrlError};
-use clap::Args;
 
-use crate::cli::Global;
-use crate::commands::Seconds;
-use crate::commands::keys::key_failure;
-use crate::ended::{Ended, Failure};
+use crate::args::CallTimeout;
+use crate::exit::{Exit, Failure};
+use crate::failures::{connect_failure, registry_failure, reply_failure, start_failure};
+use crate::global::Global;
 use crate::output::Output;
-use crate::output::waiting::Waiting;
+use crate::output::spinner::Spinner;
 use crate::signals::StopSignals;
-use crate::suggest;
-
-/// How long a call of the registry may take.
-#[derive(Debug, Args)]
-pub(crate) struct CallTimeout {
-    /// How long to wait for the registry, in seconds
-    #[arg(long, value_name = "SECONDS", default_value = "2.0")]
-    timeout: Seconds,
-}
-
-impl CallTimeout {
-    pub(crate) fn duration(&self) -> Duration {
-        self.timeout.duration()
-    }
-}
 
 /// The server's address: the flag, `AGENTNET_NATS_URL`, `NATS_URL`, the development address.
 pub(crate) fn nats_url(global: &Global) -> String {
@@ -48,26 +29,31 @@ pub(crate) fn default_nats_url() -> String {
         .unwrap_or_else(|| DEFAULT_NATS_URL.to_owned())
 }
 
-/// Calls the registry. Where JSON was asked for, prints the reply as it came and gives `None`.
+/// Connects to the network, for calls of the registry.
+pub(crate) async fn connect_registry(global: &Global) -> Result<RegistryClient, Failure> {
+    RegistryClient::connect(&nats_url(global))
+        .await
+        .map_err(connect_failure)
+}
+
+/// Calls the registry. With `--json`, prints the unchanged reply and returns `None`.
 pub(crate) async fn ask<R: Request + Sync>(
     global: &Global,
     output: Output,
     timeout: &CallTimeout,
     request: &R,
-) -> Result<Option<R::Reply>, Ended> {
+) -> Result<Option<R::Reply>, Exit> {
     let call = async {
-        let client = RegistryClient::connect(&nats_url(global))
-            .await
-            .map_err(connect_failure)?;
+        let client = connect_registry(global).await?;
         let client = client.with_timeout(timeout.duration());
         client
             .call_raw(request)
             .await
-            .map_err(|error| Ended::from(registry_failure(&error)))
+            .map_err(|error| Exit::from(registry_failure(&error)))
     };
-    let waiting = Waiting::start(output, format!("waiting for registry.{}", R::NAME));
+    let spinner = Spinner::start(output, format!("waiting for registry.{}", R::NAME));
     let body = StopSignals::listen()?.unless(call).await?;
-    waiting.end();
+    spinner.end();
     let reply = decode_reply::<R>(&body).map_err(reply_failure)?;
     if !output.is_json() {
         return Ok(Some(reply));
@@ -76,35 +62,32 @@ pub(crate) async fn ask<R: Request + Sync>(
     Ok(None)
 }
 
-/// A reply that says no, or nothing that can be read.
-pub(crate) fn reply_failure(error: ReplyError) -> Failure {
-    match error {
-        ReplyError::Refused(text) => registry_failure(&RegistryError::Refused(text)),
-        other => Failure::refused(other.to_string()),
-    }
+/// Parses the server's address.
+pub(crate) fn checked_url(text: &str) -> Result<NatsUrl, Failure> {
+    NatsUrl::parse(text).map_err(|error: NatsUrlError| connect_failure(error.into()))
 }
 
-/// How long a node that is no longer wanted may take to join, so that it can say goodbye.
-const LAST_MOMENT: Duration = Duration::from_secs(2);
+/// How long an interrupted join may still take, so that the session can be closed.
+const INTERRUPTED_JOIN_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Joins the network. A signal meanwhile still lets a registration that is on its way come to its end, so that the session
-/// can be given back; a second signal does not wait.
+/// Joins the network. After a signal, a registration that was sent is completed and its session closed; a second signal
+/// ends this at once.
 pub(crate) async fn join(
     agent: AgentBuilder,
     global: &Global,
     signals: &mut StopSignals,
     output: Output,
-) -> Result<AgentNode, Ended> {
+) -> Result<AgentNode, Exit> {
     let url = nats_url(global);
     let shown = checked_url(&url)?.redacted();
-    let _waiting = Waiting::start(output, format!("joining the network at {shown}"));
+    let _spinner = Spinner::start(output, format!("joining the network at {shown}"));
     let mut joining = std::pin::pin!(agent.nats_url(url).start());
     let ended = tokio::select! {
         node = &mut joining => return Ok(node.map_err(start_failure)?),
         ended = signals.wait() => ended,
     };
     let leave = async {
-        if let Ok(Ok(node)) = tokio::time::timeout(LAST_MOMENT, joining).await {
+        if let Ok(Ok(node)) = tokio::time::timeout(INTERRUPTED_JOIN_TIMEOUT, joining).await {
             node.close().await;
         }
         Ok(())
@@ -113,333 +96,12 @@ pub(crate) async fn join(
     Err(ended)
 }
 
-/// No connection: exit code 1; an address that is none: 2.
-pub(crate) fn connect_failure(error: ConnectError) -> Failure {
-    let text = error.to_string();
-    match error {
-        ConnectError::Url(_) => Failure::refused(text)
-            .named("invalid_url")
-            .hint("give the server as --nats-url nats://TOKEN@HOST:PORT"),
-        ConnectError::Refused { .. } => Failure::trouble(text)
-            .named("credentials_refused")
-            .hint("give the network's token as --nats-url nats://TOKEN@HOST:PORT, or in AGENTNET_NATS_URL"),
-        _ => Failure::trouble(text)
-            .named("no_connection")
-            .hint("start a network here with `agentnet up`, or name another one with --nats-url or AGENTNET_NATS_URL"),
-    }
-}
-
-/// An address that cannot be used.
-pub(crate) fn checked_url(text: &str) -> Result<NatsUrl, Failure> {
-    NatsUrl::parse(text).map_err(|error: NatsUrlError| connect_failure(error.into()))
-}
-
-/// A failed call of the registry: exit code 2, but 1 where the connection is what failed.
-pub(crate) fn registry_failure(error: &RegistryError) -> Failure {
-    let text = error.to_string();
-    let failure = match error {
-        RegistryError::Refused(refusal) => match advice(refusal) {
-            Some(advice) => Failure::refused(text).hint(advice),
-            None => Failure::refused(text),
-        },
-        RegistryError::NoRegistry { .. } => Failure::refused(text)
-            .named("no_registry")
-            .hint("NATS runs, the registry does not: start `agentnet registry`, or both at once with `agentnet up`"),
-        RegistryError::Timeout { .. } => Failure::refused(text)
-            .named("registry_timeout")
-            .hint("look at its log, or give it longer with --timeout SECONDS"),
-        RegistryError::Denied { .. } => Failure::trouble(text)
-            .named("permissions_violation")
-            .hint(PERMISSIONS),
-        RegistryError::Connection { .. } => Failure::trouble(text).named("no_connection"),
-        _ => Failure::refused(text).hint(
-            "something else answers too: does a JetStream stream capture `registry.>`? Or is the registry of another version?",
-        ),
-    };
-    failure.of_network()
-}
-
-/// What to do where the NATS server refuses what a command needs.
-const PERMISSIONS: &str =
-    "the server's configuration gives this user too few rights: docs/SECURITY.md lists what agents and commands need";
-
-/// What to do about a registry's refusal.
-fn advice(refusal: &str) -> Option<&'static str> {
-    Some(match refusal {
-        text if text == RpcError::NOT_FOUND.0 => {
-            "there is nothing by that name or id: `agentnet search` shows the agents, `agentnet threads` the threads"
-        }
-        text if text == RpcError::CURSOR_INVALID.0 => "pass the next_cursor of the page before, whole and unchanged",
-        "from_ts_invalid" | "to_ts_invalid" => "write times like 2026-02-21T08:00:00Z",
-        "account_id is invalid" => "account ids are 1 to 128 of A-Z a-z 0-9 _ -",
-        _ => return None,
-    })
-}
-
-/// A node that did not start.
-pub(crate) fn start_failure(error: StartError) -> Failure {
-    match error {
-        StartError::Connect(error) => connect_failure(error),
-        StartError::Register(RegistryError::Refused(code)) if code.starts_with("auth_") => {
-            let failure = Failure::refused(format!("Registry register failed: {code}")).hint(signing_advice(&code));
-            failure.named(code)
-        }
-        StartError::Key(error) => key_failure(error),
-        StartError::Register(error) => registry_failure(&error),
-        StartError::MetricsAddress { .. } => Failure::trouble(error.to_string())
-            .hint("give --metrics-addr a free port of this machine, or port 0 for any"),
-        StartError::Config(ConfigError::Username(error)) => Failure::refused(error.to_string())
-            .named("username_invalid")
-            .hint("choose a name of a-z 0-9 . _ -; --name shows any text beside it"),
-        error @ StartError::Subscribe { .. } => Failure::trouble(error.to_string())
-            .named("permissions_violation")
-            .hint(PERMISSIONS)
-            .of_network(),
-        other => Failure::refused(other.to_string()),
-    }
-}
-
-/// As [`send_failure`]; for an unknown username with the one that may have been meant.
-pub(crate) async fn delivery_failure(global: &Global, error: SendError) -> Failure {
-    let unknown = match &error {
-        SendError::Resolve(ResolveError::NotFound(name)) => Some(name.clone()),
-        _ => None,
-    };
-    let local = matches!(
-        &error,
-        SendError::Payload(_) | SendError::TooLarge { .. } | SendError::NotRunning
-    );
-    let failure = match send_failure(error) {
-        failure if local => failure,
-        failure => failure.of_network(),
-    };
-    match unknown {
-        Some(name) => suggest::nobody(global, &name, failure).await,
-        None => failure,
-    }
-}
-
-/// As [`delivery_failure`], for a request.
-pub(crate) async fn answer_failure(global: &Global, error: RequestError) -> Failure {
-    match error {
-        RequestError::Send(error) => delivery_failure(global, error).await,
-        error => request_failure(error).of_network(),
-    }
-}
-
-/// A streamed answer that did not come, or broke off.
-pub(crate) async fn stream_failure(global: &Global, error: StreamError) -> Failure {
-    let text = error.to_string();
-    let failure = match error {
-        StreamError::Send(error) => return delivery_failure(global, error).await,
-        StreamError::NoResponders { subject } => request_failure(RequestError::NoResponders { subject }),
-        StreamError::Timeout { message_id, timeout } => request_failure(RequestError::Timeout { message_id, timeout }),
-        StreamError::Failed { code, detail } => refusal(&code, &detail),
-        StreamError::Idle { .. } | StreamError::Missing { .. } => Failure::trouble(text)
-            .named("request_timeout")
-            .hint("the other side has stopped; give it longer with --timeout SECONDS"),
-        _ => Failure::trouble(text),
-    };
-    failure.of_network()
-}
-
-/// What the other side said, and what to do about it.
-pub(crate) fn refusal(code: &str, detail: &str) -> Failure {
-    let failure = match detail {
-        "" => Failure::refused(code),
-        detail => Failure::refused(format!("{code}: {detail}")),
-    };
-    let failure = failure.named(code);
-    match code {
-        code if unreached_advice(code).is_some() => failure.hint(unreached_advice(code).unwrap_or_default()),
-        "handler_error" => failure.hint("the receiver took the message and failed at it: its own log says why"),
-        "expired" | "missing_ttl" => failure.hint(CLOCKS),
-        "busy" | "rate_limited" | "shutting_down" | "service_degraded" => failure.hint("try again in a moment"),
-        _ => failure,
-    }
-}
-
-/// What to do about a message whose time is over on arrival.
-const CLOCKS: &str = "if it was not under way for so long, the clock of this machine and the receiver's differ: compare them, \
-     and let both machines set theirs by NTP";
-
-/// What to do about a message that nobody can take.
-fn unreached_advice(code: &str) -> Option<&'static str> {
-    Some(match code {
-        "recipient_offline" => "`agentnet list` shows who is online",
-        "account_not_found" => "`agentnet search` shows every account",
-        "capability_unavailable" => {
-            "`agentnet search --capability NAME` shows who has one, `agentnet list` who is online"
-        }
-        _ => return None,
-    })
-}
-
-/// What to do about a registration whose signature the registry does not take.
-fn signing_advice(code: &str) -> &'static str {
-    match code {
-        "auth_required" => "this network requires signed agents: set DEV_AUTH=true, or give --dev-auth",
-        "auth_public_key_mismatch" => {
-            "the account belongs to another key: name the directory of its key file with --key-dir or DEV_AUTH_KEY_DIR, \
-             or join under another name"
-        }
-        "auth_claims_timestamp_skew" => {
-            "the clocks of this machine and of the registry differ too much: set this one's"
-        }
-        _ => "is the registry of another, newer version?",
-    }
-}
-
-/// A message that was not delivered.
-fn send_failure(error: SendError) -> Failure {
-    let text = error.to_string();
-    let code = match &error {
-        SendError::Rejected { code, .. } | SendError::NotProcessed { code, .. } => Some(code.clone()),
-        _ => None,
-    };
-    let failure = match error {
-        SendError::Resolve(ResolveError::NotFound(_)) => {
-            Failure::refused(text).named("account_not_found").hint("`agentnet list` shows who is online, `agentnet search` everybody")
-        }
-        SendError::Resolve(ResolveError::Registry(error)) => registry_failure(&error),
-        SendError::TooLarge { .. } => {
-            Failure::trouble(text).named("payload_too_large").hint("send less, or pass a reference to where the data can be fetched")
-        }
-        SendError::Rejected { code, .. } if unreached_advice(&code).is_some() => {
-            Failure::refused(text).hint(unreached_advice(&code).unwrap_or_default())
-        }
-        SendError::Rejected { code, .. } if code == "auth_missing" => Failure::refused(text)
-            .hint("the receiver takes only signed messages: set DEV_AUTH=true, or give --dev-auth"),
-        SendError::Rejected { code, .. } if code == "auth_key_not_found" => Failure::refused(text).hint(
-            "the receiver takes only signed messages, and the registry has no key of yours: does it run with DEV_AUTH=true?",
-        ),
-        SendError::Rejected { code, .. } if matches!(code.as_str(), "expired" | "missing_ttl") => {
-            Failure::refused(text).hint(CLOCKS)
-        }
-        SendError::Denied(_) => Failure::trouble(text)
-            .named("permissions_violation")
-            .hint(PERMISSIONS),
-        SendError::AckTimeout { .. } => Failure::refused(text).hint(
-            "nobody confirmed the message: is the receiver online (`agentnet list`)? --no-ack sends without waiting",
-        ),
-        SendError::Connection(_) => Failure::trouble(text).named("no_connection"),
-        SendError::Payload(_) | SendError::NotRunning => Failure::trouble(text),
-        _ => Failure::refused(text),
-    };
-    match code {
-        Some(code) => failure.named(code),
-        None => failure,
-    }
-}
-
-/// A request without an answer.
-fn request_failure(error: RequestError) -> Failure {
-    let text = error.to_string();
-    match error {
-        RequestError::Send(error) => send_failure(error),
-        RequestError::Timeout { .. } => Failure::trouble(format!("request timed out: {text}"))
-            .named("request_timeout")
-            .hint("is the receiver online (`agentnet list`)? give it longer with --timeout SECONDS"),
-        RequestError::Untrusted { .. } => Failure::trouble(format!("request timed out: {text}")).named("request_timeout").hint(
-            "only what the receiver has signed counts: does it sign (DEV_AUTH=true), or does somebody forge replies?",
-        ),
-        RequestError::NoResponders { .. } => {
-            Failure::trouble(text).named("no_responders").hint("`agentnet list` shows who is online and what they can do")
-        }
-        _ => Failure::refused(text),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn code(failure: Failure) -> u8 {
-        Ended::from(failure).code()
-    }
-
     #[test]
-    fn failures_have_the_exit_codes_of_the_protocol() {
-        let rpc = "list";
-        for (error, expected) in [
-            (RegistryError::Refused("not_found".into()), 2),
-            (RegistryError::NoRegistry { rpc }, 2),
-            (
-                RegistryError::Timeout {
-                    rpc,
-                    timeout: Duration::from_secs(2),
-                },
-                2,
-            ),
-            (
-                RegistryError::Connection {
-                    rpc,
-                    why: "closed".into(),
-                },
-                1,
-            ),
-            (
-                RegistryError::Denied {
-                    rpc,
-                    why: "permissions violation".into(),
-                },
-                1,
-            ),
-        ] {
-            assert_eq!(code(registry_failure(&error)), expected, "{error}");
-        }
-        for (error, expected) in [
-            (SendError::Resolve(ResolveError::NotFound("bob".into())), 2),
-            (
-                SendError::AckTimeout {
-                    message_id: "m".into(),
-                    attempts: 3,
-                },
-                2,
-            ),
-            (SendError::TooLarge { size: 2, limit: 1 }, 1),
-            (SendError::Connection("closed".into()), 1),
-            (SendError::Denied("permissions violation".into()), 1),
-        ] {
-            let text = error.to_string();
-            assert_eq!(code(send_failure(error)), expected, "{text}");
-        }
-        let timeout = RequestError::Timeout {
-            message_id: "m".into(),
-            timeout: Duration::from_secs(5),
-        };
-        assert_eq!(code(request_failure(timeout)), 1);
-        assert_eq!(
-            code(connect_failure(ConnectError::Refused {
-                url: "nats://***@h".into()
-            })),
-            1
-        );
-        assert_eq!(code(checked_url("http://h").unwrap_err()), 2);
-    }
-
-    #[test]
-    fn a_message_that_is_too_old_on_arrival_hints_at_the_clocks() {
-        for code in ["expired", "missing_ttl"] {
-            let rejected = SendError::Rejected {
-                code: code.into(),
-                detail: String::new(),
-                message_id: "m".into(),
-            };
-            let text = send_failure(rejected).text();
-            assert!(
-                text.contains("hint: ") && text.contains("the clock of this machine"),
-                "{text}"
-            );
-            let text = refusal(code, "").text();
-            assert!(text.contains("the clock of this machine"), "{text}");
-        }
-    }
-
-    #[test]
-    fn the_registrys_text_stands_alone_behind_error() {
-        let text = registry_failure(&RegistryError::Refused("not_found".into())).text();
-        assert_eq!(text.lines().next(), Some("error: not_found"));
-        assert!(text.lines().nth(1).unwrap().starts_with("hint: "), "{text}");
+    fn an_invalid_address_has_exit_code_2() {
+        assert_eq!(Exit::from(checked_url("http://h").unwrap_err()).code(), 2);
     }
 }

@@ -1,30 +1,32 @@
 //! `agentnet`: start a network of agents, look into it, and talk to its agents from the command line.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
+mod account_names;
 mod accounts;
+mod args;
 mod cli;
 mod commands;
 mod connection;
-mod ended;
-mod identity;
-mod live;
+mod data_dir;
+mod default_username;
+mod did_you_mean;
+mod exit;
+mod failures;
+mod global;
 mod logging;
-mod names;
 mod output;
 mod pages;
-mod places;
+mod shell_completion;
 mod signals;
-mod suggest;
 mod traces;
 mod up;
-mod who;
 
 use std::ffi::OsStr;
 use std::process::ExitCode;
 
 use clap::CommandFactory as _;
 
-use crate::ended::{Ended, Failure};
+use crate::exit::{Exit, Failure};
 use crate::output::Output;
 
 fn main() -> ExitCode {
@@ -56,9 +58,9 @@ fn main() -> ExitCode {
     match ended {
         Ok(()) => ExitCode::SUCCESS,
         // Whoever looks after a service calls any other code a failure.
-        Err(Ended::Terminated) if runs_until_stopped => ExitCode::SUCCESS,
+        Err(Exit::Terminated) if runs_until_stopped => ExitCode::SUCCESS,
         Err(ended) => {
-            if let Ended::Failed(failure) = &ended {
+            if let Exit::Failed(failure) = &ended {
                 output.failure_at(failure, &url);
             }
             ExitCode::from(ended.code())
@@ -81,7 +83,7 @@ fn forget_blank_variables() {
     }
 }
 
-fn run(cli: cli::Cli, output: Output) -> Result<(), Ended> {
+fn run(cli: cli::Cli, output: Output) -> Result<(), Exit> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()

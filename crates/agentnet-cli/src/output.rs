@@ -1,18 +1,19 @@
 //! Everything that the program writes: documents and lines on stdout, notes and failures on stderr.
 #![allow(clippy::print_stderr, reason = "this module is the program's voice")]
 
-pub(crate) mod ago;
-pub(crate) mod cell;
+mod cells;
 pub(crate) mod json;
 mod pager;
+pub(crate) mod relative_time;
+pub(crate) mod sanitize;
+pub(crate) mod spinner;
 pub(crate) mod table;
-pub(crate) mod waiting;
 
 use std::io::{self, IsTerminal, Write};
 
 use agentnet_protocol::json::ObjectWriter;
 
-use crate::ended::Failure;
+use crate::exit::Failure;
 use crate::logging::{LogFormat, VOICE};
 
 /// How and where to write.
@@ -161,6 +162,26 @@ impl Output {
         let mut out = io::stdout().lock();
         out.write_all(lines.as_bytes())?;
         out.flush()
+    }
+
+    /// Writes one JSON document on a line of its own, or an indented one where a person looks at it.
+    ///
+    /// # Errors
+    /// What writing says.
+    pub(crate) fn document(self, json: &str) -> io::Result<()> {
+        self.line(if self.is_terminal() {
+            json::laid_out(json, json::Layout::Indented)
+        } else {
+            json::one_line(json)
+        })
+    }
+
+    /// Writes one JSON document of a sequence: always on one line.
+    ///
+    /// # Errors
+    /// What writing says.
+    pub(crate) fn document_line(self, json: &str) -> io::Result<()> {
+        self.line(json::one_line(json))
     }
 
     /// A remark for people, on stderr; where JSON was asked for, one object.

@@ -6,12 +6,14 @@ use agentnet::{Paged, RegistryClient};
 use agentnet_protocol::rpc::{Request, decode_reply};
 use clap::Args;
 
-use crate::cli::Global;
-use crate::connection::{CallTimeout, connect_failure, nats_url, registry_failure, reply_failure};
-use crate::ended::{Ended, Failure};
+use crate::args::CallTimeout;
+use crate::connection::connect_registry;
+use crate::exit::{Exit, Failure};
+use crate::failures::{registry_failure, reply_failure};
+use crate::global::Global;
 use crate::output::Output;
-use crate::output::cell::clean;
-use crate::output::waiting::Waiting;
+use crate::output::sanitize::clean;
+use crate::output::spinner::Spinner;
 use crate::signals::StopSignals;
 
 /// From then on progress is told, and so often.
@@ -21,7 +23,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 #[derive(Debug, Args)]
 pub(crate) struct PageArgs {
     /// Page to show: the cursor that the page before named (with --json its next_cursor)
-    #[arg(long, value_name = "CURSOR", value_parser = crate::commands::not_blank)]
+    #[arg(long, value_name = "CURSOR", value_parser = crate::args::not_blank)]
     cursor: Option<String>,
     /// Show this page and all that follow (with --json one document a page)
     #[arg(long)]
@@ -45,7 +47,7 @@ impl PageArgs {
         global: &Global,
         output: Output,
         request: R,
-    ) -> Result<Option<Listed<R::Item>>, Ended> {
+    ) -> Result<Option<Listed<R::Item>>, Exit> {
         self.list_checked(global, output, request, async |_: &RegistryClient| Ok(()))
             .await
     }
@@ -57,12 +59,10 @@ impl PageArgs {
         output: Output,
         mut request: R,
         check: impl AsyncFn(&RegistryClient) -> Result<(), Failure>,
-    ) -> Result<Option<Listed<R::Item>>, Ended> {
+    ) -> Result<Option<Listed<R::Item>>, Exit> {
         request.set_cursor(self.cursor.clone());
         let walk = async {
-            let registry = RegistryClient::connect(&nats_url(global))
-                .await
-                .map_err(connect_failure)?;
+            let registry = connect_registry(global).await?;
             let registry = registry.with_timeout(self.timeout.duration());
             let mut items = Vec::new();
             let mut told = Instant::now();
@@ -98,9 +98,9 @@ impl PageArgs {
                 }
             }
         };
-        let waiting = Waiting::start(output, format!("waiting for registry.{}", R::NAME));
+        let spinner = Spinner::start(output, format!("waiting for registry.{}", R::NAME));
         let listed = StopSignals::listen()?.unless(walk).await?;
-        waiting.end();
+        spinner.end();
         Ok(Some(listed).filter(|_| !output.is_json()))
     }
 }

@@ -4,7 +4,7 @@ use std::future::{Future, pending};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::ended::{Ended, Failure};
+use crate::exit::{Exit, Failure};
 
 /// The signals that ask the program to stop.
 pub(crate) struct StopSignals {
@@ -26,7 +26,7 @@ impl StopSignals {
     }
 
     /// Waits for one of them.
-    pub(crate) async fn wait(&mut self) -> Ended {
+    pub(crate) async fn wait(&mut self) -> Exit {
         let hangup = async {
             match &mut self.hangup {
                 Some(hangup) => hangup.recv().await,
@@ -34,14 +34,14 @@ impl StopSignals {
             }
         };
         tokio::select! {
-            _ = self.interrupt.recv() => Ended::Interrupted,
-            _ = self.terminate.recv() => Ended::Terminated,
-            _ = hangup => Ended::HungUp,
+            _ = self.interrupt.recv() => Exit::Interrupted,
+            _ = self.terminate.recv() => Exit::Terminated,
+            _ = hangup => Exit::HungUp,
         }
     }
 
     /// Runs the work to its end or to a signal, whichever comes first.
-    pub(crate) async fn unless<T>(&mut self, work: impl Future<Output = Result<T, Ended>>) -> Result<T, Ended> {
+    pub(crate) async fn unless<T>(&mut self, work: impl Future<Output = Result<T, Exit>>) -> Result<T, Exit> {
         tokio::select! {
             result = work => result,
             ended = self.wait() => Err(ended),

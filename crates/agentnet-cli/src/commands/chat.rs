@@ -1,16 +1,16 @@
 //! `agentnet chat`: a conversation with an agent, line by line.
 //!
 //! Lines come from `input`: on a terminal they are edited, remembered and completed (`editor`, `completion`), and what is typed
-//! while an answer is waited for is kept (`keys`); elsewhere each line of standard input is a question and its answer a line
-//! of output. `lines` reads what was typed, `talk` has the conversation, `incoming` shows what others say meanwhile.
+//! while an answer is waited for is kept (`terminal_mode`); elsewhere each line of standard input is a question and its answer a line
+//! of output. `input_parser` parses lines, `conversation` sends them and shows the answers, `incoming` shows messages of others.
 
 mod completion;
+mod conversation;
 mod editor;
 mod incoming;
 mod input;
-mod keys;
-mod lines;
-mod talk;
+mod input_parser;
+mod terminal_mode;
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -18,21 +18,22 @@ use std::sync::Arc;
 use agentnet_protocol::ids;
 use clap::Args;
 
-use super::sender::{IdentityArgs, TargetArgs};
-use super::{Seconds, given};
+use super::identity_args::IdentityArgs;
+use super::message_args::TargetArgs;
 use crate::accounts;
-use crate::cli::Global;
+use crate::args::{Seconds, trimmed};
 use crate::connection::join;
-use crate::ended::{Ended, Failure};
-use crate::live;
+use crate::exit::{Exit, Failure};
+use crate::global::Global;
 use crate::output::Output;
-use crate::output::ago::now;
+use crate::output::relative_time::now;
+use crate::shell_completion;
 use crate::signals::StopSignals;
-use editor::Unfinished;
+use conversation::Conversation;
+use editor::{Typed, Unfinished};
 use incoming::Incoming;
-use input::{Input, Typed};
-use lines::Line;
-use talk::Talk;
+use input::Input;
+use input_parser::Line;
 
 /// What Ctrl-C at the prompt is answered with.
 const LEAVES: &str = "(Ctrl-D or /quit leaves)";
@@ -47,10 +48,10 @@ pub(crate) struct Chat {
     #[arg(long, value_name = "SECONDS", default_value = "60.0")]
     timeout: Seconds,
     /// Thread to talk in [default: a new one]
-    #[arg(long, value_name = "ID", value_parser = super::not_blank, add = live::threads())]
+    #[arg(long, value_name = "ID", value_parser = crate::args::not_blank, add = shell_completion::threads())]
     thread_id: Option<String>,
     /// Message that the first one follows
-    #[arg(long, value_name = "ID", value_parser = super::not_blank)]
+    #[arg(long, value_name = "ID", value_parser = crate::args::not_blank)]
     parent_message_id: Option<String>,
     /// Show answers as the messages they are, in JSON
     #[arg(long)]
@@ -60,18 +61,18 @@ pub(crate) struct Chat {
 }
 
 impl Chat {
-    pub(crate) async fn run(self, global: &Global, output: Output) -> Result<(), Ended> {
-        let target = accounts::target(global, self.target.target()?).await?;
+    pub(crate) async fn run(self, global: &Global, output: Output) -> Result<(), Exit> {
+        let target = accounts::full_target(global, self.target.target()?).await?;
         let mut signals = StopSignals::listen()?;
         let (agent, incoming) = incoming::taken_by(self.identity.agent("cli_chat", "CLI Chat")?);
         let node = join(agent, global, &mut signals, output).await?;
-        let thread_id = given(self.thread_id.as_ref())
+        let thread_id = trimmed(self.thread_id.as_ref())
             .unwrap_or_else(|| ids::prefixed(ids::CLI_THREAD_PREFIX, now().as_unix_millis(), rand::random()));
-        let mut talk = Talk {
+        let mut talk = Conversation {
             node: node.clone(),
             target,
             thread_id,
-            parent: given(self.parent_message_id.as_ref()),
+            parent: trimmed(self.parent_message_id.as_ref()),
             timeout: self.timeout.duration(),
             raw: self.raw,
             output,
@@ -86,11 +87,11 @@ impl Chat {
 }
 
 async fn converse(
-    talk: &mut Talk,
+    talk: &mut Conversation,
     incoming: Incoming,
     global: &Global,
     signals: &mut StopSignals,
-) -> Result<(), Ended> {
+) -> Result<(), Exit> {
     signals.unless(talk.known(&talk.target, global)).await?;
     let mut input = Input::open(talk.node.registry().ok(), talk.output, Arc::clone(&talk.unfinished))?;
     talk.interactive = input.is_interactive();
@@ -105,11 +106,11 @@ async fn converse(
 
 /// Takes lines until the last one.
 async fn take_lines(
-    talk: &mut Talk,
+    talk: &mut Conversation,
     input: &mut Input,
     global: &Global,
     signals: &mut StopSignals,
-) -> Result<(), Ended> {
+) -> Result<(), Exit> {
     if talk.interactive {
         let name = talk.node.username().unwrap_or_default();
         let note = format!(
@@ -131,7 +132,7 @@ async fn take_lines(
             }
             Typed::End => return Ok(()),
         };
-        let outcome = match lines::read(&text) {
+        let outcome = match input_parser::parse(&text) {
             Ok(Line::Nothing) => Ok(()),
             Ok(Line::Quit) => return Ok(()),
             Ok(Line::Say(text)) => talk.ask(&text, global, signals).await,
@@ -141,15 +142,15 @@ async fn take_lines(
         match outcome {
             Ok(()) => {}
             // A person goes on; a script must not take the next answer for this one.
-            Err(Ended::Failed(failure)) if talk.interactive => talk.output.failure(&failure),
-            Err(Ended::Interrupted) if talk.interactive => talk.output.note("(cancelled)"),
+            Err(Exit::Failed(failure)) if talk.interactive => talk.output.failure(&failure),
+            Err(Exit::Interrupted) if talk.interactive => talk.output.note("(cancelled)"),
             Err(ended) => return Err(ended),
         }
     }
 }
 
 /// The next line. A Ctrl-C that comes too late for the answer that it was meant for does not end the conversation.
-async fn next(talk: &Talk, input: &mut Input, signals: &mut StopSignals) -> Result<Typed, Ended> {
+async fn next(talk: &Conversation, input: &mut Input, signals: &mut StopSignals) -> Result<Typed, Exit> {
     let above = input.above();
     let prompt = talk.prompt();
     let mut typed = pin!(input.next(&prompt));
@@ -158,7 +159,7 @@ async fn next(talk: &Talk, input: &mut Input, signals: &mut StopSignals) -> Resu
             biased;
             ended = signals.wait() => match (ended, &above) {
                 // Too many others wait to be shown: then it is seen that the conversation goes on.
-                (Ended::Interrupted, Some(above)) => drop(above.try_send(LEAVES.to_owned())),
+                (Exit::Interrupted, Some(above)) => drop(above.try_send(LEAVES.to_owned())),
                 (ended, _) => return Err(ended),
             },
             typed = &mut typed => return typed,

@@ -5,8 +5,8 @@ use std::fmt;
 use clap::{Args, ValueEnum};
 use clap_complete::env::Shells;
 
-use crate::cli::Global;
-use crate::ended::{Ended, Failure};
+use crate::exit::{Exit, Failure};
+use crate::global::Global;
 use crate::output::Output;
 
 /// The variable by which the shell's script asks for completions.
@@ -47,7 +47,7 @@ impl fmt::Display for Shell {
 }
 
 impl Completions {
-    pub(crate) async fn run(self, _: &Global, output: Output) -> Result<(), Ended> {
+    pub(crate) async fn run(self, _: &Global, output: Output) -> Result<(), Exit> {
         let shells = Shells::builtins();
         let shell = self.shell.to_string();
         let unknown = || Failure::trouble(format!("there are no completions for {shell}"));

@@ -8,11 +8,12 @@ use agentnet_conformance::{ConformanceError, Report, Spec, StepReport, Verdict};
 use async_nats::Client;
 use clap::{Args, Subcommand};
 
-use super::Seconds;
-use crate::cli::Global;
-use crate::connection::{connect_failure, nats_url};
-use crate::ended::{Ended, Failure};
-use crate::output::cell::clean;
+use crate::args::Seconds;
+use crate::connection::nats_url;
+use crate::exit::{Exit, Failure};
+use crate::failures::connect_failure;
+use crate::global::Global;
+use crate::output::sanitize::clean;
 use crate::output::{Output, Tint};
 use crate::signals::StopSignals;
 
@@ -51,10 +52,10 @@ struct RegistryArgs {
 #[derive(Debug, Args)]
 struct AgentArgs {
     /// The agent: @username, or its account id
-    #[arg(long, value_name = "AGENT", value_parser = super::not_blank)]
+    #[arg(long, value_name = "AGENT", value_parser = crate::args::not_blank)]
     to: String,
     /// A capability that the agent offers and nobody else
-    #[arg(long, value_name = "NAME", value_parser = super::not_blank)]
+    #[arg(long, value_name = "NAME", value_parser = crate::args::not_blank)]
     capability: Option<String>,
     /// Run the steps that take half a minute too
     #[arg(long)]
@@ -66,7 +67,7 @@ struct AgentArgs {
 #[derive(Debug, Args)]
 struct Shared {
     /// Only the steps with this text in file, number, subject, section or name
-    #[arg(long, value_name = "TEXT", value_parser = super::not_blank)]
+    #[arg(long, value_name = "TEXT", value_parser = crate::args::not_blank)]
     only: Option<String>,
     /// Take the step files from here instead of those built in
     #[arg(long, value_name = "DIR")]
@@ -77,7 +78,7 @@ struct Shared {
 }
 
 impl Conformance {
-    pub(crate) async fn run(self, global: &Global, output: Output) -> Result<(), Ended> {
+    pub(crate) async fn run(self, global: &Global, output: Output) -> Result<(), Exit> {
         let mut signals = StopSignals::listen()?;
         let look = async {
             let client = agentnet::connect(&nats_url(global), "agentnet-conformance")
@@ -85,7 +86,7 @@ impl Conformance {
                 .map_err(|error| connect_failure(error).nothing_judged())?;
             self.look(&client, output)
                 .await
-                .map_err(|error| Ended::from(failure(&error)))
+                .map_err(|error| Exit::from(failure(&error)))
         };
         let report = signals.unless(look).await?;
         tell(&report, output)?;
@@ -147,7 +148,7 @@ fn failure(error: &ConformanceError) -> Failure {
 }
 
 /// The whole report: one document, or a line for each step and one for the sum.
-fn tell(report: &Report, output: Output) -> Result<(), Ended> {
+fn tell(report: &Report, output: Output) -> Result<(), Exit> {
     if output.is_json() {
         return Ok(output.document(&report.to_json())?);
     }

@@ -18,13 +18,15 @@ use clap::Args;
 use futures::StreamExt as _;
 use tokio::time::timeout;
 
-use crate::cli::Global;
-use crate::commands::signing::environment_signs;
-use crate::connection::{CallTimeout, checked_url, connect_failure, nats_url, registry_failure};
-use crate::ended::{Ended, Failure};
+use crate::args::CallTimeout;
+use crate::commands::identity_args::environment_signs;
+use crate::connection::{checked_url, nats_url};
+use crate::exit::{Exit, Failure};
+use crate::failures::{connect_failure, registry_failure};
+use crate::global::Global;
 use crate::output::Output;
-use crate::output::ago::now;
-use crate::output::waiting::Waiting;
+use crate::output::relative_time::now;
+use crate::output::spinner::Spinner;
 use crate::signals::StopSignals;
 use report::{Check, Finding, Report};
 
@@ -45,16 +47,16 @@ pub(crate) struct Doctor {
 
 impl Doctor {
     /// Exit code 0 if nothing failed (warnings may stand), else 1.
-    pub(crate) async fn run(self, global: &Global, output: Output) -> Result<(), Ended> {
+    pub(crate) async fn run(self, global: &Global, output: Output) -> Result<(), Exit> {
         let url = nats_url(global);
         let shown = checked_url(&url)?.redacted();
         let signs = environment_signs()?;
         let mut signals = StopSignals::listen()?;
-        let waiting = Waiting::start(output, format!("examining {shown}"));
+        let spinner = Spinner::start(output, format!("examining {shown}"));
         let report = signals
             .unless(async { Ok(self.examine(&url, &shown, signs).await) })
             .await?;
-        waiting.end();
+        spinner.end();
         match output.is_json() {
             true => output.document(&report.encode(&shown))?,
             false => output.line(report.text(output))?,

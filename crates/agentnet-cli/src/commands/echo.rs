@@ -1,6 +1,6 @@
 //! `agentnet echo`: an agent that answers every request with what it got.
 
-mod told;
+mod scripted;
 
 use std::net::SocketAddr;
 
@@ -8,13 +8,13 @@ use agentnet::{AgentNode, Context, Limits, Message};
 use clap::Args;
 use tokio::sync::mpsc;
 
-use super::given;
-use super::signing::SigningArgs;
-use crate::cli::Global;
+use super::identity_args::SigningArgs;
+use crate::account_names::AccountNames;
+use crate::args::trimmed;
 use crate::connection::join;
-use crate::ended::{Ended, Failure};
-use crate::names::Names;
-use crate::output::cell::{clean, or_dash, preview};
+use crate::exit::{Exit, Failure};
+use crate::global::Global;
+use crate::output::sanitize::{clean, or_dash, preview};
 use crate::output::{Output, Tint};
 use crate::signals::StopSignals;
 
@@ -24,13 +24,13 @@ const MOST_PENDING: i64 = 1_000_000;
 #[derive(Debug, Args)]
 pub(crate) struct Echo {
     /// Username to join with
-    #[arg(long, value_name = "NAME", default_value = "echo", value_parser = super::not_blank)]
+    #[arg(long, value_name = "NAME", default_value = "echo", value_parser = crate::args::not_blank)]
     username: String,
     /// Display name [default: the username]
-    #[arg(long, value_name = "TEXT", value_parser = super::not_blank)]
+    #[arg(long, value_name = "TEXT", value_parser = crate::args::not_blank)]
     name: Option<String>,
     /// A capability to offer; may be given several times
-    #[arg(long = "capability", value_name = "NAME", value_parser = super::not_blank)]
+    #[arg(long = "capability", value_name = "NAME", value_parser = crate::args::not_blank)]
     capabilities: Vec<String>,
     /// Stop after so many messages; 0 goes on until Ctrl-C
     #[arg(long, value_name = "N", default_value = "0")]
@@ -55,7 +55,7 @@ pub(crate) struct Echo {
 }
 
 impl Echo {
-    pub(crate) async fn run(self, global: &Global, output: Output) -> Result<(), Ended> {
+    pub(crate) async fn run(self, global: &Global, output: Output) -> Result<(), Exit> {
         let mut signals = StopSignals::listen()?;
         // A slow terminal slows the agent down instead of filling the memory.
         let (handled, mut inbox) = mpsc::channel(16);
@@ -70,7 +70,7 @@ impl Echo {
         }
         let registry = node.registry().map_err(|error| Failure::trouble(error.to_string()))?;
         let reporting = async {
-            let mut names = Names::open(registry).await;
+            let mut names = AccountNames::open(registry).await;
             self.report(&mut inbox, &mut names, output).await
         };
         let result = signals.unless(reporting).await;
@@ -85,8 +85,8 @@ impl Echo {
         signals: &mut StopSignals,
         output: Output,
         handled: mpsc::Sender<Handled>,
-    ) -> Result<AgentNode, Ended> {
-        let name = given(self.name.as_ref()).unwrap_or_else(|| self.username.clone());
+    ) -> Result<AgentNode, Exit> {
+        let name = trimmed(self.name.as_ref()).unwrap_or_else(|| self.username.clone());
         let conformance = self.conformance;
         let mut agent = AgentNode::builder("cli_echo")
             .name(name)
@@ -97,9 +97,9 @@ impl Echo {
                 let handled = handled.clone();
                 async move {
                     if conformance {
-                        told::obey(&message, &context).await?;
+                        scripted::obey(&message, &context).await?;
                     }
-                    told::echo(&message, &context).await?;
+                    scripted::echo(&message, &context).await?;
                     let answered = message.wants_reply();
                     // Nobody counts any more once the command ends.
                     let _ = handled.send(Handled { message, answered }).await;
@@ -122,9 +122,9 @@ impl Echo {
     async fn report(
         &self,
         inbox: &mut mpsc::Receiver<Handled>,
-        names: &mut Names,
+        names: &mut AccountNames,
         output: Output,
-    ) -> Result<(), Ended> {
+    ) -> Result<(), Exit> {
         let mut seen = 0_u64;
         while let Some(handled) = inbox.recv().await {
             handled.tell(names, output).await?;
@@ -144,7 +144,7 @@ struct Handled {
 }
 
 impl Handled {
-    async fn tell(&self, names: &mut Names, output: Output) -> Result<(), Ended> {
+    async fn tell(&self, names: &mut AccountNames, output: Output) -> Result<(), Exit> {
         let message = &self.message;
         if output.is_json() {
             return Ok(output.document_line(&String::from_utf8_lossy(&message.envelope().encode()))?);

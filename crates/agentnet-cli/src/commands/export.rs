@@ -11,17 +11,19 @@ use agentnet::RegistryClient;
 use agentnet_protocol::rpc::{HistoryMessage, Request as _, ThreadMessagesRequest};
 use clap::{Args, Subcommand, ValueEnum};
 
-use super::MESSAGES;
 use super::thread_status::check_thread;
-use crate::cli::Global;
-use crate::connection::{CallTimeout, connect_failure, nats_url, registry_failure};
-use crate::ended::{Ended, Failure};
-use crate::live;
-use crate::names::Names;
+use crate::account_names::AccountNames;
+use crate::args::CallTimeout;
+use crate::connection::connect_registry;
+use crate::exit::{Exit, Failure};
+use crate::failures::registry_failure;
+use crate::global::Global;
 use crate::output::Output;
-use crate::output::ago::now;
 use crate::output::json::one_line;
-use crate::output::waiting::Waiting;
+use crate::output::relative_time::now;
+use crate::output::spinner::Spinner;
+use crate::output::table::MESSAGES;
+use crate::shell_completion;
 use crate::signals::StopSignals;
 
 /// Messages of one page, the most that a registry gives.
@@ -32,24 +34,24 @@ const PATIENCE: Duration = Duration::from_secs(1);
 #[derive(Debug, Args)]
 pub(crate) struct Export {
     #[command(subcommand)]
-    what: What,
+    what: ExportWhat,
 }
 
 #[derive(Debug, Subcommand)]
-enum What {
+enum ExportWhat {
     /// One thread with all its messages
-    Thread(Thread),
+    Thread(ExportThread),
 }
 
 #[derive(Debug, Args)]
-struct Thread {
+struct ExportThread {
     /// Which thread
-    #[arg(value_name = "ID", value_parser = super::not_blank, add = live::threads())]
+    #[arg(value_name = "ID", value_parser = crate::args::not_blank, add = shell_completion::threads())]
     thread_id: String,
     /// markdown: to read; jsonl: each message as the registry gives it, one a line; json: the same in one document
     /// [default: markdown, with --json json]
     #[arg(long, value_name = "FORMAT", hide_possible_values = true)]
-    format: Option<Format>,
+    format: Option<ExportFormat>,
     /// File to write [default: standard output]
     #[arg(long, value_name = "PATH")]
     out: Option<PathBuf>,
@@ -58,26 +60,26 @@ struct Thread {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Format {
+enum ExportFormat {
     Markdown,
     Jsonl,
     Json,
 }
 
 impl Export {
-    pub(crate) async fn run(self, global: &Global, output: Output) -> Result<(), Ended> {
-        let What::Thread(thread) = self.what;
+    pub(crate) async fn run(self, global: &Global, output: Output) -> Result<(), Exit> {
+        let ExportWhat::Thread(thread) = self.what;
         StopSignals::listen()?.unless(thread.export(global, output)).await
     }
 }
 
-impl Thread {
+impl ExportThread {
     /// What was asked for, if it was one thing.
-    fn format(&self, json: bool) -> Result<Format, Failure> {
+    fn format(&self, json: bool) -> Result<ExportFormat, Failure> {
         match self.format {
-            None if json => Ok(Format::Json),
-            None => Ok(Format::Markdown),
-            Some(format) if !json || format == Format::Json => Ok(format),
+            None if json => Ok(ExportFormat::Json),
+            None => Ok(ExportFormat::Markdown),
+            Some(format) if !json || format == ExportFormat::Json => Ok(format),
             Some(_) => {
                 let both = "--json asks for one JSON document, and --format for something else";
                 Err(Failure::refused(both).hint("give one of them"))
@@ -85,14 +87,12 @@ impl Thread {
         }
     }
 
-    async fn export(self, global: &Global, output: Output) -> Result<(), Ended> {
+    async fn export(self, global: &Global, output: Output) -> Result<(), Exit> {
         let format = self.format(output.is_json())?;
-        let waiting = Waiting::start(output, format!("waiting for registry.{}", ThreadMessagesRequest::NAME));
-        let registry = RegistryClient::connect(&nats_url(global))
-            .await
-            .map_err(connect_failure)?;
+        let spinner = Spinner::start(output, format!("waiting for registry.{}", ThreadMessagesRequest::NAME));
+        let registry = connect_registry(global).await?;
         let registry = registry.with_timeout(self.timeout.duration());
-        let messages = self.messages(&registry, output, &waiting).await?;
+        let messages = self.messages(&registry, output, &spinner).await?;
         if messages.is_empty() {
             check_thread(&registry, &self.thread_id).await?;
             let nothing = format!("there are no messages in thread {}", self.thread_id);
@@ -103,18 +103,18 @@ impl Thread {
         }
         let encoded = || messages.iter().map(|message| one_line(&message.encode()));
         let text = match format {
-            Format::Jsonl => encoded().map(|message| message + "\n").collect(),
-            Format::Json => {
+            ExportFormat::Jsonl => encoded().map(|message| message + "\n").collect(),
+            ExportFormat::Json => {
                 let id = serde_json::Value::from(self.thread_id.as_str());
                 let messages: Vec<String> = encoded().collect();
                 format!("{{\"thread_id\":{id},\"messages\":[{}]}}\n", messages.join(","))
             }
-            Format::Markdown => {
-                let mut names = Names::open(registry).await;
+            ExportFormat::Markdown => {
+                let mut names = AccountNames::open(registry).await;
                 markdown::document(&self.thread_id, &messages, &mut names, now()).await
             }
         };
-        if format == Format::Json && self.out.is_none() {
+        if format == ExportFormat::Json && self.out.is_none() {
             return Ok(output.document(&text)?);
         }
         self.write(&text, messages.len(), output)
@@ -125,8 +125,8 @@ impl Thread {
         &self,
         registry: &RegistryClient,
         output: Output,
-        waiting: &Waiting,
-    ) -> Result<Vec<HistoryMessage>, Ended> {
+        spinner: &Spinner,
+    ) -> Result<Vec<HistoryMessage>, Exit> {
         let mut request = ThreadMessagesRequest {
             thread_id: self.thread_id.clone(),
             limit: PAGE,
@@ -139,7 +139,7 @@ impl Thread {
                 .call(&request)
                 .await
                 .map_err(|error| registry_failure(&error))?;
-            waiting.end();
+            spinner.end();
             messages.extend(page.messages);
             if told.elapsed() >= PATIENCE {
                 output.note(format!("{} messages so far", messages.len()));
@@ -154,7 +154,7 @@ impl Thread {
         Ok(messages)
     }
 
-    fn write(&self, text: &str, messages: usize, output: Output) -> Result<(), Ended> {
+    fn write(&self, text: &str, messages: usize, output: Output) -> Result<(), Exit> {
         let Some(path) = &self.out else {
             return Ok(output.line(text.trim_end())?);
         };

@@ -2,19 +2,19 @@
 
 use std::path::PathBuf;
 
-use agentnet::{KeyFileError, RegistryClient, RotateError};
+use agentnet::RotateError;
 use agentnet_protocol::json::ObjectWriter;
 use agentnet_protocol::rpc::ResolveAccountRequest;
 use agentnet_protocol::signature::key_file_name;
 use clap::{Args, Subcommand};
 
-use super::given;
-use super::sender::checked_username;
-use super::signing::KeyDirArgs;
-use crate::cli::Global;
-use crate::connection::{connect_failure, nats_url, registry_failure};
-use crate::ended::{Ended, Failure};
-use crate::identity::default_username;
+use super::identity_args::KeyDirArgs;
+use crate::args::{checked_username, trimmed};
+use crate::connection::connect_registry;
+use crate::default_username::default_username;
+use crate::exit::{Exit, Failure};
+use crate::failures::{key_failure, registry_failure};
+use crate::global::Global;
 use crate::output::{Output, Tint};
 use crate::signals::StopSignals;
 
@@ -37,7 +37,7 @@ enum Action {
 #[derive(Debug, Args)]
 struct Which {
     /// Username of the agent whose key it is [default: cli_USER_HOST]
-    #[arg(long = "as", value_name = "USERNAME", value_parser = super::not_blank)]
+    #[arg(long = "as", value_name = "USERNAME", value_parser = crate::args::not_blank)]
     username: Option<String>,
     #[command(flatten)]
     directory: KeyDirArgs,
@@ -45,7 +45,7 @@ struct Which {
 
 impl Which {
     fn username(&self) -> String {
-        let given = given(self.username.as_ref()).map(|name| name.trim_start_matches('@').to_owned());
+        let given = trimmed(self.username.as_ref()).map(|name| name.trim_start_matches('@').to_owned());
         given.filter(|name| !name.is_empty()).unwrap_or_else(default_username)
     }
 
@@ -64,7 +64,7 @@ impl Which {
 }
 
 impl Keys {
-    pub(crate) async fn run(self, global: &Global, output: Output) -> Result<(), Ended> {
+    pub(crate) async fn run(self, global: &Global, output: Output) -> Result<(), Exit> {
         match self.action {
             Action::Show(which) => show(&which.checked()?, output),
             Action::New(which) => new(&which.checked()?, output),
@@ -73,7 +73,7 @@ impl Keys {
     }
 }
 
-fn show(which: &Which, output: Output) -> Result<(), Ended> {
+fn show(which: &Which, output: Output) -> Result<(), Exit> {
     let path = which.path()?;
     let key = agentnet_keys::load(&path).map_err(key_failure)?.ok_or_else(|| {
         Failure::refused(format!(
@@ -86,19 +86,17 @@ fn show(which: &Which, output: Output) -> Result<(), Ended> {
     tell(which, &path, key.public_text(), "", output)
 }
 
-fn new(which: &Which, output: Output) -> Result<(), Ended> {
+fn new(which: &Which, output: Output) -> Result<(), Exit> {
     let path = which.path()?;
     let key = agentnet_keys::generate();
     agentnet_keys::create(&path, &key).map_err(key_failure)?;
     tell(which, &path, key.public_text(), "made", output)
 }
 
-async fn rotate(which: &Which, global: &Global, output: Output) -> Result<(), Ended> {
+async fn rotate(which: &Which, global: &Global, output: Output) -> Result<(), Exit> {
     let path = which.path()?;
     let work = async {
-        let registry = RegistryClient::connect(&nats_url(global))
-            .await
-            .map_err(connect_failure)?;
+        let registry = connect_registry(global).await?;
         let account = ResolveAccountRequest {
             username: which.username(),
         };
@@ -121,7 +119,7 @@ async fn rotate(which: &Which, global: &Global, output: Output) -> Result<(), En
     tell(which, &path, &public, "rotated", output)
 }
 
-fn tell(which: &Which, path: &std::path::Path, public: &str, done: &str, output: Output) -> Result<(), Ended> {
+fn tell(which: &Which, path: &std::path::Path, public: &str, done: &str, output: Output) -> Result<(), Exit> {
     if output.is_json() {
         let mut document = ObjectWriter::new();
         document
@@ -143,11 +141,6 @@ fn tell(which: &Which, path: &std::path::Path, public: &str, done: &str, output:
         name("File"),
         path.display()
     ))?)
-}
-
-/// A key file that cannot be used; the text says what to do.
-pub(crate) fn key_failure(error: KeyFileError) -> Failure {
-    Failure::refused(error.to_string())
 }
 
 fn rotate_failure(error: RotateError) -> Failure {

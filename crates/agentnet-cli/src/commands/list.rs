@@ -3,12 +3,11 @@
 use agentnet_protocol::rpc::{ListRequest, MetricsRequest};
 use clap::Args;
 
-use super::AGENTS;
-use crate::cli::Global;
-use crate::ended::Ended;
+use crate::exit::Exit;
+use crate::global::Global;
 use crate::output::Output;
-use crate::output::cell::clean;
-use crate::output::table::Rows;
+use crate::output::sanitize::clean;
+use crate::output::table::{AGENTS, Rows};
 use crate::pages::PageArgs;
 
 #[derive(Debug, Args)]
@@ -18,7 +17,7 @@ pub(crate) struct List {
 }
 
 impl List {
-    pub(crate) async fn run(self, global: &Global, output: Output) -> Result<(), Ended> {
+    pub(crate) async fn run(self, global: &Global, output: Output) -> Result<(), Exit> {
         let Some(listed) = self.page.list(global, output, ListRequest::default()).await? else {
             return Ok(());
         };

@@ -2,13 +2,12 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, CommandFactory};
+use clap::{Args, Command};
 use clap_mangen::Man as Page;
 
-use crate::cli::{Cli, Global};
-use crate::ended::{Ended, Failure};
+use crate::did_you_mean;
+use crate::exit::{Exit, Failure};
 use crate::output::Output;
-use crate::suggest;
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -25,20 +24,20 @@ pub(crate) struct Man {
 }
 
 impl Man {
-    pub(crate) async fn run(self, _: &Global, output: Output) -> Result<(), Ended> {
-        let mut all = Cli::command();
-        all.build();
+    /// Prints or writes the pages of `cli`, the definition of the whole command line.
+    pub(crate) fn run(self, mut cli: Command, output: Output) -> Result<(), Exit> {
         if let Some(dir) = self.dir {
             let failed = |error| Failure::trouble(format!("cannot write the pages to {}: {error}", dir.display()));
             std::fs::create_dir_all(&dir).map_err(failed)?;
-            clap_mangen::generate_to(Cli::command(), &dir).map_err(failed)?;
+            clap_mangen::generate_to(cli, &dir).map_err(failed)?;
             return Ok(output.line(format!("the manual pages are in {}", dir.display()))?);
         }
-        let mut command = all;
+        cli.build();
+        let mut command = cli;
         for name in self.command.iter().flat_map(|words| words.split_whitespace()) {
             let unknown = || {
                 let names = command.get_subcommands().map(|known| known.get_name().to_owned());
-                let alike = suggest::closest(name, names).map(|known| format!("did you mean `{known}`? "));
+                let alike = did_you_mean::closest(name, names).map(|known| format!("did you mean `{known}`? "));
                 Failure::refused(format!("there is no command `{name}`"))
                     .hint(alike.unwrap_or_default() + "`agentnet --help` lists them")
             };

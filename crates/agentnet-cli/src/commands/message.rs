@@ -8,16 +8,18 @@ use agentnet_protocol::rpc::{HistoryMessage, MessageSearchFilters, MessageSearch
 use clap::{Args, Subcommand};
 
 use super::thread_messages::{people, receiver, sender};
-use crate::cli::Global;
-use crate::connection::{CallTimeout, connect_failure, nats_url, registry_failure};
-use crate::ended::{Ended, Failure};
+use crate::account_names::PageNames;
+use crate::args::CallTimeout;
+use crate::connection::connect_registry;
+use crate::exit::{Exit, Failure};
+use crate::failures::registry_failure;
+use crate::global::Global;
 use crate::output::Output;
-use crate::output::cell::{clean, clean_lines};
 use crate::output::json::indented;
+use crate::output::sanitize::{clean, clean_lines};
+use crate::output::spinner::Spinner;
 use crate::output::table::facts;
-use crate::output::waiting::Waiting;
 use crate::signals::StopSignals;
-use crate::who::Who;
 
 /// Messages of the thread, latest first, among which the reply is looked for.
 const LOOK: usize = 200;
@@ -25,11 +27,11 @@ const LOOK: usize = 200;
 #[derive(Debug, Args)]
 pub(crate) struct Message {
     #[command(subcommand)]
-    what: What,
+    what: MessageAction,
 }
 
 #[derive(Debug, Subcommand)]
-enum What {
+enum MessageAction {
     /// Show the message with this id
     Get(Get),
 }
@@ -37,31 +39,29 @@ enum What {
 #[derive(Debug, Args)]
 struct Get {
     /// Which message, as `send` and `message-search --json` name it
-    #[arg(value_name = "ID", value_parser = super::not_blank)]
+    #[arg(value_name = "ID", value_parser = crate::args::not_blank)]
     message_id: String,
     #[command(flatten)]
     timeout: CallTimeout,
 }
 
 impl Message {
-    pub(crate) async fn run(self, global: &Global, output: Output) -> Result<(), Ended> {
-        let What::Get(get) = self.what;
+    pub(crate) async fn run(self, global: &Global, output: Output) -> Result<(), Exit> {
+        let MessageAction::Get(get) = self.what;
         get.run(global, output).await
     }
 }
 
 /// A message and what answered it.
-struct Found {
+struct MessageWithReply {
     message: HistoryMessage,
     reply: Option<HistoryMessage>,
 }
 
 impl Get {
-    async fn run(self, global: &Global, output: Output) -> Result<(), Ended> {
+    async fn run(self, global: &Global, output: Output) -> Result<(), Exit> {
         let look = async {
-            let registry = RegistryClient::connect(&nats_url(global))
-                .await
-                .map_err(connect_failure)?;
+            let registry = connect_registry(global).await?;
             let registry = registry.with_timeout(self.timeout.duration());
             let found = self.find(&registry).await?;
             let parties: Vec<HistoryMessage> = [Some(&found.message), found.reply.as_ref()]
@@ -69,22 +69,22 @@ impl Get {
                 .flatten()
                 .cloned()
                 .collect();
-            let who = people(&registry, &parties, output).await;
-            Ok::<_, Failure>((found, who))
+            let names = people(&registry, &parties, output).await;
+            Ok::<_, Failure>((found, names))
         };
-        let waiting = Waiting::start(output, "waiting for registry.message_search".to_owned());
-        let (found, who) = StopSignals::listen()?
-            .unless(async { look.await.map_err(Ended::from) })
+        let spinner = Spinner::start(output, "waiting for registry.message_search".to_owned());
+        let (found, names) = StopSignals::listen()?
+            .unless(async { look.await.map_err(Exit::from) })
             .await?;
-        waiting.end();
+        spinner.end();
         match output.is_json() {
             true => output.document(&found.document())?,
-            false => output.line(found.text(&who, output))?,
+            false => output.line(found.text(&names, output))?,
         }
         Ok(())
     }
 
-    async fn find(&self, registry: &RegistryClient) -> Result<Found, Failure> {
+    async fn find(&self, registry: &RegistryClient) -> Result<MessageWithReply, Failure> {
         let wanted = self.message_id.trim();
         let request = MessageSearchRequest {
             filters: MessageSearchFilters {
@@ -130,11 +130,11 @@ impl Get {
         };
         // Latest first: the last of them came first.
         let reply = thread.messages.into_iter().rfind(answers);
-        Ok(Found { message, reply })
+        Ok(MessageWithReply { message, reply })
     }
 }
 
-impl Found {
+impl MessageWithReply {
     /// Milliseconds from the message to its reply, by the clocks of those who sent them.
     fn latency_ms(&self) -> Option<i64> {
         let sent = Timestamp::parse(&self.message.sent_at)?;
@@ -156,14 +156,14 @@ impl Found {
         out.finish()
     }
 
-    fn text(&self, who: &Who, output: Output) -> String {
+    fn text(&self, names: &PageNames, output: Output) -> String {
         let message = &self.message;
         let mut rows = vec![
             ("Message", clean(&message.message_id).into_owned()),
             ("Thread", clean(&message.thread_id).into_owned()),
             ("Kind", clean(&message.kind).into_owned()),
-            ("From", sender(message, who)),
-            ("To", receiver(message, who, output)),
+            ("From", sender(message, names)),
+            ("To", receiver(message, names, output)),
             ("Sent", clean(&message.sent_at).into_owned()),
             ("Stored", clean(&message.received_at).into_owned()),
         ];
@@ -182,7 +182,7 @@ impl Found {
             text += &format!(
                 "\n\n{} from {}\n\n{}",
                 clean(&reply.kind),
-                sender(reply, who),
+                sender(reply, names),
                 clean_lines(&indented(&reply.payload))
             );
         }

@@ -5,68 +5,68 @@ use agentnet_protocol::rpc::{MessageSearchFilters, MessageSearchRequest};
 use clap::Args;
 
 use super::thread_messages::{lead_on, people, receiver, sender};
-use super::{MESSAGES, at_most, given, limit};
 use crate::accounts;
-use crate::cli::Global;
-use crate::ended::Ended;
+use crate::args::{capped_limit, page_limit, trimmed};
+use crate::did_you_mean;
+use crate::exit::Exit;
+use crate::global::Global;
 use crate::output::Output;
-use crate::output::cell::clean;
-use crate::output::table::Rows;
+use crate::output::sanitize::clean;
+use crate::output::table::{MESSAGES, Rows};
 use crate::pages::PageArgs;
-use crate::suggest;
 
 #[derive(Debug, Args)]
 pub(crate) struct MessageSearch {
     /// Only this thread
-    #[arg(long, value_name = "ID", value_parser = super::not_blank, add = crate::live::threads())]
+    #[arg(long, value_name = "ID", value_parser = crate::args::not_blank, add = crate::shell_completion::threads())]
     thread_id: Option<String>,
     /// Only messages from this agent: a username, with or without @, an account id, or its beginning
-    #[arg(long, value_name = "NAME", value_parser = super::not_blank, add = crate::live::usernames())]
+    #[arg(long, value_name = "NAME", value_parser = crate::args::not_blank, add = crate::shell_completion::usernames())]
     from: Option<String>,
     /// Only messages to this agent, named in the same way
-    #[arg(long, value_name = "NAME", value_parser = super::not_blank, add = crate::live::usernames())]
+    #[arg(long, value_name = "NAME", value_parser = crate::args::not_blank, add = crate::shell_completion::usernames())]
     to: Option<String>,
     /// Only messages from this account
-    #[arg(long, value_name = "ID", value_parser = super::not_blank, conflicts_with = "from")]
+    #[arg(long, value_name = "ID", value_parser = crate::args::not_blank, conflicts_with = "from")]
     from_account_id: Option<String>,
     /// Only messages to this account
-    #[arg(long, value_name = "ID", value_parser = super::not_blank, conflicts_with = "to")]
+    #[arg(long, value_name = "ID", value_parser = crate::args::not_blank, conflicts_with = "to")]
     to_account_id: Option<String>,
     /// Only this kind: direct, request, reply, error, system, stream, …
-    #[arg(long, value_name = "KIND", value_parser = super::not_blank)]
+    #[arg(long, value_name = "KIND", value_parser = crate::args::not_blank)]
     kind: Option<String>,
     /// Only messages sent at this time or later, e.g. 2026-02-21T08:00:00Z
-    #[arg(long, value_name = "TIME", value_parser = super::not_blank)]
+    #[arg(long, value_name = "TIME", value_parser = crate::args::not_blank)]
     from_ts: Option<String>,
     /// Only messages sent at this time or before
-    #[arg(long, value_name = "TIME", value_parser = super::not_blank)]
+    #[arg(long, value_name = "TIME", value_parser = crate::args::not_blank)]
     to_ts: Option<String>,
     /// How many to show, 1 to 200
-    #[arg(long, value_name = "N", default_value = "50", value_parser = limit, allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", default_value = "50", value_parser = page_limit, allow_negative_numbers = true)]
     limit: usize,
     #[command(flatten)]
     page: PageArgs,
 }
 
 impl MessageSearch {
-    pub(crate) async fn run(self, global: &Global, output: Output) -> Result<(), Ended> {
-        let from = accounts::maybe_whole(global, self.from_account_id.as_ref()).await?;
-        let to = accounts::maybe_whole(global, self.to_account_id.as_ref()).await?;
-        let kind = given(self.kind.as_ref());
-        if let Some(doubt) = kind.as_deref().and_then(suggest::unusual_kind) {
+    pub(crate) async fn run(self, global: &Global, output: Output) -> Result<(), Exit> {
+        let from = accounts::optional_full_id(global, self.from_account_id.as_ref()).await?;
+        let to = accounts::optional_full_id(global, self.to_account_id.as_ref()).await?;
+        let kind = trimmed(self.kind.as_ref());
+        if let Some(doubt) = kind.as_deref().and_then(did_you_mean::kind_note) {
             output.note(doubt);
         }
         let request = MessageSearchRequest {
             filters: MessageSearchFilters {
                 message_id: None,
-                thread_id: given(self.thread_id.as_ref()),
-                from_account_id: accounts::maybe(global, self.from.as_ref()).await?.or(from),
-                to_account_id: accounts::maybe(global, self.to.as_ref()).await?.or(to),
+                thread_id: trimmed(self.thread_id.as_ref()),
+                from_account_id: accounts::optional_id_of(global, self.from.as_ref()).await?.or(from),
+                to_account_id: accounts::optional_id_of(global, self.to.as_ref()).await?.or(to),
                 kind,
-                from_ts: given(self.from_ts.as_ref()),
-                to_ts: given(self.to_ts.as_ref()),
+                from_ts: trimmed(self.from_ts.as_ref()),
+                to_ts: trimmed(self.to_ts.as_ref()),
             },
-            limit: at_most(self.limit, 200, output),
+            limit: capped_limit(self.limit, 200, output),
             ..Default::default()
         };
         let parties = [
@@ -82,7 +82,7 @@ impl MessageSearch {
         let whole_thread = request.filters.thread_id.clone().filter(|_| is_whole_thread);
         let known = async |registry: &RegistryClient| {
             for account_id in parties.iter().flatten() {
-                accounts::known(registry, account_id).await?;
+                accounts::check_exists(registry, account_id).await?;
             }
             Ok(())
         };

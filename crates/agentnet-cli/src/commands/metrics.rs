@@ -3,11 +3,12 @@
 use agentnet_protocol::rpc::{MetricsReply, MetricsRequest};
 use clap::Args;
 
-use crate::cli::Global;
-use crate::connection::{CallTimeout, ask};
-use crate::ended::Ended;
+use crate::args::CallTimeout;
+use crate::connection::ask;
+use crate::exit::Exit;
+use crate::global::Global;
 use crate::output::Output;
-use crate::output::cell::clean;
+use crate::output::sanitize::clean;
 use crate::output::table::{Rows, facts};
 
 #[derive(Debug, Args)]
@@ -17,7 +18,7 @@ pub(crate) struct Metrics {
 }
 
 impl Metrics {
-    pub(crate) async fn run(self, global: &Global, output: Output) -> Result<(), Ended> {
+    pub(crate) async fn run(self, global: &Global, output: Output) -> Result<(), Exit> {
         let Some(reply) = ask(global, output, &self.timeout, &MetricsRequest).await? else {
             return Ok(());
         };

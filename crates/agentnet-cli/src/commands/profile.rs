@@ -4,33 +4,33 @@ use agentnet_protocol::rpc::{Profile as Known, ProfileRequest};
 use agentnet_protocol::username::lookup_key;
 use clap::Args;
 
-use super::sender::checked_username;
 use crate::accounts;
-use crate::cli::Global;
-use crate::connection::{CallTimeout, ask};
-use crate::ended::{Ended, Failure};
-use crate::output::cell::{clean, list, or_dash};
+use crate::args::{CallTimeout, checked_username};
+use crate::connection::ask;
+use crate::did_you_mean;
+use crate::exit::{Exit, Failure};
+use crate::global::Global;
+use crate::output::sanitize::{clean, list, or_dash};
 use crate::output::{Output, Tint};
-use crate::suggest;
 
 #[derive(Debug, Args)]
 #[command(group = clap::ArgGroup::new("whom").required(true).multiple(false))]
 pub(crate) struct Profile {
     /// The agent's account id
-    #[arg(long, value_name = "ID", value_parser = super::not_blank, group = "whom")]
+    #[arg(long, value_name = "ID", value_parser = crate::args::not_blank, group = "whom")]
     account_id: Option<String>,
     /// The agent's username, with or without @
-    #[arg(long, value_name = "NAME", value_parser = super::not_blank, group = "whom", add = crate::live::usernames())]
+    #[arg(long, value_name = "NAME", value_parser = crate::args::not_blank, group = "whom", add = crate::shell_completion::usernames())]
     username: Option<String>,
     #[command(flatten)]
     timeout: CallTimeout,
 }
 
 impl Profile {
-    pub(crate) async fn run(self, global: &Global, output: Output) -> Result<(), Ended> {
+    pub(crate) async fn run(self, global: &Global, output: Output) -> Result<(), Exit> {
         let username = self.username.as_deref().map(checked_username).transpose()?;
         let account_id = match &self.account_id {
-            Some(id) => Some(accounts::whole(global, id).await?),
+            Some(id) => Some(accounts::full_id(global, id).await?),
             None => None,
         };
         let request = ProfileRequest {
@@ -38,7 +38,7 @@ impl Profile {
             username: username.as_deref().map(lookup_key),
         };
         let reply = match ask(global, output, &self.timeout, &request).await {
-            Err(Ended::Failed(failure)) if failure.is("not_found") => {
+            Err(Exit::Failed(failure)) if failure.is("not_found") => {
                 return Err(self.nobody(global, failure).await.into());
             }
             reply => reply?,
@@ -51,7 +51,7 @@ impl Profile {
 impl Profile {
     async fn nobody(&self, global: &Global, failure: Failure) -> Failure {
         match &self.username {
-            Some(name) => suggest::nobody(global, name, failure).await,
+            Some(name) => did_you_mean::with_similar_username(global, name, failure).await,
             None => failure,
         }
     }

@@ -1,26 +1,31 @@
 //! `agentnet registry`: the registry alone, on a NATS server that runs already.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use agentnet_protocol::json::ObjectWriter;
+use agentnet_registry::health::{self, Health};
 use clap::Args;
 
 use super::registry_settings::RegistrySettings;
-use super::{given, registry_health};
-use crate::cli::Global;
+use crate::args::trimmed;
 use crate::connection::{checked_url, nats_url};
-use crate::ended::Ended;
+use crate::data_dir;
+use crate::exit::{Exit, Failure};
+use crate::global::Global;
 use crate::output::Output;
-use crate::places::data_place;
 use crate::signals::StopSignals;
-use crate::up::lock::{DataDir, keep_files_private};
+use crate::up::lock::{LockedDataDir, keep_files_private};
 use crate::up::stack::{RunningRegistry, embedded_database, registry_keys};
+
+/// Timeout of a whole health check. A container's health check should wait a little longer.
+const HEALTH_CHECK_TIMEOUT: Duration = Duration::from_secs(6);
 
 #[derive(Debug, Args)]
 pub(crate) struct Registry {
     /// Database: sqlite:///absolute/path, sqlite://relative/path, sqlite::memory: or postgres://user:password@host:port/database
     /// [default: a file in the data directory]
-    #[arg(long, value_name = "URL", value_parser = super::not_blank, env = "DATABASE_URL", hide_env_values = true)]
+    #[arg(long, value_name = "URL", value_parser = crate::args::not_blank, env = "DATABASE_URL", hide_env_values = true)]
     database_url: Option<String>,
     /// Directory of the default database [default: the platform's] [env: AGENTNET_DATA_DIR]
     #[arg(long, value_name = "DIR")]
@@ -33,19 +38,19 @@ pub(crate) struct Registry {
 }
 
 impl Registry {
-    pub(crate) async fn run(self, global: &Global, output: Output) -> Result<(), Ended> {
+    pub(crate) async fn run(self, global: &Global, output: Output) -> Result<(), Exit> {
         let url = nats_url(global);
         if self.health {
-            return registry_health::check(url, &self.settings, output).await;
+            return check_health(url, &self.settings, output).await;
         }
         keep_files_private();
         checked_url(&url)?;
         let mut config = self.settings.config(url)?;
         // Two registries of one database are replicas; two on one default file would be an accident.
-        let (database, data_dir) = match given(self.database_url.as_ref()) {
+        let (database, data_dir) = match trimmed(self.database_url.as_ref()) {
             Some(database) => (database, None),
             None => {
-                let data_dir = DataDir::take(&data_place(self.data_dir)?)?;
+                let data_dir = LockedDataDir::take(&data_dir::choose(self.data_dir)?)?;
                 let database = embedded_database(&data_dir);
                 config.key_dir.get_or_insert_with(|| registry_keys(&data_dir));
                 tracing::info!("no DATABASE_URL: the history is kept in {database}");
@@ -66,4 +71,44 @@ impl Registry {
         drop(data_dir);
         end
     }
+}
+
+/// Exit code 0 if the registry answers and has no [`Health::problem`], else 1 with the reason in one line.
+async fn check_health(url: String, settings: &RegistrySettings, output: Output) -> Result<(), Exit> {
+    let ask = async {
+        let config = settings.config(url).map_err(|failure| in_one_line(&failure.text()))?;
+        let answer = health::ask(&config.nats_url, &config.server_id, HEALTH_CHECK_TIMEOUT).await;
+        let health = answer.map_err(|error| in_one_line(&error.to_string()))?;
+        if let Some(problem) = &health.store_problem {
+            let Health { server_id, store, .. } = &health;
+            return Err(in_one_line(&format!("the {store} store of {server_id} does not work: {problem}")).into());
+        }
+        match health.problem() {
+            Some(problem) => Err(in_one_line(&problem).into()),
+            None => Ok(health),
+        }
+    };
+    let health = StopSignals::listen()?.unless(ask).await?;
+    if output.is_json() {
+        output.document(&health.encode())?;
+    } else {
+        let Health {
+            server_id,
+            store,
+            capture,
+            waiting,
+            ..
+        } = &health;
+        output.line(format!(
+            "healthy: server_id={server_id} store={store} capture={capture} waiting={waiting}"
+        ))?;
+    }
+    Ok(())
+}
+
+/// Whoever watches keeps one line. Exit code 2, which else says that the settings are wrong, is reserved for health checks
+/// of containers.
+fn in_one_line(text: &str) -> Failure {
+    let text = text.strip_prefix("error: ").unwrap_or(text).replace("\nhint: ", "; ");
+    Failure::trouble(text.split_whitespace().collect::<Vec<_>>().join(" "))
 }

@@ -4,7 +4,7 @@ use agentnet_registry::RegistryConfig;
 use clap::{Arg, ArgMatches, Args, Command, FromArgMatches};
 use rustix::system::uname;
 
-use crate::ended::Failure;
+use crate::exit::Failure;
 
 /// Stands for the host's name in the server id.
 const HOST_NAME: &str = "{hostname}";
@@ -306,7 +306,7 @@ impl Args for RegistrySettings {
                 .long(setting.flag)
                 .env(setting.variable)
                 .value_name(setting.value)
-                .value_parser(super::not_blank)
+                .value_parser(crate::args::not_blank)
                 .help(setting.help)
                 .help_heading("Registry settings")
                 .allow_negative_numbers(true);

@@ -4,18 +4,18 @@ use agentnet_protocol::RawJson;
 use agentnet_protocol::target::Target;
 use clap::Args;
 
-use super::Seconds;
+use super::message_args::{TargetArgs, ThreadArgs, payload, with_thread};
 use super::send::shown;
-use super::sender::{TargetArgs, ThreadArgs, payload, with_thread};
 use crate::accounts;
-use crate::cli::Global;
-use crate::connection::{answer_failure, refusal};
-use crate::ended::{Ended, Failure};
+use crate::args::Seconds;
+use crate::did_you_mean::{self, answer_failure};
+use crate::exit::{Exit, Failure};
+use crate::failures::refusal;
+use crate::global::Global;
 use crate::output::json::indented;
-use crate::output::waiting::Waiting;
+use crate::output::spinner::Spinner;
 use crate::output::{Output, Tint};
 use crate::signals::StopSignals;
-use crate::suggest;
 
 #[derive(Debug, Args)]
 pub(crate) struct Request {
@@ -32,10 +32,10 @@ pub(crate) struct Request {
 }
 
 impl Request {
-    pub(crate) async fn run(self, global: &Global, output: Output) -> Result<(), Ended> {
+    pub(crate) async fn run(self, global: &Global, output: Output) -> Result<(), Exit> {
         let target = self.target.target()?;
         let payload = payload(&self.payload)?;
-        let target = accounts::target(global, target).await?;
+        let target = accounts::full_target(global, target).await?;
         let mut signals = StopSignals::listen()?;
         let node = self
             .thread
@@ -48,19 +48,21 @@ impl Request {
             Target::Capability(name) => node.request_capability(name, payload),
         };
         let request = with_thread!(request, &self.thread).timeout(self.timeout.duration());
-        let waiting = Waiting::start(output, format!("waiting for {}", shown(&target)));
+        let spinner = Spinner::start(output, format!("waiting for {}", shown(&target)));
         let reply = signals
             .unless(async {
                 match request.await {
                     Ok(reply) => Ok(reply),
                     Err(error) => {
                         let failure = answer_failure(global, error).await;
-                        Err(suggest::capability(global, &target, failure).await.into())
+                        Err(did_you_mean::with_similar_capability(global, &target, failure)
+                            .await
+                            .into())
                     }
                 }
             })
             .await;
-        waiting.end();
+        spinner.end();
         // Whatever came of it: no session is left behind.
         node.close().await;
         let reply = reply?;
@@ -79,7 +81,9 @@ impl Request {
             None => Ok(()),
             Some(code) => {
                 let failure = refusal(&code, &detail(&reply.payload));
-                Err(suggest::capability(global, &target, failure).await.into())
+                Err(did_you_mean::with_similar_capability(global, &target, failure)
+                    .await
+                    .into())
             }
         }
     }
@@ -105,7 +109,7 @@ mod tests {
             "{}",
             failure.text()
         );
-        assert_eq!(Ended::from(failure).code(), 2);
+        assert_eq!(Exit::from(failure).code(), 2);
         assert_eq!(refusal("odd", &detail(&RawJson::null())).text(), "error: odd");
     }
 }

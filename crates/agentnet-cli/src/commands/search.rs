@@ -3,24 +3,24 @@
 use agentnet_protocol::rpc::SearchRequest;
 use clap::Args;
 
-use super::{AGENTS, at_most, given, limit};
-use crate::cli::Global;
-use crate::ended::Ended;
+use crate::args::{capped_limit, page_limit, trimmed};
+use crate::exit::Exit;
+use crate::global::Global;
 use crate::output::Output;
-use crate::output::cell::clean;
-use crate::output::table::Rows;
+use crate::output::sanitize::clean;
+use crate::output::table::{AGENTS, Rows};
 use crate::pages::PageArgs;
 
 #[derive(Debug, Args)]
 pub(crate) struct Search {
     /// Part of a username, display name or account id, in any case
-    #[arg(long, value_name = "TEXT", value_parser = super::not_blank)]
+    #[arg(long, value_name = "TEXT", value_parser = crate::args::not_blank)]
     query: Option<String>,
     /// Only agents with this capability
-    #[arg(long, value_name = "NAME", value_parser = super::not_blank, add = crate::live::capabilities())]
+    #[arg(long, value_name = "NAME", value_parser = crate::args::not_blank, add = crate::shell_completion::capabilities())]
     capability: Option<String>,
     /// How many to show, 1 to 100
-    #[arg(long, value_name = "N", default_value = "20", value_parser = limit, allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", default_value = "20", value_parser = page_limit, allow_negative_numbers = true)]
     limit: usize,
     /// Only agents that are online
     #[arg(long)]
@@ -30,11 +30,11 @@ pub(crate) struct Search {
 }
 
 impl Search {
-    pub(crate) async fn run(self, global: &Global, output: Output) -> Result<(), Ended> {
+    pub(crate) async fn run(self, global: &Global, output: Output) -> Result<(), Exit> {
         let request = SearchRequest {
             query: self.query.unwrap_or_default(),
-            capability: given(self.capability.as_ref()),
-            limit: at_most(self.limit, 100, output),
+            capability: trimmed(self.capability.as_ref()),
+            limit: capped_limit(self.limit, 100, output),
             online_only: self.online_only,
             ..Default::default()
         };

@@ -5,19 +5,18 @@ use agentnet_protocol::json::ObjectWriter;
 use agentnet_protocol::target::Target;
 use clap::Args;
 
-use super::Seconds;
-use super::sender::{TargetArgs, ThreadArgs, payload, with_thread};
+use super::message_args::{TargetArgs, ThreadArgs, payload, with_thread};
 use crate::accounts;
-use crate::cli::Global;
-use crate::connection::delivery_failure;
-use crate::ended::Ended;
-use crate::output::waiting::Waiting;
+use crate::args::Seconds;
+use crate::did_you_mean::{self, delivery_failure};
+use crate::exit::Exit;
+use crate::global::Global;
+use crate::output::spinner::Spinner;
 use crate::output::{Output, Tint};
 use crate::signals::StopSignals;
-use crate::suggest;
 
 #[derive(Debug, Args)]
-pub(crate) struct Send {
+pub(crate) struct SendMessage {
     /// JSON text, e.g. '{"text":"hi"}'; - reads it from standard input
     #[arg(allow_negative_numbers = true)]
     payload: String,
@@ -39,11 +38,11 @@ pub(crate) struct Send {
     processed: bool,
 }
 
-impl Send {
-    pub(crate) async fn run(self, global: &Global, output: Output) -> Result<(), Ended> {
+impl SendMessage {
+    pub(crate) async fn run(self, global: &Global, output: Output) -> Result<(), Exit> {
         let target = self.target.target()?;
         let payload = payload(&self.payload)?;
-        let target = accounts::target(global, target).await?;
+        let target = accounts::full_target(global, target).await?;
         let mut signals = StopSignals::listen()?;
         let node = self
             .thread
@@ -63,19 +62,21 @@ impl Send {
             (_, true) => Until::Processed,
             _ => Until::Accepted,
         });
-        let waiting = Waiting::start(output, format!("waiting for {}", shown(&target)));
+        let spinner = Spinner::start(output, format!("waiting for {}", shown(&target)));
         let sent = signals
             .unless(async {
                 match send.await {
                     Ok(sent) => Ok(sent),
                     Err(error) => {
                         let failure = delivery_failure(global, error).await;
-                        Err(suggest::capability(global, &target, failure).await.into())
+                        Err(did_you_mean::with_similar_capability(global, &target, failure)
+                            .await
+                            .into())
                     }
                 }
             })
             .await;
-        waiting.end();
+        spinner.end();
         // Whatever came of it: no session is left behind.
         node.close().await;
         let sent = sent?;

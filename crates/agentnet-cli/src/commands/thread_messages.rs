@@ -5,33 +5,33 @@ use agentnet_protocol::rpc::{HistoryMessage, ThreadLimits, ThreadMessagesRequest
 use clap::Args;
 
 use super::thread_status::check_thread;
-use super::{MESSAGES, at_most, limit};
-use crate::cli::Global;
-use crate::ended::Ended;
-use crate::names::unproven;
+use crate::account_names::PageNames;
+use crate::account_names::without_account;
+use crate::args::{capped_limit, page_limit};
+use crate::exit::Exit;
+use crate::global::Global;
 use crate::output::Output;
-use crate::output::cell::clean;
-use crate::output::table::Rows;
+use crate::output::sanitize::clean;
+use crate::output::table::{MESSAGES, Rows};
 use crate::pages::{Listed, PageArgs};
-use crate::who::Who;
 
 #[derive(Debug, Args)]
 pub(crate) struct ThreadMessages {
     /// Which thread
-    #[arg(long, value_name = "ID", value_parser = super::not_blank, add = crate::live::threads())]
+    #[arg(long, value_name = "ID", value_parser = crate::args::not_blank, add = crate::shell_completion::threads())]
     thread_id: String,
     /// How many to show, 1 to 200
-    #[arg(long, value_name = "N", default_value = "50", value_parser = limit, allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", default_value = "50", value_parser = page_limit, allow_negative_numbers = true)]
     limit: usize,
     #[command(flatten)]
     page: PageArgs,
 }
 
 impl ThreadMessages {
-    pub(crate) async fn run(self, global: &Global, output: Output) -> Result<(), Ended> {
+    pub(crate) async fn run(self, global: &Global, output: Output) -> Result<(), Exit> {
         let request = ThreadMessagesRequest {
             thread_id: self.thread_id,
-            limit: at_most(self.limit, 200, output),
+            limit: capped_limit(self.limit, 200, output),
             ..Default::default()
         };
         let thread_id = request.thread_id.clone();
@@ -41,13 +41,13 @@ impl ThreadMessages {
         };
         let mut rows =
             Rows::new(output, &["Sent", "Kind", "From", "To", "Message"]).yielding(&["From", "To", "Message", "Kind"]);
-        let who = people(&listed.registry, &listed.items, output).await;
+        let names = people(&listed.registry, &listed.items, output).await;
         for message in &listed.items {
             rows.push([
                 output.moment(Some(&message.sent_at)),
                 clean(&message.kind).into_owned(),
-                sender(message, &who),
-                receiver(message, &who, output),
+                sender(message, &names),
+                receiver(message, &names, output),
                 output.payload(&message.payload),
             ]);
         }
@@ -69,25 +69,25 @@ pub(super) async fn lead_on(listed: &Listed<HistoryMessage>, thread_id: String, 
 }
 
 /// Everybody who sent these messages or was sent one.
-pub(super) async fn people(registry: &RegistryClient, messages: &[HistoryMessage], output: Output) -> Who {
+pub(super) async fn people(registry: &RegistryClient, messages: &[HistoryMessage], output: Output) -> PageNames {
     let both = messages
         .iter()
         .flat_map(|message| [&message.from_account_id, &message.to_account_id]);
-    Who::are(registry, both.flatten().map(String::as_str), output).await
+    PageNames::look_up(registry, both.flatten().map(String::as_str), output).await
 }
 
 /// The sending account, else the agent's own label, marked as what it is.
-pub(super) fn sender(message: &HistoryMessage, who: &Who) -> String {
+pub(super) fn sender(message: &HistoryMessage, names: &PageNames) -> String {
     match message.from_account_id.as_deref() {
-        Some(account) => who.is(Some(account)),
-        None => unproven(message.from_agent.as_deref().unwrap_or_default()),
+        Some(account) => names.display(Some(account)),
+        None => without_account(message.from_agent.as_deref().unwrap_or_default()),
     }
 }
 
 /// The receiving account, else what the message was addressed to.
-pub(super) fn receiver(message: &HistoryMessage, who: &Who, output: Output) -> String {
+pub(super) fn receiver(message: &HistoryMessage, names: &PageNames, output: Output) -> String {
     match message.to_account_id.as_deref() {
-        Some(account) => who.is(Some(account)),
+        Some(account) => names.display(Some(account)),
         None => output.or_blank(Some(&message.to_agent)),
     }
 }

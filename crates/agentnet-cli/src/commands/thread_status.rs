@@ -5,23 +5,24 @@ use agentnet_protocol::limits::MAX_PARTICIPANTS;
 use agentnet_protocol::rpc::{ThreadLimits, ThreadStatusRequest};
 use clap::Args;
 
-use super::LimitArgs;
 use super::threads::participants;
-use crate::cli::Global;
-use crate::connection::{CallTimeout, ask, nats_url, registry_failure};
-use crate::ended::{Ended, Failure};
+use crate::account_names::PageNames;
+use crate::args::{CallTimeout, ThreadLimitArgs};
+use crate::connection::{ask, connect_registry};
+use crate::exit::{Exit, Failure};
+use crate::failures::registry_failure;
+use crate::global::Global;
 use crate::output::Output;
-use crate::output::cell::clean;
+use crate::output::sanitize::clean;
 use crate::output::table::facts;
-use crate::who::Who;
 
 #[derive(Debug, Args)]
 pub(crate) struct ThreadStatus {
     /// Which thread
-    #[arg(long, value_name = "ID", value_parser = super::not_blank, add = crate::live::threads())]
+    #[arg(long, value_name = "ID", value_parser = crate::args::not_blank, add = crate::shell_completion::threads())]
     thread_id: String,
     #[command(flatten)]
-    limits: LimitArgs,
+    limits: ThreadLimitArgs,
     #[command(flatten)]
     timeout: CallTimeout,
 }
@@ -50,13 +51,13 @@ pub(super) async fn check_thread(registry: &RegistryClient, thread_id: &str) -> 
 }
 
 impl ThreadStatus {
-    pub(crate) async fn run(self, global: &Global, output: Output) -> Result<(), Ended> {
+    pub(crate) async fn run(self, global: &Global, output: Output) -> Result<(), Exit> {
         let request = ThreadStatusRequest {
             thread_id: self.thread_id,
             limits: self.limits.limits(),
         };
         let reply = match ask(global, output, &self.timeout, &request).await {
-            Err(Ended::Failed(failure)) if failure.is("not_found") => {
+            Err(Exit::Failed(failure)) if failure.is("not_found") => {
                 return Err(no_thread(failure, &request.thread_id).into());
             }
             reply => reply?,
@@ -82,11 +83,11 @@ impl ThreadStatus {
         if !thread.participants.is_empty() {
             let accounts = thread.participants.iter().map(String::as_str);
             // Whoever has just answered answers again, or ids stand for names.
-            let who = match RegistryClient::connect(&nats_url(global)).await {
-                Ok(registry) => Who::are(&registry, accounts, output).await,
-                Err(_) => Who::nobody(output),
+            let names = match connect_registry(global).await {
+                Ok(registry) => PageNames::look_up(&registry, accounts, output).await,
+                Err(_) => PageNames::empty(output),
             };
-            let mut named = participants(&thread.participants, &who, output);
+            let mut named = participants(&thread.participants, &names, output);
             if reply.participants_full {
                 named.push_str(&format!(
                     " (at most {MAX_PARTICIPANTS} are recorded: others may take part)"

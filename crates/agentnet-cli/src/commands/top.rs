@@ -1,22 +1,23 @@
 //! `agentnet top`: the network, live, on the whole terminal.
 //!
-//! What passes is heard on core NATS by [`feed`]; [`asker`] asks the registry for what only it knows; both end in [`state`],
+//! What passes is heard on core NATS by [`feed`]; [`registry_poller`] asks the registry for what only it knows; both end in [`state`],
 //! which does no I/O. Keys change [`ui`]. A few times a second [`draw`] makes a screen of the two. Everything that is kept is
 //! bounded, and a message costs the same however many agents there are.
 
 mod agents;
-mod asker;
 mod draw;
 mod feed;
 mod keys;
 mod messages;
-mod once;
 mod rate;
+mod registry_poller;
 mod rows;
 mod screen;
+mod snapshot;
 mod state;
 mod threads;
 mod ui;
+mod view;
 
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
@@ -28,17 +29,18 @@ use futures::StreamExt;
 use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
 
-use crate::cli::Global;
-use crate::connection::{checked_url, connect_failure, nats_url};
-use crate::ended::{Ended, Failure};
+use crate::connection::{checked_url, nats_url};
+use crate::exit::{Exit, Failure};
+use crate::failures::connect_failure;
+use crate::global::Global;
 use crate::output::Output;
-use crate::output::ago::now;
-use crate::output::waiting::Waiting;
+use crate::output::relative_time::now;
+use crate::output::spinner::Spinner;
 use crate::signals::StopSignals;
-use asker::Asker;
 use draw::{Moment, Theme};
-use feed::Feed;
+use feed::NetworkFeed;
 use keys::Key;
+use registry_poller::RegistryPoller;
 use screen::Screen;
 use state::{Answer, State};
 use ui::{Then, Ui};
@@ -63,7 +65,7 @@ pub(crate) struct Top {
 }
 
 impl Top {
-    pub(crate) async fn run(self, global: &Global, output: Output) -> Result<(), Ended> {
+    pub(crate) async fn run(self, global: &Global, output: Output) -> Result<(), Exit> {
         if output.is_json() {
             let failure = Failure::refused("top draws a screen and has no JSON");
             return Err(failure.hint("use list, threads, metrics or watch with --json").into());
@@ -78,7 +80,7 @@ impl Top {
         let work = async {
             let network = Network::open(&url, output).await?;
             match self.once {
-                true => once::print(network, output).await,
+                true => snapshot::print(network, output).await,
                 false => live(network, output).await,
             }
         };
@@ -89,8 +91,8 @@ impl Top {
 
 /// Everything that is heard and asked, and what is known from it.
 struct Network {
-    feed: Feed,
-    asker: Asker,
+    feed: NetworkFeed,
+    poller: RegistryPoller,
     answers: mpsc::Receiver<Answer>,
     state: State,
     began: Instant,
@@ -98,19 +100,19 @@ struct Network {
 }
 
 impl Network {
-    async fn open(text: &str, output: Output) -> Result<Self, Ended> {
+    async fn open(text: &str, output: Output) -> Result<Self, Exit> {
         let url = checked_url(text)?;
-        let waiting = Waiting::start(output, format!("connecting to {}", url.redacted()));
-        // Names are asked for on another connection, so that what comes on this one is what is heard.
+        let spinner = Spinner::start(output, format!("connecting to {}", url.redacted()));
+        // AccountNames are asked for on another connection, so that what comes on this one is what is heard.
         let registry = RegistryClient::connect(text).await.map_err(connect_failure)?;
-        let feed = Feed::open(&url).await?;
-        waiting.end();
+        let feed = NetworkFeed::open(&url).await?;
+        spinner.end();
         let (sender, answers) = mpsc::channel(ANSWERS);
         let mut state = State::default();
         state.link.url = url.redacted();
         Ok(Self {
             feed,
-            asker: Asker::new(registry, sender),
+            poller: RegistryPoller::new(registry, sender),
             answers,
             state,
             began: Instant::now(),
@@ -143,14 +145,14 @@ impl Network {
             self.state.sweep(now);
         }
         if !lost {
-            self.asker.ask(&self.state, ui, self.feed.connects(), now);
+            self.poller.ask(&self.state, ui, self.feed.connects(), now);
         }
         came
     }
 }
 
 /// Shows it until a key or a signal ends it.
-async fn live(mut network: Network, output: Output) -> Result<(), Ended> {
+async fn live(mut network: Network, output: Output) -> Result<(), Exit> {
     let theme = Theme::new(output.is_colored());
     let failed = |error: std::io::Error| Failure::trouble(format!("the terminal cannot be used: {error}"));
     let mut screen = Screen::take().map_err(failed)?;
@@ -170,14 +172,14 @@ async fn live(mut network: Network, output: Output) -> Result<(), Ended> {
                         None => continue,
                         Some(Then::GoOn) => {}
                         Some(Then::Quit) => return Ok(()),
-                        Some(Then::Interrupt) => return Err(Ended::Interrupted),
+                        Some(Then::Interrupt) => return Err(Exit::Interrupted),
                         Some(Then::Redraw) => screen.terminal.clear().map_err(failed)?,
                     }
                     touched = true;
                 }
                 Some(Ok(_)) => touched = true,
                 Some(Err(error)) => return Err(failed(error).into()),
-                None => return Err(Ended::HungUp),
+                None => return Err(Exit::HungUp),
             },
             _ = beat.tick() => came |= network.beat(&ui),
         }

@@ -5,17 +5,17 @@ use std::path::PathBuf;
 use agentnet_protocol::url::DEVELOPMENT_TOKEN;
 use clap::Args;
 
-use super::given;
 use super::registry_settings::RegistrySettings;
-use crate::cli::Global;
+use crate::args::trimmed;
 use crate::connection::checked_url;
-use crate::ended::{Ended, Failure};
+use crate::data_dir;
+use crate::exit::{Exit, Failure};
+use crate::global::Global;
 use crate::output::Output;
-use crate::places::data_place;
 use crate::signals::StopSignals;
+use crate::up::banner;
 use crate::up::lock::keep_files_private;
 use crate::up::nats_config::{check_token, is_loopback};
-use crate::up::ready;
 use crate::up::stack::{Broker, Plan, Stack};
 
 #[derive(Debug, Args)]
@@ -28,13 +28,13 @@ pub(crate) struct Up {
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
     /// Address to listen on
-    #[arg(long, value_name = "ADDRESS", value_parser = super::not_blank, default_value = "127.0.0.1")]
+    #[arg(long, value_name = "ADDRESS", value_parser = crate::args::not_blank, default_value = "127.0.0.1")]
     host: String,
     /// Port to listen on; 0 takes a free one
     #[arg(long, value_name = "PORT", default_value = "4222")]
     port: u16,
     /// Token that every agent must show; use one of your own beyond this machine
-    #[arg(long, value_name = "TOKEN", value_parser = super::not_blank, env = "AGENTNET_TOKEN", default_value = DEVELOPMENT_TOKEN, hide_env_values = true)]
+    #[arg(long, value_name = "TOKEN", value_parser = crate::args::not_blank, env = "AGENTNET_TOKEN", default_value = DEVELOPMENT_TOKEN, hide_env_values = true)]
     token: String,
     /// Listen beyond this machine with the development token, which everybody knows
     #[arg(long)]
@@ -46,16 +46,16 @@ pub(crate) struct Up {
     #[arg(long, value_name = "PATH", env = "AGENTNET_NATS_SERVER")]
     nats_server: Option<PathBuf>,
     /// Database to use instead of a file in the data directory
-    #[arg(long, value_name = "URL", value_parser = super::not_blank)]
+    #[arg(long, value_name = "URL", value_parser = crate::args::not_blank)]
     database_url: Option<String>,
     #[command(flatten)]
     settings: RegistrySettings,
 }
 
 impl Up {
-    pub(crate) async fn run(self, global: &Global, output: Output) -> Result<(), Ended> {
+    pub(crate) async fn run(self, global: &Global, output: Output) -> Result<(), Exit> {
         keep_files_private();
-        let broker = match given(global.nats_url.as_ref()) {
+        let broker = match trimmed(global.nats_url.as_ref()) {
             Some(url) => {
                 checked_url(&url)?;
                 Broker::External { url }
@@ -75,9 +75,9 @@ impl Up {
             }
         };
         let plan = Plan {
-            data_dir: data_place(self.data_dir)?,
+            data_dir: data_dir::choose(self.data_dir)?,
             broker,
-            database_url: given(self.database_url.as_ref()),
+            database_url: trimmed(self.database_url.as_ref()),
             settings: self.settings,
         };
         let mut signals = StopSignals::listen()?;
@@ -85,9 +85,9 @@ impl Up {
             .unless(async { Ok(Stack::start(plan, |note| output.note(note)).await?) })
             .await?;
         if output.is_json() {
-            output.document(&ready::document(&stack))?;
+            output.document(&banner::document(&stack))?;
         } else {
-            output.line(ready::text(&stack, output))?;
+            output.line(banner::text(&stack, output))?;
         }
         let end = stack.registry.until_ended(&mut signals).await;
         tracing::info!("stopping");

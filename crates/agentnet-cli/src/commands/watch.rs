@@ -1,11 +1,11 @@
 //! `agentnet watch`: messages as they pass, on any subject.
 
-mod doubts;
 mod feed;
 mod filter;
-mod pairing;
-mod places;
-mod view;
+mod printer;
+mod receipt_latency;
+mod subjects;
+mod typo_hints;
 
 use std::time::Duration;
 
@@ -15,18 +15,19 @@ use agentnet_protocol::url::NatsUrl;
 use clap::Args;
 use tokio::task::JoinSet;
 
-use crate::cli::Global;
-use crate::connection::{checked_url, connect_failure, nats_url};
-use crate::ended::{Ended, Failure};
-use crate::names::Names;
+use crate::account_names::AccountNames;
+use crate::connection::{checked_url, nats_url};
+use crate::did_you_mean;
+use crate::exit::{Exit, Failure};
+use crate::failures::connect_failure;
+use crate::global::Global;
 use crate::output::Output;
-use crate::output::cell::clean;
-use crate::output::waiting::Waiting;
+use crate::output::sanitize::clean;
+use crate::output::spinner::Spinner;
 use crate::signals::StopSignals;
-use crate::suggest;
-use feed::Feed;
+use feed::WatchFeed;
 use filter::Filter;
-use view::View;
+use printer::Printer;
 
 /// All delivery receipts.
 const ALL_RECEIPTS: &str = "account.*.receipts";
@@ -39,7 +40,7 @@ const REOPEN_DELAY: Duration = Duration::from_secs(1);
 pub(crate) struct Watch {
     /// NATS subject to watch [default: wherever agents' messages pass: inboxes, capabilities, replies and streams]; `*`
     /// stands for one part, `>` for all that follow. Receipts: 'account.*.receipts'
-    #[arg(long, value_name = "SUBJECT", value_parser = super::not_blank)]
+    #[arg(long, value_name = "SUBJECT", value_parser = crate::args::not_blank)]
     subject: Option<String>,
     /// Watch inboxes alone: no replies, no requests to capabilities
     #[arg(long, conflicts_with_all = ["subject", "all"])]
@@ -62,7 +63,7 @@ pub(crate) struct Watch {
 }
 
 impl Watch {
-    pub(crate) async fn run(self, global: &Global, output: Output) -> Result<(), Ended> {
+    pub(crate) async fn run(self, global: &Global, output: Output) -> Result<(), Exit> {
         if let Some(subject) = &self.subject {
             check_subject(subject)?;
         }
@@ -81,8 +82,8 @@ impl Watch {
         match &self.subject {
             Some(subject) => vec![subject.clone()],
             None if self.inbox => vec![ALL_INBOXES.to_owned()],
-            None if self.all => places::ALL.map(str::to_owned).to_vec(),
-            None => places::to_listen(&self.filter),
+            None if self.all => subjects::ALL.map(str::to_owned).to_vec(),
+            None => subjects::to_listen(&self.filter),
         }
     }
 
@@ -91,33 +92,33 @@ impl Watch {
         self.receipts && self.subject.as_deref() != Some(ALL_RECEIPTS)
     }
 
-    async fn watch(&self, url: &str, output: Output) -> Result<(), Ended> {
+    async fn watch(&self, url: &str, output: Output) -> Result<(), Exit> {
         let checked = checked_url(url)?;
-        let waiting = Waiting::start(output, format!("connecting to {}", checked.redacted()));
-        // Names are asked for on another connection, so that what comes on this one is what is watched.
+        let spinner = Spinner::start(output, format!("connecting to {}", checked.redacted()));
+        // AccountNames are asked for on another connection, so that what comes on this one is what is watched.
         let registry = RegistryClient::connect(url).await.map_err(connect_failure)?;
         let mut subjects = self.subjects();
         let watched = subjects.join(", ");
         if self.pairs_receipts() {
             subjects.push(ALL_RECEIPTS.to_owned());
         }
-        let mut feed = Feed::open(&checked, &subjects).await?;
-        waiting.end();
+        let mut feed = WatchFeed::open(&checked, &subjects).await?;
+        spinner.end();
         output.note(format!("watching {watched}, Ctrl-C stops"));
         let never = self
             .subject
             .as_deref()
-            .and_then(|subject| places::never(subject, &self.filter));
+            .and_then(|subject| subjects::never(subject, &self.filter));
         for doubt in never
             .into_iter()
-            .chain(self.filter.kind().and_then(suggest::unusual_kind))
+            .chain(self.filter.kind().and_then(did_you_mean::kind_note))
         {
             output.note(doubt);
         }
         // Ends with this function at the latest.
         let mut asking = JoinSet::new();
-        asking.spawn(doubts::parties(registry.clone(), self.filter.clone(), output));
-        let mut view = View::new(self, Names::open(registry).await, output);
+        asking.spawn(typo_hints::parties(registry.clone(), self.filter.clone(), output));
+        let mut printer = Printer::new(self, AccountNames::open(registry).await, output);
         let mut left = Some(self.max_messages).filter(|most| *most > 0);
         loop {
             let mut taken = feed.next(output).await;
@@ -132,7 +133,7 @@ impl Watch {
             let mut page = String::new();
             // What waits already is written with it.
             while let Some(one) = taken {
-                let counts = view.show(&one, &mut page).await;
+                let counts = printer.show(&one, &mut page).await;
                 left = left.map(|left| left - u64::from(counts));
                 taken = match left {
                     Some(0) => None,
@@ -149,9 +150,9 @@ impl Watch {
 }
 
 /// Opens the feed again, however often that takes.
-async fn reopen(url: &NatsUrl, subjects: &[String]) -> Feed {
+async fn reopen(url: &NatsUrl, subjects: &[String]) -> WatchFeed {
     loop {
-        match Feed::open(url, subjects).await {
+        match WatchFeed::open(url, subjects).await {
             Ok(feed) => return feed,
             Err(failure) => tracing::debug!("{}", failure.text()),
         }
@@ -160,7 +161,7 @@ async fn reopen(url: &NatsUrl, subjects: &[String]) -> Feed {
 }
 
 /// Writes lines, on a thread of its own: a reader who does not read holds up no signal.
-async fn write(page: String, output: Output) -> Result<(), Ended> {
+async fn write(page: String, output: Output) -> Result<(), Exit> {
     if page.is_empty() {
         return Ok(());
     }

@@ -2,37 +2,12 @@
 //! a text (`"NaN"`, `"Infinity"`, `"-Infinity"`), and characters that cannot be seen are escaped.
 
 use std::fmt::Write as _;
-use std::io;
 use std::iter::Peekable;
 use std::str::Chars;
 
 use agentnet_protocol::RawJson;
 use agentnet_protocol::json::{JsonError, Value};
 use agentnet_protocol::preview::visible::is_unseen;
-
-use super::Output;
-
-impl Output {
-    /// Writes one JSON document on a line of its own, or an indented one where a person looks at it.
-    ///
-    /// # Errors
-    /// What writing says.
-    pub(crate) fn document(self, json: &str) -> io::Result<()> {
-        self.line(if self.is_terminal() {
-            laid_out(json, Layout::Indented)
-        } else {
-            laid_out(json, Layout::OneLine)
-        })
-    }
-
-    /// Writes one JSON document of a sequence: always on one line.
-    ///
-    /// # Errors
-    /// What writing says.
-    pub(crate) fn document_line(self, json: &str) -> io::Result<()> {
-        self.line(one_line(json))
-    }
-}
 
 /// The JSON text on one line.
 pub(crate) fn one_line(json: &str) -> String {
@@ -87,14 +62,20 @@ pub(crate) fn checked(body: &[u8]) -> Result<&str, JsonError> {
     Value::parse(text).map(|value| value.raw())
 }
 
+/// A payload as it reads, without the escapes of ASCII text.
+pub(crate) fn unescaped(payload: &RawJson) -> String {
+    serde_json::from_str::<serde_json::Value>(payload.get())
+        .map_or_else(|_| payload.get().to_owned(), |value| value.to_string())
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Layout {
+pub(super) enum Layout {
     OneLine,
     Indented,
 }
 
 /// Valid JSON with other white space between its tokens.
-fn laid_out(json: &str, layout: Layout) -> String {
+pub(super) fn laid_out(json: &str, layout: Layout) -> String {
     let pretty = layout == Layout::Indented;
     let mut out = String::with_capacity(if pretty { json.len() * 2 } else { json.len() });
     let mut depth = 0_usize;
@@ -243,5 +224,11 @@ mod tests {
         for body in [b"\xff\xfe".as_slice(), b"hello", b"", b"{\"a\":"] {
             assert!(checked(body).is_err(), "{body:?}");
         }
+    }
+
+    #[test]
+    fn escapes_are_read() {
+        let payload = RawJson::parse(r#"{"text":"Caf\u00e9"}"#).unwrap();
+        assert_eq!(unescaped(&payload), r#"{"text":"Café"}"#);
     }
 }

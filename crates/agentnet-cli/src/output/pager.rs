@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::process::{Command, Stdio};
 
 use super::Output;
-use crate::ended::Ended;
+use crate::exit::Exit;
 
 /// What shows a text a screen at a time, unless `AGENTNET_PAGER` or `PAGER` says otherwise; empty or `cat` for nothing.
 const PAGER: &str = "less -FRX";
@@ -14,7 +14,7 @@ const CHARSET: &str = "LESSCHARSET";
 
 impl Output {
     /// Shows a text: on a terminal that is too low for it with a pager.
-    pub(crate) fn page(self, text: &str) -> Result<(), Ended> {
+    pub(crate) fn page(self, text: &str) -> Result<(), Exit> {
         let height = self.height();
         let long = height.is_some_and(|height| text.lines().count() + 1 > height);
         if long

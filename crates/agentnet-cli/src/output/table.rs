@@ -10,7 +10,7 @@ use comfy_table::{Attribute, Cell, Color, ContentArrangement, LineStyle, Table, 
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
 use super::{Output, Tint};
-use crate::ended::Ended;
+use crate::exit::Exit;
 
 /// On a terminal a thin line separates the header; elsewhere columns are separated by spaces alone.
 const ON_TERMINAL: TableStyle = TableStyle::new().header_separator(LineStyle::none().fill('─'));
@@ -21,12 +21,15 @@ const GAP: usize = 2;
 /// The narrowest that a column is cut to, in characters. Below that it is left out.
 const LEAST: usize = 12;
 
-/// What is counted: one of it, and more.
+/// The name of a counted thing: singular, plural.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Noun(pub(crate) &'static str, pub(crate) &'static str);
 
+pub(crate) const AGENTS: Noun = Noun("agent", "agents");
+pub(crate) const MESSAGES: Noun = Noun("message", "messages");
+
 impl Noun {
-    /// So many of it.
+    /// The number with the noun.
     pub(crate) fn count(self, count: usize) -> String {
         format!("{count} {}", if count == 1 { self.0 } else { self.1 })
     }
@@ -63,7 +66,7 @@ impl Rows {
         }
     }
 
-    /// Names the columns that give way where there is too little room, the one that matters least first.
+    /// AccountNames the columns that give way where there is too little room, the one that matters least first.
     pub(crate) fn yielding(mut self, columns: &[&str]) -> Self {
         let number = |name: &&str| self.header.iter().position(|title| title == name);
         self.yielding = columns.iter().filter_map(number).collect();
@@ -81,7 +84,7 @@ impl Rows {
     }
 
     /// Shows the table, on a terminal with the number of its rows below it, or what is to be said where it has none.
-    pub(crate) fn print(self, of_what: Noun, nothing: &str) -> Result<(), Ended> {
+    pub(crate) fn print(self, of_what: Noun, nothing: &str) -> Result<(), Exit> {
         let output = self.output;
         if output.is_csv() {
             return Ok(output.line(self.csv())?);

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::process::Command;
 use tokio::time::timeout;
 
-use crate::ended::Failure;
+use crate::exit::Failure;
 
 /// The oldest nats-server that the network runs on.
 const OLDEST: (u32, u32) = (2, 11);

@@ -1,4 +1,4 @@
-//! The data directory, owned by one process at a time.
+//! The lock of the data directory: one process uses it at a time.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
@@ -7,31 +7,31 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::Mode;
 
-use crate::ended::Failure;
-use crate::places::DataPlace;
+use crate::data_dir::DataLocation;
+use crate::exit::Failure;
 
-/// From here on every file that this process and its children make is for this user alone, whatever the umask was: the
-/// history holds what agents tell each other.
+/// Sets the umask so that files of this process and its children can be read by this user only: the history holds the
+/// messages of agents.
 pub(crate) fn keep_files_private() {
     rustix::process::umask(Mode::from_raw_mode(0o077));
 }
 
-/// A data directory that this process owns. The kernel gives it free when the process ends, however it ends.
+/// A data directory, locked by this process. The kernel releases the lock when the process ends.
 #[derive(Debug)]
-pub(crate) struct DataDir {
+pub(crate) struct LockedDataDir {
     path: PathBuf,
     /// Holds the lock.
     _lock: File,
 }
 
-impl DataDir {
-    /// Makes the directory if need be, readable for its owner only, and takes it. One that was there before is closed to
-    /// others too if it is the platform's; one that somebody named stays as it is.
+impl LockedDataDir {
+    /// Creates the directory if it does not exist, readable by its owner only, and locks it. An existing default directory is
+    /// closed to other users; the permissions of an explicitly named one are not changed.
     ///
     /// # Errors
-    /// It cannot be made or written to, or another process owns it.
-    pub(crate) fn take(place: &DataPlace) -> Result<Self, Failure> {
-        let path = place.path.as_path();
+    /// The directory cannot be created or written to, or another process has locked it.
+    pub(crate) fn take(location: &DataLocation) -> Result<Self, Failure> {
+        let path = location.path.as_path();
         let unusable = |why: &io::Error| {
             Failure::trouble(format!("data directory {} cannot be used: {why}", path.display()))
                 .hint("name another one with --data-dir DIR, or make this one writable for you")
@@ -43,7 +43,7 @@ impl DataDir {
             .create(path)
             .map_err(|error| unusable(&error))?;
         let path = fs::canonicalize(path).map_err(|error| unusable(&error))?;
-        close_to_others(&path, existed && place.named).map_err(|error| unusable(&error))?;
+        close_to_others(&path, existed && location.is_explicit).map_err(|error| unusable(&error))?;
         let file = path.join("lock");
         let mut lock = OpenOptions::new()
             .create(true)
@@ -77,14 +77,14 @@ impl DataDir {
     }
 }
 
-/// Takes the rights of others from a directory; where it is not ours to change, says what they can do.
-fn close_to_others(path: &Path, foreign: bool) -> io::Result<()> {
+/// Removes the permissions of other users from a directory, or warns about them if it was named explicitly.
+fn close_to_others(path: &Path, is_explicit: bool) -> io::Result<()> {
     let mode = fs::metadata(path)?.permissions().mode() & 0o777;
     if mode & 0o077 == 0 {
         return Ok(());
     }
     let directory = path.display();
-    if foreign {
+    if is_explicit {
         tracing::warn!(
             "other users of this machine can look into the data directory {directory} (mode {mode:o}): the files that are \
              made there are for this user alone, their names and sizes are not; `chmod 700 {directory}` closes it"
@@ -114,10 +114,10 @@ mod tests {
 
     use super::*;
 
-    fn named(path: &Path) -> DataPlace {
-        DataPlace {
+    fn explicit(path: &Path) -> DataLocation {
+        DataLocation {
             path: path.to_owned(),
-            named: true,
+            is_explicit: true,
         }
     }
 
@@ -128,19 +128,19 @@ mod tests {
     #[test]
     fn a_directory_has_one_owner_at_a_time() {
         let root = TempDir::new().unwrap();
-        let place = named(&root.path().join("deep/down"));
-        let first = DataDir::take(&place).unwrap();
-        let refused = DataDir::take(&place).unwrap_err().text();
+        let location = explicit(&root.path().join("deep/down"));
+        let first = LockedDataDir::take(&location).unwrap();
+        let refused = LockedDataDir::take(&location).unwrap_err().text();
         let owner = format!("is in use by another agentnet up (pid {})", std::process::id());
         assert!(refused.contains(&owner), "{refused}");
         drop(first);
-        assert!(DataDir::take(&place).unwrap().join("x").is_absolute());
+        assert!(LockedDataDir::take(&location).unwrap().join("x").is_absolute());
     }
 
     #[test]
     fn a_directory_of_ours_is_closed_and_a_named_one_stays_as_it_is() {
         let root = TempDir::new().unwrap();
-        for (name, existed, named, expected) in [
+        for (name, existed, is_explicit, expected) in [
             ("made", false, true, 0o700),
             ("default", false, false, 0o700),
             ("old", true, false, 0o700),
@@ -151,11 +151,11 @@ mod tests {
                 fs::create_dir(&path).unwrap();
                 fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
             }
-            let place = DataPlace {
+            let location = DataLocation {
                 path: path.clone(),
-                named,
+                is_explicit,
             };
-            let _held = DataDir::take(&place).unwrap();
+            let _held = LockedDataDir::take(&location).unwrap();
             assert_eq!(mode(&path), expected, "{name}");
             assert_eq!(mode(&path.join("lock")), 0o600, "{name}");
         }
@@ -166,7 +166,7 @@ mod tests {
         let root = TempDir::new().unwrap();
         let file = root.path().join("file");
         fs::write(&file, "").unwrap();
-        let refused = DataDir::take(&named(&file.join("below"))).unwrap_err().text();
+        let refused = LockedDataDir::take(&explicit(&file.join("below"))).unwrap_err().text();
         assert!(
             refused.contains("cannot be used") && refused.contains("--data-dir"),
             "{refused}"

@@ -21,7 +21,7 @@ use tokio::time::{Instant, sleep, timeout};
 use super::locate::NatsProgram;
 use super::nats_config::{ServerSettings, host_port};
 use super::spawn::Spawner;
-use crate::ended::Failure;
+use crate::exit::Failure;
 
 /// How long a server may take until it greets; recovering a large stream takes time.
 const READY_DEADLINE: Duration = Duration::from_secs(60);

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
-use crate::ended::Failure;
+use crate::exit::Failure;
 
 /// Characters that have a meaning in the user part of a URL.
 const USER_PART: &AsciiSet = &CONTROLS

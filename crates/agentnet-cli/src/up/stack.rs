@@ -11,13 +11,13 @@ use agentnet_registry::{Failed, Registry, RegistryConfig, RegistryHandle, StartE
 use agentnet_store::{Store, StoreError, sqlite_url};
 
 use super::locate::{self, NatsProgram};
-use super::lock::DataDir;
+use super::lock::LockedDataDir;
 use super::nats::NatsServer;
 use super::nats_config::ServerSettings;
 use crate::commands::registry_settings::RegistrySettings;
 use crate::connection::checked_url;
-use crate::ended::{Ended, Failure};
-use crate::places::DataPlace;
+use crate::data_dir::DataLocation;
+use crate::exit::{Exit, Failure};
 use crate::signals::StopSignals;
 
 /// The pause between two attempts to start a registry anew.
@@ -25,7 +25,7 @@ const START_PAUSE: Duration = Duration::from_secs(1);
 
 /// What is to run, and where.
 pub(crate) struct Plan {
-    pub(crate) data_dir: DataPlace,
+    pub(crate) data_dir: DataLocation,
     pub(crate) broker: Broker,
     /// Another database than the file in the data directory.
     pub(crate) database_url: Option<String>,
@@ -53,7 +53,7 @@ pub(crate) struct Stack {
     /// The server's address, with its token.
     pub(crate) url: String,
     /// Last, so that it is given free last.
-    pub(crate) data_dir: DataDir,
+    pub(crate) data_dir: LockedDataDir,
 }
 
 /// Our nats-server and what it was told.
@@ -66,7 +66,7 @@ pub(crate) struct OwnServer {
 impl Stack {
     /// Starts everything; what was started is stopped again when a later part fails.
     pub(crate) async fn start(plan: Plan, note: impl FnMut(String)) -> Result<Self, Failure> {
-        let data_dir = DataDir::take(&plan.data_dir)?;
+        let data_dir = LockedDataDir::take(&plan.data_dir)?;
         let (nats, url) = match plan.broker {
             Broker::External { url } => (None, url),
             Broker::Own {
@@ -124,7 +124,7 @@ impl Stack {
 
     /// Stops everything in the opposite order: the registry stores what it has, then the server ends. A second signal does
     /// not wait.
-    pub(crate) async fn stop(self, signals: &mut StopSignals) -> Result<(), Ended> {
+    pub(crate) async fn stop(self, signals: &mut StopSignals) -> Result<(), Exit> {
         self.registry.stop(signals).await?;
         if let Some(nats) = self.nats {
             let stop = async {
@@ -139,12 +139,12 @@ impl Stack {
 }
 
 /// The URL of the SQLite file in a data directory.
-pub(crate) fn embedded_database(data_dir: &DataDir) -> String {
+pub(crate) fn embedded_database(data_dir: &LockedDataDir) -> String {
     sqlite_url(&data_dir.join("agentnet.db"))
 }
 
 /// Where the registry of a data directory keeps its own key.
-pub(crate) fn registry_keys(data_dir: &DataDir) -> PathBuf {
+pub(crate) fn registry_keys(data_dir: &LockedDataDir) -> PathBuf {
     data_dir.join("registry-keys")
 }
 
@@ -223,7 +223,7 @@ impl RunningRegistry {
 
     /// Returns on a signal; with an error when the registry cannot go on. One whose connection has ended for good is started
     /// anew.
-    pub(crate) async fn until_ended(&mut self, signals: &mut StopSignals) -> Result<(), Ended> {
+    pub(crate) async fn until_ended(&mut self, signals: &mut StopSignals) -> Result<(), Exit> {
         tokio::select! {
             _ = signals.wait() => Ok(()),
             failed = self.keep_running() => {
@@ -258,7 +258,7 @@ impl RunningRegistry {
     }
 
     /// Stops it: what it has taken in is stored first. A second signal does not wait.
-    pub(crate) async fn stop(self, signals: &mut StopSignals) -> Result<(), Ended> {
+    pub(crate) async fn stop(self, signals: &mut StopSignals) -> Result<(), Exit> {
         let stop = async {
             if let Some(handle) = self.handle {
                 handle.shutdown().await;

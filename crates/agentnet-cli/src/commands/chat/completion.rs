@@ -8,8 +8,8 @@ use agentnet_protocol::rpc::ThreadListRequest;
 use rustyline::completion::{Completer, Pair};
 use rustyline::{Context, Helper, Highlighter, Hinter, Validator};
 
-use super::lines::COMMANDS;
-use crate::live::is_inert;
+use super::input_parser::COMMANDS;
+use crate::shell_completion::is_inert;
 
 /// How often names and threads are asked for.
 const REFRESH: Duration = Duration::from_secs(15);

@@ -17,9 +17,8 @@ use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio::time::timeout;
 
 use super::completion::{Completing, refresh};
-use super::input::Typed;
-use super::keys::KeptKeys;
-use crate::ended::Failure;
+use super::terminal_mode::TerminalMode;
+use crate::exit::Failure;
 use crate::logging::LogAbove;
 use crate::output::Output;
 
@@ -31,6 +30,17 @@ const WAITING: usize = 16;
 /// How long it may take to write the last of them.
 const LAST_MOMENT: Duration = Duration::from_secs(1);
 
+/// The result of reading one line.
+pub(super) enum Typed {
+    Line(String),
+    /// Ctrl-C at the prompt.
+    Interrupted,
+    /// The line is not UTF-8.
+    Unreadable(Failure),
+    /// Ctrl-D, or the end of the input.
+    End,
+}
+
 /// Locked while an answer stands on the screen without its end.
 pub(super) type Unfinished = Arc<Mutex<()>>;
 
@@ -40,7 +50,7 @@ pub(super) struct Terminal {
     above: mpsc::Sender<String>,
     shown: oneshot::Receiver<()>,
     _refresh: tokio::task::JoinHandle<()>,
-    _kept: KeptKeys,
+    _kept: TerminalMode,
     log: LogAbove,
 }
 
@@ -57,7 +67,7 @@ impl Terminal {
         let mut lines = LineEditor::open(completing).map_err(|error| cannot(&error))?;
         // There is none where the terminal is too plain for an editor.
         let printer = lines.editor.create_external_printer().ok();
-        let kept = KeptKeys::keep(printer.is_some());
+        let kept = TerminalMode::set(printer.is_some());
         let (prompts, asked) = mpsc::channel(1);
         let (above, texts) = mpsc::channel(WAITING);
         let (all, shown) = oneshot::channel();
@@ -128,7 +138,7 @@ impl LineEditor {
             let handler = Enters(Arc::clone(&given_up));
             editor.bind_sequence(enter, EventHandler::Conditional(Box::new(handler)));
         }
-        let history = crate::places::data_dir().ok().map(|dir| dir.join("chat_history"));
+        let history = crate::data_dir::default_dir().ok().map(|dir| dir.join("chat_history"));
         if let Some(path) = &history {
             // The first time there is none.
             let _ = editor.load_history(path);

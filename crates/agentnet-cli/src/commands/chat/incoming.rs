@@ -8,8 +8,8 @@ use agentnet::{AgentBuilder, AgentNode, Context, Message, json};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
-use crate::names::{Names, short, unproven};
-use crate::output::cell::indented_lines;
+use crate::account_names::{AccountNames, short_id, without_account};
+use crate::output::sanitize::indented_lines;
 use crate::output::{Output, Tint};
 
 /// Messages that may wait to be shown; those beyond fail.
@@ -97,11 +97,11 @@ async fn show(
 }
 
 /// `@ada says: hi`.
-async fn told(message: &Message, names: &mut Option<Names>, node: &AgentNode, output: Output) -> String {
+async fn told(message: &Message, names: &mut Option<AccountNames>, node: &AgentNode, output: Output) -> String {
     if names.is_none()
         && let Ok(registry) = node.registry()
     {
-        *names = Some(Names::open(registry).await);
+        *names = Some(AccountNames::open(registry).await);
     }
     let from = match names {
         Some(names) => {
@@ -109,8 +109,8 @@ async fn told(message: &Message, names: &mut Option<Names>, node: &AgentNode, ou
             names.sender(account_id, &message.from_agent).await
         }
         None => match &message.from_account_id {
-            Some(id) => short(id),
-            None => unproven(&message.from_agent),
+            Some(id) => short_id(id),
+            None => without_account(&message.from_agent),
         },
     };
     let text = extract_text(&message.payload().view()).unwrap_or_else(|| message.payload().get().to_owned());

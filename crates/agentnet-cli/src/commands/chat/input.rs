@@ -6,20 +6,9 @@ use agentnet::RegistryClient;
 use tokio::io::{AsyncBufReadExt as _, BufReader, Split, Stdin};
 use tokio::sync::mpsc;
 
-use super::editor::{Terminal, Unfinished};
-use crate::ended::{Ended, Failure};
+use super::editor::{Terminal, Typed, Unfinished};
+use crate::exit::{Exit, Failure};
 use crate::output::Output;
-
-/// What came of waiting for a line.
-pub(super) enum Typed {
-    Line(String),
-    /// Ctrl-C at the prompt.
-    Interrupted,
-    /// A line that is no text.
-    Unreadable(Failure),
-    /// Ctrl-D, or the end of the input.
-    End,
-}
 
 /// Where lines come from.
 pub(super) enum Input {
@@ -53,7 +42,7 @@ impl Input {
     }
 
     /// The next line. Dropped before there is one, nothing of a pipe is lost.
-    pub(super) async fn next(&mut self, prompt: &str) -> Result<Typed, Ended> {
+    pub(super) async fn next(&mut self, prompt: &str) -> Result<Typed, Exit> {
         match self {
             Self::Piped(piped) => Ok(piped.next().await?),
             Self::Terminal(terminal) => Ok(terminal.next(prompt).await),

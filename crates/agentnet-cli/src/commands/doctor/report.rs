@@ -2,7 +2,7 @@
 
 use agentnet_protocol::json::{ArrayWriter, ObjectWriter};
 
-use crate::output::cell::clean;
+use crate::output::sanitize::clean;
 use crate::output::{Output, Tint};
 
 /// What is looked at.

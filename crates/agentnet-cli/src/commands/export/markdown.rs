@@ -8,18 +8,18 @@ use agentnet_protocol::extract::extract_text;
 use agentnet_protocol::rpc::HistoryMessage;
 use agentnet_protocol::stream::{StreamAssembler, StreamFrame, StreamPart};
 
-use crate::commands::MESSAGES;
-use crate::live::is_inert;
-use crate::names::Names;
-use crate::output::cell::clean;
+use crate::account_names::AccountNames;
 use crate::output::json::indented;
+use crate::output::sanitize::clean;
+use crate::output::table::MESSAGES;
+use crate::shell_completion::is_inert;
 
 /// A heading, who took part, and a section a message: texts as they are, everything else as JSON. The end of a
 /// stream has its whole text before it.
 pub(super) async fn document(
     thread_id: &str,
     messages: &[HistoryMessage],
-    names: &mut Names,
+    names: &mut AccountNames,
     now: Timestamp,
 ) -> String {
     let mut sections = String::new();
@@ -32,7 +32,7 @@ pub(super) async fn document(
                 message.from_agent.as_deref().unwrap_or_default(),
             )
             .await;
-        let to = names.shown(message.to_account_id.as_deref(), &message.to_agent).await;
+        let to = names.display(message.to_account_id.as_deref(), &message.to_agent).await;
         for name in [&from, &to] {
             if !people.contains(name) {
                 people.push(name.clone());

@@ -6,7 +6,7 @@ use std::time::Duration;
 use agentnet_protocol::{AgentCounters, AgentInfo, ReceiptStatus};
 
 use super::rate::Rate;
-use crate::output::cell::clean;
+use crate::output::sanitize::clean;
 
 /// Accounts that are kept; beyond, those that are offline go first.
 const MOST: usize = 50_000;

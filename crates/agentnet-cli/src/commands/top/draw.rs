@@ -16,9 +16,9 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::Widget;
 
 use super::rate::rate_text;
-use super::rows;
-use super::state::{Registry, State};
-use super::ui::{Page, Ui, View};
+use super::state::{RegistryStatus, State};
+use super::ui::Ui;
+use super::view::{Page, View};
 pub(crate) use theme::Theme;
 
 /// The two moments that things are told by: the wall's and the stopwatch's.
@@ -55,17 +55,17 @@ pub(crate) fn draw(state: &State, ui: &mut Ui, moment: Moment, theme: Theme, are
 fn list(state: &State, ui: &mut Ui, moment: Moment, theme: Theme, area: Rect, height: usize, buffer: &mut Buffer) {
     match ui.view {
         View::Agents => {
-            let rows = rows::agents(state, ui, moment.now);
+            let rows = ui.agents(state, moment.now);
             ui.follow(rows.iter().map(|row| row.id), height);
             lists::agents(&rows, ui, moment, theme, area, buffer);
         }
         View::Messages => {
-            let rows = rows::messages(state, ui);
+            let rows = ui.messages(state);
             ui.follow(rows.iter().map(|_| ""), height);
             lists::messages(state, &rows, ui, theme, area, buffer);
         }
         View::Threads => {
-            let rows = rows::threads(state, ui, moment.now);
+            let rows = ui.threads(state, moment.now);
             ui.follow(rows.iter().map(|row| row.0), height);
             lists::threads(state, &rows, ui, moment, theme, area, buffer);
         }
@@ -80,10 +80,10 @@ fn network(state: &State, theme: Theme) -> Line<'static> {
     ];
     match &state.registry {
         _ if state.link.lost => spans.push(Span::styled("connection lost, reconnecting", theme.bad())),
-        Registry::Unasked => spans.push(Span::styled("asking the registry", theme.dim())),
-        Registry::Silent(why) => spans.push(Span::styled(why.clone(), theme.bad())),
-        Registry::Answers(metrics) => {
-            let word = |text: &str| crate::output::cell::clean(text).into_owned();
+        RegistryStatus::Unasked => spans.push(Span::styled("asking the registry", theme.dim())),
+        RegistryStatus::Silent(why) => spans.push(Span::styled(why.clone(), theme.bad())),
+        RegistryStatus::Answers(metrics) => {
+            let word = |text: &str| crate::output::sanitize::clean(text).into_owned();
             let store = metrics.store_backend.as_deref().map_or_else(
                 || if metrics.store_enabled { "stored" } else { "memory" }.to_owned(),
                 word,

@@ -8,8 +8,8 @@ use async_nats::connection::State as Connection;
 use async_nats::{Client, Message, Subscriber};
 use futures::{FutureExt, StreamExt};
 
-use crate::connection::onlooker;
-use crate::ended::Failure;
+use crate::connection::observer;
+use crate::exit::Failure;
 
 /// What is heard. Receipts come before hellos, whose counters hold them already; a goodbye comes after the hello.
 const SUBJECTS: [&str; 6] = [
@@ -26,17 +26,17 @@ const WAITING: usize = 8_192;
 const AT_ONCE: usize = 20_000;
 
 /// The subscriptions.
-pub(crate) struct Feed {
+pub(crate) struct NetworkFeed {
     client: Client,
     subscriptions: Vec<Subscriber>,
     taken: u64,
     lost: Lost,
 }
 
-impl Feed {
+impl NetworkFeed {
     /// Connects and subscribes, where another connection was made already: why it cannot be is told by that one.
     pub(crate) async fn open(url: &NatsUrl) -> Result<Self, Failure> {
-        let client = onlooker::connect(url, "agentnet-cli-top", WAITING).await?;
+        let client = observer::connect(url, "agentnet-cli-top", WAITING).await?;
         let lost = |error: &dyn std::fmt::Display| Failure::trouble(format!("cannot watch the network: {error}"));
         let taken = client.statistics().in_messages.load(Ordering::Relaxed);
         let mut subscriptions = Vec::with_capacity(SUBJECTS.len());

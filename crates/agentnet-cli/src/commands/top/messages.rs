@@ -5,8 +5,8 @@ use std::collections::VecDeque;
 use agentnet_protocol::preview::MAX_LENGTH;
 use agentnet_protocol::{Envelope, RawJson, Timestamp};
 
-use crate::names::unproven;
-use crate::output::cell::{clean, preview};
+use crate::account_names::without_account;
+use crate::output::sanitize::{clean, preview};
 
 /// Messages that are kept.
 pub(crate) const MOST: usize = 2_000;
@@ -15,11 +15,11 @@ const LONG: usize = 2_048;
 
 /// One message, as far as it is shown.
 #[derive(Debug, Clone)]
-pub(crate) struct Passed {
+pub(crate) struct SeenMessage {
     /// Its message id.
     pub(crate) id: Box<str>,
     pub(crate) at: Timestamp,
-    /// An account id, or what the sender calls itself, marked as unproven.
+    /// An account id, or what the sender calls itself, marked as without_account.
     pub(crate) from: Box<str>,
     /// An account id, or `capability:<name>`.
     pub(crate) to: Box<str>,
@@ -29,7 +29,7 @@ pub(crate) struct Passed {
     sent_at: Box<str>,
 }
 
-impl Passed {
+impl SeenMessage {
     /// A message of the history.
     pub(crate) fn stored(at: Timestamp, from: &str, to: &str, [id, kind, thread]: [&str; 3], preview: &str) -> Self {
         let boxed = |text: &str| Box::from(&*clean(text));
@@ -52,7 +52,8 @@ impl Passed {
         Self {
             id: Box::from(&*envelope.message_id),
             at,
-            from: account(envelope.from_account_id.as_deref()).unwrap_or_else(|| unproven(&envelope.from_agent).into()),
+            from: account(envelope.from_account_id.as_deref())
+                .unwrap_or_else(|| without_account(&envelope.from_agent).into()),
             to: account(envelope.to_account_id.as_deref()).unwrap_or_else(|| boxed(&envelope.to_agent)),
             kind: boxed(&envelope.kind),
             thread: boxed(thread),
@@ -74,14 +75,14 @@ fn beginning(payload: &RawJson) -> Box<str> {
 /// The last messages, oldest first.
 #[derive(Debug, Default)]
 pub(crate) struct Messages {
-    ring: VecDeque<Passed>,
+    ring: VecDeque<SeenMessage>,
     /// What they were when the view was stopped.
-    stopped: Option<VecDeque<Passed>>,
+    stopped: Option<VecDeque<SeenMessage>>,
 }
 
 impl Messages {
     /// Adds what passed since the last time, in the order in which it was sent: it came on several subscriptions.
-    pub(crate) fn add(&mut self, mut passed: Vec<Passed>) {
+    pub(crate) fn add(&mut self, mut passed: Vec<SeenMessage>) {
         passed.sort_by(|one, other| one.sent_at.cmp(&other.sent_at));
         let surplus = (self.ring.len() + passed.len()).saturating_sub(MOST);
         self.ring.drain(..surplus.min(self.ring.len()));
@@ -90,12 +91,12 @@ impl Messages {
     }
 
     /// The messages to show, latest first.
-    pub(crate) fn shown(&self) -> impl Iterator<Item = &Passed> {
+    pub(crate) fn shown(&self) -> impl Iterator<Item = &SeenMessage> {
         self.stopped.as_ref().unwrap_or(&self.ring).iter().rev()
     }
 
     /// The messages that passed, latest first, whether or not the view was stopped.
-    pub(crate) fn latest(&self) -> impl Iterator<Item = &Passed> {
+    pub(crate) fn latest(&self) -> impl Iterator<Item = &SeenMessage> {
         self.ring.iter().rev()
     }
 
@@ -118,7 +119,7 @@ impl Messages {
 mod tests {
     use super::*;
 
-    fn passed(sent_at: &str, payload: &str) -> Passed {
+    fn passed(sent_at: &str, payload: &str) -> SeenMessage {
         let envelope = Envelope {
             from_agent: "a\u{1b}".into(),
             to_agent: "capability:x".into(),
@@ -127,7 +128,7 @@ mod tests {
             payload: RawJson::parse(payload.to_owned()).unwrap(),
             ..Envelope::default()
         };
-        Passed::of(&envelope, "t", Timestamp::from_micros(0))
+        SeenMessage::of(&envelope, "t", Timestamp::from_micros(0))
     }
 
     fn previews(messages: &Messages) -> Vec<&str> {

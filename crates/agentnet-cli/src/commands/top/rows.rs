@@ -3,17 +3,16 @@
 use std::time::Duration;
 
 use super::agents::Agent;
-use super::messages::Passed;
+use super::messages::SeenMessage;
 use super::state::State;
 use super::threads::Thread;
-use super::ui::Ui;
 
 /// Who left is still listed for so long.
 const FAREWELL: Duration = Duration::from_secs(60);
 
 /// What the agents are ordered by: the largest first, names from a to z.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) enum Order {
+pub(crate) enum AgentOrder {
     #[default]
     Activity,
     Name,
@@ -25,7 +24,7 @@ pub(crate) enum Order {
     Seen,
 }
 
-impl Order {
+impl AgentOrder {
     pub(crate) fn next(self) -> Self {
         match self {
             Self::Activity => Self::Name,
@@ -103,7 +102,7 @@ impl MessageOrder {
         }
     }
 
-    fn key(self, message: &Passed, state: &State) -> String {
+    fn key(self, message: &SeenMessage, state: &State) -> String {
         match self {
             Self::Time => String::new(),
             Self::From => state.name(&message.from),
@@ -157,6 +156,14 @@ impl ThreadOrder {
     }
 }
 
+/// TextFilter and order of a list.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ListOptions<'a, O> {
+    pub(crate) filter: &'a str,
+    pub(crate) order: O,
+    pub(crate) is_reversed: bool,
+}
+
 /// A line of the list of agents.
 #[derive(Debug)]
 pub(crate) struct AgentRow<'a> {
@@ -166,8 +173,8 @@ pub(crate) struct AgentRow<'a> {
 }
 
 /// The agents: those who are online or have left just now; where a filter is set, all that match.
-pub(crate) fn agents<'a>(state: &'a State, ui: &Ui, now: Duration) -> Vec<AgentRow<'a>> {
-    let filter = Filter::new(ui.filter());
+pub(crate) fn agents<'a>(state: &'a State, options: ListOptions<'_, AgentOrder>, now: Duration) -> Vec<AgentRow<'a>> {
+    let filter = TextFilter::new(options.filter);
     let mut rows: Vec<_> = state
         .agents
         .iter()
@@ -178,7 +185,7 @@ pub(crate) fn agents<'a>(state: &'a State, ui: &Ui, now: Duration) -> Vec<AgentR
         .map(|(id, agent)| AgentRow {
             id,
             agent,
-            measure: ui.order.measure(agent, now),
+            measure: options.order.measure(agent, now),
         })
         .collect();
     rows.sort_unstable_by(|one, other| {
@@ -188,7 +195,7 @@ pub(crate) fn agents<'a>(state: &'a State, ui: &Ui, now: Duration) -> Vec<AgentR
             .measure
             .total_cmp(&one.measure)
             .then_with(|| name(one).cmp(&name(other)));
-        let ordered = if ui.is_reversed() {
+        let ordered = if options.is_reversed {
             largest_first.reverse()
         } else {
             largest_first
@@ -199,8 +206,12 @@ pub(crate) fn agents<'a>(state: &'a State, ui: &Ui, now: Duration) -> Vec<AgentR
 }
 
 /// The threads that match.
-pub(crate) fn threads<'a>(state: &'a State, ui: &Ui, now: Duration) -> Vec<(&'a str, &'a Thread)> {
-    let filter = Filter::new(ui.filter());
+pub(crate) fn threads<'a>(
+    state: &'a State,
+    options: ListOptions<'_, ThreadOrder>,
+    now: Duration,
+) -> Vec<(&'a str, &'a Thread)> {
+    let filter = TextFilter::new(options.filter);
     let mut rows: Vec<_> = state
         .threads
         .iter()
@@ -214,11 +225,11 @@ pub(crate) fn threads<'a>(state: &'a State, ui: &Ui, now: Duration) -> Vec<(&'a 
         })
         .collect();
     rows.sort_unstable_by(|(id, thread), (other_id, other)| {
-        let measure = |thread| ui.thread_order.measure(thread, now);
+        let measure = |thread| options.order.measure(thread, now);
         let largest_first = measure(other)
             .total_cmp(&measure(thread))
             .then_with(|| id.cmp(other_id));
-        if ui.is_reversed() {
+        if options.is_reversed {
             largest_first.reverse()
         } else {
             largest_first
@@ -228,8 +239,8 @@ pub(crate) fn threads<'a>(state: &'a State, ui: &Ui, now: Duration) -> Vec<(&'a 
 }
 
 /// The messages that match; alike, the latest first.
-pub(crate) fn messages<'a>(state: &'a State, ui: &Ui) -> Vec<&'a Passed> {
-    let filter = Filter::new(ui.filter());
+pub(crate) fn messages<'a>(state: &'a State, options: ListOptions<'_, MessageOrder>) -> Vec<&'a SeenMessage> {
+    let filter = TextFilter::new(options.filter);
     let mut rows: Vec<_> = state
         .messages
         .shown()
@@ -242,19 +253,19 @@ pub(crate) fn messages<'a>(state: &'a State, ui: &Ui) -> Vec<&'a Passed> {
                     .any(|party| filter.any([&*state.name(party)]))
         })
         .collect();
-    if ui.message_order != MessageOrder::Time {
-        rows.sort_by_cached_key(|message| ui.message_order.key(message, state));
+    if options.order != MessageOrder::Time {
+        rows.sort_by_cached_key(|message| options.order.key(message, state));
     }
-    if ui.is_reversed() {
+    if options.is_reversed {
         rows.reverse();
     }
     rows
 }
 
 /// A text to be found, in any case.
-struct Filter(String);
+struct TextFilter(String);
 
-impl Filter {
+impl TextFilter {
     fn new(text: &str) -> Self {
         Self(text.trim().to_lowercase())
     }
@@ -290,18 +301,18 @@ mod tests {
             ("bobby", "bob", false),
             (" ", "bob", true),
         ] {
-            assert_eq!(Filter::new(filter).is_in(text), found, "{filter} in {text}");
+            assert_eq!(TextFilter::new(filter).is_in(text), found, "{filter} in {text}");
         }
     }
 
     #[test]
     fn the_orders_are_a_circle() {
-        let mut order = Order::default();
+        let mut order = AgentOrder::default();
         let mut titles = Vec::new();
         loop {
             titles.push(order.title());
             order = order.next();
-            if order == Order::default() {
+            if order == AgentOrder::default() {
                 break;
             }
         }

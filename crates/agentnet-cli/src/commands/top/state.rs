@@ -14,11 +14,11 @@ use agentnet_protocol::subject::Subject;
 use agentnet_protocol::{AgentCounters, AgentInfo, Envelope, Receipt, ReceiptStatus, Timestamp};
 
 use super::agents::{Agents, Hello};
-use super::messages::{Messages, Passed};
+use super::messages::{Messages, SeenMessage};
 use super::rate::Rate;
-use super::threads::Threads;
-use super::ui::Page;
-use crate::output::cell::clean;
+use super::threads::ThreadTable;
+use super::view::Page;
+use crate::output::sanitize::clean;
 
 /// Accounts without a name that are remembered until the registry was asked for it.
 const MOST_NAMELESS: usize = 64;
@@ -31,9 +31,9 @@ const LONGEST_CODE: usize = 64;
 pub(crate) struct State {
     pub(crate) agents: Agents,
     pub(crate) messages: Messages,
-    pub(crate) threads: Threads,
+    pub(crate) threads: ThreadTable,
     pub(crate) link: Link,
-    pub(crate) registry: Registry,
+    pub(crate) registry: RegistryStatus,
     pub(crate) passing: Rate,
     pub(crate) failing: Rate,
     pub(crate) page: Option<PageFacts>,
@@ -42,7 +42,7 @@ pub(crate) struct State {
     /// The receipts that passed last, oldest first.
     pub(crate) receipts: VecDeque<Told>,
     /// What passed since the last [`State::settle`].
-    fresh: Vec<Passed>,
+    fresh: Vec<SeenMessage>,
 }
 
 /// A receipt: of which message, by whom, when, and what it says.
@@ -66,7 +66,7 @@ pub(crate) struct Link {
 
 /// The registry, as it was when it was asked last.
 #[derive(Debug, Default)]
-pub(crate) enum Registry {
+pub(crate) enum RegistryStatus {
     #[default]
     Unasked,
     Answers(Box<MetricsReply>),
@@ -199,7 +199,7 @@ impl State {
         };
         self.threads
             .passed(thread, [from, to], envelope.payload.get().len(), at, now);
-        self.fresh.push(Passed::of(&envelope, thread, at));
+        self.fresh.push(SeenMessage::of(&envelope, thread, at));
     }
 
     /// Called when everything that came was heard: puts the messages in order.
@@ -211,8 +211,8 @@ impl State {
     /// Takes in what the registry answered.
     pub(crate) fn answer(&mut self, answer: Answer, at: Timestamp, now: Duration) {
         match answer {
-            Answer::Metrics(Ok(metrics)) => self.registry = Registry::Answers(metrics),
-            Answer::Metrics(Err(error)) => self.registry = Registry::Silent(why(&error)),
+            Answer::Metrics(Ok(metrics)) => self.registry = RegistryStatus::Answers(metrics),
+            Answer::Metrics(Err(error)) => self.registry = RegistryStatus::Silent(why(&error)),
             Answer::Online {
                 agents,
                 first,
@@ -286,14 +286,14 @@ impl State {
             Some(agent) if !agent.username.is_empty() => format!("@{}", agent.username),
             _ if party.is_empty() => "—".to_owned(),
             // What has no account is marked, and is not an id.
-            _ if party.starts_with("acct_") && !party.contains(' ') => crate::names::short(party),
+            _ if party.starts_with("acct_") && !party.contains(' ') => crate::account_names::short_id(party),
             _ => clean(party).into_owned(),
         }
     }
 
     /// Forgets what has gone, once a second or so.
     pub(crate) fn sweep(&mut self, now: Duration) {
-        if !matches!(self.registry, Registry::Answers(_)) {
+        if !matches!(self.registry, RegistryStatus::Answers(_)) {
             self.agents.expire(now);
         }
     }

@@ -8,9 +8,9 @@ use agentnet_protocol::rpc::ThreadSummary;
 use agentnet_protocol::thread::{DEFAULT_CHARS_PER_TOKEN, estimate_tokens};
 
 use super::rate::Rate;
-use crate::output::cell::clean;
+use crate::output::sanitize::clean;
 
-/// Threads that are kept; beyond, the older half goes.
+/// ThreadTable that are kept; beyond, the older half goes.
 const MOST: usize = 5_000;
 /// Participants that are kept of a thread.
 const PARTICIPANTS: usize = 8;
@@ -19,7 +19,7 @@ const SETTLED: Duration = Duration::from_secs(3);
 
 /// The threads with the latest activity.
 #[derive(Debug, Default)]
-pub(crate) struct Threads(HashMap<Box<str>, Thread>);
+pub(crate) struct ThreadTable(HashMap<Box<str>, Thread>);
 
 /// One thread.
 #[derive(Debug)]
@@ -50,7 +50,7 @@ impl Default for Thread {
     }
 }
 
-impl Threads {
+impl ThreadTable {
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &Thread)> {
         self.0.iter().map(|(id, thread)| (&**id, thread))
     }
@@ -134,10 +134,10 @@ mod tests {
 
     #[test]
     fn what_passes_comes_on_top_of_what_the_registry_counts() {
-        let mut threads = Threads::default();
+        let mut threads = ThreadTable::default();
         let second = Duration::from_secs;
         threads.passed("t", ["acct_a", "acct_b"], 9, at(3), second(10));
-        let told = |threads: &Threads| {
+        let told = |threads: &ThreadTable| {
             let thread = threads.get("t").unwrap();
             (thread.messages, thread.tokens, thread.known)
         };
@@ -164,7 +164,7 @@ mod tests {
 
     #[test]
     fn the_latest_threads_are_kept() {
-        let mut threads = Threads::default();
+        let mut threads = ThreadTable::default();
         for n in 0..=MOST as i64 {
             threads.passed(&n.to_string(), ["", ""], 1, at(n), Duration::ZERO);
         }

@@ -3,40 +3,11 @@
 use std::time::Duration;
 
 use super::keys::Key;
-use super::rows::{self, MessageOrder, Order, ThreadOrder};
+use super::messages::SeenMessage;
+use super::rows::{self, AgentOrder, AgentRow, ListOptions, MessageOrder, ThreadOrder};
 use super::state::State;
-
-/// The three lists.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) enum View {
-    #[default]
-    Agents,
-    Messages,
-    Threads,
-}
-
-impl View {
-    pub(crate) const ALL: [Self; 3] = [Self::Agents, Self::Messages, Self::Threads];
-
-    pub(crate) fn title(self) -> &'static str {
-        match self {
-            Self::Agents => "Agents",
-            Self::Messages => "Messages",
-            Self::Threads => "Threads",
-        }
-    }
-}
-
-/// One agent, thread or message in full.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Page {
-    /// By account id.
-    Agent(String),
-    /// By thread id.
-    Thread(String),
-    /// By message id, and the thread that it belongs to.
-    Message { id: String, thread: String },
-}
+use super::threads::Thread;
+use super::view::{Page, View};
 
 /// A line of a list: which, and from where the list is shown.
 #[derive(Debug, Default)]
@@ -57,7 +28,7 @@ pub(crate) struct Ui {
     pub(crate) typing: bool,
     pub(super) filters: [String; 3],
     pub(super) cursors: [Cursor; 3],
-    pub(crate) order: Order,
+    pub(crate) order: AgentOrder,
     pub(crate) message_order: MessageOrder,
     pub(crate) thread_order: ThreadOrder,
     pub(super) reversed: [bool; 3],
@@ -96,6 +67,29 @@ impl Ui {
             View::Messages => self.message_order.title(),
             View::Threads => self.thread_order.title(),
         }
+    }
+
+    fn list_options<O>(&self, order: O) -> ListOptions<'_, O> {
+        ListOptions {
+            filter: self.filter(),
+            order,
+            is_reversed: self.is_reversed(),
+        }
+    }
+
+    /// The lines of the list of agents.
+    pub(crate) fn agents<'a>(&self, state: &'a State, now: Duration) -> Vec<AgentRow<'a>> {
+        rows::agents(state, self.list_options(self.order), now)
+    }
+
+    /// The lines of the list of threads.
+    pub(crate) fn threads<'a>(&self, state: &'a State, now: Duration) -> Vec<(&'a str, &'a Thread)> {
+        rows::threads(state, self.list_options(self.thread_order), now)
+    }
+
+    /// The lines of the list of messages.
+    pub(crate) fn messages<'a>(&self, state: &'a State) -> Vec<&'a SeenMessage> {
+        rows::messages(state, self.list_options(self.message_order))
     }
 
     fn order_by_next(&mut self) {
@@ -223,9 +217,9 @@ impl Ui {
         }
         let index = self.cursor().index.saturating_add_signed(by);
         let (index, key) = match self.view {
-            View::Agents => at(&rows::agents(state, self, now), index, |row| Some(row.id)),
-            View::Threads => at(&rows::threads(state, self, now), index, |row| Some(row.0)),
-            View::Messages => at(&rows::messages(state, self), index, |_| None),
+            View::Agents => at(&self.agents(state, now), index, |row| Some(row.id)),
+            View::Threads => at(&self.threads(state, now), index, |row| Some(row.0)),
+            View::Messages => at(&self.messages(state), index, |_| None),
         };
         let cursor = &mut self.cursors[self.view as usize];
         cursor.index = index;
@@ -243,13 +237,15 @@ impl Ui {
         }
         let index = self.cursor().index;
         self.page = match self.view {
-            View::Agents => rows::agents(state, self, now)
+            View::Agents => self
+                .agents(state, now)
                 .get(index)
                 .map(|row| Page::Agent(row.id.to_owned())),
-            View::Threads => rows::threads(state, self, now)
+            View::Threads => self
+                .threads(state, now)
                 .get(index)
                 .map(|(id, _)| Page::Thread((*id).to_owned())),
-            View::Messages => rows::messages(state, self).get(index).map(|message| Page::Message {
+            View::Messages => self.messages(state).get(index).map(|message| Page::Message {
                 id: message.id.to_string(),
                 thread: message.thread.to_string(),
             }),

@@ -13,11 +13,11 @@ use futures::{FutureExt, StreamExt};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use super::places::overlap;
-use crate::connection::onlooker;
-use crate::ended::Failure;
+use super::subjects::overlap;
+use crate::connection::observer;
+use crate::exit::Failure;
 use crate::output::Output;
-use crate::output::ago::now;
+use crate::output::relative_time::now;
 
 /// Messages that may wait to be shown: a few seconds of a busy network.
 const WAITING: usize = 8_192;
@@ -35,22 +35,22 @@ pub(super) struct Taken {
 }
 
 /// What was collected and waits to be shown.
-pub(super) struct Feed {
+pub(super) struct WatchFeed {
     queue: mpsc::Receiver<Taken>,
     lost: Arc<AtomicU64>,
     told: u64,
     collecting: JoinHandle<()>,
 }
 
-impl Drop for Feed {
+impl Drop for WatchFeed {
     fn drop(&mut self) {
         self.collecting.abort();
     }
 }
 
-impl Feed {
+impl WatchFeed {
     pub(super) async fn open(url: &NatsUrl, subjects: &[String]) -> Result<Self, Failure> {
-        let client = onlooker::connect(url, "agentnet-cli-watch", WAITING).await?;
+        let client = observer::connect(url, "agentnet-cli-watch", WAITING).await?;
         let mut dropped = Dropped {
             taken: got(&client),
             ..Dropped::default()
@@ -126,7 +126,7 @@ impl Collector {
         loop {
             let got = got(&self.client);
             match tokio::time::timeout(QUIET, poll_fn(|cx| self.poll(cx))).await {
-                Err(_) => self.look(got, Waiting::Nothing),
+                Err(_) => self.look(got, Backlog::Nothing),
                 // The connection was closed.
                 Ok(None) => return,
                 Ok(Some(message)) => {
@@ -145,10 +145,10 @@ impl Collector {
             let taking = tokio::task::unconstrained(poll_fn(|cx| self.poll(cx)));
             match taking.now_or_never().flatten() {
                 Some(message) => self.keep(message),
-                None => return self.look(got, Waiting::Few),
+                None => return self.look(got, Backlog::Few),
             }
         }
-        self.look(got(&self.client), Waiting::Many);
+        self.look(got(&self.client), Backlog::Many);
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Message>> {
@@ -198,7 +198,7 @@ impl Collector {
         }
     }
 
-    fn look(&mut self, got: u64, waiting: Waiting) {
+    fn look(&mut self, got: u64, waiting: Backlog) {
         self.dropped.look(got, waiting);
         self.lost.store(self.refused + self.dropped.sure, Ordering::Relaxed);
     }
@@ -211,7 +211,7 @@ fn got(client: &Client) -> u64 {
 
 /// What may not have been taken yet of that which was not dropped.
 #[derive(Debug, Clone, Copy)]
-enum Waiting {
+enum Backlog {
     /// As much as fits.
     Many,
     /// What is just on its way to its queue.
@@ -228,11 +228,11 @@ struct Dropped {
 }
 
 impl Dropped {
-    fn look(&mut self, got: u64, waiting: Waiting) {
+    fn look(&mut self, got: u64, waiting: Backlog) {
         let waiting = match waiting {
-            Waiting::Many => self.most_waiting,
-            Waiting::Few => 16,
-            Waiting::Nothing => 0,
+            Backlog::Many => self.most_waiting,
+            Backlog::Few => 16,
+            Backlog::Nothing => 0,
         };
         self.sure = self.sure.max(got.saturating_sub(self.taken + waiting));
     }
@@ -250,12 +250,12 @@ mod tests {
             ..Dropped::default()
         };
         for (got, waiting, sure) in [
-            (110, Waiting::Many, 0),
-            (115, Waiting::Many, 5),
-            (26, Waiting::Few, 5),
-            (35, Waiting::Few, 9),
-            (20, Waiting::Nothing, 10),
-            (10, Waiting::Nothing, 10),
+            (110, Backlog::Many, 0),
+            (115, Backlog::Many, 5),
+            (26, Backlog::Few, 5),
+            (35, Backlog::Few, 9),
+            (20, Backlog::Nothing, 10),
+            (10, Backlog::Nothing, 10),
         ] {
             dropped.look(got, waiting);
             assert_eq!(dropped.sure, sure, "{got} {waiting:?}");

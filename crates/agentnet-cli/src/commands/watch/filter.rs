@@ -7,19 +7,19 @@ use clap::Args;
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct Filter {
     /// Only messages from this agent: @name, name or account id
-    #[arg(long, value_name = "AGENT", value_parser = crate::commands::not_blank, add = crate::live::usernames())]
+    #[arg(long, value_name = "AGENT", value_parser = crate::args::not_blank, add = crate::shell_completion::usernames())]
     from: Option<String>,
     /// Only messages to this agent: @name, name, account id or capability:NAME (which is then listened on)
-    #[arg(long, value_name = "AGENT", value_parser = crate::commands::not_blank, add = crate::live::usernames())]
+    #[arg(long, value_name = "AGENT", value_parser = crate::args::not_blank, add = crate::shell_completion::usernames())]
     to: Option<String>,
     /// Only messages of this thread
-    #[arg(long, value_name = "ID", value_parser = crate::commands::not_blank, add = crate::live::threads())]
+    #[arg(long, value_name = "ID", value_parser = crate::args::not_blank, add = crate::shell_completion::threads())]
     thread: Option<String>,
     /// Only messages of this kind: direct, request, reply, error, stream, ... (listened for wherever that kind passes)
-    #[arg(long, value_name = "KIND", value_parser = crate::commands::not_blank)]
+    #[arg(long, value_name = "KIND", value_parser = crate::args::not_blank)]
     kind: Option<String>,
     /// Only messages with this text in their payload, in any case
-    #[arg(long, value_name = "TEXT", value_parser = crate::commands::not_empty)]
+    #[arg(long, value_name = "TEXT", value_parser = crate::args::not_empty)]
     grep: Option<String>,
 }
 
@@ -74,7 +74,7 @@ impl Filter {
             && self.grep.as_deref().is_none_or(|text| {
                 let payload = message.payload.get().to_lowercase();
                 // What is written with escapes is looked for as it reads, too.
-                let read = || super::view::unescaped(&message.payload).to_lowercase();
+                let read = || crate::output::json::unescaped(&message.payload).to_lowercase();
                 let text = text.to_lowercase();
                 payload.contains(&text) || read().contains(&text)
             })

@@ -10,7 +10,7 @@ use super::table::{self, Cell, Column};
 use super::words::{count, since, span, time_of_day, told};
 use super::{Moment, Theme};
 use crate::commands::top::agents::{Agent, LATE, Presence};
-use crate::commands::top::messages::Passed;
+use crate::commands::top::messages::SeenMessage;
 use crate::commands::top::rate::rate_text;
 use crate::commands::top::rows::AgentRow;
 use crate::commands::top::state::State;
@@ -67,7 +67,7 @@ fn agent_cell<'a>(id: &'a str, agent: &'a Agent, column: usize, now: Duration, t
     match column {
         0 => dot(presence, theme),
         1 => match &*agent.username {
-            "" => Cell::styled(crate::names::short(id), style),
+            "" => Cell::styled(crate::account_names::short_id(id), style),
             name => Cell::styled(format!("@{name}"), style.patch(theme.bold())),
         },
         2 => Cell::styled(&*agent.agent_id, style),
@@ -117,7 +117,7 @@ const MESSAGES: [Column; 6] = [
 ];
 
 /// The messages that passed.
-pub(super) fn messages(state: &State, rows: &[&Passed], ui: &Ui, theme: Theme, area: Rect, buffer: &mut Buffer) {
+pub(super) fn messages(state: &State, rows: &[&SeenMessage], ui: &Ui, theme: Theme, area: Rect, buffer: &mut Buffer) {
     let cursor = ui.cursor();
     let shown = rows.iter().copied().skip(cursor.offset);
     // Where messages pass, none is selected: it would not be the one that was meant.
@@ -135,7 +135,7 @@ pub(super) fn messages(state: &State, rows: &[&Passed], ui: &Ui, theme: Theme, a
 /// Messages, one a line.
 pub(super) fn passed<'a>(
     state: &State,
-    rows: impl Iterator<Item = &'a Passed>,
+    rows: impl Iterator<Item = &'a SeenMessage>,
     selected: Option<usize>,
     theme: Theme,
     area: Rect,

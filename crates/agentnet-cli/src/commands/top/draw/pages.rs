@@ -10,14 +10,15 @@ use ratatui::widgets::Widget;
 use super::lists::{dot, participants};
 use super::words::{count, since, span, told};
 use super::{Moment, Theme, lists, words};
+use crate::account_names::without_account;
 use crate::commands::top::agents::Session;
-use crate::commands::top::messages::Passed;
+use crate::commands::top::messages::SeenMessage;
 use crate::commands::top::rate::rate_text;
 use crate::commands::top::state::{PageFacts, State};
-use crate::commands::top::ui::{Page, Ui};
-use crate::names::unproven;
-use crate::output::cell::{clean, clean_lines, list, preview};
+use crate::commands::top::ui::Ui;
+use crate::commands::top::view::Page;
 use crate::output::json::indented;
+use crate::output::sanitize::{clean, clean_lines, list, preview};
 
 /// Lines of a payload that are shown.
 const PAYLOAD_LINES: usize = 500;
@@ -84,7 +85,7 @@ pub(super) fn page(
 }
 
 /// The history where the registry tells it, else what passed.
-fn messages(state: &State, facts: Option<&PageFacts>, page: &Page) -> Vec<Passed> {
+fn messages(state: &State, facts: Option<&PageFacts>, page: &Page) -> Vec<SeenMessage> {
     match facts {
         Some(facts) if !facts.history.is_empty() => facts.history.iter().map(stored).collect(),
         _ => state
@@ -100,13 +101,13 @@ fn messages(state: &State, facts: Option<&PageFacts>, page: &Page) -> Vec<Passed
     }
 }
 
-fn stored(message: &HistoryMessage) -> Passed {
+fn stored(message: &HistoryMessage) -> SeenMessage {
     let account = |id: &Option<String>| id.clone().filter(|id| !id.is_empty());
     let label = message.from_agent.as_deref().unwrap_or_default();
     let sent = Timestamp::parse(&message.sent_at).or_else(|| Timestamp::parse(&message.received_at));
-    Passed::stored(
+    SeenMessage::stored(
         sent.unwrap_or_default(),
-        &account(&message.from_account_id).unwrap_or_else(|| unproven(label)),
+        &account(&message.from_account_id).unwrap_or_else(|| without_account(label)),
         &account(&message.to_account_id).unwrap_or_else(|| message.to_agent.clone()),
         [&message.message_id, &message.kind, &message.thread_id],
         &preview(&message.payload),

@@ -6,7 +6,7 @@ use ratatui::style::Color;
 
 use super::*;
 use crate::commands::top::state::tests::{hello, published, sent, with_agents};
-use crate::commands::top::ui::Page;
+use crate::commands::top::view::Page;
 
 const NOW: Duration = Duration::from_secs(86_400);
 const AT: Timestamp = Timestamp::from_micros(1_700_000_000_000_000);
@@ -47,7 +47,7 @@ fn network() -> State {
     state.hear(&sent("ann", "bob", Some("trip"), r#"{"text":"hi"}"#), AT, NOW);
     state.settle();
     state.link.url = "nats://***@localhost:4222".into();
-    state.registry = Registry::Answers(Box::new(MetricsReply {
+    state.registry = RegistryStatus::Answers(Box::new(MetricsReply {
         server_id: "registry".into(),
         store_backend: Some("sqlite".into()),
         capture: Some(CaptureStats::default()),
@@ -175,7 +175,7 @@ fn trouble_is_told_in_the_head() {
     assert!(told[0].contains("connection lost, reconnecting"), "{told:?}");
     assert!(told[1].contains("too much to see: 7 dropped"), "{told:?}");
     state.link.lost = false;
-    state.registry = Registry::Silent("no registry answers".into());
+    state.registry = RegistryStatus::Silent("no registry answers".into());
     assert!(lines(&state, &mut Ui::default(), 80, 24)[0].ends_with("no registry answers"));
 }
 

@@ -180,7 +180,7 @@ fn the_registrys_answers_fill_in_what_was_not_heard() {
 
     let rpc = "metrics";
     state.answer(Answer::Metrics(Err(RegistryError::NoRegistry { rpc })), AT, later);
-    assert!(matches!(&state.registry, Registry::Silent(why) if why == "no registry answers"));
+    assert!(matches!(&state.registry, RegistryStatus::Silent(why) if why == "no registry answers"));
     state.sweep(later + Duration::from_secs(300));
     assert_eq!(state.agents.online(), (0, 0), "nobody tells who is there");
 }

@@ -21,7 +21,7 @@ fn press(ui: &mut Ui, state: &mut State, keys: &str) -> Then {
 }
 
 fn agents<'a>(state: &'a State, ui: &Ui) -> Vec<&'a str> {
-    rows::agents(state, ui, NOW).iter().map(|row| row.id).collect()
+    ui.agents(state, NOW).iter().map(|row| row.id).collect()
 }
 
 #[test]
@@ -84,7 +84,7 @@ fn the_order_goes_round_and_back() {
     press(&mut ui, &mut state, "s");
     assert_eq!(
         (ui.order, agents(&state, &ui)),
-        (Order::Name, vec!["acct_ann", "acct_bob"])
+        (AgentOrder::Name, vec!["acct_ann", "acct_bob"])
     );
     press(&mut ui, &mut state, "S");
     assert_eq!(agents(&state, &ui), ["acct_bob", "acct_ann"]);
@@ -95,7 +95,7 @@ fn the_order_goes_round_and_back() {
         ["acct_ann", "acct_bob"],
         "who left is last in any order"
     );
-    let late = rows::agents(&state, &ui, NOW + Duration::from_secs(61));
+    let late = ui.agents(&state, NOW + Duration::from_secs(61));
     assert_eq!(late.len(), 1, "and gone after a minute");
 }
 
@@ -110,12 +110,8 @@ fn each_view_has_its_own_order() {
     state.settle();
     let mut ui = Ui::default();
     press(&mut ui, &mut state, "3s");
-    let threads = |state: &State, ui: &Ui| -> Vec<String> {
-        rows::threads(state, ui, NOW)
-            .iter()
-            .map(|row| row.0.to_owned())
-            .collect()
-    };
+    let threads =
+        |state: &State, ui: &Ui| -> Vec<String> { ui.threads(state, NOW).iter().map(|row| row.0.to_owned()).collect() };
     assert_eq!(
         (ui.ordered_by(), threads(&state, &ui)),
         ("messages", vec!["t2".into(), "t1".into()])
@@ -125,7 +121,8 @@ fn each_view_has_its_own_order() {
     press(&mut ui, &mut state, "2");
     assert_eq!((ui.ordered_by(), ui.is_reversed()), ("time", false));
     press(&mut ui, &mut state, "ss");
-    let to: Vec<_> = rows::messages(&state, &ui)
+    let to: Vec<_> = ui
+        .messages(&state)
         .iter()
         .map(|message| state.name(&message.to))
         .collect();
@@ -143,7 +140,7 @@ fn the_selection_stays_on_what_was_selected() {
     let names: Vec<String> = (0..100).map(|n| format!("n{n:02}")).collect();
     let mut state = with_agents(&names.iter().map(String::as_str).collect::<Vec<_>>());
     let look = |ui: &mut Ui, state: &State| {
-        let rows = rows::agents(state, ui, NOW);
+        let rows = ui.agents(state, NOW);
         ui.follow(rows.iter().map(|row| row.id), 10);
         (ui.cursor().index, ui.cursor().offset)
     };

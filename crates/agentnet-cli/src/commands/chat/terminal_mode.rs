@@ -11,11 +11,11 @@ const DISABLED: u8 = 0;
 /// edited, not thrown away by Ctrl-C, which is a signal all the same. Dropped, it puts the terminal back as it was, also
 /// where the editor was left while it waited for a key.
 #[derive(Debug)]
-pub(super) struct KeptKeys(Option<Termios>);
+pub(super) struct TerminalMode(Option<Termios>);
 
-impl KeptKeys {
+impl TerminalMode {
     /// `edited` unless the terminal is too plain for an editor: then it edits its lines itself.
-    pub(super) fn keep(edited: bool) -> Self {
+    pub(super) fn set(edited: bool) -> Self {
         let before = tcgetattr(stdin()).ok();
         if let Some(mut kept) = before.clone() {
             kept.local_modes.insert(LocalModes::ISIG | LocalModes::NOFLSH);
@@ -34,7 +34,7 @@ impl KeptKeys {
     }
 }
 
-impl Drop for KeptKeys {
+impl Drop for TerminalMode {
     fn drop(&mut self) {
         if let Some(before) = &self.0 {
             let _ = tcsetattr(stdin(), OptionalActions::Now, before);

@@ -3,8 +3,8 @@
 use agentnet_protocol::target::Target;
 
 use super::unusable;
-use crate::ended::Failure;
-use crate::suggest;
+use crate::did_you_mean;
+use crate::exit::Failure;
 
 /// How many messages `/history` shows unless told.
 const HISTORY: usize = 10;
@@ -34,13 +34,13 @@ pub(super) const COMMANDS: [(&str, &str); 8] = [
 pub(super) enum Line {
     Nothing,
     Say(String),
-    Command(Command),
+    Command(ChatCommand),
     Quit,
 }
 
 /// What is not said to the agent, but done here.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Command {
+pub(super) enum ChatCommand {
     Help,
     Agents,
     To(Target),
@@ -51,7 +51,7 @@ pub(super) enum Command {
 }
 
 /// Reads a line. One that begins with `//` is said with a single `/`.
-pub(super) fn read(text: &str) -> Result<Line, Failure> {
+pub(super) fn parse(text: &str) -> Result<Line, Failure> {
     let text = text.trim();
     let Some(rest) = text.strip_prefix('/') else {
         return Ok(match text {
@@ -66,21 +66,21 @@ pub(super) fn read(text: &str) -> Result<Line, Failure> {
     let argument = argument.trim();
     let command = match name {
         "quit" | "exit" | "q" => return Ok(Line::Quit),
-        "help" | "?" => Command::Help,
-        "agents" => Command::Agents,
-        "to" => Command::To(target(argument)?),
-        "showthread" => Command::ShowThread,
+        "help" | "?" => ChatCommand::Help,
+        "agents" => ChatCommand::Agents,
+        "to" => ChatCommand::To(target(argument)?),
+        "showthread" => ChatCommand::ShowThread,
         "thread" if argument.is_empty() => {
             return Err(unusable("which thread?", "/thread ID; /showthread shows this one"));
         }
-        "thread" => Command::Thread(argument.to_owned()),
-        "history" => Command::History(count(argument)?),
-        "raw" => Command::Raw,
+        "thread" => ChatCommand::Thread(argument.to_owned()),
+        "history" => ChatCommand::History(count(argument)?),
+        "raw" => ChatCommand::Raw,
         name => {
             let names = COMMANDS
                 .iter()
                 .filter_map(|(command, _)| command[1..].split(' ').next());
-            let meant = suggest::closest(name, names.map(str::to_owned));
+            let meant = did_you_mean::closest(name, names.map(str::to_owned));
             let meant = meant.map_or_else(String::new, |meant| format!("did you mean /{meant}? "));
             return Err(unusable(
                 format!("there is no command /{name}"),
@@ -122,20 +122,20 @@ mod tests {
             ("", Ok(Line::Nothing)),
             ("//quit", say("/quit")),
             ("/quit", Ok(Line::Quit)),
-            ("/help", command(Command::Help)),
-            ("/agents", command(Command::Agents)),
-            ("/showthread", command(Command::ShowThread)),
-            ("/thread  ops_1 ", command(Command::Thread("ops_1".into()))),
-            ("/history", command(Command::History(10))),
-            ("/history 3", command(Command::History(3))),
-            ("/raw", command(Command::Raw)),
-            ("/to @bob", command(Command::To(Target::Username("bob".into())))),
+            ("/help", command(ChatCommand::Help)),
+            ("/agents", command(ChatCommand::Agents)),
+            ("/showthread", command(ChatCommand::ShowThread)),
+            ("/thread  ops_1 ", command(ChatCommand::Thread("ops_1".into()))),
+            ("/history", command(ChatCommand::History(10))),
+            ("/history 3", command(ChatCommand::History(3))),
+            ("/raw", command(ChatCommand::Raw)),
+            ("/to @bob", command(ChatCommand::To(Target::Username("bob".into())))),
             (
                 "/to capability:chat",
-                command(Command::To(Target::Capability("chat".into()))),
+                command(ChatCommand::To(Target::Capability("chat".into()))),
             ),
         ] {
-            assert_eq!(read(text), expected, "{text}");
+            assert_eq!(parse(text), expected, "{text}");
         }
     }
 
@@ -149,7 +149,7 @@ mod tests {
             ("/history 0", "no number from 1 to 200"),
             ("/history many", "no number from 1 to 200"),
         ] {
-            assert!(read(text).unwrap_err().text().contains(part), "{text}");
+            assert!(parse(text).unwrap_err().text().contains(part), "{text}");
         }
     }
 }

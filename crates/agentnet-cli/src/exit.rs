@@ -5,11 +5,11 @@ use std::io;
 use agentnet_protocol::json::ObjectWriter;
 use agentnet_protocol::url::NatsUrl;
 
-use crate::output::cell::{clean, clean_lines};
+use crate::output::sanitize::{clean, clean_lines};
 
 /// Why a command did not run to its end.
 #[derive(Debug)]
-pub(crate) enum Ended {
+pub(crate) enum Exit {
     /// It failed: told on stderr as `error: …` and `hint: …`.
     Failed(Failure),
     /// Ctrl-C. Exit code 130.
@@ -139,7 +139,7 @@ impl Failure {
     }
 }
 
-impl Ended {
+impl Exit {
     /// The process's exit code.
     pub(crate) fn code(&self) -> u8 {
         match self {
@@ -151,13 +151,13 @@ impl Ended {
     }
 }
 
-impl From<Failure> for Ended {
+impl From<Failure> for Exit {
     fn from(failure: Failure) -> Self {
         Self::Failed(failure)
     }
 }
 
-impl From<io::Error> for Ended {
+impl From<io::Error> for Exit {
     /// The errors of writing to stdout.
     fn from(error: io::Error) -> Self {
         if error.kind() == io::ErrorKind::BrokenPipe {
@@ -176,11 +176,11 @@ mod tests {
         for (ended, code) in [
             (Failure::trouble("no connection").into(), 1),
             (Failure::refused("not_found").into(), 2),
-            (Ended::Interrupted, 130),
-            (Ended::HungUp, 130),
-            (Ended::Terminated, 143),
-            (Ended::from(io::Error::from(io::ErrorKind::BrokenPipe)), 0),
-            (Ended::from(io::Error::from(io::ErrorKind::StorageFull)), 1),
+            (Exit::Interrupted, 130),
+            (Exit::HungUp, 130),
+            (Exit::Terminated, 143),
+            (Exit::from(io::Error::from(io::ErrorKind::BrokenPipe)), 0),
+            (Exit::from(io::Error::from(io::ErrorKind::StorageFull)), 1),
         ] {
             assert_eq!(ended.code(), code, "{ended:?}");
         }

@@ -1,12 +1,30 @@
-//! Signed identity from the command line: whether to sign, and where the keys are (PROTOCOL.md section 13).
+//! The agent that a command joins the network as: its username, whether it signs, and where its keys are (PROTOCOL.md
+//! section 13).
 
 use std::path::PathBuf;
 
-use agentnet::AgentBuilder;
+use agentnet::{AgentBuilder, AgentNode};
 use agentnet_protocol::truth::truth;
 use clap::Args;
 
-use crate::ended::Failure;
+use crate::args::{not_blank, trimmed};
+use crate::connection::join;
+use crate::data_dir;
+use crate::default_username::default_username;
+use crate::exit::{Exit, Failure};
+use crate::global::Global;
+use crate::output::Output;
+use crate::signals::StopSignals;
+
+/// The agent that sends.
+#[derive(Debug, Args)]
+pub(crate) struct IdentityArgs {
+    /// Username to speak as [default: cli_USER_HOST]
+    #[arg(long = "as", value_name = "USERNAME", value_parser = not_blank)]
+    speak_as: Option<String>,
+    #[command(flatten)]
+    signing: SigningArgs,
+}
 
 /// Whether an agent of the command line signs.
 #[derive(Debug, Args)]
@@ -33,7 +51,7 @@ impl KeyDirArgs {
         let named = self.key_dir.clone().or_else(says);
         match named.filter(|path| !path.as_os_str().is_empty()) {
             Some(directory) => Ok(directory),
-            None => Ok(crate::places::data_dir()?.join("keys")),
+            None => Ok(data_dir::default_dir()?.join("keys")),
         }
     }
 }
@@ -61,5 +79,30 @@ impl SigningArgs {
             return Ok(agent.dev_auth(false));
         }
         Ok(agent.dev_auth(true).key_dir(self.keys.directory()?))
+    }
+}
+
+impl IdentityArgs {
+    /// Joins the network as this user's command line: an agent that takes no messages.
+    pub(crate) async fn join(
+        &self,
+        global: &Global,
+        signals: &mut StopSignals,
+        output: Output,
+        agent_id: &str,
+        name: &str,
+    ) -> Result<AgentNode, Exit> {
+        join(self.agent(agent_id, name)?, global, signals, output).await
+    }
+
+    /// This user's command line as an agent that has yet to join.
+    pub(crate) fn agent(&self, agent_id: &str, name: &str) -> Result<AgentBuilder, Failure> {
+        let username = trimmed(self.speak_as.as_ref()).unwrap_or_else(default_username);
+        self.signing.apply(
+            AgentNode::builder(agent_id)
+                .name(name)
+                .username(username)
+                .keep_profile(),
+        )
     }
 }

@@ -8,8 +8,8 @@ use agentnet::ConnectError;
 use agentnet_protocol::url::{Login, NatsUrl};
 use async_nats::{Client, ConnectOptions, Event};
 
-use super::connect_failure;
-use crate::ended::Failure;
+use crate::exit::Failure;
+use crate::failures::connect_failure;
 
 /// As the SDK connects, but with short queues: on each subscription so many messages may wait, for what is only looked at
 /// must not fill the memory. Another connection was made already: credentials that are refused are told by that one.

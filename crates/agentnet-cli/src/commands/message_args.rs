@@ -2,21 +2,14 @@
 
 use std::io::Read;
 
-use agentnet::{AgentBuilder, AgentNode};
 use agentnet_protocol::RawJson;
 use agentnet_protocol::json::JsonError;
 use agentnet_protocol::target::Target;
-use agentnet_protocol::username::{UnusableName, usable};
 use clap::Args;
 
-use super::signing::SigningArgs;
-use super::{given, not_blank};
-use crate::cli::Global;
-use crate::connection::join;
-use crate::ended::{Ended, Failure};
-use crate::identity::default_username;
-use crate::output::Output;
-use crate::signals::StopSignals;
+use super::identity_args::IdentityArgs;
+use crate::args::{checked_username, not_blank, trimmed};
+use crate::exit::Failure;
 
 /// Whom a message is for.
 #[derive(Debug, Args)]
@@ -26,10 +19,10 @@ pub(crate) struct TargetArgs {
     #[arg(long, value_name = "ID", value_parser = not_blank)]
     to_account: Option<String>,
     /// To the agent with this username, with or without @
-    #[arg(long, value_name = "NAME", value_parser = not_blank, add = crate::live::usernames())]
+    #[arg(long, value_name = "NAME", value_parser = not_blank, add = crate::shell_completion::usernames())]
     to_username: Option<String>,
     /// To one of the agents that can do this
-    #[arg(long, value_name = "NAME", value_parser = not_blank, add = crate::live::capabilities())]
+    #[arg(long, value_name = "NAME", value_parser = not_blank, add = crate::shell_completion::capabilities())]
     to_capability: Option<String>,
 }
 
@@ -40,9 +33,9 @@ impl TargetArgs {
     /// A blank one.
     pub(crate) fn target(&self) -> Result<Target, Failure> {
         let target = match (
-            given(self.to_account.as_ref()),
-            given(self.to_username.as_ref()),
-            given(self.to_capability.as_ref()),
+            trimmed(self.to_account.as_ref()),
+            trimmed(self.to_username.as_ref()),
+            trimmed(self.to_capability.as_ref()),
         ) {
             (Some(id), _, _) => Some(Target::Account(id)),
             (_, Some(name), _) => {
@@ -63,25 +56,11 @@ impl TargetArgs {
     }
 }
 
-/// A username that an account can have, without its mark.
-///
-/// # Errors
-/// One that would become another.
-pub(crate) fn checked_username(name: &str) -> Result<String, Failure> {
-    let unusable = |error: UnusableName| {
-        Failure::refused(error.to_string())
-            .named("username_invalid")
-            .hint("`agentnet search` shows every username")
-    };
-    let name = name.trim().trim_start_matches('@');
-    usable(name).map(|_| name.to_owned()).map_err(unusable)
-}
-
 /// Where a message belongs.
 #[derive(Debug, Args)]
 pub(crate) struct ThreadArgs {
     /// Thread to put the message into [default: one of its own]
-    #[arg(long, value_name = "ID", value_parser = not_blank, add = crate::live::threads())]
+    #[arg(long, value_name = "ID", value_parser = not_blank, add = crate::shell_completion::threads())]
     thread_id: Option<String>,
     /// Message that this one follows
     #[arg(long, value_name = "ID", value_parser = not_blank)]
@@ -91,16 +70,6 @@ pub(crate) struct ThreadArgs {
     idempotency_key: Option<String>,
     #[command(flatten)]
     pub(crate) identity: IdentityArgs,
-}
-
-/// Who speaks.
-#[derive(Debug, Args)]
-pub(crate) struct IdentityArgs {
-    /// Username to speak as [default: cli_USER_HOST]
-    #[arg(long = "as", value_name = "USERNAME", value_parser = not_blank)]
-    speak_as: Option<String>,
-    #[command(flatten)]
-    signing: SigningArgs,
 }
 
 /// Puts the thread options into a message that is being built.
@@ -123,40 +92,15 @@ pub(crate) use with_thread;
 
 impl ThreadArgs {
     pub(crate) fn thread_id(&self) -> Option<String> {
-        given(self.thread_id.as_ref())
+        trimmed(self.thread_id.as_ref())
     }
 
     pub(crate) fn parent_message_id(&self) -> Option<String> {
-        given(self.parent_message_id.as_ref())
+        trimmed(self.parent_message_id.as_ref())
     }
 
     pub(crate) fn idempotency_key(&self) -> Option<String> {
-        given(self.idempotency_key.as_ref())
-    }
-}
-
-impl IdentityArgs {
-    /// Joins the network as this user's command line: an agent that takes no messages.
-    pub(crate) async fn join(
-        &self,
-        global: &Global,
-        signals: &mut StopSignals,
-        output: Output,
-        agent_id: &str,
-        name: &str,
-    ) -> Result<AgentNode, Ended> {
-        join(self.agent(agent_id, name)?, global, signals, output).await
-    }
-
-    /// This user's command line as an agent that has yet to join.
-    pub(crate) fn agent(&self, agent_id: &str, name: &str) -> Result<AgentBuilder, Failure> {
-        let username = given(self.speak_as.as_ref()).unwrap_or_else(default_username);
-        self.signing.apply(
-            AgentNode::builder(agent_id)
-                .name(name)
-                .username(username)
-                .keep_profile(),
-        )
+        trimmed(self.idempotency_key.as_ref())
     }
 }
 
@@ -199,6 +143,7 @@ fn parse(text: &str, advice: &str) -> Result<RawJson, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::exit::Exit;
 
     #[test]
     fn a_payload_that_is_no_json_is_told_with_its_place() {
@@ -212,7 +157,7 @@ mod tests {
             text.ends_with(r#"quote it for the shell, e.g. '{"text":"hi"}'"#),
             "{text}"
         );
-        assert_eq!(Ended::from(error).code(), 1);
+        assert_eq!(Exit::from(error).code(), 1);
         assert_eq!(payload(r#" {"n": 1.50} "#).unwrap().get(), r#"{"n": 1.50}"#);
     }
 

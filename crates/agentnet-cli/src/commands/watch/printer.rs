@@ -2,32 +2,32 @@
 
 use agentnet_protocol::json::ObjectWriter;
 use agentnet_protocol::subject::Subject;
-use agentnet_protocol::{Envelope, RawJson, Receipt, ReceiptStatus, Timestamp};
+use agentnet_protocol::{Envelope, Receipt, ReceiptStatus, Timestamp};
 use async_nats::Message;
 
 use super::Watch;
 use super::feed::Taken;
 use super::filter::Parties;
-use super::pairing::{Passed, Took, When};
-use crate::names::Names;
-use crate::output::cell::{clean, or_dash, preview};
+use super::receipt_latency::{SentTimes, Took, When};
+use crate::account_names::AccountNames;
 use crate::output::json::{checked, one_line};
+use crate::output::sanitize::{clean, or_dash, preview};
 use crate::output::{Output, Tint};
 
 /// What is shown of the messages.
-pub(super) struct View<'a> {
+pub(super) struct Printer<'a> {
     watch: &'a Watch,
-    names: Names,
-    passed: Passed,
+    names: AccountNames,
+    passed: SentTimes,
     output: Output,
 }
 
-impl<'a> View<'a> {
-    pub(super) fn new(watch: &'a Watch, names: Names, output: Output) -> Self {
+impl<'a> Printer<'a> {
+    pub(super) fn new(watch: &'a Watch, names: AccountNames, output: Output) -> Self {
         Self {
             watch,
             names,
-            passed: Passed::default(),
+            passed: SentTimes::default(),
             output,
         }
     }
@@ -62,7 +62,7 @@ impl<'a> View<'a> {
                 .await,
             to: self
                 .names
-                .shown(envelope.to_account_id.as_deref(), &envelope.to_agent)
+                .display(envelope.to_account_id.as_deref(), &envelope.to_agent)
                 .await,
         };
         if !self.watch.filter.takes_parties(&envelope, &parties) {
@@ -131,7 +131,7 @@ impl<'a> View<'a> {
             add(page, &one_line(&document(message, *seen_at)));
             return !beside;
         }
-        let by = self.names.shown(receipt.from_account_id.as_deref(), "").await;
+        let by = self.names.display(receipt.from_account_id.as_deref(), "").await;
         add(page, &self.receipt_line(&receipt, &by, took, *seen_at));
         // The messages are what is counted.
         !beside
@@ -176,12 +176,6 @@ fn kind_tint(kind: &str) -> Tint {
         "reply" | "stream" => Tint::Green,
         _ => Tint::Plain,
     }
-}
-
-/// A payload as it reads, without the escapes of ASCII text.
-pub(super) fn unescaped(payload: &RawJson) -> String {
-    serde_json::from_str::<serde_json::Value>(payload.get())
-        .map_or_else(|_| payload.get().to_owned(), |value| value.to_string())
 }
 
 /// One document: where, when, and the message as it passed; `message` is null where it is no JSON.
@@ -234,11 +228,5 @@ mod tests {
         ] {
             assert_eq!(time(Timestamp::parse(text).unwrap()), shown);
         }
-    }
-
-    #[test]
-    fn escapes_are_read() {
-        let payload = RawJson::parse(r#"{"text":"Caf\u00e9"}"#).unwrap();
-        assert_eq!(unescaped(&payload), r#"{"text":"Café"}"#);
     }
 }

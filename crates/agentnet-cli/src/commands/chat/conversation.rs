@@ -11,21 +11,22 @@ use agentnet_protocol::target::Target;
 
 use super::editor::Unfinished;
 use super::incoming::NOT_ANSWERED;
-use super::lines::{COMMANDS, Command};
-use crate::cli::Global;
+use super::input_parser::{COMMANDS, ChatCommand};
+use crate::account_names::AccountNames;
 use crate::commands::send::shown;
-use crate::connection::{delivery_failure, registry_failure, stream_failure};
-use crate::ended::{Ended, Failure};
-use crate::names::Names;
-use crate::output::cell::{at, clean, clean_lines, indented_lines, list};
+use crate::did_you_mean::{delivery_failure, stream_failure};
+use crate::exit::{Exit, Failure};
+use crate::failures::registry_failure;
+use crate::global::Global;
 use crate::output::json::indented;
+use crate::output::sanitize::{at, clean, clean_lines, indented_lines, list};
+use crate::output::spinner::Spinner;
 use crate::output::table::Rows;
-use crate::output::waiting::Waiting;
 use crate::output::{Output, Tint};
 use crate::signals::StopSignals;
 
 /// Who talks to whom, and where.
-pub(super) struct Talk {
+pub(super) struct Conversation {
     pub(super) node: AgentNode,
     pub(super) target: Target,
     pub(super) thread_id: String,
@@ -39,15 +40,15 @@ pub(super) struct Talk {
     pub(super) unfinished: Unfinished,
 }
 
-impl Talk {
+impl Conversation {
     pub(super) fn prompt(&self) -> String {
         format!("{} › ", shown(&self.target))
     }
 
     /// Refuses a username that nobody has. Where no registry answers, what is said will tell.
-    pub(super) async fn known(&self, target: &Target, global: &Global) -> Result<(), Ended> {
+    pub(super) async fn known(&self, target: &Target, global: &Global) -> Result<(), Exit> {
         let Target::Username(name) = target else { return Ok(()) };
-        let _waiting = Waiting::start(self.output, format!("looking for {}", shown(target)));
+        let _spinner = Spinner::start(self.output, format!("looking for {}", shown(target)));
         match self.node.resolve_username(name).await {
             Err(error @ ResolveError::NotFound(_)) => Err(delivery_failure(global, error.into()).await.into()),
             _ => Ok(()),
@@ -55,7 +56,7 @@ impl Talk {
     }
 
     /// Asks, and shows the answer as it comes. Ctrl-C gives the question up.
-    pub(super) async fn ask(&mut self, text: &str, global: &Global, signals: &mut StopSignals) -> Result<(), Ended> {
+    pub(super) async fn ask(&mut self, text: &str, global: &Global, signals: &mut StopSignals) -> Result<(), Exit> {
         let payload = RawJson::from(agentnet::json!({ "text": text }));
         let node = &self.node;
         let request: StreamRequest = match &self.target {
@@ -93,7 +94,7 @@ impl Talk {
 
     /// The answer's message id and thread.
     async fn show(&self, request: StreamRequest) -> Result<(String, Option<String>), Shown> {
-        let waiting = Waiting::start(
+        let spinner = Spinner::start(
             self.output,
             format!("waiting for {}, Ctrl-C gives up", shown(&self.target)),
         );
@@ -109,7 +110,7 @@ impl Talk {
                     return Err(error.into());
                 }
             };
-            waiting.end();
+            spinner.end();
             if !self.raw && !self.output.is_json() {
                 if unfinished.is_none() {
                     unfinished = Some(self.unfinished.lock().await);
@@ -117,7 +118,7 @@ impl Talk {
                 written.piece(&piece.value)?;
             }
         }
-        waiting.end();
+        spinner.end();
         let whole = answer.finish().await?;
         if unfinished.is_none() {
             unfinished = Some(self.unfinished.lock().await);
@@ -152,12 +153,12 @@ impl Talk {
 
     pub(super) async fn obey(
         &mut self,
-        command: Command,
+        command: ChatCommand,
         global: &Global,
         signals: &mut StopSignals,
-    ) -> Result<(), Ended> {
+    ) -> Result<(), Exit> {
         match command {
-            Command::Help => {
+            ChatCommand::Help => {
                 let width = COMMANDS.iter().map(|(name, _)| name.len()).max().unwrap_or_default();
                 for (name, what) in COMMANDS {
                     self.output.line(format!(
@@ -167,18 +168,18 @@ impl Talk {
                 }
                 Ok(())
             }
-            Command::To(target) => {
+            ChatCommand::To(target) => {
                 signals.unless(self.known(&target, global)).await?;
                 self.target = target;
                 Ok(())
             }
-            Command::ShowThread => Ok(self.output.line(clean(&self.thread_id))?),
-            Command::Thread(thread_id) => {
+            ChatCommand::ShowThread => Ok(self.output.line(clean(&self.thread_id))?),
+            ChatCommand::Thread(thread_id) => {
                 self.thread_id = thread_id;
                 self.parent = None;
                 Ok(())
             }
-            Command::Raw => {
+            ChatCommand::Raw => {
                 self.raw = !self.raw;
                 self.output.note(if self.raw {
                     "answers are shown as JSON"
@@ -187,12 +188,12 @@ impl Talk {
                 });
                 Ok(())
             }
-            Command::Agents => signals.unless(self.agents()).await,
-            Command::History(count) => signals.unless(self.history(count)).await,
+            ChatCommand::Agents => signals.unless(self.agents()).await,
+            ChatCommand::History(count) => signals.unless(self.history(count)).await,
         }
     }
 
-    async fn agents(&self) -> Result<(), Ended> {
+    async fn agents(&self) -> Result<(), Exit> {
         let online = self
             .node
             .list_online()
@@ -211,7 +212,7 @@ impl Talk {
         Ok(self.output.line(rows.finish())?)
     }
 
-    async fn history(&self, count: usize) -> Result<(), Ended> {
+    async fn history(&self, count: usize) -> Result<(), Exit> {
         let request = ThreadMessagesRequest {
             thread_id: self.thread_id.clone(),
             limit: count,
@@ -226,7 +227,7 @@ impl Talk {
             .node
             .registry()
             .map_err(|error| Failure::trouble(error.to_string()))?;
-        let mut names = Names::open(registry).await;
+        let mut names = AccountNames::open(registry).await;
         for message in page.messages.iter().rev() {
             let from = names
                 .sender(
@@ -284,7 +285,7 @@ impl Drop for Written {
 }
 
 impl Written {
-    fn new(talk: &Talk) -> Self {
+    fn new(talk: &Conversation) -> Self {
         let label = match talk.output.is_terminal() {
             true => format!("{}: ", talk.output.tint(Tint::Green, &shown(&talk.target))),
             false => String::new(),

@@ -40,12 +40,12 @@ impl fmt::Display for Took {
 
 /// The messages that passed lately, by id.
 #[derive(Debug, Default)]
-pub(crate) struct Passed {
+pub(crate) struct SentTimes {
     at: HashMap<String, When>,
     order: VecDeque<String>,
 }
 
-impl Passed {
+impl SentTimes {
     /// A message has passed. A retry does not count: the time runs from the first.
     pub(crate) fn note(&mut self, message_id: &str, when: When) {
         if message_id.is_empty() || self.at.contains_key(message_id) {
@@ -88,7 +88,7 @@ mod tests {
 
     #[test]
     fn a_receipt_finds_its_message() {
-        let mut passed = Passed::default();
+        let mut passed = SentTimes::default();
         let start = Instant::now();
         let after = |seconds: u64| When {
             said: None,
@@ -120,7 +120,7 @@ mod tests {
             (None, Some(1_003_000), "~7.0 s"),
             (Some(1_000_000), None, "~7.0 s"),
         ] {
-            let mut passed = Passed::default();
+            let mut passed = SentTimes::default();
             passed.note("m", when(sent, 0));
             let took = passed.since("m", when(event, 7)).unwrap();
             assert_eq!(took.to_string(), text, "{sent:?} {event:?}");

@@ -7,9 +7,9 @@ use agentnet_protocol::rpc::ProfileRequest;
 use agentnet_protocol::username::lookup_key;
 
 use super::filter::Filter;
+use crate::did_you_mean::{closest, similar_username};
 use crate::output::Output;
-use crate::output::cell::clean;
-use crate::suggest::{alike, closest};
+use crate::output::sanitize::clean;
 
 /// Says which of the wanted senders and receivers nobody is. Says nothing where no registry answers.
 pub(super) async fn parties(registry: RegistryClient, filter: Filter, output: Output) {
@@ -76,7 +76,7 @@ async fn nobody_is(registry: &RegistryClient, online: &[AgentInfo], wanted: &str
             return None;
         };
     }
-    let meant = alike(registry, &name).await;
+    let meant = similar_username(registry, &name).await;
     let meant = meant.map_or_else(String::new, |name| format!(" (did you mean @{}?)", clean(&name)));
     Some(format!("note: nobody is called {} yet{meant}", clean(wanted)))
 }

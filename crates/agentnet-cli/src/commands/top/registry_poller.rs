@@ -11,7 +11,8 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use super::state::{Answer, PageFacts, State, why};
-use super::ui::{Page, Ui, View};
+use super::ui::Ui;
+use super::view::{Page, View};
 
 /// How often it is asked how it is doing.
 const METRICS: Duration = Duration::from_secs(5);
@@ -25,11 +26,11 @@ const SHOWN: Duration = Duration::from_secs(2);
 const PAGE: usize = 500;
 /// Messages of a page.
 const HISTORY: usize = 50;
-/// Names that are asked for at once.
+/// AccountNames that are asked for at once.
 const NAMES: usize = 5;
 
 /// What is being asked.
-pub(crate) struct Asker {
+pub(crate) struct RegistryPoller {
     registry: RegistryClient,
     answers: mpsc::Sender<Answer>,
     metrics: Slot<()>,
@@ -91,7 +92,7 @@ impl<Q: PartialEq> Slot<Q> {
     }
 }
 
-impl Asker {
+impl RegistryPoller {
     /// Answers are sent to `answers`.
     pub(crate) fn new(registry: RegistryClient, answers: mpsc::Sender<Answer>) -> Self {
         Self {
@@ -138,7 +139,7 @@ impl Asker {
     }
 }
 
-impl Drop for Asker {
+impl Drop for RegistryPoller {
     fn drop(&mut self) {
         self.metrics.stop();
         self.online.stop();

@@ -1,29 +1,32 @@
-//! Where data lives on this platform.
+//! The data directory: where it is on this platform.
 
 use std::path::PathBuf;
 
-use crate::ended::Failure;
+use crate::exit::Failure;
 
-/// A data directory, and whether somebody named it: such a one is used as it is.
+/// A data directory. One that the user named explicitly is used as it is.
 #[derive(Debug)]
-pub(crate) struct DataPlace {
+pub(crate) struct DataLocation {
     pub(crate) path: PathBuf,
-    pub(crate) named: bool,
+    pub(crate) is_explicit: bool,
 }
 
-/// The data directory: the flag, `AGENTNET_DATA_DIR`, the platform's.
+/// The data directory: the flag, `AGENTNET_DATA_DIR`, the platform's default.
 ///
 /// # Errors
-/// As [`data_dir`].
-pub(crate) fn data_place(flag: Option<PathBuf>) -> Result<DataPlace, Failure> {
-    let named = flag
+/// As [`default_dir`].
+pub(crate) fn choose(flag: Option<PathBuf>) -> Result<DataLocation, Failure> {
+    let explicit = flag
         .filter(|path| !path.as_os_str().is_empty())
         .or_else(|| variable("AGENTNET_DATA_DIR"));
-    match named {
-        Some(path) => Ok(DataPlace { path, named: true }),
-        None => Ok(DataPlace {
-            path: data_dir()?,
-            named: false,
+    match explicit {
+        Some(path) => Ok(DataLocation {
+            path,
+            is_explicit: true,
+        }),
+        None => Ok(DataLocation {
+            path: default_dir()?,
+            is_explicit: false,
         }),
     }
 }
@@ -34,12 +37,12 @@ fn variable(name: &str) -> Option<PathBuf> {
         .filter(|path| !path.as_os_str().is_empty())
 }
 
-/// The directory for data that nobody named: `AGENTNET_DATA_DIR`, else the platform's.
+/// The data directory without a flag: `AGENTNET_DATA_DIR`, else the platform's default.
 ///
 /// # Errors
-/// Where neither that nor a home directory is known.
-pub(crate) fn data_dir() -> Result<PathBuf, Failure> {
-    choose(
+/// Neither the variable nor a home directory is set.
+pub(crate) fn default_dir() -> Result<PathBuf, Failure> {
+    platform_dir(
         variable("AGENTNET_DATA_DIR"),
         variable("XDG_DATA_HOME"),
         variable("HOME"),
@@ -51,14 +54,14 @@ pub(crate) fn data_dir() -> Result<PathBuf, Failure> {
     })
 }
 
-fn choose(ours: Option<PathBuf>, xdg: Option<PathBuf>, home: Option<PathBuf>, macos: bool) -> Option<PathBuf> {
+fn platform_dir(ours: Option<PathBuf>, xdg: Option<PathBuf>, home: Option<PathBuf>, macos: bool) -> Option<PathBuf> {
     if ours.is_some() {
         return ours;
     }
     if macos {
         return home.map(|home| home.join("Library/Application Support/agentnet"));
     }
-    // The XDG rule: relative paths do not count.
+    // The XDG specification: relative paths are ignored.
     let base = xdg
         .filter(|path| path.is_absolute())
         .or_else(|| home.map(|home| home.join(".local/share")));
@@ -92,7 +95,7 @@ mod tests {
             ),
             (None, None, None, false, None),
         ] {
-            assert_eq!(choose(ours, xdg, home, macos), expected);
+            assert_eq!(platform_dir(ours, xdg, home, macos), expected);
         }
     }
 }

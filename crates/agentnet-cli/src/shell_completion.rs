@@ -12,9 +12,9 @@ use agentnet::RegistryClient;
 use agentnet_protocol::rpc::{SearchRequest, ThreadListRequest};
 use clap_complete::engine::{ArgValueCompleter, CompletionCandidate};
 
-use crate::commands::MESSAGES;
 use crate::connection::default_nats_url;
-use crate::output::cell::clean;
+use crate::output::sanitize::clean;
+use crate::output::table::MESSAGES;
 
 /// How long all of it may take: somebody waits with a finger on the key.
 const PATIENCE: Duration = Duration::from_millis(800);
@@ -39,11 +39,11 @@ pub(crate) fn threads() -> ArgValueCompleter {
 }
 
 /// A value and what stands beside it.
-type Found = Vec<(String, Option<String>)>;
+type Candidates = Vec<(String, Option<String>)>;
 
 fn candidates<F>(current: &OsStr, find: impl FnOnce(RegistryClient, String) -> F) -> Vec<CompletionCandidate>
 where
-    F: Future<Output = Option<Found>>,
+    F: Future<Output = Option<Candidates>>,
 {
     let Some(begun) = current.to_str() else {
         return Vec::new();
@@ -109,7 +109,7 @@ fn named(arguments: impl Iterator<Item = String>) -> Option<String> {
     url.filter(|url| !url.is_empty())
 }
 
-async fn find_usernames(registry: RegistryClient, begun: String) -> Option<Found> {
+async fn find_usernames(registry: RegistryClient, begun: String) -> Option<Candidates> {
     let mark = if begun.starts_with('@') { "@" } else { "" };
     let request = SearchRequest {
         query: begun.trim_start_matches('@').to_owned(),
@@ -125,13 +125,13 @@ async fn find_usernames(registry: RegistryClient, begun: String) -> Option<Found
     )
 }
 
-async fn find_capabilities(registry: RegistryClient, _: String) -> Option<Found> {
+async fn find_capabilities(registry: RegistryClient, _: String) -> Option<Candidates> {
     let online = registry.list_online().await.ok()?;
     let all: BTreeSet<String> = online.into_iter().flat_map(|agent| agent.capabilities).collect();
     Some(all.into_iter().map(|name| (name, None)).collect())
 }
 
-async fn find_threads(registry: RegistryClient, begun: String) -> Option<Found> {
+async fn find_threads(registry: RegistryClient, begun: String) -> Option<Candidates> {
     let request = ThreadListRequest {
         query: begun,
         limit: MOST,

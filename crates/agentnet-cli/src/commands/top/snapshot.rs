@@ -7,10 +7,11 @@ use ratatui::layout::Rect;
 use ratatui::text::Span;
 
 use super::draw::{self, Moment, Theme};
-use super::state::{Registry, State};
-use super::ui::{Ui, View};
+use super::state::{RegistryStatus, State};
+use super::ui::Ui;
+use super::view::View;
 use super::{BEAT, Network};
-use crate::ended::Ended;
+use crate::exit::Exit;
 use crate::output::Output;
 
 /// How long it looks: rates need something to be measured on.
@@ -23,7 +24,7 @@ const WIDTH: u16 = 100;
 const LINES: u16 = 20;
 
 /// Looks for a while, prints the three lists, and ends.
-pub(super) async fn print(mut network: Network, output: Output) -> Result<(), Ended> {
+pub(super) async fn print(mut network: Network, output: Output) -> Result<(), Exit> {
     // The registry is asked for what is on the screen: the threads.
     let mut ui = Ui {
         view: View::Threads,
@@ -33,7 +34,7 @@ pub(super) async fn print(mut network: Network, output: Output) -> Result<(), En
     loop {
         network.beat(&ui);
         let looked = network.moment().now.saturating_sub(began);
-        let asked = !matches!(network.state.registry, Registry::Unasked);
+        let asked = !matches!(network.state.registry, RegistryStatus::Unasked);
         if looked >= LOOK && (asked || looked >= PATIENCE) {
             break;
         }

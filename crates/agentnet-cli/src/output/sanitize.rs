@@ -1,4 +1,4 @@
-//! Text that strangers wrote, made fit for a terminal and a table cell.
+//! Sanitizing text that other agents wrote, for terminals and table cells.
 
 use std::borrow::Cow;
 
@@ -7,14 +7,11 @@ use agentnet_protocol::preview::visible::{Visibility, is_unseen};
 use agentnet_protocol::preview::{self, payload_preview};
 use agentnet_protocol::stream::{StreamFrame, StreamPart};
 
-use super::Output;
-use super::ago::NEVER;
+/// What stands where there is no value.
+pub(crate) const NO_VALUE: &str = "—";
 
-/// How much of an account id a table shows on a terminal, in characters.
-const ACCOUNT_LENGTH: usize = 20;
-
-/// The text on one line without anything that steers a terminal or cannot be seen: white space becomes a space, other control
-/// characters, marks that reorder text and characters without a width become U+FFFD.
+/// The text on one line, without control and invisible characters: white space becomes a space; other control characters,
+/// marks that reorder text and characters without a width become U+FFFD.
 pub(crate) fn clean(text: &str) -> Cow<'_, str> {
     if text.chars().all(|c| !c.is_control() && !is_unseen(c)) {
         return Cow::Borrowed(text);
@@ -23,22 +20,22 @@ pub(crate) fn clean(text: &str) -> Cow<'_, str> {
         '\n' | '\r' | '\t' | '\u{b}' | '\u{c}' | '\u{85}' | '\u{2028}' | '\u{2029}' => Some(' '),
         _ => None,
     };
-    Cow::Owned(seen(text, replace))
+    Cow::Owned(replace_invisible(text, replace))
 }
 
 /// As [`clean`], but line breaks and tabs stay.
 pub(crate) fn clean_lines(text: &str) -> String {
     let text = text.replace("\r\n", "\n");
-    seen(&text, |c| Some(c).filter(|c| matches!(c, '\n' | '\t')))
+    replace_invisible(&text, |c| Some(c).filter(|c| matches!(c, '\n' | '\t')))
 }
 
-/// As [`clean_lines`], each line behind the first indented, so that none looks like one of ours.
+/// As [`clean_lines`], with every line after the first indented, so that none looks like a line of this program.
 pub(crate) fn indented_lines(text: &str) -> String {
     clean_lines(text).replace('\n', "\n  ")
 }
 
-/// The text with U+FFFD for what cannot be shown, unless something else stands for it.
-fn seen(text: &str, instead: impl Fn(char) -> Option<char>) -> String {
+/// The text with each character that cannot be shown replaced, by U+FFFD unless `instead` gives another character.
+fn replace_invisible(text: &str, instead: impl Fn(char) -> Option<char>) -> String {
     let mut visibility = Visibility::default();
     text.chars()
         .map(|c| match visibility.shows(c) {
@@ -48,8 +45,7 @@ fn seen(text: &str, instead: impl Fn(char) -> Option<char>) -> String {
         .collect()
 }
 
-/// A payload in one cell, at most 72 characters. Of a frame of a stream it tells what the frame is and what it says, which
-/// stands behind its other members.
+/// A payload in one cell, at most 72 characters. For a frame of a stream: its type and text.
 pub(crate) fn preview(payload: &RawJson) -> String {
     let payload = payload.view();
     let preview = match StreamFrame::parse(&payload) {
@@ -79,36 +75,26 @@ fn frame_text(part: &StreamPart) -> String {
     }
 }
 
-impl Output {
-    /// A payload as a table shows it: a preview, or the exact JSON where a program may read it.
-    pub(crate) fn payload(self, payload: &RawJson) -> String {
-        match self.is_csv() {
-            true => super::json::one_line(payload.get()),
-            false => preview(payload),
-        }
-    }
-}
-
 /// The text, or a dash for none.
 pub(crate) fn or_dash(text: Option<&str>) -> String {
     text.filter(|text| !text.is_empty())
-        .map_or_else(|| NEVER.to_owned(), |text| clean(text).into_owned())
+        .map_or_else(|| NO_VALUE.to_owned(), |text| clean(text).into_owned())
 }
 
-/// Texts behind each other.
+/// The texts, separated by commas.
 pub(crate) fn list(texts: &[String]) -> String {
     if texts.is_empty() {
-        NEVER.to_owned()
+        NO_VALUE.to_owned()
     } else {
         clean(&texts.join(", ")).into_owned()
     }
 }
 
-/// A username with its mark.
+/// A username with `@`.
 pub(crate) fn at(username: Option<&str>) -> String {
     username
         .filter(|name| !name.is_empty())
-        .map_or_else(|| NEVER.to_owned(), |name| format!("@{}", clean(name)))
+        .map_or_else(|| NO_VALUE.to_owned(), |name| format!("@{}", clean(name)))
 }
 
 /// At most so many characters of an id, with `…` in its middle where it is longer: ids of one kind differ at the end.
@@ -121,42 +107,6 @@ pub(crate) fn shortened(id: &str, most: usize) -> String {
     let begin = most - 1 - end;
     let chars = |skip: usize, take: usize| id.chars().skip(skip).take(take).collect::<String>();
     format!("{}…{}", chars(0, begin), chars(count - end, end))
-}
-
-impl Output {
-    /// What a cell without a value holds: a dash, or nothing in CSV.
-    pub(crate) fn blank(self) -> String {
-        if self.is_csv() { "" } else { NEVER }.to_owned()
-    }
-
-    /// The text, or a cell without a value.
-    pub(crate) fn or_blank(self, text: Option<&str>) -> String {
-        text.filter(|text| !text.is_empty())
-            .map_or_else(|| self.blank(), |text| clean(text).into_owned())
-    }
-
-    /// Texts behind each other, or a cell without a value.
-    pub(crate) fn list(self, texts: &[String]) -> String {
-        self.or_blank(Some(&texts.join(", ")))
-    }
-
-    /// A username with its mark; in CSV bare, for `@` begins a formula there.
-    pub(crate) fn username(self, name: Option<&str>) -> String {
-        match self.is_csv() {
-            true => self.or_blank(name),
-            false => at(name),
-        }
-    }
-
-    /// An account id: with `…` in its middle on a terminal, whole where a program may read it.
-    pub(crate) fn account(self, id: Option<&str>) -> String {
-        let id = self.or_blank(id);
-        if self.is_terminal() && !self.is_wide() {
-            shortened(&id, ACCOUNT_LENGTH)
-        } else {
-            id
-        }
-    }
 }
 
 #[cfg(test)]
@@ -222,13 +172,5 @@ mod tests {
         ] {
             assert_eq!(preview(&RawJson::parse(payload).unwrap()), shown, "{payload}");
         }
-    }
-
-    #[test]
-    fn account_ids_are_cut_for_people_only() {
-        let id = "acct_01kj0000000000000000000000";
-        assert_eq!(Output::fixed(true, false).account(Some(id)), "acct_01kj0…000000000");
-        assert_eq!(Output::fixed(false, false).account(Some(id)), id);
-        assert_eq!(Output::fixed(false, false).account(None), NEVER);
     }
 }

@@ -1,0 +1,305 @@
+//! What each error of the SDK means for the user: text, hint, code and exit code.
+
+use agentnet::{
+    ConfigError, ConnectError, KeyFileError, RegistryError, RequestError, ResolveError, SendError, StartError,
+};
+use agentnet_protocol::rpc::{ReplyError, RpcError};
+
+use crate::exit::Failure;
+
+/// No connection: exit code 1; an address that is none: 2.
+pub(crate) fn connect_failure(error: ConnectError) -> Failure {
+    let text = error.to_string();
+    match error {
+        ConnectError::Url(_) => Failure::refused(text)
+            .named("invalid_url")
+            .hint("give the server as --nats-url nats://TOKEN@HOST:PORT"),
+        ConnectError::Refused { .. } => Failure::trouble(text)
+            .named("credentials_refused")
+            .hint("give the network's token as --nats-url nats://TOKEN@HOST:PORT, or in AGENTNET_NATS_URL"),
+        _ => Failure::trouble(text)
+            .named("no_connection")
+            .hint("start a network here with `agentnet up`, or name another one with --nats-url or AGENTNET_NATS_URL"),
+    }
+}
+
+/// A reply that says no, or nothing that can be read.
+pub(crate) fn reply_failure(error: ReplyError) -> Failure {
+    match error {
+        ReplyError::Refused(text) => registry_failure(&RegistryError::Refused(text)),
+        other => Failure::refused(other.to_string()),
+    }
+}
+
+/// A failed call of the registry: exit code 2, but 1 where the connection is what failed.
+pub(crate) fn registry_failure(error: &RegistryError) -> Failure {
+    let text = error.to_string();
+    let failure = match error {
+        RegistryError::Refused(refusal) => match advice(refusal) {
+            Some(advice) => Failure::refused(text).hint(advice),
+            None => Failure::refused(text),
+        },
+        RegistryError::NoRegistry { .. } => Failure::refused(text)
+            .named("no_registry")
+            .hint("NATS runs, the registry does not: start `agentnet registry`, or both at once with `agentnet up`"),
+        RegistryError::Timeout { .. } => Failure::refused(text)
+            .named("registry_timeout")
+            .hint("look at its log, or give it longer with --timeout SECONDS"),
+        RegistryError::Denied { .. } => Failure::trouble(text)
+            .named("permissions_violation")
+            .hint(PERMISSIONS),
+        RegistryError::Connection { .. } => Failure::trouble(text).named("no_connection"),
+        _ => Failure::refused(text).hint(
+            "something else answers too: does a JetStream stream capture `registry.>`? Or is the registry of another version?",
+        ),
+    };
+    failure.of_network()
+}
+
+/// What to do where the NATS server refuses what a command needs.
+const PERMISSIONS: &str =
+    "the server's configuration gives this user too few rights: docs/SECURITY.md lists what agents and commands need";
+
+/// What to do about a registry's refusal.
+fn advice(refusal: &str) -> Option<&'static str> {
+    Some(match refusal {
+        text if text == RpcError::NOT_FOUND.0 => {
+            "there is nothing by that name or id: `agentnet search` shows the agents, `agentnet threads` the threads"
+        }
+        text if text == RpcError::CURSOR_INVALID.0 => "pass the next_cursor of the page before, whole and unchanged",
+        "from_ts_invalid" | "to_ts_invalid" => "write times like 2026-02-21T08:00:00Z",
+        "account_id is invalid" => "account ids are 1 to 128 of A-Z a-z 0-9 _ -",
+        _ => return None,
+    })
+}
+
+/// A node that did not start.
+pub(crate) fn start_failure(error: StartError) -> Failure {
+    match error {
+        StartError::Connect(error) => connect_failure(error),
+        StartError::Register(RegistryError::Refused(code)) if code.starts_with("auth_") => {
+            let failure = Failure::refused(format!("Registry register failed: {code}")).hint(signing_advice(&code));
+            failure.named(code)
+        }
+        StartError::Key(error) => key_failure(error),
+        StartError::Register(error) => registry_failure(&error),
+        StartError::MetricsAddress { .. } => Failure::trouble(error.to_string())
+            .hint("give --metrics-addr a free port of this machine, or port 0 for any"),
+        StartError::Config(ConfigError::Username(error)) => Failure::refused(error.to_string())
+            .named("username_invalid")
+            .hint("choose a name of a-z 0-9 . _ -; --name shows any text beside it"),
+        error @ StartError::Subscribe { .. } => Failure::trouble(error.to_string())
+            .named("permissions_violation")
+            .hint(PERMISSIONS)
+            .of_network(),
+        other => Failure::refused(other.to_string()),
+    }
+}
+
+/// A key file that cannot be used; the text says what to do.
+pub(crate) fn key_failure(error: KeyFileError) -> Failure {
+    Failure::refused(error.to_string())
+}
+
+/// What the other side said, and what to do about it.
+pub(crate) fn refusal(code: &str, detail: &str) -> Failure {
+    let failure = match detail {
+        "" => Failure::refused(code),
+        detail => Failure::refused(format!("{code}: {detail}")),
+    };
+    let failure = failure.named(code);
+    match code {
+        code if unreached_advice(code).is_some() => failure.hint(unreached_advice(code).unwrap_or_default()),
+        "handler_error" => failure.hint("the receiver took the message and failed at it: its own log says why"),
+        "expired" | "missing_ttl" => failure.hint(CLOCKS),
+        "busy" | "rate_limited" | "shutting_down" | "service_degraded" => failure.hint("try again in a moment"),
+        _ => failure,
+    }
+}
+
+/// What to do about a message whose time is over on arrival.
+const CLOCKS: &str = "if it was not under way for so long, the clock of this machine and the receiver's differ: compare them, \
+     and let both machines set theirs by NTP";
+
+/// What to do about a message that nobody can take.
+fn unreached_advice(code: &str) -> Option<&'static str> {
+    Some(match code {
+        "recipient_offline" => "`agentnet list` shows who is online",
+        "account_not_found" => "`agentnet search` shows every account",
+        "capability_unavailable" => {
+            "`agentnet search --capability NAME` shows who has one, `agentnet list` who is online"
+        }
+        _ => return None,
+    })
+}
+
+/// What to do about a registration whose signature the registry does not take.
+fn signing_advice(code: &str) -> &'static str {
+    match code {
+        "auth_required" => "this network requires signed agents: set DEV_AUTH=true, or give --dev-auth",
+        "auth_public_key_mismatch" => {
+            "the account belongs to another key: name the directory of its key file with --key-dir or DEV_AUTH_KEY_DIR, \
+             or join under another name"
+        }
+        "auth_claims_timestamp_skew" => {
+            "the clocks of this machine and of the registry differ too much: set this one's"
+        }
+        _ => "is the registry of another, newer version?",
+    }
+}
+
+/// A message that was not delivered.
+pub(crate) fn send_failure(error: SendError) -> Failure {
+    let text = error.to_string();
+    let code = match &error {
+        SendError::Rejected { code, .. } | SendError::NotProcessed { code, .. } => Some(code.clone()),
+        _ => None,
+    };
+    let failure = match error {
+        SendError::Resolve(ResolveError::NotFound(_)) => {
+            Failure::refused(text).named("account_not_found").hint("`agentnet list` shows who is online, `agentnet search` everybody")
+        }
+        SendError::Resolve(ResolveError::Registry(error)) => registry_failure(&error),
+        SendError::TooLarge { .. } => {
+            Failure::trouble(text).named("payload_too_large").hint("send less, or pass a reference to where the data can be fetched")
+        }
+        SendError::Rejected { code, .. } if unreached_advice(&code).is_some() => {
+            Failure::refused(text).hint(unreached_advice(&code).unwrap_or_default())
+        }
+        SendError::Rejected { code, .. } if code == "auth_missing" => Failure::refused(text)
+            .hint("the receiver takes only signed messages: set DEV_AUTH=true, or give --dev-auth"),
+        SendError::Rejected { code, .. } if code == "auth_key_not_found" => Failure::refused(text).hint(
+            "the receiver takes only signed messages, and the registry has no key of yours: does it run with DEV_AUTH=true?",
+        ),
+        SendError::Rejected { code, .. } if matches!(code.as_str(), "expired" | "missing_ttl") => {
+            Failure::refused(text).hint(CLOCKS)
+        }
+        SendError::Denied(_) => Failure::trouble(text)
+            .named("permissions_violation")
+            .hint(PERMISSIONS),
+        SendError::AckTimeout { .. } => Failure::refused(text).hint(
+            "nobody confirmed the message: is the receiver online (`agentnet list`)? --no-ack sends without waiting",
+        ),
+        SendError::Connection(_) => Failure::trouble(text).named("no_connection"),
+        SendError::Payload(_) | SendError::NotRunning => Failure::trouble(text),
+        _ => Failure::refused(text),
+    };
+    match code {
+        Some(code) => failure.named(code),
+        None => failure,
+    }
+}
+
+/// A request without an answer.
+pub(crate) fn request_failure(error: RequestError) -> Failure {
+    let text = error.to_string();
+    match error {
+        RequestError::Send(error) => send_failure(error),
+        RequestError::Timeout { .. } => Failure::trouble(format!("request timed out: {text}"))
+            .named("request_timeout")
+            .hint("is the receiver online (`agentnet list`)? give it longer with --timeout SECONDS"),
+        RequestError::Untrusted { .. } => Failure::trouble(format!("request timed out: {text}")).named("request_timeout").hint(
+            "only what the receiver has signed counts: does it sign (DEV_AUTH=true), or does somebody forge replies?",
+        ),
+        RequestError::NoResponders { .. } => {
+            Failure::trouble(text).named("no_responders").hint("`agentnet list` shows who is online and what they can do")
+        }
+        _ => Failure::refused(text),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::exit::Exit;
+
+    fn code(failure: Failure) -> u8 {
+        Exit::from(failure).code()
+    }
+
+    #[test]
+    fn failures_have_the_exit_codes_of_the_protocol() {
+        let rpc = "list";
+        for (error, expected) in [
+            (RegistryError::Refused("not_found".into()), 2),
+            (RegistryError::NoRegistry { rpc }, 2),
+            (
+                RegistryError::Timeout {
+                    rpc,
+                    timeout: Duration::from_secs(2),
+                },
+                2,
+            ),
+            (
+                RegistryError::Connection {
+                    rpc,
+                    why: "closed".into(),
+                },
+                1,
+            ),
+            (
+                RegistryError::Denied {
+                    rpc,
+                    why: "permissions violation".into(),
+                },
+                1,
+            ),
+        ] {
+            assert_eq!(code(registry_failure(&error)), expected, "{error}");
+        }
+        for (error, expected) in [
+            (SendError::Resolve(ResolveError::NotFound("bob".into())), 2),
+            (
+                SendError::AckTimeout {
+                    message_id: "m".into(),
+                    attempts: 3,
+                },
+                2,
+            ),
+            (SendError::TooLarge { size: 2, limit: 1 }, 1),
+            (SendError::Connection("closed".into()), 1),
+            (SendError::Denied("permissions violation".into()), 1),
+        ] {
+            let text = error.to_string();
+            assert_eq!(code(send_failure(error)), expected, "{text}");
+        }
+        let timeout = RequestError::Timeout {
+            message_id: "m".into(),
+            timeout: Duration::from_secs(5),
+        };
+        assert_eq!(code(request_failure(timeout)), 1);
+        assert_eq!(
+            code(connect_failure(ConnectError::Refused {
+                url: "nats://***@h".into()
+            })),
+            1
+        );
+    }
+
+    #[test]
+    fn a_message_that_is_too_old_on_arrival_hints_at_the_clocks() {
+        for code in ["expired", "missing_ttl"] {
+            let rejected = SendError::Rejected {
+                code: code.into(),
+                detail: String::new(),
+                message_id: "m".into(),
+            };
+            let text = send_failure(rejected).text();
+            assert!(
+                text.contains("hint: ") && text.contains("the clock of this machine"),
+                "{text}"
+            );
+            let text = refusal(code, "").text();
+            assert!(text.contains("the clock of this machine"), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_registrys_text_stands_alone_behind_error() {
+        let text = registry_failure(&RegistryError::Refused("not_found".into())).text();
+        assert_eq!(text.lines().next(), Some("error: not_found"));
+        assert!(text.lines().nth(1).unwrap().starts_with("hint: "), "{text}");
+    }
+}
