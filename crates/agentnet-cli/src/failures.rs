@@ -297,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn the_registrys_text_stands_alone_behind_error() {
+    fn the_text_of_the_registry_stands_alone_behind_error() {
         let text = registry_failure(&RegistryError::Refused("not_found".into())).text();
         assert_eq!(text.lines().next(), Some("error: not_found"));
         assert!(text.lines().nth(1).unwrap().starts_with("hint: "), "{text}");

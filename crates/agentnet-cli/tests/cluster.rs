@@ -236,7 +236,7 @@ async fn the_leader_is_killed(what: &str, registries: &[usize]) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_leader_dies_with_the_registrys_own_connection() {
+async fn the_leader_dies_with_the_connection_of_the_registry() {
     the_leader_is_killed("a registry on the leader", &[0]).await;
 }
 

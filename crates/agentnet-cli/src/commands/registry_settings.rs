@@ -339,7 +339,7 @@ mod tests {
     }
 
     #[test]
-    fn the_defaults_shown_are_the_registrys_own() {
+    fn the_defaults_shown_are_those_of_the_registry() {
         let shown = read(&[]).config("nats://h".into()).unwrap();
         let own = RegistryConfig {
             nats_url: "nats://h".into(),

@@ -45,7 +45,7 @@ async fn listed(realm: &Realm, tag: &str) -> Option<Value> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nobody_speaks_for_anothers_session() {
+async fn no_agent_speaks_for_the_session_of_another() {
     let realm = Realm::start().await;
     let second = realm.another_registry("second").await;
     let victim = realm.peer("victim", Signs::ALL).await;

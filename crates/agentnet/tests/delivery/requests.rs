@@ -130,7 +130,7 @@ async fn what_is_no_message_does_not_pass_for_the_reply() {
 
 /// The same for the registry's answers.
 #[tokio::test]
-async fn what_is_no_answer_does_not_pass_for_the_registrys() {
+async fn only_an_answer_of_the_registry_is_taken_as_one() {
     let nats = NatsServer::builder().start().await.unwrap();
     let client = RawClient::connect(&nats.url()).await.unwrap();
     let mut calls = client.subscribe("registry.*").await.unwrap();

@@ -284,7 +284,7 @@ async fn the_text_of_the_end_counts_though_it_is_empty() {
 }
 
 #[tokio::test]
-async fn the_registrys_word_for_an_absent_account_is_the_error() {
+async fn the_error_of_the_registry_for_an_absent_account_ends_the_stream() {
     let mut bench = Bench::start().await;
     bench.net.registry.know("peer", "acct_peer");
     for _ in 0..2 {

@@ -113,7 +113,7 @@ fn presence_follows_hellos_goodbyes_and_the_clock() {
 }
 
 #[test]
-fn the_registrys_list_adds_and_removes() {
+fn the_list_of_the_registry_adds_and_removes() {
     let mut agents = Agents::default();
     agents.hello(&hello("old", "acct_old", None), START);
     agents.hello(&hello("kept", "acct_kept", None), START);

@@ -139,7 +139,7 @@ fn refusals_are_errors_whoever_tells_them() {
 }
 
 #[test]
-fn the_registrys_answers_fill_in_what_was_not_heard() {
+fn answers_of_the_registry_fill_in_what_was_not_heard() {
     let mut state = with_agents(&["gone"]);
     let later = NOW + Duration::from_secs(10);
     let listed = AgentInfo {
