@@ -1,0 +1,114 @@
+"""The signatures that `inspect` shows of everything public, as `signatures.txt` has them."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+RECORDED = Path(__file__).parent / "signatures.txt"
+MODULES = (
+    "agentnet agentnet.blob agentnet.blobs agentnet.config agentnet.dev_auth agentnet.errors agentnet.events "
+    "agentnet.exceptions agentnet.node agentnet.registry agentnet.schema agentnet.sdk agentnet.streams agentnet.subjects "
+    "agentnet.threads agentnet.utils agentnet.wrapper"
+).split()
+# Of the members that Python gives a meaning, those that a program calls by their parameters.
+SPECIAL = {"__init__", "__aenter__", "__aexit__"}
+
+
+def public(module: Any) -> list[str]:
+    """The names that a module exports; without a list of them, what it defines itself."""
+    listed = getattr(module, "__all__", None)
+    if listed is not None:
+        return list(listed)
+    own = {name for name, value in vars(module).items() if getattr(value, "__module__", None) == module.__name__}
+    return sorted(name for name in own if not name.startswith("_"))
+
+
+def is_ours(value: Any) -> bool:
+    return str(getattr(value, "__module__", "")).partition(".")[0] == "agentnet"
+
+
+def callables() -> Iterator[tuple[str, Any]]:
+    """Every public function and method, by the first name that it has; methods by the class that they are called on."""
+    seen: set[Any] = set()
+    for path in MODULES:
+        module = importlib.import_module(path)
+        for name in public(module):
+            value = getattr(module, name)
+            if not is_ours(value) or not callable(value) or value in seen:
+                continue
+            seen.add(value)
+            if isinstance(value, type):
+                yield from methods(f"{path}.{name}", value)
+            else:
+                yield f"{path}.{name}", value
+
+
+def methods(path: str, owner: type) -> Iterator[tuple[str, Any]]:
+    if getattr(owner, "__text_signature__", None):
+        # A class of the native part.
+        yield path, owner
+    for name in dir(owner):
+        if name.startswith("_") and name not in SPECIAL:
+            continue
+        value = inspect.getattr_static(owner, name)
+        if isinstance(value, property):
+            yield f"{path}.{name}", value.fget
+        elif isinstance(value, (staticmethod, classmethod)):
+            yield f"{path}.{name}", value.__func__
+        elif inspect.isfunction(value):
+            yield f"{path}.{name}", value
+
+
+def text(function: Any) -> str:
+    """Parameters with annotations and defaults, in the form of a definition, the same on every version of Python."""
+    signature = inspect.signature(function)
+    parts: list[str] = []
+    was: Any = None
+    for parameter in signature.parameters.values():
+        kind = parameter.kind
+        if kind is parameter.KEYWORD_ONLY and was not in (parameter.KEYWORD_ONLY, parameter.VAR_POSITIONAL):
+            parts.append("*")
+        was = kind
+        stars = {parameter.VAR_POSITIONAL: "*", parameter.VAR_KEYWORD: "**"}.get(kind, "")
+        part = stars + parameter.name
+        if parameter.annotation is not parameter.empty:
+            part += f": {annotation(parameter.annotation)}"
+        if parameter.default is not parameter.empty:
+            part += f" = {parameter.default!r}"
+        parts.append(part)
+    returned = "" if signature.return_annotation is signature.empty else f" -> {annotation(signature.return_annotation)}"
+    prefix = "async " if inspect.iscoroutinefunction(function) else ""
+    return f"{prefix}({', '.join(parts)}){returned}"
+
+
+def annotation(value: Any) -> str:
+    return value if isinstance(value, str) else getattr(value, "__qualname__", repr(value))
+
+
+def recorded() -> dict[str, str]:
+    lines = RECORDED.read_text(encoding="utf-8").splitlines()
+    return dict(line.split(" ", 1) for line in lines)
+
+
+def test_every_public_signature_is_the_recorded_one() -> None:
+    assert {path: text(function) for path, function in callables()} == recorded()
+
+
+def test_an_argument_that_does_not_exist_is_named_at_the_call() -> None:
+    for path, function in callables():
+        parameters = inspect.signature(function).parameters.values()
+        if not inspect.isfunction(function) or any(one.kind is one.VAR_KEYWORD for one in parameters):
+            continue
+        required = {one.name: None for one in parameters if one.default is one.empty and one.kind is not one.VAR_POSITIONAL}
+        # Not by the coroutine, which nobody awaits here.
+        text = rf"^{re.escape(function.__qualname__)}\(\) got an unexpected keyword argument 'no_such_argument'"
+        with pytest.raises(TypeError, match=text):
+            function(**required, no_such_argument=1)
+            raise AssertionError(path)
