@@ -51,6 +51,7 @@ if [ "${1:-test}" = bench ]; then
 fi
 echo "python: mypy and pyright"
 "$root/$tools/mypy" -p agentnet
+"$root/$tools/mypy" tests/static/calls.py
 "$root/$tools/mypy" ../../examples
 programs=$(mktemp -d)
 trap 'rm -rf "$programs"' EXIT

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib
 import inspect
 import re
+import typing
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from agentnet import AgentSDK
 
 RECORDED = Path(__file__).parent / "signatures.txt"
 MODULES = (
@@ -17,8 +21,9 @@ MODULES = (
     "agentnet.exceptions agentnet.node agentnet.registry agentnet.schema agentnet.sdk agentnet.streams agentnet.subjects "
     "agentnet.threads agentnet.utils agentnet.wrapper"
 ).split()
-# Of the members that Python gives a meaning, those that a program calls by their parameters.
 SPECIAL = {"__init__", "__aenter__", "__aexit__"}
+# Their constructors take objects of the native part: a program gets them from a node.
+MADE_BY_THE_PACKAGE = {"AnswerStream", "OutgoingStream", "BlobStore", "RegistryConnection"}
 
 
 def public(module: Any) -> list[str]:
@@ -56,6 +61,8 @@ def methods(path: str, owner: type) -> Iterator[tuple[str, Any]]:
         yield path, owner
     for name in dir(owner):
         if name.startswith("_") and name not in SPECIAL:
+            continue
+        if name == "__init__" and owner.__name__ in MADE_BY_THE_PACKAGE:
             continue
         value = inspect.getattr_static(owner, name)
         if isinstance(value, property):
@@ -112,3 +119,61 @@ def test_an_argument_that_does_not_exist_is_named_at_the_call() -> None:
         with pytest.raises(TypeError, match=text):
             function(**required, no_such_argument=1)
             raise AssertionError(path)
+
+
+def test_annotations_can_be_evaluated() -> None:
+    for path, function in callables():
+        if inspect.isfunction(function):
+            annotated = {one.name for one in inspect.signature(function).parameters.values() if one.annotation is not one.empty}
+            assert annotated <= set(typing.get_type_hints(function)), path
+
+
+class Recorder:
+    """Stands for the native part of a node: keeps what it is called with, and is complete at once."""
+
+    has_left, session_tag, account_id, username = False, "session", "acct_1", "name"
+
+    def send(self, *arguments: Any) -> tuple[str]:
+        self.arguments = arguments
+        return ("id",)
+
+
+def test_options_reach_the_native_part_by_name_and_by_position() -> None:
+    native = Recorder()
+    sdk = AgentSDK(agent_id="a", name="A")
+    node = sdk.node
+    node._native = sdk._native = native  # type: ignore[assignment]
+    given = {
+        "ttl_ms": 7,
+        "trace_id": "trace",
+        "thread_id": "thread",
+        "parent_message_id": "parent",
+        "idempotency_key": "key",
+        "require_delivery_ack": False,
+        "retry_attempts": 3,
+        "receipt_timeout": 0.5,
+    }
+
+    async def main() -> None:
+        assert await node.send("@b", 1, "direct", **given) == "id"
+        by_name = native.arguments
+        assert by_name[2:] == (1, "direct", *given.values())
+        await node.send("@b", 1, "direct", *given.values())
+        assert native.arguments == by_name
+        await node.send_to_username("b", 1, "direct", *given.values(), 2.0)
+        assert native.arguments[2:] == by_name[2:]
+        for named in given:
+            await node.send("@b", 1, **{named: given[named]})
+            left_out = [None, None, None, None, None, True, None, None]
+            left_out[list(given).index(named)] = given[named]
+            assert native.arguments[4:] == tuple(left_out)
+        # A default of its own, and the other value.
+        await sdk.send_stream_start("b", "s")
+        assert native.arguments[9] is False
+        await sdk.thread("t").send_stream_start("b", "s", require_delivery_ack=True)
+        assert native.arguments[9] is True
+        for wrong in (lambda: node.send("@b", 1, "direct", *given.values(), None), lambda: node.send("@b", 1, "x", kind="x")):
+            with pytest.raises(TypeError, match=r"send\(\)"):
+                wrong()
+
+    asyncio.run(main())

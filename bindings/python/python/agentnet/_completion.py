@@ -1,4 +1,4 @@
-"""Waiting for what the native part does."""
+"""Waiting for calls of the native part."""
 
 from __future__ import annotations
 
@@ -10,18 +10,21 @@ from agentnet._native import abandon
 
 T = TypeVar("T")
 
+Outcome = tuple[T] | Awaitable[T]
+"""What a call of the native part gives that is often complete at once: its result, in a tuple, or something to await."""
 
-async def completion(waiter: Awaitable[T]) -> T:
-    """Waits for a call of the native part; when the waiting is cancelled, so is the call."""
+
+async def completion(awaitable: Awaitable[T]) -> T:
+    """Waits for a call of the native part. When the waiting is cancelled, the call is cancelled too."""
     try:
-        return await waiter
+        return await awaitable
     except asyncio.CancelledError:
-        abandon(waiter)
+        abandon(awaitable)
         raise
 
 
-async def completed(outcome: tuple[T] | Awaitable[T]) -> T:
-    """The same for calls that are often complete at once: those give their result in a tuple."""
+async def completed(outcome: Outcome[T]) -> T:
+    """The result of a call that is often complete at once."""
     if isinstance(outcome, tuple):
         return outcome[0]
     return await completion(outcome)

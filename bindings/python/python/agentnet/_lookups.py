@@ -5,8 +5,18 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from agentnet import _routes, registry
+from agentnet import _targets, registry
 from agentnet._native import Node, abandon
+from agentnet._expand import expand_options
+from agentnet._options import (
+    MESSAGE_DEFAULTS,
+    PROFILE_DEFAULTS,
+    THREAD_DEFAULTS,
+    MessageFilters,
+    ProfileFilters,
+    ThreadFilters,
+)
+from agentnet._typing import Unpack
 from agentnet.errors import RegistryError
 from agentnet.registry import RegistryConnection
 from agentnet.schema import AgentInfo
@@ -15,7 +25,7 @@ LOOKUP_TIMEOUT = 2.0
 
 
 class Lookups:
-    """What a node can ask the registry. Part of ``AgentNode``."""
+    """The node's calls of the registry. Part of ``AgentNode``."""
 
     nats_url: str
     _native: Node
@@ -32,14 +42,16 @@ class Lookups:
             return await RegistryConnection.connect(self.nats_url)
         return self._registry
 
-    async def _named(self, username: str, timeout: float | None) -> tuple[int, str]:
-        """Where a name leads: looked up on the way, or before with a time of the caller's."""
+    async def _username_target(self, username: str, timeout: float | None) -> tuple[int, str]:
+        """The target of a username: the username itself, which the native part resolves within its own timeout, or with
+        another timeout the account, which is looked up here."""
         if timeout == LOOKUP_TIMEOUT:
-            return _routes.USERNAME, registry.required_username(username)
-        return _routes.ACCOUNT, await self.resolve_account_id_by_username(username, timeout=timeout)
+            return _targets.USERNAME, registry.required_username(username)
+        return _targets.ACCOUNT, await self.resolve_account_id_by_username(username, timeout=timeout)
 
     async def resolve_account_id_by_username(self, username: str, timeout: float | None = LOOKUP_TIMEOUT) -> str:
-        """The account of a username, from the cache or the registry. Raises ``RegistryError`` if nobody has the name."""
+        """The account of a username, from the cache or the registry. Raises ``RegistryError`` for an unknown
+        username."""
         name = registry.required_username(username)
         if self.session_tag is None:
             account_id, _ = await registry.resolve_account_by_username(self.nats_url, name, timeout=timeout)
@@ -57,27 +69,13 @@ class Lookups:
         return answer.result()
 
     async def list_online_agents(self, timeout: float | None = 2.0) -> list[AgentInfo]:
-        """Everybody online, by agent id and session."""
+        """All agents that are online, ordered by agent id and session."""
         return await registry.list_online_agents_with_client(await self._client(), timeout=timeout)
 
-    async def search_profiles(
-        self,
-        *,
-        query: str = "",
-        capability: str | None = None,
-        limit: int = 20,
-        online_only: bool = False,
-        timeout: float | None = 2.0,
-    ) -> list[dict[str, Any]]:
+    @expand_options(**PROFILE_DEFAULTS)
+    async def search_profiles(self, **filters: Unpack[ProfileFilters]) -> list[dict[str, Any]]:
         """Accounts by a part of their name and by capability, online ones first."""
-        return await registry.search_profiles_with_client(
-            await self._client(),
-            query=query,
-            capability=capability,
-            limit=limit,
-            online_only=online_only,
-            timeout=timeout,
-        )
+        return await registry.search_profiles_with_client(await self._client(), **filters)
 
     async def get_profile(
         self, *, account_id: str | None = None, username: str | None = None, timeout: float | None = 2.0
@@ -104,64 +102,29 @@ class Lookups:
             timeout=timeout,
         )
 
-    async def list_threads(
-        self,
-        *,
-        participant_account_id: str | None = None,
-        participant_username: str | None = None,
-        query: str = "",
-        limit: int = 20,
-        soft_limit_tokens: int | None = None,
-        hard_limit_tokens: int | None = None,
-        timeout: float | None = 2.0,
-    ) -> list[dict[str, Any]]:
+    @expand_options(**THREAD_DEFAULTS)
+    async def list_threads(self, **filters: Unpack[ThreadFilters]) -> list[dict[str, Any]]:
         """Threads, latest activity first."""
-        return await registry.list_threads_with_client(
-            await self._client(),
-            participant_account_id=participant_account_id,
-            participant_username=participant_username,
-            query=query,
-            limit=limit,
-            soft_limit_tokens=soft_limit_tokens,
-            hard_limit_tokens=hard_limit_tokens,
-            timeout=timeout,
-        )
+        return await registry.list_threads_with_client(await self._client(), **filters)
 
     async def get_thread_messages(
         self, *, thread_id: str, limit: int = 50, cursor: str | None = None, timeout: float | None = 2.0
     ) -> dict[str, Any]:
-        """One page of a thread, newest message first; ``next_cursor`` leads to the next."""
+        """One page of a thread, newest message first; ``next_cursor`` is for the next page."""
         return await registry.get_thread_messages_with_client(
             await self._client(), thread_id=thread_id, limit=limit, cursor=cursor, timeout=timeout
         )
 
-    async def search_messages(
-        self,
-        *,
-        thread_id: str | None = None,
-        from_account_id: str | None = None,
-        to_account_id: str | None = None,
-        kind: str | None = None,
-        from_ts: str | None = None,
-        to_ts: str | None = None,
-        limit: int = 50,
-        cursor: str | None = None,
-        timeout: float | None = 2.0,
-    ) -> dict[str, Any]:
-        """Messages by filters, newest first; ``next_cursor`` leads to the next page."""
-        return await registry.search_messages_with_client(
-            await self._client(),
-            thread_id=thread_id,
-            from_account_id=from_account_id,
-            to_account_id=to_account_id,
-            kind=kind,
-            from_ts=from_ts,
-            to_ts=to_ts,
-            limit=limit,
-            cursor=cursor,
-            timeout=timeout,
-        )
+    @expand_options(**MESSAGE_DEFAULTS)
+    async def search_messages(self, **filters: Unpack[MessageFilters]) -> dict[str, Any]:
+        """Messages by filters, newest first; ``next_cursor`` is for the next page."""
+        return await registry.search_messages_with_client(await self._client(), **filters)
 
     async def get_registry_metrics(self, timeout: float | None = 2.0) -> dict[str, Any]:
         """The registry's counters."""
         return await registry.get_registry_metrics_with_client(await self._client(), timeout=timeout)
+
+
+def native_node(node: Lookups) -> Node:
+    """The native part of a node."""
+    return node._native  # pyright: ignore[reportPrivateUsage]

@@ -1,14 +1,18 @@
-"""The further arguments of ``AgentNode``, as ``AgentSDK`` and ``AgentWrapper`` pass them on."""
+"""The options of calls, each declared once.
+
+A method takes its options as ``**options: Unpack[SendOptions]`` and passes them on as one dict; ``_expand`` gives the method
+the parameters that the TypedDict names.
+"""
 
 from __future__ import annotations
 
 import logging
 import os
-from typing import TypedDict
+from typing import Any, TypedDict
 
 
 class NodeOptions(TypedDict, total=False):
-    """See ``AgentNode`` for what they mean."""
+    """The further arguments of ``AgentNode``, as ``AgentSDK`` and ``AgentWrapper`` pass them on; see ``AgentNode``."""
 
     logger: logging.Logger | None
     max_concurrency: int
@@ -31,3 +35,97 @@ class NodeOptions(TypedDict, total=False):
     dev_auth_key_cache_seconds: float
     blob_dir: str | os.PathLike[str] | None
     blob_storage: str | None
+
+
+class StreamOptions(TypedDict, total=False):
+    """Options of a stream that is sent, and of the wrapper's reply."""
+
+    ttl_ms: int | None
+    trace_id: str | None
+    thread_id: str | None
+    parent_message_id: str | None
+
+
+class MessageOptions(StreamOptions, total=False):
+    """Options of a request and of a reply."""
+
+    idempotency_key: str | None
+
+
+class ReceiptOptions(TypedDict, total=False):
+    """Whether and how a send waits for the receiver's receipt. ``require_delivery_ack`` is True unless a call says
+    otherwise."""
+
+    require_delivery_ack: bool
+    retry_attempts: int | None
+    receipt_timeout: float | None
+
+
+class SendOptions(MessageOptions, ReceiptOptions, total=False):
+    """Options of a send."""
+
+
+class ParentOptions(TypedDict, total=False):
+    """Options of an ask in a thread that is known."""
+
+    parent_message_id: str | None
+    idempotency_key: str | None
+
+
+class ThreadOption(TypedDict, total=False):
+    """The thread of a message."""
+
+    thread_id: str | None
+
+
+class ThreadSendOptions(ParentOptions, ReceiptOptions, total=False):
+    """Options of a send in a thread that is known."""
+
+
+class TextSendOptions(ThreadOption, ThreadSendOptions, total=False):
+    """Options of the high-level sends."""
+
+
+class ProfileFilters(TypedDict, total=False):
+    """What ``search_profiles`` looks for."""
+
+    query: str
+    capability: str | None
+    limit: int
+    online_only: bool
+    timeout: float | None
+
+
+class ThreadFilters(TypedDict, total=False):
+    """What ``list_threads`` looks for."""
+
+    participant_account_id: str | None
+    participant_username: str | None
+    query: str
+    limit: int
+    soft_limit_tokens: int | None
+    hard_limit_tokens: int | None
+    timeout: float | None
+
+
+class MessageFilters(TypedDict, total=False):
+    """What ``search_messages`` looks for."""
+
+    thread_id: str | None
+    from_account_id: str | None
+    to_account_id: str | None
+    kind: str | None
+    from_ts: str | None
+    to_ts: str | None
+    limit: int
+    cursor: str | None
+    timeout: float | None
+
+
+# Defaults of `search_profiles`, `list_threads` and `search_messages` that are not None.
+PROFILE_DEFAULTS: ProfileFilters = {"query": "", "limit": 20, "online_only": False, "timeout": 2.0}
+THREAD_DEFAULTS: ThreadFilters = {"query": "", "limit": 20, "timeout": 2.0}
+MESSAGE_DEFAULTS: MessageFilters = {"limit": 50, "timeout": 2.0}
+
+IF_LEFT_OUT: dict[str, Any] = {"require_delivery_ack": True}
+"""The meaning of an option that is left out, where it is not None."""

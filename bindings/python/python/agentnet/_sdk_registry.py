@@ -1,19 +1,19 @@
-"""What the high-level SDK asks the registry."""
+"""The registry calls of the high-level SDK."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from agentnet._history import HistoryCalls
+from agentnet._facade import NodeFacade
 from agentnet._native import parse_target
 from agentnet.schema import AgentInfo
 
 
-class RegistryCalls(HistoryCalls):
-    """The registry's answers. Part of ``AgentSDK``."""
+class RegistryCalls(NodeFacade):
+    """Calls of the registry. Part of ``AgentSDK``."""
 
     async def list_online(self, timeout: float | None = 2.0) -> list[AgentInfo]:
-        """Everybody online, by agent id and session."""
+        """All agents that are online, ordered by agent id and session."""
         return await self._node.list_online_agents(timeout=timeout)
 
     async def get_profile(
@@ -54,5 +54,5 @@ class RegistryCalls(HistoryCalls):
     async def get_thread_messages(
         self, thread_id: str, *, limit: int = 50, cursor: str | None = None, timeout: float | None = 2.0
     ) -> dict[str, Any]:
-        """One page of a thread, newest message first; ``next_cursor`` leads to the next."""
+        """One page of a thread, newest message first; ``next_cursor`` is for the next page."""
         return await self._node.get_thread_messages(thread_id=thread_id, limit=limit, cursor=cursor, timeout=timeout)

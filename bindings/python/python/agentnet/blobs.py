@@ -10,7 +10,7 @@ from typing import Any
 
 from agentnet._completion import completion
 from agentnet._native import Blobs, Node
-from agentnet._plain import as_mapping, as_object
+from agentnet._coerce import as_mapping, as_object
 from agentnet.errors import BlobError
 
 BLOB_REF_TYPE = "blob_ref"

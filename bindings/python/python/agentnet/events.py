@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from agentnet._plain import as_mapping
+from agentnet._coerce import as_mapping
 from agentnet.schema import AgentMessage
 
 _STREAM_TYPES = frozenset({"stream_start", "stream_delta", "stream_end", "stream_error"})

@@ -13,12 +13,12 @@ from collections.abc import Awaitable, Callable
 from types import CoroutineType, TracebackType
 from typing import Any, TypeVar, cast
 
-from agentnet._asking import Asking
+from agentnet._coerce import error_text
 from agentnet._completion import completion
 from agentnet._logging import open_logging
 from agentnet._native import Node, answer_call
-from agentnet._plain import said
-from agentnet._sending import Sending
+from agentnet._requests import Requests
+from agentnet._sends import Sends
 from agentnet._typing import Self
 from agentnet.blobs import BlobStore
 from agentnet.config import default_nats_url
@@ -61,7 +61,7 @@ class _Handling:
             answer_call(call, None)
             self.logger.debug("message %s: its stream was read no more", message.message_id)
         except Exception as error:
-            answer_call(call, f"{type(error).__name__}: {said(error)}")
+            answer_call(call, f"{type(error).__name__}: {error_text(error)}")
             self.logger.exception("handler failed for message %s", message.message_id)
         except BaseException as error:
             answer_call(call, type(error).__name__)
@@ -81,7 +81,7 @@ class _Handling:
             )
 
 
-class AgentNode(Sending, Asking):
+class AgentNode(Sends, Requests):
     """One agent: it registers, keeps its presence, sends, and hands what arrives to its handler.
 
     Handlers run on the event loop where ``start`` was called, up to ``max_concurrency`` at a time, each for at most

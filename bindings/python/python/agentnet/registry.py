@@ -11,20 +11,29 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from agentnet import subjects
+from agentnet._coerce import as_list, as_object, seconds
 from agentnet._completion import completion
 from agentnet._native import Node, Registry, connect_registry, dumps, loads
-from agentnet._plain import as_list, as_object, seconds
+from agentnet._expand import expand_options
+from agentnet._options import (
+    MESSAGE_DEFAULTS,
+    PROFILE_DEFAULTS,
+    THREAD_DEFAULTS,
+    MessageFilters,
+    ProfileFilters,
+    ThreadFilters,
+)
+from agentnet._typing import Unpack
 from agentnet.config import default_nats_url
 from agentnet.errors import RegistryProtocolError, RegistryRefusedError, RegistryTimeoutError
 from agentnet.schema import AgentInfo
 
+_UNLIMITED_SECONDS = 1e9
+"""The timeout, for a client of ``nats-py``, that stands for no limit."""
 
-_NO_LIMIT = 1e9
-"""Seconds that nobody waits."""
 
-
-def _for_others(timeout: float | None) -> float:
-    return _NO_LIMIT if timeout is None else timeout
+def _client_timeout(timeout: float | None) -> float:
+    return _UNLIMITED_SECONDS if timeout is None else timeout
 
 
 class _Reply(Protocol):
@@ -70,7 +79,7 @@ async def _ask(client: Client, subject: str, request: dict[str, Any], timeout: f
         answer: Any = await client.call(subject.removeprefix("registry."), request, timeout)
     else:
         try:
-            answered: _Reply = await client.request(subject, dumps(request), timeout=_for_others(timeout))
+            answered: _Reply = await client.request(subject, dumps(request), timeout=_client_timeout(timeout))
         except asyncio.TimeoutError as error:
             raise RegistryTimeoutError(f"Registry did not respond to {subject}") from error
         answer = loads(answered.data)
@@ -160,20 +169,10 @@ async def resolve_dev_public_key_by_account_with_client(nc: Client, account_id: 
     return key
 
 
-async def search_profiles(
-    nats_url: str | None,
-    *,
-    query: str = "",
-    capability: str | None = None,
-    limit: int = 20,
-    online_only: bool = False,
-    timeout: float | None = 2.0,
-) -> list[dict[str, Any]]:
+@expand_options(**PROFILE_DEFAULTS)
+async def search_profiles(nats_url: str | None, **filters: Unpack[ProfileFilters]) -> list[dict[str, Any]]:
     """Accounts by a part of their name and by capability, online ones first."""
-    nc = await RegistryConnection.connect(nats_url)
-    return await search_profiles_with_client(
-        nc, query=query, capability=capability, limit=limit, online_only=online_only, timeout=timeout
-    )
+    return await search_profiles_with_client(await RegistryConnection.connect(nats_url), **filters)
 
 
 async def search_profiles_with_client(
@@ -261,29 +260,10 @@ def _thread(thread_id: str) -> str:
     return thread
 
 
-async def list_threads(
-    nats_url: str | None,
-    *,
-    participant_account_id: str | None = None,
-    participant_username: str | None = None,
-    query: str = "",
-    limit: int = 20,
-    soft_limit_tokens: int | None = None,
-    hard_limit_tokens: int | None = None,
-    timeout: float | None = 2.0,
-) -> list[dict[str, Any]]:
+@expand_options(**THREAD_DEFAULTS)
+async def list_threads(nats_url: str | None, **filters: Unpack[ThreadFilters]) -> list[dict[str, Any]]:
     """Threads, latest activity first."""
-    nc = await RegistryConnection.connect(nats_url)
-    return await list_threads_with_client(
-        nc,
-        participant_account_id=participant_account_id,
-        participant_username=participant_username,
-        query=query,
-        limit=limit,
-        soft_limit_tokens=soft_limit_tokens,
-        hard_limit_tokens=hard_limit_tokens,
-        timeout=timeout,
-    )
+    return await list_threads_with_client(await RegistryConnection.connect(nats_url), **filters)
 
 
 async def list_threads_with_client(
@@ -326,33 +306,10 @@ async def get_thread_messages_with_client(
     return await _ask(nc, subjects.REGISTRY_THREAD_MESSAGES_SUBJECT, request, timeout)
 
 
-async def search_messages(
-    nats_url: str | None,
-    *,
-    thread_id: str | None = None,
-    from_account_id: str | None = None,
-    to_account_id: str | None = None,
-    kind: str | None = None,
-    from_ts: str | None = None,
-    to_ts: str | None = None,
-    limit: int = 50,
-    cursor: str | None = None,
-    timeout: float | None = 2.0,
-) -> dict[str, Any]:
-    """Messages by filters, newest first; ``next_cursor`` leads to the next page."""
-    nc = await RegistryConnection.connect(nats_url)
-    return await search_messages_with_client(
-        nc,
-        thread_id=thread_id,
-        from_account_id=from_account_id,
-        to_account_id=to_account_id,
-        kind=kind,
-        from_ts=from_ts,
-        to_ts=to_ts,
-        limit=limit,
-        cursor=cursor,
-        timeout=timeout,
-    )
+@expand_options(**MESSAGE_DEFAULTS)
+async def search_messages(nats_url: str | None, **filters: Unpack[MessageFilters]) -> dict[str, Any]:
+    """Messages by filters, newest first; ``next_cursor`` is for the next page."""
+    return await search_messages_with_client(await RegistryConnection.connect(nats_url), **filters)
 
 
 async def search_messages_with_client(

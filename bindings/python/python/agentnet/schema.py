@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from agentnet._native import AgentMessage
-from agentnet._plain import as_object
+from agentnet._coerce import as_object
 
 __all__ = ["AgentInfo", "AgentMessage", "DeliveryReceipt"]
 

@@ -1,21 +1,24 @@
-"""The high-level calls: text in and text out, threads, typed errors (PROTOCOL.md section 17)."""
+"""The high-level calls: send and receive text, threads, typed errors (PROTOCOL.md section 17)."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from types import TracebackType
 from typing import Any
 
-from agentnet import _routes, _stream_sends
+from agentnet import _stream_frames, _targets
+from agentnet._coerce import stripped
+from agentnet._completion import completion
 from agentnet._native import error_of_reply, new_ulid, parse_target, text_of_reply
-from agentnet._options import NodeOptions
-from agentnet._plain import seconds as limit
-from agentnet._plain import stripped
+from agentnet._expand import expand_options
+from agentnet._options import NodeOptions, ParentOptions, TextSendOptions
+from agentnet._requests import start_request, stream_options
 from agentnet._sdk_registry import RegistryCalls
-from agentnet._stream_sends import CONTENT_TYPE, ROLE
+from agentnet._sends import start_send
+from agentnet._stream_frames import CONTENT_TYPE, ROLE
 from agentnet._typing import Self, Unpack
-from agentnet.blobs import BlobMethods, BlobRef, BlobStore, blob_payload
+from agentnet.blobs import BlobRef, blob_payload
 from agentnet.errors import (
     AgentBusyError,
     AgentDuplicateError,
@@ -28,7 +31,7 @@ from agentnet.errors import (
     AgentTimeoutError,
     request_error,
 )
-from agentnet.node import AgentNode, H
+from agentnet.node import AgentNode
 from agentnet.schema import AgentMessage
 from agentnet.streams import AnswerStream, OutgoingStream, StreamReply
 from agentnet.threads import SDKResult, ThreadSession
@@ -51,7 +54,7 @@ __all__ = [
 ]
 
 
-class AgentSDK(RegistryCalls, BlobMethods):
+class AgentSDK(RegistryCalls):
     """An agent with the high-level calls.
 
     Targets are ``@name``, ``name``, ``username:<name>``, ``acct_…``, ``account:<id>`` or ``capability:<name>``.
@@ -61,10 +64,10 @@ class AgentSDK(RegistryCalls, BlobMethods):
     ...     print(result.text)
 
     Args:
-        default_request_timeout: Seconds that an ask waits unless told otherwise; at least 0.1.
+        default_request_timeout: Seconds that an ask waits by default; at least 0.1.
         blob_store_dir: The directory of the local blob store, as ``blob_dir`` of ``AgentNode``.
-        default_thread_prefix: What the ids of threads begin with that the SDK makes up.
-        node_options: Further arguments of ``AgentNode``, as are the others.
+        default_thread_prefix: The prefix of the thread ids that the SDK generates.
+        node_options: Further arguments of ``AgentNode``.
     """
 
     def __init__(
@@ -85,7 +88,7 @@ class AgentSDK(RegistryCalls, BlobMethods):
     ) -> None:
         if blob_store_dir is not None:
             node_options.setdefault("blob_dir", blob_store_dir)
-        self._node = AgentNode(
+        node = AgentNode(
             agent_id=agent_id,
             name=name,
             username=username,
@@ -96,38 +99,9 @@ class AgentSDK(RegistryCalls, BlobMethods):
             heartbeat_interval=heartbeat_interval,
             **node_options,
         )
-        self._keep_blobs(self._node._native)  # pyright: ignore[reportPrivateUsage]
+        self._set_node(node)
         self.default_request_timeout = max(0.1, float(default_request_timeout))
         self.default_thread_prefix = str(default_thread_prefix or "").strip() or "thread_sdk"
-
-    @property
-    def node(self) -> AgentNode:
-        """The node that does the work."""
-        return self._node
-
-    @property
-    def blobs(self) -> BlobStore:
-        """The calls of blobs, to be awaited: they do not hold up the event loop."""
-        return self._node.blobs
-
-    @property
-    def account_id(self) -> str | None:
-        """The account, once started."""
-        return self._node.account_id
-
-    @property
-    def username(self) -> str | None:
-        """The username that the registry gave, once started."""
-        return self._node.username
-
-    @property
-    def session_tag(self) -> str | None:
-        """The session, while it runs."""
-        return self._node.session_tag
-
-    def receive(self, handler: H) -> H:
-        """Sets what is done with the messages that arrive; a decorator."""
-        return self._node.on_message(handler)
 
     async def start(self) -> None:
         """Joins the network; see ``AgentNode.start``."""
@@ -147,101 +121,47 @@ class AgentSDK(RegistryCalls, BlobMethods):
         await self.stop()
 
     def new_thread_id(self) -> str:
-        """A fresh thread id."""
+        """A new thread id."""
         return f"{self.default_thread_prefix}_{new_ulid().lower()}"
 
     def thread(self, thread_id: str | int, parent_message_id: str | None = None) -> ThreadSession:
-        """A conversation in one thread, whose calls each follow the message before."""
+        """A conversation in one thread, in which each message has the previous one as its parent."""
         return ThreadSession(self, thread_id, parent_message_id)
 
     def _thread_id(self, thread_id: str | None) -> str:
         return stripped(thread_id) or self.new_thread_id()
 
-    async def send_text(
-        self,
-        to: str,
-        text: str,
-        *,
-        thread_id: str | None = None,
-        parent_message_id: str | None = None,
-        idempotency_key: str | None = None,
-        require_delivery_ack: bool = True,
-        retry_attempts: int | None = None,
-        receipt_timeout: float | None = None,
-    ) -> SDKResult:
-        """Sends ``{"text": text}``. Errors are those of ``AgentNode.send``."""
-        return await self.send_json(
-            to,
-            {"text": str(text)},
-            thread_id=thread_id,
-            parent_message_id=parent_message_id,
-            idempotency_key=idempotency_key,
-            require_delivery_ack=require_delivery_ack,
-            retry_attempts=retry_attempts,
-            receipt_timeout=receipt_timeout,
-        )
+    async def _send(self, to: str, data: Any, kind: str, **options: Unpack[TextSendOptions]) -> SDKResult:
+        target_kind, target = parse_target(to)
+        options["thread_id"] = thread_id = self._thread_id(options.get("thread_id"))
+        outcome = start_send(self._native, _targets.BY_NAME[target_kind], target, data, kind, **options)
+        message_id = outcome[0] if isinstance(outcome, tuple) else await completion(outcome)
+        return SDKResult(True, thread_id, message_id, options.get("parent_message_id"))
 
-    async def send_json(
-        self,
-        to: str,
-        data: Any,
-        *,
-        thread_id: str | None = None,
-        parent_message_id: str | None = None,
-        idempotency_key: str | None = None,
-        require_delivery_ack: bool = True,
-        retry_attempts: int | None = None,
-        receipt_timeout: float | None = None,
-    ) -> SDKResult:
-        """Sends any JSON, data classes as dicts. Errors are those of ``AgentNode.send``."""
-        return await self._send(
-            to,
-            data,
-            "direct",
-            thread_id,
-            parent_message_id,
-            idempotency_key,
-            require_delivery_ack,
-            retry_attempts,
-            receipt_timeout,
-        )
-
-    async def _send(
-        self,
-        to: str,
-        data: Any,
-        kind: str,
-        thread_id: str | None,
-        parent_message_id: str | None,
-        idempotency_key: str | None,
-        require_delivery_ack: bool,
-        retry_attempts: int | None,
-        receipt_timeout: float | None,
-    ) -> SDKResult:
-        route, target = parse_target(to)
-        thread = self._thread_id(thread_id)
-        message_id = await self._node._send(  # pyright: ignore[reportPrivateUsage]
-            _routes.BY_KIND[route],
-            target,
-            data,
-            kind,
-            None,
-            None,
-            thread,
-            parent_message_id,
-            idempotency_key,
-            require_delivery_ack,
-            retry_attempts,
-            receipt_timeout,
-        )
-        return SDKResult(True, thread, message_id, parent_message_id)
-
-    async def _send_frame(self, to: str, payload: dict[str, Any], *options: Any) -> SDKResult:
-        result = await self._send(to, payload, "stream", *options)
+    async def _send_frame(self, to: str, payload: dict[str, Any], **options: Unpack[TextSendOptions]) -> SDKResult:
+        result = await self._send(to, payload, "stream", **options)
         result.data = payload
         return result
 
-    async def send_stream_start(
+    @expand_options()
+    def send_text(self, to: str, text: str, **options: Unpack[TextSendOptions]) -> Coroutine[Any, Any, SDKResult]:
+        """Sends ``{"text": text}``. Errors are those of ``AgentNode.send``."""
+        return self.send_json(to, {"text": str(text)}, **options)
+
+    @expand_options()
+    def send_json(self, to: str, data: Any, **options: Unpack[TextSendOptions]) -> Coroutine[Any, Any, SDKResult]:
+        """Sends any JSON, data classes as dicts. Errors are those of ``AgentNode.send``."""
+        return self._send(to, data, "direct", **options)
+
+    @expand_options()
+    def send_blob_ref(
+        self, to: str, blob: BlobRef | Mapping[str, Any], **options: Unpack[TextSendOptions]
+    ) -> Coroutine[Any, Any, SDKResult]:
+        """Sends a reference to a blob. The receiver needs access to the store that has the blob."""
+        return self.send_json(to, blob_payload(blob), **options)
+
+    @expand_options(require_delivery_ack=False)
+    def send_stream_start(
         self,
         to: str,
         stream_id: str,
@@ -249,27 +169,14 @@ class AgentSDK(RegistryCalls, BlobMethods):
         role: str = ROLE,
         content_type: str = CONTENT_TYPE,
         metadata: dict[str, Any] | None = None,
-        thread_id: str | None = None,
-        parent_message_id: str | None = None,
-        idempotency_key: str | None = None,
-        require_delivery_ack: bool = False,
-        retry_attempts: int | None = None,
-        receipt_timeout: float | None = None,
-    ) -> SDKResult:
-        """Begins a stream to an inbox; ``data`` of the result is the payload. No receipt is waited for, unless asked for."""
-        payload = _stream_sends.start(stream_id, role, content_type, metadata)
-        return await self._send_frame(
-            to,
-            payload,
-            thread_id,
-            parent_message_id,
-            idempotency_key,
-            require_delivery_ack,
-            retry_attempts,
-            receipt_timeout,
-        )
+        **options: Unpack[TextSendOptions],
+    ) -> Coroutine[Any, Any, SDKResult]:
+        """Starts a stream to an inbox; ``data`` of the result is the payload. It waits for no receipt by default."""
+        payload = _stream_frames.start(stream_id, role, content_type, metadata)
+        return self._send_frame(to, payload, **options)
 
-    async def send_stream_delta(
+    @expand_options(require_delivery_ack=False)
+    def send_stream_delta(
         self,
         to: str,
         stream_id: str,
@@ -278,27 +185,14 @@ class AgentSDK(RegistryCalls, BlobMethods):
         seq: int,
         role: str = ROLE,
         content_type: str = CONTENT_TYPE,
-        thread_id: str | None = None,
-        parent_message_id: str | None = None,
-        idempotency_key: str | None = None,
-        require_delivery_ack: bool = False,
-        retry_attempts: int | None = None,
-        receipt_timeout: float | None = None,
-    ) -> SDKResult:
-        """Sends a piece; ``seq`` is its place: the reader sorts by it."""
-        payload = _stream_sends.delta(stream_id, delta, seq, role, content_type)
-        return await self._send_frame(
-            to,
-            payload,
-            thread_id,
-            parent_message_id,
-            idempotency_key,
-            require_delivery_ack,
-            retry_attempts,
-            receipt_timeout,
-        )
+        **options: Unpack[TextSendOptions],
+    ) -> Coroutine[Any, Any, SDKResult]:
+        """Sends a piece; ``seq`` is its position, by which the reader sorts."""
+        payload = _stream_frames.delta(stream_id, delta, seq, role, content_type)
+        return self._send_frame(to, payload, **options)
 
-    async def send_stream_end(
+    @expand_options(require_delivery_ack=False)
+    def send_stream_end(
         self,
         to: str,
         stream_id: str,
@@ -308,27 +202,14 @@ class AgentSDK(RegistryCalls, BlobMethods):
         role: str = ROLE,
         content_type: str = CONTENT_TYPE,
         metadata: dict[str, Any] | None = None,
-        thread_id: str | None = None,
-        parent_message_id: str | None = None,
-        idempotency_key: str | None = None,
-        require_delivery_ack: bool = False,
-        retry_attempts: int | None = None,
-        receipt_timeout: float | None = None,
-    ) -> SDKResult:
-        """Ends a stream; ``text`` is the whole, whatever the pieces were."""
-        payload = _stream_sends.end(stream_id, seq, text, role, content_type, metadata)
-        return await self._send_frame(
-            to,
-            payload,
-            thread_id,
-            parent_message_id,
-            idempotency_key,
-            require_delivery_ack,
-            retry_attempts,
-            receipt_timeout,
-        )
+        **options: Unpack[TextSendOptions],
+    ) -> Coroutine[Any, Any, SDKResult]:
+        """Ends a stream; ``text`` is the whole text and replaces the pieces."""
+        payload = _stream_frames.end(stream_id, seq, text, role, content_type, metadata)
+        return self._send_frame(to, payload, **options)
 
-    async def send_stream_error(
+    @expand_options(require_delivery_ack=False)
+    def send_stream_error(
         self,
         to: str,
         stream_id: str,
@@ -336,46 +217,29 @@ class AgentSDK(RegistryCalls, BlobMethods):
         *,
         seq: int = 0,
         metadata: dict[str, Any] | None = None,
-        thread_id: str | None = None,
-        parent_message_id: str | None = None,
-        idempotency_key: str | None = None,
-        require_delivery_ack: bool = False,
-        retry_attempts: int | None = None,
-        receipt_timeout: float | None = None,
-    ) -> SDKResult:
-        """Says that a stream failed, and ends it."""
-        payload = _stream_sends.error(stream_id, error, seq, metadata)
-        return await self._send_frame(
-            to,
-            payload,
-            thread_id,
-            parent_message_id,
-            idempotency_key,
-            require_delivery_ack,
-            retry_attempts,
-            receipt_timeout,
-        )
+        **options: Unpack[TextSendOptions],
+    ) -> Coroutine[Any, Any, SDKResult]:
+        """Ends a stream with an error."""
+        payload = _stream_frames.error(stream_id, error, seq, metadata)
+        return self._send_frame(to, payload, **options)
 
-    async def ask_text(
+    @expand_options()
+    def ask_text(
         self,
         to: str,
         text: str,
         *,
         thread_id: str | None = None,
         timeout: float | None = None,
-        parent_message_id: str | None = None,
-        idempotency_key: str | None = None,
-    ) -> SDKResult:
+        **options: Unpack[ParentOptions],
+    ) -> Coroutine[Any, Any, SDKResult]:
         """Sends ``{"text": text}`` as a request and waits for the answer; see ``ask_json``."""
-        return await self.ask_json(
-            to,
-            {"text": str(text)},
-            thread_id=thread_id,
-            timeout=timeout,
-            parent_message_id=parent_message_id,
-            idempotency_key=idempotency_key,
-        )
+        return self.ask_json(to, {"text": str(text)}, thread_id=thread_id, timeout=timeout, **options)
 
+    def _request_timeout(self, timeout: float | None) -> float:
+        return max(0.1, float(self.default_request_timeout if timeout is None else timeout))
+
+    @expand_options()
     async def ask_json(
         self,
         to: str,
@@ -383,30 +247,21 @@ class AgentSDK(RegistryCalls, BlobMethods):
         *,
         thread_id: str | None = None,
         timeout: float | None = None,
-        parent_message_id: str | None = None,
-        idempotency_key: str | None = None,
+        **options: Unpack[ParentOptions],
     ) -> SDKResult:
         """Sends any JSON as a request and waits for the answer.
 
         Raises:
-            AgentRequestError: The answer reports an error; its class says which.
+            AgentRequestError: The answer reports an error; there is a class for each code.
             RequestTimeoutError: No answer came in time; it is an ``asyncio.TimeoutError``.
         """
-        kind, target = parse_target(to)
+        target_kind, target = parse_target(to)
         thread = self._thread_id(thread_id)
-        seconds = self.default_request_timeout if timeout is None else timeout
-        reply = await self._node._request(  # pyright: ignore[reportPrivateUsage]
-            _routes.BY_KIND[kind],
-            target,
-            data,
-            max(0.1, float(seconds)),
-            "request",
-            None,
-            None,
-            thread,
-            parent_message_id,
-            idempotency_key,
+        seconds = self._request_timeout(timeout)
+        outcome = start_request(
+            self._native, _targets.BY_NAME[target_kind], target, data, seconds, "request", thread_id=thread, **options
         )
+        reply = outcome[0] if isinstance(outcome, tuple) else await completion(outcome)
         reported = error_of_reply(reply)
         if reported is not None:
             raise request_error(*reported)
@@ -414,12 +269,13 @@ class AgentSDK(RegistryCalls, BlobMethods):
             ok=True,
             thread_id=reply.thread_id or thread,
             message_id=reply.message_id or None,
-            parent_message_id=reply.parent_message_id or parent_message_id,
+            parent_message_id=reply.parent_message_id or options.get("parent_message_id"),
             text=text_of_reply(reply),
             data=reply.payload,
             trace_id=reply.trace_id,
         )
 
+    @expand_options()
     def ask_stream(
         self,
         to: str,
@@ -428,24 +284,19 @@ class AgentSDK(RegistryCalls, BlobMethods):
         thread_id: str | None = None,
         timeout: float | None = None,
         idle_timeout: float | None = 30.0,
-        parent_message_id: str | None = None,
-        idempotency_key: str | None = None,
+        **options: Unpack[ParentOptions],
     ) -> AnswerStream:
-        """Asks ``{"text": text}`` and reads the answer piece by piece.
+        """Sends ``{"text": text}`` as a request and reads the answer piece by piece.
 
         >>> async for piece in sdk.ask_stream("@poet", "a poem"):  # doctest: +SKIP
         ...     print(piece, end="")
         """
+        data = {"text": str(text)}
         return self.ask_json_stream(
-            to,
-            {"text": str(text)},
-            thread_id=thread_id,
-            timeout=timeout,
-            idle_timeout=idle_timeout,
-            parent_message_id=parent_message_id,
-            idempotency_key=idempotency_key,
+            to, data, thread_id=thread_id, timeout=timeout, idle_timeout=idle_timeout, **options
         )
 
+    @expand_options()
     def ask_json_stream(
         self,
         to: str,
@@ -454,11 +305,10 @@ class AgentSDK(RegistryCalls, BlobMethods):
         thread_id: str | None = None,
         timeout: float | None = None,
         idle_timeout: float | None = 30.0,
-        parent_message_id: str | None = None,
-        idempotency_key: str | None = None,
+        **options: Unpack[ParentOptions],
     ) -> AnswerStream:
         """As ``ask_stream``, with any JSON as the question."""
-        return self._ask_stream(to, data, thread_id, timeout, idle_timeout, parent_message_id, idempotency_key, None)
+        return self._ask_stream(to, data, thread_id, timeout, idle_timeout, None, **options)
 
     def _ask_stream(
         self,
@@ -467,67 +317,19 @@ class AgentSDK(RegistryCalls, BlobMethods):
         thread_id: str | None,
         timeout: float | None,
         idle_timeout: float | None,
-        parent_message_id: str | None,
-        idempotency_key: str | None,
-        ended: Callable[[StreamReply], None] | None,
+        on_end: Callable[[StreamReply], None] | None,
+        **options: Unpack[ParentOptions],
     ) -> AnswerStream:
-        kind, target = parse_target(to)
-        seconds = self.default_request_timeout if timeout is None else timeout
-        options = (
-            "request",
-            None,
-            None,
-            self._thread_id(thread_id),
-            parent_message_id,
-            idempotency_key,
-            max(0.1, float(seconds)),
-            limit(idle_timeout),
-        )
-        native = self._node._native  # pyright: ignore[reportPrivateUsage]
-        return AnswerStream(native, _routes.BY_KIND[kind], target, data, options, ended, raises=True)
+        target_kind, target = parse_target(to)
+        thread_id = self._thread_id(thread_id)
+        seconds = self._request_timeout(timeout)
+        asked = stream_options(seconds, idle_timeout, "request", thread_id=thread_id, **options)
+        return AnswerStream(self._native, _targets.BY_NAME[target_kind], target, data, asked, on_end, raises=True)
 
     def reply_stream(self, request: AgentMessage, *, metadata: Any = None) -> OutgoingStream:
-        """Answers a message piece by piece; see ``AgentNode.reply_stream``."""
+        """Replies to a message piece by piece; see ``AgentNode.reply_stream``."""
         return self._node.reply_stream(request, metadata=metadata)
 
     async def reply(self, request: AgentMessage, payload: Any) -> str:
-        """Answers a message; see ``AgentNode.reply``."""
+        """Replies to a message; see ``AgentNode.reply``."""
         return await self._node.reply(request, payload)
-
-    async def search_profiles(
-        self,
-        *,
-        query: str = "",
-        capability: str | None = None,
-        limit: int = 20,
-        online_only: bool = False,
-        timeout: float | None = 2.0,
-    ) -> list[dict[str, Any]]:
-        """Accounts by a part of their name and by capability, online ones first."""
-        return await self._node.search_profiles(
-            query=query, capability=capability, limit=limit, online_only=online_only, timeout=timeout
-        )
-
-    async def send_blob_ref(
-        self,
-        to: str,
-        blob: BlobRef | Mapping[str, Any],
-        *,
-        thread_id: str | None = None,
-        parent_message_id: str | None = None,
-        idempotency_key: str | None = None,
-        require_delivery_ack: bool = True,
-        retry_attempts: int | None = None,
-        receipt_timeout: float | None = None,
-    ) -> SDKResult:
-        """Sends a reference to a blob. The receiver must reach the store that keeps it."""
-        return await self.send_json(
-            to,
-            blob_payload(blob),
-            thread_id=thread_id,
-            parent_message_id=parent_message_id,
-            idempotency_key=idempotency_key,
-            require_delivery_ack=require_delivery_ack,
-            retry_attempts=retry_attempts,
-            receipt_timeout=receipt_timeout,
-        )

@@ -9,16 +9,15 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 
+from agentnet._coerce import as_object, error_text
 from agentnet._completion import completed, completion
 from agentnet._native import Answer, Node, Outgoing, error_of_reply
-from agentnet._plain import as_object, said
 from agentnet._typing import Self
 from agentnet.errors import AgentNetError, StreamCancelledError, StreamError, request_error
 from agentnet.schema import AgentMessage
 
-_Options = tuple[
-    str | None, int | None, str | None, str | None, str | None, str | None, float, float
-]
+AskOptions = tuple[str | None, int | None, str | None, str | None, str | None, str | None, float, float]
+"""The options of a request whose answer is a stream, in the order of the native part."""
 
 
 @dataclass(slots=True)
@@ -73,14 +72,14 @@ class AnswerStream:
         way: int,
         to: str,
         payload: Any,
-        options: _Options,
-        ended: Callable[[StreamReply], None] | None = None,
+        options: AskOptions,
+        on_end: Callable[[StreamReply], None] | None = None,
         *,
         raises: bool = False,
     ) -> None:
         self._raises = raises
         self._asked = (node, way, to, payload, *options)
-        self._ended = ended
+        self._on_end = on_end
         self._answer: Answer | None = None
         self._opening = asyncio.Lock()
         self._pieces: deque[StreamDelta] = deque()
@@ -125,8 +124,8 @@ class AnswerStream:
             if refused is not None:
                 raise request_error(*refused)
             self._reply = StreamReply(text, result, metadata, stream_id, message)
-            if self._ended is not None:
-                self._ended(self._reply)
+            if self._on_end is not None:
+                self._on_end(self._reply)
         return self._reply
 
     async def text(self) -> str:
@@ -230,7 +229,7 @@ class OutgoingStream:
             if exc is None:
                 await self.end()
             elif not self.cancelled:
-                await self.fail("handler_error", said(exc) or type(exc).__name__)
+                await self.fail("handler_error", error_text(exc) or type(exc).__name__)
         except StreamCancelledError:
             # Nobody reads it.
             pass

@@ -1,29 +1,30 @@
-"""Conversations in one thread, and what the high-level calls give."""
+"""Conversations in one thread, and the results of the high-level calls."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol, TypeVar
 
-from agentnet._plain import stripped
-from agentnet._stream_sends import CONTENT_TYPE, ROLE
+from agentnet import _stream_frames
+from agentnet._coerce import stripped
+from agentnet._expand import expand_options
+from agentnet._options import ParentOptions, TextSendOptions, ThreadSendOptions
+from agentnet._stream_frames import CONTENT_TYPE, ROLE
+from agentnet._typing import Unpack
 from agentnet.blobs import BlobRef, blob_payload
 from agentnet.streams import AnswerStream, StreamReply
-
-if TYPE_CHECKING:
-    from agentnet.sdk import AgentSDK
 
 
 @dataclass(slots=True)
 class SDKResult:
-    """The result of a send or an ask. That there is one means that it went well: failures raise."""
+    """The result of a send or an ask that succeeded: failures raise."""
 
     ok: bool
     thread_id: str | None
-    """Of the answer, or of the message that was sent."""
+    """The thread of the answer, or of the message that was sent."""
     message_id: str | None
-    """Of the answer, or of the message that was sent."""
+    """The id of the answer, or of the message that was sent."""
     parent_message_id: str | None
     text: str | None = None
     """The text of the answer, if it has one."""
@@ -34,10 +35,45 @@ class SDKResult:
     trace_id: str | None = None
 
 
-class ThreadSession:
-    """A conversation in one thread: each call follows the message that was sent last, or the answer that came last."""
+class _SdkCalls(Protocol):
+    """The calls of ``AgentSDK`` that a thread uses."""
 
-    def __init__(self, sdk: AgentSDK, thread_id: str | int, parent_message_id: str | None = None) -> None:
+    def send_json(self, to: str, data: Any, **options: Unpack[TextSendOptions]) -> Coroutine[Any, Any, SDKResult]: ...
+
+    def _send_frame(
+        self, to: str, payload: dict[str, Any], **options: Unpack[TextSendOptions]
+    ) -> Coroutine[Any, Any, SDKResult]: ...
+
+    def ask_json(
+        self,
+        to: str,
+        data: Any,
+        *,
+        thread_id: str | None = None,
+        timeout: float | None = None,
+        **options: Unpack[ParentOptions],
+    ) -> Coroutine[Any, Any, SDKResult]: ...
+
+    def _ask_stream(
+        self,
+        to: str,
+        data: Any,
+        thread_id: str | None,
+        timeout: float | None,
+        idle_timeout: float | None,
+        on_end: Callable[[StreamReply], None] | None,
+        **options: Unpack[ParentOptions],
+    ) -> AnswerStream: ...
+
+
+_Options = TypeVar("_Options", bound=ParentOptions)
+
+
+class ThreadSession:
+    """A conversation in one thread: each call has as its parent the message that was sent last, or the answer that came
+    last."""
+
+    def __init__(self, sdk: _SdkCalls, thread_id: str | int, parent_message_id: str | None = None) -> None:
         self._sdk = sdk
         self.thread_id = stripped(thread_id)
         if not self.thread_id:
@@ -45,86 +81,45 @@ class ThreadSession:
         self.parent_message_id = parent_message_id
 
     def set_parent(self, parent_message_id: str | None) -> None:
-        """Says what the next message follows; None for nothing."""
+        """Sets the parent of the next message; None for no parent."""
         self.parent_message_id = parent_message_id
 
-    def _parent(self, given: str | None) -> str | None:
-        return self.parent_message_id if given is None else given
+    def _with_parent(self, options: _Options) -> _Options:
+        if options.get("parent_message_id") is None:
+            options["parent_message_id"] = self.parent_message_id
+        return options
 
     def _follow(self, result: SDKResult) -> SDKResult:
         self.parent_message_id = result.message_id or self.parent_message_id
         return result
 
-    async def send_text(
-        self,
-        to: str,
-        text: str,
-        *,
-        parent_message_id: str | None = None,
-        idempotency_key: str | None = None,
-        require_delivery_ack: bool = True,
-        retry_attempts: int | None = None,
-        receipt_timeout: float | None = None,
-    ) -> SDKResult:
+    @expand_options()
+    def send_text(self, to: str, text: str, **options: Unpack[ThreadSendOptions]) -> Coroutine[Any, Any, SDKResult]:
         """Sends ``{"text": text}``."""
-        return await self.send_json(
-            to,
-            {"text": str(text)},
-            parent_message_id=parent_message_id,
-            idempotency_key=idempotency_key,
-            require_delivery_ack=require_delivery_ack,
-            retry_attempts=retry_attempts,
-            receipt_timeout=receipt_timeout,
-        )
+        return self.send_json(to, {"text": str(text)}, **options)
 
-    async def send_json(
-        self,
-        to: str,
-        data: Any,
-        *,
-        parent_message_id: str | None = None,
-        idempotency_key: str | None = None,
-        require_delivery_ack: bool = True,
-        retry_attempts: int | None = None,
-        receipt_timeout: float | None = None,
-    ) -> SDKResult:
+    @expand_options()
+    async def send_json(self, to: str, data: Any, **options: Unpack[ThreadSendOptions]) -> SDKResult:
         """Sends any JSON, data classes as dicts."""
-        return self._follow(
-            await self._sdk.send_json(
-                to,
-                data,
-                thread_id=self.thread_id,
-                parent_message_id=self._parent(parent_message_id),
-                idempotency_key=idempotency_key,
-                require_delivery_ack=require_delivery_ack,
-                retry_attempts=retry_attempts,
-                receipt_timeout=receipt_timeout,
-            )
-        )
+        options = self._with_parent(options)
+        return self._follow(await self._sdk.send_json(to, data, thread_id=self.thread_id, **options))
 
-    async def send_blob_ref(
-        self,
-        to: str,
-        blob: BlobRef | Mapping[str, Any],
-        *,
-        parent_message_id: str | None = None,
-        idempotency_key: str | None = None,
-        require_delivery_ack: bool = True,
-        retry_attempts: int | None = None,
-        receipt_timeout: float | None = None,
+    @expand_options()
+    def send_blob_ref(
+        self, to: str, blob: BlobRef | Mapping[str, Any], **options: Unpack[ThreadSendOptions]
+    ) -> Coroutine[Any, Any, SDKResult]:
+        """Sends a reference to a blob. The receiver needs access to the store that has the blob."""
+        return self.send_json(to, blob_payload(blob), **options)
+
+    async def _send_frame(
+        self, to: str, payload: dict[str, Any], **options: Unpack[ThreadSendOptions]
     ) -> SDKResult:
-        """Sends a reference to a blob. The receiver must reach the store that keeps it."""
-        return await self.send_json(
-            to,
-            blob_payload(blob),
-            parent_message_id=parent_message_id,
-            idempotency_key=idempotency_key,
-            require_delivery_ack=require_delivery_ack,
-            retry_attempts=retry_attempts,
-            receipt_timeout=receipt_timeout,
-        )
+        options = self._with_parent(options)
+        send = self._sdk._send_frame  # pyright: ignore[reportPrivateUsage]
+        return self._follow(await send(to, payload, thread_id=self.thread_id, **options))
 
-    async def send_stream_start(
+    @expand_options(require_delivery_ack=False)
+    def send_stream_start(
         self,
         to: str,
         stream_id: str,
@@ -132,30 +127,14 @@ class ThreadSession:
         role: str = ROLE,
         content_type: str = CONTENT_TYPE,
         metadata: dict[str, Any] | None = None,
-        parent_message_id: str | None = None,
-        idempotency_key: str | None = None,
-        require_delivery_ack: bool = False,
-        retry_attempts: int | None = None,
-        receipt_timeout: float | None = None,
-    ) -> SDKResult:
-        """Begins a stream to an inbox; ``data`` of the result is the payload. No receipt is waited for, unless asked for."""
-        return self._follow(
-            await self._sdk.send_stream_start(
-                to,
-                stream_id,
-                role=role,
-                content_type=content_type,
-                metadata=metadata,
-                thread_id=self.thread_id,
-                parent_message_id=self._parent(parent_message_id),
-                idempotency_key=idempotency_key,
-                require_delivery_ack=require_delivery_ack,
-                retry_attempts=retry_attempts,
-                receipt_timeout=receipt_timeout,
-            )
-        )
+        **options: Unpack[ThreadSendOptions],
+    ) -> Coroutine[Any, Any, SDKResult]:
+        """Starts a stream to an inbox; ``data`` of the result is the payload. It waits for no receipt by default."""
+        payload = _stream_frames.start(stream_id, role, content_type, metadata)
+        return self._send_frame(to, payload, **options)
 
-    async def send_stream_delta(
+    @expand_options(require_delivery_ack=False)
+    def send_stream_delta(
         self,
         to: str,
         stream_id: str,
@@ -164,31 +143,14 @@ class ThreadSession:
         seq: int,
         role: str = ROLE,
         content_type: str = CONTENT_TYPE,
-        parent_message_id: str | None = None,
-        idempotency_key: str | None = None,
-        require_delivery_ack: bool = False,
-        retry_attempts: int | None = None,
-        receipt_timeout: float | None = None,
-    ) -> SDKResult:
-        """Sends a piece; ``seq`` is its place: the reader sorts by it."""
-        return self._follow(
-            await self._sdk.send_stream_delta(
-                to,
-                stream_id,
-                delta,
-                seq=seq,
-                role=role,
-                content_type=content_type,
-                thread_id=self.thread_id,
-                parent_message_id=self._parent(parent_message_id),
-                idempotency_key=idempotency_key,
-                require_delivery_ack=require_delivery_ack,
-                retry_attempts=retry_attempts,
-                receipt_timeout=receipt_timeout,
-            )
-        )
+        **options: Unpack[ThreadSendOptions],
+    ) -> Coroutine[Any, Any, SDKResult]:
+        """Sends a piece; ``seq`` is its position, by which the reader sorts."""
+        payload = _stream_frames.delta(stream_id, delta, seq, role, content_type)
+        return self._send_frame(to, payload, **options)
 
-    async def send_stream_end(
+    @expand_options(require_delivery_ack=False)
+    def send_stream_end(
         self,
         to: str,
         stream_id: str,
@@ -198,32 +160,14 @@ class ThreadSession:
         role: str = ROLE,
         content_type: str = CONTENT_TYPE,
         metadata: dict[str, Any] | None = None,
-        parent_message_id: str | None = None,
-        idempotency_key: str | None = None,
-        require_delivery_ack: bool = False,
-        retry_attempts: int | None = None,
-        receipt_timeout: float | None = None,
-    ) -> SDKResult:
-        """Ends a stream; ``text`` is the whole, whatever the pieces were."""
-        return self._follow(
-            await self._sdk.send_stream_end(
-                to,
-                stream_id,
-                seq=seq,
-                text=text,
-                role=role,
-                content_type=content_type,
-                metadata=metadata,
-                thread_id=self.thread_id,
-                parent_message_id=self._parent(parent_message_id),
-                idempotency_key=idempotency_key,
-                require_delivery_ack=require_delivery_ack,
-                retry_attempts=retry_attempts,
-                receipt_timeout=receipt_timeout,
-            )
-        )
+        **options: Unpack[ThreadSendOptions],
+    ) -> Coroutine[Any, Any, SDKResult]:
+        """Ends a stream; ``text`` is the whole text and replaces the pieces."""
+        payload = _stream_frames.end(stream_id, seq, text, role, content_type, metadata)
+        return self._send_frame(to, payload, **options)
 
-    async def send_stream_error(
+    @expand_options(require_delivery_ack=False)
+    def send_stream_error(
         self,
         to: str,
         stream_id: str,
@@ -231,68 +175,29 @@ class ThreadSession:
         *,
         seq: int = 0,
         metadata: dict[str, Any] | None = None,
-        parent_message_id: str | None = None,
-        idempotency_key: str | None = None,
-        require_delivery_ack: bool = False,
-        retry_attempts: int | None = None,
-        receipt_timeout: float | None = None,
-    ) -> SDKResult:
-        """Says that a stream failed, and ends it."""
-        return self._follow(
-            await self._sdk.send_stream_error(
-                to,
-                stream_id,
-                error,
-                seq=seq,
-                metadata=metadata,
-                thread_id=self.thread_id,
-                parent_message_id=self._parent(parent_message_id),
-                idempotency_key=idempotency_key,
-                require_delivery_ack=require_delivery_ack,
-                retry_attempts=retry_attempts,
-                receipt_timeout=receipt_timeout,
-            )
-        )
+        **options: Unpack[ThreadSendOptions],
+    ) -> Coroutine[Any, Any, SDKResult]:
+        """Ends a stream with an error."""
+        payload = _stream_frames.error(stream_id, error, seq, metadata)
+        return self._send_frame(to, payload, **options)
 
-    async def ask_text(
-        self,
-        to: str,
-        text: str,
-        *,
-        timeout: float | None = None,
-        parent_message_id: str | None = None,
-        idempotency_key: str | None = None,
-    ) -> SDKResult:
+    @expand_options()
+    def ask_text(
+        self, to: str, text: str, *, timeout: float | None = None, **options: Unpack[ParentOptions]
+    ) -> Coroutine[Any, Any, SDKResult]:
         """Sends ``{"text": text}`` as a request and waits for the answer."""
-        return await self.ask_json(
-            to,
-            {"text": str(text)},
-            timeout=timeout,
-            parent_message_id=parent_message_id,
-            idempotency_key=idempotency_key,
-        )
+        return self.ask_json(to, {"text": str(text)}, timeout=timeout, **options)
 
+    @expand_options()
     async def ask_json(
-        self,
-        to: str,
-        data: Any,
-        *,
-        timeout: float | None = None,
-        parent_message_id: str | None = None,
-        idempotency_key: str | None = None,
+        self, to: str, data: Any, *, timeout: float | None = None, **options: Unpack[ParentOptions]
     ) -> SDKResult:
         """Sends any JSON as a request and waits for the answer."""
-        return self._follow(
-            await self._sdk.ask_json(
-                to,
-                data,
-                thread_id=self.thread_id,
-                timeout=timeout,
-                parent_message_id=self._parent(parent_message_id),
-                idempotency_key=idempotency_key,
-            )
-        )
+        options = self._with_parent(options)
+        asked = self._sdk.ask_json(to, data, thread_id=self.thread_id, timeout=timeout, **options)
+        return self._follow(await asked)
 
+    @expand_options()
     def ask_stream(
         self,
         to: str,
@@ -300,21 +205,15 @@ class ThreadSession:
         *,
         timeout: float | None = None,
         idle_timeout: float | None = 30.0,
-        parent_message_id: str | None = None,
-        idempotency_key: str | None = None,
+        **options: Unpack[ParentOptions],
     ) -> AnswerStream:
-        """Asks ``{"text": text}`` and reads the answer piece by piece; read to its end, the next message follows it."""
+        """Sends ``{"text": text}`` as a request and reads the answer piece by piece. Once it is read to its end, the answer is
+        the parent of the next message."""
 
-        def ended(reply: StreamReply) -> None:
+        def on_end(reply: StreamReply) -> None:
             self.parent_message_id = reply.message.message_id or self.parent_message_id
 
-        return self._sdk._ask_stream(  # pyright: ignore[reportPrivateUsage]
-            to,
-            {"text": str(text)},
-            self.thread_id,
-            timeout,
-            idle_timeout,
-            self._parent(parent_message_id),
-            idempotency_key,
-            ended,
-        )
+        options = self._with_parent(options)
+        data = {"text": str(text)}
+        ask = self._sdk._ask_stream  # pyright: ignore[reportPrivateUsage]
+        return ask(to, data, self.thread_id, timeout, idle_timeout, on_end, **options)

@@ -7,14 +7,18 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Any
 
-from agentnet import _routes
-from agentnet._history import HistoryCalls
+from agentnet import _targets
+from agentnet._completion import completed
+from agentnet._facade import NodeFacade
 from agentnet._native import error_of_reply
-from agentnet._options import NodeOptions
+from agentnet._expand import expand_options
+from agentnet._options import MessageOptions, NodeOptions, SendOptions, StreamOptions
+from agentnet._requests import start_request
+from agentnet._sends import start_send
 from agentnet._typing import Self, Unpack
-from agentnet.blobs import BlobMethods, BlobRef, BlobStore, blob_payload
+from agentnet.blobs import BlobRef, blob_payload
 from agentnet.errors import request_error
-from agentnet.node import AgentNode, H
+from agentnet.node import AgentNode
 from agentnet.schema import AgentMessage
 
 
@@ -22,11 +26,11 @@ def _one_target(
     to_account_id: str | None, to_username: str | None, to_capability: str | None
 ) -> tuple[int, str]:
     given = [
-        (way, target)
-        for way, target in (
-            (_routes.ACCOUNT, to_account_id),
-            (_routes.USERNAME, to_username),
-            (_routes.CAPABILITY, to_capability),
+        (kind, target)
+        for kind, target in (
+            (_targets.ACCOUNT, to_account_id),
+            (_targets.USERNAME, to_username),
+            (_targets.CAPABILITY, to_capability),
         )
         if target is not None
     ]
@@ -35,8 +39,8 @@ def _one_target(
     return given[0]
 
 
-class AgentWrapper(HistoryCalls, BlobMethods):
-    """An agent behind few calls with named arguments. The arguments are those of ``AgentNode``."""
+class AgentWrapper(NodeFacade):
+    """An agent with few calls, all by named arguments. The arguments of the constructor are those of ``AgentNode``."""
 
     def __init__(
         self,
@@ -54,7 +58,7 @@ class AgentWrapper(HistoryCalls, BlobMethods):
     ) -> None:
         if blob_store_dir is not None:
             node_options.setdefault("blob_dir", blob_store_dir)
-        self._node = AgentNode(
+        node = AgentNode(
             agent_id=agent_id,
             name=name,
             username=username,
@@ -65,36 +69,7 @@ class AgentWrapper(HistoryCalls, BlobMethods):
             heartbeat_interval=heartbeat_interval,
             **node_options,
         )
-        self._keep_blobs(self._node._native)  # pyright: ignore[reportPrivateUsage]
-
-    @property
-    def blobs(self) -> BlobStore:
-        """The calls of blobs, to be awaited: they do not hold up the event loop."""
-        return self._node.blobs
-
-    @property
-    def node(self) -> AgentNode:
-        """The node that does the work."""
-        return self._node
-
-    @property
-    def account_id(self) -> str | None:
-        """The account, once connected."""
-        return self._node.account_id
-
-    @property
-    def username(self) -> str | None:
-        """The username that the registry gave, once connected."""
-        return self._node.username
-
-    @property
-    def session_tag(self) -> str | None:
-        """The session, while connected."""
-        return self._node.session_tag
-
-    def receive(self, handler: H) -> H:
-        """Sets what is done with the messages that arrive; a decorator."""
-        return self._node.on_message(handler)
+        self._set_node(node)
 
     async def connect(self) -> None:
         """Joins the network; see ``AgentNode.start``."""
@@ -117,6 +92,7 @@ class AgentWrapper(HistoryCalls, BlobMethods):
         """The account of a username."""
         return await self._node.resolve_account_id_by_username(username, timeout=timeout)
 
+    @expand_options()
     async def send(
         self,
         *,
@@ -125,32 +101,13 @@ class AgentWrapper(HistoryCalls, BlobMethods):
         to_username: str | None = None,
         to_capability: str | None = None,
         kind: str = "direct",
-        ttl_ms: int | None = None,
-        trace_id: str | None = None,
-        thread_id: str | None = None,
-        parent_message_id: str | None = None,
-        idempotency_key: str | None = None,
-        require_delivery_ack: bool = True,
-        retry_attempts: int | None = None,
-        receipt_timeout: float | None = None,
+        **options: Unpack[SendOptions],
     ) -> str:
         """Sends a message to exactly one target; see ``AgentNode.send``."""
-        way, target = _one_target(to_account_id, to_username, to_capability)
-        return await self._node._send(  # pyright: ignore[reportPrivateUsage]
-            way,
-            target,
-            payload,
-            kind,
-            ttl_ms,
-            trace_id,
-            thread_id,
-            parent_message_id,
-            idempotency_key,
-            require_delivery_ack,
-            retry_attempts,
-            receipt_timeout,
-        )
+        target_kind, target = _one_target(to_account_id, to_username, to_capability)
+        return await completed(start_send(self._native, target_kind, target, payload, kind, **options))
 
+    @expand_options()
     async def send_blob_ref(
         self,
         *,
@@ -159,32 +116,19 @@ class AgentWrapper(HistoryCalls, BlobMethods):
         to_username: str | None = None,
         to_capability: str | None = None,
         kind: str = "direct",
-        ttl_ms: int | None = None,
-        trace_id: str | None = None,
-        thread_id: str | None = None,
-        parent_message_id: str | None = None,
-        idempotency_key: str | None = None,
-        require_delivery_ack: bool = True,
-        retry_attempts: int | None = None,
-        receipt_timeout: float | None = None,
+        **options: Unpack[SendOptions],
     ) -> str:
-        """Sends a reference to a blob to exactly one target. The receiver must reach the store that keeps it."""
+        """Sends a reference to a blob to exactly one target. The receiver needs access to the store that has the blob."""
         return await self.send(
             payload=blob_payload(blob),
             to_account_id=to_account_id,
             to_username=to_username,
             to_capability=to_capability,
             kind=kind,
-            ttl_ms=ttl_ms,
-            trace_id=trace_id,
-            thread_id=thread_id,
-            parent_message_id=parent_message_id,
-            idempotency_key=idempotency_key,
-            require_delivery_ack=require_delivery_ack,
-            retry_attempts=retry_attempts,
-            receipt_timeout=receipt_timeout,
+            **options,
         )
 
+    @expand_options()
     async def request(
         self,
         *,
@@ -194,66 +138,23 @@ class AgentWrapper(HistoryCalls, BlobMethods):
         to_capability: str | None = None,
         timeout: float | None = 5.0,
         kind: str = "request",
-        ttl_ms: int | None = None,
-        trace_id: str | None = None,
-        thread_id: str | None = None,
-        parent_message_id: str | None = None,
-        idempotency_key: str | None = None,
+        **options: Unpack[MessageOptions],
     ) -> AgentMessage:
-        """Asks exactly one target and waits for the reply. Raises ``AgentRequestError`` where it reports an error."""
-        way, target = _one_target(to_account_id, to_username, to_capability)
-        reply = await self._node._request(  # pyright: ignore[reportPrivateUsage]
-            way,
-            target,
-            payload,
-            timeout,
-            kind,
-            ttl_ms,
-            trace_id,
-            thread_id,
-            parent_message_id,
-            idempotency_key,
-        )
+        """Sends a request to exactly one target and waits for the reply. Raises ``AgentRequestError`` where the reply reports
+        an error."""
+        target_kind, target = _one_target(to_account_id, to_username, to_capability)
+        reply = await completed(start_request(self._native, target_kind, target, payload, timeout, kind, **options))
         reported = error_of_reply(reply)
         if reported is not None:
             raise request_error(*reported)
         return reply
 
+    @expand_options()
     async def reply(
-        self,
-        *,
-        request: AgentMessage,
-        payload: Any,
-        kind: str = "reply",
-        ttl_ms: int | None = None,
-        trace_id: str | None = None,
-        thread_id: str | None = None,
-        parent_message_id: str | None = None,
+        self, *, request: AgentMessage, payload: Any, kind: str = "reply", **options: Unpack[StreamOptions]
     ) -> str:
-        """Answers a message; see ``AgentNode.reply``."""
-        return await self._node.reply(
-            request,
-            payload,
-            kind=kind,
-            ttl_ms=ttl_ms,
-            trace_id=trace_id,
-            thread_id=thread_id,
-            parent_message_id=parent_message_id,
-        )
-
-    async def search_profiles(
-        self,
-        *,
-        query: str = "",
-        capability: str | None = None,
-        limit: int = 20,
-        online_only: bool = False,
-        timeout: float | None = 2.0,
-    ) -> list[dict[str, Any]]:
-        """Accounts by a part of their name and by capability, online ones first."""
-        return await self._node.search_profiles(
-            query=query, capability=capability, limit=limit, online_only=online_only, timeout=timeout
-        )
+        """Replies to a message; see ``AgentNode.reply``."""
+        return await self._node.reply(request, payload, kind, **options)
 
     async def get_profile(
         self, *, account_id: str | None = None, username: str | None = None, timeout: float | None = 2.0

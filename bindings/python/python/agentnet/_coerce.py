@@ -1,4 +1,4 @@
-"""Plain values by their type, for what comes from outside."""
+"""Conversions of values that come from outside."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ def as_list(value: object) -> list[Any]:
     return list(cast("Iterable[Any]", value)) if isinstance(value, list) else []
 
 
-def said(error: BaseException) -> str:
-    """An exception's text. There are exceptions whose text cannot be made."""
+def error_text(error: BaseException) -> str:
+    """An exception's text. The ``__str__`` of an exception can raise."""
     try:
         return str(error)
     except Exception:
@@ -31,10 +31,28 @@ def said(error: BaseException) -> str:
 
 
 def stripped(text: object) -> str:
-    """A text without the space around it; of None, none. A number is its text."""
+    """A text without surrounding whitespace; None is the empty text, a number its digits."""
     return "" if text is None else str(text).strip()
 
 
+def required(value: str, name: str) -> str:
+    """A text without surrounding whitespace. Raises ``ValueError`` for an empty one."""
+    text = str(value).strip()
+    if not text:
+        raise ValueError(f"{name} is required")
+    return text
+
+
+def positive_int(value: Any) -> int | None:
+    """``int(value)``, at least 1; None for a value that is not a number."""
+    if value is None:
+        return None
+    try:
+        return min(max(1, int(value)), 2**62)
+    except (TypeError, ValueError, OverflowError):
+        return None
+
+
 def seconds(timeout: float | None) -> float:
-    """A time limit; None is none."""
+    """A time limit in seconds; None means no limit."""
     return math.inf if timeout is None else float(timeout)

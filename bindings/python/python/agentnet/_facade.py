@@ -1,0 +1,76 @@
+"""What ``AgentSDK`` and ``AgentWrapper`` have in common: the node, its identity, and the registry's threads and messages."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from agentnet._lookups import native_node
+from agentnet._expand import expand_options
+from agentnet._options import (
+    MESSAGE_DEFAULTS,
+    PROFILE_DEFAULTS,
+    THREAD_DEFAULTS,
+    MessageFilters,
+    ProfileFilters,
+    ThreadFilters,
+)
+from agentnet._typing import Unpack
+from agentnet.blobs import BlobMethods, BlobStore
+from agentnet.node import AgentNode, H
+
+
+class NodeFacade(BlobMethods):
+    """A node behind other calls. Part of ``AgentSDK`` and ``AgentWrapper``."""
+
+    def _set_node(self, node: AgentNode) -> None:
+        self._node = node
+        self._native = native_node(node)
+        self._keep_blobs(self._native)
+
+    @property
+    def node(self) -> AgentNode:
+        """The node that does the work."""
+        return self._node
+
+    @property
+    def blobs(self) -> BlobStore:
+        """The calls for blobs that are awaited and do not block the event loop."""
+        return self._node.blobs
+
+    @property
+    def account_id(self) -> str | None:
+        """The account, after the start."""
+        return self._node.account_id
+
+    @property
+    def username(self) -> str | None:
+        """The username that the registry gave, after the start."""
+        return self._node.username
+
+    @property
+    def session_tag(self) -> str | None:
+        """The session, while the node runs."""
+        return self._node.session_tag
+
+    def receive(self, handler: H) -> H:
+        """Sets the handler of messages; a decorator."""
+        return self._node.on_message(handler)
+
+    @expand_options(**PROFILE_DEFAULTS)
+    async def search_profiles(self, **filters: Unpack[ProfileFilters]) -> list[dict[str, Any]]:
+        """Accounts by a part of their name and by capability, online ones first."""
+        return await self._node.search_profiles(**filters)
+
+    @expand_options(**THREAD_DEFAULTS)
+    async def list_threads(self, **filters: Unpack[ThreadFilters]) -> list[dict[str, Any]]:
+        """Threads, latest activity first."""
+        return await self._node.list_threads(**filters)
+
+    @expand_options(**MESSAGE_DEFAULTS)
+    async def search_messages(self, **filters: Unpack[MessageFilters]) -> dict[str, Any]:
+        """Messages by filters, newest first; ``next_cursor`` is for the next page."""
+        return await self._node.search_messages(**filters)
+
+    async def registry_metrics(self, timeout: float | None = 2.0) -> dict[str, Any]:
+        """The registry's counters."""
+        return await self._node.get_registry_metrics(timeout=timeout)

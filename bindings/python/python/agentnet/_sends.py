@@ -1,0 +1,176 @@
+"""The node's sends and replies."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from agentnet import _targets
+from agentnet._coerce import positive_int, required
+from agentnet._completion import Outcome, completed
+from agentnet._lookups import LOOKUP_TIMEOUT, Lookups
+from agentnet._native import Node
+from agentnet._expand import expand_options, native_call
+from agentnet._options import MessageOptions, SendOptions, StreamOptions, TextSendOptions
+from agentnet._typing import Unpack
+from agentnet.blobs import BlobRef, blob_payload
+from agentnet.schema import AgentMessage
+from agentnet.streams import OutgoingStream
+
+
+def start_send(
+    native: Node,
+    target_kind: int,
+    to: str,
+    payload: Any,
+    kind: str,
+    *,
+    ttl_ms: int | None = None,
+    trace_id: str | None = None,
+    thread_id: str | None = None,
+    parent_message_id: str | None = None,
+    idempotency_key: str | None = None,
+    require_delivery_ack: bool = True,
+    retry_attempts: int | None = None,
+    receipt_timeout: float | None = None,
+) -> Outcome[str]:
+    """Sends a message; the result is its id."""
+    return native.send(
+        target_kind,
+        to,
+        payload,
+        kind,
+        positive_int(ttl_ms),
+        trace_id,
+        thread_id,
+        parent_message_id,
+        idempotency_key,
+        require_delivery_ack,
+        None if retry_attempts is None else min(max(0, int(retry_attempts)), 2**32 - 1),
+        receipt_timeout,
+    )
+
+
+def start_reply(
+    native: Node,
+    request: AgentMessage,
+    payload: Any,
+    kind: str,
+    *,
+    ttl_ms: int | None = None,
+    trace_id: str | None = None,
+    thread_id: str | None = None,
+    parent_message_id: str | None = None,
+    idempotency_key: str | None = None,
+) -> Outcome[str]:
+    """Replies to a message; the result is the id of the reply."""
+    return native.reply(
+        request, payload, kind, positive_int(ttl_ms), trace_id, thread_id, parent_message_id, idempotency_key
+    )
+
+
+class Sends(Lookups):
+    """What a node can send. Part of ``AgentNode``."""
+
+    @native_call
+    def send(
+        self, to: str, payload: Any, kind: str = "direct", *positional: Any, **options: Unpack[SendOptions]
+    ) -> Outcome[str]:
+        """Sends a message to ``@name``, ``name``, ``username:<name>``, ``acct_…`` or ``account:<id>``.
+
+        It waits for the receiver's receipt and repeats the message while none comes, unless ``require_delivery_ack`` is off.
+
+        Returns:
+            The message id.
+
+        Raises:
+            ValueError: The target is empty, or the message is larger than ``max_payload_bytes``.
+            TypeError: The payload is not JSON.
+            DeliveryError: The receiver rejected the message; ``code`` is the reason.
+            DeliveryTimeoutError: No receipt came.
+            RuntimeError: Any other failure (all of these but the first two are ``RuntimeError``).
+        """
+        return start_send(self._native, _targets.TEXT, to, payload, kind, **options)
+
+    @native_call
+    def send_to_account(
+        self, to_account_id: str, payload: Any, kind: str = "direct", *positional: Any, **options: Unpack[SendOptions]
+    ) -> Outcome[str]:
+        """As ``send``, to an account."""
+        account_id = required(to_account_id, "to_account_id")
+        return start_send(self._native, _targets.ACCOUNT, account_id, payload, kind, **options)
+
+    @expand_options()
+    async def send_to_username(
+        self,
+        username: str,
+        payload: Any,
+        kind: str = "direct",
+        *positional: Any,
+        timeout: float | None = LOOKUP_TIMEOUT,
+        **options: Unpack[SendOptions],
+    ) -> str:
+        """As ``send``, to the account of a username; ``timeout`` is for the lookup of the username."""
+        target_kind, to = await self._username_target(username, timeout)
+        return await completed(start_send(self._native, target_kind, to, payload, kind, **options))
+
+    @native_call
+    def send_to_capability(
+        self, capability: str, payload: Any, kind: str = "direct", *positional: Any, **options: Unpack[SendOptions]
+    ) -> Outcome[str]:
+        """As ``send``, to one of the agents with a capability."""
+        return start_send(self._native, _targets.CAPABILITY, capability, payload, kind, **options)
+
+    @expand_options()
+    async def send_blob_ref(
+        self, to: str, blob: BlobRef | Mapping[str, Any], **options: Unpack[TextSendOptions]
+    ) -> str:
+        """Sends a reference to a blob. The receiver needs access to the store that has the blob."""
+        return await self.send(to, blob_payload(blob), **options)
+
+    @native_call
+    def reply(
+        self,
+        request: AgentMessage,
+        payload: Any,
+        kind: str = "reply",
+        *positional: Any,
+        **options: Unpack[MessageOptions],
+    ) -> Outcome[str]:
+        """Replies to a message; a reply is neither acknowledged nor repeated.
+
+        Returns:
+            The id of the reply.
+
+        Raises:
+            NoReplySubjectError: The sender does not wait for a reply; it is a ``ValueError`` and a ``RuntimeError``.
+        """
+        return start_reply(self._native, request, payload, kind, **options)
+
+    @expand_options()
+    def reply_stream(
+        self,
+        request: AgentMessage,
+        *,
+        metadata: Any = None,
+        stream_id: str | None = None,
+        **options: Unpack[StreamOptions],
+    ) -> OutgoingStream:
+        """Replies to a message piece by piece: ``async with node.reply_stream(msg) as stream: await stream.delta("…")``.
+
+        Leaving the block ends the stream; an exception in it ends it with an error.
+        """
+        return OutgoingStream.reply(request, metadata, stream_id, *_in_order(options))
+
+    @expand_options()
+    def send_stream(
+        self, to: str, *, metadata: Any = None, stream_id: str | None = None, **options: Unpack[StreamOptions]
+    ) -> OutgoingStream:
+        """Sends a stream to an inbox, whose handler gets every frame as a message."""
+        return OutgoingStream.send(self._native, to, metadata, stream_id, *_in_order(options))
+
+
+def _in_order(options: StreamOptions) -> tuple[int | None, str | None, str | None, str | None]:
+    """The options in the order of the native part."""
+    ttl_ms = positive_int(options.get("ttl_ms"))
+    return ttl_ms, options.get("trace_id"), options.get("thread_id"), options.get("parent_message_id")

@@ -1,0 +1,50 @@
+"""Calls that type checkers must accept, and wrong calls that they must report. mypy and pyright check this file, and both
+report an `ignore` without an error. It is never executed."""
+
+# pyright: reportUnnecessaryTypeIgnoreComment=true
+
+from __future__ import annotations
+
+from agentnet import AgentMessage, AgentNode, AgentSDK, AgentWrapper, AnswerStream, SDKResult, ThreadSession, registry
+
+
+async def sends(node: AgentNode, sdk: AgentSDK, thread: ThreadSession, wrapper: AgentWrapper) -> None:
+    sent: str = await node.send("@b", {"text": "hi"})
+    await node.send(to="@b", payload=1, kind="direct", ttl_ms=1_000, thread_id=None, idempotency_key="k")
+    await node.send("@b", 1, "direct", 1_000, "trace", "thread", "parent", "key", False, 3, 0.5)
+    await node.send_to_account(to_account_id="acct_1", payload=1, require_delivery_ack=False, retry_attempts=0)
+    await node.send_to_username("b", 1, receipt_timeout=1.0, timeout=None)
+    result: SDKResult = await sdk.send_text("b", sent, thread_id="t", parent_message_id="p", receipt_timeout=1)
+    await thread.send_stream_delta("b", "s", "piece", seq=1, role="user", require_delivery_ack=True)
+    await wrapper.send(payload=result, to_username="b", trace_id="t")
+
+    await node.send("@b", 1, idempotence_key="k")  # type: ignore[call-arg]
+    await node.send("@b", 1, ttl_ms="soon")  # type: ignore[arg-type]
+    await node.send("@b")  # type: ignore[call-arg]
+    await sdk.send_text("b", "x", ttl_ms=1)  # type: ignore[call-arg]
+    await sdk.send_text("b", "x", "thread")  # type: ignore[call-arg]
+    await thread.send_json("b", 1, thread_id="t")  # type: ignore[call-arg]
+    await thread.send_json("b", 1, retry_attempts="3")  # type: ignore[arg-type]
+    await wrapper.send(to_username="b")  # type: ignore[call-arg]
+
+
+async def requests(node: AgentNode, sdk: AgentSDK, thread: ThreadSession, message: AgentMessage) -> None:
+    reply: AgentMessage = await node.request("@b", 1, 2.0, "request", 1_000, trace_id="t")
+    await node.request_username("b", reply.payload, timeout=None, lookup_timeout=5.0, idempotency_key="k")
+    answer: SDKResult = await sdk.ask_text("b", "?", timeout=3, parent_message_id="p")
+    stream: AnswerStream = thread.ask_stream("b", str(answer.text), idle_timeout=None)
+    await node.reply(message, await stream.text(), "reply", 1_000, thread_id="t")
+    node.reply_stream(message, metadata={"model": "m"}, ttl_ms=1_000)
+
+    await node.request("@b", 1, require_delivery_ack=True)  # type: ignore[call-arg]
+    await sdk.ask_json("b", 1, kind="direct")  # type: ignore[call-arg]
+    thread.ask_stream("b", "?", timeout="3")  # type: ignore[arg-type]
+
+
+async def lookups(node: AgentNode, sdk: AgentSDK) -> None:
+    found: list[dict[str, object]] = await node.search_profiles(query="b", limit=5, timeout=None)
+    await registry.search_messages(None, thread_id=str(found[0]["thread_id"]), limit=1)
+    await sdk.list_threads(participant_username="b", soft_limit_tokens=1)
+
+    await node.search_messages(query="b")  # type: ignore[call-arg]
+    await sdk.list_threads(limit="20")  # type: ignore[arg-type]
