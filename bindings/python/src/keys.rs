@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use agentnet::protocol::signature::key_file_name;
-use agentnet::protocol::truth::is_true;
+use agentnet::protocol::env_bool::is_true;
 use pyo3::prelude::*;
 
 use crate::failure::exception;

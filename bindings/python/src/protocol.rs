@@ -2,7 +2,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use agentnet::protocol::extract;
+use agentnet::protocol::payload_text;
 use agentnet::protocol::json::{self as wire, Object};
 use agentnet::protocol::target::{Target, TargetError, Verb};
 use agentnet::{RawJson, Text};
@@ -37,7 +37,7 @@ pub(crate) fn loads<'py>(text: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>
 /// The text of a payload, if it has one (PROTOCOL.md section 17).
 #[pyfunction]
 pub(crate) fn extract_text(payload: &Bound<'_, PyAny>) -> PyResult<Option<String>> {
-    Ok(extract::extract_text(&json::from_python(payload)?.view()))
+    Ok(payload_text::extract_text(&json::from_python(payload)?.view()))
 }
 
 /// The text of a reply, without making Python values of its payload.
@@ -50,7 +50,7 @@ pub(crate) fn text_of_reply(reply: &AgentMessage) -> Option<String> {
 #[pyfunction]
 pub(crate) fn error_of_reply(reply: &AgentMessage) -> Option<(String, String, Option<String>, Option<String>)> {
     let payload = reply.message().payload().view();
-    let code = extract::extract_error(&payload)?;
+    let code = payload_text::extract_error(&payload)?;
     let object: Object<'_> = payload.as_object()?;
     let text = |name| Some(object.get(name).text().into_owned()).filter(|text: &String| !text.is_empty());
     let detail = wire::trim(&text("detail").unwrap_or_default()).to_owned();

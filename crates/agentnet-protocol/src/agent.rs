@@ -3,8 +3,8 @@
 mod counters;
 
 use crate::RawJson;
+use crate::decode::DecodeError;
 use crate::json::{Kind, Object, ObjectWriter, Value, ascii};
-use crate::record::DecodeError;
 
 pub use counters::AgentCounters;
 

@@ -1,7 +1,7 @@
 //! The paging token of history replies (PROTOCOL.md section 6.1).
 
 use crate::json::{self, ObjectWriter, Value};
-use crate::{Timestamp, lenient};
+use crate::{Timestamp, python_base64};
 
 /// The last row of a page: the next page holds what is older, or as old with a smaller message id.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -49,11 +49,11 @@ pub fn encode_text(sent_at: &str, message_id: &str) -> String {
         .text("message_id", message_id)
         .text("sent_at", sent_at)
         .finish();
-    lenient::encode_padded(json.as_bytes())
+    python_base64::encode_padded(json.as_bytes())
 }
 
 fn read(text: &str) -> Option<Cursor> {
-    let json = String::from_utf8(lenient::decode(text)?).ok()?;
+    let json = String::from_utf8(python_base64::decode(text)?).ok()?;
     let object = Value::parse(&json).ok()?.as_object()?;
     let sent_at = Timestamp::parse(&object.get("sent_at").text())?;
     let message_id = object.get("message_id").text();

@@ -3,8 +3,8 @@
 use bytes::Bytes;
 
 use crate::Text;
+use crate::decode::{DecodeError, body_text, pick, shared_opt_text, shared_text};
 use crate::json::{ObjectWriter, ascii};
-use crate::record::{DecodeError, body_text, pick, shared_opt_text, shared_text};
 use crate::{RawJson, json};
 
 /// The conventional kinds of a message. Any other text is allowed.

@@ -4,22 +4,22 @@
 //! [`RawJson`] owns such a text and shares its buffer. What is accepted is what CPython's `json` accepts: besides RFC 8259
 //! that is `NaN`, `Infinity`, `-Infinity`, numbers beyond the range of a double and escapes of lone surrogates.
 
-mod coerce;
-mod emit;
+mod byte_run;
 mod number;
+mod python_coercion;
 mod raw;
-mod run;
-mod scan;
+mod serialize;
 mod text;
+mod validate;
 mod value;
 mod walk;
 mod write;
 
-pub(crate) use coerce::integer_text;
-pub use coerce::trim;
-pub use emit::{ascii, canonical, persisted, persisted_len, wire};
 pub use number::float_text;
+pub(crate) use python_coercion::integer_text;
+pub use python_coercion::trim;
 pub use raw::RawJson;
+pub use serialize::{ascii, canonical, persisted, persisted_len, wire};
 pub use value::{Array, Kind, Object, Value};
 pub use write::{ArrayWriter, ObjectWriter};
 

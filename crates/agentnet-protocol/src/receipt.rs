@@ -3,10 +3,10 @@
 use bytes::Bytes;
 
 use crate::claims::Claims;
+use crate::decode::{DecodeError, body_text, pick, shared_opt_text, shared_text};
 use crate::detached::{self, DetachedAuth};
 use crate::envelope::Envelope;
 use crate::json::{Kind, ObjectWriter, ascii, trim};
-use crate::record::{DecodeError, body_text, pick, shared_opt_text, shared_text};
 use crate::reject::Reject;
 use crate::signature::SigningKey;
 use crate::{RawJson, Text, Timestamp};

@@ -3,7 +3,7 @@
 use crate::claims::Claims;
 use crate::json::{self, Value};
 use crate::signature::{Auth, AuthForm};
-use crate::signs::Signs;
+use crate::signing_scope::SigningScope;
 use crate::{Timestamp, username};
 
 /// `DEV_AUTH_MAX_SKEW_SECONDS` unless set, in milliseconds.
@@ -95,7 +95,7 @@ pub struct Registrant {
     /// The key to bind to the account.
     pub public_key: String,
     /// What its session signs besides messages (section 13.6).
-    pub signs: Signs,
+    pub signs: SigningScope,
 }
 
 /// The claims of a registration; `username` and `account_id` are those that the agent asks for.
@@ -160,7 +160,7 @@ pub fn check(
         Error::PublicKey,
     )?;
     Ok(Registrant {
-        signs: Signs::read(claims.get(Signs::MEMBER)),
+        signs: SigningScope::parse(claims.get(SigningScope::MEMBER)),
         public_key: auth.public_key,
     })
 }

@@ -27,9 +27,9 @@ pub use threads::{
     ThreadLimits, ThreadListReply, ThreadListRequest, ThreadStatusReply, ThreadStatusRequest, ThreadSummary,
 };
 
+use crate::decode::DecodeError;
 use crate::json::{ArrayWriter, JsonError, Object, ObjectWriter, Value};
 use crate::limits::{self, TooLarge};
-use crate::record::DecodeError;
 
 /// A registry RPC, told by its request.
 pub trait Request: Sized + Send {
@@ -74,11 +74,23 @@ pub trait Reply: Sized + Send {
 
 /// An error reply: `{"error": "<text>"}`.
 ///
-/// Most are refusals: the request was understood, and a rule says no. A fault is one that could not be dealt with, because it
-/// is unreadable or the registry failed; metrics count those as errors.
+/// Metrics count an error of kind [`RpcErrorKind::Fault`] as a failure of the registry, and a refusal as handled.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct RpcError(pub Cow<'static, str>, bool);
+#[error("{text}")]
+pub struct RpcError {
+    text: Cow<'static, str>,
+    kind: RpcErrorKind,
+}
+
+/// Whether a request was refused or could not be handled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RpcErrorKind {
+    /// The request was understood, and a rule rejects it.
+    Refusal,
+    /// The request is unreadable, or the registry failed.
+    Fault,
+}
 
 impl RpcError {
     /// Nothing by that name or id.
@@ -89,51 +101,80 @@ impl RpcError {
     /// A refusal with this text.
     #[must_use]
     pub const fn new(text: &'static str) -> Self {
-        Self(Cow::Borrowed(text), false)
+        Self {
+            text: Cow::Borrowed(text),
+            kind: RpcErrorKind::Refusal,
+        }
     }
 
     /// A refusal with a text made at run time.
     #[must_use]
-    pub fn text(text: impl Into<String>) -> Self {
-        Self(Cow::Owned(text.into()), false)
+    pub fn with_text(text: impl Into<String>) -> Self {
+        Self {
+            text: Cow::Owned(text.into()),
+            kind: RpcErrorKind::Refusal,
+        }
     }
 
     /// A fault with this text.
     #[must_use]
     pub const fn fault(text: &'static str) -> Self {
-        Self(Cow::Borrowed(text), true)
+        Self {
+            text: Cow::Borrowed(text),
+            kind: RpcErrorKind::Fault,
+        }
     }
 
-    /// Whether the request could not be dealt with at all.
+    /// A fault that a body's content causes.
+    fn unreadable(error: &impl ToString) -> Self {
+        Self {
+            text: Cow::Owned(error.to_string()),
+            kind: RpcErrorKind::Fault,
+        }
+    }
+
+    /// The value of `error` in the reply.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Whether this is a refusal or a fault.
+    #[must_use]
+    pub const fn kind(&self) -> RpcErrorKind {
+        self.kind
+    }
+
+    /// Whether the request is unreadable, or the registry failed.
     #[must_use]
     pub fn is_fault(&self) -> bool {
-        self.1
+        self.kind == RpcErrorKind::Fault
     }
 
     /// The reply's wire text.
     #[must_use]
     pub fn encode(&self) -> String {
         let mut out = ObjectWriter::with_capacity(64);
-        out.text("error", &self.0);
+        out.text("error", &self.text);
         out.finish()
     }
 }
 
 impl From<JsonError> for RpcError {
     fn from(error: JsonError) -> Self {
-        Self(Cow::Owned(error.to_string()), true)
+        Self::unreadable(&error)
     }
 }
 
 impl From<TooLarge> for RpcError {
     fn from(error: TooLarge) -> Self {
-        Self::text(error.to_string())
+        Self::with_text(error.to_string())
     }
 }
 
 impl From<DecodeError> for RpcError {
     fn from(error: DecodeError) -> Self {
-        Self(Cow::Owned(error.to_string()), true)
+        Self::unreadable(&error)
     }
 }
 

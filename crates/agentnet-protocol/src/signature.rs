@@ -6,7 +6,7 @@ use ed25519_dalek::{Signature, Signer as _, VerifyingKey};
 
 use crate::claims::Claims;
 use crate::json::{self, ObjectWriter, Value};
-use crate::{RawJson, Text, lenient};
+use crate::{RawJson, Text, python_base64};
 
 /// The name of the scheme in an `auth` member.
 pub const SCHEME: &str = "dev-ed25519-v1";
@@ -48,7 +48,7 @@ impl SigningKey {
     #[must_use]
     pub fn from_seed(seed: &[u8; 32]) -> Self {
         let key = ed25519_dalek::SigningKey::from_bytes(seed);
-        let public = lenient::encode(key.verifying_key().as_bytes());
+        let public = python_base64::encode(key.verifying_key().as_bytes());
         Self { key, public }
     }
 
@@ -57,7 +57,7 @@ impl SigningKey {
     /// # Errors
     /// [`KeyError::PrivateKey`]
     pub fn from_text(private_key: &str) -> Result<Self, KeyError> {
-        let seed = lenient::decode_unpadded(private_key).ok_or(KeyError::PrivateKey)?;
+        let seed = python_base64::decode_unpadded(private_key).ok_or(KeyError::PrivateKey)?;
         Ok(Self::from_seed(
             seed.as_slice().try_into().map_err(|_| KeyError::PrivateKey)?,
         ))
@@ -81,7 +81,7 @@ impl SigningKey {
         };
         let (private, public) = (member("private_key")?, member("public_key")?);
         let key = Self::from_text(&private)?;
-        if lenient::decode_unpadded(&public).as_deref() == Some(key.key.verifying_key().as_bytes()) {
+        if python_base64::decode_unpadded(&public).as_deref() == Some(key.key.verifying_key().as_bytes()) {
             Ok(key)
         } else {
             Err(KeyError::Mismatch)
@@ -102,7 +102,7 @@ impl SigningKey {
     /// The private seed as base64url without padding. Keep it secret.
     #[must_use]
     pub fn private_text(&self) -> String {
-        lenient::encode(self.key.as_bytes())
+        python_base64::encode(self.key.as_bytes())
     }
 
     /// The public key as base64url without padding: what registries bind to an account.
@@ -114,7 +114,7 @@ impl SigningKey {
     /// The signature of some claims as base64url without padding.
     #[must_use]
     pub fn sign(&self, claims: &Claims) -> String {
-        lenient::encode(&self.key.sign(claims.signed_text().as_bytes()).to_bytes())
+        python_base64::encode(&self.key.sign(claims.signed_text().as_bytes()).to_bytes())
     }
 
     /// The `auth` member that carries claims with their signature.
@@ -133,10 +133,10 @@ impl SigningKey {
 /// Whether a signature over claims was made with this public key; false also for keys and signatures that cannot be read.
 #[must_use]
 pub fn verify(public_key: &str, signature: &str, claims: &Claims) -> bool {
-    let Some(key) = lenient::decode_unpadded(public_key) else {
+    let Some(key) = python_base64::decode_unpadded(public_key) else {
         return false;
     };
-    let Some(signature) = lenient::decode_unpadded(signature) else {
+    let Some(signature) = python_base64::decode_unpadded(signature) else {
         return false;
     };
     let Ok(key) = <[u8; 32]>::try_from(key.as_slice()) else {

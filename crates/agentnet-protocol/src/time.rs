@@ -12,7 +12,7 @@
 
 mod civil;
 mod iso;
-mod plain;
+mod rfc3339;
 
 use std::fmt;
 use std::time::{Duration, SystemTime};
@@ -66,7 +66,7 @@ impl Timestamp {
     /// As [`Timestamp::parse`], but white space around the text makes it unreadable: the rule of a receiver's TTL check.
     #[must_use]
     pub fn parse_exact(text: &str) -> Option<Self> {
-        let micros = match (plain::parse(text), text.strip_suffix('Z')) {
+        let micros = match (rfc3339::parse(text), text.strip_suffix('Z')) {
             (Some(micros), _) => micros,
             (None, Some(local)) => iso::parse(&format!("{local}+00:00"))?,
             (None, None) => iso::parse(text)?,
@@ -109,7 +109,7 @@ impl From<SystemTime> for Timestamp {
 
 impl fmt::Display for Timestamp {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str(plain::Plain::new(self.0).as_str())
+        out.write_str(rfc3339::Rfc3339::new(self.0).as_str())
     }
 }
 

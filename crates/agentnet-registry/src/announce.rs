@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use agentnet_protocol::json::{Object, ObjectWriter};
 use agentnet_protocol::limits::MAX_NAME_BYTES;
-use agentnet_protocol::rate::{RateLimit, TokenBucket};
+use agentnet_protocol::token_bucket::{RateLimit, TokenBucket};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Now;

@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use agentnet_protocol::env_bool::parse_bool;
 use agentnet_protocol::limits::DEFAULT_MAX_METADATA_BYTES;
 use agentnet_protocol::register_auth::{DEFAULT_MAX_SKEW_MS, DEFAULT_NONCE_TTL_SECONDS};
 use agentnet_protocol::thread;
-use agentnet_protocol::truth::truth;
 use agentnet_store::OpenOptions;
 use agentnet_store::model::MAX_METADATA_BYTES;
 
@@ -258,7 +258,7 @@ impl<L: Fn(&str) -> Option<String>> Reader<L> {
 
     fn opt_flag(&self, name: &'static str) -> Result<Option<bool>, ConfigError> {
         let Some(value) = (self.0)(name) else { return Ok(None) };
-        match truth(&value) {
+        match parse_bool(&value) {
             Some(flag) => Ok(Some(flag)),
             None => Err(ConfigError {
                 name,

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use agentnet_keys::KeyFileError;
 use agentnet_protocol::signature::{SigningKey, key_file_name};
-use agentnet_protocol::signs::Signs;
+use agentnet_protocol::signing_scope::SigningScope;
 use agentnet_protocol::subject::{REGISTRY_ACCOUNT_PREFIX, registry_account};
 use agentnet_protocol::{Envelope, RawJson, Receipt, message_auth, username};
 use agentnet_store::model::{AccountClaim, DesiredName};
@@ -71,7 +71,7 @@ impl Identity {
             metadata: RawJson::empty_object(),
             agent_id: self.account_id.trim_start_matches("acct_").to_owned(),
             public_key: Some(key.to_owned()),
-            signs: Signs::default(),
+            signs: SigningScope::default(),
             at: now.time,
         };
         loop {

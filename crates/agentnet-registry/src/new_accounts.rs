@@ -113,7 +113,7 @@ impl NewAccounts {
     }
 
     fn refusal(&self) -> RpcError {
-        RpcError::text(format!(
+        RpcError::with_text(format!(
             "too many new accounts: at most {} a second; try again",
             self.per_second
         ))

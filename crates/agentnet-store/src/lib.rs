@@ -2,7 +2,7 @@
 //!
 //! [`Store`] is the contract, [`model`] the data, [`open()`] the way in: it takes a URL and gives an `Arc<dyn Store>`.
 //! Each backend has a directory of its own with the same files: `sqlite` is the embedded one, `postgres` the one that several
-//! registries share. The rules that both follow (`halving`, `names`, `search`, `tally`) stand beside them, and `contract` is
+//! registries share. The rules that both follow (`bisect`, `username_suffix`, `case_fold`, `thread_deltas`) stand beside them, and `contract` is
 //! the suite that both pass.
 //!
 //! ```
@@ -19,20 +19,20 @@
 //! ```
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
+mod bisect;
+mod case_fold;
 #[cfg(any(test, feature = "contract"))]
 pub mod contract;
 pub mod error;
-mod halving;
 pub mod model;
-mod names;
 pub mod open;
 mod postgres;
-mod search;
 mod sqlite;
 pub mod store;
-mod tally;
+mod thread_deltas;
+mod username_suffix;
 
+pub use case_fold::fold_case;
 pub use error::StoreError;
 pub use open::{OpenOptions, TlsMode, open, sqlite_url};
-pub use search::fold;
 pub use store::{Accounts, Messages, Registries, Sessions, Store, Threads};

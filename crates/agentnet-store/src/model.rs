@@ -3,7 +3,7 @@
 use std::fmt;
 
 use agentnet_protocol::limits::{MAX_NAME_BYTES, TooLarge, check_bytes, check_capabilities};
-use agentnet_protocol::signs::Signs;
+use agentnet_protocol::signing_scope::SigningScope;
 use agentnet_protocol::{RawJson, Timestamp};
 
 use crate::error::StoreError;
@@ -107,7 +107,7 @@ pub struct Account {
     /// The bound Ed25519 public key (base64url text), if the account has one (section 13.3).
     pub public_key: Option<String>,
     /// What its last signed registration said that it signs besides messages (section 13.6).
-    pub signs: Signs,
+    pub signs: SigningScope,
     /// When the account was created.
     pub created_at: Timestamp,
     /// When its profile last changed.
@@ -158,7 +158,7 @@ pub struct AccountClaim {
     /// With signed identity on: the key that must be, or becomes, bound to the account.
     pub public_key: Option<String>,
     /// With a key: what the session signs besides messages; becomes the account's.
-    pub signs: Signs,
+    pub signs: SigningScope,
     /// Now.
     pub at: Timestamp,
 }
@@ -191,7 +191,7 @@ pub struct Session {
     /// Its own metadata object; exact JSON text.
     pub metadata: RawJson,
     /// What it signs besides messages (section 13.6); an upsert replaces it.
-    pub signs: Signs,
+    pub signs: SigningScope,
 }
 
 /// One message of the history (table `agent_messages`), ready to be stored.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::error::StoreError;
 use crate::postgres::PostgresStore;
-use crate::sqlite::{Place, SqliteStore};
+use crate::sqlite::{DatabaseLocation, SqliteStore};
 use crate::store::Store;
 
 /// How a store is opened; the defaults suit a registry.
@@ -93,7 +93,7 @@ pub async fn open(url: &str, options: &OpenOptions) -> Result<Arc<dyn Store>, St
         .to_ascii_lowercase();
     match scheme.as_str() {
         "sqlite" => Ok(Arc::new(
-            SqliteStore::open(&Place::parse(&url["sqlite:".len()..])?, options).await?,
+            SqliteStore::open(&DatabaseLocation::parse(&url["sqlite:".len()..])?, options).await?,
         )),
         "postgres" | "postgresql" => Ok(Arc::new(PostgresStore::open(url, options).await?)),
         _ => Err(StoreError::Open(

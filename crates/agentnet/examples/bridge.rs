@@ -105,7 +105,7 @@ impl<R: Runtime> Bridge<R> {
             .rev()
             .filter(|other| *other.message_id != *message.message_id);
         others
-            .filter_map(|other| agentnet::protocol::extract::extract_text(&other.payload.view()))
+            .filter_map(|other| agentnet::protocol::payload_text::extract_text(&other.payload.view()))
             .collect()
     }
 

@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use agentnet_protocol::env_bool::is_true;
 use agentnet_protocol::json::Kind;
 pub use agentnet_protocol::signature::SigningKey;
-use agentnet_protocol::truth::is_true;
 use agentnet_protocol::url::{DEFAULT_NATS_URL, NatsUrl};
 use agentnet_protocol::username::{lookup_key, usable};
 use agentnet_protocol::{RawJson, ids};

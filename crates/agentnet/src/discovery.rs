@@ -57,7 +57,7 @@ impl AgentNode {
     pub async fn profile_of_username(&self, username: &str) -> Result<Profile, RegistryError> {
         if agentnet_protocol::username::usable(username).is_err() {
             return Err(RegistryError::Refused(
-                agentnet_protocol::rpc::RpcError::NOT_FOUND.0.to_string(),
+                agentnet_protocol::rpc::RpcError::NOT_FOUND.text().to_owned(),
             ));
         }
         let username = Some(agentnet_protocol::username::lookup_key(username));

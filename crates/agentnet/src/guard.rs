@@ -11,7 +11,7 @@ mod rates;
 
 use std::time::Duration;
 
-use agentnet_protocol::scope::{Sender, idempotency_scope};
+use agentnet_protocol::sender_key::{SenderFields, idempotency_scope};
 use agentnet_protocol::{Envelope, Reject, Timestamp, expiry, version};
 
 pub(crate) use circuit::Circuit;
@@ -129,7 +129,7 @@ impl Guards {
     fn rate(&mut self, message: &Envelope, now: Now) -> Result<(), Reject> {
         let sender = match &message.from_account_id {
             Some(account_id) if self.signed => account_id,
-            _ => Sender::from(message).bucket_key(),
+            _ => SenderFields::from(message).bucket_key(),
         };
         let allowed = self.rates.take(sender, now.monotonic);
         if allowed { Ok(()) } else { Err(Reject::RateLimited) }
@@ -152,7 +152,12 @@ impl Guards {
 
     fn scope(&self, message: &Envelope) -> Option<String> {
         let key = message.idempotency_key.as_deref();
-        idempotency_scope(key, &Sender::from(message), Some(&self.account_id), &self.agent_id)
+        idempotency_scope(
+            key,
+            &SenderFields::from(message),
+            Some(&self.account_id),
+            &self.agent_id,
+        )
     }
 }
 

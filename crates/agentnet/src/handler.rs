@@ -134,7 +134,7 @@ impl Message {
     /// The payload's text, if it has one (PROTOCOL.md section 17): a text payload, or the `text` member of an object.
     #[must_use]
     pub fn text(&self) -> Option<String> {
-        agentnet_protocol::extract::extract_text(&self.payload().view())
+        agentnet_protocol::payload_text::extract_text(&self.payload().view())
     }
 
     /// Where a reply goes.

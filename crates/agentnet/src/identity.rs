@@ -18,7 +18,7 @@ use agentnet_protocol::compose::Sender;
 use agentnet_protocol::message_auth::{self, MessageAuthError, SignedMessage};
 use agentnet_protocol::rpc::RegisterRequest;
 use agentnet_protocol::signature::SigningKey;
-use agentnet_protocol::signs::Signs;
+use agentnet_protocol::signing_scope::SigningScope;
 use agentnet_protocol::{AgentInfo, Envelope, Receipt, register_auth};
 
 pub(crate) use intake::{Held, Judged, Verifier};
@@ -123,7 +123,7 @@ pub(crate) fn registration(agent: AgentInfo, keep_profile: bool, key: Option<&Si
             ids::now(),
             &ids::nonce(),
         );
-        key.auth(&claims.and(Signs::MEMBER, &Signs::ALL.to_string()))
+        key.auth(&claims.and(SigningScope::MEMBER, &SigningScope::ALL.to_string()))
     });
     RegisterRequest {
         agent,

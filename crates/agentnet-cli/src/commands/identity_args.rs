@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 
 use agentnet::{AgentBuilder, AgentNode};
-use agentnet_protocol::truth::truth;
+use agentnet_protocol::env_bool::parse_bool;
 use clap::Args;
 
 use crate::args::{not_blank, trimmed};
@@ -61,7 +61,7 @@ pub(crate) fn environment_signs() -> Result<bool, Failure> {
     let Some(value) = std::env::var_os("DEV_AUTH").map(|value| value.to_string_lossy().into_owned()) else {
         return Ok(false);
     };
-    truth(&value).ok_or_else(|| {
+    parse_bool(&value).ok_or_else(|| {
         Failure::refused(format!("DEV_AUTH={value:?} is neither true nor false"))
             .hint("set DEV_AUTH=true to sign and to take only what is signed, DEV_AUTH=false (or nothing) not to")
     })

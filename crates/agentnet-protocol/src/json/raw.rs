@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 
-use super::{JsonError, Value, scan};
+use super::{JsonError, Value, validate};
 use crate::Text;
 
 /// One JSON value, kept as the exact text that was received or written: integers of any size, number spelling and member
@@ -28,7 +28,7 @@ impl RawJson {
     /// [`JsonError`] with the offset of the first fault.
     pub fn parse(text: impl Into<Text>) -> Result<Self, JsonError> {
         let text = text.into();
-        let (start, end) = scan::document(text.as_bytes())?;
+        let (start, end) = validate::document(text.as_bytes())?;
         Ok(if start == 0 && end == text.len() {
             Self(text)
         } else {

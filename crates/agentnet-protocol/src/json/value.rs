@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
-use super::{JsonError, scan, text};
+use super::{JsonError, text, validate};
 
 /// One JSON value as a view of validated text. Copying it copies a reference.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,7 +39,7 @@ impl<'a> Value<'a> {
     /// # Errors
     /// [`JsonError`] with the offset of the first fault.
     pub fn parse(text: &'a str) -> Result<Self, JsonError> {
-        let (start, end) = scan::document(text.as_bytes())?;
+        let (start, end) = validate::document(text.as_bytes())?;
         Ok(Self { raw: &text[start..end] })
     }
 
@@ -51,11 +51,11 @@ impl<'a> Value<'a> {
     /// Checks `text` in one pass and visits the members of its object; `false` if it is JSON but no object.
     pub(crate) fn walk_object(text: &'a str, mut visit: impl FnMut(Self, Self)) -> Result<bool, JsonError> {
         let bytes = text.as_bytes();
-        let start = scan::skip_space(bytes, 0);
+        let start = validate::skip_space(bytes, 0);
         if bytes.get(start) != Some(&b'{') {
-            return scan::document(bytes).map(|_| false);
+            return validate::document(bytes).map(|_| false);
         }
-        let end = scan::members(bytes, start, 0, |key, value| {
+        let end = validate::members(bytes, start, 0, |key, value| {
             visit(
                 Self {
                     raw: &text[key.0..key.1],
@@ -65,7 +65,7 @@ impl<'a> Value<'a> {
                 },
             );
         })?;
-        let rest = scan::skip_space(bytes, end);
+        let rest = validate::skip_space(bytes, end);
         if rest == bytes.len() {
             Ok(true)
         } else {
@@ -130,7 +130,7 @@ impl<'a> Value<'a> {
         let mut members = Vec::new();
         let raw = self.raw;
         // Checked before: the walk cannot fail, and a failure would only end it early.
-        let _ = scan::members(raw.as_bytes(), 0, 0, |key, value| {
+        let _ = validate::members(raw.as_bytes(), 0, 0, |key, value| {
             members.push((
                 Value {
                     raw: &raw[key.0..key.1],
@@ -221,10 +221,10 @@ impl<'a> Iterator for Array<'a> {
 
     fn next(&mut self) -> Option<Value<'a>> {
         let bytes = self.raw.as_bytes();
-        let start = scan::skip_space(bytes, self.at);
+        let start = validate::skip_space(bytes, self.at);
         // Checked before: only the closing bracket can fail to be a value here.
-        let end = scan::value(bytes, start, 0).ok()?;
-        let next = scan::skip_space(bytes, end);
+        let end = validate::value(bytes, start, 0).ok()?;
+        let next = validate::skip_space(bytes, end);
         self.at = if bytes.get(next) == Some(&b',') { next + 1 } else { next };
         Some(Value {
             raw: &self.raw[start..end],

@@ -4,9 +4,9 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-use super::emit::{Sink, Style, scalar};
+use super::serialize::{Sink, Style, scalar};
 use super::value::Value;
-use super::{scan, text};
+use super::{text, validate};
 
 /// An array or object that is being written.
 struct Level<'a> {
@@ -81,7 +81,7 @@ pub(super) fn walk(value: &Value<'_>, style: Style, out: &mut impl Sink) {
                 let object = *bracket == b'{';
                 out.push(if object { "{" } else { "[" });
                 levels.push(Level::new(out.position(), object));
-                at = scan::skip_space(bytes, at + 1);
+                at = validate::skip_space(bytes, at + 1);
                 if !matches!(bytes.get(at), Some(b']' | b'}')) {
                     at = name(raw, at, levels.last_mut(), style, out);
                     continue;
@@ -89,17 +89,17 @@ pub(super) fn walk(value: &Value<'_>, style: Style, out: &mut impl Sink) {
             }
             _ => {
                 // Checked before: it cannot fail.
-                let end = scan::value(bytes, at, 0).unwrap_or(bytes.len());
+                let end = validate::value(bytes, at, 0).unwrap_or(bytes.len());
                 scalar(&Value::validated(&raw[at..end]), style, out);
                 at = end;
             }
         }
         while let Some(level) = levels.last_mut() {
             level.end_member(out.position());
-            at = scan::skip_space(bytes, at);
+            at = validate::skip_space(bytes, at);
             if bytes.get(at) == Some(&b',') {
                 out.push(style.item);
-                at = name(raw, scan::skip_space(bytes, at + 1), Some(level), style, out);
+                at = name(raw, validate::skip_space(bytes, at + 1), Some(level), style, out);
                 continue 'value;
             }
             level.arrange(style, out);
@@ -117,7 +117,7 @@ fn name<'a>(raw: &'a str, at: usize, level: Option<&mut Level<'a>>, style: Style
         return at;
     };
     // Checked before: it cannot fail.
-    let (end, value) = scan::name(raw.as_bytes(), at).unwrap_or((raw.len(), raw.len()));
+    let (end, value) = validate::name(raw.as_bytes(), at).unwrap_or((raw.len(), raw.len()));
     let literal = Value::validated(&raw[at..end]);
     let start = out.position();
     members.push(Member {

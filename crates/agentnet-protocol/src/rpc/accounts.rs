@@ -5,9 +5,9 @@ use super::{
     texts,
 };
 use crate::RawJson;
+use crate::decode::DecodeError;
 use crate::json::{Object, ObjectWriter, ascii};
-use crate::record::DecodeError;
-use crate::signs::Signs;
+use crate::signing_scope::SigningScope;
 use crate::username::normalise;
 
 /// `registry.resolve_account`: the account behind a username.
@@ -106,7 +106,7 @@ pub struct ResolveKeyReply {
     /// When.
     pub resolved_at: String,
     /// What the account's sessions sign besides messages (an addition of ours, section 13.6); left out where it is nothing.
-    pub signs: Signs,
+    pub signs: SigningScope,
 }
 
 impl Reply for ResolveKeyReply {
@@ -118,7 +118,7 @@ impl Reply for ResolveKeyReply {
             .text("public_key", &self.public_key)
             .text("resolved_at", &self.resolved_at);
         if !self.signs.is_none() {
-            out.text(Signs::MEMBER, &self.signs.to_string());
+            out.text(SigningScope::MEMBER, &self.signs.to_string());
         }
         out.finish()
     }
@@ -128,7 +128,7 @@ impl Reply for ResolveKeyReply {
             account_id: owned(object.get("account_id")),
             public_key: owned(object.get("public_key")),
             resolved_at: owned(object.get("resolved_at")),
-            signs: Signs::read(&object.get(Signs::MEMBER).text()),
+            signs: SigningScope::parse(&object.get(SigningScope::MEMBER).text()),
         })
     }
 }

@@ -4,8 +4,8 @@ use super::{
     Reply, Request, RpcError, array, count, limit, object_or_empty, objects, opt_owned, opt_trimmed, owned, required,
 };
 use crate::RawJson;
+use crate::decode::DecodeError;
 use crate::json::{Object, ObjectWriter, ascii};
-use crate::record::DecodeError;
 
 /// One message of the history. Members of the original first; `from_agent`, `ttl_ms` and `expires_at` are additions of ours
 /// (section 0.10).

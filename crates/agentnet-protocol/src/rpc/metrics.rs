@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::{Reply, Request, RpcError, count, float, owned};
+use crate::decode::DecodeError;
 use crate::json::{Object, ObjectWriter};
-use crate::record::DecodeError;
 
 /// `registry.metrics`; the body is never looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -2,8 +2,8 @@
 
 use super::{Reply, Request, RpcError, opt_trimmed, owned, required};
 use crate::RawJson;
+use crate::decode::DecodeError;
 use crate::json::{Object, ObjectWriter, ascii};
-use crate::record::DecodeError;
 
 /// `registry.rotate_key`: binds another key to an account. [`rotation`](crate::rotation) makes and checks it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

@@ -3,8 +3,8 @@
 use super::{Reply, Request, RpcError, float, objects, opt_owned, opt_trimmed, owned, required};
 use crate::RawJson;
 use crate::agent::AgentInfo;
+use crate::decode::DecodeError;
 use crate::json::{Object, ObjectWriter, ascii};
-use crate::record::DecodeError;
 
 /// `registry.register`: who an agent is and which account it asks for.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

@@ -223,14 +223,14 @@ fn resolve_key() {
         account_id: "acct_1".to_owned(),
         public_key: "AbC_-".to_owned(),
         resolved_at: TIME.to_owned(),
-        signs: crate::signs::Signs::default(),
+        signs: crate::signing_scope::SigningScope::default(),
     };
     assert_eq!(
         assert_reply::<ResolveKeyRequest>(&reply, "account_id public_key resolved_at"),
         r#"{"account_id":"acct_1","public_key":"AbC_-","resolved_at":"2026-02-21T08:00:00Z"}"#
     );
     let signs = ResolveKeyReply {
-        signs: crate::signs::Signs::ALL,
+        signs: crate::signing_scope::SigningScope::ALL,
         ..reply
     };
     let wire = assert_reply::<ResolveKeyRequest>(&signs, "account_id public_key resolved_at signs");

@@ -3,8 +3,8 @@
 use super::{
     Reply, Request, RpcError, array, count, float, limit, objects, opt_owned, opt_trimmed, owned, required, texts,
 };
+use crate::decode::DecodeError;
 use crate::json::{Object, ObjectWriter};
-use crate::record::DecodeError;
 use crate::username::normalise;
 
 /// The token limits that a request may override. Absent means the registry's own.

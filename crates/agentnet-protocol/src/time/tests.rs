@@ -103,13 +103,13 @@ fn the_plain_form_is_read_as_the_whole_rule_reads_it() {
                 Some(local) => super::iso::parse(&format!("{local}+00:00")),
                 None => super::iso::parse(&text),
             };
-            let quick = super::plain::parse(&text);
+            let quick = super::rfc3339::parse(&text);
             assert!(quick.is_none() || quick == whole, "{text}: {quick:?}, {whole:?}");
         }
     }
     let micros = 1_771_661_109_000_120;
-    assert_eq!(super::plain::parse(plain), Some(micros));
+    assert_eq!(super::rfc3339::parse(plain), Some(micros));
     assert_eq!(text(micros), plain);
-    assert_eq!(super::plain::parse("2026-02-21T08:05:09Z"), Some(micros - 120));
-    assert_eq!(super::plain::parse("2025-02-29T08:05:09Z"), None);
+    assert_eq!(super::rfc3339::parse("2026-02-21T08:05:09Z"), Some(micros - 120));
+    assert_eq!(super::rfc3339::parse("2025-02-29T08:05:09Z"), None);
 }

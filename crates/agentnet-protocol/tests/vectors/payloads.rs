@@ -2,8 +2,8 @@
 
 use agentnet_protocol::RawJson;
 use agentnet_protocol::compaction::{CompactionRequired, is_compaction_required};
-use agentnet_protocol::extract::extract_text;
 use agentnet_protocol::json::Value;
+use agentnet_protocol::payload_text::extract_text;
 use agentnet_protocol::preview::payload_preview;
 use agentnet_protocol::stream::{AssembleError, StreamAssembler, StreamError, StreamFrame, StreamPart};
 use serde_json::json;

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use agentnet_protocol::Envelope;
 use agentnet_protocol::percentile::Percentiles;
-use agentnet_protocol::rate::{RateLimit, TokenBucket};
-use agentnet_protocol::scope::{Sender, idempotency_scope};
+use agentnet_protocol::sender_key::{SenderFields, idempotency_scope};
+use agentnet_protocol::token_bucket::{RateLimit, TokenBucket};
 use agentnet_protocol::version::{self, SUPPORTED_MAJOR};
 use serde_json::Value;
 
@@ -60,7 +60,7 @@ fn rate_limiter() {
 fn sender_key() {
     check_each("sender_key", |case| {
         let envelope = wire(case);
-        assert_eq!(Sender::from(&envelope).bucket_key(), case.text("sender_key"));
+        assert_eq!(SenderFields::from(&envelope).bucket_key(), case.text("sender_key"));
     });
 }
 
@@ -70,7 +70,7 @@ fn idempotency() {
         let envelope = wire(case);
         let scope = idempotency_scope(
             envelope.idempotency_key.as_deref(),
-            &Sender::from(&envelope),
+            &SenderFields::from(&envelope),
             case.opt_text("receiver_account_id"),
             case.text("receiver_agent_id"),
         );

@@ -1,7 +1,7 @@
 //! Envelopes, receipts, agents: read, and written again.
 
+use agentnet_protocol::decode::DecodeError;
 use agentnet_protocol::json::{self, Object, Value};
-use agentnet_protocol::record::DecodeError;
 use agentnet_protocol::{AgentInfo, Envelope, RawJson, Receipt};
 
 use crate::loader::{Case, check_each};

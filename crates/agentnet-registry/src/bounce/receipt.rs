@@ -10,8 +10,8 @@ use agentnet_protocol::compose::default_thread_id;
 use agentnet_protocol::envelope::kind;
 use agentnet_protocol::limits::check_envelope;
 use agentnet_protocol::message_auth::SignedMessage;
-use agentnet_protocol::rate::{RateLimit, TokenBucket};
 use agentnet_protocol::subject::{self, registry_account};
+use agentnet_protocol::token_bucket::{RateLimit, TokenBucket};
 use agentnet_protocol::{Envelope, Receipt, ReceiptStatus, Reject, Text, json};
 use ahash::{AHashMap, RandomState};
 

@@ -12,7 +12,7 @@ use agentnet_protocol::ids::valid_account_id;
 use agentnet_protocol::json::Object;
 use agentnet_protocol::limits::{MAX_NAME_BYTES, check_agent};
 use agentnet_protocol::rpc::Goodbye;
-use agentnet_protocol::signs::Signs;
+use agentnet_protocol::signing_scope::SigningScope;
 use agentnet_protocol::{AgentInfo, Timestamp};
 use agentnet_store::StoreError;
 use agentnet_store::model::Session;
@@ -250,7 +250,7 @@ pub(crate) fn session(
         name: agent.name.clone(),
         capabilities: agent.capabilities.clone(),
         metadata: agent.metadata.clone(),
-        signs: Signs::default(),
+        signs: SigningScope::default(),
     }
 }
 

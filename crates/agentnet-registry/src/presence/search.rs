@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound::{Excluded, Unbounded};
 
 use agentnet_protocol::rpc::AccountHit;
-use agentnet_store::fold;
+use agentnet_store::fold_case;
 use agentnet_store::model::Account;
 
 /// Where an online account stands in the order of `registry.search`.
@@ -28,8 +28,8 @@ pub(crate) struct Filter {
 impl Filter {
     pub(crate) fn new(text: &str, capability: Option<&str>) -> Self {
         Self {
-            text: fold(text),
-            capability: capability.map(fold),
+            text: fold_case(text),
+            capability: capability.map(fold_case),
         }
     }
 }
@@ -85,9 +85,13 @@ impl Ranking {
             self.ranked.remove(&old);
         }
         let profile = Profile {
-            username: fold(&account.username),
-            display_name: fold(&account.display_name),
-            capabilities: account.capabilities.iter().map(|capability| fold(capability)).collect(),
+            username: fold_case(&account.username),
+            display_name: fold_case(&account.display_name),
+            capabilities: account
+                .capabilities
+                .iter()
+                .map(|capability| fold_case(capability))
+                .collect(),
             account,
         };
         self.ranked.insert(rank, profile);

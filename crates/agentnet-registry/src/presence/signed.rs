@@ -11,7 +11,7 @@ use agentnet_protocol::claims::Claims;
 use agentnet_protocol::detached::DetachedAuth;
 use agentnet_protocol::presence_auth::{goodbye_claims, hello_claims};
 use agentnet_protocol::rpc::Goodbye;
-use agentnet_protocol::signs::Signs;
+use agentnet_protocol::signing_scope::SigningScope;
 use agentnet_protocol::{AgentInfo, Timestamp};
 use agentnet_store::StoreError;
 
@@ -24,7 +24,7 @@ use crate::context::Context;
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Signer {
     account_id: String,
-    signs: Signs,
+    signs: SigningScope,
     /// The account's key, as far as it is known here.
     key: Option<String>,
     /// When its last signed hello was said, by its own clock.
@@ -56,13 +56,13 @@ impl Presence {
     }
 
     /// What all live sessions of an account sign; `None` if it has none.
-    pub(crate) fn signs(&self, account_id: &str) -> Option<Signs> {
+    pub(crate) fn signs(&self, account_id: &str) -> Option<SigningScope> {
         let state = self.lock();
         let tags = state.accounts.get(account_id)?.iter();
         let all = tags
             .filter_map(|tag| state.sessions.get(tag))
             .map(|live| live.session.signs);
-        all.reduce(|one, other| Signs {
+        all.reduce(|one, other| SigningScope {
             receipts: one.receipts && other.receipts,
             presence: one.presence && other.presence,
         })

@@ -3,7 +3,7 @@ use std::cmp::Reverse;
 use agentnet_protocol::RawJson;
 use agentnet_protocol::json::Object;
 use agentnet_protocol::rpc::{ListReply, Reply as _};
-use agentnet_protocol::signs::Signs;
+use agentnet_protocol::signing_scope::SigningScope;
 
 use super::changes::Changes;
 use super::look::ListPage;
@@ -49,7 +49,7 @@ fn session(tag: &str, agent_id: &str, account_id: &str, now: Now) -> Session {
         name: agent_id.into(),
         capabilities: Vec::new(),
         metadata: RawJson::empty_object(),
-        signs: Signs::default(),
+        signs: SigningScope::default(),
     }
 }
 
@@ -64,7 +64,7 @@ fn account(username: &str, display_name: &str, capabilities: &[&str]) -> Account
         visibility: "public".into(),
         status: "active".into(),
         public_key: None,
-        signs: Signs::default(),
+        signs: SigningScope::default(),
         created_at: Timestamp::default(),
         updated_at: Timestamp::default(),
     }

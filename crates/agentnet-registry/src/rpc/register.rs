@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use agentnet_protocol::limits::{check_agent, check_nonce};
 use agentnet_protocol::rpc::{RegisterReply, RegisterRequest, Reply as _, RpcError};
-use agentnet_protocol::signs::Signs;
+use agentnet_protocol::signing_scope::SigningScope;
 use agentnet_protocol::subject::{REPLY_PREFIX, routable_capability};
 use agentnet_protocol::{AgentInfo, ids, username};
 use agentnet_store::StoreError;
@@ -56,7 +56,7 @@ pub(super) async fn register(ctx: &Arc<Context>, request: RegisterRequest, reply
     new_accounts::settle(ctx, room, claimed.as_ref().ok(), now.time);
     let account = claimed.map_err(|error| match error.as_ref() {
         StoreError::KeyMismatch => RpcError::new("auth_public_key_mismatch"),
-        StoreError::TooLarge(_) => RpcError::text(error.to_string()),
+        StoreError::TooLarge(_) => RpcError::with_text(error.to_string()),
         error => super::failed_with(error, "failed resolving account identity"),
     })?;
     let (account_id, username) = (account.account_id.clone(), account.username.clone());
@@ -119,7 +119,7 @@ pub(crate) fn claim(agent: &AgentInfo, public_key: Option<String>, now: Now) -> 
         metadata: agent.metadata.clone(),
         agent_id: agent.agent_id.clone(),
         public_key,
-        signs: Signs::default(),
+        signs: SigningScope::default(),
         at: now.time,
     }
 }

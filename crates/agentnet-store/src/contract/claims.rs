@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use agentnet_protocol::signs::Signs;
+use agentnet_protocol::signing_scope::SigningScope;
 use tokio::task::JoinSet;
 
 use super::sample::{any_account, at, claim, json, requested, texts, usernames};
@@ -66,7 +66,7 @@ pub async fn a_new_account_holds_what_was_claimed(store: Arc<dyn Store>) {
         visibility: "public".into(),
         status: "active".into(),
         public_key: None,
-        signs: Signs::default(),
+        signs: SigningScope::default(),
         created_at: at(0),
         updated_at: at(0),
     };

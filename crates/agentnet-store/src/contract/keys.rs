@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use agentnet_protocol::RawJson;
-use agentnet_protocol::signs::Signs;
+use agentnet_protocol::signing_scope::SigningScope;
 use tokio::task::JoinSet;
 
 use super::claims::{derived, generated, with_id, with_key};
@@ -76,7 +76,7 @@ pub async fn a_key_mismatch_changes_nothing(store: Arc<dyn Store>) {
 /// Another key takes the place of the one that is bound, if that is the one that is named; everything else stays.
 pub async fn a_key_is_rotated_by_its_owner_alone(store: Arc<dyn Store>) {
     let claim = AccountClaim {
-        signs: Signs::ALL,
+        signs: SigningScope::ALL,
         ..with_key("key_a", with_id("acct_1", requested("alice")))
     };
     let alice = store.claim_account(&claim).await.unwrap();
@@ -138,25 +138,31 @@ pub async fn what_is_signed_goes_with_the_key(store: Arc<dyn Store>) {
         signs,
         ..with_key("key_a", claim)
     };
-    let receipts = Signs {
+    let receipts = SigningScope {
         receipts: true,
         presence: false,
     };
     for (claim, expected) in [
         (
             AccountClaim {
-                signs: Signs::ALL,
+                signs: SigningScope::ALL,
                 ..requested("alice")
             },
-            Signs::default(),
+            SigningScope::default(),
         ),
-        (signing(Signs::ALL, requested("alice")), Signs::ALL),
-        (requested("alice"), Signs::ALL),
+        (signing(SigningScope::ALL, requested("alice")), SigningScope::ALL),
+        (requested("alice"), SigningScope::ALL),
         (signing(receipts, with_id("acct_new_alice", derived("x"))), receipts),
         (with_id("acct_new_alice", derived("x")), receipts),
-        (signing(Signs::default(), requested("alice")), Signs::default()),
-        (signing(Signs::ALL, with_id("acct_1", requested("bob"))), Signs::ALL),
-        (signing(Signs::ALL, generated("agent_x")), Signs::ALL),
+        (
+            signing(SigningScope::default(), requested("alice")),
+            SigningScope::default(),
+        ),
+        (
+            signing(SigningScope::ALL, with_id("acct_1", requested("bob"))),
+            SigningScope::ALL,
+        ),
+        (signing(SigningScope::ALL, generated("agent_x")), SigningScope::ALL),
     ] {
         let account = store.claim_account(&claim).await.unwrap();
         assert_eq!(account.signs, expected);

@@ -1,6 +1,6 @@
 //! Data for the cases: ordinary values, of which a case changes what it is about.
 
-use agentnet_protocol::signs::Signs;
+use agentnet_protocol::signing_scope::SigningScope;
 use agentnet_protocol::{RawJson, Timestamp};
 
 use crate::model::{
@@ -45,7 +45,7 @@ pub fn claim(name: DesiredName) -> AccountClaim {
         metadata: RawJson::empty_object(),
         agent_id: text.clone(),
         public_key: None,
-        signs: Signs::default(),
+        signs: SigningScope::default(),
         at: at(0),
         name,
     }
@@ -73,7 +73,7 @@ pub fn session(session_tag: &str) -> Session {
         name: "Worker".into(),
         capabilities: texts(&["sum"]),
         metadata: json(r#"{"zone": "eu"}"#),
-        signs: Signs::default(),
+        signs: SigningScope::default(),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use agentnet_protocol::signs::Signs;
+use agentnet_protocol::signing_scope::SigningScope;
 
 use super::sample::{at, json, metadata_of, session, texts};
 use crate::StoreError;
@@ -132,7 +132,7 @@ pub async fn session_metadata_beyond_the_limit_is_refused(store: Arc<dyn Store>)
 pub async fn what_a_session_signs_is_kept(store: Arc<dyn Store>) {
     let plain = session("s1");
     let signing = Session {
-        signs: Signs::ALL,
+        signs: SigningScope::ALL,
         ..session("s2")
     };
     store.upsert_sessions(&[plain, signing]).await.unwrap();
@@ -140,8 +140,8 @@ pub async fn what_a_session_signs_is_kept(store: Arc<dyn Store>) {
     let online = store.online_sessions().await.unwrap();
     assert_eq!(
         online.iter().map(|s| s.signs).collect::<Vec<_>>(),
-        [Signs::default(), Signs::ALL]
+        [SigningScope::default(), SigningScope::ALL]
     );
     store.end_sessions(&[("s2".into(), at(30))]).await.unwrap();
-    assert_eq!(store.session("s2").await.unwrap().unwrap().signs, Signs::ALL);
+    assert_eq!(store.session("s2").await.unwrap().unwrap().signs, SigningScope::ALL);
 }

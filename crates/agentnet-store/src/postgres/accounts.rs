@@ -2,7 +2,7 @@
 
 use agentnet_protocol::Timestamp;
 use agentnet_protocol::limits::{MAX_CAPABILITIES, MAX_CAPABILITY_BYTES, MAX_NAME_BYTES};
-use agentnet_protocol::signs::Signs;
+use agentnet_protocol::signing_scope::SigningScope;
 use async_trait::async_trait;
 use sqlx::postgres::PgRow;
 use sqlx::{Postgres, QueryBuilder};
@@ -13,9 +13,9 @@ use super::value::{Time, read, stored};
 use super::{
     PostgresStore, fetch_limit, json_column, opt_text_column, page, repeated, text_column, texts_column, time_column,
 };
+use crate::case_fold::fold_case;
 use crate::error::StoreError;
 use crate::model::{Account, AccountClaim, AccountQuery, KnownAccount, Oversized, Page};
-use crate::search::fold;
 use crate::store::Accounts;
 
 macro_rules! columns {
@@ -126,7 +126,7 @@ impl Accounts for PostgresStore {
         let pool = self.pool()?;
         let rare = match query.text.as_str() {
             "" => Vec::new(),
-            text => self.sample.rare_parts(pool, &fold(text)).await,
+            text => self.sample.rare_parts(pool, &fold_case(text)).await,
         };
         // A text is planned for as it is: for one that may be anything PostgreSQL would walk all usernames.
         let rows = page_query(query, &rare)
@@ -181,7 +181,7 @@ pub(super) fn page_query(query: &AccountQuery, rare: &[String]) -> QueryBuilder<
     sql.push("TRUE");
     if let Some(capability) = &query.capability {
         sql.push(" AND a.capabilities_search @> ARRAY[")
-            .push_bind(stored(&fold(capability)).into_owned())
+            .push_bind(stored(&fold_case(capability)).into_owned())
             .push("]");
     }
     if let Some(after) = &query.after_username {
@@ -189,7 +189,7 @@ pub(super) fn page_query(query: &AccountQuery, rare: &[String]) -> QueryBuilder<
             .push_bind(stored(after).into_owned());
     }
     if !query.text.is_empty() {
-        let text = stored(&fold(&query.text)).into_owned();
+        let text = stored(&fold_case(&query.text)).into_owned();
         for (opening, name) in [(" AND ((", "a.username"), (") OR (", DISPLAY_NAME)] {
             sql.push(opening);
             for part in rare {
@@ -237,7 +237,7 @@ pub(super) fn account(row: &PgRow) -> Result<Account, StoreError> {
         visibility: text_column(row, "visibility")?,
         status: text_column(row, "status")?,
         public_key: opt_text_column(row, "public_key")?,
-        signs: Signs::read(&text_column(row, "signs")?),
+        signs: SigningScope::parse(&text_column(row, "signs")?),
         created_at: time_column(row, "created_at")?,
         updated_at: time_column(row, "updated_at")?,
     })

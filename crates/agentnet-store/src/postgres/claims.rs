@@ -10,11 +10,11 @@ use sqlx::{PgConnection, PgPool, Postgres};
 use super::accounts::{BY_ID, account, columns, search_set};
 use super::error::{failed, is_taken};
 use super::value::{Time, stored};
-use super::{exact, repeated, text_column, texts};
+use super::{lossless_json, repeated, text_column, texts};
+use crate::case_fold::{fold_case, folded_set};
 use crate::error::StoreError;
 use crate::model::{Account, AccountClaim, DesiredName, check_claim};
-use crate::names;
-use crate::search::{fold, folded_set};
+use crate::username_suffix;
 
 const BY_ID_LOCKED: &str = concat!(
     "SELECT ",
@@ -109,10 +109,10 @@ struct Profile<'a> {
 
 impl<'a> Profile<'a> {
     fn of(claim: &'a AccountClaim) -> Self {
-        let metadata = exact::columns(&claim.metadata);
+        let metadata = lossless_json::columns(&claim.metadata);
         Self {
             claim,
-            display_name_search: stored(&fold(&claim.display_name)).into_owned(),
+            display_name_search: stored(&fold_case(&claim.display_name)).into_owned(),
             capabilities: texts(&claim.capabilities),
             capabilities_search: search_set(&folded_set(&claim.capabilities)),
             metadata: stored_metadata(claim, metadata.jsonb),
@@ -263,7 +263,7 @@ async fn create(
     name: &str,
 ) -> Result<Option<PgRow>, sqlx::Error> {
     let mut variant = name.to_owned();
-    for attempt in 0..=names::ATTEMPTS {
+    for attempt in 0..=username_suffix::MAX_ATTEMPTS {
         let created = profile
             .bound(CREATE, account_id, &variant)
             .fetch_optional(&mut *connection)
@@ -278,7 +278,7 @@ async fn create(
         if known.is_some() {
             return Ok(None);
         }
-        variant = names::suffixed(name, attempt);
+        variant = username_suffix::with_suffix(name, attempt);
     }
     Err(sqlx::Error::Configuration(
         format!("no free variant of the username {name} was found").into(),

@@ -10,11 +10,11 @@ use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use super::error::{cannot_start, is_pooled, is_unavailable, words};
-use super::fill;
+use super::backfill;
+use super::error::{cannot_start, describe, is_pooled, is_unavailable};
 use super::messages::{IS_MONTHLY, Layout};
-use super::rare::Sample;
 use super::schema::{NEWEST, migrator};
+use super::trigram_selectivity::Sample;
 use crate::error::StoreError;
 use crate::open::{OpenOptions, TlsMode};
 
@@ -47,7 +47,7 @@ struct State {
 
 /// Where the database is, without the password.
 #[derive(Debug, Clone)]
-struct Place(String);
+struct DatabaseAddress(String);
 
 /// Why an attempt failed.
 enum Attempt {
@@ -61,7 +61,7 @@ impl PostgresStore {
     /// Connects and brings the schema up to date; a server that is not there is waited for in the background.
     pub(crate) async fn open(url: &str, options: &OpenOptions) -> Result<Self, StoreError> {
         let connect = connect_options(url, options)?;
-        let place = Place(format!(
+        let place = DatabaseAddress(format!(
             "{} on {}:{} as {}",
             connect.get_database().unwrap_or(connect.get_username()),
             connect.get_host(),
@@ -109,7 +109,7 @@ impl PostgresStore {
 
     /// What the server says to a new connection, where the pool got none and tells nothing.
     pub(super) async fn why_no_connection(&self) -> Option<String> {
-        refusal(&self.pool).await.map(|error| words(&error))
+        refusal(&self.pool).await.map(|error| describe(&error))
     }
 
     /// How the history is laid out, as it was found when the database was opened.
@@ -200,7 +200,7 @@ fn pool(connect: PgConnectOptions, options: &OpenOptions) -> PgPool {
 }
 
 /// Tries until the database may be used.
-async fn try_on(pool: PgPool, place: Place, state: Arc<State>) {
+async fn try_on(pool: PgPool, place: DatabaseAddress, state: Arc<State>) {
     let mut pause = FIRST_PAUSE;
     loop {
         tokio::time::sleep(pause).await;
@@ -225,7 +225,7 @@ async fn try_on(pool: PgPool, place: Place, state: Arc<State>) {
     }
 }
 
-async fn attempt(pool: &PgPool, place: &Place) -> Result<Layout, Attempt> {
+async fn attempt(pool: &PgPool, place: &DatabaseAddress) -> Result<Layout, Attempt> {
     let mut connection = match pool.acquire().await {
         Ok(connection) => connection,
         Err(sqlx::Error::PoolTimedOut) => {
@@ -269,7 +269,7 @@ async fn refusal(pool: &PgPool) -> Option<sqlx::Error> {
 }
 
 /// Runs the missing migrations in one transaction, under a lock that other registries wait for.
-async fn bring_up_to_date(connection: &mut PgConnection, place: &Place) -> Result<Layout, Attempt> {
+async fn bring_up_to_date(connection: &mut PgConnection, place: &DatabaseAddress) -> Result<Layout, Attempt> {
     let database = |error| place.failed(&error);
     let encoding: String = sqlx::query_scalar("SHOW server_encoding")
         .fetch_one(&mut *connection)
@@ -308,7 +308,7 @@ async fn bring_up_to_date(connection: &mut PgConnection, place: &Place) -> Resul
         MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => place.failed(&error),
         other => Attempt::Never(format!("cannot bring the database {} up to date: {other}", place.0)),
     })?;
-    fill::search_columns(&mut transaction).await.map_err(database)?;
+    backfill::search_columns(&mut transaction).await.map_err(database)?;
     let monthly: bool = sqlx::query_scalar(IS_MONTHLY)
         .fetch_one(&mut *transaction)
         .await
@@ -317,12 +317,12 @@ async fn bring_up_to_date(connection: &mut PgConnection, place: &Place) -> Resul
     Ok(if monthly { Layout::Monthly } else { Layout::Whole })
 }
 
-impl Place {
+impl DatabaseAddress {
     fn cannot_connect(&self, error: &sqlx::Error) -> Attempt {
         let text = match error {
             sqlx::Error::PoolTimedOut => format!("cannot reach the database {}: no answer", self.0),
             sqlx::Error::Io(error) => format!("cannot reach the database {}: {error}", self.0),
-            error => format!("cannot open the database {}: {}", self.0, words(error)),
+            error => format!("cannot open the database {}: {}", self.0, describe(error)),
         };
         match error {
             // Encryption is a matter of settings.
@@ -339,7 +339,7 @@ impl Place {
     }
 
     fn failed(&self, error: &sqlx::Error) -> Attempt {
-        let text = format!("cannot bring the database {} up to date: {}", self.0, words(error));
+        let text = format!("cannot bring the database {} up to date: {}", self.0, describe(error));
         if is_unavailable(error) {
             return Attempt::Later(text);
         }

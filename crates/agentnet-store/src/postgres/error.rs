@@ -1,7 +1,7 @@
 //! PostgreSQL's conditions in the store's terms (<https://www.postgresql.org/docs/current/errcodes-appendix.html>).
 
+use crate::bisect::RowOutcome;
 use crate::error::StoreError;
-use crate::halving::Verdict;
 
 /// A prepared statement is unknown (26000), or there already (42P05): the connection is not the one that it was.
 const POOLED: [&str; 2] = ["26000", "42P05"];
@@ -21,7 +21,7 @@ pub(super) fn is_pooled(error: &sqlx::Error) -> bool {
 }
 
 /// What went wrong, in the database's own words if it answered.
-pub(super) fn words(error: &sqlx::Error) -> String {
+pub(super) fn describe(error: &sqlx::Error) -> String {
     match error.as_database_error() {
         Some(answer) if is_pooled(error) => format!("{}; {POOLER}", answer.message()),
         Some(answer) => answer.message().to_owned(),
@@ -39,7 +39,7 @@ pub(super) fn cannot_start(problem: String) -> StoreError {
 
 /// What a failed call means to the store's caller.
 pub(super) fn failed(error: sqlx::Error) -> StoreError {
-    let text = words(&error);
+    let text = describe(&error);
     match &error {
         sqlx::Error::PoolClosed => StoreError::Unavailable("it has been closed".into()),
         sqlx::Error::PoolTimedOut => StoreError::Unavailable("no connection became free in time".into()),
@@ -76,15 +76,15 @@ pub(super) fn is_taken(error: &sqlx::Error) -> bool {
 }
 
 /// What a failed append means to its rows.
-pub(super) fn verdict(error: &sqlx::Error) -> Verdict {
+pub(super) fn verdict(error: &sqlx::Error) -> RowOutcome {
     if matches!(error, sqlx::Error::Encode(_)) {
-        return Verdict::Refused;
+        return RowOutcome::Refused;
     }
     match state(error).as_deref() {
         // Data, integrity, a limit of the program (a text too long for an index), or a trigger's own refusal.
-        Some(state) if matches!(&state[..2], "22" | "23" | "54") || state == "P0001" => Verdict::Refused,
+        Some(state) if matches!(&state[..2], "22" | "23" | "54") || state == "P0001" => RowOutcome::Refused,
         // Too little room: perhaps only for a large row.
-        Some(state) if matches!(&state[..2], "53" | "58") => Verdict::NoRoom,
-        _ => Verdict::Broken,
+        Some(state) if matches!(&state[..2], "53" | "58") => RowOutcome::NoRoom,
+        _ => RowOutcome::Broken,
     }
 }

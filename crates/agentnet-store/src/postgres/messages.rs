@@ -11,14 +11,14 @@ use super::error::{failed, verdict};
 use super::threads::add_to_threads;
 use super::value::{Time, read, stored};
 use super::{
-    PostgresStore, exact, fetch_limit, json_column, opt_stored, opt_text_column, page, repeated, text_column,
+    PostgresStore, fetch_limit, json_column, lossless_json, opt_stored, opt_text_column, page, repeated, text_column,
     time_column,
 };
+use crate::bisect;
 use crate::error::StoreError;
-use crate::halving;
 use crate::model::{Appended, Message, MessageQuery, NewMessage, Page};
 use crate::store::Messages;
-use crate::tally::tally;
+use crate::thread_deltas::thread_deltas;
 
 macro_rules! columns {
     () => {
@@ -76,7 +76,7 @@ impl Messages for PostgresStore {
         if messages.is_empty() {
             return Ok(Appended::default());
         }
-        repeated!(halving::append(&layout, || pool.begin(), messages))
+        repeated!(bisect::append(&layout, || pool.begin(), messages))
     }
 
     async fn messages(&self, query: &MessageQuery) -> Result<Page<Message>, StoreError> {
@@ -96,14 +96,14 @@ pub(super) enum Layout {
     Monthly,
 }
 
-impl halving::Append for Layout {
+impl bisect::Append for Layout {
     type Database = Postgres;
 
     async fn append(&self, connection: &mut PgConnection, messages: &[NewMessage]) -> Result<usize, sqlx::Error> {
         append(*self, connection, messages).await
     }
 
-    fn verdict(error: &sqlx::Error) -> halving::Verdict {
+    fn verdict(error: &sqlx::Error) -> bisect::RowOutcome {
         verdict(error)
     }
 }
@@ -123,7 +123,7 @@ async fn append(layout: Layout, connection: &mut PgConnection, messages: &[NewMe
     // One order for all writers: two of them may hold the same messages.
     first.sort_unstable_by(|a, b| a.message_id.cmp(&b.message_id));
     let stored = insert(layout, connection, &first).await?;
-    let threads = tally(
+    let threads = thread_deltas(
         messages
             .iter()
             .zip(is_first)
@@ -141,7 +141,7 @@ async fn insert(
 ) -> Result<HashSet<String>, sqlx::Error> {
     let payloads: Vec<_> = messages
         .iter()
-        .map(|message| exact::columns(&message.payload))
+        .map(|message| lossless_json::columns(&message.payload))
         .collect();
     let texts = |read: fn(&Message) -> &str| messages.iter().map(|m| stored(read(m))).collect::<Vec<_>>();
     let opt_texts =

@@ -5,19 +5,19 @@
 //! call fails as unavailable.
 
 mod accounts;
+mod backfill;
 mod claims;
 mod connect;
 mod error;
-mod exact;
-mod fill;
+mod lossless_json;
 mod messages;
-mod rare;
 mod registries;
 mod schema;
 mod sessions;
 #[cfg(test)]
 mod tests;
 mod threads;
+mod trigram_selectivity;
 mod value;
 
 use std::borrow::Cow;
@@ -137,7 +137,7 @@ fn opt_time_column(row: &PgRow, column: &str) -> Result<Option<Timestamp>, Store
 /// A value in a `jsonb` column, read as its text, with its exact text beside it; absent = an empty object.
 fn json_column(row: &PgRow, column: &str, exact: &str) -> Result<RawJson, StoreError> {
     let jsonb: Option<&str> = row.try_get(column).map_err(failed)?;
-    exact::value(jsonb.unwrap_or("{}"), row.try_get(exact).map_err(failed)?, column)
+    lossless_json::value(jsonb.unwrap_or("{}"), row.try_get(exact).map_err(failed)?, column)
 }
 
 /// A `jsonb` array of texts, read as its text; absent or no array = empty.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use agentnet_protocol::Timestamp;
 use agentnet_protocol::json::ObjectWriter;
-use agentnet_protocol::signs::Signs;
+use agentnet_protocol::signing_scope::SigningScope;
 use async_trait::async_trait;
 use sqlx::Row as _;
 use sqlx::postgres::PgRow;
@@ -12,8 +12,8 @@ use sqlx::postgres::PgRow;
 use super::error::failed;
 use super::value::{Time, stored};
 use super::{
-    PostgresStore, exact, json_column, opt_stored, opt_text_column, opt_time_column, repeated, text_column, texts,
-    texts_column, time_column,
+    PostgresStore, json_column, lossless_json, opt_stored, opt_text_column, opt_time_column, repeated, text_column,
+    texts, texts_column, time_column,
 };
 use crate::error::StoreError;
 use crate::model::{Session, check_metadata};
@@ -91,7 +91,7 @@ impl Sessions for PostgresStore {
         let rows: Vec<(&Session, Timestamp)> = last.into_values().collect();
         let metadata: Vec<_> = rows
             .iter()
-            .map(|(session, _)| exact::columns(&session.metadata))
+            .map(|(session, _)| lossless_json::columns(&session.metadata))
             .collect();
         let texts_of = |read: fn(&Session) -> &str| rows.iter().map(|(s, _)| stored(read(s))).collect::<Vec<_>>();
         let opt_texts_of =
@@ -106,7 +106,7 @@ impl Sessions for PostgresStore {
                     .raw("capabilities", &texts(&session.capabilities))
                     .raw("metadata", metadata.jsonb);
                 if !session.signs.is_none() {
-                    object.text(Signs::MEMBER, &session.signs.to_string());
+                    object.text(SigningScope::MEMBER, &session.signs.to_string());
                 }
                 object.finish()
             })
@@ -211,6 +211,6 @@ fn session(row: &PgRow) -> Result<Session, StoreError> {
         name: text_column(row, "name")?,
         capabilities: texts_column(row, "capabilities")?,
         metadata: json_column(row, "metadata", "metadata_text")?,
-        signs: Signs::read(&text_column(row, "signs")?),
+        signs: SigningScope::parse(&text_column(row, "signs")?),
     })
 }

@@ -483,8 +483,8 @@ async fn a_pooler_that_keeps_no_prepared_statements_is_named() {
         "PREPARE there AS SELECT 1; PREPARE there AS SELECT 1",
     ] {
         let error = sqlx::raw_sql(sql).execute(&mut other).await.unwrap_err();
-        let words = super::error::words(&error);
-        assert!(matches!(super::error::cannot_start(words), StoreError::Pooler(_)));
+        let text = super::error::describe(&error);
+        assert!(matches!(super::error::cannot_start(text), StoreError::Pooler(_)));
         let text = super::error::failed(error).to_string();
         assert!(
             text.contains("PgBouncer") && text.contains("max_prepared_statements"),

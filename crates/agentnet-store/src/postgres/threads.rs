@@ -15,11 +15,11 @@ use super::{
     PostgresStore, fetch_limit, opt_stored, opt_text_column, opt_time_column, page, repeated, text_column, texts,
     texts_column, time_column,
 };
+use crate::case_fold::fold_case;
 use crate::error::StoreError;
 use crate::model::{Page, Pruned, Thread, ThreadQuery};
-use crate::search::fold;
 use crate::store::Threads;
-use crate::tally::ThreadDelta;
+use crate::thread_deltas::ThreadDelta;
 
 const SELECT: &str = "SELECT thread_id, created_by_account_id, participants::text AS participants, created_at, updated_at, \
      message_count, byte_count, approx_tokens, latest_checkpoint_end, last_message_at FROM agent_threads WHERE ";
@@ -127,7 +127,7 @@ pub(super) async fn add_to_threads(
         .bind(
             threads
                 .keys()
-                .map(|id| stored(&fold(id)).into_owned())
+                .map(|id| stored(&fold_case(id)).into_owned())
                 .collect::<Vec<_>>(),
         )
         .bind(deltas().map(|delta| opt_stored(delta.created_by)).collect::<Vec<_>>())
@@ -166,7 +166,7 @@ pub(super) fn page_query(query: &ThreadQuery) -> QueryBuilder<Postgres> {
     }
     if !query.text.is_empty() {
         sql.push(" AND strpos(COALESCE(thread_id_search, lower(thread_id)), ")
-            .push_bind(stored(&fold(&query.text)).into_owned())
+            .push_bind(stored(&fold_case(&query.text)).into_owned())
             .push(") > 0");
     }
     sql.push(format_args!(

@@ -2,19 +2,19 @@
 
 use agentnet_protocol::Timestamp;
 use agentnet_protocol::limits::{MAX_CAPABILITIES, MAX_CAPABILITY_BYTES, MAX_NAME_BYTES};
-use agentnet_protocol::signs::Signs;
+use agentnet_protocol::signing_scope::SigningScope;
 use async_trait::async_trait;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{AssertSqlSafe, QueryBuilder, Row as _, Sqlite, SqliteConnection};
 
 use super::error::failed;
-use super::runs::runs;
+use super::statement_batches::statement_batches;
 use super::{SqliteStore, fetch_limit, json_column, page, texts, texts_column};
+use crate::case_fold::{fold_case, folded_set};
 use crate::error::StoreError;
 use crate::model::{Account, AccountClaim, AccountQuery, DesiredName, KnownAccount, Oversized, Page, check_claim};
-use crate::names;
-use crate::search::{fold, folded_set};
 use crate::store::Accounts;
+use crate::username_suffix;
 
 const SELECT: &str = "SELECT a.account_id, a.username, a.display_name, a.bio, a.capabilities, a.metadata, a.visibility, \
      a.status, a.public_key, a.signs, a.created_at, a.updated_at FROM ";
@@ -138,7 +138,7 @@ pub(super) fn page_query(query: &AccountQuery) -> QueryBuilder<Sqlite> {
     let mut sql = QueryBuilder::new(SELECT);
     let username = if let Some(capability) = &query.capability {
         sql.push("agent_account_capabilities c CROSS JOIN agent_accounts a ON a.account_id = c.account_id WHERE c.capability = ");
-        sql.push_bind(fold(capability));
+        sql.push_bind(fold_case(capability));
         "c.username"
     } else {
         sql.push("agent_accounts a WHERE TRUE");
@@ -148,7 +148,7 @@ pub(super) fn page_query(query: &AccountQuery) -> QueryBuilder<Sqlite> {
         sql.push(" AND ").push(username).push(" > ").push_bind(after.clone());
     }
     if !query.text.is_empty() {
-        let text = fold(&query.text);
+        let text = fold_case(&query.text);
         sql.push(" AND (INSTR(a.username_search, ").push_bind(text.clone());
         sql.push(") > 0 OR INSTR(a.display_name_search, ")
             .push_bind(text)
@@ -168,7 +168,7 @@ async fn rows_of(
     keys: &[String],
 ) -> Result<Vec<SqliteRow>, StoreError> {
     let mut rows = Vec::with_capacity(keys.len());
-    for run in runs(keys) {
+    for run in statement_batches(keys) {
         let mut sql = QueryBuilder::<Sqlite>::new(select);
         let mut values = sql.separated(", ");
         for key in run {
@@ -259,9 +259,9 @@ async fn update(
          capabilities = ?, metadata = ?, agent_id = ?, public_key = ?, signs = ?, updated_at = ? WHERE account_id = ?",
     )
     .bind(&account.username)
-    .bind(fold(&account.username))
+    .bind(fold_case(&account.username))
     .bind(&account.display_name)
-    .bind(fold(&account.display_name))
+    .bind(fold_case(&account.display_name))
     .bind(texts(&account.capabilities))
     .bind(account.metadata.get())
     .bind(&claim.agent_id)
@@ -307,9 +307,9 @@ async fn create(connection: &mut SqliteConnection, claim: &AccountClaim) -> Resu
     )
     .bind(&account.account_id)
     .bind(&account.username)
-    .bind(fold(&account.username))
+    .bind(fold_case(&account.username))
     .bind(&account.display_name)
-    .bind(fold(&account.display_name))
+    .bind(fold_case(&account.display_name))
     .bind(&account.bio)
     .bind(texts(&account.capabilities))
     .bind(account.metadata.get())
@@ -331,8 +331,8 @@ async fn free_variant(connection: &mut SqliteConnection, name: &str) -> Result<S
     if !is_taken(connection, name).await? {
         return Ok(name.to_owned());
     }
-    for attempt in 0..names::ATTEMPTS {
-        let variant = names::suffixed(name, attempt);
+    for attempt in 0..username_suffix::MAX_ATTEMPTS {
+        let variant = username_suffix::with_suffix(name, attempt);
         if !is_taken(connection, &variant).await? {
             return Ok(variant);
         }
@@ -369,7 +369,7 @@ fn account(row: &SqliteRow) -> Result<Account, StoreError> {
         visibility: row.try_get("visibility").map_err(failed)?,
         status: row.try_get("status").map_err(failed)?,
         public_key: row.try_get("public_key").map_err(failed)?,
-        signs: Signs::read(row.try_get("signs").map_err(failed)?),
+        signs: SigningScope::parse(row.try_get("signs").map_err(failed)?),
         created_at: Timestamp::from_micros(row.try_get("created_at").map_err(failed)?),
         updated_at: Timestamp::from_micros(row.try_get("updated_at").map_err(failed)?),
     })

@@ -30,7 +30,7 @@ const PAUSE: Duration = Duration::from_millis(10);
 
 /// Where a database lives.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Place {
+pub(crate) enum DatabaseLocation {
     /// In memory, as long as the store is open.
     Memory,
     /// In a file.
@@ -42,7 +42,7 @@ pub(crate) enum Place {
     },
 }
 
-impl Place {
+impl DatabaseLocation {
     /// Reads what follows `sqlite:` in a URL.
     pub(crate) fn parse(rest: &str) -> Result<Self, StoreError> {
         let rest = rest.strip_prefix("//").unwrap_or(rest);
@@ -92,14 +92,14 @@ fn percent_decode(path: &str) -> Result<String, StoreError> {
 
 impl SqliteStore {
     /// Opens or creates the database and brings its schema up to date.
-    pub(crate) async fn open(place: &Place, options: &OpenOptions) -> Result<Self, StoreError> {
+    pub(crate) async fn open(place: &DatabaseLocation, options: &OpenOptions) -> Result<Self, StoreError> {
         let base = SqliteConnectOptions::new()
             .foreign_keys(false)
             .synchronous(SqliteSynchronous::Full)
             .pragma("journal_size_limit", LOG_SIZE_LIMIT)
             .busy_timeout(options.busy_timeout);
         match place {
-            Place::Memory => {
+            DatabaseLocation::Memory => {
                 // The data live as long as this connection.
                 let write = pool(options).max_connections(1).connect_with(base.in_memory(true));
                 let write = write.await.map_err(failed)?;
@@ -110,7 +110,7 @@ impl SqliteStore {
                     file: None,
                 })
             }
-            Place::File { path, create } => {
+            DatabaseLocation::File { path, create } => {
                 prepare_path(path, *create)?;
                 let name = path.display().to_string();
                 // It is there by now, and is never made anew while it is open.

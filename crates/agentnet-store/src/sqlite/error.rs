@@ -1,7 +1,7 @@
 //! SQLite's result codes in the store's terms (<https://www.sqlite.org/rescode.html>).
 
+use crate::bisect::RowOutcome;
 use crate::error::StoreError;
-use crate::halving::Verdict;
 
 const BUSY: i32 = 5;
 const LOCKED: i32 = 6;
@@ -37,10 +37,10 @@ pub(super) fn failed(error: sqlx::Error) -> StoreError {
 }
 
 /// What a failed append means to its rows.
-pub(super) fn verdict(error: &sqlx::Error) -> Verdict {
+pub(super) fn verdict(error: &sqlx::Error) -> RowOutcome {
     match (error, primary(error)) {
-        (sqlx::Error::Encode(_), _) | (_, Some(TOOBIG | CONSTRAINT | MISMATCH)) => Verdict::Refused,
-        _ => Verdict::Broken,
+        (sqlx::Error::Encode(_), _) | (_, Some(TOOBIG | CONSTRAINT | MISMATCH)) => RowOutcome::Refused,
+        _ => RowOutcome::Broken,
     }
 }
 

@@ -8,17 +8,17 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{QueryBuilder, Row as _, Sqlite, SqliteConnection};
 
 use super::error::{failed, verdict};
-use super::runs::runs;
+use super::statement_batches::statement_batches;
 use super::threads::add_to_threads;
 use super::{BEGIN_WRITE, SqliteStore, fetch_limit, json_column, page};
+use crate::bisect;
 use crate::error::StoreError;
-use crate::halving;
 use crate::model::{Appended, Message, MessageQuery, NewMessage, Page};
 use crate::store::Messages;
-use crate::tally::tally;
+use crate::thread_deltas::thread_deltas;
 
 /// `OR FAIL`: a failed statement keeps the rows before its failure, and so SQLite notes no page for undoing it. Whatever fails
-/// here is undone with its transaction or savepoint ([`halving`]); where there is no room, SQLite itself ends the transaction.
+/// here is undone with its transaction or savepoint ([`bisect`]); where there is no room, SQLite itself ends the transaction.
 const INSERT: &str = "INSERT OR FAIL INTO agent_messages (message_id, thread_id, parent_message_id, from_agent, \
      from_account_id, from_session_tag, to_account_id, to_agent, kind, schema_version, idempotency_key, payload, \
      trace_id, sent_at, received_at, ttl_ms, expires_at, auth_scheme) ";
@@ -37,7 +37,7 @@ impl Messages for SqliteStore {
             return Ok(Appended::default());
         }
         self.check_file()?;
-        let appended = halving::append(&Append, || self.write.begin_with(BEGIN_WRITE), messages)
+        let appended = bisect::append(&Append, || self.write.begin_with(BEGIN_WRITE), messages)
             .await
             .map_err(failed)?;
         // Only what is in the file at its path is there after the next start.
@@ -54,14 +54,14 @@ impl Messages for SqliteStore {
 /// How a batch is appended here.
 struct Append;
 
-impl halving::Append for Append {
+impl bisect::Append for Append {
     type Database = Sqlite;
 
     async fn append(&self, connection: &mut SqliteConnection, messages: &[NewMessage]) -> Result<usize, sqlx::Error> {
         append(connection, messages).await
     }
 
-    fn verdict(error: &sqlx::Error) -> halving::Verdict {
+    fn verdict(error: &sqlx::Error) -> bisect::RowOutcome {
         verdict(error)
     }
 }
@@ -79,10 +79,10 @@ async fn append(connection: &mut SqliteConnection, messages: &[NewMessage]) -> R
         .map(|(new, _)| &new.message)
         .collect();
     let mut stored = HashSet::with_capacity(first.len());
-    for run in runs(&first) {
+    for run in statement_batches(&first) {
         insert(connection, run, &mut stored).await?;
     }
-    let threads = tally(
+    let threads = thread_deltas(
         messages
             .iter()
             .zip(is_first)

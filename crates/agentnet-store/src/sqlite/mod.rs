@@ -10,9 +10,9 @@ mod error;
 mod file;
 mod messages;
 mod registries;
-mod runs;
 mod schema;
 mod sessions;
+mod statement_batches;
 #[cfg(test)]
 mod tests;
 mod threads;
@@ -22,7 +22,7 @@ use async_trait::async_trait;
 use sqlx::sqlite::{SqlitePool, SqliteRow};
 use sqlx::{Row as _, Sqlite, Transaction};
 
-pub(crate) use self::connect::Place;
+pub(crate) use self::connect::DatabaseLocation;
 use self::error::failed;
 use self::file::{OpenFile, disk_space};
 use crate::error::StoreError;

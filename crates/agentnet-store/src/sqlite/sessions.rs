@@ -1,7 +1,7 @@
 //! Sessions in SQLite.
 
 use agentnet_protocol::Timestamp;
-use agentnet_protocol::signs::Signs;
+use agentnet_protocol::signing_scope::SigningScope;
 use async_trait::async_trait;
 use sqlx::Row as _;
 use sqlx::sqlite::SqliteRow;
@@ -129,6 +129,6 @@ fn session(row: &SqliteRow) -> Result<Session, StoreError> {
         name: row.try_get("name").map_err(failed)?,
         capabilities: texts_column(row, "capabilities")?,
         metadata: json_column(row, "metadata")?,
-        signs: Signs::read(row.try_get("signs").map_err(failed)?),
+        signs: SigningScope::parse(row.try_get("signs").map_err(failed)?),
     })
 }

@@ -34,7 +34,7 @@ async fn plan(store: &SqliteStore, sql: &str) -> String {
 
 #[tokio::test]
 async fn every_page_walks_an_index_in_order() {
-    let store = SqliteStore::open(&super::Place::Memory, &OpenOptions::default())
+    let store = SqliteStore::open(&super::DatabaseLocation::Memory, &OpenOptions::default())
         .await
         .unwrap();
     let some = |value: &str| Some(value.to_owned());
@@ -173,7 +173,7 @@ async fn every_page_walks_an_index_in_order() {
 
 #[tokio::test]
 async fn page_ends_narrow_the_index_and_are_not_filtered_after_it() {
-    let store = SqliteStore::open(&super::Place::Memory, &OpenOptions::default())
+    let store = SqliteStore::open(&super::DatabaseLocation::Memory, &OpenOptions::default())
         .await
         .unwrap();
     let before = Some(Position {
@@ -280,7 +280,7 @@ async fn data_that_cannot_be_read_is_told_as_such() {
 #[tokio::test]
 async fn a_file_that_was_full_is_written_again_once_there_is_room() {
     let directory = TempDir::new().unwrap();
-    let place = super::Place::parse(&sqlite_url(&directory.path().join("a.db"))["sqlite:".len()..]).unwrap();
+    let place = super::DatabaseLocation::parse(&sqlite_url(&directory.path().join("a.db"))["sqlite:".len()..]).unwrap();
     let store = SqliteStore::open(&place, &OpenOptions::default()).await.unwrap();
     let pages: i64 = sqlx::query_scalar("PRAGMA page_count")
         .fetch_one(&store.write)

@@ -9,13 +9,13 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{QueryBuilder, Row as _, Sqlite, SqliteConnection};
 
 use super::error::failed;
-use super::runs::runs;
+use super::statement_batches::statement_batches;
 use super::{SqliteStore, fetch_limit, page};
+use crate::case_fold::fold_case;
 use crate::error::StoreError;
 use crate::model::{Page, Pruned, Thread, ThreadQuery};
-use crate::search::fold;
 use crate::store::Threads;
-use crate::tally::ThreadDelta;
+use crate::thread_deltas::ThreadDelta;
 
 const SELECT: &str = "SELECT t.thread_id, t.created_by_account_id, t.created_at, t.updated_at, t.message_count, \
      t.byte_count, t.approx_tokens, t.latest_checkpoint_end, t.last_message_at FROM ";
@@ -105,7 +105,7 @@ pub(super) async fn add_to_threads(
     threads: &BTreeMap<&str, ThreadDelta<'_>>,
 ) -> Result<(), sqlx::Error> {
     let threads: Vec<(&str, &ThreadDelta<'_>)> = threads.iter().map(|(id, delta)| (*id, delta)).collect();
-    for run in runs(&threads) {
+    for run in statement_batches(&threads) {
         let written = upsert_threads(connection, run).await?;
         let full = nearly_full(connection, run, &written).await?;
         let mut participants = Vec::new();
@@ -125,7 +125,7 @@ pub(super) async fn add_to_threads(
                     .map(|account_id| (*thread_id, *account_id, at)),
             );
         }
-        for run in runs(&participants) {
+        for run in statement_batches(&participants) {
             upsert_participants(connection, run).await?;
         }
         carry_activity(connection, run).await?;
@@ -172,7 +172,7 @@ async fn upsert_threads(
     );
     sql.push_values(threads, |mut row, (thread_id, delta)| {
         row.push_bind((*thread_id).to_owned())
-            .push_bind(fold(thread_id))
+            .push_bind(fold_case(thread_id))
             .push_bind(delta.created_by.map(str::to_owned))
             .push_bind(delta.created_at.as_micros())
             .push_bind(delta.updated_at.as_micros())
@@ -252,7 +252,7 @@ pub(super) fn page_query(query: &ThreadQuery) -> QueryBuilder<Sqlite> {
     }
     if !query.text.is_empty() {
         sql.push(" AND INSTR(t.thread_id_search, ")
-            .push_bind(fold(&query.text))
+            .push_bind(fold_case(&query.text))
             .push(") > 0");
     }
     sql.push(format_args!(" ORDER BY {} DESC, {} DESC LIMIT ", key[0], key[1]))
@@ -263,7 +263,7 @@ pub(super) fn page_query(query: &ThreadQuery) -> QueryBuilder<Sqlite> {
 /// Reads the participants of these threads, sorted.
 async fn add_participants(connection: &mut SqliteConnection, threads: &mut [Thread]) -> Result<(), StoreError> {
     let mut found: HashMap<String, Vec<String>> = HashMap::new();
-    for run in runs(threads) {
+    for run in statement_batches(threads) {
         let rows = participants_query(run.iter().map(|thread| thread.thread_id.as_str()))
             .build()
             .fetch_all(&mut *connection)

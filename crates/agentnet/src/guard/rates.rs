@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use agentnet_protocol::rate::{RateLimit, TokenBucket};
+use agentnet_protocol::token_bucket::{RateLimit, TokenBucket};
 use ahash::AHashMap;
 
 use crate::guard::fingerprint::Fingerprints;

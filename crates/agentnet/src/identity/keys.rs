@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use agentnet_protocol::rpc::{ProfileRequest, ResolveKeyRequest};
-use agentnet_protocol::signs::Signs;
+use agentnet_protocol::signing_scope::SigningScope;
 use futures::FutureExt as _;
 use futures::future::{BoxFuture, Shared};
 use tokio::sync::Semaphore;
@@ -28,7 +28,7 @@ const CLEAN_ABOVE: usize = 10_000;
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct AccountKey {
     pub(super) public_key: String,
-    pub(super) signs: Signs,
+    pub(super) signs: SigningScope,
     /// Whether it had a live session when the registry was asked; looked up only where it signs no receipts.
     pub(super) live: bool,
 }

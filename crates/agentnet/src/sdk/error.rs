@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-use agentnet_protocol::extract::extract_error;
 use agentnet_protocol::json;
+use agentnet_protocol::payload_text::extract_error;
 
 use crate::error::{RegistryError, RequestError, SendError};
 use crate::handler::Message;

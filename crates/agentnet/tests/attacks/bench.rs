@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use agentnet::protocol::claims::Claims;
-use agentnet::protocol::signs::Signs;
+use agentnet::protocol::signing_scope::SigningScope;
 use agentnet::protocol::{Envelope, message_auth, register_auth};
 use agentnet::{AgentBuilder, AgentNode, Message, SigningKey};
 use agentnet_registry::{Registry, RegistryConfig, RegistryHandle};
@@ -136,7 +136,7 @@ impl Realm {
     }
 
     /// Registers an agent that speaks raw NATS and keeps its promises of what it signs.
-    pub(crate) async fn peer(&self, id: &str, signs: Signs) -> Peer {
+    pub(crate) async fn peer(&self, id: &str, signs: SigningScope) -> Peer {
         let key = SigningKey::from_seed(&seed(id));
         let request = registration(id, &key, signs);
         let reply = self.ask("register", &request).await;
@@ -166,11 +166,11 @@ pub(crate) fn register_claims(id: &str, millis: i128) -> Claims {
 }
 
 /// A signed registration.
-pub(crate) fn registration(id: &str, key: &SigningKey, signs: Signs) -> Value {
+pub(crate) fn registration(id: &str, key: &SigningKey, signs: SigningScope) -> Value {
     let claims = register_claims(id, 0);
     let claims = match signs.is_none() {
         true => claims,
-        false => claims.and(Signs::MEMBER, &signs.to_string()),
+        false => claims.and(SigningScope::MEMBER, &signs.to_string()),
     };
     json!({ "agent_id": id, "name": id, "username": id, "auth": parse(key.auth(&claims).get().as_bytes()) })
 }

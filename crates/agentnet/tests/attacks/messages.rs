@@ -1,6 +1,6 @@
 //! Messages that their sender has not signed, or not so.
 
-use agentnet::protocol::signs::Signs;
+use agentnet::protocol::signing_scope::SigningScope;
 use agentnet_testkit::eventually_true;
 use serde_json::{Value, json};
 
@@ -12,8 +12,8 @@ async fn a_changed_member_is_a_refused_message() {
     let realm = Realm::start().await;
     let (bob, notes) = realm.answering("bob").await;
     let bob_id = bob.account_id().unwrap();
-    let alice = realm.peer("alice", Signs::ALL).await;
-    let carol = realm.peer("carol", Signs::ALL).await;
+    let alice = realm.peer("alice", SigningScope::ALL).await;
+    let carol = realm.peer("carol", SigningScope::ALL).await;
     let inbox = format!("account.{bob_id}.inbox");
     let receipts = realm.capture("account.*.receipts").await;
 
@@ -95,8 +95,8 @@ async fn malformed_and_oversized_auth_is_refused() {
     let realm = Realm::start().await;
     let (bob, notes) = realm.answering("bob").await;
     let bob_id = bob.account_id().unwrap();
-    let alice = realm.peer("alice", Signs::ALL).await;
-    let mallory = realm.peer("mallory", Signs::ALL).await;
+    let alice = realm.peer("alice", SigningScope::ALL).await;
+    let mallory = realm.peer("mallory", SigningScope::ALL).await;
     let inbox = format!("account.{bob_id}.inbox");
     let receipts = realm.capture("account.*.receipts").await;
     let large = "A".repeat(100_000);
@@ -155,7 +155,7 @@ async fn a_message_is_not_passed_on() {
     let realm = Realm::start().await;
     let (bob, notes) = realm.answering("bob").await;
     let bob_id = bob.account_id().unwrap();
-    let alice = realm.peer("alice", Signs::ALL).await;
+    let alice = realm.peer("alice", SigningScope::ALL).await;
     let inbox = format!("account.{bob_id}.inbox");
     let receipts = realm.capture("account.*.receipts").await;
     let to_carol = alice.sign(&alice.message("to_carol", "acct_carol"));
@@ -192,7 +192,7 @@ async fn another_session_tag_is_no_way_around_the_rate_limit() {
     });
     let bob = node.on_message(|_, _| async { Ok(()) }).start().await.unwrap();
     let bob_id = bob.account_id().unwrap();
-    let alice = realm.peer("alice", Signs::ALL).await;
+    let alice = realm.peer("alice", SigningScope::ALL).await;
     for number in 0..20 {
         let message = alice.sign(&alice.message(&format!("m{number}"), &bob_id));
         let message = with(message, "from_session_tag", json!(format!("tag{number}")));

@@ -3,7 +3,7 @@
 use agentnet::AgentNode;
 use agentnet::protocol::presence_auth::{self, hello};
 use agentnet::protocol::rpc::Goodbye;
-use agentnet::protocol::signs::Signs;
+use agentnet::protocol::signing_scope::SigningScope;
 use agentnet::protocol::{AgentInfo, RawJson};
 use agentnet_testkit::eventually_true;
 use serde_json::{Value, json};
@@ -48,8 +48,8 @@ async fn listed(realm: &Realm, tag: &str) -> Option<Value> {
 async fn no_agent_speaks_for_the_session_of_another() {
     let realm = Realm::start().await;
     let second = realm.another_registry("second").await;
-    let victim = realm.peer("victim", Signs::ALL).await;
-    let mallory = realm.peer("mallory", Signs::ALL).await;
+    let victim = realm.peer("victim", SigningScope::ALL).await;
+    let mallory = realm.peer("mallory", SigningScope::ALL).await;
     let before = (realm.online().await, realm.accounts().await);
     let evil = json!({ "evil": true });
     let as_victim = info(&victim, &evil, 0);
@@ -134,7 +134,7 @@ async fn no_agent_speaks_for_the_session_of_another() {
 #[tokio::test(flavor = "multi_thread")]
 async fn recorded_hellos_and_goodbyes_do_nothing() {
     let mut realm = Realm::start().await;
-    let peer = realm.peer("peer", Signs::ALL).await;
+    let peer = realm.peer("peer", SigningScope::ALL).await;
     let first = body(&hello(&info(&peer, &json!({ "v": 1 }), -50), Some(&peer.key)));
     let later = body(&hello(&info(&peer, &json!({ "v": 2 }), 0), Some(&peer.key)));
     for hello in [&first, &later, &first] {
@@ -162,7 +162,7 @@ async fn recorded_hellos_and_goodbyes_do_nothing() {
         assert_eq!(listed(&realm, &peer.session_tag).await, None);
     }
     // A goodbye ends the session that it names and no later one.
-    let again = realm.peer("peer", Signs::ALL).await;
+    let again = realm.peer("peer", SigningScope::ALL).await;
     realm.publish("registry.goodbye", &goodbye).await;
     assert!(listed(&realm, &again.session_tag).await.is_some());
 }
@@ -212,12 +212,12 @@ async fn a_node_comes_goes_and_comes_back() {
 #[tokio::test(flavor = "multi_thread")]
 async fn agents_that_cannot_sign_presence_come_and_go() {
     let realm = Realm::start().await;
-    let python = realm.peer("python", Signs::default()).await;
+    let python = realm.peer("python", SigningScope::default()).await;
     let unsigned = body(&hello(&info(&python, &json!({ "v": 1 }), -100_000_000), None));
     realm.publish("registry.hello", &unsigned).await;
     assert_eq!(listed(&realm, &python.session_tag).await, Some(json!({ "v": 1 })));
     // Beside a session of the same account that signs.
-    let beside = realm.peer("python", Signs::ALL).await;
+    let beside = realm.peer("python", SigningScope::ALL).await;
     realm
         .publish("registry.goodbye", &json!({ "session_tag": beside.session_tag }))
         .await;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use agentnet::protocol::signs::Signs;
+use agentnet::protocol::signing_scope::SigningScope;
 use agentnet::{AgentNode, SendError, json};
 use agentnet_testkit::RawClient;
 use futures::StreamExt;
@@ -45,8 +45,8 @@ async fn sender(realm: &Realm) -> AgentNode {
 async fn a_forged_acceptance_is_none() {
     let realm = Realm::start().await;
     let alice = sender(&realm).await;
-    let bob = realm.peer("bob", Signs::ALL).await;
-    let mallory = realm.peer("mallory", Signs::ALL).await;
+    let bob = realm.peer("bob", SigningScope::ALL).await;
+    let mallory = realm.peer("mallory", SigningScope::ALL).await;
     let (bob_id, mallory_id) = (bob.account_id.clone(), mallory.account_id.clone());
     type Forgery = Box<dyn Fn(&Value) -> Vec<Value> + Send>;
     let from_bob = {
@@ -130,7 +130,7 @@ async fn a_forged_acceptance_is_none() {
         forger.abort();
     }
     // Mallory may speak for herself.
-    let mallory = realm.peer("mallory", Signs::ALL).await;
+    let mallory = realm.peer("mallory", SigningScope::ALL).await;
     let honest = answer(&realm, &format!("account.{mallory_id}.inbox"), move |m| {
         vec![mallory.sign_receipt(&mallory.receipt(m, "accepted"))]
     })
@@ -148,7 +148,7 @@ async fn forged_receipts_do_not_disturb_the_real_ones() {
     let alice = realm.agent("alice").start().await.unwrap();
     let (bob, notes) = realm.answering("bob").await;
     let bob_id = bob.account_id().unwrap();
-    let mallory = realm.peer("mallory", Signs::ALL).await;
+    let mallory = realm.peer("mallory", SigningScope::ALL).await;
     let account = bob_id.clone();
     let forger = answer(&realm, &format!("account.{bob_id}.inbox"), move |message| {
         let mut forged = mallory.receipt(message, "rejected");
@@ -177,7 +177,7 @@ async fn forged_receipts_do_not_disturb_the_real_ones() {
 async fn receipts_of_agents_that_cannot_sign_them_count() {
     let realm = Realm::start().await;
     let alice = sender(&realm).await;
-    let python = realm.peer("python", Signs::default()).await;
+    let python = realm.peer("python", SigningScope::default()).await;
     let (account_id, inbox) = (
         python.account_id.clone(),
         format!("account.{}.inbox", python.account_id),
@@ -186,11 +186,11 @@ async fn receipts_of_agents_that_cannot_sign_them_count() {
     let send = || alice.send_to_account(&account_id, json!("hi"));
     send().receipt_timeout(DEADLINE).await.unwrap();
     // A session beside it that signs changes nothing: the account still has one that does not.
-    let beside = realm.peer("python", Signs::ALL).await;
+    let beside = realm.peer("python", SigningScope::ALL).await;
     send().receipt_timeout(DEADLINE).await.unwrap();
     unsigned.abort();
     // A receipt with a signature has to be right all the same.
-    let mallory = realm.peer("mallory", Signs::ALL).await;
+    let mallory = realm.peer("mallory", SigningScope::ALL).await;
     let as_python = answer(&realm, &inbox, move |m| {
         vec![mallory.sign_receipt(&with(
             mallory.receipt(m, "accepted"),
@@ -240,7 +240,7 @@ async fn a_forged_word_of_the_registry_ends_no_send() {
     let realm = Realm::start().await;
     let alice = realm.agent("alice").start().await.unwrap();
     let (bob, notes) = realm.answering("bob").await;
-    let mallory = realm.peer("mallory", Signs::ALL).await;
+    let mallory = realm.peer("mallory", SigningScope::ALL).await;
     let inbox = format!("account.{}.inbox", bob.account_id().unwrap());
     let forger = answer(&realm, &inbox, move |m| {
         let mut gone = with(

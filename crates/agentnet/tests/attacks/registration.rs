@@ -2,7 +2,7 @@
 
 use agentnet::SigningKey;
 use agentnet::protocol::claims::Claims;
-use agentnet::protocol::signs::Signs;
+use agentnet::protocol::signing_scope::SigningScope;
 use agentnet_testkit::eventually_true;
 use serde_json::{Value, json};
 
@@ -25,9 +25,9 @@ fn auth(key: &SigningKey, claims: &Claims) -> Value {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_bound_account_is_nobody_elses() {
     let realm = Realm::start().await;
-    let alice = realm.peer("alice", Signs::ALL).await;
+    let alice = realm.peer("alice", SigningScope::ALL).await;
     let thief = SigningKey::from_seed(&[66; 32]);
-    let mut by_name = registration("alice", &thief, Signs::ALL);
+    let mut by_name = registration("alice", &thief, SigningScope::ALL);
     by_name["capabilities"] = json!(["steal"]);
     by_name["metadata"] = json!({ "evil": true });
     refused(&realm, "by its name", &by_name, "auth_public_key_mismatch").await;
@@ -60,7 +60,7 @@ async fn a_bound_account_is_nobody_elses() {
     refused(&realm, "by its agent id", &derived, "auth_public_key_mismatch").await;
 
     // The owner still comes in, with the key alone.
-    realm.peer("alice", Signs::ALL).await;
+    realm.peer("alice", SigningScope::ALL).await;
     assert_eq!(realm.online().await.len(), 2);
 }
 
@@ -68,8 +68,8 @@ async fn a_bound_account_is_nobody_elses() {
 async fn recorded_old_and_future_registrations_are_refused() {
     let realm = Realm::start().await;
     let second = realm.another_registry("second").await;
-    let alice = realm.peer("alice", Signs::ALL).await;
-    let recorded = registration("alice", &alice.key, Signs::ALL);
+    let alice = realm.peer("alice", SigningScope::ALL).await;
+    let recorded = registration("alice", &alice.key, SigningScope::ALL);
     let announced = realm.capture("agentnet.registry.announce").await;
     assert_eq!(realm.ask("register", &recorded).await.get("error"), None);
     announced
@@ -86,7 +86,7 @@ async fn recorded_old_and_future_registrations_are_refused() {
         ("very old", -100_000_000_000, "auth_claims_timestamp_skew"),
         ("future", 122_000, "auth_claims_timestamp_skew"),
     ] {
-        let mut request = registration("alice", &alice.key, Signs::ALL);
+        let mut request = registration("alice", &alice.key, SigningScope::ALL);
         request["auth"] = auth(&alice.key, &register_claims("alice", millis));
         refused(&realm, what, &request, code).await;
     }
@@ -95,10 +95,10 @@ async fn recorded_old_and_future_registrations_are_refused() {
 #[tokio::test(flavor = "multi_thread")]
 async fn malformed_and_oversized_auth_is_refused() {
     let realm = Realm::start().await;
-    realm.peer("bystander", Signs::ALL).await;
+    realm.peer("bystander", SigningScope::ALL).await;
     let key = SigningKey::from_seed(&[9; 32]);
     let other = SigningKey::from_seed(&[10; 32]);
-    let good = || registration("alice", &key, Signs::ALL);
+    let good = || registration("alice", &key, SigningScope::ALL);
     let large = "A".repeat(400_000);
     let swapped = other.sign(&register_claims("alice", 0));
     type Change<'a> = Box<dyn Fn(&mut Value) + 'a>;
@@ -245,12 +245,12 @@ async fn nobody_becomes_a_registry() {
         ("acct_registry_registry", "account_id is invalid"),
         ("acct_registry_new", "account_id is invalid"),
     ] {
-        let mut request = registration("mallory", &SigningKey::from_seed(&[5; 32]), Signs::ALL);
+        let mut request = registration("mallory", &SigningKey::from_seed(&[5; 32]), SigningScope::ALL);
         request["account_id"] = json!(account_id);
         refused(&realm, account_id, &request, code).await;
     }
     // Its name leads to its account, which has a key.
-    let by_name = registration("registry_registry", &SigningKey::from_seed(&[5; 32]), Signs::ALL);
+    let by_name = registration("registry_registry", &SigningKey::from_seed(&[5; 32]), SigningScope::ALL);
     refused(&realm, "by name", &by_name, "auth_public_key_mismatch").await;
     // It is resolvable, and nobody's search result.
     let key = realm
@@ -267,7 +267,7 @@ async fn a_race_for_a_name_has_one_winner() {
     let mut winners = Vec::new();
     let requests = (0..20).map(|number| {
         let key = SigningKey::from_seed(&[number; 32]);
-        let request = registration("prize", &key, Signs::ALL);
+        let request = registration("prize", &key, SigningScope::ALL);
         let realm = &realm;
         async move { (key, realm.ask("register", &request).await) }
     });

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use agentnet::protocol::signs::Signs;
+use agentnet::protocol::signing_scope::SigningScope;
 use agentnet::{RequestError, json};
 use agentnet_testkit::{RawClient, eventually_true};
 use async_nats::{HeaderMap, StatusCode};
@@ -95,7 +95,7 @@ async fn a_forger_neither_answers_nor_ends_a_request() {
     let alice = realm.agent("alice").start().await.unwrap();
     let (bob, _) = realm.answering("bob").await;
     let bob_id = bob.account_id().unwrap();
-    let mallory = realm.peer("mallory", Signs::ALL).await;
+    let mallory = realm.peer("mallory", SigningScope::ALL).await;
     let wire = realm.capture("agentnet.reply.>").await;
     alice.request("@bob", json!("first")).await.unwrap();
     let recorded = wire
@@ -114,7 +114,7 @@ async fn a_forger_neither_answers_nor_ends_a_request() {
     bob.close().await;
 
     // Where nobody answers, the error tells of the forgeries.
-    let silent = realm.peer("silent", Signs::ALL).await;
+    let silent = realm.peer("silent", SigningScope::ALL).await;
     let inbox = format!("account.{}.inbox", silent.account_id);
     let forger = forge(&realm, &inbox, forgeries(&mallory, &silent.account_id, &recorded)).await;
     let request = alice.request_account(&silent.account_id, json!("anybody?"));

@@ -2,7 +2,7 @@
 
 use agentnet::protocol::rotation;
 use agentnet::protocol::rpc::{Request as _, RotateKeyRequest};
-use agentnet::protocol::signs::Signs;
+use agentnet::protocol::signing_scope::SigningScope;
 use agentnet::{RegistryClient, RegistryError, RotateError, SigningKey, StartError, json};
 use agentnet_keys::{create, load, next_path};
 use agentnet_testkit::eventually_true;
@@ -63,8 +63,8 @@ async fn a_node_rotates_its_key_while_it_runs() {
 async fn only_the_owner_rotates() {
     let realm = Realm::start().await;
     let second = realm.another_registry("second").await;
-    let alice = realm.peer("alice", Signs::ALL).await;
-    let carol = realm.peer("carol", Signs::ALL).await;
+    let alice = realm.peer("alice", SigningScope::ALL).await;
+    let carol = realm.peer("carol", SigningScope::ALL).await;
     let [new, other] = [20, 21].map(|seed| SigningKey::from_seed(&[seed; 32]));
     let request = |account: &str, old: &SigningKey, new: &SigningKey, millis: i128| {
         let at = agentnet::protocol::Timestamp::parse(&from_now(millis)).unwrap();
@@ -132,7 +132,7 @@ async fn only_the_owner_rotates() {
             with(
                 good(),
                 "auth",
-                registration("alice", &alice.key, Signs::ALL)["auth"].clone(),
+                registration("alice", &alice.key, SigningScope::ALL)["auth"].clone(),
             ),
             "auth_claims_invalid",
         ),

@@ -1,6 +1,6 @@
 //! Frames and cancels of streams that somebody else says.
 
-use agentnet::protocol::signs::Signs;
+use agentnet::protocol::signing_scope::SigningScope;
 use agentnet::protocol::stream::{StreamCancel, StreamFrame, StreamPart};
 use agentnet::{RawJson, json};
 use agentnet_testkit::RawClient;
@@ -40,7 +40,7 @@ async fn a_forger_neither_ends_nor_fills_a_stream() {
         .await
         .unwrap();
     let bob_id = bob.account_id().unwrap();
-    let mallory = realm.peer("mallory", Signs::ALL).await;
+    let mallory = realm.peer("mallory", SigningScope::ALL).await;
     let client = RawClient::connect(&realm.nats.url()).await.unwrap();
     let mut requests = client.subscribe(format!("account.{bob_id}.inbox")).await.unwrap();
     settle(&client).await;

@@ -1,7 +1,7 @@
 //! Senders whose keys are not known: they wait, and nobody else does.
 
 use agentnet::SigningKey;
-use agentnet::protocol::signs::Signs;
+use agentnet::protocol::signing_scope::SigningScope;
 use agentnet_testkit::eventually_true;
 use bytes::Bytes;
 use serde_json::{Value, json};
@@ -15,8 +15,8 @@ async fn an_unknown_sender_holds_up_nobody() {
     let (bob, notes) = realm.answering("bob").await;
     let bob_id = bob.account_id().unwrap();
     let inbox = format!("account.{bob_id}.inbox");
-    let alice = realm.peer("alice", Signs::ALL).await;
-    let carol = realm.peer("carol", Signs::ALL).await;
+    let alice = realm.peer("alice", SigningScope::ALL).await;
+    let carol = realm.peer("carol", SigningScope::ALL).await;
     realm
         .publish(&inbox, &alice.sign(&alice.message("first", &bob_id)))
         .await;
@@ -72,7 +72,7 @@ async fn a_senders_order_is_kept_while_its_key_is_looked_up() {
     let bob_id = bob.account_id().unwrap();
     let inbox = format!("account.{bob_id}.inbox");
     for name in ["alice", "carol", "dora"] {
-        let peer = realm.peer(name, Signs::ALL).await;
+        let peer = realm.peer(name, SigningScope::ALL).await;
         let ids: Vec<String> = (0..40).map(|number| format!("{name}{number}")).collect();
         let messages: Vec<_> = ids.iter().map(|id| peer.sign(&peer.message(id, &bob_id))).collect();
         for message in &messages {
@@ -97,7 +97,7 @@ async fn a_flood_of_made_up_senders_is_bounded() {
     let (bob, notes) = realm.answering("bob").await;
     let bob_id = bob.account_id().unwrap();
     let inbox = format!("account.{bob_id}.inbox");
-    let alice = realm.peer("alice", Signs::ALL).await;
+    let alice = realm.peer("alice", SigningScope::ALL).await;
     realm
         .publish(&inbox, &alice.sign(&alice.message("first", &bob_id)))
         .await;
@@ -135,8 +135,8 @@ async fn forgeries_cause_few_questions() {
     let (bob, notes) = realm.answering("bob").await;
     let bob_id = bob.account_id().unwrap();
     let inbox = format!("account.{bob_id}.inbox");
-    let alice = realm.peer("alice", Signs::ALL).await;
-    let mallory = realm.peer("mallory", Signs::ALL).await;
+    let alice = realm.peer("alice", SigningScope::ALL).await;
+    let mallory = realm.peer("mallory", SigningScope::ALL).await;
     let questions = realm.capture("registry.resolve_key").await;
     realm
         .publish(&inbox, &alice.sign(&alice.message("first", &bob_id)))

@@ -3,7 +3,7 @@
 use std::io::Write as _;
 use std::time::Duration;
 
-use agentnet::protocol::extract::extract_text;
+use agentnet::protocol::payload_text::extract_text;
 use agentnet::{AgentNode, ReplyStream, ResolveError, StreamError, StreamExt as _, StreamRequest};
 use agentnet_protocol::RawJson;
 use agentnet_protocol::rpc::ThreadMessagesRequest;

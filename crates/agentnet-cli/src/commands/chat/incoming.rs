@@ -3,7 +3,7 @@
 //! person says comes as a message of its own.
 
 use agentnet::protocol::envelope::kind;
-use agentnet::protocol::extract::extract_text;
+use agentnet::protocol::payload_text::extract_text;
 use agentnet::{AgentBuilder, AgentNode, Context, Message, json};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;

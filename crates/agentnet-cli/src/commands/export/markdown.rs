@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use agentnet_protocol::Timestamp;
-use agentnet_protocol::extract::extract_text;
+use agentnet_protocol::payload_text::extract_text;
 use agentnet_protocol::rpc::HistoryMessage;
 use agentnet_protocol::stream::{StreamAssembler, StreamFrame, StreamPart};
 

@@ -9,7 +9,7 @@ use crate::{open, sqlite_url};
 
 #[test]
 fn places() {
-    let file = |path: &str, create| Place::File {
+    let file = |path: &str, create| DatabaseLocation::File {
         path: path.into(),
         create,
     };
@@ -21,14 +21,17 @@ fn places() {
         ("//100%.db", file("100%.db", true)),
         ("//a.db?mode=rw", file("a.db", false)),
         ("//a.db?mode=rwc", file("a.db", true)),
-        (":memory:", Place::Memory),
-        ("//:memory:", Place::Memory),
-        ("//?mode=memory", Place::Memory),
+        (":memory:", DatabaseLocation::Memory),
+        ("//:memory:", DatabaseLocation::Memory),
+        ("//?mode=memory", DatabaseLocation::Memory),
     ] {
-        assert_eq!(Place::parse(rest).unwrap(), place, "{rest}");
+        assert_eq!(DatabaseLocation::parse(rest).unwrap(), place, "{rest}");
     }
     for rest in ["", "//", "//a.db?mode=ro", "//a.db?cache=shared", "//%ff"] {
-        assert!(matches!(Place::parse(rest), Err(StoreError::Open(_))), "{rest}");
+        assert!(
+            matches!(DatabaseLocation::parse(rest), Err(StoreError::Open(_))),
+            "{rest}"
+        );
     }
 }
 
@@ -59,7 +62,7 @@ async fn everything_is_there_after_opening_again() {
 #[tokio::test]
 async fn commits_are_synced_and_the_log_is_written_ahead() {
     let directory = TempDir::new().unwrap();
-    let place = Place::File {
+    let place = DatabaseLocation::File {
         path: directory.path().join("a.db"),
         create: true,
     };

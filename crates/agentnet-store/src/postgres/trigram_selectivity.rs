@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use sqlx::PgPool;
 
 use super::value::read;
-use crate::search::fold;
+use crate::case_fold::fold_case;
 
 /// For so long a sample is good: what is rare hardly changes.
 const GOOD_FOR: Duration = Duration::from_secs(60);
@@ -54,7 +54,7 @@ impl Sample {
                         tracing::debug!(%error, "no sample of names");
                         Vec::new()
                     });
-                let names: Arc<[String]> = names.into_iter().map(|name| fold(&read(name))).collect();
+                let names: Arc<[String]> = names.into_iter().map(|name| fold_case(&read(name))).collect();
                 *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), Arc::clone(&names)));
                 names
             }

@@ -1,18 +1,18 @@
-//! What a session says it signs besides its messages (an addition of ours, PROTOCOL.md section 13.6).
+//! What a session signs besides its registrations and messages (an addition to the Python protocol, PROTOCOL.md section 13.6).
 
 use std::fmt;
 
-/// What is signed beyond registrations and messages. The original signs neither, so whoever does says so when it registers,
-/// and only its own unsigned receipts and presence count as forged.
+/// What a session signs beyond registrations and messages. The Python implementation signs neither of these, so a session
+/// declares them when it registers; only unsigned receipts and presence of sessions that declared them count as forged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub struct Signs {
+pub struct SigningScope {
     /// Its receipts.
     pub receipts: bool,
     /// Its hellos and goodbyes.
     pub presence: bool,
 }
 
-impl Signs {
+impl SigningScope {
     /// The name of the claim and of the member that carry it.
     pub const MEMBER: &'static str = "signs";
     /// Everything.
@@ -23,11 +23,11 @@ impl Signs {
 
     /// Reads `receipts,presence`; unknown words are ignored.
     #[must_use]
-    pub fn read(text: &str) -> Self {
-        let says = |wanted: &str| text.split(',').any(|word| word.trim() == wanted);
+    pub fn parse(text: &str) -> Self {
+        let lists = |wanted: &str| text.split(',').any(|word| word.trim() == wanted);
         Self {
-            receipts: says("receipts"),
-            presence: says("presence"),
+            receipts: lists("receipts"),
+            presence: lists("presence"),
         }
     }
 
@@ -38,7 +38,7 @@ impl Signs {
     }
 }
 
-impl fmt::Display for Signs {
+impl fmt::Display for SigningScope {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str(match (self.receipts, self.presence) {
             (true, true) => "receipts,presence",
@@ -54,27 +54,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_reads_back() {
+    fn text_form_round_trips() {
         for (text, signs) in [
-            ("", Signs::default()),
-            ("receipts,presence", Signs::ALL),
+            ("", SigningScope::default()),
+            ("receipts,presence", SigningScope::ALL),
             (
                 " presence , sleep",
-                Signs {
+                SigningScope {
                     receipts: false,
                     presence: true,
                 },
             ),
             (
                 "receipts",
-                Signs {
+                SigningScope {
                     receipts: true,
                     presence: false,
                 },
             ),
         ] {
-            assert_eq!(Signs::read(text), signs, "{text}");
-            assert_eq!(Signs::read(&signs.to_string()), signs);
+            assert_eq!(SigningScope::parse(text), signs, "{text}");
+            assert_eq!(SigningScope::parse(&signs.to_string()), signs);
             assert_eq!(signs.is_none(), text.is_empty());
         }
     }

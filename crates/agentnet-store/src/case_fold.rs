@@ -2,7 +2,7 @@
 
 /// Lower-cases each character by itself, so that a part of a text folds to a part of the folded text. (`str::to_lowercase`
 /// writes a sigma at the end of a word differently, which would hide `ΟΔΟΣ` from a search in `ΟΔΟΣΗΜΟ`.)
-pub fn fold(text: &str) -> String {
+pub fn fold_case(text: &str) -> String {
     text.chars()
         .flat_map(char::to_lowercase)
         .map(|c| if c == 'ς' { 'σ' } else { c })
@@ -11,7 +11,7 @@ pub fn fold(text: &str) -> String {
 
 /// The distinct folded forms of an account's capabilities, sorted.
 pub(crate) fn folded_set(capabilities: &[String]) -> Vec<String> {
-    let mut folded: Vec<String> = capabilities.iter().map(|capability| fold(capability)).collect();
+    let mut folded: Vec<String> = capabilities.iter().map(|capability| fold_case(capability)).collect();
     folded.sort_unstable();
     folded.dedup();
     folded
@@ -30,10 +30,10 @@ mod tests {
             ("\u{212a}elvin", "KEL"),
             ("İx", "i\u{307}X"),
         ] {
-            assert!(fold(text).contains(&fold(part)), "{part} in {text}");
+            assert!(fold_case(text).contains(&fold_case(part)), "{part} in {text}");
         }
         assert!(
-            !fold("straße").contains(&fold("STRASSE")),
+            !fold_case("straße").contains(&fold_case("STRASSE")),
             "no full case folding: one character stays one"
         );
     }

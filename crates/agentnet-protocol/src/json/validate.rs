@@ -1,7 +1,7 @@
 //! The grammar: where a value ends, and whether it is one.
 
 use super::JsonError;
-use super::run::{in_literal, run};
+use super::byte_run::{in_literal, run};
 
 /// Nesting that CPython's recursion limit still allows in practice.
 const MAX_DEPTH: usize = 990;

@@ -8,7 +8,7 @@ use crate::model::{Appended, NewMessage, Refused};
 
 /// What a failed append means to its rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Verdict {
+pub(crate) enum RowOutcome {
     /// The database refuses a row of it, now and later.
     Refused,
     /// There was no room for it; for a smaller one there may be.
@@ -32,7 +32,7 @@ pub(crate) trait Append {
     ) -> impl Future<Output = Result<usize, sqlx::Error>> + Send + 'a;
 
     /// What an error of [`Append::append`] means.
-    fn verdict(error: &sqlx::Error) -> Verdict;
+    fn verdict(error: &sqlx::Error) -> RowOutcome;
 }
 
 /// Appends in a transaction that `begin` begins, or in two of them, and commits.
@@ -55,7 +55,7 @@ where
             duplicates: messages.len() - stored,
             ..Appended::default()
         },
-        Err(error) if A::verdict(&error) == Verdict::Broken => return Err(error),
+        Err(error) if A::verdict(&error) == RowOutcome::Broken => return Err(error),
         Err(_) => {
             transaction.rollback().await?;
             transaction = begin().await?;
@@ -90,7 +90,7 @@ async fn append_parts<A: Append>(
             Err(error) => error,
         };
         let verdict = A::verdict(&error);
-        if verdict == Verdict::Broken {
+        if verdict == RowOutcome::Broken {
             return Err(error);
         }
         savepoint.rollback().await?;
@@ -98,7 +98,7 @@ async fn append_parts<A: Append>(
             outcome.refused.push(Refused {
                 message_id: new.message.message_id.clone(),
                 reason: error.to_string(),
-                lasting: verdict == Verdict::Refused,
+                lasting: verdict == RowOutcome::Refused,
             });
             let nothing_fits = outcome.stored + outcome.duplicates == 0;
             let no_room = outcome.refused.iter().filter(|refused| !refused.lasting).count();

@@ -1,19 +1,20 @@
-//! The form that everybody writes, `YYYY-MM-DDTHH:MM:SS[.ffffff]Z`: quickly written, and read where a text has just this form.
+//! Fast path for the usual RFC 3339 form, `YYYY-MM-DDTHH:MM:SS[.ffffff]Z`: writes it, and reads texts of exactly this form.
 
 use super::civil;
 
-/// The longest of the two forms.
-const LENGTH: usize = 27;
-const SHORT: usize = 20;
+/// Length of the form with a fraction.
+const LEN_WITH_FRACTION: usize = 27;
+/// Length of the form without one.
+const LEN_WHOLE_SECONDS: usize = 20;
 
-/// The text of a time in UTC, in a buffer of its own.
-pub(super) struct Plain {
-    buffer: [u8; LENGTH],
+/// The text of a time in UTC, in a fixed buffer.
+pub(super) struct Rfc3339 {
+    buffer: [u8; LEN_WITH_FRACTION],
     length: usize,
 }
 
-impl Plain {
-    /// Of microseconds since the epoch, within the years 1 to 9999.
+impl Rfc3339 {
+    /// Formats microseconds since the epoch, within the years 1 to 9999.
     pub(super) fn new(micros: i64) -> Self {
         let mut buffer = *b"0000-00-00T00:00:00.000000Z";
         let seconds = micros.div_euclid(1_000_000);
@@ -27,12 +28,12 @@ impl Plain {
         put(&mut buffer[14..16], second / 60 % 60);
         put(&mut buffer[17..19], second % 60);
         if micros == 0 {
-            buffer[SHORT - 1] = b'Z';
-            let length = SHORT;
+            buffer[LEN_WHOLE_SECONDS - 1] = b'Z';
+            let length = LEN_WHOLE_SECONDS;
             return Self { buffer, length };
         }
         put(&mut buffer[20..26], micros);
-        let length = LENGTH;
+        let length = LEN_WITH_FRACTION;
         Self { buffer, length }
     }
 
@@ -49,12 +50,12 @@ fn put(places: &mut [u8], mut number: i64) {
     }
 }
 
-/// Microseconds since the epoch, where the text has the plain form and names a real time.
+/// Microseconds since the epoch, if the text has this form and names a real time.
 pub(super) fn parse(text: &str) -> Option<i64> {
     let bytes = text.as_bytes();
     let micros = match bytes {
-        [.., b'Z'] if bytes.len() == SHORT => 0,
-        [.., b'Z'] if bytes.len() == LENGTH && bytes[19] == b'.' => number(&bytes[20..26])?,
+        [.., b'Z'] if bytes.len() == LEN_WHOLE_SECONDS => 0,
+        [.., b'Z'] if bytes.len() == LEN_WITH_FRACTION && bytes[19] == b'.' => number(&bytes[20..26])?,
         _ => return None,
     };
     let marks = [bytes[4], bytes[7], bytes[10], bytes[13], bytes[16]];

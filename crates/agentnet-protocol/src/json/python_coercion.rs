@@ -2,8 +2,8 @@
 
 use std::borrow::Cow;
 
-use super::emit::python_repr;
-use super::scan::MAX_INTEGER_DIGITS;
+use super::serialize::python_repr;
+use super::validate::MAX_INTEGER_DIGITS;
 use super::value::{Kind, Value};
 use super::{JsonError, number};
 

@@ -1,4 +1,4 @@
-//! What the records of section 5 share: reading bodies in one pass and turning members into text.
+//! Decoding of the records of PROTOCOL.md section 5: reads a body in one pass and turns members into text.
 
 use bytes::Bytes;
 

@@ -3,9 +3,9 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-use super::coerce::python_scalar;
+use super::byte_run::{in_ascii_literal, run};
 use super::number::{float_text, parse};
-use super::run::{in_ascii_literal, run};
+use super::python_coercion::python_scalar;
 use super::text::{self, Piece};
 use super::value::{Kind, Value};
 use super::walk::walk;

@@ -3,7 +3,7 @@
 use sqlx::{PgConnection, Row as _};
 
 use super::value::{read, stored};
-use crate::search::{fold, folded_set};
+use crate::case_fold::{fold_case, folded_set};
 
 /// Rows that are filled at a time.
 const ROWS: i64 = 5_000;
@@ -28,7 +28,7 @@ pub(super) async fn search_columns(connection: &mut PgConnection) -> Result<(), 
             let capabilities: Vec<String> = capabilities.into_iter().map(read).collect();
             sqlx::query(FILL_ACCOUNT)
                 .bind(id)
-                .bind(stored(&fold(&read(display_name))).as_ref())
+                .bind(stored(&fold_case(&read(display_name))).as_ref())
                 .bind(super::accounts::search_set(&folded_set(&capabilities)))
                 .execute(&mut *connection)
                 .await?;
@@ -47,7 +47,7 @@ pub(super) async fn search_columns(connection: &mut PgConnection) -> Result<(), 
         }
         let folded: Vec<String> = ids
             .iter()
-            .map(|id| stored(&fold(&read(id.clone()))).into_owned())
+            .map(|id| stored(&fold_case(&read(id.clone()))).into_owned())
             .collect();
         sqlx::query(FILL_THREADS)
             .bind(&ids)

@@ -1,11 +1,12 @@
-//! Whose message it is: the keys of the rate limiter and of idempotency (PROTOCOL.md section 12, checks 8 and 10).
+//! The keys under which a receiver counts a sender's messages (PROTOCOL.md section 12, check 8) and remembers its idempotency keys
+//! (check 10).
 
 use crate::envelope::Envelope;
 use crate::json;
 
 /// The members of an envelope that name its sender.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Sender<'a> {
+pub struct SenderFields<'a> {
     /// `from_account_id`
     pub account_id: Option<&'a str>,
     /// `from_session_tag`
@@ -14,7 +15,7 @@ pub struct Sender<'a> {
     pub agent: Option<&'a str>,
 }
 
-impl<'a> From<&'a Envelope> for Sender<'a> {
+impl<'a> From<&'a Envelope> for SenderFields<'a> {
     fn from(envelope: &'a Envelope) -> Self {
         Self {
             account_id: envelope.from_account_id.as_deref(),
@@ -24,7 +25,7 @@ impl<'a> From<&'a Envelope> for Sender<'a> {
     }
 }
 
-impl<'a> Sender<'a> {
+impl<'a> SenderFields<'a> {
     /// The key of the sender's rate bucket: the first that is not empty of session tag, account id, agent, `unknown`;
     /// untrimmed.
     #[must_use]
@@ -54,7 +55,7 @@ impl<'a> Sender<'a> {
 #[must_use]
 pub fn idempotency_scope(
     key: Option<&str>,
-    sender: &Sender<'_>,
+    sender: &SenderFields<'_>,
     receiver_account_id: Option<&str>,
     receiver_agent_id: &str,
 ) -> Option<String> {

@@ -33,7 +33,7 @@ pub(crate) struct ThreadDelta<'a> {
 
 /// Sums a batch by thread id. Each message comes with whether it is new in the history. The order by id also gives
 /// concurrent writers one order in which to lock the threads.
-pub(crate) fn tally<'a>(
+pub(crate) fn thread_deltas<'a>(
     messages: impl IntoIterator<Item = (&'a NewMessage, bool)>,
 ) -> BTreeMap<&'a str, ThreadDelta<'a>> {
     let mut threads = BTreeMap::new();

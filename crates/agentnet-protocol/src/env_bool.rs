@@ -1,6 +1,6 @@
-//! What counts as true in an environment variable (PROTOCOL.md section 15).
+//! Booleans in environment variables (PROTOCOL.md section 15).
 
-/// Whether a text is one of `1`, `true`, `yes`, `y`, `on`, trimmed, in whatever case.
+/// Whether the text, trimmed and in any case, is one of `1`, `true`, `yes`, `y`, `on`.
 #[must_use]
 pub fn is_true(text: &str) -> bool {
     matches!(
@@ -9,10 +9,10 @@ pub fn is_true(text: &str) -> bool {
     )
 }
 
-/// Whether a text says yes (as [`is_true`]) or no (`0`, `false`, `no`, `n`, `off`, or nothing); `None` if it says neither, so
-/// that a slip is refused instead of turning something off.
+/// Reads a boolean: true as [`is_true`], false for `0`, `false`, `no`, `n`, `off` and an empty text; `None` for anything else,
+/// so that a typing error is reported and does not turn a setting off.
 #[must_use]
-pub fn truth(text: &str) -> Option<bool> {
+pub fn parse_bool(text: &str) -> Option<bool> {
     let no = matches!(
         text.trim().to_ascii_lowercase().as_str(),
         "" | "0" | "false" | "no" | "n" | "off"
@@ -35,15 +35,15 @@ mod tests {
     }
 
     #[test]
-    fn what_says_neither_yes_nor_no_is_neither() {
+    fn other_texts_are_no_boolean() {
         for text in ["1", "TRUE", " yes\n", "y", "On"] {
-            assert_eq!(truth(text), Some(true), "{text}");
+            assert_eq!(parse_bool(text), Some(true), "{text}");
         }
         for text in ["", " ", "0", "FALSE", "no", "n", " off"] {
-            assert_eq!(truth(text), Some(false), "{text}");
+            assert_eq!(parse_bool(text), Some(false), "{text}");
         }
         for text in ["maybe", "2", "ture", "enabled", "-"] {
-            assert_eq!(truth(text), None, "{text}");
+            assert_eq!(parse_bool(text), None, "{text}");
         }
     }
 }
