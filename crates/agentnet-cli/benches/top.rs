@@ -69,7 +69,7 @@ async fn until(top: &mut Terminal, key: &str, shown: &str) -> Duration {
     top.type_text(key).await;
     while !top.text().contains(shown) {
         assert!(
-            began.elapsed() < harness::PATIENCE,
+            began.elapsed() < harness::WAIT_TIMEOUT,
             "no answer to `{key}`:\n{}",
             top.text()
         );

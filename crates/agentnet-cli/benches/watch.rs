@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 use agentnet_protocol::subject;
 use agentnet_testkit::{RawClient, eventually};
 use async_nats::Client;
-use harness::{PATIENCE, Up};
+use harness::{Up, WAIT_TIMEOUT};
 use load::{Load, Usage};
 use pty_process::Size;
 use rustix::process::Signal;
@@ -101,7 +101,7 @@ async fn measure(up: &Up, client: &Client, load: Load, words: &str, terminal: bo
     let pid = i32::try_from(child.id().unwrap()).unwrap();
     let usage = Usage::of(pid);
     // It shows something: it has subscribed, and knows the names.
-    tokio::time::timeout(PATIENCE, lines.wait_for(|lines| *lines > 100))
+    tokio::time::timeout(WAIT_TIMEOUT, lines.wait_for(|lines| *lines > 100))
         .await
         .expect("lines appear")
         .unwrap();
@@ -124,9 +124,9 @@ async fn measure(up: &Up, client: &Client, load: Load, words: &str, terminal: bo
         now if now >= so_far + 10 => Ok(()),
         now => Err(format!("{now} lines, and no more")),
     };
-    eventually(PATIENCE, look).await.unwrap();
+    eventually(WAIT_TIMEOUT, look).await.unwrap();
     harness::send_signal(pid, Signal::INT);
-    let ended = tokio::time::timeout(PATIENCE, child.wait())
+    let ended = tokio::time::timeout(WAIT_TIMEOUT, child.wait())
         .await
         .expect("it ends")
         .unwrap();

@@ -65,7 +65,7 @@ async fn a_script_asks_line_by_line() {
         )
     );
     // The thread goes on, each line after the answer before.
-    agentnet_testkit::eventually(harness::PATIENCE, async || {
+    agentnet_testkit::eventually(harness::WAIT_TIMEOUT, async || {
         let found = harness::line(&url, "thread-messages --thread-id t1 --json")
             .await
             .json();

@@ -14,13 +14,13 @@ use agentnet::protocol::rpc::MetricsRequest;
 use agentnet::{AgentNode, RegistryClient, json};
 use agentnet_testkit::{NatsCluster, RawClient, TestDatabase, eventually};
 use async_nats::jetstream;
-use harness::{PATIENCE, Service, binary, history};
+use harness::{Service, WAIT_TIMEOUT, binary, history};
 use rustix::process::Signal;
 use tokio::task::JoinHandle;
 
 const STREAM: &str = "AGENTNET_HISTORY";
 /// Long enough for messages that were on their way to a registry to be delivered again, which takes 30 s.
-const CATCH_UP: Duration = Duration::from_secs(100);
+const CATCH_UP_TIMEOUT: Duration = Duration::from_secs(100);
 
 /// Cluster and database, and what all registries are started with.
 struct Scene {
@@ -60,7 +60,7 @@ impl Scene {
             let leader = self.cluster.leader_of(STREAM).await?;
             leader.ok_or_else(|| "nobody leads".to_owned())
         };
-        let leader = eventually(PATIENCE, look).await.unwrap();
+        let leader = eventually(WAIT_TIMEOUT, look).await.unwrap();
         terminate(first).await;
         leader
     }
@@ -71,12 +71,12 @@ impl Scene {
             Some(next) if next != old => Ok(()),
             other => Err(format!("{other:?} leads")),
         };
-        eventually(PATIENCE, next).await.unwrap();
+        eventually(WAIT_TIMEOUT, next).await.unwrap();
     }
 
     async fn client(&self) -> RegistryClient {
         let client = RegistryClient::connect(&self.cluster.url()).await.unwrap();
-        client.with_timeout(PATIENCE)
+        client.with_timeout(WAIT_TIMEOUT)
     }
 
     /// A receiver, and two senders that send: one by way of this server, one by way of the next.
@@ -144,7 +144,7 @@ impl Sending {
             found if found >= wanted => Ok(()),
             found => Err(format!("{found} of {wanted} messages")),
         };
-        eventually(PATIENCE, look).await.unwrap();
+        eventually(WAIT_TIMEOUT, look).await.unwrap();
     }
 
     /// Ends the sending.
@@ -184,7 +184,7 @@ async fn all_is_recorded(client: &RegistryClient, sending: [Sending; 2], killed:
                 )),
             }
         };
-        let found = eventually(CATCH_UP, look).await;
+        let found = eventually(CATCH_UP_TIMEOUT, look).await;
         let found = found.unwrap_or_else(|error| panic!("{what}, {thread}: {error}"));
         let later = sent.iter().filter(|(_, at)| *at > killed).count();
         println!(
@@ -215,7 +215,7 @@ async fn the_leader_is_killed(what: &str, registries: &[usize]) {
         Some(found) if found == leader => Ok(()),
         other => Err(format!("{other:?} leads, not {leader}")),
     };
-    eventually(PATIENCE, still_leads).await.unwrap();
+    eventually(WAIT_TIMEOUT, still_leads).await.unwrap();
     let killed = Instant::now();
     scene.cluster.kill9(leader);
     scene.another_leads(leader).await;
@@ -309,5 +309,5 @@ async fn recorded_now(client: &RegistryClient, sending: &Sending) {
         true => Ok(()),
         false => Err("it is not in the history"),
     };
-    eventually(PATIENCE, look).await.unwrap();
+    eventually(WAIT_TIMEOUT, look).await.unwrap();
 }

@@ -11,7 +11,7 @@ use agentnet_registry::{Registry, RegistryConfig};
 use agentnet_testkit::{NatsServer, Postgres, RawClient, TestDatabase, eventually};
 use async_nats::jetstream::{self, stream};
 use futures::StreamExt;
-use harness::{PATIENCE, Ran, Service, Up, agentnet, binary, echo, line, run};
+use harness::{Ran, Service, Up, WAIT_TIMEOUT, agentnet, binary, echo, line, run};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
@@ -150,7 +150,7 @@ async fn until_found(url: &str, check: &str, verdict: &str) -> Value {
             _ => Err(format!("{check} is not {verdict}: {ran:?}")),
         }
     };
-    eventually(PATIENCE, look).await.unwrap()
+    eventually(WAIT_TIMEOUT, look).await.unwrap()
 }
 
 /// `agentnet registry` there.
@@ -197,7 +197,7 @@ async fn a_store_that_fails_and_what_waits_for_it_are_told() {
             other => Err(format!("{other:?}")),
         }
     };
-    let report = eventually(PATIENCE, all).await.unwrap();
+    let report = eventually(WAIT_TIMEOUT, all).await.unwrap();
     let (verdict, seen) = found(&report, "store");
     assert!(
         verdict == "fail" && seen.starts_with("the postgres store does not work: "),
@@ -231,7 +231,7 @@ async fn a_store_that_only_reads_is_told() {
         let (_, seen) = found(&report, "store");
         if seen.contains("read-only") { Ok(()) } else { Err(seen) }
     };
-    eventually(PATIENCE, read_only).await.unwrap();
+    eventually(WAIT_TIMEOUT, read_only).await.unwrap();
     line(&nats.url(), "registry --health").await.fails(1, &["read-only"]);
 
     for statement in ["ALTER DATABASE agentnet RESET default_transaction_read_only", restart] {
@@ -255,7 +255,7 @@ async fn two_registries_of_one_name_and_a_paused_consumer_are_told() {
             false => Err(format!("{told:?}")),
         }
     };
-    eventually(PATIENCE, told).await.unwrap();
+    eventually(WAIT_TIMEOUT, told).await.unwrap();
     let context = jetstream::new(RawClient::connect(&nats.url()).await.unwrap());
     let stream = context.get_stream("AGENTNET_HISTORY").await.unwrap();
     let until = SystemTime::now() + Duration::from_secs(3600);
@@ -293,7 +293,7 @@ async fn two_registries_on_two_databases_are_told() {
         (check["check"] == "store").then_some(advice)
     });
     assert!(advice.is_some_and(|advice| advice.contains("DATABASE_URL")), "{report}");
-    eventually(PATIENCE, async || {
+    eventually(WAIT_TIMEOUT, async || {
         let told = line(&nats.url(), "registry --health --server-id one").await;
         if told.code == Some(1) && told.stderr.contains("one and two use different databases") {
             Ok(())

@@ -8,11 +8,11 @@ use std::time::{Duration, Instant};
 use agentnet::protocol::rpc::ThreadStatusRequest;
 use agentnet::{AgentNode, RegistryClient, json};
 use agentnet_testkit::{NatsServer, TestDatabase, eventually};
-use harness::{PATIENCE, Service, binary, history};
+use harness::{Service, WAIT_TIMEOUT, binary, history};
 use rustix::process::Signal;
 
 /// Long enough for messages that a killed registry had fetched to be delivered again, which takes 10 s.
-const CATCH_UP: Duration = Duration::from_secs(100);
+const CATCH_UP_TIMEOUT: Duration = Duration::from_secs(100);
 
 async fn registry(nats: &NatsServer, database: &TestDatabase) -> Service {
     let mut command = binary();
@@ -36,7 +36,7 @@ async fn caught_up(registry: &RegistryClient, thread: &str, messages: i64) {
             Err(error) => Err(error.to_string()),
         }
     };
-    eventually(CATCH_UP, look).await.unwrap();
+    eventually(CATCH_UP_TIMEOUT, look).await.unwrap();
 }
 
 /// 20,000 messages at 2,000/s, the registry killed with SIGKILL in the middle and started again three seconds later.
@@ -72,7 +72,7 @@ async fn a_killed_registry_loses_and_doubles_nothing() {
     let client = RegistryClient::connect(&nats.url())
         .await
         .unwrap()
-        .with_timeout(PATIENCE);
+        .with_timeout(WAIT_TIMEOUT);
     caught_up(&client, "flood", MESSAGES as i64).await;
     let found = history(&client, "flood").await;
     let missing = sent.iter().filter(|id| found.get(*id) != Some(&1)).count();
@@ -82,9 +82,9 @@ async fn a_killed_registry_loses_and_doubles_nothing() {
     assert!(second.ended().await.success());
 }
 
-/// So many messages were acknowledged so long before the server was killed.
-const CERTAIN: usize = 500;
-const OLD: Duration = Duration::from_secs(1);
+/// At least `MIN_SAFE_ACKS` messages are acknowledged `SAFE_ACK_AGE` or longer before the server is killed.
+const MIN_SAFE_ACKS: usize = 500;
+const SAFE_ACK_AGE: Duration = Duration::from_secs(1);
 
 /// nats-server killed with SIGKILL while messages flow, then started on the same files.
 #[tokio::test(flavor = "multi_thread")]
@@ -105,8 +105,8 @@ async fn a_killed_broker_loses_nothing_that_was_acknowledged_a_second_before() {
     let mut sent = Vec::new();
     // Until the last of those that must be there is old enough.
     while sent
-        .get(CERTAIN - 1)
-        .is_none_or(|(_, at): &(String, Instant)| at.elapsed() < OLD)
+        .get(MIN_SAFE_ACKS - 1)
+        .is_none_or(|(_, at): &(String, Instant)| at.elapsed() < SAFE_ACK_AGE)
     {
         let done = sender
             .send("@receiver", json!({ "n": sent.len() }))
@@ -126,17 +126,22 @@ async fn a_killed_broker_loses_nothing_that_was_acknowledged_a_second_before() {
             .await
             .map(drop)
     };
-    eventually(PATIENCE, again).await.unwrap();
+    eventually(WAIT_TIMEOUT, again).await.unwrap();
     let certain: Vec<&String> = sent
         .iter()
-        .filter(|(_, at)| killed - *at >= OLD)
+        .filter(|(_, at)| killed - *at >= SAFE_ACK_AGE)
         .map(|(id, _)| id)
         .collect();
-    assert!(certain.len() >= CERTAIN, "{} of {} sends", certain.len(), sent.len());
+    assert!(
+        certain.len() >= MIN_SAFE_ACKS,
+        "{} of {} sends",
+        certain.len(),
+        sent.len()
+    );
     let client = RegistryClient::connect(&nats.url())
         .await
         .unwrap()
-        .with_timeout(PATIENCE);
+        .with_timeout(WAIT_TIMEOUT);
     let look = async || {
         let found = history(&client, "broker").await;
         let missing = certain.iter().filter(|id| found.get(**id) != Some(&1)).count();
@@ -146,7 +151,7 @@ async fn a_killed_broker_loses_nothing_that_was_acknowledged_a_second_before() {
             Err(format!("{missing} of {} are missing", certain.len()))
         }
     };
-    eventually(CATCH_UP, look).await.unwrap();
+    eventually(CATCH_UP_TIMEOUT, look).await.unwrap();
     receiver.close().await;
     sender.close().await;
     service.signal(Signal::TERM);

@@ -5,7 +5,7 @@ mod harness;
 
 use agentnet_registry::{Registry, RegistryConfig};
 use agentnet_testkit::{NatsServer, Postgres, eventually};
-use harness::{FreePort, PATIENCE, Ran, Service, binary, line, run};
+use harness::{FreePort, Ran, Service, WAIT_TIMEOUT, binary, line, run};
 use rustix::process::Signal;
 use tempfile::TempDir;
 
@@ -119,7 +119,7 @@ async fn of_three_replicas_the_one_that_is_asked_for_answers() {
             Err(format!("{ran:?}"))
         }
     };
-    ill(&eventually(PATIENCE, look).await.unwrap(), &["a"]);
+    ill(&eventually(WAIT_TIMEOUT, look).await.unwrap(), &["a"]);
     health(&nats.url(), "b").await.ok();
 }
 
@@ -174,5 +174,5 @@ async fn a_postgres_that_is_down_is_told_until_it_is_back() {
             Err(format!("{ran:?}"))
         }
     };
-    eventually(PATIENCE, look).await.unwrap();
+    eventually(WAIT_TIMEOUT, look).await.unwrap();
 }

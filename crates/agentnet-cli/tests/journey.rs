@@ -4,7 +4,7 @@
 mod harness;
 
 use agentnet_protocol::RawJson;
-use harness::{PATIENCE, Service, Up, agentnet, echo, line, line_with_input, until};
+use harness::{Service, Up, WAIT_TIMEOUT, agentnet, echo, line, line_with_input, until};
 use rustix::process::Signal;
 use serde_json::Value;
 
@@ -306,7 +306,7 @@ async fn a_reader_that_goes_away_is_no_failure() {
         .args(["--nats-url", &up.url, "list"])
         .stdout(writer)
         .stderr(std::process::Stdio::piped());
-    let output = tokio::time::timeout(PATIENCE, command.spawn().unwrap().wait_with_output())
+    let output = tokio::time::timeout(WAIT_TIMEOUT, command.spawn().unwrap().wait_with_output())
         .await
         .unwrap()
         .unwrap();

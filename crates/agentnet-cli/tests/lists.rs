@@ -4,7 +4,7 @@
 mod harness;
 
 use agentnet_testkit::{RawClient, eventually};
-use harness::{PATIENCE, Service, Up, agentnet, binary, line};
+use harness::{Service, Up, WAIT_TIMEOUT, agentnet, binary, line};
 
 async fn parrot(url: &str) -> Service {
     let mut command = binary();
@@ -58,7 +58,7 @@ async fn rows_are_csv_where_that_is_asked_for() {
         text if text.lines().count() == 2 => Ok(text),
         text => Err(text),
     };
-    let text = eventually(PATIENCE, look).await.unwrap();
+    let text = eventually(WAIT_TIMEOUT, look).await.unwrap();
     assert!(
         text.ends_with(",\"{\"\"text\"\":\"\"a, \\\"\"b\\\"\"\"\"}\"\n"),
         "the payload is whole: {text}"
@@ -109,7 +109,7 @@ async fn all_pages_are_walked() {
         found if found.len() == 7 => Ok(()),
         found => Err(format!("{found:?}")),
     };
-    eventually(PATIENCE, look).await.unwrap();
+    eventually(WAIT_TIMEOUT, look).await.unwrap();
     let page = line(&url, "thread-messages --thread-id t1 --limit 3").await;
     let (hint, cursor) = page.stderr.trim_end().rsplit_once(' ').unwrap();
     assert_eq!(

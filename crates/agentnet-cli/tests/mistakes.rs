@@ -9,7 +9,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use agentnet_testkit::{NatsServer, RawClient, eventually};
-use harness::{FreePort, PATIENCE, Service, Up, agentnet, binary, command, line, line_with_input, run, until};
+use harness::{FreePort, Service, Up, WAIT_TIMEOUT, agentnet, binary, command, line, line_with_input, run, until};
 use rustix::process::Signal;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -229,7 +229,7 @@ async fn mistakes_on_a_running_network() {
             Err(format!("not the deaf one alone: {online}"))
         }
     };
-    eventually(PATIENCE, alone).await.unwrap();
+    eventually(WAIT_TIMEOUT, alone).await.unwrap();
     up.stop().await;
 }
 
@@ -251,7 +251,7 @@ async fn requests_to_the_absent_are_refused() {
                 Err(format!("{ran:?}"))
             }
         };
-        let ran = eventually(PATIENCE, look).await.unwrap();
+        let ran = eventually(WAIT_TIMEOUT, look).await.unwrap();
         assert!(
             ran.stdout.contains("\"kind\": \"error\""),
             "the reply is shown: {ran:?}"

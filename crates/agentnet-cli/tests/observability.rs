@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use agentnet_testkit::{NatsServer, Postgres, RawClient, eventually};
 use async_nats::jetstream;
-use harness::{PATIENCE, Service, Up, binary, echo, line, run};
+use harness::{Service, Up, WAIT_TIMEOUT, binary, echo, line, run};
 use prometheus_parse::{Sample, Scrape, Value};
 use rustix::process::Signal;
 
@@ -130,7 +130,7 @@ async fn prometheus_reads_what_the_metrics_call_tells() {
             (stored, lag) => Err(format!("{stored} stored, lag {lag}; {told}")),
         }
     };
-    let (page, told) = eventually(PATIENCE, look).await.unwrap();
+    let (page, told) = eventually(WAIT_TIMEOUT, look).await.unwrap();
     let count = |value: &serde_json::Value| value.as_i64().unwrap_or_else(|| panic!("{value} of {told}"));
     for (name, value) in [
         ("agentnet_registry_capture_stored_total", &told["capture"]["stored"]),
@@ -247,7 +247,7 @@ async fn a_paused_consumer_is_told_everywhere() {
                 false => Err(format!("{gauge} {status} {asked:?}")),
             }
         };
-        eventually(PATIENCE, look).await.unwrap();
+        eventually(WAIT_TIMEOUT, look).await.unwrap();
     }
 }
 
@@ -275,7 +275,7 @@ async fn a_node_shows_its_own() {
         page if page.counter("agentnet_node_messages_refused_total", &[]) == 1 => Ok(page),
         page => Err(format!("{:?}", page.0)),
     };
-    let page = eventually(PATIENCE, look).await.unwrap();
+    let page = eventually(WAIT_TIMEOUT, look).await.unwrap();
     assert_eq!(
         page.counter("agentnet_node_messages_processed_total", &[("agent_id", "cli_echo")]),
         3
@@ -293,7 +293,7 @@ async fn a_node_shows_its_own() {
         (503, _, body) if body == "no connection to NATS\n" => Ok(()),
         other => Err(format!("{other:?}")),
     };
-    eventually(PATIENCE, look).await.unwrap();
+    eventually(WAIT_TIMEOUT, look).await.unwrap();
     let mut agent = agent;
     agent.signal(Signal::INT);
     assert_eq!(agent.ended().await.code(), Some(130), "{}", agent.stderr());
@@ -322,20 +322,20 @@ async fn a_registry_without_its_database_is_not_healthy() {
         (503, _, body) if body.starts_with("the postgres store does not work: ") => Ok(()),
         other => Err(format!("{other:?}")),
     };
-    eventually(PATIENCE, look).await.unwrap();
+    eventually(WAIT_TIMEOUT, look).await.unwrap();
     // It can still be looked into.
     let down = async || match Metrics::scrape(url).await.gauge("agentnet_registry_store_up") {
         0 => Ok(()),
         up => Err(up),
     };
-    eventually(PATIENCE, down).await.unwrap();
+    eventually(WAIT_TIMEOUT, down).await.unwrap();
 
     postgres.start().await.unwrap();
     let back = async || match get(&health).await {
         (200, ..) => Ok(()),
         other => Err(format!("{other:?}")),
     };
-    eventually(PATIENCE, back).await.unwrap();
+    eventually(WAIT_TIMEOUT, back).await.unwrap();
 
     registry.signal(Signal::TERM);
     assert!(registry.ended().await.success(), "{}", registry.stderr());

@@ -12,7 +12,7 @@ use agentnet::protocol::rpc::{
 use agentnet::{AgentNode, RegistryClient, RegistryError};
 use agentnet_store::{OpenOptions, Store, open};
 use agentnet_testkit::{NatsServer, Postgres, eventually, eventually_true};
-use harness::{PATIENCE, Service, binary};
+use harness::{Service, WAIT_TIMEOUT, binary};
 use rustix::process::Signal;
 
 struct Network {
@@ -81,7 +81,7 @@ async fn killed_registries_lose_no_request() {
         all.push(net.registry(server_id, "").await);
     }
     let alice = net.agent("alice").await;
-    let client = net.client().await.with_timeout(PATIENCE);
+    let client = net.client().await.with_timeout(WAIT_TIMEOUT);
     let done = AtomicUsize::new(0);
     let begun = AtomicUsize::new(0);
     let ask = async || {
@@ -98,7 +98,7 @@ async fn killed_registries_lose_no_request() {
         }
     };
     let reached = async |count: usize| {
-        eventually_true(PATIENCE, "enough requests are answered", async || {
+        eventually_true(WAIT_TIMEOUT, "enough requests are answered", async || {
             done.load(Ordering::Relaxed) >= count
         })
         .await
@@ -125,11 +125,11 @@ async fn killed_registries_lose_no_request() {
 async fn a_registry_that_comes_back_is_waited_for() {
     let net = Network::start().await;
     let mut only = net.registry("r1", "").await;
-    let client = net.client().await.with_timeout(PATIENCE);
+    let client = net.client().await.with_timeout(WAIT_TIMEOUT);
     client.call(&MetricsRequest).await.unwrap();
     only.signal(Signal::KILL);
     only.ended().await;
-    eventually(PATIENCE, async || {
+    eventually(WAIT_TIMEOUT, async || {
         match net.client().await.call(&MetricsRequest).await {
             Err(RegistryError::NoRegistry { .. }) => Ok(()),
             other => Err(format!("{other:?}")),
@@ -164,8 +164,8 @@ async fn a_paused_registry_ends_nobody_who_lives() {
         all[1].signal(Signal::CONT);
         seen_for_longer_than_they_live(store.as_ref(), agents.len()).await;
     }
-    let client = net.client().await.with_timeout(PATIENCE);
-    eventually(PATIENCE, async || {
+    let client = net.client().await.with_timeout(WAIT_TIMEOUT);
+    eventually(WAIT_TIMEOUT, async || {
         for _ in 0..12 {
             let online = client
                 .call(&ListRequest::default())
@@ -185,7 +185,7 @@ async fn a_paused_registry_ends_nobody_who_lives() {
     for agent in agents {
         agent.close().await;
     }
-    eventually_true(PATIENCE, "nobody is a ghost", async || {
+    eventually_true(WAIT_TIMEOUT, "nobody is a ghost", async || {
         store.online_sessions().await.unwrap().is_empty()
     })
     .await
@@ -196,7 +196,7 @@ async fn a_paused_registry_ends_nobody_who_lives() {
 async fn seen_for_longer_than_they_live(store: &dyn Store, count: usize) {
     let start = agentnet::protocol::Timestamp::from(std::time::SystemTime::now());
     let longer = i64::try_from(Duration::from_secs(TTL + 2).as_micros()).unwrap();
-    eventually(PATIENCE, async || {
+    eventually(WAIT_TIMEOUT, async || {
         let online = store.online_sessions().await.map_err(|error| error.to_string())?;
         assert_eq!(online.len(), count, "none may end");
         let seen = online

@@ -5,7 +5,7 @@ mod harness;
 
 use std::process::Stdio;
 
-use harness::{PATIENCE, Ran, Service, Up, binary, echo, line, run, until};
+use harness::{Ran, Service, Up, WAIT_TIMEOUT, binary, echo, line, run, until};
 use rustix::process::Signal;
 use tokio::process::Command;
 
@@ -96,7 +96,7 @@ async fn they_run_unchanged() {
         watcher.says("watching").await;
         let sent = format!(r#"agentnet send --nats-url {url} --to-username weather_bot '{{"text":"yo"}}'"#);
         shell(&sent).await.ok();
-        let seen = tokio::time::timeout(PATIENCE, watcher.next_line()).await.unwrap();
+        let seen = tokio::time::timeout(WAIT_TIMEOUT, watcher.next_line()).await.unwrap();
         assert!(seen.contains(part), "{subject}: {seen}");
         watcher.signal(Signal::INT);
         assert_eq!(watcher.ended().await.code(), Some(130));

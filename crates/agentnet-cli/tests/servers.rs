@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use agentnet_testkit::{NatsServer, UNREADABLE_HEADER_BLOCKS, eventually, find_nats_server};
-use harness::{PATIENCE, Service, agentnet, binary, line, run};
+use harness::{Service, WAIT_TIMEOUT, agentnet, binary, line, run};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use tempfile::TempDir;
 
@@ -48,7 +48,7 @@ impl TlsServer {
         server.args(["-c", &path("nats.conf")]);
         let server = Service::spawn(server);
         let look = async || port_in(folder.path()).ok_or("the server has not said its port");
-        let port = eventually(PATIENCE, look).await.unwrap();
+        let port = eventually(WAIT_TIMEOUT, look).await.unwrap();
         Self {
             folder,
             _server: server,
@@ -142,7 +142,7 @@ async fn a_message_that_no_client_can_read_stops_neither_registry_nor_agents() {
     registry.says("the registry is started anew").await;
     echo.says("joining the network again").await;
     watch.says(" again").await;
-    eventually(PATIENCE, async || {
+    eventually(WAIT_TIMEOUT, async || {
         let asked = line(&nats.url(), &format!("{ASK} 2")).await;
         if asked.code == Some(0) {
             Ok(())

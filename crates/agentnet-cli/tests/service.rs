@@ -7,7 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use agentnet_testkit::{NatsServer, RawClient, eventually};
-use harness::{FreePort, PATIENCE, Service, Up, binary, command, echo, gone, line, until};
+use harness::{FreePort, Service, Up, WAIT_TIMEOUT, binary, command, echo, gone, line, until};
 use rustix::process::Signal;
 use tempfile::TempDir;
 use tokio::process::Command;
@@ -201,7 +201,7 @@ async fn a_database_that_is_removed_ends_the_network_with_the_reason() {
             Err(format!("{ran:?}"))
         }
     };
-    eventually(PATIENCE, stored).await.unwrap();
+    eventually(WAIT_TIMEOUT, stored).await.unwrap();
     up.signal(Signal::TERM);
     assert_eq!(up.ended().await.code(), Some(0));
 }

@@ -34,7 +34,7 @@ async fn commands_flags_and_live_values_are_offered() {
     let agent = harness::Service::spawn(command);
     agent.says("@parrot is online").await;
     line(&url, "send --to-username parrot --thread-id ops_1 1").await.ok();
-    agentnet_testkit::eventually(harness::PATIENCE, async || {
+    agentnet_testkit::eventually(harness::WAIT_TIMEOUT, async || {
         match line(&url, "threads").await.ok().contains("ops_1") {
             true => Ok(()),
             false => Err("the message is not stored"),
@@ -185,7 +185,7 @@ async fn no_shell_runs_what_strangers_have_named() {
         let sent = agentnet(&url, ["send", "--to-username", "evil", "--thread-id", thread, "1"]).await;
         sent.ok();
     }
-    agentnet_testkit::eventually(harness::PATIENCE, async || {
+    agentnet_testkit::eventually(harness::WAIT_TIMEOUT, async || {
         match line(&url, "threads --output csv").await.ok().lines().count() {
             7.. => Ok(()),
             count => Err(format!("{count} lines")),
@@ -297,7 +297,7 @@ async fn a_thread_becomes_a_document() {
         .await
         .ok();
     }
-    agentnet_testkit::eventually(harness::PATIENCE, async || {
+    agentnet_testkit::eventually(harness::WAIT_TIMEOUT, async || {
         match line(&url, "thread-status --thread-id ops_1 --json").await {
             Ran {
                 code: Some(0), stdout, ..

@@ -9,7 +9,7 @@ use std::process::Stdio;
 
 use agentnet_testkit::{Capture, RawClient, eventually};
 use async_nats::HeaderMap;
-use harness::{PATIENCE, Ran, Service, Up, binary, echo, line, run, until};
+use harness::{Ran, Service, Up, WAIT_TIMEOUT, binary, echo, line, run, until};
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use opentelemetry_proto::tonic::trace::v1::status::StatusCode as Outcome;
 use otlp::{Collector, Span};
@@ -149,7 +149,7 @@ async fn a_send_is_traced_as_well_and_a_refusal_told() {
         ran if ran.code == Some(2) => Ok(()),
         ran => Err(format!("{ran:?}")),
     };
-    eventually(PATIENCE, refused).await.unwrap();
+    eventually(WAIT_TIMEOUT, refused).await.unwrap();
     traced_line(&up.url, &collector, words).await;
     stop(answerer).await;
     let spans = collector.at_least(4).await;
@@ -259,7 +259,7 @@ async fn settings_that_cannot_be_used_and_a_collector_that_is_gone_are_told() {
     let mut command = binary();
     command.args(["--nats-url", &up.url, "send", "--to-username", "echo", "{}"]);
     command.env("OTEL_EXPORTER_OTLP_ENDPOINT", gone);
-    let ran = tokio::time::timeout(PATIENCE, run(command)).await.unwrap();
+    let ran = tokio::time::timeout(WAIT_TIMEOUT, run(command)).await.unwrap();
     assert_eq!(ran.code, Some(0), "{ran:?}");
     assert!(ran.stderr.contains("WARN") || ran.stderr.contains("ERROR"), "{ran:?}");
     drop(agent);
@@ -290,7 +290,7 @@ async fn an_agent_that_knows_no_headers_answers_a_traced_request() {
     traced_line(&up.url, &collector, "send --to-username py {\"text\":\"hi\"}")
         .await
         .ok();
-    let sent = wire.wait_until(|all| all.len() == 2, PATIENCE).await.unwrap();
+    let sent = wire.wait_until(|all| all.len() == 2, WAIT_TIMEOUT).await.unwrap();
     for message in sent {
         let headers = message.headers.unwrap();
         assert!(headers.get("traceparent").is_some(), "{headers:?}");

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::net::TcpListener;
 
 use agentnet_testkit::{NatsServer, RawClient, eventually};
-use harness::{FreePort, PATIENCE, Service, Up, agentnet, binary, command, echo, line, run};
+use harness::{FreePort, Service, Up, WAIT_TIMEOUT, agentnet, binary, command, echo, line, run};
 use rustix::process::Signal;
 use tempfile::TempDir;
 
@@ -188,7 +188,7 @@ async fn of_the_registry(said: &mut Said) {
         said if said.contains("waiting for PostgreSQL") => Ok(said),
         said => Err(said),
     };
-    said.note("no PostgreSQL", eventually(PATIENCE, look).await.unwrap());
+    said.note("no PostgreSQL", eventually(WAIT_TIMEOUT, look).await.unwrap());
     waiting.signal(Signal::TERM);
     waiting.ended().await;
 }

@@ -596,10 +596,10 @@ async fn an_account_above_a_bound_is_named_until_its_agent_says_less(
 /// what comes behind it, out of the history.
 #[tokio::test]
 async fn no_header_block_stops_the_history() {
-    // To nobody whom the registry answers for: only the stream brings it.
+    // The registry does not answer for this subject: only the stream delivers it.
     const SUBJECT: &str = "agentnet.reply.nobody";
-    // What a client did not take in time comes again after ten seconds.
-    const PATIENCE: Duration = Duration::from_secs(60);
+    // The stream redelivers an unacknowledged message after ten seconds.
+    const WAIT_TIMEOUT: Duration = Duration::from_secs(60);
     let net = Network::new(true).await;
     let mut registry = net.registry().await;
     let blocks = UNREADABLE_HEADER_BLOCKS
@@ -619,7 +619,7 @@ async fn no_header_block_stops_the_history() {
     }
     expected.sort();
     let store = net.store().await;
-    let stored = eventually(PATIENCE, async || {
+    let stored = eventually(WAIT_TIMEOUT, async || {
         let query = MessageQuery {
             thread_id: Some("t_blocks".to_owned()),
             limit: 100,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use agentnet_testkit::{Capture, CaptureError, NatsServer, RawClient};
 
-const SOON: Duration = Duration::from_secs(20);
+const WAIT_TIMEOUT: Duration = Duration::from_secs(20);
 
 #[tokio::test]
 async fn messages_of_every_client_are_kept_in_order_with_reply_and_bytes() {
@@ -26,12 +26,15 @@ async fn messages_of_every_client_are_kept_in_order_with_reply_and_bytes() {
         .await
         .unwrap();
 
-    let question = capture.wait_for(|m| m.subject == "question", SOON).await.unwrap();
+    let question = capture
+        .wait_for(|m| m.subject == "question", WAIT_TIMEOUT)
+        .await
+        .unwrap();
     assert_eq!(question.reply.as_deref(), Some("answer.here"));
     assert_eq!(question.text(), "?");
     assert!(question.headers.is_none());
 
-    let all = capture.wait_until(|all| all.len() >= 101, SOON).await.unwrap();
+    let all = capture.wait_until(|all| all.len() >= 101, WAIT_TIMEOUT).await.unwrap();
     assert_eq!(all.len(), 101, "nothing but what was published");
     for (number, message) in (0..100u8).zip(&all) {
         assert_eq!(message.subject, format!("a.{number}"));
@@ -48,7 +51,10 @@ async fn what_does_not_come_is_reported_with_what_came() {
     let capture = Capture::subscribe(&client, "seen.*").await.unwrap();
     client.publish("seen.this", "1".into()).await.unwrap();
     client.publish("unseen.that", "2".into()).await.unwrap();
-    capture.wait_for(|m| m.subject == "seen.this", SOON).await.unwrap();
+    capture
+        .wait_for(|m| m.subject == "seen.this", WAIT_TIMEOUT)
+        .await
+        .unwrap();
 
     let error = capture
         .wait_for(|m| m.subject == "seen.more", Duration::from_millis(50))

@@ -7,7 +7,7 @@ use std::time::Duration;
 use agentnet_testkit::{NatsCluster, RawClient, eventually};
 use async_nats::jetstream::{self, stream};
 
-const SOON: Duration = Duration::from_secs(60);
+const WAIT_TIMEOUT: Duration = Duration::from_secs(60);
 
 #[tokio::test]
 async fn a_stream_with_three_copies_goes_on_without_its_leader_which_comes_back() {
@@ -35,14 +35,14 @@ async fn a_stream_with_three_copies_goes_on_without_its_leader_which_comes_back(
     let port = cluster.node(leader).port();
     cluster.kill9(leader);
     assert!(TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_err());
-    let next = eventually(SOON, async || match cluster.leader_of("HISTORY").await? {
+    let next = eventually(WAIT_TIMEOUT, async || match cluster.leader_of("HISTORY").await? {
         Some(next) if next != leader => Ok(next),
         other => Err(format!("{other:?} leads")),
     });
     let next = next.await.unwrap();
     let context = jetstream::new(RawClient::connect(&urls[next]).await.unwrap());
     // The new leader needs the other survivor for every message.
-    eventually(SOON, async || {
+    eventually(WAIT_TIMEOUT, async || {
         context.publish("history.a", "two".into()).await.unwrap().await
     })
     .await
@@ -51,7 +51,7 @@ async fn a_stream_with_three_copies_goes_on_without_its_leader_which_comes_back(
     cluster.restart(leader).await.unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(cluster.urls(), urls);
     let back = jetstream::new(RawClient::connect(&urls[leader]).await.unwrap());
-    eventually(SOON, async || {
+    eventually(WAIT_TIMEOUT, async || {
         let stream = back.get_stream("HISTORY").await.map_err(|error| error.to_string())?;
         let cluster = stream.cached_info().cluster.clone().ok_or("no cluster")?;
         let current = cluster.replicas.iter().filter(|peer| peer.current).count();

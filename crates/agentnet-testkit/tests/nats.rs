@@ -9,7 +9,7 @@ use std::time::Duration;
 use agentnet_testkit::{NatsServer, RawClient, StartError, eventually, eventually_true};
 use async_nats::jetstream::{self, stream};
 
-const SOON: Duration = Duration::from_secs(20);
+const WAIT_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// The port is closed.
 fn nobody_listens(port: u16) -> bool {
@@ -169,8 +169,8 @@ async fn a_connected_client_comes_back_by_itself_after_a_restart() {
     let client = RawClient::connect(&nats.url()).await.unwrap();
     nats.kill9();
     nats.restart().await.unwrap();
-    eventually(SOON, async || client.flush().await).await.unwrap();
-    eventually_true(SOON, "connected again", async || {
+    eventually(WAIT_TIMEOUT, async || client.flush().await).await.unwrap();
+    eventually_true(WAIT_TIMEOUT, "connected again", async || {
         client.connection_state() == async_nats::connection::State::Connected
     })
     .await
@@ -224,7 +224,9 @@ async fn the_server_dies_with_a_killed_test_process() {
     assert!(!nobody_listens(port));
     victim.kill().unwrap();
     victim.wait().unwrap();
-    eventually_true(SOON, "the orphaned server is gone", async || nobody_listens(port))
-        .await
-        .unwrap();
+    eventually_true(WAIT_TIMEOUT, "the orphaned server is gone", async || {
+        nobody_listens(port)
+    })
+    .await
+    .unwrap();
 }

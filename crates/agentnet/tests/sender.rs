@@ -18,9 +18,9 @@ use agentnet_testkit::Captured;
 use net::{DEADLINE, Net, parse};
 use serde_json::{Map, Value, json};
 
-/// A call of the registry that is not answered in this time is repeated, and much later a node says hello again: on a machine
-/// that is that slow, the traffic has more than the original's.
-const SLOW: Duration = Duration::from_millis(600);
+/// The SDK repeats a registry call that is not answered within this time. On a machine that slow, the traffic has more messages
+/// than that of the Python implementation: the test drops the repeats before it compares.
+const REGISTRY_RETRY_AFTER: Duration = Duration::from_millis(600);
 
 type Covers = fn(&Captured) -> bool;
 /// Where our traffic is meant to differ (PROTOCOL.md section 0): what it is, and which of our messages it covers.
@@ -236,13 +236,13 @@ fn compared(seen: &[Captured], began: Instant) -> Vec<Captured> {
         .filter(|message| !own(message) && !DIFFERENCES.iter().any(|(_, covers)| covers(message)))
         .cloned()
         .collect();
-    if began.elapsed() >= SLOW {
+    if began.elapsed() >= REGISTRY_RETRY_AFTER {
         drop_repeats(&mut compared);
     }
     compared
 }
 
-/// Takes out what nodes said to the registry once more, and the answers to it.
+/// Removes messages that nodes repeated to the registry, and the replies to them.
 fn drop_repeats(seen: &mut Vec<Captured>) {
     let mut said = HashSet::new();
     let mut answers = HashSet::new();

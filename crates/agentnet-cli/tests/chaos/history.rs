@@ -13,7 +13,7 @@ use crate::ledger::{Ledger, Name};
 use crate::senders::Parties;
 
 /// Problems of one kind that are told one by one.
-const TOLD: usize = 20;
+const MAX_LISTED: usize = 20;
 
 /// Everything in it.
 pub(crate) struct History {
@@ -139,10 +139,10 @@ impl History {
 /// Adds the first problems, and how many there are.
 fn tell(problems: &mut Vec<String>, what: &str, found: impl Iterator<Item = String>) {
     let found: Vec<String> = found.collect();
-    if found.len() > TOLD {
-        problems.push(format!("{} messages are {what}; the first {TOLD}:", found.len()));
+    if found.len() > MAX_LISTED {
+        problems.push(format!("{} messages are {what}; the first {MAX_LISTED}:", found.len()));
     }
-    problems.extend(found.into_iter().take(TOLD).map(|one| format!("{what}: {one}")));
+    problems.extend(found.into_iter().take(MAX_LISTED).map(|one| format!("{what}: {one}")));
 }
 
 /// What is wrong with a row.
@@ -223,7 +223,7 @@ pub(crate) async fn check_database(url: &str, history: &History) -> Vec<String> 
                 .filter(|id| left.get(*id) != right.get(*id))
                 .cloned()
                 .collect();
-            ids.truncate(TOLD);
+            ids.truncate(MAX_LISTED);
             ids
         };
         problems.push(format!(

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use crate::schedule::{Outage, Part};
 use crate::sessions::Look;
 
-/// What succeeded so shortly before nats-server was killed may be lost.
-const LAST_MOMENT: Duration = Duration::from_secs(1);
+/// A message that was accepted within this time before nats-server was killed may be lost.
+const LOSS_WINDOW: Duration = Duration::from_secs(1);
 
 /// A message by who sent it and by its number there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -102,7 +102,7 @@ impl Ledger {
     /// receipt comes: what its sender noticed only then came before.
     pub(crate) fn apart(&self, one: &Try) -> bool {
         let broker = self.outage(Part::Nats);
-        one.succeeded() && one.ended + LAST_MOMENT >= broker.down && one.ended <= broker.back
+        one.succeeded() && one.ended + LOSS_WINDOW >= broker.down && one.ended <= broker.back
     }
 
     /// The last outage that had begun at that time, for those who look for a cause.

@@ -26,7 +26,7 @@ mod sessions;
 use std::time::Instant;
 
 use agentnet::RegistryClient;
-use harness::PATIENCE;
+use harness::WAIT_TIMEOUT;
 use ledger::Ledger;
 use network::Network;
 use schedule::Schedule;
@@ -61,7 +61,7 @@ async fn whatever_is_killed_nothing_that_was_accepted_is_lost() {
     let client = RegistryClient::connect(&network.url())
         .await
         .unwrap()
-        .with_timeout(PATIENCE);
+        .with_timeout(WAIT_TIMEOUT);
     let history = history::read(&client).await;
     let parties = senders.parties(&network.receiver_account());
     problems.extend(history.check(&ledger, &parties));

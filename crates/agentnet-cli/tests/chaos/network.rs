@@ -12,7 +12,7 @@ use rustix::process::Signal;
 use tempfile::TempDir;
 use tokio::time::sleep_until;
 
-use crate::harness::{PATIENCE, Service, binary};
+use crate::harness::{Service, WAIT_TIMEOUT, binary};
 use crate::ledger::{Ledger, Outcome};
 use crate::schedule::{Outage, Part, Schedule};
 
@@ -22,7 +22,7 @@ const REGISTRIES: [&str; 3] = ["chaos_a", "chaos_b", "chaos_c"];
 /// The one that is killed.
 const VICTIM: usize = 0;
 /// What a killed registry had fetched is delivered to others after 10 s.
-const CATCH_UP: Duration = Duration::from_secs(120);
+const CATCH_UP_TIMEOUT: Duration = Duration::from_secs(120);
 const STREAM: &str = "AGENTNET_HISTORY";
 
 pub(crate) struct Network {
@@ -133,7 +133,9 @@ impl Network {
                 left => Err(format!("{left} messages of the stream are not in the history")),
             }
         };
-        eventually(CATCH_UP, look).await.map_err(|error| error.to_string())
+        eventually(CATCH_UP_TIMEOUT, look)
+            .await
+            .map_err(|error| error.to_string())
     }
 
     /// What each registry counted since it was started.
@@ -148,7 +150,7 @@ impl Network {
                 Err(format!("only {:?} answer", found.keys()))
             }
         };
-        eventually(PATIENCE, look).await.unwrap();
+        eventually(WAIT_TIMEOUT, look).await.unwrap();
         found
     }
 

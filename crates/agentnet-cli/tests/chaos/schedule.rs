@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 use crate::ledger::Try;
 
 /// The length of the run of the test suite.
-const SHORT: f64 = 20.0;
+const MIN_SECONDS: f64 = 20.0;
 /// The times below are those of a run of so many seconds; others are scaled.
-const FULL: f64 = 60.0;
+const NOMINAL_SECONDS: f64 = 60.0;
 
 /// What can be taken away.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,24 +59,24 @@ impl Schedule {
                 .trim()
                 .parse()
                 .unwrap_or_else(|error| panic!("AGENTNET_CHAOS_SECONDS={text}: {error}")),
-            Err(_) => SHORT,
+            Err(_) => MIN_SECONDS,
         };
         assert!(
-            (SHORT..=3600.0).contains(&seconds),
-            "AGENTNET_CHAOS_SECONDS={seconds}: {SHORT} to 3600 seconds"
+            (MIN_SECONDS..=3600.0).contains(&seconds),
+            "AGENTNET_CHAOS_SECONDS={seconds}: {MIN_SECONDS} to 3600 seconds"
         );
         Self::of(seconds)
     }
 
     fn of(seconds: f64) -> Self {
-        let at = |second: f64| Duration::from_secs_f64(second / FULL * seconds);
+        let at = |second: f64| Duration::from_secs_f64(second / NOMINAL_SECONDS * seconds);
         let fault = |part, down, back| Fault {
             part,
             down: at(down),
             back: at(back),
         };
         Self {
-            length: at(FULL),
+            length: at(NOMINAL_SECONDS),
             faults: vec![
                 fault(Part::Registry, 5.0, 11.0),
                 fault(Part::Postgres, 15.0, 25.0),

@@ -9,16 +9,16 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
-use crate::harness::PATIENCE;
+use crate::harness::WAIT_TIMEOUT;
 use crate::ledger::{Name, Outcome, Try};
 use crate::network::RECEIVER;
 use crate::sessions::Agent;
 
 const SENDERS: usize = 4;
-/// Between two messages of one sender: 125 a second.
-const PACE: Duration = Duration::from_millis(8);
+/// Time between two messages of one sender: 125 a second.
+const SEND_INTERVAL: Duration = Duration::from_millis(8);
 /// Sends of one sender that may be on their way. Unanswered ones take up to five seconds.
-const ON_THEIR_WAY: usize = 1000;
+const MAX_IN_FLIGHT: usize = 1000;
 
 /// The agents.
 pub(crate) struct Senders(Vec<AgentNode>);
@@ -96,8 +96,8 @@ pub(crate) struct Parties {
 }
 
 async fn talk(node: AgentNode, sender: usize, end: Instant) -> Vec<Try> {
-    let room = Arc::new(Semaphore::new(ON_THEIR_WAY));
-    let mut pace = interval(PACE);
+    let room = Arc::new(Semaphore::new(MAX_IN_FLIGHT));
+    let mut pace = interval(SEND_INTERVAL);
     pace.set_missed_tick_behavior(MissedTickBehavior::Burst);
     let mut sends = JoinSet::new();
     let mut tries = Vec::new();
@@ -124,11 +124,11 @@ async fn send(node: &AgentNode, name: Name) -> Try {
     let started = Instant::now();
     let payload = RawJson::parse(name.payload()).unwrap();
     let sending = node.send(format!("@{RECEIVER}"), payload).thread(name.thread());
-    let outcome = match timeout(PATIENCE, sending.into_future()).await {
+    let outcome = match timeout(WAIT_TIMEOUT, sending.into_future()).await {
         Ok(Ok(sent)) => Outcome::Sent(sent.message_id),
         Ok(Err(error)) => failed(&error),
         Err(_) => Outcome::Failed {
-            error: format!("HANGS: no end within {PATIENCE:?}"),
+            error: format!("HANGS: no end within {WAIT_TIMEOUT:?}"),
             message_id: None,
         },
     };

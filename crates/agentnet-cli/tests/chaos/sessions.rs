@@ -10,13 +10,13 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval};
 
-use crate::harness::PATIENCE;
+use crate::harness::WAIT_TIMEOUT;
 use crate::network::RECEIVER;
 
-/// Between two looks.
-const PACE: Duration = Duration::from_millis(100);
+/// Time between two polls.
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
 /// Any of the registries may answer: after so many equal answers in a row all of them have, but for one chance in 10⁸.
-const ANSWERS: usize = 50;
+const CONSISTENT_REPLIES: usize = 50;
 
 /// Somebody who is to be online.
 #[derive(Debug, Clone)]
@@ -55,7 +55,7 @@ impl Prober {
 }
 
 async fn look_on(client: RegistryClient, senders: Vec<String>, mut enough: oneshot::Receiver<()>) -> Vec<Look> {
-    let mut pace = interval(PACE);
+    let mut pace = interval(POLL_INTERVAL);
     pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut looks = Vec::new();
     loop {
@@ -78,7 +78,7 @@ async fn look_on(client: RegistryClient, senders: Vec<String>, mut enough: onesh
 /// Waits until the registries and the database agree that these agents are online, one session each, and nobody else.
 pub(crate) async fn only(client: &RegistryClient, database: &str, agents: &[Agent]) -> Option<String> {
     let registries = async || {
-        for _ in 0..ANSWERS {
+        for _ in 0..CONSISTENT_REPLIES {
             let reply = client.call(&ListRequest::default()).await;
             let online = reply.map_err(|error| error.to_string())?.agents.into_iter();
             let online = online.map(|agent| (agent.username, agent.session_tag));
@@ -86,7 +86,7 @@ pub(crate) async fn only(client: &RegistryClient, database: &str, agents: &[Agen
         }
         Ok::<_, String>(())
     };
-    if let Err(error) = eventually(PATIENCE, registries).await {
+    if let Err(error) = eventually(WAIT_TIMEOUT, registries).await {
         return Some(error.to_string());
     }
     let store = agentnet_store::open(database, &agentnet_store::OpenOptions::default())
@@ -99,7 +99,7 @@ pub(crate) async fn only(client: &RegistryClient, database: &str, agents: &[Agen
             .map(|session| (session.username, Some(session.session_tag)));
         same(agents, online.collect()).map_err(|problem| format!("the database: {problem}"))
     };
-    let outcome = eventually(PATIENCE, stored).await;
+    let outcome = eventually(WAIT_TIMEOUT, stored).await;
     store.close().await;
     outcome.err().map(|error| error.to_string())
 }

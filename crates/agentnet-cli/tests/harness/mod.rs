@@ -22,8 +22,8 @@ use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 use tokio::time::timeout;
 
-/// How long anything may take before a test fails.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+/// The longest that a test waits for one thing before it fails.
+pub const WAIT_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// What a run of the binary ended with.
 #[derive(Debug)]
@@ -113,7 +113,7 @@ pub fn command(program: &Path) -> Command {
 /// Runs a command to its end.
 pub async fn run(mut command: Command) -> Ran {
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
-    let output = timeout(PATIENCE, command.output())
+    let output = timeout(WAIT_TIMEOUT, command.output())
         .await
         .expect("the command hangs")
         .unwrap();
@@ -192,7 +192,7 @@ impl Service {
     /// The next line on stdout.
     pub async fn next_line(&mut self) -> String {
         let lines = self.lines.as_mut().expect("stdout is read here");
-        match timeout(PATIENCE, lines.next_line()).await {
+        match timeout(WAIT_TIMEOUT, lines.next_line()).await {
             Ok(Ok(Some(line))) => line,
             other => panic!("no line on stdout: {other:?}; stderr: {}", self.stderr()),
         }
@@ -208,7 +208,7 @@ impl Service {
     pub async fn rest(&mut self) -> Vec<String> {
         let lines = self.lines.as_mut().expect("stdout is read here");
         let mut rest = Vec::new();
-        while let Some(line) = timeout(PATIENCE, lines.next_line())
+        while let Some(line) = timeout(WAIT_TIMEOUT, lines.next_line())
             .await
             .expect("stdout stays open")
             .unwrap()
@@ -233,7 +233,7 @@ impl Service {
                 Err(format!("no `{text}` in {said}"))
             }
         };
-        eventually(PATIENCE, look).await.unwrap();
+        eventually(WAIT_TIMEOUT, look).await.unwrap();
     }
 
     pub fn pid(&self) -> i32 {
@@ -246,7 +246,7 @@ impl Service {
 
     /// Waits for its end.
     pub async fn ended(&mut self) -> ExitStatus {
-        match timeout(PATIENCE, self.child.wait()).await {
+        match timeout(WAIT_TIMEOUT, self.child.wait()).await {
             Ok(status) => status.unwrap(),
             Err(_) => panic!("it does not end; stderr: {}", self.stderr()),
         }
@@ -279,7 +279,7 @@ pub async fn gone(pid: i32) {
             Ok(())
         }
     };
-    eventually(PATIENCE, look).await.unwrap();
+    eventually(WAIT_TIMEOUT, look).await.unwrap();
 }
 
 /// A port that no other test takes while this value lives, and that nobody listens on.
@@ -383,7 +383,7 @@ pub async fn until(url: &str, words: &str, right: impl Fn(&Value) -> bool) -> Va
             _ => Err(format!("{words}: {ran:?}")),
         }
     };
-    eventually(PATIENCE, look).await.unwrap()
+    eventually(WAIT_TIMEOUT, look).await.unwrap()
 }
 
 /// Starts an echo agent and waits until it is online.
@@ -408,7 +408,7 @@ pub async fn history(registry: &RegistryClient, thread: &str) -> HashMap<String,
     loop {
         // A registry that has just lost its server is back a moment later.
         let ask = async || registry.call(&request).await;
-        let page = eventually(PATIENCE, ask).await.unwrap();
+        let page = eventually(WAIT_TIMEOUT, ask).await.unwrap();
         for message in page.messages {
             *found.entry(message.message_id).or_default() += 1;
         }

@@ -12,7 +12,7 @@ use tokio::process::{Child, Command};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use super::PATIENCE;
+use super::WAIT_TIMEOUT;
 
 /// A program on a terminal.
 pub struct Terminal {
@@ -89,7 +89,7 @@ impl Terminal {
             true => Ok(()),
             false => Err(format!("not so: {what}; the screen:\n{}", self.text())),
         };
-        if let Err(error) = eventually(PATIENCE, look).await {
+        if let Err(error) = eventually(WAIT_TIMEOUT, look).await {
             panic!("{error}");
         }
     }
@@ -122,7 +122,7 @@ impl Terminal {
 
     /// Waits for the program's end.
     pub async fn ended(&mut self) -> ExitStatus {
-        match timeout(PATIENCE, self.child.wait()).await {
+        match timeout(WAIT_TIMEOUT, self.child.wait()).await {
             Ok(status) => status.unwrap(),
             Err(_) => panic!("it does not end; the screen:\n{}", self.text()),
         }

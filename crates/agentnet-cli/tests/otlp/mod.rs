@@ -19,7 +19,7 @@ use prost::Message as _;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-use crate::harness::PATIENCE;
+use crate::harness::WAIT_TIMEOUT;
 
 /// A span as it was received.
 #[derive(Debug, Clone)]
@@ -82,7 +82,7 @@ impl Collector {
                 Err(format!("{} of {number} spans: {spans:#?}", spans.len()))
             }
         };
-        eventually(PATIENCE, look).await.unwrap()
+        eventually(WAIT_TIMEOUT, look).await.unwrap()
     }
 }
 

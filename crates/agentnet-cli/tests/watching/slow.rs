@@ -6,7 +6,7 @@ use agentnet_testkit::{Capture, NatsServer, RawClient};
 use rustix::process::Signal;
 use tokio::time::timeout;
 
-use crate::harness::{PATIENCE, Service};
+use crate::harness::{Service, WAIT_TIMEOUT};
 
 /// How many messages the last note says were dropped.
 fn dropped(watcher: &Service) -> usize {
@@ -45,7 +45,7 @@ async fn what_nobody_reads_is_dropped_and_counted() {
         .publish("account.acct_2.inbox", body.clone().into())
         .await
         .unwrap();
-    last.wait_for(|_| true, PATIENCE).await.unwrap();
+    last.wait_for(|_| true, WAIT_TIMEOUT).await.unwrap();
     // It still hears who wants it to stop.
     other.signal(Signal::TERM);
     assert_eq!(other.ended().await.code(), Some(0));
@@ -54,7 +54,7 @@ async fn what_nobody_reads_is_dropped_and_counted() {
     let mut shown = 0;
     let began = Instant::now();
     while shown + dropped(&watcher) < MESSAGES + 1 {
-        assert!(began.elapsed() < PATIENCE, "{shown} shown; {}", watcher.stderr());
+        assert!(began.elapsed() < WAIT_TIMEOUT, "{shown} shown; {}", watcher.stderr());
         // The last note comes after the last line.
         let line = timeout(Duration::from_millis(50), watcher.next_line());
         shown += usize::from(line.await.is_ok());

@@ -12,11 +12,11 @@ use crate::net::{DEADLINE, Net, now, parse};
 
 pub(crate) const INBOX: &str = "account.acct_peer.inbox";
 
-/// The shortest wait for a receipt.
-pub(crate) const SHORT: Duration = Duration::from_millis(200);
+/// A receipt timeout for a receipt that never comes.
+pub(crate) const SHORT_TIMEOUT: Duration = Duration::from_millis(200);
 
-/// A wait for a receipt that does not come the first time and must come the second.
-pub(crate) const ENOUGH: Duration = Duration::from_secs(3);
+/// A receipt timeout for a test in which the first receipt is lost and the second must arrive.
+pub(crate) const RETRY_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// The node `alice`, and a receiver `acct_peer` that answers every message with the receipts that a function says. `alice`
 /// waits for receipts as long as for everything that must happen.

@@ -13,7 +13,7 @@ use serde_json::json;
 use crate::bench::*;
 use crate::net::{DEADLINE, parse, settle};
 
-const SECOND: Duration = Duration::from_secs(1);
+const REGISTRY_TIMEOUT: Duration = Duration::from_secs(1);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_a_connection_nothing_is_sent_and_the_error_says_why() {
@@ -22,7 +22,7 @@ async fn without_a_connection_nothing_is_sent_and_the_error_says_why() {
     let lost = SendError::Connection("the connection to NATS is lost and not yet back".into());
     let send = async |text: &str| {
         let send = bench.node.send_to_account("acct_peer", text).retry_attempts(1);
-        send.receipt_timeout(SHORT).await
+        send.receipt_timeout(SHORT_TIMEOUT).await
     };
     // The first send may be quicker than the news.
     eventually_true(DEADLINE, "the connection is lost", async || {
@@ -38,7 +38,11 @@ async fn without_a_connection_nothing_is_sent_and_the_error_says_why() {
         after.receipt_timeout_count, before.receipt_timeout_count,
         "no receipt was due"
     );
-    let request = bench.node.request_account("acct_peer", "lost").timeout(SHORT).await;
+    let request = bench
+        .node
+        .request_account("acct_peer", "lost")
+        .timeout(SHORT_TIMEOUT)
+        .await;
     assert_eq!(request.unwrap_err(), RequestError::Send(lost));
 
     bench.net.nats.restart().await.unwrap();
@@ -65,7 +69,11 @@ async fn what_is_asked_during_an_outage_is_answered_or_fails_once_the_server_is_
     let mut bench = Bench::start(|_, _| vec![]).await;
     bench.net.nats.kill9();
     eventually_true(DEADLINE, "the connection is lost", async || {
-        let request = bench.node.request_account("acct_peer", "early").timeout(SHORT).await;
+        let request = bench
+            .node
+            .request_account("acct_peer", "early")
+            .timeout(SHORT_TIMEOUT)
+            .await;
         matches!(request, Err(RequestError::Send(SendError::Connection(_))))
     })
     .await
@@ -123,7 +131,10 @@ async fn a_receipt_from_before_a_crash_puts_the_message_into_the_history_again()
 #[tokio::test(flavor = "multi_thread")]
 async fn a_call_without_a_connection_says_so() {
     let mut nats = NatsServer::builder().start().await.unwrap();
-    let client = RegistryClient::connect(&nats.url()).await.unwrap().with_timeout(SECOND);
+    let client = RegistryClient::connect(&nats.url())
+        .await
+        .unwrap()
+        .with_timeout(REGISTRY_TIMEOUT);
     nats.kill9();
     let error = client.call(&ListRequest::default()).await.unwrap_err();
     assert_eq!(

@@ -22,9 +22,9 @@ authorization { users: [
 no_auth_user: all
 "#;
 
-/// Whoever waits so long has waited for what cannot come.
-const NEVER: Duration = Duration::from_secs(3600);
-const SOON: Duration = Duration::from_secs(60);
+/// Longer than the test runs: an error that comes at once cannot be a timeout.
+const UNREACHED_TIMEOUT: Duration = Duration::from_secs(3600);
+const WAIT_TIMEOUT: Duration = Duration::from_secs(60);
 
 async fn net() -> Net {
     let nats = NatsServer::builder().extra_config(USERS).start().await.unwrap();
@@ -38,7 +38,9 @@ fn user(net: &Net, name: &str) -> String {
 }
 
 async fn soon<T>(work: impl IntoFuture<Output = T>) -> T {
-    tokio::time::timeout(SOON, work.into_future()).await.expect("at once")
+    tokio::time::timeout(WAIT_TIMEOUT, work.into_future())
+        .await
+        .expect("at once")
 }
 
 #[tokio::test]
@@ -49,7 +51,7 @@ async fn a_call_of_the_registry_names_the_permission() {
         ("nopub", "does not permit this user to publish to \"registry.list\""),
     ] {
         let registry = RegistryClient::connect(&user(&net, name)).await.unwrap();
-        let registry = registry.with_timeout(NEVER);
+        let registry = registry.with_timeout(UNREACHED_TIMEOUT);
         // The second call is refused as the first: what was refused before does not count for it, nor is it needed.
         for _ in 0..2 {
             let error = soon(registry.list_online()).await.unwrap_err();
@@ -84,14 +86,17 @@ async fn a_message_that_may_not_be_sent_fails_at_once() {
     let denied = |error: &SendError| assert!(matches!(error, SendError::Denied(_)), "{error}");
     let mute = start("nopub").await;
     denied(
-        &soon(mute.send("acct_b", "hi").receipt_timeout(NEVER))
+        &soon(mute.send("acct_b", "hi").receipt_timeout(UNREACHED_TIMEOUT))
             .await
             .unwrap_err(),
     );
     for (node, to) in [(mute, "acct_b"), (start("noreplies").await, "acct_c")] {
         // Somebody listens there, and says nothing.
         let _listening = net.capture(&format!("account.{to}.inbox")).await;
-        match soon(node.request(to, "hi").timeout(NEVER)).await.unwrap_err() {
+        match soon(node.request(to, "hi").timeout(UNREACHED_TIMEOUT))
+            .await
+            .unwrap_err()
+        {
             RequestError::Send(error) => denied(&error),
             error => panic!("{error}"),
         }

@@ -37,8 +37,8 @@ async fn the_last_receipt_decides() {
     bench.published(1).await;
 
     let bench = accepted_then("accepted").await;
-    let error = send(&bench).processing_timeout(SHORT).await.unwrap_err();
-    assert!(matches!(&error, SendError::ProcessingTimeout { timeout, .. } if *timeout == SHORT));
+    let error = send(&bench).processing_timeout(SHORT_TIMEOUT).await.unwrap_err();
+    assert!(matches!(&error, SendError::ProcessingTimeout { timeout, .. } if *timeout == SHORT_TIMEOUT));
     assert!(
         error.to_string().starts_with("processing_timeout message_id="),
         "{error}"
@@ -63,7 +63,10 @@ async fn a_lost_acceptance_does_not_lose_the_end() {
             ],
         })
         .await;
-        let send = bench.node.send_to_account("acct_peer", "hi").receipt_timeout(ENOUGH);
+        let send = bench
+            .node
+            .send_to_account("acct_peer", "hi")
+            .receipt_timeout(RETRY_TIMEOUT);
         send.until(Until::Processed).await.unwrap();
         bench.published(2).await;
     }

@@ -81,7 +81,7 @@ async fn a_lost_receipt_is_made_good_by_the_retry() {
     let sent = bench
         .node
         .send_to_account("acct_peer", "hi")
-        .receipt_timeout(ENOUGH)
+        .receipt_timeout(RETRY_TIMEOUT)
         .await
         .unwrap();
     let published = bench.published(2).await;
@@ -140,11 +140,11 @@ async fn no_receipt_times_out_after_the_retries() {
     let error = bench
         .node
         .send_to_account("acct_peer", "hi")
-        .receipt_timeout(SHORT)
+        .receipt_timeout(SHORT_TIMEOUT)
         .await
         .unwrap_err();
     // Three waits and two pauses: what is shorter did not wait.
-    assert!(started.elapsed() >= SHORT * 3 + Duration::from_millis(300));
+    assert!(started.elapsed() >= SHORT_TIMEOUT * 3 + Duration::from_millis(300));
     let published = bench.published(3).await;
     assert!(
         published.iter().all(|seen| seen.payload == published[0].payload),
@@ -169,7 +169,7 @@ async fn no_receipt_times_out_after_the_retries() {
         .node
         .send_to_account("acct_peer", "hi")
         .retry_attempts(0)
-        .receipt_timeout(SHORT)
+        .receipt_timeout(SHORT_TIMEOUT)
         .await;
     assert!(error.unwrap_err().to_string().ends_with("attempts=1"));
     bench.published(4).await;

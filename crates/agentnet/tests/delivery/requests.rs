@@ -20,7 +20,7 @@ async fn requests_get_their_reply() {
     let _bob = net
         .agent("bob")
         .capabilities(["sum"])
-        .limits(|limits| limits.work_timeout = ENOUGH)
+        .limits(|limits| limits.work_timeout = RETRY_TIMEOUT)
         .on_message(|message, context| async move {
             match message.text().as_deref() {
                 Some("fail") => Err("told to fail".into()),
@@ -65,8 +65,21 @@ async fn requests_get_their_reply() {
     let reply = alice.request("@bob", "hang").await.unwrap();
     assert_eq!(reply.error_code().as_deref(), Some("timeout"));
 
-    let error = alice.request("@bob", "silent").timeout(SHORT).await.unwrap_err();
-    assert!(matches!(error, RequestError::Timeout { timeout: SHORT, .. }), "{error}");
+    let error = alice
+        .request("@bob", "silent")
+        .timeout(SHORT_TIMEOUT)
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(
+            error,
+            RequestError::Timeout {
+                timeout: SHORT_TIMEOUT,
+                ..
+            }
+        ),
+        "{error}"
+    );
     assert!(error.to_string().ends_with("within 0.2 s"), "{error}");
     // An answer to a message that wants none.
     let error = alice.reply(&reply, "thanks").await.unwrap_err();
@@ -163,7 +176,7 @@ async fn only_an_answer_of_the_registry_is_taken_as_one() {
     );
     // Where nothing else comes, the error says what came.
     let error = registry
-        .with_timeout(3 * SHORT)
+        .with_timeout(3 * SHORT_TIMEOUT)
         .call(&MetricsRequest)
         .await
         .unwrap_err();

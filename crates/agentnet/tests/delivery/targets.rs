@@ -142,7 +142,7 @@ async fn resolved_usernames_are_remembered_until_a_delivery_fails() {
     registry.know("gone", "acct_gone");
     node.resolve_username("gone").await.unwrap();
     assert_eq!(node.metrics_snapshot().username_cache.size, 1);
-    node.request("gone", "hi").timeout(SHORT).await.unwrap_err();
+    node.request("gone", "hi").timeout(SHORT_TIMEOUT).await.unwrap_err();
     assert_eq!(node.metrics_snapshot().username_cache.size, 0);
 }
 

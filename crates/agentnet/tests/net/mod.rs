@@ -19,7 +19,7 @@ use futures::StreamExt;
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
-/// How long anything may take that must happen.
+/// The longest that a test waits for one thing before it fails.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
 
 /// A server, a plain client of it, and a scripted registry.

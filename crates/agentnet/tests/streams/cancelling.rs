@@ -13,8 +13,8 @@ use crate::net::{DEADLINE, from_now, now, parse};
 use crate::peer::{Bench, NOW, payloads};
 use crate::realm::Realm;
 
-/// The shortest time between two answers to the frames of a stream that was dropped.
-const PAUSE: Duration = Duration::from_millis(200);
+/// The shortest time between two cancel messages for one dropped stream.
+const CANCEL_INTERVAL: Duration = Duration::from_millis(200);
 
 /// What a producer has seen.
 #[derive(Debug, PartialEq, Eq)]
@@ -221,7 +221,7 @@ async fn a_reader_goes_on_telling_a_producer_that_did_not_hear() {
         }
     };
     tokio::time::timeout(DEADLINE, until_two_more).await.unwrap();
-    assert!(began.elapsed() >= PAUSE * 2, "{:?}", began.elapsed());
+    assert!(began.elapsed() >= CANCEL_INTERVAL * 2, "{:?}", began.elapsed());
 }
 
 #[tokio::test]

@@ -31,7 +31,7 @@ fn code(error: &StreamError) -> &str {
     }
 }
 
-/// How long the handlers of a test may take that is about those that take longer.
+/// The work timeout in tests whose handlers exceed it.
 const WORK_TIMEOUT: Duration = Duration::from_secs(2);
 
 async fn ask(alice: &AgentNode, to: &str, text: &str) -> ReplyStream {

@@ -12,8 +12,8 @@ use rand::seq::SliceRandom;
 use crate::net::DEADLINE;
 use crate::peer::{Asked, Bench, NOW, payloads};
 
-/// Longer than frames that are sent one after the other take to come.
-const IDLE: Duration = Duration::from_secs(2);
+/// Timeout of a stream or of one frame: longer than the time between two frames.
+const STREAM_TIMEOUT: Duration = Duration::from_secs(2);
 
 async fn ask(bench: &mut Bench, change: impl FnOnce(StreamRequest) -> StreamRequest) -> (ReplyStream, Asked) {
     let request = bench
@@ -58,13 +58,13 @@ async fn ten_thousand_pieces_shuffled_and_doubled_arrive_exactly() {
 #[tokio::test]
 async fn a_producer_that_falls_silent_is_an_error_within_the_idle_timeout() {
     let mut bench = Bench::start().await;
-    let (mut stream, asked) = ask(&mut bench, |request| request.idle_timeout(IDLE)).await;
+    let (mut stream, asked) = ask(&mut bench, |request| request.idle_timeout(STREAM_TIMEOUT)).await;
     asked.frames(&payloads(&["a", "b", "c"])[..3]).await;
     assert_eq!(stream.next().await.unwrap().unwrap().text().as_deref(), Some("a"));
     assert_eq!(stream.next().await.unwrap().unwrap().text().as_deref(), Some("b"));
     // Repeating what was there is no sign of life.
     let repeating = async {
-        let mut pace = tokio::time::interval(IDLE / 8);
+        let mut pace = tokio::time::interval(STREAM_TIMEOUT / 8);
         loop {
             pace.tick().await;
             asked.frame(&payloads(&["a"])[1]).await;
@@ -78,7 +78,7 @@ async fn a_producer_that_falls_silent_is_an_error_within_the_idle_timeout() {
         error,
         StreamError::Idle {
             last_seq: 2,
-            idle: IDLE
+            idle: STREAM_TIMEOUT
         }
     );
     assert!(stream.next().await.is_none());
@@ -89,12 +89,21 @@ async fn a_producer_that_falls_silent_is_an_error_within_the_idle_timeout() {
 #[tokio::test]
 async fn a_producer_that_never_answers_is_an_error_within_the_timeout() {
     let mut bench = Bench::start().await;
-    let (stream, _asked) = ask(&mut bench, |request| request.timeout(IDLE)).await;
+    let (stream, _asked) = ask(&mut bench, |request| request.timeout(STREAM_TIMEOUT)).await;
     let error = tokio::time::timeout(DEADLINE, stream.text())
         .await
         .unwrap()
         .unwrap_err();
-    assert!(matches!(error, StreamError::Timeout { timeout: IDLE, .. }), "{error}");
+    assert!(
+        matches!(
+            error,
+            StreamError::Timeout {
+                timeout: STREAM_TIMEOUT,
+                ..
+            }
+        ),
+        "{error}"
+    );
 
     let request = bench.alice.request_stream_account("acct_nobody", "hi");
     let error = request.timeout(Duration::MAX).await.unwrap().text().await.unwrap_err();
@@ -105,7 +114,10 @@ async fn a_producer_that_never_answers_is_an_error_within_the_timeout() {
 #[tokio::test]
 async fn a_short_idle_timeout_counts_though_the_first_is_long() {
     let mut bench = Bench::start().await;
-    let (stream, asked) = ask(&mut bench, |request| request.timeout(DEADLINE * 10).idle_timeout(IDLE)).await;
+    let (stream, asked) = ask(&mut bench, |request| {
+        request.timeout(DEADLINE * 10).idle_timeout(STREAM_TIMEOUT)
+    })
+    .await;
     let reading = tokio::spawn(stream.text());
     asked.frame(&payloads(&[])[0]).await;
     let error = tokio::time::timeout(DEADLINE, reading)
@@ -117,7 +129,7 @@ async fn a_short_idle_timeout_counts_though_the_first_is_long() {
         error,
         StreamError::Idle {
             last_seq: 0,
-            idle: IDLE
+            idle: STREAM_TIMEOUT
         }
     );
 }
@@ -125,7 +137,7 @@ async fn a_short_idle_timeout_counts_though_the_first_is_long() {
 #[tokio::test]
 async fn frames_that_never_come_are_named() {
     let mut bench = Bench::start().await;
-    let (mut stream, asked) = ask(&mut bench, |request| request.idle_timeout(IDLE)).await;
+    let (mut stream, asked) = ask(&mut bench, |request| request.idle_timeout(STREAM_TIMEOUT)).await;
     let payloads = payloads(&["a", "b", "c", "d"]);
     for seq in [0, 1, 3, 5] {
         asked.frame(&payloads[seq]).await;
@@ -135,12 +147,12 @@ async fn frames_that_never_come_are_named() {
     let missing = StreamError::Missing {
         first: vec![2, 4],
         count: 2,
-        idle: IDLE,
+        idle: STREAM_TIMEOUT,
     };
     assert_eq!(error, missing);
 
     // An error whose pieces are missing is still that error.
-    let (stream, asked) = ask(&mut bench, |request| request.idle_timeout(IDLE)).await;
+    let (stream, asked) = ask(&mut bench, |request| request.idle_timeout(STREAM_TIMEOUT)).await;
     let mut writer = StreamWriter::new("s1");
     asked.frame(&writer.start(None, NOW)).await;
     let _lost = writer.text("lost");
@@ -188,7 +200,7 @@ async fn what_is_no_frame_of_the_stream_is_told_apart() {
     let error = stream.text().await.unwrap_err();
     assert!(matches!(error, StreamError::Frame { .. }), "{error}");
 
-    let (stream, asked) = ask(&mut bench, |request| request.timeout(IDLE)).await;
+    let (stream, asked) = ask(&mut bench, |request| request.timeout(STREAM_TIMEOUT)).await;
     asked.client.publish(asked.reply.clone(), "[1]".into()).await.unwrap();
     let error = stream.text().await.unwrap_err();
     assert!(matches!(error, StreamError::Invalid { .. }), "{error}");
