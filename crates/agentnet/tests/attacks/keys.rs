@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 
 use agentnet::{KeyFileError, RegistryError, SigningKey, StartError, json};
 
-use crate::bench::*;
+use crate::harness::*;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_key_file_that_cannot_be_used_stops_the_start() {

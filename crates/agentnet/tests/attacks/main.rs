@@ -3,7 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-mod bench;
+mod harness;
 mod keys;
 mod messages;
 #[path = "../net/mod.rs"]

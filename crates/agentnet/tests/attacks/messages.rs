@@ -4,7 +4,7 @@ use agentnet::protocol::signing_scope::SigningScope;
 use agentnet_testkit::eventually_true;
 use serde_json::{Value, json};
 
-use crate::bench::*;
+use crate::harness::*;
 use crate::net::{DEADLINE, from_now};
 
 #[tokio::test(flavor = "multi_thread")]

@@ -8,7 +8,7 @@ use agentnet::protocol::{AgentInfo, RawJson};
 use agentnet_testkit::eventually_true;
 use serde_json::{Value, json};
 
-use crate::bench::*;
+use crate::harness::*;
 use crate::net::{DEADLINE, from_now, now, parse};
 
 /// What an agent says of itself, said so many milliseconds from now.

@@ -9,7 +9,7 @@ use futures::StreamExt;
 use serde_json::Value;
 use tokio::task::JoinHandle;
 
-use crate::bench::*;
+use crate::harness::*;
 use crate::net::{DEADLINE, parse, settle};
 
 /// Answers every message on an inbox with what a function says, on the sender's receipts subject.

@@ -6,7 +6,7 @@ use agentnet::protocol::signing_scope::SigningScope;
 use agentnet_testkit::eventually_true;
 use serde_json::{Value, json};
 
-use crate::bench::*;
+use crate::harness::*;
 use crate::net::{DEADLINE, parse};
 
 /// The request is refused with this code, and accounts and sessions are what they were.

@@ -10,7 +10,7 @@ use futures::StreamExt;
 use serde_json::Value;
 use tokio::task::JoinHandle;
 
-use crate::bench::*;
+use crate::harness::*;
 use crate::net::{DEADLINE, parse, settle};
 
 /// Publishes what a function says on the reply subject of every request to an inbox, and before it the server's word that

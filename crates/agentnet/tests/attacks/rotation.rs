@@ -8,7 +8,7 @@ use agentnet_keys::{create, load, next_path};
 use agentnet_testkit::eventually_true;
 use serde_json::Value;
 
-use crate::bench::*;
+use crate::harness::*;
 use crate::net::{DEADLINE, from_now, parse};
 
 #[tokio::test(flavor = "multi_thread")]

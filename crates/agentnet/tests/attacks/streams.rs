@@ -7,7 +7,7 @@ use agentnet_testkit::RawClient;
 use futures::StreamExt;
 use serde_json::Value;
 
-use crate::bench::*;
+use crate::harness::*;
 use crate::net::{DEADLINE, parse, settle};
 
 /// A frame, or an ordinary reply, that says it answers a request.

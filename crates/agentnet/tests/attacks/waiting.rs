@@ -6,7 +6,7 @@ use agentnet_testkit::eventually_true;
 use bytes::Bytes;
 use serde_json::{Value, json};
 
-use crate::bench::*;
+use crate::harness::*;
 use crate::net::{DEADLINE, parse};
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,7 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-mod bench;
+mod harness;
 #[path = "../net/mod.rs"]
 mod net;
 mod outages;

@@ -10,18 +10,18 @@ use bytes::Bytes;
 use futures::StreamExt;
 use serde_json::json;
 
-use crate::bench::*;
+use crate::harness::*;
 use crate::net::{DEADLINE, parse, settle};
 
 const REGISTRY_TIMEOUT: Duration = Duration::from_secs(1);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_a_connection_nothing_is_sent_and_the_error_says_why() {
-    let mut bench = Bench::start(|_, _| vec![]).await;
-    bench.net.nats.kill9();
+    let mut harness = Harness::start(|_, _| vec![]).await;
+    harness.net.nats.kill9();
     let lost = SendError::Connection("the connection to NATS is lost and not yet back".into());
     let send = async |text: &str| {
-        let send = bench.node.send_to_account("acct_peer", text).retry_attempts(1);
+        let send = harness.node.send_to_account("acct_peer", text).retry_attempts(1);
         send.receipt_timeout(SHORT_TIMEOUT).await
     };
     // The first send may be quicker than the news.
@@ -30,26 +30,26 @@ async fn without_a_connection_nothing_is_sent_and_the_error_says_why() {
     })
     .await
     .unwrap();
-    let before = bench.node.metrics_snapshot();
+    let before = harness.node.metrics_snapshot();
     assert_eq!(send("lost").await, Err(lost.clone()));
-    let after = bench.node.metrics_snapshot();
+    let after = harness.node.metrics_snapshot();
     assert_eq!(after.retry_count, before.retry_count + 1);
     assert_eq!(
         after.receipt_timeout_count, before.receipt_timeout_count,
         "no receipt was due"
     );
-    let request = bench
+    let request = harness
         .node
         .request_account("acct_peer", "lost")
         .timeout(SHORT_TIMEOUT)
         .await;
     assert_eq!(request.unwrap_err(), RequestError::Send(lost));
 
-    bench.net.nats.restart().await.unwrap();
-    let raw = RawClient::connect(&bench.net.nats.url()).await.unwrap();
+    harness.net.nats.restart().await.unwrap();
+    let raw = RawClient::connect(&harness.net.nats.url()).await.unwrap();
     let mut inbox = raw.subscribe(INBOX).await.unwrap();
     settle(&raw).await;
-    let sending = bench.node.send_to_account("acct_peer", "sent").without_ack();
+    let sending = harness.node.send_to_account("acct_peer", "sent").without_ack();
     tokio::time::timeout(DEADLINE, sending.into_future())
         .await
         .unwrap()
@@ -66,10 +66,10 @@ async fn without_a_connection_nothing_is_sent_and_the_error_says_why() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_asked_during_an_outage_is_answered_or_fails_once_the_server_is_back() {
-    let mut bench = Bench::start(|_, _| vec![]).await;
-    bench.net.nats.kill9();
+    let mut harness = Harness::start(|_, _| vec![]).await;
+    harness.net.nats.kill9();
     eventually_true(DEADLINE, "the connection is lost", async || {
-        let request = bench
+        let request = harness
             .node
             .request_account("acct_peer", "early")
             .timeout(SHORT_TIMEOUT)
@@ -78,10 +78,10 @@ async fn what_is_asked_during_an_outage_is_answered_or_fails_once_the_server_is_
     })
     .await
     .unwrap();
-    let request = bench.node.request_account("acct_peer", "asked").timeout(DEADLINE * 2);
+    let request = harness.node.request_account("acct_peer", "asked").timeout(DEADLINE * 2);
     let asking = tokio::spawn(request.into_future());
-    bench.net.nats.restart().await.unwrap();
-    let raw = RawClient::connect(&bench.net.nats.url()).await.unwrap();
+    harness.net.nats.restart().await.unwrap();
+    let raw = RawClient::connect(&harness.net.nats.url()).await.unwrap();
     let mut inbox = raw.subscribe(INBOX).await.unwrap();
     tokio::spawn(async move {
         while let Some(message) = inbox.next().await {
@@ -100,17 +100,20 @@ async fn what_is_asked_during_an_outage_is_answered_or_fails_once_the_server_is_
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_receipt_from_before_a_crash_puts_the_message_into_the_history_again() {
-    let mut bench = Bench::start(|_, _| vec![]).await;
-    let send = bench.node.send_to_account("acct_peer", "hi").receipt_timeout(DEADLINE);
+    let mut harness = Harness::start(|_, _| vec![]).await;
+    let send = harness
+        .node
+        .send_to_account("acct_peer", "hi")
+        .receipt_timeout(DEADLINE);
     let sending = tokio::spawn(send.into_future());
-    let published = bench
+    let published = harness
         .wire
         .wait_for(|seen| seen.subject == INBOX, DEADLINE)
         .await
         .unwrap();
-    bench.net.nats.kill9();
-    bench.net.nats.restart().await.unwrap();
-    let raw = RawClient::connect(&bench.net.nats.url()).await.unwrap();
+    harness.net.nats.kill9();
+    harness.net.nats.restart().await.unwrap();
+    let raw = RawClient::connect(&harness.net.nats.url()).await.unwrap();
     let replies = Capture::subscribe(&raw, "_INBOX.*.nobody").await.unwrap();
     let inboxes = Capture::subscribe(&raw, INBOX).await.unwrap();
     let receipt = Bytes::from(receipt(&parse(&published.payload), "accepted").to_string());

@@ -7,13 +7,13 @@ use std::time::Duration;
 use agentnet::{AgentNode, SendError, Until};
 use tokio::sync::Notify;
 
-use crate::bench::*;
+use crate::harness::*;
 use crate::net::{DEADLINE, Net, generous};
 
 #[tokio::test]
 async fn the_last_receipt_decides() {
     let accepted_then = |status: &'static str| {
-        Bench::start(move |_, message| {
+        Harness::start(move |_, message| {
             let last = match status {
                 "rejected" => rejected(message, "handler_error", "handler raised an exception"),
                 status => receipt(message, status),
@@ -21,31 +21,31 @@ async fn the_last_receipt_decides() {
             vec![receipt(message, "accepted"), receipt(message, "accepted"), last]
         })
     };
-    let bench = accepted_then("processed").await;
-    let send = |bench: &Bench| bench.node.send_to_account("acct_peer", "hi").until(Until::Processed);
-    send(&bench).await.unwrap();
-    bench.published(1).await;
+    let harness = accepted_then("processed").await;
+    let send = |harness: &Harness| harness.node.send_to_account("acct_peer", "hi").until(Until::Processed);
+    send(&harness).await.unwrap();
+    harness.published(1).await;
 
-    let bench = accepted_then("rejected").await;
-    let error = send(&bench).await.unwrap_err();
+    let harness = accepted_then("rejected").await;
+    let error = send(&harness).await.unwrap_err();
     assert_eq!(
         error.to_string(),
         "not_processed handler_error: handler raised an exception"
     );
     assert!(error.was_accepted());
     // What was accepted is not repeated.
-    bench.published(1).await;
+    harness.published(1).await;
 
-    let bench = accepted_then("accepted").await;
-    let error = send(&bench).processing_timeout(SHORT_TIMEOUT).await.unwrap_err();
+    let harness = accepted_then("accepted").await;
+    let error = send(&harness).processing_timeout(SHORT_TIMEOUT).await.unwrap_err();
     assert!(matches!(&error, SendError::ProcessingTimeout { timeout, .. } if *timeout == SHORT_TIMEOUT));
     assert!(
         error.to_string().starts_with("processing_timeout message_id="),
         "{error}"
     );
 
-    let bench = Bench::start(|_, message| vec![rejected(message, "busy", "agent backlog is full")]).await;
-    let error = send(&bench).await.unwrap_err();
+    let harness = Harness::start(|_, message| vec![rejected(message, "busy", "agent backlog is full")]).await;
+    let error = send(&harness).await.unwrap_err();
     assert_eq!(error.to_string(), "delivery_rejected busy: agent backlog is full");
     assert!(!error.was_accepted());
 }
@@ -54,7 +54,7 @@ async fn the_last_receipt_decides() {
 async fn a_lost_acceptance_does_not_lose_the_end() {
     // The receiver has it already when the retry comes, and finishes later; or finishes before anything else is heard.
     for last in ["processed", "accepted first, then processed"] {
-        let bench = Bench::start(move |number, message| match (number, last) {
+        let harness = Harness::start(move |number, message| match (number, last) {
             (1, _) => vec![],
             (_, "processed") => vec![receipt(message, "processed")],
             _ => vec![
@@ -63,12 +63,12 @@ async fn a_lost_acceptance_does_not_lose_the_end() {
             ],
         })
         .await;
-        let send = bench
+        let send = harness
             .node
             .send_to_account("acct_peer", "hi")
             .receipt_timeout(RETRY_TIMEOUT);
         send.until(Until::Processed).await.unwrap();
-        bench.published(2).await;
+        harness.published(2).await;
     }
 }
 

@@ -5,13 +5,13 @@ use std::time::{Duration, Instant};
 use agentnet::SendError;
 use serde_json::json;
 
-use crate::bench::*;
+use crate::harness::*;
 use crate::net::{DEADLINE, now, parse};
 
 #[tokio::test]
 async fn accepted_or_processed_is_delivered() {
     for status in ["accepted", "processed", " ACCEPTED ", "Processed"] {
-        let bench = Bench::start(move |_, message| {
+        let harness = Harness::start(move |_, message| {
             // The first receipt decides; what comes later is ignored.
             vec![
                 receipt(message, status),
@@ -19,13 +19,13 @@ async fn accepted_or_processed_is_delivered() {
             ]
         })
         .await;
-        let sent = bench
+        let sent = harness
             .node
             .send_to_account("acct_peer", "hi")
             .thread("t1")
             .await
             .unwrap();
-        let published = bench.published(1).await;
+        let published = harness.published(1).await;
         assert_eq!(published[0].reply, None);
         let message = parse(&published[0].payload);
         assert_eq!(message["message_id"], sent.message_id.as_str());
@@ -34,7 +34,7 @@ async fn accepted_or_processed_is_delivered() {
             (Some("t1"), "t1")
         );
         assert_eq!(message["trace_id"], sent.trace_id.as_str());
-        let metrics = bench.node.metrics_snapshot();
+        let metrics = harness.node.metrics_snapshot();
         assert_eq!((metrics.retry_count, metrics.receipt_timeout_count), (0, 0));
         assert_eq!(metrics.send_account.count, 1);
     }
@@ -42,7 +42,7 @@ async fn accepted_or_processed_is_delivered() {
 
 #[tokio::test]
 async fn a_rejection_fails_at_once() {
-    let bench = Bench::start(|number, message| match number {
+    let harness = Harness::start(|number, message| match number {
         1 => vec![rejected(message, "busy", "agent backlog is full")],
         2 => vec![receipt(message, "rejected")],
         _ => vec![rejected(
@@ -52,62 +52,62 @@ async fn a_rejection_fails_at_once() {
         )],
     })
     .await;
-    let error = bench.node.send_to_account("acct_peer", "hi").await.unwrap_err();
+    let error = harness.node.send_to_account("acct_peer", "hi").await.unwrap_err();
     assert_eq!(error.to_string(), "delivery_rejected busy: agent backlog is full");
     assert!(matches!(error, SendError::Rejected { .. }));
     // No retry.
-    bench.published(1).await;
-    let error = bench.node.send_to_account("acct_peer", "hi").await.unwrap_err();
+    harness.published(1).await;
+    let error = harness.node.send_to_account("acct_peer", "hi").await.unwrap_err();
     assert_eq!(
         error.to_string(),
         "delivery_rejected rejected: delivery rejected by recipient"
     );
-    bench
+    harness
         .node
         .send_to_account("acct_peer", "hi")
         .await
         .expect("a duplicate has been delivered before");
-    bench.published(3).await;
-    assert_eq!(bench.node.metrics_snapshot().send_account.count, 1);
+    harness.published(3).await;
+    assert_eq!(harness.node.metrics_snapshot().send_account.count, 1);
 }
 
 #[tokio::test]
 async fn a_lost_receipt_is_made_good_by_the_retry() {
-    let bench = Bench::start(|number, message| match number {
+    let harness = Harness::start(|number, message| match number {
         1 => vec![],
         _ => vec![rejected(message, "duplicate", "message_id has already been processed")],
     })
     .await;
-    let sent = bench
+    let sent = harness
         .node
         .send_to_account("acct_peer", "hi")
         .receipt_timeout(RETRY_TIMEOUT)
         .await
         .unwrap();
-    let published = bench.published(2).await;
+    let published = harness.published(2).await;
     assert_eq!(published[0].payload, published[1].payload);
     assert_eq!(parse(&published[0].payload)["message_id"], sent.message_id.as_str());
-    let metrics = bench.node.metrics_snapshot();
+    let metrics = harness.node.metrics_snapshot();
     assert_eq!((metrics.retry_count, metrics.receipt_timeout_count), (1, 1));
 }
 
 #[tokio::test]
 async fn an_unusable_receipt_leads_to_the_next_attempt() {
-    let bench = Bench::start(|number, message| match number {
+    let harness = Harness::start(|number, message| match number {
         1 | 3 => vec![receipt(message, "perhaps")],
         2 => vec![receipt(message, "accepted")],
         _ => vec![receipt(message, "")],
     })
     .await;
-    bench.node.send_to_account("acct_peer", "hi").await.unwrap();
-    bench.published(2).await;
-    let error = bench
+    harness.node.send_to_account("acct_peer", "hi").await.unwrap();
+    harness.published(2).await;
+    let error = harness
         .node
         .send_to_account("acct_peer", "hi")
         .retry_attempts(0)
         .await
         .unwrap_err();
-    let id = parse(&bench.published(3).await[2].payload)["message_id"]
+    let id = parse(&harness.published(3).await[2].payload)["message_id"]
         .as_str()
         .unwrap()
         .to_owned();
@@ -115,9 +115,9 @@ async fn an_unusable_receipt_leads_to_the_next_attempt() {
         error.to_string(),
         format!("delivery_ack_unusable status=perhaps message_id={id}")
     );
-    let error = bench.node.send_to_account("acct_peer", "hi").await.unwrap_err();
+    let error = harness.node.send_to_account("acct_peer", "hi").await.unwrap_err();
     // Three attempts.
-    let id = parse(&bench.published(6).await[3].payload)["message_id"]
+    let id = parse(&harness.published(6).await[3].payload)["message_id"]
         .as_str()
         .unwrap()
         .to_owned();
@@ -129,7 +129,7 @@ async fn an_unusable_receipt_leads_to_the_next_attempt() {
 
 #[tokio::test]
 async fn no_receipt_times_out_after_the_retries() {
-    let bench = Bench::start(|_, message| {
+    let harness = Harness::start(|_, message| {
         // None of these is this message's receipt.
         let other = json!({ "message_id": "other", "status": "accepted", "event_at": now() });
         let nameless = json!({ "status": "accepted", "of": message["message_id"] });
@@ -137,7 +137,7 @@ async fn no_receipt_times_out_after_the_retries() {
     })
     .await;
     let started = Instant::now();
-    let error = bench
+    let error = harness
         .node
         .send_to_account("acct_peer", "hi")
         .receipt_timeout(SHORT_TIMEOUT)
@@ -145,7 +145,7 @@ async fn no_receipt_times_out_after_the_retries() {
         .unwrap_err();
     // Three waits and two pauses: what is shorter did not wait.
     assert!(started.elapsed() >= SHORT_TIMEOUT * 3 + Duration::from_millis(300));
-    let published = bench.published(3).await;
+    let published = harness.published(3).await;
     assert!(
         published.iter().all(|seen| seen.payload == published[0].payload),
         "the same bytes each time"
@@ -155,7 +155,7 @@ async fn no_receipt_times_out_after_the_retries() {
         error.to_string(),
         format!("delivery_ack_timeout message_id={id} attempts=3")
     );
-    let metrics = bench.node.metrics_snapshot();
+    let metrics = harness.node.metrics_snapshot();
     assert_eq!(
         (
             metrics.retry_count,
@@ -165,31 +165,31 @@ async fn no_receipt_times_out_after_the_retries() {
         (2, 3, 0)
     );
 
-    let error = bench
+    let error = harness
         .node
         .send_to_account("acct_peer", "hi")
         .retry_attempts(0)
         .receipt_timeout(SHORT_TIMEOUT)
         .await;
     assert!(error.unwrap_err().to_string().ends_with("attempts=1"));
-    bench.published(4).await;
+    harness.published(4).await;
 }
 
 #[tokio::test]
 async fn without_ack_returns_after_the_publish() {
-    let bench = Bench::start(|_, _| vec![]).await;
-    let sent = bench
+    let harness = Harness::start(|_, _| vec![]).await;
+    let sent = harness
         .node
         .send_to_account("acct_peer", json!({ "a": 1 }))
         .without_ack()
         .await
         .unwrap();
-    let seen = bench
+    let seen = harness
         .wire
         .wait_for(|seen| seen.subject == INBOX, DEADLINE)
         .await
         .unwrap();
     assert_eq!(parse(&seen.payload)["message_id"], sent.message_id.as_str());
-    let metrics = bench.node.metrics_snapshot();
+    let metrics = harness.node.metrics_snapshot();
     assert_eq!((metrics.retry_count, metrics.receipt_timeout_count), (0, 0));
 }

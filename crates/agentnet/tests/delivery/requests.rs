@@ -11,7 +11,7 @@ use futures::StreamExt;
 use futures::future::join_all;
 use serde_json::{Value, json};
 
-use crate::bench::*;
+use crate::harness::*;
 use crate::net::{DEADLINE, Net, generous, settle};
 
 #[tokio::test]
@@ -211,24 +211,24 @@ async fn where_no_message_comes_the_error_says_what_came() {
 
 #[tokio::test]
 async fn closing_ends_what_waits() {
-    let bench = Bench::start(|_, _| vec![]).await;
+    let harness = Harness::start(|_, _| vec![]).await;
     let send = tokio::spawn(
-        bench
+        harness
             .node
             .send_to_account("acct_peer", "hi")
             .receipt_timeout(DEADLINE * 10)
             .into_future(),
     );
     let request = tokio::spawn(
-        bench
+        harness
             .node
             .request_account("acct_peer", "hi")
             .timeout(DEADLINE * 10)
             .into_future(),
     );
     let both = |seen: &[Captured]| seen.iter().filter(|seen| seen.subject == INBOX).count() == 2;
-    bench.wire.wait_until(both, DEADLINE).await.unwrap();
-    bench.node.close().await;
+    harness.wire.wait_until(both, DEADLINE).await.unwrap();
+    harness.node.close().await;
     let send = tokio::time::timeout(DEADLINE, send).await.unwrap().unwrap();
     assert_eq!(send, Err(SendError::NotRunning));
     let request = tokio::time::timeout(DEADLINE, request).await.unwrap().unwrap();

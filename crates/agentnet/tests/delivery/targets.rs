@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use agentnet::{AgentNode, RequestError, ResolveError, SendError};
 
-use crate::bench::*;
+use crate::harness::*;
 use crate::net::Net;
 
 #[tokio::test]
@@ -74,29 +74,29 @@ async fn what_cannot_be_sent_is_said_before_anything_is_published() {
 
 #[tokio::test]
 async fn an_unknown_username_fails_at_once_and_the_list_is_not_asked() {
-    let bench = Bench::start(|_, message| vec![receipt(message, "accepted")]).await;
-    bench.net.registry.list("ghost", "acct_ghost");
-    let error = bench.node.send(" @Ghost ", "hi").await.unwrap_err();
+    let harness = Harness::start(|_, message| vec![receipt(message, "accepted")]).await;
+    harness.net.registry.list("ghost", "acct_ghost");
+    let error = harness.node.send(" @Ghost ", "hi").await.unwrap_err();
     assert_eq!(error.to_string(), "No account found for username 'ghost'");
     assert!(matches!(error, SendError::Resolve(ResolveError::NotFound(_))));
-    let error = bench.node.request_username("ghost", "hi").await.unwrap_err();
+    let error = harness.node.request_username("ghost", "hi").await.unwrap_err();
     assert_eq!(error.to_string(), "No account found for username 'ghost'");
-    assert_eq!(bench.node.metrics_snapshot().username_cache.misses, 2, "both asked");
-    assert_eq!(bench.net.registry.calls("list"), 0);
+    assert_eq!(harness.node.metrics_snapshot().username_cache.misses, 2, "both asked");
+    assert_eq!(harness.net.registry.calls("list"), 0);
 }
 
 #[tokio::test]
 async fn a_registry_that_does_not_resolve_is_asked_for_its_list() {
-    let bench = Bench::start(|_, message| vec![receipt(message, "accepted")]).await;
-    bench.net.registry.silence("resolve_account");
-    bench.net.registry.list("Peer", "acct_peer");
-    bench.node.send("@peer", "hi").await.unwrap();
-    bench.published(1).await;
-    assert!(bench.net.registry.calls("list") > 0);
-    let error = bench.node.send("@nobody", "hi").await.unwrap_err();
+    let harness = Harness::start(|_, message| vec![receipt(message, "accepted")]).await;
+    harness.net.registry.silence("resolve_account");
+    harness.net.registry.list("Peer", "acct_peer");
+    harness.node.send("@peer", "hi").await.unwrap();
+    harness.published(1).await;
+    assert!(harness.net.registry.calls("list") > 0);
+    let error = harness.node.send("@nobody", "hi").await.unwrap_err();
     assert_eq!(error.to_string(), "No account found for username 'nobody'");
-    bench.net.registry.silence("list");
-    let error = bench.node.send("@nobody", "hi").await.unwrap_err();
+    harness.net.registry.silence("list");
+    let error = harness.node.send("@nobody", "hi").await.unwrap_err();
     assert_eq!(
         error.to_string(),
         "Registry did not respond to registry.list within 2 s"
@@ -112,32 +112,32 @@ async fn resolved(net: &Net, node: &AgentNode) -> usize {
 
 #[tokio::test]
 async fn resolved_usernames_are_remembered_until_a_delivery_fails() {
-    let bench = Bench::start(|number, message| match number {
+    let harness = Harness::start(|number, message| match number {
         4 => vec![rejected(message, "busy", "agent backlog is full")],
         _ => vec![receipt(message, "accepted")],
     })
     .await;
-    let registry = &bench.net.registry;
+    let registry = &harness.net.registry;
     registry.know("peer", "acct_peer");
-    let cache = || bench.node.metrics_snapshot().username_cache;
-    bench.node.send("@peer", "hi").await.unwrap();
-    let asked = resolved(&bench.net, &bench.node).await;
+    let cache = || harness.node.metrics_snapshot().username_cache;
+    harness.node.send("@peer", "hi").await.unwrap();
+    let asked = resolved(&harness.net, &harness.node).await;
     assert!(asked > 0);
     for target in ["peer", "username:@PEER"] {
-        bench.node.send(target, "hi").await.unwrap();
+        harness.node.send(target, "hi").await.unwrap();
     }
     assert_eq!((cache().size, cache().hits, cache().misses), (1, 2, 1));
     assert_eq!(cache().ttl_seconds, 60.0);
-    assert_eq!(resolved(&bench.net, &bench.node).await, asked);
+    assert_eq!(resolved(&harness.net, &harness.node).await, asked);
 
-    bench.node.send("@peer", "hi").await.unwrap_err();
+    harness.node.send("@peer", "hi").await.unwrap_err();
     assert_eq!((cache().size, cache().hits, cache().misses), (0, 3, 1));
     // Meanwhile the name has gone to another account.
     registry.know("peer", "acct_moved");
-    assert_eq!(bench.node.resolve_username("@peer").await.unwrap(), "acct_moved");
+    assert_eq!(harness.node.resolve_username("@peer").await.unwrap(), "acct_moved");
     assert_eq!((cache().size, cache().hits, cache().misses), (1, 3, 2));
     // A request to nobody is a delivery failure too. (Without the passive subscriber, which would count as somebody.)
-    let url = bench.net.nats.url();
+    let url = harness.net.nats.url();
     let node = crate::net::agent(&url, "carol").start().await.unwrap();
     registry.know("gone", "acct_gone");
     node.resolve_username("gone").await.unwrap();
@@ -148,14 +148,14 @@ async fn resolved_usernames_are_remembered_until_a_delivery_fails() {
 
 #[tokio::test]
 async fn a_name_that_becomes_another_is_not_the_other() {
-    let bench = Bench::start(|_, message| vec![receipt(message, "accepted")]).await;
-    bench.net.registry.know("kelvin", "acct_peer");
-    bench.node.send("@kelvin", "hi").await.unwrap();
+    let harness = Harness::start(|_, message| vec![receipt(message, "accepted")]).await;
+    harness.net.registry.know("kelvin", "acct_peer");
+    harness.node.send("@kelvin", "hi").await.unwrap();
     // The Kelvin sign is a `k` in lower case, and the name is remembered by then.
-    let error = bench.node.send("@\u{212a}elvin", "hi").await.unwrap_err();
+    let error = harness.node.send("@\u{212a}elvin", "hi").await.unwrap_err();
     assert!(error.to_string().contains("would become \"kelvin\""), "{error}");
-    assert!(bench.node.resolve_username("\u{212a}elvin").await.is_err());
-    bench.node.send("@KELVIN", "hi").await.unwrap();
+    assert!(harness.node.resolve_username("\u{212a}elvin").await.is_err());
+    harness.node.send("@KELVIN", "hi").await.unwrap();
 }
 
 #[tokio::test]

@@ -4,29 +4,29 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::bench::*;
+use crate::harness::*;
 use crate::net::from_now;
 
 #[tokio::test]
 async fn row_5_shutting_down() {
-    let bench = Bench::start(|limits| {
+    let harness = Harness::start(|limits| {
         limits.max_concurrency = 1;
         limits.drain_timeout = Duration::from_millis(100);
     })
     .await;
     let (stuck, waiting) = (message("stuck", "hang"), message("waiting", ""));
-    bench.post("stuck", &stuck).await;
-    bench.post("waiting", &waiting).await;
-    bench
+    harness.post("stuck", &stuck).await;
+    harness.post("waiting", &waiting).await;
+    harness
         .when("one in hand, one waiting", |m| {
             (m.inflight_count, m.pending_count) == (1, 1)
         })
         .await;
 
     // The node leaves its queue group at once; what it had accepted by then it cannot finish in the drain time.
-    let session = bench.node.session_tag().unwrap();
+    let session = harness.node.session_tag().unwrap();
     let closing = {
-        let node = bench.node.clone();
+        let node = harness.node.clone();
         tokio::spawn(async move { node.close().await })
     };
     let detail = "agent is shutting down";
@@ -36,12 +36,12 @@ async fn row_5_shutting_down() {
         every.tick().await;
         let id = format!("late{}", late.len());
         late.push(message(&id, ""));
-        bench.post(&id, late.last().unwrap()).await;
+        harness.post(&id, late.last().unwrap()).await;
     }
     closing.await.unwrap();
-    bench.wait(|seen| seen.subject == "registry.goodbye").await;
+    harness.wait(|seen| seen.subject == "registry.goodbye").await;
     let refusals = |id: &str| -> Vec<Value> {
-        let receipts = bench.receipts(id);
+        let receipts = harness.receipts(id);
         receipts
             .iter()
             .for_each(|receipt| assert_eq!(receipt["from_session_tag"], session.as_str()));
@@ -75,16 +75,16 @@ async fn row_5_shutting_down() {
         gone.all(Vec::is_empty),
         "none was lost before the node had left: {late:?}"
     );
-    let reply = bench.reply("stuck").await;
+    let reply = harness.reply("stuck").await;
     assert_eq!(reply["payload"]["error"], "shutting_down");
-    assert_eq!(bench.reply("waiting").await["payload"]["detail"], detail);
-    assert!(bench.handled("waiting").is_empty());
-    assert_eq!(bench.node.metrics_snapshot().processed_count, 0);
+    assert_eq!(harness.reply("waiting").await["payload"]["detail"], detail);
+    assert!(harness.handled("waiting").is_empty());
+    assert_eq!(harness.node.metrics_snapshot().processed_count, 0);
 }
 
 #[tokio::test]
 async fn row_6_and_the_worker_service_degraded() {
-    let bench = Bench::start(|limits| {
+    let harness = Harness::start(|limits| {
         limits.max_concurrency = 1;
         limits.circuit_breaker_failures = 5;
         limits.circuit_breaker_reset = Duration::from_secs(5);
@@ -94,65 +94,67 @@ async fn row_6_and_the_worker_service_degraded() {
     // A success in between starts the count again.
     for number in 0..4 {
         let failing = message(&format!("early{number}"), "fail");
-        bench.post("early", &failing).await;
-        bench.expect_receipt(&failing, "rejected", Some(handler_error)).await;
+        harness.post("early", &failing).await;
+        harness.expect_receipt(&failing, "rejected", Some(handler_error)).await;
     }
     let well = message("well", "");
-    bench.post("well", &well).await;
-    bench.processed(&well).await;
+    harness.post("well", &well).await;
+    harness.processed(&well).await;
     for number in 0..4 {
         let failing = message(&format!("again{number}"), "fail");
-        bench.post("again", &failing).await;
-        bench.expect_receipt(&failing, "rejected", Some(handler_error)).await;
+        harness.post("again", &failing).await;
+        harness.expect_receipt(&failing, "rejected", Some(handler_error)).await;
     }
-    assert!(!bench.node.metrics_snapshot().circuit_open);
+    assert!(!harness.node.metrics_snapshot().circuit_open);
 
     // Accepted while the circuit was closed, but opened before their turn.
     let (fifth, queued) = (message("fifth", "wait and fail"), message("queued", ""));
-    bench.post("fifth", &fifth).await;
-    bench.post("queued", &queued).await;
-    bench.expect_receipt(&queued, "accepted", None).await;
-    bench.gate.add_permits(1);
-    bench
+    harness.post("fifth", &fifth).await;
+    harness.post("queued", &queued).await;
+    harness.expect_receipt(&queued, "accepted", None).await;
+    harness.gate.add_permits(1);
+    harness
         .expect_refusal("fifth", &fifth, handler_error.0, handler_error.1)
         .await;
-    bench
+    harness
         .expect_refusal("queued", &queued, "service_degraded", "circuit breaker open")
         .await;
-    assert!(bench.handled("queued").is_empty(), "its handler was not run");
+    assert!(harness.handled("queued").is_empty(), "its handler was not run");
 
-    let metrics = bench.node.metrics_snapshot();
+    let metrics = harness.node.metrics_snapshot();
     assert!(metrics.circuit_open);
     assert_eq!((metrics.error_count, metrics.processed_count), (9, 1));
     let refused = message("refused", "");
-    bench
+    harness
         .refused("refused", &refused, "service_degraded", "circuit breaker open")
         .await;
     // The order: schema before the circuit, the circuit before the time to live.
     let schema = with(message("schema", ""), json!({ "schema_version": "2.0" }));
     let detail = "message schema_version is not supported";
-    bench
+    harness
         .refused("schema", &schema, "unsupported_schema_version", detail)
         .await;
     let expired = with(message("expired", ""), json!({ "expires_at": from_now(-60_000) }));
-    bench
+    harness
         .refused("expired", &expired, "service_degraded", "circuit breaker open")
         .await;
     assert_eq!(
-        bench.node.metrics_snapshot().dropped_count,
+        harness.node.metrics_snapshot().dropped_count,
         4,
         "handler errors are counted as such"
     );
 
     // It closes by itself, and the message that was refused meanwhile is taken: its id was not burned.
-    bench.when("the circuit closes", |metrics| !metrics.circuit_open).await;
-    bench.post("refused again", &refused).await;
-    bench.processed(&refused).await;
+    harness
+        .when("the circuit closes", |metrics| !metrics.circuit_open)
+        .await;
+    harness.post("refused again", &refused).await;
+    harness.processed(&refused).await;
 }
 
 #[tokio::test]
 async fn row_7_time_to_live() {
-    let bench = Bench::start(|_| {}).await;
+    let harness = Harness::start(|_| {}).await;
     let detail = "message ttl invalid or expired";
     let no_ttl = json!({ "ttl_ms": null, "expires_at": null });
     let missing = [
@@ -162,7 +164,7 @@ async fn row_7_time_to_live() {
     ];
     for (number, change) in missing.iter().enumerate() {
         let id = format!("missing{number}");
-        bench
+        harness
             .refused(&id, &with(message(&id, ""), change.clone()), "missing_ttl", detail)
             .await;
     }
@@ -175,7 +177,7 @@ async fn row_7_time_to_live() {
     ];
     for (number, change) in expired.iter().enumerate() {
         let id = format!("expired{number}");
-        bench
+        harness
             .refused(&id, &with(message(&id, ""), change.clone()), "expired", detail)
             .await;
     }
@@ -189,57 +191,57 @@ async fn row_7_time_to_live() {
     for (number, change) in alive.iter().enumerate() {
         let id = format!("alive{number}");
         let message = with(message(&id, ""), change.clone());
-        bench.post(&id, &message).await;
-        bench.processed(&message).await;
+        harness.post(&id, &message).await;
+        harness.processed(&message).await;
     }
-    let metrics = bench.node.metrics_snapshot();
+    let metrics = harness.node.metrics_snapshot();
     assert_eq!((metrics.expired_count, metrics.dropped_count), (8, 8));
 }
 
 #[tokio::test]
 async fn row_7_with_clock_skew() {
-    let bench = Bench::start(|limits| limits.clock_skew_ms = 60_000).await;
+    let harness = Harness::start(|limits| limits.clock_skew_ms = 60_000).await;
     let behind = with(
         message("behind", ""),
         json!({ "sent_at": from_now(-80_000), "expires_at": null }),
     );
-    bench.post("behind", &behind).await;
-    bench.processed(&behind).await;
+    harness.post("behind", &behind).await;
+    harness.processed(&behind).await;
     let older = with(
         message("older", ""),
         json!({ "sent_at": from_now(-90_001), "expires_at": null }),
     );
     let detail = "message ttl invalid or expired";
-    bench.refused("older", &older, "expired", detail).await;
+    harness.refused("older", &older, "expired", detail).await;
 }
 
 #[tokio::test]
 async fn row_8_rate() {
-    let bench = Bench::start(|limits| {
+    let harness = Harness::start(|limits| {
         limits.rate_limit_per_sender_per_sec = 0.1;
         limits.rate_limit_burst = 2;
     })
     .await;
     for id in ["a", "b"] {
-        bench.post(id, &message(id, "")).await;
-        bench.processed(&message(id, "")).await;
+        harness.post(id, &message(id, "")).await;
+        harness.processed(&message(id, "")).await;
     }
-    bench
+    harness
         .refused("c", &message("c", ""), "rate_limited", "sender rate exceeded")
         .await;
     // Before the duplicates: a repeated message costs a token too.
-    bench
+    harness
         .refused("d", &message("a", ""), "rate_limited", "sender rate exceeded")
         .await;
     // By session, so that another session of the account is not held up.
     let other = with(message("e", ""), json!({ "from_session_tag": "session_other" }));
-    bench.post("e", &other).await;
-    bench.processed(&other).await;
+    harness.post("e", &other).await;
+    harness.processed(&other).await;
     // Without a session by account.
     let account = with(message("f", ""), json!({ "from_session_tag": null }));
-    bench.post("f", &account).await;
-    bench.processed(&account).await;
-    let metrics = bench.node.metrics_snapshot();
+    harness.post("f", &account).await;
+    harness.processed(&account).await;
+    let metrics = harness.node.metrics_snapshot();
     assert_eq!(
         (
             metrics.rate_limited_count,
@@ -252,15 +254,17 @@ async fn row_8_rate() {
 
 #[tokio::test]
 async fn rows_9_and_10_duplicates() {
-    let bench = Bench::start(|_| {}).await;
+    let harness = Harness::start(|_| {}).await;
     let first = with(message("one", ""), json!({ "idempotency_key": " key " }));
-    bench.post("first", &first).await;
-    bench.processed(&first).await;
+    harness.post("first", &first).await;
+    harness.processed(&first).await;
     let detail = "message_id has already been processed";
-    bench.refused("same id", &message("one", ""), "duplicate", detail).await;
+    harness
+        .refused("same id", &message("one", ""), "duplicate", detail)
+        .await;
     let detail = "idempotency_key has already been processed";
     let key = with(message("two", ""), json!({ "idempotency_key": "key" }));
-    bench.refused("same_key", &key, "duplicate", detail).await;
+    harness.refused("same_key", &key, "duplicate", detail).await;
     // A refused duplicate does not burn its own id; another sender's key is another key; blank keys are none.
     let taken = [
         message("two", ""),
@@ -269,58 +273,58 @@ async fn rows_9_and_10_duplicates() {
         with(message("five", ""), json!({ "idempotency_key": "KEY" })),
     ];
     for message in &taken {
-        bench.post("taken", message).await;
-        bench.processed(message).await;
+        harness.post("taken", message).await;
+        harness.processed(message).await;
     }
     let stranger = json!({ "idempotency_key": "key", "from_account_id": "acct_stranger" });
-    bench.post("stranger", &with(message("six", ""), stranger)).await;
-    bench
+    harness.post("stranger", &with(message("six", ""), stranger)).await;
+    harness
         .when("the stranger's is handled", |metrics| metrics.processed_count == 6)
         .await;
     // Without an id nothing can be told apart.
     for label in ["x", "y"] {
-        bench.post(label, &message("", "")).await;
+        harness.post(label, &message("", "")).await;
     }
-    bench
+    harness
         .when("both without id are handled", |metrics| metrics.processed_count == 8)
         .await;
-    let metrics = bench.node.metrics_snapshot();
+    let metrics = harness.node.metrics_snapshot();
     assert_eq!((metrics.duplicate_count, metrics.dropped_count), (2, 2));
 }
 
 #[tokio::test]
 async fn row_11_busy_burns_neither_id_nor_key() {
-    let bench = Bench::start(|limits| {
+    let harness = Harness::start(|limits| {
         limits.max_concurrency = 1;
         limits.max_pending = 1;
     })
     .await;
     let (running, pending) = (message("running", "wait"), message("pending", ""));
-    bench.post("running", &running).await;
-    bench.when("one runs", |metrics| metrics.inflight_count == 1).await;
-    bench.post("pending", &pending).await;
-    bench.expect_receipt(&pending, "accepted", None).await;
-    assert_eq!(bench.node.metrics_snapshot().pending_count, 1);
+    harness.post("running", &running).await;
+    harness.when("one runs", |metrics| metrics.inflight_count == 1).await;
+    harness.post("pending", &pending).await;
+    harness.expect_receipt(&pending, "accepted", None).await;
+    assert_eq!(harness.node.metrics_snapshot().pending_count, 1);
 
     let busy = with(message("busy", ""), json!({ "idempotency_key": "once" }));
-    bench.refused("busy", &busy, "busy", "agent backlog is full").await;
-    bench.refused("busy2", &busy, "busy", "agent backlog is full").await;
-    let metrics = bench.node.metrics_snapshot();
+    harness.refused("busy", &busy, "busy", "agent backlog is full").await;
+    harness.refused("busy2", &busy, "busy", "agent backlog is full").await;
+    let metrics = harness.node.metrics_snapshot();
     assert_eq!(
         (metrics.busy_count, metrics.duplicate_count, metrics.dropped_count),
         (2, 0, 2)
     );
     // Duplicates are told apart from busy even now: the checks come before the slot.
     let detail = "message_id has already been processed";
-    bench.refused("pending2", &pending, "duplicate", detail).await;
+    harness.refused("pending2", &pending, "duplicate", detail).await;
 
-    bench.gate.add_permits(1);
-    bench.processed(&pending).await;
-    bench.post("retry", &busy).await;
-    bench.processed(&busy).await;
-    bench.refused("busy3", &busy, "duplicate", detail).await;
+    harness.gate.add_permits(1);
+    harness.processed(&pending).await;
+    harness.post("retry", &busy).await;
+    harness.processed(&busy).await;
+    harness.refused("busy3", &busy, "duplicate", detail).await;
     let again = with(message("other", ""), json!({ "idempotency_key": "once" }));
-    bench
+    harness
         .refused(
             "busy4",
             &again,
@@ -328,12 +332,12 @@ async fn row_11_busy_burns_neither_id_nor_key() {
             "idempotency_key has already been processed",
         )
         .await;
-    assert_eq!(bench.handled("busy").len(), 1);
+    assert_eq!(harness.handled("busy").len(), 1);
 }
 
 #[tokio::test]
 async fn the_first_failing_check_wins() {
-    let bench = Bench::start(|limits| {
+    let harness = Harness::start(|limits| {
         limits.max_concurrency = 1;
         limits.max_pending = 1;
         limits.rate_limit_per_sender_per_sec = 0.1;
@@ -344,46 +348,50 @@ async fn the_first_failing_check_wins() {
     // Each sender session has one message.
     let session = |message: Value, tag: &str| with(message, json!({ "from_session_tag": tag }));
     let known = with(message("known", "wait"), json!({ "idempotency_key": "k" }));
-    bench.post("known", &session(known.clone(), "s1")).await;
-    bench.when("one runs", |metrics| metrics.inflight_count == 1).await;
+    harness.post("known", &session(known.clone(), "s1")).await;
+    harness.when("one runs", |metrics| metrics.inflight_count == 1).await;
     let filler = session(message("filler", ""), "s2");
-    bench.post("filler", &filler).await;
-    bench.expect_receipt(&filler, "accepted", None).await;
+    harness.post("filler", &filler).await;
+    harness.expect_receipt(&filler, "accepted", None).await;
 
     let mut worse = session(message("new", ""), "s3");
-    bench.refused("11", &worse, "busy", "agent backlog is full").await;
+    harness.refused("11", &worse, "busy", "agent backlog is full").await;
     worse = session(with(worse, json!({ "idempotency_key": "k" })), "s4");
-    bench
+    harness
         .refused("10", &worse, "duplicate", "idempotency_key has already been processed")
         .await;
     worse = session(
         with(worse, json!({ "message_id": "known", "trace_id": "Trace-known" })),
         "s5",
     );
-    bench
+    harness
         .refused("9", &worse, "duplicate", "message_id has already been processed")
         .await;
-    bench.refused("8", &worse, "rate_limited", "sender rate exceeded").await;
+    harness
+        .refused("8", &worse, "rate_limited", "sender rate exceeded")
+        .await;
     worse = with(worse, json!({ "expires_at": from_now(-60_000) }));
-    bench
+    harness
         .refused("7b", &worse, "expired", "message ttl invalid or expired")
         .await;
     worse = with(worse, json!({ "expires_at": null, "ttl_ms": null }));
-    bench
+    harness
         .refused("7", &worse, "missing_ttl", "message ttl invalid or expired")
         .await;
     let schema = "message schema_version is not supported";
     worse = with(worse, json!({ "schema_version": "3" }));
-    bench.refused("3b", &worse, "unsupported_schema_version", schema).await;
+    harness
+        .refused("3b", &worse, "unsupported_schema_version", schema)
+        .await;
     worse = with(worse, json!({ "schema_version": "three" }));
-    bench.refused("3", &worse, "schema_version_invalid", schema).await;
+    harness.refused("3", &worse, "schema_version_invalid", schema).await;
     worse = with(worse, json!({ "payload": "x".repeat(5_000) }));
     let detail = format!(
         "message of {} bytes exceeds the receiver's limit of 5000 bytes",
         worse.to_string().len()
     );
-    bench.refused("1", &worse, "payload_too_large", &detail).await;
-    assert_eq!(bench.node.metrics_snapshot().dropped_count, 9);
-    bench.gate.add_permits(1);
-    bench.processed(&filler).await;
+    harness.refused("1", &worse, "payload_too_large", &detail).await;
+    assert_eq!(harness.node.metrics_snapshot().dropped_count, 9);
+    harness.gate.add_permits(1);
+    harness.processed(&filler).await;
 }

@@ -5,12 +5,12 @@ use std::time::Duration;
 use agentnet_testkit::Captured;
 use serde_json::json;
 
-use crate::bench::*;
+use crate::harness::*;
 use crate::net::{DEADLINE, Net, parse};
 
 #[tokio::test]
 async fn worker_outcomes() {
-    let bench = Bench::start(|limits| limits.work_timeout = Duration::from_millis(200)).await;
+    let harness = Harness::start(|limits| limits.work_timeout = Duration::from_millis(200)).await;
     let failed = ("handler_error", "handler raised an exception");
     for (what, (code, detail)) in [
         ("fail", failed),
@@ -19,15 +19,15 @@ async fn worker_outcomes() {
         ("hang", ("timeout", "handler timed out")),
     ] {
         let message = message(what, what);
-        bench.post(what, &message).await;
-        bench.expect_receipt(&message, "accepted", None).await;
-        bench.expect_receipt(&message, "rejected", Some((code, detail))).await;
+        harness.post(what, &message).await;
+        harness.expect_receipt(&message, "accepted", None).await;
+        harness.expect_receipt(&message, "rejected", Some((code, detail))).await;
         let subject = reply_subject(what);
         let is_error = |seen: &Captured| seen.subject == subject && parse(&seen.payload)["kind"] == "error";
-        let reply = parse(&bench.wait(is_error).await.payload);
-        check_error_reply(&bench.node, &message, &reply, code, detail);
+        let reply = parse(&harness.wait(is_error).await.payload);
+        check_error_reply(&harness.node, &message, &reply, code, detail);
     }
-    let replies = bench.wire.messages();
+    let replies = harness.wire.messages();
     let replies = replies
         .iter()
         .filter(|seen| seen.subject == reply_subject("reply and fail"));
@@ -35,22 +35,22 @@ async fn worker_outcomes() {
     assert_eq!(kinds, ["reply", "error"], "an error reply follows even an answer");
 
     let ok = message("ok", "reply");
-    bench.post("ok", &ok).await;
-    bench.processed(&ok).await;
-    let reply = bench.reply("ok").await;
+    harness.post("ok", &ok).await;
+    harness.processed(&ok).await;
+    let reply = harness.reply("ok").await;
     assert_eq!(
         (&reply["kind"], &reply["payload"]),
         (&json!("reply"), &json!("an answer"))
     );
-    let statuses: Vec<_> = bench
+    let statuses: Vec<_> = harness
         .receipts("ok")
         .iter()
         .map(|receipt| receipt["status"].clone())
         .collect();
     assert_eq!(statuses, ["accepted", "processed"]);
 
-    bench.when("all done", |metrics| metrics.inflight_count == 0).await;
-    let metrics = bench.node.metrics_snapshot();
+    harness.when("all done", |metrics| metrics.inflight_count == 0).await;
+    let metrics = harness.node.metrics_snapshot();
     assert_eq!(
         (metrics.processed_count, metrics.error_count, metrics.timeout_count),
         (1, 3, 1)
@@ -91,18 +91,18 @@ async fn a_panic_before_the_first_await_is_a_handler_error_too() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_request_is_accepted_then_answered_then_processed() {
     const REQUESTS: usize = 100;
-    let bench = Bench::start(|limits| limits.max_concurrency = 16).await;
+    let harness = Harness::start(|limits| limits.max_concurrency = 16).await;
     for number in 0..REQUESTS {
         let label = format!("r{number}");
-        bench.post(&label, &message(&label, "reply")).await;
+        harness.post(&label, &message(&label, "reply")).await;
     }
     let processed =
         |seen: &Captured| seen.subject == "account.acct_peer.receipts" && parse(&seen.payload)["status"] == "processed";
     let all = agentnet_testkit::eventually_true(DEADLINE, "all are processed", async || {
-        bench.wire.messages().iter().filter(|seen| processed(seen)).count() == REQUESTS
+        harness.wire.messages().iter().filter(|seen| processed(seen)).count() == REQUESTS
     });
     all.await.unwrap();
-    let seen = bench.wire.messages();
+    let seen = harness.wire.messages();
     for number in 0..REQUESTS {
         let label = format!("r{number}");
         let said: Vec<String> = seen
@@ -121,8 +121,8 @@ async fn a_request_is_accepted_then_answered_then_processed() {
 
     // Nothing is published while its handler waits but the receipt.
     let waits = message("waits", "wait");
-    bench.post("waits", &waits).await;
-    bench.expect_receipt(&waits, "accepted", None).await;
-    bench.gate.add_permits(1);
-    bench.expect_receipt(&waits, "processed", None).await;
+    harness.post("waits", &waits).await;
+    harness.expect_receipt(&waits, "accepted", None).await;
+    harness.gate.add_permits(1);
+    harness.expect_receipt(&waits, "processed", None).await;
 }

@@ -4,9 +4,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod admission;
-mod bench;
 mod form;
 mod handling;
+mod harness;
 #[path = "../net/mod.rs"]
 mod net;
 mod routing;

@@ -10,7 +10,7 @@ use futures::StreamExt;
 use tokio::sync::{Notify, mpsc};
 
 use crate::net::{DEADLINE, from_now, now, parse};
-use crate::peer::{Bench, NOW, payloads};
+use crate::peer::{Harness, NOW, payloads};
 use crate::realm::Realm;
 
 /// The shortest time between two cancel messages for one dropped stream.
@@ -197,11 +197,11 @@ async fn closing_the_readers_node_cancels_what_it_reads() {
 
 #[tokio::test]
 async fn a_reader_goes_on_telling_a_producer_that_did_not_hear() {
-    let mut bench = Bench::start().await;
-    let wire = bench.net.capture("_INBOX.*.*.cancel").await;
-    let request = bench.alice.request_stream_account("acct_peer", "go");
+    let mut harness = Harness::start().await;
+    let wire = harness.net.capture("_INBOX.*.*.cancel").await;
+    let request = harness.alice.request_stream_account("acct_peer", "go");
     let stream = request.timeout(DEADLINE).await.unwrap();
-    let asked = bench.asked().await;
+    let asked = harness.asked().await;
     drop(stream);
     let count = |count: usize| move |seen: &[Captured]| seen.len() >= count;
     wire.wait_until(count(1), DEADLINE).await.unwrap();
@@ -217,7 +217,7 @@ async fn a_reader_goes_on_telling_a_producer_that_did_not_hear() {
     let until_two_more = async {
         while wire.messages().len() < 4 {
             asked.frame(&writer.text("x")).await;
-            bench.net.settle().await;
+            harness.net.settle().await;
         }
     };
     tokio::time::timeout(DEADLINE, until_two_more).await.unwrap();
@@ -226,8 +226,8 @@ async fn a_reader_goes_on_telling_a_producer_that_did_not_hear() {
 
 #[tokio::test]
 async fn a_producer_that_ends_needs_no_telling() {
-    let mut bench = Bench::start().await;
-    let wire = bench.net.capture("_INBOX.*.*.cancel").await;
+    let mut harness = Harness::start().await;
+    let wire = harness.net.capture("_INBOX.*.*.cancel").await;
     // What ends the stream needs no answer, nor does an ordinary reply; a frame as the first that is heard would get one at
     // once.
     let whole = payloads(&["x"]);
@@ -238,9 +238,9 @@ async fn a_producer_that_ends_needs_no_telling() {
         ("reply", &agentnet::RawJson::null()),
         ("stream", &whole[1]),
     ] {
-        let request = bench.alice.request_stream_account("acct_peer", "go");
+        let request = harness.alice.request_stream_account("acct_peer", "go");
         let stream = request.timeout(DEADLINE).await.unwrap();
-        let asked = bench.asked().await;
+        let asked = harness.asked().await;
         drop(stream);
         let subject = format!("{}.cancel", asked.reply);
         wire.wait_for(|seen| seen.subject == subject, DEADLINE).await.unwrap();
@@ -251,9 +251,9 @@ async fn a_producer_that_ends_needs_no_telling() {
     let frame_is_answered = |seen: &[Captured]| cancels(seen, &streams[3]) == 2;
     wire.wait_until(frame_is_answered, DEADLINE).await.unwrap();
     // When she is gone, all that she had to say is on the wire.
-    bench.alice.close().await;
+    harness.alice.close().await;
     let fence = "_INBOX.a.b.cancel";
-    bench.net.raw.publish(fence, "".into()).await.unwrap();
+    harness.net.raw.publish(fence, "".into()).await.unwrap();
     wire.wait_for(|seen| seen.subject == fence, DEADLINE).await.unwrap();
     let said: Vec<_> = streams
         .iter()

@@ -17,13 +17,13 @@ pub(crate) const NOW: Timestamp = Timestamp::from_micros(0);
 pub(crate) const INBOX: &str = "account.acct_peer.inbox";
 
 /// A network with a node `alice` and the peer.
-pub(crate) struct Bench {
+pub(crate) struct Harness {
     pub(crate) net: Net,
     pub(crate) alice: AgentNode,
     inbox: Subscriber,
 }
 
-impl Bench {
+impl Harness {
     pub(crate) async fn start() -> Self {
         let net = Net::start().await;
         let inbox = net.raw.subscribe(INBOX).await.unwrap();

@@ -13,7 +13,7 @@ use crate::net::{DEADLINE, Net, from_now, is_recent, keys, now, parse};
 pub(crate) const INBOX: &str = "account.acct_bob.inbox";
 
 /// A node `bob` and a peer `acct_peer` that speaks raw NATS.
-pub(crate) struct Bench {
+pub(crate) struct Harness {
     pub(crate) net: Net,
     pub(crate) node: AgentNode,
     pub(crate) wire: Capture,
@@ -22,7 +22,7 @@ pub(crate) struct Bench {
     pub(crate) handled: Arc<Mutex<Vec<Message>>>,
 }
 
-impl Bench {
+impl Harness {
     pub(crate) async fn start(limits: impl FnOnce(&mut Limits)) -> Self {
         Self::with(|agent| agent.limits(limits)).await
     }

@@ -20,20 +20,20 @@ pub(crate) const RETRY_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// The node `alice`, and a receiver `acct_peer` that answers every message with the receipts that a function says. `alice`
 /// waits for receipts as long as for everything that must happen.
-pub(crate) struct Bench {
+pub(crate) struct Harness {
     pub(crate) net: Net,
     pub(crate) node: AgentNode,
     pub(crate) wire: Capture,
     pub(crate) receiver: JoinHandle<()>,
 }
 
-impl Drop for Bench {
+impl Drop for Harness {
     fn drop(&mut self) {
         self.receiver.abort();
     }
 }
 
-impl Bench {
+impl Harness {
     /// `receipts` gets the number of the publish (from 1) and the message.
     pub(crate) async fn start(receipts: impl Fn(usize, &Value) -> Vec<Value> + Send + 'static) -> Self {
         let net = Net::start().await;
