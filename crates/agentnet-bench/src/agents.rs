@@ -1,4 +1,4 @@
-//! Agents that send and receive, with all their checks: only how many messages a second they take is raised.
+//! Agents that send and receive with all checks on: only the rate limits are raised.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,46 +8,48 @@ use agentnet::{AgentNode, Limits, RawJson, json};
 use serde::{Deserialize, Serialize};
 
 use crate::Failure;
-use crate::role::Stage;
+use crate::closed_loop;
 use crate::run::Run;
-use crate::tasks;
+use crate::worker_process::{WorkerIo, WorkerTask};
 
-/// Takes every message in, and answers those that ask for an answer with their payload. Tells how many it handled.
+/// Accepts every message and echoes the payload of requests. Reports the number of handled messages.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct Receiver {
+pub(crate) struct MessageReceiver {
     pub(crate) url: String,
     pub(crate) username: String,
-    /// How long ids are remembered.
+    /// How long message ids are remembered.
     pub(crate) dedupe: Duration,
 }
 
-/// Runs what it is asked to, towards the receiver.
+/// Sends messages or requests to the receiver.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct Sender {
+pub(crate) struct MessageSender {
     pub(crate) url: String,
     /// The receiver's username.
     pub(crate) receiver: String,
 }
 
-/// What is sent.
+/// The measured operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(crate) enum Kind {
-    /// A message, until its receipt.
+pub(crate) enum Operation {
+    /// A message, measured until its receipt.
     Send,
-    /// A request, until its reply.
+    /// A request, measured until its reply.
     Request,
 }
 
-impl Receiver {
-    pub(crate) async fn play(self, stage: &mut Stage) -> Result<(), Failure> {
+impl WorkerTask for MessageReceiver {
+    const NAME: &'static str = "message_receiver";
+
+    async fn run(self, io: &mut WorkerIo) -> Result<(), Failure> {
         let handled = Arc::new(AtomicU64::new(0));
         let count = handled.clone();
         let node = AgentNode::builder("bench_receiver")
             .username(self.username)
             .nats_url(self.url)
             .ignore_environment()
-            .limits(open)
+            .limits(raise_limits)
             .limits(|limits| limits.dedupe_ttl = self.dedupe)
             .on_message(move |message, context| {
                 count.fetch_add(1, Ordering::Relaxed);
@@ -60,53 +62,55 @@ impl Receiver {
             })
             .start()
             .await?;
-        stage.ready().await?;
-        while let Some(()) = stage.next().await? {
-            stage.answer(&handled.load(Ordering::Relaxed)).await?;
+        io.ready().await?;
+        while let Some(()) = io.next_command().await? {
+            io.reply(&handled.load(Ordering::Relaxed)).await?;
         }
         node.close().await;
         Ok(())
     }
 }
 
-impl Sender {
-    pub(crate) async fn play(self, stage: &mut Stage) -> Result<(), Failure> {
+impl WorkerTask for MessageSender {
+    const NAME: &'static str = "message_sender";
+
+    async fn run(self, io: &mut WorkerIo) -> Result<(), Failure> {
         let node = AgentNode::builder("bench_sender")
             .username(format!("sender_to_{}", self.receiver))
             .nats_url(self.url)
             .ignore_environment()
-            .limits(open)
+            .limits(raise_limits)
             .start()
             .await?;
-        stage.ready().await?;
-        while let Some((kind, run)) = stage.next::<(Kind, Run)>().await? {
+        io.ready().await?;
+        while let Some((kind, run)) = io.next_command::<(Operation, Run)>().await? {
             let body = payload(run.bytes);
             let (node, receiver) = (node.clone(), Arc::<str>::from(self.receiver.as_str()));
             let one = move || {
                 let (node, receiver, body) = (node.clone(), receiver.clone(), body.clone());
                 async move {
                     match kind {
-                        Kind::Send => drop(node.send_to_username(&*receiver, body).await?),
-                        Kind::Request => drop(node.request_username(&*receiver, body).await?),
+                        Operation::Send => drop(node.send_to_username(&*receiver, body).await?),
+                        Operation::Request => drop(node.request_username(&*receiver, body).await?),
                     }
                     Ok(())
                 }
             };
-            stage.answer(&tasks::run(run, one).await?).await?;
+            io.reply(&closed_loop::run(run, one).await?).await?;
         }
         node.close().await;
         Ok(())
     }
 }
 
-/// More messages at once than an agent takes by default. Nothing is turned off.
-fn open(limits: &mut Limits) {
+/// Raises the rate limits and the backlog. No check is turned off.
+fn raise_limits(limits: &mut Limits) {
     limits.rate_limit_per_sender_per_sec = 1e9;
     limits.rate_limit_burst = u32::MAX;
     limits.max_pending = 4096;
 }
 
-/// A JSON payload of so many bytes.
+/// A JSON payload of `bytes` bytes.
 fn payload(bytes: usize) -> RawJson {
     let frame = r#"{"text":""}"#.len();
     RawJson::from(json!({ "text": "x".repeat(bytes.saturating_sub(frame)) }))

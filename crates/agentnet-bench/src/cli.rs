@@ -1,17 +1,17 @@
 //! The command line.
 
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Parser, Subcommand};
 
 use crate::database::Backend;
-use crate::figure::{Figure, markdown, table};
-use crate::growth::Sizes;
+use crate::growth::GrowthSizes;
 use crate::machine::Results;
-use crate::role::Flavour;
+use crate::measurement::{Measurement, markdown, table};
 use crate::rpc::Population;
-use crate::run::Run;
+use crate::runtime_flavor::RuntimeFlavor;
+use crate::settings::Settings;
 use crate::{Failure, footprint, growth, hello, history, ingest, messages, raw, receiver, register, rpc, start};
 
 /// Benchmarks of agentnet, each beside the raw limit of NATS or the database. Use a release build on a quiet machine.
@@ -30,36 +30,36 @@ pub(crate) enum Command {
     Send(Settings),
     /// Requests and replies between two agents
     Request(Settings),
-    /// Whether a message costs an agent the same after a million as after the first
+    /// Whether the cost of a message grows with the number of messages received
     Receiver {
         #[command(flatten)]
         settings: Settings,
-        /// How many messages
+        /// Number of messages
         #[arg(long, default_value_t = 1_000_000)]
         messages: u64,
     },
-    /// How fast messages reach the store, beside the database alone; and a registry that captures at full speed
+    /// How fast messages reach the store, beside the database alone; and a registry under full load
     Ingest {
         #[command(flatten)]
         settings: Settings,
-        /// What to measure; all without any
-        parts: Vec<ingest::Part>,
+        /// What to measure; everything by default
+        parts: Vec<ingest::IngestPart>,
         /// Messages for the store alone
         #[arg(long, default_value_t = 50_000)]
         rows: u64,
         /// Messages that are published at full speed
         #[arg(long, default_value_t = 600_000)]
         published: u64,
-        /// Where a registry stores those; both without any
+        /// Databases for the published messages; both by default
         #[arg(long = "backend", value_enum)]
         backends: Vec<Backend>,
     },
-    /// What the registry answers, one call after the other on one network
+    /// Registry calls, one after the other on one network
     Rpc {
         #[command(flatten)]
         settings: Settings,
         #[arg(required = true)]
-        names: Vec<rpc::Name>,
+        names: Vec<rpc::RpcName>,
         /// Sessions that are online
         #[arg(long, default_value_t = 1_000)]
         sessions: u64,
@@ -83,13 +83,13 @@ pub(crate) enum Command {
     History {
         #[command(flatten)]
         settings: Settings,
-        /// Messages in it
+        /// Messages in the history
         #[arg(long, default_value_t = 1_000_000)]
         rows: u64,
         #[arg(long, value_enum, default_value_t = Backend::Postgres)]
         backend: Backend,
     },
-    /// What one more message or call costs, against how much is there already
+    /// How the cost of one more message or call grows with the amount of data
     Growth {
         #[command(flatten)]
         settings: Settings,
@@ -101,7 +101,7 @@ pub(crate) enum Command {
     Footprint(Settings),
     /// Time until programs are ready, and the size of the program
     Start(Settings),
-    /// Everything, written to a file
+    /// All benchmarks, written to a file
     Set {
         #[command(flatten)]
         settings: Settings,
@@ -116,43 +116,15 @@ pub(crate) enum Command {
         #[arg(long)]
         markdown: bool,
     },
-    /// A part of a benchmark, started by it
+    /// Runs a worker process of a benchmark
     #[command(hide = true)]
-    Role { role: String },
+    Worker { spec: String },
 }
 
-/// What all benchmarks have in common.
-#[derive(Debug, Clone, Args)]
-pub(crate) struct Settings {
-    /// How often each run is repeated; the median counts
-    #[arg(long, default_value_t = 5)]
-    pub(crate) repeat: usize,
-    /// Seconds that a run is measured, after a third of that to warm up
-    #[arg(long, default_value_t = 0.6)]
-    pub(crate) seconds: f64,
-    /// Bytes of a payload
-    #[arg(long, default_value_t = 500)]
-    pub(crate) bytes: usize,
-    /// Where to write the figures as JSON
-    #[arg(long)]
-    pub(crate) json: Option<PathBuf>,
-}
-
-impl Settings {
-    pub(crate) fn run(&self, in_flight: usize) -> Run {
-        Run {
-            in_flight,
-            bytes: self.bytes,
-            warm_up: Duration::from_secs_f64(self.seconds / 3.0),
-            measured: Duration::from_secs_f64(self.seconds),
-        }
-    }
-}
-
-/// Runs what was asked for, in the parent.
+/// Runs a command other than `worker`.
 pub(crate) fn run(command: Command) -> Result<(), Failure> {
-    Flavour::MultiThread.runtime()?.block_on(async {
-        let (settings, figures) = match command {
+    RuntimeFlavor::MultiThread.runtime()?.block_on(async {
+        let (settings, measurements) = match command {
             Command::Raw(settings) => (settings.clone(), raw::run(&settings).await?),
             Command::Send(settings) => (settings.clone(), messages::send(&settings).await?),
             Command::Request(settings) => (settings.clone(), messages::request(&settings).await?),
@@ -164,7 +136,7 @@ pub(crate) fn run(command: Command) -> Result<(), Failure> {
                 published,
                 backends,
             } => {
-                let sizes = ingest::Sizes {
+                let sizes = ingest::IngestSizes {
                     rows,
                     published,
                     backends,
@@ -192,7 +164,9 @@ pub(crate) fn run(command: Command) -> Result<(), Failure> {
                 rows,
                 backend,
             } => (settings.clone(), history::run(&settings, rows, backend).await?),
-            Command::Growth { settings, quick } => (settings.clone(), growth::run(&settings, sizes(quick)).await?),
+            Command::Growth { settings, quick } => {
+                (settings.clone(), growth::run(&settings, growth_sizes(quick)).await?)
+            }
             Command::Footprint(settings) => (settings, footprint::run().await?),
             Command::Start(settings) => (settings.clone(), start::run(&settings).await?),
             Command::Set { settings, quick } => set(settings, quick).await?,
@@ -202,14 +176,14 @@ pub(crate) fn run(command: Command) -> Result<(), Failure> {
             } => {
                 let results: Results = serde_json::from_slice(&std::fs::read(file)?)?;
                 let show = if as_markdown { markdown } else { table };
-                println!("{}", show(&results.figures));
+                println!("{}", show(&results.measurements));
                 return Ok(());
             }
-            Command::Role { .. } => return Err("a role is not played here".into()),
+            Command::Worker { .. } => return Err("a worker process cannot run benchmarks".into()),
         };
-        println!("{}", table(&figures));
+        println!("{}", table(&measurements));
         if let Some(file) = &settings.json {
-            let results = Results::of(figures, settings.repeat, settings.seconds)?;
+            let results = Results::of(measurements, settings.repeat, settings.seconds)?;
             if let Some(folder) = file.parent() {
                 std::fs::create_dir_all(folder)?;
             }
@@ -219,12 +193,12 @@ pub(crate) fn run(command: Command) -> Result<(), Failure> {
     })
 }
 
-fn sizes(quick: bool) -> Sizes {
-    if quick { Sizes::QUICK } else { Sizes::WHOLE }
+fn growth_sizes(quick: bool) -> GrowthSizes {
+    if quick { GrowthSizes::QUICK } else { GrowthSizes::FULL }
 }
 
 /// `agentnet-bench set`.
-async fn set(mut settings: Settings, quick: bool) -> Result<(Settings, Vec<Figure>), Failure> {
+async fn set(mut settings: Settings, quick: bool) -> Result<(Settings, Vec<Measurement>), Failure> {
     if quick {
         settings.repeat = 2;
         settings.seconds = 0.15;
@@ -236,16 +210,16 @@ async fn set(mut settings: Settings, quick: bool) -> Result<(Settings, Vec<Figur
         backend: Backend::Postgres,
     };
     let s = &settings;
-    let mut figures = Vec::new();
+    let mut measurements = Vec::new();
     let mut since = Instant::now();
-    let mut note = |more: Vec<Figure>| {
+    let mut note = |more: Vec<Measurement>| {
         println!("{}({:.0} s)\n", table(&more), since.elapsed().as_secs_f64());
         since = Instant::now();
-        figures.extend(more);
+        measurements.extend(more);
     };
     note(start::run(s).await?);
     note(footprint::run().await?);
-    // The limits that count are measured again, in turn with what is measured.
+    // Each benchmark measures the raw limits that it compares with again, in alternation with its own runs.
     let grid = Settings {
         repeat: if quick { 1 } else { 2 },
         ..s.clone()
@@ -254,20 +228,20 @@ async fn set(mut settings: Settings, quick: bool) -> Result<(Settings, Vec<Figur
     note(messages::send(s).await?);
     note(messages::request(s).await?);
     note(receiver::run(s, or(1_000_000, 50_000)).await?);
-    let ingested = ingest::Sizes {
+    let ingested = ingest::IngestSizes {
         rows: or(50_000, 10_000),
         published: or(600_000, 30_000),
         backends: Vec::new(),
     };
     note(ingest::run(s, &[], &ingested).await?);
-    let (lookups, pages) = (rpc::Name::ResolveAccount, rpc::Name::List);
-    let small = [lookups, pages, rpc::Name::Search];
+    let (lookups, pages) = (rpc::RpcName::ResolveAccount, rpc::RpcName::List);
+    let small = [lookups, pages, rpc::RpcName::Search];
     if quick {
         note(rpc::run(s, &small, of(10_000, 1_000)).await?);
     } else {
         note(rpc::run(s, &small[1..], of(10_000, 1_000)).await?);
         note(rpc::run(s, &[pages], of(100_000, 100_000)).await?);
-        note(rpc::run(s, &[lookups, rpc::Name::Search], of(1_000_000, 1_000)).await?);
+        note(rpc::run(s, &[lookups, rpc::RpcName::Search], of(1_000_000, 1_000)).await?);
     }
     note(register::run(s).await?);
     note(hello::run(or(10_000, 1_000)).await?);
@@ -275,6 +249,6 @@ async fn set(mut settings: Settings, quick: bool) -> Result<(Settings, Vec<Figur
     if !quick {
         note(history::run(s, 10_000_000, Backend::Postgres).await?);
     }
-    note(growth::run(s, sizes(quick)).await?);
-    Ok((settings, figures))
+    note(growth::run(s, growth_sizes(quick)).await?);
+    Ok((settings, measurements))
 }

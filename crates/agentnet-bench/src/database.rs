@@ -1,4 +1,4 @@
-//! Databases behind a registry, and filling them without it.
+//! Databases for registries, and bulk loading of them.
 
 use agentnet_store::{OpenOptions, open, sqlite_url};
 use agentnet_testkit::Postgres;
@@ -7,9 +7,9 @@ use tempfile::TempDir;
 use tokio_postgres::{Client, NoTls};
 
 use crate::Failure;
-use crate::processes::Watched;
+use crate::processes::WatchedProcesses;
 
-/// Which kind of database.
+/// A kind of database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Backend {
     Postgres,
@@ -25,14 +25,14 @@ impl Backend {
     }
 }
 
-/// A database of its own, with the settings that it has by itself: durable.
+/// A new database with its default, durable settings.
 pub(crate) enum Database {
     Postgres(Postgres),
     Sqlite(TempDir),
 }
 
 impl Database {
-    /// Makes one, with the schema of the store.
+    /// Creates a database with the schema of the store.
     pub(crate) async fn start(backend: Backend) -> Result<Self, Failure> {
         let database = match backend {
             Backend::Postgres => Self::Postgres(Postgres::launch_durable().await?),
@@ -49,8 +49,8 @@ impl Database {
         }
     }
 
-    /// Its server, if it has one, to be watched beside others.
-    pub(crate) fn watched(&self, others: Watched) -> Watched {
+    /// Adds the database server, if there is one, to the watched processes.
+    pub(crate) fn watched(&self, others: WatchedProcesses) -> WatchedProcesses {
         match self {
             Self::Postgres(server) => match server.pid() {
                 Some(pid) => others.and("PostgreSQL", pid),
@@ -60,7 +60,7 @@ impl Database {
         }
     }
 
-    /// Runs statements: those of its kind.
+    /// Runs the statements for this kind of database.
     pub(crate) async fn execute(&self, postgres: &str, sqlite: &str) -> Result<(), Failure> {
         match self {
             Self::Postgres(server) => Ok(connect(&server.url()).await?.batch_execute(postgres).await?),
@@ -68,7 +68,7 @@ impl Database {
         }
     }
 
-    /// The one number that a statement gives.
+    /// The number that a statement returns.
     pub(crate) async fn number(&self, sql: &str) -> Result<u64, Failure> {
         let number: i64 = match self {
             Self::Postgres(server) => connect(&server.url()).await?.query_one(sql, &[]).await?.get(0),
@@ -77,7 +77,7 @@ impl Database {
         Ok(u64::try_from(number)?)
     }
 
-    /// Fills a table without its indexes, and makes them again.
+    /// Fills a table: drops its indexes, inserts the rows, creates the indexes again.
     pub(crate) async fn fill(&self, table: &str, postgres: &str, sqlite: &str) -> Result<(), Failure> {
         match self {
             Self::Postgres(server) => {
@@ -140,7 +140,7 @@ fn file(folder: &TempDir) -> Result<rusqlite::Connection, Failure> {
     Ok(connection)
 }
 
-/// A connection to a PostgreSQL database, past the store.
+/// A connection to a PostgreSQL database that bypasses the store.
 pub(crate) async fn connect(url: &str) -> Result<Client, Failure> {
     let (client, connection) = tokio_postgres::connect(url, NoTls).await?;
     tokio::spawn(connection);

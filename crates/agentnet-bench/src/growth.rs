@@ -1,5 +1,5 @@
-//! `agentnet-bench growth`: what one more message or call costs, against how much is there already. Each for three sizes, a
-//! factor of ten apart.
+//! `agentnet-bench growth`: how the cost of one more message or call grows with the amount of data. Each cost is measured for
+//! three sizes, a factor of ten apart.
 
 use std::time::{Duration, Instant};
 
@@ -8,25 +8,25 @@ use agentnet_store::{OpenOptions, open};
 use agentnet_testkit::RawClient;
 use futures::{StreamExt, TryStreamExt, stream};
 
-use crate::agents::Kind;
-use crate::cli::Settings;
+use crate::agents::Operation;
 use crate::database::{Backend, Database};
-use crate::figure::{Figure, median};
-use crate::messages::Pair;
+use crate::measurement::{Measurement, median};
+use crate::messages::AgentPair;
 use crate::network::{Network, Registry, answer_registrations};
-use crate::role::Flavour;
 use crate::run::Run;
+use crate::runtime_flavor::RuntimeFlavor;
+use crate::settings::Settings;
 use crate::{Failure, history, processes, rows, sessions};
 
-/// Messages, hellos and calls of one measurement.
+/// Messages, hellos or calls in one measurement.
 const SAMPLE: u64 = 20_000;
-/// Messages of one thread, as [`rows`] makes them.
+/// Messages per thread, as in [`rows`].
 const THREAD: u64 = 20;
 const BATCH: usize = 1000;
 
-/// The smallest of the three sizes of each.
+/// The smallest of the three sizes of each measurement.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Sizes {
+pub(crate) struct GrowthSizes {
     pub(crate) ids: u64,
     pub(crate) threads: u64,
     pub(crate) sessions: u64,
@@ -34,8 +34,8 @@ pub(crate) struct Sizes {
     pub(crate) rows: u64,
 }
 
-impl Sizes {
-    pub(crate) const WHOLE: Self = Self {
+impl GrowthSizes {
+    pub(crate) const FULL: Self = Self {
         ids: 10_000,
         threads: 1_000,
         sessions: 1_000,
@@ -51,37 +51,37 @@ impl Sizes {
     };
 }
 
-pub(crate) async fn run(settings: &Settings, sizes: Sizes) -> Result<Vec<Figure>, Failure> {
-    let mut figures = seen_ids(settings, sizes.ids).await?;
+pub(crate) async fn run(settings: &Settings, sizes: GrowthSizes) -> Result<Vec<Measurement>, Failure> {
+    let mut measurements = seen_ids(settings, sizes.ids).await?;
     for size in times_ten(sizes.threads) {
-        figures.push(threads(settings, size).await?);
+        measurements.push(threads(settings, size).await?);
     }
     for size in times_ten(sizes.sessions) {
-        figures.push(hellos(size).await?);
+        measurements.push(hellos(size).await?);
     }
     for size in times_ten(sizes.accounts) {
-        figures.push(accounts(size).await?);
+        measurements.push(accounts(size).await?);
     }
     for size in times_ten(sizes.rows) {
-        figures.push(stored_rows(settings, size).await?);
+        measurements.push(stored_rows(settings, size).await?);
     }
-    Ok(figures)
+    Ok(measurements)
 }
 
 fn times_ten(first: u64) -> [u64; 3] {
     [first, first * 10, first * 100]
 }
 
-fn figure(what: &str, there: &str, size: u64, took: Duration, count: u64) -> Figure {
+fn measurement(what: &str, there: &str, size: u64, took: Duration, count: u64) -> Measurement {
     let nanos = took.as_nanos() as f64 / count as f64;
-    Figure::new("growth", format!("{what}, {size} {there}"), "ns", nanos)
+    Measurement::new("growth", format!("{what}, {size} {there}"), "ns", nanos)
 }
 
-/// What a send costs sender and receiver together, in the time of their processors, by the ids that the receiver remembers.
-async fn seen_ids(settings: &Settings, first: u64) -> Result<Vec<Figure>, Failure> {
+/// CPU time of sender and receiver per message, by the number of ids that the receiver remembers.
+async fn seen_ids(settings: &Settings, first: u64) -> Result<Vec<Measurement>, Failure> {
     let network = Network::start(false).await?;
     answer_registrations(&network.url).await?;
-    let mut pair = Pair::start(&network.url, Flavour::CurrentThread, Duration::from_secs(3600)).await?;
+    let mut pair = AgentPair::start(&network.url, RuntimeFlavor::CurrentThread, Duration::from_secs(3600)).await?;
     let run = Run {
         in_flight: 256,
         bytes: settings.bytes,
@@ -89,28 +89,28 @@ async fn seen_ids(settings: &Settings, first: u64) -> Result<Vec<Figure>, Failur
         measured: Duration::from_millis(200),
     };
     let mut seen = 0;
-    let mut figures = Vec::new();
+    let mut measurements = Vec::new();
     for size in times_ten(first) {
         while seen < size {
-            seen += pair.run(Kind::Send, run).await?.completed;
+            seen += pair.run(Operation::Send, run).await?.completed;
         }
         let before = pair.cpu()?;
         let mut sent = 0;
         while sent < SAMPLE {
-            sent += pair.run(Kind::Send, run).await?.completed;
+            sent += pair.run(Operation::Send, run).await?.completed;
         }
         seen += sent;
-        figures.push(figure("a send", "seen ids", size, pair.cpu()? - before, sent));
+        measurements.push(measurement("a send", "seen ids", size, pair.cpu()? - before, sent));
     }
     pair.end().await?;
-    Ok(figures)
+    Ok(measurements)
 }
 
-/// What appending a message to one of so many threads takes, in the embedded store.
-async fn threads(settings: &Settings, threads: u64) -> Result<Figure, Failure> {
+/// Time to append a message in SQLite, by the number of threads.
+async fn threads(settings: &Settings, threads: u64) -> Result<Measurement, Failure> {
     let database = Database::start(Backend::Sqlite).await?;
     let store = open(&database.url(), &OpenOptions::default()).await?;
-    // A message in each thread, and then more of them, spread over all.
+    // One message in each thread first, then more messages spread over all threads.
     let one_each =
         |round: u64, thread: u64| rows::messages(thread * THREAD + round..thread * THREAD + round + 1, settings.bytes);
     let mut batch = Vec::new();
@@ -137,18 +137,24 @@ async fn threads(settings: &Settings, threads: u64) -> Result<Figure, Failure> {
         }
     }
     store.close().await;
-    Ok(figure("a stored message, SQLite", "threads", threads, took, stored))
+    Ok(measurement(
+        "a stored message, SQLite",
+        "threads",
+        threads,
+        took,
+        stored,
+    ))
 }
 
-/// What a hello costs the registry, in the time of its processors, by the sessions that are online.
-async fn hellos(count: u64) -> Result<Figure, Failure> {
+/// CPU time of the registry per hello, by the number of online sessions.
+async fn hellos(count: u64) -> Result<Measurement, Failure> {
     let database = Database::start(Backend::Sqlite).await?;
     sessions::fill_accounts(&database, count).await?;
     let network = Network::start(true).await?;
     let registry = Registry::start_with(&network, &["--database-url", &database.url()]).await?;
     sessions::bring_online(&network, &registry, count).await?;
     let client = RawClient::connect(&network.url).await?;
-    let heard = sessions::heard(&registry).await?;
+    let heard = sessions::handled_hellos(&registry).await?;
     let before = processes::cpu(registry.pid()?)?;
     for number in 0..SAMPLE {
         client
@@ -156,17 +162,17 @@ async fn hellos(count: u64) -> Result<Figure, Failure> {
             .await?;
         if number % 1000 == 999 {
             client.flush().await?;
-            while sessions::heard(&registry).await? < heard + number + 1 {
+            while sessions::handled_hellos(&registry).await? < heard + number + 1 {
                 tokio::time::sleep(Duration::from_millis(2)).await;
             }
         }
     }
     let took = processes::cpu(registry.pid()?)? - before;
-    Ok(figure("a hello", "sessions", count, took, SAMPLE))
+    Ok(measurement("a hello", "sessions", count, took, SAMPLE))
 }
 
-/// How long a username takes to resolve, 64 in flight, by the accounts that there are.
-async fn accounts(count: u64) -> Result<Figure, Failure> {
+/// Time to resolve a username with 64 calls in flight, by the number of accounts.
+async fn accounts(count: u64) -> Result<Measurement, Failure> {
     let database = Database::start(Backend::Postgres).await?;
     sessions::fill_accounts(&database, count).await?;
     let network = Network::start(true).await?;
@@ -186,11 +192,11 @@ async fn accounts(count: u64) -> Result<Figure, Failure> {
         took.push(since.elapsed().as_secs_f64());
     }
     let took = Duration::from_secs_f64(median(took));
-    Ok(figure("a resolved username", "accounts", count, took, SAMPLE))
+    Ok(measurement("a resolved username", "accounts", count, took, SAMPLE))
 }
 
-/// What appending a message takes, by the messages that are there.
-async fn stored_rows(settings: &Settings, count: u64) -> Result<Figure, Failure> {
+/// Time to append a message in PostgreSQL, by the number of stored messages.
+async fn stored_rows(settings: &Settings, count: u64) -> Result<Measurement, Failure> {
     let database = Database::start(Backend::Postgres).await?;
     history::fill(&database, count, rows::FIRST).await?;
     let store = open(&database.url(), &OpenOptions::default()).await?;
@@ -202,5 +208,5 @@ async fn stored_rows(settings: &Settings, count: u64) -> Result<Figure, Failure>
     }
     let took = since.elapsed();
     store.close().await;
-    Ok(figure("a stored message, PostgreSQL", "rows", count, took, stored))
+    Ok(measurement("a stored message, PostgreSQL", "rows", count, took, stored))
 }

@@ -1,4 +1,4 @@
-//! `agentnet-bench hello`: how many heartbeats a second one registry takes in without falling behind.
+//! `agentnet-bench hello`: how many heartbeats a second one registry handles without a growing backlog.
 
 use std::time::{Duration, Instant};
 
@@ -7,106 +7,109 @@ use serde::{Deserialize, Serialize};
 
 use crate::Failure;
 use crate::database::{Backend, Database};
-use crate::figure::{Figure, Target};
+use crate::measurement::{Measurement, Target};
 use crate::network::{Network, Registry};
-use crate::role::{Flavour, Player, Role, Stage};
+use crate::runtime_flavor::RuntimeFlavor;
 use crate::sessions;
+use crate::worker_process::{Worker, WorkerIo, WorkerTask};
 
-/// What one step offers for so long.
-const STEP: Duration = Duration::from_secs(2);
-const SLICE: Duration = Duration::from_millis(2);
-/// A registry that has dealt with everything so soon after the last hello has not fallen behind.
-const SOON: Duration = Duration::from_millis(100);
+/// Duration of one step, which sends at a constant rate.
+const STEP_DURATION: Duration = Duration::from_secs(2);
+const SEND_INTERVAL: Duration = Duration::from_millis(2);
+/// A registry that handles the last hello within this time has no backlog.
+const MAX_LAG: Duration = Duration::from_millis(100);
 const FIRST_RATE: f64 = 50_000.0;
-const FACTOR: f64 = 1.15;
-const MOST_STEPS: usize = 12;
+const RATE_FACTOR: f64 = 1.15;
+const MAX_STEPS: usize = 12;
 
-/// Says hello for sessions in turn: asked for a rate, it answers how many it said and how many seconds it took.
+/// Sends hellos for sessions in turn. A command is a rate; the reply is the number of hellos and the seconds they took.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct HelloSayer {
+pub(crate) struct HelloSender {
     pub(crate) url: String,
     pub(crate) sessions: u64,
 }
 
-impl HelloSayer {
-    pub(crate) async fn play(self, stage: &mut Stage) -> Result<(), Failure> {
+impl WorkerTask for HelloSender {
+    const NAME: &'static str = "hello_sender";
+
+    async fn run(self, io: &mut WorkerIo) -> Result<(), Failure> {
         let client = RawClient::connect(&self.url).await?;
         let hellos: Vec<_> = (0..self.sessions).map(sessions::hello).collect();
-        stage.ready().await?;
-        while let Some(rate) = stage.next::<f64>().await? {
+        io.ready().await?;
+        while let Some(rate) = io.next_command::<f64>().await? {
             let began = Instant::now();
-            let mut said = 0_usize;
-            let mut tick = tokio::time::interval(SLICE);
-            while began.elapsed() < STEP {
+            let mut sent = 0_usize;
+            let mut tick = tokio::time::interval(SEND_INTERVAL);
+            while began.elapsed() < STEP_DURATION {
                 tick.tick().await;
                 let due = began.elapsed().as_secs_f64() * rate;
-                while (said as f64) < due {
+                while (sent as f64) < due {
                     client
-                        .publish("registry.hello", hellos[said % hellos.len()].clone())
+                        .publish("registry.hello", hellos[sent % hellos.len()].clone())
                         .await?;
-                    said += 1;
+                    sent += 1;
                 }
                 client.flush().await?;
             }
-            stage.answer(&(said as u64, began.elapsed().as_secs_f64())).await?;
+            io.reply(&(sent as u64, began.elapsed().as_secs_f64())).await?;
         }
         Ok(())
     }
 }
 
-pub(crate) async fn run(count: u64) -> Result<Vec<Figure>, Failure> {
+pub(crate) async fn run(count: u64) -> Result<Vec<Measurement>, Failure> {
     let database = Database::start(Backend::Postgres).await?;
     sessions::fill_accounts(&database, count).await?;
     let network = Network::start(true).await?;
     let registry = Registry::start_with(&network, &["--database-url", &database.url()]).await?;
     sessions::bring_online(&network, &registry, count).await?;
-    let sayer = HelloSayer {
+    let sender = HelloSender {
         url: network.url.clone(),
         sessions: count,
     };
-    let mut sayer = Player::start(Role::HelloSayer(sayer), Flavour::MultiThread).await?;
+    let mut sender = Worker::start(sender, RuntimeFlavor::MultiThread).await?;
     let (mut rate, mut best, mut offered) = (FIRST_RATE, 0.0_f64, 0.0);
-    for _ in 0..MOST_STEPS {
-        let (absorbed, said) = step(&mut sayer, &registry, rate).await?;
-        offered = said;
+    for _ in 0..MAX_STEPS {
+        let (absorbed, sent) = step(&mut sender, &registry, rate).await?;
+        offered = sent;
         if absorbed {
-            best = best.max(said);
-            // More cannot be said from here.
-            if said < 0.9 * rate {
+            best = best.max(sent);
+            // The sender cannot go faster.
+            if sent < 0.9 * rate {
                 break;
             }
-            rate *= FACTOR;
+            rate *= RATE_FACTOR;
         } else if best > 0.0 {
             break;
         } else {
-            rate /= FACTOR;
+            rate /= RATE_FACTOR;
         }
     }
-    sayer.dismiss().await?;
+    sender.stop().await?;
     let online = registry.client().list_online().await?.len() as u64;
     if online != count {
         return Err(format!("{count} sessions say hello, {online} are online").into());
     }
     Ok(vec![
-        Figure::new("hello", format!("{count} sessions, absorbed"), "/s", best).target(Target::AtLeast(50_000.0)),
-        Figure::new("hello", format!("{count} sessions, offered last"), "/s", offered),
+        Measurement::new("hello", format!("{count} sessions, absorbed"), "/s", best).target(Target::AtLeast(50_000.0)),
+        Measurement::new("hello", format!("{count} sessions, offered last"), "/s", offered),
     ])
 }
 
-/// Whether the registry kept up, and how many a second were said. Every hello must have been heard in the end.
-async fn step(sayer: &mut Player, registry: &Registry, rate: f64) -> Result<(bool, f64), Failure> {
-    let before = sessions::heard(registry).await?;
-    let (said, seconds): (u64, f64) = sayer.ask(&rate).await?;
+/// Whether the registry kept up, and the rate that was sent. The registry must handle every hello in the end.
+async fn step(sender: &mut Worker, registry: &Registry, rate: f64) -> Result<(bool, f64), Failure> {
+    let before = sessions::handled_hellos(registry).await?;
+    let (sent, seconds): (u64, f64) = sender.ask(&rate).await?;
     let since = Instant::now();
     loop {
         let asked = since.elapsed();
-        let heard = sessions::heard(registry).await? - before;
-        if heard == said {
-            return Ok((asked < SOON, said as f64 / seconds));
+        let heard = sessions::handled_hellos(registry).await? - before;
+        if heard == sent {
+            return Ok((asked < MAX_LAG, sent as f64 / seconds));
         }
         if since.elapsed() > Duration::from_secs(10) {
-            // The client's queue was full: some were dropped.
-            return Ok((false, said as f64 / seconds));
+            // The registry's subscription was full and dropped messages.
+            return Ok((false, sent as f64 / seconds));
         }
         tokio::time::sleep(Duration::from_millis(5)).await;
     }

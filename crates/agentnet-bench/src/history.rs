@@ -2,109 +2,132 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::Failure;
-use crate::caller::{Call, Callers, Numbers};
-use crate::cli::Settings;
-use crate::database::{Backend, Database};
-use crate::figure::{Figure, Target};
-use crate::network::{Network, Registry};
-use crate::processes::Watched;
+use agentnet_protocol::Timestamp;
 
-/// Messages of one of the many threads.
+use crate::Failure;
+use crate::database::{Backend, Database};
+use crate::measurement::{Measurement, Target};
+use crate::network::{Network, Registry};
+use crate::processes::WatchedProcesses;
+use crate::rpc_caller::{Numbers, RpcCall, RpcCallers};
+use crate::settings::Settings;
+
+/// Messages per short thread.
 const THREAD: u64 = 100;
 const ACCOUNTS: u64 = 1_000;
 
-pub(crate) async fn run(settings: &Settings, rows: u64, backend: Backend) -> Result<Vec<Figure>, Failure> {
+/// A measured query.
+struct Query {
+    what: &'static str,
+    rpc: &'static str,
+    /// The request; `{n}` stands for a random number.
+    request: String,
+    /// What the reply must contain.
+    expect: &'static str,
+    /// The random numbers are below this one.
+    numbers: u64,
+    /// The target for p50, in milliseconds.
+    p50: f64,
+}
+
+pub(crate) async fn run(settings: &Settings, rows: u64, backend: Backend) -> Result<Vec<Measurement>, Failure> {
     let database = Database::start(backend).await?;
-    // Not long ago: old threads are removed while the registry runs.
+    // Recent times: the registry deletes old threads while it runs.
     let since_1970 = i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH)?.as_micros())?;
     let first = since_1970 - i64::try_from(rows)? * 1000 - 60_000_000;
     fill(&database, rows, first).await?;
     let network = Network::start(true).await?;
     let _registry = Registry::start_with(&network, &["--database-url", &database.url()]).await?;
-    let mut callers = Callers::start(&network, Watched::default()).await?;
-    let threads = rows / THREAD;
-    let middle = agentnet_protocol::Timestamp::from_micros(first + i64::try_from(rows / 2)? * 1000).to_string();
-    let some = r#""message_id":""#;
-    let within = format!(r#"{{"from":"{middle}","kind":"request","limit":50}}"#);
-    let mut figures = Vec::new();
-    for (what, rpc, request, expect, numbers, limit) in [
-        (
+    let mut callers = RpcCallers::start(&network, WatchedProcesses::default()).await?;
+    let middle = Timestamp::from_micros(first + i64::try_from(rows / 2)? * 1000);
+    let mut measurements = Vec::new();
+    for query in queries(rows / THREAD, middle) {
+        let call = RpcCall {
+            rpc: query.rpc.to_owned(),
+            request: query.request,
+            expect: query.expect.to_owned(),
+            numbers: Numbers::Random(query.numbers),
+        };
+        let calls = callers.run(&call, settings.run(1), settings.repeat.min(3)).await?;
+        let name = format!("{} {rows} rows, {}", backend.name(), query.what);
+        let [p50, p99] = calls.times("history", &name);
+        measurements.push(p50.target(Target::AtMost(query.p50)));
+        measurements.push(p99.target(Target::AtMost(5.0)));
+    }
+    callers.end().await?;
+    Ok(measurements)
+}
+
+/// The queries for a history with so many short threads. `middle` is the time of the message in the middle.
+fn queries(threads: u64, middle: Timestamp) -> Vec<Query> {
+    let found = r#""message_id":""#;
+    let none_found = r#""messages":[]"#;
+    let query = |what, rpc, request: &str, expect, numbers| Query {
+        what,
+        rpc,
+        request: request.to_owned(),
+        expect,
+        numbers,
+        p50: 1.5,
+    };
+    let search = |what, request: &str, expect, numbers| query(what, "message_search", request, expect, numbers);
+    let since = format!(r#"{{"from":"{middle}","kind":"request","limit":50}}"#);
+    vec![
+        query(
             "a thread's page",
             "thread_messages",
             r#"{"thread_id":"thread_{n}","limit":50}"#,
-            some,
+            found,
             threads,
-            1.5,
         ),
-        (
+        query(
             "the page of a long thread",
             "thread_messages",
             r#"{"thread_id":"thread_long","limit":50}"#,
-            some,
+            found,
             1,
-            1.5,
         ),
-        ("search: newest", "message_search", r#"{"limit":50}"#, some, 1, 1.5),
-        (
+        search("search: newest", r#"{"limit":50}"#, found, 1),
+        search(
             "search: sender",
-            "message_search",
             r#"{"from_account_id":"acct_{n}","limit":50}"#,
-            some,
+            found,
             ACCOUNTS,
-            1.5,
         ),
-        (
+        search(
             "search: sender and receiver, no match",
-            "message_search",
             r#"{"from_account_id":"acct_{n}","to_account_id":"acct_{n}","limit":50}"#,
-            r#""messages":[]"#,
+            none_found,
             ACCOUNTS,
-            1.5,
         ),
-        ("search: kind since a time", "message_search", &within, some, 1, 1.5),
-        (
+        search("search: kind since a time", &since, found, 1),
+        search(
             "search: thread and kind",
-            "message_search",
             r#"{"thread_id":"thread_{n}","kind":"request","limit":50}"#,
-            some,
+            found,
             threads,
-            1.5,
         ),
-        (
-            "search: long thread and kind, no match",
-            "message_search",
-            r#"{"thread_id":"thread_long","kind":"error","limit":50}"#,
-            r#""messages":[]"#,
-            1,
-            3.0,
-        ),
-        (
+        Query {
+            p50: 3.0,
+            ..search(
+                "search: long thread and kind, no match",
+                r#"{"thread_id":"thread_long","kind":"error","limit":50}"#,
+                none_found,
+                1,
+            )
+        },
+        query(
             "threads: newest",
             "thread_list",
             r#"{"limit":50}"#,
             r#""thread_id":""#,
             1,
-            1.5,
         ),
-    ] {
-        let call = Call {
-            rpc: rpc.to_owned(),
-            request: request.to_owned(),
-            expect: expect.to_owned(),
-            numbers: Numbers::Random(numbers),
-        };
-        let calls = callers.run(&call, settings.run(1), settings.repeat.min(3)).await?;
-        let [p50, p99] = calls.times("history", &format!("{} {rows} rows, {what}", backend.name()));
-        figures.push(p50.target(Target::AtMost(limit)));
-        figures.push(p99.target(Target::AtMost(5.0)));
-    }
-    callers.end().await?;
-    Ok(figures)
+    ]
 }
 
-/// A tenth of the messages are of one long thread, the others of many; one in ten is a request, one in a thousand of the
-/// many an error.
+/// Fills the history: a tenth of the messages are in one long thread, the others in many short ones; one message in ten is a
+/// request, and one in a thousand of those in short threads is an error.
 pub(crate) async fn fill(database: &Database, rows: u64, first: i64) -> Result<(), Failure> {
     let (threads, last) = (rows / THREAD, rows - 1);
     let columns = "message_id, thread_id, from_agent, from_account_id, from_session_tag, to_account_id, to_agent, kind, \

@@ -1,4 +1,4 @@
-//! Times in a histogram that processes can hand to each other.
+//! A latency histogram that processes can exchange as JSON.
 
 use std::time::Duration;
 
@@ -7,22 +7,23 @@ use serde::{Deserialize, Serialize};
 
 use crate::Failure;
 
-/// Up to a minute, to three digits, in nanoseconds.
-const LONGEST: u64 = 60_000_000_000;
+/// One minute, in nanoseconds.
+const MAX_LATENCY_NS: u64 = 60_000_000_000;
+/// Significant decimal digits.
 const DIGITS: u8 = 3;
 
-/// How long things took.
+/// A histogram of latencies.
 #[derive(Debug, Clone)]
 pub(crate) struct Latency(Histogram<u64>);
 
 impl Latency {
     pub(crate) fn new() -> Result<Self, Failure> {
-        Ok(Self(Histogram::new_with_bounds(1, LONGEST, DIGITS)?))
+        Ok(Self(Histogram::new_with_bounds(1, MAX_LATENCY_NS, DIGITS)?))
     }
 
     pub(crate) fn record(&mut self, took: Duration) {
         self.0
-            .saturating_record(u64::try_from(took.as_nanos()).unwrap_or(LONGEST));
+            .saturating_record(u64::try_from(took.as_nanos()).unwrap_or(MAX_LATENCY_NS));
     }
 
     pub(crate) fn add(&mut self, other: &Self) -> Result<(), Failure> {
@@ -33,7 +34,7 @@ impl Latency {
         self.0.len()
     }
 
-    /// The time that this share (0 to 1) of all stayed within, in microseconds.
+    /// The latency at a quantile (0 to 1), in microseconds.
     pub(crate) fn micros(&self, share: f64) -> f64 {
         self.0.value_at_quantile(share) as f64 / 1000.0
     }

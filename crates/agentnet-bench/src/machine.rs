@@ -1,11 +1,11 @@
-//! Where and on what something was measured.
+//! A results file, with the machine that the measurements were taken on.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
 use crate::Failure;
-use crate::figure::Figure;
+use crate::measurement::Measurement;
 
 /// A file of `bench/results`.
 #[derive(Debug, Serialize, Deserialize)]
@@ -19,11 +19,12 @@ pub(crate) struct Results {
     pub(crate) kernel: String,
     pub(crate) repeat: usize,
     pub(crate) seconds_per_run: f64,
-    pub(crate) figures: Vec<Figure>,
+    #[serde(rename = "figures")]
+    pub(crate) measurements: Vec<Measurement>,
 }
 
 impl Results {
-    pub(crate) fn of(figures: Vec<Figure>, repeat: usize, seconds_per_run: f64) -> Result<Self, Failure> {
+    pub(crate) fn of(measurements: Vec<Measurement>, repeat: usize, seconds_per_run: f64) -> Result<Self, Failure> {
         let info = |path: &str, name: &str| -> Option<String> {
             let text = std::fs::read_to_string(path).ok()?;
             let line = text.lines().find(|line| line.starts_with(name))?;
@@ -42,7 +43,7 @@ impl Results {
                 .to_owned(),
             repeat,
             seconds_per_run,
-            figures,
+            measurements,
         })
     }
 }

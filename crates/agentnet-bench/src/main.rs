@@ -1,15 +1,14 @@
-//! `agentnet-bench`: what agentnet costs, beside what NATS and the databases themselves can do on the same machine.
+//! `agentnet-bench`: benchmarks of agentnet beside the raw speed of NATS and of the databases on the same machine.
 //!
-//! Every command starts the servers that it needs, runs senders and receivers as processes of their own (see [`role`]),
+//! Every command starts the servers that it needs, runs senders and receivers in separate processes (see [`worker_process`]),
 //! measures the raw limit in the same run, checks that nothing was lost, and prints a table; `--json` writes the same
-//! figures to a file. `agentnet-bench set` runs all of them.
-#![allow(clippy::print_stdout, reason = "the result is what it prints")]
+//! measurements to a file. `agentnet-bench set` runs all of them.
+#![allow(clippy::print_stdout, reason = "the output is the result")]
 
 mod agents;
-mod caller;
 mod cli;
+mod closed_loop;
 mod database;
-mod figure;
 mod footprint;
 mod growth;
 mod hello;
@@ -17,36 +16,40 @@ mod history;
 mod ingest;
 mod latency;
 mod machine;
+mod measurement;
 mod messages;
 mod network;
 mod processes;
 mod raw;
 mod receiver;
 mod register;
-mod role;
 mod rows;
 mod rpc;
+mod rpc_caller;
 mod run;
+mod runtime_flavor;
 mod sessions;
+mod settings;
 mod start;
-mod tasks;
+mod worker_process;
+mod workers;
 
 use std::process::ExitCode;
 
 use clap::Parser as _;
 
-/// Whatever stops a benchmark.
+/// The error that ends a benchmark.
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 fn main() -> ExitCode {
-    let ended = match cli::Cli::parse().command {
-        cli::Command::Role { role } => role::play(&role),
+    let result = match cli::Cli::parse().command {
+        cli::Command::Worker { spec } => workers::run(&spec),
         command => cli::run(command),
     };
-    match ended {
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            #[allow(clippy::print_stderr, reason = "a program's last word")]
+            #[allow(clippy::print_stderr, reason = "a program reports its error on stderr")]
             {
                 eprintln!("error: {failure}");
             }

@@ -3,65 +3,66 @@
 use std::time::Duration;
 
 use crate::Failure;
-use crate::agents::{self, Kind};
-use crate::cli::Settings;
-use crate::figure::{Figure, Target, median};
+use crate::agents::{self, Operation};
+use crate::measurement::{Measurement, Target, median};
 use crate::network::{Network, Registry, answer_registrations};
-use crate::processes::Watched;
-use crate::role::{Flavour, Player, Role};
-use crate::run::{Outcome, Run, costs};
+use crate::processes::WatchedProcesses;
+use crate::run::{Run, RunOutcome, costs};
+use crate::runtime_flavor::RuntimeFlavor;
+use crate::settings::Settings;
+use crate::worker_process::Worker;
 use crate::{processes, raw};
 
-/// What a message has around its payload, in bytes.
-const FRAME: usize = 524;
+/// Bytes of a message around its payload.
+const ENVELOPE_BYTES: usize = 524;
 
-/// What may be asked of a figure.
+/// Targets, as shares of the raw limit.
 #[derive(Debug, Clone, Copy)]
 struct Targets {
-    /// Of the raw p50, one after the other.
+    /// For the p50 of sequential messages.
     p50: f64,
-    /// Of the raw rate, 256 in flight.
+    /// For the rate with 256 in flight.
     rate: f64,
 }
 
 /// A sending and a receiving agent on a network.
 #[derive(Debug)]
-pub(crate) struct Pair {
-    sender: Player,
-    receiver: Player,
+pub(crate) struct AgentPair {
+    sender: Worker,
+    receiver: Worker,
 }
 
-impl Pair {
-    pub(crate) async fn start(url: &str, flavour: Flavour, dedupe: Duration) -> Result<Self, Failure> {
-        Self::start_as("bench_receiver", url, flavour, dedupe).await
+impl AgentPair {
+    pub(crate) async fn start(url: &str, flavor: RuntimeFlavor, dedupe: Duration) -> Result<Self, Failure> {
+        Self::start_as("bench_receiver", url, flavor, dedupe).await
     }
 
-    /// With a receiver of that username.
+    /// Starts a pair whose receiver has this username.
     pub(crate) async fn start_as(
         username: &str,
         url: &str,
-        flavour: Flavour,
+        flavor: RuntimeFlavor,
         dedupe: Duration,
     ) -> Result<Self, Failure> {
-        let receiver = agents::Receiver {
+        let receiver = agents::MessageReceiver {
             url: url.to_owned(),
             username: username.to_owned(),
             dedupe,
         };
-        let sender = agents::Sender {
+        let sender = agents::MessageSender {
             url: url.to_owned(),
             receiver: username.to_owned(),
         };
-        let receiver = Player::start(Role::AgentReceiver(receiver), flavour).await?;
-        let sender = Player::start(Role::AgentSender(sender), flavour).await?;
+        let receiver = Worker::start(receiver, flavor).await?;
+        let sender = Worker::start(sender, flavor).await?;
         Ok(Self { sender, receiver })
     }
 
-    /// One run; what was sent and what was handled must be the same.
-    pub(crate) async fn run(&mut self, kind: Kind, run: Run) -> Result<Outcome, Failure> {
+    /// Runs once. Fails unless the receiver handled exactly the messages that were sent.
+    pub(crate) async fn run(&mut self, kind: Operation, run: Run) -> Result<RunOutcome, Failure> {
         let before: u64 = self.receiver.ask(&()).await?;
-        let outcome: Outcome = self.sender.ask(&(kind, run)).await?;
-        // A receipt comes before the handling.
+        let outcome: RunOutcome = self.sender.ask(&(kind, run)).await?;
+        // The receipt arrives before the message is handled.
         let handled = async {
             loop {
                 let handled = self.receiver.ask::<u64>(&()).await? - before;
@@ -80,63 +81,68 @@ impl Pair {
         Ok(outcome)
     }
 
-    /// The time that both have spent on processors.
+    /// The CPU time of both processes.
     pub(crate) fn cpu(&self) -> Result<Duration, Failure> {
         Ok(processes::cpu(self.sender.pid()?)? + processes::cpu(self.receiver.pid()?)?)
     }
 
-    /// Both, to be watched beside others.
-    fn watched(&self, others: Watched) -> Result<Watched, Failure> {
+    /// Adds both processes to the watched ones.
+    fn watched(&self, others: WatchedProcesses) -> Result<WatchedProcesses, Failure> {
         Ok(others
             .and("sender", self.sender.pid()?)
             .and("receiver", self.receiver.pid()?))
     }
 
-    pub(crate) fn receiver(&self) -> &Player {
+    pub(crate) fn receiver(&self) -> &Worker {
         &self.receiver
     }
 
     pub(crate) async fn end(self) -> Result<(), Failure> {
-        self.sender.dismiss().await?;
-        self.receiver.dismiss().await
+        self.sender.stop().await?;
+        self.receiver.stop().await
     }
 }
 
 /// `agentnet-bench send`: without a registry, and with one that stores every message.
-pub(crate) async fn send(settings: &Settings) -> Result<Vec<Figure>, Failure> {
+pub(crate) async fn send(settings: &Settings) -> Result<Vec<Measurement>, Failure> {
     let alone = Targets { p50: 1.35, rate: 0.45 };
-    let mut figures = bare(settings, Kind::Send, raw::Kind::TwoLeg, alone).await?;
+    let mut measurements = bare(settings, Operation::Send, raw::RawPattern::TwoLeg, alone).await?;
     let stored = Targets { p50: 1.6, rate: 0.25 };
-    figures.extend(with_registry(settings, Kind::Send, raw::Kind::TwoLeg, stored).await?);
-    figures.push(receipts_alone(settings).await?);
-    Ok(figures)
+    measurements.extend(with_registry(settings, Operation::Send, raw::RawPattern::TwoLeg, stored).await?);
+    measurements.push(receipts_alone(settings).await?);
+    Ok(measurements)
 }
 
 /// `agentnet-bench request`.
-pub(crate) async fn request(settings: &Settings) -> Result<Vec<Figure>, Failure> {
+pub(crate) async fn request(settings: &Settings) -> Result<Vec<Measurement>, Failure> {
     let targets = Targets { p50: 1.35, rate: 0.5 };
-    bare(settings, Kind::Request, raw::Kind::Request, targets).await
+    bare(settings, Operation::Request, raw::RawPattern::Request, targets).await
 }
 
-/// What nobody can beat who sends what the protocol asks for: a message and two receipts, as bytes that nobody looks at.
-async fn receipts_alone(settings: &Settings) -> Result<Figure, Failure> {
+/// The upper limit for any implementation of the protocol: a message and two receipts as plain bytes that are not decoded.
+async fn receipts_alone(settings: &Settings) -> Result<Measurement, Failure> {
     let network = Network::start(false).await?;
-    let mut limits = raw::Limits::start(&network).await?;
+    let mut limits = raw::RawLimits::start(&network).await?;
     let (mut pings, mut receipts) = (Vec::new(), Vec::new());
     for _ in 0..settings.repeat {
-        pings.push(limits.best(raw::Kind::TwoLeg, settings.run(256)).await?.rate());
+        pings.push(limits.best(raw::RawPattern::TwoLeg, settings.run(256)).await?.rate());
         let run = Run {
-            bytes: settings.bytes + FRAME,
+            bytes: settings.bytes + ENVELOPE_BYTES,
             ..settings.run(256)
         };
-        receipts.push(limits.best(raw::Kind::Receipts, run).await?.rate());
+        receipts.push(limits.best(raw::RawPattern::Receipts, run).await?.rate());
     }
     limits.end().await?;
     let name = "NATS alone, a message and two receipts, 256 in flight";
-    Ok(Figure::new("send", name, "/s", median(receipts)).raw(median(pings)))
+    Ok(Measurement::new("send", name, "/s", median(receipts)).raw(median(pings)))
 }
 
-async fn bare(settings: &Settings, kind: Kind, raw: raw::Kind, targets: Targets) -> Result<Vec<Figure>, Failure> {
+async fn bare(
+    settings: &Settings,
+    kind: Operation,
+    raw: raw::RawPattern,
+    targets: Targets,
+) -> Result<Vec<Measurement>, Failure> {
     let network = Network::start(false).await?;
     answer_registrations(&network.url).await?;
     compare(settings, &network, None, kind, raw, targets).await
@@ -144,56 +150,56 @@ async fn bare(settings: &Settings, kind: Kind, raw: raw::Kind, targets: Targets)
 
 async fn with_registry(
     settings: &Settings,
-    kind: Kind,
-    raw: raw::Kind,
+    kind: Operation,
+    raw: raw::RawPattern,
     targets: Targets,
-) -> Result<Vec<Figure>, Failure> {
+) -> Result<Vec<Measurement>, Failure> {
     let network = Network::start(true).await?;
     let registry = Registry::start(&network).await?;
     compare(settings, &network, Some(&registry), kind, raw, targets).await
 }
 
-/// Takes both in turn. A registry must have stored all that was sent before the raw limit has its turn.
+/// Runs the agents and the raw limit in alternation. The registry must store all messages before the raw limit runs.
 async fn compare(
     settings: &Settings,
     network: &Network,
     registry: Option<&Registry>,
-    kind: Kind,
-    raw: raw::Kind,
+    kind: Operation,
+    raw: raw::RawPattern,
     targets: Targets,
-) -> Result<Vec<Figure>, Failure> {
+) -> Result<Vec<Measurement>, Failure> {
     let command = match kind {
-        Kind::Send => "send",
-        Kind::Request => "request",
+        Operation::Send => "send",
+        Operation::Request => "request",
     };
     let place = match registry {
         None => "no registry",
         Some(_) => "registry storing",
     };
-    let mut limits = raw::Limits::start(network).await?;
+    let mut limits = raw::RawLimits::start(network).await?;
     let mut sent = 0;
-    let mut of_agents: Vec<[Vec<Outcome>; 2]> = Vec::new();
-    let mut of_raw: [Vec<Outcome>; 2] = Default::default();
-    for flavour in Flavour::BOTH {
-        let mut pair = Pair::start(&network.url, flavour, Duration::from_secs(600)).await?;
+    let mut of_agents: Vec<[Vec<RunOutcome>; 2]> = Vec::new();
+    let mut of_raw: [Vec<RunOutcome>; 2] = Default::default();
+    for flavor in RuntimeFlavor::BOTH {
+        let mut pair = AgentPair::start(&network.url, flavor, Duration::from_secs(600)).await?;
         let mut watched = pair.watched(network.watched()?)?;
         if let Some(registry) = registry {
             watched = watched.and("registry", registry.pid()?);
         }
-        let mut outcomes: [Vec<Outcome>; 2] = Default::default();
+        let mut outcomes: [Vec<RunOutcome>; 2] = Default::default();
         for _ in 0..settings.repeat {
             for (at, in_flight) in [1, 256].into_iter().enumerate() {
                 let run = settings.run(in_flight);
-                if flavour == Flavour::BOTH[0] {
+                if flavor == RuntimeFlavor::BOTH[0] {
                     of_raw[at].push(limits.best(raw, run).await?);
                 }
-                let before = watched.spent()?;
+                let before = watched.cpu_usage()?;
                 let mut outcome = pair.run(kind, run).await?;
                 sent += outcome.completed;
                 if let Some(registry) = registry {
-                    registry.has_stored(sent).await?;
+                    registry.wait_until_stored(sent).await?;
                 }
-                outcome.spent = watched.spent()?.since(&before);
+                outcome.cpu_usage = watched.cpu_usage()?.since(&before);
                 outcomes[at].push(outcome);
             }
         }
@@ -201,10 +207,10 @@ async fn compare(
         of_agents.push(outcomes);
     }
     limits.end().await?;
-    let p50 = |outcomes: &[Outcome]| median(outcomes.iter().map(|outcome| outcome.latency.micros(0.5)));
-    let p99 = |outcomes: &[Outcome]| median(outcomes.iter().map(|outcome| outcome.latency.micros(0.99)));
-    let rate = |outcomes: &[Outcome]| median(outcomes.iter().map(Outcome::rate));
-    // As with the raw limit, the better flavour counts.
+    let p50 = |outcomes: &[RunOutcome]| median(outcomes.iter().map(|outcome| outcome.latency.micros(0.5)));
+    let p99 = |outcomes: &[RunOutcome]| median(outcomes.iter().map(|outcome| outcome.latency.micros(0.99)));
+    let rate = |outcomes: &[RunOutcome]| median(outcomes.iter().map(RunOutcome::rate));
+    // As for the raw limit, the better runtime flavor counts.
     let one = of_agents.iter().map(|both| &both[0][..]);
     let many = of_agents.iter().map(|both| &both[1][..]);
     let one = one
@@ -214,16 +220,16 @@ async fn compare(
         .max_by(|a, b| rate(a).total_cmp(&rate(b)))
         .ok_or("nothing was measured")?;
     let in_flight = format!("{place}, 256 in flight");
-    let mut figures = vec![
-        Figure::new(command, format!("{place}, sequential p50"), "us", p50(one))
+    let mut measurements = vec![
+        Measurement::new(command, format!("{place}, sequential p50"), "us", p50(one))
             .raw(p50(&of_raw[0]))
             .target(Target::ShareAtMost(targets.p50)),
-        Figure::new(command, format!("{place}, sequential p99"), "us", p99(one)).raw(p99(&of_raw[0])),
-        Figure::new(command, in_flight.as_str(), "/s", rate(many))
+        Measurement::new(command, format!("{place}, sequential p99"), "us", p99(one)).raw(p99(&of_raw[0])),
+        Measurement::new(command, in_flight.as_str(), "/s", rate(many))
             .raw(rate(&of_raw[1]))
             .target(Target::ShareAtLeast(targets.rate)),
-        Figure::new(command, format!("{in_flight} p99"), "us", p99(many)).raw(p99(&of_raw[1])),
+        Measurement::new(command, format!("{in_flight} p99"), "us", p99(many)).raw(p99(&of_raw[1])),
     ];
-    figures.extend(costs(command, &in_flight, many, &of_raw[1]));
-    Ok(figures)
+    measurements.extend(costs(command, &in_flight, many, &of_raw[1]));
+    Ok(measurements)
 }

@@ -1,4 +1,4 @@
-//! The servers of a benchmark.
+//! The servers of a benchmark: nats-server and the registry.
 
 use std::path::PathBuf;
 use std::process::Stdio;
@@ -14,34 +14,35 @@ use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
 use crate::Failure;
-use crate::processes::Watched;
+use crate::processes::WatchedProcesses;
 
-const PATIENCE: Duration = Duration::from_secs(120);
-/// How long a registry with a backlog may store nothing.
-const STANDSTILL: Duration = Duration::from_secs(20);
+const READY_TIMEOUT: Duration = Duration::from_secs(120);
+/// The longest time that a registry with a backlog may store nothing.
+const MAX_STALL: Duration = Duration::from_secs(20);
 
-/// A nats-server; its address is that of a client.
+/// A nats-server.
 #[derive(Debug)]
 pub(crate) struct Network {
+    /// The URL for clients.
     pub(crate) url: String,
     nats: NatsServer,
 }
 
 impl Network {
-    /// Starts a server, with JetStream where a registry is to store messages.
+    /// Starts a server; a registry that stores messages needs JetStream.
     pub(crate) async fn start(jetstream: bool) -> Result<Self, Failure> {
         let nats = NatsServer::builder().jetstream(jetstream).start().await?;
         Ok(Self { url: nats.url(), nats })
     }
 
-    /// The server, to be watched.
-    pub(crate) fn watched(&self) -> Result<Watched, Failure> {
+    /// The server process, to be watched.
+    pub(crate) fn watched(&self) -> Result<WatchedProcesses, Failure> {
         let pid = self.nats.pid().ok_or("nats-server has ended")?;
-        Ok(Watched::default().and("nats-server", pid))
+        Ok(WatchedProcesses::default().and("nats-server", pid))
     }
 }
 
-/// Answers registrations, and nothing else: the one thing that an agent cannot do without.
+/// Stands in for a registry: answers `register` and `resolve_account` and nothing else.
 pub(crate) async fn answer_registrations(url: &str) -> Result<(), Failure> {
     let client = RawClient::connect(url).await?;
     let mut requests = client.subscribe("registry.*").await?;
@@ -66,12 +67,12 @@ pub(crate) async fn answer_registrations(url: &str) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The `agentnet` that is measured.
+/// The path of the measured `agentnet` program.
 pub(crate) fn program() -> Result<PathBuf, Failure> {
     built("agentnet")
 }
 
-/// A program of the workspace, built beside this one.
+/// The path of a program of the workspace, beside this program.
 fn built(name: &str) -> Result<PathBuf, Failure> {
     let beside = std::env::current_exe()?.with_file_name(name);
     if beside.is_file() {
@@ -84,7 +85,7 @@ fn built(name: &str) -> Result<PathBuf, Failure> {
     .into())
 }
 
-/// `agentnet`, told nothing by the environment of the benchmark.
+/// The command `agentnet`, without the settings in the benchmark's environment.
 pub(crate) fn agentnet() -> Result<Command, Failure> {
     clean(program()?)
 }
@@ -96,7 +97,7 @@ pub(crate) fn example_agent(url: &str) -> Result<Command, Failure> {
     Ok(command)
 }
 
-/// A program that is told nothing by the environment of the benchmark, and ends with it.
+/// A command without the settings in the benchmark's environment. The process is killed with the benchmark.
 fn clean(program: PathBuf) -> Result<Command, Failure> {
     let mut command = Command::new(program);
     for (name, _) in std::env::vars_os() {
@@ -121,12 +122,12 @@ pub(crate) struct Registry {
 }
 
 impl Registry {
-    /// With the database that is its default, a file.
+    /// Starts a registry with the default database, a SQLite file.
     pub(crate) async fn start(network: &Network) -> Result<Self, Failure> {
         Self::start_with(network, &[]).await
     }
 
-    /// With more arguments, such as `--database-url`.
+    /// Starts a registry with more arguments, such as `--database-url`.
     pub(crate) async fn start_with(network: &Network, arguments: &[&str]) -> Result<Self, Failure> {
         let data = TempDir::new()?;
         let mut child = agentnet()?
@@ -136,11 +137,11 @@ impl Registry {
             .stdout(Stdio::piped())
             .spawn()?;
         let mut lines = BufReader::new(child.stdout.take().ok_or("no stdout")?).lines();
-        timeout(PATIENCE, lines.next_line())
+        timeout(READY_TIMEOUT, lines.next_line())
             .await
             .map_err(|_| "the registry does not become ready")??
             .ok_or("the registry ended")?;
-        // Whatever else it says is not to fill the pipe.
+        // Reads the rest of its output, so that the pipe does not fill up.
         tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
         Ok(Self {
             child,
@@ -157,15 +158,15 @@ impl Registry {
         &self.client
     }
 
-    /// Messages in the store, as the registry counts what it wrote.
+    /// Number of stored messages, from the registry's metrics.
     pub(crate) async fn stored(&self) -> Result<u64, Failure> {
         let metrics = self.client.call(&MetricsRequest).await?;
         let stored = metrics.capture.as_ref().map_or(0, |capture| capture.stored);
         Ok(u64::try_from(stored)?)
     }
 
-    /// Waits until so many are stored, no more and no less, as long as it comes nearer.
-    pub(crate) async fn has_stored(&self, expected: u64) -> Result<(), Failure> {
+    /// Waits while the number of stored messages grows. Fails unless it ends at `expected`.
+    pub(crate) async fn wait_until_stored(&self, expected: u64) -> Result<(), Failure> {
         let mut stored = self.stored().await?;
         while stored < expected {
             let before = stored;
@@ -174,7 +175,7 @@ impl Registry {
                 Ok(_) => Err(format!("{before} of {expected} messages are stored, and no more come")),
                 Err(failure) => Err(failure.to_string()),
             };
-            stored = eventually(STANDSTILL, look).await?;
+            stored = eventually(MAX_STALL, look).await?;
         }
         if stored != expected {
             return Err(format!("{expected} messages were sent, {stored} are stored").into());

@@ -1,4 +1,4 @@
-//! What a process has used, as Linux tells it.
+//! CPU time and memory of processes, from `/proc`.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -7,14 +7,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::Failure;
 
-/// The time that it has spent on processors, with its children.
+/// The CPU time of a process and its children.
 pub(crate) fn cpu(pid: u32) -> Result<Duration, Failure> {
     let mut ticks = 0;
     for entry in std::fs::read_dir("/proc")? {
         let Some(child) = entry?.file_name().to_str().and_then(|name| name.parse().ok()) else {
             continue;
         };
-        // It may have ended meanwhile: then its parent's time, which is read last, holds it.
+        // The child may have ended meanwhile: then its time is part of its parent's, which is read last.
         if let Ok(stat) = Stat::of(child)
             && stat.parent == pid
         {
@@ -28,7 +28,7 @@ pub(crate) fn cpu(pid: u32) -> Result<Duration, Failure> {
 
 struct Stat {
     parent: u32,
-    /// Its own, and those of its children that have ended.
+    /// Ticks of the process and of its children that have ended.
     ticks: u64,
 }
 
@@ -45,33 +45,33 @@ impl Stat {
     }
 }
 
-/// Processes by what they are.
+/// Named processes whose CPU time is measured.
 #[derive(Debug, Default, Clone)]
-pub(crate) struct Watched(Vec<(&'static str, u32)>);
+pub(crate) struct WatchedProcesses(Vec<(&'static str, u32)>);
 
-impl Watched {
+impl WatchedProcesses {
     pub(crate) fn and(mut self, name: &'static str, pid: u32) -> Self {
         self.0.push((name, pid));
         self
     }
 
-    /// What each has spent up to now.
-    pub(crate) fn spent(&self) -> Result<Spent, Failure> {
+    /// The CPU time of each process until now.
+    pub(crate) fn cpu_usage(&self) -> Result<CpuUsage, Failure> {
         let each = self.0.iter().map(|(name, pid)| Ok(((*name).to_owned(), cpu(*pid)?)));
-        Ok(Spent(each.collect::<Result<_, Failure>>()?))
+        Ok(CpuUsage(each.collect::<Result<_, Failure>>()?))
     }
 }
 
-/// Time on processors, by what spent it.
+/// CPU time by process name.
 #[derive(Debug, Default, Clone, Serialize, Deserialize)]
-pub(crate) struct Spent(BTreeMap<String, Duration>);
+pub(crate) struct CpuUsage(BTreeMap<String, Duration>);
 
-impl Spent {
-    /// What has been spent since.
+impl CpuUsage {
+    /// The difference to an earlier value.
     pub(crate) fn since(self, before: &Self) -> Self {
-        let since = |(name, spent): (String, Duration)| {
+        let since = |(name, total): (String, Duration)| {
             let before = before.0.get(&name).copied().unwrap_or_default();
-            (name, spent.saturating_sub(before))
+            (name, total.saturating_sub(before))
         };
         Self(self.0.into_iter().map(since).collect())
     }
@@ -85,12 +85,12 @@ impl Spent {
     }
 }
 
-/// Its resident memory now, in bytes.
+/// The resident memory of a process, in bytes.
 pub(crate) fn resident(pid: u32) -> Result<u64, Failure> {
     field(pid, "VmRSS:")
 }
 
-/// Its resident memory at its largest, in bytes.
+/// The peak resident memory of a process, in bytes.
 pub(crate) fn peak(pid: u32) -> Result<u64, Failure> {
     field(pid, "VmHWM:")
 }

@@ -1,66 +1,39 @@
-//! What NATS itself can do: async-nats alone, without anything of ours.
+//! `agentnet-bench raw`: the raw limits, measured with async-nats alone.
 
 mod echo;
 mod load;
+mod pattern;
 
-use serde::{Deserialize, Serialize};
-
-pub(crate) use echo::{Responder, Subjects};
-pub(crate) use load::Sender;
+pub(crate) use echo::{RawResponder, Subjects};
+pub(crate) use load::RawSender;
+pub(crate) use pattern::RawPattern;
 
 use crate::Failure;
-use crate::cli::Settings;
-use crate::figure::{Figure, median};
+use crate::measurement::{Measurement, median};
 use crate::network::Network;
-use crate::processes::Watched;
-use crate::role::{Flavour, Player, Role};
-use crate::run::{Outcome, Run};
+use crate::processes::WatchedProcesses;
+use crate::run::{Run, RunOutcome};
+use crate::runtime_flavor::RuntimeFlavor;
+use crate::settings::Settings;
+use crate::worker_process::Worker;
 
-/// How messages go.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum Kind {
-    /// A request and its reply, through the client's own request.
-    Request,
-    /// A message to another process, which publishes one back: what a message with a receipt cannot beat.
-    TwoLeg,
-    /// As that, answered twice: what a message with its two receipts cannot beat.
-    Receipts,
-    /// A message to a subject that the sender itself listens to.
-    Publish,
-}
-
-impl Kind {
-    /// Those that `agentnet-bench raw` measures.
-    const MEASURED: [Self; 3] = [Self::Request, Self::TwoLeg, Self::Publish];
-
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Request => "request/reply",
-            Self::TwoLeg => "two-leg ping",
-            Self::Receipts => "ping with two receipts",
-            Self::Publish => "publish/subscribe",
-        }
-    }
-}
-
-/// Sender and responder of one flavour on a server.
+/// A sender and a responder of one runtime flavor on a server.
 #[derive(Debug)]
-pub(crate) struct Pair {
-    sender: Player,
-    responder: Player,
-    watched: Watched,
+pub(crate) struct RawPair {
+    sender: Worker,
+    responder: Worker,
+    watched: WatchedProcesses,
 }
 
-impl Pair {
-    pub(crate) async fn start(network: &Network, flavour: Flavour) -> Result<Self, Failure> {
-        let (url, subjects) = (network.url.clone(), Subjects::new(flavour.name()));
-        let responder = Responder {
+impl RawPair {
+    pub(crate) async fn start(network: &Network, flavor: RuntimeFlavor) -> Result<Self, Failure> {
+        let (url, subjects) = (network.url.clone(), Subjects::new(flavor.name()));
+        let responder = RawResponder {
             url: url.clone(),
             subjects: subjects.clone(),
         };
-        let responder = Player::start(Role::RawResponder(responder), flavour).await?;
-        let sender = Player::start(Role::RawSender(Sender { url, subjects }), flavour).await?;
+        let responder = Worker::start(responder, flavor).await?;
+        let sender = Worker::start(RawSender { url, subjects }, flavor).await?;
         let watched = network
             .watched()?
             .and("sender", sender.pid()?)
@@ -72,14 +45,14 @@ impl Pair {
         })
     }
 
-    /// One run; what was sent and what was answered must be the same.
-    pub(crate) async fn run(&mut self, kind: Kind, run: Run) -> Result<Outcome, Failure> {
+    /// Runs once. Fails unless every message was answered.
+    pub(crate) async fn run(&mut self, kind: RawPattern, run: Run) -> Result<RunOutcome, Failure> {
         let before: u64 = self.responder.ask(&()).await?;
-        let spent = self.watched.spent()?;
-        let mut outcome: Outcome = self.sender.ask(&(kind, run)).await?;
-        outcome.spent = self.watched.spent()?.since(&spent);
+        let before_run = self.watched.cpu_usage()?;
+        let mut outcome: RunOutcome = self.sender.ask(&(kind, run)).await?;
+        outcome.cpu_usage = self.watched.cpu_usage()?.since(&before_run);
         let after: u64 = self.responder.ask(&()).await?;
-        if kind != Kind::Publish && after - before != outcome.completed {
+        if kind != RawPattern::Publish && after - before != outcome.completed {
             let answered = after - before;
             return Err(format!("raw {}: sent {}, answered {answered}", kind.name(), outcome.completed).into());
         }
@@ -87,27 +60,27 @@ impl Pair {
     }
 
     pub(crate) async fn end(self) -> Result<(), Failure> {
-        self.sender.dismiss().await?;
-        self.responder.dismiss().await
+        self.sender.stop().await?;
+        self.responder.stop().await
     }
 }
 
-/// The raw limits of a server: the better flavour counts.
+/// Measures the raw limits of a server with both runtime flavors; the better one counts.
 #[derive(Debug)]
-pub(crate) struct Limits(Vec<Pair>);
+pub(crate) struct RawLimits(Vec<RawPair>);
 
-impl Limits {
+impl RawLimits {
     pub(crate) async fn start(network: &Network) -> Result<Self, Failure> {
         let mut pairs = Vec::new();
-        for flavour in Flavour::BOTH {
-            pairs.push(Pair::start(network, flavour).await?);
+        for flavor in RuntimeFlavor::BOTH {
+            pairs.push(RawPair::start(network, flavor).await?);
         }
         Ok(Self(pairs))
     }
 
-    /// The run of the flavour that did better: by its median time where one is under way, by its rate where more are.
-    pub(crate) async fn best(&mut self, kind: Kind, run: Run) -> Result<Outcome, Failure> {
-        let mut best: Option<Outcome> = None;
+    /// The better run of the two flavors: by the median latency with one in flight, by the rate with more.
+    pub(crate) async fn best(&mut self, kind: RawPattern, run: Run) -> Result<RunOutcome, Failure> {
+        let mut best: Option<RunOutcome> = None;
         for pair in &mut self.0 {
             let outcome = pair.run(kind, run).await?;
             let better = best.as_ref().is_none_or(|best| match run.in_flight {
@@ -118,7 +91,7 @@ impl Limits {
                 best = Some(outcome);
             }
         }
-        best.ok_or_else(|| "no flavour".into())
+        best.ok_or_else(|| "no flavor".into())
     }
 
     pub(crate) async fn end(self) -> Result<(), Failure> {
@@ -130,31 +103,31 @@ impl Limits {
 }
 
 /// `agentnet-bench raw`.
-pub(crate) async fn run(settings: &Settings) -> Result<Vec<Figure>, Failure> {
+pub(crate) async fn run(settings: &Settings) -> Result<Vec<Measurement>, Failure> {
     let network = Network::start(false).await?;
-    let mut figures = Vec::new();
-    for flavour in Flavour::BOTH {
-        let mut pair = Pair::start(&network, flavour).await?;
-        for kind in Kind::MEASURED {
+    let mut measurements = Vec::new();
+    for flavor in RuntimeFlavor::BOTH {
+        let mut pair = RawPair::start(&network, flavor).await?;
+        for kind in RawPattern::MEASURED {
             for in_flight in [1, 64, 256] {
                 let mut runs = Vec::new();
                 for _ in 0..settings.repeat {
                     runs.push(pair.run(kind, settings.run(in_flight)).await?);
                 }
-                let name = format!("{} {}, {in_flight} in flight", kind.name(), flavour.name());
+                let name = format!("{} {}, {in_flight} in flight", kind.name(), flavor.name());
                 let p50 = median(runs.iter().map(|run| run.latency.micros(0.5)));
                 let p99 = median(runs.iter().map(|run| run.latency.micros(0.99)));
-                figures.push(Figure::new(
+                measurements.push(Measurement::new(
                     "raw",
                     format!("{name}: rate"),
                     "/s",
-                    median(runs.iter().map(Outcome::rate)),
+                    median(runs.iter().map(RunOutcome::rate)),
                 ));
-                figures.push(Figure::new("raw", format!("{name}: p50"), "us", p50));
-                figures.push(Figure::new("raw", format!("{name}: p99"), "us", p99));
+                measurements.push(Measurement::new("raw", format!("{name}: p50"), "us", p50));
+                measurements.push(Measurement::new("raw", format!("{name}: p99"), "us", p99));
             }
         }
         pair.end().await?;
     }
-    Ok(figures)
+    Ok(measurements)
 }

@@ -1,28 +1,28 @@
 //! `agentnet-bench register`: how many agents a second can join.
 
 use crate::Failure;
-use crate::caller::{Call, Callers, Numbers};
-use crate::cli::Settings;
 use crate::database::{Backend, Database};
-use crate::figure::{Figure, Target};
+use crate::measurement::{Measurement, Target};
 use crate::network::{Network, Registry};
 use crate::raw;
+use crate::rpc_caller::{Numbers, RpcCall, RpcCallers};
 use crate::sessions;
+use crate::settings::Settings;
 
 const IN_FLIGHT: usize = 64;
 
-pub(crate) async fn run(settings: &Settings) -> Result<Vec<Figure>, Failure> {
-    let mut figures = Vec::new();
+pub(crate) async fn run(settings: &Settings) -> Result<Vec<Measurement>, Failure> {
+    let mut measurements = Vec::new();
     for backend in [Backend::Postgres, Backend::Sqlite] {
         let database = Database::start(backend).await?;
         let network = Network::start(true).await?;
         let registry = Registry::start_with(&network, &["--database-url", &database.url()]).await?;
-        let mut limits = raw::Limits::start(&network).await?;
-        let raw = limits.best(raw::Kind::Request, settings.run(IN_FLIGHT)).await?;
+        let mut limits = raw::RawLimits::start(&network).await?;
+        let raw = limits.best(raw::RawPattern::Request, settings.run(IN_FLIGHT)).await?;
         limits.end().await?;
         let watched = database.watched(network.watched()?.and("registry", registry.pid()?));
-        let mut callers = Callers::start(&network, watched).await?;
-        let call = Call {
+        let mut callers = RpcCallers::start(&network, watched).await?;
+        let call = RpcCall {
             rpc: "register".into(),
             request: r#"{"agent_id":"worker","name":"Worker {n}","username":"worker_{n}","capabilities":["work"],"metadata":{"team":"bench"}}"#.into(),
             expect: r#""username":"worker_{n}""#.into(),
@@ -44,13 +44,13 @@ pub(crate) async fn run(settings: &Settings) -> Result<Vec<Figure>, Failure> {
         }
         let name = format!("{}, {IN_FLIGHT} in flight", backend.name());
         let costs = calls.costs("register", &name, std::slice::from_ref(&raw));
-        let figure = Figure::new("register", name.clone(), "/s", calls.rate()).raw(raw.rate());
-        figures.push(match backend {
-            Backend::Postgres => figure.target(Target::AtLeast(5_000.0)),
-            Backend::Sqlite => figure,
+        let measurement = Measurement::new("register", name.clone(), "/s", calls.rate()).raw(raw.rate());
+        measurements.push(match backend {
+            Backend::Postgres => measurement.target(Target::AtLeast(5_000.0)),
+            Backend::Sqlite => measurement,
         });
-        figures.extend(calls.times("register", &name));
-        figures.extend(costs);
+        measurements.extend(calls.times("register", &name));
+        measurements.extend(costs);
     }
-    Ok(figures)
+    Ok(measurements)
 }

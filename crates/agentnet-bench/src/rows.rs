@@ -1,17 +1,17 @@
-//! Messages as the registry hands them to the store.
+//! Sample messages in the form that the registry passes to the store.
 
 use agentnet_protocol::{RawJson, Timestamp};
 use agentnet_store::model::{Message, NewMessage};
 
 use crate::Failure;
 
-/// When the first message was sent, in microseconds.
+/// Time of the first message, in microseconds since 1970.
 pub(crate) const FIRST: i64 = 1_780_000_000_000_000;
-/// Messages of one thread.
+/// Messages per thread.
 const THREAD: u64 = 20;
 const ACCOUNTS: u64 = 1_000;
 
-/// Numbered messages; their ids are as random as those of the wire.
+/// Numbered messages with random-looking ids, like those on the wire.
 pub(crate) fn messages(numbers: std::ops::Range<u64>, bytes: usize) -> Result<Vec<NewMessage>, Failure> {
     numbers.map(|number| message(number, bytes)).collect()
 }
@@ -22,7 +22,7 @@ fn message(number: u64, bytes: usize) -> Result<NewMessage, Failure> {
     let frame = r#"{"text":""}"#.len();
     let text = format!("{number} {}", "x".repeat(bytes.saturating_sub(frame + 8)));
     let message_id = id(number);
-    // Two agents talk in each thread, in turn.
+    // In each thread two agents alternate.
     let pair = number / THREAD * 7919;
     let (from, to) = (pair + number % 2, pair + (number + 1) % 2);
     Ok(NewMessage {
@@ -52,7 +52,7 @@ fn message(number: u64, bytes: usize) -> Result<NewMessage, Failure> {
     })
 }
 
-/// 32 hexadecimal digits, in no order.
+/// 32 hexadecimal digits; consecutive numbers give unrelated ids.
 fn id(number: u64) -> String {
     let mixed = |seed: u64| {
         let mut state = number.wrapping_add(seed).wrapping_mul(0x9e37_79b9_7f4a_7c15);

@@ -1,23 +1,23 @@
-//! `agentnet-bench rpc`: what the registry answers, with so many accounts and live sessions.
+//! `agentnet-bench rpc`: registry calls, by the number of accounts and online sessions.
 
 use agentnet::json;
 use agentnet::protocol::rpc::ListRequest;
 use clap::ValueEnum;
 
 use crate::Failure;
-use crate::caller::{Call, Callers, Calls, Numbers};
-use crate::cli::Settings;
 use crate::database::{Backend, Database};
-use crate::figure::{Figure, Target, median};
 use crate::latency::Latency;
+use crate::measurement::{Measurement, Target, median};
 use crate::network::{Network, Registry};
 use crate::raw;
-use crate::run::Outcome;
+use crate::rpc_caller::{CallOutcomes, Numbers, RpcCall, RpcCallers};
+use crate::run::RunOutcome;
 use crate::sessions;
+use crate::settings::Settings;
 
-/// What is called.
+/// A measured call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Name {
+pub(crate) enum RpcName {
     /// The account of a username
     ResolveAccount,
     /// Who is online
@@ -30,7 +30,7 @@ pub(crate) enum Name {
     Metrics,
 }
 
-/// How many accounts are in the store, and how many of them are online.
+/// The number of accounts in the store and of sessions online.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Population {
     pub(crate) accounts: u64,
@@ -38,8 +38,12 @@ pub(crate) struct Population {
     pub(crate) backend: Backend,
 }
 
-/// Measures the calls one after the other, on one network.
-pub(crate) async fn run(settings: &Settings, names: &[Name], population: Population) -> Result<Vec<Figure>, Failure> {
+/// Measures the calls one after the other on one network.
+pub(crate) async fn run(
+    settings: &Settings,
+    names: &[RpcName],
+    population: Population,
+) -> Result<Vec<Measurement>, Failure> {
     let Population {
         accounts,
         sessions,
@@ -52,53 +56,53 @@ pub(crate) async fn run(settings: &Settings, names: &[Name], population: Populat
     let registry = Registry::start_with(&network, &["--database-url", &database.url()]).await?;
     sessions::bring_online(&network, &registry, sessions).await?;
     let watched = database.watched(network.watched()?.and("registry", registry.pid()?));
-    let mut bench = Bench {
+    let mut bench = RpcBench {
         settings,
         accounts,
         sessions,
         title: format!("{} accounts, {} online, {}", accounts, sessions, backend.name()),
-        callers: Callers::start(&network, watched).await?,
+        callers: RpcCallers::start(&network, watched).await?,
         network,
         registry,
-        figures: Vec::new(),
+        measurements: Vec::new(),
     };
     for name in names {
         match name {
-            Name::ResolveAccount => bench.resolve_account().await?,
-            Name::List => bench.list().await?,
-            Name::Search => bench.search().await?,
-            Name::Profile => {
-                let call = bench.call("profile", r#"{"username":"worker_{n}"}"#, NAMED);
+            RpcName::ResolveAccount => bench.resolve_account().await?,
+            RpcName::List => bench.list().await?,
+            RpcName::Search => bench.search().await?,
+            RpcName::Profile => {
+                let call = bench.call("profile", r#"{"username":"worker_{n}"}"#, WORKER_USERNAME);
                 bench.sequential(&call, None, None).await?;
             }
-            Name::Metrics => {
+            RpcName::Metrics => {
                 let call = bench.call("metrics", "{}", r#""online_sessions""#);
                 bench.sequential(&call, None, None).await?;
             }
         }
     }
     bench.callers.end().await?;
-    Ok(bench.figures)
+    Ok(bench.measurements)
 }
 
-/// What the answer about one account says.
-const NAMED: &str = r#""username":"worker_{n}""#;
+/// What a reply about one account contains.
+const WORKER_USERNAME: &str = r#""username":"worker_{n}""#;
 
-/// A network with its population, and what was measured in it.
-struct Bench<'a> {
+/// A network with its population, and the measurements on it.
+struct RpcBench<'a> {
     settings: &'a Settings,
     accounts: u64,
     sessions: u64,
     title: String,
-    callers: Callers,
+    callers: RpcCallers,
     network: Network,
     registry: Registry,
-    figures: Vec<Figure>,
+    measurements: Vec<Measurement>,
 }
 
-impl Bench<'_> {
-    fn call(&self, rpc: &str, request: &str, expect: &str) -> Call {
-        Call {
+impl RpcBench<'_> {
+    fn call(&self, rpc: &str, request: &str, expect: &str) -> RpcCall {
+        RpcCall {
             rpc: rpc.to_owned(),
             request: request.to_owned(),
             expect: expect.to_owned(),
@@ -107,35 +111,35 @@ impl Bench<'_> {
     }
 
     async fn resolve_account(&mut self) -> Result<(), Failure> {
-        let call = self.call("resolve_account", r#"{"username":"worker_{n}"}"#, NAMED);
-        let mut limits = raw::Limits::start(&self.network).await?;
+        let call = self.call("resolve_account", r#"{"username":"worker_{n}"}"#, WORKER_USERNAME);
+        let mut limits = raw::RawLimits::start(&self.network).await?;
         let mut of_raw = Vec::new();
         let run = crate::run::Run {
             bytes: 140,
             ..self.settings.run(256)
         };
         for _ in 0..self.settings.repeat {
-            of_raw.push(limits.best(raw::Kind::Request, run).await?);
+            of_raw.push(limits.best(raw::RawPattern::Request, run).await?);
         }
         limits.end().await?;
         let many = self.many(&call, 256).await?;
         let (command, in_flight) = ("rpc resolve_account", format!("{}, 256 in flight", self.title));
-        self.figures.push(
-            Figure::new(command, in_flight.as_str(), "/s", many.rate())
-                .raw(median(of_raw.iter().map(Outcome::rate)))
+        self.measurements.push(
+            Measurement::new(command, in_flight.as_str(), "/s", many.rate())
+                .raw(median(of_raw.iter().map(RunOutcome::rate)))
                 .target(Target::ShareAtLeast(0.5)),
         );
-        self.figures.extend(many.costs(command, &in_flight, &of_raw));
+        self.measurements.extend(many.costs(command, &in_flight, &of_raw));
         self.sequential(&call, None, None).await
     }
 
     async fn list(&mut self) -> Result<(), Failure> {
         let first = self.call("list", "{}", r#"{"generated_at""#);
         let many = self.many(&first, 8).await?;
-        let figure = Figure::new("rpc list", format!("{}, 8 in flight", self.title), "/s", many.rate());
-        self.figures.push(match self.sessions {
-            1_000 => figure.target(Target::AtLeast(1_500.0)),
-            _ => figure,
+        let measurement = Measurement::new("rpc list", format!("{}, 8 in flight", self.title), "/s", many.rate());
+        self.measurements.push(match self.sessions {
+            1_000 => measurement.target(Target::AtLeast(1_500.0)),
+            _ => measurement,
         });
         self.pages().await
     }
@@ -143,7 +147,7 @@ impl Bench<'_> {
     async fn search(&mut self) -> Result<(), Failure> {
         let limit = if self.accounts > 100_000 { 5.0 } else { 2.0 };
         for (what, request, expect) in [
-            ("one name", r#"{"query":"worker_{n}","limit":20}"#, NAMED),
+            ("one name", r#"{"query":"worker_{n}","limit":20}"#, WORKER_USERNAME),
             (
                 "a word that all have",
                 r#"{"query":"work","limit":20}"#,
@@ -162,28 +166,28 @@ impl Bench<'_> {
         Ok(())
     }
 
-    async fn many(&mut self, call: &Call, in_flight: usize) -> Result<Calls, Failure> {
+    async fn many(&mut self, call: &RpcCall, in_flight: usize) -> Result<CallOutcomes, Failure> {
         let run = self.settings.run(in_flight);
         self.callers.run(call, run, self.settings.repeat).await
     }
 
-    /// One call after the other; a limit is for p50, in milliseconds.
-    async fn sequential(&mut self, call: &Call, what: Option<&str>, limit: Option<f64>) -> Result<(), Failure> {
+    /// Measures sequential calls; `limit` is the target for p50, in milliseconds.
+    async fn sequential(&mut self, call: &RpcCall, what: Option<&str>, limit: Option<f64>) -> Result<(), Failure> {
         let calls = self.many(call, 1).await?;
         let title = match what {
             Some(what) => format!("{}, {what}", self.title),
             None => self.title.clone(),
         };
         let [p50, p99] = calls.times(&format!("rpc {}", call.rpc), &title);
-        self.figures.push(match limit {
+        self.measurements.push(match limit {
             Some(limit) => p50.target(Target::AtMost(limit)),
             None => p50,
         });
-        self.figures.push(p99);
+        self.measurements.push(p99);
         Ok(())
     }
 
-    /// Pages through everybody; each is timed, and together they must be all.
+    /// Times each page of the whole list. Fails unless the pages contain all sessions.
     async fn pages(&mut self) -> Result<(), Failure> {
         let mut latency = Latency::new()?;
         for _ in 0..self.settings.repeat {
@@ -207,8 +211,8 @@ impl Bench<'_> {
             }
         }
         for (what, share) in [("p50", 0.5), ("p99", 0.99)] {
-            self.figures.push(
-                Figure::new(
+            self.measurements.push(
+                Measurement::new(
                     "rpc list",
                     format!("{}, a page as large as fits, {what}", self.title),
                     "ms",

@@ -1,54 +1,54 @@
-//! One run of a load: so many under way, for so long, and what came of it.
+//! One run of a load: its settings and its outcome.
 
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
 use crate::Failure;
-use crate::figure::{Figure, median};
 use crate::latency::Latency;
-use crate::processes::Spent;
+use crate::measurement::{Measurement, median};
+use crate::processes::CpuUsage;
 
-/// What a sender is asked to do.
+/// The settings of a run.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(crate) struct Run {
-    /// How many are under way at the same time.
+    /// Number of operations in flight.
     pub(crate) in_flight: usize,
-    /// Bytes of a body.
+    /// Bytes of a message body.
     pub(crate) bytes: usize,
-    /// What comes first and is not measured.
+    /// Time before the measured part.
     pub(crate) warm_up: Duration,
     pub(crate) measured: Duration,
 }
 
-/// What came of a [`Run`].
+/// The outcome of a [`Run`].
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct Outcome {
-    /// All that were sent and answered, warm-up included.
+pub(crate) struct RunOutcome {
+    /// Number of completed operations, warm-up included.
     pub(crate) completed: u64,
-    /// How long the measured part took, in seconds.
+    /// Duration of the measured part, in seconds.
     pub(crate) seconds: f64,
-    /// Of the measured part.
+    /// Latencies of the measured part.
     pub(crate) latency: Latency,
-    /// By each process, on all that was completed; nothing where it was not looked at.
+    /// CPU time of each process for all completed operations; empty if not measured.
     #[serde(default)]
-    pub(crate) spent: Spent,
+    pub(crate) cpu_usage: CpuUsage,
 }
 
-impl Outcome {
-    /// Microseconds on processors that one took, of one process.
+impl RunOutcome {
+    /// CPU time of a process per operation, in microseconds.
     fn cost(&self, process: &str) -> Option<f64> {
-        let spent = self.spent.of(process)?;
-        Some(spent.as_secs_f64() * 1e6 / self.completed as f64)
+        let used = self.cpu_usage.of(process)?;
+        Some(used.as_secs_f64() * 1e6 / self.completed as f64)
     }
 
-    /// In a second.
+    /// Operations per second.
     pub(crate) fn rate(&self) -> f64 {
         self.latency.count() as f64 / self.seconds
     }
 }
 
-/// The clock of a run, and what it counts.
+/// Measures a run: times and counts its operations.
 #[derive(Debug)]
 pub(crate) struct Meter {
     began: Instant,
@@ -67,7 +67,7 @@ impl Meter {
         })
     }
 
-    /// Notes that what was sent at `sent` is answered. Whether to send another.
+    /// Records that the operation sent at `sent` has completed. Returns whether to start another.
     pub(crate) fn note(&mut self, sent: Instant) -> bool {
         let now = Instant::now();
         self.completed += 1;
@@ -78,30 +78,30 @@ impl Meter {
         passed < self.run.warm_up + self.run.measured
     }
 
-    pub(crate) fn finish(self) -> Outcome {
-        Outcome {
+    pub(crate) fn finish(self) -> RunOutcome {
+        RunOutcome {
             completed: self.completed,
             seconds: self.run.measured.as_secs_f64(),
             latency: self.latency,
-            spent: Spent::default(),
+            cpu_usage: CpuUsage::default(),
         }
     }
 }
 
-/// What one took each process, in microseconds on processors, beside the same with the raw limit.
-pub(crate) fn costs(command: &str, name: &str, outcomes: &[Outcome], raw: &[Outcome]) -> Vec<Figure> {
-    let cost = |outcomes: &[Outcome], process: &str| {
+/// CPU time per operation and process, in microseconds, beside that of the raw limit.
+pub(crate) fn costs(command: &str, name: &str, outcomes: &[RunOutcome], raw: &[RunOutcome]) -> Vec<Measurement> {
+    let cost = |outcomes: &[RunOutcome], process: &str| {
         let costs: Vec<f64> = outcomes.iter().filter_map(|outcome| outcome.cost(process)).collect();
         (!costs.is_empty()).then(|| median(costs))
     };
-    let processes = outcomes.first().map(|outcome| outcome.spent.names());
-    let figure = |process: &str| {
+    let processes = outcomes.first().map(|outcome| outcome.cpu_usage.names());
+    let measurement = |process: &str| {
         let name = format!("{name}, time of {process}");
-        let figure = Figure::new(command, name, "us", cost(outcomes, process)?);
+        let measurement = Measurement::new(command, name, "us", cost(outcomes, process)?);
         Some(match cost(raw, process) {
-            Some(raw) => figure.raw(raw),
-            None => figure,
+            Some(raw) => measurement.raw(raw),
+            None => measurement,
         })
     };
-    processes.into_iter().flatten().filter_map(figure).collect()
+    processes.into_iter().flatten().filter_map(measurement).collect()
 }

@@ -1,4 +1,4 @@
-//! Accounts and live sessions that a registry is to know.
+//! Creates accounts and live sessions for a registry.
 
 use std::time::{Duration, Instant};
 
@@ -11,11 +11,11 @@ use crate::Failure;
 use crate::database::Database;
 use crate::network::{Network, Registry};
 
-const PATIENCE: Duration = Duration::from_secs(180);
-/// So many hellos at once are no more than a registry takes in.
-const CHUNK: u64 = 5_000;
+const ONLINE_TIMEOUT: Duration = Duration::from_secs(180);
+/// Hellos that are sent before the registry must have handled them.
+const HELLO_BATCH: u64 = 5_000;
 
-/// Accounts in the table, as they would be after so many registrations.
+/// Inserts accounts into the table, like those of registrations.
 pub(crate) async fn fill_accounts(database: &Database, accounts: u64) -> Result<(), Failure> {
     if accounts == 0 {
         return Ok(());
@@ -42,7 +42,7 @@ pub(crate) async fn fill_accounts(database: &Database, accounts: u64) -> Result<
     }
 }
 
-/// The hello of one of the accounts' sessions.
+/// The hello of the session with this number.
 pub(crate) fn hello(session: u64) -> Bytes {
     let hello = json!({
         "agent_id": "worker",
@@ -56,29 +56,29 @@ pub(crate) fn hello(session: u64) -> Bytes {
     hello.to_string().into()
 }
 
-/// Live sessions, as the registry counts them.
+/// Number of live sessions, from the registry's metrics.
 pub(crate) async fn online(registry: &Registry) -> Result<u64, Failure> {
     let metrics = registry.client().call(&MetricsRequest).await?;
     Ok(u64::try_from(metrics.online_sessions.unwrap_or_default())?)
 }
 
-/// Hellos that the registry has dealt with.
-pub(crate) async fn heard(registry: &Registry) -> Result<u64, Failure> {
+/// Number of handled hellos, from the registry's metrics.
+pub(crate) async fn handled_hellos(registry: &Registry) -> Result<u64, Failure> {
     let metrics = registry.client().call(&MetricsRequest).await?;
     let calls = metrics.handlers.get("hello").map_or(0, |hello| hello.calls);
     Ok(u64::try_from(calls)?)
 }
 
-/// Says hello for so many sessions, until the registry has them all.
+/// Sends a hello for each session and waits until the registry has all sessions.
 pub(crate) async fn bring_online(network: &Network, registry: &Registry, sessions: u64) -> Result<(), Failure> {
     let client = RawClient::connect(&network.url).await?;
     let began = Instant::now();
     for session in 0..sessions {
         client.publish("registry.hello", hello(session)).await?;
-        if session % CHUNK == CHUNK - 1 || session == sessions - 1 {
+        if session % HELLO_BATCH == HELLO_BATCH - 1 || session == sessions - 1 {
             client.flush().await?;
             while online(registry).await? < session + 1 {
-                if began.elapsed() > PATIENCE {
+                if began.elapsed() > ONLINE_TIMEOUT {
                     return Err(format!("not all of {sessions} sessions come online").into());
                 }
                 tokio::time::sleep(Duration::from_millis(5)).await;

@@ -1,4 +1,4 @@
-//! `agentnet-bench start`: how long programs take until they can be used, and how large the program is.
+//! `agentnet-bench start`: time until the programs are ready, and the size of the program.
 
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -10,20 +10,20 @@ use tokio::process::Command;
 use tokio::time::timeout;
 
 use crate::Failure;
-use crate::cli::Settings;
-use crate::figure::{Figure, Target, median};
+use crate::measurement::{Measurement, Target, median};
 use crate::network::{Network, Registry, agentnet, program};
+use crate::settings::Settings;
 
-const PATIENCE: Duration = Duration::from_secs(30);
+const READY_TIMEOUT: Duration = Duration::from_secs(30);
 
-pub(crate) async fn run(settings: &Settings) -> Result<Vec<Figure>, Failure> {
+pub(crate) async fn run(settings: &Settings) -> Result<Vec<Measurement>, Failure> {
     let network = Network::start(true).await?;
     let (mut registries, mut ups, mut lists) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..settings.repeat {
         let since = Instant::now();
         let registry = Registry::start(&network).await?;
         registries.push(millis(since));
-        // Its data are gone, and it with them, before the next one starts.
+        // Drops the registry and its data before the next one starts.
         drop(registry);
         ups.push(up().await?);
     }
@@ -41,12 +41,13 @@ pub(crate) async fn run(settings: &Settings) -> Result<Vec<Figure>, Failure> {
         }
     }
     let size = std::fs::metadata(program()?)?.len() as f64 / 1e6;
-    let figure = |name, unit, value, limit| Figure::new("start", name, unit, value).target(Target::AtMost(limit));
+    let measurement =
+        |name, unit, value, limit| Measurement::new("start", name, unit, value).target(Target::AtMost(limit));
     Ok(vec![
-        figure("registry until ready", "ms", median(registries), 150.0),
-        figure("`agentnet up` until ready", "ms", median(ups), 600.0),
-        figure("`agentnet list`, whole process", "ms", median(lists), 30.0),
-        figure("release binary", "MB", size, 25.0),
+        measurement("registry until ready", "ms", median(registries), 150.0),
+        measurement("`agentnet up` until ready", "ms", median(ups), 600.0),
+        measurement("`agentnet list`, whole process", "ms", median(lists), 30.0),
+        measurement("release binary", "MB", size, 25.0),
     ])
 }
 
@@ -54,10 +55,10 @@ fn millis(since: Instant) -> f64 {
     since.elapsed().as_secs_f64() * 1000.0
 }
 
-/// A network of its own, from nothing, until it says that it is ready.
+/// Time that `agentnet up` takes in a new directory, in milliseconds.
 async fn up() -> Result<f64, Failure> {
     let data = TempDir::new()?;
-    // A free port, which nobody else of this machine's benchmarks takes.
+    // A free port that no other benchmark on this machine uses.
     let mut lease = NatsServer::builder().start().await?;
     let port = lease.port().to_string();
     lease.stop().await;
@@ -70,7 +71,7 @@ async fn up() -> Result<f64, Failure> {
         .stdout(Stdio::piped());
     let mut child = command.spawn()?;
     let mut lines = BufReader::new(child.stdout.take().ok_or("no stdout")?).lines();
-    timeout(PATIENCE, lines.next_line())
+    timeout(READY_TIMEOUT, lines.next_line())
         .await
         .map_err(|_| "`agentnet up` does not become ready")??
         .ok_or("`agentnet up` ended")?;

@@ -1,4 +1,4 @@
-//! A registry that captures what is published at full speed.
+//! A registry that captures messages published at full speed.
 
 use std::time::{Duration, Instant, SystemTime};
 
@@ -8,28 +8,31 @@ use agentnet_protocol::ids::message_id;
 use agentnet_testkit::RawClient;
 use serde::{Deserialize, Serialize};
 
-use super::Sizes;
 use crate::Failure;
-use crate::cli::Settings;
 use crate::database::{Backend, Database};
-use crate::figure::{Figure, Target};
+use crate::measurement::{Measurement, Target};
 use crate::network::{Network, Registry};
 use crate::processes;
-use crate::role::{Flavour, Player, Role, Stage};
+use crate::runtime_flavor::RuntimeFlavor;
+use crate::settings::Settings;
+use crate::worker_process::{Worker, WorkerIo, WorkerTask};
 
-/// Publishes messages as fast as it can. Is asked for so many, and answers how many seconds it took to hand them to the server.
+/// Publishes messages as fast as possible. A command is a number of messages; the reply is the seconds until the server had
+/// them.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Publisher {
     pub(crate) url: String,
     pub(crate) bytes: usize,
 }
 
-impl Publisher {
-    pub(crate) async fn play(self, stage: &mut Stage) -> Result<(), Failure> {
+impl WorkerTask for Publisher {
+    const NAME: &'static str = "publisher";
+
+    async fn run(self, io: &mut WorkerIo) -> Result<(), Failure> {
         let client = RawClient::connect(&self.url).await?;
         let text = "x".repeat(self.bytes.saturating_sub(11));
-        stage.ready().await?;
-        while let Some(messages) = stage.next::<u64>().await? {
+        io.ready().await?;
+        while let Some(messages) = io.next_command::<u64>().await? {
             let since = Instant::now();
             for number in 0..messages {
                 let now = Timestamp::from(SystemTime::now());
@@ -46,17 +49,16 @@ impl Publisher {
                     .await?;
             }
             client.flush().await?;
-            stage.answer(&since.elapsed().as_secs_f64()).await?;
+            io.reply(&since.elapsed().as_secs_f64()).await?;
         }
         Ok(())
     }
 }
 
-pub(super) async fn run(settings: &Settings, sizes: &Sizes) -> Result<Vec<Figure>, Failure> {
-    let messages = sizes.published;
+pub(super) async fn run(settings: &Settings, messages: u64, backends: &[Backend]) -> Result<Vec<Measurement>, Failure> {
     let both = [Backend::Postgres, Backend::Sqlite];
-    let mut figures = Vec::new();
-    for &backend in match &sizes.backends[..] {
+    let mut measurements = Vec::new();
+    for &backend in match backends {
         [] => &both[..],
         some => some,
     } {
@@ -67,23 +69,23 @@ pub(super) async fn run(settings: &Settings, sizes: &Sizes) -> Result<Vec<Figure
             url: network.url.clone(),
             bytes: settings.bytes,
         };
-        let mut publisher = Player::start(Role::Publisher(publisher), Flavour::MultiThread).await?;
+        let mut publisher = Worker::start(publisher, RuntimeFlavor::MultiThread).await?;
         let since = Instant::now();
         let published: f64 = publisher.ask(&messages).await?;
-        registry.has_stored(messages).await?;
+        registry.wait_until_stored(messages).await?;
         let took: Duration = since.elapsed();
         let memory = processes::peak(registry.pid()?)? as f64 / 1e6;
-        publisher.dismiss().await?;
+        publisher.stop().await?;
         drop(registry);
         let stored = database.number("SELECT count(*) FROM agent_messages").await?;
         if stored != messages {
             return Err(format!("{messages} messages were published, {stored} are in the table").into());
         }
         let name = format!("{}, {messages} published at full speed", backend.name());
-        let figure = |what: &str, unit, value| Figure::new("ingest", format!("{name}: {what}"), unit, value);
-        figures.push(figure("published", "/s", messages as f64 / published));
-        figures.push(figure("stored", "/s", messages as f64 / took.as_secs_f64()));
-        figures.push(figure("registry's memory at most", "MB", memory).target(Target::AtMost(100.0)));
+        let measurement = |what: &str, unit, value| Measurement::new("ingest", format!("{name}: {what}"), unit, value);
+        measurements.push(measurement("published", "/s", messages as f64 / published));
+        measurements.push(measurement("stored", "/s", messages as f64 / took.as_secs_f64()));
+        measurements.push(measurement("registry's memory at most", "MB", memory).target(Target::AtMost(100.0)));
     }
-    Ok(figures)
+    Ok(measurements)
 }

@@ -1,4 +1,4 @@
-//! PostgreSQL, beside COPY of the same rows into the same table with the same indexes on one connection.
+//! The store on PostgreSQL, beside COPY of the same rows into the same table and indexes on one connection.
 
 use std::time::{Duration, Instant};
 
@@ -8,13 +8,13 @@ use agentnet_testkit::Postgres;
 use bytes::Bytes;
 use futures::{SinkExt, TryStreamExt};
 
-use super::{BATCH, append, beside, counted, rate, with_target};
+use super::append::{BATCH, append, beside, check_count, rate, with_target};
 use crate::Failure;
-use crate::cli::Settings;
 use crate::database::connect;
-use crate::figure::Figure;
+use crate::measurement::Measurement;
+use crate::settings::Settings;
 
-pub(super) async fn run(settings: &Settings, messages: &[NewMessage]) -> Result<Vec<Figure>, Failure> {
+pub(super) async fn run(settings: &Settings, messages: &[NewMessage]) -> Result<Vec<Measurement>, Failure> {
     let server = Postgres::launch_durable().await?;
     let (mut ours, mut whole, mut batched) = (Vec::new(), Vec::new(), Vec::new());
     for turn in 0..settings.repeat {
@@ -23,21 +23,21 @@ pub(super) async fn run(settings: &Settings, messages: &[NewMessage]) -> Result<
         server.execute("CHECKPOINT").await?;
         ours.push(append(store.as_ref(), messages).await?);
         store.close().await;
-        let parts = rows(&url).await?;
-        counted("counted", parts.iter().map(|part| part.rows).sum(), messages.len())?;
-        let all = [Part {
+        let chunks = rows(&url).await?;
+        check_count("counted", chunks.iter().map(|chunk| chunk.rows).sum(), messages.len())?;
+        let all = [CopyChunk {
             rows: messages.len() as u64,
-            text: parts
+            text: chunks
                 .iter()
-                .flat_map(|part| part.text.iter().copied())
+                .flat_map(|chunk| chunk.text.iter().copied())
                 .collect::<Bytes>(),
         }];
-        for (name, parts, took) in [("whole", &all[..], &mut whole), ("batched", &parts[..], &mut batched)] {
+        for (name, chunks, took) in [("whole", &all[..], &mut whole), ("batched", &chunks[..], &mut batched)] {
             let url = server.create_database(&format!("{name}_{turn}")).await?;
-            // It makes the table and its indexes.
+            // Creates the table and its indexes.
             open(&url, &OpenOptions::default()).await?.close().await;
             server.execute("CHECKPOINT").await?;
-            took.push(copy(&url, parts, messages.len()).await?);
+            took.push(copy(&url, chunks, messages.len()).await?);
         }
         for name in ["ours", "whole", "batched"] {
             server.execute(&format!("DROP DATABASE {name}_{turn}")).await?;
@@ -57,14 +57,14 @@ pub(super) async fn run(settings: &Settings, messages: &[NewMessage]) -> Result<
     ])
 }
 
-/// Rows as COPY writes them.
-struct Part {
+/// Rows in COPY format.
+struct CopyChunk {
     rows: u64,
     text: Bytes,
 }
 
-/// What was stored, as COPY writes it, in parts as large as a batch.
-async fn rows(url: &str) -> Result<Vec<Part>, Failure> {
+/// The stored rows in COPY format, in chunks of one batch.
+async fn rows(url: &str) -> Result<Vec<CopyChunk>, Failure> {
     let client = connect(url).await?;
     let chunks: Vec<Bytes> = client
         .copy_out("COPY agent_messages TO STDOUT")
@@ -74,24 +74,24 @@ async fn rows(url: &str) -> Result<Vec<Part>, Failure> {
     // A chunk is a row.
     Ok(chunks
         .chunks(BATCH)
-        .map(|rows| Part {
+        .map(|rows| CopyChunk {
             rows: rows.len() as u64,
             text: rows.concat().into(),
         })
         .collect())
 }
 
-/// Copies the rows into another table of the same form.
-async fn copy(url: &str, parts: &[Part], expected: usize) -> Result<Duration, Failure> {
+/// Copies the rows into another table with the same columns.
+async fn copy(url: &str, chunks: &[CopyChunk], expected: usize) -> Result<Duration, Failure> {
     let client = connect(url).await?;
     let mut copied = 0;
     let since = Instant::now();
-    for part in parts {
+    for chunk in chunks {
         let mut sink = Box::pin(client.copy_in("COPY agent_messages FROM STDIN").await?);
-        sink.send(part.text.clone()).await?;
+        sink.send(chunk.text.clone()).await?;
         copied += sink.as_mut().finish().await?;
     }
     let took = since.elapsed();
-    counted("copied", copied, expected)?;
+    check_count("copied", copied, expected)?;
     Ok(took)
 }

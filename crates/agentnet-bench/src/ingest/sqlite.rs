@@ -1,4 +1,4 @@
-//! SQLite, beside one prepared statement in a loop, with the same indexes, batches and durability.
+//! The store on SQLite, beside one prepared statement in a loop, with the same indexes, batches and durability.
 
 use std::time::{Duration, Instant};
 
@@ -7,12 +7,12 @@ use agentnet_store::{OpenOptions, open, sqlite_url};
 use rusqlite::{Connection, params};
 use tempfile::TempDir;
 
-use super::{BATCH, append, beside, counted, rate, with_target};
+use super::append::{BATCH, append, beside, check_count, rate, with_target};
 use crate::Failure;
-use crate::cli::Settings;
-use crate::figure::Figure;
+use crate::measurement::Measurement;
+use crate::settings::Settings;
 
-pub(super) async fn run(settings: &Settings, messages: &[NewMessage]) -> Result<Vec<Figure>, Failure> {
+pub(super) async fn run(settings: &Settings, messages: &[NewMessage]) -> Result<Vec<Measurement>, Failure> {
     let (mut ours, mut bare) = (Vec::new(), Vec::new());
     for _ in 0..settings.repeat {
         let folder = TempDir::new()?;
@@ -23,24 +23,24 @@ pub(super) async fn run(settings: &Settings, messages: &[NewMessage]) -> Result<
         count(&Connection::open(&file)?, messages.len())?;
 
         let file = folder.path().join("bare.db");
-        // It makes the table and its indexes.
+        // Creates the table and its indexes.
         open(&sqlite_url(&file), &OpenOptions::default()).await?.close().await;
         bare.push(insert(&Connection::open(&file)?, messages)?);
     }
-    let figure = beside(
+    let measurement = beside(
         "SQLite, beside a prepared statement in a loop",
         rate(messages, &ours),
         rate(messages, &bare),
     );
-    Ok(vec![with_target(figure, 0.5)])
+    Ok(vec![with_target(measurement, 0.5)])
 }
 
 fn count(connection: &Connection, expected: usize) -> Result<(), Failure> {
     let found: i64 = connection.query_row("SELECT count(*) FROM agent_messages", [], |row| row.get(0))?;
-    counted("counted", u64::try_from(found)?, expected)
+    check_count("counted", u64::try_from(found)?, expected)
 }
 
-/// The settings are those of the store.
+/// Inserts with the store's settings of SQLite.
 fn insert(connection: &Connection, messages: &[NewMessage]) -> Result<Duration, Failure> {
     connection.execute_batch(
         "PRAGMA synchronous = FULL; PRAGMA foreign_keys = OFF; PRAGMA wal_autocheckpoint = 4000; \

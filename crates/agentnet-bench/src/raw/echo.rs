@@ -1,4 +1,4 @@
-//! The other side of raw pings.
+//! The responder of the raw benchmarks.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,10 +9,10 @@ use futures::StreamExt;
 use serde::{Deserialize, Serialize};
 
 use crate::Failure;
-use crate::role::Stage;
+use crate::worker_process::{WorkerIo, WorkerTask};
 
 /// Bytes of a receipt.
-const RECEIPT: usize = 369;
+const RECEIPT_BYTES: usize = 369;
 
 /// The subjects of one sender and its responder.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -36,15 +36,17 @@ impl Subjects {
     }
 }
 
-/// Answers requests, and pings with a pong to a fixed subject. Tells how many it answered when it is asked.
+/// Answers requests, and pings with a pong to a fixed subject. Reports the number of answers.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct Responder {
+pub(crate) struct RawResponder {
     pub(crate) url: String,
     pub(crate) subjects: Subjects,
 }
 
-impl Responder {
-    pub(crate) async fn play(self, stage: &mut Stage) -> Result<(), Failure> {
+impl WorkerTask for RawResponder {
+    const NAME: &'static str = "raw_responder";
+
+    async fn run(self, io: &mut WorkerIo) -> Result<(), Failure> {
         let client = RawClient::connect(&self.url).await?;
         let answered = Arc::new(AtomicU64::new(0));
         let requests = client.subscribe(self.subjects.requests).await?;
@@ -60,15 +62,15 @@ impl Responder {
             Some(self.subjects.pongs.into()),
             answered.clone(),
         ));
-        stage.ready().await?;
-        while let Some(()) = stage.next().await? {
-            stage.answer(&answered.load(Ordering::Relaxed)).await?;
+        io.ready().await?;
+        while let Some(()) = io.next_command().await? {
+            io.reply(&answered.load(Ordering::Relaxed)).await?;
         }
         Ok(())
     }
 }
 
-/// Answers to where the message says, unless told where.
+/// Answers to `pongs`, or else to the reply subject of the message.
 async fn answer(client: Client, mut messages: Subscriber, pongs: Option<Subject>, answered: Arc<AtomicU64>) {
     while let Some(message) = messages.next().await {
         let Some(to) = pongs.clone().or(message.reply) else {
@@ -84,7 +86,7 @@ async fn answer(client: Client, mut messages: Subscriber, pongs: Option<Subject>
 /// Answers twice, with as many bytes of the message as a receipt has.
 async fn acknowledge(client: Client, mut messages: Subscriber, to: Subject, answered: Arc<AtomicU64>) {
     while let Some(message) = messages.next().await {
-        let receipt = message.payload.slice(..message.payload.len().min(RECEIPT));
+        let receipt = message.payload.slice(..message.payload.len().min(RECEIPT_BYTES));
         answered.fetch_add(1, Ordering::Relaxed);
         for receipt in [receipt.clone(), receipt] {
             if client.publish(to.clone(), receipt).await.is_err() {

@@ -1,4 +1,4 @@
-//! The side of raw pings that sends and measures.
+//! The sender of the raw benchmarks, which measures.
 
 use std::time::{Duration, Instant};
 
@@ -9,27 +9,29 @@ use futures::StreamExt;
 use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
 
-use super::Kind;
 use super::echo::Subjects;
+use super::pattern::RawPattern;
 use crate::Failure;
-use crate::role::Stage;
-use crate::run::{Meter, Outcome, Run};
-use crate::tasks;
+use crate::closed_loop;
+use crate::run::{Meter, Run, RunOutcome};
+use crate::worker_process::{WorkerIo, WorkerTask};
 
-const ANSWER: Duration = Duration::from_secs(10);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Runs what it is asked to.
+/// Sends messages in one of the patterns.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct Sender {
+pub(crate) struct RawSender {
     pub(crate) url: String,
     pub(crate) subjects: Subjects,
 }
 
-impl Sender {
-    pub(crate) async fn play(self, stage: &mut Stage) -> Result<(), Failure> {
+impl WorkerTask for RawSender {
+    const NAME: &'static str = "raw_sender";
+
+    async fn run(self, io: &mut WorkerIo) -> Result<(), Failure> {
         let client = RawClient::connect(&self.url).await?;
-        stage.ready().await?;
-        while let Some((kind, run)) = stage.next::<(Kind, Run)>().await? {
+        io.ready().await?;
+        while let Some((kind, run)) = io.next_command::<(RawPattern, Run)>().await? {
             let Subjects {
                 requests,
                 pings,
@@ -38,21 +40,21 @@ impl Sender {
                 own,
             } = self.subjects.clone();
             let outcome = match kind {
-                Kind::Request => request(&client, requests.into(), run).await?,
-                Kind::TwoLeg => ping(&client, pings.into(), client.subscribe(pongs).await?, 1, run).await?,
-                Kind::Receipts => ping(&client, messages.into(), client.subscribe(pongs).await?, 2, run).await?,
-                Kind::Publish => ping(&client, own.clone().into(), client.subscribe(own).await?, 1, run).await?,
+                RawPattern::Request => request(&client, requests.into(), run).await?,
+                RawPattern::TwoLeg => ping(&client, pings.into(), client.subscribe(pongs).await?, 1, run).await?,
+                RawPattern::Receipts => ping(&client, messages.into(), client.subscribe(pongs).await?, 2, run).await?,
+                RawPattern::Publish => ping(&client, own.clone().into(), client.subscribe(own).await?, 1, run).await?,
             };
-            stage.answer(&outcome).await?;
+            io.reply(&outcome).await?;
         }
         Ok(())
     }
 }
 
-async fn request(client: &Client, subject: Subject, run: Run) -> Result<Outcome, Failure> {
+async fn request(client: &Client, subject: Subject, run: Run) -> Result<RunOutcome, Failure> {
     let body = Bytes::from(vec![b'x'; run.bytes]);
     let client = client.clone();
-    tasks::run(run, move || {
+    closed_loop::run(run, move || {
         let (client, subject, body) = (client.clone(), subject.clone(), body.clone());
         async move {
             client.request(subject, body).await?;
@@ -62,15 +64,14 @@ async fn request(client: &Client, subject: Subject, run: Run) -> Result<Outcome,
     .await
 }
 
-/// One task that sends a ping for every one that got its first answer, so that always so many are under way. A ping begins
-/// with its number.
+/// Sends a ping for each first answer, so that `run.in_flight` pings are always in flight. A ping begins with its number.
 async fn ping(
     client: &Client,
     subject: Subject,
     mut pongs: Subscriber,
     answers: u64,
     run: Run,
-) -> Result<Outcome, Failure> {
+) -> Result<RunOutcome, Failure> {
     client.flush().await?;
     let body = numbered(0, run.bytes);
     let mut sent = vec![(Instant::now(), 0); run.in_flight];
@@ -81,15 +82,15 @@ async fn ping(
     }
     let mut open = answers * run.in_flight as u64;
     while open > 0 {
-        let pong = timeout(ANSWER, pongs.next())
+        let pong = timeout(ANSWER_TIMEOUT, pongs.next())
             .await
-            .map_err(|_| format!("{open} answers did not come within {ANSWER:?}"))?
+            .map_err(|_| format!("{open} answers did not come within {ANSWER_TIMEOUT:?}"))?
             .ok_or("the subscription ended")?;
         open -= 1;
         let number = usize::try_from(u64::from_be_bytes(pong.payload[..8].try_into()?))?;
         let (since, came) = &mut sent[number];
         *came += 1;
-        // Those after the first are read, and nobody waits for them.
+        // Only the first answer triggers the next ping.
         if *came % answers == 1 % answers && meter.note(*since) {
             *since = Instant::now();
             let ping = match answers {

@@ -1,11 +1,11 @@
-//! What was measured, beside the raw limit and what it should be.
+//! A measured value, its raw limit and its target, and tables of them.
 
 use comfy_table::{CellAlignment, Table, TableStyle};
 use serde::{Deserialize, Serialize};
 
-/// One measured number.
+/// A measured value.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct Figure {
+pub(crate) struct Measurement {
     /// The command that measured it.
     pub(crate) command: String,
     pub(crate) name: String,
@@ -18,7 +18,7 @@ pub(crate) struct Figure {
     pub(crate) target: Option<Target>,
 }
 
-/// What a figure should be; a share is one of the raw limit.
+/// What a measured value should be. A share is relative to the raw limit.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Target {
@@ -28,7 +28,7 @@ pub(crate) enum Target {
     ShareAtLeast(f64),
 }
 
-impl Figure {
+impl Measurement {
     pub(crate) fn new(command: &str, name: impl Into<String>, unit: &str, value: f64) -> Self {
         Self {
             command: command.to_owned(),
@@ -50,12 +50,12 @@ impl Figure {
         self
     }
 
-    /// Of the raw limit.
+    /// The value as a share of the raw limit.
     pub(crate) fn share(&self) -> Option<f64> {
         self.raw.map(|raw| self.value / raw)
     }
 
-    /// Whether it is what it should be; `None` where nothing is asked.
+    /// Whether the target is met; `None` without a target.
     pub(crate) fn met(&self) -> Option<bool> {
         let share = self.share().unwrap_or(f64::NAN);
         self.target.map(|target| match target {
@@ -87,12 +87,12 @@ impl Figure {
 
 const HEADS: [&str; 6] = ["what", "measured", "raw", "ratio", "target", "met"];
 
-/// For people.
-pub(crate) fn table(figures: &[Figure]) -> String {
+/// A table for the terminal.
+pub(crate) fn table(measurements: &[Measurement]) -> String {
     let mut table = Table::new();
     table.load_style(TableStyle::new()).set_header(HEADS);
-    for figure in figures {
-        table.add_row(figure.cells());
+    for measurement in measurements {
+        table.add_row(measurement.cells());
     }
     for column in 1..4 {
         if let Some(column) = table.column_mut(column) {
@@ -102,21 +102,21 @@ pub(crate) fn table(figures: &[Figure]) -> String {
     table.to_string()
 }
 
-/// For `docs/PERFORMANCE.md`.
-pub(crate) fn markdown(figures: &[Figure]) -> String {
+/// A Markdown table, for `docs/PERFORMANCE.md`.
+pub(crate) fn markdown(measurements: &[Measurement]) -> String {
     let mut lines = vec![
         format!("| {} |", HEADS.join(" | ")),
         "|---|---:|---:|---:|---|---|".to_owned(),
     ];
     lines.extend(
-        figures
+        measurements
             .iter()
-            .map(|figure| format!("| {} |", figure.cells().join(" | "))),
+            .map(|measurement| format!("| {} |", measurement.cells().join(" | "))),
     );
     lines.join("\n")
 }
 
-/// With as many digits as mean something.
+/// Rounds to three significant digits or more, with grouped thousands.
 fn short(value: f64) -> String {
     match value.abs() {
         size if size >= 100.0 => {
@@ -135,7 +135,7 @@ fn short(value: f64) -> String {
     }
 }
 
-/// The one in the middle.
+/// The median.
 pub(crate) fn median(values: impl IntoIterator<Item = f64>) -> f64 {
     let mut values: Vec<f64> = values.into_iter().collect();
     values.sort_by(f64::total_cmp);
@@ -162,14 +162,14 @@ mod tests {
     }
 
     #[test]
-    fn the_middle_one_counts() {
+    fn median_is_the_middle_value() {
         assert_eq!(median([3.0, 1.0, 2.0]), 2.0);
         assert!(median([]).is_nan());
     }
 
     #[test]
-    fn a_share_is_one_of_the_raw_limit() {
-        let figure = Figure::new("send", "rate", "/s", 45.0).raw(100.0);
+    fn shares_are_relative_to_the_raw_limit() {
+        let measurement = Measurement::new("send", "rate", "/s", 45.0).raw(100.0);
         for (target, met) in [
             (Target::ShareAtLeast(0.45), true),
             (Target::ShareAtLeast(0.46), false),
@@ -177,8 +177,8 @@ mod tests {
             (Target::AtLeast(46.0), false),
             (Target::AtMost(45.0), true),
         ] {
-            assert_eq!(figure.clone().target(target).met(), Some(met), "{target:?}");
+            assert_eq!(measurement.clone().target(target).met(), Some(met), "{target:?}");
         }
-        assert_eq!(figure.met(), None);
+        assert_eq!(measurement.met(), None);
     }
 }

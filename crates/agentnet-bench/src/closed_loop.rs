@@ -1,31 +1,31 @@
-//! A load made by tasks that each do one thing after the other.
+//! A closed-loop load: each task starts an operation when its previous one ends.
 
 use std::time::Instant;
 
 use crate::Failure;
-use crate::run::{Meter, Outcome, Run};
+use crate::run::{Meter, Run, RunOutcome};
 
-/// Runs `in_flight` tasks that call `one` again and again for the time of the run.
-pub(crate) async fn run<F, Fut>(run: Run, one: F) -> Result<Outcome, Failure>
+/// Runs `in_flight` tasks that call `operation` repeatedly for the duration of the run.
+pub(crate) async fn run<F, Fut>(run: Run, operation: F) -> Result<RunOutcome, Failure>
 where
     F: Fn() -> Fut + Clone + Send + Sync + 'static,
     Fut: Future<Output = Result<(), Failure>> + Send,
 {
     let mut tasks = tokio::task::JoinSet::new();
     for _ in 0..run.in_flight {
-        let one = one.clone();
+        let operation = operation.clone();
         tasks.spawn(async move {
             let mut meter = Meter::start(run)?;
             loop {
                 let sent = Instant::now();
-                one().await?;
+                operation().await?;
                 if !meter.note(sent) {
                     return Ok::<_, Failure>(meter.finish());
                 }
             }
         });
     }
-    let mut total: Option<Outcome> = None;
+    let mut total: Option<RunOutcome> = None;
     while let Some(outcome) = tasks.join_next().await {
         let outcome = outcome??;
         match &mut total {
@@ -36,5 +36,5 @@ where
             }
         }
     }
-    total.ok_or_else(|| "nothing was to be under way".into())
+    total.ok_or_else(|| "a run with nothing in flight".into())
 }
