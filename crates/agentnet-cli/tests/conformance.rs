@@ -153,7 +153,7 @@ async fn a_wrong_registry_fails_where_it_is_wrong() {
     ];
     assert_eq!(steps(&wrong, "fail"), expected);
     assert!(
-        ran.stderr.contains(r#""message":"3 of 142 judged steps failed""#),
+        ran.stderr.contains(r#""message":"3 of 142 tested steps failed""#),
         "{}",
         ran.stderr
     );
@@ -255,7 +255,7 @@ async fn an_agent_that_does_not_do_what_it_should_fails() {
     let ran = line(&up.url, "conformance agent --to @echo --only capability --timeout 10").await;
     assert_eq!(ran.code, Some(2), "{ran:?}");
     assert!(ran.stdout.contains("0 fail, 2 not run"), "{ran:?}");
-    assert!(ran.stderr.contains("error: no step could be judged"), "{ran:?}");
+    assert!(ran.stderr.contains("error: no step could be tested"), "{ran:?}");
     drop(agent);
     // An agent without any guard.
     let mut python = Service::spawn(python("agent.py", &["serve", &up.url, "py"]));
@@ -382,7 +382,7 @@ async fn slow_steps_are_run_when_they_are_asked_for() {
     let only = "conformance agent --to @echo --json --only takes";
     let without = line(&up.url, only).await;
     assert!(
-        without.code == Some(2) && without.stderr.contains("no step could be judged"),
+        without.code == Some(2) && without.stderr.contains("no step could be tested"),
         "{without:?}"
     );
     let with = report(&line(&up.url, &format!("{only} --slow --timeout 10")).await, 0);

@@ -1,13 +1,13 @@
-//! An agent, judged by what it answers to the messages of `spec/conformance/agent.json`.
+//! Tests an agent with the messages of `spec/conformance/agent.json`.
 //!
 //! The run joins the network as two senders, writes to the agent's inbox, and compares every receipt and reply with what
 //! PROTOCOL.md asks for: section 12 above all, and 5.2, 5.4 and 11.6 for the records. The agent has the default limits of
-//! section 17 and a handler that does what docs/CONFORMANCE.md says.
+//! section 17 and a handler of docs/CONFORMANCE.md.
 
 mod compose;
-mod play;
-mod records;
+mod expectations;
 mod registry;
+mod runner;
 mod steps;
 mod wire;
 
@@ -16,21 +16,21 @@ use std::time::Duration;
 use async_nats::Client;
 
 use crate::error::ConformanceError;
-use crate::fresh::Run;
 use crate::report::{Report, Selection};
 use crate::spec::{Spec, unusable};
-use play::Player;
-use registry::Network;
-use steps::StepFile;
+use crate::unique_names::RunSuffix;
+use registry::Participants;
+use runner::AgentRunner;
+use steps::AgentStepFile;
 
 /// The step file.
 const FILE: &str = "conformance/agent.json";
 
-/// How to look at an agent.
+/// Options of a run against an agent.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct AgentOptions {
-    /// A capability that the agent offers and nobody else does. Default none: the steps on capabilities are not run.
+    /// A capability that only this agent offers. Default none: the steps on capabilities are not run.
     pub capability: Option<String>,
     /// Also run the steps that take half a minute. Default no.
     pub slow: bool,
@@ -58,10 +58,10 @@ impl Default for AgentOptions {
 ///
 /// # Errors
 /// When there is no registry or it refuses the two senders, when it does not know the agent, when the agent does not answer
-/// a plain request or is there more than once, when the step file cannot be used, when nothing is selected, or when the
+/// a plain request or has several sessions, when the step file cannot be used, when nothing is selected, or when the
 /// connection is lost.
 pub async fn run(client: &Client, to: &str, options: &AgentOptions) -> Result<Report, ConformanceError> {
-    let file: StepFile = options.spec.read(FILE)?;
+    let file: AgentStepFile = options.spec.read(FILE)?;
     file.check().map_err(|why| unusable(FILE, why))?;
     let selection = Selection::new(options.only.as_deref());
     let steps: Vec<_> = file.steps.into_iter().enumerate().collect();
@@ -74,18 +74,18 @@ pub async fn run(client: &Client, to: &str, options: &AgentOptions) -> Result<Re
             options.only.clone().unwrap_or_default(),
         ));
     }
-    let run = Run::random();
-    let network = Network::join(client, &run, to, options.capability.as_deref(), options.timeout).await?;
+    let run = RunSuffix::random();
+    let network = Participants::join(client, &run, to, options.capability.as_deref(), options.timeout).await?;
     let account_id = network.agent.account_id.clone();
-    let judged = async {
-        let mut player = Player::start(client, &run, options, &network).await?;
-        player.greet().await?;
+    let steps = async {
+        let mut runner = AgentRunner::start(client, &run, options, &network).await?;
+        runner.check_agent_answers().await?;
         for (index, step) in selected {
-            player.play(*index, step).await?;
+            runner.run_step(*index, step).await?;
         }
-        player.finish().await
+        runner.finish().await
     }
     .await;
     network.leave(client).await?;
-    Ok(Report::new("agent", run.letters(), account_id, judged?))
+    Ok(Report::new("agent", run.letters(), account_id, steps?))
 }

@@ -1,4 +1,4 @@
-//! Comparing what came back with what is expected, member by member.
+//! Compares received values with expected ones, member by member.
 //!
 //! Outside of strict mode, records may have members that the step file does not name (section 0.10), their members stand in
 //! any order, and a setting of the registry may have another value than the recorded one.
@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use crate::ids;
 use crate::placeholder::Bindings;
 
-/// Objects that hold what users put in: nothing is added to them.
+/// Objects with users' content: a registry adds no members to them.
 const CONTENTS: [&str; 2] = ["payload", "metadata"];
 
 /// How strictly values are compared.
@@ -22,18 +22,18 @@ pub(crate) struct Rules {
     pub(crate) settings: Map<String, Value>,
     /// Members that implementations without the additions of section 0.10 lack.
     pub(crate) additions: Vec<String>,
-    /// Counters, by the start of their path: the actual value may be larger.
+    /// Path prefixes of counters, whose actual value may be larger.
     pub(crate) growing: &'static [&'static str],
 }
 
-/// How a value compares with what is expected and with what the original answered.
+/// How a value compares with the expected one and with that of the Python implementation.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Likeness {
-    /// As expected.
+pub(crate) enum Match {
+    /// Equal to the expected value.
     Expected,
-    /// As expected, but for these places, which are as the original's.
+    /// Equal to the expected value, except at these places, which equal the Python implementation's.
     Original(Vec<String>),
-    /// Neither; one line for each place.
+    /// Equal to neither; one line for each place.
     Neither(Vec<String>),
 }
 
@@ -44,31 +44,31 @@ pub(crate) fn differences(expected: &Value, actual: &Value, bindings: &mut Bindi
     found
 }
 
-/// Compares with what is expected; where that differs from what the original answered, either will do.
-pub(crate) fn likeness(
+/// Compares with the expected value and that of the Python implementation: each place may equal either.
+pub(crate) fn match_either(
     expected: &Value,
     original: &Value,
     actual: &Value,
     bindings: &mut Bindings,
     rules: &Rules,
-) -> Likeness {
+) -> Match {
     let mut places = Vec::new();
     let mut found = Vec::new();
     let values = (Some(expected), Some(original), Some(actual));
     either("$", values, bindings, rules, &mut places, &mut found);
     match (found.is_empty(), places.is_empty()) {
-        (false, _) => Likeness::Neither(found),
-        (true, true) => Likeness::Expected,
-        (true, false) => Likeness::Original(places),
+        (false, _) => Match::Neither(found),
+        (true, true) => Match::Expected,
+        (true, false) => Match::Original(places),
     }
 }
 
 /// Expected, original and actual value; `None` where a member is missing.
-type Three<'a> = (Option<&'a Value>, Option<&'a Value>, Option<&'a Value>);
+type Values<'a> = (Option<&'a Value>, Option<&'a Value>, Option<&'a Value>);
 
 fn either(
     path: &str,
-    values: Three<'_>,
+    values: Values<'_>,
     bindings: &mut Bindings,
     rules: &Rules,
     places: &mut Vec<String>,
@@ -103,21 +103,21 @@ fn either(
         }
         _ => {}
     }
-    // Nothing inside differs, or there is no inside: the value as such is another one.
+    // No member or item differs, or there are none: the value itself differs.
     if before == (places.len(), found.len()) {
         found.extend(lines);
     }
 }
 
-/// The original's item in the place of an expected one: that with the same id, else that with the same number in a list as
-/// long; an item that the original's list lacks is its own.
+/// The item of the Python implementation's list that corresponds to an expected one: the item with the same id, else the item
+/// at the same index of a list of the same length, else the expected item itself.
 fn counterpart<'a>(theirs: &'a [Value], own: &'a Value, length: usize, index: usize) -> &'a Value {
     let same_id = |item: &&Value| ids::of(own).is_some() && ids::of(item) == ids::of(own);
     let same_place = theirs.get(index).filter(|_| theirs.len() == length);
     theirs.iter().find(same_id).or(same_place).unwrap_or(own)
 }
 
-/// Compares, and keeps what was bound only if the values agree.
+/// Compares, and keeps the new bindings only if the values agree.
 fn try_one(
     path: &str,
     expected: Option<&Value>,
@@ -143,7 +143,7 @@ fn try_one(
     }
 }
 
-/// Whether a path leads into an object that holds what users put in.
+/// Whether a path leads into an object with users' content.
 fn in_contents(path: &str) -> bool {
     path.split(['.', '['])
         .rev()
@@ -233,7 +233,7 @@ impl Rules {
     }
 }
 
-/// Whether two replies have the same members of the same types, at every depth; arrays are not looked into.
+/// Whether two replies have the same members of the same types, at every depth except inside arrays.
 pub(crate) fn same_shape(one: &Value, other: &Value) -> bool {
     match (one, other) {
         (Value::Object(one), Value::Object(other)) => {

@@ -1,4 +1,4 @@
-//! What stops a run before its steps can be judged.
+//! Errors that end a run without a report.
 
 use std::path::PathBuf;
 
@@ -11,10 +11,10 @@ pub enum ConformanceError {
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// Why not.
+        /// The I/O error.
         source: std::io::Error,
     },
-    /// A step file does not hold what it should.
+    /// A step file is invalid.
     #[error("the step file {file} cannot be used: {why}")]
     StepFile {
         /// The file, below the directory of the specification.

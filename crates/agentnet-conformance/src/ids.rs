@@ -1,4 +1,4 @@
-//! What tells the items of a reply's lists apart.
+//! Ids of the items of a reply's lists.
 
 use serde_json::Value;
 

@@ -1,4 +1,4 @@
-//! What stands in a step file for a value that is different each time: `<account:1>`, `<timestamp>`, `<ms>`.
+//! Placeholders in step files for values that differ in each run: `<account:1>`, `<timestamp>`, `<ms>`.
 
 use std::collections::BTreeMap;
 use std::time::SystemTime;
@@ -6,30 +6,31 @@ use std::time::SystemTime;
 use agentnet_protocol::Timestamp;
 use serde_json::Value;
 
-const LOWER: &str = "0123456789abcdefghjkmnpqrstvwxyz";
-const UPPER: &str = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
-const ULID: usize = 26;
-/// The kinds whose placeholders carry a number: the same number is the same value, another number another one.
+const LOWER_BASE32: &str = "0123456789abcdefghjkmnpqrstvwxyz";
+const UPPER_BASE32: &str = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+const ULID_LENGTH: usize = 26;
+/// Kinds of placeholders with a number: equal numbers stand for equal values, different numbers for different ones.
 const NUMBERED: [&str; 4] = ["account", "session", "msg", "trace"];
-const OTHERS: [&str; 6] = ["timestamp", "time", "suffix6", "ulid8", "cursor", "text"];
-/// How old a `<time>` may be, and how far in the future, in microseconds.
-const RECENT: u64 = 300_000_000;
+/// Kinds of placeholders without a number.
+const UNNUMBERED: [&str; 6] = ["timestamp", "time", "suffix6", "ulid8", "cursor", "text"];
+/// The largest difference between a `<time>` and the present, in microseconds.
+const MAX_TIME_DIFFERENCE: u64 = 300_000_000;
 
-/// The values of numbered placeholders, bound where they are met first.
+/// The values of numbered placeholders, bound at their first use.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Bindings {
     values: BTreeMap<String, String>,
 }
 
-/// A piece of a text with placeholders.
-enum Piece<'a> {
+/// A part of a text with placeholders.
+enum TemplatePart<'a> {
     Literal(&'a str),
-    /// What stands between the angle brackets.
+    /// The text between the angle brackets.
     Placeholder(&'a str),
 }
 
 impl Bindings {
-    /// The placeholder's value from here on.
+    /// Sets a placeholder's value.
     pub(crate) fn bind(&mut self, name: &str, value: &str) {
         self.values.insert(name.to_owned(), value.to_owned());
     }
@@ -39,13 +40,13 @@ impl Bindings {
         self.values.values().any(|known| known == value)
     }
 
-    /// The text to send: bound values put in, `<timestamp>` is now. A placeholder that is met in a request first gets a
-    /// value of its kind; `own` is part of it, so that it is nobody else's.
+    /// The text to send: placeholders become their values, `<timestamp>` the current time. An unbound placeholder gets a new
+    /// value of its kind that contains `own`, so that it is unique.
     pub(crate) fn fill(&mut self, template: &str, own: &str) -> String {
         let fill = |piece| match piece {
-            Piece::Literal(text) => text.to_owned(),
-            Piece::Placeholder("timestamp" | "time") => Timestamp::from(SystemTime::now()).to_string(),
-            Piece::Placeholder(name) => self
+            TemplatePart::Literal(text) => text.to_owned(),
+            TemplatePart::Placeholder("timestamp" | "time") => Timestamp::from(SystemTime::now()).to_string(),
+            TemplatePart::Placeholder(name) => self
                 .values
                 .entry(name.to_owned())
                 .or_insert_with(|| format!("{}_{own}", name.replace(':', "_")))
@@ -54,16 +55,16 @@ impl Bindings {
         pieces(template).into_iter().map(fill).collect()
     }
 
-    /// What a text stands for, as far as that is known: for people.
+    /// The text with bound placeholders replaced, for messages.
     pub(crate) fn shown(&self, template: &str) -> String {
         let show = |piece| match piece {
-            Piece::Literal(text) => text.to_owned(),
-            Piece::Placeholder(name) => self.values.get(name).cloned().unwrap_or_else(|| format!("<{name}>")),
+            TemplatePart::Literal(text) => text.to_owned(),
+            TemplatePart::Placeholder(name) => self.values.get(name).cloned().unwrap_or_else(|| format!("<{name}>")),
         };
         pieces(template).into_iter().map(show).collect()
     }
 
-    /// As [`Bindings::fill`], for every text in a value.
+    /// Like [`Bindings::fill`], for every text in a value.
     pub(crate) fn fill_value(&mut self, template: &Value, own: &str) -> Value {
         match template {
             Value::String(text) => Value::String(self.fill(text, own)),
@@ -76,7 +77,7 @@ impl Bindings {
         }
     }
 
-    /// Whether a value is what a text of the step file stands for; binds what was not bound.
+    /// Whether a value matches a text of the step file; binds unbound placeholders.
     pub(crate) fn matches(&mut self, template: &str, actual: &Value) -> bool {
         match (template, actual) {
             ("<ms>", Value::Number(ms)) => ms
@@ -92,8 +93,8 @@ impl Bindings {
         let mut rest = actual;
         for piece in pieces(template) {
             let length = match piece {
-                Piece::Literal(text) => rest.starts_with(text).then_some(text.len()),
-                Piece::Placeholder(name) => self.length(name, rest),
+                TemplatePart::Literal(text) => rest.starts_with(text).then_some(text.len()),
+                TemplatePart::Placeholder(name) => self.length(name, rest),
             };
             let Some(length) = length else { return false };
             rest = &rest[length..];
@@ -101,7 +102,7 @@ impl Bindings {
         rest.is_empty()
     }
 
-    /// How much of the text a placeholder takes; `None` if the text is nothing that it stands for.
+    /// The length of the text's start that a placeholder matches; `None` if it does not match.
     fn length(&mut self, name: &str, text: &str) -> Option<usize> {
         let (kind, number) = name
             .split_once(':')
@@ -112,21 +113,21 @@ impl Bindings {
                 let base64 = |c: char| c.is_ascii_alphanumeric() || "-_=".contains(c);
                 (!text.is_empty() && text.chars().all(base64)).then_some(text.len())
             }
-            // Not only readable: spelled as the network writes it.
+            // The exact spelling of the wire, not just any form that parses.
             "timestamp" => (Timestamp::parse_exact(text)?.to_string() == text).then_some(text.len()),
             "time" => {
                 let now = Timestamp::from(SystemTime::now());
-                (now.micros_since(Timestamp::parse(text)?).unsigned_abs() < RECENT).then_some(text.len())
+                (now.micros_since(Timestamp::parse(text)?).unsigned_abs() < MAX_TIME_DIFFERENCE).then_some(text.len())
             }
             // The server id may hold underscores too.
             "session" => {
                 let (server, id) = text.rsplit_once('_')?;
-                (!server.is_empty() && id.len() == ULID && made_of(id, UPPER)).then_some(text.len())
+                (!server.is_empty() && id.len() == ULID_LENGTH && made_of(id, UPPER_BASE32)).then_some(text.len())
             }
             "suffix6" => starts_with(text, "", 6),
             "ulid8" => starts_with(text, "", 8),
-            "account" => starts_with(text, "acct_", ULID),
-            kind => starts_with(text, &format!("{kind}_"), ULID),
+            "account" => starts_with(text, "acct_", ULID_LENGTH),
+            kind => starts_with(text, &format!("{kind}_"), ULID_LENGTH),
         }?;
         if number.is_none() {
             return Some(length);
@@ -152,17 +153,17 @@ fn made_of(text: &str, characters: &str) -> bool {
     text.chars().all(|c| characters.contains(c))
 }
 
-/// The length of a prefix and so many small characters of a ULID, if the text begins with them.
+/// The length of a prefix and `length` lower-case ULID characters, if the text begins with them.
 fn starts_with(text: &str, prefix: &str, length: usize) -> Option<usize> {
     let id = text.strip_prefix(prefix)?.get(..length)?;
-    made_of(id, LOWER).then_some(prefix.len() + length)
+    made_of(id, LOWER_BASE32).then_some(prefix.len() + length)
 }
 
 /// A text in angle brackets is a placeholder if it names a kind.
-fn pieces(template: &str) -> Vec<Piece<'_>> {
+fn pieces(template: &str) -> Vec<TemplatePart<'_>> {
     let known = |name: &str| match name.split_once(':') {
         Some((kind, number)) => (NUMBERED.contains(&kind) || kind == "text") && !number.is_empty(),
-        None => OTHERS.contains(&name),
+        None => UNNUMBERED.contains(&name),
     };
     let mut pieces = Vec::new();
     let mut rest = template;
@@ -172,14 +173,14 @@ fn pieces(template: &str) -> Vec<Piece<'_>> {
     {
         let name = &rest[start + 1..end];
         if known(name) {
-            pieces.push(Piece::Literal(&rest[..start]));
-            pieces.push(Piece::Placeholder(name));
+            pieces.push(TemplatePart::Literal(&rest[..start]));
+            pieces.push(TemplatePart::Placeholder(name));
         } else {
-            pieces.push(Piece::Literal(&rest[..=end]));
+            pieces.push(TemplatePart::Literal(&rest[..=end]));
         }
         rest = &rest[end + 1..];
     }
-    pieces.push(Piece::Literal(rest));
+    pieces.push(TemplatePart::Literal(rest));
     pieces
 }
 

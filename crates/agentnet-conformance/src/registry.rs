@@ -1,7 +1,7 @@
-//! A registry, judged by the recorded conversations with the original one.
+//! Tests a registry with recorded conversations with the registry of the Python implementation.
 //!
-//! The run registers agents under names that nobody had before, publishes their messages, and asks every RPC. What belongs to
-//! others is left out of lists before they are compared; a page that others fill is compared as far as it goes.
+//! The run registers agents under unique names, publishes their messages, and calls every RPC. Items of other users are removed
+//! from lists before the comparison; if they fill a page, only the run's items on it are compared.
 
 mod counters;
 mod listing;
@@ -14,9 +14,9 @@ use std::time::Duration;
 use async_nats::Client;
 
 use crate::error::ConformanceError;
-use crate::fresh::Run;
 use crate::report::{Report, Selection};
 use crate::spec::Spec;
+use crate::unique_names::RunSuffix;
 use replay::Replay;
 use steps::Conversation;
 
@@ -24,18 +24,18 @@ use steps::Conversation;
 const OPEN: [&str; 2] = ["registry_identity_memory", "registry_threads_memory"];
 const SIGNED: [&str; 1] = ["registry_dev_auth_memory"];
 
-/// How to look at a registry.
+/// Options of a run against a registry.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct RegistryOptions {
-    /// The registry checks signatures: the steps for that, instead of the others. Default no.
+    /// The registry checks signatures: run the steps for that instead of the others. Default no.
     pub dev_auth: bool,
-    /// Nobody else uses the registry, it is empty and has the default settings: also compare order and number of members,
-    /// counters and settings exactly. Default no.
+    /// The registry is empty, has no other users and the default settings: also compare order and number of members, counters
+    /// and settings exactly. Default no.
     pub strict: bool,
     /// How long a reply may take. Default 2 s.
     pub timeout: Duration,
-    /// Report only the steps that have this text in file, number, subject or name. All are played: they build on each other.
+    /// Report only the steps that have this text in file, number, subject or name. All steps run, since they build on each other.
     pub only: Option<String>,
     /// Where the step files come from. Default: those in the program.
     pub spec: Spec,
@@ -53,7 +53,7 @@ impl Default for RegistryOptions {
     }
 }
 
-/// Holds the conversations with the registry that answers on this connection, and judges every reply.
+/// Replays the conversations with the registry on this connection and compares every reply.
 ///
 /// It leaves behind some ten accounts without sessions, four threads and fifteen messages, all with the letters of
 /// [`Report::run`] in their names.
@@ -62,14 +62,14 @@ impl Default for RegistryOptions {
 /// When no registry answers, when its `DEV_AUTH` is not as in the options, when a step file cannot be used, when nothing is
 /// selected, or when the connection is lost.
 pub async fn run(client: &Client, options: &RegistryOptions) -> Result<Report, ConformanceError> {
-    let run = Run::random();
+    let run = RunSuffix::random();
     let names: &[&str] = if options.dev_auth { &SIGNED } else { &OPEN };
     let conversations = names
         .iter()
         .map(|name| Conversation::load(&options.spec, name, &run))
         .collect::<Result<Vec<_>, _>>()?;
     let selection = Selection::new(options.only.as_deref());
-    let selected = |step: &&steps::Step| selection.takes(&step.file, step.index, &step.note, &step.subject);
+    let selected = |step: &&steps::RegistryStep| selection.takes(&step.file, step.index, &step.note, &step.subject);
     if !conversations
         .iter()
         .flat_map(|conversation| &conversation.steps)
@@ -80,15 +80,15 @@ pub async fn run(client: &Client, options: &RegistryOptions) -> Result<Report, C
         ));
     }
     let mut replay = Replay::start(client, &run, options, &conversations).await?;
-    let mut played = Ok(());
+    let mut result = Ok(());
     for conversation in &conversations {
-        played = replay.play(conversation).await;
-        if played.is_err() {
+        result = replay.run(conversation).await;
+        if result.is_err() {
             break;
         }
     }
     replay.leave().await?;
-    played?;
+    result?;
     let target = replay.server_ids();
     let mut steps = replay.into_steps();
     steps.retain(|step| selection.takes(&step.file, step.step, &step.name, &step.subject));

@@ -1,20 +1,23 @@
-//! What a run found.
+//! The report of a run.
 
 use serde::{Deserialize, Serialize};
 
-/// How a step ended.
+/// The result of a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
-    /// As PROTOCOL.md says, section 0 included.
+    /// As PROTOCOL.md specifies, section 0 included.
     Pass,
-    /// As the original does it, where section 0 decided otherwise: old clients know it, new ones are better served.
+    /// As the Python implementation does it, where section 0 decided otherwise. Old clients are used to this behaviour.
     IntendedDifference,
-    /// Neither.
+    /// Neither of these.
     Fail,
-    /// It could not be judged; the step says why.
+    /// It could not be tested; the details give the reason.
     NotRun,
 }
+
+/// A step's verdict and details.
+pub(crate) type StepOutcome = (Verdict, Vec<String>);
 
 /// A decision of PROTOCOL.md that a step rests on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,7 +25,7 @@ pub enum Verdict {
 pub struct Reason {
     /// The section, as `0.5`.
     pub section: String,
-    /// What it decides, in a few words.
+    /// The decision, in a few words.
     pub what: String,
 }
 
@@ -33,21 +36,21 @@ pub struct StepReport {
     pub file: String,
     /// Its number in the file, from 0.
     pub step: usize,
-    /// What it shows.
+    /// What the step tests.
     pub name: String,
-    /// Where it was sent: a NATS subject, for an agent `inbox` or `capability`.
+    /// The target: a NATS subject, or for an agent `inbox` or `capability`.
     pub subject: String,
-    /// The section of PROTOCOL.md that it is about.
+    /// The section of PROTOCOL.md that the step tests.
     pub section: String,
-    /// How it ended.
+    /// The result.
     pub verdict: Verdict,
-    /// What section 0 decided about it; of use where the verdict is an intended difference.
+    /// The decisions of section 0 behind an intended difference.
     pub reasons: Vec<Reason>,
-    /// What differed, or why it was not run; a remark where only a part could be compared.
+    /// The differences, the reason why it was not run, or a remark if only a part could be compared.
     pub details: Vec<String>,
 }
 
-/// How many steps ended in which way.
+/// The number of steps per verdict.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Counts {
     /// [`Verdict::Pass`].
@@ -67,9 +70,9 @@ pub struct Report {
     pub subject: &'static str,
     /// The random letters in every name and id that this run used.
     pub run: String,
-    /// What was looked at: the registries' server ids, or the agent's account id.
+    /// What was tested: the registries' server ids, or the agent's account id.
     pub target: String,
-    /// How many steps ended in which way.
+    /// The number of steps per verdict.
     pub counts: Counts,
     /// Every step, in order.
     pub steps: Vec<StepReport>,
@@ -98,7 +101,7 @@ impl Report {
     /// The report as one JSON document.
     #[must_use]
     pub fn to_json(&self) -> String {
-        // Texts and numbers only: there is nothing that JSON cannot hold.
+        // The report holds only texts and numbers, so this cannot fail.
         serde_json::to_string(self).unwrap_or_default()
     }
 
@@ -139,7 +142,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_selection_looks_at_file_number_name_and_subject() {
+    fn selection_matches_file_number_name_and_subject() {
         let takes = |pattern| Selection::new(pattern).takes("agent", 4, "Busy", "inbox");
         for pattern in [None, Some("busy"), Some("AGENT"), Some("step 4,"), Some("inbox")] {
             assert!(takes(pattern), "{pattern:?}");

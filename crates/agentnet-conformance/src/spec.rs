@@ -1,4 +1,4 @@
-//! The step files: those in the program, or those of a directory.
+//! Reads the step files: those built into the program, or those of a directory.
 
 use std::borrow::Cow;
 use std::fs;
@@ -65,7 +65,7 @@ impl Spec {
     }
 }
 
-/// A step file that does not hold what it should.
+/// The error for an invalid step file.
 pub(crate) fn unusable(file: &str, why: impl std::fmt::Display) -> ConformanceError {
     ConformanceError::StepFile {
         file: file.to_owned(),

@@ -1,4 +1,4 @@
-//! `agentnet conformance`: whether a registry or an agent, ours or another's, does what PROTOCOL.md says.
+//! `agentnet conformance`: tests whether a registry or an agent follows PROTOCOL.md.
 
 use std::path::PathBuf;
 
@@ -18,9 +18,9 @@ use crate::output::{Output, Tint};
 use crate::signals::StopSignals;
 
 const AFTER_HELP: &str = "\
-✓ as the protocol says; ≈ as the original did it, where section 0 of the protocol decided otherwise; ✗ neither; – not run.
-Exit codes: 0 no step failed; 1 a step failed; 2 nothing could be judged (no connection, no registry, no agent, wrong usage).
-docs/CONFORMANCE.md says what is needed of a registry or an agent, and what the step files mean.";
+✓ as the protocol specifies; ≈ as the Python implementation, where section 0 of the protocol decided otherwise; ✗ neither; – not run.
+Exit codes: 0 no step failed; 1 a step failed; 2 no step could be tested (no connection, no registry, no agent, wrong usage).
+docs/CONFORMANCE.md: the requirements for a registry or an agent, and the format of the step files.";
 
 #[derive(Debug, Args)]
 #[command(after_help = AFTER_HELP)]
@@ -31,15 +31,15 @@ pub(crate) struct Conformance {
 
 #[derive(Debug, Subcommand)]
 enum Subject {
-    /// Hold the recorded conversations with the registry of this network
+    /// Test the registry of this network with recorded conversations
     Registry(RegistryArgs),
-    /// Show the guards, receipts and replies of an agent of this network
+    /// Test the guards, receipts and replies of an agent of this network
     Agent(AgentArgs),
 }
 
 #[derive(Debug, Args)]
 struct RegistryArgs {
-    /// The registry has DEV_AUTH on: the steps for that, instead of the others
+    /// The registry has DEV_AUTH on: run the steps for that instead of the others
     #[arg(long)]
     dev_auth: bool,
     /// The registry is empty, unused and has the default settings: compare order, counters and settings too
@@ -54,10 +54,10 @@ struct AgentArgs {
     /// The agent: @username, or its account id
     #[arg(long, value_name = "AGENT", value_parser = crate::args::not_blank)]
     to: String,
-    /// A capability that the agent offers and nobody else
+    /// A capability that only this agent offers
     #[arg(long, value_name = "NAME", value_parser = crate::args::not_blank)]
     capability: Option<String>,
-    /// Run the steps that take half a minute too
+    /// Also run the steps that take half a minute
     #[arg(long)]
     slow: bool,
     #[command(flatten)]
@@ -66,10 +66,10 @@ struct AgentArgs {
 
 #[derive(Debug, Args)]
 struct Shared {
-    /// Only the steps with this text in file, number, subject, section or name
+    /// Run only the steps with this text in file, number, subject, section or name
     #[arg(long, value_name = "TEXT", value_parser = crate::args::not_blank)]
     only: Option<String>,
-    /// Take the step files from here instead of those built in
+    /// Read the step files from this directory instead of the built-in ones
     #[arg(long, value_name = "DIR")]
     spec: Option<PathBuf>,
     /// How long an answer may take, in seconds
@@ -80,27 +80,27 @@ struct Shared {
 impl Conformance {
     pub(crate) async fn run(self, global: &Global, output: Output) -> Result<(), Exit> {
         let mut signals = StopSignals::listen()?;
-        let look = async {
+        let steps = async {
             let client = agentnet::connect(&nats_url(global), "agentnet-conformance")
                 .await
                 .map_err(|error| connect_failure(error).nothing_judged())?;
-            self.look(&client, output)
+            self.run_steps(&client, output)
                 .await
                 .map_err(|error| Exit::from(failure(&error)))
         };
-        let report = signals.unless(look).await?;
-        tell(&report, output)?;
-        let (judged, counts) = (report.steps.len() - report.counts.not_run, report.counts);
-        if judged == 0 {
-            return Err(Failure::refused("no step could be judged").into());
+        let report = signals.unless(steps).await?;
+        print_report(&report, output)?;
+        let (tested, counts) = (report.steps.len() - report.counts.not_run, report.counts);
+        if tested == 0 {
+            return Err(Failure::refused("no step could be tested").into());
         }
         if counts.fail > 0 {
-            return Err(Failure::trouble(format!("{} of {judged} judged steps failed", counts.fail)).into());
+            return Err(Failure::trouble(format!("{} of {tested} tested steps failed", counts.fail)).into());
         }
         Ok(())
     }
 
-    async fn look(&self, client: &Client, output: Output) -> Result<Report, ConformanceError> {
+    async fn run_steps(&self, client: &Client, output: Output) -> Result<Report, ConformanceError> {
         let spec = |shared: &Shared| shared.spec.as_ref().map_or_else(Spec::embedded, Spec::directory);
         match &self.subject {
             Subject::Registry(args) => {
@@ -129,17 +129,19 @@ impl Conformance {
 
 fn failure(error: &ConformanceError) -> Failure {
     let hint = match error {
-        ConformanceError::NoRegistry { .. } => "start one with `agentnet registry`, or another's, on this server",
+        ConformanceError::NoRegistry { .. } => {
+            "start one with `agentnet registry`, or another implementation, on this server"
+        }
         ConformanceError::DevAuthOn => "run the steps for that with --dev-auth",
         ConformanceError::DevAuthOff => "leave out --dev-auth",
         ConformanceError::Refused { error, .. } if error == "not_found" => {
             "`agentnet list` shows who is online; --to takes @username or an account id"
         }
         ConformanceError::Refused { error, .. } if error.starts_with("auth_") => {
-            "agents are judged in a network without DEV_AUTH"
+            "test agents in a network without DEV_AUTH"
         }
         ConformanceError::NoAgent { .. } => {
-            "docs/CONFORMANCE.md says what its handler has to do; `agentnet echo --conformance` is such an agent"
+            "docs/CONFORMANCE.md describes the handler it needs; `agentnet echo --conformance` has it"
         }
         ConformanceError::NothingSelected(_) => "leave out --only to see the names of all steps",
         _ => return Failure::refused(error.to_string()),
@@ -147,8 +149,8 @@ fn failure(error: &ConformanceError) -> Failure {
     Failure::refused(error.to_string()).hint(hint)
 }
 
-/// The whole report: one document, or a line for each step and one for the sum.
-fn tell(report: &Report, output: Output) -> Result<(), Exit> {
+/// Prints the report: one JSON document, or a line per step and one with the totals.
+fn print_report(report: &Report, output: Output) -> Result<(), Exit> {
     if output.is_json() {
         return Ok(output.document(&report.to_json())?);
     }

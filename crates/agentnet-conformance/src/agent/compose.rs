@@ -1,15 +1,15 @@
-//! The messages that are sent: a plain request, changed as a step says.
+//! Composes the messages: a plain request, changed as a step specifies.
 
 use std::time::SystemTime;
 
 use agentnet_protocol::{Timestamp, subject};
 use serde_json::{Map, Value, json};
 
-use super::steps::{Sending, To};
+use super::steps::{MessageSpec, Recipient};
 
-/// The names that one step speaks with.
+/// Composes a step's messages with the accounts and names of the run.
 #[derive(Debug, Clone)]
-pub(super) struct Names {
+pub(super) struct MessageComposer {
     pub(super) run: String,
     pub(super) step: usize,
     pub(super) agent: String,
@@ -21,33 +21,33 @@ pub(super) struct Names {
 
 /// A message as it was sent.
 #[derive(Debug, Clone)]
-pub(super) struct Sent {
-    /// Empty if there is none.
+pub(super) struct SentMessage {
+    /// Empty if the message has none.
     pub(super) message_id: String,
-    /// The message; an empty object for a text that is none.
+    /// The message; an empty object for a raw text.
     pub(super) message: Value,
     pub(super) body: String,
     pub(super) subject: String,
-    /// Where replies go, asked for by NATS or only written.
+    /// Where replies go, whether as the NATS reply subject or only in `reply_to`.
     pub(super) reply_subject: String,
     pub(super) asks_reply: bool,
-    /// A subject that is no reply subject.
+    /// A subject that is not a valid reply subject.
     pub(super) elsewhere: String,
 }
 
-impl Names {
-    /// The first part of every subject that replies may go to.
+impl MessageComposer {
+    /// Prefix of all valid reply subjects of the run.
     pub(super) fn reply_prefix(run: &str) -> String {
         format!("_INBOX.conformance_{run}")
     }
 
-    /// The first part of every subject that none may go to.
+    /// Prefix of all subjects that must get no reply.
     pub(super) fn elsewhere_prefix(run: &str) -> String {
         format!("conformance_{run}")
     }
 
     /// Message number `exchange` of the step, from 1; of copies, the one with this number, from 1.
-    pub(super) fn compose(&self, sending: &Sending, exchange: usize, copy: Option<usize>) -> Sent {
+    pub(super) fn compose(&self, sending: &MessageSpec, exchange: usize, copy: Option<usize>) -> SentMessage {
         let part = match copy {
             Some(copy) => format!("{}.{exchange}.{copy}", self.step),
             None => format!("{}.{exchange}", self.step),
@@ -63,20 +63,20 @@ impl Names {
         let (message, body) = match &sending.raw {
             Some(raw) => (json!({}), fill(raw)),
             None => {
-                // A session of its own for each, so that no rate is in the way.
+                // Each message has its own session, so that the rate limit does not apply.
                 let session = format!("{}_{}.{number}", self.session, self.step);
                 let message = self.envelope(sending, &own_id, &session, &fill);
                 let body = message.to_string();
                 (message, body)
             }
         };
-        Sent {
+        SentMessage {
             message_id: message["message_id"].as_str().unwrap_or_default().to_owned(),
             message,
             body,
             subject: match sending.to {
-                To::Inbox => subject::inbox(&self.agent),
-                To::Capability => subject::capability(&self.capability),
+                Recipient::Inbox => subject::inbox(&self.agent),
+                Recipient::Capability => subject::capability(&self.capability),
             },
             reply_subject,
             asks_reply: sending.reply.unwrap_or(true),
@@ -84,10 +84,10 @@ impl Names {
         }
     }
 
-    fn envelope(&self, sending: &Sending, id: &str, session: &str, fill: &dyn Fn(&str) -> String) -> Value {
+    fn envelope(&self, sending: &MessageSpec, id: &str, session: &str, fill: &dyn Fn(&str) -> String) -> Value {
         let to_agent = match sending.to {
-            To::Inbox => self.agent.clone(),
-            To::Capability => format!("capability:{}", self.capability),
+            Recipient::Inbox => self.agent.clone(),
+            Recipient::Capability => format!("capability:{}", self.capability),
         };
         let mut message = json!({
             "message_id": id,
@@ -107,7 +107,7 @@ impl Names {
             "parent_message_id": format!("parent_{id}"),
         });
         if let Some(members) = message.as_object_mut() {
-            if sending.to == To::Capability {
+            if sending.to == Recipient::Capability {
                 members.shift_remove("to_account_id");
             }
             for (name, value) in filled_members(&sending.set, fill) {
@@ -174,7 +174,7 @@ fn filled(value: &Value, fill: &dyn Fn(&str) -> String) -> Value {
     }
 }
 
-/// `now`, or so many milliseconds before or after.
+/// `now`, or an offset of milliseconds from it.
 fn moment(name: &str) -> Option<String> {
     let offset = name.strip_prefix("now")?;
     let millis: i128 = if offset.is_empty() { 0 } else { offset.parse().ok()? };
@@ -189,8 +189,8 @@ fn moment(name: &str) -> Option<String> {
 mod tests {
     use super::*;
 
-    fn names() -> Names {
-        Names {
+    fn names() -> MessageComposer {
+        MessageComposer {
             run: "xyw".into(),
             step: 7,
             agent: "acct_a".into(),
@@ -201,7 +201,7 @@ mod tests {
         }
     }
 
-    fn compose(sending: Value, copy: Option<usize>) -> Sent {
+    fn compose(sending: Value, copy: Option<usize>) -> SentMessage {
         names().compose(&serde_json::from_value(sending).unwrap(), 2, copy)
     }
 
@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn copies_are_told_apart_by_their_reply_subjects() {
+    fn copies_differ_by_their_reply_subjects() {
         let same = compose(json!({"copies": 3}), Some(3));
         assert_eq!(same.message_id, "cf_xyw_7_2");
         assert_eq!(same.reply_subject, "_INBOX.conformance_xyw.7.2.3");

@@ -1,4 +1,4 @@
-//! What the run needs of the network's registry: two accounts to send from, and the agent's account.
+//! Registers the run's two accounts and looks up the agent under test.
 
 use std::time::Duration;
 
@@ -7,14 +7,15 @@ use async_nats::Client;
 use serde_json::{Value, json};
 
 use crate::error::ConformanceError;
-use crate::fresh::Run;
+use crate::unique_names::RunSuffix;
 
-/// Who takes part.
+/// The accounts that take part in a run.
 #[derive(Debug)]
-pub(super) struct Network {
+pub(super) struct Participants {
     pub(super) agent: Agent,
-    /// The sender, and another one.
+    /// The sender of most messages.
     pub(super) peer: Account,
+    /// A second sender.
     pub(super) stranger: Account,
 }
 
@@ -26,17 +27,17 @@ pub(super) struct Agent {
     pub(super) listed: Option<(String, String)>,
 }
 
-/// An account of the run's own.
+/// An account that the run registered.
 #[derive(Debug)]
 pub(super) struct Account {
     pub(super) account_id: String,
     pub(super) session_tag: String,
 }
 
-impl Network {
+impl Participants {
     pub(super) async fn join(
         client: &Client,
-        run: &Run,
+        run: &RunSuffix,
         to: &str,
         capability: Option<&str>,
         timeout: Duration,
@@ -98,7 +99,7 @@ impl Network {
         })
     }
 
-    /// Gives both sessions back.
+    /// Ends both sessions.
     pub(super) async fn leave(&self, client: &Client) -> Result<(), ConformanceError> {
         for account in [&self.peer, &self.stranger] {
             let goodbye = json!({ "agent_id": "conformance", "session_tag": account.session_tag });

@@ -1,4 +1,4 @@
-//! The step file of an agent: what is sent, and what has to come back.
+//! The step file for agents: the messages to send and the records to expect.
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -7,20 +7,20 @@ use crate::report::Reason;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct StepFile {
+pub(super) struct AgentStepFile {
     #[serde(rename = "description")]
     _description: String,
     pub(super) steps: Vec<AgentStep>,
 }
 
-/// Exchanges that belong together, one after another.
+/// Exchanges that run one after another.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct AgentStep {
     pub(super) name: String,
     pub(super) section: String,
-    /// What the step asks of the run.
-    pub(super) needs: Option<Need>,
+    /// What the run must have for this step.
+    pub(super) needs: Option<Requirement>,
     /// What section 0 decided, where an exchange has an `original`.
     #[serde(default)]
     pub(super) why: Vec<Reason>,
@@ -29,64 +29,64 @@ pub(super) struct AgentStep {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum Need {
+pub(super) enum Requirement {
     /// A capability that the agent offers.
     Capability,
-    /// Half a minute.
+    /// Half a minute of time.
     Slow,
 }
 
-/// A message, and what has to come back before the next one is sent.
+/// A message, and the records that must come back before the next one is sent.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Exchange {
-    pub(super) send: Sending,
-    pub(super) expect: Expect,
-    /// What the original does, where section 0 decided otherwise.
-    pub(super) original: Option<Expect>,
-    /// How long everything may take, in milliseconds. Default: the run's timeout.
+    pub(super) send: MessageSpec,
+    pub(super) expect: Expectation,
+    /// The behaviour of the Python implementation, where section 0 decided otherwise.
+    pub(super) original: Option<Expectation>,
+    /// Time limit for all records, in milliseconds. Default: the run's timeout.
     pub(super) within_ms: Option<u64>,
-    /// The message is sent again for so long, in milliseconds, until it is answered as expected.
+    /// How long to repeat the exchange, in milliseconds, until its answer is as expected.
     pub(super) again_for_ms: Option<u64>,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub(super) struct Sending {
-    pub(super) to: To,
+pub(super) struct MessageSpec {
+    pub(super) to: Recipient,
     /// Members that differ from those of a plain request.
     pub(super) set: Map<String, Value>,
-    /// Members that it lacks.
+    /// Members of a plain request to leave out.
     pub(super) remove: Vec<String>,
     /// This text instead of a message.
     pub(super) raw: Option<String>,
-    /// Fills the payload until the message has so many bytes.
+    /// Fills the payload until the message has this many bytes.
     pub(super) pad: Option<usize>,
     /// `false`: without a NATS reply subject.
     pub(super) reply: Option<bool>,
-    /// So many at once, each with a reply subject of its own. They have one message id, unless they are `fresh`.
+    /// Number of copies sent at once, each with its own reply subject. They share one message id unless `fresh` is set.
     pub(super) copies: Option<usize>,
     pub(super) fresh: bool,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum To {
+pub(super) enum Recipient {
     #[default]
     Inbox,
     Capability,
 }
 
-/// Everything that comes back, in order; what is not named must not come.
+/// All records that come back, in order; any other record is a failure.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub(super) struct Expect {
+pub(super) struct Expectation {
     pub(super) receipts: Vec<ReceiptKind>,
     /// On the reply subject.
     pub(super) replies: Vec<ReplyKind>,
     /// On a subject that is no reply subject.
     pub(super) elsewhere: Vec<ReplyKind>,
-    /// The last reply to each copy; receipts are not looked at then.
+    /// The last reply to each copy; receipts are not compared.
     pub(super) copies: Vec<Copies>,
     /// Outcomes that at least one copy must have.
     pub(super) some: Vec<String>,
@@ -124,8 +124,8 @@ pub(super) struct Copies {
     pub(super) one_of: Vec<String>,
 }
 
-impl StepFile {
-    /// What serde does not see.
+impl AgentStepFile {
+    /// Checks the rules that serde cannot express.
     pub(super) fn check(&self) -> Result<(), String> {
         for (index, step) in self.steps.iter().enumerate() {
             let wrong = |what: &str| Err(format!("step {index} ({}): {what}", step.name));
@@ -153,8 +153,8 @@ mod tests {
     use crate::spec::Spec;
 
     #[test]
-    fn the_built_in_file_holds_together() {
-        let file: StepFile = Spec::embedded().read(super::super::FILE).unwrap();
+    fn embedded_step_file_is_valid() {
+        let file: AgentStepFile = Spec::embedded().read(super::super::FILE).unwrap();
         file.check().unwrap();
         assert!(file.steps.len() >= 50);
         let codes = [

@@ -1,4 +1,4 @@
-//! Everything that reaches the senders, as it comes.
+//! Subscribes as the senders and collects the received records.
 
 use std::collections::HashMap;
 
@@ -9,45 +9,45 @@ use futures::stream::{SelectAll, select_all};
 use serde_json::Value;
 use tokio::time::{Instant, timeout_at};
 
-use super::compose::{Names, Sent};
-use super::records::Seen;
-use super::registry::Network;
+use super::compose::{MessageComposer, SentMessage};
+use super::expectations::ReceivedRecords;
+use super::registry::Participants;
 use crate::error::ConformanceError;
 
-/// A record that came.
+/// A received record.
 #[derive(Debug)]
-pub(super) struct Event {
+pub(super) struct ReceivedRecord {
     subject: String,
-    pub(super) record: Value,
-    place: Place,
-    /// It belongs to an exchange that has been judged.
+    pub(super) body: Value,
+    source: RecordSource,
+    /// Whether it belongs to an exchange that has been compared.
     taken: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Place {
+enum RecordSource {
     Receipts,
     Replies,
     Elsewhere,
 }
 
-/// The subscriptions, and what came on them.
+/// The subscriptions and the records received on them.
 #[derive(Debug)]
 pub(super) struct Wire {
     messages: SelectAll<Subscriber>,
     reply_prefix: String,
-    events: Vec<Event>,
+    records: Vec<ReceivedRecord>,
 }
 
 impl Wire {
-    pub(super) async fn listen(client: &Client, network: &Network, run: &str) -> Result<Self, ConformanceError> {
-        let reply_prefix = Names::reply_prefix(run);
+    pub(super) async fn listen(client: &Client, network: &Participants, run: &str) -> Result<Self, ConformanceError> {
+        let reply_prefix = MessageComposer::reply_prefix(run);
         let subjects = [
             subject::receipts(&network.peer.account_id),
             subject::receipts(&network.stranger.account_id),
             subject::inbox(&network.peer.account_id),
             format!("{reply_prefix}.>"),
-            format!("{}.>", Names::elsewhere_prefix(run)),
+            format!("{}.>", MessageComposer::elsewhere_prefix(run)),
         ];
         let mut subscriptions = Vec::new();
         for subject in subjects {
@@ -57,25 +57,25 @@ impl Wire {
         Ok(Self {
             messages: select_all(subscriptions),
             reply_prefix,
-            events: Vec::new(),
+            records: Vec::new(),
         })
     }
 
-    /// Waits for the next record; `false` if none came in time.
+    /// Waits for the next record; `false` if none arrives in time.
     pub(super) async fn next(&mut self, deadline: Instant) -> Result<bool, ConformanceError> {
         match timeout_at(deadline, self.messages.next()).await {
             Ok(Some(message)) => {
                 let text = || Value::String(String::from_utf8_lossy(&message.payload).into_owned());
-                let record = serde_json::from_slice(&message.payload).unwrap_or_else(|_| text());
-                let place = match message.subject.as_str() {
-                    subject if subject.starts_with(&self.reply_prefix) => Place::Replies,
-                    subject if subject.ends_with(".receipts") => Place::Receipts,
-                    _ => Place::Elsewhere,
+                let body = serde_json::from_slice(&message.payload).unwrap_or_else(|_| text());
+                let source = match message.subject.as_str() {
+                    subject if subject.starts_with(&self.reply_prefix) => RecordSource::Replies,
+                    subject if subject.ends_with(".receipts") => RecordSource::Receipts,
+                    _ => RecordSource::Elsewhere,
                 };
-                self.events.push(Event {
+                self.records.push(ReceivedRecord {
                     subject: message.subject.to_string(),
-                    record,
-                    place,
+                    body,
+                    source,
                     taken: false,
                 });
                 Ok(true)
@@ -85,60 +85,60 @@ impl Wire {
         }
     }
 
-    /// What came for a message and has not been taken.
-    pub(super) fn seen(&self, sent: &Sent) -> Seen {
-        let mut seen = Seen::default();
-        for event in self
-            .events
+    /// The records for a message that have not been taken.
+    pub(super) fn seen(&self, sent: &SentMessage) -> ReceivedRecords {
+        let mut seen = ReceivedRecords::default();
+        for record in self
+            .records
             .iter()
-            .filter(|event| !event.taken && event.belongs_to(sent))
+            .filter(|record| !record.taken && record.belongs_to(sent))
         {
-            let series = match event.place {
-                Place::Receipts => &mut seen.receipts,
-                Place::Replies => &mut seen.replies,
-                Place::Elsewhere => &mut seen.elsewhere,
+            let series = match record.source {
+                RecordSource::Receipts => &mut seen.receipts,
+                RecordSource::Replies => &mut seen.replies,
+                RecordSource::Elsewhere => &mut seen.elsewhere,
             };
-            series.push(event.record.clone());
+            series.push(record.body.clone());
         }
         seen
     }
 
-    /// What came last on each reply subject, of all that has not been taken.
+    /// The last reply on each reply subject that has not been taken.
     pub(super) fn last_replies(&self) -> HashMap<&str, &Value> {
         let replies = self
-            .events
+            .records
             .iter()
-            .filter(|event| !event.taken && event.place == Place::Replies);
-        replies.map(|event| (event.subject.as_str(), &event.record)).collect()
+            .filter(|record| !record.taken && record.source == RecordSource::Replies);
+        replies.map(|record| (record.subject.as_str(), &record.body)).collect()
     }
 
-    /// Marks what came for a message as dealt with.
-    pub(super) fn take(&mut self, sent: &Sent) {
-        for event in self.events.iter_mut().filter(|event| event.belongs_to(sent)) {
-            event.taken = true;
+    /// Marks the records for a message as taken.
+    pub(super) fn take(&mut self, sent: &SentMessage) {
+        for record in self.records.iter_mut().filter(|record| record.belongs_to(sent)) {
+            record.taken = true;
         }
     }
 
-    /// What came for a message after it was dealt with.
-    pub(super) fn left(&self, sent: &Sent) -> impl Iterator<Item = &Event> {
-        self.events
+    /// The records for a message that arrived after it was taken.
+    pub(super) fn left(&self, sent: &SentMessage) -> impl Iterator<Item = &ReceivedRecord> {
+        self.records
             .iter()
-            .filter(|event| !event.taken && event.belongs_to(sent))
+            .filter(|record| !record.taken && record.belongs_to(sent))
     }
 }
 
-impl Event {
-    fn belongs_to(&self, sent: &Sent) -> bool {
-        let names = |member: &str| !sent.message_id.is_empty() && self.record[member] == sent.message_id.as_str();
-        match self.place {
-            Place::Receipts => names("message_id"),
-            Place::Replies => self.subject == sent.reply_subject,
-            Place::Elsewhere => self.subject == sent.elsewhere || names("parent_message_id"),
+impl ReceivedRecord {
+    fn belongs_to(&self, sent: &SentMessage) -> bool {
+        let names = |member: &str| !sent.message_id.is_empty() && self.body[member] == sent.message_id.as_str();
+        match self.source {
+            RecordSource::Receipts => names("message_id"),
+            RecordSource::Replies => self.subject == sent.reply_subject,
+            RecordSource::Elsewhere => self.subject == sent.elsewhere || names("parent_message_id"),
         }
     }
 
     /// Whether it is a receipt.
     pub(super) fn is_receipt(&self) -> bool {
-        self.place == Place::Receipts
+        self.source == RecordSource::Receipts
     }
 }

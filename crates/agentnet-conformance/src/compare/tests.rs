@@ -101,12 +101,12 @@ fn each_place_may_be_as_expected_or_as_the_originals() {
     let expected = json!({"name": "new", "at": "<timestamp>", "items": [{"id": 1, "extra": 0}, {"id": 2, "extra": 0}]});
     let original = json!({"name": "old", "at": "", "items": [{"id": 1}, {"id": 2}]});
     let time = "2026-02-21T08:00:00Z";
-    let like = |actual: Value| likeness(&expected, &original, &actual, &mut Bindings::default(), &strict());
-    let places = |places: &[&str]| Likeness::Original(places.iter().map(|&place| place.to_owned()).collect());
+    let like = |actual: Value| match_either(&expected, &original, &actual, &mut Bindings::default(), &strict());
+    let places = |places: &[&str]| Match::Original(places.iter().map(|&place| place.to_owned()).collect());
     let items = &expected["items"];
     assert_eq!(
         like(json!({"name": "new", "at": time, "items": items})),
-        Likeness::Expected
+        Match::Expected
     );
     assert_eq!(like(original.clone()), places(&["$"]));
     assert_eq!(
@@ -116,12 +116,12 @@ fn each_place_may_be_as_expected_or_as_the_originals() {
     let half = json!({"name": "new", "at": "", "items": [{"id": 1}, {"id": 2, "extra": 0}]});
     assert_eq!(like(half), places(&["$.at", "$.items[0]"]));
     let wrong = json!({"name": "odd", "at": "", "items": [{"id": 1}, {"id": 3}]});
-    let Likeness::Neither(lines) = like(wrong) else {
+    let Match::Neither(lines) = like(wrong) else {
         panic!("neither");
     };
     assert!(lines.iter().any(|line| line.starts_with("$.name:")), "{lines:?}");
     assert!(lines.iter().any(|line| line.starts_with("$.items[1].id:")), "{lines:?}");
-    assert!(matches!(like(json!({"error": "not_found"})), Likeness::Neither(_)));
+    assert!(matches!(like(json!({"error": "not_found"})), Match::Neither(_)));
 }
 
 #[test]
@@ -129,8 +129,8 @@ fn lists_of_other_lengths_are_compared_by_id_and_additions_may_be_missing() {
     let item = |id: &str, at: &str| json!({"message_id": id, "at": at, "since": 0});
     let expected = json!({"messages": [item("c", "3"), item("b", "2"), item("a", "1")]});
     let original = json!({"messages": [{"message_id": "a", "at": "9"}, {"message_id": "b", "at": "2"}]});
-    let like = |actual: Value| likeness(&expected, &original, &actual, &mut Bindings::default(), &lenient());
-    let places = |places: &[&str]| Likeness::Original(places.iter().map(|&place| place.to_owned()).collect());
+    let like = |actual: Value| match_either(&expected, &original, &actual, &mut Bindings::default(), &lenient());
+    let places = |places: &[&str]| Match::Original(places.iter().map(|&place| place.to_owned()).collect());
     let (b, c) = (item("b", "2"), item("c", "3"));
     let older = json!({"message_id": "a", "at": "9"});
     assert_eq!(like(json!({"messages": [c, b, older]})), places(&["$.messages[2]"]));
@@ -142,19 +142,19 @@ fn lists_of_other_lengths_are_compared_by_id_and_additions_may_be_missing() {
     let wrong = json!({"message_id": "c", "at": "4"});
     assert!(matches!(
         like(json!({"messages": [wrong, b, older]})),
-        Likeness::Neither(_)
+        Match::Neither(_)
     ));
-    assert!(matches!(like(json!({"messages": [c, b]})), Likeness::Neither(_)));
+    assert!(matches!(like(json!({"messages": [c, b]})), Match::Neither(_)));
     assert_eq!(like(original.clone()), places(&["$"]));
     // Another order is told even where no value differs.
-    let order = likeness(
+    let order = match_either(
         &json!({"a": 1, "b": 2}),
         &json!({"a": 1, "b": 2}),
         &json!({"b": 2, "a": 1}),
         &mut Bindings::default(),
         &strict(),
     );
-    assert!(matches!(order, Likeness::Neither(lines) if lines.len() == 1));
+    assert!(matches!(order, Match::Neither(lines) if lines.len() == 1));
 }
 
 #[test]
@@ -164,8 +164,8 @@ fn what_did_not_agree_binds_nothing() {
     let expected = json!({"id": "<account:1>", "n": 1});
     let original = json!({"id": "<account:1>", "n": 2});
     let actual = json!({"id": id('v'), "n": 2});
-    let outcome = likeness(&expected, &original, &actual, &mut bindings, &strict());
-    assert_eq!(outcome, Likeness::Original(vec!["$".to_owned()]));
+    let outcome = match_either(&expected, &original, &actual, &mut bindings, &strict());
+    assert_eq!(outcome, Match::Original(vec!["$".to_owned()]));
     assert!(bindings.knows(&id('v')));
 }
 

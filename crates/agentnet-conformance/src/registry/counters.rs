@@ -1,13 +1,13 @@
-//! Counters of a registry: what they stood at before the run is subtracted, and so are requests that were repeated.
+//! Counters of a registry: subtracts their values before the run, and repeated requests.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-/// Where counters stand in the metrics.
+/// Paths of counters in the metrics.
 pub(super) const PATHS: &[&str] = &["$.handlers.", "$.capture."];
 
-/// What a run has to take off.
+/// What a run subtracts from the metrics.
 #[derive(Debug, Default)]
 pub(super) struct Counters {
     /// The metrics before the run, if they were asked for.
@@ -28,7 +28,7 @@ impl Counters {
         *self.repeated.entry(rpc(subject).to_owned()).or_default() += times;
     }
 
-    /// Leaves in the metrics what the run itself caused; `Err` says why that cannot be told.
+    /// Reduces the metrics to what the run itself caused. `Err` gives the reason if that is impossible.
     pub(super) fn subtract(
         &self,
         metrics: &mut Value,
@@ -46,7 +46,7 @@ impl Counters {
         if let Some(before) = &self.before {
             for path in PATHS {
                 let name = path.trim_matches(['$', '.']);
-                take_off(&mut metrics[name], &before[name]);
+                subtract_numbers(&mut metrics[name], &before[name]);
             }
         }
         let counted = self.repeated.iter().map(|(rpc, more)| (rpc.as_str(), *more));
@@ -57,7 +57,7 @@ impl Counters {
                 *calls = (number - more).into();
             }
         }
-        // What only repetitions have measured: a registry measures a request once it is answered.
+        // A registry measures a request after its answer, so this latency comes from repeated requests only.
         let is_first = metrics.pointer("/handlers/metrics/calls") == Some(&Value::from(1));
         if repeated_now > 0
             && is_first
@@ -73,19 +73,19 @@ fn rpc(subject: &str) -> &str {
     subject.strip_prefix("registry.").unwrap_or(subject)
 }
 
-/// Subtracts numbers that stand in the same place.
-fn take_off(now: &mut Value, before: &Value) {
+/// Subtracts numbers at the same path.
+fn subtract_numbers(now: &mut Value, before: &Value) {
     match (now, before) {
         (Value::Object(now), Value::Object(before)) => {
             for (name, now) in now.iter_mut() {
                 if let Some(before) = before.get(name) {
-                    take_off(now, before);
+                    subtract_numbers(now, before);
                 }
             }
         }
         (now @ Value::Number(_), Value::Number(before)) => {
             if let (Some(number), Some(before)) = (now.as_i64(), before.as_i64()) {
-                // A gauge may have fallen.
+                // A gauge may be lower than before.
                 *now = (number - before).max(0).into();
             }
         }
@@ -100,7 +100,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_happened_before_and_repetitions_do_not_count() {
+    fn earlier_and_repeated_calls_are_subtracted() {
         let metrics = |server: &str, list: i64, metrics: i64, stored: i64| {
             let latency = if metrics > 1 {
                 json!({"handler.metrics": 1})

@@ -1,4 +1,4 @@
-//! Lists of a registry that others use too: which items belong to the run, and how far a page can be compared.
+//! Lists of a registry with other users: which items belong to the run, and which part of a page can be compared.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -8,24 +8,24 @@ use serde_json::Value;
 use crate::ids;
 use crate::placeholder::Bindings;
 
-/// The members of replies that hold lists.
+/// Members of replies that are lists.
 const LISTS: [&str; 3] = ["agents", "results", "messages"];
 
-/// What was left out before the comparison.
+/// What was removed before the comparison.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Restricted {
-    /// Only so many of the expected items could be compared.
+pub(super) struct ListRestriction {
+    /// The number of compared items, if not all expected ones.
     pub(super) remark: Option<String>,
-    /// None of the expected items could be.
+    /// The reason why none of the expected items could be compared.
     pub(super) unseen: Option<String>,
 }
 
-/// Takes what belongs to others out of a reply.
+/// Removes other users' items from a reply.
 ///
-/// A page in the order of all items holds, of the run's items, the first ones in the same order. So where others' items fill
-/// a page, the expected lists are cut to as many as it holds of the run, and where it goes on is not compared.
-pub(super) fn restrict(reply: &mut Value, templates: &mut [&mut Value], own: &dyn Fn(&str) -> bool) -> Restricted {
-    let mut restricted = Restricted::default();
+/// A page contains the first of the run's items, in order. So if others' items fill a page, the expected lists are cut to the
+/// number of the run's items on it, and the cursor is not compared.
+pub(super) fn restrict(reply: &mut Value, templates: &mut [&mut Value], own: &dyn Fn(&str) -> bool) -> ListRestriction {
+    let mut restricted = ListRestriction::default();
     let limit = reply["limit"].as_u64();
     for list in LISTS {
         let goes_on = reply["next_cursor"].is_string();
@@ -65,8 +65,8 @@ pub(super) fn restrict(reply: &mut Value, templates: &mut [&mut Value], own: &dy
     restricted
 }
 
-/// Sorts the expected sessions of a list by agent id and by the tags that they have in this run: registries with other server
-/// ids than the recorded one give out tags that sort otherwise.
+/// Sorts the expected sessions of a list by agent id and by their tags in this run: tags begin with the registry's server id,
+/// so their order can differ from the recorded one.
 pub(super) fn arrange_sessions(expected: &mut Value, bindings: &Bindings) {
     if let Some(agents) = expected.get_mut("agents").and_then(Value::as_array_mut) {
         let text = |agent: &Value, name: &str| bindings.shown(agent[name].as_str().unwrap_or_default());
@@ -74,20 +74,20 @@ pub(super) fn arrange_sessions(expected: &mut Value, bindings: &Bindings) {
     }
 }
 
-/// Search results with a generated name, and the names that accounts got.
+/// Search results with generated usernames, and the usernames of this run.
 ///
-/// Generated names are random: two of them stand in a list by name in an order that was not recorded, and now and then one
-/// contains a text that was searched for.
+/// Generated names are random: their order in a list differs from the recorded one, and a name can contain a searched text by
+/// chance.
 #[derive(Debug, Default)]
-pub(super) struct Names {
-    /// Search results by account, as they were recorded first.
+pub(super) struct GeneratedNames {
+    /// Search results by account, from their first recording.
     generated: BTreeMap<String, Value>,
-    /// Account to actual name.
+    /// Actual username by account.
     actual: BTreeMap<String, String>,
 }
 
-impl Names {
-    /// Learns the results with generated names of an expected reply.
+impl GeneratedNames {
+    /// Collects the results with generated names from an expected reply.
     pub(super) fn read(&mut self, expected: &Value) {
         for item in expected["results"].as_array().into_iter().flatten() {
             if let (Some(account), true, true) = (
@@ -100,7 +100,7 @@ impl Names {
         }
     }
 
-    /// Notes the name that an account of the step file got.
+    /// Records the username that an account of the step file got.
     pub(super) fn note(&mut self, account: &str, name: &str) {
         self.actual.insert(account.to_owned(), name.to_owned());
     }
@@ -112,14 +112,14 @@ impl Names {
         }
     }
 
-    /// Puts the expected results of a search right for the names of this run.
+    /// Reorders the expected results of a search for the names of this run.
     pub(super) fn arrange(&self, expected: &mut Value) {
         let query = expected["query"].as_str().unwrap_or_default().trim().to_lowercase();
         let limit = expected["limit"].as_u64();
         let Some(results) = expected.get_mut("results").and_then(Value::as_array_mut) else {
             return;
         };
-        // The limit may have cut off a name that comes first now.
+        // The limit may have cut off a name that now comes first.
         let mut items: Vec<Value> = match limit == Some(results.len() as u64) {
             true => self.generated.values().cloned().collect(),
             false => results.iter().filter(|item| is_generated(item)).cloned().collect(),
@@ -141,7 +141,7 @@ impl Names {
     }
 }
 
-/// Whether a recorded item has a username that is different each time.
+/// Whether a recorded item has a generated username.
 fn is_generated(item: &Value) -> bool {
     let username = item["username"].as_str().unwrap_or_default();
     username.contains("<ulid8>") || username.contains("<suffix6>")
@@ -159,12 +159,12 @@ mod tests {
     }
 
     #[test]
-    fn a_page_is_compared_as_far_as_it_goes() {
+    fn a_full_page_is_compared_in_part() {
         let whole = page(&["own1", "own2"], 20, Value::Null);
         for (ids, limit, next, compared, remark, unseen) in [
             (vec!["own1", "own2"], 20, Value::Null, 2, false, false),
             (vec!["x", "own1", "y", "own2"], 20, Value::Null, 2, false, false),
-            // Missing, and the page is not full: nothing excuses it.
+            // An item is missing although the page is not full: a failure.
             (vec!["x", "own1"], 20, Value::Null, 2, false, false),
             (vec!["x", "own1"], 2, json!("more"), 1, true, false),
             (vec!["x", "own1"], 20, json!("cut to fit"), 1, true, false),
@@ -188,11 +188,11 @@ mod tests {
     }
 
     #[test]
-    fn generated_names_stand_where_their_letters_want() {
+    fn generated_names_are_sorted_by_their_actual_value() {
         let item = |account: &str, name: &str| json!({"account_id": account, "username": name, "display_name": "", "online_sessions": 1});
         let (first, second) = (item("a", "agent_<ulid8>"), item("b", "agent_<ulid8>"));
         let recorded = json!({"query": "", "limit": 20, "results": [first, second, item("c", "carol")]});
-        let mut names = Names::default();
+        let mut names = GeneratedNames::default();
         names.read(&recorded);
         names.note("a", "agent_zzz");
         names.note("b", "agent_aaa");

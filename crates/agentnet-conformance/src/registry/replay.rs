@@ -1,6 +1,6 @@
-//! Holding recorded conversations again.
+//! Replays recorded conversations.
 
-mod judge;
+mod assert;
 
 use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime};
@@ -14,60 +14,57 @@ use tokio::time::Instant;
 
 use super::RegistryOptions;
 use super::counters::Counters;
-use super::listing::{Names, arrange_sessions};
+use super::listing::{GeneratedNames, arrange_sessions};
 use super::signing::signed;
-use super::steps::{Answer, Body, Conversation, Step};
+use super::steps::{Conversation, RecordedAnswer, RegistryStep, RequestBody};
 use crate::compare::{Rules, same_shape};
 use crate::error::ConformanceError;
-use crate::fresh::Run;
 use crate::placeholder::Bindings;
-use crate::report::{StepReport, Verdict};
+use crate::report::{StepOutcome, StepReport, Verdict};
 use crate::spec::unusable;
+use crate::unique_names::RunSuffix;
 
-/// How long after a publication or a registration a reply may still lack its effect, the more so where several registries
-/// answer; until then the request is repeated.
-const SETTLE: Duration = Duration::from_secs(10);
-/// As above, for a reply that is already as the original's, or that others' data fills.
-const SETTLE_SOON: Duration = Duration::from_secs(2);
-/// How long a message may take into the history.
-const RECORDED: Duration = Duration::from_secs(3);
-/// Between two looks.
-const PAUSE: Duration = Duration::from_millis(40);
-/// What the original never answers, ours has to answer at once: longer than this is no answer.
-const AT_ONCE: Duration = Duration::from_secs(1);
+/// How long after a publication or a registration a reply may still lack its effect, above all where several registries answer.
+/// Until then a failing request is repeated.
+const SETTLE_TIMEOUT: Duration = Duration::from_secs(10);
+/// The same for a reply that already equals the Python implementation's, or that is full of other users' data.
+const SHORT_SETTLE_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long a message may take to reach the history.
+const RECORD_TIMEOUT: Duration = Duration::from_secs(3);
+/// Time between two requests of the same thing.
+const POLL_INTERVAL: Duration = Duration::from_millis(40);
+/// The timeout for requests that the Python implementation never answers and this protocol answers at once.
+const SILENCE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// The verdict, and what there is to say about it.
-type Outcome = (Verdict, Vec<String>);
-
-/// Plays conversations one after another, and keeps account of the verdicts.
+/// Replays conversations one after another and collects the step reports.
 pub(super) struct Replay<'a> {
     client: &'a Client,
-    run: &'a Run,
+    run: &'a RunSuffix,
     options: &'a RegistryOptions,
     rules: Rules,
     needs: serde_json::Map<String, Value>,
     bindings: Bindings,
-    names: Names,
+    names: GeneratedNames,
     counters: Counters,
-    /// The last publication or registration.
+    /// Time of the last publication or registration.
     changed_at: Option<Instant>,
-    /// The first registration, and how long sessions live without a heartbeat.
+    /// Time of the first registration, and how long sessions live without a heartbeat.
     sessions: Option<(Instant, Duration)>,
-    /// Session tags that a goodbye is owed.
+    /// Tags of the sessions to end when the run ends.
     tags: Vec<String>,
-    /// The registries that gave out sessions.
+    /// Ids of the registries that created sessions.
     server_ids: BTreeSet<String>,
-    /// Whether messages have reached the history so far.
+    /// Whether all messages so far have reached the history.
     records: bool,
     metrics: Option<Value>,
     steps: Vec<StepReport>,
 }
 
 impl<'a> Replay<'a> {
-    /// Sees that a registry answers.
+    /// Checks that a registry answers.
     pub(super) async fn start(
         client: &'a Client,
-        run: &'a Run,
+        run: &'a RunSuffix,
         options: &'a RegistryOptions,
         conversations: &[Conversation],
     ) -> Result<Self, ConformanceError> {
@@ -78,7 +75,7 @@ impl<'a> Replay<'a> {
             rules: Rules::default(),
             needs: serde_json::Map::new(),
             bindings: Bindings::default(),
-            names: Names::default(),
+            names: GeneratedNames::default(),
             counters: Counters::default(),
             changed_at: None,
             sessions: None,
@@ -89,7 +86,7 @@ impl<'a> Replay<'a> {
             steps: Vec::new(),
         };
         for step in conversations.iter().flat_map(|conversation| &conversation.steps) {
-            if let Answer::Reply(expected) = &step.expect {
+            if let RecordedAnswer::Reply(expected) = &step.expect {
                 replay.names.read(expected);
             }
         }
@@ -103,7 +100,7 @@ impl<'a> Replay<'a> {
         Ok(replay)
     }
 
-    pub(super) async fn play(&mut self, conversation: &Conversation) -> Result<(), ConformanceError> {
+    pub(super) async fn run(&mut self, conversation: &Conversation) -> Result<(), ConformanceError> {
         self.rules = Rules {
             strict: self.options.strict,
             settings: conversation.settings.clone(),
@@ -114,16 +111,16 @@ impl<'a> Replay<'a> {
         for step in &conversation.steps {
             let own = self.run.letters().to_owned();
             let body = match &step.body {
-                Body::Json(request) => {
+                RequestBody::Json(request) => {
                     let request = signed(&step.note, request, &conversation.keys)
                         .map_err(|why| unusable(&step.file, format!("step {}: {why}", step.index)))?;
                     self.bindings.fill_value(&request, &own).to_string()
                 }
-                Body::Raw(text) => text.clone(),
+                RequestBody::Raw(text) => text.clone(),
             };
             let subject = self.bindings.fill(&step.subject, &own);
             let (verdict, details) = match &step.expect {
-                Answer::Published => {
+                RecordedAnswer::Published => {
                     let message = serde_json::from_str(&body).unwrap_or_default();
                     self.publish(&subject, body).await?;
                     if let Some((thread, id)) = recorded_as(&subject, &message) {
@@ -131,8 +128,8 @@ impl<'a> Replay<'a> {
                     }
                     continue;
                 }
-                Answer::SameShape => self.ask_again(&subject, &body).await,
-                Answer::Reply(_) | Answer::Silence => self.ask(step, &subject, &body).await?,
+                RecordedAnswer::SameShape => self.ask_for_same_shape(&subject, &body).await,
+                RecordedAnswer::Reply(_) | RecordedAnswer::Silence => self.ask(step, &subject, &body).await?,
             };
             self.steps.push(StepReport {
                 file: step.file.clone(),
@@ -148,7 +145,7 @@ impl<'a> Replay<'a> {
         Ok(())
     }
 
-    /// Gives the sessions of the run back.
+    /// Ends the sessions of the run.
     pub(super) async fn leave(&mut self) -> Result<(), ConformanceError> {
         for tag in std::mem::take(&mut self.tags) {
             let goodbye = json!({ "agent_id": "conformance", "session_tag": tag });
@@ -157,7 +154,7 @@ impl<'a> Replay<'a> {
         Ok(())
     }
 
-    /// The ids of the registries that gave out the sessions.
+    /// The ids of the registries that created the sessions.
     pub(super) fn server_ids(&self) -> String {
         self.server_ids
             .iter()
@@ -174,7 +171,7 @@ impl<'a> Replay<'a> {
         if subject == "registry.hello"
             && let Ok(hello) = serde_json::from_str::<Value>(&body)
         {
-            self.owe_goodbye(&hello);
+            self.remember_session(&hello);
         }
         let sent = self.client.publish(subject.to_owned(), body.into()).await;
         sent.map_err(ConformanceError::connection)?;
@@ -183,10 +180,10 @@ impl<'a> Replay<'a> {
         Ok(())
     }
 
-    /// Waits until a message is in the history: several registries may record it, and the next one must not come before it.
+    /// Waits until a message is in the history: where several registries record messages, the next one could overtake it.
     async fn await_recorded(&mut self, thread_id: &str, message_id: &str) {
         let question = json!({ "thread_id": thread_id, "limit": 200 }).to_string();
-        let end = Instant::now() + RECORDED;
+        let end = Instant::now() + RECORD_TIMEOUT;
         while !self.options.strict && self.records && Instant::now() < end {
             let subject = "registry.thread_messages";
             let answer = self.request(subject, &question, self.options.timeout).await;
@@ -199,13 +196,13 @@ impl<'a> Replay<'a> {
             if messages.any(|message| message["message_id"] == message_id) {
                 return;
             }
-            tokio::time::sleep(PAUSE).await;
+            tokio::time::sleep(POLL_INTERVAL).await;
         }
-        // The steps that ask for messages will tell; the rest is not waited for.
+        // The steps that read messages report the failure; later messages are not waited for.
         self.records = false;
     }
 
-    fn owe_goodbye(&mut self, session: &Value) {
+    fn remember_session(&mut self, session: &Value) {
         if let Some(tag) = session["session_tag"]
             .as_str()
             .filter(|tag| !self.tags.iter().any(|known| known == tag))
@@ -214,7 +211,7 @@ impl<'a> Replay<'a> {
         }
     }
 
-    /// The reply's body, or what there was instead.
+    /// The reply's body, or the reason why there is none.
     async fn request(&self, subject: &str, body: &str, timeout: Duration) -> Result<Vec<u8>, String> {
         let request = async_nats::Request::new()
             .timeout(Some(timeout))
@@ -223,17 +220,17 @@ impl<'a> Replay<'a> {
             Ok(message) => Ok(message.payload.to_vec()),
             Err(error) => Err(match error.kind() {
                 RequestErrorKind::TimedOut => format!("no reply within {timeout:?}"),
-                RequestErrorKind::NoResponders => format!("nobody is subscribed to {subject}"),
+                RequestErrorKind::NoResponders => format!("there is no subscription to {subject}"),
                 _ => error.to_string(),
             }),
         }
     }
 
-    /// Requests until the reply is as expected, or everything that was published must have had its effect.
-    async fn ask(&mut self, step: &Step, subject: &str, body: &str) -> Result<Outcome, ConformanceError> {
-        let silent_before = step.original == Answer::Silence;
+    /// Repeats a request until the reply is as expected, or earlier publications must have had their effect.
+    async fn ask(&mut self, step: &RegistryStep, subject: &str, body: &str) -> Result<StepOutcome, ConformanceError> {
+        let silent_before = step.original == RecordedAnswer::Silence;
         let timeout = if silent_before {
-            self.options.timeout.min(AT_ONCE)
+            self.options.timeout.min(SILENCE_TIMEOUT)
         } else {
             self.options.timeout
         };
@@ -247,35 +244,37 @@ impl<'a> Replay<'a> {
         }
         let sent_at = SystemTime::now();
         let mut repeated = 0;
-        let judged = loop {
+        let asserted = loop {
             let answer = self.request(subject, body, timeout).await;
-            let judged = self.judge(step, answer, (expected.as_ref(), original.as_ref()), repeated);
-            let patience = match judged.verdict {
-                Verdict::Pass => break judged,
-                Verdict::IntendedDifference | Verdict::NotRun => SETTLE_SOON,
-                Verdict::Fail => SETTLE,
+            let asserted = self.assert_reply(step, answer, (expected.as_ref(), original.as_ref()), repeated);
+            let settle_timeout = match asserted.verdict {
+                Verdict::Pass => break asserted,
+                Verdict::IntendedDifference | Verdict::NotRun => SHORT_SETTLE_TIMEOUT,
+                Verdict::Fail => SETTLE_TIMEOUT,
             };
-            let settled = self.changed_at.is_none_or(|changed| changed.elapsed() >= patience);
-            // What is never answered is not asked again; a registration would be another one.
+            let settled = self
+                .changed_at
+                .is_none_or(|changed| changed.elapsed() >= settle_timeout);
+            // A request without an answer is not repeated; a repeated registration would create another session.
             if settled || silent_before || subject == "registry.register" {
-                break judged;
+                break asserted;
             }
-            tokio::time::sleep(PAUSE).await;
+            tokio::time::sleep(POLL_INTERVAL).await;
             repeated += 1;
         };
         self.counters.note_repeated(subject, repeated);
-        self.bindings = judged.bindings;
+        self.bindings = asserted.bindings;
         if subject == "registry.register" {
-            self.note_registration(expected.as_ref(), &judged.reply);
+            self.note_registration(expected.as_ref(), &asserted.reply);
             wait_for_next_millisecond(sent_at).await;
-            check_dev_auth(self.options.dev_auth, expected.as_ref(), &judged.reply)?;
+            check_dev_auth(self.options.dev_auth, expected.as_ref(), &asserted.reply)?;
         }
         if subject == "registry.metrics" {
-            self.metrics = Some(judged.reply);
+            self.metrics = Some(asserted.reply);
         }
-        Ok(match (judged.verdict, self.too_late(subject)) {
+        Ok(match (asserted.verdict, self.sessions_expired(subject)) {
             (Verdict::Fail, Some(why)) => (Verdict::NotRun, vec![why]),
-            (verdict, _) => (verdict, judged.details),
+            (verdict, _) => (verdict, asserted.details),
         })
     }
 
@@ -295,24 +294,24 @@ impl<'a> Replay<'a> {
             self.sessions = Some((Instant::now(), Duration::from_secs_f64(seconds)));
         }
         self.changed_at = Some(Instant::now());
-        self.owe_goodbye(reply);
+        self.remember_session(reply);
     }
 
-    /// Why a step on sessions cannot be judged any more: nobody sends their heartbeats.
-    fn too_late(&self, subject: &str) -> Option<String> {
+    /// Why a step on sessions cannot be tested any more: the run sends no heartbeats, so its sessions expire.
+    fn sessions_expired(&self, subject: &str) -> Option<String> {
         let (registered, ttl) = self.sessions?;
         let about_sessions = ["registry.list", "registry.search", "registry.profile"].contains(&subject);
         (about_sessions && registered.elapsed() + Duration::from_secs(1) > ttl)
             .then(|| format!("the sessions of the run are too old: the registry forgets them after {ttl:?}"))
     }
 
-    /// A reply that was recorded as having the shape of the metrics before it. The RPC itself may have joined the names.
-    async fn ask_again(&mut self, subject: &str, body: &str) -> Outcome {
+    /// Checks a reply that was recorded as having the shape of the metrics before it. The name of the RPC itself may be new.
+    async fn ask_for_same_shape(&mut self, subject: &str, body: &str) -> StepOutcome {
         let reply = match self.request(subject, body, self.options.timeout).await {
             Ok(body) => serde_json::from_slice::<Value>(&body).map_err(|error| error.to_string()),
             Err(why) => Err(why),
         };
-        // The names of RPCs that others call in between may join too.
+        // RPCs that others call in between may add names too.
         let fixed = |mut metrics: Value, strict: bool| {
             for (map, name) in [("latency_ms", "handler.metrics"), ("handlers", "metrics")] {
                 match metrics[map].as_object_mut() {
@@ -344,7 +343,7 @@ impl<'a> Replay<'a> {
     }
 }
 
-/// Whether the registry checks signatures, or not, as the steps want it.
+/// Fails if the registry's `DEV_AUTH` differs from the one that the steps are for.
 fn check_dev_auth(dev_auth: bool, expected: Option<&Value>, reply: &Value) -> Result<(), ConformanceError> {
     let required = |reply: &Value| reply["error"] == "auth_required";
     match dev_auth {
@@ -354,7 +353,7 @@ fn check_dev_auth(dev_auth: bool, expected: Option<&Value>, reply: &Value) -> Re
     }
 }
 
-/// Thread and id of a message that the registry has to record.
+/// Thread and id of a message, if the registry must record it.
 fn recorded_as<'a>(subject: &str, message: &'a Value) -> Option<(String, &'a str)> {
     let recorded = matches!(
         Subject::parse(subject),
@@ -369,14 +368,14 @@ fn recorded_as<'a>(subject: &str, message: &'a Value) -> Option<(String, &'a str
     Some((thread, id))
 }
 
-fn reply_of(answer: &Answer) -> Option<Value> {
+fn reply_of(answer: &RecordedAnswer) -> Option<Value> {
     match answer {
-        Answer::Reply(reply) => Some(reply.clone()),
+        RecordedAnswer::Reply(reply) => Some(reply.clone()),
         _ => None,
     }
 }
 
-/// Ids that are made in the same millisecond have no order; the recording's were made one after another.
+/// Waits for the next millisecond. Ids created in the same millisecond have no order, and the recorded ones are in order.
 async fn wait_for_next_millisecond(since: SystemTime) {
     let millis = |time: SystemTime| {
         time.duration_since(SystemTime::UNIX_EPOCH)

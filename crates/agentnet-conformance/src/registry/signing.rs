@@ -1,4 +1,4 @@
-//! Signing what the recording could not keep: its claims carry the time.
+//! Signs requests anew: their claims contain the time, so recorded signatures are invalid.
 
 use std::collections::BTreeMap;
 use std::time::SystemTime;
@@ -11,10 +11,10 @@ use serde_json::Value;
 
 const SIGNATURE: &str = "<signature by the named key>";
 
-/// The request of a step, its claims made as old as the note says and signed by the test key that it names.
+/// The request of a step, with claims of the age in the note, signed by the named test key.
 ///
 /// # Errors
-/// What is wrong with the step.
+/// Describes what is wrong with the step.
 pub(super) fn signed(note: &str, request: &Value, keys: &BTreeMap<String, String>) -> Result<Value, String> {
     let mut request = request.clone();
     if let Some(timestamp) = request.pointer_mut("/auth/claims/timestamp") {
@@ -40,7 +40,7 @@ pub(super) fn signed(note: &str, request: &Value, keys: &BTreeMap<String, String
     Ok(request)
 }
 
-/// `skew 121 s` in a note.
+/// The number in `skew 121 s` of a note.
 fn seconds_of_skew(note: &str) -> Result<i128, String> {
     let Some((_, rest)) = note.split_once("skew ") else {
         return Ok(0);
@@ -56,7 +56,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_note_says_how_old_the_claims_are() {
+    fn the_note_contains_the_clock_skew() {
         assert_eq!(seconds_of_skew("clock skew 121 s"), Ok(121));
         assert_eq!(seconds_of_skew("accepted"), Ok(0));
         assert!(seconds_of_skew("skew unknown").is_err());

@@ -1,4 +1,4 @@
-//! Reading recorded conversations, and what is expected of a registry instead.
+//! Reads recorded conversations and the expected differences.
 
 use std::collections::BTreeMap;
 
@@ -6,19 +6,19 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use crate::error::ConformanceError;
-use crate::fresh::{Fresh, Run};
 use crate::report::Reason;
 use crate::spec::{Spec, unusable};
+use crate::unique_names::{RunSuffix, UniqueNames};
 
 /// `spec/conformance/registry_*.json`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct StepFile {
+struct RegistryStepFile {
     #[serde(rename = "description")]
     _description: String,
     /// The file below `spec/transcripts`.
     transcript: String,
-    /// The conversation whose accounts this one goes on with.
+    /// The conversation whose accounts this one continues to use.
     #[serde(rename = "continues", default)]
     _continues: Option<String>,
     #[serde(rename = "dev_auth", default)]
@@ -48,7 +48,7 @@ struct Difference {
 
 /// `spec/transcripts/registry_*.json`.
 #[derive(Debug, Deserialize)]
-struct Recording {
+struct Transcript {
     steps: Vec<RecordedStep>,
 }
 
@@ -74,59 +74,60 @@ pub(super) struct Conversation {
     pub(super) additions: Vec<String>,
     /// Settings that must have these values for a step to be judged.
     pub(super) needs: Map<String, Value>,
-    pub(super) steps: Vec<Step>,
+    pub(super) steps: Vec<RegistryStep>,
 }
 
 /// One request or publication.
 #[derive(Debug)]
-pub(super) struct Step {
+pub(super) struct RegistryStep {
     pub(super) file: String,
     pub(super) index: usize,
     pub(super) note: String,
     pub(super) subject: String,
-    pub(super) body: Body,
-    /// What a registry has to answer.
-    pub(super) expect: Answer,
-    /// What the original answered.
-    pub(super) original: Answer,
-    /// Why these two differ, if they do.
+    pub(super) body: RequestBody,
+    /// The answer that the protocol requires.
+    pub(super) expect: RecordedAnswer,
+    /// The recorded answer of the Python implementation.
+    pub(super) original: RecordedAnswer,
+    /// The decisions behind the difference of these two, if any.
     pub(super) why: Vec<Reason>,
 }
 
-/// What is sent.
+/// A request's body.
 #[derive(Debug)]
-pub(super) enum Body {
+pub(super) enum RequestBody {
     /// JSON, with placeholders.
     Json(Value),
     /// A text as it is.
     Raw(String),
 }
 
-/// What comes back.
+/// The answer to a step.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Answer {
-    /// Nothing is asked for.
+pub(super) enum RecordedAnswer {
+    /// A publication: there is no answer.
     Published,
     /// A reply, with placeholders.
     Reply(Value),
-    /// The requester waits in vain.
+    /// A request without an answer.
     Silence,
     /// A reply with the same members as the metrics before it.
     SameShape,
 }
 
 impl Conversation {
-    pub(super) fn load(spec: &Spec, name: &str, run: &Run) -> Result<Self, ConformanceError> {
+    pub(super) fn load(spec: &Spec, name: &str, run: &RunSuffix) -> Result<Self, ConformanceError> {
         let file_name = format!("conformance/{name}.json");
-        let file: StepFile = spec.read(&file_name)?;
+        let file: RegistryStepFile = spec.read(&file_name)?;
         let recording_name = format!("transcripts/{}.json", file.transcript);
-        let recording: Recording = spec.read(&recording_name)?;
+        let recording: Transcript = spec.read(&recording_name)?;
         let numbers = file.fresh_numbers.into_iter();
         let numbers = numbers.flat_map(|(member, list)| list.into_iter().map(move |n| (member.clone(), n)));
-        let fresh = Fresh::new(file.fresh, numbers.collect());
+        let names = UniqueNames::new(file.fresh, numbers.collect());
         let mut steps = Vec::new();
         for (index, recorded) in recording.steps.into_iter().enumerate() {
-            let step = Step::read(name, index, recorded, &fresh, run).map_err(|why| unusable(&recording_name, why))?;
+            let step =
+                RegistryStep::read(name, index, recorded, &names, run).map_err(|why| unusable(&recording_name, why))?;
             steps.push(step);
         }
         for difference in file.differences {
@@ -137,7 +138,7 @@ impl Conversation {
                 let what = format!("step {} is not `{}`", difference.step, difference.note);
                 unusable(&file_name, format!("{what} in {recording_name}"))
             })?;
-            step.expect = Answer::Reply(fresh.value(&difference.expect, run));
+            step.expect = RecordedAnswer::Reply(names.value(&difference.expect, run));
             step.why = difference.why;
             if step.expect == step.original || step.why.is_empty() {
                 return Err(unusable(
@@ -156,24 +157,30 @@ impl Conversation {
     }
 }
 
-impl Step {
-    fn read(file: &str, index: usize, recorded: RecordedStep, fresh: &Fresh, run: &Run) -> Result<Self, String> {
+impl RegistryStep {
+    fn read(
+        file: &str,
+        index: usize,
+        recorded: RecordedStep,
+        names: &UniqueNames,
+        run: &RunSuffix,
+    ) -> Result<Self, String> {
         let body = match recorded.request_raw {
-            Some(raw) => Body::Raw(fresh.text(&raw, run)),
-            None => Body::Json(fresh.value(&recorded.request, run)),
+            Some(raw) => RequestBody::Raw(names.text(&raw, run)),
+            None => RequestBody::Json(names.value(&recorded.request, run)),
         };
         let original = match (recorded.op.as_str(), recorded.outcome.as_deref(), recorded.response) {
-            ("publish", None, Value::Null) => Answer::Published,
-            ("request", Some("timeout (no reply)"), Value::Null) => Answer::Silence,
-            ("request", None, Value::String(same)) if same == "<same shape as above>" => Answer::SameShape,
-            ("request", None, reply @ Value::Object(_)) => Answer::Reply(fresh.value(&reply, run)),
+            ("publish", None, Value::Null) => RecordedAnswer::Published,
+            ("request", Some("timeout (no reply)"), Value::Null) => RecordedAnswer::Silence,
+            ("request", None, Value::String(same)) if same == "<same shape as above>" => RecordedAnswer::SameShape,
+            ("request", None, reply @ Value::Object(_)) => RecordedAnswer::Reply(names.value(&reply, run)),
             (op, outcome, reply) => return Err(format!("step {index}: {op} {outcome:?} {reply} is no outcome")),
         };
         Ok(Self {
             file: file.to_owned(),
             index,
             note: recorded.note,
-            subject: fresh.text(&recorded.subject, run),
+            subject: names.text(&recorded.subject, run),
             body,
             expect: original.clone(),
             original,
@@ -186,7 +193,9 @@ impl Step {
         match self.subject.strip_prefix("registry.") {
             Some("hello") => "7.4",
             Some("goodbye") => "7.5",
-            Some("register") if matches!(&self.body, Body::Json(request) if !request["auth"].is_null()) => "13.3",
+            Some("register") if matches!(&self.body, RequestBody::Json(request) if !request["auth"].is_null()) => {
+                "13.3"
+            }
             Some(_) => "6",
             None => "8",
         }
@@ -198,9 +207,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_built_in_files_hold_together() {
+    fn embedded_step_files_are_valid() {
         for name in super::super::OPEN.iter().chain(&super::super::SIGNED) {
-            let conversation = Conversation::load(&Spec::embedded(), name, &Run::random()).unwrap();
+            let conversation = Conversation::load(&Spec::embedded(), name, &RunSuffix::random()).unwrap();
             assert!(conversation.steps.len() > 20, "{name}");
             let differing = conversation.steps.iter().filter(|step| !step.why.is_empty());
             assert!(differing.count() >= 10, "{name}");
@@ -208,18 +217,21 @@ mod tests {
     }
 
     #[test]
-    fn what_messages_hold_is_not_made_fresh() {
-        let load = |run: &Run| Conversation::load(&Spec::embedded(), "registry_threads_memory", run).unwrap();
+    fn payloads_get_no_suffix() {
+        let load = |run: &RunSuffix| Conversation::load(&Spec::embedded(), "registry_threads_memory", run).unwrap();
         let payloads = |conversation: &Conversation| -> Vec<Value> {
             let bodies = conversation.steps.iter().map(|step| &step.body);
             bodies
                 .filter_map(|body| match body {
-                    Body::Json(request) => request.get("payload").cloned(),
-                    Body::Raw(_) => None,
+                    RequestBody::Json(request) => request.get("payload").cloned(),
+                    RequestBody::Raw(_) => None,
                 })
                 .collect()
         };
-        // Their sizes are counted.
-        assert_eq!(payloads(&load(&Run::random())), payloads(&load(&Run::random())));
+        // The registry counts their bytes.
+        assert_eq!(
+            payloads(&load(&RunSuffix::random())),
+            payloads(&load(&RunSuffix::random()))
+        );
     }
 }

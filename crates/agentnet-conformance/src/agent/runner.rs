@@ -1,4 +1,4 @@
-//! Sending the messages of the steps, one exchange after another, and judging what comes back.
+//! Runs the steps: sends their messages, one exchange after another, and compares what comes back.
 
 use std::time::Duration;
 
@@ -6,45 +6,43 @@ use async_nats::Client;
 use tokio::time::Instant;
 
 use super::AgentOptions;
-use super::compose::{Names, Sent};
-use super::records::{Comparison, compare, compare_copies, gist, outcome};
-use super::registry::Network;
-use super::steps::{AgentStep, Exchange, Expect, Need, Sending};
+use super::compose::{MessageComposer, SentMessage};
+use super::expectations::{Comparison, compare, compare_copies, outcome, summary};
+use super::registry::Participants;
+use super::steps::{AgentStep, Exchange, Expectation, MessageSpec, Requirement};
 use super::wire::Wire;
 use crate::error::ConformanceError;
-use crate::fresh::Run;
 use crate::placeholder::Bindings;
-use crate::report::{StepReport, Verdict};
+use crate::report::{StepOutcome, StepReport, Verdict};
+use crate::unique_names::RunSuffix;
 
-/// What is wrong is not waited for: only so long, to see more of it.
-const LOOK_AROUND: Duration = Duration::from_millis(250);
-/// Between two messages that are sent until one is answered as expected.
-const AGAIN: Duration = Duration::from_millis(500);
-/// How long nothing may come before the run ends.
-const QUIET: Duration = Duration::from_millis(300);
-/// The longest that the run waits for quiet.
-const UNQUIET: Duration = Duration::from_secs(5);
+/// After a wrong record, the time to collect more records for the report.
+const FAILURE_GRACE: Duration = Duration::from_millis(250);
+/// Time between two attempts of an exchange that is repeated until its answer is as expected.
+const RESEND_INTERVAL: Duration = Duration::from_millis(500);
+/// Time without records after which the run ends.
+const QUIET_PERIOD: Duration = Duration::from_millis(300);
+/// The longest wait for a [`QUIET_PERIOD`].
+const MAX_QUIET_WAIT: Duration = Duration::from_secs(5);
 
-type Outcome = (Verdict, Vec<String>);
-
-/// Runs the steps.
-pub(super) struct Player<'a> {
+/// Runs the steps against the agent.
+pub(super) struct AgentRunner<'a> {
     client: &'a Client,
     options: &'a AgentOptions,
-    names: Names,
+    composer: MessageComposer,
     bindings: Bindings,
     wire: Wire,
     steps: Vec<StepReport>,
-    /// Everything that was sent, with the number of its report; whether its receipts were looked at.
-    sent: Vec<(usize, Sent, bool)>,
+    /// Every sent message, with the number of its report and whether its receipts are compared.
+    sent: Vec<(usize, SentMessage, bool)>,
 }
 
-impl<'a> Player<'a> {
+impl<'a> AgentRunner<'a> {
     pub(super) async fn start(
         client: &'a Client,
-        run: &Run,
+        run: &RunSuffix,
         options: &'a AgentOptions,
-        network: &Network,
+        network: &Participants,
     ) -> Result<Self, ConformanceError> {
         let mut bindings = Bindings::default();
         if let Some((agent_id, session_tag)) = &network.agent.listed {
@@ -54,7 +52,7 @@ impl<'a> Player<'a> {
         Ok(Self {
             client,
             options,
-            names: Names {
+            composer: MessageComposer {
                 run: run.letters().to_owned(),
                 step: 0,
                 agent: network.agent.account_id.clone(),
@@ -70,15 +68,15 @@ impl<'a> Player<'a> {
         })
     }
 
-    /// Sees that the agent answers at all.
-    pub(super) async fn greet(&mut self) -> Result<(), ConformanceError> {
-        let sent = self.names.compose(&Sending::default(), 0, None);
+    /// Checks that the agent answers a plain request.
+    pub(super) async fn check_agent_answers(&mut self) -> Result<(), ConformanceError> {
+        let sent = self.composer.compose(&MessageSpec::default(), 0, None);
         self.publish(&sent).await?;
         let deadline = Instant::now() + self.options.timeout;
         while self.wire.seen(&sent).replies.is_empty() && self.wire.next(deadline).await? {}
         let seen = self.wire.seen(&sent);
         let no_agent = |why: String| ConformanceError::NoAgent {
-            account_id: self.names.agent.clone(),
+            account_id: self.composer.agent.clone(),
             why,
         };
         match seen.replies.first().map(outcome) {
@@ -90,7 +88,7 @@ impl<'a> Player<'a> {
             }
             Some(answer) => return Err(no_agent(format!("a plain request is answered with {answer}"))),
             None => {
-                let receipts: Vec<String> = seen.receipts.iter().map(gist).collect();
+                let receipts: Vec<String> = seen.receipts.iter().map(summary).collect();
                 let receipts = if receipts.is_empty() {
                     "no receipt".to_owned()
                 } else {
@@ -102,18 +100,18 @@ impl<'a> Player<'a> {
                 )));
             }
         }
-        // Its receipts are looked at by the first step.
+        // Later records of this message do not belong to the first step.
         self.wire.take(&sent);
         Ok(())
     }
 
-    pub(super) async fn play(&mut self, index: usize, step: &AgentStep) -> Result<(), ConformanceError> {
-        self.names.step = index + 1;
+    pub(super) async fn run_step(&mut self, index: usize, step: &AgentStep) -> Result<(), ConformanceError> {
+        self.composer.step = index + 1;
         let (verdict, details) = match step.needs {
-            Some(Need::Capability) if self.options.capability.is_none() => {
+            Some(Requirement::Capability) if self.options.capability.is_none() => {
                 not_run("it needs a capability of the agent; name one with --capability")
             }
-            Some(Need::Slow) if !self.options.slow => not_run("it takes half a minute; ask for it with --slow"),
+            Some(Requirement::Slow) if !self.options.slow => not_run("it takes half a minute; ask for it with --slow"),
             _ => self.exchanges(step).await?,
         };
         self.steps.push(StepReport {
@@ -121,7 +119,7 @@ impl<'a> Player<'a> {
             step: index,
             name: step.name.clone(),
             subject: match step.needs {
-                Some(Need::Capability) => "capability".to_owned(),
+                Some(Requirement::Capability) => "capability".to_owned(),
                 _ => "inbox".to_owned(),
             },
             section: step.section.clone(),
@@ -132,28 +130,28 @@ impl<'a> Player<'a> {
         Ok(())
     }
 
-    /// Waits until nothing comes any more, and holds what came too much against its step.
+    /// Waits until no more records arrive, and fails the steps that got unexpected late ones.
     pub(super) async fn finish(mut self) -> Result<Vec<StepReport>, ConformanceError> {
-        let end = Instant::now() + UNQUIET;
-        while self.wire.next(end.min(Instant::now() + QUIET)).await? && Instant::now() < end {}
+        let end = Instant::now() + MAX_QUIET_WAIT;
+        while self.wire.next(end.min(Instant::now() + QUIET_PERIOD)).await? && Instant::now() < end {}
         for (report, sent, receipts) in &self.sent {
             let Some(step) = self.steps.get_mut(*report) else {
                 continue;
             };
-            for event in self.wire.left(sent).filter(|event| *receipts || !event.is_receipt()) {
+            for late in self.wire.left(sent).filter(|late| *receipts || !late.is_receipt()) {
                 if step.verdict != Verdict::Fail {
                     step.details.clear();
                 }
                 step.verdict = Verdict::Fail;
                 step.details
-                    .push(format!("came besides, later: {}", gist(&event.record)));
+                    .push(format!("came unexpectedly, later: {}", summary(&late.body)));
             }
         }
         Ok(self.steps)
     }
 
-    /// The worst outcome of a step's exchanges; one that fails is the last.
-    async fn exchanges(&mut self, step: &AgentStep) -> Result<Outcome, ConformanceError> {
+    /// Runs a step's exchanges, up to the first that fails. Returns the worst outcome.
+    async fn exchanges(&mut self, step: &AgentStep) -> Result<StepOutcome, ConformanceError> {
         let (mut verdict, mut details) = (Verdict::Pass, Vec::new());
         let count = step.exchanges.len();
         for (index, exchange) in step.exchanges.iter().enumerate() {
@@ -187,27 +185,27 @@ impl<'a> Player<'a> {
         &mut self,
         exchange: &Exchange,
         number: usize,
-        patience: Duration,
-    ) -> Result<Outcome, ConformanceError> {
-        let end = Instant::now() + patience;
+        retry_for: Duration,
+    ) -> Result<StepOutcome, ConformanceError> {
+        let end = Instant::now() + retry_for;
         loop {
             let outcome = self.exchange(exchange, number).await?;
             if outcome.0 != Verdict::Fail || Instant::now() >= end {
                 return Ok(outcome);
             }
-            tokio::time::sleep(AGAIN).await;
+            tokio::time::sleep(RESEND_INTERVAL).await;
         }
     }
 
-    async fn exchange(&mut self, exchange: &Exchange, number: usize) -> Result<Outcome, ConformanceError> {
+    async fn exchange(&mut self, exchange: &Exchange, number: usize) -> Result<StepOutcome, ConformanceError> {
         let sending = &exchange.send;
         let copies: Vec<Option<usize>> = match sending.copies {
             Some(copies) => (1..=copies).map(Some).collect(),
             None => vec![None],
         };
-        let sent: Vec<Sent> = copies
+        let sent: Vec<SentMessage> = copies
             .into_iter()
-            .map(|copy| self.names.compose(sending, number, copy))
+            .map(|copy| self.composer.compose(sending, number, copy))
             .collect();
         for sent in &sent {
             self.publish(sent).await?;
@@ -215,21 +213,21 @@ impl<'a> Player<'a> {
         let within = exchange.within_ms.map_or(self.options.timeout, Duration::from_millis);
         let mut deadline = Instant::now() + within;
         loop {
-            let (comparison, bindings) = self.look(&exchange.expect, &sent);
+            let (comparison, bindings) = self.compare_received(&exchange.expect, &sent);
             if comparison.is_complete() {
                 self.bindings = bindings;
                 break;
             }
             if !comparison.wrong.is_empty() {
-                deadline = deadline.min(Instant::now() + LOOK_AROUND);
+                deadline = deadline.min(Instant::now() + FAILURE_GRACE);
             }
             if !self.wire.next(deadline).await? {
                 break;
             }
-            // Many come at once.
+            // Takes all records that have arrived before the next comparison.
             while self.wire.next(Instant::now()).await? {}
         }
-        let outcome = self.judge(exchange, &sent);
+        let outcome = self.assert_exchange(exchange, &sent);
         for sent in sent {
             self.wire.take(&sent);
             self.sent.push((self.steps.len(), sent, sending.copies.is_none()));
@@ -237,40 +235,46 @@ impl<'a> Player<'a> {
         Ok(outcome)
     }
 
-    fn judge(&mut self, exchange: &Exchange, sent: &[Sent]) -> Outcome {
-        let (comparison, bindings) = self.look(&exchange.expect, sent);
+    fn assert_exchange(&mut self, exchange: &Exchange, sent: &[SentMessage]) -> StepOutcome {
+        let (comparison, bindings) = self.compare_received(&exchange.expect, sent);
         if comparison.is_complete() {
             self.bindings = bindings;
             return (Verdict::Pass, Vec::new());
         }
-        let original = exchange.original.as_ref().map(|original| self.look(original, sent));
+        let original = exchange
+            .original
+            .as_ref()
+            .map(|original| self.compare_received(original, sent));
         match original.filter(|(comparison, _)| comparison.is_complete()) {
             Some((_, bindings)) => {
                 self.bindings = bindings;
                 let came = sent.first().map(|sent| self.wire.seen(sent)).unwrap_or_default();
                 let came = [came.receipts, came.replies, came.elsewhere].concat();
-                let came: Vec<String> = came.iter().map(gist).collect();
+                let came: Vec<String> = came.iter().map(summary).collect();
                 let came = if came.is_empty() {
                     "nothing came".to_owned()
                 } else {
                     came.join("; ")
                 };
-                (Verdict::IntendedDifference, vec![format!("as the original: {came}")])
+                (
+                    Verdict::IntendedDifference,
+                    vec![format!("as the Python implementation: {came}")],
+                )
             }
             None => (Verdict::Fail, comparison.into_lines()),
         }
     }
 
-    /// Compares what came so far.
-    fn look(&self, expect: &Expect, sent: &[Sent]) -> (Comparison, Bindings) {
+    /// Compares the records received so far.
+    fn compare_received(&self, expect: &Expectation, sent: &[SentMessage]) -> (Comparison, Bindings) {
         let mut bindings = self.bindings.clone();
         let comparison = match sent {
             [sent] if expect.copies.is_empty() => {
-                compare(expect, sent, &self.names.agent, &self.wire.seen(sent), &mut bindings)
+                compare(expect, sent, &self.composer.agent, &self.wire.seen(sent), &mut bindings)
             }
             copies => {
                 let last = self.wire.last_replies();
-                let last = |sent: &Sent| last.get(sent.reply_subject.as_str()).map(|reply| outcome(reply));
+                let last = |sent: &SentMessage| last.get(sent.reply_subject.as_str()).map(|reply| outcome(reply));
                 let outcomes: Vec<Option<String>> = copies.iter().map(last).collect();
                 compare_copies(expect, &outcomes)
             }
@@ -278,7 +282,7 @@ impl<'a> Player<'a> {
         (comparison, bindings)
     }
 
-    async fn publish(&self, sent: &Sent) -> Result<(), ConformanceError> {
+    async fn publish(&self, sent: &SentMessage) -> Result<(), ConformanceError> {
         let (subject, body) = (sent.subject.clone(), sent.body.clone().into());
         let published = if sent.asks_reply {
             self.client
@@ -291,6 +295,6 @@ impl<'a> Player<'a> {
     }
 }
 
-fn not_run(why: &str) -> Outcome {
+fn not_run(why: &str) -> StepOutcome {
     (Verdict::NotRun, vec![why.to_owned()])
 }

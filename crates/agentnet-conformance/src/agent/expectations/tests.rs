@@ -5,10 +5,10 @@ use std::time::SystemTime;
 use agentnet_protocol::Timestamp;
 
 use super::*;
-use crate::agent::compose::Names;
+use crate::agent::compose::MessageComposer;
 
-fn sent() -> Sent {
-    let names = Names {
+fn sent() -> SentMessage {
+    let names = MessageComposer {
         run: "xyw".into(),
         step: 1,
         agent: "acct_a".into(),
@@ -17,7 +17,7 @@ fn sent() -> Sent {
         session: "s".into(),
         capability: String::new(),
     };
-    names.compose(&super::super::steps::Sending::default(), 1, None)
+    names.compose(&super::super::steps::MessageSpec::default(), 1, None)
 }
 
 fn now() -> String {
@@ -30,14 +30,14 @@ fn receipt_of(status: &str) -> Value {
            "thread_id": "thread_conformance_xyw", "parent_message_id": "parent_cf_xyw_1_1"})
 }
 
-fn echo_of(sent: &Sent) -> Value {
+fn echo_of(sent: &SentMessage) -> Value {
     json!({"message_id": "m", "from_agent": "bob", "to_agent": "acct_p", "payload": sent.message["payload"], "sent_at": now(),
            "kind": "reply", "schema_version": "1.1", "from_session_tag": "r_1", "from_account_id": "acct_a",
            "to_account_id": "acct_p", "ttl_ms": 30_000, "expires_at": now(), "trace_id": "Trace-cf_xyw_1_1",
            "thread_id": "thread_conformance_xyw", "parent_message_id": "cf_xyw_1_1"})
 }
 
-fn expect() -> Expect {
+fn expect() -> Expectation {
     let expect = json!({"receipts": [{"status": "accepted"}, {"status": "processed"}], "replies": [{"echo": true}]});
     serde_json::from_value(expect).unwrap()
 }
@@ -55,7 +55,7 @@ fn with(mut record: Value, member: &str, value: Value) -> Value {
 fn everything_has_to_come_and_nothing_else() {
     let sent = sent();
     let check = |receipts: &[Value], replies: &[Value]| {
-        let seen = Seen {
+        let seen = ReceivedRecords {
             receipts: receipts.to_vec(),
             replies: replies.to_vec(),
             elsewhere: Vec::new(),
@@ -104,7 +104,7 @@ fn everything_has_to_come_and_nothing_else() {
 
 #[test]
 fn copies_are_judged_by_number() {
-    let expect: Expect = serde_json::from_value(json!({
+    let expect: Expectation = serde_json::from_value(json!({
         "copies": [{"from": 1, "to": 1, "one_of": ["echo"]}, {"from": 2, "to": 4, "one_of": ["duplicate", "rate_limited"]}],
         "some": ["rate_limited"],
     }))
@@ -123,14 +123,14 @@ fn copies_are_judged_by_number() {
 #[test]
 fn a_gist_is_short() {
     let rejected = json!({"status": "rejected", "code": "busy", "detail": "agent backlog is full"});
-    assert_eq!(gist(&rejected), "rejected, busy, agent backlog is full");
+    assert_eq!(summary(&rejected), "rejected, busy, agent backlog is full");
     let error = json!({"kind": "error", "payload": {"error": "busy", "detail": "full"}});
     assert_eq!(
-        (gist(&error), outcome(&error)),
+        (summary(&error), outcome(&error)),
         ("error busy, full".to_owned(), "busy".to_owned())
     );
     assert_eq!(
-        gist(&json!({"kind": "reply", "payload": "x".repeat(1000)}))
+        summary(&json!({"kind": "reply", "payload": "x".repeat(1000)}))
             .chars()
             .count(),
         201

@@ -1,27 +1,27 @@
-//! What has to come back, in full: every member of a receipt (section 5.2), an error reply (5.4) and a reply (11.6).
+//! The expected records with all members: receipts (section 5.2), error replies (5.4) and replies (11.6).
 
 use agentnet_protocol::compose::default_thread_id;
 use serde_json::{Value, json};
 
-use super::compose::Sent;
-use super::steps::{Expect, ReceiptKind, ReplyKind};
+use super::compose::SentMessage;
+use super::steps::{Expectation, ReceiptKind, ReplyKind};
 use crate::compare::{Rules, differences};
 use crate::placeholder::Bindings;
 
-/// What has come back so far.
+/// The records received for a message so far.
 #[derive(Debug, Default)]
-pub(super) struct Seen {
+pub(super) struct ReceivedRecords {
     pub(super) receipts: Vec<Value>,
     pub(super) replies: Vec<Value>,
     pub(super) elsewhere: Vec<Value>,
 }
 
-/// How what came back compares with what has to.
+/// The differences between received and expected records.
 #[derive(Debug, Default)]
 pub(super) struct Comparison {
-    /// It differs, and more can only make it worse.
+    /// Differences that further records cannot resolve.
     pub(super) wrong: Vec<String>,
-    /// What has not come yet.
+    /// Expected records that have not arrived yet.
     pub(super) missing: Vec<String>,
 }
 
@@ -35,8 +35,14 @@ impl Comparison {
     }
 }
 
-/// Compares; binds placeholders as far as records agree.
-pub(super) fn compare(expect: &Expect, sent: &Sent, agent: &str, seen: &Seen, bindings: &mut Bindings) -> Comparison {
+/// Compares records; binds placeholders where they agree.
+pub(super) fn compare(
+    expect: &Expectation,
+    sent: &SentMessage,
+    agent: &str,
+    seen: &ReceivedRecords,
+    bindings: &mut Bindings,
+) -> Comparison {
     let receipts = expect.receipts.iter().map(|kind| receipt(kind, &sent.message, agent));
     let replies = expect.replies.iter().map(|kind| reply(kind, &sent.message, agent));
     let elsewhere = expect.elsewhere.iter().map(|kind| reply(kind, &sent.message, agent));
@@ -54,30 +60,30 @@ impl Comparison {
             let number = index + 1;
             let Some(actual) = seen.get(index) else {
                 self.missing
-                    .push(format!("{name} {number} did not come: {}", gist(expected)));
+                    .push(format!("{name} {number} did not come: {}", summary(expected)));
                 continue;
             };
             let mut trial = bindings.clone();
             let found = differences(expected, actual, &mut trial, &Rules::default());
             if found.is_empty() {
                 *bindings = trial;
-            } else if gist(expected) == gist(actual) || gist(expected).contains("<text>") {
+            } else if summary(expected) == summary(actual) || summary(expected).contains("<text>") {
                 self.wrong
                     .extend(found.into_iter().map(|line| format!("{name} {number}: {line}")));
             } else {
-                let (wanted, got) = (gist(expected), gist(actual));
+                let (wanted, got) = (summary(expected), summary(actual));
                 self.wrong
                     .push(format!("{name} {number}: expected {wanted}, got {got}"));
             }
         }
         for more in seen.iter().skip(expected.len()) {
-            self.wrong.push(format!("a further {name} came: {}", gist(more)));
+            self.wrong.push(format!("a further {name} came: {}", summary(more)));
         }
     }
 }
 
-/// What a record is, in a few words.
-pub(super) fn gist(record: &Value) -> String {
+/// A short description of a record.
+pub(super) fn summary(record: &Value) -> String {
     let text = |value: &Value| value.as_str().map(str::to_owned).unwrap_or_else(|| value.to_string());
     let parts: Vec<String> = match (record.get("status"), record.get("payload")) {
         (Some(status), _) => [Some(status), record.get("code"), record.get("detail")]
@@ -91,11 +97,11 @@ pub(super) fn gist(record: &Value) -> String {
         (None, Some(payload)) => vec![text(&record["kind"]), payload.to_string()],
         _ => vec![record.to_string()],
     };
-    let gist = parts.join(", ");
-    if gist.chars().count() > 200 {
-        gist.chars().take(200).chain(['…']).collect()
+    let summary = parts.join(", ");
+    if summary.chars().count() > 200 {
+        summary.chars().take(200).chain(['…']).collect()
     } else {
-        gist
+        summary
     }
 }
 
@@ -189,8 +195,8 @@ pub(super) fn outcome(reply: &Value) -> String {
     }
 }
 
-/// Compares the outcomes of copies; one that has no reply yet has none.
-pub(super) fn compare_copies(expect: &Expect, outcomes: &[Option<String>]) -> Comparison {
+/// Compares the outcomes of copies; a copy without a reply has none.
+pub(super) fn compare_copies(expect: &Expectation, outcomes: &[Option<String>]) -> Comparison {
     let mut comparison = Comparison::default();
     for range in &expect.copies {
         for number in range.from..=range.to {
@@ -211,10 +217,10 @@ pub(super) fn compare_copies(expect: &Expect, outcomes: &[Option<String>]) -> Co
             comparison.missing.push(format!("no copy was answered with {some}"));
         }
     }
-    const SHOWN: usize = 5;
+    const MAX_SHOWN: usize = 5;
     for lines in [&mut comparison.wrong, &mut comparison.missing] {
-        let more = lines.len().saturating_sub(SHOWN);
-        lines.truncate(SHOWN);
+        let more = lines.len().saturating_sub(MAX_SHOWN);
+        lines.truncate(MAX_SHOWN);
         if more > 0 {
             lines.push(format!("and {more} more"));
         }

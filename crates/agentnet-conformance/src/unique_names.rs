@@ -1,36 +1,36 @@
-//! Names and ids that nobody used before: a step file lists the texts that a run makes its own by adding its letters.
+//! Unique names and ids: a run adds its random letters to the texts that a step file lists.
 
 use agentnet_protocol::Cursor;
 use rand::RngExt;
 use serde_json::Value;
 
-/// No letter of a text that some step searches for, and no digit: the letters of a run are never found by accident.
+/// Excludes digits and the letters of texts that steps search for, so that no search finds a run's letters by accident.
 const LETTERS: &[u8] = b"cdfghjkmpqrtvwxy";
-/// As above: there is a search for `5`.
+/// Excludes `5`, which a step searches for.
 const DIGITS: &[u8] = b"01234678";
-const LENGTH: usize = 6;
+const SUFFIX_LENGTH: usize = 6;
 
-/// What one run adds to names.
+/// The random letters and digits that a run appends to names and numbers.
 #[derive(Debug, Clone)]
-pub(crate) struct Run {
+pub(crate) struct RunSuffix {
     letters: String,
     digits: String,
 }
 
-/// The texts of one step file that are made fresh.
+/// The texts and numbers of a step file that get the run's suffix.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Fresh {
-    /// Longest first, so that `ghost2` is not taken for `ghost`.
+pub(crate) struct UniqueNames {
+    /// Longest first, so that `ghost2` matches before `ghost`.
     texts: Vec<String>,
-    /// Numbers, with the member that they stand in.
+    /// Numbers, with the names of their members.
     numbers: Vec<(String, i64)>,
 }
 
-impl Run {
+impl RunSuffix {
     pub(crate) fn random() -> Self {
         let mut rng = rand::rng();
         let mut pick = |from: &[u8]| {
-            (0..LENGTH)
+            (0..SUFFIX_LENGTH)
                 .map(|_| char::from(from[rng.random_range(..from.len())]))
                 .collect()
         };
@@ -49,8 +49,8 @@ impl Run {
         id.to_lowercase().contains(&self.letters)
     }
 
-    /// A name with the letters of the run, in capitals after a capital.
-    fn make_own(&self, name: &str) -> String {
+    /// Appends the run's letters to a name, in upper case after an upper-case letter.
+    fn append_to(&self, name: &str) -> String {
         let letters = match name.chars().next_back() {
             Some(last) if last.is_uppercase() => self.letters.to_uppercase(),
             _ => self.letters.clone(),
@@ -59,14 +59,15 @@ impl Run {
     }
 }
 
-impl Fresh {
+impl UniqueNames {
     pub(crate) fn new(mut texts: Vec<String>, numbers: Vec<(String, i64)>) -> Self {
         texts.retain(|text| !text.is_empty());
         texts.sort_by_key(|text| std::cmp::Reverse(text.len()));
         Self { texts, numbers }
     }
 
-    pub(crate) fn text(&self, text: &str, run: &Run) -> String {
+    /// The text with the run's suffix after each listed name. In a cursor, this applies to the message id.
+    pub(crate) fn text(&self, text: &str, run: &RunSuffix) -> String {
         if let Ok(Some(cursor)) = Cursor::decode(text) {
             let message_id = self.text(&cursor.message_id, run);
             return Cursor { message_id, ..cursor }.encode();
@@ -76,7 +77,7 @@ impl Fresh {
         while let Some(first) = rest.chars().next() {
             let taken = match self.texts.iter().find(|name| rest.starts_with(name.as_str())) {
                 Some(name) => {
-                    made.push_str(&run.make_own(name));
+                    made.push_str(&run.append_to(name));
                     name.len()
                 }
                 None => {
@@ -89,12 +90,12 @@ impl Fresh {
         made
     }
 
-    /// As [`Fresh::text`], for every text and number in a value.
-    pub(crate) fn value(&self, value: &Value, run: &Run) -> Value {
+    /// Like [`UniqueNames::text`], for every text and number in a value.
+    pub(crate) fn value(&self, value: &Value, run: &RunSuffix) -> Value {
         self.member("", value, run)
     }
 
-    fn member(&self, member: &str, value: &Value, run: &Run) -> Value {
+    fn member(&self, member: &str, value: &Value, run: &RunSuffix) -> Value {
         let number = |number: i64| format!("{number}{}", run.digits);
         let mut numbers = self
             .numbers
@@ -126,17 +127,17 @@ mod tests {
 
     use super::*;
 
-    fn run() -> Run {
-        Run {
+    fn run() -> RunSuffix {
+        RunSuffix {
             letters: "xyw".to_owned(),
             digits: "404".to_owned(),
         }
     }
 
     #[test]
-    fn listed_texts_get_the_letters_and_nothing_else_changes() {
+    fn only_listed_texts_get_the_suffix() {
         let texts = ["ghost", "ghost2", "ALICE", "alice", "OLD", "acct spaced"].map(str::to_owned);
-        let fresh = Fresh::new(texts.into(), vec![("username".to_owned(), 9)]);
+        let fresh = UniqueNames::new(texts.into(), vec![("username".to_owned(), 9)]);
         for (given, made) in [
             ("alice", "alicexyw"),
             (" @ALICE! ", " @ALICEXYW! "),
@@ -158,8 +159,8 @@ mod tests {
     }
 
     #[test]
-    fn the_message_id_in_a_cursor_is_made_fresh_too() {
-        let fresh = Fresh::new(vec!["m008".to_owned()], Vec::new());
+    fn the_message_id_in_a_cursor_gets_the_suffix() {
+        let fresh = UniqueNames::new(vec!["m008".to_owned()], Vec::new());
         let recorded = "eyJtZXNzYWdlX2lkIjoibTAwOCIsInNlbnRfYXQiOiIyMDI2LTAyLTIxVDA4OjAwOjA3LjAwMDAwMVoifQ==";
         let made = Cursor::decode(&fresh.text(recorded, &run())).unwrap().unwrap();
         assert_eq!(made.message_id, "m008xyw");
@@ -167,10 +168,10 @@ mod tests {
     }
 
     #[test]
-    fn runs_differ_and_hold_nothing_that_is_searched_for() {
-        let runs: Vec<Run> = (0..50).map(|_| Run::random()).collect();
+    fn suffixes_are_random_and_contain_no_searched_text() {
+        let runs: Vec<RunSuffix> = (0..50).map(|_| RunSuffix::random()).collect();
         for run in &runs {
-            assert!(run.letters.len() == LENGTH && !run.letters.contains(['a', 'l', 'i', 'b', 'z']));
+            assert!(run.letters.len() == SUFFIX_LENGTH && !run.letters.contains(['a', 'l', 'i', 'b', 'z']));
             assert!(!run.digits.contains('5'));
         }
         assert!(runs.iter().any(|run| run.letters != runs[0].letters));
