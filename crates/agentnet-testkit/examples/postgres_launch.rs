@@ -1,4 +1,4 @@
-//! How long a PostgreSQL of a test takes to start and to go: `cargo run -p agentnet-testkit --example postgres_launch [COUNT]`.
+//! Measures how long a test's PostgreSQL takes to start and to stop: `cargo run -p agentnet-testkit --example postgres_launch [COUNT]`.
 
 use std::time::Instant;
 

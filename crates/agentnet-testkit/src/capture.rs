@@ -1,4 +1,4 @@
-//! Everything that passes on some subjects, kept in order, for a test to look at.
+//! Records all messages on a subject, in order.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -12,8 +12,8 @@ use tokio::time::timeout;
 
 use crate::wait::WaitError;
 
-/// How long the server may take to confirm the subscription.
-const SUBSCRIBE_DEADLINE: Duration = Duration::from_secs(10);
+/// The longest wait until the server has the subscription.
+const SUBSCRIBE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// One message as it was seen on the wire.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,7 +29,7 @@ pub struct Captured {
 }
 
 impl Captured {
-    /// The body as text; bytes that are no UTF-8 are replaced.
+    /// The body as text; bytes that are not UTF-8 are replaced.
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.payload).into_owned()
     }
@@ -48,7 +48,7 @@ pub enum CaptureError {
         reason: String,
     },
     /// The server did not confirm the subscription in time: is it down?
-    #[error("the server did not confirm the subscription to {subject:?} within {SUBSCRIBE_DEADLINE:?}")]
+    #[error("the server did not confirm the subscription to {subject:?} within {SUBSCRIBE_TIMEOUT:?}")]
     Unconfirmed {
         /// What was asked for.
         subject: String,
@@ -64,8 +64,8 @@ pub struct Capture {
 }
 
 impl Capture {
-    /// Subscribes to `subject` (wildcards as NATS has them, `>` for everything) and returns once the server has the
-    /// subscription, so that nothing published from now on is missed, by whomever.
+    /// Subscribes to `subject` (with NATS wildcards, `>` for everything) and returns once the server has the subscription:
+    /// every message that any client publishes afterwards is recorded.
     ///
     /// # Errors
     /// [`CaptureError`] for a subject that NATS does not accept and for a server that does not answer.
@@ -79,7 +79,7 @@ impl Capture {
             .await
             .map_err(|e| failed(e.to_string()))?;
 
-        // A connection's commands are handled in order: when our own probe comes back, the subscription stands.
+        // The server handles a connection's commands in order: when the probe comes back, the subscription exists.
         let probe = client.new_inbox();
         let mut probes = client
             .subscribe(probe.clone())
@@ -89,7 +89,7 @@ impl Capture {
             .publish(probe.clone(), Bytes::new())
             .await
             .map_err(|e| failed(e.to_string()))?;
-        match timeout(SUBSCRIBE_DEADLINE, probes.next()).await {
+        match timeout(SUBSCRIBE_TIMEOUT, probes.next()).await {
             Ok(Some(_)) => {}
             Ok(None) => return Err(failed("the connection was closed".to_owned())),
             Err(_) => {
@@ -120,12 +120,12 @@ impl Capture {
         Ok(Self { seen, count, collector })
     }
 
-    /// What has been seen so far, oldest first.
+    /// The recorded messages, oldest first.
     pub fn messages(&self) -> Vec<Captured> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// The first message that `predicate` accepts, whether it was seen before the call or comes within `deadline`.
+    /// The first message that `predicate` accepts, recorded before the call or within `deadline`.
     ///
     /// # Errors
     /// [`WaitError`], with the subjects that were seen instead.
@@ -138,7 +138,7 @@ impl Capture {
             .await
     }
 
-    /// Everything seen, once `predicate` accepts it all together, for instance `|all| all.len() >= 3`.
+    /// All recorded messages, once `predicate` accepts them, for instance `|all| all.len() >= 3`.
     ///
     /// # Errors
     /// [`WaitError`], with the subjects that were seen.

@@ -1,4 +1,4 @@
-//! Three nats-servers that are one.
+//! A cluster of three nats-servers.
 
 use std::time::Duration;
 
@@ -11,16 +11,16 @@ use crate::raw_client::RawClient;
 use crate::wait::eventually;
 
 const NODES: usize = 3;
-/// How long the servers may take to find each other and to elect their leader: usually a few seconds.
-const TOGETHER_DEADLINE: Duration = Duration::from_secs(60);
-/// How long one question to them may take: while there is no leader nobody answers.
-const ANSWER: Duration = Duration::from_secs(2);
-/// Holds nothing, and is there for a moment.
-const PROBE: &str = "TESTKIT_PROBE";
+/// The longest wait until the servers have found each other and elected a leader, usually a few seconds.
+const CLUSTER_TIMEOUT: Duration = Duration::from_secs(60);
+/// Timeout of one request to the servers: without a leader there is no answer.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(2);
+/// A stream that exists only for a moment, to test whether streams can be created.
+const PROBE_STREAM: &str = "TESTKIT_PROBE";
 
 /// A cluster of three nats-servers on 127.0.0.1 with JetStream and one token. Dropping it ends all of them.
 ///
-/// It goes on without any one of its servers, streams with three copies included.
+/// It survives the loss of any one server, streams with three copies included.
 #[derive(Debug)]
 pub struct NatsCluster {
     nodes: Vec<NatsServer>,
@@ -28,10 +28,10 @@ pub struct NatsCluster {
 }
 
 impl NatsCluster {
-    /// Starts the servers and returns once a stream of three copies can be made.
+    /// Starts the servers and returns once a stream with three copies can be created.
     ///
     /// # Errors
-    /// [`StartError`]: no nats-server found, one did not start, or they did not come together.
+    /// [`StartError`]: no nats-server found, one did not start, or they did not form a cluster.
     pub async fn start() -> Result<Self, StartError> {
         let leases: Vec<_> = (0..NODES)
             .map(|_| PortLease::take())
@@ -62,13 +62,13 @@ impl NatsCluster {
             nodes,
             _route_leases: leases,
         };
-        let together = eventually(TOGETHER_DEADLINE, async || {
+        let ready = eventually(CLUSTER_TIMEOUT, async || {
             for node in &cluster.nodes {
                 answers(node).await?;
             }
             make_probe(&cluster.url()).await
         });
-        match together.await {
+        match ready.await {
             Ok(()) => Ok(cluster),
             Err(_) => Err(cluster.apart(0)),
         }
@@ -109,14 +109,14 @@ impl NatsCluster {
     /// For another number.
     pub async fn restart(&mut self, number: usize) -> Result<(), StartError> {
         self.nodes[number].restart().await?;
-        let back = eventually(TOGETHER_DEADLINE, async || answers(&self.nodes[number]).await);
+        let back = eventually(CLUSTER_TIMEOUT, async || answers(&self.nodes[number]).await);
         back.await.map_err(|_| self.apart(number))
     }
 
-    /// The number of the server that leads `stream` just now, `None` while nobody does.
+    /// The number of the server that leads `stream`, `None` while it has no leader.
     ///
     /// # Errors
-    /// The text of what went wrong: no server of the cluster can be reached, or there is no such stream.
+    /// The reason: no server of the cluster can be reached, or there is no such stream.
     pub async fn leader_of(&self, stream: &str) -> Result<Option<usize>, String> {
         let context = context(&self.url()).await?;
         let stream = context.get_stream(stream).await.map_err(|error| error.to_string())?;
@@ -128,18 +128,18 @@ impl NatsCluster {
         Ok(leader.and_then(|leader| self.nodes.iter().position(|node| node.name() == leader)))
     }
 
-    /// The servers run, and do not come together.
+    /// The error for servers that run, but do not form a cluster.
     fn apart(&self, number: usize) -> StartError {
-        self.nodes[number].not_ready(TOGETHER_DEADLINE)
+        self.nodes[number].not_ready(CLUSTER_TIMEOUT)
     }
 }
 
 async fn context(url: &str) -> Result<jetstream::Context, String> {
     let client = RawClient::connect(url).await.map_err(|error| error.to_string())?;
-    Ok(jetstream::ContextBuilder::new().timeout(ANSWER).build(client))
+    Ok(jetstream::ContextBuilder::new().timeout(REQUEST_TIMEOUT).build(client))
 }
 
-/// Whether JetStream answers through this server: the leader of all does, if there is one.
+/// Whether JetStream answers through this server, that is, whether there is a leader.
 async fn answers(node: &NatsServer) -> Result<(), String> {
     let context = context(&node.url()).await?;
     context
@@ -149,11 +149,11 @@ async fn answers(node: &NatsServer) -> Result<(), String> {
         .map_err(|error| error.to_string())
 }
 
-/// Makes a stream with a copy on every server, and removes it.
+/// Creates a stream with a copy on every server, and removes it.
 async fn make_probe(url: &str) -> Result<(), String> {
     let context = context(url).await?;
     let config = stream::Config {
-        name: PROBE.to_owned(),
+        name: PROBE_STREAM.to_owned(),
         subjects: vec!["testkit.probe".to_owned()],
         storage: stream::StorageType::Memory,
         num_replicas: NODES,
@@ -164,7 +164,7 @@ async fn make_probe(url: &str) -> Result<(), String> {
         .await
         .map_err(|error| error.to_string())?;
     context
-        .delete_stream(PROBE)
+        .delete_stream(PROBE_STREAM)
         .await
         .map(drop)
         .map_err(|error| error.to_string())

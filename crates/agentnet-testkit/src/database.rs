@@ -1,4 +1,4 @@
-//! A database for one test, of the kind that the test run asks for.
+//! A database for one test, of the kind that `AGENTNET_TEST_STORE` selects.
 
 use std::fmt;
 
@@ -7,11 +7,11 @@ use tempfile::TempDir;
 use crate::error::StartError;
 use crate::postgres::Postgres;
 
-/// The variable that says which kind: `sqlite` (default) or `postgres`.
+/// The environment variable that selects the kind: `sqlite` (default) or `postgres`.
 pub const TEST_STORE_VARIABLE: &str = "AGENTNET_TEST_STORE";
 
-/// An empty database, gone when it is dropped. Tests that do not care which kind of store is behind a registry use this one:
-/// the whole suite then runs on both, by `AGENTNET_TEST_STORE`.
+/// An empty database, removed when it is dropped. Tests for which the kind of store does not matter use it, so that the whole
+/// suite can run on both kinds.
 pub struct TestDatabase(Kind);
 
 enum Kind {
@@ -20,10 +20,10 @@ enum Kind {
 }
 
 impl TestDatabase {
-    /// Makes a new one.
+    /// Creates a database.
     ///
     /// # Errors
-    /// [`StartError`]: PostgreSQL is asked for and cannot be started, or no temporary folder can be made.
+    /// [`StartError`]: PostgreSQL is selected and cannot be started, or no temporary folder can be created.
     ///
     /// # Panics
     /// If `AGENTNET_TEST_STORE` names another kind.
@@ -35,7 +35,7 @@ impl TestDatabase {
         Ok(Self(kind))
     }
 
-    /// The kind that this test run asks for: `sqlite` or `postgres`.
+    /// The kind that this test run selects: `sqlite` or `postgres`.
     ///
     /// # Panics
     /// If `AGENTNET_TEST_STORE` names another kind.
@@ -48,7 +48,7 @@ impl TestDatabase {
         }
     }
 
-    /// Its URL, as `DATABASE_URL` takes it.
+    /// The URL, in the form of `DATABASE_URL`.
     #[must_use]
     pub fn url(&self) -> String {
         match &self.0 {

@@ -1,4 +1,4 @@
-//! Why a server could not be started.
+//! The errors of starting a server.
 
 use std::io;
 use std::path::PathBuf;
@@ -8,14 +8,14 @@ use std::time::Duration;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StartError {
-    /// The program is nowhere to be found; `hint` says how to get it.
+    /// The program was not found; `hint` explains how to get it.
     #[error("{program} was not found ({looked}); {hint}")]
     NotFound {
         /// Name of the executable.
         program: &'static str,
-        /// Where it was looked for, and what was wrong with the ones that were found.
+        /// The places that were searched, and the problems of the programs found there.
         looked: String,
-        /// What to do about it.
+        /// How to get the program.
         hint: &'static str,
     },
     /// `AGENTNET_NATS_SERVER` names something that cannot be used.
@@ -32,7 +32,7 @@ pub enum StartError {
         /// The port that was asked for.
         port: u16,
     },
-    /// The server, or a tool that prepares it, ended instead of getting ready.
+    /// The server, or a tool that prepares it, ended before it was ready.
     #[error("{program} ended with {status}; its log ends with:\n{log}")]
     Ended {
         /// Name of the executable.
@@ -47,7 +47,7 @@ pub enum StartError {
     NotReady {
         /// Name of the executable.
         program: &'static str,
-        /// How long it was given.
+        /// How long the test waited.
         deadline: Duration,
         /// The last lines of its log.
         log: String,
@@ -58,7 +58,7 @@ pub enum StartError {
     /// The operating system refused something.
     #[error("cannot {doing}: {source}")]
     Io {
-        /// What was being done.
+        /// The failed action.
         doing: String,
         /// The system's reason.
         source: io::Error,

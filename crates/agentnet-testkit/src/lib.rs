@@ -1,7 +1,7 @@
-//! Real servers for tests: nats-server and PostgreSQL on free ports, gone when their handle is dropped.
+//! Real servers for tests: nats-server and PostgreSQL on free ports. Dropping a handle stops its server.
 //!
-//! A test starts what it needs, looks at the wire with a [`Capture`], and waits for conditions with [`eventually`]
-//! instead of sleeping:
+//! A test starts the servers that it needs, records messages with a [`Capture`], and waits for conditions with
+//! [`eventually`] instead of sleeping:
 //!
 //! ```no_run
 //! use std::time::Duration;
@@ -17,9 +17,9 @@
 //! # Ok(()) }
 //! ```
 //!
-//! Servers run as children of the test process. They are killed when the handle is dropped, which includes a panic; on
-//! Linux the kernel also kills them when the test process itself is killed (through util-linux's `setpriv`). Elsewhere
-//! a test process that dies of SIGKILL leaves its servers running.
+//! Servers run as children of the test process. They are killed when the handle is dropped, also by a panic. On
+//! Linux the kernel also kills them when the test process itself is killed (through util-linux's `setpriv`). On other
+//! systems, a test process that is killed by SIGKILL leaves its servers running.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 mod capture;

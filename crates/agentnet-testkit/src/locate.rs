@@ -1,4 +1,4 @@
-//! Where the servers' executables are.
+//! Finds the servers' executables.
 
 use std::env;
 use std::ffi::OsStr;
@@ -8,18 +8,18 @@ use std::sync::OnceLock;
 
 use crate::error::StartError;
 
-/// The oldest nats-server that the network runs on.
-const OLDEST: (u32, u32) = (2, 11);
+/// The oldest supported version of nats-server.
+const MIN_NATS_VERSION: (u32, u32) = (2, 11);
 
 const NATS_HINT: &str = "run `make tools`, or set AGENTNET_NATS_SERVER to a nats-server of 2.11 or newer";
 const POSTGRES_HINT: &str = "run `scripts/postgres.sh`, which installs it on Debian and says what to do elsewhere";
 
 /// The nats-server executable that [`NatsServer`](crate::NatsServer) runs: `AGENTNET_NATS_SERVER`; beside the test's
-/// own executable; `PATH`; the checkout's `.tools/bin`. Servers older than 2.11 are passed over.
+/// own executable; `PATH`; the checkout's `.tools/bin`. Servers older than 2.11 are skipped.
 ///
 /// # Errors
 /// [`StartError::Unusable`] when `AGENTNET_NATS_SERVER` names a wrong or too old file, [`StartError::NotFound`] when
-/// there is none, with what was seen on the way.
+/// there is none, with the places that were searched.
 pub fn find_nats_server() -> Result<PathBuf, StartError> {
     static FOUND: OnceLock<PathBuf> = OnceLock::new();
     if let Some(path) = FOUND.get() {
@@ -30,7 +30,7 @@ pub fn find_nats_server() -> Result<PathBuf, StartError> {
     Ok(FOUND.get_or_init(|| path).clone())
 }
 
-/// The executable that `named` says, or the first usable one of `candidates`.
+/// The executable `named`, if given, or the first usable one of `candidates`.
 fn choose_nats_server(named: Option<&OsStr>, candidates: &[PathBuf]) -> Result<PathBuf, StartError> {
     if let Some(path) = named.map(PathBuf::from) {
         return match check_nats_server(&path) {
@@ -72,7 +72,7 @@ fn nats_candidates() -> Vec<PathBuf> {
     folders.into_iter().map(|folder| folder.join("nats-server")).collect()
 }
 
-/// Whether `path` is a nats-server that is new enough; else what is wrong with it.
+/// Whether `path` is a nats-server that is new enough; `Err` with the reason otherwise.
 fn check_nats_server(path: &Path) -> Result<(), String> {
     let output = Command::new(path)
         .arg("--version")
@@ -80,11 +80,11 @@ fn check_nats_server(path: &Path) -> Result<(), String> {
         .map_err(|error| format!("it does not run: {error}"))?;
     let text = String::from_utf8_lossy(&output.stdout);
     let version = parse_version(&text).ok_or("it is not a nats-server: `--version` gives no version of one")?;
-    if version < OLDEST {
+    if version < MIN_NATS_VERSION {
         let (major, minor) = version;
         return Err(format!(
             "it is version {major}.{minor}, and {}.{} or newer is needed",
-            OLDEST.0, OLDEST.1
+            MIN_NATS_VERSION.0, MIN_NATS_VERSION.1
         ));
     }
     Ok(())

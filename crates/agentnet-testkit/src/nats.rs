@@ -18,15 +18,15 @@ use crate::port::{PortLease, random_number};
 use crate::process::{ServerProcess, log_tail};
 
 const PROGRAM: &str = "nats-server";
-/// How long a server may take to accept connections.
-const READY_DEADLINE: Duration = Duration::from_secs(30);
-/// How long a server may take to end after it was asked to.
-const STOP_GRACE: Duration = Duration::from_secs(10);
-/// How long a listener may take to greet: whatever has taken our port may never say anything.
-const LOOK: Duration = Duration::from_secs(1);
-const POLL: Duration = Duration::from_millis(10);
-/// How many free ports are tried when somebody else is quicker.
-const PORT_TRIES: usize = 5;
+/// The longest wait until a server accepts connections.
+const READY_TIMEOUT: Duration = Duration::from_secs(30);
+/// The longest wait for a server to end after SIGTERM.
+const STOP_TIMEOUT: Duration = Duration::from_secs(10);
+/// The longest wait for a listener's greeting: another program on the port may never send one.
+const GREETING_TIMEOUT: Duration = Duration::from_secs(1);
+const POLL_INTERVAL: Duration = Duration::from_millis(10);
+/// The number of free ports to try if other programs take them first.
+const MAX_PORT_ATTEMPTS: usize = 5;
 
 /// A running nats-server on 127.0.0.1, with its log and JetStream files in a temporary folder of its own.
 ///
@@ -36,8 +36,8 @@ pub struct NatsServer {
     // Dropped in this order: the server must be gone before its folder is removed.
     process: Option<ServerProcess>,
     settings: NatsServerBuilder,
-    /// By it we know our own server: whatever else listens on the port has another one. Kept over restarts, since the
-    /// servers of a cluster know each other by it.
+    /// Distinguishes this server from another program on the port. Kept over restarts, since the servers of a cluster
+    /// identify each other by it.
     name: String,
     port: u16,
     _lease: Option<PortLease>,
@@ -45,7 +45,7 @@ pub struct NatsServer {
     folder: TempDir,
 }
 
-/// What a [`NatsServer`] is started with. Defaults: no token, no JetStream, the server's own limits, a free port.
+/// The configuration of a [`NatsServer`]. Defaults: no token, no JetStream, the server's own limits, a free port.
 #[derive(Debug, Clone, Default)]
 pub struct NatsServerBuilder {
     token: Option<String>,
@@ -125,7 +125,7 @@ impl NatsServerBuilder {
             server.run().await?;
             return Ok(server);
         }
-        for _ in 0..PORT_TRIES {
+        for _ in 0..MAX_PORT_ATTEMPTS {
             let lease = PortLease::take().map_err(StartError::io("find a free port"))?;
             server.port = lease.port();
             server._lease = Some(lease);
@@ -145,7 +145,7 @@ impl NatsServerBuilder {
         }
         if let Some(bytes) = self.max_payload {
             text += &format!("max_payload: {bytes}\n");
-            // The server wants room for at least one whole message of each client.
+            // The server requires room for at least one whole message of each client.
             text += &format!("max_pending: {}\n", bytes.max(64 << 20));
         }
         if self.jetstream {
@@ -217,7 +217,7 @@ impl NatsServer {
     /// Asks the server to end (SIGTERM) and returns when it is gone; kills it if that takes more than ten seconds.
     pub async fn stop(&mut self) {
         if let Some(mut process) = self.process.take() {
-            process.stop(Signal::TERM, STOP_GRACE).await;
+            process.stop(Signal::TERM, STOP_TIMEOUT).await;
         }
     }
 
@@ -245,7 +245,7 @@ impl NatsServer {
         let mut process = ServerProcess::spawn(&program, &args, &self.log_path(), None)
             .map_err(StartError::io(format!("start {}", program.display())))?;
 
-        let end = Instant::now() + READY_DEADLINE;
+        let end = Instant::now() + READY_TIMEOUT;
         while Instant::now() < end {
             if let Some(status) = process.ended().map_err(StartError::io("wait for nats-server"))? {
                 let log = self.log();
@@ -259,18 +259,18 @@ impl NatsServer {
                     log: log_tail(log),
                 });
             }
-            if let Ok(Ok(info)) = timeout(LOOK, read_info(self.port)).await
+            if let Ok(Ok(info)) = timeout(GREETING_TIMEOUT, read_info(self.port)).await
                 && info.contains(&self.name)
             {
                 self.process = Some(process);
                 return Ok(());
             }
-            sleep(POLL).await;
+            sleep(POLL_INTERVAL).await;
         }
-        Err(self.not_ready(READY_DEADLINE))
+        Err(self.not_ready(READY_TIMEOUT))
     }
 
-    /// The server runs, and is of no use yet.
+    /// The error for a server that runs, but is not ready.
     pub(crate) fn not_ready(&self, deadline: Duration) -> StartError {
         StartError::NotReady {
             program: PROGRAM,
@@ -280,7 +280,7 @@ impl NatsServer {
     }
 }
 
-/// Header blocks that the server delivers and the client cannot read; over the last it ends itself.
+/// Header blocks that the server delivers and the client cannot read. The last one ends the client.
 pub const UNREADABLE_HEADER_BLOCKS: [&[u8]; 7] = [
     b"NATS/9.9\r\n\r\n",
     b"NATS/1.0 abc\r\n\r\n",
@@ -292,10 +292,10 @@ pub const UNREADABLE_HEADER_BLOCKS: [&[u8]; 7] = [
 ];
 
 impl NatsServer {
-    /// Publishes a message whose header block is sent as it stands, which client libraries do not do.
+    /// Publishes a message with the given bytes as its header block, which client libraries do not allow.
     ///
     /// # Errors
-    /// What the connection says; a server that ends it without a word.
+    /// The I/O error of the connection, also if the server closes it.
     pub async fn publish_with_header_block(
         &self,
         subject: &str,

@@ -1,8 +1,7 @@
-//! Free TCP ports that stay ours while the server behind them is down.
+//! Free TCP ports that stay reserved while their server is down.
 //!
-//! The usual way (bind port 0, read it back) hands out ports of the system's ephemeral range. Such a port is soon given
-//! to somebody else once its server has been killed: to another test's server, or to a client that reconnects and, by
-//! chance of TCP, connects to itself. A lease takes a port below that range and locks a file of that name, so that no
+//! The usual way (bind port 0, read it back) returns ports of the system's ephemeral range. When its server is killed,
+//! the system soon gives such a port to another test's server, or to a client that reconnects and so connects to itself. A lease takes a port below that range and locks a file of that name, so that no
 //! other test of this user takes it before the lease is dropped.
 
 use std::fs::{self, File, OpenOptions};
@@ -13,9 +12,9 @@ use std::ops::Range;
 use std::path::PathBuf;
 
 /// Below the ephemeral ranges of Linux (32768) and macOS (49152), above the well-known servers.
-const RANGE: Range<u16> = 10_000..30_000;
+const PORT_RANGE: Range<u16> = 10_000..30_000;
 
-/// A TCP port of 127.0.0.1 that nobody listened on when it was taken, kept from other tests until dropped.
+/// A TCP port of 127.0.0.1 that was free when it was taken. No other test takes it until the lease is dropped.
 #[derive(Debug)]
 pub(crate) struct PortLease {
     port: u16,
@@ -28,11 +27,11 @@ impl PortLease {
     pub(crate) fn take() -> io::Result<Self> {
         let folder = lock_folder();
         fs::create_dir_all(&folder)?;
-        let span = u64::from(RANGE.end - RANGE.start);
+        let span = u64::from(PORT_RANGE.end - PORT_RANGE.start);
         let start = random_number() % span;
         for step in 0..span {
             let offset = u16::try_from((start + step) % span).map_err(io::Error::other)?;
-            let port = RANGE.start + offset;
+            let port = PORT_RANGE.start + offset;
             let lock = OpenOptions::new()
                 .create(true)
                 .truncate(false)
@@ -44,7 +43,7 @@ impl PortLease {
         }
         Err(io::Error::new(
             io::ErrorKind::AddrInUse,
-            format!("no free port in {RANGE:?}"),
+            format!("no free port in {PORT_RANGE:?}"),
         ))
     }
 
@@ -54,7 +53,7 @@ impl PortLease {
     }
 }
 
-/// One folder a user, so that two users of a machine do not fail on each other's files.
+/// A folder per user, so that two users of a machine do not fail on each other's files.
 fn lock_folder() -> PathBuf {
     let user = rustix::process::getuid().as_raw();
     std::env::temp_dir().join(format!("agentnet-testkit-ports-{user}"))
@@ -76,7 +75,7 @@ mod tests {
         let leases: Vec<_> = (0..50).map(|_| PortLease::take().unwrap()).collect();
         let ports: HashSet<_> = leases.iter().map(PortLease::port).collect();
         assert_eq!(ports.len(), leases.len());
-        assert!(ports.iter().all(|port| RANGE.contains(port)));
+        assert!(ports.iter().all(|port| PORT_RANGE.contains(port)));
     }
 
     #[test]

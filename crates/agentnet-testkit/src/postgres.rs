@@ -17,13 +17,13 @@ use crate::process::{ServerProcess, User, log_tail, run_to_end};
 use crate::template::{SUPERUSER, Templates};
 
 const PROGRAM: &str = "postgres";
-/// How long a server may take to accept connections, recovery after a crash included.
-const READY_DEADLINE: Duration = Duration::from_secs(60);
-const STOP_GRACE: Duration = Duration::from_secs(15);
-const DROP_GRACE: Duration = Duration::from_secs(5);
-const POLL: Duration = Duration::from_millis(5);
+/// The longest wait until a server accepts connections, recovery after a crash included.
+const READY_TIMEOUT: Duration = Duration::from_secs(60);
+const STOP_TIMEOUT: Duration = Duration::from_secs(15);
+const DROP_TIMEOUT: Duration = Duration::from_secs(5);
+const POLL_INTERVAL: Duration = Duration::from_millis(5);
 /// The system's limit for the path of a Unix socket, with room for PostgreSQL's file name.
-const LONGEST_SOCKET_FOLDER: usize = 80;
+const MAX_SOCKET_FOLDER_LEN: usize = 80;
 
 /// A PostgreSQL server on 127.0.0.1 with a new, empty cluster in a temporary folder, copied from a template that is made
 /// once for each PostgreSQL installation.
@@ -39,7 +39,7 @@ pub struct Postgres {
     password: String,
     user: Option<User>,
     programs: PathBuf,
-    /// As it is installed: it calls fsync, and has its own sizes of buffers.
+    /// The default settings of PostgreSQL: fsync on, default buffer sizes.
     durable: bool,
     folder: TempDir,
 }
@@ -53,7 +53,7 @@ impl Postgres {
         Self::launch_with(false).await
     }
 
-    /// As [`Postgres::launch`], with the settings that PostgreSQL has by itself: it calls fsync. For benchmarks.
+    /// Like [`Postgres::launch`], with PostgreSQL's default settings, fsync included. For benchmarks.
     ///
     /// # Errors
     /// As [`Postgres::launch`].
@@ -98,7 +98,7 @@ impl Postgres {
     /// Creates an empty database and returns its URL. `name`: a plain word.
     ///
     /// # Errors
-    /// [`StartError::Ended`] with the words of `createdb`, for instance for a name that exists.
+    /// [`StartError::Ended`] with the output of `createdb`, for instance for a name that exists.
     pub async fn create_database(&self, name: &str) -> Result<String, StartError> {
         let args = vec![
             "--host=127.0.0.1".to_owned(),
@@ -113,7 +113,7 @@ impl Postgres {
     /// Runs statements in the `postgres` database, with `psql`, as its superuser.
     ///
     /// # Errors
-    /// [`StartError::Ended`] with the words of `psql`.
+    /// [`StartError::Ended`] with the output of `psql`.
     pub async fn execute(&self, sql: &str) -> Result<(), StartError> {
         let args = [
             "--no-psqlrc",
@@ -151,10 +151,10 @@ impl Postgres {
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
-    /// Ends the server in order (a "fast" shutdown: open connections are cut) and returns when it is gone.
+    /// Stops the server (a "fast" shutdown: open connections are closed) and returns when it has ended.
     pub async fn stop(&mut self) {
         if let Some(mut process) = self.process.take() {
-            process.stop(Signal::INT, STOP_GRACE).await;
+            process.stop(Signal::INT, STOP_TIMEOUT).await;
         }
     }
 
@@ -170,7 +170,7 @@ impl Postgres {
     /// # Errors
     /// [`StartError`] when it does not get ready.
     pub async fn start(&mut self) -> Result<(), StartError> {
-        let end = Instant::now() + READY_DEADLINE;
+        let end = Instant::now() + READY_TIMEOUT;
         if let Some(process) = &mut self.process
             && process.ended().map_err(StartError::io("wait for postgres"))?.is_none()
         {
@@ -190,11 +190,11 @@ impl Postgres {
                 if Instant::now() >= end {
                     return Err(self.not_ready());
                 }
-                sleep(POLL).await;
+                sleep(POLL_INTERVAL).await;
             };
             let log = self.log();
             let log = log.get(logged_before..).unwrap_or_default();
-            // The children of a server that was just killed need a moment to notice and go.
+            // The children of a server that was just killed need a moment to end.
             let leftovers = [
                 "pre-existing shared memory block",
                 "lock file \"postmaster.pid\" already exists",
@@ -206,7 +206,7 @@ impl Postgres {
                     log: log_tail(log),
                 });
             }
-            sleep(POLL).await;
+            sleep(POLL_INTERVAL).await;
         }
         Err(self.not_ready())
     }
@@ -214,14 +214,14 @@ impl Postgres {
     fn not_ready(&self) -> StartError {
         StartError::NotReady {
             program: PROGRAM,
-            deadline: READY_DEADLINE,
+            deadline: READY_TIMEOUT,
             log: log_tail(&self.log()),
         }
     }
 
     fn spawn(&self) -> Result<ServerProcess, StartError> {
         let socket_folder = self.folder.path().to_string_lossy();
-        let socket_folder = if socket_folder.len() <= LONGEST_SOCKET_FOLDER {
+        let socket_folder = if socket_folder.len() <= MAX_SOCKET_FOLDER_LEN {
             socket_folder.as_ref()
         } else {
             ""
@@ -236,7 +236,7 @@ impl Postgres {
             "fsync=off",
             "full_page_writes=off",
             "max_connections=200",
-            // A test's data is small, and nobody replicates or archives it.
+            // A test's data is small, without replication or archiving.
             "shared_buffers=16MB",
             "max_wal_size=256MB",
             "wal_level=minimal",
@@ -280,9 +280,9 @@ impl Postgres {
 
 impl Drop for Postgres {
     fn drop(&mut self) {
-        // An "immediate" shutdown, at once but by the server: it reaps its children, which a SIGKILL would orphan.
+        // An "immediate" shutdown: the server ends its children, which a SIGKILL would orphan.
         if let Some(mut process) = self.process.take() {
-            process.stop_blocking(Signal::QUIT, DROP_GRACE);
+            process.stop_blocking(Signal::QUIT, DROP_TIMEOUT);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! One server process: started so that it cannot outlive us, stopped, killed, reaped.
+//! A server process that cannot outlive the test process: starts, stops, kills and reaps it.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -52,7 +52,7 @@ impl ServerProcess {
 
     /// SIGKILL, then waits for its end, which is immediate.
     pub(crate) fn kill9(&mut self) {
-        // Both fail only for a child that has been reaped already, which is what is wanted.
+        // Both fail only for a child that has already been reaped.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -71,10 +71,10 @@ impl ServerProcess {
         self.kill9();
     }
 
-    /// Sends `signal` and gives the server `grace` to end by itself; then kills it.
+    /// Sends `signal`, waits up to `grace` for the server to end, then kills it.
     pub(crate) async fn stop(&mut self, signal: Signal, grace: Duration) {
         self.send(signal);
-        // Either way it is gone after the next line.
+        // In either case the process has ended after the next line.
         let _ = eventually(grace, async || match self.child.try_wait() {
             Ok(None) => Err("still running"),
             Ok(Some(_)) | Err(_) => Ok(()),
@@ -179,7 +179,7 @@ fn spawn_from_lasting_thread(command: Command) -> io::Result<Child> {
             .name("testkit-spawner".to_owned())
             .spawn(move || {
                 for (mut command, answer) in inbox {
-                    // Nobody waits for the answer any more only when the caller's thread is gone: then the child goes too.
+                    // If the caller's thread has ended, no receiver is left, and the child is dropped and so killed.
                     if let Err(unclaimed) = answer.send(command.spawn())
                         && let Ok(mut child) = unclaimed.0
                     {

@@ -1,4 +1,4 @@
-//! A plain NATS client for tests that speak to the wire themselves.
+//! A plain NATS client for tests that send and receive raw messages.
 
 use std::io;
 
@@ -17,8 +17,8 @@ impl RawClient {
     /// password. Both may be percent-encoded.
     ///
     /// # Errors
-    /// [`RawClientError::Url`] for text that is no NATS URL, [`RawClientError::Connect`] when the server is not there
-    /// or refuses.
+    /// [`RawClientError::Url`] for text that is not a NATS URL, [`RawClientError::Connect`] when the server cannot be
+    /// reached or refuses the connection.
     pub async fn connect(url: &str) -> Result<Client, RawClientError> {
         let (first, others) = url
             .split_once(',')

@@ -1,11 +1,11 @@
-//! A PostgreSQL cluster that is made once and copied for every test: `initdb` costs half a second of work, a copy a tenth.
+//! A PostgreSQL cluster that is created once and copied for every test: `initdb` takes half a second, a copy a tenth of that.
 //!
-//! 1. The template lies in the system's temporary folder, under a name that says which installation made it, for which
-//!    user and with which options. Another version of PostgreSQL finds no template of its own and makes one.
-//! 2. It is made in a folder beside it, under a file lock, and moved into place when it is complete: a template that
-//!    exists was finished. Whoever is killed on the way leaves a folder that the next maker removes.
-//! 3. It comes with a count of its files and bytes. A copy that counts otherwise, since something has tidied the
-//!    temporary folder up, is thrown away, and the template is made anew.
+//! 1. The template lies in the system's temporary folder, under a name made of the installation, the user and the
+//!    options. Another version of PostgreSQL creates its own template.
+//! 2. It is created in a folder beside it, under a file lock, and moved into place when it is complete, so an existing
+//!    template is complete. A process that is killed meanwhile leaves a folder that the next process removes.
+//! 3. It has a count of its files and bytes. A copy with another count, because a clean-up of the temporary folder removed
+//!    files, is discarded, and the template is created anew.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -19,18 +19,18 @@ use crate::process::{User, run_to_end};
 
 /// The superuser of every cluster.
 pub(crate) const SUPERUSER: &str = "agentnet";
-/// What `initdb` is told. Part of the template's name: a change makes a new template.
+/// The options of `initdb`. Part of the template's name: a change creates a new template.
 const OPTIONS: [&str; 4] = [
     "--auth=scram-sha-256",
     "--encoding=UTF8",
     "--locale=C",
-    // A file of the default 16 MB would be two fifths of what is copied.
+    // A file of the default 16 MB would be two fifths of the copy.
     "--wal-segsize=1",
 ];
-/// Somebody else may be making the template anew while it is copied; more often than this something is wrong with it.
-const TRIES: usize = 5;
+/// Another process may recreate the template during a copy; after this many attempts the template is considered broken.
+const MAX_COPY_ATTEMPTS: usize = 5;
 
-/// Where the templates of one PostgreSQL installation and user are.
+/// The templates of one PostgreSQL installation and user.
 #[derive(Debug)]
 pub(crate) struct Templates {
     root: PathBuf,
@@ -38,14 +38,14 @@ pub(crate) struct Templates {
     user: Option<User>,
 }
 
-/// How much a cluster is: enough to notice that files are missing or cut off.
+/// Number of files and bytes of a cluster, to detect missing or truncated files.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Size {
     files: u64,
     bytes: u64,
 }
 
-/// What lies beside a template.
+/// The files beside a template.
 #[derive(Debug, PartialEq, Eq)]
 struct Manifest {
     password: String,
@@ -63,14 +63,14 @@ impl Templates {
         }
     }
 
-    /// Makes `target`, which must not exist, a new cluster that belongs to the server's user. Returns the superuser's
-    /// password. Blocks.
+    /// Creates a cluster in `target`, which must not exist, owned by the server's user. Returns the superuser's password.
+    /// Blocks.
     pub(crate) fn copy_to(&self, target: &Path) -> Result<String, StartError> {
         self.make_root()
             .map_err(StartError::io(format!("make {}", self.root.display())))?;
         let template = self.root.join(self.name()?);
         let mut problem = None;
-        for _ in 0..TRIES {
+        for _ in 0..MAX_COPY_ATTEMPTS {
             match self.try_copy(&template, target) {
                 Ok(password) => return Ok(password),
                 Err(error) => problem = Some(error),
@@ -86,7 +86,7 @@ impl Templates {
         ))
     }
 
-    /// The folder of all templates: ours alone to write, and open to pass through for the user that `initdb` runs as.
+    /// The folder of all templates: writable only for this user, and searchable for the user of `initdb`.
     fn make_root(&self) -> io::Result<()> {
         if let Err(error) = DirBuilder::new().mode(0o711).create(&self.root)
             && error.kind() != io::ErrorKind::AlreadyExists
@@ -101,7 +101,7 @@ impl Templates {
         Ok(())
     }
 
-    /// A name for what this installation makes for this user. A package that is upgraded replaces its executables.
+    /// The template's name for this installation and user. An upgrade of the package changes the executables, and so the name.
     fn name(&self) -> Result<String, StartError> {
         let mut hasher = DefaultHasher::new();
         (OPTIONS, SUPERUSER, self.user.map(|user| (user.uid, user.gid))).hash(&mut hasher);
@@ -113,7 +113,7 @@ impl Templates {
         Ok(format!("template-{:016x}", hasher.finish()))
     }
 
-    /// Copies the template if it is there and whole.
+    /// Copies the template if it exists and is complete.
     fn try_copy(&self, template: &Path, target: &Path) -> io::Result<String> {
         let manifest = Manifest::read(template)?;
         let mut copied = Size::default();
@@ -127,7 +127,7 @@ impl Templates {
         Ok(manifest.password)
     }
 
-    /// Makes the template unless it is whole: another process may have made it while this one waited for the lock.
+    /// Creates the template unless it is complete: another process may have created it while this one waited for the lock.
     fn make(&self, template: &Path) -> Result<(), StartError> {
         let lock = OpenOptions::new()
             .create(true)
@@ -161,7 +161,7 @@ impl Templates {
         written().map_err(StartError::io("put the new template in place"))
     }
 
-    /// Runs `initdb` in the folder `staging`. It syncs what it writes: the template outlives a crash of the machine whole.
+    /// Runs `initdb` in the folder `staging`, with fsync, so that the template survives a crash of the machine.
     fn init(&self, staging: &Path, password: &str) -> Result<(), StartError> {
         let password_file = staging.join("password");
         let prepared = || {
@@ -193,7 +193,7 @@ impl Manifest {
         Self::parse(&text).ok_or_else(|| io::Error::other("its manifest cannot be read"))
     }
 
-    /// Three words and an end of line, without which it was cut off.
+    /// Three words and a line end; without the line end the file is truncated.
     fn parse(text: &str) -> Option<Self> {
         let mut words = text.strip_suffix('\n')?.split(' ');
         let (password, files, bytes) = (words.next()?, words.next()?, words.next()?);

@@ -14,7 +14,7 @@ async fn messages_of_every_client_are_kept_in_order_with_reply_and_bytes() {
     let other = RawClient::connect(&nats.url()).await.unwrap();
     let capture = Capture::subscribe(&client, ">").await.unwrap();
 
-    // Another connection: it would overtake a subscription that the server does not have yet.
+    // Another connection: its messages could reach the server before the subscription.
     for number in 0..100u8 {
         other
             .publish(format!("a.{number}"), vec![number, 0xff].into())

@@ -1,4 +1,4 @@
-//! Three nats-servers that are one: what the handle promises to the tests that use it.
+//! The guarantees of the cluster handle.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::net::{Ipv4Addr, TcpStream};
@@ -20,7 +20,7 @@ async fn a_stream_with_three_copies_goes_on_without_its_leader_which_comes_back(
         .unwrap_err();
     assert!(refused.to_string().to_lowercase().contains("auth"), "{refused}");
 
-    // At once: the cluster is ready for it.
+    // Without a wait: the cluster is ready.
     let context = jetstream::new(RawClient::connect(&urls[0]).await.unwrap());
     let config = stream::Config {
         name: "HISTORY".to_owned(),

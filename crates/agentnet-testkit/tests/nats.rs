@@ -1,4 +1,4 @@
-//! The nats-server handle: what it promises to the tests that use it.
+//! The guarantees of the nats-server handle.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::io::Read;
@@ -177,15 +177,15 @@ async fn a_connected_client_comes_back_by_itself_after_a_restart() {
     .unwrap();
 }
 
-/// Set in the copy of this test executable that is there to be killed.
-const VICTIM: &str = "AGENTNET_TESTKIT_VICTIM";
+/// Set in the copy of this test executable that is killed.
+const VICTIM_VARIABLE: &str = "AGENTNET_TESTKIT_VICTIM";
 
-/// The test plays two roles: it starts itself again as the victim, which starts a server and waits for its death.
+/// The test starts itself again as the victim process, which starts a server and waits to be killed.
 #[cfg(target_os = "linux")]
 #[tokio::test]
 async fn the_server_dies_with_a_killed_test_process() {
-    if std::env::var_os(VICTIM).is_some() {
-        // On a thread that ends at once: the server must live as long as the process, not as the thread.
+    if std::env::var_os(VICTIM_VARIABLE).is_some() {
+        // On a thread that ends at once: the server must live as long as the process, not the thread.
         let nats = tokio::task::spawn_blocking(|| {
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .enable_all()
@@ -198,11 +198,11 @@ async fn the_server_dies_with_a_killed_test_process() {
         println!("port={};", nats.port());
         std::future::pending::<()>().await;
     }
-    // What the victim leaves behind goes away with this folder.
+    // The victim's files are removed with this folder.
     let leftovers = tempfile::tempdir().unwrap();
     let mut victim = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "the_server_dies_with_a_killed_test_process", "--nocapture"])
-        .env(VICTIM, "1")
+        .env(VICTIM_VARIABLE, "1")
         .env("TMPDIR", leftovers.path())
         .stdout(Stdio::piped())
         .spawn()

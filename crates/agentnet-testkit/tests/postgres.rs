@@ -1,4 +1,4 @@
-//! The PostgreSQL handle. Needs PostgreSQL on the machine: without it these tests fail and say how to get it.
+//! The PostgreSQL handle. Needs PostgreSQL on the machine: without it these tests fail with installation instructions.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::net::{Ipv4Addr, TcpStream};

@@ -7,7 +7,7 @@ use super::*;
 use crate::locate::find_postgres;
 use crate::postgres::unprivileged_user;
 
-/// Templates in a folder of the test's own, and a place for copies.
+/// Templates in a folder of the test, and a folder for copies.
 fn templates(folder: &TempDir) -> Templates {
     fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
     Templates {
@@ -17,7 +17,7 @@ fn templates(folder: &TempDir) -> Templates {
     }
 }
 
-/// The one template that is there.
+/// The only template.
 fn only_template(templates: &Templates) -> PathBuf {
     templates.root.join(templates.name().unwrap())
 }
@@ -26,7 +26,7 @@ fn inode(path: &Path) -> u64 {
     fs::metadata(path).unwrap().ino()
 }
 
-/// What `pg_controldata` says of the cluster: it also checks the control file's checksum.
+/// The output of `pg_controldata`, which also checks the control file's checksum.
 fn state(templates: &Templates, cluster: &Path) -> String {
     let output = Command::new(templates.programs.join("pg_controldata"))
         .arg(cluster)
