@@ -1,7 +1,7 @@
-"""The architecture, as a check: dependencies between crates, purity of the protocol, size of files.
+"""Checks the architecture: dependencies between crates, purity of the protocol, size of files.
 
-Usage: arch.py METADATA, the output of `cargo metadata --format-version 1`. Prints every violation and exits 1, or one
-line that all is well.
+Usage: arch.py METADATA, the output of `cargo metadata --format-version 1`. Prints every violation and exits 1, or prints one
+line of success.
 """
 
 import json
@@ -9,7 +9,7 @@ import pathlib
 import re
 import sys
 
-# What each crate may use of this workspace in its own code (build dependencies included, dev-dependencies not).
+# The crates of this workspace that each crate may depend on (build dependencies included, dev-dependencies not).
 ALLOWED = {
     "agentnet-protocol": set(),
     "agentnet-keys": {"agentnet-protocol"},
@@ -27,10 +27,10 @@ ALLOWED = {
         "agentnet-conformance",
     },
     "agentnet-testkit": set(),
-    # No part of the product: whatever it measures.
+    # Not part of the product: it may depend on everything that it measures.
     "agentnet-bench": {"agentnet-protocol", "agentnet", "agentnet-store", "agentnet-registry", "agentnet-testkit"},
 }
-# What must not be anywhere below a crate, at any depth: (crate, name or prefix*, why).
+# Forbidden dependencies of a crate, at any depth: (crate, name or prefix*, reason).
 FORBIDDEN_BELOW = [
     ("agentnet-protocol", "tokio*", "the protocol is pure: no runtime"),
     ("agentnet-protocol", "async-nats", "the protocol is pure: no NATS"),
@@ -39,10 +39,10 @@ FORBIDDEN_BELOW = [
     ("agentnet-protocol", "rand", "the protocol is pure: randomness is passed in"),
     ("agentnet", "sqlx*", "the SDK stores nothing"),
     ("agentnet", "libsqlite3-sys", "the SDK stores nothing"),
-    ("agentnet-conformance", "sqlx*", "a registry is judged by what it says, not by its database"),
-    ("agentnet-testkit", "sqlx*", "the testkit starts databases, it does not speak to them"),
+    ("agentnet-conformance", "sqlx*", "a registry is tested by its replies, not by its database"),
+    ("agentnet-testkit", "sqlx*", "the testkit starts databases, it does not query them"),
 ]
-# Words that the protocol's own code must not say: clocks, randomness and I/O are passed in.
+# Paths that the protocol's own code must not name: clocks, randomness and I/O are passed in.
 IMPURE = re.compile(
     r"\b(?:SystemTime::now|Instant::now|Utc::now|std::(?:net|fs|process|thread|env)|tokio::|async_nats::|sqlx::)"
 )
@@ -75,7 +75,7 @@ def main(metadata_path):
 
 
 def elsewhere(root):
-    """Packages of workspaces of their own, whose files keep the same size."""
+    """Packages outside of the workspace whose files have the same size limits."""
     return [{"name": "agentnet-python", "manifest_path": root / "bindings/python/Cargo.toml"}]
 
 
@@ -85,7 +85,7 @@ def check_arrows(packages):
     for package in packages:
         name = package["name"]
         if name not in ALLOWED:
-            yield f"{name}: unknown crate; say in scripts/arch.py what it may depend on"
+            yield f"{name}: unknown crate; list its allowed dependencies in scripts/arch.py"
             continue
         for dependency in package["dependencies"]:
             other, kind = dependency["name"], dependency["kind"] or "normal"
@@ -94,7 +94,7 @@ def check_arrows(packages):
             if other not in names or other == name:
                 continue
             if other == "agentnet-cli":
-                yield f"{name} depends on agentnet-cli ({kind}): it is the composition root, nobody's dependency"
+                yield f"{name} depends on agentnet-cli ({kind}): it is the composition root, no crate may depend on it"
             elif kind == "dev":
                 continue
             elif other == "agentnet-testkit" and other not in ALLOWED[name]:
@@ -105,7 +105,7 @@ def check_arrows(packages):
 
 
 def check_below(metadata, packages):
-    """Everything that a crate links, at any depth."""
+    """Dependencies of a crate at any depth."""
     nodes = {node["id"]: node for node in metadata["resolve"]["nodes"]}
     names = {package["id"]: package["name"] for package in metadata["packages"]}
     ids = {package["name"]: package["id"] for package in packages}
@@ -142,7 +142,7 @@ def check_files(package, root):
     for path in sorted(source.rglob("*.rs")):
         shown = path.relative_to(root)
         if VAGUE_NAMES & {part.removesuffix(".rs") for part in path.relative_to(source).parts}:
-            yield f"{shown}: say what it holds; `{path.stem}` says nothing"
+            yield f"{shown}: `{path.stem}` is vague; name the file by its content"
         if path.stem == "tests" or "tests" in path.relative_to(source).parts[:-1]:
             continue
         code, tests = code_lines(path.read_text(encoding="utf-8"))

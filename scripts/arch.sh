@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Checks the shape of the workspace: who may depend on whom, and how long a file may be. See scripts/arch.py.
+# Checks the architecture of the workspace: dependencies between crates and sizes of files. See scripts/arch.py.
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -12,6 +12,6 @@ command -v python3 >/dev/null 2>&1 || {
 
 metadata=$(mktemp)
 trap 'rm -f "$metadata"' EXIT
-# For this platform only: the crates of the others need not be downloaded for it.
+# For this platform only, so that crates for other platforms need not be downloaded.
 cargo metadata --format-version 1 --filter-platform "$(rustc -vV | sed -n 's/^host: //p')" >"$metadata"
 python3 scripts/arch.py "$metadata"

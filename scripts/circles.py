@@ -1,9 +1,9 @@
 """Import circles between the files of a Rust crate.
 
-An edge goes from a file to the file of a module that a `crate::` or `super::` path of it names, outside tests; `mod` lines
-and `self::` paths are none. A circle is a strongly connected component of more than one file.
+An edge goes from a file to the file of a module that one of its `crate::` or `super::` paths names, outside tests. `mod` lines
+and `self::` paths are not edges. A circle is a strongly connected component of more than one file.
 
-    circles.py SOURCE_DIRECTORY...    prints the circles of each
+    circles.py SOURCE_DIRECTORY...    prints the circles of each directory
 """
 
 import pathlib
@@ -12,7 +12,7 @@ import sys
 
 TOKEN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*|::|[{},;*]|\S")
 COMMENT = re.compile(r"//[^\n]*|/\*.*?\*/", re.DOTALL)
-# String literals can hold what looks like a path or a brace.
+# String literals can contain text that looks like a path or a brace.
 LITERAL = re.compile(r'r(#*)".*?"\1|b?"(?:\\.|[^"\\])*"|b?\'(?:\\.|[^\'\\])\'', re.DOTALL)
 TEST_MODULE = re.compile(r"#\[cfg\((?:test|all\(test\b[^\]]*)\)\]\s*(?:pub(?:\([a-z]+\))?\s+)?(mod|use|fn|impl)\b")
 
@@ -40,12 +40,12 @@ def module(parts):
 
 
 class Code:
-    """What a file names."""
+    """The paths that a file names."""
 
     def __init__(self, name, text):
         self.name = name
         tokens = TOKEN.findall(without_tests(text))
-        # What the names that `use` declares stand for.
+        # The paths that `use` binds to names.
         self.aliases = {}
         self.paths = []
         at = 0
@@ -97,7 +97,7 @@ def resolve(name, path):
 
 
 def straight(tokens, at):
-    """A path without braces: where it ends, and its parts."""
+    """Reads a path without braces: returns its end and its parts."""
     path = [tokens[at]]
     while tokens[at + 1 : at + 2] == ["::"] and re.match("[A-Za-z_]", (tokens[at + 2 : at + 3] or [""])[0]):
         at += 2
@@ -106,7 +106,7 @@ def straight(tokens, at):
 
 
 def tree(tokens, at, prefix):
-    """Reads the tree of a `use` from a token on: where it ends, and each path in it with the name that it has here."""
+    """Reads the tree of a `use`: returns its end, and each path in it with its name in this file."""
     path = list(prefix)
     while at < len(tokens):
         token = tokens[at]
@@ -139,7 +139,7 @@ def tree(tokens, at, prefix):
 
 
 def without_tests(text):
-    """The code without comments, literals and what is only compiled for tests."""
+    """The code without comments, literals and items compiled only for tests."""
     text = LITERAL.sub('""', COMMENT.sub("", text))
     while found := TEST_MODULE.search(text):
         text = text[: found.start()] + text[item_end(text, found.end()) :]
@@ -147,7 +147,7 @@ def without_tests(text):
 
 
 def item_end(text, at):
-    """Where an item ends: behind its `;` or its braces."""
+    """The end of an item: after its `;` or its braces."""
     depth = 0
     while at < len(text):
         character = text[at]

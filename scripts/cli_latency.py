@@ -1,8 +1,8 @@
-"""How long short commands take as whole processes, on a network of their own with an agent and a thread.
+"""Measures how long short commands take as whole processes, on a new network with an agent and a thread.
 
 Usage: cli_latency.py AGENTNET [RUNS]
 
-Prints a line a command: median, 95th percentile and longest wall time in milliseconds. Exits 1 where a median is 50 ms or more.
+Prints a line per command: median, 95th percentile and longest wall time in milliseconds. Exits 1 if a median is 50 ms or more.
 Use a release build on a quiet machine.
 """
 

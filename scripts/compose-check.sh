@@ -18,7 +18,7 @@ command -v python3 >/dev/null 2>&1 || fail "python3 is needed, and is not instal
 if ! "$home/bin/python" -c "from importlib.metadata import version; assert version('check-jsonschema') == '$version'" 2>/dev/null; then
     rm -rf "$home"
     python3 -m venv "$home" || fail "python3 has no venv module; on Debian: apt-get install python3-venv"
-    # The schema of compose files is inside the package.
+    # The package contains the schema of compose files.
     "$home/bin/python" -m pip install --quiet --disable-pip-version-check "check-jsonschema==$version"
     echo "compose-check: check-jsonschema $version in $home"
 fi

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Starts a network, lets two example agents talk, and shows what is left of it: who is online, and the thread.
+# Starts a network, lets two example agents exchange messages, and shows the agents online and the thread.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

@@ -1,4 +1,4 @@
-"""What agents cost the network: memory of nats-server and registry with no agents and with many.
+"""Measures the memory of nats-server and registry without agents and with many.
 
 Usage: .tools/python/bin/python scripts/footprint.py AGENTNET [AGENTS]
 

@@ -1,11 +1,11 @@
-"""Runs the commands of a guide and keeps their output in it true.
+"""Runs the commands of a guide and compares or updates their output in it.
 
 Usage: guide.py AGENTNET GUIDE.md [--write]
 
-The guide's ```console blocks hold lines `$ command` and below each what it prints. All commands run in order, on one network
-that is started for them by `agentnet up --port 0`. `<!-- start: command -->` starts a command in the background (an agent,
-usually) and waits until it says that it is ready; as a command of a block it then prints what it said. Without --write the outputs are compared, but for ids, times and other things that differ with every
-run; with --write they are put into the guide.
+The guide's ```console blocks hold lines `$ command`, each followed by its output. All commands run in order, on one network
+that `agentnet up --port 0` starts. `<!-- start: command -->` starts a command in the background (usually an agent) and waits
+until it is ready; the same command in a block then shows its output. Without --write the outputs are compared, except for ids,
+times and other values that differ in every run; with --write they replace those in the guide.
 """
 
 import difflib
@@ -20,7 +20,7 @@ import time
 
 BLOCK = re.compile(r"^```console\n(.*?)^```$", re.M | re.S)
 START = re.compile(r"^<!-- start: (.*?) -->$", re.M)
-# What differs with every run, and what stands for it. The order counts.
+# Values that differ in every run, and their replacements, applied in this order.
 VARYING = [
     (re.compile(r"acct_[0-9a-z]{26}"), "acct_ID"),
     (re.compile(r"\b[a-z0-9-]+_01[0-9A-Z]{24}"), "SESSION"),
@@ -43,7 +43,7 @@ VARYING = [
     (re.compile(r" +"), " "),
     (re.compile(r"─+"), "─"),
 ]
-PATIENCE = 30
+COMMAND_TIMEOUT = 30
 
 
 def main(program, guide, write):
@@ -124,7 +124,7 @@ class Network:
     def __exit__(self, *_):
         for process in reversed(self.running):
             process.send_signal(signal.SIGTERM)
-            process.wait(PATIENCE)
+            process.wait(COMMAND_TIMEOUT)
 
     def start(self, command):
         """Starts a command and gives what it said until it was ready."""
@@ -134,7 +134,7 @@ class Network:
                 ["bash", "-c", f"exec {command}"], stdout=stream, stderr=stream, env=self.environment, cwd=self.folder
             )
         self.running.append(process)
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + COMMAND_TIMEOUT
         while time.monotonic() < deadline and process.poll() is None:
             said = log.read_text()
             if re.search(r"is online as|Ctrl-C stops", said):
@@ -147,7 +147,7 @@ class Network:
         if command in self.said:
             return 0, self.said[command]
         shell = ["bash", "-c", command]
-        done = subprocess.run(shell, capture_output=True, text=True, env=self.environment, cwd=self.folder, timeout=PATIENCE)
+        done = subprocess.run(shell, capture_output=True, text=True, env=self.environment, cwd=self.folder, timeout=COMMAND_TIMEOUT)
         return done.returncode, self.anywhere(done.stdout + done.stderr)
 
     def anywhere(self, output):

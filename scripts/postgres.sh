@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Makes sure that the tests find PostgreSQL: says where it is, or installs it on Debian when run as root, or says what
-# to do. The tests start clusters of their own; no system-wide server is needed, and none is started here.
+# Ensures that the tests find PostgreSQL: prints its path, installs it on Debian when run as root, or prints instructions.
+# The tests start their own clusters; no system-wide server is needed, and this script starts none.
 set -euo pipefail
 
 programs="initdb postgres createdb psql"
@@ -37,7 +37,7 @@ if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
     export DEBIAN_FRONTEND=noninteractive
     log=$(mktemp)
     trap 'rm -f "$log"' EXIT
-    # postgresql-common first: its setting keeps the package from creating and starting a server of its own.
+    # postgresql-common first: its setting prevents the package from creating and starting a server.
     if ! { apt-get update && apt-get install -y --no-install-recommends postgresql-common &&
         { [ ! -f /etc/postgresql-common/createcluster.conf ] ||
             sed -i 's/^#\? *create_main_cluster.*/create_main_cluster = false/' /etc/postgresql-common/createcluster.conf; } &&

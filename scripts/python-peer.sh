@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes the Python environment of the foreign agent in spec/peers: nats-py, pinned, in .tools/python.
+# Creates the Python environment of the agents in spec/peers: nats-py, pinned, in .tools/python.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

@@ -2,7 +2,7 @@
 # Builds the Python wheels, installs them in a fresh environment, and runs its tests there: types, then pytest.
 #
 #   python-test.sh             on python3
-#   python-test.sh versions    pytest on every other CPython from 3.10 on that is there (PATH, pyenv)
+#   python-test.sh versions    pytest on every other installed CPython from 3.10 on (PATH, pyenv)
 #   python-test.sh bench       the benchmark instead
 #   PROFILE, LOCKED            as for python-wheel.sh
 set -euo pipefail
@@ -12,7 +12,7 @@ read -ra wheels < <(scripts/python-wheel.sh | tail -1)
 tools=.tools/python-build/bin
 home=.tools/python-wheel
 
-# fresh PYTHON HOME: a fresh environment with the wheels and what only tests need, at the versions of the tools' environment.
+# fresh PYTHON HOME: creates an environment with the wheels and the test dependencies, in the versions of the tools' environment.
 fresh() {
     rm -rf "$2"
     "$1" -m venv "$2"
@@ -21,7 +21,7 @@ fresh() {
         xargs "$2/bin/python" -m pip install --quiet --disable-pip-version-check
 }
 
-# The version of an interpreter as 3.N, if it is a CPython that the package is for.
+# Prints the version of an interpreter as 3.N, if it is a CPython that the package supports.
 version() {
     "$1" -c 'import sys
 if sys.implementation.name == "cpython" and sys.version_info >= (3, 10):
@@ -58,6 +58,6 @@ trap 'rm -rf "$programs"' EXIT
 "$root/$tools/python" "$root/scripts/python-programs.py" "$root/docs/PYTHON.md" README.md "$programs"
 for program in "$programs"/*.py; do "$root/$tools/mypy" "$program"; done
 "$root/$tools/pyright"
-# One process for each processor, each with a network of its own.
+# One process per processor, each with its own network.
 echo "python: tests"
 "$root/$home/bin/python" -m pytest --numprocesses auto --dist worksteal

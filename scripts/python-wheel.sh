@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Builds the wheels of the Python package (bindings/python) and of the command agentnet (bindings/python/cli), and says
-# where they are on its last line.
+# Builds the wheels of the Python package (bindings/python) and of the command agentnet (bindings/python/cli), and prints
+# their paths on its last line.
 #
 #   PROFILE=release|dev   how to build (default release); on Linux, wheels of the release run on glibc 2.17 and newer, with
 #                         the source distribution beside them, and those of dev on this machine
@@ -15,7 +15,7 @@ zig=ziglang==0.15.1
 export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$PWD/target}
 export CARGO_INCREMENTAL=0
 
-# The tools of building and testing, pinned; made anew when the list changes.
+# The pinned tools for building and testing; reinstalled when the list changes.
 if ! cmp -s "$requirements" "$venv/requirements-dev.txt"; then
     rm -rf "$venv"
     python3 -m venv "$venv"
@@ -27,7 +27,7 @@ dist=bindings/python/dist
 rm -rf "$dist"
 options=(--profile "$profile" --strip --out "$PWD/$dist" --quiet)
 [ -z "${LOCKED:-}" ] || options+=("$LOCKED")
-# Zig links against the glibc that is asked for; the compiler of this machine would ask for the one that is here.
+# Zig links against the given glibc version; the system's compiler would require the glibc of this machine.
 if [ "$profile" = release ] && [ "$(uname -s)" = Linux ]; then
     "$venv/bin/python" -m pip install --quiet --disable-pip-version-check "$zig"
     PATH="$PWD/$venv/bin:$PATH"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Runs a command and shows the message that it publishes on a subject: see.sh SUBJECT COMMAND [ARGUMENT]...
-# The network is the one of AGENTNET_NATS_URL. First the message, as it passes, then what the command prints.
+# Uses the network of AGENTNET_NATS_URL. Prints the message first, then the output of the command.
 set -euo pipefail
 subject=$1
 shift

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Makes sure that the tests of the completions find the shells that they run: says that they are there, or installs them on
-# Debian when run as root, or says what to do.
+# Ensures that the tests of the completions find their shells: reports that they exist, installs them on Debian when run as
+# root, or prints instructions.
 set -euo pipefail
 
 missing=()

