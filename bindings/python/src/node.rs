@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use agentnet::{AgentNode, BoxError, Message, Reply, Request, Send, Sent};
+use agentnet::{AgentNode, BoxError, Message, Reply, Request, SendMessage, Sent};
 use pyo3::IntoPyObjectExt as _;
 use pyo3::prelude::*;
 use pyo3::pyclass::{PyTraverseError, PyVisit};
@@ -275,7 +275,7 @@ impl Node {
             idempotency_key,
         };
         let node = self.present(py)?;
-        let mut send: Send = match Way::try_from(way)? {
+        let mut send: SendMessage = match Way::try_from(way)? {
             Way::Text => node.send(to.0, payload),
             Way::Account => node.send_to_account(to.0, payload),
             Way::Username => node.send_to_username(to.0, payload),

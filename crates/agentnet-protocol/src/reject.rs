@@ -2,6 +2,9 @@
 
 use std::borrow::Cow;
 
+/// Codes with which a registry answers in the place of accounts and capabilities that cannot be reached (section 0.9).
+pub const UNREACHABLE_CODES: [&str; 3] = ["recipient_offline", "account_not_found", "capability_unavailable"];
+
 /// A refusal, or the failure of a handler.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]

@@ -114,6 +114,20 @@ impl Target {
             Ok(Self::Username(name.to_owned()))
         }
     }
+
+    /// Reads a target in all its forms: as [`Target::parse_sdk`], and `username:<name>`, which names a username in all other
+    /// calls too.
+    ///
+    /// # Errors
+    /// Any [`TargetError`] but [`TargetError::NotRoutable`].
+    pub fn parse(text: &str) -> Result<Self, TargetError> {
+        match Self::parse_sdk(text)? {
+            Self::Username(name) if after(&name, "username:").is_some() => {
+                Self::parse_node(&name, Verb::Send).map_err(|_| TargetError::EmptyUsername)
+            }
+            target => Ok(target),
+        }
+    }
 }
 
 /// The trimmed text behind a prefix that is read in any case.
@@ -160,6 +174,26 @@ mod tests {
                 Target::parse_sdk(text).map(|target| target.to_string()),
                 Ok(text.to_owned())
             );
+        }
+    }
+
+    #[test]
+    fn targets_are_read_as_people_write_them() {
+        let name = |name: &str| Ok(Target::Username(name.to_owned()));
+        for (text, expected) in [
+            ("bob", name("bob")),
+            (" @bob ", name("bob")),
+            ("username:bob", name("bob")),
+            ("Username: @@bob", name("bob")),
+            ("username: ", Err(TargetError::EmptyUsername)),
+            ("username:@", Err(TargetError::EmptyUsername)),
+            ("acct_1", Ok(Target::Account("acct_1".to_owned()))),
+            ("account: x ", Ok(Target::Account("x".to_owned()))),
+            ("account:", Err(TargetError::EmptyAccount)),
+            ("capability:chat", Ok(Target::Capability("chat".to_owned()))),
+            ("", Err(TargetError::Required)),
+        ] {
+            assert_eq!(Target::parse(text), expected, "{text:?}");
         }
     }
 }

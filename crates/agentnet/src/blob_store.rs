@@ -19,21 +19,21 @@
 //! # Ok(()) }
 //! ```
 //!
-//! `local` and `network` are the stores, `put` and `get` the calls, `meter` and `reader` see to size, hash and progress,
-//! `staged` to files that appear whole, `sweep` to what a crash has left.
+//! `local` and `network` are the stores, `put` and `get` the calls; `hashing_reader` and `reader` count, hash and report progress,
+//! `atomic_file` writes files that appear whole, `sweep` removes what a crash has left.
 
 mod agent;
+mod atomic_file;
 mod error;
 mod get;
+mod hashing_reader;
 mod key;
 mod local;
-mod meter;
 mod names;
 mod network;
 mod put;
 mod reader;
 mod settings;
-mod staged;
 mod sweep;
 
 use std::path::PathBuf;
@@ -45,16 +45,16 @@ use async_nats::Client;
 use bytes::Bytes;
 use tokio::io::AsyncRead;
 
-use crate::config::ConfigError;
+use crate::config::error::ConfigError;
 use local::LocalStore;
 use network::NetworkStore;
 use put::Origin;
 use reader::Found;
 
 pub use error::BlobError;
-pub use get::Get;
+pub use get::GetBlob;
 pub use key::BlobKey;
-pub use put::Put;
+pub use put::PutBlob;
 pub use reader::BlobReader;
 pub use settings::{BlobSettings, BlobStorage, UnknownStorage};
 
@@ -148,38 +148,38 @@ impl BlobStore {
     }
 
     /// Stores bytes.
-    pub fn put_bytes(&self, bytes: impl Into<Bytes>) -> Put {
-        Put::new(self, Origin::Bytes(bytes.into()))
+    pub fn put_bytes(&self, bytes: impl Into<Bytes>) -> PutBlob {
+        PutBlob::new(self, Origin::Bytes(bytes.into()))
     }
 
     /// Stores a file, under its own name unless told otherwise.
-    pub fn put_file(&self, path: impl Into<PathBuf>) -> Put {
-        Put::new(self, Origin::File(path.into()))
+    pub fn put_file(&self, path: impl Into<PathBuf>) -> PutBlob {
+        PutBlob::new(self, Origin::File(path.into()))
     }
 
     /// Stores what a reader gives until its end.
-    pub fn put_reader(&self, reader: impl AsyncRead + Send + Unpin + 'static) -> Put {
-        Put::new(self, Origin::Reader(Box::new(reader)))
+    pub fn put_reader(&self, reader: impl AsyncRead + Send + Unpin + 'static) -> PutBlob {
+        PutBlob::new(self, Origin::Reader(Box::new(reader)))
     }
 
     /// Reads a blob into memory, up to [`memory_limit`](BlobSettings::memory_limit).
-    pub fn get_bytes(&self, blob: impl Into<BlobKey>) -> Get<Bytes> {
+    pub fn get_bytes(&self, blob: impl Into<BlobKey>) -> GetBlob<Bytes> {
         get::bytes(self, blob.into())
     }
 
     /// Reads a blob of UTF-8 text into memory, up to [`memory_limit`](BlobSettings::memory_limit).
-    pub fn get_text(&self, blob: impl Into<BlobKey>) -> Get<String> {
+    pub fn get_text(&self, blob: impl Into<BlobKey>) -> GetBlob<String> {
         get::text(self, blob.into())
     }
 
     /// Writes a blob to a file, which appears (or is replaced) when all of the blob is there and checked. The directory must
     /// exist. The result is the blob as its store knows it.
-    pub fn get_to_file(&self, blob: impl Into<BlobKey>, path: impl Into<PathBuf>) -> Get<BlobRef> {
+    pub fn get_to_file(&self, blob: impl Into<BlobKey>, path: impl Into<PathBuf>) -> GetBlob<BlobRef> {
         get::to_file(self, blob.into(), path.into())
     }
 
     /// Opens a blob to be read piece by piece.
-    pub fn open(&self, blob: impl Into<BlobKey>) -> Get<BlobReader> {
+    pub fn open(&self, blob: impl Into<BlobKey>) -> GetBlob<BlobReader> {
         get::open(self, blob.into())
     }
 

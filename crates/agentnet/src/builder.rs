@@ -13,11 +13,14 @@ use agentnet_protocol::username::{lookup_key, usable};
 use agentnet_protocol::{RawJson, ids};
 
 use crate::blob_store::BlobSettings;
-use crate::config::{Config, ConfigError, Limits, SdkDefaults};
+use crate::config::error::ConfigError;
+use crate::config::{Config, Limits, SdkDefaults};
 use crate::connect::Connection;
+use crate::context::Context;
 use crate::error::StartError;
-use crate::handler::{AnyHandler, Closure, Context, Handler, HandlerResult, Message};
+use crate::handler::{AnyHandler, Closure, Handler, HandlerResult};
 use crate::identity::KeySource;
+use crate::message::Message;
 use crate::node::AgentNode;
 
 /// What an [`AgentBuilder`] builds: [`AgentNode`], [`AgentSdk`](crate::AgentSdk) or [`AgentWrapper`](crate::AgentWrapper).
@@ -35,6 +38,13 @@ impl sealed::Sealed for AgentNode {}
 impl Agent for AgentNode {
     fn node(&self) -> &AgentNode {
         self
+    }
+}
+
+impl AgentNode {
+    /// Describes an agent; `agent_id` is its logical role label.
+    pub fn builder(agent_id: impl Into<String>) -> AgentBuilder {
+        AgentBuilder::new(agent_id)
     }
 }
 

@@ -14,29 +14,30 @@ use tokio::sync::mpsc;
 use crate::connect::NO_CONNECTION;
 use crate::connect::denials::Action;
 use crate::error::SendError;
-use crate::identity::ReceiptChecks;
+use crate::identity::{Identity, ReceiptChecks, expect_receipts};
 use crate::metrics::Metrics;
-use crate::session::Live;
+use crate::publisher::Publisher;
 
 /// The sends that wait for their receipt, by message id.
 #[derive(Debug)]
-pub(crate) struct Receipts {
+struct PendingReceipts {
     /// Absent once the node is closing.
-    waiting: Mutex<Option<AHashMap<Text, mpsc::Sender<Box<Receipt>>>>>,
+    by_message: Mutex<Option<AHashMap<Text, mpsc::Sender<Box<Receipt>>>>>,
 }
 
-/// Receipts (boxed: channels allocate room for many at once) that a send may be behind: a receiver gives two, and each retry may bring two more.
-const RECEIPTS: usize = 8;
+/// Receipts of one message that may be queued: a receiver sends two, and each retry may bring two more. Boxed, because a
+/// channel allocates memory for many at once.
+const RECEIPT_QUEUE_CAPACITY: usize = 8;
 
-impl Receipts {
-    pub(crate) fn new() -> Self {
+impl PendingReceipts {
+    fn new() -> Self {
         Self {
-            waiting: Mutex::new(Some(AHashMap::new())),
+            by_message: Mutex::new(Some(AHashMap::new())),
         }
     }
 
     fn wait_for(&self, message_id: &Text) -> mpsc::Receiver<Box<Receipt>> {
-        let (sender, receiver) = mpsc::channel(RECEIPTS);
+        let (sender, receiver) = mpsc::channel(RECEIPT_QUEUE_CAPACITY);
         if let Some(waiting) = &mut *self.lock() {
             waiting.insert(message_id.clone(), sender);
         }
@@ -50,11 +51,11 @@ impl Receipts {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Option<AHashMap<Text, mpsc::Sender<Box<Receipt>>>>> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+        self.by_message.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Fails every wait, also later ones, at once: the node is closing.
-    pub(crate) fn abandon(&self) {
+    fn abandon(&self) {
         self.lock().take();
     }
 
@@ -75,26 +76,60 @@ impl Receipts {
     }
 }
 
-/// Hands receipts to the sends that wait for them, until the subscription ends.
-pub(crate) async fn listen(live: Arc<Live>, mut subscription: Subscriber) {
-    let mut checks = ReceiptChecks::new(live.clone());
+/// Delivers the messages of one session.
+#[derive(Debug)]
+pub(crate) struct Delivery {
+    publisher: Arc<Publisher>,
+    identity: Option<Arc<Identity>>,
+    metrics: Arc<Metrics>,
+    pending: PendingReceipts,
+    /// A reply subject that no request uses.
+    unused_subject: String,
+}
+
+impl Delivery {
+    pub(crate) fn new(
+        publisher: Arc<Publisher>,
+        identity: Option<Arc<Identity>>,
+        metrics: Arc<Metrics>,
+        unused_subject: String,
+    ) -> Self {
+        Self {
+            publisher,
+            identity,
+            metrics,
+            pending: PendingReceipts::new(),
+            unused_subject,
+        }
+    }
+
+    /// Fails every wait for a receipt, also later ones, at once: the node is closing.
+    pub(crate) fn abandon(&self) {
+        self.pending.abandon();
+    }
+}
+
+/// Gives receipts to the sends that wait for them, until the subscription ends.
+pub(crate) async fn receive_receipts(delivery: Arc<Delivery>, mut subscription: Subscriber) {
+    let mut checks = ReceiptChecks::new(delivery.identity.clone(), delivery.metrics.clone());
+    let pending = &delivery.pending;
     loop {
         let message = tokio::select! {
             receipt = checks.looked_up() => {
-                live.receipts.arrived(receipt);
+                pending.arrived(receipt);
                 continue;
             }
             message = subscription.next() => message,
         };
         let Some(message) = message else { return };
-        // Every other receipt tells of a message that its sender knows enough of.
-        if Receipt::message_id_at_front(&message.payload).is_some_and(|id| !live.receipts.is_waiting_for(id)) {
+        // All other receipts are about messages that their sender has finished with.
+        if Receipt::message_id_at_front(&message.payload).is_some_and(|id| !pending.is_waiting_for(id)) {
             continue;
         }
         match Receipt::decode(message.payload) {
             Ok(receipt) => {
                 if let Some(receipt) = checks.check(receipt) {
-                    live.receipts.arrived(receipt);
+                    pending.arrived(receipt);
                 }
             }
             Err(error) => tracing::debug!(%error, "ignored a receipt that cannot be read"),
@@ -125,107 +160,123 @@ pub(crate) struct Acknowledgement {
     pub(crate) processing: Option<Duration>,
 }
 
-/// Removes the wait when the send ends or is dropped.
-struct Waiting<'a> {
-    receipts: &'a Receipts,
+/// Ends the wait for receipts when the send ends or is dropped.
+struct PendingReceipt<'a> {
+    pending: &'a PendingReceipts,
     message_id: &'a Text,
 }
 
-impl Drop for Waiting<'_> {
+impl Drop for PendingReceipt<'_> {
     fn drop(&mut self) {
-        self.receipts.forget(self.message_id);
+        self.pending.forget(self.message_id);
     }
 }
 
-/// Publishes the message until it is acknowledged, and waits until it is processed if it is to.
-///
-/// While there is no connection nothing is published: what piled up in the client would go out after the sender was told of
-/// a failure.
-pub(crate) async fn deliver(
-    live: &Live,
-    metrics: &Metrics,
-    subject: &str,
-    message_id: &Text,
-    body: Bytes,
-    acknowledgement: Acknowledgement,
-) -> Result<(), SendError> {
-    let _waiting = Waiting {
-        receipts: &live.receipts,
-        message_id,
-    };
-    let mut receipts = live.receipts.wait_for(message_id);
-    let mut published_on = None;
-    for attempt in 1..=acknowledgement.attempts {
-        if attempt > 1 {
-            metrics.retries.add_one();
-        }
-        let last = attempt == acknowledgement.attempts;
-        let publish_and_wait = async {
-            if !live.is_connected() {
-                Box::pin(live.connected()).await;
-            }
-            let connection = live.connection();
-            let mark = live.connections.denials.mark();
-            live.publish_message(subject, body.clone()).await?;
-            published_on = Some(connection);
-            let denied = live
-                .connections
-                .denials
-                .wait(mark, |denied| denied.is(Action::Publish, subject));
-            tokio::select! {
-                receipt = receipts.recv() => receipt.ok_or(SendError::NotRunning),
-                denied = Box::pin(denied) => Err(SendError::Denied(denied.to_string())),
-            }
+impl Delivery {
+    /// Publishes a message until it is acknowledged, and waits until it is processed where that is asked for. `account_id`
+    /// is the receiver's; `None` for a message to a capability.
+    ///
+    /// While there is no connection nothing is published: what the client buffers would go out after the sender has been
+    /// told of a failure.
+    pub(crate) async fn deliver(
+        &self,
+        subject: &str,
+        message_id: &Text,
+        account_id: Option<&Text>,
+        body: Bytes,
+        acknowledgement: Acknowledgement,
+    ) -> Result<(), SendError> {
+        let publisher = &*self.publisher;
+        let _expected = expect_receipts(self.identity.as_ref(), message_id, account_id);
+        let _pending = PendingReceipt {
+            pending: &self.pending,
+            message_id,
         };
-        match tokio::time::timeout(acknowledgement.wait, publish_and_wait).await {
-            Ok(arrived) => match (outcome(&*arrived?), acknowledgement.processing) {
-                // Something else was sent under this idempotency key; how its handling ended is not told.
-                (Outcome::Duplicate(error), Some(_)) if attempt == 1 => return Err(error),
-                (Outcome::Accepted | Outcome::Duplicate(_), Some(patience)) => {
-                    record_again(live, published_on, body).await;
-                    return Box::pin(processed(&mut receipts, message_id, patience)).await;
+        let mut receipts = self.pending.wait_for(message_id);
+        let mut published_on = None;
+        for attempt in 1..=acknowledgement.attempts {
+            if attempt > 1 {
+                self.metrics.retries.add_one();
+            }
+            let last = attempt == acknowledgement.attempts;
+            let publish_and_wait = async {
+                if !publisher.is_connected() {
+                    Box::pin(publisher.connected()).await;
                 }
-                (Outcome::Accepted | Outcome::Duplicate(_) | Outcome::Processed, _) => {
-                    record_again(live, published_on, body).await;
-                    return Ok(());
+                let connection = publisher.connection_number();
+                let denials = &publisher.connections.denials;
+                let mark = denials.mark();
+                publisher.publish_message(subject, body.clone()).await?;
+                published_on = Some(connection);
+                let denied = denials.wait(mark, |denied| denied.is(Action::Publish, subject));
+                tokio::select! {
+                    receipt = receipts.recv() => receipt.ok_or(SendError::NotRunning),
+                    denied = Box::pin(denied) => Err(SendError::Denied(denied.to_string())),
                 }
-                (Outcome::Refused(error), _) => return Err(error),
-                (Outcome::Unusable(error), _) if last => return Err(error),
-                (Outcome::Unusable(_), _) => {}
-            },
-            Err(_) => {
-                if published_on.is_some() {
-                    metrics.receipt_timeouts.add_one();
-                }
-                if !last {
-                    let pause = Duration::from_millis(u64::from(attempt) * 100).min(RETRY_PAUSE);
-                    Box::pin(tokio::time::sleep(pause)).await;
+            };
+            match tokio::time::timeout(acknowledgement.wait, publish_and_wait).await {
+                Ok(arrived) => match (outcome(&*arrived?), acknowledgement.processing) {
+                    // Another message had this idempotency key; how its handling ended is not known.
+                    (ReceiptOutcome::Duplicate(error), Some(_)) if attempt == 1 => return Err(error),
+                    (ReceiptOutcome::Accepted | ReceiptOutcome::Duplicate(_), Some(timeout)) => {
+                        self.record_again(published_on, body).await;
+                        return Box::pin(processed(&mut receipts, message_id, timeout)).await;
+                    }
+                    (ReceiptOutcome::Accepted | ReceiptOutcome::Duplicate(_) | ReceiptOutcome::Processed, _) => {
+                        self.record_again(published_on, body).await;
+                        return Ok(());
+                    }
+                    (ReceiptOutcome::Rejected(error), _) => return Err(error),
+                    (ReceiptOutcome::Unusable(error), _) if last => return Err(error),
+                    (ReceiptOutcome::Unusable(_), _) => {}
+                },
+                Err(_) => {
+                    if published_on.is_some() {
+                        self.metrics.receipt_timeouts.add_one();
+                    }
+                    if !last {
+                        let delay = Duration::from_millis(u64::from(attempt) * 100).min(MAX_RETRY_DELAY);
+                        Box::pin(tokio::time::sleep(delay)).await;
+                    }
                 }
             }
+        }
+        Err(match published_on {
+            Some(_) => SendError::AckTimeout {
+                message_id: message_id.to_string(),
+                attempts: acknowledgement.attempts,
+            },
+            None => SendError::Connection(NO_CONNECTION.to_owned()),
+        })
+    }
+
+    /// Puts a delivered message into the history once more, if the connection on which it was published is gone: should the
+    /// server have crashed, the receiver got the message and the history perhaps not. It goes to the sender's own reply
+    /// subject, which is captured as inboxes are and where it is not handled; the history keeps one of each message id.
+    async fn record_again(&self, published_on: Option<u64>, body: Bytes) {
+        let publisher = &self.publisher;
+        if publisher.is_connected() && published_on == Some(publisher.connection_number()) {
+            return;
+        }
+        if let Err(error) = Box::pin(publisher.publish(self.unused_subject.as_str(), body)).await {
+            tracing::warn!(%error, "a delivered message may be missing in the history");
         }
     }
-    Err(match published_on {
-        Some(_) => SendError::AckTimeout {
-            message_id: message_id.to_string(),
-            attempts: acknowledgement.attempts,
-        },
-        None => SendError::Connection(NO_CONNECTION.to_owned()),
-    })
 }
 
 /// Waits for the end of the handling of a message that was accepted.
 async fn processed(
     receipts: &mut mpsc::Receiver<Box<Receipt>>,
     message_id: &Text,
-    patience: Duration,
+    timeout: Duration,
 ) -> Result<(), SendError> {
     let last_word = async {
         loop {
             let receipt = receipts.recv().await.ok_or(SendError::NotRunning)?;
             match outcome(&receipt) {
-                Outcome::Processed => return Ok(()),
-                Outcome::Accepted | Outcome::Duplicate(_) | Outcome::Unusable(_) => {}
-                Outcome::Refused(SendError::Rejected {
+                ReceiptOutcome::Processed => return Ok(()),
+                ReceiptOutcome::Accepted | ReceiptOutcome::Duplicate(_) | ReceiptOutcome::Unusable(_) => {}
+                ReceiptOutcome::Rejected(SendError::Rejected {
                     code,
                     detail,
                     message_id,
@@ -236,42 +287,31 @@ async fn processed(
                         message_id,
                     });
                 }
-                Outcome::Refused(error) => return Err(error),
+                ReceiptOutcome::Rejected(error) => return Err(error),
             }
         }
     };
-    tokio::time::timeout(patience, last_word).await.unwrap_or_else(|_| {
+    tokio::time::timeout(timeout, last_word).await.unwrap_or_else(|_| {
         Err(SendError::ProcessingTimeout {
             message_id: message_id.to_string(),
-            timeout: patience,
+            timeout,
         })
     })
 }
 
-/// Puts a delivered message into the history once more, if the connection on which it was published is gone: should the
-/// server have crashed, the receiver got the message and the history perhaps not. On the sender's own reply subject, which
-/// is captured as inboxes are and where nobody handles it; the history keeps one of each message id.
-async fn record_again(live: &Live, published_on: Option<u64>, body: Bytes) {
-    if live.is_connected() && published_on == Some(live.connection()) {
-        return;
-    }
-    if let Err(error) = Box::pin(live.publish(live.replies.nobody(), body)).await {
-        tracing::warn!(%error, "a delivered message may be missing in the history");
-    }
-}
+/// The longest pause before a message is published again.
+const MAX_RETRY_DELAY: Duration = Duration::from_millis(500);
 
-const RETRY_PAUSE: Duration = Duration::from_millis(500);
-
-enum Outcome {
+enum ReceiptOutcome {
     Accepted,
     /// The receiver has had it before.
     Duplicate(SendError),
     Processed,
-    Refused(SendError),
+    Rejected(SendError),
     Unusable(SendError),
 }
 
-fn outcome(receipt: &Receipt) -> Outcome {
+fn outcome(receipt: &Receipt) -> ReceiptOutcome {
     let text = |text: &Option<Text>, default: &str| {
         text.as_deref()
             .map(agentnet_protocol::json::trim)
@@ -280,13 +320,13 @@ fn outcome(receipt: &Receipt) -> Outcome {
             .to_owned()
     };
     match receipt.status() {
-        ReceiptStatus::Accepted => Outcome::Accepted,
-        ReceiptStatus::Processed => Outcome::Processed,
+        ReceiptStatus::Accepted => ReceiptOutcome::Accepted,
+        ReceiptStatus::Processed => ReceiptOutcome::Processed,
         ReceiptStatus::Rejected => {
             let code = text(&receipt.code, "rejected");
             let outcome = match code.eq_ignore_ascii_case("duplicate") {
-                true => Outcome::Duplicate,
-                false => Outcome::Refused,
+                true => ReceiptOutcome::Duplicate,
+                false => ReceiptOutcome::Rejected,
             };
             outcome(SendError::Rejected {
                 code,
@@ -294,7 +334,7 @@ fn outcome(receipt: &Receipt) -> Outcome {
                 message_id: receipt.message_id.to_string(),
             })
         }
-        ReceiptStatus::Other => Outcome::Unusable(SendError::AckUnusable {
+        ReceiptStatus::Other => ReceiptOutcome::Unusable(SendError::AckUnusable {
             status: text(&Some(receipt.status.clone()), "unknown"),
             message_id: receipt.message_id.to_string(),
         }),

@@ -17,7 +17,7 @@ impl AgentNode {
     /// # Errors
     /// [`SendError::NotRunning`].
     pub fn registry(&self) -> Result<RegistryClient, SendError> {
-        Ok(self.live()?.registry.clone())
+        Ok(self.session()?.registry.clone())
     }
 
     pub(crate) async fn ask<R: agentnet_protocol::rpc::Request + Sync>(
@@ -134,13 +134,13 @@ impl AgentNode {
     /// # Errors
     /// [`ResolveError::NotFound`] if nobody has the name.
     pub async fn resolve_username(&self, username: &str) -> Result<String, ResolveError> {
-        let live = self.live().map_err(|error| {
+        let session = self.session().map_err(|error| {
             ResolveError::Registry(RegistryError::Connection {
                 rpc: "resolve_account",
                 why: error.to_string(),
             })
         })?;
-        let account_id = live.resolver.resolve(&live.registry, self.metrics(), username).await?;
+        let account_id = session.usernames.resolve(username).await?;
         Ok(account_id.to_string())
     }
 }

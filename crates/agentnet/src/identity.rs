@@ -1,61 +1,68 @@
 //! Signed identity (`DEV_AUTH`, PROTOCOL.md section 13): the node's own key, and what it makes of others' signatures.
 //!
-//! - `source`: where the key comes from; `rotate`: another key in its place
-//! - everything that the node says is signed in one place, [`Live::sign`] and its siblings below
-//! - `keys`: the keys of others, remembered for a while
-//! - `intake`: messages that come in; `replies`: answers to requests; `receipts`: receipts
+//! - `key_source`: where the key comes from; `rotate`: a new key in its place
+//! - all messages and receipts of the node are signed in one place, the [`Composer`](crate::composer::Composer)
+//! - `key_cache`: the keys of other accounts, cached for a while
+//! - `verify_inbound`: messages to the node; `verify_reply`: replies to its requests; `verify_receipt`: receipts for its messages
 
-mod intake;
-mod keys;
-mod receipts;
-mod replies;
-mod rotate;
-mod source;
+pub(crate) mod error;
+mod expected_receipts;
+mod key_cache;
+pub(crate) mod key_source;
+pub(crate) mod rotate;
+mod verify_inbound;
+mod verify_receipt;
+mod verify_reply;
 
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
-use agentnet_protocol::compose::Sender;
-use agentnet_protocol::message_auth::{self, MessageAuthError, SignedMessage};
+use agentnet_protocol::message_auth::{MessageAuthError, SignedMessage};
 use agentnet_protocol::rpc::RegisterRequest;
 use agentnet_protocol::signature::SigningKey;
 use agentnet_protocol::signing_scope::SigningScope;
-use agentnet_protocol::{AgentInfo, Envelope, Receipt, register_auth};
+use agentnet_protocol::{AgentInfo, Envelope, Text, register_auth};
 
-pub(crate) use intake::{Held, Judged, Verifier};
-use keys::{Keys, Looked};
-pub(crate) use receipts::ReceiptChecks;
-pub(crate) use replies::{Asked, Refusals, UNREACHED};
-pub use rotate::RotateError;
-pub(crate) use source::{KeySource, Opened};
+use expected_receipts::ExpectedReceipts;
+use key_cache::{KeyCache, KeyLookup};
+pub(crate) use key_source::{KeySource, OpenedKeys};
+pub(crate) use verify_inbound::{InboundMessage, InboundVerifier, Verification};
+pub(crate) use verify_receipt::{ReceiptChecks, expect_receipts};
+pub(crate) use verify_reply::{IgnoredReplies, ReplyExpectation, verify_reply};
 
-use crate::config::Config;
 use crate::ids;
 use crate::registry::RegistryClient;
-use crate::session::Live;
 
-/// What a signing node is made of.
+/// The key of a signing node, and those of others.
 #[derive(Debug)]
 pub(crate) struct Identity {
     key: RwLock<Arc<SigningKey>>,
-    keys: Arc<Keys>,
-    awaited: receipts::Awaited,
+    own_account_id: Text,
+    keys: Arc<KeyCache>,
+    expected_receipts: ExpectedReceipts,
 }
 
-/// What can be said of a signature at once.
+/// What the cached keys tell of a signature.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Verdict {
+enum SignatureVerdict {
     Genuine,
     Refused(MessageAuthError),
-    /// The registry has to be asked for the sender's key, or whether it has another one by now.
+    /// The registry has to be asked for the sender's key, or whether the key has changed.
     Ask,
 }
 
 impl Identity {
-    pub(crate) fn new(key: Arc<SigningKey>, registry: RegistryClient, config: &Config) -> Self {
+    pub(crate) fn new(
+        key: Arc<SigningKey>,
+        own_account_id: Text,
+        registry: RegistryClient,
+        key_cache_ttl: Duration,
+    ) -> Self {
         Self {
             key: RwLock::new(key),
-            keys: Arc::new(Keys::new(registry, config.limits.key_cache_ttl)),
-            awaited: receipts::Awaited::default(),
+            own_account_id,
+            keys: Arc::new(KeyCache::new(registry, key_cache_ttl)),
+            expected_receipts: ExpectedReceipts::default(),
         }
     }
 
@@ -63,52 +70,33 @@ impl Identity {
         self.key.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn set_key(&self, key: Arc<SigningKey>) {
+    pub(crate) fn set_key(&self, key: Arc<SigningKey>) {
         *self.key.write().unwrap_or_else(PoisonError::into_inner) = key;
     }
 
-    /// What the keys that are known say of a message.
-    fn examine(&self, account_id: &str, signed: &SignedMessage, envelope: &Envelope) -> Verdict {
+    /// Verifies a message by the cached keys.
+    fn examine(&self, account_id: &str, signed: &SignedMessage, envelope: &Envelope) -> SignatureVerdict {
         let known = match self.keys.cached(account_id) {
-            None => return Verdict::Ask,
-            Some(Looked::Key(known)) => known,
-            Some(Looked::NoKey { .. } | Looked::Failed) => return Verdict::Refused(MessageAuthError::KeyNotFound),
+            None => return SignatureVerdict::Ask,
+            Some(KeyLookup::Key(known)) => known,
+            Some(KeyLookup::NoKey { .. } | KeyLookup::Failed) => {
+                return SignatureVerdict::Refused(MessageAuthError::KeyNotFound);
+            }
         };
         match signed.verify(Some(&known.public_key), envelope) {
-            Ok(()) => Verdict::Genuine,
-            // Only what is a whole message of some key is worth a question.
-            Err(MessageAuthError::PublicKey) if signed.is_consistent(envelope) => Verdict::Ask,
-            Err(error) => Verdict::Refused(error),
+            Ok(()) => SignatureVerdict::Genuine,
+            // The registry is asked only about a message that is valid under the key that it names.
+            Err(MessageAuthError::PublicKey) if signed.is_consistent(envelope) => SignatureVerdict::Ask,
+            Err(error) => SignatureVerdict::Refused(error),
         }
     }
 
-    /// What is to be said once the registry has been asked.
+    /// Verifies a message once the registry has been asked.
     fn conclude(&self, account_id: &str, signed: &SignedMessage, envelope: &Envelope) -> Result<(), MessageAuthError> {
         match self.keys.cached(account_id) {
-            Some(Looked::Key(known)) => signed.verify(Some(&known.public_key), envelope),
+            Some(KeyLookup::Key(known)) => signed.verify(Some(&known.public_key), envelope),
             _ => Err(MessageAuthError::KeyNotFound),
         }
-    }
-}
-
-impl Live {
-    /// Signs a finished message, if the node signs. Nothing that the signature covers may be changed after it.
-    pub(crate) fn sign(&self, envelope: &mut Envelope) {
-        if let Some(identity) = &self.identity {
-            envelope.auth = Some(message_auth::sign(&identity.key(), envelope));
-        }
-    }
-
-    /// Signs a finished receipt, if the node signs.
-    pub(crate) fn sign_receipt(&self, receipt: &mut Receipt) {
-        if let Some(identity) = &self.identity {
-            receipt.sign(&identity.key());
-        }
-    }
-
-    /// The key that hellos and goodbyes are signed with, if the node signs.
-    pub(crate) fn presence_key(&self) -> Option<Arc<SigningKey>> {
-        self.identity.as_ref().map(|identity| identity.key())
     }
 }
 
@@ -132,12 +120,12 @@ pub(crate) fn registration(agent: AgentInfo, keep_profile: bool, key: Option<&Si
     }
 }
 
-/// Says so where the registry has not bound the node's key: nobody's key is bound there, and every message is refused.
-pub(crate) async fn mind_binding(identity: Arc<Identity>, sender: Sender) {
-    let bound = identity.keys.ask(&sender.account_id).await;
-    if let Looked::NoKey { .. } = bound {
+/// Warns where the registry has not bound the node's key: it binds no keys at all, and the node rejects every message.
+pub(crate) async fn warn_if_unbound(identity: Arc<Identity>) {
+    let bound = identity.keys.ask(&identity.own_account_id).await;
+    if let KeyLookup::NoKey { .. } = bound {
         tracing::warn!(
-            account_id = %sender.account_id,
+            account_id = %identity.own_account_id,
             "this agent signs, but the registry does not check signatures: it refuses all messages, since nobody's key is \
              known; run the registry with DEV_AUTH=true too, or this agent without"
         );

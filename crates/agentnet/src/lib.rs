@@ -28,8 +28,10 @@
 
 mod blob_store;
 mod builder;
+mod composer;
 mod config;
 mod connect;
+mod context;
 mod deliver;
 mod discovery;
 mod error;
@@ -38,39 +40,52 @@ mod handler;
 mod identity;
 mod ids;
 mod inbox;
+mod message;
+mod message_options;
 mod metrics;
+mod nats_headers;
 mod node;
-mod outgoing;
-mod refuse;
+mod publisher;
 mod registry;
-mod replies;
+mod reject;
+mod reply;
+mod reply_mux;
 mod request;
-mod resolve;
+mod route;
 mod sdk;
 mod send;
 mod session;
 mod spans;
 mod stream;
 mod thread;
+mod username_cache;
 mod worker;
 mod wrapper;
 
 pub use agentnet_protocol::{self as protocol, blob::BlobRef, blob::BlobRefError};
 pub use agentnet_protocol::{AgentInfo, Envelope, RawJson, Receipt, ReceiptStatus, Text, url::DEFAULT_NATS_URL};
-pub use blob_store::{BlobError, BlobKey, BlobReader, BlobSettings, BlobStorage, BlobStore, Get, Put, UnknownStorage};
+pub use blob_store::{
+    BlobError, BlobKey, BlobReader, BlobSettings, BlobStorage, BlobStore, GetBlob, PutBlob, UnknownStorage,
+};
 pub use builder::{Agent, AgentBuilder, SigningKey};
-pub use config::{ConfigError, Limits};
-pub use connect::{ConnectError, Connection, connect, dial};
-pub use error::{KeyFileError, RegistryError, RequestError, ResolveError, RotateError, SendError, StartError};
+pub use config::Limits;
+pub use connect::{Connection, connect, dial};
+pub use context::Context;
+pub use error::{
+    ConfigError, ConnectError, KeyFileError, RegistryError, RequestError, ResolveError, RotateError, SendError,
+    StartError,
+};
 pub use futures::{StreamExt, TryStreamExt};
-pub use handler::{BoxError, Context, Handler, HandlerResult, Message};
+pub use handler::{BoxError, Handler, HandlerResult};
+pub use message::Message;
+pub use message_options::IntoPayload;
 pub use metrics::{LatencySnapshot, MetricsSnapshot, UsernameCacheSnapshot};
 pub use node::AgentNode;
-pub use outgoing::IntoPayload;
 pub use registry::RegistryClient;
+pub use reply::Reply;
 pub use request::Request;
 pub use sdk::{AgentSdk, AnswerStream, Ask, AskStream, Paged, Query, Refusal, SdkError, SdkResult, Tell, TellFrame};
-pub use send::{Reply, Send, Sent, Until};
+pub use send::{SendMessage, Sent, Until};
 pub use serde_json::json;
 pub use stream::{Delta, OpenStream, ReplyStream, StreamError, StreamReply, StreamRequest, StreamSender};
 pub use thread::ThreadSession;

@@ -1,5 +1,7 @@
 //! Calling the registry (PROTOCOL.md section 6).
 
+pub(crate) mod error;
+
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -13,9 +15,9 @@ use async_nats::{Client, StatusCode};
 use bytes::Bytes;
 use futures::StreamExt as _;
 
+use self::error::RegistryError;
 use crate::connect::denials::{Action, Denied};
 use crate::connect::{ConnectError, Connection, Connections, NO_CONNECTION};
-use crate::error::RegistryError;
 
 /// How often a request is made at most, within the call's timeout.
 const ATTEMPTS: u32 = 3;

@@ -1,29 +1,68 @@
 //! Requests: a message and its reply (PROTOCOL.md section 11.5).
 
+pub(crate) mod error;
+
 use std::future::IntoFuture;
 use std::time::{Duration, Instant};
 
 use agentnet_protocol::envelope::kind;
-use agentnet_protocol::{Envelope, RawJson};
+use agentnet_protocol::reject::UNREACHABLE_CODES;
+use agentnet_protocol::target::{Target, Verb};
+use agentnet_protocol::{DecodeError, Envelope, RawJson, Text};
 use async_nats::StatusCode;
+use bytes::Bytes;
 use futures::StreamExt as _;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use tracing::Span;
 
 use crate::connect::NO_CONNECTION;
-use crate::connect::denials::{Action, Denied};
+use crate::connect::denials::{Action, Denied, Mark};
 use crate::error::{RequestError, SendError};
-use crate::handler::Message;
-pub(crate) use crate::identity::UNREACHED;
-use crate::identity::{Asked, Refusals};
+use crate::identity::{IgnoredReplies, ReplyExpectation, verify_reply};
+use crate::message::Message;
+use crate::message_options::{IntoPayload, MessageOptions, message_options};
 use crate::node::AgentNode;
-use crate::outgoing::{IntoPayload, Options, message_options};
-use crate::send::Destination;
+use crate::route::{Destination, Route};
+use crate::session::Session;
 use crate::spans::{self, Origin};
 
-/// Replies to one request that may be checked at the same time.
-const CHECKS: usize = 64;
+/// Replies to one request that may be verified at the same time.
+const VERIFY_CONCURRENCY: usize = 64;
+
+impl AgentNode {
+    /// Makes a request to a target of section 11.2.
+    pub fn request(&self, to: impl Into<String>, payload: impl IntoPayload) -> Request {
+        Request::new(self.clone(), Destination::Text(to.into(), Verb::Request), payload)
+    }
+
+    /// Makes a request to an account.
+    pub fn request_account(&self, account_id: impl Into<String>, payload: impl IntoPayload) -> Request {
+        Request::new(
+            self.clone(),
+            Destination::Target(Target::Account(account_id.into())),
+            payload,
+        )
+    }
+
+    /// Makes a request to the account of a username.
+    pub fn request_username(&self, username: impl Into<String>, payload: impl IntoPayload) -> Request {
+        Request::new(
+            self.clone(),
+            Destination::Target(Target::Username(username.into())),
+            payload,
+        )
+    }
+
+    /// Makes a request to one of the agents with a capability.
+    pub fn request_capability(&self, capability: impl Into<String>, payload: impl IntoPayload) -> Request {
+        Request::new(
+            self.clone(),
+            Destination::Target(Target::Capability(capability.into())),
+            payload,
+        )
+    }
+}
 
 /// A request to be made; await it for the reply.
 ///
@@ -37,7 +76,7 @@ pub struct Request {
     node: AgentNode,
     pub(crate) destination: Destination,
     payload: Result<RawJson, SendError>,
-    pub(crate) options: Options,
+    pub(crate) options: MessageOptions,
     timeout: Duration,
 }
 
@@ -50,7 +89,7 @@ impl Request {
             node,
             destination,
             payload: payload.into_payload(),
-            options: Options::default(),
+            options: MessageOptions::default(),
             timeout: Self::DEFAULT_TIMEOUT,
         }
     }
@@ -66,111 +105,143 @@ impl Request {
     async fn run(self, span: Span) -> Result<Message, RequestError> {
         let payload = self.payload?;
         let node = self.node;
-        let live = node.live()?;
+        let session = node.session()?;
         let started = Instant::now();
-        let route = node.route(&live, self.destination).await?;
-        let (envelope, body) = node.compose(&live, self.options, payload, kind::REQUEST, &route)?;
-        spans::describe(&span, &route.subject, &envelope);
-        let message_id = envelope.message_id;
-        let asked = Asked {
-            account_id: route.to_account_id.clone(),
-            message_id: message_id.clone(),
+        let route = Route::resolve(&session.usernames, self.destination).await?;
+        // The envelope is large: this future waits without it.
+        let (message_id, body) = {
+            let composer = &session.composer;
+            let (envelope, body) = composer.compose_to(&route, self.options, payload, kind::REQUEST)?;
+            spans::describe(&span, &route.subject, &envelope);
+            (envelope.message_id, body)
         };
-        let mut refusals = Refusals::default();
-        let mut nobody = false;
-        // What is no message was said by somebody else: the reply may still come.
-        let mut unreadable = None;
-        let mark = live.connections.denials.mark();
-        live.hear_replies().await?;
-        let replies = live.replies.wildcard();
-        let mut expected = live.replies.expect();
-        let mut published = false;
-        let concerns =
-            |denied: &Denied| denied.is(Action::Publish, &route.subject) || denied.is(Action::Subscribe, &replies);
-        let publish_and_wait = async {
-            let mut denied = Box::pin(live.connections.denials.wait(mark, concerns));
-            if !live.is_connected() {
-                Box::pin(live.connected()).await;
-            }
-            live.publish_request(&route.subject, &expected.subject, body).await?;
-            published = true;
-            let mut checks = FuturesUnordered::new();
-            loop {
-                tokio::select! {
-                    Some((envelope, origin, verdict)) = checks.next() => {
-                        let Err(why) = verdict else { return Ok(Some((envelope, origin))) };
-                        refusals.note(&message_id, why, node.metrics());
-                    }
-                    denied = &mut denied => return Err(SendError::Denied(denied.to_string())),
-                    reply = expected.receiver.recv(), if checks.len() < CHECKS => {
-                        let reply = reply.ok_or(SendError::NotRunning)?;
-                        if reply.status == Some(StatusCode::NO_RESPONDERS) {
-                            // Anybody could have said so: with signatures, a reply may still come.
-                            nobody = true;
-                            if live.identity.is_some() {
-                                continue;
-                            }
-                            return Ok::<_, SendError>(None);
-                        }
-                        let origin = Origin::of(&reply);
-                        match Envelope::decode_reply(reply.payload) {
-                            Ok(envelope) => checks.push(async {
-                                let verdict = live.verify_reply(&envelope, &asked).await;
-                                (envelope, origin, verdict)
-                            }),
-                            Err(error) => {
-                                refusals.note(&message_id, "message_invalid", node.metrics());
-                                unreadable = Some(error);
-                            }
-                        }
-                    }
-                }
-            }
-        };
-        let unreached = || {
-            if let Some(username) = &route.username {
-                live.resolver.forget(username);
-            }
-        };
-        let reply = match tokio::time::timeout(self.timeout, publish_and_wait).await {
+        let mark = session.publisher.connections.denials.mark();
+        session.receive_replies().await?;
+        let mut exchange = Exchange::new(&session, &route, message_id);
+        let reply = match tokio::time::timeout(self.timeout, exchange.reply(mark, body)).await {
             Ok(reply) => reply?,
-            Err(_) if !published => return Err(SendError::Connection(NO_CONNECTION.to_owned()).into()),
-            Err(_) if nobody && refusals.count == 0 => None,
-            Err(_) => {
-                unreached();
-                let (message_id, timeout) = (message_id.to_string(), self.timeout);
-                if let Some(why) = unreadable.filter(|_| live.identity.is_none()) {
-                    return Err(RequestError::Invalid { message_id, why });
-                }
-                return Err(match refusals.count {
-                    0 => RequestError::Timeout { message_id, timeout },
-                    refused => RequestError::Untrusted {
-                        message_id,
-                        timeout,
-                        refused,
-                        why: refusals.last,
-                    },
-                });
-            }
+            Err(_) => exchange.timed_out(self.timeout)?,
         };
-        let Some(reply) = reply else {
-            unreached();
+        let Some((envelope, origin)) = reply else {
+            route.forget_username(&session.usernames);
             return Err(RequestError::NoResponders { subject: route.subject });
         };
         if route.to_account_id.is_some() {
-            node.metrics().request_account.record(started.elapsed());
+            session.metrics.request_account.record(started.elapsed());
         }
-        let (envelope, origin) = reply;
-        // Its arrival is a moment; what is done with it belongs to whoever asked.
+        // The span of the arrival ends here; what the caller does with the reply is not part of it.
         drop(spans::receive(&envelope, &origin));
         let reply = Message::new(envelope, None, origin);
         if let Some(code) = reply.error_code() {
-            if UNREACHED.contains(&code.as_str()) {
-                unreached();
+            if UNREACHABLE_CODES.contains(&code.as_str()) {
+                route.forget_username(&session.usernames);
             }
             spans::failed(&span, code);
         }
         Ok(reply)
+    }
+}
+
+/// A request on its way, and what has come instead of its reply.
+struct Exchange<'a> {
+    session: &'a Session,
+    route: &'a Route,
+    expectation: ReplyExpectation,
+    published: bool,
+    no_responders: bool,
+    ignored: IgnoredReplies,
+    /// What is wrong with the last reply that was no message. Another client sent it: the reply may still come.
+    unreadable: Option<DecodeError>,
+}
+
+impl<'a> Exchange<'a> {
+    fn new(session: &'a Session, route: &'a Route, message_id: Text) -> Self {
+        Self {
+            session,
+            route,
+            expectation: ReplyExpectation {
+                account_id: route.to_account_id.clone(),
+                message_id,
+            },
+            published: false,
+            no_responders: false,
+            ignored: IgnoredReplies::default(),
+            unreadable: None,
+        }
+    }
+
+    /// Publishes the request and waits for its reply; `None` if the subject has no responders.
+    async fn reply(&mut self, mark: Mark, body: Bytes) -> Result<Option<(Envelope, Origin)>, SendError> {
+        let (session, subject, expectation) = (self.session, &self.route.subject, &self.expectation);
+        let identity = session.identity.as_ref();
+        let publisher = &*session.publisher;
+        let replies = session.replies.wildcard();
+        let mut pending = session.replies.expect();
+        let concerns = |denied: &Denied| denied.is(Action::Publish, subject) || denied.is(Action::Subscribe, &replies);
+        let mut denied = Box::pin(publisher.connections.denials.wait(mark, concerns));
+        if !publisher.is_connected() {
+            Box::pin(publisher.connected()).await;
+        }
+        publisher.publish_request(subject, &pending.subject, body).await?;
+        self.published = true;
+        let mut checks = FuturesUnordered::new();
+        loop {
+            let reply = tokio::select! {
+                Some((envelope, origin, verified)) = checks.next() => {
+                    let Err(why) = verified else { return Ok(Some((envelope, origin))) };
+                    self.ignored.note(&expectation.message_id, why, &session.metrics);
+                    continue;
+                }
+                denied = &mut denied => return Err(SendError::Denied(denied.to_string())),
+                reply = pending.receiver.recv(), if checks.len() < VERIFY_CONCURRENCY => {
+                    reply.ok_or(SendError::NotRunning)?
+                }
+            };
+            if reply.status == Some(StatusCode::NO_RESPONDERS) {
+                self.no_responders = true;
+                // Every client can publish this status: under signed identity, a reply may still come.
+                match identity {
+                    None => return Ok(None),
+                    Some(_) => continue,
+                }
+            }
+            let origin = Origin::of(&reply);
+            match Envelope::decode_reply(reply.payload) {
+                Ok(envelope) => checks.push(async move {
+                    let verified = verify_reply(identity, &envelope, expectation).await;
+                    (envelope, origin, verified)
+                }),
+                Err(error) => {
+                    self.ignored
+                        .note(&expectation.message_id, "message_invalid", &session.metrics);
+                    self.unreadable = Some(error);
+                }
+            }
+        }
+    }
+
+    /// The outcome of a request without a reply in time; `None` if the subject has no responders.
+    fn timed_out(self, timeout: Duration) -> Result<Option<(Envelope, Origin)>, RequestError> {
+        if !self.published {
+            return Err(SendError::Connection(NO_CONNECTION.to_owned()).into());
+        }
+        if self.no_responders && self.ignored.count == 0 {
+            return Ok(None);
+        }
+        self.route.forget_username(&self.session.usernames);
+        let message_id = self.expectation.message_id.to_string();
+        if let Some(why) = self.unreadable.filter(|_| self.session.identity.is_none()) {
+            return Err(RequestError::Invalid { message_id, why });
+        }
+        Err(match self.ignored.count {
+            0 => RequestError::Timeout { message_id, timeout },
+            refused => RequestError::Untrusted {
+                message_id,
+                timeout,
+                refused,
+                why: self.ignored.last,
+            },
+        })
     }
 }
 

@@ -9,22 +9,20 @@ mod error;
 mod frames;
 mod outcome;
 mod pages;
+pub(crate) mod parent;
 mod stream;
 mod tell;
 
-use agentnet_protocol::rpc::{
-    MessageSearchRequest, MetricsReply, Profile, SearchRequest, ThreadListRequest, ThreadMessagesRequest,
-    ThreadStatusReply,
-};
+use agentnet_protocol::rpc::{MetricsReply, Profile, ThreadStatusReply};
 use agentnet_protocol::target::{Target, TargetError, Verb};
 use agentnet_protocol::{AgentInfo, ids};
 
 use crate::builder::{Agent, AgentBuilder, sealed};
+use crate::context::Context;
 use crate::error::{SendError, StartError};
-use crate::handler::{Context, HandlerResult, Message};
+use crate::handler::HandlerResult;
+use crate::message::Message;
 use crate::node::AgentNode;
-use crate::outgoing::IntoPayload;
-use crate::thread::ThreadSession;
 
 pub use ask::Ask;
 pub use error::{Refusal, SdkError};
@@ -123,32 +121,6 @@ impl AgentSdk {
         ids::prefixed(prefix, crate::ids::now().as_unix_millis(), rand::random())
     }
 
-    /// A conversation in one thread: its sends and asks carry the thread and the message before as their parent.
-    #[must_use]
-    pub fn thread(&self, thread_id: impl Into<String>) -> ThreadSession {
-        ThreadSession::new(self.clone(), thread_id.into())
-    }
-
-    /// Sends `{"text": text}`.
-    pub fn send_text(&self, to: impl Into<String>, text: impl Into<String>) -> Tell {
-        self.send_json(to, text_payload(&text.into()))
-    }
-
-    /// Sends any JSON.
-    pub fn send_json(&self, to: impl Into<String>, payload: impl IntoPayload) -> Tell {
-        Tell::new(self.clone(), to.into(), payload)
-    }
-
-    /// Sends `{"text": text}` as a request and waits for the answer.
-    pub fn ask_text(&self, to: impl Into<String>, text: impl Into<String>) -> Ask {
-        self.ask_json(to, text_payload(&text.into()))
-    }
-
-    /// Sends any JSON as a request and waits for the answer.
-    pub fn ask_json(&self, to: impl Into<String>, payload: impl IntoPayload) -> Ask {
-        Ask::new(self.clone(), to.into(), payload)
-    }
-
     /// Everybody online, by agent id and session; follows the pages of a large network.
     ///
     /// # Errors
@@ -162,50 +134,11 @@ impl AgentSdk {
     /// # Errors
     /// [`SdkError::Registry`], `not_found` among them; [`SdkError::Send`] for what names no account.
     pub async fn get_profile(&self, target: &str) -> Result<Profile, SdkError> {
-        Ok(match parse_target(target).map_err(SendError::from)? {
+        Ok(match Target::parse(target).map_err(SendError::from)? {
             Target::Account(id) => self.node.profile_of_account(&id).await?,
             Target::Username(name) => self.node.profile_of_username(&name).await?,
             Target::Capability(_) => return Err(SendError::from(TargetError::NotRoutable(Verb::Request)).into()),
         })
-    }
-
-    /// Accounts by a part of their name, online ones first.
-    pub fn search_profiles(&self, query: impl Into<String>) -> Query<SearchRequest> {
-        let query = query.into();
-        Query::new(
-            &self.node,
-            SearchRequest {
-                query,
-                ..Default::default()
-            },
-        )
-    }
-
-    /// Threads, latest activity first.
-    pub fn list_threads(&self) -> Query<ThreadListRequest> {
-        Query::new(&self.node, ThreadListRequest::default())
-    }
-
-    /// One thread's messages, newest first: await it for a page, or walk them all with [`Query::stream`].
-    pub fn thread_messages(&self, thread_id: impl Into<String>) -> Query<ThreadMessagesRequest> {
-        let thread_id = thread_id.into();
-        Query::new(
-            &self.node,
-            ThreadMessagesRequest {
-                thread_id,
-                ..Default::default()
-            },
-        )
-    }
-
-    /// [`AgentSdk::thread_messages`] by the seed's name.
-    pub fn get_thread_messages(&self, thread_id: impl Into<String>) -> Query<ThreadMessagesRequest> {
-        self.thread_messages(thread_id)
-    }
-
-    /// Messages by filters, newest first.
-    pub fn search_messages(&self) -> Query<MessageSearchRequest> {
-        Query::new(&self.node, MessageSearchRequest::default())
     }
 
     /// One thread's counters.
@@ -222,26 +155,6 @@ impl AgentSdk {
     /// [`SdkError::Registry`].
     pub async fn registry_metrics(&self) -> Result<MetricsReply, SdkError> {
         Ok(self.node.registry_metrics().await?)
-    }
-}
-
-/// The payload of a text.
-fn text_payload(text: &str) -> serde_json::Value {
-    serde_json::json!({ "text": text })
-}
-
-/// Reads a target. Beside what the original's SDK reads, `username:<name>` names a username, as it does everywhere else.
-pub(crate) fn parse_target(text: &str) -> Result<Target, TargetError> {
-    const PREFIX: &str = "username:";
-    match Target::parse_sdk(text)? {
-        Target::Username(name)
-            if name
-                .get(..PREFIX.len())
-                .is_some_and(|head| head.eq_ignore_ascii_case(PREFIX)) =>
-        {
-            Target::parse_node(&name, Verb::Send).map_err(|_| TargetError::EmptyUsername)
-        }
-        target => Ok(target),
     }
 }
 

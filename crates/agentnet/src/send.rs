@@ -1,176 +1,87 @@
-//! Sending and replying (PROTOCOL.md sections 11.1 to 11.4 and 11.6).
+//! Sending (PROTOCOL.md sections 11.1 to 11.4).
+
+pub(crate) mod error;
+pub(crate) mod sent;
 
 use std::future::IntoFuture;
 use std::time::{Duration, Instant};
 
+use agentnet_protocol::RawJson;
 use agentnet_protocol::envelope::kind;
-use agentnet_protocol::target::{Target, TargetError, Verb};
-use agentnet_protocol::{Envelope, RawJson, Text, subject};
+use agentnet_protocol::target::{Target, Verb};
 use futures::future::BoxFuture;
 use tracing::Span;
 
+pub use self::sent::Sent;
+use crate::deliver::Acknowledgement;
 pub use crate::deliver::Until;
-use crate::deliver::{Acknowledgement, deliver};
-use crate::error::{ResolveError, SendError};
-use crate::handler::Message;
-use crate::ids;
+use crate::error::SendError;
+use crate::message_options::{IntoPayload, MessageOptions, message_options};
 use crate::node::AgentNode;
-use crate::outgoing::{IntoPayload, Options, message_options};
-use crate::sdk::parse_target;
-use crate::session::Live;
+use crate::route::{Destination, Route};
 use crate::spans;
 
-/// Where a message is to go, as the caller said it.
-#[derive(Debug, Clone)]
-pub(crate) enum Destination {
-    /// Text of section 11.2, read by the rules of the node's calls.
-    Text(String, Verb),
-    /// Text of section 11.2, read by the rules of the high-level SDK.
-    SdkText(String),
-    /// Told one by one; there must be exactly one.
-    OneOf(Vec<Target>),
-    /// Told by the call's name.
-    Target(Target),
-}
-
-/// A target with its account resolved.
-pub(crate) struct Route {
-    pub(crate) subject: String,
-    pub(crate) to_agent: Text,
-    pub(crate) to_account_id: Option<Text>,
-    /// The name to forget if nothing is delivered.
-    pub(crate) username: Option<String>,
-}
-
 impl AgentNode {
-    pub(crate) async fn route(&self, live: &Live, destination: Destination) -> Result<Route, SendError> {
-        let target = match destination {
-            Destination::Text(text, verb) => Target::parse_node(&text, verb)?,
-            Destination::SdkText(text) => parse_target(&text)?,
-            Destination::OneOf(targets) => match <[Target; 1]>::try_from(targets) {
-                Ok([target]) => target,
-                Err(_) => return Err(TargetError::ExactlyOne.into()),
-            },
-            Destination::Target(target) => target,
-        };
-        let (account_id, username) = match target {
-            Target::Capability(capability) => {
-                let capability = agentnet_protocol::json::trim(&capability);
-                if !subject::routable_capability(capability) {
-                    return Err(SendError::Unroutable(capability.to_owned()));
-                }
-                return Ok(Route {
-                    subject: subject::capability(capability),
-                    to_agent: Text::from(format!("capability:{capability}")),
-                    to_account_id: None,
-                    username: None,
-                });
-            }
-            Target::Account(account_id) => (Text::from(account_id), None),
-            Target::Username(username) => {
-                let account_id = match live.resolver.remembered(&username, self.metrics()) {
-                    Some(account_id) => account_id,
-                    // Rare, and larger than all the rest of a send.
-                    None => Box::pin(live.resolver.ask(&live.registry, self.metrics(), &username)).await?,
-                };
-                (account_id, Some(username))
-            }
-        };
-        if !subject::routable_account(&account_id) {
-            return Err(SendError::Unroutable(account_id.to_string()));
-        }
-        Ok(Route {
-            subject: subject::inbox(&account_id),
-            to_agent: account_id.clone(),
-            to_account_id: Some(account_id),
-            username,
-        })
+    /// Sends a message to a target of section 11.2: `@name`, `name`, `acct_…` or `account:<id>`.
+    pub fn send(&self, to: impl Into<String>, payload: impl IntoPayload) -> SendMessage {
+        SendMessage::new(self.clone(), Destination::Text(to.into(), Verb::Send), payload)
     }
 
-    /// Composes a message to a route and checks its size.
-    pub(crate) fn compose(
-        &self,
-        live: &Live,
-        options: Options,
-        payload: RawJson,
-        default_kind: &'static str,
-        route: &Route,
-    ) -> Result<(Envelope, bytes::Bytes), SendError> {
-        let mut draft = options.draft(payload, default_kind, self.limits().default_ttl_ms);
-        draft.to_agent = route.to_agent.clone();
-        draft.to_account_id = route.to_account_id.clone();
-        draft.schema_version = self.schema_version();
-        let now = ids::now();
-        let mut envelope = draft.compose(&live.sender, ids::message_id(now), now);
-        live.sign(&mut envelope);
-        let body = self.checked(&envelope)?;
-        Ok((envelope, body))
+    /// Sends a message to an account.
+    pub fn send_to_account(&self, account_id: impl Into<String>, payload: impl IntoPayload) -> SendMessage {
+        SendMessage::new(
+            self.clone(),
+            Destination::Target(Target::Account(account_id.into())),
+            payload,
+        )
     }
 
-    /// The wire text, if it is not too large.
-    fn checked(&self, envelope: &Envelope) -> Result<bytes::Bytes, SendError> {
-        let body = envelope.encode();
-        let limit = self.limits().max_payload_bytes;
-        if body.len() > limit {
-            return Err(SendError::TooLarge {
-                size: body.len(),
-                limit,
-            });
-        }
-        Ok(body)
+    /// Sends a message to the account of a username.
+    pub fn send_to_username(&self, username: impl Into<String>, payload: impl IntoPayload) -> SendMessage {
+        SendMessage::new(
+            self.clone(),
+            Destination::Target(Target::Username(username.into())),
+            payload,
+        )
     }
-}
 
-/// What a delivered message is known by.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Sent {
-    /// Its id.
-    pub message_id: String,
-    /// Its thread.
-    pub thread_id: String,
-    /// Its trace.
-    pub trace_id: String,
-}
-
-impl From<&Envelope> for Sent {
-    fn from(envelope: &Envelope) -> Self {
-        let text = |text: &Option<Text>| text.as_deref().unwrap_or_default().to_owned();
-        Self {
-            message_id: envelope.message_id.to_string(),
-            thread_id: text(&envelope.thread_id),
-            trace_id: text(&envelope.trace_id),
-        }
+    /// Sends a message to one of the agents with a capability.
+    pub fn send_to_capability(&self, capability: impl Into<String>, payload: impl IntoPayload) -> SendMessage {
+        SendMessage::new(
+            self.clone(),
+            Destination::Target(Target::Capability(capability.into())),
+            payload,
+        )
     }
 }
 
 /// A message to be sent; await it to send it.
 ///
 /// By default the send waits for the receiver's receipt, repeats the message when none comes, and fails when the receiver
-/// refuses it (section 11.4). [`Send::until`] waits for less or for more.
+/// refuses it (section 11.4). [`SendMessage::until`] waits for less or for more.
 ///
 /// # Errors
 /// When awaited, [`SendError`].
 #[derive(Debug)]
 #[must_use = "await it to send the message"]
-pub struct Send {
+pub struct SendMessage {
     node: AgentNode,
     pub(crate) destination: Destination,
     payload: Result<RawJson, SendError>,
-    pub(crate) options: Options,
+    pub(crate) options: MessageOptions,
     until: Until,
     processing_timeout: Option<Duration>,
     retry_attempts: Option<u32>,
     receipt_timeout: Option<Duration>,
 }
 
-impl Send {
+impl SendMessage {
     pub(crate) fn new(node: AgentNode, destination: Destination, payload: impl IntoPayload) -> Self {
         Self {
             node,
             destination,
             payload: payload.into_payload(),
-            options: Options::default(),
+            options: MessageOptions::default(),
             until: Until::default(),
             processing_timeout: None,
             retry_attempts: None,
@@ -229,17 +140,18 @@ impl Send {
     async fn run(self, span: Span) -> Result<Sent, SendError> {
         let payload = self.payload?;
         let node = self.node;
-        let live = node.live()?;
+        let session = node.session()?;
         let started = Instant::now();
-        let route = node.route(&live, self.destination).await?;
+        let route = Route::resolve(&session.usernames, self.destination).await?;
         // The envelope is large: this future waits without it.
         let (sent, message_id, body) = {
-            let (envelope, body) = node.compose(&live, self.options, payload, kind::DIRECT, &route)?;
+            let composer = &session.composer;
+            let (envelope, body) = composer.compose_to(&route, self.options, payload, kind::DIRECT)?;
             spans::describe(&span, &route.subject, &envelope);
             (Sent::from(&envelope), envelope.message_id, body)
         };
         if self.until == Until::Published {
-            live.publish_message(&route.subject, body).await?;
+            session.publisher.publish_message(&route.subject, body).await?;
             return Ok(sent);
         }
         let limits = node.limits();
@@ -255,24 +167,17 @@ impl Send {
             processing: (self.until == Until::Processed)
                 .then(|| self.processing_timeout.unwrap_or(limits.processing_timeout)),
         };
-        let _expected = live.expect_receipts(&message_id, route.to_account_id.as_ref());
-        let delivered = deliver(
-            &live,
-            node.metrics(),
-            &route.subject,
-            &message_id,
-            body,
-            acknowledgement,
-        )
-        .await;
-        if let (Err(error), Some(username)) = (&delivered, &route.username)
-            && !error.was_accepted()
-        {
-            live.resolver.forget(username);
+        let account_id = route.to_account_id.as_ref();
+        let delivery = &session.delivery;
+        let delivered = delivery
+            .deliver(&route.subject, &message_id, account_id, body, acknowledgement)
+            .await;
+        if delivered.as_ref().is_err_and(|error| !error.was_accepted()) {
+            route.forget_username(&session.usernames);
         }
         delivered?;
         if route.to_account_id.is_some() {
-            node.metrics().send_account.record(started.elapsed());
+            session.metrics.send_account.record(started.elapsed());
         }
         Ok(sent)
     }
@@ -280,74 +185,13 @@ impl Send {
 
 const MIN_RECEIPT_TIMEOUT: Duration = Duration::from_millis(200);
 
-impl IntoFuture for Send {
+impl IntoFuture for SendMessage {
     type Output = Result<Sent, SendError>;
     type IntoFuture = BoxFuture<'static, Self::Output>;
 
     fn into_future(self) -> Self::IntoFuture {
         let span = spans::send();
         spans::within(span.clone(), self.run(span))
-    }
-}
-
-/// An answer to a request; await it to publish it. It is neither acknowledged nor repeated.
-///
-/// # Errors
-/// When awaited, [`SendError::NoReplySubject`] if the sender waits for no reply, or another [`SendError`].
-#[derive(Debug)]
-#[must_use = "await it to publish the reply"]
-pub struct Reply {
-    node: AgentNode,
-    request: Message,
-    payload: Result<RawJson, SendError>,
-    options: Options,
-}
-
-impl Reply {
-    pub(crate) fn new(node: AgentNode, request: &Message, payload: impl IntoPayload) -> Self {
-        Self {
-            node,
-            request: request.clone(),
-            payload: payload.into_payload(),
-            options: Options::default(),
-        }
-    }
-
-    message_options!();
-
-    async fn run(self, span: Span) -> Result<Sent, SendError> {
-        let payload = self.payload?;
-        let subject = self.request.reply_to().ok_or(SendError::NoReplySubject)?;
-        let live = self.node.live()?;
-        let mut draft = self
-            .options
-            .draft(payload, kind::REPLY, self.node.limits().default_ttl_ms);
-        draft.schema_version = self.node.schema_version();
-        let now = ids::now();
-        let mut envelope = draft
-            .answering(self.request.envelope())
-            .compose(&live.sender, ids::message_id(now), now);
-        live.sign(&mut envelope);
-        let body = self.node.checked(&envelope)?;
-        spans::describe(&span, subject, &envelope);
-        live.publish_message(subject, body).await?;
-        Ok(Sent::from(&envelope))
-    }
-}
-
-impl IntoFuture for Reply {
-    type Output = Result<Sent, SendError>;
-    type IntoFuture = BoxFuture<'static, Self::Output>;
-
-    fn into_future(self) -> Self::IntoFuture {
-        let span = spans::reply();
-        spans::within(span.clone(), self.run(span))
-    }
-}
-
-impl From<ResolveError> for crate::error::RequestError {
-    fn from(error: ResolveError) -> Self {
-        Self::Send(SendError::Resolve(error))
     }
 }
 

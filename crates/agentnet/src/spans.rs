@@ -8,14 +8,14 @@
 //! Without the feature `otel` there are no spans, and nothing is read or written.
 
 #[cfg(feature = "otel")]
-mod on;
+mod otel;
 #[cfg(feature = "otel")]
-pub(crate) use on::{Origin, describe, failed, headers, process, receive, reply, request, send};
+pub(crate) use otel::{Origin, describe, failed, headers, process, receive, reply, request, send};
 
 #[cfg(not(feature = "otel"))]
-mod off;
+mod noop;
 #[cfg(not(feature = "otel"))]
-pub(crate) use off::{Origin, describe, failed, headers, process, receive, reply, request, send};
+pub(crate) use noop::{Origin, describe, failed, headers, process, receive, reply, request, send};
 
 use std::fmt::Display;
 

@@ -32,24 +32,24 @@
 //! # Ok(()) }
 //! ```
 
-mod accept;
 mod cancel;
 mod delta;
 mod error;
-mod feed;
-mod open;
-mod outlet;
+mod frame_buffer;
+mod frame_writer;
+pub(crate) mod open;
 mod reader;
 mod request;
 mod sender;
-mod streams;
+mod stream_tasks;
+mod verify;
 
-pub(crate) use cancel::{Cancellation, Dropped};
+pub(crate) use cancel::{Cancellation, DroppedStreams};
 pub use delta::{Delta, StreamReply};
 pub use error::StreamError;
-pub(crate) use feed::Inflow;
+pub(crate) use frame_buffer::Inflow;
 pub use open::OpenStream;
 pub use reader::ReplyStream;
 pub use request::StreamRequest;
 pub use sender::StreamSender;
-pub(crate) use streams::Streams;
+pub(crate) use stream_tasks::StreamTasks;

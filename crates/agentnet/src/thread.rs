@@ -1,11 +1,12 @@
 //! A conversation in one thread (PROTOCOL.md section 17, `ThreadSession`).
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use agentnet_protocol::blob::BlobRef;
 use agentnet_protocol::rpc::{ThreadMessagesRequest, ThreadStatusReply};
 
-use crate::outgoing::IntoPayload;
+use crate::message_options::IntoPayload;
+use crate::sdk::parent::Parent;
 use crate::sdk::{AgentSdk, Ask, AskStream, Query, SdkError, Tell, TellFrame};
 use crate::stream::OpenStream;
 
@@ -29,17 +30,11 @@ pub struct ThreadSession {
     parent: Parent,
 }
 
-/// The message that the next one follows.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Parent(Arc<Mutex<Option<String>>>);
-
-impl Parent {
-    pub(crate) fn get(&self) -> Option<String> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    pub(crate) fn set(&self, message_id: Option<String>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = message_id;
+impl AgentSdk {
+    /// A conversation in one thread: its sends and asks carry the thread and the message before as their parent.
+    #[must_use]
+    pub fn thread(&self, thread_id: impl Into<String>) -> ThreadSession {
+        ThreadSession::new(self.clone(), thread_id.into())
     }
 }
 

@@ -13,69 +13,68 @@ use tokio_util::future::FutureExt as _;
 use tokio_util::task::TaskTracker;
 use tracing::{Instrument as _, Span};
 
-use crate::handler::{AnyHandler, Context, Message};
-use crate::metrics::Metrics;
+use crate::context::Context;
+use crate::handler::AnyHandler;
+use crate::message::Message;
 use crate::node::{AgentNode, Shared};
-use crate::refuse::{acknowledge, refuse};
-use crate::session::Live;
+use crate::reject::{self, acknowledge};
+use crate::session::Session;
 use crate::spans;
 use crate::stream::StreamError;
 
-/// The node's workers: tasks that come when there is something to do, at most so many at a time, and go when there is not.
-/// An idle agent has none.
+/// The node's workers: tasks that start when a message waits, up to a limit, and end when none does. An idle agent has none.
 #[derive(Clone)]
 pub(crate) struct Workers {
     pub(crate) worker: Worker,
     pub(crate) backlog: async_channel::Receiver<Message>,
     pub(crate) running: Arc<AtomicUsize>,
-    pub(crate) at_most: usize,
+    pub(crate) limit: usize,
     pub(crate) tasks: TaskTracker,
 }
 
 impl Workers {
-    /// Sees to it that somebody handles what was put into the backlog.
-    pub(crate) fn call(&self) {
+    /// Starts one more worker for the backlog, unless the limit is reached.
+    pub(crate) fn wake(&self) {
         if self.enter() {
-            let ended = self.worker.live.ended.clone();
+            let ended = self.worker.session.ended.clone();
             let work = self.clone().run().with_cancellation_token_owned(ended);
             self.tasks.spawn(work.map(drop));
         }
     }
 
-    /// Handles messages until none is left; once aborted, refuses them.
+    /// Handles messages until none is left; once aborted, rejects them.
     async fn run(self) {
         loop {
             while let Ok(message) = self.backlog.try_recv() {
                 self.worker.run(message).await;
             }
             self.running.fetch_sub(1, Ordering::SeqCst);
-            // Whoever puts a message in looks for a free place after it: one of the two sees the other.
+            // A message is queued before `wake` counts the workers: either that call or this check sees the other.
             if self.backlog.is_empty() || !self.enter() {
                 return;
             }
         }
     }
 
-    /// Takes a place among those at work, if there is one.
+    /// Counts one more running worker, if the limit allows it.
     fn enter(&self) -> bool {
         self.running
             .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |running| {
-                (running < self.at_most).then_some(running + 1)
+                (running < self.limit).then_some(running + 1)
             })
             .is_ok()
     }
 }
 
-/// What handles one message.
+/// Handles one message.
 #[derive(Clone)]
 pub(crate) struct Worker {
     /// Weak: a worker must not keep a dropped node alive.
     pub(crate) node: Weak<Shared>,
-    pub(crate) live: Arc<Live>,
-    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) session: Arc<Session>,
     pub(crate) handler: Arc<dyn AnyHandler>,
     pub(crate) timeout: Duration,
-    /// Tells the intake what it may forget.
+    /// The messages that the intake forgets.
     pub(crate) failed: mpsc::Sender<Message>,
 }
 
@@ -93,39 +92,39 @@ fn is_cancelled(error: &(dyn Error + 'static)) -> bool {
 
 impl Worker {
     async fn run(&self, message: Message) {
-        self.live.inflight.fetch_add(1, Ordering::Relaxed);
+        self.session.inflight.fetch_add(1, Ordering::Relaxed);
         let span = spans::process(&message, message.origin());
         self.process(message, &span).instrument(span.clone()).await;
-        self.live.inflight.fetch_sub(1, Ordering::Relaxed);
+        self.session.inflight.fetch_sub(1, Ordering::Relaxed);
     }
 
     async fn process(&self, message: Message, span: &Span) {
-        let outcome = if self.live.aborted.is_cancelled() {
+        let outcome = if self.session.aborted.is_cancelled() {
             Err(Reject::ShuttingDown)
         } else {
-            // Most handlers are done at once: then nobody has to be told that they are to be given up.
+            // Biased: most handlers end at once, and then `aborted` need not be polled.
             tokio::select! {
                 biased;
                 outcome = self.work(&message) => outcome,
-                () = self.live.aborted.cancelled() => Err(Reject::ShuttingDown),
+                () = self.session.aborted.cancelled() => Err(Reject::ShuttingDown),
             }
         };
         match outcome {
             Ok(()) => {
-                self.metrics.processed.add_one();
-                acknowledge(&self.live, &message, ReceiptStatus::Processed, None).await;
+                self.session.metrics.processed.add_one();
+                acknowledge(&self.session, &message, ReceiptStatus::Processed, None).await;
             }
             Err(reject) => {
                 spans::failed(span, reject.code());
-                // An error means that nothing more is taken in.
+                // An error means that the intake has ended.
                 let _ = self.failed.send(message.clone()).await;
-                Box::pin(refuse(&self.live, &self.metrics, &message, message.reply_to(), &reject)).await;
+                Box::pin(reject::reject(&self.session, &message, message.reply_to(), &reject)).await;
             }
         }
     }
 
     async fn work(&self, message: &Message) -> Result<(), Reject> {
-        if self.live.circuit.is_open(self.live.monotonic()) {
+        if self.session.circuit.is_open(self.session.monotonic()) {
             return Err(Reject::ServiceDegraded);
         }
         let Some(shared) = self.node.upgrade() else {
@@ -137,11 +136,11 @@ impl Worker {
         let handling = async { self.handler.handle(message.clone(), context).await };
         let handling = AssertUnwindSafe(handling).catch_unwind();
         let outcome = tokio::time::timeout(self.timeout, handling).await;
-        self.metrics.handled(started.elapsed());
+        self.session.metrics.handled(started.elapsed());
         let id = &message.message_id;
         let failure = match outcome {
             Ok(Ok(Ok(()))) => {
-                self.live.circuit.succeeded();
+                self.session.circuit.succeeded();
                 return Ok(());
             }
             // Its reader has stopped reading: that is no failure of the handler.
@@ -162,7 +161,7 @@ impl Worker {
                 Reject::Timeout
             }
         };
-        self.live.circuit.failed(self.live.monotonic());
+        self.session.circuit.failed(self.session.monotonic());
         Err(failure)
     }
 }

@@ -12,16 +12,20 @@ use agentnet_protocol::target::Target;
 use bytes::Bytes;
 use futures::future::BoxFuture;
 
-use crate::blob_store::{BlobError, BlobKey, Get, Put};
+use crate::blob_store::{BlobError, BlobKey, GetBlob, PutBlob};
 use crate::builder::{Agent, AgentBuilder, sealed};
+use crate::context::Context;
 use crate::deliver::Until;
 use crate::error::{ResolveError, SendError, StartError};
-use crate::handler::{Context, HandlerResult, Message};
+use crate::handler::HandlerResult;
+use crate::message::Message;
+use crate::message_options::{IntoPayload, message_options};
 use crate::node::AgentNode;
-use crate::outgoing::{IntoPayload, message_options};
+use crate::reply::Reply;
 use crate::request::Request;
+use crate::route::Destination;
 use crate::sdk::{AgentSdk, Query, SdkError};
-use crate::send::{Destination, Reply, Send, Sent};
+use crate::send::{SendMessage, Sent};
 
 /// The few calls that an agent runtime needs to sit on the network, kept as they are while the rest of the SDK grows.
 ///
@@ -99,8 +103,8 @@ impl AgentWrapper {
     /// Sets what is done with the messages that arrive. Takes effect at the next connect.
     pub fn receive<F, Fut>(&self, handler: F)
     where
-        F: Fn(Message, Context) -> Fut + std::marker::Send + Sync + 'static,
-        Fut: Future<Output = HandlerResult> + std::marker::Send + 'static,
+        F: Fn(Message, Context) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = HandlerResult> + Send + 'static,
     {
         self.node().on_message(handler);
     }
@@ -129,7 +133,7 @@ impl AgentWrapper {
     /// Sends a message to the one target that is named next.
     pub fn send(&self, payload: impl IntoPayload) -> WrapperSend {
         let nobody = Destination::OneOf(Vec::new());
-        WrapperSend(Send::new(self.node().clone(), nobody, payload))
+        WrapperSend(SendMessage::new(self.node().clone(), nobody, payload))
     }
 
     /// Makes a request to the one target that is named next. An answer that reports an error is an error, see
@@ -145,22 +149,22 @@ impl AgentWrapper {
     }
 
     /// See [`AgentSdk::put_blob_bytes`].
-    pub fn put_blob_bytes(&self, bytes: impl Into<Bytes>) -> Put {
+    pub fn put_blob_bytes(&self, bytes: impl Into<Bytes>) -> PutBlob {
         self.sdk.put_blob_bytes(bytes)
     }
 
     /// See [`AgentSdk::put_blob_file`].
-    pub fn put_blob_file(&self, path: impl Into<PathBuf>) -> Put {
+    pub fn put_blob_file(&self, path: impl Into<PathBuf>) -> PutBlob {
         self.sdk.put_blob_file(path)
     }
 
     /// See [`AgentSdk::get_blob_bytes`].
-    pub fn get_blob_bytes(&self, blob: impl Into<BlobKey>) -> Get<Bytes> {
+    pub fn get_blob_bytes(&self, blob: impl Into<BlobKey>) -> GetBlob<Bytes> {
         self.sdk.get_blob_bytes(blob)
     }
 
     /// See [`AgentSdk::get_blob_text`].
-    pub fn get_blob_text(&self, blob: impl Into<BlobKey>) -> Get<String> {
+    pub fn get_blob_text(&self, blob: impl Into<BlobKey>) -> GetBlob<String> {
         self.sdk.get_blob_text(blob)
     }
 
@@ -228,7 +232,7 @@ impl AgentWrapper {
 /// When awaited, [`SendError`]; among them that there is no target, or more than one.
 #[derive(Debug)]
 #[must_use = "name a target and await it"]
-pub struct WrapperSend(Send);
+pub struct WrapperSend(SendMessage);
 
 /// A request to be made to exactly one target; await it for the reply.
 ///
@@ -270,7 +274,7 @@ macro_rules! one_target {
 impl WrapperSend {
     one_target!();
 
-    /// How far to wait for the message, see [`Send::until`].
+    /// How far to wait for the message, see [`SendMessage::until`].
     pub fn until(self, until: Until) -> Self {
         Self(self.0.until(until))
     }
@@ -280,12 +284,12 @@ impl WrapperSend {
         self.until(Until::Published)
     }
 
-    /// How often to repeat when no receipt comes, see [`Send::retry_attempts`].
+    /// How often to repeat when no receipt comes, see [`SendMessage::retry_attempts`].
     pub fn retry_attempts(self, attempts: u32) -> Self {
         Self(self.0.retry_attempts(attempts))
     }
 
-    /// How long to wait for each receipt, see [`Send::receipt_timeout`].
+    /// How long to wait for each receipt, see [`SendMessage::receipt_timeout`].
     pub fn receipt_timeout(self, timeout: Duration) -> Self {
         Self(self.0.receipt_timeout(timeout))
     }

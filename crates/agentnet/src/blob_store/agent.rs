@@ -9,10 +9,10 @@ use super::BlobStore;
 use super::settings::{BlobSettings, BlobStorage};
 use crate::builder::{Agent, AgentBuilder};
 use crate::error::SendError;
-use crate::handler::Message;
+use crate::message::Message;
+use crate::message_options::IntoPayload;
 use crate::node::AgentNode;
-use crate::outgoing::IntoPayload;
-use crate::send::Send;
+use crate::send::SendMessage;
 
 impl<A: Agent> AgentBuilder<A> {
     /// The directory of the local blob store. Default `.agentnet_blobs` or `AGENTNET_BLOB_DIR`.
@@ -38,15 +38,18 @@ impl AgentNode {
     #[must_use]
     pub fn blobs(&self) -> BlobStore {
         let new = || BlobStore::new(self.blob_settings().clone());
-        match self.live() {
-            Ok(live) => live.blobs.get_or_init(|| new().connected_to(&live.client)).clone(),
+        match self.session() {
+            Ok(session) => session
+                .blobs
+                .get_or_init(|| new().connected_to(&session.publisher.client))
+                .clone(),
             Err(_) => new(),
         }
     }
 
     /// Sends a reference to a blob (section 5.5). The receiver must reach the store that keeps it: a blob of the local store
     /// is read by agents with the same directory only.
-    pub fn send_blob_ref(&self, to: impl Into<String>, blob: &BlobRef) -> Send {
+    pub fn send_blob_ref(&self, to: impl Into<String>, blob: &BlobRef) -> SendMessage {
         self.send(to, blob)
     }
 }

@@ -9,11 +9,11 @@ use futures::future::BoxFuture;
 use tokio::io::AsyncReadExt;
 
 use super::BlobStore;
+use super::atomic_file::{AtomicFile, blocking, parent, rename_into_place};
 use super::error::BlobError;
+use super::hashing_reader::Progress;
 use super::key::BlobKey;
-use super::meter::Progress;
 use super::reader::BlobReader;
-use super::staged::{Staged, appear, blocking, parent};
 
 const CHUNK: usize = 256 * 1024;
 
@@ -25,14 +25,14 @@ type Finish<T> = Box<dyn FnOnce(BlobReader, u64) -> BoxFuture<'static, Result<T,
 /// # Errors
 /// When awaited, [`BlobError`]. A blob whose size or SHA-256 is not what its reference says is [`BlobError::Damaged`].
 #[must_use = "await it to read the blob"]
-pub struct Get<T> {
+pub struct GetBlob<T> {
     store: BlobStore,
     key: BlobKey,
     progress: Option<Progress>,
     finish: Finish<T>,
 }
 
-impl<T> Get<T> {
+impl<T> GetBlob<T> {
     fn new<F: Future<Output = Result<T, BlobError>> + Send + 'static>(
         store: &BlobStore,
         key: BlobKey,
@@ -59,7 +59,7 @@ impl<T> Get<T> {
     }
 }
 
-impl<T: 'static> IntoFuture for Get<T> {
+impl<T: 'static> IntoFuture for GetBlob<T> {
     type Output = Result<T, BlobError>;
     type IntoFuture = BoxFuture<'static, Self::Output>;
 
@@ -68,33 +68,35 @@ impl<T: 'static> IntoFuture for Get<T> {
     }
 }
 
-impl<T> std::fmt::Debug for Get<T> {
+impl<T> std::fmt::Debug for GetBlob<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Get").field("key", &self.key).finish_non_exhaustive()
+        f.debug_struct("GetBlob")
+            .field("key", &self.key)
+            .finish_non_exhaustive()
     }
 }
 
-pub(crate) fn bytes(store: &BlobStore, key: BlobKey) -> Get<Bytes> {
-    Get::new(store, key, |reader, limit| async move {
+pub(crate) fn bytes(store: &BlobStore, key: BlobKey) -> GetBlob<Bytes> {
+    GetBlob::new(store, key, |reader, limit| async move {
         Ok(into_memory(reader, limit).await?.1.into())
     })
 }
 
-pub(crate) fn text(store: &BlobStore, key: BlobKey) -> Get<String> {
-    Get::new(store, key, |reader, limit| async move {
+pub(crate) fn text(store: &BlobStore, key: BlobKey) -> GetBlob<String> {
+    GetBlob::new(store, key, |reader, limit| async move {
         let (blob, bytes) = into_memory(reader, limit).await?;
         String::from_utf8(bytes).map_err(|_| BlobError::NotText { blob_id: blob.blob_id })
     })
 }
 
-pub(crate) fn open(store: &BlobStore, key: BlobKey) -> Get<BlobReader> {
-    Get::new(store, key, |reader, _| async move { Ok(reader) })
+pub(crate) fn open(store: &BlobStore, key: BlobKey) -> GetBlob<BlobReader> {
+    GetBlob::new(store, key, |reader, _| async move { Ok(reader) })
 }
 
-pub(crate) fn to_file(store: &BlobStore, key: BlobKey, path: PathBuf) -> Get<BlobRef> {
-    Get::new(store, key, |mut reader, _| async move {
+pub(crate) fn to_file(store: &BlobStore, key: BlobKey, path: PathBuf) -> GetBlob<BlobRef> {
+    GetBlob::new(store, key, |mut reader, _| async move {
         let dir = parent(&path);
-        let mut staged = Staged::create(dir)
+        let mut staged = AtomicFile::create(dir)
             .await
             .map_err(BlobError::file("make a file in", dir))?;
         let mut chunk = BytesMut::with_capacity(CHUNK);
@@ -108,7 +110,7 @@ pub(crate) fn to_file(store: &BlobStore, key: BlobKey, path: PathBuf) -> Get<Blo
         }
         let staged = staged.seal().await.map_err(BlobError::file("write", &path))?;
         let target = path.clone();
-        blocking(move || appear(staged, &target, true))
+        blocking(move || rename_into_place(staged, &target, true))
             .await
             .map_err(BlobError::file("write", &path))?;
         Ok(reader.blob().clone())

@@ -10,10 +10,10 @@ use agentnet_protocol::json::Value;
 use bytes::BytesMut;
 use tokio::io::{AsyncReadExt, BufReader};
 
+use super::atomic_file::{AtomicFile, blocking, rename_into_place, write_small};
 use super::error::BlobError;
-use super::meter::{Meter, Source, fill, hex};
+use super::hashing_reader::{Meter, Source, fill, hex};
 use super::reader::Found;
-use super::staged::{Staged, appear, blocking, write_small};
 
 const CHUNK: usize = 256 * 1024;
 /// No reference is longer.
@@ -56,7 +56,7 @@ impl LocalStore {
                 .await
                 .map_err(BlobError::file("make the directory", dir))?;
         }
-        let mut staged = Staged::create(&data_dir)
+        let mut staged = AtomicFile::create(&data_dir)
             .await
             .map_err(BlobError::file("make a file in", &data_dir))?;
         let mut chunk = BytesMut::new();
@@ -77,8 +77,8 @@ impl LocalStore {
         // One piece of work, so that a caller who goes away does not leave bytes without their reference.
         let named = blocking(move || {
             let reference = write_small(&meta_dir, reference.get().as_bytes())?;
-            appear(staged, &data, false)?;
-            appear(reference, &meta, false).inspect_err(|_| {
+            rename_into_place(staged, &data, false)?;
+            rename_into_place(reference, &meta, false).inspect_err(|_| {
                 let _ = std::fs::remove_file(&data);
             })
         });

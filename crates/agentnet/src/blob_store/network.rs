@@ -1,9 +1,9 @@
 //! The network's store: a bucket of the JetStream object store, readable by every client of it (`nats object get` included).
 //!
-//! A blob is an object whose name is its id; the reference is in the object's metadata. `upload` stores, `stall` bounds the
+//! A blob is an object whose name is its id; the reference is in the object's metadata. `upload` stores, `read_timeout` bounds the
 //! waiting of a read; reading itself is the client's.
 
-mod stall;
+mod read_timeout;
 mod sweep;
 mod upload;
 
@@ -23,11 +23,11 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE;
 
 use super::error::BlobError;
-use super::meter::hex;
+use super::hashing_reader::hex;
 use super::names;
 use super::reader::Found;
 use super::settings::BlobSettings;
-use stall::Stalling;
+use read_timeout::ReadTimeout;
 
 /// How long the server may take to answer one request or to store one piece.
 const ANSWER: Duration = Duration::from_secs(20);
@@ -113,7 +113,7 @@ impl NetworkStore {
             match bucket.objects.get(id).await {
                 Ok(object) => {
                     let blob = reference(id, object.info());
-                    let bytes = Box::new(Stalling::new(object, &blob, self.shared.settings.stall_timeout));
+                    let bytes = Box::new(ReadTimeout::new(object, &blob, self.shared.settings.stall_timeout));
                     return Ok(Found { blob, bytes });
                 }
                 Err(error) if error.kind() != GetErrorKind::NotFound => {

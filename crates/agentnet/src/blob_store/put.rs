@@ -12,7 +12,7 @@ use futures::future::BoxFuture;
 
 use super::BlobStore;
 use super::error::BlobError;
-use super::meter::{Meter, Progress, Source};
+use super::hashing_reader::{Meter, Progress, Source};
 use super::names;
 use super::settings::BlobStorage;
 use crate::ids;
@@ -32,7 +32,7 @@ pub(crate) enum Origin {
 /// # Errors
 /// When awaited, [`BlobError`].
 #[must_use = "await it to store the blob"]
-pub struct Put {
+pub struct PutBlob {
     store: BlobStore,
     origin: Origin,
     filename: Option<String>,
@@ -41,7 +41,7 @@ pub struct Put {
     progress: Option<Progress>,
 }
 
-impl Put {
+impl PutBlob {
     pub(crate) fn new(store: &BlobStore, origin: Origin) -> Self {
         Self {
             store: store.clone(),
@@ -126,7 +126,7 @@ async fn open(origin: Origin) -> Result<(Source, Option<u64>, Option<String>), B
     }
 }
 
-impl IntoFuture for Put {
+impl IntoFuture for PutBlob {
     type Output = Result<BlobRef, BlobError>;
     type IntoFuture = BoxFuture<'static, Self::Output>;
 
@@ -135,9 +135,9 @@ impl IntoFuture for Put {
     }
 }
 
-impl std::fmt::Debug for Put {
+impl std::fmt::Debug for PutBlob {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Put")
+        f.debug_struct("PutBlob")
             .field("filename", &self.filename)
             .finish_non_exhaustive()
     }

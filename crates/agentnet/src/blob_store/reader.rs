@@ -8,7 +8,7 @@ use agentnet_protocol::blob::BlobRef;
 use tokio::io::{AsyncRead, ReadBuf};
 
 use super::error::BlobError;
-use super::meter::{Meter, Progress, hex};
+use super::hashing_reader::{Meter, Progress, hex};
 
 /// What a store has found: the reference as stored, and the bytes, not yet checked.
 pub(crate) struct Found {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use agentnet_protocol::blob::{LOCAL_STORAGE, NATS_OBJECT_STORAGE};
 
-use crate::config::ConfigError;
+use crate::config::error::ConfigError;
 
 /// Which store keeps a blob.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -4,9 +4,9 @@ use std::io;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
+use super::atomic_file::{PREFIX, blocking};
 use super::error::BlobError;
 use super::local::LocalStore;
-use super::staged::{PREFIX, blocking};
 
 impl LocalStore {
     /// Removes files under construction, and bytes without a reference, that were last written to longer ago than this. How

@@ -180,8 +180,11 @@ mod tests {
                     "{before} at {time}"
                 );
             }
-            let live = 200 * (time + 1).min(10);
-            assert_eq!((dedupe.known.len() as u64, dedupe.order.len() as u64), (live, live));
+            let session = 200 * (time + 1).min(10);
+            assert_eq!(
+                (dedupe.known.len() as u64, dedupe.order.len() as u64),
+                (session, session)
+            );
         }
     }
 

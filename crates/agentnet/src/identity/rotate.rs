@@ -5,51 +5,24 @@
 //! Should the program end in between, either key may be the bound one: the next rotation, or the next start of a node, asks the registry
 //! and goes on from there.
 
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError};
+use std::path::Path;
 
-use agentnet_keys::{KeyFileError, create, generate, load, next_path, remove};
+use agentnet_keys::{create, generate, load, next_path, remove};
 use agentnet_protocol::rotation;
 use agentnet_protocol::rpc::ResolveKeyRequest;
 use agentnet_protocol::signature::SigningKey;
 
-use super::source::{KeySource, off_thread, settle};
-use crate::error::{RegistryError, SendError};
+use super::error::RotateError;
+use super::key_source::{off_thread, settle};
 use crate::ids;
-use crate::node::AgentNode;
 use crate::registry::RegistryClient;
-
-/// Why a key was not rotated. The old one stays unless the text says otherwise.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum RotateError {
-    /// The node does not run, or does not sign.
-    #[error("the node has no key to rotate: start it with signed identity (DEV_AUTH=true)")]
-    NotSigning,
-    /// A key file cannot be used.
-    #[error(transparent)]
-    Key(#[from] KeyFileError),
-    /// There is no key file to rotate.
-    #[error("there is no key file {}: nothing to rotate", .0.display())]
-    NoKey(PathBuf),
-    /// The registry refused, e.g. with `auth_public_key_mismatch`.
-    #[error("the registry did not rotate the key: {0}")]
-    Refused(String),
-    /// The registry did not answer: whether it has bound the new key is not known. Rotating once more finds out.
-    #[error(
-        "whether the key was rotated is not known, the registry did not answer ({0}): rotate once more to find out"
-    )]
-    Unanswered(#[source] RegistryError),
-    /// The account is bound to a key that is in neither file.
-    #[error("the account is bound to another key than those in {} and beside it", .0.display())]
-    Lost(PathBuf),
-}
+use crate::registry::error::RegistryError;
 
 impl RegistryClient {
     /// Rotates the key in a file; the account must be bound to it. Goes on with a rotation that was interrupted.
     ///
     /// Returns the new public key. Nodes that run with the old key go on signing with it, and are refused from now on: stop them
-    /// first, or use [`AgentNode::rotate_key`].
+    /// first, or use [`AgentNode::rotate_key`](crate::AgentNode::rotate_key).
     ///
     /// # Errors
     /// [`RotateError`]
@@ -76,7 +49,7 @@ impl RegistryClient {
                 .await?
             }
         };
-        match ask(self, account_id, &old, &new).await {
+        match request_rotation(self, account_id, &old, &new).await {
             Ok(()) => finish(path, new).await,
             Err(error) => {
                 if let RotateError::Refused(_) = error {
@@ -105,7 +78,8 @@ async fn bound_key(registry: &RegistryClient, account_id: &str) -> Result<String
     }
 }
 
-async fn ask(
+/// Asks the registry to bind the new key.
+pub(crate) async fn request_rotation(
     registry: &RegistryClient,
     account_id: &str,
     old: &SigningKey,
@@ -116,39 +90,5 @@ async fn ask(
         Ok(_) => Ok(()),
         Err(RegistryError::Refused(text)) => Err(RotateError::Refused(text)),
         Err(error) => Err(RotateError::Unanswered(error)),
-    }
-}
-
-impl AgentNode {
-    /// Binds a new key to the node's account in the place of its own, and signs with it from then on. Other nodes of the
-    /// account have to be started again.
-    ///
-    /// Returns the new public key. A key file is replaced; a key that the program gave is replaced in memory.
-    ///
-    /// # Errors
-    /// [`RotateError`]
-    pub async fn rotate_key(&self) -> Result<String, RotateError> {
-        let live = self.live().map_err(|_: SendError| RotateError::NotSigning)?;
-        let (Some(identity), Some(source)) = (&live.identity, self.key_source()) else {
-            return Err(RotateError::NotSigning);
-        };
-        let account_id = &live.sender.account_id;
-        match source {
-            KeySource::File(path) => {
-                let public = live.registry.rotate_key_file(account_id, path).await?;
-                let key = off_thread(path.clone(), load).await?;
-                identity.set_key(Arc::new(key.ok_or_else(|| RotateError::NoKey(path.clone()))?));
-                Ok(public)
-            }
-            KeySource::Memory(place) => {
-                let new = generate();
-                ask(&live.registry, account_id, &identity.key(), &new).await?;
-                let public = new.public_text().to_owned();
-                let new = Arc::new(new);
-                *place.write().unwrap_or_else(PoisonError::into_inner) = new.clone();
-                identity.set_key(new);
-                Ok(public)
-            }
-        }
     }
 }

@@ -35,9 +35,9 @@ impl Source for Page {
     }
 
     async fn health(&self) -> Result<(), String> {
-        let live = self.node().and_then(|node| node.live().ok());
-        match live {
-            Some(live) if live.is_connected() => Ok(()),
+        let session = self.node().and_then(|node| node.session().ok());
+        match session {
+            Some(session) if session.publisher.is_connected() => Ok(()),
             Some(_) => Err("no connection to NATS".to_owned()),
             None => Err("the node is not running".to_owned()),
         }

@@ -1,7 +1,7 @@
 //! Joining again when the NATS client has ended for good.
 //!
-//! The client repairs its connection for ever. But there are messages that it cannot read and over which it ends itself, and
-//! whoever may publish can send one. A node whose connection is its own closes then, and starts anew.
+//! The client reconnects for ever. But there are messages that it cannot parse and that end it, and every client that may
+//! publish can send one. A node that has a connection of its own then closes, and starts again.
 
 use std::pin::Pin;
 use std::sync::Weak;
@@ -11,12 +11,15 @@ use std::time::Duration;
 use super::{AgentNode, Shared};
 use crate::connect::reconnect_delay;
 use crate::error::StartError;
-use crate::session::Live;
+use crate::session::Session;
 
 /// Watches over a session's client until the session ends.
 // Not `async fn`: a start watches, and what watches starts.
-pub(super) fn watch(node: Weak<Shared>, live: &Live) -> Pin<Box<dyn Future<Output = ()> + Send>> {
-    let (ended, client_ended) = (live.ended.clone(), live.connections.client_ended.clone());
+pub(super) fn watch(node: Weak<Shared>, session: &Session) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+    let (ended, client_ended) = (
+        session.ended.clone(),
+        session.publisher.connections.client_ended.clone(),
+    );
     Box::pin(async move {
         tokio::select! {
             biased;
@@ -61,7 +64,7 @@ impl AgentNode {
     /// As [`AgentNode::start`], for a node that has been started and was not closed since; nothing happens to others.
     async fn start_again(&self) -> Result<(), StartError> {
         let _changing = self.shared.changing.lock().await;
-        match self.live() {
+        match self.session() {
             Ok(_) => Err(StartError::Running),
             Err(_) if self.shared.started.load(Ordering::Acquire) => self.open_session().await,
             Err(_) => Ok(()),

@@ -5,11 +5,24 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 
+use super::parent::Parent;
+use super::tell::text_payload;
 use super::{AgentSdk, SdkError, SdkResult};
-use crate::outgoing::{IntoPayload, message_options};
+use crate::message_options::{IntoPayload, message_options};
 use crate::request::Request;
-use crate::send::Destination;
-use crate::thread::Parent;
+use crate::route::Destination;
+
+impl AgentSdk {
+    /// Sends `{"text": text}` as a request and waits for the answer.
+    pub fn ask_text(&self, to: impl Into<String>, text: impl Into<String>) -> Ask {
+        self.ask_json(to, text_payload(&text.into()))
+    }
+
+    /// Sends any JSON as a request and waits for the answer.
+    pub fn ask_json(&self, to: impl Into<String>, payload: impl IntoPayload) -> Ask {
+        Ask::new(self.clone(), to.into(), payload)
+    }
+}
 
 /// A question to be asked; await it for the answer, see [`AgentSdk::ask_text`] and [`AgentSdk::ask_json`].
 ///

@@ -7,31 +7,31 @@ use bytes::Bytes;
 
 use super::AgentSdk;
 use super::tell::Tell;
-use crate::blob_store::{BlobError, BlobKey, Get, Put};
+use crate::blob_store::{BlobError, BlobKey, GetBlob, PutBlob};
 
 impl AgentSdk {
     /// Stores bytes, see [`BlobStore::put_bytes`](crate::BlobStore::put_bytes).
-    pub fn put_blob_bytes(&self, bytes: impl Into<Bytes>) -> Put {
+    pub fn put_blob_bytes(&self, bytes: impl Into<Bytes>) -> PutBlob {
         self.node.blobs().put_bytes(bytes)
     }
 
     /// Stores a file, see [`BlobStore::put_file`](crate::BlobStore::put_file).
-    pub fn put_blob_file(&self, path: impl Into<PathBuf>) -> Put {
+    pub fn put_blob_file(&self, path: impl Into<PathBuf>) -> PutBlob {
         self.node.blobs().put_file(path)
     }
 
     /// Reads a blob into memory, see [`BlobStore::get_bytes`](crate::BlobStore::get_bytes).
-    pub fn get_blob_bytes(&self, blob: impl Into<BlobKey>) -> Get<Bytes> {
+    pub fn get_blob_bytes(&self, blob: impl Into<BlobKey>) -> GetBlob<Bytes> {
         self.node.blobs().get_bytes(blob)
     }
 
     /// Reads a blob of text into memory, see [`BlobStore::get_text`](crate::BlobStore::get_text).
-    pub fn get_blob_text(&self, blob: impl Into<BlobKey>) -> Get<String> {
+    pub fn get_blob_text(&self, blob: impl Into<BlobKey>) -> GetBlob<String> {
         self.node.blobs().get_text(blob)
     }
 
     /// Writes a blob to a file, see [`BlobStore::get_to_file`](crate::BlobStore::get_to_file).
-    pub fn get_blob_to_file(&self, blob: impl Into<BlobKey>, path: impl Into<PathBuf>) -> Get<BlobRef> {
+    pub fn get_blob_to_file(&self, blob: impl Into<BlobKey>, path: impl Into<PathBuf>) -> GetBlob<BlobRef> {
         self.node.blobs().get_to_file(blob, path)
     }
 

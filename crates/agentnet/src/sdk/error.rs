@@ -6,7 +6,7 @@ use agentnet_protocol::json;
 use agentnet_protocol::payload_text::extract_error;
 
 use crate::error::{RegistryError, RequestError, SendError};
-use crate::handler::Message;
+use crate::message::Message;
 use crate::stream::StreamError;
 
 /// What the other side said when it refused a message, or when its handling failed.

@@ -8,12 +8,12 @@ use agentnet_protocol::stream::{StreamFrame, StreamPart};
 use agentnet_protocol::{RawJson, Text};
 use futures::future::BoxFuture;
 
+use super::parent::Parent;
 use super::{AgentSdk, SdkError, SdkResult, Tell};
 use crate::deliver::Until;
 use crate::error::SendError;
 use crate::ids;
-use crate::outgoing::{IntoPayload, message_options};
-use crate::thread::Parent;
+use crate::message_options::{IntoPayload, message_options};
 
 impl AgentSdk {
     /// Sends the start of a stream to somebody's inbox; the caller numbers its pieces, from 0 or 1.
@@ -135,19 +135,19 @@ impl TellFrame {
         self
     }
 
-    /// How far to wait for the message, see [`Send::until`](crate::Send::until). Default [`Until::Published`].
+    /// How far to wait for the message, see [`SendMessage::until`](crate::SendMessage::until). Default [`Until::Published`].
     pub fn until(mut self, until: Until) -> Self {
         self.tell = self.tell.until(until);
         self
     }
 
-    /// How often to repeat when no receipt comes, see [`Send::retry_attempts`](crate::Send::retry_attempts).
+    /// How often to repeat when no receipt comes, see [`SendMessage::retry_attempts`](crate::SendMessage::retry_attempts).
     pub fn retry_attempts(mut self, attempts: u32) -> Self {
         self.tell = self.tell.retry_attempts(attempts);
         self
     }
 
-    /// How long to wait for each receipt, see [`Send::receipt_timeout`](crate::Send::receipt_timeout).
+    /// How long to wait for each receipt, see [`SendMessage::receipt_timeout`](crate::SendMessage::receipt_timeout).
     pub fn receipt_timeout(mut self, timeout: Duration) -> Self {
         self.tell = self.tell.receipt_timeout(timeout);
         self

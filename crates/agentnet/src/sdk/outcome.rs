@@ -2,8 +2,8 @@
 
 use agentnet_protocol::{RawJson, Text};
 
-use crate::handler::Message;
-use crate::send::Sent;
+use crate::message::Message;
+use crate::send::sent::Sent;
 
 /// The result of a send or an ask, one type for both (PROTOCOL.md section 17, `SDKResult`). That there is one means that it
 /// went well: failures are [`SdkError`](crate::SdkError).

@@ -10,8 +10,49 @@ use agentnet_protocol::rpc::{
 use futures::future::BoxFuture;
 use futures::stream::{self, BoxStream, StreamExt as _, TryStreamExt as _};
 
-use super::SdkError;
+use super::{AgentSdk, SdkError};
 use crate::node::AgentNode;
+
+impl AgentSdk {
+    /// Accounts by a part of their name, online ones first.
+    pub fn search_profiles(&self, query: impl Into<String>) -> Query<SearchRequest> {
+        let query = query.into();
+        Query::new(
+            self.node(),
+            SearchRequest {
+                query,
+                ..Default::default()
+            },
+        )
+    }
+
+    /// Threads, latest activity first.
+    pub fn list_threads(&self) -> Query<ThreadListRequest> {
+        Query::new(self.node(), ThreadListRequest::default())
+    }
+
+    /// One thread's messages, newest first: await it for a page, or walk them all with [`Query::stream`].
+    pub fn thread_messages(&self, thread_id: impl Into<String>) -> Query<ThreadMessagesRequest> {
+        let thread_id = thread_id.into();
+        Query::new(
+            self.node(),
+            ThreadMessagesRequest {
+                thread_id,
+                ..Default::default()
+            },
+        )
+    }
+
+    /// [`AgentSdk::thread_messages`] by the seed's name.
+    pub fn get_thread_messages(&self, thread_id: impl Into<String>) -> Query<ThreadMessagesRequest> {
+        self.thread_messages(thread_id)
+    }
+
+    /// Messages by filters, newest first.
+    pub fn search_messages(&self) -> Query<MessageSearchRequest> {
+        Query::new(self.node(), MessageSearchRequest::default())
+    }
+}
 
 /// A request of the registry that is answered in pages.
 pub trait Paged: Request + Clone + Sync + 'static {

@@ -8,12 +8,13 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use futures::{Stream, StreamExt as _};
 
-use super::{AgentSdk, SdkError, SdkResult, text_payload};
+use super::parent::Parent;
+use super::tell::text_payload;
+use super::{AgentSdk, SdkError, SdkResult};
 use crate::error::RequestError;
-use crate::outgoing::{IntoPayload, message_options};
-use crate::send::Destination;
+use crate::message_options::{IntoPayload, message_options};
+use crate::route::Destination;
 use crate::stream::{Delta, OpenStream, ReplyStream, StreamError, StreamRequest};
-use crate::thread::Parent;
 
 impl AgentSdk {
     /// Asks `{"text": text}` and reads the answer piece by piece; an agent that answers at once gives one piece.

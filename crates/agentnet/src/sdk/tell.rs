@@ -5,11 +5,24 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 
+use super::parent::Parent;
 use super::{AgentSdk, SdkError, SdkResult};
 use crate::deliver::Until;
-use crate::outgoing::{IntoPayload, message_options};
-use crate::send::{Destination, Send};
-use crate::thread::Parent;
+use crate::message_options::{IntoPayload, message_options};
+use crate::route::Destination;
+use crate::send::SendMessage;
+
+impl AgentSdk {
+    /// Sends `{"text": text}`.
+    pub fn send_text(&self, to: impl Into<String>, text: impl Into<String>) -> Tell {
+        self.send_json(to, text_payload(&text.into()))
+    }
+
+    /// Sends any JSON.
+    pub fn send_json(&self, to: impl Into<String>, payload: impl IntoPayload) -> Tell {
+        Tell::new(self.clone(), to.into(), payload)
+    }
+}
 
 /// A message to be sent; await it to send it, see [`AgentSdk::send_text`] and [`AgentSdk::send_json`].
 ///
@@ -21,13 +34,13 @@ use crate::thread::Parent;
 #[must_use = "await it to send the message"]
 pub struct Tell {
     sdk: AgentSdk,
-    pub(super) send: Send,
+    pub(super) send: SendMessage,
     follows: Option<Parent>,
 }
 
 impl Tell {
     pub(super) fn new(sdk: AgentSdk, to: String, payload: impl IntoPayload) -> Self {
-        let send = Send::new(sdk.node().clone(), Destination::SdkText(to), payload);
+        let send = SendMessage::new(sdk.node().clone(), Destination::SdkText(to), payload);
         Self {
             sdk,
             send,
@@ -43,7 +56,7 @@ impl Tell {
 
     message_options!(send.options);
 
-    /// How far to wait for the message, see [`Send::until`].
+    /// How far to wait for the message, see [`SendMessage::until`].
     pub fn until(mut self, until: Until) -> Self {
         self.send = self.send.until(until);
         self
@@ -54,13 +67,13 @@ impl Tell {
         self.until(Until::Published)
     }
 
-    /// How often to repeat when no receipt comes, see [`Send::retry_attempts`].
+    /// How often to repeat when no receipt comes, see [`SendMessage::retry_attempts`].
     pub fn retry_attempts(mut self, attempts: u32) -> Self {
         self.send = self.send.retry_attempts(attempts);
         self
     }
 
-    /// How long to wait for each receipt, see [`Send::receipt_timeout`].
+    /// How long to wait for each receipt, see [`SendMessage::receipt_timeout`].
     pub fn receipt_timeout(mut self, timeout: Duration) -> Self {
         self.send = self.send.receipt_timeout(timeout);
         self
@@ -88,4 +101,9 @@ impl IntoFuture for Tell {
     fn into_future(self) -> Self::IntoFuture {
         Box::pin(self.run())
     }
+}
+
+/// The payload of a text.
+pub(super) fn text_payload(text: &str) -> serde_json::Value {
+    serde_json::json!({ "text": text })
 }

@@ -1,28 +1,8 @@
-//! The rules of targets and error replies, as tables.
+//! The rules of error replies, as tables.
 
 use agentnet_protocol::{Envelope, RawJson};
 
 use super::*;
-
-#[test]
-fn targets_are_read_as_people_write_them() {
-    let name = |name: &str| Ok(Target::Username(name.to_owned()));
-    for (text, expected) in [
-        ("bob", name("bob")),
-        (" @bob ", name("bob")),
-        ("username:bob", name("bob")),
-        ("Username: @@bob", name("bob")),
-        ("username: ", Err(TargetError::EmptyUsername)),
-        ("username:@", Err(TargetError::EmptyUsername)),
-        ("acct_1", Ok(Target::Account("acct_1".to_owned()))),
-        ("account: x ", Ok(Target::Account("x".to_owned()))),
-        ("account:", Err(TargetError::EmptyAccount)),
-        ("capability:chat", Ok(Target::Capability("chat".to_owned()))),
-        ("", Err(TargetError::Required)),
-    ] {
-        assert_eq!(parse_target(text), expected, "{text:?}");
-    }
-}
 
 fn answer(payload: &str, kind: &'static str) -> Message {
     let envelope = Envelope {

@@ -1,4 +1,4 @@
-//! How a requester says that it wants no more of an answer.
+//! The cancellation of a streamed reply by its reader.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -9,75 +9,86 @@ use agentnet_protocol::compose::Draft;
 use agentnet_protocol::stream::StreamCancel;
 use tokio::time::Instant;
 
-use super::outlet::compose;
-use crate::session::Live;
+use super::stream_tasks::StreamTasks;
 
-/// What is said, and where, when the answer to one request is wanted no more.
+/// Cancels a streamed reply: the message and its subject.
 #[derive(Debug)]
 pub(crate) struct Cancellation {
+    pub(crate) streams: Arc<StreamTasks>,
     pub(crate) subject: String,
     pub(crate) draft: Draft,
-    pub(crate) said: AtomicBool,
+    pub(crate) is_published: AtomicBool,
 }
 
 impl Cancellation {
-    /// Says it, unless it was said before.
-    pub(crate) fn say(self: &Arc<Self>, live: &Arc<Live>, stream_id: Option<String>) {
-        if !self.said.swap(true, Ordering::AcqRel) {
-            self.say_again(live, stream_id);
+    /// Publishes it, unless that was done before.
+    pub(crate) fn publish(self: &Arc<Self>, stream_id: Option<String>) {
+        if !self.is_published.swap(true, Ordering::AcqRel) {
+            self.publish_again(stream_id);
         }
     }
 
-    /// Says it, also if it was said before: the sender may not have been listening yet.
-    pub(crate) fn say_again(self: &Arc<Self>, live: &Arc<Live>, stream_id: Option<String>) {
-        let (this, said_by) = (self.clone(), live.clone());
-        live.streams.spawn(async move {
+    /// Publishes it, also if that was done before: the sender may not have been subscribed yet.
+    pub(crate) fn publish_again(self: &Arc<Self>, stream_id: Option<String>) {
+        let this = self.clone();
+        self.streams.spawn(async move {
             let payload = StreamCancel { stream_id }.to_payload();
-            let body = compose(&said_by, this.draft.clone(), payload).encode();
-            if let Err(error) = said_by.publish_last(&this.subject, body).await {
-                tracing::warn!(%error, "the sender of a stream was not told that it is wanted no more");
+            let draft = this.draft.clone();
+            let body = this.streams.composer.compose(Draft { payload, ..draft }).encode();
+            if let Err(error) = this.streams.publisher.publish_last(&this.subject, body).await {
+                tracing::warn!(%error, "the cancellation of a stream was not published");
             }
         });
     }
 }
 
-/// The last streams that were given up: who still sends frames of them is told once more.
-#[derive(Debug, Default)]
-pub(crate) struct Dropped {
-    by_number: HashMap<u64, Remembered>,
+/// The last streams that were dropped by their reader: later frames of them are answered by the cancellation.
+#[derive(Debug)]
+pub(crate) struct DroppedStreams<C = Arc<Cancellation>> {
+    by_number: HashMap<u64, DroppedStream<C>>,
     oldest_first: VecDeque<u64>,
 }
 
 #[derive(Debug)]
-struct Remembered {
-    cancellation: Arc<Cancellation>,
-    /// When to say it again at the earliest.
+struct DroppedStream<C> {
+    cancellation: C,
+    /// When to publish it again at the earliest.
     due: Instant,
 }
 
-/// How many are remembered.
-const REMEMBERED: usize = 1024;
-/// The frames that were under way already need no answer each.
-const PAUSE: Duration = Duration::from_millis(200);
+/// How many dropped streams are kept.
+const MAX_DROPPED_STREAMS: usize = 1024;
+/// Not every frame that was on its way is answered.
+const MIN_CANCEL_INTERVAL: Duration = Duration::from_millis(200);
 
-impl Dropped {
-    /// Remembers a stream. One of which a frame was seen has a sender that listens; one without needs an answer to the first.
-    pub(crate) fn remember(&mut self, number: u64, cancellation: Arc<Cancellation>, heard: bool, now: Instant) {
-        let due = if heard { now + PAUSE } else { now };
-        self.by_number.insert(number, Remembered { cancellation, due });
+impl<C> Default for DroppedStreams<C> {
+    fn default() -> Self {
+        Self {
+            by_number: HashMap::new(),
+            oldest_first: VecDeque::new(),
+        }
+    }
+}
+
+impl<C: Clone> DroppedStreams<C> {
+    /// Keeps a stream. The sender of one that has had a frame is subscribed to its cancellation; of one without, the first
+    /// frame is answered.
+    pub(crate) fn remember(&mut self, number: u64, cancellation: C, had_frame: bool, now: Instant) {
+        let due = if had_frame { now + MIN_CANCEL_INTERVAL } else { now };
+        self.by_number.insert(number, DroppedStream { cancellation, due });
         self.oldest_first.push_back(number);
-        if self.oldest_first.len() > REMEMBERED
+        if self.oldest_first.len() > MAX_DROPPED_STREAMS
             && let Some(oldest) = self.oldest_first.pop_front()
         {
             self.by_number.remove(&oldest);
         }
     }
 
-    /// What to say to a frame of this number.
-    pub(crate) fn due(&mut self, number: u64, now: Instant) -> Option<Arc<Cancellation>> {
-        let remembered = self.by_number.get_mut(&number).filter(|it| it.due <= now)?;
-        remembered.due = now + PAUSE;
-        Some(remembered.cancellation.clone())
+    /// The cancellation that answers a frame of this number, if it is due.
+    pub(crate) fn due(&mut self, number: u64, now: Instant) -> Option<C> {
+        let dropped = self.by_number.get_mut(&number).filter(|it| it.due <= now)?;
+        dropped.due = now + MIN_CANCEL_INTERVAL;
+        Some(dropped.cancellation.clone())
     }
 }
 
@@ -85,20 +96,12 @@ impl Dropped {
 mod tests {
     use super::*;
 
-    fn cancellation() -> Arc<Cancellation> {
-        Arc::new(Cancellation {
-            subject: "x.cancel".to_owned(),
-            draft: Draft::default(),
-            said: AtomicBool::new(true),
-        })
-    }
-
     #[test]
-    fn who_goes_on_sending_is_told_again_but_not_for_each_frame() {
+    fn a_sender_that_continues_is_cancelled_again_but_not_for_each_frame() {
         let start = Instant::now();
-        let mut dropped = Dropped::default();
-        dropped.remember(1, cancellation(), false, start);
-        dropped.remember(2, cancellation(), true, start);
+        let mut dropped = DroppedStreams::<()>::default();
+        dropped.remember(1, (), false, start);
+        dropped.remember(2, (), true, start);
         let cases = [
             (1, 0, true),
             (1, 199, false),
@@ -118,12 +121,12 @@ mod tests {
     #[test]
     fn only_the_last_are_remembered() {
         let now = Instant::now();
-        let mut dropped = Dropped::default();
-        for number in 0..=REMEMBERED as u64 {
-            dropped.remember(number, cancellation(), false, now);
+        let mut dropped = DroppedStreams::<()>::default();
+        for number in 0..=MAX_DROPPED_STREAMS as u64 {
+            dropped.remember(number, (), false, now);
         }
         assert!(dropped.due(0, now).is_none());
         assert!(dropped.due(1, now).is_some());
-        assert_eq!(dropped.by_number.len(), REMEMBERED);
+        assert_eq!(dropped.by_number.len(), MAX_DROPPED_STREAMS);
     }
 }

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use agentnet_protocol::RawJson;
 use agentnet_protocol::stream::piece_text;
 
-use crate::handler::Message;
+use crate::message::Message;
 
 /// One piece of a stream.
 #[derive(Debug, Clone, PartialEq, Eq)]

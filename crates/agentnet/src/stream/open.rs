@@ -1,7 +1,6 @@
 //! Opening a stream, as a reply or to an inbox.
 
 use std::future::IntoFuture;
-use std::sync::Arc;
 
 use agentnet_protocol::envelope::kind;
 use agentnet_protocol::stream::{StreamError as FrameError, StreamFrame, cancel_subject};
@@ -11,16 +10,16 @@ use futures::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 
 use super::error::StreamError;
-use super::outlet::Outlet;
+use super::frame_writer::FrameWriter;
 use super::sender::{Content, StreamSender};
 use crate::deliver::{Acknowledgement, Until};
 use crate::error::SendError;
-use crate::handler::Message;
 use crate::ids;
+use crate::message::Message;
+use crate::message_options::{IntoPayload, MessageOptions, message_options};
 use crate::node::AgentNode;
-use crate::outgoing::{IntoPayload, Options, message_options};
-use crate::send::Destination;
-use crate::session::Live;
+use crate::route::{Destination, Route};
+use crate::session::Session;
 
 /// A stream to be opened; await it for its [`StreamSender`]. The stream's start is then sent.
 ///
@@ -35,7 +34,7 @@ use crate::session::Live;
 pub struct OpenStream {
     node: AgentNode,
     way: Way,
-    pub(crate) options: Options,
+    pub(crate) options: MessageOptions,
     stream_id: Option<String>,
     content: Content,
     metadata: Option<Result<RawJson, SendError>>,
@@ -78,7 +77,7 @@ impl OpenStream {
         Self {
             node: node.clone(),
             way,
-            options: Options::default(),
+            options: MessageOptions::default(),
             stream_id: None,
             content: Content::default(),
             metadata: None,
@@ -122,7 +121,7 @@ impl OpenStream {
     async fn run(self) -> Result<StreamSender, StreamError> {
         let metadata = self.metadata.transpose()?;
         let node = self.node;
-        let live = node.live()?;
+        let session = node.session()?;
         let stream_id = self
             .stream_id
             .filter(|id| !agentnet_protocol::json::trim(id).is_empty())
@@ -131,18 +130,18 @@ impl OpenStream {
             Way::Reply(request, cancelled) => {
                 let subject = request.reply_to().ok_or(SendError::NoReplySubject)?.to_owned();
                 // Before the start is sent: who sees the start may cancel.
-                let cancels = subscribe(&live, cancel_subject(&subject)).await?;
-                let mut outlet = outlet(&node, live, self.options, subject);
-                outlet.draft = outlet.draft.answering(request.envelope());
-                StreamSender::open(outlet, stream_id, self.content, metadata, cancelled, Some(cancels)).await
+                let cancels = subscribe(&session, cancel_subject(&subject)).await?;
+                let mut writer = writer(&session, self.options, subject);
+                writer.draft = writer.draft.answering(request.envelope());
+                StreamSender::open(writer, stream_id, self.content, metadata, cancelled, Some(cancels)).await
             }
             Way::Inbox(destination) => {
-                let route = node.route(&live, destination).await?;
+                let route = Route::resolve(&session.usernames, destination).await?;
                 let mut options = self.options;
                 options.trace_id.get_or_insert_with(|| stream_id.clone());
-                let mut outlet = outlet(&node, live, options, route.subject);
-                outlet.draft.to_agent = route.to_agent;
-                outlet.draft.to_account_id = route.to_account_id;
+                let mut writer = writer(&session, options, route.subject);
+                writer.draft.to_agent = route.to_agent;
+                writer.draft.to_account_id = route.to_account_id;
                 if self.until > Until::Published {
                     let limits = node.limits();
                     let acknowledgement = Acknowledgement {
@@ -150,10 +149,10 @@ impl OpenStream {
                         wait: limits.receipt_timeout,
                         processing: (self.until == Until::Processed).then_some(limits.processing_timeout),
                     };
-                    outlet.acknowledged = Some((acknowledgement, node.metrics().clone()));
+                    writer.acknowledged = Some((acknowledgement, session.delivery.clone()));
                 }
                 StreamSender::open(
-                    outlet,
+                    writer,
                     stream_id,
                     self.content,
                     metadata,
@@ -166,23 +165,19 @@ impl OpenStream {
     }
 }
 
-fn outlet(node: &AgentNode, live: Arc<Live>, options: Options, subject: String) -> Outlet {
-    let mut draft = options.draft(RawJson::null(), kind::STREAM, node.limits().default_ttl_ms);
-    draft.schema_version = node.schema_version();
-    Outlet {
-        live,
+fn writer(session: &Session, options: MessageOptions, subject: String) -> FrameWriter {
+    FrameWriter {
+        streams: session.streams.clone(),
+        identity: session.identity.clone(),
         subject,
-        draft,
-        max_payload_bytes: node.limits().max_payload_bytes,
+        draft: session.composer.draft(options, RawJson::null(), kind::STREAM),
         acknowledged: None,
     }
 }
 
-async fn subscribe(live: &Live, subject: String) -> Result<async_nats::Subscriber, SendError> {
-    live.client
-        .subscribe(subject)
-        .await
-        .map_err(|error| SendError::Connection(error.to_string()))
+async fn subscribe(session: &Session, subject: String) -> Result<async_nats::Subscriber, SendError> {
+    let subscription = session.publisher.subscribe(subject).await;
+    subscription.map_err(|error| SendError::Connection(error.to_string()))
 }
 
 impl IntoFuture for OpenStream {

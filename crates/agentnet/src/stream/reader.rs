@@ -6,22 +6,24 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use agentnet_protocol::envelope::kind;
+use agentnet_protocol::reject::UNREACHABLE_CODES;
 use agentnet_protocol::stream::{AssembleError, StreamAssembler, StreamFrame, StreamPart};
 use agentnet_protocol::{DecodeError, RawJson, json};
 use async_nats::StatusCode;
 use futures::{Stream, StreamExt};
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::accept::accept;
 use super::cancel::Cancellation;
 use super::delta::{Delta, StreamReply};
 use super::error::StreamError;
-use super::feed::{Arrived, Outflow};
+use super::frame_buffer::{Arrived, Outflow};
+use super::verify::decode;
 use crate::error::SendError;
-use crate::handler::Message;
-use crate::request::UNREACHED;
-use crate::send::Sent;
-use crate::session::Live;
+use crate::message::Message;
+use crate::reply_mux::ReplyMux;
+use crate::send::sent::Sent;
+use crate::session::Session;
+use crate::username_cache::UsernameCache;
 
 /// How long to wait.
 #[derive(Debug, Clone, Copy)]
@@ -38,7 +40,8 @@ pub(crate) struct Waits {
 /// Dropped before the end, or after an error that is not the sender's own, it tells the sender that nobody reads any more.
 #[derive(Debug)]
 pub struct ReplyStream {
-    live: Arc<Live>,
+    replies: Arc<ReplyMux>,
+    usernames: Arc<UsernameCache>,
     number: u64,
     sent: Sent,
     flow: Outflow,
@@ -53,7 +56,7 @@ pub struct ReplyStream {
     username: Option<String>,
     /// The request may have been published.
     requested: bool,
-    /// The sender has said its last.
+    /// The sender has sent its last frame.
     over: bool,
     /// What is wrong with the last reply that was no message.
     unreadable: Option<DecodeError>,
@@ -61,18 +64,18 @@ pub struct ReplyStream {
     deltas: u64,
     metadata: Option<RawJson>,
     result: Option<RawJson>,
-    /// The end said the whole text, which may be empty.
-    told_whole: bool,
+    /// The end carried the whole text, which may be empty.
+    has_whole_text: bool,
     /// The message that ended the stream.
     last: Option<Message>,
 }
 
 /// How many missing frames an error names.
-const NAMED: usize = 8;
+const MAX_NAMED_MISSING: usize = 8;
 
 impl ReplyStream {
     pub(crate) fn new(
-        live: Arc<Live>,
+        session: &Session,
         number: u64,
         sent: Sent,
         flow: Outflow,
@@ -82,7 +85,8 @@ impl ReplyStream {
     ) -> Self {
         let deadline = after(Instant::now(), waits.first);
         Self {
-            live,
+            replies: session.replies.clone(),
+            usernames: session.usernames.clone(),
             number,
             sent,
             flow,
@@ -100,7 +104,7 @@ impl ReplyStream {
             deltas: 0,
             metadata: None,
             result: None,
-            told_whole: false,
+            has_whole_text: false,
             last: None,
         }
     }
@@ -163,7 +167,7 @@ impl ReplyStream {
         let result = self.result.take();
         let mut text = std::mem::take(&mut self.assembler).into_text();
         if text.is_empty()
-            && !self.told_whole
+            && !self.has_whole_text
             && let Some(of_result) = result.as_ref().and_then(agentnet_protocol::stream::piece_text)
         {
             text = of_result.into_owned();
@@ -192,7 +196,7 @@ impl ReplyStream {
                 }
                 StreamPart::End { result, text, .. } => {
                     self.result = result;
-                    self.told_whole = text.is_some();
+                    self.has_whole_text = text.is_some();
                     self.over = true;
                     self.outcome = Some(Ok(()));
                 }
@@ -209,7 +213,7 @@ impl ReplyStream {
     /// The other side said that it failed.
     fn failed(&mut self, code: String, detail: String) {
         self.over = true;
-        if UNREACHED.contains(&code.as_str()) {
+        if UNREACHABLE_CODES.contains(&code.as_str()) {
             self.forget_username();
         }
         self.fail(StreamError::Failed { code, detail });
@@ -217,7 +221,7 @@ impl ReplyStream {
 
     fn forget_username(&self) {
         if let Some(username) = &self.username {
-            self.live.resolver.forget(username);
+            self.usernames.forget(username);
         }
     }
 
@@ -230,11 +234,11 @@ impl ReplyStream {
             return self.fail(StreamError::NoResponders { subject });
         }
         let message_id = || self.sent.message_id.clone();
-        let message = match accept(arrived.message.payload) {
+        let message = match decode(arrived.message.payload) {
             Ok(message) => message,
-            // Said by somebody else: what was asked for may still come.
+            // Another client sent it: the reply may still come.
             Err(why) => {
-                tracing::warn!(message_id = message_id(), %why, "passed over a reply that is no message");
+                tracing::warn!(message_id = message_id(), %why, "ignored a reply that is no message");
                 self.unreadable = Some(why);
                 return;
             }
@@ -313,7 +317,7 @@ impl ReplyStream {
         }
         let count = self.assembler.missing_count();
         if count > 0 {
-            let first = self.assembler.missing().take(NAMED).collect();
+            let first = self.assembler.missing().take(MAX_NAMED_MISSING).collect();
             return StreamError::Missing { first, count, idle };
         }
         StreamError::Idle {
@@ -373,11 +377,10 @@ impl Drop for ReplyStream {
     fn drop(&mut self) {
         let cancellation = (self.requested && !self.over).then(|| self.cancellation.clone());
         let stream_id = self.assembler.stream_id().map(str::to_owned);
-        self.live
-            .replies
+        self.replies
             .drop_stream(self.number, cancellation.clone(), stream_id.is_some());
         if let Some(cancellation) = cancellation {
-            cancellation.say(&self.live, stream_id);
+            cancellation.publish(stream_id);
         }
     }
 }
@@ -390,8 +393,8 @@ fn member(message: &Message, name: &str) -> String {
 
 /// A time so much later; far away where there is no such time.
 fn after(start: Instant, wait: Duration) -> Instant {
-    start.checked_add(wait).unwrap_or_else(|| start + FAR)
+    start.checked_add(wait).unwrap_or_else(|| start + MAX_WAIT)
 }
 
 /// 30 years, which is what tokio takes for never.
-const FAR: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
+const MAX_WAIT: Duration = Duration::from_secs(30 * 365 * 24 * 3600);

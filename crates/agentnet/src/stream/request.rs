@@ -13,18 +13,19 @@ use agentnet_protocol::target::{Target, Verb};
 use futures::future::BoxFuture;
 use tracing::Span;
 
-use super::accept::genuine;
 use super::cancel::Cancellation;
 use super::error::StreamError;
-use super::feed::{Capacity, feed};
+use super::frame_buffer::{Capacity, frame_buffer};
 use super::reader::{ReplyStream, Waits};
+use super::verify::verified;
 use crate::connect::NO_CONNECTION;
 use crate::error::SendError;
-use crate::identity::Asked;
+use crate::identity::ReplyExpectation;
+use crate::message_options::{IntoPayload, MessageOptions, message_options};
 use crate::node::AgentNode;
-use crate::outgoing::{IntoPayload, Options, message_options};
 use crate::request::Request;
-use crate::send::{Destination, Sent};
+use crate::route::{Destination, Route};
+use crate::send::sent::Sent;
 use crate::spans;
 
 /// A request for a stream; await it to send it and get the [`ReplyStream`].
@@ -37,7 +38,7 @@ pub struct StreamRequest {
     node: AgentNode,
     destination: Destination,
     payload: Result<RawJson, SendError>,
-    pub(crate) options: Options,
+    pub(crate) options: MessageOptions,
     timeout: Duration,
     idle_timeout: Duration,
     capacity: Capacity,
@@ -82,7 +83,7 @@ impl StreamRequest {
             node: node.clone(),
             destination,
             payload: payload.into_payload(),
-            options: Options::default(),
+            options: MessageOptions::default(),
             timeout: Request::DEFAULT_TIMEOUT,
             idle_timeout: Self::DEFAULT_IDLE_TIMEOUT,
             capacity: Capacity {
@@ -123,47 +124,48 @@ impl StreamRequest {
     async fn run(self, span: Span) -> Result<ReplyStream, StreamError> {
         let payload = self.payload?;
         let node = self.node;
-        let live = node.live()?;
-        let route = node.route(&live, self.destination).await?;
-        let (envelope, body) = node.compose(&live, self.options, payload, kind::REQUEST, &route)?;
-        live.hear_replies().await?;
-        let (number, subject) = live.replies.fresh();
-        let cancellation = Arc::new(Cancellation {
-            subject: cancel_subject(&subject),
-            draft: Draft {
-                to_agent: route.to_agent,
-                to_account_id: route.to_account_id,
-                kind: kind::STREAM.into(),
-                trace_id: envelope.trace_id.clone(),
-                thread_id: envelope.thread_id.clone(),
-                parent_message_id: Some(envelope.message_id.clone()),
-                schema_version: node.schema_version(),
-                ttl_ms: Some(node.limits().default_ttl_ms),
-                ..Draft::default()
-            },
-            said: AtomicBool::new(false),
-        });
-        let (inflow, outflow) = feed(self.capacity);
-        live.replies.expect_stream(number, inflow, cancellation.clone());
-        let asked = Asked {
-            account_id: cancellation.draft.to_account_id.clone(),
+        let session = node.session()?;
+        let route = Route::resolve(&session.usernames, self.destination).await?;
+        let composer = &session.composer;
+        let (envelope, body) = composer.compose_to(&route, self.options, payload, kind::REQUEST)?;
+        session.receive_replies().await?;
+        let (number, subject) = session.replies.fresh();
+        let draft = Draft {
+            to_agent: route.to_agent,
+            to_account_id: route.to_account_id,
+            trace_id: envelope.trace_id.clone(),
+            thread_id: envelope.thread_id.clone(),
+            parent_message_id: Some(envelope.message_id.clone()),
+            ..composer.draft(MessageOptions::default(), RawJson::null(), kind::STREAM)
+        };
+        let expectation = ReplyExpectation {
+            account_id: draft.to_account_id.clone(),
             message_id: envelope.message_id.clone(),
         };
-        let outflow = genuine(&live, outflow, self.capacity, asked);
+        let cancellation = Arc::new(Cancellation {
+            streams: session.streams.clone(),
+            subject: cancel_subject(&subject),
+            draft,
+            is_published: AtomicBool::new(false),
+        });
+        let (inflow, outflow) = frame_buffer(self.capacity);
+        session.replies.expect_stream(number, inflow, cancellation.clone());
+        let outflow = verified(&session, outflow, self.capacity, expectation);
         let waits = Waits {
             first: self.timeout,
             idle: self.idle_timeout,
         };
         let assembler = StreamAssembler::new().with_limits(self.limits);
         let sent = Sent::from(&envelope);
-        let mut stream = ReplyStream::new(live.clone(), number, sent, outflow, assembler, cancellation, waits);
+        let mut stream = ReplyStream::new(&session, number, sent, outflow, assembler, cancellation, waits);
         stream.unreached(route.subject.clone(), route.username);
-        if tokio::time::timeout(self.timeout, live.connected()).await.is_err() {
+        let publisher = &session.publisher;
+        if tokio::time::timeout(self.timeout, publisher.connected()).await.is_err() {
             return Err(SendError::Connection(NO_CONNECTION.to_owned()).into());
         }
         stream.requested();
         spans::describe(&span, &route.subject, &envelope);
-        live.publish_request(&route.subject, &subject, body).await?;
+        publisher.publish_request(&route.subject, &subject, body).await?;
         Ok(stream)
     }
 }

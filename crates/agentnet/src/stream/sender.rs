@@ -10,13 +10,13 @@ use futures::StreamExt;
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
-use super::accept::accept;
 use super::error::StreamError;
-use super::outlet::Outlet;
+use super::frame_writer::FrameWriter;
+use super::verify::decode;
 use crate::error::SendError;
-use crate::identity::Asked;
+use crate::identity::{ReplyExpectation, verify_reply};
 use crate::ids;
-use crate::outgoing::IntoPayload;
+use crate::message_options::IntoPayload;
 
 /// Sends one stream: pieces, then its end. Opened by [`Context::reply_stream`](crate::Context::reply_stream) or
 /// [`AgentNode::send_stream`](crate::AgentNode::send_stream).
@@ -47,7 +47,7 @@ pub struct StreamSender(Arc<Sending>);
 /// What the sender and its watching task share.
 #[derive(Debug)]
 struct Sending {
-    outlet: Outlet,
+    writer: FrameWriter,
     stream_id: String,
     content: Content,
     /// Held while a frame is sent.
@@ -83,17 +83,17 @@ const SHUTTING_DOWN: &str = "shutting_down";
 impl StreamSender {
     /// Sends the start. `cancels`: what comes to the stream's cancel subject.
     pub(crate) async fn open(
-        outlet: Outlet,
+        writer: FrameWriter,
         stream_id: String,
         content: Content,
         metadata: Option<RawJson>,
         cancelled: CancellationToken,
         cancels: Option<Subscriber>,
     ) -> Result<Self, StreamError> {
-        let live = outlet.live.clone();
-        let whole = WholeText::new(outlet.max_payload_bytes);
+        let streams = writer.streams.clone();
+        let whole = WholeText::new(streams.composer.max_payload_bytes);
         let sending = Arc::new(Sending {
-            outlet,
+            writer,
             stream_id,
             content,
             progress: Mutex::new(Progress { next: 0, whole }),
@@ -101,7 +101,7 @@ impl StreamSender {
             cancelled,
             dropped: CancellationToken::new(),
         });
-        live.streams.spawn(watch(sending.clone(), cancels));
+        streams.spawn(watch(sending.clone(), cancels));
         let sender = Self(sending);
         sender.send(StreamPart::start(metadata, Some(now()))).await?;
         Ok(sender)
@@ -194,7 +194,7 @@ impl StreamSender {
             return Err(SendError::NotRunning.into());
         }
         let frame = sending.frame(progress.next, part);
-        sending.outlet.send(&frame).await?;
+        sending.writer.send(&frame).await?;
         // Only now: a call that is dropped while it waits has not used up its number.
         progress.next += 1;
         if let StreamPart::Delta { delta } = &frame.part {
@@ -231,27 +231,31 @@ impl Sending {
             return;
         }
         let part = error_part(code.to_owned(), detail.to_owned());
-        self.outlet.send_last_word(&self.frame(progress.next, part)).await;
+        self.writer.send_last(&self.frame(progress.next, part)).await;
     }
 
     async fn take(&self, message: async_nats::Message) {
-        match accept(message.payload) {
+        match decode(message.payload) {
             Ok(message) => {
                 let cancel = StreamCancel::parse(&message.payload().view());
                 if !cancel.is_some_and(|cancel| cancel.concerns(&self.stream_id)) {
                     return;
                 }
-                let draft = &self.outlet.draft;
-                let asked_by = Asked {
+                let draft = &self.writer.draft;
+                let expectation = ReplyExpectation {
                     account_id: draft.to_account_id.clone(),
                     message_id: draft.parent_message_id.clone().unwrap_or_default(),
                 };
-                match self.outlet.live.verify_reply(&message, &asked_by).await {
+                match verify_reply(self.writer.identity.as_ref(), &message, &expectation).await {
                     Ok(()) => self.cancelled.cancel(),
-                    Err(why) => tracing::warn!(stream_id = self.stream_id, why, "ignored a cancel by somebody else"),
+                    Err(why) => tracing::warn!(
+                        stream_id = self.stream_id,
+                        why,
+                        "ignored a cancellation by another account"
+                    ),
                 }
             }
-            Err(error) => tracing::debug!(%error, "ignored a cancel that cannot be read"),
+            Err(error) => tracing::debug!(%error, "ignored a cancellation that cannot be read"),
         }
     }
 }
@@ -271,7 +275,7 @@ fn now() -> Text {
 
 /// Hears cancels, and has the last word when the sender is dropped or the node ends.
 async fn watch(sending: Arc<Sending>, mut cancels: Option<Subscriber>) {
-    let ended = &sending.outlet.live.streams.ended;
+    let ended = &sending.writer.streams.ended;
     loop {
         let cancel = async {
             match &mut cancels {

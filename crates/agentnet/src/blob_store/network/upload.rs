@@ -28,7 +28,7 @@ use tokio::task::JoinHandle;
 
 use super::{Bucket, NetworkStore, metadata};
 use crate::blob_store::error::BlobError;
-use crate::blob_store::meter::{Meter, Source, fill, hex};
+use crate::blob_store::hashing_reader::{Meter, Source, fill, hex};
 use crate::ids;
 
 /// The object store's usual size of a piece.
@@ -36,7 +36,7 @@ const CHUNK: usize = 128 * 1024;
 /// Pieces on their way at the same time.
 const WINDOW: usize = 16;
 /// How often a lost connection is looked for.
-const LOOK: Duration = Duration::from_millis(100);
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
 /// How long a failed put waits for its pieces to be taken back; after that it goes on behind the caller's back.
 const CLEARING: Duration = Duration::from_secs(2);
 /// How long one purge may take; it is tried again.
@@ -219,7 +219,7 @@ impl Left {
         let _ = tokio::time::timeout(CLEARING, join_all(pending)).await;
         let cleared = async {
             while self.client.connection_state() != State::Connected || !self.purge().await {
-                tokio::time::sleep(LOOK).await;
+                tokio::time::sleep(POLL_INTERVAL).await;
             }
         };
         if tokio::time::timeout(GIVE_UP, cleared).await.is_err() {
@@ -261,6 +261,6 @@ fn connection(client: &Client) -> u64 {
 /// Returns when the connection is not the one that it was.
 async fn lost(client: &Client, since: u64) {
     while client.connection_state() == State::Connected && connection(client) == since {
-        tokio::time::sleep(LOOK).await;
+        tokio::time::sleep(POLL_INTERVAL).await;
     }
 }

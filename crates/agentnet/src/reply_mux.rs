@@ -1,7 +1,7 @@
-//! Replies to requests, by one subscription a node: each request gets a subject of its own below it.
+//! Replies to requests, by one subscription of the node: each request has a reply subject of its own below it.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use agentnet_protocol::Envelope;
 use agentnet_protocol::stream::StreamFrame;
@@ -13,31 +13,30 @@ use futures::StreamExt;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use crate::inbox::words_of_server;
-use crate::session::Live;
-use crate::stream::{Cancellation, Dropped, Inflow};
+use crate::nats_headers::set_by_server;
+use crate::stream::{Cancellation, DroppedStreams, Inflow};
 
-/// Replies to one request that may be behind: all but one are forged. Boxed, because a channel allocates room for many at once.
-const REPLIES: usize = 64;
+/// Replies to one request that may be queued: all but one are forged. Boxed, because a channel allocates memory for many at once.
+const REPLY_QUEUE_CAPACITY: usize = 64;
 
 /// The requests that wait for their reply.
 #[derive(Debug)]
-pub(crate) struct Replies {
+pub(crate) struct ReplyMux {
     base: String,
     next: AtomicU64,
     /// Absent once the node is closing.
-    waiting: Mutex<Option<AHashMap<u64, Waiting>>>,
-    dropped: Mutex<Dropped>,
+    waiters: Mutex<Option<AHashMap<u64, ReplyWaiter>>>,
+    dropped: Mutex<DroppedStreams>,
 }
 
-/// Who waits for the replies of one number.
+/// The receiver of the replies to one request.
 #[derive(Debug)]
-enum Waiting {
+enum ReplyWaiter {
     One(mpsc::Sender<Box<Message>>),
     Stream(Inflow, Arc<Cancellation>),
 }
 
-impl Replies {
+impl ReplyMux {
     /// Below the prefix that the registry offered, which the history captures; else below `_INBOX`, which the original
     /// registry taps.
     pub(crate) fn new(offered_prefix: Option<&str>, account_id: &str, token: &str) -> Self {
@@ -48,8 +47,8 @@ impl Replies {
         Self {
             base,
             next: AtomicU64::new(0),
-            waiting: Mutex::new(Some(AHashMap::new())),
-            dropped: Mutex::new(Dropped::default()),
+            waiters: Mutex::new(Some(AHashMap::new())),
+            dropped: Mutex::new(DroppedStreams::default()),
         }
     }
 
@@ -58,17 +57,17 @@ impl Replies {
         format!("{}.*", self.base)
     }
 
-    /// A reply subject that no request waits for.
-    pub(crate) fn nobody(&self) -> String {
+    /// A reply subject that no request uses.
+    pub(crate) fn unused_subject(&self) -> String {
         format!("{}.nobody", self.base)
     }
 
     /// A fresh reply subject. The wait ends with the returned value.
-    pub(crate) fn expect(&self) -> Expected<'_> {
+    pub(crate) fn expect(&self) -> PendingReply<'_> {
         let (number, subject) = self.fresh();
-        let (sender, receiver) = mpsc::channel(REPLIES);
-        self.wait(number, Waiting::One(sender));
-        Expected {
+        let (sender, receiver) = mpsc::channel(REPLY_QUEUE_CAPACITY);
+        self.wait(number, ReplyWaiter::One(sender));
+        PendingReply {
             replies: self,
             number,
             subject,
@@ -84,35 +83,35 @@ impl Replies {
 
     /// Hands all that comes for a number to a stream, until it is [dropped](Self::drop_stream).
     pub(crate) fn expect_stream(&self, number: u64, inflow: Inflow, cancellation: Arc<Cancellation>) {
-        self.wait(number, Waiting::Stream(inflow, cancellation));
+        self.wait(number, ReplyWaiter::Stream(inflow, cancellation));
     }
 
-    fn wait(&self, number: u64, waiting: Waiting) {
+    fn wait(&self, number: u64, waiting: ReplyWaiter) {
         if let Some(all) = &mut *self.lock() {
             all.insert(number, waiting);
         }
     }
 
-    /// Ends the wait of a stream. With a cancellation: who still sends frames is told. `heard`: a frame was seen.
-    pub(crate) fn drop_stream(&self, number: u64, cancellation: Option<Arc<Cancellation>>, heard: bool) {
+    /// Ends the wait of a stream. Later frames are answered by the cancellation, if there is one. `had_frame`: one has come.
+    pub(crate) fn drop_stream(&self, number: u64, cancellation: Option<Arc<Cancellation>>, had_frame: bool) {
         if let Some(waiting) = &mut *self.lock() {
             waiting.remove(&number);
         }
         if let Some(cancellation) = cancellation {
-            self.remember(number, cancellation, heard);
+            self.remember(number, cancellation, had_frame);
         }
     }
 
-    fn remember(&self, number: u64, cancellation: Arc<Cancellation>, heard: bool) {
+    fn remember(&self, number: u64, cancellation: Arc<Cancellation>, had_frame: bool) {
         let mut dropped = self.dropped.lock().unwrap_or_else(PoisonError::into_inner);
-        dropped.remember(number, cancellation, heard, Instant::now());
+        dropped.remember(number, cancellation, had_frame, Instant::now());
     }
 
     /// Cancels the streams that are being read: the node is closing.
-    pub(crate) fn cancel_streams(&self, live: &Arc<Live>) {
-        for waiting in self.lock().iter().flat_map(|all| all.values()) {
-            if let Waiting::Stream(_, cancellation) = waiting {
-                cancellation.say(live, None);
+    pub(crate) fn cancel_streams(&self) {
+        for waiter in self.lock().iter().flat_map(|all| all.values()) {
+            if let ReplyWaiter::Stream(_, cancellation) = waiter {
+                cancellation.publish(None);
             }
         }
     }
@@ -122,37 +121,35 @@ impl Replies {
         self.lock().take();
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Option<AHashMap<u64, Waiting>>> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Option<AHashMap<u64, ReplyWaiter>>> {
+        self.waiters.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Hands on a reply. Never waits: a stream whose reader is too slow is given up.
-    fn arrived(&self, live: &Arc<Live>, message: Message) {
+    /// Gives a reply to its waiter. Does not wait: a stream whose reader is too slow fails.
+    fn arrived(&self, message: Message) {
         let number = message
             .subject
             .strip_prefix(self.base.as_str())
             .and_then(|rest| rest.get(1..)?.parse().ok());
         let Some(number) = number else { return };
-        // The server's own word that nobody listens carries a status, and headers of its own.
+        // The server's message that a subject has no responders has a status, and headers of its own.
         if message.status != Some(StatusCode::NO_RESPONDERS)
-            && let Some(what) = words_of_server(&message)
+            && let Some(what) = set_by_server(&message)
         {
-            tracing::warn!(
-                "passed over a reply with {what}, which only the NATS server gives: the history may lack it"
-            );
+            tracing::warn!("ignored a reply with {what}, which only the NATS server may set: the history may lack it");
             return;
         }
         let body = message.payload.clone();
         let mut all = self.lock();
         let Some(waiting) = all.as_mut() else { return };
         let overrun = match waiting.get(&number) {
-            Some(Waiting::Stream(inflow, cancellation)) => {
+            Some(ReplyWaiter::Stream(inflow, cancellation)) => {
                 if inflow.push(message) {
                     return;
                 }
                 Some(cancellation.clone())
             }
-            Some(Waiting::One(sender)) => {
+            Some(ReplyWaiter::One(sender)) => {
                 let _ = sender.try_send(Box::new(message));
                 return;
             }
@@ -165,21 +162,21 @@ impl Replies {
         match overrun {
             Some(cancellation) => {
                 self.remember(number, cancellation.clone(), true);
-                cancellation.say(live, stream_of(body));
+                cancellation.publish(stream_of(body));
             }
-            None => self.unwanted(live, number, body),
+            None => self.unexpected(number, body),
         }
     }
 
-    /// A reply that nobody waits for: if it is a frame of a stream that was dropped, its sender is told so once more.
-    fn unwanted(&self, live: &Arc<Live>, number: u64, body: Bytes) {
+    /// A reply without a waiter: if it is a frame of a stream that was dropped, the cancellation is published again.
+    fn unexpected(&self, number: u64, body: Bytes) {
         let mut dropped = self.dropped.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(cancellation) = dropped.due(number, Instant::now()) else {
             return;
         };
         drop(dropped);
         if let Some(stream_id) = stream_of(body) {
-            cancellation.say_again(live, Some(stream_id));
+            cancellation.publish_again(Some(stream_id));
         }
     }
 }
@@ -192,14 +189,14 @@ fn stream_of(body: Bytes) -> Option<String> {
 }
 
 /// One awaited reply.
-pub(crate) struct Expected<'a> {
-    replies: &'a Replies,
+pub(crate) struct PendingReply<'a> {
+    replies: &'a ReplyMux,
     number: u64,
     pub(crate) subject: String,
     pub(crate) receiver: mpsc::Receiver<Box<Message>>,
 }
 
-impl Drop for Expected<'_> {
+impl Drop for PendingReply<'_> {
     fn drop(&mut self) {
         if let Some(waiting) = &mut *self.replies.lock() {
             waiting.remove(&self.number);
@@ -207,17 +204,17 @@ impl Drop for Expected<'_> {
     }
 }
 
-/// Hands replies to the requests that wait for them, until the subscription ends.
-pub(crate) async fn listen(live: Arc<Live>, mut subscription: Subscriber) {
-    /// Nothing comes any more when the task ends, also by the drop of its node.
-    struct Abandon(Arc<Live>);
-    impl Drop for Abandon {
+/// Gives replies to the requests that wait for them, until the subscription ends.
+pub(crate) async fn receive_replies(replies: Arc<ReplyMux>, mut subscription: Subscriber) {
+    /// When the task ends, also because its node was dropped, no reply comes any more.
+    struct AbandonOnDrop(Arc<ReplyMux>);
+    impl Drop for AbandonOnDrop {
         fn drop(&mut self) {
-            self.0.replies.abandon();
+            self.0.abandon();
         }
     }
-    let live = Abandon(live);
+    let replies = AbandonOnDrop(replies);
     while let Some(message) = subscription.next().await {
-        live.0.replies.arrived(&live.0, message);
+        replies.0.arrived(message);
     }
 }

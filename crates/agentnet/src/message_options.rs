@@ -1,4 +1,4 @@
-//! What every outgoing message may be told: the builder methods that sends, requests and replies share.
+//! The options of outgoing messages: the builder methods that sends, requests and replies share.
 
 use agentnet_protocol::compose::Draft;
 use agentnet_protocol::{RawJson, Text};
@@ -57,7 +57,7 @@ fn serialised<T: Serialize + ?Sized>(value: &T) -> Result<RawJson, SendError> {
 
 /// The options of a message that has not been composed yet.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Options {
+pub(crate) struct MessageOptions {
     pub(crate) kind: Option<String>,
     pub(crate) ttl_ms: Option<i64>,
     pub(crate) trace_id: Option<String>,
@@ -66,7 +66,7 @@ pub(crate) struct Options {
     pub(crate) idempotency_key: Option<String>,
 }
 
-impl Options {
+impl MessageOptions {
     pub(crate) fn draft(self, payload: RawJson, default_kind: &'static str, default_ttl_ms: i64) -> Draft {
         Draft {
             payload,
@@ -87,7 +87,7 @@ impl Options {
 /// The builder methods over a field of type [`Options`], `options` unless named.
 macro_rules! message_options {
     () => {
-        $crate::outgoing::message_options!(options);
+        $crate::message_options::message_options!(options);
     };
     ($($options:tt).+) => {
         /// Puts the message into this thread instead of one of its own.

@@ -1,8 +1,8 @@
 //! The keys of other accounts, as the registry gives them.
 //!
-//! Keys are remembered for [`Limits::key_cache_ttl`](crate::Limits::key_cache_ttl); that there is none, or that the registry
-//! did not answer, for a second. Of many who ask for one key at a time, one asks the registry. What is remembered of an
-//! account is a fingerprint of its id and what the registry said, whatever a forger writes into messages.
+//! Keys are cached for [`Limits::key_cache_ttl`](crate::Limits::key_cache_ttl); that there is none, or that the registry did not
+//! answer, for a second. Concurrent look-ups of one key make one request to the registry. An entry holds a fingerprint of the
+//! account id and the registry's answer, so that its size does not depend on what a forger writes into messages.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,10 +17,10 @@ use tokio::sync::Semaphore;
 use crate::guard::fingerprint::Fingerprints;
 use crate::registry::RegistryClient;
 
-/// How long it is remembered that there was no key to be had; and how often at most an account's key is asked for anew.
-const PAUSE: Duration = Duration::from_secs(1);
-/// Questions to the registry at the same time.
-const QUESTIONS: usize = 32;
+/// How long a failed look-up is cached, and the shortest time between two look-ups of one account's key.
+const MIN_LOOKUP_INTERVAL: Duration = Duration::from_secs(1);
+/// Look-ups at the same time.
+const LOOKUP_CONCURRENCY: usize = 32;
 /// Above so many accounts the expired ones are cleared when one is added.
 const CLEAN_ABOVE: usize = 10_000;
 
@@ -33,36 +33,36 @@ pub(super) struct AccountKey {
     pub(super) live: bool,
 }
 
-/// What the registry said.
+/// The outcome of a look-up.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Looked {
+pub(super) enum KeyLookup {
     Key(Arc<AccountKey>),
     /// No such account, or no key is bound to it; whether it has a live session all the same.
     NoKey {
         live: bool,
     },
-    /// It did not answer.
+    /// The registry did not answer.
     Failed,
 }
 
 #[derive(Debug)]
 struct Entry {
-    looked: Looked,
+    lookup: KeyLookup,
     asked: Instant,
     until: Instant,
 }
 
-/// They.
-pub(super) struct Keys {
+/// The keys of other accounts.
+pub(super) struct KeyCache {
     registry: RegistryClient,
     ttl: Duration,
     fingerprints: Fingerprints,
     known: Mutex<HashMap<u128, Entry>>,
-    asking: Mutex<HashMap<u128, Shared<BoxFuture<'static, Looked>>>>,
-    turns: Semaphore,
+    asking: Mutex<HashMap<u128, Shared<BoxFuture<'static, KeyLookup>>>>,
+    permits: Semaphore,
 }
 
-impl std::fmt::Debug for Keys {
+impl std::fmt::Debug for KeyCache {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         out.debug_struct("Keys")
             .field("known", &lock(&self.known).len())
@@ -74,7 +74,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl Keys {
+impl KeyCache {
     pub(super) fn new(registry: RegistryClient, ttl: Duration) -> Self {
         Self {
             registry,
@@ -82,76 +82,76 @@ impl Keys {
             fingerprints: Fingerprints::default(),
             known: Mutex::default(),
             asking: Mutex::default(),
-            turns: Semaphore::new(QUESTIONS),
+            permits: Semaphore::new(LOOKUP_CONCURRENCY),
         }
     }
 
-    /// What is known of an account's key; `None` if the registry has to be asked.
-    pub(super) fn cached(&self, account_id: &str) -> Option<Looked> {
+    /// The cached look-up of an account's key; `None` if there is none.
+    pub(super) fn cached(&self, account_id: &str) -> Option<KeyLookup> {
         let known = lock(&self.known);
         let entry = known.get(&self.fingerprints.of(account_id))?;
-        (entry.until > Instant::now()).then(|| entry.looked.clone())
+        (entry.until > Instant::now()).then(|| entry.lookup.clone())
     }
 
-    /// Whether the registry was asked about an account a moment ago: who is online changes faster than keys do.
-    pub(super) fn asked_lately(&self, account_id: &str) -> bool {
-        !self.pause(account_id).is_zero()
+    /// Whether the registry was asked about an account within the last second: presence changes faster than keys do.
+    pub(super) fn was_asked_lately(&self, account_id: &str) -> bool {
+        !self.lookup_delay(account_id).is_zero()
     }
 
-    /// How long an account's key is not to be asked for, since that was done a moment ago.
-    fn pause(&self, account_id: &str) -> Duration {
+    /// The time until an account's key may be looked up again.
+    fn lookup_delay(&self, account_id: &str) -> Duration {
         let known = lock(&self.known);
         let asked = known
             .get(&self.fingerprints.of(account_id))
             .map(|entry| entry.asked.elapsed());
-        asked.map_or(Duration::ZERO, |elapsed| PAUSE.saturating_sub(elapsed))
+        asked.map_or(Duration::ZERO, |elapsed| MIN_LOOKUP_INTERVAL.saturating_sub(elapsed))
     }
 
-    /// Asks the registry; where a question about the account has just been answered, only after a pause, so that forgeries
-    /// cause few questions. The question goes on to its end even if nobody waits for it any more.
-    pub(super) fn ask(self: &Arc<Self>, account_id: &str) -> Shared<BoxFuture<'static, Looked>> {
+    /// Asks the registry; after a recent look-up of the same account only after a delay, so that forgeries cause few look-ups.
+    /// The look-up runs to its end even if its caller stops waiting.
+    pub(super) fn ask(self: &Arc<Self>, account_id: &str) -> Shared<BoxFuture<'static, KeyLookup>> {
         let fingerprint = self.fingerprints.of(account_id);
         let mut asking = lock(&self.asking);
         if let Some(running) = asking.get(&fingerprint) {
             return running.clone();
         }
         let keys = Arc::clone(self);
-        // A text of its own: the one of the message would keep the whole message.
+        // A copy: a `Text` of the message would keep the whole message in memory.
         let id = account_id.to_owned();
-        let question = tokio::spawn(async move {
-            tokio::time::sleep(keys.pause(&id)).await;
+        let lookup = tokio::spawn(async move {
+            tokio::time::sleep(keys.lookup_delay(&id)).await;
             // The semaphore is never closed.
-            let _turn = keys.turns.acquire().await;
-            let looked = keys.question(&id).await;
-            let looked = keys.note(fingerprint, looked);
+            let _permit = keys.permits.acquire().await;
+            let lookup = keys.look_up(&id).await;
+            let lookup = keys.note(fingerprint, lookup);
             lock(&keys.asking).remove(&fingerprint);
-            looked
+            lookup
         });
-        let question = question.map(|done| done.unwrap_or(Looked::Failed)).boxed().shared();
-        asking.insert(fingerprint, question.clone());
-        question
+        let lookup = lookup.map(|done| done.unwrap_or(KeyLookup::Failed)).boxed().shared();
+        asking.insert(fingerprint, lookup.clone());
+        lookup
     }
 
-    async fn question(&self, account_id: &str) -> Looked {
+    async fn look_up(&self, account_id: &str) -> KeyLookup {
         let request = ResolveKeyRequest {
             account_id: account_id.to_owned(),
         };
         match self.registry.call(&request).await {
             Ok(reply) if reply.account_id == account_id.trim() && !reply.public_key.is_empty() => {
                 let signs = reply.signs;
-                Looked::Key(Arc::new(AccountKey {
+                KeyLookup::Key(Arc::new(AccountKey {
                     public_key: reply.public_key,
                     signs,
                     live: !signs.receipts && self.is_live(account_id).await,
                 }))
             }
-            Ok(_) => Looked::Failed,
-            Err(error) if error.is_not_found() => Looked::NoKey {
+            Ok(_) => KeyLookup::Failed,
+            Err(error) if error.is_not_found() => KeyLookup::NoKey {
                 live: self.is_live(account_id).await,
             },
             Err(error) => {
                 tracing::warn!(account_id, %error, "an account's key could not be looked up");
-                Looked::Failed
+                KeyLookup::Failed
             }
         }
     }
@@ -166,17 +166,17 @@ impl Keys {
         profile.is_ok_and(|reply| reply.profile.online)
     }
 
-    /// Remembers what was said; a failure leaves a key that is known.
-    fn note(&self, fingerprint: u128, looked: Looked) -> Looked {
+    /// Caches the outcome; a failure does not replace a key.
+    fn note(&self, fingerprint: u128, lookup: KeyLookup) -> KeyLookup {
         let now = Instant::now();
         let mut known = lock(&self.known);
-        if looked == Looked::Failed
+        if lookup == KeyLookup::Failed
             && let Some(entry) = known.get_mut(&fingerprint)
             && entry.until > now
-            && matches!(entry.looked, Looked::Key(_))
+            && matches!(entry.lookup, KeyLookup::Key(_))
         {
             entry.asked = now;
-            return entry.looked.clone();
+            return entry.lookup.clone();
         }
         if known.len() >= CLEAN_ABOVE {
             known.retain(|_, entry| entry.until > now);
@@ -184,16 +184,16 @@ impl Keys {
                 known.clear();
             }
         }
-        let ttl = match looked {
-            Looked::Key(_) => self.ttl,
-            Looked::NoKey { .. } | Looked::Failed => PAUSE,
+        let ttl = match lookup {
+            KeyLookup::Key(_) => self.ttl,
+            KeyLookup::NoKey { .. } | KeyLookup::Failed => MIN_LOOKUP_INTERVAL,
         };
         let entry = Entry {
-            looked: looked.clone(),
+            lookup: lookup.clone(),
             asked: now,
             until: now + ttl,
         };
         known.insert(fingerprint, entry);
-        looked
+        lookup
     }
 }

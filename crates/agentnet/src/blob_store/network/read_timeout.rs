@@ -1,4 +1,4 @@
-//! Reading an object, without waiting for ever.
+//! Reading an object with a timeout for each read.
 
 use std::io;
 use std::pin::Pin;
@@ -12,29 +12,29 @@ use tokio::time::{Instant, Sleep, sleep};
 
 use crate::blob_store::error::BlobError;
 
-/// An object as it comes. The client's reader goes on after a lost connection, and would wait for ever for an object that was
-/// deleted meanwhile; this one ends with [`BlobError::Stalled`].
-pub(crate) struct Stalling {
+/// An object as it arrives. The client's reader continues after a lost connection, and would wait for ever for an object that
+/// was deleted meanwhile; this one fails with [`BlobError::Stalled`].
+pub(crate) struct ReadTimeout {
     object: Object,
     blob_id: String,
     timeout: Duration,
-    patience: Pin<Box<Sleep>>,
+    timer: Pin<Box<Sleep>>,
     waiting: bool,
 }
 
-impl Stalling {
+impl ReadTimeout {
     pub(crate) fn new(object: Object, blob: &BlobRef, timeout: Duration) -> Self {
         Self {
             object,
             blob_id: blob.blob_id.clone(),
             timeout,
-            patience: Box::pin(sleep(timeout)),
+            timer: Box::pin(sleep(timeout)),
             waiting: false,
         }
     }
 }
 
-impl AsyncRead for Stalling {
+impl AsyncRead for ReadTimeout {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         match Pin::new(&mut this.object).poll_read(cx, buf) {
@@ -52,9 +52,9 @@ impl AsyncRead for Stalling {
             Poll::Pending => {
                 if !this.waiting {
                     this.waiting = true;
-                    this.patience.as_mut().reset(Instant::now() + this.timeout);
+                    this.timer.as_mut().reset(Instant::now() + this.timeout);
                 }
-                match this.patience.as_mut().poll(cx) {
+                match this.timer.as_mut().poll(cx) {
                     Poll::Ready(()) => Poll::Ready(Err(BlobError::Stalled(this.timeout).into())),
                     Poll::Pending => Poll::Pending,
                 }

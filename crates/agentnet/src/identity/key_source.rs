@@ -11,12 +11,12 @@ use agentnet_protocol::signature::{DEFAULT_KEY_DIR, SigningKey, key_file_name};
 pub(crate) enum KeySource {
     /// A key file, made at the first start.
     File(PathBuf),
-    /// A key that the program gave; kept nowhere.
+    /// A key that the program gave; it is not stored.
     Memory(Arc<RwLock<Arc<SigningKey>>>),
 }
 
 /// The key at a start, and the one that an interrupted rotation left beside it.
-pub(crate) struct Opened {
+pub(crate) struct OpenedKeys {
     pub(crate) key: Arc<SigningKey>,
     pub(crate) next: Option<Arc<SigningKey>>,
 }
@@ -33,18 +33,18 @@ impl KeySource {
     }
 
     /// The key; a file is made where there is none.
-    pub(crate) async fn open(&self) -> Result<Opened, KeyFileError> {
+    pub(crate) async fn open(&self) -> Result<OpenedKeys, KeyFileError> {
         let path = match self {
             Self::Memory(key) => {
                 let key = key.read().unwrap_or_else(PoisonError::into_inner).clone();
-                return Ok(Opened { key, next: None });
+                return Ok(OpenedKeys { key, next: None });
             }
             Self::File(path) => path.clone(),
         };
         off_thread(path, |path| {
             let key = load_or_create(path)?;
             let next = load(&next_path(path))?;
-            Ok(Opened {
+            Ok(OpenedKeys {
                 key: Arc::new(key),
                 next: next.map(Arc::new),
             })
@@ -52,7 +52,7 @@ impl KeySource {
         .await
     }
 
-    /// The key is another one from now on.
+    /// Puts another key in the place of this one.
     pub(crate) async fn settle(&self, key: Arc<SigningKey>) -> Result<(), KeyFileError> {
         match self {
             Self::Memory(place) => {
@@ -65,13 +65,13 @@ impl KeySource {
 }
 
 /// Puts a key that the registry has bound in its place.
-pub(super) fn settle(path: &Path, key: &SigningKey) -> Result<(), KeyFileError> {
+pub(crate) fn settle(path: &Path, key: &SigningKey) -> Result<(), KeyFileError> {
     replace(path, key)?;
     remove(&next_path(path))
 }
 
-/// Runs work on a file where it holds up nobody.
-pub(super) async fn off_thread<T: Send + 'static>(
+/// Runs blocking work on a file on a thread for it.
+pub(crate) async fn off_thread<T: Send + 'static>(
     path: PathBuf,
     work: impl FnOnce(&Path) -> Result<T, KeyFileError> + Send + 'static,
 ) -> Result<T, KeyFileError> {

@@ -1,4 +1,4 @@
-//! A file that appears under its name all at once, or not at all.
+//! A file that is written under a temporary name and renamed when it is complete.
 
 use std::io;
 use std::path::Path;
@@ -10,13 +10,13 @@ use tokio::io::AsyncWriteExt;
 /// What files under construction are called; no blob id begins with a dot.
 pub(crate) const PREFIX: &str = ".put-";
 
-/// A file under construction, beside where it is to appear. Dropped before [`appear`], it is removed.
-pub(crate) struct Staged {
+/// A file under construction, beside where it is to appear. Dropped before [`rename_into_place`], it is removed.
+pub(crate) struct AtomicFile {
     file: File,
     path: TempPath,
 }
 
-impl Staged {
+impl AtomicFile {
     /// A new file in this directory.
     pub(crate) async fn create(dir: &Path) -> io::Result<Self> {
         let dir = dir.to_owned();
@@ -48,7 +48,7 @@ pub(crate) fn write_small(dir: &Path, bytes: &[u8]) -> io::Result<TempPath> {
 }
 
 /// Gives a file its name, in the directory where it is. Blocks.
-pub(crate) fn appear(staged: TempPath, path: &Path, replace: bool) -> io::Result<()> {
+pub(crate) fn rename_into_place(staged: TempPath, path: &Path, replace: bool) -> io::Result<()> {
     if replace {
         staged.persist(path).map_err(|refused| refused.error)?;
     } else {
@@ -83,7 +83,7 @@ fn builder() -> tempfile::Builder<'static, 'static> {
     builder
 }
 
-/// Runs file operations off the executor. Once begun they end, even if nobody waits any more.
+/// Runs file operations on a thread for blocking work. Once begun they run to their end, even if the caller stops waiting.
 pub(crate) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> io::Result<T> + Send + 'static,
 ) -> io::Result<T> {

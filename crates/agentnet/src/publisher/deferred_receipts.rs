@@ -1,9 +1,8 @@
-//! Receipts that may wait for what the session publishes next.
+//! Receipts that are published together with what the session publishes next.
 //!
-//! The receipt `accepted` of a request tells its sender nothing that the reply will not, and the reply often comes at once.
-//! So it waits for it until the intake has let others run, and the two go out in one write. Every message and receipt that the
-//! session publishes goes out behind the receipts that were postponed before: for each message the order on the wire is as
-//! PROTOCOL.md section 12 has it.
+//! The receipt `accepted` of a request carries nothing that the reply does not, and the reply often comes at once. So the
+//! receipt waits until the intake has let other tasks run, and the two go out in one write. Whatever the session publishes goes
+//! out after the receipts that were deferred before: for each message the order on the wire is that of PROTOCOL.md section 12.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,17 +13,17 @@ use async_nats::Client;
 use bytes::Bytes;
 use futures::FutureExt as _;
 
-/// The longest pause between two attempts while the client takes nothing.
-const LONGEST_PAUSE: Duration = Duration::from_millis(100);
+/// The longest pause between two attempts while the client's queue is full.
+const MAX_BACKOFF: Duration = Duration::from_millis(100);
 
-/// See the module.
+/// The deferred receipts, oldest first.
 #[derive(Debug, Default)]
-pub(crate) struct Postponed {
+pub(crate) struct DeferredReceipts {
     receipts: Mutex<VecDeque<(String, Bytes)>>,
     any: AtomicBool,
 }
 
-impl Postponed {
+impl DeferredReceipts {
     pub(crate) fn add(&self, subject: String, body: Bytes) {
         let mut receipts = self.receipts.lock().unwrap_or_else(PoisonError::into_inner);
         receipts.push_back((subject, body));
@@ -35,18 +34,18 @@ impl Postponed {
         !self.any.load(Ordering::Acquire)
     }
 
-    /// Publishes all of them, and returns when they are out. Whoever gives up waiting leaves the rest to others.
+    /// Publishes all of them, and returns when they are out. If the call is dropped, the next one publishes the rest.
     pub(crate) async fn publish(&self, client: &Client) {
-        let mut pause = Duration::from_millis(1);
+        let mut backoff = Duration::from_millis(1);
         while !self.publish_now(client) {
-            tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(LONGEST_PAUSE);
+            tokio::time::sleep(backoff).await;
+            backoff = (backoff * 2).min(MAX_BACKOFF);
         }
     }
 
     /// Gives the client as many as it takes without waiting; false if some are left.
     fn publish_now(&self, client: &Client) -> bool {
-        // Nobody waits in here: others who come meanwhile are to publish behind these.
+        // No await under the lock: what others publish meanwhile must go out after these.
         let mut receipts = self.receipts.lock().unwrap_or_else(PoisonError::into_inner);
         while let Some((subject, body)) = receipts.front() {
             let publishing = client.publish(subject.clone(), body.clone());
