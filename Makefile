@@ -106,7 +106,7 @@ python-lint: ## Formatting and clippy of the Python package's native part
 	cd bindings/python && $(CARGO) fmt --check -- --config-path ../../rustfmt.toml
 	cd bindings/python && CLIPPY_CONF_DIR=../.. $(CARGO) clippy $(LOCKED) --all-targets -- -D warnings
 
-arch: ## Check who depends on whom, and the size of the files
+arch: ## Check the dependencies between crates, and the size of the files
 	@scripts/arch.sh
 
 links: ## Check that every link of the documents leads somewhere, and that docs/SUMMARY.md lists every page

@@ -102,7 +102,7 @@ def descriptors() -> int:
     return len(list(Path("/proc/self/fd").iterdir()))
 
 
-# The beginning of a program that Ctrl-C is to end: whoever runs the tests in the background may ignore it, and children
+# The beginning of a program that Ctrl-C is to end: a shell that runs the tests in the background may ignore it, and children
 # inherit that.
 HEED = "import signal\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n"
 

@@ -40,7 +40,7 @@ async fn main() -> ExitCode {
             waits.push(until(&mut top, view, shown).await);
             waits.push(until(&mut top, "?", "circuit breaker open").await);
             waits.push(until(&mut top, "x", "q quit").await);
-            // Nobody types faster, and the view is to be drawn a few times.
+            // No person types faster, and the view must be drawn a few times.
             tokio::time::sleep(Duration::from_millis(500)).await;
         }
     }

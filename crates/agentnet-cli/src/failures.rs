@@ -66,7 +66,9 @@ fn advice(refusal: &str) -> Option<&'static str> {
         text if text == RpcError::NOT_FOUND.text() => {
             "there is nothing by that name or id: `agentnet search` shows the agents, `agentnet threads` the threads"
         }
-        text if text == RpcError::CURSOR_INVALID.text() => "pass the next_cursor of the page before, whole and unchanged",
+        text if text == RpcError::CURSOR_INVALID.text() => {
+            "pass the next_cursor of the page before, whole and unchanged"
+        }
         "from_ts_invalid" | "to_ts_invalid" => "write times like 2026-02-21T08:00:00Z",
         "account_id is invalid" => "account ids are 1 to 128 of A-Z a-z 0-9 _ -",
         _ => return None,

@@ -179,7 +179,7 @@ async fn a_script_is_told_what_others_say_on_stderr() {
     let mut up = Up::start().await;
     let url = up.url.clone();
     let agent = AgentNode::builder("teller").username("teller").nats_url(&url);
-    // Sends a message to whoever asks before it answers.
+    // Sends a message to the requester before it replies.
     let agent = agent.on_message(|message, context| async move {
         let from = message.from_account_id.as_deref().ok_or("from nobody")?;
         let news = json!({ "text": "\x1b[2Jnews" });
@@ -197,7 +197,7 @@ async fn a_script_is_told_what_others_say_on_stderr() {
 }
 
 #[tokio::test]
-async fn an_answer_is_waited_for_as_long_as_told_and_comes_from_whom_was_named() {
+async fn chat_waits_for_the_reply_of_the_named_agent_within_the_timeout() {
     let mut up = Up::start().await;
     let url = up.url.clone();
     let agent = shouter(&url).await;

@@ -1,7 +1,7 @@
-//! The registry on a NATS cluster of three servers: whichever of them is killed, and whoever is connected to it, every message
-//! whose send succeeded is in the history.
+//! The registry on a NATS cluster of three servers. Whichever server is killed, and whichever clients are connected to it,
+//! every message whose send succeeded is in the history.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
-#![expect(clippy::print_stdout, reason = "whoever runs it by hand wants the numbers")]
+#![expect(clippy::print_stdout, reason = "shows the numbers in a manual run")]
 
 mod harness;
 
@@ -250,7 +250,7 @@ async fn the_leader_dies_with_one_of_two_registries_connections() {
     the_leader_is_killed("two registries", &[0, 1]).await;
 }
 
-/// The only registry is stopped while nobody leads the stream; the next one comes when somebody does.
+/// The only registry is stopped while the stream has no leader; the next one starts when there is a leader.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_registry_is_stopped_in_the_middle_of_an_election() {
     let mut scene = Scene::start(3).await;
@@ -287,7 +287,7 @@ async fn the_only_server_with_the_stream_dies() {
     both_send(&sending, 300).await;
     service.says("stored past it").await;
     both_send(&sending, 300).await;
-    // Whoever is heard now is in the history though the stream is not there.
+    // Messages sent now are in the history although the stream has no leader.
     recorded_now(&client, &sending[1]).await;
     scene
         .cluster

@@ -62,7 +62,7 @@ async fn a_network_that_is_well_passes() {
 
 #[tokio::test]
 async fn what_is_missing_is_named_and_the_rest_is_not_guessed() {
-    // Nobody there.
+    // No server listens.
     let report = failed(&line("nats://token@127.0.0.1:1", "doctor --json").await);
     assert_eq!(found(&report, "connection").0, "fail");
     let verdicts: Vec<_> = report["checks"]

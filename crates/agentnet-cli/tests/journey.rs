@@ -38,7 +38,7 @@ async fn a_network_is_started_used_and_read_back() {
     let mut up = Up::start().await;
     let url = up.url.clone();
 
-    // Nobody is there yet.
+    // No agent is online yet.
     assert_eq!(line(&url, "list").await.ok(), "No agents currently online\n");
     assert_eq!(line(&url, "search").await.ok(), "No results found.\n");
     assert_eq!(line(&url, "threads").await.ok(), "No matching threads found\n");
@@ -218,7 +218,7 @@ async fn a_network_is_started_used_and_read_back() {
         assert!(told.contains(word), "{word} is missing in {told}");
     }
 
-    // No litter: two accounts, and nobody is left online.
+    // Two accounts remain, and no session is online.
     let accounts = line(&url, "search --json").await.json();
     let names = usernames(&accounts, "results");
     assert!(
@@ -234,7 +234,7 @@ async fn a_network_is_started_used_and_read_back() {
 }
 
 #[tokio::test]
-async fn speaking_as_somebody_and_stopping_with_ctrl_c() {
+async fn sending_as_an_agent_and_stopping_with_ctrl_c() {
     let mut up = Up::start().await;
     let url = up.url.clone();
     let mut agent = echo(&url, "--username parrot").await;

@@ -1,4 +1,4 @@
-//! Lists as tables, as CSV, page by page and whole; and names that nobody has.
+//! Lists as tables, as CSV, page by page and whole; and usernames that do not exist.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod harness;
@@ -161,7 +161,7 @@ async fn all_pages_are_walked() {
 }
 
 #[tokio::test]
-async fn a_name_that_nobody_has_is_compared_with_those_that_are_there() {
+async fn an_unknown_name_brings_suggestions() {
     let mut up = Up::start().await;
     let url = up.url.clone();
     let _agent = parrot(&url).await;
@@ -420,7 +420,7 @@ async fn speaking_as_an_agent_leaves_its_profile_alone() {
     up.stop().await;
 }
 
-/// What a sender calls itself is shown as that, and never as somebody's name.
+/// The name that a sender gives itself is marked as such, and never shown as an account's name.
 #[tokio::test]
 async fn a_sender_without_an_account_has_no_name() {
     let mut up = Up::start().await;

@@ -220,7 +220,7 @@ async fn mistakes_on_a_running_network() {
         waiting.signal(Signal::INT);
         assert_eq!(waiting.ended().await.code(), Some(130));
     }
-    // Sessions that nobody gave back would stay far longer.
+    // Sessions without a goodbye would stay far longer.
     let alone = async || {
         let online = line(&url, "list --json").await.json();
         if online["agents"].as_array().unwrap().len() == 1 {
@@ -235,7 +235,7 @@ async fn mistakes_on_a_running_network() {
 
 #[tokio::test]
 async fn requests_to_the_absent_are_refused() {
-    // The registry is sure who is absent once everybody had the time to say hello.
+    // The registry knows which agents are absent once all agents had the time to say hello.
     let mut up = Up::start_with("--agent-ttl-seconds 2 --heartbeat-interval-seconds 1").await;
     let send = ["send", "--as", "absent", "--no-ack", "--to-account", "acct_x", "1"];
     agentnet(&up.url, send).await.ok();

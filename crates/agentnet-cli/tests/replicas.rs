@@ -120,9 +120,9 @@ async fn killed_registries_lose_no_request() {
     alice.close().await;
 }
 
-/// The only registry is restarted: whoever knew it waits; whoever has never met one is told at once.
+/// The only registry is restarted: clients that knew it wait; a client that has never had an answer fails at once.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_registry_that_comes_back_is_waited_for() {
+async fn clients_wait_for_a_restarted_registry() {
     let net = Network::start().await;
     let mut only = net.registry("r1", "").await;
     let client = net.client().await.with_timeout(WAIT_TIMEOUT);
@@ -146,7 +146,7 @@ const TTL: u64 = 7;
 
 /// A registry that was stopped in its tracks for longer than sessions live goes on: it has missed every sign of life.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_paused_registry_ends_nobody_who_lives() {
+async fn a_paused_registry_ends_no_live_session() {
     let net = Network::start().await;
     let settings = format!("--agent-ttl-seconds {TTL} --heartbeat-interval-seconds 1 --gc-interval-seconds 1");
     let mut all = Vec::new();
@@ -185,7 +185,7 @@ async fn a_paused_registry_ends_nobody_who_lives() {
     for agent in agents {
         agent.close().await;
     }
-    eventually_true(WAIT_TIMEOUT, "nobody is a ghost", async || {
+    eventually_true(WAIT_TIMEOUT, "no ended session is listed", async || {
         store.online_sessions().await.unwrap().is_empty()
     })
     .await

@@ -118,7 +118,7 @@ async fn a_server_that_hangs_does_not_hide_the_others() {
     }
 }
 
-/// One message ends the NATS client of everybody who hears it: the registry and the agent are there again on their own.
+/// One message ends the NATS client of every receiver: the registry and the agent reconnect by themselves.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_message_that_no_client_can_read_stops_neither_registry_nor_agents() {
     let nats = NatsServer::builder().jetstream(true).start().await.unwrap();

@@ -1,4 +1,4 @@
-//! What whoever runs services sees: private files, signals, variables that are set to nothing, a database that disappears.
+//! Running services: private files, signals, empty environment variables, a database that disappears.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod harness;

@@ -85,7 +85,7 @@ async fn a_signed_network_is_used_and_its_keys_rotated() {
     )
     .await;
 
-    // Another directory is somebody else.
+    // Another key directory is another identity.
     let elsewhere = home.path().join("elsewhere");
     keyed(&url, ASK, &elsewhere)
         .await

@@ -49,9 +49,9 @@ fn chat(url: &str, home: &TempDir, options: &str, columns: u16, rows: u16) -> Te
     chat_of(url, home, "ada", "shouter", options, columns, rows)
 }
 
-fn chat_of(url: &str, home: &TempDir, who: &str, whom: &str, options: &str, columns: u16, rows: u16) -> Terminal {
+fn chat_of(url: &str, home: &TempDir, who: &str, to: &str, options: &str, columns: u16, rows: u16) -> Terminal {
     let mut command = binary();
-    command.args(["--nats-url", url, "chat", "--as", who, "--to-username", whom]);
+    command.args(["--nats-url", url, "chat", "--as", who, "--to-username", to]);
     command
         .args(options.split_whitespace())
         .env("AGENTNET_DATA_DIR", home.path());
@@ -202,7 +202,7 @@ async fn what_others_say_stands_above_the_line() {
     // A second line is indented: it may be made to look like another's word.
     ends(&ada, "\n@bob says: psst\n  ada\n@shouter › half").await;
     ada.type_until("\r", "@shouter: HALF").await;
-    // Nobody answers for a program, and a script is told so; a person sees the answer come as a message.
+    // In a script there is no answer, and this is reported; in a terminal the answer comes as a message.
     let asked = line(&up.url, "request --as bob --to-username ada 1").await;
     assert_eq!(asked.code, Some(2), "{asked:?}");
     assert!(

@@ -134,7 +134,7 @@ async fn a_request_its_handling_and_its_reply_are_one_trace() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_send_is_traced_as_well_and_a_refusal_told() {
-    // The registry is sure who is absent once everybody had the time to say hello.
+    // The registry knows which agents are absent once all agents had the time to say hello.
     let up = Up::start_with("--agent-ttl-seconds 2 --heartbeat-interval-seconds 1").await;
     let collector = Collector::start().await;
     let answerer = traced_echo(&up.url, &collector, "--conformance").await;
@@ -143,7 +143,7 @@ async fn a_send_is_traced_as_well_and_a_refusal_told() {
         .ok();
     let spans = collector.at_least(1).await;
     let send = one(&spans, "asker", "send").clone();
-    // Nobody there: the registry answers, who traces nothing.
+    // The receiver is offline: the registry answers, which exports no spans.
     let words = "request --to-account acct_nobody --timeout 2 {}";
     let refused = async || match line(&up.url, words).await {
         ran if ran.code == Some(2) => Ok(()),
@@ -165,7 +165,7 @@ async fn a_send_is_traced_as_well_and_a_refusal_told() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whoever_traces_and_whoever_does_not_understand_each_other() {
+async fn agents_with_and_without_traces_understand_each_other() {
     let (up, collector) = (Up::start().await, Collector::start().await);
     let client = RawClient::connect(&up.url).await.unwrap();
     let wire = Capture::subscribe(&client, "account.*.inbox").await.unwrap();
@@ -253,7 +253,7 @@ async fn settings_that_cannot_be_used_and_a_collector_that_is_gone_are_told() {
     command.env("OTEL_SDK_DISABLED", "true");
     run(command).await.ok();
 
-    // Nobody listens: the message arrives all the same, and the log says that its span did not.
+    // The collector is down: the message arrives, and the log reports that its span was not exported.
     let agent = echo(&up.url, "").await;
     let gone = Collector::start().await.endpoint.clone();
     let mut command = binary();

@@ -55,7 +55,7 @@ async fn a_request_to_an_absent_agent_gets_an_error_reply(
         assert_eq!(reply["to_account_id"], "acct_a");
         assert_eq!(reply["from_account_id"], "acct_registry_registry");
         assert_eq!(reply.get("from_session_tag"), None);
-        // Request and error are in the history; a message without a reply subject is nobody's request.
+        // Request and error are in the history; a message without a reply subject is not a request.
         net.publish(&format!("account.{account_id}.inbox"), message("direct", "t_bounce"))
             .await;
         assert!(
@@ -68,7 +68,7 @@ async fn a_request_to_an_absent_agent_gets_an_error_reply(
 
 #[rstest]
 #[tokio::test]
-async fn an_unknown_account_is_told_once_everybody_was_heard(
+async fn an_unknown_account_is_reported_once_all_agents_had_time_to_say_hello(
     #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
 ) {
     let net = Network::on(backend, true).await;
@@ -155,7 +155,7 @@ async fn receipt(net: &Network, subject: &str, body: Value) -> Value {
 }
 
 #[tokio::test]
-async fn a_message_that_nobody_can_take_is_rejected_by_a_receipt() {
+async fn a_message_that_no_agent_can_take_is_rejected_by_a_receipt() {
     let net = Network::new(true).await;
     let _registry = net.registry().await;
     let bob = net.register("bob").await;
@@ -205,7 +205,7 @@ async fn a_capability_is_unavailable_while_no_live_session_has_it() {
     assert_eq!(refused["detail"], "no agent that is online has the capability sum");
 }
 
-/// Whoever chooses where an answer goes does not choose where messages are taken.
+/// A requester cannot direct an answer to a subject on which messages are taken.
 #[tokio::test]
 async fn no_answer_goes_to_subjects_on_which_messages_are_taken() {
     use futures::StreamExt as _;
@@ -265,7 +265,7 @@ async fn a_message_with_headers_for_the_server_is_recorded() {
     hide("account.acct_b.inbox").await;
 }
 
-/// Plain messages to somebody who is absent take no room from requests.
+/// Plain messages to an absent account take no room from requests.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_flood_of_messages_keeps_no_request_waiting() {
     let net = Network::new(true).await;

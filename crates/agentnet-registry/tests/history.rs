@@ -62,7 +62,7 @@ async fn what_is_sent_while_no_registry_runs_is_recorded(
     let first = net.ask("message_search", json!({"limit": 1})).await["messages"][0].clone();
     assert_eq!(first["sent_at"], "2026-02-21T08:00:00Z");
 
-    // Killed instead of stopped; the server has noticed it when nobody answers any more.
+    // Killed instead of stopped; the server has noticed this when there is no answer any more.
     drop(registry);
     eventually_true(DEADLINE, "the registry is gone", async || {
         let asked = net.client.request("registry.metrics", "".into());
@@ -117,7 +117,7 @@ async fn the_stream_never_answers_a_request(#[values(Backend::Sqlite, Backend::P
         .await;
     let agent = RawClient::connect(&net.nats.url()).await.unwrap();
     let mut inbox = agent.subscribe("account.acct_b.inbox").await.unwrap();
-    // The server has the subscription when it has refused a request that nobody takes.
+    // The server has the subscription when it has refused a request without a subscriber.
     agent.request("nobody", "".into()).await.unwrap_err();
     let answering = tokio::spawn(async move {
         let request = inbox.next().await.unwrap();

@@ -151,7 +151,7 @@ async fn a_database_that_goes_and_comes_loses_nothing(
             net.publish("account.acct_b.inbox", message(&format!("m{round}_{number}"), "t"))
                 .await;
         }
-        // Renamed while nobody can write it.
+        // Renamed while the store cannot be written.
         let name = format!("Alice {round}");
         let hello = json!({"agent_id": "a", "name": name, "session_tag": alice["session_tag"]});
         net.publish("registry.hello", hello).await;
@@ -187,7 +187,7 @@ async fn a_stop_without_a_database_ends(#[values(Backend::Sqlite, Backend::Postg
 
 #[rstest]
 #[tokio::test]
-async fn nobody_is_refused_wrongly_after_an_outage(#[values(Backend::Sqlite, Backend::Postgres)] backend: Backend) {
+async fn no_request_is_refused_wrongly_after_an_outage(#[values(Backend::Sqlite, Backend::Postgres)] backend: Backend) {
     let net = Network::on(backend, true).await;
     let first = net.registry().await;
     let bob = net.register("bob").await;

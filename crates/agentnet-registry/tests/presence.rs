@@ -262,7 +262,7 @@ async fn signed_identity_is_checked_before_anything_changes(
         "{nameless}"
     );
 
-    // A tag that was never issued is nobody; an issued one keeps its account.
+    // A tag that was never issued has no session; an issued one keeps its account.
     let account_id = &alice["account_id"];
     let spoof =
         json!({"agent_id": "s", "session_tag": "registry_SPOOFED", "account_id": account_id, "username": "alice"});
@@ -317,7 +317,7 @@ async fn replicas_see_the_same(#[values(Backend::Sqlite, Backend::Postgres)] bac
     for number in 0..20 {
         issued.push(net.register(&format!("agent{number:02}")).await);
     }
-    // Requests are spread; whoever answers must know all of them.
+    // Requests are spread over the registries, so each of them must know all sessions.
     eventually(DEADLINE, async || {
         let mut counts = Vec::new();
         for _ in 0..20 {

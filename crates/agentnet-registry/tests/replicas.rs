@@ -164,7 +164,7 @@ async fn signs_of_life_are_written_once_and_taken_over_when_a_registry_dies(
 
 #[rstest]
 #[tokio::test]
-async fn whoever_is_asked_knows_everybody(#[values(Backend::Sqlite, Backend::Postgres)] backend: Backend) {
+async fn every_registry_knows_all_sessions(#[values(Backend::Sqlite, Backend::Postgres)] backend: Backend) {
     let net = Network::on(backend, true).await;
     let _all = replicas(&net, Duration::from_secs(40)).await;
     let sessions = futures::future::join_all((0..100).map(|number| {
@@ -259,7 +259,7 @@ async fn a_thousand_registrations_at_once_give_one_account_a_name(
     }
     assert_eq!((accounts.len(), tags.len()), (520, 1000));
     assert!(accounts.values().all(|ids| ids.len() == 1), "one account a name");
-    eventually_true(DEADLINE, "all sessions are known to whoever is asked", async || {
+    eventually_true(DEADLINE, "every registry knows all sessions", async || {
         for _ in 0..6 {
             if net.online().await.len() != 1000 {
                 return false;
@@ -389,7 +389,7 @@ async fn a_registry_that_just_started_leaves_the_bounce_to_those_who_know(
     for number in 0..30 {
         assert_eq!(ask(number).await["payload"]["error"], "recipient_offline");
     }
-    // Without the other, nobody is refused by one that is not sure; it is when everybody had time to say hello.
+    // Without the other, a registry that is not sure refuses no request; it is sure once all agents had time to say hello.
     warm.shutdown().await;
     cold.registry.shutdown().await;
     let replies = Capture::subscribe(&net.client, "_INBOX.early").await.unwrap();

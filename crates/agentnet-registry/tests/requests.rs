@@ -80,7 +80,7 @@ async fn malformed_requests_are_answered_at_once(#[values(Backend::Sqlite, Backe
 
 #[rstest]
 #[tokio::test]
-async fn garbage_on_every_subject_harms_nobody(#[values(Backend::Sqlite, Backend::Postgres)] backend: Backend) {
+async fn garbage_on_every_subject_does_no_harm(#[values(Backend::Sqlite, Backend::Postgres)] backend: Backend) {
     let net = Network::on(backend, true).await;
     let _registry = net.registry().await;
     net.register("alice").await;

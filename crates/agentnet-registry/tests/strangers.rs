@@ -1,4 +1,4 @@
-//! What somebody on the network may send who is no registry, or no honest agent: bounds, forged announcements, reply subjects.
+//! Messages of clients that are neither registries nor honest agents: bounds, forged announcements, reply subjects.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod support;
@@ -424,7 +424,7 @@ async fn the_longest_ids_are_found_and_paged_through() {
 }
 
 #[tokio::test]
-async fn a_long_nonce_is_refused_and_kept_by_nobody() {
+async fn a_long_nonce_is_refused_and_not_kept() {
     let net = Network::new(true).await;
     let config = RegistryConfig {
         dev_auth: true,

@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn a_port_that_somebody_listens_on_is_passed_over() {
+    fn a_port_in_use_is_skipped() {
         let lease = PortLease::take().unwrap();
         let port = lease.port();
         let _listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).unwrap();

@@ -12,7 +12,7 @@ use async_nats::jetstream::{self, stream};
 const WAIT_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// The port is closed.
-fn nobody_listens(port: u16) -> bool {
+fn port_is_closed(port: u16) -> bool {
     TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_err()
 }
 
@@ -39,7 +39,7 @@ async fn servers_run_side_by_side_and_end_with_their_handle() {
     let (port, folder) = (first.port(), first.store_dir().parent().unwrap().to_owned());
     assert!(folder.is_dir());
     drop(first);
-    assert!(nobody_listens(port));
+    assert!(port_is_closed(port));
     assert!(!folder.exists(), "the temporary folder is removed");
     RawClient::connect(&second.url()).await.unwrap();
 }
@@ -53,7 +53,7 @@ async fn a_panic_takes_the_server_down_too() {
         drop(nats);
     });
     let port = *task.await.unwrap_err().into_panic().downcast::<u16>().unwrap();
-    assert!(nobody_listens(port));
+    assert!(port_is_closed(port));
 }
 
 #[tokio::test]
@@ -134,7 +134,7 @@ async fn jetstream_files_and_the_port_survive_kill9_and_stop() {
 
     nats.kill9();
     assert_eq!(nats.pid(), None);
-    assert!(nobody_listens(nats.port()));
+    assert!(port_is_closed(nats.port()));
     nats.restart().await.unwrap();
     assert_eq!(nats.url(), url);
     assert_ne!(nats.pid().unwrap(), first_pid);
@@ -142,7 +142,7 @@ async fn jetstream_files_and_the_port_survive_kill9_and_stop() {
     store(&url, "two").await;
 
     nats.stop().await;
-    assert!(nobody_listens(nats.port()));
+    assert!(port_is_closed(nats.port()));
     nats.restart().await.unwrap();
     stored(&url, 2).await;
     assert_eq!(
@@ -221,11 +221,11 @@ async fn the_server_dies_with_a_killed_test_process() {
     .await
     .unwrap();
 
-    assert!(!nobody_listens(port));
+    assert!(!port_is_closed(port));
     victim.kill().unwrap();
     victim.wait().unwrap();
     eventually_true(WAIT_TIMEOUT, "the orphaned server is gone", async || {
-        nobody_listens(port)
+        port_is_closed(port)
     })
     .await
     .unwrap();

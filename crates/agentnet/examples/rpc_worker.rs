@@ -1,4 +1,4 @@
-//! An RPC worker: adds numbers for whoever calls the capability `add`. Run as many as you like; each call reaches one.
+//! An RPC worker: adds numbers for callers of the capability `add`. Run as many as you like; each call reaches one.
 //!
 //! ```text
 //! cargo run --example rpc_worker

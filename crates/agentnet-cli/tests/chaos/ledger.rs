@@ -36,7 +36,7 @@ impl Name {
         (value == sent).then_some(name)
     }
 
-    /// One thread that everybody writes to, and three of each sender.
+    /// One thread for all senders, and three for each sender.
     pub(crate) fn thread(self) -> String {
         match self.n % 4 {
             0 => "chaos_shared".to_owned(),

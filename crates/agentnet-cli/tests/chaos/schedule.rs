@@ -1,4 +1,4 @@
-//! What goes wrong, and when.
+//! The schedule of the faults.
 
 use std::fmt;
 use std::time::{Duration, Instant};

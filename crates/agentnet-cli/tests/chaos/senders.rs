@@ -88,7 +88,7 @@ impl Senders {
     }
 }
 
-/// Who talks to whom.
+/// Senders and receivers of the traffic.
 #[derive(Debug)]
 pub(crate) struct Parties {
     pub(crate) senders: Vec<String>,

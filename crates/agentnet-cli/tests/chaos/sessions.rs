@@ -18,7 +18,7 @@ const POLL_INTERVAL: Duration = Duration::from_millis(100);
 /// Any of the registries may answer: after so many equal answers in a row all of them have, but for one chance in 10⁸.
 const CONSISTENT_REPLIES: usize = 50;
 
-/// Somebody who is to be online.
+/// An agent that must be online.
 #[derive(Debug, Clone)]
 pub(crate) struct Agent {
     pub(crate) username: String,
@@ -75,7 +75,7 @@ async fn look_on(client: RegistryClient, senders: Vec<String>, mut enough: onesh
     }
 }
 
-/// Waits until the registries and the database agree that these agents are online, one session each, and nobody else.
+/// Waits until the registries and the database agree that exactly these agents are online, one session each.
 pub(crate) async fn only(client: &RegistryClient, database: &str, agents: &[Agent]) -> Option<String> {
     let registries = async || {
         for _ in 0..CONSISTENT_REPLIES {

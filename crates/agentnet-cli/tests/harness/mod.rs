@@ -282,7 +282,7 @@ pub async fn gone(pid: i32) {
     eventually(WAIT_TIMEOUT, look).await.unwrap();
 }
 
-/// A port that no other test takes while this value lives, and that nobody listens on.
+/// A port without a listener that no other test takes while this value lives.
 pub struct FreePort(NatsServer);
 
 impl FreePort {

@@ -58,7 +58,7 @@ impl Terminal {
         self.text().lines().find(|line| line.contains(part)).map(str::to_owned)
     }
 
-    /// Types, as fast as nobody can.
+    /// Types a text at once, faster than a person can.
     pub async fn type_text(&mut self, text: &str) {
         self.keyboard.write_all(text.as_bytes()).await.unwrap();
     }

@@ -177,7 +177,7 @@ async fn the_subjects_follow_what_is_wanted() {
 async fn what_may_be_mistyped_is_told_and_watched_for() {
     let mut up = Up::start().await;
     let _parrot = echo(&up.url, "--username parrot --capability say").await;
-    // Somebody who is not online, but known.
+    // A known account that is offline.
     let words = ["send", "--as", "somebody", "--to-username", "parrot", "1"];
     agentnet(&up.url, words).await.ok();
     let mut watchers = Vec::new();

@@ -23,7 +23,7 @@ fn most_memory(pid: i32) -> usize {
 }
 
 #[tokio::test]
-async fn what_nobody_reads_is_dropped_and_counted() {
+async fn unread_output_is_dropped_and_counted() {
     const MESSAGES: usize = 20_000;
     let nats = NatsServer::builder().start().await.unwrap();
     let mut watcher = Service::line(&nats.url(), "watch --inbox");
@@ -33,7 +33,7 @@ async fn what_nobody_reads_is_dropped_and_counted() {
     }
     let client = RawClient::connect(&nats.url()).await.unwrap();
     let last = Capture::subscribe(&client, "account.acct_2.inbox").await.unwrap();
-    // Nobody reads, and the pipe soon holds no more. All of it would be 120 MB.
+    // The output is not read, and the pipe is soon full. All of it would be 120 MB.
     let body = format!(r#"{{"message_id":"m","payload":"{}"}}"#, "x".repeat(6_000));
     for _ in 0..MESSAGES {
         client
@@ -50,7 +50,7 @@ async fn what_nobody_reads_is_dropped_and_counted() {
     other.signal(Signal::TERM);
     assert_eq!(other.ended().await.code(), Some(0));
 
-    // Whatever was not dropped is shown once somebody reads.
+    // What was not dropped is shown once the output is read.
     let mut shown = 0;
     let began = Instant::now();
     while shown + dropped(&watcher) < MESSAGES + 1 {

@@ -37,7 +37,7 @@ fn every_file_of_vectors_is_run_by_a_test() {
 }
 
 #[test]
-fn a_file_that_nobody_loads_is_noticed() {
+fn a_file_that_no_test_loads_is_reported() {
     let files = ["ulid", "forgotten"].map(str::to_owned);
     assert_eq!(uncovered(files), ["forgotten"]);
 }

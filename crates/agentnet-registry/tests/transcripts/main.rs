@@ -44,7 +44,7 @@ fn all_pass(report: &Report, steps: usize) {
     );
 }
 
-/// Both conversations of a registry that is empty and serves nobody else: to the letter.
+/// Both conversations with a registry that is empty and has no other clients: compared strictly.
 #[rstest]
 #[tokio::test(flavor = "multi_thread")]
 async fn identity_and_threads(#[values(Backend::Sqlite, Backend::Postgres)] backend: Backend) {

@@ -52,7 +52,8 @@ impl Realm {
             .await
     }
 
-    /// As above; what it has not heard of for so long is offline, and after that time it is sure of everybody.
+    /// Like `another_registry`, with a TTL: a session silent for so long is offline, and after that time the registry is sure
+    /// which agents are absent.
     pub(crate) async fn registry_with_ttl(&self, server_id: &str, agent_ttl: Duration) -> RegistryHandle {
         let config = RegistryConfig {
             nats_url: self.nats.url(),
@@ -117,7 +118,7 @@ impl Realm {
         Capture::subscribe(&self.raw, subject).await.unwrap()
     }
 
-    /// Everybody's account as the store holds it.
+    /// All accounts in the store.
     pub(crate) async fn accounts(&self) -> Vec<Account> {
         let all = AccountQuery {
             limit: 1000,
@@ -206,7 +207,7 @@ impl Peer {
         })
     }
 
-    /// Signs a message with the peer's key, whoever it says it is from.
+    /// Signs a message with the peer's key, whatever sender it names.
     pub(crate) fn sign(&self, message: &Value) -> Value {
         signed(&self.key, message)
     }

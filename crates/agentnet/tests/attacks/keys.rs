@@ -73,7 +73,7 @@ async fn processes_that_start_at_once_share_a_key() {
     }
 }
 
-/// The same name on another machine is somebody else.
+/// The same name on another machine is another identity.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_name_alone_opens_nothing() {
     let realm = Realm::start().await;

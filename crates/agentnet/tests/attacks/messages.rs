@@ -137,7 +137,7 @@ async fn malformed_and_oversized_auth_is_refused() {
     realm.publish(&inbox, &oversized).await;
     assert_eq!(refusal(&receipts, "large").await, "payload_too_large");
 
-    // A whole message, but by somebody else's key.
+    // A valid message, but signed by another account's key.
     let forged = mallory.sign(&alice.message("forged", &bob_id));
     realm.publish(&inbox, &forged).await;
     assert_eq!(refusal(&receipts, "forged").await, "auth_public_key_mismatch");

@@ -1,4 +1,4 @@
-//! Hellos and goodbyes of somebody else's session.
+//! Forged hellos and goodbyes of another agent's session.
 
 use agentnet::AgentNode;
 use agentnet::protocol::presence_auth::{self, hello};

@@ -205,9 +205,9 @@ async fn receipts_of_agents_that_cannot_sign_them_count() {
     alice.close().await;
 }
 
-/// An account that nobody has gives no receipts; the registry says so, signed.
+/// An account that does not exist gives no receipts; the registry reports this, signed.
 #[tokio::test(flavor = "multi_thread")]
-async fn nobody_accepts_in_the_name_of_an_account_that_is_not_there() {
+async fn no_client_accepts_in_the_name_of_an_account_that_does_not_exist() {
     let realm = Realm::start().await;
     let alice = sender(&realm).await;
     let accept = |account: &'static str, registry: &'static str| {
@@ -234,7 +234,7 @@ async fn nobody_accepts_in_the_name_of_an_account_that_is_not_there() {
     alice.close().await;
 }
 
-/// Only a registry says in its own name that somebody is gone.
+/// Only a registry can report in its own name that an account is offline.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_forged_word_of_the_registry_ends_no_send() {
     let realm = Realm::start().await;

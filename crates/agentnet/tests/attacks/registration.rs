@@ -23,7 +23,7 @@ fn auth(key: &SigningKey, claims: &Claims) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_bound_account_is_nobody_elses() {
+async fn a_bound_account_belongs_to_its_key() {
     let realm = Realm::start().await;
     let alice = realm.peer("alice", SigningScope::ALL).await;
     let thief = SigningKey::from_seed(&[66; 32]);
@@ -226,7 +226,7 @@ async fn malformed_and_oversized_auth_is_refused() {
         change(&mut request);
         refused(&realm, what, &request, code).await;
     }
-    // Signed by its own key, but deeper than anybody reads.
+    // Signed by its own key, but nested deeper than any reader accepts.
     let deep = format!(
         r#"{{"agent_id":"alice","auth":{}1{}}}"#,
         "[".repeat(5000),
@@ -239,7 +239,7 @@ async fn malformed_and_oversized_auth_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nobody_becomes_a_registry() {
+async fn no_client_becomes_a_registry() {
     let realm = Realm::start().await;
     for (account_id, code) in [
         ("acct_registry_registry", "account_id is invalid"),
@@ -252,7 +252,7 @@ async fn nobody_becomes_a_registry() {
     // Its name leads to its account, which has a key.
     let by_name = registration("registry_registry", &SigningKey::from_seed(&[5; 32]), SigningScope::ALL);
     refused(&realm, "by name", &by_name, "auth_public_key_mismatch").await;
-    // It is resolvable, and nobody's search result.
+    // It can be resolved, but no search finds it.
     let key = realm
         .ask("resolve_key", &json!({ "account_id": "acct_registry_registry" }))
         .await;

@@ -13,8 +13,8 @@ use tokio::task::JoinHandle;
 use crate::harness::*;
 use crate::net::{DEADLINE, parse, settle};
 
-/// Publishes what a function says on the reply subject of every request to an inbox, and before it the server's word that
-/// nobody is there.
+/// Answers every request to an inbox with "no responders" in the server's name, and then with the replies that the function
+/// returns.
 async fn forge(realm: &Realm, inbox: &str, replies: impl Fn(&Value) -> Vec<String> + Send + 'static) -> JoinHandle<()> {
     let client = RawClient::connect(&realm.nats.url()).await.unwrap();
     let mut messages = client.subscribe(inbox.to_owned()).await.unwrap();
@@ -113,7 +113,7 @@ async fn a_forger_neither_answers_nor_ends_a_request() {
     forger.abort();
     bob.close().await;
 
-    // Where nobody answers, the error tells of the forgeries.
+    // Without a genuine answer, the error reports the forgeries.
     let silent = realm.peer("silent", SigningScope::ALL).await;
     let inbox = format!("account.{}.inbox", silent.account_id);
     let forger = forge(&realm, &inbox, forgeries(&mallory, &silent.account_id, &recorded)).await;
@@ -130,7 +130,7 @@ async fn a_forger_neither_answers_nor_ends_a_request() {
     alice.close().await;
 }
 
-/// Anybody can publish the server's own word that nobody listens.
+/// Any client can publish the server's "no responders".
 #[tokio::test(flavor = "multi_thread")]
 async fn a_forged_no_responders_ends_no_request() {
     let realm = Realm::start().await;
@@ -159,7 +159,7 @@ async fn a_forged_no_responders_ends_no_request() {
     alice.close().await;
 }
 
-/// A capability may be anybody's, but who answers has signed.
+/// Any account can offer a capability, but its reply must be signed by the account that it names.
 #[tokio::test(flavor = "multi_thread")]
 async fn replies_to_a_capability_are_signed_by_their_sender() {
     let realm = Realm::start().await;

@@ -1,4 +1,4 @@
-//! Frames and cancels of streams that somebody else says.
+//! Forged frames and cancels of streams.
 
 use agentnet::protocol::signing_scope::SigningScope;
 use agentnet::protocol::stream::{StreamCancel, StreamFrame, StreamPart};
@@ -68,7 +68,7 @@ async fn a_forger_neither_ends_nor_fills_a_stream() {
             for reply in says {
                 client.publish(subject.clone(), reply.to_string().into()).await.unwrap();
             }
-            // A cancel by somebody else: unsigned, by her own account, in the requester's name.
+            // A forged cancel: unsigned, by another account, in the requester's name.
             let own = forged(&mallory, &request, &cancel, "stream");
             let asker = with(own.clone(), "from_account_id", request["from_account_id"].clone());
             for cancel in [asker.clone(), mallory.sign(&own), mallory.sign(&asker)] {

@@ -1,4 +1,4 @@
-//! Senders whose keys are not known: they wait, and nobody else does.
+//! Senders whose keys are not known: their messages wait, those of other senders do not.
 
 use agentnet::SigningKey;
 use agentnet::protocol::signing_scope::SigningScope;
@@ -10,7 +10,7 @@ use crate::harness::*;
 use crate::net::{DEADLINE, parse};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_unknown_sender_holds_up_nobody() {
+async fn an_unknown_sender_delays_no_other_sender() {
     let mut realm = Realm::start().await;
     let (bob, notes) = realm.answering("bob").await;
     let bob_id = bob.account_id().unwrap();
@@ -21,10 +21,10 @@ async fn an_unknown_sender_holds_up_nobody() {
         .publish(&inbox, &alice.sign(&alice.message("first", &bob_id)))
         .await;
     handled(&notes, 1).await;
-    // Nobody can say Carol's key now; her messages wait.
+    // No registry can give Carol's key now; her messages wait.
     realm.stop_registry().await;
     let receipts = realm.capture("account.*.receipts").await;
-    // All are there at once: hers wait for as long as somebody may still say the key.
+    // All messages arrive at once; hers wait as long as a registry may still give the key.
     let mut messages = Vec::new();
     for (peer, letter) in [(&carol, "c"), (&alice, "a")] {
         messages.extend((0..3).map(|number| peer.sign(&peer.message(&format!("{letter}{number}"), &bob_id))));
@@ -90,7 +90,7 @@ async fn a_senders_order_is_kept_while_its_key_is_looked_up() {
     bob.close().await;
 }
 
-/// Made-up senders whose keys nobody can say: so many wait, the others are refused, and who is known is heard.
+/// Invented senders without keys: a bounded number of messages waits, the others are refused, and known senders get through.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_flood_of_made_up_senders_is_bounded() {
     let mut realm = Realm::start().await;

@@ -219,7 +219,7 @@ async fn a_flipped_byte_is_noticed() {
     assert!(is_damaged(&store.get_to_file(&blob, &out).await.unwrap_err()));
     assert_eq!(fs::read(&out).unwrap(), b"what was there");
     assert_eq!(files(dir.path()).len(), 3, "data, meta, out");
-    // Whoever streams gets an error instead of the last bytes.
+    // A streaming reader gets an error instead of the last bytes.
     let mut read = vec![0; 1_000_000];
     let error = store
         .open(&blob)

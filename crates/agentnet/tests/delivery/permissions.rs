@@ -91,7 +91,7 @@ async fn a_message_that_may_not_be_sent_fails_at_once() {
             .unwrap_err(),
     );
     for (node, to) in [(mute, "acct_b"), (start("noreplies").await, "acct_c")] {
-        // Somebody listens there, and says nothing.
+        // The subject has a subscriber that does not answer.
         let _listening = net.capture(&format!("account.{to}.inbox")).await;
         match soon(node.request(to, "hi").timeout(UNREACHED_TIMEOUT))
             .await

@@ -90,7 +90,7 @@ async fn requests_get_their_reply() {
 }
 
 #[tokio::test]
-async fn a_request_to_nobody_fails_at_once() {
+async fn a_request_without_a_subscriber_fails_at_once() {
     let net = Net::start().await;
     let alice = net.agent("alice").start().await.unwrap();
     for request in [

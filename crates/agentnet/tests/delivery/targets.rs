@@ -136,7 +136,7 @@ async fn resolved_usernames_are_remembered_until_a_delivery_fails() {
     registry.know("peer", "acct_moved");
     assert_eq!(harness.node.resolve_username("@peer").await.unwrap(), "acct_moved");
     assert_eq!((cache().size, cache().hits, cache().misses), (1, 3, 2));
-    // A request to nobody is a delivery failure too. (Without the passive subscriber, which would count as somebody.)
+    // A request without a subscriber is a delivery failure too. (Without the passive subscriber, which would count as one.)
     let url = harness.net.nats.url();
     let node = crate::net::agent(&url, "carol").start().await.unwrap();
     registry.know("gone", "acct_gone");

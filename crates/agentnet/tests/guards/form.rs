@@ -14,7 +14,7 @@ async fn row_1_oversized() {
     let detail = format!("message of {size} bytes exceeds the receiver's limit of 2000 bytes");
     harness.refused("big", &large, "payload_too_large", &detail).await;
 
-    // What cannot be read has nobody to send a receipt to.
+    // An unreadable message names no account to send a receipt to.
     harness
         .post_bytes(INBOX, "garbage", Bytes::from(vec![b'{'; 2_001]))
         .await;

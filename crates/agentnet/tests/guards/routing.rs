@@ -138,20 +138,20 @@ async fn capabilities_are_routed_where_they_can_be() {
     let hello = parse(&harness.wait(|seen| seen.subject == "registry.hello").await.payload);
     let advertised = json!(["chat", "chat", "a.b", "a b", "*", ">", "", "résumé"]);
     assert_eq!(hello["capabilities"], advertised, "all of them are advertised");
-    // The passive subscriber would answer for them: without it, nobody listens there.
+    // Without the passive subscriber, the subject has no subscriber.
     drop(harness.wire);
     eventually_true(DEADLINE, "nobody listens on agent.capability.a.b", async || {
-        !crate::net::somebody_listens(&harness.net.raw, "agent.capability.a.b").await
+        !crate::net::has_subscriber(&harness.net.raw, "agent.capability.a.b").await
     })
     .await
     .unwrap();
     for subject in ["agent.capability.other", "agent.capability.a", "agent.capability.x.y"] {
         assert!(
-            !crate::net::somebody_listens(&harness.net.raw, subject).await,
+            !crate::net::has_subscriber(&harness.net.raw, subject).await,
             "{subject}"
         );
     }
-    assert!(crate::net::somebody_listens(&harness.net.raw, "agent.capability.chat").await);
+    assert!(crate::net::has_subscriber(&harness.net.raw, "agent.capability.chat").await);
 }
 
 #[tokio::test]
@@ -159,13 +159,13 @@ async fn without_a_handler_nothing_is_taken() {
     let net = Net::start().await;
     let node = net.agent("bob").capabilities(["chat"]).start().await.unwrap();
     for subject in [INBOX, "agent.capability.chat"] {
-        assert!(!crate::net::somebody_listens(&net.raw, subject).await, "{subject}");
+        assert!(!crate::net::has_subscriber(&net.raw, subject).await, "{subject}");
     }
-    assert!(crate::net::somebody_listens(&net.raw, "account.acct_bob.receipts").await);
+    assert!(crate::net::has_subscriber(&net.raw, "account.acct_bob.receipts").await);
     node.close().await;
 }
 
-/// Whoever asks chooses the subject of the answer, which is published with the receiver's rights.
+/// The requester chooses the subject of the answer, which is published with the receiver's permissions.
 #[tokio::test]
 async fn nothing_is_answered_where_messages_are_taken() {
     let harness = Harness::start(|limits| limits.circuit_breaker_failures = 100).await;

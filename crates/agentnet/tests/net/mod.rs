@@ -111,9 +111,9 @@ pub(crate) fn keys(object: &Value) -> Vec<&str> {
         .collect()
 }
 
-/// Whether anybody is subscribed to a subject. The server refuses a request to nobody before it handles what the connection
-/// asks next: what comes back first tells, however late it is.
-pub(crate) async fn somebody_listens(client: &Client, subject: &str) -> bool {
+/// Whether a subject has a subscriber. The server refuses a request without subscribers before it handles the connection's
+/// next command, so the order of the answers tells, however late they come.
+pub(crate) async fn has_subscriber(client: &Client, subject: &str) -> bool {
     let inbox = client.new_inbox();
     let (reply, fence) = (format!("{inbox}.reply"), format!("{inbox}.fence"));
     let mut answers = client.subscribe(format!("{inbox}.*")).await.unwrap();

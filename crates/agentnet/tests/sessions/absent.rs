@@ -1,4 +1,4 @@
-//! Messages that nobody can take.
+//! Messages that no agent can take.
 
 use agentnet::SendError;
 use tokio::time::timeout;
@@ -7,7 +7,7 @@ use crate::net::DEADLINE;
 use crate::realm::Realm;
 
 #[tokio::test]
-async fn a_send_to_somebody_who_is_gone_fails_with_the_reason() {
+async fn a_send_to_an_agent_that_left_fails_with_the_reason() {
     let realm = Realm::start().await;
     let alice = realm
         .agent("alice")

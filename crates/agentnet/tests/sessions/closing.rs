@@ -153,7 +153,7 @@ async fn dropping_the_last_handle_ends_everything() {
     let clone = node.clone();
     drop(node);
     assert!(
-        crate::net::somebody_listens(&realm.raw, &inbox).await,
+        crate::net::has_subscriber(&realm.raw, &inbox).await,
         "another handle keeps it alive"
     );
     drop(clone);
@@ -163,7 +163,7 @@ async fn dropping_the_last_handle_ends_everything() {
     .await
     .unwrap();
     eventually_true(DEADLINE, "its connection is gone", async || {
-        !crate::net::somebody_listens(&realm.raw, &inbox).await
+        !crate::net::has_subscriber(&realm.raw, &inbox).await
     })
     .await
     .unwrap();

@@ -66,8 +66,8 @@ async fn the_hello_after_a_reconnection_comes_at_once() {
     let _node = agent(&nats.url(), "patient").start().await.unwrap();
     hellos.wait_for(|_| true, DEADLINE).await.unwrap();
     assert_eq!(hellos.messages().len(), 1, "one at start");
-    // The node may be back before any other client: so the server itself hears what comes. It has its streams before it lets
-    // anybody in.
+    // The node may reconnect before any other client, so a stream of the server records its hellos. The server loads its
+    // streams before it accepts clients.
     let config = stream::Config {
         name: "HELLOS".to_owned(),
         subjects: vec!["registry.hello".to_owned()],
@@ -126,7 +126,7 @@ async fn a_restarted_registry_learns_the_session_from_the_next_hello() {
     assert_eq!(realm.sessions("steady").await, [session]);
 }
 
-/// Somebody sends what ends a connection, or the client itself.
+/// A client sends messages that end a receiver's connection, or its NATS client.
 #[tokio::test(flavor = "multi_thread")]
 async fn nodes_come_back_after_a_message_that_the_client_cannot_read() {
     let mut realm = Realm::start().await;
@@ -153,7 +153,7 @@ async fn nodes_come_back_after_a_message_that_the_client_cannot_read() {
             asked.await.map(drop).map_err(|error| error.to_string())
         });
         let mut answered = std::pin::pin!(answered);
-        // The registry hears inboxes, too, and is given the message once more by the stream. Whoever runs one starts it anew.
+        // The registry also subscribes to inboxes, and the stream delivers the message to it again. Its operator restarts it.
         loop {
             let registry = realm.registry.as_ref().unwrap();
             let failed = tokio::select! {

@@ -126,7 +126,7 @@ async fn agents_on_one_connection_are_agents_of_their_own() {
     let mut realm = Realm::start().await;
     let connection = Connection::open(&realm.nats.url(), "shared").await.unwrap();
     let handled = Handled::default();
-    // The address is never used: nobody listens there.
+    // The address is never used: it has no listener.
     let on_it = |realm: &Realm, name: &'static str| {
         let agent = realm.agent(name).nats_url("nats://127.0.0.1:1").connection(&connection);
         echo(agent, name, &handled).start()
@@ -153,7 +153,7 @@ async fn agents_on_one_connection_are_agents_of_their_own() {
     // When the connection comes back, so do all.
     realm.crash_server().await;
     realm.until_hello(&[&first, &second]).await;
-    // The registry may come back later than they; whoever starts without one is told so at once.
+    // The registry may come back later than they do; a node that starts without one fails at once.
     realm.until_sessions("first", 1).await;
     let late = on_it(&realm, "late").await.unwrap();
     for (from, to) in [(&first, "@second"), (&second, "@late"), (&late, "@first")] {

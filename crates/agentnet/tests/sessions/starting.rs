@@ -125,10 +125,10 @@ async fn a_node_that_is_started_can_be_reached_at_once() {
             .unwrap();
         // By another connection, which the server may serve before the node's.
         let inbox = format!("account.{}.receipts", node.account_id().unwrap());
-        assert!(crate::net::somebody_listens(&realm.raw, &inbox).await);
+        assert!(crate::net::has_subscriber(&realm.raw, &inbox).await);
         node.close().await;
         eventually_true(DEADLINE, "its connection is gone", async || {
-            !crate::net::somebody_listens(&realm.raw, &inbox).await
+            !crate::net::has_subscriber(&realm.raw, &inbox).await
         })
         .await
         .unwrap();

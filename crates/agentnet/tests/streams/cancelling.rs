@@ -144,7 +144,7 @@ async fn a_reader_dropped_before_the_first_frame_is_seen_when_the_stream_opens()
     let stream = alice.request_stream("@bob", "go").timeout(DEADLINE).await.unwrap();
     assert_eq!(next(&mut watch).await, Seen::Started);
     drop(stream);
-    // Its cancel is gone before anybody listens.
+    // Its cancel is published before there is a subscriber.
     wire.wait_for(|seen| seen.subject.ends_with(".cancel"), DEADLINE)
         .await
         .unwrap();

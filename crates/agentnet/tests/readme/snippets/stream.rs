@@ -1,7 +1,7 @@
 use agentnet::{AgentSdk, BoxError, StreamExt};
 
 async fn run(nats_url: &str) -> Result<(), BoxError> {
-    // The side that answers: piece by piece, for as long as somebody reads.
+    // The side that answers, piece by piece, while it has a reader.
     let poet = AgentSdk::builder("poet").nats_url(nats_url).build()?;
     poet.receive(|_, context| async move {
         let stream = context.reply_stream().await?;
