@@ -146,7 +146,7 @@ fn lists_of_other_lengths_are_compared_by_id_and_additions_may_be_missing() {
     ));
     assert!(matches!(like(json!({"messages": [c, b]})), Match::Neither(_)));
     assert_eq!(like(original.clone()), places(&["$"]));
-    // Another order is told even where no value differs.
+    // Another order is reported even if no value differs.
     let order = match_either(
         &json!({"a": 1, "b": 2}),
         &json!({"a": 1, "b": 2}),

@@ -72,7 +72,7 @@ pub(super) struct Conversation {
     pub(super) settings: Map<String, Value>,
     /// Members that a registry without the additions of section 0.10 lacks.
     pub(super) additions: Vec<String>,
-    /// Settings that must have these values for a step to be judged.
+    /// Settings that must have these values for a step to be tested.
     pub(super) needs: Map<String, Value>,
     pub(super) steps: Vec<RegistryStep>,
 }

@@ -103,7 +103,7 @@ fn everything_has_to_come_and_nothing_else() {
 }
 
 #[test]
-fn copies_are_judged_by_number() {
+fn copies_are_compared_by_number() {
     let expect: Expectation = serde_json::from_value(json!({
         "copies": [{"from": 1, "to": 1, "one_of": ["echo"]}, {"from": 2, "to": 4, "one_of": ["duplicate", "rate_limited"]}],
         "some": ["rate_limited"],
