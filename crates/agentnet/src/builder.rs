@@ -1,17 +1,19 @@
 //! Building an agent.
 
+mod environment;
+
 use std::marker::PhantomData;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use agentnet_protocol::env_bool::is_true;
 use agentnet_protocol::json::Kind;
 pub use agentnet_protocol::signature::SigningKey;
-use agentnet_protocol::url::{DEFAULT_NATS_URL, NatsUrl};
+use agentnet_protocol::url::NatsUrl;
 use agentnet_protocol::username::{lookup_key, usable};
 use agentnet_protocol::{RawJson, ids};
 
+use self::environment::{limits_from, url_from};
 use crate::blob_store::BlobSettings;
 use crate::config::error::ConfigError;
 use crate::config::{Config, Limits, SdkDefaults};
@@ -162,14 +164,14 @@ impl<A: Agent> AgentBuilder<A> {
         self
     }
 
-    /// The broker, `nats://TOKEN@host:port`. Default: `AGENTNET_NATS_URL`, else `NATS_URL`, else [`DEFAULT_NATS_URL`]; a variable that
+    /// The broker, `nats://TOKEN@host:port`. Default: `AGENTNET_NATS_URL`, else `NATS_URL`, else [`DEFAULT_NATS_URL`](crate::DEFAULT_NATS_URL); a variable that
     /// is set to nothing counts as unset.
     pub fn nats_url(mut self, url: impl Into<String>) -> Self {
         self.nats_url = Some(url.into());
         self
     }
 
-    /// The broker named by `AGENTNET_NATS_URL`, else by `NATS_URL`, else [`DEFAULT_NATS_URL`], also with
+    /// The broker named by `AGENTNET_NATS_URL`, else by `NATS_URL`, else [`DEFAULT_NATS_URL`](crate::DEFAULT_NATS_URL), also with
     /// [`AgentBuilder::ignore_environment`].
     pub fn nats_url_from_env(self) -> Self {
         self.nats_url(url_from(|name| std::env::var(name).ok()))
@@ -278,7 +280,7 @@ impl<A: Agent> AgentBuilder<A> {
         let mut limits = self.limits;
         let mut blobs = self.blobs;
         if self.limits_from_environment {
-            from_environment(&mut limits, |name| std::env::var(name).ok())?;
+            limits_from(&mut limits, |name| std::env::var(name).ok())?;
             blobs.fill(|name| std::env::var(name).ok())?;
         }
         if self.agent_id.is_empty() {
@@ -370,134 +372,5 @@ impl<A> std::fmt::Debug for AgentBuilder<A> {
     }
 }
 
-/// The broker that the environment names.
-fn url_from(read: impl Fn(&str) -> Option<String>) -> String {
-    let read = |name| read(name).filter(|url| !url.trim().is_empty());
-    let url = read("AGENTNET_NATS_URL").or_else(|| read("NATS_URL"));
-    url.unwrap_or_else(|| DEFAULT_NATS_URL.to_owned())
-}
-
-/// The settings of section 15 that concern a node, where the caller has left the default.
-fn from_environment(limits: &mut Limits, read: impl Fn(&str) -> Option<String>) -> Result<(), ConfigError> {
-    let default = Limits::default();
-    let number = |name: &'static str| -> Result<Option<f64>, ConfigError> {
-        let Some(value) = read(name).filter(|value| !value.trim().is_empty()) else {
-            return Ok(None);
-        };
-        match value.trim().parse::<f64>() {
-            Ok(number) if number.is_finite() => Ok(Some(number)),
-            _ => Err(ConfigError::Environment { name, value }),
-        }
-    };
-    if limits.resolve_cache_ttl == default.resolve_cache_ttl
-        && let Some(seconds) = number("ACCOUNT_RESOLVE_CACHE_TTL_SECONDS")?
-    {
-        limits.resolve_cache_ttl = Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or(Duration::MAX);
-    }
-    if limits.metrics_window == default.metrics_window
-        && let Some(samples) = number("AGENT_METRICS_WINDOW_SIZE")?
-    {
-        limits.metrics_window = samples.max(32.0) as usize;
-    }
-    Ok(())
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn impossible_agents_are_told_why() {
-        let error = |builder: AgentBuilder| builder.build().unwrap_err().to_string();
-        assert_eq!(error(AgentBuilder::<AgentNode>::new("")), "agent_id is required");
-        assert!(
-            error(AgentBuilder::<AgentNode>::new("a").nats_url("http://x")).contains("scheme `http` is not supported")
-        );
-        assert_eq!(
-            error(AgentBuilder::<AgentNode>::new("a").metadata(serde_json::json!([]))),
-            "metadata must be a JSON object"
-        );
-        assert!(error(AgentBuilder::<AgentNode>::new("a").account_id("a b")).contains("use 1 to 128"));
-        let lost = error(AgentBuilder::<AgentNode>::new("a").username("José"));
-        assert!(lost.contains("it would become \"jos\""), "{lost}");
-        let nothing = error(AgentBuilder::<AgentNode>::new("a").username("日本"));
-        assert!(nothing.contains("nothing of it would remain"), "{nothing}");
-        assert!(AgentBuilder::<AgentNode>::new("a").username("Alice B!").build().is_ok());
-    }
-
-    #[test]
-    fn the_environment_names_the_broker() {
-        for (set, expected) in [
-            (&[][..], DEFAULT_NATS_URL),
-            (&[("NATS_URL", "nats://b")], "nats://b"),
-            (
-                &[("AGENTNET_NATS_URL", "nats://a"), ("NATS_URL", "nats://b")],
-                "nats://a",
-            ),
-            (&[("AGENTNET_NATS_URL", " "), ("NATS_URL", "nats://b")], "nats://b"),
-            (&[("AGENTNET_NATS_URL", ""), ("NATS_URL", "")], DEFAULT_NATS_URL),
-        ] {
-            let read = |name: &str| {
-                set.iter()
-                    .find(|(set, _)| *set == name)
-                    .map(|(_, url)| (*url).to_owned())
-            };
-            assert_eq!(url_from(read), expected, "{set:?}");
-        }
-    }
-
-    #[test]
-    fn signing_is_asked_for_by_call_key_or_environment() {
-        let environment = |name: &str| match name {
-            "DEV_AUTH" => Some(" Yes ".to_owned()),
-            "DEV_AUTH_KEY_DIR" => Some("/k".to_owned()),
-            _ => None,
-        };
-        let file = |builder: AgentBuilder, on: bool| {
-            let source = builder.key_source(|name| environment(name).filter(|_| on));
-            source.map(|source| match source {
-                KeySource::File(path) => path.display().to_string(),
-                KeySource::Memory(_) => "memory".to_owned(),
-            })
-        };
-        let builder = || AgentBuilder::new("Agent X").username("Ann");
-        let key = || SigningKey::from_seed(&[1; 32]);
-        for (builder, on, expected) in [
-            (builder(), false, None),
-            (builder(), true, Some("/k/Ann.json")),
-            (AgentBuilder::new("Agent X"), true, Some("/k/Agent_X.json")),
-            (builder().ignore_environment(), true, None),
-            (builder().dev_auth(false), true, None),
-            (builder().dev_auth(true), false, Some(".keys/Ann.json")),
-            (builder().dev_auth(true).key_dir("d"), true, Some("d/Ann.json")),
-            (builder().signing_key(key()), false, Some("memory")),
-            (builder().signing_key(key()).dev_auth(false), true, None),
-        ] {
-            assert_eq!(file(builder, on).as_deref(), expected);
-        }
-    }
-
-    #[test]
-    fn the_environment_fills_defaults_only() {
-        let read = |name: &str| match name {
-            "ACCOUNT_RESOLVE_CACHE_TTL_SECONDS" => Some("0".to_owned()),
-            "AGENT_METRICS_WINDOW_SIZE" => Some(" 5 ".to_owned()),
-            _ => None,
-        };
-        let mut limits = Limits::default();
-        from_environment(&mut limits, read).unwrap();
-        assert_eq!((limits.resolve_cache_ttl, limits.metrics_window), (Duration::ZERO, 32));
-        let mut limits = Limits {
-            resolve_cache_ttl: Duration::from_secs(1),
-            ..Limits::default()
-        };
-        from_environment(&mut limits, read).unwrap();
-        assert_eq!(limits.resolve_cache_ttl, Duration::from_secs(1));
-        let bad = from_environment(&mut Limits::default(), |_| Some("soon".into()));
-        assert!(
-            bad.unwrap_err()
-                .to_string()
-                .contains("ACCOUNT_RESOLVE_CACHE_TTL_SECONDS=soon is not a number")
-        );
-    }
-}
+mod tests;
