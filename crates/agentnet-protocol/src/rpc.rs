@@ -95,6 +95,8 @@ pub enum RpcErrorKind {
 impl RpcError {
     /// Nothing by that name or id.
     pub const NOT_FOUND: Self = Self::new("not_found");
+    /// A username is empty.
+    pub const USERNAME_REQUIRED: Self = Self::new("username is required");
     /// A cursor that cannot be read (section 0.3).
     pub const CURSOR_INVALID: Self = Self::new("cursor_invalid");
 

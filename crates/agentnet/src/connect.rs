@@ -1,4 +1,4 @@
-//! Connecting to the broker: token in the URL, an inbox prefix of our own, reconnection for ever (PROTOCOL.md section 1).
+//! Connecting to the broker: token in the URL, an inbox prefix of its own, reconnection without end (PROTOCOL.md section 1).
 
 pub(crate) mod denials;
 
@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use self::denials::{Action, Denials, Denied};
 
 /// After this time a server of a `tls://` URL that has said nothing may be one that waits for the TLS handshake.
-const TLS_FIRST_AFTER: Duration = Duration::from_millis(300);
+const TLS_FIRST_DELAY: Duration = Duration::from_millis(300);
 /// A receiver that comes back later than its senders costs them their attempts.
 const MAX_RECONNECT_DELAY: Duration = Duration::from_secs(1);
 
@@ -170,9 +170,9 @@ async fn open(url: &NatsUrl, name: &str, connections: Arc<Connections>) -> Resul
         why,
     };
     // The timeout of the options is for one attempt at one address; a name may have several.
-    let patience = url.connect_timeout();
-    match tokio::time::timeout(patience, dial(url, options)).await {
-        Err(_) => Err(unreachable(format!("no answer within {} s", patience.as_secs()))),
+    let connect_timeout = url.connect_timeout();
+    match tokio::time::timeout(connect_timeout, dial(url, options)).await {
+        Err(_) => Err(unreachable(format!("no answer within {} s", connect_timeout.as_secs()))),
         Ok(Ok(client)) => Ok(client),
         Ok(Err(error)) if is_refusal(&error) => Err(ConnectError::Refused { url: url.redacted() }),
         Ok(Err(error)) => Err(unreachable(error.to_string())),
@@ -191,7 +191,7 @@ fn options(url: &NatsUrl, name: &str, connections: &Arc<Connections>) -> Connect
         .connection_timeout(url.attempt_timeout())
         .max_reconnects(None)
         .reconnect_delay_callback(move |attempt| match *so_far.made.borrow() {
-            // The client asks before its first attempts too, and nobody is to wait for those.
+            // The client calls this before its first attempts too, which must not be delayed.
             0 => Duration::ZERO,
             _ => reconnect_delay(attempt, rand::random_range(0.5..=1.0)),
         })
@@ -220,7 +220,7 @@ pub async fn dial(url: &NatsUrl, options: impl Fn() -> ConnectOptions) -> Result
     if !url.is_tls() {
         return plain.await;
     }
-    let mut failed = match tokio::time::timeout(TLS_FIRST_AFTER, &mut plain).await {
+    let mut failed = match tokio::time::timeout(TLS_FIRST_DELAY, &mut plain).await {
         Ok(Err(error)) if !is_refusal(&error) => Some(error),
         Ok(outcome) => return outcome,
         Err(_) => None,

@@ -1,4 +1,4 @@
-//! Asking the registry: who is there, what was said (PROTOCOL.md section 6).
+//! Calls of the registry: accounts, threads, messages (PROTOCOL.md section 6).
 
 use agentnet_protocol::AgentInfo;
 use agentnet_protocol::rpc::{
@@ -34,7 +34,7 @@ impl AgentNode {
         })
     }
 
-    /// Everybody online, by agent id and session; follows the pages of a large network.
+    /// All agents online, by agent id and session; follows the pages of a large network.
     ///
     /// # Errors
     /// [`RegistryError`].
@@ -132,7 +132,7 @@ impl AgentNode {
     /// The account behind a username, from the cache or the registry.
     ///
     /// # Errors
-    /// [`ResolveError::NotFound`] if nobody has the name.
+    /// [`ResolveError::NotFound`] if no account has the name.
     pub async fn resolve_username(&self, username: &str) -> Result<String, ResolveError> {
         let session = self.session().map_err(|error| {
             ResolveError::Registry(RegistryError::Connection {

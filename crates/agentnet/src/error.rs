@@ -6,7 +6,7 @@ pub use agentnet_keys::KeyFileError;
 pub use crate::config::error::ConfigError;
 pub use crate::connect::ConnectError;
 pub use crate::identity::error::RotateError;
-pub use crate::registry::error::RegistryError;
+pub use crate::registry::error::{RegistryError, RegistryRefusal};
 pub use crate::request::error::RequestError;
 pub use crate::send::error::SendError;
 pub use crate::username_cache::error::ResolveError;

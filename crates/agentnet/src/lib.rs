@@ -72,8 +72,8 @@ pub use config::Limits;
 pub use connect::{Connection, connect, dial};
 pub use context::Context;
 pub use error::{
-    ConfigError, ConnectError, KeyFileError, RegistryError, RequestError, ResolveError, RotateError, SendError,
-    StartError,
+    ConfigError, ConnectError, KeyFileError, RegistryError, RegistryRefusal, RequestError, ResolveError, RotateError,
+    SendError, StartError,
 };
 pub use futures::{StreamExt, TryStreamExt};
 pub use handler::{BoxError, Handler, HandlerResult};

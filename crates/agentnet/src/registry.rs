@@ -20,21 +20,21 @@ use crate::connect::denials::{Action, Denied};
 use crate::connect::{ConnectError, Connection, Connections, NO_CONNECTION};
 
 /// How often a request is made at most, within the call's timeout.
-const ATTEMPTS: u32 = 3;
+const MAX_ATTEMPTS: u32 = 3;
 /// A request without a reply is made again after a third of the timeout, or after this time if that is shorter.
-const LONGEST_PATIENCE: Duration = Duration::from_secs(2);
-/// The pauses between two looks for a registry that has just been lost.
-const FIRST_PAUSE: Duration = Duration::from_millis(50);
-const LONGEST_PAUSE: Duration = Duration::from_millis(400);
-/// For so long after it was missed first, a registry may come back.
-const RETURN: Duration = Duration::from_secs(5);
+const MAX_RETRY_INTERVAL: Duration = Duration::from_secs(2);
+/// The shortest and the longest pause between two requests to a registry that has just been lost.
+const MIN_BACKOFF: Duration = Duration::from_millis(50);
+const MAX_BACKOFF: Duration = Duration::from_millis(400);
+/// How long a registry that stopped answering is waited for.
+const RESTART_GRACE: Duration = Duration::from_secs(5);
 
 /// A typed client of the registry's RPCs.
 ///
-/// A registry may stop or die at any time while others serve the same network. So a request without a reply is made again
-/// after a third of the timeout, up to three times in all; the call as a whole never takes longer than its timeout. On a
+/// A registry may stop or fail at any time while others serve the same network. So a request without a reply is made again
+/// after a third of the timeout, up to three times in all; the call as a whole does not take longer than its timeout. On a
 /// network without a registry a call fails at once, unless one has answered this client before and was lost within the last
-/// five seconds: then it is waited for within the timeout, since it may be restarting.
+/// five seconds: then the call waits for it within the timeout, since it may be restarting.
 ///
 /// ```no_run
 /// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
@@ -50,7 +50,7 @@ pub struct RegistryClient {
     client: Client,
     timeout: Duration,
     sightings: Arc<Sightings>,
-    /// Absent where somebody else has made the connection.
+    /// Absent on a client that the caller has connected.
     connections: Option<Arc<Connections>>,
 }
 
@@ -66,7 +66,7 @@ impl RegistryClient {
         Ok(Self::on(&Connection::open(url, "agentnet-registry-client").await?))
     }
 
-    /// Uses a connection that is there.
+    /// Uses an existing connection.
     #[must_use]
     pub fn on(connection: &Connection) -> Self {
         let mut client = Self::new(connection.client.clone());
@@ -74,7 +74,7 @@ impl RegistryClient {
         client
     }
 
-    /// Uses a client that is there. What the NATS server does not permit its user is not told: such calls time out.
+    /// Uses an existing client. Calls that the NATS server does not permit its user time out.
     #[must_use]
     pub fn new(client: Client) -> Self {
         Self {
@@ -111,7 +111,7 @@ impl RegistryClient {
         .await?
     }
 
-    /// Everybody online, by agent id and session; follows the pages of a large network.
+    /// All agents online, by agent id and session; follows the pages of a large network.
     ///
     /// # Errors
     /// [`RegistryError`].
@@ -156,7 +156,9 @@ impl RegistryClient {
             Missed {
                 unreadable: Some(why), ..
             } => RegistryError::Invalid { rpc, why },
-            Missed { nobody: true, .. } => RegistryError::NoRegistry { rpc },
+            Missed {
+                no_responders: true, ..
+            } => RegistryError::NoRegistry { rpc },
             _ => self.timed_out::<R>(),
         })
     }
@@ -173,9 +175,9 @@ impl RegistryClient {
             rpc,
             why: error.to_string(),
         };
-        let mut left = if is_repeatable::<R>(&body) { ATTEMPTS } else { 1 };
-        let patience = (self.timeout / ATTEMPTS).min(LONGEST_PATIENCE);
-        let mut pause = FIRST_PAUSE;
+        let mut left = if is_repeatable::<R>(&body) { MAX_ATTEMPTS } else { 1 };
+        let retry_interval = (self.timeout / MAX_ATTEMPTS).min(MAX_RETRY_INTERVAL);
+        let mut backoff = MIN_BACKOFF;
         let inbox = self.client.new_inbox();
         let (subject, watched) = (R::subject(), self.connections.as_deref());
         let mark = watched.map(|connections| connections.denials.mark());
@@ -200,7 +202,7 @@ impl RegistryClient {
                 .publish_with_reply(subject.clone(), inbox.clone(), body.clone());
             publishing.await.map_err(|error| failed(&error))?;
             left -= 1;
-            let ask_again = Instant::now() + patience;
+            let ask_again = Instant::now() + retry_interval;
             loop {
                 let answer = tokio::select! {
                     answer = answers.next() => answer.ok_or_else(|| failed(&"the connection is closed"))?,
@@ -214,11 +216,11 @@ impl RegistryClient {
                     if !self.sightings.may_come_back(Instant::now()) {
                         return Err(RegistryError::NoRegistry { rpc });
                     }
-                    // Nobody took it: it was no attempt.
-                    missed.nobody = true;
+                    // No registry has received it: this does not count as an attempt.
+                    missed.no_responders = true;
                     left += 1;
-                    tokio::time::sleep(pause).await;
-                    pause = (pause * 2).min(LONGEST_PAUSE);
+                    tokio::time::sleep(backoff).await;
+                    backoff = (backoff * 2).min(MAX_BACKOFF);
                     break;
                 }
                 match read(answer.payload) {
@@ -227,7 +229,7 @@ impl RegistryClient {
                         return Ok(answer);
                     }
                     Err(why) => {
-                        tracing::debug!(rpc, %why, "passed over an answer that is not the registry's");
+                        tracing::debug!(rpc, %why, "ignored an answer that is not the registry's");
                         missed.unreadable = Some(why);
                     }
                 }
@@ -249,23 +251,23 @@ impl RegistryClient {
     }
 }
 
-/// Whether a request may be made more than once. All may, but a signed registration or rotation: its nonce counts once. A registration
-/// that was made twice has left a session that nobody keeps alive, and that expires by itself.
+/// Whether a request may be made more than once. All may, but a signed registration or rotation: its nonce counts once. A
+/// registration that was made twice leaves a session without heartbeats, which expires by itself.
 fn is_repeatable<R: Request>(body: &[u8]) -> bool {
     ![RegisterRequest::NAME, RotateKeyRequest::NAME].contains(&R::NAME)
         || !matches!(Object::parse_body(body), Ok(Some(request)) if request.get("auth").as_object().is_some())
 }
 
-/// What came instead of an answer.
+/// What came instead of a reply.
 #[derive(Debug, Default)]
 struct Missed {
-    /// Nobody listened.
-    nobody: bool,
-    /// What is wrong with an answer that is none.
+    /// The subject had no responders.
+    no_responders: bool,
+    /// What is wrong with a reply that cannot be read.
     unreadable: Option<DecodeError>,
 }
 
-/// When a registry was seen on this network.
+/// When a registry answered on this network last.
 #[derive(Debug, Default)]
 struct Sightings(Mutex<Sighting>);
 
@@ -289,7 +291,7 @@ impl Sightings {
         *self.lock() = Sighting::Answered;
     }
 
-    /// Nobody answers now: whether it is worth while to wait.
+    /// No registry answers now: whether to wait for one.
     fn may_come_back(&self, now: Instant) -> bool {
         let mut sighting = self.lock();
         match *sighting {
@@ -298,7 +300,7 @@ impl Sightings {
                 *sighting = Sighting::Missed(now);
                 true
             }
-            Sighting::Missed(since) => now.saturating_duration_since(since) < RETURN,
+            Sighting::Missed(since) => now.saturating_duration_since(since) < RESTART_GRACE,
         }
     }
 }
@@ -313,11 +315,11 @@ mod tests {
         let sightings = Sightings::default();
         assert!(!sightings.may_come_back(start), "it was never there");
         for round in 0..2 {
-            let start = start + 100 * round * RETURN;
+            let start = start + 100 * round * RESTART_GRACE;
             sightings.answered();
             assert!(sightings.may_come_back(start));
-            assert!(sightings.may_come_back(start + RETURN / 2));
-            assert!(!sightings.may_come_back(start + RETURN));
+            assert!(sightings.may_come_back(start + RESTART_GRACE / 2));
+            assert!(!sightings.may_come_back(start + RESTART_GRACE));
         }
     }
 

@@ -13,7 +13,7 @@ use ahash::AHashMap;
 use self::error::ResolveError;
 use crate::metrics::Metrics;
 use crate::registry::RegistryClient;
-use crate::registry::error::RegistryError;
+use crate::registry::error::{RegistryError, RegistryRefusal};
 
 /// From this many names on, adding one removes the expired ones.
 const MAX_ENTRIES: usize = 10_000;
@@ -127,9 +127,13 @@ async fn ask_registry(registry: &RegistryClient, key: &str) -> Result<String, Re
         .await
     {
         Ok(reply) => Ok(reply.account_id),
-        Err(error) if error.is_not_found() => Err(ResolveError::NotFound(key.to_owned())),
         // The registry rejects the name itself: the list cannot have it.
-        Err(RegistryError::Refused(text)) if text == "username is required" => {
+        Err(error)
+            if matches!(
+                error.refusal(),
+                Some(RegistryRefusal::NotFound | RegistryRefusal::UsernameRequired)
+            ) =>
+        {
             Err(ResolveError::NotFound(key.to_owned()))
         }
         // Without a connection the list cannot be asked either.

@@ -125,22 +125,22 @@ impl AgentWrapper {
     /// The account behind a username.
     ///
     /// # Errors
-    /// [`ResolveError::NotFound`] if nobody has the name.
+    /// [`ResolveError::NotFound`] if no account has the name.
     pub async fn resolve_username(&self, username: &str) -> Result<String, ResolveError> {
         self.node().resolve_username(username).await
     }
 
     /// Sends a message to the one target that is named next.
     pub fn send(&self, payload: impl IntoPayload) -> WrapperSend {
-        let nobody = Destination::OneOf(Vec::new());
-        WrapperSend(SendMessage::new(self.node().clone(), nobody, payload))
+        let unset = Destination::OneOf(Vec::new());
+        WrapperSend(SendMessage::new(self.node().clone(), unset, payload))
     }
 
     /// Makes a request to the one target that is named next. An answer that reports an error is an error, see
     /// [`AgentSdk::ask_json`].
     pub fn request(&self, payload: impl IntoPayload) -> WrapperRequest {
-        let nobody = Destination::OneOf(Vec::new());
-        WrapperRequest(Request::new(self.node().clone(), nobody, payload))
+        let unset = Destination::OneOf(Vec::new());
+        WrapperRequest(Request::new(self.node().clone(), unset, payload))
     }
 
     /// Answers a message that was received.

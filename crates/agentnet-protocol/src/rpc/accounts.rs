@@ -31,7 +31,7 @@ impl Request for ResolveAccountRequest {
         let object = required(object, "resolve payload must be an object")?;
         let username = normalise(&object.get("username").text());
         if username.is_empty() {
-            return Err(RpcError::new("username is required"));
+            return Err(RpcError::USERNAME_REQUIRED);
         }
         Ok(Self { username })
     }

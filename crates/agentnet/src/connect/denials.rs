@@ -9,10 +9,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 
-/// Refusals that are remembered.
-const RECENT: usize = 128;
+/// Denials that are kept.
+const MAX_RECENT_DENIALS: usize = 128;
 /// Bytes of a subject that are shown.
-const SHOWN_BYTES: usize = 256;
+const MAX_SHOWN_BYTES: usize = 256;
 
 /// What was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,7 +34,7 @@ impl fmt::Display for Denied {
             Action::Publish => "publish",
             Action::Subscribe => "subscribe",
         };
-        let shown = &self.subject[..self.subject.floor_char_boundary(SHOWN_BYTES)];
+        let shown = &self.subject[..self.subject.floor_char_boundary(MAX_SHOWN_BYTES)];
         write!(
             f,
             "permissions violation: NATS does not permit this user to {action} to {shown:?}"
@@ -91,7 +91,7 @@ impl Denials {
         let mut recent = self.recent();
         let is_new = recent.iter().all(|(_, known)| *known != denied);
         let number = *self.count.borrow() + 1;
-        if recent.len() == RECENT {
+        if recent.len() == MAX_RECENT_DENIALS {
             recent.pop_front();
         }
         recent.push_back((number, denied));
@@ -180,10 +180,10 @@ mod tests {
         });
         assert_eq!(seen, denied(1));
         assert!(!denials.note(denied(0)), "said before");
-        for number in 0..3 * RECENT {
+        for number in 0..3 * MAX_RECENT_DENIALS {
             denials.note(denied(number));
         }
-        assert_eq!(denials.recent().len(), RECENT);
+        assert_eq!(denials.recent().len(), MAX_RECENT_DENIALS);
     }
 
     #[test]

@@ -13,7 +13,7 @@ use ahash::AHashMap;
 use crate::guard::fingerprint::Fingerprints;
 
 /// Senders of one generation.
-const SENDERS: usize = 50_000;
+const MAX_SENDERS: usize = 50_000;
 
 #[derive(Debug)]
 pub(crate) struct Rates {
@@ -40,7 +40,7 @@ impl Rates {
     /// Takes one token of this sender's bucket, if there is one.
     pub(crate) fn take(&mut self, sender: &str, now: Duration) -> bool {
         let sender = self.fingerprints.of(sender);
-        if now.saturating_sub(self.changed) >= self.idle || self.young.len() >= SENDERS {
+        if now.saturating_sub(self.changed) >= self.idle || self.young.len() >= MAX_SENDERS {
             self.old = std::mem::take(&mut self.young);
             self.changed = now;
         }
@@ -81,9 +81,9 @@ mod tests {
     #[test]
     fn any_number_of_made_up_senders_takes_bounded_room() {
         let mut rates = Rates::new(1.0, 2, Duration::from_secs(600));
-        for number in 0..3 * SENDERS {
+        for number in 0..3 * MAX_SENDERS {
             assert!(rates.take(&format!("sender {number}"), Duration::from_secs(1)));
-            assert!(rates.young.len() + rates.old.len() <= 2 * SENDERS);
+            assert!(rates.young.len() + rates.old.len() <= 2 * MAX_SENDERS);
         }
     }
 }

@@ -64,7 +64,7 @@ pub(super) struct KeyCache {
 
 impl std::fmt::Debug for KeyCache {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        out.debug_struct("Keys")
+        out.debug_struct("KeyCache")
             .field("known", &lock(&self.known).len())
             .finish_non_exhaustive()
     }

@@ -51,12 +51,12 @@ pub(super) fn watch(node: Weak<Shared>, session: &Session) -> Pin<Box<dyn Future
                 Err(error) => tracing::debug!(%error, attempt, "the network cannot be joined again yet"),
             }
             drop(node);
-            tokio::time::sleep(pause(attempt)).await;
+            tokio::time::sleep(rejoin_delay(attempt)).await;
         }
     })
 }
 
-fn pause(attempt: usize) -> Duration {
+fn rejoin_delay(attempt: usize) -> Duration {
     reconnect_delay(attempt, rand::random_range(0.5..=1.0))
 }
 

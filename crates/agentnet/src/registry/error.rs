@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use agentnet_protocol::DecodeError;
+use agentnet_protocol::register_auth::RegisterAuthError;
+use agentnet_protocol::rpc::RpcError;
 
 /// Why a call of the registry failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -51,10 +53,36 @@ pub enum RegistryError {
     },
 }
 
+/// What the registry refused a call for. The wire carries only a text; here is the one place that reads it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RegistryRefusal {
+    /// `not_found`: there is no such account or thread.
+    NotFound,
+    /// A username was empty.
+    UsernameRequired,
+    /// The account is bound to another key.
+    PublicKeyMismatch,
+    /// Anything else.
+    Other,
+}
+
 impl RegistryError {
+    /// What the registry refused, if it answered.
+    #[must_use]
+    pub fn refusal(&self) -> Option<RegistryRefusal> {
+        let Self::Refused(text) = self else { return None };
+        Some(match text.as_str() {
+            text if text == RpcError::NOT_FOUND.text() => RegistryRefusal::NotFound,
+            text if text == RpcError::USERNAME_REQUIRED.text() => RegistryRefusal::UsernameRequired,
+            text if text == RegisterAuthError::PublicKey.code() => RegistryRefusal::PublicKeyMismatch,
+            _ => RegistryRefusal::Other,
+        })
+    }
+
     /// Whether the registry answered that there is no such thing.
     #[must_use]
     pub fn is_not_found(&self) -> bool {
-        matches!(self, Self::Refused(text) if text == "not_found")
+        self.refusal() == Some(RegistryRefusal::NotFound)
     }
 }

@@ -98,8 +98,8 @@ pub enum SendError {
 
 /// As much of a text as an error shows.
 fn shown(text: &str) -> std::borrow::Cow<'_, str> {
-    const SHOWN_CHARS: usize = 128;
-    match text.char_indices().nth(SHOWN_CHARS) {
+    const MAX_SHOWN_CHARS: usize = 128;
+    match text.char_indices().nth(MAX_SHOWN_CHARS) {
         Some((end, _)) => format!("{}…", &text[..end]).into(),
         None => text.into(),
     }

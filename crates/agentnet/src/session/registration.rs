@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use agentnet_protocol::AgentInfo;
-use agentnet_protocol::register_auth::RegisterAuthError;
 use agentnet_protocol::rpc::RegisterReply;
 use agentnet_protocol::signature::SigningKey;
 
@@ -13,12 +12,13 @@ use crate::error::{RegistryError, StartError};
 use crate::identity::{self, OpenedKeys};
 use crate::ids;
 use crate::registry::RegistryClient;
+use crate::registry::error::RegistryRefusal;
 
 const REGISTER_TIMEOUT: Duration = Duration::from_secs(5);
 /// How often a signed registration is made within that time.
 const SIGNED_ATTEMPTS: u32 = 3;
 
-/// What the node says of itself before it is registered.
+/// The agent's description before it is registered.
 pub(crate) fn requested_info(config: &Config) -> AgentInfo {
     AgentInfo {
         agent_id: config.agent_id.clone(),
@@ -32,10 +32,11 @@ pub(crate) fn requested_info(config: &Config) -> AgentInfo {
     }
 }
 
-/// Registers, and says with which key. Should a registry die in the middle, its request is made again: a session that it has
-/// issued already is never heard of again, and expires. A signed request counts once, so each try signs anew.
+/// Registers, and returns the key that the account is bound to. When a registry fails in the middle, the request is made again:
+/// a session that it has issued already has no heartbeats, and expires. A signed request counts once, so each attempt is signed
+/// anew.
 ///
-/// Where the account is bound to the key that an interrupted rotation left, that one is the node's from now on.
+/// Where the account is bound to the key that an interrupted rotation left, that key takes the place of the old one.
 pub(super) async fn register(
     registry: &RegistryClient,
     config: &Config,
@@ -53,13 +54,12 @@ pub(super) async fn register(
         return Ok((reply.map_err(StartError::Register)?, None));
     };
     match register_signed(registry, config, &key).await {
-        Err(RegistryError::Refused(code)) if code == RegisterAuthError::PublicKey.code() => {
-            let refused = StartError::Register(RegistryError::Refused(code));
+        Err(error) if error.refusal() == Some(RegistryRefusal::PublicKeyMismatch) => {
             let (Some(next), Some(source)) = (next, &config.key) else {
-                return Err(refused);
+                return Err(StartError::Register(error));
             };
             let Ok(reply) = register_signed(registry, config, &next).await else {
-                return Err(refused);
+                return Err(StartError::Register(error));
             };
             source.settle(next.clone()).await?;
             tracing::info!("a rotation that was interrupted is finished: the new key has taken its place");
@@ -75,12 +75,12 @@ async fn register_signed(
     key: &SigningKey,
 ) -> Result<RegisterReply, RegistryError> {
     let registry = registry.clone().with_timeout(REGISTER_TIMEOUT / SIGNED_ATTEMPTS);
-    let mut tries = SIGNED_ATTEMPTS;
+    let mut attempts = SIGNED_ATTEMPTS;
     loop {
-        tries -= 1;
+        attempts -= 1;
         let request = identity::registration(requested_info(config), config.keep_profile, Some(key));
         match registry.call(&request).await {
-            Err(RegistryError::Timeout { .. }) if tries > 0 => {}
+            Err(RegistryError::Timeout { .. }) if attempts > 0 => {}
             outcome => return outcome,
         }
     }
