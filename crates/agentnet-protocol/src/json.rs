@@ -5,10 +5,13 @@
 //! that is `NaN`, `Infinity`, `-Infinity`, numbers beyond the range of a double and escapes of lone surrogates.
 
 mod byte_run;
+mod escape;
 mod number;
 mod python_coercion;
+mod python_scalar;
 mod raw;
 mod serialize;
+mod sink;
 mod text;
 mod validate;
 mod value;

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use super::python_scalar::scalar_str;
 use super::serialize::python_repr;
 use super::validate::MAX_INTEGER_DIGITS;
 use super::value::{Kind, Value};
@@ -61,16 +62,7 @@ impl<'a> Value<'a> {
     /// Python's `str(x)`, falsy values included (`None`, `0`, `False`).
     #[must_use]
     pub fn python_text(&self) -> Cow<'a, str> {
-        match self.kind() {
-            Kind::String => self.as_str().unwrap_or_default(),
-            Kind::Null => Cow::Borrowed("None"),
-            Kind::Bool(true) => Cow::Borrowed("True"),
-            Kind::Bool(false) => Cow::Borrowed("False"),
-            Kind::Integer("-0") => Cow::Borrowed("0"),
-            Kind::Integer(text) => Cow::Borrowed(text),
-            Kind::Float(text) => Cow::Owned(number::python_str(number::parse(text))),
-            Kind::Array | Kind::Object => Cow::Owned(python_repr(self)),
-        }
+        scalar_str(self).unwrap_or_else(|| Cow::Owned(python_repr(self)))
     }
 
     /// `I(x)`: `None` where the default applies; values beyond `i128` saturate.
@@ -90,45 +82,6 @@ impl<'a> Value<'a> {
             Kind::Null | Kind::Array | Kind::Object => None,
         })
     }
-}
-
-/// Python's `repr` of a value that is neither array nor object.
-pub(super) fn python_scalar<'a>(value: &Value<'a>) -> Cow<'a, str> {
-    match value.as_str() {
-        Some(text) => {
-            let mut out = String::with_capacity(text.len() + 2);
-            quote(&text, &mut out);
-            Cow::Owned(out)
-        }
-        None => value.python_text(),
-    }
-}
-
-fn quote(text: &str, out: &mut String) {
-    use std::fmt::Write as _;
-    let mark = if text.contains('\'') && !text.contains('"') {
-        '"'
-    } else {
-        '\''
-    };
-    out.push(mark);
-    for c in text.chars() {
-        match c {
-            '\n' => out.push_str("\\n"),
-            '\r' => out.push_str("\\r"),
-            '\t' => out.push_str("\\t"),
-            '\\' => out.push_str("\\\\"),
-            c if c == mark => {
-                out.push('\\');
-                out.push(c);
-            }
-            c if c.is_control() || matches!(c, '\u{a0}' | '\u{ad}') => {
-                let _ = write!(out, "\\x{:02x}", u32::from(c));
-            }
-            c => out.push(c),
-        }
-    }
-    out.push(mark);
 }
 
 fn saturating(digits: &str) -> i128 {

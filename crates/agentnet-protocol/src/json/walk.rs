@@ -1,12 +1,28 @@
-//! One pass over validated text that writes its value in another form. A loop, not a recursion: nesting costs no stack, and
-//! no text is looked at twice because it stands deep inside.
+//! Rewrites the value of a validated text in another form, in one pass. A loop, not a recursion: nesting costs no stack, and
+//! no text is read twice because it is nested deeply.
 
 use std::borrow::Cow;
 use std::ops::Range;
 
-use super::serialize::{Sink, Style, scalar};
-use super::value::Value;
+use super::escape::literal;
+use super::number::{float_text, parse};
+use super::python_scalar::scalar_repr;
+use super::sink::Sink;
+use super::value::{Kind, Value};
 use super::{text, validate};
+
+/// How a value is written.
+#[derive(Clone, Copy)]
+pub(super) struct Style {
+    /// Between two items or members.
+    pub(super) item: &'static str,
+    /// Between a name and its value.
+    pub(super) member: &'static str,
+    /// Whether members are ordered by code point of their names.
+    pub(super) sorted: bool,
+    /// Python's `repr` instead of JSON.
+    pub(super) python: bool,
+}
 
 /// An array or object that is being written.
 struct Level<'a> {
@@ -127,4 +143,17 @@ fn name<'a>(raw: &'a str, at: usize, level: Option<&mut Level<'a>>, style: Style
     scalar(&literal, style, out);
     out.push(style.member);
     value
+}
+
+/// Writes a value that is neither array nor object.
+fn scalar(value: &Value<'_>, style: Style, out: &mut impl Sink) {
+    if style.python {
+        return out.push(&scalar_repr(value));
+    }
+    match value.kind() {
+        Kind::Integer("-0") => out.push("0"),
+        Kind::Float(text) => out.push(&float_text(parse(text))),
+        Kind::String => literal(value.string_content().unwrap_or_default(), out),
+        _ => out.push(value.raw()),
+    }
 }

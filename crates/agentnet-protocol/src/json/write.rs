@@ -1,7 +1,7 @@
 //! Building objects and arrays as wire text (PROTOCOL.md section 4.2).
 
+use super::escape::escape_into;
 use super::number::float_text;
-use super::serialize::escape_into;
 
 /// Writes one object, member by member, in the order of the calls: compact, ASCII only.
 #[derive(Debug)]
