@@ -1,24 +1,24 @@
-//! Appending a batch of which some rows may be refused: the whole at once, and only when that fails its halves, down to the
-//! rows that are the cause. The whole needs no savepoint, since it fails with its transaction: a savepoint costs PostgreSQL two
-//! round trips, and SQLite a copy of every page that the batch changes.
+//! Appends a batch of which the database may refuse some rows, by bisection: the whole batch first; if that fails, its halves,
+//! down to the rows that cause the failure. The whole batch needs no savepoint, since it fails with its transaction: a savepoint
+//! costs PostgreSQL two round trips, and SQLite a copy of every page that the batch changes.
 
 use sqlx::{Connection as _, Database, Transaction};
 
 use crate::model::{Appended, NewMessage, Refused};
 
-/// What a failed append means to its rows.
+/// How a failed append concerns its rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum RowOutcome {
-    /// The database refuses a row of it, now and later.
+    /// The database refuses one of the rows, now and on a retry.
     Refused,
-    /// There was no room for it; for a smaller one there may be.
+    /// There is no room for the rows; there may be for fewer.
     NoRoom,
-    /// The database cannot be worked with.
+    /// The database cannot be used.
     Broken,
 }
 
-/// Rows that may find no room, one alone at a time, before the database counts as full.
-const FULL_AFTER: usize = 3;
+/// After so many single rows without room the database counts as full.
+const MAX_ROWS_WITHOUT_ROOM: usize = 3;
 
 /// A backend's way to append.
 pub(crate) trait Append {
@@ -31,8 +31,8 @@ pub(crate) trait Append {
         messages: &'a [NewMessage],
     ) -> impl Future<Output = Result<usize, sqlx::Error>> + Send + 'a;
 
-    /// What an error of [`Append::append`] means.
-    fn verdict(error: &sqlx::Error) -> RowOutcome;
+    /// Classifies an error of [`Append::append`].
+    fn row_outcome(error: &sqlx::Error) -> RowOutcome;
 }
 
 /// Appends in a transaction that `begin` begins, or in two of them, and commits.
@@ -55,7 +55,7 @@ where
             duplicates: messages.len() - stored,
             ..Appended::default()
         },
-        Err(error) if A::verdict(&error) == RowOutcome::Broken => return Err(error),
+        Err(error) if A::row_outcome(&error) == RowOutcome::Broken => return Err(error),
         Err(_) => {
             transaction.rollback().await?;
             transaction = begin().await?;
@@ -73,7 +73,7 @@ async fn append_parts<A: Append>(
     connection: &mut <A::Database as Database>::Connection,
     messages: &[NewMessage],
 ) -> Result<Appended, sqlx::Error> {
-    let mut outcome = Appended::default();
+    let mut appended = Appended::default();
     let mut parts = match messages {
         [_] => vec![messages],
         _ => halves(messages).to_vec(),
@@ -83,33 +83,33 @@ async fn append_parts<A: Append>(
         let error = match backend.append(&mut savepoint, part).await {
             Ok(stored) => {
                 savepoint.commit().await?;
-                outcome.stored += stored;
-                outcome.duplicates += part.len() - stored;
+                appended.stored += stored;
+                appended.duplicates += part.len() - stored;
                 continue;
             }
             Err(error) => error,
         };
-        let verdict = A::verdict(&error);
-        if verdict == RowOutcome::Broken {
+        let outcome = A::row_outcome(&error);
+        if outcome == RowOutcome::Broken {
             return Err(error);
         }
         savepoint.rollback().await?;
         if let [new] = part {
-            outcome.refused.push(Refused {
+            appended.refused.push(Refused {
                 message_id: new.message.message_id.clone(),
                 reason: error.to_string(),
-                lasting: verdict == RowOutcome::Refused,
+                lasting: outcome == RowOutcome::Refused,
             });
-            let nothing_fits = outcome.stored + outcome.duplicates == 0;
-            let no_room = outcome.refused.iter().filter(|refused| !refused.lasting).count();
-            if nothing_fits && (no_room == FULL_AFTER || (no_room > 0 && no_room == messages.len())) {
+            let nothing_fits = appended.stored + appended.duplicates == 0;
+            let no_room = appended.refused.iter().filter(|refused| !refused.lasting).count();
+            if nothing_fits && (no_room == MAX_ROWS_WITHOUT_ROOM || (no_room > 0 && no_room == messages.len())) {
                 return Err(error);
             }
         } else {
             parts.extend(halves(part));
         }
     }
-    Ok(outcome)
+    Ok(appended)
 }
 
 /// Both halves, the one to begin with last.

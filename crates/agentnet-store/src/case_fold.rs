@@ -1,4 +1,4 @@
-//! Case-insensitive comparison, the same on every backend: both sides are lower-cased here, never by the database.
+//! Case folding for search, the same on every backend: both sides are folded here, never by the database.
 
 /// Lower-cases each character by itself, so that a part of a text folds to a part of the folded text. (`str::to_lowercase`
 /// writes a sigma at the end of a word differently, which would hide `ΟΔΟΣ` from a search in `ΟΔΟΣΗΜΟ`.)

@@ -26,6 +26,7 @@ pub mod contract;
 pub mod error;
 pub mod model;
 pub mod open;
+mod page;
 mod postgres;
 mod sqlite;
 pub mod store;

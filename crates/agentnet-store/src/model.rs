@@ -1,11 +1,14 @@
 //! What the store keeps, as plain data (PROTOCOL.md sections 7, 8 and 10).
 
-use std::fmt;
+mod disk_space;
+mod registry;
 
 use agentnet_protocol::limits::{MAX_NAME_BYTES, TooLarge, check_bytes, check_capabilities};
 use agentnet_protocol::signing_scope::SigningScope;
 use agentnet_protocol::{RawJson, Timestamp};
 
+pub use self::disk_space::DiskSpace;
+pub use self::registry::Registry;
 use crate::error::StoreError;
 
 /// The largest metadata of an account or session, in bytes of JSON text. (A message of NATS is at most as large by default.)
@@ -33,31 +36,6 @@ pub fn check_claim(claim: &AccountClaim) -> Result<(), StoreError> {
     )?;
     check_capabilities(&claim.capabilities)?;
     check_metadata(&claim.metadata)
-}
-
-/// The room on the file system of a database.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct DiskSpace {
-    /// Bytes that can still be used.
-    pub free: u64,
-    /// Bytes of the whole file system.
-    pub total: u64,
-}
-
-impl DiskSpace {
-    /// With more than this a file system is never nearly full.
-    const AMPLE_BYTES: u64 = 1 << 30;
-    /// With less than this it always is.
-    const SCARCE_BYTES: u64 = 64 << 20;
-    /// The share of a file system, one of so many parts, below which it is nearly full.
-    const SCARCE_PART: u64 = 20;
-
-    /// Whether it is nearly full: less than 1 GiB is free, and less than 5 % or 64 MiB.
-    #[must_use]
-    pub fn is_scarce(&self) -> bool {
-        let small = self.free < Self::SCARCE_BYTES || self.free < self.total / Self::SCARCE_PART;
-        self.free < Self::AMPLE_BYTES && small
-    }
 }
 
 /// An account that holds more than may be stored now: an earlier version had no bounds.
@@ -304,43 +282,6 @@ pub struct Position {
     pub id: String,
 }
 
-/// A registry that runs on this database (table `agentnet_registries`).
-#[derive(Clone, PartialEq, Eq)]
-pub struct Registry {
-    /// Tells one run of a registry from every other, even of the same name.
-    pub number: u64,
-    /// Its name.
-    pub server_id: String,
-    /// What its announcements are authenticated with.
-    pub announce_key: String,
-    /// When it last said here that it runs (coarse).
-    pub beat_at: Timestamp,
-}
-
-impl Registry {
-    /// A number as it is stored and written: 16 hexadecimal digits.
-    #[must_use]
-    pub fn number_text(number: u64) -> String {
-        format!("{number:016x}")
-    }
-
-    /// Reads [`Registry::number_text`].
-    pub(crate) fn read_number(text: &str) -> Result<u64, StoreError> {
-        u64::from_str_radix(text, 16)
-            .map_err(|error| StoreError::Corrupt(format!("a registry's number {text:?}: {error}")))
-    }
-}
-
-impl fmt::Debug for Registry {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Registry")
-            .field("number", &self.number)
-            .field("server_id", &self.server_id)
-            .field("beat_at", &self.beat_at)
-            .finish_non_exhaustive()
-    }
-}
-
 /// Some rows and whether there are more behind them.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Page<T> {
@@ -406,25 +347,4 @@ pub struct Pruned {
     pub threads: u64,
     /// Messages removed with them.
     pub messages: u64,
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_nearly_full_disk_is_scarce() {
-        const MIB: u64 = 1 << 20;
-        for (free, total, scarce) in [
-            (0, 0, true),
-            (63 * MIB, 100 * MIB, true),
-            (64 * MIB, 100 * MIB, false),
-            (1023 * MIB, 100 * 1024 * MIB, true),
-            (1024 * MIB, 100 * 1024 * MIB, false),
-            (500 * MIB, 10_000 * MIB, false),
-            (499 * MIB, 10_000 * MIB, true),
-        ] {
-            assert_eq!(DiskSpace { free, total }.is_scarce(), scarce, "{free} of {total}");
-        }
-    }
 }

@@ -1,5 +1,5 @@
-//! What a batch of messages adds to its threads (PROTOCOL.md section 8), summed before any backend writes it, so that a
-//! thread is written once a batch.
+//! Sums what a batch of messages adds to each thread (PROTOCOL.md section 8), so that a backend writes each thread once per
+//! batch.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,7 +8,7 @@ use agentnet_protocol::{Timestamp, json};
 
 use crate::model::NewMessage;
 
-/// What one batch adds to one thread.
+/// The changes of one thread by one batch.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct ThreadDelta<'a> {
     /// The creator, if the thread is new or the batch has an earlier message than it.

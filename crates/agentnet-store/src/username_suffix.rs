@@ -4,11 +4,11 @@ use rand::RngExt as _;
 
 const BASE32: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
 
-/// How often a suffix is drawn before giving up.
+/// How many suffixes are tried.
 pub(crate) const MAX_ATTEMPTS: u32 = 20;
 
 /// A variant of a taken name: its first 24 characters, `-`, six random ones; from the eleventh attempt on 20 and ten, as
-/// the original does. At most 31 characters, without `-` at either end.
+/// the Python implementation does. At most 31 characters, without `-` at either end.
 pub(crate) fn with_suffix(name: &str, attempt: u32) -> String {
     let (keep, random) = if attempt < 10 { (24, 6) } else { (20, 10) };
     let mut rng = rand::rng();

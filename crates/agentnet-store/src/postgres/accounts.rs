@@ -2,38 +2,25 @@
 
 use agentnet_protocol::Timestamp;
 use agentnet_protocol::limits::{MAX_CAPABILITIES, MAX_CAPABILITY_BYTES, MAX_NAME_BYTES};
-use agentnet_protocol::signing_scope::SigningScope;
 use async_trait::async_trait;
 use sqlx::postgres::PgRow;
 use sqlx::{Postgres, QueryBuilder};
 
+use super::account_row::{BY_ID, account, columns};
 use super::claims::claim_accounts;
 use super::error::failed;
 use super::value::{Time, read, stored};
-use super::{
-    PostgresStore, fetch_limit, json_column, opt_text_column, page, repeated, text_column, texts_column, time_column,
-};
+use super::{PostgresStore, opt_text_column, retry_on_conflict, text_column, time_column};
 use crate::case_fold::fold_case;
 use crate::error::StoreError;
 use crate::model::{Account, AccountClaim, AccountQuery, KnownAccount, Oversized, Page};
+use crate::page::{fetch_limit, page};
 use crate::store::Accounts;
-
-macro_rules! columns {
-    () => {
-        "a.account_id, a.username, a.display_name, a.bio, a.capabilities::text AS capabilities, \
-         (a.metadata -> 'metadata')::text AS metadata, a.metadata_text, \
-         NULLIF(a.metadata ->> 'dev_auth_public_key', '') AS public_key, \
-         COALESCE(a.metadata ->> 'dev_auth_signs', '') AS signs, a.visibility, a.status, a.created_at, a.updated_at"
-    };
-}
-
-pub(super) use columns;
 
 /// As it is indexed.
 const DISPLAY_NAME: &str = "COALESCE(a.display_name_search, lower(a.display_name))";
 
 const SELECT: &str = concat!("SELECT ", columns!(), " FROM agent_accounts a WHERE ");
-pub(super) const BY_ID: &str = concat!("SELECT ", columns!(), " FROM agent_accounts a WHERE a.account_id = $1");
 const IDS: &str = "SELECT username, account_id FROM agent_accounts WHERE username = ANY($1)";
 const KNOWN: &str = "SELECT a.account_id, a.username, NULLIF(a.metadata ->> 'dev_auth_public_key', '') AS public_key, \
      a.updated_at FROM agent_accounts a WHERE a.account_id = ANY($1)";
@@ -69,7 +56,7 @@ impl Accounts for PostgresStore {
         at: Timestamp,
     ) -> Result<Option<Account>, StoreError> {
         let pool = self.pool()?;
-        let rotated = repeated!(
+        let rotated = retry_on_conflict!(
             sqlx::query(ROTATE)
                 .bind(stored(account_id).into_owned())
                 .bind(stored(old).into_owned())
@@ -158,14 +145,6 @@ impl Accounts for PostgresStore {
     }
 }
 
-/// Folded capabilities as they are stored.
-pub(super) fn search_set(folded: &[String]) -> Vec<String> {
-    folded
-        .iter()
-        .map(|capability| stored(capability).into_owned())
-        .collect()
-}
-
 async fn one(store: &PostgresStore, sql: &'static str, key: &str) -> Result<Option<Account>, StoreError> {
     let row = sqlx::query(sql)
         .bind(stored(key).into_owned())
@@ -224,21 +203,4 @@ fn containing(text: &str) -> String {
     }
     pattern.push('%');
     pattern
-}
-
-pub(super) fn account(row: &PgRow) -> Result<Account, StoreError> {
-    Ok(Account {
-        account_id: text_column(row, "account_id")?,
-        username: text_column(row, "username")?,
-        display_name: text_column(row, "display_name")?,
-        bio: text_column(row, "bio")?,
-        capabilities: texts_column(row, "capabilities")?,
-        metadata: json_column(row, "metadata", "metadata_text")?,
-        visibility: text_column(row, "visibility")?,
-        status: text_column(row, "status")?,
-        public_key: opt_text_column(row, "public_key")?,
-        signs: SigningScope::parse(&text_column(row, "signs")?),
-        created_at: time_column(row, "created_at")?,
-        updated_at: time_column(row, "updated_at")?,
-    })
 }

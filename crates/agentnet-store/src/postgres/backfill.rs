@@ -1,7 +1,8 @@
-//! The search columns of rows that another program wrote: a database of the original has none.
+//! Fills the search columns of rows that another program wrote: a database of the Python implementation has none.
 
 use sqlx::{PgConnection, Row as _};
 
+use super::account_row::search_set;
 use super::value::{read, stored};
 use crate::case_fold::{fold_case, folded_set};
 
@@ -29,7 +30,7 @@ pub(super) async fn search_columns(connection: &mut PgConnection) -> Result<(), 
             sqlx::query(FILL_ACCOUNT)
                 .bind(id)
                 .bind(stored(&fold_case(&read(display_name))).as_ref())
-                .bind(super::accounts::search_set(&folded_set(&capabilities)))
+                .bind(search_set(&folded_set(&capabilities)))
                 .execute(&mut *connection)
                 .await?;
         }

@@ -7,10 +7,10 @@ use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::query::Query;
 use sqlx::{PgConnection, PgPool, Postgres};
 
-use super::accounts::{BY_ID, account, columns, search_set};
+use super::account_row::{BY_ID, account, columns, search_set};
 use super::error::{failed, is_taken};
 use super::value::{Time, stored};
-use super::{lossless_json, repeated, text_column, texts};
+use super::{lossless_json, retry_on_conflict, text_column, texts};
 use crate::case_fold::{fold_case, folded_set};
 use crate::error::StoreError;
 use crate::model::{Account, AccountClaim, DesiredName, check_claim};
@@ -76,7 +76,7 @@ pub(super) async fn claim_accounts(
     }
     if !named.is_empty() {
         let profiles: Vec<Profile<'_>> = named.values().map(|at| Profile::of(&claims[*at])).collect();
-        let rows = repeated!(join_or_create(&profiles).fetch_all(pool))?;
+        let rows = retry_on_conflict!(join_or_create(&profiles).fetch_all(pool))?;
         for row in rows {
             let name: String = text_column(&row, "username")?;
             if let Some(at) = named.remove(stored(&name).as_ref()) {
@@ -185,21 +185,21 @@ async fn claim_alone(pool: &PgPool, claim: &AccountClaim) -> Result<Result<Accou
     let row = match (&claim.account_id, &claim.name) {
         (None, DesiredName::Requested(_) | DesiredName::Derived(_)) => {
             let profiles = [profile];
-            repeated!(join_or_create(&profiles).fetch_optional(pool))?
+            retry_on_conflict!(join_or_create(&profiles).fetch_optional(pool))?
         }
         (None, DesiredName::Generated(name)) => {
             let mut connection = pool.acquire().await.map_err(failed)?;
-            repeated!(create(&mut connection, &profile, &claim.new_account_id, name))?
+            retry_on_conflict!(create(&mut connection, &profile, &claim.new_account_id, name))?
         }
         (Some(id), DesiredName::Requested(name) | DesiredName::Derived(name) | DesiredName::Generated(name)) => {
             let mut connection = pool.acquire().await.map_err(failed)?;
             // Somebody else may create the account between the look and our own attempt.
             loop {
-                match repeated!(update(&mut connection, &profile, id))? {
+                match retry_on_conflict!(update(&mut connection, &profile, id))? {
                     Known::Updated(row) => break Some(row),
                     Known::OtherKey => break None,
                     Known::No => {
-                        if let Some(row) = repeated!(create(&mut connection, &profile, id, name))? {
+                        if let Some(row) = retry_on_conflict!(create(&mut connection, &profile, id, name))? {
                             break Some(row);
                         }
                     }

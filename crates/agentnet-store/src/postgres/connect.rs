@@ -1,4 +1,4 @@
-//! Reaching the database: the URL, the pool, the schema, and waiting for a server that is not there yet.
+//! Connecting to the database: URL, pool and schema; retries in the background while the server is unreachable.
 
 use std::str::FromStr as _;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -12,19 +12,19 @@ use tokio::time::timeout;
 
 use super::backfill;
 use super::error::{cannot_start, describe, is_pooled, is_unavailable};
-use super::messages::{IS_MONTHLY, Layout};
+use super::layout::{IS_MONTHLY, Layout};
 use super::schema::{NEWEST, migrator};
 use super::trigram_selectivity::Sample;
 use crate::error::StoreError;
 use crate::open::{OpenOptions, TlsMode};
 
-/// The longest wait for a connection: longer than a moment's crowd, shorter than anybody's patience.
-const LONGEST_WAIT: Duration = Duration::from_secs(2);
-/// A connection that was idle for longer is tried before it is used: the server may have gone meanwhile.
-const TRUSTED: Duration = Duration::from_secs(1);
-/// Pauses between two attempts to reach the server.
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
-const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+/// Limit of each wait for a connection: long enough for a burst of calls, short enough that a caller sees an outage soon.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+/// A connection that was idle for longer is pinged before it is used: the server may have restarted meanwhile.
+const PING_AFTER_IDLE: Duration = Duration::from_secs(1);
+/// The delay before the second attempt to reach the server; it doubles up to [`MAX_BACKOFF`].
+const INITIAL_BACKOFF: Duration = Duration::from_millis(100);
+const MAX_BACKOFF: Duration = Duration::from_secs(2);
 /// The lock that one registry holds while it changes the schema: "agentnet" as a number.
 const SCHEMA_LOCK: i64 = 0x6167_656e_746e_6574;
 
@@ -34,8 +34,8 @@ pub(crate) struct PostgresStore {
     pool: PgPool,
     state: Arc<State>,
     pub(super) sample: Sample,
-    /// Goes on trying when the first attempt found no server.
-    trying: Option<JoinHandle<()>>,
+    /// Goes on connecting when the first attempt found no server.
+    connecting: Option<JoinHandle<()>>,
 }
 
 /// Whether the database may be used.
@@ -51,17 +51,17 @@ struct DatabaseAddress(String);
 
 /// Why an attempt failed.
 enum Attempt {
-    /// The server is not there; it may come.
+    /// The server is unreachable; a later attempt may succeed.
     Later(String),
-    /// Something has to be changed first.
+    /// A setting or the database must be changed first.
     Never(String),
 }
 
 impl PostgresStore {
-    /// Connects and brings the schema up to date; a server that is not there is waited for in the background.
+    /// Connects and brings the schema up to date; while the server is unreachable, a task retries in the background.
     pub(crate) async fn open(url: &str, options: &OpenOptions) -> Result<Self, StoreError> {
         let connect = connect_options(url, options)?;
-        let place = DatabaseAddress(format!(
+        let address = DatabaseAddress(format!(
             "{} on {}:{} as {}",
             connect.get_database().unwrap_or(connect.get_username()),
             connect.get_host(),
@@ -73,9 +73,9 @@ impl PostgresStore {
             pool,
             state: Arc::default(),
             sample: Sample::default(),
-            trying: None,
+            connecting: None,
         };
-        match attempt(&store.pool, &place).await {
+        match attempt(&store.pool, &address).await {
             Ok(layout) => {
                 let _ = store.state.ready.set(layout);
             }
@@ -86,9 +86,9 @@ impl PostgresStore {
             Err(Attempt::Later(problem)) => {
                 tracing::warn!(%problem, "waiting for PostgreSQL");
                 store.state.note(problem);
-                store.trying = Some(tokio::spawn(try_on(
+                store.connecting = Some(tokio::spawn(connect_in_background(
                     store.pool.clone(),
-                    place,
+                    address,
                     Arc::clone(&store.state),
                 )));
             }
@@ -107,7 +107,7 @@ impl PostgresStore {
         Err(StoreError::Unavailable(self.state.trouble()))
     }
 
-    /// What the server says to a new connection, where the pool got none and tells nothing.
+    /// The server's error for a new connection: the pool reports only a timeout.
     pub(super) async fn why_no_connection(&self) -> Option<String> {
         refusal(&self.pool).await.map(|error| describe(&error))
     }
@@ -119,8 +119,8 @@ impl PostgresStore {
 
     /// Ends every connection.
     pub(super) async fn end(&self) {
-        if let Some(trying) = &self.trying {
-            trying.abort();
+        if let Some(connecting) = &self.connecting {
+            connecting.abort();
         }
         self.pool.close().await;
     }
@@ -128,14 +128,14 @@ impl PostgresStore {
 
 impl Drop for PostgresStore {
     fn drop(&mut self) {
-        if let Some(trying) = &self.trying {
-            trying.abort();
+        if let Some(connecting) = &self.connecting {
+            connecting.abort();
         }
     }
 }
 
 impl State {
-    /// Remembers what is wrong; whether it is something new.
+    /// Stores the current problem; returns whether it differs from the one before.
     fn note(&self, problem: String) -> bool {
         let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
         let new = *trouble != problem;
@@ -178,11 +178,11 @@ fn pool(connect: PgConnectOptions, options: &OpenOptions) -> PgPool {
     let limit = options.statement_timeout.as_millis();
     PgPoolOptions::new()
         .max_connections(options.pool_size.max(2))
-        .acquire_timeout(options.acquire_timeout.min(LONGEST_WAIT))
+        .acquire_timeout(options.acquire_timeout.min(CONNECT_TIMEOUT))
         .test_before_acquire(false)
         .before_acquire(|connection, used| {
             Box::pin(async move {
-                if used.idle_for > TRUSTED {
+                if used.idle_for > PING_AFTER_IDLE {
                     connection.ping().await?;
                 }
                 Ok(true)
@@ -199,15 +199,15 @@ fn pool(connect: PgConnectOptions, options: &OpenOptions) -> PgPool {
         .connect_lazy_with(connect)
 }
 
-/// Tries until the database may be used.
-async fn try_on(pool: PgPool, place: DatabaseAddress, state: Arc<State>) {
-    let mut pause = FIRST_PAUSE;
+/// Retries until the database can be used.
+async fn connect_in_background(pool: PgPool, address: DatabaseAddress, state: Arc<State>) {
+    let mut backoff = INITIAL_BACKOFF;
     loop {
-        tokio::time::sleep(pause).await;
-        pause = (pause * 2).min(LONGEST_PAUSE);
-        match attempt(&pool, &place).await {
+        tokio::time::sleep(backoff).await;
+        backoff = (backoff * 2).min(MAX_BACKOFF);
+        match attempt(&pool, &address).await {
             Ok(layout) => {
-                tracing::info!(database = %place.0, "PostgreSQL is there");
+                tracing::info!(database = %address.0, "PostgreSQL is there");
                 let _ = state.ready.set(layout);
                 return;
             }
@@ -218,50 +218,52 @@ async fn try_on(pool: PgPool, place: DatabaseAddress, state: Arc<State>) {
             }
             Err(Attempt::Never(problem)) => {
                 if state.note(problem.clone()) {
-                    tracing::error!(%problem, "PostgreSQL cannot be used; trying again");
+                    tracing::error!(%problem, "PostgreSQL cannot be used; connecting again");
                 }
             }
         }
     }
 }
 
-async fn attempt(pool: &PgPool, place: &DatabaseAddress) -> Result<Layout, Attempt> {
+async fn attempt(pool: &PgPool, address: &DatabaseAddress) -> Result<Layout, Attempt> {
     let mut connection = match pool.acquire().await {
         Ok(connection) => connection,
         Err(sqlx::Error::PoolTimedOut) => {
             let error = refusal(pool).await.unwrap_or(sqlx::Error::PoolTimedOut);
-            return Err(place.cannot_connect(&error));
+            return Err(address.cannot_connect(&error));
         }
-        Err(error) => return Err(place.cannot_connect(&error)),
+        Err(error) => return Err(address.cannot_connect(&error)),
     };
-    let layout = bring_up_to_date(&mut connection, place).await?;
+    let layout = bring_up_to_date(&mut connection, address).await?;
     let options = pool.connect_options();
-    if let Ok(Ok(mut second)) = timeout(LONGEST_WAIT, PgConnection::connect_with(&options)).await {
+    if let Ok(Ok(mut second)) = timeout(CONNECT_TIMEOUT, PgConnection::connect_with(&options)).await {
         let kept = keeps_statements(&mut second).await;
-        let _ = timeout(LONGEST_WAIT, second.close()).await;
-        kept.map_err(|error| place.cannot_connect(&error))?;
+        let _ = timeout(CONNECT_TIMEOUT, second.close()).await;
+        kept.map_err(|error| address.cannot_connect(&error))?;
     }
     Ok(layout)
 }
 
-/// Every connection names its prepared statements alike. A pooler that keeps none hands the second connection the server of
-/// the first one, where the name is taken: better known now than when a message is lost.
+/// Detects a pooler without support for prepared statements. Every connection uses the same statement names, and such a pooler
+/// gives the second connection the server process of the first, where the name is taken. Found now, it costs no message.
 pub(super) async fn keeps_statements(second: &mut PgConnection) -> Result<(), sqlx::Error> {
     match sqlx::query("SELECT 1").execute(second).await {
         Err(error) if is_pooled(&error) => Err(error),
-        // Anything else is seen by those who use the database.
+        // Calls on the store report any other error.
         _ => Ok(()),
     }
 }
 
-/// Why the server takes no connection: the pool tries again what the server refuses for the moment ("too many clients"), and
-/// keeps the reason to itself.
+/// The reason why the server accepts no connection. The pool retries temporary rejections ("too many clients") and does not
+/// report them.
 async fn refusal(pool: &PgPool) -> Option<sqlx::Error> {
     let options = pool.connect_options();
-    let connected = timeout(LONGEST_WAIT, PgConnection::connect_with(&options)).await.ok()?;
+    let connected = timeout(CONNECT_TIMEOUT, PgConnection::connect_with(&options))
+        .await
+        .ok()?;
     match connected {
         Ok(connection) => {
-            let _ = timeout(LONGEST_WAIT, connection.close()).await;
+            let _ = timeout(CONNECT_TIMEOUT, connection.close()).await;
             None
         }
         Err(error) => Some(error),
@@ -269,8 +271,8 @@ async fn refusal(pool: &PgPool) -> Option<sqlx::Error> {
 }
 
 /// Runs the missing migrations in one transaction, under a lock that other registries wait for.
-async fn bring_up_to_date(connection: &mut PgConnection, place: &DatabaseAddress) -> Result<Layout, Attempt> {
-    let database = |error| place.failed(&error);
+async fn bring_up_to_date(connection: &mut PgConnection, address: &DatabaseAddress) -> Result<Layout, Attempt> {
+    let database = |error| address.failed(&error);
     let encoding: String = sqlx::query_scalar("SHOW server_encoding")
         .fetch_one(&mut *connection)
         .await
@@ -278,7 +280,7 @@ async fn bring_up_to_date(connection: &mut PgConnection, place: &DatabaseAddress
     if encoding != "UTF8" {
         return Err(Attempt::Never(format!(
             "the database {} has the encoding {encoding}; create one with ENCODING 'UTF8'",
-            place.0
+            address.0
         )));
     }
     let mut transaction = connection.begin().await.map_err(database)?;
@@ -298,15 +300,15 @@ async fn bring_up_to_date(connection: &mut PgConnection, place: &DatabaseAddress
         MigrateError::VersionMissing(version) => Attempt::Never(format!(
             "the database {} was written by a newer version of agentnet (schema {version}, this one knows {NEWEST}); upgrade \
              agentnet, or use another database",
-            place.0
+            address.0
         )),
         MigrateError::VersionMismatch(version) => Attempt::Never(format!(
             "the database {} was written by an unreleased version of agentnet (its schema {version} differs); use another \
              database",
-            place.0
+            address.0
         )),
-        MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => place.failed(&error),
-        other => Attempt::Never(format!("cannot bring the database {} up to date: {other}", place.0)),
+        MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => address.failed(&error),
+        other => Attempt::Never(format!("cannot bring the database {} up to date: {other}", address.0)),
     })?;
     backfill::search_columns(&mut transaction).await.map_err(database)?;
     let monthly: bool = sqlx::query_scalar(IS_MONTHLY)
@@ -325,7 +327,7 @@ impl DatabaseAddress {
             error => format!("cannot open the database {}: {}", self.0, describe(error)),
         };
         match error {
-            // Encryption is a matter of settings.
+            // TLS errors come from the settings: a retry does not help.
             sqlx::Error::Tls(_) => Attempt::Never(text),
             error if is_unavailable(error) => Attempt::Later(text),
             error => match error.as_database_error().and_then(|error| error.code()).as_deref() {

@@ -3,9 +3,9 @@
 use crate::bisect::RowOutcome;
 use crate::error::StoreError;
 
-/// A prepared statement is unknown (26000), or there already (42P05): the connection is not the one that it was.
+/// A prepared statement is unknown (26000) or exists already (42P05): a pooler swapped the server connection.
 const POOLED: [&str; 2] = ["26000", "42P05"];
-/// Why that is, and what to do.
+/// The cause, and what to do.
 const POOLER: &str = "a connection pooler stands before PostgreSQL and keeps no prepared statements (PgBouncer with \
      pool_mode = transaction): set max_prepared_statements = 200 there (PgBouncer 1.21 or newer), or pool_mode = session, or \
      let DATABASE_URL name PostgreSQL itself";
@@ -15,12 +15,12 @@ fn state(error: &sqlx::Error) -> Option<String> {
     Some(error.as_database_error()?.code()?.into_owned())
 }
 
-/// Something between this program and the database swaps connections.
+/// Whether a pooler between this program and the database swaps connections.
 pub(super) fn is_pooled(error: &sqlx::Error) -> bool {
     state(error).is_some_and(|state| POOLED.contains(&state.as_str()))
 }
 
-/// What went wrong, in the database's own words if it answered.
+/// Describes an error, with the database's own message if it sent one.
 pub(super) fn describe(error: &sqlx::Error) -> String {
     match error.as_database_error() {
         Some(answer) if is_pooled(error) => format!("{}; {POOLER}", answer.message()),
@@ -29,7 +29,7 @@ pub(super) fn describe(error: &sqlx::Error) -> String {
     }
 }
 
-/// Why the database cannot be used at all.
+/// The error for a database that cannot be used.
 pub(super) fn cannot_start(problem: String) -> StoreError {
     match problem.contains(POOLER) {
         true => StoreError::Pooler(problem),
@@ -37,7 +37,7 @@ pub(super) fn cannot_start(problem: String) -> StoreError {
     }
 }
 
-/// What a failed call means to the store's caller.
+/// The store's error for a failed call.
 pub(super) fn failed(error: sqlx::Error) -> StoreError {
     let text = describe(&error);
     match &error {
@@ -51,7 +51,7 @@ pub(super) fn failed(error: sqlx::Error) -> StoreError {
 }
 
 /// The call may succeed later: connection lost (08), rolled back for another's sake (40), out of resources (53), locked (55P03),
-/// ended by an operator or a time limit (57), the system's fault (58), or a server that only reads, as after a failover.
+/// ended by an operator or a time limit (57), a system error (58), or a read-only server, as after a failover.
 pub(super) fn is_unavailable(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Io(_)
@@ -65,18 +65,18 @@ pub(super) fn is_unavailable(error: &sqlx::Error) -> bool {
     }
 }
 
-/// Another transaction was in the way: the same call again will do.
+/// Whether the transaction conflicted with another one: a retry succeeds.
 pub(super) fn is_conflict(error: &sqlx::Error) -> bool {
     state(error).is_some_and(|state| state.starts_with("40"))
 }
 
-/// Another transaction took the key in the meantime.
+/// Whether another transaction took the unique key in the meantime.
 pub(super) fn is_taken(error: &sqlx::Error) -> bool {
     state(error).is_some_and(|state| state == "23505")
 }
 
-/// What a failed append means to its rows.
-pub(super) fn verdict(error: &sqlx::Error) -> RowOutcome {
+/// How a failed append concerns its rows.
+pub(super) fn row_outcome(error: &sqlx::Error) -> RowOutcome {
     if matches!(error, sqlx::Error::Encode(_)) {
         return RowOutcome::Refused;
     }

@@ -9,12 +9,12 @@ use agentnet_protocol::json::{self, Kind, Value};
 
 use crate::error::StoreError;
 
-/// What a `jsonb` column gets where it cannot hold the value at all: its default.
-const STAND_IN: &str = "{}";
+/// The content of a `jsonb` column that cannot hold the value: its default.
+const PLACEHOLDER: &str = "{}";
 /// Numbers with more characters may be beyond what `numeric` holds.
-const LONGEST_NUMBER: usize = 10_000;
+const MAX_NUMBER_LEN: usize = 10_000;
 /// Larger exponents are written out by `numeric` in too many digits.
-const LARGEST_EXPONENT: u32 = 400;
+const MAX_EXPONENT: u32 = 400;
 
 /// A value as it is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,25 +25,25 @@ pub(super) struct Columns<'a> {
     pub(super) text: Option<&'a str>,
 }
 
-/// What `jsonb` does to a value; the worst of its parts counts.
+/// How faithfully `jsonb` keeps a value; the worst of its parts counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Fate {
+enum Fidelity {
     Kept,
     Changed,
-    Refused,
+    Unsupported,
 }
 
 /// How the value is stored.
 pub(super) fn columns(value: &RawJson) -> Columns<'_> {
     let raw = value.get();
     let view = value.view();
-    match fate(&view) {
-        Fate::Refused => Columns {
-            jsonb: STAND_IN,
+    match fidelity(&view) {
+        Fidelity::Unsupported => Columns {
+            jsonb: PLACEHOLDER,
             text: Some(raw),
         },
-        Fate::Kept if json::wire(&view) == raw => Columns { jsonb: raw, text: None },
-        Fate::Kept | Fate::Changed => Columns {
+        Fidelity::Kept if json::wire(&view) == raw => Columns { jsonb: raw, text: None },
+        Fidelity::Kept | Fidelity::Changed => Columns {
             jsonb: raw,
             text: Some(raw),
         },
@@ -63,27 +63,27 @@ pub(super) fn value(jsonb: &str, text: Option<String>, column: &str) -> Result<R
 }
 
 /// A walk with its own stack: values nest as deep as the wire allows.
-fn fate(value: &Value<'_>) -> Fate {
-    let mut worst = Fate::Kept;
+fn fidelity(value: &Value<'_>) -> Fidelity {
+    let mut worst = Fidelity::Kept;
     let mut open = vec![*value];
     while let Some(value) = open.pop() {
         let this = match value.kind() {
-            Kind::Null | Kind::Bool(_) => Fate::Kept,
+            Kind::Null | Kind::Bool(_) => Fidelity::Kept,
             Kind::Integer(text) | Kind::Float(text) => number(text),
             Kind::String => string(value.raw()),
             Kind::Array => {
                 open.extend(value.as_array().into_iter().flatten());
-                Fate::Kept
+                Fidelity::Kept
             }
             Kind::Object => {
                 let object = value.as_object();
-                let mut order = Fate::Kept;
+                let mut order = Fidelity::Kept;
                 let mut last = None;
                 for (key, member) in object.iter().flat_map(|object| object.iter()) {
                     let name = key.as_str().unwrap_or_default();
                     let rank = (name.len(), name.into_owned());
                     if last.as_ref().is_some_and(|last| *last >= rank) {
-                        order = Fate::Changed;
+                        order = Fidelity::Changed;
                     }
                     last = Some(rank);
                     order = order.max(string(key.raw()));
@@ -93,33 +93,33 @@ fn fate(value: &Value<'_>) -> Fate {
             }
         };
         worst = worst.max(this);
-        if worst == Fate::Refused {
+        if worst == Fidelity::Unsupported {
             break;
         }
     }
     worst
 }
 
-fn number(text: &str) -> Fate {
-    if text.len() > LONGEST_NUMBER || text.contains(['N', 'I']) {
-        return Fate::Refused;
+fn number(text: &str) -> Fidelity {
+    if text.len() > MAX_NUMBER_LEN || text.contains(['N', 'I']) {
+        return Fidelity::Unsupported;
     }
     if let Some((_, exponent)) = text.split_once(['e', 'E']) {
         let digits = exponent.trim_start_matches(['+', '-']);
         return match digits.parse::<u32>() {
-            Ok(exponent) if exponent <= LARGEST_EXPONENT => Fate::Changed,
-            _ => Fate::Refused,
+            Ok(exponent) if exponent <= MAX_EXPONENT => Fidelity::Changed,
+            _ => Fidelity::Unsupported,
         };
     }
     // Minus zero loses its sign.
     if text.starts_with('-') && !text.bytes().any(|b| matches!(b, b'1'..=b'9')) {
-        return Fate::Changed;
+        return Fidelity::Changed;
     }
-    Fate::Kept
+    Fidelity::Kept
 }
 
 /// A string as written, quotes included.
-fn string(raw: &str) -> Fate {
+fn string(raw: &str) -> Fidelity {
     let mut rest = raw;
     while let Some(at) = rest.find('\\') {
         let escape = &rest[at..];
@@ -130,15 +130,15 @@ fn string(raw: &str) -> Fate {
         let unit = |text: &str| u32::from_str_radix(text.get(2..6)?, 16).ok();
         let after = escape.get(6..).unwrap_or_default();
         rest = match unit(escape) {
-            None | Some(0 | 0xdc00..=0xdfff) => return Fate::Refused,
+            None | Some(0 | 0xdc00..=0xdfff) => return Fidelity::Unsupported,
             Some(0xd800..=0xdbff) => match after.strip_prefix("\\u").and(unit(after)) {
                 Some(0xdc00..=0xdfff) => after.get(6..).unwrap_or_default(),
-                _ => return Fate::Refused,
+                _ => return Fidelity::Unsupported,
             },
             Some(_) => after,
         };
     }
-    Fate::Kept
+    Fidelity::Kept
 }
 
 #[cfg(test)]

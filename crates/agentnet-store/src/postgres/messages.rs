@@ -7,16 +7,17 @@ use async_trait::async_trait;
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Postgres, QueryBuilder};
 
-use super::error::{failed, verdict};
+use super::error::{failed, row_outcome};
+use super::layout::Layout;
 use super::threads::add_to_threads;
 use super::value::{Time, read, stored};
 use super::{
-    PostgresStore, fetch_limit, json_column, lossless_json, opt_stored, opt_text_column, page, repeated, text_column,
-    time_column,
+    PostgresStore, json_column, lossless_json, opt_stored, opt_text_column, retry_on_conflict, text_column, time_column,
 };
 use crate::bisect;
 use crate::error::StoreError;
 use crate::model::{Appended, Message, MessageQuery, NewMessage, Page};
+use crate::page::{fetch_limit, page};
 use crate::store::Messages;
 use crate::thread_deltas::thread_deltas;
 
@@ -59,10 +60,6 @@ const INSERT_MONTHLY: &str = concat!(
     " WHERE message_id IN (SELECT message_id FROM fresh) RETURNING message_id"
 );
 
-/// Whether the history is one table a month.
-pub(super) const IS_MONTHLY: &str =
-    "SELECT EXISTS (SELECT 1 FROM pg_class WHERE oid = to_regclass('agent_messages') AND relkind = 'p')";
-
 const SELECT: &str = "SELECT message_id, thread_id, parent_message_id, COALESCE(from_agent, '') AS from_agent, \
      from_account_id, from_session_tag, to_account_id, to_agent, kind, schema_version, idempotency_key, \
      payload::text AS payload, payload_text, trace_id, sent_at, received_at, metadata ->> 'ttl_ms' AS ttl_ms, \
@@ -76,7 +73,7 @@ impl Messages for PostgresStore {
         if messages.is_empty() {
             return Ok(Appended::default());
         }
-        repeated!(bisect::append(&layout, || pool.begin(), messages))
+        retry_on_conflict!(bisect::append(&layout, || pool.begin(), messages))
     }
 
     async fn messages(&self, query: &MessageQuery) -> Result<Page<Message>, StoreError> {
@@ -89,13 +86,6 @@ impl Messages for PostgresStore {
     }
 }
 
-/// Whether the history is one table, or one a month (docs/SCALING.md).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Layout {
-    Whole,
-    Monthly,
-}
-
 impl bisect::Append for Layout {
     type Database = Postgres;
 
@@ -103,8 +93,8 @@ impl bisect::Append for Layout {
         append(*self, connection, messages).await
     }
 
-    fn verdict(error: &sqlx::Error) -> bisect::RowOutcome {
-        verdict(error)
+    fn row_outcome(error: &sqlx::Error) -> bisect::RowOutcome {
+        row_outcome(error)
     }
 }
 

@@ -4,11 +4,13 @@
 //! writers wait for each other and never in a circle. Until the server has been reached and its schema is up to date, every
 //! call fails as unavailable.
 
+mod account_row;
 mod accounts;
 mod backfill;
 mod claims;
 mod connect;
 mod error;
+mod layout;
 mod lossless_json;
 mod messages;
 mod registries;
@@ -32,23 +34,23 @@ pub(crate) use self::connect::PostgresStore;
 use self::error::failed;
 use self::value::Time;
 use crate::error::StoreError;
-use crate::model::Page;
 use crate::store::Store;
 
-/// How often a transaction is repeated that another one was in the way of.
-const CONFLICTS: u32 = 10;
+/// How often a transaction that conflicts with another one is retried.
+const MAX_CONFLICT_RETRIES: u32 = 10;
 
 /// Whether the server is a standby, and whether transactions may only read.
 const CHANGES_REFUSED: &str = "SELECT pg_is_in_recovery(), current_setting('transaction_read_only') = 'on'";
 
-/// Awaits the call, and again when another transaction was in its way.
-macro_rules! repeated {
+/// Awaits the call, and retries it after a conflict with another transaction.
+macro_rules! retry_on_conflict {
     ($call:expr) => {{
         let mut conflicts = 0;
         loop {
             match $call.await {
                 Err(error)
-                    if $crate::postgres::error::is_conflict(&error) && conflicts < $crate::postgres::CONFLICTS =>
+                    if $crate::postgres::error::is_conflict(&error)
+                        && conflicts < $crate::postgres::MAX_CONFLICT_RETRIES =>
                 {
                     conflicts += 1;
                 }
@@ -57,7 +59,7 @@ macro_rules! repeated {
         }
     }};
 }
-use repeated;
+use retry_on_conflict;
 
 #[async_trait]
 impl Store for PostgresStore {
@@ -95,25 +97,6 @@ impl Store for PostgresStore {
     async fn close(&self) {
         self.end().await;
     }
-}
-
-/// One row more than asked for tells whether there are more.
-fn fetch_limit(limit: usize) -> i64 {
-    i64::try_from(limit.max(1)).unwrap_or(i64::MAX).saturating_add(1)
-}
-
-/// Reads a page that was fetched with [`fetch_limit`].
-fn page<T>(
-    rows: &[PgRow],
-    limit: usize,
-    read: impl Fn(&PgRow) -> Result<T, StoreError>,
-) -> Result<Page<T>, StoreError> {
-    let limit = limit.max(1);
-    let items = rows.iter().take(limit).map(read).collect::<Result<_, _>>()?;
-    Ok(Page {
-        items,
-        more: rows.len() > limit,
-    })
 }
 
 fn text_column(row: &PgRow, column: &str) -> Result<String, StoreError> {

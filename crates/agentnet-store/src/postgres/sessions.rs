@@ -12,8 +12,8 @@ use sqlx::postgres::PgRow;
 use super::error::failed;
 use super::value::{Time, stored};
 use super::{
-    PostgresStore, json_column, lossless_json, opt_stored, opt_text_column, opt_time_column, repeated, text_column,
-    texts, texts_column, time_column,
+    PostgresStore, json_column, lossless_json, opt_stored, opt_text_column, opt_time_column, retry_on_conflict,
+    text_column, texts, texts_column, time_column,
 };
 use crate::error::StoreError;
 use crate::model::{Session, check_metadata};
@@ -111,7 +111,7 @@ impl Sessions for PostgresStore {
                 object.finish()
             })
             .collect();
-        repeated!(
+        retry_on_conflict!(
             sqlx::query(UPSERT)
                 .bind(texts_of(|s| &s.session_tag))
                 .bind(texts_of(|s| &s.agent_id))
@@ -192,7 +192,7 @@ async fn timed(
     }
     let tags: Vec<_> = times.keys().map(|tag| stored(tag)).collect();
     let at: Vec<Time> = times.values().copied().map(Time).collect();
-    repeated!(sqlx::query(sql).bind(&tags).bind(&at).execute(pool))?;
+    retry_on_conflict!(sqlx::query(sql).bind(&tags).bind(&at).execute(pool))?;
     Ok(())
 }
 

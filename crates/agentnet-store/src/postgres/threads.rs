@@ -9,15 +9,16 @@ use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Postgres, QueryBuilder, Row as _};
 
 use super::error::failed;
-use super::messages::Layout;
+use super::layout::Layout;
 use super::value::{Time, stored};
 use super::{
-    PostgresStore, fetch_limit, opt_stored, opt_text_column, opt_time_column, page, repeated, text_column, texts,
-    texts_column, time_column,
+    PostgresStore, opt_stored, opt_text_column, opt_time_column, retry_on_conflict, text_column, texts, texts_column,
+    time_column,
 };
 use crate::case_fold::fold_case;
 use crate::error::StoreError;
 use crate::model::{Page, Pruned, Thread, ThreadQuery};
+use crate::page::{fetch_limit, page};
 use crate::store::Threads;
 use crate::thread_deltas::ThreadDelta;
 
@@ -86,7 +87,7 @@ impl Threads for PostgresStore {
     async fn prune_threads(&self, before: Timestamp, limit: usize) -> Result<Pruned, StoreError> {
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let (pool, monthly) = (self.pool()?, self.layout() == Layout::Monthly);
-        repeated!(async {
+        retry_on_conflict!(async {
             let mut transaction = pool.begin().await?;
             let mine: bool = sqlx::query_scalar("SELECT pg_try_advisory_xact_lock($1)")
                 .bind(PRUNE_LOCK)

@@ -1,4 +1,4 @@
-//! Which parts of a searched text are rare in names.
+//! Finds the selective parts of a searched text: those that few names contain.
 //!
 //! The index of trigrams intersects a list of rows for each trigram of a pattern. Names of one fleet begin alike
 //! (`worker_1`, `worker_2`, …): the lists of `wor`, `ork`, `rke`, … hold every row, and walking them costs a hundred times
@@ -15,21 +15,21 @@ use sqlx::PgPool;
 use super::value::read;
 use crate::case_fold::fold_case;
 
-/// For so long a sample is good: what is rare hardly changes.
-const GOOD_FOR: Duration = Duration::from_secs(60);
-/// A part is rare that fewer than one in so many of the sampled names have.
-const RARE: usize = 20;
-/// Smaller samples say nothing.
-const SMALLEST: usize = 50;
-/// Bytes of a text that are looked at, and parts that are asked for: a few are as good as all.
-const LOOKED_AT: usize = 100;
-const MOST_PARTS: usize = 4;
+/// Age at which the sample is read again: selectivity changes slowly.
+const SAMPLE_TTL: Duration = Duration::from_secs(60);
+/// A part is rare if fewer than one in so many of the sampled names contain it.
+const RARE_ONE_IN: usize = 20;
+/// Smaller samples are not used.
+const MIN_SAMPLE_SIZE: usize = 50;
+/// Limits of the text that is examined, in bytes, and of the parts that are searched for: a few are as good as all.
+const MAX_SCANNED_BYTES: usize = 100;
+const MAX_PARTS: usize = 4;
 
 const SAMPLED: &str = "SELECT name FROM pg_stats, \
      unnest(histogram_bounds::text::text[] || most_common_vals::text::text[]) AS name \
      WHERE schemaname = current_schema() AND tablename = 'agent_accounts' AND attname IN ('username', 'display_name')";
 
-/// The names that `ANALYZE` saw last.
+/// The names that the last `ANALYZE` sampled.
 #[derive(Debug, Default)]
 pub(super) struct Sample {
     last: Mutex<Option<(Instant, Arc<[String]>)>>,
@@ -44,7 +44,7 @@ impl Sample {
     async fn names(&self, pool: &PgPool) -> Arc<[String]> {
         let last = self.last.lock().unwrap_or_else(PoisonError::into_inner).clone();
         match last {
-            Some((at, names)) if at.elapsed() < GOOD_FOR => names,
+            Some((at, names)) if at.elapsed() < SAMPLE_TTL => names,
             _ => {
                 // It is a hint and no more: without it the whole text is asked for.
                 let names: Vec<String> = sqlx::query_scalar(SAMPLED)
@@ -65,12 +65,12 @@ impl Sample {
 /// The longest runs of letters and digits in the beginning of the text of which each three are rare. Other characters are
 /// left out: the index takes what follows one as the start of a word, and many names have words that start alike.
 fn rare_parts(text: &str, names: &[String]) -> Vec<String> {
-    if names.len() < SMALLEST {
+    if names.len() < MIN_SAMPLE_SIZE {
         return Vec::new();
     }
-    let is_rare = |part: &str| names.iter().filter(|name| name.contains(part)).count() * RARE < names.len();
+    let is_rare = |part: &str| names.iter().filter(|name| name.contains(part)).count() * RARE_ONE_IN < names.len();
     let mut parts: Vec<Range<usize>> = Vec::new();
-    for (start, three) in text.as_bytes().windows(3).enumerate().take(LOOKED_AT) {
+    for (start, three) in text.as_bytes().windows(3).enumerate().take(MAX_SCANNED_BYTES) {
         let range = start..start + 3;
         if three.iter().all(u8::is_ascii_alphanumeric) && is_rare(&text[range.clone()]) {
             match parts.last_mut() {
@@ -82,7 +82,7 @@ fn rare_parts(text: &str, names: &[String]) -> Vec<String> {
     parts.sort_by_key(|part| Reverse(part.len()));
     let mut parts: Vec<&str> = parts.into_iter().map(|part| &text[part]).collect();
     parts.dedup();
-    parts.truncate(MOST_PARTS);
+    parts.truncate(MAX_PARTS);
     parts.retain(|part| *part != text);
     parts.into_iter().map(str::to_owned).collect()
 }
@@ -127,7 +127,7 @@ mod tests {
             assert_eq!(rare_parts(text, names), parts, "{text}");
         }
         let long = "abcd ef1 ".repeat(100_000) + "worker";
-        assert!(rare_parts(&long, &fleet).len() <= MOST_PARTS);
+        assert!(rare_parts(&long, &fleet).len() <= MAX_PARTS);
     }
 
     /// The index is asked for what the names of a fleet do not share; what it finds is compared with the whole text.

@@ -9,10 +9,11 @@ use sqlx::{AssertSqlSafe, QueryBuilder, Row as _, Sqlite, SqliteConnection};
 
 use super::error::failed;
 use super::statement_batches::statement_batches;
-use super::{SqliteStore, fetch_limit, json_column, page, texts, texts_column};
+use super::{SqliteStore, json_column, texts, texts_column};
 use crate::case_fold::{fold_case, folded_set};
 use crate::error::StoreError;
 use crate::model::{Account, AccountClaim, AccountQuery, DesiredName, KnownAccount, Oversized, Page, check_claim};
+use crate::page::{fetch_limit, page};
 use crate::store::Accounts;
 use crate::username_suffix;
 

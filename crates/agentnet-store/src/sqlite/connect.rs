@@ -1,10 +1,11 @@
-//! Opening the database: where it is, its connections, its schema. (sqlx logs statements at debug level, those that take
+//! Opening the database: its location, connections and schema. (sqlx logs statements at debug level, those that take
 //! more than a second as warnings: its own defaults.)
 
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use percent_encoding::percent_decode_str;
 use sqlx::migrate::MigrateError;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{Connection as _, SqliteConnection};
@@ -25,10 +26,10 @@ const READER_CACHE: &str = "-4096";
 /// The log is carried over to the file after so many pages: fewer, larger moves than SQLite's own 1000.
 const CHECKPOINT_PAGES: &str = "4000";
 
-/// Between two attempts to open a database that is locked for a moment.
-const PAUSE: Duration = Duration::from_millis(10);
+/// Delay between two attempts to open a database that another process holds locked.
+const LOCK_RETRY_DELAY: Duration = Duration::from_millis(10);
 
-/// Where a database lives.
+/// The location of a database.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum DatabaseLocation {
     /// In memory, as long as the store is open.
@@ -72,33 +73,20 @@ impl DatabaseLocation {
 }
 
 fn percent_decode(path: &str) -> Result<String, StoreError> {
-    let mut bytes = Vec::with_capacity(path.len());
-    let mut rest = path.as_bytes();
-    while let [first, tail @ ..] = rest {
-        let escaped = match (first, tail) {
-            (b'%', [high, low, ..]) => char::from(*high).to_digit(16).zip(char::from(*low).to_digit(16)),
-            _ => None,
-        };
-        if let Some((high, low)) = escaped {
-            bytes.extend(u8::try_from(high * 16 + low));
-            rest = &tail[2..];
-        } else {
-            bytes.push(*first);
-            rest = tail;
-        }
-    }
-    String::from_utf8(bytes).map_err(|_| StoreError::Open("the path in the database URL is not UTF-8".into()))
+    let path = percent_decode_str(path).decode_utf8();
+    let path = path.map_err(|_| StoreError::Open("the path in the database URL is not UTF-8".into()))?;
+    Ok(path.into_owned())
 }
 
 impl SqliteStore {
     /// Opens or creates the database and brings its schema up to date.
-    pub(crate) async fn open(place: &DatabaseLocation, options: &OpenOptions) -> Result<Self, StoreError> {
+    pub(crate) async fn open(location: &DatabaseLocation, options: &OpenOptions) -> Result<Self, StoreError> {
         let base = SqliteConnectOptions::new()
             .foreign_keys(false)
             .synchronous(SqliteSynchronous::Full)
             .pragma("journal_size_limit", LOG_SIZE_LIMIT)
             .busy_timeout(options.busy_timeout);
-        match place {
+        match location {
             DatabaseLocation::Memory => {
                 // The data live as long as this connection.
                 let write = pool(options).max_connections(1).connect_with(base.in_memory(true));
@@ -123,7 +111,7 @@ impl SqliteStore {
                     .pragma("cache_size", WRITER_CACHE)
                     // What a statement of many rows changes is noted, so that it can be undone: without a file for it.
                     .pragma("temp_store", "MEMORY");
-                let write = patiently(options, || writer(wal.clone(), options))
+                let write = retry_while_locked(options, || writer(wal.clone(), options))
                     .await
                     .map_err(|error| cannot_open(&name, error))?;
                 bring_up_to_date(&write, &name).await?;
@@ -163,15 +151,15 @@ async fn writer(connect: SqliteConnectOptions, options: &OpenOptions) -> Result<
         .await
 }
 
-/// Repeats what fails because of a lock: for the change to WAL mode, SQLite itself does not wait.
-async fn patiently<T, F: Future<Output = Result<T, sqlx::Error>>>(
+/// Retries an operation that fails because of a lock: SQLite's busy timeout does not cover the change to WAL mode.
+async fn retry_while_locked<T, F: Future<Output = Result<T, sqlx::Error>>>(
     options: &OpenOptions,
     attempt: impl Fn() -> F,
 ) -> Result<T, sqlx::Error> {
     let deadline = Instant::now() + options.busy_timeout;
     loop {
         match attempt().await {
-            Err(error) if is_locked(&error) && Instant::now() < deadline => tokio::time::sleep(PAUSE).await,
+            Err(error) if is_locked(&error) && Instant::now() < deadline => tokio::time::sleep(LOCK_RETRY_DELAY).await,
             result => return result,
         }
     }
@@ -225,7 +213,7 @@ fn private_directories(path: &Path) -> io::Result<()> {
 }
 
 /// An empty file for its owner alone, which SQLite takes for an empty database; its journals get the same rights. SQLite's
-/// own would be readable for everybody.
+/// own files would be readable for all users.
 fn private_file(path: &Path) -> io::Result<()> {
     let mut options = std::fs::OpenOptions::new();
     options.write(true).create_new(true);
@@ -241,7 +229,7 @@ fn private_file(path: &Path) -> io::Result<()> {
     }
 }
 
-/// A database that an older version or another program made may be open to others: that is theirs to change.
+/// Warns about a database, made by an older version or another program, that other users can read; its mode is not changed.
 #[cfg(unix)]
 fn warn_if_readable(path: &Path) {
     use std::os::unix::fs::PermissionsExt as _;
@@ -259,7 +247,7 @@ fn warn_if_readable(path: &Path) {
 #[cfg(not(unix))]
 fn warn_if_readable(_: &Path) {}
 
-/// Why a file could not be opened, and what to do about it.
+/// The error for a file that could not be opened, with what to do about it.
 fn cannot_open(name: &str, error: sqlx::Error) -> StoreError {
     if is_no_database(&error) {
         StoreError::Open(format!("{name} is not a SQLite database; choose another path"))
@@ -295,7 +283,7 @@ async fn bring_up_to_date(pool: &SqlitePool, name: &str) -> Result<(), StoreErro
     transaction.commit().await.map_err(open_error)
 }
 
-/// Another program's database is left alone.
+/// Rejects the database of another program.
 async fn refuse_foreign(connection: &mut SqliteConnection, name: &str) -> Result<(), StoreError> {
     let open_error = |error| cannot_open(name, error);
     let application: i64 = sqlx::query_scalar("PRAGMA application_id")

@@ -21,7 +21,7 @@ fn primary(error: &sqlx::Error) -> Option<i32> {
     Some(extended & 0xff)
 }
 
-/// What a failed call means to the store's caller.
+/// The store's error for a failed call.
 pub(super) fn failed(error: sqlx::Error) -> StoreError {
     let text = error.to_string();
     match (&error, primary(&error)) {
@@ -36,8 +36,8 @@ pub(super) fn failed(error: sqlx::Error) -> StoreError {
     }
 }
 
-/// What a failed append means to its rows.
-pub(super) fn verdict(error: &sqlx::Error) -> RowOutcome {
+/// How a failed append concerns its rows.
+pub(super) fn row_outcome(error: &sqlx::Error) -> RowOutcome {
     match (error, primary(error)) {
         (sqlx::Error::Encode(_), _) | (_, Some(TOOBIG | CONSTRAINT | MISMATCH)) => RowOutcome::Refused,
         _ => RowOutcome::Broken,

@@ -7,13 +7,14 @@ use async_trait::async_trait;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{QueryBuilder, Row as _, Sqlite, SqliteConnection};
 
-use super::error::{failed, verdict};
+use super::error::{failed, row_outcome};
 use super::statement_batches::statement_batches;
 use super::threads::add_to_threads;
-use super::{BEGIN_WRITE, SqliteStore, fetch_limit, json_column, page};
+use super::{BEGIN_WRITE, SqliteStore, json_column};
 use crate::bisect;
 use crate::error::StoreError;
 use crate::model::{Appended, Message, MessageQuery, NewMessage, Page};
+use crate::page::{fetch_limit, page};
 use crate::store::Messages;
 use crate::thread_deltas::thread_deltas;
 
@@ -61,8 +62,8 @@ impl bisect::Append for Append {
         append(connection, messages).await
     }
 
-    fn verdict(error: &sqlx::Error) -> bisect::RowOutcome {
-        verdict(error)
+    fn row_outcome(error: &sqlx::Error) -> bisect::RowOutcome {
+        row_outcome(error)
     }
 }
 

@@ -26,7 +26,7 @@ pub(crate) use self::connect::DatabaseLocation;
 use self::error::failed;
 use self::file::{OpenFile, disk_space};
 use crate::error::StoreError;
-use crate::model::{DiskSpace, Page};
+use crate::model::DiskSpace;
 use crate::store::Store;
 
 /// A store in one SQLite database.
@@ -81,25 +81,6 @@ impl Store for SqliteStore {
         self.read.close().await;
         self.write.close().await;
     }
-}
-
-/// One row more than asked for tells whether there are more.
-fn fetch_limit(limit: usize) -> i64 {
-    i64::try_from(limit.max(1)).unwrap_or(i64::MAX).saturating_add(1)
-}
-
-/// Reads a page that was fetched with [`fetch_limit`].
-fn page<T>(
-    rows: &[SqliteRow],
-    limit: usize,
-    read: impl Fn(&SqliteRow) -> Result<T, StoreError>,
-) -> Result<Page<T>, StoreError> {
-    let limit = limit.max(1);
-    let items = rows.iter().take(limit).map(read).collect::<Result<_, _>>()?;
-    Ok(Page {
-        items,
-        more: rows.len() > limit,
-    })
 }
 
 /// A column of exact JSON text.

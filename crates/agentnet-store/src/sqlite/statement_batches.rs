@@ -1,14 +1,14 @@
-//! Rows in a few sizes of multi-row statement, so that all of them stay in the statement cache. Each statement is a call to the
-//! connection's thread and back, so a batch is to need few of them.
+//! Splits rows into batches for multi-row statements. Few batch sizes keep all statements in the statement cache; large batches
+//! keep the number of statements low, since each one is a call to the connection's thread and back.
 
-/// The largest run. The widest table has 20 columns: 64 rows stay far below SQLite's limit of 32,766 values.
-const LARGEST: usize = 64;
+/// Rows of the largest batch. The widest table has 20 columns: 64 rows stay far below SQLite's limit of 32,766 values.
+const MAX_BATCH_ROWS: usize = 64;
 
-/// Cuts the rows into runs of 64, then each half as long as the one before, as far as there are rows.
+/// Splits rows into batches of 64, then into smaller powers of two.
 pub(super) fn statement_batches<T>(mut rows: &[T]) -> impl Iterator<Item = &[T]> {
     std::iter::from_fn(move || {
         // The largest power of two.
-        let size = 1 << rows.len().min(LARGEST).checked_ilog2()?;
+        let size = 1 << rows.len().min(MAX_BATCH_ROWS).checked_ilog2()?;
         let (run, rest) = rows.split_at(size);
         rows = rest;
         Some(run)
@@ -23,7 +23,7 @@ mod tests {
     fn every_row_once_in_order() {
         for count in [0, 1, 7, 8, 63, 64, 65, 137, 200] {
             let rows: Vec<usize> = (0..count).collect();
-            assert!(statement_batches(&rows).all(|run| run.len().is_power_of_two() && run.len() <= LARGEST));
+            assert!(statement_batches(&rows).all(|run| run.len().is_power_of_two() && run.len() <= MAX_BATCH_ROWS));
             assert_eq!(
                 statement_batches(&rows).flatten().copied().collect::<Vec<_>>(),
                 rows,

@@ -8,12 +8,13 @@ use async_trait::async_trait;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{QueryBuilder, Row as _, Sqlite, SqliteConnection};
 
+use super::SqliteStore;
 use super::error::failed;
 use super::statement_batches::statement_batches;
-use super::{SqliteStore, fetch_limit, page};
 use crate::case_fold::fold_case;
 use crate::error::StoreError;
 use crate::model::{Page, Pruned, Thread, ThreadQuery};
+use crate::page::{fetch_limit, page};
 use crate::store::Threads;
 use crate::thread_deltas::ThreadDelta;
 
