@@ -8,7 +8,7 @@ use tokio::fs::File;
 use tokio::io::AsyncWriteExt;
 
 /// What files under construction are called; no blob id begins with a dot.
-pub(crate) const PREFIX: &str = ".put-";
+pub(crate) const TEMPORARY_PREFIX: &str = ".put-";
 
 /// A file under construction, beside where it is to appear. Dropped before [`rename_into_place`], it is removed.
 pub(crate) struct AtomicFile {
@@ -76,7 +76,7 @@ pub(crate) fn parent(path: &Path) -> &Path {
 
 fn builder() -> tempfile::Builder<'static, 'static> {
     let mut builder = tempfile::Builder::new();
-    builder.prefix(PREFIX);
+    builder.prefix(TEMPORARY_PREFIX);
     // As any file that this process makes, by its umask; tempfile's own default is for secrets.
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));

@@ -15,7 +15,7 @@ use super::hashing_reader::Progress;
 use super::key::BlobKey;
 use super::reader::BlobReader;
 
-const CHUNK: usize = 256 * 1024;
+const CHUNK_BYTES: usize = 256 * 1024;
 
 /// What becomes of the bytes. Besides them it gets the limit for memory.
 type Finish<T> = Box<dyn FnOnce(BlobReader, u64) -> BoxFuture<'static, Result<T, BlobError>> + Send>;
@@ -99,7 +99,7 @@ pub(crate) fn to_file(store: &BlobStore, key: BlobKey, path: PathBuf) -> GetBlob
         let mut staged = AtomicFile::create(dir)
             .await
             .map_err(BlobError::file("make a file in", dir))?;
-        let mut chunk = BytesMut::with_capacity(CHUNK);
+        let mut chunk = BytesMut::with_capacity(CHUNK_BYTES);
         loop {
             chunk.clear();
             let read = reader.read_buf(&mut chunk).await;

@@ -15,9 +15,9 @@ use super::error::BlobError;
 use super::hashing_reader::{Meter, Source, fill, hex};
 use super::reader::Found;
 
-const CHUNK: usize = 256 * 1024;
+const CHUNK_BYTES: usize = 256 * 1024;
 /// No reference is longer.
-const MAX_META: u64 = 4 << 20;
+const MAX_METADATA_BYTES: u64 = 4 << 20;
 
 /// A directory of blobs. Ids that come here are checked.
 #[derive(Debug, Clone)]
@@ -62,7 +62,9 @@ impl LocalStore {
         let mut chunk = BytesMut::new();
         loop {
             chunk.clear();
-            fill(&mut source, &mut chunk, CHUNK).await.map_err(BlobError::Source)?;
+            fill(&mut source, &mut chunk, CHUNK_BYTES)
+                .await
+                .map_err(BlobError::Source)?;
             if chunk.is_empty() {
                 break;
             }
@@ -95,11 +97,11 @@ impl LocalStore {
             blob_id: id.to_owned(),
             what,
         };
-        if size > MAX_META {
+        if size > MAX_METADATA_BYTES {
             return Err(damaged(format!("its reference has {size} bytes")));
         }
         let mut text = Vec::new();
-        file.take(MAX_META)
+        file.take(MAX_METADATA_BYTES)
             .read_to_end(&mut text)
             .await
             .map_err(BlobError::file("read", &path))?;
@@ -125,7 +127,7 @@ impl LocalStore {
                 what: format!("it has {size} bytes, not {}", blob.size),
             });
         }
-        let bytes = Box::new(BufReader::with_capacity(CHUNK, file));
+        let bytes = Box::new(BufReader::with_capacity(CHUNK_BYTES, file));
         Ok(Found { blob, bytes })
     }
 

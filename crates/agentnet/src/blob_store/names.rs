@@ -3,14 +3,14 @@
 use agentnet_protocol::blob::DEFAULT_MIME_TYPE;
 
 /// The longest file name, in bytes: the usual limit of file systems.
-const MAX_BYTES: usize = 255;
+const MAX_FILE_NAME_BYTES: usize = 255;
 
 /// The name without what means something to a file system or a terminal; `None` if nothing is left of it.
 pub(crate) fn shown(name: &str) -> Option<String> {
     let mut shown = String::new();
     for character in name.trim().chars() {
         let character = if is_plain(character) { character } else { '_' };
-        if shown.len() + character.len_utf8() > MAX_BYTES {
+        if shown.len() + character.len_utf8() > MAX_FILE_NAME_BYTES {
             break;
         }
         shown.push(character);

@@ -30,12 +30,12 @@ use super::settings::BlobSettings;
 use read_timeout::ReadTimeout;
 
 /// How long the server may take to answer one request or to store one piece.
-const ANSWER: Duration = Duration::from_secs(20);
-/// A replica may be behind the one that has stored a blob: so often, and this long, a missing one is looked for again.
-const LOOKS: u32 = 10;
-const LOOK_AGAIN: Duration = Duration::from_millis(100);
+const REPLY_TIMEOUT: Duration = Duration::from_secs(20);
+/// A replica may be behind the one that has stored a blob: how often a missing blob is looked for, and the pause in between.
+const MAX_FIND_ATTEMPTS: u32 = 10;
+const FIND_RETRY_DELAY: Duration = Duration::from_millis(100);
 /// The member of an object's metadata that holds the reference.
-const REFERENCE: &str = "blob_ref";
+const REFERENCE_MEMBER: &str = "blob_ref";
 
 /// One bucket on one connection. Ids that come here are checked. Cloning is cheap.
 #[derive(Clone)]
@@ -73,7 +73,7 @@ impl Bucket {
 
     fn looks(&self) -> u32 {
         if self.stream.cached_info().config.num_replicas > 1 {
-            LOOKS
+            MAX_FIND_ATTEMPTS
         } else {
             1
         }
@@ -83,7 +83,7 @@ impl Bucket {
 impl NetworkStore {
     pub(crate) fn new(client: &Client, settings: BlobSettings) -> Self {
         let context = ContextBuilder::new()
-            .timeout(ANSWER)
+            .timeout(REPLY_TIMEOUT)
             .backpressure_on_inflight(true)
             .build(client.clone());
         Self {
@@ -119,7 +119,7 @@ impl NetworkStore {
                 Err(error) if error.kind() != GetErrorKind::NotFound => {
                     return Err(self.failed("read the blob", &error));
                 }
-                Err(_) if look < bucket.looks() => tokio::time::sleep(LOOK_AGAIN).await,
+                Err(_) if look < bucket.looks() => tokio::time::sleep(FIND_RETRY_DELAY).await,
                 Err(_) => {}
             }
         }
@@ -148,7 +148,7 @@ impl NetworkStore {
                 Err(error) if error.kind() != InfoErrorKind::NotFound => {
                     return Err(self.failed("look for the blob", &error));
                 }
-                Err(_) if look < bucket.looks() => tokio::time::sleep(LOOK_AGAIN).await,
+                Err(_) if look < bucket.looks() => tokio::time::sleep(FIND_RETRY_DELAY).await,
                 Err(_) => {}
             }
         }
@@ -245,7 +245,7 @@ impl NetworkStore {
 
 /// What an object's metadata says of a blob; of an object that no agent has put, what can be told.
 fn reference(id: &str, info: &ObjectInfo) -> BlobRef {
-    let stored = info.metadata.get(REFERENCE).and_then(|text| {
+    let stored = info.metadata.get(REFERENCE_MEMBER).and_then(|text| {
         let value = Value::parse(text).ok()?;
         BlobRef::parse(&value).ok()?
     });
@@ -270,5 +270,5 @@ fn reference(id: &str, info: &ObjectInfo) -> BlobRef {
 
 /// The metadata that [`reference`] reads.
 fn metadata(blob: &BlobRef) -> HashMap<&'static str, String> {
-    HashMap::from([(REFERENCE, blob.to_payload().get().to_owned())])
+    HashMap::from([(REFERENCE_MEMBER, blob.to_payload().get().to_owned())])
 }

@@ -4,7 +4,7 @@ use std::io;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use super::atomic_file::{PREFIX, blocking};
+use super::atomic_file::{TEMPORARY_PREFIX, blocking};
 use super::error::BlobError;
 use super::local::LocalStore;
 
@@ -15,11 +15,11 @@ impl LocalStore {
         let root = self.dir().to_owned();
         let swept = blocking(move || {
             let (data, meta) = (root.join("data"), root.join("meta"));
-            let staged = sweep(&meta, older_than, |name| name.starts_with(PREFIX))?;
+            let staged = sweep(&meta, older_than, |name| name.starts_with(TEMPORARY_PREFIX))?;
             let orphans = sweep(&data, older_than, |name| {
                 // Only what is surely not there: an unreadable directory must not cost a blob.
                 let meta = meta.join(format!("{name}.json"));
-                name.starts_with(PREFIX) || meta.try_exists().is_ok_and(|exists| !exists)
+                name.starts_with(TEMPORARY_PREFIX) || meta.try_exists().is_ok_and(|exists| !exists)
             })?;
             Ok(staged + orphans)
         });

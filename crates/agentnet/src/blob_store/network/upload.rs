@@ -32,17 +32,17 @@ use crate::blob_store::hashing_reader::{Meter, Source, fill, hex};
 use crate::ids;
 
 /// The object store's usual size of a piece.
-const CHUNK: usize = 128 * 1024;
+const CHUNK_BYTES: usize = 128 * 1024;
 /// Pieces on their way at the same time.
-const WINDOW: usize = 16;
-/// How often a lost connection is looked for.
+const MAX_CHUNKS_IN_FLIGHT: usize = 16;
+/// How often the state of a lost connection is polled.
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
-/// How long a failed put waits for its pieces to be taken back; after that it goes on behind the caller's back.
-const CLEARING: Duration = Duration::from_secs(2);
+/// How long a failed put waits for the removal of its pieces; after that the removal continues in the background.
+const CLEANUP_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long one purge may take; it is tried again.
-const PURGE: Duration = Duration::from_secs(5);
-/// How long a server that is away is waited for.
-const GIVE_UP: Duration = Duration::from_secs(600);
+const PURGE_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long the removal of pieces waits for a lost connection.
+const CLEANUP_RETRY_TIMEOUT: Duration = Duration::from_secs(600);
 
 impl NetworkStore {
     /// Stores a blob; size and hash are filled in.
@@ -63,7 +63,7 @@ impl NetworkStore {
             }
             Err(error) => {
                 if let Some(clearing) = upload.clear() {
-                    let _ = tokio::time::timeout(CLEARING, clearing).await;
+                    let _ = tokio::time::timeout(CLEANUP_TIMEOUT, clearing).await;
                 }
                 Err(error)
             }
@@ -109,8 +109,8 @@ impl<'a> Upload<'a> {
     async fn run(&mut self, blob: &mut BlobRef, source: &mut Source, meter: &mut Meter) -> Result<(), BlobError> {
         // Zero before the server has said anything.
         let limit = match self.store.shared.client.server_info().max_payload {
-            0 => CHUNK,
-            limit => limit.min(CHUNK),
+            0 => CHUNK_BYTES,
+            limit => limit.min(CHUNK_BYTES),
         };
         let Some((chunks, meta)) = self
             .left
@@ -128,7 +128,7 @@ impl<'a> Upload<'a> {
             }
             count += 1;
             meter.count(&chunk);
-            self.stored(WINDOW - 1).await?;
+            self.stored(MAX_CHUNKS_IN_FLIGHT - 1).await?;
             self.publish(chunks.clone(), HeaderMap::new(), chunk.freeze()).await?;
         }
         self.stored(0).await?;
@@ -216,13 +216,13 @@ impl Left {
         let pending = std::mem::take(&mut self.pending)
             .into_iter()
             .map(IntoFuture::into_future);
-        let _ = tokio::time::timeout(CLEARING, join_all(pending)).await;
+        let _ = tokio::time::timeout(CLEANUP_TIMEOUT, join_all(pending)).await;
         let cleared = async {
             while self.client.connection_state() != State::Connected || !self.purge().await {
                 tokio::time::sleep(POLL_INTERVAL).await;
             }
         };
-        if tokio::time::timeout(GIVE_UP, cleared).await.is_err() {
+        if tokio::time::timeout(CLEANUP_RETRY_TIMEOUT, cleared).await.is_err() {
             tracing::warn!(
                 subject = self.chunks,
                 "pieces of a blob that failed could not be removed"
@@ -235,7 +235,7 @@ impl Left {
         // The entry too: it may have been stored though nobody could say so any more.
         for subject in [&self.meta, &self.chunks] {
             let purge = self.bucket.stream.purge().filter(subject);
-            match tokio::time::timeout(PURGE, purge.into_future()).await {
+            match tokio::time::timeout(PURGE_TIMEOUT, purge.into_future()).await {
                 Ok(Ok(answer)) if answer.purged == 0 => {}
                 Ok(Err(error)) if is_gone(&error) => return true,
                 outcome => {
