@@ -27,6 +27,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 mod blob_store;
+mod bounded_cache;
 mod builder;
 mod composer;
 mod config;

@@ -8,25 +8,24 @@ use std::time::{Duration, Instant};
 use agentnet_protocol::Text;
 use agentnet_protocol::rpc::{ListRequest, ResolveAccountRequest};
 use agentnet_protocol::username::{lookup_key, usable};
-use ahash::AHashMap;
 
 use self::error::ResolveError;
+use crate::bounded_cache::{BoundedCache, bounded_cache};
 use crate::metrics::Metrics;
 use crate::registry::RegistryClient;
 use crate::registry::error::{RegistryError, RegistryRefusal};
 
-/// From this many names on, adding one removes the expired ones.
+/// Usernames that are cached at most.
 const MAX_ENTRIES: usize = 10_000;
 /// The longest lifetime; longer ones cannot be added to the clock.
 const MAX_TTL: Duration = Duration::from_secs(10 * 365 * 86_400);
 
 /// Resolves usernames, and caches their accounts.
-#[derive(Debug)]
 pub(crate) struct UsernameCache {
     ttl: Duration,
     registry: RegistryClient,
     metrics: Arc<Metrics>,
-    accounts: Mutex<AHashMap<String, CachedAccount>>,
+    accounts: Mutex<BoundedCache<String, CachedAccount>>,
 }
 
 #[derive(Debug)]
@@ -41,7 +40,7 @@ impl UsernameCache {
             ttl,
             registry,
             metrics,
-            accounts: Mutex::new(AHashMap::new()),
+            accounts: Mutex::new(bounded_cache(MAX_ENTRIES)),
         }
     }
 
@@ -102,20 +101,21 @@ impl UsernameCache {
             return;
         }
         let now = Instant::now();
-        let mut accounts = self.lock();
-        if accounts.len() >= MAX_ENTRIES {
-            accounts.retain(|_, cached| cached.expires > now);
-            if accounts.len() >= MAX_ENTRIES {
-                accounts.clear();
-            }
-        }
         let expires = now.checked_add(self.ttl).unwrap_or(now + MAX_TTL);
         let account_id = account_id.clone();
-        accounts.insert(key, CachedAccount { account_id, expires });
+        self.lock().insert(key, CachedAccount { account_id, expires });
     }
 
-    fn lock(&self) -> MutexGuard<'_, AHashMap<String, CachedAccount>> {
+    fn lock(&self) -> MutexGuard<'_, BoundedCache<String, CachedAccount>> {
         self.accounts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl std::fmt::Debug for UsernameCache {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("UsernameCache")
+            .field("len", &self.len())
+            .finish_non_exhaustive()
     }
 }
 

@@ -14,6 +14,7 @@ use futures::FutureExt as _;
 use futures::future::{BoxFuture, Shared};
 use tokio::sync::Semaphore;
 
+use crate::bounded_cache::{BoundedCache, bounded_cache};
 use crate::guard::fingerprint::Fingerprints;
 use crate::registry::RegistryClient;
 
@@ -21,8 +22,8 @@ use crate::registry::RegistryClient;
 const MIN_LOOKUP_INTERVAL: Duration = Duration::from_secs(1);
 /// Look-ups at the same time.
 const LOOKUP_CONCURRENCY: usize = 32;
-/// Above so many accounts the expired ones are cleared when one is added.
-const CLEAN_ABOVE: usize = 10_000;
+/// Accounts whose key is cached at most.
+const MAX_ACCOUNTS: usize = 10_000;
 
 /// The key of an account, and what else its sessions sign.
 #[derive(Debug, PartialEq, Eq)]
@@ -57,7 +58,7 @@ pub(super) struct KeyCache {
     registry: RegistryClient,
     ttl: Duration,
     fingerprints: Fingerprints,
-    known: Mutex<HashMap<u128, Entry>>,
+    known: Mutex<BoundedCache<u128, Entry>>,
     asking: Mutex<HashMap<u128, Shared<BoxFuture<'static, KeyLookup>>>>,
     permits: Semaphore,
 }
@@ -80,7 +81,7 @@ impl KeyCache {
             registry,
             ttl,
             fingerprints: Fingerprints::default(),
-            known: Mutex::default(),
+            known: Mutex::new(bounded_cache(MAX_ACCOUNTS)),
             asking: Mutex::default(),
             permits: Semaphore::new(LOOKUP_CONCURRENCY),
         }
@@ -171,18 +172,12 @@ impl KeyCache {
         let now = Instant::now();
         let mut known = lock(&self.known);
         if lookup == KeyLookup::Failed
-            && let Some(entry) = known.get_mut(&fingerprint)
+            && let Some(mut entry) = known.get_mut(&fingerprint)
             && entry.until > now
             && matches!(entry.lookup, KeyLookup::Key(_))
         {
             entry.asked = now;
             return entry.lookup.clone();
-        }
-        if known.len() >= CLEAN_ABOVE {
-            known.retain(|_, entry| entry.until > now);
-            if known.len() >= CLEAN_ABOVE {
-                known.clear();
-            }
         }
         let ttl = match lookup {
             KeyLookup::Key(_) => self.ttl,
