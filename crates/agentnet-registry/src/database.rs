@@ -1,17 +1,17 @@
-//! The store with a bound on every wait, and the knowledge whether it answers.
+//! Whether the database answers, and the store with a timeout on every call: a circuit breaker.
 //!
-//! A database that is down must not hold requests up: a call that fails as unavailable, or takes long, raises a doubt; a
-//! ping decides; and from then on requests fail at once until a ping succeeds again. The change is logged, not every request.
-//! A call that failed although the database answers pings is made again.
+//! A database that is down must not hold requests up. A call that fails as unavailable, or takes long, causes a ping; if that
+//! fails, requests fail at once until a ping succeeds again. The change is logged, not every request. A call that failed
+//! although the database answers pings is repeated.
 //!
-//! - [`Database::hasty`] is for requests: it fails at once while the database is down.
-//! - [`Database::patient`] is for those who write behind (presence, messages, retention). They try again anyway, and a
-//!   doubt must not cut their work short.
-//! - `guarded` is the store that both are.
+//! - [`Database::fail_fast`] is the store for requests: calls fail at once while the database is down.
+//! - [`Database::retrying`] is the store for background writers (presence, messages, retention). They repeat failed calls
+//!   themselves, and a slow ping must not cut their calls short.
+//! - `resilient_store` implements both.
 //!
 //! A database whose file is gone never comes back: [`Database::gone`].
 
-mod guarded;
+mod resilient_store;
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -21,22 +21,21 @@ use agentnet_store::{Store, StoreError};
 use tokio::sync::{Notify, Semaphore, SemaphorePermit, watch};
 use tokio_util::sync::CancellationToken;
 
-use guarded::Guarded;
+use resilient_store::ResilientStore;
 
 /// A database that does not answer a ping within this time is down.
-const PING: Duration = Duration::from_secs(3);
-/// The pause between two pings of a database that is down.
-const PAUSE: Duration = Duration::from_millis(300);
+const PING_TIMEOUT: Duration = Duration::from_secs(3);
+/// The interval of pings while the database is down.
+const PING_INTERVAL: Duration = Duration::from_millis(300);
 
-/// Calls of requests that are made at the same time: enough to keep every connection busy, few enough that none waits long
-/// for one.
-const AT_ONCE: usize = 16;
+/// Calls of requests that run at the same time: enough to keep every connection busy, few enough that none waits long for one.
+const MAX_CONCURRENT_CALLS: usize = 16;
 
-/// For so long a failed write counts, unless one has succeeded since: longer than the pause before the next attempt.
-const TROUBLE: Duration = Duration::from_secs(90);
+/// How long a failed write counts, unless one has succeeded since: longer than the delay before the next attempt.
+const WRITE_FAILURE_TTL: Duration = Duration::from_secs(90);
 
 /// Since when the database answers; `None` while it does not.
-type Answers = Option<Instant>;
+type UpSince = Option<Instant>;
 
 /// Knows whether the database answers.
 #[derive(Clone)]
@@ -46,29 +45,30 @@ pub(crate) struct Database {
 }
 
 struct Health {
-    answers: watch::Sender<Answers>,
-    doubt: Notify,
-    /// Counts the pings that were decided.
+    up_since: watch::Sender<UpSince>,
+    /// Requests a ping.
+    suspect: Notify,
+    /// Counts the completed pings.
     pings: watch::Sender<u64>,
     turns: Semaphore,
-    /// Why messages could not be stored the last time, and when that was.
-    trouble: Mutex<Option<(Instant, String)>>,
-    /// Why it did not answer the last ping.
-    silence: Mutex<Option<String>>,
+    /// The last failure to store messages: when, and why.
+    write_failure: Mutex<Option<(Instant, String)>>,
+    /// Why the last ping failed.
+    ping_failure: Mutex<Option<String>>,
     /// Why the database never comes back.
     gone: watch::Sender<Option<String>>,
 }
 
 impl Database {
-    /// A database that is taken to answer until somebody doubts it.
+    /// A database that counts as up until a call fails.
     pub(crate) fn new(store: Arc<dyn Store>) -> Self {
         let health = Health {
-            answers: watch::Sender::new(Some(Instant::now())),
-            doubt: Notify::new(),
+            up_since: watch::Sender::new(Some(Instant::now())),
+            suspect: Notify::new(),
             pings: watch::Sender::new(0),
-            turns: Semaphore::new(AT_ONCE),
-            trouble: Mutex::default(),
-            silence: Mutex::default(),
+            turns: Semaphore::new(MAX_CONCURRENT_CALLS),
+            write_failure: Mutex::default(),
+            ping_failure: Mutex::default(),
             gone: watch::Sender::new(None),
         };
         Self {
@@ -77,25 +77,30 @@ impl Database {
         }
     }
 
-    /// For requests: nobody waits for a database that is down.
-    pub(crate) fn hasty(&self) -> Arc<dyn Store> {
-        Arc::new(Guarded::hasty(self.clone()))
+    /// The backend of the store.
+    pub(crate) fn backend(&self) -> &'static str {
+        self.store.backend()
     }
 
-    /// For those who try again until they succeed.
-    pub(crate) fn patient(&self) -> Arc<dyn Store> {
-        Arc::new(Guarded::patient(self.clone()))
+    /// The store for requests: calls fail at once while the database is down.
+    pub(crate) fn fail_fast(&self) -> Arc<dyn Store> {
+        Arc::new(ResilientStore::fail_fast(self.clone()))
+    }
+
+    /// The store for background writers, which repeat failed calls.
+    pub(crate) fn retrying(&self) -> Arc<dyn Store> {
+        Arc::new(ResilientStore::retrying(self.clone()))
     }
 
     /// Whether it answers.
     pub(crate) fn is_up(&self) -> bool {
-        self.health.answers.borrow().is_some()
+        self.health.up_since.borrow().is_some()
     }
 
-    /// Whether it has answered for so long without a gap.
+    /// Whether it has answered for this time without a gap.
     pub(crate) fn is_steady(&self, long: Duration) -> bool {
         self.health
-            .answers
+            .up_since
             .borrow()
             .is_some_and(|since| since.elapsed() >= long)
     }
@@ -120,24 +125,24 @@ impl Database {
         }
     }
 
-    /// Why messages cannot be stored, as far as the last attempt tells.
-    pub(crate) fn trouble(&self) -> Option<String> {
-        let trouble = self.health.trouble.lock().unwrap_or_else(PoisonError::into_inner);
-        let (_, reason) = trouble.as_ref().filter(|(since, _)| since.elapsed() < TROUBLE)?;
+    /// Why messages cannot be stored, if the last attempt failed recently.
+    pub(crate) fn write_failure(&self) -> Option<String> {
+        let failure = self.health.write_failure.lock().unwrap_or_else(PoisonError::into_inner);
+        let (_, reason) = failure.as_ref().filter(|(at, _)| at.elapsed() < WRITE_FAILURE_TTL)?;
         Some(reason.clone())
     }
 
-    /// Whether it can be used for everything that the registry has to do: it answers, takes changes, and took the last ones.
+    /// Checks that the database answers, takes changes, and took the last messages.
     ///
     /// # Errors
     /// Why not.
-    pub(crate) async fn is_well(&self) -> Result<(), String> {
+    pub(crate) async fn check_health(&self) -> Result<(), String> {
         if let Some(reason) = &*self.health.gone.borrow() {
             return Err(StoreError::Gone(reason.clone()).to_string());
         }
-        let asked = Guarded::hasty(self.clone()).check_writable().await;
+        let asked = ResilientStore::fail_fast(self.clone()).check_writable().await;
         asked.map_err(|error| self.why_down().unwrap_or_else(|| error.to_string()))?;
-        match self.trouble() {
+        match self.write_failure() {
             None => Ok(()),
             Some(reason) => Err(format!("messages cannot be stored: {reason}")),
         }
@@ -145,19 +150,19 @@ impl Database {
 
     /// Why it does not answer; `None` while it does.
     fn why_down(&self) -> Option<String> {
-        let silence = self.health.silence.lock().unwrap_or_else(PoisonError::into_inner);
-        silence.clone().filter(|_| !self.is_up())
+        let failure = self.health.ping_failure.lock().unwrap_or_else(PoisonError::into_inner);
+        failure.clone().filter(|_| !self.is_up())
     }
 
-    /// Remembers how storing messages went.
-    fn note(&self, trouble: Option<String>) {
-        let mut noted = self.health.trouble.lock().unwrap_or_else(PoisonError::into_inner);
-        *noted = trouble.map(|reason| (Instant::now(), reason));
+    /// Notes whether messages could be stored.
+    fn note_write(&self, failure: Option<String>) {
+        let mut last = self.health.write_failure.lock().unwrap_or_else(PoisonError::into_inner);
+        *last = failure.map(|reason| (Instant::now(), reason));
     }
 
-    /// The database's file is gone: nothing is asked of it any more.
-    fn lose(&self, reason: &str) {
-        self.health.answers.send_replace(None);
+    /// The database's file is gone: it is not used any more.
+    fn mark_gone(&self, reason: &str) {
+        self.health.up_since.send_replace(None);
         let first = self.health.gone.send_if_modified(|gone| {
             let first = gone.is_none();
             gone.get_or_insert_with(|| reason.to_owned());
@@ -169,50 +174,50 @@ impl Database {
     }
 
     async fn becomes(&self, up: bool) {
-        let mut answers = self.health.answers.subscribe();
+        let mut up_since = self.health.up_since.subscribe();
         // The sender is in `self`: it cannot be gone.
-        let _ = answers.wait_for(|answers| answers.is_some() == up).await;
+        let _ = up_since.wait_for(|since| since.is_some() == up).await;
     }
 
-    /// Somebody had to wait long, or was told that the database is unavailable.
-    fn doubt(&self) {
-        self.health.doubt.notify_one();
+    /// A call took long, or failed as unavailable: a ping decides whether the database is down.
+    fn suspect(&self) {
+        self.health.suspect.notify_one();
     }
 
-    /// Whether it answers, after somebody doubted it. Several doubts are settled by one ping.
-    pub(crate) async fn verdict(&self) -> bool {
+    /// Whether the database answers a ping now. Concurrent callers share one ping.
+    pub(crate) async fn ping_now(&self) -> bool {
         let mut pings = self.health.pings.subscribe();
-        self.doubt();
+        self.suspect();
         let _ = pings.changed().await;
         self.is_up()
     }
 
-    /// A request's turn to call.
+    /// Waits until a request may call the store.
     async fn turn(&self) -> Option<SemaphorePermit<'_>> {
         // The semaphore is never closed.
         self.health.turns.acquire().await.ok()
     }
 
-    /// Pings once and remembers the outcome; says what has changed.
+    /// Pings once; notes and logs a change. Returns whether the database answers.
     pub(crate) async fn check(&self) -> bool {
-        let outcome = match tokio::time::timeout(PING, self.store.ping()).await {
+        let outcome = match tokio::time::timeout(PING_TIMEOUT, self.store.ping()).await {
             Ok(outcome) => outcome,
             Err(_) => Err(StoreError::Unavailable(format!(
                 "no answer within {} s",
-                PING.as_secs()
+                PING_TIMEOUT.as_secs()
             ))),
         };
         let was_up = self.is_up();
-        let silence = outcome.as_ref().err().map(ToString::to_string);
-        *self.health.silence.lock().unwrap_or_else(PoisonError::into_inner) = silence;
+        let failure = outcome.as_ref().err().map(ToString::to_string);
+        *self.health.ping_failure.lock().unwrap_or_else(PoisonError::into_inner) = failure;
         match outcome {
-            Err(StoreError::Gone(reason)) => self.lose(&reason),
+            Err(StoreError::Gone(reason)) => self.mark_gone(&reason),
             Ok(()) if was_up => {}
-            // What came back is another one, or has a gap.
+            // The file that came back is another one, or lacks changes.
             Ok(()) if self.health.gone.borrow().is_some() => {}
             Ok(()) => {
                 tracing::info!("the database answers again");
-                self.health.answers.send_replace(Some(Instant::now()));
+                self.health.up_since.send_replace(Some(Instant::now()));
             }
             Err(error) => {
                 if was_up {
@@ -222,21 +227,25 @@ impl Database {
                          requests that need the database fail at once"
                     );
                 }
-                self.health.answers.send_replace(None);
+                self.health.up_since.send_replace(None);
             }
         }
         self.health.pings.send_modify(|pings| *pings += 1);
         self.is_up()
     }
 
-    /// Settles doubts until `stop`.
+    /// Pings when a call raises suspicion, and while the database is down, until `stop`.
     pub(crate) async fn watch(self, stop: CancellationToken) {
         while !stop.is_cancelled() {
             if self.is_up() {
-                if stop.run_until_cancelled(self.health.doubt.notified()).await.is_none() {
+                if stop.run_until_cancelled(self.health.suspect.notified()).await.is_none() {
                     return;
                 }
-            } else if stop.run_until_cancelled(tokio::time::sleep(PAUSE)).await.is_none() {
+            } else if stop
+                .run_until_cancelled(tokio::time::sleep(PING_INTERVAL))
+                .await
+                .is_none()
+            {
                 return;
             }
             stop.run_until_cancelled(self.check()).await;

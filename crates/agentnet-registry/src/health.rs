@@ -1,6 +1,6 @@
-//! Whether one registry is well: asked by server id, since an RPC is answered by whichever replica gets it.
+//! The health of one registry, asked by server id: an RPC would be answered by any replica.
 //!
-//! Every registry listens on [`subject`] of its own server id, an addition of PROTOCOL.md section 0.10. The body of the
+//! Every registry subscribes to [`subject`] of its server id, an addition of PROTOCOL.md section 0.10. The body of the
 //! question is ignored; the answer is [`Health`] as JSON. A registry that stops, or has lost its connection to NATS, does
 //! not answer.
 
@@ -23,52 +23,52 @@ use tokio_util::sync::CancellationToken;
 pub use self::reply::{Health, Oversized};
 use crate::connect::connect;
 use crate::context::Context;
-use crate::disk;
 use crate::error::StartError;
 pub use crate::peers::Peer;
 use crate::peers::cut;
+use crate::tasks::Phase;
 
 const PREFIX: &str = "agentnet.registry.health.";
 /// How long the database may take to answer.
-const PATIENCE: Duration = Duration::from_secs(2);
-/// Questions that are answered at the same time; more are left to time out.
+const DATABASE_TIMEOUT: Duration = Duration::from_secs(2);
+/// Questions that are answered at the same time; further ones time out.
 const CONCURRENCY: usize = 4;
 
-/// Why nothing is known of a registry.
+/// Why the health of a registry is not known.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum HealthError {
     /// The network cannot be reached.
     #[error(transparent)]
     Connect(#[from] StartError),
-    /// The network is there, this registry is not.
+    /// The network can be reached, but this registry is not connected to it.
     #[error("no registry with server id {server_id} is connected to {url}")]
     Absent {
-        /// Who was asked for.
+        /// The server id that was asked for.
         server_id: String,
-        /// Where, credentials hidden.
+        /// The server's address, credentials hidden.
         url: String,
     },
     /// It did not answer in time, or the connection was lost meanwhile.
     #[error("the registry {server_id} did not answer: {reason}")]
     Silent {
-        /// Who was asked for.
+        /// The server id that was asked for.
         server_id: String,
         /// What happened instead.
         reason: String,
     },
-    /// What came is no answer of a registry.
+    /// The answer is not one of a registry.
     #[error("the registry {server_id} gave an answer that cannot be read: {problem}")]
     Unreadable {
-        /// Who was asked for.
+        /// The server id that was asked for.
         server_id: String,
-        /// What is wrong with it.
+        /// What is wrong with the answer.
         problem: String,
     },
 }
 
-/// The subject that the registry of this name answers on. Bytes that could change a subject's shape stand as `=` and two
-/// hexadecimal digits.
+/// The subject that the registry with this server id answers on. Bytes that could change the structure of a subject are written
+/// as `=` and two hexadecimal digits.
 #[must_use]
 pub fn subject(server_id: &str) -> String {
     server_id.bytes().fold(PREFIX.to_owned(), |mut subject, byte| {
@@ -80,12 +80,12 @@ pub fn subject(server_id: &str) -> String {
     })
 }
 
-/// Asks the registry of this name how it is, over a connection of its own. Takes at most about `deadline`.
+/// Asks a registry for its health, over a connection of its own. Takes at most about `deadline`.
 ///
-/// Of two registries with one name, which must not be, the quicker one answers.
+/// Two registries should not have one server id; if they do, the quicker one answers.
 ///
 /// # Errors
-/// [`HealthError`]: the server cannot be reached, the registry is not there or does not answer.
+/// [`HealthError`]: the server cannot be reached, the registry is not connected or does not answer.
 pub async fn ask(nats_url: &str, server_id: &str, deadline: Duration) -> Result<Health, HealthError> {
     let url = NatsUrl::parse(nats_url).map_err(StartError::from)?;
     let silent = |reason: String| HealthError::Silent {
@@ -115,7 +115,7 @@ pub async fn ask(nats_url: &str, server_id: &str, deadline: Duration) -> Result<
     }
 }
 
-/// Hears questions from now on.
+/// Receives questions from now on.
 pub(crate) async fn subscribe(client: &Client, server_id: &str) -> Result<Subscriber, StartError> {
     let subscribed = client.subscribe(subject(server_id)).await;
     subscribed.map_err(|error| StartError::Nats(error.to_string()))
@@ -125,7 +125,7 @@ pub(crate) async fn subscribe(client: &Client, server_id: &str) -> Result<Subscr
 pub(crate) async fn run(ctx: Arc<Context>, mut questions: Subscriber, stop: CancellationToken) {
     let room = Arc::new(Semaphore::new(CONCURRENCY));
     while let Some(Some(question)) = stop.run_until_cancelled(questions.next()).await {
-        // Without one, or with one that nobody may be answered on, there is nothing to do.
+        // A question without a reply subject, or with one that replies must not go to, is ignored.
         let Some(reply_to) = question.reply.filter(|subject| may_reply_to(subject)) else {
             continue;
         };
@@ -133,7 +133,7 @@ pub(crate) async fn run(ctx: Arc<Context>, mut questions: Subscriber, stop: Canc
             continue;
         };
         let asked = Arc::clone(&ctx);
-        ctx.tasks.spawn(async move {
+        ctx.tasks.spawn(Phase::Requests, async move {
             let _permit = permit;
             answer(&asked, reply_to).await;
         });
@@ -142,14 +142,14 @@ pub(crate) async fn run(ctx: Arc<Context>, mut questions: Subscriber, stop: Canc
 
 /// Why the store cannot be used just now; `None` if it works.
 pub(crate) async fn store_problem(ctx: &Context) -> Option<String> {
-    match timeout(PATIENCE, ctx.database.is_well()).await {
+    match timeout(DATABASE_TIMEOUT, ctx.database.check_health()).await {
         Ok(outcome) => outcome.err(),
-        Err(_) => Some(format!("the database did not answer within {PATIENCE:?}")),
+        Err(_) => Some(format!("the database did not answer within {DATABASE_TIMEOUT:?}")),
     }
 }
 
-/// What is known without asking the store.
-pub(crate) fn around(ctx: &Context) -> Health {
+/// The health without the state of the store.
+pub(crate) fn without_store(ctx: &Context) -> Health {
     Health {
         server_id: ctx.config.server_id.clone(),
         store: ctx.store.backend().to_owned(),
@@ -160,12 +160,12 @@ pub(crate) fn around(ctx: &Context) -> Health {
         waiting: i64::try_from(ctx.capture.queue.len()).unwrap_or(i64::MAX),
         dropped: i64::try_from(ctx.dropped()).unwrap_or(i64::MAX),
         is_paused: ctx.metrics.is_paused.load(Ordering::Relaxed),
-        instance: ctx.peers.instance(),
+        instance: ctx.peers.instance_text(),
         database: ctx.peers.database().map(str::to_owned),
         registries: ctx.peers.heard(Instant::now()),
         oversized: ctx
             .oversized
-            .named()
+            .listed()
             .iter()
             .map(|account| Oversized {
                 username: cut(&account.username),
@@ -176,10 +176,10 @@ pub(crate) fn around(ctx: &Context) -> Health {
 }
 
 async fn answer(ctx: &Arc<Context>, reply_to: Subject) {
-    disk::look(Arc::clone(ctx)).await;
+    ctx.disk.check(ctx.store.as_ref()).await;
     let health = Health {
         store_problem: store_problem(ctx).await,
-        ..around(ctx)
+        ..without_store(ctx)
     };
     if let Err(error) = ctx.client.publish(reply_to, health.encode().into()).await {
         tracing::debug!(%error, "a health reply could not be sent");

@@ -1,8 +1,9 @@
-//! The registry's own key under signed identity: what it says in an account's place is signed (PROTOCOL.md section 13.7).
+//! The registry's own key under signed identity: it signs the receipts and errors that it sends in an account's place
+//! (PROTOCOL.md section 13.7).
 //!
-//! Its account `acct_registry_<server_id>` holds the key in the store, so that `registry.resolve_key` of any replica gives
-//! it. Nobody can register such an account. The store is what the registries trust, so a registry that comes back with
-//! another key binds that one.
+//! The account `acct_registry_<server_id>` holds the key in the store, so that `registry.resolve_key` of any replica returns
+//! it. Agents cannot register such an account. Registries trust the store, so a registry that restarts with another key binds
+//! the new one.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,10 +18,11 @@ use agentnet_store::{Store, StoreError};
 
 use crate::clock::Now;
 use crate::config::RegistryConfig;
-use crate::context::Context;
+use crate::database::Database;
+use crate::tasks::{Phase, TaskSet};
 
-/// The pause after a failure.
-const PAUSE: Duration = Duration::from_millis(500);
+/// The delay after a failure.
+const BIND_RETRY_DELAY: Duration = Duration::from_millis(500);
 
 /// The registry as a sender.
 #[derive(Debug)]
@@ -30,7 +32,7 @@ pub(crate) struct Identity {
 }
 
 impl Identity {
-    /// From the key file in the configured directory, made where there is none; without a directory, a key for this run.
+    /// Reads the key file in the configured directory, or creates it; without a directory, generates a key for this run.
     /// `None` where signed identity is off.
     ///
     /// # Errors
@@ -47,18 +49,18 @@ impl Identity {
         Ok(Some(Self { account_id, key }))
     }
 
-    /// Signs a finished message.
+    /// SigningScope a finished message.
     pub(crate) fn sign(&self, envelope: &mut Envelope) {
         envelope.auth = Some(message_auth::sign(&self.key, envelope));
     }
 
-    /// Signs a finished receipt.
+    /// SigningScope a finished receipt.
     pub(crate) fn sign_receipt(&self, receipt: &mut Receipt) {
         receipt.sign(&self.key);
     }
 
-    /// Makes the key known to whoever asks.
-    async fn bind(&self, store: &dyn Store) -> Result<(), StoreError> {
+    /// Stores the key in the registry's account.
+    async fn bind_key(&self, store: &dyn Store) -> Result<(), StoreError> {
         let key = self.key.public_text();
         let now = Now::read();
         let name = username::normalise(self.account_id.trim_start_matches("acct_"));
@@ -83,9 +85,9 @@ impl Identity {
             let Some(old) = bound.and_then(|account| account.public_key) else {
                 continue;
             };
-            tracing::info!(account_id = %self.account_id, "this registry has another key than before; it is bound anew");
+            tracing::info!(account_id = %self.account_id, "this registry has another key than before; binding the new one");
             match store.rotate_key(&self.account_id, &old, key, now.time).await {
-                // Somebody was faster: look again.
+                // Another registry was faster: read again.
                 Err(StoreError::KeyMismatch) | Ok(None) => {}
                 outcome => return outcome.map(drop),
             }
@@ -93,7 +95,7 @@ impl Identity {
     }
 }
 
-/// Whether an account id is kept for registries.
+/// Whether an account id is reserved for registries.
 pub(crate) fn is_reserved(account_id: &str) -> bool {
     account_id.starts_with(REGISTRY_ACCOUNT_PREFIX)
 }
@@ -101,21 +103,21 @@ pub(crate) fn is_reserved(account_id: &str) -> bool {
 /// Binds the registry's key; while the database is down, as soon as it answers.
 ///
 /// # Errors
-/// What the store says, unless it is merely down.
-pub(crate) async fn bind(ctx: &Arc<Context>) -> Result<(), StoreError> {
-    let Some(identity) = &ctx.identity else { return Ok(()) };
-    match identity.bind(ctx.store.as_ref()).await {
+/// The store's error, unless the database is down.
+pub(crate) async fn bind(identity: &Arc<Identity>, database: &Database, tasks: &TaskSet) -> Result<(), StoreError> {
+    let store = database.fail_fast();
+    match identity.bind_key(store.as_ref()).await {
         Err(StoreError::Unavailable(reason)) => {
             tracing::warn!(reason, "this registry's key cannot be bound yet; trying again");
-            let later = Arc::clone(ctx);
-            ctx.tasks.spawn(async move {
-                while let Some(identity) = &later.identity {
-                    later.database.up().await;
-                    match identity.bind(later.store.as_ref()).await {
+            let (identity, database) = (Arc::clone(identity), database.clone());
+            tasks.spawn(Phase::Background, async move {
+                loop {
+                    database.up().await;
+                    match identity.bind_key(store.as_ref()).await {
                         Ok(()) => return,
                         Err(error) => tracing::debug!(%error, "this registry's key cannot be bound yet"),
                     }
-                    tokio::time::sleep(PAUSE).await;
+                    tokio::time::sleep(BIND_RETRY_DELAY).await;
                 }
             });
             Ok(())

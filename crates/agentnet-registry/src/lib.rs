@@ -1,24 +1,23 @@
 //! The AgentNet registry service: accounts, presence, search, and the history of all messages.
 //!
-//! [`Registry::start`] connects to NATS, takes over what the store knows and answers `registry.*`
+//! [`Registry::start`] connects to NATS, restores the sessions of the store and answers `registry.*`
 //! (`docs/PROTOCOL.md`, sections 6 to 8) until [`RegistryHandle::shutdown`]. Any number of registries may run on one
-//! network and one database: each request is answered by one of them, presence is heard by all.
+//! network and one database: each request is answered by one of them, presence events reach all.
 //!
 //! - [`config`]: every setting, from environment or flags
-//! - `connect`, `service`: from settings to a running service and back
+//! - `service`: starts and stops a registry; `context` holds its parts, `tasks` its tasks
 //! - `router`, `rpc`: requests, one function each
-//! - `presence`: who is online, in memory, written behind to the store
-//! - `capture`: from the wire to the history
-//! - `bounce`: requests to absent agents fail at once
-//! - [`health`]: how one of several registries is
-//! - `sweep`: what has to be done again and again
-//! - `announce`: what registries tell each other
-//! - `register_auth`, `identity`: signed registrations, and the registry's own signature
-//! - `database`, `takeover`: a database that is down, and what it held
+//! - `presence`: which sessions are live, in memory, with write-behind to the store
+//! - `capture`: stores every message in the history
+//! - `offline_replies`: messages to agents that are offline fail at once
+//! - [`health`]: the health of one of several registries
+//! - `sweep`: periodic upkeep
+//! - `peers`, `peer_events`: the other registries, and the announcements between them
+//! - `register_auth`, `nonces`, `identity`: signed registrations, and the registry's own signature
+//! - `database`, `restore_sessions`: a database that is down, and the sessions that it has
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
-mod announce;
-mod bounce;
+mod batch_lookup;
 mod capture;
 mod clock;
 pub mod config;
@@ -27,22 +26,26 @@ mod context;
 mod database;
 mod disk;
 mod error;
-mod fit;
 pub mod health;
 mod identity;
 mod metrics;
 mod new_accounts;
+mod nonces;
+mod offline_replies;
 mod oversized;
 mod paging;
+mod peer_events;
 mod peers;
 mod presence;
 mod register_auth;
+mod registration;
+mod restore_sessions;
 mod router;
 mod rpc;
 mod service;
 mod sweep;
-mod takeover;
-mod together;
+mod tasks;
+mod truncate_reply;
 
 pub use capture::CaptureMode;
 pub use config::{CaptureStorage, ConfigError, RegistryConfig};

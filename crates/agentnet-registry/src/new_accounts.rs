@@ -1,28 +1,27 @@
-//! How many accounts are created: an account is kept for ever, and anybody on a network without signed identity can ask for
-//! one. Accounts that exist are never limited.
+//! Limits how many accounts are created: an account is kept for ever, and without signed identity every client can create
+//! one. Registrations of existing accounts are never limited.
 //!
-//! A token bucket for the whole registry, and one for each connection with half of its rate, so that one program in a loop
-//! leaves room for the others. NATS does not tell who a request comes from; the connection is told by the prefix of the reply
-//! subject, which each client library draws once. Who means harm draws a new one each time: the bucket of the registry is what
-//! bounds those.
+//! There is one token bucket for the registry, and one with half of its rate for each connection, so that one program in a
+//! loop does not use up the budget of the others. NATS does not reveal the sender of a request; a connection is recognised by
+//! the prefix of the reply subject, which each client library generates once. An attacker generates a new one each time, and
+//! is limited by the bucket of the registry.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
+use agentnet_protocol::Timestamp;
 use agentnet_protocol::rpc::RpcError;
-use agentnet_store::StoreError;
 use agentnet_store::model::{Account, AccountClaim, DesiredName};
+use agentnet_store::{Store, StoreError};
 use ahash::RandomState;
 
-use crate::context::Context;
-
-/// So many seconds' accounts may be created at once.
+/// A burst is the budget of so many seconds.
 const BURST_SECONDS: f64 = 20.0;
-/// Connections that are told apart; those beyond count for the registry alone.
-const CONNECTIONS: usize = 10_000;
+/// Connections with a bucket of their own; further ones only use that of the registry.
+const MAX_CONNECTIONS: usize = 10_000;
 
-/// The budget of one registry.
+/// The budget of one registry for new accounts.
 #[derive(Debug)]
 pub(crate) struct NewAccounts {
     per_second: u32,
@@ -42,9 +41,9 @@ struct Bucket {
     at: Instant,
 }
 
-/// Room for one account, until it is used or given back.
+/// A token for one account: used, or given back.
 #[derive(Debug)]
-pub(crate) struct Room {
+pub(crate) struct AccountToken {
     connection: Option<u64>,
 }
 
@@ -65,14 +64,14 @@ impl NewAccounts {
         self.buckets.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Room for one account that a request on this reply subject asks for; `None` if there is none now.
-    fn take(&self, reply_to: Option<&str>, now: Instant) -> Option<Room> {
+    /// A token for the account that a request with this reply subject may create; `None` if the budget is used up.
+    fn take(&self, reply_to: Option<&str>, now: Instant) -> Option<AccountToken> {
         let prefix = reply_to
             .and_then(|subject| subject.rsplit_once('.'))
             .map(|(prefix, _)| prefix);
         let mut connection = prefix.map(|prefix| self.hasher.hash_one(prefix));
         if self.per_second == 0 {
-            return Some(Room { connection: None });
+            return Some(AccountToken { connection: None });
         }
         let rate = f64::from(self.per_second);
         let mut buckets = self.lock();
@@ -81,13 +80,13 @@ impl NewAccounts {
             return None;
         }
         if let Some(key) = connection {
-            if buckets.connections.len() >= CONNECTIONS && !buckets.connections.contains_key(&key) {
+            if buckets.connections.len() >= MAX_CONNECTIONS && !buckets.connections.contains_key(&key) {
                 buckets.connections.retain(|_, bucket| {
                     bucket.fill(rate / 2.0, rate, now);
                     bucket.tokens < rate * BURST_SECONDS
                 });
             }
-            if buckets.connections.len() < CONNECTIONS || buckets.connections.contains_key(&key) {
+            if buckets.connections.len() < MAX_CONNECTIONS || buckets.connections.contains_key(&key) {
                 let full = Bucket::full(self.per_second, now);
                 let bucket = buckets.connections.entry(key).or_insert(full);
                 bucket.fill(rate / 2.0, rate, now);
@@ -100,19 +99,52 @@ impl NewAccounts {
             }
         }
         buckets.all.tokens -= 1.0;
-        Some(Room { connection })
+        Some(AccountToken { connection })
     }
 
-    /// The account was there already.
-    fn give_back(&self, room: Room) {
+    /// Returns a token: the account existed already.
+    fn give_back(&self, token: AccountToken) {
         let mut buckets = self.lock();
         buckets.all.tokens += 1.0;
-        if let Some(bucket) = room.connection.and_then(|key| buckets.connections.get_mut(&key)) {
+        if let Some(bucket) = token.connection.and_then(|key| buckets.connections.get_mut(&key)) {
             bucket.tokens += 1.0;
         }
     }
 
-    fn refusal(&self) -> RpcError {
+    /// A token for the account that a claim may create; `None` if the account exists.
+    ///
+    /// # Errors
+    /// The rejection, if the budget is used up; the store's error.
+    pub(crate) async fn reserve(
+        &self,
+        store: &dyn Store,
+        claim: &AccountClaim,
+        reply_to: Option<&str>,
+        now: Instant,
+    ) -> Result<Option<AccountToken>, RpcError> {
+        if let Some(token) = self.take(reply_to, now) {
+            return Ok(Some(token));
+        }
+        // Only now is a lookup worth its cost.
+        match existing(store, claim).await {
+            Ok(Some(_)) => Ok(None),
+            Ok(None) => Err(self.rejection()),
+            Err(error) => {
+                tracing::debug!(%error, "an account could not be looked up");
+                Err(RpcError::fault("failed resolving account identity"))
+            }
+        }
+    }
+
+    /// Uses the token if the claim created an account, else gives it back.
+    pub(crate) fn settle(&self, token: Option<AccountToken>, claimed: Option<&Account>, claimed_at: Timestamp) {
+        let created = claimed.is_some_and(|account| account.created_at == claimed_at);
+        if let Some(token) = token.filter(|_| !created) {
+            self.give_back(token);
+        }
+    }
+
+    fn rejection(&self) -> RpcError {
         RpcError::with_text(format!(
             "too many new accounts: at most {} a second; try again",
             self.per_second
@@ -128,7 +160,7 @@ impl Bucket {
         }
     }
 
-    /// What has come in since the last look. `largest` is the rate that the burst is reckoned by.
+    /// Adds the tokens of the time since the last call. `largest` is the rate that the burst is computed from.
     fn fill(&mut self, rate: f64, largest: f64, now: Instant) {
         let seconds = now.saturating_duration_since(self.at).as_secs_f64();
         self.tokens = (self.tokens + seconds * rate).min(largest * BURST_SECONDS);
@@ -136,50 +168,11 @@ impl Bucket {
     }
 }
 
-/// Room for the account that a claim may create; `None` if it exists.
-///
-/// # Errors
-/// The refusal, if there is no room; what the store says.
-pub(crate) async fn room(
-    ctx: &Context,
-    claim: &AccountClaim,
-    reply_to: Option<&str>,
-    now: Instant,
-) -> Result<Option<Room>, RpcError> {
-    if let Some(room) = ctx.new_accounts.take(reply_to, now) {
-        return Ok(Some(room));
-    }
-    // Only now is it worth a look whether the account exists.
-    match existing(ctx, claim).await {
-        Ok(Some(_)) => Ok(None),
-        Ok(None) => Err(ctx.new_accounts.refusal()),
-        Err(error) => {
-            tracing::debug!(%error, "an account could not be looked up");
-            Err(RpcError::fault("failed resolving account identity"))
-        }
-    }
-}
-
-/// Settles the room when the claim was made: an account that existed, or was refused, took none.
-pub(crate) fn settle(
-    ctx: &Context,
-    room: Option<Room>,
-    claimed: Option<&Account>,
-    claim_at: agentnet_protocol::Timestamp,
-) {
-    let created = claimed.is_some_and(|account| account.created_at == claim_at);
-    if let Some(room) = room.filter(|_| !created) {
-        ctx.new_accounts.give_back(room);
-    }
-}
-
-/// The account that a claim means, if there is one already.
-pub(crate) async fn existing(ctx: &Context, claim: &AccountClaim) -> Result<Option<Account>, StoreError> {
+/// The account that a claim is for, if it exists.
+pub(crate) async fn existing(store: &dyn Store, claim: &AccountClaim) -> Result<Option<Account>, StoreError> {
     Ok(match (&claim.account_id, &claim.name) {
-        (Some(id), _) => ctx.store.account_by_id(id).await?,
-        (None, DesiredName::Requested(name) | DesiredName::Derived(name)) => {
-            ctx.store.account_by_username(name).await?
-        }
+        (Some(id), _) => store.account_by_id(id).await?,
+        (None, DesiredName::Requested(name) | DesiredName::Derived(name)) => store.account_by_username(name).await?,
         (None, DesiredName::Generated(_)) => None,
     })
 }
@@ -208,8 +201,8 @@ mod tests {
         let start = Instant::now();
         let accounts = NewAccounts::new(10, start);
         for _ in 0..1000 {
-            let room = accounts.take(Some("_INBOX.a.1"), start).unwrap();
-            accounts.give_back(room);
+            let token = accounts.take(Some("_INBOX.a.1"), start).unwrap();
+            accounts.give_back(token);
         }
         assert_eq!(taken(&accounts, Some("_INBOX.a.2"), 1000, start), 200);
     }
@@ -231,7 +224,7 @@ mod tests {
         for number in 0..20_000 {
             accounts.take(Some(&format!("_INBOX.{number}.1")), start);
         }
-        assert_eq!(accounts.lock().connections.len(), CONNECTIONS);
+        assert_eq!(accounts.lock().connections.len(), MAX_CONNECTIONS);
         let unlimited = NewAccounts::new(0, start);
         assert_eq!(taken(&unlimited, Some("_INBOX.a.1"), 30_000, start), 30_000);
     }

@@ -1,19 +1,18 @@
-//! Accounts that hold more than may be stored now (PROTOCOL.md section 0.11): an earlier version had no bounds. They work on;
-//! their next registration is refused until their agents say less, so `agentnet doctor` names them before.
+//! Accounts larger than the limits of today (PROTOCOL.md section 0.11): earlier versions had none. They go on working, but
+//! their next registration is rejected until their agents send less, so `agentnet doctor` lists them.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use agentnet_store::Store;
 use agentnet_store::model::Oversized;
 
-use crate::context::Context;
+/// Time between two checks: each reads the whole table.
+pub(crate) const CHECK_INTERVAL: Duration = Duration::from_secs(60 * 60);
+/// Accounts that are listed.
+const MAX_LISTED: usize = 20;
 
-/// How often is looked: the whole table is read.
-pub(crate) const LOOK: Duration = Duration::from_secs(60 * 60);
-/// Accounts that are named.
-const NAMED: usize = 20;
-
-/// What was found at the last look.
+/// The result of the last check.
 #[derive(Debug, Default)]
 pub(crate) struct OversizedAccounts(Mutex<Vec<Oversized>>);
 
@@ -22,22 +21,21 @@ impl OversizedAccounts {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// At most [`NAMED`] of them.
-    pub(crate) fn named(&self) -> Vec<Oversized> {
+    /// At most [`MAX_LISTED`] accounts.
+    pub(crate) fn listed(&self) -> Vec<Oversized> {
         self.lock().clone()
     }
 
-    /// An account has just been stored anew, within the bounds.
-    pub(crate) fn fits(&self, username: &str) {
+    /// An account was stored again, within the limits.
+    pub(crate) fn remove(&self, username: &str) {
         self.lock().retain(|account| account.username != username);
     }
-}
 
-/// Looks through all accounts.
-pub(crate) async fn look(ctx: Arc<Context>) {
-    let found = ctx.store.oversized_accounts(ctx.config.max_metadata_bytes, NAMED).await;
-    match found {
-        Ok(found) => *ctx.oversized.lock() = found,
-        Err(error) => tracing::debug!(%error, "it is not known which accounts hold more than may be stored now"),
+    /// Checks all accounts.
+    pub(crate) async fn check(&self, store: &dyn Store, max_metadata_bytes: usize) {
+        match store.oversized_accounts(max_metadata_bytes, MAX_LISTED).await {
+            Ok(found) => *self.lock() = found,
+            Err(error) => tracing::debug!(%error, "accounts larger than the limits could not be listed"),
+        }
     }
 }

@@ -1,9 +1,9 @@
-//! The registries of this network: those that share this one's database, known by their row in it, and strangers.
+//! The registries of this network: those with a row in this registry's database, and others without proof.
 //!
-//! Anybody on the network can publish what looks like an announcement. So each registry writes a row with a random key into the
-//! database when it starts, and authenticates its announcements with it (PROTOCOL.md section 10.3): who cannot read the
-//! database cannot speak as a registry. What strangers say is remembered only to tell that they are there: another database on
-//! the same network, or a registry of an older version.
+//! Every client of the network can publish something that looks like an announcement. So each registry writes a row with a
+//! random key into the database when it starts, and authenticates its announcements with that key (PROTOCOL.md section 10.3):
+//! a client that cannot read the database cannot pose as a registry. Beats without proof are remembered only to report them:
+//! they come from registries on another database, or of an older version.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -18,25 +18,25 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Now;
-use crate::context::Context;
+use crate::database::Database;
 
-/// How often a registry says in the database that it runs.
-const REFRESH: Duration = Duration::from_secs(20);
-/// A row that is older is of a registry that was killed. Much longer than `REFRESH`: clocks of several machines differ.
+/// How often a registry updates its row in the database.
+const REFRESH_INTERVAL: Duration = Duration::from_secs(20);
+/// An older row belongs to a registry that was killed. Much longer than `REFRESH_INTERVAL`: clocks of several machines differ.
 const STALE_MILLIS: i128 = 300_000;
-/// The shortest time between two looks at the rows: anybody can make this registry look.
-const LOOK_PAUSE: Duration = Duration::from_secs(1);
-/// Strangers that are remembered.
-const STRANGERS: usize = 16;
-/// Bytes of a stranger's name that are remembered.
-const NAME_BYTES: usize = 64;
-/// A registry that was silent for so long has gone.
-pub(crate) const SILENCE: Duration = Duration::from_secs(4);
+/// The shortest time between two reads of the rows: every client of the network can cause one.
+const MIN_READ_INTERVAL: Duration = Duration::from_secs(1);
+/// Registries without proof that are remembered.
+const MAX_UNPROVEN_PEERS: usize = 16;
+/// Bytes of a name from the network that are remembered or logged.
+const MAX_LOGGED_NAME_BYTES: usize = 64;
+/// A registry that was silent for longer has stopped.
+pub(crate) const PEER_TIMEOUT: Duration = Duration::from_secs(4);
 /// Hexadecimal digits of an authentication code.
 const CODE_DIGITS: usize = 32;
 const CODE_MEMBER: &str = ",\"mac\":\"";
-/// Hexadecimal digits of a registry's number.
-const NUMBER_DIGITS: usize = 16;
+/// Hexadecimal digits of an instance id.
+const INSTANCE_ID_DIGITS: usize = 16;
 
 /// Another registry, as the health reply shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,54 +44,54 @@ const NUMBER_DIGITS: usize = 16;
 pub struct Peer {
     /// Its name.
     pub server_id: String,
-    /// What tells this run of it from every other: 16 hexadecimal digits.
+    /// Identifies this run of it: 16 hexadecimal digits.
     pub instance: String,
-    /// The id of its database; `None` if it does not say (an older version).
+    /// The id of its database; `None` from an older version.
     pub database: Option<String>,
-    /// Whether it has proved that it uses the same database. Anybody on the network can pretend to be another one.
+    /// Whether it has proved that it uses the same database. Every client of the network can pose as another registry.
     pub verified: bool,
 }
 
 /// The registries of this network.
 pub(crate) struct Peers {
-    number: u64,
+    instance_id: u64,
     key: String,
     /// Numbers the beats, so that a recorded one does nothing.
     beats: AtomicU64,
     database: OnceLock<String>,
     known: Mutex<Known>,
-    /// Somebody speaks whose row is not known here.
+    /// An announcement came from a registry whose row was not read yet.
     unknown: Notify,
     warned: AtomicBool,
 }
 
 #[derive(Default)]
 struct Known {
-    rows: HashMap<u64, Colleague>,
-    strangers: VecDeque<(Instant, Peer)>,
+    rows: HashMap<u64, KnownPeer>,
+    unproven: VecDeque<(Instant, Peer)>,
 }
 
 /// A registry with a row.
-struct Colleague {
+struct KnownPeer {
     server_id: String,
     key: String,
-    /// Its last beat: its number and when it came.
+    /// The sequence number of its last beat, and when it came.
     last: Option<(u64, Instant)>,
 }
 
-/// Who made an announcement.
+/// The sender of an announcement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Speaker {
+pub(crate) enum Origin {
     /// A registry on the same database.
-    Colleague(u64),
-    /// Anybody.
-    Stranger,
+    Peer(u64),
+    /// Any client of the network.
+    Unproven,
 }
 
 impl Peers {
-    pub(crate) fn new(number: u64) -> Self {
+    pub(crate) fn new(instance_id: u64) -> Self {
         Self {
-            number,
+            instance_id,
             key: format!("{:032x}{:032x}", rand::random::<u128>(), rand::random::<u128>()),
             beats: AtomicU64::new(0),
             database: OnceLock::new(),
@@ -105,9 +105,14 @@ impl Peers {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// This run of this registry: 16 hexadecimal digits.
-    pub(crate) fn instance(&self) -> String {
-        Row::number_text(self.number)
+    /// Identifies this run of this registry.
+    pub(crate) fn instance_id(&self) -> u64 {
+        self.instance_id
+    }
+
+    /// The instance id as 16 hexadecimal digits.
+    pub(crate) fn instance_text(&self) -> String {
+        Row::number_text(self.instance_id)
     }
 
     /// The id of the database, once it was read.
@@ -115,7 +120,7 @@ impl Peers {
         self.database.get().map(String::as_str)
     }
 
-    /// The number of the next beat.
+    /// The sequence number of the next beat.
     pub(crate) fn next_beat(&self) -> u64 {
         self.beats.fetch_add(1, Ordering::Relaxed) + 1
     }
@@ -130,107 +135,123 @@ impl Peers {
         body
     }
 
-    /// Who made an announcement, by its bytes: anybody may send many, and to read each would take longer than to send it.
-    pub(crate) fn speaker(&self, body: &[u8]) -> Speaker {
-        let Some(number) = number_in(body) else {
-            return Speaker::Stranger;
+    /// The sender of an announcement. Works on the bytes: parsing each one would take longer than sending it takes a flooder.
+    pub(crate) fn origin(&self, body: &[u8]) -> Origin {
+        let Some(instance_id) = instance_id_in(body) else {
+            return Origin::Unproven;
         };
         let known = self.lock();
-        let Some(colleague) = known.rows.get(&number) else {
+        let Some(peer) = known.rows.get(&instance_id) else {
             self.unknown.notify_one();
-            return Speaker::Stranger;
+            return Origin::Unproven;
         };
-        match authentic(&colleague.key, body) {
-            true => Speaker::Colleague(number),
-            false => Speaker::Stranger,
+        match authentic(&peer.key, body) {
+            true => Origin::Peer(instance_id),
+            false => Origin::Unproven,
         }
     }
 
     /// A beat of a registry on the same database; `false` if it is an old one.
-    pub(crate) fn beat(&self, number: u64, beat: u64, now: Instant) -> bool {
+    pub(crate) fn beat(&self, instance_id: u64, beat: u64, now: Instant) -> bool {
         let mut known = self.lock();
-        let Some(colleague) = known.rows.get_mut(&number) else {
+        let Some(peer) = known.rows.get_mut(&instance_id) else {
             return false;
         };
-        if colleague.last.is_some_and(|(last, _)| beat <= last) {
+        if peer.last.is_some_and(|(last, _)| beat <= last) {
             return false;
         }
-        colleague.last = Some((beat, now));
+        peer.last = Some((beat, now));
         known
-            .strangers
-            .retain(|(_, peer)| peer.instance != Row::number_text(number));
+            .unproven
+            .retain(|(_, peer)| peer.instance != Row::number_text(instance_id));
         true
     }
 
     /// A registry on the same database stops.
-    pub(crate) fn left(&self, number: u64, now: Instant) {
-        if let Some(colleague) = self.lock().rows.get_mut(&number) {
-            // No beat comes behind it.
-            colleague.last = Some((u64::MAX, now));
+    pub(crate) fn left(&self, instance_id: u64, now: Instant) {
+        if let Some(peer) = self.lock().rows.get_mut(&instance_id) {
+            // No later beat counts.
+            peer.last = Some((u64::MAX, now));
         }
     }
 
-    /// A beat of somebody else. `true` if that is news.
-    pub(crate) fn stranger(&self, server_id: &str, number: u64, database: Option<&str>, now: Instant) -> bool {
-        let instance = Row::number_text(number);
+    /// A beat without proof; `true` if its sender was not known.
+    pub(crate) fn unproven_beat(
+        &self,
+        server_id: &str,
+        instance_id: u64,
+        database: Option<&str>,
+        now: Instant,
+    ) -> bool {
+        let instance = Row::number_text(instance_id);
         let mut known = self.lock();
-        known.forget_strangers(now);
+        known.forget_unproven(now);
         let peer = Peer {
             server_id: cut(server_id),
             instance,
             database: database.map(cut),
             verified: false,
         };
-        let found = known.strangers.iter_mut().find(|(_, other)| *other == peer);
+        let found = known.unproven.iter_mut().find(|(_, other)| *other == peer);
         if let Some((at, _)) = found {
             *at = now;
             return false;
         }
-        if known.strangers.len() >= STRANGERS {
+        if known.unproven.len() >= MAX_UNPROVEN_PEERS {
             return false;
         }
-        known.strangers.push_back((now, peer));
+        known.unproven.push_back((now, peer));
         true
     }
 
-    /// The other registries that were heard just now.
+    /// The other registries that were heard of within [`PEER_TIMEOUT`].
     pub(crate) fn heard(&self, now: Instant) -> Vec<Peer> {
         let mut known = self.lock();
-        known.forget_strangers(now);
+        known.forget_unproven(now);
         let recent = |last: Option<(u64, Instant)>| {
-            last.is_some_and(|(beat, at)| beat < u64::MAX && now.saturating_duration_since(at) <= SILENCE)
+            last.is_some_and(|(beat, at)| beat < u64::MAX && now.saturating_duration_since(at) <= PEER_TIMEOUT)
         };
-        let colleagues = known.rows.iter().filter(|(_, colleague)| recent(colleague.last));
-        let mut peers: Vec<Peer> = colleagues
-            .map(|(number, colleague)| Peer {
-                server_id: cut(&colleague.server_id),
-                instance: Row::number_text(*number),
+        let with_row = known.rows.iter().filter(|(_, peer)| recent(peer.last));
+        let mut peers: Vec<Peer> = with_row
+            .map(|(instance_id, peer)| Peer {
+                server_id: cut(&peer.server_id),
+                instance: Row::number_text(*instance_id),
                 database: self.database.get().cloned(),
                 verified: true,
             })
-            .chain(known.strangers.iter().map(|(_, peer)| peer.clone()))
+            .chain(known.unproven.iter().map(|(_, peer)| peer.clone()))
             .collect();
         peers.sort_by(|one, other| (&one.server_id, &one.instance).cmp(&(&other.server_id, &other.instance)));
         peers
     }
 
-    /// Takes over the rows of the database.
-    fn take(&self, rows: Vec<Row>) {
+    /// Replaces the known rows by those of the database.
+    fn replace_rows(&self, rows: Vec<Row>) {
         let mut known = self.lock();
         let mut before = std::mem::take(&mut known.rows);
         known.rows = rows
             .into_iter()
-            .filter(|row| row.number != self.number)
+            .filter(|row| row.number != self.instance_id)
             .map(|row| {
-                let last = before.remove(&row.number).and_then(|colleague| colleague.last);
-                let colleague = Colleague {
+                let last = before.remove(&row.number).and_then(|peer| peer.last);
+                let peer = KnownPeer {
                     server_id: row.server_id,
                     key: row.announce_key,
                     last,
                 };
-                (row.number, colleague)
+                (row.number, peer)
             })
             .collect();
+    }
+
+    /// Writes this registry's row before its first announcement, if the database answers.
+    pub(crate) async fn enter(&self, database: &Database, server_id: &str) {
+        if database.is_up()
+            && let Err(error) = self.refresh(database.fail_fast().as_ref(), server_id).await
+        {
+            tracing::warn!(%error, "this registry's row cannot be written to the database yet; trying again");
+            self.warned.store(true, Ordering::Relaxed);
+        }
     }
 
     /// Writes this registry's row and reads those of the others.
@@ -238,7 +259,7 @@ impl Peers {
         let now = Now::read().time;
         store
             .put_registry(&Row {
-                number: self.number,
+                number: self.instance_id,
                 server_id: server_id.to_owned(),
                 announce_key: self.key.clone(),
                 beat_at: now,
@@ -247,95 +268,89 @@ impl Peers {
         if self.database.get().is_none() {
             let _ = self.database.set(store.database_id().await?);
         }
-        self.look(store).await
+        self.read_rows(store).await
     }
 
-    async fn look(&self, store: &dyn Store) -> Result<(), StoreError> {
+    async fn read_rows(&self, store: &dyn Store) -> Result<(), StoreError> {
         let since = Now::read().time.saturating_add_millis(-STALE_MILLIS);
-        self.take(store.registries(since).await?);
+        self.replace_rows(store.registries(since).await?);
         Ok(())
     }
 }
 
 impl Known {
-    fn forget_strangers(&mut self, now: Instant) {
-        self.strangers
-            .retain(|(at, _)| now.saturating_duration_since(*at) <= SILENCE);
+    fn forget_unproven(&mut self, now: Instant) {
+        self.unproven
+            .retain(|(at, _)| now.saturating_duration_since(*at) <= PEER_TIMEOUT);
     }
 }
 
 impl std::fmt::Debug for Peers {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Peers")
-            .field("instance", &self.instance())
+            .field("instance", &self.instance_text())
             .finish_non_exhaustive()
     }
 }
 
-/// Writes this registry's row before it says anything, if the database answers.
-pub(crate) async fn enter(ctx: &Context) {
-    if ctx.database.is_up()
-        && let Err(error) = ctx.peers.refresh(ctx.store.as_ref(), &ctx.config.server_id).await
-    {
-        tracing::warn!(%error, "this registry cannot be noted in the database yet; trying again");
-        ctx.peers.warned.store(true, Ordering::Relaxed);
-    }
-}
-
-/// Keeps this registry's row fresh until `stop`, and looks who else has one.
-pub(crate) async fn run(ctx: Arc<Context>, stop: CancellationToken) {
-    let store = ctx.database.patient();
+/// Keeps this registry's row up to date until `stop`, and reads those of the others.
+pub(crate) async fn run(peers: Arc<Peers>, database: Database, server_id: String, stop: CancellationToken) {
+    let store = database.retrying();
     let mut written = Instant::now();
-    let mut due = ctx.peers.database().map_or(Duration::ZERO, |_| REFRESH);
+    let mut due = peers.database().map_or(Duration::ZERO, |_| REFRESH_INTERVAL);
     loop {
         let until = tokio::time::sleep(due.saturating_sub(written.elapsed()));
         let refresh = tokio::select! {
             () = stop.cancelled() => break,
             () = until => true,
-            () = ctx.peers.unknown.notified() => false,
+            () = peers.unknown.notified() => false,
         };
         let outcome = async {
-            ctx.database.up().await;
+            database.up().await;
             match refresh {
-                true => ctx.peers.refresh(store.as_ref(), &ctx.config.server_id).await,
-                false => ctx.peers.look(store.as_ref()).await,
+                true => peers.refresh(store.as_ref(), &server_id).await,
+                false => peers.read_rows(store.as_ref()).await,
             }
         };
         match stop.run_until_cancelled(outcome).await {
             None => break,
             Some(Ok(())) if refresh => {
-                (written, due) = (Instant::now(), REFRESH);
-                ctx.peers.warned.store(false, Ordering::Relaxed);
+                (written, due) = (Instant::now(), REFRESH_INTERVAL);
+                peers.warned.store(false, Ordering::Relaxed);
             }
             Some(Ok(())) => {}
             Some(Err(error)) => {
-                if !ctx.peers.warned.swap(true, Ordering::Relaxed) {
-                    tracing::warn!(%error, "this registry cannot be noted in the database; trying again");
+                if !peers.warned.swap(true, Ordering::Relaxed) {
+                    tracing::warn!(%error, "this registry's row cannot be written to the database; trying again");
                 }
             }
         }
-        if stop.run_until_cancelled(tokio::time::sleep(LOOK_PAUSE)).await.is_none() {
+        if stop
+            .run_until_cancelled(tokio::time::sleep(MIN_READ_INTERVAL))
+            .await
+            .is_none()
+        {
             break;
         }
     }
-    if ctx.database.is_up()
-        && let Err(error) = store.remove_registry(ctx.peers.number).await
+    if database.is_up()
+        && let Err(error) = store.remove_registry(peers.instance_id).await
     {
-        tracing::debug!(%error, "this registry's row stays until it is old");
+        tracing::debug!(%error, "this registry's row could not be removed; it expires");
     }
 }
 
-/// The number in an announcement as registries write it. A quotation mark within a text has a backslash before it, so that no
-/// text looks like this member.
-fn number_in(body: &[u8]) -> Option<u64> {
+/// The instance id in an announcement as registries write it (`number`). A quotation mark within a string is escaped, so no
+/// string looks like this member.
+fn instance_id_in(body: &[u8]) -> Option<u64> {
     const MEMBER: &[u8] = b",\"number\":\"";
     let start = body.windows(MEMBER.len()).position(|bytes| bytes == MEMBER)? + MEMBER.len();
-    let digits = body.get(start..start + NUMBER_DIGITS)?;
+    let digits = body.get(start..start + INSTANCE_ID_DIGITS)?;
     let digits = digits.iter().all(u8::is_ascii_hexdigit).then_some(digits)?;
     u64::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
 }
 
-/// HMAC-SHA256 over a text, not finished. HMAC takes keys of every length: there always is one.
+/// HMAC-SHA256 over a text, not finalized. HMAC takes keys of every length, so this is never `None`.
 fn mac(key: &str, text: &str) -> Option<Hmac<Sha256>> {
     let mut mac = Hmac::<Sha256>::new_from_slice(key.as_bytes()).ok()?;
     mac.update(text.as_bytes());
@@ -367,9 +382,9 @@ fn authentic(key: &str, body: &[u8]) -> bool {
     })
 }
 
-/// The beginning of a name that came over the network.
+/// The beginning of a name that came from the network.
 pub(crate) fn cut(name: &str) -> String {
-    let mut end = name.len().min(NAME_BYTES);
+    let mut end = name.len().min(MAX_LOGGED_NAME_BYTES);
     while !name.is_char_boundary(end) {
         end -= 1;
     }

@@ -1,153 +1,95 @@
-//! Who is online: every live session in memory, with the indexes that list, search and eviction need (PROTOCOL.md 7.3 to
-//! 7.5). No I/O and no clock here: the time is passed in, and what the store has to learn is collected as `changes`, which
-//! `writer` takes away in batches.
+//! Which sessions are live: all of them in memory (PROTOCOL.md 7.3 to 7.5). No I/O and no clock here: the time is passed in,
+//! and what the store has to learn is collected until `writer` takes it.
 //!
-//! - `order` keeps the sessions as `registry.list` shows them, so that a page of 100,000 is a range of a tree
-//! - `expiry` keeps them by the time they were heard of, so that eviction costs what it evicts
-//! - `search` keeps the online accounts in the order of `registry.search`
-//! - `look` is what requests ask; `served` counts who has a capability
-//! - `replicas` says which of the registries that run writes a session's changes; `ends` how a session ends in the store
-//! - `whereabouts` says of an account whether it is surely offline, and since when
-//! - `signed` checks who says hello and goodbye, under signed identity
-//! - `hear` turns what comes in on the wire into calls here
+//! A session:
+//!
+//! ```text
+//!             register (issued here), hello,
+//!             announced or restored from the store
+//!  unknown ------------------------------------------> live --- goodbye --------> ended
+//!     ^                                                 | ^                         |
+//!     |                              silent for the TTL | | hello                   | written by its owner,
+//!     |                                                 v |                         | checked by the others
+//!     +--------------------- the store agrees -------- silent                       v
+//!                                                                          ended in the store
+//! ```
+//!
+//! - *owned*: of the running registries, one writes a session's changes to the store (`ownership`). `owned` is false while the
+//!   store may lack what a former owner knew; the new owner then writes the whole session with its next hello.
+//! - A silent session leaves the memory, and is ended in the store only if the store agrees (`session_end`).
+//!
+//! The registry (`offline_certainty`):
+//!
+//! ```text
+//!            the store was read                  one TTL without a gap
+//!  started ----------------------> catching up ------------------------> warm: without a live session,
+//!  (sure_from: none)               (sure_from: now)                      an account is offline
+//!                                       ^                                  |
+//!                                       +--- missed, paused, cut off ------+
+//! ```
+//!
+//! - `sure_from`: since when nothing was missed that the store does not show; `None` until the store was read.
+//! - `heard_since`: silence counts from here: the start, the last reconnect, the end of the last pause.
+//! - `missed_at`: the last time that a session was heard of and could not be handled.
+//! - `awake`: when this program last showed that it runs; a gap is a pause (SIGSTOP, a suspended machine).
+//!
+//! `state` holds the sessions and their transitions, pure. [`Presence`] is the same behind a lock. On top of it,
+//! `apply_events` and `signed_presence` handle what agents and registries send, `lookups` reads sessions from the store,
+//! `writer` and `session_end` write to it.
 
-pub(crate) mod changes;
-mod ends;
-pub(crate) mod hear;
-mod latest;
-pub(crate) mod look;
-mod replicas;
+pub(crate) mod apply_events;
+mod capabilities;
+mod live_session;
+pub(crate) mod lookups;
+pub(crate) mod offline_certainty;
+mod ownership;
+pub(crate) mod pending_lookups;
+mod pending_writes;
+pub(crate) mod queries;
+mod recent_events;
 pub(crate) mod search;
-mod served;
-mod signed;
-pub(crate) mod whereabouts;
+mod session_end;
+mod signed_presence;
+mod state;
+mod unsettled;
 pub(crate) mod writer;
 
-use std::cell::OnceCell;
-use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use agentnet_protocol::signing_scope::SigningScope;
 use agentnet_protocol::{AgentInfo, Timestamp};
 use agentnet_store::model::{Account, Session};
-use ahash::AHashMap;
+use tokio::sync::watch;
 
 use crate::clock::Now;
-use changes::Change;
-use ends::Unsettled;
-use latest::Latest;
-use replicas::Replicas;
+pub(crate) use live_session::HelloOutcome;
+use offline_certainty::AccountPresence;
+use pending_writes::WriteBatch;
+use queries::{ListPage, Signer};
 use search::Ranking;
-use served::Served;
+pub(crate) use state::ListKey;
+use state::State;
+use unsettled::LeftSession;
 
-/// A program that does not show for so long that it runs was paused, even where the time to live is short.
-const LONGEST_NAP: Duration = Duration::from_secs(3);
-
-/// Live sessions that no registry is known to have issued: on a network without signed identity anybody can make them up.
-const MOST_UNISSUED: usize = 10_000;
-
-/// Which session, in the order of `registry.list`.
-pub(crate) type ListKey = (Arc<str>, Arc<str>);
+/// A program that does not show for longer that it runs was paused, even where the TTL is short.
+const MAX_PAUSE: Duration = Duration::from_secs(3);
 
 /// All live sessions. Calls are short; nothing waits while the lock is held.
 #[derive(Debug)]
 pub(crate) struct Presence {
     ttl: Duration,
     state: Mutex<State>,
-}
-
-#[derive(Debug)]
-struct State {
-    /// In boxes: the table has room for twice as many as there are.
-    sessions: AHashMap<Arc<str>, Box<Live>>,
-    order: BTreeSet<ListKey>,
-    expiry: BTreeSet<(Instant, Arc<str>)>,
-    /// The live sessions of each account, in the order of their tags.
-    accounts: AHashMap<String, Vec<Arc<str>>>,
-    /// The capabilities of live sessions.
-    served: Served,
-    ranking: Ranking,
-    pending: HashMap<Arc<str>, Change>,
-    replicas: Replicas,
-    unsettled: Unsettled,
-    /// When accounts left.
-    departures: Latest,
-    /// When sessions said goodbye: what another registry or the store says of them later is older.
-    goodbyes: Latest,
-    /// Silence is counted from here at the earliest: nobody could be heard before.
-    heard_since: Instant,
-    /// Live sessions that no registry is known to have issued.
-    unissued: usize,
-    /// When a flood began that not everybody could be taken in for.
-    flood_since: Option<Instant>,
-    /// When somebody was heard last who could not be taken in.
-    missed_at: Instant,
-    /// What is not known here is not there if nothing was missed from here on; `None` until the store was read.
-    sure_from: Option<Instant>,
-    /// When this program last showed that it runs.
-    awake: Instant,
-}
-
-#[derive(Debug)]
-struct Live {
-    session: Session,
-    tag: Arc<str>,
-    agent_id: Arc<str>,
-    seen: Instant,
-    /// When the store last got its `last_seen`, from here or from the registry that minds it.
-    stored: Instant,
-    /// Whether the store has got from here what it has to know, or had it anyway. If not, the registry that mattered may
-    /// have gone before it wrote that.
-    minded: bool,
-    /// Whether a registry has issued it, as far as is known.
-    issued: bool,
-    /// When its last signed hello was said, by its own clock.
-    said_at: Option<Timestamp>,
-    /// How it is listed, once it was, but for the time of the last sign of life.
-    listed: OnceCell<Box<str>>,
-}
-
-/// What a hello did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Heard {
-    /// A session that is known; `changed` if more than its last sign of life is new.
-    Known {
-        /// Something that the store has to learn soon.
-        changed: bool,
-    },
-    /// No such session.
-    Unknown,
+    /// From when on this registry is warm if nothing is missed until then.
+    warm_from: watch::Sender<Option<Instant>>,
 }
 
 impl Presence {
-    /// `last_seen` reaches the store this often; the rest of the time it lives in memory.
-    fn coarse(&self) -> Duration {
-        self.ttl / 4
-    }
-
-    /// `number` tells this registry from every other.
-    pub(crate) fn new(ttl: Duration, number: u64, now: Now) -> Self {
+    pub(crate) fn new(ttl: Duration, instance_id: u64, now: Now) -> Self {
         Self {
             ttl,
-            state: Mutex::new(State {
-                sessions: AHashMap::new(),
-                order: BTreeSet::new(),
-                expiry: BTreeSet::new(),
-                accounts: AHashMap::new(),
-                served: Served::default(),
-                ranking: Ranking::default(),
-                pending: HashMap::new(),
-                replicas: Replicas::new(number),
-                unsettled: Unsettled::new(),
-                departures: Latest::default(),
-                goodbyes: Latest::default(),
-                heard_since: now.instant,
-                unissued: 0,
-                flood_since: None,
-                missed_at: now.instant,
-                sure_from: None,
-                awake: now.instant,
-            }),
+            state: Mutex::new(State::new(ttl, instance_id, now)),
+            warm_from: watch::Sender::new(None),
         }
     }
 
@@ -156,330 +98,263 @@ impl Presence {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Another registry runs, or stops. `true` if that is news.
-    pub(crate) fn replica(&self, number: u64, stops: bool, now: Now) -> bool {
-        let mut state = self.lock();
-        if stops {
-            state.replicas.left(number);
-            return false;
-        }
-        state.replicas.heard(number, now.instant)
+    /// The time to live of a silent session.
+    fn ttl(&self) -> Duration {
+        self.ttl
     }
 
-    /// This program runs, and has to show that often. After a pause nothing can be said of those who were silent: what they
-    /// said may still be on its way. Other registries that were silent for `silence` have gone.
-    pub(crate) fn stay_awake(&self, silence: Duration, now: Now) {
-        let mut state = self.lock();
-        let before = std::mem::replace(&mut state.awake, now.instant);
-        let slept = now.instant.saturating_duration_since(before);
-        state.replicas.forget(now.instant, silence);
-        drop(state);
-        if slept > LONGEST_NAP.max(self.ttl / 4) {
-            tracing::warn!(
-                seconds = slept.as_secs(),
-                "this program was paused; silence counts from now"
-            );
-            self.deaf_until(now);
-        }
+    /// How long the owner of a session has to end it in the store before the other registries check.
+    fn grace(&self) -> Duration {
+        self.lock().grace()
     }
 
-    /// Takes over a session that the store holds as online; `false` if nobody has heard of it for too long. It may live all
-    /// the same: whether it does is seen when everybody had time to say hello.
-    pub(crate) fn restore(&self, mut session: Session, now: Now) -> bool {
-        let mut state = self.lock();
-        let tag = session.session_tag.clone();
-        if let Some(live) = state.sessions.get_mut(tag.as_str()) {
-            live.session.connected_at = session.connected_at;
-            live.session.server_id = session.server_id;
-            return true;
-        }
-        if let Some(at) = state.goodbyes.get(&tag) {
-            state.pending.insert(Arc::from(tag), Change::End(at, None));
-            return true;
-        }
-        let age = Duration::from_micros(u64::try_from(now.time.micros_since(session.last_seen)).unwrap_or(0));
-        if age > self.ttl {
-            if let Some(account_id) = &session.account_id {
-                state.departures.note(account_id, session.last_seen);
-            }
-            state.unsettle(now.instant + self.ttl, &tag, session.last_seen, false);
-            return false;
-        }
-        session.disconnected_at = None;
-        let seen = now.instant.checked_sub(age).unwrap_or(now.instant);
-        state.insert(session, seen, true);
-        true
-    }
+    // Events.
 
     /// A session that this registry has issued.
     pub(crate) fn insert(&self, session: Session, now: Now) {
-        let mut state = self.lock();
-        let tag = state.insert(session, now.instant, true);
-        state.pending.insert(tag, Change::Upsert);
+        self.lock().insert_issued(session, now);
     }
 
-    /// A session that is heard of for the first time here, whoever made it up; `false` if there are too many of those.
+    /// A session that a hello made known, whether or not a registry issued it; `false` if there are too many of those.
     pub(crate) fn insert_heard(&self, session: Session, now: Now) -> bool {
-        let mut state = self.lock();
-        if state.unissued >= MOST_UNISSUED && !state.sessions.contains_key(session.session_tag.as_str()) {
-            return false;
-        }
-        state.goodbyes.forget(&session.session_tag);
-        let minds = state.replicas.minds(&session.session_tag);
-        let tag = state.insert(session, now.instant, minds);
-        if let Some(live) = state.sessions.get_mut(&tag) {
-            live.issued = false;
-            state.unissued += 1;
-        }
-        if minds {
-            state.pending.insert(tag, Change::Upsert);
-        }
-        true
+        self.lock().insert_heard(session, now)
     }
 
     /// A session that a registry has issued and stored; does nothing if it is known already. One that has said goodbye stays
-    /// away unless it has said hello again.
-    pub(crate) fn adopt_stored(&self, mut session: Session, said_hello: bool, now: Now) {
-        let mut state = self.lock();
-        let tag = session.session_tag.as_str();
-        if state.sessions.contains_key(tag) || (!said_hello && state.goodbyes.get(tag).is_some()) {
-            return;
+    /// ended unless it has said hello again.
+    pub(crate) fn adopt_stored(&self, session: Session, said_hello: bool, now: Now) {
+        self.lock().adopt_stored(session, said_hello, now);
+    }
+
+    /// Restores a session that is online in the store; `false` if its last sign of life there is too old. It may be alive all
+    /// the same: that is checked when every session has had time to say hello.
+    pub(crate) fn restore(&self, session: Session, now: Now) -> bool {
+        self.lock().restore(session, now)
+    }
+
+    /// A hello of a known session (section 7.4). Its agent id stays; account and username stay too if `bound` (signed
+    /// identity), else those in the hello replace them.
+    pub(crate) fn hello(&self, agent: &AgentInfo, bound: bool, now: Now) -> HelloOutcome {
+        self.lock().hello(agent, bound, now)
+    }
+
+    /// The time of a session's last signed hello, by its own clock.
+    fn note_signed_hello(&self, tag: &str, at: Timestamp) {
+        if let Some(live) = self.lock().sessions.get_mut(tag) {
+            live.said_at = live.said_at.max(Some(at));
         }
-        state.goodbyes.forget(tag);
-        let comes_back = !session.online;
-        session.last_seen = now.time;
-        session.online = true;
-        session.disconnected_at = None;
-        let minds = state.replicas.minds(&session.session_tag);
-        let tag = state.insert(session, now.instant, minds || !comes_back);
-        if comes_back && minds {
-            state.pending.insert(tag, Change::Upsert);
-        }
+    }
+
+    /// A goodbye (section 7.5); `false` if there is no such session.
+    pub(crate) fn goodbye(&self, tag: &str, now: Now) -> bool {
+        self.lock().goodbye(tag, now)
+    }
+
+    /// Ends every session that was silent for longer than the TTL; returns how many.
+    pub(crate) fn evict(&self, now: Now) -> usize {
+        self.lock().evict(now.instant)
     }
 
     /// The profile of an account, for searches; kept while it has a live session.
     pub(crate) fn set_profile(&self, account: Account) {
-        let mut state = self.lock();
-        let online = state.accounts.get(&account.account_id).map_or(0, Vec::len);
-        if online > 0 {
-            state.ranking.set_profile(account, online);
-        }
+        self.lock().set_profile(account);
     }
 
-    /// Corrects what only the store knows of a session that came back: when and where it began. What this registry has stored
-    /// of it just now says nothing of who issued it.
+    /// When and where a returning session began, which only the store knows. A row that this registry has just written does
+    /// not tell who issued the session.
     pub(crate) fn set_origin(&self, tag: &str, connected_at: Timestamp, server_id: String) {
+        self.lock().set_origin(tag, connected_at, server_id);
+    }
+
+    /// Another registry runs, or stops. `true` if it was not known.
+    pub(crate) fn replica(&self, instance_id: u64, stops: bool, now: Now) -> bool {
         let mut state = self.lock();
-        let Some(live) = state.sessions.get_mut(tag) else {
-            return;
-        };
-        if live.session.connected_at == connected_at && live.session.server_id == server_id {
-            return;
-        }
-        live.session.connected_at = connected_at;
-        live.session.server_id = server_id;
-        if !std::mem::replace(&mut live.issued, true) {
-            state.unissued -= 1;
-        }
-    }
-
-    /// A sign of life of a known session (section 7.4). Its agent id stays; account and username stay too if `bound`
-    /// (signed identity), else they are replaced where the hello names them.
-    pub(crate) fn hello(&self, agent: &AgentInfo, bound: bool, now: Now) -> Heard {
-        let Some(tag) = agent.session_tag.as_deref() else {
-            return Heard::Unknown;
-        };
-        let coarse = self.coarse();
-        let mut guard = self.lock();
-        let state = &mut *guard;
-        let minds = state.replicas.minds(tag);
-        let Some(live) = state.sessions.get_mut(tag) else {
-            return Heard::Unknown;
-        };
-        let tag = Arc::clone(&live.tag);
-        let session = &mut live.session;
-        session.last_seen = session.last_seen.max(now.time);
-        let old_account = session.account_id.clone();
-        let mut changed = false;
-        let mut replace = |place: &mut Option<String>, given: &Option<String>| {
-            if !bound && given.is_some() && place != given {
-                place.clone_from(given);
-                changed = true;
-            }
-        };
-        replace(&mut session.account_id, &agent.account_id);
-        replace(&mut session.username, &agent.username);
-        if session.name != agent.name
-            || session.capabilities != agent.capabilities
-            || session.metadata != agent.metadata
-        {
-            session.name.clone_from(&agent.name);
-            state.served.remove(&session.capabilities);
-            state.served.add(&agent.capabilities);
-            session.capabilities.clone_from(&agent.capabilities);
-            session.metadata = agent.metadata.clone();
-            changed = true;
-        }
-        let new_account = session.account_id.clone();
-        let due = now.instant.saturating_duration_since(live.stored) >= coarse;
-        // Whoever minded it before may have gone without having written what it knew.
-        let taken_over = minds && !std::mem::replace(&mut live.minded, minds);
-        if changed || due || taken_over {
-            live.stored = now.instant;
-        }
-        if changed {
-            live.listed.take();
-        }
-        let before = std::mem::replace(&mut live.seen, now.instant);
-        state.expiry.remove(&(before, Arc::clone(&tag)));
-        state.expiry.insert((now.instant, Arc::clone(&tag)));
-        if old_account != new_account {
-            state.leave_account(old_account.as_deref(), &tag);
-            state.join_account(new_account.as_deref(), &tag);
-        }
-        if minds && (changed || taken_over) {
-            state.pending.insert(tag, Change::Upsert);
-        } else if minds && due {
-            state.pending.entry(tag).or_insert(Change::Touch);
-        }
-        Heard::Known { changed }
-    }
-
-    /// Ends a session (section 7.5); `false` if there is none.
-    pub(crate) fn goodbye(&self, tag: &str, now: Now) -> bool {
-        let mut state = self.lock();
-        if !tag.is_empty() {
-            state.goodbyes.note(tag, now.time);
-        }
-        let ends = if state.replicas.minds(tag) {
-            End::Written
-        } else {
-            End::AskedFor(now.instant + self.grace())
-        };
-        state.remove(tag, Some(now.time), ends)
-    }
-
-    /// Ends every session that was silent for longer than the time to live; returns how many.
-    pub(crate) fn evict(&self, now: Now) -> usize {
-        let mut state = self.lock();
-        if now.instant.saturating_duration_since(state.heard_since) < self.ttl {
-            return 0;
-        }
-        let mut evicted = 0;
-        while let Some((seen, tag)) = state.expiry.first().cloned() {
-            if now.instant.saturating_duration_since(seen) <= self.ttl {
-                break;
-            }
-            let asked_after = if state.replicas.minds(&tag) {
-                Duration::ZERO
-            } else {
-                self.grace()
-            };
-            state.remove(&tag, None, End::AskedFor(now.instant + asked_after));
-            evicted += 1;
-        }
-        evicted
-    }
-}
-
-/// How the end of a session reaches the store.
-enum End {
-    Written,
-    /// If the store agrees, from then on.
-    AskedFor(Instant),
-}
-
-impl State {
-    /// `minded`: the store knows it or is told by the caller.
-    fn insert(&mut self, session: Session, seen: Instant, minded: bool) -> Arc<str> {
-        let tag: Arc<str> = Arc::from(session.session_tag.as_str());
-        self.take_out(&tag);
-        let agent_id: Arc<str> = Arc::from(session.agent_id.as_str());
-        self.order.insert((Arc::clone(&agent_id), Arc::clone(&tag)));
-        self.expiry.insert((seen, Arc::clone(&tag)));
-        self.join_account(session.account_id.as_deref(), &tag);
-        self.served.add(&session.capabilities);
-        self.sessions.insert(
-            Arc::clone(&tag),
-            Box::new(Live {
-                session,
-                tag: Arc::clone(&tag),
-                agent_id,
-                seen,
-                stored: seen,
-                minded,
-                issued: true,
-                said_at: None,
-                listed: OnceCell::new(),
-            }),
-        );
-        tag
-    }
-
-    /// Takes a session out and notes its end: at a goodbye, else when it was last heard of. `false` if there is none.
-    fn remove(&mut self, tag: &str, goodbye: Option<Timestamp>, end: End) -> bool {
-        let Some(mut session) = self.take_out(tag) else {
+        if stops {
+            state.ownership.left(instance_id);
             return false;
-        };
-        let at = goodbye.unwrap_or(session.last_seen);
-        if let Some(account_id) = &session.account_id {
-            self.departures.note(account_id, at);
         }
-        let pending = self.pending.remove(tag);
-        let change = match end {
-            // Only this registry can know it.
-            _ if pending == Some(Change::Upsert) => {
-                session.online = false;
-                session.disconnected_at = Some(at);
-                session.last_seen = session.last_seen.max(at);
-                Change::End(at, Some(Box::new(session)))
-            }
-            End::Written => Change::End(at, None),
-            End::AskedFor(due) => {
-                self.unsettle(due, tag, at, goodbye.is_some());
-                return true;
-            }
-        };
-        self.pending.insert(Arc::from(tag), change);
-        true
+        state.ownership.heard(instance_id, now.instant)
     }
 
-    fn take_out(&mut self, tag: &str) -> Option<Session> {
-        let (tag, live) = self.sessions.remove_entry(tag)?;
-        self.order.remove(&(live.agent_id, Arc::clone(&tag)));
-        self.expiry.remove(&(live.seen, Arc::clone(&tag)));
-        self.leave_account(live.session.account_id.as_deref(), &tag);
-        self.served.remove(&live.session.capabilities);
-        if !live.issued {
-            self.unissued -= 1;
+    /// Called every second. After a pause of this program, silence counts anew: hellos of the meantime may not have been read
+    /// yet. Forgets other registries that were silent for longer than `silence`.
+    pub(crate) fn detect_pause(&self, silence: Duration, now: Now) {
+        let mut state = self.lock();
+        let paused = state.wake(now.instant);
+        state.ownership.forget(now.instant, silence);
+        drop(state);
+        if paused > MAX_PAUSE.max(self.ttl / 4) {
+            tracing::warn!(
+                seconds = paused.as_secs(),
+                "this program was paused; silence counts from now"
+            );
+            self.reset_silence_from(now);
         }
-        Some(live.session)
     }
 
-    fn join_account(&mut self, account_id: Option<&str>, tag: &Arc<str>) {
-        let Some(account_id) = account_id else { return };
-        // Most have one.
-        let tags = self
-            .accounts
-            .entry(account_id.to_owned())
-            .or_insert_with(|| Vec::with_capacity(1));
-        if let Err(place) = tags.binary_search(tag) {
-            tags.insert(place, Arc::clone(tag));
-        }
-        self.ranking.set_online(account_id, tags.len());
+    // Certainty.
+
+    /// The sessions of the store were restored; an `empty` store has no accounts.
+    pub(crate) fn loaded(&self, empty: bool, now: Now) {
+        self.change_certainty(|certainty| certainty.loaded(empty, now.instant));
     }
 
-    fn leave_account(&mut self, account_id: Option<&str>, tag: &Arc<str>) {
-        let Some(account_id) = account_id else { return };
-        let Some(tags) = self.accounts.get_mut(account_id) else {
-            return;
-        };
-        if let Ok(place) = tags.binary_search(tag) {
-            tags.remove(place);
-        }
-        self.ranking.set_online(account_id, tags.len());
-        if tags.is_empty() {
-            self.accounts.remove(account_id);
+    /// This is the first registry of its network.
+    pub(crate) fn first_registry(&self, now: Now) {
+        self.change_certainty(|certainty| certainty.first_registry(now.instant));
+    }
+
+    /// Nothing could be received until now: silence counts from here.
+    pub(crate) fn reset_silence_from(&self, now: Now) {
+        self.change_certainty(|certainty| certainty.reset_silence_from(now.instant));
+    }
+
+    /// A session was heard of and could not be handled.
+    pub(crate) fn missed(&self, now: Now) {
+        self.change_certainty(|certainty| certainty.missed(now.instant));
+    }
+
+    /// More came in than could be handled.
+    pub(crate) fn overflowed(&self, now: Now) {
+        self.change_certainty(|certainty| certainty.overflowed(now.instant));
+    }
+
+    fn change_certainty(&self, change: impl FnOnce(&mut offline_certainty::Certainty)) {
+        let mut state = self.lock();
+        change(&mut state.certainty);
+        let warm_from = state.certainty.warm_from();
+        self.warm_from
+            .send_if_modified(|before| std::mem::replace(before, warm_from) != warm_from);
+    }
+
+    /// From when on this registry is warm if nothing is missed until then; `None` until the store was read.
+    pub(crate) fn warm_from(&self) -> watch::Receiver<Option<Instant>> {
+        self.warm_from.subscribe()
+    }
+
+    /// Whether every live session that the store knows must be known here.
+    pub(crate) fn is_warm(&self, now: Now) -> bool {
+        self.lock().certainty.is_warm(now.instant)
+    }
+
+    /// Whether every live session must be known here, even one that the store does not know.
+    pub(crate) fn knows_all(&self, now: Now) -> bool {
+        self.lock().certainty.knows_all(now.instant)
+    }
+
+    /// Whether an account that the store knows is online.
+    pub(crate) fn account_presence(&self, account_id: &str, now: Now) -> AccountPresence {
+        self.lock().account_presence(account_id, now)
+    }
+
+    // Queries.
+
+    /// Whether a session is live.
+    pub(crate) fn knows(&self, session_tag: &str) -> bool {
+        self.lock().sessions.contains_key(session_tag)
+    }
+
+    /// The number of live sessions.
+    pub(crate) fn len(&self) -> usize {
+        self.lock().sessions.len()
+    }
+
+    /// The number of live sessions of an account.
+    pub(crate) fn online(&self, account_id: &str) -> usize {
+        self.lock().accounts.get(account_id).map_or(0, Vec::len)
+    }
+
+    /// Whether a live session has the capability.
+    pub(crate) fn serves(&self, capability: &str) -> bool {
+        self.lock().capabilities.contains(capability)
+    }
+
+    /// Adds up to `limit` sessions behind `after` to a page, in the order of `registry.list`; `true` if there may be more.
+    pub(crate) fn list(&self, after: Option<&ListKey>, limit: usize, page: &mut ListPage) -> bool {
+        self.lock().list(after, limit, page)
+    }
+
+    /// The entry of a session without capabilities and metadata, where the whole one is too large.
+    pub(crate) fn short_entry(&self, key: &ListKey) -> Option<String> {
+        let state = self.lock();
+        Some(state.sessions.get(&key.1)?.short_entry())
+    }
+
+    /// The live sessions of an account, the last sign of life first.
+    pub(crate) fn sessions_of(&self, account_id: &str) -> Vec<Session> {
+        self.lock().sessions_of(account_id)
+    }
+
+    /// Reads the ranking of online accounts.
+    pub(crate) fn ranking<T>(&self, read: impl FnOnce(&Ranking) -> T) -> T {
+        read(&self.lock().ranking)
+    }
+
+    /// Whether the profile of an online account is known.
+    pub(crate) fn has_profile(&self, account_id: &str) -> bool {
+        self.lock().ranking.contains(account_id)
+    }
+
+    /// Online accounts that searches do not find because their profile is not known.
+    pub(crate) fn accounts_without_profile(&self) -> Vec<String> {
+        self.lock().accounts_without_profile()
+    }
+
+    /// What all live sessions of an account sign; `None` if it has none.
+    pub(crate) fn signs(&self, account_id: &str) -> Option<SigningScope> {
+        self.lock().signs(account_id)
+    }
+
+    /// Whose signature the events of a live session must carry.
+    fn signer(&self, tag: &str) -> Option<Signer> {
+        self.lock().signer(tag)
+    }
+
+    fn has_said_goodbye(&self, tag: &str) -> bool {
+        self.lock().goodbyes.get(tag).is_some()
+    }
+
+    // Writing to the store.
+
+    /// Whether the store lacks a change of a session.
+    pub(crate) fn is_unwritten(&self, session_tag: &str) -> bool {
+        self.lock().writes.contains(session_tag)
+    }
+
+    /// The sessions with changes that the store lacks, new ones first. Without `all`, those with mere signs of life are left
+    /// out.
+    fn due_writes(&self, all: bool) -> Vec<Arc<str>> {
+        self.lock().writes.due(all)
+    }
+
+    /// Takes out the changes of these sessions.
+    fn take_writes(&self, due: &[Arc<str>]) -> WriteBatch {
+        let mut guard = self.lock();
+        let State { writes, sessions, .. } = &mut *guard;
+        writes.take(due, |tag| sessions.get(tag).map(|live| &live.session))
+    }
+
+    /// Puts back changes that the store did not take. Newer changes of the same sessions win.
+    fn put_back(&self, batch: WriteBatch) {
+        self.lock().writes.put_back(batch);
+    }
+
+    /// Before a stop: writes the last signs of life of the sessions that this registry owns.
+    fn touch_owned(&self) {
+        self.lock().touch_owned();
+    }
+
+    /// Takes out the sessions about which the store has to be asked now; `steady`: the store has had time to receive what all
+    /// registries know.
+    fn take_unsettled(&self, steady: bool, now: Now) -> Vec<(Arc<str>, LeftSession)> {
+        self.lock().take_unsettled(steady, now.instant)
+    }
+
+    /// Asks the store about these sessions again `after` some time.
+    fn unsettle_again(&self, after: Duration, left: impl IntoIterator<Item = (Arc<str>, LeftSession)>, now: Now) {
+        let mut state = self.lock();
+        for (tag, left) in left {
+            state.unsettled.add(now.instant + after, tag, left);
         }
     }
 }

@@ -1,7 +1,9 @@
-//! What comes in on `registry.*`, in one loop: requests are answered concurrently, presence is applied in order.
+//! One loop reads everything that depends on presence: `registry.*`, announcements of other registries, and messages to
+//! inboxes (`offline_replies`). Presence events are applied in order; requests are answered concurrently.
 //!
-//! NATS delivers what one client publishes in order, but to different subscriptions. So whatever was heard of presence
-//! before a request is applied before the request is looked at: a hello followed by a list is in the list.
+//! NATS delivers what one client publishes in order, but to different subscriptions. So before a request or a message is
+//! handled, every presence event that arrived is applied: a hello followed by a list is in the list, and a message that
+//! follows a goodbye finds its receiver offline.
 
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
@@ -18,29 +20,33 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
-use crate::announce;
 use crate::clock::Now;
 use crate::connect::{leave, rest, settled};
 use crate::context::Context;
 use crate::error::StartError;
-use crate::presence::hear;
+use crate::offline_replies::{Event, OfflineReplies};
+use crate::peer_events;
+use crate::presence::apply_events;
 use crate::rpc::Rpc;
+use crate::tasks::Phase;
 
-/// Requests that may be answered at the same time.
+/// Requests that are answered at the same time.
 const CONCURRENCY: usize = 256;
-/// Presence that is applied at once before a request, so that a flood of it cannot hold requests up for ever.
-const BURST: usize = 10_000;
-/// The same of announcements, of which those of strangers prove nothing.
-const ANNOUNCEMENT_BURST: usize = 1_000;
+/// Presence events that are applied before one request, so that a flood of them cannot hold requests up for ever.
+const MAX_EVENTS_BEFORE_REQUEST: usize = 10_000;
+/// The same of announcements, which every client can send.
+const MAX_ANNOUNCEMENTS_BEFORE_REQUEST: usize = 1_000;
+/// Messages to inboxes that are handled in one turn of the loop.
+const MAX_MESSAGES_PER_TURN: usize = 64;
 
-/// What every registry hears of agents.
+/// The presence events of agents.
 #[derive(Debug, Clone, Copy)]
-enum Presence {
+enum PresenceEvent {
     Hello,
     Goodbye,
 }
 
-/// A subscription and what its messages are.
+/// A subscription, and the kind of its messages.
 struct Tagged<T> {
     what: T,
     messages: Subscriber,
@@ -57,96 +63,136 @@ impl<T: Copy + Unpin> Stream for Tagged<T> {
     }
 }
 
-/// The subscriptions to `registry.*`.
-pub(crate) struct Router {
-    requests: SelectAll<Tagged<Rpc>>,
-    presence: SelectAll<Tagged<Presence>>,
+/// The subscriptions to presence events and announcements.
+pub(crate) struct PresenceEvents {
+    events: SelectAll<Tagged<PresenceEvent>>,
     announcements: Subscriber,
 }
 
-impl Router {
-    /// Hears presence from now on. Requests are taken later: what they ask for has to be there first.
+impl PresenceEvents {
+    /// Receives events from now on.
     pub(crate) async fn subscribe(client: &Client) -> Result<Self, StartError> {
-        let mut presence = SelectAll::new();
+        let mut events = SelectAll::new();
         for (what, subject) in [
-            (Presence::Hello, format!("{REGISTRY_PREFIX}hello")),
-            (Presence::Goodbye, format!("{REGISTRY_PREFIX}goodbye")),
+            (PresenceEvent::Hello, format!("{REGISTRY_PREFIX}hello")),
+            (PresenceEvent::Goodbye, format!("{REGISTRY_PREFIX}goodbye")),
         ] {
-            presence.push(Tagged {
+            events.push(Tagged {
                 what,
                 messages: client.subscribe(subject).await.map_err(lost)?,
             });
         }
         Ok(Self {
-            requests: SelectAll::new(),
-            presence,
-            announcements: client.subscribe(announce::SUBJECT).await.map_err(lost)?,
+            events,
+            announcements: client.subscribe(peer_events::SUBJECT).await.map_err(lost)?,
         })
     }
 
-    /// Takes requests from now on; of all registries one gets each.
-    pub(crate) async fn open(&mut self, client: &Client) -> Result<(), StartError> {
+    /// Applies the events that have arrived.
+    fn apply_arrived(&mut self, ctx: &Arc<Context>) {
+        for _ in 0..MAX_EVENTS_BEFORE_REQUEST {
+            let Some((event, message)) = at_hand(&mut self.events) else {
+                break;
+            };
+            apply(ctx, event, &message);
+        }
+        for _ in 0..MAX_ANNOUNCEMENTS_BEFORE_REQUEST {
+            let Some(message) = at_hand(&mut self.announcements) else {
+                return;
+            };
+            peer_events::dispatch::handle(ctx, &message.payload, Now::read());
+        }
+    }
+}
+
+/// The subscriptions to presence events, requests, and messages to inboxes.
+pub(crate) struct Router {
+    presence: PresenceEvents,
+    requests: SelectAll<Tagged<Rpc>>,
+    offline: OfflineReplies,
+}
+
+impl Router {
+    /// Receives requests and messages too from now on; one of the registries gets each. The presence that they depend on has to
+    /// be restored.
+    pub(crate) async fn subscribe(presence: PresenceEvents, ctx: &Context) -> Result<Self, StartError> {
+        // A registry that is warm from its start replies for offline agents from its first moment on.
+        let offline = OfflineReplies::subscribe(ctx).await?;
+        let mut requests = SelectAll::new();
         for what in Rpc::ALL {
             let subject = format!("{REGISTRY_PREFIX}{}", what.names().0);
-            let messages = client
-                .queue_subscribe(subject, REGISTRY_GROUP.to_owned())
-                .await
-                .map_err(lost)?;
-            self.requests.push(Tagged { what, messages });
+            let messages = ctx.client.queue_subscribe(subject, REGISTRY_GROUP.to_owned());
+            requests.push(Tagged {
+                what,
+                messages: messages.await.map_err(lost)?,
+            });
         }
-        settled(client).await
+        settled(&ctx.client).await?;
+        Ok(Self {
+            presence,
+            requests,
+            offline,
+        })
     }
 
-    /// Answers until `stop`, and then what has come before it.
+    /// Handles what arrives until `stop`, and then what had arrived before.
     pub(crate) async fn run(mut self, ctx: Arc<Context>, stop: CancellationToken) {
         let room = Arc::new(Semaphore::new(CONCURRENCY));
         let mut permit: Option<OwnedSemaphorePermit> = None;
         loop {
+            let PresenceEvents { events, announcements } = &mut self.presence;
             tokio::select! {
                 () = stop.cancelled() => break,
-                Some((what, message)) = self.presence.next() => apply(&ctx, what, &message),
-                Some(message) = self.announcements.next() => announce::hear(&ctx, &message.payload, Now::read()),
+                Some((event, message)) = events.next() => apply(&ctx, event, &message),
+                Some(message) = announcements.next() => {
+                    peer_events::dispatch::handle(&ctx, &message.payload, Now::read());
+                }
+                event = self.offline.next(&ctx) => match event {
+                    Event::Message(message) => self.handle_messages(&ctx, message),
+                    Event::CertaintyChanged => self.offline.change_group(&ctx).await,
+                },
                 acquired = Arc::clone(&room).acquire_owned(), if permit.is_none() => permit = acquired.ok(),
                 request = self.requests.next(), if permit.is_some() => {
-                    self.apply_heard(&ctx);
+                    self.presence.apply_arrived(&ctx);
                     let Some((rpc, message)) = request else { return };
                     answer(&ctx, rpc, message, permit.take());
                 }
             }
         }
         drop(permit);
-        // First nothing more is given to this registry; what was is answered.
+        // First the server gives no more to this registry; what it gave before is answered.
+        self.offline.stop(&ctx);
         if ctx.is_connected() {
             for requests in self.requests.iter_mut() {
                 leave(&mut requests.messages).await;
             }
         }
         let last = rest(&ctx.client, &mut self.requests).await;
-        self.apply_heard(&ctx);
+        self.presence.apply_arrived(&ctx);
         for (rpc, message) in last {
             let permit = Arc::clone(&room).acquire_owned().await;
             answer(&ctx, rpc, message, permit.ok());
         }
     }
 
-    /// Applies all presence that is already here.
-    fn apply_heard(&mut self, ctx: &Arc<Context>) {
-        for _ in 0..BURST {
-            let Some((what, message)) = at_hand(&mut self.presence) else {
-                break;
+    /// Handles a message to an inbox, and some of those that arrived behind it.
+    fn handle_messages(&mut self, ctx: &Arc<Context>, message: Message) {
+        let mut next = Some(message);
+        let mut handled = 0;
+        while let Some(message) = next {
+            self.presence.apply_arrived(ctx);
+            self.offline.handle(ctx, message);
+            handled += 1;
+            next = if handled < MAX_MESSAGES_PER_TURN {
+                self.offline.at_hand()
+            } else {
+                None
             };
-            apply(ctx, what, &message);
-        }
-        for _ in 0..ANNOUNCEMENT_BURST {
-            let Some(message) = at_hand(&mut self.announcements) else {
-                return;
-            };
-            announce::hear(ctx, &message.payload, Now::read());
         }
     }
 }
 
-/// What has come already.
+/// What has arrived already.
 fn at_hand<S: Stream + Unpin>(messages: &mut S) -> Option<S::Item> {
     tokio::task::unconstrained(messages.next()).now_or_never().flatten()
 }
@@ -155,26 +201,26 @@ fn lost(error: impl ToString) -> StartError {
     StartError::Nats(error.to_string())
 }
 
-fn apply(ctx: &Arc<Context>, what: Presence, message: &Message) {
+fn apply(ctx: &Arc<Context>, event: PresenceEvent, message: &Message) {
     let now = Now::read();
-    match what {
-        Presence::Hello => {
-            let read = hear::hello(ctx, &message.payload, now);
+    match event {
+        PresenceEvent::Hello => {
+            let read = apply_events::hello(ctx, &message.payload, now);
             ctx.metrics.handled(("hello", "handler.hello"), now.instant, !read);
         }
-        Presence::Goodbye => {
-            let read = hear::goodbye(ctx, &message.payload, now);
+        PresenceEvent::Goodbye => {
+            let read = apply_events::goodbye(ctx, &message.payload, now);
             ctx.metrics.handled(("goodbye", "handler.goodbye"), now.instant, !read);
         }
     }
 }
 
-/// Answers one request beside the others. Without a reply subject there is nobody to answer.
+/// Answers one request in a task of its own. One without a reply subject is ignored.
 fn answer(ctx: &Arc<Context>, rpc: Rpc, message: Message, permit: Option<OwnedSemaphorePermit>) {
     let Some(reply_to) = message.reply else { return };
-    // It would be published there with this registry's rights.
+    // The reply would be published with the rights of this registry.
     if !may_reply_to(&reply_to) {
-        tracing::debug!("a request is ignored whose reply subject nobody may be answered on");
+        tracing::debug!("ignored a request with a reply subject that replies must not go to");
         return;
     }
     let asked_on = reply_to.clone();
@@ -189,13 +235,13 @@ fn answer(ctx: &Arc<Context>, rpc: Rpc, message: Message, permit: Option<OwnedSe
                 .catch_unwind()
                 .await;
             let outcome = outcome.unwrap_or_else(|_| {
-                tracing::error!("a request's handler panicked");
+                tracing::error!("the handler of a request panicked");
                 Err(RpcError::fault("internal_error"))
             });
             ctx.metrics
                 .handled(names, since, outcome.as_ref().is_err_and(RpcError::is_fault));
             let text = outcome.unwrap_or_else(|error| {
-                tracing::debug!(%error, "refused");
+                tracing::debug!(%error, "rejected");
                 error.encode()
             });
             if let Err(error) = ctx.client.publish(reply_to, text.into()).await {
@@ -204,5 +250,5 @@ fn answer(ctx: &Arc<Context>, rpc: Rpc, message: Message, permit: Option<OwnedSe
             drop(permit);
         }
     };
-    ctx.tasks.spawn(work.instrument(span));
+    ctx.tasks.spawn(Phase::Requests, work.instrument(span));
 }

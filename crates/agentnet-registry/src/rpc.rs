@@ -75,11 +75,11 @@ impl Rpc {
 
     /// Answers a request of this kind, which is answered on `reply_to`.
     ///
-    /// Every task has room for the largest of what it may do: so all but the most frequent have their room elsewhere.
+    /// A task reserves memory for the largest future that it may run, so all but the most frequent ones are boxed.
     pub(crate) async fn answer(self, ctx: &Arc<Context>, body: &[u8], reply_to: &str) -> Result<String, RpcError> {
         let answering: BoxFuture<'_, _> = match self {
             Self::ResolveAccount => return lookup::resolve_account(ctx, decode_request(body)?).await,
-            // The original never looks at the bodies of this one and list.
+            // The Python implementation never reads the bodies of `metrics` and `list`.
             Self::Metrics => {
                 let MetricsRequest = decode_request_or_default(body)?;
                 return metrics::metrics(ctx);
@@ -99,14 +99,14 @@ impl Rpc {
     }
 }
 
-/// Logs what the store says and answers with the text of section 6.
+/// Logs the store's error, and returns the text of section 6.
 fn failed(code: &'static str) -> impl Fn(StoreError) -> RpcError {
     move |error| failed_with(&error, code)
 }
 
 fn failed_with(error: &StoreError, code: &'static str) -> RpcError {
     match error {
-        // Said once when it went down.
+        // Logged once when it went down.
         StoreError::Unavailable(_) | StoreError::Gone(_) => tracing::debug!(%error, code, "the database is down"),
         error => tracing::error!(%error, code, "the store failed"),
     }

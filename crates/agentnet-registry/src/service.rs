@@ -1,4 +1,4 @@
-//! From settings to a running registry, and back.
+//! Starts a registry from its settings, and stops it.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -8,16 +8,15 @@ use std::time::{Duration, Instant};
 use agentnet_metrics_http::Server;
 use agentnet_protocol::url::NatsUrl;
 use agentnet_store::{Store, StoreError};
-use tokio::task::JoinHandle;
-use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio::sync::watch;
+use tokio_util::sync::DropGuard;
 
-use crate::announce::{self, UnprovenLimit};
-use crate::bounce;
-use crate::capture::{self, CaptureMode, CaptureTasks};
+use crate::batch_lookup::{AccountIdLoader, ClaimLoader};
+use crate::capture::{self, Capture, CaptureMode};
 use crate::clock::Now;
 use crate::config::RegistryConfig;
 use crate::connect::{Connection, connect};
-use crate::context::{Context, Tasks};
+use crate::context::Context;
 use crate::database::Database;
 use crate::disk::Disk;
 use crate::error::{Failed, StartError};
@@ -26,23 +25,30 @@ use crate::identity::{self, Identity};
 use crate::metrics::Metrics;
 use crate::metrics::page::Page;
 use crate::new_accounts::NewAccounts;
+use crate::nonces::Nonces;
 use crate::oversized::OversizedAccounts;
+use crate::peer_events::{PeerEvents, UnprovenLimit, heartbeat};
 use crate::peers::{self, Peers};
 use crate::presence::Presence;
-use crate::presence::hear::Adoptions;
-use crate::presence::writer::{self, WriterBell};
-use crate::register_auth::Nonces;
-use crate::router::Router;
+use crate::presence::pending_lookups::PendingLookups;
+use crate::presence::writer::{self, FlushSignal};
+use crate::restore_sessions;
+use crate::router::{PresenceEvents, Router};
 use crate::sweep;
-use crate::takeover;
-use crate::together::{Claims, Lookups};
+use crate::tasks::{Phase, TaskSet};
 
 /// The store that is used when `DATABASE_URL` is not set.
 const MEMORY_STORE: &str = "sqlite::memory:";
-/// How long the requests at hand may take when the registry stops.
-const LAST_REQUESTS: Duration = Duration::from_secs(10);
-/// How long the last word to the server may take.
-const LAST_WORD: Duration = Duration::from_secs(2);
+/// How long a shutdown waits for the requests at hand.
+const REQUESTS_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a shutdown waits for the sweep, which may be in a slow call to the store, and the page of metrics.
+const UPKEEP_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long a shutdown waits for the last announcement, and the removal of this registry's row.
+const PEERS_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long a shutdown waits for the writer of presence.
+const PRESENCE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a shutdown waits for the server to take the last bytes.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Starts registries.
 #[derive(Debug)]
@@ -53,30 +59,18 @@ pub struct RegistryHandle {
     ctx: Arc<Context>,
     ready_line: String,
     metrics_addr: Option<SocketAddr>,
-    page: Option<JoinHandle<()>>,
-    stop_page: CancellationToken,
-    router: JoinHandle<()>,
-    stop_router: CancellationToken,
-    sweep: JoinHandle<()>,
-    stop_sweep: CancellationToken,
-    beat: JoinHandle<()>,
-    stop_beat: CancellationToken,
-    peers: JoinHandle<()>,
-    capture: CaptureTasks,
-    writer: JoinHandle<()>,
-    stop_writer: CancellationToken,
     own_store: bool,
     _kill: DropGuard,
 }
 
 impl Registry {
-    /// Connects, sets the capture of messages up, takes over the sessions that the store holds as online, and answers from
-    /// then on. While the database does not answer, the registry serves presence from memory, and takes the sessions over as
-    /// soon as it does. The store stays open after [`RegistryHandle::shutdown`]; closing it is the caller's business.
+    /// Connects, sets up the capture of messages, restores the sessions that are online in the store, and answers requests from
+    /// then on. While the database does not answer, the registry serves presence from memory, and restores the sessions as soon
+    /// as it does. The caller closes the store after [`RegistryHandle::shutdown`].
     ///
     /// # Errors
-    /// [`StartError`]: the server cannot be reached or refuses, JetStream or store cannot be used. A database that is merely
-    /// down is no error.
+    /// [`StartError`]: the server cannot be reached or rejects the connection, or JetStream or the store cannot be used. A
+    /// database that is merely down is no error.
     pub async fn start(config: RegistryConfig, store: Arc<dyn Store>) -> Result<RegistryHandle, StartError> {
         let config = config.with_minima();
         let url = NatsUrl::parse(&config.nats_url)?;
@@ -90,111 +84,34 @@ impl Registry {
         };
         let metrics_addr = page.as_ref().map(Server::address);
         let connection = connect(&url).await?;
-        let kill = CancellationToken::new();
-        // Ends what has been started should the rest of the start fail.
-        let guard = kill.clone().drop_guard();
+        let tasks = TaskSet::new();
+        // Ends the tasks that were started if the rest of the start fails.
+        let kill = tasks.kill_on_drop();
         let metrics = Arc::new(Metrics::new(config.metrics_window_size));
         let database = Database::new(store);
         database.check().await;
-        tokio::spawn(database.clone().watch(kill.child_token()));
-        let (capture, capture_tasks) =
-            capture::start(&config, &url, &connection, &database, Arc::clone(&metrics), &kill).await?;
-        let mut router = Router::subscribe(&connection.client).await?;
-        let number = rand::random();
-        let presence = Arc::new(Presence::new(config.agent_ttl, number, Now::read()));
-        let bell = Arc::new(WriterBell::default());
-        let store = database.hasty();
-        let mut ready_line = format!(
-            "registry ready: server_id={} nats={} store={} capture={}",
-            config.server_id,
-            url.redacted(),
-            store.backend(),
-            capture.mode
-        );
-        if let Some(address) = metrics_addr {
-            ready_line.push_str(&format!(" metrics=http://{address}/metrics"));
+        tasks.spawn(Phase::Background, database.clone().watch(tasks.kill_token()));
+        let capture = capture::start(&config, &url, &connection, &database, Arc::clone(&metrics), &tasks).await?;
+        // Events count from here on, also those that come while sessions are restored.
+        let events = PresenceEvents::subscribe(&connection.client).await?;
+        let ready_line = ready_line(&config, &url, &database, &capture, metrics_addr);
+        let connected = connection.connected.clone();
+        let ctx = compose(config, identity, connection, database, metrics, capture, tasks);
+        ctx.peers.enter(&ctx.database, &ctx.config.server_id).await;
+        restore(&ctx).await?;
+        if let Some(identity) = &ctx.identity {
+            identity::bind(identity, &ctx.database, &ctx.tasks).await?;
         }
-        let Connection {
-            client,
-            connected,
-            dropped,
-            ended: client_ended,
-        } = connection;
-        let ctx = Arc::new(Context {
-            nonces: Nonces::new(config.dev_auth_nonce_ttl),
-            new_accounts: NewAccounts::new(config.max_new_accounts_per_second, Instant::now()),
-            oversized: OversizedAccounts::default(),
-            config,
-            identity,
-            number,
-            peers: Peers::new(number),
-            unproven: UnprovenLimit::default(),
-            client,
-            lookups: Lookups::of(&store),
-            claims: Claims::of(&store),
-            store,
-            database: database.clone(),
-            disk: Disk::default(),
-            presence: Arc::clone(&presence),
-            bell: Arc::clone(&bell),
-            adoptions: Arc::new(Adoptions::default()),
-            metrics,
-            capture: Arc::new(capture),
-            dropped,
-            client_ended,
-            tasks: Tasks::new(kill.clone()),
-        });
-        peers::enter(&ctx).await;
-        let taken_over = take_over(&ctx).await?;
-        identity::bind(&ctx).await?;
-        // What is sure of everybody already can answer for the absent from its first moment on.
-        let heard = bounce::subscribe(&ctx).await?;
         let health_questions = health::subscribe(&ctx.client, &ctx.config.server_id).await?;
-        router.open(&ctx.client).await?;
-        let spawn = |task: std::pin::Pin<Box<dyn Future<Output = ()> + Send>>| {
-            let kill = kill.clone();
-            tokio::spawn(async move {
-                kill.run_until_cancelled(task).await;
-            })
-        };
-        let (stop_router, stop_sweep, stop_writer) = (kill.child_token(), kill.child_token(), kill.child_token());
-        let stop_beat = kill.child_token();
-        ctx.tasks
-            .spawn(bounce::run(Arc::clone(&ctx), heard, stop_router.clone()));
-        if !taken_over {
-            spawn(Box::pin(takeover::when_possible(Arc::clone(&ctx))));
-        }
-        spawn(Box::pin(health::run(
-            Arc::clone(&ctx),
-            health_questions,
-            stop_router.clone(),
-        )));
-        let stop_page = kill.child_token();
-        let page = page.map(|page| {
-            let stop = stop_page.clone().cancelled_owned();
-            spawn(Box::pin(page.serve(Page(Arc::clone(&ctx)), stop)))
-        });
-        let handle = RegistryHandle {
+        let router = Router::subscribe(events, &ctx).await?;
+        spawn_all(&ctx, router, page, health_questions, connected);
+        Ok(RegistryHandle {
+            ctx,
             ready_line,
             metrics_addr,
-            page,
-            stop_page,
-            writer: spawn(Box::pin(writer::run(presence, database, bell, stop_writer.clone()))),
-            router: spawn(Box::pin(router.run(Arc::clone(&ctx), stop_router.clone()))),
-            sweep: spawn(Box::pin(sweep::run(Arc::clone(&ctx), stop_sweep.clone()))),
-            beat: spawn(Box::pin(announce::run(Arc::clone(&ctx), stop_beat.clone()))),
-            peers: spawn(Box::pin(peers::run(Arc::clone(&ctx), stop_beat.clone()))),
-            capture: capture_tasks,
-            stop_router,
-            stop_sweep,
-            stop_beat,
-            stop_writer,
             own_store: false,
-            _kill: guard,
-            ctx,
-        };
-        spawn(Box::pin(mind_gaps(Arc::clone(&handle.ctx), connected)));
-        Ok(handle)
+            _kill: kill,
+        })
     }
 
     /// As [`Registry::start`], with the store that `database_url` names (a database in memory if it names none), opened
@@ -218,6 +135,137 @@ impl Registry {
     }
 }
 
+/// See [`RegistryHandle::ready_line`].
+fn ready_line(
+    config: &RegistryConfig,
+    url: &NatsUrl,
+    database: &Database,
+    capture: &Capture,
+    metrics_addr: Option<SocketAddr>,
+) -> String {
+    let mut line = format!(
+        "registry ready: server_id={} nats={} store={} capture={}",
+        config.server_id,
+        url.redacted(),
+        database.backend(),
+        capture.mode
+    );
+    if let Some(address) = metrics_addr {
+        line.push_str(&format!(" metrics=http://{address}/metrics"));
+    }
+    line
+}
+
+/// Puts the parts together.
+fn compose(
+    config: RegistryConfig,
+    identity: Option<Identity>,
+    connection: Connection,
+    database: Database,
+    metrics: Arc<Metrics>,
+    capture: Capture,
+    tasks: TaskSet,
+) -> Arc<Context> {
+    let Connection {
+        client,
+        connected: _,
+        dropped,
+        ended: client_ended,
+    } = connection;
+    let instance_id = rand::random();
+    let peers = Arc::new(Peers::new(instance_id));
+    let store = database.fail_fast();
+    Arc::new(Context {
+        nonces: Nonces::new(config.dev_auth_nonce_ttl),
+        new_accounts: NewAccounts::new(config.max_new_accounts_per_second, Instant::now()),
+        oversized: OversizedAccounts::default(),
+        peer_events: PeerEvents::new(client.clone(), Arc::clone(&peers), config.server_id.clone()),
+        presence: Arc::new(Presence::new(config.agent_ttl, instance_id, Now::read())),
+        identity: identity.map(Arc::new),
+        config,
+        peers,
+        unproven: UnprovenLimit::default(),
+        client,
+        account_ids: AccountIdLoader::new(&store),
+        claims: ClaimLoader::new(&store),
+        store,
+        database,
+        disk: Disk::default(),
+        flush: Arc::default(),
+        pending_lookups: Arc::new(PendingLookups::default()),
+        metrics,
+        capture: Arc::new(capture),
+        dropped,
+        client_ended,
+        tasks,
+    })
+}
+
+/// Restores the sessions of the store; if the database is down, in the background.
+async fn restore(ctx: &Arc<Context>) -> Result<(), StartError> {
+    if ctx.database.is_up() {
+        match restore_sessions::attempt(ctx).await {
+            Ok(()) => return Ok(()),
+            Err(StoreError::Unavailable(reason)) => {
+                tracing::warn!(reason, "the sessions in the store cannot be read yet; trying again");
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    let later = restore_sessions::when_possible(Arc::clone(ctx));
+    ctx.tasks.spawn(Phase::Background, later);
+    Ok(())
+}
+
+/// Starts the tasks of a registry that can answer.
+fn spawn_all(
+    ctx: &Arc<Context>,
+    router: Router,
+    page: Option<Server>,
+    health_questions: async_nats::Subscriber,
+    connected: watch::Receiver<u64>,
+) {
+    let tasks = &ctx.tasks;
+    let shared = || Arc::clone(ctx);
+    let stop = |phase| tasks.stop_token(phase);
+    tasks.spawn(Phase::Requests, router.run(shared(), stop(Phase::Requests)));
+    tasks.spawn(
+        Phase::Requests,
+        health::run(shared(), health_questions, stop(Phase::Requests)),
+    );
+    tasks.spawn(Phase::Upkeep, sweep::run(shared(), stop(Phase::Upkeep)));
+    if let Some(page) = page {
+        tasks.spawn(
+            Phase::Upkeep,
+            page.serve(Page(shared()), stop(Phase::Upkeep).cancelled_owned()),
+        );
+    }
+    tasks.spawn(Phase::Peers, heartbeat::run(shared(), stop(Phase::Peers)));
+    let (peers, server_id) = (Arc::clone(&ctx.peers), ctx.config.server_id.clone());
+    tasks.spawn(
+        Phase::Peers,
+        peers::run(peers, ctx.database.clone(), server_id, stop(Phase::Peers)),
+    );
+    let (presence, flush): (_, Arc<FlushSignal>) = (Arc::clone(&ctx.presence), Arc::clone(&ctx.flush));
+    tasks.spawn(
+        Phase::PresenceWriter,
+        writer::run(presence, ctx.database.clone(), flush, stop(Phase::PresenceWriter)),
+    );
+    tasks.spawn(
+        Phase::Background,
+        watch_reconnects(Arc::clone(&ctx.presence), connected),
+    );
+}
+
+/// After each gap in the connection, silence counts anew: nothing could be received.
+async fn watch_reconnects(presence: Arc<Presence>, mut connected: watch::Receiver<u64>) {
+    while connected.changed().await.is_ok() {
+        if *connected.borrow_and_update() > 1 {
+            presence.reset_silence_from(Now::read());
+        }
+    }
+}
+
 impl RegistryHandle {
     /// The registry's name, prefix of its session tags.
     #[must_use]
@@ -231,7 +279,7 @@ impl RegistryHandle {
         self.ctx.capture.mode
     }
 
-    /// Where the metrics are served, if they are.
+    /// The address that metrics are served at, if they are.
     #[must_use]
     pub fn metrics_addr(&self) -> Option<SocketAddr> {
         self.metrics_addr
@@ -253,35 +301,26 @@ impl RegistryHandle {
         }
     }
 
-    /// Stops without losing anything: no new requests, the ones at hand are answered, what has been captured is stored
-    /// and acknowledged, and presence is written.
+    /// Stops without losing anything: no new requests, the ones at hand are answered, captured messages are stored and
+    /// acknowledged, and presence is written.
     pub async fn shutdown(self) {
-        self.stop_router.cancel();
-        self.stop_sweep.cancel();
-        self.stop_page.cancel();
         let ctx = &self.ctx;
-        let requests = async {
-            let _ = self.router.await;
-            ctx.tasks.finished().await;
-        };
-        if tokio::time::timeout(LAST_REQUESTS, requests).await.is_err() {
+        let tasks = &ctx.tasks;
+        tasks.stop(Phase::Upkeep);
+        if !tasks.finish(Phase::Requests, REQUESTS_TIMEOUT).await {
             tracing::warn!("some requests were not answered in time");
         }
-        self.stop_beat.cancel();
-        let _ = tokio::join!(self.sweep, self.beat);
-        let _ = tokio::time::timeout(LAST_WORD, self.peers).await;
-        if let Some(page) = self.page {
-            let _ = page.await;
-        }
-        self.capture.stop(&ctx.capture.queue).await;
-        self.stop_writer.cancel();
-        if tokio::time::timeout(LAST_REQUESTS, self.writer).await.is_err() {
+        tasks.stop(Phase::Peers);
+        tasks.finish(Phase::Upkeep, UPKEEP_TIMEOUT).await;
+        tasks.finish(Phase::Peers, PEERS_TIMEOUT).await;
+        capture::stop(tasks, &ctx.capture.queue).await;
+        if !tasks.finish(Phase::PresenceWriter, PRESENCE_TIMEOUT).await {
             tracing::error!("the store did not take the last presence in time");
         }
-        // Replies and acknowledgements leave before the connection ends.
+        // Replies and acknowledgements are sent before the connection ends.
         if ctx.is_connected() {
-            let _ = tokio::time::timeout(LAST_WORD, ctx.client.flush()).await;
-            let _ = tokio::time::timeout(LAST_WORD, ctx.client.drain()).await;
+            let _ = tokio::time::timeout(FLUSH_TIMEOUT, ctx.client.flush()).await;
+            let _ = tokio::time::timeout(FLUSH_TIMEOUT, ctx.client.drain()).await;
         }
         if self.own_store {
             ctx.store.close().await;
@@ -295,29 +334,5 @@ impl fmt::Debug for RegistryHandle {
         f.debug_struct("RegistryHandle")
             .field("ready_line", &self.ready_line)
             .finish_non_exhaustive()
-    }
-}
-
-/// Takes over what the store holds; `false` if the database is down and that has to be done later.
-async fn take_over(ctx: &Context) -> Result<bool, StartError> {
-    if !ctx.database.is_up() {
-        return Ok(false);
-    }
-    match takeover::attempt(ctx).await {
-        Ok(()) => Ok(true),
-        Err(StoreError::Unavailable(reason)) => {
-            tracing::warn!(reason, "the sessions in the store cannot be read yet; trying again");
-            Ok(false)
-        }
-        Err(error) => Err(error.into()),
-    }
-}
-
-/// After each gap in the connection, silence counts anew: nobody could be heard.
-async fn mind_gaps(ctx: Arc<Context>, mut connected: tokio::sync::watch::Receiver<u64>) {
-    while connected.changed().await.is_ok() {
-        if *connected.borrow_and_update() > 1 {
-            ctx.presence.deaf_until(Now::read());
-        }
     }
 }

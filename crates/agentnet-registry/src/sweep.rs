@@ -1,4 +1,4 @@
-//! What has to be done again and again: eviction, retention, forgetting nonces (PROTOCOL.md sections 7.3 and 10.2).
+//! Periodic upkeep: eviction, retention, expired nonces, checks of disk and accounts (PROTOCOL.md sections 7.3 and 10.2).
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -8,40 +8,48 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::Now;
 use crate::context::Context;
-use crate::{disk, oversized, takeover};
+use crate::tasks::Phase;
+use crate::{oversized, restore_sessions};
 
 /// Threads that one sweep removes.
-const THREADS: usize = 500;
+const MAX_PRUNED_THREADS: usize = 500;
 const MILLIS_PER_DAY: i128 = 24 * 60 * 60 * 1000;
 
-/// Sweeps every GC interval until `stop`.
+/// Sweeps once per `gc_interval` until `stop`.
 pub(crate) async fn run(ctx: Arc<Context>, stop: CancellationToken) {
     let mut tick = tokio::time::interval(ctx.config.gc_interval);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let store = ctx.database.patient();
+    let store = ctx.database.retrying();
     let mut failing = false;
-    let mut looked: Option<Instant> = None;
+    let mut accounts_checked: Option<Instant> = None;
     while stop.run_until_cancelled(tick.tick()).await.is_some() {
         let now = Now::read();
         ctx.nonces.forget(now.instant);
         let evicted = ctx.presence.evict(now);
         if evicted > 0 {
-            tracing::info!(evicted, "sessions went silent");
-            ctx.bell.ring();
+            tracing::info!(evicted, "silent sessions were evicted");
+            ctx.flush.notify();
         }
-        ctx.tasks.spawn(disk::look(Arc::clone(&ctx)));
+        let checker = Arc::clone(&ctx);
+        ctx.tasks.spawn(Phase::Requests, async move {
+            checker.disk.check(checker.store.as_ref()).await;
+        });
         if !ctx.database.is_up() {
             continue;
         }
-        if looked.is_none_or(|at| now.instant.saturating_duration_since(at) >= oversized::LOOK) {
-            looked = Some(now.instant);
-            ctx.tasks.spawn(oversized::look(Arc::clone(&ctx)));
+        if accounts_checked.is_none_or(|at| now.instant.saturating_duration_since(at) >= oversized::CHECK_INTERVAL) {
+            accounts_checked = Some(now.instant);
+            let checker = Arc::clone(&ctx);
+            ctx.tasks.spawn(Phase::Requests, async move {
+                let (store, max) = (checker.store.as_ref(), checker.config.max_metadata_bytes);
+                checker.oversized.check(store, max).await;
+            });
         }
-        if ctx.adoptions.take_failed()
-            && let Err(error) = takeover::load_profiles(&ctx).await
+        if ctx.pending_lookups.take_failed()
+            && let Err(error) = restore_sessions::load_profiles(&ctx).await
         {
             tracing::debug!(%error, "profiles cannot be read");
-            ctx.adoptions.failed();
+            ctx.pending_lookups.failed();
         }
         match retain(&ctx, store.as_ref(), now).await {
             Ok(()) => failing = false,
@@ -55,14 +63,14 @@ pub(crate) async fn run(ctx: Arc<Context>, stop: CancellationToken) {
     }
 }
 
-/// Removes what is older than its retention.
+/// Removes sessions and threads that are older than their retention.
 async fn retain(ctx: &Context, store: &dyn Store, now: Now) -> Result<(), StoreError> {
     let days_ago = |days: u32| now.time.saturating_add_millis(-MILLIS_PER_DAY * i128::from(days));
     let sessions = store
         .prune_sessions(days_ago(ctx.config.session_retention_days))
         .await?;
     let pruned = store
-        .prune_threads(days_ago(ctx.config.thread_retention_days), THREADS)
+        .prune_threads(days_ago(ctx.config.thread_retention_days), MAX_PRUNED_THREADS)
         .await?;
     if sessions + pruned.threads > 0 {
         tracing::info!(

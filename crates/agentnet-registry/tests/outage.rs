@@ -26,7 +26,7 @@ const NEED_THE_DATABASE: [(&str, &str); 9] = [
 ];
 
 /// Settings for agents that never say hello and stay online for longer than a test takes.
-fn patient(net: &Network) -> RegistryConfig {
+fn retrying(net: &Network) -> RegistryConfig {
     RegistryConfig {
         agent_ttl: Duration::from_secs(3600),
         ..net.config()
@@ -35,7 +35,7 @@ fn patient(net: &Network) -> RegistryConfig {
 
 async fn start(net: &Network, line: Line) -> (RegistryHandle, Arc<Observed>) {
     let store = Observed::new(net.store().await, line);
-    let registry = Registry::start(patient(net), store.clone());
+    let registry = Registry::start(retrying(net), store.clone());
     let registry = tokio::time::timeout(DEADLINE, registry).await.unwrap().unwrap();
     (registry, store)
 }
@@ -237,7 +237,7 @@ async fn postgresql_is_stopped_and_started() {
     let url = net.database_url();
     let config = RegistryConfig {
         database_url: Some(url),
-        ..patient(&net)
+        ..retrying(&net)
     };
     net.postgres.as_mut().unwrap().stop().await;
     let start = Registry::start_with_store_url(config.clone());

@@ -145,7 +145,7 @@ async fn signs_of_life_are_written_once_and_taken_over_when_a_registry_dies(
         one.store.take_writes();
     }
     each_by_one(&all, &tags).await;
-    // Stopped: the last one minds all of them.
+    // Stopped: the last one owns all of them.
     all.remove(0).registry.shutdown().await;
     all[0].store.take_writes();
     each_by_one(&all, &tags).await;

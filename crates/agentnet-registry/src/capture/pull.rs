@@ -1,5 +1,5 @@
-//! Following the stream: pull requests on a subscription of our own, so that a stop can end the subscription first and then
-//! take everything that was delivered before.
+//! Reads the stream by pull requests on a subscription of our own: at a stop, the subscription ends first, and then everything
+//! that was delivered before is handled.
 
 use std::time::Duration;
 
@@ -8,9 +8,8 @@ use async_nats::jetstream::consumer::pull::BatchConfig;
 use async_nats::{Message, StatusCode, Subject, Subscriber, jetstream};
 use futures::StreamExt as _;
 use tokio::sync::watch;
-use tokio::time::timeout;
 
-use super::listen::Ear;
+use super::ingest::Ingest;
 use super::stream::{Jetstream, PullConsumer};
 use super::unreadable;
 use crate::clock::Now;
@@ -18,76 +17,82 @@ use crate::connect::end;
 use crate::database::Database;
 
 /// Messages of one request.
-const MESSAGES: usize = 500;
+const MAX_MESSAGES: usize = 500;
 /// Bytes of one request, unless single messages may be larger.
-const BYTES: usize = 8 << 20;
-/// How long a request waits at the server.
-const EXPIRES: Duration = Duration::from_secs(30);
-/// While it waits, the server says this often that the consumer is there.
-const HEARTBEAT: Duration = Duration::from_secs(5);
-/// A request for what is there is answered within this time, or as good as answered.
-const PROMPT: Duration = Duration::from_secs(1);
-/// The pause between two attempts to reach the consumer.
-const RETRY: Duration = Duration::from_millis(500);
+const MAX_BYTES: usize = 8 << 20;
+/// How long a request waits at the server for a message.
+const WAIT_EXPIRY: Duration = Duration::from_secs(30);
+/// The interval of the server's heartbeats while a request waits.
+const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(5);
+/// A request for the messages that are there counts as answered after this time.
+const NO_WAIT_TIMEOUT: Duration = Duration::from_secs(1);
+/// The delay between two attempts to reach the consumer.
+const RETRY_DELAY: Duration = Duration::from_millis(500);
 
-/// Why a pull ended before the stop.
-enum Broken {
-    /// Something is wrong with server, stream or consumer.
+/// Why pulling ended before the stop.
+enum PullError {
+    /// Server, stream or consumer failed.
     Stream(String),
-    /// Nothing can be stored now.
+    /// The database is down.
     Database,
 }
 
-impl From<String> for Broken {
+impl From<String> for PullError {
     fn from(problem: String) -> Self {
         Self::Stream(problem)
     }
 }
 
-/// Follows the stream until the stop. Whatever happens to server, stream or consumer: they are set up again. While the
-/// database is down, messages stay in the stream, where they are safe and other registries can have them.
-pub(crate) async fn follow(ear: Ear, jetstream: Jetstream, database: Database, mut connected: watch::Receiver<u64>) {
+/// Reads the stream until the stop. After every failure of server, stream or consumer they are set up again. While the database
+/// is down, messages stay in the stream, where they are safe and other registries can get them.
+pub(crate) async fn follow(
+    ingest: Ingest,
+    jetstream: Jetstream,
+    database: Database,
+    mut connected: watch::Receiver<u64>,
+) {
     let mut troubled = false;
-    while ear.stop.run_until_cancelled(database.up()).await.is_some() {
+    while ingest.stop.run_until_cancelled(database.up()).await.is_some() {
         connected.mark_unchanged();
-        let problem = match session(&ear, &jetstream, &database, &mut connected, &mut troubled).await {
+        let problem = match session(&ingest, &jetstream, &database, &mut connected, &mut troubled).await {
             Ok(()) => return,
-            Err(Broken::Database) => continue,
-            Err(Broken::Stream(problem)) => problem,
+            Err(PullError::Database) => continue,
+            Err(PullError::Stream(problem)) => problem,
         };
         if !troubled {
             tracing::warn!(problem, "the message stream cannot be read; trying again");
             troubled = true;
         }
         tokio::select! {
-            () = ear.stop.cancelled() => {}
-            () = tokio::time::sleep(RETRY) => {}
+            () = ingest.stop.cancelled() => {}
+            () = tokio::time::sleep(RETRY_DELAY) => {}
             _ = connected.changed() => {}
         }
     }
 }
 
-/// Sets everything up and pulls until the stop (`Ok`) or until something is wrong.
+/// Sets up stream and consumer, and pulls until the stop (`Ok`) or a failure.
 async fn session(
-    ear: &Ear,
+    ingest: &Ingest,
     jetstream: &Jetstream,
     database: &Database,
     connected: &mut watch::Receiver<u64>,
     troubled: &mut bool,
-) -> Result<(), Broken> {
-    let Some(consumer) = ear.stop.run_until_cancelled(jetstream.ensure()).await else {
+) -> Result<(), PullError> {
+    let Some(consumer) = ingest.stop.run_until_cancelled(jetstream.ensure()).await else {
         return Ok(());
     };
     let consumer = consumer?;
-    let (store, metrics) = (database.patient(), &ear.metrics);
-    let taken_out = unreadable::take_out(&jetstream.context, &consumer, &*store, metrics, ear.chars_per_token);
-    match ear.stop.run_until_cancelled(taken_out).await {
+    let (store, metrics) = (database.retrying(), &ingest.metrics);
+    let removal =
+        unreadable::remove_unreadable(&jetstream.context, &consumer, &*store, metrics, ingest.chars_per_token);
+    match ingest.stop.run_until_cancelled(removal).await {
         None => return Ok(()),
         Some(Ok(())) => {}
-        Some(Err(problem)) => tracing::warn!(problem, "the stream cannot be looked through for unreadable messages"),
+        Some(Err(problem)) => tracing::warn!(problem, "the stream cannot be searched for unreadable messages"),
     }
-    let inbox = Subject::from(ear.client.new_inbox());
-    let mut messages = ear
+    let inbox = Subject::from(ingest.client.new_inbox());
+    let mut messages = ingest
         .client
         .subscribe(inbox.clone())
         .await
@@ -100,17 +105,17 @@ async fn session(
         consumer: &consumer,
         inbox: &inbox,
     };
-    let outcome = pull(ear, source, database, &mut messages, connected).await;
-    // What was delivered would otherwise be held back from others until its time to acknowledge is over.
-    for message in end(&ear.client, &mut messages).await {
+    let outcome = pull(ingest, source, database, &mut messages, connected).await;
+    // Otherwise the server would withhold these messages until their time to acknowledge is over.
+    for message in end(&ingest.client, &mut messages).await {
         if message.subject != inbox {
-            hear(ear, jetstream, message).await;
+            push(ingest, jetstream, message).await;
         }
     }
     outcome
 }
 
-/// Where messages come from, and by way of which subject.
+/// The consumer, and the subject that it delivers to.
 #[derive(Clone, Copy)]
 struct Source<'a> {
     jetstream: &'a Jetstream,
@@ -118,55 +123,59 @@ struct Source<'a> {
     inbox: &'a Subject,
 }
 
-/// How a request came to its end.
-enum End {
-    /// There may be more.
+/// How a request ended.
+enum RequestEnd {
+    /// There may be more messages.
     Full,
-    /// There was no more, after so many.
+    /// There were no more, after so many.
     Short(usize),
     /// By the stop.
     Stop,
 }
 
-/// Asks again and again. While nothing comes, it asks for one message and waits. Once one has come, others follow as a rule:
-/// they gather for a moment and are taken together, which costs server and registry much less than one by one.
+/// Sends one request after the other. While no messages come, a request asks for one message and waits. Once a message has come,
+/// others usually follow: they gather for a moment and are fetched together, which costs server and registry much less than one
+/// by one.
 async fn pull(
-    ear: &Ear,
+    ingest: &Ingest,
     source: Source<'_>,
     database: &Database,
     messages: &mut Subscriber,
     connected: &mut watch::Receiver<u64>,
-) -> Result<(), Broken> {
+) -> Result<(), PullError> {
     let mut quiet = true;
     loop {
-        // What waits in the client's buffer is not reminded of: only what there is room for is asked for.
+        // No progress is reported for messages in the client's buffer: only as many are requested as there is room for.
         let room = tokio::select! {
-            room = ear.queue.room(MESSAGES) => room,
-            () = ear.stop.cancelled() => return Ok(()),
-            () = database.down() => return Err(Broken::Database),
+            room = ingest.queue.room(MAX_MESSAGES) => room,
+            () = ingest.stop.cancelled() => return Ok(()),
+            () = database.down() => return Err(PullError::Database),
         };
         // A message larger than this would never come.
-        let max_bytes = BYTES.max(2 * ear.client.max_payload());
+        let max_bytes = MAX_BYTES.max(2 * ingest.client.max_payload());
         let request = if quiet {
             wait_for_one(max_bytes)
         } else {
             take_all(room, max_bytes)
         };
-        let (due, patience) = (request.batch, if quiet { 2 * HEARTBEAT } else { PROMPT });
+        let (due, timeout) = (
+            request.batch,
+            if quiet { 2 * HEARTBEAT_INTERVAL } else { NO_WAIT_TIMEOUT },
+        );
         let asked = source.consumer.request_batch(request, source.inbox.clone()).await;
         asked.map_err(|error| error.to_string())?;
-        let gather = match receive(ear, source, database, messages, connected, due, patience).await? {
-            End::Stop => return Ok(()),
-            End::Full => std::mem::take(&mut quiet),
-            End::Short(taken) => {
+        let gather = match receive(ingest, source, database, messages, connected, due, timeout).await? {
+            RequestEnd::Stop => return Ok(()),
+            RequestEnd::Full => std::mem::take(&mut quiet),
+            RequestEnd::Short(taken) => {
                 quiet = taken == 0;
                 !quiet
             }
         };
         if gather
-            && ear
+            && ingest
                 .stop
-                .run_until_cancelled(tokio::time::sleep(ear.gather))
+                .run_until_cancelled(tokio::time::sleep(ingest.gather))
                 .await
                 .is_none()
         {
@@ -175,18 +184,18 @@ async fn pull(
     }
 }
 
-/// The next message, when it comes.
+/// A request for the next message.
 fn wait_for_one(max_bytes: usize) -> BatchConfig {
     BatchConfig {
         batch: 1,
         max_bytes,
-        expires: Some(EXPIRES),
-        idle_heartbeat: HEARTBEAT,
+        expires: Some(WAIT_EXPIRY),
+        idle_heartbeat: HEARTBEAT_INTERVAL,
         ..BatchConfig::default()
     }
 }
 
-/// What there is.
+/// A request for the messages that are there.
 fn take_all(room: usize, max_bytes: usize) -> BatchConfig {
     BatchConfig {
         batch: room,
@@ -196,51 +205,55 @@ fn take_all(room: usize, max_bytes: usize) -> BatchConfig {
     }
 }
 
-/// Takes what a request for so many messages brings.
+/// Receives the messages of a request for `due` messages.
 async fn receive(
-    ear: &Ear,
+    ingest: &Ingest,
     source: Source<'_>,
     database: &Database,
     messages: &mut Subscriber,
     connected: &mut watch::Receiver<u64>,
     due: usize,
-    patience: Duration,
-) -> Result<End, Broken> {
+    timeout: Duration,
+) -> Result<RequestEnd, PullError> {
     let Source { jetstream, inbox, .. } = source;
     let mut taken = 0;
     while taken < due {
         let message = tokio::select! {
-            () = ear.stop.cancelled() => return Ok(End::Stop),
-            () = database.down() => return Err(Broken::Database),
+            () = ingest.stop.cancelled() => return Ok(RequestEnd::Stop),
+            () = database.down() => return Err(PullError::Database),
             _ = connected.changed() => return Err("the connection was lost".to_owned().into()),
-            message = timeout(patience, messages.next()) => message,
+            message = tokio::time::timeout(timeout, messages.next()) => message,
         };
         let message = match message {
             Ok(message) => message,
-            // What another registry took before it, or may not be given out now, the server does not answer for.
-            Err(_) if patience < HEARTBEAT => return Ok(End::Short(taken)),
-            Err(_) => return Err("the server is silent".to_owned().into()),
+            // The server does not answer for messages that another registry took first, or that it must not deliver now.
+            Err(_) if timeout < HEARTBEAT_INTERVAL => return Ok(RequestEnd::Short(taken)),
+            Err(_) => return Err("the server does not answer".to_owned().into()),
         };
         let message = message.ok_or_else(|| "the subscription ended".to_owned())?;
         match message.status {
-            // What the server says itself is addressed to us. A message of the stream may carry a status of its sender's.
+            // Control messages of the server come on our inbox. A message of the stream may carry a status of its sender.
             _ if message.subject != *inbox => {
-                hear(ear, jetstream, message).await;
+                push(ingest, jetstream, message).await;
                 taken += 1;
             }
             None | Some(StatusCode::IDLE_HEARTBEAT) => {}
             Some(status) => {
-                ended(status, message.description.as_deref())?;
+                check_end(status, message.description.as_deref())?;
                 let by_size = status == StatusCode::REQUEST_TERMINATED;
-                return Ok(if by_size { End::Full } else { End::Short(taken) });
+                return Ok(if by_size {
+                    RequestEnd::Full
+                } else {
+                    RequestEnd::Short(taken)
+                });
             }
         }
     }
-    Ok(End::Full)
+    Ok(RequestEnd::Full)
 }
 
-/// Whether a request came to its natural end: by time, by bytes, or without messages.
-fn ended(status: StatusCode, description: Option<&str>) -> Result<(), String> {
+/// Whether a request ended without an error: by time, by bytes, or without messages.
+fn check_end(status: StatusCode, description: Option<&str>) -> Result<(), String> {
     let description = description.unwrap_or_default();
     let natural = match status {
         StatusCode::TIMEOUT | StatusCode::NOT_FOUND => true,
@@ -256,8 +269,8 @@ fn ended(status: StatusCode, description: Option<&str>) -> Result<(), String> {
     }
 }
 
-/// The time of receipt is when the stream got the message.
-async fn hear(ear: &Ear, jetstream: &Jetstream, message: Message) {
+/// Decodes a message into the queue. Its time of receipt is when the stream got it.
+async fn push(ingest: &Ingest, jetstream: &Jetstream, message: Message) {
     let message = jetstream::Message {
         message,
         context: jetstream.context.clone(),
@@ -267,12 +280,13 @@ async fn hear(ear: &Ear, jetstream: &Jetstream, message: Message) {
         i64::try_from(micros).ok().map(Timestamp::from_micros)
     });
     let message = message.message;
-    ear.hear(
-        message.payload,
-        published.unwrap_or_else(|| Now::read().time),
-        message.reply,
-    )
-    .await;
+    ingest
+        .push(
+            message.payload,
+            published.unwrap_or_else(|| Now::read().time),
+            message.reply,
+        )
+        .await;
 }
 
 #[cfg(test)]
@@ -280,11 +294,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_request_ends_naturally_or_something_is_wrong() {
-        assert_eq!(ended(StatusCode::TIMEOUT, Some("Request Timeout")), Ok(()));
-        assert_eq!(ended(StatusCode::NOT_FOUND, Some("No Messages")), Ok(()));
+    fn a_request_ends_without_an_error_or_with_one() {
+        assert_eq!(check_end(StatusCode::TIMEOUT, Some("Request Timeout")), Ok(()));
+        assert_eq!(check_end(StatusCode::NOT_FOUND, Some("No Messages")), Ok(()));
         assert_eq!(
-            ended(StatusCode::REQUEST_TERMINATED, Some("Message Size Exceeds MaxBytes")),
+            check_end(StatusCode::REQUEST_TERMINATED, Some("Message Size Exceeds MaxBytes")),
             Ok(())
         );
         for (status, description) in [
@@ -293,7 +307,7 @@ mod tests {
             (StatusCode::REQUEST_TERMINATED, None),
             (StatusCode::NO_RESPONDERS, None),
         ] {
-            assert!(ended(status, description).is_err(), "{status} {description:?}");
+            assert!(check_end(status, description).is_err(), "{status} {description:?}");
         }
     }
 }

@@ -1,7 +1,7 @@
-//! What has been captured and is not stored yet: bounded by number and by size.
+//! The queue between the readers and the writer, bounded by number and by size.
 //!
-//! A full queue holds the listeners back. Messages of the stream then wait in the stream, and those of plain subscriptions
-//! in the client's buffer.
+//! A full queue holds the readers up. Messages of the stream then wait in the stream, and those of plain subscriptions in the
+//! client's buffer.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -10,24 +10,24 @@ use agentnet_store::model::NewMessage;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
-use super::held::Ticket;
+use super::in_flight::Ticket;
 use crate::metrics::Metrics;
 
-/// Room for waiting bodies, in KiB: 64 MiB.
-const ROOM_KIB: u32 = 64 * 1024;
+/// The size limit of all bodies, in KiB: 64 MiB.
+const MAX_QUEUE_KIB: u32 = 64 * 1024;
 
 /// One captured message.
 #[derive(Debug)]
 pub(crate) struct Item {
     pub(crate) new: NewMessage,
-    /// What it is held by, if it came through the stream.
+    /// Its ticket, if it came through the stream.
     pub(crate) ticket: Option<Ticket>,
     pub(crate) bytes: usize,
-    /// Its share of the room; given back when it is stored.
+    /// Its share of the size limit; given back when it is stored.
     pub(crate) room: Option<OwnedSemaphorePermit>,
 }
 
-/// The listeners' end of the queue.
+/// The readers' end of the queue.
 #[derive(Debug)]
 pub(crate) struct Queue {
     items: mpsc::Sender<Item>,
@@ -47,7 +47,7 @@ impl Queue {
     pub(crate) fn new(max: usize, metrics: Arc<Metrics>) -> (Self, Items) {
         let (sender, items) = mpsc::channel(max);
         let closed = CancellationToken::new();
-        let room = Arc::new(Semaphore::new(ROOM_KIB as usize));
+        let room = Arc::new(Semaphore::new(MAX_QUEUE_KIB as usize));
         (
             Self {
                 items: sender,
@@ -59,10 +59,10 @@ impl Queue {
         )
     }
 
-    /// Adds a message, waiting for room; `false` if nobody will store it any more.
+    /// Adds a message, waiting for room; `false` if the writer has ended.
     pub(crate) async fn push(&self, new: NewMessage, ticket: Option<Ticket>, bytes: usize) -> bool {
         let since = Instant::now();
-        let kib = u32::try_from(bytes / 1024 + 1).unwrap_or(u32::MAX).min(ROOM_KIB);
+        let kib = u32::try_from(bytes / 1024 + 1).unwrap_or(u32::MAX).min(MAX_QUEUE_KIB);
         if self.items.capacity() == 0 || self.room.available_permits() < kib as usize {
             self.metrics.overflow.add(1);
         }
@@ -81,20 +81,20 @@ impl Queue {
         pushed
     }
 
-    /// Waits until there is room for some messages, at most `wanted`; how many. Others may take it first.
+    /// Waits until there is room for some messages, at most `wanted`; returns how many. Other readers may use it first.
     pub(crate) async fn room(&self, wanted: usize) -> usize {
         let wanted = wanted.min(self.items.max_capacity() / 2).max(1);
-        // An error means that nobody stores any more; then nothing is waited for either.
+        // An error means that the writer has ended; then there is nothing to wait for.
         drop(self.items.reserve_many(wanted).await);
         wanted
     }
 
-    /// Messages that wait.
+    /// Messages in the queue.
     pub(crate) fn len(&self) -> usize {
         self.items.max_capacity() - self.items.capacity()
     }
 
-    /// Nothing more will come.
+    /// No more messages will be added.
     pub(crate) fn close(&self) {
         self.closed.cancel();
     }
@@ -113,13 +113,13 @@ impl Items {
         }
     }
 
-    /// Messages that wait.
+    /// Messages in the queue.
     pub(crate) fn len(&self) -> usize {
         self.items.len()
     }
 }
 
-/// Without a stream, what is not stored yet is what waits here.
+/// Without a stream, the messages that are not stored yet are those in the queue.
 pub(crate) async fn watch_lag(queue: Arc<Queue>, metrics: Arc<Metrics>, stop: CancellationToken) {
     let mut tick = tokio::time::interval(Duration::from_secs(1));
     while stop.run_until_cancelled(tick.tick()).await.is_some() {

@@ -12,7 +12,7 @@ use async_nats::jetstream::stream::{Config, DiscardPolicy, RetentionPolicy, Stor
 use async_nats::jetstream::{self, Context, ErrorCode};
 use tokio_util::sync::CancellationToken;
 
-use super::held::ACK_WAIT;
+use super::in_flight::ACK_WAIT;
 use crate::config::{CaptureStorage, RegistryConfig};
 use crate::error::StartError;
 use crate::metrics::Metrics;
@@ -21,45 +21,46 @@ use crate::metrics::Metrics;
 pub(super) const STREAM: &str = "AGENTNET_HISTORY";
 /// The durable consumer's name.
 const CONSUMER: &str = "agentnet-registry";
-/// Messages that all registries together may hold without having stored them. Each asks only for what its queue has room
-/// for, and gives back what it cannot store, so that this is reached only by many registries on a slow store.
+/// Messages that may be in flight to all registries together. Each registry only asks for what its queue has room for, and
+/// gives back what it cannot store, so that only many registries on a slow store reach this limit.
 const MAX_ACK_PENDING: i64 = 20_000;
 /// How long JetStream may take to answer one request.
-const ANSWER: Duration = Duration::from_secs(5);
-/// How often a server that is still starting is asked.
-const TRIES: u32 = 4;
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
+/// Attempts with a server that is still starting, and the delay between them.
+const OPEN_RETRY_DELAY: Duration = Duration::from_millis(500);
+const OPEN_ATTEMPTS: u32 = 4;
 
 /// The consumer that all registries share.
 pub(crate) type PullConsumer = Consumer<pull::Config>;
 
-/// The stream and consumer, as they are to be.
+/// JetStream with the configuration of the stream.
 #[derive(Debug, Clone)]
 pub(crate) struct Jetstream {
     pub(crate) context: Context,
     stream: Config,
-    /// No stream was there before: nobody has kept messages of this network yet.
-    pub(crate) fresh: bool,
+    /// There was no stream before: no registry has captured messages of this network yet.
+    pub(crate) is_new: bool,
 }
 
 /// Sets up stream and consumer. `None` if the server has no JetStream.
 pub(crate) async fn open(client: &Client, config: &RegistryConfig) -> Result<Option<Jetstream>, StartError> {
     let mut context = jetstream::new(client.clone());
-    context.set_timeout(ANSWER);
+    context.set_timeout(REQUEST_TIMEOUT);
     let mut jetstream = Jetstream {
         context,
         stream: stream_config(config),
-        fresh: false,
+        is_new: false,
     };
     let mut asked = false;
     let mut problem = String::new();
-    for attempt in 0..TRIES {
+    for attempt in 0..OPEN_ATTEMPTS {
         if attempt > 0 {
-            tokio::time::sleep(Duration::from_millis(500)).await;
+            tokio::time::sleep(OPEN_RETRY_DELAY).await;
         }
         match jetstream.context.query_account().await {
             Ok(account) => {
-                // Asked again, it may count a stream that was just made.
-                jetstream.fresh |= !std::mem::replace(&mut asked, true) && account.streams == 0;
+                // A later answer may count the stream that was just created.
+                jetstream.is_new |= !std::mem::replace(&mut asked, true) && account.streams == 0;
                 match jetstream.ensure().await {
                     Ok(_) => return Ok(Some(jetstream)),
                     Err(error) => problem = error,
@@ -95,7 +96,7 @@ fn stream_config(config: &RegistryConfig) -> Config {
             CaptureStorage::Memory => StorageType::Memory,
         },
         num_replicas: config.capture_replicas,
-        // Else the server's acknowledgement would reach requesters as the first reply to every request.
+        // Otherwise the server's acknowledgement would be the first reply to every request.
         no_ack: true,
         ..Config::default()
     }
@@ -121,8 +122,8 @@ impl Jetstream {
         created.map_err(|error| format!("consumer {CONSUMER} of stream {STREAM}: {error}"))
     }
 
-    /// A stream that cannot be changed to what we want (its storage, for instance) is used as it is, if it captures what
-    /// it must and does not answer requests.
+    /// A stream that cannot be updated (its storage, for instance) is used as it is, if it captures the subjects and does not
+    /// acknowledge messages.
     async fn usable_as_it_is(&self, kind: &CreateStreamErrorKind, problem: &str) -> Result<(), String> {
         let failed = || format!("stream {STREAM}: {problem}");
         if !matches!(kind, CreateStreamErrorKind::JetStream(_)) {
@@ -157,7 +158,7 @@ impl Jetstream {
     }
 }
 
-/// Keeps the metrics of the stream up to date: what is not stored yet, and whether the consumer is paused.
+/// Updates the metrics of the stream every second: messages that are not stored yet, and whether the consumer is paused.
 pub(crate) async fn watch_lag(jetstream: Jetstream, metrics: Arc<Metrics>, stop: CancellationToken) {
     let mut tick = tokio::time::interval(Duration::from_secs(1));
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);

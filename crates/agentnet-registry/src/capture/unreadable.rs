@@ -1,9 +1,9 @@
-//! Messages of the stream whose header block the client cannot read.
+//! Messages of the stream with a header block that the client cannot parse.
 //!
-//! The server delivers any block of bytes as a header. The client, though, ends the connection over a block that it cannot
-//! read, or itself: such a message would be offered again and again, and nothing behind it would be stored. So before the
-//! stream is followed, what has been delivered and was not acknowledged is looked through by way of the server's API, which
-//! gives headers as text; what no client can be given is stored from there and taken out of the stream.
+//! The server delivers any block of bytes as a header. The client, though, ends the connection, or itself, over a block that it
+//! cannot parse: such a message would be redelivered again and again, and no message behind it would be stored. So before the
+//! stream is read, the messages that were delivered and not acknowledged are checked through the server's API, which returns
+//! headers as text; those that no client can parse are stored from there and removed from the stream.
 
 use agentnet_protocol::Timestamp;
 use agentnet_store::Store;
@@ -16,20 +16,20 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::convert;
+use super::decode;
 use super::stream::{PullConsumer, STREAM};
 use crate::clock::Now;
 use crate::metrics::Metrics;
 
-/// What the server tells of a message.
+/// The server's answer to `STREAM.MSG.GET`.
 #[derive(Deserialize)]
-struct Told {
-    message: Kept,
+struct GetMessageReply {
+    message: StoredMessage,
 }
 
-/// A message as the stream keeps it; header block and body in base64.
+/// A message of the stream; header block and body in base64.
 #[derive(Deserialize)]
-struct Kept {
+struct StoredMessage {
     seq: u64,
     #[serde(default)]
     hdrs: String,
@@ -38,11 +38,11 @@ struct Kept {
     time: String,
 }
 
-/// Looks through what the consumer has delivered and nobody has acknowledged.
+/// Checks the messages that the consumer has delivered and no registry has acknowledged.
 ///
 /// # Errors
-/// What server or store says.
-pub(super) async fn take_out(
+/// The error of server or store.
+pub(super) async fn remove_unreadable(
     context: &Context,
     consumer: &PullConsumer,
     store: &dyn Store,
@@ -66,7 +66,7 @@ pub(super) async fn take_out(
         if is_readable(&decoded(&kept.hdrs)?) {
             continue;
         }
-        let new = convert::message(decoded(&kept.data)?.into(), published(&kept.time), chars_per_token);
+        let new = decode::message(decoded(&kept.data)?.into(), published(&kept.time), chars_per_token);
         match new {
             None => metrics.ignored.add(1),
             Some(new) => {
@@ -84,7 +84,7 @@ pub(super) async fn take_out(
         }
         tracing::warn!(
             sequence = kept.seq,
-            "a message with a header block that no client can read was stored and taken out of the stream"
+            "a message with a header block that no client can parse was stored and removed from the stream"
         );
         // Another registry may have been faster.
         if let Err(error) = stream.delete_message(kept.seq).await {
@@ -95,14 +95,14 @@ pub(super) async fn take_out(
 }
 
 /// The first message from this sequence on; `None` if there is none.
-async fn message_from(context: &Context, sequence: u64) -> Result<Option<Kept>, String> {
+async fn message_from(context: &Context, sequence: u64) -> Result<Option<StoredMessage>, String> {
     let question = json!({"seq": sequence, "next_by_subj": ">"});
     let answer = context
         .request(format!("STREAM.MSG.GET.{STREAM}"), &question)
         .await
         .map_err(|error| error.to_string())?;
     match answer {
-        Response::Ok(Told { message }) => Ok(Some(message)),
+        Response::Ok(GetMessageReply { message }) => Ok(Some(message)),
         Response::Err { error } if error.error_code() == ErrorCode::NO_MESSAGE_FOUND => Ok(None),
         Response::Err { error } => Err(error.to_string()),
     }
@@ -112,12 +112,12 @@ fn decoded(text: &str) -> Result<Vec<u8>, String> {
     STANDARD.decode(text).map_err(|error| error.to_string())
 }
 
-/// When the stream got it.
+/// The time at which the stream got a message.
 fn published(time: &str) -> Timestamp {
     Timestamp::parse(time).unwrap_or_else(|| Now::read().time)
 }
 
-/// Whether the client reads this header block. In doubt it does not: what is taken out is stored all the same.
+/// Whether the client can parse this header block. In doubt `false`: a message that is removed is stored all the same.
 fn is_readable(block: &[u8]) -> bool {
     if block.is_empty() {
         return true;
@@ -146,7 +146,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_the_client_cannot_read_is_known() {
+    fn header_blocks_that_the_client_cannot_parse_are_recognised() {
         for block in [
             "",
             "NATS/1.0\r\n\r\n",

@@ -1,5 +1,5 @@
-//! The one writer of messages: takes them from the queue in batches, stores each batch in one transaction, and acknowledges
-//! it only then.
+//! The writer of messages: takes them from the queue in batches, stores each batch in one transaction, and acknowledges its
+//! messages only then.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use agentnet_store::{Store, StoreError};
 use async_nats::Client;
 use tokio::time::{sleep, timeout_at};
 
-use super::held::{Held, Ticket};
+use super::in_flight::{InFlight, Ticket};
 use super::queue::{Item, Items};
 use crate::config::RegistryConfig;
 use crate::database::Database;
@@ -18,21 +18,22 @@ use crate::metrics::Metrics;
 use crate::peers::cut;
 
 /// Messages in one transaction when there is a backlog.
-const BACKLOG_BATCH: usize = 1000;
-/// Bytes of bodies in one transaction, beyond the first message.
-const BATCH_BYTES: usize = 16 << 20;
-/// The longest pause after a failure.
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+const MAX_BACKLOG_BATCH: usize = 1000;
+/// Bytes of bodies in one transaction; one message more may begin below it.
+const MAX_BATCH_BYTES: usize = 16 << 20;
+/// The first and the longest delay after a failure.
+const MIN_BACKOFF: Duration = Duration::from_millis(100);
+const MAX_BACKOFF: Duration = Duration::from_secs(5);
 
-/// How batches are made.
+/// How large batches are, and how long they wait to fill.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Pace {
+pub(crate) struct BatchPolicy {
     size: usize,
     flush: Duration,
     batched: bool,
 }
 
-impl Pace {
+impl BatchPolicy {
     pub(crate) fn new(config: &RegistryConfig) -> Self {
         Self {
             size: config.db_write_batch_size,
@@ -41,47 +42,47 @@ impl Pace {
         }
     }
 
-    /// How long messages of the stream gather before the writer gets them: a part of the time that a batch waits to fill.
+    /// How long messages of the stream gather before they are fetched: a part of the time that a batch waits to fill.
     pub(super) fn gather(self) -> Duration {
         if self.batched { self.flush / 4 } else { Duration::ZERO }
     }
 
-    /// Messages in the next transaction, with so many waiting.
+    /// Messages in the next transaction, with `waiting` messages in the queue.
     fn limit(self, waiting: usize) -> usize {
         if self.batched {
-            self.size.max(waiting.min(BACKLOG_BATCH))
+            self.size.max(waiting.min(MAX_BACKLOG_BATCH))
         } else {
             1
         }
     }
 }
 
-/// What the writer works with.
+/// Stores captured messages.
 pub(super) struct Writer {
     pub(super) store: Arc<dyn Store>,
     pub(super) database: Database,
     pub(super) client: Client,
-    pub(super) held: Arc<Held>,
+    pub(super) in_flight: Arc<InFlight>,
     pub(super) metrics: Arc<Metrics>,
-    pub(super) pace: Pace,
+    pub(super) policy: BatchPolicy,
 }
 
 impl Writer {
     /// Stores until the queue is closed and empty.
     pub(super) async fn run(self, mut items: Items) {
         let mut troubled = false;
-        while let Some(mut batch) = next_batch(&mut items, self.pace).await {
+        while let Some(mut batch) = next_batch(&mut items, self.policy).await {
             self.store(&mut batch, &mut troubled).await;
-            self.held
-                .stored(&self.client, batch.tickets.into_iter().flatten())
+            self.in_flight
+                .ack(&self.client, batch.tickets.into_iter().flatten())
                 .await;
         }
     }
 
-    /// Stores a batch, again and again until the store takes it. What came through the stream goes back there when the
-    /// database is down: another registry may reach it, and nobody's memory fills up.
+    /// Stores a batch; tries again until the store takes it. While the database is down, messages of the stream are given back:
+    /// another registry may reach the database, and the memory of this one does not fill up.
     async fn store(&self, batch: &mut Batch, troubled: &mut bool) {
-        let mut pause = Duration::ZERO;
+        let mut backoff = Duration::ZERO;
         while !batch.messages.is_empty() {
             let since = Instant::now();
             match self.store.append_messages(&batch.messages).await {
@@ -92,7 +93,7 @@ impl Writer {
                     }
                     self.note(&appended);
                     let back = batch.take_back(&appended);
-                    self.held.give_back(&self.client, back).await;
+                    self.in_flight.nak(&self.client, back).await;
                     return;
                 }
                 Err(error) => {
@@ -103,24 +104,24 @@ impl Writer {
                     if matches!(error, StoreError::Gone(_)) {
                         return self.give_up(batch).await;
                     }
-                    // A moment's trouble is waited out here, so that messages stay in order.
-                    if matches!(error, StoreError::Unavailable(_)) && !self.database.verdict().await {
+                    // During a short failure messages stay here, in their order.
+                    if matches!(error, StoreError::Unavailable(_)) && !self.database.ping_now().await {
                         let back = batch.take_streamed();
-                        self.held.give_back(&self.client, back).await;
+                        self.in_flight.nak(&self.client, back).await;
                     }
-                    pause = (pause * 2).clamp(Duration::from_millis(100), LONGEST_PAUSE);
+                    backoff = (backoff * 2).clamp(MIN_BACKOFF, MAX_BACKOFF);
                 }
             }
             if !batch.messages.is_empty() {
-                sleep(pause).await;
+                sleep(backoff).await;
             }
         }
     }
 
-    /// Nothing is ever stored again: what came through the stream goes back there, for the next registry.
+    /// The database is gone for good: messages of the stream are given back, for the next registry.
     async fn give_up(&self, batch: &mut Batch) {
         let back = batch.take_streamed();
-        self.held.give_back(&self.client, back).await;
+        self.in_flight.nak(&self.client, back).await;
         if !batch.messages.is_empty() {
             tracing::error!(
                 messages = batch.messages.len(),
@@ -141,7 +142,7 @@ impl Writer {
             lasting,
         } in &appended.refused
         {
-            // A sender makes it up, as long as it likes.
+            // A sender chooses the id, of any length.
             let message_id = cut(message_id);
             if *lasting {
                 tracing::error!(%message_id, %reason, "the store refused a message");
@@ -152,14 +153,14 @@ impl Writer {
     }
 }
 
-/// The next messages that are to be stored; `None` when the queue is closed and empty.
-async fn next_batch(items: &mut Items, pace: Pace) -> Option<Batch> {
+/// The next batch; `None` when the queue is closed and empty.
+async fn next_batch(items: &mut Items, policy: BatchPolicy) -> Option<Batch> {
     let first = items.next().await?;
-    let limit = pace.limit(items.len() + 1);
+    let limit = policy.limit(items.len() + 1);
     let mut batch = Batch::default();
     batch.add(first);
-    let deadline = tokio::time::Instant::now() + pace.flush;
-    while batch.messages.len() < limit && batch.bytes < BATCH_BYTES {
+    let deadline = tokio::time::Instant::now() + policy.flush;
+    while batch.messages.len() < limit && batch.bytes < MAX_BATCH_BYTES {
         match timeout_at(deadline, items.next()).await {
             Ok(Some(item)) => batch.add(item),
             Ok(None) | Err(_) => break,
@@ -168,7 +169,7 @@ async fn next_batch(items: &mut Items, pace: Pace) -> Option<Batch> {
     Some(batch)
 }
 
-/// What is to be stored, what they are held by, and the room it takes in the queue.
+/// Messages to store together, their tickets, and their share of the queue's size limit.
 #[derive(Default)]
 struct Batch {
     messages: Vec<NewMessage>,
@@ -186,7 +187,7 @@ impl Batch {
         self.tickets.push(item.ticket);
     }
 
-    /// Takes out what the store had no room for, if it came through the stream: from there it comes again.
+    /// Takes out the tickets of messages that the store had no room for: the stream delivers them again.
     fn take_back(&mut self, appended: &Appended) -> Vec<Ticket> {
         let no_room: HashSet<&str> = appended
             .refused
@@ -204,7 +205,7 @@ impl Batch {
             .collect()
     }
 
-    /// Takes out what came through the stream.
+    /// Takes out the messages of the stream; returns their tickets.
     fn take_streamed(&mut self) -> Vec<Ticket> {
         let tickets = std::mem::take(&mut self.tickets);
         let mut kept = tickets.iter().map(Option::is_none);
@@ -220,15 +221,22 @@ mod tests {
 
     #[test]
     fn a_backlog_makes_larger_batches() {
-        let pace = Pace {
+        let policy = BatchPolicy {
             size: 64,
             flush: Duration::from_millis(40),
             batched: true,
         };
         for (waiting, limit) in [(1, 64), (64, 64), (500, 500), (5000, 1000)] {
-            assert_eq!(pace.limit(waiting), limit);
+            assert_eq!(policy.limit(waiting), limit);
         }
-        assert_eq!(Pace { size: 2000, ..pace }.limit(5), 2000);
-        assert_eq!(Pace { batched: false, ..pace }.limit(5000), 1);
+        assert_eq!(BatchPolicy { size: 2000, ..policy }.limit(5), 2000);
+        assert_eq!(
+            BatchPolicy {
+                batched: false,
+                ..policy
+            }
+            .limit(5000),
+            1
+        );
     }
 }

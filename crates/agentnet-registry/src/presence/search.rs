@@ -1,4 +1,4 @@
-//! The online accounts in the order of `registry.search`: more live sessions first, then by username.
+//! The online accounts in the order of `registry.search`: by number of live sessions, then by username.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
@@ -8,7 +8,7 @@ use agentnet_protocol::rpc::AccountHit;
 use agentnet_store::fold_case;
 use agentnet_store::model::Account;
 
-/// Where an online account stands in the order of `registry.search`.
+/// The position of an online account in the order of `registry.search`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Rank {
     pub(crate) online: Reverse<usize>,
@@ -16,12 +16,12 @@ pub(crate) struct Rank {
     pub(crate) account_id: String,
 }
 
-/// What an account must have to be found.
+/// Which accounts a search finds.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Filter {
-    /// Folded; a literal part of username or display name; empty = any.
+    /// Case-folded part of username or display name; empty: any.
     text: String,
-    /// Folded; one of its capabilities.
+    /// Case-folded capability of the account; `None`: any.
     capability: Option<String>,
 }
 
@@ -34,23 +34,23 @@ impl Filter {
     }
 }
 
-/// One look at the ranking: what matched, and where to look on.
+/// A part of the search result.
 #[derive(Debug, Default)]
-pub(crate) struct Look {
+pub(crate) struct SearchPart {
     pub(crate) hits: Vec<(Rank, AccountHit)>,
-    /// The last account looked at, unless the end was reached.
+    /// The last account that was examined, unless it was the last of all.
     pub(crate) next: Option<Rank>,
 }
 
 /// The online accounts whose profile is known, ranked.
 #[derive(Debug, Default)]
 pub(crate) struct Ranking {
-    ranked: BTreeMap<Rank, Profile>,
+    ranked: BTreeMap<Rank, RankedAccount>,
     ranks: HashMap<String, Rank>,
 }
 
 #[derive(Debug)]
-struct Profile {
+struct RankedAccount {
     account: Account,
     username: String,
     display_name: String,
@@ -84,7 +84,7 @@ impl Ranking {
         if let Some(old) = self.ranks.insert(account.account_id.clone(), rank.clone()) {
             self.ranked.remove(&old);
         }
-        let profile = Profile {
+        let profile = RankedAccount {
             username: fold_case(&account.username),
             display_name: fold_case(&account.display_name),
             capabilities: account
@@ -107,25 +107,31 @@ impl Ranking {
         profile.account.public_key.as_deref()
     }
 
-    /// Looks at up to `scan` accounts behind `after` and stops at `want` matches.
-    pub(crate) fn look(&self, after: Option<&Rank>, filter: &Filter, want: usize, scan: usize) -> Look {
+    /// Examines up to `max_examined` accounts behind `after`, and stops at `limit` matches.
+    pub(crate) fn search(
+        &self,
+        after: Option<&Rank>,
+        filter: &Filter,
+        limit: usize,
+        max_examined: usize,
+    ) -> SearchPart {
         let start = after.map_or(Unbounded, |rank| Excluded(rank.clone()));
-        let mut look = Look::default();
+        let mut part = SearchPart::default();
         for (seen, (rank, profile)) in self.ranked.range((start, Unbounded)).enumerate() {
-            if look.hits.len() == want || seen == scan {
-                return look;
+            if part.hits.len() == limit || seen == max_examined {
+                return part;
             }
             if profile.matches(filter) {
-                look.hits.push((rank.clone(), hit(&profile.account, rank.online.0)));
+                part.hits.push((rank.clone(), hit(&profile.account, rank.online.0)));
             }
-            look.next = Some(rank.clone());
+            part.next = Some(rank.clone());
         }
-        look.next = None;
-        look
+        part.next = None;
+        part
     }
 }
 
-impl Profile {
+impl RankedAccount {
     fn matches(&self, filter: &Filter) -> bool {
         (filter.text.is_empty() || self.username.contains(&filter.text) || self.display_name.contains(&filter.text))
             && filter
@@ -135,7 +141,7 @@ impl Profile {
     }
 }
 
-/// The search result of an account with so many live sessions.
+/// The search result of an account with `online` live sessions.
 pub(crate) fn hit(account: &Account, online: usize) -> AccountHit {
     AccountHit {
         account_id: account.account_id.clone(),

@@ -5,10 +5,13 @@ use agentnet_protocol::json::Object;
 use agentnet_protocol::rpc::{ListReply, Reply as _};
 use agentnet_protocol::signing_scope::SigningScope;
 
-use super::changes::Changes;
-use super::look::ListPage;
+use super::offline_certainty::AccountPresence;
+use super::pending_writes::WriteBatch;
+use super::queries::ListPage;
 use super::search::{Filter, Rank};
-use super::whereabouts::Whereabouts;
+use super::session_end::settle;
+use super::state::MAX_UNISSUED;
+use super::unsettled::LeftSession;
 use super::*;
 
 const TTL: Duration = Duration::from_secs(40);
@@ -82,8 +85,8 @@ fn hello(tag: &str, agent_id: &str) -> AgentInfo {
 
 impl Presence {
     /// Takes all that the store has to learn.
-    fn take_all(&self, all: bool) -> Changes {
-        self.take_changes(&self.due(all))
+    fn take_all(&self, all: bool) -> WriteBatch {
+        self.take_writes(&self.due_writes(all))
     }
 }
 
@@ -105,7 +108,7 @@ fn listed(page: &ListPage) -> Vec<AgentInfo> {
 
 fn found(presence: &Presence, text: &str, capability: Option<&str>) -> Vec<String> {
     let filter = Filter::new(text, capability);
-    let look = presence.ranking(|all| all.look(None, &filter, 100, 1000));
+    let look = presence.ranking(|all| all.search(None, &filter, 100, 1000));
     assert_eq!(look.next, None);
     look.hits
         .into_iter()
@@ -121,7 +124,7 @@ fn a_session_lives_for_its_ttl_after_its_last_sign_of_life() {
     presence.insert(session("r_2", "b", "acct_b", clock.at(0.0)), clock.at(0.0));
     assert_eq!(
         presence.hello(&hello("r_2", "b"), false, clock.at(30.0)),
-        Heard::Known { changed: false }
+        HelloOutcome::Known { changed: false }
     );
     assert_eq!(presence.evict(clock.at(40.0)), 0, "not longer than the time to live");
     assert_eq!(presence.evict(clock.at(40.1)), 1);
@@ -135,7 +138,7 @@ fn silence_does_not_count_while_nobody_could_be_heard() {
     let clock = Clock::new();
     let presence = Presence::new(TTL, 1, clock.at(0.0));
     presence.insert(session("r_1", "a", "acct_a", clock.at(0.0)), clock.at(0.0));
-    presence.deaf_until(clock.at(100.0));
+    presence.reset_silence_from(clock.at(100.0));
     assert_eq!(presence.evict(clock.at(139.0)), 0);
     assert_eq!(presence.evict(clock.at(140.1)), 1);
 }
@@ -184,12 +187,12 @@ fn a_hello_replaces_what_the_protocol_says() {
 
     assert_eq!(
         presence.hello(&agent, true, clock.at(1.0)),
-        Heard::Known { changed: true }
+        HelloOutcome::Known { changed: true }
     );
     assert_eq!(presence.online("acct_alice"), 1, "a bound session keeps its account");
     assert_eq!(
         presence.hello(&agent, false, clock.at(2.0)),
-        Heard::Known { changed: true }
+        HelloOutcome::Known { changed: true }
     );
     assert_eq!((presence.online("acct_alice"), presence.online("acct_spoofed")), (0, 1));
 
@@ -201,7 +204,7 @@ fn a_hello_replaces_what_the_protocol_says() {
     assert_eq!(info.capabilities, ["chat"]);
     assert_eq!(info.username.as_deref(), Some("alice"), "what is absent is kept");
     assert_eq!(info.last_seen.as_deref(), Some("2026-02-21T08:00:02Z"));
-    let short = presence.listed_short(page.key(0).unwrap()).unwrap();
+    let short = presence.short_entry(page.key(0).unwrap()).unwrap();
     let expected = AgentInfo {
         capabilities: Vec::new(),
         ..info
@@ -209,7 +212,7 @@ fn a_hello_replaces_what_the_protocol_says() {
     assert_eq!(short, expected.encode());
     assert_eq!(
         presence.hello(&hello("r_none", "x"), false, clock.at(3.0)),
-        Heard::Unknown
+        HelloOutcome::Unknown
     );
 }
 
@@ -270,7 +273,7 @@ fn a_long_ranking_is_looked_at_in_parts() {
     let mut after: Option<Rank> = None;
     let mut names = Vec::new();
     loop {
-        let look = presence.ranking(|all| all.look(after.as_ref(), &filter, 2, 10));
+        let look = presence.ranking(|all| all.search(after.as_ref(), &filter, 2, 10));
         names.extend(look.hits.into_iter().map(|(rank, _)| (rank.username, rank.online)));
         after = look.next;
         if after.is_none() {
@@ -302,7 +305,7 @@ fn the_store_learns_of_changes_at_once_and_of_signs_of_life_now_and_then() {
     presence.hello(&hello("r_1", "renamed"), false, clock.at(11.0));
     assert_eq!(presence.take_all(false).upserts[0].name, "renamed");
 
-    presence.touch_all();
+    presence.touch_owned();
     assert_eq!(
         presence.take_all(true).touches,
         [("r_1".to_owned(), clock.at(11.0).time)]
@@ -322,7 +325,8 @@ fn of_several_registries_one_writes() {
     let everybody = |what: &dyn Fn(&Presence)| registries.iter().for_each(what);
     let writes = |at: &str| -> Vec<usize> {
         let taken: Vec<_> = registries.iter().map(|one| one.take_all(true)).collect();
-        let count = |changes: &changes::Changes| [changes.upserts.len(), changes.touches.len(), changes.ends.len()];
+        let count =
+            |changes: &pending_writes::WriteBatch| [changes.upserts.len(), changes.touches.len(), changes.ends.len()];
         let sums = taken
             .iter()
             .map(count)
@@ -357,10 +361,10 @@ fn of_several_registries_one_writes() {
     // The share of one that goes is written whole by the others when they hear it next.
     let share = tags
         .iter()
-        .filter(|tag| registries[2].lock().replicas.minds(tag))
+        .filter(|tag| registries[2].lock().ownership.owns(tag))
         .count();
     registries[0].replica(3, true, clock.at(12.0));
-    registries[1].stay_awake(Duration::from_secs(4), clock.at(12.0));
+    registries[1].detect_pause(Duration::from_secs(4), clock.at(12.0));
     registries[1].replica(1, false, clock.at(12.0));
     registries[..2].iter().for_each(|one| heard(one, "renamed", 13.0));
     assert_eq!(writes("taken over"), [share, 0, 0]);
@@ -397,11 +401,11 @@ fn a_pause_is_noticed() {
     let presence = Presence::new(TTL, 1, clock.at(0.0));
     presence.insert(session("r_1", "a", "acct_a", clock.at(0.0)), clock.at(0.0));
     let silence = Duration::from_secs(4);
-    presence.stay_awake(silence, clock.at(1.0));
-    presence.stay_awake(silence, clock.at(61.0));
+    presence.detect_pause(silence, clock.at(1.0));
+    presence.detect_pause(silence, clock.at(61.0));
     assert_eq!(presence.evict(clock.at(61.0)), 0, "its hellos may be on their way");
     for second in 62..=102 {
-        presence.stay_awake(silence, clock.at(f64::from(second)));
+        presence.detect_pause(silence, clock.at(f64::from(second)));
     }
     assert_eq!(presence.evict(clock.at(102.0)), 1);
 }
@@ -486,25 +490,42 @@ fn an_adopted_session_does_not_replace_a_known_one() {
 fn an_account_is_offline_when_no_session_of_it_can_be_alive_unheard() {
     let clock = Clock::new();
     let presence = Presence::new(TTL, 1, clock.at(0.0));
-    let at = |account: &str, seconds| presence.whereabouts(account, clock.at(seconds));
-    assert_eq!(at("acct_old", 100.0), Whereabouts::Unsure, "the store was not read");
+    let at = |account: &str, seconds| presence.account_presence(account, clock.at(seconds));
+    assert_eq!(
+        at("acct_old", 100.0),
+        AccountPresence::Uncertain,
+        "the store was not read"
+    );
     assert!(!presence.restore(session("r_0", "a", "acct_old", clock.at(0.0)), clock.at(100.0)));
     presence.loaded(false, clock.at(100.0));
     presence.insert(session("r_1", "a", "acct_a", clock.at(100.0)), clock.at(100.0));
-    assert_eq!(at("acct_a", 101.0), Whereabouts::Online);
-    assert_eq!(at("acct_old", 139.0), Whereabouts::Unsure, "a hello may bring it back");
-    assert_eq!(at("acct_old", 140.0), Whereabouts::Offline(Some(clock.at(0.0).time)));
-    assert_eq!(at("acct_other", 140.0), Whereabouts::Offline(None));
+    assert_eq!(at("acct_a", 101.0), AccountPresence::Online);
+    assert_eq!(
+        at("acct_old", 139.0),
+        AccountPresence::Uncertain,
+        "a hello may bring it back"
+    );
+    assert_eq!(
+        at("acct_old", 140.0),
+        AccountPresence::Offline(Some(clock.at(0.0).time))
+    );
+    assert_eq!(at("acct_other", 140.0), AccountPresence::Offline(None));
 
     presence.goodbye("r_1", clock.at(150.0));
-    assert_eq!(at("acct_a", 151.0), Whereabouts::Offline(Some(clock.at(150.0).time)));
-    for gap in [Presence::deaf_until, Presence::missed] {
+    assert_eq!(
+        at("acct_a", 151.0),
+        AccountPresence::Offline(Some(clock.at(150.0).time))
+    );
+    for gap in [Presence::reset_silence_from, Presence::missed] {
         presence.loaded(false, clock.at(100.0));
         gap(&presence, clock.at(160.0));
-        assert_eq!(at("acct_a", 199.0), Whereabouts::Unsure);
-        assert!(!presence.heard_all(clock.at(199.0)));
-        assert_eq!(at("acct_a", 200.0), Whereabouts::Offline(Some(clock.at(150.0).time)));
-        assert!(presence.heard_all(clock.at(200.0)));
+        assert_eq!(at("acct_a", 199.0), AccountPresence::Uncertain);
+        assert!(!presence.knows_all(clock.at(199.0)));
+        assert_eq!(
+            at("acct_a", 200.0),
+            AccountPresence::Offline(Some(clock.at(150.0).time))
+        );
+        assert!(presence.knows_all(clock.at(200.0)));
     }
 }
 
@@ -513,23 +534,20 @@ fn sessions_that_nobody_issued_are_bounded() {
     let clock = Clock::new();
     let presence = Presence::new(TTL, 1, clock.at(0.0));
     let heard = |number: usize| session(&format!("s_{number}"), "a", "acct_a", clock.at(0.0));
-    for number in 0..MOST_UNISSUED {
+    for number in 0..MAX_UNISSUED {
         assert!(presence.insert_heard(heard(number), clock.at(0.0)));
     }
-    assert!(!presence.insert_heard(heard(MOST_UNISSUED), clock.at(0.0)));
+    assert!(!presence.insert_heard(heard(MAX_UNISSUED), clock.at(0.0)));
     assert!(presence.insert_heard(heard(7), clock.at(0.0)), "that one is there");
     presence.insert(session("own", "a", "acct_a", clock.at(0.0)), clock.at(0.0));
-    assert_eq!(presence.len(), MOST_UNISSUED + 1);
+    assert_eq!(presence.len(), MAX_UNISSUED + 1);
     // What was stored of one from here makes no room. One that the store knew before, and one that leaves, do.
     let own = heard(3);
     presence.set_origin("s_3", own.connected_at, own.server_id);
     presence.set_origin("s_1", clock.at(0.0).time, "another".to_owned());
     presence.goodbye("s_2", clock.at(0.0));
     for (number, fits) in [(1, true), (2, true), (3, false)] {
-        assert_eq!(
-            presence.insert_heard(heard(MOST_UNISSUED + number), clock.at(0.0)),
-            fits
-        );
+        assert_eq!(presence.insert_heard(heard(MAX_UNISSUED + number), clock.at(0.0)), fits);
     }
 }
 
@@ -557,7 +575,7 @@ fn an_empty_store_knows_nobody_who_could_be_missed() {
     presence.loaded(true, clock.at(0.0));
     assert!(presence.is_warm(clock.at(0.0)));
     assert!(
-        !presence.heard_all(clock.at(39.0)),
+        !presence.knows_all(clock.at(39.0)),
         "others may be there whom it does not know"
     );
     presence.missed(clock.at(1.0));
@@ -582,6 +600,15 @@ mod in_the_store {
         (presence, store)
     }
 
+    /// A session has left the memory; the store is to be asked at `due`.
+    fn leave(presence: &Presence, tag: &str, due: Now, seen: Now) {
+        let left = LeftSession {
+            at: seen.time,
+            said_goodbye: false,
+        };
+        presence.lock().unsettled.add(due.instant, tag.into(), left);
+    }
+
     fn ago(seconds: u64) -> Now {
         let now = Now::read();
         Now {
@@ -595,12 +622,12 @@ mod in_the_store {
         online.into_iter().map(|session| session.session_tag).collect()
     }
 
-    /// Tags that this registry minds, and that the other one does.
+    /// Tags that this registry owns, and that the other one owns.
     fn tags(presence: &Presence) -> [Vec<String>; 2] {
-        let minds = |tag: &String| presence.lock().replicas.minds(tag);
+        let owns = |tag: &String| presence.lock().ownership.owns(tag);
         (0..100)
             .map(|number| format!("r_{number}"))
-            .partition::<Vec<_>, _>(minds)
+            .partition::<Vec<_>, _>(owns)
             .into()
     }
 
@@ -625,16 +652,16 @@ mod in_the_store {
                 .insert(session(tag, "a", "acct_a", silent), silent.instant, true);
         }
         assert_eq!(presence.evict(Now::read()), 4);
-        presence.settle(store.as_ref(), false).await.unwrap();
+        settle(&presence, store.as_ref(), false).await.unwrap();
         assert_eq!(online(store.as_ref()).await.len(), 4, "the store has just come back");
-        presence.lock().unsettled.clear();
+        presence.lock().unsettled.take_all();
 
         for (tag, seen) in rows {
             let asked_at = ago(if mine.contains(tag) { 0 } else { 1 });
-            presence.lock().unsettle(asked_at.instant, tag, silent.time, false);
+            leave(&presence, tag, asked_at, silent);
             assert_eq!(seen.time < ago(40).time, seen.time == silent.time);
         }
-        presence.settle(store.as_ref(), true).await.unwrap();
+        settle(&presence, store.as_ref(), true).await.unwrap();
         let mut alive = vec![mine[1].clone(), theirs[1].clone()];
         alive.sort_unstable();
         assert_eq!(online(store.as_ref()).await, alive);
@@ -642,7 +669,7 @@ mod in_the_store {
     }
 
     #[tokio::test]
-    async fn the_registry_that_minds_a_session_is_waited_for() {
+    async fn the_owner_of_a_session_is_waited_for() {
         let (presence, store) = with(&[]).await;
         let [mine, theirs] = tags(&presence);
         let seen = ago(50);
@@ -656,7 +683,7 @@ mod in_the_store {
                 .insert(session(tag, "a", "acct_a", seen), seen.instant, true);
         }
         presence.evict(Now::read());
-        presence.settle(store.as_ref(), true).await.unwrap();
+        settle(&presence, store.as_ref(), true).await.unwrap();
         assert_eq!(online(store.as_ref()).await, [theirs[0].clone()]);
     }
 
@@ -675,14 +702,14 @@ mod in_the_store {
             presence.goodbye(tag, ago(5));
         }
         assert!(presence.take_all(true).is_empty(), "the other one writes it");
-        presence.settle(store.as_ref(), false).await.unwrap();
+        settle(&presence, store.as_ref(), false).await.unwrap();
         assert_eq!(online(store.as_ref()).await.len(), 2, "in its time");
-        let waiting: Vec<_> = std::mem::take(&mut presence.lock().unsettled).into_iter().collect();
+        let waiting = presence.lock().unsettled.take_all();
         for ((due, tag), left) in waiting {
             assert!(due > Now::read().instant);
-            presence.lock().unsettled.insert((ago(0).instant, tag), left);
+            presence.lock().unsettled.add(ago(0).instant, tag, left);
         }
-        presence.settle(store.as_ref(), false).await.unwrap();
+        settle(&presence, store.as_ref(), false).await.unwrap();
         assert_eq!(online(store.as_ref()).await, [theirs[1].clone()]);
     }
 
@@ -695,13 +722,11 @@ mod in_the_store {
             .collect();
         store.upsert_sessions(&rows).await.unwrap();
         for row in rows {
-            presence
-                .lock()
-                .unsettle(silent.instant, &row.session_tag, silent.time, false);
+            leave(&presence, &row.session_tag, silent, silent);
         }
         presence.insert_heard(session("r_699", "a", "acct_a", silent), Now::read());
-        presence.settle(store.as_ref(), true).await.unwrap();
+        settle(&presence, store.as_ref(), true).await.unwrap();
         assert_eq!(online(store.as_ref()).await, ["r_699"]);
-        assert!(presence.lock().unsettled.is_empty());
+        assert!(presence.lock().unsettled.len() == 0);
     }
 }

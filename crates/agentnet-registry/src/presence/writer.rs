@@ -1,8 +1,8 @@
-//! Presence, written behind: one task takes the changes to the store in batches.
+//! Writes the changes of presence to the store, in batches: write-behind.
 //!
-//! New, changed and ended sessions are written as soon as the batch before is done; signs of life wait for the next tick.
-//! What the store refuses is put back and tried again, so a broken database delays the picture that it has, but loses
-//! nothing while the registry runs.
+//! New, changed and ended sessions are written as soon as the batch before is done; signs of life wait for the next tick. A
+//! batch that the store does not take is put back and tried again: a broken database delays changes, and loses none while the
+//! registry runs.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -11,43 +11,44 @@ use agentnet_store::{Store, StoreError};
 use tokio::sync::{Notify, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use super::Presence;
-use super::changes::Changes;
+use super::pending_writes::WriteBatch;
+use super::{Presence, session_end};
 use crate::database::Database;
 
-/// How often plain signs of life are taken along.
-const TICK: Duration = Duration::from_secs(1);
-/// Sessions that are taken at a time: thousands come online together, and each is copied.
-const MOST: usize = 1_000;
+/// How often signs of life are written.
+const TOUCH_INTERVAL: Duration = Duration::from_secs(1);
+/// Sessions that are copied at a time: thousands may come online together.
+const MAX_BATCH_SESSIONS: usize = 1_000;
 /// Sessions in one transaction.
-const CHUNK: usize = 500;
-/// How long somebody waits for the writer.
-const PATIENCE: Duration = Duration::from_secs(2);
-/// The longest pause after a failure.
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
-/// How often the last write is tried when the registry stops.
-const LAST_TRIES: u32 = 3;
+const TRANSACTION_SESSIONS: usize = 500;
+/// How long a caller waits for the writer.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
+/// The first and the longest delay after a failure.
+const MIN_BACKOFF: Duration = Duration::from_millis(200);
+const MAX_BACKOFF: Duration = Duration::from_secs(5);
+/// Attempts of the last write when the registry stops.
+const LAST_WRITE_ATTEMPTS: u32 = 3;
 
-/// Wakes the writer and waits for it.
+/// Wakes the writer, and waits until it has written.
 #[derive(Debug, Default)]
-pub(crate) struct WriterBell {
+pub(crate) struct FlushSignal {
     wake: Notify,
     waiting: Mutex<Vec<oneshot::Sender<()>>>,
 }
 
-impl WriterBell {
-    /// There is something that should not wait for the next tick.
-    pub(crate) fn ring(&self) {
+impl FlushSignal {
+    /// There is a change that should not wait for the next tick.
+    pub(crate) fn notify(&self) {
         self.wake.notify_one();
     }
 
-    /// Rings, and returns when the writer has tried to store everything that was pending; `false` if that takes too long.
-    pub(crate) async fn written(&self) -> bool {
+    /// Wakes the writer, and returns when it has tried to write everything that was pending; `false` if that takes too long.
+    pub(crate) async fn flush(&self) -> bool {
         let (done, wait) = oneshot::channel();
         self.lock().push(done);
-        self.ring();
-        // While the store fails, the writer pauses; the change stays pending.
-        matches!(tokio::time::timeout(PATIENCE, wait).await, Ok(Ok(())))
+        self.notify();
+        // While the store fails, the writer backs off; the change stays pending.
+        matches!(tokio::time::timeout(FLUSH_TIMEOUT, wait).await, Ok(Ok(())))
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Vec<oneshot::Sender<()>>> {
@@ -56,91 +57,91 @@ impl WriterBell {
 }
 
 /// Writes until `stop`, then once more with every session's last sign of life.
-pub(crate) async fn run(presence: Arc<Presence>, database: Database, bell: Arc<WriterBell>, stop: CancellationToken) {
-    let store = database.patient();
-    let mut tick = tokio::time::interval(TICK);
+pub(crate) async fn run(presence: Arc<Presence>, database: Database, flush: Arc<FlushSignal>, stop: CancellationToken) {
+    let store = database.retrying();
+    let mut tick = tokio::time::interval(TOUCH_INTERVAL);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let mut pause = Duration::ZERO;
+    let mut backoff = Duration::ZERO;
     loop {
         let all = tokio::select! {
             () = stop.cancelled() => break,
             _ = tick.tick() => true,
-            () = bell.wake.notified() => false,
+            () = flush.wake.notified() => false,
         };
-        let waiting = std::mem::take(&mut *bell.lock());
+        let waiting = std::mem::take(&mut *flush.lock());
         let mut outcome = write(&presence, store.as_ref(), all).await;
         if outcome.is_ok() {
             let steady = database.is_steady(presence.grace());
-            outcome = presence.settle(store.as_ref(), steady).await;
+            outcome = session_end::settle(&presence, store.as_ref(), steady).await;
         }
-        // Those who wait are told of a failure too: the change stays pending and is tried again.
-        tell(waiting);
+        // A failure ends the wait too: the change stays pending and is tried again.
+        complete(waiting);
         match outcome {
-            Ok(()) if pause.is_zero() => {}
+            Ok(()) if backoff.is_zero() => {}
             Ok(()) => {
-                tracing::info!("presence reaches the store again");
-                pause = Duration::ZERO;
+                tracing::info!("presence is written to the store again");
+                backoff = Duration::ZERO;
             }
             Err(error) => {
-                if pause.is_zero() {
+                if backoff.is_zero() {
                     tracing::warn!(%error, "presence cannot be stored; trying again");
                 }
-                pause = (pause * 2).clamp(Duration::from_millis(200), LONGEST_PAUSE);
+                backoff = (backoff * 2).clamp(MIN_BACKOFF, MAX_BACKOFF);
                 tokio::select! {
                     () = stop.cancelled() => break,
-                    () = tokio::time::sleep(pause) => bell.ring(),
+                    () = tokio::time::sleep(backoff) => flush.notify(),
                 }
             }
         }
     }
-    presence.touch_all();
-    for attempt in 1..=LAST_TRIES {
+    presence.touch_owned();
+    for attempt in 1..=LAST_WRITE_ATTEMPTS {
         match write(&presence, store.as_ref(), true).await {
             Ok(()) | Err(StoreError::Gone(_)) => break,
             Err(error) => tracing::warn!(%error, attempt, "presence could not be stored before the stop"),
         }
     }
-    tell(std::mem::take(&mut *bell.lock()));
+    complete(std::mem::take(&mut *flush.lock()));
 }
 
-fn tell(waiting: Vec<oneshot::Sender<()>>) {
+fn complete(waiting: Vec<oneshot::Sender<()>>) {
     for done in waiting {
-        // Nobody waits any more if the request was given up.
+        // The receiver is gone if the caller timed out.
         let _ = done.send(());
     }
 }
 
-/// Stores what is pending; on an error, what was not stored is pending again.
+/// Writes the pending changes; on an error, those that were not written are pending again.
 async fn write(presence: &Presence, store: &dyn Store, all: bool) -> Result<(), StoreError> {
-    for due in presence.due(all).chunks(MOST) {
-        let mut changes = presence.take_changes(due);
-        let outcome = apply(&mut changes, store).await;
-        if !changes.is_empty() {
-            presence.put_back(changes);
+    for due in presence.due_writes(all).chunks(MAX_BATCH_SESSIONS) {
+        let mut batch = presence.take_writes(due);
+        let outcome = write_batch(&mut batch, store).await;
+        if !batch.is_empty() {
+            presence.put_back(batch);
         }
         outcome?;
     }
     Ok(())
 }
 
-/// Takes from `changes` what was stored.
-async fn apply(changes: &mut Changes, store: &dyn Store) -> Result<(), StoreError> {
-    while let Some(chunk) = tail(&changes.upserts) {
-        store.upsert_sessions(&changes.upserts[chunk..]).await?;
-        changes.upserts.truncate(chunk);
+/// Removes from the batch what was written.
+async fn write_batch(batch: &mut WriteBatch, store: &dyn Store) -> Result<(), StoreError> {
+    while let Some(chunk) = tail(&batch.upserts) {
+        store.upsert_sessions(&batch.upserts[chunk..]).await?;
+        batch.upserts.truncate(chunk);
     }
-    while let Some(chunk) = tail(&changes.ends) {
-        store.end_sessions(&changes.ends[chunk..]).await?;
-        changes.ends.truncate(chunk);
+    while let Some(chunk) = tail(&batch.ends) {
+        store.end_sessions(&batch.ends[chunk..]).await?;
+        batch.ends.truncate(chunk);
     }
-    while let Some(chunk) = tail(&changes.touches) {
-        store.touch_sessions(&changes.touches[chunk..]).await?;
-        changes.touches.truncate(chunk);
+    while let Some(chunk) = tail(&batch.touches) {
+        store.touch_sessions(&batch.touches[chunk..]).await?;
+        batch.touches.truncate(chunk);
     }
     Ok(())
 }
 
-/// Where the last chunk begins.
+/// The start of the last chunk.
 fn tail<T>(items: &[T]) -> Option<usize> {
-    (!items.is_empty()).then(|| items.len().saturating_sub(CHUNK))
+    (!items.is_empty()).then(|| items.len().saturating_sub(TRANSACTION_SESSIONS))
 }

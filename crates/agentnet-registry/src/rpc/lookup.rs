@@ -12,7 +12,7 @@ use crate::context::Context;
 
 /// The account behind a username.
 pub(super) async fn resolve_account(ctx: &Arc<Context>, request: ResolveAccountRequest) -> Result<String, RpcError> {
-    let found = ctx.lookups.ask(request.username.clone()).await;
+    let found = ctx.account_ids.load(request.username.clone()).await;
     let found = found.map_err(|error| super::failed_with(&error, "resolve_failed"))?;
     Ok(ResolveAccountReply {
         account_id: found.ok_or(RpcError::NOT_FOUND)?,

@@ -16,10 +16,10 @@ use super::failed;
 use super::threads::position;
 use crate::clock::now_text;
 use crate::context::Context;
-use crate::fit::fit;
+use crate::truncate_reply::truncate_reply;
 
 /// Messages that are read at a time: large ones fill a reply before many of them are in memory.
-const CHUNK: usize = 32;
+const CHUNK_MESSAGES: usize = 32;
 
 /// One page, and the cursor behind it if there are more.
 type Found = (Vec<(Cursor, HistoryMessage)>, Option<Cursor>);
@@ -32,17 +32,18 @@ pub(super) async fn thread_messages(ctx: &Arc<Context>, request: ThreadMessagesR
         ..MessageQuery::default()
     };
     let (items, end) = find(ctx, query, request.limit, "thread_messages_failed").await?;
-    let generated_at = now_text();
-    fit(ctx.max_reply(), items, shortened, |items, cut| {
-        ThreadMessagesReply {
-            thread_id: request.thread_id.clone(),
-            limit: request.limit,
-            cursor: request.cursor.clone(),
-            next_cursor: cut.map(|(cursor, _)| cursor).or(end.as_ref()).map(Cursor::encode),
-            messages: items.into_iter().map(|(_, message)| message).collect(),
-            generated_at: generated_at.clone(),
-        }
-        .encode()
+    let mut reply = ThreadMessagesReply {
+        thread_id: request.thread_id,
+        limit: request.limit,
+        cursor: request.cursor,
+        next_cursor: None,
+        messages: Vec::new(),
+        generated_at: now_text(),
+    };
+    truncate_reply(ctx.max_reply(), items, shortened, |messages, last| {
+        reply.messages = messages;
+        reply.next_cursor = last.or(end.as_ref()).map(Cursor::encode);
+        (reply.encode(), std::mem::take(&mut reply.messages))
     })
 }
 
@@ -65,39 +66,39 @@ pub(super) async fn message_search(ctx: &Arc<Context>, request: MessageSearchReq
         limit: 0,
     };
     let (items, end) = find(ctx, query, request.limit, "message_search_failed").await?;
-    let generated_at = now_text();
-    fit(ctx.max_reply(), items, shortened, |items, cut| {
-        MessageSearchReply {
-            filters: filters.clone(),
-            limit: request.limit,
-            cursor: request.cursor.clone(),
-            next_cursor: cut.map(|(cursor, _)| cursor).or(end.as_ref()).map(Cursor::encode),
-            messages: items.into_iter().map(|(_, message)| message).collect(),
-            generated_at: generated_at.clone(),
-        }
-        .encode()
+    let mut reply = MessageSearchReply {
+        filters: request.filters,
+        limit: request.limit,
+        cursor: request.cursor,
+        next_cursor: None,
+        messages: Vec::new(),
+        generated_at: now_text(),
+    };
+    truncate_reply(ctx.max_reply(), items, shortened, |messages, last| {
+        reply.messages = messages;
+        reply.next_cursor = last.or(end.as_ref()).map(Cursor::encode);
+        (reply.encode(), std::mem::take(&mut reply.messages))
     })
 }
 
-/// Reads until the page or the reply is full.
+/// Reads until the page is full, or its payloads alone fill the reply.
 async fn find(ctx: &Context, mut query: MessageQuery, limit: usize, error: &'static str) -> Result<Found, RpcError> {
     let max = ctx.max_reply();
     let mut items = Vec::new();
-    let mut bytes = 0;
+    let mut payload_bytes = 0;
     loop {
-        query.limit = CHUNK.min(limit - items.len());
+        query.limit = CHUNK_MESSAGES.min(limit - items.len());
         let page = ctx.store.messages(&query).await.map_err(failed(error))?;
         for message in page.items {
             let cursor = Cursor {
                 sent_at: message.sent_at,
                 message_id: message.message_id.clone(),
             };
-            let message = shown(message);
-            bytes += message.encode().len();
-            items.push((cursor, message));
+            payload_bytes += message.payload.get().len();
+            items.push((cursor, history_message(message)));
         }
         let last = items.last().map(|(cursor, _): &(Cursor, _)| cursor.clone());
-        if !page.more || items.len() >= limit || bytes > max {
+        if !page.more || items.len() >= limit || payload_bytes > max {
             return Ok((items, last.filter(|_| page.more)));
         }
         query.before = last.map(|cursor| Position {
@@ -107,7 +108,7 @@ async fn find(ctx: &Context, mut query: MessageQuery, limit: usize, error: &'sta
     }
 }
 
-fn shown(message: Message) -> HistoryMessage {
+fn history_message(message: Message) -> HistoryMessage {
     HistoryMessage {
         message_id: message.message_id,
         thread_id: message.thread_id,
@@ -131,17 +132,16 @@ fn shown(message: Message) -> HistoryMessage {
     }
 }
 
-/// A message whose payload does not fit into any reply: without it, its size in the metadata.
-fn shortened((cursor, message): &(Cursor, HistoryMessage)) -> (Cursor, HistoryMessage) {
+/// A message with a payload that does not fit into any reply: without it, but with its size in the metadata.
+fn shortened(message: &HistoryMessage) -> HistoryMessage {
     let bytes = message.payload.get().len();
     let metadata = ObjectWriter::new()
         .bool("payload_omitted", true)
         .int("payload_bytes", bytes as u64)
         .finish();
-    let message = HistoryMessage {
+    HistoryMessage {
         payload: RawJson::null(),
         metadata: RawJson::parse(metadata).unwrap_or_else(|_| RawJson::empty_object()),
         ..message.clone()
-    };
-    (cursor.clone(), message)
+    }
 }

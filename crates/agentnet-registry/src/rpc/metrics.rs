@@ -14,7 +14,7 @@ pub(super) fn metrics(ctx: &Arc<Context>) -> Result<String, RpcError> {
     let (config, metrics) = (&ctx.config, &ctx.metrics);
     let count = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
     let mut handlers = metrics.handlers();
-    // This very call is one of them.
+    // This call is one of them.
     handlers.entry(MetricsRequest::NAME.to_owned()).or_default().calls += 1;
     Ok(MetricsReply {
         generated_at: now_text(),

@@ -12,43 +12,44 @@ use agentnet_store::model::{Account, AccountQuery, Session};
 use super::failed;
 use crate::clock::{Now, now_text};
 use crate::context::Context;
-use crate::fit::{TOO_LARGE, fit};
 use crate::identity::is_reserved;
 use crate::paging::{SearchPosition, search_cursor, search_position};
 use crate::presence::search::{Filter, hit};
+use crate::truncate_reply::{TOO_LARGE, items_that_fit, measure, truncate_reply};
 
-/// Online accounts that are looked at under one lock.
-const LOOK: usize = 1024;
+/// Online accounts that are examined under one lock.
+const MAX_EXAMINED: usize = 1024;
 /// Stored accounts that are read at a time, at least and at most.
-const ROWS: (usize, usize) = (64, 1000);
-/// Stored accounts that one request may pass over; the next page goes on from there.
-const MOST_ROWS: usize = 20_000;
+const MIN_CHUNK_ROWS: usize = 64;
+const MAX_CHUNK_ROWS: usize = 1000;
+/// Stored accounts that one request may read; the next page goes on from there.
+const MAX_ROWS: usize = 20_000;
 
 type Found = (SearchPosition, AccountHit);
 
 /// Accounts by name and capability: online ones first, by number of live sessions, then by username.
 pub(super) async fn search(ctx: &Arc<Context>, request: SearchRequest) -> Result<String, RpcError> {
     let after = search_position(request.cursor.as_deref())?;
-    ctx.adoptions.settled().await;
+    ctx.pending_lookups.settled().await;
     ctx.presence.evict(Now::read());
     let (results, next) = find(ctx, &request, after).await?;
-    let generated_at = now_text();
-    fit(ctx.max_reply(), results, shortened, |results, cut| {
-        let next = cut.map(|(position, _)| position).or(next.as_ref());
-        SearchReply {
-            query: request.query.clone(),
-            capability: request.capability.clone(),
-            limit: request.limit,
-            online_only: request.online_only,
-            results: results.into_iter().map(|(_, hit)| hit).collect(),
-            generated_at: generated_at.clone(),
-            next_cursor: next.map(search_cursor),
-        }
-        .encode()
+    let mut reply = SearchReply {
+        query: request.query,
+        capability: request.capability,
+        limit: request.limit,
+        online_only: request.online_only,
+        results: Vec::new(),
+        generated_at: now_text(),
+        next_cursor: None,
+    };
+    truncate_reply(ctx.max_reply(), results, shortened, |results, last| {
+        reply.results = results;
+        reply.next_cursor = last.or(next.as_ref()).map(search_cursor);
+        (reply.encode(), std::mem::take(&mut reply.results))
     })
 }
 
-/// One page, and where the next one begins if there is one.
+/// One page, and the position of the next one if there is one.
 async fn find(
     ctx: &Context,
     request: &SearchRequest,
@@ -67,15 +68,15 @@ async fn find(
             };
             let filter = Filter::new(text, request.capability.as_deref());
             loop {
-                let look = ctx
+                let part = ctx
                     .presence
-                    .ranking(|all| all.look(rank.as_ref(), &filter, want - found.len(), LOOK));
+                    .ranking(|all| all.search(rank.as_ref(), &filter, want - found.len(), MAX_EXAMINED));
                 found.extend(
-                    look.hits
+                    part.hits
                         .into_iter()
                         .map(|(rank, hit)| (SearchPosition::Online(rank), hit)),
                 );
-                rank = look.next;
+                rank = part.next;
                 if rank.is_none() || found.len() == want {
                     break;
                 }
@@ -96,7 +97,7 @@ async fn find(
     Ok((found, stopped_at))
 }
 
-/// Fills the page with accounts that have no live session. Gives the place where it stopped looking before the end.
+/// Fills the page with accounts that have no live session. Returns the position at which it stopped before the last account.
 async fn offline(
     ctx: &Context,
     request: &SearchRequest,
@@ -107,8 +108,8 @@ async fn offline(
 ) -> Result<Option<SearchPosition>, RpcError> {
     let (mut rows, shown) = (0, found.len());
     loop {
-        // Those that were shown as online come again here, to be passed over.
-        let limit = (want - found.len() + shown).clamp(ROWS.0, ROWS.1);
+        // The rows contain the online accounts too, which are skipped.
+        let limit = (want - found.len() + shown).clamp(MIN_CHUNK_ROWS, MAX_CHUNK_ROWS);
         let query = AccountQuery {
             text: text.to_owned(),
             capability: request.capability.clone(),
@@ -132,24 +133,23 @@ async fn offline(
         if !page.more {
             return Ok(None);
         }
-        if rows >= MOST_ROWS {
+        if rows >= MAX_ROWS {
             return Ok(after_username.map(SearchPosition::Offline));
         }
     }
 }
 
-fn shortened((position, hit): &Found) -> Found {
-    let hit = AccountHit {
+fn shortened(hit: &AccountHit) -> AccountHit {
+    AccountHit {
         capabilities: Vec::new(),
         metadata: RawJson::empty_object(),
         ..hit.clone()
-    };
-    (position.clone(), hit)
+    }
 }
 
 /// One account with its live sessions.
 pub(super) async fn profile(ctx: &Arc<Context>, request: ProfileRequest) -> Result<String, RpcError> {
-    ctx.adoptions.settled().await;
+    ctx.pending_lookups.settled().await;
     ctx.presence.evict(Now::read());
     let found = match (&request.account_id, &request.username) {
         (Some(account_id), _) => ctx.store.account_by_id(account_id).await,
@@ -163,16 +163,20 @@ pub(super) async fn profile(ctx: &Arc<Context>, request: ProfileRequest) -> Resu
         generated_at: now_text(),
     };
     let max = ctx.max_reply();
-    let mut text = reply.encode();
-    // Profiles have no pages: of an account with very many sessions, the latest are shown.
-    while text.len() > max && !reply.profile.online_sessions.is_empty() {
-        let sessions = reply.profile.online_sessions.len();
-        reply
-            .profile
-            .online_sessions
-            .truncate((sessions * max / text.len()).min(sessions - 1));
-        text = reply.encode();
+    let text = reply.encode();
+    if text.len() <= max {
+        return Ok(text);
     }
+    // Profiles have no pages: of an account with very many sessions, the latest are shown.
+    let sessions = std::mem::take(&mut reply.profile.online_sessions);
+    let overhead = reply.encode().len();
+    let (mut sessions, ends) = measure(sessions, &mut |sessions, _: Option<&()>| {
+        reply.profile.online_sessions = sessions;
+        (reply.encode(), std::mem::take(&mut reply.profile.online_sessions))
+    });
+    sessions.truncate(items_that_fit(max, &ends, |_| overhead));
+    reply.profile.online_sessions = sessions;
+    let text = reply.encode();
     if text.len() > max { Err(TOO_LARGE) } else { Ok(text) }
 }
 

@@ -5,27 +5,26 @@ use std::time::Duration;
 
 use agentnet_protocol::limits::{check_agent, check_nonce};
 use agentnet_protocol::rpc::{RegisterReply, RegisterRequest, Reply as _, RpcError};
-use agentnet_protocol::signing_scope::SigningScope;
 use agentnet_protocol::subject::{REPLY_PREFIX, routable_capability};
-use agentnet_protocol::{AgentInfo, ids, username};
+use agentnet_protocol::{AgentInfo, ids};
 use agentnet_store::StoreError;
-use agentnet_store::model::{AccountClaim, DesiredName};
 
-use crate::announce;
-use crate::clock::{self, Now};
+use crate::clock::Now;
 use crate::context::Context;
 use crate::identity::is_reserved;
 use crate::new_accounts;
-use crate::presence::hear;
+use crate::presence::lookups::new_session;
 use crate::register_auth;
+use crate::registration::account_claim;
+use crate::tasks::Phase;
 
-/// How often, and with which pause, a session that is not stored yet is looked after.
-const LATE_TRIES: u32 = 20;
-const LATE_PAUSE: Duration = Duration::from_millis(200);
-/// Capabilities that one line of the log names.
-const LOGGED_CAPABILITIES: usize = 8;
+/// How often, and at which interval, is checked whether a session is stored that was not stored at once.
+const ANNOUNCE_ATTEMPTS: u32 = 20;
+const ANNOUNCE_RETRY_DELAY: Duration = Duration::from_millis(200);
+/// Capabilities in one line of the log.
+const MAX_LOGGED_CAPABILITIES: usize = 8;
 
-/// Finds or creates the account, issues a session, and tells the other registries of it.
+/// Finds or creates the account, issues a session, and announces it to the other registries.
 pub(super) async fn register(ctx: &Arc<Context>, request: RegisterRequest, reply_to: &str) -> Result<String, RpcError> {
     let now = Now::read();
     let agent = &request.agent;
@@ -35,14 +34,14 @@ pub(super) async fn register(ctx: &Arc<Context>, request: RegisterRequest, reply
     if agent.account_id.as_deref().is_some_and(|id| !usable(id)) {
         return Err(RpcError::new("account_id is invalid"));
     }
-    let mut claim = claim(agent, None, now);
+    let mut claim = account_claim(agent, None, now);
     if ctx.config.dev_auth {
         let registrant = register_auth::check(ctx, &request, &claim, now).await?;
         claim.public_key = Some(registrant.public_key);
         claim.signs = registrant.signs;
     }
     if request.keep_profile {
-        let known = new_accounts::existing(ctx, &claim).await;
+        let known = new_accounts::existing(ctx.store.as_ref(), &claim).await;
         let known = known.map_err(super::failed("failed resolving account identity"))?;
         if let Some(known) = known {
             claim.display_name = known.display_name;
@@ -51,18 +50,19 @@ pub(super) async fn register(ctx: &Arc<Context>, request: RegisterRequest, reply
         }
     }
     let signs = claim.signs;
-    let room = new_accounts::room(ctx, &claim, Some(reply_to), now.instant).await?;
-    let claimed = ctx.claims.ask(claim).await;
-    new_accounts::settle(ctx, room, claimed.as_ref().ok(), now.time);
+    let (store, budget) = (ctx.store.as_ref(), &ctx.new_accounts);
+    let token = budget.reserve(store, &claim, Some(reply_to), now.instant).await?;
+    let claimed = ctx.claims.load(claim).await;
+    budget.settle(token, claimed.as_ref().ok(), now.time);
     let account = claimed.map_err(|error| match error.as_ref() {
         StoreError::KeyMismatch => RpcError::new("auth_public_key_mismatch"),
         StoreError::TooLarge(_) => RpcError::with_text(error.to_string()),
         error => super::failed_with(error, "failed resolving account identity"),
     })?;
     let (account_id, username) = (account.account_id.clone(), account.username.clone());
-    ctx.oversized.fits(&username);
+    ctx.oversized.remove(&username);
     let session_tag = now.session_tag(&ctx.config.server_id);
-    let mut session = hear::session(
+    let mut session = new_session(
         ctx,
         agent,
         session_tag.clone(),
@@ -73,11 +73,12 @@ pub(super) async fn register(ctx: &Arc<Context>, request: RegisterRequest, reply
     session.signs = signs;
     ctx.presence.insert(session, now);
     ctx.presence.set_profile(account);
-    // The session is in the store before anybody hears of it: the others will look there.
-    if stored(ctx, &session_tag).await {
-        announce::session(ctx, &session_tag).await;
+    // The session is stored before it is announced: the other registries read it from the store.
+    if is_stored(ctx, &session_tag).await {
+        ctx.peer_events.session_issued(&session_tag).await;
     } else {
-        ctx.tasks.spawn(announce_later(Arc::clone(ctx), session_tag.clone()));
+        let later = announce_later(Arc::clone(ctx), session_tag.clone());
+        ctx.tasks.spawn(Phase::Requests, later);
     }
     warn_of_unroutable(agent, &account_id);
     tracing::info!(agent_id = %agent.agent_id, %account_id, %username, %session_tag, "registered");
@@ -94,81 +95,24 @@ pub(super) async fn register(ctx: &Arc<Context>, request: RegisterRequest, reply
 }
 
 /// Waits until a session is stored; `false` if that takes too long or fails.
-async fn stored(ctx: &Context, session_tag: &str) -> bool {
-    ctx.bell.written().await && !ctx.presence.is_unwritten(session_tag)
+async fn is_stored(ctx: &Context, session_tag: &str) -> bool {
+    ctx.flush.flush().await && !ctx.presence.is_unwritten(session_tag)
 }
 
-/// Announces a session as soon as a slow store has it. If that takes very long, its hellos have made it known.
+/// Announces a session as soon as a slow store has it. After the last attempt its hellos have made it known.
 async fn announce_later(ctx: Arc<Context>, session_tag: String) {
-    for _ in 0..LATE_TRIES {
-        if stored(&ctx, &session_tag).await {
-            return announce::session(&ctx, &session_tag).await;
+    for _ in 0..ANNOUNCE_ATTEMPTS {
+        if is_stored(&ctx, &session_tag).await {
+            return ctx.peer_events.session_issued(&session_tag).await;
         }
-        tokio::time::sleep(LATE_PAUSE).await;
+        tokio::time::sleep(ANNOUNCE_RETRY_DELAY).await;
     }
-}
-
-/// What a registration, or the hello of an unknown session, wants of the accounts.
-pub(crate) fn claim(agent: &AgentInfo, public_key: Option<String>, now: Now) -> AccountClaim {
-    AccountClaim {
-        account_id: agent.account_id.clone(),
-        name: desired_name(agent),
-        new_account_id: now.account_id(),
-        display_name: agent.name.clone(),
-        capabilities: agent.capabilities.clone(),
-        metadata: agent.metadata.clone(),
-        agent_id: agent.agent_id.clone(),
-        public_key,
-        signs: SigningScope::default(),
-        at: now.time,
-    }
-}
-
-fn desired_name(agent: &AgentInfo) -> DesiredName {
-    let usable = |name: &str| Some(username::normalise(name)).filter(|name| !name.is_empty());
-    agent
-        .username
-        .as_deref()
-        .and_then(usable)
-        .map(DesiredName::Requested)
-        .or_else(|| usable(&agent.agent_id).map(DesiredName::Derived))
-        .unwrap_or_else(|| DesiredName::Generated(clock::generated_username()))
 }
 
 fn warn_of_unroutable(agent: &AgentInfo, account_id: &str) {
     let unroutable = agent.capabilities.iter().filter(|name| !routable_capability(name));
-    let unroutable: Vec<&str> = unroutable.take(LOGGED_CAPABILITIES).map(String::as_str).collect();
+    let unroutable: Vec<&str> = unroutable.take(MAX_LOGGED_CAPABILITIES).map(String::as_str).collect();
     if !unroutable.is_empty() {
-        tracing::warn!(%account_id, unroutable = unroutable.join(", "), "advertised capabilities that messages cannot be routed by");
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_name_is_the_requested_one_else_derived_else_generated() {
-        let agent = |agent_id: &str, username: Option<&str>| AgentInfo {
-            agent_id: agent_id.into(),
-            username: username.map(str::to_owned),
-            ..AgentInfo::default()
-        };
-        assert_eq!(
-            desired_name(&agent("x", Some(" @Alice! "))),
-            DesiredName::Requested("alice".into())
-        );
-        assert_eq!(
-            desired_name(&agent("Bob Agent", None)),
-            DesiredName::Derived("bob_agent".into())
-        );
-        assert_eq!(
-            desired_name(&agent("Bob", Some("日本"))),
-            DesiredName::Derived("bob".into())
-        );
-        let DesiredName::Generated(name) = desired_name(&agent("日本", None)) else {
-            panic!("not generated")
-        };
-        assert!(name.starts_with("agent_") && name.len() == 14, "{name}");
+        tracing::warn!(%account_id, unroutable = unroutable.join(", "), "advertised capabilities that no subject can name");
     }
 }

@@ -8,13 +8,12 @@ use agentnet_protocol::rpc::{Reply as _, RotateKeyReply, RotateKeyRequest, RpcEr
 use agentnet_store::StoreError;
 
 use super::failed;
-use crate::announce;
 use crate::clock::Now;
 use crate::context::Context;
 use crate::register_auth::announce_used;
 
-/// Binds another key to an account, asked for with the key that is bound. What was bound is compared once more in the
-/// store's transaction.
+/// Binds another key to an account, at a request signed with the bound key. The store's transaction compares the bound key
+/// once more.
 pub(super) async fn rotate_key(ctx: &Arc<Context>, request: RotateKeyRequest) -> Result<String, RpcError> {
     let now = Now::read();
     check_nonce(request.auth.as_ref())?;
@@ -39,7 +38,7 @@ pub(super) async fn rotate_key(ctx: &Arc<Context>, request: RotateKeyRequest) ->
         })?
         .ok_or(RpcError::NOT_FOUND)?;
     ctx.presence.set_profile(rotated);
-    announce::rotated(ctx, &request.account_id).await;
+    ctx.peer_events.key_rotated(&request.account_id).await;
     tracing::info!(account_id = %request.account_id, "the account has a new key");
     Ok(RotateKeyReply {
         account_id: request.account_id,

@@ -13,10 +13,10 @@ use agentnet_store::model::{Position, Thread, ThreadQuery};
 use super::failed;
 use crate::clock::now_text;
 use crate::context::Context;
-use crate::fit::{TOO_LARGE, fit};
+use crate::truncate_reply::{TOO_LARGE, truncate_reply};
 
-/// Participants that are shown of a thread whose whole list does not fit into a reply.
-const SOME_PARTICIPANTS: usize = 20;
+/// Participants that are shown of a thread if all of them do not fit into a reply.
+const MAX_SHORT_PARTICIPANTS: usize = 20;
 
 /// One thread's counters.
 pub(super) async fn thread_status(ctx: &Arc<Context>, request: ThreadStatusRequest) -> Result<String, RpcError> {
@@ -93,22 +93,14 @@ pub(super) async fn thread_list(ctx: &Arc<Context>, request: ThreadListRequest) 
         .collect();
     let end = items.last().filter(|_| page.more).map(|(cursor, _)| cursor.clone());
     reply.generated_at = now_text();
-    fit(
-        ctx.max_reply(),
-        items,
-        |(cursor, thread)| (cursor.clone(), shortened(thread)),
-        |items, cut| {
-            ThreadListReply {
-                results: items.into_iter().map(|(_, thread)| thread).collect(),
-                next_cursor: cut.map(|(cursor, _)| cursor).or(end.as_ref()).map(Cursor::encode),
-                ..reply.clone()
-            }
-            .encode()
-        },
-    )
+    truncate_reply(ctx.max_reply(), items, shortened, |threads, last| {
+        reply.results = threads;
+        reply.next_cursor = last.or(end.as_ref()).map(Cursor::encode);
+        (reply.encode(), std::mem::take(&mut reply.results))
+    })
 }
 
-/// Where a cursor points to in the order of threads or messages.
+/// The position of a cursor in the order of threads or messages.
 pub(super) fn position(cursor: Option<&str>) -> Result<Option<Position>, RpcError> {
     let cursor = Cursor::decode(cursor.unwrap_or_default()).map_err(|_| RpcError::CURSOR_INVALID)?;
     Ok(cursor.map(|cursor| Position {
@@ -144,6 +136,6 @@ fn summary(thread: Thread) -> ThreadSummary {
 
 fn shortened(thread: &ThreadSummary) -> ThreadSummary {
     let mut thread = thread.clone();
-    thread.participants.truncate(SOME_PARTICIPANTS);
+    thread.participants.truncate(MAX_SHORT_PARTICIPANTS);
     thread
 }
