@@ -7,65 +7,65 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString};
 
-use crate::bridge::{Reporter, submit_reporting};
-use crate::failure::Raise as _;
+use crate::calls::{ProgressReporter, submit_reporting};
+use crate::exceptions::Raise as _;
 use crate::json;
 use crate::node::Node;
 use crate::runtime::network;
 
-/// The blobs of a node. Every call comes in two forms: a future for the running loop, or a result that is waited for on the
-/// spot, as the original's calls are.
+/// The blobs of a node. Every call has two forms: it returns a future of the running loop, or it blocks until the result is there,
+/// as the calls of the Python implementation (agentnet-realm 0.1.1) do.
 #[pyclass(frozen, module = "agentnet._native")]
 pub(crate) struct Blobs {
-    place: Place,
+    store: StoreSource,
 }
 
-/// Whose blobs they are.
-enum Place {
+/// Where the blobs are.
+enum StoreSource {
     Node(agentnet::AgentNode),
     Local(BlobStore),
 }
 
-type Outcome<T> = Result<T, BlobError>;
+type BlobResult<T> = Result<T, BlobError>;
 
-/// Gives a future, or waits here without holding up other Python threads.
+/// Returns a future, or blocks without blocking other Python threads.
 fn complete<'py, T: Send + 'static>(
     py: Python<'py>,
     wait: bool,
-    future: BoxFuture<'static, Outcome<T>>,
+    future: BoxFuture<'static, BlobResult<T>>,
     finish: fn(Python<'_>, T) -> PyResult<Py<PyAny>>,
 ) -> PyResult<Bound<'py, PyAny>> {
     complete_reporting(py, wait, None, |_| future, finish)
 }
 
-/// The same for a future that says how far it is; `progress` is only called where nobody waits on the spot.
+/// The same for a future that reports its progress; `progress` is not called by the form that blocks.
 fn complete_reporting<'py, T: Send + 'static>(
     py: Python<'py>,
     wait: bool,
     progress: Option<Py<PyAny>>,
-    future: impl FnOnce(Option<Reporter>) -> BoxFuture<'static, Outcome<T>>,
+    future: impl FnOnce(Option<ProgressReporter>) -> BoxFuture<'static, BlobResult<T>>,
     finish: fn(Python<'_>, T) -> PyResult<Py<PyAny>>,
 ) -> PyResult<Bound<'py, PyAny>> {
-    let finished = move |py: Python<'_>, outcome: Outcome<T>| match outcome {
+    let finished = move |py: Python<'_>, outcome: BlobResult<T>| match outcome {
         Ok(value) => finish(py, value),
         Err(error) => Err(error.raise(py)),
     };
     if !wait {
-        let is_told = progress.is_some();
-        return submit_reporting(py, progress, |to| future(is_told.then_some(to)), finished);
+        let has_progress = progress.is_some();
+        return submit_reporting(py, progress, |to| future(has_progress.then_some(to)), finished);
     }
     let future = future(None);
     let network = network()?;
-    // In a task of the runtime: this thread only waits.
+    // The runtime does the work; this thread only waits.
     let outcome = py.detach(|| {
         let (done, outcome) = std::sync::mpsc::channel();
         network.spawn(async move {
             let _ = done.send(future.await);
         });
-        network.call_keeper();
+        network.request_standby();
         outcome.recv()
     });
-    finished(py, outcome.map_err(crate::failure::bug)?).map(|value| value.into_bound(py))
+    finished(py, outcome.map_err(crate::exceptions::bug)?).map(|value| value.into_bound(py))
 }
 
 fn reference(py: Python<'_>, blob: BlobRef) -> PyResult<Py<PyAny>> {
@@ -87,10 +87,10 @@ fn key(blob: &Bound<'_, PyAny>) -> PyResult<BlobKey> {
 
 impl Blobs {
     fn store(&self) -> PyResult<BlobStore> {
-        match &self.place {
-            // The network's store is made where there is a runtime.
-            Place::Node(node) => Ok(network()?.within(|| node.blobs())),
-            Place::Local(store) => Ok(store.clone()),
+        match &self.store {
+            // The network's store needs the runtime when it is made.
+            StoreSource::Node(node) => Ok(network()?.within(|| node.blobs())),
+            StoreSource::Local(store) => Ok(store.clone()),
         }
     }
 }
@@ -100,21 +100,21 @@ impl Blobs {
     #[staticmethod]
     fn of(node: &Node) -> Self {
         Self {
-            place: Place::Node(node.node().clone()),
+            store: StoreSource::Node(node.node().clone()),
         }
     }
 
-    /// Those in a directory.
+    /// The blobs in a directory.
     #[staticmethod]
     fn local(directory: std::path::PathBuf) -> Self {
         Self {
-            place: Place::Local(BlobStore::local(directory)),
+            store: StoreSource::Local(BlobStore::local(directory)),
         }
     }
 
     /// Stores bytes, or the file at a path.
     #[pyo3(signature = (wait, bytes, path, filename, mime_type, metadata, progress = None))]
-    #[expect(clippy::too_many_arguments, reason = "the Python face names them")]
+    #[expect(clippy::too_many_arguments, reason = "the Python part names them")]
     fn put<'py>(
         &self,
         py: Python<'py>,
@@ -130,7 +130,7 @@ impl Blobs {
         let mut put = match (bytes, path) {
             (Some(bytes), _) => store.put_bytes(bytes),
             (None, Some(path)) => store.put_file(path),
-            (None, None) => return Err(crate::failure::bug("neither bytes nor a path")),
+            (None, None) => return Err(crate::exceptions::bug("neither bytes nor a path")),
         };
         if let Some(filename) = filename {
             put = put.filename(filename);
@@ -142,8 +142,8 @@ impl Blobs {
             let metadata: RawJson = json::from_python(&metadata)?;
             put = put.metadata(metadata);
         }
-        let begun = |to: Option<Reporter>| match to {
-            Some(to) => put.progress(move |done, total| to.tell(done, total)).into_future(),
+        let begun = |to: Option<ProgressReporter>| match to {
+            Some(to) => put.progress(move |done, total| to.report(done, total)).into_future(),
             None => put.into_future(),
         };
         complete_reporting(py, wait, progress, begun, reference)
@@ -158,8 +158,8 @@ impl Blobs {
         progress: Option<Py<PyAny>>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let get = self.store()?.get_bytes(key(blob)?);
-        let begun = |to: Option<Reporter>| match to {
-            Some(to) => get.progress(move |done, total| to.tell(done, total)).into_future(),
+        let begun = |to: Option<ProgressReporter>| match to {
+            Some(to) => get.progress(move |done, total| to.report(done, total)).into_future(),
             None => get.into_future(),
         };
         complete_reporting(py, wait, progress, begun, |py, bytes| {
@@ -177,8 +177,8 @@ impl Blobs {
         progress: Option<Py<PyAny>>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let get = self.store()?.get_to_file(key(blob)?, path);
-        let begun = |to: Option<Reporter>| match to {
-            Some(to) => get.progress(move |done, total| to.tell(done, total)).into_future(),
+        let begun = |to: Option<ProgressReporter>| match to {
+            Some(to) => get.progress(move |done, total| to.report(done, total)).into_future(),
             None => get.into_future(),
         };
         complete_reporting(py, wait, progress, begun, reference)

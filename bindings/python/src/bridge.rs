@@ -1,56 +1,45 @@
-//! Between the runtime's threads and one asyncio loop.
+//! The connection between the runtime's tasks and one asyncio loop.
 //!
-//! The runtime's tasks never wait for the interpreter: they put an event into the loop's [`Mailbox`] and ring, only if it has
-//! not been rung since the loop looked last: a loop that hosts ([`crate::host`]) is woken where it waits, another one by a
-//! byte in a socket that it watches. It wakes up once and takes everything that is there: results of calls, messages for
-//! handlers, handlers to cancel.
+//! The runtime's tasks never wait for the interpreter: they put an event into the loop's [`Mailbox`] and wake the loop, once
+//! until it takes the events. A loop that runs the network ([`crate::selector_host`]) is woken by its waker, another loop by a
+//! byte in a socket that it watches. It takes all events at once: results of calls, messages for handlers, handlers to cancel.
 //!
-//! What belongs to Python (futures, tasks, handlers) stays on the loop's side in the [`Bridge`] and is known to the other
-//! side by number. So no task of the runtime ever touches a Python object, also not while the interpreter shuts down.
-
-mod calls;
-mod mailbox;
+//! Python objects (futures, tasks, handlers) stay in the [`Bridge`], on the loop's side; the other side knows them by number. So
+//! no task of the runtime touches a Python object, also not while the interpreter shuts down.
 
 use std::collections::HashMap;
 use std::io::Read as _;
-use std::os::fd::AsRawFd as _;
 use std::os::unix::net::UnixStream;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use pyo3::exceptions::{PyAttributeError, PyException};
+use pyo3::exceptions::PyException;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::pyclass::{PyTraverseError, PyVisit};
-use pyo3::sync::PyOnceLock;
-use pyo3::types::PyString;
-use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
 
-pub(crate) use calls::{Reporter, abandon, submit, submit_or_finish, submit_reporting};
-pub(crate) use mailbox::{Call, Event, Finish, Mailbox};
+use crate::asyncio::awaitable::Awaitable;
+use crate::handler_calls::HandlerCalls;
+use crate::ids::next_id;
+use crate::loops::{LoopRegistration, running_loop};
+use crate::mailbox::{Event, Finish, Mailbox, OperationKey};
+use crate::running_node::RunningNode;
+use crate::runtime::Network;
 
-use crate::host::{Host, Presence};
-use crate::message::AgentMessage;
-use crate::node::Node;
-use crate::runtime::{Network, network};
-use crate::text::spoken;
-use crate::waiter::Waiter;
+/// What the loop calls when its wake socket is readable. The loop drops it when it is closed.
+#[pyclass(frozen, module = "agentnet._native")]
+pub(crate) struct WakeCallback(Py<Bridge>);
 
-/// One number for every handler, call and operation of the process.
-pub(crate) fn fresh_number() -> u64 {
-    static NEXT: AtomicU64 = AtomicU64::new(1);
-    NEXT.fetch_add(1, Ordering::Relaxed)
+impl WakeCallback {
+    pub(crate) fn new(bridge: Py<Bridge>) -> Self {
+        Self(bridge)
+    }
 }
 
-/// What the loop calls when the bell was rung. It goes with the loop: a loop that is closed lets go of its callbacks.
-#[pyclass(frozen, module = "agentnet._native")]
-pub(crate) struct Ear(Py<Bridge>);
-
 #[pymethods]
-impl Ear {
+impl WakeCallback {
     fn __call__(&self, py: Python<'_>) -> PyResult<()> {
-        self.0.get().drain(py)
+        self.0.get().take_events(py)
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
@@ -58,61 +47,57 @@ impl Ear {
     }
 }
 
-impl Drop for Ear {
+impl Drop for WakeCallback {
     fn drop(&mut self) {
         self.0.get().end();
     }
 }
 
-/// The loop's side: what waits for events, and the callback that takes them.
+/// The loop's side: Python objects that wait for events, and the callback that takes the events.
 #[pyclass(frozen, weakref, module = "agentnet._native")]
 pub(crate) struct Bridge {
     mailbox: Arc<Mailbox>,
-    ear: UnixStream,
-    waiting: Mutex<Waiting>,
-    presence: Presence,
+    /// The loop watches its file descriptor.
+    wake_reader: UnixStream,
+    pending: Mutex<Pending>,
+    handlers: HandlerCalls,
+    registration: LoopRegistration,
     network: &'static Network,
-    /// The context variables of handlers.
-    context: Py<PyAny>,
 }
 
 #[derive(Default)]
-struct Waiting {
-    /// Futures of calls, by their address.
+struct Pending {
+    /// Operations by the address of what is awaited.
     operations: HashMap<usize, Operation>,
-    /// Coroutine functions that run one message each, by handler.
-    runners: HashMap<u64, Py<PyAny>>,
-    /// Messages that are being handled, by call.
-    running: HashMap<u64, Running>,
-    /// Nodes that were started here and not closed, by number: they live as long as they run, whether the program keeps them
-    /// or not.
-    nodes: HashMap<u64, Py<Node>>,
+    /// Nodes that were started on this loop and not closed. They live as long as they run, also without a reference in the
+    /// program.
+    nodes: HashMap<u64, KeptNode>,
 }
 
-struct Operation {
-    /// Tells it from one that had the same address before.
-    number: u64,
-    waiter: Awaited,
-    task: AbortHandle,
-    /// Is called with what is done and how much there is to do.
-    progress: Option<Py<PyAny>>,
+/// A call that runs on the runtime, and that Python waits for.
+pub(crate) struct Operation {
+    pub(crate) id: u64,
+    pub(crate) awaited: Awaited,
+    pub(crate) task: AbortHandle,
+    /// Is called with the bytes that are done and their total.
+    pub(crate) progress: Option<Py<PyAny>>,
 }
 
-/// What the caller waits for.
-enum Awaited {
-    /// An asyncio future, of which anything can be asked.
+/// What the caller awaits.
+pub(crate) enum Awaited {
+    /// An asyncio future, for every use of futures.
     Future(Py<PyAny>),
-    /// Just awaited, and settled without a turn of the loop.
-    Waiter(Py<Waiter>),
+    /// Can only be awaited, and is completed without a turn of the loop.
+    Awaitable(Py<Awaitable>),
 }
 
-struct Running {
-    answer: oneshot::Sender<Result<(), String>>,
-    task: Option<Py<PyAny>>,
+struct KeptNode {
+    object: Py<PyAny>,
+    running: Arc<RunningNode>,
 }
 
-/// What no caller waits for is told to Python's hook; Ctrl-C is for the loop, once the other events are taken.
-fn report(py: Python<'_>, error: PyErr) -> PyResult<()> {
+/// Errors that no caller waits for go to Python's `sys.unraisablehook`; Ctrl-C goes to the loop, after the other events.
+fn report_error(py: Python<'_>, error: PyErr) -> PyResult<()> {
     if error.is_instance_of::<PyException>(py) {
         error.write_unraisable(py, None);
         return Ok(());
@@ -120,192 +105,126 @@ fn report(py: Python<'_>, error: PyErr) -> PyResult<()> {
     Err(error)
 }
 
-/// The running loop.
-fn running_loop(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
-    static GET: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-    GET.import(py, "asyncio", "get_running_loop")?.call0()
-}
-
 impl Bridge {
-    /// The bridge of a loop, built at first use. The loop owns it.
-    fn of<'py>(event_loop: &Bound<'py, PyAny>) -> PyResult<Bound<'py, Self>> {
-        let py = event_loop.py();
-        let name = intern!(py, "_agentnet_bridge");
-        match event_loop.getattr(name) {
-            Ok(bridge) => return Ok(bridge.cast_into::<Self>()?),
-            Err(error) if error.is_instance_of::<PyAttributeError>(py) => {}
-            Err(error) => return Err(error),
-        }
-        let network = network()?;
-        let (ear, bell) = UnixStream::pair()?;
-        ear.set_nonblocking(true)?;
-        bell.set_nonblocking(true)?;
-        let descriptor = ear.as_raw_fd();
-        let bridge = Bound::new(
-            py,
-            Self {
-                mailbox: Arc::new(Mailbox::new(bell)),
-                ear,
-                waiting: Mutex::default(),
-                presence: Presence::new(),
-                network,
-                context: py.import("contextvars")?.call_method0("copy_context")?.unbind(),
-            },
-        )?;
-        event_loop.setattr(name, &bridge)?;
-        event_loop.call_method1(
-            intern!(py, "add_reader"),
-            (descriptor, Bound::new(py, Ear(bridge.clone().unbind()))?),
-        )?;
-        Host::install(event_loop, &bridge, &bridge.get().presence, descriptor)?;
-        Ok(bridge)
-    }
-
-    /// The running loop's bridge.
-    pub(crate) fn current(py: Python<'_>) -> PyResult<Bound<'_, Self>> {
-        Self::of(&running_loop(py)?)
+    pub(crate) fn new(
+        py: Python<'_>,
+        network: &'static Network,
+        wake_reader: UnixStream,
+        wake_writer: UnixStream,
+    ) -> PyResult<Self> {
+        Ok(Self {
+            mailbox: Arc::new(Mailbox::new(wake_writer)),
+            wake_reader,
+            pending: Mutex::default(),
+            handlers: HandlerCalls::new(py, network)?,
+            registration: LoopRegistration::new(),
+            network,
+        })
     }
 
     pub(crate) fn mailbox(&self) -> &Arc<Mailbox> {
         &self.mailbox
     }
 
+    pub(crate) fn handlers(&self) -> &HandlerCalls {
+        &self.handlers
+    }
+
+    /// The id of its loop in [`crate::loops`].
+    pub(crate) fn loop_id(&self) -> u64 {
+        self.registration.id()
+    }
+
     /// Never held while Python code runs.
-    fn waiting(&self) -> MutexGuard<'_, Waiting> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    fn pending(&self) -> MutexGuard<'_, Pending> {
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Nothing is under way but one handler at most.
-    fn is_quiet(&self) -> bool {
-        let waiting = self.waiting();
-        waiting.operations.is_empty() && waiting.running.len() <= 1
+    /// Whether nothing is under way but one handler at most.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.pending().operations.is_empty() && self.handlers.running_count() <= 1
     }
 
-    /// Keeps a handler's runner until [`Bridge::forget_runner`].
-    pub(crate) fn keep_runner(&self, runner: Py<PyAny>) -> u64 {
-        let number = fresh_number();
-        self.waiting().runners.insert(number, runner);
-        number
+    pub(crate) fn add_operation(&self, address: usize, operation: Operation) {
+        self.pending().operations.insert(address, operation);
     }
 
-    /// Keeps a node until [`Bridge::forget_node`], or until the loop ends.
-    pub(crate) fn keep_node(&self, node: Py<Node>) -> u64 {
-        let number = fresh_number();
-        self.waiting().nodes.insert(number, node);
-        number
+    pub(crate) fn remove_operation(&self, address: usize) -> Option<Operation> {
+        self.pending().operations.remove(&address)
     }
 
-    pub(crate) fn forget_node(&self, number: u64) {
-        let node = self.waiting().nodes.remove(&number);
+    /// Keeps a node until [`Bridge::remove_node`], or until the loop ends.
+    pub(crate) fn add_node(&self, object: Py<PyAny>, running: Arc<RunningNode>) -> u64 {
+        let id = next_id();
+        self.pending().nodes.insert(id, KeptNode { object, running });
+        id
+    }
+
+    pub(crate) fn remove_node(&self, id: u64) {
+        let node = self.pending().nodes.remove(&id);
         drop(node);
     }
 
-    /// The loop is closed: what waits here will not go on, and the nodes that were started here leave the network.
+    /// The loop is closed: operations are aborted, and the nodes that were started on it leave the network.
     pub(crate) fn end(&self) {
-        // What a forked process inherits is the other's still.
+        // A forked process inherits them, but they belong to its parent.
         if !self.network.is_of_this_process() {
             return;
         }
         self.mailbox.close();
-        let waiting = std::mem::take(&mut *self.waiting());
-        for operation in waiting.operations.values() {
+        let pending = std::mem::take(&mut *self.pending());
+        let handlers = self.handlers.take();
+        for operation in pending.operations.values() {
             operation.task.abort();
         }
-        for node in waiting.nodes.values() {
-            node.get().leave(self.network);
+        for node in pending.nodes.values() {
+            node.running.leave(self.network);
         }
+        drop((pending, handlers));
     }
 
-    pub(crate) fn forget_runner(&self, number: u64) {
-        let runner = self.waiting().runners.remove(&number);
-        drop(runner);
-    }
-
-    fn settle(&self, py: Python<'_>, place: usize, number: u64, finish: Finish) -> PyResult<()> {
+    fn complete(&self, py: Python<'_>, key: OperationKey, finish: Finish) -> PyResult<()> {
         let operation = {
-            let mut waiting = self.waiting();
-            match waiting.operations.get(&place) {
-                Some(operation) if operation.number == number => waiting.operations.remove(&place),
+            let mut pending = self.pending();
+            match pending.operations.get(&key.address) {
+                Some(operation) if operation.id == key.id => pending.operations.remove(&key.address),
                 _ => None,
             }
         };
         let Some(operation) = operation else { return Ok(()) };
         let result = finish(py);
-        match operation.waiter {
-            Awaited::Waiter(waiter) => Waiter::settle(waiter.bind(py), result),
+        match operation.awaited {
+            Awaited::Awaitable(awaitable) => Awaitable::complete(awaitable.bind(py), result),
             Awaited::Future(future) => {
-                let settled = match result {
+                let completed = match result {
                     Ok(value) => future.call_method1(py, intern!(py, "set_result"), (value,)),
                     Err(error) => future.call_method1(py, intern!(py, "set_exception"), (error,)),
                 };
-                // Whoever waited was cancelled a moment ago.
-                drop(settled);
+                // It fails if the future was cancelled in the meantime.
+                drop(completed);
                 Ok(())
             }
         }
     }
 
-    fn progressed(&self, py: Python<'_>, place: usize, number: u64, done: u64, total: Option<u64>) -> PyResult<()> {
-        let told = {
-            let waiting = self.waiting();
-            let operation = waiting
-                .operations
-                .get(&place)
-                .filter(|operation| operation.number == number);
-            operation.and_then(|operation| operation.progress.as_ref().map(|told| told.clone_ref(py)))
+    fn report_progress(&self, py: Python<'_>, key: OperationKey, done: u64, total: Option<u64>) -> PyResult<()> {
+        let progress = {
+            let pending = self.pending();
+            let operation = pending.operations.get(&key.address);
+            let operation = operation.filter(|operation| operation.id == key.id);
+            operation.and_then(|operation| operation.progress.as_ref().map(|progress| progress.clone_ref(py)))
         };
-        match told {
-            Some(told) => told.call1(py, (done, total)).map(drop),
-            // Given up meanwhile.
+        match progress {
+            Some(progress) => progress.call1(py, (done, total)).map(drop),
+            // Cancelled in the meantime.
             None => Ok(()),
         }
     }
 
-    fn begin(&self, py: Python<'_>, event_loop: &Bound<'_, PyAny>, call: Call) -> PyResult<()> {
-        // Its time is over, and its sender was told.
-        if call.answer.is_closed() {
-            return Ok(());
-        }
-        let runner = {
-            let waiting = self.waiting();
-            waiting.runners.get(&call.handler).map(|runner| runner.clone_ref(py))
-        };
-        let Some(runner) = runner else {
-            // Dropping the call tells the worker.
-            return Ok(());
-        };
-        let message = AgentMessage::received(call.message, Some(call.context));
-        let running = Running {
-            answer: call.answer,
-            task: None,
-        };
-        self.waiting().running.insert(call.number, running);
-        let started = (|| {
-            let coroutine = runner.bind(py).call1((Bound::new(py, message)?, call.number))?;
-            // The task has the variables that there were when the loop used agentnet first, wherever this is called.
-            let create = event_loop.getattr(intern!(py, "create_task"))?;
-            self.context
-                .bind(py)
-                .call_method1(intern!(py, "run"), (create, coroutine))
-        })();
-        match started {
-            Ok(task) => {
-                if let Some(running) = self.waiting().running.get_mut(&call.number) {
-                    running.task = Some(task.unbind());
-                }
-                Ok(())
-            }
-            Err(error) => {
-                self.answer(call.number, Some(error.to_string()));
-                Err(error)
-            }
-        }
-    }
-
-    /// Makes tasks for the messages that came before everything else, just before a turn of the loop, which begins them. False
-    /// if there is something else to take, or no loop runs.
-    pub(crate) fn begin_calls(&self, py: Python<'_>) -> PyResult<bool> {
-        // Without a loop that runs, somebody else asks its selector.
+    /// Makes tasks for the messages that stand before all other events, just before a turn of the loop, which begins these
+    /// tasks. False if there are other events to take, or if no loop runs.
+    pub(crate) fn start_handlers(&self, py: Python<'_>) -> PyResult<bool> {
+        // If no loop runs, it is other code that uses the selector.
         let Ok(event_loop) = running_loop(py) else {
             return Ok(false);
         };
@@ -315,11 +234,11 @@ impl Bridge {
         for event in events.by_ref() {
             match event {
                 Event::Call(call) => {
-                    if let Err(error) = self.begin(py, &event_loop, *call) {
-                        interrupt = interrupt.and(report(py, error));
+                    if let Err(error) = self.handlers.start(&event_loop, *call) {
+                        interrupt = interrupt.and(report_error(py, error));
                     }
                 }
-                // What comes behind it stays behind it.
+                // The order of events is kept.
                 other => {
                     others.push(other);
                     break;
@@ -334,54 +253,29 @@ impl Bridge {
         interrupt.map(|()| all)
     }
 
-    /// The worker waits no more: the handler took too long, or the node is closed.
-    fn cancel(&self, py: Python<'_>, number: u64) -> PyResult<()> {
-        let running = self.waiting().running.remove(&number);
-        if let Some(task) = running.and_then(|running| running.task) {
-            task.bind(py).call_method0(intern!(py, "cancel"))?;
-        }
-        Ok(())
-    }
-
-    fn answer(&self, number: u64, failure: Option<String>) {
-        let running = self.waiting().running.remove(&number);
-        if let Some(running) = running {
-            // A worker that is gone needs no answer.
-            self.network
-                .within(|| drop(running.answer.send(failure.map_or(Ok(()), Err))));
-        }
-    }
-}
-
-impl Bridge {
-    /// Takes all events. The loop calls it when the bell was rung.
-    fn drain(&self, py: Python<'_>) -> PyResult<()> {
-        if self.mailbox.was_belled() {
-            let mut rings = [0; 64];
-            while matches!((&self.ear).read(&mut rings), Ok(count) if count == rings.len()) {}
+    /// Takes all events. The loop calls this when its wake socket is readable.
+    fn take_events(&self, py: Python<'_>) -> PyResult<()> {
+        if self.mailbox.take_wake_fd_written() {
+            let mut bytes = [0; 64];
+            while matches!((&self.wake_reader).read(&mut bytes), Ok(count) if count == bytes.len()) {}
         }
         let mut event_loop = None;
         let mut interrupt = Ok(());
         for event in self.mailbox.take() {
             let taken = match event {
-                Event::Done { place, number, finish } => self.settle(py, place, number, finish),
-                Event::Progress {
-                    place,
-                    number,
-                    done,
-                    total,
-                } => self.progressed(py, place, number, done, total),
+                Event::Done { operation, finish } => self.complete(py, operation, finish),
+                Event::Progress { operation, done, total } => self.report_progress(py, operation, done, total),
                 Event::Call(call) => {
                     let event_loop = match &event_loop {
                         Some(known) => known,
                         None => event_loop.insert(running_loop(py)?),
                     };
-                    self.begin(py, event_loop, *call)
+                    self.handlers.start(event_loop, *call)
                 }
-                Event::Cancel(number) => self.cancel(py, number),
+                Event::Cancel(call) => self.handlers.cancel(py, call),
             };
             if let Err(error) = taken {
-                interrupt = interrupt.and(report(py, error));
+                interrupt = interrupt.and(report_error(py, error));
             }
         }
         interrupt
@@ -391,49 +285,34 @@ impl Bridge {
 #[pymethods]
 impl Bridge {
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        visit.call(&self.context)?;
-        // Another thread may hold it; then nothing is collected this time.
-        let Ok(waiting) = self.waiting.try_lock() else {
+        self.handlers.traverse(&visit)?;
+        // Another thread may hold the lock; then nothing is collected this time.
+        let Ok(pending) = self.pending.try_lock() else {
             return Ok(());
         };
-        for operation in waiting.operations.values() {
-            match &operation.waiter {
+        for operation in pending.operations.values() {
+            match &operation.awaited {
                 Awaited::Future(future) => visit.call(future)?,
-                Awaited::Waiter(waiter) => visit.call(waiter)?,
+                Awaited::Awaitable(awaitable) => visit.call(awaitable)?,
             }
             visit.call(&operation.progress)?;
         }
-        for node in waiting.nodes.values() {
-            visit.call(node)?;
-        }
-        for runner in waiting.runners.values() {
-            visit.call(runner)?;
-        }
-        for running in waiting.running.values() {
-            visit.call(&running.task)?;
+        for node in pending.nodes.values() {
+            visit.call(&node.object)?;
         }
         Ok(())
     }
 
     fn __clear__(&self) {
         self.mailbox.close();
-        let waiting = std::mem::take(&mut *self.waiting());
-        drop(waiting);
+        let pending = std::mem::take(&mut *self.pending());
+        drop((pending, self.handlers.take()));
     }
 }
 
 impl Drop for Bridge {
     fn drop(&mut self) {
-        // Whoever waits on the other side is told by the end of its channel.
+        // Tasks that wait on the other side see the end of their channels.
         self.mailbox.close();
     }
-}
-
-/// Says how the handling of a message ended: None, or why it failed. Called on the loop that was given the message.
-#[pyfunction]
-#[pyo3(signature = (call, failure))]
-pub(crate) fn answer_call(py: Python<'_>, call: u64, failure: Option<Bound<'_, PyString>>) -> PyResult<()> {
-    let failure = failure.map(|text| spoken(&text));
-    Bridge::current(py)?.get().answer(call, failure);
-    Ok(())
 }

@@ -6,7 +6,7 @@ use agentnet::protocol::signature::key_file_name;
 use agentnet::protocol::env_bool::is_true;
 use pyo3::prelude::*;
 
-use crate::failure::exception;
+use crate::exceptions::exception;
 
 /// Whether a setting such as `DEV_AUTH` is on.
 #[pyfunction]
@@ -20,7 +20,7 @@ pub(crate) fn key_name(username: Option<&str>, agent_id: &str) -> String {
     key_file_name(username, agent_id)
 }
 
-/// The public key of a key file, which is made where there is none.
+/// The public key of a key file, which is created if it does not exist.
 #[pyfunction]
 pub(crate) fn load_or_create_key(py: Python<'_>, path: PathBuf) -> PyResult<String> {
     match agentnet_keys::load_or_create(&path) {

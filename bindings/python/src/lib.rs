@@ -1,30 +1,42 @@
-//! The native part of the Python package `agentnet`: the Rust SDK, in Python's terms.
+//! The native part of the Python package `agentnet`: the Rust SDK for Python.
 //!
-//! The package's face is Python (`python/agentnet`); here is what needs Rust.
+//! The public part of the package is Python (`python/agentnet`); here is what needs Rust.
 //!
-//! - `runtime`: the tokio runtime of the process, and who drives it. Its tasks never enter the interpreter.
-//! - `host`: an asyncio loop that drives it while it waits.
-//! - `bridge`: between that runtime and one asyncio loop: a mailbox and a bell that wakes the loop once for many events.
-//!   `waiter`: what a task awaits, settled without another turn of the loop.
-//! - `text`: Python's texts as UTF-8. `json`: Python values to wire text and back. `message`: a message that is read when it is looked at.
-//! - `node`, `registry`, `stream`, `blobs`: the calls. `keys`: key files. `failure`: errors as exceptions. `logs`: `tracing` for `logging`.
+//! - `runtime`: the tokio runtime of the process, and the threads that run it. Its tasks never enter the interpreter.
+//! - `selector_host`: an asyncio loop that runs it while the loop waits. `loops`: the loops of the process. `park`: how often a
+//!   waiting thread slept.
+//! - `bridge`: the connection between the runtime and one asyncio loop. `mailbox`: its events, for which the loop is woken once.
+//!   `handler_calls`: messages that the loop handles. `attach`: makes the bridge of a loop. `calls`: starts calls.
+//! - `asyncio`: everything that uses private parts of asyncio, with the versions of CPython that it was tested on.
+//! - `text`: Python's strings as UTF-8. `json`: Python values to wire text and back. `message`: a message that is decoded when it
+//!   is read.
+//! - `node`, `registry`, `stream`, `blobs`: the calls; `options` and `running_node` serve them. `keys`: key files. `exceptions`:
+//!   errors as exceptions. `logs`: `tracing` for `logging`. `protocol`: functions of the protocol.
 
+mod asyncio;
+mod attach;
 mod blobs;
 mod bridge;
-mod failure;
-mod host;
+mod calls;
+mod exceptions;
+mod handler_calls;
+mod ids;
 mod json;
 mod keys;
 mod logs;
+mod loops;
+mod mailbox;
 mod message;
 mod node;
 mod options;
+mod park;
 mod protocol;
 mod registry;
+mod running_node;
 mod runtime;
+mod selector_host;
 mod stream;
 mod text;
-mod waiter;
 
 /// The native module `agentnet._native`.
 #[pyo3::pymodule(gil_used = true)]
@@ -32,7 +44,9 @@ mod _native {
     #[pymodule_export]
     use super::blobs::Blobs;
     #[pymodule_export]
-    use super::bridge::{Bridge, abandon, answer_call};
+    use super::bridge::Bridge;
+    #[pymodule_export]
+    use super::calls::{abandon, answer_call};
     #[pymodule_export]
     use super::keys::{is_on, key_name, load_or_create_key};
     #[pymodule_export]
@@ -40,13 +54,15 @@ mod _native {
     #[pymodule_export]
     use super::message::AgentMessage;
     #[pymodule_export]
-    use super::node::{Node, wait_for_leaving};
+    use super::node::Node;
     #[pymodule_export]
     use super::protocol::{
         dumps, error_of_reply, extract_text, loads, new_message_id, new_ulid, parse_target, text_of_reply,
     };
     #[pymodule_export]
     use super::registry::{Registry, connect_registry};
+    #[pymodule_export]
+    use super::running_node::wait_for_leaving;
     #[pymodule_export]
     use super::stream::{Answer, Outgoing};
     use pyo3::prelude::*;
@@ -55,8 +71,8 @@ mod _native {
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
         let py = module.py();
-        let told = [("after_in_child", wrap_pyfunction!(super::runtime::forked, module)?)].into_py_dict(py)?;
-        py.import("os")?.call_method("register_at_fork", (), Some(&told))?;
+        let hooks = [("after_in_child", wrap_pyfunction!(super::runtime::forked, module)?)].into_py_dict(py)?;
+        py.import("os")?.call_method("register_at_fork", (), Some(&hooks))?;
         Ok(())
     }
 }

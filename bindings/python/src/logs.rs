@@ -1,7 +1,7 @@
-//! What the SDK reports by `tracing`, for Python's `logging`.
+//! Events of `tracing` for Python's `logging`.
 //!
 //! Events go into a bounded queue, from which one Python thread takes them (`agentnet._logging`). So the runtime's threads do
-//! not wait for the interpreter; when nobody keeps up, events are dropped and counted.
+//! not wait for the interpreter. When the queue is full, events are dropped and counted.
 
 use std::fmt::Write as _;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -13,31 +13,30 @@ use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
 use tracing_subscriber::registry::Registry;
 
-/// Events that may wait for the thread.
-const CAPACITY: usize = 4096;
+/// The largest number of events in the queue.
+const QUEUE_CAPACITY: usize = 4096;
 
-/// Level as `logging` counts them, the logger's name, the text.
-type Record = (u8, String, String);
+/// Level as a number of `logging`, the logger's name, the text.
+type LogRecord = (u8, String, String);
 
-struct Queue {
-    records: std::collections::VecDeque<Record>,
+struct LogQueue {
+    records: std::collections::VecDeque<LogRecord>,
     dropped: u64,
     open: bool,
 }
 
-static QUEUE: Mutex<Queue> = Mutex::new(Queue {
+static QUEUE: Mutex<LogQueue> = Mutex::new(LogQueue {
     records: std::collections::VecDeque::new(),
     dropped: 0,
     open: false,
 });
 static FILLED: Condvar = Condvar::new();
 
-fn queue() -> MutexGuard<'static, Queue> {
+fn queue() -> MutexGuard<'static, LogQueue> {
     QUEUE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Starts to collect events; false if the process has another subscriber already. `level` is the least one that is collected,
-/// as `logging` counts.
+/// Starts to collect events of a level of `logging` or above. False if the process already has another subscriber.
 #[pyfunction]
 pub(crate) fn open_logs(level: u8) -> bool {
     let collector = Collector {
@@ -50,7 +49,7 @@ pub(crate) fn open_logs(level: u8) -> bool {
 
 /// The next record, waiting for it; None when the logs were closed.
 #[pyfunction]
-pub(crate) fn next_log(py: Python<'_>) -> Option<Record> {
+pub(crate) fn next_log(py: Python<'_>) -> Option<LogRecord> {
     py.detach(|| {
         let mut queue = queue();
         loop {
@@ -69,7 +68,7 @@ pub(crate) fn next_log(py: Python<'_>) -> Option<Record> {
     })
 }
 
-/// Collects no more; what is there can still be taken.
+/// Stops collecting; the records in the queue can still be taken.
 #[pyfunction]
 pub(crate) fn close_logs() {
     queue().open = false;
@@ -91,7 +90,7 @@ impl<S: Subscriber> Layer<S> for Collector {
 
     fn on_event(&self, event: &Event<'_>, _context: Context<'_, S>) {
         let metadata = event.metadata();
-        let mut text = Text::default();
+        let mut text = EventText::default();
         event.record(&mut text);
         let record = (
             python_level(*metadata.level()),
@@ -102,7 +101,7 @@ impl<S: Subscriber> Layer<S> for Collector {
         if !queue.open {
             return;
         }
-        if queue.records.len() < CAPACITY {
+        if queue.records.len() < QUEUE_CAPACITY {
             queue.records.push_back(record);
         } else {
             queue.dropped += 1;
@@ -113,13 +112,13 @@ impl<S: Subscriber> Layer<S> for Collector {
 }
 
 #[derive(Default)]
-struct Text {
+struct EventText {
     message: String,
     fields: String,
 }
 
-impl Text {
-    /// One bounded line, whatever the value contains.
+impl EventText {
+    /// Writes one line of bounded length, with control characters escaped.
     fn write(&mut self, field: &Field, value: std::fmt::Arguments<'_>) {
         let out = match field.name() {
             "message" => &mut self.message,
@@ -133,7 +132,7 @@ impl Text {
     }
 }
 
-impl Visit for Text {
+impl Visit for EventText {
     fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
         self.write(field, format_args!("{value:?}"));
     }

@@ -1,4 +1,4 @@
-//! A message in Python: its envelope, read when it is looked at (PROTOCOL.md section 5.1).
+//! A message in Python: its envelope, decoded when it is read (PROTOCOL.md section 5.1).
 
 use std::sync::OnceLock;
 
@@ -14,13 +14,13 @@ use pyo3::types::{PyDict, PyString, PyType};
 
 use crate::json;
 
-/// One message: who sent it to whom, in which thread, and its payload. Messages do not change.
+/// One message: sender, receiver, thread and payload. Messages do not change.
 #[pyclass(frozen, module = "agentnet.schema")]
 pub(crate) struct AgentMessage {
     message: Message,
-    /// What a handler can do with it.
+    /// The handler's calls for this message.
     context: Option<Context>,
-    /// The payload as a Python value, once it was asked for: always the same object.
+    /// The payload as a Python value, made at the first access: always the same object.
     payload: OnceLock<Py<PyAny>>,
 }
 
@@ -55,7 +55,7 @@ impl AgentMessage {
 }
 
 #[pymethods]
-#[expect(clippy::wrong_self_convention, reason = "members that begin with `from_`")]
+#[expect(clippy::wrong_self_convention, reason = "members whose names begin with `from_`")]
 impl AgentMessage {
     #[new]
     #[pyo3(signature = (
@@ -63,7 +63,10 @@ impl AgentMessage {
         ttl_ms=None, expires_at=None, trace_id=None, thread_id=None, parent_message_id=None, kind="direct",
         schema_version="1.0", idempotency_key=None, reply_to=None, auth=None
     ))]
-    #[expect(clippy::too_many_arguments, reason = "the constructor of the original's data class")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the constructor of the data class in agentnet-realm 0.1.1"
+    )]
     fn new(
         message_id: String,
         from_agent: String,
@@ -106,7 +109,7 @@ impl AgentMessage {
             auth: auth.map(|auth| json::from_python(&auth)).transpose()?,
         };
         let message = Self::received(envelope.into(), None);
-        // Nobody else knows it yet.
+        // No other reference to it exists yet.
         let _ = message.payload.set(payload.clone().unbind());
         Ok(message)
     }
@@ -228,7 +231,7 @@ impl AgentMessage {
         opt(self.message.idempotency_key.as_ref())
     }
 
-    /// Where a reply goes; None if the sender waits for none.
+    /// The subject for a reply; None if the sender does not wait for one.
     #[getter]
     fn reply_to<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         match (self.message.reply_to(), &self.message.reply_to) {

@@ -1,73 +1,43 @@
-//! The node's calls. Options are checked and defaulted by the Python face; here they go to the SDK's builders.
+//! The node's calls. The Python part checks options and sets defaults; here they go to the SDK's builders.
 
+mod dispatch;
 mod settings;
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use agentnet::{AgentNode, BoxError, Message, Reply, Request, SendMessage, Sent};
+use agentnet::{AgentNode, Reply, Request, SendMessage, Sent};
 use pyo3::IntoPyObjectExt as _;
 use pyo3::prelude::*;
 use pyo3::pyclass::{PyTraverseError, PyVisit};
 use pyo3::types::PyDict;
-use tokio::sync::oneshot;
 
-use crate::bridge::{Bridge, Call, Event, Mailbox, fresh_number, submit, submit_or_finish};
-use crate::failure::{Raise as _, exception};
+use crate::attach::current_bridge;
+use crate::bridge::Bridge;
+use crate::calls::{submit, submit_or_finish};
+use crate::exceptions::{Raise, exception};
 use crate::json;
 use crate::message::AgentMessage;
-use crate::options::{Options, apply};
-use crate::runtime::Network;
-use crate::text::Words;
-
-/// How a target is given: the numbers that `agentnet._routes` uses.
-pub(crate) enum Way {
-    /// Text by the rules of the node's calls.
-    Text,
-    /// An account id.
-    Account,
-    /// A username.
-    Username,
-    /// A capability.
-    Capability,
-}
-
-impl TryFrom<u8> for Way {
-    type Error = PyErr;
-
-    fn try_from(number: u8) -> PyResult<Self> {
-        Ok(match number {
-            0 => Self::Text,
-            1 => Self::Account,
-            2 => Self::Username,
-            3 => Self::Capability,
-            other => return Err(crate::failure::bug(format!("no way number {other}"))),
-        })
-    }
-}
+use crate::options::{Options, TargetKind, apply, duration};
+use crate::running_node::RunningNode;
+use crate::text::TextArgument;
 
 /// One agent on the network.
 #[pyclass(frozen, weakref, module = "agentnet._native")]
 pub(crate) struct Node {
-    node: AgentNode,
+    running: Arc<RunningNode>,
     home: Mutex<Option<Home>>,
-    /// The loop that it was started on has ended, and it has left or is leaving.
-    left: AtomicBool,
 }
 
-/// Where a node was started: what keeps it while it runs, and its handler.
+/// The loop that a node was started on, which keeps it while it runs, and its handler there.
 struct Home {
     bridge: Py<Bridge>,
     node: u64,
     runner: Option<u64>,
 }
 
-const LOOP_GONE: &str = "the event loop that the node was started on is closed";
-
 impl Node {
     pub(crate) fn node(&self) -> &AgentNode {
-        &self.node
+        &self.running.node
     }
 
     /// The node, for calls that need it to run.
@@ -76,7 +46,7 @@ impl Node {
             let text = "the event loop that the node was started on has ended, and the node has left the network: start it again";
             return Err(exception(py, "AgentNetError", text, &[]));
         }
-        Ok(&self.node)
+        Ok(self.node())
     }
 
     fn leave_home(&self) {
@@ -84,83 +54,19 @@ impl Node {
         if let Some(home) = home {
             let bridge = home.bridge.get();
             if let Some(runner) = home.runner {
-                bridge.forget_runner(runner);
+                bridge.handlers().remove_runner(runner);
             }
-            bridge.forget_node(home.node);
+            bridge.remove_node(home.node);
         }
     }
-
-    /// Leaves the network, because the loop that it was started on is gone.
-    pub(crate) fn leave(&self, network: &Network) {
-        self.left.store(true, Ordering::Release);
-        let node = self.node.clone();
-        tracing::warn!(
-            target: "agentnet::node",
-            agent_id = node.info().agent_id,
-            "the event loop that the node was started on has ended: it leaves the network (close it before the loop ends)"
-        );
-        let leaving = Leaving::begin();
-        network.spawn(async move {
-            node.close().await;
-            drop(leaving);
-        });
-    }
 }
 
-/// How many nodes are leaving by themselves.
-static LEAVING: Mutex<usize> = Mutex::new(0);
-static ALL_LEFT: Condvar = Condvar::new();
-
-/// One of them.
-struct Leaving;
-
-impl Leaving {
-    fn begin() -> Self {
-        *LEAVING.lock().unwrap_or_else(PoisonError::into_inner) += 1;
-        Self
-    }
-}
-
-impl Drop for Leaving {
-    fn drop(&mut self) {
-        *LEAVING.lock().unwrap_or_else(PoisonError::into_inner) -= 1;
-        ALL_LEFT.notify_all();
-    }
-}
-
-/// Waits for the nodes that leave by themselves, at most so many seconds: the process ends.
-#[pyfunction]
-pub(crate) fn wait_for_leaving(py: Python<'_>, seconds: f64) {
-    let time = self::seconds(seconds);
-    py.detach(|| {
-        let end = Instant::now() + time;
-        let mut leaving = LEAVING.lock().unwrap_or_else(PoisonError::into_inner);
-        while *leaving > 0 {
-            let left = end.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return;
-            }
-            leaving = ALL_LEFT
-                .wait_timeout(leaving, left)
-                .unwrap_or_else(PoisonError::into_inner)
-                .0;
-        }
-    });
-}
-
-/// The id of what was sent.
-fn message_id<E: crate::failure::Raise>(py: Python<'_>, sent: Result<Sent, E>) -> PyResult<Py<PyAny>> {
+/// The id of the message that was sent.
+fn message_id<E: Raise>(py: Python<'_>, sent: Result<Sent, E>) -> PyResult<Py<PyAny>> {
     match sent {
         Ok(sent) => sent.message_id.into_py_any(py),
         Err(error) => Err(error.raise(py)),
     }
-}
-
-/// What stands for no limit: eight years, so that no sum of times overflows.
-const NO_LIMIT: Duration = Duration::from_secs(1 << 28);
-
-pub(crate) fn seconds(seconds: f64) -> Duration {
-    Duration::try_from_secs_f64(seconds.max(0.0)).map_or(NO_LIMIT, |time| time.min(NO_LIMIT))
 }
 
 #[pymethods]
@@ -171,96 +77,97 @@ impl Node {
             .build()
             .map_err(|error| error.raise(settings.py()))?;
         Ok(Self {
-            node,
+            running: Arc::new(RunningNode::new(node)),
             home: Mutex::default(),
-            left: AtomicBool::new(false),
         })
     }
 
-    /// Joins the network. `runner` is a coroutine function of a message and a call's number.
+    /// Joins the network. `runner` is a coroutine function of a message and the id of its handler call.
     #[pyo3(signature = (runner))]
     fn start<'py>(slf: &Bound<'py, Self>, runner: Option<Py<PyAny>>) -> PyResult<Bound<'py, PyAny>> {
         let (py, this) = (slf.py(), slf.get());
-        let bridge = Bridge::current(py)?;
+        let bridge = current_bridge(py)?;
         this.leave_home();
-        this.left.store(false, Ordering::Release);
+        this.running.return_to_network();
         let runner = runner.map(|runner| {
-            let handler = bridge.get().keep_runner(runner);
+            let handler = bridge.get().handlers().add_runner(runner);
             let mailbox = bridge.get().mailbox().clone();
-            this.node
-                .on_message(move |message, context| hand_over(mailbox.clone(), handler, message, context));
+            this.node()
+                .on_message(move |message, context| dispatch::dispatch(mailbox.clone(), handler, message, context));
             handler
         });
-        let node = bridge.get().keep_node(slf.clone().unbind());
+        let node = bridge
+            .get()
+            .add_node(slf.clone().into_any().unbind(), this.running.clone());
         *this.home.lock().unwrap_or_else(PoisonError::into_inner) = Some(Home {
             bridge: bridge.unbind(),
             node,
             runner,
         });
-        let node = this.node.clone();
+        let node = this.node().clone();
         submit(py, async move { node.start().await }, |py, started| match started {
             Ok(()) => Ok(py.None()),
             Err(error) => Err(error.raise(py)),
         })
     }
 
-    /// Whether the loop that it was started on has ended, so that it has left or is leaving.
+    /// Whether the loop that it was started on has ended: then it has left or is leaving.
     #[getter]
     fn has_left(&self) -> bool {
-        self.left.load(Ordering::Acquire)
+        self.running.has_left()
     }
 
     /// Leaves the network.
     fn close<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let node = self.node.clone();
+        let node = self.node().clone();
         submit(py, async move { node.close().await }, |py, ()| Ok(py.None()))
     }
 
-    /// Lets go of the handler and of the node, once that has left or did not start.
+    /// Releases the handler and the node, after the node has left or failed to start.
     fn release(&self) {
         self.leave_home();
     }
 
     #[getter]
     fn account_id(&self) -> Option<String> {
-        self.node.account_id()
+        self.node().account_id()
     }
 
     #[getter]
     fn username(&self) -> Option<String> {
-        self.node.username()
+        self.node().username()
     }
 
     #[getter]
     fn session_tag(&self) -> Option<String> {
-        self.node.session_tag()
+        self.node().session_tag()
     }
 
-    /// What the node says of itself.
+    /// The node's own record.
     fn info<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        read(py, self.node.info().encode())
+        read(py, self.node().info().encode())
     }
 
     fn metrics_snapshot<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        read(py, self.node.metrics_snapshot().to_json())
+        read(py, self.node().metrics_snapshot().to_json())
     }
 
     #[expect(
         clippy::too_many_arguments,
-        reason = "one place for all sends; the Python face names them"
+        reason = "one place for all sends; the Python part names them"
     )]
     fn send<'py>(
         &self,
         py: Python<'py>,
-        way: u8,
-        to: Words,
+        target_kind: u8,
+        to: TextArgument,
         payload: &Bound<'py, PyAny>,
-        kind: Option<Words>,
+        kind: Option<TextArgument>,
         ttl_ms: Option<i64>,
-        trace_id: Option<Words>,
-        thread_id: Option<Words>,
-        parent_message_id: Option<Words>,
-        idempotency_key: Option<Words>,
+        trace_id: Option<TextArgument>,
+        thread_id: Option<TextArgument>,
+        parent_message_id: Option<TextArgument>,
+        idempotency_key: Option<TextArgument>,
         acknowledged: bool,
         retry_attempts: Option<u32>,
         receipt_timeout: Option<f64>,
@@ -275,18 +182,18 @@ impl Node {
             idempotency_key,
         };
         let node = self.present(py)?;
-        let mut send: SendMessage = match Way::try_from(way)? {
-            Way::Text => node.send(to.0, payload),
-            Way::Account => node.send_to_account(to.0, payload),
-            Way::Username => node.send_to_username(to.0, payload),
-            Way::Capability => node.send_to_capability(to.0, payload),
+        let mut send: SendMessage = match TargetKind::try_from(target_kind)? {
+            TargetKind::Text => node.send(to.0, payload),
+            TargetKind::Account => node.send_to_account(to.0, payload),
+            TargetKind::Username => node.send_to_username(to.0, payload),
+            TargetKind::Capability => node.send_to_capability(to.0, payload),
         };
         send = apply!(send, options);
         if let Some(attempts) = retry_attempts {
             send = send.retry_attempts(attempts);
         }
         if let Some(timeout) = receipt_timeout {
-            send = send.receipt_timeout(seconds(timeout));
+            send = send.receipt_timeout(duration(timeout));
         }
         if !acknowledged {
             send = send.without_ack();
@@ -296,20 +203,20 @@ impl Node {
 
     #[expect(
         clippy::too_many_arguments,
-        reason = "one place for all requests; the Python face names them"
+        reason = "one place for all requests; the Python part names them"
     )]
     fn request<'py>(
         &self,
         py: Python<'py>,
-        way: u8,
-        to: Words,
+        target_kind: u8,
+        to: TextArgument,
         payload: &Bound<'py, PyAny>,
-        kind: Option<Words>,
+        kind: Option<TextArgument>,
         ttl_ms: Option<i64>,
-        trace_id: Option<Words>,
-        thread_id: Option<Words>,
-        parent_message_id: Option<Words>,
-        idempotency_key: Option<Words>,
+        trace_id: Option<TextArgument>,
+        thread_id: Option<TextArgument>,
+        parent_message_id: Option<TextArgument>,
+        idempotency_key: Option<TextArgument>,
         timeout: f64,
     ) -> PyResult<Bound<'py, PyAny>> {
         let payload = json::from_python(payload)?;
@@ -322,31 +229,31 @@ impl Node {
             idempotency_key,
         };
         let node = self.present(py)?;
-        let request: Request = match Way::try_from(way)? {
-            Way::Text => node.request(to.0, payload),
-            Way::Account => node.request_account(to.0, payload),
-            Way::Username => node.request_username(to.0, payload),
-            Way::Capability => node.request_capability(to.0, payload),
+        let request: Request = match TargetKind::try_from(target_kind)? {
+            TargetKind::Text => node.request(to.0, payload),
+            TargetKind::Account => node.request_account(to.0, payload),
+            TargetKind::Username => node.request_username(to.0, payload),
+            TargetKind::Capability => node.request_capability(to.0, payload),
         };
-        let request = apply!(request, options).timeout(seconds(timeout));
+        let request = apply!(request, options).timeout(duration(timeout));
         submit_or_finish(py, request.into_future(), |py, reply| match reply {
             Ok(reply) => AgentMessage::received(reply, None).into_py_any(py),
             Err(error) => Err(error.raise(py)),
         })
     }
 
-    #[expect(clippy::too_many_arguments, reason = "the Python face names them")]
+    #[expect(clippy::too_many_arguments, reason = "the Python part names them")]
     fn reply<'py>(
         &self,
         py: Python<'py>,
         request: &AgentMessage,
         payload: &Bound<'py, PyAny>,
-        kind: Option<Words>,
+        kind: Option<TextArgument>,
         ttl_ms: Option<i64>,
-        trace_id: Option<Words>,
-        thread_id: Option<Words>,
-        parent_message_id: Option<Words>,
-        idempotency_key: Option<Words>,
+        trace_id: Option<TextArgument>,
+        thread_id: Option<TextArgument>,
+        parent_message_id: Option<TextArgument>,
+        idempotency_key: Option<TextArgument>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let options = Options {
             kind,
@@ -363,7 +270,7 @@ impl Node {
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         match self.home.try_lock() {
             Ok(home) => visit.call(home.as_ref().map(|home| &home.bridge)),
-            // Another thread has it; then nothing is collected this time.
+            // Another thread holds the lock; then nothing is collected this time.
             Err(_) => Ok(()),
         }
     }
@@ -372,7 +279,7 @@ impl Node {
         self.leave_home();
     }
 
-    /// The account behind a username.
+    /// The account of a username.
     fn resolve<'py>(&self, py: Python<'py>, username: String) -> PyResult<Bound<'py, PyAny>> {
         let node = self.present(py)?.clone();
         let resolved = async move { node.resolve_username(&username).await };
@@ -384,59 +291,5 @@ impl Node {
 }
 
 fn read<'py>(py: Python<'py>, text: String) -> PyResult<Bound<'py, PyAny>> {
-    json::to_python(py, &agentnet::RawJson::parse(text).map_err(crate::failure::bug)?)
-}
-
-/// Tells the loop that nobody waits for a call any more, unless it has answered.
-struct Waits {
-    mailbox: Arc<Mailbox>,
-    number: u64,
-    answered: bool,
-}
-
-impl Drop for Waits {
-    fn drop(&mut self) {
-        if !self.answered {
-            self.mailbox.post(Event::Cancel(self.number));
-        }
-    }
-}
-
-/// Hands a message to the loop and waits until it was handled.
-async fn hand_over(
-    mailbox: Arc<Mailbox>,
-    handler: u64,
-    message: Message,
-    context: agentnet::Context,
-) -> Result<(), BoxError> {
-    let wants_reply = message.wants_reply();
-    let number = fresh_number();
-    let (answer, answered) = oneshot::channel();
-    let call = Call {
-        number,
-        handler,
-        message,
-        context,
-        answer,
-    };
-    // In the order in which they came.
-    if !mailbox.add(Event::Call(Box::new(call))) {
-        return Err(LOOP_GONE.into());
-    }
-    let mut waits = Waits {
-        mailbox,
-        number,
-        answered: false,
-    };
-    if !wants_reply {
-        // Whoever sent it waits for the receipt, which goes out before the loop is woken up.
-        tokio::task::yield_now().await;
-    }
-    waits.mailbox.ring();
-    let outcome = answered.await;
-    waits.answered = true;
-    match outcome {
-        Ok(outcome) => outcome.map_err(BoxError::from),
-        Err(_) => Err(LOOP_GONE.into()),
-    }
+    json::to_python(py, &agentnet::RawJson::parse(text).map_err(crate::exceptions::bug)?)
 }

@@ -1,4 +1,4 @@
-//! The protocol's rules that Python needs by themselves.
+//! Functions of the protocol for Python.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -46,7 +46,7 @@ pub(crate) fn text_of_reply(reply: &AgentMessage) -> Option<String> {
     reply.message().text()
 }
 
-/// Code, detail, trace and request of the error that a reply reports, whatever its kind; None if it reports none.
+/// Code, detail, trace id and request id of the error that a reply of any kind reports; None if it reports no error.
 #[pyfunction]
 pub(crate) fn error_of_reply(reply: &AgentMessage) -> Option<(String, String, Option<String>, Option<String>)> {
     let payload = reply.message().payload().view();

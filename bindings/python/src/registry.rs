@@ -12,24 +12,25 @@ use bytes::Bytes;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
-use crate::bridge::submit;
-use crate::failure::{Raise as _, bug};
+use crate::calls::submit;
+use crate::exceptions::{Raise as _, bug};
 use crate::json;
-use crate::node::{Node, seconds};
+use crate::node::Node;
+use crate::options::duration;
 
 /// A client of the registry, on a connection of its own or on a node's.
 #[pyclass(frozen, module = "agentnet._native")]
 pub(crate) struct Registry {
-    client: Client,
+    client: ClientSource,
 }
 
-enum Client {
+enum ClientSource {
     Own(RegistryClient),
     Of(AgentNode),
 }
 
-/// Why there is no reply.
-enum Unanswered {
+/// The reason why there is no reply.
+enum CallError {
     Request(RpcError),
     Unknown(String),
     Registry(RegistryError),
@@ -42,11 +43,11 @@ impl Registry {
     #[staticmethod]
     fn of(node: &Node) -> Self {
         Self {
-            client: Client::Of(node.node().clone()),
+            client: ClientSource::Of(node.node().clone()),
         }
     }
 
-    /// Calls `registry.<name>`; the result is its reply as a dict, an `error` included.
+    /// Calls `registry.<name>`; the result is its reply as a dict, also if it has an `error`.
     fn call<'py>(
         &self,
         py: Python<'py>,
@@ -56,10 +57,10 @@ impl Registry {
     ) -> PyResult<Bound<'py, PyAny>> {
         let body = json::from_python(request)?;
         let client = match &self.client {
-            Client::Own(client) => Ok(client.clone()),
-            Client::Of(node) => node.registry().map_err(Unanswered::Node),
+            ClientSource::Own(client) => Ok(client.clone()),
+            ClientSource::Of(node) => node.registry().map_err(CallError::Node),
         };
-        let timeout = seconds(timeout);
+        let timeout = duration(timeout);
         let called = async move { call(client?, &name, &body, timeout).await };
         submit(py, called, |py, reply| match reply {
             Ok(body) => {
@@ -67,10 +68,10 @@ impl Registry {
                 let value = RawJson::parse(text).map_err(|error| PyValueError::new_err(error.to_string()))?;
                 json::to_python(py, &value).map(Bound::unbind)
             }
-            Err(Unanswered::Request(error)) => Err(PyValueError::new_err(error.to_string())),
-            Err(Unanswered::Unknown(name)) => Err(bug(format!("no call registry.{name}"))),
-            Err(Unanswered::Registry(error)) => Err(error.raise(py)),
-            Err(Unanswered::Node(error)) => Err(error.raise(py)),
+            Err(CallError::Request(error)) => Err(PyValueError::new_err(error.to_string())),
+            Err(CallError::Unknown(name)) => Err(bug(format!("no call registry.{name}"))),
+            Err(CallError::Registry(error)) => Err(error.raise(py)),
+            Err(CallError::Node(error)) => Err(error.raise(py)),
         })
     }
 }
@@ -82,7 +83,7 @@ pub(crate) fn connect_registry(py: Python<'_>, url: String) -> PyResult<Bound<'_
     submit(py, connected, |py, connected| match connected {
         Ok(client) => {
             let registry = Registry {
-                client: Client::Own(client),
+                client: ClientSource::Own(client),
             };
             Ok(Bound::new(py, registry)?.into_any().unbind())
         }
@@ -90,7 +91,7 @@ pub(crate) fn connect_registry(py: Python<'_>, url: String) -> PyResult<Bound<'_
     })
 }
 
-async fn call(client: RegistryClient, name: &str, body: &RawJson, timeout: Duration) -> Result<Bytes, Unanswered> {
+async fn call(client: RegistryClient, name: &str, body: &RawJson, timeout: Duration) -> Result<Bytes, CallError> {
     let client = client.with_timeout(timeout);
     match name {
         ListRequest::NAME => ask::<ListRequest>(&client, body).await,
@@ -103,11 +104,11 @@ async fn call(client: RegistryClient, name: &str, body: &RawJson, timeout: Durat
         ThreadMessagesRequest::NAME => ask::<ThreadMessagesRequest>(&client, body).await,
         MessageSearchRequest::NAME => ask::<MessageSearchRequest>(&client, body).await,
         MetricsRequest::NAME => ask::<MetricsRequest>(&client, body).await,
-        other => Err(Unanswered::Unknown(other.to_owned())),
+        other => Err(CallError::Unknown(other.to_owned())),
     }
 }
 
-async fn ask<R: Request + Sync>(client: &RegistryClient, body: &RawJson) -> Result<Bytes, Unanswered> {
-    let request: R = decode_request(body.get().as_bytes()).map_err(Unanswered::Request)?;
-    client.call_raw(&request).await.map_err(Unanswered::Registry)
+async fn ask<R: Request + Sync>(client: &RegistryClient, body: &RawJson) -> Result<Bytes, CallError> {
+    let request: R = decode_request(body.get().as_bytes()).map_err(CallError::Request)?;
+    client.call_raw(&request).await.map_err(CallError::Registry)
 }

@@ -1,9 +1,9 @@
-//! The tokio runtime that all nodes of the process share, and who drives it.
+//! The tokio runtime that all nodes of the process share, and the threads that run it.
 //!
-//! It has no threads of its own to run tasks on: whoever is in [`Network::drive`] runs them. That is an asyncio loop's thread
-//! while the loop waits (see [`crate::host`]), so that a message goes from the network to its handler and back without waking
-//! another thread; and the keeper, one thread that steps in when no loop has come by for a moment: because a handler blocks its
-//! loop, because there is none, or because it is of a kind that cannot.
+//! The runtime has no worker threads: a thread runs its tasks while it is in [`Network::drive`]. That is the thread of an
+//! asyncio loop while the loop waits ([`crate::selector_host`]), so that a message goes from the network to its handler and back
+//! without waking another thread. The standby thread takes over when no loop has come for a moment: because a handler blocks its
+//! loop, because there is no loop, or because the loop is of a kind that cannot run the network.
 
 use std::future::poll_fn;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -18,26 +18,26 @@ use pyo3::{PyResult, pyfunction};
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinHandle;
 
-use crate::host;
+use crate::park;
 
-/// A host that stays away for longer, and at most for twice as long, is stood in for.
-const PATIENCE: Duration = Duration::from_millis(5);
+/// The standby thread takes over when no loop has come for this long, and at most for twice as long.
+const STANDBY_DELAY: Duration = Duration::from_millis(5);
 
-/// The runtime and its keeper.
+/// The runtime and its standby thread.
 pub(crate) struct Network {
     runtime: Runtime,
-    /// How often the host has come and gone: odd while it drives.
+    /// Counts each begin and each end of a loop's turn: odd while a loop runs the network.
     turns: AtomicU64,
-    /// The keeper, and what calls it back from driving.
-    keeper: OnceLock<Thread>,
-    relief: AtomicWaker,
-    keeping: AtomicBool,
-    /// Somebody else waits, and not as a host.
-    called: AtomicBool,
-    /// The keeper sleeps until the host leaves.
-    asleep: AtomicBool,
-    /// This is a child of the process that started it.
-    forked: AtomicBool,
+    standby: OnceLock<Thread>,
+    /// Wakes the standby thread out of the runtime when a loop comes back.
+    hand_back: AtomicWaker,
+    is_standby_running: AtomicBool,
+    /// A thread that runs no loop waits for the network.
+    is_standby_requested: AtomicBool,
+    /// The standby thread sleeps until the loop's turn ends.
+    is_standby_asleep: AtomicBool,
+    /// This process is a child of the process that started the network.
+    is_forked: AtomicBool,
 }
 
 static NETWORK: OnceLock<&'static Network> = OnceLock::new();
@@ -48,7 +48,7 @@ pub(crate) fn network() -> PyResult<&'static Network> {
     let network = match NETWORK.get() {
         Some(network) => network,
         None => {
-            let _turn = STARTING.lock().unwrap_or_else(PoisonError::into_inner);
+            let _guard = STARTING.lock().unwrap_or_else(PoisonError::into_inner);
             match NETWORK.get() {
                 Some(network) => network,
                 None => {
@@ -58,7 +58,7 @@ pub(crate) fn network() -> PyResult<&'static Network> {
             }
         }
     };
-    // Threads do not survive a fork: here nothing would ever happen.
+    // Threads do not survive a fork: no call would ever complete here.
     if !network.is_of_this_process() {
         return Err(PyRuntimeError::new_err(
             "agentnet was used before this process was forked, and its threads stayed behind: use agentnet only after the \
@@ -68,11 +68,11 @@ pub(crate) fn network() -> PyResult<&'static Network> {
     Ok(network)
 }
 
-/// Python tells it in the child after each fork.
+/// Python calls this in the child after each fork.
 #[pyfunction]
 pub(crate) fn forked() {
     if let Some(network) = NETWORK.get() {
-        network.forked.store(true, Ordering::Relaxed);
+        network.is_forked.store(true, Ordering::Relaxed);
     }
 }
 
@@ -80,40 +80,40 @@ impl Network {
     fn start() -> PyResult<&'static Self> {
         let runtime = Builder::new_current_thread()
             .thread_name("agentnet")
-            .on_thread_park(host::about_to_park)
+            .on_thread_park(park::about_to_park)
             .enable_all()
             .build()
             .map_err(|error| PyRuntimeError::new_err(format!("cannot start agentnet: {error}")))?;
         let network: &'static Self = Box::leak(Box::new(Self {
             runtime,
             turns: AtomicU64::new(0),
-            keeper: OnceLock::new(),
-            relief: AtomicWaker::new(),
-            keeping: AtomicBool::new(false),
-            called: AtomicBool::new(false),
-            asleep: AtomicBool::new(false),
-            forked: AtomicBool::new(false),
+            standby: OnceLock::new(),
+            hand_back: AtomicWaker::new(),
+            is_standby_running: AtomicBool::new(false),
+            is_standby_requested: AtomicBool::new(false),
+            is_standby_asleep: AtomicBool::new(false),
+            is_forked: AtomicBool::new(false),
         }));
-        let keeper = std::thread::Builder::new()
+        let standby = std::thread::Builder::new()
             .name("agentnet".to_owned())
-            .spawn(move || network.keep())
+            .spawn(move || network.run_standby())
             .map_err(|error| PyRuntimeError::new_err(format!("cannot start the thread of agentnet: {error}")))?;
-        let _ = network.keeper.set(keeper.thread().clone());
+        let _ = network.standby.set(standby.thread().clone());
         Ok(network)
     }
 
     pub(crate) fn is_of_this_process(&self) -> bool {
-        !self.forked.load(Ordering::Relaxed)
+        !self.is_forked.load(Ordering::Relaxed)
     }
 
-    /// Does something that needs the runtime, and does not wait. What it wakes up stays on this thread, if that is free to
-    /// drive.
+    /// Does something that needs the runtime and does not wait. Tasks that it wakes stay on this thread, if it can run the
+    /// network.
     pub(crate) fn within<T>(&self, act: impl FnOnce() -> T) -> T {
         self.runtime.block_on(async { act() })
     }
 
-    /// Runs the tasks that can run now, unless another thread does.
-    pub(crate) fn run_what_is_ready(&self) {
+    /// Runs the tasks that are ready, unless another thread runs the network.
+    pub(crate) fn run_ready_tasks(&self) {
         self.runtime.block_on(tokio::task::yield_now());
     }
 
@@ -121,72 +121,72 @@ impl Network {
         self.within(|| tokio::spawn(future))
     }
 
-    /// Has the keeper drive now, unless a host does: this thread is about to wait.
-    pub(crate) fn call_keeper(&self) {
-        self.called.store(true, Ordering::SeqCst);
-        if let Some(keeper) = self.keeper.get() {
-            keeper.unpark();
+    /// Makes the standby thread run the network now, unless a loop does: this thread is about to wait.
+    pub(crate) fn request_standby(&self) {
+        self.is_standby_requested.store(true, Ordering::SeqCst);
+        if let Some(standby) = self.standby.get() {
+            standby.unpark();
         }
     }
 
-    /// Waits for a future, and runs the runtime's tasks meanwhile: the host, which comes again.
+    /// Waits for a future and runs the network's tasks meanwhile: one turn of a loop.
     pub(crate) fn drive<T>(&self, future: impl Future<Output = T>) -> T {
-        let _turn = Turn::begin(self);
+        let _turn = LoopTurn::begin(self);
         self.runtime.block_on(future)
     }
 
-    /// Drives while no host does.
-    fn keep(&self) {
+    /// The standby thread: runs the network while no loop does.
+    fn run_standby(&self) {
         let mut seen = 0;
         loop {
             let turns = self.turns.load(Ordering::SeqCst);
-            let stays = turns == seen;
+            let is_unchanged = turns == seen;
             seen = turns;
-            if turns.is_multiple_of(2) && (stays || self.called.swap(false, Ordering::SeqCst)) {
-                self.keeping.store(true, Ordering::SeqCst);
+            if turns.is_multiple_of(2) && (is_unchanged || self.is_standby_requested.swap(false, Ordering::SeqCst)) {
+                self.is_standby_running.store(true, Ordering::SeqCst);
                 self.runtime.block_on(poll_fn(|context| {
-                    self.relief.register(context.waker());
+                    self.hand_back.register(context.waker());
                     if self.turns.load(Ordering::SeqCst) == turns {
                         Poll::Pending
                     } else {
                         Poll::Ready(())
                     }
                 }));
-                self.keeping.store(false, Ordering::SeqCst);
-            } else if stays {
-                self.asleep.store(true, Ordering::SeqCst);
-                // It may have left meanwhile.
+                self.is_standby_running.store(false, Ordering::SeqCst);
+            } else if is_unchanged {
+                self.is_standby_asleep.store(true, Ordering::SeqCst);
+                // The loop's turn may have ended in the meantime.
                 if self.turns.load(Ordering::SeqCst) == turns {
                     std::thread::park();
                 }
-                self.asleep.store(false, Ordering::SeqCst);
+                self.is_standby_asleep.store(false, Ordering::SeqCst);
             } else {
-                std::thread::park_timeout(PATIENCE);
+                std::thread::park_timeout(STANDBY_DELAY);
             }
         }
     }
 }
 
-/// The host's time in the runtime.
-struct Turn<'a>(&'a Network);
+/// The time in which a loop runs the network.
+struct LoopTurn<'a>(&'a Network);
 
-impl<'a> Turn<'a> {
+impl<'a> LoopTurn<'a> {
     fn begin(network: &'a Network) -> Self {
         network.turns.fetch_add(1, Ordering::SeqCst);
-        if network.keeping.load(Ordering::SeqCst) {
-            network.relief.wake();
+        if network.is_standby_running.load(Ordering::SeqCst) {
+            network.hand_back.wake();
         }
         Self(network)
     }
 }
 
-impl Drop for Turn<'_> {
+impl Drop for LoopTurn<'_> {
     fn drop(&mut self) {
         self.0.turns.fetch_add(1, Ordering::SeqCst);
-        if self.0.asleep.swap(false, Ordering::SeqCst)
-            && let Some(keeper) = self.0.keeper.get()
+        if self.0.is_standby_asleep.swap(false, Ordering::SeqCst)
+            && let Some(standby) = self.0.standby.get()
         {
-            keeper.unpark();
+            standby.unpark();
         }
     }
 }

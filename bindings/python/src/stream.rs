@@ -1,4 +1,4 @@
-//! Streams: answers that are read piece by piece, and answers that are sent so (docs/STREAMING_PROTOCOL.md).
+//! Streams: answers that are read or sent piece by piece (docs/STREAMING_PROTOCOL.md).
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, MutexGuard};
@@ -12,18 +12,18 @@ use pyo3::prelude::*;
 use pyo3::types::{PyList, PyString, PyTuple};
 use tokio::sync::Mutex;
 
-use crate::bridge::{submit, submit_or_finish};
-use crate::failure::{Raise as _, exception};
+use crate::calls::{submit, submit_or_finish};
+use crate::exceptions::{Raise as _, exception};
 use crate::json;
 use crate::message::AgentMessage;
-use crate::node::{Node, Way, seconds};
-use crate::options::{Options, apply};
-use crate::text::{Words, spoken};
+use crate::node::Node;
+use crate::options::{Options, TargetKind, apply, duration};
+use crate::text::{TextArgument, lossy_text};
 
-/// Pieces that are handed over at once, if they are there.
-const BATCH: usize = 128;
+/// The largest number of pieces that one call returns.
+const MAX_PIECES_PER_CALL: usize = 128;
 
-/// An answer that comes piece by piece.
+/// An answer that is read piece by piece.
 #[pyclass(frozen, module = "agentnet._native")]
 pub(crate) struct Answer {
     stream: Arc<Mutex<Option<ReplyStream>>>,
@@ -32,21 +32,21 @@ pub(crate) struct Answer {
 
 #[pymethods]
 impl Answer {
-    /// Asks; the result is the answer, none of which has come yet.
+    /// Sends the request; the result is the answer, of which no piece has come yet.
     #[staticmethod]
-    #[expect(clippy::too_many_arguments, reason = "the Python face names them")]
+    #[expect(clippy::too_many_arguments, reason = "the Python part names them")]
     fn ask<'py>(
         py: Python<'py>,
         node: &Node,
-        way: u8,
-        to: Words,
+        target_kind: u8,
+        to: TextArgument,
         payload: &Bound<'py, PyAny>,
-        kind: Option<Words>,
+        kind: Option<TextArgument>,
         ttl_ms: Option<i64>,
-        trace_id: Option<Words>,
-        thread_id: Option<Words>,
-        parent_message_id: Option<Words>,
-        idempotency_key: Option<Words>,
+        trace_id: Option<TextArgument>,
+        thread_id: Option<TextArgument>,
+        parent_message_id: Option<TextArgument>,
+        idempotency_key: Option<TextArgument>,
         timeout: f64,
         idle_timeout: f64,
     ) -> PyResult<Bound<'py, PyAny>> {
@@ -60,15 +60,15 @@ impl Answer {
             idempotency_key,
         };
         let node = node.present(py)?;
-        let request = match Way::try_from(way)? {
-            Way::Text => node.request_stream(to.0, payload),
-            Way::Account => node.request_stream_account(to.0, payload),
-            Way::Username => node.request_stream_username(to.0, payload),
-            Way::Capability => node.request_stream_capability(to.0, payload),
+        let request = match TargetKind::try_from(target_kind)? {
+            TargetKind::Text => node.request_stream(to.0, payload),
+            TargetKind::Account => node.request_stream_account(to.0, payload),
+            TargetKind::Username => node.request_stream_username(to.0, payload),
+            TargetKind::Capability => node.request_stream_capability(to.0, payload),
         };
         let request = apply!(request, options)
-            .timeout(seconds(timeout))
-            .idle_timeout(seconds(idle_timeout));
+            .timeout(duration(timeout))
+            .idle_timeout(duration(idle_timeout));
         submit(py, request.into_future(), |py, stream| match stream {
             Ok(stream) => {
                 let answer = Self {
@@ -96,7 +96,7 @@ impl Answer {
         &self.sent.trace_id
     }
 
-    /// The next pieces, at least one, as pairs of number and value, and whether the end has come too; None at the end.
+    /// The next pieces, at least one, as pairs of number and value, and whether the stream has ended; None after the end.
     fn next<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let stream = self.stream.clone();
         let pieces = async move {
@@ -112,7 +112,7 @@ impl Answer {
                     Some(Err(error)) => return (pieces, Some(error), false),
                     None => return (pieces, None, true),
                 }
-                if pieces.len() == BATCH {
+                if pieces.len() == MAX_PIECES_PER_CALL {
                     return (pieces, None, false);
                 }
                 match stream.next().now_or_never() {
@@ -135,7 +135,7 @@ impl Answer {
                 for piece in pieces {
                     list.append((piece.seq, json::to_python(py, &piece.value)?))?;
                 }
-                // An error behind pieces is told after them: by `finish`, which keeps it.
+                // An error that follows pieces is raised after them, by `finish`, which keeps it.
                 (list, ended).into_py_any(py)
             },
         )
@@ -174,7 +174,7 @@ impl Answer {
         )
     }
 
-    /// Reads no more; whoever sends is told, if it has not ended.
+    /// Stops reading, and cancels the stream if it has not ended.
     fn close<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let stream = self.stream.clone();
         submit(py, async move { drop(stream.lock().await.take()) }, |py, ()| {
@@ -183,10 +183,10 @@ impl Answer {
     }
 }
 
-/// A stream that is sent: as a reply, or to somebody's inbox.
+/// A stream that is sent: as a reply, or to an inbox.
 #[pyclass(frozen, module = "agentnet._native")]
 pub(crate) struct Outgoing {
-    /// Empty once it was ended; shared by the pieces that are under way.
+    /// None after the end; shared by the pieces that are being sent.
     sender: std::sync::Mutex<Option<Arc<StreamSender>>>,
     stream_id: String,
     cancelled: AtomicBool,
@@ -207,26 +207,26 @@ impl Outgoing {
         })
     }
 
-    fn held(&self) -> MutexGuard<'_, Option<Arc<StreamSender>>> {
+    fn sender_slot(&self) -> MutexGuard<'_, Option<Arc<StreamSender>>> {
         self.sender.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
     fn sender(&self, py: Python<'_>) -> PyResult<Arc<StreamSender>> {
-        self.held().clone().ok_or_else(|| has_ended(py))
+        self.sender_slot().clone().ok_or_else(|| has_ended(py))
     }
 
-    /// The sender for its last call. A piece that is still being sent keeps it, which only a caller who does not await his
-    /// pieces can bring about.
+    /// Takes the sender for the last call. It fails while a piece is being sent, which happens only to callers that do not await
+    /// `delta`.
     fn last(&self, py: Python<'_>) -> PyResult<StreamSender> {
-        let mut held = self.held();
-        let sender = held.take().ok_or_else(|| has_ended(py))?;
+        let mut slot = self.sender_slot();
+        let sender = slot.take().ok_or_else(|| has_ended(py))?;
         match Arc::try_unwrap(sender) {
             Ok(sender) => {
                 self.cancelled.store(sender.is_cancelled(), Ordering::Relaxed);
                 Ok(sender)
             }
             Err(sender) => {
-                *held = Some(sender);
+                *slot = Some(sender);
                 let text = "a piece of the stream is still being sent: await each `delta` before the end";
                 Err(exception(py, "StreamError", text, &[]))
             }
@@ -238,7 +238,7 @@ fn has_ended(py: Python<'_>) -> PyErr {
     exception(py, "StreamError", "the stream has ended", &[])
 }
 
-fn nothing(py: Python<'_>, outcome: Result<(), StreamError>) -> PyResult<Py<PyAny>> {
+fn none(py: Python<'_>, outcome: Result<(), StreamError>) -> PyResult<Py<PyAny>> {
     match outcome {
         Ok(()) => Ok(py.None()),
         Err(error) => Err(error.raise(py)),
@@ -249,16 +249,16 @@ fn nothing(py: Python<'_>, outcome: Result<(), StreamError>) -> PyResult<Py<PyAn
 impl Outgoing {
     /// Opens a stream that answers a message.
     #[staticmethod]
-    #[expect(clippy::too_many_arguments, reason = "the Python face names them")]
+    #[expect(clippy::too_many_arguments, reason = "the Python part names them")]
     fn reply<'py>(
         py: Python<'py>,
         request: &AgentMessage,
         metadata: Option<Bound<'py, PyAny>>,
-        stream_id: Option<Words>,
+        stream_id: Option<TextArgument>,
         ttl_ms: Option<i64>,
-        trace_id: Option<Words>,
-        thread_id: Option<Words>,
-        parent_message_id: Option<Words>,
+        trace_id: Option<TextArgument>,
+        thread_id: Option<TextArgument>,
+        parent_message_id: Option<TextArgument>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let Some(context) = request.context() else {
             return Err(SendError::NoReplySubject.raise(py));
@@ -272,24 +272,24 @@ impl Outgoing {
         };
         Self::open(
             py,
-            described(apply!(context.reply_stream(), options), metadata, stream_id)?,
+            with_metadata(apply!(context.reply_stream(), options), metadata, stream_id)?,
         )
     }
 
     /// Opens a stream to an inbox.
     #[staticmethod]
-    #[expect(clippy::too_many_arguments, reason = "the Python face names them")]
+    #[expect(clippy::too_many_arguments, reason = "the Python part names them")]
     fn send<'py>(
         py: Python<'py>,
         node: &Node,
         account: bool,
-        to: Words,
+        to: TextArgument,
         metadata: Option<Bound<'py, PyAny>>,
-        stream_id: Option<Words>,
+        stream_id: Option<TextArgument>,
         ttl_ms: Option<i64>,
-        trace_id: Option<Words>,
-        thread_id: Option<Words>,
-        parent_message_id: Option<Words>,
+        trace_id: Option<TextArgument>,
+        thread_id: Option<TextArgument>,
+        parent_message_id: Option<TextArgument>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let node = node.present(py)?;
         let open = if account {
@@ -304,7 +304,7 @@ impl Outgoing {
             parent_message_id,
             ..Options::default()
         };
-        Self::open(py, described(apply!(open, options), metadata, stream_id)?)
+        Self::open(py, with_metadata(apply!(open, options), metadata, stream_id)?)
     }
 
     #[getter]
@@ -312,16 +312,16 @@ impl Outgoing {
         &self.stream_id
     }
 
-    /// Whether the reader wants no more.
+    /// Whether the reader has cancelled the stream.
     #[getter]
     fn cancelled(&self) -> bool {
-        match &*self.held() {
+        match &*self.sender_slot() {
             Some(sender) => sender.is_cancelled(),
             None => self.cancelled.load(Ordering::Relaxed),
         }
     }
 
-    /// Returns when the reader wants no more, or the stream has ended.
+    /// Returns when the reader cancels the stream, or when the stream has ended.
     fn wait_cancelled<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let sender = self.sender(py)?;
         submit(py, async move { sender.cancelled().await }, |py, ()| Ok(py.None()))
@@ -331,7 +331,7 @@ impl Outgoing {
     fn delta<'py>(&self, py: Python<'py>, piece: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
         let piece = json::from_python(piece)?;
         let sender = self.sender(py)?;
-        submit_or_finish(py, Box::pin(async move { sender.delta_json(piece).await }), nothing)
+        submit_or_finish(py, Box::pin(async move { sender.delta_json(piece).await }), none)
     }
 
     /// Ends the stream; `result` is a tuple of one value, or None.
@@ -346,7 +346,7 @@ impl Outgoing {
                 None => sender.end().await,
             }
         };
-        submit(py, ended, nothing)
+        submit(py, ended, none)
     }
 
     /// Ends the stream with an error.
@@ -356,16 +356,16 @@ impl Outgoing {
         code: &Bound<'py, PyString>,
         detail: &Bound<'py, PyString>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let (code, detail) = (spoken(code), spoken(detail));
+        let (code, detail) = (lossy_text(code), lossy_text(detail));
         let sender = self.last(py)?;
-        submit(py, async move { sender.fail(code, detail).await }, nothing)
+        submit(py, async move { sender.fail(code, detail).await }, none)
     }
 }
 
-fn described(
+fn with_metadata(
     mut open: OpenStream,
     metadata: Option<Bound<'_, PyAny>>,
-    stream_id: Option<Words>,
+    stream_id: Option<TextArgument>,
 ) -> PyResult<OpenStream> {
     if let Some(metadata) = metadata {
         open = open.metadata(json::from_python(&metadata)?);

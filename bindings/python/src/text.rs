@@ -1,19 +1,19 @@
-//! Python texts where UTF-8 is needed. A `str` may hold half of a surrogate pair (a file name that is no UTF-8, read by
-//! `os.fsdecode`), for which UTF-8 has no form.
+//! Python strings as UTF-8. A `str` may contain a lone surrogate, which UTF-8 cannot encode: `os.fsdecode` makes them of file
+//! names that are not UTF-8.
 
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString};
 
-/// A text that is only for people, with `\u{fffd}` for what cannot be said.
-pub(crate) fn spoken(text: &Bound<'_, PyString>) -> String {
+/// A text for people, with `\u{fffd}` for what UTF-8 cannot encode.
+pub(crate) fn lossy_text(text: &Bound<'_, PyString>) -> String {
     text.to_string_lossy().into_owned()
 }
 
-/// A text that means something: a name, an id. What is no text, such as a number, is taken as `str` gives it.
-pub(crate) struct Words(pub(crate) String);
+/// An argument such as a name or an id. A value that is not a string, such as a number, is converted by `str`.
+pub(crate) struct TextArgument(pub(crate) String);
 
-impl<'py> FromPyObject<'_, 'py> for Words {
+impl<'py> FromPyObject<'_, 'py> for TextArgument {
     type Error = PyErr;
 
     fn extract(value: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {

@@ -51,16 +51,16 @@ def test_modules_have_the_names_that_are_imported(module: str) -> None:
 NO_ACK: dict[str, Any] = {"require_delivery_ack": False, "retry_attempts": None, "receipt_timeout": None}
 ACK: dict[str, Any] = {**NO_ACK, "require_delivery_ack": True}
 LINKS: dict[str, Any] = {"parent_message_id": None, "idempotency_key": None}
-LOOK: dict[str, Any] = {"role": "assistant", "content_type": "text/plain"}
+FORMAT: dict[str, Any] = {"role": "assistant", "content_type": "text/plain"}
 REQUIRED = inspect.Parameter.empty
 
 OPTIONS: dict[str, dict[str, Any]] = {
     "send_text": {**LINKS, **ACK},
     "send_json": {**LINKS, **ACK},
     "send_blob_ref": {**LINKS, **ACK},
-    "send_stream_start": {**LOOK, "metadata": None, **LINKS, **NO_ACK},
-    "send_stream_delta": {"seq": REQUIRED, **LOOK, **LINKS, **NO_ACK},
-    "send_stream_end": {"seq": REQUIRED, "text": None, **LOOK, "metadata": None, **LINKS, **NO_ACK},
+    "send_stream_start": {**FORMAT, "metadata": None, **LINKS, **NO_ACK},
+    "send_stream_delta": {"seq": REQUIRED, **FORMAT, **LINKS, **NO_ACK},
+    "send_stream_end": {"seq": REQUIRED, "text": None, **FORMAT, "metadata": None, **LINKS, **NO_ACK},
     "send_stream_error": {"seq": 0, "metadata": None, **LINKS, **NO_ACK},
 }
 

@@ -1,4 +1,4 @@
-"""The native part: `src/` of this project. Not for users; the package's face says what is promised."""
+"""The native part: `src/` of this project. It is internal; the modules without an underscore are the API."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
@@ -6,7 +6,7 @@ from typing import Any, Literal, final, overload
 
 @final
 class AgentMessage:
-    """One message: who sent it to whom, in which thread, and its payload. Messages do not change."""
+    """One message: sender, receiver, thread and payload. Messages do not change."""
 
     def __new__(
         cls,
@@ -45,7 +45,7 @@ class AgentMessage:
         """The payload: any JSON, as plain Python values."""
     @property
     def text(self) -> str | None:
-        """The payload's text, trimmed: a text payload, or the `text` of a dict; None if it has none."""
+        """The payload's text, trimmed: a text payload, or the `text` of a dict; None if there is no text."""
     @property
     def sent_at(self) -> str: ...
     @property
@@ -72,7 +72,7 @@ class AgentMessage:
     def idempotency_key(self) -> str | None: ...
     @property
     def reply_to(self) -> str | None:
-        """Where a reply goes; None if the sender waits for none."""
+        """The subject for a reply; None if the sender does not wait for one."""
     @property
     def auth(self) -> dict[str, Any] | None: ...
 
@@ -94,7 +94,7 @@ class Node:
     def metrics_snapshot(self) -> dict[str, Any]: ...
     def send(
         self,
-        way: int,
+        target_kind: int,
         to: str,
         payload: Any,
         kind: str | None,
@@ -110,7 +110,7 @@ class Node:
     ) -> tuple[str] | Awaitable[str]: ...
     def request(
         self,
-        way: int,
+        target_kind: int,
         to: str,
         payload: Any,
         kind: str | None,
@@ -203,7 +203,7 @@ class Answer:
     @staticmethod
     def ask(
         node: Node,
-        way: int,
+        target_kind: int,
         to: str,
         payload: Any,
         kind: str | None,
@@ -261,13 +261,13 @@ class Outgoing:
     def end(self, result: tuple[Any, ...] | None) -> asyncio.Future[None]: ...
     def fail(self, code: str, detail: str) -> asyncio.Future[None]: ...
 
-def abandon(waiter: Awaitable[Any]) -> None: ...
+def abandon(awaitable: Awaitable[Any]) -> None: ...
 def answer_call(call: int, failure: str | None) -> None: ...
 def connect_registry(url: str) -> asyncio.Future[Registry]: ...
 def dumps(value: Any) -> bytes: ...
 def loads(text: str | bytes) -> Any: ...
 def extract_text(payload: Any) -> str | None:
-    """The text of a payload, trimmed: the payload itself, or the `text` of a dict; None if it has none."""
+    """The text of a payload, trimmed: the payload itself, or the `text` of a dict; None if there is no text."""
 def text_of_reply(reply: AgentMessage) -> str | None: ...
 def error_of_reply(reply: AgentMessage) -> tuple[str, str, str | None, str | None] | None: ...
 def parse_target(text: str) -> tuple[str, str]: ...

@@ -11,7 +11,7 @@ use pyo3::types::{PyBytes, PyDict, PyFloat, PyInt, PyList, PyString, PyType};
 /// The value: dict, list, str, int, float, bool or None, exactly as `json.loads` would give it.
 ///
 /// # Errors
-/// What Python says where it has no memory, or of an integer of more digits than it converts.
+/// Python's errors: of memory, and for an integer of more digits than it converts.
 pub(crate) fn to_python<'py>(py: Python<'py>, json: &RawJson) -> PyResult<Bound<'py, PyAny>> {
     let mut reader = Reader {
         py,
@@ -27,7 +27,7 @@ struct Reader<'py, 'text> {
     at: usize,
 }
 
-/// Only with a bug of ours: RawJson is checked when it is made.
+/// Only a bug of this package leads here: RawJson is checked when it is made.
 fn broken() -> PyErr {
     PyValueError::new_err("invalid JSON")
 }
@@ -135,7 +135,7 @@ impl<'py> Reader<'py, '_> {
         }
     }
 
-    /// The string whose opening quote is here. Keys come again and again, and are shared.
+    /// The string whose opening quote is here. Keys repeat and are shared.
     fn string(&mut self, is_key: bool) -> PyResult<Bound<'py, PyString>> {
         let start = self.at + 1;
         let rest = &self.text.as_bytes()[start..];
@@ -156,7 +156,7 @@ impl<'py> Reader<'py, '_> {
         self.escaped(plain)
     }
 
-    /// The rest of a string behind its first plain part. Lone surrogates stay what they are.
+    /// The rest of a string after its first plain part. Lone surrogates are kept.
     fn escaped(&mut self, plain: &str) -> PyResult<Bound<'py, PyString>> {
         let mut units: Vec<u16> = plain.encode_utf16().collect();
         loop {
@@ -208,24 +208,25 @@ fn with_lone_surrogates<'py>(py: Python<'py>, units: &[u16]) -> PyResult<Bound<'
 /// A key's text and its Python object.
 type Known = (Box<str>, Py<PyString>);
 
-/// Keys that were seen lately.
+/// The cache of keys.
 static KEYS: Mutex<Vec<Option<Known>>> = Mutex::new(Vec::new());
-/// How many are kept; a power of two.
-const KEYS_KEPT: usize = 256;
-const LONGEST_KEY: usize = 32;
+/// The number of keys in it; a power of two.
+const KEY_CACHE_SIZE: usize = 256;
+/// Longer keys are not cached.
+const MAX_KEY_LEN: usize = 32;
 
 fn shared_key<'py>(py: Python<'py>, text: &str) -> Bound<'py, PyString> {
-    // A finaliser may read a message in the middle of this: it goes without.
-    let (1..=LONGEST_KEY, Ok(mut keys)) = (text.len(), KEYS.try_lock()) else {
+    // A finalizer can read a message while the lock is held; it does without the cache.
+    let (1..=MAX_KEY_LEN, Ok(mut keys)) = (text.len(), KEYS.try_lock()) else {
         return PyString::new(py, text);
     };
     if keys.is_empty() {
-        keys.resize_with(KEYS_KEPT, || None);
+        keys.resize_with(KEY_CACHE_SIZE, || None);
     }
     let hash = text.bytes().fold(text.len(), |hash, byte| {
         hash.wrapping_mul(31).wrapping_add(usize::from(byte))
     });
-    let place = &mut keys[hash % KEYS_KEPT];
+    let place = &mut keys[hash % KEY_CACHE_SIZE];
     match place {
         Some((known, key)) if **known == *text => key.bind(py).clone(),
         _ => {

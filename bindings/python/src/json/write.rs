@@ -13,8 +13,8 @@ use super::MAX_DEPTH;
 /// The wire text of a value.
 ///
 /// # Errors
-/// `TypeError` for what is no JSON, `ValueError` for what is nested too deeply (or in itself) and for integers of more digits
-/// than Python converts.
+/// `TypeError` for a value that is not JSON, `ValueError` for one that is nested too deeply or contains itself, and for integers
+/// of more digits than Python converts.
 pub(crate) fn from_python(value: &Bound<'_, PyAny>) -> PyResult<RawJson> {
     let mut writer = Writer {
         out: String::with_capacity(128),
@@ -54,11 +54,11 @@ impl Writer {
         }
     }
 
-    /// Data classes, which the original sends as `dataclasses.asdict` gives them; subclasses, which `json.dumps` takes for
-    /// what they derive from; and tuples.
+    /// Data classes, which become what `dataclasses.asdict` returns; subclasses, which `json.dumps` writes as their base class;
+    /// and tuples.
     fn derived(&mut self, value: &Bound<'_, PyAny>) -> PyResult<()> {
         if let Some(fields) = data_class(value)? {
-            // What it holds may be a data class too.
+            // Its fields may be data classes too.
             self.value(&fields)
         } else if let Ok(text) = value.cast::<PyString>() {
             self.text(text)
@@ -124,7 +124,7 @@ impl Writer {
         Ok(())
     }
 
-    /// A key that is no plain text; numbers, truth values and None become text, as in `json.dumps`.
+    /// A key that is not a plain `str`; numbers, booleans and None become text, as in `json.dumps`.
     fn key(&mut self, key: &Bound<'_, PyAny>) -> PyResult<()> {
         if let Ok(text) = key.cast::<PyString>() {
             return self.text(text);

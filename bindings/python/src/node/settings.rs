@@ -1,12 +1,12 @@
-//! A node's settings, from the dict that the Python face passes.
+//! A node's settings, from the dict that the Python part passes.
 
 use agentnet::{AgentBuilder, AgentNode, BlobStorage};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
-use super::seconds;
-use crate::failure::bug;
+use crate::exceptions::bug;
 use crate::json;
+use crate::options::duration;
 
 /// A builder with the settings; names that are missing keep the SDK's defaults.
 pub(super) fn builder(settings: &Bound<'_, PyDict>) -> PyResult<AgentBuilder> {
@@ -66,7 +66,7 @@ fn limits(settings: &Settings<'_, '_>, builder: AgentBuilder) -> PyResult<AgentB
             settings.into("circuit_breaker_failures", &mut limits.circuit_breaker_failures)?;
             settings.into("send_retry_attempts", &mut limits.send_retry_attempts)?;
             settings.into("clock_skew_ms", &mut limits.clock_skew_ms)?;
-            for (name, duration) in [
+            for (name, limit) in [
                 ("work_timeout", &mut limits.work_timeout),
                 ("drain_timeout", &mut limits.drain_timeout),
                 ("dedupe_ttl", &mut limits.dedupe_ttl),
@@ -75,7 +75,7 @@ fn limits(settings: &Settings<'_, '_>, builder: AgentBuilder) -> PyResult<AgentB
                 ("key_cache_ttl", &mut limits.key_cache_ttl),
             ] {
                 if let Some(value) = settings.get(name)? {
-                    *duration = seconds(value);
+                    *limit = duration(value);
                 }
             }
             Ok(())

@@ -21,7 +21,7 @@ pub(crate) fn exception(py: Python<'_>, class: &str, text: &str, details: &[(&st
     }
 }
 
-/// An error that is an exception in Python.
+/// An error that becomes a Python exception.
 pub(crate) trait Raise: std::fmt::Display {
     /// The exception.
     fn raise(&self, py: Python<'_>) -> PyErr;
@@ -137,7 +137,7 @@ impl Raise for StreamError {
     }
 }
 
-/// What the other side said: by its code, as an error reply.
+/// The error that the sender of the stream reported, by its code, as for an error reply.
 fn stream_failed(py: Python<'_>, code: &str, detail: &str) -> PyErr {
     let made = (|| {
         let errors = py.import("agentnet.errors")?;
@@ -159,7 +159,7 @@ impl Raise for BlobError {
     }
 }
 
-/// For what must not be.
+/// An error that only a bug can cause.
 pub(crate) fn bug(text: impl std::fmt::Display) -> PyErr {
     PyRuntimeError::new_err(text.to_string())
 }

@@ -1,8 +1,8 @@
-//! What a task waits for while a message is on its way.
+//! What a task awaits while a message is under way.
 //!
-//! An asyncio future tells its task by way of the loop's queue: one more turn of the loop, after the one in which the result
-//! came. A [`Waiter`] is settled in a turn of its own loop, outside any task, and so goes on with the task there and then. It
-//! is what `asyncio.Task` asks of the things that it waits for, and no more: one task waits for it, once.
+//! An `asyncio.Future` resumes its task through the loop's queue: one turn of the loop after the turn in which the result came.
+//! An [`Awaitable`] is completed in a turn of its loop, outside any task, and resumes the task at once. It has the methods that
+//! `asyncio.Task` uses of what it waits for, and no more: one task can await it, once.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -13,37 +13,38 @@ use pyo3::prelude::*;
 use pyo3::pyclass::{PyTraverseError, PyVisit};
 use pyo3::types::PyDict;
 
+/// The result of a call that is not complete yet.
 #[pyclass(frozen, weakref, module = "agentnet._native")]
-pub(crate) struct Waiter {
+pub(crate) struct Awaitable {
     event_loop: Py<PyAny>,
-    state: Mutex<State>,
+    state: Mutex<AwaitableState>,
 }
 
 #[derive(Default)]
-struct State {
-    outcome: Outcome,
-    /// What asyncio asks: whether whoever yielded this means to wait for it.
+struct AwaitableState {
+    outcome: CallOutcome,
+    /// Set when it is yielded to a task, which resets it: the sign that the task may wait for it.
     blocking: bool,
-    /// Who is told, each in its context.
+    /// Called on completion, each in its context.
     callbacks: Vec<(Py<PyAny>, Option<Py<PyAny>>)>,
 }
 
 #[derive(Default)]
-enum Outcome {
+enum CallOutcome {
     #[default]
     Pending,
     Done(Py<PyAny>),
-    /// The exception itself: its traceback may lead back here, which the collector must see.
+    /// The exception itself: its traceback may refer back to this object, which the garbage collector must see.
     Failed(Py<PyBaseException>),
     Cancelled(Option<Py<PyAny>>),
 }
 
-impl Outcome {
+impl CallOutcome {
     fn is_pending(&self) -> bool {
         matches!(self, Self::Pending)
     }
 
-    /// Another hold of the same: no Python code runs for it.
+    /// Another reference to the same outcome: no Python code runs for it.
     fn clone_ref(&self, py: Python<'_>) -> Self {
         match self {
             Self::Pending => Self::Pending,
@@ -64,7 +65,7 @@ impl Outcome {
     }
 }
 
-impl Waiter {
+impl Awaitable {
     pub(crate) fn new(event_loop: Py<PyAny>) -> Self {
         Self {
             event_loop,
@@ -73,60 +74,60 @@ impl Waiter {
     }
 
     /// Never held while Python code runs.
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, AwaitableState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Gives the result, and goes on with whoever waits. To be called by the loop, not from within a task.
+    /// Sets the result and resumes the task that waits. To be called by the loop, not from within a task.
     ///
     /// # Errors
-    /// What the task lets through: an interrupt.
-    pub(crate) fn settle(slf: &Bound<'_, Self>, result: PyResult<Py<PyAny>>) -> PyResult<()> {
+    /// An interrupt that the task did not catch.
+    pub(crate) fn complete(slf: &Bound<'_, Self>, result: PyResult<Py<PyAny>>) -> PyResult<()> {
         let py = slf.py();
         let outcome = match result {
-            Ok(value) => Outcome::Done(value),
-            Err(error) => Outcome::Failed(error.into_value(py)),
+            Ok(value) => CallOutcome::Done(value),
+            Err(error) => CallOutcome::Failed(error.into_value(py)),
         };
         let callbacks = {
             let mut state = slf.get().state();
             if !state.outcome.is_pending() {
-                // Whoever waited was cancelled a moment ago.
+                // The task was cancelled in the meantime.
                 return Ok(());
             }
             state.outcome = outcome;
             std::mem::take(&mut state.callbacks)
         };
-        // Everybody is told, also if one lets an interrupt through.
-        let mut through = Ok(());
-        let takes_turns = slf.get().takes_turns(py)?;
+        // All callbacks are called, also if one raises an interrupt.
+        let mut interrupt = Ok(());
+        let is_deferred = slf.get().defers_callbacks(py)?;
         for (callback, context) in callbacks {
-            if takes_turns {
-                through = through.and(Self::tell_soon(slf, callback, context));
+            if is_deferred {
+                interrupt = interrupt.and(Self::call_soon(slf, callback, context));
                 continue;
             }
-            let told = match context {
+            let called = match context {
                 Some(context) => context.call_method1(py, intern!(py, "run"), (callback, slf)),
                 None => callback.call1(py, (slf,)),
             };
-            through = through.and(told.map(drop));
+            interrupt = interrupt.and(called.map(drop));
         }
-        through
+        interrupt
     }
 
-    /// Whether the loop wants to run everything itself: one that is debugged, which names what takes long, and one in which
-    /// others run (`nest_asyncio`): what waits within this turn would never see its end.
-    fn takes_turns(&self, py: Python<'_>) -> PyResult<bool> {
+    /// Whether callbacks must run in a later turn: in debug mode, in which the loop reports slow callbacks, and in a loop that
+    /// `nest_asyncio` has patched, because a nested `run_until_complete` within this turn would never return.
+    fn defers_callbacks(&self, py: Python<'_>) -> PyResult<bool> {
         let event_loop = self.event_loop.bind(py);
         Ok(event_loop.getattr_opt(intern!(py, "_nest_patched"))?.is_some()
             || event_loop.call_method0(intern!(py, "get_debug"))?.is_truthy()?)
     }
 
-    fn outcome(&self, py: Python<'_>) -> Outcome {
+    fn outcome(&self, py: Python<'_>) -> CallOutcome {
         self.state().outcome.clone_ref(py)
     }
 
-    /// Tells whoever waits in a later turn of the loop.
-    fn tell_soon(slf: &Bound<'_, Self>, callback: Py<PyAny>, context: Option<Py<PyAny>>) -> PyResult<()> {
+    /// Calls a callback in a later turn of the loop.
+    fn call_soon(slf: &Bound<'_, Self>, callback: Py<PyAny>, context: Option<Py<PyAny>>) -> PyResult<()> {
         let py = slf.py();
         let keywords = PyDict::new(py);
         keywords.set_item(intern!(py, "context"), context)?;
@@ -138,7 +139,7 @@ impl Waiter {
 }
 
 #[pymethods]
-impl Waiter {
+impl Awaitable {
     #[getter]
     fn _asyncio_future_blocking(&self) -> bool {
         self.state().blocking
@@ -158,7 +159,7 @@ impl Waiter {
     }
 
     fn cancelled(&self) -> bool {
-        matches!(self.state().outcome, Outcome::Cancelled(_))
+        matches!(self.state().outcome, CallOutcome::Cancelled(_))
     }
 
     fn result(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
@@ -174,10 +175,10 @@ impl Waiter {
                 return Ok(());
             }
         }
-        Self::tell_soon(slf, callback, context)
+        Self::call_soon(slf, callback, context)
     }
 
-    /// Gives up waiting: the task hears of it in a later turn of the loop.
+    /// Cancels the wait: the task is resumed in a later turn of the loop.
     #[pyo3(signature = (msg=None))]
     fn cancel(slf: &Bound<'_, Self>, msg: Option<Py<PyAny>>) -> PyResult<bool> {
         let callbacks = {
@@ -185,11 +186,11 @@ impl Waiter {
             if !state.outcome.is_pending() {
                 return Ok(false);
             }
-            state.outcome = Outcome::Cancelled(msg);
+            state.outcome = CallOutcome::Cancelled(msg);
             std::mem::take(&mut state.callbacks)
         };
         for (callback, context) in callbacks {
-            Self::tell_soon(slf, callback, context)?;
+            Self::call_soon(slf, callback, context)?;
         }
         Ok(true)
     }
@@ -217,14 +218,14 @@ impl Waiter {
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         visit.call(&self.event_loop)?;
-        // Another thread may hold it; then nothing is collected this time.
+        // Another thread may hold the lock; then nothing is collected this time.
         let Ok(state) = self.state.try_lock() else {
             return Ok(());
         };
         match &state.outcome {
-            Outcome::Done(value) | Outcome::Cancelled(Some(value)) => visit.call(value)?,
-            Outcome::Failed(error) => visit.call(error)?,
-            Outcome::Pending | Outcome::Cancelled(None) => {}
+            CallOutcome::Done(value) | CallOutcome::Cancelled(Some(value)) => visit.call(value)?,
+            CallOutcome::Failed(error) => visit.call(error)?,
+            CallOutcome::Pending | CallOutcome::Cancelled(None) => {}
         }
         for (callback, context) in &state.callbacks {
             visit.call(callback)?;
