@@ -9,21 +9,21 @@ from pathlib import Path
 
 
 def command() -> Path:
-    """Where the command is: among the scripts of this environment, or of this user."""
+    """The path of the command: among the scripts of this environment or of this user."""
     name = "agentnet" + (sysconfig.get_config_var("EXE") or "")
     schemes = [sysconfig.get_default_scheme(), sysconfig.get_preferred_scheme("user")]
-    places = [Path(sysconfig.get_path("scripts", scheme)) for scheme in schemes]
-    # `pip install --target`: scripts stand beside the package.
-    places.append(Path(__file__).resolve().parent.parent / "bin")
-    for place in places:
-        if (place / name).is_file():
-            return place / name
-    searched = ", ".join(map(str, places))
+    directories = [Path(sysconfig.get_path("scripts", scheme)) for scheme in schemes]
+    # `pip install --target` puts scripts beside the package.
+    directories.append(Path(__file__).resolve().parent.parent / "bin")
+    for directory in directories:
+        if (directory / name).is_file():
+            return directory / name
+    searched = ", ".join(map(str, directories))
     raise FileNotFoundError(f"the command {name} is not installed (searched {searched}): it comes with `agentnet-nats[cli]`")
 
 
 def main() -> None:
-    """Becomes the command."""
+    """Replaces this process by the command."""
     try:
         path = command()
     except FileNotFoundError as error:

@@ -65,7 +65,7 @@ def _expanded(function: Any, defaults: dict[str, Any]) -> Any:
     parameters = [_declaration(one) for one in ordered]
     if not by_position and len(ordered) > len(own):
         parameters.insert(len(own), "*")
-    # Where None, say, is no default but a mistake, it is not left out.
+    # An option with another default is always passed: None is a value of it, and may be a wrong one.
     optional = [one.name for one in options if one.default is IF_LEFT_OUT.get(one.name)]
     always = [one.name for one in options if one.name not in optional]
     returned, starts, is_awaited = _returned(function)

@@ -1,4 +1,4 @@
-"""What ``AgentSDK`` and ``AgentWrapper`` have in common: the node, its identity, and the registry's threads and messages."""
+"""The common part of ``AgentSDK`` and ``AgentWrapper``: the node, its identity, and calls of the registry."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from agentnet.node import AgentNode, H
 
 
 class NodeFacade(BlobMethods):
-    """A node behind other calls. Part of ``AgentSDK`` and ``AgentWrapper``."""
+    """A node with other calls. Part of ``AgentSDK`` and ``AgentWrapper``."""
 
     def _set_node(self, node: AgentNode) -> None:
         self._node = node

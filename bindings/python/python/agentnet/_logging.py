@@ -1,4 +1,4 @@
-"""What the native part reports, for ``logging``: one thread hands it to loggers named ``agentnet.<module>``."""
+"""Log records of the native part for ``logging``: one thread passes them to loggers named ``agentnet.<module>``."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from agentnet._native import close_logs, next_log, open_logs, wait_for_leaving
 _lock = threading.Lock()
 _opened = False
 
-# Seconds that the end of the process waits for nodes that are leaving, and for the last records.
-_GOODBYES = 2.0
-_LAST_RECORDS = 2.0
+# Seconds that the process waits at its end: for nodes that are leaving, and for the last records.
+_LEAVE_TIMEOUT = 2.0
+_FLUSH_TIMEOUT = 2.0
 
 
 class _Lock(Protocol):
@@ -27,15 +27,15 @@ class _Lock(Protocol):
     def release(self) -> None: ...
 
 
-# The node's own runner logs a handler's failure, with its traceback.
+# The node logs the failure of a handler itself, with the traceback.
 _LOGGED_BY_PYTHON = ("agentnet.worker", "handler failed")
 
 
 def open_logging() -> None:
-    """Starts handing over records, once a process. Records below the level of the logger ``agentnet`` at this moment are
-    not collected; by default that is WARNING."""
+    """Starts passing on records, once in a process. Records below the level that the logger ``agentnet`` has at this moment
+    are not collected; by default that is WARNING."""
     global _opened
-    # Once opened, for good: a fork of this process can do nothing with it anyway.
+    # It stays open; a fork of this process cannot use it anyway.
     if _opened:
         return
     with _lock:
@@ -50,21 +50,21 @@ def open_logging() -> None:
         def close() -> None:
             if os.getpid() != process:
                 return
-            # Nodes whose loop has ended say goodbye.
-            wait_for_leaving(_GOODBYES)
+            # Nodes whose loop has ended leave the network.
+            wait_for_leaving(_LEAVE_TIMEOUT)
             close_logs()
             if ended is not None:
-                ended.acquire(timeout=_LAST_RECORDS)
+                ended.acquire(timeout=_FLUSH_TIMEOUT)
 
-        # Before the interpreter ends, and the thread with it.
+        # This runs before the interpreter ends and stops the thread.
         atexit.register(close)
 
 
 def _start_thread() -> _Lock:
-    """Starts the thread; gives a lock that is held until it ends.
+    """Starts the thread; returns a lock that is held until it ends.
 
-    It waits in the native part, and so must be a thread of the system: where gevent or eventlet have put something else in
-    its place, nothing else would go on meanwhile.
+    It waits in the native part, so it must be a thread of the system: a green thread of gevent or eventlet would block all
+    others meanwhile.
     """
     start_new_thread, allocate_lock = _threads()
     ended: _Lock = allocate_lock()
@@ -98,5 +98,5 @@ def _hand_over() -> None:
         try:
             logging.getLogger(name).log(level, "%s", text)
         except Exception:
-            # A handler of the user's that raises must not end the thread.
+            # A logging handler that raises must not end the thread.
             traceback.print_exc()

@@ -87,7 +87,7 @@ class TextSendOptions(ThreadOption, ThreadSendOptions, total=False):
 
 
 class ProfileFilters(TypedDict, total=False):
-    """What ``search_profiles`` looks for."""
+    """Filters of ``search_profiles``."""
 
     query: str
     capability: str | None
@@ -97,7 +97,7 @@ class ProfileFilters(TypedDict, total=False):
 
 
 class ThreadFilters(TypedDict, total=False):
-    """What ``list_threads`` looks for."""
+    """Filters of ``list_threads``."""
 
     participant_account_id: str | None
     participant_username: str | None
@@ -109,7 +109,7 @@ class ThreadFilters(TypedDict, total=False):
 
 
 class MessageFilters(TypedDict, total=False):
-    """What ``search_messages`` looks for."""
+    """Filters of ``search_messages``."""
 
     thread_id: str | None
     from_account_id: str | None

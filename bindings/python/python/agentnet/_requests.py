@@ -62,7 +62,7 @@ def stream_options(
 
 
 class Requests(Lookups):
-    """What a node can ask others. Part of ``AgentNode``."""
+    """The node's requests. Part of ``AgentNode``."""
 
     @native_call
     def request(

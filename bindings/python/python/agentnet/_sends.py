@@ -70,7 +70,7 @@ def start_reply(
 
 
 class Sends(Lookups):
-    """What a node can send. Part of ``AgentNode``."""
+    """The node's sends and replies. Part of ``AgentNode``."""
 
     @native_call
     def send(

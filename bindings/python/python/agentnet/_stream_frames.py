@@ -1,6 +1,6 @@
-"""Streams sent frame by frame, as programs of the original send them (docs/STREAMING_PROTOCOL.md).
+"""The payloads of streams that are sent frame by frame (docs/STREAMING_PROTOCOL.md).
 
-Each frame is a message of kind ``stream`` to an inbox. ``AgentNode.send_stream`` does the same with less to say.
+Each frame is a message of kind ``stream`` to an inbox. ``AgentNode.send_stream`` makes the frames itself.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ def _stream_id(text: str) -> str:
 
 
 def start(stream_id: str, role: str, content_type: str, metadata: dict[str, Any] | None) -> dict[str, Any]:
-    """The payload that begins a stream."""
+    """The payload that starts a stream."""
     return {
         "type": "stream_start",
         "stream_id": _stream_id(stream_id),
@@ -47,7 +47,7 @@ def delta(stream_id: str, piece: str, seq: int, role: str, content_type: str) ->
 def end(
     stream_id: str, seq: int, text: str | None, role: str, content_type: str, metadata: dict[str, Any] | None
 ) -> dict[str, Any]:
-    """The payload that ends a stream; a text in it is the whole, whatever the pieces were."""
+    """The payload that ends a stream; its text is the whole text and replaces the pieces."""
     payload: dict[str, Any] = {
         "type": "stream_end",
         "stream_id": _stream_id(stream_id),
@@ -62,9 +62,9 @@ def end(
     return payload
 
 
-def error(stream_id: str, why: str, seq: int, metadata: dict[str, Any] | None) -> dict[str, Any]:
-    """The payload that says that a stream failed."""
-    text = str(why or "").strip()
+def error(stream_id: str, reason: str, seq: int, metadata: dict[str, Any] | None) -> dict[str, Any]:
+    """The payload that ends a stream with an error."""
+    text = str(reason or "").strip()
     if not text:
         raise ValueError("error is required")
     return {

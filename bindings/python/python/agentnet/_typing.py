@@ -1,4 +1,4 @@
-"""What ``typing`` has from Python 3.11 on."""
+"""Names that ``typing`` has since Python 3.11."""
 
 from __future__ import annotations
 

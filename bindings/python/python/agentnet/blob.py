@@ -1,4 +1,7 @@
-"""Blobs under the names that programs of the original import them by; their home is ``agentnet.blobs``."""
+"""Blobs under the module name of the Python implementation (agentnet-realm 0.1.1).
+
+They are defined in ``agentnet.blobs``.
+"""
 
 from __future__ import annotations
 

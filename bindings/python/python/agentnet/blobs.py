@@ -1,4 +1,4 @@
-"""Blobs: bytes too large for a message, kept in a store and referred to by a small payload (PROTOCOL.md section 5.5)."""
+"""Blobs: bytes too large for a message, stored elsewhere and referred to by a small payload (PROTOCOL.md section 5.5)."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ class BlobRef:
 
     @classmethod
     def from_payload(cls, payload: Mapping[str, Any]) -> BlobRef:
-        """Reads a reference from the payload of a message. Raises ``ValueError`` where it is none."""
+        """Reads a reference from the payload of a message. Raises ``ValueError`` for another payload."""
         return cls.from_dict(payload)
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> BlobRef:
-        """Reads a reference from the payload of a message. Raises ``ValueError`` where it is none."""
+        """Reads a reference from the payload of a message. Raises ``ValueError`` for another payload."""
         blob_id = str(data.get("blob_id") or "").strip()
         if str(data.get("type") or "").strip().lower() != BLOB_REF_TYPE or not blob_id:
             raise ValueError("the payload is no blob reference")
@@ -82,7 +82,7 @@ Blob = BlobRef | Mapping[str, Any] | str
 
 
 Progress = Callable[[int, int | None], object]
-"""Takes what is done of a blob and how large it is, in bytes."""
+"""A function of the bytes that are done and the total."""
 
 
 def _key(blob: Blob) -> str | dict[str, Any]:
@@ -97,10 +97,10 @@ def blob_payload(blob: BlobRef | Mapping[str, Any]) -> dict[str, Any]:
 
 
 class BlobStore:
-    """A node's blobs, without holding up the event loop: every call is awaited.
+    """A node's blobs. Every call is awaited and does not block the event loop.
 
-    Raises ``BlobError``, for a missing blob ``BlobNotFoundError``. Where there is a ``progress``, it is called on the event loop with the bytes
-    that are done and all there are (None where that is not known), before the first piece and after each.
+    Raises ``BlobError``, for a missing blob ``BlobNotFoundError``. ``progress`` is called on the event loop before the first
+    piece and after each piece, with the bytes that are done and the total (None if it is unknown).
     """
 
     def __init__(self, node: Node) -> None:
@@ -129,7 +129,7 @@ class BlobStore:
         metadata: dict[str, Any] | None = None,
         progress: Progress | None = None,
     ) -> BlobRef:
-        """Stores a file, of any size, under its own name unless told otherwise."""
+        """Stores a file of any size, by default under its own name."""
         waiter = self._native.put(False, None, os.fspath(path), filename, mime_type, metadata, progress)
         payload = await completion(waiter)
         return BlobRef.from_dict(payload)
@@ -145,17 +145,17 @@ class BlobStore:
     async def get_to_file(
         self, blob: Blob, path: str | os.PathLike[str], *, progress: Progress | None = None
     ) -> BlobRef:
-        """Writes a blob to a file, which appears when all of it is there and checked."""
+        """Writes a blob to a file, which appears when the blob is complete and checked."""
         payload = await completion(self._native.get_to_file(False, _key(blob), os.fspath(path), progress))
         return BlobRef.from_dict(payload)
 
     async def head(self, blob: Blob) -> BlobRef | None:
-        """What the store knows of a blob; None if it has none."""
+        """The reference of a blob; None if the store does not have the blob."""
         found = await completion(self._native.head(False, _key(blob)))
         return None if found is None else BlobRef.from_dict(found)
 
     async def delete(self, blob: Blob) -> bool:
-        """Removes a blob; False if there was none."""
+        """Deletes a blob; False if the store did not have it."""
         return await completion(self._native.delete(False, _key(blob)))
 
 
@@ -168,7 +168,7 @@ def decoded(data: bytes, encoding: str) -> str:
 
 
 class LocalBlobStore:
-    """Blobs in a directory, as the original keeps them. Its calls are not awaited: they hold up the event loop."""
+    """Blobs in a directory. Its calls are not awaited: they block the event loop."""
 
     def __init__(self, base_dir: str | os.PathLike[str] | None = None) -> None:
         """``base_dir``: by default ``AGENTNET_BLOB_DIR``, else ``.agentnet_blobs``."""
@@ -201,7 +201,7 @@ class LocalBlobStore:
         mime_type: str | None = None,
         metadata: dict[str, Any] | None = None,
     ) -> BlobRef:
-        """Stores a file under its own name unless told otherwise."""
+        """Stores a file, by default under its own name."""
         return BlobRef.from_dict(self._native.put(True, None, os.fspath(path), filename, mime_type, metadata))
 
     def get_bytes(self, blob: Blob) -> bytes:
@@ -213,18 +213,18 @@ class LocalBlobStore:
         return decoded(self.get_bytes(blob), encoding)
 
     def head(self, blob: Blob) -> BlobRef | None:
-        """What the store knows of a blob; None if it has none."""
+        """The reference of a blob; None if the store does not have the blob."""
         found = self._native.head(True, _key(blob))
         return None if found is None else BlobRef.from_dict(found)
 
     def delete(self, blob: Blob) -> bool:
-        """Removes a blob; False if there was none."""
+        """Deletes a blob; False if the store did not have it."""
         return self._native.delete(True, _key(blob))
 
 
 class BlobMethods:
-    """The seed's calls, which are not awaited: they hold up the event loop until the blob is stored or read. Part of
-    ``AgentSDK`` and ``AgentWrapper``."""
+    """Blob calls that are not awaited: they block the event loop until the blob is stored or read. Part of ``AgentSDK``
+    and ``AgentWrapper``."""
 
     _blobs: LocalBlobStore
 
@@ -250,7 +250,7 @@ class BlobMethods:
         mime_type: str | None = None,
         metadata: dict[str, Any] | None = None,
     ) -> BlobRef:
-        """Stores a file under its own name unless told otherwise."""
+        """Stores a file, by default under its own name."""
         return self._blobs.put_file(path, filename=filename, mime_type=mime_type, metadata=metadata)
 
     def get_blob_bytes(self, blob: Blob) -> bytes:
@@ -262,11 +262,11 @@ class BlobMethods:
         return self._blobs.get_text(blob, encoding)
 
     def head_blob(self, blob: Blob) -> BlobRef | None:
-        """What the store knows of a blob; None if it has none."""
+        """The reference of a blob; None if the store does not have the blob."""
         return self._blobs.head(blob)
 
     def delete_blob(self, blob: Blob) -> bool:
-        """Removes a blob; False if there was none."""
+        """Deletes a blob; False if the store did not have it."""
         return self._blobs.delete(blob)
 
 
@@ -276,7 +276,7 @@ def is_blob_ref(payload: Any) -> bool:
 
 
 def parse_blob_ref(payload: Any) -> BlobRef | None:
-    """The reference in a payload; None for what is none."""
+    """The reference in a payload; None for another payload."""
     if isinstance(payload, BlobRef):
         return payload
     given = as_mapping(payload)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 
 DEFAULT_NATS_URL: str = "nats://agentnet_secret_token@localhost:4222"
-"""Where the broker is unless told otherwise: the token, the host and the port."""
+"""The default address of NATS: token, host and port."""
 
 
 def default_nats_url() -> str:
-    """Where the broker is when no address is given: ``AGENTNET_NATS_URL``, else ``NATS_URL``, else ``DEFAULT_NATS_URL``. A
+    """The address of NATS if none is given: ``AGENTNET_NATS_URL``, else ``NATS_URL``, else ``DEFAULT_NATS_URL``. A
     variable that is empty counts as unset."""
     for name in ("AGENTNET_NATS_URL", "NATS_URL"):
         value = os.environ.get(name, "").strip()

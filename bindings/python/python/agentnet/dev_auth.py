@@ -22,9 +22,9 @@ def key_file(agent_id: str, username: str | None = None, key_dir: str | os.PathL
 
 
 def load_or_create_key(path: str | os.PathLike[str]) -> str:
-    """The public key of a key file, in base64. The file is made where there is none, readable by its owner alone.
+    """The public key of a key file, in base64. A missing file is created, readable by its owner only.
 
     Raises:
-        AgentNetError: The file cannot be used; the text says why. It stays as it is.
+        AgentNetError: The file cannot be used; the text has the reason. It is not changed.
     """
     return _native.load_or_create_key(os.fspath(path))

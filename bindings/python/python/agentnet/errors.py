@@ -1,6 +1,6 @@
 """The package's exceptions.
 
-What the other side answered is an ``AgentRequestError``; what went wrong on the way is an ``AgentNetError``, which is a
+An error that the other side reports is an ``AgentRequestError``; any other failure is an ``AgentNetError``, which is a
 ``RuntimeError`` as well. Wrong arguments are ``ValueError`` or ``TypeError``.
 """
 
@@ -10,7 +10,7 @@ import asyncio
 
 
 class AgentNetError(RuntimeError):
-    """Something went wrong on the way: no connection, no receipt, a refusal."""
+    """A call failed: no connection, no receipt, a rejection."""
 
 
 class ConnectError(AgentNetError, ConnectionError):
@@ -18,11 +18,11 @@ class ConnectError(AgentNetError, ConnectionError):
 
 
 class RegistryError(AgentNetError):
-    """The registry refused a call, or did not answer; the text is the registry's own where it gave one."""
+    """The registry rejected a call, or did not answer; the text is the registry's, if it sent one."""
 
 
 class RegistryRefusedError(RegistryError):
-    """The registry refused a call; the text says why (PROTOCOL.md section 6)."""
+    """The registry rejected a call; the text is the reason (PROTOCOL.md section 6)."""
 
 
 class RegistryTimeoutError(RegistryError):
@@ -39,17 +39,17 @@ class DeliveryError(AgentNetError):
     code: str = ""
     """The code of PROTOCOL.md section 12, such as ``rate_limited``."""
     detail: str = ""
-    """What it means."""
+    """A sentence about the code."""
     message_id: str = ""
-    """The message."""
+    """The id of the message."""
 
 
 class DeliveryRejectedError(DeliveryError):
-    """The receiver refused it, or the registry did for a receiver that is not there."""
+    """The receiver rejected it, or the registry did for a receiver that is offline or does not exist."""
 
 
 class DeliveryUnusableError(DeliveryError):
-    """The receipt that came says nothing."""
+    """The receipt cannot be used."""
 
 
 class DeliveryTimeoutError(DeliveryError):
@@ -57,7 +57,7 @@ class DeliveryTimeoutError(DeliveryError):
 
 
 class NoRespondersError(AgentNetError):
-    """Nobody listens where a request was sent."""
+    """The target of a request has no subscriber."""
 
 
 class NoRegistryError(RegistryError, NoRespondersError):
@@ -65,14 +65,14 @@ class NoRegistryError(RegistryError, NoRespondersError):
 
 
 class NoReplySubjectError(AgentNetError, ValueError):
-    """The message's sender waits for no reply."""
+    """The sender of the message does not wait for a reply."""
 
 
 class RequestTimeoutError(asyncio.TimeoutError):
     """No reply came to a request in time. It is an ``asyncio.TimeoutError``, and no ``RuntimeError``."""
 
     message_id: str = ""
-    """The request."""
+    """The id of the request."""
 
 
 class StreamError(AgentNetError):
@@ -80,7 +80,7 @@ class StreamError(AgentNetError):
 
 
 class StreamCancelledError(StreamError):
-    """The reader of a stream wants no more of it."""
+    """The reader has cancelled the stream."""
 
 
 class BlobError(AgentNetError):
@@ -92,7 +92,7 @@ class BlobNotFoundError(BlobError, LookupError, FileNotFoundError):
 
 
 class AgentSDKError(Exception):
-    """What high-level calls raise when the other side says that it failed."""
+    """Base class of errors that the other side reports to high-level calls."""
 
 
 class AgentRequestError(AgentSDKError):
@@ -117,7 +117,7 @@ class AgentRequestError(AgentSDKError):
 
 
 class AgentBusyError(AgentRequestError):
-    """``busy``, ``shutting_down``: it takes nothing more now."""
+    """``busy``, ``shutting_down``: it accepts no messages now."""
 
 
 class AgentRateLimitedError(AgentRequestError):
@@ -129,11 +129,11 @@ class AgentTimeoutError(AgentRequestError):
 
 
 class AgentServiceDegradedError(AgentRequestError):
-    """``service_degraded``: the other side's handler failed too often lately."""
+    """``service_degraded``: the other side's handler failed too often recently."""
 
 
 class AgentDuplicateError(AgentRequestError):
-    """``duplicate``: it has had the message, or one with the same idempotency key."""
+    """``duplicate``: it has received this message, or one with the same idempotency key."""
 
 
 class AgentExpiredError(AgentRequestError):

@@ -1,6 +1,6 @@
-"""Parsers of payloads that have a meaning of their own (PROTOCOL.md section 9, docs/STREAMING_PROTOCOL.md).
+"""Parsers of payloads with a defined meaning (PROTOCOL.md section 9, docs/STREAMING_PROTOCOL.md).
 
-Each takes a message, a message as a dict, or a payload; it gives None for what is not of its kind.
+Each takes a message, a message as a dict, or a payload; it returns None for another kind.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _STREAM_TYPES = frozenset({"stream_start", "stream_delta", "stream_end", "stream
 
 @dataclass(slots=True)
 class CompactionRequiredEvent:
-    """A registry says that a thread has grown too long. Registries of this project do not; the original's did."""
+    """A thread has grown too long. The registry of agentnet-realm 0.1.1 sends this; the registry of this project does not."""
 
     thread_id: str
     status: str

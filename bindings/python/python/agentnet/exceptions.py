@@ -1,4 +1,7 @@
-"""The exceptions under the names that programs of the original import them by; their home is ``agentnet.errors``."""
+"""The exceptions under the names of the Python implementation (agentnet-realm 0.1.1).
+
+They are defined in ``agentnet.errors``.
+"""
 
 from __future__ import annotations
 

@@ -7,8 +7,6 @@ import concurrent.futures
 import inspect
 import logging
 import os
-import signal
-import threading
 from collections.abc import Awaitable, Callable
 from types import CoroutineType, TracebackType
 from typing import Any, TypeVar, cast
@@ -19,6 +17,7 @@ from agentnet._logging import open_logging
 from agentnet._native import Node, answer_call
 from agentnet._requests import Requests
 from agentnet._sends import Sends
+from agentnet._signals import watch_signals
 from agentnet._typing import Self
 from agentnet.blobs import BlobStore
 from agentnet.config import default_nats_url
@@ -27,7 +26,7 @@ from agentnet.registry import RegistryConnection
 from agentnet.schema import AgentInfo, AgentMessage
 
 MessageHandler = Callable[[AgentMessage], Awaitable[None] | None]
-"""What a handler is: usually a coroutine function of one message."""
+"""A handler: usually a coroutine function of one message."""
 
 H = TypeVar("H", bound=MessageHandler)
 
@@ -39,7 +38,7 @@ _NO_GENERATOR = (
 
 
 class _Handling:
-    """What is done with a message. It does not know the node, so that nobody keeps one that was forgotten."""
+    """The handler of a node. It has no reference to the node, which can so be garbage-collected."""
 
     def __init__(self, logger: logging.Logger) -> None:
         self.logger = logger
@@ -47,17 +46,17 @@ class _Handling:
         self.warned = False
 
     async def run(self, message: AgentMessage, call: int) -> None:
-        """Handles one message and says how that ended: that first, whatever the log may do."""
+        """Handles one message and reports the result, before it writes to the log."""
         assert self.handler is not None
         try:
             returned: object = self.handler(message)
-            # First what it nearly always is.
+            # The usual case first.
             if type(returned) is CoroutineType or inspect.isawaitable(returned):
                 returned = cast(object, await returned)
             if returned is not None:
                 self._returned(returned)
         except StreamCancelledError:
-            # Who asked has stopped reading: nothing has failed.
+            # The reader of the stream has cancelled it; the handler has not failed.
             answer_call(call, None)
             self.logger.debug("message %s: its stream was read no more", message.message_id)
         except Exception as error:
@@ -70,7 +69,7 @@ class _Handling:
             answer_call(call, None)
 
     def _returned(self, value: object) -> None:
-        """A handler answers by a call; a value that it returns goes nowhere."""
+        """Warns that a value that a handler returns is not sent: a handler replies by a call."""
         if inspect.isasyncgen(value) or inspect.isgenerator(value):
             raise TypeError(_NO_GENERATOR)
         if not self.warned:
@@ -96,31 +95,32 @@ class AgentNode(Sends, Requests):
         nats_url: The broker, ``nats://TOKEN@host:port``. Default: ``AGENTNET_NATS_URL``, else ``NATS_URL``, else
             ``DEFAULT_NATS_URL``.
         metadata: A dict that others see.
-        heartbeat_interval: Kept for compatibility; the registry says how often.
-        logger: Where handlers' failures are logged. Default: ``agentnet.<agent_id>``.
+        heartbeat_interval: Kept for compatibility; the registry sets the interval.
+        logger: The logger for failures of handlers. Default: ``agentnet.<agent_id>``.
         max_concurrency: Handlers that run at the same time.
         max_pending: Accepted messages that may wait for a handler.
-        max_payload_bytes: Largest message that is sent or taken, in bytes of wire text.
+        max_payload_bytes: Largest message that is sent or accepted, in bytes of wire text.
         work_timeout_seconds: How long a handler may take.
         drain_timeout_seconds: How long ``close`` waits for accepted work.
-        default_ttl_ms: Time to live of messages that name none.
+        default_ttl_ms: Default time to live of messages.
         dedupe_ttl_seconds: How long message ids and idempotency keys are remembered.
-        rate_limit_per_sender_per_sec: Messages that one sender may send on average.
+        rate_limit_per_sender_per_sec: Messages per second that one sender may send on average.
         rate_limit_burst: Messages that one sender may send at once.
         circuit_breaker_failures: Failures in a row that open the circuit breaker.
         circuit_breaker_reset_seconds: How long it stays open.
         default_send_retry_attempts: How often an unacknowledged send is repeated.
         default_receipt_timeout_seconds: How long a send waits for each receipt.
         default_schema_version: The schema version of messages sent.
-        supported_schema_major: The major schema version that is taken.
-        dev_auth_enabled: Whether the agent signs and takes only what is signed. Default: the environment's ``DEV_AUTH``.
+        supported_schema_major: The major schema version that is accepted.
+        dev_auth_enabled: Whether the agent signs its messages and accepts only signed ones. Default: ``DEV_AUTH`` of the
+            environment.
         dev_auth_key_dir: The directory of its key file. Default: ``DEV_AUTH_KEY_DIR``, else ``.keys``.
         dev_auth_key_cache_seconds: How long others' keys are remembered.
         blob_dir: The directory of the local blob store. Default: ``AGENTNET_BLOB_DIR``, else ``.agentnet_blobs``.
         blob_storage: Where new blobs go, ``local`` or ``nats_object``. Default: ``AGENTNET_BLOB_STORAGE``, else ``local``.
 
     Raises:
-        ValueError: What it was told is impossible.
+        ValueError: An argument is invalid.
     """
 
     def __init__(
@@ -186,47 +186,49 @@ class AgentNode(Sends, Requests):
         self._handling = _Handling(self.logger)
         self._running = False
         self._starting: concurrent.futures.Future[None] | None = None
-        self._native = Node(
-            {
-                "agent_id": agent_id,
-                "name": name,
-                "account_id": account_id,
-                "username": username,
-                "capabilities": self.capabilities,
-                "nats_url": self.nats_url,
-                "metadata": self.metadata,
-                "max_concurrency": self.max_concurrency,
-                "max_pending": self.max_pending,
-                "max_payload_bytes": self.max_payload_bytes,
-                "work_timeout": self.work_timeout_seconds,
-                "drain_timeout": self.drain_timeout_seconds,
-                "default_ttl_ms": self.default_ttl_ms,
-                "dedupe_ttl": self.dedupe_ttl_seconds,
-                "rate_limit_per_sender_per_sec": self.rate_limit_per_sender_per_sec,
-                "rate_limit_burst": min(self.rate_limit_burst, 2**32 - 1),
-                "circuit_breaker_failures": min(self.circuit_breaker_failures, 2**32 - 1),
-                "circuit_breaker_reset": self.circuit_breaker_reset_seconds,
-                "send_retry_attempts": self.default_send_retry_attempts,
-                "receipt_timeout": self.default_receipt_timeout_seconds,
-                "schema_version": default_schema_version,
-                "supported_schema_major": self.supported_schema_major,
-                "dev_auth": dev_auth_enabled,
-                "key_dir": None if dev_auth_key_dir is None else os.fspath(dev_auth_key_dir),
-                "key_cache_ttl": self.dev_auth_key_cache_seconds,
-                "blob_dir": None if blob_dir is None else os.fspath(blob_dir),
-                "blob_storage": blob_storage,
-            }
-        )
+        self._native = Node(self._native_settings(blob_dir, blob_storage))
         self._registry = RegistryConnection.of(self._native)
         self.blobs = BlobStore(self._native)
 
-    # --- life -------------------------------------------------------------------------------------------------------
+    def _native_settings(
+        self, blob_dir: str | os.PathLike[str] | None, blob_storage: str | None
+    ) -> dict[str, Any]:
+        """The settings by the names of the native part."""
+        return {
+            "agent_id": self.agent_id,
+            "name": self.name,
+            "account_id": self.account_id,
+            "username": self.username,
+            "capabilities": self.capabilities,
+            "nats_url": self.nats_url,
+            "metadata": self.metadata,
+            "max_concurrency": self.max_concurrency,
+            "max_pending": self.max_pending,
+            "max_payload_bytes": self.max_payload_bytes,
+            "work_timeout": self.work_timeout_seconds,
+            "drain_timeout": self.drain_timeout_seconds,
+            "default_ttl_ms": self.default_ttl_ms,
+            "dedupe_ttl": self.dedupe_ttl_seconds,
+            "rate_limit_per_sender_per_sec": self.rate_limit_per_sender_per_sec,
+            "rate_limit_burst": min(self.rate_limit_burst, 2**32 - 1),
+            "circuit_breaker_failures": min(self.circuit_breaker_failures, 2**32 - 1),
+            "circuit_breaker_reset": self.circuit_breaker_reset_seconds,
+            "send_retry_attempts": self.default_send_retry_attempts,
+            "receipt_timeout": self.default_receipt_timeout_seconds,
+            "schema_version": self.default_schema_version,
+            "supported_schema_major": self.supported_schema_major,
+            "dev_auth": self.dev_auth_enabled,
+            "key_dir": None if self.dev_auth_key_dir is None else os.fspath(self.dev_auth_key_dir),
+            "key_cache_ttl": self.dev_auth_key_cache_seconds,
+            "blob_dir": None if blob_dir is None else os.fspath(blob_dir),
+            "blob_storage": blob_storage,
+        }
 
     def on_message(self, handler: H) -> H:
-        """Sets what is done with the messages that arrive; a decorator.
+        """Sets the handler of messages; a decorator.
 
         Of a node that runs with a handler it replaces that one at once. A node that was started without takes no messages
-        before its next start. An exception of the handler is logged with its traceback, and the sender is told
+        before its next start. An exception of the handler is logged with its traceback, and the sender gets
         ``handler_error``.
         """
         if not callable(handler):
@@ -241,14 +243,14 @@ class AgentNode(Sends, Requests):
         """Joins the network: connects, registers, subscribes. Does nothing if the node runs; waits if it is being started.
 
         From here on the node lives until it is closed, also if the program does not keep it, or until its event loop ends:
-        then it leaves the network, and says so in the log.
+        then it leaves the network and logs a warning.
 
         Raises:
             ConnectError: NATS cannot be reached.
             RegistryError: The registry refused the registration or did not answer.
         """
         while self._starting is not None:
-            # Of another loop's thread, maybe.
+            # It may run on the loop of another thread.
             await asyncio.shield(asyncio.wrap_future(self._starting))
         if self._running and not self._native.has_left:
             return
@@ -260,7 +262,7 @@ class AgentNode(Sends, Requests):
             try:
                 await completion(self._native.start(runner))
             except asyncio.CancelledError:
-                # It may have started all the same.
+                # It may have started nevertheless.
                 await completion(self._native.close())
                 raise
         except BaseException:
@@ -274,10 +276,10 @@ class AgentNode(Sends, Requests):
         self.username = self._native.username
 
     async def start_forever(self) -> None:
-        """Starts, runs until the process is told to stop (Ctrl-C, SIGTERM) or the task is cancelled, and closes."""
+        """Starts, runs until the process gets a signal to stop (Ctrl-C, SIGTERM) or the task is cancelled, and closes."""
         stopped = asyncio.Event()
-        # From now on, since connecting may take seconds.
-        unwatch = _watch_signals(stopped)
+        # Before the start, because connecting may take seconds.
+        unwatch = watch_signals(stopped)
         starting = asyncio.create_task(self.start())
         stopping = asyncio.create_task(stopped.wait())
         try:
@@ -286,7 +288,7 @@ class AgentNode(Sends, Requests):
                 await starting
                 await stopping
         finally:
-            # A second Ctrl-C does not wait for what is under way.
+            # A second Ctrl-C ends the process at once.
             unwatch()
             starting.cancel()
             stopping.cancel()
@@ -313,41 +315,9 @@ class AgentNode(Sends, Requests):
 
     @property
     def info(self) -> AgentInfo:
-        """What the node says of itself."""
+        """The record of the node that others see."""
         return AgentInfo.from_dict(self._native.info())
 
     def metrics_snapshot(self) -> dict[str, Any]:
         """The node's counters at this moment."""
         return self._native.metrics_snapshot()
-
-
-def _watch_signals(stopped: asyncio.Event) -> Callable[[], None]:
-    """Sets the event at Ctrl-C and SIGTERM, where nobody else has a use for the signal; gives what undoes it."""
-    if threading.current_thread() is not threading.main_thread():
-        return lambda: None
-    event_loop = asyncio.get_running_loop()
-    watched: list[tuple[signal.Signals, Any]] = []
-    for number in (signal.SIGINT, signal.SIGTERM):
-        before = signal.getsignal(number)
-        if not _is_free(number, before):
-            continue
-        try:
-            event_loop.add_signal_handler(number, stopped.set)
-        except (NotImplementedError, RuntimeError, ValueError):
-            continue
-        watched.append((number, before))
-
-    def unwatch() -> None:
-        for number, before in watched:
-            event_loop.remove_signal_handler(number)
-            signal.signal(number, before)
-
-    return unwatch
-
-
-def _is_free(number: signal.Signals, handler: Any) -> bool:
-    """Whether nobody has set a handler for a signal: Python's own for Ctrl-C, and that of ``asyncio.run``, are none."""
-    if number == signal.SIGTERM:
-        return handler is signal.SIG_DFL
-    of_runner = getattr(getattr(handler, "func", None), "__qualname__", "") == "Runner._on_sigint"
-    return handler is signal.default_int_handler or of_runner

@@ -1,6 +1,6 @@
 """Calls of the registry (PROTOCOL.md section 6).
 
-Each function opens a connection of its own. The variants ``*_with_client`` take one that is there: a client of ``nats-py``
+Each function opens a connection of its own. The variants ``*_with_client`` take an open one: a client of ``nats-py``
 (anything with its ``request``), or a ``RegistryConnection``.
 """
 
@@ -42,7 +42,7 @@ class _Reply(Protocol):
 
 
 class NatsClient(Protocol):
-    """What a client of ``nats-py`` has."""
+    """The part of a ``nats-py`` client that is used here."""
 
     async def request(self, subject: str, payload: bytes = ..., timeout: float = ...) -> Any:
         """Asks and waits for the reply."""
@@ -57,7 +57,7 @@ class RegistryConnection:
 
     @classmethod
     async def connect(cls, nats_url: str | None = None) -> RegistryConnection:
-        """Opens a connection; without an address, where the environment says. Raises ``ConnectError``."""
+        """Opens a connection, by default to the address in the environment. Raises ``ConnectError``."""
         url = default_nats_url() if nats_url is None else nats_url
         return cls(await completion(connect_registry(url)))
 
@@ -67,7 +67,7 @@ class RegistryConnection:
         return cls(Registry.of(node))
 
     async def call(self, rpc: str, request: Mapping[str, Any], timeout: float | None) -> Any:
-        """Calls ``registry.<rpc>``; gives the reply as it came."""
+        """Calls ``registry.<rpc>``; returns the reply as it is."""
         return await completion(self._native.call(rpc, dict(request), seconds(timeout)))
 
 
@@ -100,15 +100,15 @@ def _name(username: str) -> str:
 
 
 def required_username(username: str) -> str:
-    """A username without ``@``, in lower case. Raises ``ValueError`` if there is none."""
+    """A username without ``@``, in lower case. Raises ``ValueError`` for an empty one."""
     name = _name(username)
     if not name:
         raise ValueError("username is required")
     return name
 
 
-def _clamp(limit: int, most: int) -> int:
-    return max(1, min(int(limit), most))
+def _clamp(limit: int, maximum: int) -> int:
+    return max(1, min(int(limit), maximum))
 
 
 def _limits(soft: int | None, hard: int | None) -> dict[str, Any]:
@@ -117,7 +117,7 @@ def _limits(soft: int | None, hard: int | None) -> dict[str, Any]:
 
 
 async def list_online_agents(nats_url: str | None = None, timeout: float | None = 2.0) -> list[AgentInfo]:
-    """Everybody online, by agent id and session."""
+    """All agents that are online, ordered by agent id and session."""
     return await list_online_agents_with_client(await RegistryConnection.connect(nats_url), timeout=timeout)
 
 
@@ -291,7 +291,7 @@ async def list_threads_with_client(
 async def get_thread_messages(
     nats_url: str | None, *, thread_id: str, limit: int = 50, cursor: str | None = None, timeout: float | None = 2.0
 ) -> dict[str, Any]:
-    """One page of a thread, newest message first; ``next_cursor`` leads to the next."""
+    """One page of a thread, newest message first; ``next_cursor`` is for the next page."""
     nc = await RegistryConnection.connect(nats_url)
     return await get_thread_messages_with_client(nc, thread_id=thread_id, limit=limit, cursor=cursor, timeout=timeout)
 

@@ -22,7 +22,7 @@ def _optional(value: Any) -> str | None:
 
 @dataclass(slots=True)
 class AgentInfo:
-    """What an agent says of itself."""
+    """The record of an agent that others see."""
 
     agent_id: str
     name: str
@@ -66,7 +66,7 @@ class AgentInfo:
 
 @dataclass(slots=True)
 class DeliveryReceipt:
-    """What a receiver says about a message: ``accepted``, ``processed`` or ``rejected``."""
+    """A receiver's receipt for a message: ``accepted``, ``processed`` or ``rejected``."""
 
     message_id: str
     status: str

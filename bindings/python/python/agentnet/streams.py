@@ -45,11 +45,11 @@ class StreamReply:
     """A stream that came to its end."""
 
     text: str
-    """The texts of all pieces, one behind the other; if no piece had any, the text of the result."""
+    """The texts of all pieces, concatenated; if no piece has a text, the text of the result."""
     result: Any
-    """What the end said, or the payload of an ordinary reply."""
+    """The result in the last frame, or the payload of an ordinary reply."""
     metadata: Any
-    """What the start said."""
+    """The metadata of the first frame."""
     stream_id: str
     """The stream's id; of an ordinary reply, its message id."""
     message: AgentMessage
@@ -57,13 +57,13 @@ class StreamReply:
 
 
 class AnswerStream:
-    """The pieces of an answer, in order, each once, whatever the network did to them.
+    """The pieces of an answer, in order and each once.
 
-    ``async for piece in stream`` reads it; ``await stream.text()`` and ``await stream.finish()`` read to the end and give the
-    whole, also what was read before. Leaving it early (``break`` in an ``async with`` block, or ``aclose``) tells the other
-    side, which then stops. Of ``AgentSDK`` an ordinary reply that reports an error raises, as for ``ask_text``; of
-    ``AgentNode`` it is the only piece. Errors are those of ``AgentNode.request``, what the other side reported as
-    ``AgentRequestError``, and ``StreamError``.
+    ``async for piece in stream`` reads it; ``await stream.text()`` and ``await stream.finish()`` read to the end and return
+    the whole, including the pieces that were read before. Leaving it early (``break`` in an ``async with`` block, or ``aclose``)
+    cancels the stream, and the other side stops. For ``AgentSDK``, an ordinary reply that reports an error raises, as for
+    ``ask_text``; for ``AgentNode`` it is the only piece. Errors are those of ``AgentNode.request``, ``AgentRequestError`` for an
+    error that the other side reports, and ``StreamError``.
     """
 
     def __init__(
@@ -105,7 +105,7 @@ class AnswerStream:
         answer = await self._open()
         come = await completion(answer.next())
         if come is None:
-            # What the end said, or why it broke off.
+            # Keeps the result, or raises the error.
             await self.finish()
             raise StopAsyncIteration
         pieces, ended = come
@@ -116,7 +116,7 @@ class AnswerStream:
         return self._pieces.popleft()
 
     async def finish(self) -> StreamReply:
-        """Reads to the end and gives the whole."""
+        """Reads to the end and returns the whole."""
         if self._reply is None:
             answer = await self._open()
             text, result, metadata, stream_id, message = await completion(answer.finish())
@@ -129,11 +129,11 @@ class AnswerStream:
         return self._reply
 
     async def text(self) -> str:
-        """Reads to the end and gives the whole text."""
+        """Reads to the end and returns the whole text."""
         return (await self.finish()).text
 
     async def aclose(self) -> None:
-        """Reads no more."""
+        """Stops reading."""
         self._closed = True
         self._pieces.clear()
         if self._answer is not None and self._reply is None:
@@ -172,7 +172,7 @@ class OutgoingStream:
         return cls(lambda: Outgoing.send(node, account, to, *options))
 
     async def open(self) -> Self:
-        """Sends the start. Raises ``NoReplySubjectError`` where it is to answer a message whose sender waits for none."""
+        """Sends the first frame. Raises ``NoReplySubjectError`` if the sender of the message does not wait for a reply."""
         if self._native is None:
             self._native = await completion(self._opening())
         return self
@@ -189,16 +189,16 @@ class OutgoingStream:
 
     @property
     def cancelled(self) -> bool:
-        """Whether the reader wants no more."""
+        """Whether the reader has cancelled the stream."""
         return self._opened().cancelled
 
     async def wait_cancelled(self) -> None:
-        """Returns when the reader wants no more."""
+        """Returns when the reader cancels the stream."""
         await completion(self._opened().wait_cancelled())
 
     async def delta(self, piece: Any) -> None:
-        """Sends a piece: a text, or any JSON but None. Raises ``StreamCancelledError`` once the reader wants no more, and
-        ``StreamError`` once the stream has ended."""
+        """Sends a piece: a text, or any JSON but None. Raises ``StreamCancelledError`` after the reader has cancelled, and
+        ``StreamError`` after the end of the stream."""
         if piece is None:
             raise TypeError("None is no piece of a stream: leave it out")
         await completed(self._opened().delta(piece))
@@ -231,5 +231,5 @@ class OutgoingStream:
             elif not self.cancelled:
                 await self.fail("handler_error", error_text(exc) or type(exc).__name__)
         except StreamCancelledError:
-            # Nobody reads it.
+            # The reader has cancelled it.
             pass

@@ -18,15 +18,15 @@ REGISTRY_METRICS_SUBJECT = "registry.metrics"
 
 
 def account_inbox_subject(account_id: str) -> str:
-    """Where an account's messages go."""
+    """The subject of an account's inbox."""
     return f"account.{account_id}.inbox"
 
 
 def account_receipts_subject(account_id: str) -> str:
-    """Where the receipts for an account's messages go."""
+    """The subject of receipts for an account's messages."""
     return f"account.{account_id}.receipts"
 
 
 def agent_capability_subject(capability: str) -> str:
-    """Where messages for one of the agents with a capability go."""
+    """The subject of messages to a capability."""
     return f"agent.capability.{capability}"

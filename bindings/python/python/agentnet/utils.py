@@ -1,4 +1,4 @@
-"""Small things that programs of the original import from here: ids, times, wire text."""
+"""Ids, times and wire text, under the module name of the Python implementation (agentnet-realm 0.1.1)."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def parse_iso_utc(text: str) -> datetime:
 
 
 def encode_json(value: Any) -> bytes:
-    """A value as wire text: compact, ASCII, data classes as dicts. Raises ``TypeError`` for what is no JSON."""
+    """A value as wire text: compact, ASCII, data classes as dicts. Raises ``TypeError`` for a value that is not JSON."""
     return dumps(value)
 
 
