@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use agentnet::protocol::signature::key_file_name;
 use agentnet::protocol::env_bool::is_true;
+use agentnet::protocol::signature::key_file_name;
 use pyo3::prelude::*;
 
 use crate::exceptions::exception;

@@ -2,8 +2,8 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use agentnet::protocol::payload_text;
 use agentnet::protocol::json::{self as wire, Object};
+use agentnet::protocol::payload_text;
 use agentnet::protocol::target::{Target, TargetError, Verb};
 use agentnet::{RawJson, Text};
 use pyo3::exceptions::{PyTypeError, PyValueError};
