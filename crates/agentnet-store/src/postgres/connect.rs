@@ -18,7 +18,10 @@ use super::trigram_selectivity::Sample;
 use crate::error::StoreError;
 use crate::open::{OpenOptions, TlsMode};
 
-/// Limit of each wait for a connection: long enough for a burst of calls, short enough that a caller sees an outage soon.
+/// Limit of each wait for a connection of the pool: calls are served in turn meanwhile. That the server is gone is known
+/// earlier, by a ping.
+const MAX_POOL_WAIT: Duration = Duration::from_secs(10);
+/// Limit of each wait for a new connection, and for its end.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// A connection that was idle for longer is pinged before it is used: the server may have restarted meanwhile.
 const PING_AFTER_IDLE: Duration = Duration::from_secs(1);
@@ -107,9 +110,12 @@ impl PostgresStore {
         Err(StoreError::Unavailable(self.state.trouble()))
     }
 
-    /// The server's error for a new connection: the pool reports only a timeout.
-    pub(super) async fn why_no_connection(&self) -> Option<String> {
-        refusal(&self.pool).await.map(|error| describe(&error))
+    /// Whether the server takes a new connection, where the pool has none that is free.
+    pub(super) async fn ping_apart(&self) -> Result<(), StoreError> {
+        match new_connection(&self.pool).await {
+            Ok(()) => Ok(()),
+            Err(error) => Err(StoreError::Unavailable(describe(&error))),
+        }
     }
 
     /// How the history is laid out, as it was found when the database was opened.
@@ -178,7 +184,7 @@ fn pool(connect: PgConnectOptions, options: &OpenOptions) -> PgPool {
     let limit = options.statement_timeout.as_millis();
     PgPoolOptions::new()
         .max_connections(options.pool_size.max(2))
-        .acquire_timeout(options.acquire_timeout.min(CONNECT_TIMEOUT))
+        .acquire_timeout(options.acquire_timeout.min(MAX_POOL_WAIT))
         .test_before_acquire(false)
         .before_acquire(|connection, used| {
             Box::pin(async move {
@@ -226,13 +232,13 @@ async fn connect_in_background(pool: PgPool, address: DatabaseAddress, state: Ar
 }
 
 async fn attempt(pool: &PgPool, address: &DatabaseAddress) -> Result<Layout, Attempt> {
-    let mut connection = match pool.acquire().await {
-        Ok(connection) => connection,
-        Err(sqlx::Error::PoolTimedOut) => {
-            let error = refusal(pool).await.unwrap_or(sqlx::Error::PoolTimedOut);
+    let mut connection = match timeout(CONNECT_TIMEOUT, pool.acquire()).await {
+        Ok(Ok(connection)) => connection,
+        Ok(Err(error)) if !matches!(error, sqlx::Error::PoolTimedOut) => return Err(address.cannot_connect(&error)),
+        _ => {
+            let error = new_connection(pool).await.err().unwrap_or(sqlx::Error::PoolTimedOut);
             return Err(address.cannot_connect(&error));
         }
-        Err(error) => return Err(address.cannot_connect(&error)),
     };
     let layout = bring_up_to_date(&mut connection, address).await?;
     let options = pool.connect_options();
@@ -254,20 +260,14 @@ pub(super) async fn keeps_statements(second: &mut PgConnection) -> Result<(), sq
     }
 }
 
-/// The reason why the server accepts no connection. The pool retries temporary rejections ("too many clients") and does not
-/// report them.
-async fn refusal(pool: &PgPool) -> Option<sqlx::Error> {
+/// Opens a connection beside the pool, which retries temporary rejections ("too many clients") and does not report them.
+async fn new_connection(pool: &PgPool) -> Result<(), sqlx::Error> {
     let options = pool.connect_options();
-    let connected = timeout(CONNECT_TIMEOUT, PgConnection::connect_with(&options))
+    let connection = timeout(CONNECT_TIMEOUT, PgConnection::connect_with(&options))
         .await
-        .ok()?;
-    match connected {
-        Ok(connection) => {
-            let _ = timeout(CONNECT_TIMEOUT, connection.close()).await;
-            None
-        }
-        Err(error) => Some(error),
-    }
+        .map_err(|_| sqlx::Error::PoolTimedOut)??;
+    let _ = timeout(CONNECT_TIMEOUT, connection.close()).await;
+    Ok(())
 }
 
 /// Runs the missing migrations in one transaction, under a lock that other registries wait for.

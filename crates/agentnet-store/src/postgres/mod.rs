@@ -23,12 +23,14 @@ mod trigram_selectivity;
 mod value;
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use agentnet_protocol::json::Value;
 use agentnet_protocol::{RawJson, Timestamp};
 use async_trait::async_trait;
 use sqlx::Row as _;
 use sqlx::postgres::PgRow;
+use tokio::time::timeout;
 
 pub(crate) use self::connect::PostgresStore;
 use self::error::failed;
@@ -61,6 +63,9 @@ macro_rules! retry_on_conflict {
 }
 use retry_on_conflict;
 
+/// How long a ping waits for a connection of the pool.
+const PING_POOL_TIMEOUT: Duration = Duration::from_millis(500);
+
 #[async_trait]
 impl Store for PostgresStore {
     fn backend(&self) -> &'static str {
@@ -68,13 +73,12 @@ impl Store for PostgresStore {
     }
 
     async fn ping(&self) -> Result<(), StoreError> {
-        match sqlx::query("SELECT 1").execute(self.pool()?).await {
-            Ok(_) => Ok(()),
-            Err(error @ sqlx::Error::PoolTimedOut) => match self.why_no_connection().await {
-                Some(reason) => Err(StoreError::Unavailable(reason)),
-                None => Err(failed(error)),
-            },
-            Err(error) => Err(failed(error)),
+        let pooled = sqlx::query("SELECT 1").execute(self.pool()?);
+        match timeout(PING_POOL_TIMEOUT, pooled).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(error)) if !matches!(error, sqlx::Error::PoolTimedOut) => Err(failed(error)),
+            // A crowd that waits for connections says nothing of the server: it is asked over a connection of its own.
+            _ => self.ping_apart().await,
         }
     }
 

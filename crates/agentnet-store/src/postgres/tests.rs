@@ -374,6 +374,42 @@ async fn a_server_that_is_not_there_is_waited_for() {
     assert_eq!(store.append_messages(&[message("m", "t", 1)]).await.unwrap().stored, 1);
 }
 
+/// Calls that wait for a connection are served in turn, and a crowd of them is no sign that the server is gone.
+#[tokio::test]
+async fn a_crowd_waits_for_connections_and_the_server_answers_meanwhile() {
+    let server = Postgres::launch().await.unwrap();
+    let options = OpenOptions {
+        pool_size: 2,
+        ..OpenOptions::default()
+    };
+    let store = open(&server.url(), &options).await.unwrap();
+    let mut other = PgConnection::connect(&server.url()).await.unwrap();
+    let lock = "BEGIN; LOCK TABLE agent_threads IN ACCESS EXCLUSIVE MODE";
+    sqlx::raw_sql(lock).execute(&mut other).await.unwrap();
+    let calls: Vec<_> = (0..6)
+        .map(|_| {
+            let store = Arc::clone(&store);
+            tokio::spawn(async move { store.thread("t").await })
+        })
+        .collect();
+    eventually(DEADLINE, async || {
+        let blocked = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'";
+        let mut observer = PgConnection::connect(&server.url()).await.unwrap();
+        let blocked: i64 = sqlx::query_scalar(blocked).fetch_one(&mut observer).await.unwrap();
+        if blocked == 2 { Ok(()) } else { Err(format!("{blocked} wait")) }
+    })
+    .await
+    .unwrap();
+    // Each waits half a second for a connection of the pool.
+    for _ in 0..6 {
+        store.ping().await.unwrap();
+    }
+    sqlx::raw_sql("ROLLBACK").execute(&mut other).await.unwrap();
+    for call in calls {
+        assert_eq!(call.await.unwrap().unwrap(), None);
+    }
+}
+
 #[tokio::test]
 async fn a_server_that_goes_and_comes_back_is_used_again() {
     let mut server = Postgres::launch().await.unwrap();
