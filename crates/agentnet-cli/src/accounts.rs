@@ -84,7 +84,7 @@ pub(crate) async fn check_exists(registry: &RegistryClient, id: &str) -> Result<
 fn not_found(id: &str) -> Failure {
     Failure::refused(format!("account_not_found: no account is {}", clean(id)))
         .hint("`agentnet search --wide` shows every account with its whole id")
-        .of_network()
+        .with_network()
 }
 
 /// All accounts that match. A registry search does not look at ids, so this reads all accounts. `None` if a page cannot be
@@ -136,9 +136,9 @@ pub(crate) async fn id_of(global: &Global, given: &str) -> Result<String, Failur
         Ok(reply) => Ok(reply.account_id),
         Err(RegistryError::Refused(code)) if code == "not_found" => {
             let unknown = Failure::refused(format!("No account found for username '{}'", clean(&username)))
-                .named("account_not_found")
-                .hint("`agentnet search` shows everybody")
-                .of_network();
+                .with_code("account_not_found")
+                .hint("`agentnet search` shows all accounts")
+                .with_network();
             Err(did_you_mean::with_similar_username(global, &username, unknown).await)
         }
         Err(error) => Err(registry_failure(&error)),
@@ -175,5 +175,5 @@ fn ambiguous(given: &str, found: &[AccountHit]) -> Failure {
         found.len()
     ))
     .hint(format!("give more of it: {}{more}", shown.join(", ")))
-    .of_network()
+    .with_network()
 }

@@ -121,7 +121,7 @@ pub(crate) fn trimmed(text: Option<&String>) -> Option<String> {
 pub(crate) fn checked_username(name: &str) -> Result<String, Failure> {
     let unusable = |error: UnusableName| {
         Failure::refused(error.to_string())
-            .named("username_invalid")
+            .with_code("username_invalid")
             .hint("`agentnet search` shows every username")
     };
     let name = name.trim().trim_start_matches('@');

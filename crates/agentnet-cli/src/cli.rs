@@ -1,4 +1,4 @@
-//! The command line: what can be asked for, and how each thing is called (PROTOCOL.md section 16).
+//! The definition of the command line: commands and their names (PROTOCOL.md section 16).
 
 use std::ffi::OsString;
 use std::io::IsTerminal;
@@ -84,12 +84,12 @@ pub(crate) enum Command {
 }
 
 impl Command {
-    /// Whether the command is a service, whose log should be seen without asking.
+    /// Whether the command is a service, which logs at level info by default.
     pub(crate) fn is_service(&self) -> bool {
         matches!(self, Self::Up(_) | Self::Registry(_))
     }
 
-    /// Whether the command goes on until it is stopped, so that SIGTERM is its orderly end.
+    /// Whether the command runs until it is stopped, so that SIGTERM is a normal end.
     pub(crate) fn runs_until_stopped(&self) -> bool {
         match self {
             Self::Up(_) | Self::Echo(_) | Self::Watch(_) | Self::Chat(_) | Self::Top(_) => true,
@@ -106,13 +106,13 @@ impl Command {
         )
     }
 
-    /// Whether the command answers a machine in one line, which no log may stand beside, whatever the environment asks for:
-    /// it is that of the service.
+    /// Whether the command is a health check, which prints one line and no log, whatever the environment of the service
+    /// configures.
     pub(crate) fn is_health_check(&self) -> bool {
         matches!(self, Self::Registry(command) if command.health)
     }
 
-    /// Whether the command has the whole terminal to itself, on which a log would be drawn across it.
+    /// Whether the command draws on the whole terminal, where a log would disturb it.
     pub(crate) fn takes_terminal(&self) -> bool {
         matches!(self, Self::Top(_)) && std::io::stderr().is_terminal()
     }
@@ -147,7 +147,7 @@ impl Command {
     }
 }
 
-/// Reads the arguments; `Err` holds the exit code when that was all (help, version, usage error, no arguments).
+/// Parses the arguments. `Err` is the exit code if there is no command to run: help, version, usage error, no arguments.
 pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, u8> {
     let arguments: Vec<_> = arguments.into_iter().collect();
     if arguments.len() < 2 {
@@ -157,7 +157,7 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli
             "{name} · a network for software agents\n\n{}",
             Cli::command().render_help()
         );
-        // Nobody reads on where stdout is closed.
+        // The error of a closed stdout needs no report.
         let _ = output.line(banner.trim_end());
         return Err(0);
     }
@@ -165,16 +165,16 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli
     Cli::try_parse_from(arguments).map_err(|error| {
         let helps = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
         if json && !helps {
-            Output::detect(Format::Json, false).failure(&misused(&error.render().to_string()));
+            Output::detect(Format::Json, false).failure(&usage_failure(&error.render().to_string()));
             return 2;
         }
-        // clap writes help to stdout and errors to stderr; nobody reads on where that is closed.
+        // clap writes help to stdout and errors to stderr. The error of a closed one needs no report.
         let _ = error.print();
         if helps { 0 } else { 2 }
     })
 }
 
-/// Whether arguments that cannot be read ask for JSON.
+/// Whether invalid arguments ask for JSON.
 fn asks_for_json(arguments: &[OsString]) -> bool {
     let words: Vec<&str> = arguments.iter().filter_map(|word| word.to_str()).collect();
     let words = words.split(|word| *word == "--").next().unwrap_or_default();
@@ -182,14 +182,14 @@ fn asks_for_json(arguments: &[OsString]) -> bool {
     named || words.iter().any(|word| matches!(*word, "--json" | "--output=json"))
 }
 
-/// What clap says of arguments that cannot be read: the error, and as the hint what it advises.
-fn misused(text: &str) -> Failure {
+/// The failure for a usage error of clap, with its advice as the hint.
+fn usage_failure(text: &str) -> Failure {
     let mut parts = text
         .trim()
         .split("\n\n")
         .map(|part| part.split_whitespace().collect::<Vec<_>>().join(" "));
     let what = parts.next().unwrap_or_default();
-    let failure = Failure::refused(what.trim_start_matches("error: ")).named("wrong_usage");
+    let failure = Failure::refused(what.trim_start_matches("error: ")).with_code("wrong_usage");
     match parts.filter(|part| !part.is_empty()).collect::<Vec<_>>().join("; ") {
         advice if advice.is_empty() => failure,
         advice => failure.hint(advice),
@@ -219,7 +219,7 @@ mod tests {
         }
         let text = "error: unexpected argument '--fly' found\n\n  tip: look\n    there\n\nUsage: agentnet list\n";
         assert_eq!(
-            misused(text).document(""),
+            usage_failure(text).document(""),
             r#"{"code":"wrong_usage","message":"unexpected argument '--fly' found","hint":"tip: look there; Usage: agentnet list","network":null}"#
         );
     }

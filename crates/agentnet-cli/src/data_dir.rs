@@ -49,7 +49,7 @@ pub(crate) fn default_dir() -> Result<PathBuf, Failure> {
         cfg!(target_os = "macos"),
     )
     .ok_or_else(|| {
-        Failure::trouble("there is no place for the data: neither HOME nor XDG_DATA_HOME is set")
+        Failure::error("there is no place for the data: neither HOME nor XDG_DATA_HOME is set")
             .hint("name one with --data-dir DIR or AGENTNET_DATA_DIR")
     })
 }

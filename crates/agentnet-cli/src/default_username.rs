@@ -1,13 +1,13 @@
-//! Who a message from the command line is from: one account for each user and host.
+//! The default username of the command line: one account for each user and host.
 
 use agentnet_protocol::username::{normalise, usable};
 
-/// The username of this user on this host, `cli_<user>_<host>` by the registry's rule for usernames.
+/// `cli_<user>_<host>`, normalised by the registry's rule for usernames.
 pub(crate) fn default_username() -> String {
-    let says = |name: &str| std::env::var(name).ok().filter(|value| !value.trim().is_empty());
-    let user = says("USER")
-        .or_else(|| says("LOGNAME"))
-        // Of a name in another script too little would remain to tell two users apart.
+    let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.trim().is_empty());
+    let user = variable("USER")
+        .or_else(|| variable("LOGNAME"))
+        // Normalising a name in another script would leave too little to tell two users apart.
         .filter(|user| usable(user).is_ok())
         .unwrap_or_else(|| format!("uid{}", rustix::process::getuid().as_raw()));
     let system = rustix::system::uname();
@@ -15,7 +15,7 @@ pub(crate) fn default_username() -> String {
 }
 
 fn username_of(user: &str, host: &str) -> String {
-    // The name of the machine without its domain.
+    // The host name without its domain.
     let host = host
         .split('.')
         .next()

@@ -63,15 +63,15 @@ pub(crate) async fn note_unknown_username(registry: &RegistryClient, wanted: &st
     }
     let name = clean(wanted);
     output.note(match similar_username(registry, wanted).await {
-        Some(similar) => format!("note: nobody is called {name}: did you mean @{similar}?"),
-        None => format!("note: nobody is called {name}; `agentnet search` shows everybody"),
+        Some(similar) => format!("note: no account has the username {name}: did you mean @{similar}?"),
+        None => format!("note: no account has the username {name}; `agentnet search` shows all accounts"),
     });
 }
 
 /// The failure for a username that does not exist, with a similar one if there is one.
 pub(crate) async fn with_similar_username(global: &Global, wanted: &str, failure: Failure) -> Failure {
     match similar_username_of_network(global, wanted).await {
-        Some(similar) => failure.hint(format!("did you mean @{similar}? `agentnet search` shows everybody")),
+        Some(similar) => failure.hint(format!("did you mean @{similar}? `agentnet search` shows all accounts")),
         None => failure,
     }
 }
@@ -92,10 +92,10 @@ pub(crate) async fn with_similar_capability(global: &Global, target: &Target, fa
     if known.contains(wanted) {
         return failure;
     }
-    let nobody = format!("nobody who is online has the capability `{}`", clean(wanted));
+    let unknown = format!("no agent online has the capability `{}`", clean(wanted));
     failure.hint(match closest(wanted, known) {
-        Some(similar) => format!("{nobody}: did you mean `{}`?", clean(&similar)),
-        None => format!("{nobody}: `agentnet list` shows who can do what"),
+        Some(similar) => format!("{unknown}: did you mean `{}`?", clean(&similar)),
+        None => format!("{unknown}: `agentnet list` shows the capabilities of all agents"),
     })
 }
 
@@ -111,7 +111,7 @@ pub(crate) async fn delivery_failure(global: &Global, error: SendError) -> Failu
     );
     let failure = match send_failure(error) {
         failure if local => failure,
-        failure => failure.of_network(),
+        failure => failure.with_network(),
     };
     match unknown {
         Some(name) => with_similar_username(global, &name, failure).await,
@@ -123,7 +123,7 @@ pub(crate) async fn delivery_failure(global: &Global, error: SendError) -> Failu
 pub(crate) async fn answer_failure(global: &Global, error: RequestError) -> Failure {
     match error {
         RequestError::Send(error) => delivery_failure(global, error).await,
-        error => request_failure(error).of_network(),
+        error => request_failure(error).with_network(),
     }
 }
 
@@ -135,12 +135,12 @@ pub(crate) async fn stream_failure(global: &Global, error: StreamError) -> Failu
         StreamError::NoResponders { subject } => request_failure(RequestError::NoResponders { subject }),
         StreamError::Timeout { message_id, timeout } => request_failure(RequestError::Timeout { message_id, timeout }),
         StreamError::Failed { code, detail } => refusal(&code, &detail),
-        StreamError::Idle { .. } | StreamError::Missing { .. } => Failure::trouble(text)
-            .named("request_timeout")
+        StreamError::Idle { .. } | StreamError::Missing { .. } => Failure::error(text)
+            .with_code("request_timeout")
             .hint("the other side has stopped; give it longer with --timeout SECONDS"),
-        _ => Failure::trouble(text),
+        _ => Failure::error(text),
     };
-    failure.of_network()
+    failure.with_network()
 }
 
 /// The kinds that agents usually send.
@@ -164,7 +164,7 @@ fn similar_kind_note(wanted: &str) -> Option<String> {
         .find(|kind| *kind == usual)
         .or_else(|| closest(&usual, known()))?;
     Some(format!(
-        "note: {} is none of the usual kinds; did you mean {meant}?",
+        "note: {} is not one of the usual kinds; did you mean {meant}?",
         clean(wanted)
     ))
 }
@@ -173,7 +173,7 @@ fn similar_kind_note(wanted: &str) -> Option<String> {
 pub(crate) fn kind_note(wanted: &str) -> Option<String> {
     let list = || {
         format!(
-            "note: {} is none of the usual kinds, which are {}",
+            "note: {} is not one of the usual kinds, which are {}",
             clean(wanted),
             USUAL_KINDS.join(", ")
         )

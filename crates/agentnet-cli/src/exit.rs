@@ -1,4 +1,4 @@
-//! How a command ends early, and the exit code that goes with it (PROTOCOL.md section 16).
+//! Why a command ended early, and its exit code (PROTOCOL.md section 16).
 
 use std::io;
 
@@ -10,128 +10,128 @@ use crate::output::sanitize::{clean, clean_lines};
 /// Why a command did not run to its end.
 #[derive(Debug)]
 pub(crate) enum Exit {
-    /// It failed: told on stderr as `error: …` and `hint: …`.
+    /// It failed: printed on stderr as `error: …` and `hint: …`.
     Failed(Failure),
     /// Ctrl-C. Exit code 130.
     Interrupted,
     /// SIGTERM. Exit code 143; 0 for a command that runs until it is stopped.
     Terminated,
-    /// SIGHUP: the terminal has gone. As Ctrl-C, except that a conversation ends with it.
+    /// SIGHUP: the terminal was closed. As Ctrl-C, but it also ends a conversation.
     HungUp,
-    /// Whoever read our output has gone (`agentnet list | head -1`): no failure, nothing to tell.
+    /// The reader of the output closed it (`agentnet list | head -1`). Not a failure; nothing is printed.
     OutputClosed,
 }
 
-/// What failed, why, and what to do about it.
+/// What failed, and what to do about it.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Failure {
-    what: String,
+    text: String,
     hint: Option<String>,
-    code: u8,
-    /// What programs know it by, where its text does not begin with that.
-    name: Option<String>,
-    /// Whether somebody on the network said so, or nobody answered: then it is told which network was asked.
-    asked: bool,
+    exit_code: u8,
+    /// The error code for programs, where the text does not begin with it.
+    code: Option<String>,
+    /// Whether the network caused it, so that its address is printed.
+    names_network: bool,
 }
 
 impl Failure {
-    /// Exit code 1: a payload that is no JSON, a request without answer, no connection, nothing to run.
-    pub(crate) fn trouble(what: impl Into<String>) -> Self {
+    /// Exit code 1: invalid JSON, a request without an answer, no connection, nothing to run.
+    pub(crate) fn error(text: impl Into<String>) -> Self {
         Self {
-            what: what.into(),
+            text: text.into(),
             hint: None,
-            code: 1,
-            name: None,
-            asked: false,
+            exit_code: 1,
+            code: None,
+            names_network: false,
         }
     }
 
-    /// Exit code 2: the network refused (registry error, `delivery_*`, unknown name, silent registry) or wrong usage.
-    pub(crate) fn refused(what: impl Into<String>) -> Self {
+    /// Exit code 2: refused by the network (registry error, `delivery_*`, unknown name, silent registry), or wrong usage.
+    pub(crate) fn refused(text: impl Into<String>) -> Self {
         Self {
-            what: what.into(),
+            text: text.into(),
             hint: None,
-            code: 2,
-            name: None,
-            asked: false,
+            exit_code: 2,
+            code: None,
+            names_network: false,
         }
     }
 
-    /// As a failure that leaves nothing judged: exit code 2, where 1 says that something was judged and is wrong.
-    pub(crate) fn nothing_judged(mut self) -> Self {
-        self.code = 2;
+    /// Changes the exit code to 2, for commands that exit with 1 when a check fails.
+    pub(crate) fn exit_code_2(mut self) -> Self {
+        self.exit_code = 2;
         self
     }
 
-    /// With the code that `--json` tells programs.
-    pub(crate) fn named(mut self, name: impl Into<String>) -> Self {
-        self.name = Some(name.into());
+    /// Sets the error code, which `--json` prints.
+    pub(crate) fn with_code(mut self, code: impl Into<String>) -> Self {
+        self.code = Some(code.into());
         self
     }
 
-    /// With advice.
+    /// Sets the advice.
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
     }
 
-    /// As a failure of what was asked of the network.
-    pub(crate) fn of_network(mut self) -> Self {
-        self.asked = true;
+    /// Prints the address of the network with the failure.
+    pub(crate) fn with_network(mut self) -> Self {
+        self.names_network = true;
         self
     }
 
-    /// Whether this is what failed, word for word.
-    pub(crate) fn is(&self, what: &str) -> bool {
-        self.what == what
+    /// Whether the text is exactly this.
+    pub(crate) fn has_text(&self, text: &str) -> bool {
+        self.text == text
     }
 
-    /// The advice, if there is some.
-    pub(crate) fn advice(self) -> Option<String> {
+    /// The advice.
+    pub(crate) fn into_hint(self) -> Option<String> {
         self.hint
     }
 
-    /// The text for stderr, without the last line break.
+    /// The lines for stderr, without the last line break.
     pub(crate) fn text(&self) -> String {
-        // Both may quote what agents send: nothing of it steers the terminal, or makes a line that looks like ours.
-        let what = clean(&self.what);
+        // Both may quote texts of other agents: these must neither control the terminal nor forge a line.
+        let text = clean(&self.text);
         match &self.hint {
-            Some(hint) => format!("error: {what}\nhint: {}", clean_lines(hint)),
-            None => format!("error: {what}"),
+            Some(hint) => format!("error: {text}\nhint: {}", clean_lines(hint)),
+            None => format!("error: {text}"),
         }
     }
 }
 
 impl Failure {
-    /// As [`Failure::text`], with the address of the network below if that was asked (a token in it is hidden).
+    /// As [`Failure::text`], with the address of the network if it caused the failure (a token in it is hidden).
     pub(crate) fn text_with(&self, url: &str) -> String {
         match NatsUrl::parse(url) {
-            Ok(url) if self.asked => format!("{}\nnetwork: {}", self.text(), url.redacted()),
+            Ok(url) if self.names_network => format!("{}\nnetwork: {}", self.text(), url.redacted()),
             _ => self.text(),
         }
     }
 
-    /// One JSON object: `code`, `message`, `hint`, `network`, the last two `null` where there is none.
+    /// One JSON object: `code`, `message`, `hint` and `network`; the last two may be `null`.
     pub(crate) fn document(&self, url: &str) -> String {
-        let network = NatsUrl::parse(url).ok().filter(|_| self.asked);
+        let network = NatsUrl::parse(url).ok().filter(|_| self.names_network);
         let mut document = ObjectWriter::new();
         document
-            .text("code", self.name())
-            .text("message", &self.what)
+            .text("code", self.code())
+            .text("message", &self.text)
             .nullable_text("hint", self.hint.as_deref())
             .nullable_text("network", network.map(|url| url.redacted().to_string()).as_deref());
         document.finish()
     }
 
-    /// The code that programs know it by: its own, else that which its text begins with, else one of its exit code.
-    fn name(&self) -> &str {
-        let begin = self.what.split([':', ' ']).next().unwrap_or_default();
+    /// The error code: as set, else the one at the beginning of the text, else one for the exit code.
+    fn code(&self) -> &str {
+        let begin = self.text.split([':', ' ']).next().unwrap_or_default();
         let is_code = begin.contains('_')
             && begin
                 .chars()
                 .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
-        match (self.name.as_deref(), self.code) {
-            (Some(name), _) => name,
+        match (self.code.as_deref(), self.exit_code) {
+            (Some(code), _) => code,
             _ if is_code => begin,
             (None, 1) => "failed",
             (None, _) => "refused",
@@ -143,7 +143,7 @@ impl Exit {
     /// The process's exit code.
     pub(crate) fn code(&self) -> u8 {
         match self {
-            Self::Failed(failure) => failure.code,
+            Self::Failed(failure) => failure.exit_code,
             Self::Interrupted | Self::HungUp => 130,
             Self::Terminated => 143,
             Self::OutputClosed => 0,
@@ -158,12 +158,12 @@ impl From<Failure> for Exit {
 }
 
 impl From<io::Error> for Exit {
-    /// The errors of writing to stdout.
+    /// An error of writing to stdout.
     fn from(error: io::Error) -> Self {
         if error.kind() == io::ErrorKind::BrokenPipe {
             return Self::OutputClosed;
         }
-        Failure::trouble(format!("cannot write to standard output: {error}")).into()
+        Failure::error(format!("cannot write to standard output: {error}")).into()
     }
 }
 
@@ -174,7 +174,7 @@ mod tests {
     #[test]
     fn every_end_has_its_exit_code() {
         for (ended, code) in [
-            (Failure::trouble("no connection").into(), 1),
+            (Failure::error("no connection").into(), 1),
             (Failure::refused("not_found").into(), 2),
             (Exit::Interrupted, 130),
             (Exit::HungUp, 130),
@@ -188,7 +188,7 @@ mod tests {
 
     #[test]
     fn a_failure_is_told_in_one_shape() {
-        assert_eq!(Failure::trouble("it broke: no").text(), "error: it broke: no");
+        assert_eq!(Failure::error("it broke: no").text(), "error: it broke: no");
         assert_eq!(
             Failure::refused("not_found").hint("look").text(),
             "error: not_found\nhint: look"
@@ -198,7 +198,7 @@ mod tests {
         let forged = Failure::refused("busy: d\nhint: run this\r\n✓ sent");
         assert_eq!(forged.text(), "error: busy: d hint: run this  ✓ sent");
         let url = "nats://secret@h:4222";
-        let asked = Failure::refused("not_found").of_network();
+        let asked = Failure::refused("not_found").with_network();
         assert_eq!(asked.text_with(url), "error: not_found\nnetwork: nats://***@h:4222");
         assert_eq!(Failure::refused("not_found").text_with(url), "error: not_found");
         assert_eq!(
@@ -209,19 +209,19 @@ mod tests {
 
     #[test]
     fn every_failure_has_a_code() {
-        for (failure, name) in [
+        for (failure, code) in [
             (Failure::refused("not_found"), "not_found"),
             (
                 Failure::refused("delivery_ack_timeout message_id=m attempts=2"),
                 "delivery_ack_timeout",
             ),
             (Failure::refused("recipient_offline: bob"), "recipient_offline"),
-            (Failure::refused("busy").named("busy"), "busy"),
-            (Failure::trouble("it broke"), "failed"),
+            (Failure::refused("busy").with_code("busy"), "busy"),
+            (Failure::error("it broke"), "failed"),
             (Failure::refused("the target is empty"), "refused"),
             (Failure::refused("No_such thing"), "refused"),
         ] {
-            assert_eq!(failure.name(), name);
+            assert_eq!(failure.code(), code);
         }
     }
 }

@@ -7,23 +7,23 @@ use agentnet_protocol::rpc::{ReplyError, RpcError};
 
 use crate::exit::Failure;
 
-/// No connection: exit code 1; an address that is none: 2.
+/// The connection failed: exit code 1; for an invalid address 2.
 pub(crate) fn connect_failure(error: ConnectError) -> Failure {
     let text = error.to_string();
     match error {
         ConnectError::Url(_) => Failure::refused(text)
-            .named("invalid_url")
+            .with_code("invalid_url")
             .hint("give the server as --nats-url nats://TOKEN@HOST:PORT"),
-        ConnectError::Refused { .. } => Failure::trouble(text)
-            .named("credentials_refused")
+        ConnectError::Refused { .. } => Failure::error(text)
+            .with_code("credentials_refused")
             .hint("give the network's token as --nats-url nats://TOKEN@HOST:PORT, or in AGENTNET_NATS_URL"),
-        _ => Failure::trouble(text)
-            .named("no_connection")
+        _ => Failure::error(text)
+            .with_code("no_connection")
             .hint("start a network here with `agentnet up`, or name another one with --nats-url or AGENTNET_NATS_URL"),
     }
 }
 
-/// A reply that says no, or nothing that can be read.
+/// A reply that is a refusal or cannot be decoded.
 pub(crate) fn reply_failure(error: ReplyError) -> Failure {
     match error {
         ReplyError::Refused(text) => registry_failure(&RegistryError::Refused(text)),
@@ -31,37 +31,37 @@ pub(crate) fn reply_failure(error: ReplyError) -> Failure {
     }
 }
 
-/// A failed call of the registry: exit code 2, but 1 where the connection is what failed.
+/// A failed call of the registry: exit code 2; for a failed connection 1.
 pub(crate) fn registry_failure(error: &RegistryError) -> Failure {
     let text = error.to_string();
     let failure = match error {
-        RegistryError::Refused(refusal) => match advice(refusal) {
-            Some(advice) => Failure::refused(text).hint(advice),
+        RegistryError::Refused(refusal) => match refusal_hint(refusal) {
+            Some(hint) => Failure::refused(text).hint(hint),
             None => Failure::refused(text),
         },
         RegistryError::NoRegistry { .. } => Failure::refused(text)
-            .named("no_registry")
+            .with_code("no_registry")
             .hint("NATS runs, the registry does not: start `agentnet registry`, or both at once with `agentnet up`"),
         RegistryError::Timeout { .. } => Failure::refused(text)
-            .named("registry_timeout")
+            .with_code("registry_timeout")
             .hint("look at its log, or give it longer with --timeout SECONDS"),
-        RegistryError::Denied { .. } => Failure::trouble(text)
-            .named("permissions_violation")
-            .hint(PERMISSIONS),
-        RegistryError::Connection { .. } => Failure::trouble(text).named("no_connection"),
+        RegistryError::Denied { .. } => Failure::error(text)
+            .with_code("permissions_violation")
+            .hint(PERMISSIONS_HINT),
+        RegistryError::Connection { .. } => Failure::error(text).with_code("no_connection"),
         _ => Failure::refused(text).hint(
             "something else answers too: does a JetStream stream capture `registry.>`? Or is the registry of another version?",
         ),
     };
-    failure.of_network()
+    failure.with_network()
 }
 
-/// What to do where the NATS server refuses what a command needs.
-const PERMISSIONS: &str =
+/// The hint for operations that the NATS server does not permit.
+const PERMISSIONS_HINT: &str =
     "the server's configuration gives this user too few rights: docs/SECURITY.md lists what agents and commands need";
 
-/// What to do about a registry's refusal.
-fn advice(refusal: &str) -> Option<&'static str> {
+/// The hint for a registry's refusal.
+fn refusal_hint(refusal: &str) -> Option<&'static str> {
     Some(match refusal {
         text if text == RpcError::NOT_FOUND.text() => {
             "there is nothing by that name or id: `agentnet search` shows the agents, `agentnet threads` the threads"
@@ -75,25 +75,26 @@ fn advice(refusal: &str) -> Option<&'static str> {
     })
 }
 
-/// A node that did not start.
+/// An agent did not start.
 pub(crate) fn start_failure(error: StartError) -> Failure {
     match error {
         StartError::Connect(error) => connect_failure(error),
         StartError::Register(RegistryError::Refused(code)) if code.starts_with("auth_") => {
-            let failure = Failure::refused(format!("Registry register failed: {code}")).hint(signing_advice(&code));
-            failure.named(code)
+            let failure = Failure::refused(format!("Registry register failed: {code}")).hint(signing_hint(&code));
+            failure.with_code(code)
         }
         StartError::Key(error) => key_failure(error),
         StartError::Register(error) => registry_failure(&error),
-        StartError::MetricsAddress { .. } => Failure::trouble(error.to_string())
-            .hint("give --metrics-addr a free port of this machine, or port 0 for any"),
+        StartError::MetricsAddress { .. } => {
+            Failure::error(error.to_string()).hint("give --metrics-addr a free port of this machine, or port 0 for any")
+        }
         StartError::Config(ConfigError::Username(error)) => Failure::refused(error.to_string())
-            .named("username_invalid")
+            .with_code("username_invalid")
             .hint("choose a name of a-z 0-9 . _ -; --name shows any text beside it"),
-        error @ StartError::Subscribe { .. } => Failure::trouble(error.to_string())
-            .named("permissions_violation")
-            .hint(PERMISSIONS)
-            .of_network(),
+        error @ StartError::Subscribe { .. } => Failure::error(error.to_string())
+            .with_code("permissions_violation")
+            .hint(PERMISSIONS_HINT)
+            .with_network(),
         other => Failure::refused(other.to_string()),
     }
 }
@@ -103,28 +104,28 @@ pub(crate) fn key_failure(error: KeyFileError) -> Failure {
     Failure::refused(error.to_string())
 }
 
-/// What the other side said, and what to do about it.
+/// An error that the receiver returned.
 pub(crate) fn refusal(code: &str, detail: &str) -> Failure {
     let failure = match detail {
         "" => Failure::refused(code),
         detail => Failure::refused(format!("{code}: {detail}")),
     };
-    let failure = failure.named(code);
+    let failure = failure.with_code(code);
     match code {
-        code if unreached_advice(code).is_some() => failure.hint(unreached_advice(code).unwrap_or_default()),
+        code if unreachable_hint(code).is_some() => failure.hint(unreachable_hint(code).unwrap_or_default()),
         "handler_error" => failure.hint("the receiver took the message and failed at it: its own log says why"),
-        "expired" | "missing_ttl" => failure.hint(CLOCKS),
+        "expired" | "missing_ttl" => failure.hint(CLOCKS_HINT),
         "busy" | "rate_limited" | "shutting_down" | "service_degraded" => failure.hint("try again in a moment"),
         _ => failure,
     }
 }
 
-/// What to do about a message whose time is over on arrival.
-const CLOCKS: &str = "if it was not under way for so long, the clock of this machine and the receiver's differ: compare them, \
+/// The hint for messages that are expired on arrival.
+const CLOCKS_HINT: &str = "if it was not under way for so long, the clock of this machine and the receiver's differ: compare them, \
      and let both machines set theirs by NTP";
 
-/// What to do about a message that nobody can take.
-fn unreached_advice(code: &str) -> Option<&'static str> {
+/// The hint for a receiver that is offline or does not exist.
+fn unreachable_hint(code: &str) -> Option<&'static str> {
     Some(match code {
         "recipient_offline" => "`agentnet list` shows who is online",
         "account_not_found" => "`agentnet search` shows every account",
@@ -135,8 +136,8 @@ fn unreached_advice(code: &str) -> Option<&'static str> {
     })
 }
 
-/// What to do about a registration whose signature the registry does not take.
-fn signing_advice(code: &str) -> &'static str {
+/// The hint for a registration whose signature the registry refuses.
+fn signing_hint(code: &str) -> &'static str {
     match code {
         "auth_required" => "this network requires signed agents: set DEV_AUTH=true, or give --dev-auth",
         "auth_public_key_mismatch" => {
@@ -150,7 +151,7 @@ fn signing_advice(code: &str) -> &'static str {
     }
 }
 
-/// A message that was not delivered.
+/// A message was not delivered.
 pub(crate) fn send_failure(error: SendError) -> Failure {
     let text = error.to_string();
     let code = match &error {
@@ -159,14 +160,14 @@ pub(crate) fn send_failure(error: SendError) -> Failure {
     };
     let failure = match error {
         SendError::Resolve(ResolveError::NotFound(_)) => {
-            Failure::refused(text).named("account_not_found").hint("`agentnet list` shows who is online, `agentnet search` everybody")
+            Failure::refused(text).with_code("account_not_found").hint("`agentnet list` shows who is online, `agentnet search` all accounts")
         }
         SendError::Resolve(ResolveError::Registry(error)) => registry_failure(&error),
         SendError::TooLarge { .. } => {
-            Failure::trouble(text).named("payload_too_large").hint("send less, or pass a reference to where the data can be fetched")
+            Failure::error(text).with_code("payload_too_large").hint("send less, or pass a reference to where the data can be fetched")
         }
-        SendError::Rejected { code, .. } if unreached_advice(&code).is_some() => {
-            Failure::refused(text).hint(unreached_advice(&code).unwrap_or_default())
+        SendError::Rejected { code, .. } if unreachable_hint(&code).is_some() => {
+            Failure::refused(text).hint(unreachable_hint(&code).unwrap_or_default())
         }
         SendError::Rejected { code, .. } if code == "auth_missing" => Failure::refused(text)
             .hint("the receiver takes only signed messages: set DEV_AUTH=true, or give --dev-auth"),
@@ -174,37 +175,37 @@ pub(crate) fn send_failure(error: SendError) -> Failure {
             "the receiver takes only signed messages, and the registry has no key of yours: does it run with DEV_AUTH=true?",
         ),
         SendError::Rejected { code, .. } if matches!(code.as_str(), "expired" | "missing_ttl") => {
-            Failure::refused(text).hint(CLOCKS)
+            Failure::refused(text).hint(CLOCKS_HINT)
         }
-        SendError::Denied(_) => Failure::trouble(text)
-            .named("permissions_violation")
-            .hint(PERMISSIONS),
+        SendError::Denied(_) => Failure::error(text)
+            .with_code("permissions_violation")
+            .hint(PERMISSIONS_HINT),
         SendError::AckTimeout { .. } => Failure::refused(text).hint(
-            "nobody confirmed the message: is the receiver online (`agentnet list`)? --no-ack sends without waiting",
+            "no receipt came: is the receiver online (`agentnet list`)? --no-ack sends without waiting",
         ),
-        SendError::Connection(_) => Failure::trouble(text).named("no_connection"),
-        SendError::Payload(_) | SendError::NotRunning => Failure::trouble(text),
+        SendError::Connection(_) => Failure::error(text).with_code("no_connection"),
+        SendError::Payload(_) | SendError::NotRunning => Failure::error(text),
         _ => Failure::refused(text),
     };
     match code {
-        Some(code) => failure.named(code),
+        Some(code) => failure.with_code(code),
         None => failure,
     }
 }
 
-/// A request without an answer.
+/// A request failed.
 pub(crate) fn request_failure(error: RequestError) -> Failure {
     let text = error.to_string();
     match error {
         RequestError::Send(error) => send_failure(error),
-        RequestError::Timeout { .. } => Failure::trouble(format!("request timed out: {text}"))
-            .named("request_timeout")
+        RequestError::Timeout { .. } => Failure::error(format!("request timed out: {text}"))
+            .with_code("request_timeout")
             .hint("is the receiver online (`agentnet list`)? give it longer with --timeout SECONDS"),
-        RequestError::Untrusted { .. } => Failure::trouble(format!("request timed out: {text}")).named("request_timeout").hint(
+        RequestError::Untrusted { .. } => Failure::error(format!("request timed out: {text}")).with_code("request_timeout").hint(
             "only what the receiver has signed counts: does it sign (DEV_AUTH=true), or does somebody forge replies?",
         ),
         RequestError::NoResponders { .. } => {
-            Failure::trouble(text).named("no_responders").hint("`agentnet list` shows who is online and what they can do")
+            Failure::error(text).with_code("no_responders").hint("`agentnet list` shows who is online and what they can do")
         }
         _ => Failure::refused(text),
     }

@@ -1,5 +1,5 @@
-//! The log, on stderr: `RUST_LOG`, else `LOG_LEVEL`; by default warnings, and for services what they do. And the traces, where
-//! they are asked for.
+//! The log on stderr, filtered by `RUST_LOG` or `LOG_LEVEL`: by default level warn, for services info. Also starts the export
+//! of traces if it is configured.
 
 mod line;
 
@@ -20,41 +20,41 @@ use tracing_subscriber::{EnvFilter, Registry, fmt};
 use self::line::{BoundedJson, VisibleFields};
 use crate::traces::Traces;
 
-/// The spans of messages: for traces, not for the log, so that its lines are the same with and without traces.
-const SPANS: &str = "agentnet::spans";
-/// What the program says to whoever started it, where that is part of the log.
-pub(crate) const VOICE: &str = "agentnet::says";
+/// Target of the spans of messages. They are for traces only: the log is the same with and without traces.
+const SPAN_TARGET: &str = "agentnet::spans";
+/// Target of notes and failures that are written to the log.
+pub(crate) const OUTPUT_TARGET: &str = "agentnet::says";
 
-/// Where lines of the log go while somebody types at the terminal that they would be written to.
-static ABOVE: Mutex<Option<mpsc::Sender<String>>> = Mutex::new(None);
+/// Where log lines go while a line editor uses the terminal.
+static LOG_REDIRECT: Mutex<Option<mpsc::Sender<String>>> = Mutex::new(None);
 
-/// Lines of the log stand above the line that is being typed as long as this lives.
-pub(crate) struct LogAbove(());
+/// Redirects the log to the space above the line editor. Dropping it ends that.
+pub(crate) struct LogRedirect(());
 
-impl LogAbove {
-    /// Sends the lines there from now on. A log that is no terminal stays where it is.
-    pub(crate) fn put(above: &mpsc::Sender<String>) -> Self {
+impl LogRedirect {
+    /// Redirects the log, unless stderr is not a terminal.
+    pub(crate) fn start(above: &mpsc::Sender<String>) -> Self {
         if io::stderr().is_terminal() {
-            *ABOVE.lock().unwrap_or_else(PoisonError::into_inner) = Some(above.clone());
+            *LOG_REDIRECT.lock().unwrap_or_else(PoisonError::into_inner) = Some(above.clone());
         }
         Self(())
     }
 }
 
-impl Drop for LogAbove {
+impl Drop for LogRedirect {
     fn drop(&mut self) {
-        *ABOVE.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        *LOG_REDIRECT.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 }
 
-/// Writes lines of the log, a line at a time.
+/// Writes log lines.
 struct Lines;
 
 impl Write for Lines {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        let above = ABOVE.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let above = LOG_REDIRECT.lock().unwrap_or_else(PoisonError::into_inner).clone();
         match above {
-            // Where too many texts wait there, the line is lost rather than the prompt.
+            // If the queue is full, the line is dropped.
             Some(above) => drop(above.try_send(String::from_utf8_lossy(line).trim_end().to_owned())),
             None => io::stderr().write_all(line)?,
         }
@@ -66,7 +66,7 @@ impl Write for Lines {
     }
 }
 
-/// How a line of the log is written.
+/// The format of the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub(crate) enum LogFormat {
     /// For people
@@ -76,23 +76,23 @@ pub(crate) enum LogFormat {
     Json,
 }
 
-/// What has been started. Dropping it sends the spans that are left.
+/// The running log and traces. Dropping it exports the remaining spans.
 pub(crate) struct Logging(#[allow(dead_code, reason = "held for its drop")] Option<Traces>);
 
-/// Starts the log, and the traces if the environment asks for them. Traces that cannot be exported are a warning: a platform
-/// sets their variables for every program that it runs.
+/// Starts the log, and the traces if the environment configures them. Traces that cannot be exported are a warning, not an
+/// error: platforms set the variables for all programs.
 pub(crate) fn start(service: bool, format: LogFormat) -> Logging {
-    let says = |name: &str| std::env::var(name).ok().filter(|value| !value.trim().is_empty());
-    let filter = says("RUST_LOG")
-        .or_else(|| says("LOG_LEVEL").as_deref().and_then(level).map(quiet_libraries))
+    let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.trim().is_empty());
+    let filter = variable("RUST_LOG")
+        .or_else(|| variable("LOG_LEVEL").as_deref().and_then(level).map(quiet_libraries))
         .unwrap_or_else(|| quiet_libraries(if service { "info" } else { "warn" }));
     let (known, unknown): (Vec<&str>, Vec<&str>) = filter
         .split(',')
         .partition(|directive| directive.parse::<Directive>().is_ok());
     let filter = EnvFilter::builder()
-        .parse_lossy(format!("{},{VOICE}=info", known.join(",")))
+        .parse_lossy(format!("{},{OUTPUT_TARGET}=info", known.join(",")))
         .and(filter_fn(|metadata| !is_message_span(metadata)).with_max_level_hint(LevelFilter::TRACE));
-    let color = io::stderr().is_terminal() && says("NO_COLOR").is_none();
+    let color = io::stderr().is_terminal() && variable("NO_COLOR").is_none();
     let lines = lines(format, color, || Lines).with_filter(filter);
     let traces = Traces::start();
     let spans = traces.as_ref().ok().and_then(Option::as_ref).map(|traces| {
@@ -104,16 +104,16 @@ pub(crate) fn start(service: bool, format: LogFormat) -> Logging {
             .with_tracked_inactivity(false)
             .with_filter(Targets::new().with_target("agentnet", LevelFilter::INFO))
     });
-    // Fails only where a log has been started already, which then serves as well.
+    // Fails only if a log was started before, which then stays in use.
     let _ = Registry::default().with(lines).with(spans).try_init();
     std::panic::set_hook(Box::new(|panic| tracing::error!("{panic}")));
     for directive in unknown.into_iter().filter(|directive| !directive.trim().is_empty()) {
-        tracing::warn!(directive, "RUST_LOG: this part is no filter of the log and is ignored");
+        tracing::warn!(directive, "RUST_LOG: this part is not a valid filter and is ignored");
     }
     match traces {
         Ok(traces) => {
-            for doubt in traces.iter().flat_map(|traces| &traces.doubts) {
-                tracing::warn!("{doubt}");
+            for warning in traces.iter().flat_map(|traces| &traces.warnings) {
+                tracing::warn!("{warning}");
             }
             Logging(traces)
         }
@@ -124,7 +124,7 @@ pub(crate) fn start(service: bool, format: LogFormat) -> Logging {
     }
 }
 
-/// The layer that writes lines of the log.
+/// The layer that writes log lines.
 fn lines<S, W>(format: LogFormat, color: bool, writer: W) -> Box<dyn tracing_subscriber::Layer<S> + Send + Sync>
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
@@ -148,9 +148,10 @@ where
 }
 
 fn is_message_span(metadata: &Metadata<'_>) -> bool {
-    metadata.is_span() && metadata.target() == SPANS
+    metadata.is_span() && metadata.target() == SPAN_TARGET
 }
-/// The level that a `LOG_LEVEL` names, in the words of Python's log as well as ours.
+
+/// The level for a value of `LOG_LEVEL`, which may be a name of Python's logging.
 fn level(text: &str) -> Option<&'static str> {
     match text.trim().to_ascii_lowercase().as_str() {
         "trace" | "notset" => Some("trace"),
@@ -163,8 +164,8 @@ fn level(text: &str) -> Option<&'static str> {
     }
 }
 
-/// Our own crates at this level, the libraries' no louder than warnings; the client library tells of each reconnection
-/// attempt, which we tell ourselves.
+/// The filter for a level: this project's crates at the level, libraries at warn at most. async-nats is off: it logs each
+/// reconnection attempt, which this project logs too.
 fn quiet_libraries(level: &str) -> String {
     match level {
         "trace" | "debug" => level.to_owned(),
@@ -194,7 +195,7 @@ mod tests {
         }
     }
 
-    /// What a log of this form gets to hold.
+    /// The log output in this format.
     fn logged(format: LogFormat, color: bool, log: impl FnOnce()) -> String {
         let (mut reader, writer) = io::pipe().unwrap();
         let writer = Mutex::new(writer);

@@ -30,8 +30,8 @@ use crate::exit::{Exit, Failure};
 use crate::output::Output;
 
 fn main() -> ExitCode {
-    forget_blank_variables();
-    // A shell that asks what could come next.
+    unset_blank_variables();
+    // Answers a shell that asks for completions.
     clap_complete::CompleteEnv::with_factory(cli::Cli::command)
         .var(commands::completions::VARIABLE)
         .complete();
@@ -42,7 +42,7 @@ fn main() -> ExitCode {
     let mut output = Output::detect(cli.global.format(), cli.global.wide);
     let mut log = None;
     if !cli.command.is_health_check() && !cli.command.takes_terminal() {
-        output = output.speaking(cli.global.log_format());
+        output = output.with_log_format(cli.global.log_format());
         log = Some(logging::start(cli.command.is_service(), cli.global.log_format()));
     }
     if output.is_csv() && !cli.command.lists() {
@@ -53,11 +53,11 @@ fn main() -> ExitCode {
     let url = connection::nats_url(&cli.global);
     let runs_until_stopped = cli.command.runs_until_stopped();
     let ended = run(cli, output);
-    // What is left of the traces goes out before the last word.
+    // Exports the remaining traces before the last message.
     drop(log);
     match ended {
         Ok(()) => ExitCode::SUCCESS,
-        // Whoever looks after a service calls any other code a failure.
+        // A service manager treats any other exit code as a failure.
         Err(Exit::Terminated) if runs_until_stopped => ExitCode::SUCCESS,
         Err(ended) => {
             if let Exit::Failed(failure) = &ended {
@@ -68,17 +68,17 @@ fn main() -> ExitCode {
     }
 }
 
-/// A variable that is set to nothing counts as unset, for us, for the libraries that read the environment themselves, and for
-/// the programs that we start: descriptions of containers set every variable that they know (`${NAME:-}`).
+/// Unsets blank variables, for this program, its libraries and its child processes: container descriptions set every variable
+/// that they know (`${NAME:-}`).
 #[allow(
     unsafe_code,
     reason = "the environment of the process is changed before it has a second thread"
 )]
-fn forget_blank_variables() {
+fn unset_blank_variables() {
     let is_blank = |value: &OsStr| value.to_str().is_some_and(|value| value.trim().is_empty());
     let blank: Vec<_> = std::env::vars_os().filter(|(_, value)| is_blank(value)).collect();
     for (name, _) in blank {
-        // SAFETY: this is the first thing that `main` does, and nothing before it starts a thread.
+        // SAFETY: `main` calls this first; no other thread runs yet.
         unsafe { std::env::remove_var(name) };
     }
 }
@@ -87,9 +87,9 @@ fn run(cli: cli::Cli, output: Output) -> Result<(), Exit> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
-        .map_err(|error| Failure::trouble(format!("cannot start: {error}")))?;
+        .map_err(|error| Failure::error(format!("cannot start: {error}")))?;
     let result = runtime.block_on(cli.command.run(&cli.global, output));
-    // A name lookup that hangs in a thread of its own must not hold up the exit.
+    // A blocked DNS lookup on another thread must not delay the exit.
     runtime.shutdown_background();
     result
 }

@@ -1,5 +1,5 @@
-//! Everything that the program writes: documents and lines on stdout, notes and failures on stderr.
-#![allow(clippy::print_stderr, reason = "this module is the program's voice")]
+//! The output of the program: documents and lines on stdout, notes and failures on stderr.
+#![allow(clippy::print_stderr, reason = "all output to stderr is written here")]
 
 mod cells;
 pub(crate) mod json;
@@ -14,7 +14,7 @@ use std::io::{self, IsTerminal, Write};
 use agentnet_protocol::json::ObjectWriter;
 
 use crate::exit::Failure;
-use crate::logging::{LogFormat, VOICE};
+use crate::logging::{LogFormat, OUTPUT_TARGET};
 
 /// How and where to write.
 #[derive(Debug, Clone, Copy)]
@@ -26,7 +26,7 @@ pub(crate) struct Output {
     log_format: LogFormat,
 }
 
-/// What results are written as.
+/// The format of results.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
 pub(crate) enum Format {
     /// Tables and text to read
@@ -38,7 +38,7 @@ pub(crate) enum Format {
     Csv,
 }
 
-/// A colour of the few that are used.
+/// A colour.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Tint {
     Plain,
@@ -51,12 +51,12 @@ pub(crate) enum Tint {
 }
 
 impl Output {
-    /// For this process: colours, dots and relative times only where stdout is a terminal, colours unless `NO_COLOR` says
-    /// no or the terminal is a dumb one.
+    /// The output of this process. Colours, dots and relative times need a terminal; colours also need `NO_COLOR` to be unset
+    /// and `TERM` not to be `dumb`.
     pub(crate) fn detect(format: Format, wide: bool) -> Self {
         let terminal = io::stdout().is_terminal() && format != Format::Csv;
-        let says = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
-        let color = terminal && says("NO_COLOR").is_none() && says("TERM").is_none_or(|term| term != "dumb");
+        let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
+        let color = terminal && variable("NO_COLOR").is_none() && variable("TERM").is_none_or(|term| term != "dumb");
         Self {
             format,
             wide,
@@ -66,8 +66,8 @@ impl Output {
         }
     }
 
-    /// With notes and failures written as the log is: stderr has one form.
-    pub(crate) fn speaking(mut self, log_format: LogFormat) -> Self {
+    /// Writes notes and failures in the format of the log, so that stderr has one format.
+    pub(crate) fn with_log_format(mut self, log_format: LogFormat) -> Self {
         self.log_format = log_format;
         self
     }
@@ -83,29 +83,29 @@ impl Output {
         }
     }
 
-    /// Whether JSON documents were asked for.
+    /// Whether the format is JSON.
     pub(crate) fn is_json(self) -> bool {
         self.format == Format::Json
     }
 
-    /// Whether comma-separated values were asked for.
+    /// Whether the format is CSV.
     pub(crate) fn is_csv(self) -> bool {
         self.format == Format::Csv
     }
 
-    /// Whether nothing is cut, however narrow the terminal.
+    /// Whether `--wide` is set: nothing is shortened.
     pub(crate) fn is_wide(self) -> bool {
         self.wide
     }
 
-    /// The terminal's width in characters; `None` where there is none.
+    /// The width of the terminal in characters; `None` without a terminal.
     pub(crate) fn width(self) -> Option<usize> {
         self.size()
             .map(|size| usize::from(size.ws_col))
             .filter(|width| *width > 0)
     }
 
-    /// The terminal's height in lines; `None` where there is none.
+    /// The height of the terminal in lines; `None` without a terminal.
     pub(crate) fn height(self) -> Option<usize> {
         self.size()
             .map(|size| usize::from(size.ws_row))
@@ -118,17 +118,17 @@ impl Output {
             .filter(|_| self.terminal)
     }
 
-    /// Whether a person looks at stdout.
+    /// Whether stdout is a terminal.
     pub(crate) fn is_terminal(self) -> bool {
         self.terminal
     }
 
-    /// Whether colours are wanted.
+    /// Whether colours are used.
     pub(crate) fn is_colored(self) -> bool {
         self.color
     }
 
-    /// The text in a colour, where colours are wanted.
+    /// The text in a colour, where colours are used.
     pub(crate) fn tint(self, tint: Tint, text: &str) -> String {
         let code = match tint {
             _ if !self.color => return text.to_owned(),
@@ -143,10 +143,10 @@ impl Output {
         format!("\x1b[{code}m{text}\x1b[0m")
     }
 
-    /// Writes the text and a line break to stdout at once.
+    /// Writes the text and a line break to stdout.
     ///
     /// # Errors
-    /// What writing says; a closed pipe is one.
+    /// Writing fails, for example because the pipe is closed.
     pub(crate) fn line(self, text: impl AsRef<str>) -> io::Result<()> {
         let mut out = io::stdout().lock();
         out.write_all(text.as_ref().as_bytes())?;
@@ -154,7 +154,7 @@ impl Output {
         out.flush()
     }
 
-    /// Writes whole lines to stdout at once.
+    /// Writes lines to stdout.
     ///
     /// # Errors
     /// As [`Output::line`].
@@ -164,10 +164,10 @@ impl Output {
         out.flush()
     }
 
-    /// Writes one JSON document on a line of its own, or an indented one where a person looks at it.
+    /// Writes one JSON document: indented on a terminal, else on one line.
     ///
     /// # Errors
-    /// What writing says.
+    /// As [`Output::line`].
     pub(crate) fn document(self, json: &str) -> io::Result<()> {
         self.line(if self.is_terminal() {
             json::laid_out(json, json::Layout::Indented)
@@ -176,46 +176,46 @@ impl Output {
         })
     }
 
-    /// Writes one JSON document of a sequence: always on one line.
+    /// Writes one JSON document of a sequence, always on one line.
     ///
     /// # Errors
-    /// What writing says.
+    /// As [`Output::line`].
     pub(crate) fn document_line(self, json: &str) -> io::Result<()> {
         self.line(json::one_line(json))
     }
 
-    /// A remark for people, on stderr; where JSON was asked for, one object.
+    /// Writes a note to stderr; with `--json` as one object.
     pub(crate) fn note(self, text: impl AsRef<str>) {
         let text = text.as_ref();
         match self.log_format {
-            // Nobody to tell when stderr is closed, so the failure to write is passed over.
+            // If stderr is closed, the error cannot be reported.
             _ if self.is_json() => drop(writeln!(io::stderr(), "{}", json::one_line(&note_document(text)))),
             LogFormat::Text => drop(writeln!(io::stderr(), "{text}")),
-            LogFormat::Json => tracing::info!(target: VOICE, "{text}"),
+            LogFormat::Json => tracing::info!(target: OUTPUT_TARGET, "{text}"),
         }
     }
 
-    /// A failure, on stderr: `error: …`, and `hint: …` below it; where JSON was asked for, one object.
+    /// Writes a failure to stderr: `error: …`, and `hint: …` below it; with `--json` as one object.
     pub(crate) fn failure(self, failure: &Failure) {
         self.failed(&failure.text(), || failure.document(""));
     }
 
-    /// The failure that ends a command, with the network's address where that matters.
+    /// Writes the failure that ends a command, with the address of the network if the network caused it.
     pub(crate) fn failure_at(self, failure: &Failure, url: &str) {
         self.failed(&failure.text_with(url), || failure.document(url));
     }
 
     fn failed(self, text: &str, document: impl FnOnce() -> String) {
         match self.log_format {
-            // Nobody to tell when stderr is closed.
+            // If stderr is closed, the error cannot be reported.
             _ if self.is_json() => drop(writeln!(io::stderr(), "{}", json::one_line(&document()))),
             LogFormat::Text => self.note(text),
-            LogFormat::Json => tracing::error!(target: VOICE, "{text}"),
+            LogFormat::Json => tracing::error!(target: OUTPUT_TARGET, "{text}"),
         }
     }
 }
 
-/// A remark in the shape of a failure: its `code` is what the text begins with (`note`, `hint`, `warning`).
+/// A note as a JSON object like that of a failure. Its `code` is the beginning of the text: `note`, `hint` or `warning`.
 fn note_document(text: &str) -> String {
     let named = text
         .split_once(": ")
@@ -235,11 +235,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn remarks_have_the_shape_of_failures() {
+    fn notes_have_the_shape_of_failures() {
         for (text, document) in [
             (
-                "note: nobody is called x: did you mean y?",
-                r#"{"code":"note","message":"nobody is called x: did you mean y?","hint":null,"network":null}"#,
+                "note: no account has the username x: did you mean y?",
+                r#"{"code":"note","message":"no account has the username x: did you mean y?","hint":null,"network":null}"#,
             ),
             (
                 "warning: a\nb",

@@ -1,4 +1,4 @@
-//! Lists of the registry: one page, or all of them.
+//! Lists from the registry: one page, or all pages.
 
 use std::time::{Duration, Instant};
 
@@ -16,10 +16,10 @@ use crate::output::sanitize::clean;
 use crate::output::spinner::Spinner;
 use crate::signals::StopSignals;
 
-/// From then on progress is told, and so often.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// Interval of progress notes.
+const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
 
-/// How much of a list is shown.
+/// Which part of a list to show.
 #[derive(Debug, Args)]
 pub(crate) struct PageArgs {
     /// Page to show: the cursor that the page before named (with --json its next_cursor)
@@ -32,16 +32,16 @@ pub(crate) struct PageArgs {
     timeout: CallTimeout,
 }
 
-/// What was listed, and where the next page begins.
+/// The items of a list, and the cursor of the next page.
 pub(crate) struct Listed<T> {
     pub(crate) items: Vec<T>,
-    /// Who was asked.
+    /// The registry that answered.
     pub(crate) registry: RegistryClient,
     next_cursor: Option<String>,
 }
 
 impl PageArgs {
-    /// Asks for the page, or for all. Where JSON was asked for, prints the replies as they came and gives `None`.
+    /// Requests the page, or all pages. With `--json`, prints the unchanged replies and returns `None`.
     pub(crate) async fn list<R: Paged>(
         self,
         global: &Global,
@@ -52,7 +52,7 @@ impl PageArgs {
             .await
     }
 
-    /// As [`PageArgs::list`]; where nothing is listed, `check` says whether what was asked about is there.
+    /// As [`PageArgs::list`]. If the list is empty, `check` tests whether the requested object exists.
     pub(crate) async fn list_checked<R: Paged>(
         self,
         global: &Global,
@@ -65,7 +65,7 @@ impl PageArgs {
             let registry = connect_registry(global).await?;
             let registry = registry.with_timeout(self.timeout.duration());
             let mut items = Vec::new();
-            let mut told = Instant::now();
+            let mut noted_at = Instant::now();
             loop {
                 let body = registry
                     .call_raw(&request)
@@ -92,9 +92,9 @@ impl PageArgs {
                         });
                     }
                 }
-                if told.elapsed() >= PATIENCE && !output.is_json() {
+                if noted_at.elapsed() >= PROGRESS_INTERVAL && !output.is_json() {
                     output.note(format!("{} so far", items.len()));
-                    told = Instant::now();
+                    noted_at = Instant::now();
                 }
             }
         };
@@ -106,13 +106,13 @@ impl PageArgs {
 }
 
 impl<T> Listed<T> {
-    /// The remark that leads to the next page, if there is one.
-    pub(crate) fn lead_on(&self, output: Output) {
-        self.lead_on_of(output, None);
+    /// Prints a hint how to get the next page, if there is one.
+    pub(crate) fn hint_next_page(&self, output: Output) {
+        self.hint_of_total(output, None);
     }
 
-    /// As [`Listed::lead_on`], with how many there are, where another request to the registry tells that.
-    pub(crate) async fn lead_on_with<R: Request>(
+    /// As [`Listed::hint_next_page`], with the total number of items, which another request returns.
+    pub(crate) async fn hint_next_page_with<R: Request>(
         &self,
         output: Output,
         request: &R,
@@ -120,14 +120,14 @@ impl<T> Listed<T> {
     ) {
         if self.next_cursor.is_some() {
             let reply = self.registry.call(request).await.ok();
-            self.lead_on_of(output, reply.as_ref().and_then(total));
+            self.hint_of_total(output, reply.as_ref().and_then(total));
         }
     }
 
-    fn lead_on_of(&self, output: Output, total: Option<i64>) {
+    fn hint_of_total(&self, output: Output, total: Option<i64>) {
         let Some(cursor) = &self.next_cursor else { return };
         let shown = self.items.len();
-        // What came meanwhile, or a count that lags, makes no sense of it.
+        // The total may be behind, or items may have been added since.
         let more = match total.and_then(|total| usize::try_from(total).ok()) {
             Some(total) if total > shown => format!("{shown} of {total} are shown"),
             _ => "there is more".to_owned(),

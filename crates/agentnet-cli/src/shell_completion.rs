@@ -1,8 +1,8 @@
-//! What the shell offers while a command is typed: usernames, capabilities and threads of the network, as they are now.
+//! Shell completion of usernames, capabilities and threads, from the registry.
 //!
-//! Asked at the network that the unfinished line names, or else the environment. Without an answer within a moment nothing is
-//! offered. Strangers choose these values, and a shell runs what is put on its line: only values that mean nothing but
-//! themselves in every shell are offered ([`is_inert`]).
+//! The network is the one that the unfinished command line names, else the one of the environment. Without an answer within
+//! [`COMPLETION_TIMEOUT`] there are no candidates. Other agents choose these values, and a shell runs what is on its command
+//! line: only values without a special meaning in any shell are offered ([`is_inert`]).
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -16,34 +16,34 @@ use crate::connection::default_nats_url;
 use crate::output::sanitize::clean;
 use crate::output::table::MESSAGES;
 
-/// How long all of it may take: somebody waits with a finger on the key.
-const PATIENCE: Duration = Duration::from_millis(800);
-/// How many are offered at most.
-const MOST: usize = 100;
-/// The longest value that is offered, in bytes.
-const LONGEST: usize = 128;
+/// Timeout of a completion: the user waits for it.
+const COMPLETION_TIMEOUT: Duration = Duration::from_millis(800);
+/// Maximum number of candidates.
+const MAX_CANDIDATES: usize = 100;
+/// Maximum length of a candidate, in bytes.
+const MAX_VALUE_LEN: usize = 128;
 
-/// Offers usernames.
+/// Completes usernames.
 pub(crate) fn usernames() -> ArgValueCompleter {
     ArgValueCompleter::new(|current: &OsStr| candidates(current, find_usernames))
 }
 
-/// Offers capabilities of those who are online.
+/// Completes capabilities of agents that are online.
 pub(crate) fn capabilities() -> ArgValueCompleter {
     ArgValueCompleter::new(|current: &OsStr| candidates(current, find_capabilities))
 }
 
-/// Offers thread ids, latest activity first.
+/// Completes thread ids, latest activity first.
 pub(crate) fn threads() -> ArgValueCompleter {
     ArgValueCompleter::new(|current: &OsStr| candidates(current, find_threads))
 }
 
-/// A value and what stands beside it.
-type Candidates = Vec<(String, Option<String>)>;
+/// Values, each with a description.
+type FoundValues = Vec<(String, Option<String>)>;
 
 fn candidates<F>(current: &OsStr, find: impl FnOnce(RegistryClient, String) -> F) -> Vec<CompletionCandidate>
 where
-    F: Future<Output = Option<Candidates>>,
+    F: Future<Output = Option<FoundValues>>,
 {
     let Some(begun) = current.to_str() else {
         return Vec::new();
@@ -52,12 +52,12 @@ where
         return Vec::new();
     };
     let line = std::env::args_os().map(|word| word.to_string_lossy().into_owned());
-    let url = named(line).unwrap_or_else(default_nats_url);
+    let url = nats_url_of(line).unwrap_or_else(default_nats_url);
     let asked = async {
         let registry = RegistryClient::connect(&url).await.ok()?;
-        find(registry.with_timeout(PATIENCE), begun.to_owned()).await
+        find(registry.with_timeout(COMPLETION_TIMEOUT), begun.to_owned()).await
     };
-    let found = runtime.block_on(async { tokio::time::timeout(PATIENCE, asked).await.ok().flatten() });
+    let found = runtime.block_on(async { tokio::time::timeout(COMPLETION_TIMEOUT, asked).await.ok().flatten() });
     runtime.shutdown_background();
     let offered = found
         .unwrap_or_default()
@@ -73,23 +73,23 @@ where
         .collect()
 }
 
-/// Whether bash, zsh, fish, PowerShell and elvish take the text as one word that means nothing but itself, and no command
-/// takes it for a flag: then it may be put on a line unquoted.
+/// Whether bash, zsh, fish, PowerShell and elvish read the text as one literal word, and no command reads it as a flag, so
+/// that it needs no quotes.
 pub(crate) fn is_inert(value: &str) -> bool {
-    // `-` begins a flag, `=` a command's path in zsh; a lone `@` splats in PowerShell, before a name it is the user's own.
+    // `-` begins a flag, `=` a command's path in zsh; `@` alone is the splat operator of PowerShell.
     let begins = value
         .trim_start_matches('@')
         .starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_');
     let harmless = |c: char| c.is_ascii_alphanumeric() || "_-.:@/+=".contains(c);
-    begins && value.len() <= LONGEST && value.chars().all(harmless)
+    begins && value.len() <= MAX_VALUE_LEN && value.chars().all(harmless)
 }
 
-/// The network that the unfinished line names. The shell hands the line over behind `--`.
-fn named(arguments: impl Iterator<Item = String>) -> Option<String> {
+/// The `--nats-url` of the unfinished command line, which the shell passes after `--`.
+fn nats_url_of(arguments: impl Iterator<Item = String>) -> Option<String> {
     let mut words: Vec<String> = Vec::new();
     let mut joins = false;
     for word in arguments.skip_while(|argument| argument != "--") {
-        // What bash takes apart.
+        // Bash splits words at these characters.
         let mark = matches!(word.as_str(), ":" | "=");
         match words.last_mut() {
             Some(last) if mark || joins => last.push_str(&word),
@@ -109,11 +109,11 @@ fn named(arguments: impl Iterator<Item = String>) -> Option<String> {
     url.filter(|url| !url.is_empty())
 }
 
-async fn find_usernames(registry: RegistryClient, begun: String) -> Option<Candidates> {
+async fn find_usernames(registry: RegistryClient, begun: String) -> Option<FoundValues> {
     let mark = if begun.starts_with('@') { "@" } else { "" };
     let request = SearchRequest {
         query: begun.trim_start_matches('@').to_owned(),
-        limit: MOST,
+        limit: MAX_CANDIDATES,
         ..Default::default()
     };
     let found = registry.call(&request).await.ok()?.results;
@@ -125,16 +125,16 @@ async fn find_usernames(registry: RegistryClient, begun: String) -> Option<Candi
     )
 }
 
-async fn find_capabilities(registry: RegistryClient, _: String) -> Option<Candidates> {
+async fn find_capabilities(registry: RegistryClient, _: String) -> Option<FoundValues> {
     let online = registry.list_online().await.ok()?;
     let all: BTreeSet<String> = online.into_iter().flat_map(|agent| agent.capabilities).collect();
     Some(all.into_iter().map(|name| (name, None)).collect())
 }
 
-async fn find_threads(registry: RegistryClient, begun: String) -> Option<Candidates> {
+async fn find_threads(registry: RegistryClient, begun: String) -> Option<FoundValues> {
     let request = ThreadListRequest {
         query: begun,
-        limit: MOST,
+        limit: MAX_CANDIDATES,
         ..Default::default()
     };
     let found = registry.call(&request).await.ok()?.results;
@@ -202,7 +202,7 @@ mod tests {
         ] {
             assert!(!is_inert(value), "{value:?}");
         }
-        assert!(!is_inert(&"a".repeat(LONGEST + 1)));
+        assert!(!is_inert(&"a".repeat(MAX_VALUE_LEN + 1)));
     }
 
     #[test]
@@ -226,7 +226,11 @@ mod tests {
             ("agentnet --nats-url before -- agentnet send", None),
             ("agentnet -- agentnet send --nats-url", None),
         ] {
-            assert_eq!(named(line.split(' ').map(str::to_owned)).as_deref(), url, "{line}");
+            assert_eq!(
+                nats_url_of(line.split(' ').map(str::to_owned)).as_deref(),
+                url,
+                "{line}"
+            );
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Ctrl-C, SIGTERM, and SIGHUP: the terminal has gone.
+//! Ctrl-C, SIGTERM and SIGHUP.
 
 use std::future::{Future, pending};
 
@@ -6,18 +6,18 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::exit::{Exit, Failure};
 
-/// The signals that ask the program to stop.
+/// The signals that stop the program.
 pub(crate) struct StopSignals {
     interrupt: Signal,
     terminate: Signal,
-    /// Absent where whoever started the program had it ignored, as `nohup` does: it goes on without a terminal.
+    /// `None` if SIGHUP is ignored, as under `nohup`: the program runs on without a terminal.
     hangup: Option<Signal>,
 }
 
 impl StopSignals {
-    /// From here on the signals no longer end the process by themselves.
+    /// Installs the handlers: the signals no longer end the process by themselves.
     pub(crate) fn listen() -> Result<Self, Failure> {
-        let open = |kind| signal(kind).map_err(|error| Failure::trouble(format!("cannot listen for signals: {error}")));
+        let open = |kind| signal(kind).map_err(|error| Failure::error(format!("cannot listen for signals: {error}")));
         Ok(Self {
             hangup: (!hangup_is_ignored()).then(|| open(SignalKind::hangup())).transpose()?,
             interrupt: open(SignalKind::interrupt())?,
@@ -25,7 +25,7 @@ impl StopSignals {
         })
     }
 
-    /// Waits for one of them.
+    /// Waits for a signal.
     pub(crate) async fn wait(&mut self) -> Exit {
         let hangup = async {
             match &mut self.hangup {
@@ -40,7 +40,7 @@ impl StopSignals {
         }
     }
 
-    /// Runs the work to its end or to a signal, whichever comes first.
+    /// Runs the work until it ends or a signal comes.
     pub(crate) async fn unless<T>(&mut self, work: impl Future<Output = Result<T, Exit>>) -> Result<T, Exit> {
         tokio::select! {
             result = work => result,
@@ -49,11 +49,11 @@ impl StopSignals {
     }
 }
 
-/// Whether SIGHUP is ignored, as it is from the start for a program that `nohup` runs.
-#[allow(unsafe_code, reason = "no safe interface tells how a signal is handled")]
+/// Whether SIGHUP is ignored, as under `nohup`.
+#[allow(unsafe_code, reason = "there is no safe interface to read a signal's disposition")]
 fn hangup_is_ignored() -> bool {
     let mut action = std::mem::MaybeUninit::<libc::sigaction>::zeroed();
-    // SAFETY: with no new action the call changes nothing; it fills in the old one, for which zeroes are a valid value.
+    // SAFETY: without a new action the call changes nothing; it writes the old action, for which zeroes are a valid value.
     let (asked, action) = unsafe {
         let asked = libc::sigaction(libc::SIGHUP, std::ptr::null(), action.as_mut_ptr());
         (asked, action.assume_init())

@@ -1,10 +1,10 @@
-//! OpenTelemetry traces, exported where the standard's variables say: off unless `OTEL_EXPORTER_OTLP_ENDPOINT` (or
+//! Export of OpenTelemetry traces, configured by the standard variables: off unless `OTEL_EXPORTER_OTLP_ENDPOINT` (or
 //! `OTEL_EXPORTER_OTLP_TRACES_ENDPOINT`) is set.
 //!
-//! Spans go out by OTLP over HTTP in protobuf, in batches, from a thread of their own. The exporter and the SDK read the other
+//! Spans are exported by OTLP over HTTP in protobuf, in batches, on a separate thread. The exporter and the SDK read the other
 //! variables: `OTEL_SERVICE_NAME`, `OTEL_RESOURCE_ATTRIBUTES`, `OTEL_TRACES_SAMPLER`, `OTEL_EXPORTER_OTLP_HEADERS`,
-//! `OTEL_BSP_*`; `OTEL_SDK_DISABLED=true` and `OTEL_TRACES_EXPORTER=none` turn everything off. None of them stops a command: what
-//! cannot be used is a warning.
+//! `OTEL_BSP_*`; `OTEL_SDK_DISABLED=true` and `OTEL_TRACES_EXPORTER=none` turn the export off. An invalid setting is a
+//! warning and does not stop the command.
 
 use std::time::Duration;
 
@@ -18,36 +18,36 @@ use opentelemetry_sdk::propagation::TraceContextPropagator;
 use opentelemetry_sdk::trace::{BatchConfig, BatchConfigBuilder, BatchSpanProcessor, SdkTracer, SdkTracerProvider};
 use ureq::tls::{RootCerts, TlsConfig};
 
-/// How long the export of one batch may take.
-const EXPORT: Duration = Duration::from_secs(10);
-/// How long the last spans may hold up the end of the program.
-const LAST_SPANS: Duration = Duration::from_secs(3);
-/// What the program is called in traces unless `OTEL_SERVICE_NAME` says otherwise.
-const SERVICE: &str = "agentnet";
+/// Timeout of the export of one batch.
+const EXPORT_TIMEOUT: Duration = Duration::from_secs(10);
+/// Timeout of the export of the last spans when the program ends.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(3);
+/// The service name, unless `OTEL_SERVICE_NAME` is set.
+const SERVICE_NAME: &str = "agentnet";
 
-/// The export of spans. Dropping it sends what is left.
+/// The export of spans. Dropping it exports the remaining ones.
 pub(crate) struct Traces {
     provider: SdkTracerProvider,
-    /// Which settings were not taken as they are: the log starts after this.
-    pub(crate) doubts: Vec<String>,
+    /// Warnings about invalid settings, which the caller logs: the log starts later.
+    pub(crate) warnings: Vec<String>,
 }
 
 impl Traces {
-    /// Starts the export, if the environment asks for it.
+    /// Starts the export, if the environment configures it.
     ///
     /// # Errors
-    /// What it asks for and cannot be done: another protocol or exporter, an endpoint that is none.
+    /// The protocol or exporter is not supported, or the endpoint is invalid.
     pub(crate) fn start() -> Result<Option<Self>, String> {
-        let says = |name: &str| std::env::var(name).ok().filter(|value| !value.trim().is_empty());
-        let first = |names: [&'static str; 2]| names.into_iter().find_map(|name| Some((name, says(name)?)));
+        let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.trim().is_empty());
+        let first = |names: [&'static str; 2]| names.into_iter().find_map(|name| Some((name, variable(name)?)));
         let endpoint = ["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"];
         let Some((name, url)) = first(endpoint) else {
             return Ok(None);
         };
-        if says("OTEL_SDK_DISABLED").is_some_and(|value| value.trim().eq_ignore_ascii_case("true")) {
+        if variable("OTEL_SDK_DISABLED").is_some_and(|value| value.trim().eq_ignore_ascii_case("true")) {
             return Ok(None);
         }
-        if let Some(exporters) = says("OTEL_TRACES_EXPORTER") {
+        if let Some(exporters) = variable("OTEL_TRACES_EXPORTER") {
             let mut exporters = exporters.split(',').map(str::trim);
             if exporters.clone().any(|exporter| exporter == "none") {
                 return Ok(None);
@@ -72,44 +72,44 @@ impl Traces {
             .with_http()
             .with_protocol(Protocol::HttpBinary)
             .with_http_client(Client::new())
-            .with_timeout(EXPORT)
+            .with_timeout(EXPORT_TIMEOUT)
             .build()
             .map_err(|error| unusable(&error.to_string()))?;
         let mut resource = Resource::builder();
-        if says("OTEL_SERVICE_NAME").is_none()
-            && !says("OTEL_RESOURCE_ATTRIBUTES").is_some_and(|it| it.contains("service.name="))
+        if variable("OTEL_SERVICE_NAME").is_none()
+            && !variable("OTEL_RESOURCE_ATTRIBUTES").is_some_and(|it| it.contains("service.name="))
         {
-            resource = resource.with_service_name(SERVICE);
+            resource = resource.with_service_name(SERVICE_NAME);
         }
-        let (batches, doubts) = batches(&says);
+        let (batches, warnings) = batches(&variable);
         let provider = SdkTracerProvider::builder()
             .with_span_processor(BatchSpanProcessor::builder(exporter).with_batch_config(batches).build())
             .with_resource(resource.build())
             .build();
         global::set_text_map_propagator(TraceContextPropagator::new());
-        Ok(Some(Self { provider, doubts }))
+        Ok(Some(Self { provider, warnings }))
     }
 
-    /// What spans are made by.
+    /// Creates spans.
     pub(crate) fn tracer(&self) -> SdkTracer {
-        self.provider.tracer(SERVICE)
+        self.provider.tracer(SERVICE_NAME)
     }
 }
 
-/// How spans are gathered: `OTEL_BSP_*`, within bounds. The SDK itself would ask for memory for whatever queue it is told.
-fn batches(says: &impl Fn(&str) -> Option<String>) -> (BatchConfig, Vec<String>) {
-    let mut doubts = Vec::new();
+/// The batch settings: `OTEL_BSP_*`, within bounds. The SDK itself would allocate a queue of any size.
+fn batches(variable: &impl Fn(&str) -> Option<String>) -> (BatchConfig, Vec<String>) {
+    let mut warnings = Vec::new();
     let mut number = |name: &str, default: u64, [least, most]: [u64; 2]| {
-        let Some(text) = says(name) else { return default };
+        let Some(text) = variable(name) else { return default };
         match text.trim().parse::<u64>() {
             Ok(number) if (least..=most).contains(&number) => number,
             Ok(number) => {
                 let number = number.clamp(least, most);
-                doubts.push(format!("{name}={text} is out of bounds; {number} is used"));
+                warnings.push(format!("{name}={text} is out of bounds; {number} is used"));
                 number
             }
             Err(_) => {
-                doubts.push(format!("{name}={text} is no whole number; {default} is used"));
+                warnings.push(format!("{name}={text} is not a whole number; {default} is used"));
                 default
             }
         }
@@ -123,18 +123,18 @@ fn batches(says: &impl Fn(&str) -> Option<String>) -> (BatchConfig, Vec<String>)
         .with_max_export_batch_size(count(batch))
         .with_scheduled_delay(Duration::from_millis(delay))
         .build();
-    (config, doubts)
+    (config, warnings)
 }
 
 impl Drop for Traces {
     fn drop(&mut self) {
-        if let Err(error) = self.provider.shutdown_with_timeout(LAST_SPANS) {
+        if let Err(error) = self.provider.shutdown_with_timeout(SHUTDOWN_TIMEOUT) {
             tracing::warn!(%error, "the last spans could not be exported");
         }
     }
 }
 
-/// The HTTP client of the exporter, which calls it from a thread where it may block.
+/// The HTTP client of the exporter. It may block: the exporter has its own thread.
 #[derive(Debug)]
 struct Client(ureq::Agent);
 
@@ -142,7 +142,7 @@ impl Client {
     fn new() -> Self {
         let tls = TlsConfig::builder().root_certs(RootCerts::PlatformVerifier).build();
         let config = ureq::Agent::config_builder()
-            .timeout_global(Some(EXPORT))
+            .timeout_global(Some(EXPORT_TIMEOUT))
             .http_status_as_error(false)
             .tls_config(tls)
             .build();
@@ -184,10 +184,10 @@ mod tests {
             ),
             ("OTEL_BSP_SCHEDULE_DELAY", "0", "scheduled_delay: 1ms"),
         ] {
-            let (config, doubts) = batches(&|asked| (asked == name).then(|| value.to_owned()));
+            let (config, warnings) = batches(&|asked| (asked == name).then(|| value.to_owned()));
             let config = format!("{config:?}");
             assert!(config.contains(part), "{name}={value}: {config}");
-            assert_eq!(doubts.is_empty(), ["", "100"].contains(&value), "{doubts:?}");
+            assert_eq!(warnings.is_empty(), ["", "100"].contains(&value), "{warnings:?}");
         }
     }
 }

@@ -1,10 +1,10 @@
 //! A whole network in one process and one child: nats-server, registry, storage.
 //!
-//! 1. [`lock`]: the data directory is taken, so that no other `up` writes there
-//! 2. [`locate`]: a nats-server is found
-//! 3. [`nats`]: it runs as a child that cannot outlive us ([`spawn`]) and is started again when it dies
-//! 4. [`stack`]: the registry runs on top; stopped in the opposite order
-//! 5. [`banner`]: what runs where, told to the user
+//! 1. [`lock`]: locks the data directory, so that no other `up` writes there
+//! 2. [`locate`]: finds a nats-server
+//! 3. [`nats`]: runs it as a child process that ends with this one ([`spawn`]), and restarts it when it dies
+//! 4. [`stack`]: runs the registry on top; stops all in the opposite order
+//! 5. [`banner`]: prints addresses, files and the next steps
 
 pub(crate) mod banner;
 pub(crate) mod locate;

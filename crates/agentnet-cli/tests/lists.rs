@@ -180,14 +180,14 @@ async fn an_unknown_name_brings_suggestions() {
     for words in ["request --to-capability lisen 1", "send --to-capability lisen 1"] {
         let ran = line(&url, words).await;
         assert_eq!(ran.code, Some(2), "{ran:?}");
-        let meant = "hint: nobody who is online has the capability `lisen`: did you mean `listen`?";
+        let meant = "hint: no agent online has the capability `lisen`: did you mean `listen`?";
         assert!(ran.stderr.contains("capability_unavailable: "), "{ran:?}");
         assert!(ran.stderr.contains(meant), "{ran:?}");
     }
     let none = line(&url, "threads --participant-username parott").await;
     assert_eq!(
         none.stderr.trim(),
-        "note: nobody is called parott: did you mean @parrot?"
+        "note: no account has the username parott: did you mean @parrot?"
     );
     assert_eq!(none.ok().trim(), "No matching threads found");
     let some = line(&url, "threads --participant-username parrot").await;

@@ -139,7 +139,7 @@ async fn a_message_that_no_client_can_read_stops_neither_registry_nor_agents() {
     let inbox = format!("account.{account_id}.inbox");
     let published = nats.publish_with_header_block(&inbox, "", block, message.as_bytes());
     published.await.unwrap();
-    registry.says("the registry is started anew").await;
+    registry.says("the registry is restarted").await;
     echo.says("joining the network again").await;
     watch.says(" again").await;
     eventually(WAIT_TIMEOUT, async || {

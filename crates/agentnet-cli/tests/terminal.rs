@@ -230,7 +230,7 @@ async fn what_others_say_stands_above_the_line() {
     ada.type_text("/to @shoutr\r").await;
     ends(
         &ada,
-        "did you mean @shouter? `agentnet search` shows everybody\n@shouter ›",
+        "did you mean @shouter? `agentnet search` shows all accounts\n@shouter ›",
     )
     .await;
     for terminal in [&mut ada, &mut bob] {

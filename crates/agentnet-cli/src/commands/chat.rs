@@ -1,8 +1,9 @@
 //! `agentnet chat`: a conversation with an agent, line by line.
 //!
-//! Lines come from `input`: on a terminal they are edited, remembered and completed (`editor`, `completion`), and what is typed
-//! while an answer is waited for is kept (`terminal_mode`); elsewhere each line of standard input is a question and its answer a line
-//! of output. `input_parser` parses lines, `conversation` sends them and shows the answers, `incoming` shows messages of others.
+//! `input` reads lines. On a terminal, a line editor has history and completion (`editor`, `completion`), and keys that are typed
+//! while an answer is awaited are kept (`terminal_mode`). Elsewhere each line of standard input is a question, and its answer is
+//! a line of output. `input_parser` parses lines, `conversation` sends them and shows the answers, `incoming` shows messages of
+//! other agents.
 
 mod completion;
 mod conversation;
@@ -35,8 +36,8 @@ use incoming::Incoming;
 use input::Input;
 use input_parser::Line;
 
-/// What Ctrl-C at the prompt is answered with.
-const LEAVES: &str = "(Ctrl-D or /quit leaves)";
+/// The answer to Ctrl-C at the prompt.
+const LEAVE_HINT: &str = "(Ctrl-D or /quit leaves)";
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -64,11 +65,11 @@ impl Chat {
     pub(crate) async fn run(self, global: &Global, output: Output) -> Result<(), Exit> {
         let target = accounts::full_target(global, self.target.target()?).await?;
         let mut signals = StopSignals::listen()?;
-        let (agent, incoming) = incoming::taken_by(self.identity.agent("cli_chat", "CLI Chat")?);
+        let (agent, incoming) = incoming::receive(self.identity.agent("cli_chat", "CLI Chat")?);
         let node = join(agent, global, &mut signals, output).await?;
         let thread_id = trimmed(self.thread_id.as_ref())
             .unwrap_or_else(|| ids::prefixed(ids::CLI_THREAD_PREFIX, now().as_unix_millis(), rand::random()));
-        let mut talk = Conversation {
+        let mut conversation = Conversation {
             node: node.clone(),
             target,
             thread_id,
@@ -79,94 +80,100 @@ impl Chat {
             interactive: false,
             unfinished: Unfinished::default(),
         };
-        let result = converse(&mut talk, incoming, global, &mut signals).await;
-        // Whatever came of it: no session is left behind.
+        let result = converse(&mut conversation, incoming, global, &mut signals).await;
+        // In every case, closes the session.
         node.close().await;
         result
     }
 }
 
 async fn converse(
-    talk: &mut Conversation,
+    conversation: &mut Conversation,
     incoming: Incoming,
     global: &Global,
     signals: &mut StopSignals,
 ) -> Result<(), Exit> {
-    signals.unless(talk.known(&talk.target, global)).await?;
-    let mut input = Input::open(talk.node.registry().ok(), talk.output, Arc::clone(&talk.unfinished))?;
-    talk.interactive = input.is_interactive();
-    let showing = incoming.show(&talk.node, talk.output, input.above());
-    let result = take_lines(talk, &mut input, global, signals).await;
-    // Whoever was told that a message is taken has it shown.
-    talk.node.close().await;
+    signals
+        .unless(conversation.check_target(&conversation.target, global))
+        .await?;
+    let mut input = Input::open(
+        conversation.node.registry().ok(),
+        conversation.output,
+        Arc::clone(&conversation.unfinished),
+    )?;
+    conversation.interactive = input.is_interactive();
+    let showing = incoming.show(&conversation.node, conversation.output, input.above());
+    let result = handle_lines(conversation, &mut input, global, signals).await;
+    // Shows the messages that were acknowledged.
+    conversation.node.close().await;
     showing.end().await;
     input.end().await;
     result
 }
 
-/// Takes lines until the last one.
-async fn take_lines(
-    talk: &mut Conversation,
+/// Reads and handles lines until the end.
+async fn handle_lines(
+    conversation: &mut Conversation,
     input: &mut Input,
     global: &Global,
     signals: &mut StopSignals,
 ) -> Result<(), Exit> {
-    if talk.interactive {
-        let name = talk.node.username().unwrap_or_default();
+    if conversation.interactive {
+        let name = conversation.node.username().unwrap_or_default();
         let note = format!(
             "you are @{name}, in thread {}; /help lists the commands, Ctrl-D leaves",
-            talk.thread_id
+            conversation.thread_id
         );
-        talk.output.note(note);
+        conversation.output.note(note);
     }
     loop {
-        let text = match next(talk, input, signals).await? {
+        let text = match next(conversation, input, signals).await? {
             Typed::Line(text) => text,
             Typed::Interrupted => {
-                talk.output.note(LEAVES);
+                conversation.output.note(LEAVE_HINT);
                 continue;
             }
             Typed::Unreadable(failure) => {
-                talk.output.failure(&failure);
+                conversation.output.failure(&failure);
                 continue;
             }
             Typed::End => return Ok(()),
         };
         let outcome = match input_parser::parse(&text) {
-            Ok(Line::Nothing) => Ok(()),
+            Ok(Line::Empty) => Ok(()),
             Ok(Line::Quit) => return Ok(()),
-            Ok(Line::Say(text)) => talk.ask(&text, global, signals).await,
-            Ok(Line::Command(command)) => talk.obey(command, global, signals).await,
+            Ok(Line::Text(text)) => conversation.ask(&text, global, signals).await,
+            Ok(Line::Command(command)) => conversation.run(command, global, signals).await,
             Err(failure) => Err(failure.into()),
         };
         match outcome {
             Ok(()) => {}
-            // A person goes on; a script must not take the next answer for this one.
-            Err(Exit::Failed(failure)) if talk.interactive => talk.output.failure(&failure),
-            Err(Exit::Interrupted) if talk.interactive => talk.output.note("(cancelled)"),
+            // A person can go on; a script could take the next answer for this one.
+            Err(Exit::Failed(failure)) if conversation.interactive => conversation.output.failure(&failure),
+            Err(Exit::Interrupted) if conversation.interactive => conversation.output.note("(cancelled)"),
             Err(ended) => return Err(ended),
         }
     }
 }
 
-/// The next line. A Ctrl-C that comes too late for the answer that it was meant for does not end the conversation.
-async fn next(talk: &Conversation, input: &mut Input, signals: &mut StopSignals) -> Result<Typed, Exit> {
+/// Reads the next line. A Ctrl-C that comes too late to cancel an answer does not end the conversation.
+async fn next(conversation: &Conversation, input: &mut Input, signals: &mut StopSignals) -> Result<Typed, Exit> {
     let above = input.above();
-    let prompt = talk.prompt();
+    let prompt = conversation.prompt();
     let mut typed = pin!(input.next(&prompt));
     loop {
         tokio::select! {
             biased;
             ended = signals.wait() => match (ended, &above) {
-                // Too many others wait to be shown: then it is seen that the conversation goes on.
-                (Exit::Interrupted, Some(above)) => drop(above.try_send(LEAVES.to_owned())),
+                // If the queue is full, the hint is dropped.
+                (Exit::Interrupted, Some(above)) => drop(above.try_send(LEAVE_HINT.to_owned())),
                 (ended, _) => return Err(ended),
             },
             typed = &mut typed => return typed,
         }
     }
 }
-/// What is wrong with a line.
+/// A line that cannot be used.
 fn unusable(what: impl Into<String>, hint: &str) -> Failure {
     Failure::refused(what).hint(hint)
 }

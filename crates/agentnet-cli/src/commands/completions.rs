@@ -1,4 +1,4 @@
-//! `agentnet completions`: what a shell has to know to complete our commands.
+//! `agentnet completions`: the completion scripts of shells.
 
 use std::fmt;
 
@@ -9,9 +9,9 @@ use crate::exit::{Exit, Failure};
 use crate::global::Global;
 use crate::output::Output;
 
-/// The variable by which the shell's script asks for completions.
+/// The environment variable with which a completion script requests candidates.
 pub(crate) const VARIABLE: &str = "AGENTNET_COMPLETE";
-const NAME: &str = "agentnet";
+const PROGRAM: &str = "agentnet";
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -50,10 +50,10 @@ impl Completions {
     pub(crate) async fn run(self, _: &Global, output: Output) -> Result<(), Exit> {
         let shells = Shells::builtins();
         let shell = self.shell.to_string();
-        let unknown = || Failure::trouble(format!("there are no completions for {shell}"));
+        let unknown = || Failure::error(format!("there are no completions for {shell}"));
         let completer = shells.completer(&shell).ok_or_else(unknown)?;
         let mut script = Vec::new();
-        completer.write_registration(VARIABLE, NAME, NAME, NAME, &mut script)?;
+        completer.write_registration(VARIABLE, PROGRAM, PROGRAM, PROGRAM, &mut script)?;
         Ok(output.line(String::from_utf8_lossy(&script).trim_end())?)
     }
 }

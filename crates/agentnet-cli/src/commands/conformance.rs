@@ -83,7 +83,7 @@ impl Conformance {
         let steps = async {
             let client = agentnet::connect(&nats_url(global), "agentnet-conformance")
                 .await
-                .map_err(|error| connect_failure(error).nothing_judged())?;
+                .map_err(|error| connect_failure(error).exit_code_2())?;
             self.run_steps(&client, output)
                 .await
                 .map_err(|error| Exit::from(failure(&error)))
@@ -95,7 +95,7 @@ impl Conformance {
             return Err(Failure::refused("no step could be tested").into());
         }
         if counts.fail > 0 {
-            return Err(Failure::trouble(format!("{} of {tested} tested steps failed", counts.fail)).into());
+            return Err(Failure::error(format!("{} of {tested} tested steps failed", counts.fail)).into());
         }
         Ok(())
     }

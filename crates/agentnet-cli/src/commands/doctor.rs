@@ -1,10 +1,11 @@
-//! `agentnet doctor`: what is well on this network, what is not, and what to do about it.
+//! `agentnet doctor`: checks a network, with advice for each problem.
 //!
-//! Looked at in this order: the connection and its token; the server, JetStream and the stream; the registry, its version,
-//! clock, store and lag; the sessions. `checks` says what each finding means; here everything is asked.
+//! The order: connection and token; server, JetStream and stream; registry, its version, clock, store and lag; sessions. This
+//! module sends the requests; `server_checks` and `registry_checks` judge the answers.
 
-mod checks;
+mod registry_checks;
 mod report;
+mod server_checks;
 
 use std::time::{Duration, Instant, SystemTime};
 
@@ -34,10 +35,10 @@ use report::{Check, Finding, Report};
 const STREAM: &str = "AGENTNET_HISTORY";
 /// The consumer that the registries share (docs/PROTOCOL.md).
 const CONSUMER: &str = "agentnet-registry";
-/// How long the health of one registry may take.
-const HEALTH: Duration = Duration::from_secs(5);
-/// How much later a second registry of the same name may answer.
-const SECOND: Duration = Duration::from_millis(300);
+/// Timeout of a registry's health request.
+const HEALTH_TIMEOUT: Duration = Duration::from_secs(5);
+/// How much later a second registry with the same server id may answer.
+const DUPLICATE_TIMEOUT: Duration = Duration::from_millis(300);
 
 #[derive(Debug, Args)]
 pub(crate) struct Doctor {
@@ -46,7 +47,7 @@ pub(crate) struct Doctor {
 }
 
 impl Doctor {
-    /// Exit code 0 if nothing failed (warnings may stand), else 1.
+    /// Exit code 0 if no check failed (warnings are allowed), else 1.
     pub(crate) async fn run(self, global: &Global, output: Output) -> Result<(), Exit> {
         let url = nats_url(global);
         let shown = checked_url(&url)?.redacted();
@@ -63,8 +64,8 @@ impl Doctor {
         }
         match report.failed() {
             0 => Ok(()),
-            1 => Err(Failure::trouble("1 check failed").into()),
-            failed => Err(Failure::trouble(format!("{failed} checks failed")).into()),
+            1 => Err(Failure::error("1 check failed").into()),
+            failed => Err(Failure::error(format!("{failed} checks failed")).into()),
         }
     }
 
@@ -86,33 +87,39 @@ impl Doctor {
             Ok(metrics) => metrics,
             Err(error) => {
                 let failure = registry_failure(&error);
-                report.add(Check::Registry, Finding::fail(error.to_string(), failure.advice()));
+                report.add(Check::Registry, Finding::fail(error.to_string(), failure.into_hint()));
                 report.skip_rest("no registry answers");
                 return;
             }
         };
         let took = since.elapsed();
-        let namesakes = checks::namesakes(&metrics.server_id, namesakes(client, &metrics.server_id).await);
+        let duplicates =
+            registry_checks::duplicates(&metrics.server_id, count_registries(client, &metrics.server_id).await);
         let health = health_of(&metrics, url).await;
         let signing = health
             .as_ref()
-            .and_then(|asked| checks::signing(asked.as_ref().ok()?, signs));
+            .and_then(|asked| registry_checks::signing(asked.as_ref().ok()?, signs));
         report.add(
             Check::Registry,
-            Finding::worst(checks::registry(&metrics, took), [namesakes, signing]),
+            Finding::worst(registry_checks::registry(&metrics, took), [duplicates, signing]),
         );
         report.add(
             Check::Version,
-            checks::version(metrics.version.as_deref(), env!("CARGO_PKG_VERSION")),
+            registry_checks::version(metrics.version.as_deref(), env!("CARGO_PKG_VERSION")),
         );
-        report.add(Check::Clock, checks::clock(&metrics.generated_at, asked_at, took));
-        let dropped = health.as_ref().and_then(|asked| checks::dropped(asked.as_ref().ok()?));
+        report.add(
+            Check::Clock,
+            registry_checks::clock(&metrics.generated_at, asked_at, took),
+        );
+        let dropped = health
+            .as_ref()
+            .and_then(|asked| registry_checks::dropped(asked.as_ref().ok()?));
         report.add(Check::Store, store(health));
-        report.add(Check::Lag, Finding::worst(checks::lag(&metrics), [dropped]));
+        report.add(Check::Lag, Finding::worst(registry_checks::lag(&metrics), [dropped]));
         match registry.list_online().await {
             Ok(online) => report.add(
                 Check::Sessions,
-                checks::sessions(&online, Timestamp::from(SystemTime::now())),
+                registry_checks::sessions(&online, Timestamp::from(SystemTime::now())),
             ),
             Err(error) => report.add(Check::Sessions, Finding::fail(error.to_string(), None)),
         }
@@ -130,13 +137,13 @@ async fn connect(url: &str, shown: &str, report: &mut Report) -> Option<Client> 
                     since.elapsed().as_millis().max(1)
                 )),
             );
-            report.add(Check::Token, checks::token(url, &client.server_info().host));
+            report.add(Check::Token, server_checks::token(url, &client.server_info().host));
             Some(client)
         }
         Err(error) => {
             let refused = matches!(error, ConnectError::Refused { .. });
             let text = error.to_string();
-            let failed = Finding::fail(text, connect_failure(error).advice());
+            let failed = Finding::fail(text, connect_failure(error).into_hint());
             if refused {
                 report.add(Check::Connection, Finding::pass(format!("{shown} answers")));
                 report.add(Check::Token, failed);
@@ -152,27 +159,27 @@ async fn server(client: &Client, report: &mut Report) {
     let info = client.server_info();
     report.add(
         Check::Server,
-        checks::server(&info.version, &info.server_name, info.cluster.as_deref()),
+        server_checks::server(&info.version, &info.server_name, info.cluster.as_deref()),
     );
     let mut context = jetstream::new(client.clone());
     context.set_timeout(Duration::from_secs(3));
     let account = match context.query_account().await {
         Ok(account) => account,
         Err(error) => {
-            report.add(Check::JetStream, checks::no_jetstream(&error.to_string()));
+            report.add(Check::JetStream, server_checks::no_jetstream(&error.to_string()));
             return;
         }
     };
     let stream = match context.get_stream(STREAM).await {
         Ok(stream) => stream,
         Err(error) => {
-            report.add(Check::JetStream, checks::no_stream(&error.to_string()));
+            report.add(Check::JetStream, server_checks::no_stream(&error.to_string()));
             return;
         }
     };
     let info = stream.cached_info();
     let leader = info.cluster.as_ref().map(|cluster| cluster.leader.is_some());
-    let room = checks::room(&[
+    let room = server_checks::room(&[
         ("the stream's bytes", info.state.bytes, info.config.max_bytes),
         ("the stream's messages", info.state.messages, info.config.max_messages),
         (
@@ -182,12 +189,12 @@ async fn server(client: &Client, report: &mut Report) {
         ),
     ]);
     let consumer = stream.consumer_info(CONSUMER).await;
-    let consumer = checks::consumer(
+    let consumer = server_checks::consumer(
         consumer
             .map(|consumer| (consumer.paused, consumer.pause_remaining))
             .map_err(|error| error.to_string()),
     );
-    let stream = checks::stream(
+    let stream = server_checks::stream(
         info.config.no_ack,
         info.config.num_replicas,
         info.state.messages,
@@ -196,21 +203,21 @@ async fn server(client: &Client, report: &mut Report) {
     report.add(Check::JetStream, Finding::worst(stream, [room, consumer]));
 }
 
-/// The registry that answered is asked by its name. `None`: one of the original, which does not hear the question.
+/// The health of the registry that answered. `None` for a registry of the Python implementation, which has no such request.
 async fn health_of(metrics: &MetricsReply, url: &str) -> Option<Result<Health, HealthError>> {
     metrics.store_backend.as_ref()?;
-    Some(health::ask(url, &metrics.server_id, HEALTH).await)
+    Some(health::ask(url, &metrics.server_id, HEALTH_TIMEOUT).await)
 }
 
 fn store(health: Option<Result<Health, HealthError>>) -> Finding {
     match health {
-        Some(asked) => checks::store(asked),
-        None => Finding::skip("a registry of the original tells nothing of its store"),
+        Some(asked) => registry_checks::store(asked),
+        None => Finding::skip("a registry of the Python implementation does not report it"),
     }
 }
 
-/// How many registries answer to this server id. Without an answer it is not known, and none.
-async fn namesakes(client: &Client, server_id: &str) -> usize {
+/// The number of registries with this server id; 0 without an answer.
+async fn count_registries(client: &Client, server_id: &str) -> usize {
     let inbox = client.new_inbox();
     let Ok(mut answers) = client.subscribe(inbox.clone()).await else {
         return 0;
@@ -220,12 +227,12 @@ async fn namesakes(client: &Client, server_id: &str) -> usize {
         return 0;
     }
     let mut registries = 0;
-    // The second one is as quick as the first, give or take what its database needs.
-    let mut patience = HEALTH;
-    while let Ok(Some(answer)) = timeout(patience, answers.next()).await {
-        // Without a body it is the server's: nobody listens there.
+    // A second one answers about as fast as the first.
+    let mut next_timeout = HEALTH_TIMEOUT;
+    while let Ok(Some(answer)) = timeout(next_timeout, answers.next()).await {
+        // A reply without a body is the server's "no responders".
         registries += usize::from(!answer.payload.is_empty());
-        patience = SECOND;
+        next_timeout = DUPLICATE_TIMEOUT;
         if answer.payload.is_empty() || registries > 9 {
             break;
         }

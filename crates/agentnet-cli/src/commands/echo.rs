@@ -1,4 +1,4 @@
-//! `agentnet echo`: an agent that answers every request with what it got.
+//! `agentnet echo`: an agent that answers every request with its payload.
 
 mod scripted;
 
@@ -18,8 +18,8 @@ use crate::output::sanitize::{clean, or_dash, preview};
 use crate::output::{Output, Tint};
 use crate::signals::StopSignals;
 
-/// The backlog's memory is taken at once.
-const MOST_PENDING: i64 = 1_000_000;
+/// Maximum of `--max-pending`: the memory of the queue is allocated at the start.
+const MAX_PENDING: i64 = 1_000_000;
 
 #[derive(Debug, Args)]
 pub(crate) struct Echo {
@@ -45,7 +45,7 @@ pub(crate) struct Echo {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     rate_burst: Option<u32>,
     /// Messages that may wait for their turn; those beyond are refused as busy [default: 100]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=MOST_PENDING))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=MAX_PENDING))]
     max_pending: Option<u32>,
     #[command(flatten)]
     signing: SigningArgs,
@@ -57,7 +57,7 @@ pub(crate) struct Echo {
 impl Echo {
     pub(crate) async fn run(self, global: &Global, output: Output) -> Result<(), Exit> {
         let mut signals = StopSignals::listen()?;
-        // A slow terminal slows the agent down instead of filling the memory.
+        // Bounded: a slow terminal slows the agent down.
         let (handled, mut inbox) = mpsc::channel(16);
         let node = self.join(global, &mut signals, output, handled).await?;
         output.note(format!(
@@ -68,7 +68,7 @@ impl Echo {
         if let Some(address) = node.metrics_addr() {
             output.note(format!("metrics are served at http://{address}/metrics"));
         }
-        let registry = node.registry().map_err(|error| Failure::trouble(error.to_string()))?;
+        let registry = node.registry().map_err(|error| Failure::error(error.to_string()))?;
         let reporting = async {
             let mut names = AccountNames::open(registry).await;
             self.report(&mut inbox, &mut names, output).await
@@ -101,7 +101,7 @@ impl Echo {
                     }
                     scripted::echo(&message, &context).await?;
                     let answered = message.wants_reply();
-                    // Nobody counts any more once the command ends.
+                    // Fails only when the command ends.
                     let _ = handled.send(Handled { message, answered }).await;
                     Ok(())
                 }
@@ -118,7 +118,7 @@ impl Echo {
         limits.max_pending = self.max_pending.map_or(limits.max_pending, |pending| pending as usize);
     }
 
-    /// Tells of each message until there were enough.
+    /// Prints each message, up to the maximum number.
     async fn report(
         &self,
         inbox: &mut mpsc::Receiver<Handled>,
@@ -127,24 +127,24 @@ impl Echo {
     ) -> Result<(), Exit> {
         let mut seen = 0_u64;
         while let Some(handled) = inbox.recv().await {
-            handled.tell(names, output).await?;
+            handled.print(names, output).await?;
             seen += 1;
             if seen == self.max_messages {
                 return Ok(());
             }
         }
-        Err(Failure::trouble("the agent has stopped").into())
+        Err(Failure::error("the agent has stopped").into())
     }
 }
 
-/// A message that was answered, or needed no answer.
+/// A message that the handler has finished.
 struct Handled {
     message: Message,
     answered: bool,
 }
 
 impl Handled {
-    async fn tell(&self, names: &mut AccountNames, output: Output) -> Result<(), Exit> {
+    async fn print(&self, names: &mut AccountNames, output: Output) -> Result<(), Exit> {
         let message = &self.message;
         if output.is_json() {
             return Ok(output.document_line(&String::from_utf8_lossy(&message.envelope().encode()))?);

@@ -26,10 +26,10 @@ use crate::output::table::MESSAGES;
 use crate::shell_completion;
 use crate::signals::StopSignals;
 
-/// Messages of one page, the most that a registry gives.
-const PAGE: usize = 200;
-/// From then on progress is told, and so often.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// Messages of one page: the registry's maximum.
+const PAGE_SIZE: usize = 200;
+/// Interval of progress notes.
+const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Args)]
 pub(crate) struct Export {
@@ -74,7 +74,7 @@ impl Export {
 }
 
 impl ExportThread {
-    /// What was asked for, if it was one thing.
+    /// The requested format.
     fn format(&self, json: bool) -> Result<ExportFormat, Failure> {
         match self.format {
             None if json => Ok(ExportFormat::Json),
@@ -98,7 +98,7 @@ impl ExportThread {
             let nothing = format!("there are no messages in thread {}", self.thread_id);
             return Err(Failure::refused(nothing)
                 .hint("`agentnet threads` shows the threads")
-                .of_network()
+                .with_network()
                 .into());
         }
         let encoded = || messages.iter().map(|message| one_line(&message.encode()));
@@ -120,7 +120,7 @@ impl ExportThread {
         self.write(&text, messages.len(), output)
     }
 
-    /// All of them, oldest first. The registry gives the newest first.
+    /// All messages, oldest first. The registry returns the newest first.
     async fn messages(
         &self,
         registry: &RegistryClient,
@@ -129,11 +129,11 @@ impl ExportThread {
     ) -> Result<Vec<HistoryMessage>, Exit> {
         let mut request = ThreadMessagesRequest {
             thread_id: self.thread_id.clone(),
-            limit: PAGE,
+            limit: PAGE_SIZE,
             cursor: None,
         };
         let mut messages = Vec::new();
-        let mut told = Instant::now();
+        let mut noted_at = Instant::now();
         loop {
             let page = registry
                 .call(&request)
@@ -141,9 +141,9 @@ impl ExportThread {
                 .map_err(|error| registry_failure(&error))?;
             spinner.end();
             messages.extend(page.messages);
-            if told.elapsed() >= PATIENCE {
+            if noted_at.elapsed() >= PROGRESS_INTERVAL {
                 output.note(format!("{} messages so far", messages.len()));
-                told = Instant::now();
+                noted_at = Instant::now();
             }
             match page.next_cursor {
                 Some(cursor) => request.cursor = Some(cursor),
@@ -164,7 +164,7 @@ impl ExportThread {
             file.flush()
         });
         written.map_err(|error| {
-            Failure::trouble(format!("cannot write {}: {error}", path.display()))
+            Failure::error(format!("cannot write {}: {error}", path.display()))
                 .hint("give --out a file in a directory that is there and that you may write to")
         })?;
         let are = if messages == 1 { "is" } else { "are" };

@@ -26,17 +26,17 @@ pub(crate) struct IdentityArgs {
     signing: SigningArgs,
 }
 
-/// Whether an agent of the command line signs.
+/// Whether the agent signs.
 #[derive(Debug, Args)]
 pub(crate) struct SigningArgs {
-    /// Sign what is said, and take only what is signed, as networks with DEV_AUTH=true ask for [env: DEV_AUTH]
+    /// Sign messages and accept only signed ones, as networks with DEV_AUTH=true require [env: DEV_AUTH]
     #[arg(long)]
     dev_auth: bool,
     #[command(flatten)]
     keys: KeyDirArgs,
 }
 
-/// Where the key files are.
+/// The directory of the key files.
 #[derive(Debug, Args)]
 pub(crate) struct KeyDirArgs {
     /// Directory of the key files [default: keys in the platform's data directory] [env: DEV_AUTH_KEY_DIR]
@@ -45,10 +45,10 @@ pub(crate) struct KeyDirArgs {
 }
 
 impl KeyDirArgs {
-    /// The directory: the flag, `DEV_AUTH_KEY_DIR`, the user's own.
+    /// The directory: the flag, `DEV_AUTH_KEY_DIR`, the default.
     pub(crate) fn directory(&self) -> Result<PathBuf, Failure> {
-        let says = || std::env::var_os("DEV_AUTH_KEY_DIR").map(PathBuf::from);
-        let named = self.key_dir.clone().or_else(says);
+        let variable = || std::env::var_os("DEV_AUTH_KEY_DIR").map(PathBuf::from);
+        let named = self.key_dir.clone().or_else(variable);
         match named.filter(|path| !path.as_os_str().is_empty()) {
             Some(directory) => Ok(directory),
             None => Ok(data_dir::default_dir()?.join("keys")),
@@ -56,7 +56,7 @@ impl KeyDirArgs {
     }
 }
 
-/// What `DEV_AUTH` says.
+/// The value of `DEV_AUTH`.
 pub(crate) fn environment_signs() -> Result<bool, Failure> {
     let Some(value) = std::env::var_os("DEV_AUTH").map(|value| value.to_string_lossy().into_owned()) else {
         return Ok(false);
@@ -68,12 +68,12 @@ pub(crate) fn environment_signs() -> Result<bool, Failure> {
 }
 
 impl SigningArgs {
-    /// The flag, else `DEV_AUTH`. What says neither yes nor no is refused: it may mean that everything is to be signed.
+    /// The flag, else `DEV_AUTH`. An invalid value is refused: it may be meant to turn signing on.
     fn signs(&self) -> Result<bool, Failure> {
         if self.dev_auth { Ok(true) } else { environment_signs() }
     }
 
-    /// The agent, told to sign if it is to.
+    /// Applies the options to the agent.
     pub(crate) fn apply(&self, agent: AgentBuilder) -> Result<AgentBuilder, Failure> {
         if !self.signs()? {
             return Ok(agent.dev_auth(false));
@@ -83,7 +83,7 @@ impl SigningArgs {
 }
 
 impl IdentityArgs {
-    /// Joins the network as this user's command line: an agent that takes no messages.
+    /// Joins the network as this user's command line: an agent without a message handler.
     pub(crate) async fn join(
         &self,
         global: &Global,
@@ -95,7 +95,7 @@ impl IdentityArgs {
         join(self.agent(agent_id, name)?, global, signals, output).await
     }
 
-    /// This user's command line as an agent that has yet to join.
+    /// The builder of that agent.
     pub(crate) fn agent(&self, agent_id: &str, name: &str) -> Result<AgentBuilder, Failure> {
         let username = trimmed(self.speak_as.as_ref()).unwrap_or_else(default_username);
         self.signing.apply(

@@ -1,4 +1,4 @@
-//! `agentnet keys`: the keys that this user's agents sign with (PROTOCOL.md sections 13.1 and 13.5).
+//! `agentnet keys`: the signing keys of this user's agents (PROTOCOL.md sections 13.1 and 13.5).
 
 use std::path::PathBuf;
 
@@ -28,7 +28,7 @@ pub(crate) struct Keys {
 enum Action {
     /// Show a key: its file and its public half
     Show(Which),
-    /// Make a key before an agent needs it; one that is there is not replaced
+    /// Make a key before an agent needs it; an existing key is not replaced
     New(Which),
     /// Bind a new key to the account in the place of the old one, which signs for it
     Rotate(Which),
@@ -49,7 +49,7 @@ impl Which {
         given.filter(|name| !name.is_empty()).unwrap_or_else(default_username)
     }
 
-    /// A key of an agent that could not join would be of no use.
+    /// Checks the username: a key of an agent that cannot register is useless.
     fn checked(self) -> Result<Self, Failure> {
         checked_username(&self.username()).map(|_| self)
     }
@@ -83,14 +83,14 @@ fn show(which: &Which, output: Output) -> Result<(), Exit> {
         ))
         .hint("`agentnet keys new` makes one, and so does the first start of an agent with --dev-auth")
     })?;
-    tell(which, &path, key.public_text(), "", output)
+    print(which, &path, key.public_text(), "", output)
 }
 
 fn new(which: &Which, output: Output) -> Result<(), Exit> {
     let path = which.path()?;
     let key = agentnet_keys::generate();
     agentnet_keys::create(&path, &key).map_err(key_failure)?;
-    tell(which, &path, key.public_text(), "made", output)
+    print(which, &path, key.public_text(), "made", output)
 }
 
 async fn rotate(which: &Which, global: &Global, output: Output) -> Result<(), Exit> {
@@ -104,7 +104,7 @@ async fn rotate(which: &Which, global: &Global, output: Output) -> Result<(), Ex
             .call(&account)
             .await
             .map_err(|error| match registry_failure(&error) {
-                failure if failure.is("not_found") => failure.hint(format!(
+                failure if failure.has_text("not_found") => failure.hint(format!(
                     "@{} has no account that a key is bound to: the first start of the agent makes it",
                     which.username()
                 )),
@@ -116,10 +116,10 @@ async fn rotate(which: &Which, global: &Global, output: Output) -> Result<(), Ex
             .map_err(|error| rotate_failure(error).into())
     };
     let public = StopSignals::listen()?.unless(work).await?;
-    tell(which, &path, &public, "rotated", output)
+    print(which, &path, &public, "rotated", output)
 }
 
-fn tell(which: &Which, path: &std::path::Path, public: &str, done: &str, output: Output) -> Result<(), Exit> {
+fn print(which: &Which, path: &std::path::Path, public: &str, done: &str, output: Output) -> Result<(), Exit> {
     if output.is_json() {
         let mut document = ObjectWriter::new();
         document
@@ -151,7 +151,7 @@ fn rotate_failure(error: RotateError) -> Failure {
         RotateError::Refused(code) if code == "auth_claims_timestamp_skew" => Failure::refused(text)
             .hint("the clocks of this machine and of the registry differ too much: set this one's"),
         RotateError::NoKey(_) => Failure::refused(text).hint("`agentnet keys show` tells where it is looked for"),
-        RotateError::Unanswered(_) => Failure::trouble(text),
+        RotateError::Unanswered(_) => Failure::error(text),
         _ => Failure::refused(text),
     }
 }

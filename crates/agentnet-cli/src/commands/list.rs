@@ -37,7 +37,7 @@ impl List {
         }
         rows.print(AGENTS, "No agents currently online")?;
         listed
-            .lead_on_with(output, &MetricsRequest, |metrics| metrics.online_sessions)
+            .hint_next_page_with(output, &MetricsRequest, |metrics| metrics.online_sessions)
             .await;
         Ok(())
     }

@@ -27,7 +27,7 @@ impl Man {
     /// Prints or writes the pages of `cli`, the definition of the whole command line.
     pub(crate) fn run(self, mut cli: Command, output: Output) -> Result<(), Exit> {
         if let Some(dir) = self.dir {
-            let failed = |error| Failure::trouble(format!("cannot write the pages to {}: {error}", dir.display()));
+            let failed = |error| Failure::error(format!("cannot write the pages to {}: {error}", dir.display()));
             std::fs::create_dir_all(&dir).map_err(failed)?;
             clap_mangen::generate_to(cli, &dir).map_err(failed)?;
             return Ok(output.line(format!("the manual pages are in {}", dir.display()))?);

@@ -1,4 +1,4 @@
-//! `agentnet message`: one message in full, with what answered it.
+//! `agentnet message`: one message in full, with its reply.
 
 use agentnet::RegistryClient;
 use agentnet_protocol::Timestamp;
@@ -7,7 +7,7 @@ use agentnet_protocol::json::ObjectWriter;
 use agentnet_protocol::rpc::{HistoryMessage, MessageSearchFilters, MessageSearchRequest, ThreadMessagesRequest};
 use clap::{Args, Subcommand};
 
-use super::thread_messages::{people, receiver, sender};
+use super::thread_messages::{party_names, receiver, sender};
 use crate::account_names::PageNames;
 use crate::args::CallTimeout;
 use crate::connection::connect_registry;
@@ -21,8 +21,8 @@ use crate::output::spinner::Spinner;
 use crate::output::table::facts;
 use crate::signals::StopSignals;
 
-/// Messages of the thread, latest first, among which the reply is looked for.
-const LOOK: usize = 200;
+/// Number of the thread's latest messages among which the reply is searched.
+const REPLY_SEARCH_LIMIT: usize = 200;
 
 #[derive(Debug, Args)]
 pub(crate) struct Message {
@@ -52,7 +52,7 @@ impl Message {
     }
 }
 
-/// A message and what answered it.
+/// A message and its reply.
 struct MessageWithReply {
     message: HistoryMessage,
     reply: Option<HistoryMessage>,
@@ -69,7 +69,7 @@ impl Get {
                 .flatten()
                 .cloned()
                 .collect();
-            let names = people(&registry, &parties, output).await;
+            let names = party_names(&registry, &parties, output).await;
             Ok::<_, Failure>((found, names))
         };
         let spinner = Spinner::start(output, "waiting for registry.message_search".to_owned());
@@ -100,11 +100,11 @@ impl Get {
             .map_err(|error| registry_failure(&error))?;
         let message = match page.messages.into_iter().next() {
             Some(message) if message.message_id == wanted => message,
-            // A registry that does not know the filter gives any message.
+            // An old registry that does not know the filter returns any message.
             Some(_) => {
                 return Err(Failure::refused("this registry cannot look a message up by its id")
                     .hint("`agentnet message-search` with other filters finds it")
-                    .of_network());
+                    .with_network());
             }
             None => {
                 return Err(Failure::refused("not_found")
@@ -112,12 +112,12 @@ impl Get {
                         "there is no message {:?} in the history: `agentnet message-search` shows those there are",
                         clean(wanted)
                     ))
-                    .of_network());
+                    .with_network());
             }
         };
         let request = ThreadMessagesRequest {
             thread_id: message.thread_id.clone(),
-            limit: LOOK,
+            limit: REPLY_SEARCH_LIMIT,
             cursor: None,
         };
         let thread = registry
@@ -128,14 +128,14 @@ impl Get {
             let follows = other.parent_message_id.as_deref() == Some(wanted);
             follows && [kind::REPLY, kind::ERROR].contains(&other.kind.as_str())
         };
-        // Latest first: the last of them came first.
+        // Latest first: the last match is the earliest reply.
         let reply = thread.messages.into_iter().rfind(answers);
         Ok(MessageWithReply { message, reply })
     }
 }
 
 impl MessageWithReply {
-    /// Milliseconds from the message to its reply, by the clocks of those who sent them.
+    /// Milliseconds from the message to its reply, by the clocks of their senders.
     fn latency_ms(&self) -> Option<i64> {
         let sent = Timestamp::parse(&self.message.sent_at)?;
         let replied = Timestamp::parse(&self.reply.as_ref()?.sent_at)?;

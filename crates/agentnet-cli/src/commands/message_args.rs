@@ -1,4 +1,4 @@
-//! What `send` and `request` share: the payload, the target, the thread, and the agent that they speak as.
+//! Arguments that `send` and `request` share: payload, target and thread.
 
 use std::io::Read;
 
@@ -11,7 +11,7 @@ use super::identity_args::IdentityArgs;
 use crate::args::{checked_username, not_blank, trimmed};
 use crate::exit::Failure;
 
-/// Whom a message is for.
+/// The receiver of a message.
 #[derive(Debug, Args)]
 #[group(id = "target", required = true, multiple = false)]
 pub(crate) struct TargetArgs {
@@ -21,16 +21,16 @@ pub(crate) struct TargetArgs {
     /// To the agent with this username, with or without @
     #[arg(long, value_name = "NAME", value_parser = not_blank, add = crate::shell_completion::usernames())]
     to_username: Option<String>,
-    /// To one of the agents that can do this
+    /// To one of the agents with this capability
     #[arg(long, value_name = "NAME", value_parser = not_blank, add = crate::shell_completion::capabilities())]
     to_capability: Option<String>,
 }
 
 impl TargetArgs {
-    /// The target that was named.
+    /// The named target.
     ///
     /// # Errors
-    /// A blank one.
+    /// It is blank.
     pub(crate) fn target(&self) -> Result<Target, Failure> {
         let target = match (
             trimmed(self.to_account.as_ref()),
@@ -50,13 +50,13 @@ impl TargetArgs {
         };
         target.ok_or_else(|| {
             Failure::refused("the target is empty")
-                .named("wrong_usage")
+                .with_code("wrong_usage")
                 .hint("name an account, a username or a capability")
         })
     }
 }
 
-/// Where a message belongs.
+/// The thread of a message.
 #[derive(Debug, Args)]
 pub(crate) struct ThreadArgs {
     /// Thread to put the message into [default: one of its own]
@@ -72,7 +72,7 @@ pub(crate) struct ThreadArgs {
     pub(crate) identity: IdentityArgs,
 }
 
-/// Puts the thread options into a message that is being built.
+/// Sets the thread options of a message builder.
 macro_rules! with_thread {
     ($message:expr, $thread:expr) => {{
         let (mut message, thread) = ($message, $thread);
@@ -107,7 +107,7 @@ impl ThreadArgs {
 /// Reads the payload argument; `-` means standard input.
 ///
 /// # Errors
-/// Exit code 1 where it is no JSON.
+/// It is not JSON: exit code 1.
 pub(crate) fn payload(argument: &str) -> Result<RawJson, Failure> {
     if argument != "-" {
         return parse(argument, r#"; quote it for the shell, e.g. '{"text":"hi"}'"#);
@@ -115,14 +115,14 @@ pub(crate) fn payload(argument: &str) -> Result<RawJson, Failure> {
     let mut bytes = Vec::new();
     std::io::stdin()
         .read_to_end(&mut bytes)
-        .map_err(|error| Failure::trouble(format!("cannot read the payload from standard input: {error}")))?;
+        .map_err(|error| Failure::error(format!("cannot read the payload from standard input: {error}")))?;
     match String::from_utf8(bytes) {
         Ok(text) => parse(&text, ""),
         Err(error) => {
             let at = error.utf8_error().valid_up_to();
             Err(
-                Failure::trouble(format!("payload is not valid JSON: expected UTF-8 text at byte {at}"))
-                    .named("payload_invalid"),
+                Failure::error(format!("payload is not valid JSON: expected UTF-8 text at byte {at}"))
+                    .with_code("payload_invalid"),
             )
         }
     }
@@ -136,7 +136,7 @@ fn parse(text: &str, advice: &str) -> Result<RawJson, Failure> {
             JsonError::IntegerTooLong { offset } => format!("an integer of more than 4300 digits at byte {offset}"),
             other => other.to_string(),
         };
-        Failure::trouble(format!("payload is not valid JSON: {why}{advice}")).named("payload_invalid")
+        Failure::error(format!("payload is not valid JSON: {why}{advice}")).with_code("payload_invalid")
     })
 }
 

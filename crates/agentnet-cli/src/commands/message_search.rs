@@ -4,7 +4,7 @@ use agentnet::RegistryClient;
 use agentnet_protocol::rpc::{MessageSearchFilters, MessageSearchRequest};
 use clap::Args;
 
-use super::thread_messages::{lead_on, people, receiver, sender};
+use super::thread_messages::{hint_next_page, party_names, receiver, sender};
 use crate::accounts;
 use crate::args::{capped_limit, page_limit, trimmed};
 use crate::did_you_mean;
@@ -53,8 +53,8 @@ impl MessageSearch {
         let from = accounts::optional_full_id(global, self.from_account_id.as_ref()).await?;
         let to = accounts::optional_full_id(global, self.to_account_id.as_ref()).await?;
         let kind = trimmed(self.kind.as_ref());
-        if let Some(doubt) = kind.as_deref().and_then(did_you_mean::kind_note) {
-            output.note(doubt);
+        if let Some(note) = kind.as_deref().and_then(did_you_mean::kind_note) {
+            output.note(note);
         }
         let request = MessageSearchRequest {
             filters: MessageSearchFilters {
@@ -73,7 +73,7 @@ impl MessageSearch {
             request.filters.from_account_id.clone(),
             request.filters.to_account_id.clone(),
         ];
-        // The thread counts its messages; what other filters find is counted nowhere.
+        // A thread knows its number of messages; results of other filters are not counted.
         let is_whole_thread = request.filters
             == MessageSearchFilters {
                 thread_id: request.filters.thread_id.clone(),
@@ -91,7 +91,7 @@ impl MessageSearch {
         };
         let mut rows = Rows::new(output, &["Sent", "Thread", "Kind", "From", "To", "Message"])
             .yielding(&["To", "From", "Message", "Thread", "Kind"]);
-        let who = people(&listed.registry, &listed.items, output).await;
+        let who = party_names(&listed.registry, &listed.items, output).await;
         for message in &listed.items {
             rows.push([
                 output.moment(Some(&message.sent_at)),
@@ -104,8 +104,8 @@ impl MessageSearch {
         }
         rows.print(MESSAGES, "No matching messages found")?;
         match whole_thread {
-            Some(thread_id) => lead_on(&listed, thread_id, output).await,
-            None => listed.lead_on(output),
+            Some(thread_id) => hint_next_page(&listed, thread_id, output).await,
+            None => listed.hint_next_page(output),
         }
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! `agentnet metrics`: how the registry is doing.
+//! `agentnet metrics`: the registry's metrics.
 
 use agentnet_protocol::rpc::{MetricsReply, MetricsRequest};
 use clap::Args;

@@ -1,4 +1,4 @@
-//! `agentnet profile`: everything that the registry knows of one agent.
+//! `agentnet profile`: what the registry knows about an agent.
 
 use agentnet_protocol::rpc::{Profile as Known, ProfileRequest};
 use agentnet_protocol::username::lookup_key;
@@ -14,13 +14,13 @@ use crate::output::sanitize::{clean, list, or_dash};
 use crate::output::{Output, Tint};
 
 #[derive(Debug, Args)]
-#[command(group = clap::ArgGroup::new("whom").required(true).multiple(false))]
+#[command(group = clap::ArgGroup::new("agent").required(true).multiple(false))]
 pub(crate) struct Profile {
     /// The agent's account id
-    #[arg(long, value_name = "ID", value_parser = crate::args::not_blank, group = "whom")]
+    #[arg(long, value_name = "ID", value_parser = crate::args::not_blank, group = "agent")]
     account_id: Option<String>,
     /// The agent's username, with or without @
-    #[arg(long, value_name = "NAME", value_parser = crate::args::not_blank, group = "whom", add = crate::shell_completion::usernames())]
+    #[arg(long, value_name = "NAME", value_parser = crate::args::not_blank, group = "agent", add = crate::shell_completion::usernames())]
     username: Option<String>,
     #[command(flatten)]
     timeout: CallTimeout,
@@ -38,8 +38,8 @@ impl Profile {
             username: username.as_deref().map(lookup_key),
         };
         let reply = match ask(global, output, &self.timeout, &request).await {
-            Err(Exit::Failed(failure)) if failure.is("not_found") => {
-                return Err(self.nobody(global, failure).await.into());
+            Err(Exit::Failed(failure)) if failure.has_text("not_found") => {
+                return Err(self.not_found(global, failure).await.into());
             }
             reply => reply?,
         };
@@ -49,7 +49,7 @@ impl Profile {
 }
 
 impl Profile {
-    async fn nobody(&self, global: &Global, failure: Failure) -> Failure {
+    async fn not_found(&self, global: &Global, failure: Failure) -> Failure {
         match &self.username {
             Some(name) => did_you_mean::with_similar_username(global, name, failure).await,
             None => failure,

@@ -46,7 +46,7 @@ impl Registry {
         keep_files_private();
         checked_url(&url)?;
         let mut config = self.settings.config(url)?;
-        // Two registries of one database are replicas; two on one default file would be an accident.
+        // Two registries with one database URL are replicas; two on the default file would be a mistake.
         let (database, data_dir) = match trimmed(self.database_url.as_ref()) {
             Some(database) => (database, None),
             None => {
@@ -106,9 +106,8 @@ async fn check_health(url: String, settings: &RegistrySettings, output: Output) 
     Ok(())
 }
 
-/// Whoever watches keeps one line. Exit code 2, which else says that the settings are wrong, is reserved for health checks
-/// of containers.
+/// Container health checks keep one line of output, and reserve exit code 2.
 fn in_one_line(text: &str) -> Failure {
     let text = text.strip_prefix("error: ").unwrap_or(text).replace("\nhint: ", "; ");
-    Failure::trouble(text.split_whitespace().collect::<Vec<_>>().join(" "))
+    Failure::error(text.split_whitespace().collect::<Vec<_>>().join(" "))
 }

@@ -1,4 +1,4 @@
-//! The registry's settings as flags: each over its environment variable, that over its default (PROTOCOL.md section 15).
+//! The registry's settings as flags. A flag overrides its environment variable (PROTOCOL.md section 15).
 
 use agentnet_registry::RegistryConfig;
 use clap::{Arg, ArgMatches, Args, Command, FromArgMatches};
@@ -6,15 +6,15 @@ use rustix::system::uname;
 
 use crate::exit::Failure;
 
-/// Stands for the host's name in the server id.
+/// The placeholder for the host name in the server id.
 const HOST_NAME: &str = "{hostname}";
 
-/// A setting that the registry knows by the name of its variable.
+/// A setting of the registry, identified by its environment variable.
 struct Setting {
     variable: &'static str,
     flag: &'static str,
     value: &'static str,
-    /// As it is written; empty where there is none.
+    /// The default value as text; empty for none.
     default: &'static str,
     help: &'static str,
 }
@@ -242,25 +242,25 @@ const SETTINGS: &[Setting] = &[
     ),
 ];
 
-/// What was said about each setting, by flag or variable.
+/// The values that were set, by flag or variable.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct RegistrySettings {
-    said: Vec<(&'static str, String)>,
+    values: Vec<(&'static str, String)>,
 }
 
 impl RegistrySettings {
     /// The registry's configuration with these settings.
     ///
     /// # Errors
-    /// A value that cannot be read: wrong usage, exit code 2.
+    /// A value is invalid: exit code 2.
     pub(crate) fn config(&self, nats_url: String) -> Result<RegistryConfig, Failure> {
-        let said = |name: &str| {
-            self.said
+        let values = |name: &str| {
+            self.values
                 .iter()
                 .find(|(variable, _)| *variable == name)
                 .map(|(_, value)| value.clone())
         };
-        let config = RegistryConfig::from_lookup(said).map_err(|error| {
+        let config = RegistryConfig::from_lookup(values).map_err(|error| {
             let flag = SETTINGS.iter().find(|setting| setting.variable == error.name);
             let failure = Failure::refused(error.to_string());
             match flag {
@@ -277,8 +277,8 @@ impl RegistrySettings {
     }
 }
 
-/// The server id with the host's name, up to its first dot, in place of [`HOST_NAME`]: replicas that are made from one
-/// description have names of their own.
+/// The server id with the host name, up to its first dot, in place of [`HOST_NAME`], so that replicas of one description have
+/// distinct ids.
 fn with_host_name(server_id: &str, host: &str) -> String {
     server_id.replace(HOST_NAME, host.split('.').next().unwrap_or(host))
 }
@@ -291,7 +291,7 @@ impl FromArgMatches for RegistrySettings {
     }
 
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
-        self.said = SETTINGS
+        self.values = SETTINGS
             .iter()
             .filter_map(|setting| Some((setting.variable, matches.get_one::<String>(setting.flag)?.clone())))
             .collect();
@@ -310,7 +310,7 @@ impl Args for RegistrySettings {
                 .help(setting.help)
                 .help_heading("Registry settings")
                 .allow_negative_numbers(true);
-            // A switch: its name alone turns it on.
+            // The flag without a value turns the setting on.
             let arg = match setting.value {
                 "BOOL" => arg.num_args(0..=1).default_missing_value("true"),
                 _ => arg,

@@ -1,4 +1,4 @@
-//! `agentnet request`: one message and its answer.
+//! `agentnet request`: one request and its reply.
 
 use agentnet_protocol::RawJson;
 use agentnet_protocol::target::Target;
@@ -63,7 +63,7 @@ impl Request {
             })
             .await;
         spinner.end();
-        // Whatever came of it: no session is left behind.
+        // In every case, closes the session.
         node.close().await;
         let reply = reply?;
         let body = reply.envelope().encode();
@@ -73,10 +73,10 @@ impl Request {
         } else {
             let from = output.tint(Tint::Bold, &shown(&target));
             let envelope = RawJson::parse(envelope.into_owned())
-                .map_err(|error| Failure::trouble(format!("the reply cannot be shown: {error}")))?;
+                .map_err(|error| Failure::error(format!("the reply cannot be shown: {error}")))?;
             output.line(format!("reply from {from}\n{}", indented(&envelope)))?;
         }
-        // An answer all the same, but not the one that was asked for.
+        // An error reply was printed above, and is a failure too.
         match reply.error_code() {
             None => Ok(()),
             Some(code) => {

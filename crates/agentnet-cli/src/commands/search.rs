@@ -56,7 +56,7 @@ impl Search {
             );
         }
         rows.print(AGENTS, "No results found.")?;
-        listed.lead_on(output);
+        listed.hint_next_page(output);
         Ok(())
     }
 }

@@ -1,4 +1,4 @@
-//! `agentnet send`: one message, and whether it was accepted.
+//! `agentnet send`: sends one message and waits for its receipt.
 
 use agentnet::Until;
 use agentnet_protocol::json::ObjectWriter;
@@ -77,7 +77,7 @@ impl SendMessage {
             })
             .await;
         spinner.end();
-        // Whatever came of it: no session is left behind.
+        // In every case, closes the session.
         node.close().await;
         let sent = sent?;
         if output.is_json() {
@@ -99,7 +99,7 @@ impl SendMessage {
     }
 }
 
-/// A target as people write it.
+/// The target as users write it.
 pub(super) fn shown(target: &Target) -> String {
     match target {
         Target::Account(id) => id.clone(),

@@ -41,7 +41,7 @@ impl ThreadMessages {
         };
         let mut rows =
             Rows::new(output, &["Sent", "Kind", "From", "To", "Message"]).yielding(&["From", "To", "Message", "Kind"]);
-        let names = people(&listed.registry, &listed.items, output).await;
+        let names = party_names(&listed.registry, &listed.items, output).await;
         for message in &listed.items {
             rows.push([
                 output.moment(Some(&message.sent_at)),
@@ -52,31 +52,31 @@ impl ThreadMessages {
             ]);
         }
         rows.print(MESSAGES, "No messages found")?;
-        lead_on(&listed, thread_id, output).await;
+        hint_next_page(&listed, thread_id, output).await;
         Ok(())
     }
 }
 
-/// The remark that leads to the next page of a thread's messages, with how many it has.
-pub(super) async fn lead_on(listed: &Listed<HistoryMessage>, thread_id: String, output: Output) {
+/// Prints a hint for the next page of a thread's messages, with their total number.
+pub(super) async fn hint_next_page(listed: &Listed<HistoryMessage>, thread_id: String, output: Output) {
     let status = ThreadStatusRequest {
         thread_id,
         limits: ThreadLimits::default(),
     };
     listed
-        .lead_on_with(output, &status, |status| Some(status.thread.message_count))
+        .hint_next_page_with(output, &status, |status| Some(status.thread.message_count))
         .await;
 }
 
-/// Everybody who sent these messages or was sent one.
-pub(super) async fn people(registry: &RegistryClient, messages: &[HistoryMessage], output: Output) -> PageNames {
+/// The names of the senders and receivers of these messages.
+pub(super) async fn party_names(registry: &RegistryClient, messages: &[HistoryMessage], output: Output) -> PageNames {
     let both = messages
         .iter()
         .flat_map(|message| [&message.from_account_id, &message.to_account_id]);
     PageNames::look_up(registry, both.flatten().map(String::as_str), output).await
 }
 
-/// The sending account, else the agent's own label, marked as what it is.
+/// The sending account, else the agent's own label, marked as such.
 pub(super) fn sender(message: &HistoryMessage, names: &PageNames) -> String {
     match message.from_account_id.as_deref() {
         Some(account) => names.display(Some(account)),
@@ -84,7 +84,7 @@ pub(super) fn sender(message: &HistoryMessage, names: &PageNames) -> String {
     }
 }
 
-/// The receiving account, else what the message was addressed to.
+/// The receiving account, else the target of the message.
 pub(super) fn receiver(message: &HistoryMessage, names: &PageNames, output: Output) -> String {
     match message.to_account_id.as_deref() {
         Some(account) => names.display(Some(account)),

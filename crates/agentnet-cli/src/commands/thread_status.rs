@@ -27,7 +27,7 @@ pub(crate) struct ThreadStatus {
     timeout: CallTimeout,
 }
 
-/// The registry knows no such thread.
+/// The failure for a thread that does not exist.
 fn no_thread(failure: Failure, thread_id: &str) -> Failure {
     let thread = clean(thread_id);
     failure.hint(format!(
@@ -35,7 +35,7 @@ fn no_thread(failure: Failure, thread_id: &str) -> Failure {
     ))
 }
 
-/// Refuses a thread that the registry does not know.
+/// Checks that the thread exists.
 pub(super) async fn check_thread(registry: &RegistryClient, thread_id: &str) -> Result<(), Failure> {
     let request = ThreadStatusRequest {
         thread_id: thread_id.to_owned(),
@@ -44,7 +44,7 @@ pub(super) async fn check_thread(registry: &RegistryClient, thread_id: &str) -> 
     match registry.call(&request).await {
         Ok(_) => Ok(()),
         Err(error) => match registry_failure(&error) {
-            failure if failure.is("not_found") => Err(no_thread(failure, thread_id)),
+            failure if failure.has_text("not_found") => Err(no_thread(failure, thread_id)),
             failure => Err(failure),
         },
     }
@@ -57,7 +57,7 @@ impl ThreadStatus {
             limits: self.limits.limits(),
         };
         let reply = match ask(global, output, &self.timeout, &request).await {
-            Err(Exit::Failed(failure)) if failure.is("not_found") => {
+            Err(Exit::Failed(failure)) if failure.has_text("not_found") => {
                 return Err(no_thread(failure, &request.thread_id).into());
             }
             reply => reply?,
@@ -82,7 +82,7 @@ impl ThreadStatus {
         ];
         if !thread.participants.is_empty() {
             let accounts = thread.participants.iter().map(String::as_str);
-            // Whoever has just answered answers again, or ids stand for names.
+            // Without a connection, ids are shown.
             let names = match connect_registry(global).await {
                 Ok(registry) => PageNames::look_up(&registry, accounts, output).await,
                 Err(_) => PageNames::empty(output),

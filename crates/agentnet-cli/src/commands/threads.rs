@@ -87,7 +87,7 @@ impl Threads {
             did_you_mean::note_unknown_username(&listed.registry, name, output).await;
         }
         rows.print(Noun("thread", "threads"), "No matching threads found")?;
-        listed.lead_on(output);
+        listed.hint_next_page(output);
         Ok(())
     }
 }

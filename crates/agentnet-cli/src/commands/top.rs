@@ -1,8 +1,8 @@
-//! `agentnet top`: the network, live, on the whole terminal.
+//! `agentnet top`: the live network on the whole terminal.
 //!
-//! What passes is heard on core NATS by [`feed`]; [`registry_poller`] asks the registry for what only it knows; both end in [`state`],
-//! which does no I/O. Keys change [`ui`]. A few times a second [`draw`] makes a screen of the two. Everything that is kept is
-//! bounded, and a message costs the same however many agents there are.
+//! [`feed`] subscribes to the network's messages on core NATS; [`registry_poller`] requests the rest from the registry; both
+//! update [`state`], which does no I/O. Keys change [`ui`]. A few times a second, [`draw`] renders the two. All collections are
+//! bounded, and the cost of a message does not depend on the number of agents.
 
 mod agents;
 mod draw;
@@ -43,18 +43,18 @@ use keys::Key;
 use registry_poller::RegistryPoller;
 use screen::Screen;
 use state::{Answer, State};
-use ui::{Then, Ui};
+use ui::{KeyAction, Ui};
 
-/// How often what has come is taken in.
-const BEAT: Duration = Duration::from_millis(50);
-/// How often the screen is drawn at most while only the network changes.
-const FRAME: Duration = Duration::from_millis(200);
-/// How often ages and rates are drawn anew while nothing happens.
-const IDLE_FRAME: Duration = Duration::from_secs(1);
-/// The stopwatch does not begin at zero, so that what was before has a time too.
-const BEFORE: Duration = Duration::from_secs(86_400);
-/// Answers of the registry that may wait.
-const ANSWERS: usize = 8;
+/// Interval at which received messages and answers are processed.
+const TICK_INTERVAL: Duration = Duration::from_millis(50);
+/// Minimum interval between two frames while only the network changes.
+const FRAME_INTERVAL: Duration = Duration::from_millis(200);
+/// Interval between two frames while nothing happens, to update ages and rates.
+const IDLE_FRAME_INTERVAL: Duration = Duration::from_secs(1);
+/// Start value of the stopwatch. It is not zero, so that events before the start have a time too.
+const STOPWATCH_START: Duration = Duration::from_secs(86_400);
+/// Capacity of the queue of registry answers.
+const ANSWER_QUEUE_CAPACITY: usize = 8;
 
 #[derive(Debug, Args)]
 pub(crate) struct Top {
@@ -84,12 +84,12 @@ impl Top {
                 false => live(network, output).await,
             }
         };
-        // Whichever way it ends, the screen is dropped with the work, which gives the terminal back.
+        // However it ends, dropping the work drops the screen, which restores the terminal.
         signals.unless(work).await
     }
 }
 
-/// Everything that is heard and asked, and what is known from it.
+/// The sources of information, and the state that is known from them.
 struct Network {
     feed: NetworkFeed,
     poller: RegistryPoller,
@@ -103,11 +103,11 @@ impl Network {
     async fn open(text: &str, output: Output) -> Result<Self, Exit> {
         let url = checked_url(text)?;
         let spinner = Spinner::start(output, format!("connecting to {}", url.redacted()));
-        // AccountNames are asked for on another connection, so that what comes on this one is what is heard.
+        // Registry calls use another connection, so that this one receives observed messages only.
         let registry = RegistryClient::connect(text).await.map_err(connect_failure)?;
         let feed = NetworkFeed::open(&url).await?;
         spinner.end();
-        let (sender, answers) = mpsc::channel(ANSWERS);
+        let (sender, answers) = mpsc::channel(ANSWER_QUEUE_CAPACITY);
         let mut state = State::default();
         state.link.url = url.redacted();
         Ok(Self {
@@ -116,21 +116,21 @@ impl Network {
             answers,
             state,
             began: Instant::now(),
-            swept: BEFORE,
+            swept: STOPWATCH_START,
         })
     }
 
     fn moment(&self) -> Moment {
         Moment {
             at: now(),
-            now: BEFORE + self.began.elapsed(),
+            now: STOPWATCH_START + self.began.elapsed(),
         }
     }
 
-    /// Takes in everything that has come, and asks what is due; whether there was something.
-    fn beat(&mut self, ui: &Ui) -> bool {
+    /// Processes received messages and answers, and sends requests that are due. Returns whether anything changed.
+    fn tick(&mut self, ui: &Ui) -> bool {
         let Moment { at, now } = self.moment();
-        let mut came = self.feed.drain(|message| self.state.hear(message, at, now));
+        let mut came = self.feed.drain(|message| self.state.apply(message, at, now));
         self.state.settle();
         while let Ok(answer) = self.answers.try_recv() {
             self.state.answer(answer, at, now);
@@ -140,7 +140,7 @@ impl Network {
         came |= lost != self.state.link.lost;
         self.state.link.lost = lost;
         self.state.link.dropped = self.feed.dropped();
-        if now.saturating_sub(self.swept) >= IDLE_FRAME {
+        if now.saturating_sub(self.swept) >= IDLE_FRAME_INTERVAL {
             self.swept = now;
             self.state.sweep(now);
         }
@@ -151,17 +151,17 @@ impl Network {
     }
 }
 
-/// Shows it until a key or a signal ends it.
+/// Shows the screen until a key or a signal ends it.
 async fn live(mut network: Network, output: Output) -> Result<(), Exit> {
     let theme = Theme::new(output.is_colored());
-    let failed = |error: std::io::Error| Failure::trouble(format!("the terminal cannot be used: {error}"));
+    let failed = |error: std::io::Error| Failure::error(format!("the terminal cannot be used: {error}"));
     let mut screen = Screen::take().map_err(failed)?;
     let mut ui = Ui::default();
     let mut events = EventStream::new();
-    let mut beat = tokio::time::interval(BEAT);
-    beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    // What is not on the screen yet: something came, or was touched.
-    let (mut came, mut touched) = (false, true);
+    let mut ticks = tokio::time::interval(TICK_INTERVAL);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    // Changes that are not on the screen yet: from the network, from keys.
+    let (mut has_news, mut has_input) = (false, true);
     let mut drawn: Option<Instant> = None;
     loop {
         tokio::select! {
@@ -170,21 +170,22 @@ async fn live(mut network: Network, output: Output) -> Result<(), Exit> {
                     let now = network.moment().now;
                     match Key::of(event).map(|key| ui.press(key, &mut network.state, now)) {
                         None => continue,
-                        Some(Then::GoOn) => {}
-                        Some(Then::Quit) => return Ok(()),
-                        Some(Then::Interrupt) => return Err(Exit::Interrupted),
-                        Some(Then::Redraw) => screen.terminal.clear().map_err(failed)?,
+                        Some(KeyAction::Continue) => {}
+                        Some(KeyAction::Quit) => return Ok(()),
+                        Some(KeyAction::Interrupt) => return Err(Exit::Interrupted),
+                        Some(KeyAction::Redraw) => screen.terminal.clear().map_err(failed)?,
                     }
-                    touched = true;
+                    has_input = true;
                 }
-                Some(Ok(_)) => touched = true,
+                Some(Ok(_)) => has_input = true,
                 Some(Err(error)) => return Err(failed(error).into()),
                 None => return Err(Exit::HungUp),
             },
-            _ = beat.tick() => came |= network.beat(&ui),
+            _ = ticks.tick() => has_news |= network.tick(&ui),
         }
-        let since = drawn.map_or(IDLE_FRAME, |drawn| drawn.elapsed());
-        let due = touched && since >= BEAT || came && since >= FRAME || since >= IDLE_FRAME;
+        let since = drawn.map_or(IDLE_FRAME_INTERVAL, |drawn| drawn.elapsed());
+        let due =
+            has_input && since >= TICK_INTERVAL || has_news && since >= FRAME_INTERVAL || since >= IDLE_FRAME_INTERVAL;
         if due {
             let moment = network.moment();
             let draw = |frame: &mut ratatui::Frame<'_>| {
@@ -192,7 +193,7 @@ async fn live(mut network: Network, output: Output) -> Result<(), Exit> {
                 draw::draw(&network.state, &mut ui, moment, theme, area, frame.buffer_mut());
             };
             screen.terminal.draw(draw).map_err(failed)?;
-            (came, touched) = (false, false);
+            (has_news, has_input) = (false, false);
             drawn = Some(Instant::now());
         }
     }

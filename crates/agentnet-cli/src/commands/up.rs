@@ -36,7 +36,7 @@ pub(crate) struct Up {
     /// Token that every agent must show; use one of your own beyond this machine
     #[arg(long, value_name = "TOKEN", value_parser = crate::args::not_blank, env = "AGENTNET_TOKEN", default_value = DEVELOPMENT_TOKEN, hide_env_values = true)]
     token: String,
-    /// Listen beyond this machine with the development token, which everybody knows
+    /// Listen beyond this machine with the development token, which is public
     #[arg(long)]
     insecure_token: bool,
     /// Port for the monitoring pages of nats-server, which ask for no token: on this machine alone [default: none]
@@ -96,9 +96,9 @@ impl Up {
     }
 }
 
-/// A token that everybody knows protects nothing where other machines can connect.
+/// A public token protects nothing where other machines can connect.
 fn known_token(host: &str, allowed: bool, output: Output) -> Result<(), Failure> {
-    let what = format!("{host} can be reached from other machines, and the development token is known to everybody");
+    let what = format!("{host} can be reached from other machines, and the development token is public");
     if allowed {
         output.note(format!(
             "warning: {what}: whoever reaches this address can read every message and speak under any name"

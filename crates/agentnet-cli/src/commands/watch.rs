@@ -1,4 +1,4 @@
-//! `agentnet watch`: messages as they pass, on any subject.
+//! `agentnet watch`: messages in real time, on any subject.
 
 mod feed;
 mod filter;
@@ -31,9 +31,9 @@ use printer::Printer;
 
 /// All delivery receipts.
 const ALL_RECEIPTS: &str = "account.*.receipts";
-/// So much text is written at once where more messages wait, in bytes.
-const PAGE: usize = 64 * 1024;
-/// The pause between two attempts to connect again.
+/// Size of one write while more messages wait, in bytes.
+const MAX_WRITE_SIZE: usize = 64 * 1024;
+/// Delay between two attempts to reconnect.
 const REOPEN_DELAY: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Args)]
@@ -82,8 +82,8 @@ impl Watch {
         match &self.subject {
             Some(subject) => vec![subject.clone()],
             None if self.inbox => vec![ALL_INBOXES.to_owned()],
-            None if self.all => subjects::ALL.map(str::to_owned).to_vec(),
-            None => subjects::to_listen(&self.filter),
+            None if self.all => subjects::ALL_MESSAGES.map(str::to_owned).to_vec(),
+            None => subjects::default_subjects(&self.filter),
         }
     }
 
@@ -95,7 +95,7 @@ impl Watch {
     async fn watch(&self, url: &str, output: Output) -> Result<(), Exit> {
         let checked = checked_url(url)?;
         let spinner = Spinner::start(output, format!("connecting to {}", checked.redacted()));
-        // AccountNames are asked for on another connection, so that what comes on this one is what is watched.
+        // Registry calls use another connection, so that this one receives watched messages only.
         let registry = RegistryClient::connect(url).await.map_err(connect_failure)?;
         let mut subjects = self.subjects();
         let watched = subjects.join(", ");
@@ -105,19 +105,19 @@ impl Watch {
         let mut feed = WatchFeed::open(&checked, &subjects).await?;
         spinner.end();
         output.note(format!("watching {watched}, Ctrl-C stops"));
-        let never = self
+        let mismatch = self
             .subject
             .as_deref()
-            .and_then(|subject| subjects::never(subject, &self.filter));
-        for doubt in never
+            .and_then(|subject| subjects::mismatch_note(subject, &self.filter));
+        for note in mismatch
             .into_iter()
             .chain(self.filter.kind().and_then(did_you_mean::kind_note))
         {
-            output.note(doubt);
+            output.note(note);
         }
-        // Ends with this function at the latest.
+        // Cancelled when this function returns.
         let mut asking = JoinSet::new();
-        asking.spawn(typo_hints::parties(registry.clone(), self.filter.clone(), output));
+        asking.spawn(typo_hints::print(registry.clone(), self.filter.clone(), output));
         let mut printer = Printer::new(self, AccountNames::open(registry).await, output);
         let mut left = Some(self.max_messages).filter(|most| *most > 0);
         loop {
@@ -131,13 +131,13 @@ impl Watch {
                 continue;
             }
             let mut page = String::new();
-            // What waits already is written with it.
+            // Writes all messages that wait at once.
             while let Some(one) = taken {
                 let counts = printer.show(&one, &mut page).await;
                 left = left.map(|left| left - u64::from(counts));
                 taken = match left {
                     Some(0) => None,
-                    _ if page.len() >= PAGE => None,
+                    _ if page.len() >= MAX_WRITE_SIZE => None,
                     _ => feed.ready(output),
                 };
             }
@@ -149,7 +149,7 @@ impl Watch {
     }
 }
 
-/// Opens the feed again, however often that takes.
+/// Opens the feed again, with retries.
 async fn reopen(url: &NatsUrl, subjects: &[String]) -> WatchFeed {
     loop {
         match WatchFeed::open(url, subjects).await {
@@ -160,7 +160,7 @@ async fn reopen(url: &NatsUrl, subjects: &[String]) -> WatchFeed {
     }
 }
 
-/// Writes lines, on a thread of its own: a reader who does not read holds up no signal.
+/// Writes lines on a blocking thread: a reader that does not read must not block the handling of signals.
 async fn write(page: String, output: Output) -> Result<(), Exit> {
     if page.is_empty() {
         return Ok(());
@@ -169,7 +169,7 @@ async fn write(page: String, output: Output) -> Result<(), Exit> {
     Ok(writing.await.map_err(std::io::Error::other)??)
 }
 
-/// Subjects are parts without white space, separated by dots.
+/// Checks a subject: parts without white space, separated by dots.
 fn check_subject(subject: &str) -> Result<(), Failure> {
     let parts: Vec<&str> = subject.split('.').collect();
     let whole = |part: &&str| !part.is_empty() && !part.contains(|c: char| c.is_whitespace() || c.is_control());

@@ -1,4 +1,4 @@
-//! A connection to look at what passes.
+//! A NATS connection that only observes messages.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,9 +11,9 @@ use async_nats::{Client, ConnectOptions, Event};
 use crate::exit::Failure;
 use crate::failures::connect_failure;
 
-/// As the SDK connects, but with short queues: on each subscription so many messages may wait, for what is only looked at
-/// must not fill the memory. Another connection was made already: credentials that are refused are told by that one.
-pub(crate) async fn connect(url: &NatsUrl, name: &str, waiting: usize) -> Result<Client, Failure> {
+/// Connects as the SDK does, but with a bounded queue for each subscription, so that observed messages do not fill the
+/// memory. Callers connect with the SDK first, which reports refused credentials.
+pub(crate) async fn connect(url: &NatsUrl, name: &str, queue_capacity: usize) -> Result<Client, Failure> {
     let connected = Arc::new(AtomicBool::new(false));
     let options = || {
         let so_far = Arc::clone(&connected);
@@ -21,15 +21,15 @@ pub(crate) async fn connect(url: &NatsUrl, name: &str, waiting: usize) -> Result
             .name(name)
             .custom_inbox_prefix(url.inbox_prefix())
             .connection_timeout(url.attempt_timeout())
-            .subscription_capacity(waiting)
+            .subscription_capacity(queue_capacity)
             .max_reconnects(None)
             .reconnect_delay_callback(move |attempt| match so_far.load(Ordering::Relaxed) {
-                // The client asks before its first attempts too, and nobody is to wait for those.
+                // The client also calls this before its first attempts, which need no delay.
                 false => Duration::ZERO,
                 true => Duration::from_millis(100).saturating_mul(1 << attempt.min(3)),
             })
             .event_callback(|event| {
-                // Without the right to hear something this only waits, and looks as if nothing was said.
+                // Without permission to subscribe, no messages come; the log must say why.
                 if let Event::ServerError(error) = event {
                     tracing::warn!("{error}");
                 }
@@ -47,9 +47,9 @@ pub(crate) async fn connect(url: &NatsUrl, name: &str, waiting: usize) -> Result
             why,
         })
     };
-    let patience = url.connect_timeout();
-    match tokio::time::timeout(patience, agentnet::dial(url, options)).await {
-        Err(_) => Err(unreachable(format!("no answer within {} s", patience.as_secs()))),
+    let timeout = url.connect_timeout();
+    match tokio::time::timeout(timeout, agentnet::dial(url, options)).await {
+        Err(_) => Err(unreachable(format!("no answer within {} s", timeout.as_secs()))),
         Ok(result) => {
             connected.store(true, Ordering::Relaxed);
             result.map_err(|error| unreachable(error.to_string()))

@@ -1,5 +1,4 @@
-//! What a line of the log may hold: values that strangers chose are visible, on one line, and bounded, however they were
-//! recorded.
+//! Sanitizing log lines: values that other agents chose are escaped, on one line, and of bounded length.
 
 use std::error::Error;
 use std::fmt::{self, Debug};
@@ -14,7 +13,7 @@ use tracing_subscriber::registry::LookupSpan;
 
 use crate::output::json::bounded_line;
 
-/// The fields of a line for people: the message, and `name=value` beside it.
+/// The fields of a text line: the message, then `name=value` pairs.
 pub(super) struct VisibleFields;
 
 impl<'writer> FormatFields<'writer> for VisibleFields {
@@ -72,7 +71,7 @@ impl Visit for FieldWriter<'_> {
     }
 }
 
-/// A line of the log in JSON, whose texts are bounded. What cannot be seen is escaped as in every other JSON text.
+/// A JSON log line with bounded strings. Invisible characters are escaped.
 pub(super) struct BoundedJson<F>(pub(super) F);
 
 impl<S, N, F> FormatEvent<S, N> for BoundedJson<F>

@@ -11,7 +11,7 @@ use super::sanitize::{NO_VALUE, at, clean, preview, shortened};
 const SHORT_ACCOUNT_LENGTH: usize = 20;
 
 impl Output {
-    /// What a cell without a value holds: a dash, or nothing in CSV.
+    /// A cell without a value: a dash, or empty in CSV.
     pub(crate) fn blank(self) -> String {
         if self.is_csv() { "" } else { NO_VALUE }.to_owned()
     }
@@ -22,12 +22,12 @@ impl Output {
             .map_or_else(|| self.blank(), |text| clean(text).into_owned())
     }
 
-    /// Texts behind each other, or a cell without a value.
+    /// The texts separated by commas, or a cell without a value.
     pub(crate) fn list(self, texts: &[String]) -> String {
         self.or_blank(Some(&texts.join(", ")))
     }
 
-    /// A username with its mark; in CSV bare, for `@` begins a formula there.
+    /// A username with `@`; in CSV without, because spreadsheets read `@` as the beginning of a formula.
     pub(crate) fn username(self, name: Option<&str>) -> String {
         match self.is_csv() {
             true => self.or_blank(name),
@@ -35,7 +35,7 @@ impl Output {
         }
     }
 
-    /// An account id: with `…` in its middle on a terminal, whole where a program may read it.
+    /// An account id: shortened with `…` on a terminal, else in full.
     pub(crate) fn account(self, id: Option<&str>) -> String {
         let id = self.or_blank(id);
         if self.is_terminal() && !self.is_wide() {
@@ -45,7 +45,7 @@ impl Output {
         }
     }
 
-    /// A payload as a table shows it: a preview, or the exact JSON where a program may read it.
+    /// A payload: a preview, or in CSV the exact JSON.
     pub(crate) fn payload(self, payload: &RawJson) -> String {
         match self.is_csv() {
             true => one_line(payload.get()),
@@ -53,7 +53,7 @@ impl Output {
         }
     }
 
-    /// A timestamp of a reply as the table shows it: how long ago, or with `--wide` itself.
+    /// A timestamp: on a terminal how long ago; elsewhere and with `--wide` the timestamp itself.
     pub(crate) fn moment(self, text: Option<&str>) -> String {
         let Some(text) = text.filter(|text| !text.is_empty()) else {
             return self.blank();
@@ -65,7 +65,7 @@ impl Output {
         }
     }
 
-    /// A timestamp of a message: on a terminal without the fractions of a second.
+    /// The timestamp of a message: on a terminal without the fractions of a second.
     pub(crate) fn stamp(self, text: &str) -> String {
         let text = clean(text);
         match (self.is_terminal(), text.rsplit_once('.')) {

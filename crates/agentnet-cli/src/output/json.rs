@@ -1,5 +1,5 @@
-//! JSON documents on stdout: one a line, payloads as they were sent. What Python writes for numbers that JSON has not becomes
-//! a text (`"NaN"`, `"Infinity"`, `"-Infinity"`), and characters that cannot be seen are escaped.
+//! Formatting JSON text: on one line or indented, with numbers and payloads unchanged. The non-JSON numbers of Python become
+//! strings (`"NaN"`, `"Infinity"`, `"-Infinity"`), and invisible characters are escaped.
 
 use std::fmt::Write as _;
 use std::iter::Peekable;
@@ -14,20 +14,20 @@ pub(crate) fn one_line(json: &str) -> String {
     laid_out(json, Layout::OneLine)
 }
 
-/// The JSON text on one line, each text in it at most so many characters long, as they are written; `…` stands for the rest.
-pub(crate) fn bounded_line(json: &str, most: usize) -> String {
+/// The JSON text on one line, with each string cut to `max_chars` characters as written; `…` stands for the rest.
+pub(crate) fn bounded_line(json: &str, max_chars: usize) -> String {
     let line = one_line(json);
-    if line.len() <= most {
+    if line.len() <= max_chars {
         return line;
     }
-    let mut out = String::with_capacity(line.len().min(2 * most));
+    let mut out = String::with_capacity(line.len().min(2 * max_chars));
     let mut chars = line.chars();
     while let Some(c) = chars.next() {
         out.push(c);
         if c != '"' {
             continue;
         }
-        let mut left = most;
+        let mut left = max_chars;
         let mut is_cut = false;
         while let Some(inner) = chars.next().filter(|inner| *inner != '"') {
             let mut written = String::from(inner);
@@ -48,7 +48,7 @@ pub(crate) fn bounded_line(json: &str, most: usize) -> String {
     out
 }
 
-/// The JSON text over several lines, two spaces a level; numbers, texts and member order stay as written.
+/// The JSON text on several lines, indented by two spaces a level; numbers, strings and member order are unchanged.
 pub(crate) fn indented(json: &RawJson) -> String {
     laid_out(json.get(), Layout::Indented)
 }
@@ -56,13 +56,13 @@ pub(crate) fn indented(json: &RawJson) -> String {
 /// Checks that bytes are one JSON value.
 ///
 /// # Errors
-/// [`JsonError`] where they are not.
+/// They are not.
 pub(crate) fn checked(body: &[u8]) -> Result<&str, JsonError> {
     let text = std::str::from_utf8(body).map_err(|_| JsonError::Utf8)?;
     Value::parse(text).map(|value| value.raw())
 }
 
-/// A payload as it reads, without the escapes of ASCII text.
+/// The payload with its string escapes resolved.
 pub(crate) fn unescaped(payload: &RawJson) -> String {
     serde_json::from_str::<serde_json::Value>(payload.get())
         .map_or_else(|_| payload.get().to_owned(), |value| value.to_string())
@@ -74,7 +74,7 @@ pub(super) enum Layout {
     Indented,
 }
 
-/// Valid JSON with other white space between its tokens.
+/// The JSON text with changed white space between its tokens.
 pub(super) fn laid_out(json: &str, layout: Layout) -> String {
     let pretty = layout == Layout::Indented;
     let mut out = String::with_capacity(if pretty { json.len() * 2 } else { json.len() });
@@ -105,7 +105,7 @@ pub(super) fn laid_out(json: &str, layout: Layout) -> String {
                     }
                 }
             }
-            // Python writes these, and JSON has none of them. `-` of `-Infinity` is out already.
+            // Python writes these, JSON does not allow them. The `-` of `-Infinity` is written already.
             'N' => number_text(&mut out, &mut chars, "NaN"),
             'I' => number_text(&mut out, &mut chars, "Infinity"),
             '{' | '[' => {
@@ -135,7 +135,7 @@ pub(super) fn laid_out(json: &str, layout: Layout) -> String {
     out
 }
 
-/// The escape of a character that cannot be seen, or steers a terminal: the text stays the same.
+/// Writes the escape of an invisible or control character, which does not change the string.
 fn escape(out: &mut String, c: char) {
     let mut units = [0; 2];
     for unit in c.encode_utf16(&mut units) {
@@ -143,7 +143,7 @@ fn escape(out: &mut String, c: char) {
     }
 }
 
-/// `NaN`, `Infinity` or `-Infinity` as a text: `"NaN"`.
+/// Writes `NaN`, `Infinity` or `-Infinity` as a string: `"NaN"`.
 fn number_text(out: &mut String, rest: &mut Peekable<Chars<'_>>, name: &str) {
     while rest.next_if(char::is_ascii_alphabetic).is_some() {}
     let sign = if out.ends_with('-') { "-" } else { "" };

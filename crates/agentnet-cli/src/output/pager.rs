@@ -1,4 +1,4 @@
-//! Long lists, a screen at a time.
+//! The pager for lists that are longer than the terminal.
 
 use std::io::Write as _;
 use std::process::{Command, Stdio};
@@ -6,14 +6,14 @@ use std::process::{Command, Stdio};
 use super::Output;
 use crate::exit::Exit;
 
-/// What shows a text a screen at a time, unless `AGENTNET_PAGER` or `PAGER` says otherwise; empty or `cat` for nothing.
-const PAGER: &str = "less -FRX";
+/// The pager, unless `AGENTNET_PAGER` or `PAGER` names another; empty or `cat` for none.
+const DEFAULT_PAGER: &str = "less -FRX";
 
-/// What `less` takes its input for.
-const CHARSET: &str = "LESSCHARSET";
+/// The character set that `less` expects.
+const CHARSET_VARIABLE: &str = "LESSCHARSET";
 
 impl Output {
-    /// Shows a text: on a terminal that is too low for it with a pager.
+    /// Prints a text, with the pager if it is longer than the terminal.
     pub(crate) fn page(self, text: &str) -> Result<(), Exit> {
         let height = self.height();
         let long = height.is_some_and(|height| text.lines().count() + 1 > height);
@@ -27,27 +27,27 @@ impl Output {
     }
 }
 
-/// The words of the pager's command; `None` for none.
-fn pager(says: impl Fn(&str) -> Option<String>) -> Option<Vec<String>> {
-    let command = says("AGENTNET_PAGER")
-        .or_else(|| says("PAGER"))
-        .unwrap_or_else(|| PAGER.to_owned());
+/// The program and arguments of the pager; `None` for no pager.
+fn pager(variable: impl Fn(&str) -> Option<String>) -> Option<Vec<String>> {
+    let command = variable("AGENTNET_PAGER")
+        .or_else(|| variable("PAGER"))
+        .unwrap_or_else(|| DEFAULT_PAGER.to_owned());
     let words: Vec<String> = command.split_whitespace().map(str::to_owned).collect();
     Some(words).filter(|words| words.first().is_some_and(|word| word != "cat"))
 }
 
-/// The pager's command. `less` shows dots, lines and names as bytes where the locale is C, unless told that they are UTF-8.
-fn command(pager: &[String], says: impl Fn(&str) -> Option<String>) -> Option<Command> {
+/// The pager's command. In the C locale, `less` shows UTF-8 as bytes unless the character set is given.
+fn command(pager: &[String], variable: impl Fn(&str) -> Option<String>) -> Option<Command> {
     let [program, arguments @ ..] = pager else { return None };
     let mut command = Command::new(program);
     command.args(arguments);
-    if says(CHARSET).is_none_or(|charset| charset.is_empty()) {
-        command.env(CHARSET, "utf-8");
+    if variable(CHARSET_VARIABLE).is_none_or(|charset| charset.is_empty()) {
+        command.env(CHARSET_VARIABLE, "utf-8");
     }
     Some(command)
 }
 
-/// Whether the pager has shown the text; `false` if there is none by that name.
+/// Runs the pager; `false` if it cannot be started.
 fn shown(pager: &[String], text: &str) -> bool {
     let Some(mut command) = command(pager, |name| std::env::var(name).ok()) else {
         return false;
@@ -56,7 +56,7 @@ fn shown(pager: &[String], text: &str) -> bool {
         return false;
     };
     if let Some(mut stdin) = child.stdin.take() {
-        // A reader who has seen enough closes it early.
+        // The user may close the pager early.
         let _ = stdin.write_all(text.as_bytes()).and_then(|()| stdin.write_all(b"\n"));
     }
     let _ = child.wait();
@@ -71,7 +71,7 @@ mod tests {
     fn the_pager_reads_utf_8_whatever_the_locale() {
         let set = |charset: Option<&str>| {
             let command = command(&["less".to_owned()], |_| charset.map(str::to_owned)).unwrap();
-            let set = command.get_envs().find(|(name, _)| *name == CHARSET);
+            let set = command.get_envs().find(|(name, _)| *name == CHARSET_VARIABLE);
             set.and_then(|(_, value)| value.map(|value| value.to_string_lossy().into_owned()))
         };
         assert_eq!((set(None), set(Some(""))), (Some("utf-8".into()), Some("utf-8".into())));
@@ -87,7 +87,7 @@ mod tests {
             });
             words.map(|words| words.join(" "))
         };
-        assert_eq!(chosen(None, None).as_deref(), Some(PAGER));
+        assert_eq!(chosen(None, None).as_deref(), Some(DEFAULT_PAGER));
         assert_eq!(chosen(None, Some("more")).as_deref(), Some("more"));
         assert_eq!(chosen(Some("most -s"), Some("more")).as_deref(), Some("most -s"));
         assert_eq!(

@@ -1,7 +1,7 @@
 //! Tables: a header, aligned columns, a line below the header on a terminal; or the same rows as CSV.
 //!
-//! Where a table is wider than the terminal, the columns that matter least give way: first they are cut, then they are left
-//! out. `--wide` shows everything.
+//! If a table is wider than the terminal, the least important columns are shortened first, then left out. `--wide` shows
+//! everything.
 
 use std::borrow::Cow;
 
@@ -12,14 +12,14 @@ use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 use super::{Output, Tint};
 use crate::exit::Exit;
 
-/// On a terminal a thin line separates the header; elsewhere columns are separated by spaces alone.
-const ON_TERMINAL: TableStyle = TableStyle::new().header_separator(LineStyle::none().fill('─'));
-const ELSEWHERE: TableStyle = TableStyle::new();
+/// On a terminal, a thin line is drawn below the header. Elsewhere, spaces separate the columns.
+const TERMINAL_STYLE: TableStyle = TableStyle::new().header_separator(LineStyle::none().fill('─'));
+const PLAIN_STYLE: TableStyle = TableStyle::new();
 
-/// Between two columns, in characters.
-const GAP: usize = 2;
-/// The narrowest that a column is cut to, in characters. Below that it is left out.
-const LEAST: usize = 12;
+/// Space between two columns, in characters.
+const COLUMN_GAP: usize = 2;
+/// Minimum width of a shortened column, in characters. Columns that would be narrower are left out.
+const MIN_COLUMN_WIDTH: usize = 12;
 
 /// The name of a counted thing: singular, plural.
 #[derive(Debug, Clone, Copy)]
@@ -38,7 +38,7 @@ impl Noun {
 /// The rows of one table.
 pub(crate) struct Rows {
     header: Vec<String>,
-    /// Numbers of columns, the one that matters least first. Those that are missing are always shown whole.
+    /// Indexes of the columns that may be shortened, the least important first.
     yielding: Vec<usize>,
     rows: Vec<(Option<bool>, Vec<String>)>,
     output: Output,
@@ -66,7 +66,7 @@ impl Rows {
         }
     }
 
-    /// AccountNames the columns that give way where there is too little room, the one that matters least first.
+    /// Sets the columns that may be shortened, the least important first.
     pub(crate) fn yielding(mut self, columns: &[&str]) -> Self {
         let number = |name: &&str| self.header.iter().position(|title| title == name);
         self.yielding = columns.iter().filter_map(number).collect();
@@ -83,16 +83,16 @@ impl Rows {
         self.rows.push((Some(online), cells.into()));
     }
 
-    /// Shows the table, on a terminal with the number of its rows below it, or what is to be said where it has none.
-    pub(crate) fn print(self, of_what: Noun, nothing: &str) -> Result<(), Exit> {
+    /// Prints the table, on a terminal with the number of rows below it; without rows, the text `empty`.
+    pub(crate) fn print(self, noun: Noun, empty: &str) -> Result<(), Exit> {
         let output = self.output;
         if output.is_csv() {
             return Ok(output.line(self.csv())?);
         }
         if self.rows.is_empty() {
-            return Ok(output.line(nothing)?);
+            return Ok(output.line(empty)?);
         }
-        let count = of_what.count(self.rows.len());
+        let count = noun.count(self.rows.len());
         let mut text = self.finish();
         if output.is_terminal() {
             text = format!("{text}\n{}", output.tint(Tint::Dim, &count));
@@ -130,7 +130,7 @@ impl Rows {
     fn fit(&mut self, terminal: usize) {
         let mut widths: Vec<usize> = (0..self.header.len()).map(|column| self.width(column)).collect();
         let mut shown: Vec<bool> = vec![true; widths.len()];
-        let dots = if self.dots { 1 + GAP } else { 0 };
+        let dots = if self.dots { 1 + COLUMN_GAP } else { 0 };
         let total = |widths: &[usize], shown: &[bool]| -> usize {
             let columns: Vec<usize> = widths
                 .iter()
@@ -138,11 +138,11 @@ impl Rows {
                 .filter(|(_, shown)| **shown)
                 .map(|(width, _)| *width)
                 .collect();
-            dots + columns.iter().sum::<usize>() + GAP * columns.len().saturating_sub(1)
+            dots + columns.iter().sum::<usize>() + COLUMN_GAP * columns.len().saturating_sub(1)
         };
         for column in self.yielding.clone() {
             let over = total(&widths, &shown).saturating_sub(terminal);
-            let least = LEAST.max(self.header[column].width()).min(widths[column]);
+            let least = MIN_COLUMN_WIDTH.max(self.header[column].width()).min(widths[column]);
             widths[column] = widths[column].saturating_sub(over).max(least);
         }
         for column in self.yielding.clone() {
@@ -150,7 +150,7 @@ impl Rows {
                 shown[column] = false;
             }
         }
-        // What was left out has made room for what was cut.
+        // Columns that were left out make room for shortened ones.
         for column in self.yielding.iter().rev().copied() {
             if shown[column] {
                 let room = terminal.saturating_sub(total(&widths, &shown));
@@ -178,7 +178,11 @@ impl Rows {
     fn text(self) -> String {
         let output = self.output;
         let mut table = Table::new();
-        table.load_style(if output.is_terminal() { ON_TERMINAL } else { ELSEWHERE });
+        table.load_style(if output.is_terminal() {
+            TERMINAL_STYLE
+        } else {
+            PLAIN_STYLE
+        });
         let title = |text: &String| {
             let title = Cell::new(text);
             if output.is_colored() {
@@ -243,7 +247,7 @@ fn keep(cells: &mut Vec<String>, shown: &[bool]) {
     cells.retain(|_| shown.next().copied().unwrap_or(true));
 }
 
-/// The text in so many columns of the terminal; where it is longer, it ends with `…`.
+/// The text cut to a width in terminal columns; a cut text ends with `…`.
 pub(crate) fn cut(text: &str, width: usize) -> String {
     if text.width() <= width {
         return text.to_owned();
@@ -261,10 +265,10 @@ pub(crate) fn cut(text: &str, width: usize) -> String {
     cut + "…"
 }
 
-/// A table of two columns without a header: what, and its value.
+/// A table of names and values, without a header.
 pub(crate) fn facts(output: Output, rows: Vec<(&str, String)>) -> String {
     let mut table = Table::new();
-    table.load_style(ELSEWHERE);
+    table.load_style(PLAIN_STYLE);
     for (name, value) in rows {
         let name = Cell::new(name);
         let name = if output.is_colored() {
@@ -277,12 +281,12 @@ pub(crate) fn facts(output: Output, rows: Vec<(&str, String)>) -> String {
     plain(table)
 }
 
-/// Columns begin at the margin and stand two spaces apart.
+/// The table as text without borders.
 fn plain(mut table: Table) -> String {
     let last = table.column_count().saturating_sub(1);
     for (number, column) in table.column_iter_mut().enumerate() {
-        // Beyond the last there is nothing to keep away from, and the terminal may end there.
-        column.set_padding((0, if number == last { 0 } else { GAP as u16 }));
+        // No padding after the last column: the terminal may end there.
+        column.set_padding((0, if number == last { 0 } else { COLUMN_GAP as u16 }));
     }
     table.set_content_arrangement(ContentArrangement::Disabled);
     table.trim_fmt()

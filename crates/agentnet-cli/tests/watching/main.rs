@@ -184,20 +184,20 @@ async fn what_may_be_mistyped_is_told_and_watched_for() {
     for (filter, told) in [
         (
             "--from @parott",
-            "note: nobody is called @parott yet (did you mean @parrot?)",
+            "note: there is no agent @parott yet (did you mean @parrot?)",
         ),
         (
             "--to sombody",
-            "note: nobody is called sombody yet (did you mean @somebody?)",
+            "note: there is no agent sombody yet (did you mean @somebody?)",
         ),
-        ("--from @zzzzzz", "note: nobody is called @zzzzzz yet"),
+        ("--from @zzzzzz", "note: there is no agent @zzzzzz yet"),
         (
             "--to capability:Say",
-            "note: nobody online has the capability Say (did you mean capability:say?)",
+            "note: no agent online has the capability Say (did you mean capability:say?)",
         ),
         (
             "--kind stram",
-            "note: stram is none of the usual kinds; did you mean stream?",
+            "note: stram is not one of the usual kinds; did you mean stream?",
         ),
         (
             "--kind reply --subject account.*.inbox",
@@ -217,7 +217,7 @@ async fn what_may_be_mistyped_is_told_and_watched_for() {
     let account = parrot["profile"]["account_id"].as_str().unwrap();
     for known in ["@Parrot", "parrot", "somebody", "cli_echo", account] {
         let watcher = Service::line(&up.url, &format!("watch --from {known} --to @nobody"));
-        watcher.says("note: nobody is called @nobody yet").await;
+        watcher.says("note: there is no agent @nobody yet").await;
         let said = watcher.stderr();
         assert_eq!(said.matches("note:").count(), 1, "{known}: {said}");
     }

@@ -1,4 +1,4 @@
-//! Tab: commands, usernames and threads.
+//! Tab completion of commands, usernames and threads.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -11,63 +11,63 @@ use rustyline::{Context, Helper, Highlighter, Hinter, Validator};
 use super::input_parser::COMMANDS;
 use crate::shell_completion::is_inert;
 
-/// How often names and threads are asked for.
-const REFRESH: Duration = Duration::from_secs(15);
-/// Threads that are offered.
-const THREADS: usize = 100;
+/// Interval at which usernames and threads are requested.
+const REFRESH_INTERVAL: Duration = Duration::from_secs(15);
+/// Maximum number of threads to complete.
+const MAX_THREADS: usize = 100;
 
-/// What can be completed to.
+/// The candidates.
 #[derive(Debug, Default)]
-pub(super) struct Offers {
+pub(super) struct Candidates {
     usernames: Vec<String>,
     threads: Vec<String>,
 }
 
-/// Asks now and then for what is offered.
-pub(super) async fn refresh(registry: Option<RegistryClient>, offers: Arc<Mutex<Offers>>) {
+/// Requests the candidates regularly.
+pub(super) async fn refresh(registry: Option<RegistryClient>, candidates: Arc<Mutex<Candidates>>) {
     let Some(registry) = registry else { return };
     loop {
         let threads = ThreadListRequest {
-            limit: THREADS,
+            limit: MAX_THREADS,
             ..Default::default()
         };
         let (online, threads) = tokio::join!(registry.list_online(), registry.call(&threads));
         {
-            let mut offers = offers.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut candidates = candidates.lock().unwrap_or_else(PoisonError::into_inner);
             if let Ok(online) = online {
-                offers.usernames = online
+                candidates.usernames = online
                     .into_iter()
                     .filter_map(|agent| agent.username)
                     .filter(|name| is_inert(name))
                     .collect();
-                offers.usernames.sort_unstable();
-                offers.usernames.dedup();
+                candidates.usernames.sort_unstable();
+                candidates.usernames.dedup();
             }
             if let Ok(threads) = threads {
                 let ids = threads.results.into_iter().map(|thread| thread.thread_id);
-                // The list of offers is written to the terminal as it is.
-                offers.threads = ids.filter(|id| is_inert(id)).collect();
+                // The editor writes the candidates to the terminal unchanged.
+                candidates.threads = ids.filter(|id| is_inert(id)).collect();
             }
         }
-        tokio::time::sleep(REFRESH).await;
+        tokio::time::sleep(REFRESH_INTERVAL).await;
     }
 }
 
-/// The editor's Tab.
+/// The completer of the line editor.
 #[derive(Default, Helper, Hinter, Highlighter, Validator)]
-pub(super) struct Completing(pub(super) Arc<Mutex<Offers>>);
+pub(super) struct TabCompleter(pub(super) Arc<Mutex<Candidates>>);
 
-impl Completer for Completing {
+impl Completer for TabCompleter {
     type Candidate = Pair;
 
     fn complete(&self, line: &str, at: usize, _: &Context<'_>) -> rustyline::Result<(usize, Vec<Pair>)> {
-        let offers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        Ok(complete(&line[..at], &offers))
+        let candidates = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(complete(&line[..at], &candidates))
     }
 }
 
-/// Where the word begins that is to be completed, and what it may become.
-fn complete(typed: &str, offers: &Offers) -> (usize, Vec<Pair>) {
+/// The beginning of the word to complete, and its candidates.
+fn complete(typed: &str, candidates: &Candidates) -> (usize, Vec<Pair>) {
     let pairs = |start: usize, words: Vec<String>| {
         let begun = &typed[start..];
         let fitting = words.into_iter().filter(|word| word.starts_with(begun));
@@ -84,14 +84,14 @@ fn complete(typed: &str, offers: &Offers) -> (usize, Vec<Pair>) {
         return pairs(
             start,
             if bare {
-                offers.usernames.clone()
+                candidates.usernames.clone()
             } else {
-                marked(&offers.usernames)
+                marked(&candidates.usernames)
             },
         );
     }
     if let Some(start) = argument("/thread ") {
-        return pairs(start, offers.threads.clone());
+        return pairs(start, candidates.threads.clone());
     }
     if typed.starts_with('/') && !typed.contains(' ') {
         let names = COMMANDS.iter().map(|(name, _)| match name.split_once(' ') {
@@ -100,10 +100,10 @@ fn complete(typed: &str, offers: &Offers) -> (usize, Vec<Pair>) {
         });
         return pairs(0, names.collect());
     }
-    // A name in the middle of what is said.
+    // A username inside a message.
     let start = typed.rfind(char::is_whitespace).map_or(0, |at| at + 1);
     if typed[start..].starts_with('@') {
-        return pairs(start, marked(&offers.usernames));
+        return pairs(start, marked(&candidates.usernames));
     }
     (typed.len(), Vec::new())
 }
@@ -114,12 +114,12 @@ mod tests {
 
     #[test]
     fn words_are_completed_by_where_they_stand() {
-        let offers = Offers {
+        let candidates = Candidates {
             usernames: vec!["alice".into(), "bob".into()],
             threads: vec!["ops_1".into(), "ops_2".into(), "other".into()],
         };
         let words = |typed: &str| {
-            let (start, pairs) = complete(typed, &offers);
+            let (start, pairs) = complete(typed, &candidates);
             (
                 start,
                 pairs.into_iter().map(|pair| pair.replacement).collect::<Vec<_>>(),

@@ -1,4 +1,4 @@
-//! The conversation: questions and answers, and the commands between them.
+//! The conversation: sends questions, shows answers, runs commands.
 
 use std::io::Write as _;
 use std::time::Duration;
@@ -25,17 +25,17 @@ use crate::output::table::Rows;
 use crate::output::{Output, Tint};
 use crate::signals::StopSignals;
 
-/// Who talks to whom, and where.
+/// A conversation: agent, target, thread and display options.
 pub(super) struct Conversation {
     pub(super) node: AgentNode,
     pub(super) target: Target,
     pub(super) thread_id: String,
-    /// The message that the next one follows.
+    /// The parent of the next message.
     pub(super) parent: Option<String>,
     pub(super) timeout: Duration,
     pub(super) raw: bool,
     pub(super) output: Output,
-    /// Whether a person types, who goes on after a failure.
+    /// Whether a person types, who can go on after a failure.
     pub(super) interactive: bool,
     pub(super) unfinished: Unfinished,
 }
@@ -45,8 +45,8 @@ impl Conversation {
         format!("{} › ", shown(&self.target))
     }
 
-    /// Refuses a username that nobody has. Where no registry answers, what is said will tell.
-    pub(super) async fn known(&self, target: &Target, global: &Global) -> Result<(), Exit> {
+    /// Checks that the username of a target exists. Without an answer from the registry, sending will report it.
+    pub(super) async fn check_target(&self, target: &Target, global: &Global) -> Result<(), Exit> {
         let Target::Username(name) = target else { return Ok(()) };
         let _spinner = Spinner::start(self.output, format!("looking for {}", shown(target)));
         match self.node.resolve_username(name).await {
@@ -55,7 +55,7 @@ impl Conversation {
         }
     }
 
-    /// Asks, and shows the answer as it comes. Ctrl-C gives the question up.
+    /// Sends a question and shows the answer as it comes. Ctrl-C cancels it.
     pub(super) async fn ask(&mut self, text: &str, global: &Global, signals: &mut StopSignals) -> Result<(), Exit> {
         let payload = RawJson::from(agentnet::json!({ "text": text }));
         let node = &self.node;
@@ -74,15 +74,15 @@ impl Conversation {
         let answer = signals.unless(async {
             match self.show(request).await {
                 Ok(answered) => Ok(Some(answered)),
-                // Not to a script, which must not take the next answer for this one.
-                Err(Shown::Stream(StreamError::Failed { code, detail }))
+                // Not in a script, which could take the next answer for this one.
+                Err(ShowError::Stream(StreamError::Failed { code, detail }))
                     if self.interactive && code == NOT_ANSWERED =>
                 {
                     self.output.note(format!("({})", clean(&detail)));
                     Ok(None)
                 }
-                Err(Shown::Stream(error)) => Err(stream_failure(global, error).await.into()),
-                Err(Shown::Output(error)) => Err(error.into()),
+                Err(ShowError::Stream(error)) => Err(stream_failure(global, error).await.into()),
+                Err(ShowError::Output(error)) => Err(error.into()),
             }
         });
         if let Some((message_id, thread_id)) = answer.await? {
@@ -92,21 +92,21 @@ impl Conversation {
         Ok(())
     }
 
-    /// The answer's message id and thread.
-    async fn show(&self, request: StreamRequest) -> Result<(String, Option<String>), Shown> {
+    /// Shows the answer; returns its message id and thread.
+    async fn show(&self, request: StreamRequest) -> Result<(String, Option<String>), ShowError> {
         let spinner = Spinner::start(
             self.output,
             format!("waiting for {}, Ctrl-C gives up", shown(&self.target)),
         );
         let mut answer: ReplyStream = request.await?;
-        // Nothing else is written between its pieces, and the end of its line.
+        // Locked until the end of the answer's line: nothing else is written into it.
         let mut unfinished = None;
-        let mut written = Written::new(self);
+        let mut writer = AnswerWriter::new(self);
         while let Some(piece) = answer.next().await {
             let piece = match piece {
                 Ok(piece) => piece,
                 Err(error) => {
-                    written.end()?;
+                    writer.end()?;
                     return Err(error.into());
                 }
             };
@@ -115,7 +115,7 @@ impl Conversation {
                 if unfinished.is_none() {
                     unfinished = Some(self.unfinished.lock().await);
                 }
-                written.piece(&piece.value)?;
+                writer.piece(&piece.value)?;
             }
         }
         spinner.end();
@@ -135,13 +135,13 @@ impl Conversation {
             && whole.text.is_empty()
             && let Some(result) = &whole.result
         {
-            written.piece(result)?;
+            writer.piece(result)?;
         } else {
-            written.rest(&whole.text)?;
+            writer.rest(&whole.text)?;
         }
-        let is_withdrawn = written.is_withdrawn(&whole.text);
-        written.end()?;
-        drop(written);
+        let is_withdrawn = writer.is_withdrawn(&whole.text);
+        writer.end()?;
+        drop(writer);
         drop(unfinished);
         if is_withdrawn {
             self.output
@@ -151,7 +151,7 @@ impl Conversation {
         Ok((message.message_id.to_string(), thread_id))
     }
 
-    pub(super) async fn obey(
+    pub(super) async fn run(
         &mut self,
         command: ChatCommand,
         global: &Global,
@@ -169,7 +169,7 @@ impl Conversation {
                 Ok(())
             }
             ChatCommand::To(target) => {
-                signals.unless(self.known(&target, global)).await?;
+                signals.unless(self.check_target(&target, global)).await?;
                 self.target = target;
                 Ok(())
             }
@@ -226,7 +226,7 @@ impl Conversation {
         let registry = self
             .node
             .registry()
-            .map_err(|error| Failure::trouble(error.to_string()))?;
+            .map_err(|error| Failure::error(error.to_string()))?;
         let mut names = AccountNames::open(registry).await;
         for message in page.messages.iter().rev() {
             let from = names
@@ -252,69 +252,72 @@ impl Conversation {
 }
 
 /// Why an answer could not be shown.
-enum Shown {
+enum ShowError {
     Stream(StreamError),
     Output(std::io::Error),
 }
 
-impl From<StreamError> for Shown {
+impl From<StreamError> for ShowError {
     fn from(error: StreamError) -> Self {
         Self::Stream(error)
     }
 }
 
-impl From<std::io::Error> for Shown {
+impl From<std::io::Error> for ShowError {
     fn from(error: std::io::Error) -> Self {
         Self::Output(error)
     }
 }
 
-/// An answer on its way to the screen, after the name of whoever gives it.
-struct Written {
+/// Writes an answer to the screen, after the name of its sender.
+struct AnswerWriter {
     label: String,
     begun: bool,
     /// The text of the pieces so far.
-    said: String,
+    written_text: String,
 }
 
-impl Drop for Written {
-    /// An answer that was given up ends its line too.
+impl Drop for AnswerWriter {
+    /// Ends the line of a cancelled answer.
     fn drop(&mut self) {
         let _ = self.end();
     }
 }
 
-impl Written {
-    fn new(talk: &Conversation) -> Self {
-        let label = match talk.output.is_terminal() {
-            true => format!("{}: ", talk.output.tint(Tint::Green, &shown(&talk.target))),
+impl AnswerWriter {
+    fn new(conversation: &Conversation) -> Self {
+        let label = match conversation.output.is_terminal() {
+            true => format!(
+                "{}: ",
+                conversation.output.tint(Tint::Green, &shown(&conversation.target))
+            ),
             false => String::new(),
         };
         Self {
             label,
             begun: false,
-            said: String::new(),
+            written_text: String::new(),
         }
     }
 
     fn piece(&mut self, value: &RawJson) -> std::io::Result<()> {
         match agentnet::protocol::stream::piece_text(value) {
             Some(text) => {
-                self.said.push_str(&text);
+                self.written_text.push_str(&text);
                 self.text(&text)
             }
             None => self.text(&indented(value)),
         }
     }
 
-    /// Whether the pieces had a text, and the whole has none.
+    /// Whether the pieces had text, but the whole answer has none.
     fn is_withdrawn(&self, whole: &str) -> bool {
-        whole.is_empty() && !self.said.is_empty()
+        whole.is_empty() && !self.written_text.is_empty()
     }
 
-    /// What the whole text has beyond the pieces: all of it, on a line of its own, where the pieces were not its beginning.
+    /// Writes the rest of the whole text after the pieces. If the pieces are not its beginning, writes all of it on a new line.
     fn rest(&mut self, whole: &str) -> std::io::Result<()> {
-        match whole.strip_prefix(self.said.as_str()) {
+        match whole.strip_prefix(self.written_text.as_str()) {
             Some("") => Ok(()),
             Some(rest) => self.text(rest),
             None => {

@@ -1,4 +1,4 @@
-//! The line editor, on two threads of its own: one waits for keys, one writes above the line that is being typed.
+//! The line editor, on two threads: one reads keys, one writes texts above the edited line.
 
 use std::io::ErrorKind;
 use std::path::PathBuf;
@@ -16,19 +16,19 @@ use rustyline::{
 use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio::time::timeout;
 
-use super::completion::{Completing, refresh};
+use super::completion::{TabCompleter, refresh};
 use super::terminal_mode::TerminalMode;
 use crate::exit::Failure;
-use crate::logging::LogAbove;
+use crate::logging::LogRedirect;
 use crate::output::Output;
 
-/// Lines that are remembered.
-const REMEMBERED: usize = 1_000;
-/// Texts that may wait to be written above the line.
-const WAITING: usize = 16;
+/// Maximum number of lines in the history.
+const HISTORY_SIZE: usize = 1_000;
+/// Capacity of the queue of texts to write above the line.
+const QUEUE_CAPACITY: usize = 16;
 
-/// How long it may take to write the last of them.
-const LAST_MOMENT: Duration = Duration::from_secs(1);
+/// Timeout of writing the remaining texts at the end.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The result of reading one line.
 pub(super) enum Typed {
@@ -41,17 +41,17 @@ pub(super) enum Typed {
     End,
 }
 
-/// Locked while an answer stands on the screen without its end.
+/// Locked while an answer on the screen is incomplete.
 pub(super) type Unfinished = Arc<Mutex<()>>;
 
-/// A terminal that somebody types at.
+/// A terminal with a line editor.
 pub(super) struct Terminal {
     prompts: mpsc::Sender<(String, oneshot::Sender<Typed>)>,
     above: mpsc::Sender<String>,
     shown: oneshot::Receiver<()>,
     _refresh: tokio::task::JoinHandle<()>,
     _kept: TerminalMode,
-    log: LogAbove,
+    log: LogRedirect,
 }
 
 impl Terminal {
@@ -60,16 +60,15 @@ impl Terminal {
         output: Output,
         unfinished: Unfinished,
     ) -> Result<Self, Failure> {
-        let cannot =
-            |error: &dyn std::fmt::Display| Failure::trouble(format!("cannot read from the terminal: {error}"));
-        let completing = Completing::default();
-        let offers = Arc::clone(&completing.0);
-        let mut lines = LineEditor::open(completing).map_err(|error| cannot(&error))?;
-        // There is none where the terminal is too plain for an editor.
+        let cannot = |error: &dyn std::fmt::Display| Failure::error(format!("cannot read from the terminal: {error}"));
+        let completer = TabCompleter::default();
+        let candidates = Arc::clone(&completer.0);
+        let mut lines = LineEditor::open(completer).map_err(|error| cannot(&error))?;
+        // `None` if the terminal has no editing capabilities.
         let printer = lines.editor.create_external_printer().ok();
         let kept = TerminalMode::set(printer.is_some());
         let (prompts, asked) = mpsc::channel(1);
-        let (above, texts) = mpsc::channel(WAITING);
+        let (above, texts) = mpsc::channel(QUEUE_CAPACITY);
         let (all, shown) = oneshot::channel();
         let thread = |name: &str| std::thread::Builder::new().name(name.to_owned());
         thread("editor")
@@ -77,22 +76,22 @@ impl Terminal {
             .map_err(|error| cannot(&error))?;
         thread("above")
             .spawn(move || {
-                // Dropped when everything is written.
+                // Dropped when all texts are written.
                 let _all = all;
                 write_above(texts, printer, output, &unfinished);
             })
             .map_err(|error| cannot(&error))?;
         Ok(Self {
             prompts,
-            log: LogAbove::put(&above),
+            log: LogRedirect::start(&above),
             above,
             shown,
-            _refresh: tokio::spawn(refresh(registry, offers)),
+            _refresh: tokio::spawn(refresh(registry, candidates)),
             _kept: kept,
         })
     }
 
-    /// The next line. Dropped before there is one, what is typed next is lost.
+    /// Reads the next line. If the future is dropped before, the next typed line is lost.
     pub(super) async fn next(&self, prompt: &str) -> Typed {
         let (answer, typed) = oneshot::channel();
         match self.prompts.send((prompt.to_owned(), answer)).await {
@@ -101,67 +100,67 @@ impl Terminal {
         }
     }
 
-    /// Waits until everything that was put above is written, but not for long.
+    /// Waits until all texts are written, up to [`FLUSH_TIMEOUT`].
     pub(super) async fn end(self) {
         let Self { above, shown, log, .. } = self;
         drop((log, above));
-        let _ = timeout(LAST_MOMENT, shown).await;
+        let _ = timeout(FLUSH_TIMEOUT, shown).await;
     }
 
-    /// Where texts are put that are to stand above the line that is being typed.
+    /// The queue of texts to write above the edited line.
     pub(super) fn above(&self) -> &mpsc::Sender<String> {
         &self.above
     }
 }
 
-/// The editor, which keeps the keys of the lines to come, and the lines that were typed before.
+/// The editor, with the history of lines.
 struct LineEditor {
-    editor: Editor<Completing, FileHistory>,
+    editor: Editor<TabCompleter, FileHistory>,
     history: Option<PathBuf>,
-    given_up: Arc<AtomicBool>,
+    is_cancelled: Arc<AtomicBool>,
 }
 
 impl LineEditor {
-    fn open(completing: Completing) -> Result<Self, ReadlineError> {
+    fn open(completer: TabCompleter) -> Result<Self, ReadlineError> {
         let config = Config::builder()
-            .max_history_size(REMEMBERED)?
+            .max_history_size(HISTORY_SIZE)?
             .completion_type(CompletionType::List)
             .build();
         let mut editor = Editor::with_config(config)?;
-        editor.set_helper(Some(completing));
-        let given_up = Arc::<AtomicBool>::default();
+        editor.set_helper(Some(completer));
+        let is_cancelled = Arc::<AtomicBool>::default();
         editor.bind_sequence(
             KeyEvent::ctrl('C'),
-            EventHandler::Conditional(Box::new(GivesUp(Arc::clone(&given_up)))),
+            EventHandler::Conditional(Box::new(CancelHandler(Arc::clone(&is_cancelled)))),
         );
         for enter in [KeyEvent(KeyCode::Enter, Modifiers::NONE), KeyEvent::ctrl('J')] {
-            let handler = Enters(Arc::clone(&given_up));
+            let handler = EnterHandler(Arc::clone(&is_cancelled));
             editor.bind_sequence(enter, EventHandler::Conditional(Box::new(handler)));
         }
         let history = crate::data_dir::default_dir().ok().map(|dir| dir.join("chat_history"));
         if let Some(path) = &history {
-            // The first time there is none.
+            // The file does not exist at first.
             let _ = editor.load_history(path);
         }
         Ok(Self {
             editor,
             history,
-            given_up,
+            is_cancelled,
         })
     }
 
-    /// Reads lines as they are asked for, until nobody asks any more.
+    /// Reads a line for each prompt, until the channel of prompts is closed.
     fn read(mut self, mut asked: mpsc::Receiver<(String, oneshot::Sender<Typed>)>) {
         while let Some((prompt, answer)) = asked.blocking_recv() {
             let typed = match self.editor.readline(&prompt) {
-                Ok(_) if self.given_up.swap(false, Ordering::Relaxed) => Typed::Interrupted,
+                Ok(_) if self.is_cancelled.swap(false, Ordering::Relaxed) => Typed::Interrupted,
                 Ok(line) => {
                     self.remember(&line);
                     Typed::Line(line)
                 }
                 Err(ReadlineError::Interrupted) => Typed::Interrupted,
                 Err(ReadlineError::Io(error)) if error.kind() == ErrorKind::InvalidData => Typed::Unreadable(
-                    Failure::trouble("what was typed is not UTF-8 text: it was not sent, nor what came with it")
+                    Failure::error("what was typed is not UTF-8 text: it was not sent, nor what came with it")
                         .hint("set the terminal to UTF-8, and type the line again"),
                 ),
                 Err(_) => Typed::End,
@@ -172,7 +171,7 @@ impl LineEditor {
         }
     }
 
-    /// What was typed before is there the next time; only this user reads it.
+    /// Adds the line to the history and saves that, readable by this user only.
     fn remember(&mut self, line: &str) {
         let _ = self.editor.add_history_entry(line);
         let Some(path) = &self.history else { return };
@@ -185,27 +184,27 @@ impl LineEditor {
     }
 }
 
-/// Ctrl-C ends the line as Enter does: an editor that is broken off forgets the keys that came with it.
-struct GivesUp(Arc<AtomicBool>);
+/// Handles Ctrl-C: ends the line as Enter does. Interrupting the editor would lose the keys that follow.
+struct CancelHandler(Arc<AtomicBool>);
 
-impl ConditionalEventHandler for GivesUp {
+impl ConditionalEventHandler for CancelHandler {
     fn handle(&self, _: &Event, _: RepeatCount, _: bool, _: &EventContext<'_>) -> Option<Cmd> {
         self.0.store(true, Ordering::Relaxed);
         Some(Cmd::AcceptLine)
     }
 }
 
-/// Enter: whatever Ctrl-C meant before, the line counts.
-struct Enters(Arc<AtomicBool>);
+/// Handles Enter: the line counts, even after an earlier Ctrl-C.
+struct EnterHandler(Arc<AtomicBool>);
 
-impl ConditionalEventHandler for Enters {
+impl ConditionalEventHandler for EnterHandler {
     fn handle(&self, _: &Event, _: RepeatCount, _: bool, _: &EventContext<'_>) -> Option<Cmd> {
         self.0.store(false, Ordering::Relaxed);
         None
     }
 }
 
-/// Writes texts as they come, but not into an answer.
+/// Writes texts above the edited line, but not into an answer.
 fn write_above(
     mut texts: mpsc::Receiver<String>,
     mut printer: Option<impl ExternalPrinter>,
@@ -213,10 +212,10 @@ fn write_above(
     unfinished: &Mutex<()>,
 ) {
     while let Some(text) = texts.blocking_recv() {
-        // Not held meanwhile: while a line is ended the printer waits for the next prompt, which comes behind the answer.
+        // Not held while printing: at the end of a line the printer waits for the next prompt, which comes after the answer.
         drop(unfinished.blocking_lock());
         let written = match &mut printer {
-            // Over what stands there while an answer is waited for.
+            // Overwrites the line of the spinner.
             Some(printer) => printer.print(format!("\r\x1b[K{text}\n")).is_ok(),
             None => false,
         };

@@ -1,6 +1,5 @@
-//! Messages that come while one talks: they are acknowledged and shown, on a terminal above the line that is being typed, else
-//! on stderr. Requests are shown too, and answered with an error at once: nobody here answers for a program, and what the
-//! person says comes as a message of its own.
+//! Messages that arrive during a conversation: they are acknowledged and shown, on a terminal above the edited line, else on
+//! stderr. Requests are shown too, and answered with an error at once: the person's answer comes as a message of its own.
 
 use agentnet::protocol::envelope::kind;
 use agentnet::protocol::payload_text::extract_text;
@@ -12,32 +11,32 @@ use crate::account_names::{AccountNames, short_id, without_account};
 use crate::output::sanitize::indented_lines;
 use crate::output::{Output, Tint};
 
-/// Messages that may wait to be shown; those beyond fail.
-const MOST: usize = 1_000;
-/// The error code that a request is answered with.
+/// Capacity of the queue of messages to show. Messages beyond it fail.
+const QUEUE_CAPACITY: usize = 1_000;
+/// The error code of the reply to a request.
 pub(super) const NOT_ANSWERED: &str = "not_answered";
-/// What it says.
-const SHOWN: &str = "the message is shown in a chat; an answer comes as a message of its own";
+/// The detail of that error.
+const NOT_ANSWERED_DETAIL: &str = "the message is shown in a chat; an answer comes as a message of its own";
 
-/// The messages that have come.
+/// The queue of messages.
 pub(super) struct Incoming(mpsc::Receiver<Message>);
 
-/// What shows them.
+/// The task that shows messages.
 pub(super) struct Showing {
     task: JoinHandle<()>,
     _over: oneshot::Sender<()>,
 }
 
-/// The agent, which now takes messages.
-pub(super) fn taken_by(agent: AgentBuilder) -> (AgentBuilder, Incoming) {
-    let (came, messages) = mpsc::channel(MOST);
+/// Adds a message handler to the agent, which queues messages.
+pub(super) fn receive(agent: AgentBuilder) -> (AgentBuilder, Incoming) {
+    let (came, messages) = mpsc::channel(QUEUE_CAPACITY);
     let agent = agent.on_message(move |message: Message, context: Context| {
         let shown = came.try_send(message.clone());
         async move {
             shown.map_err(|_| "too many messages wait to be shown")?;
             if message.wants_reply() {
                 let refusal = json!({
-                    "error": NOT_ANSWERED, "detail": SHOWN,
+                    "error": NOT_ANSWERED, "detail": NOT_ANSWERED_DETAIL,
                     "request_message_id": &*message.message_id, "trace_id": message.trace_or_message_id(),
                 });
                 context.reply(refusal).kind(kind::ERROR).await?;
@@ -49,7 +48,7 @@ pub(super) fn taken_by(agent: AgentBuilder) -> (AgentBuilder, Incoming) {
 }
 
 impl Incoming {
-    /// Shows the messages as they come.
+    /// Starts to show messages.
     pub(super) fn show(self, node: &AgentNode, output: Output, above: Option<mpsc::Sender<String>>) -> Showing {
         let (over, ends) = oneshot::channel();
         Showing {
@@ -60,7 +59,7 @@ impl Incoming {
 }
 
 impl Showing {
-    /// Shows what has come so far, and ends.
+    /// Shows the queued messages, and ends.
     pub(super) async fn end(self) {
         let Self { task, _over } = self;
         drop(_over);
@@ -80,13 +79,13 @@ async fn show(
         tokio::select! {
             biased;
             Some(message) = messages.recv() => {
-                let text = told(&message, &mut names, &node, output).await;
+                let text = line(&message, &mut names, &node, output).await;
                 match &above {
                     None => output.note(text),
                     Some(above) => tokio::select! {
                         biased;
                         _ = above.send(text) => {}
-                        // A person who leaves does not wait for more.
+                        // At the end, the remaining messages are dropped.
                         _ = &mut ends => return,
                     },
                 }
@@ -96,8 +95,8 @@ async fn show(
     }
 }
 
-/// `@ada says: hi`.
-async fn told(message: &Message, names: &mut Option<AccountNames>, node: &AgentNode, output: Output) -> String {
+/// The line of a message: `@ada says: hi`.
+async fn line(message: &Message, names: &mut Option<AccountNames>, node: &AgentNode, output: Output) -> String {
     if names.is_none()
         && let Ok(registry) = node.registry()
     {

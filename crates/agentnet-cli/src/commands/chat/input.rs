@@ -1,4 +1,4 @@
-//! Where lines come from: a line editor on a terminal, else standard input.
+//! The source of lines: a line editor on a terminal, else standard input.
 
 use std::io::{IsTerminal as _, stdin, stdout};
 
@@ -10,7 +10,7 @@ use super::editor::{Terminal, Typed, Unfinished};
 use crate::exit::{Exit, Failure};
 use crate::output::Output;
 
-/// Where lines come from.
+/// A source of lines.
 pub(super) enum Input {
     Terminal(Terminal),
     Piped(Piped),
@@ -41,7 +41,7 @@ impl Input {
         matches!(self, Self::Terminal(_))
     }
 
-    /// The next line. Dropped before there is one, nothing of a pipe is lost.
+    /// Reads the next line. With a pipe, dropping the future loses nothing.
     pub(super) async fn next(&mut self, prompt: &str) -> Result<Typed, Exit> {
         match self {
             Self::Piped(piped) => Ok(piped.next().await?),
@@ -49,14 +49,14 @@ impl Input {
         }
     }
 
-    /// Takes no more lines, and waits until what was put above is written.
+    /// Ends the input, and waits until all texts above the edited line are written.
     pub(super) async fn end(self) {
         if let Self::Terminal(terminal) = self {
             terminal.end().await;
         }
     }
 
-    /// Where texts are put that are to stand above the line that is being typed, where one is.
+    /// The queue of texts to write above the edited line, on a terminal.
     pub(super) fn above(&self) -> Option<mpsc::Sender<String>> {
         match self {
             Self::Piped(_) => None,
@@ -68,18 +68,18 @@ impl Input {
 impl Piped {
     async fn next(&mut self) -> Result<Typed, Failure> {
         let line = self.lines.next_segment().await;
-        let line = line.map_err(|error| Failure::trouble(format!("cannot read standard input: {error}")))?;
+        let line = line.map_err(|error| Failure::error(format!("cannot read standard input: {error}")))?;
         let Some(line) = line else { return Ok(Typed::End) };
         self.read += 1;
         text(line, self.read).map(Typed::Line)
     }
 }
 
-/// The text of a line, the first of which is number 1.
+/// The text of a line; the first one has the number 1.
 fn text(line: Vec<u8>, number: usize) -> Result<String, Failure> {
     String::from_utf8(line).map_err(|error| {
         let at = error.utf8_error().valid_up_to() + 1;
-        Failure::trouble(format!(
+        Failure::error(format!(
             "line {number} of standard input is not UTF-8 text (byte {at} of the line): it was not sent, nor what follows it"
         ))
         .hint("convert the input, e.g. with `iconv -f LATIN1 -t UTF-8`, and send it again from that line on")

@@ -1,4 +1,4 @@
-//! What was typed.
+//! Parsing typed lines: text and `/` commands.
 
 use agentnet_protocol::target::Target;
 
@@ -6,12 +6,12 @@ use super::unusable;
 use crate::did_you_mean;
 use crate::exit::Failure;
 
-/// How many messages `/history` shows unless told.
-const HISTORY: usize = 10;
-/// The most that it shows: a page of the registry.
-const MOST: usize = 200;
+/// Default number of messages of `/history`.
+const DEFAULT_HISTORY: usize = 10;
+/// Maximum number of messages of `/history`: a page of the registry.
+const MAX_HISTORY: usize = 200;
 
-/// The commands, and what they do.
+/// The commands and their descriptions.
 pub(super) const COMMANDS: [(&str, &str); 8] = [
     ("/help", "this list"),
     ("/agents", "who is online"),
@@ -29,16 +29,16 @@ pub(super) const COMMANDS: [(&str, &str); 8] = [
     ("/quit", "leave; Ctrl-D does too"),
 ];
 
-/// A line that was typed.
+/// A typed line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Line {
-    Nothing,
-    Say(String),
+    Empty,
+    Text(String),
     Command(ChatCommand),
     Quit,
 }
 
-/// What is not said to the agent, but done here.
+/// A command, which is not sent to the agent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum ChatCommand {
     Help,
@@ -50,17 +50,17 @@ pub(super) enum ChatCommand {
     Raw,
 }
 
-/// Reads a line. One that begins with `//` is said with a single `/`.
+/// Parses a line. A line that begins with `//` is sent with a single `/`.
 pub(super) fn parse(text: &str) -> Result<Line, Failure> {
     let text = text.trim();
     let Some(rest) = text.strip_prefix('/') else {
         return Ok(match text {
-            "" => Line::Nothing,
-            text => Line::Say(text.to_owned()),
+            "" => Line::Empty,
+            text => Line::Text(text.to_owned()),
         });
     };
     if rest.starts_with('/') {
-        return Ok(Line::Say(rest.to_owned()));
+        return Ok(Line::Text(rest.to_owned()));
     }
     let (name, argument) = rest.split_once(char::is_whitespace).unwrap_or((rest, ""));
     let argument = argument.trim();
@@ -98,11 +98,11 @@ fn target(text: &str) -> Result<Target, Failure> {
 
 fn count(text: &str) -> Result<usize, Failure> {
     match text {
-        "" => Ok(HISTORY),
+        "" => Ok(DEFAULT_HISTORY),
         text => match text.parse() {
-            Ok(count @ 1..=MOST) => Ok(count),
+            Ok(count @ 1..=MAX_HISTORY) => Ok(count),
             _ => Err(unusable(
-                format!("`{text}` is no number from 1 to {MOST}"),
+                format!("`{text}` is no number from 1 to {MAX_HISTORY}"),
                 "/history 20",
             )),
         },
@@ -115,11 +115,11 @@ mod tests {
 
     #[test]
     fn lines_are_said_and_commands_are_done() {
-        let say = |text: &str| Ok(Line::Say(text.to_owned()));
+        let say = |text: &str| Ok(Line::Text(text.to_owned()));
         let command = |command| Ok(Line::Command(command));
         for (text, expected) in [
             ("  hello ", say("hello")),
-            ("", Ok(Line::Nothing)),
+            ("", Ok(Line::Empty)),
             ("//quit", say("/quit")),
             ("/quit", Ok(Line::Quit)),
             ("/help", command(ChatCommand::Help)),

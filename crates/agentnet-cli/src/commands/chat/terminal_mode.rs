@@ -1,29 +1,28 @@
-//! The terminal between two lines: what is typed meanwhile waits for the editor.
+//! The terminal mode between two lines: typed keys are kept for the editor.
 
 use std::io::stdin;
 
 use rustix::termios::{InputModes, LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcsetattr};
 
-/// The key of a function that no key has (`_POSIX_VDISABLE`).
-const DISABLED: u8 = 0;
+/// The value of a special character that is disabled (`_POSIX_VDISABLE`).
+const DISABLED_KEY: u8 = 0;
 
-/// While this lives, keys that are typed outside of the editor are kept as they are: not shown in the middle of an answer, not
-/// edited, not thrown away by Ctrl-C, which is a signal all the same. Dropped, it puts the terminal back as it was, also
-/// where the editor was left while it waited for a key.
+/// Keeps keys that are typed while the editor does not read: they are not echoed into an answer, not edited, and not discarded
+/// by Ctrl-C, which is still a signal. Dropping this restores the terminal, even if the editor was left while it read a key.
 #[derive(Debug)]
 pub(super) struct TerminalMode(Option<Termios>);
 
 impl TerminalMode {
-    /// `edited` unless the terminal is too plain for an editor: then it edits its lines itself.
-    pub(super) fn set(edited: bool) -> Self {
+    /// Sets the mode. Without a line editor, the terminal itself edits lines.
+    pub(super) fn set(has_editor: bool) -> Self {
         let before = tcgetattr(stdin()).ok();
         if let Some(mut kept) = before.clone() {
             kept.local_modes.insert(LocalModes::ISIG | LocalModes::NOFLSH);
-            // Of the signals only Ctrl-C: after the others nobody would put the terminal back.
+            // Only Ctrl-C stays a signal: after the others the terminal would not be restored.
             for key in [SpecialCodeIndex::VQUIT, SpecialCodeIndex::VSUSP] {
-                kept.special_codes[key] = DISABLED;
+                kept.special_codes[key] = DISABLED_KEY;
             }
-            if edited {
+            if has_editor {
                 kept.local_modes
                     .remove(LocalModes::ECHO | LocalModes::ICANON | LocalModes::IEXTEN);
                 kept.input_modes.remove(InputModes::ICRNL);

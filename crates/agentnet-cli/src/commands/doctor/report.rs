@@ -1,11 +1,11 @@
-//! What was found, for people and for programs.
+//! The report of `agentnet doctor`: text and JSON.
 
 use agentnet_protocol::json::{ArrayWriter, ObjectWriter};
 
 use crate::output::sanitize::clean;
 use crate::output::{Output, Tint};
 
-/// What is looked at.
+/// A check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Check {
     Connection,
@@ -21,7 +21,7 @@ pub(crate) enum Check {
 }
 
 impl Check {
-    /// All, in the order in which they are looked at.
+    /// All checks, in order.
     const ALL: [Self; 10] = [
         Self::Connection,
         Self::Token,
@@ -85,7 +85,7 @@ impl Verdict {
     }
 }
 
-/// What one look gave: what was seen, and what to do where something is not well.
+/// The result of a check: a verdict, what was found, and advice if there is a problem.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Finding {
     pub(crate) verdict: Verdict,
@@ -110,7 +110,7 @@ impl Finding {
         Self::new(Verdict::Skip, why.into(), None)
     }
 
-    /// The first failure of these, else the first that is not well, else the first.
+    /// The first failure, else the first warning, else `first`.
     pub(crate) fn worst(first: Self, others: impl IntoIterator<Item = Option<Self>>) -> Self {
         let rank = |finding: &Self| match finding.verdict {
             Verdict::Fail => 2,
@@ -130,7 +130,7 @@ impl Finding {
     }
 }
 
-/// All findings, in the order in which things depend on each other.
+/// All findings, in the order of the checks.
 #[derive(Debug, Default)]
 pub(crate) struct Report(Vec<(Check, Finding)>);
 
@@ -139,7 +139,7 @@ impl Report {
         self.0.push((check, finding));
     }
 
-    /// What was not looked at yet never will be, because something before it failed.
+    /// Marks the remaining checks as not run, because an earlier one failed.
     pub(crate) fn skip_rest(&mut self, why: &str) {
         for check in Check::ALL {
             if self.0.iter().all(|(other, _)| *other != check) {
@@ -156,7 +156,7 @@ impl Report {
         self.count(Verdict::Fail)
     }
 
-    /// A line a check, advice below it, a sum at the end.
+    /// One line for each check, its advice below it, and a summary.
     pub(crate) fn text(&self, output: Output) -> String {
         let width = self
             .0

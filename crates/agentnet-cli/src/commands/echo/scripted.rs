@@ -1,4 +1,4 @@
-//! What `agentnet echo --conformance` does besides echoing: the payload's `do` tells it (docs/CONFORMANCE.md).
+//! The scripted behaviour of `agentnet echo --conformance`, by the member `do` of the payload (docs/CONFORMANCE.md).
 
 use std::future::pending;
 use std::time::{Duration, SystemTime};
@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use agentnet::{Context, HandlerResult, Message};
 use agentnet_protocol::Timestamp;
 
-/// Waits, hangs or fails, if the payload says so.
+/// Waits, hangs or fails, as the payload demands.
 pub(super) async fn obey(message: &Message, context: &Context) -> HandlerResult {
     let member = |name: &str| {
         let payload = message.payload().view();
@@ -34,7 +34,7 @@ pub(super) async fn obey(message: &Message, context: &Context) -> HandlerResult 
     }
 }
 
-/// Answers with what came, if an answer is waited for.
+/// Replies with the payload, if a reply is expected.
 pub(super) async fn echo(message: &Message, context: &Context) -> HandlerResult {
     if message.wants_reply() {
         context.reply(message.payload()).await?;

@@ -1,4 +1,4 @@
-//! A thread to read.
+//! A thread as Markdown.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -14,8 +14,8 @@ use crate::output::sanitize::clean;
 use crate::output::table::MESSAGES;
 use crate::shell_completion::is_inert;
 
-/// A heading, who took part, and a section a message: texts as they are, everything else as JSON. The end of a
-/// stream has its whole text before it.
+/// A heading, the participants, and a section for each message: its text, or its payload as JSON. The end of a stream comes
+/// with the whole text of the stream.
 pub(super) async fn document(
     thread_id: &str,
     messages: &[HistoryMessage],
@@ -98,7 +98,7 @@ fn section(message: &HistoryMessage, from: &str, to: &str, stream: Option<&str>)
     match extract_text(&payload).filter(|_| is_text) {
         Some(text) => quote(&mut section, &text),
         None => {
-            // A reader of Markdown that knows no fences must not find HTML or images in it either.
+            // Markdown renderers without fenced blocks must find no HTML or images in it.
             let json = indented(&message.payload)
                 .replace('<', "\\u003c")
                 .replace("![", "\\u0021[");
@@ -109,7 +109,7 @@ fn section(message: &HistoryMessage, from: &str, to: &str, stream: Option<&str>)
     section
 }
 
-/// A quotation, so that nothing in it can look like a heading of ours.
+/// A block quote, so that the text cannot forge a heading.
 fn quote(section: &mut String, text: &str) {
     section.push_str("\n\n");
     for line in text.lines() {
@@ -117,8 +117,8 @@ fn quote(section: &mut String, text: &str) {
     }
 }
 
-/// Text without anything that Markdown would read as a mark, or as HTML: nothing that a stranger wrote runs or loads where the
-/// document is shown.
+/// The text with Markdown and HTML escaped: texts of other agents must neither run nor load anything where the document is
+/// shown.
 fn escaped(text: &str) -> String {
     clean(text).chars().fold(String::new(), |mut out, c| {
         match c {
@@ -132,7 +132,7 @@ fn escaped(text: &str) -> String {
     })
 }
 
-/// A line whose indentation makes no block of code: in that, escapes would be read as they are written.
+/// The line with its indentation as no-break spaces: in an indented code block, escapes would be shown literally.
 fn unindented(line: &str) -> String {
     let text = line.trim_start_matches([' ', '\t']);
     let width: usize = line[..line.len() - text.len()]

@@ -1,4 +1,4 @@
-//! Who is there, and what each does: accounts with their sessions, from hellos, receipts and the registry's list.
+//! Accounts and their sessions, from hellos, receipts and the registry's list.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -8,21 +8,21 @@ use agentnet_protocol::{AgentCounters, AgentInfo, ReceiptStatus};
 use super::rate::Rate;
 use crate::output::sanitize::clean;
 
-/// Accounts that are kept; beyond, those that are offline go first.
-const MOST: usize = 50_000;
-/// A session that was not heard for so long is late: agents say hello every 12 seconds by default.
-pub(crate) const LATE: Duration = Duration::from_secs(45);
-/// Where no registry tells who is there, a session that was not heard for so long has gone.
-const GONE: Duration = Duration::from_secs(120);
+/// Maximum number of accounts. If there are more, offline accounts are dropped first.
+const MAX_ACCOUNTS: usize = 50_000;
+/// A session without a hello for this long is late. Agents send one every 12 seconds by default.
+pub(crate) const LATE_AFTER: Duration = Duration::from_secs(45);
+/// Without a registry, a session without a hello for this long is dropped.
+const EXPIRY_WITHOUT_REGISTRY: Duration = Duration::from_secs(120);
 
-/// Everybody who was seen.
+/// All accounts that were seen.
 #[derive(Debug, Default)]
 pub(crate) struct Agents {
     accounts: HashMap<Box<str>, Agent>,
     /// The account of each session.
     sessions: HashMap<Box<str>, Box<str>>,
-    /// Which list of the registry is being read.
-    round: u32,
+    /// Number of the registry's list that is being read.
+    list_number: u32,
 }
 
 /// One account.
@@ -34,9 +34,9 @@ pub(crate) struct Agent {
     pub(crate) sessions: Vec<Session>,
     pub(crate) received: Rate,
     pub(crate) sent: Rate,
-    /// Rejections that passed by.
+    /// Rejected receipts that were seen.
     refused: u64,
-    /// When it was heard last.
+    /// Time of the last hello or goodbye.
     seen: Duration,
 }
 
@@ -45,18 +45,19 @@ pub(crate) struct Agent {
 pub(crate) struct Session {
     pub(crate) tag: Box<str>,
     pub(crate) agent_id: Box<str>,
-    /// When its last hello was.
+    /// Time of its last hello.
     pub(crate) seen: Duration,
-    /// What it told then.
+    /// The counters of that hello.
     pub(crate) counters: Option<AgentCounters>,
-    /// Messages that it took less those that it finished since then.
+    /// Accepted minus finished messages since that hello.
     taken: i64,
-    /// Messages that it refused since then.
+    /// Messages that it refused since that hello.
     refused: u64,
-    round: u32,
+    /// Number of the last list that contained it.
+    list_number: u32,
 }
 
-/// What a hello says.
+/// The content of a hello.
 #[derive(Debug, Default)]
 pub(crate) struct Hello<'a> {
     pub(crate) tag: &'a str,
@@ -67,13 +68,13 @@ pub(crate) struct Hello<'a> {
     pub(crate) counters: Option<AgentCounters>,
 }
 
-/// How an account is.
+/// The presence of an account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Presence {
     Online,
-    /// Its circuit breaker is open: it refuses all work.
+    /// The circuit breaker is open: it refuses all messages.
     Open,
-    /// Its hello is overdue.
+    /// The hello is overdue.
     Late,
     Offline,
 }
@@ -87,13 +88,13 @@ impl Agents {
         self.accounts.get(account_id)
     }
 
-    /// How many accounts are online, and with how many sessions.
+    /// The numbers of accounts and sessions that are online.
     pub(crate) fn online(&self) -> (usize, usize) {
         let online = self.accounts.values().filter(|agent| !agent.sessions.is_empty());
         (online.count(), self.sessions.len())
     }
 
-    /// A session says that it is there.
+    /// Applies a hello of a session.
     pub(crate) fn hello(&mut self, hello: &Hello<'_>, now: Duration) {
         if hello.tag.is_empty() || hello.account_id.is_empty() {
             return;
@@ -106,12 +107,12 @@ impl Agents {
         }
     }
 
-    /// The registry's list begins again.
+    /// A new list of the registry begins.
     pub(crate) fn list_begins(&mut self) {
-        self.round += 1;
+        self.list_number += 1;
     }
 
-    /// The registry says that a session is there, heard last at `seen`.
+    /// Applies a session of the registry's list, last seen at `seen`.
     pub(crate) fn listed(&mut self, info: &AgentInfo, seen: Duration) {
         let text = |text: &Option<String>| text.clone().unwrap_or_default();
         let (tag, account_id, username) = (text(&info.session_tag), text(&info.account_id), text(&info.username));
@@ -126,21 +127,21 @@ impl Agents {
             name: &info.name,
             counters: None,
         };
-        let round = self.round;
+        let list_number = self.list_number;
         let session = self.session(&hello, seen);
-        session.round = round;
+        session.list_number = list_number;
     }
 
-    /// The registry's list, asked for at this time, is complete: sessions that are not in it and were not heard since have
-    /// gone.
+    /// The registry's list, requested at `asked`, is complete. Drops sessions that are not in it, unless they sent a hello
+    /// since.
     pub(crate) fn list_ends(&mut self, asked: Duration) {
-        let round = self.round;
-        self.keep_sessions(|session| session.round == round || session.seen >= asked);
+        let list_number = self.list_number;
+        self.keep_sessions(|session| session.list_number == list_number || session.seen >= asked);
     }
 
-    /// Forgets sessions that were not heard for long, where no registry tells who is there.
+    /// Drops sessions without a recent hello, when there is no registry.
     pub(crate) fn expire(&mut self, now: Duration) {
-        self.keep_sessions(|session| now.saturating_sub(session.seen) < GONE);
+        self.keep_sessions(|session| now.saturating_sub(session.seen) < EXPIRY_WITHOUT_REGISTRY);
     }
 
     fn keep_sessions(&mut self, keep: impl Fn(&Session) -> bool) {
@@ -157,11 +158,11 @@ impl Agents {
 
     /// Whether a session is late, so that the registry should be asked.
     pub(crate) fn any_late(&self, now: Duration) -> bool {
-        let late = |session: &Session| now.saturating_sub(session.seen) > LATE;
+        let late = |session: &Session| now.saturating_sub(session.seen) > LATE_AFTER;
         self.accounts.values().any(|agent| agent.sessions.iter().any(late))
     }
 
-    /// A session has left.
+    /// Applies a goodbye of a session.
     pub(crate) fn goodbye(&mut self, tag: &str, now: Duration) {
         if let Some(account_id) = self.sessions.remove(tag)
             && let Some(agent) = self.accounts.get_mut(&account_id)
@@ -171,28 +172,28 @@ impl Agents {
         }
     }
 
-    /// The name of an account that may be offline.
+    /// Sets the names of an account, which may be offline.
     pub(crate) fn learn(&mut self, account_id: &str, username: &str, name: &str) {
         let agent = self.account(account_id);
         set(&mut agent.username, username);
         set(&mut agent.name, name);
     }
 
-    /// Messages passed from this account.
+    /// Counts a message from this account.
     pub(crate) fn sent(&mut self, account_id: &str, now: Duration) {
         if let Some(agent) = self.accounts.get_mut(account_id) {
             agent.sent.add(1, now);
         }
     }
 
-    /// Messages passed to this account.
+    /// Counts a message to this account.
     pub(crate) fn received(&mut self, account_id: &str, now: Duration) {
         if let Some(agent) = self.accounts.get_mut(account_id) {
             agent.received.add(1, now);
         }
     }
 
-    /// A receipt that this account issued.
+    /// Applies a receipt of this account.
     pub(crate) fn receipt(&mut self, account_id: &str, tag: &str, status: ReceiptStatus, code: &str) {
         let Some(agent) = self.accounts.get_mut(account_id) else {
             return;
@@ -206,7 +207,7 @@ impl Agents {
         session.taken += match status {
             ReceiptStatus::Accepted => 1,
             ReceiptStatus::Processed => -1,
-            // Only what was taken can fail.
+            // Only an accepted message can fail.
             ReceiptStatus::Rejected if matches!(code, "handler_error" | "timeout") => -1,
             _ => 0,
         };
@@ -225,10 +226,10 @@ impl Agents {
             .get(hello.tag)
             .map(|account_id| **account_id != *hello.account_id);
         if moved == Some(true) {
-            // The registry has given the session another account.
+            // The session has another account now.
             self.goodbye(hello.tag, seen);
         }
-        // Making room for the account forgets the sessions of accounts that are not there.
+        // First: adding the account may drop sessions of other accounts.
         self.account(hello.account_id);
         if moved != Some(false) {
             self.sessions.insert(hello.tag.into(), hello.account_id.into());
@@ -254,13 +255,13 @@ impl Agents {
         session
     }
 
-    /// When it is full, those who are offline go, and then the half that was not heard for longest.
+    /// If the table is full, drops offline accounts, then the half with the oldest hellos.
     fn make_room(&mut self) {
-        if self.accounts.len() < MOST {
+        if self.accounts.len() < MAX_ACCOUNTS {
             return;
         }
         self.accounts.retain(|_, agent| !agent.sessions.is_empty());
-        if self.accounts.len() > MOST / 2 {
+        if self.accounts.len() > MAX_ACCOUNTS / 2 {
             let mut seen: Vec<Duration> = self.accounts.values().map(|agent| agent.seen).collect();
             let (_, median, _) = seen.select_nth_unstable(self.accounts.len() / 2);
             let median = *median;
@@ -272,9 +273,9 @@ impl Agents {
 }
 
 impl Agent {
-    /// How it is.
+    /// The presence, computed at `now`.
     pub(crate) fn presence(&self, now: Duration) -> Presence {
-        let late = |session: &Session| now.saturating_sub(session.seen) > LATE;
+        let late = |session: &Session| now.saturating_sub(session.seen) > LATE_AFTER;
         let open = |session: &Session| session.counters.is_some_and(|counters| counters.circuit_open);
         match &*self.sessions {
             [] => Presence::Offline,
@@ -284,27 +285,27 @@ impl Agent {
         }
     }
 
-    /// Messages taken and not finished; `None` where no session tells.
+    /// Messages accepted and not finished; `None` if no session reports counters.
     pub(crate) fn inflight(&self) -> Option<u64> {
         self.total(Session::inflight)
     }
 
-    /// Messages that waited for a handler at the last hello; `None` where no session tells.
+    /// Messages that waited for a handler at the last hello; `None` if no session reports counters.
     pub(crate) fn pending(&self) -> Option<u64> {
         self.total(|session| session.counters.map(|counters| counters.pending))
     }
 
-    /// Messages handled without failure at the last hello; `None` where no session tells.
+    /// Messages handled without failure until the last hello; `None` if no session reports counters.
     pub(crate) fn processed(&self) -> Option<u64> {
         self.total(|session| session.counters.map(|counters| counters.processed))
     }
 
-    /// Failures and refusals: by its own count where it tells one, else those that passed by.
+    /// Failures and refusals: as reported, else the rejected receipts that were seen.
     pub(crate) fn errors(&self) -> u64 {
         self.total(Session::errors).unwrap_or(self.refused)
     }
 
-    /// How long ago it was heard.
+    /// Time since the last hello.
     pub(crate) fn seen_ago(&self, now: Duration) -> Duration {
         let seen = self.sessions.iter().map(|session| session.seen).max();
         now.saturating_sub(seen.unwrap_or(self.seen))
@@ -319,13 +320,13 @@ impl Agent {
 }
 
 impl Session {
-    /// Handlers running at the last hello, with what was taken and finished since.
+    /// Handlers running at the last hello, plus messages accepted and minus messages finished since.
     pub(crate) fn inflight(&self) -> Option<u64> {
         let counters = self.counters?;
         Some(counters.inflight.saturating_add_signed(self.taken))
     }
 
-    /// Failures and refusals at the last hello, and refusals since.
+    /// Failures and refusals until the last hello, and refusals since.
     pub(crate) fn errors(&self) -> Option<u64> {
         let counters = self.counters?;
         Some(
@@ -337,7 +338,7 @@ impl Session {
     }
 }
 
-/// Sets a text where there is a new one, without control characters.
+/// Replaces a text by a new one that is not empty, without control characters.
 fn set(text: &mut Box<str>, new: &str) {
     if !new.is_empty() && **text != *new {
         let new = clean(new);

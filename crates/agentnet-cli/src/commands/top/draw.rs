@@ -1,10 +1,10 @@
-//! From what is known to cells on a screen. Nothing here reads a clock or talks to anybody.
+//! Rendering the state as cells of the screen. No I/O, no clock.
 
 mod lists;
 mod pages;
+mod short_forms;
 mod table;
 mod theme;
-mod words;
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ use super::ui::Ui;
 use super::view::{Page, View};
 pub(crate) use theme::Theme;
 
-/// The two moments that things are told by: the wall's and the stopwatch's.
+/// The current time, by the wall clock and by the stopwatch.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Moment {
     pub(crate) at: Timestamp,
@@ -29,9 +29,9 @@ pub(crate) struct Moment {
 }
 
 /// Lines above the list: network, traffic, views.
-pub(crate) const HEAD: u16 = 3;
+pub(crate) const HEADER_HEIGHT: u16 = 3;
 
-/// Draws everything.
+/// Draws the whole screen.
 pub(crate) fn draw(state: &State, ui: &mut Ui, moment: Moment, theme: Theme, area: Rect, buffer: &mut Buffer) {
     if area.height < 2 || area.width < 2 {
         return;
@@ -41,8 +41,14 @@ pub(crate) fn draw(state: &State, ui: &mut Ui, moment: Moment, theme: Theme, are
     traffic(state, moment, theme).render(line(1), buffer);
     views(state, ui, theme).render(line(2), buffer);
     let foot = line(area.height - 1);
-    let body = Rect::new(area.x, area.y + HEAD, area.width, area.height.saturating_sub(HEAD + 1)).intersection(area);
-    // The header of the table is no line of the list.
+    let body = Rect::new(
+        area.x,
+        area.y + HEADER_HEIGHT,
+        area.width,
+        area.height.saturating_sub(HEADER_HEIGHT + 1),
+    )
+    .intersection(area);
+    // Without the header of the table.
     let height = usize::from(body.height.saturating_sub(1));
     match ui.page.clone() {
         _ if ui.help => pages::help(theme, body, buffer),
@@ -72,7 +78,7 @@ fn list(state: &State, ui: &mut Ui, moment: Moment, theme: Theme, area: Rect, he
     }
 }
 
-/// Which network this is, and how its registry is.
+/// The first line: address of the network, state of the registry.
 fn network(state: &State, theme: Theme) -> Line<'static> {
     let mut spans = vec![
         Span::styled("agentnet top", theme.bold()),
@@ -102,7 +108,7 @@ fn network(state: &State, theme: Theme) -> Line<'static> {
     Line::from(spans)
 }
 
-/// How much is going on.
+/// The second line: numbers of agents and messages.
 fn traffic(state: &State, moment: Moment, theme: Theme) -> Line<'static> {
     let (accounts, sessions) = state.agents.online();
     let failing = state.failing.per_second(moment.now);
@@ -128,7 +134,7 @@ fn traffic(state: &State, moment: Moment, theme: Theme) -> Line<'static> {
     Line::from(spans)
 }
 
-/// The views, and what is special about the one that is shown.
+/// The third line: the views, with order and filter of the current one.
 fn views(state: &State, ui: &Ui, theme: Theme) -> Line<'static> {
     let mut spans = Vec::new();
     for (index, view) in View::ALL.into_iter().enumerate() {
@@ -140,7 +146,7 @@ fn views(state: &State, ui: &Ui, theme: Theme) -> Line<'static> {
     if ui.page.is_none() {
         let arrow = if ui.is_reversed() { "▲" } else { "▼" };
         spans.push(Span::styled(format!(" by {} {arrow}", ui.ordered_by()), theme.dim()));
-        if ui.view == View::Messages && state.messages.is_stopped() {
+        if ui.view == View::Messages && state.messages.is_paused() {
             spans.push(Span::styled(" paused", theme.warn()));
         }
         if !ui.filter().is_empty() {

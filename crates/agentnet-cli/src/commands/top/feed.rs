@@ -1,4 +1,4 @@
-//! What passes on the network, on one connection of its own.
+//! Subscriptions to the network's messages, on a separate connection.
 
 use std::sync::atomic::Ordering;
 
@@ -11,7 +11,8 @@ use futures::{FutureExt, StreamExt};
 use crate::connection::observer;
 use crate::exit::Failure;
 
-/// What is heard. Receipts come before hellos, whose counters hold them already; a goodbye comes after the hello.
+/// The subjects, in the order in which they are read. Receipts come before hellos, whose counters include them; goodbyes come
+/// after hellos.
 const SUBJECTS: [&str; 6] = [
     "account.*.receipts",
     "registry.hello",
@@ -20,24 +21,24 @@ const SUBJECTS: [&str; 6] = [
     ALL_CAPABILITIES,
     ALL_REPLIES,
 ];
-/// Messages that may wait on each subject.
-const WAITING: usize = 8_192;
-/// Messages that are taken at once, before keys are looked at again.
-const AT_ONCE: usize = 20_000;
+/// Capacity of the queue of each subscription.
+const QUEUE_CAPACITY: usize = 8_192;
+/// Maximum number of messages that one call of [`NetworkFeed::drain`] processes, so that keys are handled in between.
+const MAX_DRAINED_MESSAGES: usize = 20_000;
 
 /// The subscriptions.
 pub(crate) struct NetworkFeed {
     client: Client,
     subscriptions: Vec<Subscriber>,
     taken: u64,
-    lost: Lost,
+    dropped: DroppedEstimate,
 }
 
 impl NetworkFeed {
-    /// Connects and subscribes, where another connection was made already: why it cannot be is told by that one.
+    /// Connects and subscribes. Callers connect with the SDK first, which reports why a connection fails.
     pub(crate) async fn open(url: &NatsUrl) -> Result<Self, Failure> {
-        let client = observer::connect(url, "agentnet-cli-top", WAITING).await?;
-        let lost = |error: &dyn std::fmt::Display| Failure::trouble(format!("cannot watch the network: {error}"));
+        let client = observer::connect(url, "agentnet-cli-top", QUEUE_CAPACITY).await?;
+        let lost = |error: &dyn std::fmt::Display| Failure::error(format!("cannot watch the network: {error}"));
         let taken = client.statistics().in_messages.load(Ordering::Relaxed);
         let mut subscriptions = Vec::with_capacity(SUBJECTS.len());
         for subject in SUBJECTS {
@@ -48,68 +49,68 @@ impl NetworkFeed {
             client,
             subscriptions,
             taken,
-            lost: Lost::default(),
+            dropped: DroppedEstimate::default(),
         })
     }
 
-    /// Whether the connection is lost and not yet back.
+    /// Whether the connection is lost.
     pub(crate) fn is_lost(&self) -> bool {
         self.client.connection_state() != Connection::Connected
     }
 
-    /// How often the connection was made.
+    /// Number of connections so far.
     pub(crate) fn connects(&self) -> u64 {
         self.client.statistics().connects.load(Ordering::Relaxed)
     }
 
-    /// Hands over everything that has come; whether there was something.
-    pub(crate) fn drain(&mut self, mut hear: impl FnMut(&Message)) -> bool {
+    /// Passes all received messages to the handler. Returns whether there were any.
+    pub(crate) fn drain(&mut self, mut handler: impl FnMut(&Message)) -> bool {
         let got = self.client.statistics().in_messages.load(Ordering::Relaxed);
         let mut taken = 0;
         for subscription in &mut self.subscriptions {
-            // The scheduler would let a task take a few only.
-            while taken < AT_ONCE
+            // Tokio's cooperative budget would limit this to a few messages.
+            while taken < MAX_DRAINED_MESSAGES
                 && let Some(Some(message)) = tokio::task::unconstrained(subscription.next()).now_or_never()
             {
-                hear(&message);
+                handler(&message);
                 taken += 1;
             }
         }
         self.taken += taken as u64;
-        // What had come before and was not there to be taken was dropped, unless it was on its way to its queue just then.
-        // Where not everything was taken, some may wait.
+        // Messages that the connection received and that no queue held were dropped, unless they were just on their way to a
+        // queue. If the limit was reached, the queues may hold more.
         let waiting = match taken {
-            AT_ONCE.. => (WAITING * SUBJECTS.len()) as u64,
+            MAX_DRAINED_MESSAGES.. => (QUEUE_CAPACITY * SUBJECTS.len()) as u64,
             _ => 0,
         };
-        self.lost.note(got.saturating_sub(self.taken + waiting));
+        self.dropped.sample(got.saturating_sub(self.taken + waiting));
         taken > 0
     }
 
-    /// Messages that were dropped since they came faster than they were taken.
+    /// Number of messages that were dropped because they came too fast.
     pub(crate) fn dropped(&self) -> u64 {
-        self.lost.sure
+        self.dropped.dropped
     }
 }
 
-/// How many messages were dropped: as many as were missing at every look for a while.
+/// Estimate of dropped messages: the minimum of the missing messages over several samples.
 #[derive(Debug, Default)]
-struct Lost {
-    sure: u64,
-    least: Option<u64>,
-    looks: u32,
+struct DroppedEstimate {
+    dropped: u64,
+    minimum: Option<u64>,
+    samples: u32,
 }
 
-impl Lost {
-    /// So many looks make it sure.
-    const LOOKS: u32 = 20;
+impl DroppedEstimate {
+    /// Samples of one estimate.
+    const SAMPLES: u32 = 20;
 
-    fn note(&mut self, missing: u64) {
-        self.least = Some(self.least.map_or(missing, |least| least.min(missing)));
-        self.looks += 1;
-        if self.looks == Self::LOOKS {
-            self.sure = self.sure.max(self.least.take().unwrap_or(0));
-            self.looks = 0;
+    fn sample(&mut self, missing: u64) {
+        self.minimum = Some(self.minimum.map_or(missing, |minimum| minimum.min(missing)));
+        self.samples += 1;
+        if self.samples == Self::SAMPLES {
+            self.dropped = self.dropped.max(self.minimum.take().unwrap_or(0));
+            self.samples = 0;
         }
     }
 }
@@ -120,12 +121,12 @@ mod tests {
 
     #[test]
     fn only_what_is_missing_for_a_while_was_dropped() {
-        let mut lost = Lost::default();
+        let mut lost = DroppedEstimate::default();
         let mut look = |missing: &dyn Fn(u32) -> u64| {
-            for n in 0..Lost::LOOKS {
-                lost.note(missing(n));
+            for n in 0..DroppedEstimate::SAMPLES {
+                lost.sample(missing(n));
             }
-            lost.sure
+            lost.dropped
         };
         assert_eq!(look(&|n| u64::from(n % 2)), 0);
         assert_eq!(look(&|n| 10 + u64::from(n)), 10);

@@ -1,4 +1,4 @@
-//! Keys, as far as they mean something.
+//! The keys of `top`.
 
 use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 
@@ -24,7 +24,7 @@ pub(crate) enum Key {
 }
 
 impl Key {
-    /// `None` for keys that mean nothing here, and for those that are let go.
+    /// The key of an event; `None` for unused keys and key releases.
     pub(crate) fn of(event: KeyEvent) -> Option<Self> {
         if event.kind == KeyEventKind::Release {
             return None;

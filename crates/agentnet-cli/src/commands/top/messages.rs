@@ -1,4 +1,4 @@
-//! The last messages that passed.
+//! The latest messages.
 
 use std::collections::VecDeque;
 
@@ -8,20 +8,20 @@ use agentnet_protocol::{Envelope, RawJson, Timestamp};
 use crate::account_names::without_account;
 use crate::output::sanitize::{clean, preview};
 
-/// Messages that are kept.
-pub(crate) const MOST: usize = 2_000;
-/// Of payloads that are longer, in bytes, only the beginning is looked at.
-const LONG: usize = 2_048;
+/// Maximum number of messages that are kept.
+pub(crate) const MAX_MESSAGES: usize = 2_000;
+/// Maximum length of a payload that is parsed for its preview, in bytes. Of longer ones the beginning is shown.
+const MAX_PREVIEWED_PAYLOAD: usize = 2_048;
 
-/// One message, as far as it is shown.
+/// The shown parts of a message.
 #[derive(Debug, Clone)]
 pub(crate) struct SeenMessage {
-    /// Its message id.
+    /// The message id.
     pub(crate) id: Box<str>,
     pub(crate) at: Timestamp,
-    /// An account id, or what the sender calls itself, marked as without_account.
+    /// The account id of the sender, or its own label, marked as such.
     pub(crate) from: Box<str>,
-    /// An account id, or `capability:<name>`.
+    /// The account id of the receiver, or `capability:<name>`.
     pub(crate) to: Box<str>,
     pub(crate) kind: Box<str>,
     pub(crate) thread: Box<str>,
@@ -45,7 +45,7 @@ impl SeenMessage {
         }
     }
 
-    /// What is kept of a message that passed at this time.
+    /// A message that was seen at this time.
     pub(crate) fn of(envelope: &Envelope, thread: &str, at: Timestamp) -> Self {
         let boxed = |text: &str| Box::from(&*clean(text));
         let account = |id: Option<&str>| id.filter(|id| !id.is_empty()).map(boxed);
@@ -63,55 +63,55 @@ impl SeenMessage {
     }
 }
 
-/// The beginning of a payload; the preview of it where it is short.
+/// The preview of a payload, or the beginning of a long one.
 fn beginning(payload: &RawJson) -> Box<str> {
-    if payload.get().len() <= LONG {
+    if payload.get().len() <= MAX_PREVIEWED_PAYLOAD {
         return preview(payload).into();
     }
     let start: String = payload.get().chars().take(MAX_LENGTH - 1).chain(['…']).collect();
     (&*clean(&start)).into()
 }
 
-/// The last messages, oldest first.
+/// The latest messages, oldest first.
 #[derive(Debug, Default)]
 pub(crate) struct Messages {
     ring: VecDeque<SeenMessage>,
-    /// What they were when the view was stopped.
-    stopped: Option<VecDeque<SeenMessage>>,
+    /// The messages at the time when the view was paused.
+    paused: Option<VecDeque<SeenMessage>>,
 }
 
 impl Messages {
-    /// Adds what passed since the last time, in the order in which it was sent: it came on several subscriptions.
+    /// Adds messages in the order in which they were sent: they come from several subscriptions.
     pub(crate) fn add(&mut self, mut passed: Vec<SeenMessage>) {
         passed.sort_by(|one, other| one.sent_at.cmp(&other.sent_at));
-        let surplus = (self.ring.len() + passed.len()).saturating_sub(MOST);
+        let surplus = (self.ring.len() + passed.len()).saturating_sub(MAX_MESSAGES);
         self.ring.drain(..surplus.min(self.ring.len()));
-        let skipped = passed.len().saturating_sub(MOST);
+        let skipped = passed.len().saturating_sub(MAX_MESSAGES);
         self.ring.extend(passed.into_iter().skip(skipped));
     }
 
     /// The messages to show, latest first.
     pub(crate) fn shown(&self) -> impl Iterator<Item = &SeenMessage> {
-        self.stopped.as_ref().unwrap_or(&self.ring).iter().rev()
+        self.paused.as_ref().unwrap_or(&self.ring).iter().rev()
     }
 
-    /// The messages that passed, latest first, whether or not the view was stopped.
+    /// All messages, latest first, even if the view is paused.
     pub(crate) fn latest(&self) -> impl Iterator<Item = &SeenMessage> {
         self.ring.iter().rev()
     }
 
-    /// Stops the view, or lets it go on.
-    pub(crate) fn stop(&mut self, stop: bool) {
-        match (stop, &self.stopped) {
-            (true, None) => self.stopped = Some(self.ring.clone()),
+    /// Pauses or resumes the view.
+    pub(crate) fn set_paused(&mut self, paused: bool) {
+        match (paused, &self.paused) {
+            (true, None) => self.paused = Some(self.ring.clone()),
             (true, Some(_)) => {}
-            (false, _) => self.stopped = None,
+            (false, _) => self.paused = None,
         }
     }
 
-    /// Whether the view was stopped.
-    pub(crate) fn is_stopped(&self) -> bool {
-        self.stopped.is_some()
+    /// Whether the view is paused.
+    pub(crate) fn is_paused(&self) -> bool {
+        self.paused.is_some()
     }
 }
 
@@ -145,30 +145,30 @@ mod tests {
         assert_eq!(previews(&messages), ["two", "one"]);
         assert_eq!(&*messages.shown().next().unwrap().from, "a\u{fffd} (no account)");
         for _ in 0..3 {
-            messages.add((0..MOST - 1).map(|_| passed("", "1")).collect());
+            messages.add((0..MAX_MESSAGES - 1).map(|_| passed("", "1")).collect());
         }
         messages.add(vec![passed("", r#""last""#)]);
-        assert_eq!(messages.shown().count(), MOST);
+        assert_eq!(messages.shown().count(), MAX_MESSAGES);
         assert_eq!(previews(&messages)[0], "last");
-        messages.add((0..MOST + 5).map(|_| passed("", "2")).collect());
-        assert_eq!(messages.shown().count(), MOST);
+        messages.add((0..MAX_MESSAGES + 5).map(|_| passed("", "2")).collect());
+        assert_eq!(messages.shown().count(), MAX_MESSAGES);
     }
 
     #[test]
     fn a_stopped_view_stays_while_messages_pass() {
         let mut messages = Messages::default();
         messages.add(vec![passed("", r#""one""#)]);
-        messages.stop(true);
+        messages.set_paused(true);
         messages.add(vec![passed("", r#""two""#)]);
-        messages.stop(true);
+        messages.set_paused(true);
         assert_eq!(previews(&messages), ["one"]);
-        messages.stop(false);
+        messages.set_paused(false);
         assert_eq!(previews(&messages), ["two", "one"]);
     }
 
     #[test]
     fn of_long_payloads_the_beginning_is_shown() {
-        let message = passed("", &format!(r#"{{"text":"{}"}}"#, "x".repeat(LONG)));
+        let message = passed("", &format!(r#"{{"text":"{}"}}"#, "x".repeat(MAX_PREVIEWED_PAYLOAD)));
         assert!(message.preview.starts_with(r#"{"text":"xxx"#) && message.preview.ends_with('…'));
         assert_eq!(message.preview.chars().count(), MAX_LENGTH);
     }

@@ -1,11 +1,11 @@
-//! How often something happens.
+//! Exponentially decaying rates.
 
 use std::time::Duration;
 
-/// After so many seconds an event counts for about a third.
-const MEMORY: f32 = 3.0;
+/// Time constant of the decay, in seconds: then an event counts 1/e.
+const DECAY_SECONDS: f32 = 3.0;
 
-/// Events a second, where each counts less the longer ago it was: one number, however many events.
+/// Events per second, with exponential decay, in constant memory.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Rate {
     value: f32,
@@ -13,25 +13,25 @@ pub(crate) struct Rate {
 }
 
 impl Rate {
-    /// So many events happened now.
+    /// Adds events that happened now.
     pub(crate) fn add(&mut self, events: u32, now: Duration) {
         *self = Self {
-            value: self.per_second(now) + events as f32 / MEMORY,
+            value: self.per_second(now) + events as f32 / DECAY_SECONDS,
             at: now,
         };
     }
 
-    /// Events a second by now.
+    /// The rate at `now`, in events per second.
     pub(crate) fn per_second(&self, now: Duration) -> f32 {
         if self.value == 0.0 {
             return 0.0;
         }
         let ago = now.saturating_sub(self.at).as_secs_f32();
-        self.value * (-ago / MEMORY).exp()
+        self.value * (-ago / DECAY_SECONDS).exp()
     }
 }
 
-/// A rate in at most five characters; next to nothing is a dot.
+/// A rate in at most five characters; a rate near zero is a dot.
 pub(crate) fn rate_text(per_second: f32) -> String {
     match per_second {
         ..0.05 => "·".to_owned(),

@@ -1,4 +1,4 @@
-//! What is asked of the registry, and when: what is on the screen, never twice at a time.
+//! Polls the registry for what the screen shows, with one request of each kind at a time.
 
 use std::time::Duration;
 
@@ -14,22 +14,22 @@ use super::state::{Answer, PageFacts, State, why};
 use super::ui::Ui;
 use super::view::{Page, View};
 
-/// How often it is asked how it is doing.
-const METRICS: Duration = Duration::from_secs(5);
-/// How often it is asked who is there; hellos and goodbyes tell the rest.
-const ONLINE: Duration = Duration::from_secs(60);
-/// The same, while somebody's hello is overdue.
-const ONLINE_WHEN_LATE: Duration = Duration::from_secs(15);
-/// How often it is asked for what is on the screen.
-const SHOWN: Duration = Duration::from_secs(2);
-/// Agents in one page of the list of those online: it is taken in at once, between two keys.
-const PAGE: usize = 500;
-/// Messages of a page.
-const HISTORY: usize = 50;
-/// AccountNames that are asked for at once.
-const NAMES: usize = 5;
+/// Poll interval of the registry's metrics.
+const METRICS_INTERVAL: Duration = Duration::from_secs(5);
+/// Poll interval of the list of online agents. Hellos and goodbyes keep it up to date in between.
+const ONLINE_INTERVAL: Duration = Duration::from_secs(60);
+/// Poll interval of that list while a hello is overdue.
+const ONLINE_INTERVAL_WHEN_LATE: Duration = Duration::from_secs(15);
+/// Poll interval of the open view or page.
+const VIEW_INTERVAL: Duration = Duration::from_secs(2);
+/// Page size of the list of online agents. A page is processed at once, between two keys.
+const ONLINE_PAGE_SIZE: usize = 500;
+/// Number of messages on a page.
+const HISTORY_LIMIT: usize = 50;
+/// Number of names that one task looks up.
+const NAMES_PER_REQUEST: usize = 5;
 
-/// What is being asked.
+/// The running requests.
 pub(crate) struct RegistryPoller {
     registry: RegistryClient,
     answers: mpsc::Sender<Answer>,
@@ -39,7 +39,7 @@ pub(crate) struct RegistryPoller {
     names: Slot<()>,
 }
 
-/// What is on the screen, as a question.
+/// The request for the content of the screen.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Question {
     /// A page.
@@ -50,7 +50,7 @@ enum Question {
     Agents(String),
 }
 
-/// One question at a time.
+/// One running request of a kind.
 struct Slot<Q> {
     asked: Option<(Q, Duration)>,
     task: Option<JoinHandle<()>>,
@@ -66,8 +66,8 @@ impl<Q> Default for Slot<Q> {
 }
 
 impl<Q: PartialEq> Slot<Q> {
-    /// Whether the question is to be put now: at once where it is another than before, else after a while and when the
-    /// answer to the last one is there.
+    /// Whether to send the request now: at once if it differs from the last one, else after the interval and when the last
+    /// one is answered.
     fn is_due(&self, question: &Q, every: Duration, now: Duration) -> bool {
         match &self.asked {
             Some((asked, at)) if asked == question => {
@@ -83,7 +83,7 @@ impl<Q: PartialEq> Slot<Q> {
         self.task = Some(tokio::spawn(work));
     }
 
-    /// Nobody waits for the answer any more.
+    /// Cancels the request.
     fn stop(&mut self) {
         if let Some(task) = self.task.take() {
             task.abort();
@@ -93,7 +93,7 @@ impl<Q: PartialEq> Slot<Q> {
 }
 
 impl RegistryPoller {
-    /// Answers are sent to `answers`.
+    /// Sends answers to the channel `answers`.
     pub(crate) fn new(registry: RegistryClient, answers: mpsc::Sender<Answer>) -> Self {
         Self {
             registry,
@@ -105,28 +105,29 @@ impl RegistryPoller {
         }
     }
 
-    /// Asks what is due. `connects` is the number of connections so far: after a new one, hellos may have been missed.
+    /// Sends the requests that are due. `connects` is the number of connections so far: after a reconnection, hellos may have
+    /// been missed.
     pub(crate) fn ask(&mut self, state: &State, ui: &Ui, connects: u64, now: Duration) {
         let registry = || self.registry.clone();
         let answers = || self.answers.clone();
-        if self.metrics.is_due(&(), METRICS, now) {
+        if self.metrics.is_due(&(), METRICS_INTERVAL, now) {
             self.metrics.ask((), now, metrics(registry(), answers()));
         }
         let every = if state.agents.any_late(now) {
-            ONLINE_WHEN_LATE
+            ONLINE_INTERVAL_WHEN_LATE
         } else {
-            ONLINE
+            ONLINE_INTERVAL
         };
         if self.online.is_due(&connects, every, now) {
             self.online.ask(connects, now, online(registry(), answers(), now));
         }
-        if !state.nameless.is_empty() && self.names.is_due(&(), SHOWN, now) {
-            let nameless = state.nameless.iter().take(NAMES).cloned().collect();
+        if !state.nameless.is_empty() && self.names.is_due(&(), VIEW_INTERVAL, now) {
+            let nameless = state.nameless.iter().take(NAMES_PER_REQUEST).cloned().collect();
             self.names.ask((), now, names(registry(), answers(), nameless));
         }
         match question(ui) {
             None => self.shown.stop(),
-            Some(question) if self.shown.is_due(&question, SHOWN, now) => {
+            Some(question) if self.shown.is_due(&question, VIEW_INTERVAL, now) => {
                 let (registry, answers) = (registry(), answers());
                 match question.clone() {
                     Question::Page(page) => self.shown.ask(question, now, page_facts(registry, answers, page)),
@@ -148,7 +149,7 @@ impl Drop for RegistryPoller {
     }
 }
 
-/// What the registry is asked for the screen.
+/// The request for the content of the screen.
 fn question(ui: &Ui) -> Option<Question> {
     let filter = ui.filter().trim().to_owned();
     Some(match (&ui.page, ui.view) {
@@ -161,17 +162,17 @@ fn question(ui: &Ui) -> Option<Question> {
 
 async fn metrics(registry: RegistryClient, answers: mpsc::Sender<Answer>) {
     let answer = registry.call(&MetricsRequest).await.map(Box::new);
-    // Nobody listens any more once the command ends.
+    // Fails only when the command ends.
     let _ = answers.send(Answer::Metrics(answer)).await;
 }
 
 async fn online(registry: RegistryClient, answers: mpsc::Sender<Answer>, asked: Duration) {
     let mut request = ListRequest {
-        limit: Some(PAGE),
+        limit: Some(ONLINE_PAGE_SIZE),
         cursor: None,
     };
     loop {
-        // What cannot be listed is known from its hellos; that the registry is silent is told by the other call.
+        // Agents are known from their hellos too. The metrics request reports that the registry does not answer.
         let Ok(page) = registry.call(&request).await else {
             return;
         };
@@ -258,19 +259,19 @@ async fn agent_facts(registry: &RegistryClient, account_id: &str, facts: &mut Pa
                 to_account_id,
                 ..MessageSearchFilters::default()
             },
-            limit: HISTORY / 2,
+            limit: HISTORY_LIMIT / 2,
             cursor: None,
         };
         facts.history.extend(registry.call(&request).await?.messages);
     }
     let order = |message: &HistoryMessage| agentnet_protocol::Timestamp::parse(&message.sent_at);
     facts.history.sort_by_key(|message| std::cmp::Reverse(order(message)));
-    // What it sent to itself is in both.
+    // Messages to itself are in both.
     facts.history.dedup_by(|one, other| one.message_id == other.message_id);
     Ok(())
 }
 
-/// The message itself, and after it what the last messages of its thread say to it.
+/// The message, and the latest messages of its thread that follow it.
 async fn message_facts(
     registry: &RegistryClient,
     id: &str,
@@ -287,13 +288,13 @@ async fn message_facts(
         cursor: None,
     };
     let found = registry.call(&request).await?.messages;
-    // A registry that does not know the filter gives any message.
+    // An old registry that does not know the filter returns any message.
     facts
         .history
         .extend(found.into_iter().filter(|message| message.message_id == id));
     let request = ThreadMessagesRequest {
         thread_id: thread_id.to_owned(),
-        limit: HISTORY,
+        limit: HISTORY_LIMIT,
         cursor: None,
     };
     let thread = registry.call(&request).await?.messages;
@@ -310,7 +311,7 @@ async fn thread_facts(registry: &RegistryClient, thread_id: &str, facts: &mut Pa
     facts.status = Some(registry.call(&status).await?);
     let messages = ThreadMessagesRequest {
         thread_id: thread_id.to_owned(),
-        limit: HISTORY,
+        limit: HISTORY_LIMIT,
         cursor: None,
     };
     facts.history = registry.call(&messages).await?.messages;

@@ -1,4 +1,4 @@
-//! Which lines a list has, and in which order.
+//! Filtering and sorting the lines of the lists.
 
 use std::time::Duration;
 
@@ -7,10 +7,10 @@ use super::messages::SeenMessage;
 use super::state::State;
 use super::threads::Thread;
 
-/// Who left is still listed for so long.
-const FAREWELL: Duration = Duration::from_secs(60);
+/// How long an agent that went offline is still listed.
+const OFFLINE_LISTED_FOR: Duration = Duration::from_secs(60);
 
-/// What the agents are ordered by: the largest first, names from a to z.
+/// The order of the agents: largest value first, names from a to z.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) enum AgentOrder {
     #[default]
@@ -56,7 +56,7 @@ impl AgentOrder {
         match self {
             Self::Activity => {
                 let moving = rates([agent.received.per_second(now), agent.sent.per_second(now)]);
-                // What has faded does not decide: otherwise the order would never come to rest.
+                // Decayed rates count as zero, so that the order becomes stable.
                 if moving < 0.05 { 0.0 } else { moving }
             }
             Self::Name => 0.0,
@@ -70,7 +70,7 @@ impl AgentOrder {
     }
 }
 
-/// What the messages are ordered by: the latest first, texts from a to z.
+/// The order of the messages: latest first, texts from a to z.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) enum MessageOrder {
     #[default]
@@ -113,7 +113,7 @@ impl MessageOrder {
     }
 }
 
-/// What the threads are ordered by: the largest first, ids from a to z.
+/// The order of the threads: largest value first, ids from a to z.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) enum ThreadOrder {
     #[default]
@@ -156,7 +156,7 @@ impl ThreadOrder {
     }
 }
 
-/// TextFilter and order of a list.
+/// Filter and order of a list.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ListOptions<'a, O> {
     pub(crate) filter: &'a str,
@@ -172,14 +172,14 @@ pub(crate) struct AgentRow<'a> {
     measure: f64,
 }
 
-/// The agents: those who are online or have left just now; where a filter is set, all that match.
+/// The agents that are online or were until just now; with a filter, all that match.
 pub(crate) fn agents<'a>(state: &'a State, options: ListOptions<'_, AgentOrder>, now: Duration) -> Vec<AgentRow<'a>> {
     let filter = TextFilter::new(options.filter);
     let mut rows: Vec<_> = state
         .agents
         .iter()
         .filter(|(id, agent)| match filter.is_empty() {
-            true => !agent.sessions.is_empty() || agent.seen_ago(now) < FAREWELL,
+            true => !agent.sessions.is_empty() || agent.seen_ago(now) < OFFLINE_LISTED_FOR,
             false => filter.any([*id, &agent.username, &agent.name, &agent.agent_id]),
         })
         .map(|(id, agent)| AgentRow {
@@ -205,7 +205,7 @@ pub(crate) fn agents<'a>(state: &'a State, options: ListOptions<'_, AgentOrder>,
     rows
 }
 
-/// The threads that match.
+/// The threads that match the filter.
 pub(crate) fn threads<'a>(
     state: &'a State,
     options: ListOptions<'_, ThreadOrder>,
@@ -238,7 +238,7 @@ pub(crate) fn threads<'a>(
     rows
 }
 
-/// The messages that match; alike, the latest first.
+/// The messages that match the filter; equal ones with the latest first.
 pub(crate) fn messages<'a>(state: &'a State, options: ListOptions<'_, MessageOrder>) -> Vec<&'a SeenMessage> {
     let filter = TextFilter::new(options.filter);
     let mut rows: Vec<_> = state
@@ -262,7 +262,7 @@ pub(crate) fn messages<'a>(state: &'a State, options: ListOptions<'_, MessageOrd
     rows
 }
 
-/// A text to be found, in any case.
+/// A case-insensitive text filter.
 struct TextFilter(String);
 
 impl TextFilter {

@@ -1,4 +1,4 @@
-//! The terminal: taken as a whole, and given back whatever happens.
+//! The terminal in full-screen mode, restored however the command ends.
 
 use std::io::{self, BufWriter, Stdout};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,34 +9,37 @@ use crossterm::terminal::{EnterAlternateScreen, LeaveAlternateScreen, disable_ra
 use ratatui::Terminal;
 use ratatui::backend::CrosstermBackend;
 
-/// A screen changes in one write, not in many.
-const BUFFER: usize = 64 * 1024;
+/// Size of the write buffer: a frame is one write.
+const WRITE_BUFFER_SIZE: usize = 64 * 1024;
 
-/// Whether the terminal is taken.
-static TAKEN: AtomicBool = AtomicBool::new(false);
+/// Whether the terminal is in full-screen mode.
+static IS_TAKEN: AtomicBool = AtomicBool::new(false);
 
-/// The whole terminal, until it is dropped.
+/// The terminal in full-screen mode. Dropping it restores the terminal.
 pub(crate) struct Screen {
     pub(crate) terminal: Terminal<CrosstermBackend<BufWriter<Stdout>>>,
 }
 
 impl Screen {
-    /// Takes the terminal.
+    /// Enters full-screen mode.
     ///
     /// # Errors
-    /// What the terminal says; it is given back then.
+    /// The terminal cannot be used; it is restored.
     pub(crate) fn take() -> io::Result<Self> {
         restore_on_panic();
-        TAKEN.store(true, Ordering::Release);
+        IS_TAKEN.store(true, Ordering::Release);
         let take = || {
             enable_raw_mode()?;
             execute!(io::stdout(), EnterAlternateScreen, Hide)?;
-            Terminal::new(CrosstermBackend::new(BufWriter::with_capacity(BUFFER, io::stdout())))
+            Terminal::new(CrosstermBackend::new(BufWriter::with_capacity(
+                WRITE_BUFFER_SIZE,
+                io::stdout(),
+            )))
         };
         match take() {
             Ok(terminal) => Ok(Self { terminal }),
             Err(error) => {
-                give_back();
+                restore();
                 Err(error)
             }
         }
@@ -45,24 +48,24 @@ impl Screen {
 
 impl Drop for Screen {
     fn drop(&mut self) {
-        give_back();
+        restore();
     }
 }
 
-/// Gives the terminal back, once. There is nobody to tell where that fails: it is gone.
-fn give_back() {
-    if TAKEN.swap(false, Ordering::AcqRel) {
+/// Restores the terminal, once. An error cannot be reported: the terminal is gone.
+fn restore() {
+    if IS_TAKEN.swap(false, Ordering::AcqRel) {
         let _ = execute!(io::stdout(), LeaveAlternateScreen, Show);
         let _ = disable_raw_mode();
     }
 }
 
-/// A panic of the thread that draws is told on the terminal as it was before.
+/// Restores the terminal before a panic of the drawing thread is reported.
 fn restore_on_panic() {
     let (tell, drawing) = (std::panic::take_hook(), std::thread::current().id());
     std::panic::set_hook(Box::new(move |panic| {
         if std::thread::current().id() == drawing {
-            give_back();
+            restore();
         }
         tell(panic);
     }));

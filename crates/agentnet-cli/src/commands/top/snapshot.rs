@@ -1,4 +1,4 @@
-//! `agentnet top --once`: what is known after a short while, as text.
+//! `agentnet top --once`: a snapshot as text.
 
 use std::time::Duration;
 
@@ -10,39 +10,39 @@ use super::draw::{self, Moment, Theme};
 use super::state::{RegistryStatus, State};
 use super::ui::Ui;
 use super::view::View;
-use super::{BEAT, Network};
+use super::{Network, TICK_INTERVAL};
 use crate::exit::Exit;
 use crate::output::Output;
 
-/// How long it looks: rates need something to be measured on.
-const LOOK: Duration = Duration::from_secs(2);
-/// How long it waits for a registry that is slow to answer.
-const PATIENCE: Duration = Duration::from_secs(5);
-/// How wide the text is where no terminal says it.
-const WIDTH: u16 = 100;
-/// Lines that a list has at most.
-const LINES: u16 = 20;
+/// Observation time: rates need a while to be measured.
+const OBSERVATION_TIME: Duration = Duration::from_secs(2);
+/// Timeout of the registry's answers.
+const REGISTRY_TIMEOUT: Duration = Duration::from_secs(5);
+/// Width of the text without a terminal.
+const DEFAULT_WIDTH: u16 = 100;
+/// Maximum number of lines of a list.
+const MAX_LIST_LINES: u16 = 20;
 
-/// Looks for a while, prints the three lists, and ends.
+/// Observes the network for a while and prints the three lists.
 pub(super) async fn print(mut network: Network, output: Output) -> Result<(), Exit> {
-    // The registry is asked for what is on the screen: the threads.
+    // This view makes the poller request the threads.
     let mut ui = Ui {
         view: View::Threads,
         ..Ui::default()
     };
     let began = network.moment().now;
     loop {
-        network.beat(&ui);
+        network.tick(&ui);
         let looked = network.moment().now.saturating_sub(began);
         let asked = !matches!(network.state.registry, RegistryStatus::Unasked);
-        if looked >= LOOK && (asked || looked >= PATIENCE) {
+        if looked >= OBSERVATION_TIME && (asked || looked >= REGISTRY_TIMEOUT) {
             break;
         }
-        tokio::time::sleep(BEAT).await;
+        tokio::time::sleep(TICK_INTERVAL).await;
     }
     let width = match output.is_terminal() {
-        true => crossterm::terminal::size().map_or(WIDTH, |(width, _)| width),
-        false => WIDTH,
+        true => crossterm::terminal::size().map_or(DEFAULT_WIDTH, |(width, _)| width),
+        false => DEFAULT_WIDTH,
     };
     Ok(output.line(text(&network.state, &mut ui, network.moment(), width))?)
 }
@@ -52,7 +52,7 @@ fn text(state: &State, ui: &mut Ui, moment: Moment, width: u16) -> String {
     let mut lines = Vec::new();
     for view in View::ALL {
         ui.view = view;
-        let area = Rect::new(0, 0, width, draw::HEAD + 1 + LINES + 1);
+        let area = Rect::new(0, 0, width, draw::HEADER_HEIGHT + 1 + MAX_LIST_LINES + 1);
         let mut buffer = Buffer::empty(area);
         draw::draw(state, ui, moment, Theme::new(false), area, &mut buffer);
         let line = |y: u16| -> String {
@@ -61,7 +61,7 @@ fn text(state: &State, ui: &mut Ui, moment: Moment, width: u16) -> String {
             while x < width {
                 let symbol = buffer[(x, y)].symbol();
                 text.push_str(symbol);
-                // A wide character has the cell behind it too.
+                // A wide character covers the next cell too.
                 x += u16::try_from(Span::raw(symbol).width()).unwrap_or(1).max(1);
             }
             text.trim_end().to_owned()
@@ -70,7 +70,7 @@ fn text(state: &State, ui: &mut Ui, moment: Moment, width: u16) -> String {
             lines.extend([line(0), line(1)]);
         }
         lines.extend([String::new(), view.title().to_uppercase()]);
-        let list: Vec<_> = (draw::HEAD..area.height - 1).map(line).collect();
+        let list: Vec<_> = (draw::HEADER_HEIGHT..area.height - 1).map(line).collect();
         let used = list
             .iter()
             .rposition(|line| !line.is_empty())

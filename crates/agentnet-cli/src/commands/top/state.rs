@@ -1,4 +1,4 @@
-//! Everything that `top` knows, and what each thing that it hears changes. No I/O, no clock.
+//! The state of `top`, and how messages and answers change it. No I/O, no clock.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -20,13 +20,13 @@ use super::threads::ThreadTable;
 use super::view::Page;
 use crate::output::sanitize::clean;
 
-/// Accounts without a name that are remembered until the registry was asked for it.
-const MOST_NAMELESS: usize = 64;
-/// Receipts that are kept, and characters of a code.
-const MOST_RECEIPTS: usize = 4_000;
-const LONGEST_CODE: usize = 64;
+/// Maximum number of accounts that wait for a lookup of their name.
+const MAX_NAMELESS: usize = 64;
+/// Maximum number of receipts that are kept, and of characters of a code.
+const MAX_RECEIPTS: usize = 4_000;
+const MAX_CODE_LEN: usize = 64;
 
-/// What is known of the network.
+/// The known state of the network.
 #[derive(Debug, Default)]
 pub(crate) struct State {
     pub(crate) agents: Agents,
@@ -37,17 +37,17 @@ pub(crate) struct State {
     pub(crate) passing: Rate,
     pub(crate) failing: Rate,
     pub(crate) page: Option<PageFacts>,
-    /// Accounts that are shown and have no name yet.
+    /// Accounts whose names are to be looked up.
     pub(crate) nameless: Vec<String>,
-    /// The receipts that passed last, oldest first.
-    pub(crate) receipts: VecDeque<Told>,
-    /// What passed since the last [`State::settle`].
+    /// The latest receipts, oldest first.
+    pub(crate) receipts: VecDeque<SeenReceipt>,
+    /// Messages since the last [`State::settle`].
     fresh: Vec<SeenMessage>,
 }
 
-/// A receipt: of which message, by whom, when, and what it says.
+/// A receipt: its message, its sender, its time, its status and code.
 #[derive(Debug)]
-pub(crate) struct Told {
+pub(crate) struct SeenReceipt {
     pub(crate) message_id: Box<str>,
     pub(crate) by: Box<str>,
     pub(crate) at: Timestamp,
@@ -57,40 +57,40 @@ pub(crate) struct Told {
 /// The connection.
 #[derive(Debug, Default)]
 pub(crate) struct Link {
-    /// Where to, without the token.
+    /// The address, without the token.
     pub(crate) url: String,
     pub(crate) lost: bool,
-    /// Messages that came too fast to be counted.
+    /// Number of messages that came too fast and were dropped.
     pub(crate) dropped: u64,
 }
 
-/// The registry, as it was when it was asked last.
+/// The registry's last answer.
 #[derive(Debug, Default)]
 pub(crate) enum RegistryStatus {
     #[default]
     Unasked,
     Answers(Box<MetricsReply>),
-    /// It does not answer, and why.
+    /// Why it does not answer.
     Silent(String),
 }
 
-/// What the registry says of the page that is open.
+/// The registry's answers for the open page.
 #[derive(Debug)]
 pub(crate) struct PageFacts {
     pub(crate) page: Page,
     pub(crate) profile: Option<Profile>,
     pub(crate) status: Option<ThreadStatusReply>,
-    /// The last messages, latest first.
+    /// The latest messages, latest first.
     pub(crate) history: Vec<HistoryMessage>,
-    /// Why there is nothing to tell.
+    /// Why there is no answer.
     pub(crate) problem: Option<String>,
 }
 
-/// What the registry answered.
+/// An answer of the registry.
 #[derive(Debug)]
 pub(crate) enum Answer {
     Metrics(Result<Box<MetricsReply>, RegistryError>),
-    /// A page of the list of those who are online, asked for at this time.
+    /// A page of the list of online agents, requested at the time `asked`.
     Online {
         agents: Vec<AgentInfo>,
         first: bool,
@@ -100,13 +100,13 @@ pub(crate) enum Answer {
     Found(Vec<AccountHit>),
     Threads(Vec<ThreadSummary>),
     Page(Box<PageFacts>),
-    /// The username of an account; none if the registry knows none.
+    /// The username of an account; `None` if there is none.
     Name(String, Option<String>),
 }
 
 impl State {
-    /// What is heard on a subject.
-    pub(crate) fn hear(&mut self, message: &async_nats::Message, at: Timestamp, now: Duration) {
+    /// Applies a message of a subscription.
+    pub(crate) fn apply(&mut self, message: &async_nats::Message, at: Timestamp, now: Duration) {
         match Subject::parse(&message.subject) {
             Some(Subject::Registry { name: "hello" }) => self.hello(&message.payload, now),
             Some(Subject::Registry { name: "goodbye" }) => self.goodbye(&message.payload, now),
@@ -148,17 +148,17 @@ impl State {
         }
         let text = |text: &Option<agentnet_protocol::Text>| text.clone().unwrap_or_default();
         if receipt.message_id.len() <= MAX_NAME_BYTES {
-            if self.receipts.len() == MOST_RECEIPTS {
+            if self.receipts.len() == MAX_RECEIPTS {
                 self.receipts.pop_front();
             }
             let code = text(&receipt.code);
             let what = format!(
                 "{} {}",
                 status.as_str(),
-                code.chars().take(LONGEST_CODE).collect::<String>()
+                code.chars().take(MAX_CODE_LEN).collect::<String>()
             );
             let by = text(&receipt.from_account_id);
-            self.receipts.push_back(Told {
+            self.receipts.push_back(SeenReceipt {
                 message_id: Box::from(&*receipt.message_id),
                 by: by.chars().take(MAX_NAME_BYTES).collect::<String>().into(),
                 at,
@@ -175,18 +175,18 @@ impl State {
 
     fn message(&mut self, body: bytes::Bytes, at: Timestamp, now: Duration) {
         let Ok(envelope) = Envelope::decode(body) else { return };
-        // What has no id is none of the network's messages: the registry passes it over too.
+        // A message without an id is not of this network: the registry ignores it too.
         if envelope.message_id.is_empty() {
             return;
         }
         self.passing.add(1, now);
         let from = envelope.from_account_id.as_deref().unwrap_or_default();
-        // The registry answers for those who are absent; it issues no receipts that would be counted.
+        // An error reply of the registry for an absent receiver. There is no receipt for it that would be counted.
         if envelope.kind == kind::ERROR && self.agents.get(from).is_none() {
             self.failing.add(1, now);
         }
         let to = envelope.to_account_id.as_deref().unwrap_or_default();
-        self.wonder([from, to]);
+        self.queue_lookups([from, to]);
         self.agents.sent(from, now);
         self.agents.received(to, now);
         let made_up;
@@ -202,13 +202,13 @@ impl State {
         self.fresh.push(SeenMessage::of(&envelope, thread, at));
     }
 
-    /// Called when everything that came was heard: puts the messages in order.
+    /// Sorts the messages that were applied since the last call.
     pub(crate) fn settle(&mut self) {
         let fresh = std::mem::take(&mut self.fresh);
         self.messages.add(fresh);
     }
 
-    /// Takes in what the registry answered.
+    /// Applies an answer of the registry.
     pub(crate) fn answer(&mut self, answer: Answer, at: Timestamp, now: Duration) {
         match answer {
             Answer::Metrics(Ok(metrics)) => self.registry = RegistryStatus::Answers(metrics),
@@ -240,14 +240,14 @@ impl State {
             }
             Answer::Threads(threads) => {
                 for thread in &threads {
-                    self.threads.told(thread, now);
-                    self.wonder(&thread.participants);
+                    self.threads.apply_summary(thread, now);
+                    self.queue_lookups(&thread.participants);
                 }
             }
             Answer::Page(facts) => {
                 if let Some(status) = &facts.status {
-                    self.threads.told(&status.thread, now);
-                    self.wonder(&status.thread.participants);
+                    self.threads.apply_summary(&status.thread, now);
+                    self.queue_lookups(&status.thread.participants);
                 }
                 if let Some(profile) = &facts.profile {
                     self.agents
@@ -257,7 +257,7 @@ impl State {
                     .history
                     .iter()
                     .flat_map(|message| [&message.from_account_id, &message.to_account_id]);
-                self.wonder(parties.flatten());
+                self.queue_lookups(parties.flatten());
                 self.page = Some(*facts);
             }
             Answer::Name(account_id, username) => {
@@ -268,30 +268,30 @@ impl State {
         }
     }
 
-    /// Remembers accounts that nobody has named.
-    fn wonder(&mut self, account_ids: impl IntoIterator<Item = impl AsRef<str>>) {
+    /// Adds unknown accounts to the names to look up.
+    fn queue_lookups(&mut self, account_ids: impl IntoIterator<Item = impl AsRef<str>>) {
         for id in account_ids {
             let id = id.as_ref();
             let nameless =
                 !id.is_empty() && self.agents.get(id).is_none() && !self.nameless.iter().any(|known| known == id);
-            if nameless && self.nameless.len() < MOST_NAMELESS {
+            if nameless && self.nameless.len() < MAX_NAMELESS {
                 self.nameless.push(id.to_owned());
             }
         }
     }
 
-    /// Who is meant, for people: `@name`, the beginning of an account id, or what it is.
+    /// A sender or receiver for people: `@name`, a shortened account id, or the text itself.
     pub(crate) fn name(&self, party: &str) -> String {
         match self.agents.get(party) {
             Some(agent) if !agent.username.is_empty() => format!("@{}", agent.username),
             _ if party.is_empty() => "—".to_owned(),
-            // What has no account is marked, and is not an id.
+            // A sender without an account has a marked label, which is not an id.
             _ if party.starts_with("acct_") && !party.contains(' ') => crate::account_names::short_id(party),
             _ => clean(party).into_owned(),
         }
     }
 
-    /// Forgets what has gone, once a second or so.
+    /// Drops expired sessions. Called once a second.
     pub(crate) fn sweep(&mut self, now: Duration) {
         if !matches!(self.registry, RegistryStatus::Answers(_)) {
             self.agents.expire(now);
@@ -299,7 +299,7 @@ impl State {
     }
 }
 
-/// Why the registry does not answer, in a few words.
+/// Why the registry does not answer.
 pub(crate) fn why(error: &RegistryError) -> String {
     match error {
         RegistryError::NoRegistry { .. } => "no registry answers".to_owned(),

@@ -1,4 +1,4 @@
-//! Conversations: the registry's counters, and what passed since on top of them.
+//! Threads: the registry's counters plus the messages seen since.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -10,12 +10,12 @@ use agentnet_protocol::thread::{DEFAULT_CHARS_PER_TOKEN, estimate_tokens};
 use super::rate::Rate;
 use crate::output::sanitize::clean;
 
-/// ThreadTable that are kept; beyond, the older half goes.
-const MOST: usize = 5_000;
-/// Participants that are kept of a thread.
-const PARTICIPANTS: usize = 8;
-/// The registry has stored what passed so long ago: then its count is the count.
-const SETTLED: Duration = Duration::from_secs(3);
+/// Maximum number of threads. If there are more, the older half is dropped.
+const MAX_THREADS: usize = 5_000;
+/// Maximum number of participants that are kept for a thread.
+const MAX_PARTICIPANTS: usize = 8;
+/// After this time the registry has stored a message, and its counters include it.
+const STORAGE_DELAY: Duration = Duration::from_secs(3);
 
 /// The threads with the latest activity.
 #[derive(Debug, Default)]
@@ -26,11 +26,11 @@ pub(crate) struct ThreadTable(HashMap<Box<str>, Thread>);
 pub(crate) struct Thread {
     pub(crate) messages: i64,
     pub(crate) tokens: i64,
-    /// Whether the registry told the counters; else they are what passed since `top` began.
+    /// Whether the counters are the registry's; else they count the messages since `top` began.
     pub(crate) known: bool,
-    /// When its last message was sent or passed.
+    /// Time of its last message.
     pub(crate) active: Timestamp,
-    /// When a message passed last.
+    /// Time when a message was last seen.
     passed: Option<Duration>,
     pub(crate) participants: Vec<Box<str>>,
     pub(crate) rate: Rate,
@@ -59,7 +59,7 @@ impl ThreadTable {
         self.0.get(id)
     }
 
-    /// A message of this thread passed, with so many bytes of payload.
+    /// Counts a message of a thread with its payload size.
     pub(crate) fn passed(&mut self, id: &str, parties: [&str; 2], bytes: usize, at: Timestamp, now: Duration) {
         let thread = self.thread(id);
         thread.messages += 1;
@@ -72,10 +72,12 @@ impl ThreadTable {
         }
     }
 
-    /// What the registry counts of a thread. It may be behind what passes: then the larger count stays.
-    pub(crate) fn told(&mut self, summary: &ThreadSummary, now: Duration) {
+    /// Applies the registry's counters of a thread. They may be behind: then the larger ones stay.
+    pub(crate) fn apply_summary(&mut self, summary: &ThreadSummary, now: Duration) {
         let thread = self.thread(&summary.thread_id);
-        let settled = thread.passed.is_none_or(|passed| now.saturating_sub(passed) > SETTLED);
+        let settled = thread
+            .passed
+            .is_none_or(|passed| now.saturating_sub(passed) > STORAGE_DELAY);
         if settled {
             (thread.messages, thread.tokens) = (summary.message_count, summary.approx_tokens);
         } else {
@@ -94,9 +96,9 @@ impl ThreadTable {
 
     fn thread(&mut self, id: &str) -> &mut Thread {
         let id = clean(id);
-        if self.0.len() >= MOST && !self.0.contains_key(&*id) {
+        if self.0.len() >= MAX_THREADS && !self.0.contains_key(&*id) {
             let mut active: Vec<Timestamp> = self.0.values().map(|thread| thread.active).collect();
-            let (_, median, _) = active.select_nth_unstable(MOST / 2);
+            let (_, median, _) = active.select_nth_unstable(MAX_THREADS / 2);
             let median = *median;
             self.0.retain(|_, thread| thread.active > median);
         }
@@ -107,7 +109,7 @@ impl ThreadTable {
 impl Thread {
     fn join(&mut self, party: &str) {
         let known = self.participants.iter().any(|participant| **participant == *party);
-        if !party.is_empty() && !known && self.participants.len() < PARTICIPANTS {
+        if !party.is_empty() && !known && self.participants.len() < MAX_PARTICIPANTS {
             self.participants.push((&*clean(party)).into());
         }
     }
@@ -142,13 +144,13 @@ mod tests {
             (thread.messages, thread.tokens, thread.known)
         };
         assert_eq!(told(&threads), (1, 3, false));
-        threads.told(&summary(40, 100), second(11));
+        threads.apply_summary(&summary(40, 100), second(11));
         assert_eq!(told(&threads), (40, 100, true));
         threads.passed("t", ["acct_b", ""], 4, at(6), second(12));
         assert_eq!(told(&threads), (41, 101, true));
-        threads.told(&summary(40, 100), second(13));
+        threads.apply_summary(&summary(40, 100), second(13));
         assert_eq!(told(&threads), (41, 101, true), "the registry is behind");
-        threads.told(&summary(40, 100), second(16));
+        threads.apply_summary(&summary(40, 100), second(16));
         assert_eq!(
             told(&threads),
             (40, 100, true),
@@ -165,10 +167,10 @@ mod tests {
     #[test]
     fn the_latest_threads_are_kept() {
         let mut threads = ThreadTable::default();
-        for n in 0..=MOST as i64 {
+        for n in 0..=MAX_THREADS as i64 {
             threads.passed(&n.to_string(), ["", ""], 1, at(n), Duration::ZERO);
         }
-        assert!(threads.iter().count() <= MOST / 2 + 1);
-        assert!(threads.get(&MOST.to_string()).is_some() && threads.get("0").is_none());
+        assert!(threads.iter().count() <= MAX_THREADS / 2 + 1);
+        assert!(threads.get(&MAX_THREADS.to_string()).is_some() && threads.get("0").is_none());
     }
 }

@@ -1,4 +1,4 @@
-//! What is on the screen: the view, its filter, order and selection, the open page; and what each key does to that.
+//! The state of the user interface: view, filter, order, selection and open page; and how keys change it.
 
 use std::time::Duration;
 
@@ -9,22 +9,22 @@ use super::state::State;
 use super::threads::Thread;
 use super::view::{Page, View};
 
-/// A line of a list: which, and from where the list is shown.
+/// The selected line of a list, and its scroll offset.
 #[derive(Debug, Default)]
 pub(crate) struct Cursor {
-    /// What is selected, wherever it moves to; none is whatever stands at the index.
+    /// The id of the selected line, which may move; `None` selects by index.
     key: Option<Box<str>>,
     pub(crate) index: usize,
     pub(crate) offset: usize,
 }
 
-/// What is on the screen.
+/// The state of the user interface.
 #[derive(Debug, Default)]
 pub(crate) struct Ui {
     pub(crate) view: View,
     pub(crate) page: Option<Page>,
     pub(crate) help: bool,
-    /// Whether keys go into the filter.
+    /// Whether keys edit the filter.
     pub(crate) typing: bool,
     pub(super) filters: [String; 3],
     pub(super) cursors: [Cursor; 3],
@@ -32,20 +32,20 @@ pub(crate) struct Ui {
     pub(crate) message_order: MessageOrder,
     pub(crate) thread_order: ThreadOrder,
     pub(super) reversed: [bool; 3],
-    /// The first line of the page that is shown.
+    /// The first visible line of the page.
     pub(crate) scroll: usize,
-    /// Lines that fit on the list or page, as it was drawn last.
+    /// Visible lines of the list or page in the last frame.
     pub(crate) height: usize,
 }
 
-/// Whether to go on.
+/// The action after a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Then {
-    GoOn,
+pub(crate) enum KeyAction {
+    Continue,
     Quit,
-    /// As by Ctrl-C.
+    /// As for Ctrl-C.
     Interrupt,
-    /// Draw everything anew.
+    /// Redraw the whole screen.
     Redraw,
 }
 
@@ -55,12 +55,12 @@ impl Ui {
         &self.filters[self.view as usize]
     }
 
-    /// Whether the view is ordered the other way round.
+    /// Whether the order of the view is reversed.
     pub(crate) fn is_reversed(&self) -> bool {
         self.reversed[self.view as usize]
     }
 
-    /// What the view is ordered by.
+    /// The name of the view's order.
     pub(crate) fn ordered_by(&self) -> &'static str {
         match self.view {
             View::Agents => self.order.title(),
@@ -109,7 +109,7 @@ impl Ui {
         &self.cursors[self.view as usize]
     }
 
-    /// Puts the selection where what was selected stands now, and the list so that it can be seen.
+    /// Moves the selection to the new place of the selected line, and scrolls the list so that it is visible.
     pub(crate) fn follow<'a>(&mut self, keys: impl ExactSizeIterator<Item = &'a str>, height: usize) {
         self.height = height;
         let count = keys.len();
@@ -129,20 +129,24 @@ impl Ui {
             .min(count.saturating_sub(height));
     }
 
-    /// Does what a key says.
-    pub(crate) fn press(&mut self, key: Key, state: &mut State, now: Duration) -> Then {
+    /// Handles a key.
+    pub(crate) fn press(&mut self, key: Key, state: &mut State, now: Duration) -> KeyAction {
         match key {
-            Key::Interrupt => return Then::Interrupt,
-            Key::Redraw => return Then::Redraw,
+            Key::Interrupt => return KeyAction::Interrupt,
+            Key::Redraw => return KeyAction::Redraw,
             _ if self.help => {
                 self.help = false;
-                return if key == Key::Char('q') { Then::Quit } else { Then::GoOn };
+                return if key == Key::Char('q') {
+                    KeyAction::Quit
+                } else {
+                    KeyAction::Continue
+                };
             }
             _ if self.typing => {
                 self.type_key(key);
-                return Then::GoOn;
+                return KeyAction::Continue;
             }
-            Key::Char('q') => return Then::Quit,
+            Key::Char('q') => return KeyAction::Quit,
             Key::Char('?') => self.help = true,
             Key::Char('1') => self.go(View::Agents),
             Key::Char('2') => self.go(View::Messages),
@@ -151,7 +155,7 @@ impl Ui {
             Key::BackTab => self.go(View::ALL[(self.view as usize + 2) % 3]),
             Key::Escape | Key::Backspace => self.back(state),
             Key::Char('/') if self.page.is_none() => self.typing = true,
-            Key::Char(' ') => state.messages.stop(!state.messages.is_stopped()),
+            Key::Char(' ') => state.messages.set_paused(!state.messages.is_paused()),
             Key::Char('s') if self.page.is_none() => self.order_by_next(),
             Key::Char('S') if self.page.is_none() => self.reversed[self.view as usize] ^= true,
             Key::Enter => self.open(state, now),
@@ -163,7 +167,7 @@ impl Ui {
             Key::End | Key::Char('G') => self.move_by(isize::MAX, state, now),
             Key::Char(_) => {}
         }
-        Then::GoOn
+        KeyAction::Continue
     }
 
     fn type_key(&mut self, key: Key) {
@@ -176,7 +180,7 @@ impl Ui {
             Key::Backspace => {
                 self.filter_mut().pop();
             }
-            // Nobody types more; whoever pastes a book has not meant to.
+            // The limit is for accidental pastes.
             Key::Char(c) if self.filter().len() < 128 => self.filter_mut().push(c),
             _ => {}
         }
@@ -188,7 +192,7 @@ impl Ui {
         self.scroll = 0;
     }
 
-    /// Back from the page to the list; on the list, first the filter goes, then the selection.
+    /// Leaves the page; on a list, clears the filter first, then the selection.
     fn back(&mut self, state: &mut State) {
         if self.page.take().is_some() {
             self.scroll = 0;
@@ -197,7 +201,7 @@ impl Ui {
         } else {
             self.cursors[self.view as usize] = Cursor::default();
             if self.view == View::Messages {
-                state.messages.stop(false);
+                state.messages.set_paused(false);
             }
         }
     }
@@ -211,9 +215,9 @@ impl Ui {
             self.scroll = self.scroll.saturating_add_signed(by);
             return;
         }
-        // A line that is looked at must not run away.
+        // Keeps the selected line in place.
         if self.view == View::Messages {
-            state.messages.stop(true);
+            state.messages.set_paused(true);
         }
         let index = self.cursor().index.saturating_add_signed(by);
         let (index, key) = match self.view {
@@ -228,7 +232,7 @@ impl Ui {
 
     fn open(&mut self, state: &State, now: Duration) {
         if let Some(page) = &self.page {
-            // From a message to its thread.
+            // Opens the thread of the message.
             if let Page::Message { thread, .. } = page {
                 self.page = Some(Page::Thread(thread.clone()));
                 self.scroll = 0;
@@ -254,7 +258,7 @@ impl Ui {
     }
 }
 
-/// The index, or the last one, and the key there.
+/// The index, at most that of the last row, and the key of that row.
 fn at<T>(rows: &[T], index: usize, key: impl Fn(&T) -> Option<&str>) -> (usize, Option<Box<str>>) {
     let index = index.min(rows.len().saturating_sub(1));
     (index, rows.get(index).and_then(key).map(Box::from))

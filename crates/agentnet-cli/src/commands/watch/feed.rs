@@ -1,4 +1,4 @@
-//! What passes on the watched subjects, when it came, and how much of it was dropped because it was shown too slowly.
+//! Messages of the watched subjects with their arrival times, and the number that was dropped because output was too slow.
 
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -19,26 +19,26 @@ use crate::exit::Failure;
 use crate::output::Output;
 use crate::output::relative_time::now;
 
-/// Messages that may wait to be shown: a few seconds of a busy network.
-const WAITING: usize = 8_192;
-/// What was on its way to a queue is there after so long.
-const QUIET: Duration = Duration::from_millis(200);
+/// Capacity of the queue of messages to show: a few seconds of a busy network.
+const QUEUE_CAPACITY: usize = 8_192;
+/// After this time without messages, all received ones have reached their queues.
+const QUIET_PERIOD: Duration = Duration::from_millis(200);
 
-/// A message, with the moment when it came from the connection, however late it is shown.
+/// A message with its arrival time, which does not depend on when it is shown.
 #[derive(Debug)]
 pub(super) struct Taken {
     pub(super) message: Message,
-    /// By the clock on the wall.
+    /// Arrival by the wall clock.
     pub(super) seen_at: Timestamp,
-    /// By the stopwatch.
+    /// Arrival by the monotonic clock.
     pub(super) arrived: Instant,
 }
 
-/// What was collected and waits to be shown.
+/// The queue of messages to show.
 pub(super) struct WatchFeed {
     queue: mpsc::Receiver<Taken>,
     lost: Arc<AtomicU64>,
-    told: u64,
+    noted: u64,
     collecting: JoinHandle<()>,
 }
 
@@ -50,20 +50,20 @@ impl Drop for WatchFeed {
 
 impl WatchFeed {
     pub(super) async fn open(url: &NatsUrl, subjects: &[String]) -> Result<Self, Failure> {
-        let client = observer::connect(url, "agentnet-cli-watch", WAITING).await?;
+        let client = observer::connect(url, "agentnet-cli-watch", QUEUE_CAPACITY).await?;
         let mut dropped = Dropped {
-            taken: got(&client),
+            taken: received(&client),
             ..Dropped::default()
         };
         let mut subscriptions = Vec::new();
         for subject in subjects {
-            let lost = |why: &dyn std::fmt::Display| Failure::trouble(format!("cannot watch {subject}: {why}"));
+            let lost = |why: &dyn std::fmt::Display| Failure::error(format!("cannot watch {subject}: {why}"));
             let subscribed = client.subscribe(subject.clone()).await.map_err(|error| lost(&error))?;
             subscriptions.push((subject.clone(), subscribed));
             client.flush().await.map_err(|error| lost(&error))?;
-            dropped.most_waiting += WAITING as u64;
+            dropped.max_backlog += QUEUE_CAPACITY as u64;
         }
-        let (sender, queue) = mpsc::channel(WAITING);
+        let (sender, queue) = mpsc::channel(QUEUE_CAPACITY);
         let lost = Arc::new(AtomicU64::new(0));
         let collector = Collector {
             client,
@@ -77,43 +77,44 @@ impl WatchFeed {
         Ok(Self {
             queue,
             lost,
-            told: 0,
+            noted: 0,
             collecting: tokio::spawn(collector.run()),
         })
     }
 
-    /// Waits for the next message; `None` when the connection was closed. Tells meanwhile of what was dropped.
+    /// Waits for the next message; `None` if the connection was closed. Prints notes about dropped messages.
     pub(super) async fn next(&mut self, output: Output) -> Option<Taken> {
         loop {
-            match tokio::time::timeout(QUIET, self.queue.recv()).await {
+            match tokio::time::timeout(QUIET_PERIOD, self.queue.recv()).await {
                 Ok(taken) => return taken,
-                Err(_) => self.tell(true, output),
+                Err(_) => self.note_dropped(true, output),
             }
         }
     }
 
-    /// The next message where one waits.
+    /// The next message of the queue, without waiting.
     pub(super) fn ready(&mut self, output: Output) -> Option<Taken> {
-        self.tell(false, output);
+        self.note_dropped(false, output);
         self.queue.try_recv().ok()
     }
 
-    /// While messages come, not every one that is dropped is worth a line.
-    fn tell(&mut self, quiet: bool, output: Output) {
+    /// Prints a note about dropped messages; while messages come, not for each of them.
+    fn note_dropped(&mut self, quiet: bool, output: Output) {
         let lost = self.lost.load(Ordering::Relaxed);
-        if lost > self.told + if quiet { 0 } else { self.told / 2 } {
+        if lost > self.noted + if quiet { 0 } else { self.noted / 2 } {
             output.note(format!("note: shown too slowly: {lost} messages were dropped so far"));
-            self.told = lost;
+            self.noted = lost;
         }
     }
 }
 
-/// Takes everything off the connection at once and stamps it. What is too much for the queue is counted.
+/// Moves messages from the connection to the queue at once, with their arrival times. Counts those for which the queue has no
+/// room.
 struct Collector {
     client: Client,
-    /// Each with its subject. What waits on the first comes before what waits on the next: a receipt after its message.
+    /// The subscriptions with their subjects. Messages of earlier ones come first: a receipt comes after its message.
     subscriptions: Vec<(String, Subscriber)>,
-    /// What was taken from a later one, until the earlier ones are empty.
+    /// A message of a later subscription, held until the earlier ones are empty.
     held: Option<(usize, Option<Message>)>,
     dropped: Dropped,
     queue: mpsc::Sender<Taken>,
@@ -124,9 +125,9 @@ struct Collector {
 impl Collector {
     async fn run(mut self) {
         loop {
-            let got = got(&self.client);
-            match tokio::time::timeout(QUIET, poll_fn(|cx| self.poll(cx))).await {
-                Err(_) => self.look(got, Backlog::Nothing),
+            let got = received(&self.client);
+            match tokio::time::timeout(QUIET_PERIOD, poll_fn(|cx| self.poll(cx))).await {
+                Err(_) => self.count_dropped(got, Backlog::Nothing),
                 // The connection was closed.
                 Ok(None) => return,
                 Ok(Some(message)) => {
@@ -137,18 +138,18 @@ impl Collector {
         }
     }
 
-    /// Takes what waits already.
+    /// Moves all messages that wait.
     fn take_all(&mut self) {
-        for _ in 0..WAITING {
-            let got = got(&self.client);
-            // The scheduler would let a task take a few only.
+        for _ in 0..QUEUE_CAPACITY {
+            let got = received(&self.client);
+            // Tokio's cooperative budget would limit this to a few messages.
             let taking = tokio::task::unconstrained(poll_fn(|cx| self.poll(cx)));
             match taking.now_or_never().flatten() {
                 Some(message) => self.keep(message),
-                None => return self.look(got, Backlog::Few),
+                None => return self.count_dropped(got, Backlog::Few),
             }
         }
-        self.look(got(&self.client), Backlog::Many);
+        self.count_dropped(received(&self.client), Backlog::Many);
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Message>> {
@@ -160,7 +161,7 @@ impl Collector {
             let Some(message) = message else {
                 return Poll::Ready(None);
             };
-            // Where subjects overlap, the server sends a message on each of them.
+            // If subjects overlap, the server delivers a message for each of them.
             let is_of = |(of, _): &(String, Subscriber)| overlap(of, &message.subject);
             if self.subscriptions[..index].iter().any(is_of) {
                 continue;
@@ -169,7 +170,7 @@ impl Collector {
         }
     }
 
-    /// What waits on the first subscription on which something does.
+    /// The first message of the earliest subscription that has one.
     fn poll_first(&mut self, cx: &mut Context<'_>) -> Poll<(usize, Option<Message>)> {
         for index in 0..self.subscriptions.len() {
             if let Some(held) = self.held.take_if(|(of, _)| *of == index) {
@@ -179,7 +180,7 @@ impl Collector {
                 if index == 0 || self.held.is_some() {
                     return Poll::Ready((index, message));
                 }
-                // What it follows may have come just behind this look.
+                // An earlier message may have arrived since that subscription was polled.
                 self.held = Some((index, message));
                 return self.poll_first(cx);
             }
@@ -198,43 +199,43 @@ impl Collector {
         }
     }
 
-    fn look(&mut self, got: u64, waiting: Backlog) {
-        self.dropped.look(got, waiting);
-        self.lost.store(self.refused + self.dropped.sure, Ordering::Relaxed);
+    fn count_dropped(&mut self, got: u64, waiting: Backlog) {
+        self.dropped.update(got, waiting);
+        self.lost.store(self.refused + self.dropped.certain, Ordering::Relaxed);
     }
 }
 
-/// How many messages the connection has got.
-fn got(client: &Client) -> u64 {
+/// Number of messages that the connection has received.
+fn received(client: &Client) -> u64 {
     client.statistics().in_messages.load(Ordering::Relaxed)
 }
 
-/// What may not have been taken yet of that which was not dropped.
+/// How many messages may still wait in queues.
 #[derive(Debug, Clone, Copy)]
 enum Backlog {
-    /// As much as fits.
+    /// As many as fit.
     Many,
-    /// What is just on its way to its queue.
+    /// Those just on their way to a queue.
     Few,
     Nothing,
 }
 
-/// How many messages the connection dropped for certain: what it has got beyond what was taken and what may wait.
+/// Counts messages that were certainly dropped: received, but neither taken nor possibly waiting.
 #[derive(Debug, Default)]
 struct Dropped {
-    most_waiting: u64,
+    max_backlog: u64,
     taken: u64,
-    sure: u64,
+    certain: u64,
 }
 
 impl Dropped {
-    fn look(&mut self, got: u64, waiting: Backlog) {
+    fn update(&mut self, got: u64, waiting: Backlog) {
         let waiting = match waiting {
-            Backlog::Many => self.most_waiting,
+            Backlog::Many => self.max_backlog,
             Backlog::Few => 16,
             Backlog::Nothing => 0,
         };
-        self.sure = self.sure.max(got.saturating_sub(self.taken + waiting));
+        self.certain = self.certain.max(got.saturating_sub(self.taken + waiting));
     }
 }
 
@@ -245,7 +246,7 @@ mod tests {
     #[test]
     fn what_may_still_wait_is_not_dropped() {
         let mut dropped = Dropped {
-            most_waiting: 100,
+            max_backlog: 100,
             taken: 10,
             ..Dropped::default()
         };
@@ -257,8 +258,8 @@ mod tests {
             (20, Backlog::Nothing, 10),
             (10, Backlog::Nothing, 10),
         ] {
-            dropped.look(got, waiting);
-            assert_eq!(dropped.sure, sure, "{got} {waiting:?}");
+            dropped.update(got, waiting);
+            assert_eq!(dropped.certain, sure, "{got} {waiting:?}");
         }
     }
 }

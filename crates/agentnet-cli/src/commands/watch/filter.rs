@@ -1,9 +1,9 @@
-//! Which of the messages that pass are shown.
+//! The filter of the shown messages.
 
 use agentnet_protocol::Envelope;
 use clap::Args;
 
-/// All that are given must hold.
+/// A message must match all given conditions.
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct Filter {
     /// Only messages from this agent: @name, name or account id
@@ -23,7 +23,7 @@ pub(crate) struct Filter {
     grep: Option<String>,
 }
 
-/// Who sent a message and whom it is for, with names where they are known.
+/// Sender and receiver of a message, by name if it is known.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Parties {
     pub(crate) from: String,
@@ -40,47 +40,47 @@ impl Filter {
         }
     }
 
-    /// The kind that is wanted.
+    /// The wanted kind.
     pub(super) fn kind(&self) -> Option<&str> {
         self.kind.as_deref()
     }
 
-    /// Who is to have sent it.
+    /// The wanted sender.
     pub(super) fn from(&self) -> Option<&str> {
         self.from.as_deref().map(str::trim)
     }
 
-    /// Whom it is to be for.
+    /// The wanted receiver.
     pub(super) fn to(&self) -> Option<&str> {
         self.to.as_deref().map(str::trim)
     }
 
-    /// The capability that it is to be for.
+    /// The capability of the wanted receiver.
     pub(super) fn capability(&self) -> Option<&str> {
         capability(self.to()?)
     }
 
-    /// Whether everything is shown.
+    /// Whether there are no conditions.
     pub(crate) fn is_empty(&self) -> bool {
         let none = [&self.from, &self.to, &self.thread, &self.kind, &self.grep];
         none.into_iter().all(Option::is_none)
     }
 
-    /// Whether the message itself may be shown; whom it is from and for is not looked at.
+    /// Whether the message matches, except for sender and receiver.
     pub(crate) fn takes(&self, message: &Envelope) -> bool {
         let is = |wanted: &Option<String>, found: &str| wanted.as_deref().is_none_or(|wanted| wanted == found);
         is(&self.thread, message.thread_id.as_deref().unwrap_or_default())
             && is(&self.kind, &message.kind)
             && self.grep.as_deref().is_none_or(|text| {
                 let payload = message.payload.get().to_lowercase();
-                // What is written with escapes is looked for as it reads, too.
+                // Also searches the text with its escapes resolved.
                 let read = || crate::output::json::unescaped(&message.payload).to_lowercase();
                 let text = text.to_lowercase();
                 payload.contains(&text) || read().contains(&text)
             })
     }
 
-    /// Whether sender and receiver are those that are wanted.
+    /// Whether sender and receiver match.
     pub(crate) fn takes_parties(&self, message: &Envelope, parties: &Parties) -> bool {
         let from = [
             message.from_account_id.as_deref().unwrap_or_default(),
@@ -91,7 +91,7 @@ impl Filter {
     }
 }
 
-/// The name behind `capability:`, in any case.
+/// The name after the prefix `capability:`, which is case-insensitive.
 fn capability(target: &str) -> Option<&str> {
     let (prefix, name) = target.split_once(':')?;
     prefix.eq_ignore_ascii_case("capability").then_some(name.trim())
@@ -102,7 +102,7 @@ fn is_party(wanted: Option<&str>, name: &str, others: &[&str]) -> bool {
         return true;
     };
     if let Some(wanted) = capability(wanted) {
-        // As its subject: in this very spelling.
+        // Case-sensitive, as subjects are.
         return [name]
             .iter()
             .chain(others)

@@ -1,4 +1,4 @@
-//! Messages as lines: for people, or as JSON documents.
+//! Prints messages and receipts: as lines for people, or as JSON documents.
 
 use agentnet_protocol::json::ObjectWriter;
 use agentnet_protocol::subject::Subject;
@@ -8,13 +8,13 @@ use async_nats::Message;
 use super::Watch;
 use super::feed::Taken;
 use super::filter::Parties;
-use super::receipt_latency::{SentTimes, Took, When};
+use super::receipt_latency::{EventTime, Latency, SentTimes};
 use crate::account_names::AccountNames;
 use crate::output::json::{checked, one_line};
 use crate::output::sanitize::{clean, or_dash, preview};
 use crate::output::{Output, Tint};
 
-/// What is shown of the messages.
+/// Prints messages.
 pub(super) struct Printer<'a> {
     watch: &'a Watch,
     names: AccountNames,
@@ -32,11 +32,11 @@ impl<'a> Printer<'a> {
         }
     }
 
-    /// Adds a message's line to the page, unless it is not wanted; whether it counts.
+    /// Appends the line of a message to the page, if it matches the filter. Returns whether it counts as a message.
     pub(super) async fn show(&mut self, taken: &Taken, page: &mut String) -> bool {
         match Subject::parse(&taken.message.subject) {
             Some(Subject::Receipts { .. }) => self.show_receipt(taken, page).await,
-            // Others than agents are answered there too: those who call the registry, or JetStream.
+            // These subjects also carry replies of the registry and of JetStream.
             Some(Subject::Reply) if self.watch.subject.is_none() => self.show_message(taken, true, page).await,
             _ => self.show_message(taken, false, page).await,
         }
@@ -68,11 +68,11 @@ impl<'a> Printer<'a> {
         if !self.watch.filter.takes_parties(&envelope, &parties) {
             return false;
         }
-        let when = When {
+        let when = EventTime {
             said: Timestamp::parse(&envelope.sent_at),
             arrived: taken.arrived,
         };
-        self.passed.note(&envelope.message_id, when);
+        self.passed.insert(&envelope.message_id, when);
         add(
             page,
             &match self.output.is_json() {
@@ -111,7 +111,7 @@ impl<'a> Printer<'a> {
         add(page, &text);
     }
 
-    /// With `--receipts` those of the messages that were shown; where receipts are what is watched, all of them.
+    /// Appends the line of a receipt: with `--receipts` for messages that were shown, if receipts are watched for all.
     async fn show_receipt(&mut self, taken: &Taken, page: &mut String) -> bool {
         let Taken { message, seen_at, .. } = taken;
         let beside = self.watch.pairs_receipts();
@@ -119,11 +119,11 @@ impl<'a> Printer<'a> {
             self.show_garbage(message, *seen_at, page);
             return true;
         };
-        let when = When {
+        let when = EventTime {
             said: Timestamp::parse(&receipt.event_at),
             arrived: taken.arrived,
         };
-        let took = self.passed.since(&receipt.message_id, when);
+        let took = self.passed.latency(&receipt.message_id, when);
         if beside && took.is_none() {
             return false;
         }
@@ -133,11 +133,11 @@ impl<'a> Printer<'a> {
         }
         let by = self.names.display(receipt.from_account_id.as_deref(), "").await;
         add(page, &self.receipt_line(&receipt, &by, took, *seen_at));
-        // The messages are what is counted.
+        // Only messages are counted.
         !beside
     }
 
-    fn receipt_line(&self, receipt: &Receipt, by: &str, took: Option<Took>, seen_at: Timestamp) -> String {
+    fn receipt_line(&self, receipt: &Receipt, by: &str, took: Option<Latency>, seen_at: Timestamp) -> String {
         let output = self.output;
         let rejected = matches!(receipt.status(), ReceiptStatus::Rejected);
         let status = output.tint(if rejected { Tint::Red } else { Tint::Green }, &clean(&receipt.status));
@@ -155,13 +155,13 @@ impl<'a> Printer<'a> {
     }
 }
 
-/// Adds a line to the page.
+/// Appends a line to the page.
 fn add(page: &mut String, line: &str) {
     page.push_str(line);
     page.push('\n');
 }
 
-/// The time of day, in UTC, to the millisecond.
+/// The time of day in UTC, with milliseconds.
 fn time(at: Timestamp) -> String {
     let text = at.to_string();
     let time = text.split('T').nth(1).unwrap_or(&text).trim_end_matches('Z');
@@ -178,7 +178,7 @@ fn kind_tint(kind: &str) -> Tint {
     }
 }
 
-/// One document: where, when, and the message as it passed; `message` is null where it is no JSON.
+/// The JSON document of a message: subject, time, and the unchanged message, which is null if it is not JSON.
 fn document(message: &Message, seen_at: Timestamp) -> String {
     let mut out = ObjectWriter::new();
     out.text("subject", &message.subject)

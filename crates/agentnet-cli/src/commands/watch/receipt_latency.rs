@@ -1,8 +1,8 @@
-//! Receipts and the messages that they are for.
+//! The latency of receipts.
 //!
-//! The time from a message to its receipt is what the two agents say: the receipt's `event_at` after the message's `sent_at`.
-//! It holds however late the two come here, and is as good as the two clocks agree. Where one does not say when, or the
-//! receipt would be older than its message, it is the time between their arrivals, marked with `~`.
+//! It is the receipt's `event_at` minus the message's `sent_at`, by the clocks of the two agents, so it does not depend on when
+//! the two arrive here. If one of the times is missing, or the receipt would be older than its message, it is the time between
+//! the two arrivals, marked with `~`.
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
@@ -10,48 +10,48 @@ use std::time::{Duration, Instant};
 
 use agentnet_protocol::Timestamp;
 
-/// Messages that may still get a receipt. Older ones make room.
-const MOST: usize = 10_000;
+/// Maximum number of messages that wait for receipts. Older ones are dropped.
+const MAX_TRACKED_MESSAGES: usize = 10_000;
 
-/// When something happened: as its agent says, and when it came here.
+/// Time of an event by its agent's clock, and of its arrival here.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct When {
+pub(crate) struct EventTime {
     pub(crate) said: Option<Timestamp>,
     pub(crate) arrived: Instant,
 }
 
-/// How long a receipt took.
+/// The latency of a receipt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Took {
+pub(crate) enum Latency {
     /// By the two agents' clocks.
-    Said(Duration),
+    ByAgents(Duration),
     /// Between the two arrivals here.
-    Seen(Duration),
+    ByArrival(Duration),
 }
 
-impl fmt::Display for Took {
+impl fmt::Display for Latency {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Said(duration) => out.write_str(&taken(*duration)),
-            Self::Seen(duration) => write!(out, "~{}", taken(*duration)),
+            Self::ByAgents(duration) => out.write_str(&taken(*duration)),
+            Self::ByArrival(duration) => write!(out, "~{}", taken(*duration)),
         }
     }
 }
 
-/// The messages that passed lately, by id.
+/// The times of the latest messages, by id.
 #[derive(Debug, Default)]
 pub(crate) struct SentTimes {
-    at: HashMap<String, When>,
+    at: HashMap<String, EventTime>,
     order: VecDeque<String>,
 }
 
 impl SentTimes {
-    /// A message has passed. A retry does not count: the time runs from the first.
-    pub(crate) fn note(&mut self, message_id: &str, when: When) {
+    /// Adds a message. Retries are ignored: the first one counts.
+    pub(crate) fn insert(&mut self, message_id: &str, when: EventTime) {
         if message_id.is_empty() || self.at.contains_key(message_id) {
             return;
         }
-        if self.order.len() >= MOST
+        if self.order.len() >= MAX_TRACKED_MESSAGES
             && let Some(oldest) = self.order.pop_front()
         {
             self.at.remove(&oldest);
@@ -60,14 +60,14 @@ impl SentTimes {
         self.order.push_back(message_id.to_owned());
     }
 
-    /// How long after its message a receipt came; `None` for a message that was not shown.
-    pub(crate) fn since(&self, message_id: &str, receipt: When) -> Option<Took> {
+    /// The latency of a receipt; `None` if its message was not shown.
+    pub(crate) fn latency(&self, message_id: &str, receipt: EventTime) -> Option<Latency> {
         let message = self.at.get(message_id)?;
         let said = receipt.said.zip(message.said);
         let micros = said.and_then(|(receipt, message)| u64::try_from(receipt.micros_since(message)).ok());
         Some(match micros {
-            Some(micros) => Took::Said(Duration::from_micros(micros)),
-            None => Took::Seen(receipt.arrived.saturating_duration_since(message.arrived)),
+            Some(micros) => Latency::ByAgents(Duration::from_micros(micros)),
+            None => Latency::ByArrival(receipt.arrived.saturating_duration_since(message.arrived)),
         })
     }
 }
@@ -90,26 +90,35 @@ mod tests {
     fn a_receipt_finds_its_message() {
         let mut passed = SentTimes::default();
         let start = Instant::now();
-        let after = |seconds: u64| When {
+        let after = |seconds: u64| EventTime {
             said: None,
             arrived: start + Duration::from_secs(seconds),
         };
-        passed.note("m1", after(0));
-        passed.note("m1", after(1));
-        passed.note("", after(0));
-        assert_eq!(passed.since("m1", after(2)), Some(Took::Seen(Duration::from_secs(2))));
-        assert_eq!((passed.since("m2", after(0)), passed.since("", after(0))), (None, None));
-        for number in 0..MOST {
-            passed.note(&format!("n{number}"), after(0));
+        passed.insert("m1", after(0));
+        passed.insert("m1", after(1));
+        passed.insert("", after(0));
+        assert_eq!(
+            passed.latency("m1", after(2)),
+            Some(Latency::ByArrival(Duration::from_secs(2)))
+        );
+        assert_eq!(
+            (passed.latency("m2", after(0)), passed.latency("", after(0))),
+            (None, None)
+        );
+        for number in 0..MAX_TRACKED_MESSAGES {
+            passed.insert(&format!("n{number}"), after(0));
         }
-        assert_eq!(passed.since("m1", after(0)), None, "the oldest has made room");
-        assert_eq!((passed.at.len(), passed.order.len()), (MOST, MOST));
+        assert_eq!(passed.latency("m1", after(0)), None, "the oldest has made room");
+        assert_eq!(
+            (passed.at.len(), passed.order.len()),
+            (MAX_TRACKED_MESSAGES, MAX_TRACKED_MESSAGES)
+        );
     }
 
     #[test]
     fn what_the_agents_say_comes_before_what_is_seen() {
         let start = Instant::now();
-        let when = |said: Option<i64>, seconds: u64| When {
+        let when = |said: Option<i64>, seconds: u64| EventTime {
             said: said.map(Timestamp::from_micros),
             arrived: start + Duration::from_secs(seconds),
         };
@@ -121,8 +130,8 @@ mod tests {
             (Some(1_000_000), None, "~7.0 s"),
         ] {
             let mut passed = SentTimes::default();
-            passed.note("m", when(sent, 0));
-            let took = passed.since("m", when(event, 7)).unwrap();
+            passed.insert("m", when(sent, 0));
+            let took = passed.latency("m", when(event, 7)).unwrap();
             assert_eq!(took.to_string(), text, "{sent:?} {event:?}");
         }
     }

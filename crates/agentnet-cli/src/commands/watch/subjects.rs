@@ -1,25 +1,25 @@
-//! Where messages pass: the subjects that are listened on for what is wanted, and the given ones that hold none of it.
+//! The subjects to subscribe to for a filter.
 
 use agentnet_protocol::envelope::kind;
 use agentnet_protocol::subject::{ALL_CAPABILITIES, ALL_INBOXES, ALL_NATS_REPLIES, ALL_REPLIES, capability};
 
 use super::filter::Filter;
 
-/// Everything that agents say to each other.
-pub(super) const ALL: [&str; 4] = [ALL_INBOXES, ALL_CAPABILITIES, ALL_REPLIES, ALL_NATS_REPLIES];
+/// All messages between agents.
+pub(super) const ALL_MESSAGES: [&str; 4] = [ALL_INBOXES, ALL_CAPABILITIES, ALL_REPLIES, ALL_NATS_REPLIES];
 
-/// Where to listen when no subject is given: the inboxes, and wherever else passes what is wanted.
-pub(super) fn to_listen(filter: &Filter) -> Vec<String> {
+/// The subjects to watch if none is given: the inboxes, and all others with messages that can match the filter.
+pub(super) fn default_subjects(filter: &Filter) -> Vec<String> {
     if let Some(name) = filter.capability() {
         return vec![capability(name)];
     }
     let mut subjects = vec![ALL_INBOXES.to_owned()];
-    subjects.extend(passing(filter).into_iter().filter(|subject| subject != ALL_INBOXES));
+    subjects.extend(matching(filter).into_iter().filter(|subject| subject != ALL_INBOXES));
     subjects
 }
 
-/// Where that passes which the filter takes.
-fn passing(filter: &Filter) -> Vec<String> {
+/// The subjects of messages that can match the filter.
+fn matching(filter: &Filter) -> Vec<String> {
     if let Some(name) = filter.capability() {
         return vec![capability(name)];
     }
@@ -27,9 +27,9 @@ fn passing(filter: &Filter) -> Vec<String> {
         Some(kind::REPLY | kind::ERROR) => &[ALL_REPLIES, ALL_NATS_REPLIES],
         Some(kind::STREAM) => &[ALL_INBOXES, ALL_REPLIES, ALL_NATS_REPLIES],
         Some(_) => &[ALL_INBOXES, ALL_CAPABILITIES],
-        None => &ALL,
+        None => &ALL_MESSAGES,
     };
-    // What is sent to a capability is for no agent in particular.
+    // Messages to a capability have no agent as the receiver.
     let for_anybody = filter.to().is_none();
     let subjects = subjects
         .iter()
@@ -37,9 +37,9 @@ fn passing(filter: &Filter) -> Vec<String> {
     subjects.map(|subject| (*subject).to_owned()).collect()
 }
 
-/// What to say of a given subject on which nothing passes that the filter takes.
-pub(super) fn never(subject: &str, filter: &Filter) -> Option<String> {
-    let places = passing(filter);
+/// The note for a given subject without messages that can match the filter.
+pub(super) fn mismatch_note(subject: &str, filter: &Filter) -> Option<String> {
+    let places = matching(filter);
     if filter.is_empty() || places.iter().any(|place| overlap(place, subject)) {
         return None;
     }
@@ -49,7 +49,7 @@ pub(super) fn never(subject: &str, filter: &Filter) -> Option<String> {
     ))
 }
 
-/// Whether a subject can be of both patterns; one without wildcards is a pattern of itself.
+/// Whether some subject matches both patterns.
 pub(super) fn overlap(one: &str, other: &str) -> bool {
     let (mut one, mut other) = (one.split('.'), other.split('.'));
     loop {
@@ -75,7 +75,7 @@ mod tests {
         let both = ["account.*.inbox", "agent.capability.*"].as_slice();
         let inboxes = ["account.*.inbox"].as_slice();
         for (to, kind, expected) in [
-            (None, None, ALL.as_slice()),
+            (None, None, ALL_MESSAGES.as_slice()),
             (Some("@bob"), None, replies),
             (None, Some("reply"), replies),
             (None, Some("error"), replies),
@@ -90,7 +90,7 @@ mod tests {
                 &["agent.capability.weather"],
             ),
         ] {
-            assert_eq!(to_listen(&filter(to, kind)), expected, "{to:?} {kind:?}");
+            assert_eq!(default_subjects(&filter(to, kind)), expected, "{to:?} {kind:?}");
         }
     }
 
@@ -109,7 +109,7 @@ mod tests {
             ("registry.hello", Some("@bob"), None, true),
             ("registry.hello", None, None, false),
         ] {
-            let said = never(subject, &filter(to, kind));
+            let said = mismatch_note(subject, &filter(to, kind));
             assert_eq!(said.is_some(), told, "{subject} {to:?} {kind:?}: {said:?}");
         }
     }

@@ -1,5 +1,5 @@
-//! What is wanted and may be mistyped: a kind that is almost one of the usual, names that nobody has. It is watched for all
-//! the same: kinds are free, and agents come later.
+//! Notes about filters that may be mistyped: usernames and capabilities that do not exist. They are watched all the same:
+//! agents may come later.
 
 use agentnet::{RegistryClient, RegistryError};
 use agentnet_protocol::AgentInfo;
@@ -11,8 +11,8 @@ use crate::did_you_mean::{closest, similar_username};
 use crate::output::Output;
 use crate::output::sanitize::clean;
 
-/// Says which of the wanted senders and receivers nobody is. Says nothing where no registry answers.
-pub(super) async fn parties(registry: RegistryClient, filter: Filter, output: Output) {
+/// Prints a note for each wanted sender and receiver that does not exist. Prints nothing if no registry answers.
+pub(super) async fn print(registry: RegistryClient, filter: Filter, output: Output) {
     let wanted: Vec<&str> = [filter.from(), filter.to()].into_iter().flatten().collect();
     if wanted.is_empty() {
         return;
@@ -21,17 +21,17 @@ pub(super) async fn parties(registry: RegistryClient, filter: Filter, output: Ou
         return;
     };
     for wanted in wanted {
-        let doubt = match filter.capability().filter(|_| filter.to() == Some(wanted)) {
-            Some(name) => nobody_can(&online, name),
-            None => nobody_is(&registry, &online, wanted).await,
+        let note = match filter.capability().filter(|_| filter.to() == Some(wanted)) {
+            Some(name) => capability_note(&online, name),
+            None => agent_note(&registry, &online, wanted).await,
         };
-        if let Some(doubt) = doubt {
-            output.note(doubt);
+        if let Some(note) = note {
+            output.note(note);
         }
     }
 }
 
-fn nobody_can(online: &[AgentInfo], wanted: &str) -> Option<String> {
+fn capability_note(online: &[AgentInfo], wanted: &str) -> Option<String> {
     let offered = || online.iter().flat_map(|agent| &agent.capabilities);
     if offered().any(|name| name == wanted) {
         return None;
@@ -44,12 +44,12 @@ fn nobody_can(online: &[AgentInfo], wanted: &str) -> Option<String> {
         format!(" (did you mean capability:{}?)", clean(&name))
     });
     Some(format!(
-        "note: nobody online has the capability {}{meant}",
+        "note: no agent online has the capability {}{meant}",
         clean(wanted)
     ))
 }
 
-async fn nobody_is(registry: &RegistryClient, online: &[AgentInfo], wanted: &str) -> Option<String> {
+async fn agent_note(registry: &RegistryClient, online: &[AgentInfo], wanted: &str) -> Option<String> {
     let name = lookup_key(wanted);
     let is_wanted = |agent: &AgentInfo| {
         agent.agent_id == wanted
@@ -71,14 +71,14 @@ async fn nobody_is(registry: &RegistryClient, online: &[AgentInfo], wanted: &str
         username: Some(name.clone()),
     };
     for request in [by_name, by_id] {
-        // Whoever is known, or not known whether: nothing to say.
+        // It exists, or the registry does not answer.
         let Err(RegistryError::Refused(_)) = registry.call(&request).await else {
             return None;
         };
     }
     let meant = similar_username(registry, &name).await;
     let meant = meant.map_or_else(String::new, |name| format!(" (did you mean @{}?)", clean(&name)));
-    Some(format!("note: nobody is called {} yet{meant}", clean(wanted)))
+    Some(format!("note: there is no agent {} yet{meant}", clean(wanted)))
 }
 
 #[cfg(test)]
@@ -91,11 +91,11 @@ mod tests {
             capabilities: vec!["weather".into()],
             ..AgentInfo::default()
         }];
-        assert_eq!(nobody_can(&online, "weather"), None);
+        assert_eq!(capability_note(&online, "weather"), None);
         for wanted in ["Weather", "wether"] {
-            let said = nobody_can(&online, wanted).unwrap();
+            let said = capability_note(&online, wanted).unwrap();
             assert!(said.contains("did you mean capability:weather?"), "{said}");
         }
-        assert!(!nobody_can(&online, "chess").unwrap().contains("did you mean"));
+        assert!(!capability_note(&online, "chess").unwrap().contains("did you mean"));
     }
 }

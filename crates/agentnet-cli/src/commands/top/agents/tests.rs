@@ -150,16 +150,16 @@ fn a_session_may_change_its_account() {
 #[test]
 fn there_is_room_for_so_many_only() {
     let mut agents = Agents::default();
-    for n in 0..MOST {
+    for n in 0..MAX_ACCOUNTS {
         agents.learn(&format!("acct_{n}"), "x", "");
     }
     agents.hello(&hello("s", "acct_here", None), START);
     assert_eq!(agents.iter().count(), 1, "those who are offline go first");
-    for n in 0..MOST {
+    for n in 0..MAX_ACCOUNTS {
         let (tag, id) = (format!("s{n}"), format!("acct_{n}"));
         agents.hello(&hello(&tag, &id, None), START + Duration::from_millis(n as u64));
     }
-    assert!(agents.iter().count() <= MOST);
+    assert!(agents.iter().count() <= MAX_ACCOUNTS);
     assert_eq!(agents.online().0, agents.online().1);
-    assert!(agents.get(&format!("acct_{}", MOST - 1)).is_some());
+    assert!(agents.get(&format!("acct_{}", MAX_ACCOUNTS - 1)).is_some());
 }

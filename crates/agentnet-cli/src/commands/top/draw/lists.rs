@@ -6,10 +6,10 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
 
+use super::short_forms::{count, count_or_dot, since, span, time_of_day};
 use super::table::{self, Cell, Column};
-use super::words::{count, since, span, time_of_day, told};
 use super::{Moment, Theme};
-use crate::commands::top::agents::{Agent, LATE, Presence};
+use crate::commands::top::agents::{Agent, LATE_AFTER, Presence};
 use crate::commands::top::messages::SeenMessage;
 use crate::commands::top::rate::rate_text;
 use crate::commands::top::rows::AgentRow;
@@ -17,7 +17,7 @@ use crate::commands::top::state::State;
 use crate::commands::top::threads::Thread;
 use crate::commands::top::ui::Ui;
 
-/// Fits into 80 columns without the last three.
+/// Without the last three, they fit into 80 columns.
 const AGENTS: [Column; 13] = [
     Column::text("", 1, 1, 0),
     Column::text("USER", 17, 32, 0),
@@ -71,11 +71,11 @@ fn agent_cell<'a>(id: &'a str, agent: &'a Agent, column: usize, now: Duration, t
             name => Cell::styled(format!("@{name}"), style.patch(theme.bold())),
         },
         2 => Cell::styled(&*agent.agent_id, style),
-        3 => Cell::styled(told(agent.inflight()), style),
+        3 => Cell::styled(count_or_dot(agent.inflight()), style),
         4 => {
             let pending = agent.pending();
             Cell::styled(
-                told(pending),
+                count_or_dot(pending),
                 alarm(pending.is_some_and(|pending| pending > 0), theme.warn()),
             )
         }
@@ -87,16 +87,16 @@ fn agent_cell<'a>(id: &'a str, agent: &'a Agent, column: usize, now: Duration, t
         }
         8 => {
             let ago = agent.seen_ago(now);
-            Cell::styled(span(ago), alarm(ago > LATE, theme.warn()))
+            Cell::styled(span(ago), alarm(ago > LATE_AFTER, theme.warn()))
         }
-        9 => Cell::styled(told(agent.processed()), style),
+        9 => Cell::styled(count_or_dot(agent.processed()), style),
         10 => Cell::styled(agent.sessions.len().to_string(), style),
         11 => Cell::styled(&*agent.name, style),
         _ => Cell::styled(id, style.patch(theme.dim())),
     }
 }
 
-/// The state of an agent in one character, which tells it without colours too.
+/// The presence of an agent as one character, which is distinct without colours too.
 pub(super) fn dot(presence: Presence, theme: Theme) -> Cell<'static> {
     match presence {
         Presence::Online => Cell::styled("●", theme.good()),
@@ -106,7 +106,7 @@ pub(super) fn dot(presence: Presence, theme: Theme) -> Cell<'static> {
     }
 }
 
-/// Fits into 80 columns; a preview has no more than 72.
+/// They fit into 80 columns. A preview has 72 characters at most.
 const MESSAGES: [Column; 6] = [
     Column::text("TIME", 8, 8, 5),
     Column::text("FROM", 13, 28, 1),
@@ -116,12 +116,12 @@ const MESSAGES: [Column; 6] = [
     Column::text("MESSAGE", 24, 72, 2),
 ];
 
-/// The messages that passed.
+/// The list of messages.
 pub(super) fn messages(state: &State, rows: &[&SeenMessage], ui: &Ui, theme: Theme, area: Rect, buffer: &mut Buffer) {
     let cursor = ui.cursor();
     let shown = rows.iter().copied().skip(cursor.offset);
-    // Where messages pass, none is selected: it would not be the one that was meant.
-    let selected = (state.messages.is_stopped() && !rows.is_empty()).then(|| cursor.index - cursor.offset);
+    // While new messages move the list, no line is selected.
+    let selected = (state.messages.is_paused() && !rows.is_empty()).then(|| cursor.index - cursor.offset);
     passed(state, shown, selected, theme, area, buffer);
     if rows.is_empty() {
         let text = match ui.filter() {
@@ -177,7 +177,7 @@ const THREADS: [Column; 6] = [
     Column::text("PARTICIPANTS", 16, u16::MAX, 5),
 ];
 
-/// The threads.
+/// The list of threads.
 pub(super) fn threads(
     state: &State,
     rows: &[(&str, &Thread)],
@@ -200,7 +200,7 @@ pub(super) fn threads(
         |(id, thread), column| {
             let number = |number: i64| {
                 let text = count(u64::try_from(number).unwrap_or(0));
-                // What passed before is not known.
+                // Earlier messages are not known.
                 Cell::plain(if thread.known { text } else { format!("≥{text}") })
             };
             match column {
@@ -223,7 +223,7 @@ pub(super) fn threads(
     }
 }
 
-/// The names of those who take part.
+/// The names of the participants.
 pub(super) fn participants(state: &State, thread: &Thread) -> String {
     let names: Vec<_> = thread.participants.iter().map(|id| state.name(id)).collect();
     names.join(", ")

@@ -1,4 +1,4 @@
-//! One agent, one thread, and the help.
+//! The pages: one agent, thread or message, and the help.
 
 use agentnet_protocol::Timestamp;
 use agentnet_protocol::rpc::HistoryMessage;
@@ -8,8 +8,8 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::Widget;
 
 use super::lists::{dot, participants};
-use super::words::{count, since, span, told};
-use super::{Moment, Theme, lists, words};
+use super::short_forms::{count, count_or_dot, since, span};
+use super::{Moment, Theme, lists, short_forms};
 use crate::account_names::without_account;
 use crate::commands::top::agents::Session;
 use crate::commands::top::messages::SeenMessage;
@@ -20,7 +20,7 @@ use crate::commands::top::view::Page;
 use crate::output::json::indented;
 use crate::output::sanitize::{clean, clean_lines, list, preview};
 
-/// Lines of a payload that are shown.
+/// Maximum number of payload lines that are shown.
 const PAYLOAD_LINES: usize = 500;
 
 const HELP: &str = "  1 2 3, Tab   agents, messages, threads       ↑ ↓ PgUp PgDn g G   move
@@ -41,7 +41,7 @@ const HELP: &str = "  1 2 3, Tab   agents, messages, threads       ↑ ↓ PgUp 
            was not asked about what was before
   TOKENS~  an estimate, from the length of the messages";
 
-/// What the keys do and the columns mean.
+/// Keys and columns.
 pub(super) fn help(theme: Theme, area: Rect, buffer: &mut Buffer) {
     for (line, y) in HELP.lines().zip(area.y..area.bottom()) {
         let (left, rest) = line.split_at_checked(11).unwrap_or((line, ""));
@@ -84,7 +84,7 @@ pub(super) fn page(
     lists::passed(state, messages.iter().skip(ui.scroll), None, theme, below, buffer);
 }
 
-/// The history where the registry tells it, else what passed.
+/// The messages from the registry's history, else those that were seen.
 fn messages(state: &State, facts: Option<&PageFacts>, page: &Page) -> Vec<SeenMessage> {
     match facts {
         Some(facts) if !facts.history.is_empty() => facts.history.iter().map(stored).collect(),
@@ -114,7 +114,7 @@ fn stored(message: &HistoryMessage) -> SeenMessage {
     )
 }
 
-/// A fact: what it is, and what it says.
+/// A name and its value.
 fn fact(theme: Theme, name: &str, text: impl Into<String>) -> Line<'static> {
     Line::from(vec![
         Span::styled(format!("  {name:<13}"), theme.dim()),
@@ -195,7 +195,7 @@ fn session(session: &Session, moment: Moment, theme: Theme) -> Vec<Line<'static>
         "",
         format!(
             "in-flight {}  pending {}  {:.1} ms each",
-            told(session.inflight()),
+            count_or_dot(session.inflight()),
             count(counters.pending),
             counters.avg_handle_ms
         ),
@@ -264,7 +264,7 @@ fn thread(state: &State, facts: Option<&PageFacts>, id: &str, moment: Moment, th
     lines
 }
 
-/// A page that is text alone.
+/// A page of text.
 fn scrolled(lines: Vec<Line<'static>>, ui: &mut Ui, area: Rect, buffer: &mut Buffer) {
     ui.height = usize::from(area.height);
     ui.scroll = ui.scroll.min(lines.len().saturating_sub(ui.height.max(1)));
@@ -273,7 +273,7 @@ fn scrolled(lines: Vec<Line<'static>>, ui: &mut Ui, area: Rect, buffer: &mut Buf
     }
 }
 
-/// One message: what it is, the receipts that passed, its payload, and what answered it.
+/// One message: its properties, receipts, payload and replies.
 fn message(state: &State, facts: Option<&PageFacts>, id: &str, theme: Theme) -> Vec<Line<'static>> {
     let mut lines = vec![Line::from(vec![
         Span::styled("Message ", theme.dim()),
@@ -293,12 +293,12 @@ fn message(state: &State, facts: Option<&PageFacts>, id: &str, theme: Theme) -> 
             "Kind",
             format!("{}  in thread {}", passed.kind, passed.thread),
         ));
-        lines.push(fact(theme, "Sent", words::time_of_day(passed.at)));
+        lines.push(fact(theme, "Sent", short_forms::time_of_day(passed.at)));
     }
     for receipt in state.receipts.iter().filter(|receipt| *receipt.message_id == *id) {
         let told = format!(
             "{}  {} by {}",
-            words::time_of_day(receipt.at),
+            short_forms::time_of_day(receipt.at),
             receipt.what,
             state.name(&receipt.by)
         );
@@ -345,6 +345,12 @@ fn payload(message: &HistoryMessage) -> Vec<Line<'static>> {
 fn day(text: &str) -> String {
     Timestamp::parse(text).map_or_else(
         || "—".to_owned(),
-        |at| format!("{} {}", at.to_string().get(..10).unwrap_or(""), words::time_of_day(at)),
+        |at| {
+            format!(
+                "{} {}",
+                at.to_string().get(..10).unwrap_or(""),
+                short_forms::time_of_day(at)
+            )
+        },
     )
 }

@@ -1,4 +1,4 @@
-//! A list in columns: as many as fit, the important ones first.
+//! A table with as many columns as fit, the most important first.
 
 use std::borrow::Cow;
 
@@ -9,20 +9,20 @@ use ratatui::text::Span;
 
 use super::theme::Theme;
 
-/// Between two columns.
-const GAP: u16 = 1;
+/// Space between two columns.
+const COLUMN_GAP: u16 = 1;
 
 /// A column.
 #[derive(Debug)]
 pub(crate) struct Column {
     pub(crate) title: &'static str,
-    /// Cells that it has at least.
+    /// Minimum width.
     pub(crate) least: u16,
-    /// Cells that it has at most, where there is room.
+    /// Maximum width.
     pub(crate) most: u16,
-    /// Numbers stand at the right.
+    /// Whether it is right-aligned, as numbers are.
     pub(crate) right: bool,
-    /// The largest goes first when there is no room.
+    /// Columns with the largest rank are left out first.
     pub(crate) rank: u8,
 }
 
@@ -48,7 +48,7 @@ impl Column {
     }
 }
 
-/// What stands in a cell.
+/// The content of a cell.
 pub(crate) struct Cell<'a> {
     pub(crate) text: Cow<'a, str>,
     pub(crate) style: Style,
@@ -71,7 +71,7 @@ impl<'a> Cell<'a> {
 pub(crate) fn fit(columns: &[Column], width: u16) -> Vec<(usize, u16)> {
     let mut shown: Vec<usize> = (0..columns.len()).collect();
     let needed = |shown: &[usize]| {
-        let gaps = GAP * u16::try_from(shown.len().saturating_sub(1)).unwrap_or(u16::MAX);
+        let gaps = COLUMN_GAP * u16::try_from(shown.len().saturating_sub(1)).unwrap_or(u16::MAX);
         shown.iter().map(|&index| columns[index].least).sum::<u16>() + gaps
     };
     while shown.len() > 1 && needed(&shown) > width {
@@ -112,12 +112,12 @@ pub(crate) fn draw<'a, R>(
         for &(index, width) in &widths {
             let cell = of(index);
             put(buffer, (x, y), width, columns[index].right, &cell);
-            x += width + GAP;
+            x += width + COLUMN_GAP;
         }
     };
     line(buffer, area.y, &|index| Cell::styled(columns[index].title, theme.dim()));
     for (at, row) in rows.take(usize::from(area.height - 1)).enumerate() {
-        // The height of a terminal is what bounds it.
+        // At most the height of the terminal.
         let y = area.y + 1 + u16::try_from(at).unwrap_or(u16::MAX);
         line(buffer, y, &|index| cell(&row, index));
         if selected == Some(at) {
@@ -126,7 +126,7 @@ pub(crate) fn draw<'a, R>(
     }
 }
 
-/// Writes a cell; what is too long ends in `…`.
+/// Writes a cell; a text that is cut ends with `…`.
 fn put(buffer: &mut Buffer, (x, y): (u16, u16), width: u16, right: bool, cell: &Cell<'_>) {
     let wide = Span::raw(&*cell.text).width();
     let room = usize::from(width);

@@ -43,8 +43,8 @@ fn network() -> State {
         avg_handle_ms: 3.5,
         ..AgentCounters::default()
     };
-    state.hear(&hello("bob", Some(counters)), AT, NOW);
-    state.hear(&sent("ann", "bob", Some("trip"), r#"{"text":"hi"}"#), AT, NOW);
+    state.apply(&hello("bob", Some(counters)), AT, NOW);
+    state.apply(&sent("ann", "bob", Some("trip"), r#"{"text":"hi"}"#), AT, NOW);
     state.settle();
     state.link.url = "nats://***@localhost:4222".into();
     state.registry = RegistryStatus::Answers(Box::new(MetricsReply {
@@ -59,7 +59,7 @@ fn network() -> State {
 #[test]
 fn the_agents_fill_eighty_columns() {
     let mut state = network();
-    state.hear(&published("registry.goodbye", r#"{"session_tag":"tag_ann"}"#), AT, NOW);
+    state.apply(&published("registry.goodbye", r#"{"session_tag":"tag_ann"}"#), AT, NOW);
     let lines = lines(&state, &mut Ui::default(), 80, 8);
     assert_eq!(
         lines,

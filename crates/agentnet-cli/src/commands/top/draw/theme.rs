@@ -1,8 +1,8 @@
-//! Colours, or none.
+//! The styles of `top`, with or without colours.
 
 use ratatui::style::{Color, Modifier, Style};
 
-/// How things look. Without colours everything that they tell is told by text too.
+/// The styles. All information is shown without colours too.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Theme {
     color: bool,

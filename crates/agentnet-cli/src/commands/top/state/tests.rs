@@ -13,7 +13,7 @@ const AT: Timestamp = Timestamp::from_micros(1_700_000_000_000_000);
 pub(crate) fn with_agents(names: &[&str]) -> State {
     let mut state = State::default();
     for name in names {
-        state.hear(&hello(name, None), AT, NOW);
+        state.apply(&hello(name, None), AT, NOW);
     }
     state
 }
@@ -70,10 +70,10 @@ pub(crate) fn sent(from: &str, to: &str, thread: Option<&str>, payload: &str) ->
 #[test]
 fn a_message_counts_for_its_parties_its_thread_and_the_network() {
     let mut state = with_agents(&["bob"]);
-    state.hear(&sent("alice", "bob", Some(" t "), r#""hi""#), AT, NOW);
-    state.hear(&sent("bob", "alice", None, r#""ho""#), AT, NOW);
+    state.apply(&sent("alice", "bob", Some(" t "), r#""hi""#), AT, NOW);
+    state.apply(&sent("bob", "alice", None, r#""ho""#), AT, NOW);
     let reply = envelope("bob", "alice", Some("t"), "1").encode();
-    state.hear(&published("agentnet.reply.acct_alice.7", reply), AT, NOW);
+    state.apply(&published("agentnet.reply.acct_alice.7", reply), AT, NOW);
     state.settle();
     let bob = state.agents.get("acct_bob").unwrap();
     assert!(bob.sent.per_second(NOW) > bob.received.per_second(NOW));
@@ -102,7 +102,7 @@ fn what_is_no_message_changes_nothing() {
         ("registry.list", "{}"),
         ("elsewhere", "{}"),
     ] {
-        state.hear(&published(subject, body), AT, NOW);
+        state.apply(&published(subject, body), AT, NOW);
     }
     state.settle();
     assert_eq!(state.agents.iter().count() + state.threads.iter().count(), 0);
@@ -122,7 +122,7 @@ fn refusals_are_errors_whoever_tells_them() {
         &tag,
         AT,
     );
-    state.hear(&published("account.acct_alice.receipts", busy.encode()), AT, NOW);
+    state.apply(&published("account.acct_alice.receipts", busy.encode()), AT, NOW);
     let one = state.failing.per_second(NOW);
     assert!(one > 0.0);
     assert_eq!(state.agents.get("acct_bob").unwrap().errors(), 1);
@@ -133,7 +133,7 @@ fn refusals_are_errors_whoever_tells_them() {
             kind: "error".into(),
             ..envelope(from, "alice", None, "1")
         };
-        state.hear(&published("agentnet.reply.acct_alice.7", reply.encode()), AT, NOW);
+        state.apply(&published("agentnet.reply.acct_alice.7", reply.encode()), AT, NOW);
         assert_eq!(state.failing.per_second(NOW) > before, counts, "{from}");
     }
 }

@@ -6,8 +6,8 @@ const NOW: Duration = Duration::from_secs(86_400);
 const AT: Timestamp = Timestamp::from_micros(1_700_000_000_000_000);
 
 /// Presses the keys; `\x1b` is Escape, `\r` Enter, `\x08` Backspace.
-fn press(ui: &mut Ui, state: &mut State, keys: &str) -> Then {
-    let mut then = Then::GoOn;
+fn press(ui: &mut Ui, state: &mut State, keys: &str) -> KeyAction {
+    let mut then = KeyAction::Continue;
     for key in keys.chars() {
         let key = match key {
             '\x1b' => Key::Escape,
@@ -44,14 +44,14 @@ fn keys_choose_views_pages_and_filters() {
         ("\x1b", View::Agents, "", false, None),
         ("/x\x1b", View::Agents, "", false, None),
     ] {
-        assert_eq!(press(&mut ui, &mut state, keys), Then::GoOn);
+        assert_eq!(press(&mut ui, &mut state, keys), KeyAction::Continue);
         let page = page.map(|id: &str| Page::Agent(id.into()));
         let is = (ui.view, ui.filter(), ui.typing, &ui.page);
         assert_eq!(is, (view, filter, typing, &page), "after {keys:?}");
     }
-    assert_eq!(ui.press(Key::BackTab, &mut state, NOW), Then::GoOn);
+    assert_eq!(ui.press(Key::BackTab, &mut state, NOW), KeyAction::Continue);
     assert_eq!(ui.view, View::Threads);
-    assert_eq!(ui.press(Key::Tab, &mut state, NOW), Then::GoOn);
+    assert_eq!(ui.press(Key::Tab, &mut state, NOW), KeyAction::Continue);
     assert_eq!(ui.view, View::Agents);
 }
 
@@ -59,18 +59,18 @@ fn keys_choose_views_pages_and_filters() {
 fn some_keys_end_it() {
     let mut state = State::default();
     for (keys, then) in [
-        ("q", Then::Quit),
-        ("?q", Then::Quit),
-        ("?x", Then::GoOn),
-        ("/q", Then::GoOn),
+        ("q", KeyAction::Quit),
+        ("?q", KeyAction::Quit),
+        ("?x", KeyAction::Continue),
+        ("/q", KeyAction::Continue),
     ] {
         assert_eq!(press(&mut Ui::default(), &mut state, keys), then, "{keys}");
     }
     for before in ["", "?", "/"] {
         let mut ui = Ui::default();
         press(&mut ui, &mut state, before);
-        assert_eq!(ui.press(Key::Interrupt, &mut state, NOW), Then::Interrupt);
-        assert_eq!(ui.press(Key::Redraw, &mut state, NOW), Then::Redraw);
+        assert_eq!(ui.press(Key::Interrupt, &mut state, NOW), KeyAction::Interrupt);
+        assert_eq!(ui.press(Key::Redraw, &mut state, NOW), KeyAction::Redraw);
     }
 }
 
@@ -79,7 +79,7 @@ fn the_order_goes_round_and_back() {
     let mut state = with_agents(&["bob", "ann"]);
     let mut ui = Ui::default();
     assert_eq!(agents(&state, &ui), ["acct_ann", "acct_bob"], "alike, so by name");
-    state.hear(&sent("x", "bob", None, "1"), AT, NOW);
+    state.apply(&sent("x", "bob", None, "1"), AT, NOW);
     assert_eq!(agents(&state, &ui), ["acct_bob", "acct_ann"], "by activity");
     press(&mut ui, &mut state, "s");
     assert_eq!(
@@ -89,7 +89,7 @@ fn the_order_goes_round_and_back() {
     press(&mut ui, &mut state, "S");
     assert_eq!(agents(&state, &ui), ["acct_bob", "acct_ann"]);
     let goodbye = crate::commands::top::state::tests::published("registry.goodbye", r#"{"session_tag":"tag_bob"}"#);
-    state.hear(&goodbye, AT, NOW);
+    state.apply(&goodbye, AT, NOW);
     assert_eq!(
         agents(&state, &ui),
         ["acct_ann", "acct_bob"],
@@ -104,9 +104,9 @@ fn the_order_goes_round_and_back() {
 fn each_view_has_its_own_order() {
     let mut state = with_agents(&["bob", "ann"]);
     for (thread, to) in [("t2", "ann"), ("t1", "bob")] {
-        state.hear(&sent("bob", to, Some(thread), "1"), AT, NOW);
+        state.apply(&sent("bob", to, Some(thread), "1"), AT, NOW);
     }
-    state.hear(&sent("bob", "ann", Some("t2"), "2"), AT, NOW);
+    state.apply(&sent("bob", "ann", Some("t2"), "2"), AT, NOW);
     state.settle();
     let mut ui = Ui::default();
     press(&mut ui, &mut state, "3s");
@@ -159,7 +159,7 @@ fn the_selection_stays_on_what_was_selected() {
     }
     press(&mut ui, &mut state, "j");
     look(&mut ui, &state);
-    state.hear(&sent("x", "n50", None, "1"), AT, NOW);
+    state.apply(&sent("x", "n50", None, "1"), AT, NOW);
     assert_eq!(look(&mut ui, &state), (2, 0), "another came above it");
     press(&mut ui, &mut state, "\r");
     assert_eq!(ui.page, Some(Page::Agent("acct_n01".into())));
@@ -173,11 +173,11 @@ fn the_selection_stays_on_what_was_selected() {
 fn a_message_that_is_looked_at_does_not_run_away() {
     let mut state = with_agents(&["ann", "bob"]);
     let mut ui = Ui::default();
-    state.hear(&sent("ann", "bob", Some("one"), "1"), AT, NOW);
+    state.apply(&sent("ann", "bob", Some("one"), "1"), AT, NOW);
     state.settle();
     press(&mut ui, &mut state, "2j");
-    assert!(state.messages.is_stopped());
-    state.hear(&sent("bob", "ann", Some("two"), "2"), AT, NOW);
+    assert!(state.messages.is_paused());
+    state.apply(&sent("bob", "ann", Some("two"), "2"), AT, NOW);
     state.settle();
     press(&mut ui, &mut state, "\r");
     assert!(
@@ -192,9 +192,9 @@ fn a_message_that_is_looked_at_does_not_run_away() {
         "from the message to its thread"
     );
     press(&mut ui, &mut state, "\x1b\x1b");
-    assert!(!state.messages.is_stopped(), "Escape lets it go on");
+    assert!(!state.messages.is_paused(), "Escape lets it go on");
     press(&mut ui, &mut state, " ");
-    assert!(state.messages.is_stopped());
+    assert!(state.messages.is_paused());
     press(&mut ui, &mut state, " /TWO\r\r\r");
     assert_eq!(ui.page, Some(Page::Thread("two".into())));
 }

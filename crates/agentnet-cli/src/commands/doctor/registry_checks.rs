@@ -1,129 +1,24 @@
-//! What each thing that was seen means. No I/O: all of it is tested with tables.
+//! Checks of the registry, its store and the sessions. No I/O: tables of cases test them.
 
 use std::collections::HashSet;
 use std::time::Duration;
 
 use agentnet_protocol::rpc::MetricsReply;
-use agentnet_protocol::url::{DEVELOPMENT_TOKEN, Login, NatsUrl};
 use agentnet_protocol::{AgentInfo, Timestamp, expiry};
 use agentnet_registry::health::{Health, HealthError, Oversized};
 use agentnet_store::model::DiskSpace;
 
 use super::report::{Finding, counted};
-use crate::up::nats_config::is_loopback;
 
-/// The oldest nats-server that does all that is needed.
-const LEAST_SERVER: (u64, u64) = (2, 11);
-/// A registry that takes longer to answer is slow.
-const SLOW: Duration = Duration::from_millis(500);
-/// Beyond this a signed registration is refused (`DEV_AUTH_MAX_SKEW_SECONDS`).
-const MOST_SKEW: Duration = Duration::from_secs(120);
-/// Messages that wait to be stored beyond which something is wrong.
+/// Answers that take longer are slow.
+const SLOW_ANSWER: Duration = Duration::from_millis(500);
+/// A larger clock skew makes the registry refuse signed registrations (`DEV_AUTH_MAX_SKEW_SECONDS`).
+const MAX_SIGNED_SKEW: Duration = Duration::from_secs(120);
+/// Numbers of messages waiting to be stored that are a warning and a failure.
 const LAG_WARN: i64 = 1_000;
 const LAG_FAIL: i64 = 100_000;
-/// A session that is silent for two heartbeats and a half is about to be missed.
-const STALE: Duration = Duration::from_secs(30);
-
-pub(super) fn server(version: &str, name: &str, cluster: Option<&str>) -> Finding {
-    let place = match cluster.filter(|cluster| !cluster.is_empty()) {
-        Some(cluster) => format!("{name} of cluster {cluster}"),
-        None => name.to_owned(),
-    };
-    let mut numbers = version.split(['.', '-']).map_while(|part| part.parse::<u64>().ok());
-    match (numbers.next(), numbers.next()) {
-        (Some(major), Some(minor)) if (major, minor) >= LEAST_SERVER => {
-            Finding::pass(format!("nats-server {version} ({place})"))
-        }
-        _ => Finding::warn(
-            format!(
-                "nats-server {version} ({place}) is older than {}.{}",
-                LEAST_SERVER.0, LEAST_SERVER.1
-            ),
-            "upgrade nats-server: the history may have gaps with this one",
-        ),
-    }
-}
-
-/// The credentials were taken by a server that listens there.
-pub(super) fn token(url: &str, listens: &str) -> Finding {
-    let known = NatsUrl::parse(url).is_ok_and(|url| *url.login() == Login::Token(DEVELOPMENT_TOKEN.to_owned()));
-    if known && !is_loopback(listens) {
-        return Finding::warn(
-            format!("the server listens on {listens} and takes the development token, which everybody knows"),
-            "set a token of your own: AGENTNET_TOKEN for `agentnet up`, or the server's configuration",
-        );
-    }
-    Finding::pass("the credentials of the URL are accepted")
-}
-
-/// Beyond nine tenths of a limit (none: 0 or less), what comes next may find no room.
-pub(super) fn room(filled: &[(&str, u64, i64)]) -> Option<Finding> {
-    let (what, used, most) = filled.iter().find_map(|(what, used, most)| {
-        let most = u64::try_from(*most).ok().filter(|most| *most > 0)?;
-        (*used >= most - most / 10).then_some((what, used, most))
-    })?;
-    Some(Finding::warn(
-        format!("{what} are nearly used up: {used} of {most}; messages that find no room are not in the history"),
-        "start or speed up the registry, which empties the stream, or raise the limit",
-    ))
-}
-
-/// The consumer that hands the stream to the registries, paused or not and for how long.
-pub(super) fn consumer(found: Result<(bool, Option<Duration>), String>) -> Option<Finding> {
-    match found {
-        Ok((false, _)) => None,
-        Ok((true, left)) => {
-            let left = left.map_or(String::new(), |left| format!(" for another {} s", left.as_secs()));
-            Some(Finding::fail(
-                format!("the consumer agentnet-registry is paused{left}: nothing is stored meanwhile"),
-                Some("resume it: `nats consumer resume AGENTNET_HISTORY agentnet-registry`".to_owned()),
-            ))
-        }
-        Err(why) => Some(Finding::warn(
-            format!("the consumer agentnet-registry cannot be looked at: {why}"),
-            "start a registry (`agentnet registry`), which sets it up",
-        )),
-    }
-}
-
-pub(super) fn no_jetstream(why: &str) -> Finding {
-    Finding::warn(
-        format!("JetStream does not answer: {why}"),
-        "start nats-server with -js: without it messages sent while no registry runs are not recorded",
-    )
-}
-
-pub(super) fn no_stream(why: &str) -> Finding {
-    Finding::warn(
-        format!("JetStream is there, the stream AGENTNET_HISTORY is not: {why}"),
-        "start a registry (`agentnet registry`), which sets it up; the original's registry uses none",
-    )
-}
-
-pub(super) fn stream(no_ack: bool, replicas: usize, messages: u64, led: Option<bool>) -> Finding {
-    if !no_ack {
-        return Finding::fail(
-            "the stream AGENTNET_HISTORY acknowledges messages: requests get its answer instead of the agent's",
-            Some("remove the stream and restart the registry, which makes it anew with no_ack".to_owned()),
-        );
-    }
-    if led == Some(false) {
-        return Finding::fail(
-            format!("the stream AGENTNET_HISTORY ({replicas} copies) has no leader"),
-            Some("start the cluster's other servers: most of them must run".to_owned()),
-        );
-    }
-    let copies = if replicas == 1 {
-        "1 copy".to_owned()
-    } else {
-        format!("{replicas} copies")
-    };
-    let way = if messages == 1 { "its way" } else { "their way" };
-    Finding::pass(format!(
-        "stream AGENTNET_HISTORY, {copies}, {} on {way} into the history",
-        counted(messages, "message")
-    ))
-}
+/// A session is stale after two and a half heartbeat intervals without a hello.
+const STALE_SESSION: Duration = Duration::from_secs(30);
 
 pub(super) fn registry(metrics: &MetricsReply, took: Duration) -> Finding {
     let online = metrics
@@ -135,7 +30,7 @@ pub(super) fn registry(metrics: &MetricsReply, took: Duration) -> Finding {
         metrics.server_id,
         took.as_millis().max(1)
     );
-    if took > SLOW {
+    if took > SLOW_ANSWER {
         return Finding::warn(
             seen,
             "look at its host's load, and at `agentnet metrics` for the slow handlers",
@@ -144,8 +39,8 @@ pub(super) fn registry(metrics: &MetricsReply, took: Duration) -> Finding {
     Finding::pass(seen)
 }
 
-/// Registries that answer to one server id, which each must have for itself.
-pub(super) fn namesakes(server_id: &str, registries: usize) -> Option<Finding> {
+/// Several registries have the same server id, which must be unique.
+pub(super) fn duplicates(server_id: &str, registries: usize) -> Option<Finding> {
     (registries > 1).then(|| {
         Finding::fail(
             format!("{registries} registries have the server id {server_id}: what is shown of one may be of another"),
@@ -157,7 +52,7 @@ pub(super) fn namesakes(server_id: &str, registries: usize) -> Option<Finding> {
     })
 }
 
-/// Whether this environment signs (`DEV_AUTH`), where the registry says whether it requires that.
+/// Whether the registry and this environment agree about signing (`DEV_AUTH`).
 pub(super) fn signing(health: &Health, signs: bool) -> Option<Finding> {
     match (health.requires_signed_identity?, signs) {
         (true, false) => Some(Finding::warn(
@@ -182,13 +77,13 @@ pub(super) fn version(theirs: Option<&str>, ours: &str) -> Finding {
             "upgrade the older one; the wire is the same, what they report may differ",
         ),
         None => Finding::warn(
-            "the registry does not tell its version: it is the original's, or an older one",
-            "see docs/OPERATIONS.md for taking over a network of the original",
+            "the registry does not tell its version: it is the one of the Python implementation, or an older version",
+            "docs/OPERATIONS.md describes how to take over a network of the Python implementation",
         ),
     }
 }
 
-/// The registry's time at its answer lies between our time before the question and after the answer, give or take the skew.
+/// The clock skew: the registry's time must be between the local times of the request and of the answer.
 pub(super) fn clock(theirs: &str, asked_at: Timestamp, took: Duration) -> Finding {
     let Some(theirs) = Timestamp::parse(theirs) else {
         return Finding::warn(
@@ -214,7 +109,7 @@ pub(super) fn clock(theirs: &str, asked_at: Timestamp, took: Duration) -> Findin
     };
     let advice = "set both clocks by NTP: messages expire by the receiver's clock";
     match size {
-        size if size > MOST_SKEW => Finding::fail(seen, Some(advice.to_owned())),
+        size if size > MAX_SIGNED_SKEW => Finding::fail(seen, Some(advice.to_owned())),
         size if size > allowed => Finding::warn(seen, advice),
         _ => Finding::pass(seen),
     }
@@ -226,7 +121,7 @@ pub(super) fn store(asked: Result<Health, HealthError>) -> Finding {
     Finding::worst(own_store(asked), [others, disk])
 }
 
-/// A disk that is nearly full.
+/// Whether the disk is nearly full.
 fn disk(health: &Health) -> Option<Finding> {
     let space = health.disk_space.filter(DiskSpace::is_scarce)?;
     let mib = |bytes: u64| bytes >> 20;
@@ -241,7 +136,7 @@ fn disk(health: &Health) -> Option<Finding> {
     ))
 }
 
-/// Registries on other databases. An older version does not say which one it uses.
+/// Other registries that use another database. Older versions do not report theirs.
 fn databases(health: &Health) -> Option<Finding> {
     let mut others: Vec<String> = health.other_databases().map(|peer| peer.server_id.clone()).collect();
     others.dedup();
@@ -290,7 +185,7 @@ fn own_store(asked: Result<Health, HealthError>) -> Finding {
     }
 }
 
-/// Accounts from a version that had no bounds.
+/// Accounts that an older version without bounds has stored.
 fn above_bounds(store: &str, oversized: &[Oversized]) -> Finding {
     let named = |account: &Oversized| format!("@{} ({})", account.username, account.problem);
     let some: Vec<String> = oversized.iter().take(5).map(named).collect();
@@ -308,7 +203,7 @@ fn above_bounds(store: &str, oversized: &[Oversized]) -> Finding {
     )
 }
 
-/// What the registry's connection dropped before it was read.
+/// Messages that the registry's connection dropped.
 pub(super) fn dropped(health: &Health) -> Option<Finding> {
     (health.dropped > 0).then(|| {
         let consequence = match health.capture.as_str() {
@@ -327,7 +222,7 @@ pub(super) fn dropped(health: &Health) -> Option<Finding> {
 
 pub(super) fn lag(metrics: &MetricsReply) -> Finding {
     let Some(capture) = &metrics.capture else {
-        return Finding::skip("a registry of the original does not tell");
+        return Finding::skip("a registry of the Python implementation does not report it");
     };
     let seen = format!(
         "{} {} to be stored, {} {} stored since it started",
@@ -369,7 +264,9 @@ pub(super) fn sessions(online: &[AgentInfo], now: Timestamp) -> Finding {
         .iter()
         .filter(|agent| {
             let seen = agent.last_seen.as_deref().and_then(Timestamp::parse);
-            seen.is_some_and(|seen| now.micros_since(seen) > i64::try_from(STALE.as_micros()).unwrap_or(i64::MAX))
+            seen.is_some_and(|seen| {
+                now.micros_since(seen) > i64::try_from(STALE_SESSION.as_micros()).unwrap_or(i64::MAX)
+            })
         })
         .map(|agent| format!("@{}", agent.username.as_deref().unwrap_or(&agent.agent_id)))
         .collect();
@@ -394,13 +291,16 @@ pub(super) fn sessions(online: &[AgentInfo], now: Timestamp) -> Finding {
         );
     }
     if stale.is_empty() {
-        return Finding::pass(format!("{total} online, all heard of within {} s", STALE.as_secs()));
+        return Finding::pass(format!(
+            "{total} online, all heard of within {} s",
+            STALE_SESSION.as_secs()
+        ));
     }
     Finding::warn(
         format!(
             "{} of {total} sessions are silent for more than {} s: {}",
             stale.len(),
-            STALE.as_secs(),
+            STALE_SESSION.as_secs(),
             first_of(&stale)
         ),
         "their processes hang or have lost the network; they go offline by themselves",

@@ -1,4 +1,4 @@
-//! Numbers and times, short enough for a column.
+//! Short forms of numbers and times, for columns.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ pub(crate) fn span(span: Duration) -> String {
     }
 }
 
-/// How long before `at` the time was.
+/// The time span from `time` to `at`.
 pub(crate) fn since(time: Timestamp, at: Timestamp) -> String {
     span(Duration::from_micros(u64::try_from(at.micros_since(time)).unwrap_or(0)))
 }
@@ -29,9 +29,9 @@ pub(crate) fn count(count: u64) -> String {
     }
 }
 
-/// A count, or a dot where nobody tells.
-pub(crate) fn told(count_told: Option<u64>) -> String {
-    count_told.map_or_else(|| "·".to_owned(), count)
+/// A count, or a dot if it is not known.
+pub(crate) fn count_or_dot(number: Option<u64>) -> String {
+    number.map_or_else(|| "·".to_owned(), count)
 }
 
 /// The time of day in UTC, to the second.
@@ -45,7 +45,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn words_are_short() {
+    fn forms_are_short() {
         for (number, text) in [
             (0, "0"),
             (99_999, "99999"),
