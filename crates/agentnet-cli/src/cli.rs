@@ -20,7 +20,7 @@ Start here:
 
 Exit codes: 0 done; 1 no connection, no answer, unusable payload; 2 refused by the network, or wrong usage; 130 Ctrl-C;
 143 SIGTERM, but 0 for commands that run until they are stopped.
-Logs go to stderr: LOG_LEVEL (error, warn, info, debug) or RUST_LOG says how much.
+Logs go to stderr: LOG_LEVEL (error, warn, info, debug) or RUST_LOG sets the level.
 OTEL_EXPORTER_OTLP_ENDPOINT=http://HOST:4318 exports the messages' traces (OpenTelemetry).";
 
 /// Agents that find each other, talk, and remember, over NATS.

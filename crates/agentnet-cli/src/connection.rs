@@ -23,9 +23,9 @@ pub(crate) fn nats_url(global: &Global) -> String {
 
 /// The server's address where no flag names one.
 pub(crate) fn default_nats_url() -> String {
-    let says = |name: &str| std::env::var(name).ok().filter(|value| !value.trim().is_empty());
-    says("AGENTNET_NATS_URL")
-        .or_else(|| says("NATS_URL"))
+    let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.trim().is_empty());
+    variable("AGENTNET_NATS_URL")
+        .or_else(|| variable("NATS_URL"))
         .unwrap_or_else(|| DEFAULT_NATS_URL.to_owned())
 }
 

@@ -113,7 +113,7 @@ pub(crate) fn refusal(code: &str, detail: &str) -> Failure {
     let failure = failure.with_code(code);
     match code {
         code if unreachable_hint(code).is_some() => failure.hint(unreachable_hint(code).unwrap_or_default()),
-        "handler_error" => failure.hint("the receiver took the message and failed at it: its own log says why"),
+        "handler_error" => failure.hint("the receiver accepted the message and failed to handle it: see its log"),
         "expired" | "missing_ttl" => failure.hint(CLOCKS_HINT),
         "busy" | "rate_limited" | "shutting_down" | "service_degraded" => failure.hint("try again in a moment"),
         _ => failure,
@@ -201,12 +201,12 @@ pub(crate) fn request_failure(error: RequestError) -> Failure {
         RequestError::Timeout { .. } => Failure::error(format!("request timed out: {text}"))
             .with_code("request_timeout")
             .hint("is the receiver online (`agentnet list`)? give it longer with --timeout SECONDS"),
-        RequestError::Untrusted { .. } => Failure::error(format!("request timed out: {text}")).with_code("request_timeout").hint(
-            "only what the receiver has signed counts: does it sign (DEV_AUTH=true), or does somebody forge replies?",
-        ),
-        RequestError::NoResponders { .. } => {
-            Failure::error(text).with_code("no_responders").hint("`agentnet list` shows who is online and what they can do")
-        }
+        RequestError::Untrusted { .. } => Failure::error(format!("request timed out: {text}"))
+            .with_code("request_timeout")
+            .hint("only what the receiver has signed counts: does it sign (DEV_AUTH=true), or are the replies forged?"),
+        RequestError::NoResponders { .. } => Failure::error(text)
+            .with_code("no_responders")
+            .hint("`agentnet list` shows who is online and what they can do"),
         _ => Failure::refused(text),
     }
 }

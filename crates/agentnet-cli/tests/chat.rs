@@ -7,7 +7,7 @@ use agentnet::{AgentNode, json};
 use harness::{Up, line, line_with_input};
 use tempfile::TempDir;
 
-/// Answers in capitals; streams, refuses, gives JSON or says nothing when told to.
+/// Answers in capitals; streams, refuses, replies with JSON or stays silent on request.
 async fn shouter(url: &str) -> AgentNode {
     let agent = AgentNode::builder("shouter")
         .username("shouter")
@@ -64,7 +64,7 @@ async fn a_script_asks_line_by_line() {
             "note: the whole text of the answer is empty, whatever its pieces said\n"
         )
     );
-    // The thread goes on, each line after the answer before.
+    // The thread continues, each line after the previous answer.
     agentnet_testkit::eventually(harness::WAIT_TIMEOUT, async || {
         let found = harness::line(&url, "thread-messages --thread-id t1 --json")
             .await

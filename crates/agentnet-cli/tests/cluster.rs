@@ -38,7 +38,7 @@ impl Scene {
         }
     }
 
-    /// A registry that is told these servers; it finds the others by itself.
+    /// A registry with these servers in its URL; it discovers the others.
     async fn registry(&self, name: &str, url: &str) -> Service {
         let mut command = binary();
         command
@@ -50,7 +50,7 @@ impl Scene {
         service
     }
 
-    /// Has the stream made, and says which server leads it.
+    /// Creates the stream, and returns the server that leads it.
     async fn leader(&self) -> usize {
         let first = self.registry("first", &self.cluster.url()).await;
         let context = jetstream::new(RawClient::connect(&self.cluster.url()).await.unwrap());
@@ -109,7 +109,7 @@ async fn agent(url: &str, name: &str) -> AgentNode {
 /// A message whose send succeeded, and when that was.
 type Sent = (String, Instant);
 
-/// Sends one message after the other until it is told to stop.
+/// Sends one message after the other until it is stopped.
 struct Sending {
     thread: &'static str,
     succeeded: Arc<Mutex<Vec<Sent>>>,
@@ -272,7 +272,7 @@ async fn a_registry_is_stopped_in_the_middle_of_an_election() {
     terminate(next).await;
 }
 
-/// A stream with one copy is gone with its server, until that comes back; the history goes on.
+/// A stream with one copy is gone with its server, until that comes back; the history is complete.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_only_server_with_the_stream_dies() {
     let mut scene = Scene::start(1).await;

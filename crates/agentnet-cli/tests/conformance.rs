@@ -165,7 +165,7 @@ async fn a_wrong_registry_fails_where_it_is_wrong() {
         .unwrap();
     assert_eq!(detail["details"][0], r#"$.error: expected "not_found", got "unknown""#);
 
-    // Everything is played, what was asked for is told.
+    // All steps run; the selected ones are reported.
     let ran = line(
         &between.nats.url(),
         "conformance registry --only registry.profile --timeout 10",

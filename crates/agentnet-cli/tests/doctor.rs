@@ -164,7 +164,7 @@ async fn registry(nats: &NatsServer, database: &str, options: &str) -> Service {
     service
 }
 
-/// The registry goes on without its database, and messages wait in the stream meanwhile.
+/// The registry runs on without its database; messages wait in the stream meanwhile.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_store_that_fails_and_what_waits_for_it_are_told() {
     const MESSAGES: usize = 1_200;
@@ -327,7 +327,7 @@ async fn a_closed_file_is_told() {
     );
 }
 
-/// An agent that is killed says no goodbye.
+/// An agent that is killed sends no goodbye.
 #[tokio::test(flavor = "multi_thread")]
 async fn sessions_that_have_gone_silent_are_named() {
     let nats = NatsServer::builder().jetstream(true).start().await.unwrap();
@@ -337,13 +337,13 @@ async fn sessions_that_have_gone_silent_are_named() {
     let mut agent = echo(&nats.url(), "--username parrot").await;
     let _other = echo(&nats.url(), "--username crow").await;
     let report = until_found(&nats.url(), "sessions", "pass").await;
-    assert_eq!(found(&report, "sessions").1, "2 online, all heard of within 30 s");
+    assert_eq!(found(&report, "sessions").1, "2 online, all seen within 30 s");
     agent.signal(Signal::KILL);
     agent.ended().await;
     first.signal(Signal::TERM);
     assert_eq!(first.ended().await.code(), Some(0), "{}", first.stderr());
 
-    // Instead of waiting: it was heard of a minute ago.
+    // Instead of waiting: its last hello is a minute old.
     let store = agentnet_store::open(&database.url(), &agentnet_store::OpenOptions::default())
         .await
         .unwrap();
@@ -399,7 +399,7 @@ async fn clocks_that_differ_are_told() {
     }
 }
 
-/// A registry that says this of its health, as far as `doctor` asks it.
+/// A registry with this health reply, which answers the requests of `doctor`.
 async fn registry_that_says(nats: &NatsServer, health: Value) -> tokio::task::JoinHandle<()> {
     let client = RawClient::connect(&nats.url()).await.unwrap();
     let questions = client.subscribe("registry.*").await.unwrap();
@@ -424,7 +424,7 @@ async fn registry_that_says(nats: &NatsServer, health: Value) -> tokio::task::Jo
     })
 }
 
-/// What the health reply may hold, and where it is told with which verdict. What an older version does not say is well.
+/// Members of the health reply, and their checks and verdicts. Members that an older version does not send are passes.
 #[tokio::test]
 async fn what_a_registry_says_of_its_health_is_told() {
     const GIB: u64 = 1 << 30;

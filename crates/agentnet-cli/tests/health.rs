@@ -144,7 +144,7 @@ async fn a_store_that_does_not_work_is_told() {
     );
 }
 
-/// As a container's check sees it: the registry goes on without its database, and is unhealthy meanwhile.
+/// A container's health check: the registry runs on without its database, and is unhealthy meanwhile.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_postgres_that_is_down_is_told_until_it_is_back() {
     let nats = NatsServer::builder().jetstream(true).start().await.unwrap();

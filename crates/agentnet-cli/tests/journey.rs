@@ -33,38 +33,36 @@ fn usernames(document: &Value, list: &str) -> Vec<String> {
     names
 }
 
-#[tokio::test]
-async fn a_network_is_started_used_and_read_back() {
-    let mut up = Up::start().await;
-    let url = up.url.clone();
-
-    // No agent is online yet.
-    assert_eq!(line(&url, "list").await.ok(), "No agents currently online\n");
-    assert_eq!(line(&url, "search").await.ok(), "No results found.\n");
-    assert_eq!(line(&url, "threads").await.ok(), "No matching threads found\n");
-    // Every command says the same of a thread that is not there.
+/// Lists of an empty network, and a thread that does not exist.
+async fn check_empty(url: &str) {
+    assert_eq!(line(url, "list").await.ok(), "No agents currently online\n");
+    assert_eq!(line(url, "search").await.ok(), "No results found.\n");
+    assert_eq!(line(url, "threads").await.ok(), "No matching threads found\n");
+    // All commands report a missing thread in the same way.
     for words in [
         "thread-messages --thread-id none",
         "thread-status --thread-id none",
         "export thread none",
     ] {
         let parts = ["error: not_found\n", "hint: there is no thread \"none\""];
-        line(&url, words).await.fails(2, &parts);
-        let told = line(&url, &format!("{words} --json")).await.fails_as_json(2);
+        line(url, words).await.fails(2, &parts);
+        let told = line(url, &format!("{words} --json")).await.fails_as_json(2);
         assert_eq!(told["code"], "not_found", "{words}");
     }
-    assert_eq!(line(&url, "message-search").await.ok(), "No matching messages found\n");
+    assert_eq!(line(url, "message-search").await.ok(), "No matching messages found\n");
+}
 
-    // An agent joins and is found.
-    let mut agent = echo(
-        &url,
+/// An agent joins and is found. Returns it with its account id.
+async fn join_and_find(url: &str) -> (Service, String) {
+    let agent = echo(
+        url,
         "--username echo --name Echo --capability say --max-messages 4 --json",
     )
     .await;
-    let online = line(&url, "list --json").await.json();
+    let online = line(url, "list --json").await.json();
     assert_eq!(usernames(&online, "agents"), ["echo"]);
     let account = online["agents"][0]["account_id"].as_str().unwrap().to_owned();
-    let table = line(&url, "list").await.ok();
+    let table = line(url, "list").await.ok();
     let mut rows = table.lines();
     let header: Vec<_> = rows
         .next()
@@ -83,21 +81,24 @@ async fn a_network_is_started_used_and_read_back() {
         !table.contains('\x1b') && !table.contains('●') && !table.contains(" ago"),
         "{table}"
     );
-    let found = line(&url, "search --query EC --capability SAY --online-only --json")
+    let found = line(url, "search --query EC --capability SAY --online-only --json")
         .await
         .json();
     assert_eq!(usernames(&found, "results"), ["echo"]);
-    assert!(line(&url, "search --query ech").await.ok().contains("online"));
-    let profile = line(&url, "profile --username @Echo --json").await.json();
+    assert!(line(url, "search --query ech").await.ok().contains("online"));
+    let profile = line(url, "profile --username @Echo --json").await.json();
     assert_eq!(profile["profile"]["account_id"], account.as_str());
-    let told = agentnet(&url, ["profile", "--account-id", &account]).await.ok();
+    let told = agentnet(url, ["profile", "--account-id", &account]).await.ok();
     assert!(
         told.starts_with("Echo  @echo\n") && told.contains("Capabilities:  say"),
         "{told}"
     );
+    (agent, account)
+}
 
-    // It is talked to, in every way.
-    let sent = agentnet(&url, ["send", "--to-username", "echo", "--thread-id", "trip", EXACT])
+/// Messages and requests reach the agent, by username and by capability.
+async fn send_and_request(url: &str, agent: &mut Service) {
+    let sent = agentnet(url, ["send", "--to-username", "echo", "--thread-id", "trip", EXACT])
         .await
         .ok();
     assert!(sent.starts_with("✓ Message sent to @echo  msg_id="), "{sent}");
@@ -109,7 +110,7 @@ async fn a_network_is_started_used_and_read_back() {
     );
 
     let answer = agentnet(
-        &url,
+        url,
         [
             "request",
             "--to-username",
@@ -126,7 +127,7 @@ async fn a_network_is_started_used_and_read_back() {
     assert_eq!(serde_json::from_str::<Value>(&answer).unwrap()["kind"], "reply");
     assert_eq!(agent.next_json().await["kind"], "request");
 
-    let told = line_with_input(&url, "request --to-capability say -", "[1, 2.50]")
+    let told = line_with_input(url, "request --to-capability say -", "[1, 2.50]")
         .await
         .ok();
     assert!(
@@ -135,11 +136,13 @@ async fn a_network_is_started_used_and_read_back() {
     );
     assert!(told.contains("\n  \"payload\": [\n    1,\n    2.50\n  ],\n"), "{told}");
     agent.next_json().await;
+}
 
-    // A watcher sees the last message that the agent takes.
-    let mut watcher = Service::line(&url, "watch --json --max-messages 1");
+/// A watcher sees the last message that the agent handles.
+async fn watch_last_message(url: &str, agent: &mut Service, account: &str) {
+    let mut watcher = Service::line(url, "watch --json --max-messages 1");
     watcher.says("watching account.*.inbox").await;
-    let sent = agentnet(&url, ["send", "--to-account", &account, "--json", "--no-ack", "5"])
+    let sent = agentnet(url, ["send", "--to-account", account, "--json", "--no-ack", "5"])
         .await
         .json();
     let seen = watcher.next_json().await;
@@ -151,13 +154,15 @@ async fn a_network_is_started_used_and_read_back() {
     assert_eq!(agent.next_json().await["message_id"], sent["message_id"]);
     assert_eq!(agent.ended().await.code(), Some(0), "it stops after its four messages");
     assert_eq!(agent.rest().await, Vec::<String>::new());
+}
 
-    // Everything is in the history: the message, the request and its reply.
-    until(&url, "thread-status --thread-id trip", |status| {
+/// The history has the message, the request and its reply.
+async fn read_history(url: &str, account: &str) {
+    until(url, "thread-status --thread-id trip", |status| {
         status["message_count"] == 3
     })
     .await;
-    let history = line(&url, "thread-messages --thread-id trip --json").await.ok();
+    let history = line(url, "thread-messages --thread-id trip --json").await.ok();
     assert_eq!(payload_of(&history, &["messages", "2", "payload"]), EXACT);
     let kinds: Vec<_> = serde_json::from_str::<Value>(&history).unwrap()["messages"]
         .as_array()
@@ -166,7 +171,7 @@ async fn a_network_is_started_used_and_read_back() {
         .map(|message| message["kind"].as_str().unwrap().to_owned())
         .collect();
     assert_eq!(kinds, ["reply", "request", "direct"]);
-    let page = line(&url, "thread-messages --thread-id trip --limit 2").await;
+    let page = line(url, "thread-messages --thread-id trip --limit 2").await;
     let cursor = page
         .stderr
         .trim_end()
@@ -175,50 +180,62 @@ async fn a_network_is_started_used_and_read_back() {
         .1;
     assert!(page.stdout.starts_with("Sent"), "{page:?}");
     let rest = agentnet(
-        &url,
+        url,
         ["thread-messages", "--thread-id", "trip", "--cursor", cursor, "--json"],
     )
     .await
     .json();
     assert_eq!(rest["messages"].as_array().unwrap().len(), 1);
     assert_eq!(rest["next_cursor"], Value::Null);
-    let found = line(&url, "message-search --kind request --thread-id trip --json")
+    let found = line(url, "message-search --kind request --thread-id trip --json")
         .await
         .json();
     assert_eq!(found["messages"].as_array().unwrap().len(), 1);
-    let found = agentnet(&url, ["message-search", "--to-account-id", &account])
-        .await
-        .ok();
+    let found = agentnet(url, ["message-search", "--to-account-id", account]).await.ok();
     assert!(
         found.contains("trip") && found.contains("direct") && found.contains("hi"),
         "{found}"
     );
-    let threads = line(&url, "threads --participant-username echo --query TRI --json")
+    let threads = line(url, "threads --participant-username echo --query TRI --json")
         .await
         .json();
     assert_eq!(threads["results"][0]["thread_id"], "trip");
-    assert!(line(&url, "threads").await.ok().contains("trip"));
+    assert!(line(url, "threads").await.ok().contains("trip"));
     let status = line(
-        &url,
+        url,
         "thread-status --thread-id trip --soft-limit-tokens 7 --hard-limit-tokens 9",
     )
     .await
     .ok();
     assert!(
-        status.contains("Soft/Hard") && status.contains("7/9") && status.contains(&account),
+        status.contains("Soft/Hard") && status.contains("7/9") && status.contains(account),
         "{status}"
     );
+}
 
-    // The registry tells how it is doing.
-    let metrics = line(&url, "metrics --json").await.json();
+/// The registry's metrics.
+async fn read_metrics(url: &str) {
+    let metrics = line(url, "metrics --json").await.json();
     assert_eq!(metrics["server_id"], "registry");
     assert!(metrics["handlers"]["list"]["calls"].as_i64().unwrap() > 0);
-    let told = line(&url, "metrics").await.ok();
+    let told = line(url, "metrics").await.ok();
     for word in ["Server", "Queue Max", "p95", "handler.list", "Calls"] {
         assert!(told.contains(word), "{word} is missing in {told}");
     }
+}
 
-    // Two accounts remain, and no session is online.
+#[tokio::test]
+async fn a_network_is_started_used_and_read_back() {
+    let mut up = Up::start().await;
+    let url = up.url.clone();
+
+    check_empty(&url).await;
+    let (mut agent, account) = join_and_find(&url).await;
+    send_and_request(&url, &mut agent).await;
+    watch_last_message(&url, &mut agent, &account).await;
+    read_history(&url, &account).await;
+    read_metrics(&url).await;
+    // At the end there are two accounts, and none is online.
     let accounts = line(&url, "search --json").await.json();
     let names = usernames(&accounts, "results");
     assert!(

@@ -395,7 +395,7 @@ async fn names_that_would_become_others_are_refused() {
     up.stop().await;
 }
 
-/// Who speaks for an agent in passing changes nothing of its account; a new one takes what the command says of itself.
+/// A command that sends as an agent does not change its profile; a new account gets the profile of the command.
 #[tokio::test]
 async fn speaking_as_an_agent_leaves_its_profile_alone() {
     let mut up = Up::start().await;

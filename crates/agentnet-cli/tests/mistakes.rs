@@ -129,20 +129,17 @@ async fn payloads_that_cannot_be_sent() {
         .fails(2, &["it is empty"]);
 }
 
-#[tokio::test]
-async fn mistakes_on_a_running_network() {
-    // One of the agents never says hello, and is to stay.
-    let mut up = Up::start_with("--agent-ttl-seconds 3600").await;
-    let url = up.url.clone();
+/// Unknown names and invalid arguments, as text and as JSON.
+async fn check_error_codes(url: &str) {
     for words in ["send --to-username nobody 1", "request --to-username nobody 1"] {
-        line(&url, words)
+        line(url, words)
             .await
             .fails(2, &["error: No account found for username 'nobody'", "hint: "]);
     }
-    line(&url, "profile --username nobody")
+    line(url, "profile --username nobody")
         .await
         .fails(2, &["error: not_found\n", "hint: "]);
-    let refused = line(&url, "profile --username nobody --json").await.fails_as_json(2);
+    let refused = line(url, "profile --username nobody --json").await.fails_as_json(2);
     assert_eq!(refused["code"], "not_found");
     assert!(refused["hint"].is_string() && refused["network"].as_str().unwrap().starts_with("nats://***@"));
     for (words, failure, code) in [
@@ -156,9 +153,43 @@ async fn mistakes_on_a_running_network() {
         ("list --nats-url nats://127.0.0.1:1", 1, "no_connection"),
         ("list --nats-url http://x", 2, "invalid_url"),
     ] {
-        let told = line(&url, &format!("{words} --json")).await.fails_as_json(failure);
+        let told = line(url, &format!("{words} --json")).await.fails_as_json(failure);
         assert_eq!(told["code"], code, "{words}: {told}");
     }
+}
+
+/// A receiver that is registered, but never answers.
+async fn check_silent_receiver(url: &str) {
+    let client = RawClient::connect(url).await.unwrap();
+    let register = r#"{"agent_id":"deaf","name":"Deaf","username":"deaf"}"#;
+    client.request("registry.register", register.into()).await.unwrap();
+    line(url, "request --to-username deaf --timeout 0.3 1")
+        .await
+        .fails(1, &["timed out", "hint: "]);
+    line(
+        url,
+        "send --to-username deaf --retry-attempts 1 --receipt-timeout 0.2 1",
+    )
+    .await
+    .fails(2, &["error: delivery_ack_timeout message_id=", "attempts=2"]);
+    for (words, kind) in [
+        ("request --timeout 600", "request"),
+        ("send --retry-attempts 99", "direct"),
+    ] {
+        let mut waiting = Service::line(url, &format!("{words} --to-username deaf --thread-id wait 1"));
+        let sent = format!("message-search --thread-id wait --kind {kind}");
+        until(url, &sent, |found| found["messages"][0].is_object()).await;
+        waiting.signal(Signal::INT);
+        assert_eq!(waiting.ended().await.code(), Some(130));
+    }
+}
+
+#[tokio::test]
+async fn mistakes_on_a_running_network() {
+    // One of the agents sends no hellos, and must stay online.
+    let mut up = Up::start_with("--agent-ttl-seconds 3600").await;
+    let url = up.url.clone();
+    check_error_codes(&url).await;
     line(&url, "thread-status --thread-id nothing").await.fails(
         2,
         &[
@@ -197,30 +228,8 @@ async fn mistakes_on_a_running_network() {
             .fails(1, &["max_payload_bytes=256000"]);
     }
 
-    // There, but deaf.
-    let client = RawClient::connect(&url).await.unwrap();
-    let register = r#"{"agent_id":"deaf","name":"Deaf","username":"deaf"}"#;
-    client.request("registry.register", register.into()).await.unwrap();
-    line(&url, "request --to-username deaf --timeout 0.3 1")
-        .await
-        .fails(1, &["timed out", "hint: "]);
-    line(
-        &url,
-        "send --to-username deaf --retry-attempts 1 --receipt-timeout 0.2 1",
-    )
-    .await
-    .fails(2, &["error: delivery_ack_timeout message_id=", "attempts=2"]);
-    for (words, kind) in [
-        ("request --timeout 600", "request"),
-        ("send --retry-attempts 99", "direct"),
-    ] {
-        let mut waiting = Service::line(&url, &format!("{words} --to-username deaf --thread-id wait 1"));
-        let sent = format!("message-search --thread-id wait --kind {kind}");
-        until(&url, &sent, |found| found["messages"][0].is_object()).await;
-        waiting.signal(Signal::INT);
-        assert_eq!(waiting.ended().await.code(), Some(130));
-    }
-    // Sessions without a goodbye would stay far longer.
+    check_silent_receiver(&url).await;
+    // Sessions that were not closed would stay far longer.
     let alone = async || {
         let online = line(&url, "list --json").await.json();
         if online["agents"].as_array().unwrap().len() == 1 {

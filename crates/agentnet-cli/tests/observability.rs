@@ -103,6 +103,46 @@ impl Metrics {
     }
 }
 
+/// The numbers of each handler are the same on the page and in the metrics call.
+fn compare_handlers(page: &Metrics, told: &serde_json::Value) {
+    let count = |value: &serde_json::Value| value.as_i64().unwrap_or_else(|| panic!("{value} of {told}"));
+    let handlers: BTreeMap<String, serde_json::Value> = serde_json::from_value(told["handlers"].clone()).unwrap();
+    let mut compared = 0;
+    for (handler, stats) in handlers {
+        // Between the two requests agents may say hello, and the second is a call itself.
+        if handler == "metrics" || handler == "hello" {
+            continue;
+        }
+        let labels = [("handler", handler.as_str())];
+        assert_eq!(
+            page.counter("agentnet_registry_calls_total", &labels),
+            count(&stats["calls"]),
+            "{handler}"
+        );
+        assert_eq!(
+            page.counter("agentnet_registry_call_errors_total", &labels),
+            count(&stats["errors"]),
+            "{handler}"
+        );
+        let name = format!(
+            "handler.{}",
+            told["latency_ms"]
+                .as_object()
+                .unwrap()
+                .keys()
+                .filter_map(|it| it.strip_prefix("handler."))
+                .find(|it| *it == handler)
+                .unwrap_or_default()
+        );
+        if name != "handler." {
+            let held = page.histogram("agentnet_registry_duration_seconds", &[("name", &name)]);
+            assert_eq!(held, count(&stats["calls"]), "{handler}");
+            compared += 1;
+        }
+    }
+    assert!(compared >= 3, "{told}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn prometheus_reads_what_the_metrics_call_tells() {
     let up = Up::start_with("--metrics-addr 127.0.0.1:0").await;
@@ -166,41 +206,7 @@ async fn prometheus_reads_what_the_metrics_call_tells() {
         page.value("agentnet_registry_build_info", &labels),
         Value::Gauge(1.0)
     ));
-    let handlers: BTreeMap<String, serde_json::Value> = serde_json::from_value(told["handlers"].clone()).unwrap();
-    let mut compared = 0;
-    for (handler, stats) in handlers {
-        // Between the two looks others may say hello, and the second is a call of its own.
-        if handler == "metrics" || handler == "hello" {
-            continue;
-        }
-        let labels = [("handler", handler.as_str())];
-        assert_eq!(
-            page.counter("agentnet_registry_calls_total", &labels),
-            count(&stats["calls"]),
-            "{handler}"
-        );
-        assert_eq!(
-            page.counter("agentnet_registry_call_errors_total", &labels),
-            count(&stats["errors"]),
-            "{handler}"
-        );
-        let name = format!(
-            "handler.{}",
-            told["latency_ms"]
-                .as_object()
-                .unwrap()
-                .keys()
-                .filter_map(|it| it.strip_prefix("handler."))
-                .find(|it| *it == handler)
-                .unwrap_or_default()
-        );
-        if name != "handler." {
-            let held = page.histogram("agentnet_registry_duration_seconds", &[("name", &name)]);
-            assert_eq!(held, count(&stats["calls"]), "{handler}");
-            compared += 1;
-        }
-    }
-    assert!(compared >= 3, "{told}");
+    compare_handlers(&page, &told);
     assert!(page.histogram("agentnet_registry_duration_seconds", &[("name", "db.persist_batch")]) > 0);
     assert_eq!(
         get(&url.replace("/metrics", "/healthz")).await,
@@ -418,7 +424,7 @@ async fn the_log_is_one_json_object_a_line_where_that_is_asked_for() {
     let events = lines(&agent.stderr());
     assert!(events.iter().any(|event| event["level"] == "DEBUG"), "{events:?}");
 
-    // What a command says at its end too.
+    // So are the messages at a command's end.
     let mut command = binary();
     command.args(["--log-format", "json", "--nats-url", &up.url, "list"]);
     let ran = run(command).await;

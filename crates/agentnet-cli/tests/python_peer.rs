@@ -133,7 +133,7 @@ async fn a_python_agent_reaches_ours() {
     up.stop().await;
 }
 
-/// The original's TypeScript client sends no receipts: requests work, a send that waits for a receipt says that none came.
+/// The TypeScript client of the Python implementation sends no receipts: requests work, a send that waits for a receipt fails.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_agent_without_receipts_answers_requests() {
     let mut up = Up::start().await;

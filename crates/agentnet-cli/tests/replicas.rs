@@ -144,7 +144,7 @@ async fn clients_wait_for_a_restarted_registry() {
 /// How long sessions live that say hello every second, in seconds: more than a slow machine lets one miss.
 const TTL: u64 = 7;
 
-/// A registry that was stopped in its tracks for longer than sessions live goes on: it has missed every sign of life.
+/// A registry continues after it was suspended for longer than the TTL of sessions: it has missed all hellos.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_paused_registry_ends_no_live_session() {
     let net = Network::start().await;

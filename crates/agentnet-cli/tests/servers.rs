@@ -104,7 +104,7 @@ async fn an_agent_says_that_its_connection_is_restored() {
     echo.ended().await;
 }
 
-/// A server accepts connections and says nothing: the other one is used, whichever is tried first.
+/// A server that accepts connections and sends nothing: the other one is used, in either order.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_hangs_does_not_hide_the_others() {
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -160,7 +160,7 @@ async fn a_message_that_no_client_can_read_stops_neither_registry_nor_agents() {
     .await;
     line(&nats.url(), &format!("{ASK} 3")).await.ok();
     while watch.next_json().await["message"]["payload"] != 3 {}
-    // What the library says of its own end is a line of the log.
+    // A panic of the library is a log line too.
     for told in watch.stderr().lines() {
         assert!(serde_json::from_str::<serde_json::Value>(told).is_ok(), "{told}");
     }

@@ -91,7 +91,7 @@ async fn a_directory_that_was_there_keeps_its_mode_and_hides_the_database() {
     assert_eq!(registry.ended().await.code(), Some(0));
 }
 
-/// What ends a service orderly, and what it says before it goes.
+/// Every signal ends an agent with a goodbye.
 #[tokio::test]
 async fn an_agent_says_goodbye_whatever_signal_ends_it() {
     let mut up = Up::start().await;

@@ -103,7 +103,7 @@ async fn every_shell_has_a_script_and_bash_can_use_it() {
     assert_eq!(in_bash("nats://127.0.0.1:1", &["thread-st"]).await, "thread-status");
 }
 
-/// What is typed in a shell, and what its prompt says when it waits for a line.
+/// The typed text, and the shell's prompt when it waits for a line.
 const PROMPT: &str = "ready> ";
 
 /// A real shell on a terminal, with our completions.
@@ -262,14 +262,12 @@ async fn manual_pages_are_made_from_the_commands() {
     failed.fails(1, &["cannot write the pages to"]);
 }
 
-#[tokio::test]
-async fn a_thread_becomes_a_document() {
-    let mut up = Up::start().await;
-    let url = up.url.clone();
+/// An agent gets two messages in the thread `ops_1`. Returns the agent.
+async fn record_thread(url: &str) -> harness::Service {
     let mut command = binary();
     command.args([
         "--nats-url",
-        &url,
+        url,
         "echo",
         "--username",
         "parrot",
@@ -282,7 +280,7 @@ async fn a_thread_becomes_a_document() {
     agent.says("@parrot is online").await;
     for text in [r#"{"text":"first\n# second line"}"#, r#"{"n":1.50}"#] {
         agentnet(
-            &url,
+            url,
             [
                 "send",
                 "--as",
@@ -298,7 +296,7 @@ async fn a_thread_becomes_a_document() {
         .ok();
     }
     agentnet_testkit::eventually(harness::WAIT_TIMEOUT, async || {
-        match line(&url, "thread-status --thread-id ops_1 --json").await {
+        match line(url, "thread-status --thread-id ops_1 --json").await {
             Ran {
                 code: Some(0), stdout, ..
             } if stdout.contains(r#""message_count":2"#) => Ok(()),
@@ -307,6 +305,14 @@ async fn a_thread_becomes_a_document() {
     })
     .await
     .unwrap();
+    agent
+}
+
+#[tokio::test]
+async fn a_thread_becomes_a_document() {
+    let mut up = Up::start().await;
+    let url = up.url.clone();
+    let _agent = record_thread(&url).await;
     let text = line(&url, "export thread ops_1").await.ok();
     assert!(text.starts_with("# Thread ops\\_1\n\n2 messages, "), "{text}");
     assert!(text.contains("between @alice, @parrot. Exported "), "{text}");

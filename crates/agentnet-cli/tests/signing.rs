@@ -25,6 +25,37 @@ async fn signing_echo(url: &str, keys: &Path) -> Service {
 
 const ASK: &str = r#"request {"text":"hi"} --to-username echo --as asker --dev-auth --json"#;
 
+/// Keys of another directory are those of another agent.
+async fn check_other_directory(url: &str, keys: &Path, elsewhere: &Path) {
+    keyed(url, ASK, elsewhere)
+        .await
+        .fails(2, &["auth_public_key_mismatch", "the account belongs to another key"]);
+    keyed(url, "keys rotate --as asker", elsewhere)
+        .await
+        .fails(2, &["auth_public_key_mismatch", "--key-dir names another place"]);
+    assert!(!elsewhere.join("asker.json.next").exists());
+    keyed(url, "keys rotate --as nobody", keys)
+        .await
+        .fails(2, &["not_found"]);
+}
+
+/// Key files with wrong permissions or content.
+async fn check_unusable_files(url: &str, keys: &Path) {
+    let file = keys.join("asker.json");
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
+    for words in [ASK, "keys show --as asker", "keys rotate --as asker"] {
+        keyed(url, words, keys).await.fails(2, &["mode 0644", "chmod 600"]);
+    }
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+    fs::write(&file, "{").unwrap();
+    for words in [ASK, "keys show --as asker"] {
+        keyed(url, words, keys)
+            .await
+            .fails(2, &["is damaged", "restore it from a backup"]);
+    }
+    assert_eq!(fs::read_to_string(&file).unwrap(), "{");
+}
+
 #[tokio::test]
 async fn a_signed_network_is_used_and_its_keys_rotated() {
     let mut up = Up::start_with("--dev-auth").await;
@@ -85,39 +116,14 @@ async fn a_signed_network_is_used_and_its_keys_rotated() {
     )
     .await;
 
-    // Another key directory is another identity.
-    let elsewhere = home.path().join("elsewhere");
-    keyed(&url, ASK, &elsewhere)
-        .await
-        .fails(2, &["auth_public_key_mismatch", "the account belongs to another key"]);
-    keyed(&url, "keys rotate --as asker", &elsewhere)
-        .await
-        .fails(2, &["auth_public_key_mismatch", "--key-dir names another place"]);
-    assert!(!elsewhere.join("asker.json.next").exists());
-    keyed(&url, "keys rotate --as nobody", &keys)
-        .await
-        .fails(2, &["not_found"]);
-
-    // Files that cannot be used.
-    let file = keys.join("asker.json");
-    fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
-    for words in [ASK, "keys show --as asker", "keys rotate --as asker"] {
-        keyed(&url, words, &keys).await.fails(2, &["mode 0644", "chmod 600"]);
-    }
-    fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
-    fs::write(&file, "{").unwrap();
-    for words in [ASK, "keys show --as asker"] {
-        keyed(&url, words, &keys)
-            .await
-            .fails(2, &["is damaged", "restore it from a backup"]);
-    }
-    assert_eq!(fs::read_to_string(&file).unwrap(), "{");
+    check_other_directory(&url, &keys, &home.path().join("elsewhere")).await;
+    check_unusable_files(&url, &keys).await;
     echo.signal(Signal::TERM);
     echo.ended().await;
     up.stop().await;
 }
 
-/// By the environment alone, as the seed tells it; and with the keys in the user's data directory.
+/// Configured by the environment alone, and with the keys in the user's data directory.
 #[tokio::test]
 async fn the_environment_asks_for_signatures_too() {
     let mut up = Up::start_with("--dev-auth true").await;

@@ -10,7 +10,7 @@ use tokio::net::TcpListener;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_waits_for_a_connection_sees_it() {
-    // Takes connections, and says nothing.
+    // Accepts connections, and sends nothing.
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("nats://token@{}", silent.local_addr().unwrap());
     let commands = [
@@ -236,7 +236,7 @@ async fn the_other_commands_work_on_a_terminal() {
             "@ada → @parrot",
             130,
         ),
-        // A service that is told to stop has done what it should.
+        // A service that is stopped ends with success.
         ("up --port 0", "Ctrl-C stops everything", "", 0),
     ] {
         let mut terminal = start(words);

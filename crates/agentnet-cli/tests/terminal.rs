@@ -16,7 +16,7 @@ const CTRL_C: &str = "\x03";
 const CTRL_D: &str = "\x04";
 const UP: &str = "\x1b[A";
 
-/// Answers in capitals, streams, says nothing at all, or answers when it is told to.
+/// Answers in capitals, streams, stays silent, or answers on demand.
 async fn shouter(url: &str, told: Arc<Notify>) -> AgentNode {
     let agent = AgentNode::builder("shouter").username("shouter").nats_url(url);
     let agent = agent
@@ -240,7 +240,7 @@ async fn what_others_say_stands_above_the_line() {
     up.stop().await;
 }
 
-/// A broker that dies is told above the line, which stays as it was typed, and so is its return; echo and watch say it too.
+/// The loss and return of the connection are shown above the edited line, which does not change; echo and watch show them too.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restored_connection_is_said_and_no_log_lands_in_the_prompt() {
     let mut up = Up::start().await;
@@ -264,7 +264,7 @@ async fn a_restored_connection_is_said_and_no_log_lands_in_the_prompt() {
     for line in screen.lines().filter(|line| line.contains("NATS")) {
         assert!(!line.contains("half") && !line.contains('›'), "{screen}");
     }
-    // And watch goes on.
+    // Watch continues.
     until(&up.url, "list", |online| {
         online["agents"].to_string().contains("\"shouter\"")
     })

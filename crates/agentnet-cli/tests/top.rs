@@ -31,45 +31,10 @@ fn words(terminal: &Terminal, part: &str) -> Vec<String> {
     line.split_whitespace().map(str::to_owned).collect()
 }
 
-#[rstest]
-#[case::small(SMALL)]
-#[case::large(LARGE)]
-#[tokio::test]
-async fn everything_is_shown_and_found(#[case] size: (u16, u16)) {
-    let mut up = Up::start().await;
-    let url = up.url.clone();
-    let _parrot = echo(&url, "--username parrot --name Polly --capability say").await;
-    let _crow = echo(&url, "--username crow").await;
-    let mut top = top(&url, size);
-
-    // Who was there before is listed, with what its hello told.
-    top.shows("2 online").await;
-    top.shows("registry (").await;
-    top.shows("@parrot").await;
-    top.shows("@crow").await;
-    top.shows("lag 0").await;
-    let text = top.text();
-    assert!(
-        text.lines().all(|line| line.chars().count() <= usize::from(size.0)),
-        "{text}"
-    );
-    assert_eq!(text.lines().count(), usize::from(size.1), "{text}");
-    assert!(
-        !text.contains("@127.0.0.1") || text.contains("***@127.0.0.1"),
-        "the token is hidden: {text}"
-    );
-
-    // Who comes later too.
-    let _jay = echo(&url, "--username jay").await;
-    top.shows("3 online").await;
-    top.until("a hello brings counters", |top| {
-        words(top, "@jay").get(3).is_some_and(|inflight| inflight == "0")
-    })
-    .await;
-
-    // Messages as they pass.
+/// Messages are shown as they come, and stay while the view is paused.
+async fn see_messages(top: &mut Terminal, url: &str) {
     top.type_until("2", "No message passed yet").await;
-    ask(&url, "alice", "parrot", "trip", "good morning").await;
+    ask(url, "alice", "parrot", "trip", "good morning").await;
     top.shows("good morning").await;
     top.until("request and reply have their names and kinds", |top| {
         let text = top.text();
@@ -78,16 +43,18 @@ async fn everything_is_shown_and_found(#[case] size: (u16, u16)) {
     })
     .await;
 
-    // A view that is stopped stays as it is.
+    // A paused view does not change.
     top.type_until(" ", "paused").await;
-    ask(&url, "alice", "crow", "walk", "what do you see").await;
+    ask(url, "alice", "crow", "walk", "what do you see").await;
     top.type_until("3", "walk").await;
     top.type_until("2", "paused").await;
     assert!(!top.text().contains("what do you see"), "{}", top.text());
     top.type_until(" ", "what do you see").await;
     top.hides("paused").await;
+}
 
-    // Threads with their counters, and one in full.
+/// Threads with their counters, and a thread and a message in full.
+async fn see_threads(top: &mut Terminal) {
     top.type_until("3", "PARTICIPANTS").await;
     top.until("two messages each", |top| {
         ["trip", "walk"].iter().all(|thread| {
@@ -116,8 +83,10 @@ async fn everything_is_shown_and_found(#[case] size: (u16, u16)) {
     top.type_until("\r", "Thread walk").await;
     top.type_until_gone(ESCAPE, "Thread walk").await;
     top.type_until_gone(ESCAPE, "filter:").await;
+}
 
-    // Agents: filtered, one in full, in another order.
+/// Agents: filtered, one in full, in another order.
+async fn see_agents(top: &mut Terminal) {
     top.type_until("1", "@parrot").await;
     top.type_until("/crow", "Enter keeps it").await;
     top.type_until("\r", "filter: crow").await;
@@ -141,8 +110,48 @@ async fn everything_is_shown_and_found(#[case] size: (u16, u16)) {
     top.shows("Polly").await;
     top.shows("say").await;
     top.type_until_gone(ESCAPE, "Capabilities").await;
+}
 
-    // Those who are offline are found by the registry.
+#[rstest]
+#[case::small(SMALL)]
+#[case::large(LARGE)]
+#[tokio::test]
+async fn everything_is_shown_and_found(#[case] size: (u16, u16)) {
+    let mut up = Up::start().await;
+    let url = up.url.clone();
+    let _parrot = echo(&url, "--username parrot --name Polly --capability say").await;
+    let _crow = echo(&url, "--username crow").await;
+    let mut top = top(&url, size);
+
+    // Agents from before are listed, with the counters of their hellos.
+    top.shows("2 online").await;
+    top.shows("registry (").await;
+    top.shows("@parrot").await;
+    top.shows("@crow").await;
+    top.shows("lag 0").await;
+    let text = top.text();
+    assert!(
+        text.lines().all(|line| line.chars().count() <= usize::from(size.0)),
+        "{text}"
+    );
+    assert_eq!(text.lines().count(), usize::from(size.1), "{text}");
+    assert!(
+        !text.contains("@127.0.0.1") || text.contains("***@127.0.0.1"),
+        "the token is hidden: {text}"
+    );
+
+    // So are agents that join later.
+    let _jay = echo(&url, "--username jay").await;
+    top.shows("3 online").await;
+    top.until("a hello brings counters", |top| {
+        words(top, "@jay").get(3).is_some_and(|inflight| inflight == "0")
+    })
+    .await;
+
+    see_messages(&mut top, &url).await;
+    see_threads(&mut top).await;
+    see_agents(&mut top).await;
+    // The registry finds agents that are offline.
     top.type_until_gone("/alice\r", "@parrot").await;
     top.shows("○ @alice").await;
     top.type_until_gone(ESCAPE, "filter:").await;

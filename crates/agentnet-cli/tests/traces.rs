@@ -111,7 +111,7 @@ async fn a_request_its_handling_and_its_reply_are_one_trace() {
     );
     assert!(request.start < process.start, "{spans:#?}");
 
-    // What went over the wire is the W3C's, and says the request's span.
+    // The header on the wire is that of the W3C, with the span of the request.
     let sent = requests.messages();
     let header = sent[0]
         .headers
@@ -265,7 +265,7 @@ async fn settings_that_cannot_be_used_and_a_collector_that_is_gone_are_told() {
     drop(agent);
 }
 
-/// nats-py, as the original's agents use it.
+/// nats-py, as agents of the Python implementation use it.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_agent_that_knows_no_headers_answers_a_traced_request() {
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..");

@@ -153,7 +153,7 @@ async fn on_a_network(said: &mut Said) {
     agent.ended().await;
     let asked = line(&url, "request --to-username weather_bot 1").await;
     said.note("offline", asked.stderr);
-    // An agent that is online and says nothing.
+    // An agent that is online and stays silent.
     let silent = RawClient::connect(&url).await.unwrap();
     let registration = r#"{"agent_id":"mute","username":"mute","capabilities":["mute"]}"#;
     silent.request("registry.register", registration.into()).await.unwrap();

@@ -179,7 +179,7 @@ pub fn message(number: usize, agents: usize, text: &str) -> Envelope {
     }
 }
 
-/// A message between two agents, and what its receiver says of it.
+/// A message between two agents, and its receipts.
 async fn exchange(client: &Client, number: usize, agents: usize) {
     let message = message(number, agents, &format!("the {number}{TEXT}"));
     let to = sender((number * 7919 + 1) % agents);

@@ -35,7 +35,7 @@ pub(crate) struct Echo {
     /// Stop after so many messages; 0 goes on until Ctrl-C
     #[arg(long, value_name = "N", default_value = "0")]
     max_messages: u64,
-    /// Also wait or fail when the payload says so, as `agentnet conformance agent` needs it
+    /// Also wait or fail as the payload demands, for `agentnet conformance agent`
     #[arg(long)]
     conformance: bool,
     /// Messages a second that one sender may send [default: 5]

@@ -101,7 +101,7 @@ fn known_token(host: &str, allowed: bool, output: Output) -> Result<(), Failure>
     let what = format!("{host} can be reached from other machines, and the development token is public");
     if allowed {
         output.note(format!(
-            "warning: {what}: whoever reaches this address can read every message and speak under any name"
+            "warning: {what}: anyone who reaches this address can read every message and send under any name"
         ));
         return Ok(());
     }

@@ -180,15 +180,15 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_server_that_is_too_old_is_passed_over_and_told() {
+    async fn a_server_that_is_too_old_is_skipped_with_a_note() {
         let folder = TempDir::new().unwrap();
         let (old, new) = (
             pretend(&folder, "old", "nats-server: v2.9.0"),
             pretend(&folder, "new", "nats-server: v2.11.3"),
         );
-        let mut told = Vec::new();
+        let mut skipped = Vec::new();
         let found = choose(None, &[folder.path().join("absent"), old, new.clone()], |text| {
-            told.push(text)
+            skipped.push(text)
         })
         .await
         .unwrap();
@@ -200,8 +200,8 @@ mod tests {
             }
         );
         assert!(
-            matches!(told.as_slice(), [one] if one.contains("nats-server 2.9.0 is too old")),
-            "{told:?}"
+            matches!(skipped.as_slice(), [one] if one.contains("nats-server 2.9.0 is too old")),
+            "{skipped:?}"
         );
     }
 

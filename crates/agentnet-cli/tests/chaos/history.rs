@@ -12,7 +12,7 @@ use agentnet_store::model::{MessageQuery, Position};
 use crate::ledger::{Ledger, Name};
 use crate::senders::Parties;
 
-/// Problems of one kind that are told one by one.
+/// Number of problems of one kind that are listed.
 const MAX_LISTED: usize = 20;
 
 /// Everything in it.

@@ -16,7 +16,7 @@ pub(crate) struct Name {
 }
 
 impl Name {
-    /// The message's payload as the original would persist it, so that its length is what it adds to `byte_count`
+    /// The message's payload as the Python implementation would store it, so that its length is what it adds to `byte_count`
     /// (PROTOCOL.md section 4.5).
     pub(crate) fn payload(self) -> String {
         let Self { sender, n } = self;

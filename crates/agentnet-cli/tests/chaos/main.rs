@@ -9,7 +9,7 @@
 //! - the counters of every thread are those of its rows, by RPC and in the database
 //! - who is online according to the registries and the database is who runs
 //!
-//! `AGENTNET_CHAOS_SECONDS` says how long the agents talk: 20 unless set, `make chaos` takes 60.
+//! `AGENTNET_CHAOS_SECONDS` is the time for which agents send: 20 by default, 60 in `make chaos`.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 #![allow(clippy::print_stdout, reason = "the report is what `make chaos` is run for")]
 

@@ -52,7 +52,7 @@ pub(crate) struct Schedule {
 }
 
 impl Schedule {
-    /// As long as `AGENTNET_CHAOS_SECONDS` says.
+    /// For the time of `AGENTNET_CHAOS_SECONDS`.
     pub(crate) fn from_environment() -> Self {
         let seconds = match std::env::var("AGENTNET_CHAOS_SECONDS") {
             Ok(text) => text
@@ -91,11 +91,11 @@ impl Schedule {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Outage {
     pub(crate) part: Part,
-    /// Just before it was told to go.
+    /// Just before it was stopped.
     pub(crate) down: Instant,
     /// It is being started again.
     pub(crate) back: Instant,
-    /// It says that it is ready.
+    /// It reports that it is ready.
     pub(crate) ready: Instant,
 }
 

@@ -1,6 +1,6 @@
 //! The real binary, run as a user runs it: alone, as a service, with everything it wrote.
 #![allow(dead_code, reason = "every test file uses a part of it")]
-#![allow(unreachable_pub, reason = "shared by test programs, exported to nobody")]
+#![allow(unreachable_pub, reason = "shared by test programs, not exported")]
 
 pub mod pty;
 
@@ -79,7 +79,7 @@ impl Ran {
     }
 }
 
-/// The binary, told nothing by the environment of the test.
+/// The binary, without the settings of the test's environment.
 pub fn binary() -> Command {
     command(Path::new(env!("CARGO_BIN_EXE_agentnet")))
 }
@@ -149,7 +149,7 @@ pub async fn line_with_input(url: &str, words: &str, input: impl AsRef<[u8]>) ->
     run(command).await
 }
 
-/// A command that goes on, with its lines on stdout; stderr goes to a file.
+/// A running command, with its lines on stdout; stderr goes to a file.
 pub struct Service {
     child: Child,
     /// Absent where stdout goes to a file.
@@ -163,7 +163,7 @@ impl Service {
         Self::spawn_onto(command, Stdio::piped())
     }
 
-    /// As [`Service::spawn`], for a command that says more than its test reads meanwhile: stdout goes to this file.
+    /// As [`Service::spawn`], for a command with more output than the test reads at the time: stdout goes to this file.
     pub fn spawn_into(command: Command, stdout: File) -> Self {
         Self::spawn_onto(command, stdout.into())
     }

@@ -1,5 +1,5 @@
 //! A receiver of traces as OpenTelemetry's protocol has it: OTLP over HTTP, `POST /v1/traces` with protobuf.
-#![allow(unreachable_pub, reason = "shared by test programs, exported to nobody")]
+#![allow(unreachable_pub, reason = "shared by test programs, not exported")]
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};

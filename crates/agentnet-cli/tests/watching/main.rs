@@ -139,7 +139,7 @@ async fn the_subjects_follow_what_is_wanted() {
         watcher.says(listens).await;
         watchers.push((filter, lines, first, other, watcher));
     }
-    // Who calls the registry by a plain inbox is answered where agents are, too: no agent says that.
+    // Replies of the registry to a plain inbox use the same subjects as replies of agents, and are not shown.
     let raw = RawClient::connect(&up.url).await.unwrap();
     raw.request("registry.list", "{}".into()).await.unwrap();
     let ann = AgentNode::builder("ann").username("ann").nats_url(&up.url);

@@ -33,7 +33,7 @@ async fn receipts_stand_below_their_message() {
     for (place, status) in [(1, "accepted"), (2, "processed")] {
         let receipt = &documents[place]["message"];
         assert_eq!(receipt["status"], status);
-        // What is told is what the two agents say.
+        // The latency is by the clocks of the two agents.
         let took = between(&documents[0]["message"]["sent_at"], &receipt["event_at"]);
         let part = format!("receipt  {status} in {} by @parrot  msg_id={id}", told(took));
         assert!(lines[place].contains(&part), "`{part}` is missing in {lines:?}");

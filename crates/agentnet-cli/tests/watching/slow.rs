@@ -8,7 +8,7 @@ use tokio::time::timeout;
 
 use crate::harness::{Service, WAIT_TIMEOUT};
 
-/// How many messages the last note says were dropped.
+/// The number of dropped messages in the last note.
 fn dropped(watcher: &Service) -> usize {
     let said = watcher.stderr();
     let last = said.rsplit_once("note: shown too slowly: ");
@@ -63,7 +63,7 @@ async fn unread_output_is_dropped_and_counted() {
     assert_eq!(shown + dropped(&watcher), MESSAGES + 1, "{}", watcher.stderr());
     let most = most_memory(watcher.pid());
     assert!(most < 100, "{most} MB");
-    // From there on nothing is, and nothing is told.
+    // From there on none is dropped, and there are no notes.
     let told = watcher.stderr();
     for _ in 0..3 {
         client

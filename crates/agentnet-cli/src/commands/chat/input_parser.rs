@@ -21,7 +21,7 @@ pub(super) const COMMANDS: [(&str, &str); 8] = [
     ),
     ("/showthread", "the thread that this conversation is in"),
     ("/thread ID", "go on in another thread"),
-    ("/history [N]", "the last messages of the thread, 10 unless told"),
+    ("/history [N]", "the last messages of the thread, 10 by default"),
     (
         "/raw",
         "show answers as the messages they are, in JSON, or as text again",
@@ -84,7 +84,7 @@ pub(super) fn parse(text: &str) -> Result<Line, Failure> {
             let meant = meant.map_or_else(String::new, |meant| format!("did you mean /{meant}? "));
             return Err(unusable(
                 format!("there is no command /{name}"),
-                &format!("{meant}/help lists the commands; // says a line that begins with /"),
+                &format!("{meant}/help lists the commands; // sends a line that begins with /"),
             ));
         }
     };

@@ -132,7 +132,7 @@ fn disk(health: &Health) -> Option<Finding> {
             mib(space.free),
             mib(space.total)
         ),
-        "make room or move the database to a larger disk; THREAD_RETENTION_DAYS says how long the history is kept",
+        "make room or move the database to a larger disk; THREAD_RETENTION_DAYS limits how long the history is kept",
     ))
 }
 
@@ -291,10 +291,7 @@ pub(super) fn sessions(online: &[AgentInfo], now: Timestamp) -> Finding {
         );
     }
     if stale.is_empty() {
-        return Finding::pass(format!(
-            "{total} online, all heard of within {} s",
-            STALE_SESSION.as_secs()
-        ));
+        return Finding::pass(format!("{total} online, all seen within {} s", STALE_SESSION.as_secs()));
     }
     Finding::warn(
         format!(

@@ -54,12 +54,12 @@ mod tests {
             now += Duration::from_millis(50);
             rate.add(100, now);
         }
-        let told = rate.per_second(now);
-        assert!((told - 2000.0).abs() < 40.0, "{told}");
+        let measured = rate.per_second(now);
+        assert!((measured - 2000.0).abs() < 40.0, "{measured}");
         assert!(rate.per_second(now + Duration::from_secs(60)) < 0.05);
         assert_eq!(
             rate.per_second(Duration::ZERO),
-            told,
+            measured,
             "a clock that goes back changes nothing"
         );
     }

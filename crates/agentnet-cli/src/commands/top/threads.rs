@@ -139,20 +139,20 @@ mod tests {
         let mut threads = ThreadTable::default();
         let second = Duration::from_secs;
         threads.passed("t", ["acct_a", "acct_b"], 9, at(3), second(10));
-        let told = |threads: &ThreadTable| {
+        let counters = |threads: &ThreadTable| {
             let thread = threads.get("t").unwrap();
             (thread.messages, thread.tokens, thread.known)
         };
-        assert_eq!(told(&threads), (1, 3, false));
+        assert_eq!(counters(&threads), (1, 3, false));
         threads.apply_summary(&summary(40, 100), second(11));
-        assert_eq!(told(&threads), (40, 100, true));
+        assert_eq!(counters(&threads), (40, 100, true));
         threads.passed("t", ["acct_b", ""], 4, at(6), second(12));
-        assert_eq!(told(&threads), (41, 101, true));
+        assert_eq!(counters(&threads), (41, 101, true));
         threads.apply_summary(&summary(40, 100), second(13));
-        assert_eq!(told(&threads), (41, 101, true), "the registry is behind");
+        assert_eq!(counters(&threads), (41, 101, true), "the registry is behind");
         threads.apply_summary(&summary(40, 100), second(16));
         assert_eq!(
-            told(&threads),
+            counters(&threads),
             (40, 100, true),
             "what it has not stored by now it never will"
         );

@@ -91,7 +91,7 @@ fn silent_sessions_are_named() {
     };
     let fresh = || agent("fresh", "2026-02-21T08:00:50Z");
     assert_eq!(sessions(&[], now).verdict, Pass);
-    assert_eq!(sessions(&[fresh()], now).seen, "1 online, all heard of within 30 s");
+    assert_eq!(sessions(&[fresh()], now).seen, "1 online, all seen within 30 s");
     let stale = (0..7).map(|number| agent(&format!("s{number}"), "2026-02-21T08:00:00Z"));
     let finding = sessions(&stale.chain([fresh()]).collect::<Vec<_>>(), now);
     assert_eq!(

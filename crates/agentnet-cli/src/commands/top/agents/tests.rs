@@ -42,11 +42,11 @@ fn an_account_has_what_its_sessions_tell_and_what_passed_since() {
     let mut agents = Agents::default();
     agents.hello(&hello("s1", "acct_b", counters(2, 5, 1, 3)), START);
     agents.hello(&hello("s2", "acct_b", None), START);
-    let told = |agents: &Agents| {
+    let totals = |agents: &Agents| {
         let agent = agents.get("acct_b").unwrap();
         (agent.inflight(), agent.pending(), agent.errors())
     };
-    assert_eq!(told(&agents), (Some(2), Some(5), 4));
+    assert_eq!(totals(&agents), (Some(2), Some(5), 4));
     for (status, code) in [
         (ReceiptStatus::Accepted, ""),
         (ReceiptStatus::Accepted, ""),
@@ -58,13 +58,13 @@ fn an_account_has_what_its_sessions_tell_and_what_passed_since() {
     ] {
         agents.receipt("acct_b", "s1", status, code);
     }
-    assert_eq!(told(&agents), (Some(3), Some(5), 6));
+    assert_eq!(totals(&agents), (Some(3), Some(5), 6));
     for _ in 0..9 {
         agents.receipt("acct_b", "s1", ReceiptStatus::Processed, "");
     }
-    assert_eq!(told(&agents).0, Some(0), "never below zero");
+    assert_eq!(totals(&agents).0, Some(0), "never below zero");
     agents.hello(&hello("s1", "acct_b", counters(1, 0, 2, 4)), after(12));
-    assert_eq!(told(&agents), (Some(1), Some(0), 6), "the next hello counts");
+    assert_eq!(totals(&agents), (Some(1), Some(0), 6), "the next hello counts");
 
     let agent = agents.get("acct_b").unwrap();
     assert_eq!((&*agent.username, &*agent.agent_id), ("bob", "worker"));

@@ -35,7 +35,7 @@ const HELP: &str = "  1 2 3, Tab   agents, messages, threads       ↑ ↓ PgUp 
   PEND     messages that waited for a handler at its last hello
   ERRORS   failures and refusals, by its own count since its process began
   IN/s     messages to it, OUT/s from it, in a second; replies count too
-  ·        nothing, or not told yet: counters come with the agent's next hello
+  ·        nothing, or not known yet: counters come with the agent's next hello
            (every 12 s by default); agents of other SDKs tell none
   Threads  ≥ before a number: what passed since this view began; the registry
            was not asked about what was before
@@ -296,13 +296,13 @@ fn message(state: &State, facts: Option<&PageFacts>, id: &str, theme: Theme) -> 
         lines.push(fact(theme, "Sent", short_forms::time_of_day(passed.at)));
     }
     for receipt in state.receipts.iter().filter(|receipt| *receipt.message_id == *id) {
-        let told = format!(
+        let receipt_text = format!(
             "{}  {} by {}",
             short_forms::time_of_day(receipt.at),
             receipt.what,
             state.name(&receipt.by)
         );
-        lines.push(fact(theme, "Receipt", told));
+        lines.push(fact(theme, "Receipt", receipt_text));
     }
     match (facts, found) {
         (None, _) => lines.push(fact(theme, "Payload", "asking the registry…")),
