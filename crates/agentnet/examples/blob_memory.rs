@@ -4,7 +4,7 @@
 //! cargo run -p agentnet --example blob_memory -- [MEBIBYTES]
 //! ```
 //!
-//! Stores a blob of MEBIBYTES (1024 unless told otherwise) in the network's object store and in a local one, and reads it back
+//! Stores a blob of MEBIBYTES (1024 by default) in the network's object store and in a local one, and reads it back
 //! from each, checked. Every line shows the time, the rate and the highest memory of the process during that step (Linux only).
 //! The example starts its own nats-server, in a process of its own; it ends with status 1 if a step needs more than 200 MiB.
 

@@ -4,9 +4,9 @@
 //! cargo run --release -p agentnet --example per_message_cost -- [MESSAGES] [DEDUPE_SECONDS]
 //! ```
 //!
-//! One node receives MESSAGES messages (300000 unless told otherwise), each with an id of its own, through all guards and with
+//! One node receives MESSAGES messages (300000 by default), each with an id of its own, through all guards and with
 //! both receipts. Every line shows the rate and the process's memory after 10000 more. Ids are remembered for DEDUPE_SECONDS
-//! (5 unless told otherwise; 600 is a node's default), so memory is level once that time has passed. The example starts its own
+//! (5 by default; 600 is a node's default), so memory is level once that time has passed. The example starts its own
 //! nats-server and answers the registration itself; it ends with status 1 if the last windows are much slower than the first.
 
 #![allow(clippy::print_stdout, reason = "the result is what it prints")]

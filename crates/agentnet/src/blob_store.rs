@@ -19,8 +19,8 @@
 //! # Ok(()) }
 //! ```
 //!
-//! `local` and `network` are the stores, `put` and `get` the calls; `hashing_reader` and `reader` count, hash and report progress,
-//! `atomic_file` writes files that appear whole, `sweep` removes what a crash has left.
+//! `local` and `network` are the stores, `put` and `get` the calls; `hashing_reader` and `reader` count, hash and report
+//! progress, `atomic_file` writes files that appear whole, `sweep` removes what a crash has left.
 
 mod agent;
 mod atomic_file;
@@ -152,7 +152,7 @@ impl BlobStore {
         PutBlob::new(self, Origin::Bytes(bytes.into()))
     }
 
-    /// Stores a file, under its own name unless told otherwise.
+    /// Stores a file, under its own name by default.
     pub fn put_file(&self, path: impl Into<PathBuf>) -> PutBlob {
         PutBlob::new(self, Origin::File(path.into()))
     }
@@ -210,7 +210,7 @@ impl BlobStore {
     }
 
     /// Removes what processes that were killed in the middle of a put have left in the store where new blobs go, if nothing was
-    /// written to it for at least this long. How many unfinished blobs there were. Nobody sees them, but they take space; a put
+    /// written to it for at least this long. How many unfinished blobs there were. They are not listed, but take space; a put
     /// that only failed has removed its own.
     ///
     /// Choose a time longer than any put pauses: an hour is usual.

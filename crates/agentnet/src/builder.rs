@@ -158,7 +158,7 @@ impl<A: Agent> AgentBuilder<A> {
     }
 
     /// Leaves display name, capabilities and metadata of an account that exists as they are: for a program that speaks for an
-    /// agent in passing. Registries of the original do not know this and overwrite them.
+    /// agent in passing. Registries of the Python implementation do not know this and overwrite them.
     pub fn keep_profile(mut self) -> Self {
         self.keep_profile = true;
         self
@@ -205,7 +205,7 @@ impl<A: Agent> AgentBuilder<A> {
         &mut self.blobs
     }
 
-    /// Whether the agent signs what it says and takes only what is signed (signed identity, section 13). Default: `DEV_AUTH`,
+    /// Whether the agent signs its messages and accepts only signed ones (signed identity, section 13). Default: `DEV_AUTH`,
     /// else off. Its key is in the file `<username or agent id>.json` of [`AgentBuilder::key_dir`], made at the first start.
     pub fn dev_auth(mut self, on: bool) -> Self {
         self.dev_auth = Some(on);

@@ -1,4 +1,4 @@
-//! What an agent may be told about how to work, with the seed's defaults and minima (PROTOCOL.md section 17).
+//! The settings of an agent, with the defaults and minima of the Python implementation (PROTOCOL.md section 17).
 
 pub(crate) mod error;
 

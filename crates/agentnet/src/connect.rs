@@ -15,12 +15,12 @@ use tokio_util::sync::CancellationToken;
 
 use self::denials::{Action, Denials, Denied};
 
-/// After this time a server of a `tls://` URL that has said nothing may be one that waits for the TLS handshake.
+/// After this time a server of a `tls://` URL that has sent nothing may be one that waits for the TLS handshake.
 const TLS_FIRST_DELAY: Duration = Duration::from_millis(300);
 /// A receiver that comes back later than its senders costs them their attempts.
 const MAX_RECONNECT_DELAY: Duration = Duration::from_secs(1);
 
-/// What callers are told while the client reconnects.
+/// The error text while the client reconnects.
 pub(crate) const NO_CONNECTION: &str = "the connection to NATS is lost and not yet back";
 
 /// Why no connection came about. The address is shown without the token.
@@ -30,12 +30,12 @@ pub enum ConnectError {
     /// The address cannot be used.
     #[error(transparent)]
     Url(#[from] NatsUrlError),
-    /// Nobody answers there.
+    /// No server answers there.
     #[error("Cannot connect to NATS at {url}. Is it running? ({why})")]
     Unreachable {
         /// Where.
         url: String,
-        /// What the network said.
+        /// The error of the network.
         why: String,
     },
     /// The server refused the token or password.
@@ -72,7 +72,7 @@ struct ClientRuns {
 
 impl Drop for ClientRuns {
     fn drop(&mut self) {
-        // An attempt that came to nothing is no end.
+        // A failed attempt to connect is not the end of the client.
         if *self.connected.get_mut() {
             self.ended.cancel();
         }
@@ -162,7 +162,7 @@ impl Connection {
     }
 }
 
-/// As [`connect`]; `connections` is told of each connection.
+/// As [`connect`]; `connections` counts each connection.
 async fn open(url: &NatsUrl, name: &str, connections: Arc<Connections>) -> Result<Client, ConnectError> {
     let options = || options(url, name, &connections);
     let unreachable = |why: String| ConnectError::Unreachable {
@@ -209,11 +209,11 @@ fn options(url: &NatsUrl, name: &str, connections: &Arc<Connections>) -> Connect
     }
 }
 
-/// Connects by the options that `options` makes. Where the URL asks for TLS, the handshake comes behind the server's first word,
-/// as servers have it by default; one that says nothing, or nothing that is understood, is met with the handshake first.
+/// Connects with the options that `options` makes. Where the URL asks for TLS, the handshake follows the server's first
+/// message, as is the servers' default; where none comes, or none that can be read, the handshake is tried first.
 ///
 /// # Errors
-/// What the client says.
+/// The error of the client.
 pub async fn dial(url: &NatsUrl, options: impl Fn() -> ConnectOptions) -> Result<Client, async_nats::ConnectError> {
     let servers = || url.servers().to_vec();
     let mut plain = pin!(options().connect(servers()));
@@ -238,7 +238,7 @@ pub async fn dial(url: &NatsUrl, options: impl Fn() -> ConnectOptions) -> Result
                 outcome => return outcome,
             },
         }
-        // A server that does not want the handshake first sends something that is no TLS.
+        // A server that does not expect the handshake first sends something that is not TLS.
         if let (Some(plain), Some(first)) = (&failed, &failed_first) {
             let no_tls = first.to_string().contains("InvalidContentType") || plain.to_string().contains("certificate");
             return Err(if no_tls { failed } else { failed_first }.unwrap_or_else(|| ConnectErrorKind::Io.into()));

@@ -57,13 +57,13 @@ impl Context {
         self.node.reply_stream(&self.message, self.cancelled.clone())
     }
 
-    /// Returns when the requester wants no more of a [stream](Self::reply_stream) that answers this message; before one is
-    /// opened it does not return.
+    /// Returns when the requester cancels a [stream](Self::reply_stream) that answers this message; before one is opened it
+    /// does not return.
     pub async fn cancelled(&self) {
         self.cancelled.cancelled().await;
     }
 
-    /// Whether the requester wants no more of a stream that answers this message.
+    /// Whether the requester has cancelled a stream that answers this message.
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
         self.cancelled.is_cancelled()

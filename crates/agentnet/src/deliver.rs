@@ -1,5 +1,5 @@
-//! Acknowledged delivery: publish, await the receipt, repeat (PROTOCOL.md section 11.4); and, beyond the original, await the
-//! receipt that tells how the handling ended.
+//! Acknowledged delivery: publish, await the receipt, repeat (PROTOCOL.md section 11.4); and, which the Python implementation
+//! does not, await the receipt for the end of the handling.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -70,7 +70,7 @@ impl PendingReceipts {
         if let Some(waiting) = &*self.lock()
             && let Some(sender) = waiting.get(&receipt.message_id)
         {
-            // A full channel belongs to a send that has heard enough to go on.
+            // A full channel belongs to a send that has enough receipts to continue.
             let _ = sender.try_send(Box::new(receipt));
         }
     }
@@ -140,9 +140,9 @@ pub(crate) async fn receive_receipts(delivery: Arc<Delivery>, mut subscription: 
 /// How far a send waits for its message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub enum Until {
-    /// It is published; whether anybody gets it is not known.
+    /// It is published; whether a receiver gets it is not known.
     Published,
-    /// The receiver has taken it in, and will handle it: the default of section 11.4.
+    /// The receiver has accepted it, and will handle it: the default of section 11.4.
     #[default]
     Accepted,
     /// The receiver's handler has finished with it.
@@ -156,7 +156,7 @@ pub(crate) struct Acknowledgement {
     pub(crate) attempts: u32,
     /// Wait for each.
     pub(crate) wait: Duration,
-    /// Wait for the end of the handling, once the message is accepted; `None` if nobody asks for it.
+    /// Wait for the end of the handling, once the message is accepted; `None` to return then.
     pub(crate) processing: Option<Duration>,
 }
 

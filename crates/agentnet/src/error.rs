@@ -15,7 +15,7 @@ pub use crate::username_cache::error::ResolveError;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StartError {
-    /// The node was told something impossible.
+    /// The configuration is invalid.
     #[error(transparent)]
     Config(#[from] ConfigError),
     /// No connection.
@@ -32,7 +32,7 @@ pub enum StartError {
     Subscribe {
         /// Which subject.
         subject: String,
-        /// What the client said.
+        /// The error of the client.
         why: String,
     },
     /// The metrics cannot be served where they were asked for.
@@ -40,10 +40,10 @@ pub enum StartError {
     MetricsAddress {
         /// Where.
         address: std::net::SocketAddr,
-        /// What the system says.
+        /// The error of the system.
         why: String,
     },
-    /// It runs already.
+    /// The node runs already.
     #[error("the node is running already")]
     Running,
 }

@@ -23,7 +23,7 @@ use crate::config::Limits;
 /// The time of one intake, by both clocks.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Now {
-    /// For what the wire says.
+    /// For times on the wire.
     pub(crate) wall: Timestamp,
     /// For what this process remembers: time since it started.
     pub(crate) monotonic: Duration,

@@ -1,7 +1,7 @@
 //! The intake: every message of the inbox and the capability subjects, one after another, in one task.
 //!
-//! 1. Size, form, bounds and headers; 2. the thread default; 3. the signature and the guards; 4. the receipt `accepted`; 5. the
-//! backlog, and a worker for it.
+//! Steps: size, form, bounds and headers; the thread default; the signature and the guards; the receipt `accepted`; the backlog,
+//! and a worker for it.
 //!
 //! A message is decided about without an await, and the decision is carried out afterwards: so the future holds little of it.
 

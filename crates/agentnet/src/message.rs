@@ -40,13 +40,13 @@ impl Message {
     pub(crate) fn new(envelope: Envelope, reply_to: Option<Text>, origin: Origin) -> Self {
         Self(Arc::new(Received {
             envelope,
-            // Who asks chooses the subject, and the reply is published with our rights.
+            // The sender chooses the subject, and the reply is published with this node's permissions.
             reply_to: reply_to.filter(|subject| may_reply_to(subject)),
             origin,
         }))
     }
 
-    /// The span that it comes from.
+    /// The span of its sender.
     pub(crate) fn origin(&self) -> &Origin {
         &self.0.origin
     }
@@ -66,7 +66,7 @@ impl Message {
     /// The payload as a Rust type.
     ///
     /// # Errors
-    /// What `serde_json` says of the payload or of the type.
+    /// The error of `serde_json`.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
         self.payload().deserialize()
     }
@@ -97,7 +97,7 @@ impl Message {
 }
 
 impl From<Envelope> for Message {
-    /// A message that was kept as its envelope. A reply goes where the member `reply_to` says, if that is a reply subject
+    /// A message that was stored as its envelope. A reply goes to the member `reply_to`, if that is a reply subject
     /// (PROTOCOL.md section 0.7).
     fn from(envelope: Envelope) -> Self {
         let reply_to = written_reply_subject(&envelope);

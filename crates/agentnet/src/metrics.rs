@@ -143,7 +143,7 @@ impl Metrics {
             .fetch_add(u64::try_from(took.as_micros()).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 
-    /// What a hello tells of the work done so far; what is running and waiting is left at 0.
+    /// The counters of a hello; those of running and waiting messages are 0.
     pub(crate) fn counters(&self) -> AgentCounters {
         AgentCounters {
             processed: self.processed.get(),
@@ -284,7 +284,7 @@ impl MetricsSnapshot {
         }
     }
 
-    /// As JSON, with the member names of the original.
+    /// As JSON, with the member names of the Python implementation.
     #[must_use]
     pub fn to_json(&self) -> String {
         let latency = |stats: &LatencySnapshot| {

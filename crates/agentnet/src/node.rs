@@ -100,7 +100,7 @@ impl AgentNode {
         *self.shared.handler.write().unwrap_or_else(PoisonError::into_inner) = Some(handler);
     }
 
-    /// What the node says of itself; account, username and session are there while it runs.
+    /// The node's description of itself; it has account, username and session while the node runs.
     #[must_use]
     pub fn info(&self) -> AgentInfo {
         match self.session() {
@@ -129,7 +129,7 @@ impl AgentNode {
             .map(|session| session.sender().session_tag.to_string())
     }
 
-    /// Where the metrics are served, while the node runs and if it was told to.
+    /// The address where the metrics are served, while the node runs, if the builder named one.
     #[cfg(feature = "metrics-http")]
     #[must_use]
     pub fn metrics_addr(&self) -> Option<std::net::SocketAddr> {

@@ -55,7 +55,7 @@ pub struct RegistryClient {
 }
 
 impl RegistryClient {
-    /// How long a call waits for its reply unless told otherwise.
+    /// How long a call waits for its reply by default.
     pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(2);
 
     /// Opens a connection of its own.
@@ -140,7 +140,7 @@ impl RegistryClient {
         .await
     }
 
-    /// Asks within the timeout. `read` gives what an answer says, and what is wrong with one that is none.
+    /// Asks within the timeout. `read` decodes an answer.
     async fn ask<R: Request, T>(
         &self,
         request: &R,
@@ -163,7 +163,8 @@ impl RegistryClient {
         })
     }
 
-    /// Asks, and asks again while no answer comes; whichever comes first counts, so that a slow registry is heard too.
+    /// Asks, and asks again while no answer comes. The first answer counts, whichever request it is for, so that a slow
+    /// registry can answer too.
     async fn ask_until_answered<R: Request, T>(
         &self,
         body: Bytes,

@@ -37,8 +37,8 @@ enum ReplyWaiter {
 }
 
 impl ReplyMux {
-    /// Below the prefix that the registry offered, which the history captures; else below `_INBOX`, which the original
-    /// registry taps.
+    /// Below the prefix that the registry offered, which the history captures; else below `_INBOX`, which the registry of the
+    /// Python implementation subscribes to.
     pub(crate) fn new(offered_prefix: Option<&str>, account_id: &str, token: &str) -> Self {
         let base = match usable_reply_prefix(offered_prefix, account_id) {
             Some(prefix) => subject::reply(prefix, account_id, token),

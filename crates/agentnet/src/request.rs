@@ -81,7 +81,7 @@ pub struct Request {
 }
 
 impl Request {
-    /// How long a request waits for its reply unless told otherwise.
+    /// How long a request waits for its reply by default.
     pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5);
 
     pub(crate) fn new(node: AgentNode, destination: Destination, payload: impl IntoPayload) -> Self {

@@ -1,4 +1,4 @@
-//! The high-level SDK: the seed's calls, one sentence each (PROTOCOL.md section 17).
+//! The high-level SDK: the calls of the Python implementation's SDK (PROTOCOL.md section 17).
 //!
 //! [`AgentSdk`] is an [`AgentNode`] with conveniences: text in and text out, one result type, error replies as typed errors,
 //! threads that carry their parent, pages that are walked. Everything goes over the node's one connection.
@@ -67,7 +67,7 @@ impl Agent for AgentSdk {
 }
 
 impl AgentBuilder<AgentSdk> {
-    /// How long an ask waits for its answer unless told otherwise. Default 60 s, minimum 0.1 s.
+    /// How long an ask waits for its answer by default. Default 60 s, minimum 0.1 s.
     pub fn default_request_timeout(mut self, timeout: std::time::Duration) -> Self {
         self.sdk.request_timeout = timeout.max(std::time::Duration::from_millis(100));
         self
@@ -121,7 +121,7 @@ impl AgentSdk {
         ids::prefixed(prefix, crate::ids::now().as_unix_millis(), rand::random())
     }
 
-    /// Everybody online, by agent id and session; follows the pages of a large network.
+    /// All agents online, by agent id and session; follows the pages of a large network.
     ///
     /// # Errors
     /// [`SdkError::Registry`].

@@ -97,10 +97,11 @@ impl SendMessage {
     message_options!();
 
     /// How far to wait for the message: until it is published, accepted (the default), or processed by the receiver's
-    /// handler. A receiver of the original tells that too; one of its TypeScript SDK tells nothing.
+    /// handler. A receiver of the Python implementation reports that too; one of its TypeScript SDK does
+    /// not.
     ///
     /// With [`Until::Processed`] a message whose idempotency key the receiver knows from another message fails as
-    /// `duplicate`: how the handling of that one ended is not told. (Without, it counts as delivered.)
+    /// `duplicate`: how the handling of that one ended is not reported. (Without, it counts as delivered.)
     ///
     /// ```no_run
     /// # use agentnet::{AgentNode, Until, json};

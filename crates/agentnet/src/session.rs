@@ -216,7 +216,7 @@ impl Session {
         Ok(intake)
     }
 
-    /// Whether one more receipt of rejection goes to an account now: anybody can send in the name of any account, and the
+    /// Whether one more receipt of rejection goes to an account now: every client can send in the name of any account, and the
     /// receipts must not flood one that has sent nothing.
     pub(crate) fn may_send_rejection(&self, account_id: &str) -> bool {
         let mut rejections = self.rejections.lock().unwrap_or_else(PoisonError::into_inner);

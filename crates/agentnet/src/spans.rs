@@ -22,7 +22,7 @@ use std::fmt::Display;
 use futures::future::BoxFuture;
 use tracing::{Instrument as _, Span};
 
-/// The work, done within the span, which tells when it fails. Where nobody wants spans, the work as it is.
+/// The work within its span, which records a failure. Without a subscriber for spans, the work alone.
 pub(crate) fn within<T, E: Display>(
     span: Span,
     work: impl Future<Output = Result<T, E>> + Send + 'static,

@@ -4,8 +4,8 @@
 //! 2. The handler opens a [`StreamSender`] with [`Context::reply_stream`](crate::Context::reply_stream): its frames are replies
 //!    to that request, numbered from 0.
 //! 3. The reader puts them in order, each once, and waits for the next no longer than its idle timeout.
-//! 4. A reader that is dropped before the end says so on `<reply subject>.cancel`; the sender listens there.
-//! 5. A sender that is dropped before the end says so by a `stream_error`.
+//! 4. A reader that is dropped before the end publishes a cancellation to `<reply subject>.cancel`, which the sender subscribes to.
+//! 5. A sender that is dropped before the end sends a `stream_error`.
 //!
 //! ```no_run
 //! use agentnet::{AgentNode, StreamExt, json};

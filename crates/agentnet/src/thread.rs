@@ -66,7 +66,7 @@ impl ThreadSession {
         self.parent.get()
     }
 
-    /// Says what the next message follows; `None` for nothing.
+    /// Sets the parent of the next message; `None` for none.
     pub fn set_parent(&self, message_id: Option<String>) {
         self.parent.set(message_id);
     }
@@ -98,7 +98,7 @@ impl ThreadSession {
         ask.thread(&*self.thread_id).following(self.parent.clone())
     }
 
-    /// Opens a stream to somebody's inbox, whose messages follow the last one.
+    /// Opens a stream to an inbox, whose messages follow the last one.
     pub fn send_stream(&self, to: impl Into<String>) -> OpenStream {
         let open = self.sdk.send_stream(to).thread(&*self.thread_id);
         match self.parent() {

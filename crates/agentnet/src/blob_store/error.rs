@@ -35,7 +35,7 @@ pub enum BlobError {
     Read {
         /// Its id.
         blob_id: String,
-        /// What the system or the client said.
+        /// The error of the system or of the client.
         source: io::Error,
     },
     /// The blob is larger than what is read into memory.
@@ -61,7 +61,7 @@ pub enum BlobError {
         doing: &'static str,
         /// With which file.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the system.
         source: io::Error,
     },
     /// What was to be stored could not be read to its end.
@@ -93,7 +93,7 @@ pub enum BlobError {
         doing: &'static str,
         /// The bucket.
         bucket: String,
-        /// What the client or the server said.
+        /// The error of the client or of the server.
         why: String,
     },
 }

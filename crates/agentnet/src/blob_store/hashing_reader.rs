@@ -6,7 +6,7 @@ use bytes::BytesMut;
 use sha2::{Digest, Sha256};
 use tokio::io::{AsyncRead, AsyncReadExt};
 
-/// Told of bytes done and, if known, of all bytes.
+/// Called with the bytes done and, if known, with all bytes.
 pub(crate) type Progress = Box<dyn FnMut(u64, Option<u64>) + Send>;
 
 /// Where the bytes of a new blob come from.

@@ -1,4 +1,4 @@
-//! The store in a directory, as the original lays it out: bytes in `data/<id>`, the reference in `meta/<id>.json`.
+//! The store in a directory, in the layout of the Python implementation: bytes in `data/<id>`, the reference in `meta/<id>.json`.
 //!
 //! The reference appears after the bytes and goes before them: a blob exists when its reference does.
 

@@ -243,7 +243,7 @@ impl NetworkStore {
     }
 }
 
-/// What an object's metadata says of a blob; of an object that no agent has put, what can be told.
+/// The reference in an object's metadata; for an object that no agent has put, one made from its name and size.
 fn reference(id: &str, info: &ObjectInfo) -> BlobRef {
     let stored = info.metadata.get(REFERENCE_MEMBER).and_then(|text| {
         let value = Value::parse(text).ok()?;

@@ -1,7 +1,7 @@
 //! What the NATS server does not permit this connection's user.
 //!
-//! The server drops what it refuses and says so on the connection, not to the call. So each call that publishes or subscribes
-//! looks here for what was refused since, instead of waiting for an answer that cannot come.
+//! The server drops what it denies and reports that on the connection, not to the call. So each call that publishes or
+//! subscribes looks here for a denial since its start, instead of waiting for an answer that cannot come.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -86,7 +86,7 @@ impl Default for Denials {
 pub(crate) struct Mark(u64);
 
 impl Denials {
-    /// Remembers a refusal; false if it was said before.
+    /// Keeps a denial; false if it was reported before.
     pub(crate) fn note(&self, denied: Denied) -> bool {
         let mut recent = self.recent();
         let is_new = recent.iter().all(|(_, known)| *known != denied);

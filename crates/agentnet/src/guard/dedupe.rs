@@ -1,9 +1,9 @@
-//! What has been seen lately. Entries live equally long, so they expire in the order in which they came: each call drops the
+//! The texts that were seen lately. Entries live equally long, so they expire in the order in which they came: each call drops the
 //! expired ones at the front and is O(1) amortised.
 //!
 //! Of each text a keyed hash of 128 bits is kept and not the text: 24 bytes in the row of those that expire, and five in the
-//! table that finds them there. Two texts of one hash are as likely as nothing else that can go wrong here, and whoever does
-//! not know the key, which is drawn for each receiver, cannot look for any.
+//! table that finds them there. Two texts of one hash are practically impossible, and a sender cannot search for them without
+//! the key, which is random for each receiver.
 
 use std::collections::VecDeque;
 use std::time::Duration;

@@ -1,5 +1,5 @@
-//! What is remembered of texts that others make up: a keyed hash of 128 bits instead of the text, so that a table of them has
-//! entries of one size. Who does not know the key, which is drawn for each table, cannot look for two texts of one hash.
+//! Fingerprints of texts that other clients choose: a keyed hash of 128 bits instead of the text, so that a table of them has
+//! entries of one size. A client without the key, which is random for each table, cannot search for two texts of one hash.
 
 use siphasher::sip128::SipHasher13;
 

@@ -2,7 +2,7 @@
 //!
 //! Buckets sit in two generations that change places every idle time: a bucket that is used moves to the young one, and what
 //! is still in the old one at the next change has been idle for at least that long and goes. No call looks at all buckets.
-//! Senders are known by a fingerprint of their name. A generation that is full changes places early: whoever makes up so many
+//! A fingerprint of its name stands for a sender. A generation that is full changes places early: a client that invents so many
 //! names gets a full bucket for each anyway.
 
 use std::time::Duration;

@@ -6,7 +6,7 @@ use agentnet_keys::KeyFileError;
 
 use crate::registry::error::RegistryError;
 
-/// Why a key was not rotated. The old one stays unless the text says otherwise.
+/// Why a key was not rotated. The old one stays unless the text states otherwise.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RotateError {

@@ -157,7 +157,7 @@ impl KeyCache {
         }
     }
 
-    /// Whether an account has a live session, as far as the registry says.
+    /// Whether an account has a live session, according to the registry.
     async fn is_live(&self, account_id: &str) -> bool {
         let request = ProfileRequest {
             account_id: Some(account_id.to_owned()),

@@ -3,7 +3,7 @@
 //! 1. The new key is written beside the old one; 2. the registry binds it; 3. it takes the old one's place.
 //!
 //! Should the program end in between, either key may be the bound one: the next rotation, or the next start of a node, asks the registry
-//! and goes on from there.
+//! and continues from there.
 
 use std::path::Path;
 

@@ -20,7 +20,7 @@ use crate::worker::{Worker, Workers};
 const REJECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 impl AgentNode {
-    /// Connects, registers, subscribes and says hello (PROTOCOL.md section 14).
+    /// Connects, registers, subscribes and sends a hello (PROTOCOL.md section 14).
     ///
     /// # Errors
     /// [`StartError`]; nothing is left behind then.
@@ -55,7 +55,7 @@ impl AgentNode {
         }
     }
 
-    /// Subscribes, says hello and starts the tasks of a registered session.
+    /// Subscribes, sends a hello and starts the tasks of a registered session.
     async fn join(&self, session: Arc<Session>, ends: DropGuard) -> Result<Running, StartError> {
         let config = &self.shared.config;
         let account_id = session.account_id();

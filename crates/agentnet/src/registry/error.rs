@@ -27,7 +27,7 @@ pub enum RegistryError {
         /// How long it was waited for.
         timeout: Duration,
     },
-    /// Its reply is not what section 6 says.
+    /// Its reply is not one of section 6.
     #[error("the registry's reply to registry.{rpc} cannot be read: {why}")]
     Invalid {
         /// Which call.
@@ -35,7 +35,7 @@ pub enum RegistryError {
         /// What is wrong with it.
         why: DecodeError,
     },
-    /// The NATS server does not permit this connection's user to make the call, or to hear the answer.
+    /// The NATS server does not permit this connection's user to make the call, or to receive the answer.
     #[error("registry.{rpc} cannot be called: {why}")]
     Denied {
         /// Which call.
@@ -48,7 +48,7 @@ pub enum RegistryError {
     Connection {
         /// Which call.
         rpc: &'static str,
-        /// What the client said.
+        /// The error of the client.
         why: String,
     },
 }

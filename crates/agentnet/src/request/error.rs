@@ -14,7 +14,7 @@ pub enum RequestError {
     /// The request could not be sent.
     #[error(transparent)]
     Send(#[from] SendError),
-    /// Nobody listens there.
+    /// The subject has no responders.
     #[error("no responders: nobody listens on {subject}")]
     NoResponders {
         /// Where it was sent.
@@ -43,7 +43,7 @@ pub enum RequestError {
         /// The code of the last one: `auth_*`, or what it is not.
         why: &'static str,
     },
-    /// What came in time is no message.
+    /// What came in time is not a message.
     #[error("the reply to message {message_id} cannot be read: {why}")]
     Invalid {
         /// The request.

@@ -27,7 +27,7 @@ impl AgentSdk {
 /// A question to be asked; await it for the answer, see [`AgentSdk::ask_text`] and [`AgentSdk::ask_json`].
 ///
 /// Without a thread it opens one of its own. An answer that reports an error (a truthy `error` member in its payload, whatever
-/// its kind) is an error, as in the original; [`AgentNode::request`](crate::AgentNode::request) returns it as it is.
+/// its kind) is an error, as in the Python implementation; [`AgentNode::request`](crate::AgentNode::request) returns it as it is.
 ///
 /// # Errors
 /// When awaited, [`SdkError`].
@@ -58,7 +58,7 @@ impl Ask {
 
     message_options!(request.options);
 
-    /// How long to wait for the answer. Default 60 s, or what the builder says.
+    /// How long to wait for the answer. Default 60 s, or what the builder sets.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.request = self.request.timeout(timeout);
         self

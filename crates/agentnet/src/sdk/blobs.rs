@@ -1,4 +1,4 @@
-//! The seed's names for what [`AgentNode::blobs`](crate::AgentNode::blobs) does.
+//! The calls of [`AgentNode::blobs`](crate::AgentNode::blobs) under the names of the Python implementation.
 
 use std::path::PathBuf;
 

@@ -9,7 +9,7 @@ use crate::error::{RegistryError, RequestError, SendError};
 use crate::message::Message;
 use crate::stream::StreamError;
 
-/// What the other side said when it refused a message, or when its handling failed.
+/// The code and detail of a rejected message, or of one whose handling failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Refusal {
@@ -34,7 +34,7 @@ impl fmt::Display for Refusal {
 
 /// Why a high-level call failed.
 ///
-/// The first eight say what the other side answered, by its code, whether it answered a request or refused a plain send.
+/// The first eight are answers of the other side, by their code, whether it answered a request or refused a plain send.
 /// [`SdkError::refusal`] gives the code and its detail for all of them alike.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -78,7 +78,7 @@ pub enum SdkError {
 }
 
 impl SdkError {
-    /// What the other side said, if it said something.
+    /// The refusal of the other side, if it sent one.
     #[must_use]
     pub fn refusal(&self) -> Option<&Refusal> {
         match self {
@@ -114,7 +114,7 @@ impl SdkError {
         kind(refusal)
     }
 
-    /// What the other side said, without a message that would name more.
+    /// A refusal without a message that would name more.
     pub(super) fn failed(code: String, detail: String) -> Self {
         Self::by_code(Refusal {
             code,

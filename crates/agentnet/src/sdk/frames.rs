@@ -1,4 +1,4 @@
-//! The frames of a stream one by one, as the original's SDK sends them (docs/STREAMING_PROTOCOL.md, the open form).
+//! The frames of a stream one by one, as the SDK of the Python implementation sends them (docs/STREAMING_PROTOCOL.md, the open form).
 
 use std::future::IntoFuture;
 use std::time::Duration;
@@ -16,10 +16,11 @@ use crate::ids;
 use crate::message_options::{IntoPayload, message_options};
 
 impl AgentSdk {
-    /// Sends the start of a stream to somebody's inbox; the caller numbers its pieces, from 0 or 1.
+    /// Sends the start of a stream to an inbox; the caller numbers its pieces, from 0 or 1.
     ///
     /// [`AgentSdk::send_stream`] numbers, orders and ends a stream by itself; these four calls are for programs that keep
-    /// their own count, as those of the original do. None of them waits for a receipt unless [`until`](TellFrame::until) says so.
+    /// their own count, as those of the Python implementation do. None of them waits for a receipt by default; see
+    /// [`until`](TellFrame::until).
     pub fn send_stream_start(&self, to: impl Into<String>, stream_id: impl Into<String>) -> TellFrame {
         let part = StreamPart::Start {
             numbered: false,
@@ -47,7 +48,7 @@ impl AgentSdk {
         )
     }
 
-    /// Sends the end; its [`text`](TellFrame::text) is the whole text, whatever the pieces said.
+    /// Sends the end; its [`text`](TellFrame::text) is the whole text, whatever the pieces contain.
     pub fn send_stream_end(&self, to: impl Into<String>, stream_id: impl Into<String>, seq: u64) -> TellFrame {
         let part = StreamPart::End {
             text: None,

@@ -43,7 +43,7 @@ impl AgentSdk {
         )
     }
 
-    /// [`AgentSdk::thread_messages`] by the seed's name.
+    /// [`AgentSdk::thread_messages`] under its name in the Python implementation.
     pub fn get_thread_messages(&self, thread_id: impl Into<String>) -> Query<ThreadMessagesRequest> {
         self.thread_messages(thread_id)
     }

@@ -46,7 +46,7 @@ impl AgentSdk {
         }
     }
 
-    /// Opens a stream to somebody's inbox, see [`AgentNode::send_stream`](crate::AgentNode::send_stream). Without a thread it
+    /// Opens a stream to an inbox, see [`AgentNode::send_stream`](crate::AgentNode::send_stream). Without a thread it
     /// opens one of its own.
     pub fn send_stream(&self, to: impl Into<String>) -> OpenStream {
         let open = self.node().send_stream_at(Destination::SdkText(to.into()));
@@ -75,7 +75,7 @@ impl AskStream {
 
     message_options!(request.options);
 
-    /// How long to wait for the answer to begin. Default 60 s, or what the builder says.
+    /// How long to wait for the answer to begin. Default 60 s, or what the builder sets.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.request = self.request.timeout(timeout);
         self
@@ -136,7 +136,7 @@ impl AnswerStream {
         Ok(self.finish().await?.text.unwrap_or_default())
     }
 
-    /// Reads to the end and gives the whole: `text` of all pieces, and as `data` what the end said.
+    /// Reads to the end and gives the whole: `text` of all pieces, and as `data` the result in the end.
     ///
     /// # Errors
     /// [`SdkError`], also one that was an item of the stream before.
@@ -167,7 +167,7 @@ impl Stream for AnswerStream {
 }
 
 impl From<StreamError> for SdkError {
-    /// What the other side said by its code; that nobody answers as for an ask.
+    /// A failure of the sender by its code; a missing reply as for an ask.
     fn from(error: StreamError) -> Self {
         match error {
             StreamError::Send(error) => error.into(),

@@ -68,10 +68,10 @@ pub enum SendError {
         /// How long it was waited for after the acceptance.
         timeout: Duration,
     },
-    /// The receiver sent a receipt that says nothing.
+    /// The receiver sent a receipt with an unknown status.
     #[error("delivery_ack_unusable status={status} message_id={message_id}")]
     AckUnusable {
-        /// What it said.
+        /// The status.
         status: String,
         /// The message.
         message_id: String,

@@ -12,7 +12,7 @@ use opentelemetry::{Context, global};
 use tracing::{Level, Span, field};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
-/// By this the spans are told from everything else that is logged.
+/// The target that distinguishes the spans from everything else that is logged.
 const TARGET: &str = "agentnet::spans";
 
 /// Where a received message comes from.
@@ -24,7 +24,7 @@ pub(crate) struct Origin {
 }
 
 impl Origin {
-    /// What a message says of it; nothing where nobody wants spans.
+    /// Reads it from a message; empty without a subscriber for spans.
     pub(crate) fn of(message: &Message) -> Self {
         if !tracing::span_enabled!(target: TARGET, Level::INFO) {
             return Self::default();
@@ -101,7 +101,7 @@ fn received(span: Span, message: &Envelope, origin: &Origin) -> Span {
     span
 }
 
-/// Says which message the span is about, once it is known.
+/// Records the message of a span, once it is known.
 pub(crate) fn describe(span: &Span, subject: &str, message: &Envelope) {
     if span.is_disabled() {
         return;
@@ -121,7 +121,7 @@ pub(crate) fn describe(span: &Span, subject: &str, message: &Envelope) {
     }
 }
 
-/// Says that what the span stands for has failed.
+/// Records that the operation of a span has failed.
 pub(crate) fn failed(span: &Span, why: impl Display) {
     if !span.is_disabled() {
         span.record("otel.status_code", "ERROR");

@@ -29,11 +29,11 @@ impl Delta {
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct StreamReply {
-    /// The texts of all pieces, one behind the other; if no piece had any, the text of the result.
+    /// The texts of all pieces, joined; if no piece had any, the text of the result.
     pub text: String,
-    /// What the end said, or the payload of an ordinary reply.
+    /// The result in the end, or the payload of an ordinary reply.
     pub result: Option<RawJson>,
-    /// What the start said.
+    /// The metadata of the start.
     pub metadata: Option<RawJson>,
     /// Pieces in all.
     pub deltas: u64,

@@ -14,7 +14,7 @@ pub enum StreamError {
     /// The request, or a frame, could not be sent; [`SendError::NotRunning`] also where the node was closed in the middle.
     #[error(transparent)]
     Send(#[from] SendError),
-    /// Nobody listens there.
+    /// The subject has no responders.
     #[error("no responders: nobody listens on {subject}")]
     NoResponders {
         /// Where the request was sent.
@@ -46,7 +46,7 @@ pub enum StreamError {
         /// The idle timeout.
         idle: Duration,
     },
-    /// The other side said that it failed: by a `stream_error`, or by an error reply.
+    /// The sender reported a failure: by a `stream_error`, or by an error reply.
     #[error("{code}: {detail}")]
     Failed {
         /// Its code.
@@ -57,7 +57,7 @@ pub enum StreamError {
     /// A piece that no reader takes was to be sent.
     #[error("a piece of a stream is any JSON but null: send nothing where there is nothing to send")]
     NullPiece,
-    /// The reader wants no more of it. Only senders see this.
+    /// The reader has cancelled it. Only senders see this.
     #[error("the reader has cancelled the stream")]
     Cancelled,
     /// More came than the reader took out and its buffer holds.
@@ -71,7 +71,7 @@ pub enum StreamError {
     /// The frames are more than the assembler may hold.
     #[error(transparent)]
     Assemble(#[from] AssembleError),
-    /// What came is no message.
+    /// What came is not a message.
     #[error("a reply to message {message_id} cannot be read: {why}")]
     Invalid {
         /// The request.
@@ -79,7 +79,7 @@ pub enum StreamError {
         /// What is wrong with it.
         why: DecodeError,
     },
-    /// What came is a message, but its payload is no frame.
+    /// What came is a message, but its payload is not a frame.
     #[error("a frame in reply to message {message_id} cannot be read: {why}")]
     Frame {
         /// The request.

@@ -52,7 +52,7 @@ impl AgentNode {
     /// Opens a stream to the inbox of a target of section 11.2: its handler gets every frame as a message
     /// ([`Message::stream_frame`]).
     ///
-    /// A frame waits for its receipt, and is offered again when the receiver says `rate_limited` or `busy`: with the receiver's
+    /// A frame waits for its receipt, and is sent again when the receiver rejects it as `rate_limited` or `busy`: with the receiver's
     /// default limits that is 10 frames at once and then 5 a second (docs/STREAMING_PROTOCOL.md).
     pub fn send_stream(&self, to: impl Into<String>) -> OpenStream {
         self.send_stream_at(Destination::Text(to.into(), Verb::Send))
@@ -93,19 +93,19 @@ impl OpenStream {
         self
     }
 
-    /// Who speaks, as every frame says. Default `assistant`.
+    /// The role of the speaker in every frame. Default `assistant`.
     pub fn role(mut self, role: impl Into<String>) -> Self {
         self.content.role = Some(Text::from(role.into()));
         self
     }
 
-    /// What the pieces are, as every frame says. Default `text/plain`.
+    /// The content type of the pieces in every frame. Default `text/plain`.
     pub fn content_type(mut self, content_type: impl Into<String>) -> Self {
         self.content.content_type = Some(Text::from(content_type.into()));
         self
     }
 
-    /// What the start says of the stream, such as the model; any JSON. Programs of the original read only an object.
+    /// Metadata in the start of the stream, such as the model; any JSON. Programs of the Python implementation read only an object.
     pub fn metadata(mut self, metadata: impl IntoPayload) -> Self {
         self.metadata = Some(metadata.into_payload());
         self

@@ -37,7 +37,7 @@ pub(crate) struct Waits {
 /// The pieces of a reply, in order, each once, whatever the network did to them. After the first error, and after the end,
 /// it gives `None`.
 ///
-/// Dropped before the end, or after an error that is not the sender's own, it tells the sender that nobody reads any more.
+/// Dropped before the end, or after an error that is not the sender's own, it cancels the stream at the sender.
 #[derive(Debug)]
 pub struct ReplyStream {
     replies: Arc<ReplyMux>,
@@ -51,7 +51,7 @@ pub struct ReplyStream {
     /// When the wait for the next frame ends.
     deadline: Instant,
     timer: Pin<Box<Sleep>>,
-    /// Where the request went, and the name to forget if nobody is there.
+    /// The subject of the request, and the name to remove from the cache if its account cannot be reached.
     subject: String,
     username: Option<String>,
     /// The request may have been published.
@@ -131,7 +131,7 @@ impl ReplyStream {
         self.assembler.stream_id()
     }
 
-    /// What the stream's start said of it, once it has come.
+    /// The metadata of the stream's start, once it has come.
     #[must_use]
     pub fn metadata(&self) -> Option<&RawJson> {
         self.metadata.as_ref()
@@ -210,7 +210,7 @@ impl ReplyStream {
         self.outcome = Some(Err(error));
     }
 
-    /// The other side said that it failed.
+    /// The sender reported a failure.
     fn failed(&mut self, code: String, detail: String) {
         self.over = true;
         if UNREACHABLE_CODES.contains(&code.as_str()) {
@@ -225,7 +225,7 @@ impl ReplyStream {
         }
     }
 
-    /// Takes what came: a frame, an ordinary reply, an error reply, or the server's word that nobody listens.
+    /// Takes a message: a frame, an ordinary reply, an error reply, or the server's status `no responders`.
     fn take(&mut self, arrived: Arrived) {
         if arrived.message.status == Some(StatusCode::NO_RESPONDERS) {
             self.over = true;
@@ -391,7 +391,7 @@ fn member(message: &Message, name: &str) -> String {
     text.unwrap_or_default().into_owned()
 }
 
-/// A time so much later; far away where there is no such time.
+/// The time after a wait; far away where the clock cannot express it.
 fn after(start: Instant, wait: Duration) -> Instant {
     start.checked_add(wait).unwrap_or_else(|| start + MAX_WAIT)
 }

@@ -71,11 +71,11 @@ impl AgentNode {
 }
 
 impl StreamRequest {
-    /// How long the stream may be silent unless told otherwise.
+    /// How long the stream may be silent by default.
     pub const DEFAULT_IDLE_TIMEOUT: Duration = Duration::from_secs(30);
-    /// Frames that may wait for the reader unless told otherwise.
+    /// Frames that may wait for the reader by default.
     pub const DEFAULT_BUFFER_FRAMES: usize = 16_384;
-    /// Bytes that may wait for the reader unless told otherwise: 32 MiB.
+    /// Bytes that may wait for the reader by default: 32 MiB.
     pub const DEFAULT_BUFFER_BYTES: usize = 32 << 20;
 
     pub(crate) fn new(node: &AgentNode, destination: Destination, payload: impl IntoPayload) -> Self {

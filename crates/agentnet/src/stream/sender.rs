@@ -29,7 +29,7 @@ use crate::message_options::IntoPayload;
 /// either way.
 ///
 /// # Errors
-/// Every call that sends gives [`StreamError::Cancelled`] once the reader wants no more, and [`StreamError::Send`] where the
+/// Every call that sends gives [`StreamError::Cancelled`] once the reader has cancelled, and [`StreamError::Send`] where the
 /// frame could not be sent.
 ///
 /// ```no_run
@@ -68,7 +68,7 @@ struct Progress {
     whole: WholeText,
 }
 
-/// What every frame says of its stream.
+/// The description of the content in every frame.
 #[derive(Debug, Default)]
 pub(crate) struct Content {
     pub(crate) role: Option<Text>,
@@ -173,12 +173,12 @@ impl StreamSender {
         self.send(error_part(code.into(), detail.into())).await
     }
 
-    /// Returns when the reader wants no more. Streams to an inbox are never cancelled: there the receiver refuses a frame.
+    /// Returns when the reader cancels. Streams to an inbox are never cancelled: there the receiver rejects a frame.
     pub async fn cancelled(&self) {
         self.0.cancelled.cancelled().await;
     }
 
-    /// Whether the reader wants no more.
+    /// Whether the reader has cancelled.
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
         self.0.cancelled.is_cancelled()
@@ -273,7 +273,7 @@ fn now() -> Text {
     Text::from(ids::now().to_string())
 }
 
-/// Hears cancels, and has the last word when the sender is dropped or the node ends.
+/// Receives cancellations, and sends the last frame when the sender is dropped or the node ends.
 async fn watch(sending: Arc<Sending>, mut cancels: Option<Subscriber>) {
     let ended = &sending.writer.streams.ended;
     loop {

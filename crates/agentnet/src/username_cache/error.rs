@@ -6,7 +6,7 @@ use crate::registry::error::RegistryError;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ResolveError {
-    /// Nobody has that name.
+    /// No account has that name.
     #[error("No account found for username '{0}'")]
     NotFound(String),
     /// No account can have that name.

@@ -1,7 +1,7 @@
 //! Storing an object, in the form of the JetStream object store.
 //!
 //! The client's own `put` sends each read as a message of its own, waits for each to be stored before it sends the next, and
-//! leaves the pieces behind when it fails. This one fills its pieces, has a few on their way at the same time, and takes back
+//! leaves the pieces in the bucket when it fails. This one fills its pieces, has a few on their way at the same time, and takes back
 //! what it has sent when it fails or is given up.
 //!
 //! 1. the pieces, to `$O.<bucket>.C.<nuid>`
@@ -52,7 +52,7 @@ impl NetworkStore {
         mut source: Source,
         mut meter: Meter,
     ) -> Result<BlobRef, BlobError> {
-        // Whoever finds no bucket when asked to create it was told why.
+        // Where the bucket could not be created, the reason has been logged.
         let bucket = self.bucket(true).await?.ok_or(BlobError::NotConnected)?;
         let mut upload = Upload::begin(self, bucket, &blob.blob_id);
         let outcome = upload.run(&mut blob, &mut source, &mut meter).await;
@@ -107,7 +107,7 @@ impl<'a> Upload<'a> {
     }
 
     async fn run(&mut self, blob: &mut BlobRef, source: &mut Source, meter: &mut Meter) -> Result<(), BlobError> {
-        // Zero before the server has said anything.
+        // Zero before the server has sent its information.
         let limit = match self.store.shared.client.server_info().max_payload {
             0 => CHUNK_BYTES,
             limit => limit.min(CHUNK_BYTES),
@@ -232,7 +232,7 @@ impl Left {
 
     /// Whether there was nothing left to purge.
     async fn purge(&self) -> bool {
-        // The entry too: it may have been stored though nobody could say so any more.
+        // The entry too: it may have been stored though no reply came.
         for subject in [&self.meta, &self.chunks] {
             let purge = self.bucket.stream.purge().filter(subject);
             match tokio::time::timeout(PURGE_TIMEOUT, purge.into_future()).await {
