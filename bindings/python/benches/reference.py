@@ -133,12 +133,12 @@ class ReferenceNode:
         envelope = self.envelope(account_id, payload, "direct", None)
         body, message_id = encode(envelope), str(envelope["message_id"])
         assert len(body) <= 256_000
-        waiter = self.receipts[message_id] = asyncio.get_running_loop().create_future()
+        waiting_receipt = self.receipts[message_id] = asyncio.get_running_loop().create_future()
         try:
             for _ in range(3):
                 await self.nc.publish(f"account.{account_id}.inbox", body)
                 try:
-                    receipt = await asyncio.wait_for(asyncio.shield(waiter), 1.5)
+                    receipt = await asyncio.wait_for(asyncio.shield(waiting_receipt), 1.5)
                 except asyncio.TimeoutError:
                     continue
                 if receipt["status"] in ("accepted", "processed") or receipt.get("code") == "duplicate":
@@ -162,9 +162,9 @@ class ReferenceNode:
 
     async def on_receipt(self, message: Any) -> None:
         receipt = json.loads(message.data)
-        waiter = self.receipts.get(receipt["message_id"])
-        if waiter is not None and not waiter.done():
-            waiter.set_result(receipt)
+        waiting_receipt = self.receipts.get(receipt["message_id"])
+        if waiting_receipt is not None and not waiting_receipt.done():
+            waiting_receipt.set_result(receipt)
 
     async def receipt(self, message: Message, status: str, code: str | None = None, detail: str | None = None) -> None:
         record = {

@@ -1,4 +1,4 @@
-"""What tasks wait for while a message is on its way, under each kind of loop and task."""
+"""The object that a task awaits while a message is under way, with each kind of loop and task."""
 
 from __future__ import annotations
 
@@ -123,8 +123,8 @@ def test_a_failed_call_is_collected(url: str) -> None:
     assert gone[0]() is None
 
 
-def test_one_waits_for_a_call_once(url: str) -> None:
-    """The native part's own thing to await: what asyncio asks of it, and who asks too much is told."""
+def test_a_call_is_awaited_once(url: str) -> None:
+    """The native part's own awaitable has the methods that asyncio uses, and can be awaited by one task."""
 
     async def main() -> None:
         bob = AgentNode(agent_id=fresh("bob"), name="B", nats_url=url, **OPEN)

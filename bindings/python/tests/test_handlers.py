@@ -194,7 +194,7 @@ def test_a_stream_says_what_it_cannot_do(url: str) -> None:
 
 
 @pytest.mark.parametrize("way", ["request", "send"])
-def test_a_capability_that_nobody_has_is_told_at_once(url: str, way: str) -> None:
+def test_an_unknown_capability_fails_at_once(url: str, way: str) -> None:
     async def main() -> None:
         async with sdk(url, "alice", default_receipt_timeout_seconds=60.0) as alice:
             if way == "send":

@@ -209,7 +209,7 @@ def test_a_request_times_out_and_cancelling_the_task_cancels_the_work(url: str) 
             asking.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await asking
-            # The runtime's side is gone as well: a closing node waits for nobody.
+            # The runtime's side is gone as well: a closing node does not wait for a handler.
             release.set()
 
     asyncio.run(asyncio.wait_for(main(), 30))

@@ -114,7 +114,7 @@ def test_an_argument_that_does_not_exist_is_named_at_the_call() -> None:
         if not inspect.isfunction(function) or any(one.kind is one.VAR_KEYWORD for one in parameters):
             continue
         required = {one.name: None for one in parameters if one.default is one.empty and one.kind is not one.VAR_POSITIONAL}
-        # Not by the coroutine, which nobody awaits here.
+        # Not by the coroutine, which is not awaited here.
         text = rf"^{re.escape(function.__qualname__)}\(\) got an unexpected keyword argument 'no_such_argument'"
         with pytest.raises(TypeError, match=text):
             function(**required, no_such_argument=1)

@@ -100,7 +100,7 @@ def test_leaving_early_stops_the_other_side(url: str) -> None:
             await eventually(lambda: "stream" in seen and seen["stream"].cancelled)
             with pytest.raises((StreamCancelledError, RuntimeError)):
                 await seen["stream"].delta("more")
-            # It counts as handled: nobody wanted the rest. The handler saw the cancellation as an error of its own.
+            # It counts as handled: the reader cancelled. The handler saw the cancellation as an error of its own.
             await eventually(lambda: bob.node.metrics_snapshot()["inflight_count"] == 0)
 
     asyncio.run(main())

@@ -240,7 +240,7 @@ def test_a_handler_is_replaced_while_the_node_runs(url: str) -> None:
     asyncio.run(main())
 
 
-def test_without_a_registry_nobody_responds(tmp_path: Path) -> None:
+def test_without_a_registry_there_are_no_responders(tmp_path: Path) -> None:
     program = Path(sys.executable).parent / "nats-server"
     # It takes a free port, and writes which.
     command = [program, "-a", "127.0.0.1", "-p", "-1", "--ports_file_dir", tmp_path]

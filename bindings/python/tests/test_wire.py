@@ -164,7 +164,7 @@ def test_sessions_of_one_account_share_its_inbox(url: str, tmp_path: Path) -> No
             assert len(sessions) == 3 and min(sessions.values()) > 10, sessions
             assert sessions[first.session_tag] == handled["python"]
         peer.stdin.close()
-        # It prints every message; nobody reads that any more.
+        # It prints every message; its output is no longer read.
         await peer.communicate()
         rust.terminate()
         await rust.wait()

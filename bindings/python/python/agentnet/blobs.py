@@ -116,8 +116,8 @@ class BlobStore:
         progress: Progress | None = None,
     ) -> BlobRef:
         """Stores bytes."""
-        waiter = self._native.put(False, data, None, filename, mime_type, metadata, progress)
-        payload = await completion(waiter)
+        stored = self._native.put(False, data, None, filename, mime_type, metadata, progress)
+        payload = await completion(stored)
         return BlobRef.from_dict(payload)
 
     async def put_file(
@@ -130,8 +130,8 @@ class BlobStore:
         progress: Progress | None = None,
     ) -> BlobRef:
         """Stores a file of any size, by default under its own name."""
-        waiter = self._native.put(False, None, os.fspath(path), filename, mime_type, metadata, progress)
-        payload = await completion(waiter)
+        stored = self._native.put(False, None, os.fspath(path), filename, mime_type, metadata, progress)
+        payload = await completion(stored)
         return BlobRef.from_dict(payload)
 
     async def get_bytes(self, blob: Blob, *, progress: Progress | None = None) -> bytes:

@@ -32,7 +32,7 @@ H = TypeVar("H", bound=MessageHandler)
 
 
 _NO_GENERATOR = (
-    "the handler has a `yield`, which makes it a generator that nobody runs: answer piece by piece with "
+    "the handler has a `yield`, which makes it a generator, and that would never run: answer piece by piece with "
     "`async with node.reply_stream(message) as stream: await stream.delta(piece)`"
 )
 
@@ -75,7 +75,7 @@ class _Handling:
         if not self.warned:
             self.warned = True
             self.logger.warning(
-                "the handler returned %s, which is sent to nobody: answer with `await node.reply(message, payload)`",
+                "the handler returned %s, which is not sent: answer with `await node.reply(message, payload)`",
                 type(value).__name__,
             )
 
