@@ -6,6 +6,7 @@
 mod accounts;
 mod history;
 mod metrics;
+mod record;
 mod rotate;
 mod sessions;
 mod threads;

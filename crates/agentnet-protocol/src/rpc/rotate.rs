@@ -1,8 +1,8 @@
 //! `rotate_key`: another key for an account (an addition of ours, PROTOCOL.md section 13.5).
 
-use super::{Reply, Request, RpcError, opt_trimmed, owned, required};
+use super::record::{record, reply};
+use super::{Request, RpcError, opt_trimmed, owned, required};
 use crate::RawJson;
-use crate::decode::DecodeError;
 use crate::json::{Object, ObjectWriter, ascii};
 
 /// `registry.rotate_key`: binds another key to an account. [`rotation`](crate::rotation) makes and checks it.
@@ -46,33 +46,17 @@ impl Request for RotateKeyRequest {
     }
 }
 
-/// The key that is bound now.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct RotateKeyReply {
-    /// The account.
-    pub account_id: String,
-    /// Its new key.
-    pub public_key: String,
-    /// When.
-    pub rotated_at: String,
-}
-
-impl Reply for RotateKeyReply {
-    const MEMBERS: &'static [&'static str] = &["account_id", "public_key"];
-
-    fn encode(&self) -> String {
-        let mut out = ObjectWriter::with_capacity(192);
-        out.text("account_id", &self.account_id)
-            .text("public_key", &self.public_key)
-            .text("rotated_at", &self.rotated_at);
-        out.finish()
-    }
-
-    fn decode(object: &Object<'_>) -> Result<Self, DecodeError> {
-        Ok(Self {
-            account_id: owned(object.get("account_id")),
-            public_key: owned(object.get("public_key")),
-            rotated_at: owned(object.get("rotated_at")),
-        })
+record! {
+    /// The key that is bound now.
+    #[derive(Debug, Clone, PartialEq, Eq, Default)]
+    pub struct RotateKeyReply {
+        /// The account.
+        pub account_id: String,
+        /// Its new key.
+        pub public_key: String,
+        /// When.
+        pub rotated_at: String,
     }
 }
+
+reply!(RotateKeyReply, ["account_id", "public_key"]);

@@ -1,6 +1,7 @@
 //! `register`, `hello`, `goodbye`, `list` (PROTOCOL.md section 6, 7.2 to 7.5).
 
-use super::{Reply, Request, RpcError, float, objects, opt_owned, opt_trimmed, owned, required};
+use super::record::{FloatOr, Omitted, record, reply};
+use super::{Reply, Request, RpcError, objects, opt_owned, opt_trimmed, owned, required};
 use crate::RawJson;
 use crate::agent::AgentInfo;
 use crate::decode::DecodeError;
@@ -49,57 +50,29 @@ impl Request for RegisterRequest {
     }
 }
 
-/// What a registered agent is told.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct RegisterReply {
-    /// Its account.
-    pub account_id: String,
-    /// The account's username.
-    pub username: String,
-    /// Its new session.
-    pub session_tag: String,
-    /// How often to say hello, in seconds; 12 by default.
-    pub heartbeat_interval: f64,
-    /// After how many seconds of silence the session is evicted; 40 by default.
-    pub ttl_seconds: f64,
-    /// When.
-    pub registered_at: String,
-    /// Where to ask replies to (an addition of ours, section 0.10): requests use `<prefix>.<account_id>.<session token>.<n>`, which the
-    /// history captures. Absent from the original registry.
-    pub reply_prefix: Option<String>,
-}
-
-impl Reply for RegisterReply {
-    const MEMBERS: &'static [&'static str] = &["account_id", "session_tag"];
-
-    fn encode(&self) -> String {
-        let mut out = ObjectWriter::new();
-        out.text("account_id", &self.account_id)
-            .text("username", &self.username)
-            .text("session_tag", &self.session_tag)
-            .float("heartbeat_interval", self.heartbeat_interval)
-            .float("ttl_seconds", self.ttl_seconds)
-            .text("registered_at", &self.registered_at)
-            .opt_text("reply_prefix", self.reply_prefix.as_deref());
-        out.finish()
-    }
-
-    fn decode(object: &Object<'_>) -> Result<Self, DecodeError> {
-        let member = |member| DecodeError::Member {
-            member,
-            problem: "is missing",
-        };
-        Ok(Self {
-            account_id: opt_owned(object.get("account_id")).ok_or(member("account_id"))?,
-            username: owned(object.get("username")),
-            session_tag: opt_owned(object.get("session_tag")).ok_or(member("session_tag"))?,
-            heartbeat_interval: float(object.get("heartbeat_interval")).unwrap_or(12.0),
-            ttl_seconds: float(object.get("ttl_seconds")).unwrap_or(40.0),
-            registered_at: owned(object.get("registered_at")),
-            reply_prefix: opt_owned(object.get("reply_prefix")),
-        })
+record! {
+    /// What a registered agent is told.
+    #[derive(Debug, Clone, PartialEq, Default)]
+    pub struct RegisterReply {
+        /// Its account.
+        pub account_id: String,
+        /// The account's username.
+        pub username: String,
+        /// Its new session.
+        pub session_tag: String,
+        /// How often to say hello, in seconds; 12 by default.
+        pub heartbeat_interval: f64 as FloatOr<12>,
+        /// After how many seconds of silence the session is evicted; 40 by default.
+        pub ttl_seconds: f64 as FloatOr<40>,
+        /// When.
+        pub registered_at: String,
+        /// Where to ask replies to (an addition of ours, section 0.10): requests use `<prefix>.<account_id>.<session token>.<n>`, which the
+        /// history captures. Absent from the original registry.
+        pub reply_prefix: Option<String> as Omitted,
     }
 }
+
+reply!(RegisterReply, ["account_id", "session_tag"], not_empty: account_id, session_tag);
 
 /// `registry.goodbye`: a session ends.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
