@@ -2,6 +2,7 @@
 
 use sha2::{Digest as _, Sha256};
 
+use crate::hex;
 use crate::json::{self, Value};
 
 /// The lower-case hexadecimal SHA-256 of the payload's canonical form. An absent payload is hashed as `null`
@@ -14,14 +15,7 @@ pub fn payload_sha256(payload: &Value<'_>) -> String {
 /// The lower-case hexadecimal SHA-256 of some bytes.
 #[must_use]
 pub fn sha256_hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    Sha256::digest(bytes)
-        .iter()
-        .fold(String::with_capacity(64), |mut hex, byte| {
-            // Writing to a string cannot fail.
-            let _ = write!(hex, "{byte:02x}");
-            hex
-        })
+    hex::encode(&Sha256::digest(bytes))
 }
 
 #[cfg(test)]

@@ -4,9 +4,10 @@
 
 use ulid::Ulid;
 
+use crate::hex;
+
 /// The digits of a ULID in lower case.
 const DIGITS: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
-const HEX: &[u8; 16] = b"0123456789abcdef";
 /// The longest account id that a client may ask for, in characters (section 0, decision 5).
 pub const MAX_ACCOUNT_ID_LENGTH: usize = 128;
 /// The prefix of thread ids that the high-level SDK makes unless told otherwise.
@@ -59,12 +60,7 @@ pub fn message_id(unix_millis: u64, mut random: [u8; 16]) -> String {
 pub fn uuid4_hex(mut random: [u8; 16]) -> String {
     random[6] = random[6] & 0x0f | 0x40;
     random[8] = random[8] & 0x3f | 0x80;
-    let mut text = String::with_capacity(2 * random.len());
-    for byte in random {
-        text.push(char::from(HEX[usize::from(byte >> 4)]));
-        text.push(char::from(HEX[usize::from(byte & 15)]));
-    }
-    text
+    hex::encode(&random)
 }
 
 /// Whether a client may ask for this account id: 1 to 128 of `A-Z a-z 0-9 _ -` (section 0, decision 5).

@@ -16,6 +16,7 @@ pub mod detached;
 pub mod env_bool;
 pub mod envelope;
 pub mod expiry;
+pub mod hex;
 pub mod ids;
 pub mod json;
 pub mod limits;
