@@ -71,17 +71,19 @@ pub const MAX_ROUTABLE_BYTES: usize = 1024;
 /// [`MAX_ROUTABLE_BYTES`].
 #[must_use]
 pub fn routable_capability(capability: &str) -> bool {
-    (1..=MAX_ROUTABLE_BYTES).contains(&capability.len())
-        && !capability
-            .chars()
-            .any(|c| c.is_whitespace() || c.is_control() || matches!(c, '.' | '*' | '>'))
+    is_token(capability)
 }
 
 /// Whether an account id can stand in a subject without changing its shape.
 #[must_use]
 pub fn routable_account(account_id: &str) -> bool {
-    (1..=MAX_ROUTABLE_BYTES).contains(&account_id.len())
-        && !account_id
+    is_token(account_id)
+}
+
+/// Whether the text is one token of a subject, and not a wildcard.
+fn is_token(text: &str) -> bool {
+    (1..=MAX_ROUTABLE_BYTES).contains(&text.len())
+        && !text
             .chars()
             .any(|c| c.is_whitespace() || c.is_control() || matches!(c, '.' | '*' | '>'))
 }

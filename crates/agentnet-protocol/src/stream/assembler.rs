@@ -24,62 +24,14 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod limits;
+mod pending;
+
 use std::collections::BTreeMap;
 
-use super::{StreamFrame, StreamPart};
-use crate::Text;
-
-/// How much an assembler may hold.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct StreamLimits {
-    /// Frames that wait for an earlier one. Default 65,536.
-    pub held_frames: usize,
-    /// Bytes of JSON in the frames that wait. Default 64 MiB.
-    pub held_bytes: usize,
-    /// Bytes of text in all pieces together, as JSON. Default 64 MiB.
-    pub text_bytes: usize,
-}
-
-impl Default for StreamLimits {
-    fn default() -> Self {
-        Self {
-            held_frames: 65_536,
-            held_bytes: 64 << 20,
-            text_bytes: 64 << 20,
-        }
-    }
-}
-
-/// Why a frame was not taken. The assembler stays as it was.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum AssembleError {
-    /// It belongs to another stream.
-    #[error("a frame of stream `{found}` among those of `{expected}`")]
-    OtherStream {
-        /// The stream that is assembled.
-        expected: String,
-        /// The frame's.
-        found: String,
-    },
-    /// Too much waits for a frame that has not come.
-    #[error("{frames} frames ({bytes} bytes) wait for frame {missing}, which has not come")]
-    Full {
-        /// Frames that wait.
-        frames: usize,
-        /// Their JSON.
-        bytes: usize,
-        /// The first that is missing.
-        missing: u64,
-    },
-    /// The text is longer than allowed.
-    #[error("the text of the stream exceeds {limit} bytes")]
-    TextTooLong {
-        /// [`StreamLimits::text_bytes`].
-        limit: usize,
-    },
-}
+pub use self::limits::{AssembleError, StreamLimits};
+use self::pending::{Form, Held, Last, is_over};
+use super::frame::{StreamFrame, StreamPart};
 
 /// Takes the frames of one stream in any order and any number of times, and gives each once and in order.
 ///
@@ -114,35 +66,6 @@ pub struct StreamAssembler {
     text: String,
     text_bytes: usize,
     complete: bool,
-}
-
-/// What is known of the numbers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-enum Form {
-    /// The start has not come.
-    #[default]
-    Unknown,
-    /// From the start, which has number 0, without gaps to the end.
-    Numbered,
-    /// The start has no number of its own.
-    Open,
-}
-
-/// A frame that waits to be given.
-#[derive(Debug)]
-struct Held {
-    role: Text,
-    content_type: Text,
-    part: StreamPart,
-}
-
-/// The end, or the error, that waits to be given.
-#[derive(Debug)]
-struct Last {
-    seq: u64,
-    /// Its number, if it says which pieces come before it. 0 says nothing: programs of the original give it to errors.
-    place: Option<u64>,
-    held: Held,
 }
 
 impl StreamAssembler {
@@ -431,26 +354,6 @@ impl StreamAssembler {
             StreamPart::Error { error, detail, .. } => Some((error, detail.as_deref())),
             _ => None,
         }
-    }
-}
-
-impl Last {
-    /// Whether it gives the whole text.
-    const fn has_text(&self) -> bool {
-        matches!(self.held.part, StreamPart::End { text: Some(_), .. })
-    }
-}
-
-/// Whether the end is next, when no piece can be given.
-fn is_over(form: Form, next: u64, held: &BTreeMap<u64, Held>, last: &Last) -> bool {
-    let in_place = last.place.is_none_or(|place| place <= next);
-    match (form, &last.held.part) {
-        (Form::Open, StreamPart::Error { .. }) => true,
-        (Form::Open, StreamPart::End { text: Some(_), .. }) => true,
-        (Form::Open, _) => in_place && held.is_empty(),
-        // A number that says nothing: what has come belongs before it.
-        (_, StreamPart::End { .. }) if last.place.is_none() => held.is_empty(),
-        _ => in_place,
     }
 }
 
