@@ -362,9 +362,7 @@ fn code(key: &str, text: &str) -> String {
     let code = mac(key, text)
         .map(|mac| mac.finalize().into_bytes())
         .unwrap_or_default();
-    code.iter()
-        .take(CODE_DIGITS / 2)
-        .fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
+    agentnet_protocol::hex::encode(&code[..CODE_DIGITS / 2])
 }
 
 /// Whether an announcement ends in the code of the text before it.
