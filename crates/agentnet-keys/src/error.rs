@@ -1,4 +1,4 @@
-//! What can be wrong with a key file.
+//! Errors of key files.
 
 use std::io;
 use std::path::PathBuf;

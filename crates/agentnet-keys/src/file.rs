@@ -60,7 +60,7 @@ pub fn load(path: &Path) -> Result<Option<SigningKey>, KeyFileError> {
 /// # Errors
 /// [`KeyFileError`]; a file that cannot be used stays as it is.
 pub fn load_or_create(path: &Path) -> Result<SigningKey, KeyFileError> {
-    // Somebody may remove between the two looks what somebody else has made.
+    // Another process may remove the file between the two checks.
     for _ in 0..3 {
         if let Some(key) = load(path)? {
             return Ok(key);
@@ -93,7 +93,7 @@ pub fn create(path: &Path, key: &SigningKey) -> Result<(), KeyFileError> {
     }
 }
 
-/// Puts a key in the place of the one in a file, at once: whoever reads it finds the one or the other, whole.
+/// Replaces the key in a file atomically: a reader finds either the old or the new one, whole.
 ///
 /// # Errors
 /// [`KeyFileError::Write`]

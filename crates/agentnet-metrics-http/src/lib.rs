@@ -1,9 +1,10 @@
-//! Metrics and health of a program over HTTP: what a Prometheus server scrapes, and what whoever watches over it asks.
+//! Metrics and health of a program over HTTP, for Prometheus and for health checks.
 //!
 //! - `GET /metrics`: [`Source::metrics`] in Prometheus' text format 0.0.4.
-//! - `GET /healthz`: `200 ok`, or `503` and the reason, as [`Source::health`] says.
+//! - `GET /healthz`: `200 ok`, or `503` and the reason, as [`Source::health`] returns.
 //!
-//! A client that does not ask, or does not read the answer, is cut off after a while; connections are bounded in number.
+//! A client that does not ask, or does not read the answer, is disconnected after a timeout; the number of connections is
+//! limited.
 //!
 //! ```
 //! use agentnet_metrics_http::{Server, Source};

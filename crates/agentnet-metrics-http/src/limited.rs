@@ -1,4 +1,4 @@
-//! A listener that bounds what strangers may hold: connections in number, and each in the time that it does nothing.
+//! A listener that limits untrusted clients: the number of connections, and the idle time of each.
 
 use std::io;
 use std::net::SocketAddr;
@@ -13,7 +13,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, Sleep, sleep};
 
-/// What clients may hold.
+/// Limits of clients.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Limits {
     /// Connections at the same time; more wait in the system's queue.
@@ -80,7 +80,7 @@ pub(crate) struct LimitedStream {
 }
 
 impl LimitedStream {
-    /// What the stream says, or that its time is over.
+    /// The stream's result, or a timeout.
     fn within<T>(&mut self, context: &mut Context<'_>, polled: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if polled.is_pending() && self.deadline.as_mut().poll(context).is_ready() {
             return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));

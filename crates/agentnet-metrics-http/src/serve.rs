@@ -20,7 +20,7 @@ pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 /// How long the answers at hand may take when the server stops.
 const LAST_ANSWERS: Duration = Duration::from_secs(2);
 
-/// What a server shows.
+/// The content of the pages.
 pub trait Source: Send + Sync + 'static {
     /// The metrics as they are now, in Prometheus' text format 0.0.4.
     fn metrics(&self) -> String;
@@ -35,11 +35,11 @@ pub trait Source: Send + Sync + 'static {
 pub struct BindError {
     /// The address.
     pub address: SocketAddr,
-    /// What the system says.
+    /// The operating system's error.
     pub source: io::Error,
 }
 
-/// A listener that answers nobody yet.
+/// A bound listener that does not answer yet.
 #[derive(Debug)]
 pub struct Server {
     listener: TcpListener,
@@ -58,7 +58,7 @@ impl Server {
         Ok(Self { listener, address })
     }
 
-    /// Where it listens.
+    /// The address that it listens on.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
@@ -84,7 +84,7 @@ impl Server {
             tokio::time::sleep(LAST_ANSWERS).await;
         };
         tokio::select! {
-            // It never fails: connections that cannot be accepted are tried again.
+            // It never fails: accepting is retried.
             _ = axum::serve(LimitedListener::new(self.listener, limits), pages).with_graceful_shutdown(stop) => {}
             () = deadline => {}
         }
@@ -131,7 +131,7 @@ mod tests {
         address
     }
 
-    /// Everything that comes until the server closes the connection.
+    /// Reads until the server closes the connection.
     async fn until_closed(client: &mut TcpStream) -> String {
         let mut all = Vec::new();
         let mut some = [0; 1024];

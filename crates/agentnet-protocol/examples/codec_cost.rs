@@ -1,4 +1,4 @@
-//! What reading and writing cost, in nanoseconds: `cargo run --release -p agentnet-protocol --example codec_cost`.
+//! Measures reading and writing, in nanoseconds: `cargo run --release -p agentnet-protocol --example codec_cost`.
 //!
 //! A message with a payload of 500 bytes, as agents exchange it, and its receipt. Each line is the best of ten rounds.
 #![allow(clippy::print_stdout, clippy::unwrap_used, reason = "the result is what it prints")]

@@ -1,4 +1,4 @@
-//! What an agent says of itself: register, hello, list entries (PROTOCOL.md section 5.3).
+//! The record of an agent: in register, hello and list entries (PROTOCOL.md section 5.3).
 
 mod counters;
 
@@ -25,7 +25,7 @@ pub struct AgentInfo {
     pub username: Option<String>,
     /// Its session, once registered.
     pub session_tag: Option<String>,
-    /// When the registry last heard of it.
+    /// Time of its last hello, as the registry received it.
     pub last_seen: Option<String>,
 }
 
@@ -99,7 +99,7 @@ pub struct AgentInfoRef<'a> {
     pub username: Option<&'a str>,
     /// Its session.
     pub session_tag: Option<&'a str>,
-    /// When the registry last heard of it.
+    /// Time of its last hello, as the registry received it.
     pub last_seen: Option<&'a str>,
 }
 

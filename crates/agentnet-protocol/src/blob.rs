@@ -10,7 +10,7 @@ use crate::{RawJson, Text};
 
 /// `type` of the payload.
 pub const TYPE: &str = "blob_ref";
-/// What a blob is when nobody says.
+/// The MIME type of a blob that names none.
 pub const DEFAULT_MIME_TYPE: &str = "application/octet-stream";
 /// `storage` of a blob in a directory; also what is meant when a payload names none.
 pub const LOCAL_STORAGE: &str = "local_fs";
@@ -47,7 +47,7 @@ pub struct BlobRef {
     pub created_at: Option<String>,
     /// An object of the sender's own, if it is not empty.
     pub metadata: Option<RawJson>,
-    /// A word from the sender. An addition: the original ignores it.
+    /// A word from the sender. An addition: the Python implementation ignores it.
     pub text: Option<String>,
 }
 

@@ -1,4 +1,4 @@
-//! What a signature covers: named texts (PROTOCOL.md section 13).
+//! Claims: the named texts that a signature covers (PROTOCOL.md section 13).
 
 use crate::json::{self, Kind, Object, ObjectWriter, Value};
 

@@ -1,7 +1,7 @@
-//! Detached signatures: of records whose every member is signed, so that the claims need not travel (an addition of ours,
-//! PROTOCOL.md section 13.6).
+//! Detached signatures: of records whose every member is signed, so that the claims need not travel (an addition to the Python
+//! protocol, PROTOCOL.md section 13.6).
 //!
-//! The `auth` member is `{"scheme","public_key","signature"}`; whoever verifies makes the claims again from the record. Each
+//! The `auth` member is `{"scheme","public_key","signature"}`; the verifier makes the claims again from the record. Each
 //! kind of record has claims of its own (`purpose`), so that no signature of one can stand for another.
 
 use crate::claims::Claims;

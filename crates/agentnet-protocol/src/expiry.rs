@@ -1,8 +1,8 @@
-//! How long a message lives (PROTOCOL.md sections 11.1 and 12, check 7).
+//! Expiry of messages (PROTOCOL.md sections 11.1 and 12, check 7).
 
 use crate::Timestamp;
 
-/// The clock skew that a receiver allows unless told otherwise, in milliseconds (section 0, decision 7).
+/// The clock skew that a receiver allows by default, in milliseconds (section 0, decision 7).
 pub const DEFAULT_CLOCK_SKEW_MS: u32 = 2_000;
 
 /// Why a message is refused for its age.
@@ -38,7 +38,7 @@ pub fn deadline(sent_at: &str, ttl_ms: Option<i128>, expires_at: Option<&str>) -
 }
 
 /// Whether a message may still be handled at `now`. The receiver's clock may be ahead of the sender's by `clock_skew_ms`; 0 is
-/// the original's exact rule.
+/// the Python implementation's exact rule.
 ///
 /// # Errors
 /// [`ExpiryError::Missing`] without a readable end, [`ExpiryError::Expired`] from that end on.

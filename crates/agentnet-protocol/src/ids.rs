@@ -10,7 +10,7 @@ use crate::hex;
 const DIGITS: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
 /// The longest account id that a client may ask for, in characters (section 0, decision 5).
 pub const MAX_ACCOUNT_ID_LENGTH: usize = 128;
-/// The prefix of thread ids that the high-level SDK makes unless told otherwise.
+/// The prefix of thread ids that the high-level SDK makes by default.
 pub const SDK_THREAD_PREFIX: &str = "thread_sdk";
 /// The prefix of thread ids that the command line's chat makes.
 pub const CLI_THREAD_PREFIX: &str = "thread_cli";

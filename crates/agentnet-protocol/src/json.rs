@@ -41,13 +41,13 @@ pub enum JsonError {
         /// What would have been right there.
         expected: &'static str,
     },
-    /// More than 990 levels of arrays and objects, which the original cannot read either.
+    /// More than 990 levels of arrays and objects, which the Python implementation cannot read either.
     #[error("invalid JSON at byte {offset}: nested too deeply")]
     Depth {
         /// Where.
         offset: usize,
     },
-    /// An integer of more than 4300 digits, which the original cannot read either.
+    /// An integer of more than 4300 digits, which the Python implementation cannot read either.
     #[error("invalid JSON at byte {offset}: an integer has more than 4300 digits")]
     IntegerTooLong {
         /// Where.

@@ -129,7 +129,7 @@ impl SignedMessage {
     }
 
     /// Verifies the message against the key bound to its sender's account. The envelope is the one read before, its thread id
-    /// filled in and its schema version normalised, as the original does before this check.
+    /// filled in and its schema version normalised, as the Python implementation does before this check.
     ///
     /// # Errors
     /// [`MessageAuthError`] from [`MessageAuthError::KeyNotFound`] on.

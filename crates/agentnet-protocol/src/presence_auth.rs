@@ -1,7 +1,7 @@
-//! Signed hellos and goodbyes (an addition of ours, PROTOCOL.md section 13.6).
+//! Signed hellos and goodbyes (an addition to the Python protocol, PROTOCOL.md section 13.6).
 //!
-//! Both carry a detached signature in `auth`, which the original ignores. A hello covers everything that it says, with the
-//! time at which it was said (`last_seen`); a goodbye the session and its time (`seen_at`).
+//! Both carry a detached signature in `auth`, which the Python implementation ignores. The signature of a hello covers all of
+//! its members, with the time at which it was said (`last_seen`); a goodbye the session and its time (`seen_at`).
 
 use crate::agent::{AgentCounters, AgentInfo};
 use crate::canonical::payload_sha256;

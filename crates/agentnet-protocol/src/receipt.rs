@@ -62,7 +62,7 @@ pub struct Receipt {
     pub code: Option<Text>,
     /// On rejections: what the code means.
     pub detail: Option<Text>,
-    /// A detached signature (section 13.6, an addition of ours); always an object.
+    /// A detached signature (section 13.6, an addition to the Python protocol); always an object.
     pub auth: Option<RawJson>,
 }
 
@@ -109,7 +109,7 @@ impl Receipt {
         }
     }
 
-    /// The message id, where a body begins with it as every writer of receipts puts it: enough to tell that nobody waits for
+    /// The message id, where a body begins with it as every writer of receipts puts it: enough to see that no sender waits for
     /// the rest, before anything of it is checked.
     #[must_use]
     pub fn message_id_at_front(body: &[u8]) -> Option<&str> {

@@ -1,4 +1,4 @@
-//! Why a receiver refuses a message: every code with its detail text, in one table (PROTOCOL.md section 12).
+//! Reasons to reject a message: every code with its detail text, in one table (PROTOCOL.md section 12).
 
 use std::borrow::Cow;
 

@@ -1,6 +1,6 @@
-//! Rotation: a new key for an account, asked for with the old one (an addition of ours, PROTOCOL.md section 13.5).
+//! Rotation: a new key for an account, asked for with the old one (an addition to the Python protocol, PROTOCOL.md section 13.5).
 //!
-//! The old key signs the claims, and so does the new one: nobody can bind a key that is not in the asker's hands.
+//! The old key signs the claims, and so does the new one: the requester cannot bind a key that it does not hold.
 
 use crate::claims::Claims;
 use crate::json::{self, Value};

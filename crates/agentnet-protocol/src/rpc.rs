@@ -1,7 +1,7 @@
 //! The registry's RPCs: subject, request and reply of each (PROTOCOL.md section 6).
 //!
-//! Requests are read with the coercions of section 1 and written as the original's clients write them; replies are written in
-//! the order of section 6 and read leniently, so that every client works with every registry.
+//! Requests are read with the coercions of section 1 and written as the Python implementation's clients write them; replies are
+//! written in the order of section 6 and read leniently, so that every client works with every registry.
 
 mod accounts;
 mod history;
@@ -32,7 +32,7 @@ use crate::decode::DecodeError;
 use crate::json::{ArrayWriter, JsonError, Object, ObjectWriter, Value};
 use crate::limits::{self, TooLarge};
 
-/// A registry RPC, told by its request.
+/// A registry RPC, identified by its request.
 pub trait Request: Sized + Send {
     /// The part of the subject behind `registry.`.
     const NAME: &'static str;
@@ -59,7 +59,7 @@ pub trait Request: Sized + Send {
 
 /// The reply to an RPC.
 pub trait Reply: Sized + Send {
-    /// Members that every such reply has. What lacks one is an answer of somebody else: a JetStream stream that captures the
+    /// Members that every such reply has. A body without one is not a registry's reply: a JetStream stream that captures the
     /// registry's subjects confirms each request too.
     const MEMBERS: &'static [&'static str];
 
@@ -181,14 +181,14 @@ impl From<DecodeError> for RpcError {
     }
 }
 
-/// Why a reply could not be used.
+/// Error of a call whose reply is a refusal or unreadable.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ReplyError {
     /// The registry refused the request, with this text.
     #[error("{0}")]
     Refused(String),
-    /// The reply is not what section 6 says.
+    /// The reply does not follow section 6.
     #[error("the registry's reply cannot be read: {0}")]
     Invalid(#[from] DecodeError),
 }
@@ -213,7 +213,7 @@ fn reply_object<R: Request>(body: &[u8]) -> Result<Object<'_>, ReplyError> {
     let object = Object::parse_body(body)
         .map_err(DecodeError::Json)?
         .ok_or(DecodeError::NotAnObject)?;
-    // An `error` that is no text is none of a registry.
+    // A registry's `error` is a text.
     if let Some(error) = object.get("error").as_str() {
         return Err(ReplyError::Refused(error.into_owned()));
     }
@@ -242,7 +242,7 @@ pub fn decode_request<R: Request>(body: &[u8]) -> Result<R, RpcError> {
     R::decode(object.as_ref())
 }
 
-/// As [`decode_request`] for a request that says nothing that is needed: what cannot be read asks for the usual.
+/// As [`decode_request`], for a request without required members: an unreadable body means the defaults.
 ///
 /// # Errors
 /// The error reply's text for what is above a bound.

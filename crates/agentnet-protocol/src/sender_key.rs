@@ -1,5 +1,5 @@
-//! The keys under which a receiver counts a sender's messages (PROTOCOL.md section 12, check 8) and remembers its idempotency keys
-//! (check 10).
+//! The keys under which a receiver counts a sender's messages (PROTOCOL.md section 12, check 8) and remembers its idempotency
+//! keys (check 10).
 
 use crate::envelope::Envelope;
 use crate::json;

@@ -12,8 +12,9 @@
 //! {"type":"stream_error","stream_id":"s1","seq":3,…,"finished_at":"…","metadata":{},"error":"handler_error","detail":"…"}
 //! ```
 //!
-//! In the *open* form of the original the start has no number, the deltas count from 0 or 1, and the end has any number that is
-//! not below theirs. In both forms the `text` of the end, where it is given, is the whole text, whatever the deltas said.
+//! In the *open* form of the Python implementation the start has no number, the deltas count from 0 or 1, and the end has any
+//! number that is not below theirs. In both forms the `text` of the end, where it is given, is the whole text, whatever the
+//! deltas said.
 //!
 //! ```
 //! use agentnet_protocol::Timestamp;
@@ -26,7 +27,7 @@
 //! assert_eq!((frame.stream_id.as_str(), frame.seq, frame.part.text().as_deref()), ("s1", 1, Some("Hello")));
 //! ```
 //!
-//! [`StreamAssembler`] puts payloads in order again, and [`StreamCancel`] is what a reader says that wants no more
+//! [`StreamAssembler`] puts payloads in order again, and [`StreamCancel`] is the message of a reader that cancels
 //! (docs/STREAMING_PROTOCOL.md).
 
 mod assembler;

@@ -19,7 +19,7 @@ pub const CONNECTION_INBOX_PREFIX: &str = "_AGENTNET";
 /// Queue group of all registry replicas.
 pub const REGISTRY_GROUP: &str = "agentnet-registry";
 
-/// Accounts that begin with this are registries': nobody else can have one under signed identity (section 13.7).
+/// Account ids with this prefix belong to registries: under signed identity no other program can have one (section 13.7).
 pub const REGISTRY_ACCOUNT_PREFIX: &str = "acct_registry_";
 
 /// The account that a registry speaks as.
@@ -105,8 +105,8 @@ pub fn is_reply_subject(subject: &str) -> bool {
 }
 
 /// Whether an answer or a reply may be published to this NATS reply subject (section 0.11). Not to a subject of the server
-/// itself (`$JS.API.…`, `$SYS.…`) and not to one on which agents or registries take messages: whoever chooses the reply subject
-/// of a request would publish there with the rights of who answers.
+/// itself (`$JS.API.…`, `$SYS.…`) and not to one on which agents or registries take messages: the sender that chooses the reply
+/// subject of a request would publish there with the rights of who answers.
 #[must_use]
 pub fn may_reply_to(subject: &str) -> bool {
     const REFUSED: [&str; 4] = ["account.", "agent.", "registry.", "agentnet.registry."];

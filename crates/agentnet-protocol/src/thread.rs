@@ -1,4 +1,4 @@
-//! What is counted of a thread (PROTOCOL.md section 8).
+//! Counters and limits of a thread (PROTOCOL.md section 8).
 
 use crate::json::{self, JsonError, Value};
 

@@ -1,7 +1,7 @@
 //! The rate limit per sender: a token bucket (PROTOCOL.md section 12, check 8).
 //!
-//! Times are seconds of any steady clock as `f64`, and the order of the arithmetic is the original's, so that both decide
-//! alike to the last bit.
+//! Times are seconds of any steady clock as `f64`, and the order of the arithmetic is the Python implementation's, so that both
+//! decide alike to the last bit.
 
 /// How many messages a sender may send.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -4,7 +4,7 @@ use crate::json;
 
 /// What a missing or blank version stands for.
 pub const DEFAULT: &str = "1.0";
-/// The major version that a receiver accepts unless told otherwise.
+/// The major version that a receiver accepts by default.
 pub const SUPPORTED_MAJOR: u32 = 1;
 
 /// Why a schema version is refused.

@@ -1,5 +1,6 @@
-//! How fast messages are stored durably, on a SQLite file or (`AGENTNET_TEST_STORE=postgres`) a PostgreSQL server of the
-//! testkit, which does not call fsync: `cargo run --release -p agentnet-store --example append_rate -- [MESSAGES] [BATCH] [MESSAGES_PER_THREAD]`.
+//! Measures how fast messages are stored durably, on a SQLite file or (`AGENTNET_TEST_STORE=postgres`) a PostgreSQL server of the
+//! testkit, which does not call fsync: `cargo run --release -p agentnet-store --example append_rate -- [MESSAGES] [BATCH]
+//! [MESSAGES_PER_THREAD]`.
 #![allow(clippy::print_stdout, reason = "prints its result")]
 
 use std::time::Instant;

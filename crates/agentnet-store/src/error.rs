@@ -2,7 +2,7 @@
 
 use agentnet_protocol::limits::TooLarge;
 
-/// Why a call on the store failed.
+/// Error of a call on the store.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreError {
@@ -15,8 +15,8 @@ pub enum StoreError {
     /// The database cannot be reached, is locked by another process, or is closed. The call may be repeated.
     #[error("the database is unavailable: {0}")]
     Unavailable(String),
-    /// The database's file is no longer where it was opened: what is written from now on is lost when the file is closed. The
-    /// store takes nothing more.
+    /// The database's file is no longer where it was opened: later writes would be lost when the file is closed. The
+    /// store rejects all calls.
     #[error("the database is gone: {0}")]
     Gone(String),
     /// A pooler before the database cannot be used as it is set; the text says what to set.

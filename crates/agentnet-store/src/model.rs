@@ -1,4 +1,4 @@
-//! What the store keeps, as plain data (PROTOCOL.md sections 7, 8 and 10).
+//! Records of the store (PROTOCOL.md sections 7, 8 and 10).
 
 mod disk_space;
 mod registry;
@@ -131,7 +131,7 @@ pub struct AccountClaim {
     pub capabilities: Vec<String>,
     /// Becomes the account's metadata (a JSON object).
     pub metadata: RawJson,
-    /// Kept beside the metadata, as the original does.
+    /// Kept beside the metadata, as the Python implementation does.
     pub agent_id: String,
     /// With signed identity on: the key that must be, or becomes, bound to the account.
     pub public_key: Option<String>,

@@ -1,4 +1,4 @@
-//! From a database URL to a store.
+//! Opens a store from a database URL.
 
 use std::path::Path;
 use std::str::FromStr;
@@ -10,7 +10,7 @@ use crate::postgres::PostgresStore;
 use crate::sqlite::{DatabaseLocation, SqliteStore};
 use crate::store::Store;
 
-/// How a store is opened; the defaults suit a registry.
+/// Options for opening a store; the defaults suit a registry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OpenOptions {
     /// SQLite: connections that read beside the one that writes. 4 by default, at least 1.
@@ -18,7 +18,7 @@ pub struct OpenOptions {
     /// SQLite: how long a statement waits for another process's lock on the database. 5 s by default.
     pub busy_timeout: Duration,
     /// How long a call waits for a free connection before it fails as unavailable. 30 s by default; for PostgreSQL never more
-    /// than 2 s, so that nobody hangs on a server that is gone.
+    /// than 2 s, so that no caller hangs on a server that is down.
     pub acquire_timeout: Duration,
     /// PostgreSQL: the largest number of connections. 5 by default, at least 2.
     pub pool_size: u32,
@@ -79,7 +79,7 @@ impl FromStr for TlsMode {
 ///
 /// `postgres://user:password@host:port/database` names a PostgreSQL database (libpq's parameters `sslmode`, `sslrootcert`,
 /// `sslcert`, `sslkey`, `application_name`, … may follow a `?`), which must exist. A server that cannot be reached
-/// is waited for: the store is given at once, fails every call as unavailable, and goes on trying by itself.
+/// does not fail the call: the store is returned at once, fails every call as unavailable, and reconnects by itself.
 ///
 /// # Errors
 /// [`StoreError::Open`] with what to change, if the URL cannot be used, the path is a directory or not writable, the file

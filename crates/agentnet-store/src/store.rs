@@ -1,4 +1,4 @@
-//! The store's contract. Each method's words are what `contract/` tests on every backend.
+//! The store's contract. The tests of `contract/` check each method's documentation on every backend.
 
 use agentnet_protocol::Timestamp;
 use async_trait::async_trait;
@@ -9,7 +9,7 @@ use crate::model::{
     Oversized, Page, Pruned, Registry, Session, Thread, ThreadQuery,
 };
 
-/// Accounts: who exists (PROTOCOL.md 7.2, with the decisions of 0.5).
+/// Accounts (PROTOCOL.md 7.2, with the decisions of 0.5).
 #[async_trait]
 pub trait Accounts: Send + Sync {
     /// Finds or creates the account that a registration means, updates its profile (display name, capabilities,
@@ -53,11 +53,11 @@ pub trait Accounts: Send + Sync {
     /// The account with this normalised username, if there is one.
     async fn account_by_username(&self, username: &str) -> Result<Option<Account>, StoreError>;
 
-    /// The accounts of these normalised usernames, as pairs of username and account id, in any order. Names that nobody has
+    /// The accounts of these normalised usernames, as pairs of username and account id, in any order. Unknown names
     /// are missing; a name that is given twice may come twice or once.
     async fn account_ids(&self, usernames: &[String]) -> Result<Vec<(String, String)>, StoreError>;
 
-    /// The accounts with these ids, in any order. Ids that nobody has are missing; one that is given twice may come twice or
+    /// The accounts with these ids, in any order. Unknown ids are missing; one that is given twice may come twice or
     /// once.
     async fn known_accounts(&self, account_ids: &[String]) -> Result<Vec<KnownAccount>, StoreError>;
 
@@ -68,7 +68,7 @@ pub trait Accounts: Send + Sync {
     async fn oversized_accounts(&self, max_metadata: usize, limit: usize) -> Result<Vec<Oversized>, StoreError>;
 }
 
-/// Sessions: which processes were there, and when.
+/// Sessions: the processes of accounts, online and past.
 #[async_trait]
 pub trait Sessions: Send + Sync {
     /// Inserts or replaces sessions by tag, in one transaction. A known tag keeps its stored `connected_at`.
@@ -140,7 +140,7 @@ pub trait Registries: Send + Sync {
     async fn registries(&self, since: Timestamp) -> Result<Vec<Registry>, StoreError>;
 }
 
-/// Everything the registry needs of a database.
+/// All operations on a database.
 #[async_trait]
 pub trait Store: Accounts + Sessions + Messages + Threads + Registries {
     /// A short name of the backend for logs and metrics: `sqlite` or `postgres`.

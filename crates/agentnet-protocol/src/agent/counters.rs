@@ -1,11 +1,11 @@
-//! What an agent counts of its own work, beside its hello (PROTOCOL.md section 0.10).
+//! Counters of an agent's own work, sent with its hello (PROTOCOL.md section 0.10).
 
 use crate::json::{Kind, Object, ObjectWriter, Value};
 
 /// An agent's counters at the moment of a hello. They are the added member `counters` of the hello's body, not a part of its
 /// `metadata`: registries do not read or keep them, so that they cost no write.
 ///
-/// Counts are since the agent's process began, unless told otherwise.
+/// Counts are since the agent's process began, unless stated otherwise.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct AgentCounters {
     /// Handlers running now.

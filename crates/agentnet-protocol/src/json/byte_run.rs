@@ -1,4 +1,4 @@
-//! How long a run of ordinary bytes is, sixteen at a time: what the compiler turns into vector instructions.
+//! Measures runs of ordinary bytes, sixteen at a time, so that the compiler emits vector instructions.
 
 const STEP: usize = 16;
 
@@ -14,13 +14,13 @@ pub(super) fn run(bytes: &[u8], ordinary: impl Fn(u8) -> bool) -> usize {
     at + rest.iter().position(|byte| !ordinary(*byte)).unwrap_or(rest.len())
 }
 
-/// Stands in a string literal as it is, whether the wire's (ASCII) or anybody's.
+/// Whether any JSON string literal may contain the byte unescaped.
 #[inline]
 pub(super) fn in_literal(byte: u8) -> bool {
     byte >= 0x20 && byte != b'"' && byte != b'\\'
 }
 
-/// Stands in the wire's string literals as it is.
+/// Whether the wire's string literals, which are ASCII, contain the byte unescaped.
 #[inline]
 pub(super) fn in_ascii_literal(byte: u8) -> bool {
     in_literal(byte) & (byte < 0x7f)

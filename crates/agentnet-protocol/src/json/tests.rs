@@ -1,10 +1,10 @@
-//! What must hold for any text at all: nothing panics, deep nesting fits a thread's stack, forms are stable.
+//! Properties of any text: no panic, deep nesting fits a thread's stack, forms are stable.
 
 use super::*;
 use crate::rpc::{self, decode_request};
 use crate::{AgentInfo, Envelope, RawJson, Receipt};
 
-/// Half of what a thread gets by default, here and in a tokio worker; the other half is left to whoever calls.
+/// Half of what a thread gets by default, here and in a tokio worker; the other half is left to the caller.
 const STACK: usize = 1 << 20;
 
 /// `levels` arrays or objects inside each other.

@@ -1,4 +1,4 @@
-//! Text that strangers chose, made visible: nothing of it steers a terminal, reorders what stands around it or begins a line.
+//! Makes untrusted text safe to print: it cannot control a terminal, reorder the text around it or begin a line.
 
 use std::fmt::{self, Write};
 

@@ -43,7 +43,7 @@ record! {
         pub account_id: String,
         /// Its username as stored.
         pub username: String,
-        /// When.
+        /// Time of the reply, UTC.
         pub resolved_at: String,
     }
 }
@@ -82,9 +82,10 @@ record! {
         pub account_id: String,
         /// base64url text without padding.
         pub public_key: String,
-        /// When.
+        /// Time of the reply, UTC.
         pub resolved_at: String,
-        /// What the account's sessions sign besides messages (an addition of ours, section 13.6); left out where it is nothing.
+        /// What the account's sessions sign besides messages (an addition to the Python protocol, section 13.6); left out where
+        /// it is nothing.
         pub signs: SigningScope,
     }
 }
@@ -173,17 +174,17 @@ record! {
     /// The accounts that matched: more live sessions first, then by username.
     #[derive(Debug, Clone, PartialEq, Eq, Default)]
     pub struct SearchReply {
-        /// As asked.
+        /// `query` of the request.
         pub query: String,
         /// As asked, trimmed.
         pub capability: Option<String>,
-        /// As used.
+        /// `limit` in effect.
         pub limit: usize,
-        /// As used.
+        /// `online_only` in effect.
         pub online_only: bool,
         /// The matches.
         pub results: Vec<AccountHit>,
-        /// When.
+        /// Time of the reply, UTC.
         pub generated_at: String,
         /// Set when more accounts match (section 0.4).
         pub next_cursor: Option<String> as Omitted,
@@ -235,7 +236,7 @@ record! {
         pub server_id: String,
         /// When it was first seen.
         pub connected_at: String,
-        /// When it was last heard of.
+        /// Time of its last hello.
         pub last_seen: String,
         /// The process' own capabilities.
         pub capabilities: Vec<String>,
@@ -268,7 +269,7 @@ record! {
         pub created_at: String,
         /// When its profile last changed.
         pub updated_at: String,
-        /// Its live sessions, last heard of first.
+        /// Its live sessions, latest hello first.
         pub online_sessions: Vec<ProfileSession>,
         /// Whether it has any.
         pub online: bool,
@@ -281,7 +282,7 @@ record! {
     pub struct ProfileReply {
         /// The account.
         pub profile: Profile as Nested,
-        /// When.
+        /// Time of the reply, UTC.
         pub generated_at: String,
     }
 }

@@ -6,8 +6,8 @@ use crate::RawJson;
 use crate::json::{Object, ObjectWriter, ascii};
 
 record! {
-    /// One message of the history. Members of the original first; `from_agent`, `ttl_ms` and `expires_at` are additions of ours
-    /// (section 0.10).
+    /// One message of the history. Members of the Python implementation first; `from_agent`, `ttl_ms` and `expires_at` are
+    /// additions to the Python protocol (section 0.10).
     #[derive(Debug, Clone, PartialEq, Eq, Default)]
     pub struct HistoryMessage {
         /// Its id.
@@ -42,11 +42,11 @@ record! {
         pub status: String,
         /// `{}`.
         pub metadata: RawJson,
-        /// The sender's role label; absent from the original registry.
+        /// The sender's role label; absent from the Python registry.
         pub from_agent: Option<String>,
-        /// Time to live in milliseconds, decimal text; absent from the original registry.
+        /// Time to live in milliseconds, decimal text; absent from the Python registry.
         pub ttl_ms: Option<String> as IntegerText,
-        /// Expiry as the sender wrote it; absent from the original registry.
+        /// Expiry as the sender wrote it; absent from the Python registry.
         pub expires_at: Option<String>,
     }
 }
@@ -138,15 +138,15 @@ record! {
     pub struct ThreadMessagesReply {
         /// As asked, trimmed.
         pub thread_id: String,
-        /// As used.
+        /// `limit` in effect.
         pub limit: usize,
-        /// As asked.
+        /// `cursor` of the request.
         pub cursor: Option<String>,
         /// Set when there is at least one more message.
         pub next_cursor: Option<String>,
         /// Newest first.
         pub messages: Vec<HistoryMessage>,
-        /// When.
+        /// Time of the reply, UTC.
         pub generated_at: String,
     }
 }
@@ -157,7 +157,7 @@ record! {
     /// The filters of a message search; all must hold.
     #[derive(Debug, Clone, PartialEq, Eq, Default)]
     pub struct MessageSearchFilters {
-        /// Exact message (an addition of ours, section 0.10).
+        /// Exact message (an addition to the Python protocol, section 0.10).
         pub message_id: Option<String> as Omitted,
         /// Exact thread.
         pub thread_id: Option<String>,
@@ -236,17 +236,17 @@ record! {
     /// One page of a message search.
     #[derive(Debug, Clone, PartialEq, Eq, Default)]
     pub struct MessageSearchReply {
-        /// As asked.
+        /// `filters` of the request.
         pub filters: MessageSearchFilters as Nested,
-        /// As used.
+        /// `limit` in effect.
         pub limit: usize,
-        /// As asked.
+        /// `cursor` of the request.
         pub cursor: Option<String>,
         /// Set when there is at least one more message.
         pub next_cursor: Option<String>,
         /// Newest first.
         pub messages: Vec<HistoryMessage>,
-        /// When.
+        /// Time of the reply, UTC.
         pub generated_at: String,
     }
 }

@@ -6,7 +6,7 @@ use super::record::{Nested, Omitted, record, reply};
 use super::{Request, RpcError};
 use crate::json::Object;
 
-/// `registry.metrics`; the body is never looked at.
+/// `registry.metrics`; the body is ignored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct MetricsRequest;
 
@@ -58,18 +58,18 @@ record! {
 }
 
 record! {
-    /// How often a handler ran.
+    /// Calls of a handler.
     #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
     pub struct HandlerStats {
         /// Calls.
         pub calls: i64,
-        /// Calls that could not be dealt with ([`RpcError::is_fault`]).
+        /// Calls that failed ([`RpcError::is_fault`]).
         pub errors: i64,
     }
 }
 
 record! {
-    /// What the capture of messages did since the registry started (an addition of ours, section 0.10).
+    /// Counters of the capture since the registry started (an addition to the Python protocol, section 0.10).
     #[derive(Debug, Clone, PartialEq, Eq, Default)]
     pub struct CaptureStats {
         /// `jetstream` or `core`.
@@ -94,7 +94,7 @@ record! {
     /// The registry's counters.
     #[derive(Debug, Clone, PartialEq, Default)]
     pub struct MetricsReply {
-        /// When.
+        /// Time of the reply, UTC.
         pub generated_at: String,
         /// Which registry.
         pub server_id: String,
@@ -108,13 +108,13 @@ record! {
         pub latency_ms: BTreeMap<String, LatencyStats>,
         /// By name.
         pub handlers: BTreeMap<String, HandlerStats>,
-        /// `sqlite` or `postgres`; absent from the original registry.
+        /// `sqlite` or `postgres`; absent from the Python registry.
         pub store_backend: Option<String> as Omitted,
-        /// Live sessions; absent from the original registry.
+        /// Live sessions; absent from the Python registry.
         pub online_sessions: Option<i64>,
-        /// Absent from the original registry.
+        /// Absent from the Python registry.
         pub capture: Option<CaptureStats>,
-        /// The version of the registry's program; absent from the original registry.
+        /// The version of the registry's program; absent from the Python registry.
         pub version: Option<String> as Omitted,
     }
 }

@@ -1,4 +1,4 @@
-//! `rotate_key`: another key for an account (an addition of ours, PROTOCOL.md section 13.5).
+//! `rotate_key`: another key for an account (an addition to the Python protocol, PROTOCOL.md section 13.5).
 
 use super::record::{record, reply};
 use super::{Request, RpcError, opt_trimmed, owned, required};
@@ -54,7 +54,7 @@ record! {
         pub account_id: String,
         /// Its new key.
         pub public_key: String,
-        /// When.
+        /// Time of the reply, UTC.
         pub rotated_at: String,
     }
 }

@@ -7,14 +7,15 @@ use crate::agent::AgentInfo;
 use crate::decode::DecodeError;
 use crate::json::{Object, ObjectWriter, ascii};
 
-/// `registry.register`: who an agent is and which account it asks for.
+/// `registry.register`: the agent and the account that it asks for.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct RegisterRequest {
     /// The agent; its `account_id` and `username` are what it asks for.
     pub agent: AgentInfo,
     /// The signature of section 13.2, any JSON value as it came.
     pub auth: Option<RawJson>,
-    /// An account that exists keeps its display name, capabilities and metadata (an addition of ours, section 0.10).
+    /// An account that exists keeps its display name, capabilities and metadata (an addition to the Python protocol, section
+    /// 0.10).
     pub keep_profile: bool,
 }
 
@@ -51,7 +52,7 @@ impl Request for RegisterRequest {
 }
 
 record! {
-    /// What a registered agent is told.
+    /// The registered account and session, and the intervals to keep.
     #[derive(Debug, Clone, PartialEq, Default)]
     pub struct RegisterReply {
         /// Its account.
@@ -64,10 +65,10 @@ record! {
         pub heartbeat_interval: f64 as FloatOr<12>,
         /// After how many seconds of silence the session is evicted; 40 by default.
         pub ttl_seconds: f64 as FloatOr<40>,
-        /// When.
+        /// Time of the reply, UTC.
         pub registered_at: String,
-        /// Where to ask replies to (an addition of ours, section 0.10): requests use `<prefix>.<account_id>.<session token>.<n>`, which the
-        /// history captures. Absent from the original registry.
+        /// Where to ask replies to (an addition to the Python protocol, section 0.10): requests use
+        /// `<prefix>.<account_id>.<session token>.<n>`, which the history captures. Absent from the Python registry.
         pub reply_prefix: Option<String> as Omitted,
     }
 }
@@ -112,7 +113,7 @@ impl Goodbye {
     }
 }
 
-/// `registry.list`: who is online. `limit` and `cursor` are additions of ours (section 0.4).
+/// `registry.list`: the sessions that are online. `limit` and `cursor` are additions to the Python protocol (section 0.4).
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ListRequest {
     /// At most so many sessions; absent means all that fit into one reply.
@@ -134,7 +135,7 @@ impl Request for ListRequest {
         out.finish()
     }
 
-    /// The original never looks at this body: anything unreadable means no limit.
+    /// The Python implementation never looks at this body: anything unreadable means no limit.
     fn decode(object: Option<&Object<'_>>) -> Result<Self, RpcError> {
         let Some(object) = object else {
             return Ok(Self::default());
@@ -152,7 +153,7 @@ impl Request for ListRequest {
 /// The online sessions, by agent id and session tag.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ListReply {
-    /// When.
+    /// Time of the reply, UTC.
     pub generated_at: String,
     /// One entry a session.
     pub agents: Vec<AgentInfo>,

@@ -465,7 +465,7 @@ fn thread_list() {
         .next()
         .unwrap();
     assert_eq!(names(first.raw()), THREAD_MEMBERS);
-    // The short reply to a username that nobody has, and a name that normalises to nothing.
+    // The short reply to an unknown username, and a name that normalises to nothing.
     reply.limits = None;
     reply.results.clear();
     reply.participant_username = some("nobody");

@@ -120,7 +120,7 @@ record! {
         pub thread_keep_tail_messages: i64,
         /// The registry's setting.
         pub token_estimate_chars_per_token: f64 as FloatOr<4>,
-        /// When.
+        /// Time of the reply, UTC.
         pub generated_at: String,
         /// As many participants are recorded as may be: who joins is not added.
         pub participants_full: bool as IfTrue,
@@ -194,9 +194,9 @@ record! {
     /// Threads that matched.
     #[derive(Debug, Clone, PartialEq, Default)]
     pub struct ThreadListReply {
-        /// As asked.
+        /// `query` of the request.
         pub query: String,
-        /// As used.
+        /// `limit` in effect.
         pub limit: usize,
         /// The account filtered by, resolved.
         pub participant_account_id: Option<String>,
@@ -206,7 +206,7 @@ record! {
         pub limits: Option<(i64, i64, f64)> as LimitsInForce,
         /// The matches.
         pub results: Vec<ThreadSummary>,
-        /// When.
+        /// Time of the reply, UTC.
         pub generated_at: String,
         /// Set when more threads match (section 0.4).
         pub next_cursor: Option<String> as Omitted,

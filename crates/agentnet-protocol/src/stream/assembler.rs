@@ -36,11 +36,12 @@ use super::frame::{StreamFrame, StreamPart};
 /// Takes the frames of one stream in any order and any number of times, and gives each once and in order.
 ///
 /// A numbered stream is complete when its end and every number before it have come. A stream whose start has no number, or
-/// shares it with a piece, is in the open form of the original: its pieces count from 0 or 1. It is complete with an end that
-/// gives the whole text, whatever is missing then. Without that text it is complete when no number between its pieces is
-/// missing and the end's number is no higher than the next one; [`end_here`](Self::end_here) lifts the last condition.
+/// shares it with a piece, is in the open form of the Python implementation: its pieces count from 0 or 1. It is complete with
+/// an end that gives the whole text, whatever is missing then. Without that text it is complete when no number between its
+/// pieces is missing and the end's number is no higher than the next one; [`end_here`](Self::end_here) lifts the last
+/// condition.
 ///
-/// Pure: it knows no clock, so that whoever uses it decides how long to wait for what is [missing](Self::missing). A frame
+/// Pure: it knows no clock, so that its user decides how long to wait for what is [missing](Self::missing). A frame
 /// costs the same, whatever the order.
 #[derive(Debug, Default)]
 pub struct StreamAssembler {

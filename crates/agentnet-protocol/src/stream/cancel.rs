@@ -1,4 +1,4 @@
-//! What a reader says to the sender of a stream when it wants no more of it.
+//! Cancelling a stream: the message from the reader to the sender, and its subject.
 
 use super::frame::is_type;
 use crate::json::{self, ObjectWriter, Value};
@@ -7,8 +7,8 @@ use crate::{RawJson, Text};
 /// `type` of the payload.
 pub const CANCEL_TYPE: &str = "stream_cancel";
 
-/// Where the requester says that it wants no more: `<reply subject>.cancel`. The sender of a streamed reply listens there
-/// until its stream ends.
+/// The subject on which the requester cancels a streamed reply: `<reply subject>.cancel`. The sender of a streamed reply
+/// listens there until its stream ends.
 #[must_use]
 pub fn cancel_subject(reply_subject: &str) -> String {
     format!("{reply_subject}.cancel")

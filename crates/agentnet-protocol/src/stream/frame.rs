@@ -52,7 +52,7 @@ pub enum StreamPart {
     },
     /// The stream failed; nothing follows.
     Error {
-        /// A code, or what programs of the original say.
+        /// A code, or the text that programs of the Python implementation send.
         error: String,
         /// A sentence.
         detail: Option<String>,
@@ -279,7 +279,7 @@ impl StreamFrame {
     }
 }
 
-/// Types are compared without the white space around them and in any case, as the original does.
+/// Types are compared without the white space around them and in any case, as the Python implementation does.
 pub(super) fn is_type(name: &str, expected: &str) -> bool {
     json::trim(name).eq_ignore_ascii_case(expected)
 }
@@ -308,7 +308,7 @@ fn bounded(object: &Object<'_>, member: &'static str, max: usize) -> Result<Opti
     Ok(Some(Text::from(&*text)))
 }
 
-/// What the original's frames say of the stream.
+/// Writes the time and the metadata of a stream as frames of the Python implementation have them.
 fn about(json: &mut ObjectWriter, time: &str, at: Option<&Text>, metadata: Option<&RawJson>) {
     json.opt_text(time, at.map(|at| &**at));
     json.raw(

@@ -1,6 +1,6 @@
 //! ISO 8601 as CPython 3.11's `datetime.fromisoformat` reads it (PROTOCOL.md section 3).
 //!
-//! That reader walks a NUL-terminated buffer and is lenient in places nobody planned: with an offset behind it a time may
+//! That reader walks a NUL-terminated buffer and is lenient in unplanned places: with an offset behind it a time may
 //! end in a stray separator or in digits beyond the sixth, for example. Senders of the network may rely on any of it, so the
 //! walk is the same here: [`Reader::at`] gives zero behind the end.
 

@@ -141,7 +141,7 @@ fn admit(envelope: &mut Envelope, context: &Case<'_>, now: Timestamp) -> Option<
     end.err().map(|error| error.code())
 }
 
-/// Signs the accepted message again: the claims and the signature must be those that the original made.
+/// Signs the accepted message again: the claims and the signature must be those that the Python implementation made.
 fn assert_resigned(envelope: &Envelope, case: Case<'_>, context: &Case<'_>) {
     let auth = envelope.auth.as_ref().expect("an accepted message is signed").view();
     let auth = auth.as_object().expect("auth is an object");

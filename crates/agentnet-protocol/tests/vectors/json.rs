@@ -76,7 +76,7 @@ fn payload_byte_count() {
     });
 }
 
-/// Section 0, decision 3: an infinite number, on which the original gives no answer at all, is an error here.
+/// Section 0, decision 3: an infinite number, on which the Python implementation gives no answer at all, is an error here.
 #[test]
 fn int_coercion() {
     check_each("int_coercion", |case| {

@@ -1,4 +1,4 @@
-//! What is read from payloads.
+//! Texts, errors and records read from payloads.
 
 use agentnet_protocol::RawJson;
 use agentnet_protocol::compaction::{CompactionRequired, is_compaction_required};

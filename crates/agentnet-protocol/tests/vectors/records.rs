@@ -143,7 +143,7 @@ fn receipts() {
     });
 }
 
-/// Section 0, decision 3: what makes the original fail without an answer is an error that names the member.
+/// Section 0, decision 3: what makes the Python implementation fail without an answer is an error that names the member.
 #[test]
 fn agent_info() {
     check_each("agent_info", |case| {

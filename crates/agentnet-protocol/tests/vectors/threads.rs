@@ -7,7 +7,7 @@ use agentnet_protocol::thread::{self, TokenLimits};
 
 use crate::loader::{Case, check_each};
 
-/// Section 0, decision 1: the status is always `ok`; the recorded `status` describes the original.
+/// Section 0, decision 1: the status is always `ok`; the recorded `status` describes the Python implementation.
 #[test]
 fn thread_status() {
     assert_eq!(thread::STATUS, "ok");

@@ -53,7 +53,7 @@ fn ttl_validation() {
     });
 }
 
-/// Decided by the original's exact rule: a clock skew of 0 (section 0, decision 7 allows more by default).
+/// Decided by the Python implementation's exact rule: a clock skew of 0 (section 0, decision 7 allows more by default).
 fn ttl_result(case: Case<'_>) -> &'static str {
     let wire = json!({
         "sent_at": case.get("sent_at"), "ttl_ms": case.get("ttl_ms"), "expires_at": case.get("expires_at"),

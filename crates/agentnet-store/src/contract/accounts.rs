@@ -80,7 +80,7 @@ pub async fn search_ignores_case_beyond_ascii(store: Arc<dyn Store>) {
     assert!(usernames(&*store, &text("arg")).await.is_empty(), "an umlaut is no a");
 }
 
-/// Username or display name, never a mixture of both; no text is everybody.
+/// Username or display name, never a mixture of both; an empty text matches all.
 pub async fn search_looks_at_both_names(store: Arc<dyn Store>) {
     add(&*store, "alice", "Wonder", &[]).await;
     add(&*store, "bob", "Alice's friend", &[]).await;

@@ -136,7 +136,7 @@ pub async fn an_unknown_id_with_a_taken_name_gets_a_variant(store: Arc<dyn Store
     assert_eq!(store.account_by_username(long).await.unwrap(), Some(first));
 }
 
-/// Rule 1: no rename to a name that nobody asked for.
+/// Rule 1: no rename to a name that was not requested.
 pub async fn a_known_id_keeps_its_name_unless_another_is_requested(store: Arc<dyn Store>) {
     store
         .claim_account(&with_id("acct_1", requested("alice")))

@@ -194,7 +194,7 @@ pub async fn threads_come_by_last_activity(store: Arc<dyn Store>) {
     }
 }
 
-/// A message moves its thread to the top for all participants, also those whom it does not name.
+/// A message moves its thread to the top for all participants, also those that it does not name.
 pub async fn threads_of_a_participant_follow_every_message(store: Arc<dyn Store>) {
     let between = |id: &str, thread: &str, from: &str, to: &str, seconds| {
         let mut new = message(id, thread, seconds);

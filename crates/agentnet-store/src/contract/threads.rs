@@ -1,4 +1,4 @@
-//! What messages make of their threads.
+//! Threads as their messages change them.
 
 use std::sync::Arc;
 

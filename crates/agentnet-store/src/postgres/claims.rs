@@ -134,7 +134,7 @@ impl<'a> Profile<'a> {
     }
 }
 
-/// The original's metadata column: the agent's metadata, its agent id, and the key once one is bound.
+/// The Python implementation's metadata column: the agent's metadata, its agent id, and the key once one is bound.
 fn stored_metadata(claim: &AccountClaim, metadata: &str) -> String {
     let mut object = ObjectWriter::new();
     object
@@ -193,7 +193,7 @@ async fn claim_alone(pool: &PgPool, claim: &AccountClaim) -> Result<Result<Accou
         }
         (Some(id), DesiredName::Requested(name) | DesiredName::Derived(name) | DesiredName::Generated(name)) => {
             let mut connection = pool.acquire().await.map_err(failed)?;
-            // Somebody else may create the account between the look and our own attempt.
+            // Another registry may create the account between the query and the insert.
             loop {
                 match retry_on_conflict!(update(&mut connection, &profile, id))? {
                     Known::Updated(row) => break Some(row),

@@ -1,4 +1,4 @@
-//! How the message history is laid out in tables (docs/SCALING.md).
+//! Layout of the message history in tables (docs/SCALING.md).
 
 /// Whether the history is one table, or one table a month.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

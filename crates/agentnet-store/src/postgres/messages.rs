@@ -162,7 +162,7 @@ async fn insert(
     Ok(inserted.into_iter().map(read).collect())
 }
 
-/// The original's metadata column.
+/// The Python implementation's metadata column.
 fn metadata(message: &Message) -> String {
     let mut object = ObjectWriter::new();
     match message.ttl_ms.as_deref() {

@@ -1,4 +1,4 @@
-//! The shared backend: a PostgreSQL database, in the original's tables (PROTOCOL.md section 10.1).
+//! The shared backend: a PostgreSQL database, in the Python implementation's tables (PROTOCOL.md section 10.1).
 //!
 //! Any number of registries work on it at the same time. Batches are one statement a table, their rows in one order, so that
 //! writers wait for each other and never in a circle. Until the server has been reached and its schema is up to date, every

@@ -1,4 +1,4 @@
-//! What only PostgreSQL can show: its plans, its columns, rows that it refuses, and a server that is not there.
+//! Tests of PostgreSQL alone: its plans, its columns, rows that it refuses, and a server that is down.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -187,7 +187,7 @@ async fn names_are_found_without_the_trigram_extension() {
     assert_eq!(store.accounts(&query).await.unwrap().items.len(), 1);
 }
 
-/// What a program that reads the original's columns sees, and where the exact text is.
+/// Columns that the Python implementation reads, and the column of the exact text.
 #[tokio::test]
 async fn payloads_are_jsonb_with_their_text_only_where_it_differs() {
     let server = Postgres::launch().await.unwrap();

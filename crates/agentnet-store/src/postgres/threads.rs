@@ -180,7 +180,7 @@ pub(super) fn page_query(query: &ThreadQuery) -> QueryBuilder<Postgres> {
 fn thread(row: &PgRow) -> Result<Thread, StoreError> {
     let count = |column| row.try_get(column).map_err(failed);
     let mut participants = texts_column(row, "participants")?;
-    // The original adds to the end.
+    // The Python implementation adds to the end.
     participants.sort_unstable();
     participants.dedup();
     Ok(Thread {

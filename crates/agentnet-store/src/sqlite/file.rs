@@ -1,4 +1,4 @@
-//! Whether the files of an open database are still at their path. SQLite goes on with a file that has been removed, and what
+//! Checks that the files of an open database are still at their path. SQLite goes on with a file that has been removed, and what
 //! it writes there is lost when it is closed.
 
 use std::io;

@@ -24,7 +24,7 @@ const INSERT: &str = "INSERT OR FAIL INTO agent_messages (message_id, thread_id,
      from_account_id, from_session_tag, to_account_id, to_agent, kind, schema_version, idempotency_key, payload, \
      trace_id, sent_at, received_at, ttl_ms, expires_at, auth_scheme) ";
 
-/// What the statement before has inserted: it holds the write lock, so nobody else has.
+/// The rows that the statement before has inserted: it holds the write lock, so they are its own.
 const INSERTED: &str = "SELECT message_id FROM agent_messages WHERE rowid > ? AND rowid <= ?";
 
 const SELECT: &str = "SELECT message_id, thread_id, parent_message_id, from_agent, from_account_id, from_session_tag, \
@@ -52,7 +52,7 @@ impl Messages for SqliteStore {
     }
 }
 
-/// How a batch is appended here.
+/// Appends a batch to SQLite.
 struct Append;
 
 impl bisect::Append for Append {

@@ -1,4 +1,4 @@
-//! What only SQLite can show: its query plans, and a row that it refuses.
+//! Tests of SQLite alone: its query plans, and a row that it refuses.
 
 use std::path::Path;
 use std::sync::Arc;

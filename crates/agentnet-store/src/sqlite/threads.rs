@@ -215,7 +215,7 @@ async fn upsert_participants(
     Ok(())
 }
 
-/// Gives the threads' last activity to those participants whom the batch did not name.
+/// Gives the threads' last activity to the participants that the batch does not name.
 async fn carry_activity(
     connection: &mut SqliteConnection,
     threads: &[(&str, &ThreadDelta<'_>)],

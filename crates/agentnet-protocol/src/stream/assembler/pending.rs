@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::Text;
 use crate::stream::frame::StreamPart;
 
-/// What is known of the numbers.
+/// How the frames of a stream are numbered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) enum Form {
     /// The start has not come.
@@ -29,7 +29,8 @@ pub(super) struct Held {
 #[derive(Debug)]
 pub(super) struct Last {
     pub(super) seq: u64,
-    /// Its number, if it says which pieces come before it. 0 says nothing: programs of the original give it to errors.
+    /// Its number, if it says which pieces come before it. 0 has no meaning: programs of the Python implementation give it to
+    /// errors.
     pub(super) place: Option<u64>,
     pub(super) held: Held,
 }

@@ -211,7 +211,7 @@ async fn an_older_file_is_brought_up_to_date() {
     store.close().await;
 }
 
-/// A place where nobody, not even root, can make a file.
+/// A directory in which no user, not even root, can make a file.
 #[cfg(target_os = "linux")]
 #[tokio::test]
 async fn a_directory_that_cannot_be_written_is_told_clearly() {
