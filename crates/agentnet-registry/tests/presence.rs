@@ -213,6 +213,15 @@ async fn accounts_follow_the_rules(#[values(Backend::Sqlite, Backend::Postgres)]
     );
 }
 
+/// A registration signed with the key of this seed.
+fn signed(seed: u8, agent_id: &str, username: Option<&str>, nonce: &str) -> Value {
+    let key = agentnet_protocol::signature::SigningKey::from_seed(&[seed; 32]);
+    let now = std::time::SystemTime::now().into();
+    let claims = agentnet_protocol::register_auth::claims(agent_id, "N", username, None, now, nonce);
+    let auth: Value = serde_json::from_str(key.auth(&claims).get()).unwrap();
+    json!({"agent_id": agent_id, "name": "N", "username": username, "auth": auth})
+}
+
 #[rstest]
 #[tokio::test]
 async fn signed_identity_is_checked_before_anything_changes(
@@ -233,13 +242,6 @@ async fn signed_identity_is_checked_before_anything_changes(
         json!({"error": "not_found"})
     );
 
-    let signed = |seed: u8, agent_id: &str, username: Option<&str>, nonce: &str| {
-        let key = agentnet_protocol::signature::SigningKey::from_seed(&[seed; 32]);
-        let now = std::time::SystemTime::now().into();
-        let claims = agentnet_protocol::register_auth::claims(agent_id, "N", username, None, now, nonce);
-        let auth: Value = serde_json::from_str(key.auth(&claims).get()).unwrap();
-        json!({"agent_id": agent_id, "name": "N", "username": username, "auth": auth})
-    };
     let alice = net.ask("register", signed(1, "a", Some("alice"), "n1")).await;
     assert_eq!(alice["username"], "alice", "{alice}");
     for (request, error) in [

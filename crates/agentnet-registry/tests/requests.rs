@@ -131,6 +131,30 @@ async fn garbage_on_every_subject_does_no_harm(#[values(Backend::Sqlite, Backend
     assert_eq!(metrics["db_write_queue"]["batch_size"], 64);
 }
 
+/// The ids of all items of a list, page by page. No reply may be longer than `max` bytes.
+async fn all_pages(net: &Network, max: usize, rpc: &str, mut request: Value, items: &str, id: &str) -> Vec<String> {
+    let mut seen = Vec::new();
+    for _ in 0..100 {
+        let text = net.ask_raw(rpc, request.to_string()).await;
+        assert!(text.len() <= max, "{rpc}: {}", text.len());
+        let reply: Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(reply.get("error"), None, "{rpc}: {reply}");
+        seen.extend(
+            reply[items]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|item| item[id].as_str().unwrap().to_owned()),
+        );
+        let next = &reply["next_cursor"];
+        if !next.is_string() {
+            break;
+        }
+        request["cursor"] = next.clone();
+    }
+    seen
+}
+
 #[rstest]
 #[tokio::test]
 async fn replies_are_cut_to_what_the_server_takes(#[values(Backend::Sqlite, Backend::Postgres)] backend: Backend) {
@@ -159,28 +183,7 @@ async fn replies_are_cut_to_what_the_server_takes(#[values(Backend::Sqlite, Back
     net.publish("account.acct_b.inbox", &large).await;
     net.history("t_large", 1).await;
 
-    let pages = async |rpc: &str, mut request: Value, items: &str, id: &str| {
-        let mut seen = Vec::new();
-        for _ in 0..100 {
-            let text = net.ask_raw(rpc, request.to_string()).await;
-            assert!(text.len() <= MAX, "{rpc}: {}", text.len());
-            let reply: Value = serde_json::from_str(&text).unwrap();
-            assert_eq!(reply.get("error"), None, "{rpc}: {reply}");
-            seen.extend(
-                reply[items]
-                    .as_array()
-                    .unwrap()
-                    .iter()
-                    .map(|item| item[id].as_str().unwrap().to_owned()),
-            );
-            let next = &reply["next_cursor"];
-            if !next.is_string() {
-                break;
-            }
-            request["cursor"] = next.clone();
-        }
-        seen
-    };
+    let pages = async |rpc, request, items, id| all_pages(&net, MAX, rpc, request, items, id).await;
     let agents: Vec<String> = (0..40).map(|number| format!("agent{number:02}")).collect();
     assert_eq!(pages("list", json!({}), "agents", "agent_id").await, agents);
     assert_eq!(pages("list", json!({"limit": 3}), "agents", "agent_id").await, agents);

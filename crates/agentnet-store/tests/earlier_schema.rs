@@ -118,6 +118,28 @@ async fn what_it_holds_above_a_bound_loads_and_is_listed() {
     connection.close().await.unwrap();
 }
 
+/// A database of a newer schema version is refused, with the reason.
+async fn a_newer_schema_is_refused(server: &Postgres) {
+    let url = server.url();
+    let mut connection = PgConnection::connect(&url).await.unwrap();
+    let newest: i64 = sqlx::query_scalar("SELECT max(version) FROM agentnet_schema_versions")
+        .fetch_one(&mut connection)
+        .await
+        .unwrap();
+    assert!(newest > 3, "{newest}");
+    connection.close().await.unwrap();
+    let later = newest + 1;
+    server
+        .execute(&format!(
+            "INSERT INTO agentnet_schema_versions VALUES ({later}, 'later', now(), true, '\\x00', 1)"
+        ))
+        .await
+        .unwrap();
+    let refused = open(&url, &OpenOptions::default()).await.err().unwrap().to_string();
+    let reason = format!("was written by a newer version of agentnet (schema {later}, this one knows {newest})");
+    assert!(refused.contains(&reason), "{refused}");
+}
+
 #[tokio::test]
 async fn a_postgres_database_of_schema_3_keeps_what_it_holds() {
     let server = Postgres::launch().await.unwrap();
@@ -189,22 +211,5 @@ async fn a_postgres_database_of_schema_3_keeps_what_it_holds() {
     assert_eq!(store.database_id().await.unwrap(), database_id);
     store.close().await;
 
-    // By this number a program that knows less refuses the database, with the reason.
-    let mut connection = PgConnection::connect(&url).await.unwrap();
-    let newest: i64 = sqlx::query_scalar("SELECT max(version) FROM agentnet_schema_versions")
-        .fetch_one(&mut connection)
-        .await
-        .unwrap();
-    assert!(newest > 3, "{newest}");
-    connection.close().await.unwrap();
-    let later = newest + 1;
-    server
-        .execute(&format!(
-            "INSERT INTO agentnet_schema_versions VALUES ({later}, 'later', now(), true, '\\x00', 1)"
-        ))
-        .await
-        .unwrap();
-    let refused = open(&url, &OpenOptions::default()).await.err().unwrap().to_string();
-    let reason = format!("was written by a newer version of agentnet (schema {later}, this one knows {newest})");
-    assert!(refused.contains(&reason), "{refused}");
+    a_newer_schema_is_refused(&server).await;
 }

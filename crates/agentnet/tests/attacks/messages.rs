@@ -6,23 +6,10 @@ use serde_json::{Value, json};
 
 use crate::harness::*;
 use crate::net::{DEADLINE, from_now};
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_changed_member_is_a_refused_message() {
-    let realm = Realm::start().await;
-    let (bob, notes) = realm.answering("bob").await;
-    let bob_id = bob.account_id().unwrap();
-    let alice = realm.peer("alice", SigningScope::ALL).await;
-    let carol = realm.peer("carol", SigningScope::ALL).await;
-    let inbox = format!("account.{bob_id}.inbox");
-    let receipts = realm.capture("account.*.receipts").await;
-
-    let control = alice.sign(&alice.message("control", &bob_id));
-    realm.publish(&inbox, &control).await;
-    assert_eq!(handled(&notes, 1).await, ["control"]);
-
+/// Changes to members of a signed message, with the codes that they are refused with.
+fn changes_of_members(carol: &Peer) -> Vec<(&'static str, Value, &'static str)> {
     let mismatch = "auth_claims_mismatch";
-    let changes: Vec<(&str, Value, &str)> = vec![
+    vec![
         ("from_account_id", json!(carol.account_id), "auth_public_key_mismatch"),
         ("from_account_id", json!("acct_nobody"), "auth_key_not_found"),
         ("to_account_id", json!(carol.account_id), mismatch),
@@ -52,7 +39,24 @@ async fn a_changed_member_is_a_refused_message() {
         ("auth", json!([]), "auth_missing"),
         ("auth", json!("dev-ed25519-v1"), "auth_missing"),
         ("auth", json!({}), "auth_scheme_invalid"),
-    ];
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_changed_member_is_a_refused_message() {
+    let realm = Realm::start().await;
+    let (bob, notes) = realm.answering("bob").await;
+    let bob_id = bob.account_id().unwrap();
+    let alice = realm.peer("alice", SigningScope::ALL).await;
+    let carol = realm.peer("carol", SigningScope::ALL).await;
+    let inbox = format!("account.{bob_id}.inbox");
+    let receipts = realm.capture("account.*.receipts").await;
+
+    let control = alice.sign(&alice.message("control", &bob_id));
+    realm.publish(&inbox, &control).await;
+    assert_eq!(handled(&notes, 1).await, ["control"]);
+
+    let changes = changes_of_members(&carol);
     let count = changes.len();
     for (number, (member, value, code)) in changes.into_iter().enumerate() {
         let id = format!("m{number}");
@@ -63,7 +67,7 @@ async fn a_changed_member_is_a_refused_message() {
     // The id too: what was signed was another one.
     let message = alice.sign(&alice.message("signed", &bob_id));
     realm.publish(&inbox, &with(message, "message_id", json!("sent"))).await;
-    assert_eq!(refusal(&receipts, "sent").await, mismatch);
+    assert_eq!(refusal(&receipts, "sent").await, "auth_claims_mismatch");
     // No account, no receipt: the metric tells.
     let before = bob.metrics_snapshot().payload_rejected_count;
     let anonymous = with(

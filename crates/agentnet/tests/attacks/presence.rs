@@ -1,17 +1,17 @@
 //! Forged hellos and goodbyes of another agent's session.
 
-use agentnet::AgentNode;
 use agentnet::protocol::presence_auth::{self, hello};
 use agentnet::protocol::rpc::Goodbye;
 use agentnet::protocol::signing_scope::SigningScope;
 use agentnet::protocol::{AgentInfo, RawJson};
+use agentnet::{AgentNode, SigningKey};
 use agentnet_testkit::eventually_true;
 use serde_json::{Value, json};
 
 use crate::harness::*;
 use crate::net::{DEADLINE, from_now, now, parse};
 
-/// What an agent says of itself, said so many milliseconds from now.
+/// An agent's description of itself, with a time so many milliseconds from now.
 fn info(peer: &Peer, metadata: &Value, millis: i128) -> AgentInfo {
     AgentInfo {
         agent_id: peer.id.clone(),
@@ -44,24 +44,15 @@ async fn listed(realm: &Realm, tag: &str) -> Option<Value> {
     session.map(|session| session["metadata"].clone())
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn no_agent_speaks_for_the_session_of_another() {
-    let realm = Realm::start().await;
-    let second = realm.another_registry("second").await;
-    let victim = realm.peer("victim", SigningScope::ALL).await;
-    let mallory = realm.peer("mallory", SigningScope::ALL).await;
-    let before = (realm.online().await, realm.accounts().await);
+/// Hellos for the victim's session, or for no session, that must be ignored.
+fn forged_hellos(victim: &Peer, mallory: &Peer) -> Vec<(&'static str, Value)> {
     let evil = json!({ "evil": true });
-    let as_victim = info(&victim, &evil, 0);
-    let own = info(&mallory, &json!({}), 0);
-    let mut own_as_victim = own.clone();
-    own_as_victim.account_id = Some(victim.account_id.clone());
-    own_as_victim.username = Some("victim".into());
-    let mut invented = own.clone();
+    let as_victim = info(victim, &evil, 0);
+    let mut invented = info(mallory, &json!({}), 0);
     invented.session_tag = Some("registry_01K00000000000000000000000".into());
     let broken = |auth: Value| with(body(&hello(&as_victim, Some(&victim.key))), "auth", auth);
-    let signed_by_victim = body(&hello(&info(&victim, &json!({}), 0), Some(&victim.key)));
-    for (what, hello) in [
+    let signed_by_victim = body(&hello(&info(victim, &json!({}), 0), Some(&victim.key)));
+    vec![
         ("unsigned", body(&hello(&as_victim, None))),
         ("by another key", body(&hello(&as_victim, Some(&mallory.key)))),
         ("changed", with(signed_by_victim.clone(), "metadata", evil.clone())),
@@ -72,11 +63,11 @@ async fn no_agent_speaks_for_the_session_of_another() {
         ),
         (
             "too old",
-            body(&hello(&info(&victim, &evil, -121_000), Some(&victim.key))),
+            body(&hello(&info(victim, &evil, -121_000), Some(&victim.key))),
         ),
         (
             "too new",
-            body(&hello(&info(&victim, &evil, 122_000), Some(&victim.key))),
+            body(&hello(&info(victim, &evil, 122_000), Some(&victim.key))),
         ),
         ("no auth", broken(json!([]))),
         ("empty auth", broken(json!({}))),
@@ -85,25 +76,23 @@ async fn no_agent_speaks_for_the_session_of_another() {
             broken(json!({ "scheme": "dev-ed25519-v1", "public_key": "A".repeat(300_000), "signature": "A" })),
         ),
         ("no such session", body(&hello(&invented, Some(&mallory.key)))),
-    ] {
-        realm.publish("registry.hello", &hello).await;
-        assert_eq!(realm.online().await, before.0, "{what}");
-    }
-    // One's own session stays in one's own account, whatever its hello says.
-    realm
-        .publish("registry.hello", &body(&hello(&own_as_victim, Some(&mallory.key))))
-        .await;
-    assert_eq!(realm.online().await, before.0);
+    ]
+}
 
-    let signed = |peer: &Peer, key| body(&presence_auth::goodbye(&goodbye(peer), key));
-    for (what, goodbye) in [
-        ("unsigned", signed(&victim, None)),
+fn signed_goodbye(peer: &Peer, key: Option<&SigningKey>) -> Value {
+    body(&presence_auth::goodbye(&goodbye(peer), key))
+}
+
+/// Goodbyes for the victim's session, or for no session, that must be ignored.
+fn forged_goodbyes(victim: &Peer, mallory: &Peer) -> Vec<(&'static str, Value)> {
+    vec![
+        ("unsigned", signed_goodbye(victim, None)),
         ("the tag alone", json!({ "session_tag": victim.session_tag })),
-        ("by another key", signed(&victim, Some(&mallory.key))),
+        ("by another key", signed_goodbye(victim, Some(&mallory.key))),
         (
             "moved",
             with(
-                signed(&mallory, Some(&mallory.key)),
+                signed_goodbye(mallory, Some(&mallory.key)),
                 "session_tag",
                 json!(victim.session_tag),
             ),
@@ -112,21 +101,44 @@ async fn no_agent_speaks_for_the_session_of_another() {
             "no such session",
             json!({ "session_tag": "registry_01K00000000000000000000000" }),
         ),
-    ] {
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_agent_speaks_for_the_session_of_another() {
+    let realm = Realm::start().await;
+    let second = realm.another_registry("second").await;
+    let victim = realm.peer("victim", SigningScope::ALL).await;
+    let mallory = realm.peer("mallory", SigningScope::ALL).await;
+    let before = (realm.online().await, realm.accounts().await);
+    for (what, hello) in forged_hellos(&victim, &mallory) {
+        realm.publish("registry.hello", &hello).await;
+        assert_eq!(realm.online().await, before.0, "{what}");
+    }
+    // A session stays in its own account, whatever its hello says.
+    let mut own_as_victim = info(&mallory, &json!({}), 0);
+    own_as_victim.account_id = Some(victim.account_id.clone());
+    own_as_victim.username = Some("victim".into());
+    realm
+        .publish("registry.hello", &body(&hello(&own_as_victim, Some(&mallory.key))))
+        .await;
+    assert_eq!(realm.online().await, before.0);
+
+    for (what, goodbye) in forged_goodbyes(&victim, &mallory) {
         realm.publish("registry.goodbye", &goodbye).await;
         assert_eq!(realm.online().await, before.0, "{what}");
     }
     assert_eq!(realm.accounts().await, before.1);
     second.shutdown().await;
 
-    // The owner's count.
+    // The owner's hello and goodbye count.
     let changed = info(&victim, &json!({ "own": 1 }), 0);
     realm
         .publish("registry.hello", &body(&hello(&changed, Some(&victim.key))))
         .await;
     assert_eq!(listed(&realm, &victim.session_tag).await, Some(json!({ "own": 1 })));
     realm
-        .publish("registry.goodbye", &signed(&victim, Some(&victim.key)))
+        .publish("registry.goodbye", &signed_goodbye(&victim, Some(&victim.key)))
         .await;
     assert_eq!(listed(&realm, &victim.session_tag).await, None);
 }

@@ -40,15 +40,11 @@ async fn sender(realm: &Realm) -> AgentNode {
     });
     alice.start().await.unwrap()
 }
+/// Returns the receipts that a forger publishes for a message.
+type Forgery = Box<dyn Fn(&Value) -> Vec<Value> + Send>;
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_forged_acceptance_is_none() {
-    let realm = Realm::start().await;
-    let alice = sender(&realm).await;
-    let bob = realm.peer("bob", SigningScope::ALL).await;
-    let mallory = realm.peer("mallory", SigningScope::ALL).await;
-    let (bob_id, mallory_id) = (bob.account_id.clone(), mallory.account_id.clone());
-    type Forgery = Box<dyn Fn(&Value) -> Vec<Value> + Send>;
+/// Receipts that accept a message in bob's name, and must not count.
+fn forged_acceptances(bob: &Peer, mallory: Peer) -> Vec<(&'static str, Forgery)> {
     let from_bob = {
         let (account, tag) = (bob.account_id.clone(), bob.session_tag.clone());
         move |message: &Value| {
@@ -75,7 +71,7 @@ async fn a_forged_acceptance_is_none() {
     let anonymous = from_bob.clone();
     let elsewhere = genuine.clone();
     let changed = genuine.clone();
-    let forgeries: Vec<(&str, Forgery)> = vec![
+    vec![
         ("unsigned", Box::new(move |m| vec![unsigned(m)])),
         (
             "without a sender",
@@ -86,7 +82,7 @@ async fn a_forged_acceptance_is_none() {
             Box::new(move |m| vec![mallory.sign_receipt(&of_mallory(m))]),
         ),
         (
-            "for somebody else",
+            "for another account",
             Box::new(move |m| {
                 vec![elsewhere(m, |receipt| {
                     receipt.to_account_id = Some("acct_carol".into())
@@ -119,9 +115,18 @@ async fn a_forged_acceptance_is_none() {
                 bad.into_iter().map(|auth| with(malformed(m), "auth", auth)).collect()
             }),
         ),
-    ];
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_forged_acceptance_is_none() {
+    let realm = Realm::start().await;
+    let alice = sender(&realm).await;
+    let bob = realm.peer("bob", SigningScope::ALL).await;
+    let mallory = realm.peer("mallory", SigningScope::ALL).await;
+    let (bob_id, mallory_id) = (bob.account_id.clone(), mallory.account_id.clone());
     let inbox = format!("account.{bob_id}.inbox");
-    for (what, forgery) in forgeries {
+    for (what, forgery) in forged_acceptances(&bob, mallory) {
         let before = alice.metrics_snapshot().refused_receipt_count;
         let forger = answer(&realm, &inbox, forgery).await;
         let sent = alice.send_to_account(&bob_id, json!({ "text": what })).await;

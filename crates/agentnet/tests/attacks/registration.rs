@@ -92,6 +92,101 @@ async fn recorded_old_and_future_registrations_are_refused() {
     }
 }
 
+/// An error, and the changes to a registration by alice that lead to it: name, place and new value.
+type Changes = (&'static str, Vec<(&'static str, &'static str, Value)>);
+
+/// Changes to the `auth` of a registration, except to its claims.
+fn changes_of_auth(other: &SigningKey) -> Vec<Changes> {
+    let large = "A".repeat(400_000);
+    vec![
+        (
+            "auth_required",
+            vec![
+                ("none", "/auth", Value::Null),
+                ("a text", "/auth", json!("x")),
+                ("a number", "/auth", json!(1)),
+                ("a list", "/auth", json!([{}])),
+            ],
+        ),
+        (
+            "auth_scheme_invalid",
+            vec![
+                ("empty", "/auth", json!({})),
+                ("no scheme", "/auth/scheme", json!("none")),
+                ("padded scheme", "/auth/scheme", json!(" dev-ed25519-v1")),
+            ],
+        ),
+        (
+            "auth_payload_invalid",
+            vec![
+                ("blank key", "/auth/public_key", json!(" ")),
+                ("blank signature", "/auth/signature", json!("")),
+                ("null signature", "/auth/signature", Value::Null),
+                ("claims are a list", "/auth/claims", json!([])),
+                ("claims are a text", "/auth/claims", json!("{}")),
+            ],
+        ),
+        (
+            "auth_signature_invalid",
+            vec![
+                ("another nonce", "/auth/claims/nonce", json!("n")),
+                ("other signs", "/auth/claims/signs", json!("receipts")),
+                (
+                    "another's signature",
+                    "/auth/signature",
+                    json!(other.sign(&register_claims("alice", 0))),
+                ),
+                ("another's key", "/auth/public_key", json!(other.public_text())),
+                ("a weak key", "/auth/public_key", json!("A".repeat(43))),
+                ("no base64", "/auth/signature", json!("é!")),
+                ("a short signature", "/auth/signature", json!("AAAA")),
+                ("a large signature", "/auth/signature", json!(large)),
+                ("a large key", "/auth/public_key", json!(large)),
+            ],
+        ),
+    ]
+}
+
+/// Changes to the claims in `auth` that are found before the signature is checked.
+fn changes_of_claims() -> Vec<Changes> {
+    vec![
+        (
+            "auth_claims_invalid",
+            vec![
+                ("no claims", "/auth/claims", json!({})),
+                ("no nonce", "/auth/claims/nonce", json!(" ")),
+            ],
+        ),
+        (
+            "auth_claims_agent_mismatch",
+            vec![("another agent", "/auth/claims/agent_id", json!("bob"))],
+        ),
+        (
+            "auth_claims_name_mismatch",
+            vec![("another name", "/auth/claims/name", json!("Bob"))],
+        ),
+        (
+            "auth_claims_username_mismatch",
+            vec![("another username", "/auth/claims/username", json!("bob"))],
+        ),
+        (
+            "auth_claims_account_mismatch",
+            vec![("another account", "/auth/claims/account_id", json!("acct_b"))],
+        ),
+        (
+            "auth_claims_timestamp_invalid",
+            vec![
+                ("no time", "/auth/claims/timestamp", json!("soon")),
+                ("year 0", "/auth/claims/timestamp", json!("0000-01-01T00:00:00Z")),
+            ],
+        ),
+        (
+            "nonce has 400000 bytes; at most 256 are allowed",
+            vec![("a large claim", "/auth/claims/nonce", json!("A".repeat(400_000)))],
+        ),
+    ]
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn malformed_and_oversized_auth_is_refused() {
     let realm = Realm::start().await;
@@ -99,132 +194,12 @@ async fn malformed_and_oversized_auth_is_refused() {
     let key = SigningKey::from_seed(&[9; 32]);
     let other = SigningKey::from_seed(&[10; 32]);
     let good = || registration("alice", &key, SigningScope::ALL);
-    let large = "A".repeat(400_000);
-    let swapped = other.sign(&register_claims("alice", 0));
-    type Change<'a> = Box<dyn Fn(&mut Value) + 'a>;
-    let set = |pointer: &'static str, value: Value| -> Change<'_> {
-        Box::new(move |request| *request.pointer_mut(pointer).unwrap() = value.clone())
-    };
-    let cases: Vec<(&str, Change<'_>, &str)> = vec![
-        ("none", set("/auth", Value::Null), "auth_required"),
-        ("a text", set("/auth", json!("x")), "auth_required"),
-        ("a number", set("/auth", json!(1)), "auth_required"),
-        ("a list", set("/auth", json!([{}])), "auth_required"),
-        ("empty", set("/auth", json!({})), "auth_scheme_invalid"),
-        ("no scheme", set("/auth/scheme", json!("none")), "auth_scheme_invalid"),
-        (
-            "padded scheme",
-            set("/auth/scheme", json!(" dev-ed25519-v1")),
-            "auth_scheme_invalid",
-        ),
-        ("blank key", set("/auth/public_key", json!(" ")), "auth_payload_invalid"),
-        (
-            "blank signature",
-            set("/auth/signature", json!("")),
-            "auth_payload_invalid",
-        ),
-        (
-            "null signature",
-            set("/auth/signature", Value::Null),
-            "auth_payload_invalid",
-        ),
-        (
-            "claims are a list",
-            set("/auth/claims", json!([])),
-            "auth_payload_invalid",
-        ),
-        (
-            "claims are a text",
-            set("/auth/claims", json!("{}")),
-            "auth_payload_invalid",
-        ),
-        ("no claims", set("/auth/claims", json!({})), "auth_claims_invalid"),
-        ("no nonce", set("/auth/claims/nonce", json!(" ")), "auth_claims_invalid"),
-        (
-            "another agent",
-            set("/auth/claims/agent_id", json!("bob")),
-            "auth_claims_agent_mismatch",
-        ),
-        (
-            "another name",
-            set("/auth/claims/name", json!("Bob")),
-            "auth_claims_name_mismatch",
-        ),
-        (
-            "another username",
-            set("/auth/claims/username", json!("bob")),
-            "auth_claims_username_mismatch",
-        ),
-        (
-            "another account",
-            set("/auth/claims/account_id", json!("acct_b")),
-            "auth_claims_account_mismatch",
-        ),
-        (
-            "no time",
-            set("/auth/claims/timestamp", json!("soon")),
-            "auth_claims_timestamp_invalid",
-        ),
-        (
-            "year 0",
-            set("/auth/claims/timestamp", json!("0000-01-01T00:00:00Z")),
-            "auth_claims_timestamp_invalid",
-        ),
-        (
-            "another nonce",
-            set("/auth/claims/nonce", json!("n")),
-            "auth_signature_invalid",
-        ),
-        (
-            "other signs",
-            set("/auth/claims/signs", json!("receipts")),
-            "auth_signature_invalid",
-        ),
-        (
-            "another's signature",
-            set("/auth/signature", json!(swapped)),
-            "auth_signature_invalid",
-        ),
-        (
-            "another's key",
-            set("/auth/public_key", json!(other.public_text())),
-            "auth_signature_invalid",
-        ),
-        (
-            "a weak key",
-            set("/auth/public_key", json!("A".repeat(43))),
-            "auth_signature_invalid",
-        ),
-        (
-            "no base64",
-            set("/auth/signature", json!("é!")),
-            "auth_signature_invalid",
-        ),
-        (
-            "a short signature",
-            set("/auth/signature", json!("AAAA")),
-            "auth_signature_invalid",
-        ),
-        (
-            "a large signature",
-            set("/auth/signature", json!(large)),
-            "auth_signature_invalid",
-        ),
-        (
-            "a large key",
-            set("/auth/public_key", json!(large)),
-            "auth_signature_invalid",
-        ),
-        (
-            "a large claim",
-            set("/auth/claims/nonce", json!(large)),
-            "nonce has 400000 bytes; at most 256 are allowed",
-        ),
-    ];
-    for (what, change, code) in &cases {
-        let mut request = good();
-        change(&mut request);
-        refused(&realm, what, &request, code).await;
+    for (code, changes) in changes_of_auth(&other).into_iter().chain(changes_of_claims()) {
+        for (what, pointer, value) in changes {
+            let mut request = good();
+            *request.pointer_mut(pointer).unwrap() = value;
+            refused(&realm, what, &request, code).await;
+        }
     }
     // Signed by its own key, but nested deeper than any reader accepts.
     let deep = format!(

@@ -58,31 +58,31 @@ async fn a_node_rotates_its_key_while_it_runs() {
     bob.close().await;
     second.shutdown().await;
 }
+/// A request by `old` to bind `new`, made so many milliseconds from now.
+fn request(account: &str, old: &SigningKey, new: &SigningKey, millis: i128) -> Value {
+    let at = agentnet::protocol::Timestamp::parse(&from_now(millis)).unwrap();
+    let nonce = agentnet::protocol::ids::uuid4_hex(rand::random());
+    parse(rotation::request(account, old, new, at, &nonce).encode().as_bytes())
+}
 
-#[tokio::test(flavor = "multi_thread")]
-async fn only_the_owner_rotates() {
-    let realm = Realm::start().await;
-    let second = realm.another_registry("second").await;
-    let alice = realm.peer("alice", SigningScope::ALL).await;
-    let carol = realm.peer("carol", SigningScope::ALL).await;
-    let [new, other] = [20, 21].map(|seed| SigningKey::from_seed(&[seed; 32]));
-    let request = |account: &str, old: &SigningKey, new: &SigningKey, millis: i128| {
-        let at = agentnet::protocol::Timestamp::parse(&from_now(millis)).unwrap();
-        let nonce = agentnet::protocol::ids::uuid4_hex(rand::random());
-        parse(rotation::request(account, old, new, at, &nonce).encode().as_bytes())
-    };
-    let good = || request(&alice.account_id, &alice.key, &new, 0);
-    let stolen = request(&alice.account_id, &alice.key, &other, 0)["proof"].clone();
-    let before = realm.accounts().await;
-    let cases: Vec<(&str, Value, &str)> = vec![
+/// Requests to rotate alice's key that must be refused, with their errors.
+fn refused_requests(
+    alice: &Peer,
+    carol: &Peer,
+    new: &SigningKey,
+    other: &SigningKey,
+) -> Vec<(&'static str, Value, &'static str)> {
+    let good = || request(&alice.account_id, &alice.key, new, 0);
+    let stolen = request(&alice.account_id, &alice.key, other, 0)["proof"].clone();
+    vec![
         (
             "by another's key",
-            request(&alice.account_id, &carol.key, &new, 0),
+            request(&alice.account_id, &carol.key, new, 0),
             "auth_public_key_mismatch",
         ),
         (
             "by the new key",
-            request(&alice.account_id, &new, &new, 0),
+            request(&alice.account_id, new, new, 0),
             "auth_public_key_mismatch",
         ),
         (
@@ -90,11 +90,7 @@ async fn only_the_owner_rotates() {
             with(good(), "account_id", json!(carol.account_id)),
             "auth_claims_account_mismatch",
         ),
-        (
-            "of no account",
-            request("acct_nobody", &alice.key, &new, 0),
-            "not_found",
-        ),
+        ("of no account", request("acct_nobody", &alice.key, new, 0), "not_found"),
         (
             "to another key",
             with(good(), "new_public_key", json!(other.public_text())),
@@ -117,14 +113,26 @@ async fn only_the_owner_rotates() {
         ),
         (
             "old",
-            request(&alice.account_id, &alice.key, &new, -121_000),
+            request(&alice.account_id, &alice.key, new, -121_000),
             "auth_claims_timestamp_skew",
         ),
         (
             "future",
-            request(&alice.account_id, &alice.key, &new, 122_000),
+            request(&alice.account_id, &alice.key, new, 122_000),
             "auth_claims_timestamp_skew",
         ),
+        (
+            "the registry's",
+            request("acct_registry_registry", &alice.key, new, 0),
+            "auth_public_key_mismatch",
+        ),
+    ]
+}
+
+/// Malformed requests to rotate alice's key, with their errors.
+fn malformed_requests(alice: &Peer, new: &SigningKey) -> Vec<(&'static str, Value, &'static str)> {
+    let good = || request(&alice.account_id, &alice.key, new, 0);
+    vec![
         ("unsigned", with(good(), "auth", Value::Null), "auth_required"),
         ("malformed", with(good(), "auth", json!([1])), "auth_required"),
         (
@@ -146,13 +154,19 @@ async fn only_the_owner_rotates() {
             with(good(), "account_id", json!(" ")),
             "account_id is required",
         ),
-        (
-            "the registry's",
-            request("acct_registry_registry", &alice.key, &new, 0),
-            "auth_public_key_mismatch",
-        ),
-    ];
-    for (what, request, code) in cases {
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_the_owner_rotates() {
+    let realm = Realm::start().await;
+    let second = realm.another_registry("second").await;
+    let alice = realm.peer("alice", SigningScope::ALL).await;
+    let carol = realm.peer("carol", SigningScope::ALL).await;
+    let [new, other] = [20, 21].map(|seed| SigningKey::from_seed(&[seed; 32]));
+    let before = realm.accounts().await;
+    let refused = refused_requests(&alice, &carol, &new, &other);
+    for (what, request, code) in refused.into_iter().chain(malformed_requests(&alice, &new)) {
         assert_eq!(
             realm.ask("rotate_key", &request).await,
             json!({ "error": code }),
@@ -160,7 +174,7 @@ async fn only_the_owner_rotates() {
         );
         assert_eq!(realm.accounts().await, before, "{what}");
     }
-    let done = good();
+    let done = request(&alice.account_id, &alice.key, &new, 0);
     let reply = realm.ask("rotate_key", &done).await;
     assert_eq!(
         (&reply["account_id"], &reply["public_key"]),

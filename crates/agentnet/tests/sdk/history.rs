@@ -1,6 +1,6 @@
 //! What the registry knows, through the SDK.
 
-use agentnet::{SdkError, TryStreamExt as _};
+use agentnet::{AgentSdk, SdkError, TryStreamExt as _};
 use agentnet_testkit::eventually_true;
 use serde_json::json;
 
@@ -8,11 +8,8 @@ use crate::net::DEADLINE;
 use crate::realm::Realm;
 use crate::{sdk, shouter};
 
-#[tokio::test(flavor = "multi_thread")]
-async fn pages_are_walked_to_their_end() {
-    let realm = Realm::start().await;
-    let bob = shouter(&realm, "bob").await;
-    let alice = sdk(&realm, "alice").await;
+/// Sends 25 messages in the thread `long` and one in each of seven threads `short_…`, and waits until all are stored.
+async fn fill_history(alice: &AgentSdk) {
     for number in 0..25 {
         alice
             .send_json("@bob", json!({ "n": number }))
@@ -38,6 +35,14 @@ async fn pages_are_walked_to_their_end() {
     })
     .await
     .unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_are_walked_to_their_end() {
+    let realm = Realm::start().await;
+    let bob = shouter(&realm, "bob").await;
+    let alice = sdk(&realm, "alice").await;
+    fill_history(&alice).await;
 
     let page = alice.thread_messages("long").limit(10).await.unwrap();
     assert_eq!(page.messages.len(), 10);
