@@ -1,6 +1,7 @@
 //! The registry's settings as flags. A flag overrides its environment variable (PROTOCOL.md section 15).
 
 use agentnet_registry::RegistryConfig;
+use agentnet_registry::config::{SETTINGS, Setting};
 use clap::{Arg, ArgMatches, Args, Command, FromArgMatches};
 use rustix::system::uname;
 
@@ -9,238 +10,10 @@ use crate::exit::Failure;
 /// The placeholder for the host name in the server id.
 const HOST_NAME: &str = "{hostname}";
 
-/// A setting of the registry, identified by its environment variable.
-struct Setting {
-    variable: &'static str,
-    flag: &'static str,
-    value: &'static str,
-    /// The default value as text; empty for none.
-    default: &'static str,
-    help: &'static str,
+/// The settings that have a flag here, each with that flag.
+fn flags() -> impl Iterator<Item = (&'static Setting, &'static str)> {
+    SETTINGS.iter().filter_map(|setting| Some((setting, setting.flag?)))
 }
-
-const fn setting(
-    variable: &'static str,
-    flag: &'static str,
-    value: &'static str,
-    default: &'static str,
-    help: &'static str,
-) -> Setting {
-    Setting {
-        variable,
-        flag,
-        value,
-        default,
-        help,
-    }
-}
-
-const SETTINGS: &[Setting] = &[
-    setting(
-        "REGISTRY_SERVER_ID",
-        "server-id",
-        "NAME",
-        "registry",
-        "Name of this registry, the prefix of session tags; {hostname} in it becomes the host's name",
-    ),
-    setting(
-        "AGENT_TTL_SECONDS",
-        "agent-ttl-seconds",
-        "SECONDS",
-        "40",
-        "A session that is silent for longer is offline",
-    ),
-    setting(
-        "HEARTBEAT_INTERVAL_SECONDS",
-        "heartbeat-interval-seconds",
-        "SECONDS",
-        "12",
-        "How often agents say hello, at least 1",
-    ),
-    setting(
-        "GC_INTERVAL_SECONDS",
-        "gc-interval-seconds",
-        "SECONDS",
-        "5",
-        "Time between two clean-ups",
-    ),
-    setting(
-        "SESSION_RETENTION_DAYS",
-        "session-retention-days",
-        "DAYS",
-        "14",
-        "Offline sessions are kept so long, at least 1",
-    ),
-    setting(
-        "THREAD_RETENTION_DAYS",
-        "thread-retention-days",
-        "DAYS",
-        "30",
-        "Threads without new messages are kept so long, at least 1",
-    ),
-    setting(
-        "THREAD_SOFT_LIMIT_TOKENS",
-        "thread-soft-limit-tokens",
-        "TOKENS",
-        "50000",
-        "Soft limit reported with threads, at least 1",
-    ),
-    setting(
-        "THREAD_HARD_LIMIT_TOKENS",
-        "thread-hard-limit-tokens",
-        "TOKENS",
-        "60000",
-        "Hard limit reported with threads, at least the soft one",
-    ),
-    setting(
-        "THREAD_KEEP_TAIL_MESSAGES",
-        "thread-keep-tail-messages",
-        "N",
-        "24",
-        "Messages to keep behind a checkpoint, reported with threads",
-    ),
-    setting(
-        "TOKEN_ESTIMATE_CHARS_PER_TOKEN",
-        "token-estimate-chars-per-token",
-        "N",
-        "4",
-        "Bytes that count as one token, at least 1",
-    ),
-    setting(
-        "AGENTNET_DATABASE_POOL_SIZE",
-        "database-pool-size",
-        "N",
-        "5",
-        "Connections to PostgreSQL, at least 2",
-    ),
-    setting(
-        "AGENTNET_DATABASE_STATEMENT_TIMEOUT_SECONDS",
-        "database-statement-timeout-seconds",
-        "SECONDS",
-        "10",
-        "PostgreSQL ends statements that run longer; 0 = never",
-    ),
-    setting(
-        "AGENTNET_DATABASE_TLS",
-        "database-tls",
-        "MODE",
-        "",
-        "disable, prefer, require, verify-ca or verify-full [default: as the database URL says, else prefer]",
-    ),
-    setting(
-        "DB_WRITE_BATCH_ENABLED",
-        "db-write-batch-enabled",
-        "BOOL",
-        "true",
-        "Store messages in batches",
-    ),
-    setting(
-        "DB_WRITE_BATCH_SIZE",
-        "db-write-batch-size",
-        "N",
-        "64",
-        "Messages in one batch, at least 1",
-    ),
-    setting(
-        "DB_WRITE_FLUSH_MS",
-        "db-write-flush-ms",
-        "MS",
-        "40",
-        "How long a batch waits to fill, at least 1",
-    ),
-    setting(
-        "DB_WRITE_QUEUE_MAX",
-        "db-write-queue-max",
-        "N",
-        "10000",
-        "Messages that may wait to be stored, at least 100",
-    ),
-    setting(
-        "REGISTRY_METRICS_WINDOW_SIZE",
-        "metrics-window-size",
-        "N",
-        "1024",
-        "Samples that percentiles are taken over, at least 32",
-    ),
-    setting("DEV_AUTH", "dev-auth", "BOOL", "false", "Registrations must be signed"),
-    setting(
-        "DEV_AUTH_MAX_SKEW_SECONDS",
-        "dev-auth-max-skew-seconds",
-        "SECONDS",
-        "120",
-        "How far a signer's clock may be off, at least 1",
-    ),
-    setting(
-        "DEV_AUTH_NONCE_TTL_SECONDS",
-        "dev-auth-nonce-ttl-seconds",
-        "SECONDS",
-        "300",
-        "How long a nonce is remembered, at least 5",
-    ),
-    setting(
-        "DEV_AUTH_KEY_DIR",
-        "dev-auth-key-dir",
-        "DIR",
-        "",
-        "Where the registry's own key is kept [default: registry-keys in the data directory, if there is one]",
-    ),
-    setting(
-        "AGENTNET_MAX_METADATA_BYTES",
-        "max-metadata-bytes",
-        "BYTES",
-        "65536",
-        "An agent's metadata is not larger, at most 1048576",
-    ),
-    setting(
-        "AGENTNET_MAX_NEW_ACCOUNTS_PER_SECOND",
-        "max-new-accounts-per-second",
-        "N",
-        "500",
-        "New accounts in the long run, 20 times as many at once; 0 = no limit",
-    ),
-    setting(
-        "AGENTNET_OFFLINE_REPLIES",
-        "offline-replies",
-        "BOOL",
-        "true",
-        "Answer requests to agents that are offline with an error at once",
-    ),
-    setting(
-        "AGENTNET_CAPTURE_STORAGE",
-        "capture-storage",
-        "file|memory",
-        "file",
-        "Where JetStream keeps messages until they are stored",
-    ),
-    setting(
-        "AGENTNET_CAPTURE_REPLICAS",
-        "capture-replicas",
-        "N",
-        "1",
-        "Copies of them in a NATS cluster, at most 5",
-    ),
-    setting(
-        "AGENTNET_METRICS_ADDR",
-        "metrics-addr",
-        "IP:PORT",
-        "",
-        "Serve GET /metrics (Prometheus) and GET /healthz here over HTTP; port 0 takes a free one [default: nowhere]",
-    ),
-    setting(
-        "THREAD_COMPACTION_EVENT_ENABLED",
-        "thread-compaction-event-enabled",
-        "BOOL",
-        "",
-        "Accepted for old configurations; without effect",
-    ),
-    setting(
-        "THREAD_COMPACTION_EVENT_COOLDOWN_SECONDS",
-        "thread-compaction-event-cooldown-seconds",
-        "SECONDS",
-        "",
-        "Accepted for old configurations; without effect",
-    ),
-];
 
 /// The values that were set, by flag or variable.
 #[derive(Debug, Clone, Default)]
@@ -261,10 +34,10 @@ impl RegistrySettings {
                 .map(|(_, value)| value.clone())
         };
         let config = RegistryConfig::from_lookup(values).map_err(|error| {
-            let flag = SETTINGS.iter().find(|setting| setting.variable == error.name);
+            let flag = flags().find(|(setting, _)| setting.variable == error.name);
             let failure = Failure::refused(error.to_string());
             match flag {
-                Some(setting) => failure.hint(format!("set it with --{} or the environment", setting.flag)),
+                Some((_, flag)) => failure.hint(format!("set it with --{flag} or the environment")),
                 None => failure,
             }
         })?;
@@ -291,9 +64,8 @@ impl FromArgMatches for RegistrySettings {
     }
 
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
-        self.values = SETTINGS
-            .iter()
-            .filter_map(|setting| Some((setting.variable, matches.get_one::<String>(setting.flag)?.clone())))
+        self.values = flags()
+            .filter_map(|(setting, flag)| Some((setting.variable, matches.get_one::<String>(flag)?.clone())))
             .collect();
         Ok(())
     }
@@ -301,17 +73,17 @@ impl FromArgMatches for RegistrySettings {
 
 impl Args for RegistrySettings {
     fn augment_args(command: Command) -> Command {
-        SETTINGS.iter().fold(command, |command, setting| {
-            let arg = Arg::new(setting.flag)
-                .long(setting.flag)
+        flags().fold(command, |command, (setting, flag)| {
+            let arg = Arg::new(flag)
+                .long(flag)
                 .env(setting.variable)
-                .value_name(setting.value)
+                .value_name(setting.value_name)
                 .value_parser(crate::args::not_blank)
                 .help(setting.help)
                 .help_heading("Registry settings")
                 .allow_negative_numbers(true);
             // The flag without a value turns the setting on.
-            let arg = match setting.value {
+            let arg = match setting.value_name {
                 "BOOL" => arg.num_args(0..=1).default_missing_value("true"),
                 _ => arg,
             };

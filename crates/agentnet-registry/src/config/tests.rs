@@ -1,3 +1,6 @@
+use agentnet_protocol::limits::DEFAULT_MAX_METADATA_BYTES;
+use agentnet_protocol::register_auth::{DEFAULT_MAX_SKEW_MS, DEFAULT_NONCE_TTL_SECONDS};
+use agentnet_protocol::thread;
 use agentnet_store::TlsMode;
 
 use super::*;
@@ -18,6 +21,40 @@ fn nothing_set_means_the_defaults() {
     assert_eq!(config.agent_ttl.as_secs_f64(), 40.0);
     assert_eq!(config.heartbeat_interval.as_secs_f64(), 12.0);
     assert_eq!(config.clone().with_minima(), config, "the defaults respect the minima");
+}
+
+#[test]
+fn every_default_can_be_parsed() {
+    for setting in SETTINGS.iter().filter(|setting| !setting.default.is_empty()) {
+        let parsed = setting.set(&mut RegistryConfig::default(), setting.default);
+        assert_eq!(parsed, Ok(()), "{}", setting.variable);
+    }
+}
+
+#[test]
+fn the_defaults_are_those_of_protocol_and_store() {
+    let config = RegistryConfig::default();
+    assert_eq!(config.database, OpenOptions::default());
+    assert_eq!(
+        (
+            config.thread_soft_limit_tokens,
+            config.thread_hard_limit_tokens,
+            config.thread_keep_tail_messages,
+            config.token_estimate_chars_per_token,
+        ),
+        (
+            thread::DEFAULT_SOFT_LIMIT_TOKENS,
+            thread::DEFAULT_HARD_LIMIT_TOKENS,
+            thread::DEFAULT_KEEP_TAIL_MESSAGES,
+            thread::DEFAULT_CHARS_PER_TOKEN,
+        )
+    );
+    assert_eq!(config.dev_auth_max_skew, Duration::from_millis(DEFAULT_MAX_SKEW_MS));
+    assert_eq!(
+        config.dev_auth_nonce_ttl,
+        Duration::from_secs(DEFAULT_NONCE_TTL_SECONDS)
+    );
+    assert_eq!(config.max_metadata_bytes, DEFAULT_MAX_METADATA_BYTES);
 }
 
 #[test]
