@@ -1,10 +1,10 @@
-//! The clock and the dice: the one place where time is read and randomness drawn.
+//! The clock, and what is made of it and of random numbers: ids, tags, names.
 
 use std::time::{Instant, SystemTime};
 
 use agentnet_protocol::{Timestamp, ids};
 
-/// One reading of both clocks: ages are measured on the monotonic one, people see the other.
+/// One reading of both clocks: ages are measured on the monotonic one, and users see the other.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Now {
     pub(crate) instant: Instant,
@@ -35,7 +35,7 @@ pub(crate) fn now_text() -> String {
     Now::read().time.to_string()
 }
 
-/// A name for an agent whose own names cannot be used.
+/// A username for an agent without a usable name.
 pub(crate) fn generated_username() -> String {
     ids::generated_username(rand::random())
 }

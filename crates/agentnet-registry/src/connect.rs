@@ -17,27 +17,27 @@ use crate::error::StartError;
 
 /// The name under which the server lists the connection.
 const NAME: &str = "agentnet-registry";
-/// After this time a server of a `tls://` URL that has said nothing may be one that waits for the TLS handshake.
+/// A server of a `tls://` URL that sends nothing for so long may be waiting for the TLS handshake.
 const TLS_FIRST_AFTER: Duration = Duration::from_millis(300);
 /// How long the end of a subscription may take.
-const LAST_MESSAGES: Duration = Duration::from_secs(2);
+const UNSUBSCRIBE_TIMEOUT: Duration = Duration::from_secs(2);
 /// More than the nine digits that the server reads as a number of messages: it ends the subscription at once, while the
-/// client goes on taking what was on its way. (The client's own `drain` drops what comes behind its command.)
-const NEVER: u64 = 1_000_000_000_000_000;
-/// What a server had already assigned to a subscription when it ended comes within this time.
-const QUIET: Duration = Duration::from_millis(50);
-/// The longest pause between two attempts to reconnect.
-const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+/// client still delivers messages that are on their way. (The client's own `drain` drops messages behind its command.)
+const UNREACHABLE_COUNT: u64 = 1_000_000_000_000_000;
+/// Messages that were assigned to a subscription before its end come within this time.
+const QUIET_TIME: Duration = Duration::from_millis(50);
+/// The longest delay between two attempts to reconnect.
+const MAX_BACKOFF: Duration = Duration::from_secs(2);
 
-/// A connection that is kept up for ever, and what happened to it.
+/// A connection that reconnects for ever, and its events.
 #[derive(Debug, Clone)]
 pub(crate) struct Connection {
     pub(crate) client: Client,
     /// Counts the times that the connection was made.
     pub(crate) connected: watch::Receiver<u64>,
-    /// Messages that the client dropped because nobody took them in time.
+    /// Messages that the client dropped because a subscription was full.
     pub(crate) dropped: Arc<AtomicU64>,
-    /// The client has ended for good: every handle on it is gone, or its task has panicked over what it was sent.
+    /// Cancelled when the client has ended for good: every handle was dropped, or its task has panicked over a message.
     pub(crate) ended: CancellationToken,
 }
 
@@ -49,16 +49,16 @@ struct Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // An attempt that came to nothing is no end.
+        // A client that never connected does not count.
         if *self.connected.get_mut() {
             self.ended.cancel();
         }
     }
 }
 
-/// Connects, or says within a few seconds why not. Later losses are repaired without end.
+/// Connects, or fails within a few seconds. Later it reconnects for ever.
 ///
-/// What this connection publishes is not delivered back to it: the registry must not tap its own replies.
+/// The server does not deliver to this connection what it publishes itself: the registry must not tap its own replies.
 pub(crate) async fn connect(url: &NatsUrl) -> Result<Connection, StartError> {
     let (times, connected) = watch::channel(0_u64);
     let dropped = Arc::new(AtomicU64::new(0));
@@ -73,7 +73,7 @@ pub(crate) async fn connect(url: &NatsUrl) -> Result<Connection, StartError> {
             .no_echo()
             .max_reconnects(None)
             .reconnect_delay_callback(move |attempt| match *so_far.borrow() {
-                // The client asks before its first attempts too, and nobody is to wait for those.
+                // The client asks before its first attempts too, which must not wait.
                 0 => Duration::ZERO,
                 _ => reconnect_pause(attempt),
             })
@@ -107,7 +107,7 @@ pub(crate) async fn connect(url: &NatsUrl) -> Result<Connection, StartError> {
     })
 }
 
-/// Connects. Where the URL asks for TLS, a server that says nothing, or nothing that is understood, is met with the handshake first
+/// Connects. With a TLS URL, the handshake comes first if the server sends nothing, or nothing that the client understands
 /// (nats-server's `handshake_first`).
 async fn dial(url: &NatsUrl, options: impl Fn() -> ConnectOptions) -> Result<Client, async_nats::ConnectError> {
     let mut plain = pin!(options().connect(url.servers()));
@@ -134,7 +134,7 @@ fn is_refusal(kind: ConnectErrorKind) -> bool {
     )
 }
 
-/// What every connection of a registry has in common.
+/// The options of every connection of a registry.
 pub(crate) fn options(url: &NatsUrl) -> ConnectOptions {
     match url.login() {
         Login::None => ConnectOptions::new(),
@@ -147,33 +147,33 @@ pub(crate) fn options(url: &NatsUrl) -> ConnectOptions {
 }
 
 /// Returns when the server has handled everything that was sent to it, subscriptions above all: it handles a connection's
-/// commands in order, and it is the server itself that answers a request which nobody else takes.
+/// commands in order, and answers a request without a subscriber itself.
 pub(crate) async fn settled(client: &Client) -> Result<(), StartError> {
-    let nobody = format!("{}.nobody", client.new_inbox());
-    match client.request(nobody, bytes::Bytes::new()).await {
+    let no_subscriber = format!("{}.nobody", client.new_inbox());
+    match client.request(no_subscriber, bytes::Bytes::new()).await {
         Ok(_) => Ok(()),
         Err(error) if error.kind() == RequestErrorKind::NoResponders => Ok(()),
         Err(error) => Err(StartError::Nats(error.to_string())),
     }
 }
 
-/// Whether the connection stands now.
+/// Whether the client is connected now.
 pub(crate) fn is_up(client: &Client) -> bool {
     client.connection_state() == State::Connected
 }
 
-/// Ends a subscription at the server. What was assigned to it before may still come, see [`rest`].
+/// Ends a subscription at the server. Messages that were assigned to it before may still come, see [`rest`].
 pub(crate) async fn leave(messages: &mut Subscriber) {
-    if let Err(error) = messages.unsubscribe_after(NEVER).await {
+    if let Err(error) = messages.unsubscribe_after(UNREACHABLE_COUNT).await {
         tracing::debug!(%error, "a subscription could not be ended");
     }
 }
 
-/// What was assigned to subscriptions before they were left; without a connection, what is here already.
+/// The messages that were assigned to subscriptions before they ended; without a connection, those that have arrived.
 pub(crate) async fn rest<S: Stream + Unpin>(client: &Client, messages: &mut S) -> Vec<S::Item> {
     let mut rest = Vec::new();
     if is_up(client) {
-        // Until the server has done what it was asked to, messages are collected so that the connection is not held up.
+        // Messages are collected meanwhile, so that a full subscription does not hold the connection up.
         let until_left = async {
             let mut left = std::pin::pin!(settled(client));
             loop {
@@ -182,11 +182,11 @@ pub(crate) async fn rest<S: Stream + Unpin>(client: &Client, messages: &mut S) -
                     Some(message) = messages.next() => rest.push(message),
                 }
             }
-            while let Ok(Some(message)) = tokio::time::timeout(QUIET, messages.next()).await {
+            while let Ok(Some(message)) = tokio::time::timeout(QUIET_TIME, messages.next()).await {
                 rest.push(message);
             }
         };
-        let _ = tokio::time::timeout(LAST_MESSAGES, until_left).await;
+        let _ = tokio::time::timeout(UNSUBSCRIBE_TIMEOUT, until_left).await;
     }
     while let Some(Some(message)) = tokio::task::unconstrained(messages.next()).now_or_never() {
         rest.push(message);
@@ -194,7 +194,7 @@ pub(crate) async fn rest<S: Stream + Unpin>(client: &Client, messages: &mut S) -
     rest
 }
 
-/// Ends a subscription and gives what was delivered before its end; without a connection, what is here already.
+/// Ends a subscription, and returns the messages that were delivered before; without a connection, those that have arrived.
 pub(crate) async fn end(client: &Client, messages: &mut Subscriber) -> Vec<Message> {
     if is_up(client) {
         leave(messages).await;
@@ -204,7 +204,7 @@ pub(crate) async fn end(client: &Client, messages: &mut Subscriber) -> Vec<Messa
 
 fn reconnect_pause(attempt: usize) -> Duration {
     let doublings = u32::try_from(attempt.saturating_sub(1)).unwrap_or(u32::MAX).min(5);
-    (Duration::from_millis(50) * 2_u32.pow(doublings)).min(LONGEST_PAUSE)
+    (Duration::from_millis(50) * 2_u32.pow(doublings)).min(MAX_BACKOFF)
 }
 
 fn log(event: &Event, url: &str) {
@@ -212,7 +212,7 @@ fn log(event: &Event, url: &str) {
         Event::Connected => tracing::info!(url, "connected to NATS"),
         Event::Disconnected => tracing::warn!(url, "lost the connection to NATS; reconnecting"),
         Event::SlowConsumer(_) => tracing::debug!("a subscription is full; a message was dropped"),
-        // Above all what this registry's user may not do.
+        // Usually a permission that this registry's user lacks.
         Event::ServerError(error) => tracing::error!(url, "{error}"),
         other => tracing::debug!(event = %other, "NATS"),
     }
@@ -226,6 +226,6 @@ mod tests {
     fn pauses_grow_to_two_seconds() {
         let pauses: Vec<_> = (0..9).map(|attempt| reconnect_pause(attempt).as_millis()).collect();
         assert_eq!(pauses, [50, 50, 100, 200, 400, 800, 1600, 1600, 1600]);
-        assert!(reconnect_pause(usize::MAX) <= LONGEST_PAUSE);
+        assert!(reconnect_pause(usize::MAX) <= MAX_BACKOFF);
     }
 }

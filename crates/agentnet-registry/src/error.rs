@@ -53,11 +53,11 @@ pub enum StartError {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Failed {
-    /// The file of its database has been removed or replaced. What the store says.
+    /// The file of its database was removed or replaced, with the store's error.
     #[error("{0}")]
     Database(String),
-    /// The client of NATS has ended: it was sent something that it could not read. A registry that is started anew on the same
-    /// store goes on where this one ended.
+    /// The NATS client has ended over a message that it could not parse. A registry that is started again on the same store
+    /// continues where this one ended.
     #[error("the NATS client ended over a message that it could not read")]
     Connection,
 }

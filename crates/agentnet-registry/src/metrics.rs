@@ -1,4 +1,4 @@
-//! What the registry counts of itself (PROTOCOL.md section 6, `metrics`).
+//! The registry's metrics (PROTOCOL.md section 6, `metrics`).
 
 pub(crate) mod page;
 
@@ -21,7 +21,7 @@ pub(crate) struct Metrics {
     pub(crate) duplicates: Counter,
     pub(crate) refused: Counter,
     pub(crate) ignored: Counter,
-    /// Messages that the spare handed to the store.
+    /// Messages that the standby handed to the store.
     pub(crate) recovered: Counter,
     /// How often the queue between capture and store was full.
     pub(crate) overflow: Counter,
@@ -29,11 +29,11 @@ pub(crate) struct Metrics {
     pub(crate) lag: Counter,
     /// Whether the consumer that hands the stream to the registries is paused.
     pub(crate) is_paused: AtomicBool,
-    /// Announcements on the registries' subject that were not read: too long, or too many of strangers.
+    /// Announcements that were not read: too long, or too many without proof.
     pub(crate) announcements_dropped: Counter,
 }
 
-/// How long one thing took: the last times for percentiles, in milliseconds; all of them for Prometheus, in seconds.
+/// Durations under one name: the last ones for percentiles, in milliseconds; all of them for Prometheus, in seconds.
 #[derive(Debug)]
 struct Samples {
     window: VecDeque<f64>,
@@ -49,12 +49,12 @@ impl Default for Samples {
     }
 }
 
-/// Upper bounds, in seconds: from a lookup in memory to a call that was given up.
+/// Upper bounds, in seconds: from a lookup in memory to a call that timed out.
 const BUCKETS: [f64; 14] = [
     0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
 ];
 
-/// A number that many tasks count.
+/// A counter that many tasks share.
 #[derive(Debug, Default)]
 pub(crate) struct Counter(AtomicI64);
 
@@ -72,7 +72,7 @@ impl Counter {
         self.0.load(Ordering::Relaxed)
     }
 
-    /// As what it is: never below zero.
+    /// The value, never below zero.
     pub(crate) fn total(&self) -> u64 {
         u64::try_from(self.get()).unwrap_or_default()
     }
@@ -140,7 +140,7 @@ impl Metrics {
             .collect()
     }
 
-    /// How long everything took since the start, by name.
+    /// The durations since the start, by name.
     pub(crate) fn histograms(&self) -> BTreeMap<&'static str, Histogram> {
         let samples = lock(&self.samples);
         samples

@@ -7,20 +7,20 @@ use std::time::{Duration, Instant};
 use ahash::AHashSet;
 use siphasher::sip128::SipHasher13;
 
-/// Nonces that are remembered of registries that prove nothing (older versions; anybody may pretend to be one).
+/// Nonces that are remembered from announcements without proof: of registries of older versions, or of any client.
 const MAX_UNPROVEN_NONCES: usize = 50_000;
-/// Nonces that are remembered at all: more than a registry can take in while one lives. With so many, no further one counts as
-/// new: registrations are refused rather than replayed.
+/// Nonces that are remembered at all: more than a registry can receive within their lifetime. With so many, no further one
+/// counts as new: registrations are rejected rather than replayed.
 const MAX_NONCES: usize = 1_000_000;
 
-/// The nonces of the recent past. Of each a keyed hash is kept: they come from the network, and are of any length.
+/// The recent nonces. A keyed hash of each is kept: nonces come from the network, and have any length.
 #[derive(Debug)]
 pub(crate) struct Nonces {
     lifetime: Duration,
     hasher: SipHasher13,
     own: Mutex<Seen>,
-    /// What strangers told.
-    told: Mutex<Seen>,
+    /// From announcements without proof.
+    unproven: Mutex<Seen>,
 }
 
 #[derive(Debug, Default)]
@@ -35,7 +35,7 @@ impl Nonces {
             lifetime,
             hasher: SipHasher13::new_with_key(&rand::random()),
             own: Mutex::default(),
-            told: Mutex::default(),
+            unproven: Mutex::default(),
         }
     }
 
@@ -46,23 +46,23 @@ impl Nonces {
     /// Remembers a nonce; `false` if it was used within its lifetime, or if there is no room.
     pub(crate) fn remember(&self, nonce: &str, now: Instant) -> bool {
         let hash = self.hash(nonce);
-        !lock(&self.told).knows(hash, now) && lock(&self.own).add(hash, now, now + self.lifetime, MAX_NONCES)
+        !lock(&self.unproven).knows(hash, now) && lock(&self.own).add(hash, now, now + self.lifetime, MAX_NONCES)
     }
 
-    /// Another registry has seen a nonce used. What strangers tell is remembered apart, where it takes nobody's room.
-    pub(crate) fn used_elsewhere(&self, nonce: &str, known: bool, now: Instant) {
-        let (seen, most) = if known {
+    /// Another registry has seen a nonce. Announcements without proof have a limit of their own.
+    pub(crate) fn used_elsewhere(&self, nonce: &str, proven: bool, now: Instant) {
+        let (seen, max) = if proven {
             (&self.own, MAX_NONCES)
         } else {
-            (&self.told, MAX_UNPROVEN_NONCES)
+            (&self.unproven, MAX_UNPROVEN_NONCES)
         };
-        lock(seen).add(self.hash(nonce), now, now + self.lifetime, most);
+        lock(seen).add(self.hash(nonce), now, now + self.lifetime, max);
     }
 
-    /// Drops those whose lifetime is over.
+    /// Drops nonces that have expired.
     pub(crate) fn forget(&self, now: Instant) {
         lock(&self.own).forget_before(now);
-        lock(&self.told).forget_before(now);
+        lock(&self.unproven).forget_before(now);
     }
 }
 
@@ -76,8 +76,8 @@ impl Seen {
         self.hashes.contains(&hash)
     }
 
-    fn add(&mut self, hash: u128, now: Instant, until: Instant, most: usize) -> bool {
-        if self.knows(hash, now) || self.order.len() >= most {
+    fn add(&mut self, hash: u128, now: Instant, until: Instant, max: usize) -> bool {
+        if self.knows(hash, now) || self.order.len() >= max {
             return false;
         }
         self.hashes.insert(hash);
@@ -85,14 +85,14 @@ impl Seen {
         true
     }
 
-    /// They expire in the order in which they came.
+    /// Nonces expire in the order in which they came.
     fn forget_before(&mut self, now: Instant) {
         while self.order.front().is_some_and(|(until, _)| *until <= now) {
             if let Some((_, hash)) = self.order.pop_front() {
                 self.hashes.remove(&hash);
             }
         }
-        // A flood's room is given back.
+        // Frees the memory of a flood.
         if self.order.capacity() > 1024 && self.order.len() < self.order.capacity() / 4 {
             self.order.shrink_to(2 * self.order.len());
             self.hashes.shrink_to(2 * self.order.len());
@@ -127,14 +127,14 @@ mod tests {
     }
 
     #[test]
-    fn what_strangers_tell_is_bounded_and_takes_nobodys_room() {
+    fn nonces_without_proof_are_bounded_apart_from_the_others() {
         let nonces = Nonces::new(Duration::from_secs(5));
         let start = Instant::now();
         for number in 0..2 * MAX_UNPROVEN_NONCES {
             nonces.used_elsewhere(&number.to_string(), false, start);
         }
-        assert!(!nonces.remember("7", start), "an older registry may have told it");
-        assert_eq!(lock(&nonces.told).order.len(), MAX_UNPROVEN_NONCES);
+        assert!(!nonces.remember("7", start), "an older registry may have seen it");
+        assert_eq!(lock(&nonces.unproven).order.len(), MAX_UNPROVEN_NONCES);
         assert!(nonces.remember("own", start));
         nonces.used_elsewhere("told", true, start);
         assert!(!nonces.remember("told", start));

@@ -12,19 +12,18 @@ use agentnet_store::{Store, StoreError};
 use crate::clock::Now;
 use crate::context::Context;
 
-/// Tells the other registries which nonce was used up. Whatever else is wrong with the request: it must not be replayed to
-/// another registry. One that gets it at the very moment in which this is on its way still takes it; the store cannot tell
-/// either.
+/// Announces a used nonce to the other registries, whether or not the request is valid otherwise: it must not be replayed to
+/// another registry. A registry that gets the replay before the announcement still accepts it.
 pub(crate) async fn announce_used(ctx: &Context, nonce: Option<String>) {
     if let Some(nonce) = nonce {
         ctx.peer_events.nonce_used(&nonce).await;
     }
 }
 
-/// Checks a request's signature and says who made it.
+/// Checks the signature of a request; returns the registrant.
 ///
 /// # Errors
-/// The code of section 13.3; `auth_validation_failed` if the store cannot say whose account it is.
+/// The code of section 13.3; `auth_validation_failed` if the account cannot be looked up.
 pub(crate) async fn check(
     ctx: &Context,
     request: &RegisterRequest,
@@ -55,7 +54,7 @@ pub(crate) async fn check(
     checked.map_err(|error| RpcError::new(error.code()))
 }
 
-/// The account that a claim would get, as far as can be said without creating it.
+/// The account that a claim would get, without creating it.
 struct Target {
     account_id: String,
     username: String,
@@ -89,7 +88,7 @@ async fn target(store: &dyn Store, claim: &AccountClaim) -> Result<Target, Store
             };
             of(account, username)
         }
-        // A new account of this id; with a taken name it would get another one, which nobody can have claimed.
+        // A new account of this id; with a taken name it would get another one, which cannot have been signed.
         (None, Some(id), owner) => {
             let username = if owner.is_none() { name.clone() } else { String::new() };
             Target {
