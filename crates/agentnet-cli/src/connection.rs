@@ -5,8 +5,8 @@ pub(crate) mod observer;
 use std::time::Duration;
 
 use agentnet::{AgentBuilder, AgentNode, RegistryClient};
+use agentnet_nats::{DEFAULT_NATS_URL, NatsUrl, NatsUrlError};
 use agentnet_protocol::rpc::{Request, decode_reply};
-use agentnet_protocol::url::{DEFAULT_NATS_URL, NatsUrl, NatsUrlError};
 
 use crate::args::CallTimeout;
 use crate::exit::{Exit, Failure};

@@ -2,8 +2,8 @@
 
 use std::io;
 
+use agentnet_nats::NatsUrl;
 use agentnet_protocol::json::ObjectWriter;
-use agentnet_protocol::url::NatsUrl;
 
 use crate::output::sanitize::{clean, clean_lines};
 

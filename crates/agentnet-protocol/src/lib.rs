@@ -40,7 +40,6 @@ pub mod target;
 pub mod thread;
 pub mod time;
 pub mod token_bucket;
-pub mod url;
 pub mod username;
 pub mod version;
 

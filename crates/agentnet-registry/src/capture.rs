@@ -30,9 +30,9 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use agentnet_nats::NatsUrl;
 use agentnet_protocol::Timestamp;
 use agentnet_protocol::subject::{ALL_CAPABILITIES, ALL_INBOXES, ALL_NATS_REPLIES, ALL_REPLIES};
-use agentnet_protocol::url::NatsUrl;
 use bytes::Bytes;
 
 use crate::config::RegistryConfig;

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use agentnet_nats::is_up;
 use agentnet_store::Store;
 use async_nats::Client;
 use tokio_util::sync::CancellationToken;
@@ -11,7 +12,6 @@ use tokio_util::sync::CancellationToken;
 use crate::batch_lookup::{AccountIdLoader, ClaimLoader};
 use crate::capture::Capture;
 use crate::config::RegistryConfig;
-use crate::connect::is_up;
 use crate::database::Database;
 use crate::disk::Disk;
 use crate::identity::Identity;

@@ -1,7 +1,7 @@
 //! Why a registry could not be started.
 
 use agentnet_keys::KeyFileError;
-use agentnet_protocol::url::NatsUrlError;
+use agentnet_nats::NatsUrlError;
 use agentnet_store::StoreError;
 
 use crate::config::ConfigError;

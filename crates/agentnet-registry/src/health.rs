@@ -10,8 +10,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use agentnet_nats::NatsUrl;
 use agentnet_protocol::subject::may_reply_to;
-use agentnet_protocol::url::NatsUrl;
 use async_nats::client::RequestErrorKind;
 use async_nats::{Client, Subject, Subscriber};
 use bytes::Bytes;

@@ -18,6 +18,7 @@ use std::future;
 use std::sync::Arc;
 use std::time::Instant;
 
+use agentnet_nats::{is_up, leave, rest};
 use agentnet_protocol::subject::{ALL_CAPABILITIES, ALL_INBOXES};
 use async_nats::{Client, Message, SubscribeError, Subscriber};
 use futures::stream::SelectAll;
@@ -27,7 +28,6 @@ use tokio::sync::watch;
 use self::recorder::{Recorder, record_directly};
 use self::reject::Rejections;
 use crate::clock::Now;
-use crate::connect::{is_up, leave, rest};
 use crate::context::Context;
 use crate::error::StartError;
 use crate::tasks::Phase;

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll};
 use std::time::Instant;
 
+use agentnet_nats::{leave, rest};
 use agentnet_protocol::rpc::RpcError;
 use agentnet_protocol::subject::{REGISTRY_GROUP, REGISTRY_PREFIX, may_reply_to};
 use async_nats::{Client, Message, Subscriber};
@@ -21,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
 use crate::clock::Now;
-use crate::connect::{leave, rest, settled};
+use crate::connect::flushed;
 use crate::context::Context;
 use crate::error::StartError;
 use crate::offline_replies::{Event, OfflineReplies};
@@ -127,7 +128,7 @@ impl Router {
                 messages: messages.await.map_err(lost)?,
             });
         }
-        settled(&ctx.client).await?;
+        flushed(&ctx.client).await?;
         Ok(Self {
             presence,
             requests,

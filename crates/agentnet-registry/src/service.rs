@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use agentnet_metrics_http::Server;
-use agentnet_protocol::url::NatsUrl;
+use agentnet_nats::NatsUrl;
 use agentnet_store::{Store, StoreError};
 use tokio::sync::watch;
 use tokio_util::sync::DropGuard;

@@ -6,10 +6,10 @@ use std::marker::PhantomData;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use agentnet_nats::NatsUrl;
 use agentnet_protocol::env_bool::is_true;
 use agentnet_protocol::json::Kind;
 pub use agentnet_protocol::signature::SigningKey;
-use agentnet_protocol::url::NatsUrl;
 use agentnet_protocol::username::{lookup_key, usable};
 use agentnet_protocol::{RawJson, ids};
 

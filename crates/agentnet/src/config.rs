@@ -4,7 +4,8 @@ pub(crate) mod error;
 
 use std::time::Duration;
 
-use agentnet_protocol::{compose, expiry, url, version};
+use agentnet_nats::NatsUrl;
+use agentnet_protocol::{compose, expiry, version};
 
 use crate::connect::Connection;
 use crate::identity::key_source::KeySource;
@@ -112,7 +113,7 @@ pub(crate) struct Config {
     pub(crate) capabilities: Vec<String>,
     pub(crate) metadata: agentnet_protocol::RawJson,
     pub(crate) keep_profile: bool,
-    pub(crate) url: url::NatsUrl,
+    pub(crate) url: NatsUrl,
     /// Instead of one of its own.
     pub(crate) connection: Option<Connection>,
     pub(crate) limits: Limits,

@@ -2,23 +2,19 @@
 
 pub(crate) mod denials;
 
-use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use agentnet_nats::{Backoff, ClientEnd, NatsUrl, NatsUrlError, dial, is_refusal};
 use agentnet_protocol::subject::CONNECTION_INBOX_PREFIX;
-use agentnet_protocol::url::{Login, NatsUrl, NatsUrlError};
-use async_nats::{Client, ConnectErrorKind, ConnectOptions, Event, ServerError};
+use async_nats::{Client, ConnectOptions, Event, ServerError};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use self::denials::{Action, Denials, Denied};
 
-/// After this time a server of a `tls://` URL that has sent nothing may be one that waits for the TLS handshake.
-const TLS_FIRST_DELAY: Duration = Duration::from_millis(300);
-/// A receiver that comes back later than its senders costs them their attempts.
-const MAX_RECONNECT_DELAY: Duration = Duration::from_secs(1);
+/// Delays between attempts to reconnect. A receiver that comes back later than its senders costs them their attempts.
+const RECONNECT: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(1));
 
 /// The error text while the client reconnects.
 pub(crate) const NO_CONNECTION: &str = "the connection to NATS is lost and not yet back";
@@ -62,21 +58,6 @@ pub(crate) struct Connections {
     pub(crate) denials: Denials,
     /// The client has ended for good: every handle on it is gone, or its task has panicked over what it was sent.
     pub(crate) client_ended: CancellationToken,
-}
-
-/// Held by a client for as long as it runs.
-struct ClientRuns {
-    connected: AtomicBool,
-    ended: CancellationToken,
-}
-
-impl Drop for ClientRuns {
-    fn drop(&mut self) {
-        // A failed attempt to connect is not the end of the client.
-        if *self.connected.get_mut() {
-            self.ended.cancel();
-        }
-    }
 }
 
 impl Default for Connections {
@@ -181,83 +162,24 @@ async fn open(url: &NatsUrl, name: &str, connections: Arc<Connections>) -> Resul
 
 fn options(url: &NatsUrl, name: &str, connections: &Arc<Connections>) -> ConnectOptions {
     let (so_far, heard) = (Arc::clone(connections), Arc::clone(connections));
-    let runs = ClientRuns {
-        connected: AtomicBool::new(false),
-        ended: connections.client_ended.clone(),
-    };
-    let options = ConnectOptions::new()
-        .name(name)
-        .custom_inbox_prefix(url.inbox_prefix())
-        .connection_timeout(url.attempt_timeout())
-        .max_reconnects(None)
+    let end = ClientEnd::new(connections.client_ended.clone());
+    agentnet_nats::options(url, name)
         .reconnect_delay_callback(move |attempt| match *so_far.made.borrow() {
             // The client calls this before its first attempts too, which must not be delayed.
             0 => Duration::ZERO,
             _ => reconnect_delay(attempt, rand::random_range(0.5..=1.0)),
         })
         .event_callback(move |event| {
-            if let Event::Connected = event {
-                runs.connected.store(true, Ordering::Relaxed);
-            }
+            end.on_event(&event);
             heard.heard(&event);
             std::future::ready(())
-        });
-    match url.login() {
-        Login::None => options,
-        Login::Token(token) => options.token(token.clone()),
-        Login::User { name, password } => options.user_and_password(name.clone(), password.clone()),
-    }
+        })
 }
 
-/// Connects with the options that `options` makes. Where the URL asks for TLS, the handshake follows the server's first
-/// message, as is the servers' default; where none comes, or none that can be read, the handshake is tried first.
-///
-/// # Errors
-/// The error of the client.
-pub async fn dial(url: &NatsUrl, options: impl Fn() -> ConnectOptions) -> Result<Client, async_nats::ConnectError> {
-    let servers = || url.servers().to_vec();
-    let mut plain = pin!(options().connect(servers()));
-    if !url.is_tls() {
-        return plain.await;
-    }
-    let mut failed = match tokio::time::timeout(TLS_FIRST_DELAY, &mut plain).await {
-        Ok(Err(error)) if !is_refusal(&error) => Some(error),
-        Ok(outcome) => return outcome,
-        Err(_) => None,
-    };
-    let mut tls_first = pin!(options().tls_first().connect(servers()));
-    let mut failed_first = None;
-    loop {
-        tokio::select! {
-            outcome = &mut plain, if failed.is_none() => match outcome {
-                Err(error) if !is_refusal(&error) => failed = Some(error),
-                outcome => return outcome,
-            },
-            outcome = &mut tls_first, if failed_first.is_none() => match outcome {
-                Err(error) if !is_refusal(&error) => failed_first = Some(error),
-                outcome => return outcome,
-            },
-        }
-        // A server that does not expect the handshake first sends something that is not TLS.
-        if let (Some(plain), Some(first)) = (&failed, &failed_first) {
-            let no_tls = first.to_string().contains("InvalidContentType") || plain.to_string().contains("certificate");
-            return Err(if no_tls { failed } else { failed_first }.unwrap_or_else(|| ConnectErrorKind::Io.into()));
-        }
-    }
-}
-
-fn is_refusal(error: &async_nats::ConnectError) -> bool {
-    matches!(
-        error.kind(),
-        ConnectErrorKind::Authentication | ConnectErrorKind::AuthorizationViolation
-    )
-}
-
-/// The pause before an attempt to reconnect, counted from 1. It grows from 0.1 s to a second, times a random share, so that
+/// The delay before an attempt to reconnect, counted from 1. It grows from 0.1 s to a second, times a random share, so that
 /// the agents of a server that was restarted do not all come at once.
 pub(crate) fn reconnect_delay(attempt: usize, share: f64) -> Duration {
-    let whole = Duration::from_millis(50).saturating_mul(1 << attempt.min(6));
-    whole.min(MAX_RECONNECT_DELAY).mul_f64(share)
+    RECONNECT.delay_of(attempt).mul_f64(share)
 }
 
 #[cfg(test)]

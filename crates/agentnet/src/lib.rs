@@ -63,14 +63,15 @@ mod username_cache;
 mod worker;
 mod wrapper;
 
+pub use agentnet_nats::DEFAULT_NATS_URL;
 pub use agentnet_protocol::{self as protocol, blob::BlobRef, blob::BlobRefError};
-pub use agentnet_protocol::{AgentInfo, Envelope, RawJson, Receipt, ReceiptStatus, Text, url::DEFAULT_NATS_URL};
+pub use agentnet_protocol::{AgentInfo, Envelope, RawJson, Receipt, ReceiptStatus, Text};
 pub use blob_store::{
     BlobError, BlobKey, BlobReader, BlobSettings, BlobStorage, BlobStore, GetBlob, PutBlob, UnknownStorage,
 };
 pub use builder::{Agent, AgentBuilder, SigningKey};
 pub use config::Limits;
-pub use connect::{Connection, connect, dial};
+pub use connect::{Connection, connect};
 pub use context::Context;
 pub use error::{
     ConfigError, ConnectError, KeyFileError, RegistryError, RegistryRefusal, RequestError, ResolveError, RotateError,

@@ -5,6 +5,7 @@ pub(crate) mod error;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use agentnet_nats::Backoff;
 use agentnet_protocol::json::Object;
 use agentnet_protocol::rpc::{
     ListRequest, RegisterRequest, ReplyError, Request, RotateKeyRequest, check_reply, decode_reply,
@@ -24,8 +25,7 @@ const MAX_ATTEMPTS: u32 = 3;
 /// A request without a reply is made again after a third of the timeout, or after this time if that is shorter.
 const MAX_RETRY_INTERVAL: Duration = Duration::from_secs(2);
 /// The shortest and the longest pause between two requests to a registry that has just been lost.
-const MIN_BACKOFF: Duration = Duration::from_millis(50);
-const MAX_BACKOFF: Duration = Duration::from_millis(400);
+const NO_RESPONDERS_BACKOFF: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_millis(400));
 /// How long a registry that stopped answering is waited for.
 const RESTART_GRACE: Duration = Duration::from_secs(5);
 
@@ -178,7 +178,7 @@ impl RegistryClient {
         };
         let mut left = if is_repeatable::<R>(&body) { MAX_ATTEMPTS } else { 1 };
         let retry_interval = (self.timeout / MAX_ATTEMPTS).min(MAX_RETRY_INTERVAL);
-        let mut backoff = MIN_BACKOFF;
+        let mut backoff = NO_RESPONDERS_BACKOFF;
         let inbox = self.client.new_inbox();
         let (subject, watched) = (R::subject(), self.connections.as_deref());
         let mark = watched.map(|connections| connections.denials.mark());
@@ -220,8 +220,7 @@ impl RegistryClient {
                     // No registry has received it: this does not count as an attempt.
                     missed.no_responders = true;
                     left += 1;
-                    tokio::time::sleep(backoff).await;
-                    backoff = (backoff * 2).min(MAX_BACKOFF);
+                    tokio::time::sleep(backoff.next_delay()).await;
                     break;
                 }
                 match read(answer.payload) {

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use agentnet_protocol::url::DEVELOPMENT_TOKEN;
+use agentnet_nats::DEVELOPMENT_TOKEN;
 use clap::Args;
 
 use super::registry_settings::RegistrySettings;

@@ -10,8 +10,8 @@ mod typo_hints;
 use std::time::Duration;
 
 use agentnet::RegistryClient;
+use agentnet_nats::NatsUrl;
 use agentnet_protocol::subject::{ALL_INBOXES, routable_capability};
-use agentnet_protocol::url::NatsUrl;
 use clap::Args;
 use tokio::task::JoinSet;
 

@@ -5,11 +5,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use agentnet::ConnectError;
-use agentnet_protocol::url::{Login, NatsUrl};
-use async_nats::{Client, ConnectOptions, Event};
+use agentnet_nats::{Backoff, NatsUrl};
+use async_nats::{Client, Event};
 
 use crate::exit::Failure;
 use crate::failures::connect_failure;
+
+/// Delays between attempts to reconnect.
+const RECONNECT: Backoff = Backoff::new(Duration::from_millis(200), Duration::from_millis(800));
 
 /// Connects as the SDK does, but with a bounded queue for each subscription, so that observed messages do not fill the
 /// memory. Callers connect with the SDK first, which reports refused credentials.
@@ -17,16 +20,12 @@ pub(crate) async fn connect(url: &NatsUrl, name: &str, queue_capacity: usize) ->
     let connected = Arc::new(AtomicBool::new(false));
     let options = || {
         let so_far = Arc::clone(&connected);
-        let options = ConnectOptions::new()
-            .name(name)
-            .custom_inbox_prefix(url.inbox_prefix())
-            .connection_timeout(url.attempt_timeout())
+        agentnet_nats::options(url, name)
             .subscription_capacity(queue_capacity)
-            .max_reconnects(None)
             .reconnect_delay_callback(move |attempt| match so_far.load(Ordering::Relaxed) {
-                // The client also calls this before its first attempts, which need no delay.
+                // The client calls this before its first attempts too, which must not be delayed.
                 false => Duration::ZERO,
-                true => Duration::from_millis(100).saturating_mul(1 << attempt.min(3)),
+                true => RECONNECT.delay_of(attempt),
             })
             .event_callback(|event| {
                 // Without permission to subscribe, no messages come; the log must say why.
@@ -34,12 +33,7 @@ pub(crate) async fn connect(url: &NatsUrl, name: &str, queue_capacity: usize) ->
                     tracing::warn!("{error}");
                 }
                 std::future::ready(())
-            });
-        match url.login() {
-            Login::None => options,
-            Login::Token(token) => options.token(token.clone()),
-            Login::User { name, password } => options.user_and_password(name.clone(), password.clone()),
-        }
+            })
     };
     let unreachable = |why: String| {
         connect_failure(ConnectError::Unreachable {
@@ -47,9 +41,9 @@ pub(crate) async fn connect(url: &NatsUrl, name: &str, queue_capacity: usize) ->
             why,
         })
     };
-    let timeout = url.connect_timeout();
-    match tokio::time::timeout(timeout, agentnet::dial(url, options)).await {
-        Err(_) => Err(unreachable(format!("no answer within {} s", timeout.as_secs()))),
+    let connect_timeout = url.connect_timeout();
+    match tokio::time::timeout(connect_timeout, agentnet_nats::dial(url, options)).await {
+        Err(_) => Err(unreachable(format!("no answer within {} s", connect_timeout.as_secs()))),
         Ok(result) => {
             connected.store(true, Ordering::Relaxed);
             result.map_err(|error| unreachable(error.to_string()))

@@ -1,7 +1,7 @@
 //! The banner of `agentnet up`: addresses, files and the next steps.
 
+use agentnet_nats::{DEFAULT_NATS_URL, DEVELOPMENT_TOKEN, Login, NatsUrl};
 use agentnet_protocol::json::ObjectWriter;
-use agentnet_protocol::url::{DEFAULT_NATS_URL, DEVELOPMENT_TOKEN, Login, NatsUrl};
 
 use super::stack::Stack;
 use crate::output::{Output, Tint};

@@ -155,7 +155,7 @@ fn quoted(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use agentnet_protocol::url::{Login, NatsUrl};
+    use agentnet_nats::{Login, NatsUrl};
     use tempfile::TempDir;
 
     use super::*;

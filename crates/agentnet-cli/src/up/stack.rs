@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use agentnet_nats::NatsUrl;
 use agentnet_protocol::json::ObjectWriter;
-use agentnet_protocol::url::NatsUrl;
 use agentnet_registry::{Failed, Registry, RegistryConfig, RegistryHandle, StartError};
 use agentnet_store::{Store, StoreError, sqlite_url};
 

@@ -8,11 +8,10 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use agentnet_nats::is_up;
 use async_nats::{Client, Subject};
 use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
-
-use crate::connect::is_up;
 
 /// Without a report for so long, the server redelivers a message, to this registry or another one.
 pub(super) const ACK_WAIT: Duration = Duration::from_secs(10);

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use agentnet_nats::end;
 use agentnet_protocol::Timestamp;
 use agentnet_protocol::subject::REGISTRY_GROUP;
 use async_nats::{Client, Subscriber};
@@ -14,7 +15,6 @@ use super::decode;
 use super::in_flight::InFlight;
 use super::queue::Queue;
 use crate::clock::Now;
-use crate::connect::end;
 use crate::error::StartError;
 use crate::metrics::Metrics;
 

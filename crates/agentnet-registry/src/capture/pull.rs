@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use agentnet_nats::end;
 use agentnet_protocol::Timestamp;
 use async_nats::jetstream::consumer::pull::BatchConfig;
 use async_nats::{Message, StatusCode, Subject, Subscriber, jetstream};
@@ -13,7 +14,6 @@ use super::ingest::Ingest;
 use super::stream::{Jetstream, PullConsumer};
 use super::unreadable;
 use crate::clock::Now;
-use crate::connect::end;
 use crate::database::Database;
 
 /// Messages of one request.

@@ -18,8 +18,8 @@ mod tap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use agentnet_nats::NatsUrl;
 use agentnet_protocol::Timestamp;
-use agentnet_protocol::url::NatsUrl;
 use bytes::Bytes;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;

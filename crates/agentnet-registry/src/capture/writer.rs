@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use agentnet_nats::Backoff;
 use agentnet_store::model::{Appended, NewMessage, Refused};
 use agentnet_store::{Store, StoreError};
 use async_nats::Client;
@@ -82,7 +83,7 @@ impl Writer {
     /// Stores a batch; tries again until the store takes it. While the database is down, messages of the stream are given back:
     /// another registry may reach the database, and the memory of this one does not fill up.
     async fn store(&self, batch: &mut Batch, troubled: &mut bool) {
-        let mut backoff = Duration::ZERO;
+        let mut backoff = Backoff::new(MIN_BACKOFF, MAX_BACKOFF);
         while !batch.messages.is_empty() {
             let since = Instant::now();
             match self.store.append_messages(&batch.messages).await {
@@ -109,11 +110,10 @@ impl Writer {
                         let back = batch.take_streamed();
                         self.in_flight.nak(&self.client, back).await;
                     }
-                    backoff = (backoff * 2).clamp(MIN_BACKOFF, MAX_BACKOFF);
                 }
             }
             if !batch.messages.is_empty() {
-                sleep(backoff).await;
+                sleep(backoff.next_delay()).await;
             }
         }
     }

@@ -7,6 +7,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use agentnet_nats::Backoff;
 use agentnet_store::{Store, StoreError};
 use tokio::sync::{Notify, oneshot};
 use tokio_util::sync::CancellationToken;
@@ -61,7 +62,8 @@ pub(crate) async fn run(presence: Arc<Presence>, database: Database, flush: Arc<
     let store = database.retrying();
     let mut tick = tokio::time::interval(TOUCH_INTERVAL);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let mut backoff = Duration::ZERO;
+    let mut backoff = Backoff::new(MIN_BACKOFF, MAX_BACKOFF);
+    let mut is_failing = false;
     loop {
         let all = tokio::select! {
             () = stop.cancelled() => break,
@@ -77,19 +79,19 @@ pub(crate) async fn run(presence: Arc<Presence>, database: Database, flush: Arc<
         // A failure ends the wait too: the change stays pending and is tried again.
         complete(waiting);
         match outcome {
-            Ok(()) if backoff.is_zero() => {}
+            Ok(()) if !is_failing => {}
             Ok(()) => {
                 tracing::info!("presence is written to the store again");
-                backoff = Duration::ZERO;
+                is_failing = false;
+                backoff.reset();
             }
             Err(error) => {
-                if backoff.is_zero() {
+                if !std::mem::replace(&mut is_failing, true) {
                     tracing::warn!(%error, "presence cannot be stored; trying again");
                 }
-                backoff = (backoff * 2).clamp(MIN_BACKOFF, MAX_BACKOFF);
                 tokio::select! {
                     () = stop.cancelled() => break,
-                    () = tokio::time::sleep(backoff) => flush.notify(),
+                    () = tokio::time::sleep(backoff.next_delay()) => flush.notify(),
                 }
             }
         }

@@ -396,7 +396,11 @@ async fn a_crowd_waits_for_connections_and_the_server_answers_meanwhile() {
         let blocked = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'";
         let mut observer = PgConnection::connect(&server.url()).await.unwrap();
         let blocked: i64 = sqlx::query_scalar(blocked).fetch_one(&mut observer).await.unwrap();
-        if blocked == 2 { Ok(()) } else { Err(format!("{blocked} wait")) }
+        if blocked == 2 {
+            Ok(())
+        } else {
+            Err(format!("{blocked} wait"))
+        }
     })
     .await
     .unwrap();

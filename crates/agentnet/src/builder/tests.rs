@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use agentnet_protocol::url::DEFAULT_NATS_URL;
+use agentnet_nats::DEFAULT_NATS_URL;
 
 use super::*;
 

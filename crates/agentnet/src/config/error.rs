@@ -1,6 +1,6 @@
 //! Why an agent cannot be built.
 
-use agentnet_protocol::url;
+use agentnet_nats::NatsUrlError;
 
 /// Why an agent cannot be built.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -11,7 +11,7 @@ pub enum ConfigError {
     AgentIdRequired,
     /// The server's address cannot be used.
     #[error(transparent)]
-    Url(#[from] url::NatsUrlError),
+    Url(#[from] NatsUrlError),
     /// The username would become another one.
     #[error(transparent)]
     Username(#[from] agentnet_protocol::username::UnusableName),

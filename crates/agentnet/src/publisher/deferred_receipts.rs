@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use agentnet_nats::Backoff;
 use async_nats::Client;
 use bytes::Bytes;
 use futures::FutureExt as _;
@@ -36,10 +37,9 @@ impl DeferredReceipts {
 
     /// Publishes all of them, and returns when they are out. If the call is dropped, the next one publishes the rest.
     pub(crate) async fn publish(&self, client: &Client) {
-        let mut backoff = Duration::from_millis(1);
+        let mut backoff = Backoff::new(Duration::from_millis(1), MAX_BACKOFF);
         while !self.publish_now(client) {
-            tokio::time::sleep(backoff).await;
-            backoff = (backoff * 2).min(MAX_BACKOFF);
+            tokio::time::sleep(backoff.next_delay()).await;
         }
     }
 

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use agentnet_protocol::url::{DEVELOPMENT_TOKEN, Login, NatsUrl};
+use agentnet_nats::{DEVELOPMENT_TOKEN, Login, NatsUrl};
 
 use super::report::{Finding, counted};
 use crate::up::nats_config::is_loopback;

@@ -2,8 +2,8 @@
 
 use std::sync::atomic::Ordering;
 
+use agentnet_nats::NatsUrl;
 use agentnet_protocol::subject::{ALL_CAPABILITIES, ALL_INBOXES, ALL_REPLIES};
-use agentnet_protocol::url::NatsUrl;
 use async_nats::connection::State as Connection;
 use async_nats::{Client, Message, Subscriber};
 use futures::{FutureExt, StreamExt};

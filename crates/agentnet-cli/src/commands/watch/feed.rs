@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use agentnet_nats::NatsUrl;
 use agentnet_protocol::Timestamp;
-use agentnet_protocol::url::NatsUrl;
 use async_nats::{Client, Message, Subscriber};
 use futures::{FutureExt, StreamExt};
 use tokio::sync::mpsc;

@@ -7,8 +7,9 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use agentnet_nats::Backoff;
+use agentnet_nats::NatsUrl;
 use agentnet_protocol::subject::{ALL_CAPABILITIES, ALL_INBOXES, ALL_NATS_REPLIES, ALL_REPLIES};
-use agentnet_protocol::url::NatsUrl;
 use async_nats::connection::State;
 use async_nats::{Client, Event, Message, ReconnectToServer, Subscriber};
 use futures::StreamExt as _;
@@ -88,7 +89,7 @@ impl Taps {
 
     /// Keeps the taps open until the stop; then every message that they read was sent.
     pub(super) async fn keep(mut self) {
-        let mut backoff = MIN_BACKOFF;
+        let mut backoff = Backoff::new(MIN_BACKOFF, MAX_BACKOFF);
         loop {
             let stop = self.stop.clone();
             tokio::select! {
@@ -97,10 +98,10 @@ impl Taps {
                     if let Ok(server) = ended {
                         self.open.retain(|open| *open != server);
                     }
-                    backoff = MIN_BACKOFF;
+                    backoff.reset();
                 }
-                () = tokio::time::sleep(backoff), if self.open.len() < TAP_COUNT => {
-                    backoff = (backoff * 2).min(MAX_BACKOFF);
+                () = tokio::time::sleep(backoff.delay()), if self.open.len() < TAP_COUNT => {
+                    backoff.next_delay();
                 }
             }
             let _ = stop.run_until_cancelled(self.fill()).await;
@@ -169,7 +170,7 @@ impl Taps {
         }
         let elected = format!("{ADVISORY}STREAM.LEADER_ELECTED.{STREAM}");
         messages.push(client.subscribe(elected).await.map_err(nats)?);
-        connect::settled(&client).await?;
+        connect::flushed(&client).await?;
         let server = TappedServer {
             server_id: info.server_id,
             address: address.to_owned(),
@@ -243,10 +244,10 @@ async fn follow(
     }
     if !lost.is_cancelled() && client.connection_state() == State::Connected {
         for subscription in &mut messages {
-            connect::leave(subscription).await;
+            agentnet_nats::leave(subscription).await;
         }
     }
-    for message in connect::rest(&client, &mut messages).await {
+    for message in agentnet_nats::rest(&client, &mut messages).await {
         send(message, &out).await;
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use percent_encoding::percent_decode_str;
 use url::Url;
 
-use crate::subject::{CONNECTION_INBOX_PREFIX, routable_account};
+use agentnet_protocol::subject::{CONNECTION_INBOX_PREFIX, routable_account};
 
 /// The address that agents and the command line use when none is given.
 pub const DEFAULT_NATS_URL: &str = "nats://agentnet_secret_token@localhost:4222";

@@ -1,0 +1,73 @@
+//! Options from a URL, and the first connection.
+
+use std::pin::pin;
+use std::time::Duration;
+
+use async_nats::{Client, ConnectErrorKind, ConnectOptions};
+
+use crate::url::{Login, NatsUrl};
+
+/// A server of a `tls://` URL that has sent nothing for this time may be one that waits for the TLS handshake.
+const TLS_FIRST_AFTER: Duration = Duration::from_millis(300);
+
+/// What every connection has in common: credentials and inbox prefix of the URL, the timeout of one attempt, and reconnection
+/// without end. The server lists the connection under `name`.
+#[must_use]
+pub fn options(url: &NatsUrl, name: &str) -> ConnectOptions {
+    let options = ConnectOptions::new()
+        .name(name)
+        .custom_inbox_prefix(url.inbox_prefix())
+        .connection_timeout(url.attempt_timeout())
+        .max_reconnects(None);
+    match url.login() {
+        Login::None => options,
+        Login::Token(token) => options.token(token.clone()),
+        Login::User { name, password } => options.user_and_password(name.clone(), password.clone()),
+    }
+}
+
+/// Connects by the options that `options` makes. Where the URL asks for TLS, the handshake comes behind the server's first word,
+/// as servers have it by default; one that says nothing, or nothing that is understood, is met with the handshake first.
+///
+/// # Errors
+/// What the client says.
+pub async fn dial(url: &NatsUrl, options: impl Fn() -> ConnectOptions) -> Result<Client, async_nats::ConnectError> {
+    let servers = || url.servers().to_vec();
+    let mut plain = pin!(options().connect(servers()));
+    if !url.is_tls() {
+        return plain.await;
+    }
+    let mut failed = match tokio::time::timeout(TLS_FIRST_AFTER, &mut plain).await {
+        Ok(Err(error)) if !is_refusal(&error) => Some(error),
+        Ok(outcome) => return outcome,
+        Err(_) => None,
+    };
+    let mut tls_first = pin!(options().tls_first().connect(servers()));
+    let mut failed_first = None;
+    loop {
+        tokio::select! {
+            outcome = &mut plain, if failed.is_none() => match outcome {
+                Err(error) if !is_refusal(&error) => failed = Some(error),
+                outcome => return outcome,
+            },
+            outcome = &mut tls_first, if failed_first.is_none() => match outcome {
+                Err(error) if !is_refusal(&error) => failed_first = Some(error),
+                outcome => return outcome,
+            },
+        }
+        // A server that does not want the handshake first sends something that is no TLS.
+        if let (Some(plain), Some(first)) = (&failed, &failed_first) {
+            let no_tls = first.to_string().contains("InvalidContentType") || plain.to_string().contains("certificate");
+            return Err(if no_tls { failed } else { failed_first }.unwrap_or_else(|| ConnectErrorKind::Io.into()));
+        }
+    }
+}
+
+/// Whether the server refused the credentials.
+#[must_use]
+pub fn is_refusal(error: &async_nats::ConnectError) -> bool {
+    matches!(
+        error.kind(),
+        ConnectErrorKind::Authentication | ConnectErrorKind::AuthorizationViolation
+    )
+}
