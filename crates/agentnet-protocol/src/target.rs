@@ -1,4 +1,4 @@
-//! Whom a message is for, and how users write it (PROTOCOL.md section 11.2).
+//! The receiver of a message, and how users write it (PROTOCOL.md section 11.2).
 
 use std::fmt;
 

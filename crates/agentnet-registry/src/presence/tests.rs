@@ -576,7 +576,7 @@ fn an_empty_store_knows_nobody_who_could_be_missed() {
     assert!(presence.is_warm(clock.at(0.0)));
     assert!(
         !presence.knows_all(clock.at(39.0)),
-        "others may be there whom it does not know"
+        "others may be there that it does not know"
     );
     presence.missed(clock.at(1.0));
     assert!(!presence.is_warm(clock.at(40.0)) && presence.is_warm(clock.at(41.0)));

@@ -74,7 +74,7 @@ impl AgentNode {
             Some(handler) => self.start_intake(&session, &work, handler).await?,
             None => {
                 if !config.capabilities.is_empty() {
-                    tracing::warn!("capabilities are advertised, but without a handler no message is taken");
+                    tracing::warn!(target: "agentnet::node", "capabilities are advertised, but without a handler no message is taken");
                 }
             }
         }
@@ -84,7 +84,7 @@ impl AgentNode {
         session.hello(config).await;
         // Agents that see the node from here on must be able to reach it.
         if !session.publisher.round_trip().await {
-            tracing::warn!("the start was not confirmed by the server");
+            tracing::warn!(target: "agentnet::node", "the start was not confirmed by the server");
         }
         session.subscriptions_permitted(mark, &config.capabilities).await?;
         let heartbeat = session::keep_alive(session.clone(), config.clone());
@@ -197,7 +197,7 @@ impl AgentNode {
             session.accepting.store(false, Ordering::Release);
             session.aborted.cancel();
             if tokio::time::timeout(REJECT_TIMEOUT, work.wait()).await.is_err() {
-                tracing::warn!("closing without a connection: what was left could not be refused");
+                tracing::warn!(target: "agentnet::node", "closing without a connection: what was left could not be refused");
             }
         }
         session.replies.cancel_streams();
