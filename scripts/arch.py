@@ -1,4 +1,4 @@
-"""Checks the architecture: dependencies between crates, purity of the protocol, size of files.
+"""Checks the architecture: dependencies between crates, import circles inside them, purity of the protocol, size and names.
 
 Usage: arch.py METADATA, the output of `cargo metadata --format-version 1`. Prints every violation and exits 1, or prints one
 line of success.
@@ -9,16 +9,20 @@ import pathlib
 import re
 import sys
 
+import circles
+
 # The crates of this workspace that each crate may depend on (build dependencies included, dev-dependencies not).
 ALLOWED = {
     "agentnet-protocol": set(),
     "agentnet-keys": {"agentnet-protocol"},
     "agentnet-metrics-http": set(),
-    "agentnet": {"agentnet-protocol", "agentnet-keys", "agentnet-metrics-http"},
+    "agentnet-nats": {"agentnet-protocol"},
+    "agentnet": {"agentnet-nats", "agentnet-protocol", "agentnet-keys", "agentnet-metrics-http"},
     "agentnet-store": {"agentnet-protocol"},
-    "agentnet-registry": {"agentnet-protocol", "agentnet-keys", "agentnet-metrics-http", "agentnet-store"},
+    "agentnet-registry": {"agentnet-nats", "agentnet-protocol", "agentnet-keys", "agentnet-metrics-http", "agentnet-store"},
     "agentnet-conformance": {"agentnet-protocol"},
     "agentnet-cli": {
+        "agentnet-nats",
         "agentnet-protocol",
         "agentnet-keys",
         "agentnet",
@@ -47,10 +51,23 @@ IMPURE = re.compile(
     r"\b(?:SystemTime::now|Instant::now|Utc::now|std::(?:net|fs|process|thread|env)|tokio::|async_nats::|sqlx::)"
 )
 
+# The largest import circle of files that a crate may have; of those that are not listed, none.
+MAX_CIRCLE = {"agentnet": 6, "agentnet-registry": 3, "agentnet-cli": 3, "agentnet-python": 3}
+
 MAX_FILE = 400
-MAX_LIB = 50
+MAX_FUNCTION = 80
+MAX_LIB = 75
 MAX_INLINE_TESTS = 100
+# Folders that are made by builds.
+BUILT = {"target", "node_modules", "dist", ".venv", "__pycache__"}
 VAGUE_NAMES = {"utils", "util", "common", "helper", "helpers", "manager", "misc"}
+
+# Words that say nothing to a reader, in code, comments and documents.
+BANNED = re.compile(r"PATIENCE|\bMOST|MOST\b|LONGEST|\b[Ww]hom\b|\bThey\.")
+# A comment on an item that begins with one word, or with two that name nothing ("Its id.", "Which one.").
+SHORT_HEAD = re.compile(
+    r"///\s+(?:(?:Its|Their|The|A|An|Which|Whose|Who|What|When|Where|Why|How|Since|From|To|In|Of|One|This|That)\s+)?\w+\.\s*$"
+)
 
 TEST_MODULE = re.compile(r"#\[cfg\((?:test|all\(test\b.*)\)\]")
 
@@ -64,6 +81,8 @@ def main(metadata_path):
         *check_arrows(packages),
         *check_below(metadata, packages),
         *(problem for package in [*packages, *elsewhere(root)] for problem in check_files(package, root)),
+        *(problem for package in [*packages, *elsewhere(root)] for problem in check_circles(package, root)),
+        *check_words(root),
     ]
     for problem in problems:
         print(f"arch: {problem}", file=sys.stderr)
@@ -134,6 +153,33 @@ def chain(via, names, package_id):
         steps.append(names[package_id])
         package_id = via[package_id]
     return " -> ".join(reversed(steps))
+
+
+def check_circles(package, root):
+    """Files of one crate that import each other in a circle."""
+    source = pathlib.Path(package["manifest_path"]).parent / "src"
+    most = MAX_CIRCLE.get(package["name"], 1)
+    for circle in circles.circles(source):
+        if len(circle) > most:
+            yield f"{source.relative_to(root)}: {len(circle)} files import each other, at most {most}: {', '.join(circle)}"
+
+
+def check_words(root):
+    """Banned words, and comments that say too little."""
+    folders = [root / "crates", root / "bindings", root / "docs"]
+    for path in sorted(path for folder in folders for path in folder.rglob("*")):
+        if path.suffix not in (".rs", ".py", ".pyi", ".md", ".toml") or BUILT & set(path.relative_to(root).parts):
+            continue
+        lines = path.read_text(encoding="utf-8").splitlines()
+        for number, line in enumerate(lines, start=1):
+            if found := BANNED.search(line):
+                yield f"{path.relative_to(root)}:{number}: `{found.group()}`: say it with the field's word"
+            if path.suffix == ".rs" and SHORT_HEAD.match(line.strip()) and not is_comment(lines, number - 2):
+                yield f"{path.relative_to(root)}:{number}: `{line.strip()}` says too little"
+
+
+def is_comment(lines, index):
+    return index >= 0 and lines[index].strip().startswith("///")
 
 
 def check_files(package, root):
