@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use agentnet_nats::Backoff;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::net::TcpStream;
@@ -91,7 +92,7 @@ impl NatsServer {
 
 /// Restarts the server whenever it ends, with backoff, until it is to be stopped.
 async fn watch(launch: Launch, mut child: Child, pid: Arc<AtomicU32>, mut stopped: oneshot::Receiver<()>) {
-    let mut backoff = MIN_BACKOFF;
+    let mut backoff = Backoff::new(MIN_BACKOFF, MAX_BACKOFF);
     loop {
         let started = Instant::now();
         let status = tokio::select! {
@@ -101,18 +102,18 @@ async fn watch(launch: Launch, mut child: Child, pid: Arc<AtomicU32>, mut stoppe
         let log = launch.settings.log.display();
         tracing::warn!(%log, "nats-server ended ({}); starting it again", ending(&status));
         if started.elapsed() > BACKOFF_RESET_AFTER {
-            backoff = MIN_BACKOFF;
+            backoff.reset();
         }
         child = loop {
             let next = async {
-                sleep(backoff).await;
+                sleep(backoff.delay()).await;
                 launch.run().await
             };
             let next = tokio::select! {
                 next = next => next,
                 _ = &mut stopped => return,
             };
-            backoff = (backoff * 2).min(MAX_BACKOFF);
+            let _ = backoff.next_delay();
             match next {
                 Ok(child) => break child,
                 Err(failure) => tracing::error!("nats-server does not start: {}", failure.text()),
