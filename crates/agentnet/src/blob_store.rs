@@ -141,7 +141,7 @@ impl BlobStore {
         }
     }
 
-    /// The settings.
+    /// The settings of this store.
     #[must_use]
     pub fn settings(&self) -> &BlobSettings {
         &self.shared.settings

@@ -29,7 +29,7 @@ pub enum ConnectError {
     /// No server answers there.
     #[error("Cannot connect to NATS at {url}. Is it running? ({why})")]
     Unreachable {
-        /// Where.
+        /// The address, without the token.
         url: String,
         /// The error of the network.
         why: String,
@@ -37,7 +37,7 @@ pub enum ConnectError {
     /// The server refused the token or password.
     #[error("NATS at {url} refused the credentials: check the token in the URL (nats://TOKEN@HOST:PORT)")]
     Refused {
-        /// Where.
+        /// The address, without the token.
         url: String,
     },
 }

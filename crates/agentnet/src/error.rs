@@ -30,7 +30,7 @@ pub enum StartError {
     /// A subscription was refused by the client.
     #[error("cannot subscribe to {subject}: {why}")]
     Subscribe {
-        /// Which subject.
+        /// The subject that was subscribed to.
         subject: String,
         /// The error of the client.
         why: String,
@@ -38,7 +38,7 @@ pub enum StartError {
     /// The metrics cannot be served where they were asked for.
     #[error("cannot serve metrics on {address}: {why}")]
     MetricsAddress {
-        /// Where.
+        /// The address to listen on.
         address: std::net::SocketAddr,
         /// The error of the system.
         why: String,

@@ -51,7 +51,7 @@ impl Message {
         &self.0.origin
     }
 
-    /// The envelope.
+    /// The envelope of the message.
     #[must_use]
     pub fn envelope(&self) -> &Envelope {
         &self.0.envelope

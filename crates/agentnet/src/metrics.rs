@@ -170,9 +170,9 @@ impl Metrics {
 /// Percentiles of the last samples of one duration, in milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct LatencySnapshot {
-    /// Samples.
+    /// The number of samples.
     pub count: u64,
-    /// Median.
+    /// The median, 50th percentile.
     pub p50: f64,
     /// 95th percentile.
     pub p95: f64,
@@ -185,7 +185,7 @@ pub struct LatencySnapshot {
 pub struct UsernameCacheSnapshot {
     /// How long an entry lives, in seconds.
     pub ttl_seconds: f64,
-    /// Entries.
+    /// The number of entries.
     pub size: u64,
     /// Look-ups that it answered.
     pub hits: u64,

@@ -92,7 +92,7 @@ impl RegistryClient {
         self
     }
 
-    /// The connection.
+    /// The NATS client of the connection.
     #[must_use]
     pub fn nats(&self) -> &Client {
         &self.client

@@ -54,7 +54,7 @@ impl ThreadSession {
         self
     }
 
-    /// The thread.
+    /// The id of the thread.
     #[must_use]
     pub fn thread_id(&self) -> &str {
         &self.thread_id

@@ -14,7 +14,7 @@ pub enum BlobError {
     /// The store has no such blob.
     #[error("no blob `{blob_id}` in {place}")]
     NotFound {
-        /// Its id.
+        /// The id of the blob.
         blob_id: String,
         /// The directory or bucket that was looked in.
         place: String,
@@ -25,7 +25,7 @@ pub enum BlobError {
     /// What was read is not what was stored.
     #[error("blob `{blob_id}` is damaged: {what}")]
     Damaged {
-        /// Its id.
+        /// The id of the blob.
         blob_id: String,
         /// What is wrong with it.
         what: String,
@@ -33,7 +33,7 @@ pub enum BlobError {
     /// The store failed while the blob was being read.
     #[error("blob `{blob_id}` cannot be read: {source}")]
     Read {
-        /// Its id.
+        /// The id of the blob.
         blob_id: String,
         /// The error of the system or of the client.
         source: io::Error,
@@ -41,17 +41,17 @@ pub enum BlobError {
     /// The blob is larger than what is read into memory.
     #[error("blob `{blob_id}` of {size} bytes exceeds memory_limit={limit}: read it with `get_to_file` or `open`")]
     TooLarge {
-        /// Its id.
+        /// The id of the blob.
         blob_id: String,
         /// Its size in bytes.
         size: u64,
-        /// The limit.
+        /// The limit in bytes.
         limit: u64,
     },
     /// The blob is no UTF-8 text.
     #[error("blob `{blob_id}` is not valid UTF-8")]
     NotText {
-        /// Its id.
+        /// The id of the blob.
         blob_id: String,
     },
     /// A file could not be read or written.
@@ -91,7 +91,7 @@ pub enum BlobError {
     Network {
         /// What was tried.
         doing: &'static str,
-        /// The bucket.
+        /// The name of the bucket.
         bucket: String,
         /// The error of the client or of the server.
         why: String,

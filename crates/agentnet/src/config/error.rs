@@ -24,7 +24,7 @@ pub enum ConfigError {
     /// An environment variable holds no number.
     #[error("{name}={value} is not a number")]
     Environment {
-        /// The variable.
+        /// The name of the variable.
         name: &'static str,
         /// What it holds.
         value: String,

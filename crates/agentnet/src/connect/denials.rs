@@ -21,7 +21,7 @@ pub(crate) enum Action {
     Subscribe,
 }
 
-/// One refusal.
+/// An operation that the server has denied.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Denied {
     pub(crate) action: Action,

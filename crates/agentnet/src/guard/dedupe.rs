@@ -22,7 +22,7 @@ struct Fingerprint(u64, u64);
 #[derive(Debug, Clone, Copy)]
 struct Seen {
     fingerprint: Fingerprint,
-    /// In nanoseconds.
+    /// The time of expiry in nanoseconds.
     expires: u64,
 }
 

@@ -16,13 +16,13 @@ pub enum RegistryError {
     /// No registry is connected to this network.
     #[error("No registry answers registry.{rpc}. Is it running?")]
     NoRegistry {
-        /// Which call.
+        /// The name of the RPC.
         rpc: &'static str,
     },
     /// It did not answer in time.
     #[error("Registry did not respond to registry.{rpc} within {} s", timeout.as_secs_f64())]
     Timeout {
-        /// Which call.
+        /// The name of the RPC.
         rpc: &'static str,
         /// How long it was waited for.
         timeout: Duration,
@@ -30,7 +30,7 @@ pub enum RegistryError {
     /// Its reply is not one of section 6.
     #[error("the registry's reply to registry.{rpc} cannot be read: {why}")]
     Invalid {
-        /// Which call.
+        /// The name of the RPC.
         rpc: &'static str,
         /// What is wrong with it.
         why: DecodeError,
@@ -38,7 +38,7 @@ pub enum RegistryError {
     /// The NATS server does not permit this connection's user to make the call, or to receive the answer.
     #[error("registry.{rpc} cannot be called: {why}")]
     Denied {
-        /// Which call.
+        /// The name of the RPC.
         rpc: &'static str,
         /// What is not permitted.
         why: String,
@@ -46,7 +46,7 @@ pub enum RegistryError {
     /// The connection is lost or closed, or the request is larger than the server takes.
     #[error("registry.{rpc} could not be sent: {why}")]
     Connection {
-        /// Which call.
+        /// The name of the RPC.
         rpc: &'static str,
         /// The error of the client.
         why: String,

@@ -23,7 +23,7 @@ pub enum RequestError {
     /// No reply came.
     #[error("no reply to message {message_id} within {} s", timeout.as_secs_f64())]
     Timeout {
-        /// The request.
+        /// The message id of the request.
         message_id: String,
         /// How long it was waited for.
         timeout: Duration,
@@ -34,7 +34,7 @@ pub enum RequestError {
         timeout.as_secs_f64()
     )]
     Untrusted {
-        /// The request.
+        /// The message id of the request.
         message_id: String,
         /// How long it was waited for.
         timeout: Duration,
@@ -46,7 +46,7 @@ pub enum RequestError {
     /// What came in time is not a message.
     #[error("the reply to message {message_id} cannot be read: {why}")]
     Invalid {
-        /// The request.
+        /// The message id of the request.
         message_id: String,
         /// What is wrong with it.
         why: DecodeError,

@@ -16,7 +16,7 @@ pub struct SdkResult {
     pub message_id: String,
     /// The message that this one follows: for an answer usually the question.
     pub parent_message_id: Option<String>,
-    /// The trace.
+    /// The id of the trace.
     pub trace_id: Option<String>,
     /// The text of the answer, if it has one: a text payload, or the `text` of an object. `None` for a send.
     pub text: Option<String>,

@@ -32,7 +32,7 @@ pub enum SendError {
     TooLarge {
         /// Size of the wire text in bytes.
         size: usize,
-        /// The limit.
+        /// The limit in bytes.
         limit: usize,
     },
     /// The payload is no JSON.
@@ -45,7 +45,7 @@ pub enum SendError {
         code: String,
         /// What it means.
         detail: String,
-        /// The message.
+        /// The id of the message.
         message_id: String,
     },
     /// The receiver accepted it, and then its handler failed, timed out, or was given up (only with
@@ -56,14 +56,14 @@ pub enum SendError {
         code: String,
         /// What it means.
         detail: String,
-        /// The message.
+        /// The id of the message.
         message_id: String,
     },
     /// The receiver accepted it, and did not say in time how the handling ended (only with
     /// [`Until::Processed`](crate::Until)). It may still be handled.
     #[error("processing_timeout message_id={message_id}: accepted, but not reported as processed within {} s", timeout.as_secs_f64())]
     ProcessingTimeout {
-        /// The message.
+        /// The id of the message.
         message_id: String,
         /// How long it was waited for after the acceptance.
         timeout: Duration,
@@ -71,15 +71,15 @@ pub enum SendError {
     /// The receiver sent a receipt with an unknown status.
     #[error("delivery_ack_unusable status={status} message_id={message_id}")]
     AckUnusable {
-        /// The status.
+        /// The status in the receipt.
         status: String,
-        /// The message.
+        /// The id of the message.
         message_id: String,
     },
     /// No receipt came.
     #[error("delivery_ack_timeout message_id={message_id} attempts={attempts}")]
     AckTimeout {
-        /// The message.
+        /// The id of the message.
         message_id: String,
         /// How often it was published.
         attempts: u32,

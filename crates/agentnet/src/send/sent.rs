@@ -6,11 +6,11 @@ use agentnet_protocol::{Envelope, Text};
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Sent {
-    /// Its id.
+    /// The id of the message.
     pub message_id: String,
-    /// Its thread.
+    /// The id of its thread.
     pub thread_id: String,
-    /// Its trace.
+    /// The id of its trace.
     pub trace_id: String,
 }
 

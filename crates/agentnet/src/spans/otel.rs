@@ -77,7 +77,7 @@ pub(crate) fn request() -> Span {
     span!("client", "request", "send")
 }
 
-/// An answer.
+/// A reply to a message.
 pub(crate) fn reply() -> Span {
     span!("producer", "reply", "send")
 }

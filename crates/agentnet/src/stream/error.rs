@@ -23,7 +23,7 @@ pub enum StreamError {
     /// Nothing came at all.
     #[error("no reply to message {message_id} within {} s", timeout.as_secs_f64())]
     Timeout {
-        /// The request.
+        /// The message id of the request.
         message_id: String,
         /// How long it was waited for.
         timeout: Duration,
@@ -49,7 +49,7 @@ pub enum StreamError {
     /// The sender reported a failure: by a `stream_error`, or by an error reply.
     #[error("{code}: {detail}")]
     Failed {
-        /// Its code.
+        /// The code of the failure.
         code: String,
         /// Its sentence; may be empty.
         detail: String,
@@ -74,7 +74,7 @@ pub enum StreamError {
     /// What came is not a message.
     #[error("a reply to message {message_id} cannot be read: {why}")]
     Invalid {
-        /// The request.
+        /// The message id of the request.
         message_id: String,
         /// What is wrong with it.
         why: DecodeError,
@@ -82,7 +82,7 @@ pub enum StreamError {
     /// What came is a message, but its payload is not a frame.
     #[error("a frame in reply to message {message_id} cannot be read: {why}")]
     Frame {
-        /// The request.
+        /// The message id of the request.
         message_id: String,
         /// What is wrong with it.
         why: agentnet_protocol::stream::StreamError,
