@@ -23,7 +23,7 @@ pub(crate) fn exception(py: Python<'_>, class: &str, text: &str, details: &[(&st
 
 /// An error that becomes a Python exception.
 pub(crate) trait Raise: std::fmt::Display {
-    /// The exception.
+    /// Converts the error to its Python exception.
     fn raise(&self, py: Python<'_>) -> PyErr;
 }
 

@@ -13,9 +13,9 @@ pub(crate) enum TargetKind {
     Text,
     /// An account id.
     Account,
-    /// A username.
+    /// A username, which the registry resolves to an account.
     Username,
-    /// A capability.
+    /// A capability: any one agent that has it.
     Capability,
 }
 

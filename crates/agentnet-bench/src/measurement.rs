@@ -135,7 +135,7 @@ fn short(value: f64) -> String {
     }
 }
 
-/// The median.
+/// Median of the values, NaN if there are none.
 pub(crate) fn median(values: impl IntoIterator<Item = f64>) -> f64 {
     let mut values: Vec<f64> = values.into_iter().collect();
     values.sort_by(f64::total_cmp);

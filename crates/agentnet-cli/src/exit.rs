@@ -86,7 +86,7 @@ impl Failure {
         self.text == text
     }
 
-    /// The advice.
+    /// Text of the `hint:` line, if there is one.
     pub(crate) fn into_hint(self) -> Option<String> {
         self.hint
     }

@@ -38,7 +38,7 @@ pub(crate) enum Format {
     Csv,
 }
 
-/// A colour.
+/// Colour or weight of a text on a terminal.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Tint {
     Plain,

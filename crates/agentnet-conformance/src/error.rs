@@ -9,7 +9,7 @@ pub enum ConformanceError {
     /// A step file cannot be read.
     #[error("cannot read the step file {}: {source}", path.display())]
     Unreadable {
-        /// The file.
+        /// Path of the step file that could not be read.
         path: PathBuf,
         /// The I/O error.
         source: std::io::Error,
@@ -33,7 +33,7 @@ pub enum ConformanceError {
     /// The registry refuses what the run needs.
     #[error("the registry refuses registry.{rpc}: {error}")]
     Refused {
-        /// The RPC.
+        /// Name of the refused RPC, without `registry.`.
         rpc: &'static str,
         /// The registry's error text.
         error: String,
@@ -47,7 +47,7 @@ pub enum ConformanceError {
     /// The agent under test does not answer.
     #[error("the agent {account_id} does not answer: {why}")]
     NoAgent {
-        /// Its account.
+        /// Account id of the agent under test.
         account_id: String,
         /// What was seen.
         why: String,

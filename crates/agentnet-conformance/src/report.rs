@@ -42,7 +42,7 @@ pub struct StepReport {
     pub subject: String,
     /// The section of PROTOCOL.md that the step tests.
     pub section: String,
-    /// The result.
+    /// Outcome of the step: pass, intended difference, fail or not run.
     pub verdict: Verdict,
     /// The decisions of section 0 behind an intended difference.
     pub reasons: Vec<Reason>,

@@ -12,7 +12,7 @@ pub enum KeyFileError {
     /// It cannot be read.
     #[error("cannot read the key file {}: {source}", path.display())]
     Read {
-        /// The file.
+        /// Path of the key file that could not be read.
         path: PathBuf,
         /// What the system said.
         source: io::Error,
@@ -24,7 +24,7 @@ pub enum KeyFileError {
         path.display()
     )]
     Damaged {
-        /// The file.
+        /// Path of the damaged key file.
         path: PathBuf,
         /// What is wrong with it.
         why: KeyError,
@@ -36,7 +36,7 @@ pub enum KeyFileError {
         path = path.display()
     )]
     Exposed {
-        /// The file.
+        /// Path of the exposed key file.
         path: PathBuf,
         /// Its permission bits.
         mode: u32,
@@ -44,13 +44,13 @@ pub enum KeyFileError {
     /// There is one already, and it was not to be replaced.
     #[error("the key file {} exists already: move it away first, or rotate the key", path.display())]
     Exists {
-        /// The file.
+        /// Path of the existing key file.
         path: PathBuf,
     },
     /// It cannot be written.
     #[error("cannot write the key file {}: {source}", path.display())]
     Write {
-        /// The file.
+        /// Path of the key file that could not be written.
         path: PathBuf,
         /// What the system said.
         source: io::Error,

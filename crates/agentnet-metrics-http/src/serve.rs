@@ -33,7 +33,7 @@ pub trait Source: Send + Sync + 'static {
 #[derive(Debug, thiserror::Error)]
 #[error("cannot serve metrics on {address}: {source}")]
 pub struct BindError {
-    /// The address.
+    /// Address and port that could not be bound.
     pub address: SocketAddr,
     /// The operating system's error.
     pub source: io::Error,

@@ -21,9 +21,9 @@ pub enum Login {
     Token(String),
     /// A user part with a password.
     User {
-        /// Name.
+        /// User name, percent-decoded.
         name: String,
-        /// Password.
+        /// Password of the user, percent-decoded.
         password: String,
     },
 }

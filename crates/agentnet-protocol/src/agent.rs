@@ -93,11 +93,11 @@ pub struct AgentInfoRef<'a> {
     pub capabilities: &'a [String],
     /// A JSON object.
     pub metadata: &'a str,
-    /// Its account.
+    /// Id of its account, once registered.
     pub account_id: Option<&'a str>,
     /// Its account's name.
     pub username: Option<&'a str>,
-    /// Its session.
+    /// Tag of its session, once registered.
     pub session_tag: Option<&'a str>,
     /// Time of its last hello, as the registry received it.
     pub last_seen: Option<&'a str>,

@@ -36,7 +36,7 @@ pub struct CompactionRequired {
     pub latest_checkpoint_end: i64,
     /// When the registry asked.
     pub requested_at: Option<String>,
-    /// Why.
+    /// Why compaction is requested, e.g. `thread_token_limit_exceeded`.
     pub reason: Option<String>,
 }
 

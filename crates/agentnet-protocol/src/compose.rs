@@ -10,14 +10,14 @@ use crate::{RawJson, Text, Timestamp};
 /// Time to live when the sender names none, in milliseconds.
 pub const DEFAULT_TTL_MS: i64 = 30_000;
 
-/// Who sends.
+/// Agent, account and session that send a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sender {
     /// Its role label.
     pub agent_id: Text,
-    /// Its account.
+    /// Account id of the sender.
     pub account_id: Text,
-    /// Its session.
+    /// Session tag of the sender.
     pub session_tag: Text,
 }
 
@@ -28,7 +28,7 @@ pub struct Draft {
     pub to_agent: Text,
     /// The target's account, unless a capability is addressed.
     pub to_account_id: Option<Text>,
-    /// The payload.
+    /// Payload of the message, any JSON value.
     pub payload: RawJson,
     /// Kind of message; empty means `direct`.
     pub kind: Text,

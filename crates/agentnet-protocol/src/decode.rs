@@ -18,7 +18,7 @@ pub enum DecodeError {
     /// A member has a type that cannot be read.
     #[error("`{member}` {problem}")]
     Member {
-        /// Which member.
+        /// Name of the member on the wire.
         member: &'static str,
         /// What is wrong with it.
         problem: &'static str,

@@ -55,7 +55,7 @@ pub struct Envelope {
     pub expires_at: Option<Text>,
     /// Correlates the messages of one exchange.
     pub trace_id: Option<Text>,
-    /// The conversation.
+    /// Id of the thread (conversation) that the message belongs to.
     pub thread_id: Option<Text>,
     /// The message that this one answers or follows.
     pub parent_message_id: Option<Text>,

@@ -44,13 +44,13 @@ pub enum JsonError {
     /// More than 990 levels of arrays and objects, which the Python implementation cannot read either.
     #[error("invalid JSON at byte {offset}: nested too deeply")]
     Depth {
-        /// Where.
+        /// Byte offset of the bracket that opens one level too many.
         offset: usize,
     },
     /// An integer of more than 4300 digits, which the Python implementation cannot read either.
     #[error("invalid JSON at byte {offset}: an integer has more than 4300 digits")]
     IntegerTooLong {
-        /// Where.
+        /// Byte offset of the integer's first character.
         offset: usize,
     },
     /// An infinite number where an integer is needed.

@@ -51,9 +51,9 @@ pub const REQUEST_TEXTS: [(&str, usize); 16] = [
 pub struct TooLarge {
     /// The member, as it is called on the wire.
     pub member: &'static str,
-    /// Its size.
+    /// Size of the value, in `unit`.
     pub size: usize,
-    /// The bound.
+    /// Maximum size, in `unit`.
     pub max: usize,
     /// What is counted.
     pub unit: &'static str,

@@ -6,16 +6,16 @@ use std::fmt;
 /// declares them when it registers; only unsigned receipts and presence of sessions that declared them count as forged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct SigningScope {
-    /// Its receipts.
+    /// Whether the session signs its receipts.
     pub receipts: bool,
-    /// Its hellos and goodbyes.
+    /// Whether the session signs its hellos and goodbyes.
     pub presence: bool,
 }
 
 impl SigningScope {
     /// The name of the claim and of the member that carry it.
     pub const MEMBER: &'static str = "signs";
-    /// Everything.
+    /// Receipts and presence are both signed.
     pub const ALL: Self = Self {
         receipts: true,
         presence: true,

@@ -125,17 +125,17 @@ pub fn is_server_header(name: &str) -> bool {
 pub enum Subject<'a> {
     /// An account's inbox.
     Inbox {
-        /// Whose.
+        /// Account id of the inbox's owner.
         account_id: &'a str,
     },
     /// An account's delivery receipts.
     Receipts {
-        /// Whose.
+        /// Account id that the receipts are sent to.
         account_id: &'a str,
     },
     /// Any one agent with this capability.
     Capability {
-        /// Which.
+        /// Name of the capability.
         capability: &'a str,
     },
     /// A registry RPC or presence subject.

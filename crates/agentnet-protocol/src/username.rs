@@ -63,7 +63,7 @@ pub enum UnusableName {
         "the username has {size} bytes; at most {MAX_NAME_BYTES} are allowed, and {MAX_LENGTH} characters are kept"
     )]
     TooLong {
-        /// Its bytes.
+        /// Length of the username in bytes.
         size: usize,
     },
 }

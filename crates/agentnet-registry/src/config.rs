@@ -43,9 +43,9 @@ impl FromStr for CaptureStorage {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{name}={value:?} cannot be used: {problem}")]
 pub struct ConfigError {
-    /// The variable.
+    /// Name of the environment variable.
     pub name: &'static str,
-    /// Its value.
+    /// Value of the variable, as it was set.
     pub value: String,
     /// What is wrong with it, and what is expected.
     pub problem: String,

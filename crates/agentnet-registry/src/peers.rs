@@ -42,7 +42,7 @@ const INSTANCE_ID_DIGITS: usize = 16;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Peer {
-    /// Its name.
+    /// Server id of the registry.
     pub server_id: String,
     /// Identifies this run of it: 16 hexadecimal digits.
     pub instance: String,

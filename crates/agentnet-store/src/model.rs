@@ -41,7 +41,7 @@ pub fn check_claim(claim: &AccountClaim) -> Result<(), StoreError> {
 /// An account that holds more than may be stored now: an earlier version had no bounds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Oversized {
-    /// Its name.
+    /// Username of the account.
     pub username: String,
     /// The first bound that it exceeds.
     pub exceeded: TooLarge,
@@ -97,7 +97,7 @@ pub struct Account {
 pub struct KnownAccount {
     /// Stable routing identity.
     pub account_id: String,
-    /// Its name.
+    /// Username of the account.
     pub username: String,
     /// The bound public key, if it has one.
     pub public_key: Option<String>,
@@ -137,7 +137,7 @@ pub struct AccountClaim {
     pub public_key: Option<String>,
     /// With a key: what the session signs besides messages; becomes the account's.
     pub signs: SigningScope,
-    /// Now.
+    /// Time of the registration, UTC.
     pub at: Timestamp,
 }
 
@@ -240,7 +240,7 @@ pub struct Appended {
 /// One message that could not be stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refused {
-    /// Which.
+    /// Id of the message that was not stored.
     pub message_id: String,
     /// What the database said.
     pub reason: String,

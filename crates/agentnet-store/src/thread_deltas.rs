@@ -19,9 +19,9 @@ pub(crate) struct ThreadDelta<'a> {
     pub(crate) updated_at: Timestamp,
     /// Number of new messages.
     pub(crate) message_count: i64,
-    /// Their bytes.
+    /// Size of the new messages' payloads in bytes (section 4.5).
     pub(crate) byte_count: i64,
-    /// Their tokens.
+    /// Estimated tokens of the new messages.
     pub(crate) approx_tokens: i64,
     /// Their largest checkpoint.
     pub(crate) checkpoint_end: i64,

@@ -73,7 +73,7 @@ impl Rows {
         self
     }
 
-    /// A row.
+    /// Adds a row without an online dot.
     pub(crate) fn push<const N: usize>(&mut self, cells: [String; N]) {
         self.rows.push((None, cells.into()));
     }

@@ -27,7 +27,7 @@ install nats-server 2.11 or newer, in one of these ways:
 /// A nats-server that can be run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct NatsProgram {
-    /// Its executable.
+    /// Path of the nats-server executable.
     pub(crate) path: PathBuf,
     /// Its version, like `2.15.1`.
     pub(crate) version: String,

@@ -54,7 +54,7 @@ pub(crate) enum Outcome {
     Failed { error: String, message_id: Option<String> },
 }
 
-/// One send.
+/// One send of a message, its start, end and outcome.
 #[derive(Debug, Clone)]
 pub(crate) struct Try {
     pub(crate) name: Name,

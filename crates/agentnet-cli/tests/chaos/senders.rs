@@ -20,7 +20,7 @@ const SEND_INTERVAL: Duration = Duration::from_millis(8);
 /// Sends of one sender that may be on their way. Unanswered ones take up to five seconds.
 const MAX_IN_FLIGHT: usize = 1000;
 
-/// The agents.
+/// Agents that send messages to the receiver.
 pub(crate) struct Senders(Vec<AgentNode>);
 
 impl Senders {

@@ -22,11 +22,11 @@ pub enum Kind<'a> {
     Integer(&'a str),
     /// Any other number, the non-finite ones included.
     Float(&'a str),
-    /// A text.
+    /// A string in double quotes.
     String,
-    /// An array.
+    /// An array of values.
     Array,
-    /// An object.
+    /// An object of named members.
     Object,
 }
 

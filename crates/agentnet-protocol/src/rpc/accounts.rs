@@ -39,7 +39,7 @@ record! {
     /// The account behind a username.
     #[derive(Debug, Clone, PartialEq, Eq, Default)]
     pub struct ResolveAccountReply {
-        /// The account.
+        /// Account id that the username resolves to.
         pub account_id: String,
         /// Its username as stored.
         pub username: String,
@@ -53,7 +53,7 @@ reply!(ResolveAccountReply, ["account_id"], not_empty: account_id);
 /// `registry.resolve_key`: the public key bound to an account (section 13).
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ResolveKeyRequest {
-    /// The account.
+    /// Account id whose key is requested.
     pub account_id: String,
 }
 
@@ -78,7 +78,7 @@ record! {
     /// The public key bound to an account.
     #[derive(Debug, Clone, PartialEq, Eq, Default)]
     pub struct ResolveKeyReply {
-        /// The account.
+        /// Account id that the key is bound to.
         pub account_id: String,
         /// base64url text without padding.
         pub public_key: String,
@@ -149,13 +149,13 @@ record! {
     /// One account that matched.
     #[derive(Debug, Clone, PartialEq, Eq, Default)]
     pub struct AccountHit {
-        /// The account.
+        /// Id of the account.
         pub account_id: String,
-        /// Its username.
+        /// Username of the account.
         pub username: String,
         /// Its display name.
         pub display_name: String,
-        /// Its capabilities.
+        /// Capabilities of the account, as last registered.
         pub capabilities: Vec<String>,
         /// Its metadata object.
         pub metadata: RawJson,
@@ -182,7 +182,7 @@ record! {
         pub limit: usize,
         /// `online_only` in effect.
         pub online_only: bool,
-        /// The matches.
+        /// Accounts that match, at most `limit`.
         pub results: Vec<AccountHit>,
         /// Time of the reply, UTC.
         pub generated_at: String,
@@ -196,9 +196,9 @@ reply!(SearchReply, ["results"]);
 /// `registry.profile`: one account and its live sessions. The account id wins, without fallback.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ProfileRequest {
-    /// Which account.
+    /// Account id to look up.
     pub account_id: Option<String>,
-    /// Or which username; the registry normalises it.
+    /// Username to look up if no account id is given; the registry normalises it.
     pub username: Option<String>,
 }
 
@@ -228,7 +228,7 @@ record! {
     /// One live session of an account.
     #[derive(Debug, Clone, PartialEq, Eq, Default)]
     pub struct ProfileSession {
-        /// The session.
+        /// Session tag that the registry issued.
         pub session_tag: String,
         /// The process' role label.
         pub agent_id: String,
@@ -246,18 +246,18 @@ record! {
 }
 
 record! {
-    /// One account.
+    /// Profile of an account, with its live sessions.
     #[derive(Debug, Clone, PartialEq, Eq, Default)]
     pub struct Profile {
-        /// The account.
+        /// Id of the account.
         pub account_id: String,
-        /// Its username.
+        /// Username of the account.
         pub username: String,
         /// Its display name.
         pub display_name: String,
         /// Free text.
         pub bio: String,
-        /// Its capabilities.
+        /// Capabilities of the account, as last registered.
         pub capabilities: Vec<String>,
         /// Its metadata object.
         pub metadata: RawJson,
@@ -280,7 +280,7 @@ record! {
     /// One account and when it was looked up.
     #[derive(Debug, Clone, PartialEq, Eq, Default)]
     pub struct ProfileReply {
-        /// The account.
+        /// Profile of the requested account.
         pub profile: Profile as Nested,
         /// Time of the reply, UTC.
         pub generated_at: String,

@@ -10,9 +10,9 @@ record! {
     /// additions to the Python protocol (section 0.10).
     #[derive(Debug, Clone, PartialEq, Eq, Default)]
     pub struct HistoryMessage {
-        /// Its id.
+        /// Id of the message.
         pub message_id: String,
-        /// Its thread.
+        /// Id of the message's thread.
         pub thread_id: String,
         /// The message that it answers or follows.
         pub parent_message_id: Option<String>,
@@ -32,7 +32,7 @@ record! {
         pub idempotency_key: Option<String>,
         /// Exact JSON text.
         pub payload: RawJson as AnyValue,
-        /// Trace.
+        /// Trace id of the message.
         pub trace_id: Option<String>,
         /// When it was sent.
         pub sent_at: String,

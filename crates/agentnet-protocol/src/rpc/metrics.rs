@@ -48,7 +48,7 @@ record! {
     pub struct LatencyStats {
         /// Samples in the window.
         pub count: i64,
-        /// Median.
+        /// 50th percentile (median).
         pub p50: f64,
         /// 95th percentile.
         pub p95: f64,
@@ -61,7 +61,7 @@ record! {
     /// Calls of a handler.
     #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
     pub struct HandlerStats {
-        /// Calls.
+        /// Number of calls, failed ones included.
         pub calls: i64,
         /// Calls that failed ([`RpcError::is_fault`]).
         pub errors: i64,
@@ -96,7 +96,7 @@ record! {
     pub struct MetricsReply {
         /// Time of the reply, UTC.
         pub generated_at: String,
-        /// Which registry.
+        /// Server id of the registry that replies.
         pub server_id: String,
         /// Samples that percentiles are taken over.
         pub window_size: i64,

@@ -8,7 +8,7 @@ use crate::json::{Object, ObjectWriter, ascii};
 /// `registry.rotate_key`: binds another key to an account. [`rotation`](crate::rotation) makes and checks it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct RotateKeyRequest {
-    /// The account.
+    /// Account id whose key is replaced.
     pub account_id: String,
     /// The key to bind, base64url text without padding.
     pub new_public_key: String,
@@ -50,7 +50,7 @@ record! {
     /// The key that is bound now.
     #[derive(Debug, Clone, PartialEq, Eq, Default)]
     pub struct RotateKeyReply {
-        /// The account.
+        /// Account id that the key is bound to.
         pub account_id: String,
         /// Its new key.
         pub public_key: String,

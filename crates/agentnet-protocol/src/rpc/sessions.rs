@@ -55,7 +55,7 @@ record! {
     /// The registered account and session, and the intervals to keep.
     #[derive(Debug, Clone, PartialEq, Default)]
     pub struct RegisterReply {
-        /// Its account.
+        /// Id of the registered account.
         pub account_id: String,
         /// The account's username.
         pub username: String,
@@ -80,7 +80,7 @@ reply!(RegisterReply, ["account_id", "session_tag"], not_empty: account_id, sess
 pub struct Goodbye {
     /// The agent's role label; not used by the registry.
     pub agent_id: String,
-    /// Which session.
+    /// Tag of the session that ends.
     pub session_tag: String,
     /// When, by the agent's clock; not used by the registry.
     pub seen_at: String,

@@ -49,7 +49,7 @@ record! {
     /// A thread's counters, as `thread_status` and `thread_list` give them.
     #[derive(Debug, Clone, PartialEq, Eq, Default)]
     pub struct ThreadSummary {
-        /// The thread.
+        /// Id of the thread.
         pub thread_id: String,
         /// The first message's sender.
         pub created_by_account_id: Option<String>,
@@ -81,7 +81,7 @@ record! {
 pub struct ThreadStatusRequest {
     /// Which thread, case-sensitive.
     pub thread_id: String,
-    /// Overrides.
+    /// Token limits that override the registry's settings.
     pub limits: ThreadLimits,
 }
 
@@ -110,7 +110,7 @@ record! {
     /// One thread's counters and the limits beside them.
     #[derive(Debug, Clone, PartialEq, Default)]
     pub struct ThreadStatusReply {
-        /// The counters.
+        /// Counters of the thread, as members of the reply itself.
         pub thread: ThreadSummary as Flattened,
         /// In force for this reply.
         pub soft_limit_tokens: i64,
@@ -140,7 +140,7 @@ pub struct ThreadListRequest {
     pub participant_account_id: Option<String>,
     /// Only threads of this username's account. A name that normalises to nothing means no filter.
     pub participant_username: Option<String>,
-    /// Overrides.
+    /// Token limits that override the registry's settings.
     pub limits: ThreadLimits,
     /// The `next_cursor` of the page before (section 0.4).
     pub cursor: Option<String>,
@@ -204,7 +204,7 @@ record! {
         pub participant_username: Option<String> as NullableString,
         /// Soft and hard limit in force and the characters a token; absent in the short reply for an unknown username.
         pub limits: Option<(i64, i64, f64)> as LimitsInForce,
-        /// The matches.
+        /// Threads that match, latest activity first.
         pub results: Vec<ThreadSummary>,
         /// Time of the reply, UTC.
         pub generated_at: String,

@@ -54,7 +54,7 @@ pub enum StreamPart {
     Error {
         /// A code, or the text that programs of the Python implementation send.
         error: String,
-        /// A sentence.
+        /// Description of the failure, for people to read.
         detail: Option<String>,
         /// When it ended.
         finished_at: Option<Text>,

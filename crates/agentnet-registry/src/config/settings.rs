@@ -9,7 +9,7 @@ use agentnet_store::model::MAX_METADATA_BYTES;
 use super::parse::{MILLISECOND, SECOND, address, boolean, choice, float, number, text, time};
 use super::{DEFAULT_NATS_URL, RegistryConfig};
 
-/// One setting.
+/// One setting: its names, default, help text and limits.
 #[non_exhaustive]
 pub struct Setting {
     /// The environment variable.

@@ -10,7 +10,7 @@ use crate::peers::Peer;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Health {
-    /// Its name.
+    /// Server id of the registry.
     pub server_id: String,
     /// `sqlite` or `postgres`.
     pub store: String,
@@ -44,7 +44,7 @@ pub struct Health {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Oversized {
-    /// Its name.
+    /// Username of the account.
     pub username: String,
     /// What is too large, how large it is, and what is allowed.
     pub problem: String,

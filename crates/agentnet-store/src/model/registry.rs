@@ -11,7 +11,7 @@ use crate::error::StoreError;
 pub struct Registry {
     /// Tells one run of a registry from every other, even of the same name.
     pub number: u64,
-    /// Its name.
+    /// Server id of the registry.
     pub server_id: String,
     /// What its announcements are authenticated with.
     pub announce_key: String,

@@ -36,7 +36,7 @@ pub(crate) enum DatabaseLocation {
     Memory,
     /// In a file.
     File {
-        /// Its path.
+        /// Path of the database file.
         path: PathBuf,
         /// Make the file and its directories if they are missing.
         create: bool,

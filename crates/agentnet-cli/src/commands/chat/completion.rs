@@ -16,7 +16,7 @@ const REFRESH_INTERVAL: Duration = Duration::from_secs(15);
 /// Maximum number of threads to complete.
 const MAX_THREADS: usize = 100;
 
-/// The candidates.
+/// Usernames and thread ids that the Tab key completes.
 #[derive(Debug, Default)]
 pub(super) struct Candidates {
     usernames: Vec<String>,

@@ -5,7 +5,7 @@ use agentnet_protocol::json::{ArrayWriter, ObjectWriter};
 use crate::output::sanitize::clean;
 use crate::output::{Output, Tint};
 
-/// A check.
+/// A check that `agentnet doctor` runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Check {
     Connection,

@@ -25,7 +25,7 @@ pub(crate) struct Agents {
     list_number: u32,
 }
 
-/// One account.
+/// An account, its sessions and its message rates.
 #[derive(Debug, Default)]
 pub(crate) struct Agent {
     pub(crate) username: Box<str>,

@@ -26,7 +26,7 @@ const QUEUE_CAPACITY: usize = 8_192;
 /// Maximum number of messages that one call of [`NetworkFeed::drain`] processes, so that keys are handled in between.
 const MAX_DRAINED_MESSAGES: usize = 20_000;
 
-/// The subscriptions.
+/// Subscriptions to the network's messages and presence events.
 pub(crate) struct NetworkFeed {
     client: Client,
     subscriptions: Vec<Subscriber>,

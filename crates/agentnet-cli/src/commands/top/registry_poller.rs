@@ -42,7 +42,7 @@ pub(crate) struct RegistryPoller {
 /// The request for the content of the screen.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Question {
-    /// A page.
+    /// Details of one agent, thread or message.
     Page(Page),
     /// Threads with this in their id.
     Threads(String),

@@ -54,7 +54,7 @@ pub(crate) struct SeenReceipt {
     pub(crate) what: Box<str>,
 }
 
-/// The connection.
+/// State of the connection to NATS.
 #[derive(Debug, Default)]
 pub(crate) struct Link {
     /// The address, without the token.

@@ -21,7 +21,7 @@ const STORAGE_DELAY: Duration = Duration::from_secs(3);
 #[derive(Debug, Default)]
 pub(crate) struct ThreadTable(HashMap<Box<str>, Thread>);
 
-/// One thread.
+/// A thread's counters, participants and message rate.
 #[derive(Debug)]
 pub(crate) struct Thread {
     pub(crate) messages: i64,

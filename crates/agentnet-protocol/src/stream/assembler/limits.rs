@@ -39,7 +39,7 @@ pub enum AssembleError {
     Full {
         /// Frames that wait.
         frames: usize,
-        /// Their JSON.
+        /// Bytes of JSON in the frames that wait.
         bytes: usize,
         /// The first that is missing.
         missing: u64,

@@ -12,7 +12,7 @@ use super::theme::Theme;
 /// Space between two columns.
 const COLUMN_GAP: u16 = 1;
 
-/// A column.
+/// Title, width and alignment of a table's column.
 #[derive(Debug)]
 pub(crate) struct Column {
     pub(crate) title: &'static str,
