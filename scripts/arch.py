@@ -63,7 +63,7 @@ BUILT = {"target", "node_modules", "dist", ".venv", "__pycache__"}
 VAGUE_NAMES = {"utils", "util", "common", "helper", "helpers", "manager", "misc"}
 
 # Words that say nothing to a reader, in code, comments and documents.
-BANNED = re.compile(r"PATIENCE|\bMOST|MOST\b|LONGEST|\b[Ww]hom\b|\bThey\.")
+BANNED = re.compile(r"PATIENCE|\bMOST|MOST\b|LONGEST|\b(?:whom|Whom)\b|\bThey\.")
 # A comment on an item that begins with one word, or with two that name nothing ("Its id.", "Which one.").
 SHORT_HEAD = re.compile(
     r"///\s+(?:(?:Its|Their|The|A|An|Which|Whose|Who|What|When|Where|Why|How|Since|From|To|In|Of|One|This|That)\s+)?\w+\.\s*$"
