@@ -1,7 +1,5 @@
 //! Counting, hashing and reporting the bytes that pass.
 
-use std::fmt::Write;
-
 use bytes::BytesMut;
 use sha2::{Digest, Sha256};
 use tokio::io::{AsyncRead, AsyncReadExt};
@@ -50,14 +48,6 @@ impl Meter {
     pub(crate) fn digest(&self) -> [u8; 32] {
         self.hash.clone().finalize().into()
     }
-}
-
-/// 64 lower-case digits.
-pub(crate) fn hex(digest: &[u8]) -> String {
-    digest.iter().fold(String::new(), |mut hex, byte| {
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    })
 }
 
 /// Reads until the chunk holds `size` bytes or the source ends. The chunk must be empty.

@@ -6,13 +6,14 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use agentnet_protocol::blob::{BlobRef, LOCAL_STORAGE};
+use agentnet_protocol::hex;
 use agentnet_protocol::json::Value;
 use bytes::BytesMut;
 use tokio::io::{AsyncReadExt, BufReader};
 
 use super::atomic_file::{AtomicFile, blocking, rename_into_place, write_small};
 use super::error::BlobError;
-use super::hashing_reader::{Meter, Source, fill, hex};
+use super::hashing_reader::{Meter, Source, fill};
 use super::reader::Found;
 
 const CHUNK_BYTES: usize = 256 * 1024;
@@ -73,7 +74,7 @@ impl LocalStore {
         }
         let staged = staged.seal().await.map_err(BlobError::file("write", &data))?;
         blob.size = meter.done();
-        blob.sha256 = Some(hex(&meter.digest()));
+        blob.sha256 = Some(hex::encode(&meter.digest()));
         let reference = blob.to_payload();
         let path = data.clone();
         // One piece of work, so that a caller who goes away does not leave bytes without their reference.

@@ -12,6 +12,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use agentnet_protocol::blob::{BlobRef, NATS_OBJECT_STORAGE};
+use agentnet_protocol::hex;
 use agentnet_protocol::json::Value;
 use agentnet_protocol::subject::CONNECTION_INBOX_PREFIX;
 use async_nats::Client;
@@ -23,7 +24,6 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE;
 
 use super::error::BlobError;
-use super::hashing_reader::hex;
 use super::names;
 use super::reader::Found;
 use super::settings::BlobSettings;
@@ -255,7 +255,7 @@ fn reference(id: &str, info: &ObjectInfo) -> BlobRef {
         .and_then(|digest| digest.strip_prefix("SHA-256="));
     let sha256 = digest
         .and_then(|digest| URL_SAFE.decode(digest).ok())
-        .map(|digest| hex(&digest));
+        .map(|digest| hex::encode(&digest));
     let mut blob = stored.unwrap_or_else(|| BlobRef {
         filename: names::shown(&info.name),
         mime_type: names::mime_type(Some(&info.name)),

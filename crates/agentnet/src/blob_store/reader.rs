@@ -5,10 +5,11 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use agentnet_protocol::blob::BlobRef;
+use agentnet_protocol::hex;
 use tokio::io::{AsyncRead, ReadBuf};
 
 use super::error::BlobError;
-use super::hashing_reader::{Meter, Progress, hex};
+use super::hashing_reader::{Meter, Progress};
 
 /// What a store has found: the reference as stored, and the bytes, not yet checked.
 pub(crate) struct Found {
@@ -54,7 +55,7 @@ impl BlobReader {
 
     /// Everything has passed.
     fn check(&mut self) -> io::Result<()> {
-        let actual = hex(&self.meter.digest());
+        let actual = hex::encode(&self.meter.digest());
         if let Some(expected) = self.expected.as_ref().filter(|expected| **expected != actual) {
             return Err(self.damaged(format!("its sha256 is {actual}, not {expected}")));
         }

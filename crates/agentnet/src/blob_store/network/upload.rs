@@ -11,6 +11,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use agentnet_protocol::blob::{BlobRef, NATS_OBJECT_STORAGE};
+use agentnet_protocol::hex;
 use async_nats::Client;
 use async_nats::connection::State;
 use async_nats::header::NATS_ROLLUP;
@@ -28,7 +29,7 @@ use tokio::task::JoinHandle;
 
 use super::{Bucket, NetworkStore, metadata};
 use crate::blob_store::error::BlobError;
-use crate::blob_store::hashing_reader::{Meter, Source, fill, hex};
+use crate::blob_store::hashing_reader::{Meter, Source, fill};
 use crate::ids;
 
 /// The object store's usual size of a piece.
@@ -134,7 +135,7 @@ impl<'a> Upload<'a> {
         self.stored(0).await?;
 
         blob.size = meter.done();
-        blob.sha256 = Some(hex(&meter.digest()));
+        blob.sha256 = Some(hex::encode(&meter.digest()));
         NATS_OBJECT_STORAGE.clone_into(&mut blob.storage);
         let entry = json!({
             "name": blob.blob_id,
