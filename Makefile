@@ -117,7 +117,7 @@ words: ## Check the spelling (typos; exceptions are in _typos.toml)
 
 deny: ## Check licences, sources and versions of dependencies (deny.toml), and that each is used
 	@tools=$$(scripts/lint-tools.sh) && PATH="$$tools:$$PATH" && \
-	    $(CARGO) deny --offline $(LOCKED) check --hide-inclusion-graph licenses bans sources && \
+	    $(CARGO) deny $(LOCKED) check --hide-inclusion-graph licenses bans sources && \
 	    $(CARGO) machete
 
 docs: ## Build the documentation as one searchable book (target/book/html), with mdBook
