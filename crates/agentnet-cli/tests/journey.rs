@@ -41,7 +41,7 @@ async fn check_empty(url: &str) {
     // All commands report a missing thread in the same way.
     for words in [
         "thread-messages --thread-id none",
-        "thread-status --thread-id none",
+        "thread-status --thread-id none --timeout 30",
         "export thread none",
     ] {
         let parts = ["error: not_found\n", "hint: there is no thread \"none\""];

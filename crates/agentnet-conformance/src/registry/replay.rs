@@ -315,7 +315,7 @@ impl<'a> Replay<'a> {
         let fixed = |mut metrics: Value, strict: bool| {
             for (map, name) in [("latency_ms", "handler.metrics"), ("handlers", "metrics")] {
                 match metrics[map].as_object_mut() {
-                    Some(names) if strict => drop(names.remove(name)),
+                    Some(names) if strict => drop(names.shift_remove(name)),
                     Some(names) => names.clear(),
                     None => {}
                 }

@@ -23,8 +23,9 @@ use crate::open::{OpenOptions, TlsMode};
 const MAX_POOL_WAIT: Duration = Duration::from_secs(10);
 /// Limit of each wait for a new connection, and for its end.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
-/// A connection that was idle for longer is pinged before it is used: the server may have restarted meanwhile.
-const PING_AFTER_IDLE: Duration = Duration::from_secs(1);
+/// A connection that was idle for longer is pinged before it is used: the server may have ended it meanwhile (a restart,
+/// `idle_session_timeout`).
+const PING_AFTER_IDLE: Duration = Duration::from_millis(200);
 /// The delay before the second attempt to reach the server; it doubles up to [`MAX_BACKOFF`].
 const INITIAL_BACKOFF: Duration = Duration::from_millis(100);
 const MAX_BACKOFF: Duration = Duration::from_secs(2);

@@ -414,6 +414,34 @@ async fn a_crowd_waits_for_connections_and_the_server_answers_meanwhile() {
     }
 }
 
+/// `idle_session_timeout`: the server ends connections of the pool, which is no failure of the call that would use one.
+#[tokio::test]
+async fn connections_that_the_server_has_ended_are_replaced() {
+    let server = Postgres::launch().await.unwrap();
+    run(&server, "ALTER DATABASE postgres SET idle_session_timeout = '400ms'").await;
+    let store = opened(&server).await;
+    for _ in 0..3 {
+        let calls: Vec<_> = (0..5)
+            .map(|_| {
+                let store = Arc::clone(&store);
+                tokio::spawn(async move { store.thread("t").await })
+            })
+            .collect();
+        for call in calls {
+            assert_eq!(call.await.unwrap().unwrap(), None);
+        }
+        eventually(DEADLINE, async || {
+            let left = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'agentnet-registry'";
+            let mut observer = PgConnection::connect(&server.url()).await.unwrap();
+            let left: i64 = sqlx::query_scalar(left).fetch_one(&mut observer).await.unwrap();
+            if left == 0 { Ok(()) } else { Err(format!("{left} left")) }
+        })
+        .await
+        .unwrap();
+    }
+    store.ping().await.unwrap();
+}
+
 #[tokio::test]
 async fn a_server_that_goes_and_comes_back_is_used_again() {
     let mut server = Postgres::launch().await.unwrap();
