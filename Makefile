@@ -15,7 +15,7 @@ ON_BOTH_STORES = package(agentnet-cli) and kind(test) and not binary_id(agentnet
 # Guides whose commands are run, and whose outputs are compared.
 GUIDES = docs/NETWORK_CLI_GUIDE.md docs/UI_BACKEND_MAPPING.md
 
-.PHONY: help tools postgres shells words deny docs links python python-peer python-test python-versions python-bench python-lint build demo test all-tests chaos guide latency bench bench-quick lint arch compose fmt clean
+.PHONY: help tools postgres shells words deny docs links package python python-peer python-test python-versions python-bench python-lint build demo test all-tests chaos guide latency bench bench-quick lint arch compose fmt clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -74,7 +74,10 @@ test: tools postgres shells python-peer ## Set up what the tests need and run al
 	fi
 
 # What takes too long for every commit: an hour on two cores. `python` builds the wheels of a release.
-all-tests: test chaos python-versions python ## All tests, the long ones too: a minute of chaos, every CPython, wheels of a release
+all-tests: test chaos python-versions python package ## All tests, the long ones too: a minute of chaos, every CPython, wheels of a release
+
+package: ## Package the library crates and build each from its package
+	$(CARGO) package $(LOCKED) --workspace --exclude agentnet-cli --exclude agentnet-bench
 
 # The tests run a shortened form of it (20 seconds).
 chaos: tools postgres ## Kill every part in turn while agents talk, for a minute (CHAOS_SECONDS), and report
