@@ -7,7 +7,7 @@ use agentnet::protocol::claims::Claims;
 use agentnet::protocol::signing_scope::SigningScope;
 use agentnet::protocol::{Envelope, message_auth, register_auth};
 use agentnet::{AgentBuilder, AgentNode, Message, SigningKey};
-use agentnet_registry::{Registry, RegistryConfig, RegistryHandle};
+use agentnet_registry::{Registry, RegistryConfig, RegistryHandle, health};
 use agentnet_store::model::{Account, AccountQuery};
 use agentnet_store::{OpenOptions, Store};
 use agentnet_testkit::{Capture, NatsServer, RawClient, TestDatabase, eventually};
@@ -46,10 +46,28 @@ impl Realm {
         realm
     }
 
-    /// One more registry on the same store.
+    /// One more registry on the same store. It and the first one know each other: until a registry has read the row of
+    /// another, what that one announces has to be looked up, and a list may come before that.
     pub(crate) async fn another_registry(&self, server_id: &str) -> RegistryHandle {
-        self.registry_with_ttl(server_id, RegistryConfig::default().agent_ttl)
-            .await
+        let another = self
+            .registry_with_ttl(server_id, RegistryConfig::default().agent_ttl)
+            .await;
+        if self.registry.is_some() {
+            for (asked, other) in [("registry", server_id), (server_id, "registry")] {
+                eventually(DEADLINE, async || {
+                    let health = health::ask(&self.nats.url(), asked, DEADLINE).await;
+                    let health = health.map_err(|error| error.to_string())?;
+                    let mut peers = health.registries.iter();
+                    match peers.any(|peer| peer.verified && peer.server_id == other) {
+                        true => Ok(()),
+                        false => Err(format!("{asked} does not know {other} yet")),
+                    }
+                })
+                .await
+                .unwrap();
+            }
+        }
+        another
     }
 
     /// Like `another_registry`, with a TTL: a session silent for so long is offline, and after that time the registry is sure
