@@ -16,11 +16,14 @@ if [ "$("$mdbook" --version 2>/dev/null)" != "mdbook v$version" ]; then
 fi
 rm -rf "$book"
 mkdir -p "$book/src"
-# The same layout as here, so that the links between the pages stay as they are.
+# The same layout as here, so that the links between the pages, and to files that they show, stay as they are.
 cp book.toml "$book"
-cp ./*.md "$book/src"
-cp -r docs "$book/src"
+cp ./*.md LICENSE-* "$book/src"
+cp -r --parents docs examples crates/agentnet/examples bindings/python/benches bench/results "$book/src"
 sed -E 's/\]\(([A-Z])/](docs\/\1/; s/\]\(\.\.\//](/' docs/SUMMARY.md >"$book/src/SUMMARY.md"
 rm "$book/src/docs/SUMMARY.md"
+# mdBook makes README.md the page index.html, and leaves links to it behind.
+mv "$book/src/README.md" "$book/src/index.md"
+find "$book/src" -name '*.md' -exec sed -i -E 's/\]\((\.\.\/)?README\.md/](\1index.md/g' {} +
 "$mdbook" build "$book"
 echo "docs: $book/html/index.html"
