@@ -76,6 +76,7 @@ impl Store for PostgresStore {
         let pooled = sqlx::query("SELECT 1").execute(self.pool()?);
         match timeout(PING_POOL_TIMEOUT, pooled).await {
             Ok(Ok(_)) => Ok(()),
+            Ok(Err(error @ sqlx::Error::PoolClosed)) => Err(failed(error)),
             // A crowd that waits for connections, or a connection that the server has ended, says nothing of the server: it is
             // asked over a connection of its own.
             _ => self.ping_apart().await,
