@@ -86,7 +86,7 @@ declare_config! {
         pub agent_ttl: Duration,
         /// `GC_INTERVAL_SECONDS`: time between two sweeps.
         pub gc_interval: Duration,
-        /// `HEARTBEAT_INTERVAL_SECONDS`: how often agents are told to say hello.
+        /// `HEARTBEAT_INTERVAL_SECONDS`: the interval of heartbeats that agents are asked for.
         pub heartbeat_interval: Duration,
         /// `THREAD_SOFT_LIMIT_TOKENS`: soft limit that is reported with threads.
         pub thread_soft_limit_tokens: i64,

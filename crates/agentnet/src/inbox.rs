@@ -47,7 +47,7 @@ pub(crate) struct Intake {
     /// Only the intake adds to the backlog: a slot that is free when it looks is free when it pushes.
     pub(crate) backlog: async_channel::Sender<Message>,
     pub(crate) workers: Workers,
-    /// Messages whose handling failed. A worker sends one before the sender is told, so that the guards have forgotten the
+    /// Messages whose handling failed. A worker sends one before it reports to the sender, so that the guards have forgotten the
     /// message when the sender retries.
     pub(crate) failed: mpsc::Receiver<Message>,
 }

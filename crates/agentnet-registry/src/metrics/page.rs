@@ -175,7 +175,7 @@ fn counters(ctx: &Context) -> [Sample; 8] {
         ),
         (
             "dropped",
-            "Messages lost because nobody took them in time",
+            "Messages lost because they were not read in time",
             ctx.dropped(),
         ),
     ]

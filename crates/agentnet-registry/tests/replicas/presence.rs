@@ -29,7 +29,7 @@ async fn signs_of_life_are_written_once_and_taken_over_when_a_registry_dies(
     assert_eq!(online_in_store(&net).await, tags);
     assert_eq!(net.online().await.len(), tags.len());
     let ends: usize = all[0].store.take_writes().values().map(|writes| writes[2]).sum();
-    assert_eq!(ends, 0, "nobody who lives was ended");
+    assert_eq!(ends, 0, "no live session was ended");
 
     drop(agents);
     eventually_true(DEADLINE, "those who died are no ghosts", async || {

@@ -145,7 +145,7 @@ async fn registries_on_one_database_know_each_other(#[values(Backend::Sqlite, Ba
     assert!(health.registries.iter().all(|peer| peer.server_id == "two"));
     assert_eq!(health.same_server_id().count() + health.other_databases().count(), 0);
     assert_eq!(health.database.as_deref().map(str::len), Some(32));
-    eventually_true(DEADLINE, "a name that two have is told", async || {
+    eventually_true(DEADLINE, "a server id of two registries is reported", async || {
         let health = health_of(&net, "two").await;
         health.same_server_id().count() == 1 && health.same_server_id().all(|peer| peer.verified)
     })
