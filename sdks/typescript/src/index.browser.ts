@@ -1,0 +1,6 @@
+/**
+ * agentnet for browsers.
+ *
+ * @packageDocumentation
+ */
+export * from "./errors.js";

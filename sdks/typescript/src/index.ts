@@ -1,0 +1,6 @@
+/**
+ * agentnet for Node.js, Deno and Bun.
+ *
+ * @packageDocumentation
+ */
+export * from "./errors.js";
