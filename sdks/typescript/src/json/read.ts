@@ -1,0 +1,99 @@
+/** Reading values: as ordinary JavaScript values, or without loss (PROTOCOL.md section 4.1). */
+
+import { compactInteger, isIntegerText, JsonNumber, numberText } from "./number.js";
+import { scanDocument, scanItems, scanMembers } from "./scan.js";
+
+/**
+ * A value that was read without loss: an integer that a double cannot hold is a `bigint`, a number whose spelling would be lost a
+ * {@link JsonNumber}.
+ */
+export type JsonValue =
+  | null
+  | boolean
+  | string
+  | number
+  | bigint
+  | JsonNumber
+  | JsonValue[]
+  | { [name: string]: JsonValue };
+
+/**
+ * Reads a text as ordinary JavaScript values, as `JSON.parse` does; `NaN` and infinities are accepted too. Of equal names the last
+ * one counts.
+ *
+ * @throws {@link JsonError} where the text is not the JSON of the wire.
+ */
+export function parse(text: string): unknown {
+  scanDocument(text);
+  return readValidated(text);
+}
+
+/**
+ * Reads a text without loss: {@link stringify} of the result is the same compact text again.
+ *
+ * @throws {@link JsonError} where the text is not the JSON of the wire.
+ */
+export function parseLossless(text: string): JsonValue {
+  const [start, end] = scanDocument(text);
+  return build(text, start, end, losslessNumber);
+}
+
+/** As {@link parse}, of a text that was checked before. */
+export function readValidated(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    // NaN or an infinity stands in it.
+    const [start, end] = scanDocument(text);
+    return build(text, start, end, Number);
+  }
+}
+
+function losslessNumber(text: string): number | bigint | JsonNumber {
+  const number = Number(text);
+  if (numberText(number) === text) return number;
+  if (isIntegerText(text) && text !== "-0") return compactInteger(BigInt(text));
+  return new JsonNumber(text);
+}
+
+type NumberReader = (text: string) => JsonValue;
+
+/** Builds the value of a span. Nesting is bounded by the scanner. */
+function build(text: string, start: number, end: number, number: NumberReader): JsonValue {
+  switch (text.charAt(start)) {
+    case "{": {
+      const object: { [name: string]: JsonValue } = {};
+      scanMembers(text, start, 0, (nameStart, nameEnd, valueStart, valueEnd) => {
+        const name = readString(text.slice(nameStart, nameEnd));
+        setMember(object, name, build(text, valueStart, valueEnd, number));
+      });
+      return object;
+    }
+    case "[": {
+      const array: JsonValue[] = [];
+      scanItems(text, start, (itemStart, itemEnd) => array.push(build(text, itemStart, itemEnd, number)));
+      return array;
+    }
+    case '"':
+      return readString(text.slice(start, end));
+    case "t":
+      return true;
+    case "f":
+      return false;
+    case "n":
+      return null;
+    default:
+      return number(text.slice(start, end));
+  }
+}
+
+/** The text of a string literal that was checked before; a copy, so that it does not keep the text around it in memory. */
+export function readString(literal: string): string {
+  return JSON.parse(literal) as string;
+}
+
+/** Sets an own member of any name: an assignment to `__proto__` would change the prototype. */
+function setMember(object: { [name: string]: JsonValue }, name: string, value: JsonValue): void {
+  if (name !== "__proto__") object[name] = value;
+  else Object.defineProperty(object, name, { value, writable: true, enumerable: true, configurable: true });
+}

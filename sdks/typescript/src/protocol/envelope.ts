@@ -1,0 +1,200 @@
+/** The envelope: one message on the wire (PROTOCOL.md section 5.1). */
+
+import { ascii, compactInteger, type JsonObject, ObjectWriter, type RawJson, trim } from "../json/index.js";
+import { DecodeError, present, readBody } from "./decode.js";
+
+/** The conventional kinds of a message; any other text is allowed. */
+export const KIND = {
+  /** A one-way message. */
+  DIRECT: "direct",
+  /** A message whose sender waits for a reply. */
+  REQUEST: "request",
+  /** The answer to a request. */
+  REPLY: "reply",
+  /** A refusal or failure, sent to the reply subject (section 5.4). */
+  ERROR: "error",
+  /** Sent by the registry. */
+  SYSTEM: "system",
+  /** A part of a streamed reply. */
+  STREAM: "stream",
+} as const;
+
+/** The schema version that this implementation sends. */
+export const SCHEMA_VERSION = "1.1";
+/** The schema version of a message that names none. */
+export const DEFAULT_SCHEMA_VERSION = "1.0";
+
+/** One message on the wire. Times are texts of section 3, not checked when read. */
+export interface Envelope {
+  /** Unique id; where it is empty, the message cannot be deduplicated. */
+  messageId: string;
+  /** The sender's role label. */
+  fromAgent: string;
+  /** The target: an account id, `capability:<name>`, or on replies the requester. */
+  toAgent: string;
+  /** Any JSON value, as its exact text. */
+  payload: RawJson;
+  /** When it was sent. */
+  sentAt: string;
+  /** See {@link KIND}; `direct` where the body names none. */
+  kind: string;
+  /** `1.0` where the body names none. */
+  schemaVersion: string;
+  /** The sender's session. */
+  fromSessionTag?: string;
+  /** The sender's account. */
+  fromAccountId?: string;
+  /** The receiver's account; absent on capability sends. */
+  toAccountId?: string;
+  /** Time to live in milliseconds from `sentAt`; may be zero or less. A bigint beyond the safe integers. */
+  ttlMs?: number | bigint;
+  /** When it expires. */
+  expiresAt?: string;
+  /** Correlates the messages of one exchange. */
+  traceId?: string;
+  /** The thread (conversation) that it belongs to. */
+  threadId?: string;
+  /** The message that it answers or follows. */
+  parentMessageId?: string;
+  /** Suppresses a second run of one logical operation. */
+  idempotencyKey?: string;
+  /** A reply subject in the body; the NATS reply subject goes before it (section 0.7). */
+  replyTo?: RawJson;
+  /** The signature (section 13.4); always an object. */
+  auth?: RawJson;
+}
+
+/** An envelope as a plain object, in the spelling of the wire. */
+export interface AgentMessageObject {
+  message_id: string;
+  from_agent: string;
+  to_agent: string;
+  payload: unknown;
+  sent_at: string;
+  kind: string;
+  schema_version: string;
+  from_session_tag?: string;
+  from_account_id?: string;
+  to_account_id?: string;
+  ttl_ms?: number;
+  expires_at?: string;
+  trace_id?: string;
+  thread_id?: string;
+  parent_message_id?: string;
+  idempotency_key?: string;
+  reply_to?: unknown;
+  auth?: unknown;
+}
+
+/**
+ * Reads a message body with the coercions of section 5.1; an empty body is `{}`.
+ *
+ * @throws {@link JsonError} where the body is not JSON or `ttl_ms` is infinite, {@link DecodeError} where it is no object. The message
+ * of the error is the detail of a `message_invalid` refusal.
+ */
+export function decodeEnvelope(body: Uint8Array | string): Envelope {
+  return fromObject(readBody(body));
+}
+
+/**
+ * As {@link decodeEnvelope}, for what comes to a reply subject: a body without an id and a sender is no reply, but for example the
+ * confirmation of a JetStream stream that captures the request (section 0.11).
+ *
+ * @throws also {@link DecodeError} where both are missing.
+ */
+export function decodeReply(body: Uint8Array | string): Envelope {
+  const envelope = decodeEnvelope(body);
+  if (trim(envelope.messageId) === "" && trim(envelope.fromAgent) === "") {
+    throw DecodeError.ofMember("message_id", "is missing");
+  }
+  return envelope;
+}
+
+function fromObject(object: JsonObject): Envelope {
+  const text = (name: string) => object.get(name).text();
+  const optional = (name: string) => object.get(name).optText();
+  const replyTo = object.get("reply_to");
+  const auth = object.get("auth");
+  const ttl = object.get("ttl_ms").int();
+  return {
+    messageId: text("message_id"),
+    fromAgent: text("from_agent"),
+    toAgent: text("to_agent"),
+    payload: object.get("payload").toRaw(),
+    sentAt: text("sent_at"),
+    kind: optional("kind") ?? KIND.DIRECT,
+    schemaVersion: optional("schema_version") ?? DEFAULT_SCHEMA_VERSION,
+    ...present({
+      fromSessionTag: optional("from_session_tag"),
+      fromAccountId: optional("from_account_id"),
+      toAccountId: optional("to_account_id"),
+      ttlMs: ttl === undefined ? undefined : compactInteger(ttl),
+      expiresAt: optional("expires_at"),
+      traceId: optional("trace_id"),
+      threadId: optional("thread_id"),
+      parentMessageId: optional("parent_message_id"),
+      idempotencyKey: optional("idempotency_key"),
+      replyTo: replyTo.isNull() ? undefined : replyTo.toRaw(),
+      auth: auth.kind === "object" ? auth.toRaw() : undefined,
+    }),
+  };
+}
+
+/**
+ * The wire text: ASCII, so that its length is its size in bytes; members in the order of section 5.1, absent ones left out. The
+ * payload's numbers, member order and spelling stay as they are.
+ */
+export function encodeEnvelope(envelope: Envelope): string {
+  const out = new ObjectWriter()
+    .text("message_id", envelope.messageId)
+    .text("from_agent", envelope.fromAgent)
+    .text("to_agent", envelope.toAgent)
+    .raw("payload", ascii(envelope.payload.text))
+    .text("sent_at", envelope.sentAt)
+    .text("kind", envelope.kind)
+    .text("schema_version", envelope.schemaVersion)
+    .optText("from_session_tag", envelope.fromSessionTag)
+    .optText("from_account_id", envelope.fromAccountId)
+    .optText("to_account_id", envelope.toAccountId);
+  if (envelope.ttlMs !== undefined) out.int("ttl_ms", envelope.ttlMs);
+  out
+    .optText("expires_at", envelope.expiresAt)
+    .optText("trace_id", envelope.traceId)
+    .optText("thread_id", envelope.threadId)
+    .optText("parent_message_id", envelope.parentMessageId)
+    .optText("idempotency_key", envelope.idempotencyKey);
+  if (envelope.replyTo !== undefined) out.raw("reply_to", ascii(envelope.replyTo.text));
+  if (envelope.auth !== undefined) out.raw("auth", ascii(envelope.auth.text));
+  return out.finish();
+}
+
+/** The trace id, else the message id: what receipts and replies carry as trace. */
+export function traceOrMessageId(envelope: Envelope): string {
+  return envelope.traceId ?? envelope.messageId;
+}
+
+/** As a plain object in the spelling of the wire; the payload as ordinary JavaScript values. */
+export function envelopeToObject(envelope: Envelope): AgentMessageObject {
+  return {
+    message_id: envelope.messageId,
+    from_agent: envelope.fromAgent,
+    to_agent: envelope.toAgent,
+    payload: envelope.payload.value(),
+    sent_at: envelope.sentAt,
+    kind: envelope.kind,
+    schema_version: envelope.schemaVersion,
+    ...present({
+      from_session_tag: envelope.fromSessionTag,
+      from_account_id: envelope.fromAccountId,
+      to_account_id: envelope.toAccountId,
+      ttl_ms: envelope.ttlMs === undefined ? undefined : Number(envelope.ttlMs),
+      expires_at: envelope.expiresAt,
+      trace_id: envelope.traceId,
+      thread_id: envelope.threadId,
+      parent_message_id: envelope.parentMessageId,
+      idempotency_key: envelope.idempotencyKey,
+      reply_to: envelope.replyTo?.value(),
+      auth: envelope.auth?.value(),
+    }),
+  };
+}

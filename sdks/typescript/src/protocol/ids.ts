@@ -1,0 +1,74 @@
+/** Identifiers as text (PROTOCOL.md section 3). Random bytes come from `globalThis.crypto`. */
+
+import { toHex } from "./bytes.js";
+
+const DIGITS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+/** The longest account id that an agent may ask for, in characters (PROTOCOL.md section 0.5). */
+export const MAX_ACCOUNT_ID_LENGTH = 128;
+/** The prefix of the thread ids that the high-level SDK makes. */
+export const SDK_THREAD_PREFIX = "thread_sdk";
+
+function randomBytes(count: number): Uint8Array {
+  return globalThis.crypto.getRandomValues(new Uint8Array(count));
+}
+
+/** A ULID in upper case: 26 characters from 48 bits of Unix time in milliseconds and 10 random bytes. */
+export function ulid(unixMillis: number, random: Uint8Array): string {
+  let bits = BigInt(unixMillis) & 0xffff_ffff_ffffn;
+  for (let index = 0; index < 10; index++) bits = (bits << 8n) | BigInt(random[index] ?? 0);
+  let out = "";
+  for (let place = 25n; place >= 0n; place--) out += DIGITS.charAt(Number((bits >> (5n * place)) & 31n));
+  return out;
+}
+
+/** A new ULID in upper case. */
+export function newUlid(): string {
+  return ulid(Date.now(), randomBytes(10));
+}
+
+/** `<prefix>_` and a new ULID in lower case: `prefixedId("thread_sdk")`. */
+export function prefixedId(prefix: string): string {
+  return `${prefix}_${newUlid().toLowerCase()}`;
+}
+
+/**
+ * A message id: in form a version 4 UUID of 32 lower-case hexadecimal digits, the first 12 of which are the Unix time in
+ * milliseconds, so that ids of one time are adjacent in a store's indexes. `random` has 16 bytes.
+ */
+export function messageId(unixMillis: number, random: Uint8Array): string {
+  const bytes = random.slice(0, 16);
+  let rest = unixMillis;
+  for (let index = 5; index >= 0; index--) {
+    bytes[index] = rest % 256;
+    rest = Math.floor(rest / 256);
+  }
+  return uuid4Hex(bytes);
+}
+
+/** A version 4 UUID as 32 lower-case hexadecimal digits, of 16 random bytes. */
+export function uuid4Hex(random: Uint8Array): string {
+  const bytes = random.slice(0, 16);
+  bytes[6] = ((bytes[6] ?? 0) & 0x0f) | 0x40;
+  bytes[8] = ((bytes[8] ?? 0) & 0x3f) | 0x80;
+  return toHex(bytes);
+}
+
+/** A new message id. */
+export function newMessageId(): string {
+  return messageId(Date.now(), randomBytes(16));
+}
+
+/** A new nonce: a version 4 UUID as 32 lower-case hexadecimal digits. */
+export function newNonce(): string {
+  return uuid4Hex(randomBytes(16));
+}
+
+/** Whether an agent may ask for this account id: 1 to 128 of `A-Z a-z 0-9 _ -` (PROTOCOL.md section 0.5). */
+export function isAccountId(id: string): boolean {
+  return id.length <= MAX_ACCOUNT_ID_LENGTH && /^[A-Za-z0-9_-]+$/.test(id);
+}
+
+/** `thread_` and the lower-case trace or message id: the thread of a message that names none. */
+export function defaultThreadId(traceOrMessageId: string): string {
+  return `thread_${traceOrMessageId.toLowerCase()}`;
+}

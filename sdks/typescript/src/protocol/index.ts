@@ -1,0 +1,39 @@
+/** The rules and records of the wire (docs/PROTOCOL.md). No I/O; time and randomness only where a name says `now` or `new`. */
+
+export * from "./agent-info.js";
+export * from "./auth.js";
+export * from "./blob-ref.js";
+export { fromBase64, fromUnpaddedBase64, toBase64Url, toHex } from "./bytes.js";
+export * from "./claims.js";
+export * from "./compaction.js";
+export * from "./compose.js";
+export { DecodeError, present, readBody } from "./decode.js";
+export * from "./envelope.js";
+export * from "./expiry.js";
+export * from "./ids.js";
+export * from "./keys.js";
+export * from "./limits.js";
+export * from "./payload-text.js";
+export * from "./percentile.js";
+export * from "./presence.js";
+export * from "./rate.js";
+export * from "./receipt.js";
+export * from "./reject.js";
+export * from "./rpc.js";
+export type {
+  AccountHit,
+  HistoryMessage,
+  Profile,
+  ProfileSession,
+  ThreadSummary,
+} from "./rpc-records.js";
+export * from "./rpc-types.js";
+export * from "./sender-key.js";
+export * from "./sha256.js";
+export * from "./stream-assembler.js";
+export * from "./stream-frame.js";
+export * from "./stream-writer.js";
+export * from "./subjects.js";
+export * from "./target.js";
+export * from "./time.js";
+export * from "./username.js";

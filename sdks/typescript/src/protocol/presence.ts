@@ -1,0 +1,32 @@
+/** The bodies of hello and goodbye (PROTOCOL.md sections 7.4, 7.5 and 13.6). */
+
+import { ascii, ObjectWriter, type RawJson } from "../json/index.js";
+import { type AgentCounters, type AgentInfo, encodeCounters, writeAgentInfo } from "./agent-info.js";
+
+/** What an agent says when it ends. */
+export interface Goodbye {
+  /** The role label. */
+  agentId: string;
+  /** The session that ends. */
+  sessionTag: string;
+  /** When it was said (section 3). */
+  seenAt: string;
+}
+
+/** The wire text of a hello, with the agent's counters and its signature, if there are any. */
+export function encodeHello(agent: AgentInfo, counters?: AgentCounters, auth?: RawJson): string {
+  const out = writeAgentInfo(agent, new ObjectWriter());
+  if (counters !== undefined) out.raw("counters", encodeCounters(counters));
+  if (auth !== undefined) out.raw("auth", ascii(auth.text));
+  return out.finish();
+}
+
+/** The wire text of a goodbye, with its signature, if there is one. */
+export function encodeGoodbye(goodbye: Goodbye, auth?: RawJson): string {
+  const out = new ObjectWriter()
+    .text("agent_id", goodbye.agentId)
+    .text("session_tag", goodbye.sessionTag)
+    .text("seen_at", goodbye.seenAt);
+  if (auth !== undefined) out.raw("auth", ascii(auth.text));
+  return out.finish();
+}
