@@ -4,3 +4,4 @@
  * @packageDocumentation
  */
 export * from "./errors.js";
+export * from "./node/index.js";

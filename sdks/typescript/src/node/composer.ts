@@ -1,0 +1,129 @@
+/** Composes what a session publishes, messages and receipts, and signs it where the node signs. */
+
+import { RawJson } from "../json/index.js";
+import {
+  answering,
+  compose,
+  type Draft,
+  type Envelope,
+  encodeEnvelope,
+  errorReply,
+  newMessageId,
+  type Receipt,
+  type Reject,
+  receiptFor,
+  type Sender,
+  Timestamp,
+} from "../protocol/index.js";
+import { InvalidArgumentError } from "./errors.js";
+import { type Identity, isPending, type MaybePromise } from "./identity.js";
+import type { MessageOptions } from "./options.js";
+import type { Route } from "./route.js";
+
+/** A draft without an address. */
+export type Unaddressed = Omit<Draft, "toAgent" | "toAccountId">;
+
+/** A message that is ready to be published. */
+export interface Composed {
+  readonly envelope: Envelope;
+  /** The wire text, ASCII. */
+  readonly body: string;
+}
+
+/** What a composer writes into every message. */
+export interface ComposerSettings {
+  readonly schemaVersion: string | undefined;
+  readonly defaultTtlMs: number;
+  readonly maxPayloadBytes: number;
+}
+
+/** Composes and signs in the name of one session. */
+export class Composer {
+  readonly sender: Sender;
+  readonly identity: Identity;
+  readonly #settings: ComposerSettings;
+
+  constructor(sender: Sender, identity: Identity, settings: ComposerSettings) {
+    this.sender = sender;
+    this.identity = identity;
+    this.#settings = settings;
+  }
+
+  /**
+   * A draft of a payload with the options of a call.
+   *
+   * @throws {JsonError} The payload cannot be written as JSON.
+   */
+  draft(payload: unknown, options: MessageOptions, defaultKind: string): Unaddressed {
+    const { schemaVersion, defaultTtlMs } = this.#settings;
+    const kind = options.kind === undefined || options.kind === "" ? defaultKind : options.kind;
+    const draft: Unaddressed = { payload: RawJson.from(payload), kind, ttlMs: ttlOf(options.ttlMs, defaultTtlMs) };
+    if (schemaVersion !== undefined) draft.schemaVersion = schemaVersion;
+    if (options.traceId !== undefined) draft.traceId = options.traceId;
+    if (options.threadId !== undefined) draft.threadId = options.threadId;
+    if (options.parentMessageId !== undefined) draft.parentMessageId = options.parentMessageId;
+    if (options.idempotencyKey !== undefined) draft.idempotencyKey = options.idempotencyKey;
+    return draft;
+  }
+
+  /** A message with its id and time. */
+  compose(draft: Draft): MaybePromise<Envelope> {
+    return this.identity.signMessage(compose(draft, this.sender, newMessageId(), Timestamp.now()));
+  }
+
+  /**
+   * A message to a route.
+   *
+   * @throws {InvalidArgumentError} `message_too_large`.
+   */
+  composeTo(route: Route, draft: Unaddressed): MaybePromise<Composed> {
+    const addressed: Draft = { ...draft, toAgent: route.toAgent };
+    if (route.accountId !== undefined) addressed.toAccountId = route.accountId;
+    return this.#encoded(this.compose(addressed));
+  }
+
+  /**
+   * A message that answers another one.
+   *
+   * @throws {InvalidArgumentError} `message_too_large`.
+   */
+  composeAnswer(request: Readonly<Envelope>, draft: Unaddressed): MaybePromise<Composed> {
+    return this.#encoded(this.compose(answering(draft, request)));
+  }
+
+  /** The error reply to a message that was rejected (5.4). */
+  errorReply(request: Readonly<Envelope>, reject: Reject): MaybePromise<Envelope> {
+    return this.identity.signMessage(errorReply(request, reject, this.sender, newMessageId(), Timestamp.now()));
+  }
+
+  /** The receipt for a message (5.2). */
+  receipt(
+    message: Readonly<Envelope>,
+    status: "accepted" | "processed" | "rejected",
+    reject: Reject | undefined,
+  ): MaybePromise<Receipt> {
+    return this.identity.signReceipt(receiptFor(message, status, this.sender, Timestamp.now(), reject));
+  }
+
+  #encoded(envelope: MaybePromise<Envelope>): MaybePromise<Composed> {
+    return isPending(envelope) ? envelope.then((signed) => this.#encode(signed)) : this.#encode(envelope);
+  }
+
+  #encode(envelope: Envelope): Composed {
+    const body = encodeEnvelope(envelope);
+    const limit = this.#settings.maxPayloadBytes;
+    if (body.length > limit) {
+      const text = `message of ${body.length} bytes exceeds max_payload_bytes=${limit}`;
+      throw new InvalidArgumentError(text, "message_too_large");
+    }
+    return { envelope, body };
+  }
+}
+
+function ttlOf(ttlMs: number | undefined, defaultTtlMs: number): number {
+  if (ttlMs === undefined) return defaultTtlMs;
+  if (typeof ttlMs !== "number" || !Number.isFinite(ttlMs)) {
+    throw new InvalidArgumentError(`ttlMs must be a number of milliseconds, not ${String(ttlMs).slice(0, 64)}`);
+  }
+  return Math.max(1, Math.floor(ttlMs));
+}

@@ -1,0 +1,105 @@
+/** Everything about a node that does not change while it runs. */
+
+import type { NatsConnection } from "@nats-io/nats-core";
+
+import { RawJson } from "../json/index.js";
+import { platform } from "../platform/index.js";
+import { checkAgent, usableUsername } from "../protocol/index.js";
+import { InvalidArgumentError } from "./errors.js";
+import { type IdentityProvider, UNSIGNED } from "./identity.js";
+import { type Limits, resolveLimits } from "./limits.js";
+import { CONSOLE_LOGGER, guarded, type Logger } from "./logger.js";
+import { natsUrlFromEnvironment, parseNatsUrl } from "./nats-url.js";
+import type { NodeOptions } from "./options.js";
+
+/** The options of a node, checked and with their defaults. */
+export interface NodeConfig {
+  readonly agentId: string;
+  readonly name: string;
+  readonly username: string | undefined;
+  readonly accountId: string | undefined;
+  readonly capabilities: readonly string[];
+  readonly metadata: RawJson;
+  readonly keepProfile: boolean;
+  /** Addresses, or a connection of the caller's. */
+  readonly target: string | readonly string[] | NatsConnection;
+  readonly limits: Limits;
+  readonly identity: IdentityProvider;
+  readonly schemaVersion: string | undefined;
+  readonly logger: Logger;
+}
+
+/**
+ * Checks the options of a node.
+ *
+ * @throws {InvalidArgumentError} `invalid_option`. @throws {ConnectError} reason `url`. @throws {UsernameError} @throws {TooLarge}
+ * @throws {JsonError} The metadata cannot be written as JSON.
+ */
+export function checkOptions(options: NodeOptions): NodeConfig {
+  const agentId = required("agentId", options.agentId);
+  const metadata = options.metadata ?? {};
+  if (typeof metadata !== "object" || metadata === null || Array.isArray(metadata)) {
+    throw new InvalidArgumentError("metadata must be an object");
+  }
+  const username = optional("username", options.username);
+  if (username !== undefined) usableUsername(username);
+  const config: NodeConfig = {
+    agentId,
+    name: optional("name", options.name) ?? agentId,
+    username,
+    accountId: optional("accountId", options.accountId),
+    capabilities: capabilitiesOf(options.capabilities),
+    metadata: RawJson.from(metadata),
+    keepProfile: options.keepProfile === true,
+    target: targetOf(options),
+    limits: resolveLimits(options.limits, platform.environment),
+    identity: options.devAuth ?? UNSIGNED,
+    schemaVersion: optional("schemaVersion", options.schemaVersion),
+    logger: guarded(options.logger ?? CONSOLE_LOGGER),
+  };
+  checkAgent({
+    agentId,
+    name: config.name,
+    capabilities: [...config.capabilities],
+    metadata: config.metadata,
+    ...(username === undefined ? {} : { username }),
+    ...(config.accountId === undefined ? {} : { accountId: config.accountId }),
+  });
+  return config;
+}
+
+function targetOf(options: NodeOptions): string | readonly string[] | NatsConnection {
+  const { connection, servers, natsUrl } = options;
+  const given = [connection, servers, natsUrl].filter((one) => one !== undefined);
+  if (given.length > 1) throw new InvalidArgumentError("give one of natsUrl, servers and connection");
+  if (connection !== undefined) {
+    if (typeof connection.publish !== "function" || typeof connection.subscribe !== "function") {
+      throw new InvalidArgumentError("connection must be a NatsConnection of @nats-io/nats-core");
+    }
+    return connection;
+  }
+  const address = servers ?? optional("natsUrl", natsUrl) ?? natsUrlFromEnvironment(platform.environment);
+  // Here, so that a wrong address is an error of the constructor.
+  parseNatsUrl(address);
+  return address;
+}
+
+function capabilitiesOf(capabilities: readonly string[] | undefined): readonly string[] {
+  if (capabilities === undefined) return [];
+  if (!Array.isArray(capabilities) || capabilities.some((capability) => typeof capability !== "string")) {
+    throw new InvalidArgumentError("capabilities must be an array of strings");
+  }
+  return [...capabilities];
+}
+
+function required(name: string, value: unknown): string {
+  const text = optional(name, value);
+  if (text === undefined || text.trim() === "") throw new InvalidArgumentError(`${name} is required`);
+  return text;
+}
+
+function optional(name: string, value: unknown): string | undefined {
+  if (value === undefined || value === null) return undefined;
+  if (typeof value !== "string") throw new InvalidArgumentError(`${name} must be a string, not ${typeof value}`);
+  return value === "" ? undefined : value;
+}

@@ -1,0 +1,290 @@
+/** One connection to NATS: who is connected, what the server denies, and round trips (PROTOCOL.md sections 1 and 14). */
+
+import type { Msg, MsgCallback, NatsConnection, Status, Subscription } from "@nats-io/nats-core";
+import { createInbox, errors } from "@nats-io/nats-core";
+
+import { CONNECTION_INBOX_PREFIX } from "../protocol/index.js";
+import { type Denial, Denials, denialError } from "./denials.js";
+import { type ConnectSettings, dial } from "./dial.js";
+import { ConnectionLostError } from "./errors.js";
+import type { Logger } from "./logger.js";
+import { parseNatsUrl } from "./nats-url.js";
+import { type Deferred, deferred, TIMED_OUT, withDeadline } from "./waits.js";
+
+/** How long the server may take for a round trip that only orders what came before it. */
+export const ROUND_TRIP_TIMEOUT_MS = 1_000;
+/** What an error says while the client reconnects. */
+export const NO_CONNECTION = "the connection to NATS is lost and not yet back";
+/** Bytes that may be on their way to the server before a publisher waits for a round trip. */
+const MAX_UNCONFIRMED_BYTES = 4 * 1024 * 1024;
+
+/** Receipts and replies that wait for the connection to come back, at most. */
+const MAX_KEPT_MESSAGES = 1_024;
+const MAX_KEPT_BYTES = 4 * 1024 * 1024;
+
+/** A connection of this package, or one that the caller has opened. */
+export class Connection {
+  /** The NATS client beneath it. */
+  readonly nats: NatsConnection;
+  /** What the server has denied. */
+  readonly denials = new Denials();
+  /** Whether this package has opened it, and closes it. */
+  readonly isOwned: boolean;
+  /** The address for people to read, credentials hidden. */
+  readonly address: string;
+  readonly #inboxPrefix: string;
+  readonly #logger: Logger;
+  readonly #reconnected = new Set<() => void>();
+  readonly #ended = new Set<(cause: unknown) => void>();
+  #isConnected: boolean;
+  #isEnded = false;
+  #number = 1;
+  #unconfirmed = 0;
+  #confirming: Promise<unknown> | undefined;
+  /** Receipts and replies that wait for the connection. */
+  readonly #kept: { readonly subject: string; readonly body: string; readonly published: Deferred<void> }[] = [];
+  #keptBytes = 0;
+  #stopWatching: () => void = () => undefined;
+
+  private constructor(nats: NatsConnection, logger: Logger, isOwned: boolean, inboxPrefix: string, address: string) {
+    this.nats = nats;
+    this.#logger = logger;
+    this.isOwned = isOwned;
+    this.address = address;
+    // One base for all inboxes of the connection: registries tell connections apart by it (0.11).
+    this.#inboxPrefix = createInbox(inboxPrefix);
+    this.#isConnected = !nats.isClosed();
+    this.#watch();
+  }
+
+  /**
+   * Connects, within about three seconds; of several servers each gets two. Once connected, it reconnects for ever.
+   *
+   * @throws {ConnectError}
+   */
+  static async open(address: string | readonly string[], settings: ConnectSettings): Promise<Connection> {
+    const url = parseNatsUrl(address);
+    const nats = await dial(url, settings);
+    return new Connection(nats, settings.logger, true, url.inboxPrefix, url.redacted);
+  }
+
+  /** Uses a connection of the caller's, which stays the caller's to close. */
+  static on(nats: NatsConnection, logger: Logger): Connection {
+    return new Connection(nats, logger, false, CONNECTION_INBOX_PREFIX, nats.getServer());
+  }
+
+  /** Whether there is a connection at this moment. */
+  get isConnected(): boolean {
+    return this.#isConnected && !this.#isEnded;
+  }
+
+  /** Whether it is closed for good. */
+  get isEnded(): boolean {
+    return this.#isEnded;
+  }
+
+  /** The number of the current connection, counted from 1; it grows with each reconnection. */
+  get number(): number {
+    return this.#number;
+  }
+
+  /** A fresh inbox below the connection's own prefix, which is not part of the history. */
+  newInbox(): string {
+    return createInbox(this.#inboxPrefix);
+  }
+
+  /** Calls back after each reconnection, until the returned function is called. */
+  onReconnect(callback: () => void): () => void {
+    this.#reconnected.add(callback);
+    return () => this.#reconnected.delete(callback);
+  }
+
+  /** Calls back once when the client ends for good without having been closed here. */
+  onEnded(callback: (cause: unknown) => void): () => void {
+    this.#ended.add(callback);
+    return () => this.#ended.delete(callback);
+  }
+
+  /** Waits until there is a connection; for ever if it is closed for good. */
+  connected(): Promise<void> | undefined {
+    if (this.isConnected) return undefined;
+    const { promise, resolve } = deferred<void>();
+    const remove = this.onReconnect(() => {
+      remove();
+      resolve();
+    });
+    return promise;
+  }
+
+  /**
+   * Publishes. Nothing is published while the connection is lost: what the client buffers then may go out or get lost.
+   *
+   * @throws {ConnectionLostError}
+   */
+  publish(subject: string, body: string | Uint8Array, reply?: string): void {
+    if (!this.isConnected) throw notPublished(NO_CONNECTION);
+    try {
+      this.nats.publish(subject, body, reply === undefined ? undefined : { reply });
+      this.#unconfirmed += body.length;
+    } catch (cause) {
+      throw notPublished(cause instanceof Error ? cause.message : String(cause), cause);
+    }
+  }
+
+  /**
+   * Publishes, or keeps the message until the connection is back: for receipts and replies, which have a receiver that waits.
+   * Returns undefined where it is published at once.
+   *
+   * @throws {ConnectionLostError} The connection is closed, or too much is kept already; or, later, it was closed first.
+   */
+  publishSoon(subject: string, body: string): Promise<void> | undefined {
+    if (this.isConnected) {
+      this.publish(subject, body);
+      return undefined;
+    }
+    if (this.#isEnded) throw notPublished("the connection is closed");
+    if (this.#kept.length >= MAX_KEPT_MESSAGES || this.#keptBytes + body.length > MAX_KEPT_BYTES) {
+      throw notPublished(NO_CONNECTION);
+    }
+    const published = deferred<void>();
+    this.#kept.push({ subject, body, published });
+    this.#keptBytes += body.length;
+    return published.promise;
+  }
+
+  #publishKept(): void {
+    const kept = this.#kept.splice(0);
+    this.#keptBytes = 0;
+    for (const { subject, body, published } of kept) {
+      try {
+        this.publish(subject, body);
+        published.resolve();
+      } catch (error) {
+        published.reject(error);
+      }
+    }
+  }
+
+  /** A wait for callers that publish without waiting for answers; undefined while little is on its way. */
+  pressure(): Promise<unknown> | undefined {
+    if (this.#unconfirmed < MAX_UNCONFIRMED_BYTES) return undefined;
+    this.#confirming ??= this.roundTrip(30_000).finally(() => {
+      this.#unconfirmed = 0;
+      this.#confirming = undefined;
+    });
+    return this.#confirming;
+  }
+
+  /**
+   * Subscribes. The callback gets every message as it is read; what it throws is logged.
+   *
+   * @throws {ConnectionLostError} The connection is closed.
+   */
+  subscribe(subject: string, callback: (message: Msg) => void, queue?: string): Subscription {
+    const guarded: MsgCallback<Msg> = (error, message) => {
+      if (error !== null) {
+        // A denial. The status events tell of it too, but later than the answer to a round trip.
+        this.#onServerError(error);
+        return;
+      }
+      try {
+        callback(message);
+      } catch (failure) {
+        this.#logger.error("a message could not be processed", { subject, error: failure });
+      }
+    };
+    try {
+      return this.nats.subscribe(subject, queue === undefined ? { callback: guarded } : { callback: guarded, queue });
+    } catch (cause) {
+      throw new ConnectionLostError(
+        `cannot subscribe to ${subject}: ${cause instanceof Error ? cause.message : String(cause)}`,
+        cause,
+      );
+    }
+  }
+
+  /** Waits until the server has done everything that was asked of it so far; false where it does not answer in time. */
+  async roundTrip(timeoutMs = ROUND_TRIP_TIMEOUT_MS): Promise<boolean> {
+    if (!this.isConnected) return false;
+    try {
+      return (await withDeadline(this.nats.flush(), timeoutMs)) !== TIMED_OUT;
+    } catch {
+      return false;
+    }
+  }
+
+  /** Closes it, if it is this package's own; else only stops watching it. */
+  async close(): Promise<void> {
+    this.#ended.clear();
+    this.#reconnected.clear();
+    this.#isEnded = true;
+    this.#dropKept();
+    this.#stopWatching();
+    if (!this.isOwned || this.nats.isClosed()) return;
+    await this.nats.close();
+  }
+
+  #watch(): void {
+    const events = this.nats.status();
+    this.#stopWatching = () => {
+      if ("stop" in events && typeof events.stop === "function") events.stop();
+    };
+    const follow = async (): Promise<void> => {
+      for await (const event of events) this.#onStatus(event);
+    };
+    follow().catch(() => undefined);
+    this.nats.closed().then(
+      (cause) => this.#onEnded(cause ?? undefined),
+      (cause: unknown) => this.#onEnded(cause),
+    );
+  }
+
+  #onStatus(event: Status): void {
+    switch (event.type) {
+      case "disconnect":
+        if (this.#isConnected) this.#logger.warn("connection to NATS lost, reconnecting", { address: this.address });
+        this.#isConnected = false;
+        return;
+      case "reconnect":
+        this.#isConnected = true;
+        this.#unconfirmed = 0;
+        this.#number += 1;
+        this.#logger.warn("connection to NATS restored", { address: this.address });
+        this.#publishKept();
+        for (const callback of [...this.#reconnected]) callback();
+        return;
+      case "error":
+        this.#onServerError(event.error);
+        return;
+      default:
+    }
+  }
+
+  #onServerError(error: Error): void {
+    if (!(error instanceof errors.PermissionViolationError)) {
+      this.#logger.warn("the NATS server reports an error", { error: error.message });
+      return;
+    }
+    const denial: Denial = {
+      action: error.operation === "subscription" ? "subscribe" : "publish",
+      subject: error.subject,
+    };
+    if (this.denials.note(denial)) this.#logger.warn(denialError(denial).message);
+  }
+
+  #dropKept(): void {
+    for (const { published } of this.#kept.splice(0)) published.reject(notPublished("the connection is closed"));
+  }
+
+  #onEnded(cause: unknown): void {
+    if (this.#isEnded) return;
+    this.#isEnded = true;
+    this.#dropKept();
+    this.#stopWatching();
+    for (const callback of [...this.#ended]) callback(cause);
+  }
+}
+
+function notPublished(why: string, cause?: unknown): ConnectionLostError {
+  return new ConnectionLostError(`the message could not be published: ${why}`, cause);
+}

@@ -1,0 +1,319 @@
+/** Acknowledged delivery: publish, await the receipt, repeat (PROTOCOL.md 11.4); and await the end of the handling. */
+
+import { trim } from "../json/index.js";
+import {
+  decodeReceipt,
+  type Receipt,
+  receiptMessageIdAtFront,
+  receiptStatus,
+  receiptsSubject,
+} from "../protocol/index.js";
+import { type Connection, NO_CONNECTION } from "./connection.js";
+import { denialError } from "./denials.js";
+import { ConnectionLostError, DeliveryError, DeliveryTimeoutError, NotRunningError } from "./errors.js";
+import type { Identity } from "./identity.js";
+import type { Logger } from "./logger.js";
+import type { Metrics } from "./metrics.js";
+import { monotonic, pause, TIMED_OUT, throwIfAborted, timerDelay } from "./waits.js";
+
+/** The longest pause before a message is published again. */
+const MAX_RETRY_DELAY_MS = 500;
+/** Receipts of one message that may be queued: a receiver sends two, and each retry may bring two more. */
+const RECEIPT_QUEUE_CAPACITY = 8;
+
+/** How a message is to be acknowledged. */
+export interface Acknowledgement {
+  /** Publishes in all: one and the retries. */
+  readonly attempts: number;
+  /** Wait for each, in milliseconds. */
+  readonly waitMs: number;
+  /** Wait for the end of the handling once the message is accepted, in milliseconds; undefined to return then. */
+  readonly processingMs?: number | undefined;
+}
+
+/** A message to be delivered. */
+export interface Outgoing {
+  readonly subject: string;
+  readonly messageId: string;
+  /** The receiver's account; undefined for a message to a capability. */
+  readonly accountId: string | undefined;
+  readonly body: string;
+}
+
+/** Delivers the messages of one session. */
+export class Delivery {
+  readonly #connection: Connection;
+  readonly #identity: Identity;
+  readonly #metrics: Metrics;
+  readonly #logger: Logger;
+  /** A reply subject that no request uses. */
+  readonly #unusedSubject: string;
+  /** The sends that wait for their receipt, by message id; absent once the node is closing. */
+  #pending: Map<string, ReceiptQueue> | undefined = new Map();
+
+  constructor(connection: Connection, identity: Identity, metrics: Metrics, logger: Logger, unusedSubject: string) {
+    this.#connection = connection;
+    this.#identity = identity;
+    this.#metrics = metrics;
+    this.#logger = logger;
+    this.#unusedSubject = unusedSubject;
+  }
+
+  /** Subscribes to the receipts of an account. */
+  receive(accountId: string): void {
+    this.#connection.subscribe(receiptsSubject(accountId), ({ data }) => {
+      const id = receiptMessageIdAtFront(data);
+      // All other receipts are about messages that their sender has finished with.
+      if (id !== undefined && this.#pending?.has(id) !== true) return;
+      let receipt: Receipt;
+      try {
+        receipt = decodeReceipt(data);
+      } catch (error) {
+        this.#logger.debug("ignored a receipt that cannot be read", { error });
+        return;
+      }
+      this.#identity.checkReceipt(receipt, (accepted) => this.#pending?.get(accepted.messageId)?.push(accepted));
+    });
+  }
+
+  /** Fails every wait for a receipt, also later ones, at once: the node is closing. */
+  abandon(): void {
+    const pending = this.#pending;
+    this.#pending = undefined;
+    for (const queue of pending?.values() ?? [])
+      queue.fail(new NotRunningError("the node was closed before a receipt came"));
+  }
+
+  /**
+   * Publishes a message until it is acknowledged, and waits until it is processed where that is asked for; returns the receipt
+   * that ended the wait. While there is no connection nothing is published.
+   *
+   * @throws {DeliveryError} Refused, not processed, or no usable receipt came.
+   * @throws {ConnectionLostError} It was never published.
+   * @throws {PermissionDeniedError}
+   */
+  async deliver(message: Outgoing, acknowledgement: Acknowledgement, signal?: AbortSignal): Promise<Receipt> {
+    if (this.#pending === undefined) throw new NotRunningError();
+    const { messageId } = message;
+    const unexpect = this.#identity.expectReceipts(messageId, message.accountId);
+    const receipts = new ReceiptQueue();
+    this.#pending.set(messageId, receipts);
+    try {
+      return await this.#attempts(message, acknowledgement, receipts, signal);
+    } finally {
+      this.#pending?.delete(messageId);
+      unexpect();
+    }
+  }
+
+  async #attempts(
+    message: Outgoing,
+    acknowledgement: Acknowledgement,
+    receipts: ReceiptQueue,
+    signal: AbortSignal | undefined,
+  ): Promise<Receipt> {
+    const { attempts, waitMs, processingMs } = acknowledgement;
+    const state: { publishedOn: number | undefined } = { publishedOn: undefined };
+    for (let attempt = 1; attempt <= attempts; attempt += 1) {
+      if (attempt > 1) this.#metrics.retries += 1;
+      const receipt = await this.#publishAndWait(message, waitMs, receipts, state, signal);
+      if (receipt === TIMED_OUT) {
+        if (state.publishedOn !== undefined) this.#metrics.receiptTimeouts += 1;
+        if (attempt < attempts) await this.#pauseBefore(attempt, signal);
+        continue;
+      }
+      const outcome = outcomeOf(receipt);
+      if (outcome.kind === "rejected") throw outcome.error;
+      if (outcome.kind === "unusable") {
+        if (attempt === attempts) throw outcome.error;
+        continue;
+      }
+      // Another message had this idempotency key; how its handling ended is not known.
+      if (outcome.kind === "duplicate" && processingMs !== undefined && attempt === 1) throw outcome.error;
+      this.#recordAgain(state.publishedOn, message.body);
+      if (outcome.kind === "processed" || processingMs === undefined) return receipt;
+      return await this.#processed(receipts, message.messageId, processingMs, signal);
+    }
+    if (state.publishedOn === undefined)
+      throw new ConnectionLostError(`the message could not be published: ${NO_CONNECTION}`);
+    const { messageId } = message;
+    throw new DeliveryTimeoutError(`delivery_ack_timeout message_id=${messageId} attempts=${attempts}`, {
+      code: "delivery_ack_timeout",
+      messageId,
+    });
+  }
+
+  async #publishAndWait(
+    { subject, body }: Outgoing,
+    waitMs: number,
+    receipts: ReceiptQueue,
+    state: { publishedOn: number | undefined },
+    signal: AbortSignal | undefined,
+  ): Promise<Receipt | typeof TIMED_OUT> {
+    const deadline = monotonic() + waitMs;
+    const reconnected = this.#connection.connected();
+    if (reconnected !== undefined && !(await this.#untilConnected(reconnected, waitMs, receipts, signal)))
+      return TIMED_OUT;
+    throwIfAborted(signal);
+    const stopListening = this.#connection.denials.listen((denial) => {
+      if (denial.action === "publish" && denial.subject === subject) receipts.fail(denialError(denial));
+    });
+    try {
+      this.#connection.publish(subject, body);
+      state.publishedOn = this.#connection.number;
+      return await receipts.next(deadline - monotonic(), signal);
+    } finally {
+      stopListening();
+    }
+  }
+
+  /** Whether the connection came back in time. Fails with the node. */
+  async #untilConnected(
+    reconnected: Promise<void>,
+    waitMs: number,
+    receipts: ReceiptQueue,
+    signal: AbortSignal | undefined,
+  ): Promise<boolean> {
+    const over = new AbortController();
+    const onAbort = (): void => over.abort();
+    signal?.addEventListener("abort", onAbort, { once: true });
+    try {
+      reconnected.then(onAbort, onAbort);
+      receipts.onFailure = onAbort;
+      await pause(waitMs, over.signal);
+    } finally {
+      signal?.removeEventListener("abort", onAbort);
+      receipts.onFailure = undefined;
+    }
+    throwIfAborted(signal);
+    receipts.throwIfFailed();
+    return this.#connection.isConnected;
+  }
+
+  async #pauseBefore(attempt: number, signal: AbortSignal | undefined): Promise<void> {
+    await pause(Math.min(attempt * 100, MAX_RETRY_DELAY_MS), signal);
+    throwIfAborted(signal);
+  }
+
+  /**
+   * Puts a delivered message into the history once more, if the connection on which it was published is gone: should the
+   * server have crashed, the receiver got the message and the history perhaps not. It goes to the sender's own reply subject,
+   * which is captured as inboxes are and where it is not handled; the history keeps one of each message id.
+   */
+  #recordAgain(publishedOn: number | undefined, body: string): void {
+    if (this.#connection.isConnected && publishedOn === this.#connection.number) return;
+    try {
+      this.#connection.publish(this.#unusedSubject, body);
+    } catch (error) {
+      this.#logger.warn("a delivered message may be missing in the history", { error });
+    }
+  }
+
+  /** Waits for the end of the handling of a message that was accepted. */
+  async #processed(
+    receipts: ReceiptQueue,
+    messageId: string,
+    timeoutMs: number,
+    signal: AbortSignal | undefined,
+  ): Promise<Receipt> {
+    const deadline = monotonic() + timeoutMs;
+    for (;;) {
+      const receipt = await receipts.next(deadline - monotonic(), signal);
+      if (receipt === TIMED_OUT) {
+        const text = `processing_timeout message_id=${messageId}: accepted, but not reported as processed within ${timeoutMs / 1_000} s`;
+        throw new DeliveryTimeoutError(text, { code: "processing_timeout", messageId });
+      }
+      const outcome = outcomeOf(receipt);
+      if (outcome.kind === "processed") return receipt;
+      if (outcome.kind === "rejected") {
+        const { reason, detail } = outcome.error;
+        throw new DeliveryError(`not_processed ${reason}: ${detail}`, {
+          code: "not_processed",
+          reason,
+          detail,
+          messageId,
+        });
+      }
+    }
+  }
+}
+
+type Outcome =
+  | { readonly kind: "accepted" | "processed" }
+  | { readonly kind: "duplicate" | "rejected" | "unusable"; readonly error: DeliveryError };
+
+function outcomeOf(receipt: Receipt): Outcome {
+  const messageId = receipt.messageId;
+  const status = receiptStatus(receipt);
+  if (status === "accepted" || status === "processed") return { kind: status };
+  if (status === "other") {
+    const text = `delivery_ack_unusable status=${worded(receipt.status, "unknown")} message_id=${messageId}`;
+    return { kind: "unusable", error: new DeliveryError(text, { code: "delivery_ack_unusable", messageId }) };
+  }
+  const reason = worded(receipt.code, "rejected");
+  const detail = worded(receipt.detail, "delivery rejected by recipient");
+  const error = new DeliveryError(`delivery_rejected ${reason}: ${detail}`, {
+    code: "delivery_rejected",
+    reason,
+    detail,
+    messageId,
+  });
+  return { kind: reason.toLowerCase() === "duplicate" ? "duplicate" : "rejected", error };
+}
+
+/** A text of another side, trimmed and of bounded length, or the default. */
+function worded(text: string | undefined, otherwise: string): string {
+  const trimmed = trim(text ?? "");
+  if (trimmed === "") return otherwise;
+  return trimmed.length > 1_024 ? `${trimmed.slice(0, 1_024)}…` : trimmed;
+}
+
+/** The receipts of one message, for the one send that waits for them. */
+class ReceiptQueue {
+  /** Is called when the wait fails for good. */
+  onFailure: (() => void) | undefined;
+  readonly #queued: Receipt[] = [];
+  #failure: { readonly error: unknown } | undefined;
+  #wake: (() => void) | undefined;
+
+  push(receipt: Receipt): void {
+    // A full queue belongs to a send that has enough receipts to continue.
+    if (this.#queued.length >= RECEIPT_QUEUE_CAPACITY) return;
+    this.#queued.push(receipt);
+    this.#wake?.();
+  }
+
+  fail(error: unknown): void {
+    this.#failure ??= { error };
+    this.#wake?.();
+    this.onFailure?.();
+  }
+
+  throwIfFailed(): void {
+    if (this.#failure !== undefined) throw this.#failure.error;
+  }
+
+  /** The next receipt, or that the time is over. */
+  async next(milliseconds: number, signal: AbortSignal | undefined): Promise<Receipt | typeof TIMED_OUT> {
+    throwIfAborted(signal);
+    if (this.#queued.length === 0 && this.#failure === undefined) {
+      await new Promise<void>((resolve) => {
+        const timer = setTimeout(wake, timerDelay(milliseconds));
+        const self = this;
+        function wake(): void {
+          clearTimeout(timer);
+          signal?.removeEventListener("abort", wake);
+          self.#wake = undefined;
+          resolve();
+        }
+        this.#wake = wake;
+        signal?.addEventListener("abort", wake, { once: true });
+      });
+    }
+    throwIfAborted(signal);
+    const receipt = this.#queued.shift();
+    if (receipt !== undefined) return receipt;
+    this.throwIfFailed();
+    return TIMED_OUT;
+  }
+}

@@ -1,0 +1,36 @@
+/**
+ * Nodes: one agent on the network, and the calls of the registry without one.
+ *
+ * @packageDocumentation
+ */
+export { Connection } from "./connection.js";
+export { Context, type Handler } from "./context.js";
+export type { ConnectSettings } from "./dial.js";
+export * from "./errors.js";
+export type {
+  Identity,
+  IdentityContext,
+  IdentityProvider,
+  MaybePromise,
+  RegistrationIdentity,
+  ReplyExpectation,
+} from "./identity.js";
+export { DEFAULT_LIMITS, type Limits } from "./limits.js";
+export { CONSOLE_LOGGER, type Logger, SILENT_LOGGER } from "./logger.js";
+export { Message } from "./message.js";
+export type { LatencySnapshot, MetricsSnapshot } from "./metrics.js";
+export { DEFAULT_NATS_URL, type NatsUrl, parseNatsUrl } from "./nats-url.js";
+export { AgentNode } from "./node.js";
+export {
+  DEFAULT_REQUEST_TIMEOUT_MS,
+  type MessageOptions,
+  type NodeOptions,
+  type RegistryCallOptions,
+  type ReplyOptions,
+  type RequestOptions,
+  type SendOptions,
+  type Sent,
+  type Until,
+} from "./options.js";
+export * from "./registry.js";
+export { DEFAULT_REGISTRY_TIMEOUT_MS, RegistryClient } from "./registry-client.js";

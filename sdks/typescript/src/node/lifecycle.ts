@@ -1,0 +1,242 @@
+/** The start and the close of a node, and its return to the network when its NATS client has ended for good. */
+
+import { platform } from "../platform/index.js";
+import { receiptsSubject } from "../protocol/index.js";
+import type { NodeConfig } from "./config.js";
+import { Connection } from "./connection.js";
+import type { Handler } from "./context.js";
+import { denialError } from "./denials.js";
+import { rejoinPause } from "./dial.js";
+import { ConnectionLostError, NoRegistryError, NotRunningError, RegistryError } from "./errors.js";
+import { Metrics, type MetricsSnapshot } from "./metrics.js";
+import type { AgentNode } from "./node.js";
+import { Receiver } from "./receiver.js";
+import { Session } from "./session.js";
+import { deferred, TIMED_OUT, throwIfAborted, withDeadline } from "./waits.js";
+
+/** The states of a node: not running, starting, running, closing. */
+export class Lifecycle {
+  /** What is done with the messages that arrive. */
+  handler: Handler | undefined;
+  readonly #node: AgentNode;
+  readonly #config: NodeConfig;
+  readonly #metrics: Metrics;
+  #session: Session | undefined;
+  #starting: { readonly done: Promise<void>; readonly abort: AbortController } | undefined;
+  #closing: Promise<void> | undefined;
+  #rejoining: AbortController | undefined;
+  /** The account of the last session, for the metrics after the close. */
+  #last: { readonly accountId: string; readonly username: string } | undefined;
+
+  constructor(node: AgentNode, config: NodeConfig) {
+    this.#node = node;
+    this.#config = config;
+    this.#metrics = new Metrics(config.limits.metricsWindow);
+  }
+
+  /** The session, while the node runs; also while it closes, so that handlers can still reply. */
+  get session(): Session | undefined {
+    return this.#session;
+  }
+
+  /** Starts the node, unless it runs. */
+  async start(signal?: AbortSignal): Promise<void> {
+    throwIfAborted(signal);
+    while (this.#closing !== undefined) await withDeadline(this.#closing, Infinity, signal);
+    if (this.#session !== undefined) return;
+    if (this.#starting !== undefined) {
+      await withDeadline(this.#starting.done, Infinity, signal);
+      return;
+    }
+    this.#stopRejoining();
+    await this.#startSession(signal);
+  }
+
+  /** Closes the node, if it runs or starts. */
+  async close(): Promise<void> {
+    this.#stopRejoining();
+    const starting = this.#starting;
+    if (starting !== undefined) {
+      starting.abort.abort(new NotRunningError("the node was closed while it started"));
+      await starting.done.catch(() => undefined);
+    }
+    await this.#endSession();
+  }
+
+  /** Starts, runs until told to stop, and closes. */
+  async startForever(signal?: AbortSignal): Promise<void> {
+    const stopped = deferred<typeof TIMED_OUT>();
+    const stop = (): void => stopped.resolve(TIMED_OUT);
+    // Before the start, because connecting may take seconds.
+    const unwatch = platform.onStop(stop);
+    signal?.addEventListener("abort", stop, { once: true });
+    if (signal?.aborted === true) stop();
+    try {
+      const started = await Promise.race([this.start(), stopped.promise]);
+      if (started !== TIMED_OUT) await stopped.promise;
+    } finally {
+      unwatch();
+      signal?.removeEventListener("abort", stop);
+      await this.close();
+    }
+  }
+
+  /** The counters at this moment. */
+  metricsSnapshot(): MetricsSnapshot {
+    const { agentId, limits } = this.#config;
+    return this.#metrics.snapshot(agentId, this.#last, this.#session?.gauges(), limits.resolveCacheTtlMs);
+  }
+
+  async #startSession(signal?: AbortSignal): Promise<void> {
+    const abort = new AbortController();
+    const onAbort = (): void => abort.abort(signal?.reason);
+    signal?.addEventListener("abort", onAbort, { once: true });
+    const done = this.#open(abort.signal).finally(() => {
+      signal?.removeEventListener("abort", onAbort);
+      this.#starting = undefined;
+    });
+    // A second caller may wait for it, or nobody.
+    done.catch(() => undefined);
+    this.#starting = { done, abort };
+    await done;
+  }
+
+  async #open(signal: AbortSignal): Promise<void> {
+    const connection = await this.#connect(signal);
+    let session: Session | undefined;
+    try {
+      session = await Session.open(this.#config, connection, this.#metrics, signal).catch(registerFailed);
+      this.#last = { accountId: session.accountId, username: session.username };
+      throwIfAborted(signal);
+      await this.#join(session, signal);
+    } catch (error) {
+      if (session !== undefined) {
+        session.receiver?.unsubscribe();
+        await session.farewell();
+        session.end();
+      }
+      await connection.close();
+      throw error;
+    }
+    this.#session = session;
+    connection.onEnded((cause) => this.#onConnectionEnded(cause));
+  }
+
+  async #connect(signal: AbortSignal): Promise<Connection> {
+    const { agentId, logger, target } = this.#config;
+    if (typeof target === "string" || Array.isArray(target)) {
+      return await Connection.open(target as string | readonly string[], {
+        name: `agentnet-${agentId}`,
+        logger,
+        signal,
+      });
+    }
+    return Connection.on(target as Exclude<typeof target, string | readonly string[]>, logger);
+  }
+
+  /** Subscribes, says hello and starts the heartbeats of a registered session. */
+  async #join(session: Session, signal: AbortSignal): Promise<void> {
+    const { config, connection, logger } = session;
+    const own = new Set([receiptsSubject(session.accountId), session.replies.wildcard]);
+    let denied: Error | undefined;
+    const stopListening = connection.denials.listen((denial) => {
+      if (denial.action === "subscribe" && own.has(denial.subject)) denied ??= denialError(denial);
+    });
+    try {
+      session.delivery.receive(session.accountId);
+      session.replies.receive(connection);
+      if (this.handler !== undefined) {
+        session.receiver = new Receiver(session, this.#node, () => this.handler ?? (() => undefined));
+        session.receiver.subscribe();
+        for (const subject of session.receiver.subjects) own.add(subject);
+      } else if (config.capabilities.length > 0) {
+        logger.warn(
+          "capabilities are advertised, but without a handler no message is taken: call onMessage before start",
+        );
+      }
+      if (!(await connection.roundTrip())) logger.warn("the subscriptions were not confirmed by the server");
+      throwIfAborted(signal);
+      if (denied !== undefined) throw denied;
+    } finally {
+      stopListening();
+    }
+    await session.hello();
+    // Agents that see the node from here on are able to reach it.
+    await connection.roundTrip();
+    throwIfAborted(signal);
+    session.keepAlive();
+  }
+
+  async #endSession(): Promise<void> {
+    if (this.#closing !== undefined) return await this.#closing;
+    const session = this.#session;
+    if (session === undefined) return;
+    this.#closing = this.#leave(session).finally(() => {
+      this.#session = undefined;
+      this.#closing = undefined;
+    });
+    await this.#closing;
+  }
+
+  async #leave(session: Session): Promise<void> {
+    const { logger } = this.#config;
+    await session.receiver?.close(this.#config.limits.drainTimeoutMs);
+    for (const closer of [...session.closers]) {
+      try {
+        await closer();
+      } catch (error) {
+        logger.warn("a stream or an upload could not be ended", { error });
+      }
+    }
+    await session.farewell();
+    session.end();
+    await session.connection.close();
+  }
+
+  /**
+   * The client reconnects for ever, but may end over what it cannot handle. A node that has a connection of its own then closes,
+   * and joins again.
+   */
+  #onConnectionEnded(cause: unknown): void {
+    const { logger } = this.#config;
+    const session = this.#session;
+    if (session === undefined || this.#closing !== undefined) return;
+    if (!session.connection.isOwned) {
+      logger.error(
+        "the NATS connection that the node was given is closed: close the node, and make one with a new connection",
+      );
+      return;
+    }
+    logger.error("the NATS client has ended; joining the network again", { cause });
+    const abort = new AbortController();
+    this.#rejoining = abort;
+    this.#rejoin(abort.signal).catch((error: unknown) => logger.error("the network cannot be joined again", { error }));
+  }
+
+  async #rejoin(signal: AbortSignal): Promise<void> {
+    await this.#endSession();
+    for (let attempt = 1; !signal.aborted; attempt += 1) {
+      if (this.#starting !== undefined || this.#session !== undefined) return;
+      try {
+        await this.#startSession(signal);
+        return;
+      } catch (error) {
+        if (signal.aborted) return;
+        if (attempt === 1) this.#config.logger.warn("the network cannot be joined again yet; trying on", { error });
+        await rejoinPause(attempt, signal);
+      }
+    }
+  }
+
+  #stopRejoining(): void {
+    this.#rejoining?.abort(new NotRunningError());
+    this.#rejoining = undefined;
+  }
+}
+
+function registerFailed(error: unknown): never {
+  if (!(error instanceof RegistryError) || error instanceof NoRegistryError) throw error;
+  const { code, detail, message, rpc } = error;
+  if (code === "not_connected") throw new ConnectionLostError(message, error);
+  throw new RegistryError(`Registry register failed: ${message}`, { code, detail, rpc, cause: error });
+}

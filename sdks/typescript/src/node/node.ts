@@ -1,0 +1,276 @@
+/** {@link AgentNode}: one agent on the network. */
+
+import type { JsonObject } from "../json/index.js";
+import type {
+  MessageSearchRequest,
+  SearchReply,
+  SearchRequest,
+  ThreadListReply,
+  ThreadListRequest,
+  ThreadMessagesRequest,
+  ThreadStatusReply,
+  ThreadStatusRequest,
+} from "../protocol/index.js";
+import { type AgentInfo, type HistoryPage, KIND, type Profile, type ProfileRequest, RPC } from "../protocol/index.js";
+import { checkOptions, type NodeConfig } from "./config.js";
+import type { Handler } from "./context.js";
+import { InvalidArgumentError, NoReplySubjectError, NotRunningError } from "./errors.js";
+import { Lifecycle } from "./lifecycle.js";
+import type { Message } from "./message.js";
+import type { MetricsSnapshot } from "./metrics.js";
+import type { NodeOptions, RegistryCallOptions, ReplyOptions, RequestOptions, SendOptions, Sent } from "./options.js";
+import * as lookups from "./registry.js";
+import type { RegistryClient } from "./registry-client.js";
+import { request } from "./requests.js";
+import { send } from "./sender.js";
+import { requestedInfo, type Session } from "./session.js";
+
+/**
+ * One agent on the network: it registers, keeps its presence, sends, and hands what arrives to its handler.
+ *
+ * ```ts
+ * await using node = await new AgentNode({ agentId: "agent_a", username: "alice" })
+ *   .onMessage(async (message, context) => {
+ *     if (message.wantsReply) await context.reply({ text: `you said ${message.text}` });
+ *   })
+ *   .start();
+ * const reply = await node.request("@bob", { text: "got it?" });
+ * ```
+ *
+ * While it runs, its connection and its heartbeats keep the process alive; {@link close} is the clean end.
+ */
+export class AgentNode {
+  readonly #config: NodeConfig;
+  readonly #lifecycle: Lifecycle;
+
+  /**
+   * @throws {InvalidArgumentError} An option is wrong.
+   * @throws {ConnectError} The address cannot be used.
+   */
+  constructor(options: NodeOptions) {
+    this.#config = checkOptions(options);
+    this.#lifecycle = new Lifecycle(this, this.#config);
+  }
+
+  /**
+   * Sets what is done with the messages that arrive. Of a node that runs with a handler it replaces that one at once; a node
+   * that was started without takes no messages before its next start.
+   */
+  onMessage(handler: Handler): this {
+    if (typeof handler !== "function") {
+      throw new InvalidArgumentError(
+        `the handler must be a function of a message and its context, not ${typeof handler}`,
+      );
+    }
+    this.#lifecycle.handler = handler;
+    return this;
+  }
+
+  /**
+   * Joins the network: connects, registers, subscribes, says hello (PROTOCOL.md section 14). Does nothing if the node runs; a
+   * second call while it starts waits for the first.
+   *
+   * @throws {ConnectError} @throws {RegistryError} @throws {PermissionDeniedError}
+   * @throws {NotRunningError} The node was closed while it started. Nothing is left behind then.
+   */
+  async start(options: { readonly signal?: AbortSignal } = {}): Promise<this> {
+    await this.#lifecycle.start(options.signal);
+    return this;
+  }
+
+  /**
+   * Starts, runs until the process is told to stop (SIGINT, SIGTERM; in a browser until the page is left) or the signal is
+   * aborted, and closes. A second signal ends the process at once, as usual.
+   */
+  async startForever(options: { readonly signal?: AbortSignal } = {}): Promise<void> {
+    await this.#lifecycle.startForever(options.signal);
+  }
+
+  /**
+   * Leaves the network: takes no new messages, finishes accepted ones within `limits.drainTimeoutMs`, refuses the rest with
+   * `shutting_down`, says goodbye. Does nothing if the node does not run. The node may be started again.
+   */
+  async close(): Promise<void> {
+    await this.#lifecycle.close();
+  }
+
+  /** Closes the node: `await using node = …`. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  /** Whether the node runs. */
+  get isRunning(): boolean {
+    return this.#lifecycle.session !== undefined;
+  }
+
+  /** The account id, while the node runs. */
+  get accountId(): string | undefined {
+    return this.#lifecycle.session?.accountId;
+  }
+
+  /** The username that the registry gave, while the node runs. */
+  get username(): string | undefined {
+    return this.#lifecycle.session?.username;
+  }
+
+  /** The session tag, while the node runs. */
+  get sessionTag(): string | undefined {
+    return this.#lifecycle.session?.sessionTag;
+  }
+
+  /** The node's description of itself; it has account, username and session while the node runs. */
+  info(): AgentInfo {
+    return this.#lifecycle.session?.info() ?? requestedInfo(this.#config);
+  }
+
+  /** The node's counters at this moment (PROTOCOL.md section 17). */
+  metricsSnapshot(): MetricsSnapshot {
+    return this.#lifecycle.metricsSnapshot();
+  }
+
+  /**
+   * The running session: for the parts of this package that are built on the node.
+   *
+   * @internal
+   * @throws {NotRunningError}
+   */
+  session(): Session {
+    const session = this.#lifecycle.session;
+    if (session === undefined) throw new NotRunningError();
+    return session;
+  }
+
+  /** @internal */
+  get config(): NodeConfig {
+    return this.#config;
+  }
+
+  /**
+   * Sends a message to `@name`, `name`, `acct_…` or `account:<id>` (PROTOCOL.md 11.2), by default until the receiver has
+   * accepted it.
+   *
+   * @throws {DeliveryError} @throws {RegistryError} @throws {ConnectionLostError} @throws {PermissionDeniedError}
+   * @throws {TargetError} @throws {JsonError} @throws {InvalidArgumentError} @throws {NotRunningError}
+   */
+  async send(to: string, payload: unknown, options: SendOptions = {}): Promise<Sent> {
+    return await send(this.session(), to, payload, options);
+  }
+
+  /** As {@link send}, to an account. */
+  async sendToAccount(accountId: string, payload: unknown, options: SendOptions = {}): Promise<Sent> {
+    return await send(this.session(), { kind: "account", value: accountId }, payload, options);
+  }
+
+  /** As {@link send}, to the account of a username. */
+  async sendToUsername(username: string, payload: unknown, options: SendOptions = {}): Promise<Sent> {
+    return await send(this.session(), { kind: "username", value: username }, payload, options);
+  }
+
+  /** As {@link send}, to one of the agents with a capability. */
+  async sendToCapability(capability: string, payload: unknown, options: SendOptions = {}): Promise<Sent> {
+    return await send(this.session(), { kind: "capability", value: capability }, payload, options);
+  }
+
+  /**
+   * Makes a request and returns its reply. An error reply (kind `error`) is returned like any other: see
+   * {@link Message.errorCode}.
+   *
+   * @throws {RequestTimeoutError} @throws {NoRespondersError} @throws {InvalidReplyError} and as {@link send}.
+   */
+  async request(to: string, payload: unknown, options: RequestOptions = {}): Promise<Message> {
+    return await request(this.session(), to, payload, options);
+  }
+
+  /** As {@link request}, to an account. */
+  async requestAccount(accountId: string, payload: unknown, options: RequestOptions = {}): Promise<Message> {
+    return await request(this.session(), { kind: "account", value: accountId }, payload, options);
+  }
+
+  /** As {@link request}, to the account of a username. */
+  async requestUsername(username: string, payload: unknown, options: RequestOptions = {}): Promise<Message> {
+    return await request(this.session(), { kind: "username", value: username }, payload, options);
+  }
+
+  /** As {@link request}, to one of the agents with a capability. */
+  async requestCapability(capability: string, payload: unknown, options: RequestOptions = {}): Promise<Message> {
+    return await request(this.session(), { kind: "capability", value: capability }, payload, options);
+  }
+
+  /**
+   * Answers a message that was received (PROTOCOL.md 11.6). The reply is neither acknowledged nor repeated.
+   *
+   * @throws {NoReplySubjectError} The sender waits for no reply. @throws {ConnectionLostError} @throws {NotRunningError}
+   */
+  async reply(message: Message, payload: unknown, options: ReplyOptions = {}): Promise<Sent> {
+    if (message.replyTo === undefined) throw new NoReplySubjectError();
+    const session = this.session();
+    const draft = session.composer.draft(payload, options, KIND.REPLY);
+    const composing = session.composer.composeAnswer(message.envelope, draft);
+    const { envelope, body } = composing instanceof Promise ? await composing : composing;
+    await session.connection.publishSoon(message.replyTo, body);
+    return {
+      messageId: envelope.messageId,
+      threadId: envelope.threadId ?? "",
+      traceId: envelope.traceId ?? "",
+    };
+  }
+
+  /** The client of the registry on the node's connection. @throws {NotRunningError} */
+  get registry(): RegistryClient {
+    return this.session().registry;
+  }
+
+  /** All agents that are online, by agent id and session. @throws {RegistryError} */
+  async listOnline(options?: RegistryCallOptions): Promise<AgentInfo[]> {
+    return await this.registry.listOnline(options);
+  }
+
+  /** Accounts by name and capability. @throws {RegistryError} */
+  async searchProfiles(filters: SearchRequest = {}, options?: RegistryCallOptions): Promise<SearchReply> {
+    return await lookups.searchProfiles(this.registry, filters, options);
+  }
+
+  /** One account by id or username. @throws {RegistryError} `not_found` among others. */
+  async getProfile(who: ProfileRequest, options?: RegistryCallOptions): Promise<Profile> {
+    return await lookups.getProfile(this.registry, who, options);
+  }
+
+  /** Threads, latest activity first. @throws {RegistryError} */
+  async listThreads(filters: ThreadListRequest = {}, options?: RegistryCallOptions): Promise<ThreadListReply> {
+    return await lookups.listThreads(this.registry, filters, options);
+  }
+
+  /** One thread's counters. @throws {RegistryError} `not_found` among others. */
+  async threadStatus(
+    threadId: string,
+    limits: Omit<ThreadStatusRequest, "threadId"> = {},
+    options?: RegistryCallOptions,
+  ): Promise<ThreadStatusReply> {
+    return await lookups.getThreadStatus(this.registry, { ...limits, threadId }, options);
+  }
+
+  /** One page of a thread, newest first. @throws {RegistryError} */
+  async threadMessages(
+    threadId: string,
+    page: Omit<ThreadMessagesRequest, "threadId"> = {},
+    options?: RegistryCallOptions,
+  ): Promise<HistoryPage> {
+    return await lookups.getThreadMessages(this.registry, { ...page, threadId }, options);
+  }
+
+  /** Messages by filters, newest first. @throws {RegistryError} */
+  async searchMessages(filters: MessageSearchRequest = {}, options?: RegistryCallOptions): Promise<HistoryPage> {
+    return await lookups.searchMessages(this.registry, filters, options);
+  }
+
+  /** The counters of the registry that answers. @throws {RegistryError} */
+  async registryMetrics(options?: RegistryCallOptions): Promise<JsonObject> {
+    return await this.registry.call(RPC.metrics, {}, options);
+  }
+
+  /** The account behind a username, from the cache or the registry. @throws {RegistryError} `not_found` among others. */
+  async resolveUsername(username: string, options: { readonly signal?: AbortSignal } = {}): Promise<string> {
+    return await this.session().usernames.resolve(username, options.signal);
+  }
+}

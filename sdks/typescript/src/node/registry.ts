@@ -1,0 +1,177 @@
+/**
+ * Calls of the registry without an agent (PROTOCOL.md section 6). Each takes an address, for which it opens a connection that it
+ * closes again, or something that is connected already: a `RegistryClient`, or a `NatsConnection`.
+ */
+
+import type { NatsConnection } from "@nats-io/nats-core";
+
+import type { JsonObject } from "../json/index.js";
+import { platform } from "../platform/index.js";
+import {
+  type AgentInfo,
+  type HistoryPage,
+  type MessageSearchRequest,
+  type Profile,
+  type ProfileRequest,
+  type ResolveAccountReply,
+  type ResolveKeyReply,
+  RPC,
+  type SearchReply,
+  type SearchRequest,
+  type ThreadListReply,
+  type ThreadListRequest,
+  type ThreadMessagesRequest,
+  type ThreadStatusReply,
+  type ThreadStatusRequest,
+  usableUsername,
+  usernameLookupKey,
+} from "../protocol/index.js";
+import { Connection } from "./connection.js";
+import { InvalidArgumentError } from "./errors.js";
+import { SILENT_LOGGER } from "./logger.js";
+import { natsUrlFromEnvironment } from "./nats-url.js";
+import type { RegistryCallOptions } from "./options.js";
+import { RegistryClient } from "./registry-client.js";
+
+/** Where a registry is asked: an address (undefined: the environment's), or an open connection. */
+export type RegistrySource = string | readonly string[] | undefined | RegistryClient | NatsConnection;
+
+/**
+ * Runs calls on one client; of an address, on a connection that is closed at the end.
+ *
+ * @throws {ConnectError} and what the calls throw.
+ */
+export async function withRegistry<T>(
+  source: RegistrySource,
+  calls: (registry: RegistryClient) => Promise<T>,
+  options: RegistryCallOptions = {},
+): Promise<T> {
+  if (source instanceof RegistryClient) return await calls(source);
+  const connection =
+    source === undefined || typeof source === "string" || isList(source)
+      ? await Connection.open(source ?? natsUrlFromEnvironment(platform.environment), {
+          name: "agentnet-registry-client",
+          logger: SILENT_LOGGER,
+          signal: options.signal,
+        })
+      : Connection.on(source, SILENT_LOGGER);
+  const registry = new RegistryClient(connection);
+  try {
+    return await calls(registry);
+  } finally {
+    registry.close();
+    await connection.close();
+  }
+}
+
+/** All agents that are online, by agent id and session; follows the pages of a large network. */
+export async function listOnlineAgents(source?: RegistrySource, options?: RegistryCallOptions): Promise<AgentInfo[]> {
+  return await withRegistry(source, (registry) => registry.listOnline(options), options);
+}
+
+/** Account id and username of a name. @throws {RegistryError} `not_found` among others. @throws {UsernameError} */
+export async function resolveAccountByUsername(
+  source: RegistrySource,
+  username: string,
+  options?: RegistryCallOptions,
+): Promise<ResolveAccountReply> {
+  const request = { username: usernameKey(username) };
+  return await withRegistry(source, (registry) => registry.call(RPC.resolveAccount, request, options), options);
+}
+
+/** The public key that is bound to an account. @throws {RegistryError} `not_found` among others. */
+export async function resolveKeyByAccount(
+  source: RegistrySource,
+  accountId: string,
+  options?: RegistryCallOptions,
+): Promise<ResolveKeyReply> {
+  return await withRegistry(source, (registry) => registry.call(RPC.resolveKey, { accountId }, options), options);
+}
+
+/** Accounts by a part of their name and by capability, online ones first. */
+export async function searchProfiles(
+  source: RegistrySource,
+  filters: SearchRequest = {},
+  options?: RegistryCallOptions,
+): Promise<SearchReply> {
+  return await withRegistry(source, (registry) => registry.call(RPC.search, filters, options), options);
+}
+
+/** One account, by id or username. @throws {RegistryError} `not_found` among others. */
+export async function getProfile(
+  source: RegistrySource,
+  who: ProfileRequest,
+  options?: RegistryCallOptions,
+): Promise<Profile> {
+  const request: ProfileRequest = {};
+  if (who.accountId !== undefined && who.accountId.trim() !== "") request.accountId = who.accountId.trim();
+  if (who.username !== undefined && who.username.trim() !== "") request.username = usernameKey(who.username);
+  if (request.accountId === undefined && request.username === undefined) {
+    throw new InvalidArgumentError("accountId or username is required");
+  }
+  return await withRegistry(source, (registry) => registry.call(RPC.profile, request, options), options);
+}
+
+/** One thread's counters. @throws {RegistryError} `not_found` among others. */
+export async function getThreadStatus(
+  source: RegistrySource,
+  thread: ThreadStatusRequest,
+  options?: RegistryCallOptions,
+): Promise<ThreadStatusReply> {
+  const request = { ...thread, threadId: requiredThread(thread.threadId) };
+  return await withRegistry(source, (registry) => registry.call(RPC.threadStatus, request, options), options);
+}
+
+/** Threads, latest activity first. */
+export async function listThreads(
+  source: RegistrySource,
+  filters: ThreadListRequest = {},
+  options?: RegistryCallOptions,
+): Promise<ThreadListReply> {
+  const request = { ...filters };
+  if (request.participantUsername !== undefined && request.participantUsername.trim() !== "") {
+    request.participantUsername = usernameKey(request.participantUsername);
+  }
+  return await withRegistry(source, (registry) => registry.call(RPC.threadList, request, options), options);
+}
+
+/** One page of a thread, newest message first; `nextCursor` is for the next page. */
+export async function getThreadMessages(
+  source: RegistrySource,
+  page: ThreadMessagesRequest,
+  options?: RegistryCallOptions,
+): Promise<HistoryPage> {
+  const request = { ...page, threadId: requiredThread(page.threadId) };
+  return await withRegistry(source, (registry) => registry.call(RPC.threadMessages, request, options), options);
+}
+
+/** Messages by filters, newest first; `nextCursor` is for the next page. */
+export async function searchMessages(
+  source: RegistrySource,
+  filters: MessageSearchRequest = {},
+  options?: RegistryCallOptions,
+): Promise<HistoryPage> {
+  return await withRegistry(source, (registry) => registry.call(RPC.messageSearch, filters, options), options);
+}
+
+/** The counters of the registry that answers. */
+export async function getRegistryMetrics(source?: RegistrySource, options?: RegistryCallOptions): Promise<JsonObject> {
+  return await withRegistry(source, (registry) => registry.call(RPC.metrics, {}, options), options);
+}
+
+function isList(source: RegistryClient | NatsConnection | readonly string[]): source is readonly string[] {
+  return Array.isArray(source);
+}
+
+function usernameKey(username: string): string {
+  const key = usernameLookupKey(username);
+  if (key === "") throw new InvalidArgumentError("username is required");
+  usableUsername(username);
+  return key;
+}
+
+function requiredThread(threadId: string): string {
+  const trimmed = typeof threadId === "string" ? threadId.trim() : "";
+  if (trimmed === "") throw new InvalidArgumentError("threadId is required");
+  return trimmed;
+}

@@ -1,0 +1,222 @@
+/** One session on the network: from register to goodbye (PROTOCOL.md section 14). */
+
+import {
+  type AgentInfo,
+  encodeGoodbye,
+  encodeHello,
+  type Goodbye,
+  REGISTRY_SUBJECTS,
+  type RegisterReply,
+  RPC,
+  Timestamp,
+} from "../protocol/index.js";
+import { Circuit } from "./circuit.js";
+import { Composer } from "./composer.js";
+import type { NodeConfig } from "./config.js";
+import { type Connection, ROUND_TRIP_TIMEOUT_MS } from "./connection.js";
+import { Delivery } from "./delivery.js";
+import type { Identity, RegistrationIdentity } from "./identity.js";
+import type { Logger } from "./logger.js";
+import type { Metrics, SessionGauges } from "./metrics.js";
+import type { Receiver } from "./receiver.js";
+import { RegistryClient } from "./registry-client.js";
+import { ReplyMux } from "./reply-mux.js";
+import { UsernameCache } from "./username-cache.js";
+import { TIMED_OUT, withDeadline } from "./waits.js";
+
+/** How long a registration may take, in milliseconds. */
+const REGISTER_TIMEOUT_MS = 5_000;
+
+/** Everything that exists between start and close. */
+export class Session {
+  readonly config: NodeConfig;
+  readonly connection: Connection;
+  readonly registry: RegistryClient;
+  readonly identity: Identity;
+  readonly composer: Composer;
+  readonly delivery: Delivery;
+  readonly replies: ReplyMux;
+  readonly usernames: UsernameCache;
+  readonly circuit: Circuit;
+  readonly metrics: Metrics;
+  readonly logger: Logger;
+  /** The account, as the registry gave it. */
+  readonly accountId: string;
+  /** The username, as the registry gave it. */
+  readonly username: string;
+  readonly sessionTag: string;
+  /** What receives messages; absent without a handler. */
+  receiver: Receiver | undefined;
+  /** What has to happen when the node closes, before the goodbye: streams end, uploads stop. */
+  readonly closers = new Set<() => Promise<void> | void>();
+  readonly #ended = new AbortController();
+  readonly #heartbeatMs: number;
+  readonly #cleanups: (() => void)[] = [];
+  #heartbeat: ReturnType<typeof setTimeout> | undefined;
+  /** Whether the goodbye was published: a hello after it would bring the session back. */
+  #hasParted = false;
+
+  private constructor(
+    config: NodeConfig,
+    connection: Connection,
+    registry: RegistryClient,
+    opened: RegistrationIdentity,
+    registration: RegisterReply,
+    metrics: Metrics,
+  ) {
+    const { limits, logger } = config;
+    const { accountId, sessionTag } = registration;
+    this.config = config;
+    this.connection = connection;
+    this.registry = registry;
+    this.metrics = metrics;
+    this.logger = logger;
+    this.accountId = accountId;
+    this.username = registration.username;
+    this.sessionTag = sessionTag;
+    const ended = this.#ended.signal;
+    const { agentId, capabilities } = config;
+    this.identity = opened.session({
+      agentId,
+      accountId,
+      sessionTag,
+      capabilities,
+      registry,
+      limits,
+      metrics,
+      logger,
+      ended,
+    });
+    this.composer = new Composer({ agentId, accountId, sessionTag }, this.identity, { ...config, ...limits });
+    this.replies = new ReplyMux(registration.replyPrefix, accountId, logger);
+    this.delivery = new Delivery(connection, this.identity, metrics, logger, this.replies.unusedSubject);
+    this.usernames = new UsernameCache(limits.resolveCacheTtlMs, registry, metrics);
+    this.circuit = new Circuit(limits.circuitBreakerFailures, limits.circuitBreakerResetMs);
+    this.#heartbeatMs = Math.min(Math.max(registration.heartbeatInterval, 1), 86_400) * 1_000;
+  }
+
+  /**
+   * Registers on a connection.
+   *
+   * @throws {RegistryError} Its message begins with `Registry register failed: `.
+   */
+  static async open(
+    config: NodeConfig,
+    connection: Connection,
+    metrics: Metrics,
+    signal: AbortSignal,
+  ): Promise<Session> {
+    const { agentId, username, logger } = config;
+    const opened = await config.identity.open({ agentId, username, logger });
+    const registry = new RegistryClient(connection, logger);
+    const registration = await opened.register(requestedInfo(config), ({ auth, timeoutMs }) =>
+      registry.call(
+        RPC.register,
+        {
+          agent: requestedInfo(config),
+          keepProfile: config.keepProfile,
+          ...(auth === undefined ? {} : { auth }),
+        },
+        { timeoutMs: timeoutMs ?? REGISTER_TIMEOUT_MS, signal },
+      ),
+    );
+    return new Session(config, connection, registry, opened, registration, metrics);
+  }
+
+  /** Is aborted when the session ends. */
+  get ended(): AbortSignal {
+    return this.#ended.signal;
+  }
+
+  /** The agent's description of itself. */
+  info(): AgentInfo {
+    return {
+      ...requestedInfo(this.config),
+      accountId: this.accountId,
+      username: this.username,
+      sessionTag: this.sessionTag,
+    };
+  }
+
+  /** What a snapshot of the metrics shows of the session. */
+  gauges(): SessionGauges {
+    return {
+      sessionTag: this.sessionTag,
+      inflight: this.receiver?.inflight ?? 0,
+      pending: this.receiver?.pending ?? 0,
+      circuitOpen: this.circuit.isOpen(),
+      cachedUsernames: this.usernames.size,
+    };
+  }
+
+  /** Says hello at every interval, and at once when the connection is back, so that a restarted registry knows the session. */
+  keepAlive(): void {
+    this.#cleanups.push(this.connection.onReconnect(() => this.#beat()));
+    this.#scheduleBeat();
+  }
+
+  #scheduleBeat(): void {
+    clearTimeout(this.#heartbeat);
+    if (this.ended.aborted) return;
+    this.#heartbeat = setTimeout(() => this.#beat(), this.#heartbeatMs);
+  }
+
+  #beat(): void {
+    if (this.ended.aborted) return;
+    this.#scheduleBeat();
+    this.hello().catch((error: unknown) => this.logger.warn("heartbeat not sent", { error }));
+  }
+
+  /** Publishes a hello with the agent's counters (7.4). */
+  async hello(): Promise<void> {
+    if (this.#hasParted || !this.connection.isConnected) return;
+    const info = this.info();
+    const auth = await this.identity.signHello(info);
+    if (this.#hasParted) return;
+    const { inflight, pending, circuitOpen } = this.gauges();
+    const body = encodeHello(info, this.metrics.counters(inflight, pending, circuitOpen), auth);
+    this.connection.publish(REGISTRY_SUBJECTS.hello, body);
+  }
+
+  /** Publishes the goodbye, and waits until the server has confirmed it, for at most a second. */
+  async farewell(): Promise<void> {
+    const confirmed = this.#goodbye().then(() => this.connection.roundTrip());
+    const outcome = await withDeadline(confirmed, ROUND_TRIP_TIMEOUT_MS).catch(() => false);
+    if (outcome === TIMED_OUT || outcome === false) this.logger.warn("the goodbye was not confirmed by the server");
+  }
+
+  async #goodbye(): Promise<void> {
+    this.#hasParted = true;
+    const goodbye: Goodbye = {
+      agentId: this.config.agentId,
+      sessionTag: this.sessionTag,
+      seenAt: Timestamp.now().toString(),
+    };
+    const body = encodeGoodbye(goodbye, await this.identity.signGoodbye(goodbye));
+    this.connection.publish(REGISTRY_SUBJECTS.goodbye, body);
+  }
+
+  /** Ends everything that waits, and every timer. The connection is left to the node. */
+  end(): void {
+    clearTimeout(this.#heartbeat);
+    for (const cleanup of this.#cleanups) cleanup();
+    this.delivery.abandon();
+    this.replies.abandon();
+    this.#ended.abort();
+    this.registry.close();
+  }
+}
+
+/** The agent's description before it is registered. */
+export function requestedInfo(config: NodeConfig): AgentInfo {
+  const info: AgentInfo = {
+    agentId: config.agentId,
+    name: config.name,
+    capabilities: [...config.capabilities],
+    metadata: config.metadata,
+    lastSeen: Timestamp.now().toString(),
+  };
+  if (config.accountId !== undefined) info.accountId = config.accountId;
+  if (config.username !== undefined) info.username = config.username;
+  return info;
+}

@@ -1,0 +1,219 @@
+/** Execution: the backlog, the handler under its timeout, the circuit breaker, the final receipt. */
+
+import type { Msg } from "@nats-io/nats-core";
+
+import { type Envelope, REJECT, type Reject } from "../protocol/index.js";
+import { Context, type Handler, HandlerLifetime } from "./context.js";
+import { AgentTimeoutError, isStreamCancelled, NotRunningError } from "./errors.js";
+import type { Message } from "./message.js";
+import type { AgentNode } from "./node.js";
+import type { Rejections } from "./rejections.js";
+import type { Session } from "./session.js";
+import { type Deferred, deferred, monotonic, timerDelay } from "./waits.js";
+
+/** An accepted message. */
+export interface Job {
+  readonly message: Message;
+  readonly raw: Msg;
+  /** The publishing of the receipt `accepted`, which comes before everything else; undefined where that is done. */
+  readonly receipt: Promise<void> | undefined;
+}
+
+/** Runs the handler on accepted messages, up to a number at the same time. */
+export class Workers {
+  readonly #session: Session;
+  readonly #node: AgentNode;
+  readonly #handler: () => Handler;
+  readonly #rejections: Rejections;
+  readonly #forget: (message: Readonly<Envelope>) => void;
+  #backlog: Job[] = [];
+  /** Jobs at the front of the backlog that are gone. */
+  #head = 0;
+  #inflight = 0;
+  /** Ends the handlers that run: the drain time is over. */
+  readonly #aborts = new Set<() => void>();
+  #isAborted = false;
+  #idle: Deferred<void> | undefined;
+  #hasWarned = false;
+
+  constructor(
+    session: Session,
+    node: AgentNode,
+    handler: () => Handler,
+    rejections: Rejections,
+    forget: (message: Readonly<Envelope>) => void,
+  ) {
+    this.#session = session;
+    this.#node = node;
+    this.#handler = handler;
+    this.#rejections = rejections;
+    this.#forget = forget;
+  }
+
+  /** Handlers that run. */
+  get inflight(): number {
+    return this.#inflight;
+  }
+
+  /** Accepted messages that wait for a handler. */
+  get pending(): number {
+    return this.#backlog.length - this.#head;
+  }
+
+  /** Whether the backlog has no slot left. */
+  get isFull(): boolean {
+    return this.pending >= this.#session.config.limits.maxPending;
+  }
+
+  /** Adds an accepted message; its handler begins at once where one more may run. */
+  add(job: Job): void {
+    this.#backlog.push(job);
+    this.#start();
+  }
+
+  /** Resolves when no message waits and no handler runs. */
+  async idle(): Promise<void> {
+    if (this.#inflight === 0 && this.pending === 0) return;
+    this.#idle ??= deferred();
+    await this.#idle.promise;
+  }
+
+  /** Refuses everything that is not finished as `shutting_down`. */
+  abort(): void {
+    this.#isAborted = true;
+    for (const abort of [...this.#aborts]) abort();
+    this.#start();
+  }
+
+  #start(): void {
+    const limit = this.#session.config.limits.maxConcurrency;
+    while (this.#inflight < limit || this.#isAborted) {
+      const job = this.#next();
+      if (job === undefined) break;
+      this.#inflight += 1;
+      this.#run(job).catch((error: unknown) => this.#session.logger.error("a worker failed", { error }));
+    }
+    if (this.#inflight === 0 && this.pending === 0) {
+      this.#idle?.resolve();
+      this.#idle = undefined;
+    }
+  }
+
+  #next(): Job | undefined {
+    const job = this.#backlog[this.#head];
+    if (job === undefined) return undefined;
+    this.#head += 1;
+    if (this.#head === this.#backlog.length || this.#head > 1_024) {
+      this.#backlog = this.#backlog.slice(this.#head);
+      this.#head = 0;
+    }
+    return job;
+  }
+
+  async #run(job: Job): Promise<void> {
+    try {
+      if (job.receipt !== undefined) await job.receipt;
+      const handled = this.#handle(job);
+      const reject = handled instanceof Promise ? await handled : handled;
+      if (reject === undefined) {
+        this.#session.metrics.processed += 1;
+        void this.#rejections.acknowledge(job.message, "processed");
+      } else {
+        // Before the report: when the sender retries, the message is handled again.
+        this.#forget(job.message.envelope);
+        this.#rejections.reject(job.message, reject);
+      }
+    } finally {
+      this.#inflight -= 1;
+      this.#start();
+    }
+  }
+
+  #handle(job: Job): Promise<Reject | undefined> | Reject | undefined {
+    if (this.#isAborted) return REJECT.shuttingDown;
+    if (this.#session.circuit.isOpen()) return REJECT.serviceDegraded;
+    const lifetime = new HandlerLifetime();
+    const started = monotonic();
+    let outcome: unknown;
+    try {
+      outcome = this.#handler()(job.message, new Context(this.#node, job.message, lifetime, job.raw));
+    } catch (error) {
+      return this.#failed(job, error, started);
+    }
+    if (!isThenable(outcome)) return this.#succeeded(outcome, started);
+    return this.#await(job, outcome, lifetime, started);
+  }
+
+  /** Waits for a handler, for its time or for the end of the drain. */
+  #await(
+    job: Job,
+    work: PromiseLike<unknown>,
+    lifetime: HandlerLifetime,
+    started: number,
+  ): Promise<Reject | undefined> {
+    const { workTimeoutMs } = this.#session.config.limits;
+    return new Promise((resolve) => {
+      const settle = (reject: () => Reject | undefined): void => {
+        if (!this.#aborts.delete(abort)) return;
+        clearTimeout(timer);
+        resolve(reject());
+      };
+      const abort = (): void =>
+        settle(() => {
+          lifetime.end(new NotRunningError("the node is closing, and its drain time is over"));
+          return REJECT.shuttingDown;
+        });
+      const timer = setTimeout(
+        () =>
+          settle(() => {
+            const text = `the handler has not ended within ${workTimeoutMs / 1_000} s`;
+            lifetime.end(new AgentTimeoutError(text, { code: "timeout", messageId: job.message.messageId }));
+            return this.#timedOut(job, started);
+          }),
+        timerDelay(workTimeoutMs),
+      );
+      this.#aborts.add(abort);
+      work.then(
+        (value) => settle(() => this.#succeeded(value, started)),
+        (error: unknown) => settle(() => this.#failed(job, error, started)),
+      );
+    });
+  }
+
+  #succeeded(value: unknown, started: number): undefined {
+    const { circuit, logger, metrics } = this.#session;
+    metrics.handled(monotonic() - started);
+    circuit.succeeded();
+    if (value !== undefined && !this.#hasWarned) {
+      this.#hasWarned = true;
+      logger.warn("a handler returned a value, which is not sent: answer with context.reply(payload)");
+    }
+    return undefined;
+  }
+
+  #failed(job: Job, error: unknown, started: number): Reject | undefined {
+    const { circuit, logger, metrics } = this.#session;
+    const { messageId } = job.message;
+    // Its reader has stopped reading: that is no failure of the handler.
+    if (isStreamCancelled(error)) {
+      logger.debug("handler ended because its stream is read no more", { messageId });
+      return this.#succeeded(undefined, started);
+    }
+    metrics.handled(monotonic() - started);
+    logger.error("handler failed", { messageId, error });
+    circuit.failed();
+    return REJECT.handlerError;
+  }
+
+  #timedOut(job: Job, started: number): Reject {
+    const { circuit, config, logger, metrics } = this.#session;
+    metrics.handled(monotonic() - started);
+    logger.error("handler timed out", { messageId: job.message.messageId, timeoutMs: config.limits.workTimeoutMs });
+    circuit.failed();
+    return REJECT.timeout;
+  }
+}
+
+function isThenable(value: unknown): value is PromiseLike<unknown> {
+  return typeof value === "object" && value !== null && typeof (value as { then?: unknown }).then === "function";
+}

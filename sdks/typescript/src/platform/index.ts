@@ -1,0 +1,36 @@
+/**
+ * The platform of Node.js, Deno and Bun. The browser build takes `browser.ts` in the place of this file.
+ */
+
+import { wsconnect } from "@nats-io/nats-core";
+import { connect } from "@nats-io/transport-node";
+
+import type { Platform } from "./platform.js";
+
+const STOP_SIGNALS = ["SIGINT", "SIGTERM"] as const;
+
+/** The platform of this build. */
+export const platform: Platform = {
+  dialTcp: connect,
+  // Node.js has a WebSocket from version 22 on.
+  dialWebSocket: () => (typeof globalThis.WebSocket === "function" ? wsconnect : undefined),
+  environment: (name) => {
+    try {
+      return globalThis.process?.env[name];
+    } catch {
+      // Deno, without the permission to read it.
+      return undefined;
+    }
+  },
+  onStop: (callback) => {
+    const stop = (): void => {
+      unwatch();
+      callback();
+    };
+    const unwatch = (): void => {
+      for (const signal of STOP_SIGNALS) process.off(signal, stop);
+    };
+    for (const signal of STOP_SIGNALS) process.on(signal, stop);
+    return unwatch;
+  },
+};
