@@ -3,5 +3,4 @@
  *
  * @packageDocumentation
  */
-export * from "./errors.js";
-export * from "./node/index.js";
+export * from "./public.js";
