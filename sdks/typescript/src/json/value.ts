@@ -43,7 +43,7 @@ export class RawJson {
   readonly text: string;
   /** @internal */
   declare readonly [JSON_TEXT]: string;
-  private parsed: { value: unknown } | undefined;
+  #parsed: { value: unknown } | undefined;
 
   private constructor(text: string) {
     this.text = text;
@@ -83,8 +83,8 @@ export class RawJson {
    * the same object.
    */
   value(): unknown {
-    this.parsed ??= { value: readValidated(this.text) };
-    return this.parsed.value;
+    this.#parsed ??= { value: readValidated(this.text) };
+    return this.#parsed.value;
   }
 
   /** Without loss: see {@link JsonValue}. A new object at every call. */
