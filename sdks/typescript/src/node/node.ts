@@ -62,6 +62,11 @@ export class AgentNode {
         `the handler must be a function of a message and its context, not ${typeof handler}`,
       );
     }
+    if (isGenerator(handler)) {
+      throw new InvalidArgumentError(
+        "the handler must not be a generator function: its values would go nowhere; answer with context.reply(payload)",
+      );
+    }
     this.#lifecycle.handler = handler;
     return this;
   }
@@ -273,4 +278,9 @@ export class AgentNode {
   async resolveUsername(username: string, options: { readonly signal?: AbortSignal } = {}): Promise<string> {
     return await this.session().usernames.resolve(username, options.signal);
   }
+}
+
+function isGenerator(handler: Handler): boolean {
+  const tag = Object.prototype.toString.call(handler);
+  return tag === "[object GeneratorFunction]" || tag === "[object AsyncGeneratorFunction]";
 }

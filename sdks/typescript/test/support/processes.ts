@@ -1,0 +1,101 @@
+/** Programs that tests start: their output, their readiness and their end. */
+
+import { type ChildProcess, type SpawnOptions, spawn } from "node:child_process";
+import { existsSync } from "node:fs";
+import path from "node:path";
+import process from "node:process";
+import { fileURLToPath } from "node:url";
+
+import { DEADLINE_MS, eventually } from "./wait.js";
+
+/** The root of the repository: the directory that holds `crates`. */
+export const REPOSITORY = findRepository();
+/** The directory of this package. */
+export const PACKAGE = path.join(REPOSITORY, "sdks", "typescript");
+
+/** The `agentnet` program: `AGENTNET_BIN`, else the one of the repository's build. */
+export const AGENTNET = program(
+  "AGENTNET_BIN",
+  path.join(REPOSITORY, "target", "debug", "agentnet"),
+  "cargo build -p agentnet-cli",
+);
+/** The `nats-server` program: `NATS_SERVER`, else the pinned one. */
+export const NATS_SERVER = program("NATS_SERVER", path.join(REPOSITORY, ".tools", "bin", "nats-server"), "make tools");
+
+const running = new Set<ChildProcess>();
+process.on("exit", () => {
+  for (const child of running) child.kill("SIGKILL");
+});
+
+/** A program that runs. */
+export class Program {
+  readonly name: string;
+  readonly child: ChildProcess;
+  /** What it has printed so far. */
+  stdout = "";
+  stderr = "";
+
+  constructor(command: string, args: readonly string[], options: SpawnOptions = {}) {
+    this.name = path.basename(command);
+    this.child = spawn(command, args, { stdio: ["pipe", "pipe", "pipe"], ...options });
+    running.add(this.child);
+    this.child.on("exit", () => running.delete(this.child));
+    this.child.on("error", (error) => {
+      this.stderr += `${error.message}\n`;
+    });
+    this.child.stdout?.setEncoding("utf8").on("data", (text: string) => {
+      this.stdout += text;
+    });
+    this.child.stderr?.setEncoding("utf8").on("data", (text: string) => {
+      this.stderr += text;
+    });
+  }
+
+  /** Whether it has ended. */
+  get hasEnded(): boolean {
+    return this.child.exitCode !== null || this.child.signalCode !== null;
+  }
+
+  /** Waits until it has printed something that matches, on stdout or stderr. */
+  async printed(pattern: RegExp): Promise<RegExpExecArray> {
+    return await eventually(`${this.name} prints ${pattern}; it printed ${this.stdout}${this.stderr}`, () => {
+      const match = pattern.exec(this.stdout) ?? pattern.exec(this.stderr);
+      if (match === null && this.hasEnded) throw new Error(`${this.name} has ended: ${this.stdout}${this.stderr}`);
+      return match;
+    });
+  }
+
+  /** Waits for its end; its exit code, or the name of the signal that ended it. */
+  async ended(deadlineMs = DEADLINE_MS): Promise<number | string> {
+    await eventually(`${this.name} ends; it printed ${this.stdout}${this.stderr}`, () => this.hasEnded, deadlineMs);
+    return this.child.exitCode ?? this.child.signalCode ?? "unknown";
+  }
+
+  /** Ends it and waits for that. */
+  async stop(signal: NodeJS.Signals = "SIGTERM"): Promise<number | string> {
+    if (!this.hasEnded) this.child.kill(signal);
+    try {
+      return await this.ended(15_000);
+    } catch {
+      this.child.kill("SIGKILL");
+      return await this.ended();
+    }
+  }
+}
+
+function program(variable: string, otherwise: string, hint: string): string {
+  const given = process.env[variable];
+  const found = given === undefined || given === "" ? otherwise : given;
+  if (!existsSync(found)) throw new Error(`${found} does not exist: set ${variable}, or run \`${hint}\``);
+  return found;
+}
+
+function findRepository(): string {
+  let directory = path.dirname(fileURLToPath(import.meta.url));
+  while (!existsSync(path.join(directory, "crates"))) {
+    const parent = path.dirname(directory);
+    if (parent === directory) throw new Error("these tests run in a checkout of the repository");
+    directory = parent;
+  }
+  return directory;
+}
