@@ -15,7 +15,8 @@ writeFileSync("dist/cjs/package.json", '{ "type": "commonjs" }\n');
 
 const { build } = await import("esbuild");
 await build({
-  entryPoints: ["src/index.browser.ts"],
+  // The compiled files, because the field "browser" of package.json names what browsers get in the place of others.
+  entryPoints: ["dist/esm/index.browser.js"],
   outfile: "dist/browser.js",
   bundle: true,
   format: "esm",

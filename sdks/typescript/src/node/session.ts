@@ -1,5 +1,6 @@
 /** One session on the network: from register to goodbye (PROTOCOL.md section 14). */
 
+import { platform } from "../platform/index.js";
 import {
   type AgentInfo,
   encodeGoodbye,
@@ -52,7 +53,6 @@ export class Session {
   readonly #ended = new AbortController();
   readonly #heartbeatMs: number;
   readonly #cleanups: (() => void)[] = [];
-  #heartbeat: ReturnType<typeof setTimeout> | undefined;
   /** Whether the goodbye was published: a hello after it would bring the session back. */
   #hasParted = false;
 
@@ -149,21 +149,28 @@ export class Session {
     };
   }
 
-  /** Says hello at every interval, and at once when the connection is back, so that a restarted registry knows the session. */
+  /**
+   * Says hello at every interval, and at once when the connection is back, so that a restarted registry knows the session. In a
+   * page, says goodbye when the page is left.
+   */
   keepAlive(): void {
-    this.#cleanups.push(this.connection.onReconnect(() => this.#beat()));
-    this.#scheduleBeat();
-  }
-
-  #scheduleBeat(): void {
-    clearTimeout(this.#heartbeat);
-    if (this.ended.aborted) return;
-    this.#heartbeat = setTimeout(() => this.#beat(), this.#heartbeatMs);
+    this.#cleanups.push(
+      this.connection.onReconnect(() => this.#beat()),
+      platform.every(this.#heartbeatMs, () => this.#beat()),
+      platform.onPage({
+        left: () => {
+          this.#goodbye().catch((error: unknown) => this.logger.warn("goodbye not sent", { error }));
+        },
+        shownAgain: () => {
+          this.#hasParted = false;
+          this.#beat();
+        },
+      }),
+    );
   }
 
   #beat(): void {
     if (this.ended.aborted) return;
-    this.#scheduleBeat();
     this.hello().catch((error: unknown) => this.logger.warn("heartbeat not sent", { error }));
   }
 
@@ -198,7 +205,6 @@ export class Session {
 
   /** Ends everything that waits, and every timer. The connection is left to the node. */
   end(): void {
-    clearTimeout(this.#heartbeat);
     for (const cleanup of this.#cleanups) cleanup();
     this.delivery.abandon();
     this.replies.abandon();

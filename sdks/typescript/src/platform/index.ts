@@ -33,4 +33,9 @@ export const platform: Platform = {
     for (const signal of STOP_SIGNALS) process.on(signal, stop);
     return unwatch;
   },
+  every: (milliseconds, callback) => {
+    const timer = setInterval(callback, milliseconds);
+    return () => clearInterval(timer);
+  },
+  onPage: () => () => undefined,
 };

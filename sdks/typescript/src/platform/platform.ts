@@ -18,4 +18,19 @@ export interface Platform {
    * ends that.
    */
   onStop(callback: () => void): () => void;
+  /**
+   * Calls back at an interval, about; in a page that is hidden too, where browsers slow timers down to one a minute. The
+   * returned function ends that.
+   */
+  every(milliseconds: number, callback: () => void): () => void;
+  /** Calls back when a page is left, and when the browser shows it again. Other runtimes have no pages. */
+  onPage(callbacks: PageCallbacks): () => void;
+}
+
+/** See {@link Platform.onPage}. */
+export interface PageCallbacks {
+  /** The page is left. Only what is sent before the next task still goes out. */
+  left(): void;
+  /** The browser had kept the page as it was, and shows it again. */
+  shownAgain(): void;
 }
