@@ -15,10 +15,10 @@ ON_BOTH_STORES = package(agentnet-cli) and kind(test) and not binary_id(agentnet
 # Guides whose commands are run, and whose outputs are compared.
 GUIDES = docs/NETWORK_CLI_GUIDE.md docs/UI_BACKEND_MAPPING.md
 
-.PHONY: help tools postgres shells words deny docs links package python python-peer python-test python-versions python-bench python-lint build demo test all-tests chaos guide latency bench bench-quick lint arch compose fmt clean
+.PHONY: help tools postgres shells words deny docs links package python python-peer python-test python-versions python-bench python-lint typescript typescript-test typescript-lint typescript-long build demo test all-tests chaos guide latency bench bench-quick lint arch compose fmt clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 tools: ## Fetch the pinned nats-server into .tools/bin (nothing to do when it is there)
 	@scripts/tools.sh
@@ -53,15 +53,33 @@ python-versions: ## The same tests on every other CPython, from 3.10 on, that th
 python-bench: ## How fast the Python package is, beside the same on nats-py (release build)
 	@PROFILE=release LOCKED=$(LOCKED) scripts/python-test.sh bench
 
+typescript: ## Build the TypeScript package (sdks/typescript/dist)
+	@scripts/typescript.sh build
+
+# CARGO_TARGET_DIR is where the tests look for the programs.
+typescript-test: tools ## Build the TypeScript package, lint it and run all its tests
+	$(CARGO) build $(LOCKED) --workspace --bins
+	$(CARGO) build $(LOCKED) -p agentnet-protocol --example wire_oracle
+	@scripts/typescript.sh test
+
+typescript-lint: ## Formatting, lint, layers and imports of the TypeScript package
+	@scripts/typescript.sh lint
+
+typescript-long: ## Compare the TypeScript package with the Rust implementation in 100,000 random cases
+	$(CARGO) build $(LOCKED) -p agentnet-protocol --example wire_oracle
+	@AGENTNET_FUZZ_CASES=100000 scripts/typescript.sh test fuzz
+
 guide: tools ## Run the commands of the guides in docs/ again and renew what they print
 	$(CARGO) build $(LOCKED) --workspace --bins
 	@for guide in $(GUIDES); do python3 scripts/guide.py target/debug/agentnet $$guide --write; done
 
-# The doc tests and the Python package's come first, so that the last line is the summary of the main run.
+# The doc tests and those of the Python and TypeScript packages come first, so that the last line is the summary of the main run.
 test: tools postgres shells python-peer ## Set up what the tests need and run all of them
 	$(CARGO) test $(LOCKED) --workspace --doc
 	$(CARGO) build $(LOCKED) --workspace --bins
+	$(CARGO) build $(LOCKED) -p agentnet-protocol --example wire_oracle
 	@PROFILE=dev LOCKED=$(LOCKED) scripts/python-test.sh
+	@scripts/typescript.sh test
 	@for guide in $(GUIDES); do python3 scripts/guide.py target/debug/agentnet $$guide || exit 1; done
 	@if $(CARGO) nextest --version >/dev/null 2>&1; then \
 	    set -x; \
@@ -74,7 +92,7 @@ test: tools postgres shells python-peer ## Set up what the tests need and run al
 	fi
 
 # What takes too long for every commit: an hour on two cores. `python` builds the wheels of a release.
-all-tests: test chaos python-versions python package ## All tests, the long ones too: a minute of chaos, every CPython, wheels of a release
+all-tests: test chaos python-versions python package typescript-long ## All tests, the long ones too: a minute of chaos, every CPython, wheels of a release
 
 package: ## Package the library crates and build each from its package
 	$(CARGO) package $(LOCKED) --workspace --exclude agentnet-cli --exclude agentnet-bench

@@ -4,6 +4,7 @@ import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { builtinModules } from "node:module";
 import { dirname, join, normalize } from "node:path";
 import { fileURLToPath } from "node:url";
+import { REPLACED } from "./browser.mjs";
 
 process.chdir(fileURLToPath(new URL("..", import.meta.url)));
 
@@ -70,16 +71,15 @@ function checkCircles() {
   for (const file of files) visit(file, []);
 }
 
-/** Nothing of Node.js may be reached from the browser's entry; package.json says which files browsers get in the place of others. */
+/** Nothing of Node.js may be reached from the browser's entry. */
 function checkBrowser() {
-  const replaced = JSON.parse(readFileSync("package.json", "utf8")).browser ?? {};
   const reached = new Set();
   const visit = (file, path) => {
     if (reached.has(file)) return;
     reached.add(file);
     for (const { target, path: next, isType } of imports.get(file) ?? []) {
       if (isType) continue;
-      const file = next === undefined ? undefined : (replaced[`./${next}`]?.slice(2) ?? next);
+      const file = next === undefined ? undefined : (REPLACED[next] ?? next);
       if (file !== undefined) visit(file, [...path, file]);
       else if (target.startsWith("node:") || builtinModules.includes(target) || target === "@nats-io/transport-node") {
         problems.push(`the browser entry reaches ${target}: ${path.join(" -> ")}`);
