@@ -2,9 +2,7 @@
 import { execFileSync } from "node:child_process";
 import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
-import { resolve } from "node:path";
 import { fileURLToPath } from "node:url";
-import { REPLACED } from "./browser.mjs";
 
 process.chdir(fileURLToPath(new URL("..", import.meta.url)));
 const tsc = createRequire(import.meta.url).resolve("typescript/bin/tsc");
@@ -16,20 +14,6 @@ mkdirSync("dist/cjs", { recursive: true });
 writeFileSync("dist/cjs/package.json", '{ "type": "commonjs" }\n');
 
 const { build } = await import("esbuild");
-
-/** Gives browsers their own files. */
-const replaceFiles = {
-  name: "replace-files",
-  setup({ onResolve, resolve: find }) {
-    onResolve({ filter: /^\.{1,2}\// }, async ({ path, pluginData, ...options }) => {
-      if (pluginData === replaceFiles.name) return undefined;
-      const found = await find(path, { ...options, pluginData: replaceFiles.name });
-      const replaced = Object.entries(REPLACED).find(([file]) => resolve(file) === found.path);
-      return replaced === undefined ? found : { path: resolve(replaced[1]) };
-    });
-  },
-};
-
 await build({
   // The compiled files, because the field "browser" of package.json names what browsers get in the place of others.
   entryPoints: ["dist/esm/index.browser.js"],
@@ -41,5 +25,4 @@ await build({
   minify: true,
   legalComments: "inline",
   sourcemap: "linked",
-  plugins: [replaceFiles],
 });

@@ -4,7 +4,6 @@ import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { builtinModules } from "node:module";
 import { dirname, join, normalize } from "node:path";
 import { fileURLToPath } from "node:url";
-import { REPLACED } from "./browser.mjs";
 
 process.chdir(fileURLToPath(new URL("..", import.meta.url)));
 
@@ -71,15 +70,18 @@ function checkCircles() {
   for (const file of files) visit(file, []);
 }
 
-/** Nothing of Node.js may be reached from the browser's entry. */
+/** Nothing of Node.js may be reached from the browser's entry; package.json names what browsers get in the place of others. */
 function checkBrowser() {
+  const source = (built) => built.replace(/^\.\/dist\/esm\//, "src/").replace(/\.js$/, ".ts");
+  const { browser = {} } = JSON.parse(readFileSync("package.json", "utf8"));
+  const replaced = new Map(Object.entries(browser).map(([file, other]) => [source(file), source(other)]));
   const reached = new Set();
   const visit = (file, path) => {
     if (reached.has(file)) return;
     reached.add(file);
     for (const { target, path: next, isType } of imports.get(file) ?? []) {
       if (isType) continue;
-      const file = next === undefined ? undefined : (REPLACED[next] ?? next);
+      const file = next === undefined ? undefined : (replaced.get(next) ?? next);
       if (file !== undefined) visit(file, [...path, file]);
       else if (target.startsWith("node:") || builtinModules.includes(target) || target === "@nats-io/transport-node") {
         problems.push(`the browser entry reaches ${target}: ${path.join(" -> ")}`);
