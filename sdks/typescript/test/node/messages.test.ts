@@ -95,14 +95,14 @@ test("numbers and texts come back as the same text", async () => {
     gone: undefined,
   });
   assert.equal(built.payloadText, '{"one":1.0,"big":12345678901234567890,"nan":NaN}');
-  const lossless = built.payloadLossless() as Record<string, unknown>;
-  assert.equal(lossless["big"], 12345678901234567890n);
-  assert.equal((built.payload as Record<string, unknown>)["one"], 1);
+  const lossless = built.payloadLossless() as { big: bigint };
+  assert.equal(lossless.big, 12345678901234567890n);
+  assert.equal((built.payload as { one: number }).one, 1);
 });
 
 test("what is no JSON, too large or cannot be routed is refused before anything is sent", async () => {
-  const cycle: Record<string, unknown> = {};
-  cycle["self"] = cycle;
+  const cycle: { self?: unknown } = {};
+  cycle.self = cycle;
   for (const payload of [cycle, () => 1, Symbol("x"), { nested: [() => 1] }]) {
     await assert.rejects(sender.send("@echo", payload), { code: "invalid_payload" });
     await assert.rejects(sender.request("@echo", payload), { code: "invalid_payload" });
