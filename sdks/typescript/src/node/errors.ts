@@ -218,6 +218,8 @@ export class NoReplySubjectError extends NamedError {
 export interface AgentRequestErrorData extends ErrorDetails {
   /** The id of the request. */
   readonly messageId?: string | undefined;
+  /** The trace of the request. */
+  readonly traceId?: string | undefined;
   /** The error reply itself. */
   readonly reply?: unknown;
 }
@@ -226,17 +228,20 @@ export interface AgentRequestErrorData extends ErrorDetails {
 export class AgentRequestError extends NamedError {
   /** The id of the request; empty if the reply does not name it. */
   readonly messageId: string;
+  /** The trace of the request, if the reply names it. */
+  readonly traceId?: string;
   /** The error reply itself, a `Message`. */
   readonly reply?: unknown;
 
   constructor(message: string, data: AgentRequestErrorData, name = "AgentRequestError") {
     super(name, message, data);
     this.messageId = data.messageId ?? "";
+    if (data.traceId !== undefined) this.traceId = data.traceId;
     if (data.reply !== undefined) this.reply = data.reply;
   }
 }
 
-/** The receiver's backlog is full: code `busy`. */
+/** The receiver takes nothing more now: code `busy`, or `shutting_down`. */
 export class AgentBusyError extends AgentRequestError {
   constructor(message: string, data: AgentRequestErrorData) {
     super(message, data, "AgentBusyError");
@@ -289,6 +294,7 @@ export class AgentServiceDegradedError extends AgentRequestError {
 const REQUEST_ERRORS: ReadonlyMap<string, new (message: string, data: AgentRequestErrorData) => AgentRequestError> =
   new Map([
     ["busy", AgentBusyError],
+    ["shutting_down", AgentBusyError],
     ["rate_limited", AgentRateLimitedError],
     ["expired", AgentExpiredError],
     ["missing_ttl", AgentExpiredError],

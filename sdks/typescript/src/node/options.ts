@@ -68,6 +68,8 @@ export type Until = "published" | "accepted" | "processed";
 export interface SendOptions extends MessageOptions {
   /** How far to wait. Default `accepted`. */
   readonly until?: Until | undefined;
+  /** False means `until: "published"`, true `until: "accepted"`; `until` goes before it. */
+  readonly requireDeliveryAck?: boolean | undefined;
   /** How often to repeat when no receipt comes. Default: `limits.sendRetryAttempts`. */
   readonly retryAttempts?: number | undefined;
   /** How long to wait for each receipt, in milliseconds, at least 200. Default: `limits.receiptTimeoutMs`. */

@@ -27,7 +27,7 @@ import {
 } from "../protocol/index.js";
 import type { Handler } from "./context.js";
 import { InvalidArgumentError } from "./errors.js";
-import { Guards } from "./guards.js";
+import { type Capacity, Guards } from "./guards.js";
 import { Message } from "./message.js";
 import { type ServerMarks, setByServer } from "./nats-headers.js";
 import type { AgentNode } from "./node.js";
@@ -45,12 +45,25 @@ const MAX_TURNS_FOR_ROOM = 16;
 /** How long the end of look-ups may take once they are given up. */
 const ABANDON_TIMEOUT_MS = 1_000;
 
+/** What of a receiver differs from the rules of section 12, for programs that ask for it. */
+export interface ReceiverOptions {
+  /** The queue group of the inbox. Default: the account's, which all its sessions share. */
+  readonly queueGroup?: string | undefined;
+  /** Whether it receives messages to the agent's capabilities too. Default true. */
+  readonly capabilities?: boolean | undefined;
+  /** Whether receipts are sent. Default true. */
+  readonly receipts?: boolean | undefined;
+  /** Whether life, rate and repetition are checked (rows 5 to 9). Default true. Size, form and backlog always are. */
+  readonly guards?: boolean | undefined;
+}
+
 /** Receives the messages of one session. */
 export class Receiver {
   readonly #session: Session;
   readonly #guards: Guards;
   readonly #rejections: Rejections;
   readonly #workers: Workers;
+  readonly #options: ReceiverOptions;
   readonly #subscriptions: Subscription[] = [];
   /** Messages that were read while the backlog was full. */
   readonly #held: Msg[] = [];
@@ -61,12 +74,13 @@ export class Receiver {
   #verifying = 0;
   #verified: Deferred<void> | undefined;
 
-  constructor(session: Session, node: AgentNode, handler: () => Handler) {
+  constructor(session: Session, node: AgentNode, handler: () => Handler, options: ReceiverOptions = {}) {
     const { accountId, config, identity } = session;
     this.#session = session;
     const isSigned = identity.isSigned;
     this.#guards = new Guards({ accountId, agentId: config.agentId, isSigned }, config.limits);
-    this.#rejections = new Rejections(session);
+    this.#options = options;
+    this.#rejections = new Rejections(session, options.receipts !== false);
     this.#workers = new Workers(session, node, handler, this.#rejections, (failed) => this.#guards.forget(failed));
   }
 
@@ -88,8 +102,8 @@ export class Receiver {
         `cannot subscribe to the inbox: the account id ${JSON.stringify(accountId)} cannot be part of a subject`,
       );
     }
-    const joined = new Map([[inboxSubject(accountId), inboxGroup(accountId)]]);
-    for (const capability of config.capabilities) {
+    const joined = new Map([[inboxSubject(accountId), this.#options.queueGroup ?? inboxGroup(accountId)]]);
+    for (const capability of this.#options.capabilities === false ? [] : config.capabilities) {
       if (isRoutable(capability)) joined.set(capabilitySubject(capability), capabilityGroup(capability));
       else logger.warn("capability is advertised, but messages cannot be routed by it", { capability });
     }
@@ -241,7 +255,7 @@ export class Receiver {
       isCircuitOpen: this.#session.circuit.isOpen(now),
       isBacklogFull: this.#workers.isFull,
     };
-    const reject = refused ?? this.#guards.admit(envelope, capacity, now);
+    const reject = refused ?? this.#judge(envelope, capacity, now);
     const message = new Message(envelope, raw.reply);
     if (reject !== undefined) {
       this.#rejections.reject(message, reject);
@@ -250,6 +264,18 @@ export class Receiver {
     const receipt = this.#rejections.acknowledge(message, "accepted");
     this.#workers.add({ message, raw, receipt });
   }
+
+  #judge(envelope: Envelope, capacity: Capacity, now: number): Reject | undefined {
+    if (this.#options.guards === false) return judgeCapacity(capacity);
+    return this.#guards.admit(envelope, capacity, now);
+  }
+}
+
+/** The rows that protect the process itself, where a program does without the others. */
+function judgeCapacity(capacity: Capacity): Reject | undefined {
+  if (!capacity.isAccepting) return REJECT.shuttingDown;
+  if (capacity.isCircuitOpen) return REJECT.serviceDegraded;
+  return capacity.isBacklogFull ? REJECT.busy : undefined;
 }
 
 /** Rows 2b and 2c. */

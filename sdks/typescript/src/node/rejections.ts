@@ -26,9 +26,11 @@ const OWN_FAILURES: readonly string[] = ["timeout", "handler_error", "shutting_d
 export class Rejections {
   readonly #session: Session;
   readonly #rates: Rates;
+  readonly #sendsReceipts: boolean;
 
-  constructor(session: Session) {
+  constructor(session: Session, sendsReceipts = true) {
     this.#session = session;
+    this.#sendsReceipts = sendsReceipts;
     this.#rates = new Rates(REJECTIONS_PER_SECOND, REJECTIONS_BURST, session.config.limits.dedupeTtlMs);
   }
 
@@ -51,7 +53,7 @@ export class Rejections {
     reject?: Reject,
   ): Promise<void> | undefined {
     const sender = message.fromAccountId;
-    if (sender === undefined || trim(sender) === "" || !isRoutable(sender)) return undefined;
+    if (!this.#sendsReceipts || sender === undefined || trim(sender) === "" || !isRoutable(sender)) return undefined;
     const receipt = this.#session.composer.receipt(message.envelope, status, reject);
     return this.#publish(receiptsSubject(sender), receipt, encodeReceipt, "receipt not sent");
   }

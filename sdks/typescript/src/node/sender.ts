@@ -49,7 +49,7 @@ export async function send(
 
 /** How a send is acknowledged; undefined of one that is only published. */
 export function acknowledgementOf(session: Session, options: SendOptions): Acknowledgement | undefined {
-  const until = options.until ?? "accepted";
+  const until = options.until ?? (options.requireDeliveryAck === false ? "published" : "accepted");
   if (!UNTIL.includes(until)) {
     throw new InvalidArgumentError(
       `until must be "published", "accepted" or "processed", not ${JSON.stringify(until)}`,

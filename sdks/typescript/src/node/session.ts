@@ -46,6 +46,8 @@ export class Session {
   /** The username, as the registry gave it. */
   readonly username: string;
   readonly sessionTag: string;
+  /** What the registry answered to the registration. */
+  readonly registration: RegisterReply;
   /** What receives messages; absent without a handler. */
   receiver: Receiver | undefined;
   /** What has to happen when the node closes, before the goodbye: streams end, uploads stop. */
@@ -74,6 +76,7 @@ export class Session {
     this.accountId = accountId;
     this.username = registration.username;
     this.sessionTag = sessionTag;
+    this.registration = registration;
     const ended = this.#ended.signal;
     const { agentId, capabilities } = config;
     this.identity = opened.session({
@@ -183,6 +186,12 @@ export class Session {
     const { inflight, pending, circuitOpen } = this.gauges();
     const body = encodeHello(info, this.metrics.counters(inflight, pending, circuitOpen), auth);
     this.connection.publish(REGISTRY_SUBJECTS.hello, body);
+  }
+
+  /** Publishes a hello also after a goodbye: the session is back. */
+  async helloAgain(): Promise<void> {
+    this.#hasParted = false;
+    await this.hello();
   }
 
   /** Publishes the goodbye, and waits until the server has confirmed it, for at most a second. */
