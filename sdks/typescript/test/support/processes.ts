@@ -4,21 +4,14 @@ import { type ChildProcess, type SpawnOptions, spawn } from "node:child_process"
 import { existsSync } from "node:fs";
 import path from "node:path";
 import process from "node:process";
-import { fileURLToPath } from "node:url";
 
+import { REPOSITORY } from "./repository.js";
 import { DEADLINE_MS, eventually } from "./wait.js";
 
-/** The root of the repository: the directory that holds `crates`. */
-export const REPOSITORY = findRepository();
-/** The directory of this package. */
-export const PACKAGE = path.join(REPOSITORY, "sdks", "typescript");
+const TARGET = process.env.CARGO_TARGET_DIR ?? path.join(REPOSITORY, "target");
 
 /** The `agentnet` program: `AGENTNET_BIN`, else the one of the repository's build. */
-export const AGENTNET = program(
-  "AGENTNET_BIN",
-  path.join(REPOSITORY, "target", "debug", "agentnet"),
-  "cargo build -p agentnet-cli",
-);
+export const AGENTNET = program("AGENTNET_BIN", path.join(TARGET, "debug", "agentnet"), "cargo build -p agentnet-cli");
 /** The `nats-server` program: `NATS_SERVER`, else the pinned one. */
 export const NATS_SERVER = program("NATS_SERVER", path.join(REPOSITORY, ".tools", "bin", "nats-server"), "make tools");
 
@@ -88,14 +81,4 @@ function program(variable: string, otherwise: string, hint: string): string {
   const found = given === undefined || given === "" ? otherwise : given;
   if (!existsSync(found)) throw new Error(`${found} does not exist: set ${variable}, or run \`${hint}\``);
   return found;
-}
-
-function findRepository(): string {
-  let directory = path.dirname(fileURLToPath(import.meta.url));
-  while (!existsSync(path.join(directory, "crates"))) {
-    const parent = path.dirname(directory);
-    if (parent === directory) throw new Error("these tests run in a checkout of the repository");
-    directory = parent;
-  }
-  return directory;
 }
