@@ -50,10 +50,9 @@ export function readValidated(text: string): unknown {
 }
 
 function losslessNumber(text: string): number | bigint | JsonNumber {
-  const number = Number(text);
-  if (numberText(number) === text) return number;
   if (isIntegerText(text) && text !== "-0") return compactInteger(BigInt(text));
-  return new JsonNumber(text);
+  const number = Number(text);
+  return numberText(number) === text ? number : new JsonNumber(text);
 }
 
 type NumberReader = (text: string) => JsonValue;

@@ -42,8 +42,10 @@ export function compareCodePoints(a: string, b: string): number {
   const shared = Math.min(a.length, b.length);
   let at = 0;
   while (at < shared && a.charCodeAt(at) === b.charCodeAt(at)) at++;
-  if (at > 0 && isHighSurrogate(a.charCodeAt(at - 1))) at--;
-  return (a.codePointAt(at) ?? -1) - (b.codePointAt(at) ?? -1);
+  const code = (text: string, index: number) => text.codePointAt(index) ?? -1;
+  // Behind a high surrogate the texts may differ in the character that it begins.
+  const before = at > 0 && isHighSurrogate(a.charCodeAt(at - 1)) ? code(a, at - 1) - code(b, at - 1) : 0;
+  return before !== 0 ? before : code(a, at) - code(b, at);
 }
 
 function isHighSurrogate(unit: number): boolean {
