@@ -91,6 +91,12 @@ export function readString(literal: string): string {
   return JSON.parse(literal) as string;
 }
 
+/** The name of a member, whose literal has this span. Most names have no escapes, and are kept no longer than the text. */
+export function readName(text: string, start: number, end: number): string {
+  const name = text.slice(start + 1, end - 1);
+  return name.includes("\\") ? readString(text.slice(start, end)) : name;
+}
+
 /** Sets an own member of any name: an assignment to `__proto__` would change the prototype. */
 function setMember(object: { [name: string]: JsonValue }, name: string, value: JsonValue): void {
   if (name !== "__proto__") object[name] = value;

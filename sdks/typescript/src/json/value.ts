@@ -2,7 +2,7 @@
 
 import { JsonError } from "./error.js";
 import { integerText, isIntegerText } from "./number.js";
-import { type JsonValue, parseLossless, readString, readValidated } from "./read.js";
+import { type JsonValue, parseLossless, readName, readString, readValidated } from "./read.js";
 import { canonical, pythonContainer, pythonScalar } from "./rewrite.js";
 import { expectEnd, scanDocument, scanItems, scanMembers, skipSpace } from "./scan.js";
 import { decodeUtf8 } from "./text.js";
@@ -285,7 +285,7 @@ export class JsonObject {
   private scan(start: number): number {
     const text = this.raw;
     return scanMembers(text, start, 0, (nameStart, nameEnd, valueStart, valueEnd) => {
-      this.members.set(readString(text.slice(nameStart, nameEnd)), new JsonView(text.slice(valueStart, valueEnd)));
+      this.members.set(readName(text, nameStart, nameEnd), new JsonView(text.slice(valueStart, valueEnd)));
     });
   }
 

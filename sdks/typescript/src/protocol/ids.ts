@@ -8,8 +8,20 @@ export const MAX_ACCOUNT_ID_LENGTH = 128;
 /** The prefix of the thread ids that the high-level SDK makes. */
 export const SDK_THREAD_PREFIX = "thread_sdk";
 
+/** Random bytes in store: asking for few at a time costs more than making an id. */
+const store = new Uint8Array(2048);
+let used = store.length;
+
 function randomBytes(count: number): Uint8Array {
-  return globalThis.crypto.getRandomValues(new Uint8Array(count));
+  if (used + count > store.length) {
+    globalThis.crypto.getRandomValues(store);
+    used = 0;
+  }
+  const bytes = store.slice(used, used + count);
+  // An id is no secret, but its bytes are given once.
+  store.fill(0, used, used + count);
+  used += count;
+  return bytes;
 }
 
 /** A ULID in upper case: 26 characters from 48 bits of Unix time in milliseconds and 10 random bytes. */

@@ -1,7 +1,6 @@
 /** Timestamps: UTC with microseconds, and their text form (PROTOCOL.md section 3). */
 
 import { trim } from "../json/index.js";
-import { civilFromDays } from "./civil.js";
 import { parseIso } from "./iso-time.js";
 
 const MIN_MICROS = -62_135_596_800_000_000n;
@@ -33,7 +32,9 @@ export class Timestamp {
 
   /** From milliseconds since the Unix epoch; a time outside the range becomes its nearer end. */
   static fromMillis(millis: number): Timestamp {
-    return Timestamp.fromMicros(BigInt(Math.round(millis * 1000)));
+    return Timestamp.fromMicros(
+      Number.isSafeInteger(millis) ? BigInt(millis) * 1000n : BigInt(Math.round(millis * 1000)),
+    );
   }
 
   /**
@@ -52,7 +53,8 @@ export class Timestamp {
 
   /** Milliseconds since the Unix epoch, rounded down. */
   get millis(): number {
-    return Number((this.micros - (((this.micros % 1000n) + 1000n) % 1000n)) / 1000n);
+    const whole = Number(this.micros / 1000n);
+    return this.micros < 0n && this.micros % 1000n !== 0n ? whole - 1 : whole;
   }
 
   /** This time moved by some milliseconds; stops at the ends of the range. A fraction of a number is dropped. */
@@ -75,24 +77,17 @@ export class Timestamp {
 
   /** `YYYY-MM-DDTHH:MM:SS[.ffffff]Z`: six digits of fraction, or none when it is zero. */
   toString(): string {
-    const seconds = Number((this.micros - MIN_MICROS) / 1_000_000n) + Number(MIN_MICROS / 1_000_000n);
-    const fraction = Number((this.micros - MIN_MICROS) % 1_000_000n);
-    const days = Math.floor(seconds / 86_400);
-    const ofDay = seconds - days * 86_400;
-    const { year, month, day } = civilFromDays(days);
-    const date = `${digits(year, 4)}-${digits(month, 2)}-${digits(day, 2)}`;
-    const time = [Math.floor(ofDay / 3600), Math.floor(ofDay / 60) % 60, ofDay % 60].map((part) => digits(part, 2));
-    return `${date}T${time.join(":")}${fraction === 0 ? "" : `.${digits(fraction, 6)}`}Z`;
+    const { millis } = this;
+    const iso = new Date(millis).toISOString();
+    const micros = Number(this.micros - BigInt(millis) * 1000n);
+    if (micros === 0 && iso.endsWith(".000Z")) return `${iso.slice(0, 19)}Z`;
+    return `${iso.slice(0, 23)}${String(micros).padStart(3, "0")}Z`;
   }
 
   /** For `JSON.stringify`: the text form. */
   toJSON(): string {
     return this.toString();
   }
-}
-
-function digits(value: number, places: number): string {
-  return String(value).padStart(places, "0");
 }
 
 /** The form that the network writes. Others, and times that are not real, are left to the general reader. */
