@@ -98,9 +98,15 @@ function scanLiteral(text: string, at: number, word: string): number {
   throw syntax(text, at, "a value");
 }
 
+/** A run of characters that stand in a string as they are. */
+const PLAIN_RUN = /[^"\\\u0000-\u001f]*/y;
+/** From so many characters on, a regular expression is faster than a loop. */
+const LONG_RUN = 24;
+
 /** The position just behind the string whose opening quote is at `start`. */
 export function scanString(text: string, start: number): number {
   let at = start + 1;
+  let loopEnd = at + LONG_RUN;
   for (;;) {
     const unit = text.charCodeAt(at);
     if (unit === QUOTE) return at + 1;
@@ -108,6 +114,12 @@ export function scanString(text: string, start: number): number {
     else if (unit >= 0x20) at++;
     else if (at < text.length) throw syntax(text, at, "no control character in a string");
     else throw syntax(text, at, "the closing quote of a string");
+    if (at >= loopEnd) {
+      PLAIN_RUN.lastIndex = at;
+      PLAIN_RUN.test(text);
+      at = PLAIN_RUN.lastIndex;
+      loopEnd = at + LONG_RUN;
+    }
   }
 }
 
