@@ -40,3 +40,4 @@ export type {
   ThreadSummary,
 } from "./protocol/index.js";
 export { DecodeError, TargetError, Timestamp, TooLarge, UsernameError } from "./protocol/index.js";
+export * from "./sdk/index.js";

@@ -1,0 +1,207 @@
+/** The calls that `AgentSDK` and `AgentWrapper` share: receiving, replies, and the registry's. */
+
+import {
+  type AgentNode,
+  type Handler,
+  InvalidArgumentError,
+  type Message,
+  type MetricsSnapshot,
+  type RegistryCallOptions,
+  type ReplyOptions,
+  type Sent,
+} from "../node/index.js";
+import {
+  type AccountHit,
+  type AgentInfo,
+  type MessageSearchRequest,
+  type Profile,
+  type ProfileRequest,
+  parseTarget,
+  RPC,
+  type SearchReply,
+  type SearchRequest,
+  type ThreadListReply,
+  type ThreadListRequest,
+  type ThreadMessagesRequest,
+  type ThreadStatusReply,
+  type ThreadStatusRequest,
+  type ThreadSummary,
+} from "../protocol/index.js";
+import { type HistoryItem, type HistoryItems, historyItems } from "./history-item.js";
+import { Paged } from "./paged.js";
+
+/** An agent that runs on a node. */
+export abstract class AgentCalls {
+  /** The node that does the work. */
+  readonly node: AgentNode;
+
+  /** @internal */
+  protected constructor(node: AgentNode) {
+    this.node = node;
+  }
+
+  /** Sets what is done with the messages that arrive: see `AgentNode.onMessage`. */
+  receive(handler: Handler): this {
+    this.node.onMessage(handler);
+    return this;
+  }
+
+  /** Whether the agent is on the network. */
+  get isRunning(): boolean {
+    return this.node.isRunning;
+  }
+
+  /** The account id, while it runs. */
+  get accountId(): string | undefined {
+    return this.node.accountId;
+  }
+
+  /** The username that the registry gave, while it runs. */
+  get username(): string | undefined {
+    return this.node.username;
+  }
+
+  /** The session tag, while it runs. */
+  get sessionTag(): string | undefined {
+    return this.node.sessionTag;
+  }
+
+  /** The agent's description of itself. */
+  info(): AgentInfo {
+    return this.node.info();
+  }
+
+  /** The node's counters at this moment (PROTOCOL.md section 17). */
+  metricsSnapshot(): MetricsSnapshot {
+    return this.node.metricsSnapshot();
+  }
+
+  /** Starts, runs until the process is told to stop or the signal is aborted, and closes: see `AgentNode.startForever`. */
+  async startForever(options: { readonly signal?: AbortSignal } = {}): Promise<void> {
+    await this.node.startForever(options);
+  }
+
+  /** Leaves the network at the end of an `await using` block. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.node.close();
+  }
+
+  /**
+   * Answers a message that was received.
+   *
+   * @throws {NoReplySubjectError} The sender waits for no reply.
+   */
+  async reply(message: Message, payload: unknown, options?: ReplyOptions): Promise<Sent> {
+    return await this.node.reply(message, payload, options);
+  }
+
+  /** The account of a username. @throws {RegistryError} `not_found` among others. */
+  async resolveUsername(username: string, options?: { readonly signal?: AbortSignal }): Promise<string> {
+    return await this.node.resolveUsername(username, options);
+  }
+
+  /** All agents that are online, by agent id and session. @throws {RegistryError} */
+  async listOnline(options?: RegistryCallOptions): Promise<AgentInfo[]> {
+    return await this.node.listOnline(options);
+  }
+
+  /** Accounts by a part of their name and by capability, online ones first; a page, or all of them. */
+  searchProfiles(filters: SearchRequest = {}, options?: RegistryCallOptions): Paged<SearchReply, AccountHit> {
+    return new Paged(
+      {
+        rpc: RPC.search.name,
+        fetch: (cursor) => this.node.searchProfiles(after(filters, cursor), options),
+        items: (page) => page.results,
+        next: (page) => page.nextCursor,
+      },
+      filters.cursor,
+    );
+  }
+
+  /**
+   * One account, by `@name`, `name`, `username:<name>`, `acct_…` or `account:<id>`, or by its members.
+   *
+   * @throws {RegistryError} `not_found` among others. @throws {InvalidArgumentError} `invalid_target`: a capability.
+   * @throws {TargetError}
+   */
+  async getProfile(who: string | ProfileRequest, options?: RegistryCallOptions): Promise<Profile> {
+    return await this.node.getProfile(typeof who === "string" ? profileRequest(who) : who, options);
+  }
+
+  /** Threads, latest activity first; a page, or all of them. */
+  listThreads(filters: ThreadListRequest = {}, options?: RegistryCallOptions): Paged<ThreadListReply, ThreadSummary> {
+    return new Paged(
+      {
+        rpc: RPC.threadList.name,
+        fetch: (cursor) => this.node.listThreads(after(filters, cursor), options),
+        items: (page) => page.results,
+        next: (page) => page.nextCursor,
+      },
+      filters.cursor,
+    );
+  }
+
+  /** A thread's messages, newest first; a page, or all of them. */
+  threadMessages(
+    threadId: string,
+    page: Omit<ThreadMessagesRequest, "threadId"> = {},
+    options?: RegistryCallOptions,
+  ): Paged<HistoryItems, HistoryItem> {
+    return historyPages(RPC.threadMessages.name, page.cursor, async (cursor) =>
+      historyItems(await this.node.threadMessages(threadId, after(page, cursor), options)),
+    );
+  }
+
+  /** {@link threadMessages} under its name in the other SDKs. */
+  getThreadMessages(
+    threadId: string,
+    page: Omit<ThreadMessagesRequest, "threadId"> = {},
+    options?: RegistryCallOptions,
+  ): Paged<HistoryItems, HistoryItem> {
+    return this.threadMessages(threadId, page, options);
+  }
+
+  /** Messages by filters, newest first; a page, or all of them. */
+  searchMessages(filters: MessageSearchRequest = {}, options?: RegistryCallOptions): Paged<HistoryItems, HistoryItem> {
+    return historyPages(RPC.messageSearch.name, filters.cursor, async (cursor) =>
+      historyItems(await this.node.searchMessages(after(filters, cursor), options)),
+    );
+  }
+
+  /** One thread's counters. @throws {RegistryError} `not_found` among others. */
+  async threadStatus(
+    threadId: string,
+    limits: Omit<ThreadStatusRequest, "threadId"> = {},
+    options?: RegistryCallOptions,
+  ): Promise<ThreadStatusReply> {
+    return await this.node.threadStatus(threadId, limits, options);
+  }
+
+  /** The counters of the registry that answers, as it sent them. @throws {RegistryError} */
+  async registryMetrics(options?: RegistryCallOptions): Promise<Record<string, unknown>> {
+    return (await this.node.registryMetrics(options)).value();
+  }
+}
+
+function after<Request extends { cursor?: string | undefined }>(request: Request, cursor: string | undefined): Request {
+  return cursor === undefined ? request : { ...request, cursor };
+}
+
+function historyPages(
+  rpc: string,
+  cursor: string | undefined,
+  fetch: (cursor: string | undefined) => Promise<HistoryItems>,
+): Paged<HistoryItems, HistoryItem> {
+  return new Paged({ rpc, fetch, items: (page) => page.messages, next: (page) => page.nextCursor }, cursor);
+}
+
+function profileRequest(target: string): ProfileRequest {
+  const { kind, value } = parseTarget(target);
+  if (kind === "capability") {
+    throw new InvalidArgumentError(
+      "a capability has no profile: search for it with searchProfiles({ capability })",
+      "invalid_target",
+    );
+  }
+  return kind === "account" ? { accountId: value } : { username: value };
+}

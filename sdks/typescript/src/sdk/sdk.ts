@@ -1,0 +1,215 @@
+/** {@link AgentSDK}: the high-level calls (PROTOCOL.md section 17). */
+
+import type { RawJson } from "../json/index.js";
+import {
+  AgentNode,
+  InvalidArgumentError,
+  type NodeOptions,
+  type RequestOptions,
+  type SendOptions,
+} from "../node/index.js";
+import { request } from "../node/requests.js";
+import { send } from "../node/sender.js";
+import { KIND, newUlid, parseTarget } from "../protocol/index.js";
+import { AgentCalls } from "./agent-calls.js";
+import {
+  deltaFrame,
+  endFrame,
+  errorFrame,
+  type FrameOptions,
+  type StreamDeltaOptions,
+  type StreamEndOptions,
+  type StreamErrorOptions,
+  startFrame,
+} from "./frames.js";
+import { answerResult, reportedError, type SDKResult, sentResult, textPayload } from "./result.js";
+import { ThreadSession } from "./thread.js";
+
+/** How long an ask waits for its answer by default, in milliseconds. */
+const DEFAULT_ASK_TIMEOUT_MS = 60_000;
+/** The shortest wait for an answer. */
+const MIN_ASK_TIMEOUT_MS = 100;
+/** What the ids of threads begin with that the SDK makes up. */
+const DEFAULT_THREAD_PREFIX = "thread_sdk";
+
+/** The options of an {@link AgentSDK} beside those of its node. */
+export interface SDKSettings {
+  /** How long an ask waits for its answer by default, in milliseconds, at least 100. Default 60,000. */
+  readonly defaultRequestTimeoutMs?: number | undefined;
+  /** What the ids of threads begin with that the SDK makes up. Default `thread_sdk`. */
+  readonly defaultThreadPrefix?: string | undefined;
+}
+
+/** What an {@link AgentSDK} is made of. Only `agentId` is required. */
+export interface SDKOptions extends NodeOptions, SDKSettings {}
+
+/**
+ * An agent with the high-level calls: text in and out, threads, typed errors.
+ *
+ * Targets are written `@name`, `name`, `username:<name>`, `acct_…`, `account:<id>` or `capability:<name>` (PROTOCOL.md 11.2).
+ *
+ * ```ts
+ * await using sdk = await new AgentSDK({ agentId: "agent_a", name: "Agent A" }).start();
+ * const answer = await sdk.askText("@mesh_agent_1", "Which pick?", { threadId: "ops_1" });
+ * console.log(answer.text);
+ * ```
+ */
+export class AgentSDK extends AgentCalls {
+  /** How long an ask waits for its answer by default, in milliseconds. */
+  readonly defaultRequestTimeoutMs: number;
+  /** What the ids of threads begin with that the SDK makes up. */
+  readonly defaultThreadPrefix: string;
+
+  /**
+   * @throws {InvalidArgumentError} An option is wrong.
+   * @throws {ConnectError} The address cannot be used.
+   */
+  constructor(options: SDKOptions) {
+    super(nodeOf(options));
+    this.defaultRequestTimeoutMs = askTimeout(options.defaultRequestTimeoutMs ?? DEFAULT_ASK_TIMEOUT_MS);
+    this.defaultThreadPrefix = options.defaultThreadPrefix?.trim() || DEFAULT_THREAD_PREFIX;
+  }
+
+  /** The high-level calls on a node that is there, such as `context.node`. */
+  static on(node: AgentNode, settings: SDKSettings = {}): AgentSDK {
+    return new AgentSDK({ agentId: node.info().agentId, ...settings, [NODE]: node } as SDKOptions);
+  }
+
+  /** Joins the network: see `AgentNode.start`. */
+  async start(options: { readonly signal?: AbortSignal } = {}): Promise<this> {
+    await this.node.start(options);
+    return this;
+  }
+
+  /** Leaves the network: see `AgentNode.close`. */
+  async stop(): Promise<void> {
+    await this.node.close();
+  }
+
+  /** A new thread id: the prefix, `_` and a lower-case ULID (PROTOCOL.md section 3). */
+  newThreadId(): string {
+    return `${this.defaultThreadPrefix}_${newUlid().toLowerCase()}`;
+  }
+
+  /**
+   * A conversation in one thread, in which each message has the one before as its parent.
+   *
+   * @param parentMessageId The parent of the first message.
+   */
+  thread(threadId: string, parentMessageId?: string): ThreadSession {
+    return new ThreadSession(this, threadId, parentMessageId);
+  }
+
+  /**
+   * Sends `{"text": text}`, by default until the receiver has accepted it. Without a thread it opens one of its own.
+   *
+   * @throws {DeliveryError} and what `AgentNode.send` throws.
+   */
+  async sendText(to: string, text: string, options: SendOptions = {}): Promise<SDKResult> {
+    return await this.sendJson(to, textPayload(checkedText(text)), options);
+  }
+
+  /** Sends any JSON: see {@link sendText}. */
+  async sendJson(to: string, data: unknown, options: SendOptions = {}): Promise<SDKResult> {
+    return await this.#send(to, data, options);
+  }
+
+  /**
+   * Sends the start of a stream to an inbox. `sendStream` numbers, orders and ends a stream by itself; these four calls are for
+   * programs that keep their own count. None of them waits for a receipt by default, and `data` of the result is the payload.
+   *
+   * @throws {StreamFrameError} @throws {InvalidArgumentError} and what `AgentNode.send` throws.
+   */
+  async sendStreamStart(to: string, streamId: string, options: FrameOptions & SendOptions = {}): Promise<SDKResult> {
+    return await this.#sendFrame(to, startFrame(streamId, options), options);
+  }
+
+  /** Sends a piece of a stream: see {@link sendStreamStart}. */
+  async sendStreamDelta(
+    to: string,
+    streamId: string,
+    delta: unknown,
+    options: StreamDeltaOptions & SendOptions,
+  ): Promise<SDKResult> {
+    return await this.#sendFrame(to, deltaFrame(streamId, delta, options), options);
+  }
+
+  /** Sends the end of a stream: see {@link sendStreamStart}. Its `text` is the whole text, whatever the pieces contain. */
+  async sendStreamEnd(to: string, streamId: string, options: StreamEndOptions & SendOptions): Promise<SDKResult> {
+    return await this.#sendFrame(to, endFrame(streamId, options), options);
+  }
+
+  /** Sends the error that ends a stream: see {@link sendStreamStart}. */
+  async sendStreamError(
+    to: string,
+    streamId: string,
+    error: string,
+    options: StreamErrorOptions & SendOptions = {},
+  ): Promise<SDKResult> {
+    return await this.#sendFrame(to, errorFrame(streamId, error, options), options);
+  }
+
+  /**
+   * Sends `{"text": text}` as a request and waits for the answer. Without a thread it opens one of its own.
+   *
+   * @throws {AgentRequestError} The answer reports an error; there is a class for each code of PROTOCOL.md section 12.
+   * @throws {RequestTimeoutError} No answer came in time. @throws {NoRespondersError} and what `AgentNode.request` throws.
+   */
+  async askText(to: string, text: string, options: RequestOptions = {}): Promise<SDKResult> {
+    return await this.askJson(to, textPayload(checkedText(text)), options);
+  }
+
+  /** Sends any JSON as a request and waits for the answer: see {@link askText}. */
+  async askJson(to: string, data: unknown, options: RequestOptions = {}): Promise<SDKResult> {
+    const session = this.node.session();
+    const threadId = this.threadIdOr(options.threadId);
+    const timeoutMs = askTimeout(options.timeoutMs ?? this.defaultRequestTimeoutMs);
+    const answer = await request(session, parseTarget(to), data, { ...options, threadId, timeoutMs });
+    const error = reportedError(answer);
+    if (error !== undefined) throw error;
+    const { parentMessageId, traceId } = options;
+    return answerResult(answer, { threadId, parentMessageId, traceId });
+  }
+
+  /** The thread id that is given, or a new one. @internal */
+  threadIdOr(threadId: string | undefined): string {
+    return threadId?.trim() || this.newThreadId();
+  }
+
+  async #send(to: string, data: unknown, options: SendOptions, frame?: RawJson): Promise<SDKResult> {
+    const session = this.node.session();
+    const threadId = this.threadIdOr(options.threadId);
+    const sent = await send(session, parseTarget(to), data, { ...options, threadId });
+    return sentResult(sent, options.parentMessageId, frame);
+  }
+
+  async #sendFrame(to: string, frame: RawJson, options: SendOptions): Promise<SDKResult> {
+    const until = options.until ?? (options.requireDeliveryAck === true ? "accepted" : "published");
+    return await this.#send(to, frame, { ...options, kind: KIND.STREAM, until }, frame);
+  }
+}
+
+/** A node that is there, among the options. */
+const NODE: unique symbol = Symbol("agentnet.node");
+
+function nodeOf(options: SDKOptions & { readonly [NODE]?: AgentNode }): AgentNode {
+  return options[NODE] ?? new AgentNode(options);
+}
+
+/** A time to wait, at least the shortest one. */
+function askTimeout(milliseconds: number): number {
+  if (typeof milliseconds !== "number" || Number.isNaN(milliseconds)) {
+    throw new InvalidArgumentError(
+      `a timeout must be a number of milliseconds, not ${String(milliseconds).slice(0, 64)}`,
+    );
+  }
+  return Math.max(MIN_ASK_TIMEOUT_MS, milliseconds);
+}
+
+/** A text of the caller's. */
+function checkedText(text: string): string {
+  if (typeof text === "string") return text;
+  throw new InvalidArgumentError(
+    `the text must be a string, not ${typeof text}: send other values with sendJson or askJson`,
+  );
+}
