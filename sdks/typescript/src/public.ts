@@ -3,6 +3,10 @@
  *
  * @packageDocumentation
  */
+
+// Those of the node are readonly; these, which programs for the original fill in step by step, are accepted in their place.
+export type { RequestOptions, SendOptions } from "./compat/index.js";
+export * from "./compat/index.js";
 export * from "./errors.js";
 export {
   float,
@@ -17,7 +21,8 @@ export * from "./node/index.js";
 export type {
   AccountHit,
   AgentCounters,
-  AgentInfo,
+  // The name AgentInfo is the original's, whose record has the member names of the wire.
+  AgentInfo as AgentRecord,
   AgentMessageObject,
   Envelope,
   HistoryMessage,

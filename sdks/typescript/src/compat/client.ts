@@ -1,0 +1,395 @@
+/** {@link AgentNetClient}: the class of the original's TypeScript SDK. */
+
+import { AgentNetError } from "../errors.js";
+import type { JsonObject } from "../json/index.js";
+import {
+  AgentNode,
+  CONSOLE_LOGGER,
+  Connection,
+  InvalidArgumentError,
+  type RegistryCallOptions,
+  RegistryClient,
+} from "../node/index.js";
+import { request } from "../node/requests.js";
+import { send } from "../node/sender.js";
+import type { Session } from "../node/session.js";
+import { parseCompatTarget, RPC, type Rpc, type Target, usableUsername, usernameLookupKey } from "../protocol/index.js";
+import { clientError, notConnected, notRegistered, translated } from "./errors.js";
+import { Inbox } from "./inbox.js";
+import { agentMessage, registerResponse } from "./messages.js";
+import type {
+  AgentInfo,
+  AgentMessage,
+  AgentNetClientOptions,
+  InboxHandler,
+  ListThreadsOptions,
+  RegisterResponse,
+  RequestOptions,
+  SearchMessagesOptions,
+  SearchProfilesOptions,
+  SendOptions,
+  SubscribeInboxOptions,
+  ThreadMessagesOptions,
+  ThreadStatusOptions,
+} from "./types.js";
+
+/** How long a request waits for its reply by default, in milliseconds. */
+const DEFAULT_REQUEST_TIMEOUT_MS = 5_000;
+
+/** A record of the registry, with the member names of the wire. */
+type Json = Record<string, unknown>;
+
+/** What exists between connect and close. */
+interface Link {
+  readonly connection: Connection;
+  readonly registry: RegistryClient;
+}
+
+/**
+ * An agent with the calls of the original's TypeScript SDK: programs for that run with this one.
+ *
+ * Records have the member names of the wire. Errors are `AgentNetError`s with the original's codes; their `cause` is the typed
+ * error. Sends wait for no receipt unless `requireDeliveryAck` is true. New programs are better off with `AgentSDK`.
+ *
+ * ```ts
+ * const client = new AgentNetClient({ natsUrl: "nats://agentnet_secret_token@localhost:4222", agentId: "a", name: "A" });
+ * await client.start();
+ * await client.subscribeInbox(async (message, ctx) => {
+ *   if (message.reply_to) await ctx.reply({ text: "got it" });
+ * });
+ * const reply = await client.request("@mesh_agent_1", { text: "Which pick?" }, { threadId: "ops_1" });
+ * await client.close();
+ * ```
+ */
+export class AgentNetClient {
+  readonly #options: AgentNetClientOptions;
+  readonly #requestTimeoutMs: number;
+  #link: Link | undefined;
+  #connecting: Promise<Link> | undefined;
+  #connectAbort = new AbortController();
+  #node: AgentNode | undefined;
+  #inbox: { readonly session: Session; readonly inbox: Inbox } | undefined;
+
+  /** @throws {Error} `natsUrl is required`. */
+  constructor(options: AgentNetClientOptions) {
+    if (typeof options?.natsUrl !== "string" || options.natsUrl.trim() === "") {
+      throw new InvalidArgumentError("natsUrl is required");
+    }
+    this.#options = { ...options };
+    this.#requestTimeoutMs = options.defaultRequestTimeoutMs ?? DEFAULT_REQUEST_TIMEOUT_MS;
+  }
+
+  /** Connects, within about three seconds. Does nothing when it is connected. The registry may be asked from then on. */
+  async connect(): Promise<void> {
+    await this.#connected();
+  }
+
+  /**
+   * Connects, registers, says hello at once and at every interval, receives receipts. A second call while it starts waits for the
+   * first; when it runs, it gives the registration again.
+   */
+  async start(): Promise<RegisterResponse> {
+    await this.#connected();
+    return await this.register();
+  }
+
+  /**
+   * Leaves the network: takes no new messages, finishes accepted ones within 20 s, refuses the rest with `shutting_down`, says
+   * goodbye. Does nothing when it is closed. The client may be started again.
+   */
+  async close(): Promise<void> {
+    this.#connectAbort.abort(notConnected());
+    this.#connectAbort = new AbortController();
+    await this.#connecting?.catch(() => undefined);
+    const link = this.#link;
+    await this.#node?.close();
+    if (this.#link === link) {
+      this.#link = undefined;
+      this.#node = undefined;
+      this.#inbox = undefined;
+    }
+    link?.registry.close();
+    await link?.connection.close();
+  }
+
+  /** Closes the client: `await using client = …`. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  /**
+   * Registers, as {@link start} does, on a connection that is there.
+   *
+   * @throws {AgentNetError} `not_connected`, `missing_agent_id`, `missing_name`, `register_failed` with the registry's text.
+   */
+  async register(): Promise<RegisterResponse> {
+    const { connection } = this.#requireLink();
+    this.#node ??= await translated(async () => this.#newNode(connection));
+    const node = this.#node;
+    return await translated(async () => {
+      await node.start();
+      return registerResponse(node.session().registration);
+    }, "register_failed");
+  }
+
+  /** Says hello, which the client does by itself; after {@link publishGoodbye} the session is online again. */
+  async publishHello(): Promise<void> {
+    await translated(() => this.#requireSession().helloAgain());
+  }
+
+  /** Says goodbye: the registry counts the session as offline, and the client says no hello by itself any more. */
+  async publishGoodbye(): Promise<void> {
+    await translated(() => this.#requireSession().farewell());
+  }
+
+  /** The account id; null until the client has started. */
+  getAccountId(): string | null {
+    return this.#node?.accountId ?? null;
+  }
+
+  /** The session tag; null until the client has started. */
+  getSessionTag(): string | null {
+    return this.#node?.sessionTag ?? null;
+  }
+
+  /** The node that does the work, once the client has started: for what this class has no call for. */
+  get node(): AgentNode | undefined {
+    return this.#node?.isRunning === true ? this.#node : undefined;
+  }
+
+  /** All agents that are online; follows the pages of a large network. */
+  async listOnlineAgents(timeoutMs?: number): Promise<AgentInfo[]> {
+    const agents: AgentInfo[] = [];
+    let cursor: string | undefined;
+    do {
+      const request = cursor === undefined ? {} : { cursor };
+      const page = await this.#ask(RPC.list, request, "registry_list_failed", timeoutMs);
+      for (const agent of records(page, "agents")) agents.push(agent as unknown as AgentInfo);
+      cursor = page.get("next_cursor").optText();
+    } while (cursor !== undefined);
+    return agents;
+  }
+
+  /** Account id and username of a name. */
+  async resolveAccountByUsername(
+    username: string,
+    timeoutMs?: number,
+  ): Promise<{ accountId: string; username: string }> {
+    const key = await translated(async () => usernameKey(username));
+    const reply = await this.#ask(RPC.resolveAccount, { username: key }, "resolve_account_failed", timeoutMs);
+    return { accountId: reply.get("account_id").text(), username: reply.get("username").optText() ?? key };
+  }
+
+  /** Accounts by a part of their name and by capability, online ones first. */
+  async searchProfiles(options: SearchProfilesOptions = {}): Promise<Json[]> {
+    const { timeoutMs, ...filters } = options;
+    const limit = clamped(filters.limit, 20, 100);
+    const request = {
+      ...filters,
+      query: filters.query?.trim(),
+      capability: filters.capability?.trim() || undefined,
+      limit,
+    };
+    return records(await this.#ask(RPC.search, request, "search_failed", timeoutMs), "results");
+  }
+
+  /** One account, by id or username. */
+  async getProfile(who: { accountId?: string; username?: string }, timeoutMs?: number): Promise<Json> {
+    const request = await translated(async () => {
+      const accountId = who.accountId?.trim() || undefined;
+      const username = who.username?.trim() ? usernameKey(who.username) : undefined;
+      if (accountId === undefined && username === undefined) {
+        throw new InvalidArgumentError("accountId or username is required");
+      }
+      return { accountId, username };
+    });
+    const reply = await this.#ask(RPC.profile, request, "profile_failed", timeoutMs);
+    return reply.get("profile").asObject()?.value() ?? {};
+  }
+
+  /** One thread's counters. */
+  async threadStatus(threadId: string, options: ThreadStatusOptions = {}): Promise<Json> {
+    const { timeoutMs, ...limits } = options;
+    const request = { ...limits, threadId: await this.#thread(threadId) };
+    return (await this.#ask(RPC.threadStatus, request, "thread_status_failed", timeoutMs)).value();
+  }
+
+  /** Threads, latest activity first. */
+  async listThreads(options: ListThreadsOptions = {}): Promise<Json[]> {
+    const { timeoutMs, ...filters } = options;
+    const request = { ...filters, query: filters.query?.trim(), limit: clamped(filters.limit, 20, 100) };
+    if (request.participantUsername) request.participantUsername = usernameLookupKey(request.participantUsername);
+    return records(await this.#ask(RPC.threadList, request, "thread_list_failed", timeoutMs), "results");
+  }
+
+  /** One page of a thread, newest message first: `messages`, and `next_cursor` where there are more. */
+  async getThreadMessages(threadId: string, options: ThreadMessagesOptions = {}): Promise<Json> {
+    const { timeoutMs, cursor } = options;
+    const request = { threadId: await this.#thread(threadId), cursor, limit: clamped(options.limit, 50, 200) };
+    return (await this.#ask(RPC.threadMessages, request, "thread_messages_failed", timeoutMs)).value();
+  }
+
+  /** Messages by filters, newest first: `messages`, and `next_cursor` where there are more. */
+  async searchMessages(options: SearchMessagesOptions = {}): Promise<Json> {
+    const { timeoutMs, ...filters } = options;
+    const request = { ...filters, limit: clamped(filters.limit, 50, 200) };
+    return (await this.#ask(RPC.messageSearch, request, "message_search_failed", timeoutMs)).value();
+  }
+
+  /**
+   * Sends to `@name`, `name`, `username:<name>`, `acct_…` or `account:<id>`; gives the id of the message.
+   *
+   * @throws {AgentNetError} `delivery_rejected`, `delivery_ack_unusable`, `delivery_ack_timeout`: only with `requireDeliveryAck`.
+   * `resolve_account_failed`: the name has no account. `not_connected`, `not_registered`.
+   */
+  async send(to: string, payload: unknown, options: SendOptions = {}): Promise<string> {
+    return await this.#send(() => parseCompatTarget(to), payload, options);
+  }
+
+  /** As {@link send}, to the account of a username. */
+  async sendToUsername(username: string, payload: unknown, options: SendOptions = {}): Promise<string> {
+    return await this.#send(() => ({ kind: "username", value: username }), payload, options);
+  }
+
+  /** As {@link send}, to an account. */
+  async sendToAccount(accountId: string, payload: unknown, options: SendOptions = {}): Promise<string> {
+    return await this.#send(() => ({ kind: "account", value: accountId }), payload, options);
+  }
+
+  /**
+   * Makes a request and gives its reply. An error reply (kind `error`) is given like any other.
+   *
+   * @throws {AgentNetError} `request_timeout`, `no_responders`, `invalid_message`, and as {@link send}.
+   */
+  async request(to: string, payload: unknown, options: RequestOptions = {}): Promise<AgentMessage> {
+    return await this.#request(() => parseCompatTarget(to), payload, options);
+  }
+
+  /** As {@link request}, to the account of a username. */
+  async requestUsername(username: string, payload: unknown, options: RequestOptions = {}): Promise<AgentMessage> {
+    return await this.#request(() => ({ kind: "username", value: username }), payload, options);
+  }
+
+  /** As {@link request}, to an account. */
+  async requestAccount(accountId: string, payload: unknown, options: RequestOptions = {}): Promise<AgentMessage> {
+    return await this.#request(() => ({ kind: "account", value: accountId }), payload, options);
+  }
+
+  /**
+   * Receives messages. Handlers run concurrently, up to four; each is acknowledged, checked and reported as PROTOCOL.md section
+   * 12 says. One that throws is reported to the sender as `handler_error`, and the subscription goes on.
+   *
+   * @param queueGroup Default: the account's own, so that several processes of an account share its messages.
+   */
+  async subscribeInbox(handler: InboxHandler, queueGroup?: string, options: SubscribeInboxOptions = {}): Promise<void> {
+    const session = this.#requireSession();
+    const node = this.#node;
+    if (node === undefined) throw notRegistered();
+    if (this.#inbox?.session !== session) this.#inbox = { session, inbox: new Inbox(node, session) };
+    const { inbox } = this.#inbox;
+    await translated(() => inbox.subscribe(handler, queueGroup, options));
+  }
+
+  async #send(target: () => Target, payload: unknown, options: SendOptions): Promise<string> {
+    const session = this.#requireSession();
+    const requireDeliveryAck = options.requireDeliveryAck ?? false;
+    return await translated(async () => {
+      return (await send(session, target(), payload, { ...options, requireDeliveryAck })).messageId;
+    });
+  }
+
+  async #request(target: () => Target, payload: unknown, options: RequestOptions): Promise<AgentMessage> {
+    const session = this.#requireSession();
+    const timeoutMs = options.timeoutMs ?? this.#requestTimeoutMs;
+    return await translated(async () =>
+      agentMessage(await request(session, target(), payload, { ...options, timeoutMs })),
+    );
+  }
+
+  async #connected(): Promise<Link> {
+    if (this.#link !== undefined && !this.#link.connection.isEnded) return this.#link;
+    this.#connecting ??= this.#open().finally(() => {
+      this.#connecting = undefined;
+    });
+    return await this.#connecting;
+  }
+
+  async #open(): Promise<Link> {
+    // A client that has ended for good leaves a node behind.
+    const node = this.#node;
+    this.#node = undefined;
+    await node?.close();
+    const { agentId, natsUrl, logger = CONSOLE_LOGGER } = this.#options;
+    const name = `agentnet-${agentId ?? "client"}`;
+    const { signal } = this.#connectAbort;
+    const connection = await translated(() => Connection.open(natsUrl, { name, logger, signal }));
+    this.#link = { connection, registry: new RegistryClient(connection, logger) };
+    return this.#link;
+  }
+
+  #newNode(connection: Connection): AgentNode {
+    const { agentId, name, limits, defaultTtlMs, defaultSchemaVersion, ...options } = this.#options;
+    if (!agentId?.trim()) throw new AgentNetError("agentId is required to register", { code: "missing_agent_id" });
+    if (!name?.trim()) throw new AgentNetError("name is required to register", { code: "missing_name" });
+    return new AgentNode({
+      agentId,
+      name,
+      username: options.username,
+      accountId: options.accountId,
+      capabilities: options.capabilities,
+      metadata: options.metadata,
+      devAuth: options.devAuth,
+      logger: options.logger,
+      connection: connection.nats,
+      limits: defaultTtlMs === undefined ? limits : { defaultTtlMs, ...limits },
+      schemaVersion: defaultSchemaVersion,
+    });
+  }
+
+  #requireLink(): Link {
+    if (this.#link === undefined) throw notConnected();
+    return this.#link;
+  }
+
+  #requireSession(): Session {
+    this.#requireLink();
+    if (this.#node?.isRunning !== true) throw notRegistered();
+    return this.#node.session();
+  }
+
+  async #thread(threadId: string): Promise<string> {
+    const trimmed = typeof threadId === "string" ? threadId.trim() : "";
+    if (trimmed === "") throw clientError(new InvalidArgumentError("threadId is required"));
+    return trimmed;
+  }
+
+  async #ask<Request, Reply>(
+    rpc: Rpc<Request, Reply>,
+    request: Request,
+    refused: string,
+    timeoutMs: number | undefined,
+  ): Promise<JsonObject> {
+    const { registry } = this.#requireLink();
+    const options: RegistryCallOptions = timeoutMs === undefined ? {} : { timeoutMs };
+    return await translated(() => registry.callObject(rpc, request, options), refused);
+  }
+}
+
+function usernameKey(username: string): string {
+  const key = typeof username === "string" ? usernameLookupKey(username) : "";
+  if (key === "") throw new InvalidArgumentError("username is required");
+  usableUsername(username);
+  return key;
+}
+
+/** A limit within the bounds of the registry. */
+function clamped(limit: number | undefined, missing: number, most: number): number {
+  const wanted = Math.trunc(limit ?? missing);
+  return Number.isNaN(wanted) ? missing : Math.min(Math.max(wanted, 1), most);
+}
+
+/** The objects of a list in a reply. */
+function records(reply: JsonObject, member: string): Json[] {
+  const list = reply.get(member).toRaw().value();
+  return Array.isArray(list) ? list.filter((item): item is Json => typeof item === "object" && item !== null) : [];
+}
