@@ -154,4 +154,4 @@ fmt: ## Format the code
 
 clean: ## Remove everything that was built or fetched
 	$(CARGO) clean
-	rm -rf .tools
+	rm -rf .tools sdks/typescript/node_modules sdks/typescript/dist sdks/typescript/.test-build

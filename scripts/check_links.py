@@ -14,7 +14,7 @@ FENCE = re.compile(r"^(```|~~~).*?^\1", re.MULTILINE | re.DOTALL)
 
 
 def main():
-    pages = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("bindings/*/README.md"), *ROOT.glob("crates/*/README.md")])
+    pages = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("bindings/*/README.md"), *ROOT.glob("sdks/*/README.md"), *ROOT.glob("crates/*/README.md")])
     texts = {page: FENCE.sub("", page.read_text(encoding="utf-8")) for page in pages}
     summary = ROOT / "docs/SUMMARY.md"
     listed = {(summary.parent / link).resolve() for link in LINK.findall(texts[summary])}

@@ -4,7 +4,7 @@
 #   typescript.sh find         say whether this machine has the Node.js and npm that are needed
 #   typescript.sh build        build it into sdks/typescript/dist
 #   typescript.sh lint         formatting, lint and checks
-#   typescript.sh test         build it, then lint, checks and all tests; what they need of Rust must be built (`make typescript-test`)
+#   typescript.sh test         build it, then lint, checks of the package and all tests; what they need of Rust must be built (`make typescript-test`)
 #   typescript.sh test WORD…   only the tests whose path below test/ begins with one of the words
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../sdks/typescript"
@@ -51,7 +51,10 @@ case ${1:-} in
         install
         echo "typescript: Node.js $found"
         npm run --silent build
-        [ $# -gt 1 ] || npm run --silent lint
+        if [ $# -eq 1 ]; then
+            npm run --silent lint
+            npm run --silent check-package
+        fi
         npm run --silent test -- "${@:2}"
         ;;
     *) fail "say find, build, lint or test" ;;
