@@ -6,7 +6,7 @@ import { fileURLToPath } from "node:url";
 import { connect } from "@nats-io/transport-node";
 
 import { freePort, Network, TOKEN } from "../support/network.js";
-import type { Program } from "../support/processes.js";
+import { type Program, runArguments } from "../support/processes.js";
 import { eventually } from "../support/wait.js";
 
 let network: Network;
@@ -15,10 +15,10 @@ before(async () => {
 });
 after(() => network.stop());
 
-/** Runs one of the programs of test/support/programs, with unhandled rejections as failures. */
+/** Runs one of the programs of test/support/programs on the runtime of the test. */
 function run(name: string, args: string[] = [], environment: Record<string, string> = {}): Program {
   const file = path.join(path.dirname(fileURLToPath(import.meta.url)), "../support/programs", `${name}.mjs`);
-  return network.spawn(process.execPath, ["--unhandled-rejections=strict", file, ...args], environment);
+  return network.spawn(process.execPath, [...runArguments(file), ...args], environment);
 }
 
 test("a program that closes its node ends by itself: no timer and no socket is left", async () => {
@@ -39,7 +39,7 @@ for (const signal of ["SIGINT", "SIGTERM"] as const) {
     const program = run("forever");
     await program.printed(/ready/);
     await network.online("forever-program");
-    program.child.kill(signal);
+    program.kill(signal);
     assert.equal(await program.ended(), 0, program.stderr);
     assert.match(program.stdout, /closed/);
     await network.offline("forever-program");

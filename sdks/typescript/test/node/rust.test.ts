@@ -7,6 +7,7 @@ import { after, before, test } from "node:test";
 
 import { type AgentNode, DeliveryError, RawJson } from "../../src/index.js";
 import { Network } from "../support/network.js";
+import { runArguments } from "../support/processes.js";
 import { PACKAGE } from "../support/repository.js";
 import { eventually } from "../support/wait.js";
 
@@ -87,7 +88,7 @@ test("two sessions of one account, one in Rust and one in TypeScript, share its 
 
 test("the agent passes the conformance test", async () => {
   const echo = path.join(PACKAGE, "test", "conformance", "echo.mjs");
-  const agent = network.spawn(process.execPath, [echo, "subject", "check"]);
+  const agent = network.spawn(process.execPath, [...runArguments(echo), "subject", "check"]);
   await agent.printed(/ready acct_/);
   const run = network.agentnet([
     "conformance",

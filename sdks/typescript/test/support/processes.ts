@@ -12,13 +12,23 @@ const TARGET = process.env.CARGO_TARGET_DIR ?? path.join(REPOSITORY, "target");
 
 /** The `agentnet` program: `AGENTNET_BIN`, else the one of the repository's build. */
 export const AGENTNET = program("AGENTNET_BIN", path.join(TARGET, "debug", "agentnet"), "cargo build -p agentnet-cli");
-/** The `nats-server` program: `NATS_SERVER`, else the pinned one. */
-export const NATS_SERVER = program("NATS_SERVER", path.join(REPOSITORY, ".tools", "bin", "nats-server"), "make tools");
+/** The `nats-server` program: `NATS_SERVER`, else `AGENTNET_NATS_SERVER`, else the pinned one. */
+export const NATS_SERVER = program(
+  process.env.NATS_SERVER ? "NATS_SERVER" : "AGENTNET_NATS_SERVER",
+  path.join(REPOSITORY, ".tools", "bin", "nats-server"),
+  "make tools",
+);
 
 const running = new Set<ChildProcess>();
 process.on("exit", () => {
   for (const child of running) child.kill("SIGKILL");
 });
+
+/** The arguments with which this runtime runs a file; unhandled rejections end the program. */
+export function runArguments(file: string): string[] {
+  if ("Deno" in globalThis) return ["run", "--allow-all", "--no-check", file];
+  return "Bun" in globalThis ? [file] : ["--unhandled-rejections=strict", file];
+}
 
 /** A program that runs. */
 export class Program {
@@ -27,13 +37,18 @@ export class Program {
   /** What it has printed so far. */
   stdout = "";
   stderr = "";
+  #end: number | string | undefined;
 
   constructor(command: string, args: readonly string[], options: SpawnOptions = {}) {
     this.name = path.basename(command);
     this.child = spawn(command, args, { stdio: ["pipe", "pipe", "pipe"], ...options });
     running.add(this.child);
-    this.child.on("exit", () => running.delete(this.child));
+    this.child.on("exit", (code, signal) => {
+      running.delete(this.child);
+      this.#end = code ?? signal ?? "unknown";
+    });
     this.child.on("error", (error) => {
+      this.#end ??= "not started";
       this.stderr += `${error.message}\n`;
     });
     this.child.stdout?.setEncoding("utf8").on("data", (text: string) => {
@@ -46,7 +61,8 @@ export class Program {
 
   /** Whether it has ended. */
   get hasEnded(): boolean {
-    return this.child.exitCode !== null || this.child.signalCode !== null;
+    // Not by the properties of the child, which Deno sets when the signal is sent.
+    return this.#end !== undefined;
   }
 
   /** Waits until it has printed something that matches, on stdout or stderr. */
@@ -61,16 +77,22 @@ export class Program {
   /** Waits for its end; its exit code, or the name of the signal that ended it. */
   async ended(deadlineMs = DEADLINE_MS): Promise<number | string> {
     await eventually(`${this.name} ends; it printed ${this.stdout}${this.stderr}`, () => this.hasEnded, deadlineMs);
-    return this.child.exitCode ?? this.child.signalCode ?? "unknown";
+    return this.#end ?? "unknown";
+  }
+
+  /** Sends it a signal. */
+  kill(signal: NodeJS.Signals): void {
+    // Not by the child's own method, after which Deno reports the end at once.
+    if (this.child.pid !== undefined && !this.hasEnded) process.kill(this.child.pid, signal);
   }
 
   /** Ends it and waits for that. */
   async stop(signal: NodeJS.Signals = "SIGTERM"): Promise<number | string> {
-    if (!this.hasEnded) this.child.kill(signal);
+    this.kill(signal);
     try {
       return await this.ended(15_000);
     } catch {
-      this.child.kill("SIGKILL");
+      this.kill("SIGKILL");
       return await this.ended();
     }
   }
