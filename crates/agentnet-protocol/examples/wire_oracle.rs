@@ -49,7 +49,10 @@ fn unhex(digits: &str) -> Vec<u8> {
 }
 
 fn shown(part: Option<String>) -> String {
-    part.map_or_else(|| "-".to_owned(), |text| agentnet_protocol::hex::encode(text.as_bytes()))
+    part.map_or_else(
+        || "-".to_owned(),
+        |text| agentnet_protocol::hex::encode(text.as_bytes()),
+    )
 }
 
 fn answer(question: &str, arguments: &[Vec<u8>]) -> Answer {
@@ -85,7 +88,9 @@ fn answer(question: &str, arguments: &[Vec<u8>]) -> Answer {
             vec![shown(Timestamp::parse(text(0))), shown(Timestamp::parse_exact(text(0)))]
         }
         "expiry" => {
-            let ttl = Some(text(1)).filter(|ttl| !ttl.is_empty()).map(|ttl| ttl.parse().unwrap());
+            let ttl = Some(text(1))
+                .filter(|ttl| !ttl.is_empty())
+                .map(|ttl| ttl.parse().unwrap());
             let end = Some(text(2)).filter(|end| !end.is_empty());
             let now = Timestamp::from_micros(text(3).parse().unwrap());
             let checked = expiry::check(text(0), ttl, end, now, text(4).parse().unwrap());
@@ -187,7 +192,11 @@ fn assemble(text: &str) -> Answer {
         steps.push(format!("{taken} {}", given(&mut assembler)));
     }
     steps.push(format!("here {} {}", assembler.end_here(), given(&mut assembler)));
-    steps.push(format!("without {} {}", assembler.do_without_start(), given(&mut assembler)));
+    steps.push(format!(
+        "without {} {}",
+        assembler.do_without_start(),
+        given(&mut assembler)
+    ));
     vec![Some(steps.join("\n")), Some(assembler.text().to_owned())]
 }
 

@@ -95,14 +95,14 @@ export class Delivery {
   async deliver(message: Outgoing, acknowledgement: Acknowledgement, signal?: AbortSignal): Promise<Receipt> {
     if (this.#pending === undefined) throw new NotRunningError();
     const { messageId } = message;
-    const unexpect = this.#identity.expectReceipts(messageId, message.accountId);
+    const forget = this.#identity.expectReceipts(messageId, message.accountId);
     const receipts = new ReceiptQueue();
     this.#pending.set(messageId, receipts);
     try {
       return await this.#attempts(message, acknowledgement, receipts, signal);
     } finally {
       this.#pending?.delete(messageId);
-      unexpect();
+      forget();
     }
   }
 
