@@ -15,7 +15,7 @@ ON_BOTH_STORES = package(agentnet-cli) and kind(test) and not binary_id(agentnet
 # Guides whose commands are run, and whose outputs are compared.
 GUIDES = docs/NETWORK_CLI_GUIDE.md docs/UI_BACKEND_MAPPING.md
 
-.PHONY: help tools postgres shells words deny docs links package python python-peer python-test python-versions python-bench python-lint typescript typescript-test typescript-lint typescript-long build demo test all-tests chaos guide latency bench bench-quick lint arch compose fmt clean
+.PHONY: help tools postgres shells words deny docs links package python python-peer python-test python-versions python-bench python-lint typescript typescript-test typescript-lint typescript-long typescript-runtimes build demo test all-tests chaos guide latency bench bench-quick lint arch compose fmt clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -69,6 +69,10 @@ typescript-long: ## Compare the TypeScript package with the Rust implementation 
 	$(CARGO) build $(LOCKED) -p agentnet-protocol --example wire_oracle
 	@AGENTNET_FUZZ_CASES=100000 scripts/typescript.sh test fuzz
 
+typescript-runtimes: tools ## Run the tests of TypeScript nodes on Node.js 22 and 26, Deno and Bun (fetched into .tools)
+	$(CARGO) build $(LOCKED) --workspace --bins
+	@scripts/typescript.sh runtimes
+
 guide: tools ## Run the commands of the guides in docs/ again and renew what they print
 	$(CARGO) build $(LOCKED) --workspace --bins
 	@for guide in $(GUIDES); do python3 scripts/guide.py target/debug/agentnet $$guide --write; done
@@ -92,7 +96,7 @@ test: tools postgres shells python-peer ## Set up what the tests need and run al
 	fi
 
 # What takes too long for every commit: an hour on two cores. `python` builds the wheels of a release.
-all-tests: test chaos python-versions python package typescript-long ## All tests, the long ones too: a minute of chaos, every CPython, wheels of a release
+all-tests: test chaos python-versions python package typescript-long typescript-runtimes ## All tests, the long ones too: a minute of chaos, every CPython, wheels of a release
 
 package: ## Package the library crates and build each from its package
 	$(CARGO) package $(LOCKED) --workspace --exclude agentnet-cli --exclude agentnet-bench

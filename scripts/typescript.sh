@@ -6,6 +6,7 @@
 #   typescript.sh lint         formatting, lint and checks
 #   typescript.sh test         build it, then lint, checks of the package and all tests; what they need of Rust must be built (`make typescript-test`)
 #   typescript.sh test WORD…   only the tests whose path below test/ begins with one of the words
+#   typescript.sh runtimes     build it, and run the tests of nodes on other runtimes: Node.js 22 and 26, Deno, Bun
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../sdks/typescript"
 
@@ -57,5 +58,10 @@ case ${1:-} in
         fi
         npm run --silent test -- "${@:2}"
         ;;
-    *) fail "say find, build, lint or test" ;;
+    runtimes)
+        install
+        npm run --silent build
+        node scripts/runtimes.mjs "${@:2}"
+        ;;
+    *) fail "say find, build, lint, test or runtimes" ;;
 esac
