@@ -24,6 +24,7 @@ export type {
   // The name AgentInfo is the original's, whose record has the member names of the wire.
   AgentInfo as AgentRecord,
   AgentMessageObject,
+  BlobRef,
   Envelope,
   HistoryMessage,
   HistoryPage,
@@ -36,6 +37,9 @@ export type {
   ResolveKeyReply,
   SearchReply,
   SearchRequest,
+  StreamFrame,
+  StreamLimits,
+  StreamPart,
   Target,
   ThreadListReply,
   ThreadListRequest,
@@ -44,5 +48,18 @@ export type {
   ThreadStatusRequest,
   ThreadSummary,
 } from "./protocol/index.js";
-export { DecodeError, TargetError, Timestamp, TooLarge, UsernameError } from "./protocol/index.js";
+export {
+  AssembleError,
+  BlobRefError,
+  DecodeError,
+  KeyError,
+  parseStreamFrame,
+  SigningKey,
+  StreamAssembler,
+  StreamFrameError,
+  TargetError,
+  Timestamp,
+  TooLarge,
+  UsernameError,
+} from "./protocol/index.js";
 export * from "./sdk/index.js";

@@ -79,7 +79,16 @@ export class Composer {
   composeTo(route: Route, draft: Unaddressed): MaybePromise<Composed> {
     const addressed: Draft = { ...draft, toAgent: route.toAgent };
     if (route.accountId !== undefined) addressed.toAccountId = route.accountId;
-    return this.#encoded(this.compose(addressed));
+    return this.composeFinished(addressed);
+  }
+
+  /**
+   * A message whose draft lacks nothing.
+   *
+   * @throws {InvalidArgumentError} `message_too_large`.
+   */
+  composeFinished(draft: Draft): MaybePromise<Composed> {
+    return this.#encoded(this.compose(draft));
   }
 
   /**
@@ -88,7 +97,7 @@ export class Composer {
    * @throws {InvalidArgumentError} `message_too_large`.
    */
   composeAnswer(request: Readonly<Envelope>, draft: Unaddressed): MaybePromise<Composed> {
-    return this.#encoded(this.compose(answering(draft, request)));
+    return this.composeFinished(answering(draft, request));
   }
 
   /** The error reply to a message that was rejected (5.4). */

@@ -5,6 +5,7 @@ import type { Msg } from "@nats-io/nats-core";
 import type { Message } from "./message.js";
 import type { AgentNode } from "./node.js";
 import type { ReplyOptions, Sent } from "./options.js";
+import type { ReplyStreamOptions, StreamSender } from "./streams/index.js";
 
 /** What a handler can do besides looking at its message. */
 export class Context {
@@ -39,6 +40,16 @@ export class Context {
    */
   reply(payload: unknown, options?: ReplyOptions): Promise<Sent> {
     return this.node.reply(this.message, payload, options);
+  }
+
+  /**
+   * Answers the message with a stream, and sends its start: see {@link StreamSender}. Open it first and compute afterwards: a
+   * reader that is gone can cancel only what has been opened.
+   *
+   * @throws {NoReplySubjectError} The sender waits for no reply.
+   */
+  replyStream(options?: ReplyStreamOptions): Promise<StreamSender> {
+    return this.node.replyStream(this.message, options);
   }
 }
 

@@ -329,15 +329,18 @@ export type StreamFailure =
 /** A stream broke off: code `stream_failed`; {@link StreamError.reason} says why. */
 export class StreamError extends NamedError {
   /**
-   * `timeout`: no first frame in time; `idle`: no further one; `missing`: a frame was lost; `failed`: the sender ended it with
-   * an error (`detail` holds it); `too_slow`: it was not read fast enough; `too_large`, `invalid`: of a frame;
+   * `timeout`: no first frame, or no end, in time; `idle`: no further one; `missing`: a frame was lost; `failed`: the sender ended it with
+   * an error (see {@link errorCode}); `too_slow`: it was not read fast enough; `too_large`, `invalid`: of a frame;
    * `no_responders`; `closed`: the node was closed.
    */
   readonly reason: StreamFailure;
+  /** Of `failed`: the code that the sender, or the registry in its place, gave: `handler_error`, `stream_abandoned`, …. */
+  readonly errorCode?: string;
 
-  constructor(message: string, reason: StreamFailure, detail?: string, cause?: unknown) {
+  constructor(message: string, reason: StreamFailure, detail?: string, cause?: unknown, errorCode?: string) {
     super("StreamError", message, { code: "stream_failed", detail, cause });
     this.reason = reason;
+    if (errorCode !== undefined) this.errorCode = errorCode;
   }
 }
 

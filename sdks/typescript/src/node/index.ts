@@ -34,3 +34,16 @@ export {
 } from "./options.js";
 export * from "./registry.js";
 export { DEFAULT_REGISTRY_TIMEOUT_MS, RegistryClient } from "./registry-client.js";
+export {
+  DEFAULT_STREAM_IDLE_TIMEOUT_MS,
+  Delta,
+  type FrameOptions,
+  ReplyStream,
+  type ReplyStreamOptions,
+  type SendStreamOptions,
+  type SentFrame,
+  type StreamBuffer,
+  StreamReply,
+  type StreamRequestOptions,
+  StreamSender,
+} from "./streams/index.js";

@@ -3,12 +3,16 @@
 import type { JsonValue } from "../json/index.js";
 import {
   type AgentMessageObject,
+  type BlobRef,
   type Envelope,
   envelopeToObject,
   extractText,
   isReplySubject,
   KIND,
   mayReplyTo,
+  parseBlobRef,
+  parseStreamFrame,
+  type StreamFrame,
 } from "../protocol/index.js";
 
 /** A message that was received: its envelope (PROTOCOL.md 5.1), and where a reply would go. Immutable. */
@@ -124,6 +128,25 @@ export class Message {
   get errorDetail(): string | undefined {
     if (this.kind !== KIND.ERROR) return undefined;
     return this.envelope.payload.view().asObject()?.get("detail").optText();
+  }
+
+  /**
+   * The frame of a stream that this message is; undefined of other messages. Frames that come to an inbox are handled
+   * concurrently: put them in order with a `StreamAssembler`.
+   *
+   * @throws {StreamFrameError} @throws {TooLarge} The payload's type is a stream's, and a member is wrong.
+   */
+  streamFrame(): StreamFrame | undefined {
+    return parseStreamFrame(this.envelope.payload.view());
+  }
+
+  /**
+   * The blob that this message refers to; undefined of other messages.
+   *
+   * @throws {BlobRefError} It is a reference that cannot be read.
+   */
+  blobRef(): BlobRef | undefined {
+    return parseBlobRef(this.envelope.payload.view());
   }
 
   /** The envelope as a plain object with the member names of the wire. */

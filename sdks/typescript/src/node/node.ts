@@ -24,6 +24,16 @@ import type { RegistryClient } from "./registry-client.js";
 import { request } from "./requests.js";
 import { send } from "./sender.js";
 import { requestedInfo, type Session } from "./session.js";
+import {
+  type ReplyStream,
+  type ReplyStreamOptions,
+  replyStream,
+  requestStream,
+  type SendStreamOptions,
+  type StreamRequestOptions,
+  type StreamSender,
+  sendStream,
+} from "./streams/index.js";
 
 /**
  * One agent on the network: it registers, keeps its presence, sends, and hands what arrives to its handler.
@@ -219,6 +229,56 @@ export class AgentNode {
       threadId: envelope.threadId ?? "",
       traceId: envelope.traceId ?? "",
     };
+  }
+
+  /**
+   * Makes a request at once and reads its reply piece by piece; an ordinary reply counts as one piece. What goes wrong is thrown
+   * by reading the stream.
+   *
+   * @throws {NotRunningError} @throws {JsonError} @throws {InvalidArgumentError}
+   */
+  requestStream(to: string, payload: unknown, options: StreamRequestOptions = {}): ReplyStream {
+    return requestStream(this.session(), to, payload, options);
+  }
+
+  /** As {@link requestStream}, to an account. */
+  requestStreamAccount(accountId: string, payload: unknown, options: StreamRequestOptions = {}): ReplyStream {
+    return requestStream(this.session(), { kind: "account", value: accountId }, payload, options);
+  }
+
+  /** As {@link requestStream}, to the account of a username. */
+  requestStreamUsername(username: string, payload: unknown, options: StreamRequestOptions = {}): ReplyStream {
+    return requestStream(this.session(), { kind: "username", value: username }, payload, options);
+  }
+
+  /** As {@link requestStream}, to one of the agents with a capability. */
+  requestStreamCapability(capability: string, payload: unknown, options: StreamRequestOptions = {}): ReplyStream {
+    return requestStream(this.session(), { kind: "capability", value: capability }, payload, options);
+  }
+
+  /**
+   * Answers a message with a stream, and sends its start (docs/STREAMING_PROTOCOL.md).
+   *
+   * @throws {NoReplySubjectError} The sender waits for no reply. @throws {ConnectionLostError} @throws {NotRunningError}
+   */
+  async replyStream(message: Message, options: ReplyStreamOptions = {}): Promise<StreamSender> {
+    return await replyStream(this.session(), message, options);
+  }
+
+  /**
+   * Opens a stream to the inbox of a target, whose handler gets every frame as a message ({@link Message.streamFrame}). A frame
+   * waits for its receipt, and is sent again when the receiver refuses it as `rate_limited` or `busy`: with the receiver's default
+   * limits that is 10 frames at once and then 5 a second.
+   *
+   * @throws as {@link send}.
+   */
+  async sendStream(to: string, options: SendStreamOptions = {}): Promise<StreamSender> {
+    return await sendStream(this.session(), to, options);
+  }
+
+  /** As {@link sendStream}, to an account. */
+  async sendStreamToAccount(accountId: string, options: SendStreamOptions = {}): Promise<StreamSender> {
+    return await sendStream(this.session(), { kind: "account", value: accountId }, options);
   }
 
   /** The client of the registry on the node's connection. @throws {NotRunningError} */

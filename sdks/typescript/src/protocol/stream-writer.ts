@@ -15,7 +15,9 @@ export class StreamWriter {
   private readonly role: string;
   private readonly contentType: string;
   private readonly maxTextBytes: number;
-  private seq = 0;
+  private nextSeq = 0;
+  /** The state before the last payload. */
+  private before: { seq: number; whole: string | undefined; wholeBytes: number } | undefined;
   /** The text of the pieces so far; given up once it is too long to be repeated. */
   private whole: string | undefined = "";
   private wholeBytes = 0;
@@ -28,6 +30,20 @@ export class StreamWriter {
     this.maxTextBytes = options.maxTextBytes ?? MAX_TEXT_BYTES;
   }
 
+  /** The number of the next payload. */
+  get seq(): number {
+    return this.nextSeq;
+  }
+
+  /** The last payload was not sent: the next one gets its number. */
+  takeBack(): void {
+    if (this.before === undefined) return;
+    this.nextSeq = this.before.seq;
+    this.whole = this.before.whole;
+    this.wholeBytes = this.before.wholeBytes;
+    this.before = undefined;
+  }
+
   /** The first payload. */
   start(now: Timestamp, metadata?: RawJson): RawJson {
     return this.next({ type: "start", numbered: true, startedAt: now.toString(), ...present({ metadata }) });
@@ -35,14 +51,20 @@ export class StreamWriter {
 
   /** A piece: any JSON but null. */
   delta(delta: RawJson): RawJson {
+    const payload = this.next({ type: "delta", delta });
     this.remember(pieceText(delta));
-    return this.next({ type: "delta", delta });
+    return payload;
   }
 
   /** The last payload. It repeats the whole text, or that of the result where no piece had one, if it is not too long. */
   end(now: Timestamp, result?: RawJson): RawJson {
     const text = this.whole || this.ofResult(result);
     return this.next({ type: "end", finishedAt: now.toString(), ...present({ text, result }) });
+  }
+
+  /** As {@link end}, without the whole text: with it, the payload was too large. */
+  endWithoutText(now: Timestamp, result?: RawJson): RawJson {
+    return this.next({ type: "end", finishedAt: now.toString(), ...present({ result }) });
   }
 
   /** The last payload of a stream that failed. */
@@ -62,7 +84,9 @@ export class StreamWriter {
   }
 
   private next(part: StreamPart): RawJson {
-    const { streamId, role, contentType } = this;
-    return streamFramePayload({ streamId, seq: this.seq++, role, contentType, part });
+    const { streamId, role, contentType, nextSeq, whole, wholeBytes } = this;
+    this.before = { seq: nextSeq, whole, wholeBytes };
+    this.nextSeq += 1;
+    return streamFramePayload({ streamId, seq: nextSeq, role, contentType, part });
   }
 }

@@ -1,0 +1,73 @@
+/** The cancellation of a streamed reply by its reader: the message, its subject, and the answer to frames that still come. */
+
+import { cancelSubject, type Draft, encodeEnvelope, streamCancelPayload } from "../../protocol/index.js";
+import type { Session } from "../session.js";
+
+/** How many streams that are read no more are remembered. */
+const MAX_DROPPED_STREAMS = 1_024;
+/** Not every frame that was on its way is answered. */
+const MIN_CANCEL_INTERVAL_MS = 200;
+
+/** Cancels one streamed reply. */
+export class Cancellation {
+  readonly #session: Session;
+  readonly #subject: string;
+  readonly #draft: Omit<Draft, "payload">;
+  #published: Promise<void> | undefined;
+
+  /** @param draft The message but for its payload: to whom was asked, with the request's thread and trace and as its child. */
+  constructor(session: Session, replySubject: string, draft: Omit<Draft, "payload">) {
+    this.#session = session;
+    this.#subject = cancelSubject(replySubject);
+    this.#draft = draft;
+  }
+
+  /** Publishes it, unless that was done before. Never rejects. */
+  publish(streamId: string | undefined): Promise<void> {
+    this.#published ??= this.publishAgain(streamId);
+    return this.#published;
+  }
+
+  /** Publishes it, also if that was done before: the sender may not have been subscribed yet. Never rejects. */
+  async publishAgain(streamId: string | undefined): Promise<void> {
+    const { composer, connection, logger } = this.#session;
+    try {
+      const composing = composer.compose({ ...this.#draft, payload: streamCancelPayload(streamId) });
+      const envelope = composing instanceof Promise ? await composing : composing;
+      await connection.publishSoon(this.#subject, encodeEnvelope(envelope));
+    } catch (error) {
+      logger.warn("the cancellation of a stream was not published", { error });
+    }
+  }
+}
+
+/** The last streams that are read no more: later frames of them are answered by the cancellation. */
+export class DroppedStreams<C> {
+  readonly #byNumber = new Map<number, { readonly cancellation: C; due: number }>();
+
+  /** How many are remembered. */
+  get size(): number {
+    return this.#byNumber.size;
+  }
+
+  /**
+   * Remembers a stream. The sender of one that has had a frame is subscribed to its cancellation; of one without, the first frame
+   * is answered.
+   *
+   * @param now Milliseconds.
+   */
+  remember(number: number, cancellation: C, hadFrame: boolean, now: number): void {
+    this.#byNumber.set(number, { cancellation, due: hadFrame ? now + MIN_CANCEL_INTERVAL_MS : now });
+    if (this.#byNumber.size <= MAX_DROPPED_STREAMS) return;
+    const oldest = this.#byNumber.keys().next();
+    if (oldest.done !== true) this.#byNumber.delete(oldest.value);
+  }
+
+  /** The cancellation that answers a frame of this number, if it is due. */
+  due(number: number, now: number): C | undefined {
+    const dropped = this.#byNumber.get(number);
+    if (dropped === undefined || dropped.due > now) return undefined;
+    dropped.due = now + MIN_CANCEL_INTERVAL_MS;
+    return dropped.cancellation;
+  }
+}
