@@ -37,11 +37,9 @@ export { DEFAULT_REGISTRY_TIMEOUT_MS, RegistryClient } from "./registry-client.j
 export {
   DEFAULT_STREAM_IDLE_TIMEOUT_MS,
   Delta,
-  type FrameOptions,
   ReplyStream,
   type ReplyStreamOptions,
   type SendStreamOptions,
-  type SentFrame,
   type StreamBuffer,
   StreamReply,
   type StreamRequestOptions,

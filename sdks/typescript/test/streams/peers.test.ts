@@ -5,6 +5,7 @@ import { after, before, test } from "node:test";
 
 import {
   type AgentNode,
+  AgentSDK,
   type Context,
   DeliveryError,
   type Message,
@@ -12,7 +13,6 @@ import {
   StreamError,
   type StreamRequestOptions,
 } from "../../src/index.js";
-import { sendStreamDelta, sendStreamEnd, sendStreamError, sendStreamStart } from "../../src/node/streams/index.js";
 import { Network } from "../support/network.js";
 import { Python } from "../support/python.js";
 import { eventually, Gate, within } from "../support/wait.js";
@@ -20,7 +20,12 @@ import { eventually, Gate, within } from "../support/wait.js";
 let network: Network;
 let node: AgentNode;
 let act: (message: Message, context: Context) => unknown = () => undefined;
-const limits = { rateLimitPerSenderPerSec: 100_000, rateLimitBurst: 100_000, maxPending: 10_000, workTimeoutMs: 60_000 };
+const limits = {
+  rateLimitPerSenderPerSec: 100_000,
+  rateLimitBurst: 100_000,
+  maxPending: 10_000,
+  workTimeoutMs: 60_000,
+};
 before(async () => {
   // nats-py takes a token of an address as it is written.
   network = await Network.start({ authorization: 'token: "plain_token"', credentials: "plain_token" });
@@ -114,20 +119,20 @@ test("a foreign reader of the open form shows our streams whole: of a sender, an
   await stream.end();
   assert.deepEqual(await peer.next("whole"), shown(stream.streamId, { model: "m" }));
 
-  const session = node.session();
-  const options = { threadId: "t" };
-  const started = await sendStreamStart(session, "@collector", " s1 ", options);
-  assert.equal((started.payload.value() as { seq?: number }).seq, undefined);
-  for (const [piece, seq] of [["are ", 2], ["roses ", 1], ["are ", 2], ["réd", 3]] as const) {
-    await sendStreamDelta(session, "@collector", "s1", piece, { ...options, seq });
+  const thread = AgentSDK.on(node).thread("t");
+  await thread.sendStreamStart("@collector", " s1 ");
+  for (const [piece, seq] of [
+    ["are ", 2],
+    ["roses ", 1],
+    ["are ", 2],
+    ["réd", 3],
+  ] as const) {
+    await thread.sendStreamDelta("@collector", "s1", piece, { seq });
   }
-  const text = "roses are réd";
-  const ended = await sendStreamEnd(session, "@collector", "s1", { ...options, seq: 4, text, until: "accepted" });
-  assert.equal(ended.receipt?.status, "accepted");
+  await thread.sendStreamEnd("@collector", "s1", { seq: 4, text: "roses are réd", until: "accepted" });
   assert.deepEqual(await peer.next("whole"), shown("s1", {}));
-  await sendStreamError(session, "@collector", "s2", "out_of_ink", options);
+  await thread.sendStreamError("@collector", "s2", "out_of_ink");
   assert.deepEqual(await peer.next("failed"), { event: "failed", code: "out_of_ink", seq: 0, finished: true });
-  await assert.rejects(sendStreamStart(session, "@collector", "  "), /stream_id/);
 });
 
 test("10,000 pieces pass between Rust and TypeScript in order, both ways", async () => {

@@ -26,7 +26,12 @@ let reader: AgentNode;
 let act: (message: Message, context: Context) => unknown = () => undefined;
 before(async () => {
   network = await Network.start();
-  const limits = { rateLimitPerSenderPerSec: 10_000, rateLimitBurst: 10_000, workTimeoutMs: 60_000, maxConcurrency: 32 };
+  const limits = {
+    rateLimitPerSenderPerSec: 10_000,
+    rateLimitBurst: 10_000,
+    workTimeoutMs: 60_000,
+    maxConcurrency: 32,
+  };
   poet = await network
     .node({ agentId: "poet", username: "poet", limits })
     .onMessage((message, context) => act(message, context))
@@ -287,7 +292,11 @@ test("a reader that is too slow fails alone, and its sender is told", async () =
     })(),
     (error: unknown) => error instanceof StreamError && error.reason === "too_slow",
   );
-  assert.deepEqual(got, [0, 1, 2, 3, 4, 5, 6, 7, 8], "what the buffer holds is given first: nine pieces behind the start");
+  assert.deepEqual(
+    got,
+    [0, 1, 2, 3, 4, 5, 6, 7, 8],
+    "what the buffer holds is given first: nine pieces behind the start",
+  );
   go.open();
   assert.equal(await other.text(), "fine");
 });
@@ -319,7 +328,9 @@ test("limits of the assembler end a stream", async () => {
   await assert.rejects(stream.text(), (error: unknown) => error instanceof StreamError && error.reason === "too_large");
 });
 
-test("a sender that is forgotten tells its reader", { skip: globalThis.gc === undefined && "needs --expose-gc" }, async () => {
+test("a sender that is forgotten tells its reader", {
+  skip: globalThis.gc === undefined && "needs --expose-gc",
+}, async () => {
   act = async (_, context) => {
     await context.replyStream();
   };
