@@ -6,7 +6,7 @@ import { createInbox, errors } from "@nats-io/nats-core";
 import { CONNECTION_INBOX_PREFIX } from "../protocol/index.js";
 import { type Denial, Denials, denialError } from "./denials.js";
 import { type ConnectSettings, dial } from "./dial.js";
-import { ConnectionLostError } from "./errors.js";
+import { ConnectionLostError, InvalidArgumentError } from "./errors.js";
 import type { Logger } from "./logger.js";
 import { parseNatsUrl } from "./nats-url.js";
 import { type Deferred, deferred, TIMED_OUT, withDeadline } from "./waits.js";
@@ -37,7 +37,7 @@ export class Connection {
   readonly #reconnected = new Set<() => void>();
   readonly #ended = new Set<(cause: unknown) => void>();
   #isConnected: boolean;
-  #isEnded = false;
+  #isEnded: boolean;
   #number = 1;
   #unconfirmed = 0;
   #confirming: Promise<unknown> | undefined;
@@ -53,7 +53,8 @@ export class Connection {
     this.address = address;
     // One base for all inboxes of the connection: registries tell connections apart by it (0.11).
     this.#inboxPrefix = createInbox(inboxPrefix);
-    this.#isConnected = !nats.isClosed();
+    this.#isEnded = nats.isClosed();
+    this.#isConnected = !this.#isEnded && isConnectedNow(nats);
     this.#watch();
   }
 
@@ -120,9 +121,15 @@ export class Connection {
    * Publishes. Nothing is published while the connection is lost: what the client buffers then may go out or get lost.
    *
    * @throws {ConnectionLostError}
+   * @throws {InvalidArgumentError} `message_too_large` for the server.
    */
   publish(subject: string, body: string | Uint8Array, reply?: string): void {
-    if (!this.isConnected) throw notPublished(NO_CONNECTION);
+    if (!this.isConnected) throw notPublished(this.#isEnded ? "the connection is closed" : NO_CONNECTION);
+    const limit = this.nats.info?.max_payload ?? Infinity;
+    if (body.length > limit) {
+      const text = `message of ${body.length} bytes exceeds the max_payload=${limit} of the NATS server`;
+      throw new InvalidArgumentError(text, "message_too_large");
+    }
     try {
       this.nats.publish(subject, body, reply === undefined ? undefined : { reply });
       this.#unconfirmed += body.length;
@@ -283,6 +290,12 @@ export class Connection {
     this.#stopWatching();
     for (const callback of [...this.#ended]) callback(cause);
   }
+}
+
+/** Whether a client of the caller's is connected: one that reconnects at this moment does not say so by its events. */
+function isConnectedNow(nats: NatsConnection): boolean {
+  const { protocol } = nats as { protocol?: { connected?: unknown } };
+  return protocol?.connected !== false;
 }
 
 function notPublished(why: string, cause?: unknown): ConnectionLostError {

@@ -14,6 +14,7 @@ import { ConnectionLostError, DeliveryError, DeliveryTimeoutError, NotRunningErr
 import type { Identity } from "./identity.js";
 import type { Logger } from "./logger.js";
 import type { Metrics } from "./metrics.js";
+import { shown } from "./shown.js";
 import { monotonic, pause, TIMED_OUT, throwIfAborted, timerDelay } from "./waits.js";
 
 /** The longest pause before a message is published again. */
@@ -261,11 +262,9 @@ function outcomeOf(receipt: Receipt): Outcome {
   return { kind: reason.toLowerCase() === "duplicate" ? "duplicate" : "rejected", error };
 }
 
-/** A text of another side, trimmed and of bounded length, or the default. */
+/** A text of the other side as it is shown, or the default. */
 function worded(text: string | undefined, otherwise: string): string {
-  const trimmed = trim(text ?? "");
-  if (trimmed === "") return otherwise;
-  return trimmed.length > 1_024 ? `${trimmed.slice(0, 1_024)}…` : trimmed;
+  return shown(trim(text ?? "")) || otherwise;
 }
 
 /** The receipts of one message, for the one send that waits for them. */

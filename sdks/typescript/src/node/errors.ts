@@ -5,6 +5,7 @@
  */
 
 import { AgentNetError, isAgentNetError } from "../errors.js";
+import { shown } from "./shown.js";
 
 /** What the constructors of the errors below take beside a message. */
 export interface ErrorDetails {
@@ -107,7 +108,7 @@ export class RegistryError extends NamedError {
   /** The error for a registry's answer `{"error": text}`. */
   static refused(rpc: string, text: string, cause?: unknown): RegistryError {
     const code = /^[a-z][a-z0-9_]{0,63}$/.test(text) ? text : "registry_refused";
-    return new RegistryError(text, { code, rpc, detail: text, cause });
+    return new RegistryError(shown(text), { code, rpc, detail: text, cause });
   }
 
   /** Whether the registry answered that there is no such account or thread. */
@@ -311,7 +312,7 @@ export function agentRequestError(
   data: Omit<AgentRequestErrorData, "code" | "detail"> = {},
 ): AgentRequestError {
   const Class = REQUEST_ERRORS.get(code) ?? AgentRequestError;
-  return new Class(detail === "" ? code : `${code}: ${detail}`, { ...data, code, detail });
+  return new Class(shown(detail === "" ? code : `${code}: ${detail}`), { ...data, code, detail });
 }
 
 /** Why a stream broke off: see {@link StreamError.reason}. */

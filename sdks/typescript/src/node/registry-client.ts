@@ -2,7 +2,6 @@
 
 import type { Msg, NatsConnection, Subscription } from "@nats-io/nats-core";
 
-import { isAgentNetError } from "../errors.js";
 import type { JsonObject } from "../json/index.js";
 import { type AgentInfo, type RegisterRequest, RegistryRefusal, RPC, type Rpc } from "../protocol/index.js";
 import { Connection, NO_CONNECTION } from "./connection.js";
@@ -10,6 +9,7 @@ import { denialError } from "./denials.js";
 import { NoRegistryError, RegistryError } from "./errors.js";
 import { type Logger, SILENT_LOGGER } from "./logger.js";
 import type { RegistryCallOptions } from "./options.js";
+import { shownError } from "./shown.js";
 import { monotonic, throwIfAborted, timerDelay } from "./waits.js";
 
 /** How long a call waits for its reply by default, in milliseconds. */
@@ -104,6 +104,7 @@ export class RegistryClient {
   ): Promise<T> {
     throwIfAborted(options.signal);
     const body = rpc.encode(request);
+    if (this.#connection.isEnded) throw notSent(rpc.name, "the connection is closed");
     const inbox = this.#subscribe();
     const call = new Call(
       {
@@ -260,7 +261,7 @@ class Call<T> {
         this.#reject(RegistryError.refused(rpc, cause.message, cause));
         return;
       }
-      const why = cause instanceof Error ? cause.message : String(cause);
+      const why = shownError(cause);
       this.#logger.debug("ignored an answer that is not the registry's", { rpc, why });
       this.#unreadable = cause;
     }
@@ -269,7 +270,7 @@ class Call<T> {
   #timedOut(): RegistryError {
     const { rpc, timeoutMs } = this.#settings;
     if (this.#unreadable !== undefined) {
-      const why = isAgentNetError(this.#unreadable) ? this.#unreadable.message : String(this.#unreadable);
+      const why = shownError(this.#unreadable);
       const text = `the registry's reply to registry.${rpc} cannot be read: ${why}`;
       return new RegistryError(text, { code: "invalid_response", rpc, detail: why, cause: this.#unreadable });
     }
@@ -286,14 +287,13 @@ class Call<T> {
   }
 
   #notSent(why: string, cause?: unknown): RegistryError {
-    const { rpc } = this.#settings;
-    return new RegistryError(`registry.${rpc} could not be sent: ${why}`, {
-      code: "not_connected",
-      rpc,
-      detail: why,
-      cause,
-    });
+    return notSent(this.#settings.rpc, why, cause);
   }
+}
+
+function notSent(rpc: string, why: string, cause?: unknown): RegistryError {
+  const text = `registry.${rpc} could not be sent: ${why}`;
+  return new RegistryError(text, { code: "not_connected", rpc, detail: why, cause });
 }
 
 /** The status in a message's header block; 0 where there is none, -1 where the block cannot be read. */

@@ -20,6 +20,7 @@ import { statusOf } from "./registry-client.js";
 import type { ExpectedReply } from "./reply-mux.js";
 import { type Destination, forgetUsername, type Route, resolveRoute } from "./route.js";
 import type { Session } from "./session.js";
+import { shownError } from "./shown.js";
 import { monotonic, throwIfAborted, timerDelay } from "./waits.js";
 
 /** Replies to one request that may be verified at the same time: all but one are forged. */
@@ -184,7 +185,7 @@ class Exchange {
     forgetUsername(this.#session.usernames, this.#route);
     if (this.#noResponders && this.#ignored === 0) return new NoRespondersError(this.#route.subject);
     if (this.#unreadable !== undefined && !this.#session.identity.isSigned) {
-      const why = this.#unreadable instanceof Error ? this.#unreadable.message : String(this.#unreadable);
+      const why = shownError(this.#unreadable);
       return new InvalidReplyError(
         `the reply to message ${messageId} cannot be read: ${why}`,
         messageId,

@@ -83,6 +83,25 @@ test("nodes come back after the server was killed, and no confirmed send is lost
   }
 });
 
+test("a node closes while the server is down, and a closed connection is no connection", async () => {
+  const network = await Network.start();
+  try {
+    const node = await network.node({ agentId: "orphan" }).start();
+    const shared = await connect({ servers: `127.0.0.1:${network.port}`, token: TOKEN });
+    await shared.close();
+    const late = network.node({ agentId: "late", connection: shared, natsUrl: undefined });
+    await assert.rejects(late.start(), (error: unknown) => {
+      return error instanceof ConnectionLostError && /the connection is closed/.test(error.message);
+    });
+    await network.stopServer("SIGKILL");
+    await eventually("the node has noticed", () => !node.session().connection.isConnected);
+    await within("the close ends", node.close());
+    assert.equal(node.isRunning, false);
+  } finally {
+    await network.stop();
+  }
+});
+
 test("a restarted registry knows the agents by their next hello, and a call waits for it", async () => {
   const network = await Network.start({ environment: { HEARTBEAT_INTERVAL_SECONDS: "1" } });
   try {

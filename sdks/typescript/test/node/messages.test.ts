@@ -112,6 +112,11 @@ test("what is no JSON, too large or cannot be routed is refused before anything 
     assert.match(error.message, /^message of \d+ bytes exceeds max_payload_bytes=256000$/);
     return true;
   });
+  const large = await network.node({ agentId: "large", limits: { maxPayloadBytes: 1e8 } }).start();
+  await assert.rejects(large.send("@echo", "x".repeat(2_000_000)), {
+    code: "message_too_large",
+    message: /^message of \d+ bytes exceeds the max_payload=1048576 of the NATS server$/,
+  });
   await assert.rejects(sender.sendToAccount("a.b", {}), { code: "invalid_target" });
   await assert.rejects(sender.sendToCapability("a b", {}), { code: "invalid_target" });
   await assert.rejects(sender.send("", {}), { code: "invalid_target" });

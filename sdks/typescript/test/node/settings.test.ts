@@ -18,6 +18,7 @@ import {
 } from "../../src/index.js";
 import { resolveLimits } from "../../src/node/limits.js";
 import { LatencyWindow, Metrics } from "../../src/node/metrics.js";
+import { shown } from "../../src/node/shown.js";
 import { REJECT } from "../../src/protocol/index.js";
 
 test("limits below their minimum count as the minimum, and the environment fills in", () => {
@@ -91,6 +92,12 @@ test("errors have their names, codes and causes, and are known across copies of 
   const circle = new Error("x");
   circle.cause = circle;
   assert.equal(isStreamCancelled(circle), false);
+});
+
+test("texts of the other side are shown bounded and without control characters", () => {
+  assert.equal(shown("a\u001b[31mb\u202ec\n"), "a\\u001b[31mb\\u202ec\\u000a");
+  assert.equal(shown("é".repeat(5_000)).length, 1_025);
+  assert.equal(RegistryError.refused("list", "\u0007").message, "\\u0007");
 });
 
 test("metrics count refusals by their codes, and percentiles over a window", () => {
