@@ -184,7 +184,7 @@ export class Workers {
     const { circuit, logger, metrics } = this.#session;
     metrics.handled(monotonic() - started);
     circuit.succeeded();
-    if (value !== undefined && !this.#hasWarned) {
+    if (value !== undefined && value !== null && !isSent(value) && !this.#hasWarned) {
       this.#hasWarned = true;
       logger.warn("a handler returned a value, which is not sent: answer with context.reply(payload)");
     }
@@ -212,6 +212,11 @@ export class Workers {
     circuit.failed();
     return REJECT.timeout;
   }
+}
+
+/** Whether a value is what `reply` and `send` resolve to: `(message, context) => context.reply(payload)` returns it. */
+function isSent(value: unknown): boolean {
+  return typeof value === "object" && value !== null && "messageId" in value && "traceId" in value;
 }
 
 function isThenable(value: unknown): value is PromiseLike<unknown> {

@@ -131,10 +131,12 @@ test("a sender has a rate", async () => {
 });
 
 test("a handler that ends because its stream was cancelled has not failed; what it returns is reported once", async () => {
-  const { to, node, logger } = await agent((message) => {
+  const { to, node, logger } = await agent((message, context) => {
     if (message.text === "cancelled") throw new Error("stop", { cause: new StreamCancelledError() });
-    return "a value";
+    return message.text === "sent" ? context.reply({}) : "a value";
   });
+  await sender.request(to, "sent");
+  assert.ok(!logger.has(/returned a value/), "the result of a reply is no value to be sent");
   await sender.send(to, "cancelled", { until: "processed" });
   await sender.send(to, "value", { until: "processed" });
   await sender.send(to, "value", { until: "processed" });
