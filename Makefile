@@ -65,9 +65,14 @@ typescript-test: tools ## Build the TypeScript package, lint it and run all its 
 typescript-lint: ## Formatting, lint, layers and imports of the TypeScript package
 	@scripts/typescript.sh lint
 
-typescript-long: ## Compare the TypeScript package with the Rust implementation in 100,000 random cases
+typescript-long: tools ## Compare the TypeScript package with the Rust one in 100,000 random cases; its memory over 200,000 messages
+	$(CARGO) build $(LOCKED) --workspace --bins
 	$(CARGO) build $(LOCKED) -p agentnet-protocol --example wire_oracle
-	@AGENTNET_FUZZ_CASES=100000 scripts/typescript.sh test fuzz
+	@AGENTNET_FUZZ_CASES=100000 scripts/typescript.sh test fuzz soak
+
+typescript-bench: tools ## How fast the TypeScript package is, beside plain nats.js (release build)
+	$(CARGO) build $(LOCKED) --release -p agentnet-cli
+	@scripts/typescript.sh bench
 
 typescript-runtimes: tools ## Run the tests of TypeScript nodes on Node.js 22 and 26, Deno and Bun (fetched into .tools)
 	$(CARGO) build $(LOCKED) --workspace --bins

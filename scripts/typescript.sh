@@ -5,6 +5,7 @@
 #   typescript.sh build        build it into sdks/typescript/dist
 #   typescript.sh lint         formatting, lint and checks
 #   typescript.sh test         build it, then lint, checks of the package and all tests; what they need of Rust must be built (`make typescript-test`)
+#   typescript.sh bench        build it and measure it beside nats.js (`make typescript-bench`)
 #   typescript.sh test WORD…   only the tests whose path below test/ begins with one of the words
 #   typescript.sh runtimes     build it, and run the tests of nodes on other runtimes: Node.js 22 and 26, Deno, Bun
 set -euo pipefail
