@@ -6,14 +6,18 @@ import { wsconnect } from "@nats-io/nats-core";
 import { connect } from "@nats-io/transport-node";
 
 import type { Platform } from "./platform.js";
+import { keepingTransport } from "./transports.js";
 
 const STOP_SIGNALS = ["SIGINT", "SIGTERM"] as const;
 
+const dialTcp = keepingTransport(connect);
+const dialWebSocket = keepingTransport(wsconnect);
+
 /** The platform of this build. */
 export const platform: Platform = {
-  dialTcp: connect,
+  dialTcp,
   // Node.js has a WebSocket from version 22 on.
-  dialWebSocket: () => (typeof globalThis.WebSocket === "function" ? wsconnect : undefined),
+  dialWebSocket: () => (typeof globalThis.WebSocket === "function" ? dialWebSocket : undefined),
   environment: (name) => {
     try {
       return globalThis.process?.env[name];
