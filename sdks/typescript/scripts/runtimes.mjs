@@ -1,7 +1,7 @@
 // Runs the tests on the other runtimes: Node.js 22 and 26, Deno, Bun. Fetches them into .tools/typescript-runtimes, by npm, with
 // the versions and hashes of scripts/runtimes/package-lock.json.
 //
-//   node scripts/runtimes.mjs                the vectors and the tests of nodes, on each runtime
+//   node scripts/runtimes.mjs                unit tests, vectors and the tests of nodes, on each runtime
 //   node scripts/runtimes.mjs deno bun       on these alone
 //   node scripts/runtimes.mjs deno -- node   only the tests whose path below test/ begins with one of the words
 import { execFileSync, spawnSync } from "node:child_process";
@@ -18,8 +18,8 @@ const RUNTIMES = {
   deno: { find: /^@deno\/[^/]+\/deno$/, test: ["test", "--allow-all", "--no-check"] },
   bun: { find: /^@oven\/[^/]+\/bin\/bun$/, test: ["test", "--timeout", "600000"] },
 };
-/** The folders of test/ that hold for every runtime. */
-const FOLDERS = ["vectors", "node"];
+/** What of test/ holds for every runtime. */
+const FOLDERS = ["unit", "vectors", "node", "streams/replies"];
 
 const directory = resolve("../../.tools/typescript-runtimes");
 

@@ -34,6 +34,7 @@ import {
   type StreamSender,
   sendStream,
 } from "./streams/index.js";
+import { throwIfAborted, withDeadline } from "./waits.js";
 
 /**
  * One agent on the network: it registers, keeps its presence, sends, and hands what arrives to its handler.
@@ -219,11 +220,13 @@ export class AgentNode {
    */
   async reply(message: Message, payload: unknown, options: ReplyOptions = {}): Promise<Sent> {
     if (message.replyTo === undefined) throw new NoReplySubjectError();
+    throwIfAborted(options.signal);
     const session = this.session();
     const draft = session.composer.draft(payload, options, KIND.REPLY);
     const composing = session.composer.composeAnswer(message.envelope, draft);
     const { envelope, body } = composing instanceof Promise ? await composing : composing;
-    await session.connection.publishSoon(message.replyTo, body);
+    const published = session.connection.publishSoon(message.replyTo, body);
+    if (published !== undefined) await withDeadline(published, Infinity, options.signal);
     return {
       messageId: envelope.messageId,
       threadId: envelope.threadId ?? "",

@@ -92,7 +92,13 @@ export interface RequestOptions extends MessageOptions {
 export const DEFAULT_REQUEST_TIMEOUT_MS = 5_000;
 
 /** The options of a reply. */
-export type ReplyOptions = MessageOptions;
+export interface ReplyOptions extends MessageOptions {
+  /**
+   * Ends the wait for a connection that is lost: the call rejects with the signal's reason. The reply goes out all the same when
+   * the connection is back.
+   */
+  readonly signal?: AbortSignal | undefined;
+}
 
 /** The ids of a message that was sent. */
 export interface Sent {

@@ -126,10 +126,16 @@ test("a reply that is given while the connection is lost goes out when it is bac
     const entered = new Gate();
     const gate = new Gate();
     const replied = new Gate();
+    let aborted = false;
     const slow = network.node({ agentId: "slow", username: "slow" });
     slow.onMessage(async (_message, context) => {
       entered.open();
       await gate.promise;
+      const reason = new Error("no longer");
+      const signal = AbortSignal.timeout(1);
+      await assert.rejects(context.reply("early", { signal }), { name: "TimeoutError" });
+      aborted = true;
+      await assert.rejects(context.reply("none", { signal: AbortSignal.abort(reason) }), (error) => error === reason);
       await context.reply("late");
       replied.open();
     });
@@ -138,7 +144,9 @@ test("a reply that is given while the connection is lost goes out when it is bac
     const request = sender.request("@slow", {}, { timeoutMs: 60_000 });
     await entered.promise;
     await network.stopServer("SIGKILL");
+    await eventually("the node has noticed", () => !slow.session().connection.isConnected);
     gate.open();
+    await eventually("the first reply waits", () => aborted);
     await network.startServer();
     await within("the reply is published", replied.promise);
     // Whether the requester has its reply subject back by then is another matter: the history shows that it went out.
