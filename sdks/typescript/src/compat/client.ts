@@ -1,43 +1,27 @@
 /** {@link AgentNetClient}: the class of the original's TypeScript SDK. */
 
 import { AgentNetError } from "../errors.js";
-import type { JsonObject } from "../json/index.js";
-import {
-  AgentNode,
-  CONSOLE_LOGGER,
-  Connection,
-  InvalidArgumentError,
-  type RegistryCallOptions,
-  RegistryClient,
-} from "../node/index.js";
+import { AgentNode, CONSOLE_LOGGER, Connection, InvalidArgumentError, RegistryClient } from "../node/index.js";
 import { request } from "../node/requests.js";
 import { send } from "../node/sender.js";
 import type { Session } from "../node/session.js";
-import { parseCompatTarget, RPC, type Rpc, type Target, usableUsername, usernameLookupKey } from "../protocol/index.js";
-import { clientError, notConnected, notRegistered, translated } from "./errors.js";
+import { parseCompatTarget, type Target } from "../protocol/index.js";
+import { notConnected, notRegistered, translated } from "./errors.js";
 import { Inbox } from "./inbox.js";
 import { agentMessage, registerResponse } from "./messages.js";
+import { ClientRegistryCalls } from "./registry-calls.js";
 import type {
-  AgentInfo,
   AgentMessage,
   AgentNetClientOptions,
   InboxHandler,
-  ListThreadsOptions,
   RegisterResponse,
   RequestOptions,
-  SearchMessagesOptions,
-  SearchProfilesOptions,
   SendOptions,
   SubscribeInboxOptions,
-  ThreadMessagesOptions,
-  ThreadStatusOptions,
 } from "./types.js";
 
 /** How long a request waits for its reply by default, in milliseconds. */
 const DEFAULT_REQUEST_TIMEOUT_MS = 5_000;
-
-/** A record of the registry, with the member names of the wire. */
-type Json = Record<string, unknown>;
 
 /** What exists between connect and close. */
 interface Link {
@@ -61,7 +45,7 @@ interface Link {
  * await client.close();
  * ```
  */
-export class AgentNetClient {
+export class AgentNetClient extends ClientRegistryCalls {
   readonly #options: AgentNetClientOptions;
   readonly #requestTimeoutMs: number;
   #link: Link | undefined;
@@ -72,6 +56,7 @@ export class AgentNetClient {
 
   /** @throws {Error} `natsUrl is required`. */
   constructor(options: AgentNetClientOptions) {
+    super();
     if (typeof options?.natsUrl !== "string" || options.natsUrl.trim() === "") {
       throw new InvalidArgumentError("natsUrl is required");
     }
@@ -89,8 +74,15 @@ export class AgentNetClient {
    * first; when it runs, it gives the registration again.
    */
   async start(): Promise<RegisterResponse> {
+    const wasConnected = this.#link !== undefined || this.#connecting !== undefined;
     await this.#connected();
-    return await this.register();
+    try {
+      return await this.register();
+    } catch (error) {
+      // A connection that this call has opened would keep the process alive.
+      if (!wasConnected) await this.close();
+      throw error;
+    }
   }
 
   /**
@@ -124,9 +116,9 @@ export class AgentNetClient {
    */
   async register(): Promise<RegisterResponse> {
     const { connection } = this.#requireLink();
-    this.#node ??= await translated(async () => this.#newNode(connection));
-    const node = this.#node;
     return await translated(async () => {
+      this.#node ??= this.#newNode(connection);
+      const node = this.#node;
       await node.start();
       return registerResponse(node.session().registration);
     }, "register_failed");
@@ -155,85 +147,6 @@ export class AgentNetClient {
   /** The node that does the work, once the client has started: for what this class has no call for. */
   get node(): AgentNode | undefined {
     return this.#node?.isRunning === true ? this.#node : undefined;
-  }
-
-  /** All agents that are online; follows the pages of a large network. */
-  async listOnlineAgents(timeoutMs?: number): Promise<AgentInfo[]> {
-    const agents: AgentInfo[] = [];
-    let cursor: string | undefined;
-    do {
-      const request = cursor === undefined ? {} : { cursor };
-      const page = await this.#ask(RPC.list, request, "registry_list_failed", timeoutMs);
-      for (const agent of records(page, "agents")) agents.push(agent as unknown as AgentInfo);
-      cursor = page.get("next_cursor").optText();
-    } while (cursor !== undefined);
-    return agents;
-  }
-
-  /** Account id and username of a name. */
-  async resolveAccountByUsername(
-    username: string,
-    timeoutMs?: number,
-  ): Promise<{ accountId: string; username: string }> {
-    const key = await translated(async () => usernameKey(username));
-    const reply = await this.#ask(RPC.resolveAccount, { username: key }, "resolve_account_failed", timeoutMs);
-    return { accountId: reply.get("account_id").text(), username: reply.get("username").optText() ?? key };
-  }
-
-  /** Accounts by a part of their name and by capability, online ones first. */
-  async searchProfiles(options: SearchProfilesOptions = {}): Promise<Json[]> {
-    const { timeoutMs, ...filters } = options;
-    const limit = clamped(filters.limit, 20, 100);
-    const request = {
-      ...filters,
-      query: filters.query?.trim(),
-      capability: filters.capability?.trim() || undefined,
-      limit,
-    };
-    return records(await this.#ask(RPC.search, request, "search_failed", timeoutMs), "results");
-  }
-
-  /** One account, by id or username. */
-  async getProfile(who: { accountId?: string; username?: string }, timeoutMs?: number): Promise<Json> {
-    const request = await translated(async () => {
-      const accountId = who.accountId?.trim() || undefined;
-      const username = who.username?.trim() ? usernameKey(who.username) : undefined;
-      if (accountId === undefined && username === undefined) {
-        throw new InvalidArgumentError("accountId or username is required");
-      }
-      return { accountId, username };
-    });
-    const reply = await this.#ask(RPC.profile, request, "profile_failed", timeoutMs);
-    return reply.get("profile").asObject()?.value() ?? {};
-  }
-
-  /** One thread's counters. */
-  async threadStatus(threadId: string, options: ThreadStatusOptions = {}): Promise<Json> {
-    const { timeoutMs, ...limits } = options;
-    const request = { ...limits, threadId: await this.#thread(threadId) };
-    return (await this.#ask(RPC.threadStatus, request, "thread_status_failed", timeoutMs)).value();
-  }
-
-  /** Threads, latest activity first. */
-  async listThreads(options: ListThreadsOptions = {}): Promise<Json[]> {
-    const { timeoutMs, ...filters } = options;
-    const request = { ...filters, query: filters.query?.trim(), limit: clamped(filters.limit, 20, 100) };
-    if (request.participantUsername) request.participantUsername = usernameLookupKey(request.participantUsername);
-    return records(await this.#ask(RPC.threadList, request, "thread_list_failed", timeoutMs), "results");
-  }
-
-  /** One page of a thread, newest message first: `messages`, and `next_cursor` where there are more. */
-  async getThreadMessages(threadId: string, options: ThreadMessagesOptions = {}): Promise<Json> {
-    const { timeoutMs, cursor } = options;
-    const request = { threadId: await this.#thread(threadId), cursor, limit: clamped(options.limit, 50, 200) };
-    return (await this.#ask(RPC.threadMessages, request, "thread_messages_failed", timeoutMs)).value();
-  }
-
-  /** Messages by filters, newest first: `messages`, and `next_cursor` where there are more. */
-  async searchMessages(options: SearchMessagesOptions = {}): Promise<Json> {
-    const { timeoutMs, ...filters } = options;
-    const request = { ...filters, limit: clamped(filters.limit, 50, 200) };
-    return (await this.#ask(RPC.messageSearch, request, "message_search_failed", timeoutMs)).value();
   }
 
   /**
@@ -317,11 +230,11 @@ export class AgentNetClient {
   async #open(): Promise<Link> {
     // A client that has ended for good leaves a node behind.
     const node = this.#node;
+    const { signal } = this.#connectAbort;
     this.#node = undefined;
     await node?.close();
     const { agentId, natsUrl, logger = CONSOLE_LOGGER } = this.#options;
     const name = `agentnet-${agentId ?? "client"}`;
-    const { signal } = this.#connectAbort;
     const connection = await translated(() => Connection.open(natsUrl, { name, logger, signal }));
     this.#link = { connection, registry: new RegistryClient(connection, logger) };
     return this.#link;
@@ -357,39 +270,8 @@ export class AgentNetClient {
     return this.#node.session();
   }
 
-  async #thread(threadId: string): Promise<string> {
-    const trimmed = typeof threadId === "string" ? threadId.trim() : "";
-    if (trimmed === "") throw clientError(new InvalidArgumentError("threadId is required"));
-    return trimmed;
+  /** @internal */
+  protected override get registry(): RegistryClient {
+    return this.#requireLink().registry;
   }
-
-  async #ask<Request, Reply>(
-    rpc: Rpc<Request, Reply>,
-    request: Request,
-    refused: string,
-    timeoutMs: number | undefined,
-  ): Promise<JsonObject> {
-    const { registry } = this.#requireLink();
-    const options: RegistryCallOptions = timeoutMs === undefined ? {} : { timeoutMs };
-    return await translated(() => registry.callObject(rpc, request, options), refused);
-  }
-}
-
-function usernameKey(username: string): string {
-  const key = typeof username === "string" ? usernameLookupKey(username) : "";
-  if (key === "") throw new InvalidArgumentError("username is required");
-  usableUsername(username);
-  return key;
-}
-
-/** A limit within the bounds of the registry. */
-function clamped(limit: number | undefined, missing: number, most: number): number {
-  const wanted = Math.trunc(limit ?? missing);
-  return Number.isNaN(wanted) ? missing : Math.min(Math.max(wanted, 1), most);
-}
-
-/** The objects of a list in a reply. */
-function records(reply: JsonObject, member: string): Json[] {
-  const list = reply.get(member).toRaw().value();
-  return Array.isArray(list) ? list.filter((item): item is Json => typeof item === "object" && item !== null) : [];
 }

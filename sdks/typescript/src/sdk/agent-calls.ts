@@ -8,7 +8,9 @@ import {
   type MetricsSnapshot,
   type RegistryCallOptions,
   type ReplyOptions,
+  type ReplyStreamOptions,
   type Sent,
+  type StreamSender,
 } from "../node/index.js";
 import {
   type AccountHit,
@@ -93,6 +95,15 @@ export abstract class AgentCalls {
    */
   async reply(message: Message, payload: unknown, options?: ReplyOptions): Promise<Sent> {
     return await this.node.reply(message, payload, options);
+  }
+
+  /**
+   * Answers a message piece by piece, and sends the start: see `AgentNode.replyStream`.
+   *
+   * @throws {NoReplySubjectError} The sender waits for no reply.
+   */
+  async replyStream(message: Message, options?: ReplyStreamOptions): Promise<StreamSender> {
+    return await this.node.replyStream(message, options);
   }
 
   /** The account of a username. @throws {RegistryError} `not_found` among others. */

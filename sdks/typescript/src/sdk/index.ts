@@ -4,6 +4,7 @@
  * @packageDocumentation
  */
 export { AgentCalls } from "./agent-calls.js";
+export { AnswerStream } from "./answer-stream.js";
 export type { FrameOptions, StreamDeltaOptions, StreamEndOptions, StreamErrorOptions } from "./frames.js";
 export { HistoryItem, type HistoryItems } from "./history-item.js";
 export { Paged } from "./paged.js";

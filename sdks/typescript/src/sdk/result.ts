@@ -1,7 +1,14 @@
 /** What the high-level calls give, and the error that a reply reports (PROTOCOL.md section 17). */
 
 import { type JsonValue, RawJson, trim } from "../json/index.js";
-import { type AgentRequestError, agentRequestError, type Message, type Sent } from "../node/index.js";
+import {
+  type AgentRequestError,
+  agentRequestError,
+  InvalidArgumentError,
+  type Message,
+  type Sent,
+} from "../node/index.js";
+import { shown } from "../node/shown.js";
 import { extractError, KIND } from "../protocol/index.js";
 
 /** The members of an {@link SDKResult}. */
@@ -104,19 +111,22 @@ export function reportedError(answer: Message): AgentRequestError | undefined {
 }
 
 function failed(code: string, detail: string, reply: Message, messageId?: string, traceId?: string): AgentRequestError {
-  return agentRequestError(bounded(code), bounded(detail), {
+  return agentRequestError(shown(code), shown(detail), {
     messageId: messageId ?? reply.parentMessageId,
     traceId: traceId ?? reply.traceId,
     reply,
   });
 }
 
-/** A text of another side, of bounded length. */
-function bounded(text: string): string {
-  return text.length > 1_024 ? `${text.slice(0, 1_024)}…` : text;
-}
-
 /** `{"text": text}`. */
 export function textPayload(text: string): RawJson {
   return RawJson.from({ text });
+}
+
+/** A text of the caller's. */
+export function checkedText(text: string): string {
+  if (typeof text === "string") return text;
+  throw new InvalidArgumentError(
+    `the text must be a string, not ${typeof text}: send other values with sendJson or askJson`,
+  );
 }

@@ -7,11 +7,16 @@ import {
   type NodeOptions,
   type RequestOptions,
   type SendOptions,
+  type SendStreamOptions,
+  type StreamRequestOptions,
+  type StreamSender,
 } from "../node/index.js";
 import { request } from "../node/requests.js";
 import { send } from "../node/sender.js";
+import { requestStream, sendStream } from "../node/streams/index.js";
 import { KIND, newUlid, parseTarget } from "../protocol/index.js";
 import { AgentCalls } from "./agent-calls.js";
+import { AnswerStream } from "./answer-stream.js";
 import {
   deltaFrame,
   endFrame,
@@ -22,7 +27,7 @@ import {
   type StreamErrorOptions,
   startFrame,
 } from "./frames.js";
-import { answerResult, reportedError, type SDKResult, sentResult, textPayload } from "./result.js";
+import { answerResult, checkedText, reportedError, type SDKResult, sentResult, textPayload } from "./result.js";
 import { ThreadSession } from "./thread.js";
 
 /** How long an ask waits for its answer by default, in milliseconds. */
@@ -171,6 +176,49 @@ export class AgentSDK extends AgentCalls {
     return answerResult(answer, { threadId, parentMessageId, traceId });
   }
 
+  /**
+   * Asks `{"text": text}` and reads the answer piece by piece; an agent that answers at once gives one piece.
+   *
+   * ```ts
+   * for await (const piece of sdk.askStream("@poet", "a poem")) process.stdout.write(piece.text ?? "");
+   * ```
+   *
+   * `timeoutMs` is the wait for the answer to begin, by default that of an ask.
+   */
+  askStream(to: string, text: string, options: StreamRequestOptions = {}): AnswerStream {
+    return this.askJsonStream(to, textPayload(checkedText(text)), options);
+  }
+
+  /** As {@link askStream}, with any JSON as the question. */
+  askJsonStream(to: string, data: unknown, options: StreamRequestOptions = {}): AnswerStream {
+    return this.answerStream(to, data, options);
+  }
+
+  /**
+   * Opens a stream to an inbox, and sends its start: see `AgentNode.sendStream`. Without a thread it opens one of its own.
+   *
+   * @throws {DeliveryError} and what `AgentNode.send` throws.
+   */
+  async sendStream(to: string, options: SendStreamOptions = {}): Promise<StreamSender> {
+    const threadId = this.threadIdOr(options.threadId);
+    return await sendStream(this.node.session(), parseTarget(to), { ...options, threadId });
+  }
+
+  /** @internal */
+  answerStream(
+    to: string,
+    data: unknown,
+    options: StreamRequestOptions,
+    follow?: (answer: SDKResult) => void,
+  ): AnswerStream {
+    const session = this.node.session();
+    const threadId = this.threadIdOr(options.threadId);
+    const timeoutMs = askTimeout(options.timeoutMs ?? this.defaultRequestTimeoutMs);
+    const stream = requestStream(session, parseTarget(to), data, { ...options, threadId, timeoutMs });
+    const { parentMessageId, traceId } = options;
+    return new AnswerStream(stream, { threadId, parentMessageId, traceId }, follow);
+  }
+
   /** The thread id that is given, or a new one. @internal */
   threadIdOr(threadId: string | undefined): string {
     return threadId?.trim() || this.newThreadId();
@@ -204,12 +252,4 @@ function askTimeout(milliseconds: number): number {
     );
   }
   return Math.max(MIN_ASK_TIMEOUT_MS, milliseconds);
-}
-
-/** A text of the caller's. */
-function checkedText(text: string): string {
-  if (typeof text === "string") return text;
-  throw new InvalidArgumentError(
-    `the text must be a string, not ${typeof text}: send other values with sendJson or askJson`,
-  );
 }

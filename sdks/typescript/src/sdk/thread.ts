@@ -5,16 +5,22 @@ import {
   type RegistryCallOptions,
   type RequestOptions,
   type SendOptions,
+  type SendStreamOptions,
+  type StreamRequestOptions,
+  type StreamSender,
 } from "../node/index.js";
 import type { ThreadMessagesRequest, ThreadStatusReply, ThreadStatusRequest } from "../protocol/index.js";
+import type { AnswerStream } from "./answer-stream.js";
 import type { FrameOptions, StreamDeltaOptions, StreamEndOptions, StreamErrorOptions } from "./frames.js";
 import type { HistoryItem, HistoryItems } from "./history-item.js";
 import type { Paged } from "./paged.js";
-import type { SDKResult } from "./result.js";
+import { checkedText, type SDKResult, textPayload } from "./result.js";
 import type { AgentSDK } from "./sdk.js";
 
 /** The options of a send in a thread. */
 export type ThreadSendOptions = Omit<SendOptions, "threadId">;
+/** The options of an ask in a thread whose answer is a stream. */
+export type ThreadStreamRequestOptions = Omit<StreamRequestOptions, "threadId">;
 /** The options of an ask in a thread. */
 export type ThreadRequestOptions = Omit<RequestOptions, "threadId">;
 
@@ -68,6 +74,21 @@ export class ThreadSession {
   /** As `AgentSDK.askJson`. */
   async askJson(to: string, data: unknown, options: ThreadRequestOptions = {}): Promise<SDKResult> {
     return this.#follow(await this.#sdk.askJson(to, data, this.#inThread(options)));
+  }
+
+  /** As `AgentSDK.askStream`. Once the answer is read to its end, it is the parent of the next message. */
+  askStream(to: string, text: string, options: ThreadStreamRequestOptions = {}): AnswerStream {
+    return this.askJsonStream(to, textPayload(checkedText(text)), options);
+  }
+
+  /** As `AgentSDK.askJsonStream`: see {@link askStream}. */
+  askJsonStream(to: string, data: unknown, options: ThreadStreamRequestOptions = {}): AnswerStream {
+    return this.#sdk.answerStream(to, data, this.#inThread(options), (answer) => void this.#follow(answer));
+  }
+
+  /** As `AgentSDK.sendStream`: its messages follow the last one. */
+  async sendStream(to: string, options: Omit<SendStreamOptions, "threadId"> = {}): Promise<StreamSender> {
+    return await this.#sdk.sendStream(to, this.#inThread(options));
   }
 
   /** As `AgentSDK.sendStreamStart`. */
