@@ -25,6 +25,9 @@ import { ReplyMux } from "./reply-mux.js";
 import { UsernameCache } from "./username-cache.js";
 import { TIMED_OUT, withDeadline } from "./waits.js";
 
+/** The interval of heartbeats where the registry names none that is usable, and the longest one. */
+const DEFAULT_HEARTBEAT_SECONDS = 12;
+const MAX_HEARTBEAT_SECONDS = 86_400;
 /** How long a registration may take, in milliseconds. */
 const REGISTER_TIMEOUT_MS = 5_000;
 
@@ -95,7 +98,9 @@ export class Session {
     this.delivery = new Delivery(connection, this.identity, metrics, logger, this.replies.unusedSubject);
     this.usernames = new UsernameCache(limits.resolveCacheTtlMs, registry, metrics);
     this.circuit = new Circuit(limits.circuitBreakerFailures, limits.circuitBreakerResetMs);
-    this.#heartbeatMs = Math.min(Math.max(registration.heartbeatInterval, 1), 86_400) * 1_000;
+    const { heartbeatInterval } = registration;
+    const seconds = Number.isFinite(heartbeatInterval) ? heartbeatInterval : DEFAULT_HEARTBEAT_SECONDS;
+    this.#heartbeatMs = Math.min(Math.max(seconds, 1), MAX_HEARTBEAT_SECONDS) * 1_000;
   }
 
   /**

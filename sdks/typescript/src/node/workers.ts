@@ -134,23 +134,18 @@ export class Workers {
     if (this.#session.circuit.isOpen()) return REJECT.serviceDegraded;
     const lifetime = new HandlerLifetime();
     const started = monotonic();
-    let outcome: unknown;
     try {
-      outcome = this.#handler()(job.message, new Context(this.#node, job.message, lifetime, job.raw));
+      const outcome = this.#handler()(job.message, new Context(this.#node, job.message, lifetime, job.raw));
+      if (!isThenable(outcome)) return this.#succeeded(outcome, started);
+      // A promise stays what it is; what only looks like one cannot throw any more.
+      return this.#await(job, Promise.resolve(outcome), lifetime, started);
     } catch (error) {
       return this.#failed(job, error, started);
     }
-    if (!isThenable(outcome)) return this.#succeeded(outcome, started);
-    return this.#await(job, outcome, lifetime, started);
   }
 
   /** Waits for a handler, for its time or for the end of the drain. */
-  #await(
-    job: Job,
-    work: PromiseLike<unknown>,
-    lifetime: HandlerLifetime,
-    started: number,
-  ): Promise<Reject | undefined> {
+  #await(job: Job, work: Promise<unknown>, lifetime: HandlerLifetime, started: number): Promise<Reject | undefined> {
     const { workTimeoutMs } = this.#session.config.limits;
     return new Promise((resolve) => {
       const settle = (reject: () => Reject | undefined): void => {

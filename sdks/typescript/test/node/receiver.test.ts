@@ -144,6 +144,35 @@ test("a handler that ends because its stream was cancelled has not failed; what 
   assert.equal(logger.records.filter((record) => /returned a value/.test(record.message)).length, 1);
 });
 
+test("handlers may return anything that looks like a promise, and fail in every way", async () => {
+  const outcomes: Record<string, () => unknown> = {
+    // biome-ignore lint/suspicious/noThenProperty: it is the case.
+    thenable: () => ({ then: (resolve: (value: undefined) => void) => resolve(undefined) }),
+    "throwing then": () => ({
+      // biome-ignore lint/suspicious/noThenProperty: it is the case.
+      then: () => {
+        throw new Error("in then");
+      },
+    }),
+    "throwing getter": () => ({
+      // biome-ignore lint/suspicious/noThenProperty: it is the case.
+      get then() {
+        throw new Error("in the getter");
+      },
+    }),
+    "no error": () => Promise.reject(undefined),
+    string: () => {
+      throw "text";
+    },
+  };
+  const { to, node } = await agent((message) => outcomes[message.text ?? ""]?.(), { circuitBreakerFailures: 100 });
+  await sender.send(to, "thenable", { until: "processed" });
+  for (const text of ["throwing then", "throwing getter", "no error", "string"]) {
+    await assert.rejects(sender.send(to, text, { until: "processed" }), { reason: "handler_error" }, text);
+  }
+  assert.deepEqual([node.metricsSnapshot().inflight_count, node.metricsSnapshot().error_count], [0, 4]);
+});
+
 test("a logger that fails, and one of the caller's, do no harm", async () => {
   const failing = new QuietLogger();
   failing.error = () => {
