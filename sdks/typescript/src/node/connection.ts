@@ -44,6 +44,7 @@ export class Connection {
   /** Receipts and replies that wait for the connection. */
   readonly #kept: { readonly subject: string; readonly body: string; readonly published: Deferred<void> }[] = [];
   #keptBytes = 0;
+  #reconnection: Deferred<void> | undefined;
   #stopWatching: () => void = () => undefined;
 
   private constructor(nats: NatsConnection, logger: Logger, isOwned: boolean, inboxPrefix: string, address: string) {
@@ -106,15 +107,11 @@ export class Connection {
     return () => this.#ended.delete(callback);
   }
 
-  /** Waits until there is a connection; for ever if it is closed for good. */
+  /** The next connection; undefined while there is one. It does not come where the connection is closed for good. */
   connected(): Promise<void> | undefined {
     if (this.isConnected) return undefined;
-    const { promise, resolve } = deferred<void>();
-    const remove = this.onReconnect(() => {
-      remove();
-      resolve();
-    });
-    return promise;
+    this.#reconnection ??= deferred();
+    return this.#reconnection.promise;
   }
 
   /**
@@ -258,6 +255,8 @@ export class Connection {
         this.#number += 1;
         this.#logger.warn("connection to NATS restored", { address: this.address });
         this.#publishKept();
+        this.#reconnection?.resolve();
+        this.#reconnection = undefined;
         for (const callback of [...this.#reconnected]) callback();
         return;
       case "error":

@@ -152,9 +152,7 @@ export class Delivery {
     signal: AbortSignal | undefined,
   ): Promise<Receipt | typeof TIMED_OUT> {
     const deadline = monotonic() + waitMs;
-    const reconnected = this.#connection.connected();
-    if (reconnected !== undefined && !(await this.#untilConnected(reconnected, waitMs, receipts, signal)))
-      return TIMED_OUT;
+    if (!this.#connection.isConnected && !(await this.#untilConnected(waitMs, receipts, signal))) return TIMED_OUT;
     throwIfAborted(signal);
     const stopListening = this.#connection.denials.listen((denial) => {
       if (denial.action === "publish" && denial.subject === subject) receipts.fail(denialError(denial));
@@ -169,23 +167,14 @@ export class Delivery {
   }
 
   /** Whether the connection came back in time. Fails with the node. */
-  async #untilConnected(
-    reconnected: Promise<void>,
-    waitMs: number,
-    receipts: ReceiptQueue,
-    signal: AbortSignal | undefined,
-  ): Promise<boolean> {
+  async #untilConnected(waitMs: number, receipts: ReceiptQueue, signal: AbortSignal | undefined): Promise<boolean> {
     const over = new AbortController();
-    const onAbort = (): void => over.abort();
-    signal?.addEventListener("abort", onAbort, { once: true });
-    try {
-      reconnected.then(onAbort, onAbort);
-      receipts.onFailure = onAbort;
-      await pause(waitMs, over.signal);
-    } finally {
-      signal?.removeEventListener("abort", onAbort);
-      receipts.onFailure = undefined;
-    }
+    const end = (): void => over.abort();
+    const stopListening = this.#connection.onReconnect(end);
+    receipts.onFailure = end;
+    await pause(waitMs, over.signal, signal);
+    receipts.onFailure = undefined;
+    stopListening();
     throwIfAborted(signal);
     receipts.throwIfFailed();
     return this.#connection.isConnected;
