@@ -15,7 +15,7 @@ ON_BOTH_STORES = package(agentnet-cli) and kind(test) and not binary_id(agentnet
 # Guides whose commands are run, and whose outputs are compared.
 GUIDES = docs/NETWORK_CLI_GUIDE.md docs/UI_BACKEND_MAPPING.md
 
-.PHONY: help tools postgres shells words deny docs links package python python-peer python-test python-versions python-bench python-lint typescript typescript-test typescript-lint typescript-long typescript-runtimes build demo test all-tests chaos guide latency bench bench-quick lint arch compose fmt clean
+.PHONY: help tools postgres shells words deny docs links package python python-peer python-test python-versions python-bench python-lint typescript typescript-test typescript-lint typescript-long typescript-runtimes typescript-docs typescript-bench build demo test all-tests chaos guide latency bench bench-quick lint arch compose fmt clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -70,6 +70,9 @@ typescript-long: tools ## Compare the TypeScript package with the Rust one in 10
 	$(CARGO) build $(LOCKED) -p agentnet-protocol --example wire_oracle
 	@AGENTNET_FUZZ_CASES=100000 scripts/typescript.sh test fuzz soak
 
+typescript-docs: ## The reference of the TypeScript package, by TypeDoc (target/typescript-docs)
+	@scripts/typescript.sh docs
+
 typescript-bench: tools ## How fast the TypeScript package is, beside plain nats.js (release build)
 	$(CARGO) build $(LOCKED) --release -p agentnet-cli
 	@scripts/typescript.sh bench
@@ -101,7 +104,7 @@ test: tools postgres shells python-peer ## Set up what the tests need and run al
 	fi
 
 # What takes too long for every commit: an hour on two cores. `python` builds the wheels of a release.
-all-tests: test chaos python-versions python package typescript-long typescript-runtimes ## All tests, the long ones too: a minute of chaos, every CPython, wheels of a release
+all-tests: test chaos python-versions python package typescript-long typescript-runtimes typescript-docs typescript-bench ## All tests, the long ones too: a minute of chaos, every CPython, wheels of a release
 
 package: ## Package the library crates and build each from its package
 	$(CARGO) package $(LOCKED) --workspace --exclude agentnet-cli --exclude agentnet-bench

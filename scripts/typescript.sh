@@ -5,6 +5,7 @@
 #   typescript.sh build        build it into sdks/typescript/dist
 #   typescript.sh lint         formatting, lint and checks
 #   typescript.sh test         build it, then lint, checks of the package and all tests; what they need of Rust must be built (`make typescript-test`)
+#   typescript.sh docs         the reference of what it exports, into target/typescript-docs
 #   typescript.sh bench        build it and measure it beside nats.js (`make typescript-bench`)
 #   typescript.sh test WORD…   only the tests whose path below test/ begins with one of the words
 #   typescript.sh runtimes     build it, and run the tests of nodes on other runtimes: Node.js 22 and 26, Deno, Bun
@@ -56,6 +57,7 @@ case ${1:-} in
         if [ $# -eq 1 ]; then
             npm run --silent lint
             npm run --silent check-package
+            npm run --silent check-docs
         fi
         npm run --silent test -- "${@:2}"
         ;;
@@ -64,5 +66,14 @@ case ${1:-} in
         npm run --silent build
         node scripts/runtimes.mjs "${@:2}"
         ;;
-    *) fail "say find, build, lint, test or runtimes" ;;
+    docs)
+        install
+        npm run --silent docs
+        ;;
+    bench)
+        install
+        npm run --silent build
+        node bench/bench.mjs "${@:2}"
+        ;;
+    *) fail "say find, build, lint, test, runtimes, docs or bench" ;;
 esac

@@ -1,7 +1,7 @@
 /** References to blobs: the payload that travels in place of a file (PROTOCOL.md section 5.5). */
 
 import { AgentNetError } from "../errors.js";
-import { ascii, type JsonObject, type JsonView, ObjectWriter, RawJson, trim } from "../json/index.js";
+import { type JsonObject, type JsonView, ObjectWriter, RawJson, trim } from "../json/index.js";
 import { present } from "./decode.js";
 
 /** `type` of the payload. */
@@ -15,7 +15,7 @@ export const NATS_OBJECT_STORAGE = "nats_object";
 
 /** A reference to bytes that are kept elsewhere. */
 export interface BlobRef {
-  /** Where the store finds it; never blank. Whether it is a valid id is for the store to check: {@link isBlobId}. */
+  /** Where the store finds it; never blank. Whether it is a valid id is for the store to check. */
   blobId: string;
   /** Which store keeps it. */
   storage: string;
@@ -105,6 +105,7 @@ export function blobRefPayload(blob: BlobRef): RawJson {
     .optText("filename", blob.filename)
     .optText("sha256", blob.sha256)
     .optText("created_at", blob.createdAt);
-  if (blob.metadata !== undefined) out.raw("metadata", ascii(blob.metadata.text));
+  // As it is, like Rust: the envelope makes it ASCII.
+  if (blob.metadata !== undefined) out.raw("metadata", blob.metadata.text);
   return RawJson.trusted(out.optText("text", blob.text).finish());
 }

@@ -36,7 +36,7 @@ export interface Envelope {
   payload: RawJson;
   /** When it was sent. */
   sentAt: string;
-  /** See {@link KIND}; `direct` where the body names none. */
+  /** `direct`, `request`, `reply`, `error`, `system`, `stream`, or another text; `direct` where the body names none. */
   kind: string;
   /** `1.0` where the body names none. */
   schemaVersion: string;

@@ -13,7 +13,7 @@ export type ReceiptStatus = "accepted" | "processed" | "rejected" | "other";
 export interface Receipt {
   /** The message that it is about. */
   messageId: string;
-  /** As written; compare {@link receiptStatus}. */
+  /** As written: `accepted`, `processed`, `rejected`, in any case, or another text. */
   status: string;
   /** When it was issued. */
   eventAt: string;

@@ -56,7 +56,7 @@ export interface Rpc<Request, Reply> {
   /**
    * The members of a reply, unread: for callers that hand the registry's reply on as it is.
    *
-   * @throws {@link RegistryRefusal} where it is an error reply; {@link DecodeError} or {@link JsonError} where it is no reply of this
+   * @throws `RegistryRefusal` where it is an error reply; {@link DecodeError} or {@link JsonError} where it is no reply of this
    * RPC: then another message on the reply subject may be (section 0.11).
    */
   readObject(body: Uint8Array | string): JsonObject;

@@ -10,5 +10,10 @@ export { HistoryItem, type HistoryItems } from "./history-item.js";
 export { Paged } from "./paged.js";
 export { SDKResult } from "./result.js";
 export { AgentSDK, type SDKOptions, type SDKSettings } from "./sdk.js";
-export { type ThreadRequestOptions, type ThreadSendOptions, ThreadSession } from "./thread.js";
+export {
+  type ThreadRequestOptions,
+  type ThreadSendOptions,
+  ThreadSession,
+  type ThreadStreamRequestOptions,
+} from "./thread.js";
 export { AgentWrapper, type WrapperRequest, type WrapperSend, type WrapperTarget } from "./wrapper.js";
