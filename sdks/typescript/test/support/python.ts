@@ -29,11 +29,23 @@ export class Python {
     return new Python(network.spawn(python, [script, command, network.url, ...rest]));
   }
 
+  /** `spec/peers/agent.py`, which shares no code with this project. */
+  static wirePeer(network: Network, command: "serve" | "talk", ...args: string[]): Python {
+    const script = path.join(REPOSITORY, "spec/peers/agent.py");
+    const python = interpreter("AGENTNET_PEER_PYTHON", ".tools/python/bin/python", "make python-peer");
+    return new Python(network.spawn(python, [script, command, network.url, ...args]));
+  }
+
   /** An agent of the Python package; ready when this resolves. */
-  static async agent(network: Network, username: string, environment: Record<string, string> = {}): Promise<Python> {
+  static async agent(
+    network: Network,
+    username: string,
+    environment: Record<string, string> = {},
+    ...args: string[]
+  ): Promise<Python> {
     const script = path.join(PACKAGE, "test/support/peers/agent.py");
     const python = interpreter("AGENTNET_PYTHON", ".tools/python-wheel/bin/python", "make python-test");
-    const agent = new Python(network.spawn(python, [script, username], environment));
+    const agent = new Python(network.spawn(python, [script, username, ...args], environment));
     await agent.next("ready");
     return agent;
   }

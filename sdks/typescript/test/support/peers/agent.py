@@ -1,6 +1,6 @@
 """An agent in Python, of this repository's package (and so of the Rust SDK beneath it), which tests of the TypeScript SDK talk with.
 
-    agent.py USERNAME
+    agent.py USERNAME [BURST]      BURST: how many messages of one sender it takes at once, and one in ten seconds after that
 
 Settings come from the environment. Its handler does what a payload says; a line of JSON on stdin is a call to make, and its result,
 or its error, is a line of JSON on stdout.
@@ -14,12 +14,13 @@ import sys
 from agentnet import AgentNode, StreamCancelledError
 
 USERNAME = sys.argv[1]
+BURST = int(sys.argv[2]) if len(sys.argv) > 2 else None
 node = AgentNode(
     agent_id=USERNAME,
     name=USERNAME,
     username=USERNAME,
-    rate_limit_per_sender_per_sec=100_000,
-    rate_limit_burst=100_000,
+    rate_limit_per_sender_per_sec=0.1 if BURST else 100_000,
+    rate_limit_burst=BURST or 100_000,
     max_pending=10_000,
 )
 
@@ -48,6 +49,8 @@ async def handle(message):
         except StreamCancelledError:
             say("cancelled")
             raise
+    elif told.get("do") == "fail":
+        raise RuntimeError("told to fail")
     elif told.get("do") == "abandon":
         async with node.reply_stream(message) as stream:
             await stream.delta("half")
@@ -65,6 +68,10 @@ async def call(told):
     if op == "request":
         reply = await node.request(told["to"], told["payload"], timeout=20)
         return {"kind": reply.kind, "payload": reply.payload}
+    if op == "echo":
+        # Text in and out, so that what JSON cannot express in JavaScript stays as it is.
+        reply = await node.request(told["to"], json.loads(told["text"]), timeout=20)
+        return json.dumps(reply.payload, separators=(",", ":"))
     if op == "stream":
         seqs = []
         async with node.request_stream(told["to"], told["payload"], timeout=20) as stream:
