@@ -5,7 +5,7 @@ import { AgentNode, CONSOLE_LOGGER, Connection, InvalidArgumentError, RegistryCl
 import { request } from "../node/requests.js";
 import { send } from "../node/sender.js";
 import type { Session } from "../node/session.js";
-import { parseCompatTarget, type Target } from "../protocol/index.js";
+import { parseCompatTarget, parseSdkTarget, type Target } from "../protocol/index.js";
 import { notConnected, notRegistered, translated } from "./errors.js";
 import { Inbox } from "./inbox.js";
 import { agentMessage, registerResponse } from "./messages.js";
@@ -150,13 +150,13 @@ export class AgentNetClient extends ClientRegistryCalls {
   }
 
   /**
-   * Sends to `@name`, `name`, `username:<name>`, `acct_…` or `account:<id>`; gives the id of the message.
+   * Sends to `@name`, `name`, `username:<name>`, `acct_…`, `account:<id>` or `capability:<name>`; gives the id of the message.
    *
    * @throws {AgentNetError} `delivery_rejected`, `delivery_ack_unusable`, `delivery_ack_timeout`: only with `requireDeliveryAck`.
    * `resolve_account_failed`: the name has no account. `not_connected`, `not_registered`.
    */
   async send(to: string, payload: unknown, options: SendOptions = {}): Promise<string> {
-    return await this.#send(() => parseCompatTarget(to), payload, options);
+    return await this.#send(() => clientTarget(to), payload, options);
   }
 
   /** As {@link send}, to the account of a username. */
@@ -175,7 +175,7 @@ export class AgentNetClient extends ClientRegistryCalls {
    * @throws {AgentNetError} `request_timeout`, `no_responders`, `invalid_message`, and as {@link send}.
    */
   async request(to: string, payload: unknown, options: RequestOptions = {}): Promise<AgentMessage> {
-    return await this.#request(() => parseCompatTarget(to), payload, options);
+    return await this.#request(() => clientTarget(to), payload, options);
   }
 
   /** As {@link request}, to the account of a username. */
@@ -274,4 +274,16 @@ export class AgentNetClient extends ClientRegistryCalls {
   protected override get registry(): RegistryClient {
     return this.#requireLink().registry;
   }
+}
+
+/**
+ * Reads a target as the original does, but for `capability:<name>`, which it took for a username: no account can have that name.
+ *
+ * @throws {TargetError}
+ */
+function clientTarget(to: string): Target {
+  if (typeof to !== "string")
+    throw new InvalidArgumentError(`the target must be a string, not ${typeof to}`, "invalid_target");
+  const target = parseCompatTarget(to);
+  return target.kind === "username" && target.value.startsWith("capability:") ? parseSdkTarget(to) : target;
 }

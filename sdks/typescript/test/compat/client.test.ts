@@ -160,7 +160,13 @@ test("a send waits for no receipt by default, and with requireDeliveryAck report
   await fails(sender.send("@deaf", {}, quick), "delivery_ack_timeout", "delivery acknowledgement timed out");
   assert.equal(sender.node?.metricsSnapshot().retry_count, 1, "it was tried again");
   await fails(sender.send("@nobody_here", {}), "resolve_account_failed", "not_found");
-  await fails(sender.send("", {}), "invalid_target");
+  for (const to of ["", "@", "account:", "capability:", 5 as unknown as string]) {
+    await fails(sender.send(to, {}), "invalid_target");
+  }
+  const able = network.node({ agentId: "able", username: "able", capabilities: ["able"] });
+  able.onMessage((_message, context) => context.reply("by capability"));
+  await able.start();
+  assert.equal((await sender.request("Capability:able", {}, { timeoutMs: 20_000 })).payload, "by capability");
 });
 
 test("a request gives the reply, an error reply like any other, and its failures by code", async () => {
