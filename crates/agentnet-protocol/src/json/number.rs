@@ -35,9 +35,28 @@ pub(super) fn python_str(value: f64) -> String {
     finite(value)
 }
 
+/// The shortest digits that read back the same, as d[.ddd]e<exponent>.
+fn shortest(value: f64) -> String {
+    let shortest = format!("{value:e}");
+    let digits = shortest
+        .bytes()
+        .take_while(|&byte| byte != b'e')
+        .filter(u8::is_ascii_digit);
+    let count = digits.count();
+    // Of 16 digits or more, two decimals may be equally near to the value: Python takes the even one, `{:e}` the larger one.
+    if count < 16 {
+        return shortest;
+    }
+    let nearest = format!("{value:.*e}", count - 1);
+    if nearest.parse() == Ok(value) {
+        nearest
+    } else {
+        shortest
+    }
+}
+
 fn finite(value: f64) -> String {
-    // `{:e}` gives the shortest digits: d[.ddd]e<exponent>.
-    let scientific = format!("{:e}", value.abs());
+    let scientific = shortest(value.abs());
     let (mantissa, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
     let exponent: i32 = exponent.parse().unwrap_or(0);
     let digits: String = mantissa.chars().filter(char::is_ascii_digit).collect();

@@ -137,7 +137,11 @@ const json: Kind = {
 
 const float: Kind = {
   weight: 3,
-  make: (random) => [Array.from({ length: 16 }, () => random.below(16).toString(16)).join("")],
+  make: (random) => {
+    const digits = (length: number) => Array.from({ length }, () => random.below(16).toString(16)).join("");
+    // Doubles of this size are often as near to one decimal of 16 digits as to the next.
+    return [random.oneIn(3) ? `${random.pick(["42f", "430", "c31", "432"])}${digits(13)}` : digits(16)];
+  },
   answer: (bits: string) => {
     const view = new DataView(new ArrayBuffer(8));
     view.setBigUint64(0, BigInt(`0x${bits}`));
