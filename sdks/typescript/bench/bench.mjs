@@ -8,7 +8,8 @@
  * in turns, so that they get the same good and bad moments of the machine. What nats.js sends is neither stored nor
  * acknowledged, and has no envelope, guards or receipts.
  *
- * AGENTNET_BIN names the program (default: the release build), AGENTNET_NATS_SERVER the nats-server.
+ * AGENTNET_BIN names the program (default: the release build), AGENTNET_NATS_SERVER the nats-server. AGENTNET_BENCH_FLAGS are flags
+ * of Node.js for the measured processes, such as `--cpu-prof --cpu-prof-dir=/tmp/profiles`.
  */
 import { spawn } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
@@ -22,6 +23,7 @@ const REPOSITORY = fileURLToPath(new URL("../../..", import.meta.url));
 const PEER = fileURLToPath(new URL("peer.mjs", import.meta.url));
 const TARGET = process.env.CARGO_TARGET_DIR || join(REPOSITORY, "target");
 const AGENTNET = process.env.AGENTNET_BIN || join(TARGET, "release/agentnet");
+const FLAGS = (process.env.AGENTNET_BENCH_FLAGS ?? "").split(" ").filter((flag) => flag !== "");
 const ROUNDS = Number(process.argv[2] ?? 9);
 const MILLISECONDS = Number(process.argv[3] ?? 1_000);
 const IN_FLIGHT = 256;
@@ -67,9 +69,9 @@ async function startNetwork(directory) {
 }
 
 async function startPair(implementation, url) {
-  const answers = new Program(process.execPath, [PEER, implementation, "answer", url, "bench.plain"]);
+  const answers = new Program(process.execPath, [...FLAGS, PEER, implementation, "answer", url, "bench.plain"]);
   const where = JSON.parse(await answers.line());
-  const asks = new Program(process.execPath, [PEER, implementation, "ask", url, where]);
+  const asks = new Program(process.execPath, [...FLAGS, PEER, implementation, "ask", url, where]);
   await asks.line();
   return { answers, asks };
 }
