@@ -156,7 +156,7 @@ deny: ## Check licences, sources and versions of dependencies (deny.toml), and t
 docs: ## Build the documentation as one searchable book (target/book/html), with mdBook
 	@scripts/docs.sh
 
-compose: ## Check docker/ against the schema of compose files, .env.example and the binary
+compose: tools ## Check docker/ against the schema of compose files, .env.example and the binary
 	$(CARGO) build $(LOCKED) --workspace --bins
 	@scripts/compose-check.sh
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Checks docker/docker-compose.yml against the schema of compose files, and docker/, .env.example and the binary against
-# each other (scripts/compose_check.py). Needs neither docker nor, after its first run, the network.
+# Checks the compose files of docker/ against their schema, and docker/, .env.example and the binary against each other
+# (scripts/compose_check.py). Needs neither docker nor, after its first run, the network.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -23,6 +23,12 @@ if ! "$home/bin/python" -c "from importlib.metadata import version; assert versi
     echo "compose-check: check-jsonschema $version in $home"
 fi
 
-"$home/bin/check-jsonschema" --quiet --builtin-schema vendor.compose-spec docker/docker-compose.yml ||
-    "$home/bin/check-jsonschema" --builtin-schema vendor.compose-spec docker/docker-compose.yml
-"$home/bin/python" scripts/compose_check.py "$("$agentnet" registry --help)"
+nats_server=${AGENTNET_NATS_SERVER:-}
+[ -n "$nats_server" ] || nats_server=$(command -v nats-server || echo .tools/bin/nats-server)
+[ -x "$nats_server" ] || fail "there is no nats-server: run \`make tools\` first"
+
+for file in docker/docker-compose*.yml; do
+    "$home/bin/check-jsonschema" --quiet --builtin-schema vendor.compose-spec "$file" ||
+        "$home/bin/check-jsonschema" --builtin-schema vendor.compose-spec "$file"
+done
+"$home/bin/python" scripts/compose_check.py "$("$agentnet" registry --help)" "$nats_server"

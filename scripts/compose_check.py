@@ -1,18 +1,23 @@
 """What the schema of compose files cannot see: whether compose file, Dockerfile, .env.example and binary fit together.
 
-Usage: compose_check.py HELP, the text of `agentnet registry --help`. Prints every problem and exits 1, or one line that
-all is well.
+Usage: compose_check.py HELP NATS_SERVER: the text of `agentnet registry --help`, and the path of a nats-server, which reads
+the configuration that the containers would have. Prints every problem and exits 1, or one line that all is well.
 """
 
+import os
 import pathlib
 import re
+import subprocess
 import sys
+import tempfile
 from urllib.parse import unquote, urlsplit
 
 from ruamel.yaml import YAML
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 COMPOSE = ROOT / "docker/docker-compose.yml"
+# Laid over the first by a second `-f`.
+WEBSOCKET = ROOT / "docker/docker-compose.websocket.yml"
 # What an installation that follows the documents relies on.
 PROMISED = {
     "AGENTNET_TOKEN": "agentnet_secret_token",
@@ -23,23 +28,25 @@ PROMISED = {
     "DEV_AUTH": "false",
 }
 NATS_PORTS = {"4222", "8222"}
+WEBSOCKET_PORT = "4280"
 OLDEST_NATS = (2, 11)
 # Read by the image of PostgreSQL, and by every service of ours beside what its help lists.
 OTHER_SETTINGS = {"POSTGRES_DB", "POSTGRES_USER", "POSTGRES_PASSWORD", "LOG_LEVEL", "RUST_LOG", "AGENTNET_DATA_DIR"}
 
 
-def main(help_text):
-    compose = YAML(typ="safe").load(COMPOSE.read_text(encoding="utf-8"))
+def main(help_text, nats_server):
+    compose, overlay = (YAML(typ="safe").load(path.read_text(encoding="utf-8")) for path in (COMPOSE, WEBSOCKET))
     settings = settings_of(help_text)
     values, offered = env_file(ROOT / ".env.example")
     dockerfile = (ROOT / "docker/Dockerfile").read_text(encoding="utf-8")
     services = compose["services"]
     problems = [
-        *check_services(compose, values),
+        *check_services(compose, set(values) | set(overlay["services"]["nats"]["environment"])),
         *check_names(services, settings, values, offered),
         *check_promises(values),
         *check_addresses(services, values),
         *check_nats(services["nats"]),
+        *check_websocket(services["nats"], overlay, values, nats_server),
         *check_registry(services, dockerfile),
         *check_build(services["registry"]["build"], dockerfile),
     ]
@@ -88,7 +95,7 @@ def expand(text, values):
     return re.sub(r"\$\{([A-Z0-9_]+)(?::-([^}]*))?\}", value, text)
 
 
-def check_services(compose, values):
+def check_services(compose, variables):
     """What holds for every service."""
     for name, service in compose["services"].items():
         if (COMPOSE.parent / service["env_file"]).resolve() != ROOT / ".env":
@@ -102,7 +109,7 @@ def check_services(compose, values):
         if re.search(r"(?<!\$)\$(?!\$)", text):
             yield f"{name}: `$` is replaced by compose, which does not read .env here; write `$$`"
         for used in re.findall(r"\$\$\{?([A-Z_]+)", text):
-            if used not in values:
+            if used not in variables:
                 yield f"{name}: it uses {used}, which .env.example does not set"
 
 
@@ -158,6 +165,40 @@ def check_nats(nats):
         yield f"nats: its ports are not {', '.join(sorted(NATS_PORTS))}"
     if command[command.index("-m") + 1] not in NATS_PORTS or ":8222/healthz" not in nats["healthcheck"]["test"][-1]:
         yield "nats: the health check does not ask the monitoring port"
+
+
+def check_websocket(nats, overlay, values, nats_server):
+    """It is off by itself; turned on, it is on this machine alone and lets in no page but those of the origins named."""
+    if list(overlay["services"]) != ["nats"] or set(overlay["services"]["nats"]) != {"environment", "ports"}:
+        yield f"{WEBSOCKET.name}: it changes more than the environment and the ports of nats"
+    if overlay["services"]["nats"]["ports"] != [f"127.0.0.1:{WEBSOCKET_PORT}:{WEBSOCKET_PORT}"]:
+        yield f"{WEBSOCKET.name}: WebSocket has no TLS there, and its port is not on this machine alone"
+    environment = {name: values[name] for name in ("AGENTNET_TOKEN", "AGENTNET_WEBSOCKET_ORIGINS")}
+    if "websocket" in nats_config(nats, environment, nats_server):
+        yield "nats: WebSocket is on without docker-compose.websocket.yml"
+    environment |= overlay["services"]["nats"]["environment"]
+    for named, origins in (
+        ("", ["http://127.0.0.1:4280"]),
+        ("http://localhost:8080", ["http://localhost:8080"]),
+        ("https://a.example , http://b:1,http://b:2", ["https://a.example", "http://b:1", "http://b:2"]),
+    ):
+        config = nats_config(nats, environment | {"AGENTNET_WEBSOCKET_ORIGINS": named}, nats_server)
+        found = re.search(r"websocket \{ port: (\d+), no_tls: true, allowed_origins: \[(.*)\] \}", config)
+        if not found or found[1] != WEBSOCKET_PORT or re.findall(r'"([^"]*)"', found[2]) != origins:
+            yield f"nats: with AGENTNET_WEBSOCKET_ORIGINS={named!r} its configuration is: {config}"
+
+
+def nats_config(nats, environment, nats_server):
+    """The configuration that the container's command writes in this environment; nats-server has accepted it."""
+    with tempfile.TemporaryDirectory() as folder:
+        shell = [word.replace("$$", "$").replace("/tmp/", f"{folder}/") for word in nats["entrypoint"]]
+        # Instead of the server, its check of the configuration.
+        shell[-1] = shell[-1].replace("exec nats-server", 'exec "$NATS_SERVER" -t')
+        environment = {"PATH": os.environ["PATH"], "NATS_SERVER": nats_server, **environment}
+        ran = subprocess.run(shell, env=environment, capture_output=True, text=True, check=False)
+        if ran.returncode:
+            sys.exit(f"compose-check: the command of nats fails: {ran.stderr}")
+        return pathlib.Path(folder, "nats.conf").read_text(encoding="utf-8")
 
 
 def check_registry(services, dockerfile):
@@ -232,4 +273,4 @@ def embedded():
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1]))
+    sys.exit(main(sys.argv[1], sys.argv[2]))

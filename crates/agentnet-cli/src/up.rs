@@ -5,7 +5,10 @@
 //! 3. [`nats`]: runs it as a child process that ends with this one ([`spawn`]), and restarts it when it dies
 //! 4. [`stack`]: runs the registry on top; stops all in the opposite order
 //! 5. [`banner`]: prints addresses, files and the next steps
+//!
+//! [`websocket`]: settings of the listener for browsers.
 
+pub(crate) mod address;
 pub(crate) mod banner;
 pub(crate) mod locate;
 pub(crate) mod lock;
@@ -13,3 +16,4 @@ pub(crate) mod nats;
 pub(crate) mod nats_config;
 pub(crate) mod spawn;
 pub(crate) mod stack;
+pub(crate) mod websocket;

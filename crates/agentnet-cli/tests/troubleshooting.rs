@@ -108,6 +108,9 @@ async fn without_a_network(said: &mut Said) {
     let taken_port = taken.local_addr().unwrap().port().to_string();
     let up = |data: &str, port: &str| Up::command(&folder.path().join(data), port);
     said.note("port in use", run(up("a", &taken_port)).await.stderr);
+    let mut open = up("a", "0");
+    open.args(["--websocket", "0.0.0.0:0", "--token", "mine"]);
+    said.note("WebSocket without TLS", run(open).await.stderr);
     let mut no_server = binary();
     no_server.args([
         "up",

@@ -149,6 +149,10 @@ fn parse_one(text: &str) -> Result<(String, Login), NatsUrlError> {
         format!("nats://{text}")
     };
     let url = Url::parse(&full).map_err(|problem| error(text, problem))?;
+    if matches!(url.scheme(), "ws" | "wss") {
+        let problem = format_args!("`{}` is for browsers; this program connects over TCP", url.scheme());
+        return Err(error(text, problem));
+    }
     if !matches!(url.scheme(), "nats" | "tls") {
         return Err(error(text, format_args!("scheme `{}` is not supported", url.scheme())));
     }
@@ -260,5 +264,10 @@ mod tests {
             assert!(!error.contains("tok@"), "{error}");
             assert!(error.contains("expected nats://TOKEN@HOST:PORT"), "{error}");
         }
+        let error = NatsUrl::parse("ws://tok@127.0.0.1:4280").unwrap_err().to_string();
+        assert!(
+            error.contains("`ws` is for browsers") && error.contains("`ws://***@127.0.0.1:4280`"),
+            "{error}"
+        );
     }
 }

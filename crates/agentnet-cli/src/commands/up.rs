@@ -1,10 +1,13 @@
 //! `agentnet up`: a whole network in one command.
 
+mod websocket_args;
+
 use std::path::PathBuf;
 
 use agentnet_nats::DEVELOPMENT_TOKEN;
 use clap::Args;
 
+use self::websocket_args::WebSocketArgs;
 use super::registry_settings::RegistrySettings;
 use crate::args::trimmed;
 use crate::connection::checked_url;
@@ -13,9 +16,10 @@ use crate::exit::{Exit, Failure};
 use crate::global::Global;
 use crate::output::Output;
 use crate::signals::StopSignals;
+use crate::up::address::is_loopback;
 use crate::up::banner;
 use crate::up::lock::keep_files_private;
-use crate::up::nats_config::{check_token, is_loopback};
+use crate::up::nats_config::check_token;
 use crate::up::stack::{Broker, Plan, Stack};
 
 #[derive(Debug, Args)]
@@ -49,6 +53,8 @@ pub(crate) struct Up {
     #[arg(long, value_name = "URL", value_parser = crate::args::not_blank)]
     database_url: Option<String>,
     #[command(flatten)]
+    websocket: WebSocketArgs,
+    #[command(flatten)]
     settings: RegistrySettings,
 }
 
@@ -58,18 +64,30 @@ impl Up {
         let broker = match trimmed(global.nats_url.as_ref()) {
             Some(url) => {
                 checked_url(&url)?;
+                self.websocket.refuse_with_url()?;
                 Broker::External { url }
             }
             None => {
                 check_token(&self.token)?;
-                if self.token == DEVELOPMENT_TOKEN && !is_loopback(&self.host) {
-                    known_token(&self.host, self.insecure_token, output)?;
+                let websocket = self.websocket.settings(self.port)?;
+                if self.token == DEVELOPMENT_TOKEN {
+                    let of_websocket = websocket.as_ref().map(|websocket| websocket.address.host.as_str());
+                    let hosts = [
+                        (Some(self.host.as_str()), "--host 127.0.0.1"),
+                        (of_websocket, "--websocket 127.0.0.1:4280"),
+                    ];
+                    for (host, loopback) in hosts {
+                        if let Some(host) = host.filter(|host| !is_loopback(host)) {
+                            known_token(host, loopback, self.insecure_token, output)?;
+                        }
+                    }
                 }
                 Broker::Own {
                     host: self.host,
                     port: self.port,
                     token: self.token,
                     monitor_port: self.monitor_port,
+                    websocket,
                     program: self.nats_server.filter(|path| !path.as_os_str().is_empty()),
                 }
             }
@@ -97,7 +115,8 @@ impl Up {
 }
 
 /// A public token protects nothing where other machines can connect.
-fn known_token(host: &str, allowed: bool, output: Output) -> Result<(), Failure> {
+/// `loopback` is the option that keeps to this machine.
+fn known_token(host: &str, loopback: &str, allowed: bool, output: Output) -> Result<(), Failure> {
     let what = format!("{host} can be reached from other machines, and the development token is public");
     if allowed {
         output.note(format!(
@@ -105,8 +124,8 @@ fn known_token(host: &str, allowed: bool, output: Output) -> Result<(), Failure>
         ));
         return Ok(());
     }
-    Err(Failure::refused(what).hint(
+    Err(Failure::refused(what).hint(format!(
         "set a token of your own with AGENTNET_TOKEN=\"$(openssl rand -hex 24)\" or --token, or stay on this machine with \
-         --host 127.0.0.1; --insecure-token starts it all the same",
-    ))
+         {loopback}; --insecure-token starts it all the same"
+    )))
 }

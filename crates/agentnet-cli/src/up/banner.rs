@@ -3,7 +3,10 @@
 use agentnet_nats::{DEFAULT_NATS_URL, DEVELOPMENT_TOKEN, Login, NatsUrl};
 use agentnet_protocol::json::ObjectWriter;
 
+use super::address::host_port;
+use super::nats_config::ServerSettings;
 use super::stack::Stack;
+use super::websocket::{WebOrigin, WebSocketSettings};
 use crate::output::{Output, Tint};
 
 /// The banner for people.
@@ -16,6 +19,11 @@ pub(crate) fn text(stack: &Stack, output: Output) -> String {
     ];
     lines.push(format!("{}{}", name("URL"), output.tint(Tint::Green, &url)));
     if let Some(nats) = &stack.nats {
+        if let Some(websocket) = &nats.settings.websocket {
+            let url = websocket_url(websocket, &nats.settings);
+            lines.push(format!("{}{}", name("WebSocket"), output.tint(Tint::Green, &url)));
+            lines.push(format!("{}{}", name("Origins"), shown_origins(websocket)));
+        }
         let (program, server) = (&nats.program, &nats.server);
         lines.push(format!(
             "{}nats-server {}, pid {}, {}",
@@ -25,7 +33,7 @@ pub(crate) fn text(stack: &Stack, output: Output) -> String {
             program.path.display()
         ));
         if let Some(port) = nats.settings.monitor_port {
-            let address = super::nats_config::host_port(nats.settings.monitor_host(), port);
+            let address = host_port(nats.settings.monitor_host(), port);
             lines.push(format!("{}http://{address}", name("Monitor")));
         }
         lines.push(format!("{}{}", name("Log"), nats.settings.log.display()));
@@ -68,6 +76,10 @@ pub(crate) fn document(stack: &Stack) -> String {
             .text("host", &nats.settings.host)
             .int("port", nats.settings.port)
             .text("log", &nats.settings.log.to_string_lossy());
+        if let Some(websocket) = &nats.settings.websocket {
+            out.text("websocket_url", &websocket_url(websocket, &nats.settings));
+            server.raw("websocket", &websocket_document(websocket));
+        }
         out.raw("nats_server", &server.finish());
     }
     out.finish()
@@ -81,6 +93,35 @@ fn shown_url(url: &str) -> String {
         }
         _ => url.to_owned(),
     }
+}
+
+/// The URL for browsers of this machine, its token shown as in [`shown_url`].
+fn websocket_url(websocket: &WebSocketSettings, settings: &ServerSettings) -> String {
+    let token = if settings.token == DEVELOPMENT_TOKEN {
+        DEVELOPMENT_TOKEN
+    } else {
+        "TOKEN"
+    };
+    websocket.url().replacen("://", &format!("://{token}@"), 1)
+}
+
+/// The pages that may connect.
+fn shown_origins(websocket: &WebSocketSettings) -> String {
+    if websocket.origins.is_empty() {
+        return "none: no web page may connect until its origin is named with --websocket-origin URL".to_owned();
+    }
+    let origins: Vec<&str> = websocket.origins.iter().map(WebOrigin::as_str).collect();
+    origins.join(", ")
+}
+
+fn websocket_document(websocket: &WebSocketSettings) -> String {
+    let origins: Vec<&str> = websocket.origins.iter().map(WebOrigin::as_str).collect();
+    let mut out = ObjectWriter::new();
+    out.text("host", &websocket.address.host)
+        .int("port", websocket.address.port)
+        .bool("tls", websocket.tls.is_some())
+        .raw("allowed_origins", &serde_json::json!(origins).to_string());
+    out.finish()
 }
 
 /// Whether other commands use this address by default.

@@ -19,8 +19,9 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 
+use super::address::{host_port, local_host};
 use super::locate::NatsProgram;
-use super::nats_config::{ServerSettings, host_port};
+use super::nats_config::ServerSettings;
 use super::spawn::Spawner;
 use crate::exit::Failure;
 
@@ -147,9 +148,8 @@ impl Launch {
     /// Starts the process and waits for its greeting.
     async fn run(&self) -> Result<Child, Failure> {
         let settings = &self.settings;
-        check_port(&settings.host, settings.port, "--port")?;
-        if let Some(port) = settings.monitor_port {
-            check_port(settings.monitor_host(), port, "--monitor-port")?;
+        for listener in listeners(settings) {
+            listener.check()?;
         }
         let cannot = |what: &str, error: io::Error| Failure::error(format!("cannot {what}: {error}"));
         settings
@@ -204,7 +204,12 @@ impl Launch {
         let start = usize::try_from(logged_before).unwrap_or(usize::MAX).min(log.len());
         let log = String::from_utf8_lossy(&log[start..]);
         if log.contains("address already in use") {
-            return port_in_use(&settings.host, settings.port, "--port");
+            // The port was taken after it had been checked.
+            let is_websocket = log.contains("listen for websocket connections");
+            let taken = listeners(settings).find(|listener| is_websocket == (listener.flag == WEBSOCKET_FLAG));
+            if let Some(listener) = taken {
+                return listener.in_use();
+            }
         }
         let last: Vec<&str> = log.lines().filter(|line| !line.trim().is_empty()).collect();
         let last = last[last.len().saturating_sub(5)..].join("; ");
@@ -213,34 +218,71 @@ impl Launch {
     }
 }
 
-/// Checks that the port is free; the failure says what to change.
-fn check_port(host: &str, port: u16, flag: &str) -> Result<(), Failure> {
-    let Err(error) = TcpListener::bind((host.trim_matches(['[', ']']), port)) else {
-        return Ok(());
-    };
-    Err(match error.kind() {
-        io::ErrorKind::AddrInUse => port_in_use(host, port, flag),
-        io::ErrorKind::PermissionDenied => Failure::error(format!("port {port} cannot be used: {error}"))
-            .hint(format!("choose one above 1023 with {flag}")),
-        _ => Failure::error(format!("cannot listen on {}: {error}", host_port(host, port)))
-            .hint("--host must be an address of this machine; 127.0.0.1 is the default"),
-    })
+const WEBSOCKET_FLAG: &str = "--websocket HOST:PORT";
+
+/// An address that the server listens on, and the option that sets its port.
+#[derive(Debug)]
+struct Listener<'a> {
+    host: &'a str,
+    port: u16,
+    flag: &'static str,
 }
 
-fn port_in_use(host: &str, port: u16, flag: &str) -> Failure {
-    Failure::error(format!("port {port} on {host} is in use by another program")).hint(format!(
-        "choose another port with {flag} PORT, or stop what listens there (another agentnet up?)"
-    ))
+/// The addresses that the server listens on, that of NATS first.
+fn listeners(settings: &ServerSettings) -> impl Iterator<Item = Listener<'_>> {
+    let nats = Listener {
+        host: &settings.host,
+        port: settings.port,
+        flag: "--port PORT",
+    };
+    let monitor = settings.monitor_port.map(|port| Listener {
+        host: settings.monitor_host(),
+        port,
+        flag: "--monitor-port PORT",
+    });
+    let websocket = settings.websocket.as_ref().map(|websocket| Listener {
+        host: &websocket.address.host,
+        port: websocket.address.port,
+        flag: WEBSOCKET_FLAG,
+    });
+    std::iter::once(nats).chain(monitor).chain(websocket)
+}
+
+impl Listener<'_> {
+    /// Checks that the port is free; the failure says what to change.
+    fn check(&self) -> Result<(), Failure> {
+        let Self { host, port, flag } = *self;
+        let Err(error) = TcpListener::bind((host.trim_matches(['[', ']']), port)) else {
+            return Ok(());
+        };
+        Err(match error.kind() {
+            io::ErrorKind::AddrInUse => self.in_use(),
+            io::ErrorKind::PermissionDenied => Failure::error(format!("port {port} cannot be used: {error}"))
+                .hint(format!("choose one above 1023 with {flag}")),
+            _ => {
+                let flag = if flag == WEBSOCKET_FLAG {
+                    "--websocket"
+                } else {
+                    "--host"
+                };
+                Failure::error(format!("cannot listen on {}: {error}", host_port(host, port))).hint(format!(
+                    "{flag} must be an address of this machine; 127.0.0.1 is the default"
+                ))
+            }
+        })
+    }
+
+    fn in_use(&self) -> Failure {
+        let Self { host, port, flag } = self;
+        Failure::error(format!("port {port} on {host} is in use by another program")).hint(format!(
+            "choose another port with {flag}, or stop what listens there (another agentnet up?)"
+        ))
+    }
 }
 
 /// The `INFO {...}` line that a server sends to a new client.
 async fn greeting(host: &str, port: u16) -> io::Result<String> {
-    let host = match host.trim_matches(['[', ']']) {
-        "0.0.0.0" => "127.0.0.1",
-        "::" => "::1",
-        host => host,
-    };
-    let stream = TcpStream::connect((host, port)).await?;
+    let stream = TcpStream::connect((local_host(host), port)).await?;
     let mut line = String::new();
     BufReader::new(stream.take(64 << 10)).read_line(&mut line).await?;
     Ok(line)

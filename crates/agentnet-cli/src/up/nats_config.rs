@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
+use super::address::{host_port, is_loopback, local_host};
+use super::websocket::WebSocketSettings;
 use crate::exit::Failure;
 
 /// Characters to escape in the user part of a URL.
@@ -44,6 +46,8 @@ pub(crate) struct ServerSettings {
     pub(crate) token: String,
     /// Port of the HTTP monitoring pages, if they are served.
     pub(crate) monitor_port: Option<u16>,
+    /// The listener for browsers, if there is one.
+    pub(crate) websocket: Option<WebSocketSettings>,
     /// Directory of the JetStream files.
     pub(crate) store_dir: PathBuf,
     /// The log file; rotated files are kept beside it.
@@ -99,17 +103,32 @@ impl ServerSettings {
 
     /// The URL for clients on this machine.
     pub(crate) fn url(&self) -> String {
-        let host = match self.host.as_str() {
-            "0.0.0.0" => "127.0.0.1",
-            "::" | "[::]" => "::1",
-            host => host,
-        };
         format!(
             "nats://{}@{}",
             utf8_percent_encode(&self.token, USERINFO_ESCAPES),
-            host_port(host, self.port)
+            host_port(local_host(&self.host), self.port)
         )
     }
+}
+
+/// `websocket { … }`.
+fn websocket_block(websocket: &WebSocketSettings) -> String {
+    let (same_origin, origins) = websocket.accepted();
+    let origins: Vec<String> = origins.iter().map(|origin| quoted(origin)).collect();
+    let tls = match &websocket.tls {
+        Some(files) => format!(
+            "tls {{ cert_file: {}, key_file: {} }}",
+            quoted(&files.cert.to_string_lossy()),
+            quoted(&files.key.to_string_lossy())
+        ),
+        None => "no_tls: true".to_owned(),
+    };
+    format!(
+        "websocket {{\n    host: {}\n    port: {}\n    {tls}\n    same_origin: {same_origin}\n    allowed_origins: [{}]\n}}\n",
+        quoted(&websocket.address.host),
+        websocket.address.port,
+        origins.join(", ")
+    )
 }
 
 /// Checks that the server and a URL can carry the token: printable, without white space.
@@ -130,24 +149,6 @@ pub(crate) fn check_token(token: &str) -> Result<(), Failure> {
         .hint("letters and digits are safest, e.g. --token \"$(openssl rand -hex 24)\""))
 }
 
-/// Whether the address can be reached from this machine only.
-pub(crate) fn is_loopback(host: &str) -> bool {
-    let host = host.trim_matches(['[', ']']);
-    host.eq_ignore_ascii_case("localhost")
-        || host
-            .parse::<std::net::IpAddr>()
-            .is_ok_and(|address| address.to_canonical().is_loopback())
-}
-
-/// `host:port`, with brackets around an IPv6 address.
-pub(crate) fn host_port(host: &str, port: u16) -> String {
-    if host.contains(':') && !host.starts_with('[') {
-        format!("[{host}]:{port}")
-    } else {
-        format!("{host}:{port}")
-    }
-}
-
 /// A string of the server's configuration language.
 fn quoted(text: &str) -> String {
     format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
@@ -158,6 +159,7 @@ mod tests {
     use agentnet_nats::{Login, NatsUrl};
     use tempfile::TempDir;
 
+    use super::super::websocket::TlsFiles;
     use super::*;
 
     fn settings(host: &str, token: &str) -> ServerSettings {
@@ -167,6 +169,7 @@ mod tests {
             port: 4333,
             token: token.into(),
             monitor_port: None,
+            websocket: None,
             store_dir: "/data/jet \"stream\"".into(),
             log: "/data/nats-server.log".into(),
         }
@@ -193,23 +196,6 @@ mod tests {
     }
 
     #[test]
-    fn loopback_addresses_are_known() {
-        for host in [
-            "127.0.0.1",
-            "127.9.9.9",
-            "::1",
-            "[::1]",
-            "localhost",
-            "::ffff:127.0.0.1",
-        ] {
-            assert!(is_loopback(host), "{host}");
-        }
-        for host in ["", "0.0.0.0", "::", "10.0.0.1", "example.org"] {
-            assert!(!is_loopback(host), "{host}");
-        }
-    }
-
-    #[test]
     fn the_monitoring_pages_stay_on_this_machine() {
         for (host, monitor) in [
             ("127.0.0.1", "http: \"127.0.0.1:8222\""),
@@ -225,6 +211,38 @@ mod tests {
             let text = settings.text();
             assert!(text.lines().any(|line| line == monitor), "{host}: {text}");
         }
+    }
+
+    #[test]
+    fn the_websocket_block_never_leaves_the_origins_open() {
+        let text = |address: &str, origins: &[&str], tls: Option<TlsFiles>| {
+            let websocket = WebSocketSettings {
+                address: address.parse().unwrap(),
+                tls,
+                origins: origins.iter().map(|origin| origin.parse().unwrap()).collect(),
+            };
+            ServerSettings {
+                websocket: Some(websocket),
+                ..settings("127.0.0.1", "secret")
+            }
+            .text()
+        };
+        assert!(text("127.0.0.1:4280", &[], None).ends_with(
+            "websocket {\n    host: \"127.0.0.1\"\n    port: 4280\n    no_tls: true\n    same_origin: true\n    \
+             allowed_origins: [\"http://127.0.0.1:4280\"]\n}\n"
+        ));
+        let files = TlsFiles {
+            cert: "/a \"b\"/cert.pem".into(),
+            key: "/key.pem".into(),
+        };
+        assert!(
+            text("[::]:443", &["http://localhost:1", "https://b"], Some(files)).ends_with(
+                "websocket {\n    host: \"::\"\n    port: 443\n    \
+             tls { cert_file: \"/a \\\"b\\\"/cert.pem\", key_file: \"/key.pem\" }\n    \
+             same_origin: false\n    allowed_origins: [\"http://localhost:1\", \"https://b\"]\n}\n"
+            )
+        );
+        assert!(!settings("127.0.0.1", "secret").text().contains("websocket"));
     }
 
     #[test]

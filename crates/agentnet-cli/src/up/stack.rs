@@ -14,6 +14,7 @@ use super::locate::{self, NatsProgram};
 use super::lock::LockedDataDir;
 use super::nats::NatsServer;
 use super::nats_config::ServerSettings;
+use super::websocket::WebSocketSettings;
 use crate::commands::registry_settings::RegistrySettings;
 use crate::connection::checked_url;
 use crate::data_dir::DataLocation;
@@ -42,6 +43,7 @@ pub(crate) enum Broker {
         port: u16,
         token: String,
         monitor_port: Option<u16>,
+        websocket: Option<WebSocketSettings>,
         program: Option<PathBuf>,
     },
 }
@@ -65,7 +67,7 @@ pub(crate) struct OwnServer {
 
 impl Stack {
     /// Starts all parts. If one fails, stops those that were started.
-    pub(crate) async fn start(plan: Plan, note: impl FnMut(String)) -> Result<Self, Failure> {
+    pub(crate) async fn start(plan: Plan, mut note: impl FnMut(String)) -> Result<Self, Failure> {
         let data_dir = LockedDataDir::take(&plan.data_dir)?;
         let (nats, url) = match plan.broker {
             Broker::External { url } => (None, url),
@@ -74,15 +76,21 @@ impl Stack {
                 port,
                 token,
                 monitor_port,
+                mut websocket,
                 program,
             } => {
-                let program = locate::find(program.as_deref(), note).await?;
+                let program = locate::find(program.as_deref(), &mut note).await?;
+                let port = choose_ports(&host, port, websocket.as_mut())?;
+                if let Some(websocket) = &websocket {
+                    websocket.lost_origins(&program.version).into_iter().for_each(&mut note);
+                }
                 let settings = ServerSettings {
                     name: format!("agentnet-up-{}", std::process::id()),
-                    port: if port == 0 { free_port(&host)? } else { port },
+                    port,
                     host,
                     token,
                     monitor_port,
+                    websocket,
                     store_dir: data_dir.join("jetstream"),
                     log: data_dir.join("nats-server.log"),
                 };
@@ -148,15 +156,36 @@ pub(crate) fn registry_keys(data_dir: &LockedDataDir) -> PathBuf {
     data_dir.join("registry-keys")
 }
 
-/// A free port.
-fn free_port(host: &str) -> Result<u16, Failure> {
-    TcpListener::bind((host.trim_matches(['[', ']']), 0))
-        .and_then(|listener| listener.local_addr())
-        .map(|address| address.port())
-        .map_err(|error| {
-            Failure::error(format!("cannot listen on {host}: {error}"))
-                .hint("--host must be an address of this machine; 127.0.0.1 is the default")
-        })
+/// A free port, other than `taken`.
+fn free_port(host: &str, flag: &str, taken: u16) -> Result<u16, Failure> {
+    loop {
+        let port = TcpListener::bind((host.trim_matches(['[', ']']), 0))
+            .and_then(|listener| listener.local_addr())
+            .map(|address| address.port())
+            .map_err(|error| {
+                Failure::error(format!("cannot listen on {host}: {error}")).hint(format!(
+                    "{flag} must be an address of this machine; 127.0.0.1 is the default"
+                ))
+            })?;
+        if port != taken {
+            return Ok(port);
+        }
+    }
+}
+
+/// The ports of NATS and of the WebSocket, each 0 replaced by a free one.
+fn choose_ports(host: &str, port: u16, websocket: Option<&mut WebSocketSettings>) -> Result<u16, Failure> {
+    let named = websocket.as_ref().map_or(0, |websocket| websocket.address.port);
+    let port = match port {
+        0 => free_port(host, "--host", named)?,
+        port => port,
+    };
+    if let Some(WebSocketSettings { address, .. }) = websocket
+        && address.port == 0
+    {
+        address.port = free_port(&address.host, "--websocket", port)?;
+    }
+    Ok(port)
 }
 
 /// A registry in this process.

@@ -3,6 +3,7 @@
 #![allow(unreachable_pub, reason = "shared by test programs, not exported")]
 
 pub mod pty;
+pub mod websocket;
 
 use std::collections::HashMap;
 use std::ffi::OsStr;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use agentnet_nats::{DEVELOPMENT_TOKEN, Login, NatsUrl};
 
 use super::report::{Finding, counted};
-use crate::up::nats_config::is_loopback;
+use crate::up::address::is_loopback;
 
 /// The oldest nats-server with all needed features.
 const MIN_SERVER_VERSION: (u64, u64) = (2, 11);
