@@ -58,7 +58,12 @@ async fn pages_of_a_named_origin_join_with_the_token_and_others_are_refused() {
                 "allowed_origins": [PAGE, "https://app.example", "http://localhost:9090"],
             })
         );
-        let agent = echo(&up.url, &format!("--username parrot {signed}")).await;
+        let keys = up.data.join("keys");
+        let agent = echo(
+            &up.url,
+            &format!("--username parrot --key-dir {} {signed}", keys.display()),
+        )
+        .await;
         for origin in [PAGE, "https://app.example", "http://localhost:9090"] {
             let mut page = WebSocket::open(port.number(), Some(origin)).await.unwrap();
             assert_eq!(page.login(TOKEN).await, "PONG", "{origin}");
