@@ -89,6 +89,9 @@ impl ServerSettings {
         if let Some(port) = self.monitor_port {
             text += &format!("http: {}\n", quoted(&host_port(self.monitor_host(), port)));
         }
+        if let Some(websocket) = &self.websocket {
+            text += &websocket_block(websocket);
+        }
         text
     }
 

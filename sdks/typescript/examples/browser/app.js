@@ -152,10 +152,11 @@ async function ask() {
       { text },
       { threadId: threadWith(agent), signal: asking.signal },
     );
-    for await (const delta of stream) answer.add(delta.text ?? delta.payloadText);
+    for await (const delta of stream) answer.add(delta.text ?? JSON.stringify(delta.value));
     answer.end();
   } catch (error) {
-    answer.end(asking.signal.aborted ? "Stopped." : explain(error));
+    if (asking.signal.aborted) answer.end("Stopped.");
+    else answer.fail(explain(error));
   } finally {
     asking = undefined;
     element.stop.hidden = true;
@@ -189,20 +190,24 @@ function showEntry({ who, text = "", isMine = false, isBusy = false }) {
   element.log.append(entry);
   while (element.log.querySelectorAll(".entry").length > MAX_ENTRIES) element.log.querySelector(".entry").remove();
   scrollDown(true);
+  const end = (note) => {
+    const isAtEnd = isScrolledDown();
+    entry.removeAttribute("aria-busy");
+    if (note !== undefined) {
+      entry.append(Object.assign(document.createElement("span"), { className: "note", textContent: note }));
+    }
+    scrollDown(isAtEnd);
+  };
   return {
     add(more) {
       const isAtEnd = isScrolledDown();
       body.append(more);
       scrollDown(isAtEnd);
     },
-    end(problem) {
-      const isAtEnd = isScrolledDown();
-      entry.removeAttribute("aria-busy");
-      if (problem !== undefined) {
-        entry.classList.add("failed");
-        entry.append(Object.assign(document.createElement("span"), { className: "note", textContent: problem }));
-      }
-      scrollDown(isAtEnd);
+    end,
+    fail(problem) {
+      entry.classList.add("failed");
+      end(problem);
     },
   };
 }

@@ -86,8 +86,7 @@ test("the page survives a restart of the broker", async () => {
     .node("parrot")
     .onMessage((message, context) => context.reply({ text: `You said ${message.text}` }));
   await parrot.start();
-  stage.killServer();
-  await visitor.says("Connection lost");
+  await stage.restartServer(() => visitor.says("Connection lost"));
   await visitor.says("Online as @visitor");
   await stage.isOnline("visitor");
   await stage.isOnline("parrot");

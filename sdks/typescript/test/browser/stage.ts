@@ -10,7 +10,8 @@ import { type Browser, type BrowserContext, chromium, type Page } from "playwrig
 
 import { AgentNode, listOnlineAgents } from "../../src/index.js";
 import { QuietLogger } from "../support/network.js";
-import { AGENTNET, NATS_SERVER, PACKAGE, Program, REPOSITORY } from "../support/processes.js";
+import { AGENTNET, NATS_SERVER, Program } from "../support/processes.js";
+import { PACKAGE, REPOSITORY } from "../support/repository.js";
 import { eventually } from "../support/wait.js";
 
 /** What `agentnet up --json` says of itself. */
@@ -44,12 +45,14 @@ export class Stage {
   /** What the network said of itself. */
   readonly ready: Ready;
   readonly #directory: string;
+  readonly #up: Program;
   readonly #programs: Program[];
   readonly #nodes: AgentNode[] = [];
   readonly #browsers: Browser[] = [];
 
-  private constructor(directory: string, origin: string, ready: Ready, programs: Program[]) {
+  private constructor(directory: string, origin: string, ready: Ready, up: Program, programs: Program[]) {
     this.#directory = directory;
+    this.#up = up;
     this.origin = origin;
     this.ready = ready;
     this.#programs = programs;
@@ -68,8 +71,8 @@ export class Stage {
         ...(options.up ?? []),
       ]);
       programs.push(up);
-      const [line] = await up.printed(/^\{.*\}$/m);
-      return new Stage(directory, origin, JSON.parse(line) as Ready, programs);
+      const [line] = await up.printed(/^\{.*"websocket_url".*\}$/m);
+      return new Stage(directory, origin, JSON.parse(line) as Ready, up, programs);
     } catch (error) {
       for (const program of programs) await program.stop();
       throw error;
@@ -110,9 +113,16 @@ export class Stage {
     return node;
   }
 
-  /** Kills nats-server, as a crash would; `agentnet up` starts it again. */
-  killServer(): void {
-    process.kill(this.ready.nats_server.pid, "SIGKILL");
+  /** Kills nats-server, as a crash would, and lets `agentnet up` start it again when `whileGone` is over. */
+  async restartServer(whileGone: () => Promise<void>): Promise<void> {
+    this.#up.child.kill("SIGSTOP");
+    try {
+      process.kill(this.ready.nats_server.pid, "SIGKILL");
+      await whileGone();
+    } finally {
+      this.#up.child.kill("SIGCONT");
+    }
+    await this.#up.printed(/nats-server runs again/);
   }
 
   /** What a command of `agentnet` prints on this network. */
