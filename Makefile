@@ -15,7 +15,7 @@ ON_BOTH_STORES = package(agentnet-cli) and kind(test) and not binary_id(agentnet
 # Guides whose commands are run, and whose outputs are compared.
 GUIDES = docs/NETWORK_CLI_GUIDE.md docs/UI_BACKEND_MAPPING.md
 
-.PHONY: help tools postgres shells words deny docs links package python python-peer python-test python-versions python-bench python-lint typescript typescript-test typescript-lint typescript-long typescript-runtimes typescript-docs typescript-bench build demo test all-tests chaos guide latency bench bench-quick lint arch compose fmt clean
+.PHONY: help tools postgres shells chromium words deny docs links package python python-peer python-test python-versions python-bench python-lint typescript typescript-test typescript-lint typescript-long typescript-runtimes typescript-docs typescript-bench build demo test all-tests chaos guide latency bench bench-quick lint arch compose fmt clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,6 +28,9 @@ postgres: ## Find PostgreSQL for the tests; on Debian as root, install it
 
 shells: ## Find zsh and fish for the tests of the completions; on Debian as root, install them
 	@scripts/shells.sh
+
+chromium: ## Find Chromium for the tests of the browser page; on Debian as root, install it
+	@scripts/chromium.sh
 
 build: ## Build everything, examples included
 	$(CARGO) build $(LOCKED) --workspace --bins --examples
@@ -57,7 +60,7 @@ typescript: ## Build the TypeScript package (sdks/typescript/dist)
 	@scripts/typescript.sh build
 
 # CARGO_TARGET_DIR is where the tests look for the programs.
-typescript-test: tools ## Build the TypeScript package, lint it and run all its tests
+typescript-test: tools chromium ## Build the TypeScript package, lint it and run all its tests
 	$(CARGO) build $(LOCKED) --workspace --bins
 	$(CARGO) build $(LOCKED) -p agentnet-protocol --example wire_oracle
 	@scripts/typescript.sh test
@@ -86,7 +89,7 @@ guide: tools ## Run the commands of the guides in docs/ again and renew what the
 	@for guide in $(GUIDES); do python3 scripts/guide.py target/debug/agentnet $$guide --write; done
 
 # The doc tests and those of the Python and TypeScript packages come first, so that the last line is the summary of the main run.
-test: tools postgres shells python-peer ## Set up what the tests need and run all of them
+test: tools postgres shells chromium python-peer ## Set up what the tests need and run all of them
 	$(CARGO) test $(LOCKED) --workspace --doc
 	$(CARGO) build $(LOCKED) --workspace --bins
 	$(CARGO) build $(LOCKED) -p agentnet-protocol --example wire_oracle
