@@ -5,6 +5,7 @@ import type { NatsConnection } from "@nats-io/nats-core";
 import { RawJson } from "../json/index.js";
 import { platform } from "../platform/index.js";
 import { checkAgent, usableUsername } from "../protocol/index.js";
+import { DevAuth, devAuthFromEnvironment } from "./dev-auth/index.js";
 import { InvalidArgumentError } from "./errors.js";
 import { type IdentityProvider, UNSIGNED } from "./identity.js";
 import { type Limits, resolveLimits } from "./limits.js";
@@ -53,7 +54,7 @@ export function checkOptions(options: NodeOptions): NodeConfig {
     keepProfile: options.keepProfile === true,
     target: targetOf(options),
     limits: resolveLimits(options.limits, platform.environment),
-    identity: options.devAuth ?? UNSIGNED,
+    identity: identityOf(options.devAuth),
     schemaVersion: optional("schemaVersion", options.schemaVersion),
     logger: guarded(options.logger ?? CONSOLE_LOGGER),
   };
@@ -66,6 +67,15 @@ export function checkOptions(options: NodeOptions): NodeConfig {
     ...(config.accountId === undefined ? {} : { accountId: config.accountId }),
   });
   return config;
+}
+
+function identityOf(devAuth: NodeOptions["devAuth"]): IdentityProvider {
+  if (devAuth === undefined) return devAuthFromEnvironment() ?? UNSIGNED;
+  if (typeof devAuth === "boolean") return devAuth ? new DevAuth() : UNSIGNED;
+  if (typeof devAuth !== "object" || devAuth === null || typeof devAuth.open !== "function") {
+    throw new InvalidArgumentError("devAuth must be true, false or a DevAuth");
+  }
+  return devAuth;
 }
 
 function targetOf(options: NodeOptions): string | readonly string[] | NatsConnection {

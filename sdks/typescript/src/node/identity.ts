@@ -95,6 +95,8 @@ export interface Identity {
 
   /** What is wrong with a reply or a frame (13.7); undefined where nothing is. */
   verifyReply(envelope: Envelope, expectation: ReplyExpectation): MaybePromise<string | undefined>;
+  /** Binds a new key in the place of the own one, and signs with it from then on; the new public key. */
+  rotateKey?(): Promise<string>;
   /** What is wrong with a message that must be signed by this account, such as a cancel; undefined where nothing is. */
   verifySender(envelope: Envelope, accountId: string | undefined): MaybePromise<string | undefined>;
 }

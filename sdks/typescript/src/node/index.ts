@@ -5,6 +5,15 @@
  */
 export { Connection } from "./connection.js";
 export { Context, type Handler } from "./context.js";
+export {
+  DevAuth,
+  type DevAuthOptions,
+  FileKeyStore,
+  type KeyStore,
+  MemoryKeyStore,
+  RotateKeyError,
+  rotateKey,
+} from "./dev-auth/index.js";
 export type { ConnectSettings } from "./dial.js";
 export * from "./errors.js";
 export type {

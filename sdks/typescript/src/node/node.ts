@@ -14,6 +14,7 @@ import type {
 import { type AgentInfo, type HistoryPage, KIND, type Profile, type ProfileRequest, RPC } from "../protocol/index.js";
 import { checkOptions, type NodeConfig } from "./config.js";
 import type { Handler } from "./context.js";
+import { RotateKeyError } from "./dev-auth/index.js";
 import { InvalidArgumentError, NoReplySubjectError, NotRunningError } from "./errors.js";
 import { Lifecycle } from "./lifecycle.js";
 import type { Message } from "./message.js";
@@ -282,6 +283,24 @@ export class AgentNode {
   /** As {@link sendStream}, to an account. */
   async sendStreamToAccount(accountId: string, options: SendStreamOptions = {}): Promise<StreamSender> {
     return await sendStream(this.session(), { kind: "account", value: accountId }, options);
+  }
+
+  /**
+   * Binds a new key to the node's account in the place of its own, and signs with it from then on (PROTOCOL.md section 13.5). Other
+   * nodes of the account have to be started again.
+   *
+   * @returns the new public key.
+   * @throws {RotateKeyError} @throws {KeyError} @throws {NotRunningError}
+   */
+  async rotateKey(): Promise<string> {
+    const { identity } = this.session();
+    if (identity.rotateKey === undefined) {
+      throw new RotateKeyError(
+        "the node has no key to rotate: start it with signed identity (devAuth: true)",
+        "not_signing",
+      );
+    }
+    return await identity.rotateKey();
   }
 
   /** The client of the registry on the node's connection. @throws {NotRunningError} */

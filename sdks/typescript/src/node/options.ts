@@ -34,8 +34,11 @@ export interface NodeOptions {
   readonly connection?: NatsConnection | undefined;
   /** Limits that differ from the defaults. */
   readonly limits?: Partial<Limits> | undefined;
-  /** Signed identity (PROTOCOL.md section 13). Default: none. */
-  readonly devAuth?: IdentityProvider | undefined;
+  /**
+   * Signed identity (PROTOCOL.md section 13): true for a key in a file, or a `DevAuth`. Default: the environment's `DEV_AUTH`, else
+   * none.
+   */
+  readonly devAuth?: boolean | IdentityProvider | undefined;
   /** The schema version of messages sent. Default `1.1`. */
   readonly schemaVersion?: string | undefined;
   /** Where failures of handlers and the like are reported. Default: warnings and errors to the console. */

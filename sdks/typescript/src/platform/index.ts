@@ -5,6 +5,7 @@
 import { wsconnect } from "@nats-io/nats-core";
 import { connect } from "@nats-io/transport-node";
 
+import { files } from "./files.js";
 import type { Platform } from "./platform.js";
 import { keepingTransport } from "./transports.js";
 
@@ -16,6 +17,7 @@ const dialWebSocket = keepingTransport(wsconnect);
 /** The platform of this build. */
 export const platform: Platform = {
   dialTcp,
+  files,
   // Node.js has a WebSocket from version 22 on.
   dialWebSocket: () => (typeof globalThis.WebSocket === "function" ? dialWebSocket : undefined),
   environment: (name) => {

@@ -1,5 +1,7 @@
 /** What differs by runtime. */
 
+import type * as fs from "node:fs/promises";
+import type * as path from "node:path";
 import type { ConnectionOptions, NatsConnection } from "@nats-io/nats-core";
 
 /** Opens a connection to NATS by the given options. */
@@ -11,6 +13,8 @@ export interface Platform {
   readonly dialTcp?: Dial;
   /** Connects by WebSocket; absent where the runtime has none. */
   dialWebSocket(): Dial | undefined;
+  /** Files; absent in browsers. */
+  readonly files?: Files;
   /** An environment variable; undefined where it is unset, and where the runtime has no environment or gives no access. */
   environment(name: string): string | undefined;
   /**
@@ -25,6 +29,18 @@ export interface Platform {
   every(milliseconds: number, callback: () => void): () => void;
   /** Calls back when a page is left, and when the browser shows it again. Other runtimes have no pages. */
   onPage(callbacks: PageCallbacks): () => void;
+}
+
+/** The files of a runtime that has some. */
+export interface Files {
+  readonly fs: typeof fs;
+  readonly path: typeof path;
+  /** Whether files have no owner-only mode, and directories cannot be synchronised. */
+  readonly isWindows: boolean;
+  /** Flags to open a file for reading without following a link. */
+  readonly readNoFollow: number;
+  /** Puts the names in a directory on disk. */
+  syncDirectory(directory: string): Promise<void>;
 }
 
 /** See {@link Platform.onPage}. */
