@@ -5,6 +5,7 @@ import type { NatsConnection } from "@nats-io/nats-core";
 import { RawJson } from "../json/index.js";
 import { platform } from "../platform/index.js";
 import { checkAgent, usableUsername } from "../protocol/index.js";
+import { type BlobOptions, resolveBlobSettings } from "./blobs/settings.js";
 import { DevAuth, devAuthFromEnvironment } from "./dev-auth/index.js";
 import { InvalidArgumentError } from "./errors.js";
 import { type IdentityProvider, UNSIGNED } from "./identity.js";
@@ -27,6 +28,7 @@ export interface NodeConfig {
   readonly limits: Limits;
   readonly identity: IdentityProvider;
   readonly schemaVersion: string | undefined;
+  readonly blobs: BlobOptions;
   readonly logger: Logger;
 }
 
@@ -56,8 +58,10 @@ export function checkOptions(options: NodeOptions): NodeConfig {
     limits: resolveLimits(options.limits, platform.environment),
     identity: identityOf(options.devAuth),
     schemaVersion: optional("schemaVersion", options.schemaVersion),
+    blobs: options.blobs ?? {},
     logger: guarded(options.logger ?? CONSOLE_LOGGER),
   };
+  resolveBlobSettings(config.blobs);
   checkAgent({
     agentId,
     name: config.name,

@@ -352,7 +352,12 @@ export class StreamCancelledError extends NamedError {
   }
 }
 
-/** A blob cannot be stored or read: code `blob_failed`, or the one given. */
+/**
+ * A blob cannot be stored or read. Codes: `blob_id_invalid`; `blob_storage_unknown` (a store that this version does not know);
+ * `blob_damaged` (not what was stored); `blob_too_large` (for the memory); `blob_not_text`; `blob_file`, `blob_no_files`;
+ * `blob_source` (the data to be stored); `blob_not_connected`, `blob_inbox_prefix`, `blob_no_jetstream`; `blob_connection_lost` (put
+ * it again); `blob_stalled`; `blob_network` (what the server says).
+ */
 export class BlobError extends NamedError {
   constructor(message: string, data: Partial<ErrorDetails> = {}, name = "BlobError") {
     super(name, message, { ...data, code: data.code ?? "blob_failed" });

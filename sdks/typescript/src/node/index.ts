@@ -3,6 +3,18 @@
  *
  * @packageDocumentation
  */
+export {
+  type BlobKey,
+  type BlobOptions,
+  type BlobProgress,
+  type BlobSettings,
+  type BlobSource,
+  type BlobStorage,
+  BlobStore,
+  type GetBlobOptions,
+  type OpenBlob,
+  type PutBlobOptions,
+} from "./blobs/index.js";
 export { Connection } from "./connection.js";
 export { Context, type Handler } from "./context.js";
 export {

@@ -11,7 +11,17 @@ import type {
   ThreadStatusReply,
   ThreadStatusRequest,
 } from "../protocol/index.js";
-import { type AgentInfo, type HistoryPage, KIND, type Profile, type ProfileRequest, RPC } from "../protocol/index.js";
+import {
+  type AgentInfo,
+  type BlobRef,
+  blobRefPayload,
+  type HistoryPage,
+  KIND,
+  type Profile,
+  type ProfileRequest,
+  RPC,
+} from "../protocol/index.js";
+import { type BlobStore, blobStoreOf } from "./blobs/index.js";
 import { checkOptions, type NodeConfig } from "./config.js";
 import type { Handler } from "./context.js";
 import { RotateKeyError } from "./dev-auth/index.js";
@@ -283,6 +293,26 @@ export class AgentNode {
   /** As {@link sendStream}, to an account. */
   async sendStreamToAccount(accountId: string, options: SendStreamOptions = {}): Promise<StreamSender> {
     return await sendStream(this.session(), { kind: "account", value: accountId }, options);
+  }
+
+  /**
+   * The node's blob store (docs/BLOBS.md). Taken while the node runs, it reaches the network's store until the node is closed; taken
+   * before, only the local one.
+   *
+   * @throws {InvalidArgumentError} A variable of the environment cannot be used.
+   */
+  get blobs(): BlobStore {
+    return blobStoreOf(this.#lifecycle.session, this.#config.blobs);
+  }
+
+  /**
+   * Sends a reference to a blob, which the receiver must be able to reach: one in the local store is read by agents with the same
+   * directory only.
+   *
+   * @throws as {@link send}.
+   */
+  async sendBlobRef(to: string, blob: BlobRef, options: SendOptions = {}): Promise<Sent> {
+    return await send(this.session(), to, blobRefPayload(blob), options);
   }
 
   /**

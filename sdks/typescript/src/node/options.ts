@@ -3,6 +3,7 @@
 import type { NatsConnection } from "@nats-io/nats-core";
 
 import type { Receipt } from "../protocol/index.js";
+import type { BlobOptions } from "./blobs/settings.js";
 import type { IdentityProvider } from "./identity.js";
 import type { Limits } from "./limits.js";
 import type { Logger } from "./logger.js";
@@ -39,6 +40,8 @@ export interface NodeOptions {
    * none.
    */
   readonly devAuth?: boolean | IdentityProvider | undefined;
+  /** Where the node keeps blobs (docs/BLOBS.md). Default: the environment's `AGENTNET_BLOB_…`, else a directory. */
+  readonly blobs?: BlobOptions | undefined;
   /** The schema version of messages sent. Default `1.1`. */
   readonly schemaVersion?: string | undefined;
   /** Where failures of handlers and the like are reported. Default: warnings and errors to the console. */

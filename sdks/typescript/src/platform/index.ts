@@ -2,6 +2,8 @@
  * The platform of Node.js, Deno and Bun. The browser build takes `browser.ts` in the place of this file.
  */
 
+import { createHash } from "node:crypto";
+
 import { wsconnect } from "@nats-io/nats-core";
 import { connect } from "@nats-io/transport-node";
 
@@ -18,6 +20,7 @@ const dialWebSocket = keepingTransport(wsconnect);
 export const platform: Platform = {
   dialTcp,
   files,
+  sha256: () => createHash("sha256"),
   // Node.js has a WebSocket from version 22 on.
   dialWebSocket: () => (typeof globalThis.WebSocket === "function" ? dialWebSocket : undefined),
   environment: (name) => {

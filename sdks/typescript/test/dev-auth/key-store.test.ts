@@ -35,8 +35,8 @@ test("the Rust implementation reads our key files, and we read its", async () =>
     assert.equal(await program.ended(), 0, program.stderr);
     return program.stdout;
   };
-  assert.ok((await run("show", "--username", "ours")).includes(ours.publicKey));
-  const made = await run("new", "--username", "theirs");
+  assert.ok((await run("show", "--as", "ours")).includes(ours.publicKey));
+  const made = await run("new", "--as", "theirs");
   assert.ok(made.includes((await store.load("theirs.json"))?.publicKey ?? "no key"));
 });
 

@@ -107,7 +107,8 @@ export class Inflow {
     try {
       envelope = decodeReply(message.data);
     } catch (error) {
-      this.unreadable = error;
+      // Under signed identity anybody may have sent it.
+      if (!isSigned) this.unreadable = error;
       this.#ignore("message_invalid");
       return;
     }
