@@ -4,7 +4,7 @@
  * A blob is an object whose name is its id; the reference is in the object's metadata. `upload.ts` stores, `download.ts` reads.
  */
 
-import type { JetStreamClient, JetStreamManager } from "@nats-io/jetstream";
+import type { DiscardPolicy, JetStreamClient, JetStreamManager } from "@nats-io/jetstream";
 import type { NatsConnection } from "@nats-io/nats-core";
 
 import { JsonObject, JsonView } from "../../json/index.js";
@@ -181,8 +181,17 @@ export class ObjectStore {
       const jsm = await jetstreamManager(this.connection.nats, { timeout: REPLY_TIMEOUT_MS, checkAPI: false });
       let info = await jsm.streams.info(stream).catch(ifNotFound);
       if (info === undefined && create) {
-        const { Objm } = await import("@nats-io/obj");
-        const failure: unknown = await new Objm(js).create(name, { description: "blobs of agents", replicas }).then(
+        // As object stores are made by every client of NATS.
+        const config = {
+          name: stream,
+          description: "blobs of agents",
+          subjects: [`$O.${name}.C.>`, `$O.${name}.M.>`],
+          num_replicas: replicas,
+          discard: "new" as DiscardPolicy,
+          allow_rollup_hdrs: true,
+          allow_direct: true,
+        };
+        const failure: unknown = await jsm.streams.add(config).then(
           () => undefined,
           (error: unknown) => error,
         );

@@ -72,49 +72,49 @@ export class ReceiptChecks {
       return;
     }
     expectation.verifying += 1;
+    this.#inTurn(receipt, expectation, true, (verdict) => {
+      expectation.verifying -= 1;
+      if (verdict === ASK) this.#ask(receipt, expectation, accept);
+      else this.#conclude(receipt, verdict, accept);
+    });
+  }
+
+  /** Judges the receipts of a message one after another. */
+  #inTurn(
+    receipt: Receipt,
+    expectation: Expectation,
+    mayAsk: boolean,
+    done: (verdict: string | undefined) => void,
+  ): void {
     expectation.tail = expectation.tail
-      .then(() => this.#judge(receipt, true))
-      .then(
-        (verdict) => {
-          expectation.verifying -= 1;
-          if (verdict === ASK) this.#ask(receipt, accept);
-          else this.#conclude(receipt, verdict, accept);
-        },
-        (error: unknown) => {
-          expectation.verifying -= 1;
-          this.#failed(receipt, error);
-        },
-      );
+      .then(() => this.#judge(receipt, mayAsk))
+      .catch((error: unknown) => {
+        this.#logger.warn("a receipt could not be verified", { error });
+        return "auth_signature_invalid";
+      })
+      .then(done);
   }
 
   /** Lets a receipt wait for the look-up of its sender's key. */
-  #ask(receipt: Receipt, accept: (receipt: Receipt) => void): void {
+  #ask(receipt: Receipt, expectation: Expectation, accept: (receipt: Receipt) => void): void {
     if (this.#waiting >= MAX_PENDING_RECEIPTS) {
       this.#ignore(receipt, "too many wait");
       return;
     }
     this.#waiting += 1;
-    this.#keys
-      .ask(receipt.fromAccountId ?? "")
-      .then(() => this.#judge(receipt, false))
-      .then(
-        (verdict) => this.#conclude(receipt, verdict === ASK ? "auth_key_not_found" : verdict, accept),
-        (error: unknown) => this.#failed(receipt, error),
-      )
-      .finally(() => {
-        this.#waiting -= 1;
+    const lookedUp = (): void => {
+      this.#waiting -= 1;
+      this.#inTurn(receipt, expectation, false, (verdict) => {
+        this.#conclude(receipt, verdict === ASK ? "auth_key_not_found" : verdict, accept);
       });
+    };
+    this.#keys.ask(receipt.fromAccountId ?? "").then(lookedUp, lookedUp);
   }
 
   #conclude(receipt: Receipt, wrong: string | undefined, accept: (receipt: Receipt) => void): void {
     if (!this.#expected.has(receipt.messageId)) return;
     if (wrong === undefined) accept(receipt);
     else this.#ignore(receipt, wrong);
-  }
-
-  #failed(receipt: Receipt, error: unknown): void {
-    this.#logger.warn("a receipt could not be verified", { error });
-    this.#ignore(receipt, "auth_signature_invalid");
   }
 
   #ignore(receipt: Receipt, why: string): void {
