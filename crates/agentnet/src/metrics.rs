@@ -5,13 +5,13 @@ pub(crate) mod page;
 mod prometheus;
 
 use std::collections::VecDeque;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use agentnet_protocol::json::{ObjectWriter, float_text};
 use agentnet_protocol::percentile::{Percentiles, round2};
 use agentnet_protocol::{AgentCounters, Reject};
+use parking_lot::Mutex;
 
 /// A counter that many tasks add to.
 #[derive(Debug, Default)]

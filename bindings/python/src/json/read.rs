@@ -1,8 +1,7 @@
 //! Wire text as a Python value, in one pass over text that has been checked before.
 
-use std::sync::Mutex;
-
 use agentnet::RawJson;
+use parking_lot::Mutex;
 use pyo3::exceptions::PyValueError;
 use pyo3::intern;
 use pyo3::prelude::*;

@@ -2,7 +2,10 @@
 #![allow(dead_code, reason = "every test file uses a part of it")]
 #![allow(unreachable_pub, reason = "shared by test programs, not exported")]
 
+mod process;
 pub mod pty;
+
+pub use process::{gone, is_running, send_signal};
 
 use std::collections::HashMap;
 use std::ffi::OsStr;
@@ -251,35 +254,6 @@ impl Service {
             Err(_) => panic!("it does not end; stderr: {}", self.stderr()),
         }
     }
-}
-
-/// `kill -SIGNAL pid`.
-pub fn send_signal(pid: i32, signal: Signal) {
-    kill_process(Pid::from_raw(pid).unwrap(), signal).unwrap();
-}
-
-/// Whether a process is there and not merely unburied.
-pub fn is_running(pid: i32) -> bool {
-    let Ok(stat) = std::fs::read_to_string(format!("/proc/{pid}/stat")) else {
-        return false;
-    };
-    // The state follows the name in parentheses.
-    let state = stat
-        .rsplit_once(')')
-        .and_then(|(_, rest)| rest.split_whitespace().next());
-    !matches!(state, Some("Z" | "X"))
-}
-
-/// Waits until a process has gone.
-pub async fn gone(pid: i32) {
-    let look = async || {
-        if is_running(pid) {
-            Err(format!("process {pid} still runs"))
-        } else {
-            Ok(())
-        }
-    };
-    eventually(WAIT_TIMEOUT, look).await.unwrap();
 }
 
 /// A port without a listener that no other test takes while this value lives.
