@@ -94,7 +94,7 @@ pub const SETTINGS: &[Setting] = &[
         flag: Some("server-id"),
         value_name: "NAME",
         default: "registry",
-        help: "Name of the registry and prefix of its session tags; {hostname} is replaced by the host's name",
+        help: "Name of the registry and prefix of its session tags; {hostname} is replaced by the host's name up to its first dot",
         set: |config, value| assign(&mut config.server_id, text(value)),
         limit: NO_LIMIT,
     },

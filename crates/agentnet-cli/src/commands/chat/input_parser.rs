@@ -24,7 +24,7 @@ pub(super) const COMMANDS: [(&str, &str); 8] = [
     ("/history [N]", "the last messages of the thread, 10 by default"),
     (
         "/raw",
-        "show answers as the messages they are, in JSON, or as text again",
+        "switch between replies as text and as JSON envelopes",
     ),
     ("/quit", "leave; Ctrl-D does too"),
 ];
