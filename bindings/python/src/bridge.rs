@@ -288,7 +288,7 @@ impl Bridge {
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         self.handlers.traverse(&visit)?;
         // Another thread may hold the lock; then nothing is collected this time.
-        let Ok(pending) = self.pending.try_lock() else {
+        let Some(pending) = self.pending.try_lock() else {
             return Ok(());
         };
         for operation in pending.operations.values() {

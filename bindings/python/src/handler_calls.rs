@@ -133,7 +133,7 @@ impl HandlerCalls {
     pub(crate) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
         visit.call(&self.context)?;
         // Another thread may hold the lock; then nothing is collected this time.
-        let Ok(state) = self.state.try_lock() else {
+        let Some(state) = self.state.try_lock() else {
             return Ok(());
         };
         for runner in state.runners.values() {

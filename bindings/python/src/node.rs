@@ -270,9 +270,9 @@ impl Node {
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         match self.home.try_lock() {
-            Ok(home) => visit.call(home.as_ref().map(|home| &home.bridge)),
+            Some(home) => visit.call(home.as_ref().map(|home| &home.bridge)),
             // Another thread holds the lock; then nothing is collected this time.
-            Err(_) => Ok(()),
+            None => Ok(()),
         }
     }
 

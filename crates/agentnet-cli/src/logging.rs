@@ -198,7 +198,7 @@ mod tests {
     /// The log output in this format.
     fn logged(format: LogFormat, color: bool, log: impl FnOnce()) -> String {
         let (mut reader, writer) = io::pipe().unwrap();
-        let writer = Mutex::new(writer);
+        let writer = std::sync::Mutex::new(writer);
         let subscriber = Registry::default().with(lines(format, color, writer));
         tracing::subscriber::with_default(subscriber, log);
         let mut text = String::new();

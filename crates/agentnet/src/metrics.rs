@@ -43,20 +43,15 @@ impl Window {
     }
 
     pub(crate) fn record(&self, took: Duration) {
-        if let Ok(mut samples) = self.samples.lock() {
-            if samples.len() == self.size {
-                samples.pop_front();
-            }
-            samples.push_back(took.as_secs_f64() * 1000.0);
+        let mut samples = self.samples.lock();
+        if samples.len() == self.size {
+            samples.pop_front();
         }
+        samples.push_back(took.as_secs_f64() * 1000.0);
     }
 
     fn snapshot(&self) -> LatencySnapshot {
-        let samples: Vec<f64> = self
-            .samples
-            .lock()
-            .map(|samples| samples.iter().copied().collect())
-            .unwrap_or_default();
+        let samples: Vec<f64> = self.samples.lock().iter().copied().collect();
         let percentiles = Percentiles::of(&samples);
         LatencySnapshot {
             count: samples.len() as u64,

@@ -216,7 +216,7 @@ const MAX_KEY_LEN: usize = 32;
 
 fn shared_key<'py>(py: Python<'py>, text: &str) -> Bound<'py, PyString> {
     // A finalizer can read a message while the lock is held; it does without the cache.
-    let (1..=MAX_KEY_LEN, Ok(mut keys)) = (text.len(), KEYS.try_lock()) else {
+    let (1..=MAX_KEY_LEN, Some(mut keys)) = (text.len(), KEYS.try_lock()) else {
         return PyString::new(py, text);
     };
     if keys.is_empty() {

@@ -2,10 +2,8 @@
 #![allow(dead_code, reason = "every test file uses a part of it")]
 #![allow(unreachable_pub, reason = "shared by test programs, not exported")]
 
-mod process;
+pub mod process;
 pub mod pty;
-
-pub use process::{gone, is_running, send_signal};
 
 use std::collections::HashMap;
 use std::ffi::OsStr;
@@ -18,7 +16,7 @@ use std::time::Duration;
 use agentnet::RegistryClient;
 use agentnet::protocol::rpc::{MessageSearchFilters, MessageSearchRequest};
 use agentnet_testkit::{NatsServer, TestDatabase, eventually, find_nats_server};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
@@ -244,7 +242,7 @@ impl Service {
     }
 
     pub fn signal(&self, signal: Signal) {
-        send_signal(self.pid(), signal);
+        process::send_signal(self.pid(), signal);
     }
 
     /// Waits for its end.

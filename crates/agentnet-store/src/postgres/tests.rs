@@ -310,14 +310,15 @@ async fn a_text_too_long_for_an_index_is_refused_alone() {
 #[tokio::test]
 async fn ten_may_create_one_schema_at_once() {
     let server = Postgres::launch().await.unwrap();
-    let mut tasks = tokio::task::JoinSet::new();
-    for _ in 0..10 {
-        let url = server.url();
-        tasks.spawn(async move {
-            open_at(&url).await.close().await;
-        });
-    }
-    tasks.join_all().await;
+    let opened = async {
+        let mut tasks = tokio::task::JoinSet::new();
+        for _ in 0..10 {
+            let url = server.url();
+            tasks.spawn_local(async move { open_at(&url).await.close().await });
+        }
+        tasks.join_all().await;
+    };
+    tokio::task::LocalSet::new().run_until(opened).await;
 }
 
 #[tokio::test]

@@ -208,16 +208,16 @@ async fn a_server_without_a_connection_left_is_told_as_such() {
 async fn a_pooler_that_keeps_no_prepared_statements_is_named() {
     let server = Postgres::launch().await.unwrap();
     let mut other = PgConnection::connect(&server.url()).await.unwrap();
-    let other_problem = super::error::cannot_start("no such database".to_owned());
+    let other_problem = super::super::error::cannot_start("no such database".to_owned());
     assert!(matches!(other_problem, StoreError::Open(_)));
     for sql in [
         "EXECUTE not_there",
         "PREPARE there AS SELECT 1; PREPARE there AS SELECT 1",
     ] {
         let error = sqlx::raw_sql(sql).execute(&mut other).await.unwrap_err();
-        let text = super::error::describe(&error);
-        assert!(matches!(super::error::cannot_start(text), StoreError::Pooler(_)));
-        let text = super::error::failed(error).to_string();
+        let text = super::super::error::describe(&error);
+        assert!(matches!(super::super::error::cannot_start(text), StoreError::Pooler(_)));
+        let text = super::super::error::failed(error).to_string();
         assert!(
             text.contains("PgBouncer") && text.contains("max_prepared_statements"),
             "{text}"
@@ -237,5 +237,5 @@ async fn a_pooler_is_noticed_at_the_start() {
         .await
         .unwrap();
     let error = keeps_statements(&mut second).await.unwrap_err();
-    assert!(super::error::is_pooled(&error), "{error:?}");
+    assert!(super::super::error::is_pooled(&error), "{error:?}");
 }
