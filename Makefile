@@ -15,7 +15,7 @@ ON_BOTH_STORES = package(agentnet-cli) and kind(test) and not binary_id(agentnet
 # Guides whose commands are run, and whose outputs are compared.
 GUIDES = docs/NETWORK_CLI_GUIDE.md docs/UI_BACKEND_MAPPING.md
 
-.PHONY: help tools postgres shells chromium words deny docs links package python python-peer python-test python-versions python-bench python-lint typescript typescript-test typescript-lint typescript-long typescript-runtimes typescript-docs typescript-bench build demo test all-tests chaos guide latency bench bench-quick lint arch compose fmt clean
+.PHONY: help tools postgres shells chromium words deny docs links package python python-peer python-test python-versions python-bench python-lint typescript typescript-test typescript-lint typescript-long typescript-runtimes typescript-docs typescript-bench build demo test all-tests chaos guide settings latency bench bench-quick lint arch compose fmt clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -87,6 +87,9 @@ typescript-runtimes: tools ## Run the tests of TypeScript nodes on Node.js 22 an
 guide: tools ## Run the commands of the guides in docs/ again and renew what they print
 	$(CARGO) build $(LOCKED) --workspace --bins
 	@for guide in $(GUIDES); do python3 scripts/guide.py target/debug/agentnet $$guide --write; done
+
+settings: ## Renew the table of the registry's settings in docs/SETTINGS.md
+	AGENTNET_WRITE_DOCS=1 $(CARGO) test $(LOCKED) -q -p agentnet-registry --lib the_page_of_the_documentation
 
 # The doc tests and those of the Python and TypeScript packages come first, so that the last line is the summary of the main run.
 test: tools postgres shells chromium python-peer ## Set up what the tests need and run all of them

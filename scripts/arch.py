@@ -86,6 +86,7 @@ def main(metadata_path):
         *check_below(metadata, packages),
         *(problem for package in [*packages, *elsewhere(root)] for problem in check_files(package, root)),
         *(problem for package in [*packages, *elsewhere(root)] for problem in check_circles(package, root)),
+        *check_lengths(root),
         *check_words(root),
     ]
     for problem in problems:
@@ -168,11 +169,25 @@ def check_circles(package, root):
             yield f"{source.relative_to(root)}: {len(circle)} files import each other, at most {most}: {', '.join(circle)}"
 
 
+def check_lengths(root):
+    """Lines of every source file, tests and scripts included."""
+    for path in sources(root, [root / "crates", root / "bindings", root / "scripts", root / "spec", root / "examples"]):
+        lines = len(path.read_text(encoding="utf-8").splitlines())
+        if path.suffix in (".rs", ".py", ".pyi") and lines > MAX_FILE:
+            yield f"{path.relative_to(root)}: {lines} lines, at most {MAX_FILE}; split it by what it does"
+
+
+def sources(root, folders):
+    """The files of these folders that no build has made."""
+    for path in sorted(path for folder in folders for path in folder.rglob("*")):
+        if path.is_file() and not BUILT & set(path.relative_to(root).parts):
+            yield path
+
+
 def check_words(root):
     """Banned words, and comments that say too little."""
-    folders = [root / "crates", root / "bindings", root / "docs"]
-    for path in sorted(path for folder in folders for path in folder.rglob("*")):
-        if path.suffix not in (".rs", ".py", ".pyi", ".md", ".toml") or BUILT & set(path.relative_to(root).parts):
+    for path in sources(root, [root / "crates", root / "bindings", root / "docs"]):
+        if path.suffix not in (".rs", ".py", ".pyi", ".md", ".toml"):
             continue
         lines = path.read_text(encoding="utf-8").splitlines()
         for number, line in enumerate(lines, start=1):
@@ -196,8 +211,6 @@ def check_files(package, root):
         if path.stem == "tests" or "tests" in path.relative_to(source).parts[:-1]:
             continue
         code, tests = code_lines(path.read_text(encoding="utf-8"))
-        if len(code) > MAX_FILE:
-            yield f"{shown}: {len(code)} lines of code, at most {MAX_FILE}; split it by what it does"
         others = [line for _, line in code if not CONTENTS.match(line)]
         if path.name == "lib.rs" and path.parent == source and len(others) >= MAX_LIB:
             yield f"{shown}: {len(others)} lines of code beside its modules, under {MAX_LIB}; it is a table of contents"

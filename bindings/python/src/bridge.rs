@@ -10,8 +10,9 @@
 use std::collections::HashMap;
 use std::io::Read as _;
 use std::os::unix::net::UnixStream;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::{Mutex, MutexGuard};
 use pyo3::exceptions::PyException;
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -137,7 +138,7 @@ impl Bridge {
 
     /// Never held while Python code runs.
     fn pending(&self) -> MutexGuard<'_, Pending> {
-        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
+        self.pending.lock()
     }
 
     /// Whether nothing is under way but one handler at most.
@@ -287,7 +288,7 @@ impl Bridge {
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         self.handlers.traverse(&visit)?;
         // Another thread may hold the lock; then nothing is collected this time.
-        let Ok(pending) = self.pending.try_lock() else {
+        let Some(pending) = self.pending.try_lock() else {
             return Ok(());
         };
         for operation in pending.operations.values() {

@@ -1,8 +1,8 @@
 //! The handlers of one event loop, and the messages that they handle now.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use parking_lot::{Mutex, MutexGuard};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::pyclass::{PyTraverseError, PyVisit};
@@ -44,7 +44,7 @@ impl HandlerCalls {
 
     /// Never held while Python code runs.
     fn state(&self) -> MutexGuard<'_, HandlerState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
     /// Removes all handlers and calls. The workers learn it when the result is dropped.
@@ -133,7 +133,7 @@ impl HandlerCalls {
     pub(crate) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
         visit.call(&self.context)?;
         // Another thread may hold the lock; then nothing is collected this time.
-        let Ok(state) = self.state.try_lock() else {
+        let Some(state) = self.state.try_lock() else {
             return Ok(());
         };
         for runner in state.runners.values() {

@@ -4,9 +4,9 @@
 //! not wait for the interpreter. When the queue is full, events are dropped and counted.
 
 use std::fmt::Write as _;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use agentnet::protocol::preview::visible::{MAX_LOG_VALUE, write_escaped};
+use parking_lot::{Condvar, Mutex, MutexGuard};
 use pyo3::prelude::*;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
@@ -33,7 +33,7 @@ static QUEUE: Mutex<LogQueue> = Mutex::new(LogQueue {
 static FILLED: Condvar = Condvar::new();
 
 fn queue() -> MutexGuard<'static, LogQueue> {
-    QUEUE.lock().unwrap_or_else(PoisonError::into_inner)
+    QUEUE.lock()
 }
 
 /// Starts to collect events of a level of `logging` or above. False if the process already has another subscriber.
@@ -63,7 +63,7 @@ pub(crate) fn next_log(py: Python<'_>) -> Option<LogRecord> {
                 let text = format!("{} log records were dropped", std::mem::take(&mut queue.dropped));
                 return Some((30, "agentnet".to_owned(), text));
             }
-            queue = FILLED.wait(queue).unwrap_or_else(PoisonError::into_inner);
+            FILLED.wait(&mut queue);
         }
     })
 }

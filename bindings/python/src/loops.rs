@@ -3,8 +3,8 @@
 //! Only a loop that is the sole one runs the network itself ([`crate::selector_host`]).
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
 
+use parking_lot::Mutex;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 
@@ -52,7 +52,7 @@ pub(crate) fn remove_loop(id: u64) {
 }
 
 fn change_loops(change: impl FnOnce(&mut Vec<u64>)) {
-    let mut loops = LOOPS.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut loops = LOOPS.lock();
     change(&mut loops);
     let sole = if let [id] = loops[..] { id } else { 0 };
     SOLE_LOOP.store(sole, Ordering::Release);

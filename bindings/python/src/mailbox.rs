@@ -3,11 +3,11 @@
 use std::io::Write as _;
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::task::Waker;
 
 use agentnet::{Context, Message};
 use futures::task::AtomicWaker;
+use parking_lot::Mutex;
 use pyo3::prelude::*;
 use tokio::sync::oneshot;
 
@@ -88,7 +88,7 @@ impl Mailbox {
 
     /// Adds an event, for a loop that is woken later; false if the loop is closed.
     pub(crate) fn add(&self, event: Event) -> bool {
-        let mut events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut events = self.events.lock();
         if self.closed.load(Ordering::Acquire) {
             return false;
         }
@@ -145,12 +145,12 @@ impl Mailbox {
     pub(crate) fn take(&self) -> Vec<Event> {
         // First, so that an event that is added from here on wakes the loop again.
         self.wake_pending.store(false, Ordering::SeqCst);
-        std::mem::take(&mut *self.events.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut *self.events.lock())
     }
 
     /// Puts events back in front of those added since. The loop, which is awake, takes them in this turn or the next.
     pub(crate) fn give_back(&self, mut taken: Vec<Event>) {
-        let mut events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut events = self.events.lock();
         if !self.closed.load(Ordering::Acquire) {
             taken.append(&mut events);
             *events = taken;
@@ -161,7 +161,7 @@ impl Mailbox {
     /// Accepts no more events and drops those that are left.
     pub(crate) fn close(&self) {
         let left = {
-            let mut events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut events = self.events.lock();
             self.closed.store(true, Ordering::Release);
             std::mem::take(&mut *events)
         };

@@ -3,9 +3,10 @@
 mod dispatch;
 mod settings;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use agentnet::{AgentNode, Reply, Request, SendMessage, Sent};
+use parking_lot::Mutex;
 use pyo3::IntoPyObjectExt as _;
 use pyo3::prelude::*;
 use pyo3::pyclass::{PyTraverseError, PyVisit};
@@ -50,7 +51,7 @@ impl Node {
     }
 
     fn leave_home(&self) {
-        let home = self.home.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let home = self.home.lock().take();
         if let Some(home) = home {
             let bridge = home.bridge.get();
             if let Some(runner) = home.runner {
@@ -99,7 +100,7 @@ impl Node {
         let node = bridge
             .get()
             .add_node(slf.clone().into_any().unbind(), this.running.clone());
-        *this.home.lock().unwrap_or_else(PoisonError::into_inner) = Some(Home {
+        *this.home.lock() = Some(Home {
             bridge: bridge.unbind(),
             node,
             runner,
@@ -269,9 +270,9 @@ impl Node {
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         match self.home.try_lock() {
-            Ok(home) => visit.call(home.as_ref().map(|home| &home.bridge)),
+            Some(home) => visit.call(home.as_ref().map(|home| &home.bridge)),
             // Another thread holds the lock; then nothing is collected this time.
-            Err(_) => Ok(()),
+            None => Ok(()),
         }
     }
 

@@ -1,10 +1,10 @@
 //! A node that an event loop keeps while it runs, and that leaves the network when that loop ends.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Instant;
 
 use agentnet::AgentNode;
+use parking_lot::{Condvar, Mutex};
 use pyo3::prelude::*;
 
 use crate::options::duration;
@@ -60,14 +60,14 @@ struct Leaving;
 
 impl Leaving {
     fn begin() -> Self {
-        *LEAVING.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+        *LEAVING.lock() += 1;
         Self
     }
 }
 
 impl Drop for Leaving {
     fn drop(&mut self) {
-        *LEAVING.lock().unwrap_or_else(PoisonError::into_inner) -= 1;
+        *LEAVING.lock() -= 1;
         ALL_LEFT.notify_all();
     }
 }
@@ -78,16 +78,13 @@ pub(crate) fn wait_for_leaving(py: Python<'_>, seconds: f64) {
     let timeout = duration(seconds);
     py.detach(|| {
         let end = Instant::now() + timeout;
-        let mut leaving = LEAVING.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut leaving = LEAVING.lock();
         while *leaving > 0 {
             let left = end.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return;
             }
-            leaving = ALL_LEFT
-                .wait_timeout(leaving, left)
-                .unwrap_or_else(PoisonError::into_inner)
-                .0;
+            ALL_LEFT.wait_for(&mut leaving, left);
         }
     });
 }

@@ -6,13 +6,14 @@
 //! loop, because there is no loop, or because the loop is of a kind that cannot run the network.
 
 use std::future::poll_fn;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, OnceLock, PoisonError};
 use std::task::Poll;
 use std::thread::Thread;
 use std::time::Duration;
 
 use futures::task::AtomicWaker;
+use parking_lot::Mutex;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::{PyResult, pyfunction};
 use tokio::runtime::{Builder, Runtime};
@@ -48,7 +49,7 @@ pub(crate) fn network() -> PyResult<&'static Network> {
     let network = match NETWORK.get() {
         Some(network) => network,
         None => {
-            let _guard = STARTING.lock().unwrap_or_else(PoisonError::into_inner);
+            let _guard = STARTING.lock();
             match NETWORK.get() {
                 Some(network) => network,
                 None => {

@@ -10,10 +10,11 @@
 use std::future::poll_fn;
 use std::os::fd::{BorrowedFd, OwnedFd, RawFd};
 use std::pin::pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
+use parking_lot::{Mutex, MutexGuard};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::pyclass::{PyTraverseError, PyVisit};
@@ -102,11 +103,11 @@ impl SelectorHost {
     }
 
     fn last_poll(&self) -> MutexGuard<'_, Option<Instant>> {
-        self.last_poll.lock().unwrap_or_else(PoisonError::into_inner)
+        self.last_poll.lock()
     }
 
     fn watched(&self) -> MutexGuard<'_, Option<Arc<Watched>>> {
-        self.watched.lock().unwrap_or_else(PoisonError::into_inner)
+        self.watched.lock()
     }
 
     fn forget_watched(&self) {

@@ -1,12 +1,13 @@
 //! Streams: answers that are read or sent piece by piece (docs/STREAMING_PROTOCOL.md).
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, MutexGuard};
 
 use agentnet::{
     Delta, OpenStream, ReplyStream, SendError, Sent, StreamError, StreamExt as _, StreamReply, StreamSender,
 };
 use futures::FutureExt as _;
+use parking_lot::MutexGuard;
 use pyo3::IntoPyObjectExt as _;
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyString, PyTuple};
@@ -187,7 +188,7 @@ impl Answer {
 #[pyclass(frozen, module = "agentnet._native")]
 pub(crate) struct Outgoing {
     /// None after the end; shared by the pieces that are being sent.
-    sender: std::sync::Mutex<Option<Arc<StreamSender>>>,
+    sender: parking_lot::Mutex<Option<Arc<StreamSender>>>,
     stream_id: String,
     cancelled: AtomicBool,
 }
@@ -198,7 +199,7 @@ impl Outgoing {
             Ok(sender) => {
                 let outgoing = Self {
                     stream_id: sender.stream_id().to_owned(),
-                    sender: std::sync::Mutex::new(Some(Arc::new(sender))),
+                    sender: parking_lot::Mutex::new(Some(Arc::new(sender))),
                     cancelled: AtomicBool::new(false),
                 };
                 outgoing.into_py_any(py)
@@ -208,7 +209,7 @@ impl Outgoing {
     }
 
     fn sender_slot(&self) -> MutexGuard<'_, Option<Arc<StreamSender>>> {
-        self.sender.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.sender.lock()
     }
 
     fn sender(&self, py: Python<'_>) -> PyResult<Arc<StreamSender>> {

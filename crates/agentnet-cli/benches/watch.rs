@@ -125,7 +125,7 @@ async fn measure(up: &Up, client: &Client, load: Load, words: &str, terminal: bo
         now => Err(format!("{now} lines, and no more")),
     };
     eventually(WAIT_TIMEOUT, look).await.unwrap();
-    harness::send_signal(pid, Signal::INT);
+    harness::process::send_signal(pid, Signal::INT);
     let ended = tokio::time::timeout(WAIT_TIMEOUT, child.wait())
         .await
         .expect("it ends")

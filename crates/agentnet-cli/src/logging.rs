@@ -4,9 +4,9 @@
 mod line;
 
 use std::io::{self, IsTerminal, Write};
-use std::sync::{Mutex, PoisonError};
 
 use clap::ValueEnum;
+use parking_lot::Mutex;
 use tokio::sync::mpsc;
 use tracing::level_filters::LevelFilter;
 use tracing::{Metadata, Subscriber};
@@ -35,7 +35,7 @@ impl LogRedirect {
     /// Redirects the log, unless stderr is not a terminal.
     pub(crate) fn start(above: &mpsc::Sender<String>) -> Self {
         if io::stderr().is_terminal() {
-            *LOG_REDIRECT.lock().unwrap_or_else(PoisonError::into_inner) = Some(above.clone());
+            *LOG_REDIRECT.lock() = Some(above.clone());
         }
         Self(())
     }
@@ -43,7 +43,7 @@ impl LogRedirect {
 
 impl Drop for LogRedirect {
     fn drop(&mut self) {
-        *LOG_REDIRECT.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        *LOG_REDIRECT.lock() = None;
     }
 }
 
@@ -52,7 +52,7 @@ struct Lines;
 
 impl Write for Lines {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        let above = LOG_REDIRECT.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let above = LOG_REDIRECT.lock().clone();
         match above {
             // If the queue is full, the line is dropped.
             Some(above) => drop(above.try_send(String::from_utf8_lossy(line).trim_end().to_owned())),
@@ -198,7 +198,7 @@ mod tests {
     /// The log output in this format.
     fn logged(format: LogFormat, color: bool, log: impl FnOnce()) -> String {
         let (mut reader, writer) = io::pipe().unwrap();
-        let writer = Mutex::new(writer);
+        let writer = std::sync::Mutex::new(writer);
         let subscriber = Registry::default().with(lines(format, color, writer));
         tracing::subscriber::with_default(subscriber, log);
         let mut text = String::new();

@@ -6,7 +6,8 @@ mod harness;
 use std::os::unix::fs::PermissionsExt;
 
 use agentnet_testkit::NatsServer;
-use harness::{FreePort, Service, Up, agentnet, binary, echo, gone, is_running, line, run, send_signal, until};
+use harness::process::{gone, is_running, send_signal};
+use harness::{FreePort, Service, Up, agentnet, binary, echo, line, run, until};
 use rustix::process::Signal;
 use tempfile::TempDir;
 

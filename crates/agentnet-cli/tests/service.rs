@@ -7,7 +7,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use agentnet_testkit::{NatsServer, RawClient, eventually};
-use harness::{FreePort, Service, Up, WAIT_TIMEOUT, binary, command, echo, gone, line, until};
+use harness::process::gone;
+use harness::{FreePort, Service, Up, WAIT_TIMEOUT, binary, command, echo, line, until};
 use rustix::process::Signal;
 use tempfile::TempDir;
 use tokio::process::Command;

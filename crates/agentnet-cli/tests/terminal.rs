@@ -6,8 +6,9 @@ mod harness;
 use std::sync::Arc;
 
 use agentnet::{AgentNode, json};
+use harness::process::send_signal;
 use harness::pty::Terminal;
-use harness::{Service, Up, agentnet, binary, line, line_with_input, send_signal, until};
+use harness::{Service, Up, agentnet, binary, line, line_with_input, until};
 use rustix::process::Signal;
 use tempfile::TempDir;
 use tokio::sync::Notify;

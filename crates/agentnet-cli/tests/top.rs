@@ -4,8 +4,9 @@
 mod harness;
 
 use agentnet_testkit::{NatsServer, RawClient};
+use harness::process::send_signal;
 use harness::pty::Terminal;
-use harness::{Up, agentnet, echo, line, send_signal, until};
+use harness::{Up, agentnet, echo, line, until};
 use rstest::rstest;
 use rustix::process::Signal;
 

@@ -1,9 +1,11 @@
 //! Options from a URL, and the first connection.
 
+use std::error::Error;
+use std::io;
 use std::pin::pin;
 use std::time::Duration;
 
-use async_nats::{Client, ConnectErrorKind, ConnectOptions};
+use async_nats::{Client, ConnectErrorKind, ConnectOptions, rustls};
 
 use crate::url::{Login, NatsUrl};
 
@@ -57,7 +59,8 @@ pub async fn dial(url: &NatsUrl, options: impl Fn() -> ConnectOptions) -> Result
         }
         // A server that does not want the handshake first sends something that is no TLS.
         if let (Some(plain), Some(first)) = (&failed, &failed_first) {
-            let no_tls = first.to_string().contains("InvalidContentType") || plain.to_string().contains("certificate");
+            let no_tls = matches!(tls_error(first), Some(rustls::Error::InvalidMessage(_)))
+                || matches!(tls_error(plain), Some(rustls::Error::InvalidCertificate(_)));
             return Err(if no_tls { failed } else { failed_first }.unwrap_or_else(|| ConnectErrorKind::Io.into()));
         }
     }
@@ -70,4 +73,21 @@ pub fn is_refusal(error: &async_nats::ConnectError) -> bool {
         error.kind(),
         ConnectErrorKind::Authentication | ConnectErrorKind::AuthorizationViolation
     )
+}
+
+/// The error of the TLS handshake that an error comes from, if it comes from one. An `io::Error` shows its content by
+/// `get_ref` only: `source` skips it.
+fn tls_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(found) = error.downcast_ref() {
+            return Some(found);
+        }
+        let content = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        next = match content {
+            Some(content) => Some(content as &(dyn Error + 'static)),
+            None => error.source(),
+        };
+    }
+    None
 }

@@ -14,10 +14,11 @@
 mod resilient_store;
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use agentnet_store::{Store, StoreError};
+use parking_lot::Mutex;
 use tokio::sync::{Notify, Semaphore, SemaphorePermit, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -127,7 +128,7 @@ impl Database {
 
     /// Why messages cannot be stored, if the last attempt failed recently.
     pub(crate) fn write_failure(&self) -> Option<String> {
-        let failure = self.health.write_failure.lock().unwrap_or_else(PoisonError::into_inner);
+        let failure = self.health.write_failure.lock();
         let (_, reason) = failure.as_ref().filter(|(at, _)| at.elapsed() < WRITE_FAILURE_TTL)?;
         Some(reason.clone())
     }
@@ -150,13 +151,13 @@ impl Database {
 
     /// Why it does not answer; `None` while it does.
     fn why_down(&self) -> Option<String> {
-        let failure = self.health.ping_failure.lock().unwrap_or_else(PoisonError::into_inner);
+        let failure = self.health.ping_failure.lock();
         failure.clone().filter(|_| !self.is_up())
     }
 
     /// Notes whether messages could be stored.
     fn note_write(&self, failure: Option<String>) {
-        let mut last = self.health.write_failure.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut last = self.health.write_failure.lock();
         *last = failure.map(|reason| (Instant::now(), reason));
     }
 
@@ -209,7 +210,7 @@ impl Database {
         };
         let was_up = self.is_up();
         let failure = outcome.as_ref().err().map(ToString::to_string);
-        *self.health.ping_failure.lock().unwrap_or_else(PoisonError::into_inner) = failure;
+        *self.health.ping_failure.lock() = failure;
         match outcome {
             Err(StoreError::Gone(reason)) => self.mark_gone(&reason),
             Ok(()) if was_up => {}

@@ -1,10 +1,10 @@
 //! The free space on the disk of the database, so that operators learn of a disk that fills up before it is full.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use agentnet_store::Store;
 use agentnet_store::model::DiskSpace;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::time::timeout;
 
 /// How long the file system may take to answer.
@@ -16,7 +16,7 @@ pub(crate) struct Disk(Mutex<Option<DiskSpace>>);
 
 impl Disk {
     fn lock(&self) -> MutexGuard<'_, Option<DiskSpace>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 
     /// `None` if the database is not a local file, or before the first check.

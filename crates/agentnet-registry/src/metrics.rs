@@ -4,11 +4,11 @@ pub(crate) mod page;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use agentnet_protocol::percentile::Percentiles;
 use agentnet_protocol::rpc::{HandlerStats, LatencyStats};
+use parking_lot::{Mutex, MutexGuard};
 use prometheus_client::metrics::histogram::Histogram;
 
 /// Latencies by name, calls by handler, and the capture's counters.
@@ -158,7 +158,7 @@ impl Metrics {
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+    mutex.lock()
 }
 
 #[cfg(test)]

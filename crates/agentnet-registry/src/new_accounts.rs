@@ -7,7 +7,6 @@
 //! is limited by the bucket of the registry.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use agentnet_protocol::Timestamp;
@@ -15,6 +14,7 @@ use agentnet_protocol::rpc::RpcError;
 use agentnet_store::model::{Account, AccountClaim, DesiredName};
 use agentnet_store::{Store, StoreError};
 use ahash::RandomState;
+use parking_lot::{Mutex, MutexGuard};
 
 /// A burst is the budget of so many seconds.
 const BURST_SECONDS: f64 = 20.0;
@@ -61,7 +61,7 @@ impl NewAccounts {
     }
 
     fn lock(&self) -> MutexGuard<'_, Buckets> {
-        self.buckets.lock().unwrap_or_else(PoisonError::into_inner)
+        self.buckets.lock()
     }
 
     /// A token for the account that a request with this reply subject may create; `None` if the budget is used up.

@@ -1,10 +1,10 @@
 //! The nonces of signed requests that were used (PROTOCOL.md section 13.3).
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use ahash::AHashSet;
+use parking_lot::{Mutex, MutexGuard};
 use siphasher::sip128::SipHasher13;
 
 /// Nonces that are remembered from announcements without proof: of registries of older versions, or of any client.
@@ -67,7 +67,7 @@ impl Nonces {
 }
 
 fn lock(seen: &Mutex<Seen>) -> MutexGuard<'_, Seen> {
-    seen.lock().unwrap_or_else(PoisonError::into_inner)
+    seen.lock()
 }
 
 impl Seen {

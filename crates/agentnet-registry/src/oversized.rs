@@ -1,11 +1,11 @@
 //! Accounts larger than the limits of today (PROTOCOL.md section 0.11): earlier versions had none. They go on working, but
 //! their next registration is rejected until their agents send less, so `agentnet doctor` lists them.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use agentnet_store::Store;
 use agentnet_store::model::Oversized;
+use parking_lot::{Mutex, MutexGuard};
 
 /// Time between two checks: each reads the whole table.
 pub(crate) const CHECK_INTERVAL: Duration = Duration::from_secs(60 * 60);
@@ -18,7 +18,7 @@ pub(crate) struct OversizedAccounts(Mutex<Vec<Oversized>>);
 
 impl OversizedAccounts {
     fn lock(&self) -> MutexGuard<'_, Vec<Oversized>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 
     /// At most [`MAX_LISTED`] accounts.

@@ -15,12 +15,13 @@
 pub(crate) mod dispatch;
 pub(crate) mod heartbeat;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Instant;
 
 use agentnet_protocol::json::ObjectWriter;
 use agentnet_protocol::token_bucket::{RateLimit, TokenBucket};
 use async_nats::Client;
+use parking_lot::Mutex;
 
 use crate::peers::Peers;
 
@@ -112,7 +113,7 @@ impl Default for UnprovenLimit {
 impl UnprovenLimit {
     fn take(&self, now: Instant) -> bool {
         let now = now.saturating_duration_since(self.start).as_secs_f64();
-        let mut bucket = self.bucket.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut bucket = self.bucket.lock();
         bucket.take(&self.limit, now)
     }
 }

@@ -7,12 +7,13 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use agentnet_store::model::Registry as Row;
 use agentnet_store::{Store, StoreError};
 use hmac::{Hmac, KeyInit as _, Mac as _};
+use parking_lot::{Mutex, MutexGuard};
 use sha2::Sha256;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -102,7 +103,7 @@ impl Peers {
     }
 
     fn lock(&self) -> MutexGuard<'_, Known> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+        self.known.lock()
     }
 
     /// Identifies this run of this registry.

@@ -54,12 +54,13 @@ mod state;
 mod unsettled;
 pub(crate) mod writer;
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use agentnet_protocol::signing_scope::SigningScope;
 use agentnet_protocol::{AgentInfo, Timestamp};
 use agentnet_store::model::{Account, Session};
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::watch;
 
 use crate::clock::Now;
@@ -95,7 +96,7 @@ impl Presence {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         // Nothing panics while it holds the lock; if something did, the data is still the best there is.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
     /// The time to live of a silent session.

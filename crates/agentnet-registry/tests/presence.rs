@@ -294,7 +294,7 @@ async fn signed_identity_is_checked_before_anything_changes(
         json!({"agent_id": "a", "name": "M", "session_tag": alice["session_tag"]}),
     )
     .await;
-    assert_eq!(net.online().await, ["a", "日本"]);
+    net.until_online(&["a", "日本"]).await;
     let key = net.ask("resolve_key", json!({"account_id": account_id})).await["public_key"].clone();
     assert_eq!(
         key,

@@ -1,11 +1,12 @@
 //! Records all messages on a subject, in order.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_nats::{Client, HeaderMap};
 use bytes::Bytes;
 use futures::StreamExt;
+use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -107,7 +108,7 @@ impl Capture {
                 if message.subject.as_str() == probe {
                     continue;
                 }
-                let mut seen = collected.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut seen = collected.lock();
                 seen.push(Captured {
                     subject: message.subject.into_string(),
                     reply: message.reply.map(|reply| reply.into_string()),
@@ -122,7 +123,7 @@ impl Capture {
 
     /// The recorded messages, oldest first.
     pub fn messages(&self) -> Vec<Captured> {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.seen.lock().clone()
     }
 
     /// The first message that `predicate` accepts, recorded before the call or within `deadline`.
@@ -159,7 +160,7 @@ impl Capture {
         let search = async {
             loop {
                 count.borrow_and_update();
-                if let Some(found) = find(&self.seen.lock().unwrap_or_else(PoisonError::into_inner)) {
+                if let Some(found) = find(&self.seen.lock()) {
                     return Some(found);
                 }
                 if count.changed().await.is_err() {

@@ -1,7 +1,7 @@
 //! Acknowledged delivery: publish, await the receipt, repeat (PROTOCOL.md section 11.4); and, which the Python implementation
 //! does not, await the receipt for the end of the handling.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use agentnet_protocol::{Receipt, ReceiptStatus, Text};
@@ -9,6 +9,7 @@ use ahash::AHashMap;
 use async_nats::Subscriber;
 use bytes::Bytes;
 use futures::StreamExt;
+use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
 use crate::connect::NO_CONNECTION;
@@ -50,8 +51,8 @@ impl PendingReceipts {
         }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Option<AHashMap<Text, mpsc::Sender<Box<Receipt>>>>> {
-        self.by_message.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> parking_lot::MutexGuard<'_, Option<AHashMap<Text, mpsc::Sender<Box<Receipt>>>>> {
+        self.by_message.lock()
     }
 
     /// Fails every wait, also later ones, at once: the node is closing.

@@ -14,7 +14,7 @@ mod verify_inbound;
 mod verify_receipt;
 mod verify_reply;
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use agentnet_protocol::message_auth::{MessageAuthError, SignedMessage};
@@ -22,6 +22,7 @@ use agentnet_protocol::rpc::RegisterRequest;
 use agentnet_protocol::signature::SigningKey;
 use agentnet_protocol::signing_scope::SigningScope;
 use agentnet_protocol::{AgentInfo, Envelope, Text, register_auth};
+use parking_lot::RwLock;
 
 use expected_receipts::ExpectedReceipts;
 use key_cache::{KeyCache, KeyLookup};
@@ -67,11 +68,11 @@ impl Identity {
     }
 
     pub(crate) fn key(&self) -> Arc<SigningKey> {
-        self.key.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.key.read().clone()
     }
 
     pub(crate) fn set_key(&self, key: Arc<SigningKey>) {
-        *self.key.write().unwrap_or_else(PoisonError::into_inner) = key;
+        *self.key.write() = key;
     }
 
     /// Verifies a message by the cached keys.

@@ -5,13 +5,13 @@ pub(crate) mod page;
 mod prometheus;
 
 use std::collections::VecDeque;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use agentnet_protocol::json::{ObjectWriter, float_text};
 use agentnet_protocol::percentile::{Percentiles, round2};
 use agentnet_protocol::{AgentCounters, Reject};
+use parking_lot::Mutex;
 
 /// A counter that many tasks add to.
 #[derive(Debug, Default)]
@@ -43,20 +43,15 @@ impl Window {
     }
 
     pub(crate) fn record(&self, took: Duration) {
-        if let Ok(mut samples) = self.samples.lock() {
-            if samples.len() == self.size {
-                samples.pop_front();
-            }
-            samples.push_back(took.as_secs_f64() * 1000.0);
+        let mut samples = self.samples.lock();
+        if samples.len() == self.size {
+            samples.pop_front();
         }
+        samples.push_back(took.as_secs_f64() * 1000.0);
     }
 
     fn snapshot(&self) -> LatencySnapshot {
-        let samples: Vec<f64> = self
-            .samples
-            .lock()
-            .map(|samples| samples.iter().copied().collect())
-            .unwrap_or_default();
+        let samples: Vec<f64> = self.samples.lock().iter().copied().collect();
         let percentiles = Percentiles::of(&samples);
         LatencySnapshot {
             count: samples.len() as u64,

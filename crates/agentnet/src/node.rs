@@ -4,10 +4,11 @@ mod lifecycle;
 mod rejoin;
 mod rotate_key;
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use agentnet_protocol::{AgentInfo, Text};
+use parking_lot::{Mutex, RwLock};
 use tokio_util::sync::DropGuard;
 use tokio_util::task::TaskTracker;
 
@@ -97,7 +98,7 @@ impl AgentNode {
     }
 
     pub(crate) fn set_handler(&self, handler: Arc<dyn AnyHandler>) {
-        *self.shared.handler.write().unwrap_or_else(PoisonError::into_inner) = Some(handler);
+        *self.shared.handler.write() = Some(handler);
     }
 
     /// The node's description of itself; it has account, username and session while the node runs.
@@ -133,7 +134,7 @@ impl AgentNode {
     #[cfg(feature = "metrics-http")]
     #[must_use]
     pub fn metrics_addr(&self) -> Option<std::net::SocketAddr> {
-        let running = self.shared.running.read().unwrap_or_else(PoisonError::into_inner);
+        let running = self.shared.running.read();
         running.as_ref().and_then(|running| running.metrics_addr)
     }
 
@@ -143,11 +144,11 @@ impl AgentNode {
         let mut snapshot = MetricsSnapshot::of(&self.shared.metrics);
         snapshot.agent_id.clone_from(&self.shared.config.agent_id);
         snapshot.username_cache.ttl_seconds = self.limits().resolve_cache_ttl.as_secs_f64();
-        if let Some((account_id, username)) = &*self.shared.last.lock().unwrap_or_else(PoisonError::into_inner) {
+        if let Some((account_id, username)) = &*self.shared.last.lock() {
             snapshot.account_id = Some(account_id.to_string());
             snapshot.username = Some(username.to_string());
         }
-        let running = self.shared.running.read().unwrap_or_else(PoisonError::into_inner);
+        let running = self.shared.running.read();
         if let Some(running) = &*running {
             let session = &running.session;
             snapshot.session_tag = Some(session.sender().session_tag.to_string());
@@ -160,7 +161,7 @@ impl AgentNode {
     }
 
     pub(crate) fn session(&self) -> Result<Arc<Session>, SendError> {
-        let running = self.shared.running.read().unwrap_or_else(PoisonError::into_inner);
+        let running = self.shared.running.read();
         running
             .as_ref()
             .map(|running| running.session.clone())

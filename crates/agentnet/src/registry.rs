@@ -2,7 +2,7 @@
 
 pub(crate) mod error;
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use agentnet_nats::Backoff;
@@ -15,6 +15,7 @@ use async_nats::connection::State;
 use async_nats::{Client, StatusCode};
 use bytes::Bytes;
 use futures::StreamExt as _;
+use parking_lot::{Mutex, MutexGuard};
 
 use self::error::RegistryError;
 use crate::connect::denials::{Action, Denied};
@@ -284,7 +285,7 @@ enum Sighting {
 
 impl Sightings {
     fn lock(&self) -> MutexGuard<'_, Sighting> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 
     fn answered(&self) {

@@ -1,7 +1,7 @@
 //! Replies to requests, by one subscription of the node: each request has a reply subject of its own below it.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use agentnet_protocol::Envelope;
 use agentnet_protocol::stream::StreamFrame;
@@ -10,6 +10,7 @@ use ahash::AHashMap;
 use async_nats::{Message, StatusCode, Subscriber};
 use bytes::Bytes;
 use futures::StreamExt;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
@@ -103,7 +104,7 @@ impl ReplyMux {
     }
 
     fn remember(&self, number: u64, cancellation: Arc<Cancellation>, had_frame: bool) {
-        let mut dropped = self.dropped.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut dropped = self.dropped.lock();
         dropped.remember(number, cancellation, had_frame, Instant::now());
     }
 
@@ -122,7 +123,7 @@ impl ReplyMux {
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<AHashMap<u64, ReplyWaiter>>> {
-        self.waiters.lock().unwrap_or_else(PoisonError::into_inner)
+        self.waiters.lock()
     }
 
     /// Gives a reply to its waiter. Does not wait: a stream whose reader is too slow fails.
@@ -170,7 +171,7 @@ impl ReplyMux {
 
     /// A reply without a waiter: if it is a frame of a stream that was dropped, the cancellation is published again.
     fn unexpected(&self, number: u64, body: Bytes) {
-        let mut dropped = self.dropped.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut dropped = self.dropped.lock();
         let Some(cancellation) = dropped.due(number, Instant::now()) else {
             return;
         };

@@ -4,7 +4,7 @@ pub(crate) mod registration;
 pub(crate) mod subscriptions;
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use agentnet_protocol::compose::Sender;
@@ -12,6 +12,7 @@ use agentnet_protocol::rpc::Goodbye;
 use agentnet_protocol::subject::{self, routable_account, routable_capability};
 use agentnet_protocol::{AgentCounters, AgentInfo, Text, presence_auth};
 use async_nats::Subscriber;
+use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use self::registration::{register, requested_info};
@@ -219,7 +220,7 @@ impl Session {
     /// Whether one more receipt of rejection goes to an account now: every client can send in the name of any account, and the
     /// receipts must not flood one that has sent nothing.
     pub(crate) fn may_send_rejection(&self, account_id: &str) -> bool {
-        let mut rejections = self.rejections.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut rejections = self.rejections.lock();
         rejections.take(account_id, self.monotonic())
     }
 

@@ -2,12 +2,13 @@
 
 pub(crate) mod error;
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use agentnet_protocol::Text;
 use agentnet_protocol::rpc::{ListRequest, ResolveAccountRequest};
 use agentnet_protocol::username::{lookup_key, usable};
+use parking_lot::{Mutex, MutexGuard};
 
 use self::error::ResolveError;
 use crate::bounded_cache::{BoundedCache, bounded_cache};
@@ -107,7 +108,7 @@ impl UsernameCache {
     }
 
     fn lock(&self) -> MutexGuard<'_, BoundedCache<String, CachedAccount>> {
-        self.accounts.lock().unwrap_or_else(PoisonError::into_inner)
+        self.accounts.lock()
     }
 }
 

@@ -4,8 +4,7 @@
 //! An [`Awaitable`] is completed in a turn of its loop, outside any task, and resumes the task at once. It has the methods that
 //! `asyncio.Task` uses of what it waits for, and no more: one task can await it, once.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
+use parking_lot::{Mutex, MutexGuard};
 use pyo3::exceptions::asyncio::{CancelledError, InvalidStateError};
 use pyo3::exceptions::{PyBaseException, PyRuntimeError, PyStopIteration};
 use pyo3::intern;
@@ -75,7 +74,7 @@ impl Awaitable {
 
     /// Never held while Python code runs.
     fn state(&self) -> MutexGuard<'_, AwaitableState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
     /// Sets the result and resumes the task that waits. To be called by the loop, not from within a task.
@@ -219,7 +218,7 @@ impl Awaitable {
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         visit.call(&self.event_loop)?;
         // Another thread may hold the lock; then nothing is collected this time.
-        let Ok(state) = self.state.try_lock() else {
+        let Some(state) = self.state.try_lock() else {
             return Ok(());
         };
         match &state.outcome {

@@ -1,8 +1,7 @@
 //! Wire text as a Python value, in one pass over text that has been checked before.
 
-use std::sync::Mutex;
-
 use agentnet::RawJson;
+use parking_lot::Mutex;
 use pyo3::exceptions::PyValueError;
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -217,7 +216,7 @@ const MAX_KEY_LEN: usize = 32;
 
 fn shared_key<'py>(py: Python<'py>, text: &str) -> Bound<'py, PyString> {
     // A finalizer can read a message while the lock is held; it does without the cache.
-    let (1..=MAX_KEY_LEN, Ok(mut keys)) = (text.len(), KEYS.try_lock()) else {
+    let (1..=MAX_KEY_LEN, Some(mut keys)) = (text.len(), KEYS.try_lock()) else {
         return PyString::new(py, text);
     };
     if keys.is_empty() {

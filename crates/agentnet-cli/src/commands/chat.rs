@@ -54,7 +54,7 @@ pub(crate) struct Chat {
     /// Message that the first one follows
     #[arg(long, value_name = "ID", value_parser = crate::args::not_blank)]
     parent_message_id: Option<String>,
-    /// Show answers as the messages they are, in JSON
+    /// Show replies as JSON envelopes
     #[arg(long)]
     raw: bool,
     #[command(flatten)]

@@ -58,7 +58,7 @@ pub(crate) fn text(stack: &Stack, output: Output) -> String {
         lines.push(format!("  {command}"));
     }
     lines.push(String::new());
-    lines.push(output.tint(Tint::Dim, "Ctrl-C stops everything; what was said is kept."));
+    lines.push(output.tint(Tint::Dim, "Ctrl-C stops everything; messages are kept."));
     lines.join("\n")
 }
 

@@ -50,7 +50,7 @@ impl fmt::Display for Unusable {
                     MIN_VERSION.0, MIN_VERSION.1
                 )
             }
-            Self::NotNatsServer(why) => write!(out, "it is no nats-server that runs here: {why}"),
+            Self::NotNatsServer(why) => write!(out, "not a nats-server that runs on this machine: {why}"),
         }
     }
 }

@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "every test file uses a part of it")]
 #![allow(unreachable_pub, reason = "shared by test programs, not exported")]
 
+pub mod process;
 pub mod pty;
 pub mod websocket;
 
@@ -16,7 +17,7 @@ use std::time::Duration;
 use agentnet::RegistryClient;
 use agentnet::protocol::rpc::{MessageSearchFilters, MessageSearchRequest};
 use agentnet_testkit::{NatsServer, TestDatabase, eventually, find_nats_server};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
@@ -242,7 +243,7 @@ impl Service {
     }
 
     pub fn signal(&self, signal: Signal) {
-        send_signal(self.pid(), signal);
+        process::send_signal(self.pid(), signal);
     }
 
     /// Waits for its end.
@@ -252,35 +253,6 @@ impl Service {
             Err(_) => panic!("it does not end; stderr: {}", self.stderr()),
         }
     }
-}
-
-/// `kill -SIGNAL pid`.
-pub fn send_signal(pid: i32, signal: Signal) {
-    kill_process(Pid::from_raw(pid).unwrap(), signal).unwrap();
-}
-
-/// Whether a process is there and not merely unburied.
-pub fn is_running(pid: i32) -> bool {
-    let Ok(stat) = std::fs::read_to_string(format!("/proc/{pid}/stat")) else {
-        return false;
-    };
-    // The state follows the name in parentheses.
-    let state = stat
-        .rsplit_once(')')
-        .and_then(|(_, rest)| rest.split_whitespace().next());
-    !matches!(state, Some("Z" | "X"))
-}
-
-/// Waits until a process has gone.
-pub async fn gone(pid: i32) {
-    let look = async || {
-        if is_running(pid) {
-            Err(format!("process {pid} still runs"))
-        } else {
-            Ok(())
-        }
-    };
-    eventually(WAIT_TIMEOUT, look).await.unwrap();
 }
 
 /// A port without a listener that no other test takes while this value lives.

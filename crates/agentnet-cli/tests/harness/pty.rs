@@ -2,9 +2,10 @@
 
 use std::num::NonZeroU16;
 use std::process::ExitStatus;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use agentnet_testkit::eventually;
+use parking_lot::Mutex;
 use pty_process::{OwnedReadPty, OwnedWritePty, Pts, Size};
 use rustix::termios::{LocalModes, tcgetattr};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -45,7 +46,7 @@ impl Terminal {
 
     /// Looks at the screen.
     pub fn look<T>(&self, look: impl FnOnce(&vt100::Screen) -> T) -> T {
-        look(self.screen.lock().unwrap_or_else(PoisonError::into_inner).screen())
+        look(self.screen.lock().screen())
     }
 
     /// The text on the screen, line by line.
@@ -78,7 +79,7 @@ impl Terminal {
 
     /// Changes the size of the terminal.
     pub fn resize(&self, columns: u16, rows: u16) {
-        let mut screen = self.screen.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut screen = self.screen.lock();
         screen.screen_mut().set_size(cells(rows), cells(columns));
         self.keyboard.resize(Size::new(rows, columns)).unwrap();
     }
@@ -138,7 +139,7 @@ impl Drop for Terminal {
 async fn read(mut output: OwnedReadPty, screen: Arc<Mutex<vt100::Parser>>) {
     let mut bytes = vec![0; 64 * 1024];
     while let Ok(count @ 1..) = output.read(&mut bytes).await {
-        let mut screen = screen.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut screen = screen.lock();
         screen.process(&bytes[..count]);
     }
 }

@@ -5,12 +5,13 @@
 //! would be redelivered again and again, and make the store slower still.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use agentnet_nats::is_up;
 use async_nats::{Client, Subject};
 use bytes::Bytes;
+use parking_lot::{Mutex, MutexGuard};
 use tokio_util::sync::CancellationToken;
 
 /// Without a report for so long, the server redelivers a message, to this registry or another one.
@@ -44,7 +45,7 @@ struct Inner {
 
 impl InFlight {
     fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 
     /// A message was delivered.

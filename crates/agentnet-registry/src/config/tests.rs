@@ -200,3 +200,45 @@ fn blank_values_count_as_unset() {
         RegistryConfig::default()
     );
 }
+
+/// The table of the settings with a flag, as docs/SETTINGS.md shows it.
+fn page_table() -> String {
+    let rows = SETTINGS.iter().filter_map(|setting| {
+        let (meaning, default) = match setting.help.rsplit_once(" [default: ") {
+            Some((meaning, default)) => (meaning, default.trim_end_matches(']').to_owned()),
+            None if setting.default.is_empty() => (setting.help, "none".to_owned()),
+            None => (setting.help, format!("`{}`", setting.default)),
+        };
+        let unit = match setting.value_name {
+            unit @ ("SECONDS" | "DAYS" | "MS" | "BYTES" | "TOKENS") => format!(" {}", unit.to_ascii_lowercase()),
+            _ => String::new(),
+        };
+        let flag = setting.flag?;
+        Some(format!(
+            "| `{}` | {default}{unit} | `--{flag}` | {meaning} |\n",
+            setting.variable
+        ))
+    });
+    format!(
+        "\n| Environment | Default | Flag | Meaning |\n|---|---|---|---|\n{}\n",
+        rows.collect::<String>()
+    )
+}
+
+/// `make settings` renews the page.
+#[test]
+fn the_page_of_the_documentation_has_every_setting() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/SETTINGS.md");
+    let page = std::fs::read_to_string(path).unwrap();
+    let (before, rest) = page.split_once("by `make settings` -->\n").unwrap();
+    let (table, after) = rest.split_once("<!-- end of registry settings -->").unwrap();
+    if std::env::var_os("AGENTNET_WRITE_DOCS").is_some() {
+        let page = format!(
+            "{before}by `make settings` -->\n{}<!-- end of registry settings -->{after}",
+            page_table()
+        );
+        std::fs::write(path, page).unwrap();
+    } else {
+        assert_eq!(table, page_table(), "run `make settings`");
+    }
+}

@@ -3,7 +3,6 @@
 //! The sender is the account that the message names. With signed identity, only a message that its sender has signed gets a
 //! receipt. Without, every client can name any account, so the receipts to one account are limited in rate, and each in size.
 
-use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use agentnet_protocol::compose::default_thread_id;
@@ -14,6 +13,7 @@ use agentnet_protocol::subject::{self, registry_account};
 use agentnet_protocol::token_bucket::{RateLimit, TokenBucket};
 use agentnet_protocol::{Envelope, Receipt, ReceiptStatus, Reject, Text, json};
 use ahash::{AHashMap, RandomState};
+use parking_lot::Mutex;
 
 use crate::batch_lookup::AccountLoader;
 use crate::clock::Now;
@@ -55,7 +55,7 @@ impl ReceiptLimit {
 
     fn take(&self, account_id: &str) -> bool {
         let now = self.start.elapsed().as_secs_f64();
-        let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut buckets = self.buckets.lock();
         let key = self.hashes.hash_one(account_id);
         if buckets.len() >= MAX_BUCKETS && !buckets.contains_key(&key) {
             buckets.clear();
@@ -158,6 +158,6 @@ mod tests {
         for number in 0..3 * MAX_BUCKETS {
             assert!(receipts.take(&format!("acct_{number}")));
         }
-        assert!(receipts.buckets.lock().unwrap().len() <= MAX_BUCKETS);
+        assert!(receipts.buckets.lock().len() <= MAX_BUCKETS);
     }
 }

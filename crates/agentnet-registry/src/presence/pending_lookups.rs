@@ -1,10 +1,11 @@
 //! Lookups of sessions and accounts that events need, in bounded number. Requests can wait for those that came before them.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit, watch};
 
 /// Lookups that run at the same time: requests need connections to the database too.
@@ -77,7 +78,7 @@ impl PendingLookups {
     }
 
     fn lock_goodbyes(&self) -> MutexGuard<'_, HashMap<String, usize>> {
-        self.goodbyes.lock().unwrap_or_else(PoisonError::into_inner)
+        self.goodbyes.lock()
     }
 
     /// A place for one more lookup; `None` if there are too many.

@@ -4,11 +4,12 @@
 //! batch that the store does not take is put back and tried again: a broken database delays changes, and loses none while the
 //! registry runs.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use agentnet_nats::Backoff;
 use agentnet_store::{Store, StoreError};
+use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
 use tokio_util::sync::CancellationToken;
 
@@ -52,8 +53,8 @@ impl FlushSignal {
         matches!(tokio::time::timeout(FLUSH_TIMEOUT, wait).await, Ok(Ok(())))
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<oneshot::Sender<()>>> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> parking_lot::MutexGuard<'_, Vec<oneshot::Sender<()>>> {
+        self.waiting.lock()
     }
 }
 

@@ -63,7 +63,7 @@ async fn what_is_above_a_bound_is_refused_with_its_size() {
     }
     let good = json!({"agent_id": "good", "session_tag": "s5", "account_id": "acct_a", "username": "u"});
     net.publish("registry.hello", good).await;
-    assert_eq!(net.online().await, ["good"]);
+    net.until_online(&["good"]).await;
     registry.shutdown().await;
 }
 

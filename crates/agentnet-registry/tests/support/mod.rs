@@ -146,6 +146,20 @@ impl Network {
             .collect()
     }
 
+    /// Waits until these agents are online, by agent id. A session that a registry has to look up in the store appears when the
+    /// store has answered, which takes its time on a busy machine.
+    pub(crate) async fn until_online(&self, expected: &[&str]) {
+        eventually(DEADLINE, async || {
+            let online = self.online().await;
+            if online == expected {
+                return Ok(());
+            }
+            Err(format!("{online:?} are online, not {expected:?}"))
+        })
+        .await
+        .unwrap();
+    }
+
     /// The ids of a thread's messages, once there are so many.
     pub(crate) async fn history(&self, thread_id: &str, count: usize) -> Vec<String> {
         eventually(DEADLINE, async || {

@@ -1,9 +1,10 @@
 //! Connecting to the database: URL, pool and schema; retries in the background while the server is unreachable.
 
 use std::str::FromStr as _;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use sqlx::migrate::MigrateError;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions, PgSslMode};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
@@ -144,14 +145,14 @@ impl Drop for PostgresStore {
 impl State {
     /// Stores the current problem; returns whether it differs from the one before.
     fn note(&self, problem: String) -> bool {
-        let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut trouble = self.trouble.lock();
         let new = *trouble != problem;
         *trouble = problem;
         new
     }
 
     fn trouble(&self) -> String {
-        self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.trouble.lock().clone()
     }
 }
 

@@ -7,9 +7,10 @@
 
 use std::cmp::Reverse;
 use std::ops::Range;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use sqlx::PgPool;
 
 use super::value::read;
@@ -42,7 +43,7 @@ impl Sample {
     }
 
     async fn names(&self, pool: &PgPool) -> Arc<[String]> {
-        let last = self.last.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let last = self.last.lock().clone();
         match last {
             Some((at, names)) if at.elapsed() < SAMPLE_TTL => names,
             _ => {
@@ -55,7 +56,7 @@ impl Sample {
                         Vec::new()
                     });
                 let names: Arc<[String]> = names.into_iter().map(|name| fold_case(&read(name))).collect();
-                *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), Arc::clone(&names)));
+                *self.last.lock() = Some((Instant::now(), Arc::clone(&names)));
                 names
             }
         }

@@ -194,7 +194,7 @@ fn prepare_path(path: &Path, create: bool) -> Result<(), StoreError> {
                 path.display()
             ))
         })?;
-        tracing::info!("a new database is made: {}", path.display());
+        tracing::info!("created a new database: {}", path.display());
     }
     warn_if_readable(path);
     Ok(())

@@ -8,7 +8,7 @@ mod sweep;
 mod upload;
 
 use std::collections::HashMap;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use agentnet_protocol::blob::{BlobRef, NATS_OBJECT_STORAGE};
@@ -22,6 +22,7 @@ use async_nats::jetstream::stream::Stream;
 use async_nats::jetstream::{Context, ContextBuilder, ErrorCode};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE;
+use parking_lot::RwLock;
 
 use super::error::BlobError;
 use super::names;
@@ -157,12 +158,7 @@ impl NetworkStore {
 
     /// The bucket, created if asked for. `None` if there is none.
     async fn bucket(&self, create: bool) -> Result<Option<Bucket>, BlobError> {
-        let known = self
-            .shared
-            .bucket
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
+        let known = self.shared.bucket.read().clone();
         if known.is_some() {
             return Ok(known);
         }
@@ -170,11 +166,7 @@ impl NetworkStore {
             return Err(BlobError::InboxPrefix);
         }
         let bucket = self.open(create).await?;
-        self.shared
-            .bucket
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone_from(&bucket);
+        self.shared.bucket.write().clone_from(&bucket);
         Ok(bucket)
     }
 
@@ -230,7 +222,7 @@ impl NetworkStore {
 
     /// As `refused`; the bucket is looked for anew next time.
     fn failed(&self, doing: &'static str, error: &dyn std::error::Error) -> BlobError {
-        *self.shared.bucket.write().unwrap_or_else(PoisonError::into_inner) = None;
+        *self.shared.bucket.write() = None;
         self.refused(doing, error)
     }
 

@@ -5,8 +5,8 @@
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::watch;
 
 /// Denials that are kept.
@@ -129,7 +129,7 @@ impl Denials {
     }
 
     fn recent(&self) -> MutexGuard<'_, VecDeque<(u64, Denied)>> {
-        self.recent.lock().unwrap_or_else(PoisonError::into_inner)
+        self.recent.lock()
     }
 }
 

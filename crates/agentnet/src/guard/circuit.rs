@@ -1,7 +1,8 @@
 //! The circuit breaker (PROTOCOL.md section 12): consecutive failures open it for a while; there is no half-open state.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+
+use parking_lot::{Mutex, MutexGuard};
 
 #[derive(Debug)]
 pub(crate) struct Circuit {
@@ -26,7 +27,7 @@ impl Circuit {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
     pub(crate) fn is_open(&self, now: Duration) -> bool {

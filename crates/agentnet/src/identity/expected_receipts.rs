@@ -1,9 +1,9 @@
 //! The receipts that a signing node expects.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use agentnet_protocol::Text;
+use parking_lot::{Mutex, MutexGuard};
 
 /// The accounts from which receipts are expected, by message id; `None` for a message to a capability, for which any account
 /// may give one.
@@ -25,6 +25,6 @@ impl ExpectedReceipts {
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Text, Option<Text>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }

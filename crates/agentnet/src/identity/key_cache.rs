@@ -5,13 +5,14 @@
 //! account id and the registry's answer, so that its size does not depend on what a forger writes into messages.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use agentnet_protocol::rpc::{ProfileRequest, ResolveKeyRequest};
 use agentnet_protocol::signing_scope::SigningScope;
 use futures::FutureExt as _;
 use futures::future::{BoxFuture, Shared};
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Semaphore;
 
 use crate::bounded_cache::{BoundedCache, bounded_cache};
@@ -72,7 +73,7 @@ impl std::fmt::Debug for KeyCache {
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+    mutex.lock()
 }
 
 impl KeyCache {

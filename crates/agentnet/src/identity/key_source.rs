@@ -1,10 +1,11 @@
 //! Where a node's key comes from: a file of its own, or the program.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 
 use agentnet_keys::{KeyFileError, load, load_or_create, next_path, remove, replace};
 use agentnet_protocol::signature::{DEFAULT_KEY_DIR, SigningKey, key_file_name};
+use parking_lot::RwLock;
 
 /// Where a node's key comes from.
 #[derive(Debug, Clone)]
@@ -36,7 +37,7 @@ impl KeySource {
     pub(crate) async fn open(&self) -> Result<OpenedKeys, KeyFileError> {
         let path = match self {
             Self::Memory(key) => {
-                let key = key.read().unwrap_or_else(PoisonError::into_inner).clone();
+                let key = key.read().clone();
                 return Ok(OpenedKeys { key, next: None });
             }
             Self::File(path) => path.clone(),
@@ -56,7 +57,7 @@ impl KeySource {
     pub(crate) async fn settle(&self, key: Arc<SigningKey>) -> Result<(), KeyFileError> {
         match self {
             Self::Memory(place) => {
-                *place.write().unwrap_or_else(PoisonError::into_inner) = key;
+                *place.write() = key;
                 Ok(())
             }
             Self::File(path) => off_thread(path.clone(), move |path| settle(path, &key)).await,

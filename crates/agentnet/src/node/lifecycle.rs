@@ -1,7 +1,7 @@
 //! The start and the close of a node.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use tokio_util::sync::DropGuard;
@@ -45,7 +45,7 @@ impl AgentNode {
                 #[cfg(feature = "metrics-http")]
                 let running = self.show_metrics(page, running);
                 tokio::spawn(rejoin::watch(Arc::downgrade(&self.shared), &running.session));
-                *self.shared.running.write().unwrap_or_else(PoisonError::into_inner) = Some(running);
+                *self.shared.running.write() = Some(running);
                 Ok(())
             }
             Err(error) => {
@@ -59,17 +59,11 @@ impl AgentNode {
     async fn join(&self, session: Arc<Session>, ends: DropGuard) -> Result<Running, StartError> {
         let config = &self.shared.config;
         let account_id = session.account_id();
-        *self.shared.last.lock().unwrap_or_else(PoisonError::into_inner) =
-            Some((account_id.clone(), session.username.clone()));
+        *self.shared.last.lock() = Some((account_id.clone(), session.username.clone()));
         let mark = session.publisher.connections.denials.mark();
         session.receive_receipts().await?;
         let work = TaskTracker::new();
-        let handler = self
-            .shared
-            .handler
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
+        let handler = self.shared.handler.read().clone();
         match handler {
             Some(handler) => self.start_intake(&session, &work, handler).await?,
             None => {
@@ -184,7 +178,6 @@ impl AgentNode {
             .shared
             .running
             .read()
-            .unwrap_or_else(PoisonError::into_inner)
             .as_ref()
             .map(|running| (running.session.clone(), running.work.clone()));
         let Some((session, work)) = running else { return };
@@ -208,11 +201,7 @@ impl AgentNode {
         session.ended.cancel();
         session.subscriptions.ended().await;
         // Only now: until here a handler could still reply and send.
-        self.shared
-            .running
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
+        self.shared.running.write().take();
     }
 }
 

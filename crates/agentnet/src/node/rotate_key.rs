@@ -1,6 +1,6 @@
 //! Another key for a running node.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use agentnet_keys::{generate, load};
 
@@ -36,7 +36,7 @@ impl AgentNode {
                 request_rotation(&session.registry, account_id, &identity.key(), &new).await?;
                 let public = new.public_text().to_owned();
                 let new = Arc::new(new);
-                *place.write().unwrap_or_else(PoisonError::into_inner) = new.clone();
+                *place.write() = new.clone();
                 identity.set_key(new);
                 Ok(public)
             }

@@ -6,13 +6,13 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use agentnet_nats::Backoff;
 use async_nats::Client;
 use bytes::Bytes;
 use futures::FutureExt as _;
+use parking_lot::Mutex;
 
 /// The longest pause between two attempts while the client's queue is full.
 const MAX_BACKOFF: Duration = Duration::from_millis(100);
@@ -26,7 +26,7 @@ pub(crate) struct DeferredReceipts {
 
 impl DeferredReceipts {
     pub(crate) fn add(&self, subject: String, body: Bytes) {
-        let mut receipts = self.receipts.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut receipts = self.receipts.lock();
         receipts.push_back((subject, body));
         self.any.store(true, Ordering::Release);
     }
@@ -46,7 +46,7 @@ impl DeferredReceipts {
     /// Gives the client as many as it takes without waiting; false if some are left.
     fn publish_now(&self, client: &Client) -> bool {
         // No await under the lock: what others publish meanwhile must go out after these.
-        let mut receipts = self.receipts.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut receipts = self.receipts.lock();
         while let Some((subject, body)) = receipts.front() {
             let publishing = client.publish(subject.clone(), body.clone());
             match tokio::task::unconstrained(publishing).now_or_never() {

@@ -1,6 +1,8 @@
 //! The parent of the next message in a conversation.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
 
 /// The message that the next one follows.
 #[derive(Debug, Clone, Default)]
@@ -8,10 +10,10 @@ pub(crate) struct Parent(Arc<Mutex<Option<String>>>);
 
 impl Parent {
     pub(crate) fn get(&self) -> Option<String> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.0.lock().clone()
     }
 
     pub(crate) fn set(&self, message_id: Option<String>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = message_id;
+        *self.0.lock() = message_id;
     }
 }

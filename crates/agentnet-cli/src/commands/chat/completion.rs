@@ -1,10 +1,11 @@
 //! Tab completion of commands, usernames and threads.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use agentnet::RegistryClient;
 use agentnet_protocol::rpc::ThreadListRequest;
+use parking_lot::Mutex;
 use rustyline::completion::{Completer, Pair};
 use rustyline::{Context, Helper, Highlighter, Hinter, Validator};
 
@@ -33,7 +34,7 @@ pub(super) async fn refresh(registry: Option<RegistryClient>, candidates: Arc<Mu
         };
         let (online, threads) = tokio::join!(registry.list_online(), registry.call(&threads));
         {
-            let mut candidates = candidates.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut candidates = candidates.lock();
             if let Ok(online) = online {
                 candidates.usernames = online
                     .into_iter()
@@ -61,7 +62,7 @@ impl Completer for TabCompleter {
     type Candidate = Pair;
 
     fn complete(&self, line: &str, at: usize, _: &Context<'_>) -> rustyline::Result<(usize, Vec<Pair>)> {
-        let candidates = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let candidates = self.0.lock();
         Ok(complete(&line[..at], &candidates))
     }
 }

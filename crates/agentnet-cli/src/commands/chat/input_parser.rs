@@ -22,10 +22,7 @@ pub(super) const COMMANDS: [(&str, &str); 8] = [
     ("/showthread", "the thread that this conversation is in"),
     ("/thread ID", "go on in another thread"),
     ("/history [N]", "the last messages of the thread, 10 by default"),
-    (
-        "/raw",
-        "show answers as the messages they are, in JSON, or as text again",
-    ),
+    ("/raw", "switch between replies as text and as JSON envelopes"),
     ("/quit", "leave; Ctrl-D does too"),
 ];
 
