@@ -29,7 +29,8 @@ export type {
   // The name AgentInfo is the original's, whose record has the member names of the wire.
   AgentInfo as AgentRecord,
   AgentMessageObject,
-  BlobRef,
+  // The name BlobRef is the original's, whose record is the payload with the member names of the wire.
+  BlobRef as BlobReference,
   Claims,
   Envelope,
   Goodbye,

@@ -1,11 +1,20 @@
 /** {@link AgentNetClient}: the class of the original's TypeScript SDK. */
 
 import { AgentNetError } from "../errors.js";
-import { AgentNode, CONSOLE_LOGGER, Connection, InvalidArgumentError, RegistryClient } from "../node/index.js";
+import {
+  AgentNode,
+  BlobStore,
+  CONSOLE_LOGGER,
+  Connection,
+  InvalidArgumentError,
+  RegistryClient,
+} from "../node/index.js";
 import { request } from "../node/requests.js";
 import { send } from "../node/sender.js";
 import type { Session } from "../node/session.js";
 import { parseCompatTarget, parseSdkTarget, type Target } from "../protocol/index.js";
+import { blobPayload } from "../sdk/blobs.js";
+import type { BlobRef } from "./blob-store.js";
 import { notConnected, notRegistered, translated } from "./errors.js";
 import { Inbox } from "./inbox.js";
 import { agentMessage, registerResponse } from "./messages.js";
@@ -169,6 +178,12 @@ export class AgentNetClient extends ClientRegistryCalls {
     return await this.#send(() => ({ kind: "account", value: accountId }), payload, options);
   }
 
+  /** Sends a reference to a blob: see {@link send}. The receiver needs access to the store that has the blob. */
+  async sendBlobRef(to: string, blob: BlobRef, options: SendOptions = {}): Promise<string> {
+    const payload = await translated(async () => blobPayload(blob));
+    return await this.send(to, payload, options);
+  }
+
   /**
    * Makes a request and gives its reply. An error reply (kind `error`) is given like any other.
    *
@@ -252,6 +267,7 @@ export class AgentNetClient extends ClientRegistryCalls {
       capabilities: options.capabilities,
       metadata: options.metadata,
       devAuth: options.devAuth,
+      blobs: options.blobs,
       logger: options.logger,
       connection: connection.nats,
       limits: defaultTtlMs === undefined ? limits : { defaultTtlMs, ...limits },
@@ -268,6 +284,11 @@ export class AgentNetClient extends ClientRegistryCalls {
     this.#requireLink();
     if (this.#node?.isRunning !== true) throw notRegistered();
     return this.#node.session();
+  }
+
+  /** @internal */
+  protected override get blobStore(): BlobStore {
+    return this.node?.blobs ?? new BlobStore(this.#options.blobs);
   }
 
   /** @internal */

@@ -3,6 +3,7 @@
  *
  * @packageDocumentation
  */
+export { type BlobRef, type BlobStoreOptions, isBlobRef, LocalBlobStore, parseBlobRef } from "./blob-store.js";
 export { AgentNetClient } from "./client.js";
 export { type CompactionRequiredEvent, isCompactionRequired, parseCompactionRequired } from "./events.js";
 export { exactMessage } from "./messages.js";

@@ -3,6 +3,7 @@
 import type { JsonObject } from "../json/index.js";
 import { InvalidArgumentError, type RegistryCallOptions, type RegistryClient } from "../node/index.js";
 import { RPC, type Rpc, usableUsername, usernameLookupKey } from "../protocol/index.js";
+import { BlobCalls } from "./blob-store.js";
 import { clientError, translated } from "./errors.js";
 import type {
   AgentInfo,
@@ -20,7 +21,7 @@ type Json = Record<string, unknown>;
  * What `AgentNetClient` asks the registry, once it is connected. A refusal is an `AgentNetError` whose code names the call
  * (`search_failed`, `profile_failed`, …) and whose message is the registry's text.
  */
-export abstract class ClientRegistryCalls {
+export abstract class ClientRegistryCalls extends BlobCalls {
   /** The client of the registry. @throws {AgentNetError} `not_connected`. @internal */
   protected abstract get registry(): RegistryClient;
 

@@ -5,7 +5,7 @@
 
 import type { Msg } from "@nats-io/nats-core";
 
-import type { IdentityProvider, Limits, Logger, Message, Until } from "../node/index.js";
+import type { BlobOptions, IdentityProvider, Limits, Logger, Message, Until } from "../node/index.js";
 
 /** One agent process as the registry knows it (PROTOCOL.md section 5.3). */
 export interface AgentInfo {
@@ -180,8 +180,10 @@ export interface AgentNetClientOptions {
   defaultSchemaVersion?: string;
   /** Limits of the agent that differ from the defaults. */
   limits?: Partial<Limits>;
-  /** Signed identity (PROTOCOL.md section 13). Default: none. */
-  devAuth?: IdentityProvider;
+  /** Signed identity (PROTOCOL.md section 13), as of an `AgentNode`. Default: what `DEV_AUTH` of the environment says. */
+  devAuth?: boolean | IdentityProvider;
+  /** Where blobs are kept (docs/BLOBS.md). Default: the environment's `AGENTNET_BLOB_…`, else a directory. */
+  blobs?: BlobOptions;
   /** Where failures of handlers and the like are reported. Default: warnings and errors to the console. */
   logger?: Logger;
 }

@@ -2,10 +2,13 @@
 
 import {
   type AgentNode,
+  type BlobStore,
+  type GetBlobOptions,
   type Handler,
   InvalidArgumentError,
   type Message,
   type MetricsSnapshot,
+  type PutBlobOptions,
   type RegistryCallOptions,
   type ReplyOptions,
   type ReplyStreamOptions,
@@ -15,6 +18,7 @@ import {
 import {
   type AccountHit,
   type AgentInfo,
+  type BlobRef,
   type MessageSearchRequest,
   type Profile,
   type ProfileRequest,
@@ -29,6 +33,7 @@ import {
   type ThreadStatusRequest,
   type ThreadSummary,
 } from "../protocol/index.js";
+import { type AnyBlob, blobKey } from "./blobs.js";
 import { type HistoryItem, type HistoryItems, historyItems } from "./history-item.js";
 import { Paged } from "./paged.js";
 
@@ -104,6 +109,46 @@ export abstract class AgentCalls {
    */
   async replyStream(message: Message, options?: ReplyStreamOptions): Promise<StreamSender> {
     return await this.node.replyStream(message, options);
+  }
+
+  /** The agent's blob store, with what these calls leave out: see `AgentNode.blobs`. */
+  get blobs(): BlobStore {
+    return this.node.blobs;
+  }
+
+  /** Stores bytes, or a text as UTF-8. @throws {BlobError} */
+  async putBlobBytes(bytes: Uint8Array | ArrayBuffer | string, options?: PutBlobOptions): Promise<BlobRef> {
+    return await this.blobs.putBytes(bytes, options);
+  }
+
+  /** Stores a file, under its own name by default. Not in browsers. @throws {BlobError} */
+  async putBlobFile(path: string, options?: PutBlobOptions): Promise<BlobRef> {
+    return await this.blobs.putFile(path, options);
+  }
+
+  /** A blob's bytes, checked against its hash. @throws {BlobNotFoundError} @throws {BlobError} */
+  async getBlobBytes(blob: AnyBlob, options?: GetBlobOptions): Promise<Uint8Array> {
+    return await this.blobs.getBytes(blobKey(blob), options);
+  }
+
+  /** A blob's text, UTF-8. @throws {BlobNotFoundError} @throws {BlobError} */
+  async getBlobText(blob: AnyBlob, options?: GetBlobOptions): Promise<string> {
+    return await this.blobs.getText(blobKey(blob), options);
+  }
+
+  /** Writes a blob to a file, which appears when the blob is complete and checked. Not in browsers. @throws {BlobError} */
+  async getBlobToFile(blob: AnyBlob, path: string, options?: GetBlobOptions): Promise<BlobRef> {
+    return await this.blobs.getToFile(blobKey(blob), path, options);
+  }
+
+  /** The reference of a blob; undefined where the store does not have it. @throws {BlobError} */
+  async headBlob(blob: AnyBlob): Promise<BlobRef | undefined> {
+    return await this.blobs.head(blobKey(blob));
+  }
+
+  /** Removes a blob; false where the store did not have it. @throws {BlobError} */
+  async deleteBlob(blob: AnyBlob): Promise<boolean> {
+    return await this.blobs.delete(blobKey(blob));
   }
 
   /** The account of a username. @throws {RegistryError} `not_found` among others. */

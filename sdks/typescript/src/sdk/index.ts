@@ -5,6 +5,7 @@
  */
 export { AgentCalls } from "./agent-calls.js";
 export { AnswerStream } from "./answer-stream.js";
+export type { AnyBlob, BlobRefPayload } from "./blobs.js";
 export type { FrameOptions, StreamDeltaOptions, StreamEndOptions, StreamErrorOptions } from "./frames.js";
 export { HistoryItem, type HistoryItems } from "./history-item.js";
 export { Paged } from "./paged.js";
@@ -16,4 +17,10 @@ export {
   ThreadSession,
   type ThreadStreamRequestOptions,
 } from "./thread.js";
-export { AgentWrapper, type WrapperRequest, type WrapperSend, type WrapperTarget } from "./wrapper.js";
+export {
+  AgentWrapper,
+  type WrapperBlob,
+  type WrapperRequest,
+  type WrapperSend,
+  type WrapperTarget,
+} from "./wrapper.js";

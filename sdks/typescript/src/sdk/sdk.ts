@@ -14,9 +14,10 @@ import {
 import { request } from "../node/requests.js";
 import { send } from "../node/sender.js";
 import { requestStream, sendStream } from "../node/streams/index.js";
-import { KIND, newUlid, parseTarget } from "../protocol/index.js";
+import { type BlobRef, KIND, newUlid, parseTarget } from "../protocol/index.js";
 import { AgentCalls } from "./agent-calls.js";
 import { AnswerStream } from "./answer-stream.js";
+import { type BlobRefPayload, blobPayload } from "./blobs.js";
 import {
   deltaFrame,
   endFrame,
@@ -117,6 +118,11 @@ export class AgentSDK extends AgentCalls {
   /** Sends any JSON: see {@link sendText}. */
   async sendJson(to: string, data: unknown, options: SendOptions = {}): Promise<SDKResult> {
     return await this.#send(to, data, options);
+  }
+
+  /** Sends a reference to a blob. The receiver needs access to the store that has the blob: see {@link sendText}. */
+  async sendBlobRef(to: string, blob: BlobRef | BlobRefPayload, options: SendOptions = {}): Promise<SDKResult> {
+    return await this.sendJson(to, blobPayload(blob), options);
   }
 
   /**

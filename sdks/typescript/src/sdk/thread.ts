@@ -9,8 +9,9 @@ import {
   type StreamRequestOptions,
   type StreamSender,
 } from "../node/index.js";
-import type { ThreadMessagesRequest, ThreadStatusReply, ThreadStatusRequest } from "../protocol/index.js";
+import type { BlobRef, ThreadMessagesRequest, ThreadStatusReply, ThreadStatusRequest } from "../protocol/index.js";
 import type { AnswerStream } from "./answer-stream.js";
+import type { BlobRefPayload } from "./blobs.js";
 import type { FrameOptions, StreamDeltaOptions, StreamEndOptions, StreamErrorOptions } from "./frames.js";
 import type { HistoryItem, HistoryItems } from "./history-item.js";
 import type { Paged } from "./paged.js";
@@ -64,6 +65,11 @@ export class ThreadSession {
   /** As `AgentSDK.sendJson`. */
   async sendJson(to: string, data: unknown, options: ThreadSendOptions = {}): Promise<SDKResult> {
     return this.#follow(await this.#sdk.sendJson(to, data, this.#inThread(options)));
+  }
+
+  /** As `AgentSDK.sendBlobRef`. */
+  async sendBlobRef(to: string, blob: BlobRef | BlobRefPayload, options: ThreadSendOptions = {}): Promise<SDKResult> {
+    return this.#follow(await this.#sdk.sendBlobRef(to, blob, this.#inThread(options)));
   }
 
   /** As `AgentSDK.askText`. */

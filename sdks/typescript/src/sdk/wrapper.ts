@@ -11,8 +11,9 @@ import {
 } from "../node/index.js";
 import { request } from "../node/requests.js";
 import { send } from "../node/sender.js";
-import type { Target } from "../protocol/index.js";
+import type { BlobRef, Target } from "../protocol/index.js";
 import { AgentCalls } from "./agent-calls.js";
+import { type BlobRefPayload, blobPayload } from "./blobs.js";
 import { reportedError } from "./result.js";
 
 /** The receiver of a message of the wrapper: exactly one of these. */
@@ -29,6 +30,12 @@ export interface WrapperTarget {
 export interface WrapperSend extends WrapperTarget, SendOptions {
   /** Any JSON. */
   readonly payload: unknown;
+}
+
+/** A reference to a blob that is to be sent. */
+export interface WrapperBlob extends WrapperTarget, SendOptions {
+  /** The blob. */
+  readonly blob: BlobRef | BlobRefPayload;
 }
 
 /** A request to be made. */
@@ -74,6 +81,12 @@ export class AgentWrapper extends AgentCalls {
   async send(message: WrapperSend): Promise<Sent> {
     const { payload, toAccountId: _account, toUsername: _username, toCapability: _capability, ...options } = message;
     return await send(this.node.session(), oneTarget(message), payload, options);
+  }
+
+  /** Sends a reference to a blob to exactly one target. The receiver needs access to the store that has the blob. */
+  async sendBlobRef(message: WrapperBlob): Promise<Sent> {
+    const { blob, ...rest } = message;
+    return await this.send({ ...rest, payload: blobPayload(blob) });
   }
 
   /**

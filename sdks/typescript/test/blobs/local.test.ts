@@ -7,7 +7,7 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { after, before, test } from "node:test";
 
-import { BlobError, BlobNotFoundError, type BlobRef, BlobStore } from "../../src/index.js";
+import { BlobError, BlobNotFoundError, type BlobReference, BlobStore } from "../../src/index.js";
 import { mimeTypeOf, shownName } from "../../src/node/blobs/names.js";
 import { resolveBlobSettings } from "../../src/node/blobs/settings.js";
 
@@ -132,7 +132,7 @@ test("damage is found before the last bytes, and a target file stays as it was",
   await writeFile(data, bytes.subarray(1));
   await assert.rejects(store.getBytes(blob), /it has 599999 bytes, not 600000/);
   await writeFile(data, bytes);
-  const other: BlobRef = { ...blob, sha256: "0".repeat(64) };
+  const other: BlobReference = { ...blob, sha256: "0".repeat(64) };
   await assert.rejects(store.getBytes(other), code("blob_damaged"), "the reference that was sent counts");
   await writeFile(path.join(store.settings.dir, "meta", `${blob.blobId}.json`), "{");
   await assert.rejects(store.head(blob), code("blob_damaged"));

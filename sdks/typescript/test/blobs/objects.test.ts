@@ -8,7 +8,7 @@ import { jetstreamManager } from "@nats-io/jetstream";
 import { Objm } from "@nats-io/obj";
 import { connect, type NatsConnection } from "@nats-io/transport-node";
 
-import { type AgentNode, BlobError, type BlobRef, BlobStore } from "../../src/index.js";
+import { type AgentNode, BlobError, type BlobReference, BlobStore } from "../../src/index.js";
 import { Network } from "../support/network.js";
 import { Python } from "../support/python.js";
 import { eventually } from "../support/wait.js";
@@ -85,7 +85,7 @@ test("Rust and Python read our blobs, and we read theirs: by the object store an
     const text = `héllo ${"x".repeat(400_000)}`;
     const theirs = await python.call<Record<string, unknown>>("put", { text, filename: "a.txt" });
     assert.equal(theirs.storage, storage);
-    const reference: BlobRef = {
+    const reference: BlobReference = {
       blobId: String(theirs.blob_id),
       storage: String(theirs.storage),
       mimeType: "",

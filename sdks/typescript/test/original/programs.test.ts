@@ -21,7 +21,7 @@ before(async () => {
   network = await Network.start();
   await network.echo("echo");
   consumer = await Consumer.of(
-    ...["every-method", "bridge", "quick-start"].map((name) => path.join(FOLDER, `${name}.ts`)),
+    ...["every-method", "bridge", "quick-start", "blobs"].map((name) => path.join(FOLDER, `${name}.ts`)),
   );
 });
 after(async () => {
@@ -78,6 +78,12 @@ test("the bridge runs: it answers, asks, reads the thread, hears of compaction, 
   const compaction = events.get("compaction") as Record<string, unknown>;
   assert.deepEqual([compaction.thread_id, compaction.approx_tokens], ["bridge_thread", 60_025]);
   await network.offline("my_bridge");
+});
+
+test("a program with blobs runs", async () => {
+  const program = consumer.run(network, "blobs", [], { AGENTNET_BLOB_DIR: path.join(network.directory, "blobs") });
+  assert.equal(await program.ended(), 0, program.stdout + program.stderr);
+  assert.equal(program.stdout, "done\n");
 });
 
 test("messages on the wire are of the original's form", async () => {
