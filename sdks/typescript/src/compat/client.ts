@@ -60,6 +60,7 @@ export class AgentNetClient extends ClientRegistryCalls {
   #link: Link | undefined;
   #connecting: Promise<Link> | undefined;
   #connectAbort = new AbortController();
+  #closing: Promise<void> | undefined;
   #node: AgentNode | undefined;
   #inbox: { readonly session: Session; readonly inbox: Inbox } | undefined;
 
@@ -99,18 +100,10 @@ export class AgentNetClient extends ClientRegistryCalls {
    * goodbye. Does nothing when it is closed. The client may be started again.
    */
   async close(): Promise<void> {
-    this.#connectAbort.abort(notConnected());
-    this.#connectAbort = new AbortController();
-    await this.#connecting?.catch(() => undefined);
-    const link = this.#link;
-    await this.#node?.close();
-    if (this.#link === link) {
-      this.#link = undefined;
-      this.#node = undefined;
-      this.#inbox = undefined;
-    }
-    link?.registry.close();
-    await link?.connection.close();
+    this.#closing ??= this.#leave().finally(() => {
+      this.#closing = undefined;
+    });
+    await this.#closing;
   }
 
   /** Closes the client: `await using client = …`. */
@@ -234,7 +227,22 @@ export class AgentNetClient extends ClientRegistryCalls {
     );
   }
 
+  async #leave(): Promise<void> {
+    this.#connectAbort.abort(notConnected());
+    this.#connectAbort = new AbortController();
+    await this.#connecting?.catch(() => undefined);
+    const link = this.#link;
+    await this.#node?.close();
+    this.#link = undefined;
+    this.#node = undefined;
+    this.#inbox = undefined;
+    link?.registry.close();
+    await link?.connection.close();
+  }
+
   async #connected(): Promise<Link> {
+    // A start during a close comes after it.
+    while (this.#closing !== undefined) await this.#closing;
     if (this.#link !== undefined && !this.#link.connection.isEnded) return this.#link;
     this.#connecting ??= this.#open().finally(() => {
       this.#connecting = undefined;

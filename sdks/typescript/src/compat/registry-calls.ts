@@ -33,7 +33,10 @@ export abstract class ClientRegistryCalls extends BlobCalls {
       const request = cursor === undefined ? {} : { cursor };
       const page = await this.#ask(RPC.list, request, "registry_list_failed", timeoutMs);
       for (const agent of records(page, "agents")) agents.push(agent as unknown as AgentInfo);
-      cursor = page.get("next_cursor").optText();
+      const next = page.get("next_cursor").optText();
+      // Such a registry would be asked for ever.
+      if (next === cursor) break;
+      cursor = next;
     } while (cursor !== undefined);
     return agents;
   }

@@ -121,6 +121,13 @@ test("start registers once, says hello at once, and starts again after close", a
   await network.offline("starter");
   await fails(one.send("@other", {}), "not_connected");
   assert.notEqual((await one.start()).session_tag, first.session_tag);
+  const closing = one.close();
+  await one.start();
+  await closing;
+  assert.ok((await one.listOnlineAgents()).some((agent) => agent.session_tag === one.getSessionTag()));
+  const starting = one.close().then(() => one.start());
+  await one.close();
+  await starting;
   await one.publishGoodbye();
   await network.offline("starter");
   await one.publishHello();
