@@ -146,6 +146,20 @@ const SCENARIOS: Readonly<Record<string, () => Promise<void>>> = {
     assert.match(printed, /^\d+ online, \d+ with the weather$/m);
     await node.close();
   },
+  page: async () => {
+    const poet = network.node({ agentId: "poet", username: "poet" });
+    poet.onMessage((_message, context) => context.reply("violets are blue"));
+    await poet.start();
+    // Node.js has WebSocket by this flag up to version 21; of the page, the program needs one call.
+    const program = join(folder, "out/page.js");
+    const url = `ws://${network.url.slice("nats://".length).replace(String(network.port), String(webSocketPort))}`;
+    const source = readFileSync(program, "utf8").replace("ws://agentnet_secret_token@127.0.0.1:4280", url);
+    const body = "{ append: (text) => process.stdout.write(text) }";
+    const page = `globalThis.document = Object.assign(new EventTarget(), { visibilityState: "visible", body: ${body} });`;
+    writeFileSync(program, `${page}\n${source}`);
+    assert.equal(await output("page", ["--experimental-websocket"]), "violets are blue");
+    await poet.close();
+  },
   client: async () => {
     const bot = await answering("weather_bot", "rain");
     const printed = await output("client");
