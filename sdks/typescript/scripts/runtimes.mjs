@@ -19,7 +19,7 @@ const RUNTIMES = {
   bun: { find: /^@oven\/[^/]+\/bin\/bun$/, test: ["test", "--timeout", "600000"] },
 };
 /** What of test/ holds for every runtime. */
-const FOLDERS = ["unit", "vectors", "node", "streams/replies"];
+const FOLDERS = ["unit", "vectors", "node", "streams/replies", "sdk", "compat"];
 
 const directory = resolve("../../.tools/typescript-runtimes");
 
