@@ -27,7 +27,7 @@ fn addresses_have_a_host_a_port_or_both() {
             host: host.into(),
             port,
         };
-        assert_eq!(text.parse(), Ok(expected), "{text}");
+        assert_eq!(text.parse::<ListenAddress>(), Ok(expected), "{text}");
     }
     for text in [
         "",
