@@ -19,7 +19,17 @@ const RUNTIMES = {
   bun: { find: /^@oven\/[^/]+\/bin\/bun$/, test: ["test", "--timeout", "600000"] },
 };
 /** What of test/ holds for every runtime. */
-const FOLDERS = ["unit", "vectors", "node", "streams/replies", "sdk", "compat"];
+const FOLDERS = [
+  "unit",
+  "vectors",
+  "node",
+  "sdk",
+  "compat",
+  "streams/cancel",
+  "streams/replies",
+  "blobs/local",
+  "dev-auth/key-store",
+];
 
 const directory = resolve("../../.tools/typescript-runtimes");
 

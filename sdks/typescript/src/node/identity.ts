@@ -93,12 +93,10 @@ export interface Identity {
   /** Hands the receipt on if it is accepted, at once or later. */
   checkReceipt(receipt: Receipt, accept: (receipt: Receipt) => void): void;
 
-  /** What is wrong with a reply or a frame (13.7); undefined where nothing is. */
+  /** What is wrong with a reply, a frame or a cancel (13.7); undefined where nothing is. */
   verifyReply(envelope: Envelope, expectation: ReplyExpectation): MaybePromise<string | undefined>;
   /** Binds a new key in the place of the own one, and signs with it from then on; the new public key. */
   rotateKey?(): Promise<string>;
-  /** What is wrong with a message that must be signed by this account, such as a cancel; undefined where nothing is. */
-  verifySender(envelope: Envelope, accountId: string | undefined): MaybePromise<string | undefined>;
 }
 
 const NO_IDENTITY: Identity = Object.freeze({
@@ -112,7 +110,6 @@ const NO_IDENTITY: Identity = Object.freeze({
   expectReceipts: () => () => undefined,
   checkReceipt: (receipt: Receipt, accept: (receipt: Receipt) => void) => accept(receipt),
   verifyReply: () => undefined,
-  verifySender: () => undefined,
 });
 
 /** A node that neither signs nor checks. */

@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { after, before, test } from "node:test";
 
-import { DevAuth, FileKeyStore, KeyError, MemoryKeyStore, SigningKey } from "../../src/index.js";
+import { AgentNode, DevAuth, FileKeyStore, KeyError, MemoryKeyStore, SigningKey } from "../../src/index.js";
 import { loadOrCreate } from "../../src/node/dev-auth/key-store.js";
 import { AGENTNET, Program } from "../support/processes.js";
 
@@ -79,6 +79,24 @@ test("keys are replaced and removed", async () => {
     await store.remove("a.json");
     await store.remove("a.json");
     assert.equal(await store.load("a.json"), undefined);
+  }
+});
+
+test("the environment asks for signed identity, and options go before it", () => {
+  const before = process.env.DEV_AUTH;
+  const natsUrl = "nats://127.0.0.1:1";
+  try {
+    process.env.DEV_AUTH = "maybe";
+    assert.throws(() => new AgentNode({ agentId: "a", natsUrl }), /DEV_AUTH must be true or false, not "maybe"/);
+    assert.ok(new AgentNode({ agentId: "a", natsUrl, devAuth: false }));
+    process.env.DEV_AUTH = "yes";
+    assert.ok(new AgentNode({ agentId: "a", natsUrl }).config.identity instanceof DevAuth);
+    process.env.DEV_AUTH = " ";
+    assert.ok(!(new AgentNode({ agentId: "a", natsUrl }).config.identity instanceof DevAuth));
+    assert.ok(new AgentNode({ agentId: "a", natsUrl, devAuth: true }).config.identity instanceof DevAuth);
+  } finally {
+    if (before === undefined) delete process.env.DEV_AUTH;
+    else process.env.DEV_AUTH = before;
   }
 });
 

@@ -90,14 +90,6 @@ export class SessionIdentity implements Identity {
     return wrong ?? verifySigned(this.#keys, envelope.fromAccountId ?? "", envelope);
   }
 
-  verifySender(envelope: Envelope, accountId: string | undefined): MaybePromise<string | undefined> {
-    const auth = readMessageAuth(envelope);
-    if ("code" in auth) return auth.code;
-    const sender = envelope.fromAccountId ?? "";
-    if (accountId !== undefined && sender !== accountId) return "reply_sender_mismatch";
-    return verifySigned(this.#keys, sender, envelope);
-  }
-
   async rotateKey(): Promise<string> {
     const { accountId, registry } = this.#context;
     this.#key = await rotateKey(registry, accountId, this.#store, this.#name);

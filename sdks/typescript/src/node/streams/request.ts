@@ -49,11 +49,12 @@ export function requestStream(
     idleMs: time("idleTimeoutMs", options.idleTimeoutMs, DEFAULT_STREAM_IDLE_TIMEOUT_MS),
     totalMs: time("totalTimeoutMs", options.totalTimeoutMs, Infinity),
   };
+  given("buffer", options.buffer);
   // Of the payload as it is now: it may be changed before the target is resolved.
   const draft = session.composer.draft(payload, options, KIND.REQUEST);
   const start: ReaderParts["start"] = (stream) =>
     begin(stream, { session, destination, draft, options, timeoutMs: waits.firstMs });
-  return new ReplyStream({ waits, limits: options.limits ?? {}, signal: options.signal, start });
+  return new ReplyStream({ waits, limits: given("limits", options.limits), signal: options.signal, start });
 }
 
 interface Beginning {
@@ -73,7 +74,7 @@ async function begin(stream: ReplyStream, beginning: Beginning): Promise<Request
   const inflow = new Inflow(
     session,
     { accountId: route.accountId, messageId },
-    { ...DEFAULT_STREAM_BUFFER, ...options.buffer },
+    { ...DEFAULT_STREAM_BUFFER, ...given("buffer", options.buffer) },
   );
   const expected = replies.expect({
     arrived: (message) => inflow.arrived(message),
@@ -131,4 +132,15 @@ function time(name: string, value: number | undefined, otherwise: number): numbe
     throw new InvalidArgumentError(`${name} must be a number of milliseconds`);
   }
   return Math.max(0, value);
+}
+
+/** The bounds that are given, without those that are left undefined. */
+function given<Bounds extends object>(name: string, bounds: Partial<Bounds> | undefined): Partial<Bounds> {
+  const entries = Object.entries(bounds ?? {}).filter(([, bound]) => bound !== undefined);
+  for (const [bound, value] of entries) {
+    if (typeof value !== "number" || Number.isNaN(value)) {
+      throw new InvalidArgumentError(`${name}.${bound} must be a number`);
+    }
+  }
+  return Object.fromEntries(entries) as Partial<Bounds>;
 }
