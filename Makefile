@@ -60,9 +60,10 @@ typescript: ## Build the TypeScript package (sdks/typescript/dist)
 	@scripts/typescript.sh build
 
 # CARGO_TARGET_DIR is where the tests look for the programs.
-typescript-test: tools chromium ## Build the TypeScript package, lint it and run all its tests
+typescript-test: tools chromium python-peer ## Build the TypeScript package, lint it and run all its tests
 	$(CARGO) build $(LOCKED) --workspace --bins
 	$(CARGO) build $(LOCKED) -p agentnet-protocol --example wire_oracle
+	@PROFILE=dev LOCKED=$(LOCKED) scripts/python-test.sh env
 	@scripts/typescript.sh test
 
 typescript-lint: ## Formatting, lint, layers and imports of the TypeScript package

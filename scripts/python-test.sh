@@ -4,6 +4,7 @@
 #   python-test.sh             on python3
 #   python-test.sh versions    pytest on every other installed CPython from 3.10 on (PATH, pyenv)
 #   python-test.sh bench       the benchmark instead
+#   python-test.sh env         only the environment: agents of the package for the tests of other SDKs
 #   PROFILE, LOCKED            as for python-wheel.sh
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -45,6 +46,7 @@ if [ "${1:-test}" = versions ]; then
 fi
 
 fresh python3 "$home"
+[ "${1:-test}" != env ] || exit 0
 cd bindings/python
 if [ "${1:-test}" = bench ]; then
     exec "$root/$home/bin/python" benches/round_trip.py

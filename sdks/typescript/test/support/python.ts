@@ -44,7 +44,7 @@ export class Python {
     ...args: string[]
   ): Promise<Python> {
     const script = path.join(PACKAGE, "test/support/peers/agent.py");
-    const python = interpreter("AGENTNET_PYTHON", ".tools/python-wheel/bin/python", "make python-test");
+    const python = interpreter("AGENTNET_PYTHON", ".tools/python-wheel/bin/python", "make typescript-test");
     const agent = new Python(network.spawn(python, [script, username, ...args], environment));
     await agent.next("ready");
     return agent;
