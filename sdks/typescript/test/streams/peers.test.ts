@@ -186,6 +186,18 @@ test("cancels pass between Rust and TypeScript, and abandoned streams are report
   assert.match(failed, /stream_abandoned/);
 });
 
+test("agentnet chat shows our streams piece by piece", async () => {
+  act = async (_, context) => {
+    const stream = await context.replyStream();
+    for (const piece of ["roses ", "are ", "réd"]) await stream.delta(piece);
+    await stream.end();
+  };
+  const chat = network.agentnet(["chat", "--to-username", "ts", "--thread-id", "chat_1"]);
+  chat.child.stdin?.end("a poem\n");
+  assert.equal(await chat.ended(), 0, chat.stderr);
+  assert.equal(chat.stdout, "roses are réd\n");
+});
+
 test("a stream to an inbox waits for a receiver that refuses, and tells when it is refused for good", async () => {
   const assembler = new StreamAssembler();
   const slow = await network
