@@ -1,7 +1,7 @@
 /** Reading values: as ordinary JavaScript values, or without loss (PROTOCOL.md section 4.1). */
 
 import { compactInteger, isIntegerText, JsonNumber, numberText } from "./number.js";
-import { scanDocument, scanItems, scanMembers } from "./scan.js";
+import { readItems, readMembers, scanDocument, scanValue } from "./scan.js";
 
 /**
  * A value that was read without loss: an integer that a double cannot hold is a `bigint`, a number whose spelling would be lost a
@@ -34,8 +34,8 @@ export function parse(text: string): unknown {
  * @throws {@link JsonError} where the text is not the JSON of the wire.
  */
 export function parseLossless(text: string): JsonValue {
-  const [start, end] = scanDocument(text);
-  return build(text, start, end, losslessNumber);
+  const [start] = scanDocument(text);
+  return build({ text, at: start }, losslessNumber);
 }
 
 /** As {@link parse}, of a text that was checked before. */
@@ -44,8 +44,8 @@ export function readValidated(text: string): unknown {
     return JSON.parse(text);
   } catch {
     // NaN or an infinity stands in it.
-    const [start, end] = scanDocument(text);
-    return build(text, start, end, Number);
+    const [start] = scanDocument(text);
+    return build({ text, at: start }, Number);
   }
 }
 
@@ -57,24 +57,44 @@ function losslessNumber(text: string): number | bigint | JsonNumber {
 
 type NumberReader = (text: string) => JsonValue;
 
-/** Builds the value of a span. Nesting is bounded by the scanner. */
-function build(text: string, start: number, end: number, number: NumberReader): JsonValue {
+/** A text that was checked before, and how far it is read. */
+interface Cursor {
+  readonly text: string;
+  at: number;
+}
+
+/** Builds the value at the cursor, in one pass however deep it is nested. Nesting is bounded by the scanner. */
+function build(cursor: Cursor, number: NumberReader): JsonValue {
+  const { text, at: start } = cursor;
   switch (text.charAt(start)) {
     case "{": {
       const object: { [name: string]: JsonValue } = {};
-      scanMembers(text, start, 0, (nameStart, nameEnd, valueStart, valueEnd) => {
-        const name = readString(text.slice(nameStart, nameEnd));
-        setMember(object, name, build(text, valueStart, valueEnd, number));
+      cursor.at = readMembers(text, start, (nameStart, nameEnd, valueStart) => {
+        cursor.at = valueStart;
+        setMember(object, readString(text.slice(nameStart, nameEnd)), build(cursor, number));
+        return cursor.at;
       });
       return object;
     }
     case "[": {
       const array: JsonValue[] = [];
-      scanItems(text, start, (itemStart, itemEnd) => array.push(build(text, itemStart, itemEnd, number)));
+      cursor.at = readItems(text, start, (itemStart) => {
+        cursor.at = itemStart;
+        array.push(build(cursor, number));
+        return cursor.at;
+      });
       return array;
     }
+    default:
+      cursor.at = scanValue(text, start, 0);
+      return scalar(text.slice(start, cursor.at), number);
+  }
+}
+
+function scalar(raw: string, number: NumberReader): JsonValue {
+  switch (raw.charAt(0)) {
     case '"':
-      return readString(text.slice(start, end));
+      return readString(raw);
     case "t":
       return true;
     case "f":
@@ -82,7 +102,7 @@ function build(text: string, start: number, end: number, number: NumberReader): 
     case "n":
       return null;
     default:
-      return number(text.slice(start, end));
+      return number(raw);
   }
 }
 

@@ -2,7 +2,7 @@
 
 import { floatText, isIntegerText, pythonFloat } from "./number.js";
 import { readString } from "./read.js";
-import { scanDocument, scanItems, scanMembers } from "./scan.js";
+import { readItems, readMembers, scanDocument, scanValue } from "./scan.js";
 import { compareCodePoints, quote } from "./text.js";
 
 interface Style {
@@ -59,28 +59,47 @@ export function pythonContainer(json: string): string {
 }
 
 function rewrite(json: string, style: Style): string {
-  const [start, end] = scanDocument(json);
-  return write(json, start, end, style);
+  const [start] = scanDocument(json);
+  return write({ text: json, at: start }, style);
 }
 
-/** Writes the value of a span. Nesting is bounded by the scanner. */
-function write(text: string, start: number, end: number, style: Style): string {
+/** A text that was checked before, and how far it is read. */
+interface Cursor {
+  readonly text: string;
+  at: number;
+}
+
+/** Writes the value at the cursor, in one pass however deep it is nested. Nesting is bounded by the scanner. */
+function write(cursor: Cursor, style: Style): string {
+  const { text, at: start } = cursor;
   const first = text.charAt(start);
   if (first === "[") {
-    const items: string[] = [];
-    scanItems(text, start, (itemStart, itemEnd) => items.push(write(text, itemStart, itemEnd, style)));
-    return `[${items.join(style.item)}]`;
+    // Joined by `+`, which copies nothing: a text deep inside is copied once, at the end.
+    let out = "[";
+    cursor.at = readItems(text, start, (itemStart) => {
+      cursor.at = itemStart;
+      out += (out.length > 1 ? style.item : "") + write(cursor, style);
+      return cursor.at;
+    });
+    return `${out}]`;
   }
-  if (first !== "{") return style.scalar(text.slice(start, end));
+  if (first !== "{") {
+    cursor.at = scanValue(text, start, 0);
+    return style.scalar(text.slice(start, cursor.at));
+  }
   // As a Python dict: a name has its first place and its last value.
   const members = new Map<string, string>();
-  scanMembers(text, start, 0, (nameStart, nameEnd, valueStart, valueEnd) => {
-    members.set(readString(text.slice(nameStart, nameEnd)), write(text, valueStart, valueEnd, style));
+  cursor.at = readMembers(text, start, (nameStart, nameEnd, valueStart) => {
+    cursor.at = valueStart;
+    members.set(readString(text.slice(nameStart, nameEnd)), write(cursor, style));
+    return cursor.at;
   });
   const entries = [...members];
   if (style.sorted) entries.sort(([a], [b]) => compareCodePoints(a, b));
   const name = style === PYTHON ? pythonString : quote;
-  return `{${entries.map(([key, value]) => name(key) + style.member + value).join(style.item)}}`;
+  let out = "{";
+  for (const [key, value] of entries) out += (out.length > 1 ? style.item : "") + name(key) + style.member + value;
+  return `${out}}`;
 }
 
 function jsonScalar(raw: string): string {

@@ -249,14 +249,24 @@ function valueBehindName(text: string, end: number): number {
 /** Visits the members of the object at `start`, in one pass; returns the position just behind it. */
 export function scanMembers(text: string, start: number, depth: number, visit: MemberVisitor): number {
   if (depth >= MAX_DEPTH) throw tooDeep(text, start);
+  return readMembers(text, start, (nameStart, nameEnd, valueStart) => {
+    const end = scanValue(text, valueStart, depth + 1);
+    visit(nameStart, nameEnd, valueStart, end);
+    return end;
+  });
+}
+
+/** As {@link scanMembers}, where the visitor reads the value itself and returns its end: so that nothing is read twice. */
+export function readMembers(
+  text: string,
+  start: number,
+  read: (nameStart: number, nameEnd: number, valueStart: number) => number,
+): number {
   let at = skipSpace(text, start + 1);
   if (text.charCodeAt(at) === CLOSE_BRACE) return at + 1;
   for (;;) {
     const name = nameEnd(text, at);
-    const value = valueBehindName(text, name);
-    const end = scanValue(text, value, depth + 1);
-    visit(at, name, value, end);
-    at = skipSpace(text, end);
+    at = skipSpace(text, read(at, name, valueBehindName(text, name)));
     const unit = text.charCodeAt(at);
     if (unit === CLOSE_BRACE) return at + 1;
     if (unit !== COMMA) throw syntax(text, at, "`,` or `}`");
@@ -266,12 +276,19 @@ export function scanMembers(text: string, start: number, depth: number, visit: M
 
 /** Visits the items of the array at `start`; returns the position just behind it. */
 export function scanItems(text: string, start: number, visit: (start: number, end: number) => void): number {
+  return readItems(text, start, (itemStart) => {
+    const end = scanValue(text, itemStart, 0);
+    visit(itemStart, end);
+    return end;
+  });
+}
+
+/** As {@link scanItems}, where the visitor reads the item itself and returns its end. */
+export function readItems(text: string, start: number, read: (start: number) => number): number {
   let at = skipSpace(text, start + 1);
   if (text.charCodeAt(at) === CLOSE_BRACKET) return at + 1;
   for (;;) {
-    const end = scanValue(text, at, 0);
-    visit(at, end);
-    at = skipSpace(text, end);
+    at = skipSpace(text, read(at));
     const unit = text.charCodeAt(at);
     if (unit === CLOSE_BRACKET) return at + 1;
     if (unit !== COMMA) throw syntax(text, at, "`,` or `]`");

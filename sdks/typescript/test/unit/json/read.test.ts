@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import {
+  canonical,
   JsonError,
   JsonNumber,
   JsonObject,
@@ -143,4 +144,24 @@ test("of equal names the last one counts, at the place of the first", () => {
   );
   assert.ok(object?.get("missing").isNull());
   assert.ok(!object?.has("missing"));
+});
+
+test("a text that is long and deep is read and written in one pass", () => {
+  const deep = (open: string, inner: string, close: string) => open.repeat(980) + inner + close.repeat(980);
+  const numbers = `${"1,".repeat(100_000)}1`;
+  const texts = [
+    deep("[", numbers, "]"),
+    deep("[1,", numbers, ",2]"),
+    deep('{"é":1,"a":', `"${"é".repeat(200_000)}"`, ',"z":2}'),
+  ];
+  const started = performance.now();
+  for (const text of texts) {
+    const view = JsonView.parse(text);
+    assert.equal(canonical(canonical(text)), canonical(text));
+    assert.ok(view.pythonText().length > 200_000);
+    assert.equal(canonical(stringify(parseLossless(text))), canonical(text));
+  }
+  parse(deep("[", `${numbers},NaN`, "]"));
+  // Each level read again would be 980 times the work: minutes.
+  assert.ok(performance.now() - started < 20_000);
 });
