@@ -70,6 +70,7 @@ export {
   BlobRefError,
   DecodeError,
   KeyError,
+  keyFileName,
   parseStreamFrame,
   SigningKey,
   StreamAssembler,

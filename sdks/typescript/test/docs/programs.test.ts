@@ -62,7 +62,7 @@ after(async () => {
 
 /** Runs a program on the network; it is ended with the test file. */
 function run(name: string, flags: string[] = [], environment: Record<string, string> = {}): Program {
-  return network.spawn(process.execPath, [...flags, join(folder, "out", `${name}.js`)], environment);
+  return network.spawn(process.execPath, [...flags, join(folder, "out", `${name}.js`)], environment, folder);
 }
 
 /** Runs a program to its end, which has to be a good one; what it printed. */
@@ -137,6 +137,17 @@ const SCENARIOS: Readonly<Record<string, () => Promise<void>>> = {
   },
   streams: async () => {
     assert.equal(await output("streams"), 'roses are red\nwhole: roses are red, result: {"words":3}\n');
+  },
+  blobs: async () => {
+    assert.equal(await output("blobs"), "chart.svg image/svg+xml <svg/>\n");
+  },
+  signed: async () => {
+    const signed = await Network.start({ environment: { DEV_AUTH: "true" } });
+    try {
+      assert.equal(await output("signed", [], { AGENTNET_NATS_URL: signed.url }), "signed by bob\nnew key: true\n");
+    } finally {
+      await signed.stop();
+    }
   },
   registry: async () => {
     const node = network.node({ agentId: "rainy", username: "rainy", capabilities: ["weather"] });

@@ -109,14 +109,19 @@ export class Network {
   }
 
   /** Runs a program with the network's address in its environment; it is ended with the network. */
-  spawn(command: string, args: readonly string[], environment: Readonly<Record<string, string>> = {}): Program {
+  spawn(
+    command: string,
+    args: readonly string[],
+    environment: Readonly<Record<string, string>> = {},
+    cwd?: string,
+  ): Program {
     const env = {
       ...process.env,
       AGENTNET_DATA_DIR: path.join(this.directory, "data"),
       AGENTNET_NATS_URL: this.url,
       ...environment,
     };
-    const program = new Program(command, args, { env });
+    const program = new Program(command, args, cwd === undefined ? { env } : { env, cwd });
     this.#programs.push(program);
     return program;
   }
