@@ -64,7 +64,7 @@ async fn what_cannot_be_opened_is_told_clearly() {
 async fn a_server_that_is_not_there_is_waited_for() {
     let mut server = Postgres::launch().await.unwrap();
     server.stop().await;
-    let store = opened(&server).await;
+    let store = open(&server.url(), &OpenOptions::default()).await.unwrap();
     let waiting = store.ping().await.unwrap_err();
     assert!(
         matches!(&waiting, StoreError::Unavailable(why) if why.contains("cannot reach the database")),
