@@ -112,7 +112,7 @@ export class Workers {
 
   async #run(job: Job): Promise<void> {
     try {
-      if (job.receipt !== undefined) await job.receipt;
+      if (job.receipt !== undefined) await this.#publishedOrAborted(job.receipt);
       const handled = this.#handle(job);
       const reject = handled instanceof Promise ? await handled : handled;
       if (reject === undefined) {
@@ -127,6 +127,19 @@ export class Workers {
       this.#inflight -= 1;
       this.#start();
     }
+  }
+
+  /** Waits for a receipt, which may have to wait for the connection; the end of the drain does not wait for that. */
+  #publishedOrAborted(receipt: Promise<void>): Promise<void> {
+    return new Promise((resolve) => {
+      const end = (): void => {
+        this.#aborts.delete(end);
+        resolve();
+      };
+      if (this.#isAborted) return end();
+      this.#aborts.add(end);
+      receipt.then(end, end);
+    });
   }
 
   #handle(job: Job): Promise<Reject | undefined> | Reject | undefined {
