@@ -138,7 +138,12 @@ export class ObjectWriter {
 
   /** An integer; a number that is none is cut towards zero, one that is not finite is an error. */
   int(name: string, value: number | bigint): this {
-    return this.raw(name, (typeof value === "bigint" ? value : BigInt(Math.trunc(value))).toString());
+    if (typeof value === "bigint") return this.raw(name, value.toString());
+    const whole = Math.trunc(value);
+    if (!Number.isFinite(whole)) {
+      throw new JsonError("unsupported", `${name} must be a finite number, not ${String(value).slice(0, 64)}`);
+    }
+    return this.raw(name, BigInt(whole).toString());
   }
 
   /** A number with a fraction or an exponent, as Python writes doubles. */

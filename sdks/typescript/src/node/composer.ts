@@ -15,6 +15,7 @@ import {
   type Sender,
   Timestamp,
 } from "../protocol/index.js";
+import { optionalText } from "./checks.js";
 import { InvalidArgumentError } from "./errors.js";
 import { type Identity, isPending, type MaybePromise } from "./identity.js";
 import type { MessageOptions } from "./options.js";
@@ -56,13 +57,13 @@ export class Composer {
    */
   draft(payload: unknown, options: MessageOptions, defaultKind: string): Unaddressed {
     const { schemaVersion, defaultTtlMs } = this.#settings;
-    const kind = options.kind === undefined || options.kind === "" ? defaultKind : options.kind;
+    const kind = optionalText("kind", options.kind) || defaultKind;
     const draft: Unaddressed = { payload: RawJson.from(payload), kind, ttlMs: ttlOf(options.ttlMs, defaultTtlMs) };
     if (schemaVersion !== undefined) draft.schemaVersion = schemaVersion;
-    if (options.traceId !== undefined) draft.traceId = options.traceId;
-    if (options.threadId !== undefined) draft.threadId = options.threadId;
-    if (options.parentMessageId !== undefined) draft.parentMessageId = options.parentMessageId;
-    if (options.idempotencyKey !== undefined) draft.idempotencyKey = options.idempotencyKey;
+    for (const name of ["traceId", "threadId", "parentMessageId", "idempotencyKey"] as const) {
+      const text = optionalText(name, options[name]);
+      if (text !== undefined) draft[name] = text;
+    }
     return draft;
   }
 

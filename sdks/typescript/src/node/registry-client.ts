@@ -4,6 +4,7 @@ import type { Msg, NatsConnection, Subscription } from "@nats-io/nats-core";
 
 import type { JsonObject } from "../json/index.js";
 import { type AgentInfo, type RegisterRequest, RegistryRefusal, RPC, type Rpc } from "../protocol/index.js";
+import { checkedMs } from "./checks.js";
 import { Connection, NO_CONNECTION } from "./connection.js";
 import { denialError } from "./denials.js";
 import { NoRegistryError, RegistryError } from "./errors.js";
@@ -85,8 +86,8 @@ export class RegistryClient {
     do {
       const page = await this.call(RPC.list, cursor === undefined ? {} : { cursor }, options);
       for (const agent of page.agents) online.push(agent);
-      cursor = page.nextCursor;
-    } while (cursor !== undefined && cursor !== "");
+      cursor = nextCursor(RPC.list.name, cursor, page.nextCursor);
+    } while (cursor !== undefined);
     return online;
   }
 
@@ -112,7 +113,7 @@ export class RegistryClient {
         subject: rpc.subject,
         body,
         attempts: isRepeatable(rpc, request) ? MAX_ATTEMPTS : 1,
-        timeoutMs: options.timeoutMs ?? DEFAULT_REGISTRY_TIMEOUT_MS,
+        timeoutMs: checkedMs("timeoutMs", options.timeoutMs ?? DEFAULT_REGISTRY_TIMEOUT_MS),
         signal: options.signal,
         read,
         inbox,
@@ -141,6 +142,18 @@ export class RegistryClient {
     }
     return this.#inbox;
   }
+}
+
+/**
+ * Where the next page of a list begins; undefined on the last one.
+ *
+ * @throws {RegistryError} `invalid_response`: the page has the cursor of its own request, and the list would never end.
+ */
+export function nextCursor(rpc: string, asked: string | undefined, next: string | undefined): string | undefined {
+  if (next === undefined || next === "") return undefined;
+  if (next !== asked) return next;
+  const text = `the registry's reply to registry.${rpc} has the cursor of its own request as the next`;
+  throw new RegistryError(text, { code: "invalid_response", rpc });
 }
 
 interface CallSettings<T> {

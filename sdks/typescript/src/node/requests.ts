@@ -3,6 +3,7 @@
 import type { Msg } from "@nats-io/nats-core";
 import type { Envelope } from "../protocol/index.js";
 import { decodeReply, KIND, UNREACHABLE_CODES } from "../protocol/index.js";
+import { checkedMs } from "./checks.js";
 import type { Composed } from "./composer.js";
 import { NO_CONNECTION } from "./connection.js";
 import { denialError } from "./denials.js";
@@ -40,10 +41,10 @@ export async function request(
 ): Promise<Message> {
   const started = monotonic();
   throwIfAborted(options.signal);
+  const timeoutMs = checkedMs("timeoutMs", options.timeoutMs ?? DEFAULT_REQUEST_TIMEOUT_MS);
   const draft = session.composer.draft(payload, options, KIND.REQUEST);
   const route = await resolveRoute(session.usernames, destination, "request", options.signal);
   const composed = await session.composer.composeTo(route, draft);
-  const timeoutMs = options.timeoutMs ?? DEFAULT_REQUEST_TIMEOUT_MS;
   const reply = await new Exchange(session, route, composed, timeoutMs, options.signal).run();
   if (route.accountId !== undefined) session.metrics.requestAccount.record(monotonic() - started);
   const message = new Message(reply, null);

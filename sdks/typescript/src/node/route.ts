@@ -2,6 +2,7 @@
 
 import { trim } from "../json/index.js";
 import { capabilitySubject, inboxSubject, isRoutable, parseNodeTarget, type Target } from "../protocol/index.js";
+import { described } from "./checks.js";
 import { InvalidArgumentError } from "./errors.js";
 import type { UsernameCache } from "./username-cache.js";
 
@@ -34,6 +35,10 @@ export async function resolveRoute(
   signal?: AbortSignal,
 ): Promise<Route> {
   const target = typeof destination === "string" ? parseNodeTarget(destination, verb) : destination;
+  const named: unknown = typeof target === "object" && target !== null ? target.value : target;
+  if (typeof named !== "string") {
+    throw new InvalidArgumentError(`the target must be a string, not ${described(named)}`, "invalid_target");
+  }
   switch (target.kind) {
     case "capability": {
       const capability = trim(target.value);

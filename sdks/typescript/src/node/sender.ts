@@ -1,6 +1,7 @@
 /** Sending (PROTOCOL.md sections 11.1 to 11.4). */
 
 import { KIND } from "../protocol/index.js";
+import { checkedMs, described } from "./checks.js";
 import type { Acknowledgement } from "./delivery.js";
 import { DeliveryError, InvalidArgumentError } from "./errors.js";
 import { MIN_RECEIPT_TIMEOUT_MS } from "./limits.js";
@@ -59,12 +60,20 @@ export function acknowledgementOf(session: Session, options: SendOptions): Ackno
   const { limits } = session.config;
   return {
     attempts: count(options.retryAttempts ?? limits.sendRetryAttempts) + 1,
-    waitMs: Math.max(options.receiptTimeoutMs ?? limits.receiptTimeoutMs, MIN_RECEIPT_TIMEOUT_MS),
-    processingMs: until === "processed" ? (options.processingTimeoutMs ?? limits.processingTimeoutMs) : undefined,
+    waitMs: Math.max(
+      checkedMs("receiptTimeoutMs", options.receiptTimeoutMs ?? limits.receiptTimeoutMs),
+      MIN_RECEIPT_TIMEOUT_MS,
+    ),
+    processingMs:
+      until === "processed"
+        ? checkedMs("processingTimeoutMs", options.processingTimeoutMs ?? limits.processingTimeoutMs)
+        : undefined,
   };
 }
 
 function count(value: number): number {
-  if (Number.isNaN(value)) throw new InvalidArgumentError("retryAttempts must be a number");
+  if (typeof value !== "number" || Number.isNaN(value)) {
+    throw new InvalidArgumentError(`retryAttempts must be a number, not ${described(value)}`);
+  }
   return Math.max(0, Math.floor(value));
 }

@@ -3,7 +3,7 @@
 import { RPC, usableUsername, usernameLookupKey } from "../protocol/index.js";
 import { RegistryError } from "./errors.js";
 import type { Metrics } from "./metrics.js";
-import type { RegistryClient } from "./registry-client.js";
+import { nextCursor, type RegistryClient } from "./registry-client.js";
 import { monotonic } from "./waits.js";
 
 /** Usernames that are cached at most; the oldest goes first. */
@@ -101,8 +101,8 @@ export class UsernameCache {
       for (const agent of page.agents) {
         if (agent.accountId !== undefined && agent.username?.toLowerCase() === username) return agent.accountId;
       }
-      cursor = page.nextCursor;
-    } while (cursor !== undefined && cursor !== "");
+      cursor = nextCursor(RPC.list.name, cursor, page.nextCursor);
+    } while (cursor !== undefined);
     throw notFound(username);
   }
 }

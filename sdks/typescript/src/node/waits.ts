@@ -1,8 +1,13 @@
 /** Waits with a deadline and an `AbortSignal`: none of them leaves a timer or a listener behind. */
 
+import { InvalidArgumentError } from "./errors.js";
+
 /** Throws the reason of a signal that is aborted. */
 export function throwIfAborted(signal: AbortSignal | undefined): void {
   if (signal?.aborted === true) throw signal.reason;
+  if (signal !== undefined && signal !== null && typeof signal.addEventListener !== "function") {
+    throw new InvalidArgumentError("signal must be an AbortSignal: of an AbortController, give its member `signal`");
+  }
 }
 
 /** The result of {@link withDeadline} when the time is over. */

@@ -294,3 +294,39 @@ test("the calls of the registry are typed, and history holds what was sent", asy
   await assert.rejects(sender.getProfile({ username: "no-such" }), { code: "not_found", rpc: "profile" });
   await assert.rejects(sender.threadMessages("history_1", { cursor: "garbage" }), { code: "cursor_invalid" });
 });
+
+test("a wrong option of a call is named, and nothing is sent", async () => {
+  const wrong = (value: unknown) => value as never;
+  const cases: [message: RegExp, call: () => Promise<unknown>][] = [
+    [/^timeoutMs must be a number of milliseconds, not NaN$/, () => sender.request("@echo", 1, { timeoutMs: NaN })],
+    [/^timeoutMs must be .*, not "5 s"$/, () => sender.request("@echo", 1, { timeoutMs: wrong("5 s") })],
+    [/^timeoutMs must be .*, not NaN$/, () => sender.listOnline({ timeoutMs: NaN })],
+    [/^receiptTimeoutMs must be .*, not NaN$/, () => sender.send("@echo", 1, { receiptTimeoutMs: NaN })],
+    [
+      /^processingTimeoutMs must be .*, not NaN$/,
+      () => sender.send("@echo", 1, { until: "processed", processingTimeoutMs: NaN }),
+    ],
+    [/^retryAttempts must be a number, not "x"$/, () => sender.send("@echo", 1, { retryAttempts: wrong("x") })],
+    [/^threadId must be a string, not 5$/, () => sender.send("@echo", 1, { threadId: wrong(5) })],
+    [/^idempotencyKey must be a string, not an array$/, () => sender.send("@echo", 1, { idempotencyKey: wrong([]) })],
+    [/^the target must be a string, not 5$/, () => sender.send(wrong(5), 1)],
+    [/^the target must be a string, not undefined$/, () => sender.sendToAccount(wrong(undefined), 1)],
+    [/^the target must be a string, not undefined$/, () => sender.requestUsername(wrong(undefined), 1)],
+    [/^signal must be an AbortSignal/, () => sender.send("@echo", 1, { signal: wrong(new AbortController()) })],
+  ];
+  const before = received.length;
+  for (const [message, call] of cases) {
+    await assert.rejects(call(), (error) => error instanceof InvalidArgumentError && message.test(error.message));
+  }
+  await assert.rejects(sender.searchProfiles({ limit: NaN }), /^JsonError: limit must be a finite number, not NaN$/);
+  // Null is how programs without types leave an option out.
+  const last = await sender.send("@echo", 1, {
+    threadId: wrong(null),
+    parentMessageId: wrong(null),
+    until: "processed",
+  });
+  assert.deepEqual(
+    received.slice(before).map((message) => message.messageId),
+    [last.messageId],
+  );
+});

@@ -1,0 +1,31 @@
+/** Checks of the options of calls, so that a wrong one is named, also for programs without types. */
+
+import { InvalidArgumentError } from "./errors.js";
+
+/**
+ * A time in milliseconds; infinity waits for ever.
+ *
+ * @throws {InvalidArgumentError} It is no number.
+ */
+export function checkedMs(name: string, value: unknown): number {
+  if (typeof value === "number" && !Number.isNaN(value)) return value;
+  throw new InvalidArgumentError(`${name} must be a number of milliseconds, not ${described(value)}`);
+}
+
+/**
+ * A text that may be absent: undefined and null are none.
+ *
+ * @throws {InvalidArgumentError} It is something else.
+ */
+export function optionalText(name: string, value: unknown): string | undefined {
+  if (value === undefined || value === null) return undefined;
+  if (typeof value === "string") return value;
+  throw new InvalidArgumentError(`${name} must be a string, not ${described(value)}`);
+}
+
+/** A value as an error names it. */
+export function described(value: unknown): string {
+  if (typeof value === "string") return JSON.stringify(value.slice(0, 64));
+  if (value === null || typeof value === "number" || typeof value === "undefined") return String(value);
+  return Array.isArray(value) ? "an array" : `a value of type ${typeof value}`;
+}
