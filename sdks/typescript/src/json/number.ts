@@ -12,6 +12,9 @@ export function isIntegerText(text: string): boolean {
   return INTEGER.test(text);
 }
 
+/** The member of an object that stands for JSON text: its value, which was checked before. Also of another copy of the package. */
+export const JSON_TEXT = Symbol.for("agentnet.json-text");
+
 /** A number with its exact spelling, as JSON has it: `1.0`, `1e400`, `-0`. */
 export class JsonNumber {
   /** The spelling. */
@@ -24,6 +27,11 @@ export class JsonNumber {
       throw new JsonError("unsupported", `${JSON.stringify(text.slice(0, 80))} is not a JSON number`);
     }
     this.text = text;
+  }
+
+  /** @internal */
+  get [JSON_TEXT](): string {
+    return this.text;
   }
 
   /** The nearest double. */

@@ -1,12 +1,12 @@
 /** Values as their exact text, and Python's coercions of them (PROTOCOL.md sections 1 and 4.1). */
 
 import { JsonError } from "./error.js";
-import { integerText, isIntegerText } from "./number.js";
+import { integerText, isIntegerText, JSON_TEXT } from "./number.js";
 import { type JsonValue, parseLossless, readName, readString, readValidated } from "./read.js";
 import { canonical, pythonContainer, pythonScalar } from "./rewrite.js";
 import { expectEnd, scanDocument, scanItems, scanMembers, skipSpace } from "./scan.js";
 import { decodeUtf8 } from "./text.js";
-import { JSON_TEXT, stringify } from "./write.js";
+import { stringify } from "./write.js";
 
 /** What a value is. Integers and floats are different things: a number with `.`, `e` or `E` is a float. */
 export type JsonKind = "null" | "boolean" | "integer" | "float" | "string" | "array" | "object";

@@ -1,12 +1,9 @@
 /** Writing JavaScript values as wire text: compact and ASCII (PROTOCOL.md section 4.2). */
 
 import { JsonError } from "./error.js";
-import { floatText, JsonNumber, numberText } from "./number.js";
+import { floatText, JSON_TEXT, numberText } from "./number.js";
 import { MAX_DEPTH } from "./scan.js";
 import { ascii, quote } from "./text.js";
-
-/** The member of an object that stands for JSON text: its value, which was checked before. */
-export const JSON_TEXT = Symbol.for("agentnet.json-text");
 
 /**
  * Writes a JavaScript value as wire text: compact, ASCII.
@@ -51,7 +48,6 @@ function write(value: unknown, place: Place): string {
 function writeObject(value: object, place: Place): string {
   const text = (value as Record<symbol, unknown>)[JSON_TEXT];
   if (typeof text === "string") return ascii(text);
-  if (value instanceof JsonNumber) return value.text;
   if (place.open.has(value)) {
     throw new JsonError("cycle", `${shown(place)} contains itself, which JSON cannot express`);
   }

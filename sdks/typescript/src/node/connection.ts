@@ -230,17 +230,15 @@ export class Connection {
 
   #watch(): void {
     const events = this.nats.status();
+    const forget = whenClosed(this.nats, (cause) => this.#onEnded(cause));
     this.#stopWatching = () => {
+      forget();
       if ("stop" in events && typeof events.stop === "function") events.stop();
     };
     const follow = async (): Promise<void> => {
       for await (const event of events) this.#onStatus(event);
     };
     follow().catch(() => undefined);
-    this.nats.closed().then(
-      (cause) => this.#onEnded(cause ?? undefined),
-      (cause: unknown) => this.#onEnded(cause),
-    );
   }
 
   #onStatus(event: Status): void {
@@ -289,6 +287,26 @@ export class Connection {
     this.#stopWatching();
     for (const callback of [...this.#ended]) callback(cause);
   }
+}
+
+/** What is called when a client is closed. */
+const closings = new WeakMap<NatsConnection, Set<(cause: unknown) => void>>();
+
+/**
+ * Calls back when a client is closed, until the returned function is called: what waits for its promise could not be taken back,
+ * and a client of the caller's outlives many connections.
+ */
+function whenClosed(nats: NatsConnection, callback: (cause: unknown) => void): () => void {
+  const callbacks = closings.get(nats) ?? new Set();
+  if (!closings.has(nats)) {
+    closings.set(nats, callbacks);
+    const tell = (cause: unknown): void => {
+      for (const told of [...callbacks]) told(cause ?? undefined);
+    };
+    nats.closed().then(tell, tell);
+  }
+  callbacks.add(callback);
+  return () => callbacks.delete(callback);
 }
 
 /** Whether a client of the caller's is connected: one that reconnects at this moment does not say so by its events. */

@@ -1,6 +1,7 @@
 /** Peers that misbehave, and a server that is gone at the worst moment. */
 
 import assert from "node:assert/strict";
+import process from "node:process";
 import { test } from "node:test";
 import { connect } from "@nats-io/transport-node";
 
@@ -29,6 +30,27 @@ test("a list whose next page is the same page again ends with an error", async (
     assert.equal(asked, 2);
   } finally {
     await registry.close();
+    await network.stop();
+  }
+});
+
+test("calls on a connection of the caller's leave nothing behind", async () => {
+  const network = await Network.start();
+  const mine = await connect({ servers: `127.0.0.1:${network.port}`, token: TOKEN });
+  try {
+    const { gc } = globalThis as { gc?: () => void };
+    assert.ok(gc !== undefined, "run with --expose-gc");
+    const heap = async (calls: number): Promise<number> => {
+      for (let call = 0; call < calls; call += 1) await listOnlineAgents(mine);
+      gc();
+      gc();
+      return process.memoryUsage().heapUsed;
+    };
+    const before = await heap(200);
+    const perCall = ((await heap(1_000)) - before) / 1_000;
+    assert.ok(perCall < 1_000, `${perCall} bytes a call`);
+  } finally {
+    await mine.close();
     await network.stop();
   }
 });

@@ -86,3 +86,15 @@ test("the browser's file needs nothing", () => {
   assert.deepEqual(needed, []);
   assert.ok(!text.includes("node:"));
 });
+
+test("numbers of a copy that was required are written by one that was imported, and the other way round", async () => {
+  const required = createRequire(import.meta.url)(join(PACKAGE, "dist/cjs/index.js")) as Record<string, unknown>;
+  const imported = await esm();
+  for (const [from, to] of [
+    [required, imported],
+    [imported, required],
+  ]) {
+    const number = (from?.float as (value: number) => unknown)(1);
+    assert.equal((to?.stringify as (value: unknown) => string)({ number }), '{"number":1.0}');
+  }
+});
