@@ -7,8 +7,8 @@ use std::fs;
 use std::net::TcpListener;
 use std::sync::Arc;
 
-use harness::websocket::WebSocket;
 use harness::process::send_signal;
+use harness::websocket::WebSocket;
 use harness::{FreePort, Service, Up, binary, echo, run};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use rustix::process::Signal;

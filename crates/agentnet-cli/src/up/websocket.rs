@@ -104,7 +104,7 @@ pub(crate) struct TlsFiles {
     pub(crate) key: PathBuf,
 }
 
-/// The listener.
+/// The address that nats-server listens on for WebSocket connections.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct WebSocketSettings {
     /// Where it listens.
