@@ -5,11 +5,11 @@ import { InvalidArgumentError } from "./errors.js";
 /**
  * A time in milliseconds; infinity waits for ever.
  *
- * @throws {InvalidArgumentError} It is no number.
+ * @throws {InvalidArgumentError} It is no number, or negative.
  */
 export function checkedMs(name: string, value: unknown): number {
-  if (typeof value === "number" && !Number.isNaN(value)) return value;
-  throw new InvalidArgumentError(`${name} must be a number of milliseconds, not ${described(value)}`);
+  if (typeof value === "number" && value >= 0) return value;
+  throw new InvalidArgumentError(`${name} must be a number of milliseconds, 0 or more, not ${described(value)}`);
 }
 
 /**

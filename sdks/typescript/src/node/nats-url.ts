@@ -57,7 +57,8 @@ export function parseNatsUrl(address: string | readonly string[]): NatsUrl {
       login.kind === "user" && isRoutable(login.name)
         ? `${CONNECTION_INBOX_PREFIX}.${login.name}`
         : CONNECTION_INBOX_PREFIX,
-    redacted: servers.map((server) => server.replace("://", `://${hidden}`)).join(","),
+    // A query of a ws:// address may hold a secret too.
+    redacted: servers.map((server) => server.replace("://", `://${hidden}`).replace(/\?.*$/s, "?***")).join(","),
   };
 }
 

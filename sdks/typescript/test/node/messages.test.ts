@@ -298,7 +298,14 @@ test("the calls of the registry are typed, and history holds what was sent", asy
 test("a wrong option of a call is named, and nothing is sent", async () => {
   const wrong = (value: unknown) => value as never;
   const cases: [message: RegExp, call: () => Promise<unknown>][] = [
-    [/^timeoutMs must be a number of milliseconds, not NaN$/, () => sender.request("@echo", 1, { timeoutMs: NaN })],
+    [
+      /^timeoutMs must be a number of milliseconds, 0 or more, not NaN$/,
+      () => sender.request("@echo", 1, { timeoutMs: NaN }),
+    ],
+    [
+      /^timeoutMs must be a number of milliseconds, 0 or more, not -1$/,
+      () => sender.request("@echo", 1, { timeoutMs: -1 }),
+    ],
     [/^timeoutMs must be .*, not "5 s"$/, () => sender.request("@echo", 1, { timeoutMs: wrong("5 s") })],
     [/^timeoutMs must be .*, not NaN$/, () => sender.listOnline({ timeoutMs: NaN })],
     [/^receiptTimeoutMs must be .*, not NaN$/, () => sender.send("@echo", 1, { receiptTimeoutMs: NaN })],

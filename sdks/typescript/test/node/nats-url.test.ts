@@ -9,6 +9,7 @@ test("a user part without a password is a token, percent-decoded", () => {
   assert.deepEqual(url.servers, ["nats://localhost:4333"]);
   assert.deepEqual(url.login, { kind: "token", token: "s@cret" });
   assert.equal(url.redacted, "nats://***@localhost:4333");
+  assert.equal(parseNatsUrl("wss://token@example.org/nats?key=secret").redacted, "wss://***@example.org:443/nats?***");
 });
 
 test("addresses are read in every common form", () => {
