@@ -5,6 +5,7 @@
 import { execFileSync, spawnSync } from "node:child_process";
 import { readdirSync } from "node:fs";
 import { createRequire } from "node:module";
+import { availableParallelism } from "node:os";
 import { fileURLToPath } from "node:url";
 
 process.chdir(fileURLToPath(new URL("..", import.meta.url)));
@@ -22,6 +23,8 @@ if (files.length === 0) {
   console.error(`test: no test below test/ begins with ${wanted.join(" or ")}`);
   process.exit(1);
 }
-const flags = ["--enable-source-maps", "--expose-gc", "--test"];
+// Most tests wait for servers, so there are more files at a time than the runner's default of one processor less.
+const concurrency = Math.ceil(availableParallelism() * 1.5);
+const flags = ["--enable-source-maps", "--expose-gc", "--test", `--test-concurrency=${concurrency}`];
 const run = spawnSync(process.execPath, [...flags, ...files.sort()], { stdio: "inherit" });
 process.exit(run.status ?? 1);
