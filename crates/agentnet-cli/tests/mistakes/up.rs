@@ -106,7 +106,7 @@ async fn no_nats_server_or_one_that_is_too_old() {
     named.env("AGENTNET_NATS_SERVER", &old);
     run(named).await.fails(1, &["nats-server 2.9.0 is too old"]);
 
-    // A good one beside the executable goes before it.
+    // A usable one beside the executable takes precedence.
     std::os::unix::fs::symlink(
         agentnet_testkit::find_nats_server().unwrap(),
         folder.path().join("nats-server"),

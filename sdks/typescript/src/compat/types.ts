@@ -89,7 +89,7 @@ export interface SendOptions {
   retryAttempts?: number;
   /** How long to wait for each receipt, in milliseconds, at least 200. Default 1,500. */
   receiptTimeoutMs?: number;
-  /** How far to wait; goes before `requireDeliveryAck`. */
+  /** How far to wait; overrides `requireDeliveryAck`. */
   until?: Until;
   /** How long to wait for the end of the handling after the acceptance, with `until: "processed"`. Default 60,000. */
   processingTimeoutMs?: number;
@@ -200,7 +200,7 @@ export interface InboxContext {
   raw: Msg;
   /** The message with its exact payload. */
   message: Message;
-  /** Is aborted when nobody waits for the handler any more. */
+  /** Is aborted when the result of the handler is no longer needed. */
   signal: AbortSignal;
 }
 

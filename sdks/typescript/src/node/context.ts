@@ -26,7 +26,7 @@ export class Context {
   }
 
   /**
-   * Is aborted when nobody waits for the handler any more: its time is over (`limits.workTimeoutMs`), or the node closes and
+   * Is aborted when the result of the handler is no longer needed: its time is over (`limits.workTimeoutMs`), or the node closes and
    * the drain time is over. A promise cannot be stopped: work that does not listen goes on, without effect on its message.
    */
   get signal(): AbortSignal {

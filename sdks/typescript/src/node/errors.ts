@@ -190,7 +190,7 @@ export class NoRespondersError extends NamedError {
   readonly subject: string;
 
   constructor(subject: string, cause?: unknown) {
-    super("NoRespondersError", `no responders: nobody listens on ${subject}`, { code: "no_responders", cause });
+    super("NoRespondersError", `no responders: ${subject} has no subscriber`, { code: "no_responders", cause });
     this.subject = subject;
   }
 }

@@ -95,7 +95,7 @@ export class Lifecycle {
       signal?.removeEventListener("abort", onAbort);
       this.#starting = undefined;
     });
-    // A second caller may wait for it, or nobody.
+    // Without a second caller that waits for it, a rejection would count as unhandled.
     done.catch(() => undefined);
     this.#starting = { done, abort };
     await done;

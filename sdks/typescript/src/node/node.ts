@@ -106,7 +106,7 @@ export class AgentNode {
   }
 
   /**
-   * Starts, runs until the process is told to stop (SIGINT, SIGTERM; in a browser until the page is left) or the signal is
+   * Starts, runs until the process gets SIGINT or SIGTERM (in a browser: until the page is left) or the signal is
    * aborted, and closes. A second signal ends the process at once, as usual.
    */
   async startForever(options: { readonly signal?: AbortSignal } = {}): Promise<void> {

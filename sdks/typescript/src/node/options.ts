@@ -74,7 +74,7 @@ export type Until = "published" | "accepted" | "processed";
 export interface SendOptions extends MessageOptions {
   /** How far to wait. Default `accepted`. */
   readonly until?: Until | undefined;
-  /** False means `until: "published"`, true `until: "accepted"`; `until` goes before it. */
+  /** False means `until: "published"`, true `until: "accepted"`; `until` overrides it. */
   readonly requireDeliveryAck?: boolean | undefined;
   /** How often to repeat when no receipt comes. Default: `limits.sendRetryAttempts`. */
   readonly retryAttempts?: number | undefined;

@@ -9,7 +9,7 @@ import { setByServer } from "./nats-headers.js";
 
 /** Gets what comes on the reply subject of one request. */
 export interface ReplyWaiter {
-  /** A message came; its status is 503 where nobody listens on the request's subject. Must not throw. */
+  /** A message came; its status is 503 where the request's subject has no subscriber. Must not throw. */
   arrived(message: Msg): void;
   /** The node is closing: nothing comes any more. */
   abandoned(): void;
@@ -27,7 +27,7 @@ export interface ExpectedReply {
 
 /** The requests that wait for their reply. */
 export class ReplyMux {
-  /** Gets what comes for a number that nobody waits for. Set by whoever has to answer late frames of streams. */
+  /** Gets messages for a number without a waiting request. Set by the streams, which answer late frames. */
   onUnexpected: ((number: number, message: Msg) => void) | undefined;
   readonly #base: string;
   readonly #logger: Logger;

@@ -20,7 +20,7 @@ export interface Platform {
   /** An environment variable; undefined where it is unset, and where the runtime has no environment or gives no access. */
   environment(name: string): string | undefined;
   /**
-   * Calls back once when the process is told to stop (SIGINT, SIGTERM) or the page is left (`pagehide`); the returned function
+   * Calls back once when the process gets SIGINT or SIGTERM or the page is left (`pagehide`); the returned function
    * ends that.
    */
   onStop(callback: () => void): () => void;

@@ -58,7 +58,7 @@ export interface Envelope {
   parentMessageId?: string;
   /** Suppresses a second run of one logical operation. */
   idempotencyKey?: string;
-  /** A reply subject in the body; the NATS reply subject goes before it (section 0.7). */
+  /** A reply subject in the body; the NATS reply subject takes precedence (section 0.7). */
   replyTo?: RawJson;
   /** The signature (section 13.4); always an object. */
   auth?: RawJson;

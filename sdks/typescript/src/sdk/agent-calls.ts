@@ -83,7 +83,7 @@ export abstract class AgentCalls {
     return this.node.metricsSnapshot();
   }
 
-  /** Starts, runs until the process is told to stop or the signal is aborted, and closes: see `AgentNode.startForever`. */
+  /** Starts, runs until the process gets SIGINT or SIGTERM or the signal is aborted, and closes: see `AgentNode.startForever`. */
   async startForever(options: { readonly signal?: AbortSignal } = {}): Promise<void> {
     await this.node.startForever(options);
   }

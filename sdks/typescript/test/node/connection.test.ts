@@ -219,7 +219,7 @@ test("a subject without listeners is a no-responders error where no registry cap
       const started = performance.now();
       await assert.rejects(sender.request("acct_x", {}, { timeoutMs: 5_000 }), (error: unknown) => {
         assert.ok(error instanceof NoRespondersError && error.code === "no_responders", String(error));
-        assert.equal(error.message, "no responders: nobody listens on account.acct_x.inbox");
+        assert.equal(error.message, "no responders: account.acct_x.inbox has no subscriber");
         return true;
       });
       return performance.now() - started < 2_500;

@@ -97,7 +97,7 @@ test("a WebSocket address where the runtime has no WebSocket", async (t) => {
   }
 });
 
-test("a handler that throws, in every way, is told to the sender, and the next message is handled", async () => {
+test("a handler that throws, in every way, is reported to the sender, and the next message is handled", async () => {
   const logger = new QuietLogger();
   const failing = network.node({ agentId: "failing", username: "failing" }, logger);
   failing.onMessage((message) => {

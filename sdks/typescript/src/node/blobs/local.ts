@@ -1,7 +1,7 @@
 /**
  * The store in a directory, in the layout of the Python implementation: bytes in `data/<id>`, the reference in `meta/<id>.json`.
  *
- * The reference appears after the bytes and goes before them: a blob exists when its reference does.
+ * A put writes the reference after the bytes, and a delete removes it before them: a blob exists when its reference does.
  */
 
 import type { FileHandle } from "node:fs/promises";

@@ -102,7 +102,7 @@ export class SessionIdentity implements Identity {
     const bound = await this.#keys.ask(accountId);
     if (bound.kind !== "none") return;
     logger.warn(
-      "this agent signs, but the registry does not check signatures: it refuses all messages, since nobody's key is known; " +
+      "this agent signs, but the registry does not check signatures: it refuses all messages, since no sender's key is known; " +
         "run the registry with DEV_AUTH=true too, or this agent without",
       { accountId },
     );

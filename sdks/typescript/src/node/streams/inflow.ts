@@ -65,7 +65,7 @@ export class Inflow {
   onChange: () => void = () => undefined;
   /** Is called once when the buffer is full; the frame that did not fit is given. */
   onOverrun: (frame: Envelope) => void = () => undefined;
-  /** The server says that nobody listens on the request's subject. */
+  /** The server reports that the request's subject has no subscriber. */
   noResponders = false;
   /** More came than the buffer holds. What it holds can still be read. */
   isOverrun = false;
