@@ -3,8 +3,7 @@
 //! The scripted registry answers as the original does (no `reply_prefix`), so that what a node does is seen apart from what
 //! our own registry does.
 
-// Every test file uses its own part of this.
-#![allow(dead_code)]
+#![allow(dead_code, reason = "every test file uses a part of it")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};

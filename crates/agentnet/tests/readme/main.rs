@@ -4,8 +4,7 @@
 
 #[path = "../net/mod.rs"]
 mod net;
-// Each test crate uses its own part of it.
-#[allow(dead_code)]
+#[allow(dead_code, reason = "every test program uses a part of it")]
 #[path = "../sessions/realm.rs"]
 mod realm;
 
@@ -29,8 +28,8 @@ macro_rules! snippet {
     };
 }
 
-/// The bridge of docs/BUILD_AGENT_BRIDGE_IN_15_MINUTES.md. Its `main` is not called here.
-#[allow(dead_code)]
+/// The bridge of docs/BUILD_AGENT_BRIDGE_IN_15_MINUTES.md.
+#[allow(dead_code, reason = "its `main` is not called here")]
 #[path = "../../examples/bridge.rs"]
 mod bridge;
 

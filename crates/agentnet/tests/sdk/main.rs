@@ -6,8 +6,7 @@ mod asking;
 mod history;
 #[path = "../net/mod.rs"]
 mod net;
-// Each test crate uses its own part of it.
-#[allow(dead_code)]
+#[allow(dead_code, reason = "every test program uses a part of it")]
 #[path = "../sessions/realm.rs"]
 mod realm;
 mod streaming;

@@ -11,7 +11,7 @@ mod net;
 mod peer;
 mod python;
 mod raw;
-#[allow(dead_code)]
+#[allow(dead_code, reason = "every test program uses a part of it")]
 #[path = "../sessions/realm.rs"]
 mod realm;
 mod replies;
