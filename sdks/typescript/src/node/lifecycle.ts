@@ -22,6 +22,8 @@ export class Lifecycle {
   readonly #config: NodeConfig;
   readonly #metrics: Metrics;
   #session: Session | undefined;
+  /** The session while it joins: messages may come before the start has ended. */
+  #joining: Session | undefined;
   #starting: { readonly done: Promise<void>; readonly abort: AbortController } | undefined;
   #closing: Promise<void> | undefined;
   #rejoining: AbortController | undefined;
@@ -37,6 +39,11 @@ export class Lifecycle {
   /** The session, while the node runs; also while it closes, so that handlers can still reply. */
   get session(): Session | undefined {
     return this.#session;
+  }
+
+  /** The session that handlers work in: also while it joins. */
+  get receivingSession(): Session | undefined {
+    return this.#session ?? this.#joining;
   }
 
   /** Starts the node, unless it runs. */
@@ -108,6 +115,7 @@ export class Lifecycle {
       session = await Session.open(this.#config, connection, this.#metrics, signal).catch(registerFailed);
       this.#last = { accountId: session.accountId, username: session.username };
       throwIfAborted(signal);
+      this.#joining = session;
       await this.#join(session, signal);
     } catch (error) {
       if (session !== undefined) {
@@ -117,6 +125,8 @@ export class Lifecycle {
       }
       await connection.close();
       throw error;
+    } finally {
+      this.#joining = undefined;
     }
     this.#session = session;
     connection.onEnded((cause) => this.#onConnectionEnded(cause));

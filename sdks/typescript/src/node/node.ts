@@ -133,22 +133,22 @@ export class AgentNode {
 
   /** The account id, while the node runs. */
   get accountId(): string | undefined {
-    return this.#lifecycle.session?.accountId;
+    return this.#lifecycle.receivingSession?.accountId;
   }
 
   /** The username that the registry gave, while the node runs. */
   get username(): string | undefined {
-    return this.#lifecycle.session?.username;
+    return this.#lifecycle.receivingSession?.username;
   }
 
   /** The session tag, while the node runs. */
   get sessionTag(): string | undefined {
-    return this.#lifecycle.session?.sessionTag;
+    return this.#lifecycle.receivingSession?.sessionTag;
   }
 
   /** The node's description of itself; it has account, username and session while the node runs. */
   info(): AgentInfo {
-    return this.#lifecycle.session?.info() ?? requestedInfo(this.#config);
+    return this.#lifecycle.receivingSession?.info() ?? requestedInfo(this.#config);
   }
 
   /** The node's counters at this moment (PROTOCOL.md section 17). */
@@ -163,7 +163,7 @@ export class AgentNode {
    * @throws {NotRunningError}
    */
   session(): Session {
-    const session = this.#lifecycle.session;
+    const session = this.#lifecycle.receivingSession;
     if (session === undefined) throw new NotRunningError();
     return session;
   }

@@ -39,6 +39,42 @@ test("a node joins, is listed with its description, and says goodbye", async () 
   await network.offline("lister");
 });
 
+test("messages that come before the start has ended are handled like any other", async () => {
+  const limits = { rateLimitPerSenderPerSec: 1e6, rateLimitBurst: 1e6, maxPending: 100_000 };
+  const node = network.node({ agentId: "early", username: "early", limits });
+  let early = 0;
+  node.onMessage(async (message, context) => {
+    if (!node.isRunning) early += 1;
+    if (message.wantsReply) await context.reply({ ok: true });
+  });
+  const account = (await node.start()).accountId ?? "";
+  await node.close();
+  const asker = await network.node({ agentId: "impatient" }).start();
+  const codes = new Set<string | undefined>();
+  let isOver = false;
+  const ask = async (): Promise<void> => {
+    const reply = await asker.requestAccount(account, {}, { timeoutMs: 500 }).catch(() => undefined);
+    if (reply !== undefined) codes.add(reply.errorCode);
+  };
+  const asking = (async (): Promise<void> => {
+    const asked: Promise<void>[] = [];
+    while (!isOver) {
+      for (let count = 0; count < 20; count += 1) asked.push(ask());
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    await Promise.all(asked);
+  })();
+  await eventually("a message comes before the start has ended", async () => {
+    await node.start();
+    await node.close();
+    return early > 0;
+  });
+  isOver = true;
+  await asking;
+  assert.ok(!codes.has("handler_error"), [...codes].join());
+  await asker.close();
+});
+
 test("two starts at once are one, a start of a running node does nothing, and a node starts again", async () => {
   const node = network.node({ agentId: "starter" });
   await Promise.all([node.start(), node.start()]);

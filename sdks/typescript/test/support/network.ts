@@ -6,6 +6,8 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import process from "node:process";
 
+import { connect, type NatsConnection } from "@nats-io/transport-node";
+
 import { AgentNode, type Logger, listOnlineAgents, type NodeOptions } from "../../src/index.js";
 import { AGENTNET, NATS_SERVER, Program } from "./processes.js";
 import { eventually } from "./wait.js";
@@ -40,6 +42,9 @@ export class Network {
   readonly #options: NetworkOptions;
   readonly #programs: Program[] = [];
   readonly #nodes: AgentNode[] = [];
+  /** The sessions that have said hello: by then they have subscribed to what they receive. */
+  readonly #greeted = new Set<string>();
+  #observer: NatsConnection | undefined;
 
   private constructor(directory: string, port: number, options: NetworkOptions) {
     this.directory = directory;
@@ -54,12 +59,30 @@ export class Network {
     const network = new Network(directory, await freePort(), options);
     try {
       await network.startServer();
+      await network.#observe();
       if (options.registry !== false) await network.startRegistry();
       return network;
     } catch (error) {
       await network.stop();
       throw error;
     }
+  }
+
+  /** Hears every hello from here on; a server that is started again is followed. */
+  async #observe(): Promise<void> {
+    const [user, pass] = this.#options.credentials?.split(":") ?? [];
+    this.#observer = await connect({
+      servers: `127.0.0.1:${this.port}`,
+      maxReconnectAttempts: -1,
+      reconnectTimeWait: 50,
+      ...(user === undefined || pass === undefined ? { token: TOKEN } : { user, pass }),
+    });
+    this.#observer.subscribe("registry.hello", {
+      callback: (error, message) => {
+        if (error === null) this.#greeted.add(message.json<{ session_tag?: string }>().session_tag ?? "");
+      },
+    });
+    await this.#observer.flush();
   }
 
   /** The address with these credentials. */
@@ -140,11 +163,11 @@ export class Network {
     return node;
   }
 
-  /** Waits until an agent with this username is listed. */
+  /** Waits until an agent with this username is listed, and has said hello: it is listed before it can be reached. */
   async online(username: string): Promise<void> {
     await eventually(`@${username} is online`, async () => {
       const agents = await listOnlineAgents(this.url);
-      return agents.some((agent) => agent.username === username);
+      return agents.some((agent) => agent.username === username && this.#greeted.has(agent.sessionTag ?? ""));
     });
   }
 
@@ -159,6 +182,7 @@ export class Network {
   /** Closes the nodes, ends all programs and removes the directory. */
   async stop(): Promise<void> {
     await Promise.allSettled(this.#nodes.map((node) => node.close()));
+    await this.#observer?.close();
     // The server last: the others say goodbye.
     for (const program of this.#programs.filter((one) => one !== this.server)) await program.stop();
     await this.stopServer();
