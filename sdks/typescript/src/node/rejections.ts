@@ -55,7 +55,9 @@ export class Rejections {
     const sender = message.fromAccountId;
     if (!this.#sendsReceipts || sender === undefined || trim(sender) === "" || !isRoutable(sender)) return undefined;
     const receipt = this.#session.composer.receipt(message.envelope, status, reject);
-    return this.#publish(receiptsSubject(sender), receipt, encodeReceipt, "receipt not sent");
+    // Whoever asked has its answer: nothing waits for this receipt.
+    const isDeferrable = status === "processed" && message.replyTo !== undefined;
+    return this.#publish(receiptsSubject(sender), receipt, encodeReceipt, "receipt not sent", isDeferrable);
   }
 
   #maySendReceipt(sender: string | undefined, reject: Reject): boolean {
@@ -68,11 +70,15 @@ export class Rejections {
     record: MaybePromise<Record>,
     encode: (record: Record) => string,
     failure: string,
+    isDeferrable = false,
   ): Promise<void> | undefined {
     const failed = (error: unknown): void => this.#session.logger.warn(failure, { error });
+    const { connection } = this.#session;
     const publish = (signed: Record): Promise<void> | undefined => {
       try {
-        return this.#session.connection.publishSoon(subject, encode(signed))?.catch(failed);
+        if (!isDeferrable) return connection.publishSoon(subject, encode(signed))?.catch(failed);
+        connection.publishWithNext(subject, encode(signed));
+        return undefined;
       } catch (error) {
         failed(error);
         return undefined;
