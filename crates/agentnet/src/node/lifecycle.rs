@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use async_nats::Subscriber;
 use tokio_util::sync::DropGuard;
 use tokio_util::task::TaskTracker;
 
@@ -18,6 +19,9 @@ use crate::worker::{Worker, Workers};
 
 /// How long the rejection of unfinished work may take; it waits only for a connection.
 const REJECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// An intake that has yet to run, and its subscriptions.
+type ReadyIntake = (Box<Intake>, Vec<Subscriber>);
 
 impl AgentNode {
     /// Connects, registers, subscribes and sends a hello (PROTOCOL.md section 14).
@@ -41,11 +45,16 @@ impl AgentNode {
         let session = Arc::new(Session::open(config, self.shared.metrics.clone()).await?);
         let ends = session.ended.clone().drop_guard();
         match self.join(session.clone(), ends).await {
-            Ok(running) => {
+            Ok((running, intake)) => {
                 #[cfg(feature = "metrics-http")]
                 let running = self.show_metrics(page, running);
                 tokio::spawn(rejoin::watch(Arc::downgrade(&self.shared), &running.session));
+                let work = running.work.clone();
                 *self.shared.running.write() = Some(running);
+                // Not before: handlers use the session of the node. Messages that came meanwhile wait in their subscriptions.
+                if let Some((intake, subscriptions)) = intake {
+                    session.subscriptions.spawn(&work, intake.run(subscriptions));
+                }
                 Ok(())
             }
             Err(error) => {
@@ -56,7 +65,7 @@ impl AgentNode {
     }
 
     /// Subscribes, sends a hello and starts the tasks of a registered session.
-    async fn join(&self, session: Arc<Session>, ends: DropGuard) -> Result<Running, StartError> {
+    async fn join(&self, session: Arc<Session>, ends: DropGuard) -> Result<(Running, Option<ReadyIntake>), StartError> {
         let config = &self.shared.config;
         let account_id = session.account_id();
         *self.shared.last.lock() = Some((account_id.clone(), session.username.clone()));
@@ -64,14 +73,15 @@ impl AgentNode {
         session.receive_receipts().await?;
         let work = TaskTracker::new();
         let handler = self.shared.handler.read().clone();
-        match handler {
-            Some(handler) => self.start_intake(&session, &work, handler).await?,
+        let intake = match handler {
+            Some(handler) => Some(self.open_intake(&session, &work, handler).await?),
             None => {
                 if !config.capabilities.is_empty() {
                     tracing::warn!(target: "agentnet::node", "capabilities are advertised, but without a handler no message is taken");
                 }
+                None
             }
-        }
+        };
         if let Some(identity) = &session.identity {
             session.subscriptions.serve(identity::warn_if_unbound(identity.clone()));
         }
@@ -83,13 +93,14 @@ impl AgentNode {
         session.subscriptions_permitted(mark, &config.capabilities).await?;
         let heartbeat = session::keep_alive(session.clone(), config.clone());
         session.subscriptions.serve(heartbeat);
-        Ok(Running {
+        let running = Running {
             session,
             work,
             #[cfg(feature = "metrics-http")]
             metrics_addr: None,
             _ends: ends,
-        })
+        };
+        Ok((running, intake))
     }
 
     #[cfg(feature = "metrics-http")]
@@ -103,12 +114,13 @@ impl AgentNode {
         running
     }
 
-    async fn start_intake(
+    /// Subscribes to what the node receives.
+    async fn open_intake(
         &self,
         session: &Arc<Session>,
         work: &TaskTracker,
         handler: Arc<dyn AnyHandler>,
-    ) -> Result<(), StartError> {
+    ) -> Result<ReadyIntake, StartError> {
         let config = &self.shared.config;
         let limits = &config.limits;
         let subscriptions = session.subscribe_intake(&config.capabilities).await?;
@@ -139,10 +151,9 @@ impl AgentNode {
             workers,
             failed,
         };
-        session.subscriptions.spawn(work, Box::new(intake).run(subscriptions));
         // A session has one intake.
         let _ = session.backlog.set(backlog);
-        Ok(())
+        Ok((Box::new(intake), subscriptions))
     }
 
     /// Starts the node and runs it until the process is told to stop (Ctrl-C, or SIGTERM on Unix); then closes it.

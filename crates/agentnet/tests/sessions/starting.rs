@@ -1,5 +1,8 @@
 //! Starts that succeed at once, and starts that cannot.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use agentnet::{AgentBuilder, AgentNode, SendError, StartError};
 use agentnet_testkit::{NatsServer, RawClient, eventually_true};
 use futures::StreamExt;
@@ -133,4 +136,55 @@ async fn a_node_that_is_started_can_be_reached_at_once() {
         .await
         .unwrap();
     }
+}
+
+/// Messages arrive from the subscription on, which is before the start has ended.
+#[tokio::test(flavor = "multi_thread")]
+async fn handlers_that_run_early_find_their_node_running() {
+    let realm = Realm::start().await;
+    let (handled, too_early) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let counters = (handled.clone(), too_early.clone());
+    let node = realm
+        .agent("early")
+        .limits(crate::net::generous)
+        .on_message(move |_, context| {
+            let (handled, too_early) = counters.clone();
+            async move {
+                handled.fetch_add(1, Ordering::Relaxed);
+                if context.node().account_id().is_none() {
+                    too_early.fetch_add(1, Ordering::Relaxed);
+                }
+                Ok(())
+            }
+        });
+    let node = node.start().await.unwrap();
+    let account = node.account_id().unwrap();
+    let sender = realm.agent("sender").start().await.unwrap();
+    let flood = tokio::spawn(async move {
+        loop {
+            let _ = sender.send_to_account(&account, "now").without_ack().await;
+            tokio::task::yield_now().await;
+        }
+    });
+    let mut starts = 0;
+    eventually_true(DEADLINE, "messages come to twenty new sessions", async || {
+        node.close().await;
+        let before = handled.load(Ordering::Relaxed);
+        node.start().await.unwrap();
+        eventually_true(DEADLINE, "a message comes", async || {
+            handled.load(Ordering::Relaxed) > before
+        })
+        .await
+        .unwrap();
+        starts += 1;
+        starts == 20
+    })
+    .await
+    .unwrap();
+    flood.abort();
+    assert_eq!(
+        too_early.load(Ordering::Relaxed),
+        0,
+        "messages whose handler could not reply"
+    );
 }
