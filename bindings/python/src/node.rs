@@ -153,10 +153,6 @@ impl Node {
         read(py, self.node().metrics_snapshot().to_json())
     }
 
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "one place for all sends; the Python part names them"
-    )]
     fn send<'py>(
         &self,
         py: Python<'py>,
@@ -164,24 +160,16 @@ impl Node {
         to: TextArgument,
         payload: &Bound<'py, PyAny>,
         kind: Option<TextArgument>,
-        ttl_ms: Option<i64>,
-        trace_id: Option<TextArgument>,
-        thread_id: Option<TextArgument>,
-        parent_message_id: Option<TextArgument>,
-        idempotency_key: Option<TextArgument>,
-        acknowledged: bool,
-        retry_attempts: Option<u32>,
-        receipt_timeout: Option<f64>,
+        options: &Bound<'py, PyDict>,
     ) -> PyResult<Bound<'py, PyAny>> {
+        let options = Options::read(kind, options)?;
+        let Options {
+            require_delivery_ack,
+            retry_attempts,
+            receipt_timeout,
+            ..
+        } = options;
         let payload = json::from_python(payload)?;
-        let options = Options {
-            kind,
-            ttl_ms,
-            trace_id,
-            thread_id,
-            parent_message_id,
-            idempotency_key,
-        };
         let node = self.present(py)?;
         let mut send: SendMessage = match TargetKind::try_from(target_kind)? {
             TargetKind::Text => node.send(to.0, payload),
@@ -196,7 +184,7 @@ impl Node {
         if let Some(timeout) = receipt_timeout {
             send = send.receipt_timeout(duration(timeout));
         }
-        if !acknowledged {
+        if !require_delivery_ack {
             send = send.without_ack();
         }
         submit_or_finish(py, send.into_future(), message_id)
@@ -204,7 +192,7 @@ impl Node {
 
     #[expect(
         clippy::too_many_arguments,
-        reason = "one place for all requests; the Python part names them"
+        reason = "one more than a send: the timeout, which every request has"
     )]
     fn request<'py>(
         &self,
@@ -213,22 +201,11 @@ impl Node {
         to: TextArgument,
         payload: &Bound<'py, PyAny>,
         kind: Option<TextArgument>,
-        ttl_ms: Option<i64>,
-        trace_id: Option<TextArgument>,
-        thread_id: Option<TextArgument>,
-        parent_message_id: Option<TextArgument>,
-        idempotency_key: Option<TextArgument>,
         timeout: f64,
+        options: &Bound<'py, PyDict>,
     ) -> PyResult<Bound<'py, PyAny>> {
+        let options = Options::read(kind, options)?;
         let payload = json::from_python(payload)?;
-        let options = Options {
-            kind,
-            ttl_ms,
-            trace_id,
-            thread_id,
-            parent_message_id,
-            idempotency_key,
-        };
         let node = self.present(py)?;
         let request: Request = match TargetKind::try_from(target_kind)? {
             TargetKind::Text => node.request(to.0, payload),
@@ -243,27 +220,15 @@ impl Node {
         })
     }
 
-    #[expect(clippy::too_many_arguments, reason = "the Python part names them")]
     fn reply<'py>(
         &self,
         py: Python<'py>,
         request: &AgentMessage,
         payload: &Bound<'py, PyAny>,
         kind: Option<TextArgument>,
-        ttl_ms: Option<i64>,
-        trace_id: Option<TextArgument>,
-        thread_id: Option<TextArgument>,
-        parent_message_id: Option<TextArgument>,
-        idempotency_key: Option<TextArgument>,
+        options: &Bound<'py, PyDict>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let options = Options {
-            kind,
-            ttl_ms,
-            trace_id,
-            thread_id,
-            parent_message_id,
-            idempotency_key,
-        };
+        let options = Options::read(kind, options)?;
         let reply: Reply = self.present(py)?.reply(request.message(), json::from_python(payload)?);
         submit_or_finish(py, apply!(reply, options).into_future(), message_id)
     }

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
+use pyo3::intern;
 use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyString};
 
 use crate::exceptions::bug;
 use crate::text::TextArgument;
@@ -41,8 +43,8 @@ pub(crate) fn duration(seconds: f64) -> Duration {
     Duration::try_from_secs_f64(seconds.max(0.0)).map_or(UNLIMITED, |time| time.min(UNLIMITED))
 }
 
-/// Options of a send, a request, a reply or a stream, in the order in which Python passes them.
-#[derive(Default)]
+/// Options of a send, a request, a reply or a stream. The Python part passes all but the kind in one dict, whose keys are
+/// those of `SendOptions` in `agentnet._options`; an option that is missing keeps the SDK's default.
 pub(crate) struct Options {
     pub(crate) kind: Option<TextArgument>,
     pub(crate) ttl_ms: Option<i64>,
@@ -50,6 +52,56 @@ pub(crate) struct Options {
     pub(crate) thread_id: Option<TextArgument>,
     pub(crate) parent_message_id: Option<TextArgument>,
     pub(crate) idempotency_key: Option<TextArgument>,
+    pub(crate) require_delivery_ack: bool,
+    pub(crate) retry_attempts: Option<u32>,
+    pub(crate) receipt_timeout: Option<f64>,
+}
+
+impl Options {
+    /// Reads the dict.
+    pub(crate) fn read(kind: Option<TextArgument>, given: &Bound<'_, PyDict>) -> PyResult<Self> {
+        let mut options = Self {
+            kind,
+            ttl_ms: None,
+            trace_id: None,
+            thread_id: None,
+            parent_message_id: None,
+            idempotency_key: None,
+            require_delivery_ack: true,
+            retry_attempts: None,
+            receipt_timeout: None,
+        };
+        for (name, value) in given.iter() {
+            let name = name.cast::<PyString>()?.to_str()?;
+            if let Err(error) = options.set(name, &value) {
+                return Err(noted(given.py(), name, error));
+            }
+        }
+        Ok(options)
+    }
+
+    fn set(&mut self, name: &str, value: &Bound<'_, PyAny>) -> PyResult<()> {
+        match name {
+            "ttl_ms" => self.ttl_ms = value.extract()?,
+            "trace_id" => self.trace_id = value.extract()?,
+            "thread_id" => self.thread_id = value.extract()?,
+            "parent_message_id" => self.parent_message_id = value.extract()?,
+            "idempotency_key" => self.idempotency_key = value.extract()?,
+            "require_delivery_ack" => self.require_delivery_ack = value.extract()?,
+            "retry_attempts" => self.retry_attempts = value.extract()?,
+            "receipt_timeout" => self.receipt_timeout = value.extract()?,
+            other => return Err(bug(format!("no option {other}"))),
+        }
+        Ok(())
+    }
+}
+
+/// Names the option in an error, as PyO3 names the argument that it cannot read.
+fn noted(py: Python<'_>, name: &str, error: PyErr) -> PyErr {
+    let note = format!("while processing '{name}'");
+    // Exceptions have notes from Python 3.11 on.
+    let _ = error.value(py).call_method1(intern!(py, "add_note"), (note,));
+    error
 }
 
 /// Passes the options to one of the SDK's builders, which share the methods but no trait.

@@ -10,7 +10,7 @@ use futures::FutureExt as _;
 use parking_lot::MutexGuard;
 use pyo3::IntoPyObjectExt as _;
 use pyo3::prelude::*;
-use pyo3::types::{PyList, PyString, PyTuple};
+use pyo3::types::{PyDict, PyList, PyString, PyTuple};
 use tokio::sync::Mutex;
 
 use crate::calls::{submit, submit_or_finish};
@@ -35,7 +35,10 @@ pub(crate) struct Answer {
 impl Answer {
     /// Sends the request; the result is the answer, of which no piece has come yet.
     #[staticmethod]
-    #[expect(clippy::too_many_arguments, reason = "the Python part names them")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "two more than a send: the timeouts, which every such request has"
+    )]
     fn ask<'py>(
         py: Python<'py>,
         node: &Node,
@@ -43,23 +46,12 @@ impl Answer {
         to: TextArgument,
         payload: &Bound<'py, PyAny>,
         kind: Option<TextArgument>,
-        ttl_ms: Option<i64>,
-        trace_id: Option<TextArgument>,
-        thread_id: Option<TextArgument>,
-        parent_message_id: Option<TextArgument>,
-        idempotency_key: Option<TextArgument>,
         timeout: f64,
         idle_timeout: f64,
+        options: &Bound<'py, PyDict>,
     ) -> PyResult<Bound<'py, PyAny>> {
+        let options = Options::read(kind, options)?;
         let payload = json::from_python(payload)?;
-        let options = Options {
-            kind,
-            ttl_ms,
-            trace_id,
-            thread_id,
-            parent_message_id,
-            idempotency_key,
-        };
         let node = node.present(py)?;
         let request = match TargetKind::try_from(target_kind)? {
             TargetKind::Text => node.request_stream(to.0, payload),
@@ -250,26 +242,16 @@ fn none(py: Python<'_>, outcome: Result<(), StreamError>) -> PyResult<Py<PyAny>>
 impl Outgoing {
     /// Opens a stream that answers a message.
     #[staticmethod]
-    #[expect(clippy::too_many_arguments, reason = "the Python part names them")]
     fn reply<'py>(
         py: Python<'py>,
         request: &AgentMessage,
         metadata: Option<Bound<'py, PyAny>>,
         stream_id: Option<TextArgument>,
-        ttl_ms: Option<i64>,
-        trace_id: Option<TextArgument>,
-        thread_id: Option<TextArgument>,
-        parent_message_id: Option<TextArgument>,
+        options: &Bound<'py, PyDict>,
     ) -> PyResult<Bound<'py, PyAny>> {
+        let options = Options::read(None, options)?;
         let Some(context) = request.context() else {
             return Err(SendError::NoReplySubject.raise(py));
-        };
-        let options = Options {
-            ttl_ms,
-            trace_id,
-            thread_id,
-            parent_message_id,
-            ..Options::default()
         };
         Self::open(
             py,
@@ -279,7 +261,6 @@ impl Outgoing {
 
     /// Opens a stream to an inbox.
     #[staticmethod]
-    #[expect(clippy::too_many_arguments, reason = "the Python part names them")]
     fn send<'py>(
         py: Python<'py>,
         node: &Node,
@@ -287,23 +268,14 @@ impl Outgoing {
         to: TextArgument,
         metadata: Option<Bound<'py, PyAny>>,
         stream_id: Option<TextArgument>,
-        ttl_ms: Option<i64>,
-        trace_id: Option<TextArgument>,
-        thread_id: Option<TextArgument>,
-        parent_message_id: Option<TextArgument>,
+        options: &Bound<'py, PyDict>,
     ) -> PyResult<Bound<'py, PyAny>> {
+        let options = Options::read(None, options)?;
         let node = node.present(py)?;
         let open = if account {
             node.send_stream_to_account(to.0)
         } else {
             node.send_stream(to.0)
-        };
-        let options = Options {
-            ttl_ms,
-            trace_id,
-            thread_id,
-            parent_message_id,
-            ..Options::default()
         };
         Self::open(py, with_metadata(apply!(open, options), metadata, stream_id)?)
     }

@@ -130,7 +130,7 @@ def test_a_call_is_awaited_once(url: str) -> None:
         bob = AgentNode(agent_id=fresh("bob"), name="B", nats_url=url, **OPEN)
         await echo(bob)
         async with bob, AgentNode(agent_id=fresh("alice"), name="A", nats_url=url) as alice:
-            arguments = (None, None, None, None, None, None, 30.0)
+            arguments = (None, 30.0, {})
             call = alice._native.request(1, str(bob.account_id), 7, *arguments)
             assert not isinstance(call, tuple)
             assert not call.done() and not call.cancelled() and call.get_loop() is asyncio.get_running_loop()

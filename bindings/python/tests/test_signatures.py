@@ -157,23 +157,39 @@ def test_options_reach_the_native_part_by_name_and_by_position() -> None:
     async def main() -> None:
         assert await node.send("@b", 1, "direct", **given) == "id"
         by_name = native.arguments
-        assert by_name[2:] == (1, "direct", *given.values())
+        assert by_name[2:] == (1, "direct", given)
         await node.send("@b", 1, "direct", *given.values())
         assert native.arguments == by_name
         await node.send_to_username("b", 1, "direct", *given.values(), 2.0)
         assert native.arguments[2:] == by_name[2:]
         for named in given:
             await node.send("@b", 1, **{named: given[named]})
-            left_out = [None, None, None, None, None, True, None, None]
-            left_out[list(given).index(named)] = given[named]
-            assert native.arguments[4:] == tuple(left_out)
+            assert native.arguments[4] == {named: given[named]}
+        await node.send("@b", 1)
+        assert native.arguments[4] == {}
+        await node.send("@b", 1, ttl_ms="-7", retry_attempts=-7)  # type: ignore[arg-type]
+        assert native.arguments[4] == {"ttl_ms": 1, "retry_attempts": 0}
         # A default of its own, and the other value.
         await sdk.send_stream_start("b", "s")
-        assert native.arguments[9] is False
+        assert native.arguments[4]["require_delivery_ack"] is False
         await sdk.thread("t").send_stream_start("b", "s", require_delivery_ack=True)
-        assert native.arguments[9] is True
+        assert native.arguments[4].get("require_delivery_ack", True) is True
         for wrong in (lambda: node.send("@b", 1, "direct", *given.values(), None), lambda: node.send("@b", 1, "x", kind="x")):
             with pytest.raises(TypeError, match=r"send\(\)"):
                 wrong()
 
     asyncio.run(main())
+
+
+def test_the_native_part_takes_the_options_as_one_dict() -> None:
+    native: Any = AgentSDK(agent_id="a", name="A").node._native
+    for options, error, text in (
+        ({"ttl": 1}, RuntimeError, "no option ttl"),
+        ({"thread_id": b"t"}, TypeError, "expected a text, not bytes"),
+        ({"require_delivery_ack": None}, TypeError, "bool"),
+        ({"retry_attempts": -1}, OverflowError, "out of range"),
+    ):
+        with pytest.raises(error, match=text):
+            native.send(0, "@b", 1, "direct", options)
+        with pytest.raises(error, match=text):
+            native.request(0, "@b", 1, "request", 1.0, options)

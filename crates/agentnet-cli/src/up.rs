@@ -16,4 +16,5 @@ pub(crate) mod nats;
 pub(crate) mod nats_config;
 pub(crate) mod spawn;
 pub(crate) mod stack;
+mod uninterrupted;
 pub(crate) mod websocket;

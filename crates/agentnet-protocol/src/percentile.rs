@@ -1,4 +1,7 @@
 //! Latency figures of metrics replies (PROTOCOL.md section 6, `metrics`).
+//!
+//! They are part of this crate because the reply has them: every registry must compute the same figures from the same
+//! samples, which the vectors `latency_percentiles` test. The SDK shows its own latencies by the same rule.
 
 /// The figures of one name: all in milliseconds, rounded to two decimals.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]

@@ -2,6 +2,9 @@
 //!
 //! Times are seconds of any steady clock as `f64`, and the order of the arithmetic is the Python implementation's, so that both
 //! decide alike to the last bit.
+//!
+//! It is part of this crate because section 12 specifies which message is rejected, and the vectors `rate_limiter` test it.
+//! The caller reads the clock and keeps the buckets: the SDK for senders, the registry for receipts and announcements.
 
 /// How many messages a sender may send.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -49,12 +49,12 @@ impl Identity {
         Ok(Some(Self { account_id, key }))
     }
 
-    /// SigningScope a finished message.
+    /// Signs a finished message.
     pub(crate) fn sign(&self, envelope: &mut Envelope) {
         envelope.auth = Some(message_auth::sign(&self.key, envelope));
     }
 
-    /// SigningScope a finished receipt.
+    /// Signs a finished receipt.
     pub(crate) fn sign_receipt(&self, receipt: &mut Receipt) {
         receipt.sign(&self.key);
     }

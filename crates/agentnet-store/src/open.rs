@@ -18,7 +18,7 @@ pub struct OpenOptions {
     /// SQLite: how long a statement waits for another process's lock on the database. 5 s by default.
     pub busy_timeout: Duration,
     /// How long a call waits for a free connection before it fails as unavailable. 30 s by default; for PostgreSQL never more
-    /// than 2 s, so that no caller hangs on a server that is down.
+    /// than 10 s, so that no caller hangs on a server that is down.
     pub acquire_timeout: Duration,
     /// PostgreSQL: the largest number of connections. 5 by default, at least 2.
     pub pool_size: u32,

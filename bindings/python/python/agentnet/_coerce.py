@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from typing import Any, cast
+from typing import Any, TypeVar, cast
+
+from agentnet._options import StreamOptions
+
+_Options = TypeVar("_Options", bound=StreamOptions)
 
 
 def as_object(value: object) -> dict[str, Any] | None:
@@ -51,6 +55,14 @@ def positive_int(value: Any) -> int | None:
         return min(max(1, int(value)), 2**62)
     except (TypeError, ValueError, OverflowError):
         return None
+
+
+def with_valid_ttl(options: _Options) -> _Options:
+    """The same options, with a ``ttl_ms`` that the native part takes."""
+    ttl_ms = options.get("ttl_ms")
+    if ttl_ms is not None:
+        options["ttl_ms"] = positive_int(ttl_ms)
+    return options
 
 
 def seconds(timeout: float | None) -> float:

@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Literal, final, overload
 
+from agentnet._options import MessageOptions, SendOptions, StreamOptions
+
 @final
 class AgentMessage:
     """One message: sender, receiver, thread and payload. Messages do not change."""
@@ -98,14 +100,7 @@ class Node:
         to: str,
         payload: Any,
         kind: str | None,
-        ttl_ms: int | None,
-        trace_id: str | None,
-        thread_id: str | None,
-        parent_message_id: str | None,
-        idempotency_key: str | None,
-        acknowledged: bool,
-        retry_attempts: int | None,
-        receipt_timeout: float | None,
+        options: SendOptions,
         /,
     ) -> tuple[str] | Awaitable[str]: ...
     def request(
@@ -114,25 +109,12 @@ class Node:
         to: str,
         payload: Any,
         kind: str | None,
-        ttl_ms: int | None,
-        trace_id: str | None,
-        thread_id: str | None,
-        parent_message_id: str | None,
-        idempotency_key: str | None,
         timeout: float,
+        options: MessageOptions,
         /,
     ) -> tuple[AgentMessage] | Awaitable[AgentMessage]: ...
     def reply(
-        self,
-        request: AgentMessage,
-        payload: Any,
-        kind: str | None,
-        ttl_ms: int | None,
-        trace_id: str | None,
-        thread_id: str | None,
-        parent_message_id: str | None,
-        idempotency_key: str | None,
-        /,
+        self, request: AgentMessage, payload: Any, kind: str | None, options: MessageOptions, /
     ) -> tuple[str] | Awaitable[str]: ...
     def resolve(self, username: str) -> asyncio.Future[str]: ...
 
@@ -207,13 +189,9 @@ class Answer:
         to: str,
         payload: Any,
         kind: str | None,
-        ttl_ms: int | None,
-        trace_id: str | None,
-        thread_id: str | None,
-        parent_message_id: str | None,
-        idempotency_key: str | None,
         timeout: float,
         idle_timeout: float,
+        options: MessageOptions,
         /,
     ) -> asyncio.Future[Answer]: ...
     @property
@@ -230,14 +208,7 @@ class Answer:
 class Outgoing:
     @staticmethod
     def reply(
-        request: AgentMessage,
-        metadata: Any,
-        stream_id: str | None,
-        ttl_ms: int | None,
-        trace_id: str | None,
-        thread_id: str | None,
-        parent_message_id: str | None,
-        /,
+        request: AgentMessage, metadata: Any, stream_id: str | None, options: StreamOptions, /
     ) -> asyncio.Future[Outgoing]: ...
     @staticmethod
     def send(
@@ -246,10 +217,7 @@ class Outgoing:
         to: str,
         metadata: Any,
         stream_id: str | None,
-        ttl_ms: int | None,
-        trace_id: str | None,
-        thread_id: str | None,
-        parent_message_id: str | None,
+        options: StreamOptions,
         /,
     ) -> asyncio.Future[Outgoing]: ...
     @property

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from agentnet import _targets
-from agentnet._coerce import positive_int, required, seconds
+from agentnet._coerce import required, seconds, with_valid_ttl
 from agentnet._completion import Outcome, completed
 from agentnet._lookups import LOOKUP_TIMEOUT, Lookups
 from agentnet._native import Node
@@ -23,42 +23,17 @@ def start_request(
     payload: Any,
     timeout: float | None,
     kind: str,
-    *,
-    ttl_ms: int | None = None,
-    trace_id: str | None = None,
-    thread_id: str | None = None,
-    parent_message_id: str | None = None,
-    idempotency_key: str | None = None,
+    **options: Unpack[MessageOptions],
 ) -> Outcome[AgentMessage]:
     """Sends a request; the result is the reply."""
-    return native.request(
-        target_kind,
-        to,
-        payload,
-        kind,
-        positive_int(ttl_ms),
-        trace_id,
-        thread_id,
-        parent_message_id,
-        idempotency_key,
-        seconds(timeout),
-    )
+    return native.request(target_kind, to, payload, kind, seconds(timeout), with_valid_ttl(options))
 
 
 def stream_options(
     timeout: float | None, idle_timeout: float | None, kind: str, **options: Unpack[MessageOptions]
 ) -> AskOptions:
     """The options of a request whose answer is a stream, in the order of the native part."""
-    return (
-        kind,
-        positive_int(options.get("ttl_ms")),
-        options.get("trace_id"),
-        options.get("thread_id"),
-        options.get("parent_message_id"),
-        options.get("idempotency_key"),
-        seconds(timeout),
-        seconds(idle_timeout),
-    )
+    return kind, seconds(timeout), seconds(idle_timeout), with_valid_ttl(options)
 
 
 class Requests(Lookups):

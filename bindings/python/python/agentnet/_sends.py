@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from agentnet import _targets
-from agentnet._coerce import positive_int, required
+from agentnet._coerce import required, with_valid_ttl
 from agentnet._completion import Outcome, completed
 from agentnet._lookups import LOOKUP_TIMEOUT, Lookups
 from agentnet._native import Node
@@ -24,49 +24,20 @@ def start_send(
     to: str,
     payload: Any,
     kind: str,
-    *,
-    ttl_ms: int | None = None,
-    trace_id: str | None = None,
-    thread_id: str | None = None,
-    parent_message_id: str | None = None,
-    idempotency_key: str | None = None,
-    require_delivery_ack: bool = True,
-    retry_attempts: int | None = None,
-    receipt_timeout: float | None = None,
+    **options: Unpack[SendOptions],
 ) -> Outcome[str]:
     """Sends a message; the result is its id."""
-    return native.send(
-        target_kind,
-        to,
-        payload,
-        kind,
-        positive_int(ttl_ms),
-        trace_id,
-        thread_id,
-        parent_message_id,
-        idempotency_key,
-        require_delivery_ack,
-        None if retry_attempts is None else min(max(0, int(retry_attempts)), 2**32 - 1),
-        receipt_timeout,
-    )
+    retry_attempts = options.get("retry_attempts")
+    if retry_attempts is not None:
+        options["retry_attempts"] = min(max(0, int(retry_attempts)), 2**32 - 1)
+    return native.send(target_kind, to, payload, kind, with_valid_ttl(options))
 
 
 def start_reply(
-    native: Node,
-    request: AgentMessage,
-    payload: Any,
-    kind: str,
-    *,
-    ttl_ms: int | None = None,
-    trace_id: str | None = None,
-    thread_id: str | None = None,
-    parent_message_id: str | None = None,
-    idempotency_key: str | None = None,
+    native: Node, request: AgentMessage, payload: Any, kind: str, **options: Unpack[MessageOptions]
 ) -> Outcome[str]:
     """Replies to a message; the result is the id of the reply."""
-    return native.reply(
-        request, payload, kind, positive_int(ttl_ms), trace_id, thread_id, parent_message_id, idempotency_key
-    )
+    return native.reply(request, payload, kind, with_valid_ttl(options))
 
 
 class Sends(Lookups):
@@ -160,17 +131,11 @@ class Sends(Lookups):
 
         Leaving the block ends the stream; an exception in it ends it with an error.
         """
-        return OutgoingStream.reply(request, metadata, stream_id, *_in_order(options))
+        return OutgoingStream.reply(request, metadata, stream_id, with_valid_ttl(options))
 
     @expand_options()
     def send_stream(
         self, to: str, *, metadata: Any = None, stream_id: str | None = None, **options: Unpack[StreamOptions]
     ) -> OutgoingStream:
         """Sends a stream to an inbox, whose handler gets every frame as a message."""
-        return OutgoingStream.send(self._native, to, metadata, stream_id, *_in_order(options))
-
-
-def _in_order(options: StreamOptions) -> tuple[int | None, str | None, str | None, str | None]:
-    """The options in the order of the native part."""
-    ttl_ms = positive_int(options.get("ttl_ms"))
-    return ttl_ms, options.get("trace_id"), options.get("thread_id"), options.get("parent_message_id")
+        return OutgoingStream.send(self._native, to, metadata, stream_id, with_valid_ttl(options))

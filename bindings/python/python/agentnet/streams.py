@@ -12,12 +12,13 @@ from typing import Any
 from agentnet._coerce import as_object, error_text
 from agentnet._completion import completed, completion
 from agentnet._native import Answer, Node, Outgoing, error_of_reply
+from agentnet._options import MessageOptions
 from agentnet._typing import Self
 from agentnet.errors import AgentNetError, StreamCancelledError, StreamError, request_error
 from agentnet.schema import AgentMessage
 
-AskOptions = tuple[str | None, int | None, str | None, str | None, str | None, str | None, float, float]
-"""The options of a request whose answer is a stream, in the order of the native part."""
+AskOptions = tuple[str, float, float, MessageOptions]
+"""The kind, the two timeouts and the options of a request whose answer is a stream, in the order of the native part."""
 
 
 @dataclass(slots=True)

@@ -14,6 +14,7 @@ use super::locate::{self, NatsProgram};
 use super::lock::LockedDataDir;
 use super::nats::NatsServer;
 use super::nats_config::ServerSettings;
+use super::uninterrupted::Uninterrupted;
 use super::websocket::WebSocketSettings;
 use crate::commands::registry_settings::RegistrySettings;
 use crate::connection::checked_url;
@@ -192,6 +193,8 @@ fn choose_ports(host: &str, port: u16, websocket: Option<&mut WebSocketSettings>
 pub(crate) struct RunningRegistry {
     /// `None` while it restarts.
     handle: Option<RegistryHandle>,
+    /// The shutdown of a registry that is to be restarted: it stores queued messages, also when a signal ends the restart.
+    stopping: Uninterrupted,
     ready_line: String,
     metrics_addr: Option<SocketAddr>,
     config: RegistryConfig,
@@ -222,6 +225,7 @@ impl RunningRegistry {
             // After a restart, metrics are served at the same address.
             config: RegistryConfig { metrics_addr, ..config },
             handle: Some(handle),
+            stopping: Uninterrupted::default(),
             store,
             nats,
             database: without_credentials(database_url),
@@ -265,12 +269,13 @@ impl RunningRegistry {
     /// Returns when the registry can neither go on nor be restarted.
     async fn keep_running(&mut self) -> Failed {
         loop {
+            self.stopping.end().await;
             match &self.handle {
                 Some(handle) => match handle.failed().await {
                     Failed::Connection => {
                         tracing::error!("{}; the registry is restarted", Failed::Connection);
                         if let Some(handle) = self.handle.take() {
-                            handle.shutdown().await;
+                            self.stopping.start(handle.shutdown());
                         }
                     }
                     failed => return failed,
@@ -287,8 +292,9 @@ impl RunningRegistry {
     }
 
     /// Stops the registry after it has stored queued messages. A second signal ends this at once.
-    pub(crate) async fn stop(self, signals: &mut StopSignals) -> Result<(), Exit> {
+    pub(crate) async fn stop(mut self, signals: &mut StopSignals) -> Result<(), Exit> {
         let stop = async {
+            self.stopping.end().await;
             if let Some(handle) = self.handle {
                 handle.shutdown().await;
             }

@@ -177,7 +177,8 @@ pub const SETTINGS: &[Setting] = &[
         default: "4",
         help: "Bytes that count as one token, at least 1",
         set: |config, value| assign(&mut config.token_estimate_chars_per_token, float(value)),
-        limit: |config| at_least(&mut config.token_estimate_chars_per_token, 1.0),
+        // Unlike a comparison, this also replaces what is not a number.
+        limit: |config| config.token_estimate_chars_per_token = config.token_estimate_chars_per_token.max(1.0),
     },
     Setting {
         variable: "AGENTNET_DATABASE_POOL_SIZE",

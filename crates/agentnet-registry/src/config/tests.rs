@@ -169,6 +169,11 @@ fn values_below_a_minimum_are_raised() {
     assert_eq!(config.dev_auth_max_skew, Duration::from_secs(1));
     assert_eq!(config.dev_auth_nonce_ttl, Duration::from_secs(5));
     assert_eq!(config.capture_replicas, 5);
+    let not_a_number = RegistryConfig {
+        token_estimate_chars_per_token: f64::NAN,
+        ..config
+    };
+    assert_eq!(not_a_number.with_minima().token_estimate_chars_per_token, 1.0);
 }
 
 #[test]

@@ -30,6 +30,14 @@ impl CapabilityCounts {
             }
         }
     }
+
+    /// Counts a hello that may change the capabilities of its session. Most hellos repeat them, which costs a comparison.
+    pub(super) fn replace(&mut self, old: &[String], new: &[String]) {
+        if old != new {
+            self.add(new);
+            self.remove(old);
+        }
+    }
 }
 
 #[cfg(test)]
@@ -46,5 +54,17 @@ mod tests {
         assert_eq!((counts.0.get("chat"), counts.0.get("sum")), (Some(&1), None));
         counts.remove(&list(&["chat", "never"]));
         assert!(counts.0.is_empty());
+    }
+
+    #[test]
+    fn a_session_changes_its_capabilities() {
+        let list = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        let mut counts = CapabilityCounts::default();
+        counts.add(&list(&["chat", "sum"]));
+        counts.replace(&list(&["chat", "sum"]), &list(&["chat", "sum"]));
+        assert_eq!((counts.0.get("chat"), counts.0.get("sum")), (Some(&1), Some(&1)));
+        counts.replace(&list(&["chat", "sum"]), &list(&["chat", " draw "]));
+        assert_eq!((counts.0.get("chat"), counts.0.get("draw")), (Some(&1), Some(&1)));
+        assert!(!counts.contains("sum"));
     }
 }

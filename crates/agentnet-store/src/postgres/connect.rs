@@ -27,7 +27,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// A connection that was idle for longer is pinged before it is used: the server may have ended it meanwhile (a restart,
 /// `idle_session_timeout`).
 const PING_AFTER_IDLE: Duration = Duration::from_millis(200);
-/// The delay before the second attempt to reach the server; it doubles up to [`MAX_BACKOFF`].
+/// The delay before the second attempt to reach the server; it doubles up to [`MAX_BACKOFF`]. It is not the `Backoff` of
+/// `agentnet-nats`: the store does not depend on NATS, and this loop ends with its first success, so it is never reset.
 const INITIAL_BACKOFF: Duration = Duration::from_millis(100);
 const MAX_BACKOFF: Duration = Duration::from_secs(2);
 /// The lock that one registry holds while it changes the schema: "agentnet" as a number.
