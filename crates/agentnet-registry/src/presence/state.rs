@@ -199,7 +199,8 @@ impl State {
         let tag = Arc::clone(&live.tag);
         live.session.last_seen = live.session.last_seen.max(now.time);
         let old_account = live.session.account_id.clone();
-        self.capabilities.replace(&live.session.capabilities, &agent.capabilities);
+        self.capabilities
+            .replace(&live.session.capabilities, &agent.capabilities);
         let changed = live.update(agent, bound);
         let new_account = live.session.account_id.clone();
         let due = now.instant.saturating_duration_since(live.stored) >= write_interval;
