@@ -97,14 +97,16 @@ def test_ctrl_c_ends_an_idle_loop(url: str, waits: str) -> None:
             if sys.argv[2] == "busy":
                 # The network is run by its own thread when the loop comes to wait.
                 time.sleep(0.1)
-            print("ready", flush=True)
             if sys.argv[2] != "forever":
+                print("ready", flush=True)
                 await asyncio.Event().wait()
 
         if sys.argv[2] != "forever":
             asyncio.run(main())
         loop = asyncio.new_event_loop()
         loop.run_until_complete(main())
+        # Not at the end of `main`: Python ignores an interrupt while it forgets the task.
+        loop.call_soon(lambda: print("ready", flush=True))
         loop.run_forever()
     """
     process = subprocess.Popen(
