@@ -70,12 +70,13 @@ export class Network {
 
   /** Hears every hello from here on; a server that is started again is followed. */
   async #observe(): Promise<void> {
-    const [user, pass] = this.#options.credentials?.split(":") ?? [];
+    const { credentials } = this.#options;
+    const [user, pass] = credentials?.split(":") ?? [];
     this.#observer = await connect({
       servers: `127.0.0.1:${this.port}`,
       maxReconnectAttempts: -1,
       reconnectTimeWait: 50,
-      ...(user === undefined || pass === undefined ? { token: TOKEN } : { user, pass }),
+      ...(user === undefined || pass === undefined ? { token: credentials ?? TOKEN } : { user, pass }),
     });
     this.#observer.subscribe("registry.hello", {
       callback: (error, message) => {
