@@ -95,7 +95,7 @@ export class AgentNode {
 
   /**
    * Joins the network: connects, registers, subscribes, says hello (PROTOCOL.md section 14). Does nothing if the node runs; a
-   * second call while it starts waits for the first.
+   * second call while it starts waits for the same start, which is given up when the signals of all its callers are aborted.
    *
    * @throws {ConnectError} @throws {RegistryError} @throws {PermissionDeniedError}
    * @throws {NotRunningError} The node was closed while it started. Nothing is left behind then.
