@@ -2,6 +2,7 @@
 
 import type { JsonObject } from "../json/index.js";
 import { InvalidArgumentError, type RegistryCallOptions, type RegistryClient } from "../node/index.js";
+import { PageWalk } from "../node/page-walk.js";
 import { RPC, type Rpc, usableUsername, usernameLookupKey } from "../protocol/index.js";
 import { BlobCalls } from "./blob-store.js";
 import { clientError, translated } from "./errors.js";
@@ -28,15 +29,14 @@ export abstract class ClientRegistryCalls extends BlobCalls {
   /** All agents that are online; follows the pages of a large network. */
   async listOnlineAgents(timeoutMs?: number): Promise<AgentInfo[]> {
     const agents: AgentInfo[] = [];
+    const walk = new PageWalk(RPC.list.name);
     let cursor: string | undefined;
     do {
       const request = cursor === undefined ? {} : { cursor };
       const page = await this.#ask(RPC.list, request, "registry_list_failed", timeoutMs);
-      for (const agent of records(page, "agents")) agents.push(agent as unknown as AgentInfo);
-      const next = page.get("next_cursor").optText();
-      // Such a registry would be asked for ever.
-      if (next === cursor) break;
-      cursor = next;
+      const listed = records(page, "agents");
+      for (const agent of listed) agents.push(agent as unknown as AgentInfo);
+      cursor = await translated(async () => walk.next(page.get("next_cursor").optText(), listed.length));
     } while (cursor !== undefined);
     return agents;
   }

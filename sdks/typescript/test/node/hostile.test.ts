@@ -3,31 +3,105 @@
 import assert from "node:assert/strict";
 import process from "node:process";
 import { test } from "node:test";
+import type { NatsConnection } from "@nats-io/nats-core";
 import { connect } from "@nats-io/transport-node";
 
-import { listOnlineAgents, type Message, RegistryError } from "../../src/index.js";
+import { AgentNetClient, AgentSDK, isAgentNetError, listOnlineAgents, type Message } from "../../src/index.js";
 import type { Identity, IdentityProvider, RegistrationIdentity } from "../../src/node/identity.js";
 import { UNSIGNED } from "../../src/node/identity.js";
-import { Network, TOKEN } from "../support/network.js";
+import { Network, QuietLogger, TOKEN } from "../support/network.js";
 import { eventually, Gate, within } from "../support/wait.js";
 
-test("a list whose next page is the same page again ends with an error", async () => {
-  const network = await Network.start({ registry: false });
+/** Registers agents and answers what the test says, by the name of the call. */
+async function playRegistry(
+  network: Network,
+  answers: Record<string, (request: { cursor?: string }) => object>,
+): Promise<NatsConnection> {
   const registry = await connect({ servers: `127.0.0.1:${network.port}`, token: TOKEN });
-  try {
-    let asked = 0;
-    registry.subscribe("registry.list", {
-      callback: (_error, message) => {
-        asked += 1;
-        message.respond('{"agents":[],"generated_at":"","next_cursor":"again"}');
-      },
+  const all: typeof answers = {
+    register: () => ({ account_id: "acct_mine", username: "mine", session_tag: "registry_X" }),
+    ...answers,
+  };
+  for (const [name, answer] of Object.entries(all)) {
+    registry.subscribe(`registry.${name}`, {
+      callback: (_error, message) => void message.respond(JSON.stringify(answer(message.json()))),
     });
-    await registry.flush();
-    await assert.rejects(
-      within("the list ends", listOnlineAgents(network.url)),
-      (error) => error instanceof RegistryError && error.code === "invalid_response" && /cursor/.test(error.message),
+  }
+  await registry.flush();
+  return registry;
+}
+
+/** Registries whose lists do not end: the cursor of the page behind a cursor, and how many rows each page has. */
+const ENDLESS: readonly [name: string, next: (cursor: number) => number, rows: number, pages: number, why: RegExp][] = [
+  ["the same cursor again", () => 7, 1, 2, /a cursor came again$/],
+  ["a circle of five", (cursor) => (cursor + 1) % 5, 1, 12, /a cursor came again$/],
+  ["ever new cursors without rows", (cursor) => cursor + 1, 0, 100, /100 pages in a row had no items$/],
+];
+
+for (const [name, next, rows, pages, why] of ENDLESS) {
+  test(`a list that does not end is an error: ${name}`, async () => {
+    const network = await Network.start({ registry: false });
+    let asked = 0;
+    const page = (request: { cursor?: string }): object => {
+      asked += 1;
+      const row = { agent_id: "a", name: "a", thread_id: "t", message_id: "m" };
+      const items = Array.from({ length: rows }, () => row);
+      const cursor = `page ${next(Number((request.cursor ?? "page 0").slice(5)))}`;
+      return { agents: items, results: items, messages: items, next_cursor: cursor };
+    };
+    const registry = await playRegistry(network, {
+      list: page,
+      search: page,
+      thread_list: page,
+      thread_messages: page,
+      message_search: page,
+      resolve_account: () => ({ error: "unknown call" }),
+    });
+    try {
+      const sdk = AgentSDK.on(await network.node({ agentId: "mine" }).start());
+      await using client = new AgentNetClient({ natsUrl: network.url, logger: new QuietLogger() });
+      await client.connect();
+      const walks: Record<string, () => Promise<unknown>> = {
+        listOnlineAgents: () => listOnlineAgents(network.url),
+        listOnline: () => sdk.listOnline(),
+        resolveUsername: () => sdk.resolveUsername("somebody"),
+        searchProfiles: () => sdk.searchProfiles().toArray(),
+        listThreads: () => sdk.listThreads().toArray(),
+        threadMessages: () => sdk.threadMessages("t").toArray(),
+        searchMessages: () => sdk.searchMessages().toArray(),
+        AgentNetClient: () => client.listOnlineAgents(),
+      };
+      for (const [call, walk] of Object.entries(walks)) {
+        asked = 0;
+        await assert.rejects(within(`${call} ends`, walk()), (error: unknown) => {
+          assert.ok(isAgentNetError(error), `${call}: ${String(error)}`);
+          assert.equal(error.code, "invalid_response", call);
+          assert.match(error.message, why, call);
+          return true;
+        });
+        assert.equal(asked, pages, call);
+      }
+    } finally {
+      await network.stop();
+      await registry.close();
+    }
+  });
+}
+
+test("pages without items between others do not end a list", async () => {
+  const network = await Network.start({ registry: false });
+  const registry = await playRegistry(network, {
+    list: ({ cursor = "0" }) => {
+      const number = Number(cursor);
+      const agents = number % 100 === 99 ? [{ agent_id: `agent ${number}`, name: "a" }] : [];
+      return { agents, ...(number < 299 ? { next_cursor: String(number + 1) } : {}) };
+    },
+  });
+  try {
+    assert.deepEqual(
+      (await listOnlineAgents(registry)).map((agent) => agent.agentId),
+      ["agent 99", "agent 199", "agent 299"],
     );
-    assert.equal(asked, 2);
   } finally {
     await registry.close();
     await network.stop();
