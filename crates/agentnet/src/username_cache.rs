@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use agentnet_protocol::Text;
 use agentnet_protocol::rpc::{ListRequest, ResolveAccountRequest};
+use agentnet_protocol::subject::routable_account;
 use agentnet_protocol::username::{lookup_key, usable};
 use parking_lot::{Mutex, MutexGuard};
 
@@ -83,7 +84,10 @@ impl UsernameCache {
         let started = Instant::now();
         let account_id = Text::from(ask_registry(&self.registry, &key).await?);
         self.metrics.resolve_username.record(started.elapsed());
-        self.insert(key, &account_id);
+        // To an account that no subject can name nothing can be sent: the next call asks again.
+        if routable_account(&account_id) {
+            self.insert(key, &account_id);
+        }
         Ok(account_id)
     }
 

@@ -1,6 +1,6 @@
 /** From username to account (PROTOCOL.md section 11.3 with section 0.8). */
 
-import { RPC, usableUsername, usernameLookupKey } from "../protocol/index.js";
+import { isRoutable, RPC, usableUsername, usernameLookupKey } from "../protocol/index.js";
 import { RegistryError } from "./errors.js";
 import type { Metrics } from "./metrics.js";
 import { PageWalk } from "./page-walk.js";
@@ -68,7 +68,8 @@ export class UsernameCache {
     const started = monotonic();
     const accountId = await this.#ask(key, signal);
     this.#metrics.resolveUsername.record(monotonic() - started);
-    this.#insert(key, accountId);
+    // To an account that no subject can name nothing can be sent: the next call asks again.
+    if (isRoutable(accountId)) this.#insert(key, accountId);
     return accountId;
   }
 

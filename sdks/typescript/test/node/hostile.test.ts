@@ -108,6 +108,27 @@ test("pages without items between others do not end a list", async () => {
   }
 });
 
+test("an account that nothing can be sent to is not cached", async () => {
+  const network = await Network.start({ registry: false });
+  let account = "acct.odd";
+  const registry = await playRegistry(network, {
+    resolve_account: () => ({ account_id: account, username: "odd", resolved_at: "" }),
+  });
+  try {
+    const node = await network.node({ agentId: "mine" }).start();
+    await assert.rejects(node.send("@odd", {}, { until: "published" }), { code: "invalid_target" });
+    assert.equal(node.metricsSnapshot().username_cache.size, 0);
+    account = "acct_odd";
+    await node.send("@odd", {}, { until: "published" });
+    await node.send("@odd", {}, { until: "published" });
+    const { size, hits, misses } = node.metricsSnapshot().username_cache;
+    assert.deepEqual([size, hits, misses], [1, 1, 2]);
+  } finally {
+    await network.stop();
+    await registry.close();
+  }
+});
+
 test("calls on a connection of the caller's leave nothing behind", async () => {
   const network = await Network.start();
   const mine = await connect({ servers: `127.0.0.1:${network.port}`, token: TOKEN });
