@@ -21,6 +21,7 @@ pub mod ids;
 pub mod json;
 pub mod limits;
 pub mod message_auth;
+pub mod page_walk;
 pub mod payload_text;
 pub mod percentile;
 pub mod presence_auth;

@@ -31,19 +31,17 @@ async function playRegistry(
   return registry;
 }
 
-/** Registries whose lists do not end: the cursor of the page behind a cursor, and how many rows each page has. */
-const ENDLESS: readonly [name: string, next: (cursor: number) => number, rows: number, pages: number, why: RegExp][] = [
-  ["the same cursor again", () => 7, 1, 2, /a cursor came again$/],
-  ["a circle of five", (cursor) => (cursor + 1) % 5, 1, 12, /a cursor came again$/],
-  ["ever new cursors without rows", (cursor) => cursor + 1, 0, 100, /100 pages in a row had no items$/],
+/** Registries whose lists do not end: the number of the page behind a page, and how many rows each has. */
+const ENDLESS: readonly [name: string, next: (page: number) => number, rows: number, why: RegExp][] = [
+  ["the same cursor again", () => 7, 1, /do not end: a cursor came again$/],
+  ["a circle of five", (page) => (page + 1) % 5, 1, /do not end: a cursor came again$/],
+  ["ever new cursors without rows", (page) => page + 1, 0, /do not end: 100 pages in a row had no items$/],
 ];
 
-for (const [name, next, rows, pages, why] of ENDLESS) {
+for (const [name, next, rows, why] of ENDLESS) {
   test(`a list that does not end is an error: ${name}`, async () => {
     const network = await Network.start({ registry: false });
-    let asked = 0;
     const page = (request: { cursor?: string }): object => {
-      asked += 1;
       const row = { agent_id: "a", name: "a", thread_id: "t", message_id: "m" };
       const items = Array.from({ length: rows }, () => row);
       const cursor = `page ${next(Number((request.cursor ?? "page 0").slice(5)))}`;
@@ -72,14 +70,12 @@ for (const [name, next, rows, pages, why] of ENDLESS) {
         AgentNetClient: () => client.listOnlineAgents(),
       };
       for (const [call, walk] of Object.entries(walks)) {
-        asked = 0;
         await assert.rejects(within(`${call} ends`, walk()), (error: unknown) => {
           assert.ok(isAgentNetError(error), `${call}: ${String(error)}`);
           assert.equal(error.code, "invalid_response", call);
           assert.match(error.message, why, call);
           return true;
         });
-        assert.equal(asked, pages, call);
       }
     } finally {
       await network.stop();
