@@ -30,7 +30,7 @@ export async function send(
   const sent: Sent = { messageId, threadId: envelope.threadId ?? "", traceId: envelope.traceId ?? "" };
   if (acknowledgement === undefined) {
     session.connection.publish(route.subject, body);
-    await session.connection.pressure();
+    await session.connection.pressure(options.signal);
     return sent;
   }
   const { subject, accountId } = route;
