@@ -125,6 +125,43 @@ test("an account that nothing can be sent to is not cached", async () => {
   }
 });
 
+test("a reply whose texts are larger than they may be is ignored", async () => {
+  const network = await Network.start({ registry: false });
+  const registry = await playRegistry(network, {});
+  try {
+    const good = { message_id: "r1", from_agent: "peer", kind: "reply", payload: "the answer" };
+    const large = [
+      { ...good, from_agent: "x".repeat(257), payload: "too large" },
+      { ...good, thread_id: "x".repeat(1_025), payload: "too large" },
+    ];
+    let answers: readonly object[] = [...large, good];
+    registry.subscribe("account.acct_peer.inbox", {
+      callback: (_error, message) => {
+        for (const answer of answers) message.respond(JSON.stringify(answer));
+      },
+    });
+    await registry.flush();
+    const logger = new QuietLogger();
+    const node = await network.node({ agentId: "mine" }, logger).start();
+    assert.equal((await node.requestAccount("acct_peer", {})).text, "the answer");
+    assert.equal(await node.requestStreamAccount("acct_peer", {}).text(), "the answer");
+    const ignored = logger.records.filter((record) => record.message === "ignored a reply");
+    assert.deepEqual(
+      ignored.map((record) => record.fields.why),
+      ["message_invalid", "message_invalid", "message_invalid", "message_invalid"],
+    );
+    assert.equal(node.metricsSnapshot().refused_reply_count, 4);
+    answers = large.slice(0, 1);
+    await assert.rejects(node.requestAccount("acct_peer", {}, { timeoutMs: 2_000 }), {
+      code: "invalid_response",
+      message: /cannot be read: from_agent has 257 bytes; at most 256 are allowed$/,
+    });
+  } finally {
+    await network.stop();
+    await registry.close();
+  }
+});
+
 test("calls on a connection of the caller's leave nothing behind", async () => {
   const network = await Network.start();
   const mine = await connect({ servers: `127.0.0.1:${network.port}`, token: TOKEN });
