@@ -30,6 +30,7 @@ mod python_base64;
 pub mod receipt;
 pub mod register_auth;
 pub mod reject;
+pub mod reply;
 pub mod rotation;
 pub mod rpc;
 pub mod sender_key;
