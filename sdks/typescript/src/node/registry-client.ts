@@ -4,7 +4,7 @@ import type { Msg, NatsConnection, Subscription } from "@nats-io/nats-core";
 
 import type { JsonObject } from "../json/index.js";
 import { type AgentInfo, type RegisterRequest, RegistryRefusal, RPC, type Rpc } from "../protocol/index.js";
-import { checkedMs } from "./checks.js";
+import { checkedMs, optionsOf } from "./checks.js";
 import { Connection, NO_CONNECTION } from "./connection.js";
 import { denialError } from "./denials.js";
 import { NoRegistryError, RegistryError } from "./errors.js";
@@ -103,8 +103,9 @@ export class RegistryClient {
     rpc: Rpc<Request, Reply>,
     request: Request,
     read: (body: Uint8Array) => T,
-    options: RegistryCallOptions = {},
+    given: RegistryCallOptions | undefined,
   ): Promise<T> {
+    const options = optionsOf(given);
     throwIfAborted(options.signal);
     const body = rpc.encode(request);
     if (this.#connection.isEnded) throw notSent(rpc.name, "the connection is closed");
