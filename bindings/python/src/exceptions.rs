@@ -49,7 +49,9 @@ impl Raise for RegistryError {
                 exception(py, "RegistryTimeoutError", &text, &[])
             }
             Self::Refused(_) => exception(py, "RegistryRefusedError", &self.to_string(), &[]),
-            Self::Invalid { .. } => exception(py, "RegistryProtocolError", &self.to_string(), &[]),
+            Self::Invalid { .. } | Self::Endless { .. } => {
+                exception(py, "RegistryProtocolError", &self.to_string(), &[])
+            }
             _ => exception(py, "RegistryError", &self.to_string(), &[]),
         }
     }

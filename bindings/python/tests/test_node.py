@@ -112,6 +112,11 @@ def test_what_is_impossible_is_told(url: str) -> None:
                 await alice.send("@nobody-here", 1)
             with pytest.raises(ValueError, match="exceeds max_payload_bytes=256000"):
                 await alice.send("acct_x", "x" * 300_000)
+            deep: list[Any] = []
+            for _ in range(989):
+                deep = [deep]
+            with pytest.raises(ValueError, match="nested too deeply: a message has room for 989 levels"):
+                await alice.send("acct_x", deep)
             with pytest.raises(TypeError, match="Object of type set is not JSON serializable"):
                 await alice.send("acct_x", {"x": {1}})
             with pytest.raises(RegistryError, match="not_found"):

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import pickle
+from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,7 +14,7 @@ from conftest import OPEN, echo, eventually, fresh
 
 import agentnet
 from agentnet import AgentMessage, AgentNode, AgentSDK, AgentWrapper
-from agentnet.errors import request_error
+from agentnet.errors import RegistryProtocolError, request_error
 
 
 def sdk(url: str, stem: str, **options: Any) -> AgentSDK:
@@ -152,6 +155,32 @@ def test_the_wrapper_takes_one_target(url: str) -> None:
             with pytest.raises(agentnet.AgentRequestError, match="recipient_offline|account_not_found"):
                 await asker.request(payload=1, to_account_id=account)
         assert worker.session_tag is None
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    ("behind", "agents", "why"),
+    [
+        (lambda _page: 7, 1, "a cursor came again"),
+        (lambda page: (page + 1) % 5, 1, "a cursor came again"),
+        (lambda page: page + 1, 0, "100 in a row had no items"),
+    ],
+)
+def test_a_list_that_does_not_end_is_an_error(behind: Callable[[int], int], agents: int, why: str) -> None:
+    from agentnet import registry
+
+    class Client:
+        """Asks a registry that gives cursors for ever."""
+
+        async def request(self, subject: str, payload: bytes = b"", timeout: float = 0.5) -> Any:
+            page = int(json.loads(payload).get("cursor", "0"))
+            reply = {"agents": [{"agent_id": "a", "name": "a"}] * agents, "next_cursor": str(behind(page))}
+            return SimpleNamespace(data=json.dumps(reply).encode())
+
+    async def main() -> None:
+        with pytest.raises(RegistryProtocolError, match=f"the pages of registry.list do not end: {why}"):
+            await registry.list_online_agents_with_client(Client())
 
     asyncio.run(main())
 

@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use agentnet::{Paged, RegistryClient};
+use agentnet::{Paged, RegistryClient, RegistryError};
+use agentnet_protocol::page_walk::PageWalk;
 use agentnet_protocol::rpc::{Request, decode_reply};
 use clap::Args;
 
@@ -66,6 +67,7 @@ impl PageArgs {
             let registry = registry.with_timeout(self.timeout.duration());
             let mut items = Vec::new();
             let mut noted_at = Instant::now();
+            let mut pages = PageWalk::default();
             loop {
                 let body = registry
                     .call_raw(&request)
@@ -73,6 +75,9 @@ impl PageArgs {
                     .map_err(|error| registry_failure(&error))?;
                 let reply = decode_reply::<R>(&body).map_err(reply_failure)?;
                 let (page, next_cursor) = R::page(reply);
+                let next_cursor = pages
+                    .follow(next_cursor, page.len())
+                    .map_err(|why| registry_failure(&RegistryError::endless::<R>(why)))?;
                 if page.is_empty() && self.cursor.is_none() && next_cursor.is_none() {
                     check(&registry).await?;
                 }

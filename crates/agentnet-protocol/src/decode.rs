@@ -4,6 +4,7 @@ use bytes::Bytes;
 
 use crate::Text;
 use crate::json::{JsonError, Value};
+use crate::limits::TooLarge;
 
 /// Why a body is not the record that was expected.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -23,6 +24,9 @@ pub enum DecodeError {
         /// What is wrong with it.
         problem: &'static str,
     },
+    /// A text of a reply is larger than it may be.
+    #[error(transparent)]
+    TooLarge(#[from] TooLarge),
 }
 
 /// Checks a body in one pass and picks the values of the named members; of equal names the last one counts.

@@ -145,23 +145,6 @@ impl Envelope {
         })
     }
 
-    /// As [`Envelope::decode`], for what comes to a reply subject: something without an id and a sender is no reply, but for
-    /// example the word of a JetStream stream that it has stored the request.
-    ///
-    /// # Errors
-    /// [`DecodeError`], also where both are missing.
-    pub fn decode_reply(body: impl Into<Bytes>) -> Result<Self, DecodeError> {
-        let envelope = Self::decode(body)?;
-        let is_blank = |text: &Text| json::trim(text).is_empty();
-        if is_blank(&envelope.message_id) && is_blank(&envelope.from_agent) {
-            return Err(DecodeError::Member {
-                member: "message_id",
-                problem: "is missing",
-            });
-        }
-        Ok(envelope)
-    }
-
     /// The wire text: ASCII, members in the order of section 5.1, absent ones left out. The payload's numbers, member order
     /// and spelling stay as they are.
     #[must_use]

@@ -23,6 +23,7 @@ pub(crate) use python_coercion::integer_text;
 pub use python_coercion::trim;
 pub use raw::RawJson;
 pub use serialize::{ascii, canonical, persisted, persisted_len, wire};
+pub use validate::MAX_DEPTH;
 pub use value::{Array, Kind, Object, Value};
 pub use write::{ArrayWriter, ObjectWriter};
 

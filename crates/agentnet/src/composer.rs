@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use agentnet_protocol::compose::{Draft, Sender, error_reply};
+use agentnet_protocol::json::MAX_DEPTH;
 use agentnet_protocol::message_auth;
 use agentnet_protocol::signature::SigningKey;
 use agentnet_protocol::{Envelope, RawJson, Receipt, ReceiptStatus, Reject, Text};
@@ -72,8 +73,15 @@ impl Composer {
         self.signed(error_reply(message, reject, &self.sender, ids::message_id(now), now))
     }
 
-    /// The wire text of a message, if it is not larger than `max_payload_bytes`.
+    /// The wire text of a message, if it can be read and is not larger than `max_payload_bytes`.
     pub(crate) fn encode(&self, envelope: &Envelope) -> Result<Bytes, SendError> {
+        // The envelope is a level too.
+        if !envelope.payload.fits_inside(1) {
+            let room = MAX_DEPTH - 1;
+            return Err(SendError::Payload(format!(
+                "it is nested too deeply: a message has room for {room} levels of arrays and objects"
+            )));
+        }
         let body = envelope.encode();
         let limit = self.max_payload_bytes;
         if body.len() > limit {

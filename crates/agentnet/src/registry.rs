@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use agentnet_nats::Backoff;
 use agentnet_protocol::json::Object;
+use agentnet_protocol::page_walk::PageWalk;
 use agentnet_protocol::rpc::{
     ListRequest, RegisterRequest, ReplyError, Request, RotateKeyRequest, check_reply, decode_reply,
 };
@@ -119,10 +120,12 @@ impl RegistryClient {
     pub async fn list_online(&self) -> Result<Vec<AgentInfo>, RegistryError> {
         let mut online = Vec::new();
         let mut request = ListRequest::default();
+        let mut walk = PageWalk::default();
         loop {
             let page = self.call(&request).await?;
+            let next = walk.follow(page.next_cursor, page.agents.len());
             online.extend(page.agents);
-            match page.next_cursor {
+            match next.map_err(RegistryError::endless::<ListRequest>)? {
                 Some(cursor) => request.cursor = Some(cursor),
                 None => return Ok(online),
             }

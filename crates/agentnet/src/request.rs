@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use agentnet_protocol::envelope::kind;
 use agentnet_protocol::reject::UNREACHABLE_CODES;
+use agentnet_protocol::reply::decode_reply;
 use agentnet_protocol::target::{Target, Verb};
 use agentnet_protocol::{DecodeError, Envelope, RawJson, Text};
 use async_nats::StatusCode;
@@ -206,7 +207,7 @@ impl<'a> Exchange<'a> {
                 }
             }
             let origin = Origin::of(&reply);
-            match Envelope::decode_reply(reply.payload) {
+            match decode_reply(reply.payload) {
                 Ok(envelope) => checks.push(async move {
                     let verified = verify_reply(identity, &envelope, expectation).await;
                     (envelope, origin, verified)

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use agentnet_protocol::Text;
+use agentnet_protocol::page_walk::PageWalk;
 use agentnet_protocol::rpc::{ListRequest, ResolveAccountRequest};
+use agentnet_protocol::subject::routable_account;
 use agentnet_protocol::username::{lookup_key, usable};
 use parking_lot::{Mutex, MutexGuard};
 
@@ -83,7 +85,10 @@ impl UsernameCache {
         let started = Instant::now();
         let account_id = Text::from(ask_registry(&self.registry, &key).await?);
         self.metrics.resolve_username.record(started.elapsed());
-        self.insert(key, &account_id);
+        // To an account that no subject can name nothing can be sent: the next call asks again.
+        if routable_account(&account_id) {
+            self.insert(key, &account_id);
+        }
         Ok(account_id)
     }
 
@@ -146,16 +151,20 @@ async fn ask_registry(registry: &RegistryClient, key: &str) -> Result<String, Re
 /// For a registry that does not answer or does not know the call: looks for the name among the agents online.
 async fn from_list(registry: &RegistryClient, key: &str) -> Result<String, ResolveError> {
     let mut request = ListRequest::default();
+    let mut walk = PageWalk::default();
     loop {
         let page = registry.call(&request).await?;
+        let next = walk.follow(page.next_cursor, page.agents.len());
         let found = page
             .agents
             .into_iter()
             .find(|agent| agent.username.as_ref().is_some_and(|name| name.to_lowercase() == key));
-        match (found.and_then(|agent| agent.account_id), page.next_cursor) {
-            (Some(account_id), _) => return Ok(account_id),
-            (None, Some(cursor)) => request.cursor = Some(cursor),
-            (None, None) => return Err(ResolveError::NotFound(key.to_owned())),
+        if let Some(account_id) = found.and_then(|agent| agent.account_id) {
+            return Ok(account_id);
+        }
+        match next.map_err(RegistryError::endless::<ListRequest>)? {
+            Some(cursor) => request.cursor = Some(cursor),
+            None => return Err(ResolveError::NotFound(key.to_owned())),
         }
     }
 }

@@ -28,6 +28,9 @@ from agentnet.config import default_nats_url
 from agentnet.errors import RegistryProtocolError, RegistryRefusedError, RegistryTimeoutError
 from agentnet.schema import AgentInfo
 
+_MAX_EMPTY_PAGES = 100
+"""Pages without an item that may follow each other."""
+
 _UNLIMITED_SECONDS = 1e9
 """The timeout, for a client of ``nats-py``, that stands for no limit."""
 
@@ -95,6 +98,32 @@ def _objects(value: Any) -> list[dict[str, Any]]:
     return [item for item in map(as_object, as_list(value)) if item is not None]
 
 
+class _PageWalk:
+    """The cursors of one walk through a list: one that comes again, and items that stay away, are errors."""
+
+    def __init__(self, subject: str) -> None:
+        self._subject = subject
+        # An earlier cursor. It is renewed after twice as many pages each time, so that a circle of any length meets it.
+        self._kept: Any = None
+        self._pages = 0
+        self._renew_after = 1
+        self._empty_pages = 0
+
+    def next(self, cursor: Any, items: int) -> Any:
+        """Where the page behind one with so many items begins; falsy behind the last one."""
+        if not cursor:
+            return None
+        if cursor == self._kept:
+            raise RegistryProtocolError(f"the pages of {self._subject} do not end: a cursor came again")
+        self._empty_pages = 0 if items else self._empty_pages + 1
+        if self._empty_pages >= _MAX_EMPTY_PAGES:
+            raise RegistryProtocolError(f"the pages of {self._subject} do not end: {_MAX_EMPTY_PAGES} in a row had no items")
+        self._pages += 1
+        if self._pages == self._renew_after:
+            self._kept, self._pages, self._renew_after = cursor, 0, 2 * self._renew_after
+        return cursor
+
+
 def _name(username: str) -> str:
     return username.strip().lower().lstrip("@")
 
@@ -125,11 +154,13 @@ async def list_online_agents_with_client(nc: Client, timeout: float | None = 2.0
     """As ``list_online_agents``. Follows the pages of a large network."""
     agents: list[AgentInfo] = []
     request: dict[str, Any] = {}
+    walk = _PageWalk(subjects.REGISTRY_LIST_SUBJECT)
     while True:
         reply = await _ask(nc, subjects.REGISTRY_LIST_SUBJECT, request, timeout)
-        infos = (AgentInfo.from_dict(entry) for entry in _objects(reply.get("agents")))
+        listed = _objects(reply.get("agents"))
+        infos = (AgentInfo.from_dict(entry) for entry in listed)
         agents.extend(info for info in infos if info.agent_id)
-        cursor = reply.get("next_cursor")
+        cursor = walk.next(reply.get("next_cursor"), len(listed))
         if not cursor:
             return agents
         request = {"cursor": cursor}

@@ -7,7 +7,8 @@ use std::io::{BufWriter, Write as _};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use agentnet::RegistryClient;
+use agentnet::{RegistryClient, RegistryError};
+use agentnet_protocol::page_walk::PageWalk;
 use agentnet_protocol::rpc::{HistoryMessage, Request as _, ThreadMessagesRequest};
 use clap::{Args, Subcommand, ValueEnum};
 
@@ -134,18 +135,22 @@ impl ExportThread {
         };
         let mut messages = Vec::new();
         let mut noted_at = Instant::now();
+        let mut pages = PageWalk::default();
         loop {
             let page = registry
                 .call(&request)
                 .await
                 .map_err(|error| registry_failure(&error))?;
             spinner.end();
+            let next_cursor = pages
+                .follow(page.next_cursor, page.messages.len())
+                .map_err(|why| registry_failure(&RegistryError::endless::<ThreadMessagesRequest>(why)))?;
             messages.extend(page.messages);
             if noted_at.elapsed() >= PROGRESS_INTERVAL {
                 output.note(format!("{} messages so far", messages.len()));
                 noted_at = Instant::now();
             }
-            match page.next_cursor {
+            match next_cursor {
                 Some(cursor) => request.cursor = Some(cursor),
                 None => break,
             }

@@ -73,6 +73,13 @@ impl RawJson {
         self.0
     }
 
+    /// Whether the value is shallow enough to stand inside so many arrays and objects: a text that has more than
+    /// [`MAX_DEPTH`](super::MAX_DEPTH) levels in all cannot be read (section 4.1).
+    #[must_use]
+    pub fn fits_inside(&self, levels: usize) -> bool {
+        validate::fits_inside(&self.0, levels)
+    }
+
     /// A view of the value, without parsing it again.
     #[must_use]
     pub fn view(&self) -> Value<'_> {

@@ -110,6 +110,31 @@ fn the_deepest_nesting_fits_half_a_threads_stack() {
 }
 
 #[test]
+fn a_value_fits_inside_others_as_long_as_all_of_it_can_be_read() {
+    let arrays = |levels| nested(levels, "[", "]");
+    for (text, levels, fits) in [
+        (arrays(990), 0, true),
+        (arrays(990), 1, false),
+        (arrays(989), 1, true),
+        (format!(r#"[0,{},{{"a":"]]"}}]"#, arrays(988)), 1, true),
+        (format!(r#"[0,{},{{"a":"]]"}}]"#, arrays(989)), 1, false),
+        (format!(r#"{{"a":"{}"}}"#, "[".repeat(5_000)), 1, true),
+        (format!("[{}0]", "[],".repeat(5_000)), 988, true),
+        (format!("[{}0]", "[],".repeat(5_000)), 989, false),
+    ] {
+        let value = RawJson::parse(text.clone()).expect("it can be read alone");
+        assert_eq!(value.fits_inside(levels), fits, "{} bytes inside {levels}", text.len());
+        if levels == 1 {
+            let message = Envelope {
+                payload: value,
+                ..Envelope::default()
+            };
+            assert_eq!(Envelope::decode(message.encode()).is_ok(), fits, "{} bytes", text.len());
+        }
+    }
+}
+
+#[test]
 fn endless_nesting_is_refused_before_it_costs_stack() {
     on_small_stack(|| {
         for unit in ["[", "{\"a\":", "[{\"a\":"] {

@@ -3,8 +3,8 @@
 use super::JsonError;
 use super::byte_run::{in_literal, run};
 
-/// Nesting that CPython's recursion limit still allows in practice.
-const MAX_DEPTH: usize = 990;
+/// Levels of arrays and objects that a text may have: nesting that CPython's recursion limit still allows in practice.
+pub const MAX_DEPTH: usize = 990;
 /// Beyond this CPython refuses to convert decimal digits.
 pub(super) const MAX_INTEGER_DIGITS: usize = 4300;
 
@@ -29,6 +29,13 @@ pub(super) fn document(bytes: &[u8]) -> Result<(usize, usize), JsonError> {
         return syntax(rest, "the end of the text");
     }
     Ok((start, end))
+}
+
+/// Whether a text that was checked before is shallow enough to stand inside `levels` arrays and objects.
+pub(super) fn fits_inside(text: &str, levels: usize) -> bool {
+    // Each level is two bytes at least.
+    text.len() <= 2 * MAX_DEPTH.saturating_sub(levels)
+        || !matches!(value(text.as_bytes(), 0, levels), Err(JsonError::Depth { .. }))
 }
 
 /// The offset just behind the value that starts at `pos`, which stands inside `depth` arrays and objects.

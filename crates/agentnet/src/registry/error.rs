@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use agentnet_protocol::DecodeError;
+use agentnet_protocol::page_walk::EndlessList;
 use agentnet_protocol::register_auth::RegisterAuthError;
-use agentnet_protocol::rpc::RpcError;
+use agentnet_protocol::rpc::{Request, RpcError};
 
 /// Why a call of the registry failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -34,6 +35,14 @@ pub enum RegistryError {
         rpc: &'static str,
         /// What is wrong with it.
         why: DecodeError,
+    },
+    /// The list would never end: whoever answers gives cursors for ever.
+    #[error("the pages of registry.{rpc} do not end: {why}")]
+    Endless {
+        /// The name of the RPC.
+        rpc: &'static str,
+        /// What tells so.
+        why: EndlessList,
     },
     /// The NATS server does not permit this connection's user to make the call, or to receive the answer.
     #[error("registry.{rpc} cannot be called: {why}")]
@@ -68,6 +77,12 @@ pub enum RegistryRefusal {
 }
 
 impl RegistryError {
+    /// The error for a list of this RPC that would never end.
+    #[must_use]
+    pub fn endless<R: Request>(why: EndlessList) -> Self {
+        Self::Endless { rpc: R::NAME, why }
+    }
+
     /// What the registry refused, if it answered.
     #[must_use]
     pub fn refusal(&self) -> Option<RegistryRefusal> {

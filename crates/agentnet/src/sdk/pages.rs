@@ -3,6 +3,7 @@
 use std::future::IntoFuture;
 
 use agentnet_protocol::AgentInfo;
+use agentnet_protocol::page_walk::PageWalk;
 use agentnet_protocol::rpc::{
     AccountHit, HistoryMessage, ListReply, ListRequest, MessageSearchReply, MessageSearchRequest, Request, SearchReply,
     SearchRequest, ThreadListReply, ThreadListRequest, ThreadMessagesReply, ThreadMessagesRequest, ThreadSummary,
@@ -11,6 +12,7 @@ use futures::future::BoxFuture;
 use futures::stream::{self, BoxStream, StreamExt as _, TryStreamExt as _};
 
 use super::{AgentSdk, SdkError};
+use crate::error::RegistryError;
 use crate::node::AgentNode;
 
 impl AgentSdk {
@@ -156,14 +158,16 @@ impl<R: Paged> Query<R> {
     /// All items from here on, page by page as they are taken. It ends after the first error.
     pub fn stream(self) -> BoxStream<'static, Result<R::Item, SdkError>> {
         let Self { node, request } = self;
-        let pages = stream::try_unfold(Some(request), move |request| {
+        let first = Some((request, PageWalk::default()));
+        let pages = stream::try_unfold(first, move |page| {
             let node = node.clone();
             async move {
-                let Some(mut request) = request else { return Ok(None) };
+                let Some((mut request, mut walk)) = page else { return Ok(None) };
                 let (items, next) = R::page(node.ask(&request).await?);
+                let next = walk.follow(next, items.len()).map_err(RegistryError::endless::<R>)?;
                 let next = next.map(|cursor| {
                     request.set_cursor(Some(cursor));
-                    request
+                    (request, walk)
                 });
                 Ok::<_, SdkError>(Some((stream::iter(items).map(Ok), next)))
             }

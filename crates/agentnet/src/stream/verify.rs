@@ -3,7 +3,8 @@
 
 use std::sync::Arc;
 
-use agentnet_protocol::{DecodeError, Envelope};
+use agentnet_protocol::DecodeError;
+use agentnet_protocol::reply::decode_reply;
 use bytes::Bytes;
 use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
@@ -20,7 +21,7 @@ const VERIFY_CONCURRENCY: usize = 64;
 
 /// Decodes what came to a reply subject or to a cancel subject.
 pub(crate) fn decode(body: Bytes) -> Result<Message, DecodeError> {
-    Ok(Message::new(Envelope::decode_reply(body)?, None, Origin::default()))
+    Ok(Message::new(decode_reply(body)?, None, Origin::default()))
 }
 
 /// The replies that the account that was asked has signed; all of them where the node does not sign.
@@ -71,7 +72,7 @@ impl FrameVerifier {
                 arrived = replies.next(), if open && checks.len() < VERIFY_CONCURRENCY => match arrived {
                     None => open = false,
                     // Also the status `no responders`: every client can publish it.
-                    Some(arrived) => match Envelope::decode_reply(arrived.message.payload.clone()) {
+                    Some(arrived) => match decode_reply(arrived.message.payload.clone()) {
                         Ok(envelope) if arrived.message.status.is_none() => checks.push(async move {
                             let outcome = verify_reply(Some(&self.identity), &envelope, &self.expectation).await;
                             (arrived, outcome)

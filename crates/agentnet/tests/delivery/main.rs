@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod endless;
 mod harness;
 #[path = "../net/mod.rs"]
 mod net;

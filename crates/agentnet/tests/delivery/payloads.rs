@@ -72,3 +72,32 @@ async fn payloads_arrive_exactly_as_written() {
     assert_eq!(reply.json::<String>().unwrap(), "é 😀 \0 \u{7f} \u{2028} \"\\");
     assert_eq!(reply.text().as_deref(), Some("é 😀 \0 \u{7f} \u{2028} \"\\"));
 }
+
+#[tokio::test]
+async fn a_payload_may_be_as_deep_as_a_message_can_be_read_with() {
+    let net = Net::start().await;
+    let _bob = net
+        .agent("bob")
+        .limits(generous)
+        .on_message(|message, context| async move {
+            context.reply(message.payload()).await?;
+            Ok(())
+        })
+        .start()
+        .await
+        .unwrap();
+    let alice = net.agent("alice").limits(generous).start().await.unwrap();
+    let nested = |levels: usize| RawJson::parse(format!("{}{}", "[".repeat(levels), "]".repeat(levels))).unwrap();
+    let reply = alice.request("acct_bob", &nested(989)).await.unwrap();
+    assert_eq!(reply.payload(), &nested(989));
+    let deeper = nested(990);
+    for error in [
+        alice.send("acct_bob", &deeper).await.unwrap_err().to_string(),
+        alice.request("acct_bob", &deeper).await.unwrap_err().to_string(),
+        alice.request_stream("acct_bob", &deeper).await.unwrap_err().to_string(),
+        alice.reply(&reply, &deeper).await.unwrap_err().to_string(),
+    ] {
+        let expected = "the payload cannot be written as JSON: it is nested too deeply: a message has room for 989 levels";
+        assert!(error.starts_with(expected), "{error}");
+    }
+}

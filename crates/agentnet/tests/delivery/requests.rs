@@ -118,6 +118,16 @@ const OTHER_ANSWERS: [&str; 3] = [
     "[1, 2]",
 ];
 
+/// Replies with a text that is larger than it may be.
+fn large_replies() -> [String; 2] {
+    let (name, id) = ("x".repeat(257), "x".repeat(1_025));
+    [
+        json!({ "message_id": "r0", "from_agent": name, "payload": { "text": "too large" } }),
+        json!({ "message_id": "r0", "from_agent": "peer", "thread_id": id, "payload": { "text": "too large" } }),
+    ]
+    .map(|reply| reply.to_string())
+}
+
 #[tokio::test]
 async fn what_is_no_message_does_not_pass_for_the_reply() {
     let net = Net::start().await;
@@ -130,6 +140,9 @@ async fn what_is_no_message_does_not_pass_for_the_reply() {
             for other in OTHER_ANSWERS {
                 client.publish(reply.clone(), other.into()).await.unwrap();
             }
+            for large in large_replies() {
+                client.publish(reply.clone(), large.into()).await.unwrap();
+            }
             let answer = json!({ "message_id": "r1", "from_agent": "peer", "payload": { "text": "the answer" } });
             client.publish(reply, answer.to_string().into()).await.unwrap();
         }
@@ -137,6 +150,8 @@ async fn what_is_no_message_does_not_pass_for_the_reply() {
     let alice = net.agent("alice").start().await.unwrap();
     let reply = alice.request("acct_peer", "hi").await.unwrap();
     assert_eq!(reply.text().as_deref(), Some("the answer"));
+    let refused = u64::try_from(OTHER_ANSWERS.len() + large_replies().len()).unwrap();
+    assert_eq!(alice.metrics_snapshot().refused_reply_count, refused);
     let stream = alice.request_stream("acct_peer", "hi").await.unwrap();
     assert_eq!(stream.text().await.unwrap(), "the answer");
 }
@@ -185,28 +200,31 @@ async fn only_an_answer_of_the_registry_is_taken_as_one() {
 
 #[tokio::test]
 async fn where_no_message_comes_the_error_says_what_came() {
-    let net = Net::start().await;
-    let client = net.raw.clone();
-    let mut requests = client.subscribe(INBOX).await.unwrap();
-    net.settle().await;
-    tokio::spawn(async move {
-        while let Some(request) = requests.next().await {
-            client.publish(request.reply.unwrap(), "[1, 2]".into()).await.unwrap();
-        }
-    });
-    let alice = net.agent("alice").start().await.unwrap();
-    let error = alice
-        .request("acct_peer", "hi")
-        .timeout(Duration::from_secs(2))
-        .await
-        .unwrap_err();
-    assert!(matches!(error, RequestError::Invalid { .. }));
-    assert!(
-        error
-            .to_string()
-            .ends_with("cannot be read: the body must be a JSON object"),
-        "{error}"
-    );
+    let [large, _] = large_replies();
+    for (answer, why) in [
+        ("[1, 2]".to_owned(), "the body must be a JSON object"),
+        (large, "from_agent has 257 bytes; at most 256 are allowed"),
+    ] {
+        let net = Net::start().await;
+        let client = net.raw.clone();
+        let mut requests = client.subscribe(INBOX).await.unwrap();
+        net.settle().await;
+        tokio::spawn(async move {
+            while let Some(request) = requests.next().await {
+                let body = answer.clone().into();
+                client.publish(request.reply.unwrap(), body).await.unwrap();
+            }
+        });
+        let alice = net.agent("alice").start().await.unwrap();
+        let error = alice
+            .request("acct_peer", "hi")
+            .timeout(Duration::from_secs(2))
+            .await
+            .unwrap_err();
+        assert!(matches!(error, RequestError::Invalid { .. }));
+        let text = error.to_string();
+        assert!(text.ends_with(&format!("cannot be read: {why}")), "{text}");
+    }
 }
 
 #[tokio::test]

@@ -147,6 +147,20 @@ async fn resolved_usernames_are_remembered_until_a_delivery_fails() {
 }
 
 #[tokio::test]
+async fn an_account_that_nothing_can_be_sent_to_is_not_remembered() {
+    let harness = Harness::start(|_, message| vec![receipt(message, "accepted")]).await;
+    let registry = &harness.net.registry;
+    registry.know("peer", "acct.peer");
+    let error = harness.node.send("@peer", "hi").await.unwrap_err();
+    assert!(matches!(error, SendError::Unroutable(_)), "{error}");
+    let cache = || harness.node.metrics_snapshot().username_cache;
+    assert_eq!((cache().size, cache().hits, cache().misses), (0, 0, 1));
+    registry.know("peer", "acct_peer");
+    harness.node.send("@peer", "hi").await.unwrap();
+    assert_eq!((cache().size, cache().hits, cache().misses), (1, 0, 2));
+}
+
+#[tokio::test]
 async fn a_name_that_becomes_another_is_not_the_other() {
     let harness = Harness::start(|_, message| vec![receipt(message, "accepted")]).await;
     harness.net.registry.know("kelvin", "acct_peer");

@@ -5,6 +5,7 @@
 
 import { AgentNetError } from "../errors.js";
 import { RawJson } from "../json/index.js";
+import { optionsOf } from "../node/checks.js";
 import { BlobNotFoundError, BlobStore } from "../node/index.js";
 import { parseBlobRef as parseReference } from "../protocol/index.js";
 import { type AnyBlob, type BlobRefPayload, blobKey, wireReference } from "../sdk/blobs.js";
@@ -93,7 +94,7 @@ export class LocalBlobStore extends BlobCalls {
 
   constructor(options: BlobStoreOptions = {}) {
     super();
-    const { baseDir } = options;
+    const { baseDir } = optionsOf(options);
     this.#store = new BlobStore(
       baseDir === undefined ? { storage: "local_fs" } : { storage: "local_fs", dir: baseDir },
     );

@@ -1,6 +1,7 @@
 /** {@link AgentNetClient}: the class of the original's TypeScript SDK. */
 
 import { AgentNetError } from "../errors.js";
+import { optionsOf } from "../node/checks.js";
 import {
   AgentNode,
   BlobStore,
@@ -70,7 +71,7 @@ export class AgentNetClient extends ClientRegistryCalls {
     if (typeof options?.natsUrl !== "string" || options.natsUrl.trim() === "") {
       throw new InvalidArgumentError("natsUrl is required");
     }
-    this.#options = { ...options };
+    this.#options = { ...optionsOf(options) };
     this.#requestTimeoutMs = options.defaultRequestTimeoutMs ?? DEFAULT_REQUEST_TIMEOUT_MS;
   }
 
@@ -208,23 +209,23 @@ export class AgentNetClient extends ClientRegistryCalls {
     if (node === undefined) throw notRegistered();
     if (this.#inbox?.session !== session) this.#inbox = { session, inbox: new Inbox(node, session) };
     const { inbox } = this.#inbox;
-    await translated(() => inbox.subscribe(handler, queueGroup, options));
+    await translated(async () => inbox.subscribe(handler, queueGroup, optionsOf(options)));
   }
 
   async #send(target: () => Target, payload: unknown, options: SendOptions): Promise<string> {
     const session = this.#requireSession();
-    const requireDeliveryAck = options.requireDeliveryAck ?? false;
     return await translated(async () => {
+      const { requireDeliveryAck = false } = optionsOf(options);
       return (await send(session, target(), payload, { ...options, requireDeliveryAck })).messageId;
     });
   }
 
   async #request(target: () => Target, payload: unknown, options: RequestOptions): Promise<AgentMessage> {
     const session = this.#requireSession();
-    const timeoutMs = options.timeoutMs ?? this.#requestTimeoutMs;
-    return await translated(async () =>
-      agentMessage(await request(session, target(), payload, { ...options, timeoutMs })),
-    );
+    return await translated(async () => {
+      const { timeoutMs = this.#requestTimeoutMs } = optionsOf(options);
+      return agentMessage(await request(session, target(), payload, { ...options, timeoutMs }));
+    });
   }
 
   async #leave(): Promise<void> {

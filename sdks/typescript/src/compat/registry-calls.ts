@@ -1,7 +1,9 @@
 /** The calls of the registry of an `AgentNetClient`. */
 
 import type { JsonObject } from "../json/index.js";
+import { optionsOf } from "../node/checks.js";
 import { InvalidArgumentError, type RegistryCallOptions, type RegistryClient } from "../node/index.js";
+import { PageWalk } from "../node/page-walk.js";
 import { RPC, type Rpc, usableUsername, usernameLookupKey } from "../protocol/index.js";
 import { BlobCalls } from "./blob-store.js";
 import { clientError, translated } from "./errors.js";
@@ -28,15 +30,14 @@ export abstract class ClientRegistryCalls extends BlobCalls {
   /** All agents that are online; follows the pages of a large network. */
   async listOnlineAgents(timeoutMs?: number): Promise<AgentInfo[]> {
     const agents: AgentInfo[] = [];
+    const walk = new PageWalk(RPC.list.name);
     let cursor: string | undefined;
     do {
       const request = cursor === undefined ? {} : { cursor };
       const page = await this.#ask(RPC.list, request, "registry_list_failed", timeoutMs);
-      for (const agent of records(page, "agents")) agents.push(agent as unknown as AgentInfo);
-      const next = page.get("next_cursor").optText();
-      // Such a registry would be asked for ever.
-      if (next === cursor) break;
-      cursor = next;
+      const listed = records(page, "agents");
+      for (const agent of listed) agents.push(agent as unknown as AgentInfo);
+      cursor = await translated(async () => walk.next(page.get("next_cursor").optText(), listed.length));
     } while (cursor !== undefined);
     return agents;
   }
@@ -53,7 +54,7 @@ export abstract class ClientRegistryCalls extends BlobCalls {
 
   /** Accounts by a part of their name and by capability, online ones first. */
   async searchProfiles(options: SearchProfilesOptions = {}): Promise<Json[]> {
-    const { timeoutMs, ...filters } = options;
+    const { timeoutMs, ...filters } = givenOf(options);
     const limit = clamped(filters.limit, 20, 100);
     const request = {
       ...filters,
@@ -67,8 +68,9 @@ export abstract class ClientRegistryCalls extends BlobCalls {
   /** One account, by id or username. */
   async getProfile(who: { accountId?: string; username?: string }, timeoutMs?: number): Promise<Json> {
     const request = await translated(async () => {
-      const accountId = who.accountId?.trim() || undefined;
-      const username = who.username?.trim() ? usernameKey(who.username) : undefined;
+      const given = optionsOf(who, "who");
+      const accountId = given.accountId?.trim() || undefined;
+      const username = given.username?.trim() ? usernameKey(given.username) : undefined;
       if (accountId === undefined && username === undefined) {
         throw new InvalidArgumentError("accountId or username is required");
       }
@@ -80,14 +82,14 @@ export abstract class ClientRegistryCalls extends BlobCalls {
 
   /** One thread's counters. */
   async threadStatus(threadId: string, options: ThreadStatusOptions = {}): Promise<Json> {
-    const { timeoutMs, ...limits } = options;
+    const { timeoutMs, ...limits } = givenOf(options);
     const request = { ...limits, threadId: requiredThread(threadId) };
     return (await this.#ask(RPC.threadStatus, request, "thread_status_failed", timeoutMs)).value();
   }
 
   /** Threads, latest activity first. */
   async listThreads(options: ListThreadsOptions = {}): Promise<Json[]> {
-    const { timeoutMs, ...filters } = options;
+    const { timeoutMs, ...filters } = givenOf(options);
     const request = { ...filters, query: filters.query?.trim(), limit: clamped(filters.limit, 20, 100) };
     if (request.participantUsername) request.participantUsername = usernameLookupKey(request.participantUsername);
     return records(await this.#ask(RPC.threadList, request, "thread_list_failed", timeoutMs), "results");
@@ -95,14 +97,14 @@ export abstract class ClientRegistryCalls extends BlobCalls {
 
   /** One page of a thread, newest message first: `messages`, and `next_cursor` where there are more. */
   async getThreadMessages(threadId: string, options: ThreadMessagesOptions = {}): Promise<Json> {
-    const { timeoutMs, cursor } = options;
-    const request = { threadId: requiredThread(threadId), cursor, limit: clamped(options.limit, 50, 200) };
+    const { timeoutMs, cursor, limit } = givenOf(options);
+    const request = { threadId: requiredThread(threadId), cursor, limit: clamped(limit, 50, 200) };
     return (await this.#ask(RPC.threadMessages, request, "thread_messages_failed", timeoutMs)).value();
   }
 
   /** Messages by filters, newest first: `messages`, and `next_cursor` where there are more. */
   async searchMessages(options: SearchMessagesOptions = {}): Promise<Json> {
-    const { timeoutMs, ...filters } = options;
+    const { timeoutMs, ...filters } = givenOf(options);
     const request = { ...filters, limit: clamped(filters.limit, 50, 200) };
     return (await this.#ask(RPC.messageSearch, request, "message_search_failed", timeoutMs)).value();
   }
@@ -114,8 +116,17 @@ export abstract class ClientRegistryCalls extends BlobCalls {
     timeoutMs: number | undefined,
   ): Promise<JsonObject> {
     const { registry } = this;
-    const options: RegistryCallOptions = timeoutMs === undefined ? {} : { timeoutMs };
+    const options: RegistryCallOptions = timeoutMs === undefined || timeoutMs === null ? {} : { timeoutMs };
     return await translated(() => registry.callObject(rpc, request, options), refused);
+  }
+}
+
+/** The options of a call, with the errors of this class. */
+function givenOf<Options extends object>(options: Options): Options {
+  try {
+    return optionsOf(options);
+  } catch (error) {
+    throw clientError(error);
   }
 }
 

@@ -14,7 +14,9 @@ export class JsonError extends AgentNetError {
   readonly offset?: number;
 
   constructor(reason: JsonErrorReason, message: string, offset?: number) {
-    super(message, { code: reason === "unsupported" || reason === "cycle" ? "invalid_payload" : "invalid_json" });
+    // A depth without an offset is that of a value.
+    const isValue = reason === "unsupported" || reason === "cycle" || (reason === "depth" && offset === undefined);
+    super(message, { code: isValue ? "invalid_payload" : "invalid_json" });
     this.name = "JsonError";
     this.reason = reason;
     if (offset !== undefined) this.offset = offset;

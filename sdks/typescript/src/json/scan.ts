@@ -61,6 +61,19 @@ export function scanDocument(text: string): [start: number, end: number] {
   return [start, end];
 }
 
+/** Whether a text that was checked before is shallow enough to stand inside of so many arrays and objects. */
+export function fitsInside(text: string, levels: number): boolean {
+  // Each level is two characters at least.
+  if (text.length <= 2 * (MAX_DEPTH - levels)) return true;
+  try {
+    scanValue(text, 0, levels);
+    return true;
+  } catch (error) {
+    if (error instanceof JsonError && error.reason === "depth") return false;
+    throw error;
+  }
+}
+
 /** Checks that nothing but white space follows. */
 export function expectEnd(text: string, at: number): void {
   const rest = skipSpace(text, at);

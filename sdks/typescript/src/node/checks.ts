@@ -3,6 +3,27 @@
 import { InvalidArgumentError } from "./errors.js";
 
 /**
+ * The options of a call. Null and undefined are none, both as the whole and as a member: null is how programs without types, and
+ * values that were read from JSON, leave something out.
+ *
+ * @throws {InvalidArgumentError} They are no object.
+ */
+export function optionsOf<Options extends object>(options: Options | null | undefined, name = "options"): Options {
+  // Every member of options may be absent; required ones are checked where they are used.
+  if (options === undefined || options === null) return {} as Options;
+  if (typeof options !== "object" || Array.isArray(options)) {
+    throw new InvalidArgumentError(`${name} must be an object, not ${described(options)}`);
+  }
+  return Object.values(options).includes(null) ? withoutNull(options) : options;
+}
+
+function withoutNull<Options extends object>(options: Options): Options {
+  const given = { ...options };
+  for (const [name, value] of Object.entries(options)) if (value === null) Object.assign(given, { [name]: undefined });
+  return given;
+}
+
+/**
  * A time in milliseconds; infinity waits for ever.
  *
  * @throws {InvalidArgumentError} It is no number, or negative.

@@ -1,6 +1,6 @@
 /** Composes what a session publishes, messages and receipts, and signs it where the node signs. */
 
-import { RawJson } from "../json/index.js";
+import { fitsInside, MAX_DEPTH, RawJson } from "../json/index.js";
 import {
   answering,
   compose,
@@ -75,7 +75,7 @@ export class Composer {
   /**
    * A message to a route.
    *
-   * @throws {InvalidArgumentError} `message_too_large`.
+   * @throws as {@link composeFinished}.
    */
   composeTo(route: Route, draft: Unaddressed): MaybePromise<Composed> {
     const addressed: Draft = { ...draft, toAgent: route.toAgent };
@@ -86,16 +86,17 @@ export class Composer {
   /**
    * A message whose draft lacks nothing.
    *
-   * @throws {InvalidArgumentError} `message_too_large`.
+   * @throws {InvalidArgumentError} `message_too_large`; `invalid_payload`: nested too deeply.
    */
   composeFinished(draft: Draft): MaybePromise<Composed> {
+    checkNesting(draft.payload);
     return this.#encoded(this.compose(draft));
   }
 
   /**
    * A message that answers another one.
    *
-   * @throws {InvalidArgumentError} `message_too_large`.
+   * @throws as {@link composeFinished}.
    */
   composeAnswer(request: Readonly<Envelope>, draft: Unaddressed): MaybePromise<Composed> {
     return this.composeFinished(answering(draft, request));
@@ -128,6 +129,13 @@ export class Composer {
     }
     return { envelope, body };
   }
+}
+
+/** The envelope is a level too, and nobody could read a message that has more levels than a text may have (4.1). */
+function checkNesting(payload: RawJson): void {
+  if (fitsInside(payload.text, 1)) return;
+  const text = `the payload is nested too deeply: a message has room for ${MAX_DEPTH - 1} levels of arrays and objects`;
+  throw new InvalidArgumentError(text, "invalid_payload");
 }
 
 function ttlOf(ttlMs: number | undefined, defaultTtlMs: number): number {

@@ -6,6 +6,7 @@ import { RawJson } from "../json/index.js";
 import { platform } from "../platform/index.js";
 import { checkAgent, usableUsername } from "../protocol/index.js";
 import { type BlobOptions, resolveBlobSettings } from "./blobs/settings.js";
+import { optionsOf } from "./checks.js";
 import { DevAuth, devAuthFromEnvironment } from "./dev-auth/index.js";
 import { InvalidArgumentError } from "./errors.js";
 import { type IdentityProvider, UNSIGNED } from "./identity.js";
@@ -38,7 +39,8 @@ export interface NodeConfig {
  * @throws {InvalidArgumentError} `invalid_option`. @throws {ConnectError} reason `url`. @throws {UsernameError} @throws {TooLarge}
  * @throws {JsonError} The metadata cannot be written as JSON.
  */
-export function checkOptions(options: NodeOptions): NodeConfig {
+export function checkOptions(given: NodeOptions): NodeConfig {
+  const options = optionsOf(given);
   const agentId = required("agentId", options.agentId);
   const metadata = options.metadata ?? {};
   if (typeof metadata !== "object" || metadata === null || Array.isArray(metadata)) {

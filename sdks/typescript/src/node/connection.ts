@@ -17,6 +17,8 @@ export const ROUND_TRIP_TIMEOUT_MS = 1_000;
 export const NO_CONNECTION = "the connection to NATS is lost and not yet back";
 /** Bytes that may be on their way to the server before a publisher waits for a round trip. */
 const MAX_UNCONFIRMED_BYTES = 4 * 1024 * 1024;
+/** How long a publisher waits at most for a server that does not answer. */
+const CONFIRM_TIMEOUT_MS = 30_000;
 
 /** Receipts and replies that wait for the connection to come back, at most. */
 const MAX_KEPT_MESSAGES = 1_024;
@@ -25,6 +27,13 @@ const MAX_KEPT_BYTES = 4 * 1024 * 1024;
 const MAX_DEFERRAL_MS = 1;
 /** Messages that wait for the next one, at most. */
 const MAX_DEFERRED_MESSAGES = 64;
+
+/** A round trip that publishers wait for. */
+interface Confirming {
+  readonly promise: Promise<void>;
+  /** Ends the wait. */
+  end(): void;
+}
 
 /** A connection of this package, or one that the caller has opened. */
 export class Connection {
@@ -44,7 +53,7 @@ export class Connection {
   #isEnded: boolean;
   #number = 1;
   #unconfirmed = 0;
-  #confirming: Promise<unknown> | undefined;
+  #confirming: Confirming | undefined;
   /** Receipts and replies that wait for the connection. */
   readonly #kept: { readonly subject: string; readonly body: string; readonly published: Deferred<void> }[] = [];
   #keptBytes = 0;
@@ -202,14 +211,31 @@ export class Connection {
     }
   }
 
-  /** A wait for callers that publish without waiting for answers; undefined while little is on its way. */
-  pressure(): Promise<unknown> | undefined {
+  /**
+   * A wait for callers that publish without waiting for answers; undefined while little is on its way. It ends when the server has
+   * what was published before, when the connection is lost or closed, and with the signal's reason when that is aborted.
+   */
+  pressure(signal?: AbortSignal): Promise<unknown> | undefined {
     if (this.#unconfirmed < MAX_UNCONFIRMED_BYTES) return undefined;
-    this.#confirming ??= this.roundTrip(30_000).finally(() => {
+    this.#confirming ??= this.#confirm();
+    const { promise } = this.#confirming;
+    return signal === undefined ? promise : withDeadline(promise, Infinity, signal);
+  }
+
+  #confirm(): Confirming {
+    const { promise, resolve } = deferred<void>();
+    const end = (): void => {
+      if (this.#confirming !== confirming) return;
+      clearTimeout(timer);
       this.#unconfirmed = 0;
       this.#confirming = undefined;
-    });
-    return this.#confirming;
+      resolve();
+    };
+    const timer = setTimeout(end, CONFIRM_TIMEOUT_MS);
+    const confirming = { promise, end };
+    // Rejected when the connection is lost; not settled when it is closed.
+    this.nats.flush().then(end, end);
+    return confirming;
   }
 
   /**
@@ -257,6 +283,7 @@ export class Connection {
     this.#ended.clear();
     this.#reconnected.clear();
     this.#isEnded = true;
+    this.#confirming?.end();
     this.#dropKept();
     this.#stopWatching();
     if (!this.isOwned || this.nats.isClosed()) return;
@@ -320,6 +347,7 @@ export class Connection {
   #onEnded(cause: unknown): void {
     if (this.#isEnded) return;
     this.#isEnded = true;
+    this.#confirming?.end();
     this.#dropKept();
     this.#stopWatching();
     for (const callback of [...this.#ended]) callback(cause);

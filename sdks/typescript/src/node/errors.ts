@@ -27,12 +27,12 @@ abstract class NamedError extends AgentNetError {
 }
 
 /** The codes of {@link InvalidArgumentError}. */
-export type InvalidArgumentCode = "invalid_option" | "invalid_target" | "message_too_large";
+export type InvalidArgumentCode = "invalid_option" | "invalid_target" | "invalid_payload" | "message_too_large";
 
 /**
  * A call or an option is wrong. Codes: `invalid_option`, `invalid_target` (an account id or a capability that cannot be part of
- * a subject), `message_too_large` (above `maxPayloadBytes`). A payload that is no JSON is a `JsonError` (`invalid_payload`), a
- * target that cannot be read a `TargetError` (`invalid_target`).
+ * a subject), `invalid_payload` (nested too deeply for a message), `message_too_large` (above `maxPayloadBytes`). A payload that is
+ * no JSON is a `JsonError` (`invalid_payload`), a target that cannot be read a `TargetError` (`invalid_target`).
  */
 export class InvalidArgumentError extends NamedError {
   constructor(message: string, code: InvalidArgumentCode = "invalid_option", cause?: unknown) {

@@ -14,6 +14,14 @@ import { Receiver } from "./receiver.js";
 import { Session } from "./session.js";
 import { deferred, TIMED_OUT, throwIfAborted, withDeadline } from "./waits.js";
 
+/** A start that is under way. */
+interface Starting {
+  readonly done: Promise<void>;
+  readonly abort: AbortController;
+  /** How many callers wait for it. */
+  waiting: number;
+}
+
 /** The states of a node: not running, starting, running, closing. */
 export class Lifecycle {
   /** What is done with the messages that arrive. */
@@ -24,7 +32,7 @@ export class Lifecycle {
   #session: Session | undefined;
   /** The session while it joins: messages may come before the start has ended. */
   #joining: Session | undefined;
-  #starting: { readonly done: Promise<void>; readonly abort: AbortController } | undefined;
+  #starting: Starting | undefined;
   #closing: Promise<void> | undefined;
   #rejoining: AbortController | undefined;
   /** The account of the last session, for the metrics after the close. */
@@ -46,14 +54,17 @@ export class Lifecycle {
     return this.#session ?? this.#joining;
   }
 
-  /** Starts the node, unless it runs. */
+  /** Starts the node, unless it runs. The signal ends the wait of this call; a start that nobody waits for any more is given up. */
   async start(signal?: AbortSignal): Promise<void> {
     throwIfAborted(signal);
-    while (this.#closing !== undefined) await withDeadline(this.#closing, Infinity, signal);
-    if (this.#session !== undefined) return;
-    if (this.#starting !== undefined) {
-      await withDeadline(this.#starting.done, Infinity, signal);
-      return;
+    for (;;) {
+      const starting = this.#starting;
+      if (this.#closing !== undefined) await withDeadline(this.#closing, Infinity, signal);
+      else if (this.#session !== undefined) return;
+      else if (starting === undefined) break;
+      else if (!starting.abort.signal.aborted) return await this.#waitFor(starting, signal);
+      // That one was given up: another comes after it.
+      else await withDeadline(settled(starting.done), Infinity, signal);
     }
     this.#stopRejoining();
     await this.#startSession(signal);
@@ -65,7 +76,7 @@ export class Lifecycle {
     const starting = this.#starting;
     if (starting !== undefined) {
       starting.abort.abort(new NotRunningError("the node was closed while it started"));
-      await starting.done.catch(() => undefined);
+      await settled(starting.done);
     }
     await this.#endSession();
   }
@@ -96,16 +107,27 @@ export class Lifecycle {
 
   async #startSession(signal?: AbortSignal): Promise<void> {
     const abort = new AbortController();
-    const onAbort = (): void => abort.abort(signal?.reason);
-    signal?.addEventListener("abort", onAbort, { once: true });
     const done = this.#open(abort.signal).finally(() => {
-      signal?.removeEventListener("abort", onAbort);
       this.#starting = undefined;
     });
-    // Without a second caller that waits for it, a rejection would count as unhandled.
+    // When nobody waits for it any more, a rejection would count as unhandled.
     done.catch(() => undefined);
-    this.#starting = { done, abort };
-    await done;
+    const starting: Starting = { done, abort, waiting: 0 };
+    this.#starting = starting;
+    await this.#waitFor(starting, signal);
+  }
+
+  /** Waits for a start. The last one whose signal ends the wait gives the start up, and waits until nothing is left of it. */
+  async #waitFor(starting: Starting, signal: AbortSignal | undefined): Promise<void> {
+    starting.waiting += 1;
+    try {
+      await withDeadline(starting.done, Infinity, signal);
+    } catch (error) {
+      starting.waiting -= 1;
+      if (starting.waiting > 0 || signal?.aborted !== true) throw error;
+      starting.abort.abort(signal.reason);
+      await starting.done;
+    }
   }
 
   async #open(signal: AbortSignal): Promise<void> {
@@ -242,6 +264,11 @@ export class Lifecycle {
     this.#rejoining?.abort(new NotRunningError());
     this.#rejoining = undefined;
   }
+}
+
+/** Resolves when a start has ended, whatever its outcome. */
+async function settled(done: Promise<void>): Promise<void> {
+  await done.catch(() => undefined);
 }
 
 function registerFailed(error: unknown): never {

@@ -1,5 +1,6 @@
 /** How much an agent takes on, and how long it waits (PROTOCOL.md section 17). Times are in milliseconds. */
 
+import { optionsOf } from "./checks.js";
 import { InvalidArgumentError } from "./errors.js";
 
 /** The limits of a node. A value below its minimum counts as the minimum. */
@@ -86,9 +87,10 @@ export const MIN_RECEIPT_TIMEOUT_MS = BOUNDS.receiptTimeoutMs.minimum;
  * @throws {InvalidArgumentError} `invalid_option` for a name that is no limit, and for a value or a variable that is no number.
  */
 export function resolveLimits(
-  given: Partial<Limits> = {},
+  options: Partial<Limits> = {},
   environment: (name: string) => string | undefined = () => undefined,
 ): Limits {
+  const given = optionsOf(options, "limits");
   for (const name of Object.keys(given)) {
     if (!Object.hasOwn(BOUNDS, name))
       throw new InvalidArgumentError(`limits: there is no limit ${JSON.stringify(name)}`);

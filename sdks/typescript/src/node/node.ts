@@ -22,6 +22,7 @@ import {
   RPC,
 } from "../protocol/index.js";
 import { type BlobStore, blobStoreOf } from "./blobs/index.js";
+import { optionsOf } from "./checks.js";
 import { checkOptions, type NodeConfig } from "./config.js";
 import type { Handler } from "./context.js";
 import { RotateKeyError } from "./dev-auth/index.js";
@@ -95,13 +96,13 @@ export class AgentNode {
 
   /**
    * Joins the network: connects, registers, subscribes, says hello (PROTOCOL.md section 14). Does nothing if the node runs; a
-   * second call while it starts waits for the first.
+   * second call while it starts waits for the same start, which is given up when the signals of all its callers are aborted.
    *
    * @throws {ConnectError} @throws {RegistryError} @throws {PermissionDeniedError}
    * @throws {NotRunningError} The node was closed while it started. Nothing is left behind then.
    */
   async start(options: { readonly signal?: AbortSignal } = {}): Promise<this> {
-    await this.#lifecycle.start(options.signal);
+    await this.#lifecycle.start(optionsOf(options).signal);
     return this;
   }
 
@@ -110,7 +111,7 @@ export class AgentNode {
    * aborted, and closes. A second signal ends the process at once, as usual.
    */
   async startForever(options: { readonly signal?: AbortSignal } = {}): Promise<void> {
-    await this.#lifecycle.startForever(options.signal);
+    await this.#lifecycle.startForever(optionsOf(options).signal);
   }
 
   /**
@@ -231,13 +232,14 @@ export class AgentNode {
    */
   async reply(message: Message, payload: unknown, options: ReplyOptions = {}): Promise<Sent> {
     if (message.replyTo === undefined) throw new NoReplySubjectError();
-    throwIfAborted(options.signal);
+    const given = optionsOf(options);
+    throwIfAborted(given.signal);
     const session = this.session();
-    const draft = session.composer.draft(payload, options, KIND.REPLY);
+    const draft = session.composer.draft(payload, given, KIND.REPLY);
     const composing = session.composer.composeAnswer(message.envelope, draft);
     const { envelope, body } = composing instanceof Promise ? await composing : composing;
     const published = session.connection.publishSoon(message.replyTo, body);
-    if (published !== undefined) await withDeadline(published, Infinity, options.signal);
+    if (published !== undefined) await withDeadline(published, Infinity, given.signal);
     return {
       messageId: envelope.messageId,
       threadId: envelope.threadId ?? "",
@@ -388,7 +390,7 @@ export class AgentNode {
 
   /** The account behind a username, from the cache or the registry. @throws {RegistryError} `not_found` among others. */
   async resolveUsername(username: string, options: { readonly signal?: AbortSignal } = {}): Promise<string> {
-    return await this.session().usernames.resolve(username, options.signal);
+    return await this.session().usernames.resolve(username, optionsOf(options).signal);
   }
 }
 

@@ -66,7 +66,7 @@ export interface MessageOptions {
 
 /**
  * How far a send waits: until the message is published; until the receiver has accepted it (PROTOCOL.md 11.4); or until the
- * receiver's handler has finished with it.
+ * receiver's handler has finished with it. While 4 MiB are on their way to the server, publishing waits for it too.
  */
 export type Until = "published" | "accepted" | "processed";
 

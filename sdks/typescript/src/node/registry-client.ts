@@ -4,12 +4,13 @@ import type { Msg, NatsConnection, Subscription } from "@nats-io/nats-core";
 
 import type { JsonObject } from "../json/index.js";
 import { type AgentInfo, type RegisterRequest, RegistryRefusal, RPC, type Rpc } from "../protocol/index.js";
-import { checkedMs } from "./checks.js";
+import { checkedMs, optionsOf } from "./checks.js";
 import { Connection, NO_CONNECTION } from "./connection.js";
 import { denialError } from "./denials.js";
 import { NoRegistryError, RegistryError } from "./errors.js";
 import { type Logger, SILENT_LOGGER } from "./logger.js";
 import type { RegistryCallOptions } from "./options.js";
+import { PageWalk } from "./page-walk.js";
 import { shownError } from "./shown.js";
 import { monotonic, throwIfAborted, timerDelay } from "./waits.js";
 
@@ -82,11 +83,12 @@ export class RegistryClient {
    */
   async listOnline(options?: RegistryCallOptions): Promise<AgentInfo[]> {
     const online: AgentInfo[] = [];
+    const walk = new PageWalk(RPC.list.name);
     let cursor: string | undefined;
     do {
       const page = await this.call(RPC.list, cursor === undefined ? {} : { cursor }, options);
       for (const agent of page.agents) online.push(agent);
-      cursor = nextCursor(RPC.list.name, cursor, page.nextCursor);
+      cursor = walk.next(page.nextCursor, page.agents.length);
     } while (cursor !== undefined);
     return online;
   }
@@ -101,8 +103,9 @@ export class RegistryClient {
     rpc: Rpc<Request, Reply>,
     request: Request,
     read: (body: Uint8Array) => T,
-    options: RegistryCallOptions = {},
+    given: RegistryCallOptions | undefined,
   ): Promise<T> {
+    const options = optionsOf(given);
     throwIfAborted(options.signal);
     const body = rpc.encode(request);
     if (this.#connection.isEnded) throw notSent(rpc.name, "the connection is closed");
@@ -142,18 +145,6 @@ export class RegistryClient {
     }
     return this.#inbox;
   }
-}
-
-/**
- * Where the next page of a list begins; undefined on the last one.
- *
- * @throws {RegistryError} `invalid_response`: the page has the cursor of its own request, and the list would never end.
- */
-export function nextCursor(rpc: string, asked: string | undefined, next: string | undefined): string | undefined {
-  if (next === undefined || next === "") return undefined;
-  if (next !== asked) return next;
-  const text = `the registry's reply to registry.${rpc} has the cursor of its own request as the next`;
-  throw new RegistryError(text, { code: "invalid_response", rpc });
 }
 
 interface CallSettings<T> {

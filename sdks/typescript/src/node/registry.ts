@@ -26,6 +26,7 @@ import {
   usableUsername,
   usernameLookupKey,
 } from "../protocol/index.js";
+import { optionsOf } from "./checks.js";
 import { Connection } from "./connection.js";
 import { InvalidArgumentError } from "./errors.js";
 import { SILENT_LOGGER } from "./logger.js";
@@ -46,13 +47,14 @@ export async function withRegistry<T>(
   calls: (registry: RegistryClient) => Promise<T>,
   options: RegistryCallOptions = {},
 ): Promise<T> {
+  const { signal } = optionsOf(options);
   if (source instanceof RegistryClient) return await calls(source);
   const connection =
-    source === undefined || typeof source === "string" || isList(source)
+    source === undefined || source === null || typeof source === "string" || isList(source)
       ? await Connection.open(source ?? natsUrlFromEnvironment(platform.environment), {
           name: "agentnet-registry-client",
           logger: SILENT_LOGGER,
-          signal: options.signal,
+          signal,
         })
       : Connection.on(source, SILENT_LOGGER);
   const registry = new RegistryClient(connection);
@@ -94,7 +96,8 @@ export async function searchProfiles(
   filters: SearchRequest = {},
   options?: RegistryCallOptions,
 ): Promise<SearchReply> {
-  return await withRegistry(source, (registry) => registry.call(RPC.search, filters, options), options);
+  const request = optionsOf(filters, "filters");
+  return await withRegistry(source, (registry) => registry.call(RPC.search, request, options), options);
 }
 
 /** One account, by id or username. @throws {RegistryError} `not_found` among others. */
@@ -103,9 +106,10 @@ export async function getProfile(
   who: ProfileRequest,
   options?: RegistryCallOptions,
 ): Promise<Profile> {
+  const { accountId, username } = optionsOf(who, "who");
   const request: ProfileRequest = {};
-  if (who.accountId !== undefined && who.accountId.trim() !== "") request.accountId = who.accountId.trim();
-  if (who.username !== undefined && who.username.trim() !== "") request.username = usernameKey(who.username);
+  if (accountId !== undefined && accountId.trim() !== "") request.accountId = accountId.trim();
+  if (username !== undefined && username.trim() !== "") request.username = usernameKey(username);
   if (request.accountId === undefined && request.username === undefined) {
     throw new InvalidArgumentError("accountId or username is required");
   }
@@ -118,7 +122,8 @@ export async function getThreadStatus(
   thread: ThreadStatusRequest,
   options?: RegistryCallOptions,
 ): Promise<ThreadStatusReply> {
-  const request = { ...thread, threadId: requiredThread(thread.threadId) };
+  const asked = optionsOf(thread, "thread");
+  const request = { ...asked, threadId: requiredThread(asked.threadId) };
   return await withRegistry(source, (registry) => registry.call(RPC.threadStatus, request, options), options);
 }
 
@@ -128,7 +133,7 @@ export async function listThreads(
   filters: ThreadListRequest = {},
   options?: RegistryCallOptions,
 ): Promise<ThreadListReply> {
-  const request = { ...filters };
+  const request = { ...optionsOf(filters, "filters") };
   if (request.participantUsername !== undefined && request.participantUsername.trim() !== "") {
     request.participantUsername = usernameKey(request.participantUsername);
   }
@@ -141,7 +146,8 @@ export async function getThreadMessages(
   page: ThreadMessagesRequest,
   options?: RegistryCallOptions,
 ): Promise<HistoryPage> {
-  const request = { ...page, threadId: requiredThread(page.threadId) };
+  const asked = optionsOf(page, "page");
+  const request = { ...asked, threadId: requiredThread(asked.threadId) };
   return await withRegistry(source, (registry) => registry.call(RPC.threadMessages, request, options), options);
 }
 
@@ -151,7 +157,8 @@ export async function searchMessages(
   filters: MessageSearchRequest = {},
   options?: RegistryCallOptions,
 ): Promise<HistoryPage> {
-  return await withRegistry(source, (registry) => registry.call(RPC.messageSearch, filters, options), options);
+  const request = optionsOf(filters, "filters");
+  return await withRegistry(source, (registry) => registry.call(RPC.messageSearch, request, options), options);
 }
 
 /** The counters of the registry that answers. */

@@ -3,7 +3,7 @@
 import type { Msg } from "@nats-io/nats-core";
 import type { Envelope } from "../protocol/index.js";
 import { decodeReply, KIND, UNREACHABLE_CODES } from "../protocol/index.js";
-import { checkedMs } from "./checks.js";
+import { checkedMs, optionsOf } from "./checks.js";
 import type { Composed } from "./composer.js";
 import { NO_CONNECTION } from "./connection.js";
 import { denialError } from "./denials.js";
@@ -37,9 +37,10 @@ export async function request(
   session: Session,
   destination: Destination,
   payload: unknown,
-  options: RequestOptions,
+  given: RequestOptions,
 ): Promise<Message> {
   const started = monotonic();
+  const options = optionsOf(given);
   throwIfAborted(options.signal);
   const timeoutMs = checkedMs("timeoutMs", options.timeoutMs ?? DEFAULT_REQUEST_TIMEOUT_MS);
   const draft = session.composer.draft(payload, options, KIND.REQUEST);

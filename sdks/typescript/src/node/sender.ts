@@ -1,7 +1,7 @@
 /** Sending (PROTOCOL.md sections 11.1 to 11.4). */
 
 import { KIND } from "../protocol/index.js";
-import { checkedMs, described } from "./checks.js";
+import { checkedMs, described, optionsOf } from "./checks.js";
 import type { Acknowledgement } from "./delivery.js";
 import { DeliveryError, InvalidArgumentError } from "./errors.js";
 import { MIN_RECEIPT_TIMEOUT_MS } from "./limits.js";
@@ -17,9 +17,10 @@ export async function send(
   session: Session,
   destination: Destination,
   payload: unknown,
-  options: SendOptions,
+  given: SendOptions,
 ): Promise<Sent> {
   const started = monotonic();
+  const options = optionsOf(given);
   throwIfAborted(options.signal);
   const acknowledgement = acknowledgementOf(session, options);
   const draft = session.composer.draft(payload, options, KIND.DIRECT);
@@ -30,7 +31,7 @@ export async function send(
   const sent: Sent = { messageId, threadId: envelope.threadId ?? "", traceId: envelope.traceId ?? "" };
   if (acknowledgement === undefined) {
     session.connection.publish(route.subject, body);
-    await session.connection.pressure();
+    await session.connection.pressure(options.signal);
     return sent;
   }
   const { subject, accountId } = route;

@@ -1,9 +1,10 @@
 /** From username to account (PROTOCOL.md section 11.3 with section 0.8). */
 
-import { RPC, usableUsername, usernameLookupKey } from "../protocol/index.js";
+import { isRoutable, RPC, usableUsername, usernameLookupKey } from "../protocol/index.js";
 import { RegistryError } from "./errors.js";
 import type { Metrics } from "./metrics.js";
-import { nextCursor, type RegistryClient } from "./registry-client.js";
+import { PageWalk } from "./page-walk.js";
+import type { RegistryClient } from "./registry-client.js";
 import { monotonic } from "./waits.js";
 
 /** Usernames that are cached at most; the oldest goes first. */
@@ -67,7 +68,8 @@ export class UsernameCache {
     const started = monotonic();
     const accountId = await this.#ask(key, signal);
     this.#metrics.resolveUsername.record(monotonic() - started);
-    this.#insert(key, accountId);
+    // To an account that no subject can name nothing can be sent: the next call asks again.
+    if (isRoutable(accountId)) this.#insert(key, accountId);
     return accountId;
   }
 
@@ -95,13 +97,14 @@ export class UsernameCache {
 
   /** For a registry that does not answer or does not know the call: looks for the name among the agents online. */
   async #fromList(username: string, signal: AbortSignal | undefined): Promise<string> {
+    const walk = new PageWalk(RPC.list.name);
     let cursor: string | undefined;
     do {
       const page = await this.#registry.call(RPC.list, cursor === undefined ? {} : { cursor }, { signal });
       for (const agent of page.agents) {
         if (agent.accountId !== undefined && agent.username?.toLowerCase() === username) return agent.accountId;
       }
-      cursor = nextCursor(RPC.list.name, cursor, page.nextCursor);
+      cursor = walk.next(page.nextCursor, page.agents.length);
     } while (cursor !== undefined);
     throw notFound(username);
   }

@@ -1,7 +1,7 @@
 /** The envelope: one message on the wire (PROTOCOL.md section 5.1). */
 
-import { ascii, compactInteger, type JsonObject, ObjectWriter, type RawJson, trim } from "../json/index.js";
-import { DecodeError, present, readBody } from "./decode.js";
+import { ascii, compactInteger, type JsonObject, ObjectWriter, type RawJson } from "../json/index.js";
+import { present, readBody } from "./decode.js";
 
 /** The conventional kinds of a message; any other text is allowed. */
 export const KIND = {
@@ -94,20 +94,6 @@ export interface AgentMessageObject {
  */
 export function decodeEnvelope(body: Uint8Array | string): Envelope {
   return fromObject(readBody(body));
-}
-
-/**
- * As {@link decodeEnvelope}, for what comes to a reply subject: a body without an id and a sender is no reply, but for example the
- * confirmation of a JetStream stream that captures the request (section 0.11).
- *
- * @throws also {@link DecodeError} where both are missing.
- */
-export function decodeReply(body: Uint8Array | string): Envelope {
-  const envelope = decodeEnvelope(body);
-  if (trim(envelope.messageId) === "" && trim(envelope.fromAgent) === "") {
-    throw DecodeError.ofMember("message_id", "is missing");
-  }
-  return envelope;
 }
 
 function fromObject(object: JsonObject): Envelope {

@@ -19,6 +19,7 @@ export * from "./presence.js";
 export * from "./rate.js";
 export * from "./receipt.js";
 export * from "./reject.js";
+export * from "./reply.js";
 export * from "./rpc.js";
 export type {
   AccountHit,

@@ -68,8 +68,10 @@ export class StreamAssembler {
 
   /** Of the stream with this id, or of the first frame. */
   constructor(options: { streamId?: string; limits?: Partial<StreamLimits> } = {}) {
-    this.id = options.streamId;
-    this.limits = { ...DEFAULT_LIMITS, ...options.limits };
+    // Null is how programs without types leave the options out.
+    const { streamId, limits } = options ?? {};
+    this.id = streamId ?? undefined;
+    this.limits = { ...DEFAULT_LIMITS, ...limits };
   }
 
   /**

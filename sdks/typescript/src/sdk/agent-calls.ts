@@ -1,5 +1,6 @@
 /** The calls that `AgentSDK` and `AgentWrapper` share: receiving, replies, and the registry's. */
 
+import { optionsOf } from "../node/checks.js";
 import {
   type AgentNode,
   type BlobStore,
@@ -163,14 +164,15 @@ export abstract class AgentCalls {
 
   /** Accounts by a part of their name and by capability, online ones first; a page, or all of them. */
   searchProfiles(filters: SearchRequest = {}, options?: RegistryCallOptions): Paged<SearchReply, AccountHit> {
+    const given = optionsOf(filters, "filters");
     return new Paged(
       {
         rpc: RPC.search.name,
-        fetch: (cursor) => this.node.searchProfiles(after(filters, cursor), options),
+        fetch: (cursor) => this.node.searchProfiles(after(given, cursor), options),
         items: (page) => page.results,
         next: (page) => page.nextCursor,
       },
-      filters.cursor,
+      given.cursor,
     );
   }
 
@@ -186,14 +188,15 @@ export abstract class AgentCalls {
 
   /** Threads, latest activity first; a page, or all of them. */
   listThreads(filters: ThreadListRequest = {}, options?: RegistryCallOptions): Paged<ThreadListReply, ThreadSummary> {
+    const given = optionsOf(filters, "filters");
     return new Paged(
       {
         rpc: RPC.threadList.name,
-        fetch: (cursor) => this.node.listThreads(after(filters, cursor), options),
+        fetch: (cursor) => this.node.listThreads(after(given, cursor), options),
         items: (page) => page.results,
         next: (page) => page.nextCursor,
       },
-      filters.cursor,
+      given.cursor,
     );
   }
 
@@ -203,8 +206,9 @@ export abstract class AgentCalls {
     page: Omit<ThreadMessagesRequest, "threadId"> = {},
     options?: RegistryCallOptions,
   ): Paged<HistoryItems, HistoryItem> {
-    return historyPages(RPC.threadMessages.name, page.cursor, async (cursor) =>
-      historyItems(await this.node.threadMessages(threadId, after(page, cursor), options)),
+    const given = optionsOf(page, "page");
+    return historyPages(RPC.threadMessages.name, given.cursor, async (cursor) =>
+      historyItems(await this.node.threadMessages(threadId, after(given, cursor), options)),
     );
   }
 
@@ -219,8 +223,9 @@ export abstract class AgentCalls {
 
   /** Messages by filters, newest first; a page, or all of them. */
   searchMessages(filters: MessageSearchRequest = {}, options?: RegistryCallOptions): Paged<HistoryItems, HistoryItem> {
-    return historyPages(RPC.messageSearch.name, filters.cursor, async (cursor) =>
-      historyItems(await this.node.searchMessages(after(filters, cursor), options)),
+    const given = optionsOf(filters, "filters");
+    return historyPages(RPC.messageSearch.name, given.cursor, async (cursor) =>
+      historyItems(await this.node.searchMessages(after(given, cursor), options)),
     );
   }
 

@@ -1,6 +1,6 @@
 /** Lists of the registry: one page, or all items page by page (PROTOCOL.md section 6.1). */
 
-import { RegistryError } from "../node/index.js";
+import { PageWalk } from "../node/page-walk.js";
 
 /** How the pages of one list are asked for and read. */
 export interface PageSource<Page, Item> {
@@ -47,24 +47,13 @@ export class Paged<Page, Item> implements PromiseLike<Page>, AsyncIterable<Item>
 
   /** The pages, one after another, each asked for when it is needed. */
   async *pages(): AsyncGenerator<Page, void, undefined> {
+    const walk = new PageWalk(this.#source.rpc, this.#cursor);
     let cursor = this.#cursor;
-    for (;;) {
+    do {
       const page = await this.#source.fetch(cursor);
       yield page;
-      const next = this.#source.next(page);
-      if (next === undefined || next === "") return;
-      if (next === cursor) {
-        const rpc = this.#source.rpc;
-        throw new RegistryError(
-          `the registry's reply to registry.${rpc} has the cursor of its own request as the next`,
-          {
-            code: "invalid_response",
-            rpc,
-          },
-        );
-      }
-      cursor = next;
-    }
+      cursor = walk.next(this.#source.next(page), this.#source.items(page).length);
+    } while (cursor !== undefined);
   }
 
   /** All items, page by page. */

@@ -1,6 +1,7 @@
 /** {@link AgentSDK}: the high-level calls (PROTOCOL.md section 17). */
 
 import type { RawJson } from "../json/index.js";
+import { optionsOf } from "../node/checks.js";
 import {
   AgentNode,
   InvalidArgumentError,
@@ -71,9 +72,10 @@ export class AgentSDK extends AgentCalls {
    * @throws {ConnectError} The address cannot be used.
    */
   constructor(options: SDKOptions) {
-    super(nodeOf(options));
-    this.defaultRequestTimeoutMs = askTimeout(options.defaultRequestTimeoutMs ?? DEFAULT_ASK_TIMEOUT_MS);
-    this.defaultThreadPrefix = options.defaultThreadPrefix?.trim() || DEFAULT_THREAD_PREFIX;
+    const given = optionsOf(options);
+    super(nodeOf(given));
+    this.defaultRequestTimeoutMs = askTimeout(given.defaultRequestTimeoutMs ?? DEFAULT_ASK_TIMEOUT_MS);
+    this.defaultThreadPrefix = given.defaultThreadPrefix?.trim() || DEFAULT_THREAD_PREFIX;
   }
 
   /** The high-level calls on a node that is there, such as `context.node`. */
@@ -132,7 +134,8 @@ export class AgentSDK extends AgentCalls {
    * @throws {StreamFrameError} @throws {InvalidArgumentError} and what `AgentNode.send` throws.
    */
   async sendStreamStart(to: string, streamId: string, options: FrameOptions & SendOptions = {}): Promise<SDKResult> {
-    return await this.#sendFrame(to, startFrame(streamId, options), options);
+    const given = optionsOf(options);
+    return await this.#sendFrame(to, startFrame(streamId, given), given);
   }
 
   /** Sends a piece of a stream: see {@link sendStreamStart}. */
@@ -142,12 +145,14 @@ export class AgentSDK extends AgentCalls {
     delta: unknown,
     options: StreamDeltaOptions & SendOptions,
   ): Promise<SDKResult> {
-    return await this.#sendFrame(to, deltaFrame(streamId, delta, options), options);
+    const given = optionsOf(options);
+    return await this.#sendFrame(to, deltaFrame(streamId, delta, given), given);
   }
 
   /** Sends the end of a stream: see {@link sendStreamStart}. Its `text` is the whole text, whatever the pieces contain. */
   async sendStreamEnd(to: string, streamId: string, options: StreamEndOptions & SendOptions): Promise<SDKResult> {
-    return await this.#sendFrame(to, endFrame(streamId, options), options);
+    const given = optionsOf(options);
+    return await this.#sendFrame(to, endFrame(streamId, given), given);
   }
 
   /** Sends the error that ends a stream: see {@link sendStreamStart}. */
@@ -157,7 +162,8 @@ export class AgentSDK extends AgentCalls {
     error: string,
     options: StreamErrorOptions & SendOptions = {},
   ): Promise<SDKResult> {
-    return await this.#sendFrame(to, errorFrame(streamId, error, options), options);
+    const given = optionsOf(options);
+    return await this.#sendFrame(to, errorFrame(streamId, error, given), given);
   }
 
   /**
@@ -172,13 +178,14 @@ export class AgentSDK extends AgentCalls {
 
   /** Sends any JSON as a request and waits for the answer: see {@link askText}. */
   async askJson(to: string, data: unknown, options: RequestOptions = {}): Promise<SDKResult> {
+    const given = optionsOf(options);
     const session = this.node.session();
-    const threadId = this.threadIdOr(options.threadId);
-    const timeoutMs = askTimeout(options.timeoutMs ?? this.defaultRequestTimeoutMs);
-    const answer = await request(session, parseTarget(to), data, { ...options, threadId, timeoutMs });
+    const threadId = this.threadIdOr(given.threadId);
+    const timeoutMs = askTimeout(given.timeoutMs ?? this.defaultRequestTimeoutMs);
+    const answer = await request(session, parseTarget(to), data, { ...given, threadId, timeoutMs });
     const error = reportedError(answer);
     if (error !== undefined) throw error;
-    const { parentMessageId, traceId } = options;
+    const { parentMessageId, traceId } = given;
     return answerResult(answer, { threadId, parentMessageId, traceId });
   }
 
@@ -206,17 +213,19 @@ export class AgentSDK extends AgentCalls {
    * @throws {DeliveryError} and what `AgentNode.send` throws.
    */
   async sendStream(to: string, options: SendStreamOptions = {}): Promise<StreamSender> {
-    const threadId = this.threadIdOr(options.threadId);
-    return await sendStream(this.node.session(), parseTarget(to), { ...options, threadId });
+    const given = optionsOf(options);
+    const threadId = this.threadIdOr(given.threadId);
+    return await sendStream(this.node.session(), parseTarget(to), { ...given, threadId });
   }
 
   /** @internal */
   answerStream(
     to: string,
     data: unknown,
-    options: StreamRequestOptions,
+    given: StreamRequestOptions,
     follow?: (answer: SDKResult) => void,
   ): AnswerStream {
+    const options = optionsOf(given);
     const session = this.node.session();
     const threadId = this.threadIdOr(options.threadId);
     const timeoutMs = askTimeout(options.timeoutMs ?? this.defaultRequestTimeoutMs);
@@ -230,7 +239,8 @@ export class AgentSDK extends AgentCalls {
     return threadId?.trim() || this.newThreadId();
   }
 
-  async #send(to: string, data: unknown, options: SendOptions, frame?: RawJson): Promise<SDKResult> {
+  async #send(to: string, data: unknown, given: SendOptions, frame?: RawJson): Promise<SDKResult> {
+    const options = optionsOf(given);
     const session = this.node.session();
     const threadId = this.threadIdOr(options.threadId);
     const sent = await send(session, parseTarget(to), data, { ...options, threadId });

@@ -1,5 +1,6 @@
 /** {@link ThreadSession}: a conversation in one thread (PROTOCOL.md section 17). */
 
+import { optionsOf } from "../node/checks.js";
 import {
   InvalidArgumentError,
   type RegistryCallOptions,
@@ -148,8 +149,9 @@ export class ThreadSession {
   }
 
   #inThread<Options extends { readonly parentMessageId?: string | undefined }>(
-    options: Options,
+    given: Options,
   ): Options & { readonly threadId: string; readonly parentMessageId: string | undefined } {
+    const options = optionsOf(given);
     return { ...options, threadId: this.threadId, parentMessageId: options.parentMessageId ?? this.parentMessageId };
   }
 

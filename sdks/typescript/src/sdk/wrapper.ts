@@ -1,5 +1,6 @@
 /** {@link AgentWrapper}: a stable adapter for frameworks that embed an agent (PROTOCOL.md section 17). */
 
+import { optionsOf } from "../node/checks.js";
 import {
   AgentNode,
   InvalidArgumentError,
@@ -79,13 +80,14 @@ export class AgentWrapper extends AgentCalls {
 
   /** Sends a message to exactly one target: see `AgentNode.send`. */
   async send(message: WrapperSend): Promise<Sent> {
-    const { payload, toAccountId: _account, toUsername: _username, toCapability: _capability, ...options } = message;
-    return await send(this.node.session(), oneTarget(message), payload, options);
+    const given = optionsOf(message, "message");
+    const { payload, toAccountId: _account, toUsername: _username, toCapability: _capability, ...options } = given;
+    return await send(this.node.session(), oneTarget(given), payload, options);
   }
 
   /** Sends a reference to a blob to exactly one target. The receiver needs access to the store that has the blob. */
   async sendBlobRef(message: WrapperBlob): Promise<Sent> {
-    const { blob, ...rest } = message;
+    const { blob, ...rest } = optionsOf(message, "message");
     return await this.send({ ...rest, payload: blobPayload(blob) });
   }
 
@@ -95,8 +97,9 @@ export class AgentWrapper extends AgentCalls {
    * @throws {AgentRequestError} The reply reports an error. And what `AgentNode.request` throws.
    */
   async request(message: WrapperRequest): Promise<Message> {
-    const { payload, toAccountId: _account, toUsername: _username, toCapability: _capability, ...options } = message;
-    const reply = await request(this.node.session(), oneTarget(message), payload, options);
+    const given = optionsOf(message, "message");
+    const { payload, toAccountId: _account, toUsername: _username, toCapability: _capability, ...options } = given;
+    const reply = await request(this.node.session(), oneTarget(given), payload, options);
     const error = reportedError(reply);
     if (error !== undefined) throw error;
     return reply;
@@ -109,7 +112,7 @@ function oneTarget({ toAccountId, toUsername, toCapability }: WrapperTarget): Ta
     ["username", toUsername],
     ["capability", toCapability],
   ];
-  const given = named.flatMap(([kind, value]) => (value === undefined || value === null ? [] : [{ kind, value }]));
+  const given = named.flatMap(([kind, value]) => (value === undefined ? [] : [{ kind, value }]));
   const [target] = given;
   if (target === undefined || given.length > 1) {
     throw new InvalidArgumentError(

@@ -41,8 +41,10 @@ test("bytes, texts, files and streams are stored and read, with their reference"
   assert.deepEqual(Buffer.from(await store.getBytes(blob)), bytes);
   assert.deepEqual(await store.head(blob.blobId), blob);
 
-  const text = await store.putBytes("héllo");
-  assert.equal(await store.getText(text.blobId), "héllo");
+  const none = null as never;
+  const text = await store.putBytes("héllo", none);
+  assert.equal(await store.getText(text.blobId, none), "héllo");
+  await assert.rejects(store.putBytes("x", "y" as never), { message: 'options must be an object, not "y"' });
   await assert.rejects(store.getText(blob), code("blob_not_text"));
 
   const file = path.join(directory, "in.csv");

@@ -102,6 +102,45 @@ test("a node closes while the server is down, and a closed connection is no conn
   }
 });
 
+test("sends that wait for a server that does not read end with their signal, with the close, and when it reads on", async () => {
+  const network = await Network.start();
+  const { server } = network;
+  try {
+    const start = (agentId: string): Promise<AgentNode> => network.node({ agentId }).start();
+    const [aborted, closed, patient] = [await start("aborted"), await start("closed"), await start("patient")];
+    const reason = new Error("no longer");
+    const controller = new AbortController();
+    /** More sends than may be on their way; they wait when this resolves. */
+    const flood = async (node: AgentNode, signal?: AbortSignal) => {
+      const payload = "x".repeat(200_000);
+      const sends = Array.from({ length: 30 }, () =>
+        node.sendToAccount("acct_x", payload, { until: "published", signal }),
+      );
+      const outcomes = Promise.allSettled(sends);
+      await eventually("sends wait", () => node.session().connection.pressure() !== undefined);
+      return { outcomes };
+    };
+    server?.kill("SIGSTOP");
+    const ofAborted = await flood(aborted, controller.signal);
+    const ofClosed = await flood(closed);
+    const ofPatient = await flood(patient);
+    controller.abort(reason);
+    const outcomes = await within("the sends of an aborted signal end", ofAborted.outcomes);
+    const rejected = outcomes.filter((outcome) => outcome.status === "rejected");
+    assert.ok(rejected.length > 0 && rejected.length < outcomes.length, `${rejected.length} were rejected`);
+    assert.ok(rejected.every((outcome) => outcome.reason === reason));
+    const closing = closed.close();
+    await within("the sends of a closed node end", ofClosed.outcomes);
+    server?.kill("SIGCONT");
+    await within("the close ends", closing);
+    const others = await within("the other sends end", ofPatient.outcomes);
+    assert.ok(others.every((outcome) => outcome.status === "fulfilled"));
+  } finally {
+    server?.kill("SIGCONT");
+    await network.stop();
+  }
+});
+
 test("a restarted registry knows the agents by their next hello, and a call waits for it", async () => {
   const network = await Network.start({ environment: { HEARTBEAT_INTERVAL_SECONDS: "1" } });
   try {

@@ -137,6 +137,46 @@ test("a start ends with its signal's reason", async () => {
   assert.equal(node.isRunning, false);
 });
 
+test("of two starts at once each ends with its own signal, and the start goes on while one waits for it", async () => {
+  const node = network.node({ agentId: "shared_start", username: "shared_start" });
+  for (const quits of ["first", "second"]) {
+    const reason = new Error(`not the ${quits}`);
+    const controllers = [new AbortController(), new AbortController()] as const;
+    const starts = controllers.map(({ signal }) => node.start({ signal }));
+    const outcomes = Promise.allSettled(starts);
+    controllers[quits === "first" ? 0 : 1].abort(reason);
+    const stays = { status: "fulfilled", value: node };
+    const leaves = { status: "rejected", reason };
+    assert.deepEqual(await outcomes, quits === "first" ? [leaves, stays] : [stays, leaves]);
+    assert.equal(node.isRunning, true);
+    await node.close();
+  }
+});
+
+test("a start that nobody waits for any more is given up, and the next one is another", async () => {
+  const node = network.node({ agentId: "given_up", username: "given_up" });
+  const reasons = [new Error("one"), new Error("two")];
+  const controllers = reasons.map(() => new AbortController());
+  const starts = controllers.map(({ signal }) => node.start({ signal }));
+  const outcomes = Promise.allSettled(starts);
+  for (const [index, controller] of controllers.entries()) controller.abort(reasons[index]);
+  await Promise.race(starts).catch(() => undefined);
+  // The first caller has gone, and the start is being given up.
+  const next = node.start();
+  assert.deepEqual(
+    await outcomes,
+    reasons.map((reason) => ({ status: "rejected", reason })),
+  );
+  await next;
+  assert.equal(node.isRunning, true);
+  const sessions = (await node.listOnline()).filter((agent) => agent.username === "given_up");
+  assert.deepEqual(
+    sessions.map((agent) => agent.sessionTag),
+    [node.sessionTag],
+  );
+  await node.close();
+});
+
 test("await using closes the node", async () => {
   const node = network.node({ agentId: "disposed", username: "disposed" });
   {

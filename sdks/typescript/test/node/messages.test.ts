@@ -124,6 +124,28 @@ test("what is no JSON, too large or cannot be routed is refused before anything 
   await assert.rejects(sender.send("@echo", {}, { ttlMs: Number.NaN }), /ttlMs must be a number/);
 });
 
+test("a payload may be as deep as a message can be read with, and a deeper one is refused", async () => {
+  const nested = (levels: number) => RawJson.parse("[".repeat(levels) + "]".repeat(levels));
+  assert.equal((await sender.request("@echo", nested(989))).payloadText, nested(989).text);
+  const before = received.length;
+  const value = (levels: number): unknown => (levels === 1 ? [] : [value(levels - 1)]);
+  for (const payload of [nested(990), value(990)]) {
+    for (const call of [
+      () => sender.send("@echo", payload),
+      () => sender.request("@echo", payload),
+      () => sender.requestStream("@echo", payload).text(),
+    ]) {
+      await assert.rejects(call, (error: unknown) => {
+        assert.ok(error instanceof InvalidArgumentError && error.code === "invalid_payload", String(error));
+        assert.match(error.message, /^the payload is nested too deeply: a message has room for 989 levels/);
+        return true;
+      });
+    }
+  }
+  await assert.rejects(sender.send("@echo", value(991)), { code: "invalid_payload" });
+  assert.equal(received.length, before);
+});
+
 test("an unknown username fails at once, and a name is looked up once", async () => {
   await assert.rejects(sender.send("@nobody", {}), (error: unknown) => {
     assert.ok(error instanceof RegistryError && error.isNotFound);

@@ -9,12 +9,14 @@ import {
   AgentNode,
   AgentSDK,
   AgentWrapper,
+  getThreadMessages,
   InvalidArgumentError,
   isAgentNetError,
   JsonError,
   listOnlineAgents,
   RawJson,
   RegistryError,
+  searchProfiles,
 } from "../../src/index.js";
 import { freePort, Network, QuietLogger } from "../support/network.js";
 
@@ -142,6 +144,105 @@ test("a payload that is no JSON names the place; a BigInt is one", async () => {
   }
   const reply = await node.request("@node", { big: 2n ** 70n, float: 1.5, nan: Number.NaN, none: undefined });
   assert.equal(reply.payloadText, '{"big":1180591620717411303424,"float":1.5,"nan":NaN}');
+});
+
+/** Every call that takes options, with these; `open` answers requests. */
+function callsWith(open: AgentNode, client: AgentNetClient, options: never): Record<string, () => unknown> {
+  const sdk = AgentSDK.on(open);
+  const wrapper = new AgentWrapper({ agentId: "wrapper", natsUrl: network.url, logger: new QuietLogger() });
+  const thread = sdk.thread("options_1");
+  const to = "@open";
+  const id = open.accountId ?? "";
+  const { url } = network;
+  return {
+    send: () => open.send(to, 1, options),
+    sendToAccount: () => open.sendToAccount(id, 1, options),
+    sendToUsername: () => open.sendToUsername("open", 1, options),
+    sendToCapability: () => open.sendToCapability("opening", 1, options),
+    request: () => open.request(to, 1, options),
+    requestCapability: () => open.requestCapability("opening", 1, options),
+    requestStream: () => open.requestStream(to, 1, options).text(),
+    "node.sendStream": async () => (await open.sendStream(to, options)).end(),
+    resolveUsername: () => open.resolveUsername("open", options),
+    "node.start": () => open.start(options),
+    connect: async () => {
+      await wrapper.connect(options).finally(() => wrapper.close());
+    },
+    listOnline: () => open.listOnline(options),
+    registryMetrics: () => open.registryMetrics(options),
+    getProfile: () => sdk.getProfile(to, options),
+    sendText: () => sdk.sendText(to, "x", options),
+    sendJson: () => sdk.sendJson(to, 1, options),
+    askText: () => sdk.askText(to, "x", options),
+    askStream: () => sdk.askStream(to, "x", options).text(),
+    "sdk.sendStream": async () => (await sdk.sendStream(to, options)).end(),
+    sendStreamStart: () => sdk.sendStreamStart(to, "s_1", options),
+    sendStreamError: () => sdk.sendStreamError(to, "s_1", "gone", options),
+    searchProfiles: () => sdk.searchProfiles(options, options),
+    listThreads: () => sdk.listThreads(options, options),
+    threadMessages: () => sdk.threadMessages("options_1", options, options),
+    searchMessages: () => sdk.searchMessages(options, options),
+    "thread.sendText": () => thread.sendText(to, "x", options),
+    "thread.askStream": () => thread.askStream(to, "x", options).text(),
+    "thread.messages": () => thread.messages(options, options),
+    listOnlineAgents: () => listOnlineAgents(url, options),
+    "searchProfiles without an agent": () => searchProfiles(url, options, options),
+    "getThreadMessages without an agent": () => getThreadMessages(url, { threadId: "options_1" }, options),
+    "client.send": () => client.send(to, 1, options),
+    "client.request": () => client.request(to, 1, options),
+    "client.searchProfiles": () => client.searchProfiles(options),
+    "client.listThreads": () => client.listThreads(options),
+    "client.getThreadMessages": () => client.getThreadMessages("options_1", options),
+    "client.searchMessages": () => client.searchMessages(options),
+    "client.subscribeInbox": () => client.subscribeInbox(() => undefined, undefined, options),
+  };
+}
+
+test("null is no option, as the whole and as a member, and what is no object is named", async () => {
+  const generous = { rateLimitPerSenderPerSec: 1e6, rateLimitBurst: 1e6 };
+  const open = await network
+    .node({ agentId: "open", username: "open", capabilities: ["opening"], limits: generous })
+    .onMessage((message, context) => {
+      return message.wantsReply ? context.reply("fine", null as never) : undefined;
+    })
+    .start();
+  await using client = new AgentNetClient({
+    natsUrl: network.url,
+    agentId: "nulls",
+    name: "Nulls",
+    logger: new QuietLogger(),
+    limits: null as never,
+  });
+  await client.start();
+  const members = { signal: null, timeoutMs: null, until: null, threadId: null, ttlMs: null, limit: null, cursor: null };
+  for (const options of [null, members]) {
+    for (const [name, call] of Object.entries(callsWith(open, client, options as never))) {
+      await assert.doesNotReject(async () => await call(), `${name} with ${JSON.stringify(options)}`);
+    }
+  }
+  for (const [options, shown] of [
+    ["5 s", '"5 s"'],
+    [[], "an array"],
+    [() => 1, "a value of type function"],
+  ] as const) {
+    for (const [name, call] of Object.entries(callsWith(open, client, options as never))) {
+      const error = await errorOf(call);
+      assert.equal(error.code, "invalid_option", `${name}: ${error.message}`);
+      assert.match(error.message, /^(options|filters|page) must be an object, not /, name);
+      assert.ok(error.message.endsWith(shown), `${name}: ${error.message}`);
+    }
+  }
+  const wrapper = new AgentWrapper({ agentId: "wrapper", natsUrl: network.url });
+  for (const call of [
+    () => new AgentNode(null as never),
+    () => new AgentSDK("x" as never),
+    () => AgentSDK.on(open).getProfile(null as never),
+    () => getThreadMessages(network.url, null as never),
+    () => wrapper.send("x" as never),
+  ]) {
+    const error = await errorOf(call);
+    assert.ok(error instanceof InvalidArgumentError, String(call));
+  }
 });
 
 test("a call after the close says so", async () => {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use agentnet::{RegistryClient, RegistryError};
+use agentnet_protocol::page_walk::PageWalk;
 use agentnet_protocol::rpc::{
     HistoryMessage, ListRequest, MessageSearchFilters, MessageSearchRequest, MetricsRequest, ProfileRequest,
     SearchRequest, ThreadListRequest, ThreadMessagesRequest, ThreadStatusRequest,
@@ -171,21 +172,25 @@ async fn online(registry: RegistryClient, answers: mpsc::Sender<Answer>, asked: 
         limit: Some(ONLINE_PAGE_SIZE),
         cursor: None,
     };
+    let mut pages = PageWalk::default();
     loop {
         // Agents are known from their hellos too. The metrics request reports that the registry does not answer.
         let Ok(page) = registry.call(&request).await else {
             return;
         };
+        let Ok(next_cursor) = pages.follow(page.next_cursor, page.agents.len()) else {
+            return;
+        };
         let answer = Answer::Online {
             agents: page.agents,
             first: request.cursor.is_none(),
-            last: page.next_cursor.is_none(),
+            last: next_cursor.is_none(),
             asked,
         };
-        if answers.send(answer).await.is_err() || page.next_cursor.is_none() {
+        if answers.send(answer).await.is_err() || next_cursor.is_none() {
             return;
         }
-        request.cursor = page.next_cursor;
+        request.cursor = next_cursor;
     }
 }
 

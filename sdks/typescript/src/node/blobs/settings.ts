@@ -2,6 +2,7 @@
 
 import { platform } from "../../platform/index.js";
 import { LOCAL_STORAGE, NATS_OBJECT_STORAGE } from "../../protocol/index.js";
+import { optionsOf } from "../checks.js";
 import { BlobError, InvalidArgumentError } from "../errors.js";
 
 /** Which store keeps a blob: a directory of this host, or the object store of the network's NATS servers. */
@@ -39,7 +40,8 @@ export type BlobOptions = Partial<Omit<BlobSettings, "storage">> & {
  *
  * @throws {InvalidArgumentError} One of them cannot be used.
  */
-export function resolveBlobSettings(given: BlobOptions = {}): BlobSettings {
+export function resolveBlobSettings(options: BlobOptions = {}): BlobSettings {
+  const given = optionsOf(options, "blobs");
   const bucket = given.bucket ?? variable("AGENTNET_BLOB_BUCKET") ?? "agentnet_blobs";
   if (!/^[-\w]+$/.test(bucket)) {
     throw new InvalidArgumentError(

@@ -4,6 +4,7 @@ import type { NatsConnection } from "@nats-io/nats-core";
 
 import { RawJson } from "../../json/index.js";
 import { type BlobRef, isBlobId, prefixedId, Timestamp } from "../../protocol/index.js";
+import { optionsOf } from "../checks.js";
 import { Connection } from "../connection.js";
 import { BlobError, InvalidArgumentError } from "../errors.js";
 import { type Logger, SILENT_LOGGER } from "../logger.js";
@@ -134,7 +135,7 @@ export class BlobStore {
 
   /** Reads a blob into memory, up to `memoryLimit`. */
   async getBytes(blob: BlobKey, options: GetBlobOptions = {}): Promise<Uint8Array> {
-    const found = await this.#find(blob, options.signal);
+    const found = await this.#find(blob, options);
     const { blobId, size } = found.blob;
     const { memoryLimit } = this.settings;
     if (size > memoryLimit) {
@@ -167,7 +168,7 @@ export class BlobStore {
    */
   async getToFile(blob: BlobKey, path: string, options: GetBlobOptions = {}): Promise<BlobRef> {
     const files = requireFiles();
-    const found = await this.#find(blob, options.signal);
+    const found = await this.#find(blob, options);
     const staged = new StagedFile(files, files.path.dirname(path));
     const doing = async (work: Promise<void>): Promise<void> => {
       await work.catch((cause: unknown) => {
@@ -187,7 +188,7 @@ export class BlobStore {
 
   /** Opens a blob to be read piece by piece. What was read before the end is unchecked: act on it when the end is reached. */
   async open(blob: BlobKey, options: GetBlobOptions = {}): Promise<OpenBlob> {
-    const found = await this.#find(blob, options.signal);
+    const found = await this.#find(blob, options);
     const pieces = this.#checked(found, blob, options);
     return { blob: found.blob, [Symbol.asyncIterator]: () => pieces };
   }
@@ -222,8 +223,9 @@ export class BlobStore {
     source: BlobSource,
     total: number | undefined,
     ownName: string | undefined,
-    options: PutBlobOptions,
+    given: PutBlobOptions,
   ): Promise<BlobRef> {
+    const options = optionsOf(given);
     throwIfAborted(options.signal);
     const network = this.settings.storage === "local_fs" ? undefined : this.#connected();
     const blob = newBlob(this.settings.storage, ownName, options);
@@ -262,7 +264,8 @@ export class BlobStore {
     }
   }
 
-  async #find(blob: BlobKey, signal: AbortSignal | undefined): Promise<FoundBlob> {
+  async #find(blob: BlobKey, options: GetBlobOptions): Promise<FoundBlob> {
+    const { signal } = optionsOf(options);
     throwIfAborted(signal);
     const id = idOf(blob);
     return this.#isLocal(blob) ? await this.#local.get(id) : await this.#connected().get(id, signal);
@@ -270,7 +273,8 @@ export class BlobStore {
 
   #checked(found: FoundBlob, blob: BlobKey, options: GetBlobOptions): AsyncGenerator<Uint8Array> {
     const sha256 = typeof blob === "string" ? undefined : blob.sha256;
-    return checkedBytes(found, sha256, options.progress, options.signal);
+    const { progress, signal } = optionsOf(options);
+    return checkedBytes(found, sha256, progress, signal);
   }
 
   #isLocal(blob: BlobKey): boolean {
@@ -291,7 +295,7 @@ function newBlob(storage: string, ownName: string | undefined, options: PutBlobO
   const name = options.filename ?? ownName;
   const filename = name === undefined ? undefined : shownName(name);
   const mimeType = options.mimeType?.trim();
-  const hasMetadata = metadata !== undefined && metadata !== null && Object.keys(metadata).length > 0;
+  const hasMetadata = metadata !== undefined && Object.keys(metadata).length > 0;
   return {
     blobId: prefixedId("blob"),
     storage,

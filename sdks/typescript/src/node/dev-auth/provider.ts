@@ -12,6 +12,7 @@ import {
   type SigningKey,
   Timestamp,
 } from "../../protocol/index.js";
+import { optionsOf } from "../checks.js";
 import { InvalidArgumentError, RegistryError } from "../errors.js";
 import type { Identity, IdentityContext, IdentityProvider, RegistrationIdentity } from "../identity.js";
 import type { Logger } from "../logger.js";
@@ -51,7 +52,8 @@ export class DevAuth implements IdentityProvider {
   readonly #given: SigningKey | undefined;
 
   /** @throws {KeyError} This runtime has no files: give `keys` or `key`. @throws {InvalidArgumentError} More than one is given. */
-  constructor({ keyDir, keys, key }: DevAuthOptions = {}) {
+  constructor(options: DevAuthOptions = {}) {
+    const { keyDir, keys, key } = optionsOf(options);
     if ([keyDir, keys, key].filter((one) => one !== undefined).length > 1) {
       throw new InvalidArgumentError("devAuth: give one of keyDir, keys and key");
     }

@@ -51,7 +51,7 @@ export class FrameWriter {
       return this.#sendSlowly(composing, signal);
     }
     connection.publish(subject, composing.body);
-    return connection.pressure() as Promise<void> | undefined;
+    return connection.pressure(signal) as Promise<void> | undefined;
   }
 
   async #sendSlowly(composing: MaybePromise<Composed>, signal: AbortSignal): Promise<void> {
@@ -71,7 +71,7 @@ export class FrameWriter {
     }
     if (signal.aborted) return;
     connection.publish(subject, body);
-    await connection.pressure();
+    await connection.pressure(signal);
   }
 
   async #deliver(envelope: Envelope, body: string, acknowledgement: Acknowledgement): Promise<void> {

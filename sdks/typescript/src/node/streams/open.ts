@@ -2,6 +2,7 @@
 
 import { RawJson, trim } from "../../json/index.js";
 import { answering, cancelSubject, KIND, prefixedId } from "../../protocol/index.js";
+import { optionsOf } from "../checks.js";
 import { NoReplySubjectError } from "../errors.js";
 import type { Message } from "../message.js";
 import type { MessageOptions, SendOptions } from "../options.js";
@@ -43,10 +44,11 @@ export interface SendStreamOptions
 export async function replyStream(
   session: Session,
   request: Message,
-  options: ReplyStreamOptions,
+  given: ReplyStreamOptions,
 ): Promise<StreamSender> {
   const { replyTo } = request;
   if (replyTo === undefined) throw new NoReplySubjectError();
+  const options = optionsOf(given);
   const content = contentOf(options);
   const draft = answering(session.composer.draft(null, options, KIND.STREAM), request.envelope);
   const writer = new FrameWriter(session, {
@@ -64,8 +66,9 @@ export async function replyStream(
 export async function sendStream(
   session: Session,
   destination: Destination,
-  options: SendStreamOptions,
+  given: SendStreamOptions,
 ): Promise<StreamSender> {
+  const options = optionsOf(given);
   throwIfAborted(options.signal);
   const acknowledgement = acknowledgementOf(session, options);
   const content = contentOf(options);
@@ -88,7 +91,7 @@ function contentOf(options: ReplyStreamOptions): StreamContent {
     streamId: streamId === undefined || trim(streamId) === "" ? prefixedId("stream") : trim(streamId),
     role,
     contentType,
-    metadata: metadata === undefined || metadata === null ? undefined : RawJson.from(metadata),
+    metadata: metadata === undefined ? undefined : RawJson.from(metadata),
   };
 }
 

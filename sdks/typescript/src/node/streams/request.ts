@@ -1,6 +1,7 @@
 /** Requests whose reply is a stream. */
 
 import { type Draft, KIND, type StreamLimits } from "../../protocol/index.js";
+import { optionsOf } from "../checks.js";
 import { NO_CONNECTION } from "../connection.js";
 import { denialError } from "../denials.js";
 import { ConnectionLostError, InvalidArgumentError, NotRunningError } from "../errors.js";
@@ -42,19 +43,20 @@ export function requestStream(
   session: Session,
   destination: Destination,
   payload: unknown,
-  options: StreamRequestOptions,
+  given: StreamRequestOptions,
 ): ReplyStream {
+  const options = optionsOf(given);
   const waits = {
     firstMs: time("timeoutMs", options.timeoutMs, DEFAULT_REQUEST_TIMEOUT_MS),
     idleMs: time("idleTimeoutMs", options.idleTimeoutMs, DEFAULT_STREAM_IDLE_TIMEOUT_MS),
     totalMs: time("totalTimeoutMs", options.totalTimeoutMs, Infinity),
   };
-  given("buffer", options.buffer);
+  bounds("buffer", options.buffer);
   // Of the payload as it is now: it may be changed before the target is resolved.
   const draft = session.composer.draft(payload, options, KIND.REQUEST);
   const start: ReaderParts["start"] = (stream) =>
     begin(stream, { session, destination, draft, options, timeoutMs: waits.firstMs });
-  return new ReplyStream({ waits, limits: given("limits", options.limits), signal: options.signal, start });
+  return new ReplyStream({ waits, limits: bounds("limits", options.limits), signal: options.signal, start });
 }
 
 interface Beginning {
@@ -74,7 +76,7 @@ async function begin(stream: ReplyStream, beginning: Beginning): Promise<Request
   const inflow = new Inflow(
     session,
     { accountId: route.accountId, messageId },
-    { ...DEFAULT_STREAM_BUFFER, ...given("buffer", options.buffer) },
+    { ...DEFAULT_STREAM_BUFFER, ...bounds("buffer", options.buffer) },
   );
   const expected = replies.expect({
     arrived: (message) => inflow.arrived(message),
@@ -135,8 +137,8 @@ function time(name: string, value: number | undefined, otherwise: number): numbe
 }
 
 /** The bounds that are given, without those that are left undefined. */
-function given<Bounds extends object>(name: string, bounds: Partial<Bounds> | undefined): Partial<Bounds> {
-  const entries = Object.entries(bounds ?? {}).filter(([, bound]) => bound !== undefined);
+function bounds<Bounds extends object>(name: string, given: Partial<Bounds> | undefined): Partial<Bounds> {
+  const entries = Object.entries(optionsOf(given, name)).filter(([, bound]) => bound !== undefined);
   for (const [bound, value] of entries) {
     if (typeof value !== "number" || Number.isNaN(value)) {
       throw new InvalidArgumentError(`${name}.${bound} must be a number`);

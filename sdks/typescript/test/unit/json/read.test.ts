@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import {
   canonical,
+  fitsInside,
   JsonError,
   JsonNumber,
   JsonObject,
@@ -72,6 +73,18 @@ test("nesting and digits have limits", () => {
   assert.equal(errorOf(`{"a":${objects}}`).reason, "depth");
   // A body that is nested too deeply costs no stack.
   assert.equal(errorOf("[".repeat(1_000_000)).reason, "depth");
+  for (const [text, levels, fits] of [
+    [nested(990), 0, true],
+    [nested(990), 1, false],
+    [nested(989), 1, true],
+    [`[0,${nested(988)},{"a":"]]"}]`, 1, true],
+    [`[0,${nested(989)},{"a":"]]"}]`, 1, false],
+    [`{"a":"${"[".repeat(5_000)}"}`, 1, true],
+    [`[${"[],".repeat(5_000)}0]`, 988, true],
+    [`[${"[],".repeat(5_000)}0]`, 989, false],
+  ] as const) {
+    assert.equal(fitsInside(text, levels), fits, `${text.slice(0, 20)} inside of ${levels}`);
+  }
   assert.equal(RawJson.parse(`-${"9".repeat(4300)}`).kind, "integer");
   assert.equal(errorOf("9".repeat(4301)).reason, "integer-too-long");
   assert.equal(RawJson.parse(`${"9".repeat(4301)}.0`).kind, "float");

@@ -84,7 +84,7 @@ test("what JSON cannot express is refused, with its place", () => {
   assert.equal(stringify([shared, shared]), '[{"x":1},{"x":1}]');
   let deep: unknown = 1;
   for (let level = 0; level < 991; level++) deep = [deep];
-  assert.throws(() => stringify(deep), /more than 990 levels/);
+  assert.throws(() => stringify(deep), { code: "invalid_payload", message: /more than 990 levels/ });
 });
 
 test("a JsonNumber is a number of JSON", () => {

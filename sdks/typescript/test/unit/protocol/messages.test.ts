@@ -120,6 +120,14 @@ test("what comes to a reply subject must be a message", () => {
   assert.equal(decodeReply('{"from_agent":"a"}').fromAgent, "a");
   assert.throws(() => decodeReply('{"stream":"S","seq":1}'), new DecodeError("`message_id` is missing", "message_id"));
   assert.throws(() => decodeReply("[]"), new DecodeError("the body must be a JSON object"));
+  for (const [member, max] of [
+    ["from_agent", 256],
+    ["thread_id", 1_024],
+  ] as const) {
+    const reply = (length: number) => JSON.stringify({ message_id: "m", [member]: "x".repeat(length) });
+    assert.equal(decodeReply(reply(max)).messageId, "m");
+    assert.throws(() => decodeReply(reply(max + 1)), new TooLarge(member, max + 1, max));
+  }
   assert.throws(() => decodeEnvelope('{"ttl_ms":1e400}'), { message: "a number is too large for an integer" });
 });
 
