@@ -214,7 +214,15 @@ test("null is no option, as the whole and as a member, and what is no object is 
     limits: null as never,
   });
   await client.start();
-  const members = { signal: null, timeoutMs: null, until: null, threadId: null, ttlMs: null, limit: null, cursor: null };
+  const members = {
+    signal: null,
+    timeoutMs: null,
+    until: null,
+    threadId: null,
+    ttlMs: null,
+    limit: null,
+    cursor: null,
+  };
   for (const options of [null, members]) {
     for (const [name, call] of Object.entries(callsWith(open, client, options as never))) {
       await assert.doesNotReject(async () => await call(), `${name} with ${JSON.stringify(options)}`);
