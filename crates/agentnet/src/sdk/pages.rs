@@ -162,7 +162,9 @@ impl<R: Paged> Query<R> {
         let pages = stream::try_unfold(first, move |page| {
             let node = node.clone();
             async move {
-                let Some((mut request, mut walk)) = page else { return Ok(None) };
+                let Some((mut request, mut walk)) = page else {
+                    return Ok(None);
+                };
                 let (items, next) = R::page(node.ask(&request).await?);
                 let next = walk.follow(next, items.len()).map_err(RegistryError::endless::<R>)?;
                 let next = next.map(|cursor| {

@@ -17,7 +17,9 @@ async fn play(url: &str, behind: fn(u64) -> u64, items: usize) {
         while let Some(call) = calls.next().await {
             let Some(reply) = call.reply else { continue };
             let answer = match call.subject.as_str() {
-                "registry.register" => json!({ "account_id": "acct_mine", "username": "mine", "session_tag": "registry_x" }),
+                "registry.register" => {
+                    json!({ "account_id": "acct_mine", "username": "mine", "session_tag": "registry_x" })
+                }
                 "registry.resolve_account" => json!({ "error": "unknown call" }),
                 _ => {
                     let cursor = parse(&call.payload)["cursor"].as_str().map(str::to_owned);
@@ -46,7 +48,10 @@ async fn a_list_that_does_not_end_is_an_error() {
         let registry = RegistryClient::connect(&nats.url()).await.unwrap();
         let expected = |error: &RegistryError, rpc: &str| {
             assert!(matches!(error, RegistryError::Endless { .. }), "{error}");
-            assert_eq!(error.to_string(), format!("the pages of registry.{rpc} do not end: {why}"));
+            assert_eq!(
+                error.to_string(),
+                format!("the pages of registry.{rpc} do not end: {why}")
+            );
         };
         let listed = tokio::time::timeout(DEADLINE, registry.list_online()).await;
         expected(&listed.expect("it ends").unwrap_err(), "list");
@@ -60,7 +65,11 @@ async fn a_list_that_does_not_end_is_an_error() {
 
         let sdk = AgentSdk::from(node);
         let found = sdk.search_messages().stream().try_collect::<Vec<_>>();
-        match tokio::time::timeout(DEADLINE, found).await.expect("it ends").unwrap_err() {
+        match tokio::time::timeout(DEADLINE, found)
+            .await
+            .expect("it ends")
+            .unwrap_err()
+        {
             SdkError::Registry(error) => expected(&error, "message_search"),
             error => panic!("{error}"),
         }

@@ -97,7 +97,8 @@ async fn a_payload_may_be_as_deep_as_a_message_can_be_read_with() {
         alice.request_stream("acct_bob", &deeper).await.unwrap_err().to_string(),
         alice.reply(&reply, &deeper).await.unwrap_err().to_string(),
     ] {
-        let expected = "the payload cannot be written as JSON: it is nested too deeply: a message has room for 989 levels";
+        let expected =
+            "the payload cannot be written as JSON: it is nested too deeply: a message has room for 989 levels";
         assert!(error.starts_with(expected), "{error}");
     }
 }
