@@ -35,9 +35,12 @@ async fn play(url: &str, behind: fn(u64) -> u64, items: usize) {
     });
 }
 
+/// The cursor behind a page.
+type NextCursor = fn(u64) -> u64;
+
 #[tokio::test]
 async fn a_list_that_does_not_end_is_an_error() {
-    let cases: [(fn(u64) -> u64, usize, &str); 3] = [
+    let cases: [(NextCursor, usize, &str); 3] = [
         (|_| 7, 1, "a cursor came again"),
         (|page| (page + 1) % 5, 1, "a cursor came again"),
         (|page| page + 1, 0, "100 pages in a row had no items"),
