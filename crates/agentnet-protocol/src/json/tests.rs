@@ -125,11 +125,8 @@ fn a_value_fits_inside_others_as_long_as_all_of_it_can_be_read() {
         let value = RawJson::parse(text.clone()).expect("it can be read alone");
         assert_eq!(value.fits_inside(levels), fits, "{} bytes inside {levels}", text.len());
         if levels == 1 {
-            let message = Envelope {
-                payload: value,
-                ..Envelope::default()
-            };
-            assert_eq!(Envelope::decode(message.encode()).is_ok(), fits, "{} bytes", text.len());
+            let message = format!(r#"{{"payload":{text}}}"#);
+            assert_eq!(Envelope::decode(message).is_ok(), fits);
         }
     }
 }
