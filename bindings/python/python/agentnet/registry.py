@@ -105,8 +105,8 @@ class _PageWalk:
         self._subject = subject
         # An earlier cursor. It is renewed after twice as many pages each time, so that a circle of any length meets it.
         self._kept: Any = None
-        self._pages = 0
-        self._renew_after = 1
+        self._pages: int = 0
+        self._renew_after: int = 1
         self._empty_pages = 0
 
     def next(self, cursor: Any, items: int) -> Any:
@@ -120,7 +120,9 @@ class _PageWalk:
             raise RegistryProtocolError(f"the pages of {self._subject} do not end: {_MAX_EMPTY_PAGES} in a row had no items")
         self._pages += 1
         if self._pages == self._renew_after:
-            self._kept, self._pages, self._renew_after = cursor, 0, 2 * self._renew_after
+            self._kept = cursor
+            self._pages = 0
+            self._renew_after *= 2
         return cursor
 
 

@@ -8,7 +8,7 @@ import process from "node:process";
 
 import { type Browser, type BrowserContext, chromium, type Page } from "playwright-core";
 
-import { AgentNode, listOnlineAgents } from "../../src/index.js";
+import { AgentNode, listOnlineAgents, type NodeOptions } from "../../src/index.js";
 import { QuietLogger } from "../support/network.js";
 import { AGENTNET, NATS_SERVER, Program } from "../support/processes.js";
 import { PACKAGE, REPOSITORY } from "../support/repository.js";
@@ -36,6 +36,8 @@ const CHROMIUM_FLAGS = [
 export interface StageOptions {
   /** Further options of `agentnet up`. */
   readonly up?: readonly string[];
+  /** Further variables of its environment. */
+  readonly environment?: Readonly<Record<string, string>>;
 }
 
 /** A network of `agentnet up --websocket`, the example's web server, and what was started for them. */
@@ -65,11 +67,12 @@ export class Stage {
     const programs = [web];
     try {
       const [, origin = ""] = await web.printed(/The page is at (\S+)/);
-      const up = new Program(AGENTNET, [
+      const args = [
         ...["--json", "up", "--port", "0", "--data-dir", path.join(directory, "data"), "--nats-server", NATS_SERVER],
         ...["--websocket", "127.0.0.1:0", "--websocket-origin", origin],
         ...(options.up ?? []),
-      ]);
+      ];
+      const up = new Program(AGENTNET, args, { env: { ...process.env, ...options.environment } });
       programs.push(up);
       const [line] = await up.printed(/^\{.*"websocket_url".*\}$/m);
       return new Stage(directory, origin, JSON.parse(line) as Ready, up, programs);
@@ -107,8 +110,9 @@ export class Stage {
   }
 
   /** A node on this network, not started; it is closed with the stage. */
-  node(username: string): AgentNode {
-    const node = new AgentNode({ agentId: username, username, natsUrl: this.ready.url, logger: new QuietLogger() });
+  node(username: string, options: Partial<NodeOptions> = {}): AgentNode {
+    const logger = new QuietLogger();
+    const node = new AgentNode({ agentId: username, username, natsUrl: this.ready.url, logger, ...options });
     this.#nodes.push(node);
     return node;
   }
