@@ -13,6 +13,9 @@ const TLS_FIRST_AFTER_MS = 300;
 /** Delays between attempts to reconnect, each times a random share of 0.5 to 1. */
 const MIN_RECONNECT_DELAY_MS = 100;
 const MAX_RECONNECT_DELAY_MS = 1_000;
+/** What to do about a certificate of an authority that the runtime does not know. */
+const CERTIFICATE_HINT = "the file of its authority can be named by NODE_EXTRA_CA_CERTS";
+
 /** How a {@link Connection} is opened. */
 export interface ConnectSettings {
   /** The name in the server's list of connections. */
@@ -66,7 +69,8 @@ function connectError(url: NatsUrl, cause: unknown): ConnectError {
       cause,
     );
   }
-  return unreachable(url, cause instanceof Error && cause.message !== "" ? cause.message : String(cause), cause);
+  const why = cause instanceof Error && cause.message !== "" ? cause.message.trim() : String(cause);
+  return unreachable(url, isCertificateError(cause) ? `${why}: ${CERTIFICATE_HINT}` : why, cause);
 }
 
 function unreachable(url: NatsUrl, why: string, cause?: unknown): ConnectError {
@@ -75,6 +79,12 @@ function unreachable(url: NatsUrl, why: string, cause?: unknown): ConnectError {
 
 function isRefusal(error: unknown): boolean {
   return error instanceof errors.AuthorizationError || error instanceof errors.UserAuthenticationExpiredError;
+}
+
+/** Whether TLS failed over the server's certificate: the codes of OpenSSL as Node.js has them. */
+function isCertificateError(error: unknown): boolean {
+  const code = (error as { code?: unknown } | undefined)?.code;
+  return typeof code === "string" && /CERT|VERIFY_LEAF|ISSUER/.test(code);
 }
 
 /**
@@ -106,7 +116,8 @@ async function dialTls(url: NatsUrl, settings: ConnectSettings, attemptMs: numbe
     return winner;
   } catch (all) {
     const failures = all instanceof AggregateError ? all.errors : [all];
-    throw failures.find(isRefusal) ?? failures[0];
+    // Of the two handshakes the server understands one; the failure of the other says nothing.
+    throw failures.find(isRefusal) ?? failures.find(isCertificateError) ?? failures[0];
   }
 }
 
