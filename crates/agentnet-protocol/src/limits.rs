@@ -7,6 +7,8 @@ use crate::{AgentInfo, Envelope, RawJson, json};
 
 /// Bytes of a name or an identity: agent id, display name, username, account id, session tag, nonce, public key.
 pub const MAX_NAME_BYTES: usize = 256;
+/// Maximum levels of arrays and objects in an agent's metadata: with those of a reply around them, readers that stop at 128 levels can read it.
+pub const MAX_METADATA_LEVELS: usize = 100;
 /// Bytes of an id that a sender makes up: message, thread, trace and parent ids, idempotency keys, kinds, versions, times.
 pub const MAX_ID_BYTES: usize = 1024;
 /// Capabilities of one agent.
@@ -150,7 +152,30 @@ pub fn check_agent(agent: &AgentInfo, max_metadata: usize) -> Result<(), TooLarg
         text.map_or(Ok(()), |text| check_bytes(member, text, MAX_NAME_BYTES))?;
     }
     check_capabilities(&agent.capabilities)?;
-    check_bytes("metadata", agent.metadata.get(), max_metadata)
+    check_bytes("metadata", agent.metadata.get(), max_metadata)?;
+    if has_readable_levels(&agent.metadata) {
+        return Ok(());
+    }
+    Err(TooLarge {
+        member: "metadata",
+        size: agent.metadata.levels(),
+        max: MAX_METADATA_LEVELS,
+        unit: "levels of nesting",
+    })
+}
+
+fn has_readable_levels(metadata: &RawJson) -> bool {
+    metadata.fits_inside(json::MAX_DEPTH - MAX_METADATA_LEVELS)
+}
+
+/// Metadata for a reply: an empty object where an older version stored more than [`MAX_METADATA_LEVELS`].
+#[must_use]
+pub fn readable_metadata(metadata: RawJson) -> RawJson {
+    if has_readable_levels(&metadata) {
+        metadata
+    } else {
+        RawJson::empty_object()
+    }
 }
 
 /// Checks the nonce in the claims of an `auth` member.
@@ -216,6 +241,27 @@ pub fn bounded_ids(envelope: &Envelope) -> Envelope {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn metadata_may_have_a_hundred_levels() {
+        let nested = |levels: usize| RawJson::parse(format!("{}{}", "[".repeat(levels), "]".repeat(levels))).unwrap();
+        for levels in [0, 1, 100, 101, 989, 990] {
+            let value = if levels == 0 { RawJson::null() } else { nested(levels) };
+            assert_eq!(value.levels(), levels);
+        }
+        let agent = |levels| AgentInfo {
+            metadata: nested(levels),
+            ..AgentInfo::default()
+        };
+        assert_eq!(check_agent(&agent(100), DEFAULT_MAX_METADATA_BYTES), Ok(()));
+        assert_eq!(readable_metadata(nested(100)), nested(100));
+        let error = check_agent(&agent(101), DEFAULT_MAX_METADATA_BYTES).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "metadata has 101 levels of nesting; at most 100 are allowed"
+        );
+        assert_eq!(readable_metadata(nested(101)), RawJson::empty_object());
+    }
 
     #[test]
     fn a_text_at_its_bound_is_allowed_and_one_above_is_not() {

@@ -80,6 +80,22 @@ impl RawJson {
         validate::fits_inside(&self.0, levels)
     }
 
+    /// The levels of arrays and objects; 0 for a value that is neither.
+    #[must_use]
+    pub fn levels(&self) -> usize {
+        let mut low = 0;
+        let mut high = super::MAX_DEPTH;
+        while low < high {
+            let middle = low.midpoint(high);
+            if self.fits_inside(super::MAX_DEPTH - middle) {
+                high = middle;
+            } else {
+                low = middle + 1;
+            }
+        }
+        low
+    }
+
     /// A view of the value, without parsing it again.
     #[must_use]
     pub fn view(&self) -> Value<'_> {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use agentnet_protocol::json::ObjectWriter;
+use agentnet_protocol::limits::readable_metadata;
 use agentnet_protocol::{AgentInfo, AgentInfoRef, Timestamp};
 use agentnet_store::model::Session;
 
@@ -91,7 +92,8 @@ impl LiveSession {
     pub(super) fn write_entry(&self, out: &mut String) {
         let entry = self.entry.get_or_init(|| {
             let session = &self.session;
-            self.begin_entry(&session.capabilities, session.metadata.get()).into()
+            let metadata = readable_metadata(session.metadata.clone());
+            self.begin_entry(&session.capabilities, metadata.get()).into()
         });
         out.push_str(entry);
         self.end_entry(out);

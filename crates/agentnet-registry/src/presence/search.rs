@@ -4,6 +4,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound::{Excluded, Unbounded};
 
+use agentnet_protocol::limits::readable_metadata;
 use agentnet_protocol::rpc::AccountHit;
 use agentnet_store::fold_case;
 use agentnet_store::model::Account;
@@ -148,7 +149,7 @@ pub(crate) fn hit(account: &Account, online: usize) -> AccountHit {
         username: account.username.clone(),
         display_name: account.display_name.clone(),
         capabilities: account.capabilities.clone(),
-        metadata: account.metadata.clone(),
+        metadata: readable_metadata(account.metadata.clone()),
         visibility: account.visibility.clone(),
         status: account.status.clone(),
         online_sessions: i64::try_from(online).unwrap_or(i64::MAX),

@@ -21,6 +21,9 @@ use crate::truncate_reply::truncate_reply;
 /// Messages that are read at a time: large ones fill a reply before many of them are in memory.
 const CHUNK_MESSAGES: usize = 32;
 
+/// Arrays and objects of a reply that a payload stands in: the reply, its messages, the message.
+const LEVELS_AROUND_PAYLOAD: usize = 3;
+
 /// One page, and the cursor behind it if there are more.
 type Found = (Vec<(Cursor, HistoryMessage)>, Option<Cursor>);
 
@@ -95,7 +98,9 @@ async fn find(ctx: &Context, mut query: MessageQuery, limit: usize, error: &'sta
                 message_id: message.message_id.clone(),
             };
             payload_bytes += message.payload.get().len();
-            items.push((cursor, history_message(message)));
+            let item = history_message(message);
+            let is_readable = item.payload.fits_inside(LEVELS_AROUND_PAYLOAD);
+            items.push((cursor, if is_readable { item } else { shortened(&item) }));
         }
         let last = items.last().map(|(cursor, _): &(Cursor, _)| cursor.clone());
         if !page.more || items.len() >= limit || payload_bytes > max {
@@ -132,7 +137,7 @@ fn history_message(message: Message) -> HistoryMessage {
     }
 }
 
-/// A message with a payload that does not fit into any reply: without it, but with its size in the metadata.
+/// A message with a payload that is too large or too deeply nested for any reply: without it, but with its size in the metadata.
 fn shortened(message: &HistoryMessage) -> HistoryMessage {
     let bytes = message.payload.get().len();
     let metadata = ObjectWriter::new()

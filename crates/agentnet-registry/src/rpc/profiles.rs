@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use agentnet_protocol::RawJson;
 use agentnet_protocol::json;
+use agentnet_protocol::limits::readable_metadata;
 use agentnet_protocol::rpc::{
     AccountHit, Profile, ProfileReply, ProfileRequest, ProfileSession, Reply as _, RpcError, SearchReply, SearchRequest,
 };
@@ -187,7 +188,7 @@ fn profile_of(account: Account, sessions: Vec<Session>) -> Profile {
         display_name: account.display_name,
         bio: account.bio,
         capabilities: account.capabilities,
-        metadata: account.metadata,
+        metadata: readable_metadata(account.metadata),
         visibility: account.visibility,
         status: account.status,
         created_at: account.created_at.to_string(),
@@ -202,7 +203,7 @@ fn profile_of(account: Account, sessions: Vec<Session>) -> Profile {
                 connected_at: session.connected_at.to_string(),
                 last_seen: session.last_seen.to_string(),
                 capabilities: session.capabilities,
-                metadata: session.metadata,
+                metadata: readable_metadata(session.metadata),
             })
             .collect(),
     }

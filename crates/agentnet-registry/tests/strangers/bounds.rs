@@ -1,5 +1,7 @@
 //! Bounds of what a client can send and store.
 
+use agentnet_protocol::rpc::{ThreadMessagesRequest, decode_reply};
+
 use super::*;
 
 #[tokio::test]
@@ -64,6 +66,50 @@ async fn what_is_above_a_bound_is_refused_with_its_size() {
     let good = json!({"agent_id": "good", "session_tag": "s5", "account_id": "acct_a", "username": "u"});
     net.publish("registry.hello", good).await;
     net.until_online(&["good"]).await;
+    registry.shutdown().await;
+}
+
+fn nested(levels: usize) -> Value {
+    (0..levels).fold(json!(0), |value, _| json!([value]))
+}
+
+/// One agent or message must not make the lists of all others unreadable.
+#[rstest]
+#[tokio::test]
+async fn lists_stay_readable_whatever_is_nested_in_them(
+    #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+) {
+    let net = Network::on(backend, true).await;
+    let registry = net.registry().await;
+    let register = |levels| json!({"agent_id": "deep", "username": "deep", "metadata": {"a": nested(levels)}});
+    let error = "metadata has 101 levels of nesting; at most 100 are allowed";
+    assert_eq!(net.ask("register", register(100)).await, json!({"error": error}));
+    let account = net.ask("register", register(99)).await["account_id"].clone();
+    let listed = net.ask("list", json!({})).await["agents"].clone();
+    assert_eq!(listed[0]["metadata"], json!({"a": nested(99)}));
+
+    let subject = format!("account.{}.inbox", account.as_str().unwrap());
+    for levels in [986, 987, 988] {
+        let message = json!({
+            "message_id": levels.to_string(), "from_agent": "a", "to_agent": account, "thread_id": "deep",
+            "payload": [nested(levels - 1)],
+        });
+        net.publish(&subject, message).await;
+    }
+    let request = json!({"thread_id": "deep"}).to_string();
+    let mut shown = Vec::new();
+    eventually_true(DEADLINE, "three messages are listed", async || {
+        let reply = net.ask_raw("thread_messages", request.clone()).await;
+        let reply = decode_reply::<ThreadMessagesRequest>(reply.as_bytes()).expect("a page that can be read");
+        shown = reply.messages;
+        shown.len() == 3
+    })
+    .await
+    .unwrap();
+    shown.sort_by(|a, b| a.message_id.cmp(&b.message_id));
+    let levels: Vec<usize> = shown.iter().map(|message| message.payload.levels()).collect();
+    assert_eq!(levels, [986, 987, 0], "a payload that does not fit is left out");
+    assert!(shown[2].metadata.get().contains("payload_omitted"));
     registry.shutdown().await;
 }
 
