@@ -1,5 +1,9 @@
 //! Tokens and money: what each call used, what a day may cost, and what `agentnet mesh usage` reports.
 
+pub mod ledger;
+pub mod metrics;
+pub mod report;
+
 use crate::model::TokenUsage;
 
 /// One call of a model, as it is kept in `<data-dir>/mesh/usage.jsonl`.
