@@ -1,5 +1,7 @@
 //! Tokens and money: what each call used, what a day may cost, and what `agentnet mesh usage` reports.
 
+#[cfg(test)]
+pub(crate) mod fixtures;
 pub mod ledger;
 pub mod metrics;
 pub mod report;
@@ -41,4 +43,10 @@ impl UsageRecord {
     pub fn tokens(&self) -> TokenUsage {
         TokenUsage { input: self.input, output: self.output, cached_input: self.cached_input }
     }
+}
+
+/// The ledger's file in a data directory.
+#[must_use]
+pub fn ledger_path(data_dir: &std::path::Path) -> std::path::PathBuf {
+    data_dir.join("mesh").join("usage.jsonl")
 }

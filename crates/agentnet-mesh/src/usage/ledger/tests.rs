@@ -1,48 +1,11 @@
-use std::sync::Arc;
-use std::time::Duration;
-
 use super::*;
-use crate::config::{LimitsConfig, MemoryConfig, ModelConfig, ReplyConfig};
+use crate::config::LimitsConfig;
+use crate::usage::fixtures;
 
 fn agent(tokens_per_request: Option<u64>, tokens_per_day: Option<u64>, usd_per_day: Option<f64>) -> AgentConfig {
-    AgentConfig {
-        key: "planner".into(),
-        agent_id: "planner".into(),
-        username: "planner".into(),
-        name: "Planner".into(),
-        capabilities: Vec::new(),
-        prompt: Arc::from(""),
-        prompt_path: None,
-        timezone: "UTC".into(),
-        models: vec![ModelConfig {
-            provider: "p".into(),
-            name: "m".into(),
-            temperature: None,
-            max_tokens: 100,
-            thinking: 0,
-        }],
-        tools: Vec::new(),
-        memory: MemoryConfig {
-            uses_thread: true,
-            max_messages: 40,
-            max_tokens: 12_000,
-            keep_tail: 24,
-            compaction: None,
-        },
-        limits: LimitsConfig {
-            max_steps: 8,
-            max_tool_calls: 24,
-            max_time: Duration::from_secs(240),
-            tokens_per_request,
-            tokens_per_day,
-            usd_per_day,
-            concurrency: 4,
-            max_hops: 6,
-        },
-        reply: ReplyConfig { ttl_ms: 30_000, include_tool_results: false, events: false },
-        answer_direct: false,
-        orchestrate: None,
-    }
+    let agent = fixtures::agent("planner");
+    let limits = LimitsConfig { tokens_per_request, tokens_per_day, usd_per_day, ..agent.limits };
+    AgentConfig { limits, ..agent }
 }
 
 fn record(at: &str, input: u64, output: u64, cached_input: u64) -> UsageRecord {
