@@ -1,0 +1,19 @@
+//! `agentnet mesh` and `agentnet demo`: agents of a YAML file on a real network, answered by a scripted provider.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+#[path = "../harness/mod.rs"]
+mod harness;
+
+mod commands;
+mod debate;
+mod demo;
+mod examples;
+mod failures;
+mod limits;
+mod local_model;
+mod memory;
+mod peers;
+mod recorder;
+mod reload;
+mod scripted;
+mod tools;
