@@ -59,7 +59,7 @@ fn checkpoints(messages: &[Value]) -> Vec<&Value> {
 /// builds on it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_long_thread_gets_one_checkpoint() {
-    let more = "    memory: { max_messages: 100, max_tokens: 50000, keep_tail: 24, compaction: { at_tokens: 400 } }\n";
+    let more = "    memory: { max_messages: 100, max_tokens: 50000, keep_tail: 24, compaction: { at_tokens: 600 } }\n";
     let mesh = Mesh::start(Setup {
         yaml: head("openai-chat") + "agents:\n" + &agent("memo", "You remember.", more),
         online: &["memo"],
@@ -118,7 +118,7 @@ async fn a_long_thread_gets_one_checkpoint() {
 /// A model that cannot summarize: the checkpoint is an extract.
 #[tokio::test(flavor = "multi_thread")]
 async fn without_a_summary_the_checkpoint_is_an_extract() {
-    let more = "    memory: { max_messages: 100, keep_tail: 2, compaction: { at_tokens: 20 } }\n";
+    let more = "    memory: { max_messages: 100, keep_tail: 2, compaction: { at_tokens: 100 } }\n";
     let mesh = Mesh::start(Setup {
         yaml: head("openai-chat") + "agents:\n" + &agent("memo", "You remember.", more),
         online: &["memo"],
@@ -130,7 +130,7 @@ async fn without_a_summary_the_checkpoint_is_an_extract() {
     })
     .await;
     for number in 0..4 {
-        let text = format!("question {number}, and a few words more to fill the memory of the agent");
+        let text = format!("question {number}, and more words: {}", "all of them fill the memory. ".repeat(5));
         mesh.answer("@memo", "extract_1", &text).await;
     }
     let look = async || {
