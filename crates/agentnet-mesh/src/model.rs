@@ -1,10 +1,42 @@
 //! Language models behind one interface: what is asked, what comes back piece by piece, and how a call fails.
+//!
+//! The path of a call, from the outside to the wire:
+//!
+//! 1. [`ModelChain`] fills in the model, retries, and goes on to the next model of the agent.
+//! 2. `provider` makes one HTTP request and turns its failures into [`ModelError`].
+//! 3. `openai_chat`, `openai_responses` and `anthropic` write the body of the request (`conversation` puts the messages in the
+//!    order that all of them take) and read the events of the answer, which `sse` cuts out of its bytes.
+//! 4. [`TurnBuilder`] puts the pieces together again.
 
 use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::stream::BoxStream;
 use serde_json::Value;
+
+mod anthropic;
+mod calls;
+pub mod chain;
+pub mod client;
+mod conversation;
+mod dialect;
+mod endpoint;
+mod openai_chat;
+mod openai_responses;
+pub mod ping;
+mod provider;
+mod provider_error;
+mod refused_params;
+mod retry;
+mod sse;
+#[cfg(test)]
+mod tests;
+pub mod turn;
+
+pub use self::chain::{ChainAnswer, ChainModel, ModelChain};
+pub use self::client::{ClientError, HttpClient};
+pub use self::ping::ping;
+pub use self::turn::{TurnBuilder, collect};
 
 /// One call of a model.
 #[derive(Debug, Clone, Default)]
@@ -104,7 +136,7 @@ pub enum ChatEvent {
         /// The model as the provider names it.
         model: String,
     },
-    /// Text.
+    /// More of the text of the answer.
     Text(String),
     /// Text of thinking, for people only.
     Reasoning(String),
@@ -192,7 +224,7 @@ pub enum ModelErrorKind {
     Connect,
     /// No answer, or none for too long.
     Timeout,
-    /// 429.
+    /// Status 429: too many requests, or too many tokens.
     RateLimited,
     /// 408, 409, 425, 5xx, an error event of the stream.
     Server,
@@ -213,5 +245,20 @@ impl ModelErrorKind {
     #[must_use]
     pub fn is_transient(self) -> bool {
         matches!(self, Self::Connect | Self::Timeout | Self::RateLimited | Self::Server | Self::Malformed)
+    }
+}
+
+impl ModelError {
+    /// An error without a status.
+    #[must_use]
+    pub fn new(kind: ModelErrorKind, message: impl Into<String>) -> Self {
+        Self { kind, status: None, message: message.into(), retry_after: None }
+    }
+
+    /// Whether no request was made because the configuration lacks something, as a rule the variable of a key: the reply
+    /// code is `config_error` then.
+    #[must_use]
+    pub fn is_config_error(&self) -> bool {
+        self.kind == ModelErrorKind::Auth && self.status.is_none()
     }
 }
