@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Installs aimock in .tools/aimock: a server with the APIs of OpenAI and Anthropic whose answers the tests of `agentnet mesh`
-# write down. The version and its hash are in scripts/aimock/package-lock.json. Does nothing if that version is there.
+# Installs in .tools/aimock what the tests of `agentnet mesh` talk with: aimock, a server with the APIs of OpenAI and Anthropic
+# whose answers a test writes down, and a foreign MCP server. Versions and hashes are in scripts/aimock/package-lock.json.
+# Does nothing if these versions are there.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 

@@ -31,6 +31,7 @@ ALLOWED = {
         "agentnet-registry",
         "agentnet-conformance",
         "agentnet-mesh",
+        "agentnet-metrics-http",
     },
     "agentnet-testkit": set(),
     # Not part of the product: it may depend on everything that it measures.

@@ -5,7 +5,7 @@ use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::harness::Service;
-use crate::scripted::{Mesh, Setup, agent, head, mesh_command, online, says};
+use crate::scripted::{Mesh, Setup, agent, head, mesh_command, online, says, spawn_host};
 
 const DEBATE: &str = "    orchestrate: { peers: [left, right], rounds: 2, peer_timeout_seconds: 5, peer_retries: 0 }\n";
 
@@ -16,7 +16,7 @@ async fn peers(mesh: &Mesh, key: &str) -> Service {
     std::fs::write(&file, yaml).unwrap();
     let mut command = mesh_command(&mesh.up.url, "run", &file, &mesh.folder.path().join(key));
     command.env("MODEL_URL", mesh.provider.url());
-    let host = Service::spawn(command);
+    let host = spawn_host(command, mesh.folder.path());
     online(&host, &mesh.up.url, &[key]).await;
     host
 }

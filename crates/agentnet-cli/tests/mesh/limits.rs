@@ -84,7 +84,7 @@ async fn a_budget_of_a_day_is_kept_over_a_restart() {
     assert_eq!(reply.error_code().as_deref(), Some("budget_exceeded"), "{}", reply.payload());
     mesh.host.signal(rustix::process::Signal::TERM);
     mesh.host.ended().await;
-    mesh.host = crate::harness::Service::spawn(mesh.command("run"));
+    mesh.host = mesh.another_host();
     mesh.online(&["spender"]).await;
     let reply = mesh.ask("@spender", "budget_3", "go").await;
     assert_eq!(reply.error_code().as_deref(), Some("budget_exceeded"), "{}", reply.payload());

@@ -3,6 +3,8 @@
 
 #[path = "../harness/mod.rs"]
 mod harness;
+#[path = "../otlp/mod.rs"]
+mod otlp;
 
 mod commands;
 mod debate;
@@ -11,7 +13,9 @@ mod examples;
 mod failures;
 mod limits;
 mod local_model;
+mod mcp;
 mod memory;
+mod observed;
 mod peers;
 mod recorder;
 mod reload;

@@ -7,7 +7,7 @@ use agentnet_testkit::eventually;
 use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::harness::{Service, WAIT_TIMEOUT};
+use crate::harness::WAIT_TIMEOUT;
 use crate::scripted::{Mesh, Setup, agent, head, online, says};
 
 /// SIGKILL, a new host, and the conversation goes on where it was: it is in the registry, not in the host.
@@ -27,7 +27,7 @@ async fn the_conversation_survives_a_kill() {
     mesh.thread("kill_1", 2).await;
     mesh.host.signal(Signal::KILL);
     mesh.host.ended().await;
-    mesh.host = Service::spawn(mesh.command("run"));
+    mesh.host = mesh.another_host();
     // The killed session still counts as online, so this waits for the host itself.
     let look = async || {
         let request = mesh.asker.request("@memo", json!({ "text": "second" })).thread("kill_1");
@@ -70,8 +70,12 @@ async fn a_long_thread_gets_one_checkpoint() {
         ..Setup::default()
     })
     .await;
-    let second = Service::spawn(mesh.command("run"));
-    second.says("memo").await;
+    let second = mesh.another_host();
+    let look = async || match mesh.printed().matches(r#""event":"ready""#).count() {
+        2 => Ok(()),
+        count => Err(format!("{count} hosts; {}", second.stderr())),
+    };
+    eventually(WAIT_TIMEOUT, look).await.unwrap();
     for number in 1..60 {
         let text = format!("fact number {number}, which is told so that it may be kept");
         mesh.asker.send("@memo", json!({ "text": text })).thread("long_1").await.unwrap();

@@ -79,3 +79,10 @@ async fn record(
     });
     (StatusCode::OK, [("content-type", "application/json")], answer.body.to_string())
 }
+
+/// The body of a page.
+pub async fn get(url: &str) -> String {
+    let url = url.to_owned();
+    let getting = move || ureq::get(&url).call().unwrap().body_mut().read_to_string().unwrap();
+    tokio::task::spawn_blocking(getting).await.unwrap()
+}

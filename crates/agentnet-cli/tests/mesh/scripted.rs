@@ -1,5 +1,6 @@
 //! A network, a provider whose answers a test writes down, and a host that runs the agents of a file.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use agentnet::{AgentNode, Message, json};
@@ -81,7 +82,7 @@ impl Mesh {
             .unwrap();
         let mut command = mesh_command(&up.url, "run", &file, folder.path());
         command.envs(environment.iter().map(|(name, value)| (name, value)));
-        let host = Service::spawn(command);
+        let host = spawn_host(command, folder.path());
         let mesh = Self {
             up,
             provider,
@@ -100,6 +101,16 @@ impl Mesh {
         let mut command = mesh_command(&self.up.url, verb, &self.file, self.folder.path());
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command
+    }
+
+    /// Another host of the same file.
+    pub fn another_host(&self) -> Service {
+        spawn_host(self.command("run"), self.folder.path())
+    }
+
+    /// What the hosts printed of messages so far.
+    pub fn printed(&self) -> String {
+        std::fs::read_to_string(self.folder.path().join("printed")).unwrap()
     }
 
     /// Waits until these agents are online.
@@ -147,7 +158,8 @@ impl Mesh {
 
     /// Ends everything, and checks that the key was neither logged nor sent.
     pub async fn stop(mut self) {
-        assert!(!self.host.stderr().contains(KEY), "{}", self.host.stderr());
+        let told = format!("{}{}", self.printed(), self.host.stderr());
+        assert!(!told.contains(KEY), "{told}");
         let found = crate::harness::agentnet(&self.up.url, ["message-search", "--json", "--limit", "200"]).await;
         assert!(!found.ok().contains(KEY));
         self.asker.close().await;
@@ -156,6 +168,12 @@ impl Mesh {
         assert_eq!(status.code(), Some(0), "{}", self.host.stderr());
         self.up.stop().await;
     }
+}
+
+/// Starts a host whose output goes to a file: nobody reads it while the test runs.
+pub fn spawn_host(command: Command, folder: &Path) -> Service {
+    let printed = File::options().create(true).append(true).open(folder.join("printed")).unwrap();
+    Service::spawn_into(command, printed)
 }
 
 /// Waits until these agents are online; fails when the host has said why they are not.
