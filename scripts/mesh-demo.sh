@@ -55,7 +55,7 @@ echo
 echo "== Two models talk: agentnet demo duo"
 export NOVITA_API_KEY=none NOVITA_BASE_URL=http://127.0.0.1:$model_port/v1 NOVITA_MODEL=smollm2
 export NOVITA_MAX_TOKENS=${NOVITA_MAX_TOKENS:-48} DEMO_TURNS=${DEMO_TURNS:-2}
-"$agentnet" demo duo
+"$agentnet" demo duo --log pretty
 
 # Each turn has a thread of its own: a question and its answer.
 remembered() {

@@ -15,7 +15,7 @@ const QUESTION: &str = "Which measurements should a weather assistant collect fi
 
 fn duo(up: &Up, provider: &Aimock) -> Command {
     let mut command = without_keys(binary());
-    command.args(["--nats-url", &up.url, "demo", "duo"]);
+    command.args(["--nats-url", &up.url, "demo", "duo", "--log", "pretty"]);
     command
         .env("NOVITA_API_KEY", "sk-secret-duo")
         .env("NOVITA_BASE_URL", format!("{}/v1/", provider.url()))

@@ -1,5 +1,6 @@
 //! `agentnet mesh` and `agentnet demo`: agents of a YAML file on a real network, answered by a scripted provider.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
+#![allow(unreachable_pub, reason = "shared by the modules of this test program, not exported")]
 
 #[path = "../harness/mod.rs"]
 mod harness;
