@@ -52,15 +52,13 @@ pub(crate) struct BlockLog {
 }
 
 impl BlockLog {
-    /// Prints in the style; by default blocks on a terminal, else JSON.
+    /// Prints in the style; by default JSON with `--json`, else in the default of the command.
     ///
     /// # Errors
     /// `LOG_TEXT_MAX_CHARS` is no number.
-    pub(crate) fn new(output: Output, style: Option<LogStyle>) -> Result<Self, Failure> {
-        let style = style.unwrap_or(match output.is_terminal() && !output.is_json() {
-            true => LogStyle::Pretty,
-            false => LogStyle::Json,
-        });
+    pub(crate) fn new(output: Output, style: Option<LogStyle>, default: LogStyle) -> Result<Self, Failure> {
+        let default = if output.is_json() { LogStyle::Json } else { default };
+        let style = style.unwrap_or(default);
         let max_chars = match std::env::var("LOG_TEXT_MAX_CHARS") {
             Ok(text) => parse_max_chars(&text)?,
             Err(_) => DEFAULT_MAX_CHARS,

@@ -36,7 +36,6 @@ Environment:
   NOVITA_MAX_TOKENS       of one answer [default: 256]
   DEMO_TURNS              questions that A asks [default: 4]
   DEMO_GOAL               what they are about [default: Design a robust architecture for an AI weather assistant.]
-  DEMO_THREAD_ID          thread of the conversation [default: a new one]
   TARGET_USERNAME         the agent that A asks [default: agent_novita_b]
   REQUEST_TIMEOUT_SECONDS for an answer [default: 90]
   AGENT_A_ID, AGENT_A_USERNAME, AGENT_B_ID, AGENT_B_USERNAME
@@ -52,7 +51,7 @@ pub(crate) struct Duo {
     /// Which agent to run [default: both]
     #[arg(long, value_name = "ROLE", value_enum)]
     role: Option<Role>,
-    /// How messages are printed [default: pretty on a terminal, else json]
+    /// How messages are printed [default: pretty, json with --json]
     #[arg(long, value_name = "STYLE", value_enum)]
     log: Option<LogStyle>,
     #[command(flatten)]
@@ -74,7 +73,7 @@ impl Duo {
     }
 
     pub(super) async fn run(self, global: &Global, output: Output) -> Result<(), Exit> {
-        let log = BlockLog::new(output, self.log)?;
+        let log = BlockLog::new(output, self.log, LogStyle::Pretty)?;
         let settings = Arc::new(Settings::read(|name| std::env::var(name).ok())?);
         let speaker = Arc::new(Speaker::new(&settings.model)?);
         let mut signals = StopSignals::listen()?;
@@ -112,7 +111,7 @@ impl Duo {
         node.close().await;
         let thread = asked?;
         if log.is_pretty() {
-            let hint = format!("agentnet export thread {thread}   shows the conversation again");
+            let hint = format!("agentnet thread-messages --thread-id {thread}   shows the last turn again");
             output.line(output.tint(Tint::Dim, &hint))?;
         }
         Ok(())

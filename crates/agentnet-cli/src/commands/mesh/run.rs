@@ -62,7 +62,8 @@ pub(crate) struct Run {
 impl Run {
     pub(crate) async fn run(self, global: &Global, output: Output) -> Result<(), Exit> {
         keep_files_private();
-        let log = BlockLog::new(output, self.log)?;
+        let default = if output.is_terminal() { LogStyle::Pretty } else { LogStyle::Json };
+        let log = BlockLog::new(output, self.log, default)?;
         let (mut signals, mut reload_signal) = StopSignals::listen_with_reload()?;
         let mesh = self.source.load()?;
         let page = metrics_page::bind(self.metrics_addr).await?;

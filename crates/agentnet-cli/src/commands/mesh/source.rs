@@ -67,16 +67,17 @@ fn read(path: &Path, overrides: &Overrides) -> Result<config::Mesh, ConfigError>
     config::load(path, &environment, &overrides.set)
 }
 
-/// One problem is the text itself; several follow one another as the hint.
+/// The number of problems, and as the hint each of them in a line.
 fn failure(path: &Path, error: &ConfigError) -> Failure {
     let text = error.to_string();
     let problems: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
-    let failure = match problems.as_slice() {
-        [] | [_] => Failure::refused(text.trim()),
-        several => Failure::refused(format!("{} has {} problems", path.display(), several.len()))
-            .hint(several.join("\n")),
+    let count = match problems.len() {
+        1 => "1 problem".to_owned(),
+        several => format!("{several} problems"),
     };
-    failure.with_code("config_error")
+    Failure::refused(format!("{} has {count}", path.display()))
+        .with_code("config_error")
+        .hint(problems.join("\n"))
 }
 
 fn in_one_line(error: &ConfigError) -> String {

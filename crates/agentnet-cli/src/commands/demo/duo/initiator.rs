@@ -1,10 +1,7 @@
 //! Agent A: asks questions about a goal.
 
-use std::time::SystemTime;
-
 use agentnet::{AgentNode, Message, json};
 use agentnet_mesh::model::ModelError;
-use agentnet_protocol::{Timestamp, ids};
 
 use super::settings::Settings;
 use super::speaker::Speaker;
@@ -23,7 +20,7 @@ const NO_TEXT: &str = "<empty response>";
 /// Characters of an answer that the next question is made from.
 const MAX_ANSWER: usize = 4_000;
 
-/// Asks all questions. Returns the thread.
+/// Asks all questions, each in a thread of its own. Returns the thread of the last one.
 pub(super) async fn converse(
     node: &AgentNode,
     settings: &Settings,
@@ -32,19 +29,17 @@ pub(super) async fn converse(
     global: &Global,
     output: Output,
 ) -> Result<String, Exit> {
-    let new_thread = || ids::prefixed("demo", Timestamp::from(SystemTime::now()).as_unix_millis(), rand::random());
-    let thread = settings.thread_id.clone().unwrap_or_else(new_thread);
     let peer = format!("@{}", settings.target);
     let session = node.session_tag().unwrap_or_default();
-    print_head(settings, speaker, &peer, &thread, log)?;
+    let mut thread = String::new();
+    print_head(settings, speaker, &peer, log)?;
     let mut question = question(speaker, format!("Goal: {}", settings.goal), settings, output).await?;
     for turn in 1..=settings.turns {
-        let facts = [("peer", peer.as_str()), ("session", session.as_str()), ("thread", thread.as_str())];
+        let facts = [("peer", peer.as_str()), ("session", session.as_str())];
         print(log, "SEND", turn, &facts, &question)?;
         let payload = json!({ "text": question, "goal": settings.goal, "turn": turn });
         let request = node
             .request_username(&settings.target, payload)
-            .thread(&thread)
             .timeout(settings.request_timeout);
         let spinner = Spinner::start(output, format!("waiting for {peer}"));
         let reply = request.await;
@@ -54,9 +49,10 @@ pub(super) async fn converse(
             Err(error) => return Err(answer_failure(global, error).await.into()),
         };
         let answer = answer(&reply)?;
+        thread = reply.thread_id.as_deref().unwrap_or_default().to_owned();
         let from = reply.from_session_tag.as_deref().unwrap_or_default();
         let trace = reply.trace_id.as_deref().unwrap_or_default();
-        let facts = [("peer", peer.as_str()), ("session", from), ("thread", thread.as_str()), ("trace", trace)];
+        let facts = [("peer", peer.as_str()), ("session", from), ("trace", trace)];
         print(log, "RECV", turn, &facts, answer.as_deref().unwrap_or(NO_TEXT))?;
         if turn < settings.turns {
             let answer: String = answer.unwrap_or_default().chars().take(MAX_ANSWER).collect();
@@ -101,9 +97,9 @@ fn model_failure(error: &ModelError) -> Failure {
         .hint("check NOVITA_BASE_URL, NOVITA_API_KEY and NOVITA_MODEL")
 }
 
-fn print_head(settings: &Settings, speaker: &Speaker, peer: &str, thread: &str, log: BlockLog) -> Result<(), Exit> {
+fn print_head(settings: &Settings, speaker: &Speaker, peer: &str, log: BlockLog) -> Result<(), Exit> {
     let turns = settings.turns.to_string();
-    let facts = [("peer", peer), ("model", speaker.model.as_str()), ("turns", turns.as_str()), ("thread", thread)];
+    let facts = [("peer", peer), ("model", speaker.model.as_str()), ("turns", turns.as_str())];
     Ok(log.print(&LogBlock { role: "AGENT A", label: "START", turn: None, facts: &facts, text: &settings.goal })?)
 }
 

@@ -64,7 +64,6 @@ fn print(log: Option<BlockLog>, label: &str, message: &Message, text: &str) {
     let facts = [
         ("peer", &*message.from_agent),
         ("session", message.from_session_tag.as_deref().unwrap_or_default()),
-        ("thread", message.thread_id.as_deref().unwrap_or_default()),
         ("trace", message.trace_id.as_deref().unwrap_or_default()),
     ];
     if let Some(log) = log {

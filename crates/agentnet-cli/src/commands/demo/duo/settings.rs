@@ -20,8 +20,6 @@ pub(super) struct Settings {
     pub(super) turns: u32,
     pub(super) goal: String,
     pub(super) target: String,
-    /// The thread of the conversation; a new one where absent.
-    pub(super) thread_id: Option<String>,
     pub(super) request_timeout: Duration,
     pub(super) b_prompt: String,
     pub(super) reply_ttl_ms: i64,
@@ -77,7 +75,6 @@ impl Settings {
             turns: number(&read, "DEMO_TURNS", 4)?.max(1),
             goal: text("DEMO_GOAL", "Design a robust architecture for an AI weather assistant."),
             target: text("TARGET_USERNAME", "agent_novita_b").trim_start_matches('@').to_owned(),
-            thread_id: read("DEMO_THREAD_ID"),
             request_timeout: request_timeout.ok_or_else(|| invalid("REQUEST_TIMEOUT_SECONDS", &seconds.to_string()))?,
             b_prompt: text("AGENT_B_SYSTEM_PROMPT", DEFAULT_B_PROMPT),
             reply_ttl_ms: number(&read, "REPLY_TTL_MS", 30_000)?.max(1),
