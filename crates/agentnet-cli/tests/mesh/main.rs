@@ -17,6 +17,7 @@ mod local_model;
 mod mcp;
 mod memory;
 mod observed;
+mod options;
 mod peers;
 mod recorder;
 mod reload;
