@@ -68,7 +68,9 @@ impl ReloadSignal {
     /// Waits for the signal.
     pub(crate) async fn wait(&mut self) {
         match &mut self.hangup {
-            Some(hangup) => drop(hangup.recv().await),
+            Some(hangup) => {
+                hangup.recv().await;
+            }
             None => pending().await,
         }
     }

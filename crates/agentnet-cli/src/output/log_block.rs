@@ -122,7 +122,7 @@ impl LogBlock<'_> {
 }
 
 fn parse_max_chars(text: &str) -> Result<usize, Failure> {
-    let number = text.trim().parse().ok().filter(|number| *number > 0);
+    let number = text.trim().parse::<usize>().ok().filter(|number| *number > 0);
     number.ok_or_else(|| Failure::refused(format!("LOG_TEXT_MAX_CHARS={text} is not a whole number, at least 1")))
 }
 

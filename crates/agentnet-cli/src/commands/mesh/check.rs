@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use agentnet_mesh::config::{AgentConfig, Api, Mesh, Provider};
 use agentnet_mesh::model;
-use agentnet_mesh::tools::SharedTools;
 use agentnet_mesh::tools::network::network_tools;
+use agentnet_mesh::tools::{self, SharedTools};
 use clap::Args;
 use serde::Serialize;
 use url::Url;
@@ -95,6 +95,8 @@ async fn findings(mesh: &Mesh, online: bool) -> Findings {
             problems.extend(pinged.err().map(|error| format!("provider {name}: {error}")));
         }
     }
+    let wrong_tools = mesh.tools.iter().filter_map(|(name, tool)| Some((name, tools::check(name, tool).err()?)));
+    problems.extend(wrong_tools.map(|(name, problem)| format!("tool {name}: {problem}")));
     let agents = agents(mesh, online, &mut problems).await;
     for agent in &mesh.agents {
         warnings.extend(odd_values(mesh, agent));
@@ -125,16 +127,13 @@ async fn agents(mesh: &Mesh, online: bool, problems: &mut Vec<String>) -> Vec<Ag
     let shared = SharedTools::start(&reachable);
     let mut agents = Vec::new();
     for agent in &mesh.agents {
-        for glob in &agent.tools {
-            if !online && mcp_server(glob).is_some_and(|server| mesh.mcp_servers.contains_key(server)) {
-                continue;
-            }
-            let matching = shared.select(std::slice::from_ref(glob), network_tools()).await;
-            if matching.specs().is_empty() && glob != "*" {
+        let tools = shared.select(&agent.tools, network_tools()).await;
+        for glob in tools.unmatched_globs() {
+            let is_known_later = !online && names_server(&glob, mesh);
+            if !is_known_later && glob != "*" {
                 problems.push(format!("agent {}: no tool is named {glob}", agent.key));
             }
         }
-        let tools = shared.select(&agent.tools, network_tools()).await;
         agents.push(AgentFindings {
             key: agent.key.clone(),
             username: agent.username.clone(),
@@ -146,9 +145,14 @@ async fn agents(mesh: &Mesh, online: bool, problems: &mut Vec<String>) -> Vec<Ag
     agents
 }
 
-/// The MCP server of a glob such as `mcp.files.read_*`, if it names one.
-fn mcp_server(glob: &str) -> Option<&str> {
-    glob.strip_prefix("mcp.")?.split('.').next()
+/// Whether a glob such as `mcp.files.read_*` names an MCP server of the file, or may name several.
+fn names_server(glob: &str, mesh: &Mesh) -> bool {
+    let server = glob.strip_prefix("mcp.").and_then(|rest| rest.split('.').next());
+    server.is_some_and(|server| mesh.mcp_servers.contains_key(server) || is_pattern(server) && !mesh.mcp_servers.is_empty())
+}
+
+fn is_pattern(text: &str) -> bool {
+    text.contains(['*', '?', '[', '{'])
 }
 
 /// The providers that an agent's models name.
@@ -259,14 +263,9 @@ mod tests {
     }
 
     #[test]
-    fn a_glob_names_its_server() {
-        for (glob, server) in [
-            ("mcp.files.read_*", Some("files")),
-            ("mcp.files", Some("files")),
-            ("network.*", None),
-            ("*", None),
-        ] {
-            assert_eq!(mcp_server(glob), server, "{glob}");
+    fn a_part_of_a_glob_may_be_a_pattern() {
+        for (text, expected) in [("files", false), ("fi*", true), ("{a,b}", true)] {
+            assert_eq!(is_pattern(text), expected, "{text}");
         }
     }
 }

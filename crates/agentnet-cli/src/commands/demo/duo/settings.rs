@@ -68,16 +68,16 @@ impl Settings {
                 api_key: Secret::new(api_key),
                 name: text("NOVITA_MODEL", "zai-org/glm-5"),
                 temperature: number(&read, "NOVITA_TEMPERATURE", 0.7)?,
-                max_tokens: number(&read, "NOVITA_MAX_TOKENS", 256)?.max(1),
+                max_tokens: number::<u32>(&read, "NOVITA_MAX_TOKENS", 256)?.max(1),
             },
             a: party("AGENT_A_ID", "AGENT_A_USERNAME", "agent_novita_a"),
             b: party("AGENT_B_ID", "AGENT_B_USERNAME", "agent_novita_b"),
-            turns: number(&read, "DEMO_TURNS", 4)?.max(1),
+            turns: number::<u32>(&read, "DEMO_TURNS", 4)?.max(1),
             goal: text("DEMO_GOAL", "Design a robust architecture for an AI weather assistant."),
             target: text("TARGET_USERNAME", "agent_novita_b").trim_start_matches('@').to_owned(),
             request_timeout: request_timeout.ok_or_else(|| invalid("REQUEST_TIMEOUT_SECONDS", &seconds.to_string()))?,
             b_prompt: text("AGENT_B_SYSTEM_PROMPT", DEFAULT_B_PROMPT),
-            reply_ttl_ms: number(&read, "REPLY_TTL_MS", 30_000)?.max(1),
+            reply_ttl_ms: number::<i64>(&read, "REPLY_TTL_MS", 30_000)?.max(1),
         })
     }
 }
