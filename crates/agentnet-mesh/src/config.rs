@@ -1,19 +1,74 @@
 //! The configuration of a mesh: `mesh.yaml`, checked and with its variables filled in.
 //!
-//! The records here are what the rest of the crate works with. `config/file.rs` has the shape of the file, `config/legacy.rs`
-//! the format of the Python implementation.
+//! 1. `node.rs` parses YAML into values that know their line and column; `overrides.rs` puts `--set` into them.
+//! 2. `shape.rs` checks them against the JSON Schema of the format (`file.rs` for version 1, `legacy.rs` for the format of the
+//!    Python implementation) and fills in `${VARIABLES}`.
+//! 3. `assemble.rs` resolves names and files, checks what a schema cannot, and makes the records of this file.
+//!
+//! Every step adds to one list of problems, so that all are reported at once. The rest of the crate works with the records.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
 
+mod assemble;
+mod file;
+mod key_path;
+mod legacy;
+mod node;
+mod overrides;
+mod problem;
+mod quote;
+mod read;
+mod reference;
+mod schema;
+mod secret;
+mod shape;
+mod similar;
+mod template;
+mod variables;
+
+pub use problem::{ConfigError, Position, Problem};
+pub use reference::reference_markdown;
+pub use schema::json_schema;
+pub use secret::Secret;
+pub use template::{TEMPLATES, TemplateFiles, template};
+
+/// Where the values of variables come from: `&|name: &str| std::env::var(name).ok()`.
+pub type Environment = dyn Fn(&str) -> Option<String> + Send + Sync;
+
+/// Reads and checks a configuration file.
+///
+/// `overrides` are paths and values as `--set` takes them, such as (`agents.planner.limits.max_steps`, `3`). Relative paths in
+/// the file are relative to its directory.
+///
+/// # Errors
+/// [`ConfigError`] with everything that is wrong. A missing variable of an API key, or of a header of an HTTP tool, is no error:
+/// calls that need it fail.
+pub fn load(path: &Path, environment: &Environment, overrides: &[(String, String)]) -> Result<Mesh, ConfigError> {
+    parse(&read::text(path)?, path, environment, overrides)
+}
+
+/// Checks the text of a configuration file that is at `path`.
+///
+/// # Errors
+/// As [`load`].
+pub fn parse(
+    text: &str,
+    path: &Path,
+    environment: &Environment,
+    overrides: &[(String, String)],
+) -> Result<Mesh, ConfigError> {
+    read::mesh(text, path, environment, overrides)
+}
+
 /// A mesh: agents and what they share.
 #[derive(Debug, Clone)]
 pub struct Mesh {
-    /// The file.
+    /// The file that was read.
     pub path: PathBuf,
     /// Address of NATS that the file names by `nats_url_env`, if that variable is set.
     pub nats_url: Option<String>,
@@ -29,14 +84,10 @@ pub struct Mesh {
     pub agents: Vec<AgentConfig>,
 }
 
-/// A text that is never shown: its `Debug` and `Display` print `***`.
-#[derive(Clone, PartialEq, Eq, Default)]
-pub struct Secret(String);
-
 /// An API of language models.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Provider {
-    /// Which API.
+    /// API that it speaks.
     pub api: Api,
     /// Base URL, as in the file.
     pub base_url: String,
@@ -88,9 +139,9 @@ pub enum McpServer {
     },
     /// Streamable HTTP.
     Http {
-        /// Address.
+        /// Address of its endpoint.
         url: String,
-        /// Headers.
+        /// Headers of each request.
         headers: BTreeMap<String, Secret>,
     },
 }
@@ -151,7 +202,7 @@ pub struct CommandTool {
     pub env: Vec<String>,
 }
 
-/// An agent.
+/// An agent of the file.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AgentConfig {
     /// Key in the file.
@@ -162,7 +213,7 @@ pub struct AgentConfig {
     pub username: String,
     /// Display name. Default: the key.
     pub name: String,
-    /// Capabilities.
+    /// Capabilities that others find it by.
     pub capabilities: Vec<String>,
     /// System prompt, read from its file.
     pub prompt: Arc<str>,
@@ -176,7 +227,7 @@ pub struct AgentConfig {
     pub tools: Vec<String>,
     /// What it remembers.
     pub memory: MemoryConfig,
-    /// Limits.
+    /// Limits on steps, time, tokens and money.
     pub limits: LimitsConfig,
     /// How it replies.
     pub reply: ReplyConfig,
@@ -262,7 +313,7 @@ pub struct ReplyConfig {
 /// A debate: peers answer, see one another's answers, and the agent draws the conclusion.
 #[derive(Debug, Clone, PartialEq)]
 pub struct OrchestrateConfig {
-    /// Usernames.
+    /// Usernames of the agents that are asked.
     pub peers: Vec<String>,
     /// Rounds. Default 2.
     pub rounds: u32,
@@ -274,30 +325,4 @@ pub struct OrchestrateConfig {
     pub synthesis_prompt: Option<Arc<str>>,
     /// Tools that run before the debate, with their arguments.
     pub kickoff_tools: Vec<(String, Value)>,
-}
-
-impl Secret {
-    /// Wraps a text.
-    #[must_use]
-    pub fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
-    }
-
-    /// The text itself, for the request that needs it.
-    #[must_use]
-    pub fn reveal(&self) -> &str {
-        &self.0
-    }
-}
-
-impl std::fmt::Debug for Secret {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.write_str("***")
-    }
-}
-
-impl std::fmt::Display for Secret {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.write_str("***")
-    }
 }
