@@ -12,7 +12,7 @@ use crate::model::sse::{SseEvent, SseParser};
 use crate::model::{ChatEvent, ModelError, ModelErrorKind};
 
 /// Bytes of an answer at most: an event of a few hundred bytes for each of 100,000 tokens is less.
-pub(crate) const MAX_STREAM_BYTES: usize = 64 << 20;
+const MAX_STREAM_BYTES: usize = if cfg!(test) { 16 << 20 } else { 64 << 20 };
 
 /// How long the numbers of tokens are waited for after the answer is complete.
 const USAGE_GRACE: Duration = Duration::from_secs(5);
