@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use agentnet_protocol::{subject, username as rule};
+use agentnet_protocol::username as rule;
 use serde_json::{Value, json};
 
 use super::model::{model, models};
@@ -20,7 +20,7 @@ use crate::config::{
 
 /// Newest messages that a summary leaves as they are.
 const KEEP_TAIL: usize = 24;
-/// Characters of an agent id or a name.
+/// Characters of an agent id, a name or a capability.
 const MAX_NAME: usize = 200;
 
 /// What agents refer to.
@@ -57,10 +57,7 @@ fn agent(assembly: &mut Assembly<'_>, file: AgentFile, shared: &Shared<'_>, path
         check_name(assembly, text, &path.key(member));
     }
     for (index, capability) in file.capabilities.iter().enumerate() {
-        if !subject::routable_capability(capability) {
-            let message = "is no capability: it has no white space, `.`, `*` and `>`";
-            assembly.problem(&path.key("capabilities").index(index), message);
-        }
+        check_name(assembly, capability, &path.key("capabilities").index(index));
     }
     for (index, pattern) in file.tools.iter().enumerate() {
         if let Err(message) = shared.tools.check(pattern) {

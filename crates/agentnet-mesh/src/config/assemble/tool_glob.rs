@@ -6,16 +6,13 @@ use crate::config::quote::quote;
 use crate::config::similar;
 
 /// Tools of the network, as patterns see them.
-pub(crate) const NETWORK_TOOLS: [&str; 10] = [
+pub(crate) const NETWORK_TOOLS: [&str; 7] = [
     "network.list_online",
     "network.get_profile",
     "network.ask",
     "network.send",
     "network.thread",
     "network.search",
-    "network.task_assign",
-    "network.task_status",
-    "network.task_cancel",
     "network.note",
 ];
 /// Beginning of the names of tools of MCP servers.
@@ -94,6 +91,18 @@ pub(super) fn any_matches(patterns: &[String], tool: &str) -> bool {
 mod tests {
     use super::*;
     use rstest::rstest;
+
+    #[test]
+    fn the_tools_of_the_network_are_known() {
+        let mut tools: Vec<String> = crate::tools::network::network_tools()
+            .iter()
+            .map(|tool| tool.config_name().to_owned())
+            .collect();
+        let mut known = NETWORK_TOOLS.map(str::to_owned).to_vec();
+        tools.sort();
+        known.sort();
+        assert_eq!(tools, known);
+    }
 
     fn check(pattern: &str) -> Result<(), String> {
         KnownTools::new(&["disk".to_owned()], &["files".to_owned(), "web".to_owned()]).check(pattern)

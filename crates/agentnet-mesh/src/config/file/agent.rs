@@ -18,7 +18,7 @@ pub(crate) struct AgentFile {
     pub(crate) agent_id: Option<String>,
     /// Name for people. Default: `key`.
     pub(crate) name: Option<String>,
-    /// Capabilities that others can find the agent and send messages by.
+    /// Capabilities that others can find the agent by. They can also send messages to one without `.` and white space.
     #[serde(default)]
     #[schemars(length(max = 100))]
     pub(crate) capabilities: Vec<String>,
