@@ -20,6 +20,8 @@ mod template;
 #[cfg(test)]
 pub(crate) mod test_context;
 
+pub mod network;
+
 use std::sync::Arc;
 use std::time::Duration;
 
