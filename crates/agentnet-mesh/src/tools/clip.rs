@@ -1,5 +1,7 @@
 //! Limits of texts that a model is shown, and removal of secrets from them.
 
+use serde_json::Value;
+
 /// The first characters of a text, with an ellipsis where some are missing.
 pub(super) fn clip(text: &str, max_chars: usize) -> String {
     match text.char_indices().nth(max_chars) {
@@ -55,6 +57,18 @@ impl Redactor {
             }
         }
         clean
+    }
+
+    /// The value with `***` in place of the secrets in its texts.
+    pub(super) fn clean_value(&self, value: Value) -> Value {
+        match value {
+            Value::String(text) => Value::String(self.clean(&text)),
+            Value::Array(items) => items.into_iter().map(|item| self.clean_value(item)).collect(),
+            Value::Object(members) => {
+                Value::Object(members.into_iter().map(|(name, value)| (name, self.clean_value(value))).collect())
+            }
+            plain => plain,
+        }
     }
 }
 

@@ -42,12 +42,12 @@ async fn answer(request: Request) -> Response {
     }
     match path.as_str() {
         "/empty" => StatusCode::NO_CONTENT.into_response(),
-        "/binary" => ([(header::CONTENT_TYPE, "image/png")], vec![0x89, 0x50, 0xff]).into_response(),
-        "/latin" => ([(header::CONTENT_TYPE, "text/plain")], vec![b'a', 0xe9]).into_response(),
+        "/binary" => ([(header::CONTENT_TYPE, "image/png")], vec![0x89_u8, 0x50, 0xff]).into_response(),
+        "/latin" => ([(header::CONTENT_TYPE, "text/plain")], vec![b'a', 0xe9_u8]).into_response(),
         "/json" => ([(header::CONTENT_TYPE, "application/json")], "{\n  \"a\": [1, 2]\n}").into_response(),
         "/endless" => {
             let piece = bytes::Bytes::from_static(&[b'x'; 8 * 1024]);
-            let pieces = futures::stream::repeat(Ok::<_, std::io::Error>(piece));
+            let pieces = futures::stream::repeat_with(move || Ok::<_, std::io::Error>(piece.clone()));
             Body::from_stream(pieces).into_response()
         }
         "/hang" => Body::from_stream(futures::stream::pending::<Result<bytes::Bytes, std::io::Error>>()).into_response(),

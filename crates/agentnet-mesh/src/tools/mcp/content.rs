@@ -4,16 +4,17 @@ use rmcp::model::{CallToolResponse, CallToolResult, ContentBlock, ResourceConten
 use serde_json::{Value, json};
 
 use super::super::ToolOutcome;
+use super::super::clip::Redactor;
 
-/// What the model is told of a server's answer.
-pub(super) fn outcome(response: CallToolResponse) -> ToolOutcome {
+/// What the model is told of a server's answer, without the secrets of the server's configuration.
+pub(super) fn outcome(response: CallToolResponse, redactor: &Redactor) -> ToolOutcome {
     match response {
         CallToolResponse::Complete(result) if result.is_error == Some(true) => {
             let text = plain_text(&result.content);
             let detail = if text.is_empty() { "the tool failed without saying why".to_owned() } else { text };
-            ToolOutcome::failed("tool_error", detail)
+            ToolOutcome::failed("tool_error", redactor.clean(&detail))
         }
-        CallToolResponse::Complete(result) => ToolOutcome::Ok(value(result)),
+        CallToolResponse::Complete(result) => ToolOutcome::Ok(redactor.clean_value(value(result))),
         CallToolResponse::InputRequired(_) => {
             ToolOutcome::failed("input_required", "the tool asks its user something, and there is none to ask")
         }
@@ -80,12 +81,16 @@ mod tests {
     use super::*;
 
     fn complete(result: Value) -> ToolOutcome {
-        outcome(CallToolResponse::Complete(serde_json::from_value(result).unwrap()))
+        let mut redactor = Redactor::default();
+        redactor.add("secret-token");
+        outcome(CallToolResponse::Complete(serde_json::from_value(result).unwrap()), &redactor)
     }
 
     #[rstest]
     #[case(json!({"content": [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]}), json!("a\nb"))]
     #[case(json!({"content": []}), json!(""))]
+    #[case(json!({"content": [{"type": "text", "text": "a secret-token"}]}), json!("a ***"))]
+    #[case(json!({"structuredContent": {"a": ["secret-token"]}}), json!({"a": ["***"]}))]
     #[case(json!({"content": [{"type": "text", "text": "{}"}], "structuredContent": {"a": 1}}), json!({"a": 1}))]
     #[case(
         json!({"content": [{"type": "text", "text": "a"}, {"type": "image", "data": "AAAAAAAA", "mimeType": "image/png"}]}),

@@ -63,9 +63,18 @@ impl LiveConnection {
     /// Notes that a request could not be sent; some of them in a row end the connection.
     pub(super) fn note_send_failure(&self) {
         let failures = self.send_failures.fetch_add(1, Ordering::Relaxed) + 1;
-        if failures >= MAX_SEND_FAILURES || self.peer.is_transport_closed() {
-            self.broken.cancel();
+        if failures >= MAX_SEND_FAILURES {
+            self.note_end();
         }
+    }
+
+    /// Notes that the connection has ended, so that no other call uses it.
+    pub(super) fn note_end(&self) {
+        self.broken.cancel();
+    }
+
+    fn has_ended(&self) -> bool {
+        self.broken.is_cancelled() || self.peer.is_transport_closed()
     }
 }
 
@@ -172,13 +181,14 @@ impl ServerLink {
     }
 
     /// The connection; if there is none, waits a moment for it. The error says why there is none.
-    pub(super) async fn connection(&self, patience: Duration) -> Result<LiveConnection, String> {
+    pub(super) async fn connection(&self, wait: Duration) -> Result<LiveConnection, String> {
         self.want();
         let mut state = self.state.clone();
-        let give_up_at = Instant::now() + patience;
+        let give_up_at = Instant::now() + wait;
         let settled = async {
             let is_settled = |state: &ServerState| match &state.phase {
-                Phase::Ready(_) | Phase::Stopped => true,
+                Phase::Ready(connection) => !connection.has_ended(),
+                Phase::Stopped => true,
                 Phase::Down { retry_at, .. } => *retry_at > give_up_at,
                 Phase::Idle | Phase::Connecting => false,
             };
@@ -187,6 +197,7 @@ impl ServerLink {
         let phase = tokio::time::timeout_at(give_up_at, settled).await.ok().flatten();
         let phase = phase.unwrap_or_else(|| self.state.borrow().phase.clone());
         match phase {
+            Phase::Ready(connection) if connection.has_ended() => Err("the server has closed the connection".to_owned()),
             Phase::Ready(connection) => Ok(connection),
             Phase::Stopped => Err("the mesh is being closed".to_owned()),
             Phase::Idle | Phase::Connecting => Err("the server is still starting; try again later".to_owned()),

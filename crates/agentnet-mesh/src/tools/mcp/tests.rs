@@ -128,6 +128,7 @@ async fn a_server_gets_a_cleared_environment() {
     let fixture = Fixture::stdio(&[]);
     let tools = fixture.select(&["mcp.*"]).await;
     let content = content(&tools, "mcp__files__environment", &json!({})).await;
+    assert!(!content.to_string().contains("secret-token"), "{content}");
     let variables: BTreeMap<String, String> = serde_json::from_str(content["result"].as_str().unwrap()).unwrap();
     // Python may add the locale.
     let names: Vec<&str> = variables.keys().map(String::as_str).filter(|name| *name != "LC_CTYPE").collect();

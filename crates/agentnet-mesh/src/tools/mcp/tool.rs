@@ -42,7 +42,7 @@ impl McpTool {
             }
             ServiceError::McpError(error) => ("tool_error", format!("error {}: {}", error.code.0, error.message)),
             ServiceError::TransportClosed => {
-                connection.note_send_failure();
+                connection.note_end();
                 ("server_unavailable", "the server closed the connection; it is started again".to_owned())
             }
             ServiceError::TransportSend(error) => {
@@ -85,7 +85,7 @@ impl Tool for McpTool {
         match connection.peer.call_tool_once(params).await {
             Ok(response) => {
                 connection.note_answer();
-                outcome(response)
+                outcome(response, self.link.redactor())
             }
             Err(error) => self.failure(&error, &connection),
         }
