@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::{StreamExt, stream};
+use parking_lot::Mutex;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::config::{ModelConfig, Provider};
@@ -12,6 +14,7 @@ use crate::model::client::HttpClient;
 use crate::model::provider::{ProviderModel, config_error};
 use crate::model::provider_error::shown;
 use crate::model::retry;
+pub use crate::model::turn::collect;
 use crate::model::{ChatEvent, ChatModel, ChatRequest, ChatStream, ModelError, ModelErrorKind};
 
 /// Events that are held back before the first piece of the answer at most.
@@ -20,10 +23,18 @@ const MAX_HELD: usize = 16;
 /// Retries after a time-out: each of them takes as long again.
 const MAX_TIMEOUT_RETRIES: u32 = 1;
 
+/// How long a model that was not available is asked only after the others, where its provider does not say.
+const REST: Duration = Duration::from_secs(30);
+
+/// The longest time that a provider may ask for in this.
+const MAX_REST: Duration = Duration::from_secs(10 * 60);
+
 /// The models of an agent, in the order in which they are asked. A clone shares them.
 #[derive(Clone, Default)]
 pub struct ModelChain {
     models: Arc<[ChainModel]>,
+    /// Until when each of them is asked after the others.
+    rests_until: Arc<[Mutex<Option<Instant>>]>,
 }
 
 /// A model of a chain.
@@ -69,13 +80,15 @@ impl ModelChain {
             };
             ChainModel { config: config.clone(), max_retries: provider.map_or(0, |provider| provider.max_retries), model }
         };
-        Self { models: models.iter().map(chain_model).collect() }
+        Self::from_models(models.iter().map(chain_model))
     }
 
     /// A chain of models that are already made.
     #[must_use]
     pub fn from_models(models: impl IntoIterator<Item = ChainModel>) -> Self {
-        Self { models: models.into_iter().collect() }
+        let models: Arc<[ChainModel]> = models.into_iter().collect();
+        let rests_until = models.iter().map(|_| Mutex::new(None)).collect();
+        Self { models, rests_until }
     }
 
     /// Its models in the order in which they are asked.
@@ -89,23 +102,30 @@ impl ModelChain {
     ///
     /// A failed call is made again while the failure is transient, the retries of the provider last, and the deadline is
     /// not reached; so is one that breaks off before the first piece of its answer. After that, the next model is asked,
-    /// unless the conversation is too long or the content was refused: there the caller has to act.
+    /// unless the conversation is too long or the content was refused: there the caller has to act. A model that was not
+    /// available is asked after the others for half a minute, or for as long as its provider wants to be left alone.
     ///
     /// # Errors
     /// The failure that can be acted on best: the transient one of several models, else that of the first.
     pub async fn stream(&self, request: &ChatRequest, deadline: Instant) -> Result<ChainAnswer, ModelError> {
         let mut attempts = 0;
         let mut failures: Vec<ModelError> = Vec::new();
-        for link in self.models.iter() {
+        for index in self.order(Instant::now()) {
+            let link = &self.models[index];
             let request = link.fill(request);
             match link.stream(&request, deadline, &mut attempts).await {
                 Ok(stream) => {
+                    *self.rests_until[index].lock() = None;
                     let stream = until(stream, deadline);
                     let (provider, model) = (link.config.provider.clone(), link.config.name.clone());
                     return Ok(ChainAnswer { stream, provider, model, attempts });
                 }
                 Err(error) => {
                     let error = link.name_in(error);
+                    if error.kind.is_transient() {
+                        let rest = error.retry_after.unwrap_or(REST).clamp(REST, MAX_REST);
+                        *self.rests_until[index].lock() = Some(Instant::now() + rest);
+                    }
                     if matches!(error.kind, ModelErrorKind::ContextOverflow | ModelErrorKind::Refused) {
                         return Err(error);
                     }
@@ -117,6 +137,14 @@ impl ModelChain {
             }
         }
         Err(summary(failures))
+    }
+
+    /// Positions of the models: those that rest come last.
+    fn order(&self, now: Instant) -> Vec<usize> {
+        let rests = |index: &usize| self.rests_until[*index].lock().is_some_and(|until| until > now);
+        let (resting, mut order): (Vec<_>, Vec<_>) = (0..self.models.len()).partition(rests);
+        order.extend(resting);
+        order
     }
 }
 

@@ -1,5 +1,6 @@
 use std::collections::BTreeSet;
 
+use futures::StreamExt;
 use rstest::rstest;
 use serde_json::{Value, json};
 
@@ -184,7 +185,7 @@ async fn thinking_text_and_calls() {
     ];
     events.extend(ends("tool_use"));
     let events = read(&events).into_iter().map(Ok);
-    let (turn, usage, stop) = collect(Box::pin(futures::stream::iter(events))).await.unwrap();
+    let (turn, usage, stop) = collect(futures::stream::iter(events).boxed()).await.unwrap();
     assert_eq!((turn.text.as_str(), stop), ("a", StopReason::ToolCalls));
     assert_eq!(usage, TokenUsage { input: 7, output: 9, cached_input: 2 });
     let calls: Vec<_> = turn.tool_calls.iter().map(|call| (call.id.as_str(), call.arguments.as_str())).collect();

@@ -136,6 +136,38 @@ async fn the_error_of_two_models(
     assert!(error.message.contains("p1/m1: no"), "{error}");
 }
 
+/// A model that was not available is asked after the others, until it has rested.
+#[rstest]
+#[case::half_a_minute(None, 31)]
+#[case::as_long_as_asked(Some(90), 91)]
+#[tokio::test(start_paused = true)]
+async fn a_model_rests(#[case] retry_after: Option<u64>, #[case] rest: u64) {
+    let fail = || fails(ModelErrorKind::RateLimited, retry_after);
+    let first = fake((0..5).map(|_| fail()).chain([answers()]).collect());
+    let second = fake((0..9).map(|_| answers()).collect());
+    let chain = chain(&[&first, &second]);
+    let provider = async || chain.stream(&ChatRequest::default(), in_seconds(240)).await.unwrap().provider;
+    assert_eq!(provider().await, "p1");
+    let asked = first.calls.lock().len();
+    assert_eq!(provider().await, "p1");
+    assert_eq!(first.calls.lock().len(), asked);
+    if retry_after.is_some() {
+        first.answers.lock().drain(..4);
+    }
+    tokio::time::advance(Duration::from_secs(rest)).await;
+    assert_eq!(provider().await, "p0");
+}
+
+/// Where all models rest they are asked nevertheless.
+#[tokio::test(start_paused = true)]
+async fn the_only_model_does_not_rest() {
+    let failures = (0..5).map(|_| fails(ModelErrorKind::Server, None));
+    let model = fake(failures.chain([answers()]).collect());
+    let chain = chain(&[&model]);
+    error_of(&chain, 240).await;
+    assert!(chain.stream(&ChatRequest::default(), in_seconds(240)).await.is_ok());
+}
+
 #[tokio::test]
 async fn no_models() {
     assert!(error_of(&ModelChain::default(), 1).await.is_config_error());
