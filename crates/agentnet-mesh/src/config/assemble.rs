@@ -21,7 +21,7 @@ pub(crate) use address::http_url;
 pub(crate) use agent::{duplicates, is_key, username};
 pub(crate) use prompt::read as read_prompt;
 pub(crate) use tool::{mcp_servers, tools};
-pub(crate) use tool_glob::{KnownTools, NETWORK_TOOLS};
+use tool_glob::KnownTools;
 
 /// The document that is assembled, and its problems.
 pub(crate) struct Assembly<'a> {
@@ -51,6 +51,11 @@ impl<'a> Assembly<'a> {
     /// A value as messages quote it: as the file has it, with its variables.
     pub(crate) fn quoted(&self, path: &KeyPath) -> String {
         self.root.quoted(path)
+    }
+
+    /// Whether a value has variables, so that messages must not show it.
+    pub(crate) fn has_variables(&self, path: &KeyPath) -> bool {
+        self.root.has_variables(path)
     }
 
     /// Whether the file gives a value at this path.

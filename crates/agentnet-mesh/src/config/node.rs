@@ -149,6 +149,11 @@ impl Node {
         }
     }
 
+    /// Whether the value of a path is a text with variables.
+    pub(crate) fn has_variables(&self, path: &KeyPath) -> bool {
+        self.nearest(path).0.text().is_some_and(super::variables::are_in)
+    }
+
     /// The value of a path or of its nearest parent, and whether it is the value itself.
     fn nearest(&self, path: &KeyPath) -> (&Self, bool) {
         let mut node = self;

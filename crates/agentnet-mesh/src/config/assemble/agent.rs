@@ -61,7 +61,13 @@ fn agent(assembly: &mut Assembly<'_>, file: AgentFile, shared: &Shared<'_>, path
     }
     for (index, pattern) in file.tools.iter().enumerate() {
         if let Err(message) = shared.tools.check(pattern) {
-            assembly.problem(&path.key("tools").index(index), message);
+            let path = path.key("tools").index(index);
+            let message = if assembly.has_variables(&path) {
+                "matches no tool".to_owned()
+            } else {
+                message
+            };
+            assembly.problem(&path, message);
         }
     }
     let timezone = file.timezone.unwrap_or_else(|| shared.timezone.to_owned());
@@ -134,13 +140,13 @@ pub(crate) fn duplicates(assembly: &mut Assembly<'_>, agents: &[AgentConfig]) {
             assembly.problem(&path.key("key"), "another agent has the same key");
             continue;
         }
-        if let Some(other) = earlier.iter().find(|other| other.username == agent.username) {
-            let message = format!("the agent {} has the same username", other.key);
-            assembly.problem(&path.key("username"), message);
+        if let Some(other) = earlier.iter().position(|other| other.username == agent.username) {
+            let other = assembly.quoted(&list.index(other).key("key"));
+            assembly.problem(&path.key("username"), format!("the agent {other} has the same username"));
         }
-        if let Some(other) = earlier.iter().find(|other| other.agent_id == agent.agent_id) {
-            let message = format!("the agent {} has the same agent id", other.key);
-            assembly.problem(&path.key("agent_id"), message);
+        if let Some(other) = earlier.iter().position(|other| other.agent_id == agent.agent_id) {
+            let other = assembly.quoted(&list.index(other).key("key"));
+            assembly.problem(&path.key("agent_id"), format!("the agent {other} has the same agent id"));
         }
     }
 }

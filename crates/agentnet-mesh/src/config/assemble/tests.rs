@@ -159,8 +159,8 @@ fn problem_of(path: &str, value: &str) -> String {
 #[case("agents[0].tools", "[mcp.fils.*]", "unknown MCP server \"fils\"")]
 #[case("agents[0].tools", "[page, disk, \"mcp.files.*\", network.ask]", "")]
 #[case("agents[1].key", "planner", "another agent has the same key")]
-#[case("agents[1].username", "Planner", "the agent planner has the same username")]
-#[case("agents[1].agent_id", "planner", "the agent planner has the same agent id")]
+#[case("agents[1].username", "Planner", "the agent \"planner\" has the same username")]
+#[case("agents[1].agent_id", "planner", "the agent \"planner\" has the same agent id")]
 #[case("agents[0].key", "a b", "has letters, digits, `_`, `-` and `.` only")]
 #[case("agents[0].username", "日本", "\"日本\" cannot be a username")]
 #[case("agents[0].capabilities", "[a.b, \"a b\"]", "")]
@@ -221,10 +221,10 @@ fn all_problems_are_listed_with_their_places() {
     let error = parse(&text, Path::new("conf/mesh.yaml"), &environment, &[]).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "conf/mesh.yaml:3:62 providers.claude.base_url: is no URL; it begins with http:// or https://\n\
-         conf/mesh.yaml:17:24 agents[0].model.provider: unknown provider \"clade\" (known: claude, local); did you mean \
+        "conf/mesh.yaml:3:60 providers.claude.base_url: is no URL; it begins with http:// or https://\n\
+         conf/mesh.yaml:18:24 agents[0].model.provider: unknown provider \"clade\" (known: claude, local); did you mean \
          \"claude\"?\n\
-         conf/mesh.yaml:20:24 agents[1].model.provider: unknown provider \"locl\" (known: claude, local); did you mean \
+         conf/mesh.yaml:21:24 agents[1].model.provider: unknown provider \"locl\" (known: claude, local); did you mean \
          \"local\"?"
     );
 }

@@ -6,7 +6,7 @@ use crate::config::quote::quote;
 use crate::config::similar;
 
 /// Tools of the network, as patterns see them.
-pub(crate) const NETWORK_TOOLS: [&str; 7] = [
+const NETWORK_TOOLS: [&str; 7] = [
     "network.list_online",
     "network.get_profile",
     "network.ask",

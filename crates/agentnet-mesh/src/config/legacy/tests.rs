@@ -154,7 +154,7 @@ fn tools_may_be_added() {
 #[case("", "", ("OPENAI_BASE_URL", "sk-secret"), "agents[0].model_config.base_url_env: the variable \"OPENAI_BASE_URL\" is no URL")]
 #[case("", "", ("OPENAI_API_KEY", "sk-secret\u{1}"), "the variable \"OPENAI_API_KEY\" contains characters")]
 #[case("key: agent_2", "key: agent_1", ("", ""), "agents[1].key: another agent has the same key")]
-#[case("username: mesh_agent_2", "username: mesh_agent_1", ("", ""), "the agent agent_1 has the same username")]
+#[case("username: mesh_agent_2", "username: mesh_agent_1", ("", ""), "the agent \"agent_1\" has the same username")]
 #[case("provider: claude", "provider: clade", ("", ""), "unknown value \"clade\" (known: openai, claude); did you mean \"claude\"?")]
 #[case("prompts/agent_1.txt", "prompts/none.txt", ("", ""), "\"prompts/none.txt\" cannot be read")]
 #[case("    name: Mesh Agent 1\n", "", ("", ""), "mesh_agents.yaml:9:5 agents[0]: \"name\" is missing")]
