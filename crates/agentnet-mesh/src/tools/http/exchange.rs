@@ -4,7 +4,7 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION};
-use reqwest::{Client, Method, Response, StatusCode, redirect};
+use reqwest::{Client, ClientBuilder, Method, Response, StatusCode, redirect};
 use url::Url;
 
 use super::super::clip::clip;
@@ -144,6 +144,15 @@ fn build(resolver: &GuardedResolver) -> Result<Client, String> {
         // Fails if another thread was faster, which is as good.
         let _ = rustls::crypto::ring::default_provider().install_default();
     }
+    let system = builder(resolver).build();
+    let client = system.or_else(|error| {
+        tracing::warn!(%error, "no certificates of the system: HTTP tools make only plain requests");
+        builder(resolver).tls_certs_only(Vec::new()).build()
+    });
+    client.map_err(|error| clip(&error.to_string(), MAX_ERROR_CHARS))
+}
+
+fn builder(resolver: &GuardedResolver) -> ClientBuilder {
     Client::builder()
         .redirect(redirect::Policy::none())
         // A proxy would connect in our place, to any address.
@@ -154,8 +163,6 @@ fn build(resolver: &GuardedResolver) -> Result<Client, String> {
         .pool_idle_timeout(IDLE_TIMEOUT)
         .pool_max_idle_per_host(MAX_IDLE_PER_HOST)
         .user_agent(concat!("agentnet-mesh/", env!("CARGO_PKG_VERSION")))
-        .build()
-        .map_err(|error| clip(&error.to_string(), MAX_ERROR_CHARS))
 }
 
 /// Where a response redirects to.

@@ -171,6 +171,13 @@ fn http_client() -> reqwest::Result<reqwest::Client> {
         // Fails if another thread was faster, which is as good.
         let _ = rustls::crypto::ring::default_provider().install_default();
     }
+    http_client_builder().build().or_else(|error| {
+        tracing::warn!(%error, "no certificates of the system: MCP servers are reached only by plain HTTP");
+        http_client_builder().tls_certs_only(Vec::new()).build()
+    })
+}
+
+fn http_client_builder() -> reqwest::ClientBuilder {
     reqwest::Client::builder()
         // A redirect would take the headers to another place.
         .redirect(reqwest::redirect::Policy::none())
@@ -178,7 +185,6 @@ fn http_client() -> reqwest::Result<reqwest::Client> {
         // Half-read event streams must not be reused.
         .pool_max_idle_per_host(0)
         .user_agent(concat!("agentnet-mesh/", env!("CARGO_PKG_VERSION")))
-        .build()
 }
 
 fn header_map(headers: &BTreeMap<String, Secret>) -> Result<HashMap<HeaderName, HeaderValue>, String> {

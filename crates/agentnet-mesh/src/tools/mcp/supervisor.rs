@@ -128,7 +128,8 @@ impl Supervisor {
     /// Keeps the list current until the connection ends; says why it ended.
     async fn serve(&self, connection: &mut Connection, live: &LiveConnection) -> &'static str {
         let Connection { peer, ended, tools_changed, .. } = connection;
-        let mut subscription = Connection::subscribe(peer).await;
+        let subscribe = Connection::subscribe(peer);
+        let mut subscription = self.stop.run_until_cancelled(subscribe).await.flatten();
         let mut refresh = tokio::time::interval_at(Instant::now() + REFRESH_INTERVAL, REFRESH_INTERVAL);
         loop {
             tokio::select! {
@@ -140,21 +141,19 @@ impl Supervisor {
                 () = next_change(&mut subscription) => tokio::time::sleep(CHANGE_DELAY).await,
                 _ = refresh.tick() => {
                     if subscription.is_none() {
-                        subscription = Connection::subscribe(peer).await;
+                        let subscribe = Connection::subscribe(peer);
+                        subscription = self.stop.run_until_cancelled(subscribe).await.flatten();
                     }
                 }
             }
-            let listed = tokio::time::timeout(LIST_TIMEOUT, list_tools(peer, self.publisher.name()));
-            tokio::select! {
-                biased;
-                () = self.stop.cancelled() => return "stopped",
-                listed = listed => match listed {
-                    Ok(Ok(tools)) => self.publisher.set_tools(tools),
-                    Ok(Err(_)) | Err(_) => {
-                        let server = self.publisher.name();
-                        tracing::warn!(server, "an MCP server does not list its tools again; the earlier list stays");
-                    }
-                },
+            let server = self.publisher.name();
+            let listing = tokio::time::timeout(LIST_TIMEOUT, list_tools(peer, server));
+            match self.stop.run_until_cancelled(listing).await {
+                None => return "stopped",
+                Some(Ok(Ok(tools))) => self.publisher.set_tools(tools),
+                Some(Ok(Err(_)) | Err(_)) => {
+                    tracing::warn!(server, "an MCP server does not list its tools again; the earlier list stays");
+                }
             }
         }
     }
