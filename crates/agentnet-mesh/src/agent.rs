@@ -19,8 +19,6 @@ mod prompt;
 mod reply_sink;
 mod respond;
 mod spans;
-#[cfg(test)]
-pub(crate) mod testing;
 mod tool_calls;
 mod turns;
 mod work;

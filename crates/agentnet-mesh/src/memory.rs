@@ -102,7 +102,7 @@ impl Memory {
         };
         let parent = message.parent_message_id.as_deref().filter(|parent| !parent.is_empty());
         let mut retries = PARENT_RETRIES;
-        let tail = loop {
+        loop {
             let recent = self.recent.of(thread_id, Instant::now());
             let tail = match read_thread(node, view, limits, None).await {
                 Ok(tail) => tail,
@@ -121,12 +121,11 @@ impl Memory {
                     checkpoint: tail.checkpoint,
                     ..Recalled::default()
                 };
-                break with_recent(tail.entries, recent, &message.message_id, recalled);
+                return with_recent(tail.entries, recent, &message.message_id, recalled);
             }
             retries -= 1;
             tokio::time::sleep(PARENT_RETRY_DELAY).await;
-        };
-        tail
+        }
     }
 }
 

@@ -134,7 +134,7 @@ mod tests {
     use rstest::rstest;
 
     use super::*;
-    use crate::agent::testing::agent_config;
+    use crate::usage::fixtures::agent;
 
     fn model_error(kind: ModelErrorKind, status: Option<u16>) -> CallFailure {
         CallFailure::Model(ModelError { kind, status, message: "why".into(), retry_after: None })
@@ -150,7 +150,7 @@ mod tests {
     #[case::time(CallFailure::Deadline, "limit_reached")]
     #[case::reader(CallFailure::Reply(StreamError::Cancelled), "cancelled")]
     fn every_failure_has_its_code(#[case] failure: CallFailure, #[case] code: &str) {
-        let failure = failure.into_answer_failure(&agent_config());
+        let failure = failure.into_answer_failure(&agent("planner"));
         assert_eq!(failure.code, code);
         assert!(!failure.detail.is_empty());
     }

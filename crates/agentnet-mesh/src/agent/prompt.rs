@@ -42,7 +42,7 @@ mod tests {
     use rstest::rstest;
 
     use super::*;
-    use crate::agent::testing::agent_config;
+    use crate::usage::fixtures::agent;
 
     #[rstest]
     #[case::winter("America/Chicago", "Current time: Sunday, 2026-11-29 18:10 in America/Chicago; 2026-11-30T00:10Z in UTC; 1795997400 seconds since 1970.")]
@@ -55,7 +55,7 @@ mod tests {
 
     #[test]
     fn the_prompt_comes_first() {
-        let prompt = system_prompt(&agent_config(), " Be brief. \n", "planner", Timestamp::UNIX_EPOCH);
+        let prompt = system_prompt(&agent("planner"), " Be brief. \n", "planner", Timestamp::UNIX_EPOCH);
         assert!(prompt.starts_with("Be brief.\n\nYou are @planner "), "{prompt}");
         assert!(prompt.ends_with("0 seconds since 1970."), "{prompt}");
     }
