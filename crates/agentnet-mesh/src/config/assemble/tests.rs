@@ -193,7 +193,7 @@ fn problem_of(path: &str, value: &str) -> String {
 #[case("tools.page.http.url", "https://{id}/x", "an argument cannot stand in scheme, host or port")]
 #[case("tools.page.http.url", "https://example.org:{id}", "an argument cannot stand in scheme, host or port")]
 #[case("tools.page.http.url", "https://example.org/{x}", "{x} is no argument of the tool (known: id, n)")]
-#[case("tools.page.http.url", "https://example.org/{n}", "{n} must be a required argument of the tool")]
+#[case("tools.page.http.url", "https://example.org/{n}", "")]
 #[case("tools.page.http.query", "{ a: \"{n}\" }", "")]
 #[case("tools.page.http.query", "{ a: \"{m}\" }", "{m} is no argument of the tool")]
 #[case("tools.page.http.body", "{ a: 1 }", "a GET request has no body")]

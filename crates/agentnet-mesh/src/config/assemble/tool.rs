@@ -149,21 +149,13 @@ fn parameters(assembly: &mut Assembly<'_>, parameters: Option<Value>, path: &Key
 /// The arguments of a tool.
 struct Arguments {
     names: Vec<String>,
-    required: Vec<String>,
 }
 
 impl Arguments {
     fn of(parameters: &Value) -> Self {
         let names = parameters["properties"].as_object();
-        let required = parameters["required"].as_array();
         Self {
             names: names.into_iter().flatten().map(|(name, _)| name.clone()).collect(),
-            required: required
-                .into_iter()
-                .flatten()
-                .filter_map(Value::as_str)
-                .map(str::to_owned)
-                .collect(),
         }
     }
 
@@ -173,16 +165,6 @@ impl Arguments {
             if !self.names.iter().any(|known| known == name) {
                 let hint = crate::config::similar::hint(name, self.names.iter().map(String::as_str));
                 assembly.problem(path, format!("{{{name}}} is no argument of the tool{hint}"));
-            }
-        }
-    }
-
-    /// Checks that the placeholders of a text are arguments that are always given.
-    fn check_required(&self, assembly: &mut Assembly<'_>, names: &[&str], path: &KeyPath) {
-        self.check(assembly, names, path);
-        for name in names {
-            if !self.required.iter().any(|known| known == name) {
-                assembly.problem(path, format!("{{{name}}} must be a required argument of the tool"));
             }
         }
     }
@@ -244,7 +226,7 @@ fn check_url(assembly: &mut Assembly<'_>, url: &str, arguments: &Arguments, path
         return None;
     }
     let names = placeholder::in_text(url);
-    arguments.check_required(assembly, &names, path);
+    arguments.check(assembly, &names, path);
     match http_url(url) {
         Ok(url) => url.host_str().map(str::to_owned),
         Err(message) => {
@@ -308,7 +290,7 @@ fn command_tool(assembly: &mut Assembly<'_>, file: ShellFile, arguments: &Argume
             assembly.problem(&path, "contains a NUL character");
         }
         if index > 0 {
-            arguments.check_required(assembly, &names, &path);
+            arguments.check(assembly, &names, &path);
         } else if argument.is_empty() {
             assembly.problem(&path, "is no program");
         } else if argument.contains(['{', '}']) {
