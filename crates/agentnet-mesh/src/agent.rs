@@ -24,6 +24,7 @@ mod turns;
 mod work;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use agentnet::protocol::compaction::CompactionRequired;
 use agentnet::{AgentNode, Context, HandlerResult, Message};
@@ -57,6 +58,23 @@ pub struct AgentParts {
     pub metrics: Arc<MeshMetrics>,
 }
 
+/// How a question ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AnswerOutcome<'a> {
+    /// It has its answer, of this text.
+    Answered(&'a str),
+    /// It has an error reply, if it asked for a reply.
+    Failed {
+        /// Code of the failure.
+        code: &'a str,
+        /// What happened.
+        detail: &'a str,
+    },
+}
+
+/// Is told how each question ended, and how long that took.
+type Observer = Box<dyn Fn(&Message, AnswerOutcome<'_>, Duration) + Send + Sync>;
+
 /// Answers the messages of one agent.
 ///
 /// ```no_run
@@ -78,6 +96,7 @@ pub struct Responder {
     parts: RwLock<Arc<AgentParts>>,
     memory: Memory,
     compactor: Compactor,
+    observer: Option<Observer>,
 }
 
 impl Responder {
@@ -88,7 +107,18 @@ impl Responder {
             parts: RwLock::new(Arc::new(parts)),
             memory: Memory::default(),
             compactor: Compactor::default(),
+            observer: None,
         }
+    }
+
+    /// Tells an observer how each question ended, and how long that took.
+    #[must_use]
+    pub fn observed_by(
+        mut self,
+        observer: impl Fn(&Message, AnswerOutcome<'_>, Duration) + Send + Sync + 'static,
+    ) -> Self {
+        self.observer = Some(Box::new(observer));
+        self
     }
 
     /// Changes the parts. Messages that are being answered keep the old ones.
@@ -117,6 +147,12 @@ impl Responder {
             }
             // A large future, which most messages of a busy inbox do not need.
             Incoming::Question(question) => Box::pin(respond::respond(self, &parts, &message, &context, question)).await,
+        }
+    }
+
+    fn observe(&self, message: &Message, outcome: AnswerOutcome<'_>, time: Duration) {
+        if let Some(observer) = &self.observer {
+            observer(message, outcome, time);
         }
     }
 

@@ -86,7 +86,7 @@ async fn messages_are_counted_and_logged() {
     assert_eq!(ready["agents"][0]["username"], "worker", "{ready}");
     let page = ready["metrics_url"].as_str().unwrap().to_owned();
     mesh.answer("@worker", "metrics_1", "go").await;
-    for event in ["recv", "done"] {
+    for event in ["recv", "send"] {
         let line = tokio::time::timeout(Duration::from_secs(30), mesh.host.next_json()).await.unwrap();
         assert_eq!((&line["event"], &line["thread"]), (&json!(event), &json!("metrics_1")), "{line}");
     }

@@ -95,7 +95,9 @@ async fn a_host_reads_its_file_again_when_it_is_told_to() {
     };
     eventually(WAIT_TIMEOUT, look).await.unwrap();
     let printed = mesh.printed();
-    assert!(printed.contains("| b | RECV") && printed.contains("\n  well?"), "{printed}");
+    for part in ["| b | RECV", "\n  well?", "| b | SEND", "\n  old"] {
+        assert!(printed.contains(part), "no {part} in {printed}");
+    }
     mesh.stop().await;
 }
 

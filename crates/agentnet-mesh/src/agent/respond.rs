@@ -16,7 +16,7 @@ use super::prompt::system_prompt;
 use super::reply_sink::ReplySink;
 use super::turns::{self, Overflow, Prompt, to_payload};
 use super::work::{Answer, Deadlines, Progress, Work};
-use super::{AgentParts, Responder, spans};
+use super::{AgentParts, AnswerOutcome, Responder, spans};
 use crate::memory::conversation::{Recalled, marked_message};
 use crate::memory::estimate::cut;
 use crate::tools::network::chain::CallChain;
@@ -52,7 +52,7 @@ pub(super) async fn respond(
         cancelled,
     };
     let span = spans::agent(&config.name, &config.agent_id, &work.thread_id);
-    let answering = Respond { responder, work: &work, context, question }.run().instrument(span.clone());
+    let answering = Respond { responder, work: &work, context, question, started }.run().instrument(span.clone());
     let outcome = tokio::select! {
         biased;
         outcome = answering => outcome,
@@ -66,7 +66,9 @@ pub(super) async fn respond(
     match outcome {
         Ok(()) => Ok(()),
         Err(ended) => {
-            spans::failed(&span, ended.failure.code, &ended.failure.detail);
+            let AnswerFailure { code, detail } = &ended.failure;
+            spans::failed(&span, code, detail);
+            responder.observe(message, AnswerOutcome::Failed { code, detail }, started.elapsed());
             ended.into_handler_result(message)
         }
     }
@@ -106,6 +108,7 @@ struct Respond<'a> {
     work: &'a Work<'a>,
     context: &'a Context,
     question: Question,
+    started: Instant,
 }
 
 impl Respond<'_> {
@@ -192,7 +195,9 @@ impl Respond<'_> {
                 // The end repeats the text of the pieces: here is the rest.
                 let payload = to_payload(&answer, &text, progress, work);
                 memory.answered(&work.thread_id, &work.own, &id, &text);
-                Ok(stream.end(payload).await?)
+                stream.end(payload).await?;
+                self.observe_answer(&text);
+                Ok(())
             }
             ReplySink::Whole => {
                 let mut payload = to_payload(&answer, &answer.text, progress, work);
@@ -204,9 +209,14 @@ impl Respond<'_> {
                     sent => sent,
                 };
                 memory.answered(&work.thread_id, &work.own, &sent?, &answer.text);
+                self.observe_answer(&answer.text);
                 Ok(())
             }
         }
+    }
+
+    fn observe_answer(&self, text: &str) {
+        self.responder.observe(self.work.message, AnswerOutcome::Answered(text), self.started.elapsed());
     }
 
     /// Sends a reply; to a sender that waits for none, a message. Returns its id.

@@ -6,12 +6,11 @@ use std::time::Duration;
 
 use agentnet::{AgentNode, Connection, Context, Handler, HandlerResult, Limits, Message, StartError, json};
 use tokio::sync::mpsc;
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::events::HostEvent;
 use super::in_flight::InFlight;
-use crate::agent::{AgentParts, Responder};
+use crate::agent::{AgentParts, AnswerOutcome, Responder};
 use crate::config::AgentConfig;
 
 /// What a handler may take beyond the agent's `max_seconds`: the answer that says so.
@@ -63,9 +62,17 @@ impl AgentTask {
         environment: &AgentEnvironment,
     ) -> Result<Self, StartError> {
         let config = Arc::clone(&parts.config);
-        let responder = Arc::new(Responder::new(parts));
+        let key: Arc<str> = Arc::from(config.key.as_str());
+        let mut responder = Responder::new(parts);
+        if let Some(events) = environment.events.clone() {
+            let agent = Arc::clone(&key);
+            responder = responder.observed_by(move |message, outcome, time| {
+                tell(&events, outcome_event(Arc::clone(&agent), message.clone(), outcome, time));
+            });
+        }
+        let responder = Arc::new(responder);
         let handler = MessageHandler {
-            agent: Arc::from(config.key.as_str()),
+            agent: key,
             responder: Arc::clone(&responder),
             events: environment.events.clone(),
             stopping: environment.stopping.clone(),
@@ -142,23 +149,27 @@ struct MessageHandler {
 impl Handler for MessageHandler {
     async fn handle(&self, message: Message, context: Context) -> HandlerResult {
         let _in_flight = self.in_flight.enter();
-        let started = Instant::now();
-        self.tell(|agent| HostEvent::Received { agent, message: message.clone() });
-        let result = tokio::select! {
+        if let Some(events) = &self.events {
+            tell(events, HostEvent::Received { agent: Arc::clone(&self.agent), message: message.clone() });
+        }
+        tokio::select! {
             result = self.responder.handle(message.clone(), context.clone()) => result,
             () = self.stopping.cancelled() => refuse(&message, &context).await,
-        };
-        let error = result.as_ref().err().map(ToString::to_string);
-        self.tell(|agent| HostEvent::Finished { agent, message, time: started.elapsed(), error });
-        result
+        }
     }
 }
 
-impl MessageHandler {
-    fn tell(&self, event: impl FnOnce(Arc<str>) -> HostEvent) {
-        if let Some(events) = &self.events {
-            // A reader that is too slow misses events.
-            let _ = events.try_send(event(Arc::clone(&self.agent)));
+/// A reader that is too slow misses events.
+fn tell(events: &mpsc::Sender<HostEvent>, event: HostEvent) {
+    let _ = events.try_send(event);
+}
+
+fn outcome_event(agent: Arc<str>, message: Message, outcome: AnswerOutcome<'_>, time: Duration) -> HostEvent {
+    match outcome {
+        AnswerOutcome::Answered(text) => HostEvent::Answered { agent, message, text: text.to_owned(), time },
+        AnswerOutcome::Failed { code, detail } => {
+            let (code, detail) = (code.to_owned(), detail.to_owned());
+            HostEvent::Failed { agent, message, code, detail, time }
         }
     }
 }

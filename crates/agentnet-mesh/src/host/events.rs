@@ -16,15 +16,28 @@ pub enum HostEvent {
         /// The message.
         message: Message,
     },
-    /// An agent is done with a message.
-    Finished {
+    /// An agent has answered a message.
+    Answered {
         /// Key of the agent.
         agent: Arc<str>,
         /// The message.
         message: Message,
+        /// Text of the answer.
+        text: String,
         /// How long it took.
         time: Duration,
-        /// Why its handler failed, if it did.
-        error: Option<String>,
+    },
+    /// An agent has no answer to a message.
+    Failed {
+        /// Key of the agent.
+        agent: Arc<str>,
+        /// The message.
+        message: Message,
+        /// Code of the error reply.
+        code: String,
+        /// What happened.
+        detail: String,
+        /// How long it took.
+        time: Duration,
     },
 }

@@ -233,20 +233,17 @@ fn announce(agents: &[AgentStatus], metrics_url: Option<&str>, log: BlockLog, ou
     output.line(output.tint(Tint::Dim, "Ctrl-C stops the agents"))
 }
 
-/// Prints a message that an agent got, or that it is done with one.
+/// Prints a message that an agent got, or what became of it.
 fn print(event: &HostEvent, log: BlockLog) -> std::io::Result<()> {
-    let (agent, label, message, text) = match event {
+    let seconds = |time: &Duration| format!("{:.1}", time.as_secs_f64());
+    let (agent, label, message, time, text) = match event {
         HostEvent::Received { agent, message } => {
             let text = message.text().unwrap_or_else(|| message.payload().get().to_owned());
-            (agent, "RECV", message, text)
+            (agent, "RECV", message, String::new(), text)
         }
-        HostEvent::Finished { agent, message, time, error } => {
-            let seconds = time.as_secs_f64();
-            let text = match error {
-                None => format!("done in {seconds:.1} s"),
-                Some(error) => format!("failed after {seconds:.1} s: {error}"),
-            };
-            (agent, "DONE", message, text)
+        HostEvent::Answered { agent, message, text, time } => (agent, "SEND", message, seconds(time), text.clone()),
+        HostEvent::Failed { agent, message, code, detail, time } => {
+            (agent, "ERROR", message, seconds(time), format!("{code}: {detail}"))
         }
         _ => return Ok(()),
     };
@@ -255,6 +252,7 @@ fn print(event: &HostEvent, log: BlockLog) -> std::io::Result<()> {
         ("kind", &*message.kind),
         ("thread", message.thread_id.as_deref().unwrap_or_default()),
         ("trace", message.trace_id.as_deref().unwrap_or_default()),
+        ("seconds", time.as_str()),
     ];
     let facts: Vec<_> = facts.into_iter().filter(|(_, value): &(&str, &str)| !value.is_empty()).collect();
     log.print(&LogBlock { role: agent, label, turn: None, facts: &facts, text: &text })
