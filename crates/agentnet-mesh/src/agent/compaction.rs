@@ -170,16 +170,11 @@ impl Job<'_> {
     async fn plan_of(&self, tail: ThreadTail, coverage: Coverage, keep_tail: u64) -> Option<Plan> {
         let count = tail.message_count.unwrap_or_default();
         let number = |entry: &Entry| count.saturating_sub(entry.position);
-        let mut coverage = coverage;
-        if tail.has_frames {
-            // The frames of streams are messages too: the tail are texts.
-            let oldest_kept = usize::try_from(keep_tail).ok()?.checked_sub(1).and_then(|index| tail.entries.get(index));
-            coverage = match oldest_kept {
-                Some(entry) => coverage.before(number(entry))?,
-                None if keep_tail > 0 => return None,
-                None => coverage,
-            };
-        }
+        // The tail are texts: frames of streams, errors and checkpoints are messages too.
+        let coverage = match usize::try_from(keep_tail).ok()?.checked_sub(1) {
+            Some(index) => coverage.before(number(tail.entries.get(index)?))?,
+            None => coverage,
+        };
         let covered = tail.entries.iter().rev().filter(|entry| coverage.contains(number(entry)));
         let covered: Vec<Entry> = covered.cloned().collect();
         if covered.is_empty() {

@@ -93,8 +93,6 @@ pub struct ThreadTail {
     pub tokens: u64,
     /// Ids of all messages that were read.
     pub ids: HashSet<String>,
-    /// Whether some of them are frames of streams.
-    pub has_frames: bool,
 }
 
 /// Reads a thread. `message_count` is what the registry said before, if it was asked.
@@ -157,7 +155,6 @@ struct Reading<'a> {
     entries: Vec<Entry>,
     tokens: u64,
     ids: HashSet<String>,
-    has_frames: bool,
     checkpoint: Option<Checkpoint>,
     /// When the registry received the current message.
     current_received_at: Option<Timestamp>,
@@ -186,7 +183,6 @@ impl<'a> Reading<'a> {
             entries: Vec::new(),
             tokens: 0,
             ids: HashSet::new(),
-            has_frames: false,
             checkpoint: None,
             current_received_at: None,
             open_streams: HashMap::new(),
@@ -252,7 +248,6 @@ impl<'a> Reading<'a> {
     }
 
     fn push_frame(&mut self, mut message: HistoryMessage, position: u64, frame: StreamFrame) {
-        self.has_frames = true;
         let id = frame.stream_id.clone();
         if let Some(stream) = self.open_streams.get_mut(&id) {
             if let (StreamPart::Delta { .. }, true) = (&frame.part, stream.from_account_id == message.from_account_id) {
@@ -314,7 +309,6 @@ impl<'a> Reading<'a> {
             is_complete,
             tokens: self.tokens,
             ids: self.ids,
-            has_frames: self.has_frames,
         }
     }
 }
