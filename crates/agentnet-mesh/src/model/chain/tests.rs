@@ -10,7 +10,7 @@ use crate::model::StopReason;
 /// A model whose answers are given.
 struct FakeModel {
     answers: Mutex<VecDeque<Answer>>,
-    /// Times of the calls after the first one, and what was asked.
+    /// Time of each call, and what was asked.
     calls: Mutex<Vec<(Instant, ChatRequest)>>,
 }
 
