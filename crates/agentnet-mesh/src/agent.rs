@@ -7,8 +7,8 @@
 //! 5. The answer goes back as one reply or as a stream (`reply_sink`), or as an error reply with a code (`failure`).
 //! 6. A thread that has become long is compacted (`compaction`).
 //!
-//! All of it happens in the handler's own future: where the requester cancels, the time is over, or the node closes, dropping
-//! that future ends the HTTP request and the tools.
+//! All of it happens in the handler's own future: where the requester cancels, the time is over, or the node closes,
+//! dropping that future ends the HTTP request and the tools.
 
 mod compaction;
 mod debate;

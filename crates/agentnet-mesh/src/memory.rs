@@ -1,7 +1,7 @@
 //! What an agent remembers: the thread in the registry, and nothing else.
 //!
-//! So a host that is restarted goes on where it was, and several hosts of one agent know the same. What this process has just
-//! sent and received is kept for some seconds, until the registry has stored it.
+//! So a host that is restarted goes on where it was, and several hosts of one agent know the same. What this process
+//! has just sent and received is kept for some seconds, until the registry has stored it.
 
 pub mod checkpoint;
 pub mod conversation;
@@ -67,8 +67,8 @@ impl Memory {
         self.recent.add(thread_id, entry, Instant::now());
     }
 
-    /// What was said in the thread of a message before it. Where the registry cannot be asked, that is only what this process
-    /// has just seen.
+    /// What was said in the thread of a message before it. Where the registry cannot be asked, that is only what this
+    /// process has just seen.
     pub async fn recall(&self, node: &AgentNode, config: &MemoryConfig, thread_id: &str, message: &Message) -> Recalled {
         let own = node.account_id().unwrap_or_default();
         let mut recalled = Recalled { is_complete: true, ..Recalled::default() };

@@ -2,8 +2,8 @@
 //!
 //! 1. The registry says how long the thread is, and how far it is covered.
 //! 2. The messages up to the tail are read and summed up by the model; where that fails, by an extract.
-//! 3. If nobody else was faster, the checkpoint is sent to the agent's own inbox. Its message id follows from what it covers, so
-//!    that the history keeps one of two.
+//! 3. If nobody else was faster, the checkpoint is sent to the agent's own inbox. Its message id follows from what it
+//!    covers, so that the history keeps one of two.
 
 use std::collections::{BTreeSet, HashSet};
 use std::time::{Duration, SystemTime};
@@ -265,8 +265,8 @@ impl Job<'_> {
         published.map_err(|error| error.to_string())
     }
 
-    /// Whether the network wants messages of this account to be signed. The node signs what it sends itself, but gives each
-    /// message an id of its own.
+    /// Whether the network wants messages of this account to be signed. The node signs what it sends itself, but gives
+    /// each message an id of its own.
     async fn is_signed(&self, own: &str) -> bool {
         let Ok(registry) = self.node.registry() else { return true };
         let key = registry.call(&ResolveKeyRequest { account_id: own.to_owned() }).await;

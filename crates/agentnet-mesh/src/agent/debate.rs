@@ -1,8 +1,8 @@
-//! A debate before the answer: peers answer the question, see one another's answers in the next rounds, and the agent draws the
-//! conclusion.
+//! A debate before the answer: peers answer the question, see one another's answers in the next rounds, and the agent
+//! draws the conclusion.
 //!
-//! A round is one request to each peer, all at the same time, in the thread of the question. A peer without an answer is named in
-//! the conclusion.
+//! A round is one request to each peer, all at the same time, in the thread of the question. A peer without an answer
+//! is named in the conclusion.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

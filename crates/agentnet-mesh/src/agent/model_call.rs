@@ -68,8 +68,8 @@ pub(super) struct ModelCaller<'a> {
 }
 
 impl ModelCaller<'_> {
-    /// Asks the model; pieces of text go to `sink` as they come. An answer that breaks off is asked for again, unless a piece of
-    /// it was passed on.
+    /// Asks the model; pieces of text go to `sink` as they come. An answer that breaks off is asked for again, unless a
+    /// piece of it was passed on.
     pub(super) async fn call(
         &self,
         request: &ChatRequest,
@@ -219,7 +219,8 @@ impl AttemptFailure {
     }
 }
 
-/// Counts the tokens of one answer, and records them when it ends: also when it is dropped, because the provider charges for it.
+/// Counts the tokens of one answer, and records them when it ends: also when it is dropped, because the provider
+/// charges for it.
 struct Meter<'a> {
     caller: &'a ModelCaller<'a>,
     provider: String,

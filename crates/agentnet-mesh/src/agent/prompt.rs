@@ -20,8 +20,8 @@ pub(super) fn system_prompt(config: &AgentConfig, prompt: &str, username: &str, 
     text
 }
 
-/// The time in the agent's zone, in UTC, and in seconds since 1970, to the minute: a prompt that changed each second could not be
-/// cached by providers. An unknown zone counts as UTC.
+/// The time in the agent's zone, in UTC, and in seconds since 1970, to the minute: a prompt that changed each second
+/// could not be cached by providers. An unknown zone counts as UTC.
 fn time_block(timezone: &str, now: Timestamp) -> String {
     let utc = now.strftime("%Y-%m-%dT%H:%MZ");
     let minute = now.as_second().div_euclid(60) * 60;

@@ -1,7 +1,7 @@
 //! Where an answer goes: one reply at its end, or a stream as it is made.
 //!
-//! A model's pieces are a few characters long. They are put together for some milliseconds, because every frame of a stream is a
-//! message that the registry stores; the first one goes at once.
+//! A model's pieces are a few characters long. They are put together for some milliseconds, because every frame of a
+//! stream is a message that the registry stores; the first one goes at once.
 
 use std::time::Duration;
 

@@ -87,7 +87,8 @@ impl From<AnswerFailure> for Ended {
 }
 
 impl Ended {
-    /// The requester has its error reply: the message is handled. Only what could not be sent is a failure of the handler.
+    /// The requester has its error reply: the message is handled. Only what could not be sent is a failure of the
+    /// handler.
     fn into_handler_result(self, message: &Message) -> HandlerResult {
         let AnswerFailure { code, detail } = self.failure;
         if code == CANCELLED {

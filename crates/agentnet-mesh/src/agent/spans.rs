@@ -1,5 +1,5 @@
-//! Spans of model and tool calls, with the names of OpenTelemetry's conventions for generative AI. They are children of the
-//! span of the message, so that a question and all that it caused are one trace.
+//! Spans of model and tool calls, with the names of OpenTelemetry's conventions for generative AI. They are children of
+//! the span of the message, so that a question and all that it caused are one trace.
 
 use tracing::{Span, field};
 

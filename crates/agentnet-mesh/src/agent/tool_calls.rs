@@ -19,7 +19,8 @@ const MAX_REPLIED_BYTES: usize = 64 * 1024;
 /// Characters of a tool's name, which a model may have made up.
 const MAX_NAME_CHARS: usize = 64;
 
-/// Runs the calls. A model's API refuses a conversation in which a call has no result, so calls beyond a limit get an error.
+/// Runs the calls. A model's API refuses a conversation in which a call has no result, so calls beyond a limit get an
+/// error.
 pub(super) async fn run(
     work: &Work<'_>,
     calls: &[ToolCall],

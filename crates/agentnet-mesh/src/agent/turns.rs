@@ -1,4 +1,5 @@
-//! The loop: the model answers or calls tools, the tools' results go back to it, until it answers or a limit is reached.
+//! The loop: the model answers or calls tools, the tools' results go back to it, until it answers or a limit is
+//! reached.
 //!
 //! At a limit the model is asked once more, without tools, so that it can say how far it has come.
 

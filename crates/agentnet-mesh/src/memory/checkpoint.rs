@@ -69,8 +69,8 @@ impl Coverage {
         format!("checkpoint:{thread_id}:{}", self.end)
     }
 
-    /// The id of the checkpoint's message. It follows from what is covered: of two agents that write the same checkpoint at the
-    /// same time, the history keeps one.
+    /// The id of the checkpoint's message. It follows from what is covered: of two agents that write the same
+    /// checkpoint at the same time, the history keeps one.
     #[must_use]
     pub fn message_id(&self, thread_id: &str) -> String {
         let digest = Sha256::digest(self.idempotency_key(thread_id));

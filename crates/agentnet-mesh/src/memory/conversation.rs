@@ -1,6 +1,7 @@
 //! Makes a conversation for a model from what was said in a thread.
 //!
-//! Messages of others are given as data, in marks: `<message from="@bob">…</message>`. Nothing in a text can end its mark.
+//! Messages of others are given as data, in marks: `<message from="@bob">…</message>`. Nothing in a text can end its
+//! mark.
 
 use agentnet::protocol::compaction::Checkpoint;
 
@@ -32,8 +33,8 @@ pub struct Recalled {
 }
 
 impl Recalled {
-    /// The conversation: the summary, the newest entries, and at the end the question, in about so many tokens. The question is
-    /// never cut.
+    /// The conversation: the summary, the newest entries, and at the end the question, in about so many tokens. The
+    /// question is never cut.
     #[must_use]
     pub fn to_conversation(&self, own: &str, question: &str, max_tokens: u64) -> Vec<ChatMessage> {
         let mut left = max_tokens.saturating_sub(estimate::tokens(question));

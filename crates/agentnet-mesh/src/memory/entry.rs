@@ -76,8 +76,8 @@ fn is_marked_answer(payload: &JsonView<'_>) -> bool {
     mesh.is_some_and(|mesh| mesh.get("answer").is_truthy())
 }
 
-/// A payload as a model is shown it: its text, else its JSON without the members that only agents need; `None` where nothing
-/// is left.
+/// A payload as a model is shown it: its text, else its JSON without the members that only agents need; `None` where
+/// nothing is left.
 #[must_use]
 pub fn shown_text(payload: &RawJson) -> Option<String> {
     if let Some(text) = extract_text(&payload.view()) {

@@ -1,7 +1,7 @@
 //! Reads the newest part of a thread from the registry: what was said since the last checkpoint, and that checkpoint.
 //!
-//! A checkpoint says how many messages of the thread it covers, counted from the first one. The registry's pages run newest
-//! first, so a message's number is the number of all messages less the number of newer ones.
+//! A checkpoint says how many messages of the thread it covers, counted from the first one. The registry's pages run
+//! newest first, so a message's number is the number of all messages less the number of newer ones.
 
 use std::collections::{HashMap, HashSet};
 

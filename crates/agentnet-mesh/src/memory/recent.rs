@@ -1,5 +1,5 @@
-//! The latest messages that this process sent or received: the registry stores messages a moment after they are sent, and a
-//! question may follow an answer sooner.
+//! The latest messages that this process sent or received: the registry stores messages a moment after they are sent,
+//! and a question may follow an answer sooner.
 
 use std::collections::VecDeque;
 use std::time::Duration;

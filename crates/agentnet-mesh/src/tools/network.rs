@@ -1,7 +1,7 @@
 //! Tools of the network itself: find agents, ask them, send messages, read threads.
 //!
-//! A question that an agent asks stays in the thread of the message that it answers, and follows it. [`chain::CallChain`] keeps
-//! agents from asking one another in a circle.
+//! A question that an agent asks stays in the thread of the message that it answers, and follows it.
+//! [`chain::CallChain`] keeps agents from asking one another in a circle.
 
 pub mod chain;
 

@@ -1,8 +1,8 @@
 //! The agents that wait for one answer: how many there are, and which.
 //!
 //! An agent of a mesh that asks another one writes them into the payload's member `mesh`:
-//! `{"hops": 1, "origin": "acct_user", "chain": ["acct_user", "acct_planner"]}`. Any client can write this member. A false one
-//! can make a request fail, or begin a chain anew; what an agent may spend is limited by its budgets.
+//! `{"hops": 1, "origin": "acct_user", "chain": ["acct_user", "acct_planner"]}`. Any client can write this member. A
+//! false one can make a request fail, or begin a chain anew; what an agent may spend is limited by its budgets.
 
 use std::sync::Arc;
 

@@ -1,5 +1,5 @@
-//! Messages of the history that the agent took part in. A model may not read other conversations: what it is told by a peer
-//! could make it look for them.
+//! Messages of the history that the agent took part in. A model may not read other conversations: what it is told by a
+//! peer could make it look for them.
 
 use std::collections::BTreeSet;
 
