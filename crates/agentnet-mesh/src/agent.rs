@@ -67,7 +67,7 @@ pub enum AnswerOutcome<'a> {
     Failed {
         /// Code of the failure.
         code: &'a str,
-        /// What happened.
+        /// What happened, for people.
         detail: &'a str,
     },
 }

@@ -231,13 +231,13 @@ impl Host {
         &self.core.environment.connection
     }
 
-    /// The counters.
+    /// Counters of the host.
     #[must_use]
     pub fn metrics(&self) -> &Arc<MeshMetrics> {
         &self.core.metrics
     }
 
-    /// The ledger.
+    /// Tokens and money of the host.
     #[must_use]
     pub fn ledger(&self) -> &Arc<Ledger> {
         &self.core.ledger

@@ -94,7 +94,7 @@ pub enum ChatMessage {
 /// One answer of a model.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct AssistantTurn {
-    /// Its text.
+    /// Text that the model wrote.
     pub text: String,
     /// Tools that it calls.
     pub tool_calls: Vec<ToolCall>,

@@ -39,7 +39,7 @@ pub use self::shared::{SharedTools, check};
 /// Bytes of a result that the model sees at most, unless a tool says otherwise.
 pub const DEFAULT_MAX_RESULT_BYTES: usize = 16_384;
 
-/// A tool.
+/// A tool that a model may call.
 #[async_trait]
 pub trait Tool: Send + Sync {
     /// Name in the configuration, as globs see it: `network.ask`, `mcp.files.read_file`, `disk`.
@@ -82,7 +82,7 @@ pub struct ToolContext {
 /// What a call of a tool returned.
 #[derive(Debug, Clone, PartialEq)]
 pub enum ToolOutcome {
-    /// A result.
+    /// The tool has a result.
     Ok(Value),
     /// A failure that the model is told.
     Failed {

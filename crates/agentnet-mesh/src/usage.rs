@@ -19,7 +19,7 @@ pub struct UsageRecord {
     pub provider: String,
     /// Name of the model in the configuration.
     pub model: String,
-    /// Thread.
+    /// Thread of the message that was answered.
     pub thread_id: String,
     /// Tokens read.
     pub input: u64,

@@ -81,7 +81,7 @@ impl Drop for Running<'_> {
     }
 }
 
-/// What is compacted, by whom.
+/// What is compacted, and for which agent.
 #[derive(Clone, Copy)]
 pub(super) struct Job<'a> {
     pub(super) parts: &'a AgentParts,

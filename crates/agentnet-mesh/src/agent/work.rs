@@ -36,7 +36,7 @@ impl Deadlines {
     }
 }
 
-/// The message that is being answered, and by whom.
+/// The message that is being answered, and the agent that answers.
 pub(super) struct Work<'a> {
     pub(super) parts: &'a AgentParts,
     pub(super) node: &'a AgentNode,

@@ -13,7 +13,7 @@ pub struct ReloadReport {
     pub changed: Vec<String>,
     /// Joined anew, with another identity.
     pub rejoined: Vec<String>,
-    /// New.
+    /// New in the file.
     pub added: Vec<String>,
     /// Left the network.
     pub removed: Vec<String>,
@@ -58,7 +58,7 @@ impl std::fmt::Display for ReloadReport {
 /// What a reload does with an agent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Change {
-    /// Nothing.
+    /// It stays as it is.
     Keep,
     /// It answers the next message with other parts.
     Swap,

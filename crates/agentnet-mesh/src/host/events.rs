@@ -13,14 +13,14 @@ pub enum HostEvent {
     Received {
         /// Key of the agent.
         agent: Arc<str>,
-        /// The message.
+        /// The message at hand.
         message: Message,
     },
     /// An agent has answered a message.
     Answered {
         /// Key of the agent.
         agent: Arc<str>,
-        /// The message.
+        /// The message at hand.
         message: Message,
         /// Text of the answer.
         text: String,
@@ -31,11 +31,11 @@ pub enum HostEvent {
     Failed {
         /// Key of the agent.
         agent: Arc<str>,
-        /// The message.
+        /// The message at hand.
         message: Message,
         /// Code of the error reply.
         code: String,
-        /// What happened.
+        /// What happened, for people.
         detail: String,
         /// How long it took.
         time: Duration,

@@ -52,7 +52,7 @@ pub enum HostError {
     /// Keys were selected that the file does not have.
     #[error("no agent with the key {} (known: {})", unknown.join(", "), known.join(", "))]
     UnknownAgents {
-        /// The keys.
+        /// Keys that no agent has.
         unknown: Vec<String>,
         /// Keys of the file.
         known: Vec<String>,

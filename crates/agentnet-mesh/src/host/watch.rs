@@ -23,7 +23,7 @@ const MAX_DEBOUNCES: usize = 10;
 #[derive(Debug, thiserror::Error)]
 #[error("cannot watch {}: {source}", path.display())]
 pub struct WatchError {
-    /// The folder.
+    /// The folder that should be watched.
     pub path: PathBuf,
     /// The error of the system.
     pub source: notify::Error,

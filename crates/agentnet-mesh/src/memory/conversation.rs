@@ -90,7 +90,7 @@ impl Recalled {
     }
 }
 
-/// A message as data: who said it, to whom if not to the agent itself, and the text.
+/// A message as data: its sender, its receiver if that is not the agent itself, and the text.
 #[must_use]
 pub fn marked_message(from: &str, to: Option<&str>, text: &str) -> String {
     match to {

@@ -56,7 +56,7 @@ pub enum Speech {
     Note,
 }
 
-/// Which thread is read, and for whom.
+/// The thread that is read, and the agent that reads it.
 #[derive(Debug, Clone, Copy)]
 pub struct ThreadView<'a> {
     /// Id of the thread.

@@ -71,7 +71,7 @@ impl Ledger {
         Ok(Self { prices: RwLock::new(prices), file, today: Mutex::new(today) })
     }
 
-    /// The file.
+    /// Path of the file, if there is one.
     #[must_use]
     pub fn path(&self) -> Option<&Path> {
         self.file.as_ref().map(|file| file.path.as_path())

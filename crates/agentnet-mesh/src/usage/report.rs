@@ -64,7 +64,7 @@ pub struct Row {
     pub sums: Sums,
 }
 
-/// A report.
+/// A report of what was used.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Report {
     /// What the rows are.

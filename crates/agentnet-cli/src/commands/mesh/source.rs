@@ -32,7 +32,7 @@ pub(crate) struct Overrides {
 }
 
 impl Source {
-    /// The file.
+    /// The file that is named, or the default.
     pub(crate) fn path(&self) -> &Path {
         let named = self.file.as_deref().or(self.config.as_deref());
         named.unwrap_or(Path::new(DEFAULT_FILE))

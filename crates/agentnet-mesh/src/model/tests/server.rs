@@ -31,7 +31,7 @@ pub(super) enum Step {
     Forever(Vec<u8>),
 }
 
-/// An answer.
+/// An answer of the scripted server.
 #[derive(Debug, Clone)]
 pub(super) struct Script {
     status: u16,

@@ -11,7 +11,7 @@ const DEFAULT_B_PROMPT: &str = "\
 You answer the questions of another agent. Be practical and concrete. Write plain text in short paragraphs, fewer than 120 words, \
 without tables and code blocks.";
 
-/// The settings.
+/// What the environment sets.
 #[derive(Debug)]
 pub(super) struct Settings {
     pub(super) model: ModelSettings,
