@@ -157,21 +157,22 @@ impl Responder {
     }
 
     async fn compact_on_event(&self, parts: &AgentParts, event: &CompactionRequired, node: &AgentNode) {
-        let deadline = Deadlines::new(Instant::now(), parts.config.limits.max_time).answer;
-        self.compact(parts, node, &event.thread_id, Trigger::Event, deadline).await;
-    }
-
-    /// Compacts a thread, if it is due, before the deadline; whether a checkpoint was written.
-    async fn compact(&self, parts: &AgentParts, node: &AgentNode, thread_id: &str, trigger: Trigger, deadline: Instant) -> bool {
         let job = Job {
             parts,
             node,
             names: &self.memory.names,
-            thread_id,
-            trigger,
-            deadline,
+            thread_id: &event.thread_id,
+            trigger: Trigger::Event,
+            current: None,
+            deadline: Deadlines::new(Instant::now(), parts.config.limits.max_time).answer,
         };
-        match tokio::time::timeout_at(deadline, self.compactor.compact(job)).await {
+        self.compact(job).await;
+    }
+
+    /// Compacts a thread, if it is due, before the deadline; whether a checkpoint was written.
+    async fn compact(&self, job: Job<'_>) -> bool {
+        let thread_id = job.thread_id;
+        match tokio::time::timeout_at(job.deadline, self.compactor.compact(job)).await {
             Ok(Ok(outcome)) => outcome == compaction::Compacted::Written,
             Ok(Err(problem)) => {
                 tracing::warn!(thread_id, problem, "the thread cannot be compacted");

@@ -89,6 +89,8 @@ pub(super) struct Job<'a> {
     pub(super) names: &'a AccountNames,
     pub(super) thread_id: &'a str,
     pub(super) trigger: Trigger,
+    /// The message that is answered: what comes after it does not count.
+    pub(super) current: Option<&'a str>,
     pub(super) deadline: Instant,
 }
 
@@ -147,9 +149,10 @@ impl Job<'_> {
         let count = u64::try_from(thread.message_count).unwrap_or_default();
         let latest = possible_end(thread.latest_checkpoint_end, count);
         let keep_tail = self.keep_tail();
-        let Some(coverage) = Coverage::next(latest, count, keep_tail) else {
+        // The message that is answered may not be stored yet.
+        if Coverage::next(latest, count + 1, keep_tail).is_none() {
             return Ok(None);
-        };
+        }
         let view = ThreadView {
             thread_id: self.thread_id,
             own,
@@ -164,17 +167,13 @@ impl Job<'_> {
         if self.trigger == Trigger::Size && tail.tokens < config.at_tokens {
             return Ok(None);
         }
-        Ok(self.plan_of(tail, coverage, keep_tail).await)
+        Ok(self.plan_of(tail, latest, keep_tail).await)
     }
 
-    async fn plan_of(&self, tail: ThreadTail, coverage: Coverage, keep_tail: u64) -> Option<Plan> {
+    async fn plan_of(&self, tail: ThreadTail, latest: u64, keep_tail: u64) -> Option<Plan> {
         let count = tail.message_count.unwrap_or_default();
         let number = |entry: &Entry| count.saturating_sub(entry.position);
-        // The tail are texts: frames of streams, errors and checkpoints are messages too.
-        let coverage = match usize::try_from(keep_tail).ok()?.checked_sub(1) {
-            Some(index) => coverage.before(number(tail.entries.get(index)?))?,
-            None => coverage,
-        };
+        let coverage = self.coverage(&tail.entries, count, latest, keep_tail)?;
         let covered = tail.entries.iter().rev().filter(|entry| coverage.contains(number(entry)));
         let covered: Vec<Entry> = covered.cloned().collect();
         if covered.is_empty() {
@@ -186,12 +185,27 @@ impl Job<'_> {
         Some(Plan { coverage, covered, names, earlier })
     }
 
+    /// What a checkpoint would cover: all but the tail before the message that is answered, or before the end of the thread.
+    fn coverage(&self, entries: &[Entry], count: u64, latest: u64, keep_tail: u64) -> Option<Coverage> {
+        let number = |entry: &Entry| count.saturating_sub(entry.position);
+        let stored = self.current.and_then(|id| entries.iter().find(|entry| entry.id == id)).map(number);
+        let is_missing = self.current.is_some() && stored.is_none();
+        let last = stored.unwrap_or(count + u64::from(is_missing));
+        let coverage = Coverage::next(latest, last, keep_tail)?;
+        // The tail are texts: frames of streams, errors and checkpoints are messages too.
+        let kept = usize::try_from(keep_tail).ok()?.saturating_sub(usize::from(is_missing));
+        match kept.checked_sub(1) {
+            Some(index) => coverage.before(number(entries.iter().filter(|entry| number(entry) <= last).nth(index)?)),
+            None => Some(coverage),
+        }
+    }
+
     /// Messages that stay as they are. For a model that could not read them all, fewer.
     fn keep_tail(&self) -> u64 {
         let keep_tail = self.parts.config.memory.keep_tail;
         match self.trigger {
             Trigger::Event | Trigger::Size => keep_tail,
-            Trigger::Overflow => keep_tail / 2,
+            Trigger::Overflow => (keep_tail / 2).max(1),
         }
     }
 

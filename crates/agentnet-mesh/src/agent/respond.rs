@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
-use super::compaction::Trigger;
+use super::compaction::{Job, Trigger};
 use super::debate::Debate;
 use super::failure::{AnswerFailure, CANCELLED, LIMIT_REACHED, NOT_SENT};
 use super::incoming::Question;
@@ -274,8 +274,21 @@ impl Respond<'_> {
         let may_be_long = !recalled.is_complete || recalled.tokens >= compaction.at_tokens;
         let deadline = work.deadlines.answer;
         if may_be_long && Instant::now() + MIN_COMPACTION_TIME < deadline {
-            self.responder.compact(work.parts, work.node, &work.thread_id, Trigger::Size, deadline).await;
+            self.responder.compact(job(self.responder, work, Trigger::Size, deadline)).await;
         }
+    }
+}
+
+/// Compacts the thread of the message that is answered.
+fn job<'a>(responder: &'a Responder, work: &'a Work<'_>, trigger: Trigger, deadline: Instant) -> Job<'a> {
+    Job {
+        parts: work.parts,
+        node: work.node,
+        names: &responder.memory.names,
+        thread_id: &work.thread_id,
+        trigger,
+        current: Some(&work.message.message_id),
+        deadline,
     }
 }
 
@@ -298,8 +311,8 @@ impl Overflow for CompactOnOverflow<'_> {
         if !memory.uses_thread {
             return None;
         }
-        let deadline = work.deadlines.tools;
-        let is_written = self.0.compact(work.parts, work.node, &work.thread_id, Trigger::Overflow, deadline).await;
+        let job = job(self.0, work, Trigger::Overflow, work.deadlines.tools);
+        let is_written = self.0.compact(job).await;
         if !is_written {
             return None;
         }
