@@ -52,19 +52,23 @@ pub(super) async fn respond(
         cancelled,
     };
     let span = spans::agent(&config.name, &config.agent_id, &work.thread_id);
-    let answering = Respond { responder, work: &work, context, question, started }.run().instrument(span.clone());
+    let respond = Respond { responder, work: &work, context, question, started };
+    let answering = respond.run().instrument(span.clone());
     let outcome = tokio::select! {
         biased;
         outcome = answering => outcome,
         () = context.cancelled() => Err(AnswerFailure::new(CANCELLED, "the reader has cancelled the answer").into()),
     };
     let code = match &outcome {
-        Ok(()) => "ok",
+        Ok(_) => "ok",
         Err(ended) => ended.failure.code,
     };
     parts.metrics.record_request(&config.key, code, started.elapsed());
     match outcome {
-        Ok(()) => Ok(()),
+        Ok(recalled) => {
+            respond.compact_if_long(&recalled).instrument(span).await;
+            Ok(())
+        }
         Err(ended) => {
             let AnswerFailure { code, detail } = &ended.failure;
             spans::failed(&span, code, detail);
@@ -113,7 +117,8 @@ struct Respond<'a> {
 }
 
 impl Respond<'_> {
-    async fn run(self) -> Result<(), Ended> {
+    /// Answers, and gives what was said before.
+    async fn run(&self) -> Result<Recalled, Ended> {
         let work = self.work;
         let config = &*work.parts.config;
         let mut sink = ReplySink::Whole;
@@ -135,8 +140,7 @@ impl Respond<'_> {
         match outcome {
             Ok((answer, recalled)) => {
                 self.reply(answer, &progress, sink).await?;
-                self.compact_if_long(&recalled).await;
-                Ok(())
+                Ok(recalled)
             }
             Err(failure) if failure.is_cancelled() => Err(failure.into()),
             Err(failure) => {
