@@ -6,10 +6,11 @@ the SDK, which writes every member that its types have.
 """
 
 import pathlib
+import re
 import sys
 
 import anthropic
-import httpx
+import httpx2 as httpx
 import openai
 
 WEATHER = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
@@ -45,8 +46,10 @@ def main(server, base, folder):
             events = record(client, base, f"record {case}: The capital of France?", has_tools, LIMIT.get(case, 256))
             target = pathlib.Path(folder) / api
             target.mkdir(parents=True, exist_ok=True)
-            (target / f"{server}-{case}.sse").write_bytes(bytes(raw))
-            (target / f"{server}-{case}-sdk.sse").write_text("".join(events), encoding="utf-8")
+            for name, text in ((f"{server}-{case}", raw.decode()), (f"{server}-{case}-sdk", "".join(events))):
+                # llama.cpp names the model by the path of its file.
+                text = re.sub(r'"model":"[^"]*/([^"/]+)"', r'"model":"/models/\1"', text)
+                (target / f"{name}.sse").write_text(text, encoding="utf-8")
             print(f"{api}/{server}-{case}: {len(raw)} bytes, {len(events)} events")
 
 
@@ -87,7 +90,7 @@ def messages(client, base, text, has_tools, limit):
         messages=[{"role": "user", "content": text}],
         stream=True,
         max_tokens=limit,
-        temperature=0,
+        extra_body={"temperature": 0},
         **({"tools": tools} if has_tools else {}),
     )
     return [f"event: {event.type}\ndata: {event.model_dump_json()}\n\n" for event in stream]

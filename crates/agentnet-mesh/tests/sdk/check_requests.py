@@ -15,6 +15,10 @@ from openai.types.chat import completion_create_params
 from openai.types.responses import response_create_params
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
+# Members of the API that this version of the SDK has no type for: older models and other servers take them, and where one is
+# refused the call is made again without it.
+UNTYPED = {"anthropic-messages": {"temperature"}}
+
 
 def forbid_unknown_members():
     """Makes every TypedDict of both SDKs refuse members that it does not name: by default they are ignored."""
@@ -45,8 +49,10 @@ def main():
     checked, wrong = 0, 0
     for line in sys.stdin:
         request = json.loads(line)
+        untyped = UNTYPED.get(request["api"], set())
+        body = {name: value for name, value in request["body"].items() if name not in untyped}
         try:
-            walk(adapters[request["api"]].validate_python(request["body"]))
+            walk(adapters[request["api"]].validate_python(body))
         except ValidationError as error:
             wrong += 1
             print(f"{request['api']}, {request['case']}: {json.dumps(request['body'])}\n{error}\n", file=sys.stderr)
