@@ -1,12 +1,4 @@
-    let named = ["message", "msg", "detail", "error_description"].into_iter().map(|member| text(error, member));
-    let mut named = named.filter(|message| !message.is_empty());
-    named.next().map(str::to_owned).unwrap_or_else(|| {
-        let details = 
-            let place = ;
-            match place.as_str() {
-                "" => text(detail, "msg").to_owned(),
-                place => format!("{place}: {}", text(detail, "msg")),
-            }//! What providers say when they refuse: the JSON of an error, and the kind of failure that it means.
+//! What providers say when they refuse: the JSON of an error, and the kind of failure that it means.
 
 use reqwest::StatusCode;
 use serde_json::Value;
