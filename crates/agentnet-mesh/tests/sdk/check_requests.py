@@ -26,7 +26,7 @@ def forbid_unknown_members():
         if name.startswith(("openai.types", "anthropic.types")):
             for item in vars(module).values():
                 if isinstance(item, type) and issubclass(item, dict) and hasattr(item, "__total__"):
-                    item.__pydantic_config__ = ConfigDict(extra="forbid")
+                    item.__pydantic_config__ = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
 
 
 def walk(value):
