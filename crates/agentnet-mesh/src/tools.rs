@@ -97,6 +97,9 @@ impl ToolOutcome {
     /// A failure that the model is told.
     #[must_use]
     pub fn failed(code: &str, detail: impl Into<String>) -> Self {
-        Self::Failed { code: code.to_owned(), detail: detail.into() }
+        Self::Failed {
+            code: code.to_owned(),
+            detail: detail.into(),
+        }
     }
 }

@@ -64,9 +64,12 @@ impl Redactor {
         match value {
             Value::String(text) => Value::String(self.clean(&text)),
             Value::Array(items) => items.into_iter().map(|item| self.clean_value(item)).collect(),
-            Value::Object(members) => {
-                Value::Object(members.into_iter().map(|(name, value)| (name, self.clean_value(value))).collect())
-            }
+            Value::Object(members) => Value::Object(
+                members
+                    .into_iter()
+                    .map(|(name, value)| (name, self.clean_value(value)))
+                    .collect(),
+            ),
             plain => plain,
         }
     }
@@ -96,7 +99,10 @@ mod tests {
         let json = serde_json::to_string(prefix).unwrap();
         assert!(json.len() - 2 <= max, "{json}");
         let next: String = text.chars().take(prefix.chars().count() + 1).collect();
-        assert!(serde_json::to_string(&next).unwrap().len() - 2 > max, "{next:?} would have fitted");
+        assert!(
+            serde_json::to_string(&next).unwrap().len() - 2 > max,
+            "{next:?} would have fitted"
+        );
     }
 
     #[test]

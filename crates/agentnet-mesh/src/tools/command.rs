@@ -60,10 +60,18 @@ impl CommandTemplate {
         if let Some(position) = command.argv.iter().position(|element| element.contains('\0')) {
             return Err(format!("argv[{position}] has a NUL character"));
         }
-        if let Some(name) = command.env.iter().find(|name| name.is_empty() || name.contains(['=', '\0'])) {
+        if let Some(name) = command
+            .env
+            .iter()
+            .find(|name| name.is_empty() || name.contains(['=', '\0']))
+        {
             return Err(format!("env: {name:?} is not the name of a variable"));
         }
-        let options_end = command.argv.iter().position(|element| element == "--").unwrap_or(argv.len());
+        let options_end = command
+            .argv
+            .iter()
+            .position(|element| element == "--")
+            .unwrap_or(argv.len());
         let directory = match &command.cwd {
             Some(directory) => base_directory.join(directory),
             None => base_directory.to_owned(),
@@ -102,7 +110,10 @@ impl CommandTemplate {
     }
 
     async fn run(&self, argv: &[String]) -> Result<Output, ToolOutcome> {
-        let env = self.env.iter().filter_map(|name| Some((name.clone(), std::env::var(name).ok()?)));
+        let env = self
+            .env
+            .iter()
+            .filter_map(|name| Some((name.clone(), std::env::var(name).ok()?)));
         let mut group = ProcessGroup::spawn(argv, &self.directory, env, Stdio::null())
             .map_err(|error| ToolOutcome::failed("command_failed", format!("the program does not start: {error}")))?;
         let mut stdout = Captured::new(self.max_result_bytes);
@@ -142,11 +153,16 @@ fn check_element(element: &str, template: &Template, is_after_options: bool) -> 
         return Err("an argument has a NUL character".to_owned());
     }
     if element.len() > MAX_ELEMENT_BYTES {
-        return Err(format!("an argument has {} bytes, at most {MAX_ELEMENT_BYTES}", element.len()));
+        return Err(format!(
+            "an argument has {} bytes, at most {MAX_ELEMENT_BYTES}",
+            element.len()
+        ));
     }
     if element.starts_with('-') && template.begins_with_parameter() && !is_after_options {
         let name = template.parameters().next().unwrap_or_default();
-        return Err(format!("the argument {name:?} may not begin with \"-\": the program would take it for an option"));
+        return Err(format!(
+            "the argument {name:?} may not begin with \"-\": the program would take it for an option"
+        ));
     }
     Ok(())
 }
@@ -234,7 +250,11 @@ struct Excerpt {
 
 impl Captured {
     fn new(max_kept: usize) -> Self {
-        Self { kept: Vec::new(), max_kept, total: 0 }
+        Self {
+            kept: Vec::new(),
+            max_kept,
+            total: 0,
+        }
     }
 
     async fn read(&mut self, stream: Option<impl AsyncRead + Unpin>) {
@@ -264,7 +284,10 @@ impl Captured {
         let text = String::from_utf8_lossy(&self.kept);
         let prefix = json_prefix(&text, max_bytes);
         let is_cut = prefix.len() < text.len() || self.total > self.kept.len() as u64;
-        Excerpt { text: prefix.to_owned(), is_cut }
+        Excerpt {
+            text: prefix.to_owned(),
+            is_cut,
+        }
     }
 }
 

@@ -39,7 +39,10 @@ pub(super) struct HttpClients {
 impl HttpClients {
     /// Clients that connect at the first request.
     pub(super) fn new() -> Self {
-        Self { public: GuardedClient::new(false), any: GuardedClient::new(true) }
+        Self {
+            public: GuardedClient::new(false),
+            any: GuardedClient::new(true),
+        }
     }
 }
 
@@ -119,8 +122,15 @@ impl Tool for HttpRequestTool {
             Err(FillError::BadArguments(problem)) => return ToolOutcome::failed("bad_args", problem),
             Err(FillError::Config(problem)) => return ToolOutcome::failed("config_error", problem),
         };
-        let client = if self.allow_private { &self.clients.any } else { &self.clients.public };
-        let max_body_bytes = self.max_result_bytes.saturating_mul(4).clamp(MIN_BODY_BYTES, MAX_BODY_BYTES);
+        let client = if self.allow_private {
+            &self.clients.any
+        } else {
+            &self.clients.public
+        };
+        let max_body_bytes = self
+            .max_result_bytes
+            .saturating_mul(4)
+            .clamp(MIN_BODY_BYTES, MAX_BODY_BYTES);
         match client.send(&request, &self.allowlist, max_body_bytes).await {
             Ok(answer) => outcome(&answer, &request.redactor),
             Err(failure) => ToolOutcome::failed(failure.code, request.redactor.clean(&failure.detail)),
@@ -140,7 +150,10 @@ fn outcome(answer: &HttpAnswer, redactor: &Redactor) -> ToolOutcome {
     let Some(text) = body else {
         let media_type = clip(&answer.media_type, 100);
         let bytes = answer.body.len();
-        return ToolOutcome::failed("not_text", format!("the answer is not text: {bytes} bytes of {media_type:?}"));
+        return ToolOutcome::failed(
+            "not_text",
+            format!("the answer is not text: {bytes} bytes of {media_type:?}"),
+        );
     };
     if text.trim().is_empty() {
         return ToolOutcome::Ok(json!({"status": answer.status.as_u16()}));
@@ -155,7 +168,9 @@ fn outcome(answer: &HttpAnswer, redactor: &Redactor) -> ToolOutcome {
 /// The body as text; `None` if it is something else.
 fn body_text(answer: &HttpAnswer) -> Option<String> {
     let is_text = answer.media_type.starts_with("text/")
-        || ["json", "xml", "javascript", "yaml"].iter().any(|word| answer.media_type.contains(word));
+        || ["json", "xml", "javascript", "yaml"]
+            .iter()
+            .any(|word| answer.media_type.contains(word));
     match std::str::from_utf8(&answer.body) {
         Ok(text) => Some(text.to_owned()),
         // The limit may have cut a character.

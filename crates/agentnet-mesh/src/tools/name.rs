@@ -64,8 +64,9 @@ fn with_hash(safe: &str, hashed: &str) -> String {
 
 /// The FNV-1a hash, 32 bits.
 fn fnv1a(text: &str) -> u32 {
-    text.bytes()
-        .fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
+    text.bytes().fold(0x811c_9dc5, |hash, byte| {
+        (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
+    })
 }
 
 #[cfg(test)]
@@ -92,7 +93,10 @@ mod tests {
         let names = model_names(&["a.b", "a_b", "c"]);
         assert_ne!(names[0], names[1]);
         assert_eq!(names[2], "c");
-        assert!(names[0].starts_with("a_b_") && names[1].starts_with("a_b_"), "{names:?}");
+        assert!(
+            names[0].starts_with("a_b_") && names[1].starts_with("a_b_"),
+            "{names:?}"
+        );
         let reversed = model_names(&["c", "a_b", "a.b"]);
         assert_eq!(reversed, [names[2].clone(), names[1].clone(), names[0].clone()]);
     }
@@ -104,8 +108,14 @@ mod tests {
             let mut config_names: Vec<String> = (0..random.random_range(1..12))
                 .map(|_| {
                     let alphabet = ['.', '_', 'a', 'é', '/', ' ', '-'];
-                    let length = if random.random_bool(0.2) { 150 } else { random.random_range(0..4) };
-                    (0..length).map(|_| alphabet[random.random_range(0..alphabet.len())]).collect()
+                    let length = if random.random_bool(0.2) {
+                        150
+                    } else {
+                        random.random_range(0..4)
+                    };
+                    (0..length)
+                        .map(|_| alphabet[random.random_range(0..alphabet.len())])
+                        .collect()
                 })
                 .collect();
             config_names.sort();

@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::clip::{clip, json_prefix};
 use super::ToolOutcome;
+use super::clip::{clip, json_prefix};
 use crate::model::{ToolCall, ToolResult};
 
 /// Characters of the detail of a failure.
@@ -21,10 +21,18 @@ pub(super) fn tool_result(call: &ToolCall, outcome: &ToolOutcome, max_bytes: usi
         ToolOutcome::Ok(result) => (success(&tool, result, max_bytes), false),
         ToolOutcome::Failed { code, detail } => {
             let detail = clip(detail, MAX_DETAIL_CHARS);
-            (json!({"ok": false, "tool": tool, "error": code, "detail": detail}).to_string(), true)
+            (
+                json!({"ok": false, "tool": tool, "error": code, "detail": detail}).to_string(),
+                true,
+            )
         }
     };
-    ToolResult { call_id: call.id.clone(), name: call.name.clone(), content, is_error }
+    ToolResult {
+        call_id: call.id.clone(),
+        name: call.name.clone(),
+        content,
+        is_error,
+    }
 }
 
 fn success(tool: &str, result: &Value, max_bytes: usize) -> String {
@@ -44,7 +52,11 @@ mod tests {
     use super::*;
 
     fn result_of(outcome: &ToolOutcome, max_bytes: usize) -> (Value, bool) {
-        let call = ToolCall { id: "call_1".to_owned(), name: "disk".to_owned(), arguments: String::new() };
+        let call = ToolCall {
+            id: "call_1".to_owned(),
+            name: "disk".to_owned(),
+            arguments: String::new(),
+        };
         let result = tool_result(&call, outcome, max_bytes);
         assert_eq!((result.call_id.as_str(), result.name.as_str()), ("call_1", "disk"));
         (serde_json::from_str(&result.content).unwrap(), result.is_error)
@@ -66,6 +78,9 @@ mod tests {
         let (content, is_error) = result_of(&ToolOutcome::failed("timeout", "x".repeat(100_000)), 10);
         assert!(is_error);
         assert_eq!((&content["ok"], &content["error"]), (&json!(false), &json!("timeout")));
-        assert_eq!(content["detail"].as_str().unwrap().chars().count(), MAX_DETAIL_CHARS + 1);
+        assert_eq!(
+            content["detail"].as_str().unwrap().chars().count(),
+            MAX_DETAIL_CHARS + 1
+        );
     }
 }

@@ -16,24 +16,35 @@ impl ToolPatterns {
     /// Compiles globs. One that is malformed allows nothing; `agentnet mesh check` refuses it.
     pub(super) fn new(globs: &[String]) -> Self {
         let patterns = globs.iter().filter_map(|glob| match compile(glob) {
-            Ok(matcher) => Some(ToolPattern { glob: glob.clone(), matcher }),
+            Ok(matcher) => Some(ToolPattern {
+                glob: glob.clone(),
+                matcher,
+            }),
             Err(problem) => {
                 tracing::warn!(glob = glob.as_str(), problem, "ignored a malformed glob of tools");
                 None
             }
         });
-        Self { patterns: patterns.collect() }
+        Self {
+            patterns: patterns.collect(),
+        }
     }
 
     /// Whether a tool is allowed.
     pub(super) fn allows(&self, config_name: &str) -> bool {
-        self.patterns.iter().any(|pattern| pattern.matcher.is_match(config_name))
+        self.patterns
+            .iter()
+            .any(|pattern| pattern.matcher.is_match(config_name))
     }
 
     /// Whether a tool whose name begins like this could be allowed.
     pub(super) fn may_allow_below(&self, prefix: &str) -> bool {
         self.patterns.iter().any(|pattern| {
-            let fixed = pattern.glob.split(['*', '?', '[', '{', '\\']).next().unwrap_or_default();
+            let fixed = pattern
+                .glob
+                .split(['*', '?', '[', '{', '\\'])
+                .next()
+                .unwrap_or_default();
             let has_meta = fixed.len() < pattern.glob.len();
             fixed.starts_with(prefix) || (has_meta && prefix.starts_with(fixed))
         })
@@ -100,6 +111,9 @@ mod tests {
     #[test]
     fn globs_without_a_tool_are_found() {
         let names = ["network.ask", "disk"];
-        assert_eq!(patterns(&["network.*", "dsik"]).unmatched(names.iter().copied()), ["dsik"]);
+        assert_eq!(
+            patterns(&["network.*", "dsik"]).unmatched(names.iter().copied()),
+            ["dsik"]
+        );
     }
 }

@@ -98,7 +98,12 @@ pub(super) fn find_program(program: &str, directory: &Path) -> io::Result<PathBu
         .filter(|folder| folder.is_absolute())
         .map(|folder| folder.join(program))
         .find(|file| is_executable(file))
-        .ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, format!("the program {program:?} is not in PATH")))
+        .ok_or_else(|| {
+            io::Error::new(
+                io::ErrorKind::NotFound,
+                format!("the program {program:?} is not in PATH"),
+            )
+        })
 }
 
 fn is_executable(file: &Path) -> bool {

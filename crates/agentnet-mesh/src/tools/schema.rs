@@ -43,11 +43,19 @@ impl ArgumentSchema {
             .take(MAX_PROBLEMS)
             .map(|problem| {
                 let path = problem.instance_path().to_string();
-                let place = if path.is_empty() { String::new() } else { format!("{path}: ") };
+                let place = if path.is_empty() {
+                    String::new()
+                } else {
+                    format!("{path}: ")
+                };
                 clip(&format!("{place}{problem}"), MAX_PROBLEM_CHARS)
             })
             .collect();
-        if problems.is_empty() { Ok(()) } else { Err(problems.join("; ")) }
+        if problems.is_empty() {
+            Ok(())
+        } else {
+            Err(problems.join("; "))
+        }
     }
 }
 
@@ -64,7 +72,10 @@ pub(super) fn object_schema(parameters: &Value) -> Result<Value, String> {
         }
         Some(kind) if kind == "object" => {}
         Some(kind) => {
-            return Err(format!("arguments are an object, but the schema has type {}", clip(&kind.to_string(), 40)));
+            return Err(format!(
+                "arguments are an object, but the schema has type {}",
+                clip(&kind.to_string(), 40)
+            ));
         }
     }
     schema.entry("properties").or_insert_with(|| json!({}));
@@ -74,7 +85,10 @@ pub(super) fn object_schema(parameters: &Value) -> Result<Value, String> {
 /// Reads the arguments that a model wrote: an empty text and `null` are an object without members.
 pub(super) fn parse_arguments(text: &str) -> Result<Value, String> {
     if text.len() > MAX_ARGUMENT_BYTES {
-        return Err(format!("the arguments have {} bytes, at most {MAX_ARGUMENT_BYTES}", text.len()));
+        return Err(format!(
+            "the arguments have {} bytes, at most {MAX_ARGUMENT_BYTES}",
+            text.len()
+        ));
     }
     if text.trim().is_empty() {
         return Ok(json!({}));
@@ -138,7 +152,11 @@ mod tests {
             assert!(problem.contains(part), "{part} in {problem}");
         }
         let problem = schema.check(&json!({"city": "y".repeat(100_000)})).unwrap_err();
-        assert!(problem.chars().count() <= MAX_PROBLEMS * (MAX_PROBLEM_CHARS + 3), "{}", problem.len());
+        assert!(
+            problem.chars().count() <= MAX_PROBLEMS * (MAX_PROBLEM_CHARS + 3),
+            "{}",
+            problem.len()
+        );
     }
 
     #[rstest]

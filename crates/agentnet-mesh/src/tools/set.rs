@@ -62,7 +62,14 @@ impl ToolSet {
 
     pub(super) fn new(patterns: ToolPatterns, fixed: Vec<Arc<dyn Tool>>, servers: Vec<McpServerHandle>) -> Self {
         let listing = Listing::new(&patterns, &fixed, &servers);
-        Self { shared: Arc::new(Shared { patterns, fixed, servers, listing: Mutex::new(Arc::new(listing)) }) }
+        Self {
+            shared: Arc::new(Shared {
+                patterns,
+                fixed,
+                servers,
+                listing: Mutex::new(Arc::new(listing)),
+            }),
+        }
     }
 
     /// The tools as the model sees them, in the order of their names in the configuration.
@@ -81,7 +88,9 @@ impl ToolSet {
     #[must_use]
     pub fn unmatched_globs(&self) -> Vec<String> {
         let listing = self.listing();
-        self.shared.patterns.unmatched(listing.model_names.keys().map(String::as_str))
+        self.shared
+            .patterns
+            .unmatched(listing.model_names.keys().map(String::as_str))
     }
 
     /// Calls a tool, by its name for models or its name in the configuration, and never fails: the result tells the model what went
@@ -157,9 +166,15 @@ impl Listing {
                 listing.forbidden.extend([name, config_name.to_owned()]);
                 continue;
             }
-            specs.push(ToolSpec { name: name.clone(), ..tool.spec().clone() });
+            specs.push(ToolSpec {
+                name: name.clone(),
+                ..tool.spec().clone()
+            });
             listing.model_names.insert(config_name.to_owned(), name.clone());
-            let entry = Entry { tool: Arc::clone(tool), schema: OnceLock::new() };
+            let entry = Entry {
+                tool: Arc::clone(tool),
+                schema: OnceLock::new(),
+            };
             listing.entries.insert(name, entry);
         }
         listing.specs = specs.into();
@@ -187,7 +202,9 @@ impl Entry {
             .schema
             .get_or_init(|| ArgumentSchema::compile(&self.tool.spec().parameters))
             .as_ref()
-            .map_err(|problem| ToolOutcome::failed("bad_schema", format!("the tool's own schema is wrong: {problem}")))?;
+            .map_err(|problem| {
+                ToolOutcome::failed("bad_schema", format!("the tool's own schema is wrong: {problem}"))
+            })?;
         schema
             .check(&arguments)
             .map_err(|problem| ToolOutcome::failed("bad_args", problem))?;

@@ -42,13 +42,20 @@ impl SharedTools {
         let clients = Arc::new(HttpClients::new());
         let parent = mesh.path.parent().filter(|parent| !parent.as_os_str().is_empty());
         let directory = parent.unwrap_or(Path::new("."));
-        let tools = mesh.tools.iter().filter_map(|(name, config)| match compile(name, config, directory, &clients) {
-            Ok(tool) => Some(tool.into_tool()),
-            Err(problem) => {
-                tracing::error!(tool = name.as_str(), problem, "left out a tool: its configuration is wrong");
-                None
-            }
-        });
+        let tools = mesh
+            .tools
+            .iter()
+            .filter_map(|(name, config)| match compile(name, config, directory, &clients) {
+                Ok(tool) => Some(tool.into_tool()),
+                Err(problem) => {
+                    tracing::error!(
+                        tool = name.as_str(),
+                        problem,
+                        "left out a tool: its configuration is wrong"
+                    );
+                    None
+                }
+            });
         let tools = tools.collect();
         let tasks = TaskTracker::new();
         let stop = CancellationToken::new();
@@ -57,7 +64,12 @@ impl SharedTools {
             .iter()
             .map(|(name, config)| McpServerHandle::start(name, config, directory, &tasks, &stop))
             .collect();
-        Self { tools, servers, tasks, stop }
+        Self {
+            tools,
+            servers,
+            tasks,
+            stop,
+        }
     }
 
     /// The tools that an agent may use: those of the mesh and `more`, by globs. Starts the MCP servers that the globs name, and waits
@@ -73,7 +85,12 @@ impl SharedTools {
         for server in &servers {
             server.want();
         }
-        join_all(servers.iter().map(|server| server.first_attempt(FIRST_CONNECTION_TIMEOUT))).await;
+        join_all(
+            servers
+                .iter()
+                .map(|server| server.first_attempt(FIRST_CONNECTION_TIMEOUT)),
+        )
+        .await;
         let mut fixed = self.tools.clone();
         fixed.extend(more);
         ToolSet::new(patterns, fixed, servers)
@@ -152,7 +169,10 @@ impl CompiledTool {
             Self::Command(tool) => tool.parameters().collect(),
         };
         let known = schema.get("properties").and_then(Value::as_object);
-        match names.iter().find(|name| !known.is_some_and(|known| known.contains_key(**name))) {
+        match names
+            .iter()
+            .find(|name| !known.is_some_and(|known| known.contains_key(**name)))
+        {
             Some(name) => Err(format!("{{{name}}} is not in parameters.properties")),
             None => Ok(()),
         }

@@ -103,7 +103,9 @@ fn parameter(text: &str) -> Option<(&str, &str)> {
     let (name, after) = inner.split_once('}')?;
     let first = name.chars().next()?;
     let is_name = (first.is_ascii_alphabetic() || first == '_')
-        && name.chars().all(|character| character.is_ascii_alphanumeric() || matches!(character, '_' | '-'));
+        && name
+            .chars()
+            .all(|character| character.is_ascii_alphanumeric() || matches!(character, '_' | '-'));
     is_name.then_some((name, after))
 }
 

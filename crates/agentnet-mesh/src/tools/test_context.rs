@@ -27,18 +27,27 @@ pub(crate) fn context() -> ToolContext {
 
 /// A call as a model makes it.
 pub(crate) fn call(name: &str, arguments: &str) -> ToolCall {
-    ToolCall { id: "call_1".to_owned(), name: name.to_owned(), arguments: arguments.to_owned() }
+    ToolCall {
+        id: "call_1".to_owned(),
+        name: name.to_owned(),
+        arguments: arguments.to_owned(),
+    }
 }
 
 /// A tool without a description that takes any arguments.
 pub(crate) fn any_spec(name: &str) -> ToolSpec {
-    ToolSpec { name: name.to_owned(), description: String::new(), parameters: serde_json::json!({"type": "object"}) }
+    ToolSpec {
+        name: name.to_owned(),
+        description: String::new(),
+        parameters: serde_json::json!({"type": "object"}),
+    }
 }
 
 /// Characters that mean something to shells, URLs, JSON or templates, and some that do not.
 pub(crate) const NASTY: [char; 44] = [
-    '\'', '"', '`', '$', '(', ')', '{', '}', '[', ']', '<', '>', '|', '&', ';', '*', '?', '!', '~', '#', '%', '\\', '/', '.',
-    '-', '=', '+', ':', '@', ',', '^', ' ', '\t', '\n', '\r', 'a', 'B', '0', 'é', '中', '😀', '\u{7f}', '\u{1}', '\u{202e}',
+    '\'', '"', '`', '$', '(', ')', '{', '}', '[', ']', '<', '>', '|', '&', ';', '*', '?', '!', '~', '#', '%', '\\',
+    '/', '.', '-', '=', '+', ':', '@', ',', '^', ' ', '\t', '\n', '\r', 'a', 'B', '0', 'é', '中', '😀', '\u{7f}',
+    '\u{1}', '\u{202e}',
 ];
 
 /// A text of such characters.

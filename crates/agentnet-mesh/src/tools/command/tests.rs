@@ -45,7 +45,13 @@ fn is_running(pid: &str) -> bool {
 }
 
 async fn assert_ends(pid: &str) {
-    let ended = async || if is_running(pid) { Err(format!("{pid} runs")) } else { Ok(()) };
+    let ended = async || {
+        if is_running(pid) {
+            Err(format!("{pid} runs"))
+        } else {
+            Ok(())
+        }
+    };
     eventually(WAIT, ended).await.unwrap();
 }
 
@@ -74,7 +80,10 @@ fn a_variable_is_named_without_its_value() {
 #[case(json!({"path": -5}), Err("may not begin with"))]
 #[case(json!({"path": "a\0b"}), Err("NUL"))]
 fn arguments_fill_their_elements(#[case] arguments: Value, #[case] expected: Result<Vec<&str>, &str>) {
-    match (filled(&tool(&["ls", "--limit={n}", "x{path}x", "{path}"]), &arguments), expected) {
+    match (
+        filled(&tool(&["ls", "--limit={n}", "x{path}x", "{path}"]), &arguments),
+        expected,
+    ) {
         (Ok(argv), Ok(expected)) => assert_eq!(argv, expected),
         (Err(problem), Err(part)) => assert!(problem.contains(part), "{problem}"),
         (got, expected) => panic!("{got:?}, expected {expected:?}"),
@@ -96,7 +105,10 @@ fn no_argument_leaves_its_element() {
         let (a, b) = (nasty_text(&mut random, 8), nasty_text(&mut random, 8));
         match filled(&tool, &json!({"a": a, "b": b})) {
             Ok(argv) => {
-                assert_eq!(argv, ["prog", "--fixed", &a, &format!("k={b}"), "--", &format!("{a}{b}")]);
+                assert_eq!(
+                    argv,
+                    ["prog", "--fixed", &a, &format!("k={b}"), "--", &format!("{a}{b}")]
+                );
                 assert!(!a.starts_with('-'), "{a:?} would be an option");
             }
             Err(problem) => assert!(a.starts_with('-'), "{a:?} {b:?}: {problem}"),
@@ -113,9 +125,20 @@ async fn a_program_gets_its_arguments_as_they_are() {
         let (a, b) = (nasty_text(&mut random, 12), nasty_text(&mut random, 12));
         let tool = compile(&argv, &[], WAIT, directory.path()).unwrap();
         let content = run(tool, &json!({"a": a, "b": b})).await;
-        assert_eq!(content["result"]["stdout"], json!(format!("--\0{a}\0x{b}\0")), "{content}");
+        assert_eq!(
+            content["result"]["stdout"],
+            json!(format!("--\0{a}\0x{b}\0")),
+            "{content}"
+        );
     }
-    for attack in ["; touch pwned", "$(touch pwned)", "`touch pwned`", "| touch pwned", "\ntouch pwned\n", "&& touch pwned"] {
+    for attack in [
+        "; touch pwned",
+        "$(touch pwned)",
+        "`touch pwned`",
+        "| touch pwned",
+        "\ntouch pwned\n",
+        "&& touch pwned",
+    ] {
         let tool = compile(&argv, &[], WAIT, directory.path()).unwrap();
         run(tool, &json!({"a": attack, "b": attack})).await;
     }
@@ -140,16 +163,30 @@ async fn a_failure_says_what_happened(#[case] argv: &[&str], #[case] code: &str,
     let content = run(tool(argv), &json!({})).await;
     assert_eq!(content["error"], json!(code), "{content}");
     for part in parts {
-        assert!(content["detail"].as_str().unwrap().contains(part), "{part} in {content}");
+        assert!(
+            content["detail"].as_str().unwrap().contains(part),
+            "{part} in {content}"
+        );
     }
 }
 
 #[tokio::test]
 async fn ten_megabytes_are_cut() {
-    let content = run(tool(&["sh", "-c", "head -c 10000000 /dev/zero | tr '\\0' x; echo warn >&2"]), &json!({})).await;
+    let content = run(
+        tool(&["sh", "-c", "head -c 10000000 /dev/zero | tr '\\0' x; echo warn >&2"]),
+        &json!({}),
+    )
+    .await;
     let result = &content["result"];
-    assert_eq!((&result["truncated"], &result["stdout_bytes"]), (&json!(true), &json!(10_000_000)), "{content}");
-    assert_eq!((result["stdout"].as_str().unwrap().len(), &result["stderr"]), (12_288, &json!("warn\n")));
+    assert_eq!(
+        (&result["truncated"], &result["stdout_bytes"]),
+        (&json!(true), &json!(10_000_000)),
+        "{content}"
+    );
+    assert_eq!(
+        (result["stdout"].as_str().unwrap().len(), &result["stderr"]),
+        (12_288, &json!("warn\n"))
+    );
     assert!(content.to_string().len() < 16_384 + 200);
 }
 
@@ -163,7 +200,13 @@ async fn a_program_that_never_stops_writing_is_killed() {
 async fn a_program_that_hangs_is_killed_with_what_it_started() {
     let directory = tempfile::tempdir().unwrap();
     let script = "sleep 1000 & echo $! > child; echo $$ > parent; wait";
-    let tool = compile(&["sh", "-c", script], &["PATH"], Duration::from_secs(2), directory.path()).unwrap();
+    let tool = compile(
+        &["sh", "-c", script],
+        &["PATH"],
+        Duration::from_secs(2),
+        directory.path(),
+    )
+    .unwrap();
     let content = run(tool, &json!({})).await;
     assert_eq!(content["error"], json!("timeout"), "{content}");
     for name in ["child", "parent"] {

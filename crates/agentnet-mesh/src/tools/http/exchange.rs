@@ -50,7 +50,10 @@ pub(super) struct HttpFailure {
 
 impl HttpFailure {
     fn new(code: &'static str, detail: impl Into<String>) -> Self {
-        Self { code, detail: detail.into() }
+        Self {
+            code,
+            detail: detail.into(),
+        }
     }
 }
 
@@ -63,7 +66,11 @@ impl GuardedClient {
 
     /// A client with a resolver of its own.
     pub(super) fn with_resolver(guard: AddressGuard, resolver: GuardedResolver) -> Self {
-        Self { guard, resolver, client: OnceLock::new() }
+        Self {
+            guard,
+            resolver,
+            client: OnceLock::new(),
+        }
     }
 
     /// Sends a request and reads at most so many bytes of the answer.
@@ -79,14 +86,21 @@ impl GuardedClient {
         let mut has_left_origin = false;
         for _ in 0..=MAX_REDIRECTS {
             self.check(&url, allowlist)?;
-            let headers = if has_left_origin { HeaderMap::new() } else { request.secret_headers.clone() };
+            let headers = if has_left_origin {
+                HeaderMap::new()
+            } else {
+                request.secret_headers.clone()
+            };
             let response = self.send_once(&method, &url, headers, body).await?;
             let Some(target) = redirect_target(&response, &url)? else {
                 return read_answer(response, max_body_bytes).await;
             };
             check_redirect(&url, &target, &request.url)?;
             // 307 and 308 repeat the request, the others ask for another document.
-            if !matches!(response.status(), StatusCode::TEMPORARY_REDIRECT | StatusCode::PERMANENT_REDIRECT) {
+            if !matches!(
+                response.status(),
+                StatusCode::TEMPORARY_REDIRECT | StatusCode::PERMANENT_REDIRECT
+            ) {
                 body = None;
                 if method != Method::HEAD {
                     method = Method::GET;
@@ -95,18 +109,27 @@ impl GuardedClient {
             // Once away, the secrets stay away, also from a redirect back.
             has_left_origin |= target.origin() != request.url.origin();
             if has_left_origin && body.is_some() {
-                return Err(HttpFailure::new("redirect_refused", "the server redirects a body to another host"));
+                return Err(HttpFailure::new(
+                    "redirect_refused",
+                    "the server redirects a body to another host",
+                ));
             }
             url = target;
         }
-        Err(HttpFailure::new("too_many_redirects", format!("more than {MAX_REDIRECTS} redirects")))
+        Err(HttpFailure::new(
+            "too_many_redirects",
+            format!("more than {MAX_REDIRECTS} redirects"),
+        ))
     }
 
     /// Checks host and, where it is written as one, address.
     fn check(&self, url: &Url, allowlist: &HostAllowlist) -> Result<(), HttpFailure> {
         if !allowlist.allows(url) {
             let host = clip(url.host_str().unwrap_or_default(), 100);
-            return Err(HttpFailure::new("host_not_allowed", format!("the host {host:?} is not in allow_hosts")));
+            return Err(HttpFailure::new(
+                "host_not_allowed",
+                format!("the host {host:?} is not in allow_hosts"),
+            ));
         }
         self.guard
             .check_literal(url)
@@ -126,7 +149,10 @@ impl GuardedClient {
             .as_ref()
             .map_err(|problem| HttpFailure::new("config_error", problem.clone()))?;
         let mut all = HeaderMap::new();
-        all.insert(ACCEPT, HeaderValue::from_static("application/json, text/*;q=0.9, */*;q=0.5"));
+        all.insert(
+            ACCEPT,
+            HeaderValue::from_static("application/json, text/*;q=0.9, */*;q=0.5"),
+        );
         if body.is_some() {
             all.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         }
@@ -178,14 +204,24 @@ fn redirect_target(response: &Response, url: &Url) -> Result<Option<Url>, HttpFa
     let Some(location) = response.headers().get(LOCATION).filter(|_| is_redirect) else {
         return Ok(None);
     };
-    let malformed = || HttpFailure::new("redirect_refused", "the server redirects to something that is not a URL");
+    let malformed = || {
+        HttpFailure::new(
+            "redirect_refused",
+            "the server redirects to something that is not a URL",
+        )
+    };
     let location = location.to_str().map_err(|_| malformed())?;
     url.join(location).map(Some).map_err(|_| malformed())
 }
 
 /// Refuses redirects that change the protocol for the worse, or go to another service of a host.
 fn check_redirect(from: &Url, to: &Url, first: &Url) -> Result<(), HttpFailure> {
-    let refuse = |why: &str| Err(HttpFailure::new("redirect_refused", format!("the server redirects {why}")));
+    let refuse = |why: &str| {
+        Err(HttpFailure::new(
+            "redirect_refused",
+            format!("the server redirects {why}"),
+        ))
+    };
     if !matches!(to.scheme(), "http" | "https") {
         return refuse("to something other than http and https");
     }
@@ -221,7 +257,12 @@ async fn read_answer(mut response: Response, max_body_bytes: usize) -> Result<Ht
             break;
         }
     }
-    Ok(HttpAnswer { status, media_type, body, is_cut })
+    Ok(HttpAnswer {
+        status,
+        media_type,
+        body,
+        is_cut,
+    })
 }
 
 /// What went wrong, without the URL: it has secrets and arguments.

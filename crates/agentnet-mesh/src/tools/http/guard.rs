@@ -23,7 +23,10 @@ pub(super) struct HostAllowlist {
 impl HostAllowlist {
     /// Reads the patterns of the configuration.
     pub(super) fn parse(patterns: &[String]) -> Result<Self, String> {
-        let mut list = Self { exact: Vec::new(), suffixes: Vec::new() };
+        let mut list = Self {
+            exact: Vec::new(),
+            suffixes: Vec::new(),
+        };
         for pattern in patterns {
             let (name, hosts) = match pattern.strip_prefix("*.") {
                 Some(name) => (name, &mut list.suffixes),
@@ -82,7 +85,10 @@ pub(super) struct AddressRefused {
 impl AddressGuard {
     /// Refuses addresses that are not public, unless they are allowed.
     pub(super) fn new(allow_private: bool) -> Self {
-        Self { allow_private, exempt: Vec::new() }
+        Self {
+            allow_private,
+            exempt: Vec::new(),
+        }
     }
 
     /// Counts some addresses as public.
@@ -106,14 +112,24 @@ impl AddressGuard {
         if self.allows(address) {
             return Ok(());
         }
-        Err(AddressRefused { host: url.host_str().unwrap_or_default().to_owned(), address })
+        Err(AddressRefused {
+            host: url.host_str().unwrap_or_default().to_owned(),
+            address,
+        })
     }
 
     /// The addresses of a host that may be connected to; an error if there are addresses, but none of these.
     fn filter(&self, host: &str, addresses: &[IpAddr]) -> Result<Vec<IpAddr>, AddressRefused> {
-        let allowed: Vec<IpAddr> = addresses.iter().copied().filter(|address| self.allows(*address)).collect();
+        let allowed: Vec<IpAddr> = addresses
+            .iter()
+            .copied()
+            .filter(|address| self.allows(*address))
+            .collect();
         match addresses.first() {
-            Some(address) if allowed.is_empty() => Err(AddressRefused { host: host.to_owned(), address: *address }),
+            Some(address) if allowed.is_empty() => Err(AddressRefused {
+                host: host.to_owned(),
+                address: *address,
+            }),
             _ => Ok(allowed),
         }
     }
@@ -130,7 +146,10 @@ pub(super) struct GuardedResolver {
 impl GuardedResolver {
     /// Looks names up as the system does.
     pub(super) fn new(guard: AddressGuard) -> Self {
-        Self { guard, hosts: Arc::default() }
+        Self {
+            guard,
+            hosts: Arc::default(),
+        }
     }
 
     /// Knows the addresses of some names.
@@ -148,7 +167,10 @@ impl Resolve for GuardedResolver {
             let host = name.as_str();
             let addresses = match resolver.hosts.get(host) {
                 Some(addresses) => addresses.clone(),
-                None => tokio::net::lookup_host((host, 0)).await?.map(|address| address.ip()).collect(),
+                None => tokio::net::lookup_host((host, 0))
+                    .await?
+                    .map(|address| address.ip())
+                    .collect(),
             };
             let allowed = resolver.guard.filter(host, &addresses)?;
             // The client replaces port 0 by that of the URL.
@@ -230,8 +252,14 @@ mod tests {
     #[case("http://[2606:4700::1111]/", true)]
     #[case("https://bücher.example/", true)]
     fn hosts_are_allowed_by_name(#[case] url: &str, #[case] expected: bool) {
-        let patterns =
-            ["api.example", "*.example.org", "8.8.8.8", "[2606:4700::1111]", "bücher.example"].map(str::to_owned);
+        let patterns = [
+            "api.example",
+            "*.example.org",
+            "8.8.8.8",
+            "[2606:4700::1111]",
+            "bücher.example",
+        ]
+        .map(str::to_owned);
         let allowlist = HostAllowlist::parse(&patterns).unwrap();
         assert_eq!(allowlist.allows(&Url::parse(url).unwrap()), expected);
     }
@@ -282,7 +310,10 @@ mod tests {
     async fn only_the_public_addresses_of_a_name_are_used() {
         let private: IpAddr = "10.0.0.1".parse().unwrap();
         let public: IpAddr = "8.8.8.8".parse().unwrap();
-        let hosts = HashMap::from([("mixed.test".to_owned(), vec![private, public]), ("in.test".to_owned(), vec![private])]);
+        let hosts = HashMap::from([
+            ("mixed.test".to_owned(), vec![private, public]),
+            ("in.test".to_owned(), vec![private]),
+        ]);
         let resolver = GuardedResolver::new(AddressGuard::new(false)).with_hosts(hosts);
         let found: Vec<IpAddr> = resolver
             .resolve("mixed.test".parse().unwrap())

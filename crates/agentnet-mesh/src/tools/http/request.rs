@@ -20,8 +20,14 @@ const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'
 /// Bytes of a URL.
 const MAX_URL_BYTES: usize = 16 * 1024;
 /// Headers that the client sets itself.
-const RESERVED_HEADERS: [&str; 6] =
-    ["host", "content-length", "transfer-encoding", "connection", "upgrade", "proxy-authorization"];
+const RESERVED_HEADERS: [&str; 6] = [
+    "host",
+    "content-length",
+    "transfer-encoding",
+    "connection",
+    "upgrade",
+    "proxy-authorization",
+];
 
 /// The request with places for arguments.
 pub(super) struct RequestTemplate {
@@ -66,7 +72,10 @@ impl From<MissingArgument> for FillError {
 impl RequestTemplate {
     /// Checks the configuration of a request.
     pub(super) fn compile(tool: &HttpTool) -> Result<Self, String> {
-        let method = tool.method.parse::<Method>().map_err(|_| format!("{:?} is not an HTTP method", tool.method))?;
+        let method = tool
+            .method
+            .parse::<Method>()
+            .map_err(|_| format!("{:?} is not an HTTP method", tool.method))?;
         if method == Method::CONNECT || method == Method::TRACE {
             return Err(format!("the method {method} is not allowed"));
         }
@@ -94,7 +103,11 @@ impl RequestTemplate {
             }
             query.push((name.to_owned(), Template::parse(value)));
         }
-        query.extend(tool.query.iter().map(|(name, value)| (encode(name), Template::parse(value))));
+        query.extend(
+            tool.query
+                .iter()
+                .map(|(name, value)| (encode(name), Template::parse(value))),
+        );
         let headers = tool.headers.iter().map(|(name, value)| compile_header(name, value));
         Ok(Self {
             method,
@@ -131,11 +144,15 @@ impl RequestTemplate {
         url.set_path(&path);
         url.set_query((!query.is_empty()).then_some(&query));
         if url.as_str().len() > MAX_URL_BYTES {
-            return Err(FillError::BadArguments(format!("the URL has more than {MAX_URL_BYTES} bytes")));
+            return Err(FillError::BadArguments(format!(
+                "the URL has more than {MAX_URL_BYTES} bytes"
+            )));
         }
         let segments = url.path_segments().map_or(0, Iterator::count);
         if url.origin() != self.origin.origin() || segments != self.segments.len() {
-            return Err(FillError::BadArguments("the arguments change the form of the URL".to_owned()));
+            return Err(FillError::BadArguments(
+                "the arguments change the form of the URL".to_owned(),
+            ));
         }
         let mut secret_headers = HeaderMap::new();
         for (name, value) in &self.headers {
@@ -148,7 +165,13 @@ impl RequestTemplate {
             Some(body) => Some(body.fill(arguments).unwrap_or(Value::Null).to_string().into_bytes()),
             None => None,
         };
-        Ok(PreparedRequest { method: self.method.clone(), url, secret_headers, body, redactor })
+        Ok(PreparedRequest {
+            method: self.method.clone(),
+            url,
+            secret_headers,
+            body,
+            redactor,
+        })
     }
 
     fn fill_path(&self, arguments: &Map<String, Value>) -> Result<String, FillError> {
@@ -157,7 +180,10 @@ impl RequestTemplate {
             let segment = template.fill(arguments, encode)?;
             if template.has_parameters() && (segment.is_empty() || is_dot_segment(&segment)) {
                 let names: Vec<&str> = template.parameters().collect();
-                let problem = format!("{:?} cannot be empty, \".\" or \"..\" in the path of a URL", names.join(", "));
+                let problem = format!(
+                    "{:?} cannot be empty, \".\" or \"..\" in the path of a URL",
+                    names.join(", ")
+                );
                 return Err(FillError::BadArguments(problem));
             }
             path.push('/');
@@ -200,7 +226,9 @@ fn is_dot_segment(segment: &str) -> bool {
 
 /// Splits a URL behind its host and port, which must have no parameters.
 fn split_origin(text: &str) -> Result<(Url, &str), String> {
-    let (scheme, rest) = text.split_once("://").ok_or("url: begins with neither http:// nor https://")?;
+    let (scheme, rest) = text
+        .split_once("://")
+        .ok_or("url: begins with neither http:// nor https://")?;
     if !matches!(scheme.to_ascii_lowercase().as_str(), "http" | "https") {
         return Err("url: begins with neither http:// nor https://".to_owned());
     }
@@ -219,10 +247,7 @@ fn split_origin(text: &str) -> Result<(Url, &str), String> {
     Ok((origin, target))
 }
 
-fn compile_header(
-    name: &str,
-    value: &Result<Secret, String>,
-) -> Result<(HeaderName, Result<Secret, String>), String> {
+fn compile_header(name: &str, value: &Result<Secret, String>) -> Result<(HeaderName, Result<Secret, String>), String> {
     let header = header_name(name)?;
     if let Ok(secret) = value {
         header_value(&header, secret)?;
@@ -231,7 +256,9 @@ fn compile_header(
 }
 
 fn header_name(name: &str) -> Result<HeaderName, String> {
-    let header = name.parse::<HeaderName>().map_err(|_| format!("headers: {name:?} is not the name of a header"))?;
+    let header = name
+        .parse::<HeaderName>()
+        .map_err(|_| format!("headers: {name:?} is not the name of a header"))?;
     if RESERVED_HEADERS.contains(&header.as_str()) {
         return Err(format!("headers: {header} is set by the client"));
     }
@@ -258,9 +285,12 @@ impl BodyTemplate {
         match body {
             Value::String(text) => Self::Text(Template::parse(text)),
             Value::Array(items) => Self::List(items.iter().map(Self::parse).collect()),
-            Value::Object(members) => {
-                Self::Object(members.iter().map(|(name, value)| (name.clone(), Self::parse(value))).collect())
-            }
+            Value::Object(members) => Self::Object(
+                members
+                    .iter()
+                    .map(|(name, value)| (name.clone(), Self::parse(value)))
+                    .collect(),
+            ),
             plain => Self::Plain(plain.clone()),
         }
     }
@@ -285,7 +315,9 @@ impl BodyTemplate {
             },
             Self::List(items) => Some(items.iter().filter_map(|item| item.fill(arguments)).collect()),
             Self::Object(members) => {
-                let filled = members.iter().filter_map(|(name, value)| Some((name.clone(), value.fill(arguments)?)));
+                let filled = members
+                    .iter()
+                    .filter_map(|(name, value)| Some((name.clone(), value.fill(arguments)?)));
                 Some(Value::Object(filled.collect()))
             }
         }

@@ -37,7 +37,10 @@ async fn answer(request: Request) -> Response {
     }
     if let Some(status) = path.strip_prefix("/redirect/") {
         let status = StatusCode::from_u16(status.parse().unwrap()).unwrap();
-        let target = percent_encoding::percent_decode_str(&query).decode_utf8().unwrap().into_owned();
+        let target = percent_encoding::percent_decode_str(&query)
+            .decode_utf8()
+            .unwrap()
+            .into_owned();
         return (status, [(header::LOCATION, target)]).into_response();
     }
     match path.as_str() {
@@ -50,7 +53,9 @@ async fn answer(request: Request) -> Response {
             let pieces = futures::stream::repeat_with(move || Ok::<_, std::io::Error>(piece.clone()));
             Body::from_stream(pieces).into_response()
         }
-        "/hang" => Body::from_stream(futures::stream::pending::<Result<bytes::Bytes, std::io::Error>>()).into_response(),
+        "/hang" => {
+            Body::from_stream(futures::stream::pending::<Result<bytes::Bytes, std::io::Error>>()).into_response()
+        }
         _ => echo(path, query, request).await,
     }
 }
@@ -73,10 +78,15 @@ async fn echo(path: String, query: String, request: Request) -> Response {
 fn clients() -> Arc<HttpClients> {
     let guard = AddressGuard::new(false).with_exempt(&[PUBLIC]);
     let hosts = [("public.test", PUBLIC), ("other.test", PUBLIC), ("inner.test", PRIVATE)];
-    let hosts: HashMap<String, Vec<IpAddr>> =
-        hosts.into_iter().map(|(name, address)| (name.to_owned(), vec![address])).collect();
+    let hosts: HashMap<String, Vec<IpAddr>> = hosts
+        .into_iter()
+        .map(|(name, address)| (name.to_owned(), vec![address]))
+        .collect();
     let resolver = GuardedResolver::new(guard.clone()).with_hosts(hosts);
-    Arc::new(HttpClients { public: GuardedClient::with_resolver(guard, resolver), any: GuardedClient::new(true) })
+    Arc::new(HttpClients {
+        public: GuardedClient::with_resolver(guard, resolver),
+        any: GuardedClient::new(true),
+    })
 }
 
 fn request(url: String) -> HttpTool {
@@ -87,7 +97,9 @@ fn request(url: String) -> HttpTool {
         headers: BTreeMap::new(),
         secret_query: BTreeMap::new(),
         body: None,
-        allow_hosts: ["public.test", "other.test", "inner.test", "127.0.0.1", "127.0.0.2"].map(str::to_owned).into(),
+        allow_hosts: ["public.test", "other.test", "inner.test", "127.0.0.1", "127.0.0.2"]
+            .map(str::to_owned)
+            .into(),
         allow_private: false,
     }
 }
@@ -121,11 +133,20 @@ async fn a_request_arrives_as_configured_and_its_answer_has_no_secrets() {
     let content = run(&request, json!({"id": "a/b", "q": "x&y"})).await;
     let result = &content["result"];
     assert_eq!(result["method"], json!("POST"), "{content}");
-    assert_eq!((&result["path"], &result["query"]), (&json!("/v1/a%2Fb"), &json!("q=x%26y&key=***")));
+    assert_eq!(
+        (&result["path"], &result["query"]),
+        (&json!("/v1/a%2Fb"), &json!("q=x%26y&key=***"))
+    );
     assert_eq!(result["body"], json!(r#"{"text":"x&y"}"#));
     let headers = &result["headers"];
-    assert_eq!((&headers["authorization"], &headers["content-type"]), (&json!("***"), &json!("application/json")));
-    assert!(headers["user-agent"].as_str().unwrap().starts_with("agentnet-mesh/"), "{headers}");
+    assert_eq!(
+        (&headers["authorization"], &headers["content-type"]),
+        (&json!("***"), &json!("application/json"))
+    );
+    assert!(
+        headers["user-agent"].as_str().unwrap().starts_with("agentnet-mesh/"),
+        "{headers}"
+    );
     assert!(!content.to_string().contains("123456"));
 }
 
@@ -136,7 +157,11 @@ async fn a_request_arrives_as_configured_and_its_answer_has_no_secrets() {
 #[tokio::test]
 async fn an_answer_becomes_json_or_text(#[case] path: &str, #[case] expected: Value) {
     let address = serve().await;
-    let content = run(&request(format!("http://public.test:{}{path}", address.port())), json!({})).await;
+    let content = run(
+        &request(format!("http://public.test:{}{path}", address.port())),
+        json!({}),
+    )
+    .await;
     assert_eq!(content, json!({"ok": true, "tool": "web", "result": expected}));
 }
 
@@ -157,7 +182,11 @@ async fn a_failure_has_a_code(#[case] path: &str, #[case] code: &str, #[case] pa
 #[tokio::test]
 async fn an_endless_answer_is_cut() {
     let address = serve().await;
-    let content = run(&request(format!("http://public.test:{}/endless", address.port())), json!({})).await;
+    let content = run(
+        &request(format!("http://public.test:{}/endless", address.port())),
+        json!({}),
+    )
+    .await;
     assert_eq!(content["truncated"], json!(true), "{}", content["error"]);
     assert!(content.to_string().len() < 16_384 + 200);
 }
@@ -168,7 +197,10 @@ async fn a_missing_variable_is_an_error_that_names_it() {
     request.headers = BTreeMap::from([("X-Token".to_owned(), Err("RSC_TOKEN".to_owned()))]);
     let content = run(&request, json!({})).await;
     let detail = "the variable RSC_TOKEN is not set";
-    assert_eq!(content, json!({"ok": false, "tool": "web", "error": "config_error", "detail": detail}));
+    assert_eq!(
+        content,
+        json!({"ok": false, "tool": "web", "error": "config_error", "detail": detail})
+    );
 }
 
 #[rstest]
@@ -211,9 +243,17 @@ async fn a_redirect_is_followed(#[case] status: u16, #[case] to: &str, #[case] m
     request.headers = BTreeMap::from([("X-Token".to_owned(), Ok(Secret::new("sk-123456")))]);
     let content = run(&request, json!({})).await;
     let result = &content["result"];
-    assert_eq!((&result["method"], &result["body"]), (&json!(method), &json!(body)), "{content}");
+    assert_eq!(
+        (&result["method"], &result["body"]),
+        (&json!(method), &json!(body)),
+        "{content}"
+    );
     // The redirect to another host does not take the secrets along.
-    assert_eq!(result["headers"].get("x-token").is_some(), to.starts_with('/'), "{content}");
+    assert_eq!(
+        result["headers"].get("x-token").is_some(),
+        to.starts_with('/'),
+        "{content}"
+    );
 }
 
 #[rstest]
@@ -229,7 +269,11 @@ async fn a_redirect_is_followed(#[case] status: u16, #[case] to: &str, #[case] m
 #[tokio::test]
 async fn a_redirect_elsewhere_is_refused(#[case] to: &str, #[case] code: &str) {
     let port = serve().await.port();
-    let content = run(&request(redirect(port, 302, &to.replace("{port}", &port.to_string()))), json!({})).await;
+    let content = run(
+        &request(redirect(port, 302, &to.replace("{port}", &port.to_string()))),
+        json!({}),
+    )
+    .await;
     assert_eq!(content["error"], json!(code), "{content}");
 }
 

@@ -82,7 +82,11 @@ impl ServerAddress {
             }
         };
         let directory = directory.unwrap_or_else(|| base_directory.to_owned());
-        Self { config: config.clone(), directory, redactor }
+        Self {
+            config: config.clone(),
+            directory,
+            redactor,
+        }
     }
 
     pub(super) fn redactor(&self) -> &Redactor {
@@ -104,8 +108,12 @@ impl ServerAddress {
         env: &BTreeMap<String, Secret>,
         handshake: Handshake,
     ) -> Result<Connection, String> {
-        let inherited = INHERITED_VARIABLES.iter().filter_map(|name| Some(((*name).to_owned(), std::env::var(name).ok()?)));
-        let own = env.iter().map(|(name, secret)| (name.clone(), secret.reveal().to_owned()));
+        let inherited = INHERITED_VARIABLES
+            .iter()
+            .filter_map(|name| Some(((*name).to_owned(), std::env::var(name).ok()?)));
+        let own = env
+            .iter()
+            .map(|(name, secret)| (name.clone(), secret.reveal().to_owned()));
         let variables: BTreeMap<String, String> = inherited.chain(own).collect();
         let mut process = ProcessGroup::spawn(argv, &self.directory, variables, Stdio::piped())
             .map_err(|error| self.describe("the program does not start", &error))?;
@@ -118,7 +126,9 @@ impl ServerAddress {
         });
         let transport = AsyncRwTransport::new_client(stdout, stdin).with_max_line_length(MAX_MESSAGE_BYTES);
         let tools_changed = Arc::new(Notify::new());
-        let events = ServerEvents { tools_changed: Arc::clone(&tools_changed) };
+        let events = ServerEvents {
+            tools_changed: Arc::clone(&tools_changed),
+        };
         let running = events
             .serve_with_lifecycle(transport, handshake.lifecycle())
             .await
@@ -146,7 +156,9 @@ impl ServerAddress {
             .max_json_response_size(MAX_MESSAGE_BYTES);
         let transport = StreamableHttpClientTransport::with_client(client, config);
         let tools_changed = Arc::new(Notify::new());
-        let events = ServerEvents { tools_changed: Arc::clone(&tools_changed) };
+        let events = ServerEvents {
+            tools_changed: Arc::clone(&tools_changed),
+        };
         let running = events
             .serve_with_lifecycle(transport, handshake.lifecycle())
             .await
@@ -191,8 +203,9 @@ fn header_map(headers: &BTreeMap<String, Secret>) -> Result<HashMap<HeaderName, 
     headers
         .iter()
         .map(|(name, secret)| {
-            let header: HeaderName =
-                name.parse().map_err(|_| format!("headers: {name:?} is not the name of a header"))?;
+            let header: HeaderName = name
+                .parse()
+                .map_err(|_| format!("headers: {name:?} is not the name of a header"))?;
             let mut value = HeaderValue::from_str(secret.reveal())
                 .map_err(|_| format!("headers: the value of {name} has characters that a header cannot have"))?;
             value.set_sensitive(true);
@@ -230,7 +243,10 @@ impl Connection {
             return None;
         }
         let filter = SubscriptionFilter::builder().tools_list_changed().build();
-        tokio::time::timeout(SUBSCRIBE_TIMEOUT, peer.listen(filter)).await.ok()?.ok()
+        tokio::time::timeout(SUBSCRIBE_TIMEOUT, peer.listen(filter))
+            .await
+            .ok()?
+            .ok()
     }
 
     /// Ends the connection in order: closes the input of the child, then asks it to end, then kills it.
@@ -268,7 +284,10 @@ impl ClientHandler for ServerEvents {
 async fn log_stderr(server: String, mut stderr: impl AsyncRead + Unpin, redactor: Redactor) {
     let mut buffer = vec![0; 4 * 1024];
     while let Ok(read @ 1..) = stderr.read(&mut buffer).await {
-        for line in String::from_utf8_lossy(&buffer[..read]).lines().filter(|line| !line.trim().is_empty()) {
+        for line in String::from_utf8_lossy(&buffer[..read])
+            .lines()
+            .filter(|line| !line.trim().is_empty())
+        {
             tracing::debug!(server, line = ?redactor.clean(line), "an MCP server wrote to its standard error");
         }
     }

@@ -11,14 +11,22 @@ pub(super) fn outcome(response: CallToolResponse, redactor: &Redactor) -> ToolOu
     match response {
         CallToolResponse::Complete(result) if result.is_error == Some(true) => {
             let text = plain_text(&result.content);
-            let detail = if text.is_empty() { "the tool failed without saying why".to_owned() } else { text };
+            let detail = if text.is_empty() {
+                "the tool failed without saying why".to_owned()
+            } else {
+                text
+            };
             ToolOutcome::failed("tool_error", redactor.clean(&detail))
         }
         CallToolResponse::Complete(result) => ToolOutcome::Ok(redactor.clean_value(value(result))),
-        CallToolResponse::InputRequired(_) => {
-            ToolOutcome::failed("input_required", "the tool asks its user something, and there is none to ask")
-        }
-        _ => ToolOutcome::failed("unsupported", "the server answered with a task, which this client did not ask for"),
+        CallToolResponse::InputRequired(_) => ToolOutcome::failed(
+            "input_required",
+            "the tool asks its user something, and there is none to ask",
+        ),
+        _ => ToolOutcome::failed(
+            "unsupported",
+            "the server answered with a task, which this client did not ask for",
+        ),
     }
 }
 
@@ -55,7 +63,9 @@ fn block_value(block: &ContentBlock) -> Value {
             ResourceContents::TextResourceContents { uri, text, .. } => {
                 json!({"type": "resource", "uri": uri, "text": text})
             }
-            ResourceContents::BlobResourceContents { uri, mime_type, blob, .. } => {
+            ResourceContents::BlobResourceContents {
+                uri, mime_type, blob, ..
+            } => {
                 let mut value = binary("resource", mime_type.as_deref(), blob);
                 value["uri"] = json!(uri);
                 value
@@ -83,7 +93,10 @@ mod tests {
     fn complete(result: Value) -> ToolOutcome {
         let mut redactor = Redactor::default();
         redactor.add("secret-token");
-        outcome(CallToolResponse::Complete(serde_json::from_value(result).unwrap()), &redactor)
+        outcome(
+            CallToolResponse::Complete(serde_json::from_value(result).unwrap()),
+            &redactor,
+        )
     }
 
     #[rstest]

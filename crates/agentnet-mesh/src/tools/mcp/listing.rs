@@ -38,7 +38,9 @@ pub(super) async fn list_tools(peer: &Peer<RoleClient>, server: &str) -> Result<
     let mut tools: Vec<Arc<RemoteTool>> = Vec::new();
     let mut cursor: Option<String> = None;
     for _ in 0..MAX_PAGES {
-        let params = cursor.take().map(|cursor| PaginatedRequestParams::default().with_cursor(Some(cursor)));
+        let params = cursor
+            .take()
+            .map(|cursor| PaginatedRequestParams::default().with_cursor(Some(cursor)));
         let page = match peer.list_tools(params).await {
             Ok(page) => page,
             // A server without tools.
@@ -78,13 +80,21 @@ impl RemoteTool {
             return Err(format!("its schema has more than {MAX_SCHEMA_BYTES} bytes"));
         }
         let parameters = object_schema(&schema)?;
-        let description = listed.description.as_deref().or(listed.title.as_deref()).unwrap_or_default();
+        let description = listed
+            .description
+            .as_deref()
+            .or(listed.title.as_deref())
+            .unwrap_or_default();
         let config_name = format!("mcp.{server}.{name}");
         let spec = ToolSpec {
             name: model_name(&config_name),
             description: clip(description, MAX_DESCRIPTION_CHARS),
             parameters,
         };
-        Ok(Self { name: name.to_owned(), config_name, spec })
+        Ok(Self {
+            name: name.to_owned(),
+            config_name,
+            spec,
+        })
     }
 }

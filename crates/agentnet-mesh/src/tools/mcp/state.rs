@@ -33,7 +33,10 @@ enum Phase {
     Idle,
     Connecting,
     Ready(LiveConnection),
-    Down { problem: Arc<str>, retry_at: Instant },
+    Down {
+        problem: Arc<str>,
+        retry_at: Instant,
+    },
     Stopped,
 }
 
@@ -47,7 +50,11 @@ pub(super) struct LiveConnection {
 
 impl LiveConnection {
     pub(super) fn new(peer: Peer<RoleClient>) -> Self {
-        Self { peer, broken: CancellationToken::new(), send_failures: Arc::default() }
+        Self {
+            peer,
+            broken: CancellationToken::new(),
+            send_failures: Arc::default(),
+        }
     }
 
     /// Waits until requests could not be sent.
@@ -96,11 +103,28 @@ pub(super) struct ServerLink {
 
 /// Both sides of the state of a server.
 pub(super) fn server_state(name: &str, redactor: Redactor) -> (ServerPublisher, ServerLink) {
-    let initial = ServerState { phase: Phase::Idle, attempts: 0, tools: Arc::new([]), version: 0 };
+    let initial = ServerState {
+        phase: Phase::Idle,
+        attempts: 0,
+        tools: Arc::new([]),
+        version: 0,
+    };
     let (state, receiver) = watch::channel(initial);
     let (name, wanted) = (Arc::<str>::from(name), Arc::new(Notify::new()));
-    let publisher = ServerPublisher { name: Arc::clone(&name), state, wanted: Arc::clone(&wanted) };
-    (publisher, ServerLink { name, state: receiver, wanted, redactor: Arc::new(redactor) })
+    let publisher = ServerPublisher {
+        name: Arc::clone(&name),
+        state,
+        wanted: Arc::clone(&wanted),
+    };
+    (
+        publisher,
+        ServerLink {
+            name,
+            state: receiver,
+            wanted,
+            redactor: Arc::new(redactor),
+        },
+    )
 }
 
 impl ServerPublisher {
@@ -127,7 +151,10 @@ impl ServerPublisher {
 
     pub(super) fn set_down(&self, problem: &str, retry_at: Instant) {
         self.state.send_modify(|state| {
-            state.phase = Phase::Down { problem: problem.into(), retry_at };
+            state.phase = Phase::Down {
+                problem: problem.into(),
+                retry_at,
+            };
             state.attempts += 1;
         });
     }
@@ -176,7 +203,10 @@ impl ServerLink {
         let mut state = self.state.clone();
         let attempted = state.wait_for(|state| state.attempts > 0 || matches!(state.phase, Phase::Stopped));
         if tokio::time::timeout(timeout, attempted).await.is_err() {
-            tracing::warn!(server = self.name(), "an MCP server has not connected yet; its tools are added when it does");
+            tracing::warn!(
+                server = self.name(),
+                "an MCP server has not connected yet; its tools are added when it does"
+            );
         }
     }
 
@@ -197,13 +227,17 @@ impl ServerLink {
         let phase = tokio::time::timeout_at(give_up_at, settled).await.ok().flatten();
         let phase = phase.unwrap_or_else(|| self.state.borrow().phase.clone());
         match phase {
-            Phase::Ready(connection) if connection.has_ended() => Err("the server has closed the connection".to_owned()),
+            Phase::Ready(connection) if connection.has_ended() => {
+                Err("the server has closed the connection".to_owned())
+            }
             Phase::Ready(connection) => Ok(connection),
             Phase::Stopped => Err("the mesh is being closed".to_owned()),
             Phase::Idle | Phase::Connecting => Err("the server is still starting; try again later".to_owned()),
             Phase::Down { problem, retry_at } => {
                 let seconds = retry_at.saturating_duration_since(Instant::now()).as_secs();
-                Err(format!("the server is down ({problem}); it is started again in {seconds} s"))
+                Err(format!(
+                    "the server is down ({problem}); it is started again in {seconds} s"
+                ))
             }
         }
     }

@@ -48,7 +48,11 @@ enum Ended {
 
 impl Supervisor {
     pub(super) fn new(address: ServerAddress, publisher: ServerPublisher, stop: CancellationToken) -> Self {
-        Self { address, publisher, stop }
+        Self {
+            address,
+            publisher,
+            stop,
+        }
     }
 
     /// Runs until it is stopped.
@@ -83,7 +87,11 @@ impl Supervisor {
             }
             let retry_at = Instant::now() + backoff(failures, rand::random_range(0.5..=1.0));
             failures = failures.saturating_add(1);
-            tracing::warn!(server = self.publisher.name(), problem, "an MCP server is down; it is started again");
+            tracing::warn!(
+                server = self.publisher.name(),
+                problem,
+                "an MCP server is down; it is started again"
+            );
             self.publisher.set_down(problem, retry_at);
             tokio::select! {
                 biased;
@@ -105,7 +113,11 @@ impl Supervisor {
             },
         };
         let live = LiveConnection::new(connection.peer.clone());
-        tracing::info!(server = self.publisher.name(), tools = tools.len(), "an MCP server is connected");
+        tracing::info!(
+            server = self.publisher.name(),
+            tools = tools.len(),
+            "an MCP server is connected"
+        );
         self.publisher.set_ready(live.clone(), tools);
         let problem = self.serve(&mut connection, &live).await;
         if !self.stop.is_cancelled() {
@@ -127,7 +139,12 @@ impl Supervisor {
 
     /// Keeps the list current until the connection ends; says why it ended.
     async fn serve(&self, connection: &mut Connection, live: &LiveConnection) -> &'static str {
-        let Connection { peer, ended, tools_changed, .. } = connection;
+        let Connection {
+            peer,
+            ended,
+            tools_changed,
+            ..
+        } = connection;
         let subscribe = Connection::subscribe(peer);
         let mut subscription = self.stop.run_until_cancelled(subscribe).await.flatten();
         let mut refresh = tokio::time::interval_at(Instant::now() + REFRESH_INTERVAL, REFRESH_INTERVAL);
@@ -152,7 +169,10 @@ impl Supervisor {
                 None => return "stopped",
                 Some(Ok(Ok(tools))) => self.publisher.set_tools(tools),
                 Some(Ok(Err(_)) | Err(_)) => {
-                    tracing::warn!(server, "an MCP server does not list its tools again; the earlier list stays");
+                    tracing::warn!(
+                        server,
+                        "an MCP server does not list its tools again; the earlier list stays"
+                    );
                 }
             }
         }

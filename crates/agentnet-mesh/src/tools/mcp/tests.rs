@@ -70,7 +70,11 @@ impl Fixture {
     async fn logged(&self, line: &str) {
         let check = async || {
             let log = self.log();
-            if log.lines().any(|logged| logged == line) { Ok(()) } else { Err(format!("no {line:?} in {log}")) }
+            if log.lines().any(|logged| logged == line) {
+                Ok(())
+            } else {
+                Err(format!("no {line:?} in {log}"))
+            }
         };
         eventually(WAIT, check).await.unwrap();
     }
@@ -91,17 +95,30 @@ fn names(tools: &ToolSet) -> Vec<String> {
 #[tokio::test]
 async fn a_server_of_each_revision_is_used(#[case] options: &[&str]) {
     let fixture = Fixture::stdio(options);
-    let tools = fixture.select(&["mcp.files.[ar]*", "mcp.files.fail", "mcp.files.big"]).await;
-    let expected = ["mcp__files__add", "mcp__files__big", "mcp__files__fail", "mcp__files__read_file"];
+    let tools = fixture
+        .select(&["mcp.files.[ar]*", "mcp.files.fail", "mcp.files.big"])
+        .await;
+    let expected = [
+        "mcp__files__add",
+        "mcp__files__big",
+        "mcp__files__fail",
+        "mcp__files__read_file",
+    ];
     assert_eq!(names(&tools), expected, "{}", fixture.log());
     assert_eq!(tools.specs()[0].parameters["required"], json!(["a", "b"]));
 
     let sum = content(&tools, "mcp__files__add", &json!({"a": 2, "b": 3})).await;
-    assert_eq!(sum, json!({"ok": true, "tool": "mcp__files__add", "result": {"sum": 5}}));
+    assert_eq!(
+        sum,
+        json!({"ok": true, "tool": "mcp__files__add", "result": {"sum": 5}})
+    );
     let refused = content(&tools, "mcp__files__add", &json!({"a": "2"})).await;
     assert_eq!(refused["error"], json!("bad_args"), "{refused}");
     let failed = content(&tools, "mcp.files.fail", &json!({})).await;
-    assert_eq!((&failed["error"], &failed["detail"]), (&json!("tool_error"), &json!("the disk is full")));
+    assert_eq!(
+        (&failed["error"], &failed["detail"]),
+        (&json!("tool_error"), &json!("the disk is full"))
+    );
     let big = content(&tools, "mcp__files__big", &json!({})).await;
     assert_eq!(big["truncated"], json!(true));
     assert!(big.to_string().len() < 33_000);
@@ -131,9 +148,16 @@ async fn a_server_gets_a_cleared_environment() {
     assert!(!content.to_string().contains("secret-token"), "{content}");
     let variables: BTreeMap<String, String> = serde_json::from_str(content["result"].as_str().unwrap()).unwrap();
     // Python may add the locale.
-    let names: Vec<&str> = variables.keys().map(String::as_str).filter(|name| *name != "LC_CTYPE").collect();
+    let names: Vec<&str> = variables
+        .keys()
+        .map(String::as_str)
+        .filter(|name| *name != "LC_CTYPE")
+        .collect();
     let expected = ["HOME", "PATH", "TOKEN"].map(|name| (name, std::env::var(name).is_ok() || name == "TOKEN"));
-    let expected: Vec<&str> = expected.into_iter().filter_map(|(name, is_set)| is_set.then_some(name)).collect();
+    let expected: Vec<&str> = expected
+        .into_iter()
+        .filter_map(|(name, is_set)| is_set.then_some(name))
+        .collect();
     assert_eq!(names, expected);
     fixture.tools.close().await;
 }
@@ -180,7 +204,13 @@ async fn a_server_that_does_not_start_is_tried_again() {
     let tools = fixture.select(&["mcp.*"]).await;
     assert!(names(&tools).is_empty());
     fixture.accept();
-    let listed = async || if names(&tools).is_empty() { Err("no tools") } else { Ok(()) };
+    let listed = async || {
+        if names(&tools).is_empty() {
+            Err("no tools")
+        } else {
+            Ok(())
+        }
+    };
     eventually(WAIT, listed).await.unwrap();
     let sum = content(&tools, "mcp__files__add", &json!({"a": 1, "b": 1})).await;
     assert_eq!(sum["result"], json!({"sum": 2}));
@@ -201,7 +231,11 @@ async fn a_tool_that_is_added_later_can_be_called(#[case] options: &[&str]) {
     content(&tools, "mcp__files__grow", &json!({})).await;
     let listed = async || {
         let names = names(&tools);
-        if names.contains(&"mcp__files__late".to_owned()) { Ok(()) } else { Err(format!("{names:?}")) }
+        if names.contains(&"mcp__files__late".to_owned()) {
+            Ok(())
+        } else {
+            Err(format!("{names:?}"))
+        }
     };
     eventually(WAIT, listed).await.unwrap();
     let late = content(&tools, "mcp__files__late", &json!({})).await;
@@ -228,7 +262,10 @@ async fn a_server_over_http_is_used(#[case] options: &[&str]) {
     let port = BufReader::new(stdout).lines().next_line().await.unwrap().unwrap();
     let headers = BTreeMap::from([("Authorization".to_owned(), Secret::new("Bearer secret-token"))]);
     let url = format!("http://127.0.0.1:{port}/mcp");
-    let fixture = Fixture { directory, tools: SharedTools::start(&mesh(McpServer::Http { url, headers })) };
+    let fixture = Fixture {
+        directory,
+        tools: SharedTools::start(&mesh(McpServer::Http { url, headers })),
+    };
 
     let tools = fixture.select(&["mcp.files.add"]).await;
     assert_eq!(names(&tools), ["mcp__files__add"], "{}", fixture.log());

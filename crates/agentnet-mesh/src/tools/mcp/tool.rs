@@ -43,7 +43,10 @@ impl McpTool {
             ServiceError::McpError(error) => ("tool_error", format!("error {}: {}", error.code.0, error.message)),
             ServiceError::TransportClosed => {
                 connection.note_end();
-                ("server_unavailable", "the server closed the connection; it is started again".to_owned())
+                (
+                    "server_unavailable",
+                    "the server closed the connection; it is started again".to_owned(),
+                )
             }
             ServiceError::TransportSend(error) => {
                 connection.note_send_failure();

@@ -92,11 +92,22 @@ async fn content(tools: &ToolSet, name: &str, arguments: &str) -> Value {
 async fn the_model_sees_the_allowed_tools_under_safe_names() {
     let tools = set(
         &["network.*", "mcp.files.read_*", "disk"],
-        ["network.ask", "mcp.files.read_file", "mcp.files.write_file", "disk", "odds"].map(Echo::new).into(),
+        [
+            "network.ask",
+            "mcp.files.read_file",
+            "mcp.files.write_file",
+            "disk",
+            "odds",
+        ]
+        .map(Echo::new)
+        .into(),
     );
     let names: Vec<String> = tools.specs().iter().map(|spec| spec.name.clone()).collect();
     assert_eq!(names, ["disk", "mcp__files__read_file", "network_ask"]);
-    assert_eq!(tools.model_name("mcp.files.read_file").as_deref(), Some("mcp__files__read_file"));
+    assert_eq!(
+        tools.model_name("mcp.files.read_file").as_deref(),
+        Some("mcp__files__read_file")
+    );
     assert_eq!(tools.model_name("odds"), None);
     assert!(tools.unmatched_globs().is_empty());
 }
@@ -105,7 +116,12 @@ async fn the_model_sees_the_allowed_tools_under_safe_names() {
 async fn names_that_clash_stay_callable() {
     let tools = set(&["*"], ["a.b", "a_b"].map(Echo::new).into());
     for spec in tools.specs().iter() {
-        assert_eq!(content(&tools, &spec.name, "{}").await["ok"], json!(true), "{}", spec.name);
+        assert_eq!(
+            content(&tools, &spec.name, "{}").await["ok"],
+            json!(true),
+            "{}",
+            spec.name
+        );
     }
     assert_eq!(tools.specs().len(), 2);
 }
@@ -139,7 +155,9 @@ async fn arguments_are_checked_before_the_tool_runs(#[case] arguments: &str, #[c
         "type": "object", "additionalProperties": false, "required": ["city"],
         "properties": {"city": {"type": "string"}},
     });
-    let tool = Echo::new("weather").with_parameters(schema).with_pause(Duration::from_secs(3600));
+    let tool = Echo::new("weather")
+        .with_parameters(schema)
+        .with_pause(Duration::from_secs(3600));
     let content = content(&set(&["*"], vec![tool]), "weather", arguments).await;
     assert_eq!(content["error"], json!(code), "{content}");
 }
@@ -147,7 +165,10 @@ async fn arguments_are_checked_before_the_tool_runs(#[case] arguments: &str, #[c
 #[tokio::test]
 async fn a_tool_with_a_wrong_schema_does_not_run() {
     let tool = Echo::new("weather").with_parameters(json!({"type": "object", "properties": {"a": {"type": "odd"}}}));
-    assert_eq!(content(&set(&["*"], vec![tool]), "weather", "{}").await["error"], json!("bad_schema"));
+    assert_eq!(
+        content(&set(&["*"], vec![tool]), "weather", "{}").await["error"],
+        json!("bad_schema")
+    );
 }
 
 #[tokio::test]
@@ -170,7 +191,10 @@ async fn a_tool_that_hangs_is_dropped_in_time(#[case] seconds: u64, #[case] deta
     context.deadline = Instant::now() + Duration::from_secs(seconds);
     let result = tools.call(&call("slow", "{}"), &context).await;
     let content: Value = serde_json::from_str(&result.content).unwrap();
-    assert_eq!(content, json!({"ok": false, "tool": "slow", "error": "timeout", "detail": detail}));
+    assert_eq!(
+        content,
+        json!({"ok": false, "tool": "slow", "error": "timeout", "detail": detail})
+    );
     assert!(was_dropped.load(Ordering::SeqCst));
 }
 

@@ -19,7 +19,11 @@ fn config(parameters: Value, action: ToolAction) -> ToolConfig {
 
 fn command(argv: &[&str]) -> ToolAction {
     let argv = argv.iter().map(|element| (*element).to_owned()).collect();
-    ToolAction::Command(CommandTool { argv, cwd: None, env: Vec::new() })
+    ToolAction::Command(CommandTool {
+        argv,
+        cwd: None,
+        env: Vec::new(),
+    })
 }
 
 fn http(url: &str) -> ToolAction {
@@ -42,7 +46,10 @@ fn mesh(tools: Vec<(&str, ToolConfig)>) -> Mesh {
         providers: BTreeMap::new(),
         prices: BTreeMap::new(),
         mcp_servers: BTreeMap::new(),
-        tools: tools.into_iter().map(|(name, config)| (name.to_owned(), config)).collect(),
+        tools: tools
+            .into_iter()
+            .map(|(name, config)| (name.to_owned(), config))
+            .collect(),
         agents: Vec::new(),
     }
 }
@@ -76,12 +83,22 @@ async fn an_agent_gets_the_tools_of_its_globs() {
     let set = tools.select(&["s*".to_owned(), "broken".to_owned()], Vec::new()).await;
     let specs = set.specs();
     assert_eq!(specs.len(), 1);
-    assert_eq!((specs[0].name.as_str(), specs[0].description.as_str()), ("say", "A tool."));
+    assert_eq!(
+        (specs[0].name.as_str(), specs[0].description.as_str()),
+        ("say", "A tool.")
+    );
     assert_eq!(specs[0].parameters["type"], json!("object"));
     assert_eq!(set.unmatched_globs(), ["broken"]);
     let result = set.call(&call("say", r#"{"text":"hi"}"#), &context()).await;
-    assert_eq!(result.content, r#"{"ok":true,"tool":"say","result":{"exit_code":0,"stdout":"--hi"}}"#);
+    assert_eq!(
+        result.content,
+        r#"{"ok":true,"tool":"say","result":{"exit_code":0,"stdout":"--hi"}}"#
+    );
     let result = set.call(&call("odds", "{}"), &context()).await;
-    assert!(result.is_error && result.content.contains("tool_not_allowed"), "{}", result.content);
+    assert!(
+        result.is_error && result.content.contains("tool_not_allowed"),
+        "{}",
+        result.content
+    );
     tools.close().await;
 }

@@ -20,7 +20,9 @@ fn tool(url: &str) -> HttpTool {
 }
 
 fn filled(tool: &HttpTool, arguments: &Value) -> Result<PreparedRequest, FillError> {
-    RequestTemplate::compile(tool).unwrap().fill(arguments.as_object().unwrap())
+    RequestTemplate::compile(tool)
+        .unwrap()
+        .fill(arguments.as_object().unwrap())
 }
 
 fn url_of(tool: &HttpTool, arguments: &Value) -> Result<String, FillError> {
@@ -70,19 +72,32 @@ fn a_url_is_filled(#[case] url: &str, #[case] arguments: Value, #[case] expected
 #[case("https://a/%2e{id}/x", json!({"id": "."}))]
 #[case("https://a/{id}{rest}/x", json!({"id": ".", "rest": "."}))]
 fn a_path_that_an_argument_would_change_is_refused(#[case] url: &str, #[case] arguments: Value) {
-    assert!(matches!(url_of(&tool(url), &arguments), Err(FillError::BadArguments(_))));
+    assert!(matches!(
+        url_of(&tool(url), &arguments),
+        Err(FillError::BadArguments(_))
+    ));
 }
 
 #[test]
 fn a_query_leaves_out_absent_arguments() {
     let mut tool = tool("https://a.example/x?fixed=1");
     tool.query = BTreeMap::from(
-        [("q q", "{q}"), ("limit", "{limit}"), ("markets", "{markets}"), ("plain", "a b")]
-            .map(|(name, value)| (name.to_owned(), value.to_owned())),
+        [
+            ("q q", "{q}"),
+            ("limit", "{limit}"),
+            ("markets", "{markets}"),
+            ("plain", "a b"),
+        ]
+        .map(|(name, value)| (name.to_owned(), value.to_owned())),
     );
     let url = url_of(&tool, &json!({"q": "=&+ ", "markets": ["h2h", "spreads"]})).unwrap();
     let pairs: Vec<(String, String)> = Url::parse(&url).unwrap().query_pairs().into_owned().collect();
-    let expected = [("fixed", "1"), ("markets", "h2h,spreads"), ("plain", "a b"), ("q q", "=&+ ")];
+    let expected = [
+        ("fixed", "1"),
+        ("markets", "h2h,spreads"),
+        ("plain", "a b"),
+        ("q q", "=&+ "),
+    ];
     assert_eq!(pairs, expected.map(|(name, value)| (name.to_owned(), value.to_owned())));
 }
 
@@ -93,7 +108,11 @@ fn secrets_are_in_the_request_and_nowhere_else() {
     tool.secret_query = BTreeMap::from([("apiKey".to_owned(), Ok(Secret::new("key&with=signs")))]);
     let request = filled(&tool, &json!({})).unwrap();
     assert_eq!(request.url.as_str(), "https://a.example/x?apiKey=key%26with%3Dsigns");
-    assert!(!format!("{:?}", request.secret_headers).contains("sk-"), "{:?}", request.secret_headers);
+    assert!(
+        !format!("{:?}", request.secret_headers).contains("sk-"),
+        "{:?}",
+        request.secret_headers
+    );
     let echo = "sk-123456 key&with=signs key%26with%3Dsigns Bearer sk-123456";
     assert_eq!(request.redactor.clean(echo), "*** *** *** ***");
 }
@@ -154,9 +173,22 @@ fn no_argument_leaves_its_place() {
             }
         };
         let url = &request.url;
-        assert_eq!((url.scheme(), url.host_str(), url.port()), ("https", Some("a.example"), Some(444)), "{url}");
-        assert_eq!((url.username(), url.password(), url.fragment()), ("", None, None), "{url}");
-        let decode = |text: &str| percent_encoding::percent_decode_str(text).decode_utf8().unwrap().into_owned();
+        assert_eq!(
+            (url.scheme(), url.host_str(), url.port()),
+            ("https", Some("a.example"), Some(444)),
+            "{url}"
+        );
+        assert_eq!(
+            (url.username(), url.password(), url.fragment()),
+            ("", None, None),
+            "{url}"
+        );
+        let decode = |text: &str| {
+            percent_encoding::percent_decode_str(text)
+                .decode_utf8()
+                .unwrap()
+                .into_owned()
+        };
         let segments: Vec<String> = url.path_segments().unwrap().map(decode).collect();
         assert_eq!(segments, ["v1", &a, &format!("x{b}y"), "end"], "{url}");
         let pairs: Vec<(String, String)> = url.query_pairs().into_owned().collect();
