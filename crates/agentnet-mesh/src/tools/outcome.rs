@@ -67,7 +67,7 @@ mod tests {
     #[case(json!("abc"), 5, json!({"ok": true, "tool": "disk", "result": "abc"}))]
     #[case(json!("abcd"), 5, json!({"ok": true, "tool": "disk", "truncated": true, "bytes": 6, "result": "abc"}))]
     #[case(json!("a\n\n"), 5, json!({"ok": true, "tool": "disk", "truncated": true, "bytes": 7, "result": "a\n"}))]
-    #[case(json!({"a": 1}), 5, json!({"ok": true, "tool": "disk", "truncated": true, "bytes": 7, "result": "{"}))]
+    #[case(json!({"a": 1}), 5, json!({"ok": true, "tool": "disk", "truncated": true, "bytes": 7, "result": "{\""}))]
     #[case(json!("abc"), 0, json!({"ok": true, "tool": "disk", "truncated": true, "bytes": 5, "result": ""}))]
     fn a_result_is_written_and_cut(#[case] result: Value, #[case] max_bytes: usize, #[case] expected: Value) {
         assert_eq!(result_of(&ToolOutcome::Ok(result), max_bytes), (expected, false));

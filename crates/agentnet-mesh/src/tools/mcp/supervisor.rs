@@ -152,7 +152,11 @@ impl Supervisor {
             tokio::select! {
                 biased;
                 () = self.stop.cancelled() => return "stopped",
-                () = &mut *ended => return "the server closed the connection",
+                () = &mut *ended => {
+                    // It is awaited again when the connection is closed.
+                    *ended = Box::pin(std::future::ready(()));
+                    return "the server closed the connection";
+                }
                 () = live.broken() => return "requests could not be sent",
                 () = tools_changed.notified() => tokio::time::sleep(CHANGE_DELAY).await,
                 () = next_change(&mut subscription) => tokio::time::sleep(CHANGE_DELAY).await,
