@@ -121,7 +121,10 @@ pub(crate) fn mesh(assembly: &mut Assembly<'_>, path: &Path, file: MeshFile, env
 fn zone(assembly: &mut Assembly<'_>, name: &str, path: &KeyPath) {
     if jiff::tz::TimeZone::get(name).is_err() {
         let quoted = assembly.quoted(path);
-        assembly.problem(path, format!("unknown time zone {quoted}; names are such as Europe/Berlin"));
+        assembly.problem(
+            path,
+            format!("unknown time zone {quoted}; names are such as Europe/Berlin"),
+        );
     }
 }
 

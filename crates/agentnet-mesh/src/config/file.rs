@@ -12,8 +12,7 @@ mod agent;
 mod tool;
 
 pub(crate) use agent::{
-    AgentFile, CompactionFile, LimitsFile, MemoryFile, ModelFile, OrchestrateFile, PrimaryModelFile, PromptFile,
-    ReplyFile, SourceFile,
+    AgentFile, LimitsFile, MemoryFile, ModelFile, OrchestrateFile, PrimaryModelFile, PromptFile, SourceFile,
 };
 pub(crate) use tool::{HttpFile, McpServerFile, MethodFile, ShellFile, ToolFile};
 

@@ -154,8 +154,12 @@ pub(crate) fn mesh(
                 max_tokens,
                 thinking: 0,
             };
-            let (prompt, prompt_path) =
-                prompt(assembly, &prompts, &agent.system_prompt_path, &path.key("system_prompt_path"));
+            let (prompt, prompt_path) = prompt(
+                assembly,
+                &prompts,
+                &agent.system_prompt_path,
+                &path.key("system_prompt_path"),
+            );
             if !assemble::is_key(&agent.key) {
                 assembly.problem(&path.key("key"), "has letters, digits, `_`, `-` and `.` only");
             }
@@ -231,7 +235,10 @@ fn allowed_tools(names: Vec<String>, own: &[String]) -> Vec<String> {
         return own.to_vec();
     }
     for name in names.iter().filter(|name| !own.contains(name)) {
-        tracing::warn!(tool = quote(name), "an allowed tool is not under `tools`; the agent works without it");
+        tracing::warn!(
+            tool = quote(name),
+            "an allowed tool is not under `tools`; the agent works without it"
+        );
     }
     names
 }

@@ -109,7 +109,10 @@ mod tests {
     }
 
     #[rstest]
-    #[case("agents.plannr.name", "no element of the list has the key \"plannr\" (known: planner); did you mean \"planner\"?")]
+    #[case(
+        "agents.plannr.name",
+        "no element of the list has the key \"plannr\" (known: planner); did you mean \"planner\"?"
+    )]
     #[case("agents[4].name", "the list has no element 4: it has 1")]
     #[case("version.x", "the path leads into a number")]
     #[case("a..b", "the path has an empty key")]

@@ -65,7 +65,12 @@ impl Reference {
             }
             let default = default(schema, name, property);
             let meaning = description(property);
-            self.line(&format!("| `{name}` | {} | {} | {} |", cell(&value), cell(&default), cell(&meaning)));
+            self.line(&format!(
+                "| `{name}` | {} | {} | {} |",
+                cell(&value),
+                cell(&default),
+                cell(&meaning)
+            ));
         }
         self.line("");
         for found in inner {
@@ -242,6 +247,10 @@ mod tests {
         ] {
             assert!(text.contains(row), "{row} not in\n{text}");
         }
-        assert!(text.lines().filter(|line| line.starts_with('|')).all(|row| row.matches(" | ").count() >= 3 || row.starts_with("|-")));
+        assert!(
+            text.lines()
+                .filter(|line| line.starts_with('|'))
+                .all(|row| row.matches(" | ").count() >= 3 || row.starts_with("|-"))
+        );
     }
 }

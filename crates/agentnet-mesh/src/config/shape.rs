@@ -179,8 +179,11 @@ impl<'a> Shape<'a> {
             return None;
         }
         if let Some(limit) = schema["maxLength"].as_u64().filter(|limit| length > *limit) {
-            self.problems
-                .add(node.at, path, format!("may have at most {limit} characters, has {length}"));
+            self.problems.add(
+                node.at,
+                path,
+                format!("may have at most {limit} characters, has {length}"),
+            );
             return None;
         }
         Some(Value::String(text))

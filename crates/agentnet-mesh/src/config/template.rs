@@ -18,8 +18,14 @@ const TRIO: TemplateFiles = &[
 ];
 const SUPPORT: TemplateFiles = &[
     ("mesh.yaml", include_str!("template/support/mesh.yaml")),
-    ("prompts/front_desk.txt", include_str!("template/support/front_desk.txt")),
-    ("prompts/technician.txt", include_str!("template/support/technician.txt")),
+    (
+        "prompts/front_desk.txt",
+        include_str!("template/support/front_desk.txt"),
+    ),
+    (
+        "prompts/technician.txt",
+        include_str!("template/support/technician.txt"),
+    ),
     (".env.example", include_str!("template/support/env.example")),
 ];
 
@@ -66,7 +72,13 @@ mod tests {
     #[rstest]
     fn examples_of_environments_name_the_variables(#[values("duo", "trio", "support")] name: &str) {
         let files = template(name).unwrap();
-        let text = |wanted: &str| files.iter().find(|(path, _)| Path::new(path) == Path::new(wanted)).unwrap().1;
+        let text = |wanted: &str| {
+            files
+                .iter()
+                .find(|(path, _)| Path::new(path) == Path::new(wanted))
+                .unwrap()
+                .1
+        };
         let example = text(".env.example");
         for reference in text("mesh.yaml").split("${").skip(1) {
             let variable = reference.split([':', '}']).next().unwrap();

@@ -35,7 +35,9 @@ pub(crate) fn expand(text: &str, environment: &Environment) -> Result<Expanded, 
 
 fn expand_into(text: &str, environment: &Environment, depth: usize, out: &mut Expanded) -> Result<(), String> {
     if depth > MAX_NESTED {
-        return Err(format!("defaults of variables are nested deeper than {MAX_NESTED} levels"));
+        return Err(format!(
+            "defaults of variables are nested deeper than {MAX_NESTED} levels"
+        ));
     }
     let mut rest = text;
     while let Some(start) = rest.find("${") {

@@ -142,11 +142,17 @@ pub(crate) fn duplicates(assembly: &mut Assembly<'_>, agents: &[AgentConfig]) {
         }
         if let Some(other) = earlier.iter().position(|other| other.username == agent.username) {
             let other = assembly.quoted(&list.index(other).key("key"));
-            assembly.problem(&path.key("username"), format!("the agent {other} has the same username"));
+            assembly.problem(
+                &path.key("username"),
+                format!("the agent {other} has the same username"),
+            );
         }
         if let Some(other) = earlier.iter().position(|other| other.agent_id == agent.agent_id) {
             let other = assembly.quoted(&list.index(other).key("key"));
-            assembly.problem(&path.key("agent_id"), format!("the agent {other} has the same agent id"));
+            assembly.problem(
+                &path.key("agent_id"),
+                format!("the agent {other} has the same agent id"),
+            );
         }
     }
 }
@@ -181,7 +187,8 @@ fn memory(assembly: &mut Assembly<'_>, file: MemoryFile, shared: &Shared<'_>, pa
     let max_messages = file.max_messages.unwrap_or(shared.max_messages);
     let keep_tail = file.keep_tail.unwrap_or_else(|| KEEP_TAIL.min(max_messages));
     if keep_tail > max_messages {
-        let message = format!("must be at most `max_messages`, which is {max_messages}: messages between are never shown");
+        let message =
+            format!("must be at most `max_messages`, which is {max_messages}: messages between are never shown");
         assembly.problem(&path.key("keep_tail"), message);
     }
     let path = path.key("compaction");
@@ -227,8 +234,14 @@ fn check_prices(
     if limits.usd_per_day.is_none() {
         return;
     }
-    let summary = memory.compaction.as_ref().and_then(|compaction| compaction.model.as_ref());
-    let unpriced = models.iter().chain(summary).any(|model| !prices.contains_key(&model.name));
+    let summary = memory
+        .compaction
+        .as_ref()
+        .and_then(|compaction| compaction.model.as_ref());
+    let unpriced = models
+        .iter()
+        .chain(summary)
+        .any(|model| !prices.contains_key(&model.name));
     if unpriced {
         let message = "needs `prices` of all models of the agent, those of `fallback` and `compaction` included";
         assembly.problem(&path.key("limits").key("usd_per_day"), message);

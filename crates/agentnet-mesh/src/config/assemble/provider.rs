@@ -83,7 +83,10 @@ pub(super) fn check_header(assembly: &mut Assembly<'_>, name: &str, value: &str,
     if HeaderName::from_bytes(name.as_bytes()).is_err() {
         assembly.problem(path, "is no name of a header");
     } else if HeaderValue::from_str(value).is_err() {
-        assembly.problem(path, "contains characters that a header cannot have, such as a line break");
+        assembly.problem(
+            path,
+            "contains characters that a header cannot have, such as a line break",
+        );
     }
 }
 

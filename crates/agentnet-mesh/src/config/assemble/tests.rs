@@ -58,7 +58,12 @@ fn environment(name: &str) -> Option<String> {
 }
 
 fn whole() -> Mesh {
-    let mesh = parse(&WHOLE.replace("Bearer ${KEY}", "Bearer x"), Path::new("mesh.yaml"), &environment, &[]);
+    let mesh = parse(
+        &WHOLE.replace("Bearer ${KEY}", "Bearer x"),
+        Path::new("mesh.yaml"),
+        &environment,
+        &[],
+    );
     mesh.unwrap_or_else(|error| panic!("{error}"))
 }
 
@@ -67,7 +72,10 @@ fn providers_and_tools_are_read() {
     let mesh = whole();
     assert_eq!(mesh.nats_url.as_deref(), Some("nats://127.0.0.1:4222"));
     let local = &mesh.providers["local"];
-    assert_eq!((local.api, local.base_url.as_str()), (Api::OpenAiChat, "http://127.0.0.1:8080/v1"));
+    assert_eq!(
+        (local.api, local.base_url.as_str()),
+        (Api::OpenAiChat, "http://127.0.0.1:8080/v1")
+    );
     assert_eq!(local.api_key.as_ref().unwrap().reveal(), "none");
     assert_eq!((local.timeout, local.max_retries), (Duration::from_secs(60), 4));
     let claude = &mesh.providers["claude"];
@@ -78,12 +86,17 @@ fn providers_and_tools_are_read() {
     assert_eq!(openai.api_key.as_ref().unwrap().reveal(), "sk-secret");
     assert_eq!((openai.timeout, openai.max_retries), (Duration::from_secs(20), 0));
     assert_eq!(mesh.prices["qwen2.5"].cached_input, None);
-    assert!(matches!(&mesh.mcp_servers["files"], McpServer::Command { argv, env, .. } if argv.len() == 3 && env.len() == 1));
+    assert!(
+        matches!(&mesh.mcp_servers["files"], McpServer::Command { argv, env, .. } if argv.len() == 3 && env.len() == 1)
+    );
     assert!(matches!(&mesh.mcp_servers["web"], McpServer::Http { headers, .. } if headers.len() == 1));
     let ToolAction::Http(http) = &mesh.tools["status_page"].action else {
         panic!("no HTTP tool");
     };
-    assert_eq!((http.method.as_str(), http.allow_hosts.as_slice()), ("GET", &["status.example.org".to_owned()][..]));
+    assert_eq!(
+        (http.method.as_str(), http.allow_hosts.as_slice()),
+        ("GET", &["status.example.org".to_owned()][..])
+    );
     assert_eq!(http.headers["x-token"], Err("NONE".to_owned()));
     assert_eq!(mesh.tools["status_page"].parameters["type"], "object");
     assert!(matches!(&mesh.tools["disk"].action, ToolAction::Command(tool) if tool.env == ["PATH"]));
@@ -94,20 +107,32 @@ fn providers_and_tools_are_read() {
 fn agents_are_read() {
     let mesh = whole();
     let planner = &mesh.agents[0];
-    assert_eq!((planner.username.as_str(), planner.agent_id.as_str()), ("planner_one", "planner"));
-    assert_eq!((&*planner.prompt, planner.timezone.as_str()), ("Plan.", "Europe/Berlin"));
+    assert_eq!(
+        (planner.username.as_str(), planner.agent_id.as_str()),
+        ("planner_one", "planner")
+    );
+    assert_eq!(
+        (&*planner.prompt, planner.timezone.as_str()),
+        ("Plan.", "Europe/Berlin")
+    );
     assert_eq!((planner.models.len(), planner.models[0].thinking), (2, 2000));
     assert_eq!(planner.models[1].max_tokens, 4096);
     assert_eq!((planner.memory.max_messages, planner.memory.keep_tail), (30, 10));
     assert_eq!(planner.memory.compaction.as_ref().unwrap().at_tokens, 15_000);
     assert_eq!(planner.limits.max_time, Duration::from_secs_f64(12.5));
-    assert_eq!((planner.limits.max_tool_calls, planner.limits.usd_per_day), (24, Some(5.0)));
+    assert_eq!(
+        (planner.limits.max_tool_calls, planner.limits.usd_per_day),
+        (24, Some(5.0))
+    );
     assert!(planner.reply.events && planner.reply.include_tool_results);
     let debate = planner.orchestrate.as_ref().unwrap();
     assert_eq!((debate.peers.join(","), debate.rounds), ("critic,writer".to_owned(), 2));
     assert_eq!(debate.kickoff_tools[0].1["limit"], 5);
     let critic = &mesh.agents[1];
-    assert_eq!((critic.models[0].name.as_str(), critic.models[0].max_tokens), ("default", 100));
+    assert_eq!(
+        (critic.models[0].name.as_str(), critic.models[0].max_tokens),
+        ("default", 100)
+    );
     assert!(!critic.memory.uses_thread && critic.memory.compaction.is_none() && critic.answer_direct);
     assert_eq!((critic.memory.keep_tail, critic.timezone.as_str()), (24, "UTC"));
     assert!(critic.tools.is_empty() && critic.orchestrate.is_none());
@@ -147,11 +172,27 @@ fn problem_of(path: &str, value: &str) -> String {
 }
 
 #[rstest]
-#[case("agents[0].model.provider", "clade", "unknown provider \"clade\" (known: claude, local); did you mean \"claude\"?")]
-#[case("agents[0].model.fallback", "[{ provider: x, name: y }]", "unknown provider \"x\" (known: claude, local)")]
-#[case("agents[0].model.thinking", "500", "must be 0 or at least 1024 for anthropic-messages")]
+#[case(
+    "agents[0].model.provider",
+    "clade",
+    "unknown provider \"clade\" (known: claude, local); did you mean \"claude\"?"
+)]
+#[case(
+    "agents[0].model.fallback",
+    "[{ provider: x, name: y }]",
+    "unknown provider \"x\" (known: claude, local)"
+)]
+#[case(
+    "agents[0].model.thinking",
+    "500",
+    "must be 0 or at least 1024 for anthropic-messages"
+)]
 #[case("agents[0].model.thinking", "5000", "must be less than `max_tokens`, which is 4096")]
-#[case("agents[0].memory.compaction.model", "{ provider: y, name: z }", "unknown provider \"y\"")]
+#[case(
+    "agents[0].memory.compaction.model",
+    "{ provider: y, name: z }",
+    "unknown provider \"y\""
+)]
 #[case("agents[0].memory.keep_tail", "50", "must be at most `max_messages`, which is 40")]
 #[case("agents[1].limits.usd_per_day", "1", "needs `prices` of all models")]
 #[case("agents[0].limits.usd_per_day", "1", "")]
@@ -173,35 +214,83 @@ fn problem_of(path: &str, value: &str) -> String {
 #[case("agents[0].prompt", "{ text: \" \" }", "must not be empty")]
 #[case("agents[0].orchestrate", "{ peers: [planner] }", "is the agent itself")]
 #[case("agents[0].orchestrate", "{ peers: [a, \"@A\"] }", "is given twice")]
-#[case("agents[0].orchestrate", "{ peers: [a], kickoff_tools: [{ tool: disk }] }", "is not among the `tools` of the agent")]
+#[case(
+    "agents[0].orchestrate",
+    "{ peers: [a], kickoff_tools: [{ tool: disk }] }",
+    "is not among the `tools` of the agent"
+)]
 #[case("providers.local.base_url", "ftp://x", "is no http or https URL")]
 #[case("providers.local.base_url", "127.0.0.1:8080", "is no URL")]
 #[case("providers.local.base_url", "http://u:p@x/v1", "must not contain a user or password")]
 #[case("providers.local.headers", "{ \"a b\": c }", "is no name of a header")]
-#[case("providers.local.headers", "{ x-a: \"b\\nc\" }", "contains characters that a header cannot have")]
-#[case("providers.local.api_key", "\"a\\nb\"", "contains characters that a header cannot have")]
+#[case(
+    "providers.local.headers",
+    "{ x-a: \"b\\nc\" }",
+    "contains characters that a header cannot have"
+)]
+#[case(
+    "providers.local.api_key",
+    "\"a\\nb\"",
+    "contains characters that a header cannot have"
+)]
 #[case("mcp_servers.files.url", "http://x", "needs either `command` or `url`")]
 #[case("mcp_servers.files.headers", "{ a: b }", "is for servers with `url`")]
 #[case("mcp_servers.files.env", "{ \"A-B\": c }", "is no name of an environment variable")]
-#[case("mcp_servers.files.cwd", "no/such/directory", "\"no/such/directory\" is no directory")]
+#[case(
+    "mcp_servers.files.cwd",
+    "no/such/directory",
+    "\"no/such/directory\" is no directory"
+)]
 #[case("mcp_servers.\"a b\"", "{ command: [x] }", "the name of an MCP server has")]
-#[case("tools.network_x", "{ description: d, shell: { argv: [x] } }", "names that begin with network_ are those of other tools")]
-#[case("tools.\"a.b\"", "{ description: d, shell: { argv: [x] } }", "the name of a tool has")]
+#[case(
+    "tools.network_x",
+    "{ description: d, shell: { argv: [x] } }",
+    "names that begin with network_ are those of other tools"
+)]
+#[case(
+    "tools.\"a.b\"",
+    "{ description: d, shell: { argv: [x] } }",
+    "the name of a tool has"
+)]
 #[case("tools.page.shell", "{ argv: [x] }", "needs either `http` or `shell`")]
 #[case("tools.page.parameters", "{ type: array }", "must have `type: object`")]
-#[case("tools.page.parameters", "{ properties: { id: { type: nonsense } }, required: [id] }", "is no JSON Schema")]
-#[case("tools.page.http.url", "https://{id}/x", "an argument cannot stand in scheme, host or port")]
-#[case("tools.page.http.url", "https://example.org:{id}", "an argument cannot stand in scheme, host or port")]
-#[case("tools.page.http.url", "https://example.org/{x}", "{x} is no argument of the tool (known: id, n)")]
+#[case(
+    "tools.page.parameters",
+    "{ properties: { id: { type: nonsense } }, required: [id] }",
+    "is no JSON Schema"
+)]
+#[case(
+    "tools.page.http.url",
+    "https://{id}/x",
+    "an argument cannot stand in scheme, host or port"
+)]
+#[case(
+    "tools.page.http.url",
+    "https://example.org:{id}",
+    "an argument cannot stand in scheme, host or port"
+)]
+#[case(
+    "tools.page.http.url",
+    "https://example.org/{x}",
+    "{x} is no argument of the tool (known: id, n)"
+)]
 #[case("tools.page.http.url", "https://example.org/{n}", "")]
 #[case("tools.page.http.query", "{ a: \"{n}\" }", "")]
 #[case("tools.page.http.query", "{ a: \"{m}\" }", "{m} is no argument of the tool")]
 #[case("tools.page.http.body", "{ a: 1 }", "a GET request has no body")]
 #[case("tools.page.http.allow_hosts", "[example.com]", "does not allow the host of `url`")]
-#[case("tools.page.http.allow_hosts", "[\"*.org\", \"http://x\"]", "write a host or `*.name`")]
+#[case(
+    "tools.page.http.allow_hosts",
+    "[\"*.org\", \"http://x\"]",
+    "write a host or `*.name`"
+)]
 #[case("tools.page.http.allow_hosts", "[\"EXAMPLE.org\"]", "")]
 #[case("tools.disk.shell.argv", "[\"{id}\", x]", "an argument cannot choose the program")]
-#[case("tools.disk.shell.argv", "[df, \"{id}\"]", "{id} is no argument of the tool (none is known)")]
+#[case(
+    "tools.disk.shell.argv",
+    "[df, \"{id}\"]",
+    "{id} is no argument of the tool (none is known)"
+)]
 #[case("tools.disk.shell.env", "[\"A=B\"]", "is no name of an environment variable")]
 fn references_and_bounds_are_checked(#[case] path: &str, #[case] value: &str, #[case] message: &str) {
     let error = problem_of(path, value);
@@ -240,7 +329,10 @@ fn values_of_variables_are_never_shown() {
     assert!(!error.to_string().contains("sk-secret"), "{error}");
     let text = text.replace("api: \"${KEY}\"", "api: openai-chat");
     let error = parse(&text, Path::new("mesh.yaml"), &environment, &[]).unwrap_err();
-    assert!(!error.to_string().contains("sk-secret") && error.problems().len() >= 3, "{error}");
+    assert!(
+        !error.to_string().contains("sk-secret") && error.problems().len() >= 3,
+        "{error}"
+    );
     assert!(!format!("{:?}", whole()).contains("sk-secret"));
 }
 
@@ -257,8 +349,15 @@ fn prompts_are_read_from_files() {
     };
     let mesh = parsed("plan.txt").unwrap();
     assert_eq!(&*mesh.agents[0].prompt, "Plan ${KEY}.");
-    assert_eq!(mesh.agents[0].prompt_path.as_deref(), Some(&*directory.path().join("plan.txt")));
-    for (file, message) in [("empty.txt", "is empty"), ("large.txt", "has more than 1000000 bytes"), (".", "is no file")] {
+    assert_eq!(
+        mesh.agents[0].prompt_path.as_deref(),
+        Some(&*directory.path().join("plan.txt"))
+    );
+    for (file, message) in [
+        ("empty.txt", "is empty"),
+        ("large.txt", "has more than 1000000 bytes"),
+        (".", "is no file"),
+    ] {
         let error = parsed(file).unwrap_err().to_string();
         assert!(error.contains(message), "{error}");
     }

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::provider::{check_header, headers};
 use super::address::http_url;
+use super::provider::{check_header, headers};
 use super::{Assembly, placeholder};
 use crate::config::file::{HttpFile, McpServerFile, MethodFile, SecretText, ShellFile, ToolFile};
 use crate::config::key_path::KeyPath;
@@ -91,7 +91,10 @@ pub(crate) fn tools(assembly: &mut Assembly<'_>, files: BTreeMap<String, ToolFil
             assembly.problem(&path, message);
         }
         if let Some(prefix) = RESERVED_PREFIXES.iter().find(|prefix| name.starts_with(**prefix)) {
-            assembly.problem(&path, format!("names that begin with {prefix} are those of other tools"));
+            assembly.problem(
+                &path,
+                format!("names that begin with {prefix} are those of other tools"),
+            );
         }
         let parameters = parameters(assembly, file.parameters, &path.key("parameters"));
         let arguments = Arguments::of(&parameters);

@@ -61,7 +61,10 @@ impl KnownTools {
     fn check_mcp(&self, rest: &str) -> Result<(), String> {
         let Some((server, _)) = rest.split_once('.') else {
             let server = if rest.is_empty() { "SERVER" } else { rest };
-            return Err(format!("tools of an MCP server are named {}", quote(&format!("mcp.{server}.*"))));
+            return Err(format!(
+                "tools of an MCP server are named {}",
+                quote(&format!("mcp.{server}.*"))
+            ));
         };
         let matcher = matcher(server)?;
         if self.mcp_servers.iter().any(|name| matcher.is_match(name)) {
@@ -128,7 +131,10 @@ mod tests {
     #[case("network.aks", "did you mean \"network.ask\"?")]
     #[case("mcp.files", "tools of an MCP server are named \"mcp.files.*\"")]
     #[case("mcp.", "tools of an MCP server are named \"mcp.SERVER.*\"")]
-    #[case("mcp.file.*", "unknown MCP server \"file\" (known: files, web); did you mean \"files\"?")]
+    #[case(
+        "mcp.file.*",
+        "unknown MCP server \"file\" (known: files, web); did you mean \"files\"?"
+    )]
     #[case("a[", "\"a[\" is no pattern: ")]
     fn others_are_refused(#[case] pattern: &str, #[case] message: &str) {
         let error = check(pattern).unwrap_err();

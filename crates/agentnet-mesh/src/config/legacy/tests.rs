@@ -81,25 +81,58 @@ fn the_file_loads_unchanged() {
         panic!("{} agents", mesh.agents.len());
     };
     assert_eq!(&*first.prompt, "You are the first.");
-    assert!(first.prompt_path.as_ref().unwrap().ends_with("agents/prompts/agent_1.txt"));
-    assert_eq!((first.username.as_str(), first.timezone.as_str()), ("mesh_agent_1", "America/Chicago"));
-    assert_eq!((first.models[0].temperature, first.models[0].max_tokens), (Some(0.3), 500));
-    assert_eq!((second.models[0].temperature, second.models[0].max_tokens), (Some(0.2), 1200));
+    assert!(
+        first
+            .prompt_path
+            .as_ref()
+            .unwrap()
+            .ends_with("agents/prompts/agent_1.txt")
+    );
+    assert_eq!(
+        (first.username.as_str(), first.timezone.as_str()),
+        ("mesh_agent_1", "America/Chicago")
+    );
+    assert_eq!(
+        (first.models[0].temperature, first.models[0].max_tokens),
+        (Some(0.3), 500)
+    );
+    assert_eq!(
+        (second.models[0].temperature, second.models[0].max_tokens),
+        (Some(0.2), 1200)
+    );
     assert_eq!((first.memory.max_messages, first.memory.keep_tail), (40, 24));
     assert_eq!(first.memory.compaction.as_ref().unwrap().max_messages, 400);
-    assert_eq!((first.limits.max_steps, first.limits.max_time), (3, Duration::from_secs(240)));
+    assert_eq!(
+        (first.limits.max_steps, first.limits.max_time),
+        (3, Duration::from_secs(240))
+    );
     assert!(first.reply.include_tool_results && first.orchestrate.is_none());
-    assert_eq!((first.tools.len(), second.tools.join(",")), (0, "get_scores".to_owned()));
+    assert_eq!(
+        (first.tools.len(), second.tools.join(",")),
+        (0, "get_scores".to_owned())
+    );
 
     let openai = &mesh.providers[&first.models[0].provider];
-    assert_eq!((openai.api, openai.base_url.as_str()), (Api::OpenAiResponses, "https://api.openai.com/v1"));
+    assert_eq!(
+        (openai.api, openai.base_url.as_str()),
+        (Api::OpenAiResponses, "https://api.openai.com/v1")
+    );
     assert_eq!(openai.api_key.as_ref().unwrap().reveal(), "sk-1");
     assert_eq!(openai.timeout, Duration::from_secs(45));
     let claude = &mesh.providers[&second.models[0].provider];
-    assert_eq!((claude.api, &claude.api_key), (Api::AnthropicMessages, &Err("ANTHROPIC_API_KEY".to_owned())));
+    assert_eq!(
+        (claude.api, &claude.api_key),
+        (Api::AnthropicMessages, &Err("ANTHROPIC_API_KEY".to_owned()))
+    );
     let novita = &mesh.providers[&third.models[0].provider];
-    assert_eq!((novita.api, novita.base_url.as_str()), (Api::OpenAiChat, "https://api.novita.ai/openai"));
-    assert_eq!(mesh.providers.keys().collect::<Vec<_>>(), ["claude", "openai", "openai_2"]);
+    assert_eq!(
+        (novita.api, novita.base_url.as_str()),
+        (Api::OpenAiChat, "https://api.novita.ai/openai")
+    );
+    assert_eq!(
+        mesh.providers.keys().collect::<Vec<_>>(),
+        ["claude", "openai", "openai_2"]
+    );
 }
 
 #[test]
@@ -125,17 +158,26 @@ fn variables_override_limits() {
     )
     .unwrap();
     let first = &mesh.agents[0];
-    assert_eq!((first.limits.max_steps, first.limits.max_time), (1, Duration::from_secs(10)));
+    assert_eq!(
+        (first.limits.max_steps, first.limits.max_time),
+        (1, Duration::from_secs(10))
+    );
     assert_eq!(first.models[0].max_tokens, 900);
     assert!(first.memory.compaction.is_none());
     assert_eq!(first.memory.keep_tail, 12);
     let debate = first.orchestrate.as_ref().unwrap();
-    assert_eq!((debate.peers.join(","), debate.rounds), ("mesh_agent_3,mesh_agent_2".to_owned(), 3));
+    assert_eq!(
+        (debate.peers.join(","), debate.rounds),
+        ("mesh_agent_3,mesh_agent_2".to_owned(), 3)
+    );
     assert_eq!((debate.peer_timeout, debate.peer_retries), (Duration::from_secs(5), 1));
     assert_eq!(debate.kickoff_tools.len(), 2);
     assert!(mesh.agents[1].orchestrate.is_none());
     let openai = &mesh.providers["openai"];
-    assert_eq!((openai.api, openai.base_url.as_str()), (Api::OpenAiChat, "http://127.0.0.1:8080/v1"));
+    assert_eq!(
+        (openai.api, openai.base_url.as_str()),
+        (Api::OpenAiChat, "http://127.0.0.1:8080/v1")
+    );
     assert_eq!(openai.timeout, Duration::from_secs_f64(7.5));
 }
 
@@ -159,13 +201,12 @@ fn tools_may_be_added() {
 #[case("prompts/agent_1.txt", "prompts/none.txt", ("", ""), "\"prompts/none.txt\" cannot be read")]
 #[case("    name: Mesh Agent 1\n", "", ("", ""), "mesh_agents.yaml:9:5 agents[0]: \"name\" is missing")]
 #[case("max_tokens: 500", "max_tokens: 0", ("", ""), "must be from 1 to 1000000")]
-fn mistakes_are_reported(
-    #[case] from: &str,
-    #[case] to: &str,
-    #[case] variable: (&str, &str),
-    #[case] message: &str,
-) {
-    let text = if from.is_empty() { FILE.to_owned() } else { FILE.replacen(from, to, 1) };
+fn mistakes_are_reported(#[case] from: &str, #[case] to: &str, #[case] variable: (&str, &str), #[case] message: &str) {
+    let text = if from.is_empty() {
+        FILE.to_owned()
+    } else {
+        FILE.replacen(from, to, 1)
+    };
     let error = loaded(&text, &[variable]).unwrap_err();
     assert!(error.contains(message), "{error}");
     assert!(!error.contains("sk-secret"), "{error}");
@@ -183,5 +224,11 @@ fn overrides_reach_agents_by_key() {
     let error = parse(FILE, Path::new("config/mesh.yaml"), &|_: &str| None, &overrides).unwrap_err();
     // Nothing but the prompts, which are not there.
     assert_eq!(error.problems().len(), 3, "{error}");
-    assert!(error.problems().iter().all(|problem| problem.path.ends_with("system_prompt_path")), "{error}");
+    assert!(
+        error
+            .problems()
+            .iter()
+            .all(|problem| problem.path.ends_with("system_prompt_path")),
+        "{error}"
+    );
 }

@@ -56,7 +56,10 @@ fn the_schemas_have_only_keywords_that_are_checked() {
 fn check_meaning(schema: &Value, path: &str) {
     for (name, property) in properties(schema) {
         let path = format!("{path}.{name}");
-        assert!(property["description"].as_str().is_some_and(|text| text.ends_with('.')), "{path}");
+        assert!(
+            property["description"].as_str().is_some_and(|text| text.ends_with('.')),
+            "{path}"
+        );
         let target = resolve(version_1(), property);
         let kinds = &target["type"];
         let is_whole = kinds == "integer" || kinds == &json!(["integer", "null"]);
@@ -85,7 +88,10 @@ fn templates_fit_the_schema_for_editors(#[values("duo", "trio", "support")] name
     let validator = jsonschema::validator_for(&json_schema()).unwrap();
     let (_, text) = template(name).unwrap()[0];
     let document = as_json(text);
-    let errors: Vec<String> = validator.iter_errors(&document).map(|error| error.to_string()).collect();
+    let errors: Vec<String> = validator
+        .iter_errors(&document)
+        .map(|error| error.to_string())
+        .collect();
     assert!(errors.is_empty(), "{errors:?}");
 }
 

@@ -47,30 +47,57 @@ fn problems_of_agent(lines: &str) -> String {
 #[case("answer_direct: ${NONE:-false}", "")]
 #[case("limits:\n", "")]
 #[case("limits: { tokens_per_day: ~ }", "")]
-#[case("answer_direct: yes", "mesh.yaml:9:20 agents[0].answer_direct: expected true or false, found text")]
+#[case(
+    "answer_direct: yes",
+    "mesh.yaml:9:20 agents[0].answer_direct: expected true or false, found text"
+)]
 #[case("limits: { max_steps: 0 }", "agents[0].limits.max_steps: must be from 1 to 100")]
 #[case("limits: { max_steps: ${SET}0 }", "is not valid YAML")]
 #[case("limits: { max_steps: \"${SET}00\" }", "must be from 1 to 100")]
 #[case("limits: { max_steps: 1.5 }", "expected a whole number, found a number")]
 #[case("limits: { max_steps: \"3\" }", "expected a whole number, found text")]
-#[case("limits: { max_steps: \"${WORD}\" }", "expected a whole number, and \"${WORD}\" gives something else")]
+#[case(
+    "limits: { max_steps: \"${WORD}\" }",
+    "expected a whole number, and \"${WORD}\" gives something else"
+)]
 #[case("limits: { tokens_per_day: -1 }", "must be at least 1")]
-#[case("limits: { tokens_per_day: 99999999999999999999 }", "expected a whole number, found a number")]
+#[case(
+    "limits: { tokens_per_day: 99999999999999999999 }",
+    "expected a whole number, found a number"
+)]
 #[case("limits: [a]", "agents[0].limits: expected a mapping, found a list")]
 #[case("tools: disk", "agents[0].tools: expected a list, found text")]
-#[case("tools: [5]", "mesh.yaml:9:13 agents[0].tools[0]: expected text, found a number; put it in quotes")]
+#[case(
+    "tools: [5]",
+    "mesh.yaml:9:13 agents[0].tools[0]: expected text, found a number; put it in quotes"
+)]
 #[case("name: true", "expected text, found true or false; put it in quotes")]
-#[case("limit: {}", "mesh.yaml:9:5 agents[0].limit: unknown key \"limit\"; did you mean \"limits\"?")]
+#[case(
+    "limit: {}",
+    "mesh.yaml:9:5 agents[0].limit: unknown key \"limit\"; did you mean \"limits\"?"
+)]
 #[case("colour: red", "agents[0].colour: unknown key \"colour\" (known: key, username, ")]
 #[case("limits: { maxsteps: 3 }", "unknown key \"maxsteps\"; did you mean \"max_steps\"?")]
 #[case("key: other", "mesh.yaml:9:5 agents[0].key: is given twice, first in line 6")]
-#[case("name: \"${NONE}\"", "the variable NONE of the agent \"planner\" is not set and has no default")]
-#[case("name: \"${NONE:-${OTHER}}\"", "the variable NONE (or OTHER) of the agent \"planner\"")]
+#[case(
+    "name: \"${NONE}\"",
+    "the variable NONE of the agent \"planner\" is not set and has no default"
+)]
+#[case(
+    "name: \"${NONE:-${OTHER}}\"",
+    "the variable NONE (or OTHER) of the agent \"planner\""
+)]
 #[case("name: \"${NONE\"", "`${` is not closed by `}`")]
 #[case("name: \"$${NONE}\"", "")]
-#[case("memory: { source: treads }", "unknown value \"treads\" (known: thread, none); did you mean \"thread\"?")]
+#[case(
+    "memory: { source: treads }",
+    "unknown value \"treads\" (known: thread, none); did you mean \"thread\"?"
+)]
 #[case("memory: { source: \"${WORD}\" }", "unknown value \"${WORD}\" (known: thread, none)")]
-#[case("orchestrate: { rounds: 2 }", "mesh.yaml:9:18 agents[0].orchestrate: \"peers\" is missing")]
+#[case(
+    "orchestrate: { rounds: 2 }",
+    "mesh.yaml:9:18 agents[0].orchestrate: \"peers\" is missing"
+)]
 #[case("orchestrate: { peer: [a] }", "unknown key \"peer\"; did you mean \"peers\"?")]
 #[case("orchestrate: { peers: [] }", "needs at least 1 entries, has 0")]
 fn agents_have_their_shape(#[case] lines: &str, #[case] message: &str) {
@@ -85,7 +112,13 @@ fn agents_have_their_shape(#[case] lines: &str, #[case] message: &str) {
 
 #[test]
 fn a_misspelled_key_is_one_problem() {
-    let error = parse(&SMALL.replace("prompt:", "promt:"), Path::new("mesh.yaml"), &environment, &[]).unwrap_err();
+    let error = parse(
+        &SMALL.replace("prompt:", "promt:"),
+        Path::new("mesh.yaml"),
+        &environment,
+        &[],
+    )
+    .unwrap_err();
     assert_eq!(error.problems().len(), 1, "{error}");
 }
 
@@ -99,7 +132,10 @@ fn a_misspelled_key_is_one_problem() {
 #[case("version: 1\nagents: []\n", "agents: needs at least 1 entries, has 0")]
 #[case("providers: {}\nagents: []\n", "`version: 1` is missing")]
 #[case("agents: [{ key: a, model: {} }]\n", "`version: 1` is missing")]
-#[case("version: 1\nproviders: { a: }\nagents: [{ key: a }]\n", "providers.a: expected a mapping, found nothing")]
+#[case(
+    "version: 1\nproviders: { a: }\nagents: [{ key: a }]\n",
+    "providers.a: expected a mapping, found nothing"
+)]
 fn files_have_their_shape(#[case] text: &str, #[case] message: &str) {
     let error = problems(text);
     assert!(error.contains(message), "{error}");
@@ -114,7 +150,13 @@ fn files_have_their_shape(#[case] text: &str, #[case] message: &str) {
 #[case("${EMPTY}", Err("EMPTY"))]
 #[case("${NONE:-${OTHER}}", Err("NONE (or OTHER)"))]
 fn keys_may_be_missing_until_they_are_used(#[case] text: &str, #[case] key: Result<&str, &str>) {
-    let mesh = parse(&SMALL.replace("${KEY}", text), Path::new("mesh.yaml"), &environment, &[]).unwrap();
+    let mesh = parse(
+        &SMALL.replace("${KEY}", text),
+        Path::new("mesh.yaml"),
+        &environment,
+        &[],
+    )
+    .unwrap();
     let found = mesh.providers["local"].api_key.as_ref();
     assert_eq!(found.map(|key| key.reveal()).map_err(String::as_str), key);
 }
