@@ -47,7 +47,7 @@ async fn a_new_prompt_is_for_the_next_message() {
 async fn a_prompt_in_a_file_is_watched() {
     let yaml = head("openai-chat")
         + "agents:\n  - { key: turn, prompt: { file: prompts/turn.txt }, model: { provider: mock, name: m } }\n";
-    let mut mesh = Mesh::start(Setup {
+    let mesh = Mesh::start(Setup {
         yaml: file(&[agent("other", "OTHER", "")]),
         online: &["other"],
         fixtures: json!([says(json!({ "systemMessage": "OLD" }), "old"), says(json!({ "systemMessage": "NEW" }), "new")]),
