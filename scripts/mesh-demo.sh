@@ -19,7 +19,8 @@ trap stop EXIT
 
 # Runs a command until it succeeds, for at most a minute.
 until_true() {
-    for _ in $(seq 600); do
+    local end=$((SECONDS + 60))
+    while [ "$SECONDS" -lt "$end" ]; do
         if "$@" >/dev/null 2>&1; then return 0; fi
         sleep 0.1
     done
@@ -59,12 +60,12 @@ export NOVITA_MAX_TOKENS=${NOVITA_MAX_TOKENS:-48} DEMO_TURNS=${DEMO_TURNS:-2}
 
 # Each turn has a thread of its own: a question and its answer.
 remembered() {
-    [ "$("$agentnet" threads --json | read_json 'sum(thread["message_count"] == 2 for thread in it["threads"])')" = "$DEMO_TURNS" ]
+    [ "$("$agentnet" threads --json | read_json 'sum(thread["message_count"] == 2 for thread in it["results"])')" = "$DEMO_TURNS" ]
 }
 until_true remembered
 echo
 echo "== The last turn, read back from the history"
-thread=$("$agentnet" threads --json | read_json 'it["threads"][0]["thread_id"]')
+thread=$("$agentnet" threads --json | read_json 'it["results"][0]["thread_id"]')
 "$agentnet" thread-messages --thread-id "$thread"
 
 echo

@@ -54,10 +54,10 @@ async fn the_duo_talks_in_one_process() {
     assert_eq!(requests[0]["temperature"], json!(0.7));
     assert!(requests[0].to_string().contains("Plan a weather assistant."));
     let threads = until(&up.url, "threads", |reply| {
-        reply["threads"].as_array().is_some_and(|all| all.len() == 2)
+        reply["results"].as_array().is_some_and(|all| all.len() == 2)
     })
     .await;
-    for thread in threads["threads"].as_array().unwrap() {
+    for thread in threads["results"].as_array().unwrap() {
         let words = format!("thread-messages --thread-id {}", thread["thread_id"].as_str().unwrap());
         let page = until(&up.url, &words, |reply| reply["messages"].as_array().is_some_and(|all| all.len() == 2)).await;
         let reply = &page["messages"][0]["payload"];
