@@ -29,7 +29,7 @@ pub(crate) fn hint<'a>(wanted: &str, names: impl IntoIterator<Item = &'a str>) -
 fn known(names: &[&str]) -> String {
     match names {
         [] => "none is known".to_owned(),
-        [names @ ..] if names.len() > MAX_LISTED => format!("known: {}, …", names[..MAX_LISTED].join(", ")),
+        names if names.len() > MAX_LISTED => format!("known: {}, …", names[..MAX_LISTED].join(", ")),
         names => format!("known: {}", names.join(", ")),
     }
 }
