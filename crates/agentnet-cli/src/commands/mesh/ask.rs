@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use agentnet::{AgentNode, StreamExt as _, StreamReply, json};
 use agentnet_mesh::config::AgentConfig;
-use agentnet_mesh::host::{Host, HostOptions};
+use agentnet_mesh::host::HostOptions;
 use agentnet_protocol::json::ObjectWriter;
 use agentnet_protocol::rpc::SearchRequest;
 use agentnet_protocol::username::lookup_key;

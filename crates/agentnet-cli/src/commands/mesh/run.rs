@@ -25,7 +25,7 @@ use crate::output::sanitize::clean;
 use crate::output::spinner::Spinner;
 use crate::output::table::Rows;
 use crate::output::{Output, Tint};
-use crate::signals::{ReloadSignal, StopSignals};
+use crate::signals::StopSignals;
 use crate::up::lock::keep_files_private;
 
 /// How long an interrupted start may still take, so that sessions that were opened can be closed.
