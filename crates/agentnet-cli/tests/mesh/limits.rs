@@ -194,7 +194,7 @@ async fn an_answer_is_streamed(#[case] api: &str) {
     let mut answer = sdk.ask_stream("@poet", "a poem").timeout(Duration::from_secs(30)).await.unwrap();
     let mut pieces = Vec::new();
     while let Some(delta) = answer.next().await {
-        pieces.extend(delta.unwrap().text().map(|text| text.into_owned()));
+        pieces.extend(delta.unwrap().text().map(std::borrow::Cow::into_owned));
     }
     let whole = answer.finish().await.unwrap();
     assert!(pieces.len() > 2, "{pieces:?}");

@@ -21,8 +21,11 @@ const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(90);
 pub struct HttpClient {
     http: reqwest::Client,
     /// By address and model; as many as the configuration has.
-    refused_params: Arc<Mutex<HashMap<(String, String), Arc<RefusedParams>>>>,
+    refused_params: Arc<Mutex<RefusedParamsByModel>>,
 }
+
+/// By address and name of the model.
+type RefusedParamsByModel = HashMap<(String, String), Arc<RefusedParams>>;
 
 /// The HTTP client cannot be made.
 #[derive(Debug, thiserror::Error)]

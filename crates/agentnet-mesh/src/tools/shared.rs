@@ -124,7 +124,7 @@ pub fn check(name: &str, config: &ToolConfig) -> Result<(), String> {
 }
 
 enum CompiledTool {
-    Http(HttpRequestTool),
+    Http(Box<HttpRequestTool>),
     Command(CommandTemplate),
 }
 
@@ -142,7 +142,7 @@ fn compile(
     let limits = (config.timeout, config.max_result_bytes);
     Ok(match &config.action {
         ToolAction::Http(http) => {
-            CompiledTool::Http(HttpRequestTool::compile(spec, name, limits, http, Arc::clone(clients))?)
+            CompiledTool::Http(Box::new(HttpRequestTool::compile(spec, name, limits, http, Arc::clone(clients))?))
         }
         ToolAction::Command(command) => {
             CompiledTool::Command(CommandTemplate::compile(spec, name, limits, command, directory)?)
@@ -157,7 +157,7 @@ fn config_schema(config: &ToolConfig) -> Result<Value, String> {
 impl CompiledTool {
     fn into_tool(self) -> Arc<dyn Tool> {
         match self {
-            Self::Http(tool) => Arc::new(tool),
+            Self::Http(tool) => Arc::new(*tool),
             Self::Command(tool) => Arc::new(tool),
         }
     }

@@ -215,7 +215,7 @@ mod tests {
         let text = metrics.encode();
         for line in [
             r#"agentnet_mesh_requests_total{agent="planner",outcome="ok"} 1"#,
-            r#"agentnet_mesh_request_seconds_bucket{le="2.5",agent="planner"} 1"#,
+            r#"agentnet_mesh_request_seconds_bucket{agent="planner",le="2.5"} 1"#,
             r#"agentnet_mesh_model_calls_total{provider="local",model="qwen",outcome="rate_limited"} 1"#,
             r#"agentnet_mesh_tokens_total{agent="planner",model="qwen",kind="input"} 200"#,
             r#"agentnet_mesh_tokens_total{agent="planner",model="qwen",kind="cached_input"} 80"#,

@@ -161,10 +161,8 @@ impl RequestTemplate {
             let value = header_value(name, secret).map_err(FillError::Config)?;
             secret_headers.insert(name.clone(), value);
         }
-        let body = match &self.body {
-            Some(body) => Some(body.fill(arguments).unwrap_or(Value::Null).to_string().into_bytes()),
-            None => None,
-        };
+        let fill = |body: &BodyTemplate| body.fill(arguments).unwrap_or(Value::Null).to_string().into_bytes();
+        let body = self.body.as_ref().map(fill);
         Ok(PreparedRequest {
             method: self.method.clone(),
             url,

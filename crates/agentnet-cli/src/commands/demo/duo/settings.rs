@@ -54,7 +54,7 @@ impl Settings {
             agent_id: text(id, default),
             username: text(username, default),
         };
-        let seconds: f64 = number(&read, "REQUEST_TIMEOUT_SECONDS", 90.0)?;
+        let seconds: f64 = number(read, "REQUEST_TIMEOUT_SECONDS", 90.0)?;
         let request_timeout = Duration::try_from_secs_f64(seconds).ok().filter(|timeout| !timeout.is_zero());
         let api_key = read("NOVITA_API_KEY").or_else(|| read("OPENAI_API_KEY")).ok_or_else(|| {
             Failure::refused("neither NOVITA_API_KEY nor OPENAI_API_KEY is set").with_code("config_error").hint(
@@ -67,17 +67,17 @@ impl Settings {
                 base_url: text("NOVITA_BASE_URL", "https://api.novita.ai/openai").trim_end_matches('/').to_owned(),
                 api_key: Secret::new(api_key),
                 name: text("NOVITA_MODEL", "zai-org/glm-5"),
-                temperature: number(&read, "NOVITA_TEMPERATURE", 0.7)?,
-                max_tokens: number::<u32>(&read, "NOVITA_MAX_TOKENS", 256)?.max(1),
+                temperature: number(read, "NOVITA_TEMPERATURE", 0.7)?,
+                max_tokens: number::<u32>(read, "NOVITA_MAX_TOKENS", 256)?.max(1),
             },
             a: party("AGENT_A_ID", "AGENT_A_USERNAME", "agent_novita_a"),
             b: party("AGENT_B_ID", "AGENT_B_USERNAME", "agent_novita_b"),
-            turns: number::<u32>(&read, "DEMO_TURNS", 4)?.max(1),
+            turns: number::<u32>(read, "DEMO_TURNS", 4)?.max(1),
             goal: text("DEMO_GOAL", "Design a robust architecture for an AI weather assistant."),
             target: text("TARGET_USERNAME", "agent_novita_b").trim_start_matches('@').to_owned(),
             request_timeout: request_timeout.ok_or_else(|| invalid("REQUEST_TIMEOUT_SECONDS", &seconds.to_string()))?,
             b_prompt: text("AGENT_B_SYSTEM_PROMPT", DEFAULT_B_PROMPT),
-            reply_ttl_ms: number::<i64>(&read, "REPLY_TTL_MS", 30_000)?.max(1),
+            reply_ttl_ms: number::<i64>(read, "REPLY_TTL_MS", 30_000)?.max(1),
         })
     }
 }
