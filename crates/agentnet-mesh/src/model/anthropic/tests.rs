@@ -108,7 +108,7 @@ fn thoughts() -> Vec<Value> {
     json!({ "type": "text", "text": "b" }),
     json!({ "type": "tool_use", "id": "call_1", "name": "ask", "input": { "a": 1 } }),
 ])]
-fn blocks(#[case] blocks: Vec<Value>, #[case] without_blocks: bool, #[case] expected: Vec<Value>) {
+fn blocks_go_back(#[case] blocks: Vec<Value>, #[case] without_blocks: bool, #[case] expected: Vec<Value>) {
     let body = written(&request(turn(&blocks)), &[], without_blocks);
     assert_eq!(body["messages"][1]["content"], Value::Array(expected));
 }
@@ -119,7 +119,7 @@ fn blocks(#[case] blocks: Vec<Value>, #[case] without_blocks: bool, #[case] expe
 #[case::the_model_decides(thoughts(), 2_000, &["thinking.budget_tokens"], json!({ "type": "adaptive" }), 2_050)]
 #[case::refused(thoughts(), 2_000, &["thinking"], Value::Null, 50)]
 #[case::calls_without_thinking(vec![], 2_000, &[], Value::Null, 50)]
-fn thinking(
+fn thinking_budget(
     #[case] blocks: Vec<Value>,
     #[case] thinking: u32,
     #[case] drops: &[&str],

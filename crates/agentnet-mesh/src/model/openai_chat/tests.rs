@@ -94,7 +94,7 @@ fn the_limit_of_tokens(#[case] drops: &[&str], #[case] is_openai: bool, #[case] 
 #[case(1_024, Some("low"))]
 #[case(4_096, Some("medium"))]
 #[case(32_000, Some("high"))]
-fn thinking(#[case] thinking: u32, #[case] effort: Option<&str>) {
+fn thinking_effort(#[case] thinking: u32, #[case] effort: Option<&str>) {
     let body = written(&ChatRequest { thinking, ..request() }, &[], false);
     assert_eq!(body.get("reasoning_effort").and_then(Value::as_str), effort);
     assert_eq!(body["max_tokens"], 50 + thinking);

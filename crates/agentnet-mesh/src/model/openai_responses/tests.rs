@@ -86,7 +86,7 @@ fn thoughts() -> Vec<Value> {
 #[case::another_call(thoughts()[..2].to_vec(), false, 4)]
 #[case::no_text(vec![thoughts().remove(0), thoughts().remove(2)], false, 4)]
 #[case::of_another_api(vec![json!({"type": "thinking", "thinking": "hm", "signature": "x"})], false, 4)]
-fn blocks(#[case] blocks: Vec<Value>, #[case] without_blocks: bool, #[case] expected: usize) {
+fn blocks_go_back(#[case] blocks: Vec<Value>, #[case] without_blocks: bool, #[case] expected: usize) {
     let body = written(&request(turn(&blocks)), &[], without_blocks);
     let input = body["input"].as_array().unwrap();
     assert_eq!(input.len(), expected);
