@@ -244,7 +244,10 @@ impl ModelErrorKind {
     /// Whether the same call may succeed later.
     #[must_use]
     pub fn is_transient(self) -> bool {
-        matches!(self, Self::Connect | Self::Timeout | Self::RateLimited | Self::Server | Self::Malformed)
+        matches!(
+            self,
+            Self::Connect | Self::Timeout | Self::RateLimited | Self::Server | Self::Malformed
+        )
     }
 }
 
@@ -252,7 +255,12 @@ impl ModelError {
     /// An error without a status.
     #[must_use]
     pub fn new(kind: ModelErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, status: None, message: message.into(), retry_after: None }
+        Self {
+            kind,
+            status: None,
+            message: message.into(),
+            retry_after: None,
+        }
     }
 
     /// Whether no request was made because the configuration lacks something, as a rule the variable of a key: the reply

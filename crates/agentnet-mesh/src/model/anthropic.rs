@@ -39,12 +39,23 @@ pub(crate) fn body(request: &ChatRequest, options: &BodyOptions<'_>) -> Map<Stri
                 can_think = turn.tool_calls.is_empty() || blocks.first().is_some_and(is_thinking);
                 push(&mut messages, "assistant", blocks);
             }
-            Turn::Results(results) => push(&mut messages, "user", results.iter().map(|it| tool_result(it)).collect()),
+            Turn::Results(results) => push(
+                &mut messages,
+                "user",
+                results.iter().map(|it| tool_result(it)).collect(),
+            ),
         }
     }
-    let thinking = if can_think && !options.drops("thinking") { request.thinking } else { 0 };
+    let thinking = if can_think && !options.drops("thinking") {
+        request.thinking
+    } else {
+        0
+    };
     let thinking = if thinking == 0 { 0 } else { thinking.max(MIN_THINKING) };
-    let max_tokens = request.max_tokens.unwrap_or(DEFAULT_MAX_TOKENS).saturating_add(thinking);
+    let max_tokens = request
+        .max_tokens
+        .unwrap_or(DEFAULT_MAX_TOKENS)
+        .saturating_add(thinking);
 
     let mut body = Map::new();
     body.insert("model".into(), json!(request.model));
@@ -55,7 +66,10 @@ pub(crate) fn body(request: &ChatRequest, options: &BodyOptions<'_>) -> Map<Stri
     body.insert("messages".into(), Value::Array(messages));
     if !request.tools.is_empty() {
         body.insert("tools".into(), request.tools.iter().map(tool).collect());
-        body.insert("tool_choice".into(), json!({ "type": tool_choice(request.tool_choice) }));
+        body.insert(
+            "tool_choice".into(),
+            json!({ "type": tool_choice(request.tool_choice) }),
+        );
     }
     match (thinking, request.temperature) {
         (0, Some(temperature)) => {
@@ -67,7 +81,10 @@ pub(crate) fn body(request: &ChatRequest, options: &BodyOptions<'_>) -> Map<Stri
             body.insert("thinking".into(), json!({ "type": "adaptive" }));
         }
         _ => {
-            body.insert("thinking".into(), json!({ "type": "enabled", "budget_tokens": thinking }));
+            body.insert(
+                "thinking".into(),
+                json!({ "type": "enabled", "budget_tokens": thinking }),
+            );
         }
     }
     body.insert("stream".into(), json!(true));
@@ -117,7 +134,10 @@ fn assistant(turn: &AssistantTurn, options: &BodyOptions<'_>) -> Vec<Value> {
 /// Whether the blocks are the whole answer of this API, thinking, text and the very calls of the turn: those go back as
 /// they came, in their order.
 fn is_whole_turn(blocks: &[Value], turn: &AssistantTurn) -> bool {
-    let called = blocks.iter().filter(|block| text(block, "type") == "tool_use").map(|block| text(block, "id"));
+    let called = blocks
+        .iter()
+        .filter(|block| text(block, "type") == "tool_use")
+        .map(|block| text(block, "id"));
     blocks.first().is_some_and(is_thinking)
         && called.eq(turn.tool_calls.iter().map(|call| call.id.as_str()))
         && (turn.text.is_empty() || blocks.iter().any(|block| text(block, "type") == "text"))
@@ -141,7 +161,15 @@ fn tool_result(result: &ToolResult) -> Value {
 
 /// The API takes ids of letters, digits, `_` and `-`; those of other providers may have more.
 fn tool_id(id: &str) -> String {
-    id.chars().map(|c| if c.is_ascii_alphanumeric() || matches!(c, '_' | '-') { c } else { '_' }).collect()
+    id.chars()
+        .map(|c| {
+            if c.is_ascii_alphanumeric() || matches!(c, '_' | '-') {
+                c
+            } else {
+                '_'
+            }
+        })
+        .collect()
 }
 
 fn tool(spec: &ToolSpec) -> Value {

@@ -60,7 +60,9 @@ impl CallTracker {
 
     /// The call that the provider gave this id.
     pub(crate) fn find_id(&self, id: &str) -> Option<usize> {
-        self.calls.iter().rposition(|call| !id.is_empty() && call.given_id == id)
+        self.calls
+            .iter()
+            .rposition(|call| !id.is_empty() && call.given_id == id)
     }
 
     /// The newest call.
@@ -70,7 +72,9 @@ impl CallTracker {
 
     /// Whether the provider gave the call an id that is different from this one.
     pub(crate) fn has_other_id(&self, index: usize, id: &str) -> bool {
-        self.calls.get(index).is_some_and(|call| !call.given_id.is_empty() && call.given_id != id)
+        self.calls
+            .get(index)
+            .is_some_and(|call| !call.given_id.is_empty() && call.given_id != id)
     }
 
     /// The name of a call that began without one.
@@ -88,7 +92,10 @@ impl CallTracker {
         }
         call.has_arguments = true;
         if call.is_announced {
-            out.push(ChatEvent::ToolCallArguments { index, fragment: fragment.to_owned() });
+            out.push(ChatEvent::ToolCallArguments {
+                index,
+                fragment: fragment.to_owned(),
+            });
         } else {
             call.held.push_str(fragment);
         }
@@ -118,9 +125,16 @@ impl CallTracker {
     fn announce(&mut self, index: usize, name: &str, out: &mut Vec<ChatEvent>) {
         let Some(call) = self.calls.get_mut(index) else { return };
         call.is_announced = true;
-        out.push(ChatEvent::ToolCallStart { index, id: call.id.clone(), name: name.to_owned() });
+        out.push(ChatEvent::ToolCallStart {
+            index,
+            id: call.id.clone(),
+            name: name.to_owned(),
+        });
         if !call.held.is_empty() {
-            out.push(ChatEvent::ToolCallArguments { index, fragment: std::mem::take(&mut call.held) });
+            out.push(ChatEvent::ToolCallArguments {
+                index,
+                fragment: std::mem::take(&mut call.held),
+            });
         }
     }
 
@@ -150,9 +164,19 @@ mod tests {
         calls.set_arguments(index, "{\"x\":1}", &mut out);
         calls.finish(&mut out);
         let expected = [
-            ChatEvent::ToolCallStart { index: 0, id: "a".into(), name: "ask".into() },
-            ChatEvent::ToolCallArguments { index: 0, fragment: "{\"x\":".into() },
-            ChatEvent::ToolCallArguments { index: 0, fragment: "1}".into() },
+            ChatEvent::ToolCallStart {
+                index: 0,
+                id: "a".into(),
+                name: "ask".into(),
+            },
+            ChatEvent::ToolCallArguments {
+                index: 0,
+                fragment: "{\"x\":".into(),
+            },
+            ChatEvent::ToolCallArguments {
+                index: 0,
+                fragment: "1}".into(),
+            },
         ];
         assert_eq!(out, expected);
     }

@@ -78,7 +78,11 @@ impl ModelChain {
                 Ok(model) => Arc::new(model),
                 Err(error) => Arc::new(Misconfigured(error)),
             };
-            ChainModel { config: config.clone(), max_retries: provider.map_or(0, |provider| provider.max_retries), model }
+            ChainModel {
+                config: config.clone(),
+                max_retries: provider.map_or(0, |provider| provider.max_retries),
+                model,
+            }
         };
         Self::from_models(models.iter().map(chain_model))
     }
@@ -118,7 +122,12 @@ impl ModelChain {
                     *self.rests_until[index].lock() = None;
                     let stream = until(stream, deadline);
                     let (provider, model) = (link.config.provider.clone(), link.config.name.clone());
-                    return Ok(ChainAnswer { stream, provider, model, attempts });
+                    return Ok(ChainAnswer {
+                        stream,
+                        provider,
+                        model,
+                        attempts,
+                    });
                 }
                 Err(error) => {
                     let error = link.name_in(error);
@@ -195,7 +204,12 @@ impl ChainModel {
 
     /// Says which model failed.
     fn name_in(&self, mut error: ModelError) -> ModelError {
-        error.message = format!("{}/{}: {}", shown(&self.config.provider), shown(&self.config.name), error.message);
+        error.message = format!(
+            "{}/{}: {}",
+            shown(&self.config.provider),
+            shown(&self.config.name),
+            error.message
+        );
         error
     }
 }
@@ -213,7 +227,10 @@ async fn begin(model: &dyn ChatModel, request: &ChatRequest) -> Result<ChatStrea
     let mut held = Vec::new();
     loop {
         let Some(event) = rest.next().await.transpose()? else {
-            return Err(ModelError::new(ModelErrorKind::Malformed, "the stream ended before the answer began"));
+            return Err(ModelError::new(
+                ModelErrorKind::Malformed,
+                "the stream ended before the answer began",
+            ));
         };
         let is_piece = !matches!(event, ChatEvent::Started { .. } | ChatEvent::Usage(_));
         held.push(Ok(event));
@@ -242,7 +259,10 @@ fn deadline_error() -> ModelError {
 
 /// One error of several: the first transient one, because the caller may try again, else the first.
 fn summary(failures: Vec<ModelError>) -> ModelError {
-    let chosen = failures.iter().find(|error| error.kind.is_transient()).or(failures.first());
+    let chosen = failures
+        .iter()
+        .find(|error| error.kind.is_transient())
+        .or(failures.first());
     let Some(mut error) = chosen.cloned() else {
         return config_error("no model is configured");
     };

@@ -49,7 +49,10 @@ impl HttpClient {
             tracing::warn!(%error, "no certificates of the system: models are reached only by plain HTTP");
             builder().tls_certs_only(Vec::new()).build()
         })?;
-        Ok(Self { http, refused_params: Arc::default() })
+        Ok(Self {
+            http,
+            refused_params: Arc::default(),
+        })
     }
 
     /// The client itself.

@@ -72,7 +72,9 @@ fn push_assistant<'a>(turns: &mut Vec<Turn<'a>>, turn: &'a AssistantTurn) {
 
 /// The results in the order of the calls; those that belong to no call are left out.
 fn push_results<'a>(turns: &mut Vec<Turn<'a>>, results: &'a [ToolResult]) {
-    let Some(Turn::Assistant(turn)) = turns.last() else { return };
+    let Some(Turn::Assistant(turn)) = turns.last() else {
+        return;
+    };
     if turn.tool_calls.is_empty() {
         return;
     }

@@ -58,7 +58,9 @@ fn join(base_url: &str, path: &str) -> Result<Url, String> {
 
 /// `v1`, `v4`, `v1beta`.
 fn is_version(segment: &str) -> bool {
-    segment.strip_prefix('v').is_some_and(|rest| rest.starts_with(|first: char| first.is_ascii_digit()))
+    segment
+        .strip_prefix('v')
+        .is_some_and(|rest| rest.starts_with(|first: char| first.is_ascii_digit()))
 }
 
 #[cfg(test)]
@@ -69,20 +71,56 @@ mod tests {
     use crate::config::Api;
 
     #[rstest]
-    #[case(Api::OpenAiChat, "https://api.openai.com/v1", "https://api.openai.com/v1/chat/completions")]
-    #[case(Api::OpenAiChat, "https://api.openai.com", "https://api.openai.com/v1/chat/completions")]
-    #[case(Api::OpenAiChat, "https://api.openai.com/", "https://api.openai.com/v1/chat/completions")]
-    #[case(Api::OpenAiChat, "https://api.novita.ai/openai/", "https://api.novita.ai/openai/chat/completions")]
+    #[case(
+        Api::OpenAiChat,
+        "https://api.openai.com/v1",
+        "https://api.openai.com/v1/chat/completions"
+    )]
+    #[case(
+        Api::OpenAiChat,
+        "https://api.openai.com",
+        "https://api.openai.com/v1/chat/completions"
+    )]
+    #[case(
+        Api::OpenAiChat,
+        "https://api.openai.com/",
+        "https://api.openai.com/v1/chat/completions"
+    )]
+    #[case(
+        Api::OpenAiChat,
+        "https://api.novita.ai/openai/",
+        "https://api.novita.ai/openai/chat/completions"
+    )]
     #[case(Api::OpenAiChat, "http://h:1/x/chat/completions", "http://h:1/x/chat/completions")]
     #[case(Api::OpenAiChat, "https://h/api/paas/v4", "https://h/api/paas/v4/chat/completions")]
-    #[case(Api::OpenAiChat, "https://h/v1beta/openai", "https://h/v1beta/openai/chat/completions")]
-    #[case(Api::OpenAiChat, "https://h/v1?api-version=2", "https://h/v1/chat/completions?api-version=2")]
+    #[case(
+        Api::OpenAiChat,
+        "https://h/v1beta/openai",
+        "https://h/v1beta/openai/chat/completions"
+    )]
+    #[case(
+        Api::OpenAiChat,
+        "https://h/v1?api-version=2",
+        "https://h/v1/chat/completions?api-version=2"
+    )]
     #[case(Api::OpenAiChat, "https://h/video", "https://h/video/v1/chat/completions")]
-    #[case(Api::OpenAiResponses, "https://api.openai.com/v1/", "https://api.openai.com/v1/responses")]
+    #[case(
+        Api::OpenAiResponses,
+        "https://api.openai.com/v1/",
+        "https://api.openai.com/v1/responses"
+    )]
     #[case(Api::OpenAiResponses, "https://h/v1/responses", "https://h/v1/responses")]
     #[case(Api::OpenAiResponses, "https://h/v1/chat/completions", "https://h/v1/responses")]
-    #[case(Api::AnthropicMessages, "https://api.anthropic.com", "https://api.anthropic.com/v1/messages")]
-    #[case(Api::AnthropicMessages, "http://127.0.0.1:8080/v1", "http://127.0.0.1:8080/v1/messages")]
+    #[case(
+        Api::AnthropicMessages,
+        "https://api.anthropic.com",
+        "https://api.anthropic.com/v1/messages"
+    )]
+    #[case(
+        Api::AnthropicMessages,
+        "http://127.0.0.1:8080/v1",
+        "http://127.0.0.1:8080/v1/messages"
+    )]
     #[case(Api::AnthropicMessages, "https://h/v1/messages", "https://h/v1/messages")]
     fn addresses(#[case] api: Api, #[case] base: &str, #[case] expected: &str) {
         assert_eq!(endpoint(api, base).unwrap().as_str(), expected);

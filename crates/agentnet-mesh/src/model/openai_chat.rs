@@ -11,8 +11,14 @@ use crate::model::dialect::BodyOptions;
 use crate::model::{AssistantTurn, ChatRequest, ToolChoice, ToolSpec};
 
 /// Members of a request that a model may refuse, and that a request is complete without.
-pub(crate) const OPTIONAL: &[&str] =
-    &["max_completion_tokens", "max_tokens", "reasoning_effort", "stream_options", "temperature", "tool_choice"];
+pub(crate) const OPTIONAL: &[&str] = &[
+    "max_completion_tokens",
+    "max_tokens",
+    "reasoning_effort",
+    "stream_options",
+    "temperature",
+    "tool_choice",
+];
 
 /// The body of a request.
 pub(crate) fn body(request: &ChatRequest, options: &BodyOptions<'_>) -> Map<String, Value> {
@@ -75,9 +81,11 @@ fn messages(request: &ChatRequest) -> Value {
         match turn {
             Turn::User(text) => messages.push(json!({ "role": "user", "content": text })),
             Turn::Assistant(turn) => messages.push(assistant(&turn)),
-            Turn::Results(results) => messages.extend(results.iter().map(|result| {
-                json!({ "role": "tool", "tool_call_id": result.call_id, "content": result.content })
-            })),
+            Turn::Results(results) => messages.extend(
+                results
+                    .iter()
+                    .map(|result| json!({ "role": "tool", "tool_call_id": result.call_id, "content": result.content })),
+            ),
         }
     }
     Value::Array(messages)
@@ -95,7 +103,11 @@ fn assistant(turn: &AssistantTurn) -> Value {
             json!({ "id": call.id, "type": "function", "function": function })
         })
         .collect();
-    let content = if turn.text.is_empty() { Value::Null } else { json!(turn.text) };
+    let content = if turn.text.is_empty() {
+        Value::Null
+    } else {
+        json!(turn.text)
+    };
     json!({ "role": "assistant", "content": content, "tool_calls": calls })
 }
 

@@ -12,8 +12,15 @@ use crate::model::openai_chat::{effort, tool_choice};
 use crate::model::{AssistantTurn, ChatRequest, ToolSpec};
 
 /// Members of a request that a model may refuse, and that a request is complete without.
-pub(crate) const OPTIONAL: &[&str] =
-    &["include", "max_output_tokens", "reasoning", "reasoning.summary", "store", "temperature", "tool_choice"];
+pub(crate) const OPTIONAL: &[&str] = &[
+    "include",
+    "max_output_tokens",
+    "reasoning",
+    "reasoning.summary",
+    "store",
+    "temperature",
+    "tool_choice",
+];
 
 /// The least limit of tokens that the API takes.
 const MIN_OUTPUT_TOKENS: u32 = 16;
@@ -40,7 +47,10 @@ pub(crate) fn body(request: &ChatRequest, options: &BodyOptions<'_>) -> Map<Stri
         body.insert("temperature".into(), json!(temperature));
     }
     if request.thinking > 0 {
-        body.insert("reasoning".into(), json!({ "effort": effort(request.thinking), "summary": "auto" }));
+        body.insert(
+            "reasoning".into(),
+            json!({ "effort": effort(request.thinking), "summary": "auto" }),
+        );
         // Without the store the thoughts come back to the model only if we have them, encrypted.
         body.insert("include".into(), json!(["reasoning.encrypted_content"]));
     }
@@ -54,9 +64,9 @@ fn input(request: &ChatRequest, options: &BodyOptions<'_>) -> Value {
         match turn {
             Turn::User(text) => items.push(json!({ "role": "user", "content": text })),
             Turn::Assistant(turn) => push_assistant(&mut items, &turn, options),
-            Turn::Results(results) => items.extend(results.iter().map(|result| {
-                json!({ "type": "function_call_output", "call_id": result.call_id, "output": result.content })
-            })),
+            Turn::Results(results) => items.extend(results.iter().map(
+                |result| json!({ "type": "function_call_output", "call_id": result.call_id, "output": result.content }),
+            )),
         }
     }
     Value::Array(items)
@@ -81,7 +91,10 @@ fn push_assistant(items: &mut Vec<Value>, turn: &AssistantTurn, options: &BodyOp
 /// Whether the blocks are the whole answer of this API, thoughts, text and the very calls of the turn: those go back as
 /// they came, in their order.
 fn is_whole_turn(blocks: &[Value], turn: &AssistantTurn) -> bool {
-    let called = blocks.iter().filter(|block| text(block, "type") == "function_call").map(|block| text(block, "call_id"));
+    let called = blocks
+        .iter()
+        .filter(|block| text(block, "type") == "function_call")
+        .map(|block| text(block, "call_id"));
     blocks.first().is_some_and(|block| text(block, "type") == "reasoning")
         && called.eq(turn.tool_calls.iter().map(|call| call.id.as_str()))
         && (turn.text.is_empty() || blocks.iter().any(|block| text(block, "type") == "message"))

@@ -33,6 +33,13 @@ pub async fn ping(provider: &Provider) -> Result<(), ModelError> {
     }
     let address = endpoint(provider.api, &provider.base_url).map_err(config_error)?;
     let response = access.post(&address, &Map::new()).await?;
-    let is_incomplete = matches!(response.status(), StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY);
-    if is_incomplete || response.status().is_success() { Ok(()) } else { Err(access.rejected(response).await) }
+    let is_incomplete = matches!(
+        response.status(),
+        StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY
+    );
+    if is_incomplete || response.status().is_success() {
+        Ok(())
+    } else {
+        Err(access.rejected(response).await)
+    }
 }

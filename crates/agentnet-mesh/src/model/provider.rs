@@ -11,8 +11,8 @@ use async_trait::async_trait;
 use futures::StreamExt;
 use futures::stream;
 use jiff::Timestamp;
-use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use reqwest::Response;
+use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use serde_json::{Map, Value};
 use tokio::time::timeout;
 use url::Url;
@@ -82,7 +82,11 @@ impl ProviderModel {
     }
 
     fn body(&self, request: &ChatRequest, drops: &BTreeSet<String>, without_blocks: bool) -> Map<String, Value> {
-        let options = BodyOptions { drops, without_blocks, is_openai: self.is_openai };
+        let options = BodyOptions {
+            drops,
+            without_blocks,
+            is_openai: self.is_openai,
+        };
         match self.api {
             Api::OpenAiChat => openai_chat::body(request, &options),
             Api::OpenAiResponses => openai_responses::body(request, &options),
@@ -108,7 +112,10 @@ impl ProviderModel {
 
     /// Reads a successful response: a stream, or JSON from servers that do not stream.
     async fn read(&self, response: Response) -> Result<ChatStream, ModelError> {
-        let content_type = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        let content_type = response
+            .headers()
+            .get(CONTENT_TYPE)
+            .and_then(|value| value.to_str().ok());
         let content_type = content_type.unwrap_or("text/event-stream").to_ascii_lowercase();
         match content_type.split(';').next().unwrap_or_default().trim() {
             "text/event-stream" => {
@@ -119,7 +126,9 @@ impl ProviderModel {
             "application/json" => self.read_whole(response).await,
             other => {
                 let other = shown(other);
-                Err(malformed(format!("the provider answered {other:?}, not an event stream: is base_url right?")))
+                Err(malformed(format!(
+                    "the provider answered {other:?}, not an event stream: is base_url right?"
+                )))
             }
         }
     }
@@ -130,10 +139,15 @@ impl ProviderModel {
         let answer = answer.ok_or_else(|| malformed("the answer is no JSON, or too long"))?;
         let has_error = answer.get("error").is_some_and(|error| !error.is_null());
         if has_error || answer.get("type").is_some_and(|kind| kind == "error") {
-            return Err(self.access.redaction.clean(ErrorBody::from_value(&answer).into_stream_error()));
+            return Err(self
+                .access
+                .redaction
+                .clean(ErrorBody::from_value(&answer).into_stream_error()));
         }
         let mut events = Vec::new();
-        self.decoder().read_answer(&answer, &mut events).map_err(|error| self.access.redaction.clean(error))?;
+        self.decoder()
+            .read_answer(&answer, &mut events)
+            .map_err(|error| self.access.redaction.clean(error))?;
         Ok(stream::iter(events.into_iter().map(Ok)).boxed())
     }
 }
@@ -155,7 +169,9 @@ impl ChatModel for ProviderModel {
                 return Err(rejection.error);
             }
             // Each turn of the loop leaves out more, so it ends.
-            if let Some(name) = refused_param(&rejection.body, &body, self.optional_params()).filter(|it| !drops.contains(*it)) {
+            if let Some(name) =
+                refused_param(&rejection.body, &body, self.optional_params()).filter(|it| !drops.contains(*it))
+            {
                 tracing::debug!(host = %host(&self.url), model = %request.model, name, "the model refuses a member");
                 self.refused_params.insert(name);
             } else if !without_blocks && has_blocks(request) && is_about_blocks(&rejection.body) {
@@ -171,7 +187,10 @@ impl ProviderAccess {
     /// Access to a provider. Fails where the configuration lacks something: [`ModelError::is_config_error`].
     pub(crate) fn new(client: &HttpClient, provider: &Provider) -> Result<Self, ModelError> {
         let key = provider.api_key.as_ref().map_err(|variable| {
-            config_error(format!("the key is missing: the environment variable {} is not set", shown(variable)))
+            config_error(format!(
+                "the key is missing: the environment variable {} is not set",
+                shown(variable)
+            ))
         })?;
         let secrets = std::iter::once(key).chain(provider.headers.values()).cloned().collect();
         Ok(Self {
@@ -185,19 +204,27 @@ impl ProviderAccess {
     /// Sends a body, and waits for the head of the answer.
     pub(crate) async fn post(&self, url: &Url, body: &Map<String, Value>) -> Result<Response, ModelError> {
         let body = serde_json::to_vec(body).map_err(|error| malformed(format!("the request is no JSON: {error}")))?;
-        let request = self.client.http().post(url.clone()).headers(self.headers.clone()).body(body);
+        let request = self
+            .client
+            .http()
+            .post(url.clone())
+            .headers(self.headers.clone())
+            .body(body);
         self.send(url, request).await
     }
 
     /// Asks for a resource.
     pub(crate) async fn get(&self, url: &Url) -> Result<Response, ModelError> {
-        self.send(url, self.client.http().get(url.clone()).headers(self.headers.clone())).await
+        self.send(url, self.client.http().get(url.clone()).headers(self.headers.clone()))
+            .await
     }
 
     async fn send(&self, url: &Url, request: reqwest::RequestBuilder) -> Result<Response, ModelError> {
         match timeout(self.timeout, request.send()).await {
             Ok(Ok(response)) => Ok(response),
-            Ok(Err(error)) => Err(self.redaction.clean(connect_error(&format!("{} is not reached", host(url)), error))),
+            Ok(Err(error)) => Err(self
+                .redaction
+                .clean(connect_error(&format!("{} is not reached", host(url)), error))),
             Err(_) => {
                 let message = format!("{} did not answer within {:?}", host(url), self.timeout);
                 Err(ModelError::new(ModelErrorKind::Timeout, message))
@@ -213,7 +240,11 @@ impl ProviderAccess {
     async fn rejection(&self, response: Response) -> Rejection {
         let status = response.status();
         let retry_after = retry::retry_after(response.headers(), Timestamp::now());
-        let body = self.read_body(response, MAX_ERROR_BYTES).await.map(|(body, _)| body).unwrap_or_default();
+        let body = self
+            .read_body(response, MAX_ERROR_BYTES)
+            .await
+            .map(|(body, _)| body)
+            .unwrap_or_default();
         let mut body = ErrorBody::from_bytes(&body);
         body.message = self.redaction.clean_text(&body.message);
         let mut error = body.clone().into_status_error(status);
@@ -238,7 +269,10 @@ impl ProviderAccess {
         match timeout(self.timeout, reading).await {
             Ok(Ok(is_whole)) => Ok((body, is_whole)),
             Ok(Err(error)) => Err(self.redaction.clean(connect_error("the connection broke", error))),
-            Err(_) => Err(ModelError::new(ModelErrorKind::Timeout, "the provider stopped in the middle of the answer")),
+            Err(_) => Err(ModelError::new(
+                ModelErrorKind::Timeout,
+                "the provider stopped in the middle of the answer",
+            )),
         }
     }
 }
@@ -247,7 +281,12 @@ impl Redaction {
     /// Takes the secrets out of a text: providers repeat a wrong key.
     fn clean_text(&self, text: &str) -> String {
         let mut clean = text.to_owned();
-        for secret in self.0.iter().map(Secret::reveal).filter(|secret| secret.len() >= MIN_REDACTED) {
+        for secret in self
+            .0
+            .iter()
+            .map(Secret::reveal)
+            .filter(|secret| secret.len() >= MIN_REDACTED)
+        {
             clean = clean.replace(secret, "***");
         }
         clean
@@ -282,7 +321,10 @@ fn headers(provider: &Provider, key: &Secret) -> Result<HeaderMap, ModelError> {
     for (name, value) in &provider.headers {
         let header = HeaderName::try_from(name.as_str())
             .map_err(|_| config_error(format!("{:?} is no name of a header", shown(name))))?;
-        headers.insert(header, secret_value(&format!("the header {}", shown(name)), value.reveal())?);
+        headers.insert(
+            header,
+            secret_value(&format!("the header {}", shown(name)), value.reveal())?,
+        );
     }
     Ok(headers)
 }
@@ -296,7 +338,11 @@ fn secret_value(what: &str, value: &str) -> Result<HeaderValue, ModelError> {
 
 /// A failure of the connection. The address is left out: it may have a password.
 fn connect_error(what: &str, error: reqwest::Error) -> ModelError {
-    let kind = if error.is_timeout() { ModelErrorKind::Timeout } else { ModelErrorKind::Connect };
+    let kind = if error.is_timeout() {
+        ModelErrorKind::Timeout
+    } else {
+        ModelErrorKind::Connect
+    };
     let error = error.without_url();
     let mut reason = error.to_string();
     let mut source = error.source();
@@ -308,11 +354,16 @@ fn connect_error(what: &str, error: reqwest::Error) -> ModelError {
 }
 
 fn has_blocks(request: &ChatRequest) -> bool {
-    request.messages.iter().any(|message| matches!(message, ChatMessage::Assistant(turn) if !turn.blocks.is_empty()))
+    request
+        .messages
+        .iter()
+        .any(|message| matches!(message, ChatMessage::Assistant(turn) if !turn.blocks.is_empty()))
 }
 
 /// Whether an error is about thinking that came from another provider, or from a model that is gone.
 fn is_about_blocks(error: &ErrorBody) -> bool {
     let message = error.message.to_lowercase();
-    ["signature", "thinking", "reasoning", "encrypted"].iter().any(|word| message.contains(word))
+    ["signature", "thinking", "reasoning", "encrypted"]
+        .iter()
+        .any(|word| message.contains(word))
 }

@@ -42,7 +42,10 @@ impl ErrorBody {
     pub(crate) fn from_bytes(body: &[u8]) -> Self {
         match serde_json::from_slice::<Value>(body) {
             Ok(value) => Self::from_value(&value),
-            Err(_) => Self { message: shown(&String::from_utf8_lossy(body)), ..Self::default() },
+            Err(_) => Self {
+                message: shown(&String::from_utf8_lossy(body)),
+                ..Self::default()
+            },
         }
     }
 
@@ -69,19 +72,31 @@ impl ErrorBody {
     /// The failure of a response with this status.
     pub(crate) fn into_status_error(self, status: StatusCode) -> ModelError {
         let kind = self.kind_of(Some(status.as_u16()));
-        let reason = status.canonical_reason().map(|reason| format!(" {reason}")).unwrap_or_default();
+        let reason = status
+            .canonical_reason()
+            .map(|reason| format!(" {reason}"))
+            .unwrap_or_default();
         let mut message = format!("the provider answered {}{reason}", status.as_u16());
         if status.is_redirection() {
             message.push_str(", a redirect: base_url must be the address itself");
         } else if !self.message.is_empty() {
             message = format!("{message}: {}", self.message);
         }
-        ModelError { kind, status: Some(status.as_u16()), message, retry_after: None }
+        ModelError {
+            kind,
+            status: Some(status.as_u16()),
+            message,
+            retry_after: None,
+        }
     }
 
     /// The failure that an event inside a stream tells of.
     pub(crate) fn into_stream_error(self) -> ModelError {
-        let status = self.code.parse::<u16>().ok().filter(|status| (400..600).contains(status));
+        let status = self
+            .code
+            .parse::<u16>()
+            .ok()
+            .filter(|status| (400..600).contains(status));
         let kind = self.kind_of(status);
         let message = match (self.message.as_str(), self.kind.as_str(), self.code.as_str()) {
             ("", "" | "error", "") => "the provider broke off the answer with an error".to_owned(),
@@ -89,18 +104,31 @@ impl ErrorBody {
             ("", kind, _) => format!("the provider broke off the answer: {kind}"),
             (message, ..) => format!("the provider broke off the answer: {message}"),
         };
-        ModelError { kind, status, message, retry_after: None }
+        ModelError {
+            kind,
+            status,
+            message,
+            retry_after: None,
+        }
     }
 
     fn kind_of(&self, status: Option<u16>) -> ModelErrorKind {
         let is = |names: &[&str]| names.iter().any(|name| self.kind == *name || self.code == *name);
         let message = self.message.to_lowercase();
-        let is_overflow = is(&["context_length_exceeded", "exceed_context_size_error", "model_context_window_exceeded"])
-            || OVERFLOW_PHRASES.iter().any(|phrase| message.contains(phrase));
+        let is_overflow = is(&[
+            "context_length_exceeded",
+            "exceed_context_size_error",
+            "model_context_window_exceeded",
+        ]) || OVERFLOW_PHRASES.iter().any(|phrase| message.contains(phrase));
         if is_overflow && matches!(status, None | Some(400 | 413 | 422 | 500)) {
             return ModelErrorKind::ContextOverflow;
         }
-        if is(&["content_filter", "content_policy_violation", "responsibleaipolicyviolation", "refusal"]) {
+        if is(&[
+            "content_filter",
+            "content_policy_violation",
+            "responsibleaipolicyviolation",
+            "refusal",
+        ]) {
             return ModelErrorKind::Refused;
         }
         // To wait does not help: somebody has to pay.
@@ -111,11 +139,24 @@ impl ErrorBody {
         }
         match status {
             Some(status) => kind_of_status(status),
-            None if is(&["rate_limit_error", "rate_limit_exceeded", "too_many_requests", "tokens", "requests"]) => {
+            None if is(&[
+                "rate_limit_error",
+                "rate_limit_exceeded",
+                "too_many_requests",
+                "tokens",
+                "requests",
+            ]) =>
+            {
                 ModelErrorKind::RateLimited
             }
             None if is(&["authentication_error", "permission_error", "invalid_api_key"]) => ModelErrorKind::Auth,
-            None if is(&["invalid_request_error", "not_found_error", "request_too_large", "invalid_prompt"]) => {
+            None if is(&[
+                "invalid_request_error",
+                "not_found_error",
+                "request_too_large",
+                "invalid_prompt",
+            ]) =>
+            {
                 ModelErrorKind::InvalidRequest
             }
             None if is(&["timeout_error"]) => ModelErrorKind::Timeout,
@@ -134,12 +175,18 @@ fn kind_of_status(status: u16) -> ModelErrorKind {
 }
 
 fn first_message(error: &Value) -> String {
-    let mut named = ["message", "msg", "detail", "error_description"].into_iter().map(|member| text(error, member));
+    let mut named = ["message", "msg", "detail", "error_description"]
+        .into_iter()
+        .map(|member| text(error, member));
     if let Some(message) = named.find(|message| !message.is_empty()) {
         return message.to_owned();
     }
     let details = items(error, "detail").iter().take(8).map(|detail| {
-        let place = items(detail, "loc").iter().filter_map(Value::as_str).collect::<Vec<_>>().join(".");
+        let place = items(detail, "loc")
+            .iter()
+            .filter_map(Value::as_str)
+            .collect::<Vec<_>>()
+            .join(".");
         match place.as_str() {
             "" => text(detail, "msg").to_owned(),
             place => format!("{place}: {}", text(detail, "msg")),
@@ -160,9 +207,8 @@ fn name(value: Option<&Value>) -> String {
 /// A text from outside as it may be shown: on one line, without control characters and marks that reorder text, at most
 /// 1,000 characters.
 pub(crate) fn shown(text: &str) -> String {
-    let is_invisible = |c: char| {
-        matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
-    };
+    let is_invisible =
+        |c: char| matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
     let mut shown = String::new();
     let mut length = 0;
     let mut is_space = true;

@@ -8,7 +8,12 @@ use serde_json::{Map, Value};
 use crate::model::provider_error::ErrorBody;
 
 /// Codes of errors that mean "this member is not taken", as opposed to "this value is wrong".
-const CODES: &[&str] = &["unsupported_parameter", "unsupported_value", "unknown_parameter", "extra_forbidden"];
+const CODES: &[&str] = &[
+    "unsupported_parameter",
+    "unsupported_value",
+    "unknown_parameter",
+    "extra_forbidden",
+];
 
 /// Phrases that mean the same.
 const PHRASES: &[&str] = &[
@@ -28,7 +33,10 @@ const PHRASES: &[&str] = &[
 ];
 
 /// Other words for a member in such texts.
-const ALIASES: &[(&str, &[&str])] = &[("thinking.budget_tokens", &["thinking.type", "thinking.type.enabled", "adaptive"])];
+const ALIASES: &[(&str, &[&str])] = &[(
+    "thinking.budget_tokens",
+    &["thinking.type", "thinking.type.enabled", "adaptive"],
+)];
 
 /// What one model has refused so far.
 #[derive(Debug, Default)]
@@ -40,7 +48,11 @@ impl RefusedParams {
     /// The names of those members and of these.
     pub(crate) fn with(&self, more: &[String]) -> BTreeSet<String> {
         let names = self.names.lock();
-        names.iter().map(|name| (*name).to_owned()).chain(more.iter().cloned()).collect()
+        names
+            .iter()
+            .map(|name| (*name).to_owned())
+            .chain(more.iter().cloned())
+            .collect()
     }
 
     /// Remembers a member.
@@ -65,18 +77,26 @@ pub(crate) fn refused_param(
         "" => names_of(name).any(|name| has_word(&message, name)),
         param => names_of(name).any(|name| is_or_has(name, param)),
     };
-    let named = optional.iter().copied().filter(|name| has_member(body, name) && is_named(name));
+    let named = optional
+        .iter()
+        .copied()
+        .filter(|name| has_member(body, name) && is_named(name));
     named.max_by_key(|name| name.len())
 }
 
 fn names_of(name: &str) -> impl Iterator<Item = &str> {
-    let aliases = ALIASES.iter().find(|(known, _)| *known == name).map_or(&[] as &[&str], |(_, aliases)| *aliases);
+    let aliases = ALIASES
+        .iter()
+        .find(|(known, _)| *known == name)
+        .map_or(&[] as &[&str], |(_, aliases)| *aliases);
     std::iter::once(name).chain(aliases.iter().copied())
 }
 
 /// Whether the path `param` is the member, or leads to something in it.
 fn is_or_has(member: &str, param: &str) -> bool {
-    param.strip_prefix(member).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+    param
+        .strip_prefix(member)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
 }
 
 fn has_member(body: &Map<String, Value>, name: &str) -> bool {

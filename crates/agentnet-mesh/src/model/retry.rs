@@ -28,7 +28,9 @@ pub(crate) fn delay(retry: u32, retry_after: Option<Duration>, random: f64) -> O
         Some(wait) if wait > MAX_RETRY_AFTER => None,
         Some(wait) => Some(wait.mul_f64(1.0 + RETRY_AFTER_JITTER * random)),
         None => {
-            let ceiling = FIRST_BACKOFF.saturating_mul(2_u32.saturating_pow(retry)).min(MAX_BACKOFF);
+            let ceiling = FIRST_BACKOFF
+                .saturating_mul(2_u32.saturating_pow(retry))
+                .min(MAX_BACKOFF);
             Some(ceiling.mul_f64(random))
         }
     }
@@ -42,7 +44,11 @@ pub(crate) fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duratio
         return Some(wait);
     }
     if let Some(text) = header("retry-after") {
-        let wait = text.parse().ok().and_then(seconds).or_else(|| until(http_date(text)?, now));
+        let wait = text
+            .parse()
+            .ok()
+            .and_then(seconds)
+            .or_else(|| until(http_date(text)?, now));
         if wait.is_some() {
             return wait;
         }

@@ -18,9 +18,7 @@ use serde_json::json;
 use self::server::ScriptedServer;
 use crate::config::{Api, Provider, Secret};
 use crate::model::provider::ProviderModel;
-use crate::model::{
-    ChatEvent, ChatMessage, ChatModel, ChatRequest, ChatStream, HttpClient, ModelError, ToolSpec,
-};
+use crate::model::{ChatEvent, ChatMessage, ChatModel, ChatRequest, ChatStream, HttpClient, ModelError, ToolSpec};
 
 /// The key that the tests use: no error may show it.
 const KEY: &str = "sk-test-0123456789";
@@ -54,8 +52,15 @@ fn request() -> ChatRequest {
 
 fn request_with_tool() -> ChatRequest {
     let parameters = json!({ "type": "object", "properties": { "city": { "type": "string" } } });
-    let tool = ToolSpec { name: "get_weather".into(), description: "Weather.".into(), parameters };
-    ChatRequest { tools: vec![tool].into(), ..request() }
+    let tool = ToolSpec {
+        name: "get_weather".into(),
+        description: "Weather.".into(),
+        parameters,
+    };
+    ChatRequest {
+        tools: vec![tool].into(),
+        ..request()
+    }
 }
 
 /// All pieces of a stream, and the error that it ended with.

@@ -66,7 +66,15 @@ impl TurnBuilder {
     #[must_use]
     pub fn finish(self) -> (AssistantTurn, TokenUsage, Option<StopReason>) {
         let tool_calls = self.calls.into_values().collect();
-        (AssistantTurn { text: self.text, tool_calls, blocks: self.blocks }, self.usage, self.stop)
+        (
+            AssistantTurn {
+                text: self.text,
+                tool_calls,
+                blocks: self.blocks,
+            },
+            self.usage,
+            self.stop,
+        )
     }
 }
 
@@ -81,7 +89,10 @@ pub async fn collect(mut stream: ChatStream) -> Result<(AssistantTurn, TokenUsag
     }
     match builder.finish() {
         (turn, usage, Some(stop)) => Ok((turn, usage, stop)),
-        _ => Err(ModelError::new(ModelErrorKind::Malformed, "the stream ended before the answer did")),
+        _ => Err(ModelError::new(
+            ModelErrorKind::Malformed,
+            "the stream ended before the answer did",
+        )),
     }
 }
 
@@ -95,24 +106,55 @@ mod tests {
 
     #[tokio::test]
     async fn an_answer_is_put_together() {
-        let usage = TokenUsage { input: 7, output: 5, cached_input: 0 };
+        let usage = TokenUsage {
+            input: 7,
+            output: 5,
+            cached_input: 0,
+        };
         let events = vec![
-            ChatEvent::Started { id: "1".into(), model: "m".into() },
+            ChatEvent::Started {
+                id: "1".into(),
+                model: "m".into(),
+            },
             ChatEvent::Reasoning("hm".into()),
             ChatEvent::Text("Let ".into()),
             ChatEvent::Text("me see.".into()),
-            ChatEvent::Usage(TokenUsage { input: 7, output: 1, cached_input: 0 }),
-            ChatEvent::ToolCallStart { index: 0, id: "a".into(), name: "ask".into() },
-            ChatEvent::ToolCallStart { index: 1, id: "b".into(), name: "send".into() },
-            ChatEvent::ToolCallArguments { index: 1, fragment: "{\"x\"".into() },
-            ChatEvent::ToolCallArguments { index: 0, fragment: "{}".into() },
-            ChatEvent::ToolCallArguments { index: 1, fragment: ":1}".into() },
+            ChatEvent::Usage(TokenUsage {
+                input: 7,
+                output: 1,
+                cached_input: 0,
+            }),
+            ChatEvent::ToolCallStart {
+                index: 0,
+                id: "a".into(),
+                name: "ask".into(),
+            },
+            ChatEvent::ToolCallStart {
+                index: 1,
+                id: "b".into(),
+                name: "send".into(),
+            },
+            ChatEvent::ToolCallArguments {
+                index: 1,
+                fragment: "{\"x\"".into(),
+            },
+            ChatEvent::ToolCallArguments {
+                index: 0,
+                fragment: "{}".into(),
+            },
+            ChatEvent::ToolCallArguments {
+                index: 1,
+                fragment: ":1}".into(),
+            },
             ChatEvent::Block(json!({"type": "thinking"})),
             ChatEvent::Usage(usage),
             ChatEvent::Stop(StopReason::ToolCalls),
         ];
         let (turn, used, stop) = collect(stream::iter(events.into_iter().map(Ok)).boxed()).await.unwrap();
-        assert_eq!((turn.text.as_str(), used, stop), ("Let me see.", usage, StopReason::ToolCalls));
+        assert_eq!(
+            (turn.text.as_str(), used, stop),
+            ("Let me see.", usage, StopReason::ToolCalls)
+        );
         assert_eq!(turn.blocks, [json!({"type": "thinking"})]);
         let expected = [("a", "ask", "{}"), ("b", "send", "{\"x\":1}")];
         let expected = expected.map(|(id, name, arguments)| ToolCall {

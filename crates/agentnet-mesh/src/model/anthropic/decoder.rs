@@ -42,7 +42,10 @@ impl Decoder for MessagesDecoder {
         match text(&data, "type") {
             "message_start" => {
                 let message = data.get("message").unwrap_or(&Value::Null);
-                out.push(ChatEvent::Started { id: text(message, "id").into(), model: text(message, "model").into() });
+                out.push(ChatEvent::Started {
+                    id: text(message, "id").into(),
+                    model: text(message, "model").into(),
+                });
                 self.read_usage(message, out);
             }
             "content_block_start" => {
@@ -75,7 +78,10 @@ impl Decoder for MessagesDecoder {
         if !answer.get("content").is_some_and(Value::is_array) {
             return Err(malformed("the answer has no content"));
         }
-        out.push(ChatEvent::Started { id: text(answer, "id").into(), model: text(answer, "model").into() });
+        out.push(ChatEvent::Started {
+            id: text(answer, "id").into(),
+            model: text(answer, "model").into(),
+        });
         for (index, block) in (0..).zip(items(answer, "content")) {
             self.begin_block(index, block, out)?;
             self.end_block(out);
@@ -131,14 +137,21 @@ impl MessagesDecoder {
             }
             _ => {}
         }
-        self.block = Some(Block { index, value: value.clone(), call, input: String::new() });
+        self.block = Some(Block {
+            index,
+            value: value.clone(),
+            call,
+            input: String::new(),
+        });
         Ok(())
     }
 
     fn read_delta(&mut self, data: &Value, out: &mut Vec<ChatEvent>) -> Result<(), ModelError> {
         let index = number(data, "/index");
         let Some(block) = self.block.as_mut().filter(|block| block.index == index) else {
-            return Err(malformed("the answer has a piece of a content block that has not begun"));
+            return Err(malformed(
+                "the answer has a piece of a content block that has not begun",
+            ));
         };
         let delta = data.get("delta").unwrap_or(&Value::Null);
         match text(delta, "type") {
@@ -169,7 +182,10 @@ impl MessagesDecoder {
             match block.input.is_empty() {
                 // Arguments that came whole, at the start of the block.
                 true => {
-                    let input = block.value.get("input").filter(|input| input.as_object().is_some_and(|it| !it.is_empty()));
+                    let input = block
+                        .value
+                        .get("input")
+                        .filter(|input| input.as_object().is_some_and(|it| !it.is_empty()));
                     if let Some(input) = input {
                         self.calls.set_arguments(call, &input.to_string(), out);
                     }
@@ -187,11 +203,15 @@ impl MessagesDecoder {
 
     /// Tokens: those of the start of the message, replaced by the members that its end repeats.
     fn read_usage(&mut self, message: &Value, out: &mut Vec<ChatEvent>) {
-        let Some(usage) = message.get("usage").filter(|usage| usage.is_object()) else { return };
+        let Some(usage) = message.get("usage").filter(|usage| usage.is_object()) else {
+            return;
+        };
         if usage.get("input_tokens").is_some_and(Value::is_u64) {
             let cached_input = number(usage, "/cache_read_input_tokens");
             let written = number(usage, "/cache_creation_input_tokens");
-            let input = number(usage, "/input_tokens").saturating_add(written).saturating_add(cached_input);
+            let input = number(usage, "/input_tokens")
+                .saturating_add(written)
+                .saturating_add(cached_input);
             // The end of a message may repeat the new tokens without those of the cache.
             if input >= self.usage.input {
                 self.usage.input = input;

@@ -13,12 +13,25 @@ use crate::model::{
 };
 
 fn turn(blocks: &[Value]) -> AssistantTurn {
-    let call = ToolCall { id: "call:1".into(), name: "ask".into(), arguments: "{\"a\":1}".into() };
-    AssistantTurn { text: "b\n".into(), tool_calls: vec![call], blocks: blocks.to_vec() }
+    let call = ToolCall {
+        id: "call:1".into(),
+        name: "ask".into(),
+        arguments: "{\"a\":1}".into(),
+    };
+    AssistantTurn {
+        text: "b\n".into(),
+        tool_calls: vec![call],
+        blocks: blocks.to_vec(),
+    }
 }
 
 fn request(turn: AssistantTurn) -> ChatRequest {
-    let result = ToolResult { call_id: "call:1".into(), name: "ask".into(), content: "7".into(), is_error: true };
+    let result = ToolResult {
+        call_id: "call:1".into(),
+        name: "ask".into(),
+        content: "7".into(),
+        is_error: true,
+    };
     ChatRequest {
         model: "m".into(),
         system: "S".into(),
@@ -28,8 +41,12 @@ fn request(turn: AssistantTurn) -> ChatRequest {
             ChatMessage::ToolResults(vec![result]),
             ChatMessage::User("c".into()),
         ],
-        tools: vec![ToolSpec { name: "ask".into(), description: "Asks.".into(), parameters: json!({"type": "object"}) }]
-            .into(),
+        tools: vec![ToolSpec {
+            name: "ask".into(),
+            description: "Asks.".into(),
+            parameters: json!({"type": "object"}),
+        }]
+        .into(),
         max_tokens: Some(50),
         temperature: Some(0.2),
         ..ChatRequest::default()
@@ -38,7 +55,14 @@ fn request(turn: AssistantTurn) -> ChatRequest {
 
 fn written(request: &ChatRequest, drops: &[&str], without_blocks: bool) -> Value {
     let drops: BTreeSet<String> = drops.iter().map(|name| (*name).to_owned()).collect();
-    Value::Object(body(request, &BodyOptions { drops: &drops, without_blocks, is_openai: false }))
+    Value::Object(body(
+        request,
+        &BodyOptions {
+            drops: &drops,
+            without_blocks,
+            is_openai: false,
+        },
+    ))
 }
 
 #[test]
@@ -68,7 +92,11 @@ fn a_body() {
 
 #[test]
 fn a_small_body() {
-    let request = ChatRequest { model: "m".into(), messages: vec![ChatMessage::User("a".into())], ..ChatRequest::default() };
+    let request = ChatRequest {
+        model: "m".into(),
+        messages: vec![ChatMessage::User("a".into())],
+        ..ChatRequest::default()
+    };
     let expected = json!({
         "model": "m",
         "max_tokens": 4096,
@@ -80,7 +108,10 @@ fn a_small_body() {
 
 #[test]
 fn no_tool_may_be_called() {
-    let request = ChatRequest { tool_choice: ToolChoice::None, ..request(turn(&[])) };
+    let request = ChatRequest {
+        tool_choice: ToolChoice::None,
+        ..request(turn(&[]))
+    };
     assert_eq!(written(&request, &[], false)["tool_choice"], json!({ "type": "none" }));
 }
 
@@ -126,17 +157,36 @@ fn thinking_budget(
     #[case] expected: Value,
     #[case] max_tokens: u32,
 ) {
-    let body = written(&ChatRequest { thinking, ..request(turn(&blocks)) }, drops, false);
+    let body = written(
+        &ChatRequest {
+            thinking,
+            ..request(turn(&blocks))
+        },
+        drops,
+        false,
+    );
     assert_eq!(body.get("thinking").cloned().unwrap_or_default(), expected);
     assert_eq!(body["max_tokens"], max_tokens);
-    assert_eq!(body.get("temperature").is_none(), !expected.is_null(), "a thinking model takes no temperature");
+    assert_eq!(
+        body.get("temperature").is_none(),
+        !expected.is_null(),
+        "a thinking model takes no temperature"
+    );
 }
 
 fn read(events: &[Value]) -> Vec<ChatEvent> {
     let mut decoder = MessagesDecoder::default();
     let mut out = Vec::new();
     for event in events {
-        decoder.read_event(&SseEvent { name: String::new(), data: event.to_string() }, &mut out).unwrap();
+        decoder
+            .read_event(
+                &SseEvent {
+                    name: String::new(),
+                    data: event.to_string(),
+                },
+                &mut out,
+            )
+            .unwrap();
     }
     assert!(decoder.is_finished());
     out
@@ -175,20 +225,37 @@ async fn thinking_text_and_calls() {
         start(2, &json!({ "type": "text", "text": "" })),
         delta(2, &json!({ "type": "text_delta", "text": "a" })),
         stop(2),
-        start(3, &json!({ "type": "tool_use", "id": "t1", "name": "ask", "input": {} })),
+        start(
+            3,
+            &json!({ "type": "tool_use", "id": "t1", "name": "ask", "input": {} }),
+        ),
         delta(3, &json!({ "type": "input_json_delta", "partial_json": "" })),
         delta(3, &json!({ "type": "input_json_delta", "partial_json": "{\"x\": " })),
         delta(3, &json!({ "type": "input_json_delta", "partial_json": "1}" })),
         stop(3),
-        start(4, &json!({ "type": "tool_use", "id": "t2", "name": "list", "input": {} })),
+        start(
+            4,
+            &json!({ "type": "tool_use", "id": "t2", "name": "list", "input": {} }),
+        ),
         stop(4),
     ];
     events.extend(ends("tool_use"));
     let events = read(&events).into_iter().map(Ok);
     let (turn, usage, stop) = collect(futures::stream::iter(events).boxed()).await.unwrap();
     assert_eq!((turn.text.as_str(), stop), ("a", StopReason::ToolCalls));
-    assert_eq!(usage, TokenUsage { input: 7, output: 9, cached_input: 2 });
-    let calls: Vec<_> = turn.tool_calls.iter().map(|call| (call.id.as_str(), call.arguments.as_str())).collect();
+    assert_eq!(
+        usage,
+        TokenUsage {
+            input: 7,
+            output: 9,
+            cached_input: 2
+        }
+    );
+    let calls: Vec<_> = turn
+        .tool_calls
+        .iter()
+        .map(|call| (call.id.as_str(), call.arguments.as_str()))
+        .collect();
     assert_eq!(calls, [("t1", "{\"x\": 1}"), ("t2", "")]);
     let blocks = json!([
         { "type": "thinking", "thinking": "hm", "signature": "x==" },
@@ -198,7 +265,10 @@ async fn thinking_text_and_calls() {
         { "type": "tool_use", "id": "t2", "name": "list", "input": {} },
     ]);
     assert_eq!(Value::Array(turn.blocks.clone()), blocks);
-    let request = ChatRequest { messages: vec![ChatMessage::Assistant(turn)], ..ChatRequest::default() };
+    let request = ChatRequest {
+        messages: vec![ChatMessage::Assistant(turn)],
+        ..ChatRequest::default()
+    };
     assert_eq!(written(&request, &[], false)["messages"][1]["content"], blocks);
 }
 
@@ -212,7 +282,13 @@ fn without_thinking_there_are_no_blocks() {
 /// Servers that send the arguments whole, at the start of the block.
 #[test]
 fn arguments_in_one_piece() {
-    let mut events = vec![start(0, &json!({ "type": "tool_use", "id": "t", "name": "ask", "input": { "x": 1 } })), stop(0)];
+    let mut events = vec![
+        start(
+            0,
+            &json!({ "type": "tool_use", "id": "t", "name": "ask", "input": { "x": 1 } }),
+        ),
+        stop(0),
+    ];
     events.extend(ends("end_turn"));
     let mut builder = TurnBuilder::new();
     read(&events).iter().for_each(|event| builder.push(event));

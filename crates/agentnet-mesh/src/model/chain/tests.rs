@@ -34,7 +34,10 @@ impl ChatModel for FakeModel {
 }
 
 fn fake(answers: Vec<Answer>) -> Arc<FakeModel> {
-    Arc::new(FakeModel { answers: Mutex::new(answers.into()), calls: Mutex::default() })
+    Arc::new(FakeModel {
+        answers: Mutex::new(answers.into()),
+        calls: Mutex::default(),
+    })
 }
 
 fn chain(models: &[&Arc<FakeModel>]) -> ModelChain {
@@ -52,11 +55,17 @@ fn chain(models: &[&Arc<FakeModel>]) -> ModelChain {
 }
 
 fn fails(kind: ModelErrorKind, retry_after: Option<u64>) -> Answer {
-    Answer::Fails(ModelError { retry_after: retry_after.map(Duration::from_secs), ..ModelError::new(kind, "no") })
+    Answer::Fails(ModelError {
+        retry_after: retry_after.map(Duration::from_secs),
+        ..ModelError::new(kind, "no")
+    })
 }
 
 fn answers() -> Answer {
-    Answer::Streams(vec![Ok(ChatEvent::Text("a".into())), Ok(ChatEvent::Stop(StopReason::End))])
+    Answer::Streams(vec![
+        Ok(ChatEvent::Text("a".into())),
+        Ok(ChatEvent::Stop(StopReason::End)),
+    ])
 }
 
 fn in_seconds(seconds: u64) -> Instant {
@@ -64,14 +73,21 @@ fn in_seconds(seconds: u64) -> Instant {
 }
 
 async fn error_of(chain: &ModelChain, seconds: u64) -> ModelError {
-    chain.stream(&ChatRequest::default(), in_seconds(seconds)).await.err().unwrap()
+    chain
+        .stream(&ChatRequest::default(), in_seconds(seconds))
+        .await
+        .err()
+        .unwrap()
 }
 
 #[tokio::test(start_paused = true)]
 async fn waits_as_long_as_the_provider_asks() {
     let model = fake(vec![fails(ModelErrorKind::RateLimited, Some(30)), answers()]);
     let start = Instant::now();
-    let answer = chain(&[&model]).stream(&ChatRequest::default(), in_seconds(240)).await.unwrap();
+    let answer = chain(&[&model])
+        .stream(&ChatRequest::default(), in_seconds(240))
+        .await
+        .unwrap();
     assert_eq!(answer.attempts, 2);
     let waited = model.calls.lock()[1].0 - start;
     assert!((30..=34).contains(&waited.as_secs()), "{waited:?}");
@@ -82,7 +98,10 @@ async fn gives_up_after_the_retries() {
     let failures = |kind| (0..9).map(|_| fails(kind, None)).collect();
     let model = fake(failures(ModelErrorKind::Server));
     let error = error_of(&chain(&[&model]), 240).await;
-    assert_eq!((error.kind, error.message.as_str()), (ModelErrorKind::Server, "p0/m0: no"));
+    assert_eq!(
+        (error.kind, error.message.as_str()),
+        (ModelErrorKind::Server, "p0/m0: no")
+    );
     assert_eq!(model.calls.lock().len(), 5);
     let model = fake(failures(ModelErrorKind::Timeout));
     error_of(&chain(&[&model]), 240).await;
@@ -114,7 +133,10 @@ async fn does_not_wait_beyond_the_deadline() {
 async fn the_deadline_holds_for_a_model_that_hangs() {
     let (first, second) = (fake(vec![Answer::Hangs]), fake(vec![answers()]));
     let start = Instant::now();
-    assert_eq!(error_of(&chain(&[&first, &second]), 20).await.kind, ModelErrorKind::Timeout);
+    assert_eq!(
+        error_of(&chain(&[&first, &second]), 20).await.kind,
+        ModelErrorKind::Timeout
+    );
     assert_eq!((Instant::now() - start).as_secs(), 20);
     assert_eq!(second.calls.lock().len(), 0);
 }
@@ -123,7 +145,11 @@ async fn the_deadline_holds_for_a_model_that_hangs() {
 #[case::transient_first(ModelErrorKind::Server, ModelErrorKind::Auth, ModelErrorKind::Server)]
 #[case::transient_second(ModelErrorKind::Auth, ModelErrorKind::RateLimited, ModelErrorKind::RateLimited)]
 #[case::none_transient(ModelErrorKind::InvalidRequest, ModelErrorKind::Auth, ModelErrorKind::InvalidRequest)]
-#[case::second_overflows(ModelErrorKind::Auth, ModelErrorKind::ContextOverflow, ModelErrorKind::ContextOverflow)]
+#[case::second_overflows(
+    ModelErrorKind::Auth,
+    ModelErrorKind::ContextOverflow,
+    ModelErrorKind::ContextOverflow
+)]
 #[tokio::test(start_paused = true)]
 async fn the_error_of_two_models(
     #[case] first: ModelErrorKind,
@@ -146,7 +172,13 @@ async fn a_model_rests(#[case] retry_after: Option<u64>, #[case] rest: u64) {
     let first = fake((0..5).map(|_| fail()).chain([answers()]).collect());
     let second = fake((0..9).map(|_| answers()).collect());
     let chain = chain(&[&first, &second]);
-    let provider = async || chain.stream(&ChatRequest::default(), in_seconds(240)).await.unwrap().provider;
+    let provider = async || {
+        chain
+            .stream(&ChatRequest::default(), in_seconds(240))
+            .await
+            .unwrap()
+            .provider
+    };
     assert_eq!(provider().await, "p1");
     let asked = first.calls.lock().len();
     assert_eq!(provider().await, "p1");
@@ -177,16 +209,32 @@ async fn no_models() {
 async fn a_request_is_filled_in() {
     let model = fake(vec![answers(), answers()]);
     let chain = chain(&[&model]);
-    let own = ChatRequest { max_tokens: Some(5), temperature: Some(0.0), thinking: 3, ..ChatRequest::default() };
+    let own = ChatRequest {
+        max_tokens: Some(5),
+        temperature: Some(0.0),
+        thinking: 3,
+        ..ChatRequest::default()
+    };
     for request in [ChatRequest::default(), own] {
         chain.stream(&request, in_seconds(9)).await.unwrap();
     }
     let calls = model.calls.lock();
     let sent = |(_, request): &(Instant, ChatRequest)| {
-        (request.model.clone(), request.max_tokens, request.temperature, request.thinking)
+        (
+            request.model.clone(),
+            request.max_tokens,
+            request.temperature,
+            request.thinking,
+        )
     };
     let sent: Vec<_> = calls.iter().map(sent).collect();
-    assert_eq!(sent, [("m0".into(), Some(100), Some(0.5), 7), ("m0".into(), Some(5), Some(0.0), 3)]);
+    assert_eq!(
+        sent,
+        [
+            ("m0".into(), Some(100), Some(0.5), 7),
+            ("m0".into(), Some(5), Some(0.0), 3)
+        ]
+    );
 }
 
 /// The pieces that were held back come first, and a stream that only starts is given out at some point.
@@ -197,11 +245,21 @@ async fn a_request_is_filled_in() {
 #[case(MAX_HELD * 3)]
 #[tokio::test]
 async fn no_piece_is_lost(#[case] starts: usize) {
-    let start = ChatEvent::Started { id: "1".into(), model: "m".into() };
+    let start = ChatEvent::Started {
+        id: "1".into(),
+        model: "m".into(),
+    };
     let mut events = vec![start; starts];
-    events.extend([ChatEvent::Text("a".into()), ChatEvent::Text("b".into()), ChatEvent::Stop(StopReason::End)]);
+    events.extend([
+        ChatEvent::Text("a".into()),
+        ChatEvent::Text("b".into()),
+        ChatEvent::Stop(StopReason::End),
+    ]);
     let model = fake(vec![Answer::Streams(events.iter().cloned().map(Ok).collect())]);
-    let answer = chain(&[&model]).stream(&ChatRequest::default(), in_seconds(9)).await.unwrap();
+    let answer = chain(&[&model])
+        .stream(&ChatRequest::default(), in_seconds(9))
+        .await
+        .unwrap();
     let read: Vec<ChatEvent> = answer.stream.map(Result::unwrap).collect().await;
     assert_eq!(read, events);
 }

@@ -8,8 +8,18 @@ fn user(text: &str) -> ChatMessage {
 }
 
 fn assistant(text: &str, calls: &[&str]) -> ChatMessage {
-    let tool_calls = calls.iter().map(|id| ToolCall { id: (*id).to_owned(), ..ToolCall::default() }).collect();
-    ChatMessage::Assistant(AssistantTurn { text: text.to_owned(), tool_calls, blocks: Vec::new() })
+    let tool_calls = calls
+        .iter()
+        .map(|id| ToolCall {
+            id: (*id).to_owned(),
+            ..ToolCall::default()
+        })
+        .collect();
+    ChatMessage::Assistant(AssistantTurn {
+        text: text.to_owned(),
+        tool_calls,
+        blocks: Vec::new(),
+    })
 }
 
 fn results(ids: &[&str]) -> ChatMessage {
@@ -72,7 +82,11 @@ fn order(#[case] messages: Vec<ChatMessage>, #[case] expected: &[&str]) {
 #[case("  ", "{}", "{}")]
 #[case(r#"{ "a" : 1 }"#, r#"{"a":1}"#, r#"{ "a" : 1 }"#)]
 #[case("[1]", r#"{"invalid_arguments":"[1]"}"#, r#"{"invalid_arguments":"[1]"}"#)]
-#[case(r#"{"a":"#, r#"{"invalid_arguments":"{\"a\":"}"#, r#"{"invalid_arguments":"{\"a\":"}"#)]
+#[case(
+    r#"{"a":"#,
+    r#"{"invalid_arguments":"{\"a\":"}"#,
+    r#"{"invalid_arguments":"{\"a\":"}"#
+)]
 fn arguments(#[case] written: &str, #[case] object: &str, #[case] text: &str) {
     assert_eq!(arguments_object(written).to_string(), object);
     assert_eq!(arguments_text(written), text);

@@ -79,7 +79,10 @@ impl ChatDecoder {
             return Err(malformed("a chunk of the answer is no object"));
         }
         if !std::mem::replace(&mut self.is_started, true) {
-            out.push(ChatEvent::Started { id: text(chunk, "id").into(), model: text(chunk, "model").into() });
+            out.push(ChatEvent::Started {
+                id: text(chunk, "id").into(),
+                model: text(chunk, "model").into(),
+            });
         }
         if let Some(choice) = items(chunk, "choices").first() {
             if let Some(delta) = choice.get(member) {
@@ -111,7 +114,9 @@ impl ChatDecoder {
         let refusal = text(delta, "refusal");
         self.is_refusal |= !refusal.is_empty();
         push_text(refusal, out);
-        items(delta, "tool_calls").iter().try_for_each(|call| self.read_call(call, out))
+        items(delta, "tool_calls")
+            .iter()
+            .try_for_each(|call| self.read_call(call, out))
     }
 
     /// Reads a part of a tool call. Servers differ: without `index` or without `id`, the same index for several calls,
@@ -126,7 +131,10 @@ impl ChatDecoder {
         };
         let has_key = call.get("index").is_some_and(Value::is_u64) || !id.is_empty();
         let known = match has_key {
-            true => self.calls.find(&key).filter(|&index| id.is_empty() || !self.calls.has_other_id(index, id)),
+            true => self
+                .calls
+                .find(&key)
+                .filter(|&index| id.is_empty() || !self.calls.has_other_id(index, id)),
             // Only more arguments belong to the call before; a name begins another one.
             false => self.calls.last().filter(|_| name.is_empty()),
         };
@@ -148,7 +156,9 @@ impl ChatDecoder {
 
 fn read_part(part: &Value, out: &mut Vec<ChatEvent>) {
     match text(part, "type") {
-        "thinking" => items(part, "thinking").iter().for_each(|part| push_reasoning(text(part, "text"), out)),
+        "thinking" => items(part, "thinking")
+            .iter()
+            .for_each(|part| push_reasoning(text(part, "text"), out)),
         _ => push_text(text(part, "text"), out),
     }
 }

@@ -12,9 +12,21 @@ use crate::model::{
 };
 
 fn request() -> ChatRequest {
-    let call = |id: &str, arguments: &str| ToolCall { id: id.into(), name: "ask".into(), arguments: arguments.into() };
-    let result = |id: &str| ToolResult { call_id: id.into(), name: "ask".into(), content: "{}".into(), is_error: false };
-    let turn = AssistantTurn { tool_calls: vec![call("1", "{\"a\": 1}"), call("2", "oops")], ..AssistantTurn::default() };
+    let call = |id: &str, arguments: &str| ToolCall {
+        id: id.into(),
+        name: "ask".into(),
+        arguments: arguments.into(),
+    };
+    let result = |id: &str| ToolResult {
+        call_id: id.into(),
+        name: "ask".into(),
+        content: "{}".into(),
+        is_error: false,
+    };
+    let turn = AssistantTurn {
+        tool_calls: vec![call("1", "{\"a\": 1}"), call("2", "oops")],
+        ..AssistantTurn::default()
+    };
     ChatRequest {
         model: "m".into(),
         system: "S".into(),
@@ -22,11 +34,18 @@ fn request() -> ChatRequest {
             ChatMessage::User("a".into()),
             ChatMessage::Assistant(turn),
             ChatMessage::ToolResults(vec![result("1"), result("2")]),
-            ChatMessage::Assistant(AssistantTurn { text: "b".into(), ..AssistantTurn::default() }),
+            ChatMessage::Assistant(AssistantTurn {
+                text: "b".into(),
+                ..AssistantTurn::default()
+            }),
             ChatMessage::User("c".into()),
         ],
-        tools: vec![ToolSpec { name: "ask".into(), description: "Asks.".into(), parameters: json!({"type": "object"}) }]
-            .into(),
+        tools: vec![ToolSpec {
+            name: "ask".into(),
+            description: "Asks.".into(),
+            parameters: json!({"type": "object"}),
+        }]
+        .into(),
         max_tokens: Some(50),
         temperature: Some(0.2),
         ..ChatRequest::default()
@@ -35,7 +54,14 @@ fn request() -> ChatRequest {
 
 fn written(request: &ChatRequest, drops: &[&str], is_openai: bool) -> Value {
     let drops: BTreeSet<String> = drops.iter().map(|name| (*name).to_owned()).collect();
-    Value::Object(body(request, &BodyOptions { drops: &drops, without_blocks: false, is_openai }))
+    Value::Object(body(
+        request,
+        &BodyOptions {
+            drops: &drops,
+            without_blocks: false,
+            is_openai,
+        },
+    ))
 }
 
 #[test]
@@ -68,7 +94,11 @@ fn a_body() {
 
 #[test]
 fn a_small_body() {
-    let request = ChatRequest { model: "m".into(), messages: vec![ChatMessage::User("a".into())], ..ChatRequest::default() };
+    let request = ChatRequest {
+        model: "m".into(),
+        messages: vec![ChatMessage::User("a".into())],
+        ..ChatRequest::default()
+    };
     let expected = json!({
         "model": "m",
         "messages": [{ "role": "user", "content": "a" }],
@@ -85,7 +115,10 @@ fn a_small_body() {
 #[case::both_are_refused(&["max_completion_tokens", "max_tokens"], true, None)]
 fn the_limit_of_tokens(#[case] drops: &[&str], #[case] is_openai: bool, #[case] expected: Option<&str>) {
     let body = written(&request(), drops, is_openai);
-    let found: Vec<_> = ["max_tokens", "max_completion_tokens"].into_iter().filter(|name| body.get(name).is_some()).collect();
+    let found: Vec<_> = ["max_tokens", "max_completion_tokens"]
+        .into_iter()
+        .filter(|name| body.get(name).is_some())
+        .collect();
     assert_eq!(found, Vec::from_iter(expected));
 }
 
@@ -102,7 +135,14 @@ fn thinking_effort(#[case] thinking: u32, #[case] effort: Option<&str>) {
 
 #[test]
 fn no_tool_may_be_called() {
-    let body = written(&ChatRequest { tool_choice: ToolChoice::None, ..request() }, &[], false);
+    let body = written(
+        &ChatRequest {
+            tool_choice: ToolChoice::None,
+            ..request()
+        },
+        &[],
+        false,
+    );
     assert_eq!(body["tool_choice"], "none");
 }
 
@@ -112,9 +152,25 @@ fn read(deltas: &[Value]) -> Vec<ChatEvent> {
     let mut out = Vec::new();
     for delta in deltas {
         let chunk = json!({ "id": "c", "model": "m", "choices": [{ "index": 0, "delta": delta }] });
-        decoder.read_event(&SseEvent { name: String::new(), data: chunk.to_string() }, &mut out).unwrap();
+        decoder
+            .read_event(
+                &SseEvent {
+                    name: String::new(),
+                    data: chunk.to_string(),
+                },
+                &mut out,
+            )
+            .unwrap();
     }
-    decoder.read_event(&SseEvent { name: String::new(), data: "[DONE]".into() }, &mut out).unwrap();
+    decoder
+        .read_event(
+            &SseEvent {
+                name: String::new(),
+                data: "[DONE]".into(),
+            },
+            &mut out,
+        )
+        .unwrap();
     out
 }
 
@@ -164,7 +220,10 @@ fn calls(deltas: &[Value]) -> Vec<(String, String, String)> {
 fn tool_calls_in_parts(#[case] parts: &[Value]) {
     let deltas: Vec<_> = parts.iter().map(|calls| json!({ "tool_calls": calls })).collect();
     let expected = [("a", "ask", "{\"x\":1}"), ("b", "send", "{}")];
-    assert_eq!(calls(&deltas), expected.map(|(id, name, arguments)| (id.to_owned(), name.to_owned(), arguments.to_owned())));
+    assert_eq!(
+        calls(&deltas),
+        expected.map(|(id, name, arguments)| (id.to_owned(), name.to_owned(), arguments.to_owned()))
+    );
 }
 
 #[test]
@@ -191,7 +250,10 @@ fn texts(#[case] delta: Value, #[case] expected: &[ChatEvent]) {
 #[test]
 fn a_refusal_is_text_and_a_reason() {
     let events = read(&[json!({"refusal": "I can't."})]);
-    assert_eq!(events[1..], [ChatEvent::Text("I can't.".into()), ChatEvent::Stop(StopReason::Refused)]);
+    assert_eq!(
+        events[1..],
+        [ChatEvent::Text("I can't.".into()), ChatEvent::Stop(StopReason::Refused)]
+    );
 }
 
 #[rstest]
@@ -212,6 +274,21 @@ fn tokens_of_deepseek() {
     let mut out = Vec::new();
     let usage = json!({ "prompt_tokens": 9, "completion_tokens": 2, "prompt_cache_hit_tokens": 8 });
     let data = json!({ "choices": [], "usage": usage }).to_string();
-    ChatDecoder::default().read_event(&SseEvent { name: String::new(), data }, &mut out).unwrap();
-    assert_eq!(out[1], ChatEvent::Usage(TokenUsage { input: 9, output: 2, cached_input: 8 }));
+    ChatDecoder::default()
+        .read_event(
+            &SseEvent {
+                name: String::new(),
+                data,
+            },
+            &mut out,
+        )
+        .unwrap();
+    assert_eq!(
+        out[1],
+        ChatEvent::Usage(TokenUsage {
+            input: 9,
+            output: 2,
+            cached_input: 8
+        })
+    );
 }

@@ -89,14 +89,19 @@ impl Decoder for ResponsesDecoder {
 impl ResponsesDecoder {
     fn start(&mut self, response: &Value, out: &mut Vec<ChatEvent>) {
         if !std::mem::replace(&mut self.is_started, true) {
-            out.push(ChatEvent::Started { id: text(response, "id").into(), model: text(response, "model").into() });
+            out.push(ChatEvent::Started {
+                id: text(response, "id").into(),
+                model: text(response, "model").into(),
+            });
         }
     }
 
     fn begin_item(&mut self, data: &Value, out: &mut Vec<ChatEvent>) -> Result<(), ModelError> {
         let item = data.get("item").unwrap_or(&Value::Null);
         if text(item, "type") == "function_call" {
-            let call = self.calls.begin(&item_key(data, item), call_id(item), text(item, "name"), out)?;
+            let call = self
+                .calls
+                .begin(&item_key(data, item), call_id(item), text(item, "name"), out)?;
             self.calls.push_arguments(call, text(item, "arguments"), out);
         }
         Ok(())
@@ -145,7 +150,10 @@ impl ResponsesDecoder {
     }
 
     fn call_of(&self, data: &Value) -> Option<usize> {
-        self.calls.find(&key(data)).or_else(|| self.calls.find(&index_key(data))).or_else(|| self.calls.last())
+        self.calls
+            .find(&key(data))
+            .or_else(|| self.calls.find(&index_key(data)))
+            .or_else(|| self.calls.last())
     }
 
     fn end_response(&mut self, response: &Value, out: &mut Vec<ChatEvent>) -> Result<(), ModelError> {

@@ -12,12 +12,25 @@ use crate::model::{
 };
 
 fn turn(blocks: &[Value]) -> AssistantTurn {
-    let call = ToolCall { id: "call_1".into(), name: "ask".into(), arguments: "{}".into() };
-    AssistantTurn { text: "b".into(), tool_calls: vec![call], blocks: blocks.to_vec() }
+    let call = ToolCall {
+        id: "call_1".into(),
+        name: "ask".into(),
+        arguments: "{}".into(),
+    };
+    AssistantTurn {
+        text: "b".into(),
+        tool_calls: vec![call],
+        blocks: blocks.to_vec(),
+    }
 }
 
 fn request(turn: AssistantTurn) -> ChatRequest {
-    let result = ToolResult { call_id: "call_1".into(), name: "ask".into(), content: "7".into(), is_error: false };
+    let result = ToolResult {
+        call_id: "call_1".into(),
+        name: "ask".into(),
+        content: "7".into(),
+        is_error: false,
+    };
     ChatRequest {
         model: "m".into(),
         system: "S".into(),
@@ -26,8 +39,12 @@ fn request(turn: AssistantTurn) -> ChatRequest {
             ChatMessage::Assistant(turn),
             ChatMessage::ToolResults(vec![result]),
         ],
-        tools: vec![ToolSpec { name: "ask".into(), description: "Asks.".into(), parameters: json!({"type": "object"}) }]
-            .into(),
+        tools: vec![ToolSpec {
+            name: "ask".into(),
+            description: "Asks.".into(),
+            parameters: json!({"type": "object"}),
+        }]
+        .into(),
         max_tokens: Some(5),
         temperature: Some(0.2),
         ..ChatRequest::default()
@@ -36,7 +53,14 @@ fn request(turn: AssistantTurn) -> ChatRequest {
 
 fn written(request: &ChatRequest, drops: &[&str], without_blocks: bool) -> Value {
     let drops: BTreeSet<String> = drops.iter().map(|name| (*name).to_owned()).collect();
-    Value::Object(body(request, &BodyOptions { drops: &drops, without_blocks, is_openai: true }))
+    Value::Object(body(
+        request,
+        &BodyOptions {
+            drops: &drops,
+            without_blocks,
+            is_openai: true,
+        },
+    ))
 }
 
 #[test]
@@ -63,7 +87,10 @@ fn a_body() {
 
 #[test]
 fn a_body_of_a_thinking_model() {
-    let request = ChatRequest { thinking: 1_000, ..request(turn(&[])) };
+    let request = ChatRequest {
+        thinking: 1_000,
+        ..request(turn(&[]))
+    };
     let body = written(&request, &["reasoning.summary", "temperature"], false);
     assert_eq!(body["reasoning"], json!({ "effort": "low" }));
     assert_eq!(body["include"], json!(["reasoning.encrypted_content"]));
@@ -97,7 +124,15 @@ fn read(events: &[Value]) -> Vec<ChatEvent> {
     let mut decoder = ResponsesDecoder::default();
     let mut out = Vec::new();
     for event in events {
-        decoder.read_event(&SseEvent { name: String::new(), data: event.to_string() }, &mut out).unwrap();
+        decoder
+            .read_event(
+                &SseEvent {
+                    name: String::new(),
+                    data: event.to_string(),
+                },
+                &mut out,
+            )
+            .unwrap();
     }
     assert!(decoder.is_finished());
     out
@@ -138,11 +173,24 @@ fn tool_calls_in_parts() {
     ]);
     let mut builder = TurnBuilder::new();
     events.iter().for_each(|event| builder.push(event));
-    assert_eq!(builder.usage(), TokenUsage { input: 9, output: 2, cached_input: 8 });
+    assert_eq!(
+        builder.usage(),
+        TokenUsage {
+            input: 9,
+            output: 2,
+            cached_input: 8
+        }
+    );
     assert_eq!(builder.stop(), Some(&StopReason::ToolCalls));
     let calls = builder.finish().0.tool_calls;
-    let found: Vec<_> = calls.iter().map(|call| (call.id.as_str(), call.arguments.as_str())).collect();
-    assert_eq!(found, [("call_0", "{\"a\":1}"), ("call_1", "{}"), ("call_2", "{\"b\":2}")]);
+    let found: Vec<_> = calls
+        .iter()
+        .map(|call| (call.id.as_str(), call.arguments.as_str()))
+        .collect();
+    assert_eq!(
+        found,
+        [("call_0", "{\"a\":1}"), ("call_1", "{}"), ("call_2", "{\"b\":2}")]
+    );
 }
 
 /// Servers that leave out the ids and places of items.
@@ -156,8 +204,15 @@ fn tool_calls_without_keys() {
         completed(),
     ]);
     let expected = [
-        ChatEvent::ToolCallStart { index: 0, id: "call_1".into(), name: "ask".into() },
-        ChatEvent::ToolCallArguments { index: 0, fragment: "{}".into() },
+        ChatEvent::ToolCallStart {
+            index: 0,
+            id: "call_1".into(),
+            name: "ask".into(),
+        },
+        ChatEvent::ToolCallArguments {
+            index: 0,
+            fragment: "{}".into(),
+        },
     ];
     assert_eq!(events[..2], expected);
     assert_eq!(events.last(), Some(&ChatEvent::Stop(StopReason::ToolCalls)));
@@ -169,7 +224,13 @@ fn thoughts_with_their_content_are_kept() {
     let delta = json!({ "type": "response.reasoning_summary_text.delta", "item_id": "rs_1", "delta": "hm" });
     let [thought, message, _] = <[Value; 3]>::try_from(thoughts()).unwrap();
     let text = json!({ "type": "response.output_text.delta", "item_id": "msg_1", "delta": "a" });
-    let events = read(&[delta, item("done", 0, thought.clone()), text, item("done", 1, message.clone()), completed()]);
+    let events = read(&[
+        delta,
+        item("done", 0, thought.clone()),
+        text,
+        item("done", 1, message.clone()),
+        completed(),
+    ]);
     let expected = [
         ChatEvent::Reasoning("hm".into()),
         ChatEvent::Block(thought),
@@ -184,7 +245,10 @@ fn text_that_comes_only_as_a_whole() {
     let message = json!({ "type": "message", "id": "msg_1", "content": [{ "type": "output_text", "text": "a" }] });
     let thought = json!({ "type": "reasoning", "id": "rs_1", "summary": [{ "type": "summary_text", "text": "hm" }] });
     let events = read(&[item("done", 0, thought), item("done", 1, message), completed()]);
-    assert_eq!(events[..2], [ChatEvent::Reasoning("hm".into()), ChatEvent::Text("a".into())]);
+    assert_eq!(
+        events[..2],
+        [ChatEvent::Reasoning("hm".into()), ChatEvent::Text("a".into())]
+    );
 }
 
 #[rstest]
@@ -199,7 +263,10 @@ fn reasons(#[case] response: Value, #[case] expected: StopReason) {
 
 #[test]
 fn a_refusal_is_text_and_a_reason() {
-    let events = read(&[json!({ "type": "response.refusal.delta", "item_id": "i", "delta": "No." }), completed()]);
+    let events = read(&[
+        json!({ "type": "response.refusal.delta", "item_id": "i", "delta": "No." }),
+        completed(),
+    ]);
     assert_eq!(events[0], ChatEvent::Text("No.".into()));
     assert_eq!(events.last(), Some(&ChatEvent::Stop(StopReason::Refused)));
 }
@@ -209,7 +276,10 @@ fn a_failed_response() {
     let error = json!({ "code": "rate_limit_exceeded", "message": "slow down" });
     let event = json!({ "type": "response.failed", "response": { "status": "failed", "error": error } });
     let mut out = Vec::new();
-    let event = SseEvent { name: String::new(), data: event.to_string() };
+    let event = SseEvent {
+        name: String::new(),
+        data: event.to_string(),
+    };
     let error = ResponsesDecoder::default().read_event(&event, &mut out).unwrap_err();
     assert_eq!(error.kind, ModelErrorKind::RateLimited);
     assert!(error.message.ends_with("slow down"));

@@ -70,7 +70,11 @@ impl AnswerReader {
 
     async fn read(&mut self) {
         let has_stop_reason = self.decoder.has_stop_reason();
-        let wait = if has_stop_reason { USAGE_GRACE.min(self.timeout) } else { self.timeout };
+        let wait = if has_stop_reason {
+            USAGE_GRACE.min(self.timeout)
+        } else {
+            self.timeout
+        };
         match timeout(wait, self.response.chunk()).await {
             Ok(Ok(Some(bytes))) => self.accept(&bytes),
             Ok(Ok(None)) => {

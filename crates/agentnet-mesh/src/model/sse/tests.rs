@@ -36,7 +36,10 @@ fn parse(bytes: &[u8], size: usize) -> Vec<(String, String)> {
 #[case::nothing(b"", &[])]
 #[case::blank_lines(b"\n\r\n\r\r\n", &[])]
 fn events(#[case] bytes: &[u8], #[case] expected: &[(&str, &str)], #[values(1, 2, 3, 5, 64)] size: usize) {
-    let expected: Vec<(String, String)> = expected.iter().map(|(name, data)| ((*name).into(), (*data).into())).collect();
+    let expected: Vec<(String, String)> = expected
+        .iter()
+        .map(|(name, data)| ((*name).into(), (*data).into()))
+        .collect();
     assert_eq!(parse(bytes, size), expected);
 }
 
@@ -49,7 +52,9 @@ fn an_endless_event_is_refused(#[case] start: &[u8], #[case] piece: &[u8]) {
     let mut events = Vec::new();
     parser.push(start, &mut events).unwrap();
     let piece = piece.repeat(1 << 12);
-    let refused = (0..).take(MAX_EVENT_BYTES / 1024).find_map(|_| parser.push(&piece, &mut events).err());
+    let refused = (0..)
+        .take(MAX_EVENT_BYTES / 1024)
+        .find_map(|_| parser.push(&piece, &mut events).err());
     assert_eq!(refused, Some(EventTooLong));
     assert_eq!(events, []);
 }

@@ -87,11 +87,24 @@ fn whole_of(api: Api) -> Value {
 }
 
 fn check(events: &[ChatEvent]) {
-    assert_eq!(events.first(), Some(&ChatEvent::Started { id: "c1".into(), model: "m-1".into() }));
+    assert_eq!(
+        events.first(),
+        Some(&ChatEvent::Started {
+            id: "c1".into(),
+            model: "m-1".into()
+        })
+    );
     assert_eq!(text_of(events), "Zoë 😀");
     let mut builder = TurnBuilder::new();
     events.iter().for_each(|event| builder.push(event));
-    assert_eq!(builder.usage(), TokenUsage { input: 12, output: 5, cached_input: 4 });
+    assert_eq!(
+        builder.usage(),
+        TokenUsage {
+            input: 12,
+            output: 5,
+            cached_input: 4
+        }
+    );
     assert_eq!(events.last(), Some(&ChatEvent::Stop(StopReason::End)));
 }
 
@@ -111,9 +124,7 @@ async fn an_answer_in_pieces(
 
 #[rstest]
 #[tokio::test]
-async fn an_answer_in_one_piece(
-    #[values(Api::OpenAiChat, Api::OpenAiResponses, Api::AnthropicMessages)] api: Api,
-) {
+async fn an_answer_in_one_piece(#[values(Api::OpenAiChat, Api::OpenAiResponses, Api::AnthropicMessages)] api: Api) {
     let server = ScriptedServer::start([Script::json(200, &whole_of(api))]).await;
     let (events, error) = ask(&provider(api, &server)).await;
     assert!(error.is_none(), "{error:?}");
@@ -126,7 +137,11 @@ async fn an_answer_in_one_piece(
 #[case::no_blank_line(Api::OpenAiChat, "[DONE]\n\n", "[DONE]")]
 #[case::done_after_responses(Api::OpenAiResponses, "\n\n", "\n\ndata: [DONE]\n\n")]
 #[case::no_last_blank_line(Api::AnthropicMessages, "\"message_stop\"}\n\n", "\"message_stop\"}")]
-#[case::no_message_stop(Api::AnthropicMessages, "event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n", "")]
+#[case::no_message_stop(
+    Api::AnthropicMessages,
+    "event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n",
+    ""
+)]
 #[tokio::test]
 async fn other_ends(#[case] api: Api, #[case] end: &str, #[case] other: &str) {
     let text = format!("{}{other}", stream_of(api).strip_suffix(end).unwrap());
@@ -137,7 +152,12 @@ async fn other_ends(#[case] api: Api, #[case] end: &str, #[case] other: &str) {
 }
 
 #[rstest]
-#[case(Api::OpenAiChat, "/v1/chat/completions", "authorization", "Bearer sk-test-0123456789")]
+#[case(
+    Api::OpenAiChat,
+    "/v1/chat/completions",
+    "authorization",
+    "Bearer sk-test-0123456789"
+)]
 #[case(Api::OpenAiResponses, "/v1/responses", "authorization", "Bearer sk-test-0123456789")]
 #[case(Api::AnthropicMessages, "/v1/messages", "x-api-key", KEY)]
 #[tokio::test]
@@ -151,7 +171,10 @@ async fn what_is_sent(#[case] api: Api, #[case] path: &str, #[case] header: &str
     assert_eq!(received.headers[header], value);
     assert_eq!(received.headers["x-team"], "blue");
     assert_eq!(received.headers["content-type"], "application/json");
-    assert_eq!(received.headers.contains_key("anthropic-version"), api == Api::AnthropicMessages);
+    assert_eq!(
+        received.headers.contains_key("anthropic-version"),
+        api == Api::AnthropicMessages
+    );
     assert_eq!(received.body["stream"], true);
 }
 
@@ -174,7 +197,10 @@ async fn tool_calls_of_two_turns() {
     let (turn, _, stop) = collect(model.stream(&request).await.unwrap()).await.unwrap();
     assert_eq!(stop, StopReason::ToolCalls);
     let call = turn.tool_calls[0].clone();
-    assert_eq!((call.name.as_str(), call.arguments.as_str()), ("get_weather", r#"{"city":"Oslo"}"#));
+    assert_eq!(
+        (call.name.as_str(), call.arguments.as_str()),
+        ("get_weather", r#"{"city":"Oslo"}"#)
+    );
     let result = crate::model::ToolResult {
         call_id: call.id,
         name: call.name,
@@ -182,11 +208,19 @@ async fn tool_calls_of_two_turns() {
         is_error: false,
     };
     request.messages.push(crate::model::ChatMessage::Assistant(turn));
-    request.messages.push(crate::model::ChatMessage::ToolResults(vec![result]));
+    request
+        .messages
+        .push(crate::model::ChatMessage::ToolResults(vec![result]));
     let (events, error) = read(model.stream(&request).await.unwrap()).await;
     assert!(error.is_none());
     check(&events);
     let messages = &server.bodies()[1]["messages"];
-    assert_eq!(messages[2]["tool_calls"][0]["function"]["arguments"], r#"{"city":"Oslo"}"#);
-    assert_eq!(messages[3], json!({"role": "tool", "tool_call_id": "call_1", "content": r#"{"ok":true,"result":3}"#}));
+    assert_eq!(
+        messages[2]["tool_calls"][0]["function"]["arguments"],
+        r#"{"city":"Oslo"}"#
+    );
+    assert_eq!(
+        messages[3],
+        json!({"role": "tool", "tool_call_id": "call_1", "content": r#"{"ok":true,"result":3}"#})
+    );
 }

@@ -10,8 +10,10 @@ use super::{KEY, ask, provider, text_of};
 use crate::config::Api;
 use crate::model::{ChatEvent, ModelErrorKind, StopReason};
 
-const CHAT_START: &str = "data: {\"id\":\"c\",\"model\":\"m\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"Hel\"}}]}\n\n";
-const CHAT_STOP: &str = "data: {\"id\":\"c\",\"model\":\"m\",\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}]}\n\n";
+const CHAT_START: &str =
+    "data: {\"id\":\"c\",\"model\":\"m\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"Hel\"}}]}\n\n";
+const CHAT_STOP: &str =
+    "data: {\"id\":\"c\",\"model\":\"m\",\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}]}\n\n";
 const RESPONSES_START: &str = concat!(
     "data: {\"type\":\"response.created\",\"response\":{\"id\":\"c\",\"model\":\"m\"}}\n\n",
     "data: {\"type\":\"response.output_text.delta\",\"item_id\":\"i\",\"output_index\":0,\"delta\":\"Hel\"}\n\n",
@@ -68,8 +70,10 @@ async fn a_malformed_event(
 #[rstest]
 #[case::chat_list(Api::OpenAiChat, "data: []\n\n")]
 #[case::chat_number(Api::OpenAiChat, "data: 7\n\n")]
-#[case::block_that_has_not_begun(Api::AnthropicMessages,
-    "data: {\"type\":\"content_block_delta\",\"index\":7,\"delta\":{\"type\":\"text_delta\",\"text\":\"x\"}}\n\n")]
+#[case::block_that_has_not_begun(
+    Api::AnthropicMessages,
+    "data: {\"type\":\"content_block_delta\",\"index\":7,\"delta\":{\"type\":\"text_delta\",\"text\":\"x\"}}\n\n"
+)]
 #[case::block_without_content(Api::AnthropicMessages, "data: {\"type\":\"content_block_start\",\"index\":1}\n\n")]
 #[tokio::test]
 async fn an_event_of_another_shape(#[case] api: Api, #[case] event: &str) {
@@ -94,7 +98,10 @@ async fn an_error_inside_of_a_stream(#[case] api: Api, #[case] event: serde_json
     assert_eq!(text_of(&events), "Hel");
     let error = error.unwrap();
     assert_eq!(error.kind, ModelErrorKind::Server);
-    assert!(error.message.contains("busy") && !error.message.contains(KEY), "{error}");
+    assert!(
+        error.message.contains("busy") && !error.message.contains(KEY),
+        "{error}"
+    );
 }
 
 /// The answer is complete when its end is known: a break after it does no harm.
@@ -153,5 +160,8 @@ async fn no_server() {
     let (_, error) = ask(&provider).await;
     let error = error.unwrap();
     assert_eq!((error.kind, error.status), (ModelErrorKind::Connect, None));
-    assert!(error.message.starts_with("127.0.0.1:1 is not reached: ") && !error.message.contains("hidden"), "{error}");
+    assert!(
+        error.message.starts_with("127.0.0.1:1 is not reached: ") && !error.message.contains("hidden"),
+        "{error}"
+    );
 }

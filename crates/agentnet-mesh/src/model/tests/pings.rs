@@ -32,7 +32,10 @@ async fn providers(
     assert!(!error.is_some_and(|error| error.message.contains(KEY)));
     let received = server.received();
     assert_eq!(received.len(), asked);
-    assert_eq!((received[0].method.as_str(), received[0].path.as_str()), ("GET", "/v1/models"));
+    assert_eq!(
+        (received[0].method.as_str(), received[0].path.as_str()),
+        ("GET", "/v1/models")
+    );
 }
 
 #[tokio::test]

@@ -10,8 +10,7 @@ use super::{KEY, ask, model, provider, read, request, text_of};
 use crate::config::{Api, Secret};
 use crate::model::{AssistantTurn, ChatMessage, ChatModel, ChatRequest, ModelErrorKind};
 
-const CHAT: &str =
-    "data: {\"id\":\"c\",\"choices\":[{\"delta\":{\"content\":\"ok\"},\"finish_reason\":\"stop\"}]}\n\ndata: [DONE]\n\n";
+const CHAT: &str = "data: {\"id\":\"c\",\"choices\":[{\"delta\":{\"content\":\"ok\"},\"finish_reason\":\"stop\"}]}\n\ndata: [DONE]\n\n";
 const MESSAGES: &str = concat!(
     "data: {\"type\":\"message_start\",\"message\":{\"id\":\"c\",\"model\":\"m\"}}\n\n",
     "data: {\"type\":\"content_block_start\",\"index\":0,\"content_block\":{\"type\":\"text\",\"text\":\"ok\"}}\n\n",
@@ -79,8 +78,14 @@ async fn an_error_in_a_success() {
 #[tokio::test]
 async fn refused_members_are_left_out() {
     let server = ScriptedServer::start([
-        refusal("Unsupported parameter: 'max_tokens'. Use 'max_completion_tokens' instead.", Some("max_tokens")),
-        refusal("Unsupported value: 'temperature' does not support 0.2 with this model.", Some("temperature")),
+        refusal(
+            "Unsupported parameter: 'max_tokens'. Use 'max_completion_tokens' instead.",
+            Some("max_tokens"),
+        ),
+        refusal(
+            "Unsupported value: 'temperature' does not support 0.2 with this model.",
+            Some("temperature"),
+        ),
         Script::sse(CHAT, 50),
         Script::sse(CHAT, 50),
     ])
@@ -93,7 +98,15 @@ async fn refused_members_are_left_out() {
     }
     let sent = |body: &Value| ["max_tokens", "max_completion_tokens", "temperature"].map(|it| body.get(it).is_some());
     let sent: Vec<_> = server.bodies().iter().map(sent).collect();
-    assert_eq!(sent, [[true, false, true], [false, true, true], [false, true, false], [false, true, false]]);
+    assert_eq!(
+        sent,
+        [
+            [true, false, true],
+            [false, true, true],
+            [false, true, false],
+            [false, true, false]
+        ]
+    );
 }
 
 /// A server that refuses the same member for ever gets an end.
@@ -122,8 +135,15 @@ async fn members_that_the_configuration_drops() {
 async fn foreign_blocks_are_left_out() {
     let message = "messages.1.content.0: Invalid `signature` in `thinking` block";
     let server = ScriptedServer::start([refusal(message, None), Script::sse(MESSAGES, 50)]).await;
-    let blocks = vec![json!({"type": "thinking", "thinking": "hm", "signature": "x"}), json!({"type": "text", "text": "a"})];
-    let turn = AssistantTurn { text: "a".into(), tool_calls: Vec::new(), blocks };
+    let blocks = vec![
+        json!({"type": "thinking", "thinking": "hm", "signature": "x"}),
+        json!({"type": "text", "text": "a"}),
+    ];
+    let turn = AssistantTurn {
+        text: "a".into(),
+        tool_calls: Vec::new(),
+        blocks,
+    };
     let mut request: ChatRequest = request();
     request.messages.push(ChatMessage::Assistant(turn));
     request.messages.push(ChatMessage::User("b".into()));
@@ -132,5 +152,8 @@ async fn foreign_blocks_are_left_out() {
     assert!(error.is_none(), "{error:?}");
     assert_eq!(text_of(&events), "ok");
     let content = |body: &Value| body["messages"][1]["content"].as_array().map(Vec::len);
-    assert_eq!(server.bodies().iter().map(content).collect::<Vec<_>>(), [Some(2), Some(1)]);
+    assert_eq!(
+        server.bodies().iter().map(content).collect::<Vec<_>>(),
+        [Some(2), Some(1)]
+    );
 }

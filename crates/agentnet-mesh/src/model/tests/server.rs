@@ -66,7 +66,12 @@ struct Shared {
 impl Script {
     pub(super) fn new(status: u16, content_type: &str) -> Self {
         let headers = vec![("content-type".to_owned(), content_type.to_owned())];
-        Self { status, headers, steps: Vec::new(), is_silent: false }
+        Self {
+            status,
+            headers,
+            steps: Vec::new(),
+            is_silent: false,
+        }
     }
 
     /// A stream of events, sent in pieces of `size` bytes.
@@ -80,11 +85,15 @@ impl Script {
 
     /// Accepts the request, and never answers.
     pub(super) fn silent() -> Self {
-        Self { is_silent: true, ..Self::new(200, "text/event-stream") }
+        Self {
+            is_silent: true,
+            ..Self::new(200, "text/event-stream")
+        }
     }
 
     pub(super) fn pieces(mut self, text: impl AsRef<[u8]>, size: usize) -> Self {
-        self.steps.extend(text.as_ref().chunks(size).map(|piece| Step::Send(piece.to_vec())));
+        self.steps
+            .extend(text.as_ref().chunks(size).map(|piece| Step::Send(piece.to_vec())));
         self
     }
 
@@ -111,7 +120,11 @@ impl ScriptedServer {
         let address = listener.local_addr().unwrap();
         let routes = Router::new().fallback(answer).with_state(shared.clone());
         let serving = tokio::spawn(async move { axum::serve(listener, routes).await.unwrap() });
-        Self { address, shared, serving }
+        Self {
+            address,
+            shared,
+            serving,
+        }
     }
 
     pub(super) fn url(&self, path: &str) -> String {
@@ -130,7 +143,10 @@ impl ScriptedServer {
     pub(super) async fn wait_for_ends(&self, count: usize) {
         let mut ended = self.shared.ended.subscribe();
         let waiting = ended.wait_for(|ended| *ended >= count);
-        tokio::time::timeout(Duration::from_secs(20), waiting).await.expect("the answer ends").unwrap();
+        tokio::time::timeout(Duration::from_secs(20), waiting)
+            .await
+            .expect("the answer ends")
+            .unwrap();
     }
 }
 
@@ -168,19 +184,22 @@ async fn answer(State(shared): State<Arc<Shared>>, request: Request) -> Response
     for (name, value) in &script.headers {
         response = response.header(name, value);
     }
-    let steps = stream::unfold((script.steps.into_iter(), None, guard), |(mut steps, repeated, guard)| async move {
-        // Gives the server the time to send what it has: pieces arrive as pieces.
-        tokio::task::yield_now().await;
-        let step = match repeated {
-            Some(bytes) => Step::Forever(bytes),
-            None => steps.next()?,
-        };
-        match step {
-            Step::Send(bytes) => Some((Ok(Bytes::from(bytes)), (steps, None, guard))),
-            Step::Forever(bytes) => Some((Ok(Bytes::from(bytes.clone())), (steps, Some(bytes), guard))),
-            Step::Break => Some((Err(std::io::Error::other("break")), (steps, None, guard))),
-            Step::Hang => std::future::pending().await,
-        }
-    });
+    let steps = stream::unfold(
+        (script.steps.into_iter(), None, guard),
+        |(mut steps, repeated, guard)| async move {
+            // Gives the server the time to send what it has: pieces arrive as pieces.
+            tokio::task::yield_now().await;
+            let step = match repeated {
+                Some(bytes) => Step::Forever(bytes),
+                None => steps.next()?,
+            };
+            match step {
+                Step::Send(bytes) => Some((Ok(Bytes::from(bytes)), (steps, None, guard))),
+                Step::Forever(bytes) => Some((Ok(Bytes::from(bytes.clone())), (steps, Some(bytes), guard))),
+                Step::Break => Some((Err(std::io::Error::other("break")), (steps, None, guard))),
+                Step::Hang => std::future::pending().await,
+            }
+        },
+    );
     response.body(Body::from_stream(steps)).unwrap()
 }
