@@ -63,8 +63,11 @@ impl Reference {
                     }
                 }
             }
-            let default = default(schema, name, property);
-            let meaning = description(property);
+            let (meaning, told) = split_default(&description(property));
+            let default = match default(schema, name, property) {
+                shown if shown.is_empty() => told,
+                shown => shown,
+            };
             self.line(&format!(
                 "| `{name}` | {} | {} | {} |",
                 cell(&value),
@@ -185,6 +188,14 @@ fn default(schema: &Value, name: &str, property: &Value) -> String {
     }
 }
 
+/// A description, and what it says of the default.
+fn split_default(description: &str) -> (String, String) {
+    match description.split_once(" Default: ") {
+        Some((meaning, default)) => (meaning.to_owned(), default.trim_end_matches('.').to_owned()),
+        None => (description.to_owned(), String::new()),
+    }
+}
+
 /// A description on one line.
 fn description(schema: &Value) -> String {
     let text = schema["description"].as_str().unwrap_or_default();
@@ -239,6 +250,7 @@ mod tests {
             "| `max_steps` | whole number, 1 to 100 | `8` | Calls of the model per message.",
             "| `api` | `openai-chat`, `openai-responses`, `anthropic-messages` | required | API that the provider speaks. |",
             "| `api_key` | text, secret |  | API key.",
+            "| `agent_id` | text | `key` | Agent id: the role of the process. |",
             "| `headers` | names with texts, secret |",
             "| `timeout_seconds` | number, 1 to 3600 | `10` |",
             "| `tools` | list of texts |",
