@@ -112,7 +112,7 @@ async fn the_tools_of_the_trio_reach_the_web() {
     let expected = [
         "GET /rsc/injuries/NBA?RSC_token=secret-rsc",
         "GET /rsc/live/now/NBA?game_id=7&RSC_token=secret-rsc",
-        "GET /rsc/player-info/NBA?team_id=1+or+2&RSC_token=secret-rsc",
+        "GET /rsc/player-info/NBA?team_id=1%20or%202&RSC_token=secret-rsc",
         "GET /rsc/schedule/2026-11-29/NBA?RSC_token=secret-rsc",
         "GET /rsc/team-info/NBA?RSC_token=secret-rsc",
         "GET /rsc/team-stats/2026/NBA?RSC_token=secret-rsc",

@@ -125,13 +125,16 @@ async fn the_network_can_be_looked_at() {
         ("network_get_profile", json!({ "agent": "@tester" })),
         ("network_thread", json!({ "limit": 10 })),
         ("network_search", json!({ "text": "needle" })),
-        ("network_send", json!({ "agent": "@tester", "text": "by the way" })),
+        ("network_send", json!({ "agent": "@friend", "text": "by the way" })),
         asks("@nobody_at_all", "are you there?"),
     ];
-    let yaml = head("openai-chat") + "agents:\n" + &agent("scout", "You look.", "    tools: [\"network.*\"]\n");
+    let yaml = head("openai-chat")
+        + "agents:\n"
+        + &agent("scout", "You look.", "    tools: [\"network.*\"]\n")
+        + &agent("friend", "You listen.", "");
     let mesh = Mesh::start(Setup {
         yaml,
-        online: &["scout"],
+        online: &["scout", "friend"],
         fixtures: json!([
             calls(json!({ "hasToolResult": false }), &looks),
             says(json!({ "hasToolResult": true }), "Seen."),

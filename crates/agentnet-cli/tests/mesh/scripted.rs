@@ -121,7 +121,8 @@ impl Mesh {
     /// Asks an agent and waits for its reply, which may be an error.
     pub async fn ask(&self, to: &str, thread: &str, text: &str) -> Message {
         let request = self.asker.request(to, json!({ "text": text })).thread(thread);
-        request.timeout(WAIT_TIMEOUT).await.unwrap()
+        let reply = request.timeout(WAIT_TIMEOUT).await;
+        reply.unwrap_or_else(|error| panic!("{error}; {}\n{}", self.printed(), self.host.stderr()))
     }
 
     /// As [`Mesh::ask`], for the text of an answer.

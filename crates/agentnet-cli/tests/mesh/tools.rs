@@ -38,9 +38,12 @@ async fn tools_are_called_over_several_turns(#[case] api: &str) {
         yaml: head(api) + TOOLS + &agent("helper", "You help.", more),
         online: &["helper"],
         fixtures: json!([
-            calls(json!({ "userMessage": "check", "turnIndex": 0 }), &first),
-            calls(json!({ "userMessage": "check", "turnIndex": 1 }), &[("echo_text", json!({ "text": "again" }))]),
-            says(json!({ "userMessage": "check", "turnIndex": 2 }), "All is well."),
+            calls(json!({ "userMessage": "check", "hasToolResult": false }), &first),
+            {
+                "match": { "toolCallId": "call_1" },
+                "response": { "toolCalls": [{ "id": "call_2", "name": "echo_text", "arguments": { "text": "again" } }] },
+            },
+            says(json!({ "toolCallId": "call_2" }), "All is well."),
         ]),
         environment: vec![("PAGES_URL", pages.url.clone())],
     })
