@@ -49,7 +49,7 @@ FORBIDDEN_BELOW = [
     ("agentnet-mesh", "sqlx*", "agents ask the registry, they store nothing"),
     ("agentnet-mesh", "aws-lc*", "one TLS stack: rustls with ring"),
     ("agentnet-mesh", "native-tls", "one TLS stack: rustls with ring"),
-    ("agentnet-mesh", "openssl*", "one TLS stack: rustls with ring"),
+    ("agentnet-mesh", "openssl-sys", "one TLS stack: rustls with ring"),
     ("agentnet-conformance", "sqlx*", "a registry is tested by its replies, not by its database"),
     ("agentnet-testkit", "sqlx*", "the testkit starts databases, it does not query them"),
 ]
