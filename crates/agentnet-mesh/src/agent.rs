@@ -146,7 +146,9 @@ impl Responder {
                 Ok(())
             }
             // A large future, which most messages of a busy inbox do not need.
-            Incoming::Question(question) => Box::pin(respond::respond(self, &parts, &message, &context, question)).await,
+            Incoming::Question(question) => {
+                Box::pin(respond::respond(self, &parts, &message, &context, question)).await
+            }
         }
     }
 
@@ -188,6 +190,9 @@ impl Responder {
 
 impl std::fmt::Debug for Responder {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("Responder").field("agent", &self.parts().config.key).finish_non_exhaustive()
+        formatter
+            .debug_struct("Responder")
+            .field("agent", &self.parts().config.key)
+            .finish_non_exhaustive()
     }
 }

@@ -69,15 +69,32 @@ impl Memory {
 
     /// What was said in the thread of a message before it. Where the registry cannot be asked, that is only what this
     /// process has just seen.
-    pub async fn recall(&self, node: &AgentNode, config: &MemoryConfig, thread_id: &str, message: &Message) -> Recalled {
+    pub async fn recall(
+        &self,
+        node: &AgentNode,
+        config: &MemoryConfig,
+        thread_id: &str,
+        message: &Message,
+    ) -> Recalled {
         let own = node.account_id().unwrap_or_default();
-        let mut recalled = Recalled { is_complete: true, ..Recalled::default() };
+        let mut recalled = Recalled {
+            is_complete: true,
+            ..Recalled::default()
+        };
         if config.uses_thread {
             recalled = self.read(node, config, thread_id, &own, message).await;
         }
         let sender = message.from_account_id.as_deref().map(str::to_owned);
-        let accounts = recalled.entries.iter().flat_map(|entry| [&entry.from_account_id, &entry.to_account_id]);
-        let accounts: BTreeSet<String> = accounts.flatten().cloned().chain(sender).filter(|account| *account != own).collect();
+        let accounts = recalled
+            .entries
+            .iter()
+            .flat_map(|entry| [&entry.from_account_id, &entry.to_account_id]);
+        let accounts: BTreeSet<String> = accounts
+            .flatten()
+            .cloned()
+            .chain(sender)
+            .filter(|account| *account != own)
+            .collect();
         recalled.names = self.names.resolve(node, accounts).await;
         recalled
     }
@@ -113,7 +130,8 @@ impl Memory {
             };
             let is_known = |parent: &str| tail.ids.contains(parent) || recent.iter().any(|entry| entry.id == parent);
             // A thread that was read to its beginning and lacks the message before is not stored yet.
-            let is_missing = tail.is_complete && tail.checkpoint.is_none() && parent.is_some_and(|parent| !is_known(parent));
+            let is_missing =
+                tail.is_complete && tail.checkpoint.is_none() && parent.is_some_and(|parent| !is_known(parent));
             if !is_missing || retries == 0 {
                 let recalled = Recalled {
                     is_complete: tail.is_complete,
@@ -136,7 +154,9 @@ fn with_recent(stored: Vec<Entry>, recent: Vec<Entry>, current: &str, mut recall
     let is_new = |entry: &Entry| entry.id != current && !known.contains(&entry.id);
     for entry in recent.into_iter().filter(is_new) {
         let time = Timestamp::parse(&entry.sent_at);
-        let after = entries.iter().rposition(|other| Timestamp::parse(&other.sent_at) <= time);
+        let after = entries
+            .iter()
+            .rposition(|other| Timestamp::parse(&other.sent_at) <= time);
         entries.insert(after.map_or(0, |index| index + 1), entry);
     }
     recalled.entries = entries;
@@ -159,7 +179,13 @@ mod tests {
     #[test]
     fn what_is_not_stored_yet_is_added_in_order() {
         let stored = vec![entry("m5", 5), entry("m3", 3), entry("m1", 1)];
-        let recent = vec![entry("m0", 0), entry("m3", 3), entry("m4", 4), entry("m6", 6), entry("now", 7)];
+        let recent = vec![
+            entry("m0", 0),
+            entry("m3", 3),
+            entry("m4", 4),
+            entry("m6", 6),
+            entry("now", 7),
+        ];
         let recalled = with_recent(stored, recent, "now", Recalled::default());
         let ids: Vec<&str> = recalled.entries.iter().map(|entry| &*entry.id).collect();
         assert_eq!(ids, ["m0", "m1", "m3", "m4", "m5", "m6"]);

@@ -84,7 +84,10 @@ impl<'a> Debate<'a> {
                 break;
             }
             let (config, peers) = (self.config, self.peers.clone());
-            let texts: Vec<String> = peers.iter().map(|peer| self.round_text(question, peer, round)).collect();
+            let texts: Vec<String> = peers
+                .iter()
+                .map(|peer| self.round_text(question, peer, round))
+                .collect();
             let asked = peers.iter().zip(&texts);
             let asked = asked.map(|(peer, text)| async move { (peer, ask(work, config, peer, text, round).await) });
             let answers = sink.during(join_all(asked)).await?;
@@ -92,13 +95,20 @@ impl<'a> Debate<'a> {
             self.missing.clear();
             for (peer, answer) in answers {
                 let state = if answer.is_ok() { "ok" } else { "failed" };
-                sink.event(json!({ "type": "debate", "round": round, "agent": format!("@{peer}"), "state": state })).await?;
+                sink.event(json!({ "type": "debate", "round": round, "agent": format!("@{peer}"), "state": state }))
+                    .await?;
                 match answer {
                     Ok(text) => {
                         self.views.insert(peer.clone(), cut(&text, MAX_VIEW_CHARS));
                     }
                     Err(failure) => {
-                        tracing::warn!(peer, round, code = failure.code, detail = failure.detail, "no answer in a debate");
+                        tracing::warn!(
+                            peer,
+                            round,
+                            code = failure.code,
+                            detail = failure.detail,
+                            "no answer in a debate"
+                        );
                         self.missing.insert(peer.clone(), failure.code);
                     }
                 }
@@ -118,17 +128,26 @@ impl<'a> Debate<'a> {
         progress: &mut Progress,
         sink: &mut ReplySink,
     ) -> Result<(), AnswerFailure> {
-        let calls = self.config.kickoff_tools.iter().enumerate().map(|(index, (name, arguments))| ToolCall {
-            id: format!("kickoff_{}", index + 1),
-            name: work.parts.tools.model_name(name).unwrap_or_else(|| name.clone()),
-            arguments: arguments.to_string(),
-        });
+        let calls = self
+            .config
+            .kickoff_tools
+            .iter()
+            .enumerate()
+            .map(|(index, (name, arguments))| ToolCall {
+                id: format!("kickoff_{}", index + 1),
+                name: work.parts.tools.model_name(name).unwrap_or_else(|| name.clone()),
+                arguments: arguments.to_string(),
+            });
         let calls: Vec<ToolCall> = calls.collect();
         if calls.is_empty() {
             return Ok(());
         }
         let results = tool_calls::run(work, &calls, progress, sink).await?;
-        self.findings = results.iter().map(|result| cut(&result.content, MAX_VIEW_CHARS)).collect::<Vec<_>>().join("\n");
+        self.findings = results
+            .iter()
+            .map(|result| cut(&result.content, MAX_VIEW_CHARS))
+            .collect::<Vec<_>>()
+            .join("\n");
         Ok(())
     }
 
@@ -163,12 +182,18 @@ impl<'a> Debate<'a> {
 
     /// What the model draws its conclusion from.
     fn conclusion_question(&self, question: &str) -> String {
-        let mut text = format!("{question}\n\nOther agents have discussed this. Their last answers:\n{}", self.shown_views(|_| true));
+        let mut text = format!(
+            "{question}\n\nOther agents have discussed this. Their last answers:\n{}",
+            self.shown_views(|_| true)
+        );
         if !self.findings.is_empty() {
             text.push_str(&format!("\n\nWhat is known:\n{}", defused(&self.findings)));
         }
         if !self.missing.is_empty() {
-            text.push_str(&format!("\n\nNo answer came in the last round from {}: say so.", self.missing_names().join(", ")));
+            text.push_str(&format!(
+                "\n\nNo answer came in the last round from {}: say so.",
+                self.missing_names().join(", ")
+            ));
         }
         text.push_str("\n\nWeigh the answers, and give the conclusion.");
         text
@@ -204,7 +229,9 @@ impl<'a> Debate<'a> {
             },
             Err(CallFailure::Reply(error)) => return Err(error.into()),
             outcome => {
-                let failure = outcome.err().map(|failure| failure.into_answer_failure(&work.parts.config));
+                let failure = outcome
+                    .err()
+                    .map(|failure| failure.into_answer_failure(&work.parts.config));
                 self.first_view(failure, sink).await?
             }
         };
@@ -219,15 +246,25 @@ impl<'a> Debate<'a> {
             return Err(failure.unwrap_or_else(|| AnswerFailure::new(super::failure::LIMIT_REACHED, "nobody answered")));
         };
         let code = failure.as_ref().map_or("no_text", |failure| failure.code);
-        tracing::warn!(code, "a debate has no conclusion: replying with the answer of its first peer");
+        tracing::warn!(
+            code,
+            "a debate has no conclusion: replying with the answer of its first peer"
+        );
         let text = format!("@{peer} answered: {view}");
         sink.text(&text).await?;
-        Ok(Answer { text, ..Answer::default() })
+        Ok(Answer {
+            text,
+            ..Answer::default()
+        })
     }
 
     /// Says who did not answer, where the text does not.
     pub(super) async fn name_missing(&self, answer: &mut Answer, sink: &mut ReplySink) -> Result<(), AnswerFailure> {
-        let unnamed: Vec<String> = self.missing.keys().filter(|peer| !answer.text.contains(peer.as_str())).map(|peer| format!("@{peer}")).collect();
+        let unnamed = self
+            .missing_names()
+            .into_iter()
+            .filter(|name| !answer.text.contains(name.as_str()));
+        let unnamed: Vec<String> = unnamed.collect();
         if !unnamed.is_empty() {
             let line = format!("\n\n(No answer came from {}.)", unnamed.join(", "));
             answer.text.push_str(&line);
@@ -243,14 +280,23 @@ impl<'a> Debate<'a> {
 }
 
 /// Asks a peer, and asks again where that may help.
-async fn ask(work: &Work<'_>, config: &OrchestrateConfig, peer: &str, text: &str, round: u32) -> Result<String, ToolFailure> {
+async fn ask(
+    work: &Work<'_>,
+    config: &OrchestrateConfig,
+    peer: &str,
+    text: &str,
+    round: u32,
+) -> Result<String, ToolFailure> {
     let mut retries = 0;
     loop {
         let failure = match ask_once(work, config, peer, text, round).await {
             Ok(answer) => return Ok(answer),
             Err(failure) => failure,
         };
-        let is_final = matches!(&*failure.code, "wait_cycle" | "hop_limit" | "account_not_found" | "no_time");
+        let is_final = matches!(
+            &*failure.code,
+            "wait_cycle" | "hop_limit" | "account_not_found" | "no_time"
+        );
         if is_final || retries >= config.peer_retries {
             return Err(failure);
         }
@@ -259,12 +305,24 @@ async fn ask(work: &Work<'_>, config: &OrchestrateConfig, peer: &str, text: &str
     }
 }
 
-async fn ask_once(work: &Work<'_>, config: &OrchestrateConfig, peer: &str, text: &str, round: u32) -> Result<String, ToolFailure> {
-    let failed = |code: &str, detail: String| ToolFailure { code: code.to_owned(), detail };
+async fn ask_once(
+    work: &Work<'_>,
+    config: &OrchestrateConfig,
+    peer: &str,
+    text: &str,
+    round: u32,
+) -> Result<String, ToolFailure> {
+    let failed = |code: &str, detail: String| ToolFailure {
+        code: code.to_owned(),
+        detail,
+    };
     let account_id = work.node.resolve_username(peer).await;
     let account_id = account_id.map_err(|error| failed("account_not_found", error.to_string()))?;
-    work.chain.check_ask(&work.own, &account_id, work.parts.config.limits.max_hops)?;
-    let timeout = config.peer_timeout.min(work.deadlines.tools.saturating_duration_since(Instant::now()));
+    work.chain
+        .check_ask(&work.own, &account_id, work.parts.config.limits.max_hops)?;
+    let timeout = config
+        .peer_timeout
+        .min(work.deadlines.tools.saturating_duration_since(Instant::now()));
     if timeout.is_zero() {
         return Err(failed("no_time", "the time for the whole answer is over".to_owned()));
     }
@@ -288,7 +346,10 @@ async fn ask_once(work: &Work<'_>, config: &OrchestrateConfig, peer: &str, text:
 
 /// What a peer answered.
 fn view_of(reply: &Message) -> Result<String, ToolFailure> {
-    let failed = |code: String, detail: &str| ToolFailure { code, detail: cut(detail, 300) };
+    let failed = |code: String, detail: &str| ToolFailure {
+        code,
+        detail: cut(detail, 300),
+    };
     if let Some(code) = reply.error_code() {
         return Err(failed(cut(&code, 64), reply.payload().get()));
     }
@@ -296,58 +357,4 @@ fn view_of(reply: &Message) -> Result<String, ToolFailure> {
 }
 
 #[cfg(test)]
-mod tests {
-    use rstest::rstest;
-
-    use super::*;
-
-    fn config(peers: &[&str]) -> OrchestrateConfig {
-        OrchestrateConfig {
-            peers: peers.iter().map(|peer| (*peer).to_owned()).collect(),
-            rounds: 2,
-            peer_timeout: Duration::from_secs(45),
-            peer_retries: 1,
-            synthesis_prompt: None,
-            kickoff_tools: Vec::new(),
-        }
-    }
-
-    #[rstest]
-    #[case::two(&["b", "@C"], Some(2))]
-    #[case::itself(&["a", "b"], None)]
-    #[case::twice(&["b", "@b"], None)]
-    #[case::three(&["b", "c", "a", "d"], Some(3))]
-    fn a_debate_needs_two_others(#[case] peers: &[&str], #[case] expected: Option<usize>) {
-        let config = config(peers);
-        assert_eq!(Debate::new(&config, "a").map(|debate| debate.peers.len()), expected);
-    }
-
-    #[test]
-    fn each_peer_sees_what_the_others_said() {
-        let config = config(&["b", "c"]);
-        let mut debate = Debate::new(&config, "a").unwrap();
-        let first = debate.round_text("why?", "b", 1);
-        assert!(first.contains("why?") && first.contains("round 1"), "{first}");
-        debate.views.insert("b".into(), "because".into());
-        debate.views.insert("c".into(), "no </message>".into());
-        let second = debate.round_text("why?", "b", 2);
-        assert!(second.contains("<message from=\"@c\">no < /message></message>"), "{second}");
-        assert!(second.contains("You have answered:\nbecause") && !second.contains("from=\"@b\""), "{second}");
-        debate.missing.insert("c".into(), "timeout".into());
-        let conclusion = debate.conclusion_question("why?");
-        assert!(conclusion.contains("from @c: say so") && conclusion.contains("from=\"@b\""), "{conclusion}");
-    }
-
-    #[tokio::test]
-    async fn a_missing_peer_is_named_once() {
-        let config = config(&["b", "c"]);
-        let mut debate = Debate::new(&config, "a").unwrap();
-        debate.missing.insert("c".into(), "timeout".into());
-        for (text, expected) in [("done", "done\n\n(No answer came from @c.)"), ("@c is absent", "@c is absent")] {
-            let mut answer = Answer { text: text.into(), ..Answer::default() };
-            debate.name_missing(&mut answer, &mut ReplySink::Whole).await.unwrap();
-            assert_eq!(answer.text, expected);
-            assert_eq!(answer.debate.unwrap()["missing"], json!(["@c"]));
-        }
-    }
-}
+mod tests;

@@ -48,7 +48,11 @@ impl AnswerFailure {
 
     /// The failure of a chain of agents.
     pub(super) fn of_chain(failure: &ToolFailure) -> Self {
-        let code = if failure.code == HOP_LIMIT { HOP_LIMIT } else { WAIT_CYCLE };
+        let code = if failure.code == HOP_LIMIT {
+            HOP_LIMIT
+        } else {
+            WAIT_CYCLE
+        };
         Self::new(code, &failure.detail)
     }
 
@@ -137,7 +141,12 @@ mod tests {
     use crate::usage::fixtures::agent;
 
     fn model_error(kind: ModelErrorKind, status: Option<u16>) -> CallFailure {
-        CallFailure::Model(ModelError { kind, status, message: "why".into(), retry_after: None })
+        CallFailure::Model(ModelError {
+            kind,
+            status,
+            message: "why".into(),
+            retry_after: None,
+        })
     }
 
     #[rstest]
@@ -157,6 +166,12 @@ mod tests {
 
     #[test]
     fn a_detail_is_bounded() {
-        assert_eq!(AnswerFailure::new(LIMIT_REACHED, "x".repeat(9_000)).detail.chars().count(), MAX_DETAIL_CHARS);
+        assert_eq!(
+            AnswerFailure::new(LIMIT_REACHED, "x".repeat(9_000))
+                .detail
+                .chars()
+                .count(),
+            MAX_DETAIL_CHARS
+        );
     }
 }

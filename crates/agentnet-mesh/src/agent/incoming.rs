@@ -112,9 +112,18 @@ mod tests {
     #[case(json!({ "text": "hi", "mesh_stage": "agent1_debate_round", "round": 1 }), "hi", false, true)]
     #[case(json!({ "city": "Oslo" }), r#"{"city":"Oslo"}"#, false, false)]
     #[case(json!({}), NO_TEXT, false, false)]
-    fn questions_are_read(#[case] payload: Value, #[case] text: &str, #[case] wants_stream: bool, #[case] is_debate_round: bool) {
+    fn questions_are_read(
+        #[case] payload: Value,
+        #[case] text: &str,
+        #[case] wants_stream: bool,
+        #[case] is_debate_round: bool,
+    ) {
         let text = text.to_owned();
-        let expected = Question { text, wants_stream, is_debate_round };
+        let expected = Question {
+            text,
+            wants_stream,
+            is_debate_round,
+        };
         assert_eq!(incoming("request", &payload, true, false), Incoming::Question(expected));
     }
 

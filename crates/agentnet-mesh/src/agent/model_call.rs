@@ -94,7 +94,8 @@ impl ModelCaller<'_> {
                 return Err(failure.into_call_failure(self.deadline));
             }
             retries += 1;
-            sink.during(tokio::time::sleep(delay.mul_f64(rand::random::<f64>()))).await?;
+            sink.during(tokio::time::sleep(delay.mul_f64(rand::random::<f64>())))
+                .await?;
         }
     }
 
@@ -143,7 +144,12 @@ impl ModelCaller<'_> {
         let mut builder = TurnBuilder::new();
         let outcome = loop {
             match sink.during(timeout_at(self.deadline, answer.stream.next())).await? {
-                Err(_) => break Err(ModelError::new(ModelErrorKind::Timeout, "the time for the answer is used up")),
+                Err(_) => {
+                    break Err(ModelError::new(
+                        ModelErrorKind::Timeout,
+                        "the time for the answer is used up",
+                    ));
+                }
                 Ok(None) => break Ok(()),
                 Ok(Some(Err(error))) => break Err(error),
                 Ok(Some(Ok(event))) => {
@@ -167,7 +173,11 @@ impl ModelCaller<'_> {
                 spans::ended(span, &stop);
                 let metrics = &self.parts.metrics;
                 metrics.record_model_call(&answer.provider, &answer.model, "ok", started.elapsed());
-                Ok(ModelAnswer { turn, stop, model: answer.model })
+                Ok(ModelAnswer {
+                    turn,
+                    stop,
+                    model: answer.model,
+                })
             }
             Err(error) => {
                 self.failed(&answer.provider, &answer.model, &error, started, span);
@@ -178,14 +188,18 @@ impl ModelCaller<'_> {
 
     fn failed(&self, provider: &str, model: &str, error: &ModelError, started: Instant, span: &tracing::Span) {
         let kind = kind_name(error.kind);
-        self.parts.metrics.record_model_call(provider, model, kind, started.elapsed());
+        self.parts
+            .metrics
+            .record_model_call(provider, model, kind, started.elapsed());
         spans::failed(span, kind, &error.message);
     }
 
     /// Provider and model that are asked first.
     fn first_model(&self) -> (&str, &str) {
         let first = self.models.models().first();
-        first.map_or(("", ""), |first| (first.config.provider.as_str(), first.config.name.as_str()))
+        first.map_or(("", ""), |first| {
+            (first.config.provider.as_str(), first.config.name.as_str())
+        })
     }
 }
 
@@ -235,7 +249,9 @@ struct Meter<'a> {
 impl Meter<'_> {
     fn observe(&mut self, event: &ChatEvent) {
         match event {
-            ChatEvent::Text(text) | ChatEvent::Reasoning(text) | ChatEvent::ToolCallArguments { fragment: text, .. } => {
+            ChatEvent::Text(text)
+            | ChatEvent::Reasoning(text)
+            | ChatEvent::ToolCallArguments { fragment: text, .. } => {
                 self.output_estimate += estimate::tokens(text);
             }
             ChatEvent::Usage(usage) => self.reported = *usage,
@@ -288,9 +304,10 @@ pub(super) fn estimate_request(request: &ChatRequest) -> u64 {
         }
         ChatMessage::ToolResults(results) => results.iter().map(|result| estimate::tokens(&result.content)).sum(),
     });
-    let tools = request.tools.iter().map(|tool| {
-        of_call(&tool.name, &tool.description) + estimate::tokens(&tool.parameters.to_string())
-    });
+    let tools = request
+        .tools
+        .iter()
+        .map(|tool| of_call(&tool.name, &tool.description) + estimate::tokens(&tool.parameters.to_string()));
     estimate::tokens(&request.system) + messages.sum::<u64>() + tools.sum::<u64>()
 }
 

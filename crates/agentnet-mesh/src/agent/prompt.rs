@@ -45,9 +45,18 @@ mod tests {
     use crate::usage::fixtures::agent;
 
     #[rstest]
-    #[case::winter("America/Chicago", "Current time: Sunday, 2026-11-29 18:10 in America/Chicago; 2026-11-30T00:10Z in UTC; 1795997400 seconds since 1970.")]
-    #[case::utc("UTC", "Current time: Monday, 2026-11-30 00:10 in UTC; 2026-11-30T00:10Z in UTC; 1795997400 seconds since 1970.")]
-    #[case::unknown("Mars/Olympus", "Current time: Monday, 2026-11-30 00:10 in UTC; 2026-11-30T00:10Z; 1795997400 seconds since 1970.")]
+    #[case::winter(
+        "America/Chicago",
+        "Current time: Sunday, 2026-11-29 18:10 in America/Chicago; 2026-11-30T00:10Z in UTC; 1795997400 seconds since 1970."
+    )]
+    #[case::utc(
+        "UTC",
+        "Current time: Monday, 2026-11-30 00:10 in UTC; 2026-11-30T00:10Z in UTC; 1795997400 seconds since 1970."
+    )]
+    #[case::unknown(
+        "Mars/Olympus",
+        "Current time: Monday, 2026-11-30 00:10 in UTC; 2026-11-30T00:10Z; 1795997400 seconds since 1970."
+    )]
     fn the_time_is_told_in_the_zone(#[case] zone: &str, #[case] expected: &str) {
         let now: Timestamp = "2026-11-30T00:10:59Z".parse().unwrap();
         assert_eq!(time_block(zone, now), expected);

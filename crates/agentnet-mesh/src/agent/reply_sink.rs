@@ -106,7 +106,9 @@ impl ReplySink {
 
     /// Waits for some work; meanwhile, text goes on its way, and the reader is told that the answer goes on.
     pub(super) async fn during<T>(&mut self, work: impl Future<Output = T>) -> Result<T, StreamError> {
-        let Self::Stream(reply) = self else { return Ok(work.await) };
+        let Self::Stream(reply) = self else {
+            return Ok(work.await);
+        };
         let mut work = std::pin::pin!(work);
         loop {
             tokio::select! {
@@ -148,7 +150,11 @@ impl StreamedReply {
 
     /// When something has to be sent at the latest.
     fn due(&self) -> Instant {
-        let interval = if self.pending.is_empty() { KEEP_ALIVE_INTERVAL } else { FLUSH_INTERVAL };
+        let interval = if self.pending.is_empty() {
+            KEEP_ALIVE_INTERVAL
+        } else {
+            FLUSH_INTERVAL
+        };
         self.last_sent + interval
     }
 
@@ -163,7 +169,11 @@ impl StreamedReply {
 
     async fn flush(&mut self) -> Result<(), StreamError> {
         while !self.pending.is_empty() {
-            let end = self.pending.char_indices().nth(MAX_FRAME_CHARS).map_or(self.pending.len(), |(end, _)| end);
+            let end = self
+                .pending
+                .char_indices()
+                .nth(MAX_FRAME_CHARS)
+                .map_or(self.pending.len(), |(end, _)| end);
             self.sender.delta(&self.pending[..end]).await?;
             self.pending.drain(..end);
             self.last_sent = Instant::now();

@@ -52,7 +52,13 @@ pub(super) async fn respond(
         cancelled,
     };
     let span = spans::agent(&config.name, &config.agent_id, &work.thread_id);
-    let respond = Respond { responder, work: &work, context, question, started };
+    let respond = Respond {
+        responder,
+        work: &work,
+        context,
+        question,
+        started,
+    };
     let answering = respond.run().instrument(span.clone());
     let outcome = tokio::select! {
         biased;
@@ -86,7 +92,10 @@ struct Ended {
 
 impl From<AnswerFailure> for Ended {
     fn from(failure: AnswerFailure) -> Self {
-        Self { failure, not_told: None }
+        Self {
+            failure,
+            not_told: None,
+        }
     }
 }
 
@@ -123,7 +132,9 @@ impl Respond<'_> {
         let config = &*work.parts.config;
         let mut sink = ReplySink::Whole;
         if self.question.wants_stream {
-            sink = ReplySink::open(self.context, config).await.map_err(AnswerFailure::from)?;
+            sink = ReplySink::open(self.context, config)
+                .await
+                .map_err(AnswerFailure::from)?;
         }
         let mut progress = Progress::default();
         let checked = work.chain.check_received(&work.own, config.limits.max_hops);
@@ -174,7 +185,11 @@ impl Respond<'_> {
         if let Some(debate) = &mut debate {
             debate.hold(&self.question.text, work, progress, sink).await?;
             if debate.has_views() {
-                if let Some(own) = config.orchestrate.as_ref().and_then(|config| config.synthesis_prompt.as_ref()) {
+                if let Some(own) = config
+                    .orchestrate
+                    .as_ref()
+                    .and_then(|config| config.synthesis_prompt.as_ref())
+                {
                     prompt.system = system_prompt(config, own, &username, jiff::Timestamp::now());
                 }
                 let answer = debate.conclude(&prompt, work, progress, sink).await?;
@@ -221,7 +236,8 @@ impl Respond<'_> {
     }
 
     fn observe_answer(&self, text: &str) {
-        self.responder.observe(self.work.message, AnswerOutcome::Answered(text), self.started.elapsed());
+        self.responder
+            .observe(self.work.message, AnswerOutcome::Answered(text), self.started.elapsed());
     }
 
     /// Sends a reply; to a sender that waits for none, a message. Returns its id.
@@ -238,8 +254,12 @@ impl Respond<'_> {
         let mut payload = payload.clone();
         payload["mesh"] = work.chain.member_of_message(&work.own, true);
         let sending = work.node.send_to_account(sender, payload).ttl_ms(ttl_ms);
-        let sent = sending.thread(&*work.thread_id).parent(&*work.message.message_id).await?;
-        Ok(sent.message_id)
+        match sending.thread(&*work.thread_id).parent(&*work.message.message_id).await {
+            Ok(sent) => Ok(sent.message_id),
+            // It was sent; some agents send no receipts.
+            Err(SendError::AckTimeout { message_id, .. } | SendError::AckUnusable { message_id, .. }) => Ok(message_id),
+            Err(error) => Err(error),
+        }
     }
 
     /// Tells the requester why there is no answer (PROTOCOL.md section 5.4). Who waits for no reply is told nothing.
@@ -278,7 +298,9 @@ impl Respond<'_> {
         let may_be_long = !recalled.is_complete || recalled.tokens >= compaction.at_tokens;
         let deadline = work.deadlines.answer;
         if may_be_long && Instant::now() + MIN_COMPACTION_TIME < deadline {
-            self.responder.compact(job(self.responder, work, Trigger::Size, deadline)).await;
+            self.responder
+                .compact(job(self.responder, work, Trigger::Size, deadline))
+                .await;
         }
     }
 }
@@ -320,7 +342,12 @@ impl Overflow for CompactOnOverflow<'_> {
         if !is_written {
             return None;
         }
-        Some(self.0.memory.recall(work.node, memory, &work.thread_id, work.message).await)
+        Some(
+            self.0
+                .memory
+                .recall(work.node, memory, &work.thread_id, work.message)
+                .await,
+        )
     }
 }
 

@@ -30,8 +30,12 @@ pub(super) async fn run(
     let parts = work.parts;
     let context = work.tool_context();
     let limit = parts.config.limits.max_tool_calls;
-    let allowed = usize::try_from(limit.saturating_sub(progress.tool_calls)).unwrap_or(usize::MAX).min(calls.len());
-    progress.tool_calls = progress.tool_calls.saturating_add(u32::try_from(allowed).unwrap_or(u32::MAX));
+    let allowed = usize::try_from(limit.saturating_sub(progress.tool_calls))
+        .unwrap_or(usize::MAX)
+        .min(calls.len());
+    progress.tool_calls = progress
+        .tool_calls
+        .saturating_add(u32::try_from(allowed).unwrap_or(u32::MAX));
     for call in &calls[..allowed] {
         sink.event(event(&call.name, "started")).await?;
     }
@@ -40,7 +44,8 @@ pub(super) async fn run(
         let jobs = (0..allowed).map(|index| one(&parts.tools, &calls[index], &context, index));
         let mut running = Box::pin(stream::iter(jobs).buffer_unordered(CONCURRENCY));
         while let Some((index, result)) = sink.during(running.next()).await? {
-            sink.event(event(&result.name, if result.is_error { "failed" } else { "ok" })).await?;
+            sink.event(event(&result.name, if result.is_error { "failed" } else { "ok" }))
+                .await?;
             results[index] = Some(result);
         }
     }
@@ -50,9 +55,17 @@ pub(super) async fn run(
             parts.metrics.record_tool_call(&result.name, !result.is_error);
         }
     }
-    let over = |call: &ToolCall| failure(call, "limit_reached", &format!("at most {limit} tool calls are allowed for one message"));
+    let over = |call: &ToolCall| {
+        failure(
+            call,
+            "limit_reached",
+            &format!("at most {limit} tool calls are allowed for one message"),
+        )
+    };
     let results = results.into_iter().zip(calls);
-    let results: Vec<ToolResult> = results.map(|(result, call)| result.unwrap_or_else(|| over(call))).collect();
+    let results: Vec<ToolResult> = results
+        .map(|(result, call)| result.unwrap_or_else(|| over(call)))
+        .collect();
     if parts.config.reply.include_tool_results {
         keep(&results, &mut progress.tool_results);
     }
@@ -69,7 +82,11 @@ async fn one(tools: &ToolSet, call: &ToolCall, context: &ToolContext, index: usi
         Err(_) => failure(call, "timeout", "the time for the whole answer is over"),
     };
     if result.is_error {
-        spans::failed(&span, "tool_failed", &crate::memory::estimate::cut(&result.content, 300));
+        spans::failed(
+            &span,
+            "tool_failed",
+            &crate::memory::estimate::cut(&result.content, 300),
+        );
     }
     (index, result)
 }
@@ -105,10 +122,17 @@ mod tests {
 
     #[test]
     fn a_reply_has_as_many_results_as_fit() {
-        let call = ToolCall { id: "1".into(), name: "disk".into(), arguments: String::new() };
+        let call = ToolCall {
+            id: "1".into(),
+            name: "disk".into(),
+            arguments: String::new(),
+        };
         let mut kept = Vec::new();
         keep(&[failure(&call, "timeout", "late")], &mut kept);
-        assert_eq!(kept, [json!({ "ok": false, "tool": "disk", "error": "timeout", "detail": "late" })]);
+        assert_eq!(
+            kept,
+            [json!({ "ok": false, "tool": "disk", "error": "timeout", "detail": "late" })]
+        );
         let large = failure(&call, "timeout", &"x".repeat(40_000));
         keep(&[large.clone(), large], &mut kept);
         assert_eq!(kept.len(), 2);

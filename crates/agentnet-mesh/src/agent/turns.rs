@@ -34,7 +34,9 @@ impl Prompt {
     pub(super) fn to_request(&self, work: &Work<'_>) -> ChatRequest {
         ChatRequest {
             system: self.system.clone(),
-            messages: self.recalled.to_conversation(&work.own, &self.question, work.parts.config.memory.max_tokens),
+            messages: self
+                .recalled
+                .to_conversation(&work.own, &self.question, work.parts.config.memory.max_tokens),
             tools: work.parts.tools.specs(),
             tool_choice: ToolChoice::Auto,
             ..ChatRequest::default()
@@ -180,7 +182,10 @@ fn limit_reached(limit: &'static str, work: &Work<'_>) -> AnswerFailure {
         ),
         "max_tool_calls" => AnswerFailure::new(
             LIMIT_REACHED,
-            format!("no answer after {} calls of tools (max_tool_calls)", limits.max_tool_calls),
+            format!(
+                "no answer after {} calls of tools (max_tool_calls)",
+                limits.max_tool_calls
+            ),
         ),
         _ => out_of_time(&work.parts.config),
     }

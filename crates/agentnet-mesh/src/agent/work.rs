@@ -32,7 +32,10 @@ impl Deadlines {
     pub(super) fn new(start: Instant, max_time: Duration) -> Self {
         let answer = start + max_time.saturating_sub((max_time / 20).min(MAX_MARGIN));
         let reserve = (max_time / 5).min(MAX_RESERVE);
-        Self { tools: answer - reserve, answer }
+        Self {
+            tools: answer - reserve,
+            answer,
+        }
     }
 }
 

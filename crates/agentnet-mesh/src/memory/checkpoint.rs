@@ -1,7 +1,7 @@
 //! Checkpoints: which messages the next one covers, its message, and a summary without a model (PROTOCOL.md section 9).
 
-use sha2::{Digest as _, Sha256};
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 
 use agentnet::protocol::compaction::CHECKPOINT_TYPE;
 

@@ -207,31 +207,56 @@ mod tests {
     #[test]
     fn the_summary_comes_first() {
         let recalled = Recalled {
-            checkpoint: Some(Checkpoint { covers_start: 1, covers_end: 9, summary: "they met".into() }),
+            checkpoint: Some(Checkpoint {
+                covers_start: 1,
+                covers_end: 9,
+                summary: "they met".into(),
+            }),
             entries: vec![entry(Speech::Answer, OWN, "acct_a", "yes")],
             ..Recalled::default()
         };
         let conversation = recalled.to_conversation(OWN, "and?", 1_000);
-        assert_eq!(shown(&conversation), [(false, "<summary>they met</summary>"), (true, "yes"), (false, "and?")]);
+        assert_eq!(
+            shown(&conversation),
+            [(false, "<summary>they met</summary>"), (true, "yes"), (false, "and?")]
+        );
     }
 
     #[test]
     fn the_oldest_are_left_out_first() {
-        let texts: Vec<String> = (0..50).map(|number| format!("{number} {}", "word ".repeat(40))).collect();
-        let entries: Vec<Entry> = texts.iter().map(|text| entry(Speech::Message, "acct_a", OWN, text)).collect();
-        let recalled = Recalled { entries, ..Recalled::default() };
+        let texts: Vec<String> = (0..50)
+            .map(|number| format!("{number} {}", "word ".repeat(40)))
+            .collect();
+        let entries: Vec<Entry> = texts
+            .iter()
+            .map(|text| entry(Speech::Message, "acct_a", OWN, text))
+            .collect();
+        let recalled = Recalled {
+            entries,
+            ..Recalled::default()
+        };
         let conversation = recalled.to_conversation(OWN, "question", 500);
-        let [(false, text)] = shown(&conversation)[..] else { panic!("one turn") };
-        assert!(text.contains(">49 ") && text.contains(">45 ") && !text.contains(">1 "), "{text}");
+        let [(false, text)] = shown(&conversation)[..] else {
+            panic!("one turn")
+        };
+        assert!(
+            text.contains(">49 ") && text.contains(">45 ") && !text.contains(">1 "),
+            "{text}"
+        );
         assert!(estimate::tokens(text) <= 500, "{}", estimate::tokens(text));
     }
 
     #[test]
     fn a_message_that_is_too_long_is_cut() {
         let entries = vec![entry(Speech::Message, "acct_a", OWN, &"word ".repeat(5_000))];
-        let recalled = Recalled { entries, ..Recalled::default() };
+        let recalled = Recalled {
+            entries,
+            ..Recalled::default()
+        };
         let conversation = recalled.to_conversation(OWN, "question", 300);
-        let [(false, text)] = shown(&conversation)[..] else { panic!("one turn") };
+        let [(false, text)] = shown(&conversation)[..] else {
+            panic!("one turn")
+        };
         assert!(text.contains("(cut)</message>") && estimate::tokens(text) <= 300);
     }
 

@@ -67,7 +67,8 @@ impl Content {
 #[must_use]
 pub fn is_note(payload: &JsonView<'_>) -> bool {
     let note = payload.as_object().map(|payload| payload.get("type"));
-    note.and_then(|name| name.as_str()).is_some_and(|name| name == NOTE_TYPE)
+    note.and_then(|name| name.as_str())
+        .is_some_and(|name| name == NOTE_TYPE)
 }
 
 /// An answer that was sent as a message, because nobody waited for a reply.
@@ -111,7 +112,9 @@ fn is_empty(value: &Value) -> bool {
 /// The whole text that the end of a stream repeats, if it does.
 #[must_use]
 pub fn end_text(frame: &StreamFrame) -> Option<String> {
-    let StreamPart::End { text, result, .. } = &frame.part else { return None };
+    let StreamPart::End { text, result, .. } = &frame.part else {
+        return None;
+    };
     let text = text.as_ref().map(|text| text.to_string());
     let text = text.or_else(|| result.as_ref().and_then(piece_text).map(|text| text.into_owned()));
     text.filter(|text| !text.trim().is_empty())

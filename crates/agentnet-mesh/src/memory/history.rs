@@ -122,7 +122,9 @@ pub async fn read_thread(
         } else if page == 0 {
             // After the page: a count that is too large covers too little, one that is too small would hide messages.
             let status = node.thread_status(view.thread_id).await.ok();
-            let count = status.as_ref().map(|status| u64::try_from(status.thread.message_count).unwrap_or_default());
+            let count = status
+                .as_ref()
+                .map(|status| u64::try_from(status.thread.message_count).unwrap_or_default());
             reading.message_count = reading.message_count.or(count);
             has_older_checkpoint = status.is_some_and(|status| status.thread.latest_checkpoint_end > 0);
         }
@@ -197,7 +199,10 @@ impl<'a> Reading<'a> {
 
     /// Whether the checkpoint covers the message with so many newer ones.
     fn is_covered(&self, position: u64) -> bool {
-        let covered = self.checkpoint.as_ref().map(|checkpoint| u64::try_from(checkpoint.covers_end).unwrap_or_default());
+        let covered = self
+            .checkpoint
+            .as_ref()
+            .map(|checkpoint| u64::try_from(checkpoint.covers_end).unwrap_or_default());
         matches!((self.number(position), covered), (Some(number), Some(covered)) if number <= covered)
     }
 
@@ -301,7 +306,8 @@ impl<'a> Reading<'a> {
             (Some(current), Some(received)) => received > current,
             _ => false,
         };
-        self.entries.retain(|entry| !entry.text.trim().is_empty() && !came_later(entry));
+        self.entries
+            .retain(|entry| !entry.text.trim().is_empty() && !came_later(entry));
         ThreadTail {
             entries: self.entries,
             checkpoint: self.checkpoint,

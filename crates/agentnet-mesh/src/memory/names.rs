@@ -46,7 +46,10 @@ impl AccountNames {
             let names = self.0.lock();
             for account in accounts.into_iter().filter(|account| !account.is_empty()) {
                 match names.get(&account).filter(|remembered| remembered.until > now) {
-                    Some(Remembered { username: Some(username), .. }) => known.insert(&account, username),
+                    Some(Remembered {
+                        username: Some(username),
+                        ..
+                    }) => known.insert(&account, username),
                     Some(_) => {}
                     None => missing.push(account),
                 }
@@ -76,7 +79,13 @@ impl AccountNames {
         if names.len() >= MAX_NAMES {
             names.clear();
         }
-        names.insert(account, Remembered { username, until: now + ttl });
+        names.insert(
+            account,
+            Remembered {
+                username,
+                until: now + ttl,
+            },
+        );
     }
 }
 

@@ -54,7 +54,10 @@ impl RecentMessages {
 }
 
 fn forget_old(recent: &mut VecDeque<RecentMessage>, now: Instant) {
-    while recent.front().is_some_and(|message| now.duration_since(message.at) > RECENT_TTL) {
+    while recent
+        .front()
+        .is_some_and(|message| now.duration_since(message.at) > RECENT_TTL)
+    {
         recent.pop_front();
     }
 }
@@ -80,6 +83,10 @@ mod tests {
         assert_eq!((even.len(), &*even[0].id), (MAX_RECENT / 2, "16"));
         assert_eq!(even[0].text.chars().count(), MAX_TEXT_CHARS);
         assert!(recent.of("other", start).is_empty());
-        assert!(recent.of("even", start + RECENT_TTL + Duration::from_secs(1)).is_empty());
+        assert!(
+            recent
+                .of("even", start + RECENT_TTL + Duration::from_secs(1))
+                .is_empty()
+        );
     }
 }

@@ -86,9 +86,18 @@ async fn a_question_gets_one_reply() {
     );
     let requests = model.requests();
     assert_eq!(requests.len(), 1);
-    assert!(requests[0].system.starts_with("You are the planner.\n\nYou are @planner "), "{}", requests[0].system);
+    assert!(
+        requests[0]
+            .system
+            .starts_with("You are the planner.\n\nYou are @planner "),
+        "{}",
+        requests[0].system
+    );
     assert!(requests[0].system.contains("Current time: "));
-    assert_eq!(last_user(&requests[0]), "<message from=\"@alice\">hi < /message></message>");
+    assert_eq!(
+        last_user(&requests[0]),
+        "<message from=\"@alice\">hi < /message></message>"
+    );
     assert_eq!(requests[0].model, "scripted-1");
 }
 
@@ -103,13 +112,20 @@ async fn messages_without_a_reply_subject_are_answered_only_if_the_agent_does_so
     let _agent = network.agent(answers_direct, &talking).await;
     let user = network.user("alice").await;
     for agent in ["@silent", "@talking"] {
-        user.send(agent, json!({ "text": "fyi" })).thread("t1").until(agentnet::Until::Processed).await.unwrap();
+        user.send(agent, json!({ "text": "fyi" }))
+            .thread("t1")
+            .until(agentnet::Until::Processed)
+            .await
+            .unwrap();
     }
     let messages = crate::harness::until_stored(&user, "t1", 3).await;
     let last = messages.last().unwrap();
     let payload: Value = last.payload.deserialize().unwrap();
     assert_eq!((&*last.kind, last.to_account_id.clone()), ("direct", user.account_id()));
-    assert_eq!((&payload["text"], &payload["mesh"]["answer"], &payload["mesh"]["hops"]), (&json!("Noted."), &json!(true), &json!(1)));
+    assert_eq!(
+        (&payload["text"], &payload["mesh"]["answer"], &payload["mesh"]["hops"]),
+        (&json!("Noted."), &json!(true), &json!(1))
+    );
     assert!(silent.requests().is_empty());
 }
 
@@ -117,7 +133,12 @@ async fn messages_without_a_reply_subject_are_answered_only_if_the_agent_does_so
 async fn tools_run_until_the_model_answers() {
     let network = Network::start().await;
     let model = ScriptedModel::playing(vec![
-        Say::Call(vec![call(1), call(2), ("made_up", "{}".into()), ("echo", "{\"n\":".into())]),
+        Say::Call(vec![
+            call(1),
+            call(2),
+            ("made_up", "{}".into()),
+            ("echo", "{\"n\":".into()),
+        ]),
         Say::Call(vec![call(3)]),
         Say::Text(vec!["Done."]),
     ]);
@@ -132,7 +153,16 @@ async fn tools_run_until_the_model_answers() {
     let results = payload["tool_results"].as_array().unwrap();
     assert_eq!(results[0], json!({ "ok": true, "tool": "echo", "result": { "n": 1 } }));
     let errors: Vec<&Value> = results.iter().map(|result| &result["error"]).collect();
-    assert_eq!(errors, [&Value::Null, &Value::Null, &json!("tool_not_found"), &json!("bad_args"), &Value::Null]);
+    assert_eq!(
+        errors,
+        [
+            &Value::Null,
+            &Value::Null,
+            &json!("tool_not_found"),
+            &json!("bad_args"),
+            &Value::Null
+        ]
+    );
     assert_eq!(echo.calls.lock().len(), 3);
 
     let requests = model.requests();
@@ -146,7 +176,10 @@ async fn tools_run_until_the_model_answers() {
     assert_eq!(called, ids(results.iter().map(|result| &*result.call_id).collect()));
     assert_eq!(called.len(), 4);
     let counters = agent.metrics.encode();
-    assert!(counters.contains("agentnet_mesh_tool_calls_total{tool=\"echo\",ok=\"true\"} 3"), "{counters}");
+    assert!(
+        counters.contains("agentnet_mesh_tool_calls_total{tool=\"echo\",ok=\"true\"} 3"),
+        "{counters}"
+    );
     assert!(!counters.contains("made_up"), "{counters}");
 }
 
@@ -169,10 +202,16 @@ async fn a_model_that_never_stops_calling_tools_is_asked_once_more(
     let _agent = network.agent_with(limited, &model, vec![Echo::new()]).await;
     let user = network.user("alice").await;
     let payload = answer(&user, "@planner", "t1", "go").await;
-    assert_eq!((&payload["text"], &payload["limit"]), (&json!("That is how far I came."), &json!(limit)));
+    assert_eq!(
+        (&payload["text"], &payload["limit"]),
+        (&json!("That is how far I came."), &json!(limit))
+    );
     let requests = model.requests();
     assert_eq!(requests.len(), calls);
-    assert!(!requests.last().unwrap().tools.is_empty(), "APIs want the tools that the conversation names");
+    assert!(
+        !requests.last().unwrap().tools.is_empty(),
+        "APIs want the tools that the conversation names"
+    );
 }
 
 #[tokio::test]
@@ -185,7 +224,11 @@ async fn at_a_limit_without_a_text_the_error_says_so() {
     let user = network.user("alice").await;
     let reply = ask(&user, "@planner", "t1", json!({ "text": "go" })).await;
     assert_eq!(reply.error_code().as_deref(), Some("limit_reached"));
-    assert!(reply.text().unwrap().contains("2 calls of the model"), "{}", reply.payload());
+    assert!(
+        reply.text().unwrap().contains("2 calls of the model"),
+        "{}",
+        reply.payload()
+    );
 }
 
 #[tokio::test]
@@ -219,7 +262,10 @@ async fn a_tool_that_hangs_ends_with_the_time_of_the_message() {
     let _agent = network.agent_with(limited, &model, vec![Echo::new()]).await;
     let user = network.user("alice").await;
     let payload = answer(&user, "@planner", "t1", "go").await;
-    assert_eq!((&payload["text"], &payload["limit"]), (&json!("Without it."), &json!("max_seconds")));
+    assert_eq!(
+        (&payload["text"], &payload["limit"]),
+        (&json!("Without it."), &json!("max_seconds"))
+    );
 }
 
 #[tokio::test]
@@ -241,9 +287,18 @@ async fn a_new_configuration_counts_from_the_next_message_on() {
     answer(&user, "@planner", "t1", "one").await;
     let mut changed = config("planner");
     changed.prompt = "You are someone else.".into();
-    agent.responder.replace(crate::harness::parts(changed, &model, Vec::new(), agent.metrics.clone()));
+    agent.responder.replace(crate::harness::parts(
+        changed,
+        &model,
+        Vec::new(),
+        agent.metrics.clone(),
+    ));
     answer(&user, "@planner", "t1", "two").await;
-    let prompts: Vec<bool> = model.requests().iter().map(|request| request.system.starts_with("You are someone else.")).collect();
+    let prompts: Vec<bool> = model
+        .requests()
+        .iter()
+        .map(|request| request.system.starts_with("You are someone else."))
+        .collect();
     assert_eq!(prompts, [false, true]);
 }
 

@@ -14,7 +14,11 @@ use crate::scripted_model::{Say, ScriptedModel, transcript};
 async fn chatter(user: &AgentNode, agent: &str, thread: &str, count: usize) {
     for number in 1..=count {
         let payload = json!({ "text": format!("message {number}") });
-        user.send_to_username(agent, payload).thread(thread).without_ack().await.unwrap();
+        user.send_to_username(agent, payload)
+            .thread(thread)
+            .without_ack()
+            .await
+            .unwrap();
     }
     until_stored(user, thread, count).await;
 }
@@ -28,7 +32,10 @@ fn event(thread: &str, count: u64) -> Value {
 
 /// Asks an agent to compact a thread, and waits until it has handled that.
 async fn require(user: &AgentNode, agent: &str, thread: &str, count: u64) {
-    let sending = user.send_to_username(agent, event(thread, count)).kind("system").thread("events");
+    let sending = user
+        .send_to_username(agent, event(thread, count))
+        .kind("system")
+        .thread("events");
     sending.until(agentnet::Until::Processed).await.unwrap();
 }
 
@@ -60,15 +67,36 @@ async fn an_event_is_answered_by_a_checkpoint() {
     require(&user, "planner", "t1", 60).await;
     let messages = until_checkpoints(&user, "t1", 1).await;
     let (payload, message) = &checkpoints(&messages)[0];
-    assert_eq!((&payload["covers_start"], &payload["covers_end"]), (&json!(1), &json!(36)));
-    assert_eq!((&payload["summary"], &payload["keep_tail_messages"]), (&json!("They counted to thirty-six."), &json!(24)));
-    assert_eq!((&payload["summary_version"], &payload["generated_by"]), (&json!("v1"), &json!("planner")));
-    assert_eq!((&*message.kind, message.idempotency_key.as_deref()), ("system", Some("checkpoint:t1:36")));
-    assert_eq!((&message.from_account_id, &message.to_account_id), (&agent.node.account_id(), &agent.node.account_id()));
+    assert_eq!(
+        (&payload["covers_start"], &payload["covers_end"]),
+        (&json!(1), &json!(36))
+    );
+    assert_eq!(
+        (&payload["summary"], &payload["keep_tail_messages"]),
+        (&json!("They counted to thirty-six."), &json!(24))
+    );
+    assert_eq!(
+        (&payload["summary_version"], &payload["generated_by"]),
+        (&json!("v1"), &json!("planner"))
+    );
+    assert_eq!(
+        (&*message.kind, message.idempotency_key.as_deref()),
+        ("system", Some("checkpoint:t1:36"))
+    );
+    assert_eq!(
+        (&message.from_account_id, &message.to_account_id),
+        (&agent.node.account_id(), &agent.node.account_id())
+    );
     let status = user.thread_status("t1").await.unwrap();
-    assert_eq!((status.thread.latest_checkpoint_end, status.thread.pending_messages), (36, 25));
+    assert_eq!(
+        (status.thread.latest_checkpoint_end, status.thread.pending_messages),
+        (36, 25)
+    );
     let asked = transcript(&model.requests()[0]);
-    assert!(asked.contains("message 1<") && asked.contains("message 36<") && !asked.contains("message 37<"), "{asked}");
+    assert!(
+        asked.contains("message 1<") && asked.contains("message 36<") && !asked.contains("message 37<"),
+        "{asked}"
+    );
 
     // Once more: nothing is left to cover.
     require(&user, "planner", "t1", 61).await;
@@ -77,7 +105,12 @@ async fn an_event_is_answered_by_a_checkpoint() {
     // The next question sees the summary, and what it does not cover.
     answer(&user, "@planner", "t1", "and?").await;
     let asked = transcript(&model.requests().pop().unwrap());
-    assert!(asked.starts_with("user: <summary>They counted to thirty-six.</summary>\n\n<message from=\"@alice\">message 37<"), "{asked}");
+    assert!(
+        asked.starts_with(
+            "user: <summary>They counted to thirty-six.</summary>\n\n<message from=\"@alice\">message 37<"
+        ),
+        "{asked}"
+    );
     assert!(asked.contains("message 60<"), "{asked}");
 }
 
@@ -91,7 +124,10 @@ async fn without_the_model_the_checkpoint_is_an_extract() {
     require(&user, "planner", "t1", 60).await;
     let messages = until_checkpoints(&user, "t1", 1).await;
     let summary = checkpoints(&messages)[0].0["summary"].as_str().unwrap().to_owned();
-    assert!(summary.starts_with("(24 earlier messages)\n@alice: message 25\n"), "{summary}");
+    assert!(
+        summary.starts_with("(24 earlier messages)\n@alice: message 25\n"),
+        "{summary}"
+    );
     assert!(summary.ends_with("@alice: message 36"), "{summary}");
     assert!(agent.metrics.encode().contains("summary=\"extract\"} 1"));
 }
@@ -108,7 +144,11 @@ async fn two_agents_of_a_thread_write_one_checkpoint() {
     for number in 1..=60 {
         let agent = if number % 2 == 0 { "one" } else { "two" };
         let payload = json!({ "text": format!("message {number}") });
-        user.send_to_username(agent, payload).thread("t1").without_ack().await.unwrap();
+        user.send_to_username(agent, payload)
+            .thread("t1")
+            .without_ack()
+            .await
+            .unwrap();
     }
     until_stored(&user, "t1", 60).await;
     let asked = ["one", "two", "one", "two", "one"].map(|agent| require(&user, agent, "t1", 60));

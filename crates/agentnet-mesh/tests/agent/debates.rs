@@ -36,7 +36,10 @@ async fn two_peers_answer_in_two_rounds() {
     let user = network.user("alice").await;
     let payload = answer(&user, "@leader", "t1", "who is right?").await;
     assert_eq!(payload["text"], "Both are right.");
-    assert_eq!(payload["debate"], json!({ "rounds": 2, "peers": ["@left", "@right"], "missing": [] }));
+    assert_eq!(
+        payload["debate"],
+        json!({ "rounds": 2, "peers": ["@left", "@right"], "missing": [] })
+    );
 
     let rounds = left.requests();
     assert_eq!((rounds.len(), right.requests().len()), (2, 2));
@@ -72,11 +75,16 @@ async fn a_peer_that_dies_in_the_second_round_is_named() {
     let _leader = network.agent(impatient, &judge).await;
     let user = network.user("alice").await;
     let killing = async {
-        eventually_true(DEADLINE, "the second round", async || right.requests().len() == 2).await.unwrap();
+        eventually_true(DEADLINE, "the second round", async || right.requests().len() == 2)
+            .await
+            .unwrap();
         drop(dying);
     };
     let (payload, ()) = tokio::join!(answer(&user, "@leader", "t1", "who is right?"), killing);
-    assert_eq!(payload["text"], "The left one is right.\n\n(No answer came from @right.)");
+    assert_eq!(
+        payload["text"],
+        "The left one is right.\n\n(No answer came from @right.)"
+    );
     assert_eq!(payload["debate"]["missing"], json!(["@right"]));
     let conclusion = judge.requests().pop().unwrap();
     assert!(last_user(&conclusion).contains("left says 1") && last_user(&conclusion).contains("right says it"));
@@ -85,12 +93,19 @@ async fn a_peer_that_dies_in_the_second_round_is_named() {
 #[tokio::test]
 async fn without_a_conclusion_the_first_answer_counts() {
     let network = Network::start().await;
-    let _left = network.agent(config("left"), &ScriptedModel::saying("left says yes")).await;
-    let _right = network.agent(config("right"), &ScriptedModel::saying("right says no")).await;
+    let _left = network
+        .agent(config("left"), &ScriptedModel::saying("left says yes"))
+        .await;
+    let _right = network
+        .agent(config("right"), &ScriptedModel::saying("right says no"))
+        .await;
     let judge = ScriptedModel::playing(vec![Say::Fail(ModelErrorKind::Server, Some(500))]);
     let _leader = network.agent(leader(), &judge).await;
     let user = network.user("alice").await;
-    assert_eq!(answer(&user, "@leader", "t1", "who?").await["text"], "@left answered: left says yes");
+    assert_eq!(
+        answer(&user, "@leader", "t1", "who?").await["text"],
+        "@left answered: left says yes"
+    );
 }
 
 #[tokio::test]
@@ -104,7 +119,10 @@ async fn without_peers_the_agent_answers_itself() {
     let _leader = network.agent(alone, &judge).await;
     let user = network.user("alice").await;
     let payload = answer(&user, "@leader", "t1", "who?").await;
-    assert_eq!(payload["text"], "Nobody else is here.\n\n(No answer came from @left, @right.)");
+    assert_eq!(
+        payload["text"],
+        "Nobody else is here.\n\n(No answer came from @left, @right.)"
+    );
     assert!(judge.requests()[0].system.starts_with("You are the leader."));
 }
 
@@ -119,5 +137,8 @@ async fn a_round_of_another_debate_begins_none() {
     let round = json!({ "text": "your view?", "mesh_stage": "agent1_debate_round", "round": 1 });
     let reply = ask(&user, "@leader", "t1", round).await;
     let payload: Value = reply.json().unwrap();
-    assert_eq!((&payload["text"], &payload["debate"]), (&json!("My view."), &Value::Null));
+    assert_eq!(
+        (&payload["text"], &payload["debate"]),
+        (&json!("My view."), &Value::Null)
+    );
 }

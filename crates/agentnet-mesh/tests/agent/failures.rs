@@ -26,13 +26,28 @@ async fn a_failure_of_the_model_is_told(#[case] say: Say, #[case] code: &str) {
     let user = network.user("alice").await;
     let reply = ask(&user, "@planner", "t1", json!({ "text": "hi" })).await;
     let payload: Value = reply.json().unwrap();
-    assert_eq!((&*reply.kind, reply.error_code().as_deref()), ("error", Some(code)), "{payload}");
-    assert!(payload["detail"].as_str().is_some_and(|detail| !detail.is_empty()), "{payload}");
-    assert_eq!(payload["request_message_id"], *reply.parent_message_id.as_deref().unwrap());
+    assert_eq!(
+        (&*reply.kind, reply.error_code().as_deref()),
+        ("error", Some(code)),
+        "{payload}"
+    );
+    assert!(
+        payload["detail"].as_str().is_some_and(|detail| !detail.is_empty()),
+        "{payload}"
+    );
+    assert_eq!(
+        payload["request_message_id"],
+        *reply.parent_message_id.as_deref().unwrap()
+    );
     // The message counts as handled: the circuit breaker stays closed, and the reply is the only one.
     assert_eq!(agent.node.metrics_snapshot().error_count, 0);
     let counters = agent.metrics.encode();
-    assert!(counters.contains(&format!("agentnet_mesh_requests_total{{agent=\"planner\",outcome=\"{code}\"}} 1")), "{counters}");
+    assert!(
+        counters.contains(&format!(
+            "agentnet_mesh_requests_total{{agent=\"planner\",outcome=\"{code}\"}} 1"
+        )),
+        "{counters}"
+    );
 }
 
 #[tokio::test]
@@ -71,7 +86,10 @@ async fn tokens_of_one_message_are_limited() {
     let reply = ask(&user, "@planner", "t1", json!({ "text": "hi" })).await;
     let payload: Value = reply.json().unwrap();
     assert_eq!(reply.error_code().as_deref(), Some("budget_exceeded"));
-    assert!(payload["detail"].as_str().unwrap().contains("tokens_per_request"), "{payload}");
+    assert!(
+        payload["detail"].as_str().unwrap().contains("tokens_per_request"),
+        "{payload}"
+    );
     assert!(model.requests().is_empty());
 }
 

@@ -6,9 +6,7 @@ use std::time::Duration;
 use agentnet::protocol::rpc::{HistoryMessage, ThreadMessagesRequest};
 use agentnet::{AgentNode, Message};
 use agentnet_mesh::agent::{AgentParts, Responder};
-use agentnet_mesh::config::{
-    AgentConfig, CompactionConfig, LimitsConfig, MemoryConfig, ModelConfig, ReplyConfig,
-};
+use agentnet_mesh::config::{AgentConfig, CompactionConfig, LimitsConfig, MemoryConfig, ModelConfig, ReplyConfig};
 use agentnet_mesh::model::{ChainModel, ModelChain};
 use agentnet_mesh::tools::network::network_tools;
 use agentnet_mesh::tools::{Tool, ToolSet};
@@ -42,7 +40,9 @@ impl Network {
     pub(crate) async fn start() -> Self {
         let nats = NatsServer::builder().jetstream(true).start().await.unwrap();
         let database = TestDatabase::start().await.unwrap();
-        let store = agentnet_store::open(&database.url(), &OpenOptions::default()).await.unwrap();
+        let store = agentnet_store::open(&database.url(), &OpenOptions::default())
+            .await
+            .unwrap();
         let config = RegistryConfig {
             nats_url: nats.url(),
             heartbeat_interval: Duration::from_secs(1),
@@ -58,8 +58,11 @@ impl Network {
 
     /// Somebody who asks.
     pub(crate) async fn user(&self, name: &str) -> AgentNode {
-        let node = AgentNode::builder(name).username(name).nats_url(self.nats.url()).ignore_environment();
-        node.start().await.unwrap()
+        let node = AgentNode::builder(name)
+            .username(name)
+            .nats_url(self.nats.url())
+            .ignore_environment();
+        node.on_message(|_, _| async { Ok(()) }).start().await.unwrap()
     }
 
     /// An agent with all tools of the network.

@@ -26,16 +26,28 @@ fn result(model: &ScriptedModel) -> Value {
 #[tokio::test]
 async fn an_agent_asks_another_one_in_the_same_thread() {
     let network = Network::start().await;
-    let planner = calling("network_ask", json!({ "agent": "@helper", "text": "what is the time?" }));
+    let planner = calling(
+        "network_ask",
+        json!({ "agent": "@helper", "text": "what is the time?" }),
+    );
     let helper = ScriptedModel::saying("Noon.");
     let _planner = network.agent(config("planner"), &planner).await;
     let agent = network.agent(config("helper"), &helper).await;
     let user = network.user("alice").await;
     assert_eq!(answer(&user, "@planner", "t1", "time?").await["text"], "done");
-    assert_eq!(result(&planner), json!({ "ok": true, "tool": "network_ask", "result": { "from": "@helper", "text": "Noon." } }));
+    assert_eq!(
+        result(&planner),
+        json!({ "ok": true, "tool": "network_ask", "result": { "from": "@helper", "text": "Noon." } })
+    );
     let messages = until_stored(&user, "t1", 4).await;
-    let asked = messages.iter().find(|message| message.to_account_id == agent.node.account_id()).unwrap();
-    assert_eq!((&*asked.kind, asked.parent_message_id.as_deref()), ("request", Some(&*messages[0].message_id)));
+    let asked = messages
+        .iter()
+        .find(|message| message.to_account_id == agent.node.account_id())
+        .unwrap();
+    assert_eq!(
+        (&*asked.kind, asked.parent_message_id.as_deref()),
+        ("request", Some(&*messages[0].message_id))
+    );
     let payload: Value = asked.payload.deserialize().unwrap();
     assert_eq!(payload["mesh"]["hops"], 1);
     assert_eq!(payload["mesh"]["origin"], json!(user.account_id()));
@@ -81,8 +93,17 @@ async fn a_peer_that_cannot_answer_is_an_error_of_the_tool() {
     gone.close().await;
     let broken = ScriptedModel::playing(vec![Say::Fail(agentnet_mesh::model::ModelErrorKind::Connect, None)]);
     let _broken = network.agent(config("broken"), &broken).await;
-    for (agent, code) in [("@gone", "recipient_offline"), ("@nobody", "account_not_found"), ("@broken", "model_unavailable"), ("capability:x", "bad_args"), ("planner", "wait_cycle")] {
-        let model = calling("network_ask", json!({ "agent": agent, "text": "?", "timeout_seconds": 20 }));
+    for (agent, code) in [
+        ("@gone", "recipient_offline"),
+        ("@nobody", "account_not_found"),
+        ("@broken", "model_unavailable"),
+        ("capability:x", "bad_args"),
+        ("planner", "wait_cycle"),
+    ] {
+        let model = calling(
+            "network_ask",
+            json!({ "agent": agent, "text": "?", "timeout_seconds": 20 }),
+        );
         let planner = network.agent(config("planner"), &model).await;
         answer(&user, "@planner", &format!("thread of {agent}"), "go").await;
         assert_eq!(result(&model)["error"], code, "{agent}: {}", result(&model));
@@ -101,7 +122,11 @@ async fn a_message_is_sent_without_waiting_for_an_answer() {
     answer(&user, "@planner", "t1", "tell the helper").await;
     assert_eq!(result(&model)["result"]["to"], "@helper");
     let messages = until_stored(&user, "t1", 3).await;
-    assert!(messages.iter().any(|message| message.kind == "direct" && message.payload.get().contains("fyi")));
+    assert!(
+        messages
+            .iter()
+            .any(|message| message.kind == "direct" && message.payload.get().contains("fyi"))
+    );
     assert!(helper.requests().is_empty());
 }
 
@@ -121,7 +146,10 @@ async fn agents_are_found() {
     );
     planner.node.close().await;
     for (arguments, expected) in [
-        (json!({ "agent": "@helper" }), json!({ "name": "HELPER", "online": true })),
+        (
+            json!({ "agent": "@helper" }),
+            json!({ "name": "HELPER", "online": true }),
+        ),
         (json!({ "agent": "@nobody" }), json!({ "error": "not_found" })),
     ] {
         let model = calling("network_get_profile", arguments);
@@ -140,7 +168,11 @@ async fn a_model_reads_the_threads_of_its_agent_alone() {
     let network = Network::start().await;
     let user = network.user("alice").await;
     let other = network.user("bob").await;
-    user.send_to_username("bob", json!({ "text": "a secret" })).thread("private").without_ack().await.unwrap();
+    user.send_to_username("bob", json!({ "text": "a secret" }))
+        .thread("private")
+        .without_ack()
+        .await
+        .unwrap();
     until_stored(&other, "private", 1).await;
     let quiet = ScriptedModel::saying("the earlier answer");
     let planner = network.agent(config("planner"), &quiet).await;
@@ -158,9 +190,17 @@ async fn a_model_reads_the_threads_of_its_agent_alone() {
     let planner = network.agent(config("planner"), &model).await;
     answer(&user, "@planner", "t3", "read it").await;
     let messages = result(&model)["result"]["messages"].clone();
-    let texts: Vec<&str> = messages.as_array().unwrap().iter().map(|message| message["text"].as_str().unwrap()).collect();
+    let texts: Vec<&str> = messages
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|message| message["text"].as_str().unwrap())
+        .collect();
     assert_eq!(texts, ["the earlier answer", "earlier"]);
-    assert_eq!((&messages[0]["from"], &messages[1]["from"]), (&json!("you"), &json!("@alice")));
+    assert_eq!(
+        (&messages[0]["from"], &messages[1]["from"]),
+        (&json!("you"), &json!("@alice"))
+    );
     planner.node.close().await;
 
     let model = calling("network_search", json!({ "text": "EARLIER", "from": "alice" }));
@@ -168,6 +208,9 @@ async fn a_model_reads_the_threads_of_its_agent_alone() {
     answer(&user, "@planner", "t4", "search").await;
     let found = result(&model)["result"].clone();
     assert_eq!(found["messages"].as_array().unwrap().len(), 1, "{found}");
-    assert_eq!((&found["messages"][0]["text"], &found["complete"]), (&json!("earlier"), &json!(true)));
+    assert_eq!(
+        (&found["messages"][0]["text"], &found["complete"]),
+        (&json!("earlier"), &json!(true))
+    );
     assert_eq!(history(&user, "private").await.len(), 1);
 }

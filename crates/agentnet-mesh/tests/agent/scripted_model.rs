@@ -108,8 +108,15 @@ impl ChatModel for ScriptedModel {
             Say::Call(calls) => {
                 for (index, (name, arguments)) in calls.into_iter().enumerate() {
                     let id = format!("call_{number}_{index}");
-                    events.push(Ok(ChatEvent::ToolCallStart { index, id, name: name.into() }));
-                    events.push(Ok(ChatEvent::ToolCallArguments { index, fragment: arguments }));
+                    events.push(Ok(ChatEvent::ToolCallStart {
+                        index,
+                        id,
+                        name: name.into(),
+                    }));
+                    events.push(Ok(ChatEvent::ToolCallArguments {
+                        index,
+                        fragment: arguments,
+                    }));
                 }
                 events.extend([Ok(usage()), Ok(ChatEvent::Stop(StopReason::ToolCalls))]);
             }
@@ -120,7 +127,10 @@ impl ChatModel for ScriptedModel {
                 return Err(error);
             }
             Say::Break(before) => {
-                events.extend([text(before), Err(ModelError::new(ModelErrorKind::Connect, "broken off"))]);
+                events.extend([
+                    text(before),
+                    Err(ModelError::new(ModelErrorKind::Connect, "broken off")),
+                ]);
             }
             Say::Hang(before) => {
                 if !before.is_empty() {

@@ -21,7 +21,12 @@ async fn an_answer_is_streamed_when_the_requester_wants_it() {
     let model = ScriptedModel::playing(vec![Say::Text(vec!["one ", "two ", "three"])]);
     let _agent = network.agent(config("planner"), &model).await;
     let user = network.user("alice").await;
-    let mut deltas = user.request_stream("@planner", question()).thread("t1").timeout(DEADLINE).await.unwrap();
+    let mut deltas = user
+        .request_stream("@planner", question())
+        .thread("t1")
+        .timeout(DEADLINE)
+        .await
+        .unwrap();
     let mut text = String::new();
     while let Some(delta) = deltas.next().await {
         text.push_str(&delta.unwrap().text().unwrap_or_default());
@@ -29,7 +34,10 @@ async fn an_answer_is_streamed_when_the_requester_wants_it() {
     let whole = deltas.finish().await.unwrap();
     assert_eq!((&*text, &*whole.text), ("one two three", "one two three"));
     let result: Value = whole.result.unwrap().deserialize().unwrap();
-    assert_eq!((&result["text"], &result["model"]), (&json!("one two three"), &json!("scripted-1")));
+    assert_eq!(
+        (&result["text"], &result["model"]),
+        (&json!("one two three"), &json!("scripted-1"))
+    );
     assert_eq!(result["usage"], json!({ "input": 10, "output": 2, "cached": 4 }));
     // The question, and a start, some pieces and an end.
     let stored = until_stored(&user, "t1", 4).await;
@@ -50,7 +58,11 @@ async fn a_reader_is_told_of_tools_if_the_configuration_says_so(#[case] events: 
     talkative.reply.events = events;
     let _agent = network.agent(talkative, &model).await;
     let user = network.user("alice").await;
-    let mut deltas = user.request_stream("@planner", question()).timeout(DEADLINE).await.unwrap();
+    let mut deltas = user
+        .request_stream("@planner", question())
+        .timeout(DEADLINE)
+        .await
+        .unwrap();
     let mut states = Vec::new();
     while let Some(delta) = deltas.next().await {
         let value: Value = delta.unwrap().value.deserialize().unwrap();
@@ -76,9 +88,16 @@ async fn a_failure_ends_the_stream_with_its_code(#[case] say: Say, #[case] code:
     let model = ScriptedModel::playing(vec![say]);
     let _agent = network.agent(config("planner"), &model).await;
     let user = network.user("alice").await;
-    let deltas = user.request_stream("@planner", question()).timeout(DEADLINE).await.unwrap();
+    let deltas = user
+        .request_stream("@planner", question())
+        .timeout(DEADLINE)
+        .await
+        .unwrap();
     let failed = deltas.finish().await.unwrap_err();
-    assert!(matches!(&failed, StreamError::Failed { code: failed, .. } if failed == code), "{failed:?}");
+    assert!(
+        matches!(&failed, StreamError::Failed { code: failed, .. } if failed == code),
+        "{failed:?}"
+    );
     // Nothing is asked for again once a piece of it was passed on.
     assert_eq!(model.requests().len(), calls);
 }
@@ -89,15 +108,32 @@ async fn a_reader_that_cancels_ends_the_call_of_the_model() {
     let model = ScriptedModel::playing(vec![Say::Hang("wait ")]);
     let agent = network.agent(config("planner"), &model).await;
     let user = network.user("alice").await;
-    let mut deltas = user.request_stream("@planner", question()).timeout(DEADLINE).await.unwrap();
+    let mut deltas = user
+        .request_stream("@planner", question())
+        .timeout(DEADLINE)
+        .await
+        .unwrap();
     assert_eq!(deltas.next().await.unwrap().unwrap().text().as_deref(), Some("wait "));
     assert_eq!(model.open_streams(), 1);
     drop(deltas);
-    eventually_true(DEADLINE, "the call of the model ends", async || model.open_streams() == 0).await.unwrap();
+    eventually_true(DEADLINE, "the call of the model ends", async || {
+        model.open_streams() == 0
+    })
+    .await
+    .unwrap();
     let cancelled = "agentnet_mesh_requests_total{agent=\"planner\",outcome=\"cancelled\"} 1";
-    eventually_true(DEADLINE, "the message is counted", async || agent.metrics.encode().contains(cancelled)).await.unwrap();
+    eventually_true(DEADLINE, "the message is counted", async || {
+        agent.metrics.encode().contains(cancelled)
+    })
+    .await
+    .unwrap();
     // What the provider wrote until then is paid for.
-    assert!(agent.metrics.encode().contains("agentnet_mesh_tokens_total{agent=\"planner\",model=\"scripted-1\",kind=\"output\"} 2"));
+    assert!(
+        agent
+            .metrics
+            .encode()
+            .contains("agentnet_mesh_tokens_total{agent=\"planner\",model=\"scripted-1\",kind=\"output\"} 2")
+    );
     assert_eq!(agent.node.metrics_snapshot().error_count, 0);
 }
 
@@ -112,6 +148,10 @@ async fn the_texts_of_several_turns_are_one_answer() {
     quick.limits.max_time = Duration::from_secs(30);
     let _agent = network.agent(quick, &model).await;
     let user = network.user("alice").await;
-    let deltas = user.request_stream("@planner", question()).timeout(DEADLINE).await.unwrap();
+    let deltas = user
+        .request_stream("@planner", question())
+        .timeout(DEADLINE)
+        .await
+        .unwrap();
     assert_eq!(deltas.finish().await.unwrap().text, "Two agents are online.");
 }

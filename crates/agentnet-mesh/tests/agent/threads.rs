@@ -39,7 +39,10 @@ async fn what_was_just_said_is_known_before_it_is_stored() {
     let last = model.requests().pop().unwrap();
     let lines = transcript(&last);
     for number in 0..4 {
-        assert!(lines.contains(&format!("question {number}<")) && lines.contains(&format!("answer {number}")), "{lines}");
+        assert!(
+            lines.contains(&format!("question {number}<")) && lines.contains(&format!("answer {number}")),
+            "{lines}"
+        );
     }
     assert_eq!(last.messages.len(), 9, "{lines}");
 }
@@ -54,11 +57,20 @@ async fn a_streamed_answer_is_remembered_as_one() {
     let agent = network.agent(config("planner"), &model).await;
     let user = network.user("alice").await;
     let question = json!({ "text": "count", "stream": true });
-    let deltas = user.request_stream("@planner", question).thread("t1").timeout(DEADLINE).await.unwrap();
+    let deltas = user
+        .request_stream("@planner", question)
+        .thread("t1")
+        .timeout(DEADLINE)
+        .await
+        .unwrap();
     let end = deltas.finish().await.unwrap().message.message_id.to_string();
     eventually(DEADLINE, async || {
         let stored = history(&user, "t1").await;
-        stored.iter().any(|message| message.message_id == end).then_some(()).ok_or("the end is not stored yet")
+        stored
+            .iter()
+            .any(|message| message.message_id == end)
+            .then_some(())
+            .ok_or("the end is not stored yet")
     })
     .await
     .unwrap();
@@ -83,7 +95,12 @@ async fn several_people_of_one_thread_are_told_apart() {
     let alice = network.user("alice").await;
     let bob = network.user("bob").await;
     answer(&alice, "@planner", "t1", "from alice").await;
-    alice.send_to_username("bob", json!({ "text": "to bob" })).thread("t1").without_ack().await.unwrap();
+    alice
+        .send_to_username("bob", json!({ "text": "to bob" }))
+        .thread("t1")
+        .without_ack()
+        .await
+        .unwrap();
     until_stored(&alice, "t1", 3).await;
     answer(&bob, "@planner", "t1", "from bob").await;
     let last = transcript(&model.requests().pop().unwrap());
@@ -125,7 +142,10 @@ async fn an_agent_without_memory_knows_the_question_alone() {
     for text in ["one", "two"] {
         answer(&user, "@planner", "t1", text).await;
     }
-    assert_eq!(transcript(&model.requests().pop().unwrap()), "user: <message from=\"@alice\">two</message>");
+    assert_eq!(
+        transcript(&model.requests().pop().unwrap()),
+        "user: <message from=\"@alice\">two</message>"
+    );
 }
 
 #[tokio::test]
@@ -136,5 +156,8 @@ async fn json_without_a_text_is_shown_as_it_is() {
     let user = network.user("alice").await;
     ask(&user, "@planner", "t1", json!({ "city": "Zürich", "n": 3 })).await;
     let asked = transcript(&model.requests().pop().unwrap());
-    assert_eq!(asked, "user: <message from=\"@alice\">{\"city\":\"Zürich\",\"n\":3}</message>");
+    assert_eq!(
+        asked,
+        "user: <message from=\"@alice\">{\"city\":\"Zürich\",\"n\":3}</message>"
+    );
 }

@@ -17,7 +17,12 @@ fn message(id: &str, kind: &str, from: &str, payload: Value) -> HistoryMessage {
 }
 
 fn said(number: u64) -> HistoryMessage {
-    message(&format!("m{number}"), "direct", "acct_a", json!({ "text": format!("text {number}") }))
+    message(
+        &format!("m{number}"),
+        "direct",
+        "acct_a",
+        json!({ "text": format!("text {number}") }),
+    )
 }
 
 fn checkpoint(covers_end: i64, summary: &str) -> HistoryMessage {
@@ -35,7 +40,11 @@ fn frame(kind: &str, stream_id: &str, seq: u64, rest: Value) -> HistoryMessage {
 
 /// Reads a thread, its messages newest first.
 fn read(messages: Vec<HistoryMessage>, current: Option<&str>) -> ThreadTail {
-    let view = ThreadView { thread_id: "t", own: OWN, current };
+    let view = ThreadView {
+        thread_id: "t",
+        own: OWN,
+        current,
+    };
     let mut reading = Reading::new(view, Some(messages.len() as u64));
     for message in messages {
         reading.push(message);

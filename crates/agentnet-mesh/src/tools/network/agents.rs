@@ -25,7 +25,11 @@ struct ListOnlineArguments {
 }
 
 pub(super) async fn list_online(arguments: Value, context: &ToolContext) -> Result<Value, ToolFailure> {
-    let ListOnlineArguments { query, capability, limit } = read(arguments)?;
+    let ListOnlineArguments {
+        query,
+        capability,
+        limit,
+    } = read(arguments)?;
     let own = own_account(context)?;
     let request = SearchRequest {
         query,
@@ -111,5 +115,8 @@ pub(super) async fn account_of(agent: &str, context: &ToolContext) -> Result<Str
 }
 
 fn no_such_agent(agent: &str) -> String {
-    format!("there is no agent {}; network_list_online shows those that are online", cut(agent, MAX_NAME_CHARS))
+    format!(
+        "there is no agent {}; network_list_online shows those that are online",
+        cut(agent, MAX_NAME_CHARS)
+    )
 }

@@ -95,7 +95,10 @@ impl CallChain {
         if self.hops > max_hops {
             return Err(ToolFailure::new(
                 "hop_limit",
-                format!("the question was passed on {} times; at most {max_hops} are allowed", self.hops),
+                format!(
+                    "the question was passed on {} times; at most {max_hops} are allowed",
+                    self.hops
+                ),
             ));
         }
         if self.waiting.iter().any(|account| account == own) {
@@ -117,7 +120,10 @@ impl CallChain {
         }
         Err(ToolFailure::new(
             "hop_limit",
-            format!("this question was passed on {} times, which is the limit: answer it yourself", self.hops),
+            format!(
+                "this question was passed on {} times, which is the limit: answer it yourself",
+                self.hops
+            ),
         ))
     }
 
@@ -148,7 +154,8 @@ mod tests {
     use super::*;
 
     fn message(mesh: Value, from: &str, wants_reply: bool) -> Message {
-        let mut body = json!({ "message_id": "m1", "from_account_id": from, "payload": { "text": "hi", "mesh": mesh } });
+        let mut body =
+            json!({ "message_id": "m1", "from_account_id": from, "payload": { "text": "hi", "mesh": mesh } });
         if wants_reply {
             body["reply_to"] = "_INBOX.a.b".into();
         }
@@ -166,7 +173,10 @@ mod tests {
     #[case::huge(json!({ "hops": 1e30 }), true, u32::MAX, &["acct_a"])]
     fn chains_are_read(#[case] mesh: Value, #[case] wants_reply: bool, #[case] hops: u32, #[case] waiting: &[&str]) {
         let chain = CallChain::of(&message(mesh, "acct_a", wants_reply));
-        assert_eq!((chain.hops, &*chain.waiting), (hops, &*waiting.iter().map(|id| (*id).to_owned()).collect::<Vec<_>>()));
+        assert_eq!(
+            (chain.hops, &*chain.waiting),
+            (hops, &*waiting.iter().map(|id| (*id).to_owned()).collect::<Vec<_>>())
+        );
     }
 
     #[test]

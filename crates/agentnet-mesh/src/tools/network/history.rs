@@ -33,7 +33,11 @@ pub(super) async fn thread(
     context: &ToolContext,
     names: &AccountNames,
 ) -> Result<Value, ToolFailure> {
-    let ThreadArguments { thread_id, limit, before } = read(arguments)?;
+    let ThreadArguments {
+        thread_id,
+        limit,
+        before,
+    } = read(arguments)?;
     let current = thread_of(&context.message);
     let thread_id = thread_id.unwrap_or_else(|| current.clone());
     if thread_id != current && !takes_part(&thread_id, context).await? {
@@ -67,7 +71,10 @@ pub(super) async fn search(
 ) -> Result<Value, ToolFailure> {
     let search: SearchArguments = read(arguments)?;
     if search.text.is_none() && search.from.is_none() && search.kind.is_none() && search.since.is_none() {
-        return Err(ToolFailure::new("bad_args", "give at least one of text, from, kind and since"));
+        return Err(ToolFailure::new(
+            "bad_args",
+            "give at least one of text, from, kind and since",
+        ));
     }
     let own = own_account(context)?;
     let from = match &search.from {
@@ -115,8 +122,13 @@ async fn collect(
         let page = context.node.search_messages(&request).await;
         let page = page.map_err(|error| registry_failure(&error, || "nothing was found".to_owned()))?;
         for message in page.messages {
-            let Some(text) = entry::searchable_text(&message) else { continue };
-            if wanted.as_deref().is_none_or(|wanted| text.to_lowercase().contains(wanted)) {
+            let Some(text) = entry::searchable_text(&message) else {
+                continue;
+            };
+            if wanted
+                .as_deref()
+                .is_none_or(|wanted| text.to_lowercase().contains(wanted))
+            {
                 found.push(message);
             }
         }
@@ -136,7 +148,9 @@ async fn shown(
     names: &AccountNames,
 ) -> Result<Vec<Value>, ToolFailure> {
     let own = own_account(context)?;
-    let accounts = messages.iter().flat_map(|message| [&message.from_account_id, &message.to_account_id]);
+    let accounts = messages
+        .iter()
+        .flat_map(|message| [&message.from_account_id, &message.to_account_id]);
     let accounts: BTreeSet<String> = accounts.flatten().cloned().collect();
     let known = names.resolve(&context.node, accounts).await;
     let name = |account: &Option<String>, label: Option<&str>| {

@@ -30,7 +30,11 @@ struct AskArguments {
 }
 
 pub(super) async fn ask(arguments: Value, context: &ToolContext) -> Result<Value, ToolFailure> {
-    let AskArguments { agent, text, timeout_seconds } = read(arguments)?;
+    let AskArguments {
+        agent,
+        text,
+        timeout_seconds,
+    } = read(arguments)?;
     let own = own_account(context)?;
     let chain = CallChain::of_context(context);
     chain.check_hops(context.max_hops)?;
@@ -60,9 +64,14 @@ fn read_reply(reply: &Message, agent: &str) -> Result<Value, ToolFailure> {
     let agent = cut(agent, 100);
     if let Some(code) = reply.error_code() {
         let payload = reply.payload().view();
-        let detail = payload.as_object().map(|payload| payload.get("detail").text().into_owned());
+        let detail = payload
+            .as_object()
+            .map(|payload| payload.get("detail").text().into_owned());
         let detail = detail.filter(|detail| !detail.is_empty()).unwrap_or_default();
-        return Err(ToolFailure::new(cut(&code, MAX_CODE_CHARS), format!("{agent}: {}", cut(&detail, MAX_DETAIL_CHARS))));
+        return Err(ToolFailure::new(
+            cut(&code, MAX_CODE_CHARS),
+            format!("{agent}: {}", cut(&detail, MAX_DETAIL_CHARS)),
+        ));
     }
     let text = entry::shown_text(reply.payload()).unwrap_or_default();
     Ok(json!({ "from": agent, "text": cut(&text, MAX_TEXT_CHARS) }))
@@ -71,10 +80,16 @@ fn read_reply(reply: &Message, agent: &str) -> Result<Value, ToolFailure> {
 fn request_failure(error: &RequestError, agent: &str) -> ToolFailure {
     match error {
         RequestError::Send(error) => send_failure(error, agent),
-        RequestError::NoResponders { .. } => ToolFailure::new("recipient_offline", format!("{} is offline", cut(agent, 100))),
+        RequestError::NoResponders { .. } => {
+            ToolFailure::new("recipient_offline", format!("{} is offline", cut(agent, 100)))
+        }
         RequestError::Timeout { timeout, .. } | RequestError::Untrusted { timeout, .. } => ToolFailure::new(
             "timeout",
-            format!("{} did not answer within {:.0} s", cut(agent, 100), timeout.as_secs_f64()),
+            format!(
+                "{} did not answer within {:.0} s",
+                cut(agent, 100),
+                timeout.as_secs_f64()
+            ),
         ),
         other => ToolFailure::new("not_answered", cut(&other.to_string(), MAX_DETAIL_CHARS)),
     }
@@ -83,9 +98,10 @@ fn request_failure(error: &RequestError, agent: &str) -> ToolFailure {
 fn send_failure(error: &SendError, agent: &str) -> ToolFailure {
     let agent = cut(agent, 100);
     match error {
-        SendError::Rejected { code, detail, .. } => {
-            ToolFailure::new(cut(code, MAX_CODE_CHARS), format!("{agent}: {}", cut(detail, MAX_DETAIL_CHARS)))
-        }
+        SendError::Rejected { code, detail, .. } => ToolFailure::new(
+            cut(code, MAX_CODE_CHARS),
+            format!("{agent}: {}", cut(detail, MAX_DETAIL_CHARS)),
+        ),
         SendError::AckTimeout { .. } => ToolFailure::new("timeout", format!("{agent} did not confirm the message")),
         SendError::NotRunning => ToolFailure::new("shutting_down", "this agent is leaving the network"),
         other => ToolFailure::new("not_sent", cut(&other.to_string(), MAX_DETAIL_CHARS)),
@@ -109,7 +125,10 @@ pub(super) async fn send(arguments: Value, context: &ToolContext) -> Result<Valu
     }
     let sent = context
         .node
-        .send_to_account(account_id, json!({ "text": text, "mesh": chain.member_of_message(&own, false) }))
+        .send_to_account(
+            account_id,
+            json!({ "text": text, "mesh": chain.member_of_message(&own, false) }),
+        )
         .thread(thread_of(&context.message))
         .parent(&*context.message.message_id)
         .ttl_ms(MESSAGE_TTL_MS)

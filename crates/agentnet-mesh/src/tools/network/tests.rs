@@ -20,7 +20,10 @@ fn every_tool_has_a_name_that_models_take() {
         assert_eq!(spec.name, tool.config_name().replace('.', "_"));
         assert!(!spec.description.is_empty() && spec.parameters["additionalProperties"] == false);
         for required in spec.parameters["required"].as_array().unwrap() {
-            assert!(spec.parameters["properties"][required.as_str().unwrap()].is_object(), "{required}");
+            assert!(
+                spec.parameters["properties"][required.as_str().unwrap()].is_object(),
+                "{required}"
+            );
         }
     }
 }
@@ -39,13 +42,19 @@ async fn arguments_are_checked(#[case] name: &str, #[case] arguments: Value) {
     let tools = ToolSet::of(network_tools());
     let result = tools.call(&call(name, &arguments.to_string()), &context()).await;
     let content: Value = serde_json::from_str(&result.content).unwrap();
-    assert_eq!((result.is_error, &content["error"]), (true, &json!("bad_args")), "{content}");
+    assert_eq!(
+        (result.is_error, &content["error"]),
+        (true, &json!("bad_args")),
+        "{content}"
+    );
 }
 
 #[tokio::test]
 async fn an_agent_that_has_left_the_network_calls_nobody() {
     let tools = ToolSet::of(network_tools());
-    let result = tools.call(&call("network_ask", r#"{"agent":"@bob","text":"?"}"#), &context()).await;
+    let result = tools
+        .call(&call("network_ask", r#"{"agent":"@bob","text":"?"}"#), &context())
+        .await;
     assert!(result.content.contains("shutting_down"), "{}", result.content);
 }
 
