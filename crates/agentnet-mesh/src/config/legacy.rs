@@ -115,6 +115,17 @@ fn temperature() -> f64 {
     0.2
 }
 
+/// What the agents of a file share.
+struct Shared<'a> {
+    settings: &'a Settings,
+    timezone: String,
+    max_messages: usize,
+    /// Patterns of the tools that the file has.
+    own_tools: Vec<String>,
+    /// Directory that prompts are relative to.
+    prompts: PathBuf,
+}
+
 /// Makes the mesh. Problems are added to the assembly's; the mesh is only good without any.
 pub(crate) fn mesh(
     assembly: &mut Assembly<'_>,
@@ -130,63 +141,17 @@ pub(crate) fn mesh(
         own_tools.push("mcp.*".to_owned());
     }
     let mut providers = provider::Providers::new(environment, settings);
-    let prompts = prompts_directory(path);
+    let shared = Shared {
+        settings,
+        timezone: zone(&file.defaults.context_timezone),
+        max_messages: file.defaults.max_history_messages,
+        own_tools,
+        prompts: prompts_directory(path),
+    };
     let list = KeyPath::of(["agents"]);
-    let agents: Vec<AgentConfig> = file
-        .agents
-        .into_iter()
-        .enumerate()
-        .map(|(index, agent)| {
-            let path = list.index(index);
-            let model = agent.model_config;
-            let model_path = path.key("model_config");
-            let max_tokens = settings.max_tokens.or(model.max_tokens).unwrap_or(MAX_TOKENS);
-            let model = ModelConfig {
-                provider: providers.name(
-                    assembly,
-                    model.provider,
-                    &model.api_key_env,
-                    &model.base_url_env,
-                    &model_path,
-                ),
-                name: model.model,
-                temperature: Some(model.temperature),
-                max_tokens,
-                thinking: 0,
-            };
-            let (prompt, prompt_path) = prompt(
-                assembly,
-                &prompts,
-                &agent.system_prompt_path,
-                &path.key("system_prompt_path"),
-            );
-            if !assemble::is_key(&agent.key) {
-                assembly.problem(&path.key("key"), "has letters, digits, `_`, `-` and `.` only");
-            }
-            let username = assemble::username(assembly, &agent.username, &path.key("username"));
-            AgentConfig {
-                orchestrate: orchestrate(&agent.key, &username, settings),
-                key: agent.key,
-                agent_id: agent.agent_id,
-                username,
-                name: agent.name,
-                capabilities: Vec::new(),
-                prompt,
-                prompt_path: Some(prompt_path),
-                timezone: zone(&file.defaults.context_timezone),
-                models: vec![model],
-                tools: allowed_tools(agent.allowed_tools, &own_tools),
-                memory: memory(file.defaults.max_history_messages, settings),
-                limits: limits(settings),
-                // The Python implementation's replies have the results of tools.
-                reply: ReplyConfig {
-                    ttl_ms: 30_000,
-                    include_tool_results: true,
-                    events: false,
-                },
-                answer_direct: false,
-            }
-        })
+    let agents = file.agents.into_iter().enumerate();
+    let agents: Vec<AgentConfig> = agents
+        .map(|(index, file)| agent(assembly, file, &mut providers, &shared, &list.index(index)))
         .collect();
     assemble::duplicates(assembly, &agents);
     Mesh {
@@ -200,6 +165,60 @@ pub(crate) fn mesh(
     }
 }
 
+fn agent(
+    assembly: &mut Assembly<'_>,
+    file: Agent,
+    providers: &mut provider::Providers<'_>,
+    shared: &Shared<'_>,
+    path: &KeyPath,
+) -> AgentConfig {
+    let settings = shared.settings;
+    let model = file.model_config;
+    let model_path = path.key("model_config");
+    let provider = providers.name(
+        assembly,
+        model.provider,
+        &model.api_key_env,
+        &model.base_url_env,
+        &model_path,
+    );
+    let model = ModelConfig {
+        provider,
+        name: model.model,
+        temperature: Some(model.temperature),
+        max_tokens: settings.max_tokens.or(model.max_tokens).unwrap_or(MAX_TOKENS),
+        thinking: 0,
+    };
+    let prompt_path = shared.prompts.join(&file.system_prompt_path);
+    let prompt = prompt(assembly, &prompt_path, &path.key("system_prompt_path"));
+    if !assemble::is_key(&file.key) {
+        assembly.problem(&path.key("key"), "has letters, digits, `_`, `-` and `.` only");
+    }
+    let username = assemble::username(assembly, &file.username, &path.key("username"));
+    AgentConfig {
+        orchestrate: orchestrate(&file.key, &username, settings),
+        key: file.key,
+        agent_id: file.agent_id,
+        username,
+        name: file.name,
+        capabilities: Vec::new(),
+        prompt,
+        prompt_path: Some(prompt_path),
+        timezone: shared.timezone.clone(),
+        models: vec![model],
+        tools: allowed_tools(file.allowed_tools, &shared.own_tools),
+        memory: memory(shared.max_messages, settings),
+        limits: limits(settings),
+        // The Python implementation's replies have the results of tools.
+        reply: ReplyConfig {
+            ttl_ms: 30_000,
+            include_tool_results: true,
+            events: false,
+        },
+        answer_direct: false,
+    }
+}
+
 /// The directory that prompts are relative to: the parent of the file's directory.
 fn prompts_directory(path: &Path) -> PathBuf {
     let directory = match path.parent() {
@@ -210,14 +229,13 @@ fn prompts_directory(path: &Path) -> PathBuf {
     whole.parent().map_or_else(|| directory.join(".."), Path::to_owned)
 }
 
-fn prompt(assembly: &mut Assembly<'_>, directory: &Path, name: &str, path: &KeyPath) -> (Arc<str>, PathBuf) {
-    let prompt_path = directory.join(name);
-    let text = assemble::read_prompt(&prompt_path).unwrap_or_else(|message| {
+fn prompt(assembly: &mut Assembly<'_>, prompt_path: &Path, path: &KeyPath) -> Arc<str> {
+    let text = assemble::read_prompt(prompt_path).unwrap_or_else(|message| {
         let quoted = assembly.quoted(path);
         assembly.problem(path, format!("{quoted} {message}"));
         String::new()
     });
-    (text.into(), prompt_path)
+    text.into()
 }
 
 /// The zone, or UTC where there is none of this name.

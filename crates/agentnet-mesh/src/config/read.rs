@@ -132,3 +132,6 @@ fn shaped<T: DeserializeOwned>(
     }
     file
 }
+
+#[cfg(test)]
+mod tests;
