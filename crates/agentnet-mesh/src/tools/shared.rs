@@ -46,7 +46,7 @@ impl SharedTools {
             .tools
             .iter()
             .filter_map(|(name, config)| match compile(name, config, directory, &clients) {
-                Ok(tool) => Some(tool.into_tool()),
+                Ok(compiled) => Some(compiled.tool),
                 Err(problem) => {
                     tracing::error!(
                         tool = name.as_str(),
@@ -123,9 +123,10 @@ pub fn check(name: &str, config: &ToolConfig) -> Result<(), String> {
     compiled.check_parameters(&config.parameters)
 }
 
-enum CompiledTool {
-    Http(Box<HttpRequestTool>),
-    Command(CommandTemplate),
+/// A tool of the file, and the `{parameters}` that its configuration names.
+struct CompiledTool {
+    tool: Arc<dyn Tool>,
+    parameters: Vec<String>,
 }
 
 fn compile(
@@ -140,14 +141,20 @@ fn compile(
         parameters: config_schema(config)?,
     };
     let limits = (config.timeout, config.max_result_bytes);
-    Ok(match &config.action {
+    match &config.action {
         ToolAction::Http(http) => {
-            CompiledTool::Http(Box::new(HttpRequestTool::compile(spec, name, limits, http, Arc::clone(clients))?))
+            let tool = HttpRequestTool::compile(spec, name, limits, http, Arc::clone(clients))?;
+            let parameters = tool.parameters().into_iter().map(str::to_owned).collect();
+            let tool = Arc::new(tool);
+            Ok(CompiledTool { tool, parameters })
         }
         ToolAction::Command(command) => {
-            CompiledTool::Command(CommandTemplate::compile(spec, name, limits, command, directory)?)
+            let tool = CommandTemplate::compile(spec, name, limits, command, directory)?;
+            let parameters = tool.parameters().map(str::to_owned).collect();
+            let tool = Arc::new(tool);
+            Ok(CompiledTool { tool, parameters })
         }
-    })
+    }
 }
 
 fn config_schema(config: &ToolConfig) -> Result<Value, String> {
@@ -155,24 +162,11 @@ fn config_schema(config: &ToolConfig) -> Result<Value, String> {
 }
 
 impl CompiledTool {
-    fn into_tool(self) -> Arc<dyn Tool> {
-        match self {
-            Self::Http(tool) => Arc::new(*tool),
-            Self::Command(tool) => Arc::new(tool),
-        }
-    }
-
     /// Refuses parameters that the schema does not have: no model could ever give them.
     fn check_parameters(&self, schema: &Value) -> Result<(), String> {
-        let names: Vec<&str> = match self {
-            Self::Http(tool) => tool.parameters(),
-            Self::Command(tool) => tool.parameters().collect(),
-        };
         let known = schema.get("properties").and_then(Value::as_object);
-        match names
-            .iter()
-            .find(|name| !known.is_some_and(|known| known.contains_key(**name)))
-        {
+        let is_known = |name: &String| known.is_some_and(|known| known.contains_key(name));
+        match self.parameters.iter().find(|name| !is_known(name)) {
             Some(name) => Err(format!("{{{name}}} is not in parameters.properties")),
             None => Ok(()),
         }

@@ -161,8 +161,10 @@ impl RequestTemplate {
             let value = header_value(name, secret).map_err(FillError::Config)?;
             secret_headers.insert(name.clone(), value);
         }
-        let fill = |body: &BodyTemplate| body.fill(arguments).unwrap_or(Value::Null).to_string().into_bytes();
-        let body = self.body.as_ref().map(fill);
+        let body = self.body.as_ref().map(|body| {
+            let json = body.fill(arguments).unwrap_or(Value::Null);
+            json.to_string().into_bytes()
+        });
         Ok(PreparedRequest {
             method: self.method.clone(),
             url,
