@@ -5,6 +5,7 @@ mod bounds;
 mod breaks;
 mod cancel;
 mod pings;
+mod raw_http;
 mod rejections;
 mod retries;
 mod server;
