@@ -15,7 +15,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use agentnet::{AgentSdk, StreamExt as _};
+use agentnet::{AgentSdk, StreamExt as _, json};
 use agentnet_testkit::eventually;
 use harness::{Service, Up, WAIT_TIMEOUT};
 use tempfile::TempDir;
@@ -166,7 +166,11 @@ async fn through_the_host(up: &Up) -> Times {
     let mut samples = Vec::new();
     for number in 0..REQUESTS + WARM_UP {
         let began = Instant::now();
-        let mut answer = sdk.ask_stream("@agent_0", "hi").thread(format!("bench_{number}")).await.unwrap();
+        let mut answer = sdk
+            .ask_json_stream("@agent_0", json!({ "text": "hi", "stream": true }))
+            .thread(format!("bench_{number}"))
+            .await
+            .unwrap();
         let mut first = None;
         while let Some(delta) = answer.next().await {
             if delta.unwrap().text().is_some_and(|text| !text.is_empty()) {

@@ -41,6 +41,7 @@ async fn two_peers_debate_for_two_rounds() {
     .await;
     let mut left = peers(&mesh, "left").await;
     let mut right = peers(&mesh, "right").await;
+    mesh.ready(3).await;
     assert_eq!(mesh.answer("@chair", "debate_1", "tea or coffee?").await, "Both, then.");
     // The question and four questions to peers, with their answers.
     let messages = mesh.thread("debate_1", 10).await;
@@ -80,6 +81,7 @@ async fn a_peer_that_dies_in_a_debate_is_named() {
     .await;
     let left = peers(&mesh, "left").await;
     let mut right = peers(&mesh, "right").await;
+    mesh.ready(3).await;
     let asking = mesh.answer("@chair", "debate_2", "tea or coffee?");
     let killing = async {
         // Two answers of the first round, two questions of the second.

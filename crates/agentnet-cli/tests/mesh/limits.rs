@@ -85,7 +85,7 @@ async fn a_budget_of_a_day_is_kept_over_a_restart() {
     mesh.host.signal(rustix::process::Signal::TERM);
     mesh.host.ended().await;
     mesh.host = mesh.another_host();
-    mesh.online(&["spender"]).await;
+    mesh.ready(2).await;
     let reply = mesh.ask("@spender", "budget_3", "go").await;
     let told = mesh.host.stderr();
     assert_eq!(reply.error_code().as_deref(), Some("budget_exceeded"), "{}: {told}", reply.payload());
@@ -139,7 +139,7 @@ impl Silent {
     async fn has_waiting(&self, count: usize) {
         let look = async || match self.waiting.load(Ordering::SeqCst) {
             found if found == count => Ok(()),
-            found => Err(format!("{found} requests wait")),
+            found => Err(format!("{found} requests wait, not {count}, of {}", self.asked.load(Ordering::SeqCst))),
         };
         eventually(WAIT_TIMEOUT, look).await.unwrap();
     }
@@ -161,7 +161,7 @@ async fn the_request_to_the_model_ends_with_its_asker() {
     .await;
     let sdk = AgentSdk::builder("reader").username("reader").nats_url(&mesh.up.url).build().unwrap();
     sdk.start().await.unwrap();
-    let answer = sdk.ask_stream("@patient", "a poem").await.unwrap();
+    let answer = sdk.ask_json_stream("@patient", json!({ "text": "a poem", "stream": true })).await.unwrap();
     silent.has_waiting(1).await;
     drop(answer);
     silent.has_waiting(0).await;
@@ -183,6 +183,7 @@ async fn an_answer_is_streamed(#[case] api: &str) {
     const POEM: &str = "roses are réd, and violets are blue";
     let mut poem = says(json!({}), POEM);
     poem["chunkSize"] = json!(4);
+    poem["latency"] = json!(60);
     let mesh = Mesh::start(Setup {
         yaml: head(api) + "agents:\n" + &agent("poet", "You write.", ""),
         online: &["poet"],
@@ -192,7 +193,8 @@ async fn an_answer_is_streamed(#[case] api: &str) {
     .await;
     let sdk = AgentSdk::builder("reader").username("reader").nats_url(&mesh.up.url).build().unwrap();
     sdk.start().await.unwrap();
-    let mut answer = sdk.ask_stream("@poet", "a poem").timeout(Duration::from_secs(30)).await.unwrap();
+    let asking = sdk.ask_json_stream("@poet", json!({ "text": "a poem", "stream": true }));
+    let mut answer = asking.timeout(Duration::from_secs(30)).await.unwrap();
     let mut pieces = Vec::new();
     while let Some(delta) = answer.next().await {
         pieces.extend(delta.unwrap().text().map(std::borrow::Cow::into_owned));

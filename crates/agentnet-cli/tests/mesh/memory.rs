@@ -71,11 +71,7 @@ async fn a_long_thread_gets_one_checkpoint() {
     })
     .await;
     let second = mesh.another_host();
-    let look = async || match mesh.printed().matches(r#""event":"ready""#).count() {
-        2 => Ok(()),
-        count => Err(format!("{count} hosts; {}", second.stderr())),
-    };
-    eventually(WAIT_TIMEOUT, look).await.unwrap();
+    mesh.ready(2).await;
     for number in 1..60 {
         let text = format!("fact number {number}, which is told so that it may be kept");
         mesh.asker.send("@memo", json!({ "text": text })).thread("long_1").await.unwrap();
@@ -141,7 +137,7 @@ async fn without_a_summary_the_checkpoint_is_an_extract() {
         let messages = mesh.thread("extract_1", 8).await;
         match checkpoints(&messages).first() {
             Some(&checkpoint) => Ok(checkpoint.clone()),
-            None => Err(format!("no checkpoint; stderr: {}", mesh.host.stderr())),
+            None => Err(format!("no checkpoint in {messages:#?}; stderr: {}", mesh.host.stderr())),
         }
     };
     let checkpoint = eventually(WAIT_TIMEOUT, look).await.unwrap();

@@ -145,7 +145,7 @@ async fn the_network_can_be_looked_at() {
     assert_eq!(mesh.answer("@scout", "look_1", "find the needle").await, "Seen.");
     let requests = mesh.asked(2).await;
     let results = tool_results(&requests[1]);
-    let parts = ["@tester", "tester", "find the needle", "", "", "account_not_found"];
+    let parts = ["@tester", "tester", "look_1", "", "", "account_not_found"];
     for (((name, _), (_, result)), part) in looks.iter().zip(&results).zip(parts) {
         assert_eq!(result["ok"], !part.contains("account"), "{name}: {result}");
         assert!(result.to_string().contains(part.trim_start_matches('@')), "{name}: {result}");

@@ -14,6 +14,9 @@ use crate::harness::{Service, Up, WAIT_TIMEOUT, binary, until};
 /// The key that the file gives the provider: it must not appear anywhere.
 pub const KEY: &str = "sk-secret-0123456789";
 
+/// What a host prints when its agents have joined.
+const READY: &str = r#""event":"ready""#;
+
 /// What a mesh is made of.
 #[derive(Debug, Default)]
 pub struct Setup<'a> {
@@ -92,6 +95,7 @@ impl Mesh {
             folder,
             environment,
         };
+        mesh.ready(1).await;
         mesh.online(setup.online).await;
         mesh
     }
@@ -106,6 +110,15 @@ impl Mesh {
     /// Another host of the same file.
     pub fn another_host(&self) -> Service {
         spawn_host(self.command("run"), self.folder.path())
+    }
+
+    /// Waits until so many hosts of this folder are ready. An agent is listed a moment before it hears its messages.
+    pub async fn ready(&self, hosts: usize) {
+        let look = async || match self.printed().matches(READY).count() {
+            found if found >= hosts => Ok(()),
+            found => Err(format!("{found} of {hosts} hosts are ready; stderr: {}", self.host.stderr())),
+        };
+        eventually(WAIT_TIMEOUT, look).await.unwrap();
     }
 
     /// What the hosts printed of messages so far.

@@ -129,25 +129,28 @@ impl Run {
     /// Reads the file again. One that is invalid is logged, and changes nothing.
     async fn reload(&self, host: &Host, watch: &mut Option<FileWatch>) {
         let file = self.source.path().display();
-        let mesh = match self.source.reload() {
+        let mut read = self.source.reload();
+        if let (Ok(mesh), Some(watch)) = (&read, watch) {
+            if let Err(error) = watch.watch(files_of(mesh)) {
+                tracing::warn!("{error}");
+            }
+            // Once more: a prompt may have changed after it was read and before it was watched.
+            read = self.source.reload();
+        }
+        let mesh = match read {
             Ok(mesh) => mesh,
             Err(problems) => {
                 host.metrics().record_reload(false);
                 return tracing::error!("{file} is not taken, the agents go on as they are: {problems}");
             }
         };
-        let files = files_of(&mesh);
         match host.reload(mesh).await {
             Ok(report) if report.failed.is_empty() => tracing::info!("{file} was read again: {report}"),
             Ok(report) => tracing::error!("{file} was read again: {report}"),
-            Err(error) => return tracing::error!("{file} is not taken, the agents go on as they are: {error}"),
-        }
-        if let Some(watch) = watch
-            && let Err(error) = watch.watch(files)
-        {
-            tracing::warn!("{error}");
+            Err(error) => tracing::error!("{file} is not taken, the agents go on as they are: {error}"),
         }
     }
+
 }
 
 /// The address of NATS, unless only the file names one: the flag, `AGENTNET_NATS_URL`.
