@@ -169,3 +169,22 @@ async fn files_are_replaced_only_by_force() {
     assert!(written["files"].as_array().unwrap().iter().any(|file| file == "new/mesh/mesh.yaml"), "{written}");
     assert_ne!(std::fs::read_to_string(&file).unwrap(), "mine");
 }
+
+/// A file that `--config` names, with values that `--set` changes.
+#[tokio::test]
+async fn a_file_is_checked_with_other_values() {
+    let folder = TempDir::new().unwrap();
+    let yaml = head("openai-chat") + "agents:\n" + &agent("first", "FIRST", "");
+    std::fs::write(folder.path().join("other.yaml"), yaml).unwrap();
+    let check = async |set: &str| {
+        let mut command = without_keys(binary());
+        command.args(["mesh", "check", "--config", "other.yaml", "--set", set, "--json"]);
+        command.current_dir(folder.path()).env("MODEL_URL", "http://127.0.0.1:9");
+        run(command).await
+    };
+    let findings = check("agents[0].username=renamed").await.json();
+    assert_eq!(findings["agents"][0]["username"], "renamed", "{findings}");
+    assert_eq!((&findings["ok"], &findings["providers"][0]["has_key"]), (&json!(true), &json!(true)), "{findings}");
+    let told = check("agents[0].model.provider=clade").await.fails_as_json(2);
+    assert!(told["hint"].as_str().unwrap().contains("clade"), "{told}");
+}

@@ -11,13 +11,14 @@ use std::time::Duration;
 
 use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use crate::config::Mesh;
 
 /// How long it must be quiet before the files are read.
 const DEBOUNCE: Duration = Duration::from_millis(300);
-/// Pauses of a folder that is never quiet, after which the files are read all the same.
-const MAX_DEBOUNCES: usize = 10;
+/// When the files of a folder that is never quiet are read all the same.
+const MAX_DEBOUNCE: Duration = Duration::from_secs(2);
 
 /// Files cannot be watched.
 #[derive(Debug, thiserror::Error)]
@@ -37,8 +38,15 @@ pub struct FileWatch {
     files: Vec<PathBuf>,
     /// The content of each file as it was last seen.
     contents: Contents,
-    /// Something happened in a folder that was not looked at yet.
-    is_dirty: bool,
+    /// When the files are read, if something happened in a folder.
+    due: Option<Due>,
+}
+
+/// When files are read: once it is quiet, or at the latest.
+#[derive(Debug, Clone, Copy)]
+struct Due {
+    quiet: Instant,
+    latest: Instant,
 }
 
 /// A hash of each file; `None` for one that cannot be read.
@@ -76,7 +84,7 @@ impl FileWatch {
             folders: BTreeSet::new(),
             files: Vec::new(),
             contents: Contents::new(),
-            is_dirty: false,
+            due: None,
         };
         watch.watch(files)?;
         Ok(watch)
@@ -111,19 +119,25 @@ impl FileWatch {
         failed.map_or(Ok(()), Err)
     }
 
-    /// Returns when the content of a file has changed. May be dropped and called again without losing a change.
+    /// Returns when the content of a file has changed. May be dropped and called again at any time: no change is lost, and none is
+    /// put off.
     pub async fn changed(&mut self) {
         loop {
-            if !self.is_dirty {
+            let Some(due) = &mut self.due else {
                 self.events.notified().await;
-                self.is_dirty = true;
-            }
-            for _ in 0..MAX_DEBOUNCES {
-                if tokio::time::timeout(DEBOUNCE, self.events.notified()).await.is_err() {
-                    break;
+                let now = Instant::now();
+                self.due = Some(Due { quiet: now + DEBOUNCE, latest: now + MAX_DEBOUNCE });
+                continue;
+            };
+            tokio::select! {
+                biased;
+                () = tokio::time::sleep_until(due.quiet.min(due.latest)) => {}
+                () = self.events.notified() => {
+                    due.quiet = Instant::now() + DEBOUNCE;
+                    continue;
                 }
             }
-            self.is_dirty = false;
+            self.due = None;
             let contents = read(&self.files);
             if contents != self.contents {
                 self.contents = contents;
@@ -222,6 +236,21 @@ mod tests {
         // The change is not lost with the future that was dropped.
         fs::write(&prompt, "q").unwrap();
         expect_change(&mut watch).await;
+    }
+
+    #[tokio::test]
+    async fn a_change_is_seen_in_a_busy_folder_by_a_busy_caller() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("mesh.yaml");
+        fs::write(&file, "one").unwrap();
+        let mut watch = FileWatch::start(vec![file.clone()]).unwrap();
+        fs::write(&file, "two").unwrap();
+        let mut rounds = 0;
+        while tokio::time::timeout(DEBOUNCE / 10, watch.changed()).await.is_err() {
+            rounds += 1;
+            fs::write(folder.path().join("log"), rounds.to_string()).unwrap();
+            assert!(rounds < 1_000, "the change is not seen");
+        }
     }
 
     #[tokio::test]
