@@ -102,16 +102,17 @@ async fn an_event_is_answered_by_a_checkpoint() {
     require(&user, "planner", "t1", 61).await;
     assert_eq!(model.requests().len(), 1);
 
-    // The next question sees the summary, and what it does not cover.
+    // The next question sees the summary, and what it does not cover. A message that comes while the thread is read makes one
+    // more of them seem uncovered.
     answer(&user, "@planner", "t1", "and?").await;
     let asked = transcript(&model.requests().pop().unwrap());
     assert!(
-        asked.starts_with(
-            "user: <summary>They counted to thirty-six.</summary>\n\n<message from=\"@alice\">message 37<"
-        ),
+        asked.starts_with("user: <summary>They counted to thirty-six.</summary>\n\n<message "),
         "{asked}"
     );
-    assert!(asked.contains("message 60<"), "{asked}");
+    for (message, is_shown) in [("message 34<", false), ("message 37<", true), ("message 60<", true)] {
+        assert_eq!(asked.contains(message), is_shown, "{message}: {asked}");
+    }
 }
 
 #[tokio::test]

@@ -52,10 +52,7 @@ pub(super) fn all() -> Vec<Row> {
             Action::Send,
             Duration::from_secs(30),
             "Send a message to another agent without waiting for an answer.",
-            json!({
-                "agent": agent(),
-                "text": { "type": "string", "minLength": 1, "maxLength": 100_000 },
-            }),
+            json!({ "agent": agent(), "text": { "type": "string", "minLength": 1, "maxLength": 100_000 } }),
             &["agent", "text"],
         ),
         row(
