@@ -10,12 +10,12 @@ LOCKED ?=
 # Tests that run at the same time. Most of them wait for servers, so there are more than processors.
 export NEXTEST_TEST_THREADS ?= $(shell echo $$(( $$(getconf _NPROCESSORS_ONLN) * 3 / 2 )))
 # The tests with a registry behind them that do not run on both stores by themselves: they run once for each kind.
-ON_BOTH_STORES = package(agentnet-cli) and kind(test) and not binary_id(agentnet-cli::chaos) or binary_id(agentnet::sessions) or binary_id(agentnet::attacks)
+ON_BOTH_STORES = package(agentnet-cli) and kind(test) and not binary_id(agentnet-cli::chaos) and not binary_id(agentnet-cli::mesh) or binary_id(agentnet::sessions) or binary_id(agentnet::attacks)
 
 # Guides whose commands are run, and whose outputs are compared.
 GUIDES = docs/NETWORK_CLI_GUIDE.md docs/UI_BACKEND_MAPPING.md
 
-.PHONY: help tools postgres shells chromium words deny docs links package python python-peer python-test python-versions python-bench python-lint typescript typescript-test typescript-lint typescript-long typescript-runtimes typescript-docs typescript-bench build demo test all-tests chaos guide settings latency bench bench-quick lint arch compose fmt clean
+.PHONY: help tools postgres shells chromium aimock llm llm-local llm-sdks mesh-demo mesh-reference words deny docs links package python python-peer python-test python-versions python-bench python-lint typescript typescript-test typescript-lint typescript-long typescript-runtimes typescript-docs typescript-bench build demo test all-tests chaos guide settings latency bench bench-quick lint arch compose fmt clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -31,6 +31,22 @@ shells: ## Find zsh and fish for the tests of the completions; on Debian as root
 
 chromium: ## Find Chromium for the tests of the browser page; on Debian as root, install it
 	@scripts/chromium.sh
+
+aimock: ## Fetch the scripted provider of language models that the tests of the mesh use (.tools/aimock)
+	@scripts/aimock.sh
+
+llm-sdks: ## Make the Python environment with the SDKs of OpenAI and Anthropic, whose types check our requests (.tools/llm-sdks)
+	@scripts/llm-sdks.sh
+
+llm: ## Fetch a small language model and its server (.tools/llm, 130 MB); the tests use it where it is
+	@scripts/llm-local.sh install
+
+# PORT=8081 serves it elsewhere.
+llm-local: ## Serve that model on this machine, with the APIs of OpenAI and Anthropic, until Ctrl-C
+	@scripts/llm-local.sh serve $(PORT)
+
+mesh-demo: tools llm build ## Start a network, let two language models talk, let agents of a YAML file answer, read the threads back
+	@scripts/mesh-demo.sh
 
 build: ## Build everything, examples included
 	$(CARGO) build $(LOCKED) --workspace --bins --examples
@@ -89,11 +105,14 @@ guide: tools ## Run the commands of the guides in docs/ again and renew what the
 	$(CARGO) build $(LOCKED) --workspace --bins
 	@for guide in $(GUIDES); do python3 scripts/guide.py target/debug/agentnet $$guide --write; done
 
+mesh-reference: ## Renew the reference of mesh.yaml in docs/MESH.md
+	AGENTNET_WRITE_DOCS=1 $(CARGO) test $(LOCKED) -q -p agentnet-mesh --test docs
+
 settings: ## Renew the table of the registry's settings in docs/SETTINGS.md
 	AGENTNET_WRITE_DOCS=1 $(CARGO) test $(LOCKED) -q -p agentnet-registry --lib the_page_of_the_documentation
 
 # The doc tests and those of the Python and TypeScript packages come first, so that the last line is the summary of the main run.
-test: tools postgres shells chromium python-peer ## Set up what the tests need and run all of them
+test: tools postgres shells chromium python-peer aimock llm-sdks ## Set up what the tests need and run all of them
 	$(CARGO) test $(LOCKED) --workspace --doc
 	$(CARGO) build $(LOCKED) --workspace --bins
 	$(CARGO) build $(LOCKED) -p agentnet-protocol --example wire_oracle

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import asyncio
+import json
 import subprocess
 import sys
 import textwrap
@@ -193,6 +194,11 @@ def test_the_command_as_a_module(url: str) -> None:
         timeout=60,
     )
     assert asked.returncode == 2 and "error: not_found" in asked.stderr, asked.stderr
+    schema = subprocess.run(
+        [sys.executable, "-m", "agentnet", "mesh", "schema"], capture_output=True, text=True, timeout=60
+    )
+    assert schema.returncode == 0, schema.stderr
+    assert "agents" in json.loads(schema.stdout)["properties"]
 
 
 def test_snippets_are_whole() -> None:

@@ -69,6 +69,12 @@ pub(crate) enum Command {
     Metrics(commands::metrics::Metrics),
     /// Join as an agent that answers what it gets
     Echo(commands::echo::Echo),
+    /// Run agents of a YAML file, answered by language models
+    #[cfg(feature = "mesh")]
+    Mesh(commands::mesh::Mesh),
+    /// Watch two language models talk over the network
+    #[cfg(feature = "mesh")]
+    Demo(commands::demo::Demo),
     /// Write a whole thread as Markdown or JSON lines
     Export(commands::export::Export),
     /// Check what is well on the network, what is not, and what to do about it
@@ -86,7 +92,12 @@ pub(crate) enum Command {
 impl Command {
     /// Whether the command is a service, which logs at level info by default.
     pub(crate) fn is_service(&self) -> bool {
-        matches!(self, Self::Up(_) | Self::Registry(_))
+        match self {
+            Self::Up(_) | Self::Registry(_) => true,
+            #[cfg(feature = "mesh")]
+            Self::Mesh(command) => command.is_service(),
+            _ => false,
+        }
     }
 
     /// Whether the command runs until it is stopped, so that SIGTERM is a normal end.
@@ -94,16 +105,23 @@ impl Command {
         match self {
             Self::Up(_) | Self::Echo(_) | Self::Watch(_) | Self::Chat(_) | Self::Top(_) => true,
             Self::Registry(_) => !self.is_health_check(),
+            #[cfg(feature = "mesh")]
+            Self::Mesh(command) => command.is_service(),
+            #[cfg(feature = "mesh")]
+            Self::Demo(command) => command.runs_until_stopped(),
             _ => false,
         }
     }
 
     /// Whether the command lists rows.
     pub(crate) fn lists(&self) -> bool {
-        matches!(
-            self,
-            Self::List(_) | Self::Search(_) | Self::Threads(_) | Self::ThreadMessages(_) | Self::MessageSearch(_)
-        )
+        match self {
+            Self::List(_) | Self::Search(_) | Self::Threads(_) => true,
+            Self::ThreadMessages(_) | Self::MessageSearch(_) => true,
+            #[cfg(feature = "mesh")]
+            Self::Mesh(command) => command.lists(),
+            _ => false,
+        }
     }
 
     /// Whether the command is a health check, which prints one line and no log, whatever the environment of the service
@@ -137,6 +155,10 @@ impl Command {
             Self::Top(command) => command.run(global, output).await,
             Self::Metrics(command) => command.run(global, output).await,
             Self::Echo(command) => command.run(global, output).await,
+            #[cfg(feature = "mesh")]
+            Self::Mesh(command) => command.run(global, output).await,
+            #[cfg(feature = "mesh")]
+            Self::Demo(command) => command.run(global, output).await,
             Self::Export(command) => command.run(global, output).await,
             Self::Completions(command) => command.run(global, output).await,
             Self::Man(command) => command.run(Cli::command(), output),

@@ -3,6 +3,8 @@
 pub(crate) mod chat;
 pub(crate) mod completions;
 pub(crate) mod conformance;
+#[cfg(feature = "mesh")]
+pub(crate) mod demo;
 pub(crate) mod doctor;
 pub(crate) mod echo;
 pub(crate) mod export;
@@ -10,6 +12,8 @@ pub(crate) mod identity_args;
 pub(crate) mod keys;
 pub(crate) mod list;
 pub(crate) mod man;
+#[cfg(feature = "mesh")]
+pub(crate) mod mesh;
 pub(crate) mod message;
 pub(crate) mod message_args;
 pub(crate) mod message_search;

@@ -75,6 +75,17 @@ impl Failure {
         self
     }
 
+    /// Names the part of the program that failed, in front of the text. The code stays.
+    #[cfg(feature = "mesh")]
+    pub(crate) fn within(self, part: &str) -> Self {
+        let code = Some(self.code().to_owned());
+        Self {
+            text: format!("{part}: {}", self.text),
+            code,
+            ..self
+        }
+    }
+
     /// Prints the address of the network with the failure.
     pub(crate) fn with_network(mut self) -> Self {
         self.names_network = true;

@@ -3,6 +3,8 @@
 
 mod cells;
 pub(crate) mod json;
+#[cfg(feature = "mesh")]
+pub(crate) mod log_block;
 mod pager;
 pub(crate) mod relative_time;
 pub(crate) mod sanitize;

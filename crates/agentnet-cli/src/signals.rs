@@ -25,6 +25,14 @@ impl StopSignals {
         })
     }
 
+    /// As [`listen`](Self::listen), with SIGHUP apart: a service reloads its configuration then.
+    #[cfg(feature = "mesh")]
+    pub(crate) fn listen_with_reload() -> Result<(Self, ReloadSignal), Failure> {
+        let signals = Self::listen()?;
+        let hangup = signals.hangup;
+        Ok((Self { hangup: None, ..signals }, ReloadSignal { hangup }))
+    }
+
     /// Waits for a signal.
     pub(crate) async fn wait(&mut self) -> Exit {
         let hangup = async {
@@ -45,6 +53,25 @@ impl StopSignals {
         tokio::select! {
             result = work => result,
             ended = self.wait() => Err(ended),
+        }
+    }
+}
+
+/// SIGHUP of a service.
+#[cfg(feature = "mesh")]
+pub(crate) struct ReloadSignal {
+    hangup: Option<Signal>,
+}
+
+#[cfg(feature = "mesh")]
+impl ReloadSignal {
+    /// Waits for the signal.
+    pub(crate) async fn wait(&mut self) {
+        match &mut self.hangup {
+            Some(hangup) => {
+                hangup.recv().await;
+            }
+            None => pending().await,
         }
     }
 }

@@ -1,4 +1,5 @@
-//! Real servers for tests: nats-server and PostgreSQL on free ports. Dropping a handle stops its server.
+//! Real servers for tests: nats-server, PostgreSQL, and aimock as a provider of language models, on free ports. Dropping a
+//! handle stops its server.
 //!
 //! A test starts the servers that it needs, records messages with a [`Capture`], and waits for conditions with
 //! [`eventually`] instead of sleeping:
@@ -22,6 +23,7 @@
 //! systems, a test process that is killed by SIGKILL leaves its servers running.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
+mod aimock;
 mod capture;
 mod cluster;
 mod database;
@@ -35,6 +37,7 @@ mod raw_client;
 mod template;
 mod wait;
 
+pub use aimock::Aimock;
 pub use capture::{Capture, CaptureError, Captured};
 pub use cluster::NatsCluster;
 pub use database::{TEST_STORE_VARIABLE, TestDatabase};

@@ -73,6 +73,12 @@ impl SigningArgs {
         if self.dev_auth { Ok(true) } else { environment_signs() }
     }
 
+    /// The directory of the keys, if the agent signs.
+    #[cfg(feature = "mesh")]
+    pub(crate) fn signing_directory(&self) -> Result<Option<PathBuf>, Failure> {
+        if self.signs()? { self.keys.directory().map(Some) } else { Ok(None) }
+    }
+
     /// Applies the options to the agent.
     pub(crate) fn apply(&self, agent: AgentBuilder) -> Result<AgentBuilder, Failure> {
         if !self.signs()? {
@@ -83,6 +89,12 @@ impl SigningArgs {
 }
 
 impl IdentityArgs {
+    /// The directory of the keys, if the agent signs.
+    #[cfg(feature = "mesh")]
+    pub(crate) fn signing_directory(&self) -> Result<Option<PathBuf>, Failure> {
+        self.signing.signing_directory()
+    }
+
     /// Joins the network as this user's command line: an agent without a message handler.
     pub(crate) async fn join(
         &self,

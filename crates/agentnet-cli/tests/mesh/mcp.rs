@@ -1,0 +1,106 @@
+//! Tools of MCP servers: a foreign server (`@modelcontextprotocol/server-everything`) as a program and over streamable HTTP.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use agentnet::json;
+use agentnet_testkit::eventually;
+use rustix::process::Signal;
+use tokio::process::{Child, Command};
+
+use crate::harness::process::{is_running, send_signal};
+use crate::harness::{FreePort, WAIT_TIMEOUT};
+use crate::scripted::{Mesh, Setup, agent, calls, head, says, tool_results};
+
+fn server() -> PathBuf {
+    let program = ".tools/aimock/node_modules/.bin/mcp-server-everything";
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(program);
+    path.canonicalize().expect("run `make aimock`")
+}
+
+/// The server on a port, for streamable HTTP.
+async fn over_http(port: &FreePort) -> Child {
+    let child = Command::new("node")
+        .arg(server())
+        .arg("streamableHttp")
+        .env("PORT", port.number().to_string())
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let look = async || tokio::net::TcpStream::connect(("127.0.0.1", port.number())).await;
+    eventually(WAIT_TIMEOUT, look).await.unwrap();
+    child
+}
+
+/// Process ids of the server that this process has started.
+fn children(parent: i32) -> Vec<i32> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir("/proc").unwrap().flatten() {
+        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
+        let read = |name: &str| std::fs::read_to_string(entry.path().join(name)).unwrap_or_default();
+        let stat = read("stat");
+        let above = stat.rsplit_once(')').and_then(|(_, rest)| rest.split_whitespace().nth(1)?.parse().ok());
+        if above == Some(parent) && read("cmdline").contains("server-everything") && is_running(pid) {
+            found.push(pid);
+        }
+    }
+    found
+}
+
+/// Only the tools that the globs name are offered; both servers answer; one that is killed is started again; all end with the
+/// host.
+#[tokio::test(flavor = "multi_thread")]
+async fn tools_of_mcp_servers_are_called() {
+    let port = FreePort::take().await;
+    let web = over_http(&port).await;
+    let servers = "mcp_servers:\n  local: { command: [node, \"${EVERYTHING}\"] }\n  web: { url: \"${MCP_URL}\" }\nagents:\n";
+    let both = [
+        ("mcp__local__echo", json!({ "message": "one" })),
+        ("mcp__web__echo", json!({ "message": "two" })),
+    ];
+    let mesh = Mesh::start(Setup {
+        yaml: head("openai-chat") + servers + &agent("user", "You use tools.", "    tools: [\"mcp.*.echo\"]\n"),
+        online: &["user"],
+        fixtures: json!([
+            calls(json!({ "hasToolResult": false }), &both),
+            says(json!({ "hasToolResult": true }), "Heard."),
+        ]),
+        environment: vec![
+            ("EVERYTHING", server().to_string_lossy().into_owned()),
+            ("MCP_URL", format!("http://127.0.0.1:{}/mcp", port.number())),
+        ],
+    })
+    .await;
+    assert_eq!(mesh.answer("@user", "mcp_1", "use them").await, "Heard.");
+    let requests = mesh.asked(2).await;
+    let mut offered: Vec<_> = requests[0]["tools"].as_array().unwrap().iter().collect();
+    offered.sort_by_key(|tool| tool["function"]["name"].to_string());
+    let names: Vec<_> = offered.iter().map(|tool| tool["function"]["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["mcp__local__echo", "mcp__web__echo"]);
+    for ((_, result), text) in tool_results(&requests[1]).iter().zip(["one", "two"]) {
+        assert_eq!(result["ok"], true, "{result}; {}", mesh.host.stderr());
+        assert!(result.to_string().contains(text), "{result}");
+    }
+
+    let host = mesh.host.pid();
+    let local = children(host);
+    assert_eq!(local.len(), 1);
+    send_signal(local[0], Signal::KILL);
+    let look = async || {
+        mesh.answer("@user", "mcp_2", "use them again").await;
+        let requests = mesh.provider.requests().await.unwrap();
+        let results = tool_results(requests.last().unwrap());
+        let is_ok = |(_, result): &(String, serde_json::Value)| result["ok"] == true;
+        if results.iter().rev().take(2).all(is_ok) { Ok(()) } else { Err(format!("{results:?}")) }
+    };
+    eventually(WAIT_TIMEOUT, look).await.unwrap();
+    let again = children(host);
+    assert!(again.len() == 1 && again != local, "{again:?}");
+    mesh.stop().await;
+    let look = async || if is_running(again[0]) { Err("the server still runs") } else { Ok(()) };
+    eventually(WAIT_TIMEOUT, look).await.unwrap();
+    drop(web);
+}

@@ -1,0 +1,214 @@
+//! One agent of the host on the network: its node, and the handler of its messages.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use agentnet::{AgentNode, Connection, Context, Handler, HandlerResult, Limits, Message, StartError, json};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::events::HostEvent;
+use super::in_flight::InFlight;
+use crate::agent::{AgentParts, AnswerOutcome, Responder};
+use crate::config::AgentConfig;
+
+/// What a handler may take beyond the agent's `max_seconds`: the answer that says so.
+const ANSWER_GRACE: Duration = Duration::from_secs(15);
+/// Messages per second that one sender may send. Agents of a mesh ask one another more often than people do.
+const RATE_PER_SENDER: f64 = 100.0;
+/// Messages that one sender may send at once.
+const BURST_PER_SENDER: u32 = 200;
+
+/// What all agents of a host share.
+#[derive(Clone)]
+pub(super) struct AgentEnvironment {
+    pub(super) connection: Connection,
+    pub(super) dev_auth: Option<bool>,
+    pub(super) key_dir: Option<PathBuf>,
+    pub(super) events: Option<mpsc::Sender<HostEvent>>,
+    /// Is cancelled when handlers must end.
+    pub(super) stopping: CancellationToken,
+    pub(super) in_flight: Arc<InFlight>,
+}
+
+/// An agent of the host.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct AgentStatus {
+    /// Key in the file.
+    pub key: String,
+    /// Username that the registry gave.
+    pub username: String,
+    /// Id of its account.
+    pub account_id: String,
+    /// Environment variables of its models' keys that are not set. With any, its metadata say `degraded`.
+    pub missing: Vec<String>,
+}
+
+/// An agent on the network.
+pub(super) struct AgentTask {
+    pub(super) config: Arc<AgentConfig>,
+    /// Variables of its models' keys that are not set.
+    pub(super) missing: Vec<String>,
+    pub(super) node: AgentNode,
+    responder: Arc<Responder>,
+}
+
+impl AgentTask {
+    /// Joins the network.
+    pub(super) async fn join(
+        parts: AgentParts,
+        missing: Vec<String>,
+        environment: &AgentEnvironment,
+    ) -> Result<Self, StartError> {
+        let config = Arc::clone(&parts.config);
+        let key: Arc<str> = Arc::from(config.key.as_str());
+        let mut responder = Responder::new(parts);
+        if let Some(events) = environment.events.clone() {
+            let agent = Arc::clone(&key);
+            responder = responder.observed_by(move |message, outcome, time| {
+                tell(&events, outcome_event(Arc::clone(&agent), message.clone(), outcome, time));
+            });
+        }
+        let responder = Arc::new(responder);
+        let joined = CancellationToken::new();
+        // Also where the start fails.
+        let joins = joined.clone().drop_guard();
+        let handler = MessageHandler {
+            agent: key,
+            responder: Arc::clone(&responder),
+            joined,
+            events: environment.events.clone(),
+            stopping: environment.stopping.clone(),
+            in_flight: Arc::clone(&environment.in_flight),
+        };
+        let state = if missing.is_empty() { "ready" } else { "degraded" };
+        let mut agent = AgentNode::builder(&config.agent_id)
+            .name(&config.name)
+            .username(&config.username)
+            .capabilities(&config.capabilities)
+            .metadata(json!({ "mesh": { "state": state } }))
+            .connection(&environment.connection)
+            .limits(|limits| raise(limits, &config))
+            .handler(handler);
+        if let Some(on) = environment.dev_auth {
+            agent = agent.dev_auth(on);
+        }
+        if let Some(directory) = &environment.key_dir {
+            agent = agent.key_dir(directory);
+        }
+        let node = agent.start().await?;
+        drop(joins);
+        if let Some(username) = node.username().filter(|name| *name != config.username) {
+            tracing::warn!("the username {} of agent {} is taken: it is @{username}", config.username, config.key);
+        }
+        for variable in &missing {
+            tracing::warn!("agent {}: {variable} is not set; messages get the error config_error", config.key);
+        }
+        Ok(Self { config, missing, node, responder })
+    }
+
+    /// Answers with other parts from the next message on.
+    pub(super) fn replace(&mut self, parts: AgentParts, missing: Vec<String>) {
+        self.config = Arc::clone(&parts.config);
+        self.missing = missing;
+        self.responder.replace(parts);
+    }
+
+    /// Finishes its messages and leaves the network.
+    pub(super) async fn drain(self) {
+        self.node.close().await;
+    }
+
+    /// The agent as it is on the network.
+    pub(super) fn status(&self) -> AgentStatus {
+        AgentStatus {
+            key: self.config.key.clone(),
+            username: self.node.username().unwrap_or_default(),
+            account_id: self.node.account_id().unwrap_or_default(),
+            missing: self.missing.clone(),
+        }
+    }
+}
+
+/// The limits of the SDK: its defaults are for handlers that answer at once.
+fn raise(limits: &mut Limits, config: &AgentConfig) {
+    limits.max_concurrency = config.limits.concurrency;
+    limits.work_timeout = config.limits.max_time + ANSWER_GRACE;
+    // The host has a shorter one for its own end; a session that a reload replaces finishes its messages.
+    limits.drain_timeout = limits.work_timeout;
+    limits.rate_limit_per_sender_per_sec = RATE_PER_SENDER;
+    limits.rate_limit_burst = BURST_PER_SENDER;
+    limits.default_ttl_ms = config.reply.ttl_ms;
+}
+
+/// Hands messages to the responder.
+struct MessageHandler {
+    agent: Arc<str>,
+    responder: Arc<Responder>,
+    events: Option<mpsc::Sender<HostEvent>>,
+    /// Is cancelled when the node runs: messages come a moment earlier, when it cannot reply yet.
+    joined: CancellationToken,
+    stopping: CancellationToken,
+    in_flight: Arc<InFlight>,
+}
+
+impl Handler for MessageHandler {
+    async fn handle(&self, message: Message, context: Context) -> HandlerResult {
+        let _in_flight = self.in_flight.enter();
+        self.joined.cancelled().await;
+        if let Some(events) = &self.events {
+            tell(events, HostEvent::Received { agent: Arc::clone(&self.agent), message: message.clone() });
+        }
+        tokio::select! {
+            result = self.responder.handle(message.clone(), context.clone()) => result,
+            () = self.stopping.cancelled() => refuse(&message, &context).await,
+        }
+    }
+}
+
+/// A reader that is too slow misses events.
+fn tell(events: &mpsc::Sender<HostEvent>, event: HostEvent) {
+    let _ = events.try_send(event);
+}
+
+fn outcome_event(agent: Arc<str>, message: Message, outcome: AnswerOutcome<'_>, time: Duration) -> HostEvent {
+    match outcome {
+        AnswerOutcome::Answered(text) => HostEvent::Answered { agent, message, text: text.to_owned(), time },
+        AnswerOutcome::Failed { code, detail } => {
+            let (code, detail) = (code.to_owned(), detail.to_owned());
+            HostEvent::Failed { agent, message, code, detail, time }
+        }
+    }
+}
+
+/// Refuses a message that the host cannot finish (PROTOCOL.md section 5.4).
+async fn refuse(message: &Message, context: &Context) -> HandlerResult {
+    if message.wants_reply() {
+        let payload = json!({
+            "error": "shutting_down",
+            "detail": "the host of this agent is stopping",
+            "request_message_id": &*message.message_id,
+            "trace_id": message.trace_id.as_deref().unwrap_or(&message.message_id),
+        });
+        context.reply(payload).kind("error").await?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::usage::fixtures::agent;
+
+    #[test]
+    fn the_sdk_waits_longer_than_the_agent() {
+        let mut config = agent("planner");
+        config.limits.concurrency = 7;
+        config.limits.max_time = Duration::from_secs(240);
+        let mut limits = Limits::default();
+        raise(&mut limits, &config);
+        assert_eq!((limits.max_concurrency, limits.work_timeout), (7, Duration::from_secs(255)));
+        assert!(limits.rate_limit_per_sender_per_sec >= 100.0);
+    }
+}

@@ -1,0 +1,168 @@
+//! Messages to other agents, and notes to the agent itself.
+
+use std::time::Duration;
+
+use agentnet::{Message, RequestError, SendError};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use super::agents::account_of;
+use super::chain::CallChain;
+use super::{MAX_TEXT_CHARS, ToolFailure, cut, own_account, read, registry_failure, thread_of};
+use crate::memory::entry;
+use crate::tools::ToolContext;
+
+/// Wait for an answer where the model names none, in seconds.
+const DEFAULT_ASK_SECONDS: f64 = 90.0;
+/// Life of a message that nobody waits for.
+const MESSAGE_TTL_MS: i64 = 30_000;
+/// Characters of an error code that another agent sends.
+const MAX_CODE_CHARS: usize = 64;
+/// Characters of the detail of an error.
+const MAX_DETAIL_CHARS: usize = 500;
+
+#[derive(Deserialize)]
+struct AskArguments {
+    agent: String,
+    text: String,
+    timeout_seconds: Option<f64>,
+}
+
+pub(super) async fn ask(arguments: Value, context: &ToolContext) -> Result<Value, ToolFailure> {
+    let AskArguments {
+        agent,
+        text,
+        timeout_seconds,
+    } = read(arguments)?;
+    let own = own_account(context)?;
+    let chain = CallChain::of_context(context);
+    chain.check_hops(context.max_hops)?;
+    let account_id = account_of(&agent, context).await?;
+    chain.check_ask(&own, &account_id, context.max_hops)?;
+    let seconds = timeout_seconds.unwrap_or(DEFAULT_ASK_SECONDS).clamp(1.0, 300.0);
+    let left = context.deadline.saturating_duration_since(Instant::now());
+    let timeout = Duration::from_secs_f64(seconds).min(left);
+    let payload = json!({ "text": text, "mesh": chain.member_of_request(&own) });
+    let reply = context
+        .node
+        .request_account(account_id, payload)
+        .thread(thread_of(&context.message))
+        .parent(&*context.message.message_id)
+        .ttl_ms(i64::try_from(timeout.as_millis()).unwrap_or(i64::MAX))
+        .timeout(timeout)
+        .await
+        .map_err(|error| request_failure(&error, &agent))?;
+    read_reply(&reply, &agent)
+}
+
+/// What an agent answered.
+///
+/// # Errors
+/// The agent's own error.
+fn read_reply(reply: &Message, agent: &str) -> Result<Value, ToolFailure> {
+    let agent = cut(agent, 100);
+    if let Some(code) = reply.error_code() {
+        let payload = reply.payload().view();
+        let detail = payload
+            .as_object()
+            .map(|payload| payload.get("detail").text().into_owned());
+        let detail = detail.filter(|detail| !detail.is_empty()).unwrap_or_default();
+        return Err(ToolFailure::new(
+            cut(&code, MAX_CODE_CHARS),
+            format!("{agent}: {}", cut(&detail, MAX_DETAIL_CHARS)),
+        ));
+    }
+    let text = entry::shown_text(reply.payload()).unwrap_or_default();
+    Ok(json!({ "from": agent, "text": cut(&text, MAX_TEXT_CHARS) }))
+}
+
+fn request_failure(error: &RequestError, agent: &str) -> ToolFailure {
+    match error {
+        RequestError::Send(error) => send_failure(error, agent),
+        RequestError::NoResponders { .. } => {
+            ToolFailure::new("recipient_offline", format!("{} is offline", cut(agent, 100)))
+        }
+        RequestError::Timeout { timeout, .. } | RequestError::Untrusted { timeout, .. } => ToolFailure::new(
+            "timeout",
+            format!(
+                "{} did not answer within {:.0} s",
+                cut(agent, 100),
+                timeout.as_secs_f64()
+            ),
+        ),
+        other => ToolFailure::new("not_answered", cut(&other.to_string(), MAX_DETAIL_CHARS)),
+    }
+}
+
+fn send_failure(error: &SendError, agent: &str) -> ToolFailure {
+    let agent = cut(agent, 100);
+    match error {
+        SendError::Rejected { code, detail, .. } => ToolFailure::new(
+            cut(code, MAX_CODE_CHARS),
+            format!("{agent}: {}", cut(detail, MAX_DETAIL_CHARS)),
+        ),
+        SendError::AckTimeout { .. } => ToolFailure::new("timeout", format!("{agent} did not confirm the message")),
+        SendError::NotRunning => ToolFailure::new("shutting_down", "this agent is leaving the network"),
+        other => ToolFailure::new("not_sent", cut(&other.to_string(), MAX_DETAIL_CHARS)),
+    }
+}
+
+#[derive(Deserialize)]
+struct SendArguments {
+    agent: String,
+    text: String,
+}
+
+pub(super) async fn send(arguments: Value, context: &ToolContext) -> Result<Value, ToolFailure> {
+    let SendArguments { agent, text } = read(arguments)?;
+    let own = own_account(context)?;
+    let chain = CallChain::of_context(context);
+    chain.check_hops(context.max_hops)?;
+    let account_id = account_of(&agent, context).await?;
+    if account_id == own {
+        return Err(ToolFailure::new("bad_args", "network_note keeps a note for yourself"));
+    }
+    let sent = context
+        .node
+        .send_to_account(
+            account_id,
+            json!({ "text": text, "mesh": chain.member_of_message(&own, false) }),
+        )
+        .thread(thread_of(&context.message))
+        .parent(&*context.message.message_id)
+        .ttl_ms(MESSAGE_TTL_MS)
+        .await
+        .map_err(|error| send_failure(&error, &agent))?;
+    Ok(json!({ "to": cut(&agent, 100), "message_id": sent.message_id }))
+}
+
+#[derive(Deserialize)]
+struct NoteArguments {
+    text: String,
+}
+
+/// A note is a message of the agent to itself, so that it is kept with the thread and every replica reads it.
+pub(super) async fn note(arguments: Value, context: &ToolContext) -> Result<Value, ToolFailure> {
+    let NoteArguments { text } = read(arguments)?;
+    let own = own_account(context)?;
+    let sent = context
+        .node
+        .send_to_account(own, json!({ "type": entry::NOTE_TYPE, "text": text }))
+        .thread(thread_of(&context.message))
+        .parent(&*context.message.message_id)
+        .kind("system")
+        .ttl_ms(MESSAGE_TTL_MS)
+        .without_ack()
+        .await
+        .map_err(|error| send_failure(&error, "this agent"))?;
+    Ok(json!({ "message_id": sent.message_id }))
+}
+
+/// Whether the agent takes part in a thread.
+pub(super) async fn takes_part(thread_id: &str, context: &ToolContext) -> Result<bool, ToolFailure> {
+    let own = own_account(context)?;
+    let status = context.node.thread_status(thread_id).await;
+    let status = status.map_err(|error| registry_failure(&error, || "there is no such conversation".to_owned()))?;
+    Ok(status.thread.participants.contains(&own))
+}

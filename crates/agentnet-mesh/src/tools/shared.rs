@@ -1,0 +1,177 @@
+//! What the agents of a mesh share: the tools of the file, and the connections to MCP servers.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::join_all;
+use serde_json::Value;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::Tool;
+use super::command::CommandTemplate;
+use super::http::{HttpClients, HttpRequestTool};
+use super::mcp::McpServerHandle;
+use super::name::model_name;
+use super::pattern::ToolPatterns;
+use super::schema::{ArgumentSchema, object_schema};
+use super::set::ToolSet;
+use crate::config::{Mesh, ToolAction, ToolConfig};
+use crate::model::ToolSpec;
+
+/// Wait for the first connection to MCP servers, so that the first message finds their tools.
+const FIRST_CONNECTION_TIMEOUT: Duration = Duration::from_secs(15);
+/// Wait for MCP servers to end.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The tools that all agents of a mesh share. An MCP server is started when a set of tools needs it, and again when it ends.
+///
+/// Dropping it ends the servers; [`SharedTools::close`] waits for their end.
+pub struct SharedTools {
+    tools: Vec<Arc<dyn Tool>>,
+    servers: Vec<McpServerHandle>,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+}
+
+impl SharedTools {
+    /// Prepares the tools of a mesh, within a tokio runtime. A tool that [`check`] refuses is left out with a line in the log.
+    #[must_use]
+    pub fn start(mesh: &Mesh) -> Self {
+        let clients = Arc::new(HttpClients::new());
+        let parent = mesh.path.parent().filter(|parent| !parent.as_os_str().is_empty());
+        let directory = parent.unwrap_or(Path::new("."));
+        let tools = mesh
+            .tools
+            .iter()
+            .filter_map(|(name, config)| match compile(name, config, directory, &clients) {
+                Ok(compiled) => Some(compiled.tool),
+                Err(problem) => {
+                    tracing::error!(
+                        tool = name.as_str(),
+                        problem,
+                        "left out a tool: its configuration is wrong"
+                    );
+                    None
+                }
+            });
+        let tools = tools.collect();
+        let tasks = TaskTracker::new();
+        let stop = CancellationToken::new();
+        let servers = mesh
+            .mcp_servers
+            .iter()
+            .map(|(name, config)| McpServerHandle::start(name, config, directory, &tasks, &stop))
+            .collect();
+        Self {
+            tools,
+            servers,
+            tasks,
+            stop,
+        }
+    }
+
+    /// The tools that an agent may use: those of the mesh and `more`, by globs. Starts the MCP servers that the globs name, and waits
+    /// some seconds for their first answer; one that is later adds its tools to the set when it is there.
+    pub async fn select(&self, globs: &[String], more: Vec<Arc<dyn Tool>>) -> ToolSet {
+        let patterns = ToolPatterns::new(globs);
+        let servers: Vec<McpServerHandle> = self
+            .servers
+            .iter()
+            .filter(|server| patterns.may_allow_below(&format!("mcp.{}.", server.name())))
+            .cloned()
+            .collect();
+        for server in &servers {
+            server.want();
+        }
+        join_all(
+            servers
+                .iter()
+                .map(|server| server.first_attempt(FIRST_CONNECTION_TIMEOUT)),
+        )
+        .await;
+        let mut fixed = self.tools.clone();
+        fixed.extend(more);
+        ToolSet::new(patterns, fixed, servers)
+    }
+
+    /// Ends the MCP servers: closes their input, then asks the rest to end, then kills it.
+    pub async fn close(&self) {
+        self.stop.cancel();
+        self.tasks.close();
+        if tokio::time::timeout(CLOSE_TIMEOUT, self.tasks.wait()).await.is_err() {
+            tracing::warn!("some MCP servers did not end in time");
+        }
+    }
+}
+
+impl Drop for SharedTools {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+/// Checks the configuration of a tool: its schema, and that every `{parameter}` is in it.
+///
+/// # Errors
+/// A text that says what is wrong, and in which member.
+pub fn check(name: &str, config: &ToolConfig) -> Result<(), String> {
+    let clients = Arc::new(HttpClients::new());
+    let compiled = compile(name, config, Path::new("."), &clients)?;
+    ArgumentSchema::compile(&config_schema(config)?).map_err(|problem| format!("parameters: {problem}"))?;
+    compiled.check_parameters(&config.parameters)
+}
+
+/// A tool of the file, and the `{parameters}` that its configuration names.
+struct CompiledTool {
+    tool: Arc<dyn Tool>,
+    parameters: Vec<String>,
+}
+
+fn compile(
+    name: &str,
+    config: &ToolConfig,
+    directory: &Path,
+    clients: &Arc<HttpClients>,
+) -> Result<CompiledTool, String> {
+    let spec = ToolSpec {
+        name: model_name(name),
+        description: config.description.clone(),
+        parameters: config_schema(config)?,
+    };
+    let limits = (config.timeout, config.max_result_bytes);
+    match &config.action {
+        ToolAction::Http(http) => {
+            let tool = HttpRequestTool::compile(spec, name, limits, http, Arc::clone(clients))?;
+            let parameters = tool.parameters().into_iter().map(str::to_owned).collect();
+            let tool = Arc::new(tool);
+            Ok(CompiledTool { tool, parameters })
+        }
+        ToolAction::Command(command) => {
+            let tool = CommandTemplate::compile(spec, name, limits, command, directory)?;
+            let parameters = tool.parameters().map(str::to_owned).collect();
+            let tool = Arc::new(tool);
+            Ok(CompiledTool { tool, parameters })
+        }
+    }
+}
+
+fn config_schema(config: &ToolConfig) -> Result<Value, String> {
+    object_schema(&config.parameters).map_err(|problem| format!("parameters: {problem}"))
+}
+
+impl CompiledTool {
+    /// Refuses parameters that the schema does not have: no model could ever give them.
+    fn check_parameters(&self, schema: &Value) -> Result<(), String> {
+        let known = schema.get("properties").and_then(Value::as_object);
+        let is_known = |name: &String| known.is_some_and(|known| known.contains_key(name));
+        match self.parameters.iter().find(|name| !is_known(name)) {
+            Some(name) => Err(format!("{{{name}}} is not in parameters.properties")),
+            None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

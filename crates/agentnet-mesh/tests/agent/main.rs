@@ -1,0 +1,13 @@
+//! Agents on a real nats-server and a real registry. Only the models are scripted.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod answers;
+mod compaction;
+mod debates;
+mod failures;
+mod harness;
+mod network_tools;
+mod scripted_model;
+mod streams;
+mod threads;
