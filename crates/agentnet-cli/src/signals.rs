@@ -30,7 +30,13 @@ impl StopSignals {
     pub(crate) fn listen_with_reload() -> Result<(Self, ReloadSignal), Failure> {
         let signals = Self::listen()?;
         let hangup = signals.hangup;
-        Ok((Self { hangup: None, ..signals }, ReloadSignal { hangup }))
+        Ok((
+            Self {
+                hangup: None,
+                ..signals
+            },
+            ReloadSignal { hangup },
+        ))
     }
 
     /// Waits for a signal.

@@ -35,8 +35,8 @@ use tokio_util::task::TaskTracker;
 
 pub use self::agent_task::AgentStatus;
 use self::agent_task::{AgentEnvironment, AgentTask};
-use self::changes::{Change, Changes};
 pub use self::changes::ReloadReport;
+use self::changes::{Change, Changes};
 pub use self::events::HostEvent;
 use self::in_flight::InFlight;
 pub use self::options::{HostError, HostOptions};
@@ -90,7 +90,11 @@ impl Host {
         options::select(&mut mesh, &options.only)?;
         let http = HttpClient::new().map_err(|error| HostError::HttpClient(error.to_string()))?;
         let ledger = options::open_ledger(&options, &mesh)?;
-        let url = options.nats_url.as_deref().or(mesh.nats_url.as_deref()).unwrap_or(DEFAULT_NATS_URL);
+        let url = options
+            .nats_url
+            .as_deref()
+            .or(mesh.nats_url.as_deref())
+            .unwrap_or(DEFAULT_NATS_URL);
         let connection = Connection::open(url, "agentnet-mesh").await?;
         let tools = Arc::new(SharedTools::start(&mesh));
         let core = Core {
@@ -112,7 +116,11 @@ impl Host {
             Ok(agents) => {
                 core.count(&agents);
                 let state = tokio::sync::Mutex::new(State { mesh, tools, agents });
-                Ok(Self { core, state, background: TaskTracker::new() })
+                Ok(Self {
+                    core,
+                    state,
+                    background: TaskTracker::new(),
+                })
             }
             Err(error) => {
                 tools.close().await;
@@ -128,7 +136,8 @@ impl Host {
     /// [`HostError::NoAgents`]: nothing would be left to run; nothing changed then. An agent that cannot join is in
     /// [`ReloadReport::failed`]: its old session, if it has one, goes on.
     pub async fn reload(&self, mut mesh: Mesh) -> Result<ReloadReport, HostError> {
-        mesh.agents.retain(|agent| self.core.only.is_empty() || self.core.only.contains(&agent.key));
+        mesh.agents
+            .retain(|agent| self.core.only.is_empty() || self.core.only.contains(&agent.key));
         if mesh.agents.is_empty() {
             self.core.metrics.record_reload(false);
             return Err(HostError::NoAgents);
@@ -222,7 +231,11 @@ impl Host {
     /// The node of an agent.
     pub async fn node(&self, key: &str) -> Option<AgentNode> {
         let state = self.state.lock().await;
-        state.agents.iter().find(|task| task.config.key == key).map(|task| task.node.clone())
+        state
+            .agents
+            .iter()
+            .find(|task| task.config.key == key)
+            .map(|task| task.node.clone())
     }
 
     /// The connection that the agents share.
@@ -246,14 +259,21 @@ impl Host {
     /// Leaves the network, the last agent of the file first: no new messages; those at hand are finished within
     /// [`HostOptions::drain_timeout`], the rest is refused with `shutting_down`. Then ends the tools.
     pub async fn close(self) {
-        let Self { core, state, background } = self;
+        let Self {
+            core,
+            state,
+            background,
+        } = self;
         let state = state.into_inner();
         let environment = &core.environment;
         for task in state.agents.into_iter().rev() {
             background.spawn(task.drain());
         }
         background.close();
-        if tokio::time::timeout(core.drain_timeout, background.wait()).await.is_err() {
+        if tokio::time::timeout(core.drain_timeout, background.wait())
+            .await
+            .is_err()
+        {
             environment.stopping.cancel();
             if tokio::time::timeout(REFUSAL_TIMEOUT, background.wait()).await.is_err() {
                 tracing::warn!("closing without a connection: what was left could not be refused");
@@ -278,7 +298,10 @@ impl Core {
         let join = |config| async move {
             let parts = self.parts(mesh, tools, config).await;
             let joined = AgentTask::join(parts, options::missing_variables(mesh, config), &self.environment).await;
-            joined.map_err(|source| HostError::Start { agent: config.key.clone(), source })
+            joined.map_err(|source| HostError::Start {
+                agent: config.key.clone(),
+                source,
+            })
         };
         let joins: Vec<_> = mesh.agents.iter().map(join).collect();
         let joined: Vec<_> = futures::stream::iter(joins).buffered(START_CONCURRENCY).collect().await;
@@ -298,7 +321,11 @@ impl Core {
 
     /// What an agent answers with.
     async fn parts(&self, mesh: &Mesh, tools: &SharedTools, config: &AgentConfig) -> AgentParts {
-        let own = config.memory.compaction.as_ref().and_then(|compaction| compaction.model.as_ref());
+        let own = config
+            .memory
+            .compaction
+            .as_ref()
+            .and_then(|compaction| compaction.model.as_ref());
         let compaction_models = own.map_or(config.models.as_slice(), std::slice::from_ref);
         AgentParts {
             models: ModelChain::new(&self.http, &mesh.providers, &config.models),

@@ -41,7 +41,11 @@ impl UsageRecord {
     /// The tokens of the record.
     #[must_use]
     pub fn tokens(&self) -> TokenUsage {
-        TokenUsage { input: self.input, output: self.output, cached_input: self.cached_input }
+        TokenUsage {
+            input: self.input,
+            output: self.output,
+            cached_input: self.cached_input,
+        }
     }
 }
 

@@ -48,14 +48,23 @@ struct Provider {
 async fn answer(State(provider): State<Provider>, body: String) -> impl IntoResponse {
     provider.asked.send_modify(|count| *count += 1);
     if body.contains(HOLD) {
-        provider.released.subscribe().wait_for(|is_released| *is_released).await.unwrap();
+        provider
+            .released
+            .subscribe()
+            .wait_for(|is_released| *is_released)
+            .await
+            .unwrap();
     }
-    let word = body.split(|c: char| !c.is_alphanumeric() && c != '_').find(|word| word.starts_with("PROMPT_"));
+    let word = body
+        .split(|c: char| !c.is_alphanumeric() && c != '_')
+        .find(|word| word.starts_with("PROMPT_"));
     let event = |value: Value| format!("data: {value}\n\n");
     let text = [
         event(json!({ "id": "c", "model": "m", "choices": [{ "index": 0, "delta": { "content": word } }] })),
         event(json!({ "id": "c", "model": "m", "choices": [{ "index": 0, "delta": {}, "finish_reason": "stop" }] })),
-        event(json!({ "id": "c", "model": "m", "choices": [], "usage": { "prompt_tokens": 9, "completion_tokens": 1 } })),
+        event(
+            json!({ "id": "c", "model": "m", "choices": [], "usage": { "prompt_tokens": 9, "completion_tokens": 1 } }),
+        ),
         "data: [DONE]\n\n".to_owned(),
     ];
     ([(CONTENT_TYPE, "text/event-stream")], text.concat())
@@ -65,17 +74,35 @@ impl World {
     async fn start() -> Self {
         let nats = NatsServer::builder().jetstream(true).start().await.unwrap();
         let database = TestDatabase::start().await.unwrap();
-        let store = agentnet_store::open(&database.url(), &OpenOptions::default()).await.unwrap();
-        let config = RegistryConfig { nats_url: nats.url(), ..RegistryConfig::default() };
+        let store = agentnet_store::open(&database.url(), &OpenOptions::default())
+            .await
+            .unwrap();
+        let config = RegistryConfig {
+            nats_url: nats.url(),
+            ..RegistryConfig::default()
+        };
         let registry = Registry::start(config, store).await.unwrap();
-        let provider = Provider { asked: watch::Sender::new(0), released: watch::Sender::new(false) };
+        let provider = Provider {
+            asked: watch::Sender::new(0),
+            released: watch::Sender::new(false),
+        };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let provider_url = format!("http://{}/v1", listener.local_addr().unwrap());
         let app = Router::new().fallback(answer).with_state(provider.clone());
         tokio::spawn(axum::serve(listener, app).into_future());
-        let user = AgentNode::builder("user").username("user").nats_url(nats.url()).ignore_environment();
+        let user = AgentNode::builder("user")
+            .username("user")
+            .nats_url(nats.url())
+            .ignore_environment();
         let user = user.start().await.unwrap();
-        Self { nats, _registry: registry, _database: database, provider, provider_url, user }
+        Self {
+            nats,
+            _registry: registry,
+            _database: database,
+            provider,
+            provider_url,
+            user,
+        }
     }
 
     fn mesh(&self, agents: &str) -> Mesh {
@@ -88,7 +115,11 @@ impl World {
     }
 
     fn options(&self) -> HostOptions {
-        HostOptions { nats_url: Some(self.nats.url()), dev_auth: Some(false), ..HostOptions::default() }
+        HostOptions {
+            nats_url: Some(self.nats.url()),
+            dev_auth: Some(false),
+            ..HostOptions::default()
+        }
     }
 
     async fn host(&self, agents: &str) -> Host {
@@ -96,7 +127,11 @@ impl World {
     }
 
     async fn ask(&self, agent: &str, text: &str) -> Message {
-        self.user.request(agent, json!({ "text": text })).timeout(DEADLINE).await.unwrap()
+        self.user
+            .request(agent, json!({ "text": text }))
+            .timeout(DEADLINE)
+            .await
+            .unwrap()
     }
 
     async fn answer(&self, agent: &str) -> String {
@@ -111,7 +146,10 @@ impl World {
         let before = *asked.borrow_and_update();
         let request = self.user.request(agent, json!({ "text": HOLD })).timeout(DEADLINE);
         let reply = tokio::spawn(async move { request.await.unwrap() });
-        timeout(DEADLINE, asked.wait_for(|count| *count > before)).await.unwrap().unwrap();
+        timeout(DEADLINE, asked.wait_for(|count| *count > before))
+            .await
+            .unwrap()
+            .unwrap();
         reply
     }
 
@@ -136,15 +174,26 @@ async fn a_reload_changes_what_differs_and_nothing_else() {
     let sessions = (session(&host, "turn").await, session(&host, "stay").await);
     let held = world.held("@turn").await;
     let report = host.reload(world.mesh(&file("PROMPT_NEW"))).await.unwrap();
-    assert_eq!((report.changed, report.kept), (vec!["turn".to_owned()], vec!["stay".to_owned()]));
+    assert_eq!(
+        (report.changed, report.kept),
+        (vec!["turn".to_owned()], vec!["stay".to_owned()])
+    );
     assert_eq!(world.answer("@turn").await, "PROMPT_NEW");
     assert_eq!(world.answer("@stay").await, "PROMPT_STAY");
-    assert_eq!((session(&host, "turn").await, session(&host, "stay").await), sessions, "nobody has joined anew");
+    assert_eq!(
+        (session(&host, "turn").await, session(&host, "stay").await),
+        sessions,
+        "nobody has joined anew"
+    );
     world.release();
     assert_eq!(held.await.unwrap().text().as_deref(), Some("PROMPT_OLD"));
     let report = host.reload(world.mesh(&file("PROMPT_NEW"))).await.unwrap();
     assert!(report.is_unchanged(), "{report}");
-    assert!(host.metrics().encode().contains("agentnet_mesh_reloads_total{ok=\"true\"} 2"));
+    assert!(
+        host.metrics()
+            .encode()
+            .contains("agentnet_mesh_reloads_total{ok=\"true\"} 2")
+    );
     host.close().await;
 }
 
@@ -172,26 +221,47 @@ async fn agents_come_and_go() {
     let held = world.held("@first").await;
     let other = agent("third", "PROMPT_THIRD", "") + &agent("second", "PROMPT_SECOND", "");
     let report = host.reload(world.mesh(&other)).await.unwrap();
-    assert_eq!((report.added, report.removed), (vec!["third".to_owned()], vec!["first".to_owned()]));
+    assert_eq!(
+        (report.added, report.removed),
+        (vec!["third".to_owned()], vec!["first".to_owned()])
+    );
     let keys: Vec<String> = host.agents().await.into_iter().map(|agent| agent.key).collect();
     assert_eq!(keys, ["third", "second"], "in the order of the file");
     assert_eq!(world.answer("@third").await, "PROMPT_THIRD");
     world.release();
-    assert_eq!(held.await.unwrap().text().as_deref(), Some("PROMPT_FIRST"), "what it had accepted is answered");
+    assert_eq!(
+        held.await.unwrap().text().as_deref(),
+        Some("PROMPT_FIRST"),
+        "what it had accepted is answered"
+    );
     host.close().await;
     let online = world.user.list_online().await.unwrap();
-    assert_eq!(online.iter().filter(|agent| agent.agent_id != "user").count(), 0, "{online:?}");
+    assert_eq!(
+        online.iter().filter(|agent| agent.agent_id != "user").count(),
+        0,
+        "{online:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_finished_is_refused() {
     let world = World::start().await;
-    let options = HostOptions { drain_timeout: Duration::from_millis(50), ..world.options() };
-    let host = Host::start(world.mesh(&agent("turn", "PROMPT_OLD", "")), options).await.unwrap();
+    let options = HostOptions {
+        drain_timeout: Duration::from_millis(50),
+        ..world.options()
+    };
+    let host = Host::start(world.mesh(&agent("turn", "PROMPT_OLD", "")), options)
+        .await
+        .unwrap();
     let held = world.held("@turn").await;
     timeout(DEADLINE, host.close()).await.unwrap();
     let reply = held.await.unwrap();
-    assert_eq!(reply.error_code().as_deref(), Some("shutting_down"), "{}", reply.payload());
+    assert_eq!(
+        reply.error_code().as_deref(),
+        Some("shutting_down"),
+        "{}",
+        reply.payload()
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -205,7 +275,12 @@ async fn an_agent_without_its_key_says_so() {
     let metadata: Value = turn.metadata.deserialize().unwrap();
     assert_eq!(metadata["mesh"]["state"], "degraded");
     let reply = world.ask("@turn", "well?").await;
-    assert_eq!(reply.error_code().as_deref(), Some("config_error"), "{}", reply.payload());
+    assert_eq!(
+        reply.error_code().as_deref(),
+        Some("config_error"),
+        "{}",
+        reply.payload()
+    );
     assert!(reply.payload().get().contains("NO_SUCH_KEY"), "{}", reply.payload());
     // With a key it joins anew, as ready.
     let report = host.reload(world.mesh(&agent("turn", "PROMPT_OLD", ""))).await.unwrap();
@@ -218,12 +293,23 @@ async fn an_agent_without_its_key_says_so() {
 async fn only_the_selected_agents_run() {
     let world = World::start().await;
     let both = agent("first", "PROMPT_FIRST", "") + &agent("second", "PROMPT_SECOND", "");
-    let select = |keys: &[&str]| HostOptions { only: keys.iter().map(ToString::to_string).collect(), ..world.options() };
-    let refused = Host::start(world.mesh(&both), select(&["second", "third"])).await.unwrap_err();
-    assert!(matches!(&refused, HostError::UnknownAgents { unknown, .. } if unknown == &["third"]), "{refused}");
+    let select = |keys: &[&str]| HostOptions {
+        only: keys.iter().map(ToString::to_string).collect(),
+        ..world.options()
+    };
+    let refused = Host::start(world.mesh(&both), select(&["second", "third"]))
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(&refused, HostError::UnknownAgents { unknown, .. } if unknown == &["third"]),
+        "{refused}"
+    );
     let host = Host::start(world.mesh(&both), select(&["second"])).await.unwrap();
     assert_eq!(host.agents().await.len(), 1);
-    let refused = host.reload(world.mesh(&agent("first", "PROMPT_FIRST", ""))).await.unwrap_err();
+    let refused = host
+        .reload(world.mesh(&agent("first", "PROMPT_FIRST", "")))
+        .await
+        .unwrap_err();
     assert!(matches!(refused, HostError::NoAgents), "{refused}");
     assert_eq!(world.answer("@second").await, "PROMPT_SECOND");
     host.close().await;
@@ -237,9 +323,16 @@ async fn an_agent_that_cannot_join_ends_the_start() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::create_dir(folder.path().join("second.json")).unwrap();
     let key_dir = Some(folder.path().to_owned());
-    let options = HostOptions { dev_auth: Some(true), key_dir, ..world.options() };
+    let options = HostOptions {
+        dev_auth: Some(true),
+        key_dir,
+        ..world.options()
+    };
     let refused = Host::start(world.mesh(&file), options).await.unwrap_err();
-    assert!(matches!(&refused, HostError::Start { agent, .. } if agent == "second"), "{refused}");
+    assert!(
+        matches!(&refused, HostError::Start { agent, .. } if agent == "second"),
+        "{refused}"
+    );
     let online = world.user.list_online().await.unwrap();
     assert_eq!(online.len(), 1, "nobody is left: {online:?}");
 }
@@ -249,13 +342,25 @@ async fn events_tell_of_messages_and_the_ledger_keeps_tokens() {
     let world = World::start().await;
     let folder = tempfile::tempdir().unwrap();
     let (events, mut happened) = mpsc::channel(8);
-    let options = HostOptions { events: Some(events), data_dir: Some(folder.path().to_owned()), ..world.options() };
-    let host = Host::start(world.mesh(&agent("turn", "PROMPT_OLD", "")), options).await.unwrap();
+    let options = HostOptions {
+        events: Some(events),
+        data_dir: Some(folder.path().to_owned()),
+        ..world.options()
+    };
+    let host = Host::start(world.mesh(&agent("turn", "PROMPT_OLD", "")), options)
+        .await
+        .unwrap();
     world.answer("@turn").await;
     let first = timeout(DEADLINE, happened.recv()).await.unwrap().unwrap();
-    assert!(matches!(&first, HostEvent::Received { agent, .. } if &**agent == "turn"), "{first:?}");
+    assert!(
+        matches!(&first, HostEvent::Received { agent, .. } if &**agent == "turn"),
+        "{first:?}"
+    );
     let second = timeout(DEADLINE, happened.recv()).await.unwrap().unwrap();
-    assert!(matches!(&second, HostEvent::Answered { text, .. } if text == "PROMPT_OLD"), "{second:?}");
+    assert!(
+        matches!(&second, HostEvent::Answered { text, .. } if text == "PROMPT_OLD"),
+        "{second:?}"
+    );
     assert_eq!(host.ledger().used_today("turn").tokens, 10);
     host.close().await;
     let kept = std::fs::read_to_string(folder.path().join("mesh/usage.jsonl")).unwrap();

@@ -76,7 +76,11 @@ impl SigningArgs {
     /// The directory of the keys, if the agent signs.
     #[cfg(feature = "mesh")]
     pub(crate) fn signing_directory(&self) -> Result<Option<PathBuf>, Failure> {
-        if self.signs()? { self.keys.directory().map(Some) } else { Ok(None) }
+        if self.signs()? {
+            self.keys.directory().map(Some)
+        } else {
+            Ok(None)
+        }
     }
 
     /// Applies the options to the agent.

@@ -63,7 +63,11 @@ impl BlockLog {
             Ok(text) => parse_max_chars(&text)?,
             Err(_) => DEFAULT_MAX_CHARS,
         };
-        Ok(Self { output, style, max_chars })
+        Ok(Self {
+            output,
+            style,
+            max_chars,
+        })
     }
 
     /// Whether the style is blocks of text.
@@ -82,7 +86,9 @@ impl BlockLog {
                 let time = now.strftime("%H:%M:%S").to_string();
                 self.output.line(block.pretty(&time, self.max_chars, self.output))
             }
-            LogStyle::Json => self.output.document_line(&block.json(&now.timestamp().to_string(), self.max_chars)),
+            LogStyle::Json => self
+                .output
+                .document_line(&block.json(&now.timestamp().to_string(), self.max_chars)),
         }
     }
 }
@@ -93,7 +99,11 @@ impl LogBlock<'_> {
         if let Some(turn) = self.turn {
             head = format!("{head} | turn={turn}");
         }
-        let facts: Vec<String> = self.facts.iter().map(|(name, value)| format!("{name}={}", short_id(value))).collect();
+        let facts: Vec<String> = self
+            .facts
+            .iter()
+            .map(|(name, value)| format!("{name}={}", short_id(value)))
+            .collect();
         let mut lines = vec![
             output.tint(Tint::Dim, &"─".repeat(WIDTH)),
             output.tint(Tint::Bold, &head),
@@ -102,14 +112,23 @@ impl LogBlock<'_> {
             lines.push(output.tint(Tint::Dim, &facts.join(" ")));
         }
         let text = clean_lines(&cut(self.text.trim(), max_chars));
-        let indented = |line: String| if line.is_empty() { line } else { format!("{INDENT}{line}") };
+        let indented = |line: String| {
+            if line.is_empty() {
+                line
+            } else {
+                format!("{INDENT}{line}")
+            }
+        };
         lines.extend(wrap(&text, WIDTH - INDENT.len()).into_iter().map(indented));
         lines.join("\n")
     }
 
     fn json(&self, at: &str, max_chars: usize) -> String {
         let mut document = ObjectWriter::new();
-        document.text("at", at).text("role", self.role).text("event", &self.label.to_lowercase());
+        document
+            .text("at", at)
+            .text("role", self.role)
+            .text("event", &self.label.to_lowercase());
         if let Some(turn) = self.turn {
             document.int("turn", turn);
         }
@@ -180,7 +199,10 @@ mod tests {
             role: "AGENT A",
             label: "SEND",
             turn: Some(2),
-            facts: &[("peer", "@agent_novita_b"), ("trace", "0123456789abcdef0123456789abcdef")],
+            facts: &[
+                ("peer", "@agent_novita_b"),
+                ("trace", "0123456789abcdef0123456789abcdef"),
+            ],
             text,
         }
     }
@@ -207,7 +229,10 @@ mod tests {
     fn long_texts_are_cut_and_wrapped() {
         let long = "word ".repeat(400);
         let text = block(&long).pretty("10:20:30", 50, Output::fixed(false, false));
-        assert!(text.ends_with("  word word word word word word word word word wo..."), "{text}");
+        assert!(
+            text.ends_with("  word word word word word word word word word wo..."),
+            "{text}"
+        );
         let lines = wrap(&format!("{} {}", "a".repeat(200), "日本".repeat(60)), 94);
         assert!(lines.iter().all(|line| line.width() <= 94), "{lines:?}");
         assert_eq!(lines.concat().chars().filter(|c| *c == 'a').count(), 200);

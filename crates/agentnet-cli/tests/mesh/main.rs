@@ -6,7 +6,6 @@
 mod harness;
 #[allow(dead_code, reason = "another test program uses the rest")]
 #[path = "../otlp/mod.rs"]
-#[allow(dead_code, reason = "other test programs use the rest")]
 mod otlp;
 
 mod commands;

@@ -20,7 +20,9 @@ struct Unrun {
 impl Unrun {
     async fn start(options: &str) -> Self {
         let up = Up::start_with(options).await;
-        let provider = Aimock::start(&json!([says(json!({}), "At your service.")])).await.unwrap();
+        let provider = Aimock::start(&json!([says(json!({}), "At your service.")]))
+            .await
+            .unwrap();
         let folder = TempDir::new().unwrap();
         let yaml = head("openai-chat") + "agents:\n" + &agent("first", "FIRST", "") + &agent("second", "SECOND", "");
         std::fs::write(folder.path().join("mesh.yaml"), yaml).unwrap();
@@ -30,7 +32,9 @@ impl Unrun {
     /// `agentnet mesh …` beside the file.
     fn mesh(&self, words: &str) -> Command {
         let mut command = without_keys(binary());
-        command.args(["--nats-url", &self.up.url, "mesh"]).args(words.split_whitespace());
+        command
+            .args(["--nats-url", &self.up.url, "mesh"])
+            .args(words.split_whitespace());
         command
             .current_dir(self.folder.path())
             .env("MODEL_URL", self.provider.url())
@@ -57,7 +61,11 @@ async fn a_file_is_asked_without_a_host() {
     let listed = line(&unrun.up.url, "list --json").await.json();
     assert_eq!(listed["agents"], json!([]), "{listed}");
     let usage = run(unrun.mesh("usage --by thread --json")).await.json();
-    assert_eq!((&usage["rows"][0]["key"], &usage["total"]["calls"]), (&json!("ask_1"), &json!(1)), "{usage}");
+    assert_eq!(
+        (&usage["rows"][0]["key"], &usage["total"]["calls"]),
+        (&json!("ask_1"), &json!(1)),
+        "{usage}"
+    );
     // Nothing runs for a key.
     let ran = run(unrun.mesh("ask --config mesh.yaml second there? --json")).await;
     let told = ran.fails_as_json(2);
@@ -73,7 +81,10 @@ async fn a_host_reads_its_file_again_when_it_is_told_to() {
     let mut mesh = Mesh::start(Setup {
         yaml: head("openai-chat") + "agents:\n" + &agent("a", "OLD", "") + &agent("b", "OLD", ""),
         online: &["a", "b"],
-        fixtures: json!([says(json!({ "systemMessage": "OLD" }), "old"), says(json!({ "systemMessage": "NEW" }), "new")]),
+        fixtures: json!([
+            says(json!({ "systemMessage": "OLD" }), "old"),
+            says(json!({ "systemMessage": "NEW" }), "new")
+        ]),
         ..Setup::default()
     })
     .await;
@@ -106,16 +117,24 @@ async fn a_host_reads_its_file_again_when_it_is_told_to() {
 async fn everything_signs_where_it_must() {
     let mut unrun = Unrun::start("--dev-auth").await;
     let keys = format!("--dev-auth --key-dir {}", unrun.folder.path().join("keys").display());
-    run(unrun.mesh("run mesh.yaml")).await.fails(2, &["agent first", "auth_required"]);
+    run(unrun.mesh("run mesh.yaml"))
+        .await
+        .fails(2, &["agent first", "auth_required"]);
     let mut host = Service::spawn(unrun.mesh(&format!("run mesh.yaml {keys}")));
     online(&host, &unrun.up.url, &["first", "second"]).await;
     let ran = run(unrun.mesh(&format!("ask first there? --as asker {keys}"))).await;
     assert_eq!(ran.ok().trim(), "At your service.");
     let mut demo = without_keys(binary());
-    demo.args(["--nats-url", &unrun.up.url, "demo", "duo", "--log", "json"]).args(keys.split(' '));
-    demo.env("NOVITA_API_KEY", "none").env("NOVITA_BASE_URL", unrun.provider.url()).env("DEMO_TURNS", "1");
+    demo.args(["--nats-url", &unrun.up.url, "demo", "duo", "--log", "json"])
+        .args(keys.split(' '));
+    demo.env("NOVITA_API_KEY", "none")
+        .env("NOVITA_BASE_URL", unrun.provider.url())
+        .env("DEMO_TURNS", "1");
     let printed = run(demo).await.ok();
-    let lines: Vec<Value> = printed.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let lines: Vec<Value> = printed
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
     let events: Vec<_> = lines.iter().map(|line| line["event"].as_str().unwrap()).collect();
     assert_eq!(events, ["start", "send", "recv"], "{printed}");
     host.signal(Signal::TERM);
@@ -134,12 +153,20 @@ async fn usage_is_filtered_and_summed() {
             "thread_id": "t", "input": input, "output": 5, "cached_input": 0, "usd": 0.5,
         })
     };
-    let records = [record(1, "a", 10), record(2, "a", 20), record(3, "a", 40), record(2, "b", 90)];
+    let records = [
+        record(1, "a", 10),
+        record(2, "a", 20),
+        record(3, "a", 40),
+        record(2, "b", 90),
+    ];
     let text: String = records.iter().map(|record| format!("{record}\n")).collect();
     std::fs::write(folder.path().join("mesh/usage.jsonl"), text).unwrap();
     let usage = async |words: &str| {
         let mut command = binary();
-        command.args(["mesh", "usage", "--data-dir"]).arg(folder.path()).args(words.split(' '));
+        command
+            .args(["mesh", "usage", "--data-dir"])
+            .arg(folder.path())
+            .args(words.split(' '));
         run(command).await.ok()
     };
     let csv = usage("--by day --since 2026-11-02 --until 2026-11-03 --agent a --output csv").await;
@@ -157,16 +184,31 @@ async fn files_are_replaced_only_by_force() {
     let folder = TempDir::new().unwrap();
     let init = async |words: &str| {
         let mut command = binary();
-        command.args(["mesh", "init"]).args(words.split_whitespace()).current_dir(folder.path());
+        command
+            .args(["mesh", "init"])
+            .args(words.split_whitespace())
+            .current_dir(folder.path());
         run(command).await
     };
-    assert!(init("new/mesh").await.ok().contains("agentnet mesh run new/mesh/mesh.yaml"));
+    assert!(
+        init("new/mesh")
+            .await
+            .ok()
+            .contains("agentnet mesh run new/mesh/mesh.yaml")
+    );
     let file = folder.path().join("new/mesh/mesh.yaml");
     std::fs::write(&file, "mine").unwrap();
     init("new/mesh").await.fails(2, &["exists already", "--force"]);
     assert_eq!(std::fs::read_to_string(&file).unwrap(), "mine");
     let written = init("new/mesh --force --json").await.json();
-    assert!(written["files"].as_array().unwrap().iter().any(|file| file == "new/mesh/mesh.yaml"), "{written}");
+    assert!(
+        written["files"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .any(|file| file == "new/mesh/mesh.yaml"),
+        "{written}"
+    );
     assert_ne!(std::fs::read_to_string(&file).unwrap(), "mine");
 }
 
@@ -179,12 +221,18 @@ async fn a_file_is_checked_with_other_values() {
     let check = async |set: &str| {
         let mut command = without_keys(binary());
         command.args(["mesh", "check", "--config", "other.yaml", "--set", set, "--json"]);
-        command.current_dir(folder.path()).env("MODEL_URL", "http://127.0.0.1:9");
+        command
+            .current_dir(folder.path())
+            .env("MODEL_URL", "http://127.0.0.1:9");
         run(command).await
     };
     let findings = check("agents[0].username=renamed").await.json();
     assert_eq!(findings["agents"][0]["username"], "renamed", "{findings}");
-    assert_eq!((&findings["ok"], &findings["providers"][0]["has_key"]), (&json!(true), &json!(true)), "{findings}");
+    assert_eq!(
+        (&findings["ok"], &findings["providers"][0]["has_key"]),
+        (&json!(true), &json!(true)),
+        "{findings}"
+    );
     let told = check("agents[0].model.provider=clade").await.fails_as_json(2);
     assert!(told["hint"].as_str().unwrap().contains("clade"), "{told}");
 }

@@ -67,7 +67,10 @@ impl AgentTask {
         if let Some(events) = environment.events.clone() {
             let agent = Arc::clone(&key);
             responder = responder.observed_by(move |message, outcome, time| {
-                tell(&events, outcome_event(Arc::clone(&agent), message.clone(), outcome, time));
+                tell(
+                    &events,
+                    outcome_event(Arc::clone(&agent), message.clone(), outcome, time),
+                );
             });
         }
         let responder = Arc::new(responder);
@@ -100,12 +103,24 @@ impl AgentTask {
         let node = agent.start().await?;
         drop(joins);
         if let Some(username) = node.username().filter(|name| *name != config.username) {
-            tracing::warn!("the username {} of agent {} is taken: it is @{username}", config.username, config.key);
+            tracing::warn!(
+                "the username {} of agent {} is taken: it is @{username}",
+                config.username,
+                config.key
+            );
         }
         for variable in &missing {
-            tracing::warn!("agent {}: {variable} is not set; messages get the error config_error", config.key);
+            tracing::warn!(
+                "agent {}: {variable} is not set; messages get the error config_error",
+                config.key
+            );
         }
-        Ok(Self { config, missing, node, responder })
+        Ok(Self {
+            config,
+            missing,
+            node,
+            responder,
+        })
     }
 
     /// Answers with other parts from the next message on.
@@ -158,7 +173,13 @@ impl Handler for MessageHandler {
         let _in_flight = self.in_flight.enter();
         self.joined.cancelled().await;
         if let Some(events) = &self.events {
-            tell(events, HostEvent::Received { agent: Arc::clone(&self.agent), message: message.clone() });
+            tell(
+                events,
+                HostEvent::Received {
+                    agent: Arc::clone(&self.agent),
+                    message: message.clone(),
+                },
+            );
         }
         tokio::select! {
             result = self.responder.handle(message.clone(), context.clone()) => result,
@@ -174,10 +195,21 @@ fn tell(events: &mpsc::Sender<HostEvent>, event: HostEvent) {
 
 fn outcome_event(agent: Arc<str>, message: Message, outcome: AnswerOutcome<'_>, time: Duration) -> HostEvent {
     match outcome {
-        AnswerOutcome::Answered(text) => HostEvent::Answered { agent, message, text: text.to_owned(), time },
+        AnswerOutcome::Answered(text) => HostEvent::Answered {
+            agent,
+            message,
+            text: text.to_owned(),
+            time,
+        },
         AnswerOutcome::Failed { code, detail } => {
             let (code, detail) = (code.to_owned(), detail.to_owned());
-            HostEvent::Failed { agent, message, code, detail, time }
+            HostEvent::Failed {
+                agent,
+                message,
+                code,
+                detail,
+                time,
+            }
         }
     }
 }
@@ -208,7 +240,10 @@ mod tests {
         config.limits.max_time = Duration::from_secs(240);
         let mut limits = Limits::default();
         raise(&mut limits, &config);
-        assert_eq!((limits.max_concurrency, limits.work_timeout), (7, Duration::from_secs(255)));
+        assert_eq!(
+            (limits.max_concurrency, limits.work_timeout),
+            (7, Duration::from_secs(255))
+        );
         assert!(limits.rate_limit_per_sender_per_sec >= 100.0);
     }
 }

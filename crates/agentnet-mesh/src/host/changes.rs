@@ -110,8 +110,16 @@ fn identity(agent: &AgentConfig) -> impl PartialEq + '_ {
 
 /// Names of the providers that an agent uses.
 fn providers(agent: &AgentConfig) -> impl Iterator<Item = &str> {
-    let compaction = agent.memory.compaction.as_ref().and_then(|compaction| compaction.model.as_ref());
-    agent.models.iter().chain(compaction).map(|model| model.provider.as_str())
+    let compaction = agent
+        .memory
+        .compaction
+        .as_ref()
+        .and_then(|compaction| compaction.model.as_ref());
+    agent
+        .models
+        .iter()
+        .chain(compaction)
+        .map(|model| model.provider.as_str())
 }
 
 #[cfg(test)]

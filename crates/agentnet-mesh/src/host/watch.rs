@@ -111,7 +111,11 @@ impl FileWatch {
                 }
             }
         }
-        let new: Vec<PathBuf> = files.iter().filter(|file| !self.files.contains(file)).cloned().collect();
+        let new: Vec<PathBuf> = files
+            .iter()
+            .filter(|file| !self.files.contains(file))
+            .cloned()
+            .collect();
         self.contents.retain(|file, _| files.contains(file));
         self.contents.extend(read(&new));
         self.folders = watched;
@@ -126,7 +130,10 @@ impl FileWatch {
             let Some(due) = &mut self.due else {
                 self.events.notified().await;
                 let now = Instant::now();
-                self.due = Some(Due { quiet: now + DEBOUNCE, latest: now + MAX_DEBOUNCE });
+                self.due = Some(Due {
+                    quiet: now + DEBOUNCE,
+                    latest: now + MAX_DEBOUNCE,
+                });
                 continue;
             };
             tokio::select! {
@@ -149,7 +156,10 @@ impl FileWatch {
 
 impl std::fmt::Debug for FileWatch {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("FileWatch").field("files", &self.files).finish_non_exhaustive()
+        formatter
+            .debug_struct("FileWatch")
+            .field("files", &self.files)
+            .finish_non_exhaustive()
     }
 }
 

@@ -7,7 +7,13 @@ use crate::config::{AgentConfig, LimitsConfig, MemoryConfig, ModelConfig, ReplyC
 
 /// A model of the provider `p`.
 pub(crate) fn model(name: &str) -> ModelConfig {
-    ModelConfig { provider: "p".into(), name: name.into(), temperature: None, max_tokens: 100, thinking: 0 }
+    ModelConfig {
+        provider: "p".into(),
+        name: name.into(),
+        temperature: None,
+        max_tokens: 100,
+        thinking: 0,
+    }
 }
 
 /// An agent with the default limits and the model `m`.
@@ -40,7 +46,11 @@ pub(crate) fn agent(key: &str) -> AgentConfig {
             concurrency: 4,
             max_hops: 6,
         },
-        reply: ReplyConfig { ttl_ms: 30_000, include_tool_results: false, events: false },
+        reply: ReplyConfig {
+            ttl_ms: 30_000,
+            include_tool_results: false,
+            events: false,
+        },
         answer_direct: false,
         orchestrate: None,
     }

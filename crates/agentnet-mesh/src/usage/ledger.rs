@@ -60,7 +60,10 @@ impl Ledger {
     /// # Errors
     /// The file cannot be read, or not be written to.
     pub fn open(path: Option<PathBuf>, prices: BTreeMap<String, Price>) -> io::Result<Self> {
-        let mut today = Today { day: current_day(), agents: HashMap::new() };
+        let mut today = Today {
+            day: current_day(),
+            agents: HashMap::new(),
+        };
         let file = match path {
             Some(path) => {
                 each_record(&path, |record| today.add(&record))?;
@@ -68,7 +71,11 @@ impl Ledger {
             }
             None => None,
         };
-        Ok(Self { prices: RwLock::new(prices), file, today: Mutex::new(today) })
+        Ok(Self {
+            prices: RwLock::new(prices),
+            file,
+            today: Mutex::new(today),
+        })
     }
 
     /// Path of the file, if there is one.
@@ -138,7 +145,11 @@ impl Ledger {
             record.thread_id.truncate(end);
         }
         if record.usd.is_none() {
-            record.usd = self.prices.read().get(&record.model).map(|price| dollars(&record, price));
+            record.usd = self
+                .prices
+                .read()
+                .get(&record.model)
+                .map(|price| dollars(&record, price));
         }
         self.today.lock().add(&record);
         if let Some(file) = &self.file {
@@ -183,15 +194,21 @@ impl LedgerFile {
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
         let mut file = options.open(&path)?;
         end_last_line(&mut file)?;
-        Ok(Self { path, file: Mutex::new(file), failing: AtomicBool::new(false) })
+        Ok(Self {
+            path,
+            file: Mutex::new(file),
+            failing: AtomicBool::new(false),
+        })
     }
 
     fn append(&self, record: &UsageRecord) {
-        let written = serde_json::to_vec(record).map_err(io::Error::from).and_then(|mut line| {
-            line.push(b'\n');
-            // One write: the lines of several hosts on one file do not mix.
-            self.file.lock().write_all(&line)
-        });
+        let written = serde_json::to_vec(record)
+            .map_err(io::Error::from)
+            .and_then(|mut line| {
+                line.push(b'\n');
+                // One write: the lines of several hosts on one file do not mix.
+                self.file.lock().write_all(&line)
+            });
         match written {
             Ok(()) => self.failing.store(false, Ordering::Relaxed),
             Err(error) if self.failing.swap(true, Ordering::Relaxed) => {

@@ -120,13 +120,25 @@ impl MeshMetrics {
     fn register(&mut self) {
         let registry = &mut self.registry;
         registry.register("requests", "Messages answered, by outcome", self.requests.clone());
-        registry.register("request_seconds", "Time until the whole answer", self.request_seconds.clone());
+        registry.register(
+            "request_seconds",
+            "Time until the whole answer",
+            self.request_seconds.clone(),
+        );
         registry.register("model_calls", "Calls of models, by outcome", self.model_calls.clone());
         registry.register("model_seconds", "Time of a model's answer", self.model_seconds.clone());
-        registry.register("tokens", "Tokens read, written, and read from caches", self.tokens.clone());
+        registry.register(
+            "tokens",
+            "Tokens read, written, and read from caches",
+            self.tokens.clone(),
+        );
         registry.register("cost_usd", "Dollars, of models with a price", self.cost_usd.clone());
         registry.register("tool_calls", "Calls of tools", self.tool_calls.clone());
-        registry.register("checkpoints", "Summaries of threads that were written", self.checkpoints.clone());
+        registry.register(
+            "checkpoints",
+            "Summaries of threads that were written",
+            self.checkpoints.clone(),
+        );
         registry.register("reloads", "Reloads of the configuration", self.reloads.clone());
         registry.register("agents", "Agents of the host, by state", self.agents.clone());
     }
@@ -134,16 +146,32 @@ impl MeshMetrics {
     /// A message was answered: `outcome` is `ok` or the code of the error reply.
     pub fn record_request(&self, agent: &str, outcome: &'static str, time: Duration) {
         let agent = agent.to_owned();
-        self.requests.get_or_create(&RequestLabels { agent: agent.clone(), outcome }).inc();
-        self.request_seconds.get_or_create(&AgentLabels { agent }).observe(time.as_secs_f64());
+        self.requests
+            .get_or_create(&RequestLabels {
+                agent: agent.clone(),
+                outcome,
+            })
+            .inc();
+        self.request_seconds
+            .get_or_create(&AgentLabels { agent })
+            .observe(time.as_secs_f64());
     }
 
     /// A model was called: `outcome` is `ok` or a kind of failure.
     pub fn record_model_call(&self, provider: &str, model: &str, outcome: &'static str, time: Duration) {
         let (provider, model) = (provider.to_owned(), model.to_owned());
-        let labels = ModelLabels { provider: provider.clone(), model: model.clone() };
+        let labels = ModelLabels {
+            provider: provider.clone(),
+            model: model.clone(),
+        };
         self.model_seconds.get_or_create(&labels).observe(time.as_secs_f64());
-        self.model_calls.get_or_create(&ModelCallLabels { provider, model, outcome }).inc();
+        self.model_calls
+            .get_or_create(&ModelCallLabels {
+                provider,
+                model,
+                outcome,
+            })
+            .inc();
     }
 
     /// Tokens of a call, and its dollars if the model has a price.
@@ -153,23 +181,40 @@ impl MeshMetrics {
             ("output", tokens.output),
             ("cached_input", tokens.cached_input),
         ] {
-            let labels = TokenLabels { agent: agent.to_owned(), model: model.to_owned(), kind };
+            let labels = TokenLabels {
+                agent: agent.to_owned(),
+                model: model.to_owned(),
+                kind,
+            };
             self.tokens.get_or_create(&labels).inc_by(count);
         }
         if let Some(usd) = usd {
-            let labels = CostLabels { agent: agent.to_owned(), model: model.to_owned() };
+            let labels = CostLabels {
+                agent: agent.to_owned(),
+                model: model.to_owned(),
+            };
             self.cost_usd.get_or_create(&labels).inc_by(usd);
         }
     }
 
     /// A tool was called. `tool` is the name of a tool that exists: one that a model made up would be a new label each time.
     pub fn record_tool_call(&self, tool: &str, ok: bool) {
-        self.tool_calls.get_or_create(&ToolLabels { tool: tool.to_owned(), ok }).inc();
+        self.tool_calls
+            .get_or_create(&ToolLabels {
+                tool: tool.to_owned(),
+                ok,
+            })
+            .inc();
     }
 
     /// A checkpoint was written; `summary` is `model` or `extract`.
     pub fn record_checkpoint(&self, agent: &str, summary: &'static str) {
-        self.checkpoints.get_or_create(&CheckpointLabels { agent: agent.to_owned(), summary }).inc();
+        self.checkpoints
+            .get_or_create(&CheckpointLabels {
+                agent: agent.to_owned(),
+                summary,
+            })
+            .inc();
     }
 
     /// The configuration was read again, or refused.
@@ -179,7 +224,9 @@ impl MeshMetrics {
 
     /// How many agents are in a state: `online`, `degraded`.
     pub fn set_agents(&self, state: &'static str, count: usize) {
-        self.agents.get_or_create(&StateLabels { state }).set(i64::try_from(count).unwrap_or(i64::MAX));
+        self.agents
+            .get_or_create(&StateLabels { state })
+            .set(i64::try_from(count).unwrap_or(i64::MAX));
     }
 
     /// All counters in Prometheus' text format 0.0.4.
@@ -205,7 +252,11 @@ mod tests {
         let metrics = MeshMetrics::new();
         metrics.record_request("planner", "ok", Duration::from_secs(2));
         metrics.record_model_call("local", "qwen", "rate_limited", Duration::from_millis(70));
-        let tokens = TokenUsage { input: 100, output: 20, cached_input: 40 };
+        let tokens = TokenUsage {
+            input: 100,
+            output: 20,
+            cached_input: 40,
+        };
         metrics.record_tokens("planner", "qwen", tokens, Some(0.25));
         metrics.record_tokens("planner", "qwen", tokens, None);
         metrics.record_tool_call("network.ask", false);
@@ -234,6 +285,11 @@ mod tests {
         let metrics = MeshMetrics::new();
         metrics.record_tool_call("a\"} 1\nagentnet_mesh_reloads_total{ok=\"true", true);
         let text = metrics.encode();
-        assert!(!text.lines().any(|line| line.starts_with("agentnet_mesh_reloads_total{")), "{text}");
+        assert!(
+            !text
+                .lines()
+                .any(|line| line.starts_with("agentnet_mesh_reloads_total{")),
+            "{text}"
+        );
     }
 }

@@ -131,7 +131,12 @@ pub fn report(path: &Path, by: GroupBy, filter: &Filter) -> io::Result<Report> {
     if by != GroupBy::Day {
         rows.sort_by_key(|row| std::cmp::Reverse(row.sums.tokens()));
     }
-    Ok(Report { by, rows, total, unreadable_lines })
+    Ok(Report {
+        by,
+        rows,
+        total,
+        unreadable_lines,
+    })
 }
 
 /// Reads the records of a file in their order. Returns the number of lines that are none.
@@ -193,9 +198,16 @@ mod tests {
     #[case(GroupBy::Thread, &[("t1", 1100), ("t2", 200)])]
     fn records_are_summed(#[case] by: GroupBy, #[case] expected: &[(&str, u64)]) {
         let report = report(ledger().path(), by, &Filter::default()).unwrap();
-        let rows: Vec<_> = report.rows.iter().map(|row| (row.key.as_str(), row.sums.input)).collect();
+        let rows: Vec<_> = report
+            .rows
+            .iter()
+            .map(|row| (row.key.as_str(), row.sums.input))
+            .collect();
         assert_eq!(rows, expected);
-        assert_eq!((report.total.calls, report.total.input, report.total.output), (3, 1300, 30));
+        assert_eq!(
+            (report.total.calls, report.total.input, report.total.output),
+            (3, 1300, 30)
+        );
         assert_eq!((report.total.usd, report.total.unpriced_calls), (Some(0.75), 1));
         assert_eq!(report.unreadable_lines, 1);
     }
@@ -212,8 +224,15 @@ mod tests {
         #[case] calls: u64,
     ) {
         let owned = |text: Option<&str>| text.map(str::to_owned);
-        let filter = Filter { since: owned(since), until: owned(until), agent: owned(agent) };
-        assert_eq!(report(ledger().path(), GroupBy::Agent, &filter).unwrap().total.calls, calls);
+        let filter = Filter {
+            since: owned(since),
+            until: owned(until),
+            agent: owned(agent),
+        };
+        assert_eq!(
+            report(ledger().path(), GroupBy::Agent, &filter).unwrap().total.calls,
+            calls
+        );
     }
 
     #[test]

@@ -78,7 +78,9 @@ impl Duo {
         let speaker = Arc::new(Speaker::new(&settings.model)?);
         let mut signals = StopSignals::listen()?;
         if self.role == Some(Role::B) {
-            let node = self.answering(&settings, &speaker, Some(log), global, &mut signals, output).await?;
+            let node = self
+                .answering(&settings, &speaker, Some(log), global, &mut signals, output)
+                .await?;
             note_online(&node, log, output);
             let _ = signals.wait().await;
             node.close().await;
@@ -86,7 +88,10 @@ impl Duo {
         }
         let answering = match self.role {
             Some(_) => None,
-            None => Some(self.answering(&settings, &speaker, None, global, &mut signals, output).await?),
+            None => Some(
+                self.answering(&settings, &speaker, None, global, &mut signals, output)
+                    .await?,
+            ),
         };
         let asked = self.ask(&settings, &speaker, log, global, &mut signals, output).await;
         if let Some(node) = answering {
@@ -107,7 +112,9 @@ impl Duo {
     ) -> Result<(), Exit> {
         let node = self.agent(&settings.a, "Novita Agent A")?;
         let node = join(node, global, signals, output).await?;
-        let asked = signals.unless(initiator::converse(&node, settings, speaker, log, global, output)).await;
+        let asked = signals
+            .unless(initiator::converse(&node, settings, speaker, log, global, output))
+            .await;
         node.close().await;
         let thread = asked?;
         if log.is_pretty() {
@@ -133,13 +140,17 @@ impl Duo {
     }
 
     fn agent(&self, party: &Party, name: &str) -> Result<AgentBuilder, Failure> {
-        self.signing.apply(AgentNode::builder(&party.agent_id).name(name).username(&party.username))
+        self.signing
+            .apply(AgentNode::builder(&party.agent_id).name(name).username(&party.username))
     }
 }
 
 fn note_online(node: &AgentNode, log: BlockLog, output: Output) {
     if log.is_pretty() {
         let username = node.username().unwrap_or_default();
-        output.note(format!("@{username} is online as {}, Ctrl-C stops", node.account_id().unwrap_or_default()));
+        output.note(format!(
+            "@{username} is online as {}, Ctrl-C stops",
+            node.account_id().unwrap_or_default()
+        ));
     }
 }

@@ -68,7 +68,10 @@ impl Ask {
         let text = question(&self.text)?;
         let asked = self.asked()?;
         let mut signals = StopSignals::listen()?;
-        let node = self.identity.join(global, &mut signals, output, "cli_mesh_ask", "CLI Mesh Ask").await?;
+        let node = self
+            .identity
+            .join(global, &mut signals, output, "cli_mesh_ask", "CLI Mesh Ask")
+            .await?;
         let result = self.ask_or_run(&node, asked, &text, global, &mut signals, output).await;
         // In every case, closes the session.
         node.close().await;
@@ -102,7 +105,12 @@ impl Ask {
             _ => None,
         };
         let username = match &host {
-            Some(host) => host.agents().await.into_iter().next().map_or(username, |agent| agent.username),
+            Some(host) => host
+                .agents()
+                .await
+                .into_iter()
+                .next()
+                .map_or(username, |agent| agent.username),
             None => username,
         };
         let answer = signals.unless(self.ask(node, &username, text, global, output)).await;
@@ -176,17 +184,26 @@ impl Ask {
                 None => mesh.agents.first().ok_or_else(|| no_agent(path, "*"))?,
             };
             let (username, key) = (agent.username.clone(), agent.key.clone());
-            return Ok(Asked { username, mesh: Some((mesh, key)) });
+            return Ok(Asked {
+                username,
+                mesh: Some((mesh, key)),
+            });
         }
         let default = Path::new(DEFAULT_FILE);
         let file = self.config.as_deref().or(Some(default).filter(|path| path.is_file()));
         if let Some(file) = file.filter(|_| !self.target.starts_with('@')) {
             let mesh = load(file, &self.overrides)?;
             if let Some(agent) = by_key(&mesh.agents, &self.target) {
-                return Ok(Asked { username: agent.username.clone(), mesh: None });
+                return Ok(Asked {
+                    username: agent.username.clone(),
+                    mesh: None,
+                });
             }
         }
-        Ok(Asked { username: checked_username(&self.target)?, mesh: None })
+        Ok(Asked {
+            username: checked_username(&self.target)?,
+            mesh: None,
+        })
     }
 }
 
@@ -200,7 +217,8 @@ fn no_agent(path: &Path, key: &str) -> Failure {
 
 /// Whether the text names a file of agents, even one that is not there.
 fn is_file_name(path: &Path) -> bool {
-    path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml")
+    path.extension()
+        .is_some_and(|extension| extension == "yaml" || extension == "yml")
 }
 
 /// Whether an agent with the username is online.
@@ -212,7 +230,10 @@ async fn is_online(node: &AgentNode, username: &str) -> Result<bool, Exit> {
         limit: SEARCH_LIMIT,
         ..SearchRequest::default()
     };
-    let found = registry.call(&request).await.map_err(|error| registry_failure(&error))?;
+    let found = registry
+        .call(&request)
+        .await
+        .map_err(|error| registry_failure(&error))?;
     Ok(found.results.iter().any(|hit| hit.username == request.query))
 }
 
@@ -253,7 +274,12 @@ mod tests {
 
     #[test]
     fn a_file_is_known_by_its_name() {
-        for (text, expected) in [("mesh.yaml", true), ("a/b.yml", true), ("planner", false), ("@planner", false)] {
+        for (text, expected) in [
+            ("mesh.yaml", true),
+            ("a/b.yml", true),
+            ("planner", false),
+            ("@planner", false),
+        ] {
             assert_eq!(is_file_name(Path::new(text)), expected, "{text}");
         }
     }

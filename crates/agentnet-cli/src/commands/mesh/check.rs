@@ -64,7 +64,9 @@ impl Check {
     pub(crate) async fn run(self, output: Output) -> Result<(), Exit> {
         let mesh = self.source.load()?;
         let spinner = Spinner::start(output, "asking providers and MCP servers".to_owned());
-        let findings = StopSignals::listen()?.unless(async { Ok(findings(&mesh, self.online).await) }).await;
+        let findings = StopSignals::listen()?
+            .unless(async { Ok(findings(&mesh, self.online).await) })
+            .await;
         spinner.end();
         let findings = findings?;
         if output.is_json() {
@@ -77,7 +79,9 @@ impl Check {
         match findings.problems.len() {
             0 => Ok(()),
             1 => Err(Failure::error("1 problem was found").with_code("check_failed").into()),
-            several => Err(Failure::error(format!("{several} problems were found")).with_code("check_failed").into()),
+            several => Err(Failure::error(format!("{several} problems were found"))
+                .with_code("check_failed")
+                .into()),
         }
     }
 }
@@ -95,7 +99,10 @@ async fn findings(mesh: &Mesh, online: bool) -> Findings {
             problems.extend(pinged.err().map(|error| format!("provider {name}: {error}")));
         }
     }
-    let wrong_tools = mesh.tools.iter().filter_map(|(name, tool)| Some((name, tools::check(name, tool).err()?)));
+    let wrong_tools = mesh
+        .tools
+        .iter()
+        .filter_map(|(name, tool)| Some((name, tools::check(name, tool).err()?)));
     problems.extend(wrong_tools.map(|(name, problem)| format!("tool {name}: {problem}")));
     let agents = agents(mesh, online, &mut problems).await;
     for agent in &mesh.agents {
@@ -137,7 +144,11 @@ async fn agents(mesh: &Mesh, online: bool, problems: &mut Vec<String>) -> Vec<Ag
         agents.push(AgentFindings {
             key: agent.key.clone(),
             username: agent.username.clone(),
-            models: agent.models.iter().map(|model| format!("{}/{}", model.provider, model.name)).collect(),
+            models: agent
+                .models
+                .iter()
+                .map(|model| format!("{}/{}", model.provider, model.name))
+                .collect(),
             tools: tools.specs().iter().map(|spec| spec.name.clone()).collect(),
         });
     }
@@ -148,7 +159,9 @@ async fn agents(mesh: &Mesh, online: bool, problems: &mut Vec<String>) -> Vec<Ag
 /// Whether a glob such as `mcp.files.read_*` names an MCP server of the file, or may name several.
 fn names_server(glob: &str, mesh: &Mesh) -> bool {
     let server = glob.strip_prefix("mcp.").and_then(|rest| rest.split('.').next());
-    server.is_some_and(|server| mesh.mcp_servers.contains_key(server) || is_pattern(server) && !mesh.mcp_servers.is_empty())
+    server.is_some_and(|server| {
+        mesh.mcp_servers.contains_key(server) || is_pattern(server) && !mesh.mcp_servers.is_empty()
+    })
 }
 
 fn is_pattern(text: &str) -> bool {
@@ -158,7 +171,10 @@ fn is_pattern(text: &str) -> bool {
 /// The providers that an agent's models name.
 fn used_providers(mesh: &Mesh) -> impl Iterator<Item = (&str, &Provider)> {
     let compaction = |agent: &AgentConfig| agent.memory.compaction.as_ref().and_then(|it| it.model.clone());
-    let models = mesh.agents.iter().flat_map(move |agent| agent.models.iter().cloned().chain(compaction(agent)));
+    let models = mesh
+        .agents
+        .iter()
+        .flat_map(move |agent| agent.models.iter().cloned().chain(compaction(agent)));
     let used: BTreeSet<String> = models.map(|model| model.provider).collect();
     let providers = mesh.providers.iter().map(|(name, provider)| (name.as_str(), provider));
     providers.filter(move |(name, _)| used.contains(*name))
@@ -169,14 +185,26 @@ fn odd_values(mesh: &Mesh, agent: &AgentConfig) -> Vec<String> {
     let mut odd = Vec::new();
     let key = &agent.key;
     if agent.limits.usd_per_day.is_some() {
-        let unpriced = agent.models.iter().filter(|model| !mesh.prices.contains_key(&model.name));
-        odd.extend(unpriced.map(|model| format!("agent {key}: usd_per_day does not count {}, which has no price", model.name)));
+        let unpriced = agent
+            .models
+            .iter()
+            .filter(|model| !mesh.prices.contains_key(&model.name));
+        odd.extend(unpriced.map(|model| {
+            format!(
+                "agent {key}: usd_per_day does not count {}, which has no price",
+                model.name
+            )
+        }));
     }
     if agent.prompt.trim().is_empty() {
         odd.push(format!("agent {key}: its prompt is empty"));
     }
     if let Some(orchestrate) = &agent.orchestrate {
-        let is_known = |peer: &&String| mesh.agents.iter().any(|other| other.username == peer.trim_start_matches('@'));
+        let is_known = |peer: &&String| {
+            mesh.agents
+                .iter()
+                .any(|other| other.username == peer.trim_start_matches('@'))
+        };
         let foreign = orchestrate.peers.iter().filter(|peer| !is_known(peer));
         odd.extend(foreign.map(|peer| format!("agent {key}: its peer {peer} is not in this file")));
     }
@@ -193,7 +221,9 @@ fn api_name(api: Api) -> &'static str {
 
 /// The address without login, query and fragment, which may be secret.
 fn shown_url(text: &str) -> String {
-    let Ok(mut url) = Url::parse(text) else { return "(no URL)".to_owned() };
+    let Ok(mut url) = Url::parse(text) else {
+        return "(no URL)".to_owned();
+    };
     // Addresses of HTTP have a host, so that a login can be removed.
     let _ = url.set_username("");
     let _ = url.set_password(None);

@@ -49,7 +49,10 @@ impl Init {
         let name = self.template.name();
         let files = template(name).ok_or_else(|| Failure::error(format!("there is no template {name}")))?;
         if !self.force {
-            let existing = files.iter().map(|(path, _)| self.directory.join(path)).find(|path| path.exists());
+            let existing = files
+                .iter()
+                .map(|(path, _)| self.directory.join(path))
+                .find(|path| path.exists());
             if let Some(path) = existing {
                 return Err(Failure::refused(format!("{} exists already", path.display()))
                     .hint("name another directory, or replace it with --force")
@@ -62,8 +65,10 @@ impl Init {
                 .map_err(|error| Failure::error(format!("cannot write {}: {error}", path.display())))?;
         }
         if output.is_json() {
-            let written: Vec<String> =
-                files.iter().map(|(path, _)| self.directory.join(path).to_string_lossy().into_owned()).collect();
+            let written: Vec<String> = files
+                .iter()
+                .map(|(path, _)| self.directory.join(path).to_string_lossy().into_owned())
+                .collect();
             let mut document = ObjectWriter::new();
             document.text("template", name).texts("files", &written);
             return Ok(output.document(&document.finish())?);
@@ -72,10 +77,14 @@ impl Init {
             let tick = output.tint(Tint::Green, "✓");
             output.line(format!("{tick} {}", self.directory.join(path).display()))?;
         }
-        let first = files.first().map_or(Path::new("mesh.yaml"), |(path, _)| Path::new(path));
+        let first = files
+            .first()
+            .map_or(Path::new("mesh.yaml"), |(path, _)| Path::new(path));
         let file = self.directory.join(first);
         let file = file.strip_prefix(".").unwrap_or(&file).display();
-        Ok(output.line(format!("\nNext:\n  agentnet mesh check {file}\n  agentnet mesh run {file}"))?)
+        Ok(output.line(format!(
+            "\nNext:\n  agentnet mesh check {file}\n  agentnet mesh run {file}"
+        ))?)
     }
 }
 

@@ -40,6 +40,9 @@ pub(super) async fn bind(address: Option<SocketAddr>) -> Result<Option<Server>, 
 
 /// Answers until the task is aborted.
 pub(super) fn serve(server: Server, host: &Host) -> JoinHandle<()> {
-    let page = Page { metrics: Arc::clone(host.metrics()), connection: host.connection().clone() };
+    let page = Page {
+        metrics: Arc::clone(host.metrics()),
+        connection: host.connection().clone(),
+    };
     tokio::spawn(server.serve(page, std::future::pending()))
 }

@@ -62,7 +62,11 @@ pub(crate) struct Run {
 impl Run {
     pub(crate) async fn run(self, global: &Global, output: Output) -> Result<(), Exit> {
         keep_files_private();
-        let default = if output.is_terminal() { LogStyle::Pretty } else { LogStyle::Json };
+        let default = if output.is_terminal() {
+            LogStyle::Pretty
+        } else {
+            LogStyle::Json
+        };
         let log = BlockLog::new(output, self.log, default)?;
         let (mut signals, mut reload_signal) = StopSignals::listen_with_reload()?;
         let mesh = self.source.load()?;
@@ -123,7 +127,9 @@ impl Run {
             return None;
         }
         let watch = FileWatch::start(files_of(mesh));
-        watch.inspect_err(|error| tracing::warn!("{error}; a reload needs SIGHUP")).ok()
+        watch
+            .inspect_err(|error| tracing::warn!("{error}; a reload needs SIGHUP"))
+            .ok()
     }
 
     /// Reads the file again. One that is invalid is logged, and changes nothing.
@@ -150,7 +156,6 @@ impl Run {
             Err(error) => tracing::error!("{file} is not taken, the agents go on as they are: {error}"),
         }
     }
-
 }
 
 /// The address of NATS, unless only the file names one: the flag, `AGENTNET_NATS_URL`.
@@ -167,11 +172,21 @@ pub(super) async fn start(
     output: Output,
 ) -> Result<Host, Exit> {
     let options = match (&options.nats_url, &mesh.nats_url) {
-        (None, None) => HostOptions { nats_url: Some(default_nats_url()), ..options },
+        (None, None) => HostOptions {
+            nats_url: Some(default_nats_url()),
+            ..options
+        },
         _ => options,
     };
-    let url = options.nats_url.clone().or_else(|| mesh.nats_url.clone()).unwrap_or_else(default_nats_url);
-    let spinner = Spinner::start(output, format!("joining the network at {}", checked_url(&url)?.redacted()));
+    let url = options
+        .nats_url
+        .clone()
+        .or_else(|| mesh.nats_url.clone())
+        .unwrap_or_else(default_nats_url);
+    let spinner = Spinner::start(
+        output,
+        format!("joining the network at {}", checked_url(&url)?.redacted()),
+    );
     let mut starting = pin!(Host::start(mesh, options));
     let ended = tokio::select! {
         host = &mut starting => {
@@ -244,10 +259,19 @@ fn print(event: &HostEvent, log: BlockLog) -> std::io::Result<()> {
             let text = message.text().unwrap_or_else(|| message.payload().get().to_owned());
             (agent, "RECV", message, String::new(), text)
         }
-        HostEvent::Answered { agent, message, text, time } => (agent, "SEND", message, seconds(time), text.clone()),
-        HostEvent::Failed { agent, message, code, detail, time } => {
-            (agent, "ERROR", message, seconds(time), format!("{code}: {detail}"))
-        }
+        HostEvent::Answered {
+            agent,
+            message,
+            text,
+            time,
+        } => (agent, "SEND", message, seconds(time), text.clone()),
+        HostEvent::Failed {
+            agent,
+            message,
+            code,
+            detail,
+            time,
+        } => (agent, "ERROR", message, seconds(time), format!("{code}: {detail}")),
         _ => return Ok(()),
     };
     let facts = [
@@ -257,6 +281,15 @@ fn print(event: &HostEvent, log: BlockLog) -> std::io::Result<()> {
         ("trace", message.trace_id.as_deref().unwrap_or_default()),
         ("seconds", time.as_str()),
     ];
-    let facts: Vec<_> = facts.into_iter().filter(|(_, value): &(&str, &str)| !value.is_empty()).collect();
-    log.print(&LogBlock { role: agent, label, turn: None, facts: &facts, text: &text })
+    let facts: Vec<_> = facts
+        .into_iter()
+        .filter(|(_, value): &(&str, &str)| !value.is_empty())
+        .collect();
+    log.print(&LogBlock {
+        role: agent,
+        label,
+        turn: None,
+        facts: &facts,
+        text: &text,
+    })
 }

@@ -82,11 +82,17 @@ fn failure(path: &Path, error: &ConfigError) -> Failure {
 
 fn in_one_line(error: &ConfigError) -> String {
     let text = error.to_string();
-    text.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join("; ")
+    text.lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty())
+        .collect::<Vec<_>>()
+        .join("; ")
 }
 
 fn assignment(text: &str) -> Result<(String, String), String> {
-    let (path, value) = text.split_once('=').ok_or("it must be PATH=VALUE, such as defaults.timezone=UTC")?;
+    let (path, value) = text
+        .split_once('=')
+        .ok_or("it must be PATH=VALUE, such as defaults.timezone=UTC")?;
     match path.trim() {
         "" => Err("the path before = is empty".to_owned()),
         path => Ok((path.to_owned(), value.to_owned())),
@@ -101,7 +107,10 @@ mod tests {
     fn a_value_is_set_by_its_path() {
         let pair = |path: &str, value: &str| Ok((path.to_owned(), value.to_owned()));
         assert_eq!(assignment("a.b=c"), pair("a.b", "c"));
-        assert_eq!(assignment("agents.x.prompt.text=1 = 1"), pair("agents.x.prompt.text", "1 = 1"));
+        assert_eq!(
+            assignment("agents.x.prompt.text=1 = 1"),
+            pair("agents.x.prompt.text", "1 = 1")
+        );
         assert_eq!(assignment("a="), pair("a", ""));
         for text in ["", "a", "=b", " =b"] {
             assert!(assignment(text).is_err(), "{text}");
@@ -110,7 +119,12 @@ mod tests {
 
     #[test]
     fn a_file_that_is_not_there_is_told_with_what_to_do() {
-        let text = load(Path::new("/none/mesh.yaml"), &Overrides { set: Vec::new() }).unwrap_err().text();
-        assert!(text.contains("no file /none/mesh.yaml") && text.contains("mesh init"), "{text}");
+        let text = load(Path::new("/none/mesh.yaml"), &Overrides { set: Vec::new() })
+            .unwrap_err()
+            .text();
+        assert!(
+            text.contains("no file /none/mesh.yaml") && text.contains("mesh init"),
+            "{text}"
+        );
     }
 }

@@ -9,9 +9,9 @@ use clap::{Args, ValueEnum};
 use crate::args::not_blank;
 use crate::data_dir;
 use crate::exit::{Exit, Failure};
+use crate::output::Output;
 use crate::output::sanitize::clean;
 use crate::output::table::{Noun, Rows};
-use crate::output::Output;
 
 #[derive(Debug, Args)]
 pub(crate) struct Usage {
@@ -55,7 +55,11 @@ impl Usage {
     pub(crate) fn run(self, output: Output) -> Result<(), Exit> {
         let path = ledger_path(&data_dir::choose(self.data_dir)?.path);
         let (by, title) = self.by.group();
-        let filter = Filter { since: self.since, until: self.until, agent: self.agent };
+        let filter = Filter {
+            since: self.since,
+            until: self.until,
+            agent: self.agent,
+        };
         let report = report(&path, by, &filter)
             .map_err(|error| Failure::error(format!("{} cannot be read: {error}", path.display())))?;
         if output.is_json() {
@@ -64,7 +68,11 @@ impl Usage {
             return Ok(output.document(&document)?);
         }
         if report.unreadable_lines > 0 {
-            output.note(format!("note: {} lines of {} are no records", report.unreadable_lines, path.display()));
+            output.note(format!(
+                "note: {} lines of {} are no records",
+                report.unreadable_lines,
+                path.display()
+            ));
         }
         print(&report, title, output)?;
         if report.total.unpriced_calls > 0 && report.total.usd.is_some() {
@@ -101,7 +109,10 @@ fn cells(key: String, sums: &Sums, output: Output) -> [String; 6] {
 }
 
 fn day(text: &str) -> Result<String, String> {
-    let date: jiff::civil::Date = text.trim().parse().map_err(|_| "it is no day, such as 2026-11-30".to_owned())?;
+    let date: jiff::civil::Date = text
+        .trim()
+        .parse()
+        .map_err(|_| "it is no day, such as 2026-11-30".to_owned())?;
     Ok(date.to_string())
 }
 

@@ -37,7 +37,11 @@ fn tool() -> ToolConfig {
         parameters: serde_json::json!({}),
         timeout: Duration::from_secs(10),
         max_result_bytes: 1,
-        action: ToolAction::Command(CommandTool { argv: vec!["df".into()], cwd: None, env: Vec::new() }),
+        action: ToolAction::Command(CommandTool {
+            argv: vec!["df".into()],
+            cwd: None,
+            env: Vec::new(),
+        }),
     }
 }
 
@@ -66,26 +70,45 @@ fn an_agent_changes_as_little_as_needed(#[case] edit: fn(&mut Mesh), #[case] exp
 #[test]
 fn a_key_that_is_set_at_last_makes_the_agent_join_anew() {
     let (old, new) = (mesh(), mesh());
-    assert_eq!(Changes::between(&old, &new).of(&old.agents[0], &new.agents[0], false), Change::Rejoin);
+    assert_eq!(
+        Changes::between(&old, &new).of(&old.agents[0], &new.agents[0], false),
+        Change::Rejoin
+    );
 }
 
 #[test]
 fn the_provider_of_the_summaries_counts_too() {
     let with_compaction = || {
         let mut mesh = mesh();
-        let model = Some(crate::config::ModelConfig { provider: "q".into(), ..model("m") });
-        mesh.agents[0].memory.compaction = Some(CompactionConfig { at_tokens: 1, model, max_messages: 1 });
+        let model = Some(crate::config::ModelConfig {
+            provider: "q".into(),
+            ..model("m")
+        });
+        mesh.agents[0].memory.compaction = Some(CompactionConfig {
+            at_tokens: 1,
+            model,
+            max_messages: 1,
+        });
         mesh
     };
     let (old, mut new) = (with_compaction(), with_compaction());
     new.providers.insert("q".into(), provider("l"));
-    assert_eq!(Changes::between(&old, &new).of(&old.agents[0], &new.agents[0], true), Change::Swap);
+    assert_eq!(
+        Changes::between(&old, &new).of(&old.agents[0], &new.agents[0], true),
+        Change::Swap
+    );
 }
 
 #[test]
 fn a_report_says_what_happened() {
-    let mut report = ReloadReport { kept: vec!["z".into()], ..ReloadReport::default() };
-    assert_eq!((report.to_string().as_str(), report.is_unchanged()), ("nothing changed", true));
+    let mut report = ReloadReport {
+        kept: vec!["z".into()],
+        ..ReloadReport::default()
+    };
+    assert_eq!(
+        (report.to_string().as_str(), report.is_unchanged()),
+        ("nothing changed", true)
+    );
     report.changed = vec!["a".into(), "b".into()];
     report.removed = vec!["c".into()];
     report.failed = vec![("d".into(), "no".into())];

@@ -4,7 +4,12 @@ use crate::usage::fixtures;
 
 fn agent(tokens_per_request: Option<u64>, tokens_per_day: Option<u64>, usd_per_day: Option<f64>) -> AgentConfig {
     let agent = fixtures::agent("planner");
-    let limits = LimitsConfig { tokens_per_request, tokens_per_day, usd_per_day, ..agent.limits };
+    let limits = LimitsConfig {
+        tokens_per_request,
+        tokens_per_day,
+        usd_per_day,
+        ..agent.limits
+    };
     AgentConfig { limits, ..agent }
 }
 
@@ -23,7 +28,14 @@ fn record(at: &str, input: u64, output: u64, cached_input: u64) -> UsageRecord {
 }
 
 fn prices(cached_input: Option<f64>) -> BTreeMap<String, Price> {
-    BTreeMap::from([("m".to_owned(), Price { input: 3.0, output: 15.0, cached_input })])
+    BTreeMap::from([(
+        "m".to_owned(),
+        Price {
+            input: 3.0,
+            output: 15.0,
+            cached_input,
+        },
+    )])
 }
 
 /// A day that is never over while the tests run.
@@ -65,9 +77,21 @@ fn a_model_without_a_price_costs_nothing_that_is_known() {
 #[case(Some(500), None, None, 499, None)]
 #[case(Some(500), None, None, 500, Some("tokens_per_request of planner: 500 of 500 tokens"))]
 #[case(None, Some(1_201), None, 0, None)]
-#[case(None, Some(1_200), None, 0, Some("tokens_per_day of planner: 1200 of 1200 tokens are used until 9000-01-02T00:00:00Z"))]
+#[case(
+    None,
+    Some(1_200),
+    None,
+    0,
+    Some("tokens_per_day of planner: 1200 of 1200 tokens are used until 9000-01-02T00:00:00Z")
+)]
 #[case(None, None, Some(0.0061), 0, None)]
-#[case(None, None, Some(0.006), 0, Some("usd_per_day of planner: 0.0060 of 0.006 dollars are used until 9000-01-02T00:00:00Z"))]
+#[case(
+    None,
+    None,
+    Some(0.006),
+    0,
+    Some("usd_per_day of planner: 0.0060 of 0.006 dollars are used until 9000-01-02T00:00:00Z")
+)]
 fn a_budget_that_is_used_up_says_which_and_until_when(
     #[case] tokens_per_request: Option<u64>,
     #[case] tokens_per_day: Option<u64>,
@@ -78,10 +102,16 @@ fn a_budget_that_is_used_up_says_which_and_until_when(
     let ledger = Ledger::open(None, prices(None)).unwrap();
     ledger.record(record(&at(DAY), 1_000, 200, 0));
     let agent = agent(tokens_per_request, tokens_per_day, usd_per_day);
-    let refused = ledger.check_on(DAY, &agent, used_in_request).err().map(|error| error.to_string());
+    let refused = ledger
+        .check_on(DAY, &agent, used_in_request)
+        .err()
+        .map(|error| error.to_string());
     match expected {
         None => assert_eq!(refused, None),
-        Some(text) => assert!(refused.as_ref().is_some_and(|refused| refused.starts_with(text)), "{refused:?}"),
+        Some(text) => assert!(
+            refused.as_ref().is_some_and(|refused| refused.starts_with(text)),
+            "{refused:?}"
+        ),
     }
 }
 
@@ -135,6 +165,12 @@ fn a_long_thread_id_is_cut() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("usage.jsonl");
     let ledger = Ledger::open(Some(path.clone()), BTreeMap::new()).unwrap();
-    ledger.record(UsageRecord { thread_id: "ü".repeat(200_000), ..record("", 1, 1, 0) });
-    each_record(&path, |record| assert_eq!(record.thread_id.chars().count(), MAX_THREAD_ID)).unwrap();
+    ledger.record(UsageRecord {
+        thread_id: "ü".repeat(200_000),
+        ..record("", 1, 1, 0)
+    });
+    each_record(&path, |record| {
+        assert_eq!(record.thread_id.chars().count(), MAX_THREAD_ID)
+    })
+    .unwrap();
 }

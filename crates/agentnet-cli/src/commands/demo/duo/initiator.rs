@@ -99,10 +99,26 @@ fn model_failure(error: &ModelError) -> Failure {
 
 fn print_head(settings: &Settings, speaker: &Speaker, peer: &str, log: BlockLog) -> Result<(), Exit> {
     let turns = settings.turns.to_string();
-    let facts = [("peer", peer), ("model", speaker.model.as_str()), ("turns", turns.as_str())];
-    Ok(log.print(&LogBlock { role: "AGENT A", label: "START", turn: None, facts: &facts, text: &settings.goal })?)
+    let facts = [
+        ("peer", peer),
+        ("model", speaker.model.as_str()),
+        ("turns", turns.as_str()),
+    ];
+    Ok(log.print(&LogBlock {
+        role: "AGENT A",
+        label: "START",
+        turn: None,
+        facts: &facts,
+        text: &settings.goal,
+    })?)
 }
 
 fn print(log: BlockLog, label: &str, turn: u32, facts: &[(&str, &str)], text: &str) -> Result<(), Exit> {
-    Ok(log.print(&LogBlock { role: "AGENT A", label, turn: Some(turn), facts, text })?)
+    Ok(log.print(&LogBlock {
+        role: "AGENT A",
+        label,
+        turn: Some(turn),
+        facts,
+        text,
+    })?)
 }

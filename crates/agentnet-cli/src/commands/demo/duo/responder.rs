@@ -68,6 +68,12 @@ fn print(log: Option<BlockLog>, label: &str, message: &Message, text: &str) {
     ];
     if let Some(log) = log {
         // The agent answers also where its output is closed.
-        let _ = log.print(&LogBlock { role: "AGENT B", label, turn: None, facts: &facts, text });
+        let _ = log.print(&LogBlock {
+            role: "AGENT B",
+            label,
+            turn: None,
+            facts: &facts,
+            text,
+        });
     }
 }

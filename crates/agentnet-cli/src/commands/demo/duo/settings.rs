@@ -48,23 +48,35 @@ impl Settings {
     /// # Errors
     /// The key is missing, or a number is none.
     pub(super) fn read(variable: impl Fn(&str) -> Option<String>) -> Result<Self, Failure> {
-        let read = |name: &str| variable(name).map(|text| text.trim().to_owned()).filter(|text| !text.is_empty());
+        let read = |name: &str| {
+            variable(name)
+                .map(|text| text.trim().to_owned())
+                .filter(|text| !text.is_empty())
+        };
         let text = |name: &str, default: &str| read(name).unwrap_or_else(|| default.to_owned());
         let party = |id: &str, username: &str, default: &str| Party {
             agent_id: text(id, default),
             username: text(username, default),
         };
         let seconds: f64 = number(read, "REQUEST_TIMEOUT_SECONDS", 90.0)?;
-        let request_timeout = Duration::try_from_secs_f64(seconds).ok().filter(|timeout| !timeout.is_zero());
-        let api_key = read("NOVITA_API_KEY").or_else(|| read("OPENAI_API_KEY")).ok_or_else(|| {
-            Failure::refused("neither NOVITA_API_KEY nor OPENAI_API_KEY is set").with_code("config_error").hint(
-                "export one of them; a local server without keys takes any: \
+        let request_timeout = Duration::try_from_secs_f64(seconds)
+            .ok()
+            .filter(|timeout| !timeout.is_zero());
+        let api_key = read("NOVITA_API_KEY")
+            .or_else(|| read("OPENAI_API_KEY"))
+            .ok_or_else(|| {
+                Failure::refused("neither NOVITA_API_KEY nor OPENAI_API_KEY is set")
+                    .with_code("config_error")
+                    .hint(
+                        "export one of them; a local server without keys takes any: \
                  NOVITA_BASE_URL=http://127.0.0.1:8080/v1 NOVITA_API_KEY=none",
-            )
-        })?;
+                    )
+            })?;
         Ok(Self {
             model: ModelSettings {
-                base_url: text("NOVITA_BASE_URL", "https://api.novita.ai/openai").trim_end_matches('/').to_owned(),
+                base_url: text("NOVITA_BASE_URL", "https://api.novita.ai/openai")
+                    .trim_end_matches('/')
+                    .to_owned(),
                 api_key: Secret::new(api_key),
                 name: text("NOVITA_MODEL", "zai-org/glm-5"),
                 temperature: number(read, "NOVITA_TEMPERATURE", 0.7)?,
@@ -74,7 +86,9 @@ impl Settings {
             b: party("AGENT_B_ID", "AGENT_B_USERNAME", "agent_novita_b"),
             turns: number::<u32>(read, "DEMO_TURNS", 4)?.max(1),
             goal: text("DEMO_GOAL", "Design a robust architecture for an AI weather assistant."),
-            target: text("TARGET_USERNAME", "agent_novita_b").trim_start_matches('@').to_owned(),
+            target: text("TARGET_USERNAME", "agent_novita_b")
+                .trim_start_matches('@')
+                .to_owned(),
             request_timeout: request_timeout.ok_or_else(|| invalid("REQUEST_TIMEOUT_SECONDS", &seconds.to_string()))?,
             b_prompt: text("AGENT_B_SYSTEM_PROMPT", DEFAULT_B_PROMPT),
             reply_ttl_ms: number::<i64>(read, "REPLY_TTL_MS", 30_000)?.max(1),
@@ -106,11 +120,23 @@ mod tests {
     fn the_defaults_are_those_of_the_python_implementation() {
         let settings = read(&[("OPENAI_API_KEY", "k")]).unwrap();
         let model = &settings.model;
-        assert_eq!((model.base_url.as_str(), model.name.as_str()), ("https://api.novita.ai/openai", "zai-org/glm-5"));
-        assert_eq!((model.temperature, model.max_tokens, model.api_key.reveal()), (0.7, 256, "k"));
+        assert_eq!(
+            (model.base_url.as_str(), model.name.as_str()),
+            ("https://api.novita.ai/openai", "zai-org/glm-5")
+        );
+        assert_eq!(
+            (model.temperature, model.max_tokens, model.api_key.reveal()),
+            (0.7, 256, "k")
+        );
         assert_eq!((settings.turns, settings.request_timeout), (4, Duration::from_secs(90)));
-        assert_eq!((settings.target.as_str(), settings.reply_ttl_ms), ("agent_novita_b", 30_000));
-        assert_eq!((settings.a.username.as_str(), settings.b.agent_id.as_str()), ("agent_novita_a", "agent_novita_b"));
+        assert_eq!(
+            (settings.target.as_str(), settings.reply_ttl_ms),
+            ("agent_novita_b", 30_000)
+        );
+        assert_eq!(
+            (settings.a.username.as_str(), settings.b.agent_id.as_str()),
+            ("agent_novita_a", "agent_novita_b")
+        );
     }
 
     #[test]
@@ -125,7 +151,10 @@ mod tests {
             ("DEMO_GOAL", "  "),
         ])
         .unwrap();
-        assert_eq!((settings.model.api_key.reveal(), settings.model.base_url.as_str()), ("n", "http://h/v1"));
+        assert_eq!(
+            (settings.model.api_key.reveal(), settings.model.base_url.as_str()),
+            ("n", "http://h/v1")
+        );
         assert_eq!((settings.turns, settings.target.as_str()), (1, "bob"));
         assert_eq!(settings.request_timeout, Duration::from_millis(1500));
         assert!(settings.goal.starts_with("Design a robust"));
@@ -134,7 +163,10 @@ mod tests {
     #[test]
     fn what_is_missing_or_no_number_is_named() {
         let text = read(&[]).unwrap_err().text();
-        assert!(text.contains("NOVITA_API_KEY") && text.contains("OPENAI_API_KEY"), "{text}");
+        assert!(
+            text.contains("NOVITA_API_KEY") && text.contains("OPENAI_API_KEY"),
+            "{text}"
+        );
         for (name, value) in [
             ("DEMO_TURNS", "many"),
             ("NOVITA_MAX_TOKENS", "-1"),

@@ -45,7 +45,10 @@ impl Speaker {
             thinking: 0,
         };
         let providers = BTreeMap::from([(PROVIDER.to_owned(), provider)]);
-        Ok(Self { models: ModelChain::new(&http, &providers, &[model]), model: settings.name.clone() })
+        Ok(Self {
+            models: ModelChain::new(&http, &providers, &[model]),
+            model: settings.name.clone(),
+        })
     }
 
     /// The model's answer, without white space around it; it may be empty.
