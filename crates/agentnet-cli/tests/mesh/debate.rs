@@ -90,7 +90,7 @@ async fn a_peer_that_dies_in_a_debate_is_named() {
                 "Right wants coffee."
             ),
             slow,
-            says(json!({}), "Tea; right did not answer."),
+            says(json!({}), "Tea."),
         ]),
         ..Setup::default()
     })
@@ -106,7 +106,7 @@ async fn a_peer_that_dies_in_a_debate_is_named() {
         right.ended().await;
     };
     let (answer, ()) = tokio::join!(asking, killing);
-    assert_eq!(answer, "Tea; right did not answer.");
+    assert!(answer.starts_with("Tea.") && answer.contains("@right"), "{answer}");
     let requests = mesh.asked(5).await;
     let conclusion = requests.last().unwrap().to_string();
     assert!(conclusion.contains("Left wants tea."), "{conclusion}");

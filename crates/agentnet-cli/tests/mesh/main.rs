@@ -5,7 +5,6 @@
 #[path = "../harness/mod.rs"]
 mod harness;
 #[path = "../otlp/mod.rs"]
-#[allow(dead_code, reason = "other test programs use the rest")]
 mod otlp;
 
 mod commands;

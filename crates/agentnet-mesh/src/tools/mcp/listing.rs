@@ -47,7 +47,7 @@ pub(super) async fn list_tools(peer: &Peer<RoleClient>, server: &str) -> Result<
             Err(ServiceError::McpError(error)) if error.code == ErrorCode::METHOD_NOT_FOUND => return Ok(Vec::new()),
             Err(error) => return Err(error),
         };
-        for listed in page.tools {
+        for listed in page.tools.into_iter().take(MAX_TOOLS + 1) {
             match RemoteTool::new(server, &listed) {
                 Ok(tool) if tools.iter().any(|known| known.name == tool.name) => {}
                 Ok(tool) => tools.push(Arc::new(tool)),

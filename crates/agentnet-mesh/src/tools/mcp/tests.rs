@@ -237,6 +237,39 @@ async fn a_tool_that_is_added_later_can_be_called(#[case] options: &[&str]) {
     fixture.tools.close().await;
 }
 
+#[tokio::test]
+async fn a_list_without_an_end_is_cut() {
+    let fixture = Fixture::stdio(&["--endless"]);
+    let tools = fixture.select(&["mcp.*"]).await;
+    let specs = tools.specs();
+    assert_eq!(specs.len(), 512);
+    assert!(specs.iter().all(|spec| spec.description.len() < 4_200));
+    fixture.tools.close().await;
+}
+
+#[tokio::test]
+async fn a_server_that_does_not_end_is_killed() {
+    let fixture = Fixture::stdio(&["--stubborn"]);
+    fixture.select(&["mcp.*"]).await;
+    let log = fixture.log();
+    let pid = log
+        .lines()
+        .find_map(|line| line.strip_prefix("started "))
+        .unwrap()
+        .to_owned();
+    fixture.tools.close().await;
+    fixture.logged("end of input").await;
+    let gone = async || {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        if stat.is_empty() || stat.contains(") Z ") {
+            Ok(())
+        } else {
+            Err(stat)
+        }
+    };
+    eventually(WAIT, gone).await.unwrap();
+}
+
 #[rstest]
 #[case(&[])]
 #[case(&["--modern"])]

@@ -1,16 +1,18 @@
 """An MCP server for tests, of the standard library alone.
 
-    server.py [--modern] [--http] [--log FILE] [--refuse FILE]
+    server.py [--modern] [--http] [--log FILE] [--refuse FILE] [--endless] [--stubborn]
 
 It speaks over its standard input and output, or over streamable HTTP on a free port, which it prints. With --modern it speaks the
 revision 2026-07-28 (`server/discover`, no sessions), else 2025-11-25 (`initialize`). It appends what the tests look at to --log,
-one line each. While the file --refuse exists, it exits at once.
+one line each. While the file --refuse exists, it exits at once. With --endless its list of tools has no end, with --stubborn it
+stays when its input ends, and when it is asked to end.
 """
 
 import argparse
 import json
 import os
 import pathlib
+import signal
 import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -43,6 +45,7 @@ class Server:
     def __init__(self, options):
         self.modern = options.modern
         self.log_path = options.log
+        self.endless = options.endless
         self.grown = False
         self.subscription = None
         self.notify = lambda message: None
@@ -92,6 +95,9 @@ class Server:
     def list_tools(self, cursor):
         tools = [*TOOLS, ("late", "Was added later.", {"type": "object"})] if self.grown else TOOLS
         first = int(cursor or 0)
+        if self.endless:
+            page = [{"name": f"tool_{first}_{n}", "description": "x" * 10_000, "inputSchema": {}} for n in range(50)]
+            return self.result({"tools": page, "nextCursor": str(first + 1)}, ttlMs=0, cacheScope="private")
         page = [{"name": n, "description": d, "inputSchema": s} for n, d, s in tools[first : first + 5]]
         result = {"tools": page}
         if first + 5 < len(tools):
@@ -200,12 +206,18 @@ def main():
     parser.add_argument("--http", action="store_true")
     parser.add_argument("--log")
     parser.add_argument("--refuse")
+    parser.add_argument("--endless", action="store_true")
+    parser.add_argument("--stubborn", action="store_true")
     options = parser.parse_args()
     server = Server(options)
     server.log(f"started {os.getpid()}")
     if options.refuse and pathlib.Path(options.refuse).exists():
         sys.exit(1)
+    if options.stubborn:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
     (serve_http if options.http else serve_stdio)(server)
+    while options.stubborn:
+        signal.pause()
 
 
 if __name__ == "__main__":
