@@ -55,8 +55,14 @@ async fn main() -> ExitCode {
         println!("{name:<30} {:>10.2?} {:>10.2?}", times.first, times.end);
     }
     println!("memory of an idle agent        {} kB", each / 1000);
-    let overhead = (through.first.saturating_sub(direct.first), through.end.saturating_sub(direct.end));
-    println!("the host adds                  {:>10.2?} {:>10.2?}", overhead.0, overhead.1);
+    let overhead = (
+        through.first.saturating_sub(direct.first),
+        through.end.saturating_sub(direct.end),
+    );
+    println!(
+        "the host adds                  {:>10.2?} {:>10.2?}",
+        overhead.0, overhead.1
+    );
     drop(many);
     up.stop().await;
     if overhead.0.max(overhead.1) < MAX_OVERHEAD && each < MAX_AGENT_BYTES {
@@ -67,7 +73,7 @@ async fn main() -> ExitCode {
     }
 }
 
-/// Medians.
+/// Medians of a series of requests.
 #[derive(Debug, Clone, Copy)]
 struct Times {
     first: Duration,
@@ -90,8 +96,7 @@ impl Times {
 
 /// A provider that answers at once; gives its address.
 async fn provider() -> String {
-    let app = axum::Router::new()
-        .fallback(|_body: String| async { ([("content-type", "text/event-stream")], ANSWER) });
+    let app = axum::Router::new().fallback(|_body: String| async { ([("content-type", "text/event-stream")], ANSWER) });
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
     tokio::spawn(axum::serve(listener, app).into_future());
@@ -161,7 +166,11 @@ async fn directly(provider: &str) -> Times {
 }
 
 async fn through_the_host(up: &Up) -> Times {
-    let sdk = AgentSdk::builder("asker").username("asker").nats_url(&up.url).build().unwrap();
+    let sdk = AgentSdk::builder("asker")
+        .username("asker")
+        .nats_url(&up.url)
+        .build()
+        .unwrap();
     sdk.start().await.unwrap();
     let mut samples = Vec::new();
     for number in 0..REQUESTS + WARM_UP {

@@ -17,7 +17,8 @@ use agentnet_mesh::config::{Api, ModelConfig, Provider, Secret};
 use agentnet_mesh::model::chain::{ModelChain, collect};
 use agentnet_mesh::model::client::HttpClient;
 use agentnet_mesh::model::{
-    AssistantTurn, ChatMessage, ChatRequest, ModelError, StopReason, TokenUsage, ToolCall, ToolChoice, ToolResult, ToolSpec,
+    AssistantTurn, ChatMessage, ChatRequest, ModelError, StopReason, TokenUsage, ToolCall, ToolChoice, ToolResult,
+    ToolSpec,
 };
 use axum::Router;
 use axum::extract::State;
@@ -106,8 +107,14 @@ fn tools() -> Arc<[ToolSpec]> {
         parameters,
     };
     Arc::new([
-        spec("get_weather", json!({ "type": "object", "properties": { "city": { "type": "string" } }, "required": ["city"] })),
-        spec("mcp__files__read_file", json!({ "type": "object", "additionalProperties": false, "properties": {} })),
+        spec(
+            "get_weather",
+            json!({ "type": "object", "properties": { "city": { "type": "string" } }, "required": ["city"] }),
+        ),
+        spec(
+            "mcp__files__read_file",
+            json!({ "type": "object", "additionalProperties": false, "properties": {} }),
+        ),
     ])
 }
 
@@ -153,7 +160,10 @@ fn conversations() -> Vec<(&'static str, ChatRequest)> {
     };
     let mut without_system = plain.clone();
     without_system.system = String::new();
-    let parallel = vec![call("call_1", r#"{"city":"Oslo"}"#), call("call_2", r#"{"city":"Bergen"}"#)];
+    let parallel = vec![
+        call("call_1", r#"{"city":"Oslo"}"#),
+        call("call_2", r#"{"city":"Bergen"}"#),
+    ];
     let results = ChatMessage::ToolResults(vec![result("call_1", false), result("call_2", true)]);
     let mut last = with(vec![user("weather"), turn("", parallel.clone()), results.clone()]);
     last.tool_choice = ToolChoice::None;
@@ -161,9 +171,25 @@ fn conversations() -> Vec<(&'static str, ChatRequest)> {
         ("plain", plain.clone()),
         ("without a system prompt", without_system),
         ("with tools", with(vec![user("weather?")])),
-        ("a conversation", with(vec![user("a"), turn("b", vec![]), user("c"), user("d"), turn("e", vec![]), user("f")])),
-        ("begins with the assistant", with(vec![turn("hello", vec![]), user("hi")])),
-        ("results of parallel calls", with(vec![user("weather"), turn("I look.", parallel), results])),
+        (
+            "a conversation",
+            with(vec![
+                user("a"),
+                turn("b", vec![]),
+                user("c"),
+                user("d"),
+                turn("e", vec![]),
+                user("f"),
+            ]),
+        ),
+        (
+            "begins with the assistant",
+            with(vec![turn("hello", vec![]), user("hi")]),
+        ),
+        (
+            "results of parallel calls",
+            with(vec![user("weather"), turn("I look.", parallel), results]),
+        ),
         (
             "arguments that are empty or no JSON",
             with(vec![
@@ -174,7 +200,10 @@ fn conversations() -> Vec<(&'static str, ChatRequest)> {
             ]),
         ),
         ("the last word", last),
-        ("an empty answer before", with(vec![user("a"), turn("", vec![]), user("b")])),
+        (
+            "an empty answer before",
+            with(vec![user("a"), turn("", vec![]), user("b")]),
+        ),
     ]
 }
 
@@ -247,7 +276,11 @@ async fn requests_are_those_of_the_official_sdks() {
     };
     for (api, name) in APIS {
         for (case, request) in conversations() {
-            for model in [model("gpt-4.1-mini", 0), model("gpt-5-mini", 0), model("claude-sonnet-4-6", 2_048)] {
+            for model in [
+                model("gpt-4.1-mini", 0),
+                model("gpt-5-mini", 0),
+                model("claude-sonnet-4-6", 2_048),
+            ] {
                 let (body, _) = exchange(api, &model, &request, "").await;
                 assert_eq!(body["stream"], true, "{case}: {body}");
                 assert_eq!(body["model"], model.name.as_str(), "{case}: {body}");
@@ -260,7 +293,11 @@ async fn requests_are_those_of_the_official_sdks() {
             let Ok((turn, _, _)) = read else { continue };
             let results: Vec<_> = turn.tool_calls.iter().map(|call| result(&call.id, false)).collect();
             request.messages.push(ChatMessage::Assistant(turn));
-            request.messages.push(if results.is_empty() { user("go on") } else { ChatMessage::ToolResults(results) });
+            request.messages.push(if results.is_empty() {
+                user("go on")
+            } else {
+                ChatMessage::ToolResults(results)
+            });
             let (body, _) = exchange(api, &model("recorded", 2_048), &request, "").await;
             add(&recording, name, &body);
         }

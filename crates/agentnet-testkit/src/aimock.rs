@@ -60,7 +60,8 @@ impl Aimock {
             scripts.to_string_lossy().into_owned(),
         ];
         let log = folder.path().join("log");
-        let process = ServerProcess::spawn(Path::new("node"), &args, &log, None).map_err(StartError::io("start node"))?;
+        let process =
+            ServerProcess::spawn(Path::new("node"), &args, &log, None).map_err(StartError::io("start node"))?;
         let mut server = Self {
             process,
             port,

@@ -36,7 +36,15 @@ async fn the_schema_is_printed() {
     let folder = TempDir::new().unwrap();
     let schema = mesh(&["schema"], &folder).await.json();
     let properties = schema["properties"].as_object().unwrap();
-    for name in ["version", "defaults", "providers", "prices", "mcp_servers", "tools", "agents"] {
+    for name in [
+        "version",
+        "defaults",
+        "providers",
+        "prices",
+        "mcp_servers",
+        "tools",
+        "agents",
+    ] {
         assert!(properties.contains_key(name), "{name}: {schema}");
     }
 }
@@ -81,7 +89,15 @@ async fn a_mesh_is_checked_and_asked() {
     ask.args(["--nats-url", &mesh.up.url, "mesh", "ask", "helper", "are you there?"]);
     assert!(run(ask).await.ok().contains("At your service."));
     let mut ask = without_keys(binary());
-    ask.args(["--nats-url", &mesh.up.url, "--json", "mesh", "ask", "helper", "are you there?"]);
+    ask.args([
+        "--nats-url",
+        &mesh.up.url,
+        "--json",
+        "mesh",
+        "ask",
+        "helper",
+        "are you there?",
+    ]);
     let reply: Value = run(ask).await.json();
     assert!(reply.to_string().contains("At your service."), "{reply}");
     mesh.stop().await;

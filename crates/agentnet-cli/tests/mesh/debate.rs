@@ -45,16 +45,26 @@ async fn two_peers_debate_for_two_rounds() {
     assert_eq!(mesh.answer("@chair", "debate_1", "tea or coffee?").await, "Both, then.");
     // The question and four questions to peers, with their answers.
     let messages = mesh.thread("debate_1", 10).await;
-    assert_eq!((kinds(&messages, "request"), kinds(&messages, "reply")), (5, 5), "{messages:?}");
+    assert_eq!(
+        (kinds(&messages, "request"), kinds(&messages, "reply")),
+        (5, 5),
+        "{messages:?}"
+    );
     let requests = mesh.asked(5).await;
     let second_of_left = requests
         .iter()
         .filter(|request| request["messages"][0].to_string().contains("You are left."))
         .nth(1)
         .unwrap();
-    assert!(second_of_left.to_string().contains("Right wants coffee."), "{second_of_left}");
+    assert!(
+        second_of_left.to_string().contains("Right wants coffee."),
+        "{second_of_left}"
+    );
     let conclusion = requests.last().unwrap().to_string();
-    assert!(conclusion.contains("Left wants tea.") && conclusion.contains("Right wants coffee."), "{conclusion}");
+    assert!(
+        conclusion.contains("Left wants tea.") && conclusion.contains("Right wants coffee."),
+        "{conclusion}"
+    );
     for host in [&mut left, &mut right] {
         host.signal(Signal::TERM);
         assert_eq!(host.ended().await.code(), Some(0), "{}", host.stderr());
@@ -65,14 +75,20 @@ async fn two_peers_debate_for_two_rounds() {
 /// One peer is killed while it answers in the second round: the answer comes all the same, and names it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_peer_that_dies_in_a_debate_is_named() {
-    let mut slow = says(json!({ "systemMessage": "You are right.", "sequenceIndex": 1 }), "Right again, slowly.");
+    let mut slow = says(
+        json!({ "systemMessage": "You are right.", "sequenceIndex": 1 }),
+        "Right again, slowly.",
+    );
     slow["latency"] = json!(20_000);
     let mesh = Mesh::start(Setup {
         yaml: head("openai-chat") + "agents:\n" + &agent("chair", "You are the chair.", DEBATE),
         online: &["chair"],
         fixtures: json!([
             says(json!({ "systemMessage": "You are left." }), "Left wants tea."),
-            says(json!({ "systemMessage": "You are right.", "sequenceIndex": 0 }), "Right wants coffee."),
+            says(
+                json!({ "systemMessage": "You are right.", "sequenceIndex": 0 }),
+                "Right wants coffee."
+            ),
             slow,
             says(json!({}), "Tea."),
         ]),

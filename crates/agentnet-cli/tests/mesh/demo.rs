@@ -31,7 +31,10 @@ async fn provider() -> Aimock {
 
 /// The rule, the head of a block, and the wrapped text, of each of two turns.
 fn check_log(log: &str) {
-    assert!(log.contains(&"-".repeat(96)) || log.contains(&"=".repeat(96)) || log.contains(&"─".repeat(96)), "{log}");
+    assert!(
+        log.contains(&"-".repeat(96)) || log.contains(&"=".repeat(96)) || log.contains(&"─".repeat(96)),
+        "{log}"
+    );
     for part in ["SEND", "RECV", "turn=1", "turn=2", "agent_novita_b"] {
         assert!(log.contains(part), "`{part}` is missing in {log}");
     }
@@ -61,10 +64,16 @@ async fn the_duo_talks_in_one_process() {
     .await;
     for thread in threads["results"].as_array().unwrap() {
         let words = format!("thread-messages --thread-id {}", thread["thread_id"].as_str().unwrap());
-        let page = until(&up.url, &words, |reply| reply["messages"].as_array().is_some_and(|all| all.len() == 2)).await;
+        let page = until(&up.url, &words, |reply| {
+            reply["messages"].as_array().is_some_and(|all| all.len() == 2)
+        })
+        .await;
         let reply = &page["messages"][0]["payload"];
         assert_eq!(reply["text"], QUESTION);
-        assert_eq!((&reply["model"], &reply["answered_by"]), (&json!("scripted"), &json!("agent_novita_b")));
+        assert_eq!(
+            (&reply["model"], &reply["answered_by"]),
+            (&json!("scripted"), &json!("agent_novita_b"))
+        );
         let asked = &page["messages"][1]["payload"];
         assert_eq!(asked["goal"], "Plan a weather assistant.");
         assert!(asked["turn"].is_number(), "{asked}");
@@ -80,7 +89,10 @@ async fn the_duo_talks_from_two_terminals() {
     let named = |role: &str| {
         let mut command = duo(&up, &provider);
         command.args(["--role", role]);
-        command.env("AGENT_B_USERNAME", "oracle").env("TARGET_USERNAME", "@oracle").env("LOG_TEXT_MAX_CHARS", "20");
+        command
+            .env("AGENT_B_USERNAME", "oracle")
+            .env("TARGET_USERNAME", "@oracle")
+            .env("LOG_TEXT_MAX_CHARS", "20");
         command
     };
     let mut b = Service::spawn(named("b"));
@@ -105,7 +117,10 @@ async fn the_duo_names_the_missing_key() {
     let ran = run(command).await;
     assert_ne!(ran.code, Some(0), "{ran:?}");
     let log = format!("{}{}", ran.stdout, ran.stderr);
-    assert!(log.contains("NOVITA_API_KEY") && log.contains("OPENAI_API_KEY"), "{log}");
+    assert!(
+        log.contains("NOVITA_API_KEY") && log.contains("OPENAI_API_KEY"),
+        "{log}"
+    );
     assert!(provider.requests().await.unwrap().is_empty());
     up.stop().await;
 }
@@ -148,7 +163,9 @@ async fn the_earlier_format_runs_unchanged() {
     let file = write_legacy(folder.path());
     let mut command = without_keys(binary());
     command.args(["mesh", "run", "--config"]).arg(&file);
-    command.args(["--only", "agent_1", "--only", "agent_2", "--data-dir"]).arg(folder.path().join("data"));
+    command
+        .args(["--only", "agent_1", "--only", "agent_2", "--data-dir"])
+        .arg(folder.path().join("data"));
     command
         .env("NATS_URL", &up.url)
         .env("OPENAI_API_KEY", "sk-secret-legacy")

@@ -11,7 +11,10 @@ use crate::recorder::Recorder;
 use crate::scripted::{calls, online, says, tool_results, without_keys};
 
 fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../..")
+        .canonicalize()
+        .unwrap()
 }
 
 fn trio() -> PathBuf {
@@ -23,7 +26,9 @@ fn trio() -> PathBuf {
 async fn the_examples_are_valid() {
     for name in ["mesh_agents.yaml", "local.yaml"] {
         let mut command = without_keys(binary());
-        command.args(["mesh", "check"]).arg(root().join("examples/mesh").join(name));
+        command
+            .args(["mesh", "check"])
+            .arg(root().join("examples/mesh").join(name));
         command.env("OPENAI_API_KEY", "x").env("ANTHROPIC_API_KEY", "x");
         let ran = run(command).await;
         assert_eq!(ran.code, Some(0), "{ran:?}");
@@ -38,7 +43,14 @@ async fn the_earlier_programs_say_where_they_went() {
         ("agent_novita_b.py", &[], "agentnet demo duo --role b"),
         (
             "agent_mesh_trio.py",
-            &["--config", "agents/config/mesh_agents.yaml", "--only", "agent_1", "--only", "agent_2"],
+            &[
+                "--config",
+                "agents/config/mesh_agents.yaml",
+                "--only",
+                "agent_1",
+                "--only",
+                "agent_2",
+            ],
             "agentnet mesh run --config examples/mesh/mesh_agents.yaml --only agent_1 --only agent_2",
         ),
         (
@@ -49,14 +61,27 @@ async fn the_earlier_programs_say_where_they_went() {
     ];
     for (program, arguments, expected) in cases {
         let mut command = tokio::process::Command::new("python3");
-        command.arg(format!("agents/{program}")).args(arguments).current_dir(root());
+        command
+            .arg(format!("agents/{program}"))
+            .args(arguments)
+            .current_dir(root());
         let ran: Ran = run(command).await;
         assert_eq!((ran.code, ran.stdout.as_str()), (Some(2), ""), "{ran:?}");
         assert!(ran.stderr.contains(&format!("\n    {expected}\n")), "{ran:?}");
     }
     let example = std::fs::read_to_string(root().join("agents/.env.example")).unwrap();
-    for name in ["NOVITA_API_KEY", "DEMO_TURNS", "LOG_TEXT_MAX_CHARS", "TARGET_USERNAME", "OPENAI_API_KEY", "RSC_TOKEN"] {
-        assert!(example.lines().any(|line| line.starts_with(&format!("{name}="))), "{name}");
+    for name in [
+        "NOVITA_API_KEY",
+        "DEMO_TURNS",
+        "LOG_TEXT_MAX_CHARS",
+        "TARGET_USERNAME",
+        "OPENAI_API_KEY",
+        "RSC_TOKEN",
+    ] {
+        assert!(
+            example.lines().any(|line| line.starts_with(&format!("{name}="))),
+            "{name}"
+        );
     }
 }
 
@@ -78,8 +103,14 @@ async fn the_tools_of_the_trio_reach_the_web() {
         ("search_web", json!({ "query": "who \"wins\"?" })),
     ];
     let provider = Aimock::start(&json!([
-        calls(json!({ "userMessage": "look", "toolName": "nba_schedule", "hasToolResult": false }), &second),
-        calls(json!({ "userMessage": "look", "toolName": "nba_odds", "hasToolResult": false }), &third),
+        calls(
+            json!({ "userMessage": "look", "toolName": "nba_schedule", "hasToolResult": false }),
+            &second
+        ),
+        calls(
+            json!({ "userMessage": "look", "toolName": "nba_odds", "hasToolResult": false }),
+            &third
+        ),
         says(json!({ "hasToolResult": true }), "Oslo plays Bergen."),
     ]))
     .await
@@ -88,8 +119,19 @@ async fn the_tools_of_the_trio_reach_the_web() {
     command.args(["--nats-url", &up.url, "mesh", "run"]).arg(trio());
     let folder = tempfile::TempDir::new().unwrap();
     command.arg("--data-dir").arg(folder.path());
-    for tool in ["nba_schedule", "nba_live", "nba_teams", "nba_roster", "nba_injuries", "nba_odds", "nba_team_stats", "search_web"] {
-        command.arg("--set").arg(format!("tools.{tool}.http.allow_private=true"));
+    for tool in [
+        "nba_schedule",
+        "nba_live",
+        "nba_teams",
+        "nba_roster",
+        "nba_injuries",
+        "nba_odds",
+        "nba_team_stats",
+        "search_web",
+    ] {
+        command
+            .arg("--set")
+            .arg(format!("tools.{tool}.http.allow_private=true"));
     }
     command
         .env("OPENAI_API_KEY", "x")
@@ -104,10 +146,25 @@ async fn the_tools_of_the_trio_reach_the_web() {
     let mut host = Service::spawn(command);
     online(&host, &up.url, &["mesh_agent_1", "mesh_agent_2", "mesh_agent_3"]).await;
     for agent in ["mesh_agent_2", "mesh_agent_3"] {
-        let words = ["request", "--to-username", agent, "--timeout", "60", r#"{"text":"look it up"}"#];
-        assert!(agentnet(&up.url, words).await.ok().contains("Oslo plays Bergen."), "{}", host.stderr());
+        let words = [
+            "request",
+            "--to-username",
+            agent,
+            "--timeout",
+            "60",
+            r#"{"text":"look it up"}"#,
+        ];
+        assert!(
+            agentnet(&up.url, words).await.ok().contains("Oslo plays Bergen."),
+            "{}",
+            host.stderr()
+        );
     }
-    let mut targets: Vec<String> = web.seen().into_iter().map(|seen| format!("{} {}", seen.method, seen.target)).collect();
+    let mut targets: Vec<String> = web
+        .seen()
+        .into_iter()
+        .map(|seen| format!("{} {}", seen.method, seen.target))
+        .collect();
     targets.sort();
     let expected = [
         "GET /rsc/injuries/NBA?RSC_token=secret-rsc",
@@ -125,7 +182,11 @@ async fn the_tools_of_the_trio_reach_the_web() {
     assert_eq!(body["messages"][1]["content"], "who \"wins\"?");
     // The tool whose key is missing says so; no key is in what the models saw.
     let requests = provider.requests().await.unwrap();
-    let results: Vec<Value> = requests.iter().flat_map(tool_results).map(|(_, result)| result).collect();
+    let results: Vec<Value> = requests
+        .iter()
+        .flat_map(tool_results)
+        .map(|(_, result)| result)
+        .collect();
     assert_eq!(results.len(), 8);
     let failed: Vec<&Value> = results.iter().filter(|result| result["ok"] == false).collect();
     assert_eq!(failed.len(), 1, "{failed:?}");

@@ -13,7 +13,10 @@ fn once(word: &str, mut failing: Value) -> [Value; 2] {
     failing["match"] = json!({ "userMessage": word, "sequenceIndex": 0 });
     [
         failing,
-        says(json!({ "userMessage": word, "sequenceIndex": 1 }), &format!("good after {word}")),
+        says(
+            json!({ "userMessage": word, "sequenceIndex": 1 }),
+            &format!("good after {word}"),
+        ),
     ]
 }
 
@@ -67,7 +70,12 @@ async fn a_provider_that_is_down_has_a_fallback_or_a_name() {
     })
     .await;
     let reply = mesh.ask("@alone", "down_1", "hi").await;
-    assert_eq!(reply.error_code().as_deref(), Some("model_unavailable"), "{}", reply.payload());
+    assert_eq!(
+        reply.error_code().as_deref(),
+        Some("model_unavailable"),
+        "{}",
+        reply.payload()
+    );
     let reply = mesh.ask("@backed", "down_2", "hi").await;
     assert_eq!(reply.text().as_deref(), Some("The other model."), "{}", reply.payload());
     let payload: Value = reply.json().unwrap();
@@ -91,8 +99,17 @@ async fn a_missing_key_is_named() {
     let profile = line(&mesh.up.url, "profile --username mute --json").await.json();
     assert!(profile.to_string().contains(r#""state":"degraded""#), "{profile}");
     let reply = mesh.ask("@mute", "key_1", "hi").await;
-    assert_eq!(reply.error_code().as_deref(), Some("config_error"), "{}", reply.payload());
-    assert!(reply.payload().to_string().contains("ABSENT_KEY"), "{}", reply.payload());
+    assert_eq!(
+        reply.error_code().as_deref(),
+        Some("config_error"),
+        "{}",
+        reply.payload()
+    );
+    assert!(
+        reply.payload().to_string().contains("ABSENT_KEY"),
+        "{}",
+        reply.payload()
+    );
     assert!(mesh.provider.requests().await.unwrap().is_empty());
     mesh.host.says("ABSENT_KEY").await;
     mesh.stop().await;
@@ -105,7 +122,8 @@ async fn a_missing_key_is_named() {
 #[case("anthropic-messages")]
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refusal_is_told_and_not_repeated(#[case] api: &str) {
-    let wrong = json!({ "error": { "message": "no such model: scripted", "type": "invalid_request_error" }, "status": 404 });
+    let wrong =
+        json!({ "error": { "message": "no such model: scripted", "type": "invalid_request_error" }, "status": 404 });
     let filtered = json!({ "content": "", "finishReason": "content_filter" });
     let mesh = Mesh::start(Setup {
         yaml: head(api) + "agents:\n" + &agent("one", "You help.", ""),
@@ -119,12 +137,21 @@ async fn a_refusal_is_told_and_not_repeated(#[case] api: &str) {
     .await;
     let reply = mesh.ask("@one", "refused_1", "wrong").await;
     assert!(reply.error_code().is_some(), "{}", reply.payload());
-    assert!(reply.payload().to_string().contains("no such model"), "{}", reply.payload());
+    assert!(
+        reply.payload().to_string().contains("no such model"),
+        "{}",
+        reply.payload()
+    );
     assert_eq!(mesh.asked(1).await.len(), 1);
     // aimock has this finish reason in its chat API alone.
     if api == "openai-chat" {
         let reply = mesh.ask("@one", "refused_2", "filtered").await;
-        assert_eq!(reply.error_code().as_deref(), Some("model_refused"), "{}", reply.payload());
+        assert_eq!(
+            reply.error_code().as_deref(),
+            Some("model_refused"),
+            "{}",
+            reply.payload()
+        );
     }
     mesh.stop().await;
 }
@@ -155,7 +182,9 @@ async fn a_context_overflow_compacts_the_thread(#[case] api: &str, #[case] error
     assert_eq!(mesh.answer("@long", "overflow_1", "overflow").await, "It fits now.");
     let look = async || {
         let messages = mesh.thread("overflow_1", 11).await;
-        let found = messages.into_iter().find(|message| message["payload"]["type"] == "checkpoint");
+        let found = messages
+            .into_iter()
+            .find(|message| message["payload"]["type"] == "checkpoint");
         found.ok_or("no checkpoint")
     };
     let checkpoint = eventually(WAIT_TIMEOUT, look).await.unwrap();

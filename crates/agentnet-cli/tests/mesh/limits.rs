@@ -34,7 +34,12 @@ async fn a_model_that_never_ends_is_stopped() {
     })
     .await;
     let reply = mesh.ask("@busy", "steps_1", "work").await;
-    assert_eq!(reply.error_code().as_deref(), Some("limit_reached"), "{}", reply.payload());
+    assert_eq!(
+        reply.error_code().as_deref(),
+        Some("limit_reached"),
+        "{}",
+        reply.payload()
+    );
     let requests = mesh.asked(3).await;
     assert!(requests.len() <= 4, "{}", requests.len());
     let last = requests.last().unwrap();
@@ -77,18 +82,35 @@ async fn a_budget_of_a_day_is_kept_over_a_restart() {
     .await;
     let reply = mesh.ask("@spender", "budget_1", "go").await;
     let payload: Value = reply.json().unwrap();
-    assert_eq!((&payload["usage"]["input"], &payload["usage"]["output"]), (&json!(90), &json!(30)), "{payload}");
+    assert_eq!(
+        (&payload["usage"]["input"], &payload["usage"]["output"]),
+        (&json!(90), &json!(30)),
+        "{payload}"
+    );
     // 90 · 10 $ + 30 · 100 $ per million.
-    assert!((payload["usage"]["usd"].as_f64().unwrap() - 0.0039).abs() < 1e-9, "{payload}");
+    assert!(
+        (payload["usage"]["usd"].as_f64().unwrap() - 0.0039).abs() < 1e-9,
+        "{payload}"
+    );
     let reply = mesh.ask("@spender", "budget_2", "go").await;
-    assert_eq!(reply.error_code().as_deref(), Some("budget_exceeded"), "{}", reply.payload());
+    assert_eq!(
+        reply.error_code().as_deref(),
+        Some("budget_exceeded"),
+        "{}",
+        reply.payload()
+    );
     mesh.host.signal(rustix::process::Signal::TERM);
     mesh.host.ended().await;
     mesh.host = mesh.another_host();
     mesh.ready(2).await;
     let reply = mesh.ask("@spender", "budget_3", "go").await;
     let told = mesh.host.stderr();
-    assert_eq!(reply.error_code().as_deref(), Some("budget_exceeded"), "{}: {told}", reply.payload());
+    assert_eq!(
+        reply.error_code().as_deref(),
+        Some("budget_exceeded"),
+        "{}: {told}",
+        reply.payload()
+    );
     assert_eq!(mesh.provider.requests().await.unwrap().len(), 1);
     let report = std::process::Command::new(env!("CARGO_BIN_EXE_agentnet"))
         .args(["mesh", "usage", "--by", "agent", "--json", "--data-dir"])
@@ -97,7 +119,10 @@ async fn a_budget_of_a_day_is_kept_over_a_restart() {
         .unwrap();
     let report = String::from_utf8(report.stdout).unwrap();
     let report: Value = serde_json::from_str(&report).unwrap_or_else(|error| panic!("{error} in {report}"));
-    assert!(report.to_string().contains("spender") && report.to_string().contains("90"), "{report}");
+    assert!(
+        report.to_string().contains("spender") && report.to_string().contains("90"),
+        "{report}"
+    );
     mesh.stop().await;
 }
 
@@ -139,7 +164,10 @@ impl Silent {
     async fn has_waiting(&self, count: usize) {
         let look = async || match self.waiting.load(Ordering::SeqCst) {
             found if found == count => Ok(()),
-            found => Err(format!("{found} requests wait, not {count}, of {}", self.asked.load(Ordering::SeqCst))),
+            found => Err(format!(
+                "{found} requests wait, not {count}, of {}",
+                self.asked.load(Ordering::SeqCst)
+            )),
         };
         eventually(WAIT_TIMEOUT, look).await.unwrap();
     }
@@ -151,7 +179,8 @@ async fn the_request_to_the_model_ends_with_its_asker() {
     let silent = Silent::start().await;
     let hanging = "  silent: { api: openai-chat, base_url: \"${SILENT_URL}/v1\", api_key: x, timeout_seconds: 600 }\n";
     let patient = "  - { key: patient, prompt: { text: A. }, model: { provider: silent, name: m } }\n";
-    let brief = "  - { key: brief, prompt: { text: A. }, model: { provider: silent, name: m }, limits: { max_seconds: 1 } }\n";
+    let brief =
+        "  - { key: brief, prompt: { text: A. }, model: { provider: silent, name: m }, limits: { max_seconds: 1 } }\n";
     let mesh = Mesh::start(Setup {
         yaml: head("openai-chat") + hanging + "agents:\n" + patient + brief,
         online: &["patient", "brief"],
@@ -159,9 +188,16 @@ async fn the_request_to_the_model_ends_with_its_asker() {
         environment: vec![("SILENT_URL", silent.url.clone())],
     })
     .await;
-    let sdk = AgentSdk::builder("reader").username("reader").nats_url(&mesh.up.url).build().unwrap();
+    let sdk = AgentSdk::builder("reader")
+        .username("reader")
+        .nats_url(&mesh.up.url)
+        .build()
+        .unwrap();
     sdk.start().await.unwrap();
-    let answer = sdk.ask_json_stream("@patient", json!({ "text": "a poem", "stream": true })).await.unwrap();
+    let answer = sdk
+        .ask_json_stream("@patient", json!({ "text": "a poem", "stream": true }))
+        .await
+        .unwrap();
     silent.has_waiting(1).await;
     drop(answer);
     silent.has_waiting(0).await;
@@ -191,7 +227,11 @@ async fn an_answer_is_streamed(#[case] api: &str) {
         ..Setup::default()
     })
     .await;
-    let sdk = AgentSdk::builder("reader").username("reader").nats_url(&mesh.up.url).build().unwrap();
+    let sdk = AgentSdk::builder("reader")
+        .username("reader")
+        .nats_url(&mesh.up.url)
+        .build()
+        .unwrap();
     sdk.start().await.unwrap();
     let asking = sdk.ask_json_stream("@poet", json!({ "text": "a poem", "stream": true }));
     let mut answer = asking.timeout(Duration::from_secs(30)).await.unwrap();

@@ -31,7 +31,10 @@ async fn a_real_model_answers_for_the_duo_and_the_trio() {
         .env_remove("AGENTNET_NATS_URL")
         .stdin(Stdio::null())
         .kill_on_drop(true);
-    let output = timeout(DEMO_TIMEOUT, command.output()).await.expect("the demo takes too long").unwrap();
+    let output = timeout(DEMO_TIMEOUT, command.output())
+        .await
+        .expect("the demo takes too long")
+        .unwrap();
     let said = format!(
         "{}{}",
         String::from_utf8_lossy(&output.stdout),

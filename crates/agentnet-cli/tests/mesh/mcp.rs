@@ -39,10 +39,14 @@ async fn over_http(port: &FreePort) -> Child {
 fn children(parent: i32) -> Vec<i32> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir("/proc").unwrap().flatten() {
-        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
+        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else {
+            continue;
+        };
         let read = |name: &str| std::fs::read_to_string(entry.path().join(name)).unwrap_or_default();
         let stat = read("stat");
-        let above = stat.rsplit_once(')').and_then(|(_, rest)| rest.split_whitespace().nth(1)?.parse().ok());
+        let above = stat
+            .rsplit_once(')')
+            .and_then(|(_, rest)| rest.split_whitespace().nth(1)?.parse().ok());
         if above == Some(parent) && read("cmdline").contains("server-everything") && is_running(pid) {
             found.push(pid);
         }
@@ -56,7 +60,8 @@ fn children(parent: i32) -> Vec<i32> {
 async fn tools_of_mcp_servers_are_called() {
     let port = FreePort::take().await;
     let web = over_http(&port).await;
-    let servers = "mcp_servers:\n  local: { command: [node, \"${EVERYTHING}\"] }\n  web: { url: \"${MCP_URL}\" }\nagents:\n";
+    let servers =
+        "mcp_servers:\n  local: { command: [node, \"${EVERYTHING}\"] }\n  web: { url: \"${MCP_URL}\" }\nagents:\n";
     let both = [
         ("mcp__local__echo", json!({ "message": "one" })),
         ("mcp__web__echo", json!({ "message": "two" })),
@@ -78,7 +83,10 @@ async fn tools_of_mcp_servers_are_called() {
     let requests = mesh.asked(2).await;
     let mut offered: Vec<_> = requests[0]["tools"].as_array().unwrap().iter().collect();
     offered.sort_by_key(|tool| tool["function"]["name"].to_string());
-    let names: Vec<_> = offered.iter().map(|tool| tool["function"]["name"].as_str().unwrap()).collect();
+    let names: Vec<_> = offered
+        .iter()
+        .map(|tool| tool["function"]["name"].as_str().unwrap())
+        .collect();
     assert_eq!(names, ["mcp__local__echo", "mcp__web__echo"]);
     for ((_, result), text) in tool_results(&requests[1]).iter().zip(["one", "two"]) {
         assert_eq!(result["ok"], true, "{result}; {}", mesh.host.stderr());
@@ -94,13 +102,23 @@ async fn tools_of_mcp_servers_are_called() {
         let requests = mesh.provider.requests().await.unwrap();
         let results = tool_results(requests.last().unwrap());
         let is_ok = |(_, result): &(String, serde_json::Value)| result["ok"] == true;
-        if results.iter().rev().take(2).all(is_ok) { Ok(()) } else { Err(format!("{results:?}")) }
+        if results.iter().rev().take(2).all(is_ok) {
+            Ok(())
+        } else {
+            Err(format!("{results:?}"))
+        }
     };
     eventually(WAIT_TIMEOUT, look).await.unwrap();
     let again = children(host);
     assert!(again.len() == 1 && again != local, "{again:?}");
     mesh.stop().await;
-    let look = async || if is_running(again[0]) { Err("the server still runs") } else { Ok(()) };
+    let look = async || {
+        if is_running(again[0]) {
+            Err("the server still runs")
+        } else {
+            Ok(())
+        }
+    };
     eventually(WAIT_TIMEOUT, look).await.unwrap();
     drop(web);
 }

@@ -23,14 +23,20 @@ async fn the_conversation_survives_a_kill() {
         ..Setup::default()
     })
     .await;
-    assert_eq!(mesh.answer("@memo", "kill_1", "the first thing").await, "Noted: the first.");
+    assert_eq!(
+        mesh.answer("@memo", "kill_1", "the first thing").await,
+        "Noted: the first."
+    );
     mesh.thread("kill_1", 2).await;
     mesh.host.signal(Signal::KILL);
     mesh.host.ended().await;
     mesh.host = mesh.another_host();
     // The killed session still counts as online, so this waits for the host itself.
     let look = async || {
-        let request = mesh.asker.request("@memo", json!({ "text": "second" })).thread("kill_1");
+        let request = mesh
+            .asker
+            .request("@memo", json!({ "text": "second" }))
+            .thread("kill_1");
         match request.await {
             Ok(reply) if reply.error_code().is_none() => Ok(reply),
             other => Err(format!("{other:?}")),
@@ -43,9 +49,15 @@ async fn the_conversation_survives_a_kill() {
     let roles: Vec<&str> = messages.iter().filter_map(|message| message["role"].as_str()).collect();
     assert_eq!(roles.first(), Some(&"system"));
     assert_eq!(roles.last(), Some(&"user"));
-    let spoken: Vec<String> = messages[1..3].iter().map(|message| message["content"].to_string()).collect();
+    let spoken: Vec<String> = messages[1..3]
+        .iter()
+        .map(|message| message["content"].to_string())
+        .collect();
     assert_eq!(&roles[1..3], ["user", "assistant"], "{messages:?}");
-    assert!(spoken[0].contains("@tester") && spoken[0].contains("the first thing"), "{spoken:?}");
+    assert!(
+        spoken[0].contains("@tester") && spoken[0].contains("the first thing"),
+        "{spoken:?}"
+    );
     assert!(spoken[1].contains("Noted: the first."), "{spoken:?}");
     mesh.stop().await;
 }
@@ -64,7 +76,10 @@ async fn a_long_thread_gets_one_checkpoint() {
         yaml: head("openai-chat") + "agents:\n" + &agent("memo", "You remember.", more),
         online: &["memo"],
         fixtures: json!([
-            says(json!({ "userMessage": "question", "systemMessage": "You remember." }), "Answered."),
+            says(
+                json!({ "userMessage": "question", "systemMessage": "You remember." }),
+                "Answered."
+            ),
             says(json!({}), "They counted to fifty-nine."),
         ]),
         ..Setup::default()
@@ -74,7 +89,11 @@ async fn a_long_thread_gets_one_checkpoint() {
     mesh.ready(2).await;
     for number in 1..60 {
         let text = format!("fact number {number}, which is told so that it may be kept");
-        mesh.asker.send("@memo", json!({ "text": text })).thread("long_1").await.unwrap();
+        mesh.asker
+            .send("@memo", json!({ "text": text }))
+            .thread("long_1")
+            .await
+            .unwrap();
     }
     mesh.thread("long_1", 59).await;
     assert_eq!(mesh.answer("@memo", "long_1", "question").await, "Answered.");
@@ -89,7 +108,11 @@ async fn a_long_thread_gets_one_checkpoint() {
     let payload = &checkpoint["payload"];
     assert_eq!(checkpoint["kind"], "system");
     assert_eq!(
-        (&payload["covers_start"], &payload["covers_end"], &payload["keep_tail_messages"]),
+        (
+            &payload["covers_start"],
+            &payload["covers_end"],
+            &payload["keep_tail_messages"]
+        ),
         (&json!(1), &json!(36), &json!(24)),
         "{payload}"
     );
@@ -107,7 +130,10 @@ async fn a_long_thread_gets_one_checkpoint() {
     let different: HashSet<&i64> = ends.iter().collect();
     assert_eq!(different.len(), ends.len(), "one checkpoint for each end: {ends:?}");
     let requests = mesh.provider.requests().await.unwrap();
-    let last = requests.iter().rfind(|request| request.to_string().contains("You remember.")).unwrap();
+    let last = requests
+        .iter()
+        .rfind(|request| request.to_string().contains("You remember."))
+        .unwrap();
     let text = last.to_string();
     assert!(text.contains("They counted to fifty-nine."), "{text}");
     assert!(!text.contains("fact number 1,"), "{text}");
@@ -130,14 +156,20 @@ async fn without_a_summary_the_checkpoint_is_an_extract() {
     })
     .await;
     for number in 0..4 {
-        let text = format!("question {number}, and more words: {}", "all of them fill the memory. ".repeat(5));
+        let text = format!(
+            "question {number}, and more words: {}",
+            "all of them fill the memory. ".repeat(5)
+        );
         mesh.answer("@memo", "extract_1", &text).await;
     }
     let look = async || {
         let messages = mesh.thread("extract_1", 8).await;
         match checkpoints(&messages).first() {
             Some(&checkpoint) => Ok(checkpoint.clone()),
-            None => Err(format!("no checkpoint in {messages:#?}; stderr: {}", mesh.host.stderr())),
+            None => Err(format!(
+                "no checkpoint in {messages:#?}; stderr: {}",
+                mesh.host.stderr()
+            )),
         }
     };
     let checkpoint = eventually(WAIT_TIMEOUT, look).await.unwrap();

@@ -34,7 +34,13 @@ async fn calls_of_models_and_tools_are_in_the_trace_of_the_message() {
     let mesh = Mesh::start(Setup {
         yaml: head("openai-chat") + ECHO + &agent("worker", "You work.", "    tools: [echo_text]\n"),
         online: &["worker"],
-        fixtures: json!([calls(json!({ "hasToolResult": false }), &[("echo_text", json!({ "text": "x" }))]), answer]),
+        fixtures: json!([
+            calls(
+                json!({ "hasToolResult": false }),
+                &[("echo_text", json!({ "text": "x" }))]
+            ),
+            answer
+        ]),
         environment: vec![
             ("OTEL_EXPORTER_OTLP_ENDPOINT", collector.endpoint.clone()),
             ("OTEL_SERVICE_NAME", "host".to_owned()),
@@ -43,24 +49,57 @@ async fn calls_of_models_and_tools_are_in_the_trace_of_the_message() {
     .await;
     let mut asking = binary();
     asking
-        .args(["--nats-url", &mesh.up.url, "request", "--to-username", "worker", "--timeout", "60", r#"{"text":"go"}"#])
+        .args([
+            "--nats-url",
+            &mesh.up.url,
+            "request",
+            "--to-username",
+            "worker",
+            "--timeout",
+            "60",
+            r#"{"text":"go"}"#,
+        ])
         .env("OTEL_EXPORTER_OTLP_ENDPOINT", &collector.endpoint)
         .env("OTEL_SERVICE_NAME", "asker");
     assert!(run(asking).await.ok().contains("Done."));
     let look = async || {
         let spans = collector.spans();
         let counts = (find(&spans, "chat").len(), find(&spans, "execute_tool").len());
-        if counts == (2, 1) { Ok(spans) } else { Err(format!("{counts:?} in {spans:#?}")) }
+        if counts == (2, 1) {
+            Ok(spans)
+        } else {
+            Err(format!("{counts:?} in {spans:#?}"))
+        }
     };
     let spans = eventually(WAIT_TIMEOUT, look).await.unwrap();
-    let request = spans.iter().find(|span| span.service == "asker" && span.name == "request").unwrap();
+    let request = spans
+        .iter()
+        .find(|span| span.service == "asker" && span.name == "request")
+        .unwrap();
     for span in find(&spans, "chat").into_iter().chain(find(&spans, "execute_tool")) {
-        assert_eq!((span.service.as_str(), &span.trace), ("host", &request.trace), "{span:#?}");
+        assert_eq!(
+            (span.service.as_str(), &span.trace),
+            ("host", &request.trace),
+            "{span:#?}"
+        );
     }
     let models = find(&spans, "chat");
-    assert!(models.iter().all(|span| span.attribute("gen_ai.request.model") == "scripted"), "{models:#?}");
-    assert!(models.iter().any(|span| span.attribute("gen_ai.usage.input_tokens") == "7"), "{models:#?}");
-    assert_eq!(find(&spans, "execute_tool")[0].attribute("gen_ai.tool.name"), "echo_text");
+    assert!(
+        models
+            .iter()
+            .all(|span| span.attribute("gen_ai.request.model") == "scripted"),
+        "{models:#?}"
+    );
+    assert!(
+        models
+            .iter()
+            .any(|span| span.attribute("gen_ai.usage.input_tokens") == "7"),
+        "{models:#?}"
+    );
+    assert_eq!(
+        find(&spans, "execute_tool")[0].attribute("gen_ai.tool.name"),
+        "echo_text"
+    );
     mesh.stop().await;
 }
 
@@ -87,8 +126,14 @@ async fn messages_are_counted_and_logged() {
     let page = ready["metrics_url"].as_str().unwrap().to_owned();
     mesh.answer("@worker", "metrics_1", "go").await;
     for event in ["recv", "send"] {
-        let line = tokio::time::timeout(Duration::from_secs(30), mesh.host.next_json()).await.unwrap();
-        assert_eq!((&line["event"], &line["thread"]), (&json!(event), &json!("metrics_1")), "{line}");
+        let line = tokio::time::timeout(Duration::from_secs(30), mesh.host.next_json())
+            .await
+            .unwrap();
+        assert_eq!(
+            (&line["event"], &line["thread"]),
+            (&json!(event), &json!("metrics_1")),
+            "{line}"
+        );
     }
     let text = get(&page).await;
     for line in [

@@ -6,7 +6,10 @@ use serde_json::Value;
 use crate::scripted::{Mesh, Setup, agent, calls, head, says, tool_results};
 
 fn asks(agent: &str, text: &str) -> (&'static str, Value) {
-    ("network_ask", json!({ "agent": agent, "text": text, "timeout_seconds": 30 }))
+    (
+        "network_ask",
+        json!({ "agent": agent, "text": text, "timeout_seconds": 30 }),
+    )
 }
 
 /// A planner asks two peers at once; everything is in one thread, and each message names the one it follows.
@@ -28,7 +31,10 @@ async fn two_peers_are_asked_in_the_same_thread() {
                 json!({ "systemMessage": "You are the planner.", "hasToolResult": false }),
                 &[asks("@left", "your number?"), asks("right", "your number?")]
             ),
-            says(json!({ "systemMessage": "You are the planner.", "hasToolResult": true }), "1 and 2."),
+            says(
+                json!({ "systemMessage": "You are the planner.", "hasToolResult": true }),
+                "1 and 2."
+            ),
         ]),
         ..Setup::default()
     })
@@ -45,7 +51,10 @@ async fn two_peers_are_asked_in_the_same_thread() {
     let messages = mesh.thread("peers_1", 6).await;
     assert_eq!(messages.len(), 6, "{messages:?}");
     let question = &messages[0]["message_id"];
-    let asked: Vec<_> = messages.iter().filter(|message| message["parent_message_id"] == *question).collect();
+    let asked: Vec<_> = messages
+        .iter()
+        .filter(|message| message["parent_message_id"] == *question)
+        .collect();
     assert_eq!(asked.len(), 3, "two questions and the answer: {messages:?}");
     mesh.stop().await;
 }
@@ -62,18 +71,30 @@ async fn a_peer_that_asks_back_is_told_of_the_circle() {
         yaml,
         online: &["ping", "pong"],
         fixtures: json!([
-            calls(json!({ "systemMessage": "You are ping.", "hasToolResult": false }), &[asks("@pong", "well?")]),
-            says(json!({ "systemMessage": "You are ping.", "hasToolResult": true }), "pong could not say."),
+            calls(
+                json!({ "systemMessage": "You are ping.", "hasToolResult": false }),
+                &[asks("@pong", "well?")]
+            ),
+            says(
+                json!({ "systemMessage": "You are ping.", "hasToolResult": true }),
+                "pong could not say."
+            ),
             calls(
                 json!({ "systemMessage": "You are pong.", "hasToolResult": false }),
                 &[asks("@ping", "you first"), asks("@pong", "me?")]
             ),
-            says(json!({ "systemMessage": "You are pong.", "hasToolResult": true }), "I would have to ask you."),
+            says(
+                json!({ "systemMessage": "You are pong.", "hasToolResult": true }),
+                "I would have to ask you."
+            ),
         ]),
         ..Setup::default()
     })
     .await;
-    assert_eq!(mesh.answer("@ping", "circle_1", "ask around").await, "pong could not say.");
+    assert_eq!(
+        mesh.answer("@ping", "circle_1", "ask around").await,
+        "pong could not say."
+    );
     let requests = mesh.asked(4).await;
     let told = tool_results(&requests[2]);
     assert_eq!(told.len(), 2);
@@ -99,10 +120,22 @@ async fn a_chain_that_is_too_long_ends() {
         yaml,
         online: &["first", "second", "third"],
         fixtures: json!([
-            calls(json!({ "systemMessage": "You are first.", "hasToolResult": false }), &[asks("@second", "go on")]),
-            says(json!({ "systemMessage": "You are first.", "hasToolResult": true }), "Done."),
-            calls(json!({ "systemMessage": "You are second.", "hasToolResult": false }), &[asks("@third", "go on")]),
-            says(json!({ "systemMessage": "You are second.", "hasToolResult": true }), "Too far."),
+            calls(
+                json!({ "systemMessage": "You are first.", "hasToolResult": false }),
+                &[asks("@second", "go on")]
+            ),
+            says(
+                json!({ "systemMessage": "You are first.", "hasToolResult": true }),
+                "Done."
+            ),
+            calls(
+                json!({ "systemMessage": "You are second.", "hasToolResult": false }),
+                &[asks("@third", "go on")]
+            ),
+            says(
+                json!({ "systemMessage": "You are second.", "hasToolResult": true }),
+                "Too far."
+            ),
             says(json!({ "systemMessage": "You are third." }), "Never asked."),
         ]),
         ..Setup::default()
@@ -148,7 +181,10 @@ async fn the_network_can_be_looked_at() {
     let parts = ["@tester", "tester", "look_1", "", "", "account_not_found"];
     for (((name, _), (_, result)), part) in looks.iter().zip(&results).zip(parts) {
         assert_eq!(result["ok"], !part.contains("account"), "{name}: {result}");
-        assert!(result.to_string().contains(part.trim_start_matches('@')), "{name}: {result}");
+        assert!(
+            result.to_string().contains(part.trim_start_matches('@')),
+            "{name}: {result}"
+        );
     }
     mesh.stop().await;
 }

@@ -77,7 +77,11 @@ async fn record(
         headers,
         body,
     });
-    (StatusCode::OK, [("content-type", "application/json")], answer.body.to_string())
+    (
+        StatusCode::OK,
+        [("content-type", "application/json")],
+        answer.body.to_string(),
+    )
 }
 
 /// The body of a page.

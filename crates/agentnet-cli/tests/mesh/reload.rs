@@ -14,7 +14,10 @@ fn file(agents: &[String]) -> String {
 /// A prompt is changed while a request runs: that request ends as it began, the next one has the new prompt.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_new_prompt_is_for_the_next_message() {
-    let mut slow = says(json!({ "systemMessage": "OLD" }), "an answer of the old prompt in many pieces");
+    let mut slow = says(
+        json!({ "systemMessage": "OLD" }),
+        "an answer of the old prompt in many pieces",
+    );
     slow["latency"] = json!(150);
     slow["chunkSize"] = json!(2);
     let mesh = Mesh::start(Setup {
@@ -50,7 +53,10 @@ async fn a_prompt_in_a_file_is_watched() {
     let mesh = Mesh::start(Setup {
         yaml: file(&[agent("other", "OTHER", "")]),
         online: &["other"],
-        fixtures: json!([says(json!({ "systemMessage": "OLD" }), "old"), says(json!({ "systemMessage": "NEW" }), "new")]),
+        fixtures: json!([
+            says(json!({ "systemMessage": "OLD" }), "old"),
+            says(json!({ "systemMessage": "NEW" }), "new")
+        ]),
         ..Setup::default()
     })
     .await;
@@ -86,11 +92,19 @@ async fn an_invalid_file_changes_nothing() {
     mesh.host.says("limit").await;
     mesh.host.says("mesh.yaml:8").await;
     assert_eq!(mesh.answer("@leaves", "invalid_1", "still there?").await, "here");
-    std::fs::write(&mesh.file, file(&[agent("stays", "NEW", ""), agent("comes", "NEW", "")])).unwrap();
+    std::fs::write(
+        &mesh.file,
+        file(&[agent("stays", "NEW", ""), agent("comes", "NEW", "")]),
+    )
+    .unwrap();
     mesh.online(&["comes"]).await;
     let look = async || {
         let listed = line(&mesh.up.url, "list --json").await.ok();
-        if listed.contains(r#""leaves""#) { Err(listed) } else { Ok(()) }
+        if listed.contains(r#""leaves""#) {
+            Err(listed)
+        } else {
+            Ok(())
+        }
     };
     eventually(WAIT_TIMEOUT, look).await.unwrap();
     assert_eq!(mesh.answer("@stays", "invalid_2", "and you?").await, "here");

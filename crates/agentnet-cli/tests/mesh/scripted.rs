@@ -63,7 +63,9 @@ pub fn calls(matching: Value, calls: &[(&str, Value)]) -> Value {
     let calls: Vec<Value> = calls
         .iter()
         .enumerate()
-        .map(|(index, (name, arguments))| json!({ "id": format!("call_{index}"), "name": name, "arguments": arguments }))
+        .map(
+            |(index, (name, arguments))| json!({ "id": format!("call_{index}"), "name": name, "arguments": arguments }),
+        )
         .collect();
     json!({ "match": matching, "response": { "toolCalls": calls } })
 }
@@ -76,7 +78,12 @@ impl Mesh {
         let file = folder.path().join("mesh.yaml");
         std::fs::write(&file, &setup.yaml).unwrap();
         let mut environment = vec![("MODEL_URL".to_owned(), provider.url())];
-        environment.extend(setup.environment.into_iter().map(|(name, value)| (name.to_owned(), value)));
+        environment.extend(
+            setup
+                .environment
+                .into_iter()
+                .map(|(name, value)| (name.to_owned(), value)),
+        );
         let asker = AgentNode::builder("tester")
             .username("tester")
             .nats_url(&up.url)
@@ -116,7 +123,10 @@ impl Mesh {
     pub async fn ready(&self, hosts: usize) {
         let look = async || match self.printed().matches(READY).count() {
             found if found >= hosts => Ok(()),
-            found => Err(format!("{found} of {hosts} hosts are ready; stderr: {}", self.host.stderr())),
+            found => Err(format!(
+                "{found} of {hosts} hosts are ready; stderr: {}",
+                self.host.stderr()
+            )),
         };
         eventually(WAIT_TIMEOUT, look).await.unwrap();
     }
@@ -186,7 +196,11 @@ impl Mesh {
 
 /// Starts a host whose output goes to a file: nobody reads it while the test runs.
 pub fn spawn_host(command: Command, folder: &Path) -> Service {
-    let printed = File::options().create(true).append(true).open(folder.join("printed")).unwrap();
+    let printed = File::options()
+        .create(true)
+        .append(true)
+        .open(folder.join("printed"))
+        .unwrap();
     Service::spawn_into(command, printed)
 }
 
@@ -222,12 +236,27 @@ pub fn mesh_command(url: &str, verb: &str, file: &Path, data: &Path) -> Command 
 pub fn without_keys(mut command: Command) -> Command {
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy();
-        let prefixes = ["NOVITA_", "OPENAI_", "ANTHROPIC_", "MESH_", "DEMO_", "AGENT_A_", "AGENT_B_", "LLM_"];
+        let prefixes = [
+            "NOVITA_",
+            "OPENAI_",
+            "ANTHROPIC_",
+            "MESH_",
+            "DEMO_",
+            "AGENT_A_",
+            "AGENT_B_",
+            "LLM_",
+        ];
         if prefixes.iter().any(|prefix| text.starts_with(prefix)) {
             command.env_remove(&name);
         }
     }
-    for name in ["RSC_TOKEN", "ODDS_API_KEY", "THE_ODDS_API_KEY", "PERPLEXITY_API_KEY", "TARGET_USERNAME"] {
+    for name in [
+        "RSC_TOKEN",
+        "ODDS_API_KEY",
+        "THE_ODDS_API_KEY",
+        "PERPLEXITY_API_KEY",
+        "TARGET_USERNAME",
+    ] {
         command.env_remove(name);
     }
     command

@@ -129,7 +129,10 @@ agents:
     ];
     for ((call, _), ((_, result), (ok, part))) in all.iter().zip(results.iter().zip(expected)) {
         assert_eq!(result["ok"], ok, "{call}: {result}");
-        assert!(result.to_string().contains(part), "{call}: `{part}` is missing in {result}");
+        assert!(
+            result.to_string().contains(part),
+            "{call}: `{part}` is missing in {result}"
+        );
     }
     assert!(results[2].1.to_string().len() < 6_000);
     assert!(pages.seen().is_empty(), "{:?}", pages.seen());
