@@ -73,7 +73,7 @@ async fn main() -> ExitCode {
     }
 }
 
-/// Median times of several requests.
+/// Medians of a series of requests.
 #[derive(Debug, Clone, Copy)]
 struct Times {
     first: Duration,

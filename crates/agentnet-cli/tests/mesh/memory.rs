@@ -161,6 +161,8 @@ async fn without_a_summary_the_checkpoint_is_an_extract() {
             "all of them fill the memory. ".repeat(5)
         );
         mesh.answer("@memo", "extract_1", &text).await;
+        // What is not stored yet does not count.
+        mesh.thread("extract_1", 2 * (number + 1)).await;
     }
     let look = async || {
         let messages = mesh.thread("extract_1", 8).await;
