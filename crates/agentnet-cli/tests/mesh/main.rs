@@ -4,6 +4,7 @@
 
 #[path = "../harness/mod.rs"]
 mod harness;
+#[allow(dead_code, reason = "another test program uses the rest")]
 #[path = "../otlp/mod.rs"]
 mod otlp;
 
