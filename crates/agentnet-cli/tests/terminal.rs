@@ -4,8 +4,10 @@
 mod harness;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use agentnet::{AgentNode, json};
+use agentnet_testkit::eventually_true;
 use harness::process::send_signal;
 use harness::pty::Terminal;
 use harness::{Service, Up, agentnet, binary, line, line_with_input, until};
@@ -245,7 +247,7 @@ async fn what_others_say_stands_above_the_line() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restored_connection_is_said_and_no_log_lands_in_the_prompt() {
     let mut up = Up::start().await;
-    let _agent = shouter(&up.url, Arc::default()).await;
+    let agent = shouter(&up.url, Arc::default()).await;
     let echo = harness::echo(&up.url, "").await;
     let mut watch = Service::line(&up.url, "watch");
     watch.says("watching").await;
@@ -265,12 +267,14 @@ async fn a_restored_connection_is_said_and_no_log_lands_in_the_prompt() {
     for line in screen.lines().filter(|line| line.contains("NATS")) {
         assert!(!line.contains("half") && !line.contains('›'), "{screen}");
     }
-    // Watch continues.
-    until(&up.url, "list", |online| {
-        online["agents"].to_string().contains("\"shouter\"")
+    // It is listed before its own connection is back.
+    eventually_true(Duration::from_secs(60), "the agent is reached again", async || {
+        agent.request("@shouter", json!({ "text": "back?" })).await.is_ok()
     })
-    .await;
+    .await
+    .unwrap();
     ada.type_until("\r", "@shouter: HALF").await;
-    assert!(watch.next_line().await.contains("half"));
+    // Watch continues.
+    while !watch.next_line().await.contains("half") {}
     up.stop().await;
 }
