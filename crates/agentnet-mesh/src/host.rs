@@ -200,11 +200,15 @@ impl Host {
         }
         let parts = self.core.parts(mesh, &state.tools, config).await;
         let Some(index) = index.filter(|_| change == Change::Swap) else {
-            return match AgentTask::join(parts, missing, &self.core.environment).await {
+            return match AgentTask::join(parts, missing.clone(), &self.core.environment).await {
                 Ok(task) => match index {
                     Some(index) => {
                         report.rejoined.push(key);
-                        Some(std::mem::replace(&mut state.agents[index], task))
+                        let mut left = std::mem::replace(&mut state.agents[index], task);
+                        // It gets messages until the server has ended its subscriptions.
+                        let parts = self.core.parts(mesh, &state.tools, config).await;
+                        left.replace(parts, missing);
+                        Some(left)
                     }
                     None => {
                         report.added.push(key);
