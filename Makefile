@@ -35,7 +35,7 @@ chromium: ## Find Chromium for the tests of the browser page; on Debian as root,
 aimock: ## Fetch the scripted provider of language models that the tests of the mesh use (.tools/aimock)
 	@scripts/aimock.sh
 
-llm-sdks: ## Make the Python environment with the SDKs of OpenAI and Anthropic, whose types check our requests (.tools/llm-sdks)
+llm-sdks: ## Make the Python environment with the SDKs of OpenAI, Anthropic and MCP, which the tests of the mesh use (.tools/llm-sdks)
 	@scripts/llm-sdks.sh
 
 llm: ## Fetch a small language model and its server (.tools/llm, 130 MB); the tests use it where it is

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs the Python SDKs of OpenAI and Anthropic in .tools/llm-sdks: the tests of crates/agentnet-mesh check requests with
-# their types. Does nothing if these versions are there.
+# Installs the Python SDKs of OpenAI, Anthropic and MCP in .tools/llm-sdks: the tests of crates/agentnet-mesh check requests with
+# their types, and the MCP client with their server. Does nothing if these versions are there.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -15,4 +15,4 @@ python3 -m venv "$home" || {
 }
 "$home/bin/python" -m pip install --quiet --disable-pip-version-check --requirement scripts/llm/sdks.txt
 printf '%s\n' "$wanted" >"$home/.installed"
-echo "llm-sdks: the SDKs of OpenAI and Anthropic are in $home"
+echo "llm-sdks: the SDKs of OpenAI, Anthropic and MCP are in $home"

@@ -13,7 +13,7 @@
 //! let environment = |name: &str| std::env::var(name).ok();
 //! let mesh = config::load("mesh.yaml".as_ref(), &environment, &[])?;
 //! let host = Host::start(mesh, HostOptions::default()).await?;
-//! // … until the program is told to stop:
+//! // … until the program is stopped:
 //! host.close().await;
 //! # Ok(()) }
 //! ```
@@ -51,7 +51,7 @@ use crate::usage::metrics::MeshMetrics;
 
 /// Agents that join at the same time.
 const START_CONCURRENCY: usize = 16;
-/// How long the handlers that were told to end may take to refuse their messages.
+/// How long cancelled handlers may take to refuse their messages.
 const REFUSAL_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Running agents. See the [module](self).

@@ -84,7 +84,7 @@ pub struct ToolContext {
 pub enum ToolOutcome {
     /// The tool has a result.
     Ok(Value),
-    /// A failure that the model is told.
+    /// A failure, reported to the model.
     Failed {
         /// Code, such as `bad_args`, `timeout`, `recipient_offline`.
         code: String,
@@ -94,7 +94,7 @@ pub enum ToolOutcome {
 }
 
 impl ToolOutcome {
-    /// A failure that the model is told.
+    /// A failure, reported to the model.
     #[must_use]
     pub fn failed(code: &str, detail: impl Into<String>) -> Self {
         Self::Failed {

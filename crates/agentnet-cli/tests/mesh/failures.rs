@@ -1,4 +1,4 @@
-//! Providers that fail: what is retried, what falls back, and what the asker is told.
+//! Providers that fail: retries, fallbacks, and the error in the reply.
 
 use agentnet::json;
 use agentnet_testkit::eventually;
@@ -55,7 +55,7 @@ async fn a_failed_call_is_repeated(#[case] api: &str) {
     mesh.stop().await;
 }
 
-/// A provider that does not answer: the fallback does; without one the asker is told.
+/// A provider that does not answer: the fallback does; without one the reply is an error.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_provider_that_is_down_has_a_fallback_or_a_name() {
     let down = "  gone: { api: openai-chat, base_url: \"http://127.0.0.1:9/v1\", api_key: x, max_retries: 1 }\n";

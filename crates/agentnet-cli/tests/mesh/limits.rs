@@ -22,7 +22,7 @@ tools:
 agents:
 "#;
 
-/// The model calls a tool in every step, also when it may not: the asker is told of the limit.
+/// The model calls a tool in every step, also when it may not: the reply names the limit.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_model_that_never_ends_is_stopped() {
     let more = "    tools: [echo_text]\n    limits: { max_steps: 3 }\n";

@@ -178,7 +178,7 @@ async fn usage_is_filtered_and_summed() {
     assert_eq!(rows[3], ["total", "4", "160", "0", "20", "2.0000"], "{table}");
 }
 
-/// `mesh init` replaces files only when it is told to.
+/// `mesh init` replaces files only with `--force`.
 #[tokio::test]
 async fn files_are_replaced_only_by_force() {
     let folder = TempDir::new().unwrap();

@@ -59,7 +59,7 @@ async fn two_peers_are_asked_in_the_same_thread() {
     mesh.stop().await;
 }
 
-/// A peer that asks back is told that this waits for itself; nobody waits for a timeout.
+/// A peer that asks back gets `wait_cycle` at once, not a timeout.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_peer_that_asks_back_is_told_of_the_circle() {
     let network = "    tools: [network.ask]\n";

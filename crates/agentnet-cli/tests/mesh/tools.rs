@@ -71,7 +71,7 @@ async fn tools_are_called_over_several_turns(#[case] api: &str) {
     mesh.stop().await;
 }
 
-/// What a model is told of tools that hang, fail, print too much, are not allowed, or lack a key.
+/// What a model gets from tools that hang, fail, print too much, are not allowed, or lack a key.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_tool_that_fails_is_told_to_the_model() {
     const FAILING: &str = r#"

@@ -104,7 +104,7 @@ impl ReplySink {
         Ok(())
     }
 
-    /// Waits for some work; meanwhile, text goes on its way, and the reader is told that the answer goes on.
+    /// Waits for some work; meanwhile, text goes on its way, and empty pieces keep the reader waiting.
     pub(super) async fn during<T>(&mut self, work: impl Future<Output = T>) -> Result<T, StreamError> {
         let Self::Stream(reply) = self else {
             return Ok(work.await);

@@ -262,7 +262,7 @@ impl Respond<'_> {
         }
     }
 
-    /// Tells the requester why there is no answer (PROTOCOL.md section 5.4). Who waits for no reply is told nothing.
+    /// Tells the requester why there is no answer (PROTOCOL.md section 5.4). A sender that waits for no reply gets none.
     async fn tell_failure(&self, failure: &AnswerFailure, sink: ReplySink) -> Result<(), SendError> {
         let AnswerFailure { code, detail } = failure;
         if let ReplySink::Stream(stream) = sink {

@@ -54,7 +54,7 @@ pub(super) struct Work<'a> {
 }
 
 impl Work<'_> {
-    /// What tools are told.
+    /// The context of tool calls.
     pub(super) fn tool_context(&self) -> ToolContext {
         ToolContext {
             node: Arc::new(self.node.clone()),

@@ -55,7 +55,7 @@ pub(crate) struct MeshFile {
 pub(crate) struct DefaultsFile {
     /// Name of the variable with the address of NATS.
     pub(crate) nats_url_env: String,
-    /// Time zone of the date and time that models are told, an IANA name such as `Europe/Berlin`.
+    /// Time zone of the date and time in system prompts, an IANA name such as `Europe/Berlin`.
     pub(crate) timezone: String,
     /// Newest messages of a thread that a model is shown, as `agents[].memory.max_messages`.
     #[schemars(range(min = 1, max = 1000))]

@@ -74,13 +74,9 @@ impl AgentTask {
             });
         }
         let responder = Arc::new(responder);
-        let joined = CancellationToken::new();
-        // Also where the start fails.
-        let joins = joined.clone().drop_guard();
         let handler = MessageHandler {
             agent: key,
             responder: Arc::clone(&responder),
-            joined,
             events: environment.events.clone(),
             stopping: environment.stopping.clone(),
             in_flight: Arc::clone(&environment.in_flight),
@@ -101,7 +97,6 @@ impl AgentTask {
             agent = agent.key_dir(directory);
         }
         let node = agent.start().await?;
-        drop(joins);
         if let Some(username) = node.username().filter(|name| *name != config.username) {
             tracing::warn!(
                 "the username {} of agent {} is taken: it is @{username}",
@@ -162,8 +157,6 @@ struct MessageHandler {
     agent: Arc<str>,
     responder: Arc<Responder>,
     events: Option<mpsc::Sender<HostEvent>>,
-    /// Is cancelled when the node runs: messages come a moment earlier, when it cannot reply yet.
-    joined: CancellationToken,
     stopping: CancellationToken,
     in_flight: Arc<InFlight>,
 }
@@ -171,7 +164,6 @@ struct MessageHandler {
 impl Handler for MessageHandler {
     async fn handle(&self, message: Message, context: Context) -> HandlerResult {
         let _in_flight = self.in_flight.enter();
-        self.joined.cancelled().await;
         if let Some(events) = &self.events {
             tell(
                 events,

@@ -138,7 +138,7 @@ impl Tool for HttpRequestTool {
     }
 }
 
-/// What the model is told: the JSON or text of the answer; a failure for a status other than 2xx.
+/// The result for the model: the JSON or text of the answer; a failure for a status other than 2xx.
 fn outcome(answer: &HttpAnswer, redactor: &Redactor) -> ToolOutcome {
     let body = body_text(answer).map(|text| redactor.clean(&text));
     if !answer.status.is_success() {

@@ -43,7 +43,7 @@ pub fn network_tools() -> Vec<Arc<dyn Tool>> {
     specs::all().into_iter().map(tool).collect()
 }
 
-/// Why a tool of the network failed, as the model is told.
+/// Why a tool of the network failed, for the model.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ToolFailure {
     /// Code for the model.

@@ -7,7 +7,7 @@ use super::clip::clip;
 
 /// Bytes of the arguments of one call.
 pub(super) const MAX_ARGUMENT_BYTES: usize = 256 * 1024;
-/// Problems that the model is told at once.
+/// Problems of the arguments in one error.
 const MAX_PROBLEMS: usize = 5;
 /// Characters of the description of one problem.
 const MAX_PROBLEM_CHARS: usize = 300;

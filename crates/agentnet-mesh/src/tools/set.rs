@@ -15,7 +15,7 @@ use super::schema::{ArgumentSchema, parse_arguments};
 use super::{DEFAULT_MAX_RESULT_BYTES, Tool, ToolContext, ToolOutcome};
 use crate::model::{ToolCall, ToolResult, ToolSpec};
 
-/// Names that a model is told when it calls a tool that does not exist.
+/// Names in the error for a tool that does not exist.
 const MAX_SUGGESTED_NAMES: usize = 40;
 
 /// The tools that one agent may use. Cloning gives another handle to the same set.

@@ -40,7 +40,7 @@ Environment:
   REQUEST_TIMEOUT_SECONDS for an answer [default: 90]
   AGENT_A_ID, AGENT_A_USERNAME, AGENT_B_ID, AGENT_B_USERNAME
                           [default: agent_novita_a, agent_novita_b]
-  AGENT_B_SYSTEM_PROMPT   what B is told before each question
+  AGENT_B_SYSTEM_PROMPT   system prompt of B
   REPLY_TTL_MS            time to live of B's answers [default: 30000]
   LOG_TEXT_MAX_CHARS      characters of a text that are shown [default: 700]
 A local server without keys: NOVITA_BASE_URL=http://127.0.0.1:8080/v1 NOVITA_API_KEY=none";

@@ -42,7 +42,7 @@ pub(crate) struct AgentFile {
     /// Whether messages that expect no reply are answered too, by a message. Two such agents can talk to each other for ever.
     #[serde(default)]
     pub(crate) answer_direct: bool,
-    /// Time zone of the date and time that the model is told. Default: `defaults.timezone`.
+    /// Time zone of the date and time in the system prompt. Default: `defaults.timezone`.
     pub(crate) timezone: Option<String>,
     /// A debate with other agents before the answer. Default: none.
     pub(crate) orchestrate: Option<OrchestrateFile>,

@@ -1,4 +1,4 @@
-//! An HTTP server that answers as it is told, to the byte.
+//! A scripted HTTP server: its answers are exact bytes.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;

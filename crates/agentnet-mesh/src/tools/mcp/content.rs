@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::super::ToolOutcome;
 use super::super::clip::Redactor;
 
-/// What the model is told of a server's answer, without the secrets of the server's configuration.
+/// A server's answer for the model, without the secrets of the server's configuration.
 pub(super) fn outcome(response: CallToolResponse, redactor: &Redactor) -> ToolOutcome {
     match response {
         CallToolResponse::Complete(result) if result.is_error == Some(true) => {

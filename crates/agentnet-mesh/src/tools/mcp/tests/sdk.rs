@@ -1,15 +1,16 @@
-//! Against the official SDK for Python: runs if `AGENTNET_MCP_PYTHON` names a Python that has the package `mcp` 2.3.0.
+//! Against servers of the official SDK for Python, which `make llm-sdks` installs.
 
 use std::net::TcpListener;
 
 use super::*;
 
-fn python() -> Option<String> {
-    let python = std::env::var("AGENTNET_MCP_PYTHON").ok();
-    if python.is_none() {
-        eprintln!("skipped: AGENTNET_MCP_PYTHON is not set");
-    }
-    python
+fn python() -> String {
+    let python = concat!(env!("CARGO_MANIFEST_DIR"), "/../../.tools/llm-sdks/bin/python");
+    assert!(
+        std::path::Path::new(python).exists(),
+        "the SDKs are missing: run `make llm-sdks`"
+    );
+    python.to_owned()
 }
 
 fn sdk_script() -> String {
@@ -45,10 +46,9 @@ async fn assert_works(fixture: Fixture) {
 
 #[tokio::test]
 async fn the_python_sdk_is_used_over_standard_input_and_output() {
-    let Some(python) = python() else { return };
     let directory = tempfile::tempdir().unwrap();
     let log = directory.path().join("log").to_str().unwrap().to_owned();
-    let argv = vec![python, sdk_script(), "stdio".to_owned(), log];
+    let argv = vec![python(), sdk_script(), "stdio".to_owned(), log];
     let server = McpServer::Command {
         argv,
         cwd: None,
@@ -60,10 +60,9 @@ async fn the_python_sdk_is_used_over_standard_input_and_output() {
 
 #[tokio::test]
 async fn the_python_sdk_is_used_over_http() {
-    let Some(python) = python() else { return };
     let directory = tempfile::tempdir().unwrap();
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let _server = tokio::process::Command::new(python)
+    let _server = tokio::process::Command::new(python())
         .args([&sdk_script(), &port.to_string()])
         .arg(directory.path().join("log"))
         .kill_on_drop(true)
