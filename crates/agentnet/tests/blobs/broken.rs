@@ -7,6 +7,7 @@ use std::time::Duration;
 use agentnet::{BlobError, BlobSettings, BlobStorage, BlobStore, connect};
 use agentnet_testkit::eventually_true;
 use async_nats::jetstream;
+use futures::TryStreamExt;
 use tokio::io::AsyncReadExt;
 use tokio::sync::mpsc;
 
@@ -104,6 +105,22 @@ async fn a_get_goes_on_when_the_server_is_back() {
     file.sync_all().await.unwrap();
     start.extend(fs::read(&out).unwrap());
     assert!(start == bytes(LARGE));
+}
+
+/// A server that restarts may forget the reader's consumer, and says nothing more to it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_get_goes_on_when_its_consumer_is_gone() {
+    let shelf = Shelf::start().await;
+    let blob = shelf.store.put_bytes(bytes(LARGE)).await.unwrap();
+    let mut reader = shelf.store.open(&blob).await.unwrap();
+    let mut read = vec![0; 1_000_000];
+    reader.read_exact(&mut read).await.unwrap();
+    let stream = jetstream::new(shelf.client.clone()).get_stream(STREAM).await.unwrap();
+    let consumers: Vec<String> = stream.consumer_names().try_collect().await.unwrap();
+    assert_eq!(consumers.len(), 1);
+    stream.delete_consumer(&consumers[0]).await.unwrap();
+    reader.read_to_end(&mut read).await.unwrap();
+    assert!(read == bytes(LARGE));
 }
 
 #[tokio::test(flavor = "multi_thread")]
