@@ -75,9 +75,16 @@ const IS_SPACE = new RegExp(`[${WHITE_SPACE}]`);
 
 /** Python's `str.strip()`: removes Unicode white space and U+001C to U+001F at both ends. */
 export function trim(text: string): string {
+  // Nearly every text begins and ends with a visible character of ASCII: no table has to be asked for that.
+  if (isVisibleAscii(text.charCodeAt(0)) && isVisibleAscii(text.charCodeAt(text.length - 1))) return text;
   let end = text.length;
   while (end > 0 && IS_SPACE.test(text.charAt(end - 1))) end--;
   return text.slice(0, end).replace(LEADING, "");
+}
+
+/** U+0021 to U+007E. False for the code of a character that is not there, which is not a number. */
+function isVisibleAscii(unit: number): boolean {
+  return unit > 0x20 && unit < 0x7f;
 }
 
 /** Whether a character is Unicode white space; U+001C to U+001F do not count. */

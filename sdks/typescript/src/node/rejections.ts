@@ -1,6 +1,5 @@
 /** What a receiver answers beside replies: receipts and error replies (PROTOCOL.md sections 5.2, 5.4, 12). */
 
-import { trim } from "../json/index.js";
 import {
   type Envelope,
   encodeEnvelope,
@@ -53,7 +52,7 @@ export class Rejections {
     reject?: Reject,
   ): Promise<void> | undefined {
     const sender = message.fromAccountId;
-    if (!this.#sendsReceipts || sender === undefined || trim(sender) === "" || !isRoutable(sender)) return undefined;
+    if (!this.#sendsReceipts || sender === undefined || !isRoutable(sender)) return undefined;
     const receipt = this.#session.composer.receipt(message.envelope, status, reject);
     // Whoever asked has its answer: nothing waits for this receipt.
     const isDeferrable = status === "processed" && message.replyTo !== undefined;

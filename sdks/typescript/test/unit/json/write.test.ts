@@ -164,6 +164,16 @@ test("texts are measured, ordered and trimmed as UTF-8 and Python do", () => {
   assert.equal(trim("\u001c\u0085 \u3000a b\u2028\u001f\t"), "a b");
   assert.equal(trim("\ufeffa\u200b"), "\ufeffa\u200b", "these are not white space");
   assert.equal(trim(" ".repeat(1_000_000)), "");
+  // Every character at every place: at both ends it goes if Python calls it white space, inside it stays.
+  const spaces = /^[\t-\r\u001c-\u0020\u0085\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]$/;
+  for (let unit = 0; unit < 0x10000; unit++) {
+    const character = String.fromCharCode(unit);
+    const kept = spaces.test(character) ? "" : character;
+    assert.equal(trim(character), kept, quote(character));
+    assert.equal(trim(`${character}a`), `${kept}a`, quote(character));
+    assert.equal(trim(`a${character}`), `a${kept}`, quote(character));
+    assert.equal(trim(`a${character}a`), `a${character}a`, quote(character));
+  }
 });
 
 test("an object is written member by member", () => {

@@ -122,6 +122,12 @@ test("subjects are told apart", () => {
     assert.ok(isRoutable(good), good);
   for (const bad of ["", "a.b", "*", ">", "a b", "a\u00a0b", "a\u0085", "a\n", "x".repeat(1025), "é".repeat(513)])
     assert.ok(!isRoutable(bad), bad);
+  for (let unit = 0; unit < 0x100; unit++) {
+    const character = String.fromCharCode(unit);
+    const isPlain = unit > 0x20 && !(unit >= 0x7f && unit <= 0xa0) && !".*>".includes(character);
+    for (const token of [character, `${character}a`, `a${character}`])
+      assert.equal(isRoutable(token), isPlain, JSON.stringify(token));
+  }
   for (const good of ["_INBOX.x", "agentnet.reply.a.1", "_INBOX.a.b"]) assert.ok(isReplySubject(good), good);
   for (const bad of [
     "account.a.inbox",
