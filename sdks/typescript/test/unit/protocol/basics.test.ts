@@ -53,6 +53,11 @@ test("times move within the years 1 to 9999", () => {
   assert.equal(String(Timestamp.MIN), "0001-01-01T00:00:00Z");
   for (const end of [Timestamp.MIN, Timestamp.MAX]) assert.equal(Timestamp.parse(String(end))?.micros, end.micros);
   assert.equal(Timestamp.fromMicros(-1n).millis, -1);
+  assert.equal(start?.addMillis(NaN), Timestamp.MIN);
+  assert.equal(Timestamp.fromMillis(Number.MAX_SAFE_INTEGER), Timestamp.MAX);
+  assert.equal(Timestamp.fromMillis(-1e300), Timestamp.MIN);
+  assert.equal(Timestamp.fromMillis(1.25).micros, 1250n);
+  assert.ok(Object.is(Timestamp.fromMillis(-0).millis, 0));
   assert.equal(String(Timestamp.fromMillis(1_771_660_800_123)), "2026-02-21T08:00:00.123000Z");
   assert.ok(Math.abs(Timestamp.now().millis - Date.now()) < 1000);
   assert.equal(start?.toDate().toISOString(), "2026-02-21T08:00:00.500Z");
@@ -67,6 +72,48 @@ test("every day of 800 years is written and read again", () => {
     assert.equal(Timestamp.parse(expected)?.micros, time.micros);
     // The general reader agrees with the one of the usual form.
     assert.equal(Timestamp.parse(expected.replace("Z", "+00:00"))?.micros, time.micros);
+  }
+});
+
+test("microseconds are kept on both sides of 1970, and order times", () => {
+  const around = [0n, 1_771_660_800_123_456n, -1_771_660_800_123_456n, Timestamp.MIN.micros, Timestamp.MAX.micros];
+  const times = around.flatMap((micros) => [-1001n, -1000n, -999n, -1n, 0n, 1n, 999n, 1000n].map((by) => micros + by));
+  for (const micros of times) {
+    const time = Timestamp.fromMicros(micros);
+    const isInside = micros >= Timestamp.MIN.micros && micros <= Timestamp.MAX.micros;
+    if (isInside) assert.equal(time.micros, micros);
+    else assert.equal(time, micros < 0n ? Timestamp.MIN : Timestamp.MAX);
+    assert.equal(BigInt(time.millis), (time.micros - (((time.micros % 1000n) + 1000n) % 1000n)) / 1000n, String(micros));
+    assert.equal(Timestamp.parse(time.toString())?.micros, time.micros, String(micros));
+    for (const other of times) {
+      const order = time.compare(Timestamp.fromMicros(other));
+      if (isInside && Timestamp.fromMicros(other).micros === other)
+        assert.equal(order, micros < other ? -1 : micros > other ? 1 : 0, `${micros} ${other}`);
+    }
+  }
+});
+
+test("the reader of the usual form and the general one agree about what is a time", () => {
+  const parts = [
+    ["0000", "0001", "0099", "0100", "1900", "2000", "2024", "2025", "9999", "20a4", "٢٠٢٤"],
+    ["00", "01", "02", "04", "12", "13", "1x"],
+    ["00", "01", "28", "29", "30", "31", "32", " 1"],
+    ["00", "23", "24", "-1"],
+    ["00", "59", "60", "5"],
+    ["00", "59", "60", "6_"],
+    ["", ".000000", ".123456", ".12345", ".1234567", ",123456", ".12345x"],
+  ];
+  const usual = ["2024", "02", "29", "23", "59", "59", ".123456"];
+  for (const [place, values] of parts.entries()) {
+    for (const value of values) {
+      for (const [other, others] of parts.entries()) {
+        for (const second of others) {
+          const [year, month, day, hour, minute, seconds, fraction] = usual.with(place, value).with(other, second);
+          const text = `${year}-${month}-${day}T${hour}:${minute}:${seconds}${fraction}`;
+          assert.equal(Timestamp.parseExact(`${text}Z`)?.micros, Timestamp.parseExact(`${text}+00:00`)?.micros, text);
+        }
+      }
+    }
   }
 });
 
