@@ -1,7 +1,7 @@
 /** Schema version and expiry of messages (PROTOCOL.md section 12, checks 3 and 7). */
 
 import { integerText, trim } from "../json/index.js";
-import { DEFAULT_SCHEMA_VERSION, type Envelope } from "./envelope.js";
+import { DEFAULT_SCHEMA_VERSION, type Envelope, SCHEMA_VERSION } from "./envelope.js";
 import { REJECT, type Reject } from "./reject.js";
 import { Timestamp } from "./time.js";
 
@@ -11,6 +11,8 @@ const SUPPORTED_MAJOR = 1n;
 
 /** The trimmed schema version where its major number is supported (blank: `1.0`), else the refusal. */
 export function judgeSchemaVersion(version: string): { version: string } | { reject: Reject } {
+  // What agents send: an integer as Python reads it need not be looked for.
+  if (version === SCHEMA_VERSION || version === DEFAULT_SCHEMA_VERSION) return { version };
   const trimmed = trim(version) || DEFAULT_SCHEMA_VERSION;
   const major = integerText(trimmed.split(".", 1)[0] ?? "");
   if (major === undefined) return { reject: REJECT.schemaVersionInvalid };

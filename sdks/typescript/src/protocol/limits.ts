@@ -66,10 +66,10 @@ export class TooLarge extends AgentNetError {
   }
 }
 
-/** @throws {@link TooLarge} where a text has more than `max` bytes. */
-export function checkBytes(member: string, text: string, max: number): void {
+/** @throws {@link TooLarge} where a text has more than `max` bytes; an absent one has none. */
+export function checkBytes(member: string, text: string | undefined, max: number): void {
   // A UTF-16 unit is one to three bytes.
-  if (text.length * 3 <= max) return;
+  if (text === undefined || text.length * 3 <= max) return;
   const size = utf8Length(text);
   if (size > max) throw new TooLarge(member, size, max);
 }
@@ -80,28 +80,21 @@ export function checkBytes(member: string, text: string, max: number): void {
  * @throws {@link TooLarge} for the first bound that is exceeded.
  */
 export function checkEnvelope(envelope: Envelope): void {
-  const check = (max: number, texts: readonly (readonly [member: string, text: string | undefined])[]) => {
-    for (const [member, text] of texts) if (text !== undefined) checkBytes(member, text, max);
-  };
-  check(LIMITS.nameBytes, [
-    ["from_agent", envelope.fromAgent],
-    ["from_account_id", envelope.fromAccountId],
-    ["from_session_tag", envelope.fromSessionTag],
-    ["to_account_id", envelope.toAccountId],
-  ]);
-  check(LIMITS.idBytes, [
-    ["message_id", envelope.messageId],
-    // `capability:<name>` is longer than a name.
-    ["to_agent", envelope.toAgent],
-    ["sent_at", envelope.sentAt],
-    ["kind", envelope.kind],
-    ["schema_version", envelope.schemaVersion],
-    ["expires_at", envelope.expiresAt],
-    ["trace_id", envelope.traceId],
-    ["thread_id", envelope.threadId],
-    ["parent_message_id", envelope.parentMessageId],
-    ["idempotency_key", envelope.idempotencyKey],
-  ]);
+  checkBytes("from_agent", envelope.fromAgent, LIMITS.nameBytes);
+  checkBytes("from_account_id", envelope.fromAccountId, LIMITS.nameBytes);
+  checkBytes("from_session_tag", envelope.fromSessionTag, LIMITS.nameBytes);
+  checkBytes("to_account_id", envelope.toAccountId, LIMITS.nameBytes);
+  checkBytes("message_id", envelope.messageId, LIMITS.idBytes);
+  // `capability:<name>` is longer than a name.
+  checkBytes("to_agent", envelope.toAgent, LIMITS.idBytes);
+  checkBytes("sent_at", envelope.sentAt, LIMITS.idBytes);
+  checkBytes("kind", envelope.kind, LIMITS.idBytes);
+  checkBytes("schema_version", envelope.schemaVersion, LIMITS.idBytes);
+  checkBytes("expires_at", envelope.expiresAt, LIMITS.idBytes);
+  checkBytes("trace_id", envelope.traceId, LIMITS.idBytes);
+  checkBytes("thread_id", envelope.threadId, LIMITS.idBytes);
+  checkBytes("parent_message_id", envelope.parentMessageId, LIMITS.idBytes);
+  checkBytes("idempotency_key", envelope.idempotencyKey, LIMITS.idBytes);
 }
 
 /** What may be said back of an envelope that {@link checkEnvelope} refuses: the ids within their bounds, and no payload. */
@@ -151,7 +144,7 @@ export function checkAgent(agent: AgentInfo, maxMetadata: number = LIMITS.metada
     ["session_tag", agent.sessionTag],
     ["last_seen", agent.lastSeen],
   ] as const;
-  for (const [member, text] of names) if (text !== undefined) checkBytes(member, text, LIMITS.nameBytes);
+  for (const [member, text] of names) checkBytes(member, text, LIMITS.nameBytes);
   checkCapabilities(agent.capabilities);
   checkBytes("metadata", agent.metadata.text, maxMetadata);
 }

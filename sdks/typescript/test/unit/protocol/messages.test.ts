@@ -258,6 +258,34 @@ test("texts above their bounds are refused, and what may be said back is bounded
   assert.throws(() => checkAgent(AGENT, 5), { message: "metadata has 9 bytes; at most 5 are allowed" });
 });
 
+test("each text of a message has its bound, and the first one above it is named", () => {
+  const names = ["from_agent", "from_account_id", "from_session_tag", "to_account_id"].map((name) => [name, 256] as const);
+  const ids = [
+    "message_id",
+    "to_agent",
+    "sent_at",
+    "kind",
+    "schema_version",
+    "expires_at",
+    "trace_id",
+    "thread_id",
+    "parent_message_id",
+    "idempotency_key",
+  ].map((name) => [name, 1_024] as const);
+  const bounds = [...names, ...ids];
+  for (const [place, [member, max]] of bounds.entries()) {
+    const read = (length: number, behind: readonly (readonly [string, number])[]) =>
+      decodeEnvelope(
+        JSON.stringify({
+          [member]: "x".repeat(length),
+          ...Object.fromEntries(behind.map(([name, bound]) => [name, "é".repeat(bound)])),
+        }),
+      );
+    checkEnvelope(read(max, []));
+    assert.throws(() => checkEnvelope(read(max + 1, bounds.slice(place + 1))), new TooLarge(member, max + 1, max));
+  }
+});
+
 test("errors are found whatever their type", () => {
   const cases: [string, string | undefined][] = [
     ['{"error":" busy "}', "busy"],
