@@ -3,6 +3,7 @@
 export { JsonError, type JsonErrorReason } from "./error.js";
 export { compactInteger, float, floatText, integerText, JsonNumber, numberText } from "./number.js";
 export { type JsonValue, parse, parseLossless } from "./read.js";
+export { type JsonRecord, RecordReader } from "./record.js";
 export { canonical, persisted, persistedLength, wire } from "./rewrite.js";
 export { fitsInside, MAX_DEPTH } from "./scan.js";
 export {

@@ -13,7 +13,8 @@ export const MAX_DEPTH = 990;
 /** Beyond this many digits CPython refuses to convert an integer. */
 export const MAX_INTEGER_DIGITS = 4300;
 
-const QUOTE = 0x22;
+/** `"`. */
+export const QUOTE = 0x22;
 const BACKSLASH = 0x5c;
 const COMMA = 0x2c;
 const COLON = 0x3a;

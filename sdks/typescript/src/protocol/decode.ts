@@ -1,7 +1,7 @@
 /** Decoding the records of PROTOCOL.md section 5. */
 
 import { AgentNetError } from "../errors.js";
-import { JsonObject, type JsonView } from "../json/index.js";
+import { JsonObject, type JsonRecord, type JsonView, type RecordReader } from "../json/index.js";
 
 /** A body is JSON, but not the record that was expected. Code `invalid_message`. */
 export class DecodeError extends AgentNetError {
@@ -26,9 +26,24 @@ export class DecodeError extends AgentNetError {
  * @throws {@link JsonError} where it is not JSON, {@link DecodeError} where it is no object.
  */
 export function readBody(body: Uint8Array | string): JsonObject {
-  const object = JsonObject.parseBody(body);
-  if (object === undefined) throw new DecodeError("the body must be a JSON object");
-  return object;
+  return isObject(JsonObject.parseBody(body));
+}
+
+/**
+ * As {@link readBody}, of a record whose members are known.
+ *
+ * @throws {@link JsonError} where it is not JSON, {@link DecodeError} where it is no object.
+ */
+export function readRecord<Name extends string>(
+  reader: RecordReader<Name>,
+  body: Uint8Array | string,
+): JsonRecord<Name> {
+  return isObject(reader.read(body));
+}
+
+function isObject<T>(members: T | undefined): T {
+  if (members === undefined) throw new DecodeError("the body must be a JSON object");
+  return members;
 }
 
 /** The optional properties of a record, without those that are `undefined`. */

@@ -7,7 +7,7 @@ export { fromBase64, fromUnpaddedBase64, toBase64Url, toHex } from "./bytes.js";
 export * from "./claims.js";
 export * from "./compaction.js";
 export * from "./compose.js";
-export { DecodeError, present, readBody } from "./decode.js";
+export { DecodeError, present, readBody, readRecord } from "./decode.js";
 export * from "./envelope.js";
 export * from "./expiry.js";
 export * from "./ids.js";

@@ -1,7 +1,7 @@
 /** Delivery receipts (PROTOCOL.md section 5.2). */
 
-import { ascii, ObjectWriter, type RawJson, trim } from "../json/index.js";
-import { present, readBody } from "./decode.js";
+import { ascii, ObjectWriter, type RawJson, RecordReader, trim } from "../json/index.js";
+import { present, readRecord } from "./decode.js";
 import { type Envelope, traceOrMessageId } from "./envelope.js";
 import type { Reject } from "./reject.js";
 import type { Timestamp } from "./time.js";
@@ -62,31 +62,52 @@ export function receiptFor(
   };
 }
 
+const READER = new RecordReader([
+  "message_id",
+  "status",
+  "event_at",
+  "from_account_id",
+  "from_session_tag",
+  "to_account_id",
+  "trace_id",
+  "thread_id",
+  "parent_message_id",
+  "code",
+  "detail",
+  "auth",
+]);
+
 /**
  * Reads a receipt.
  *
  * @throws {@link JsonError} where the body is not JSON, {@link DecodeError} where it is no object.
  */
 export function decodeReceipt(body: Uint8Array | string): Receipt {
-  const object = readBody(body);
-  const optional = (name: string) => object.get(name).optText();
-  const auth = object.get("auth");
-  return {
-    messageId: object.get("message_id").text(),
-    status: object.get("status").text(),
-    eventAt: object.get("event_at").text(),
-    ...present({
-      fromAccountId: optional("from_account_id"),
-      fromSessionTag: optional("from_session_tag"),
-      toAccountId: optional("to_account_id"),
-      traceId: optional("trace_id"),
-      threadId: optional("thread_id"),
-      parentMessageId: optional("parent_message_id"),
-      code: optional("code"),
-      detail: optional("detail"),
-      auth: auth.kind === "object" ? auth.toRaw() : undefined,
-    }),
+  const record = readRecord(READER, body);
+  const receipt: Receipt = {
+    messageId: record.text("message_id"),
+    status: record.text("status"),
+    eventAt: record.text("event_at"),
   };
+  const fromAccountId = record.text("from_account_id");
+  if (fromAccountId !== "") receipt.fromAccountId = fromAccountId;
+  const fromSessionTag = record.text("from_session_tag");
+  if (fromSessionTag !== "") receipt.fromSessionTag = fromSessionTag;
+  const toAccountId = record.text("to_account_id");
+  if (toAccountId !== "") receipt.toAccountId = toAccountId;
+  const traceId = record.text("trace_id");
+  if (traceId !== "") receipt.traceId = traceId;
+  const threadId = record.text("thread_id");
+  if (threadId !== "") receipt.threadId = threadId;
+  const parentMessageId = record.text("parent_message_id");
+  if (parentMessageId !== "") receipt.parentMessageId = parentMessageId;
+  const code = record.text("code");
+  if (code !== "") receipt.code = code;
+  const detail = record.text("detail");
+  if (detail !== "") receipt.detail = detail;
+  const auth = record.get("auth");
+  if (auth.kind === "object") receipt.auth = auth.toRaw();
+  return receipt;
 }
 
 /** The wire text, ASCII. */

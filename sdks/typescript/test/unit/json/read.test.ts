@@ -10,6 +10,7 @@ import {
   parse,
   parseLossless,
   RawJson,
+  RecordReader,
   stringify,
 } from "../../../src/json/index.js";
 
@@ -157,6 +158,40 @@ test("of equal names the last one counts, at the place of the first", () => {
   );
   assert.ok(object?.get("missing").isNull());
   assert.ok(!object?.has("missing"));
+});
+
+test("the known members of a record are those of an object", () => {
+  const names = ["id", "name", "id_of", "value"] as const;
+  const reader = new RecordReader(names);
+  const bodies = [
+    "",
+    "{}",
+    '{"id":"a","name":"b","id_of":"c","value":[1, {"id":"inner"}]}',
+    ' { "value" : 1.50 , "other" : {} , "id_of" : "" , "name" : null , "id" : true } ',
+    '{"id":"first","name":"x","id":"last"}',
+    '{"id":"text","id":null,"id_of":0,"value":{}}',
+    '{"\\u0069d":"escaped name","nam":"no","name_":"no","i\\u0064_of":"too","\\u0078":1}',
+    '{"id":"a\\u00e9\\n","name":"\\ud83d","id_of":"é😀","value":"\\""}',
+    '{"id":NaN,"name":-Infinity,"id_of":12345678901234567890,"value":1e400}',
+    `{"id":"${"é".repeat(3_000)}","name":"\\\\","id_of":"in a long body","value":"${"x".repeat(300)}"}`,
+  ];
+  for (const body of bodies) {
+    const object = JsonObject.parseBody(body);
+    for (const given of [body, new TextEncoder().encode(body)]) {
+      const record = reader.read(given);
+      assert.ok(object !== undefined && record !== undefined);
+      for (const name of names) {
+        assert.equal(record.text(name), object.get(name).text(), `${name} of ${body.slice(0, 80)}`);
+        assert.equal(record.optText(name), object.get(name).optText(), `${name} of ${body.slice(0, 80)}`);
+        assert.equal(record.get(name).raw, object.get(name).raw, `${name} of ${body.slice(0, 80)}`);
+        assert.equal(record.raw(name).text, object.get(name).raw, `${name} of ${body.slice(0, 80)}`);
+      }
+    }
+  }
+  for (const body of [" [] ", "1", '"{}"']) assert.equal(reader.read(body), undefined, body);
+  for (const body of ["{", '{"id":1,}', '{"id":1} x', "[1,]", " ", '{"id":"\n"}', Uint8Array.of(0x7b, 0xff, 0x7d)]) {
+    assert.throws(() => reader.read(body), errorOf(body));
+  }
 });
 
 test("a text that is long and deep is read and written in one pass", () => {
