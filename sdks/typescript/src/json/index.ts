@@ -10,6 +10,7 @@ export {
   ascii,
   compareCodePoints,
   decodeUtf8,
+  escaped,
   isUnicodeSpace,
   quote,
   trim,
@@ -19,4 +20,4 @@ export {
   utf8Length,
 } from "./text.js";
 export { type JsonKind, JsonObject, JsonView, RawJson } from "./value.js";
-export { ObjectWriter, stringify } from "./write.js";
+export { integer, ObjectWriter, stringify } from "./write.js";

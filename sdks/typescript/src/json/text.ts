@@ -60,6 +60,11 @@ export function quote(text: string): string {
   return NEEDS_ESCAPE.test(text) ? ascii(JSON.stringify(text)) : `"${text}"`;
 }
 
+/** As {@link quote}, without the quotes. */
+export function escaped(text: string): string {
+  return NEEDS_ESCAPE.test(text) ? quote(text).slice(1, -1) : text;
+}
+
 /**
  * The same JSON text with every character outside U+0020 to U+007E written as an escape (PROTOCOL.md section 4.2); numbers,
  * order and white space stay as they are.

@@ -113,6 +113,20 @@ function shown(place: Place): string {
   return text.length > 200 ? `${text.slice(0, 200)}…` : text;
 }
 
+/**
+ * The JSON text of an integer; a number that is none is cut towards zero.
+ *
+ * @throws {@link JsonError} where it is not finite; the message has the name of the member.
+ */
+export function integer(name: string, value: number | bigint): string {
+  if (typeof value === "bigint" || Number.isSafeInteger(value)) return value.toString();
+  const whole = Math.trunc(value);
+  if (!Number.isFinite(whole)) {
+    throw new JsonError("unsupported", `${name} must be a finite number, not ${String(value).slice(0, 64)}`);
+  }
+  return BigInt(whole).toString();
+}
+
 /** Writes one object, member by member, in the order of the calls: compact, ASCII. */
 export class ObjectWriter {
   private out = "{";
@@ -134,12 +148,7 @@ export class ObjectWriter {
 
   /** An integer; a number that is none is cut towards zero, one that is not finite is an error. */
   int(name: string, value: number | bigint): this {
-    if (typeof value === "bigint") return this.raw(name, value.toString());
-    const whole = Math.trunc(value);
-    if (!Number.isFinite(whole)) {
-      throw new JsonError("unsupported", `${name} must be a finite number, not ${String(value).slice(0, 64)}`);
-    }
-    return this.raw(name, BigInt(whole).toString());
+    return this.raw(name, integer(name, value));
   }
 
   /** A number with a fraction or an exponent, as Python writes doubles. */

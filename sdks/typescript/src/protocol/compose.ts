@@ -1,7 +1,6 @@
 /** Composing messages: defaults, replies and error replies (PROTOCOL.md sections 5.4, 11.1 and 11.6). Ids and time are passed in. */
 
 import { ObjectWriter, RawJson, trim } from "../json/index.js";
-import { present } from "./decode.js";
 import { type Envelope, KIND, SCHEMA_VERSION, traceOrMessageId } from "./envelope.js";
 import { defaultThreadId } from "./ids.js";
 import type { Reject } from "./reject.js";
@@ -49,7 +48,7 @@ export function compose(draft: Draft, sender: Sender, messageId: string, now: Ti
   const traceId = draft.traceId || messageId;
   const ttlMs = Math.max(1, Math.trunc(draft.ttlMs ?? DEFAULT_TTL_MS) || 0);
   const ttl = Number.isSafeInteger(ttlMs) ? ttlMs : Number.MAX_SAFE_INTEGER;
-  return {
+  const envelope: Envelope = {
     messageId,
     fromAgent: sender.agentId,
     toAgent: draft.toAgent,
@@ -63,12 +62,12 @@ export function compose(draft: Draft, sender: Sender, messageId: string, now: Ti
     expiresAt: now.addMillis(ttl).toString(),
     traceId,
     threadId: draft.threadId || defaultThreadId(traceId),
-    ...present({
-      toAccountId: draft.toAccountId || undefined,
-      parentMessageId: draft.parentMessageId || undefined,
-      idempotencyKey: trim(draft.idempotencyKey ?? "") || undefined,
-    }),
   };
+  if (draft.toAccountId) envelope.toAccountId = draft.toAccountId;
+  if (draft.parentMessageId) envelope.parentMessageId = draft.parentMessageId;
+  const idempotencyKey = trim(draft.idempotencyKey ?? "");
+  if (idempotencyKey !== "") envelope.idempotencyKey = idempotencyKey;
+  return envelope;
 }
 
 /** A draft that answers a request: target, trace, thread, parent and kind `reply` where it names none (section 11.6). */

@@ -1,6 +1,6 @@
 /** The envelope: one message on the wire (PROTOCOL.md section 5.1). */
 
-import { ascii, compactInteger, type JsonView, ObjectWriter, type RawJson, RecordReader } from "../json/index.js";
+import { ascii, compactInteger, escaped, integer, type JsonView, type RawJson, RecordReader } from "../json/index.js";
 import { present, readRecord } from "./decode.js";
 
 /** The conventional kinds of a message; any other text is allowed. */
@@ -163,27 +163,26 @@ function readTtl(view: JsonView): number | bigint | undefined {
  * payload's numbers, member order and spelling stay as they are.
  */
 export function encodeEnvelope(envelope: Envelope): string {
-  const out = new ObjectWriter()
-    .text("message_id", envelope.messageId)
-    .text("from_agent", envelope.fromAgent)
-    .text("to_agent", envelope.toAgent)
-    .raw("payload", ascii(envelope.payload.text))
-    .text("sent_at", envelope.sentAt)
-    .text("kind", envelope.kind)
-    .text("schema_version", envelope.schemaVersion)
-    .optText("from_session_tag", envelope.fromSessionTag)
-    .optText("from_account_id", envelope.fromAccountId)
-    .optText("to_account_id", envelope.toAccountId);
-  if (envelope.ttlMs !== undefined) out.int("ttl_ms", envelope.ttlMs);
-  out
-    .optText("expires_at", envelope.expiresAt)
-    .optText("trace_id", envelope.traceId)
-    .optText("thread_id", envelope.threadId)
-    .optText("parent_message_id", envelope.parentMessageId)
-    .optText("idempotency_key", envelope.idempotencyKey);
-  if (envelope.replyTo !== undefined) out.raw("reply_to", ascii(envelope.replyTo.text));
-  if (envelope.auth !== undefined) out.raw("auth", ascii(envelope.auth.text));
-  return out.finish();
+  // The names need no escapes: written out, they are not looked through for each message.
+  let out =
+    `{"message_id":"${escaped(envelope.messageId)}","from_agent":"${escaped(envelope.fromAgent)}"` +
+    `,"to_agent":"${escaped(envelope.toAgent)}","payload":${ascii(envelope.payload.text)}` +
+    `,"sent_at":"${escaped(envelope.sentAt)}","kind":"${escaped(envelope.kind)}"` +
+    `,"schema_version":"${escaped(envelope.schemaVersion)}"`;
+  const { fromSessionTag, fromAccountId, toAccountId, ttlMs, expiresAt, traceId, threadId } = envelope;
+  if (fromSessionTag !== undefined) out += `,"from_session_tag":"${escaped(fromSessionTag)}"`;
+  if (fromAccountId !== undefined) out += `,"from_account_id":"${escaped(fromAccountId)}"`;
+  if (toAccountId !== undefined) out += `,"to_account_id":"${escaped(toAccountId)}"`;
+  if (ttlMs !== undefined) out += `,"ttl_ms":${integer("ttl_ms", ttlMs)}`;
+  if (expiresAt !== undefined) out += `,"expires_at":"${escaped(expiresAt)}"`;
+  if (traceId !== undefined) out += `,"trace_id":"${escaped(traceId)}"`;
+  if (threadId !== undefined) out += `,"thread_id":"${escaped(threadId)}"`;
+  const { parentMessageId, idempotencyKey, replyTo, auth } = envelope;
+  if (parentMessageId !== undefined) out += `,"parent_message_id":"${escaped(parentMessageId)}"`;
+  if (idempotencyKey !== undefined) out += `,"idempotency_key":"${escaped(idempotencyKey)}"`;
+  if (replyTo !== undefined) out += `,"reply_to":${ascii(replyTo.text)}`;
+  if (auth !== undefined) out += `,"auth":${ascii(auth.text)}`;
+  return `${out}}`;
 }
 
 /** The trace id, else the message id: what receipts and replies carry as trace. */

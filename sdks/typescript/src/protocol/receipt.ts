@@ -1,7 +1,7 @@
 /** Delivery receipts (PROTOCOL.md section 5.2). */
 
-import { ascii, ObjectWriter, type RawJson, RecordReader, trim } from "../json/index.js";
-import { present, readRecord } from "./decode.js";
+import { ascii, escaped, type RawJson, RecordReader, trim } from "../json/index.js";
+import { readRecord } from "./decode.js";
 import { type Envelope, traceOrMessageId } from "./envelope.js";
 import type { Reject } from "./reject.js";
 import type { Timestamp } from "./time.js";
@@ -45,21 +45,19 @@ export function receiptFor(
   now: Timestamp,
   reject?: Reject,
 ): Receipt {
-  return {
-    messageId: message.messageId,
-    status,
-    eventAt: now.toString(),
-    ...present({
-      fromAccountId: receiver.accountId || undefined,
-      fromSessionTag: receiver.sessionTag || undefined,
-      toAccountId: message.fromAccountId,
-      traceId: traceOrMessageId(message) || undefined,
-      threadId: message.threadId,
-      parentMessageId: message.parentMessageId,
-      code: reject?.code,
-      detail: reject?.detail,
-    }),
-  };
+  const receipt: Receipt = { messageId: message.messageId, status, eventAt: now.toString() };
+  if (receiver.accountId) receipt.fromAccountId = receiver.accountId;
+  if (receiver.sessionTag) receipt.fromSessionTag = receiver.sessionTag;
+  if (message.fromAccountId !== undefined) receipt.toAccountId = message.fromAccountId;
+  const traceId = traceOrMessageId(message);
+  if (traceId !== "") receipt.traceId = traceId;
+  if (message.threadId !== undefined) receipt.threadId = message.threadId;
+  if (message.parentMessageId !== undefined) receipt.parentMessageId = message.parentMessageId;
+  if (reject !== undefined) {
+    receipt.code = reject.code;
+    receipt.detail = reject.detail;
+  }
+  return receipt;
 }
 
 const READER = new RecordReader([
@@ -112,20 +110,21 @@ export function decodeReceipt(body: Uint8Array | string): Receipt {
 
 /** The wire text, ASCII. */
 export function encodeReceipt(receipt: Receipt): string {
-  const out = new ObjectWriter()
-    .text("message_id", receipt.messageId)
-    .text("status", receipt.status)
-    .text("event_at", receipt.eventAt)
-    .optText("from_account_id", receipt.fromAccountId)
-    .optText("from_session_tag", receipt.fromSessionTag)
-    .optText("to_account_id", receipt.toAccountId)
-    .optText("trace_id", receipt.traceId)
-    .optText("thread_id", receipt.threadId)
-    .optText("parent_message_id", receipt.parentMessageId)
-    .optText("code", receipt.code)
-    .optText("detail", receipt.detail);
-  if (receipt.auth !== undefined) out.raw("auth", ascii(receipt.auth.text));
-  return out.finish();
+  let out =
+    `{"message_id":"${escaped(receipt.messageId)}","status":"${escaped(receipt.status)}"` +
+    `,"event_at":"${escaped(receipt.eventAt)}"`;
+  const { fromAccountId, fromSessionTag, toAccountId, traceId, threadId, parentMessageId } = receipt;
+  if (fromAccountId !== undefined) out += `,"from_account_id":"${escaped(fromAccountId)}"`;
+  if (fromSessionTag !== undefined) out += `,"from_session_tag":"${escaped(fromSessionTag)}"`;
+  if (toAccountId !== undefined) out += `,"to_account_id":"${escaped(toAccountId)}"`;
+  if (traceId !== undefined) out += `,"trace_id":"${escaped(traceId)}"`;
+  if (threadId !== undefined) out += `,"thread_id":"${escaped(threadId)}"`;
+  if (parentMessageId !== undefined) out += `,"parent_message_id":"${escaped(parentMessageId)}"`;
+  const { code, detail, auth } = receipt;
+  if (code !== undefined) out += `,"code":"${escaped(code)}"`;
+  if (detail !== undefined) out += `,"detail":"${escaped(detail)}"`;
+  if (auth !== undefined) out += `,"auth":${ascii(auth.text)}`;
+  return `${out}}`;
 }
 
 /** What a receipt says: its status, compared trimmed and without case. */

@@ -4,7 +4,6 @@
  */
 
 import { trim } from "../json/index.js";
-import { present } from "./decode.js";
 import type { Envelope } from "./envelope.js";
 
 /** The members of an envelope that name its sender. */
@@ -19,10 +18,10 @@ export interface SenderFields {
 
 /** The sender of an envelope. */
 export function senderFields(envelope: Envelope): SenderFields {
-  return {
-    agent: envelope.fromAgent,
-    ...present({ accountId: envelope.fromAccountId, sessionTag: envelope.fromSessionTag }),
-  };
+  const sender: SenderFields = { agent: envelope.fromAgent };
+  if (envelope.fromAccountId !== undefined) sender.accountId = envelope.fromAccountId;
+  if (envelope.fromSessionTag !== undefined) sender.sessionTag = envelope.fromSessionTag;
+  return sender;
 }
 
 /** The key of the sender's rate bucket: the first that is not empty of session tag, account id, agent, `unknown`; untrimmed. */

@@ -4,6 +4,7 @@ import {
   compareCodePoints,
   float,
   floatText,
+  integer,
   integerText,
   JsonError,
   JsonNumber,
@@ -192,4 +193,13 @@ test("an object is written member by member", () => {
     '{"\\u00e9":"\\u00fc","null":null,"int":1,"big":-12345678901234567890,"float":3.0,"yes":true,"texts":["a","\\n"],"raw":[1]}';
   assert.equal(out, text);
   assert.equal(new ObjectWriter().finish(), "{}");
+  const integers: [value: number | bigint, text: string][] = [
+    [-0, "0"],
+    [-1.9, "-1"],
+    [Number.MAX_SAFE_INTEGER, "9007199254740991"],
+    [2 ** 60, "1152921504606846976"],
+    [-(10n ** 30n), `-1${"0".repeat(30)}`],
+  ];
+  for (const [value, text] of integers) assert.equal(integer("n", value), text);
+  assert.throws(() => integer("n", Infinity), { message: "n must be a finite number, not Infinity" });
 });

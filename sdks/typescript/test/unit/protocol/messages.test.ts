@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { JsonObject, JsonView, RawJson } from "../../../src/json/index.js";
+import { JsonObject, JsonView, RawJson, stringify } from "../../../src/json/index.js";
 import {
   type AgentInfo,
   answering,
@@ -11,6 +11,7 @@ import {
   DecodeError,
   decodeCounters,
   decodeEnvelope,
+  decodeReceipt,
   decodeReply,
   encodeEnvelope,
   encodeGoodbye,
@@ -256,6 +257,45 @@ test("texts above their bounds are refused, and what may be said back is bounded
     message: "capabilities has 65 entries; at most 64 are allowed",
   });
   assert.throws(() => checkAgent(AGENT, 5), { message: "metadata has 9 bytes; at most 5 are allowed" });
+});
+
+test("every text of a message and of a receipt is written with its escapes, and nothing that is absent", () => {
+  const odd = (name: string) => `${name} "\\\n\u0001\u007f é\ud83d 😀`;
+  const names = [
+    "message_id",
+    "from_agent",
+    "to_agent",
+    "payload",
+    "sent_at",
+    "kind",
+    "schema_version",
+    "from_session_tag",
+    "from_account_id",
+    "to_account_id",
+    "ttl_ms",
+    "expires_at",
+    "trace_id",
+    "thread_id",
+    "parent_message_id",
+    "idempotency_key",
+    "reply_to",
+    "auth",
+  ];
+  const value = (name: string) => (name === "ttl_ms" ? 2 ** 40 : name === "auth" ? { [odd("x")]: odd("y") } : odd(name));
+  const all = stringify(Object.fromEntries(names.map((name) => [name, value(name)])));
+  assert.equal(encodeEnvelope(decodeEnvelope(all)), all);
+  for (const name of names.slice(7)) {
+    const without = stringify(Object.fromEntries(names.filter((other) => other !== name).map((n) => [n, value(n)])));
+    assert.equal(encodeEnvelope(decodeEnvelope(without)), without, name);
+  }
+  const members = ["message_id", "status", "event_at", "from_account_id", "from_session_tag", "to_account_id"];
+  members.push("trace_id", "thread_id", "parent_message_id", "code", "detail", "auth");
+  const receipt = stringify(Object.fromEntries(members.map((name) => [name, value(name)])));
+  assert.equal(encodeReceipt(decodeReceipt(receipt)), receipt);
+  for (const name of members.slice(3)) {
+    const without = stringify(Object.fromEntries(members.filter((other) => other !== name).map((n) => [n, value(n)])));
+    assert.equal(encodeReceipt(decodeReceipt(without)), without, name);
+  }
 });
 
 test("each text of a message has its bound, and the first one above it is named", () => {
