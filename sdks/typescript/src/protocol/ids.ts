@@ -26,10 +26,18 @@ function randomBytes(count: number): Uint8Array {
 
 /** A ULID in upper case: 26 characters from 48 bits of Unix time in milliseconds and 10 random bytes. */
 export function ulid(unixMillis: number, random: Uint8Array): string {
-  let bits = BigInt(unixMillis) & 0xffff_ffff_ffffn;
-  for (let index = 0; index < 10; index++) bits = (bits << 8n) | BigInt(random[index] ?? 0);
   let out = "";
-  for (let place = 25n; place >= 0n; place--) out += DIGITS.charAt(Number((bits >> (5n * place)) & 31n));
+  let time = unixMillis % 2 ** 48;
+  for (let digit = 0; digit < 10; digit++) {
+    out = DIGITS.charAt(time % 32) + out;
+    time = Math.floor(time / 32);
+  }
+  // Each digit is five bits, which lie in two bytes at most.
+  for (let bit = 0; bit < 80; bit += 5) {
+    const at = bit >> 3;
+    const two = ((random[at] ?? 0) << 8) | (random[at + 1] ?? 0);
+    out += DIGITS.charAt((two >> (11 - (bit & 7))) & 31);
+  }
   return out;
 }
 
@@ -48,31 +56,39 @@ export function prefixedId(prefix: string): string {
  * milliseconds, so that ids of one time are adjacent in a store's indexes. `random` has 16 bytes.
  */
 export function messageId(unixMillis: number, random: Uint8Array): string {
-  const bytes = random.slice(0, 16);
+  return messageIdIn(random.slice(0, 16), unixMillis);
+}
+
+/** A version 4 UUID as 32 lower-case hexadecimal digits, of 16 random bytes. */
+export function uuid4Hex(random: Uint8Array): string {
+  return uuid4In(random.slice(0, 16));
+}
+
+/** A new message id. */
+export function newMessageId(): string {
+  return messageIdIn(randomBytes(16), Date.now());
+}
+
+/** A new nonce: a version 4 UUID as 32 lower-case hexadecimal digits. */
+export function newNonce(): string {
+  return uuid4In(randomBytes(16));
+}
+
+/** As {@link messageId}; writes into the bytes. */
+function messageIdIn(bytes: Uint8Array, unixMillis: number): string {
   let rest = unixMillis;
   for (let index = 5; index >= 0; index--) {
     bytes[index] = rest % 256;
     rest = Math.floor(rest / 256);
   }
-  return uuid4Hex(bytes);
+  return uuid4In(bytes);
 }
 
-/** A version 4 UUID as 32 lower-case hexadecimal digits, of 16 random bytes. */
-export function uuid4Hex(random: Uint8Array): string {
-  const bytes = random.slice(0, 16);
+/** As {@link uuid4Hex}; writes into the bytes. */
+function uuid4In(bytes: Uint8Array): string {
   bytes[6] = ((bytes[6] ?? 0) & 0x0f) | 0x40;
   bytes[8] = ((bytes[8] ?? 0) & 0x3f) | 0x80;
   return toHex(bytes);
-}
-
-/** A new message id. */
-export function newMessageId(): string {
-  return messageId(Date.now(), randomBytes(16));
-}
-
-/** A new nonce: a version 4 UUID as 32 lower-case hexadecimal digits. */
-export function newNonce(): string {
-  return uuid4Hex(randomBytes(16));
 }
 
 /** Whether an agent may ask for this account id: 1 to 128 of `A-Z a-z 0-9 _ -` (PROTOCOL.md section 0.5). */

@@ -20,6 +20,7 @@ import {
   Timestamp,
   toBase64Url,
   toHex,
+  ulid,
   usableReplyPrefix,
   uuid4Hex,
 } from "../../../src/protocol/index.js";
@@ -39,6 +40,22 @@ test("ids have their forms", () => {
   for (const good of ["a", "acct_01khzkcw3v04hmasw9nf6yy093", "A-b_9", "x".repeat(128)])
     assert.ok(isAccountId(good), good);
   for (const bad of ["", "a.b", "*", ">", "a b", "é", " a", "a\n", "x".repeat(129)]) assert.ok(!isAccountId(bad), bad);
+});
+
+test("a ULID is the 128 bits of its time and its random bytes", () => {
+  const digits = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+  for (let round = 0; round < 200; round++) {
+    const random = Uint8Array.from({ length: 10 }, (_, at) => (round * 89 + at * 151 + (round >> 2) * at) % 256);
+    const time = (round * 2_654_435_761_017) % 2 ** 48;
+    let bits = BigInt(`0x${time.toString(16)}${toHex(random)}`);
+    let expected = "";
+    for (let digit = 0; digit < 26; digit++) {
+      expected = digits.charAt(Number(bits % 32n)) + expected;
+      bits /= 32n;
+    }
+    assert.equal(ulid(time, random), expected);
+  }
+  assert.equal(ulid(2 ** 48 - 1, new Uint8Array(10).fill(0xff)), `7${"Z".repeat(25)}`);
 });
 
 test("times move within the years 1 to 9999", () => {
