@@ -63,9 +63,10 @@ export class Delivery {
   /** Subscribes to the receipts of an account. */
   receive(accountId: string): void {
     this.#connection.subscribe(receiptsSubject(accountId), ({ data }) => {
+      // All other receipts are about messages that their sender has finished with, or that are requests.
+      if (this.#pending === undefined || this.#pending.size === 0) return;
       const id = receiptMessageIdAtFront(data);
-      // All other receipts are about messages that their sender has finished with.
-      if (id !== undefined && this.#pending?.has(id) !== true) return;
+      if (id !== undefined && !this.#pending.has(id)) return;
       let receipt: Receipt;
       try {
         receipt = decodeReceipt(data);

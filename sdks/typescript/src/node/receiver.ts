@@ -200,12 +200,13 @@ export class Receiver {
 
   /** Reads a message and decides about it. */
   #take(raw: Msg): void {
-    const size = raw.data.length;
+    // Once: the client decodes a reply subject that is empty each time it is asked for.
+    const { data, reply } = raw;
+    const size = data.length;
     const limit = this.#session.config.limits.maxPayloadBytes;
-    const reply = raw.reply;
     let envelope: Envelope;
     try {
-      envelope = decodeEnvelope(raw.data);
+      envelope = decodeEnvelope(data);
     } catch (error) {
       const reject = size > limit ? REJECT.payloadTooLarge(size, limit) : REJECT.messageInvalid(textOf(error));
       this.#rejections.reject(unreadable(reply), reject);
@@ -222,41 +223,41 @@ export class Receiver {
       envelope.threadId = defaultThreadId(name === "" ? newUlid() : name);
     }
     const reject = size > limit ? REJECT.payloadTooLarge(size, limit) : rejectMarks(setByServer(raw));
-    if (reject !== undefined) this.#rejections.reject(new Message(envelope, reply), reject);
-    else this.#verify(envelope, raw, size);
+    const message = new Message(envelope, reply);
+    if (reject !== undefined) this.#rejections.reject(message, reject);
+    else this.#verify(envelope, message, raw, size);
   }
 
   /** Rows 3 and 4: the schema version and the signature. */
-  #verify(envelope: Envelope, raw: Msg, size: number): void {
+  #verify(envelope: Envelope, message: Message, raw: Msg, size: number): void {
     const schema = judgeSchemaVersion(envelope.schemaVersion);
     if ("reject" in schema) {
-      this.#rejections.reject(new Message(envelope, raw.reply), schema.reject);
+      this.#rejections.reject(message, schema.reject);
       return;
     }
     const { identity } = this.#session;
     if (identity.isSigned) envelope.schemaVersion = schema.version;
     const verdict = identity.verifyMessage(envelope, size, (late) => {
       this.#verifying -= 1;
-      this.#decide(envelope, raw, late);
+      this.#decide(message, raw, late);
       if (this.#verifying === 0) {
         this.#verified?.resolve();
         this.#verified = undefined;
       }
     });
     if (verdict === "waits") this.#verifying += 1;
-    else this.#decide(envelope, raw, verdict);
+    else this.#decide(message, raw, verdict);
   }
 
   /** Rows 5 to 11, on a message whose signature was verified. */
-  #decide(envelope: Envelope, raw: Msg, refused: Reject | undefined): void {
+  #decide(message: Message, raw: Msg, refused: Reject | undefined): void {
     const now = monotonic();
     const capacity = {
       isAccepting: this.#isAccepting,
       isCircuitOpen: this.#session.circuit.isOpen(now),
       isBacklogFull: this.#workers.isFull,
     };
-    const reject = refused ?? this.#judge(envelope, capacity, now);
-    const message = new Message(envelope, raw.reply);
+    const reject = refused ?? this.#judge(message.envelope, capacity, now);
     if (reject !== undefined) {
       this.#rejections.reject(message, reject);
       return;
@@ -265,7 +266,7 @@ export class Receiver {
     this.#workers.add({ message, raw, receipt });
   }
 
-  #judge(envelope: Envelope, capacity: Capacity, now: number): Reject | undefined {
+  #judge(envelope: Readonly<Envelope>, capacity: Capacity, now: number): Reject | undefined {
     if (this.#options.guards === false) return judgeCapacity(capacity);
     return this.#guards.admit(envelope, capacity, now);
   }

@@ -14,7 +14,7 @@ import {
   RegistryError,
   RequestTimeoutError,
 } from "../../src/index.js";
-import { Network } from "../support/network.js";
+import { Network, QuietLogger } from "../support/network.js";
 import { eventually, Gate } from "../support/wait.js";
 
 let network: Network;
@@ -240,6 +240,26 @@ test("a receipt with an unknown status is unusable, and one for another message 
   });
   subscription.unsubscribe();
   await network.startRegistry();
+});
+
+test("receipts are read only while a send waits for one", async () => {
+  const logger = new QuietLogger();
+  const node = await network.node({ agentId: "waiting" }, logger).start();
+  const { nats } = node.session().connection;
+  const publishUnreadable = async (): Promise<void> => {
+    nats.publish(`account.${node.accountId}.receipts`, "no json");
+    // The server answers behind what it delivers.
+    await nats.flush();
+  };
+  await publishUnreadable();
+  assert.ok(!logger.has(/receipt that cannot be read/));
+  const end = new AbortController();
+  const rejected = assert.rejects(node.send("acct_silent", {}, { signal: end.signal }));
+  await publishUnreadable();
+  assert.ok(logger.has(/receipt that cannot be read/));
+  end.abort();
+  await rejected;
+  await node.close();
 });
 
 test("a request ends with its timeout, its signal or its node", async () => {
