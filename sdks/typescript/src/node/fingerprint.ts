@@ -6,6 +6,9 @@
 /** Makes fingerprints for one table: SipHash-1-3 with 128 bits of output. */
 export class Fingerprints {
   readonly #key: Uint32Array;
+  /** The last text and its fingerprint: a table is asked about a text before it is told of it, and for a sender again and again. */
+  #lastText = "";
+  #last: string | undefined;
 
   /** @param key Four random words; drawn where it is absent. */
   constructor(key: Uint32Array = crypto.getRandomValues(new Uint32Array(4))) {
@@ -14,6 +17,14 @@ export class Fingerprints {
 
   /** The fingerprint of a text, as eight UTF-16 units. */
   of(text: string): string {
+    if (this.#last === undefined || text !== this.#lastText) {
+      this.#last = this.#compute(text);
+      this.#lastText = text;
+    }
+    return this.#last;
+  }
+
+  #compute(text: string): string {
     const state = new SipState(this.#key);
     const length = text.length;
     // Each word takes four UTF-16 units; distinct texts have distinct words, for the last word holds the length.

@@ -80,6 +80,13 @@ test("fingerprints differ by text and by key, and use all their bits", () => {
   const known = new Set(texts.map((text) => one.of(text)));
   assert.equal(known.size, texts.length, "all differ");
   for (const text of texts) {
+    for (const before of texts) {
+      const several = new Fingerprints(key);
+      several.of(before);
+      assert.deepEqual([several.of(text), several.of(text)], [one.of(text), one.of(text)], "whatever came before");
+    }
+  }
+  for (const text of texts) {
     assert.equal(one.of(text).length, 8);
     assert.equal(new Fingerprints(key).of(text), one.of(text));
     assert.notEqual(new Fingerprints(new Uint32Array([1, 2, 3, 5])).of(text), one.of(text));
