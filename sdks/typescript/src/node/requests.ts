@@ -18,7 +18,7 @@ import { isPending, type MaybePromise, type ReplyExpectation } from "./identity.
 import { Message } from "./message.js";
 import { DEFAULT_REQUEST_TIMEOUT_MS, type RequestOptions } from "./options.js";
 import { statusOf } from "./registry-client.js";
-import type { ExpectedReply } from "./reply-mux.js";
+import type { ExpectedReply, ReplyWaiter } from "./reply-mux.js";
 import { type Destination, forgetUsername, type Route, resolveRoute } from "./route.js";
 import type { Session } from "./session.js";
 import { shownError } from "./shown.js";
@@ -44,8 +44,11 @@ export async function request(
   throwIfAborted(options.signal);
   const timeoutMs = checkedMs("timeoutMs", options.timeoutMs ?? DEFAULT_REQUEST_TIMEOUT_MS);
   const draft = session.composer.draft(payload, options, KIND.REQUEST);
-  const route = await resolveRoute(session.usernames, destination, "request", options.signal);
-  const composed = await session.composer.composeTo(route, draft);
+  // Without a turn of the microtask queue for what is known at once.
+  const resolving = resolveRoute(session.usernames, destination, "request", options.signal);
+  const route = resolving instanceof Promise ? await resolving : resolving;
+  const composing = session.composer.composeTo(route, draft);
+  const composed = composing instanceof Promise ? await composing : composing;
   const reply = await new Exchange(session, route, composed, timeoutMs, options.signal).run();
   if (route.accountId !== undefined) session.metrics.requestAccount.record(monotonic() - started);
   const message = new Message(reply, null);
@@ -55,16 +58,20 @@ export async function request(
 }
 
 /** A request on its way, and what has come instead of its reply. */
-class Exchange {
+class Exchange implements ReplyWaiter {
   readonly #session: Session;
   readonly #route: Route;
   readonly #composed: Composed;
   readonly #expectation: ReplyExpectation;
   readonly #timeoutMs: number;
   readonly #signal: AbortSignal | undefined;
-  readonly #cleanups: (() => void)[] = [];
   #resolve!: (reply: Envelope) => void;
   #reject!: (error: unknown) => void;
+  #expected: ExpectedReply | undefined;
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  #onAbort: (() => void) | undefined;
+  #stopListening: (() => void) | undefined;
+  #stopWaiting: (() => void) | undefined;
   #isPublished = false;
   #noResponders = false;
   #verifying = 0;
@@ -82,45 +89,62 @@ class Exchange {
     this.#signal = signal;
   }
 
-  async run(): Promise<Envelope> {
-    try {
-      return await new Promise<Envelope>((resolve, reject) => {
-        this.#resolve = resolve;
-        this.#reject = reject;
+  /** Publishes the request; the reply, when it has come. */
+  run(): Promise<Envelope> {
+    return new Promise<Envelope>((resolve, reject) => {
+      this.#resolve = resolve;
+      this.#reject = reject;
+      try {
         this.#begin();
-      });
-    } finally {
-      for (const cleanup of this.#cleanups) cleanup();
-    }
+      } catch (error) {
+        this.#fail(error);
+      }
+    });
+  }
+
+  abandoned(): void {
+    this.#fail(new NotRunningError("the node was closed before the reply came"));
   }
 
   #begin(): void {
     const { connection, replies } = this.#session;
-    const expected = replies.expect({
-      arrived: (message) => this.#arrived(message),
-      abandoned: () => this.#reject(new NotRunningError("the node was closed before the reply came")),
-    });
+    const expected = replies.expect(this);
     if (expected === undefined) {
-      this.#reject(new NotRunningError());
+      this.#fail(new NotRunningError());
       return;
     }
-    const timer = setTimeout(() => this.#reject(this.#timedOut()), timerDelay(this.#timeoutMs));
-    this.#cleanups.push(
-      () => expected.end(),
-      () => clearTimeout(timer),
-      connection.denials.listen((denial) => {
-        const subject = denial.action === "publish" ? this.#route.subject : replies.wildcard;
-        if (denial.subject === subject) this.#reject(denialError(denial));
-      }),
-    );
+    this.#expected = expected;
+    this.#timer = setTimeout(() => this.#fail(this.#timedOut()), timerDelay(this.#timeoutMs));
+    this.#stopListening = connection.denials.listen((denial) => {
+      const subject = denial.action === "publish" ? this.#route.subject : replies.wildcard;
+      if (denial.subject === subject) this.#fail(denialError(denial));
+    });
     const signal = this.#signal;
     if (signal !== undefined) {
-      const onAbort = (): void => this.#reject(signal.reason);
-      signal.addEventListener("abort", onAbort, { once: true });
-      this.#cleanups.push(() => signal.removeEventListener("abort", onAbort));
+      this.#onAbort = () => this.#fail(signal.reason);
+      signal.addEventListener("abort", this.#onAbort, { once: true });
     }
     if (connection.isConnected) this.#publish(expected);
-    else this.#cleanups.push(connection.onReconnect(() => this.#publish(expected)));
+    else this.#stopWaiting = connection.onReconnect(() => this.#publish(expected));
+  }
+
+  #succeed(reply: Envelope): void {
+    this.#end();
+    this.#resolve(reply);
+  }
+
+  #fail(error: unknown): void {
+    this.#end();
+    this.#reject(error);
+  }
+
+  /** Leaves nothing behind. It may be called again: verifications may still be under way. */
+  #end(): void {
+    this.#expected?.end();
+    clearTimeout(this.#timer);
+    this.#stopListening?.();
+    this.#stopWaiting?.();
+    if (this.#onAbort !== undefined) this.#signal?.removeEventListener("abort", this.#onAbort);
   }
 
   #publish(expected: ExpectedReply): void {
@@ -129,17 +153,17 @@ class Exchange {
       this.#session.connection.publish(this.#route.subject, this.#composed.body, expected.subject);
       this.#isPublished = true;
     } catch (error) {
-      this.#reject(error);
+      this.#fail(error);
     }
   }
 
-  #arrived(message: Msg): void {
+  arrived(message: Msg): void {
     if (statusOf(message) === 503) {
       // Every client can publish this status: under signed identity, a reply may still come.
       this.#noResponders = true;
       if (this.#session.identity.isSigned) return;
       forgetUsername(this.#session.usernames, this.#route);
-      this.#reject(new NoRespondersError(this.#route.subject));
+      this.#fail(new NoRespondersError(this.#route.subject));
       return;
     }
     let envelope: Envelope;
@@ -156,7 +180,7 @@ class Exchange {
 
   #conclude(envelope: Envelope, verdict: MaybePromise<string | undefined>): void {
     if (!isPending(verdict)) {
-      if (verdict === undefined) this.#resolve(envelope);
+      if (verdict === undefined) this.#succeed(envelope);
       else this.#ignore(verdict);
       return;
     }

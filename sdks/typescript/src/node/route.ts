@@ -4,6 +4,7 @@ import { trim } from "../json/index.js";
 import { capabilitySubject, inboxSubject, isRoutable, parseNodeTarget, type Target } from "../protocol/index.js";
 import { described } from "./checks.js";
 import { InvalidArgumentError } from "./errors.js";
+import type { MaybePromise } from "./identity.js";
 import type { UsernameCache } from "./username-cache.js";
 
 /** The destination of a message: text that is read as a target of the node, or a target. */
@@ -22,18 +23,18 @@ export interface Route {
 }
 
 /**
- * Resolves a destination.
+ * Resolves a destination; at once, unless the registry has to be asked.
  *
  * @throws {TargetError} The text is no target.
  * @throws {InvalidArgumentError} `invalid_target`: it cannot be part of a subject.
  * @throws {RegistryError} The username has no account, or the registry could not be asked.
  */
-export async function resolveRoute(
+export function resolveRoute(
   usernames: UsernameCache,
   destination: Destination,
   verb: "send" | "request",
   signal?: AbortSignal,
-): Promise<Route> {
+): MaybePromise<Route> {
   const target = typeof destination === "string" ? parseNodeTarget(destination, verb) : destination;
   const named: unknown = typeof target === "object" && target !== null ? target.value : target;
   if (typeof named !== "string") {
@@ -52,8 +53,12 @@ export async function resolveRoute(
     }
     case "account":
       return accountRoute(target.value, undefined);
-    case "username":
-      return accountRoute(await usernames.resolve(target.value, signal), target.value);
+    case "username": {
+      const username = target.value;
+      const cached = usernames.cached(username);
+      if (cached !== undefined) return accountRoute(cached, username);
+      return usernames.resolve(username, signal).then((accountId) => accountRoute(accountId, username));
+    }
   }
 }
 

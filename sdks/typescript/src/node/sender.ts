@@ -24,7 +24,8 @@ export async function send(
   throwIfAborted(options.signal);
   const acknowledgement = acknowledgementOf(session, options);
   const draft = session.composer.draft(payload, options, KIND.DIRECT);
-  const route = await resolveRoute(session.usernames, destination, "send", options.signal);
+  const resolving = resolveRoute(session.usernames, destination, "send", options.signal);
+  const route = resolving instanceof Promise ? await resolving : resolving;
   const composing = session.composer.composeTo(route, draft);
   const { envelope, body } = composing instanceof Promise ? await composing : composing;
   const { messageId } = envelope;
