@@ -30,6 +30,7 @@ export class Workers {
   /** Jobs at the front of the backlog that are gone. */
   #head = 0;
   #inflight = 0;
+  #isStarting = false;
   /** Ends the handlers that run: the drain time is over. */
   readonly #aborts = new Set<() => void>();
   #isAborted = false;
@@ -85,14 +86,19 @@ export class Workers {
     this.#start();
   }
 
+  /** Begins what may begin. A handler that ends at once calls it again: the loop that is under way then goes on. */
   #start(): void {
+    if (this.#isStarting) return;
+    this.#isStarting = true;
     const limit = this.#session.config.limits.maxConcurrency;
     while (this.#inflight < limit || this.#isAborted) {
       const job = this.#next();
       if (job === undefined) break;
       this.#inflight += 1;
-      this.#run(job).catch((error: unknown) => this.#session.logger.error("a worker failed", { error }));
+      if (job.receipt === undefined) this.#handle(job);
+      else this.#handleAfter(job.receipt, job);
     }
+    this.#isStarting = false;
     if (this.#inflight === 0 && this.pending === 0) {
       this.#idle?.resolve();
       this.#idle = undefined;
@@ -110,11 +116,73 @@ export class Workers {
     return job;
   }
 
-  async #run(job: Job): Promise<void> {
+  /** Waits for a receipt, which may have to wait for the connection; the end of the drain does not wait for that. */
+  #handleAfter(receipt: Promise<void>, job: Job): void {
+    const end = (): void => {
+      if (this.#aborts.delete(end)) this.#handle(job);
+    };
+    this.#aborts.add(end);
+    if (this.#isAborted) end();
+    else receipt.then(end, end);
+  }
+
+  /** Runs the handler. Without a promise of its own: most of the time of a small handler would be spent on that. */
+  #handle(job: Job): void {
+    if (this.#isAborted || this.#session.circuit.isOpen()) {
+      const reject = this.#isAborted ? REJECT.shuttingDown : REJECT.serviceDegraded;
+      this.#finish(job, () => reject);
+      return;
+    }
+    const lifetime = new HandlerLifetime();
+    const started = monotonic();
     try {
-      if (job.receipt !== undefined) await this.#publishedOrAborted(job.receipt);
-      const handled = this.#handle(job);
-      const reject = handled instanceof Promise ? await handled : handled;
+      const outcome = this.#handler()(job.message, new Context(this.#node, job.message, lifetime, job.raw));
+      if (isThenable(outcome)) {
+        // A promise stays what it is; what only looks like one cannot throw any more.
+        this.#await(job, Promise.resolve(outcome), lifetime, started);
+        return;
+      }
+      this.#succeeded(outcome, started);
+    } catch (error) {
+      this.#finish(job, () => this.#failed(job, error, started));
+      return;
+    }
+    this.#finish(job, () => undefined);
+  }
+
+  /** Waits for a handler, for its time or for the end of the drain. */
+  #await(job: Job, work: Promise<unknown>, lifetime: HandlerLifetime, started: number): void {
+    const { workTimeoutMs } = this.#session.config.limits;
+    const settle = (outcome: () => Reject | undefined): void => {
+      if (!this.#aborts.delete(abort)) return;
+      clearTimeout(timer);
+      this.#finish(job, outcome);
+    };
+    const abort = (): void =>
+      settle(() => {
+        lifetime.end(new NotRunningError("the node is closing, and its drain time is over"));
+        return REJECT.shuttingDown;
+      });
+    const timer = setTimeout(
+      () =>
+        settle(() => {
+          const text = `the handler has not ended within ${workTimeoutMs / 1_000} s`;
+          lifetime.end(new AgentTimeoutError(text, { code: "timeout", messageId: job.message.messageId }));
+          return this.#timedOut(job, started);
+        }),
+      timerDelay(workTimeoutMs),
+    );
+    this.#aborts.add(abort);
+    work.then(
+      (value) => settle(() => this.#succeeded(value, started)),
+      (error: unknown) => settle(() => this.#failed(job, error, started)),
+    );
+  }
+
+  /** Reports how a message was handled, and begins the next one. */
+  #finish(job: Job, outcome: () => Reject | undefined): void {
+    try {
+      const reject = outcome();
       if (reject === undefined) {
         this.#session.metrics.processed += 1;
         void this.#rejections.acknowledge(job.message, "processed");
@@ -123,69 +191,12 @@ export class Workers {
         this.#forget(job.message.envelope);
         this.#rejections.reject(job.message, reject);
       }
+    } catch (error) {
+      this.#session.logger.error("a worker failed", { error });
     } finally {
       this.#inflight -= 1;
       this.#start();
     }
-  }
-
-  /** Waits for a receipt, which may have to wait for the connection; the end of the drain does not wait for that. */
-  #publishedOrAborted(receipt: Promise<void>): Promise<void> {
-    return new Promise((resolve) => {
-      const end = (): void => {
-        this.#aborts.delete(end);
-        resolve();
-      };
-      if (this.#isAborted) return end();
-      this.#aborts.add(end);
-      receipt.then(end, end);
-    });
-  }
-
-  #handle(job: Job): Promise<Reject | undefined> | Reject | undefined {
-    if (this.#isAborted) return REJECT.shuttingDown;
-    if (this.#session.circuit.isOpen()) return REJECT.serviceDegraded;
-    const lifetime = new HandlerLifetime();
-    const started = monotonic();
-    try {
-      const outcome = this.#handler()(job.message, new Context(this.#node, job.message, lifetime, job.raw));
-      if (!isThenable(outcome)) return this.#succeeded(outcome, started);
-      // A promise stays what it is; what only looks like one cannot throw any more.
-      return this.#await(job, Promise.resolve(outcome), lifetime, started);
-    } catch (error) {
-      return this.#failed(job, error, started);
-    }
-  }
-
-  /** Waits for a handler, for its time or for the end of the drain. */
-  #await(job: Job, work: Promise<unknown>, lifetime: HandlerLifetime, started: number): Promise<Reject | undefined> {
-    const { workTimeoutMs } = this.#session.config.limits;
-    return new Promise((resolve) => {
-      const settle = (reject: () => Reject | undefined): void => {
-        if (!this.#aborts.delete(abort)) return;
-        clearTimeout(timer);
-        resolve(reject());
-      };
-      const abort = (): void =>
-        settle(() => {
-          lifetime.end(new NotRunningError("the node is closing, and its drain time is over"));
-          return REJECT.shuttingDown;
-        });
-      const timer = setTimeout(
-        () =>
-          settle(() => {
-            const text = `the handler has not ended within ${workTimeoutMs / 1_000} s`;
-            lifetime.end(new AgentTimeoutError(text, { code: "timeout", messageId: job.message.messageId }));
-            return this.#timedOut(job, started);
-          }),
-        timerDelay(workTimeoutMs),
-      );
-      this.#aborts.add(abort);
-      work.then(
-        (value) => settle(() => this.#succeeded(value, started)),
-        (error: unknown) => settle(() => this.#failed(job, error, started)),
-      );
-    });
   }
 
   #succeeded(value: unknown, started: number): undefined {

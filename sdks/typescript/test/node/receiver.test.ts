@@ -110,6 +110,19 @@ test("a full backlog is busy, which burns no id; handlers run up to the limit", 
   assert.equal(most, 2);
 });
 
+test("a long backlog of handlers that end at once is worked off", async () => {
+  const gate = new Gate();
+  const { node, to } = await agent((message) => (message.payload === 0 ? gate.promise : undefined), {
+    maxConcurrency: 1,
+    maxPending: 10_000,
+  });
+  for (let number = 0; number < 8_000; number += 1) await sender.send(to, number, { until: "published" });
+  await eventually("all wait", () => node.metricsSnapshot().pending_count === 7_999);
+  gate.open();
+  await eventually("all are handled", () => node.metricsSnapshot().processed_count === 8_000);
+  assert.deepEqual([node.metricsSnapshot().inflight_count, node.metricsSnapshot().error_count], [0, 0]);
+});
+
 test("handlers that end at once are not refused as busy when many messages are read at once", async () => {
   const { node, to } = await agent((message, context) => context.reply(message.payload), {
     maxConcurrency: 1,
