@@ -64,6 +64,8 @@ function writeOpen(value: object, place: Place): string {
     return write(value.toJSON(String(place.path.at(-1) ?? "")), place);
   }
   if (Array.isArray(value)) return writeArray(value, place);
+  // Most objects are plain ones, which need not be compared with each class that is written in its own way.
+  if (Object.getPrototypeOf(value) === Object.prototype) return writeMembers(value as Record<string, unknown>, place);
   if (value instanceof String || value instanceof Number || value instanceof Boolean)
     return write(value.valueOf(), place);
   const reason = unsupportedObject(value);
