@@ -4,6 +4,7 @@ import { connect } from "@nats-io/transport-node";
 
 import {
   type AgentNode,
+  Connection,
   ConnectionLostError,
   getProfile,
   getRegistryMetrics,
@@ -154,6 +155,32 @@ test("a restarted registry knows the agents by their next hello, and a call wait
     await network.online("sender");
     await network.stopRegistry();
     await assert.rejects(sender.listOnline({ timeoutMs: 500 }), { code: "no_registry" });
+  } finally {
+    await network.stop();
+  }
+});
+
+test("messages that may wait go out before the next one, and by themselves where none comes", async () => {
+  const network = await Network.start({ registry: false });
+  try {
+    const observer = await connect({ servers: `127.0.0.1:${network.port}`, token: TOKEN });
+    const got: string[] = [];
+    observer.subscribe("waiting.>", { callback: (_error, message) => got.push(message.string()) });
+    await observer.flush();
+    const connection = await Connection.open(network.url, { name: "waiting", logger: new QuietLogger() });
+    connection.publishWithNext("waiting.a", "1");
+    connection.publishWithNext("waiting.a", "2");
+    connection.publish("waiting.b", "3");
+    await eventually("they go out with the next one", () => got.length === 3);
+    connection.publishWithNext("waiting.a", "4");
+    await eventually("it goes out by itself", () => got.length === 4);
+    // More than may wait at a time.
+    for (let number = 5; number <= 200; number += 1) connection.publishWithNext("waiting.a", String(number));
+    await connection.roundTrip();
+    await eventually("a round trip is behind them", () => got.length === 200);
+    assert.deepEqual(got, [...got.keys()].map((index) => String(index + 1)));
+    await connection.close();
+    await observer.close();
   } finally {
     await network.stop();
   }
