@@ -93,15 +93,27 @@ export class Timestamp {
 
   /** `YYYY-MM-DDTHH:MM:SS[.ffffff]Z`: six digits of fraction, or none when it is zero. */
   toString(): string {
-    const iso = new Date(this.millis).toISOString();
-    if (this.rest === 0) return this.millis % 1000 === 0 ? `${iso.slice(0, 19)}Z` : `${iso.slice(0, 23)}000Z`;
-    return `${iso.slice(0, 23)}${String(this.rest).padStart(3, "0")}Z`;
+    const second = Math.floor(this.millis / 1000);
+    const micros = (this.millis - second * 1000) * 1000 + this.rest;
+    return micros === 0 ? `${secondText(second)}Z` : `${secondText(second)}.${String(micros).padStart(6, "0")}Z`;
   }
 
   /** For `JSON.stringify`: the text form. */
   toJSON(): string {
     return this.toString();
   }
+}
+
+/** The seconds that were written last, and their texts: messages of one second share theirs, and so do the ends of their lives. */
+const WRITTEN = Array.from({ length: 64 }, () => ({ second: Number.NaN, text: "" }));
+
+/** `YYYY-MM-DDTHH:MM:SS` of a second since the Unix epoch. */
+function secondText(second: number): string {
+  const written = WRITTEN[Math.abs(second % WRITTEN.length)];
+  if (written !== undefined && written.second === second) return written.text;
+  const text = new Date(second * 1000).toISOString().slice(0, 19);
+  if (written !== undefined) Object.assign(written, { second, text });
+  return text;
 }
 
 /** The length of `YYYY-MM-DDTHH:MM:SSZ`, and of the same with six digits of fraction. */

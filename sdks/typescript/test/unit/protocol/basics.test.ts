@@ -92,6 +92,24 @@ test("every day of 800 years is written and read again", () => {
   }
 });
 
+test("a time is written alike whatever was written before", () => {
+  const seconds = [-65, -64, -1, 0, 1, 63, 64, 65, 128, 1_771_660_800, 1_771_660_864];
+  for (const before of seconds) {
+    for (const second of seconds) {
+      Timestamp.fromMillis(before * 1000).toString();
+      const iso = new Date(second * 1000).toISOString().slice(0, 19);
+      for (const [micros, fraction] of [
+        [0, ""],
+        [7, ".000007"],
+        [120_000, ".120000"],
+        [999_999, ".999999"],
+      ] as const) {
+        assert.equal(Timestamp.fromMicros(BigInt(second) * 1_000_000n + BigInt(micros)).toString(), `${iso}${fraction}Z`);
+      }
+    }
+  }
+});
+
 test("microseconds are kept on both sides of 1970, and order times", () => {
   const around = [0n, 1_771_660_800_123_456n, -1_771_660_800_123_456n, Timestamp.MIN.micros, Timestamp.MAX.micros];
   const times = around.flatMap((micros) => [-1001n, -1000n, -999n, -1n, 0n, 1n, 999n, 1000n].map((by) => micros + by));
