@@ -65,7 +65,7 @@ export class RecordReader<Name extends string> {
     const literal = text.slice(start, end);
     if (!literal.includes("\\")) return -1;
     const written = readString(literal);
-    return names.findIndex((name) => name === written);
+    return names.indexOf(written as Name);
   }
 }
 

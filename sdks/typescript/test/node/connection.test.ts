@@ -165,7 +165,11 @@ test("messages that may wait go out before the next one, and by themselves where
   try {
     const observer = await connect({ servers: `127.0.0.1:${network.port}`, token: TOKEN });
     const got: string[] = [];
-    observer.subscribe("waiting.>", { callback: (_error, message) => got.push(message.string()) });
+    observer.subscribe("waiting.>", {
+      callback: (_error, message) => {
+        got.push(message.string());
+      },
+    });
     await observer.flush();
     const connection = await Connection.open(network.url, { name: "waiting", logger: new QuietLogger() });
     connection.publishWithNext("waiting.a", "1");
@@ -178,7 +182,10 @@ test("messages that may wait go out before the next one, and by themselves where
     for (let number = 5; number <= 200; number += 1) connection.publishWithNext("waiting.a", String(number));
     await connection.roundTrip();
     await eventually("a round trip is behind them", () => got.length === 200);
-    assert.deepEqual(got, [...got.keys()].map((index) => String(index + 1)));
+    assert.deepEqual(
+      got,
+      [...got.keys()].map((index) => String(index + 1)),
+    );
     await connection.close();
     await observer.close();
   } finally {

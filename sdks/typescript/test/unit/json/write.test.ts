@@ -42,9 +42,12 @@ test("values are written compact, in ASCII, with numbers as Python spells them",
     [Object("text"), '"text"'],
     [JSON.parse('{"__proto__":1}'), '{"__proto__":1}'],
     [Object.assign(Object.create(null), { a: 1 }), '{"a":1}'],
-    [new (class Point {
-      x = 1;
-    })(), '{"x":1}'],
+    [
+      new (class Point {
+        x = 1;
+      })(),
+      '{"x":1}',
+    ],
   ];
   for (const [value, text] of cases) assert.equal(stringify(value), text);
 });

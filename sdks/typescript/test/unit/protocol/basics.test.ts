@@ -104,7 +104,10 @@ test("a time is written alike whatever was written before", () => {
         [120_000, ".120000"],
         [999_999, ".999999"],
       ] as const) {
-        assert.equal(Timestamp.fromMicros(BigInt(second) * 1_000_000n + BigInt(micros)).toString(), `${iso}${fraction}Z`);
+        assert.equal(
+          Timestamp.fromMicros(BigInt(second) * 1_000_000n + BigInt(micros)).toString(),
+          `${iso}${fraction}Z`,
+        );
       }
     }
   }
@@ -118,7 +121,11 @@ test("microseconds are kept on both sides of 1970, and order times", () => {
     const isInside = micros >= Timestamp.MIN.micros && micros <= Timestamp.MAX.micros;
     if (isInside) assert.equal(time.micros, micros);
     else assert.equal(time, micros < 0n ? Timestamp.MIN : Timestamp.MAX);
-    assert.equal(BigInt(time.millis), (time.micros - (((time.micros % 1000n) + 1000n) % 1000n)) / 1000n, String(micros));
+    assert.equal(
+      BigInt(time.millis),
+      (time.micros - (((time.micros % 1000n) + 1000n) % 1000n)) / 1000n,
+      String(micros),
+    );
     assert.equal(Timestamp.parse(time.toString())?.micros, time.micros, String(micros));
     for (const other of times) {
       const order = time.compare(Timestamp.fromMicros(other));

@@ -281,7 +281,8 @@ test("every text of a message and of a receipt is written with its escapes, and 
     "reply_to",
     "auth",
   ];
-  const value = (name: string) => (name === "ttl_ms" ? 2 ** 40 : name === "auth" ? { [odd("x")]: odd("y") } : odd(name));
+  const value = (name: string) =>
+    name === "ttl_ms" ? 2 ** 40 : name === "auth" ? { [odd("x")]: odd("y") } : odd(name);
   const all = stringify(Object.fromEntries(names.map((name) => [name, value(name)])));
   assert.equal(encodeEnvelope(decodeEnvelope(all)), all);
   for (const name of names.slice(7)) {
@@ -299,7 +300,9 @@ test("every text of a message and of a receipt is written with its escapes, and 
 });
 
 test("each text of a message has its bound, and the first one above it is named", () => {
-  const names = ["from_agent", "from_account_id", "from_session_tag", "to_account_id"].map((name) => [name, 256] as const);
+  const names = ["from_agent", "from_account_id", "from_session_tag", "to_account_id"].map(
+    (name) => [name, 256] as const,
+  );
   const ids = [
     "message_id",
     "to_agent",
