@@ -170,7 +170,7 @@ test("the known members of a record are those of an object", () => {
     ' { "value" : 1.50 , "other" : {} , "id_of" : "" , "name" : null , "id" : true } ',
     '{"id":"first","name":"x","id":"last"}',
     '{"id":"text","id":null,"id_of":0,"value":{}}',
-    '{"\\u0069d":"escaped name","nam":"no","name_":"no","i\\u0064_of":"too","\\u0078":1}',
+    '{"\\u0069d":"escaped name","na":"no","name_":"no","i\\u0064_of":"too","\\u0078":1}',
     '{"id":"a\\u00e9\\n","name":"\\ud83d","id_of":"é😀","value":"\\""}',
     '{"id":NaN,"name":-Infinity,"id_of":12345678901234567890,"value":1e400}',
     `{"id":"${"é".repeat(3_000)}","name":"\\\\","id_of":"in a long body","value":"${"x".repeat(300)}"}`,
