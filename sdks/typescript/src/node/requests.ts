@@ -43,7 +43,7 @@ export async function request(
   const options = optionsOf(given);
   throwIfAborted(options.signal);
   const timeoutMs = checkedMs("timeoutMs", options.timeoutMs ?? DEFAULT_REQUEST_TIMEOUT_MS);
-  const draft = session.composer.draft(payload, options, KIND.REQUEST);
+  const draft = session.composer.draft(payload, options, KIND.REQUEST, timeoutMs);
   const route = await resolveRoute(session.usernames, destination, "request", options.signal);
   const composed = await session.composer.composeTo(route, draft);
   const reply = await new Exchange(session, route, composed, timeoutMs, options.signal).run();
