@@ -211,13 +211,11 @@ pub(super) async fn start(
     Err(ended)
 }
 
-/// Leaves the network. A second signal ends this at once.
+/// Leaves the network. A second signal ends what still runs; those who wait for it are told.
 pub(super) async fn close(host: Host, signals: &mut StopSignals) -> Result<(), Exit> {
-    let close = async {
-        host.close().await;
-        Ok(())
-    };
-    signals.unless(close).await
+    let mut forced = None;
+    host.close_until(async { forced = Some(signals.wait().await) }).await;
+    forced.map_or(Ok(()), Err)
 }
 
 fn host_failure(error: HostError) -> Failure {
