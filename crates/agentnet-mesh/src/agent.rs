@@ -4,10 +4,10 @@
 //! 2. The thread is read from the registry, and made into a conversation for the model ([`crate::memory`]).
 //! 3. If the agent is to have a debate, its peers answer first (`debate`).
 //! 4. The model answers, or calls tools until it does (`turns`, `tool_calls`, `model_call`).
-//! 5. The answer goes back as one reply or as a stream (`reply_sink`), or as an error reply with a code (`failure`).
+//! 5. The answer goes back as one reply or as a stream (`reply`, `reply_sink`), or as an error reply with a code (`failure`).
 //! 6. A thread that has become long is compacted (`compaction`).
 //!
-//! All of it happens in the handler's own future: where the requester cancels, the time is over, or the node closes,
+//! All of it happens in the handler's own future: where the requester cancels, the time is over, or the host stops,
 //! dropping that future ends the HTTP request and the tools.
 
 mod compaction;
@@ -16,6 +16,7 @@ mod failure;
 mod incoming;
 mod model_call;
 mod prompt;
+mod reply;
 mod reply_sink;
 mod respond;
 mod spans;
@@ -30,6 +31,7 @@ use agentnet::protocol::compaction::CompactionRequired;
 use agentnet::{AgentNode, Context, HandlerResult, Message};
 use parking_lot::RwLock;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use self::compaction::{Compactor, Job, Trigger};
 use self::incoming::Incoming;
@@ -97,6 +99,8 @@ pub struct Responder {
     memory: Memory,
     compactor: Compactor,
     observer: Option<Observer>,
+    /// Is cancelled when answers must end.
+    stopping: CancellationToken,
 }
 
 impl Responder {
@@ -108,6 +112,7 @@ impl Responder {
             memory: Memory::default(),
             compactor: Compactor::default(),
             observer: None,
+            stopping: CancellationToken::new(),
         }
     }
 
@@ -118,6 +123,14 @@ impl Responder {
         observer: impl Fn(&Message, AnswerOutcome<'_>, Duration) + Send + Sync + 'static,
     ) -> Self {
         self.observer = Some(Box::new(observer));
+        self
+    }
+
+    /// Ends answers when the token is cancelled: their requesters get the error `shutting_down`, also those of streams that have
+    /// begun.
+    #[must_use]
+    pub fn stopped_by(mut self, stopping: CancellationToken) -> Self {
+        self.stopping = stopping;
         self
     }
 
@@ -133,7 +146,8 @@ impl Responder {
     }
 
     /// Handles a message. A question that gets no answer gets an error reply, whose code says why: `model_unavailable`,
-    /// `model_refused`, `budget_exceeded`, `limit_reached`, `hop_limit`, `wait_cycle` or `config_error`.
+    /// `model_refused`, `budget_exceeded`, `limit_reached`, `hop_limit`, `wait_cycle`, `config_error`, `expired` or
+    /// `shutting_down`.
     ///
     /// # Errors
     /// The reply could not be sent.
@@ -174,7 +188,11 @@ impl Responder {
     /// Compacts a thread, if it is due, before the deadline; whether a checkpoint was written.
     async fn compact(&self, job: Job<'_>) -> bool {
         let thread_id = job.thread_id;
-        match tokio::time::timeout_at(job.deadline, self.compactor.compact(job)).await {
+        let compacting = tokio::time::timeout_at(job.deadline, self.compactor.compact(job));
+        let Some(compacted) = self.stopping.run_until_cancelled(compacting).await else {
+            return false;
+        };
+        match compacted {
             Ok(Ok(outcome)) => outcome == compaction::Compacted::Written,
             Ok(Err(problem)) => {
                 tracing::warn!(thread_id, problem, "the thread cannot be compacted");

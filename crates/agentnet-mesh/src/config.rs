@@ -5,7 +5,8 @@
 //!    Python implementation) and fills in `${VARIABLES}`.
 //! 3. `assemble.rs` resolves names and files, checks what a schema cannot, and makes the records of this file.
 //!
-//! Every step adds to one list of problems, so that all are reported at once. The rest of the crate works with the records.
+//! Every step adds to one list of problems, so that all are reported at once: where a value is wrong, another one stands in
+//! for it. The rest of the crate works with the records.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -29,6 +30,7 @@ mod secret;
 mod shape;
 mod similar;
 mod template;
+mod text_file;
 mod variables;
 
 pub use problem::{ConfigError, Position, Problem};
@@ -49,7 +51,19 @@ pub type Environment = dyn Fn(&str) -> Option<String> + Send + Sync;
 /// [`ConfigError`] with everything that is wrong. A missing variable of an API key, or of a header of an HTTP tool, is no error:
 /// calls that need it fail.
 pub fn load(path: &Path, environment: &Environment, overrides: &[(String, String)]) -> Result<Mesh, ConfigError> {
-    parse(&read::text(path)?, path, environment, overrides)
+    load_with_warnings(path, environment, overrides).map(|(mesh, _)| mesh)
+}
+
+/// As [`load`], with warnings about values that are valid and not taken as they are written: usernames that become others.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_with_warnings(
+    path: &Path,
+    environment: &Environment,
+    overrides: &[(String, String)],
+) -> Result<(Mesh, Vec<Problem>), ConfigError> {
+    read::mesh(&read::text(path)?, path, environment, overrides)
 }
 
 /// Checks the text of a configuration file that is at `path`.
@@ -62,7 +76,7 @@ pub fn parse(
     environment: &Environment,
     overrides: &[(String, String)],
 ) -> Result<Mesh, ConfigError> {
-    read::mesh(text, path, environment, overrides)
+    read::mesh(text, path, environment, overrides).map(|(mesh, _)| mesh)
 }
 
 /// A mesh: agents and what they share.

@@ -4,7 +4,8 @@
 //! 2. Each message goes to the agent's `Responder`, whose parts [`Host::reload`] exchanges for the next message.
 //! 3. [`Host::reload`] compares by key: agents that did not change are not touched. One with another identity joins anew before
 //!    its old session is drained, so that no request is dropped.
-//! 4. [`Host::close`] drains the agents in reverse order, ends what still runs, then the tools, and writes the ledger to the disk.
+//! 4. [`Host::close`] drains the agents in reverse order, ends what still runs, then the tools, and writes the ledger to the disk;
+//!    [`Host::close_until`] hurries when it is told to.
 //!
 //! ```no_run
 //! use agentnet_mesh::{config, host::{Host, HostOptions}};
@@ -30,6 +31,7 @@ use std::time::Duration;
 
 use agentnet::{AgentNode, Connection, DEFAULT_NATS_URL};
 use futures::StreamExt as _;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -53,13 +55,15 @@ use crate::usage::metrics::MeshMetrics;
 const START_CONCURRENCY: usize = 16;
 /// How long cancelled handlers may take to refuse their messages.
 const REFUSAL_TIMEOUT: Duration = Duration::from_secs(5);
+/// The same, when the host must end at once.
+const FORCED_REFUSAL_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Running agents. See the [module](self).
 pub struct Host {
     core: Core,
     /// Held while the host reloads.
     state: tokio::sync::Mutex<State>,
-    /// Old sessions that finish their messages, old tools that are still used.
+    /// Old sessions that finish their messages, old MCP servers that are still used.
     background: TaskTracker,
 }
 
@@ -76,7 +80,7 @@ struct Core {
 /// What a reload changes.
 struct State {
     mesh: Mesh,
-    tools: Arc<SharedTools>,
+    tools: SharedTools,
     /// In the order of the file.
     agents: Vec<AgentTask>,
 }
@@ -96,7 +100,7 @@ impl Host {
             .or(mesh.nats_url.as_deref())
             .unwrap_or(DEFAULT_NATS_URL);
         let connection = Connection::open(url, "agentnet-mesh").await?;
-        let tools = Arc::new(SharedTools::start(&mesh));
+        let tools = SharedTools::start(&mesh);
         let core = Core {
             http,
             ledger: Arc::new(ledger),
@@ -129,8 +133,8 @@ impl Host {
         }
     }
 
-    /// Takes another configuration: agents are compared by key, and those that did not change are not touched. Messages that are
-    /// being answered are finished with the configuration that they began with.
+    /// Takes another configuration: agents are compared by key, and those that did not change are not touched, nor are MCP servers
+    /// that did not change. Messages that are being answered are finished with the configuration that they began with.
     ///
     /// # Errors
     /// [`HostError::NoAgents`]: nothing would be left to run; nothing changed then. An agent that cannot join is in
@@ -145,9 +149,7 @@ impl Host {
         let mut guard = self.state.lock().await;
         let state = &mut *guard;
         let changes = Changes::between(&state.mesh, &mesh);
-        let old_tools = changes
-            .tools
-            .then(|| std::mem::replace(&mut state.tools, Arc::new(SharedTools::start(&mesh))));
+        let retired = changes.tools.then(|| state.tools.renew(&mesh));
         self.core.ledger.set_prices(mesh.prices.clone());
         let mut report = ReloadReport::default();
         let mut drains = Vec::new();
@@ -166,12 +168,12 @@ impl Host {
         state.agents.sort_by_key(|task| wanted(task));
         self.core.count(&state.agents);
         state.mesh = mesh;
-        if let Some(old_tools) = old_tools {
+        if let Some(retired) = retired {
             let earlier = self.core.environment.in_flight.begin_generation();
             self.background.spawn(async move {
                 futures::future::join_all(drains).await;
                 earlier.wait().await;
-                old_tools.close().await;
+                retired.close().await;
             });
         }
         self.core.metrics.record_reload(true);
@@ -263,30 +265,45 @@ impl Host {
     /// Leaves the network, the last agent of the file first: no new messages; those at hand are finished within
     /// [`HostOptions::drain_timeout`], the rest is refused with `shutting_down`. Then ends the tools.
     pub async fn close(self) {
+        self.close_until(std::future::pending()).await;
+    }
+
+    /// As [`Host::close`], until `forced` is ready: then messages at hand are refused at once, which takes a second at most, and tools
+    /// are not waited for. Streams that have begun end with `shutting_down` too.
+    pub async fn close_until(self, forced: impl Future<Output = ()>) {
         let Self {
             core,
             state,
             background,
         } = self;
-        let state = state.into_inner();
-        let environment = &core.environment;
-        for task in state.agents.into_iter().rev() {
+        let State { tools, agents, .. } = state.into_inner();
+        let stopping = &core.environment.stopping;
+        for task in agents.into_iter().rev() {
             background.spawn(task.drain());
         }
         background.close();
-        if tokio::time::timeout(core.drain_timeout, background.wait())
-            .await
-            .is_err()
-        {
-            environment.stopping.cancel();
-            if tokio::time::timeout(REFUSAL_TIMEOUT, background.wait()).await.is_err() {
-                tracing::warn!("closing without a connection: what was left could not be refused");
+        let orderly = async {
+            if timeout(core.drain_timeout, background.wait()).await.is_err() {
+                refuse_rest(stopping, &background, REFUSAL_TIMEOUT).await;
             }
+            tools.close().await;
+        };
+        tokio::select! {
+            biased;
+            () = orderly => {}
+            () = forced => refuse_rest(stopping, &background, FORCED_REFUSAL_TIMEOUT).await,
         }
-        state.tools.close().await;
         if let Err(error) = core.ledger.sync() {
             tracing::error!(%error, "the last usage records may not be on the disk");
         }
+    }
+}
+
+/// Ends the handlers that still run, and waits until they have refused their messages.
+async fn refuse_rest(stopping: &CancellationToken, background: &TaskTracker, limit: Duration) {
+    stopping.cancel();
+    if timeout(limit, background.wait()).await.is_err() {
+        tracing::warn!("closing too early or without a connection: what was left may not have been refused");
     }
 }
 

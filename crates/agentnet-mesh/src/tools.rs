@@ -34,7 +34,7 @@ use tokio_util::sync::CancellationToken;
 use crate::model::ToolSpec;
 
 pub use self::set::ToolSet;
-pub use self::shared::{SharedTools, check};
+pub use self::shared::{RetiredServers, SharedTools, check};
 
 /// Bytes of a result that the model sees at most, unless a tool says otherwise.
 pub const DEFAULT_MAX_RESULT_BYTES: usize = 16_384;

@@ -80,6 +80,7 @@ pub struct AgentBuilder<A = AgentNode> {
     account_id: Option<String>,
     username: Option<String>,
     capabilities: Vec<String>,
+    advertised: Vec<String>,
     metadata: RawJson,
     keep_profile: bool,
     nats_url: Option<String>,
@@ -107,6 +108,7 @@ impl<A: Agent> AgentBuilder<A> {
             account_id: None,
             username: None,
             capabilities: Vec::new(),
+            advertised: Vec::new(),
             metadata: RawJson::empty_object(),
             keep_profile: false,
             nats_url: None,
@@ -148,6 +150,13 @@ impl<A: Agent> AgentBuilder<A> {
     /// What the agent can do. With a handler, messages to `capability:<name>` reach it.
     pub fn capabilities<T: Into<String>>(mut self, capabilities: impl IntoIterator<Item = T>) -> Self {
         self.capabilities = capabilities.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Capabilities that others only find the agent by, in searches and lists: no messages are routed by them, so that their
+    /// names may contain `.` and white space.
+    pub fn advertise<T: Into<String>>(mut self, capabilities: impl IntoIterator<Item = T>) -> Self {
+        self.advertised = capabilities.into_iter().map(Into::into).collect();
         self
     }
 
@@ -310,6 +319,7 @@ impl<A: Agent> AgentBuilder<A> {
             account_id: self.account_id,
             username: self.username,
             capabilities: self.capabilities,
+            advertised: self.advertised,
             metadata: self.metadata,
             keep_profile: self.keep_profile,
             url: NatsUrl::parse(&url)?,

@@ -111,6 +111,8 @@ pub(crate) struct Config {
     pub(crate) account_id: Option<String>,
     pub(crate) username: Option<String>,
     pub(crate) capabilities: Vec<String>,
+    /// Capabilities that no messages are routed by.
+    pub(crate) advertised: Vec<String>,
     pub(crate) metadata: agentnet_protocol::RawJson,
     pub(crate) keep_profile: bool,
     pub(crate) url: NatsUrl,

@@ -1,10 +1,16 @@
 //! The options of outgoing messages: the builder methods that sends, requests and replies share.
 
+use std::time::Duration;
+
 use agentnet_protocol::compose::Draft;
 use agentnet_protocol::{RawJson, Text};
 use serde::Serialize;
 
 use crate::error::SendError;
+
+/// The longest lifetime that a request gets from its timeout: receivers remember message ids for so long, and one that lives longer
+/// can be replayed.
+const MAX_TIMEOUT_TTL_MS: i64 = 600_000;
 
 /// What can be a payload: a JSON value, exact JSON text ([`RawJson`]), or a text.
 pub trait IntoPayload {
@@ -60,6 +66,8 @@ fn serialised<T: Serialize + ?Sized>(value: &T) -> Result<RawJson, SendError> {
 pub(crate) struct MessageOptions {
     pub(crate) kind: Option<String>,
     pub(crate) ttl_ms: Option<i64>,
+    /// The default lifetime is at least this.
+    min_default_ttl_ms: i64,
     pub(crate) trace_id: Option<String>,
     pub(crate) thread_id: Option<String>,
     pub(crate) parent_message_id: Option<String>,
@@ -67,6 +75,14 @@ pub(crate) struct MessageOptions {
 }
 
 impl MessageOptions {
+    /// The options of a request. Unless it names a lifetime, it lives as long as its reply is waited for: a receiver that takes it
+    /// late must not take it for one whose requester has given up.
+    pub(crate) fn waited_for(mut self, timeout: Duration) -> Self {
+        let timeout_ms = i64::try_from(timeout.as_millis()).unwrap_or(i64::MAX);
+        self.min_default_ttl_ms = timeout_ms.min(MAX_TIMEOUT_TTL_MS);
+        self
+    }
+
     pub(crate) fn draft(self, payload: RawJson, default_kind: &'static str, default_ttl_ms: i64) -> Draft {
         Draft {
             payload,
@@ -74,7 +90,7 @@ impl MessageOptions {
                 .kind
                 .filter(|kind| !kind.is_empty())
                 .map_or(Text::from_static(default_kind), Text::from),
-            ttl_ms: Some(self.ttl_ms.unwrap_or(default_ttl_ms)),
+            ttl_ms: Some(self.ttl_ms.unwrap_or(default_ttl_ms.max(self.min_default_ttl_ms))),
             trace_id: self.trace_id.map(Text::from),
             thread_id: self.thread_id.map(Text::from),
             parent_message_id: self.parent_message_id.map(Text::from),
@@ -114,7 +130,8 @@ macro_rules! message_options {
             self
         }
 
-        /// Time to live in milliseconds, at least 1. Default: [`Limits::default_ttl_ms`](crate::Limits::default_ttl_ms).
+        /// Time to live in milliseconds, at least 1. Default: [`Limits::default_ttl_ms`](crate::Limits::default_ttl_ms); of a request
+        /// its timeout, if that is longer, at most 600,000.
         pub fn ttl_ms(mut self, ttl_ms: i64) -> Self {
             self.$($options).+.ttl_ms = Some(ttl_ms);
             self

@@ -112,7 +112,8 @@ impl Request {
         // The envelope is large: this future waits without it.
         let (message_id, body) = {
             let composer = &session.composer;
-            let (envelope, body) = composer.compose_to(&route, self.options, payload, kind::REQUEST)?;
+            let options = self.options.waited_for(self.timeout);
+            let (envelope, body) = composer.compose_to(&route, options, payload, kind::REQUEST)?;
             spans::describe(&span, &route.subject, &envelope);
             (envelope.message_id, body)
         };

@@ -7,7 +7,7 @@ use tempfile::TempDir;
 use crate::harness::{Ran, binary, run};
 use crate::scripted::{KEY, Mesh, Setup, agent, head, says, without_keys};
 
-async fn mesh(words: &[&str], folder: &TempDir) -> Ran {
+pub async fn mesh(words: &[&str], folder: &TempDir) -> Ran {
     let mut command = without_keys(binary());
     command.arg("mesh").args(words).current_dir(folder.path());
     run(command).await

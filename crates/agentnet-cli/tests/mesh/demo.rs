@@ -51,6 +51,7 @@ async fn the_duo_talks_in_one_process() {
     let provider = provider().await;
     let ran = run(duo(&up, &provider)).await;
     assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert_eq!(ran.stderr, "", "a newcomer's first lines are the conversation");
     check_log(&format!("{}{}", ran.stdout, ran.stderr));
     let requests = provider.requests().await.unwrap();
     // The first question, two answers, one question that follows.
@@ -97,6 +98,9 @@ async fn the_duo_talks_from_two_terminals() {
     };
     let mut b = Service::spawn(named("b"));
     online(&b, &up.url, &["oracle"]).await;
+    // The name that programs of the Python implementation find it by. No log line says what is odd about it.
+    let found = line(&up.url, "search --capability novita.chat --json").await.json();
+    assert_eq!(found["results"][0]["username"], "oracle", "{found}");
     let ran = run(named("a")).await;
     assert_eq!(ran.code, Some(0), "{ran:?}");
     let log = format!("{}{}", ran.stdout, ran.stderr);
@@ -104,6 +108,7 @@ async fn the_duo_talks_from_two_terminals() {
     assert!(!log.contains("and from which stations?"), "{log}");
     b.signal(rustix::process::Signal::TERM);
     assert_eq!(b.ended().await.code(), Some(0), "{}", b.stderr());
+    assert!(!b.stderr().contains("WARN"), "{}", b.stderr());
     up.stop().await;
 }
 

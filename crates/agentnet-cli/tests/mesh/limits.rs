@@ -127,8 +127,8 @@ async fn a_budget_of_a_day_is_kept_over_a_restart() {
 }
 
 /// A provider that never answers, and counts who waits.
-struct Silent {
-    url: String,
+pub struct Silent {
+    pub url: String,
     waiting: Arc<AtomicUsize>,
     asked: Arc<AtomicUsize>,
 }
@@ -142,7 +142,7 @@ impl Drop for Leaving {
 }
 
 impl Silent {
-    async fn start() -> Self {
+    pub async fn start() -> Self {
         let (waiting, asked) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
         let counters = (waiting.clone(), asked.clone());
         let app = axum::Router::new().fallback(move |_body: String| {
@@ -161,7 +161,7 @@ impl Silent {
         Self { url, waiting, asked }
     }
 
-    async fn has_waiting(&self, count: usize) {
+    pub async fn has_waiting(&self, count: usize) {
         let look = async || match self.waiting.load(Ordering::SeqCst) {
             found if found == count => Ok(()),
             found => Err(format!(

@@ -8,11 +8,13 @@ mod harness;
 #[path = "../otlp/mod.rs"]
 mod otlp;
 
+mod asking;
 mod commands;
 mod debate;
 mod demo;
 mod examples;
 mod failures;
+mod files;
 mod limits;
 mod local_model;
 mod mcp;
@@ -23,4 +25,5 @@ mod peers;
 mod recorder;
 mod reload;
 mod scripted;
+mod stopping;
 mod tools;

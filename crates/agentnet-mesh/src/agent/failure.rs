@@ -33,6 +33,10 @@ pub(super) const CONFIG_ERROR: &str = "config_error";
 const HOP_LIMIT: &str = "hop_limit";
 /// Code: the agent waits for an answer of the same chain.
 const WAIT_CYCLE: &str = "wait_cycle";
+/// Code: the lifetime of the question was over before an answer was begun.
+pub(super) const EXPIRED: &str = "expired";
+/// Code: the host stops.
+const SHUTTING_DOWN: &str = "shutting_down";
 /// Outcome in the metrics: nobody reads the answer any more.
 pub(super) const CANCELLED: &str = "cancelled";
 /// Code: the answer could not be sent.
@@ -54,6 +58,11 @@ impl AnswerFailure {
             WAIT_CYCLE
         };
         Self::new(code, &failure.detail)
+    }
+
+    /// The host stops.
+    pub(super) fn stopping() -> Self {
+        Self::new(SHUTTING_DOWN, "the host of this agent is stopping")
     }
 
     /// Whether nobody waits for the answer any more.

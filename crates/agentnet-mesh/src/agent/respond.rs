@@ -1,31 +1,31 @@
 //! From a question to its reply.
 
-use agentnet::protocol::envelope::kind;
+use std::time::{Duration, SystemTime};
+
+use agentnet::protocol::Timestamp;
+use agentnet::protocol::expiry::{self, DEFAULT_CLOCK_SKEW_MS, ExpiryError};
 use agentnet::{Context, HandlerResult, Message, SendError};
 use async_trait::async_trait;
-use serde_json::{Value, json};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
 use super::compaction::{Job, Trigger};
 use super::debate::Debate;
-use super::failure::{AnswerFailure, CANCELLED, LIMIT_REACHED, NOT_SENT};
+use super::failure::{AnswerFailure, CANCELLED, EXPIRED, NOT_SENT, out_of_time};
 use super::incoming::Question;
 use super::prompt::system_prompt;
+use super::reply::Replier;
 use super::reply_sink::ReplySink;
-use super::turns::{self, Overflow, Prompt, to_payload};
+use super::turns::{self, Overflow, Prompt};
 use super::work::{Answer, Deadlines, Progress, Work};
 use super::{AgentParts, AnswerOutcome, Responder, spans};
 use crate::memory::conversation::{Recalled, marked_message};
-use crate::memory::estimate::cut;
 use crate::tools::network::chain::CallChain;
 use crate::tools::network::thread_of;
 
-/// Characters of a text that does not fit into a message.
-const MAX_CUT_CHARS: usize = 20_000;
 /// Time that a checkpoint after the reply needs at least.
-const MIN_COMPACTION_TIME: std::time::Duration = std::time::Duration::from_secs(3);
+const MIN_COMPACTION_TIME: Duration = Duration::from_secs(3);
 
 /// Answers a question, unless its reader cancels.
 pub(super) async fn respond(
@@ -129,35 +129,74 @@ impl Respond<'_> {
     /// Answers, and gives what was said before.
     async fn run(&self) -> Result<Recalled, Ended> {
         let work = self.work;
-        let config = &*work.parts.config;
+        let replier = Replier {
+            work,
+            context: self.context,
+            memory: &self.responder.memory,
+        };
         let mut sink = ReplySink::Whole;
-        if self.question.wants_stream {
-            sink = ReplySink::open(self.context, config)
-                .await
-                .map_err(AnswerFailure::from)?;
-        }
         let mut progress = Progress::default();
-        let checked = work.chain.check_received(&work.own, config.limits.max_hops);
-        let outcome = match checked {
-            Ok(()) => {
-                let answering = self.answer(&mut progress, &mut sink);
-                match tokio::time::timeout_at(work.deadlines.answer, answering).await {
-                    Ok(outcome) => outcome,
-                    Err(_) => Err(super::failure::out_of_time(config)),
+        let outcome = match self.refusal() {
+            Some(failure) => Err(failure),
+            None => {
+                if self.question.wants_stream {
+                    sink = ReplySink::open(self.context, &work.parts.config)
+                        .await
+                        .map_err(AnswerFailure::from)?;
                 }
+                self.answer_in_time(&mut progress, &mut sink).await
             }
-            Err(failure) => Err(AnswerFailure::of_chain(&failure)),
         };
         match outcome {
             Ok((answer, recalled)) => {
-                self.reply(answer, &progress, sink).await?;
+                let text = replier.answer(answer, &progress, sink).await?;
+                let outcome = AnswerOutcome::Answered(&text);
+                self.responder.observe(work.message, outcome, self.started.elapsed());
                 Ok(recalled)
             }
             Err(failure) if failure.is_cancelled() => Err(failure.into()),
             Err(failure) => {
-                let not_told = self.tell_failure(&failure, sink).await.err();
+                let not_told = replier.failure(&failure, sink).await.err();
                 Err(Ended { failure, not_told })
             }
+        }
+    }
+
+    /// Why the question is not begun. It may have waited for other answers for a long time.
+    fn refusal(&self) -> Option<AnswerFailure> {
+        if self.responder.stopping.is_cancelled() {
+            return Some(AnswerFailure::stopping());
+        }
+        let message = self.work.message;
+        // The sender of a message waits for nothing, so it cannot have given up.
+        if !message.wants_reply() {
+            return None;
+        }
+        let now = Timestamp::from(SystemTime::now());
+        let (ttl_ms, expires_at) = (message.ttl_ms, message.expires_at.as_deref());
+        let lifetime = expiry::check(&message.sent_at, ttl_ms, expires_at, now, DEFAULT_CLOCK_SKEW_MS);
+        let has_expired = lifetime == Err(ExpiryError::Expired);
+        has_expired.then(|| AnswerFailure::new(EXPIRED, "the question waited until its lifetime (ttl_ms) was over"))
+    }
+
+    /// Finds the answer within the time of the message, unless the host stops.
+    async fn answer_in_time(
+        &self,
+        progress: &mut Progress,
+        sink: &mut ReplySink,
+    ) -> Result<(Answer, Recalled), AnswerFailure> {
+        let work = self.work;
+        let config = &*work.parts.config;
+        work.chain
+            .check_received(&work.own, config.limits.max_hops)
+            .map_err(|failure| AnswerFailure::of_chain(&failure))?;
+        tokio::select! {
+            biased;
+            answered = timeout_at(work.deadlines.answer, self.answer(progress, sink)) => match answered {
+                Ok(outcome) => outcome,
+                Err(_) => Err(out_of_time(config)),
+            },
+            () = self.responder.stopping.cancelled() => Err(AnswerFailure::stopping()),
         }
     }
 
@@ -204,90 +243,6 @@ impl Respond<'_> {
         Ok((answer, recalled))
     }
 
-    /// Sends the answer.
-    async fn reply(&self, answer: Answer, progress: &Progress, sink: ReplySink) -> Result<(), AnswerFailure> {
-        let work = self.work;
-        let memory = &self.responder.memory;
-        match sink {
-            ReplySink::Stream(stream) => {
-                let id = stream.stream_id().to_owned();
-                let text = stream.whole_text().trim().to_owned();
-                // The end repeats the text of the pieces: here is the rest.
-                let payload = to_payload(&answer, &text, progress, work);
-                memory.answered(&work.thread_id, &work.own, &id, &text);
-                stream.end(payload).await?;
-                self.observe_answer(&text);
-                Ok(())
-            }
-            ReplySink::Whole => {
-                let mut payload = to_payload(&answer, &answer.text, progress, work);
-                let sent = match self.send(&payload, kind::REPLY).await {
-                    Err(SendError::TooLarge { .. }) => {
-                        shorten(&mut payload, &answer.text);
-                        self.send(&payload, kind::REPLY).await
-                    }
-                    sent => sent,
-                };
-                memory.answered(&work.thread_id, &work.own, &sent?, &answer.text);
-                self.observe_answer(&answer.text);
-                Ok(())
-            }
-        }
-    }
-
-    fn observe_answer(&self, text: &str) {
-        self.responder
-            .observe(self.work.message, AnswerOutcome::Answered(text), self.started.elapsed());
-    }
-
-    /// Sends a reply; to a sender that waits for none, a message. Returns its id.
-    async fn send(&self, payload: &Value, kind: &str) -> Result<String, SendError> {
-        let work = self.work;
-        let ttl_ms = work.parts.config.reply.ttl_ms;
-        if work.message.wants_reply() {
-            let sent = self.context.reply(payload).kind(kind).ttl_ms(ttl_ms).await?;
-            return Ok(sent.message_id);
-        }
-        let Some(sender) = work.message.from_account_id.as_deref() else {
-            return Err(SendError::NoReplySubject);
-        };
-        let mut payload = payload.clone();
-        payload["mesh"] = work.chain.member_of_message(&work.own, true);
-        let sending = work.node.send_to_account(sender, payload).ttl_ms(ttl_ms);
-        match sending.thread(&*work.thread_id).parent(&*work.message.message_id).await {
-            Ok(sent) => Ok(sent.message_id),
-            // It was sent; some agents send no receipts.
-            Err(SendError::AckTimeout { message_id, .. } | SendError::AckUnusable { message_id, .. }) => Ok(message_id),
-            Err(error) => Err(error),
-        }
-    }
-
-    /// Tells the requester why there is no answer (PROTOCOL.md section 5.4). A sender that waits for no reply gets none.
-    async fn tell_failure(&self, failure: &AnswerFailure, sink: ReplySink) -> Result<(), SendError> {
-        let AnswerFailure { code, detail } = failure;
-        if let ReplySink::Stream(stream) = sink {
-            return match stream.fail(code, detail).await {
-                Err(agentnet::StreamError::Send(error)) => Err(error),
-                _ => Ok(()),
-            };
-        }
-        let message = self.work.message;
-        if !message.wants_reply() {
-            return Ok(());
-        }
-        let mut payload = json!({
-            "error": code,
-            "detail": detail,
-            "request_message_id": &*message.message_id,
-            "trace_id": &**message.trace_or_message_id(),
-            "agent_key": self.work.parts.config.key,
-        });
-        if *code == LIMIT_REACHED {
-            payload["text"] = format!("I have no answer: {detail}.").into();
-        }
-        self.send(&payload, kind::ERROR).await.map(drop)
-    }
-
     /// Compacts the thread after the reply, if it has become long.
     async fn compact_if_long(&self, recalled: &Recalled) {
         let work = self.work;
@@ -318,15 +273,6 @@ fn job<'a>(responder: &'a Responder, work: &'a Work<'_>, trigger: Trigger, deadl
     }
 }
 
-/// Makes a reply fit into a message: without results of tools, with a shorter text.
-fn shorten(payload: &mut Value, text: &str) {
-    if let Some(payload) = payload.as_object_mut() {
-        payload.shift_remove("tool_results");
-    }
-    payload["text"] = cut(text, MAX_CUT_CHARS).into();
-    payload["truncated"] = true.into();
-}
-
 /// Writes a checkpoint of a thread that is too long for the model.
 struct CompactOnOverflow<'a>(&'a Responder);
 
@@ -348,20 +294,5 @@ impl Overflow for CompactOnOverflow<'_> {
                 .recall(work.node, memory, &work.thread_id, work.message)
                 .await,
         )
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_reply_that_is_too_large_loses_its_results_first() {
-        let text = "x".repeat(300_000);
-        let mut payload = json!({ "text": text, "model": "m", "tool_results": [1] });
-        shorten(&mut payload, &text);
-        assert_eq!(payload["text"].as_str().unwrap().chars().count(), MAX_CUT_CHARS);
-        assert_eq!(payload["truncated"], true);
-        assert!(payload.get("tool_results").is_none());
     }
 }

@@ -18,7 +18,7 @@ mod tool;
 mod tool_glob;
 
 pub(crate) use address::http_url;
-pub(crate) use agent::{duplicates, is_key, username};
+pub(crate) use agent::{duplicates, is_key, own_username};
 pub(crate) use prompt::read as read_prompt;
 pub(crate) use tool::{mcp_servers, tools};
 use tool_glob::KnownTools;
@@ -41,10 +41,35 @@ impl<'a> Assembly<'a> {
         }
     }
 
-    /// Adds a problem of a value, unless it has one already.
+    /// Adds a problem of a value. One that stands in for a broken value has been reported.
     pub(crate) fn problem(&mut self, path: &KeyPath, message: impl Into<String>) {
-        if !self.problems.has_within(path) {
+        if !self.problems.is_broken(path) {
             self.problems.add(self.root.locate(path), path, message);
+        }
+    }
+
+    /// Adds a warning about a value that is valid.
+    pub(crate) fn warn(&mut self, path: &KeyPath, message: impl Into<String>) {
+        if !self.problems.is_broken(path) {
+            self.problems.warn(self.root.locate(path), path, message);
+        }
+    }
+
+    /// Whether a value is broken, so that nothing follows from what stands in for it.
+    pub(crate) fn is_broken(&self, path: &KeyPath) -> bool {
+        self.problems.is_broken(path)
+    }
+
+    /// Whether a value or one inside it is broken.
+    pub(crate) fn is_broken_within(&self, path: &KeyPath) -> bool {
+        self.problems.is_broken_within(path)
+    }
+
+    /// Adds the problem that a mapping has none or several of the keys of which it needs one.
+    pub(crate) fn needs_one_of(&mut self, keys: [&str; 2], path: &KeyPath) {
+        if keys.iter().all(|key| !self.is_broken(&path.key(key))) {
+            let [one, other] = keys;
+            self.problem(path, format!("needs either `{one}` or `{other}`"));
         }
     }
 

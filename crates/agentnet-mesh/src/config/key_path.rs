@@ -3,7 +3,7 @@
 use std::fmt;
 
 /// A step of a path.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum Segment {
     /// An entry of a mapping.
     Key(String),
@@ -40,11 +40,6 @@ impl KeyPath {
     /// The steps from the root.
     pub(crate) fn segments(&self) -> &[Segment] {
         &self.0
-    }
-
-    /// Whether this is `outer` or a value inside it.
-    pub(crate) fn is_within(&self, outer: &Self) -> bool {
-        self.0.starts_with(&outer.0)
     }
 
     /// Reads a path as `--set` takes it: keys separated by `.`, elements of lists as `[0]` or `[key]`, keys with other
@@ -137,12 +132,5 @@ mod tests {
     #[case(".a")]
     fn malformed_paths_are_refused(#[case] text: &str) {
         assert!(KeyPath::parse(text).is_err());
-    }
-
-    #[test]
-    fn a_path_is_within_its_parents() {
-        let path = KeyPath::of(["agents"]).index(0).key("model");
-        assert!(path.is_within(&KeyPath::of(["agents"])) && path.is_within(&path));
-        assert!(!KeyPath::of(["agents"]).is_within(&path));
     }
 }

@@ -194,7 +194,10 @@ fn agent(
     if !assemble::is_key(&file.key) {
         assembly.problem(&path.key("key"), "has letters, digits, `_`, `-` and `.` only");
     }
-    let username = assemble::username(assembly, &file.username, &path.key("username"));
+    let username = assemble::own_username(assembly, &file.username, &path.key("username"));
+    let allowed = file.allowed_tools.into_iter().enumerate();
+    let allowed = allowed.filter(|(index, _)| !assembly.is_broken(&path.key("allowed_tools").index(*index)));
+    let allowed: Vec<String> = allowed.map(|(_, name)| name).collect();
     AgentConfig {
         orchestrate: orchestrate(&file.key, &username, settings),
         key: file.key,
@@ -206,7 +209,7 @@ fn agent(
         prompt_path: Some(prompt_path),
         timezone: shared.timezone.clone(),
         models: vec![model],
-        tools: allowed_tools(file.allowed_tools, &shared.own_tools),
+        tools: allowed_tools(allowed, &shared.own_tools),
         memory: memory(shared.max_messages, settings),
         limits: limits(settings),
         // The Python implementation's replies have the results of tools.

@@ -1,12 +1,13 @@
 //! Problems of a configuration, each with its place in the file.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use super::key_path::KeyPath;
+use super::key_path::{KeyPath, Segment};
 
 /// Problems that are kept; the rest is counted.
-const MAX_PROBLEMS: usize = 100;
+const MAX_PROBLEMS: usize = 50;
 
 /// Where a value of a configuration comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,7 +27,7 @@ pub enum Position {
     Environment,
 }
 
-/// One thing that is wrong with a configuration. Its text holds no values of variables.
+/// One thing that is wrong with a configuration, or odd about it. Its text holds no values of variables.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
     /// The configuration file.
@@ -48,10 +49,16 @@ pub struct ConfigError {
 }
 
 impl ConfigError {
-    /// The problems in the order of the file, at most 100.
+    /// The problems in the order of the file, at most 50.
     #[must_use]
     pub fn problems(&self) -> &[Problem] {
         &self.problems
+    }
+
+    /// How many problems there are, those beyond 50 included.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.problems.len() + self.omitted
     }
 
     /// An error about the file itself.
@@ -79,10 +86,11 @@ impl fmt::Display for ConfigError {
             }
             problem.fmt(formatter)?;
         }
-        if self.omitted > 0 {
-            write!(formatter, "\nand {} more problems", self.omitted)?;
+        match self.omitted {
+            0 => Ok(()),
+            1 => formatter.write_str("\nand 1 more problem"),
+            several => write!(formatter, "\nand {several} more problems"),
         }
-        Ok(())
     }
 }
 
@@ -106,8 +114,11 @@ impl fmt::Display for Problem {
 #[derive(Debug)]
 pub(crate) struct Problems {
     file: PathBuf,
-    list: Vec<(KeyPath, Problem)>,
+    list: Vec<Problem>,
     omitted: usize,
+    /// Values that are wrong or missing, which is in the list already: what follows from them is no further problem.
+    broken: HashSet<Vec<Segment>>,
+    warnings: Vec<Problem>,
 }
 
 impl Problems {
@@ -117,22 +128,39 @@ impl Problems {
             file: file.to_owned(),
             list: Vec::new(),
             omitted: 0,
+            broken: HashSet::new(),
+            warnings: Vec::new(),
         }
     }
 
-    /// Adds a problem.
+    /// Adds a problem, unless it is in the list already.
     pub(crate) fn add(&mut self, position: Position, path: &KeyPath, message: impl Into<String>) {
+        let problem = self.problem(position, path, message.into());
+        if self.list.contains(&problem) {
+            return;
+        }
         if self.list.len() == MAX_PROBLEMS {
             self.omitted += 1;
             return;
         }
-        let problem = Problem {
+        self.list.push(problem);
+    }
+
+    fn problem(&self, position: Position, path: &KeyPath, message: String) -> Problem {
+        Problem {
             file: self.file.clone(),
             position,
             path: path.to_string(),
-            message: message.into(),
-        };
-        self.list.push((path.clone(), problem));
+            message,
+        }
+    }
+
+    /// Adds a warning: the file is valid, and probably not what was meant.
+    pub(crate) fn warn(&mut self, position: Position, path: &KeyPath, message: impl Into<String>) {
+        if self.warnings.len() < MAX_PROBLEMS {
+            let warning = self.problem(position, path, message.into());
+            self.warnings.push(warning);
+        }
     }
 
     /// Adds a problem of an environment variable.
@@ -145,14 +173,30 @@ impl Problems {
         self.list.is_empty()
     }
 
-    /// Whether a value or something inside it has a problem already.
-    pub(crate) fn has_within(&self, path: &KeyPath) -> bool {
-        self.list.iter().any(|(at, _)| at.is_within(path))
+    /// Marks a value as wrong or missing. Another one is used in its place, so that the rest of the file can be checked.
+    pub(crate) fn mark_broken(&mut self, path: &KeyPath) {
+        self.broken.insert(path.segments().to_vec());
+    }
+
+    /// Whether a value, or one that contains it, is wrong or missing.
+    pub(crate) fn is_broken(&self, path: &KeyPath) -> bool {
+        let segments = path.segments();
+        (0..=segments.len()).any(|length| self.broken.contains(&segments[..length]))
+    }
+
+    /// Whether a value, one that contains it, or one inside it is wrong or missing.
+    pub(crate) fn is_broken_within(&self, path: &KeyPath) -> bool {
+        self.is_broken(path) || self.broken.iter().any(|broken| broken.starts_with(path.segments()))
+    }
+
+    /// The warnings of a file without problems.
+    pub(crate) fn into_warnings(self) -> Vec<Problem> {
+        self.warnings
     }
 
     /// The error: the problems by their lines.
     pub(crate) fn into_error(self) -> ConfigError {
-        let mut problems: Vec<Problem> = self.list.into_iter().map(|(_, problem)| problem).collect();
+        let mut problems = self.list;
         problems.sort_by_key(|problem| match problem.position {
             Position::Whole => (0, 0, 0),
             Position::File { line, column } => (1, line, column),
@@ -178,8 +222,6 @@ mod tests {
         problems.add_variable("MESH_WORK_TIMEOUT_SECONDS", "must be a number");
         problems.add(Position::File { line: 12, column: 7 }, &provider, "unknown provider");
         problems.add(Position::Whole, &KeyPath::default(), "is empty");
-        assert!(problems.has_within(&KeyPath::of(["agents"])));
-        assert!(!problems.has_within(&provider.key("x")));
         assert_eq!(
             problems.into_error().to_string(),
             "mesh.yaml: is empty\n\
@@ -192,11 +234,28 @@ mod tests {
     #[test]
     fn their_number_is_bounded() {
         let mut problems = Problems::new(Path::new("mesh.yaml"));
-        for _ in 0..MAX_PROBLEMS + 7 {
-            problems.add(Position::Whole, &KeyPath::default(), "is wrong");
+        // The same problem counts once.
+        for number in std::iter::once(0).chain(0..MAX_PROBLEMS + 7) {
+            problems.add(Position::Whole, &KeyPath::default(), format!("is wrong: {number}"));
+            problems.warn(Position::Whole, &KeyPath::default(), "is odd");
         }
+        assert_eq!(problems.warnings.len(), MAX_PROBLEMS);
         let error = problems.into_error();
         assert_eq!(error.problems().len(), MAX_PROBLEMS);
-        assert!(error.to_string().ends_with("and 7 more problems"));
+        assert_eq!(error.count(), MAX_PROBLEMS + 7);
+        assert!(error.to_string().ends_with("\nand 7 more problems"));
+    }
+
+    #[test]
+    fn what_is_inside_a_broken_value_is_broken_too() {
+        let mut problems = Problems::new(Path::new("mesh.yaml"));
+        let model = KeyPath::of(["agents"]).index(0).key("model");
+        problems.mark_broken(&model);
+        assert!(problems.is_broken(&model) && problems.is_broken(&model.key("provider")));
+        let agents = KeyPath::of(["agents"]);
+        assert!(!problems.is_broken(&agents) && problems.is_broken_within(&agents));
+        assert!(problems.is_broken_within(&model.key("provider")));
+        assert!(!problems.is_broken_within(&agents.index(1)));
+        assert!(problems.is_empty());
     }
 }

@@ -1,7 +1,5 @@
 //! From the text of a file to the mesh: parse, override, tell the format, check the shape, assemble.
 
-use std::fs::File;
-use std::io::Read;
 use std::path::Path;
 
 use serde::de::DeserializeOwned;
@@ -12,33 +10,25 @@ use super::file::MeshFile;
 use super::key_path::KeyPath;
 use super::legacy::{self, LegacyFile, Settings};
 use super::node::{Node, NodeValue};
-use super::problem::{ConfigError, Problems};
+use super::problem::{ConfigError, Problem, Problems};
 use super::shape::Shape;
-use super::{Environment, Mesh, overrides, schema};
+use super::{Environment, Mesh, overrides, schema, text_file};
 
 /// Bytes of a configuration file.
 const MAX_FILE_BYTES: u64 = 1_000_000;
 
 /// Reads the text of a configuration file.
 pub(crate) fn text(path: &Path) -> Result<String, ConfigError> {
-    let failed = |message: String| ConfigError::of_file(path, message);
-    let cannot_read = |error: std::io::Error| failed(format!("cannot be read: {error}"));
-    let mut file = File::open(path).map_err(cannot_read)?.take(MAX_FILE_BYTES + 1);
-    let mut text = String::new();
-    file.read_to_string(&mut text).map_err(cannot_read)?;
-    if file.limit() == 0 {
-        return Err(failed(format!("has more than {MAX_FILE_BYTES} bytes")));
-    }
-    Ok(text)
+    text_file::read(path, MAX_FILE_BYTES).map_err(|message| ConfigError::of_file(path, message))
 }
 
-/// Makes a mesh of the text of a configuration file.
+/// Makes a mesh of the text of a configuration file. Beside it are warnings about values that are valid.
 pub(crate) fn mesh(
     text: &str,
     path: &Path,
     environment: &Environment,
     overridden: &[(String, String)],
-) -> Result<Mesh, ConfigError> {
+) -> Result<(Mesh, Vec<Problem>), ConfigError> {
     let mut problems = Problems::new(path);
     let mesh = match Node::parse(text) {
         Ok(mut root) => {
@@ -51,7 +41,7 @@ pub(crate) fn mesh(
         }
     };
     match mesh {
-        Some(mesh) if problems.is_empty() => Ok(mesh),
+        Some(mesh) if problems.is_empty() => Ok((mesh, problems.into_warnings())),
         _ => Err(problems.into_error()),
     }
 }
@@ -95,7 +85,9 @@ fn format(root: &Node, problems: &mut Problems) -> Option<Format> {
     let Some(version) = root.get("version") else {
         if is_version_1_without_saying_so(root) {
             problems.add(root.at, &whole, "`version: 1` is missing");
-            return None;
+            // The rest can be checked all the same.
+            problems.mark_broken(&KeyPath::of(["version"]));
+            return Some(Format::Version1);
         }
         return Some(Format::Legacy);
     };

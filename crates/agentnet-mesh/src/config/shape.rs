@@ -11,8 +11,10 @@ use super::key_path::KeyPath;
 use super::node::{Entry, Node, NodeValue};
 use super::problem::{Position, Problems};
 use super::quote::quote;
-use super::schema::{properties, resolve};
+use super::schema::{kind_of, properties, resolve};
 use super::{similar, variables};
+
+mod stand_in;
 
 /// Keys of the root that may hold anything: anchors, notes.
 const EXTENSION_PREFIX: &str = "x-";
@@ -27,7 +29,8 @@ pub(crate) struct Shape<'a> {
 }
 
 impl<'a> Shape<'a> {
-    /// Turns a document into JSON that fits the schema. What has a problem is left out or null.
+    /// Turns a document into JSON that fits the schema. A value with a problem is marked as broken and left out; where it is
+    /// required, another one stands in for it.
     pub(crate) fn read(
         root: &Node,
         schema: &'a Value,
@@ -61,8 +64,6 @@ impl<'a> Shape<'a> {
             return self.wrong_kind(node, "a mapping", path);
         };
         let mut object = Map::new();
-        // Properties that an unknown key may have meant: no second message says that they are missing.
-        let mut meant = Vec::new();
         for (place, entry) in entries.iter().enumerate() {
             let at = path.key(&entry.key);
             if self.is_repeated(entries, place, &at) || is_extension(entry, path) {
@@ -73,16 +74,23 @@ impl<'a> Shape<'a> {
                 if entry.node.value == NodeValue::Null && !required {
                     continue;
                 }
-                if let Some(value) = self.value(&entry.node, property, &at) {
-                    object.insert(entry.key.clone(), value);
-                }
+                let value = self.value(&entry.node, property, &at);
+                let value = value.or_else(|| self.stand_in(property, &at, required));
+                object.extend(value.map(|value| (entry.key.clone(), value)));
                 continue;
             }
             match schema.get("additionalProperties") {
-                Some(Value::Bool(false)) => meant.extend(self.unknown_key(entry, schema, &at)),
+                Some(Value::Bool(false)) => {
+                    let meant = self.unknown_key(entry, schema, &at);
+                    // No second message says that this one is missing.
+                    if let Some(name) = meant.filter(|name| entries.iter().all(|entry| entry.key != *name)) {
+                        self.problems.mark_broken(&path.key(&name));
+                    }
+                }
                 Some(values @ Value::Object(_)) => {
-                    let value = self.value(&entry.node, values, &at).unwrap_or_default();
-                    object.insert(entry.key.clone(), value);
+                    let value = self.value(&entry.node, values, &at);
+                    let value = value.or_else(|| self.stand_in(values, &at, true));
+                    object.extend(value.map(|value| (entry.key.clone(), value)));
                 }
                 _ => {
                     let file_key = at.to_string();
@@ -92,12 +100,23 @@ impl<'a> Shape<'a> {
         }
         let required = schema["required"].as_array().map(Vec::as_slice).unwrap_or_default();
         for name in required.iter().filter_map(Value::as_str) {
-            let is_there = entries.iter().any(|entry| entry.key == name);
-            if !is_there && !meant.iter().any(|other| other == name) {
+            if entries.iter().any(|entry| entry.key == name) {
+                continue;
+            }
+            let at = path.key(name);
+            if !self.problems.is_broken(&at) {
                 self.problems.add(node.at, path, format!("{} is missing", quote(name)));
             }
+            let value = self.stand_in(&schema["properties"][name], &at, true);
+            object.extend(value.map(|value| (name.to_owned(), value)));
         }
         Some(Value::Object(object))
+    }
+
+    /// Marks a value as broken. Returns one that stands in for it, if it is required.
+    fn stand_in(&mut self, schema: &Value, path: &KeyPath, is_required: bool) -> Option<Value> {
+        self.problems.mark_broken(path);
+        is_required.then(|| stand_in::value(self.schema, schema, path))
     }
 
     /// Whether an earlier entry has the same key, which is a problem.
@@ -147,8 +166,9 @@ impl<'a> Shape<'a> {
             if is_agents {
                 self.agent = item.get("key").and_then(Node::text).map(str::to_owned);
             }
-            let value = self.value(item, &schema["items"], &path.index(index));
-            list.push(value.unwrap_or_default());
+            let (at, element) = (path.index(index), &schema["items"]);
+            let value = self.value(item, element, &at);
+            list.extend(value.or_else(|| self.stand_in(element, &at, true)));
         }
         if is_agents {
             self.agent = None;
@@ -265,21 +285,21 @@ impl<'a> Shape<'a> {
             NodeValue::Number(number) => Value::Number(number.clone()),
             NodeValue::Text(text) => self.expand(text, node, path)?.into(),
             NodeValue::List(items) => {
-                let mut list = Vec::new();
-                for (index, item) in items.iter().enumerate() {
-                    list.push(self.any(item, &path.index(index))?);
-                }
-                Value::Array(list)
+                let items = items.iter().enumerate();
+                // All of them are checked before one that is wrong ends this.
+                let list: Vec<Option<Value>> = items.map(|(index, item)| self.any(item, &path.index(index))).collect();
+                Value::Array(list.into_iter().collect::<Option<_>>()?)
             }
             NodeValue::Map(entries) => {
-                let mut object = Map::new();
+                let mut members = Vec::new();
                 for (place, entry) in entries.iter().enumerate() {
                     let at = path.key(&entry.key);
                     if !self.is_repeated(entries, place, &at) {
-                        object.insert(entry.key.clone(), self.any(&entry.node, &at)?);
+                        let value = self.any(&entry.node, &at);
+                        members.push(value.map(|value| (entry.key.clone(), value)));
                     }
                 }
-                Value::Object(object)
+                Value::Object(members.into_iter().collect::<Option<_>>()?)
             }
         })
     }
@@ -351,19 +371,6 @@ fn is_required(schema: &Value, name: &str) -> bool {
     schema["required"]
         .as_array()
         .is_some_and(|names| names.iter().any(|other| other == name))
-}
-
-/// The kind of values that a schema describes; empty for any.
-fn kind_of(schema: &Value) -> &str {
-    match &schema["type"] {
-        Value::String(kind) => kind,
-        Value::Array(kinds) => kinds
-            .iter()
-            .filter_map(Value::as_str)
-            .find(|kind| *kind != "null")
-            .unwrap_or_default(),
-        _ => "",
-    }
 }
 
 #[cfg(test)]

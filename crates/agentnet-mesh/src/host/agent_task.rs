@@ -63,7 +63,7 @@ impl AgentTask {
     ) -> Result<Self, StartError> {
         let config = Arc::clone(&parts.config);
         let key: Arc<str> = Arc::from(config.key.as_str());
-        let mut responder = Responder::new(parts);
+        let mut responder = Responder::new(parts).stopped_by(environment.stopping.clone());
         if let Some(events) = environment.events.clone() {
             let agent = Arc::clone(&key);
             responder = responder.observed_by(move |message, outcome, time| {
@@ -78,7 +78,6 @@ impl AgentTask {
             agent: key,
             responder: Arc::clone(&responder),
             events: environment.events.clone(),
-            stopping: environment.stopping.clone(),
             in_flight: Arc::clone(&environment.in_flight),
         };
         let state = if missing.is_empty() { "ready" } else { "degraded" };
@@ -157,7 +156,6 @@ struct MessageHandler {
     agent: Arc<str>,
     responder: Arc<Responder>,
     events: Option<mpsc::Sender<HostEvent>>,
-    stopping: CancellationToken,
     in_flight: Arc<InFlight>,
 }
 
@@ -173,10 +171,7 @@ impl Handler for MessageHandler {
                 },
             );
         }
-        tokio::select! {
-            result = self.responder.handle(message.clone(), context.clone()) => result,
-            () = self.stopping.cancelled() => refuse(&message, &context).await,
-        }
+        self.responder.handle(message, context).await
     }
 }
 
@@ -204,20 +199,6 @@ fn outcome_event(agent: Arc<str>, message: Message, outcome: AnswerOutcome<'_>, 
             }
         }
     }
-}
-
-/// Refuses a message that the host cannot finish (PROTOCOL.md section 5.4).
-async fn refuse(message: &Message, context: &Context) -> HandlerResult {
-    if message.wants_reply() {
-        let payload = json!({
-            "error": "shutting_down",
-            "detail": "the host of this agent is stopping",
-            "request_message_id": &*message.message_id,
-            "trace_id": message.trace_id.as_deref().unwrap_or(&message.message_id),
-        });
-        context.reply(payload).kind("error").await?;
-    }
-    Ok(())
 }
 
 #[cfg(test)]

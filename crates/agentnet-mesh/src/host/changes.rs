@@ -68,7 +68,7 @@ pub(super) enum Change {
 
 /// How two meshes differ, besides their agents.
 pub(super) struct Changes {
-    /// Whether any tool or MCP server differs, so that all are started anew.
+    /// Whether any tool or MCP server differs, so that all agents get the new ones.
     pub(super) tools: bool,
     providers: BTreeSet<String>,
 }

@@ -34,18 +34,30 @@ pub(super) struct Redactor {
 
 /// A shorter value is a word of everyday text rather than a secret.
 const MIN_SECRET_LEN: usize = 6;
+/// Variables of an environment whose values are everyday text.
+const PLAIN_VARIABLES: [&str; 11] = [
+    "HOME", "LANG", "LANGUAGE", "LOGNAME", "PATH", "PWD", "SHELL", "TERM", "TMPDIR", "TZ", "USER",
+];
 
 impl Redactor {
-    /// Adds a secret; of `Bearer TOKEN` the token counts too.
+    /// Adds a secret; of `Bearer TOKEN` the token counts too, and of several lines each.
     pub(super) fn add(&mut self, secret: &str) {
+        let secret = secret.trim();
         let token = secret.rsplit_once(' ').map_or("", |(_, token)| token);
-        for text in [secret, token] {
+        for text in [secret, token].into_iter().chain(secret.lines().map(str::trim)) {
             if text.len() >= MIN_SECRET_LEN && !self.secrets.iter().any(|known| known == text) {
                 self.secrets.push(text.to_owned());
             }
         }
         // The longest first, so that no rest of it stays.
         self.secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
+    }
+
+    /// Adds the value of a variable of a program's environment, which may be a key: of all but some well-known ones.
+    pub(super) fn add_variable(&mut self, name: &str, value: &str) {
+        if !PLAIN_VARIABLES.contains(&name) && !name.starts_with("LC_") {
+            self.add(value);
+        }
     }
 
     /// The text with `***` in place of the secrets.
@@ -55,6 +67,17 @@ impl Redactor {
             if clean.contains(secret.as_str()) {
                 clean = clean.replace(secret.as_str(), "***");
             }
+        }
+        clean
+    }
+
+    /// The beginning of a longer text, with `***` also in place of a secret that the cut has left in part.
+    pub(super) fn clean_beginning(&self, text: &str) -> String {
+        let mut clean = self.clean(text);
+        let cut = self.secrets.iter().filter_map(|secret| cut_secret(&clean, secret)).max();
+        if let Some(length) = cut {
+            clean.truncate(clean.len() - length);
+            clean.push_str("***");
         }
         clean
     }
@@ -73,6 +96,13 @@ impl Redactor {
             plain => plain,
         }
     }
+}
+
+/// Bytes at the end of a text that are the beginning of a secret.
+fn cut_secret(text: &str, secret: &str) -> Option<usize> {
+    (MIN_SECRET_LEN..secret.len())
+        .rev()
+        .find(|length| secret.get(..*length).is_some_and(|beginning| text.ends_with(beginning)))
 }
 
 #[cfg(test)]
@@ -111,5 +141,31 @@ mod tests {
         redactor.add("Bearer sk-123456789");
         redactor.add("no");
         assert_eq!(redactor.clean("no: Bearer sk-123456789, sk-123456789"), "no: ***, ***");
+    }
+
+    #[test]
+    fn each_line_of_a_secret_is_removed() {
+        let mut redactor = Redactor::default();
+        redactor.add("-----BEGIN KEY-----\nMC4CAQAwBQ\n");
+        assert_eq!(redactor.clean("MC4CAQAwBQ and\n-----BEGIN KEY-----"), "*** and\n***");
+    }
+
+    #[rstest]
+    #[case("the key is sk-1234", "the key is ***")]
+    #[case("the key is sk-123456789", "the key is ***")]
+    #[case("the key is sk-12", "the key is sk-12")]
+    fn a_secret_that_is_cut_is_removed(#[case] text: &str, #[case] expected: &str) {
+        let mut redactor = Redactor::default();
+        redactor.add("sk-123456789");
+        assert_eq!(redactor.clean_beginning(text), expected);
+    }
+
+    #[test]
+    fn everyday_variables_are_no_secrets() {
+        let mut redactor = Redactor::default();
+        for (name, value) in [("HOME", "/home/me"), ("LC_ALL", "en_US.UTF-8"), ("API_KEY", "sk-123456789")] {
+            redactor.add_variable(name, value);
+        }
+        assert_eq!(redactor.clean("/home/me en_US.UTF-8 sk-123456789"), "/home/me en_US.UTF-8 ***");
     }
 }

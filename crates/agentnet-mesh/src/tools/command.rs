@@ -2,9 +2,11 @@
 //!
 //! An argument of the model fills a place in one element of `argv` and stays within that element, whatever characters it has. It can
 //! never be the program, and not an option either: a value that begins with `-` is refused at the beginning of an element, unless
-//! `--` stands before it in `argv`. The program runs with an environment of the listed variables alone, without input, in a process
-//! group that is killed when the call ends.
+//! `--` stands before it in `argv`. In an element that begins with a directory (`notes/{name}`), it cannot lead out of it. The program
+//! runs with an environment of the listed variables alone, without input, and is killed with all that it has started when the call
+//! ends. The values of these variables are removed from what it writes.
 
+use std::cell::Cell;
 use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
@@ -13,7 +15,7 @@ use async_trait::async_trait;
 use serde_json::{Map, Value, json};
 use tokio::io::{AsyncRead, AsyncReadExt};
 
-use super::clip::json_prefix;
+use super::clip::{Redactor, json_prefix};
 use super::process::ProcessGroup;
 use super::template::Template;
 use super::{Tool, ToolContext, ToolOutcome};
@@ -103,17 +105,22 @@ impl CommandTemplate {
             };
             if template.has_parameters() {
                 check_element(&element, template, position > self.options_end)?;
+                check_path(&element, template, arguments)?;
             }
             argv.push(element);
         }
         Ok(argv)
     }
 
-    async fn run(&self, argv: &[String]) -> Result<Output, ToolOutcome> {
-        let env = self
-            .env
-            .iter()
-            .filter_map(|name| Some((name.clone(), std::env::var(name).ok()?)));
+    /// The variables that are passed on, as they are now.
+    fn environment(&self) -> Vec<(String, String)> {
+        let variables = self.env.iter();
+        variables
+            .filter_map(|name| Some((name.clone(), std::env::var(name).ok()?)))
+            .collect()
+    }
+
+    async fn run(&self, argv: &[String], env: Vec<(String, String)>) -> Result<Output, ToolOutcome> {
         let mut group = ProcessGroup::spawn(argv, &self.directory, env, Stdio::null())
             .map_err(|error| ToolOutcome::failed("command_failed", format!("the program does not start: {error}")))?;
         let mut stdout = Captured::new(self.max_result_bytes);
@@ -167,6 +174,29 @@ fn check_element(element: &str, template: &Template, is_after_options: bool) -> 
     Ok(())
 }
 
+/// Refuses arguments that lead out of the directory that an element of `argv` begins with: a path from the root, or `..`.
+fn check_path(element: &str, template: &Template, arguments: &Map<String, Value>) -> Result<(), String> {
+    if !template.begins_with_directory() {
+        return Ok(());
+    }
+    let is_absolute = Cell::new(false);
+    let fixed = template.fill(arguments, |argument| {
+        is_absolute.set(is_absolute.get() || argument.starts_with('/'));
+        "x".to_owned()
+    });
+    let parents = |path: &str| path.split('/').filter(|component| *component == "..").count();
+    // Those that the configuration has may stay.
+    let has_parent = parents(element) > fixed.map_or(0, |fixed| parents(&fixed));
+    if is_absolute.get() || has_parent {
+        let names: Vec<&str> = template.parameters().collect();
+        return Err(format!(
+            "{:?} may not begin with \"/\" or have \"..\": the path must stay in its directory",
+            names.join(", ")
+        ));
+    }
+    Ok(())
+}
+
 #[async_trait]
 impl Tool for CommandTemplate {
     fn config_name(&self) -> &str {
@@ -193,8 +223,13 @@ impl Tool for CommandTemplate {
             Ok(argv) => argv,
             Err(problem) => return ToolOutcome::failed("bad_args", problem),
         };
-        match self.run(&argv).await {
-            Ok(output) => output.outcome(self.max_result_bytes),
+        let env = self.environment();
+        let mut redactor = Redactor::default();
+        for (name, value) in &env {
+            redactor.add_variable(name, value);
+        }
+        match self.run(&argv, env).await {
+            Ok(output) => output.outcome(self.max_result_bytes, &redactor),
             Err(failure) => failure,
         }
     }
@@ -210,10 +245,10 @@ struct Output {
 impl Output {
     /// `{"exit_code":0,"stdout":…}`, with `stderr` if there is any and `truncated` if something is missing; a failure if the program
     /// did not exit with 0.
-    fn outcome(&self, max_bytes: usize) -> ToolOutcome {
+    fn outcome(&self, max_bytes: usize, redactor: &Redactor) -> ToolOutcome {
         // Most of the space is for the output; the rest is for errors and the members around them.
-        let stdout = self.stdout.text(max_bytes / 4 * 3);
-        let stderr = self.stderr.text(max_bytes / 8);
+        let stdout = self.stdout.text(max_bytes / 4 * 3, redactor);
+        let stderr = self.stderr.text(max_bytes / 8, redactor);
         if !self.status.success() {
             let mut detail = format!("the program ended with {}", self.status);
             for (name, text) in [("stderr", &stderr.text), ("stdout", &stdout.text)] {
@@ -279,11 +314,17 @@ impl Captured {
         self.total > MAX_OUTPUT_BYTES
     }
 
-    /// The text whose JSON form has at most so many bytes.
-    fn text(&self, max_bytes: usize) -> Excerpt {
+    /// The text without secrets, whose JSON form has at most so many bytes.
+    fn text(&self, max_bytes: usize, redactor: &Redactor) -> Excerpt {
         let text = String::from_utf8_lossy(&self.kept);
+        let has_more = self.total > self.kept.len() as u64;
+        let text = if has_more {
+            redactor.clean_beginning(&text)
+        } else {
+            redactor.clean(&text)
+        };
         let prefix = json_prefix(&text, max_bytes);
-        let is_cut = prefix.len() < text.len() || self.total > self.kept.len() as u64;
+        let is_cut = has_more || prefix.len() < text.len();
         Excerpt {
             text: prefix.to_owned(),
             is_cut,

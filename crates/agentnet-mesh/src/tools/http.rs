@@ -140,7 +140,14 @@ impl Tool for HttpRequestTool {
 
 /// The result for the model: the JSON or text of the answer; a failure for a status other than 2xx.
 fn outcome(answer: &HttpAnswer, redactor: &Redactor) -> ToolOutcome {
-    let body = body_text(answer).map(|text| redactor.clean(&text));
+    let clean = |text: String| {
+        if answer.is_cut {
+            redactor.clean_beginning(&text)
+        } else {
+            redactor.clean(&text)
+        }
+    };
+    let body = body_text(answer).map(clean);
     if !answer.status.is_success() {
         let text = body.unwrap_or_default();
         let place = if text.trim().is_empty() { "" } else { ": " };

@@ -14,7 +14,7 @@ mod state;
 mod supervisor;
 mod tool;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,6 +28,54 @@ use self::tool::McpTool;
 use super::Tool;
 use crate::config::McpServer;
 
+/// A server of the configuration with the task that runs it. Dropping it ends the task; [`McpServerTask::close`] waits for the end.
+pub(super) struct McpServerTask {
+    handle: McpServerHandle,
+    config: McpServer,
+    directory: PathBuf,
+    task: TaskTracker,
+    stop: CancellationToken,
+}
+
+impl McpServerTask {
+    /// Starts the task; the server itself starts when it is wanted.
+    pub(super) fn start(name: &str, config: &McpServer, directory: &Path) -> Self {
+        let address = ServerAddress::new(config, directory);
+        let (publisher, link) = server_state(name, address.redactor().clone());
+        let (task, stop) = (TaskTracker::new(), CancellationToken::new());
+        task.spawn(Supervisor::new(address, publisher, stop.clone()).run());
+        task.close();
+        Self {
+            handle: McpServerHandle { link },
+            config: config.clone(),
+            directory: directory.to_owned(),
+            task,
+            stop,
+        }
+    }
+
+    /// Whether it runs the server that a configuration describes.
+    pub(super) fn runs(&self, name: &str, config: &McpServer, directory: &Path) -> bool {
+        self.handle.name() == name && self.config == *config && self.directory == directory
+    }
+
+    pub(super) fn handle(&self) -> &McpServerHandle {
+        &self.handle
+    }
+
+    /// Ends the server: closes its input, then asks it to end, then kills it.
+    pub(super) async fn close(&self) {
+        self.stop.cancel();
+        self.task.wait().await;
+    }
+}
+
+impl Drop for McpServerTask {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
 /// A handle to a server that is run by a task. Cloning gives another handle.
 #[derive(Clone)]
 pub(super) struct McpServerHandle {
@@ -35,20 +83,6 @@ pub(super) struct McpServerHandle {
 }
 
 impl McpServerHandle {
-    /// Starts the task; the server itself starts when it is wanted.
-    pub(super) fn start(
-        name: &str,
-        config: &McpServer,
-        directory: &Path,
-        tasks: &TaskTracker,
-        stop: &CancellationToken,
-    ) -> Self {
-        let address = ServerAddress::new(config, directory);
-        let (publisher, link) = server_state(name, address.redactor().clone());
-        tasks.spawn(Supervisor::new(address, publisher, stop.clone()).run());
-        Self { link }
-    }
-
     /// Name in the configuration.
     pub(super) fn name(&self) -> &str {
         self.link.name()

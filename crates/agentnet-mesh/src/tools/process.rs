@@ -1,4 +1,6 @@
-//! Child processes in a process group of their own, so that what they start ends with them.
+//! Child processes in a process group of their own, so that what they start ends with them, also what leaves the group.
+
+mod descendants;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -7,15 +9,19 @@ use std::process::{ExitStatus, Stdio};
 use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
 
-/// A child process with its process group. Dropping it kills the group.
+use self::descendants::RunMark;
+
+/// A child process with its process group. Dropping it kills the group, and what the child has started outside of it.
 pub(super) struct ProcessGroup {
     child: Child,
     /// The group, until the child has ended: later its number could belong to another.
     group: Option<Pid>,
+    mark: RunMark,
 }
 
 impl ProcessGroup {
-    /// Starts a program without a shell: environment cleared but for `env`, input as given, output piped.
+    /// Starts a program without a shell: environment cleared but for `env` and the mark of its descendants, input as given, output
+    /// piped.
     pub(super) fn spawn(
         argv: &[String],
         directory: &Path,
@@ -23,6 +29,8 @@ impl ProcessGroup {
         stdin: Stdio,
     ) -> io::Result<Self> {
         let program = argv.first().ok_or_else(|| io::Error::other("no program is named"))?;
+        let mark = RunMark::new();
+        let (mark_name, mark_value) = mark.variable();
         let mut command = Command::new(find_program(program, directory)?);
         command
             .arg0(program)
@@ -30,6 +38,7 @@ impl ProcessGroup {
             .current_dir(directory)
             .env_clear()
             .envs(env)
+            .env(mark_name, mark_value)
             .stdin(stdin)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -37,7 +46,7 @@ impl ProcessGroup {
             .kill_on_drop(true);
         let child = command.spawn()?;
         let group = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
-        Ok(Self { child, group })
+        Ok(Self { child, group, mark })
     }
 
     /// Standard input, once.
@@ -55,10 +64,10 @@ impl ProcessGroup {
         self.child.stderr.take()
     }
 
-    /// Waits for the end of the child; then kills what is left of its group.
+    /// Waits for the end of the child; then kills what it has started.
     pub(super) async fn wait(&mut self) -> io::Result<ExitStatus> {
         let status = self.child.wait().await?;
-        self.signal(Signal::KILL);
+        self.kill();
         self.group = None;
         Ok(status)
     }
@@ -68,9 +77,12 @@ impl ProcessGroup {
         self.signal(Signal::TERM);
     }
 
-    /// Kills the group.
+    /// Kills the group, and what has left it.
     pub(super) fn kill(&self) {
-        self.signal(Signal::KILL);
+        if self.group.is_some() {
+            self.signal(Signal::KILL);
+            self.mark.kill();
+        }
     }
 
     fn signal(&self, signal: Signal) {

@@ -6,13 +6,11 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use serde_json::Value;
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 use super::Tool;
 use super::command::CommandTemplate;
 use super::http::{HttpClients, HttpRequestTool};
-use super::mcp::McpServerHandle;
+use super::mcp::{McpServerHandle, McpServerTask};
 use super::name::model_name;
 use super::pattern::ToolPatterns;
 use super::schema::{ArgumentSchema, object_schema};
@@ -30,46 +28,41 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Dropping it ends the servers; [`SharedTools::close`] waits for their end.
 pub struct SharedTools {
     tools: Vec<Arc<dyn Tool>>,
-    servers: Vec<McpServerHandle>,
-    tasks: TaskTracker,
-    stop: CancellationToken,
+    servers: Vec<McpServerTask>,
 }
+
+/// MCP servers that a configuration does not have any more. Dropping it ends them.
+#[must_use = "messages at hand may still use them"]
+pub struct RetiredServers(Vec<McpServerTask>);
 
 impl SharedTools {
     /// Prepares the tools of a mesh, within a tokio runtime. A tool that [`check`] refuses is left out with a line in the log.
     #[must_use]
     pub fn start(mesh: &Mesh) -> Self {
-        let clients = Arc::new(HttpClients::new());
+        let mut tools = Self {
+            tools: Vec::new(),
+            servers: Vec::new(),
+        };
+        // There is nothing to retire.
+        let _ = tools.renew(mesh);
+        tools
+    }
+
+    /// Takes the tools of another configuration. MCP servers that it has with the same settings run on. Returns the others.
+    pub fn renew(&mut self, mesh: &Mesh) -> RetiredServers {
         let parent = mesh.path.parent().filter(|parent| !parent.as_os_str().is_empty());
         let directory = parent.unwrap_or(Path::new("."));
-        let tools = mesh
-            .tools
-            .iter()
-            .filter_map(|(name, config)| match compile(name, config, directory, &clients) {
-                Ok(compiled) => Some(compiled.tool),
-                Err(problem) => {
-                    tracing::error!(
-                        tool = name.as_str(),
-                        problem,
-                        "left out a tool: its configuration is wrong"
-                    );
-                    None
-                }
-            });
-        let tools = tools.collect();
-        let tasks = TaskTracker::new();
-        let stop = CancellationToken::new();
-        let servers = mesh
-            .mcp_servers
-            .iter()
-            .map(|(name, config)| McpServerHandle::start(name, config, directory, &tasks, &stop))
-            .collect();
-        Self {
-            tools,
-            servers,
-            tasks,
-            stop,
+        self.tools = compile_all(mesh, directory);
+        let mut earlier = std::mem::take(&mut self.servers);
+        for (name, config) in &mesh.mcp_servers {
+            let same = earlier.iter().position(|server| server.runs(name, config, directory));
+            let server = match same {
+                Some(index) => earlier.swap_remove(index),
+                None => McpServerTask::start(name, config, directory),
+            };
+            self.servers.push(server);
         }
+        RetiredServers(earlier)
     }
 
     /// The tools that an agent may use: those of the mesh and `more`, by globs. Starts the MCP servers that the globs name, and waits
@@ -79,6 +72,7 @@ impl SharedTools {
         let servers: Vec<McpServerHandle> = self
             .servers
             .iter()
+            .map(McpServerTask::handle)
             .filter(|server| patterns.may_allow_below(&format!("mcp.{}.", server.name())))
             .cloned()
             .collect();
@@ -98,18 +92,42 @@ impl SharedTools {
 
     /// Ends the MCP servers: closes their input, then asks the rest to end, then kills it.
     pub async fn close(&self) {
-        self.stop.cancel();
-        self.tasks.close();
-        if tokio::time::timeout(CLOSE_TIMEOUT, self.tasks.wait()).await.is_err() {
-            tracing::warn!("some MCP servers did not end in time");
-        }
+        close_all(&self.servers).await;
     }
 }
 
-impl Drop for SharedTools {
-    fn drop(&mut self) {
-        self.stop.cancel();
+impl RetiredServers {
+    /// Ends the servers, as [`SharedTools::close`].
+    pub async fn close(self) {
+        close_all(&self.0).await;
     }
+}
+
+async fn close_all(servers: &[McpServerTask]) {
+    let closing = join_all(servers.iter().map(McpServerTask::close));
+    if tokio::time::timeout(CLOSE_TIMEOUT, closing).await.is_err() {
+        tracing::warn!("some MCP servers did not end in time");
+    }
+}
+
+/// The tools of the file. One whose configuration is wrong is left out.
+fn compile_all(mesh: &Mesh, directory: &Path) -> Vec<Arc<dyn Tool>> {
+    let clients = Arc::new(HttpClients::new());
+    let tools = mesh
+        .tools
+        .iter()
+        .filter_map(|(name, config)| match compile(name, config, directory, &clients) {
+            Ok(compiled) => Some(compiled.tool),
+            Err(problem) => {
+                tracing::error!(
+                    tool = name.as_str(),
+                    problem,
+                    "left out a tool: its configuration is wrong"
+                );
+                None
+            }
+        });
+    tools.collect()
 }
 
 /// Checks the configuration of a tool: its schema, and that every `{parameter}` is in it.

@@ -69,6 +69,11 @@ impl Template {
         matches!(self.parts.first(), Some(Part::Parameter(_)))
     }
 
+    /// Whether it begins with a fixed text that has a `/`: a directory, which arguments must not lead out of.
+    pub(super) fn begins_with_directory(&self) -> bool {
+        matches!(self.parts.first(), Some(Part::Literal(literal)) if literal.contains('/'))
+    }
+
     /// The parameter, if it is all of the text.
     pub(super) fn sole_parameter(&self) -> Option<&str> {
         match self.parts.as_slice() {

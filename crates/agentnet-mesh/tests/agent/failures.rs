@@ -1,12 +1,13 @@
 //! Questions without an answer: each gets an error reply with its code.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use agentnet_mesh::model::{ModelErrorKind, StopReason};
+use agentnet_testkit::eventually_true;
 use rstest::rstest;
 use serde_json::{Value, json};
 
-use crate::harness::{Network, answer, ask, config};
+use crate::harness::{DEADLINE, MAX_CONCURRENCY, Network, answer, ask, config};
 use crate::scripted_model::{Say, ScriptedModel};
 
 #[rstest]
@@ -73,6 +74,41 @@ async fn a_model_that_hangs_ends_with_the_time_of_the_message() {
     let reply = ask(&user, "@planner", "t1", json!({ "text": "hi" })).await;
     assert_eq!(reply.error_code().as_deref(), Some("limit_reached"));
     assert_eq!(model.open_streams(), 0);
+}
+
+#[tokio::test]
+async fn a_question_that_has_waited_too_long_is_not_answered() {
+    let network = Network::start().await;
+    let model = ScriptedModel::new(|_, _| Say::Hang("wait "));
+    let agent = network.agent(config("planner"), &model).await;
+    let user = network.user("alice").await;
+    let mut streams = Vec::new();
+    for _ in 0..MAX_CONCURRENCY {
+        let question = json!({ "text": "hi", "stream": true });
+        let stream = user.request_stream("@planner", question).timeout(DEADLINE);
+        streams.push(stream.await.unwrap());
+    }
+    eventually_true(DEADLINE, "the agent is busy", async || {
+        model.requests().len() == MAX_CONCURRENCY
+    })
+    .await
+    .unwrap();
+    let asked = Instant::now();
+    let waiting = user.request("@planner", json!({ "text": "me too" })).ttl_ms(1_000);
+    let waiting = tokio::spawn(waiting.timeout(DEADLINE).into_future());
+    // Its lifetime, and the clock skew that is allowed for.
+    let lifetime = Duration::from_millis(3_100);
+    eventually_true(DEADLINE, "the question is too old", async || {
+        agent.node.metrics_snapshot().pending_count == 1 && asked.elapsed() > lifetime
+    })
+    .await
+    .unwrap();
+    drop(streams);
+    let reply = waiting.await.unwrap().unwrap();
+    assert_eq!(reply.error_code().as_deref(), Some("expired"), "{}", reply.payload());
+    assert_eq!(model.requests().len(), MAX_CONCURRENCY);
+    let counted = "agentnet_mesh_requests_total{agent=\"planner\",outcome=\"expired\"} 1";
+    assert!(agent.metrics.encode().contains(counted), "{}", agent.metrics.encode());
 }
 
 #[tokio::test]

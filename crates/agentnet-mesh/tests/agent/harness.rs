@@ -22,6 +22,9 @@ use crate::scripted_model::ScriptedModel;
 /// The longest that a test waits for one thing before it fails.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
 
+/// Messages that an agent handles at the same time.
+pub(crate) const MAX_CONCURRENCY: usize = 16;
+
 /// A server and a registry, both real.
 pub(crate) struct Network {
     nats: NatsServer,
@@ -89,7 +92,7 @@ impl Network {
             .nats_url(self.nats.url())
             .ignore_environment()
             .limits(|limits| {
-                limits.max_concurrency = 16;
+                limits.max_concurrency = MAX_CONCURRENCY;
                 limits.work_timeout = config.limits.max_time + Duration::from_secs(15);
                 limits.rate_limit_per_sender_per_sec = 1e6;
                 limits.rate_limit_burst = 1_000_000;

@@ -8,8 +8,8 @@ use agentnet_testkit::eventually_true;
 use rstest::rstest;
 use serde_json::{Value, json};
 
-use crate::harness::{DEADLINE, Network, config, until_stored};
-use crate::scripted_model::{Say, ScriptedModel};
+use crate::harness::{DEADLINE, Network, answer, config, until_stored};
+use crate::scripted_model::{Say, ScriptedModel, transcript};
 
 fn question() -> Value {
     json!({ "text": "hi", "stream": true })
@@ -154,4 +154,24 @@ async fn the_texts_of_several_turns_are_one_answer() {
         .await
         .unwrap();
     assert_eq!(deltas.finish().await.unwrap().text, "Two agents are online.");
+}
+
+#[tokio::test]
+async fn an_answer_that_does_not_fit_into_a_message_is_streamed_whole() {
+    let network = Network::start().await;
+    let model = ScriptedModel::new(|_, number| match number {
+        0 => Say::Owned("é".repeat(200_000)),
+        _ => Say::Text(vec!["yes"]),
+    });
+    let _agent = network.agent(config("planner"), &model).await;
+    let user = network.user("alice").await;
+    let request = user.request_stream("@planner", question()).thread("t1").timeout(DEADLINE);
+    let whole = request.await.unwrap().finish().await.unwrap();
+    assert_eq!(whole.text.chars().count(), 200_000);
+    let result: Value = whole.result.unwrap().deserialize().unwrap();
+    assert_eq!(result["truncated"], true);
+    assert_eq!(result["text"].as_str().unwrap().chars().count(), 20_000);
+    // It was sent, so the agent remembers it.
+    answer(&user, "@planner", "t1", "are you sure?").await;
+    assert!(transcript(&model.requests()[1]).contains("assistant: ééé"));
 }

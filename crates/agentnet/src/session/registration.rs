@@ -23,7 +23,7 @@ pub(crate) fn requested_info(config: &Config) -> AgentInfo {
     AgentInfo {
         agent_id: config.agent_id.clone(),
         name: config.name.clone(),
-        capabilities: config.capabilities.clone(),
+        capabilities: config.capabilities.iter().chain(&config.advertised).cloned().collect(),
         metadata: config.metadata.clone(),
         account_id: config.account_id.clone(),
         username: config.username.clone(),

@@ -127,7 +127,8 @@ impl StreamRequest {
         let session = node.session()?;
         let route = Route::resolve(&session.usernames, self.destination).await?;
         let composer = &session.composer;
-        let (envelope, body) = composer.compose_to(&route, self.options, payload, kind::REQUEST)?;
+        let options = self.options.waited_for(self.timeout);
+        let (envelope, body) = composer.compose_to(&route, options, payload, kind::REQUEST)?;
         session.receive_replies().await?;
         let (number, subject) = session.replies.fresh();
         let draft = Draft {

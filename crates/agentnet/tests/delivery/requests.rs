@@ -90,6 +90,33 @@ async fn requests_get_their_reply() {
 }
 
 #[tokio::test]
+async fn a_request_lives_as_long_as_its_reply_is_waited_for() {
+    let net = Net::start().await;
+    let _bob = net
+        .agent("bob")
+        .on_message(|message, context| async move {
+            let ttl_ms = message.ttl_ms.unwrap_or_default().to_string();
+            context.reply(json!({ "text": ttl_ms })).await?;
+            Ok(())
+        })
+        .start()
+        .await
+        .unwrap();
+    let alice = net.agent("alice").start().await.unwrap();
+    let ask = |seconds| alice.request("@bob", "hi").timeout(Duration::from_secs(seconds));
+    for (request, expected) in [
+        (ask(5), "30000"),
+        (ask(90), "90000"),
+        (ask(86_400), "600000"),
+        (ask(90).ttl_ms(7_000), "7000"),
+    ] {
+        assert_eq!(request.await.unwrap().text().as_deref(), Some(expected));
+    }
+    let stream = alice.request_stream("@bob", "hi").timeout(Duration::from_secs(90));
+    assert_eq!(stream.await.unwrap().text().await.unwrap(), "90000");
+}
+
+#[tokio::test]
 async fn a_request_without_a_subscriber_fails_at_once() {
     let net = Net::start().await;
     let alice = net.agent("alice").start().await.unwrap();

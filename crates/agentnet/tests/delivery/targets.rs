@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use agentnet::{AgentNode, RequestError, ResolveError, SendError};
+use serde_json::json;
 
 use crate::harness::*;
-use crate::net::Net;
+use crate::net::{DEADLINE, Net, has_subscriber, parse};
 
 #[tokio::test]
 async fn what_cannot_be_sent_is_said_before_anything_is_published() {
@@ -70,6 +71,28 @@ async fn what_cannot_be_sent_is_said_before_anything_is_published() {
     );
     node.close().await;
     assert_eq!(text(node.send("acct_peer", "hi").await), not_running);
+}
+
+/// Others find an agent by what it advertises; messages reach it by its capabilities alone.
+#[tokio::test]
+async fn advertised_capabilities_are_registered_and_not_subscribed_to() {
+    let net = Net::start().await;
+    let wire = net.capture("registry.register").await;
+    let painter = net
+        .agent("painter")
+        .capabilities(["paint"])
+        .advertise(["paint.oil", "draw"]);
+    let painter = painter.on_message(|_, _| async { Ok(()) }).start().await.unwrap();
+    let registration = wire.wait_for(|_| true, DEADLINE).await.unwrap();
+    assert_eq!(
+        parse(&registration.payload)["capabilities"],
+        json!(["paint", "paint.oil", "draw"])
+    );
+    for (capability, is_subscribed) in [("paint", true), ("draw", false)] {
+        let subject = format!("agent.capability.{capability}");
+        assert_eq!(has_subscriber(&net.raw, &subject).await, is_subscribed, "{capability}");
+    }
+    painter.close().await;
 }
 
 #[tokio::test]

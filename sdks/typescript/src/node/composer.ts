@@ -21,6 +21,12 @@ import { type Identity, isPending, type MaybePromise } from "./identity.js";
 import type { MessageOptions } from "./options.js";
 import type { Route } from "./route.js";
 
+/**
+ * The longest lifetime that a request gets from its timeout: receivers remember message ids for so long, and one that lives longer
+ * can be replayed.
+ */
+const MAX_TIMEOUT_TTL_MS = 600_000;
+
 /** A draft without an address. */
 export type Unaddressed = Omit<Draft, "toAgent" | "toAccountId">;
 
@@ -51,14 +57,16 @@ export class Composer {
   }
 
   /**
-   * A draft of a payload with the options of a call.
+   * A draft of a payload with the options of a call. A request is waited for `waitMs`: unless it names a lifetime, it lives as long,
+   * so that a receiver which takes it late does not take it for one whose requester has given up.
    *
    * @throws {JsonError} The payload cannot be written as JSON.
    */
-  draft(payload: unknown, options: MessageOptions, defaultKind: string): Unaddressed {
+  draft(payload: unknown, options: MessageOptions, defaultKind: string, waitMs = 0): Unaddressed {
     const { schemaVersion, defaultTtlMs } = this.#settings;
     const kind = optionalText("kind", options.kind) || defaultKind;
-    const draft: Unaddressed = { payload: RawJson.from(payload), kind, ttlMs: ttlOf(options.ttlMs, defaultTtlMs) };
+    const ttlMs = ttlOf(options.ttlMs, Math.max(defaultTtlMs, Math.floor(Math.min(waitMs, MAX_TIMEOUT_TTL_MS))));
+    const draft: Unaddressed = { payload: RawJson.from(payload), kind, ttlMs };
     if (schemaVersion !== undefined) draft.schemaVersion = schemaVersion;
     for (const name of ["traceId", "threadId", "parentMessageId", "idempotencyKey"] as const) {
       const text = optionalText(name, options[name]);

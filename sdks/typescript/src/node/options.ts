@@ -58,7 +58,10 @@ export interface MessageOptions {
   readonly traceId?: string | undefined;
   /** Names the logical operation, so that the receiver handles it once. A blank key is none. */
   readonly idempotencyKey?: string | undefined;
-  /** Time to live in milliseconds, at least 1. Default: `limits.defaultTtlMs`. */
+  /**
+   * Time to live in milliseconds, at least 1. Default: `limits.defaultTtlMs`; of a request its timeout, if that is longer, at most
+   * 600,000.
+   */
   readonly ttlMs?: number | undefined;
   /** The kind of message, any text. Default: `direct` of sends, `request` of requests, `reply` of replies. */
   readonly kind?: string | undefined;

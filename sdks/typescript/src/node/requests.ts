@@ -43,7 +43,7 @@ export async function request(
   const options = optionsOf(given);
   throwIfAborted(options.signal);
   const timeoutMs = checkedMs("timeoutMs", options.timeoutMs ?? DEFAULT_REQUEST_TIMEOUT_MS);
-  const draft = session.composer.draft(payload, options, KIND.REQUEST);
+  const draft = session.composer.draft(payload, options, KIND.REQUEST, timeoutMs);
   // Without a turn of the microtask queue for what is known at once.
   const resolving = resolveRoute(session.usernames, destination, "request", options.signal);
   const route = resolving instanceof Promise ? await resolving : resolving;

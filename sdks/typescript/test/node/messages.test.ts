@@ -84,6 +84,19 @@ test("the options of a message are those of its envelope", async () => {
   assert.equal(JSON.parse(JSON.stringify(message)).thread_id, "Thread-1");
 });
 
+test("a request lives as long as its reply is waited for", async () => {
+  const cases = [
+    [{}, 30_000],
+    [{ timeoutMs: 90_000.5 }, 90_000],
+    [{ timeoutMs: 86_400_000 }, 600_000],
+    [{ timeoutMs: 90_000, ttlMs: 7_000 }, 7_000],
+  ] as const;
+  for (const [options, expected] of cases) {
+    await sender.request("@echo", { text: "how long?" }, options);
+    assert.equal(received.at(-1)?.ttlMs, expected);
+  }
+});
+
 test("numbers and texts come back as the same text", async () => {
   const payload = '{"one":1.0,"big":12345678901234567890,"lone":"\\ud800","nan":NaN,"inf":-Infinity,"e":1E400,"a":[ ]}';
   const reply = await sender.request("@echo", RawJson.parse(payload));

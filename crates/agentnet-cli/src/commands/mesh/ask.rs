@@ -2,17 +2,18 @@
 
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use agentnet::{AgentNode, StreamExt as _, StreamReply, json};
-use agentnet_mesh::config::AgentConfig;
+use agentnet_mesh::config::{AgentConfig, Mesh};
 use agentnet_mesh::host::HostOptions;
 use agentnet_protocol::json::ObjectWriter;
 use agentnet_protocol::rpc::SearchRequest;
 use agentnet_protocol::username::lookup_key;
 use clap::Args;
 
-use super::run::{nats_url, start};
-use super::source::{DEFAULT_FILE, Overrides, load};
+use super::run::{close, nats_url, start};
+use super::source::{DEFAULT_FILE, Overrides, load, read, summary};
 use crate::args::{Seconds, checked_username, not_blank, trimmed};
 use crate::commands::identity_args::IdentityArgs;
 use crate::data_dir;
@@ -21,12 +22,16 @@ use crate::exit::{Exit, Failure};
 use crate::failures::registry_failure;
 use crate::global::Global;
 use crate::output::Output;
-use crate::output::sanitize::clean_lines;
+use crate::output::sanitize::{clean, clean_lines};
 use crate::output::spinner::Spinner;
 use crate::signals::StopSignals;
 
 /// Accounts of one search.
 const SEARCH_LIMIT: usize = 100;
+/// The longest lifetime of a question: receivers remember message ids for so long, so that none is answered twice.
+const MAX_LIFETIME: Duration = Duration::from_secs(600);
+/// Bytes of a question from standard input.
+const MAX_QUESTION_BYTES: u64 = 1_000_000;
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -60,13 +65,13 @@ pub(crate) struct Ask {
 struct Asked {
     username: String,
     /// What to run if the agent is not online.
-    mesh: Option<(agentnet_mesh::config::Mesh, String)>,
+    mesh: Option<(Mesh, String)>,
 }
 
 impl Ask {
     pub(crate) async fn run(self, global: &Global, output: Output) -> Result<(), Exit> {
         let text = question(&self.text)?;
-        let asked = self.asked()?;
+        let asked = self.asked(output)?;
         let mut signals = StopSignals::listen()?;
         let node = self
             .identity
@@ -115,11 +120,7 @@ impl Ask {
         };
         let answer = signals.unless(self.ask(node, &username, text, global, output)).await;
         if let Some(host) = host {
-            let close = async {
-                host.close().await;
-                Ok(())
-            };
-            signals.unless(close).await?;
+            close(host, signals).await?;
         }
         answer
     }
@@ -133,8 +134,12 @@ impl Ask {
         output: Output,
     ) -> Result<(), Exit> {
         let timeout = self.timeout.duration();
+        // After this time nobody waits: an agent that is busy until then need not answer any more.
+        let lifetime = timeout.min(MAX_LIFETIME);
+        let ttl_ms = i64::try_from(lifetime.as_millis()).unwrap_or(i64::MAX);
         let mut request = node
             .request_stream_username(username, json!({ "text": text, "stream": true }))
+            .ttl_ms(ttl_ms)
             .timeout(timeout)
             .idle_timeout(timeout);
         if let Some(thread) = trimmed(self.thread_id.as_ref()) {
@@ -175,10 +180,10 @@ impl Ask {
     }
 
     /// Who is asked: the agent of a file, or an agent of the network.
-    fn asked(&self) -> Result<Asked, Failure> {
+    fn asked(&self, output: Output) -> Result<Asked, Failure> {
         let path = Path::new(&self.target);
         if is_file_name(path) || path.is_file() {
-            let mesh = load(path, &self.overrides)?;
+            let mesh = load(path, &self.overrides)?.mesh;
             let agent = match &self.only {
                 Some(key) => by_key(&mesh.agents, key).ok_or_else(|| no_agent(path, key))?,
                 None => mesh.agents.first().ok_or_else(|| no_agent(path, "*"))?,
@@ -189,21 +194,44 @@ impl Ask {
                 mesh: Some((mesh, key)),
             });
         }
+        let mesh = match self.target.starts_with('@') {
+            true => None,
+            false => self.mesh_of_keys(output)?,
+        };
+        let agent = mesh.as_ref().and_then(|mesh| by_key(&mesh.agents, &self.target));
+        let username = match agent {
+            Some(agent) => agent.username.clone(),
+            None => checked_username(&self.target)?,
+        };
+        Ok(Asked { username, mesh: None })
+    }
+
+    /// The file in which the key is looked up. The default one may be broken: the agent may be online all the same.
+    fn mesh_of_keys(&self, output: Output) -> Result<Option<Mesh>, Failure> {
         let default = Path::new(DEFAULT_FILE);
-        let file = self.config.as_deref().or(Some(default).filter(|path| path.is_file()));
-        if let Some(file) = file.filter(|_| !self.target.starts_with('@')) {
-            let mesh = load(file, &self.overrides)?;
-            if let Some(agent) = by_key(&mesh.agents, &self.target) {
-                return Ok(Asked {
-                    username: agent.username.clone(),
-                    mesh: None,
-                });
+        // Values to change need a file.
+        let named = self
+            .config
+            .as_deref()
+            .or((!self.overrides.is_empty()).then_some(default));
+        if let Some(file) = named {
+            return Ok(Some(load(file, &self.overrides)?.mesh));
+        }
+        if !default.is_file() {
+            return Ok(None);
+        }
+        match read(default, &self.overrides) {
+            Ok(loaded) => Ok(Some(loaded.mesh)),
+            Err(error) => {
+                let summary = summary(default, &error);
+                output.note(format!(
+                    "warning: {}, and is not used to find {}; see `agentnet mesh check`",
+                    clean(&summary),
+                    clean(&self.target)
+                ));
+                Ok(None)
             }
         }
-        Ok(Asked {
-            username: checked_username(&self.target)?,
-            mesh: None,
-        })
     }
 }
 
@@ -215,10 +243,12 @@ fn no_agent(path: &Path, key: &str) -> Failure {
     Failure::refused(format!("{} has no agent with the key {key}", path.display())).with_code("wrong_usage")
 }
 
-/// Whether the text names a file of agents, even one that is not there.
+/// Whether the text names a file of agents, even one that is not there: no key has a `/`.
 fn is_file_name(path: &Path) -> bool {
-    path.extension()
-        .is_some_and(|extension| extension == "yaml" || extension == "yml")
+    let is_yaml = path
+        .extension()
+        .is_some_and(|extension| extension == "yaml" || extension == "yml");
+    is_yaml || path.components().count() > 1
 }
 
 /// Whether an agent with the username is online.
@@ -242,9 +272,13 @@ fn question(argument: &str) -> Result<String, Failure> {
         return Ok(argument.to_owned());
     }
     let mut text = String::new();
-    std::io::stdin()
-        .read_to_string(&mut text)
-        .map_err(|error| Failure::error(format!("cannot read the question from standard input: {error}")))?;
+    let mut input = std::io::stdin().lock().take(MAX_QUESTION_BYTES + 1);
+    let outcome = input.read_to_string(&mut text);
+    if input.limit() == 0 {
+        let message = format!("the question has more than {MAX_QUESTION_BYTES} bytes");
+        return Err(Failure::refused(message).with_code("wrong_usage"));
+    }
+    outcome.map_err(|error| Failure::error(format!("cannot read the question from standard input: {error}")))?;
     match text.trim() {
         "" => Err(Failure::refused("the question is empty").with_code("wrong_usage")),
         text => Ok(text.to_owned()),
@@ -277,6 +311,7 @@ mod tests {
         for (text, expected) in [
             ("mesh.yaml", true),
             ("a/b.yml", true),
+            ("./planner", true),
             ("planner", false),
             ("@planner", false),
         ] {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use agentnet_mesh::config::{AgentConfig, Api, Mesh, Provider};
+use agentnet_mesh::config::{AgentConfig, Api, Mesh, Problem, Provider};
 use agentnet_mesh::model;
 use agentnet_mesh::tools::network::network_tools;
 use agentnet_mesh::tools::{self, SharedTools};
@@ -10,7 +10,7 @@ use clap::Args;
 use serde::Serialize;
 use url::Url;
 
-use super::source::Source;
+use super::source::{Loaded, Source};
 use crate::exit::{Exit, Failure};
 use crate::output::sanitize::clean;
 use crate::output::spinner::Spinner;
@@ -62,10 +62,10 @@ struct ProviderFindings {
 
 impl Check {
     pub(crate) async fn run(self, output: Output) -> Result<(), Exit> {
-        let mesh = self.source.load()?;
+        let Loaded { mesh, warnings } = self.source.load()?;
         let spinner = Spinner::start(output, "asking providers and MCP servers".to_owned());
         let findings = StopSignals::listen()?
-            .unless(async { Ok(findings(&mesh, self.online).await) })
+            .unless(async { Ok(findings(&mesh, &warnings, self.online).await) })
             .await;
         spinner.end();
         let findings = findings?;
@@ -86,9 +86,9 @@ impl Check {
     }
 }
 
-async fn findings(mesh: &Mesh, online: bool) -> Findings {
+async fn findings(mesh: &Mesh, warnings: &[Problem], online: bool) -> Findings {
     let mut problems = Vec::new();
-    let mut warnings = Vec::new();
+    let mut warnings: Vec<String> = warnings.iter().map(ToString::to_string).collect();
     let mut answers: BTreeMap<&str, bool> = BTreeMap::new();
     for (name, provider) in used_providers(mesh) {
         if let Err(variable) = &provider.api_key {

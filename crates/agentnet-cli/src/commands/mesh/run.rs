@@ -69,7 +69,7 @@ impl Run {
         };
         let log = BlockLog::new(output, self.log, default)?;
         let (mut signals, mut reload_signal) = StopSignals::listen_with_reload()?;
-        let mesh = self.source.load()?;
+        let mesh = self.source.load()?.into_logged();
         let page = metrics_page::bind(self.metrics_addr).await?;
         let (events, mut happened) = mpsc::channel(EVENT_QUEUE);
         let mut watch = self.watch(&mesh);
@@ -100,12 +100,18 @@ impl Run {
         if let Some(page) = page {
             page.abort();
         }
-        drop(happened);
-        let close = async {
-            host.close().await;
-            Ok(())
+        let mut closing = pin!(close(host, &mut signals));
+        let ended = loop {
+            tokio::select! {
+                ended = &mut closing => break ended,
+                // Messages at hand are answered while the agents leave.
+                Some(event) = happened.recv() => prints = prints && print(&event, log).is_ok(),
+            }
         };
-        signals.unless(close).await
+        while let Ok(event) = happened.try_recv() {
+            prints = prints && print(&event, log).is_ok();
+        }
+        ended
     }
 
     fn options(&self, global: &Global, events: mpsc::Sender<HostEvent>) -> Result<HostOptions, Failure> {
@@ -136,15 +142,15 @@ impl Run {
     async fn reload(&self, host: &Host, watch: &mut Option<FileWatch>) {
         let file = self.source.path().display();
         let mut read = self.source.reload();
-        if let (Ok(mesh), Some(watch)) = (&read, watch) {
-            if let Err(error) = watch.watch(files_of(mesh)) {
+        if let (Ok(loaded), Some(watch)) = (&read, watch) {
+            if let Err(error) = watch.watch(files_of(&loaded.mesh)) {
                 tracing::warn!("{error}");
             }
             // Once more: a prompt may have changed after it was read and before it was watched.
             read = self.source.reload();
         }
         let mesh = match read {
-            Ok(mesh) => mesh,
+            Ok(loaded) => loaded.into_logged(),
             Err(problems) => {
                 host.metrics().record_reload(false);
                 return tracing::error!("{file} is not taken, the agents go on as they are: {problems}");
@@ -203,6 +209,13 @@ pub(super) async fn start(
     };
     signals.unless(leave).await?;
     Err(ended)
+}
+
+/// Leaves the network. A second signal ends what still runs; those who wait for it are told.
+pub(super) async fn close(host: Host, signals: &mut StopSignals) -> Result<(), Exit> {
+    let mut forced = None;
+    host.close_until(async { forced = Some(signals.wait().await) }).await;
+    forced.map_or(Ok(()), Err)
 }
 
 fn host_failure(error: HostError) -> Failure {

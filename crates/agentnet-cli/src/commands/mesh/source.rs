@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use agentnet_mesh::config::{self, ConfigError};
+use agentnet_mesh::config::{self, ConfigError, Position, Problem};
 use clap::Args;
 
 use crate::exit::Failure;
@@ -31,6 +31,24 @@ pub(crate) struct Overrides {
     set: Vec<(String, String)>,
 }
 
+/// A file that was read.
+#[derive(Debug)]
+pub(crate) struct Loaded {
+    pub(crate) mesh: config::Mesh,
+    /// Values that are valid and not taken as they are written.
+    pub(crate) warnings: Vec<Problem>,
+}
+
+impl Loaded {
+    /// The mesh, after its warnings are in the log.
+    pub(crate) fn into_logged(self) -> config::Mesh {
+        for warning in &self.warnings {
+            tracing::warn!("{warning}");
+        }
+        self.mesh
+    }
+}
+
 impl Source {
     /// The file that is named, or the default.
     pub(crate) fn path(&self) -> &Path {
@@ -42,18 +60,25 @@ impl Source {
     ///
     /// # Errors
     /// It is not there, or invalid: exit code 2.
-    pub(crate) fn load(&self) -> Result<config::Mesh, Failure> {
+    pub(crate) fn load(&self) -> Result<Loaded, Failure> {
         load(self.path(), &self.overrides)
     }
 
     /// As [`load`](Self::load), for a log: every problem in one line.
-    pub(crate) fn reload(&self) -> Result<config::Mesh, String> {
+    pub(crate) fn reload(&self) -> Result<Loaded, String> {
         read(self.path(), &self.overrides).map_err(|error| in_one_line(&error))
     }
 }
 
-/// Reads a file.
-pub(super) fn load(path: &Path, overrides: &Overrides) -> Result<config::Mesh, Failure> {
+impl Overrides {
+    /// Whether no value is changed.
+    pub(super) fn is_empty(&self) -> bool {
+        self.set.is_empty()
+    }
+}
+
+/// Reads a file that is named.
+pub(super) fn load(path: &Path, overrides: &Overrides) -> Result<Loaded, Failure> {
     if !path.exists() {
         return Err(Failure::refused(format!("there is no file {}", path.display()))
             .with_code("config_error")
@@ -62,22 +87,29 @@ pub(super) fn load(path: &Path, overrides: &Overrides) -> Result<config::Mesh, F
     read(path, overrides).map_err(|error| failure(path, &error))
 }
 
-fn read(path: &Path, overrides: &Overrides) -> Result<config::Mesh, ConfigError> {
+/// Reads a file that is there.
+pub(super) fn read(path: &Path, overrides: &Overrides) -> Result<Loaded, ConfigError> {
     let environment = |name: &str| std::env::var(name).ok();
-    config::load(path, &environment, &overrides.set)
+    let (mesh, warnings) = config::load_with_warnings(path, &environment, &overrides.set)?;
+    Ok(Loaded { mesh, warnings })
 }
 
-/// The number of problems, and as the hint each of them in a line.
+/// What is wrong with a file, in a few words: it cannot be read, or the number of its problems.
+pub(super) fn summary(path: &Path, error: &ConfigError) -> String {
+    match (error.problems(), error.count()) {
+        ([problem], _) if problem.position == Position::Whole => format!("{} {}", path.display(), problem.message),
+        (_, 1) => format!("{} has 1 problem", path.display()),
+        (_, several) => format!("{} has {several} problems", path.display()),
+    }
+}
+
+/// The summary, and as the hint each problem in a line.
 fn failure(path: &Path, error: &ConfigError) -> Failure {
-    let text = error.to_string();
-    let problems: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
-    let count = match problems.len() {
-        1 => "1 problem".to_owned(),
-        several => format!("{several} problems"),
-    };
-    Failure::refused(format!("{} has {count}", path.display()))
-        .with_code("config_error")
-        .hint(problems.join("\n"))
+    let failure = Failure::refused(summary(path, error)).with_code("config_error");
+    match error.problems() {
+        [problem] if problem.position == Position::Whole => failure,
+        _ => failure.hint(error.to_string()),
+    }
 }
 
 fn in_one_line(error: &ConfigError) -> String {
@@ -117,14 +149,23 @@ mod tests {
         }
     }
 
+    fn refusal(path: &str) -> String {
+        let loaded = load(Path::new(path), &Overrides { set: Vec::new() });
+        loaded.unwrap_err().text()
+    }
+
     #[test]
     fn a_file_that_is_not_there_is_told_with_what_to_do() {
-        let text = load(Path::new("/none/mesh.yaml"), &Overrides { set: Vec::new() })
-            .unwrap_err()
-            .text();
+        let text = refusal("/none/mesh.yaml");
         assert!(
             text.contains("no file /none/mesh.yaml") && text.contains("mesh init"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn what_is_no_file_is_refused() {
+        assert_eq!(refusal("/"), "error: / is a directory, not a regular file");
+        assert_eq!(refusal("/dev/zero"), "error: /dev/zero is a device, not a regular file");
     }
 }

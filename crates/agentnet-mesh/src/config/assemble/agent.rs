@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use agentnet_protocol::json::trim;
 use agentnet_protocol::username as rule;
 use serde_json::{Value, json};
 
@@ -50,7 +51,7 @@ fn agent(assembly: &mut Assembly<'_>, file: AgentFile, shared: &Shared<'_>, path
     }
     let wanted = file.username.as_deref().unwrap_or(&file.key);
     let name_path = path.key(if file.username.is_some() { "username" } else { "key" });
-    let username = username(assembly, wanted, &name_path);
+    let username = own_username(assembly, wanted, &name_path);
     let agent_id = file.agent_id.unwrap_or_else(|| file.key.clone());
     let name = file.name.unwrap_or_else(|| file.key.clone());
     for (member, text) in [("agent_id", &agent_id), ("name", &name)] {
@@ -59,17 +60,7 @@ fn agent(assembly: &mut Assembly<'_>, file: AgentFile, shared: &Shared<'_>, path
     for (index, capability) in file.capabilities.iter().enumerate() {
         check_name(assembly, capability, &path.key("capabilities").index(index));
     }
-    for (index, pattern) in file.tools.iter().enumerate() {
-        if let Err(message) = shared.tools.check(pattern) {
-            let path = path.key("tools").index(index);
-            let message = if assembly.has_variables(&path) {
-                "matches no tool".to_owned()
-            } else {
-                message
-            };
-            assembly.problem(&path, message);
-        }
-    }
+    check_patterns(assembly, &file.tools, &shared.tools, &path.key("tools"));
     let timezone = file.timezone.unwrap_or_else(|| shared.timezone.to_owned());
     if assembly.has(&path.key("timezone")) {
         zone(assembly, &timezone, &path.key("timezone"));
@@ -80,7 +71,7 @@ fn agent(assembly: &mut Assembly<'_>, file: AgentFile, shared: &Shared<'_>, path
     check_prices(assembly, &file.limits, &models, &memory, shared.prices, path);
     let orchestrate = file
         .orchestrate
-        .map(|debate| orchestrate(assembly, debate, &username, &file.tools, &path.key("orchestrate")));
+        .map(|debate| orchestrate(assembly, debate, &username, &file.tools, path));
     AgentConfig {
         key: file.key,
         agent_id,
@@ -113,13 +104,50 @@ pub(crate) fn is_key(key: &str) -> bool {
 }
 
 /// The form of a username that the registry keeps.
-pub(crate) fn username(assembly: &mut Assembly<'_>, wanted: &str, path: &KeyPath) -> String {
+fn username(assembly: &mut Assembly<'_>, wanted: &str, path: &KeyPath) -> String {
     rule::usable(wanted).unwrap_or_else(|_| {
         let quoted = assembly.quoted(path);
         let message = format!("{quoted} cannot be a username: it consists of a-z 0-9 . _ -");
         assembly.problem(path, message);
         wanted.to_owned()
     })
+}
+
+/// As [`username`], of an agent of the file. One that becomes another is a warning.
+pub(crate) fn own_username(assembly: &mut Assembly<'_>, wanted: &str, path: &KeyPath) -> String {
+    let username = username(assembly, wanted, path);
+    if username != trim(wanted).trim_start_matches('@') {
+        let quoted = assembly.quoted(path);
+        // Values of variables are not shown.
+        let becomes = match assembly.has_variables(path) {
+            true => "another".to_owned(),
+            false => format!("@{username}"),
+        };
+        let message = format!(
+            "{quoted} joins as {becomes}: usernames consist of a-z 0-9 . _ -, at most {}",
+            rule::MAX_LENGTH
+        );
+        assembly.warn(path, message);
+    }
+    username
+}
+
+/// Checks that each pattern can match a tool.
+fn check_patterns(assembly: &mut Assembly<'_>, patterns: &[String], tools: &KnownTools, path: &KeyPath) {
+    if assembly.is_broken(&KeyPath::of(["tools"])) || assembly.is_broken(&KeyPath::of(["mcp_servers"])) {
+        return;
+    }
+    for (index, pattern) in patterns.iter().enumerate() {
+        if let Err(message) = tools.check(pattern) {
+            let path = path.index(index);
+            let message = if assembly.has_variables(&path) {
+                "matches no tool".to_owned()
+            } else {
+                message
+            };
+            assembly.problem(&path, message);
+        }
+    }
 }
 
 fn check_name(assembly: &mut Assembly<'_>, text: &str, path: &KeyPath) {
@@ -177,7 +205,7 @@ fn prompt(assembly: &mut Assembly<'_>, file: PromptFile, path: &KeyPath) -> (Arc
             (text.trim().into(), None)
         }
         _ => {
-            assembly.problem(path, "needs either `file` or `text`");
+            assembly.needs_one_of(["file", "text"], path);
             (Arc::default(), None)
         }
     }
@@ -186,7 +214,11 @@ fn prompt(assembly: &mut Assembly<'_>, file: PromptFile, path: &KeyPath) -> (Arc
 fn memory(assembly: &mut Assembly<'_>, file: MemoryFile, shared: &Shared<'_>, path: &KeyPath) -> MemoryConfig {
     let max_messages = file.max_messages.unwrap_or(shared.max_messages);
     let keep_tail = file.keep_tail.unwrap_or_else(|| KEEP_TAIL.min(max_messages));
-    if keep_tail > max_messages {
+    let limit = match assembly.has(&path.key("max_messages")) {
+        true => path.key("max_messages"),
+        false => KeyPath::of(["defaults", "max_history_messages"]),
+    };
+    if keep_tail > max_messages && !assembly.is_broken(&limit) {
         let message =
             format!("must be at most `max_messages`, which is {max_messages}: messages between are never shown");
         assembly.problem(&path.key("keep_tail"), message);
@@ -242,7 +274,11 @@ fn check_prices(
         .iter()
         .chain(summary)
         .any(|model| !prices.contains_key(&model.name));
-    if unpriced {
+    let summary_path = path.key("memory").key("compaction");
+    let is_broken = [path.key("model"), summary_path, KeyPath::of(["prices"])]
+        .iter()
+        .any(|path| assembly.is_broken_within(path));
+    if unpriced && !is_broken {
         let message = "needs `prices` of all models of the agent, those of `fallback` and `compaction` included";
         assembly.problem(&path.key("limits").key("usd_per_day"), message);
     }
@@ -253,8 +289,10 @@ fn orchestrate(
     file: OrchestrateFile,
     own: &str,
     tools: &[String],
-    path: &KeyPath,
+    agent: &KeyPath,
 ) -> OrchestrateConfig {
+    let path = agent.key("orchestrate");
+    let has_all_tools = !assembly.is_broken_within(&agent.key("tools"));
     let mut peers: Vec<String> = Vec::new();
     for (index, peer) in file.peers.iter().enumerate() {
         let path = path.key("peers").index(index);
@@ -268,7 +306,7 @@ fn orchestrate(
     }
     let kickoff_tools = file.kickoff_tools.into_iter().enumerate().map(|(index, call)| {
         let path = path.key("kickoff_tools").index(index);
-        if !any_matches(tools, &call.tool) {
+        if has_all_tools && !any_matches(tools, &call.tool) {
             assembly.problem(&path.key("tool"), "is not among the `tools` of the agent");
         }
         let arguments = call.arguments.unwrap_or_else(|| json!({}));

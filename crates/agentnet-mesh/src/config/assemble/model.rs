@@ -40,15 +40,16 @@ pub(super) fn model(
     path: &KeyPath,
 ) -> ModelConfig {
     let provider = providers.get(&file.provider);
-    if provider.is_none() {
+    if provider.is_none() && !assembly.is_broken(&KeyPath::of(["providers"])) {
         let path = path.key("provider");
         let hint = similar::hint(&file.provider, providers.keys().map(String::as_str));
         let quoted = assembly.quoted(&path);
         assembly.problem(&path, format!("unknown provider {quoted}{hint}"));
     }
     if file.thinking > 0 {
+        let is_limited = !assembly.is_broken(&path.key("max_tokens"));
         let path = path.key("thinking");
-        if file.thinking >= file.max_tokens {
+        if is_limited && file.thinking >= file.max_tokens {
             let message = format!("must be less than `max_tokens`, which is {}", file.max_tokens);
             assembly.problem(&path, message);
         }

@@ -356,7 +356,7 @@ fn prompts_are_read_from_files() {
     for (file, message) in [
         ("empty.txt", "is empty"),
         ("large.txt", "has more than 1000000 bytes"),
-        (".", "is no file"),
+        (".", "is a directory, not a regular file"),
     ] {
         let error = parsed(file).unwrap_err().to_string();
         assert!(error.contains(message), "{error}");

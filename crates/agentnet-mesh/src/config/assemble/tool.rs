@@ -72,7 +72,7 @@ fn mcp_server(assembly: &mut Assembly<'_>, file: McpServerFile, path: &KeyPath) 
             McpServer::Http { url, headers }
         }
         (_, url) => {
-            assembly.problem(path, "needs either `command` or `url`");
+            assembly.needs_one_of(["command", "url"], path);
             McpServer::Http {
                 url: url.unwrap_or_default(),
                 headers,
@@ -96,13 +96,17 @@ pub(crate) fn tools(assembly: &mut Assembly<'_>, files: BTreeMap<String, ToolFil
                 format!("names that begin with {prefix} are those of other tools"),
             );
         }
-        let parameters = parameters(assembly, file.parameters, &path.key("parameters"));
-        let arguments = Arguments::of(&parameters);
+        let parameters_path = path.key("parameters");
+        let parameters = parameters(assembly, file.parameters, &parameters_path);
+        let arguments = match assembly.is_broken(&parameters_path) {
+            true => Arguments::unknown(),
+            false => Arguments::of(&parameters),
+        };
         let action = match (file.http, file.shell) {
             (Some(http), None) => ToolAction::Http(http_tool(assembly, http, &arguments, &path.key("http"))),
             (None, Some(shell)) => ToolAction::Command(command_tool(assembly, shell, &arguments, &path.key("shell"))),
             _ => {
-                assembly.problem(&path, "needs either `http` or `shell`");
+                assembly.needs_one_of(["http", "shell"], &path);
                 ToolAction::Command(CommandTool {
                     argv: Vec::new(),
                     cwd: None,
@@ -141,8 +145,7 @@ fn parameters(assembly: &mut Assembly<'_>, parameters: Option<Value>, path: &Key
     let kind = object.entry("type").or_insert_with(|| "object".into());
     if *kind != "object" {
         assembly.problem(path, "must have `type: object`: models give arguments by name");
-    }
-    if let Err(error) = jsonschema::validator_for(&schema) {
+    } else if let Err(error) = jsonschema::validator_for(&schema) {
         let message = format!("is no JSON Schema: {}", shorten(&error.masked().to_string()));
         assembly.problem(path, message);
     }
@@ -151,22 +154,29 @@ fn parameters(assembly: &mut Assembly<'_>, parameters: Option<Value>, path: &Key
 
 /// The arguments of a tool.
 struct Arguments {
-    names: Vec<String>,
+    /// `None` where the schema that names them is broken.
+    names: Option<Vec<String>>,
 }
 
 impl Arguments {
     fn of(parameters: &Value) -> Self {
-        let names = parameters["properties"].as_object();
+        let properties = parameters["properties"].as_object();
+        let names = properties.into_iter().flatten().map(|(name, _)| name.clone());
         Self {
-            names: names.into_iter().flatten().map(|(name, _)| name.clone()).collect(),
+            names: parameters.is_object().then(|| names.collect()),
         }
+    }
+
+    fn unknown() -> Self {
+        Self { names: None }
     }
 
     /// Checks that the placeholders of a text are arguments.
     fn check(&self, assembly: &mut Assembly<'_>, names: &[&str], path: &KeyPath) {
+        let Some(arguments) = &self.names else { return };
         for name in names {
-            if !self.names.iter().any(|known| known == name) {
-                let hint = crate::config::similar::hint(name, self.names.iter().map(String::as_str));
+            if !arguments.iter().any(|known| known == name) {
+                let hint = crate::config::similar::hint(name, arguments.iter().map(String::as_str));
                 assembly.problem(path, format!("{{{name}}} is no argument of the tool{hint}"));
             }
         }
@@ -183,7 +193,8 @@ fn http_tool(assembly: &mut Assembly<'_>, file: HttpFile, arguments: &Arguments,
     }
     if let Some(body) = &file.body {
         arguments.check(assembly, &placeholder::in_json(body), &path.key("body"));
-        if matches!(file.method, MethodFile::Get | MethodFile::Head) {
+        let has_no_body = matches!(file.method, MethodFile::Get | MethodFile::Head);
+        if has_no_body && !assembly.is_broken(&path.key("method")) {
             let message = format!("a {} request has no body", file.method.name());
             assembly.problem(&path.key("body"), message);
         }
@@ -265,7 +276,7 @@ fn allowed_hosts(
             None => host == url_host,
         }
     });
-    if !is_allowed {
+    if !is_allowed && !assembly.is_broken_within(path) {
         assembly.problem(path, "does not allow the host of `url`");
     }
     hosts.iter().map(|host| host.to_ascii_lowercase()).collect()

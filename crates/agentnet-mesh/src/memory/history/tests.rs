@@ -70,6 +70,16 @@ fn a_checkpoint_stands_for_what_it_covers(#[case] end: i64, #[case] expected: &[
     assert_eq!(tail.checkpoint.map(|checkpoint| checkpoint.covers_end), covers);
 }
 
+/// Two replicas can write a checkpoint at the same moment, if they sign.
+#[test]
+fn of_two_checkpoints_the_newest_counts() {
+    let mut messages = vec![checkpoint(3, "newest"), checkpoint(3, "older")];
+    messages.extend((1..=5).rev().map(said));
+    let tail = read(messages, None);
+    assert_eq!(tail.checkpoint.unwrap().summary, "newest");
+    assert_eq!(tail.entries.len(), 2);
+}
+
 #[test]
 fn the_checkpoint_that_covers_the_most_counts() {
     let mut messages = vec![checkpoint(2, "older"), checkpoint(3, "newer"), checkpoint(4, "  ")];

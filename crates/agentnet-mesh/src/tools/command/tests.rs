@@ -97,6 +97,27 @@ fn after_two_dashes_a_value_may_begin_with_a_dash() {
     assert!(filled(&tool(&["ls", "{path}", "--"]), &json!({"path": "-la"})).is_err());
 }
 
+#[rstest]
+#[case("notes/{a}", "today.md", true)]
+#[case("notes/{a}", "2026/today..md", true)]
+#[case("notes/{a}", "../secret", false)]
+#[case("notes/{a}", "2026/../../secret", false)]
+#[case("notes/{a}", "..", false)]
+#[case("notes/{a}", "/etc/passwd", false)]
+#[case("notes/{a}{b}", ".", false)]
+#[case("notes/.{a}", ".", false)]
+#[case("--out=notes/{a}", "../secret", false)]
+#[case("../notes/{a}/../all", "today", true)]
+#[case("{a}/notes", "../secret", true)]
+#[case("--out={a}", "/etc/passwd", true)]
+fn an_argument_does_not_leave_a_fixed_directory(#[case] element: &str, #[case] a: &str, #[case] is_allowed: bool) {
+    let argv = filled(&tool(&["cat", element]), &json!({"a": a, "b": "./secret"}));
+    match argv {
+        Ok(argv) => assert!(is_allowed, "{argv:?}"),
+        Err(problem) => assert!(!is_allowed && problem.contains("must stay in its directory"), "{problem}"),
+    }
+}
+
 #[test]
 fn no_argument_leaves_its_element() {
     let tool = tool(&["prog", "--fixed", "{a}", "k={b}", "--", "{a}{b}"]);
@@ -150,7 +171,22 @@ async fn the_environment_has_only_the_listed_variables() {
     let tool = compile(&["env"], &["PATH", "NO_SUCH_VARIABLE"], WAIT, Path::new("/")).unwrap();
     let content = run(tool, &json!({})).await;
     let stdout = content["result"]["stdout"].as_str().unwrap();
-    assert!(stdout.starts_with("PATH=") && stdout.lines().count() == 1, "{stdout}");
+    let mut names: Vec<&str> = stdout.lines().filter_map(|line| Some(line.split_once('=')?.0)).collect();
+    names.sort_unstable();
+    assert_eq!(names, ["AGENTNET_MESH_RUN", "PATH"], "{stdout}");
+}
+
+#[rstest]
+#[case::output("")]
+#[case::failure("; exit 1")]
+#[tokio::test]
+async fn values_of_variables_are_not_shown(#[case] end: &str) {
+    const NAME: &str = "CARGO_MANIFEST_DIR";
+    let script = format!("echo key ${NAME}; echo key ${NAME} >&2{end}");
+    let tool = compile(&["sh", "-c", &script], &["PATH", NAME], WAIT, Path::new("/")).unwrap();
+    let content = run(tool, &json!({})).await.to_string();
+    assert_eq!(content.matches("key ***").count(), 2, "{content}");
+    assert!(!content.contains(&std::env::var(NAME).unwrap()), "{content}");
 }
 
 #[rstest]
@@ -212,6 +248,20 @@ async fn a_program_that_hangs_is_killed_with_what_it_started() {
     for name in ["child", "parent"] {
         assert_ends(&std::fs::read_to_string(directory.path().join(name)).unwrap()).await;
     }
+}
+
+#[cfg(target_os = "linux")]
+#[rstest]
+#[case::in_a_session("setsid sh -c 'echo $$ > child; exec sleep 1000' &")]
+#[case::without_a_parent("(setsid sh -c 'echo $$ > child; exec sleep 1000' &);")]
+#[tokio::test]
+async fn what_has_left_the_process_group_is_killed_too(#[case] start: &str) {
+    let directory = tempfile::tempdir().unwrap();
+    let script = format!("{start} while [ ! -s child ]; do sleep 0.01; done; echo done");
+    let tool = compile(&["sh", "-c", &script], &["PATH"], WAIT, directory.path()).unwrap();
+    let content = run(tool, &json!({})).await;
+    assert_eq!(content["result"]["stdout"], json!("done\n"), "{content}");
+    assert_ends(&std::fs::read_to_string(directory.path().join("child")).unwrap()).await;
 }
 
 #[tokio::test]

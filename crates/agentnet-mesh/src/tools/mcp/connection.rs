@@ -35,6 +35,8 @@ const EXIT_TIMEOUT: Duration = Duration::from_secs(2);
 const INHERITED_VARIABLES: [&str; 2] = ["PATH", "HOME"];
 /// Characters of an error.
 const MAX_ERROR_CHARS: usize = 300;
+/// Bytes of a line of the standard error that are logged.
+const MAX_LINE_BYTES: usize = 16 * 1024;
 
 /// Where a server is, and what is secret about it.
 pub(super) struct ServerAddress {
@@ -69,7 +71,9 @@ impl ServerAddress {
         let mut redactor = Redactor::default();
         let directory = match config {
             McpServer::Command { cwd, env, .. } => {
-                env.values().for_each(|secret| redactor.add(secret.reveal()));
+                for (name, secret) in env {
+                    redactor.add_variable(name, secret.reveal());
+                }
                 cwd.as_ref().map(|cwd| base_directory.join(cwd))
             }
             McpServer::Http { url, headers } => {
@@ -280,15 +284,78 @@ impl ClientHandler for ServerEvents {
     }
 }
 
-/// Logs what a child writes to its standard error, in pieces of limited size.
+/// Logs what a child writes to its standard error, line by line.
 async fn log_stderr(server: String, mut stderr: impl AsyncRead + Unpin, redactor: Redactor) {
     let mut buffer = vec![0; 4 * 1024];
+    let mut lines = LogLines::default();
     while let Ok(read @ 1..) = stderr.read(&mut buffer).await {
-        for line in String::from_utf8_lossy(&buffer[..read])
-            .lines()
-            .filter(|line| !line.trim().is_empty())
-        {
-            tracing::debug!(server, line = ?redactor.clean(line), "an MCP server wrote to its standard error");
+        for line in lines.push(&buffer[..read], &redactor) {
+            log_line(&server, &line);
+        }
+    }
+    log_line(&server, &lines.text(&redactor));
+}
+
+fn log_line(server: &str, line: &str) {
+    if !line.trim().is_empty() {
+        tracing::debug!(server, ?line, "an MCP server wrote to its standard error");
+    }
+}
+
+/// Puts the lines of a log together: a secret in one must not be divided.
+#[derive(Default)]
+struct LogLines {
+    /// The line that has not ended yet; of a long one the beginning.
+    line: Vec<u8>,
+    has_more: bool,
+}
+
+impl LogLines {
+    /// Takes the next bytes; returns the lines that they end, without secrets.
+    fn push(&mut self, bytes: &[u8], redactor: &Redactor) -> Vec<String> {
+        let mut ended = Vec::new();
+        for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
+            let content = piece.strip_suffix(b"\n").unwrap_or(piece);
+            let room = MAX_LINE_BYTES - self.line.len();
+            self.line.extend_from_slice(&content[..content.len().min(room)]);
+            self.has_more |= content.len() > room;
+            if content.len() < piece.len() {
+                ended.push(std::mem::take(self).text(redactor));
+            }
+        }
+        ended
+    }
+
+    fn text(&self, redactor: &Redactor) -> String {
+        let line = String::from_utf8_lossy(&self.line);
+        if self.has_more {
+            redactor.clean_beginning(&line)
+        } else {
+            redactor.clean(&line)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_in_the_log_is_removed_however_it_is_read() {
+        let mut redactor = Redactor::default();
+        redactor.add("sk-123456789");
+        let long = format!("{}sk-123456789", "x".repeat(MAX_LINE_BYTES - 8));
+        let text = format!("key sk-123456789\n\n{long}\nno end");
+        for size in [1, 7, 100_000] {
+            let mut lines = LogLines::default();
+            let logged: Vec<String> = text
+                .as_bytes()
+                .chunks(size)
+                .flat_map(|piece| lines.push(piece, &redactor))
+                .collect();
+            assert_eq!((logged.len(), logged[0].as_str()), (3, "key ***"));
+            assert!(logged[2].ends_with("x***") && logged[2].len() < MAX_LINE_BYTES);
+            assert_eq!(lines.text(&redactor), "no end");
         }
     }
 }

@@ -6,7 +6,7 @@ use rmcp::model::{ErrorCode, PaginatedRequestParams, Tool as ListedTool};
 use rmcp::{Peer, RoleClient, ServiceError};
 use serde_json::Value;
 
-use super::super::clip::clip;
+use super::super::clip::{Redactor, clip};
 use super::super::name::model_name;
 use super::super::schema::object_schema;
 use crate::model::ToolSpec;
@@ -33,8 +33,13 @@ pub(super) struct RemoteTool {
     pub(super) spec: ToolSpec,
 }
 
-/// Reads the list. Tools that are malformed or beyond the limits are left out with a line in the log.
-pub(super) async fn list_tools(peer: &Peer<RoleClient>, server: &str) -> Result<Vec<Arc<RemoteTool>>, ServiceError> {
+/// Reads the list. Tools that are malformed or beyond the limits are left out with a line in the log; what the server says about
+/// them is cleaned of its secrets.
+pub(super) async fn list_tools(
+    peer: &Peer<RoleClient>,
+    server: &str,
+    redactor: &Redactor,
+) -> Result<Vec<Arc<RemoteTool>>, ServiceError> {
     let mut tools: Vec<Arc<RemoteTool>> = Vec::new();
     let mut cursor: Option<String> = None;
     for _ in 0..MAX_PAGES {
@@ -48,7 +53,7 @@ pub(super) async fn list_tools(peer: &Peer<RoleClient>, server: &str) -> Result<
             Err(error) => return Err(error),
         };
         for listed in page.tools.into_iter().take(MAX_TOOLS + 1) {
-            match RemoteTool::new(server, &listed) {
+            match RemoteTool::new(server, &listed, redactor) {
                 Ok(tool) if tools.iter().any(|known| known.name == tool.name) => {}
                 Ok(tool) => tools.push(Arc::new(tool)),
                 Err(problem) => {
@@ -70,7 +75,7 @@ pub(super) async fn list_tools(peer: &Peer<RoleClient>, server: &str) -> Result<
 }
 
 impl RemoteTool {
-    fn new(server: &str, listed: &ListedTool) -> Result<Self, String> {
+    fn new(server: &str, listed: &ListedTool, redactor: &Redactor) -> Result<Self, String> {
         let name = listed.name.as_ref();
         if name.is_empty() || name.chars().count() > MAX_NAME_CHARS || name.chars().any(char::is_control) {
             return Err("its name is empty, too long, or has control characters".to_owned());
@@ -79,7 +84,7 @@ impl RemoteTool {
         if schema.to_string().len() > MAX_SCHEMA_BYTES {
             return Err(format!("its schema has more than {MAX_SCHEMA_BYTES} bytes"));
         }
-        let parameters = object_schema(&schema)?;
+        let parameters = object_schema(&redactor.clean_value(schema))?;
         let description = listed
             .description
             .as_deref()
@@ -88,7 +93,7 @@ impl RemoteTool {
         let config_name = format!("mcp.{server}.{name}");
         let spec = ToolSpec {
             name: model_name(&config_name),
-            description: clip(description, MAX_DESCRIPTION_CHARS),
+            description: clip(&redactor.clean(description), MAX_DESCRIPTION_CHARS),
             parameters,
         };
         Ok(Self {

@@ -130,7 +130,7 @@ impl Supervisor {
     async fn open(&self, handshake: Handshake) -> Result<(Connection, Vec<Arc<RemoteTool>>), String> {
         let name = self.publisher.name();
         let connection = self.address.connect(name, handshake).await?;
-        let tools = list_tools(&connection.peer, name).await;
+        let tools = list_tools(&connection.peer, name, self.address.redactor()).await;
         match tools {
             Ok(tools) => Ok((connection, tools)),
             Err(error) => Err(self.address.redactor().clean(&format!("no list of tools: {error}"))),
@@ -168,7 +168,8 @@ impl Supervisor {
                 }
             }
             let server = self.publisher.name();
-            let listing = tokio::time::timeout(LIST_TIMEOUT, list_tools(peer, server));
+            let listing = list_tools(peer, server, self.address.redactor());
+            let listing = tokio::time::timeout(LIST_TIMEOUT, listing);
             match self.stop.run_until_cancelled(listing).await {
                 None => return "stopped",
                 Some(Ok(Ok(tools))) => self.publisher.set_tools(tools),

@@ -1,7 +1,6 @@
 mod sdk;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::process::Stdio;
 
 use agentnet_testkit::eventually;
@@ -39,16 +38,20 @@ fn mesh(server: McpServer) -> Mesh {
     }
 }
 
+/// A server over its standard input and output, with its files in a directory.
+fn stdio_server(directory: &Path, options: &[&str]) -> McpServer {
+    let path = |name: &str| directory.join(name).to_str().unwrap().to_owned();
+    let mut argv = vec!["python3".to_owned(), "-u".to_owned(), script()];
+    argv.extend(["--log".to_owned(), path("log"), "--refuse".to_owned(), path("refuse")]);
+    argv.extend(options.iter().map(|option| (*option).to_owned()));
+    let env = BTreeMap::from([("TOKEN".to_owned(), Secret::new("secret-token"))]);
+    McpServer::Command { argv, cwd: None, env }
+}
+
 impl Fixture {
-    /// A server over its standard input and output.
     fn stdio(options: &[&str]) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let path = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
-        let mut argv = vec!["python3".to_owned(), "-u".to_owned(), script()];
-        argv.extend(["--log".to_owned(), path("log"), "--refuse".to_owned(), path("refuse")]);
-        argv.extend(options.iter().map(|option| (*option).to_owned()));
-        let env = BTreeMap::from([("TOKEN".to_owned(), Secret::new("secret-token"))]);
-        let tools = SharedTools::start(&mesh(McpServer::Command { argv, cwd: None, env }));
+        let tools = SharedTools::start(&mesh(stdio_server(directory.path(), options)));
         Self { directory, tools }
     }
 
@@ -146,6 +149,9 @@ async fn a_server_that_nobody_wants_does_not_start() {
 async fn a_server_gets_a_cleared_environment() {
     let fixture = Fixture::stdio(&[]);
     let tools = fixture.select(&["mcp.*"]).await;
+    let specs = tools.specs();
+    let spec = specs.iter().find(|spec| spec.name == "mcp__files__environment");
+    assert_eq!(spec.unwrap().description, "Lists the variables, such as ***.");
     let content = content(&tools, "mcp__files__environment", &json!({})).await;
     assert!(!content.to_string().contains("secret-token"), "{content}");
     let variables: BTreeMap<String, String> = serde_json::from_str(content["result"].as_str().unwrap()).unwrap();
@@ -188,6 +194,32 @@ async fn a_server_that_ends_is_started_again() {
     let sum = content(&tools, "mcp__files__add", &json!({"a": 1, "b": 1})).await;
     assert_eq!(sum["result"], json!({"sum": 2}), "{sum}");
     assert_eq!(fixture.log().matches("started").count(), 2);
+    fixture.tools.close().await;
+}
+
+#[tokio::test]
+async fn only_a_server_with_other_settings_is_started_again() {
+    let mut fixture = Fixture::stdio(&[]);
+    let tools = fixture.select(&["mcp.*"]).await;
+    let server = stdio_server(fixture.directory.path(), &[]);
+    let mut with_another = mesh(server.clone());
+    with_another.mcp_servers.insert("more".to_owned(), server);
+    fixture.tools.renew(&with_another).close().await;
+    let both = fixture.select(&["mcp.files.add", "mcp.more.add"]).await;
+    assert_eq!(names(&both), ["mcp__files__add", "mcp__more__add"]);
+    let arguments = json!({"a": 1, "b": 1});
+    let sum = content(&tools, "mcp__files__add", &arguments).await;
+    assert_eq!(sum["result"], json!({"sum": 2}), "{sum}");
+    assert_eq!(fixture.log().matches("started").count(), 2, "one for each");
+
+    let changed = stdio_server(fixture.directory.path(), &["--modern"]);
+    fixture.tools.renew(&mesh(changed)).close().await;
+    let ended = content(&tools, "mcp__files__add", &arguments).await;
+    assert_eq!(ended["error"], json!("server_unavailable"), "{ended}");
+    let renewed = fixture.select(&["mcp.*"]).await;
+    let sum = content(&renewed, "mcp__files__add", &arguments).await;
+    assert_eq!(sum["result"], json!({"sum": 2}), "{sum}");
+    assert_eq!(fixture.log().matches("started").count(), 3);
     fixture.tools.close().await;
 }
 

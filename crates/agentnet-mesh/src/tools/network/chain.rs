@@ -83,6 +83,15 @@ impl CallChain {
         member
     }
 
+    /// How often the question was passed on, for people. Any client can write any number.
+    fn times(&self) -> String {
+        match self.hops {
+            1 => "once".to_owned(),
+            hops if usize::try_from(hops).is_ok_and(|hops| hops <= MAX_CHAIN) => format!("{hops} times"),
+            _ => "too often".to_owned(),
+        }
+    }
+
     fn origin<'a>(&'a self, own: &'a str) -> &'a str {
         self.waiting.first().map_or(own, String::as_str)
     }
@@ -96,8 +105,8 @@ impl CallChain {
             return Err(ToolFailure::new(
                 "hop_limit",
                 format!(
-                    "the question was passed on {} times; at most {max_hops} are allowed",
-                    self.hops
+                    "the question was passed on {}; the limit is {max_hops} (max_hops)",
+                    self.times()
                 ),
             ));
         }
@@ -121,8 +130,8 @@ impl CallChain {
         Err(ToolFailure::new(
             "hop_limit",
             format!(
-                "this question was passed on {} times, which is the limit: answer it yourself",
-                self.hops
+                "this question was passed on {}, and the limit is {max_hops} (max_hops): answer it yourself",
+                self.times()
             ),
         ))
     }
@@ -210,5 +219,13 @@ mod tests {
         let waiting: Arc<[String]> = ["acct_user".to_owned(), "acct_a".to_owned()].into();
         let outcome = CallChain { hops, waiting }.check_received(own, 3);
         assert_eq!(outcome.err().map(|failure| failure.code).as_deref(), expected);
+    }
+
+    #[rstest]
+    #[case::one_too_many(4, "the question was passed on 4 times; the limit is 3 (max_hops)")]
+    #[case::made_up(u32::MAX, "the question was passed on too often; the limit is 3 (max_hops)")]
+    fn a_chain_that_is_too_long_is_told_in_plain_words(#[case] hops: u32, #[case] expected: &str) {
+        let outcome = CallChain { hops, waiting: Arc::new([]) }.check_received("acct_own", 3);
+        assert_eq!(outcome.unwrap_err().detail, expected);
     }
 }

@@ -53,7 +53,7 @@ export function requestStream(
   };
   bounds("buffer", options.buffer);
   // Of the payload as it is now: it may be changed before the target is resolved.
-  const draft = session.composer.draft(payload, options, KIND.REQUEST);
+  const draft = session.composer.draft(payload, options, KIND.REQUEST, waits.firstMs);
   const start: ReaderParts["start"] = (stream) =>
     begin(stream, { session, destination, draft, options, timeoutMs: waits.firstMs });
   return new ReplyStream({ waits, limits: bounds("limits", options.limits), signal: options.signal, start });

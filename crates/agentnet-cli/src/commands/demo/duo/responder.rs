@@ -9,6 +9,9 @@ use super::settings::Settings;
 use super::speaker::Speaker;
 use crate::output::log_block::{BlockLog, LogBlock};
 
+/// Capability of the Python implementation's agent B: programs find it by this name. No messages can be routed by it, for it
+/// contains a `.`.
+const CAPABILITY: &str = "novita.chat";
 /// What is asked where a question is blank.
 const NO_QUESTION: &str = "No question was provided.";
 /// How long an answer may take.
@@ -24,7 +27,7 @@ pub(super) fn attach(
     log: Option<BlockLog>,
 ) -> AgentBuilder {
     agent
-        .capabilities(["novita.chat"])
+        .advertise([CAPABILITY])
         .limits(|limits: &mut Limits| {
             limits.work_timeout = WORK_TIMEOUT;
             limits.rate_limit_per_sender_per_sec = RATE_PER_SENDER;

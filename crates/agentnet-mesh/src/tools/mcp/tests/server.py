@@ -24,7 +24,7 @@ TOOLS = [
     ("add", "Adds two numbers.", {"type": "object", "required": ["a", "b"], "properties": {"a": NUMBER, "b": NUMBER}}),
     ("read file", "Reads\nnothing.", {"type": "object", "properties": {}}),
     ("fail", "Fails.", {"type": "object"}),
-    ("environment", "Lists the variables.", {"type": "object"}),
+    ("environment", f"Lists the variables, such as {os.environ.get('TOKEN')}.", {"type": "object"}),
     ("slow", "Runs until it is cancelled.", {"type": "object"}),
     ("crash", "Ends the server.", {"type": "object"}),
     ("grow", "Adds a tool.", {"type": "object"}),

@@ -1,0 +1,77 @@
+//! A host that stops: the answers at hand, and a second signal.
+
+use agentnet::{StreamError, json};
+use rustix::process::Signal;
+use serde_json::Value;
+
+use crate::harness::WAIT_TIMEOUT;
+use crate::limits::Silent;
+use crate::scripted::{Mesh, Setup, agent, head, says};
+
+/// An answer that is finished while the host stops is printed like every other.
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_are_printed_while_the_host_stops() {
+    const ANSWER: &str = "an answer of many pieces that takes some time";
+    let mut slow = says(json!({}), ANSWER);
+    slow["latency"] = json!(100);
+    slow["chunkSize"] = json!(2);
+    let mut mesh = Mesh::start(Setup {
+        yaml: head("openai-chat") + "agents:\n" + &agent("slow", "You take your time.", ""),
+        online: &["slow"],
+        fixtures: json!([slow]),
+        ..Setup::default()
+    })
+    .await;
+    let stopping = async {
+        mesh.asked(1).await;
+        mesh.host.signal(Signal::TERM);
+    };
+    let (answer, ()) = tokio::join!(mesh.answer("@slow", "stop_1", "now"), stopping);
+    assert_eq!(answer, ANSWER);
+    assert_eq!(mesh.host.ended().await.code(), Some(0), "{}", mesh.host.stderr());
+    let printed = mesh.printed();
+    let sent = printed.lines().filter_map(|line| {
+        let line: Value = serde_json::from_str(line).unwrap();
+        (line["event"] == "send").then_some(line)
+    });
+    let sent: Vec<Value> = sent.collect();
+    assert_eq!(sent.len(), 1, "{printed}");
+    assert_eq!(
+        (&sent[0]["thread"], &sent[0]["text"]),
+        (&json!("stop_1"), &json!(ANSWER))
+    );
+    mesh.host = mesh.another_host();
+    mesh.ready(2).await;
+    mesh.stop().await;
+}
+
+/// A second signal does not wait for the answers at hand, and does not leave those who wait for them to their timeouts.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_signal_ends_running_streams() {
+    let silent = Silent::start().await;
+    let provider = "  silent: { api: openai-chat, base_url: \"${SILENT_URL}/v1\", api_key: x, timeout_seconds: 600 }\n";
+    let patient = "  - { key: patient, prompt: { text: A. }, model: { provider: silent, name: m } }\n";
+    let mut mesh = Mesh::start(Setup {
+        yaml: head("openai-chat") + provider + "agents:\n" + patient,
+        online: &["patient"],
+        fixtures: json!([]),
+        environment: vec![("SILENT_URL", silent.url.clone())],
+    })
+    .await;
+    let question = json!({ "text": "a poem", "stream": true });
+    let request = mesh.asker.request_stream("@patient", question).timeout(WAIT_TIMEOUT);
+    let stream = request.idle_timeout(WAIT_TIMEOUT).await.unwrap();
+    silent.has_waiting(1).await;
+    mesh.host.signal(Signal::TERM);
+    mesh.host.says("stopping").await;
+    mesh.host.signal(Signal::TERM);
+    let error = stream.text().await.unwrap_err();
+    assert!(
+        matches!(&error, StreamError::Failed { code, .. } if code == "shutting_down"),
+        "{error}"
+    );
+    assert_eq!(mesh.host.ended().await.code(), Some(0), "{}", mesh.host.stderr());
+    mesh.host = mesh.another_host();
+    mesh.ready(2).await;
+    mesh.stop().await;
+}
