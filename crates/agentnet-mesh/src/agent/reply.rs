@@ -50,12 +50,7 @@ impl Replier<'_> {
     }
 
     /// Ends a stream. Its pieces are the whole text, which the end repeats as far as it fits.
-    async fn end(
-        &self,
-        stream: StreamedReply,
-        answer: &Answer,
-        progress: &Progress,
-    ) -> Result<String, AnswerFailure> {
+    async fn end(&self, stream: StreamedReply, answer: &Answer, progress: &Progress) -> Result<String, AnswerFailure> {
         let id = stream.stream_id().to_owned();
         let text = stream.whole_text().trim().to_owned();
         let mut payload = to_payload(answer, &text, progress, self.work);

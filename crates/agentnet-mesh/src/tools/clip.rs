@@ -74,7 +74,11 @@ impl Redactor {
     /// The beginning of a longer text, with `***` also in place of a secret that the cut has left in part.
     pub(super) fn clean_beginning(&self, text: &str) -> String {
         let mut clean = self.clean(text);
-        let cut = self.secrets.iter().filter_map(|secret| cut_secret(&clean, secret)).max();
+        let cut = self
+            .secrets
+            .iter()
+            .filter_map(|secret| cut_secret(&clean, secret))
+            .max();
         if let Some(length) = cut {
             clean.truncate(clean.len() - length);
             clean.push_str("***");
@@ -163,9 +167,16 @@ mod tests {
     #[test]
     fn everyday_variables_are_no_secrets() {
         let mut redactor = Redactor::default();
-        for (name, value) in [("HOME", "/home/me"), ("LC_ALL", "en_US.UTF-8"), ("API_KEY", "sk-123456789")] {
+        for (name, value) in [
+            ("HOME", "/home/me"),
+            ("LC_ALL", "en_US.UTF-8"),
+            ("API_KEY", "sk-123456789"),
+        ] {
             redactor.add_variable(name, value);
         }
-        assert_eq!(redactor.clean("/home/me en_US.UTF-8 sk-123456789"), "/home/me en_US.UTF-8 ***");
+        assert_eq!(
+            redactor.clean("/home/me en_US.UTF-8 sk-123456789"),
+            "/home/me en_US.UTF-8 ***"
+        );
     }
 }

@@ -165,7 +165,10 @@ async fn an_answer_that_does_not_fit_into_a_message_is_streamed_whole() {
     });
     let _agent = network.agent(config("planner"), &model).await;
     let user = network.user("alice").await;
-    let request = user.request_stream("@planner", question()).thread("t1").timeout(DEADLINE);
+    let request = user
+        .request_stream("@planner", question())
+        .thread("t1")
+        .timeout(DEADLINE);
     let whole = request.await.unwrap().finish().await.unwrap();
     assert_eq!(whole.text.chars().count(), 200_000);
     let result: Value = whole.result.unwrap().deserialize().unwrap();

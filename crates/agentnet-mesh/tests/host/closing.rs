@@ -49,7 +49,9 @@ async fn a_host_that_must_end_at_once_refuses_what_is_at_hand() {
     let host = host(&world, Duration::from_secs(3600)).await;
     let held = world.held("@turn").await;
     let stream = world.held_stream("@turn").await;
-    timeout(DEADLINE, host.close_until(std::future::ready(()))).await.unwrap();
+    timeout(DEADLINE, host.close_until(std::future::ready(())))
+        .await
+        .unwrap();
     let reply = held.await.unwrap();
     assert_eq!(
         reply.error_code().as_deref(),

@@ -114,7 +114,6 @@ async fn an_agent_without_its_key_says_so() {
     host.close().await;
 }
 
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_change_of_a_tool_restarts_no_mcp_server() {
     let world = World::start().await;

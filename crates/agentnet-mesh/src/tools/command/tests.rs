@@ -114,7 +114,10 @@ fn an_argument_does_not_leave_a_fixed_directory(#[case] element: &str, #[case] a
     let argv = filled(&tool(&["cat", element]), &json!({"a": a, "b": "./secret"}));
     match argv {
         Ok(argv) => assert!(is_allowed, "{argv:?}"),
-        Err(problem) => assert!(!is_allowed && problem.contains("must stay in its directory"), "{problem}"),
+        Err(problem) => assert!(
+            !is_allowed && problem.contains("must stay in its directory"),
+            "{problem}"
+        ),
     }
 }
 
@@ -171,7 +174,10 @@ async fn the_environment_has_only_the_listed_variables() {
     let tool = compile(&["env"], &["PATH", "NO_SUCH_VARIABLE"], WAIT, Path::new("/")).unwrap();
     let content = run(tool, &json!({})).await;
     let stdout = content["result"]["stdout"].as_str().unwrap();
-    let mut names: Vec<&str> = stdout.lines().filter_map(|line| Some(line.split_once('=')?.0)).collect();
+    let mut names: Vec<&str> = stdout
+        .lines()
+        .filter_map(|line| Some(line.split_once('=')?.0))
+        .collect();
     names.sort_unstable();
     assert_eq!(names, ["AGENTNET_MESH_RUN", "PATH"], "{stdout}");
 }

@@ -225,7 +225,11 @@ mod tests {
     #[case::one_too_many(4, "the question was passed on 4 times; the limit is 3 (max_hops)")]
     #[case::made_up(u32::MAX, "the question was passed on too often; the limit is 3 (max_hops)")]
     fn a_chain_that_is_too_long_is_told_in_plain_words(#[case] hops: u32, #[case] expected: &str) {
-        let outcome = CallChain { hops, waiting: Arc::new([]) }.check_received("acct_own", 3);
+        let outcome = CallChain {
+            hops,
+            waiting: Arc::new([]),
+        }
+        .check_received("acct_own", 3);
         assert_eq!(outcome.unwrap_err().detail, expected);
     }
 }
