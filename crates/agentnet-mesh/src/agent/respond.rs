@@ -27,6 +27,11 @@ use crate::tools::network::thread_of;
 /// Time that a checkpoint after the reply needs at least.
 const MIN_COMPACTION_TIME: Duration = Duration::from_secs(3);
 
+/// The lifetime of a request that names none. The Python implementation sends it however long it waits for the reply: for
+/// [`DEFAULT_WAIT_MS`] unless told otherwise.
+const DEFAULT_TTL_MS: i128 = 30_000;
+const DEFAULT_WAIT_MS: i128 = 90_000;
+
 /// Answers a question, unless its reader cancels.
 pub(super) async fn respond(
     responder: &Responder,
@@ -173,7 +178,10 @@ impl Respond<'_> {
             return None;
         }
         let now = Timestamp::from(SystemTime::now());
-        let (ttl_ms, expires_at) = (message.ttl_ms, message.expires_at.as_deref());
+        let (ttl_ms, expires_at) = match message.ttl_ms {
+            Some(DEFAULT_TTL_MS) => (Some(DEFAULT_WAIT_MS), None),
+            ttl_ms => (ttl_ms, message.expires_at.as_deref()),
+        };
         let lifetime = expiry::check(&message.sent_at, ttl_ms, expires_at, now, DEFAULT_CLOCK_SKEW_MS);
         let has_expired = lifetime == Err(ExpiryError::Expired);
         has_expired.then(|| AnswerFailure::new(EXPIRED, "the question waited until its lifetime (ttl_ms) was over"))

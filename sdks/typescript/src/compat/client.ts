@@ -7,6 +7,7 @@ import {
   BlobStore,
   CONSOLE_LOGGER,
   Connection,
+  DEFAULT_LIMITS,
   InvalidArgumentError,
   RegistryClient,
 } from "../node/index.js";
@@ -58,6 +59,7 @@ interface Link {
 export class AgentNetClient extends ClientRegistryCalls {
   readonly #options: AgentNetClientOptions;
   readonly #requestTimeoutMs: number;
+  readonly #ttlMs: number;
   #link: Link | undefined;
   #connecting: Promise<Link> | undefined;
   #connectAbort = new AbortController();
@@ -73,6 +75,7 @@ export class AgentNetClient extends ClientRegistryCalls {
     }
     this.#options = { ...optionsOf(options) };
     this.#requestTimeoutMs = options.defaultRequestTimeoutMs ?? DEFAULT_REQUEST_TIMEOUT_MS;
+    this.#ttlMs = options.limits?.defaultTtlMs ?? options.defaultTtlMs ?? DEFAULT_LIMITS.defaultTtlMs;
   }
 
   /** Connects, within about three seconds. Does nothing when it is connected. The registry may be asked from then on. */
@@ -223,8 +226,9 @@ export class AgentNetClient extends ClientRegistryCalls {
   async #request(target: () => Target, payload: unknown, options: RequestOptions): Promise<AgentMessage> {
     const session = this.#requireSession();
     return await translated(async () => {
-      const { timeoutMs = this.#requestTimeoutMs } = optionsOf(options);
-      return agentMessage(await request(session, target(), payload, { ...options, timeoutMs }));
+      // The original's client gives a request the lifetime of a send, however long it waits.
+      const { timeoutMs = this.#requestTimeoutMs, ttlMs = this.#ttlMs } = optionsOf(options);
+      return agentMessage(await request(session, target(), payload, { ...options, timeoutMs, ttlMs }));
     });
   }
 
