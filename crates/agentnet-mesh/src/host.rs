@@ -5,7 +5,7 @@
 //! 3. [`Host::reload`] compares by key: agents that did not change are not touched. One with another identity joins anew before
 //!    its old session is drained, so that no request is dropped.
 //! 4. [`Host::close`] drains the agents in reverse order, ends what still runs, then the tools, and writes the ledger to the disk;
-//!    [`Host::close_until`] hurries when it is told to.
+//!    [`Host::close_until`] also ends what still runs once it is told to.
 //!
 //! ```no_run
 //! use agentnet_mesh::{config, host::{Host, HostOptions}};

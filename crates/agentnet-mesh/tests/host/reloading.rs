@@ -26,7 +26,7 @@ async fn a_reload_changes_what_differs_and_nothing_else() {
     assert_eq!(
         (session(&host, "turn").await, session(&host, "stay").await),
         sessions,
-        "nobody has joined anew"
+        "no agent has joined anew"
     );
     world.release();
     assert_eq!(held.await.unwrap().text().as_deref(), Some("PROMPT_OLD"));

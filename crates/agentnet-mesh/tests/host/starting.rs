@@ -51,7 +51,7 @@ async fn an_agent_that_cannot_join_ends_the_start() {
         "{refused}"
     );
     let online = world.user.list_online().await.unwrap();
-    assert_eq!(online.len(), 1, "nobody is left: {online:?}");
+    assert_eq!(online.len(), 1, "none is left: {online:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
