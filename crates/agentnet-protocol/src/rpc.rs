@@ -5,6 +5,7 @@
 
 mod accounts;
 mod history;
+mod mailbox;
 mod metrics;
 mod record;
 mod rotate;
@@ -20,6 +21,12 @@ pub use accounts::{
 pub use history::{
     HistoryMessage, MessageSearchFilters, MessageSearchReply, MessageSearchRequest, ThreadMessagesReply,
     ThreadMessagesRequest,
+};
+pub use mailbox::{
+    LeasedMessage, MAX_ACTION_MESSAGES, MailboxAckItem, MailboxAckReply, MailboxAckRequest, MailboxActionReply,
+    MailboxActionRequest, MailboxEvent, MailboxExtendRequest, MailboxItem, MailboxLeaseReply, MailboxLeaseRequest,
+    MailboxListReply, MailboxListRequest, MailboxPutReply, MailboxPutRequest, MailboxStatusReply, MailboxStatusRequest,
+    RequestAuth, SignedRequest,
 };
 pub use metrics::{CaptureStats, HandlerStats, LatencyStats, MetricsReply, MetricsRequest, WriteQueueStats};
 pub use rotate::{RotateKeyReply, RotateKeyRequest};

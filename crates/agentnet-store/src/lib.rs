@@ -36,4 +36,4 @@ mod username_suffix;
 pub use case_fold::fold_case;
 pub use error::StoreError;
 pub use open::{OpenOptions, TlsMode, open, sqlite_url};
-pub use store::{Accounts, Messages, Registries, Sessions, Store, Threads};
+pub use store::{Accounts, Mailboxes, Messages, Registries, Sessions, Store, Threads};

@@ -82,6 +82,7 @@ fn register() {
             agent: agent.clone(),
             auth: None,
             keep_profile: false,
+            pulls_mailbox: false,
         },
         &format!("{text}}}"),
     );
@@ -91,6 +92,7 @@ fn register() {
             agent,
             auth,
             keep_profile: true,
+            pulls_mailbox: false,
         },
         &format!(r#"{text},"auth":{{"scheme":"dev-ed25519-v1"}},"keep_profile":true}}"#),
     );
