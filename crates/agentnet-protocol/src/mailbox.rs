@@ -177,6 +177,48 @@ texts! {
     }
 }
 
+/// The codes of the mailbox's requests; an error is a code, `: ` and a sentence (section 21.3).
+pub mod code {
+    /// The registry keeps no messages.
+    pub const DISABLED: &str = "mailbox_disabled";
+    /// The account's mailbox, or all of them together, is full.
+    pub const FULL: &str = "mailbox_full";
+    /// The sender has left too many messages for the account.
+    pub const SENDER_FULL: &str = "mailbox_sender_full";
+    /// There is no such account.
+    pub const UNKNOWN_ACCOUNT: &str = "mailbox_unknown_account";
+    /// The account takes no messages by mailbox.
+    pub const REFUSED: &str = "mailbox_refused";
+    /// The message has expired.
+    pub const EXPIRED: &str = "mailbox_expired";
+    /// The message is too large.
+    pub const TOO_LARGE: &str = "mailbox_too_large";
+    /// The message is one that is never kept.
+    pub const NOT_STORABLE: &str = "mailbox_not_storable";
+    /// The session is not online, or of another account.
+    pub const SESSION_UNKNOWN: &str = "mailbox_session_unknown";
+    /// The store failed.
+    pub const FAILED: &str = "mailbox_failed";
+}
+
+/// The code of an error's text, which is `code: sentence`.
+#[must_use]
+pub fn code_of(error: &str) -> &str {
+    error.split_once(": ").map_or(error, |(code, _)| code)
+}
+
+/// Codes of a rejection after which the message is worth keeping: its receiver will take it later.
+pub const RETRIABLE_CODES: [&str; 5] = [
+    "busy",
+    "rate_limited",
+    "shutting_down",
+    "service_degraded",
+    "recipient_offline",
+];
+
+/// Codes of a failed attempt that does not count: the receiver had no time for the message.
+pub const FREE_CODES: [&str; 4] = ["busy", "rate_limited", "shutting_down", "service_degraded"];
+
 /// Whether a registration or a hello says that its session takes the messages of the mailbox itself.
 #[must_use]
 pub fn pulls(object: &Object<'_>) -> bool {

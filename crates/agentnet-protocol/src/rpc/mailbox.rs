@@ -93,6 +93,9 @@ macro_rules! signed {
 pub struct MailboxPutRequest {
     /// The message, an object; kept as it is written.
     pub envelope: RawJson,
+    /// The message has not been published to the inbox: if a session of the account is online and nothing waits for it, the
+    /// registry answers `live` instead of keeping the message.
+    pub direct: bool,
 }
 
 impl Request for MailboxPutRequest {
@@ -104,6 +107,9 @@ impl Request for MailboxPutRequest {
     fn encode(&self) -> String {
         let mut out = ObjectWriter::with_capacity(self.envelope.get().len() + 16);
         out.raw("envelope", &ascii(self.envelope.get()));
+        if self.direct {
+            out.bool("direct", true);
+        }
         out.finish()
     }
 
@@ -115,6 +121,7 @@ impl Request for MailboxPutRequest {
         }
         Ok(Self {
             envelope: RawJson::validated(envelope.raw().into()),
+            direct: object.get("direct").is_truthy(),
         })
     }
 }
