@@ -1,8 +1,5 @@
 //! The mailbox: what a message, a session and a lease say of it (PROTOCOL.md section 21, an addition to the Python protocol).
 
-use std::fmt;
-use std::str::FromStr;
-
 use crate::envelope::Envelope;
 use crate::json::{Kind, Object, Value, trim};
 use crate::{Timestamp, expiry, subject};
@@ -100,19 +97,19 @@ macro_rules! texts {
             }
         }
 
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 f.write_str(self.as_str())
             }
         }
 
-        impl FromStr for $name {
-            type Err = UnknownText;
+        impl std::str::FromStr for $name {
+            type Err = $crate::mailbox::UnknownText;
 
-            fn from_str(text: &str) -> Result<Self, UnknownText> {
-                let text = trim(text);
+            fn from_str(text: &str) -> Result<Self, $crate::mailbox::UnknownText> {
+                let text = $crate::json::trim(text);
                 let found = Self::ALL.iter().find(|known| text.eq_ignore_ascii_case(known.as_str()));
-                found.copied().ok_or(UnknownText)
+                found.copied().ok_or($crate::mailbox::UnknownText)
             }
         }
     };

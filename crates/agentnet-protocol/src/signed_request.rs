@@ -107,10 +107,18 @@ mod tests {
             let auth = object.get("auth");
             let auth = (!auth.is_null()).then(|| RawJson::validated(auth.raw().into()));
             let hash = request_sha256(&object);
-            check(auth.as_ref(), requester, &hash, Some(bound.public_text()), now, 1000, |nonce| {
-                assert_eq!(nonce, "acct_a:n");
-                fresh
-            })
+            check(
+                auth.as_ref(),
+                requester,
+                &hash,
+                Some(bound.public_text()),
+                now,
+                1000,
+                |nonce| {
+                    assert_eq!(nonce, "acct_a:n");
+                    fresh
+                },
+            )
         };
         let auth = sign(&key, REQUESTER, request, now, "n");
         let body = sent(request, &auth);

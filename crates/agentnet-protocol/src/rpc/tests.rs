@@ -3,6 +3,7 @@
 mod accounts;
 mod errors;
 mod history;
+mod mailbox;
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
