@@ -118,6 +118,8 @@ class AgentNode(Sends, Requests):
         dev_auth_key_cache_seconds: How long others' keys are remembered.
         blob_dir: The directory of the local blob store. Default: ``AGENTNET_BLOB_DIR``, else ``.agentnet_blobs``.
         blob_storage: Where new blobs go, ``local`` or ``nats_object``. Default: ``AGENTNET_BLOB_STORAGE``, else ``local``.
+        pull_mailbox: Whether the node takes the messages of its account's mailbox itself, at its own pace and in order. If
+            False, the registry sends them to its inbox one by one, as for agents of agentnet-realm.
 
     Raises:
         ValueError: An argument is invalid.
@@ -155,6 +157,7 @@ class AgentNode(Sends, Requests):
         *,
         blob_dir: str | os.PathLike[str] | None = None,
         blob_storage: str | None = None,
+        pull_mailbox: bool = True,
     ) -> None:
         self.agent_id = agent_id
         self.name = name
@@ -183,6 +186,7 @@ class AgentNode(Sends, Requests):
         self.dev_auth_enabled = dev_auth_enabled
         self.dev_auth_key_dir = dev_auth_key_dir
         self.dev_auth_key_cache_seconds = max(5.0, dev_auth_key_cache_seconds)
+        self.pull_mailbox = bool(pull_mailbox)
         self._handling = _Handling(self.logger)
         self._running = False
         self._starting: concurrent.futures.Future[None] | None = None
@@ -222,6 +226,7 @@ class AgentNode(Sends, Requests):
             "key_cache_ttl": self.dev_auth_key_cache_seconds,
             "blob_dir": None if blob_dir is None else os.fspath(blob_dir),
             "blob_storage": blob_storage,
+            "pull_mailbox": self.pull_mailbox,
         }
 
     def on_message(self, handler: H) -> H:
