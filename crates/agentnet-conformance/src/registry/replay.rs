@@ -108,18 +108,30 @@ impl<'a> Replay<'a> {
             growing: &[],
         };
         self.needs.clone_from(&conversation.needs);
+        let missing = self.missing(conversation).await;
+        if conversation.requires.is_some() {
+            // It uses sessions of its own.
+            self.sessions = None;
+        }
         for step in &conversation.steps {
+            if let Some(why) = &missing {
+                if step.expect != RecordedAnswer::Published {
+                    self.report(step, (Verdict::NotRun, vec![why.clone()]));
+                }
+                continue;
+            }
             let own = self.run.letters().to_owned();
             let body = match &step.body {
                 RequestBody::Json(request) => {
-                    let request = signed(&step.note, request, &conversation.keys)
+                    let request = self.bindings.fill_value(request, &own);
+                    let request = signed(&step.note, &request, &conversation.keys)
                         .map_err(|why| unusable(&step.file, format!("step {}: {why}", step.index)))?;
-                    self.bindings.fill_value(&request, &own).to_string()
+                    request.to_string()
                 }
                 RequestBody::Raw(text) => text.clone(),
             };
             let subject = self.bindings.fill(&step.subject, &own);
-            let (verdict, details) = match &step.expect {
+            let outcome = match &step.expect {
                 RecordedAnswer::Published => {
                     let message = serde_json::from_str(&body).unwrap_or_default();
                     self.publish(&subject, body).await?;
@@ -131,18 +143,29 @@ impl<'a> Replay<'a> {
                 RecordedAnswer::SameShape => self.ask_for_same_shape(&subject, &body).await,
                 RecordedAnswer::Reply(_) | RecordedAnswer::Silence => self.ask(step, &subject, &body).await?,
             };
-            self.steps.push(StepReport {
-                file: step.file.clone(),
-                step: step.index,
-                name: step.note.clone(),
-                subject: step.subject.clone(),
-                section: step.section().to_owned(),
-                verdict,
-                reasons: step.why.clone(),
-                details,
-            });
+            self.report(step, outcome);
         }
         Ok(())
+    }
+
+    /// Why none of a conversation's steps can be tested, if that is so.
+    async fn missing(&self, conversation: &Conversation) -> Option<String> {
+        let requirement = conversation.requires.as_ref()?;
+        let body = requirement.request.to_string();
+        requirement.unmet(self.request(&requirement.subject, &body, self.options.timeout).await)
+    }
+
+    fn report(&mut self, step: &RegistryStep, (verdict, details): StepOutcome) {
+        self.steps.push(StepReport {
+            file: step.file.clone(),
+            step: step.index,
+            name: step.note.clone(),
+            subject: step.subject.clone(),
+            section: step.section().to_owned(),
+            verdict,
+            reasons: step.why.clone(),
+            details,
+        });
     }
 
     /// Ends the sessions of the run.
@@ -300,7 +323,8 @@ impl<'a> Replay<'a> {
     /// Why a step on sessions cannot be tested any more: the run sends no heartbeats, so its sessions expire.
     fn sessions_expired(&self, subject: &str) -> Option<String> {
         let (registered, ttl) = self.sessions?;
-        let about_sessions = ["registry.list", "registry.search", "registry.profile"].contains(&subject);
+        let about_sessions = ["registry.list", "registry.search", "registry.profile"].contains(&subject)
+            || subject.starts_with("registry.mailbox_");
         (about_sessions && registered.elapsed() + Duration::from_secs(1) > ttl)
             .then(|| format!("the sessions of the run are too old: the registry forgets them after {ttl:?}"))
     }
