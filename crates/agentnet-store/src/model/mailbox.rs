@@ -60,6 +60,9 @@ pub enum PutOutcome {
     SenderFull,
     /// The mailboxes together are full.
     NetworkFull,
+    /// The database does not take this message, now or later, for instance since its ids are too long for an index. The other
+    /// messages of the call are kept.
+    Refused,
 }
 
 /// Which messages a session wants.
