@@ -13,6 +13,7 @@ use pyo3::prelude::*;
 use pyo3::pyclass::{PyTraverseError, PyVisit};
 use pyo3::types::PyDict;
 
+use self::mailbox_calls::MailboxArgument;
 use crate::attach::current_bridge;
 use crate::bridge::Bridge;
 use crate::calls::{submit, submit_or_finish};
@@ -202,10 +203,7 @@ impl Node {
     }
 
     /// A send whose message the registry keeps if the receiver is offline.
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "two more than a send: how long the message is kept, and until when"
-    )]
+    #[expect(clippy::too_many_arguments, reason = "one more than a send: how the message is kept")]
     fn send_mailbox<'py>(
         &self,
         py: Python<'py>,
@@ -213,14 +211,13 @@ impl Node {
         to: TextArgument,
         payload: &Bound<'py, PyAny>,
         kind: Option<TextArgument>,
-        lifetime: Option<f64>,
-        processed: bool,
+        mailbox: MailboxArgument,
         options: &Bound<'py, PyDict>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let options = Options::read(kind, options)?;
         let receipt_timeout = options.receipt_timeout;
         let send = apply!(self.message(py, target_kind, to, payload)?, options);
-        let send = mailbox_calls::mailbox_send(send, lifetime, processed, receipt_timeout);
+        let send = mailbox.apply(send, receipt_timeout);
         submit_or_finish(py, send.into_future(), mailbox_calls::mailbox_sent)
     }
 
@@ -231,11 +228,10 @@ impl Node {
         action: &str,
         message_ids: Vec<String>,
         state: Option<&str>,
-        timeout: f64,
     ) -> PyResult<Bound<'py, PyAny>> {
         let (action, state) = mailbox_calls::action(action, state)?;
         let node = self.present(py)?.clone();
-        let changed = async move { node.mailbox_action(action, message_ids, state, duration(timeout)).await };
+        let changed = async move { node.mailbox_action(action, message_ids, state).await };
         submit(py, changed, |py, changed| match changed {
             Ok(reply) => reply.changed.into_py_any(py),
             Err(error) => Err(error.raise(py)),

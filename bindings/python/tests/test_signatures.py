@@ -196,33 +196,32 @@ def with_recorder() -> tuple[AgentSDK, Recorder]:
 
 
 @pytest.mark.parametrize(
-    ("mailbox", "ttl_ms", "lifetime", "processed"),
+    ("mailbox", "ttl_ms", "expected"),
     [
-        (True, None, None, False),
-        (True, 5_000, 5.0, False),
-        ({}, None, None, False),
-        (3600, None, 3600.0, False),
-        (0.5, None, 0.5, False),
-        ("7d", None, 604_800.0, False),
-        (" 1.5 H ", None, 5400.0, False),
-        ("250ms", None, 0.25, False),
-        ("2w", None, 1_209_600.0, False),
-        ({"lifetime": "45s", "ack": "processed"}, None, 45.0, True),
-        ({"ack": "processed"}, 7, 0.007, True),
-        ({"lifetime": True, "ack": "accepted"}, None, None, False),
+        (True, None, (None, False, None)),
+        (True, 5_000, (5.0, False, None)),
+        ({}, None, (None, False, None)),
+        (3600, None, (3600.0, False, None)),
+        (0.5, None, (0.5, False, None)),
+        ("7d", None, (604_800.0, False, None)),
+        (" 1.5 H ", None, (5400.0, False, None)),
+        ("250ms", None, (0.25, False, None)),
+        ("2w", None, (1_209_600.0, False, None)),
+        ({"lifetime": "45s", "ack": "processed"}, None, (45.0, True, None)),
+        ({"ack": "processed", "timeout": 3}, 7, (0.007, True, 3.0)),
+        ({"lifetime": True, "ack": "accepted"}, None, (None, False, None)),
     ],
 )
-def test_forms_of_the_mailbox_option(mailbox: Any, ttl_ms: int | None, lifetime: float | None, processed: bool) -> None:
+def test_forms_of_the_mailbox_option(mailbox: Any, ttl_ms: int | None, expected: tuple[Any, ...]) -> None:
     sdk, native = with_recorder()
 
     async def main() -> None:
         await sdk.node.send("@b", 1, ttl_ms=ttl_ms, thread_id="t", retry_attempts=3, receipt_timeout=0.5, mailbox=mailbox)
         assert native.call == "send_mailbox"
-        options = {"thread_id": "t", "receipt_timeout": 0.5}
-        assert native.arguments == (0, "@b", 1, "direct", lifetime, processed, options)
+        assert native.arguments == (0, "@b", 1, "direct", expected, {"thread_id": "t", "receipt_timeout": 0.5})
         if ttl_ms is None:
             result = await sdk.send_json("@b", 1, thread_id="t", mailbox=mailbox)
-            assert native.call == "send_mailbox" and native.arguments[4:] == (lifetime, processed, {"thread_id": "t"})
+            assert native.call == "send_mailbox" and native.arguments[4:] == (expected, {"thread_id": "t"})
             assert result.data == {"delivery": "delivered"}
 
     asyncio.run(main())
@@ -247,9 +246,10 @@ def test_a_send_that_does_not_ask_for_the_mailbox_is_as_before() -> None:
         *(({"mailbox": wrong}, ValueError, "a number of seconds, or a text") for wrong in (0, -1, "7", "x", "", "0d", "١d")),
         *(({"mailbox": float(wrong)}, ValueError, "a number of seconds, or a text") for wrong in ("nan", "inf")),
         ({"mailbox": 10**400}, ValueError, "a number of seconds, or a text"),
-        ({"mailbox": [7]}, TypeError, "a number of seconds, or a text .*, not list"),
-        ({"mailbox": {"life": 1}}, ValueError, "mailbox takes lifetime and ack, not life"),
-        ({"mailbox": {"lifetime": False}}, ValueError, "not False"),
+        ({"mailbox": [7]}, TypeError, r"a number of seconds, or a text .*, not \[7\]"),
+        ({"mailbox": {"life": 1}}, ValueError, "mailbox takes lifetime, ack, timeout, not life"),
+        ({"mailbox": {"lifetime": False}}, TypeError, "not False"),
+        ({"mailbox": {"timeout": 3}}, ValueError, "for the ack 'processed'"),
         ({"mailbox": {"ack": "read"}}, ValueError, "'accepted' or 'processed', not 'read'"),
         ({"mailbox": "7d", "ttl_ms": 5}, ValueError, "given twice"),
         ({"mailbox": True, "require_delivery_ack": False}, ValueError, "leave require_delivery_ack on"),
@@ -287,4 +287,4 @@ def test_the_native_part_takes_the_options_as_one_dict() -> None:
         with pytest.raises(error, match=text):
             native.request(0, "@b", 1, "request", 1.0, options)
         with pytest.raises(error, match=text):
-            native.send_mailbox(0, "@b", 1, "direct", None, False, options)
+            native.send_mailbox(0, "@b", 1, "direct", (None, False, None), options)

@@ -97,14 +97,10 @@ class NodeFacade(BlobMethods):
             account_id=account_id, username=username, state=state, limit=limit, cursor=cursor, timeout=timeout
         )
 
-    async def requeue_mailbox(
-        self, message_ids: Iterable[str] | None = None, *, timeout: float | None = 2.0
-    ) -> int:
+    async def requeue_mailbox(self, message_ids: Iterable[str] | None = None) -> int:
         """Has dead messages of the own mailbox delivered again; see ``AgentNode.requeue_mailbox``."""
-        return await self._node.requeue_mailbox(message_ids, timeout=timeout)
+        return await self._node.requeue_mailbox(message_ids)
 
-    async def drop_mailbox(
-        self, message_ids: Iterable[str] | None = None, *, state: str | None = None, timeout: float | None = 2.0
-    ) -> int:
+    async def drop_mailbox(self, message_ids: Iterable[str] | None = None, *, state: str | None = None) -> int:
         """Deletes messages of the own mailbox; see ``AgentNode.drop_mailbox``."""
-        return await self._node.drop_mailbox(message_ids, state=state, timeout=timeout)
+        return await self._node.drop_mailbox(message_ids, state=state)

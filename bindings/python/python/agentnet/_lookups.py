@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from agentnet import _targets, mailbox, registry
-from agentnet._coerce import seconds, stripped
+from agentnet._coerce import stripped
 from agentnet._completion import completion
 from agentnet._native import Node, abandon
 from agentnet._expand import expand_options
@@ -157,31 +157,24 @@ class Lookups:
             timeout=timeout,
         )
 
-    async def requeue_mailbox(
-        self, message_ids: Iterable[str] | None = None, *, timeout: float | None = 2.0
-    ) -> int:
+    async def requeue_mailbox(self, message_ids: Iterable[str] | None = None) -> int:
         """Has dead messages of the own mailbox delivered again: those named, at most 100, or all. Returns their number."""
-        return await self._change_mailbox("requeue", message_ids, "dead", timeout)
+        return await self._change_mailbox("requeue", message_ids, "dead")
 
-    async def drop_mailbox(
-        self, message_ids: Iterable[str] | None = None, *, state: str | None = None, timeout: float | None = 2.0
-    ) -> int:
-        """Deletes messages of the own mailbox: those named, at most 100, or all in a ``state`` (``queued`` or ``dead``). Their
-        senders are told. Returns their number."""
+    async def drop_mailbox(self, message_ids: Iterable[str] | None = None, *, state: str | None = None) -> int:
+        """Deletes messages of the own mailbox: those named, at most 100, or all in a ``state`` such as ``dead``. Their senders
+        are told. Returns their number."""
         if message_ids is None and not stripped(state):
             raise ValueError("message_ids or state is required")
-        return await self._change_mailbox("drop", message_ids, state, timeout)
+        return await self._change_mailbox("drop", message_ids, state)
 
-    async def _change_mailbox(
-        self, action: str, message_ids: Iterable[str] | None, state: str | None, timeout: float | None
-    ) -> int:
+    async def _change_mailbox(self, action: str, message_ids: Iterable[str] | None, state: str | None) -> int:
         if isinstance(message_ids, str):
             message_ids = [message_ids]
         ids = [] if message_ids is None else [str(message_id) for message_id in message_ids]
         if message_ids is not None and not ids:
             return 0
-        changing = self._native.mailbox_action(action, ids, None if ids else state, seconds(timeout))
-        return await completion(changing)
+        return await completion(self._native.mailbox_action(action, ids, None if ids else state))
 
 
 def native_node(node: Lookups) -> Node:

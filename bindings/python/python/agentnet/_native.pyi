@@ -110,14 +110,11 @@ class Node:
         to: str,
         payload: Any,
         kind: str | None,
-        lifetime: float | None,
-        processed: bool,
+        mailbox: tuple[float | None, bool, float | None],
         options: SendOptions,
         /,
     ) -> tuple[SentMessage] | Awaitable[SentMessage]: ...
-    def mailbox_action(
-        self, action: str, message_ids: list[str], state: str | None, timeout: float, /
-    ) -> asyncio.Future[int]: ...
+    def mailbox_action(self, action: str, message_ids: list[str], state: str | None, /) -> asyncio.Future[int]: ...
     def request(
         self,
         target_kind: int,

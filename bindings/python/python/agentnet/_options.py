@@ -73,7 +73,9 @@ class MailboxOptions(TypedDict, total=False):
     """How long the message is kept: seconds, or a text such as ``"7d"``. Default: ``ttl_ms`` of the send, else seven days."""
     ack: Literal["accepted", "processed"]
     """When the message counts as delivered: when the receiver has accepted it (the default), or when the receiver's handler
-    has finished. With ``processed``, a message whose handler fails is delivered again."""
+    has finished. With ``processed``, the message is delivered again if the handler fails."""
+    timeout: float
+    """With ``processed``: how many seconds the send waits for that, before it says that the message is queued. Default: 60."""
 
 
 class MailboxOption(TypedDict, total=False):

@@ -53,9 +53,8 @@ def _start_mailbox_send(
         raise ValueError("a send with mailbox waits for a receipt: leave require_delivery_ack on")
     # It is published once: what is not accepted then is kept.
     options.pop("retry_attempts", None)
-    lifetime, processed = mailbox_option(mailbox, with_valid_ttl(options).get("ttl_ms"))
-    options.pop("ttl_ms", None)
-    return native.send_mailbox(target_kind, to, payload, kind, lifetime, processed, options)
+    wanted = mailbox_option(mailbox, with_valid_ttl(options).pop("ttl_ms", None))
+    return native.send_mailbox(target_kind, to, payload, kind, wanted, options)
 
 
 def start_reply(
@@ -77,9 +76,8 @@ class Sends(Lookups):
         It waits for the receiver's receipt and repeats the message while none comes, unless ``require_delivery_ack`` is off.
 
         With ``mailbox`` the message is published once, and the registry keeps it if the receiver is offline or has no time:
-        True for ``ttl_ms`` or seven days, or a time in seconds, or a text such as ``"7d"``, ``"12h"``, ``"30m"``; a dict with
-        ``lifetime`` and ``ack`` also says that the message counts as delivered only when it is ``"processed"``. Then
-        ``retry_attempts`` has no effect.
+        True for ``ttl_ms`` or seven days, or a time in seconds, or a text such as ``"7d"``, ``"12h"``, ``"30m"``, or
+        ``MailboxOptions``. Then ``retry_attempts`` has no effect.
 
         Returns:
             The message id, a ``str``. Its ``queued`` and ``detail`` say whether the registry keeps the message.

@@ -44,10 +44,14 @@ class _Handling:
         self.logger = logger
         self.handler: MessageHandler | None = None
         self.warned = False
+        self.before_start: Callable[[], None] | None = None
+        """Called before each message that comes before the node's start has returned."""
 
     async def run(self, message: AgentMessage, call: int) -> None:
         """Handles one message and reports the result, before it writes to the log."""
         assert self.handler is not None
+        if self.before_start is not None:
+            self.before_start()
         try:
             returned: object = self.handler(message)
             # The usual case first.
@@ -262,6 +266,8 @@ class AgentNode(Sends, Requests):
         open_logging()
         runner = None if self._handling.handler is None else self._handling.run
         self._running = True
+        # Messages that waited in the mailbox can come before this coroutine goes on.
+        self._handling.before_start = self._take_identity
         starting = self._starting = concurrent.futures.Future()
         try:
             try:
@@ -275,8 +281,13 @@ class AgentNode(Sends, Requests):
             self._native.release()
             raise
         finally:
+            self._handling.before_start = None
             self._starting = None
             starting.set_result(None)
+        self._take_identity()
+
+    def _take_identity(self) -> None:
+        """The account and the username that the registry gave."""
         self.account_id = self._native.account_id
         self.username = self._native.username
 

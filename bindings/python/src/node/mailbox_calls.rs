@@ -12,20 +12,31 @@ use pyo3::sync::PyOnceLock;
 use crate::exceptions::Raise as _;
 use crate::options::duration;
 
-/// The send of a message that the registry keeps if its receiver is offline. `lifetime` is in seconds.
-pub(super) fn mailbox_send(
-    send: SendMessage,
-    lifetime: Option<f64>,
-    processed: bool,
-    receipt_timeout: Option<f64>,
-) -> MailboxSend {
-    let default = Duration::from_millis(DEFAULT_LIFETIME_MS.unsigned_abs());
-    let send = match receipt_timeout {
-        Some(timeout) => send.receipt_timeout(duration(timeout)),
-        None => send,
-    };
-    let send = send.mailbox(lifetime.map_or(default, duration));
-    if processed { send.until(Until::Processed) } else { send }
+/// How the registry keeps a message if the receiver is offline: `Mailbox` of `agentnet._mailbox_option`. Times are in seconds.
+#[derive(FromPyObject)]
+pub(super) struct MailboxArgument(
+    /// How long the message is kept.
+    Option<f64>,
+    /// Whether the message counts as delivered only when it is processed.
+    bool,
+    /// How long to wait until it is processed.
+    Option<f64>,
+);
+
+impl MailboxArgument {
+    /// The send with these options.
+    pub(super) fn apply(self, send: SendMessage, receipt_timeout: Option<f64>) -> MailboxSend {
+        let Self(lifetime, processed, timeout) = self;
+        let default = Duration::from_millis(DEFAULT_LIFETIME_MS.unsigned_abs());
+        let mut send = send.mailbox(lifetime.map_or(default, duration));
+        if let Some(timeout) = receipt_timeout {
+            send = send.receipt_timeout(duration(timeout));
+        }
+        if let Some(timeout) = timeout {
+            send = send.processing_timeout(duration(timeout));
+        }
+        if processed { send.until(Until::Processed) } else { send }
+    }
 }
 
 /// What a send returns that does not ask for the mailbox.
