@@ -17,8 +17,10 @@ pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
 pub(crate) const TOKEN: &str = "s3cret";
 
 /// The names of all RPCs.
-pub(crate) const RPCS: [&str; 12] = [
+pub(crate) const RPCS: [&str; 19] = [
+    // These two have bounds of their own.
     "register",
+    "mailbox_put",
     "list",
     "resolve_account",
     "resolve_key",
@@ -30,6 +32,12 @@ pub(crate) const RPCS: [&str; 12] = [
     "thread_messages",
     "message_search",
     "metrics",
+    "mailbox_lease",
+    "mailbox_ack",
+    "mailbox_extend",
+    "mailbox_status",
+    "mailbox_list",
+    "mailbox_action",
 ];
 
 /// Which database keeps the history.
