@@ -26,16 +26,16 @@ COMMAND = Path(sys.executable).parent / "agentnet"
 
 
 class Network:
-    """A running `agentnet up` on a free port."""
+    """A running `agentnet up` on a free port, with further options of the command."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *options: str) -> None:
         environment = {key: value for key, value in os.environ.items() if key != "AGENTNET_NATS_SERVER"}
         # Only this environment's nats-server can be found.
         environment["PATH"] = "/usr/bin:/bin"
         self.log = directory / "up.log"
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
-                [COMMAND, "up", "--port", "0", "--data-dir", str(directory / "data")],
+                [COMMAND, "up", "--port", "0", "--data-dir", str(directory / "data"), *options],
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 env=environment,

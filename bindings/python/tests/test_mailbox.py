@@ -10,7 +10,7 @@ from typing import Any
 
 import nats
 import pytest
-from conftest import OPEN, eventually, fresh, gone, settled
+from conftest import OPEN, Network, eventually, fresh, gone, settled
 
 import agentnet
 from agentnet import AgentMessage, AgentNode, AgentSDK, AgentWrapper, DeliveryError, MailboxError, RegistryError, mailbox
@@ -291,8 +291,8 @@ def test_mailbox_calls_over_nats_py_and_on_a_connection_of_their_own(url: str) -
     asyncio.run(main())
 
 
-def test_signed_agents_pull_and_change_their_own_mailbox(url: str, tmp_path: Path) -> None:
-    async def main() -> None:
+def test_signed_agents_pull_and_change_their_own_mailbox(tmp_path: Path) -> None:
+    async def main(url: str) -> None:
         signed: dict[str, Any] = {"dev_auth_enabled": True, "dev_auth_key_dir": tmp_path / "keys", **OPEN}
         name = fresh("bob")
         account = await offline(url, name, **signed)
@@ -300,14 +300,34 @@ def test_signed_agents_pull_and_change_their_own_mailbox(url: str, tmp_path: Pat
         async with agent(url, fresh("alice"), **signed) as alice:
             ids = [await alice.send(account, {"n": n}, mailbox=True) for n in range(3)]
             assert all(sent.queued for sent in ids)
+
+            async def dead() -> int:
+                return int((await alice.get_mailbox_status(account_id=account, timeout=20))["dead"])
+
+            async def all_are_dead() -> bool:
+                return await dead() == 3
+
+            async with collector(url, name, got, supported_schema_major=2, **signed):
+                await eventually(all_are_dead)
+            await gone(url, account)
+            raw = await nats.connect(url)  # type: ignore[attr-defined]
+            action = {"account_id": account, "session_tag": "", "action": "drop", "state": "dead"}
+            answer = await raw.request("registry.mailbox_action", json.dumps(action).encode(), timeout=20)
+            assert str(json.loads(answer.data)["error"]).startswith("auth_required")
+            await raw.close()
+            assert await dead() == 3
             async with collector(url, name, got, **signed) as bob:
+                assert await bob.requeue_mailbox() == 3
                 await eventually(lambda: len(got) == 3)
                 await eventually(is_empty(alice, account))
-                assert await bob.requeue_mailbox() == 0
             assert [message.message_id for message in got] == ids
             assert all(message.auth for message in got)
 
-    asyncio.run(main())
+    network = Network(tmp_path, "--dev-auth")
+    try:
+        asyncio.run(main(network.url))
+    finally:
+        network.stop()
 
 
 def test_the_wire_of_a_send_that_asks(url: str) -> None:
