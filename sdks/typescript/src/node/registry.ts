@@ -26,7 +26,6 @@ import {
   requestClaims,
   type SearchReply,
   type SearchRequest,
-  type SigningKey,
   type ThreadListReply,
   type ThreadListRequest,
   type ThreadMessagesRequest,

@@ -15,9 +15,9 @@ const MAX_FAILURE_DELAY_MS = 300_000;
 const MAX_DETAIL_CHARACTERS = 256;
 
 /** The message is delivered. */
-const DONE: LeaseEnd = Object.freeze({ outcome: "done" });
+const DONE: LeaseEnd = { outcome: "done" };
 /** The session ends. */
-export const RETURNED: LeaseEnd = Object.freeze({ outcome: "retry", delayMs: 0, ...REJECT.shuttingDown });
+export const RETURNED: LeaseEnd = { outcome: "retry", delayMs: 0, ...REJECT.shuttingDown };
 
 /** A message whose sender's earlier one was returned. */
 export function outOfOrder(delayMs: number): LeaseEnd {

@@ -285,7 +285,7 @@ export class MailboxPull {
       const { messageId, sender, ack } = essentials(leased);
       const held = this.#leases.hold(messageId, leased);
       if (held === undefined) continue;
-      const turn = turns.get(sender) ?? { tail: undefined, returnedMs: undefined };
+      const turn: Turn = turns.get(sender) ?? { tail: undefined, returnedMs: undefined };
       turns.set(sender, turn);
       work.push({ leased, held, ack, turn });
     }
