@@ -5,8 +5,6 @@ mod assert;
 use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime};
 
-use agentnet_protocol::compose::default_thread_id;
-use agentnet_protocol::subject::Subject;
 use async_nats::Client;
 use async_nats::client::RequestErrorKind;
 use serde_json::{Value, json};
@@ -16,7 +14,7 @@ use super::RegistryOptions;
 use super::counters::Counters;
 use super::listing::{GeneratedNames, arrange_sessions};
 use super::signing::signed;
-use super::steps::{Conversation, RecordedAnswer, RegistryStep, RequestBody};
+use super::steps::{Conversation, RecordedAnswer, RegistryStep, RequestBody, recorded_as};
 use crate::compare::{Rules, same_shape};
 use crate::error::ConformanceError;
 use crate::placeholder::Bindings;
@@ -257,7 +255,7 @@ impl<'a> Replay<'a> {
         } else {
             self.options.timeout
         };
-        let (mut expected, mut original) = (reply_of(&step.expect), reply_of(&step.original));
+        let (mut expected, mut original) = (step.expect.reply(), step.original.reply());
         for template in expected.iter_mut().chain(&mut original) {
             match step.subject.as_str() {
                 "registry.search" => self.names.arrange(template),
@@ -374,28 +372,6 @@ fn check_dev_auth(dev_auth: bool, expected: Option<&Value>, reply: &Value) -> Re
         false if required(reply) => Err(ConformanceError::DevAuthOn),
         true if expected.is_some_and(required) && reply["session_tag"].is_string() => Err(ConformanceError::DevAuthOff),
         _ => Ok(()),
-    }
-}
-
-/// Thread and id of a message, if the registry must record it.
-fn recorded_as<'a>(subject: &str, message: &'a Value) -> Option<(String, &'a str)> {
-    let recorded = matches!(
-        Subject::parse(subject),
-        Some(Subject::Inbox { .. } | Subject::Capability { .. } | Subject::Reply)
-    );
-    let text = |member: &str| message[member].as_str().filter(|text| !text.is_empty());
-    let id = text("message_id").filter(|_| recorded)?;
-    let thread = text("thread_id").map_or_else(
-        || default_thread_id(text("trace_id").unwrap_or(id)).to_string(),
-        str::to_owned,
-    );
-    Some((thread, id))
-}
-
-fn reply_of(answer: &RecordedAnswer) -> Option<Value> {
-    match answer {
-        RecordedAnswer::Reply(reply) => Some(reply.clone()),
-        _ => None,
     }
 }
 

@@ -1,4 +1,4 @@
-//! Conversations on an addition that a registry may lack, such as the mailbox.
+//! What a conversation needs that a registry may lack: an addition such as the mailbox.
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -7,9 +7,9 @@ use serde_json::Value;
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Requirement {
-    /// The subject of the request.
+    /// Subject of the request that is sent before the conversation.
     pub(super) subject: String,
-    /// Its body.
+    /// Body of that request.
     pub(super) request: Value,
     /// The code of the error of a registry in which the addition is switched off.
     disabled: String,
@@ -41,13 +41,16 @@ mod tests {
     #[test]
     fn only_a_missing_or_disabled_addition_is_a_reason() {
         let requirement = Requirement {
-            subject: "registry.mailbox_status".to_owned(),
-            request: serde_json::json!({}),
+            subject: "registry.mailbox_put".to_owned(),
+            request: serde_json::json!({"envelope": {}}),
             disabled: "mailbox_disabled".to_owned(),
             what: "mailbox".to_owned(),
         };
         let unmet = |body: &str| requirement.unmet(Ok(body.as_bytes().to_vec()));
-        assert_eq!(unmet(r#"{"queued":0}"#), None);
+        assert_eq!(
+            unmet(r#"{"error":"mailbox_not_storable: the message has no message_id"}"#),
+            None
+        );
         // The steps show what is wrong with these.
         assert_eq!(unmet(r#"{"error":"mailbox_failed: the database is locked"}"#), None);
         assert_eq!(unmet("no JSON"), None);

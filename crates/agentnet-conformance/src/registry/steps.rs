@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use agentnet_protocol::compose::default_thread_id;
+use agentnet_protocol::subject::Subject;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -122,6 +124,31 @@ pub(super) enum RecordedAnswer {
     Silence,
     /// A reply with the same members as the metrics before it.
     SameShape,
+}
+
+impl RecordedAnswer {
+    /// The reply, if there is one to compare with.
+    pub(super) fn reply(&self) -> Option<Value> {
+        match self {
+            Self::Reply(reply) => Some(reply.clone()),
+            _ => None,
+        }
+    }
+}
+
+/// Thread and id of a message, if the registry must record it.
+pub(super) fn recorded_as<'a>(subject: &str, message: &'a Value) -> Option<(String, &'a str)> {
+    let recorded = matches!(
+        Subject::parse(subject),
+        Some(Subject::Inbox { .. } | Subject::Capability { .. } | Subject::Reply)
+    );
+    let text = |member: &str| message[member].as_str().filter(|text| !text.is_empty());
+    let id = text("message_id").filter(|_| recorded)?;
+    let thread = text("thread_id").map_or_else(
+        || default_thread_id(text("trace_id").unwrap_or(id)).to_string(),
+        str::to_owned,
+    );
+    Some((thread, id))
 }
 
 impl Conversation {
