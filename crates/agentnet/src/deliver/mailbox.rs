@@ -34,7 +34,7 @@ const EARLIER_WAIT: &str = "earlier messages wait for the receiver";
 pub(crate) struct KeepableMessage<'a> {
     pub(crate) subject: &'a str,
     pub(crate) message_id: &'a Text,
-    /// The receiver.
+    /// The account of the receiver.
     pub(crate) account_id: &'a Text,
     pub(crate) body: &'a Bytes,
     /// How long to wait for its receipt.
@@ -153,7 +153,7 @@ impl Attempt<'_> {
 
     /// Puts the message into the mailbox. A receipt that comes meanwhile wins.
     async fn put(&mut self, why: &str) -> Result<Step, SendError> {
-        self.connected()?;
+        self.connected().await?;
         let request = self.put_request(false)?;
         let (registry, receipts, processing) = (&self.registry, &mut self.receipts, self.message.processing);
         let reply = tokio::select! {
@@ -170,7 +170,7 @@ impl Attempt<'_> {
 
     /// Puts the message behind earlier ones that may wait; to be published where none does.
     async fn put_behind_others(&mut self) -> Result<Step, SendError> {
-        self.connected()?;
+        self.connected().await?;
         let request = self.put_request(true)?;
         let error = match self.registry.call(&request).await {
             Ok(reply) if reply.state == "live" => {
@@ -195,11 +195,10 @@ impl Attempt<'_> {
 
     /// While there is no connection nothing is put: what the client buffers would go out after the sender has been told of a
     /// failure.
-    fn connected(&self) -> Result<(), SendError> {
-        match self.delivery.publisher.is_connected() {
-            true => Ok(()),
-            false => Err(SendError::Connection(NO_CONNECTION.to_owned())),
-        }
+    async fn connected(&self) -> Result<(), SendError> {
+        let connected = self.delivery.publisher.connected();
+        let waited = tokio::time::timeout(self.message.wait, connected).await;
+        waited.map_err(|_| SendError::Connection(NO_CONNECTION.to_owned()))
     }
 
     fn put_request(&self, direct: bool) -> Result<MailboxPutRequest, SendError> {

@@ -153,7 +153,9 @@ impl MailboxPull {
             }
             let pending = session.backlog.get().map_or(0, |backlog| backlog.len());
             let room = self.max_backlog.saturating_sub(pending);
-            if room > 0 && !session.circuit.is_open(session.monotonic()) {
+            let is_open = session.circuit.is_open(session.monotonic());
+            // A request that the client sends later leases messages for a reply that is not read any more.
+            if room > 0 && !is_open && session.publisher.is_connected() {
                 return Some(room.min(MAX_LEASE_MESSAGES));
             }
             let pause = tokio::time::sleep(ROOM_POLL_INTERVAL);
