@@ -6,8 +6,8 @@ use async_trait::async_trait;
 use crate::error::StoreError;
 use crate::model::{
     Account, AccountClaim, AccountQuery, Appended, DiskSpace, KnownAccount, LeaseEnd, LeaseEnded, LeaseQuery, Leased,
-    MailboxChoice, MailboxCounts, MailboxLimits, MailboxQuery, MailboxRow, Message, MessageQuery, NewMessage, NewQueued,
-    Oversized, Page, Pruned, PutOutcome, Registry, Session, Thread, ThreadQuery,
+    MailboxChoice, MailboxCounts, MailboxLimits, MailboxQuery, MailboxRow, Message, MessageQuery, NewMessage,
+    NewQueued, Oversized, Page, Pruned, PutOutcome, Registry, Session, Thread, ThreadQuery,
 };
 
 /// Accounts (PROTOCOL.md 7.2, with the decisions of 0.5).
@@ -151,11 +151,8 @@ pub trait Registries: Send + Sync {
 pub trait Mailboxes: Send + Sync {
     /// Keeps messages, in one durable transaction with their rows of the history; an outcome for each, in order. The limits
     /// count the messages earlier in the call. Order within the call is the order of delivery.
-    async fn put_messages(
-        &self,
-        messages: &[NewQueued],
-        limits: &MailboxLimits,
-    ) -> Result<Vec<PutOutcome>, StoreError>;
+    async fn put_messages(&self, messages: &[NewQueued], limits: &MailboxLimits)
+    -> Result<Vec<PutOutcome>, StoreError>;
 
     /// Gives a session the next messages of its account, in their order, and counts the attempt.
     async fn lease_messages(&self, query: &LeaseQuery) -> Result<Leased, StoreError>;

@@ -8,7 +8,6 @@ CREATE TABLE IF NOT EXISTS agent_mailbox (
     from_account_id text COLLATE "C" NOT NULL,
     thread_id       text        NOT NULL,
     kind            text        NOT NULL,
-    body            text        NOT NULL,
     bytes           bigint      NOT NULL,
     ack             text        NOT NULL,
     state           text COLLATE "C" NOT NULL,
@@ -21,7 +20,8 @@ CREATE TABLE IF NOT EXISTS agent_mailbox (
     last_detail     text,
     queued_at       timestamptz NOT NULL,
     expires_at      timestamptz NOT NULL,
-    done_at         timestamptz
+    done_at         timestamptz,
+    body            text        NOT NULL
 );
 
 CREATE UNIQUE INDEX IF NOT EXISTS idx_agent_mailbox_message ON agent_mailbox (account_id, message_id);

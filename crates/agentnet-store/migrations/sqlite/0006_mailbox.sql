@@ -8,7 +8,6 @@ CREATE TABLE agent_mailbox (
     from_account_id TEXT    NOT NULL,
     thread_id       TEXT    NOT NULL,
     kind            TEXT    NOT NULL,
-    body            TEXT    NOT NULL,
     bytes           INTEGER NOT NULL,
     ack             TEXT    NOT NULL,
     state           TEXT    NOT NULL,
@@ -21,7 +20,9 @@ CREATE TABLE agent_mailbox (
     last_detail     TEXT,
     queued_at       INTEGER NOT NULL,
     expires_at      INTEGER NOT NULL,
-    done_at         INTEGER
+    done_at         INTEGER,
+    -- Last, since SQLite reads through long values to reach the columns behind them.
+    body            TEXT    NOT NULL
 ) STRICT;
 
 CREATE UNIQUE INDEX idx_agent_mailbox_message ON agent_mailbox (account_id, message_id);

@@ -68,7 +68,7 @@ pub enum PutOutcome {
 /// Which messages a session wants.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LeaseQuery {
-    /// The account.
+    /// Account whose mailbox it is.
     pub account_id: String,
     /// The session that gets the messages.
     pub session_tag: String,
@@ -80,7 +80,7 @@ pub struct LeaseQuery {
     pub max_bytes: usize,
     /// Nothing while another message of the account is leased: one message at a time.
     pub exclusive: bool,
-    /// Now.
+    /// The present time.
     pub now: Timestamp,
     /// When the leases end.
     pub until: Timestamp,
@@ -91,7 +91,7 @@ pub struct LeaseQuery {
 /// Messages of one lease.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Leased {
-    /// In order.
+    /// The messages, in their order.
     pub messages: Vec<LeasedRow>,
     /// Messages of the account that wait or are leased, without these.
     pub remaining: i64,
@@ -123,7 +123,7 @@ pub struct LeasedRow {
 /// The end of a lease.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LeaseEnd {
-    /// The lease.
+    /// Lease that ends, as it was named.
     pub lease: String,
     /// What to do with the message.
     pub outcome: MailboxOutcome,
@@ -161,9 +161,9 @@ pub struct MailboxRow {
     pub message_id: String,
     /// Account of the sender.
     pub from_account_id: String,
-    /// Its thread.
+    /// Thread of the message.
     pub thread_id: String,
-    /// Its kind.
+    /// Kind of the message.
     pub kind: String,
     /// Its size in bytes.
     pub bytes: i64,
@@ -188,7 +188,7 @@ pub struct MailboxRow {
 /// Which messages of a mailbox to list, in their order.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct MailboxQuery {
-    /// The account.
+    /// Account whose mailbox it is.
     pub account_id: String,
     /// Only messages in this state.
     pub state: Option<MailboxState>,

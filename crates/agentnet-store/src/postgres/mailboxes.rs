@@ -8,6 +8,8 @@ mod lease_ends;
 mod leases;
 mod put;
 mod row;
+#[cfg(test)]
+mod tests;
 mod usage;
 
 use agentnet_protocol::Timestamp;

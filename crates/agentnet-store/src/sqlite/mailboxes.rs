@@ -5,6 +5,8 @@ mod lease_ends;
 mod leases;
 mod put;
 mod row;
+#[cfg(test)]
+mod tests;
 
 use agentnet_protocol::Timestamp;
 use agentnet_protocol::mailbox::MailboxState;

@@ -68,10 +68,7 @@ impl bisect::Append for Append {
 }
 
 /// Stores the messages whose ids are new, and adds all to their threads; returns how many were new.
-pub(super) async fn append(
-    connection: &mut SqliteConnection,
-    messages: &[&NewMessage],
-) -> Result<usize, sqlx::Error> {
+pub(super) async fn append(connection: &mut SqliteConnection, messages: &[&NewMessage]) -> Result<usize, sqlx::Error> {
     let mut ids = HashSet::with_capacity(messages.len());
     let is_first: Vec<bool> = messages
         .iter()

@@ -62,12 +62,6 @@ macro_rules! is_given_up {
     };
 }
 
-macro_rules! is_old {
-    () => {
-        " WHERE (state = 'done' AND done_at < $1 OR state = 'dead' AND done_at < $2)"
-    };
-}
-
 /// A change of messages of several accounts: `find` selects them without locks, `change` changes those that still are so.
 struct Sweep {
     find: &'static str,
@@ -104,14 +98,12 @@ const BURY: Sweep = Sweep {
     ),
 };
 
-pub(super) const FIND_OLD: &str = concat!("SELECT seq, account_id FROM agent_mailbox", is_old!(), " LIMIT $3");
+pub(super) const FIND_OLD: &str = "(SELECT seq, account_id FROM agent_mailbox WHERE state = 'done' AND done_at < $1 LIMIT $3) \
+     UNION ALL (SELECT seq, account_id FROM agent_mailbox WHERE state = 'dead' AND done_at < $2 LIMIT $3) LIMIT $3";
 const PRUNE: Sweep = Sweep {
     find: FIND_OLD,
-    change: concat!(
-        "DELETE FROM agent_mailbox",
-        is_old!(),
-        " AND seq = ANY($3) RETURNING account_id, state, bytes"
-    ),
+    change: "DELETE FROM agent_mailbox WHERE (state = 'done' AND done_at < $1 OR state = 'dead' AND done_at < $2) \
+             AND seq = ANY($3) RETURNING account_id, state, bytes",
 };
 
 /// What [`Mailboxes::requeue_messages`](crate::store::Mailboxes::requeue_messages) says.
