@@ -5,7 +5,7 @@ use std::time::Duration;
 use agentnet_nats::Backoff;
 use agentnet_protocol::mailbox::MAX_LEASE_MESSAGES;
 use agentnet_protocol::rpc::MailboxAckItem;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use super::owner::{LEASE_TIME, MailboxOwner};
@@ -15,27 +15,61 @@ const RETRY_BACKOFF: Backoff = Backoff::new(Duration::from_millis(200), Duration
 /// How long acknowledgements are sent on while the node leaves.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Sends acknowledgements until all their senders are gone.
+/// What the task is told that sends acknowledgements.
+#[derive(Debug)]
+pub(super) enum AckCommand {
+    /// A lease has ended.
+    End(MailboxAckItem),
+    /// Say so when all that ended before is acknowledged.
+    Flush(oneshot::Sender<()>),
+}
+
+/// Sends acknowledgements until all senders of commands are gone.
 pub(super) async fn send_acks(
     owner: &MailboxOwner,
-    mut items: mpsc::Receiver<MailboxAckItem>,
+    mut commands: mpsc::Receiver<AckCommand>,
     leaving: &CancellationToken,
 ) {
-    let mut acks = Vec::new();
-    while items.recv_many(&mut acks, MAX_LEASE_MESSAGES).await > 0 {
-        let count = acks.len();
-        tokio::select! {
-            biased;
-            () = send(owner, std::mem::take(&mut acks)) => continue,
-            // The leases are over by then: the messages are delivered again.
-            () = tokio::time::sleep(LEASE_TIME) => {}
-            () = left(leaving, LEAVE_TIMEOUT) => {}
+    let mut received = Vec::new();
+    while commands.recv_many(&mut received, MAX_LEASE_MESSAGES).await > 0 {
+        let (mut acks, mut flushed) = (Vec::new(), Vec::new());
+        for command in received.drain(..) {
+            match command {
+                AckCommand::End(ack) => acks.push(ack),
+                AckCommand::Flush(done) => flushed.push(done),
+            }
         }
-        tracing::warn!(
-            count,
-            "messages of the mailbox could not be acknowledged: they are delivered again"
-        );
+        if !acks.is_empty() {
+            send_in_time(owner, acks, leaving).await;
+        }
+        for done in flushed {
+            let _ = done.send(());
+        }
     }
+}
+
+/// Waits until all leases that have ended are acknowledged: while a message is leased, the registry gives no later one of its
+/// sender.
+pub(super) async fn flush(acks: &mpsc::Sender<AckCommand>) {
+    let (done, flushed) = oneshot::channel();
+    if acks.send(AckCommand::Flush(done)).await.is_ok() {
+        let _ = flushed.await;
+    }
+}
+
+async fn send_in_time(owner: &MailboxOwner, acks: Vec<MailboxAckItem>, leaving: &CancellationToken) {
+    let count = acks.len();
+    tokio::select! {
+        biased;
+        () = send(owner, acks) => return,
+        // The leases are over by then: the messages are delivered again.
+        () = tokio::time::sleep(LEASE_TIME) => {}
+        () = left(leaving, LEAVE_TIMEOUT) => {}
+    }
+    tracing::warn!(
+        count,
+        "messages of the mailbox could not be acknowledged: they are delivered again"
+    );
 }
 
 async fn send(owner: &MailboxOwner, acks: Vec<MailboxAckItem>) {

@@ -18,6 +18,7 @@ use parking_lot::Mutex;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use super::acks::AckCommand;
 use super::lease::{Lease, LeaseEnd, Reason};
 use super::owner::{LEASE_TIME, MailboxOwner};
 use crate::inbox::notice::{LeasedInbound, Notice};
@@ -34,7 +35,7 @@ const MAX_FAILED_DELAY: Duration = Duration::from_secs(300);
 pub(super) struct Batch<'a> {
     pub(super) owner: &'a MailboxOwner,
     pub(super) notices: &'a mpsc::Sender<Notice>,
-    pub(super) acks: &'a mpsc::Sender<MailboxAckItem>,
+    pub(super) acks: &'a mpsc::Sender<AckCommand>,
     pub(super) leaving: &'a CancellationToken,
 }
 
@@ -108,7 +109,8 @@ impl Batch<'_> {
                 returned.get_or_insert_with(|| retry_delay(reason.code, attempt));
             }
             // Fails only when the session has ended.
-            let _ = self.acks.send(ack(lease.clone(), end, returned)).await;
+            let ended = AckCommand::End(ack(lease.clone(), end, returned));
+            let _ = self.acks.send(ended).await;
             open.lock().remove(&lease);
         }
         returned

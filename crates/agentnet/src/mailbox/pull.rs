@@ -16,7 +16,7 @@ use futures::{FutureExt as _, StreamExt as _};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::acks::{left, send_acks};
+use super::acks::{AckCommand, flush, left, send_acks};
 use super::batch::Batch;
 use super::owner::MailboxOwner;
 use crate::inbox::notice::Notice;
@@ -96,7 +96,7 @@ impl MailboxPull {
         tokio::join!(pulling, sending);
     }
 
-    async fn pull(&mut self, notices: &mpsc::Sender<Notice>, acks: &mpsc::Sender<MailboxAckItem>) {
+    async fn pull(&mut self, notices: &mpsc::Sender<Notice>, acks: &mpsc::Sender<AckCommand>) {
         let (session, owner) = (self.session.clone(), self.owner.clone());
         let batch = Batch {
             owner: &owner,
@@ -107,38 +107,34 @@ impl MailboxPull {
         let mut backoff = ERROR_BACKOFF;
         let mut retry_at: Option<Instant> = None;
         let mut messages = std::mem::take(&mut self.first);
-        let mut remaining = 0;
         loop {
-            if messages.is_empty() {
-                let interval = if remaining > 0 {
-                    REMAINING_INTERVAL
-                } else {
-                    IDLE_INTERVAL
-                };
-                let look_again = Instant::now() + interval;
-                let due = retry_at.take().map_or(look_again, |at| at.min(look_again));
-                self.wait(due).await;
-            } else {
+            if !messages.is_empty() {
                 let delay = Box::pin(batch.run(messages)).await;
-                retry_at = retry_at
-                    .into_iter()
-                    .chain(delay.map(|delay| Instant::now() + delay))
-                    .min();
+                flush(acks).await;
+                let delayed = delay.map(|delay| Instant::now() + delay);
+                retry_at = retry_at.into_iter().chain(delayed).min();
             }
-            (messages, remaining) = loop {
-                let Some(room) = self.room().await else { return };
-                match self.lease(room).await {
-                    None => return,
-                    Some(Ok(page)) => {
-                        backoff.reset();
-                        let remaining = page.remaining;
-                        break (bounded(page, room), remaining);
-                    }
-                    Some(Err(error)) => {
-                        tracing::debug!(%error, "the mailbox cannot be looked at");
-                        let due = Instant::now() + backoff.next_delay();
+            let Some(room) = self.room().await else { return };
+            messages = match self.lease(room).await {
+                None => return,
+                Some(Ok(page)) => {
+                    backoff.reset();
+                    if page.messages.is_empty() {
+                        let interval = match page.remaining > 0 {
+                            true => REMAINING_INTERVAL,
+                            false => IDLE_INTERVAL,
+                        };
+                        let look_again = Instant::now() + interval;
+                        let due = retry_at.take().map_or(look_again, |at| at.min(look_again));
                         self.wait(due).await;
                     }
+                    bounded(page, room)
+                }
+                Some(Err(error)) => {
+                    tracing::debug!(%error, "the mailbox cannot be looked at");
+                    let due = Instant::now() + backoff.next_delay();
+                    self.wait(due).await;
+                    Vec::new()
                 }
             };
         }
