@@ -5,7 +5,7 @@ use bytes::Bytes;
 use crate::Text;
 use crate::decode::{DecodeError, body_text, pick, shared_opt_text, shared_text};
 use crate::json::{ObjectWriter, ascii};
-use crate::mailbox::MailboxAck;
+use crate::mailbox::ack::MailboxAck;
 use crate::{RawJson, json};
 
 /// The conventional kinds of a message. Any other text is allowed.

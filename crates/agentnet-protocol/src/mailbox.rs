@@ -1,7 +1,10 @@
 //! The mailbox: what a message, a session and a lease say of it (PROTOCOL.md section 21, an addition to the Python protocol).
 
+pub mod ack;
+
+pub use self::ack::MailboxAck;
 use crate::envelope::Envelope;
-use crate::json::{Kind, Object, Value, trim};
+use crate::json::{Object, trim};
 use crate::{Timestamp, expiry, subject};
 
 /// The member of an envelope, a registration and a hello.
@@ -27,53 +30,6 @@ pub const DEFAULT_LEASE_MESSAGES: usize = 10;
 pub const MAX_LEASE_MESSAGES: usize = 100;
 /// Bytes of the texts that explain why a message was not handled.
 pub const MAX_DETAIL_BYTES: usize = 1024;
-
-/// When a message that its sender leaves in a mailbox counts as delivered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub enum MailboxAck {
-    /// The receiver has accepted it.
-    #[default]
-    Accepted,
-    /// The receiver's handler has finished with it.
-    Processed,
-}
-
-impl MailboxAck {
-    /// Reads the member of an envelope: `true` or an object. Anything else asks for nothing.
-    #[must_use]
-    pub fn read(value: &Value<'_>) -> Option<Self> {
-        match value.kind() {
-            Kind::Object => {
-                let object = value.as_object()?;
-                let ack = object.get("ack").text();
-                Some(if trim(&ack).eq_ignore_ascii_case(Self::Processed.as_str()) {
-                    Self::Processed
-                } else {
-                    Self::Accepted
-                })
-            }
-            _ => (value.raw() == "true").then_some(Self::Accepted),
-        }
-    }
-
-    /// The value of the member, as JSON.
-    #[must_use]
-    pub fn wire_text(self) -> &'static str {
-        match self {
-            Self::Accepted => "true",
-            Self::Processed => r#"{"ack":"processed"}"#,
-        }
-    }
-
-    /// The name of the receipt that it means.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Accepted => "accepted",
-            Self::Processed => "processed",
-        }
-    }
-}
 
 /// Declares an enum of the texts on the wire.
 macro_rules! texts {

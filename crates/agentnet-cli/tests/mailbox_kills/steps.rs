@@ -84,7 +84,7 @@ pub(crate) struct Parties {
     pub(crate) receiver: String,
 }
 
-/// One run.
+/// One run of the test: who is killed, and when.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Case {
     pub(crate) victim: Victim,

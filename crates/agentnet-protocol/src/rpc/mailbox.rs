@@ -91,7 +91,7 @@ pub struct MailboxLeaseRequest {
     pub lease_ms: i64,
     /// How long to wait for a message if there is none, in milliseconds: 0 to 25,000, 0 by default.
     pub wait_ms: i64,
-    /// The signature.
+    /// Signature of the request (section 13.8).
     pub auth: RequestAuth,
 }
 
@@ -167,7 +167,7 @@ record! {
     /// Messages to handle, in order.
     #[derive(Debug, Clone, PartialEq, Eq, Default)]
     pub struct MailboxLeaseReply {
-        /// The messages.
+        /// Messages to handle, in their order.
         pub messages: Vec<LeasedMessage>,
         /// Messages of the account that are not delivered yet, without these.
         pub remaining: i64,
@@ -181,7 +181,7 @@ reply!(MailboxLeaseReply, ["messages"]);
 /// How a session has dealt with one leased message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MailboxAckItem {
-    /// The lease.
+    /// Lease that ends, as `mailbox_lease` named it.
     pub lease: String,
     /// What to do with the message.
     pub outcome: MailboxOutcome,
@@ -202,7 +202,7 @@ pub struct MailboxAckRequest {
     pub session_tag: String,
     /// At most 100.
     pub acks: Vec<MailboxAckItem>,
-    /// The signature.
+    /// Signature of the request (section 13.8).
     pub auth: RequestAuth,
 }
 
@@ -289,7 +289,7 @@ pub struct MailboxExtendRequest {
     pub leases: Vec<String>,
     /// How long the leases last from now on, in milliseconds: 1,000 to 600,000, 30,000 by default.
     pub lease_ms: i64,
-    /// The signature.
+    /// Signature of the request (section 13.8).
     pub auth: RequestAuth,
 }
 

@@ -40,7 +40,7 @@ pub trait SignedRequest: Request {
     /// Its account, and the session if it names one.
     fn requester(&self) -> Requester<'_>;
 
-    /// The signature.
+    /// Its signature, with the hash of what it covers.
     fn auth(&self) -> &RequestAuth;
 
     /// The signature, to be set.

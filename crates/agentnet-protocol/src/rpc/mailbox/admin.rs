@@ -132,9 +132,9 @@ record! {
         pub from_account_id: String,
         /// Account of its receiver.
         pub to_account_id: String,
-        /// Its thread.
+        /// Thread of the message.
         pub thread_id: Option<String>,
-        /// Its kind.
+        /// Kind of the message.
         pub kind: String,
         /// Its size in bytes.
         pub bytes: i64,
@@ -161,7 +161,7 @@ record! {
     /// Messages of a mailbox.
     #[derive(Debug, Clone, PartialEq, Eq, Default)]
     pub struct MailboxListReply {
-        /// The account.
+        /// Account whose mailbox it is.
         pub account_id: String,
         /// The messages, oldest first.
         pub messages: Vec<MailboxItem>,
@@ -189,7 +189,7 @@ pub struct MailboxActionRequest {
     pub message_ids: Vec<String>,
     /// All messages in this state, where no message is named.
     pub state: Option<MailboxState>,
-    /// The signature.
+    /// Signature of the request (section 13.8).
     pub auth: RequestAuth,
 }
 
@@ -236,7 +236,7 @@ record! {
     /// How many messages were changed.
     #[derive(Debug, Clone, PartialEq, Eq, Default)]
     pub struct MailboxActionReply {
-        /// Their number.
+        /// Number of messages that were changed.
         pub changed: i64,
         /// Time of the reply, UTC.
         pub generated_at: String,
