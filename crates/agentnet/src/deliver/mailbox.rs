@@ -107,7 +107,8 @@ impl Delivery {
                 Step::UntilProcessed(timeout) => attempt.until_processed(timeout).await?,
                 Step::WhileQueued(detail) => attempt.while_queued(detail).await?,
                 Step::Done(kept) => {
-                    if kept == Kept::Delivered {
+                    // A message that was only put is in the history by that.
+                    if kept == Kept::Delivered && attempt.published_on.is_some() {
                         self.record_again(attempt.published_on, message.body.clone()).await;
                     }
                     return Ok(kept);
@@ -182,7 +183,7 @@ impl Attempt<'_> {
         };
         let error = not_kept(error, EARLIER_WAIT, self.message.message_id);
         match &error {
-            // What waited is gone: nothing is overtaken.
+            // No more messages are kept for the receiver: what is sent now can only be published, before what may wait.
             SendError::Mailbox { code, .. }
                 if [code::DISABLED, code::REFUSED, code::UNKNOWN_ACCOUNT].contains(&code.as_str()) =>
             {
