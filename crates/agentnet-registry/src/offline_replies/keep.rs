@@ -45,15 +45,18 @@ pub(super) async fn keep(
 }
 
 async fn check(ctx: &Context, account_id: &str, body: Bytes, envelope: &Envelope) -> Result<Storable, KeepError> {
-    let unreadable = || Refusal::new(code::NOT_STORABLE, "the message cannot be read");
-    let text = Text::try_from(body).map_err(|_| unreadable())?;
-    let body = RawJson::parse(text).map_err(|_| unreadable())?;
-    let storable = ctx.mailbox.check(&body, envelope, Now::read().time).await?;
-    if storable.account_id() != account_id {
+    if envelope
+        .to_account_id
+        .as_deref()
+        .is_some_and(|receiver| receiver != account_id)
+    {
         let sentence = "the message names another receiver than the inbox to which it was sent";
         return Err(Refusal::new(code::NOT_STORABLE, sentence).into());
     }
-    Ok(storable)
+    let unreadable = || Refusal::new(code::NOT_STORABLE, "the message cannot be read");
+    let text = Text::try_from(body).map_err(|_| unreadable())?;
+    let body = RawJson::parse(text).map_err(|_| unreadable())?;
+    ctx.mailbox.check(&body, envelope, Now::read().time).await
 }
 
 /// Puts a message into the queue to the store when those before it are there; then the next one may follow.
