@@ -25,12 +25,10 @@ const CONCURRENCY: usize = 4;
 #[tokio::test(flavor = "multi_thread")]
 async fn whatever_is_killed_a_confirmed_message_is_handled() {
     let cases = cases();
-    let mut runs = futures::stream::iter(cases)
-        .map(|case| tokio::spawn(run(case)))
-        .buffer_unordered(CONCURRENCY);
+    let mut runs = futures::stream::iter(cases).map(run).buffer_unordered(CONCURRENCY);
     let mut problems = Vec::new();
     while let Some(outcome) = runs.next().await {
-        problems.extend(outcome.unwrap());
+        problems.extend(outcome);
     }
     assert!(problems.is_empty(), "{}", problems.join("\n\n"));
 }

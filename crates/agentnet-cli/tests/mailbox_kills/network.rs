@@ -131,11 +131,15 @@ impl Network {
         if step.is_before_delivery() {
             let shown = self.tap(step).await;
             let sender = self.sender.clone();
-            let sending = tokio::spawn(async move { leave_all(&sender, 0..MESSAGES).await });
-            self.await_step(shown).await?;
-            self.kill().await;
-            self.bring_back().await;
-            confirmed.extend(sending.await.map_err(|error| error.to_string())??);
+            let kill = async {
+                self.await_step(shown).await?;
+                self.kill().await;
+                self.bring_back().await;
+                Ok::<(), String>(())
+            };
+            let (left, killed) = tokio::join!(leave_all(&sender, 0..MESSAGES), kill);
+            killed?;
+            confirmed.extend(left?);
         } else {
             confirmed.extend(leave_all(&self.sender, 0..MESSAGES).await?);
             let shown = self.tap(step).await;
