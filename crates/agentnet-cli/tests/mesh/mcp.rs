@@ -10,7 +10,7 @@ use tokio::process::{Child, Command};
 
 use crate::harness::process::{is_running, send_signal};
 use crate::harness::{FreePort, WAIT_TIMEOUT};
-use crate::scripted::{Mesh, Setup, agent, calls, head, says, tool_results};
+use crate::scripted::{KEY, Mesh, Setup, agent, calls, head, says, tool_results};
 
 fn server() -> PathBuf {
     let program = ".tools/aimock/node_modules/.bin/mcp-server-everything";
@@ -121,4 +121,28 @@ async fn tools_of_mcp_servers_are_called() {
     };
     eventually(WAIT_TIMEOUT, look).await.unwrap();
     drop(web);
+}
+
+/// What a server writes before its first answer may hold a key of its environment: none of it is logged.
+#[tokio::test(flavor = "multi_thread")]
+async fn unexpected_messages_of_a_server_are_not_logged() {
+    // A line without JSON, a message that nobody waits for, and the end.
+    const SCRIPT: &str = r#"
+        read -r request
+        printf 'no JSON: %s\n' "$TOKEN"
+        printf '{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":"%s","progress":1}}\n' "$TOKEN"
+    "#;
+    let servers = format!(
+        "mcp_servers:\n  odd: {{ command: [sh, -c, \"${{ODD_SERVER}}\"], env: {{ TOKEN: {KEY} }} }}\nagents:\n"
+    );
+    let mesh = Mesh::start(Setup {
+        yaml: head("openai-chat") + &servers + &agent("user", "You use tools.", "    tools: [\"mcp.*\"]\n"),
+        online: &["user"],
+        fixtures: json!([]),
+        environment: vec![("ODD_SERVER", SCRIPT.to_owned()), ("RUST_LOG", "debug".to_owned())],
+    })
+    .await;
+    mesh.host.says("an MCP server is down").await;
+    // Fails if the key is in the log.
+    mesh.stop().await;
 }
