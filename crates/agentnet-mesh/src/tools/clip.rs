@@ -1,5 +1,7 @@
 //! Limits of texts that a model is shown, and removal of secrets from them.
 
+use std::ops::Range;
+
 use serde_json::Value;
 
 /// The first characters of a text, with an ellipsis where some are missing.
@@ -49,8 +51,6 @@ impl Redactor {
                 self.secrets.push(text.to_owned());
             }
         }
-        // The longest first, so that no rest of it stays.
-        self.secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
     }
 
     /// Adds the value of a variable of a program's environment, which may be a key: of all but some well-known ones.
@@ -62,28 +62,21 @@ impl Redactor {
 
     /// The text with `***` in place of the secrets.
     pub(super) fn clean(&self, text: &str) -> String {
-        let mut clean = text.to_owned();
-        for secret in &self.secrets {
-            if clean.contains(secret.as_str()) {
-                clean = clean.replace(secret.as_str(), "***");
-            }
-        }
-        clean
+        mask(text, self.find(text))
     }
 
     /// The beginning of a longer text, with `***` also in place of a secret that the cut has left in part.
     pub(super) fn clean_beginning(&self, text: &str) -> String {
-        let mut clean = self.clean(text);
-        let cut = self
-            .secrets
-            .iter()
-            .filter_map(|secret| cut_secret(&clean, secret))
-            .max();
-        if let Some(length) = cut {
-            clean.truncate(clean.len() - length);
-            clean.push_str("***");
-        }
-        clean
+        let mut found = self.find(text);
+        let cut = self.secrets.iter().filter_map(|secret| cut_secret(text, secret)).max();
+        found.extend(cut.map(|length| text.len() - length..text.len()));
+        mask(text, found)
+    }
+
+    /// Where secrets stand in a text. One may be a part of another.
+    fn find(&self, text: &str) -> Vec<Range<usize>> {
+        let secrets = self.secrets.iter();
+        secrets.flat_map(|secret| occurrences(text, secret)).collect()
     }
 
     /// The value with `***` in place of the secrets in its texts.
@@ -102,6 +95,38 @@ impl Redactor {
     }
 }
 
+/// Where a secret stands in a text, from left to right. Occurrences that overlap are one.
+fn occurrences(text: &str, secret: &str) -> Vec<Range<usize>> {
+    let step = secret.chars().next().map_or(1, char::len_utf8);
+    let mut found: Vec<Range<usize>> = Vec::new();
+    let mut from = 0;
+    while let Some(at) = text[from..].find(secret) {
+        let (start, end) = (from + at, from + at + secret.len());
+        match found.last_mut() {
+            Some(last) if start < last.end => last.end = end,
+            _ => found.push(start..end),
+        }
+        from = start + step;
+    }
+    found
+}
+
+/// The text with `***` in place of the ranges; those that overlap get one.
+fn mask(text: &str, mut ranges: Vec<Range<usize>>) -> String {
+    ranges.sort_unstable_by_key(|range| range.start);
+    let mut masked = String::with_capacity(text.len());
+    let mut done = 0;
+    for range in ranges {
+        if range.start >= done {
+            masked.push_str(&text[done..range.start]);
+            masked.push_str("***");
+        }
+        done = done.max(range.end);
+    }
+    masked.push_str(&text[done..]);
+    masked
+}
+
 /// Bytes at the end of a text that are the beginning of a secret.
 fn cut_secret(text: &str, secret: &str) -> Option<usize> {
     (MIN_SECRET_LEN..secret.len())
@@ -110,73 +135,4 @@ fn cut_secret(text: &str, secret: &str) -> Option<usize> {
 }
 
 #[cfg(test)]
-mod tests {
-    use rstest::rstest;
-
-    use super::*;
-
-    #[rstest]
-    #[case("abc", 3, "abc")]
-    #[case("abcd", 3, "abc…")]
-    #[case("äöü", 2, "äö…")]
-    #[case("", 0, "")]
-    fn a_text_is_clipped_by_characters(#[case] text: &str, #[case] max: usize, #[case] expected: &str) {
-        assert_eq!(clip(text, max), expected);
-    }
-
-    #[rstest]
-    #[case("abc", 2)]
-    #[case("a\"b\\c\n\u{1}ä€😀", 7)]
-    #[case("\u{0}\u{0}\u{0}", 13)]
-    fn a_prefix_fits_in_its_json_form(#[case] text: &str, #[case] max: usize) {
-        let prefix = json_prefix(text, max);
-        let json = serde_json::to_string(prefix).unwrap();
-        assert!(json.len() - 2 <= max, "{json}");
-        let next: String = text.chars().take(prefix.chars().count() + 1).collect();
-        assert!(
-            serde_json::to_string(&next).unwrap().len() - 2 > max,
-            "{next:?} would have fitted"
-        );
-    }
-
-    #[test]
-    fn secrets_are_removed() {
-        let mut redactor = Redactor::default();
-        redactor.add("Bearer sk-123456789");
-        redactor.add("no");
-        assert_eq!(redactor.clean("no: Bearer sk-123456789, sk-123456789"), "no: ***, ***");
-    }
-
-    #[test]
-    fn each_line_of_a_secret_is_removed() {
-        let mut redactor = Redactor::default();
-        redactor.add("-----BEGIN KEY-----\nMC4CAQAwBQ\n");
-        assert_eq!(redactor.clean("MC4CAQAwBQ and\n-----BEGIN KEY-----"), "*** and\n***");
-    }
-
-    #[rstest]
-    #[case("the key is sk-1234", "the key is ***")]
-    #[case("the key is sk-123456789", "the key is ***")]
-    #[case("the key is sk-12", "the key is sk-12")]
-    fn a_secret_that_is_cut_is_removed(#[case] text: &str, #[case] expected: &str) {
-        let mut redactor = Redactor::default();
-        redactor.add("sk-123456789");
-        assert_eq!(redactor.clean_beginning(text), expected);
-    }
-
-    #[test]
-    fn everyday_variables_are_no_secrets() {
-        let mut redactor = Redactor::default();
-        for (name, value) in [
-            ("HOME", "/home/me"),
-            ("LC_ALL", "en_US.UTF-8"),
-            ("API_KEY", "sk-123456789"),
-        ] {
-            redactor.add_variable(name, value);
-        }
-        assert_eq!(
-            redactor.clean("/home/me en_US.UTF-8 sk-123456789"),
-            "/home/me en_US.UTF-8 ***"
-        );
-    }
-}
+mod tests;

@@ -1,0 +1,100 @@
+use rstest::rstest;
+
+use super::*;
+
+#[rstest]
+#[case("abc", 3, "abc")]
+#[case("abcd", 3, "abc…")]
+#[case("äöü", 2, "äö…")]
+#[case("", 0, "")]
+fn a_text_is_clipped_by_characters(#[case] text: &str, #[case] max: usize, #[case] expected: &str) {
+    assert_eq!(clip(text, max), expected);
+}
+
+#[rstest]
+#[case("abc", 2)]
+#[case("a\"b\\c\n\u{1}ä€😀", 7)]
+#[case("\u{0}\u{0}\u{0}", 13)]
+fn a_prefix_fits_in_its_json_form(#[case] text: &str, #[case] max: usize) {
+    let prefix = json_prefix(text, max);
+    let json = serde_json::to_string(prefix).unwrap();
+    assert!(json.len() - 2 <= max, "{json}");
+    let next: String = text.chars().take(prefix.chars().count() + 1).collect();
+    assert!(
+        serde_json::to_string(&next).unwrap().len() - 2 > max,
+        "{next:?} would have fitted"
+    );
+}
+
+#[test]
+fn secrets_are_removed() {
+    let mut redactor = Redactor::default();
+    redactor.add("Bearer sk-123456789");
+    redactor.add("no");
+    assert_eq!(redactor.clean("no: Bearer sk-123456789, sk-123456789"), "no: ***, ***");
+}
+
+#[test]
+fn each_line_of_a_secret_is_removed() {
+    let mut redactor = Redactor::default();
+    redactor.add("-----BEGIN KEY-----\nMC4CAQAwBQ\n");
+    assert_eq!(redactor.clean("MC4CAQAwBQ and\n-----BEGIN KEY-----"), "*** and\n***");
+}
+
+#[rstest]
+#[case("the key is sk-1234", "the key is ***")]
+#[case("the key is sk-123456789", "the key is ***")]
+#[case("the key is sk-12", "the key is sk-12")]
+fn a_secret_that_is_cut_is_removed(#[case] text: &str, #[case] expected: &str) {
+    let mut redactor = Redactor::default();
+    redactor.add("sk-123456789");
+    assert_eq!(redactor.clean_beginning(text), expected);
+}
+
+#[test]
+fn everyday_variables_are_no_secrets() {
+    let mut redactor = Redactor::default();
+    for (name, value) in [
+        ("HOME", "/home/me"),
+        ("LC_ALL", "en_US.UTF-8"),
+        ("API_KEY", "sk-123456789"),
+    ] {
+        redactor.add_variable(name, value);
+    }
+    assert_eq!(
+        redactor.clean("/home/me en_US.UTF-8 sk-123456789"),
+        "/home/me en_US.UTF-8 ***"
+    );
+}
+
+/// One secret begins, ends or is inside another, overlaps another, or itself.
+#[rstest]
+#[case(&["sk-123", "sk-123456789"], "a sk-123456789 b", "a *** b")]
+#[case(&["456789", "sk-123456789"], "a sk-123456789 b", "a *** b")]
+#[case(&["-12345", "sk-123456789"], "a sk-123456789 b sk-12345 c", "a *** b sk*** c")]
+#[case(&["secret-one", "one-secret"], "a secret-one-secret b", "a *** b")]
+#[case(&["abcabcabc"], "xabcabcabcabcabcabx", "x***abx")]
+#[case(&["älälälä"], "älälälälä", "***")]
+#[case(&["secret-1", "secret-2"], "secret-1secret-2", "******")]
+fn secrets_that_overlap_are_removed(#[case] secrets: &[&str], #[case] text: &str, #[case] expected: &str) {
+    let mut redactor = Redactor::default();
+    secrets.iter().for_each(|secret| redactor.add(secret));
+    assert_eq!(redactor.clean(text), expected);
+    assert_eq!(redactor.clean_beginning(text), expected);
+}
+
+#[rstest]
+#[case(&["sk-123", "sk-123456789"], "the key is sk-12345678", "the key is ***")]
+#[case(&["sk-123", "sk-123-456-789"], "the key is sk-123-456", "the key is ***")]
+#[case(&["first line\nsecond line"], "first line\nsecond li", "***")]
+#[case(&["secret-one", "one-secret-two"], "a secret-one-sec", "a ***")]
+#[case(&["abcdef-abcdef-x"], "abcdef-abcdef-abcdef-", "abcdef-***")]
+fn a_cut_secret_that_begins_with_another_is_removed(
+    #[case] secrets: &[&str],
+    #[case] text: &str,
+    #[case] expected: &str,
+) {
+    let mut redactor = Redactor::default();
+    secrets.iter().for_each(|secret| redactor.add(secret));
+    assert_eq!(redactor.clean_beginning(text), expected);
+}
