@@ -42,14 +42,21 @@ const PLAIN_VARIABLES: [&str; 11] = [
 ];
 
 impl Redactor {
-    /// Adds a secret; of `Bearer TOKEN` the token counts too, and of several lines each.
+    /// Adds a secret, also as JSON writes it; of `Bearer TOKEN` the token counts too, and of several lines each.
     pub(super) fn add(&mut self, secret: &str) {
         let secret = secret.trim();
         let token = secret.rsplit_once(' ').map_or("", |(_, token)| token);
         for text in [secret, token].into_iter().chain(secret.lines().map(str::trim)) {
-            if text.len() >= MIN_SECRET_LEN && !self.secrets.iter().any(|known| known == text) {
-                self.secrets.push(text.to_owned());
+            if text.len() >= MIN_SECRET_LEN {
+                self.add_form(text.to_owned());
+                json_forms(text).into_iter().for_each(|form| self.add_form(form));
             }
+        }
+    }
+
+    fn add_form(&mut self, form: String) {
+        if !self.secrets.contains(&form) {
+            self.secrets.push(form);
         }
     }
 
@@ -93,6 +100,32 @@ impl Redactor {
             plain => plain,
         }
     }
+}
+
+/// A text as programs write it inside a JSON string: with and without escapes of the characters beyond ASCII and of `/`.
+fn json_forms(text: &str) -> Vec<String> {
+    let quoted = Value::from(text).to_string();
+    let json = quoted[1..quoted.len() - 1].to_owned();
+    let lower = escape_non_ascii(&json, |unit| format!("\\u{unit:04x}"));
+    let upper = escape_non_ascii(&json, |unit| format!("\\u{unit:04X}"));
+    [json, lower, upper]
+        .into_iter()
+        .flat_map(|form| [form.replace('/', "\\/"), form])
+        .collect()
+}
+
+/// The text with its characters beyond ASCII as escapes, one for each unit of UTF-16.
+fn escape_non_ascii(text: &str, escape: impl Fn(u16) -> String) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for character in text.chars() {
+        if character.is_ascii() {
+            escaped.push(character);
+        } else {
+            let mut units = [0; 2];
+            escaped.extend(character.encode_utf16(&mut units).iter().map(|unit| escape(*unit)));
+        }
+    }
+    escaped
 }
 
 /// Where a secret stands in a text, from left to right. Occurrences that overlap are one.

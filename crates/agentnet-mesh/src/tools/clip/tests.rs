@@ -98,3 +98,28 @@ fn a_cut_secret_that_begins_with_another_is_removed(
     secrets.iter().for_each(|secret| redactor.add(secret));
     assert_eq!(redactor.clean_beginning(text), expected);
 }
+
+/// Whole, and cut: what is left of it does not show.
+#[rstest]
+#[case::plain("pa\"ss/wörd😀", "pa\"ss/wörd😀")]
+#[case::json("pa\"ss/wörd😀", r#"pa\"ss/wörd😀"#)]
+#[case::json_with_slashes("pa\"ss/wörd😀", r#"pa\"ss\/wörd😀"#)]
+#[case::ascii("pa\"ss/wörd😀", r#"pa\"ss/w\u00f6rd\ud83d\ude00"#)]
+#[case::upper_case("pa\"ss/wörd😀", r#"pa\"ss/w\u00F6rd\uD83D\uDE00"#)]
+#[case::ascii_with_slashes("pa\"ss/wörd😀", r#"pa\"ss\/w\u00f6rd\ud83d\ude00"#)]
+#[case::plain_with_slashes("plain/secret", r"plain\/secret")]
+#[case::lines("line of one\nline of two", r"line of one\nline of two")]
+fn a_secret_that_json_writes_otherwise_is_removed(#[case] secret: &str, #[case] written: &str) {
+    let mut redactor = Redactor::default();
+    redactor.add(secret);
+    assert_eq!(redactor.clean(&format!("<{written}>")), "<***>");
+    let cut = written.char_indices().last().unwrap().0;
+    assert_eq!(redactor.clean_beginning(&format!("<{}", &written[..cut])), "<***");
+}
+
+#[test]
+fn a_secret_without_escapes_has_one_form() {
+    let mut redactor = Redactor::default();
+    redactor.add("sk-123456789");
+    assert_eq!(redactor.secrets, ["sk-123456789"]);
+}
