@@ -1,8 +1,9 @@
 //! Limits of texts that a model is shown, and removal of secrets from them.
 
+use std::collections::HashMap;
 use std::ops::Range;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 /// The first characters of a text, with an ellipsis where some are missing.
 pub(super) fn clip(text: &str, max_chars: usize) -> String {
@@ -86,19 +87,35 @@ impl Redactor {
         secrets.flat_map(|secret| occurrences(text, secret)).collect()
     }
 
-    /// The value with `***` in place of the secrets in its texts.
+    /// The value with `***` in place of the secrets in its texts and in the names of its members.
     pub(super) fn clean_value(&self, value: Value) -> Value {
         match value {
             Value::String(text) => Value::String(self.clean(&text)),
             Value::Array(items) => items.into_iter().map(|item| self.clean_value(item)).collect(),
-            Value::Object(members) => Value::Object(
-                members
-                    .into_iter()
-                    .map(|(name, value)| (name, self.clean_value(value)))
-                    .collect(),
-            ),
+            Value::Object(members) => Value::Object(self.clean_members(members)),
             plain => plain,
         }
+    }
+
+    /// Names and values of members. Of names that become equal, the later ones get a number.
+    fn clean_members(&self, members: Map<String, Value>) -> Map<String, Value> {
+        let mut clean = Map::with_capacity(members.len());
+        let mut numbers: HashMap<String, usize> = HashMap::new();
+        for (name, value) in members {
+            let mut name = self.clean(&name);
+            if clean.contains_key(&name) {
+                let number = numbers.entry(name.clone()).or_insert(1);
+                name = loop {
+                    *number += 1;
+                    let numbered = format!("{name} {number}");
+                    if !clean.contains_key(&numbered) {
+                        break numbered;
+                    }
+                };
+            }
+            clean.insert(name, self.clean_value(value));
+        }
+        clean
     }
 }
 

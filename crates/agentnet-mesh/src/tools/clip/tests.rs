@@ -1,4 +1,5 @@
 use rstest::rstest;
+use serde_json::json;
 
 use super::*;
 
@@ -122,4 +123,18 @@ fn a_secret_without_escapes_has_one_form() {
     let mut redactor = Redactor::default();
     redactor.add("sk-123456789");
     assert_eq!(redactor.secrets, ["sk-123456789"]);
+}
+
+#[rstest]
+#[case(json!({"a": {"sk-123456789": ["sk-123456789"]}}), json!({"a": {"***": ["***"]}}))]
+#[case(json!({"of sk-123456789": 1, "plain": 2}), json!({"of ***": 1, "plain": 2}))]
+#[case(
+    json!({"***": 1, "sk-123456789": 2, "*** 2": 3, "key-abcdef": 4}),
+    json!({"***": 1, "*** 2": 2, "*** 2 2": 3, "*** 3": 4})
+)]
+fn secrets_in_names_of_members_are_removed(#[case] value: Value, #[case] expected: Value) {
+    let mut redactor = Redactor::default();
+    redactor.add("sk-123456789");
+    redactor.add("key-abcdef");
+    assert_eq!(redactor.clean_value(value), expected);
 }
