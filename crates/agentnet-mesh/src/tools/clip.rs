@@ -76,8 +76,10 @@ impl Redactor {
     /// The beginning of a longer text, with `***` also in place of a secret that the cut has left in part.
     pub(super) fn clean_beginning(&self, text: &str) -> String {
         let mut found = self.find(text);
-        let cut = self.secrets.iter().filter_map(|secret| cut_secret(text, secret)).max();
-        found.extend(cut.map(|length| text.len() - length..text.len()));
+        // What a cut inside a character leaves of it.
+        let kept = text.trim_end_matches(char::REPLACEMENT_CHARACTER);
+        let cut = self.secrets.iter().filter_map(|secret| cut_secret(kept, secret)).max();
+        found.extend(cut.map(|length| kept.len() - length..text.len()));
         mask(text, found)
     }
 

@@ -53,6 +53,15 @@ fn a_secret_that_is_cut_is_removed(#[case] text: &str, #[case] expected: &str) {
 }
 
 #[test]
+fn a_secret_that_is_cut_inside_a_character_is_removed() {
+    let mut redactor = Redactor::default();
+    redactor.add("geheim-wört");
+    let cut = String::from_utf8_lossy(&"geheim-wört".as_bytes()[..9]);
+    assert_eq!(cut, "geheim-w\u{fffd}");
+    assert_eq!(redactor.clean_beginning(&cut), "***");
+}
+
+#[test]
 fn everyday_variables_are_no_secrets() {
     let mut redactor = Redactor::default();
     for (name, value) in [
