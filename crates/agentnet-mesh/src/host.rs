@@ -268,8 +268,8 @@ impl Host {
         self.close_until(std::future::pending()).await;
     }
 
-    /// As [`Host::close`], until `forced` is ready: then messages at hand are refused at once, which takes a second at most, and tools
-    /// are not waited for. Streams that have begun end with `shutting_down` too.
+    /// As [`Host::close`], until `forced` is ready: then messages at hand are refused and MCP servers are killed at once, which takes
+    /// a second at most. Streams that have begun end with `shutting_down` too.
     pub async fn close_until(self, forced: impl Future<Output = ()>) {
         let Self {
             core,
@@ -291,7 +291,10 @@ impl Host {
         tokio::select! {
             biased;
             () = orderly => {}
-            () = forced => refuse_rest(stopping, &background, FORCED_REFUSAL_TIMEOUT).await,
+            () = forced => {
+                let refusals = refuse_rest(stopping, &background, FORCED_REFUSAL_TIMEOUT);
+                tokio::join!(refusals, tools.kill());
+            }
         }
         if let Err(error) = core.ledger.sync() {
             tracing::error!(%error, "the last usage records may not be on the disk");

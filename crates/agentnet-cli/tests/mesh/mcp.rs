@@ -8,8 +8,9 @@ use agentnet_testkit::eventually;
 use rustix::process::Signal;
 use tokio::process::{Child, Command};
 
-use crate::harness::process::{is_running, send_signal};
+use crate::harness::process::{gone, is_running, send_signal};
 use crate::harness::{FreePort, WAIT_TIMEOUT};
+use crate::limits::Silent;
 use crate::scripted::{KEY, Mesh, Setup, agent, calls, head, says, tool_results};
 
 fn server() -> PathBuf {
@@ -144,5 +145,51 @@ async fn unexpected_messages_of_a_server_are_not_logged() {
     .await;
     mesh.host.says("an MCP server is down").await;
     // Fails if the key is in the log.
+    mesh.stop().await;
+}
+
+/// A server that stays when its input ends and when it is asked to end: a second signal kills it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_signal_kills_a_server() {
+    const SERVER: &str = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../agentnet-mesh/src/tools/mcp/tests/server.py"
+    );
+    let silent = Silent::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("log");
+    let provider = "  silent: { api: openai-chat, base_url: \"${SILENT_URL}/v1\", api_key: x, timeout_seconds: 600 }\n";
+    let servers = "mcp_servers:\n  stays: { command: [python3, \"${SERVER}\", \"--stubborn\", \"--log\", \"${LOG}\"] }\n\
+                   agents:\n";
+    let patient =
+        "  - { key: patient, prompt: { text: A. }, model: { provider: silent, name: m }, tools: [\"mcp.*\"] }\n";
+    let mut mesh = Mesh::start(Setup {
+        yaml: head("openai-chat") + provider + servers + patient,
+        online: &["patient"],
+        fixtures: json!([]),
+        environment: vec![
+            ("SILENT_URL", silent.url.clone()),
+            ("SERVER", SERVER.to_owned()),
+            ("LOG", log.to_string_lossy().into_owned()),
+        ],
+    })
+    .await;
+    let logged = std::fs::read_to_string(&log).unwrap();
+    let mut started = logged.lines().filter_map(|line| line.strip_prefix("started "));
+    let pid = started.next().unwrap().parse().unwrap();
+    assert_eq!(started.next(), None, "{logged}");
+    // An answer that does not come keeps the host from closing the server by itself.
+    let question = json!({ "text": "a poem", "stream": true });
+    let request = mesh.asker.request_stream("@patient", question).timeout(WAIT_TIMEOUT);
+    let stream = request.idle_timeout(WAIT_TIMEOUT).await.unwrap();
+    silent.has_waiting(1).await;
+    mesh.host.signal(Signal::INT);
+    mesh.host.says("stopping").await;
+    mesh.host.signal(Signal::INT);
+    assert_eq!(mesh.host.ended().await.code(), Some(130), "{}", mesh.host.stderr());
+    gone(pid).await;
+    drop(stream);
+    mesh.host = mesh.another_host();
+    mesh.ready(2).await;
     mesh.stop().await;
 }
