@@ -9,9 +9,9 @@ use rustix::process::Signal;
 use tokio::process::{Child, Command};
 
 use crate::harness::process::{gone, is_running, send_signal};
-use crate::harness::{FreePort, WAIT_TIMEOUT};
+use crate::harness::{FreePort, Up, WAIT_TIMEOUT};
 use crate::limits::Silent;
-use crate::scripted::{KEY, Mesh, Setup, agent, calls, head, says, tool_results};
+use crate::scripted::{KEY, Mesh, Setup, agent, calls, head, mesh_command, says, spawn_host, tool_results};
 
 fn server() -> PathBuf {
     let program = ".tools/aimock/node_modules/.bin/mcp-server-everything";
@@ -192,4 +192,33 @@ async fn a_second_signal_kills_a_server() {
     mesh.host = mesh.another_host();
     mesh.ready(2).await;
     mesh.stop().await;
+}
+
+/// A host that waits for a server is stopped: the server, which ignores that, is killed.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_interrupted_start_leaves_no_server() {
+    const SCRIPT: &str = "trap '' TERM; echo $$ > \"$PID_FILE\"; while :; do sleep 600; done";
+    let mut up = Up::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let (file, pid_file) = (folder.path().join("mesh.yaml"), folder.path().join("pid"));
+    let servers = "mcp_servers:\n  mute: { command: [sh, -c, \"${SCRIPT}\"], env: { PID_FILE: \"${PID_FILE}\" } }\n\
+                   agents:\n";
+    let yaml = head("openai-chat") + servers + &agent("user", "You use tools.", "    tools: [\"mcp.*\"]\n");
+    std::fs::write(&file, yaml).unwrap();
+    let mut command = mesh_command(&up.url, "run", &file, folder.path());
+    command
+        .env("MODEL_URL", "http://127.0.0.1:9")
+        .env("SCRIPT", SCRIPT)
+        .env("PID_FILE", &pid_file);
+    let mut host = spawn_host(command, folder.path());
+    let look = async || {
+        let written = std::fs::read_to_string(&pid_file).unwrap_or_default();
+        let pid = written.trim().parse::<i32>();
+        pid.map_err(|error| format!("{error}: {written:?}; stderr: {}", host.stderr()))
+    };
+    let pid = eventually(WAIT_TIMEOUT, look).await.unwrap();
+    host.signal(Signal::INT);
+    assert_eq!(host.ended().await.code(), Some(130), "{}", host.stderr());
+    gone(pid).await;
+    up.stop().await;
 }

@@ -196,22 +196,22 @@ pub(super) async fn start(
         output,
         format!("joining the network at {}", checked_url(&url)?.redacted()),
     );
-    let mut starting = pin!(Host::start(mesh, options));
-    let ended = tokio::select! {
-        host = &mut starting => {
-            spinner.end();
-            return Ok(host.map_err(host_failure)?);
-        }
-        ended = signals.wait() => ended,
+    let mut ended = None;
+    let interrupted = async {
+        ended = Some(signals.wait().await);
+        // A second signal does not wait.
+        let _ = tokio::time::timeout(INTERRUPTED_START_TIMEOUT, signals.wait()).await;
     };
-    let leave = async {
-        if let Ok(Ok(host)) = tokio::time::timeout(INTERRUPTED_START_TIMEOUT, starting).await {
-            host.close().await;
+    let started = Host::start_until(mesh, options, interrupted).await;
+    spinner.end();
+    match (started, ended) {
+        (started, None) => Ok(started.map_err(host_failure)?),
+        (Ok(host), Some(ended)) => {
+            close(host, signals).await?;
+            Err(ended)
         }
-        Ok(())
-    };
-    signals.unless(leave).await?;
-    Err(ended)
+        (Err(_), Some(ended)) => Err(ended),
+    }
 }
 
 /// Leaves the network. A second signal ends what still runs; those who wait for it are told.
