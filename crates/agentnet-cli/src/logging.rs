@@ -8,8 +8,8 @@ use std::io::{self, IsTerminal, Write};
 use clap::ValueEnum;
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
+use tracing::Subscriber;
 use tracing::level_filters::LevelFilter;
-use tracing::{Metadata, Subscriber};
 use tracing_subscriber::filter::{Directive, FilterExt as _, Targets, filter_fn};
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
@@ -91,7 +91,10 @@ pub(crate) fn start(service: bool, format: LogFormat) -> Logging {
         .partition(|directive| directive.parse::<Directive>().is_ok());
     let filter = EnvFilter::builder()
         .parse_lossy(format!("{},{OUTPUT_TARGET}=info", known.join(",")))
-        .and(filter_fn(|metadata| !is_message_span(metadata)).with_max_level_hint(LevelFilter::TRACE));
+        .and(
+            filter_fn(|metadata| may_be_logged(metadata.is_span(), metadata.target()))
+                .with_max_level_hint(LevelFilter::TRACE),
+        );
     let color = io::stderr().is_terminal() && variable("NO_COLOR").is_none();
     let lines = lines(format, color, || Lines).with_filter(filter);
     let traces = Traces::start();
@@ -147,8 +150,12 @@ where
     }
 }
 
-fn is_message_span(metadata: &Metadata<'_>) -> bool {
-    metadata.is_span() && metadata.target() == SPAN_TARGET
+/// Whether a span or an event may be in the log, whatever its filter: all but the spans of messages, and what the MCP library
+/// says. It quotes messages of servers, which may hold secrets; the mesh tells the failures of servers itself.
+fn may_be_logged(is_span: bool, target: &str) -> bool {
+    let is_message_span = is_span && target == SPAN_TARGET;
+    let is_of_mcp_library = target == "rmcp" || target.starts_with("rmcp::");
+    !is_message_span && !is_of_mcp_library
 }
 
 /// The level for a value of `LOG_LEVEL`, which may be a name of Python's logging.
@@ -262,6 +269,21 @@ mod tests {
             );
             assert!(text.len() < 3 * 2048 + 200, "{} bytes", text.len());
             assert!(text.contains("n…") && text.contains("code"), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_mcp_library_and_spans_of_messages_are_not_logged() {
+        for (is_span, target, expected) in [
+            (false, "agentnet_mesh::host", true),
+            (false, SPAN_TARGET, true),
+            (true, SPAN_TARGET, false),
+            (false, "rmcp", false),
+            (false, "rmcp::service::client", false),
+            (true, "rmcp::service", false),
+            (false, "rmcp_server", true),
+        ] {
+            assert_eq!(may_be_logged(is_span, target), expected, "{target}");
         }
     }
 

@@ -26,6 +26,7 @@ mod in_flight;
 mod options;
 pub mod watch;
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -90,47 +91,48 @@ impl Host {
     ///
     /// # Errors
     /// [`HostError`]; no agent stays on the network then.
-    pub async fn start(mut mesh: Mesh, options: HostOptions) -> Result<Self, HostError> {
+    pub async fn start(mesh: Mesh, options: HostOptions) -> Result<Self, HostError> {
+        Self::start_until(mesh, options, std::future::pending()).await
+    }
+
+    /// As [`Host::start`], until `interrupted` is ready: then MCP servers are killed at once, which takes a second at most.
+    ///
+    /// # Errors
+    /// As [`Host::start`], and [`HostError::Interrupted`]: agents that had joined go offline when their sessions expire.
+    pub async fn start_until(
+        mut mesh: Mesh,
+        options: HostOptions,
+        interrupted: impl Future<Output = ()>,
+    ) -> Result<Self, HostError> {
         options::select(&mut mesh, &options.only)?;
-        let http = HttpClient::new().map_err(|error| HostError::HttpClient(error.to_string()))?;
-        let ledger = options::open_ledger(&options, &mesh)?;
-        let url = options
-            .nats_url
-            .as_deref()
-            .or(mesh.nats_url.as_deref())
-            .unwrap_or(DEFAULT_NATS_URL);
-        let connection = Connection::open(url, "agentnet-mesh").await?;
-        let tools = SharedTools::start(&mesh);
-        let core = Core {
-            http,
-            ledger: Arc::new(ledger),
-            metrics: Arc::new(MeshMetrics::new()),
-            environment: AgentEnvironment {
-                connection,
-                dev_auth: options.dev_auth,
-                key_dir: options.key_dir,
-                events: options.events,
-                stopping: CancellationToken::new(),
-                in_flight: Arc::new(InFlight::default()),
-            },
-            only: options.only,
-            drain_timeout: options.drain_timeout,
+        let mut interrupted = pin!(interrupted);
+        let core = tokio::select! {
+            core = Core::connect(&mesh, options) => core?,
+            () = &mut interrupted => return Err(HostError::Interrupted),
         };
-        match core.start_agents(&mesh, &tools).await {
-            Ok(agents) => {
-                core.count(&agents);
-                let state = tokio::sync::Mutex::new(State { mesh, tools, agents });
-                Ok(Self {
-                    core,
-                    state,
-                    background: TaskTracker::new(),
-                })
-            }
-            Err(error) => {
+        let tools = SharedTools::start(&mesh);
+        let starting = async {
+            let started = core.start_agents(&mesh, &tools).await;
+            if started.is_err() {
                 tools.close().await;
-                Err(error)
             }
-        }
+            started
+        };
+        let started = tokio::select! {
+            biased;
+            started = starting => started,
+            () = &mut interrupted => {
+                tools.kill().await;
+                Err(HostError::Interrupted)
+            }
+        };
+        let agents = started?;
+        core.count(&agents);
+        Ok(Self {
+            core,
+            state: tokio::sync::Mutex::new(State { mesh, tools, agents }),
+            background: TaskTracker::new(),
+        })
     }
 
     /// Takes another configuration: agents are compared by key, and those that did not change are not touched, nor are MCP servers
@@ -268,8 +270,8 @@ impl Host {
         self.close_until(std::future::pending()).await;
     }
 
-    /// As [`Host::close`], until `forced` is ready: then messages at hand are refused at once, which takes a second at most, and tools
-    /// are not waited for. Streams that have begun end with `shutting_down` too.
+    /// As [`Host::close`], until `forced` is ready: then messages at hand are refused and MCP servers are killed at once, which takes
+    /// a second at most. Streams that have begun end with `shutting_down` too.
     pub async fn close_until(self, forced: impl Future<Output = ()>) {
         let Self {
             core,
@@ -291,7 +293,10 @@ impl Host {
         tokio::select! {
             biased;
             () = orderly => {}
-            () = forced => refuse_rest(stopping, &background, FORCED_REFUSAL_TIMEOUT).await,
+            () = forced => {
+                let refusals = refuse_rest(stopping, &background, FORCED_REFUSAL_TIMEOUT);
+                tokio::join!(refusals, tools.kill());
+            }
         }
         if let Err(error) = core.ledger.sync() {
             tracing::error!(%error, "the last usage records may not be on the disk");
@@ -314,6 +319,33 @@ impl std::fmt::Debug for Host {
 }
 
 impl Core {
+    /// Opens the ledger and connects.
+    async fn connect(mesh: &Mesh, options: HostOptions) -> Result<Self, HostError> {
+        let http = HttpClient::new().map_err(|error| HostError::HttpClient(error.to_string()))?;
+        let ledger = options::open_ledger(&options, mesh)?;
+        let url = options
+            .nats_url
+            .as_deref()
+            .or(mesh.nats_url.as_deref())
+            .unwrap_or(DEFAULT_NATS_URL);
+        let connection = Connection::open(url, "agentnet-mesh").await?;
+        Ok(Self {
+            http,
+            ledger: Arc::new(ledger),
+            metrics: Arc::new(MeshMetrics::new()),
+            environment: AgentEnvironment {
+                connection,
+                dev_auth: options.dev_auth,
+                key_dir: options.key_dir,
+                events: options.events,
+                stopping: CancellationToken::new(),
+                in_flight: Arc::new(InFlight::default()),
+            },
+            only: options.only,
+            drain_timeout: options.drain_timeout,
+        })
+    }
+
     /// Joins with all agents of the mesh, in the order of the file; with none if one fails.
     async fn start_agents(&self, mesh: &Mesh, tools: &SharedTools) -> Result<Vec<AgentTask>, HostError> {
         let join = |config| async move {

@@ -2,6 +2,7 @@
 
 mod ask;
 mod check;
+mod event_printer;
 mod init;
 mod metrics_page;
 mod run;

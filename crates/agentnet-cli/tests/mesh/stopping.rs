@@ -1,12 +1,17 @@
 //! A host that stops: the answers at hand, and a second signal.
 
+use std::fs::File;
+use std::io::{ErrorKind, Write as _};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+
 use agentnet::{StreamError, json};
 use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::harness::WAIT_TIMEOUT;
+use crate::harness::{Service, WAIT_TIMEOUT};
 use crate::limits::Silent;
-use crate::scripted::{Mesh, Setup, agent, head, says};
+use crate::scripted::{Mesh, Setup, agent, head, online, says};
 
 /// An answer that is finished while the host stops is printed like every other.
 #[tokio::test(flavor = "multi_thread")]
@@ -71,6 +76,38 @@ async fn a_second_signal_ends_running_streams() {
         "{error}"
     );
     assert_eq!(mesh.host.ended().await.code(), Some(0), "{}", mesh.host.stderr());
+    mesh.host = mesh.another_host();
+    mesh.ready(2).await;
+    mesh.stop().await;
+}
+
+/// A program that starts a host and reads nothing of its output.
+#[tokio::test(flavor = "multi_thread")]
+async fn agents_answer_and_the_host_stops_while_nobody_reads_stdout() {
+    let mut mesh = Mesh::start(Setup {
+        yaml: head("openai-chat") + "agents:\n" + &agent("unread", "You answer.", ""),
+        online: &["unread"],
+        fixtures: json!([says(json!({}), "an answer")]),
+        ..Setup::default()
+    })
+    .await;
+    mesh.host.signal(Signal::TERM);
+    assert_eq!(mesh.host.ended().await.code(), Some(0), "{}", mesh.host.stderr());
+    // Full from the beginning.
+    let (mut stdout, _never_read) = UnixStream::pair().unwrap();
+    stdout.set_nonblocking(true).unwrap();
+    let full = loop {
+        if let Err(error) = stdout.write(&[b' '; 4096]) {
+            break error;
+        }
+    };
+    assert_eq!(full.kind(), ErrorKind::WouldBlock);
+    stdout.set_nonblocking(false).unwrap();
+    let mut unread = Service::spawn_into(mesh.command("run"), File::from(OwnedFd::from(stdout)));
+    online(&unread, &mesh.up.url, &["unread"]).await;
+    assert_eq!(mesh.answer("@unread", "unread_1", "hello").await, "an answer");
+    unread.signal(Signal::TERM);
+    assert_eq!(unread.ended().await.code(), Some(0), "{}", unread.stderr());
     mesh.host = mesh.another_host();
     mesh.ready(2).await;
     mesh.stop().await;

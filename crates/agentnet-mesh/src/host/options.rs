@@ -82,6 +82,9 @@ pub enum HostError {
         /// The error of the SDK.
         source: StartError,
     },
+    /// The caller of [`Host::start_until`](super::Host::start_until) has ended the start.
+    #[error("the start was interrupted")]
+    Interrupted,
 }
 
 /// Leaves the selected agents in the mesh: all, if no key is named.

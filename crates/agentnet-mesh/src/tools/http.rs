@@ -169,7 +169,9 @@ fn outcome(answer: &HttpAnswer, redactor: &Redactor) -> ToolOutcome {
         // Cut again at the limit of the tool, which is lower, and marked there.
         return ToolOutcome::Ok(Value::String(text));
     }
-    ToolOutcome::Ok(serde_json::from_str(&text).unwrap_or(Value::String(text)))
+    // Once more: JSON may write any character as an escape.
+    let json = serde_json::from_str(&text).map(|json| redactor.clean_value(json));
+    ToolOutcome::Ok(json.unwrap_or(Value::String(text)))
 }
 
 /// The body as text; `None` if it is something else.

@@ -28,6 +28,22 @@ use self::tool::McpTool;
 use super::Tool;
 use crate::config::McpServer;
 
+/// The tasks of all servers of a mesh, also of those that its configuration does not have any more.
+#[derive(Default)]
+pub(super) struct ServerTasks {
+    tasks: TaskTracker,
+    kill: CancellationToken,
+}
+
+impl ServerTasks {
+    /// Kills the servers at once, and waits until their tasks have ended. No server starts any more.
+    pub(super) async fn kill(&self) {
+        self.kill.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+}
+
 /// A server of the configuration with the task that runs it. Dropping it ends the task; [`McpServerTask::close`] waits for the end.
 pub(super) struct McpServerTask {
     handle: McpServerHandle,
@@ -38,12 +54,13 @@ pub(super) struct McpServerTask {
 }
 
 impl McpServerTask {
-    /// Starts the task; the server itself starts when it is wanted.
-    pub(super) fn start(name: &str, config: &McpServer, directory: &Path) -> Self {
+    /// Starts the task, as one of `all`; the server itself starts when it is wanted.
+    pub(super) fn start(name: &str, config: &McpServer, directory: &Path, all: &ServerTasks) -> Self {
         let address = ServerAddress::new(config, directory);
         let (publisher, link) = server_state(name, address.redactor().clone());
         let (task, stop) = (TaskTracker::new(), CancellationToken::new());
-        task.spawn(Supervisor::new(address, publisher, stop.clone()).run());
+        let supervisor = Supervisor::new(address, publisher, stop.clone(), all.kill.clone());
+        task.spawn(all.tasks.track_future(supervisor.run()));
         task.close();
         Self {
             handle: McpServerHandle { link },

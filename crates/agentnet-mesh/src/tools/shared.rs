@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::Tool;
 use super::command::CommandTemplate;
 use super::http::{HttpClients, HttpRequestTool};
-use super::mcp::{McpServerHandle, McpServerTask};
+use super::mcp::{McpServerHandle, McpServerTask, ServerTasks};
 use super::name::model_name;
 use super::pattern::ToolPatterns;
 use super::schema::{ArgumentSchema, object_schema};
@@ -22,6 +22,8 @@ use crate::model::ToolSpec;
 const FIRST_CONNECTION_TIMEOUT: Duration = Duration::from_secs(15);
 /// Wait for MCP servers to end.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
+/// The same, when they are killed.
+const KILL_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The tools that all agents of a mesh share. An MCP server is started when a set of tools needs it, and again when it ends.
 ///
@@ -29,6 +31,7 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
 pub struct SharedTools {
     tools: Vec<Arc<dyn Tool>>,
     servers: Vec<McpServerTask>,
+    server_tasks: ServerTasks,
 }
 
 /// MCP servers that a configuration does not have any more. Dropping it ends them.
@@ -42,6 +45,7 @@ impl SharedTools {
         let mut tools = Self {
             tools: Vec::new(),
             servers: Vec::new(),
+            server_tasks: ServerTasks::default(),
         };
         // There is nothing to retire.
         let _ = tools.renew(mesh);
@@ -58,7 +62,7 @@ impl SharedTools {
             let same = earlier.iter().position(|server| server.runs(name, config, directory));
             let server = match same {
                 Some(index) => earlier.swap_remove(index),
-                None => McpServerTask::start(name, config, directory),
+                None => McpServerTask::start(name, config, directory, &self.server_tasks),
             };
             self.servers.push(server);
         }
@@ -93,6 +97,16 @@ impl SharedTools {
     /// Ends the MCP servers: closes their input, then asks the rest to end, then kills it.
     pub async fn close(&self) {
         close_all(&self.servers).await;
+    }
+
+    /// Kills the MCP servers at once, also those that are retired; waits a second for this at most.
+    pub async fn kill(&self) {
+        if tokio::time::timeout(KILL_TIMEOUT, self.server_tasks.kill())
+            .await
+            .is_err()
+        {
+            tracing::warn!("some MCP servers may still run");
+        }
     }
 }
 

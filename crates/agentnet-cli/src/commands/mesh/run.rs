@@ -11,6 +11,7 @@ use agentnet_mesh::host::{AgentStatus, Host, HostError, HostEvent, HostOptions};
 use clap::Args;
 use tokio::sync::mpsc;
 
+use super::event_printer::EventPrinter;
 use super::metrics_page;
 use super::source::Source;
 use crate::args::not_blank;
@@ -20,7 +21,7 @@ use crate::data_dir;
 use crate::exit::{Exit, Failure};
 use crate::failures::{connect_failure, start_failure};
 use crate::global::Global;
-use crate::output::log_block::{BlockLog, LogBlock, LogStyle};
+use crate::output::log_block::{BlockLog, LogStyle};
 use crate::output::sanitize::clean;
 use crate::output::spinner::Spinner;
 use crate::output::table::Rows;
@@ -30,7 +31,7 @@ use crate::up::lock::keep_files_private;
 
 /// How long an interrupted start may still take, so that sessions that were opened can be closed.
 const INTERRUPTED_START_TIMEOUT: Duration = Duration::from_secs(2);
-/// Events that may wait to be printed. Those beyond are not printed.
+/// Events of the host that may wait to be taken.
 const EVENT_QUEUE: usize = 256;
 
 #[derive(Debug, Args)]
@@ -76,7 +77,9 @@ impl Run {
         let host = start(mesh, self.options(global, events)?, &mut signals, output).await?;
         let metrics_url = page.as_ref().map(|page| format!("http://{}/metrics", page.address()));
         let page = page.map(|page| metrics_page::serve(page, &host));
-        let mut prints = announce(&host.agents().await, metrics_url.as_deref(), log, output).is_ok();
+        let agents = host.agents().await;
+        let announcement = move || announce(&agents, metrics_url.as_deref(), log, output);
+        let mut printer = EventPrinter::start(announcement, log).map_err(thread_failure)?;
         loop {
             let reload = async {
                 tokio::select! {
@@ -92,8 +95,7 @@ impl Run {
                         break;
                     }
                 }
-                // The reader of the output may go; the agents stay.
-                Some(event) = happened.recv() => prints = prints && print(&event, log).is_ok(),
+                Some(event) = happened.recv() => printer.print(event),
             }
         }
         tracing::info!("stopping");
@@ -105,12 +107,13 @@ impl Run {
             tokio::select! {
                 ended = &mut closing => break ended,
                 // Messages at hand are answered while the agents leave.
-                Some(event) = happened.recv() => prints = prints && print(&event, log).is_ok(),
+                Some(event) = happened.recv() => printer.print(event),
             }
         };
         while let Ok(event) = happened.try_recv() {
-            prints = prints && print(&event, log).is_ok();
+            printer.print(event);
         }
+        printer.finish().await;
         ended
     }
 
@@ -193,22 +196,22 @@ pub(super) async fn start(
         output,
         format!("joining the network at {}", checked_url(&url)?.redacted()),
     );
-    let mut starting = pin!(Host::start(mesh, options));
-    let ended = tokio::select! {
-        host = &mut starting => {
-            spinner.end();
-            return Ok(host.map_err(host_failure)?);
-        }
-        ended = signals.wait() => ended,
+    let mut ended = None;
+    let interrupted = async {
+        ended = Some(signals.wait().await);
+        // A second signal does not wait.
+        let _ = tokio::time::timeout(INTERRUPTED_START_TIMEOUT, signals.wait()).await;
     };
-    let leave = async {
-        if let Ok(Ok(host)) = tokio::time::timeout(INTERRUPTED_START_TIMEOUT, starting).await {
-            host.close().await;
+    let started = Host::start_until(mesh, options, interrupted).await;
+    spinner.end();
+    match (started, ended) {
+        (started, None) => Ok(started.map_err(host_failure)?),
+        (Ok(host), Some(ended)) => {
+            close(host, signals).await?;
+            Err(ended)
         }
-        Ok(())
-    };
-    signals.unless(leave).await?;
-    Err(ended)
+        (Err(_), Some(ended)) => Err(ended),
+    }
 }
 
 /// Leaves the network. A second signal ends what still runs; those who wait for it are told.
@@ -229,6 +232,10 @@ fn host_failure(error: HostError) -> Failure {
         HostError::HttpClient(_) => Failure::error(text),
         _ => Failure::refused(text),
     }
+}
+
+fn thread_failure(error: std::io::Error) -> Failure {
+    Failure::error(format!("the thread that prints messages cannot be started: {error}"))
 }
 
 async fn changed(watch: &mut Option<FileWatch>) {
@@ -262,47 +269,4 @@ fn announce(agents: &[AgentStatus], metrics_url: Option<&str>, log: BlockLog, ou
         output.line(format!("metrics are served at {url}"))?;
     }
     output.line(output.tint(Tint::Dim, "Ctrl-C stops the agents"))
-}
-
-/// Prints a message that an agent got, or what became of it.
-fn print(event: &HostEvent, log: BlockLog) -> std::io::Result<()> {
-    let seconds = |time: &Duration| format!("{:.1}", time.as_secs_f64());
-    let (agent, label, message, time, text) = match event {
-        HostEvent::Received { agent, message } => {
-            let text = message.text().unwrap_or_else(|| message.payload().get().to_owned());
-            (agent, "RECV", message, String::new(), text)
-        }
-        HostEvent::Answered {
-            agent,
-            message,
-            text,
-            time,
-        } => (agent, "SEND", message, seconds(time), text.clone()),
-        HostEvent::Failed {
-            agent,
-            message,
-            code,
-            detail,
-            time,
-        } => (agent, "ERROR", message, seconds(time), format!("{code}: {detail}")),
-        _ => return Ok(()),
-    };
-    let facts = [
-        ("peer", &*message.from_agent),
-        ("kind", &*message.kind),
-        ("thread", message.thread_id.as_deref().unwrap_or_default()),
-        ("trace", message.trace_id.as_deref().unwrap_or_default()),
-        ("seconds", time.as_str()),
-    ];
-    let facts: Vec<_> = facts
-        .into_iter()
-        .filter(|(_, value): &(&str, &str)| !value.is_empty())
-        .collect();
-    log.print(&LogBlock {
-        role: agent,
-        label,
-        turn: None,
-        facts: &facts,
-        text: &text,
-    })
 }

@@ -48,6 +48,7 @@ async fn answer(request: Request) -> Response {
         "/binary" => ([(header::CONTENT_TYPE, "image/png")], vec![0x89_u8, 0x50, 0xff]).into_response(),
         "/latin" => ([(header::CONTENT_TYPE, "text/plain")], vec![b'a', 0xe9_u8]).into_response(),
         "/json" => ([(header::CONTENT_TYPE, "application/json")], "{\n  \"a\": [1, 2]\n}").into_response(),
+        "/escaped" => r#"{"key": "key\u0026\u0077ith=signs"}"#.into_response(),
         "/endless" => {
             let piece = bytes::Bytes::from_static(&[b'x'; 8 * 1024]);
             let pieces = futures::stream::repeat_with(move || Ok::<_, std::io::Error>(piece.clone()));
@@ -163,6 +164,15 @@ async fn an_answer_becomes_json_or_text(#[case] path: &str, #[case] expected: Va
     )
     .await;
     assert_eq!(content, json!({"ok": true, "tool": "web", "result": expected}));
+}
+
+#[tokio::test]
+async fn a_secret_in_escapes_of_json_is_removed() {
+    let address = serve().await;
+    let mut request = request(format!("http://public.test:{}/escaped", address.port()));
+    request.headers = BTreeMap::from([("X-Token".to_owned(), Ok(Secret::new("key&with=signs")))]);
+    let content = run(&request, json!({})).await;
+    assert_eq!(content["result"], json!({"key": "***"}), "{content}");
 }
 
 #[rstest]

@@ -36,6 +36,7 @@ pub(super) struct Supervisor {
     address: ServerAddress,
     publisher: ServerPublisher,
     stop: CancellationToken,
+    kill: CancellationToken,
 }
 
 /// How an attempt ended.
@@ -47,21 +48,32 @@ enum Ended {
 }
 
 impl Supervisor {
-    pub(super) fn new(address: ServerAddress, publisher: ServerPublisher, stop: CancellationToken) -> Self {
+    /// `stop` ends the server in order, `kill` at once.
+    pub(super) fn new(
+        address: ServerAddress,
+        publisher: ServerPublisher,
+        stop: CancellationToken,
+        kill: CancellationToken,
+    ) -> Self {
         Self {
             address,
             publisher,
             stop,
+            kill,
         }
     }
 
-    /// Runs until it is stopped.
+    /// Runs until it is stopped or killed.
     pub(super) async fn run(self) {
-        tokio::select! {
-            biased;
-            () = self.stop.cancelled() => {}
-            () = self.publisher.wanted() => self.keep_connected().await,
-        }
+        let work = async {
+            tokio::select! {
+                biased;
+                () = self.stop.cancelled() => {}
+                () = self.publisher.wanted() => self.keep_connected().await,
+            }
+        };
+        // Dropping the work drops the connection, which kills the child.
+        self.kill.run_until_cancelled(work).await;
         self.publisher.set_stopped();
     }
 

@@ -72,6 +72,13 @@ impl Fixture {
         std::fs::remove_file(self.directory.path().join("refuse")).unwrap();
     }
 
+    /// Process ids of all servers that have started.
+    fn pids(&self) -> Vec<String> {
+        let log = self.log();
+        let started = log.lines().filter_map(|line| line.strip_prefix("started "));
+        started.map(str::to_owned).collect()
+    }
+
     async fn logged(&self, line: &str) {
         let check = async || {
             let log = self.log();
@@ -83,6 +90,20 @@ impl Fixture {
         };
         eventually(WAIT, check).await.unwrap();
     }
+}
+
+/// Waits until these processes have ended.
+async fn gone(pids: &[String]) {
+    let look = async || {
+        for pid in pids {
+            let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+            if !stat.is_empty() && !stat.contains(") Z ") {
+                return Err(stat);
+            }
+        }
+        Ok(())
+    };
+    eventually(WAIT, look).await.unwrap();
 }
 
 async fn content(tools: &ToolSet, name: &str, arguments: &Value) -> Value {
@@ -283,23 +304,32 @@ async fn a_list_without_an_end_is_cut() {
 async fn a_server_that_does_not_end_is_killed() {
     let fixture = Fixture::stdio(&["--stubborn"]);
     fixture.select(&["mcp.*"]).await;
-    let log = fixture.log();
-    let pid = log
-        .lines()
-        .find_map(|line| line.strip_prefix("started "))
-        .unwrap()
-        .to_owned();
+    let pids = fixture.pids();
+    assert_eq!(pids.len(), 1);
     fixture.tools.close().await;
     fixture.logged("end of input").await;
-    let gone = async || {
-        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-        if stat.is_empty() || stat.contains(") Z ") {
-            Ok(())
-        } else {
-            Err(stat)
-        }
-    };
-    eventually(WAIT, gone).await.unwrap();
+    gone(&pids).await;
+}
+
+/// The one that runs, one that a reload has left, and one that is being closed.
+#[tokio::test]
+async fn servers_are_killed_at_once() {
+    let mut fixture = Fixture::stdio(&["--stubborn"]);
+    fixture.select(&["mcp.*"]).await;
+    let changed = stdio_server(fixture.directory.path(), &["--stubborn", "--modern"]);
+    let closing = fixture.tools.renew(&mesh(changed));
+    fixture.select(&["mcp.*"]).await;
+    let again = stdio_server(fixture.directory.path(), &["--stubborn"]);
+    let retired = fixture.tools.renew(&mesh(again));
+    fixture.select(&["mcp.*"]).await;
+    let pids = fixture.pids();
+    assert_eq!(pids.len(), 3, "{}", fixture.log());
+    let closing = tokio::spawn(closing.close());
+    fixture.logged("end of input").await;
+    fixture.tools.kill().await;
+    gone(&pids).await;
+    closing.await.unwrap();
+    retired.close().await;
 }
 
 #[rstest]
