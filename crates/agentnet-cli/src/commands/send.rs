@@ -130,10 +130,11 @@ impl SendMessage {
         // In every case, closes the session.
         node.close().await;
         let sent = sent?;
-        Ok(match output.is_json() {
+        match output.is_json() {
             true => output.document(&sent.document(&target, self.no_ack))?,
             false => output.line(sent.text(&target, output))?,
-        })
+        }
+        Ok(())
     }
 }
 
