@@ -82,7 +82,8 @@ async fn what_is_missing_is_named_and_the_rest_is_not_guessed() {
     }
     let text = line("nats://token@127.0.0.1:1", "doctor").await;
     assert!(
-        text.stdout.ends_with("0 passed, 0 warnings, 1 failed, 10 not checked\n"),
+        text.stdout
+            .ends_with("0 passed, 0 warnings, 1 failed, 10 not checked\n"),
         "{text:?}"
     );
 
