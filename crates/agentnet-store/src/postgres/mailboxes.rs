@@ -157,7 +157,7 @@ impl Mailboxes for PostgresStore {
 
 /// The statement of one page: it walks the index of each state, and merges what they give.
 fn page_query(query: &MailboxQuery) -> QueryBuilder<Postgres> {
-    let mut sql = QueryBuilder::new("");
+    let mut sql = QueryBuilder::new("SELECT * FROM (");
     let states = match &query.state {
         Some(state) => std::slice::from_ref(state),
         None => MailboxState::ALL,
@@ -178,6 +178,7 @@ fn page_query(query: &MailboxQuery) -> QueryBuilder<Postgres> {
         .push_bind(fetch_limit(query.limit))
         .push(")");
     }
-    sql.push(" ORDER BY seq LIMIT ").push_bind(fetch_limit(query.limit));
+    sql.push(") AS page ORDER BY seq LIMIT ")
+        .push_bind(fetch_limit(query.limit));
     sql
 }
