@@ -38,7 +38,7 @@ const MAX_RETRY_DELAY_MS: i64 = 300_000;
 
 /// How long a message waits after an attempt that failed, in milliseconds; `attempt` counts from 1.
 pub(crate) fn retry_delay_ms(attempt: i64) -> i64 {
-    let doublings = u32::try_from(attempt.saturating_sub(1)).unwrap_or_default().min(16);
+    let doublings = u32::try_from(attempt.saturating_sub(1).clamp(0, 16)).unwrap_or_default();
     FIRST_RETRY_DELAY_MS
         .saturating_mul(1 << doublings)
         .min(MAX_RETRY_DELAY_MS)

@@ -44,7 +44,8 @@ fn event(name: &str) -> Value {
 async fn what_waits_is_taken_before_the_inbox_and_when_an_event_says_so() {
     let net = Net::start().await;
     let mailbox = Mailbox::start(&net).await;
-    let wire = net.capture(">").await;
+    let requests = net.capture("registry.*").await;
+    let receipts = net.capture("account.acct_alice.receipts").await;
     let notes = Notes::default();
     let one_at_a_time = net.agent("bob").limits(|limits| {
         generous(limits);
@@ -62,7 +63,10 @@ async fn what_waits_is_taken_before_the_inbox_and_when_an_event_says_so() {
         assert_eq!((ack.1.as_str(), ack.2, ack.3), ("done", Value::Null, Value::Null));
     }
     for (subject, message) in [("registry.register", "registration"), ("registry.hello", "hello")] {
-        let seen = wire.wait_for(|seen| seen.subject == subject, DEADLINE).await.unwrap();
+        let seen = requests
+            .wait_for(|seen| seen.subject == subject, DEADLINE)
+            .await
+            .unwrap();
         assert_eq!(parse(&seen.payload)["mailbox"], "pull", "{message}");
     }
     // Their sender gets receipts as ever.
@@ -74,8 +78,8 @@ async fn what_waits_is_taken_before_the_inbox_and_when_an_event_says_so() {
         }
     };
     for id in ["m1", "m2", "m3"] {
-        wire.wait_for(receipt(id, "accepted"), DEADLINE).await.unwrap();
-        wire.wait_for(receipt(id, "processed"), DEADLINE).await.unwrap();
+        receipts.wait_for(receipt(id, "accepted"), DEADLINE).await.unwrap();
+        receipts.wait_for(receipt(id, "processed"), DEADLINE).await.unwrap();
     }
     eventually_true(DEADLINE, "it looks again after its start", async || {
         mailbox.requests() >= 2
@@ -96,7 +100,7 @@ async fn what_waits_is_taken_before_the_inbox_and_when_an_event_says_so() {
     // A message of the inbox is taken in between.
     net.publish("account.acct_bob.inbox", &waiting("live", "alice", json!(true)))
         .await;
-    wire.wait_for(receipt("live", "processed"), DEADLINE).await.unwrap();
+    receipts.wait_for(receipt("live", "processed"), DEADLINE).await.unwrap();
     until_handled(&notes, &["m1", "m2", "m3", "later0", "later1", "live"]).await;
     bob.close().await;
 }
