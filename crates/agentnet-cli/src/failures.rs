@@ -142,9 +142,9 @@ fn unreachable_hint(code: &str) -> Option<&'static str> {
     })
 }
 
-/// The hint for a registration whose signature the registry refuses.
-fn signing_hint(code: &str) -> &'static str {
-    match code {
+/// The hint for a request whose signature the registry refuses; the error is a code, or a code and a sentence.
+fn signing_hint(error: &str) -> &'static str {
+    match code_of(error) {
         "auth_required" => "this network requires signed agents: set DEV_AUTH=true, or give --dev-auth",
         "auth_public_key_mismatch" => {
             "the account belongs to another key: name the directory of its key file with --key-dir or DEV_AUTH_KEY_DIR, \

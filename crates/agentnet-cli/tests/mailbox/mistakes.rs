@@ -59,9 +59,11 @@ async fn what_cannot_be_kept_is_refused_with_the_reason() {
             .fails(2, &["a request is not kept", "agentnet send --mailbox"]);
     }
     // Without the flag nothing changes, but for the advice.
-    line(&url, "request 1 --to-username robert")
-        .await
-        .fails(2, &["recipient_offline", "agentnet send --mailbox"]);
+    let asked = line(&url, "request 1 --to-username robert").await;
+    assert_eq!(asked.code, Some(2), "{asked:?}");
+    for part in ["error: recipient_offline", "agentnet send --mailbox"] {
+        assert!(asked.stderr.contains(part), "{asked:?}");
+    }
     leave(&url, "ada", "robert", "hi", "")
         .await
         .fails(2, &["recipient_offline", "agentnet send --mailbox"]);

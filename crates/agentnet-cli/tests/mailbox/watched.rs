@@ -114,7 +114,7 @@ async fn top_counts_the_messages_that_wait() {
         in_mailbox(top, "○ @bob") == "2"
     })
     .await;
-    top.shows("2 in mailboxes").await;
+    top.shows("2 in mail").await;
     top.type_until("/bob\r", "filter: bob").await;
     top.type_until("\r", "2 waiting  0 dead").await;
     let bob = echo(&url, "--username bob").await;

@@ -1,9 +1,12 @@
 //! A network of one registry, a sender, a receiver, and a tap.
 
+use std::collections::HashSet;
 use std::fs::{self, File};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use agentnet::protocol::rpc::{MailboxStatusRequest, ResolveAccountRequest};
+use agentnet::protocol::{Receipt, ReceiptStatus};
 use agentnet::{AgentNode, RegistryClient, Until, json};
 use agentnet_testkit::{NatsServer, Postgres, RawClient, eventually};
 use futures::StreamExt as _;
@@ -39,6 +42,8 @@ pub(crate) struct Network {
     lives: usize,
     sender: AgentNode,
     parties: Parties,
+    /// Messages that the receiver said it has handled: a killed one may not have written so.
+    processed: Arc<Mutex<HashSet<String>>>,
     /// Processes that were killed, for their logs.
     dead: Vec<Service>,
     folder: TempDir,
@@ -75,6 +80,7 @@ impl Network {
             receiver: None,
             lives: 0,
             parties: Parties::default(),
+            processed: Arc::default(),
             sender,
             dead: Vec::new(),
             folder,
@@ -89,6 +95,7 @@ impl Network {
             sender: network.sender.account_id().unwrap(),
             receiver: client.call(&request).await.unwrap().account_id,
         };
+        network.note_processed().await;
         network
     }
 
@@ -155,6 +162,26 @@ impl Network {
         confirmed.extend(leave_all(&self.sender, MESSAGES..MESSAGES + 1).await?);
         self.all_handled(&confirmed).await?;
         self.nothing_is_left().await
+    }
+
+    /// Notes which messages the receiver says it has handled.
+    async fn note_processed(&self) {
+        let client = RawClient::connect(&self.nats.url()).await.unwrap();
+        let subject = format!("account.{}.receipts", self.parties.sender);
+        let mut receipts = client.subscribe(subject).await.unwrap();
+        client.flush().await.unwrap();
+        let (processed, receiver) = (Arc::clone(&self.processed), self.parties.receiver.clone());
+        tokio::spawn(async move {
+            while let Some(message) = receipts.next().await {
+                let Ok(receipt) = Receipt::decode(message.payload) else {
+                    continue;
+                };
+                if receipt.status() == ReceiptStatus::Processed && receipt.from_account_id.as_deref() == Some(&receiver)
+                {
+                    processed.lock().unwrap().insert(receipt.message_id.to_string());
+                }
+            }
+        });
     }
 
     /// Sends once when the step is seen on the wire.
@@ -238,7 +265,9 @@ impl Network {
     async fn all_handled(&self, confirmed: &[String]) -> Result<(), String> {
         let look = async || {
             let handled = self.handled();
-            let missing = confirmed.iter().filter(|id| !handled.contains(id)).count();
+            let processed = self.processed.lock().unwrap();
+            let is_missing = |id: &&String| !handled.contains(id) && !processed.contains(*id);
+            let missing = confirmed.iter().filter(is_missing).count();
             match missing {
                 0 => Ok(handled),
                 missing => Err(format!(
@@ -250,8 +279,10 @@ impl Network {
         let handled = eventually(HANDLED_TIMEOUT, look)
             .await
             .map_err(|error| error.to_string())?;
-        let place = |id: &String| handled.iter().position(|handled| handled == id);
-        if confirmed.is_sorted_by_key(place) {
+        let places = confirmed
+            .iter()
+            .filter_map(|id| handled.iter().position(|handled| handled == id));
+        if places.is_sorted() {
             Ok(())
         } else {
             Err(format!("confirmed {confirmed:?}, handled {handled:?}"))

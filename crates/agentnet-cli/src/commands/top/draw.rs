@@ -132,7 +132,7 @@ fn traffic(state: &State, moment: Moment, theme: Theme) -> Line<'static> {
             dead => format!(", {dead} dead"),
         };
         let style = if mail.dead > 0 { theme.bad() } else { theme.warn() };
-        spans.push(Span::styled(format!("  {} in mailboxes{dead}", mail.waiting), style));
+        spans.push(Span::styled(format!("  {} in mail{dead}", mail.waiting), style));
     }
     if state.link.dropped > 0 {
         spans.push(Span::styled(

@@ -71,7 +71,7 @@ fn the_agents_fill_eighty_columns() {
         lines,
         [
             "agentnet top  nats://***@localhost:4222  registry (sqlite)  lag 0",
-            "1 online  0.3 msg/s  · errors/s  4 in mailboxes, 1 dead",
+            "1 online  0.3 msg/s  · errors/s  4 in mail, 1 dead",
             " 1 Agents   2 Messages   3 Threads   by activity ▼",
             "  USER              AGENT       IN-FL  PEND MBOX  IN/s OUT/s ERRORS SEEN HANDLED",
             "! @bob              worker          2    30   3!   0.3     ·      5   0s     400",
