@@ -56,6 +56,6 @@ export function isReceiptOfRegistry(receipt: Receipt): boolean {
 
 /** The code and the sentence of an error of the mailbox's requests, `code: sentence`; undefined of other texts. */
 export function mailboxErrorOf(text: string): { readonly code: string; readonly detail: string } | undefined {
-  const match = /^((?:mailbox|auth)_[a-z0-9_]{1,56})(?:: ([^]*))?$/.exec(text);
+  const match = /^((?:mailbox|auth)_[a-z0-9_]{1,56})(?:: (.*))?$/s.exec(text);
   return match?.[1] === undefined ? undefined : { code: match[1], detail: match[2] ?? "" };
 }

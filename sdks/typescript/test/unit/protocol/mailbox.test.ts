@@ -43,7 +43,10 @@ test("a draft's mailbox is a member of the message, which is signed without it",
 });
 
 test("an error of the mailbox is a code and a sentence", () => {
-  assert.deepEqual(mailboxErrorOf("mailbox_full: it: is full\nnow"), { code: "mailbox_full", detail: "it: is full\nnow" });
+  assert.deepEqual(mailboxErrorOf("mailbox_full: it: is full\nnow"), {
+    code: "mailbox_full",
+    detail: "it: is full\nnow",
+  });
   assert.deepEqual(mailboxErrorOf("auth_required"), { code: "auth_required", detail: "" });
   for (const text of ["not_found", "account_id is required", "mailbox_full and more", "MAILBOX_FULL: x"]) {
     assert.equal(mailboxErrorOf(text), undefined, text);

@@ -74,7 +74,10 @@ test("requests are written as the registry reads them", () => {
       RPC.mailboxAction.encode({ accountId: "a", sessionTag: "s", action: "requeue", state: "dead" }),
       '{"account_id":"a","session_tag":"s","action":"requeue","state":"dead"}',
     ],
-    [RPC.mailboxPut.encode({ envelope: RawJson.parse('{"b":1e0,  "é":[ ]}') }), '{"envelope":{"b":1e0,  "\\u00e9":[ ]}}'],
+    [
+      RPC.mailboxPut.encode({ envelope: RawJson.parse('{"b":1e0,  "é":[ ]}') }),
+      '{"envelope":{"b":1e0,  "\\u00e9":[ ]}}',
+    ],
     [RPC.mailboxPut.encode({ envelope: RawJson.EMPTY_OBJECT, direct: true }), '{"envelope":{},"direct":true}'],
   ];
   for (const [written, expected] of cases) assert.equal(written, expected);
