@@ -1,6 +1,6 @@
 //! Taking the messages of the account's own mailbox (PROTOCOL.md section 21.4).
 //!
-//! The first messages are leased before the session subscribes to its inbox, so that they come before what is sent from then on.
+//! The first messages are leased as soon as the session has subscribed to its inbox.
 //! Later ones are leased when an event says that there are some, after each batch, and now and then. A batch is taken only while
 //! at most half of the backlog is in use: messages that are published live find room.
 
@@ -46,7 +46,7 @@ pub(crate) struct MailboxPull {
     events: Option<Subscriber>,
     /// Messages that may wait for a handler while more are taken.
     max_backlog: usize,
-    /// Leased before the session subscribed to its inbox.
+    /// Leased while the node starts.
     first: Vec<LeasedMessage>,
 }
 

@@ -87,10 +87,7 @@ impl AgentNode {
         session.receive_receipts().await?;
         let work = TaskTracker::new();
         let handler = self.shared.handler.read().clone();
-        if handler.is_some() && config.pull_mailbox {
-            // Before the inbox: what has waited comes first.
-            *pull = Some(MailboxPull::open(&session, config.limits.max_pending).await);
-        }
+        let pulls = handler.is_some() && config.pull_mailbox;
         let intake = match handler {
             Some(handler) => Some(self.open_intake(&session, &work, handler).await?),
             None => {
@@ -100,6 +97,10 @@ impl AgentNode {
                 None
             }
         };
+        if pulls {
+            // Behind the inbox: the account counts as online since its registration, so that requests are sent to it.
+            *pull = Some(MailboxPull::open(&session, config.limits.max_pending).await);
+        }
         if let Some(identity) = &session.identity {
             session.subscriptions.serve(identity::warn_if_unbound(identity.clone()));
         }

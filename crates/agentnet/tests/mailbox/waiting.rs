@@ -41,7 +41,7 @@ fn event(name: &str) -> Value {
 }
 
 #[tokio::test]
-async fn what_waits_is_taken_before_the_inbox_and_when_an_event_says_so() {
+async fn what_waits_is_taken_at_the_start_and_when_an_event_says_so() {
     let net = Net::start().await;
     let mailbox = Mailbox::start(&net).await;
     let requests = net.capture("registry.*").await;
@@ -55,8 +55,8 @@ async fn what_waits_is_taken_before_the_inbox_and_when_an_event_says_so() {
     let bob = noting(one_at_a_time, &notes).start().await.unwrap();
     assert_eq!(
         mailbox.was_subscribed(),
-        Some(false),
-        "leased before the inbox was subscribed to"
+        Some(true),
+        "who counts as online hears its inbox"
     );
     until_handled(&notes, &["m1", "m2", "m3"]).await;
     for ack in mailbox.acks(3).await {

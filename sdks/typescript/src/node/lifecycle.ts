@@ -168,7 +168,7 @@ export class Lifecycle {
     return Connection.on(target as Exclude<typeof target, string | readonly string[]>, logger);
   }
 
-  /** Drains the mailbox, subscribes, says hello and starts the heartbeats of a registered session. */
+  /** Subscribes, drains the mailbox, says hello and starts the heartbeats of a registered session. */
   async #join(session: Session, signal: AbortSignal): Promise<void> {
     const { config, connection, logger } = session;
     const own = new Set([receiptsSubject(session.accountId), session.replies.wildcard]);
@@ -181,12 +181,13 @@ export class Lifecycle {
       session.replies.receive(connection);
       if (this.handler !== undefined) {
         session.receiver = new Receiver(session, this.#node, () => this.handler ?? (() => undefined));
+        session.receiver.subscribe();
+        for (const subject of session.receiver.subjects) own.add(subject);
         if (config.pullsMailbox) {
+          // Behind the inbox: the account counts as online since its registration, so that requests are sent to it.
           session.mailbox = new MailboxPull(session, session.receiver);
           await session.mailbox.drain(signal);
         }
-        session.receiver.subscribe();
-        for (const subject of session.receiver.subjects) own.add(subject);
       } else if (config.capabilities.length > 0) {
         logger.warn(
           "capabilities are advertised, but without a handler no message is taken: call onMessage before start",

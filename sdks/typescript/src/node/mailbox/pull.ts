@@ -1,7 +1,7 @@
 /**
  * Taking the messages of the account's mailbox (PROTOCOL.md section 21.4).
  *
- * A session drains the mailbox before it subscribes to its inbox, looks into it once more after its first hello, and then whenever
+ * A session drains the mailbox when it has subscribed to its inbox, looks into it once more after its first hello, and then whenever
  * an event tells of a message, and once a minute. The registry never leases a message while an earlier one of the same sender is
  * leased or waits; within one lease the order is kept here.
  */
