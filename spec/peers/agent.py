@@ -78,6 +78,7 @@ class Agent:
         assert isinstance(registered["heartbeat_interval"], float), registered
         assert isinstance(registered["ttl_seconds"], float), registered
         self.account = registered["account_id"]
+        self.heartbeat_interval = registered["heartbeat_interval"]
         await self.nc.subscribe(
             f"account.{self.account}.receipts", queue=f"agentnet-receipts-{self.account}", cb=self.on_receipt
         )
@@ -85,6 +86,11 @@ class Agent:
     async def hello(self):
         await self.nc.publish("registry.hello", self.encode({**self.info, "last_seen": stamp(now())}))
         await settled(self.nc)
+
+    async def heartbeat(self):
+        while True:
+            await asyncio.sleep(self.heartbeat_interval)
+            await self.hello()
 
     async def stop(self):
         goodbye = {"agent_id": self.username, "session_tag": self.info["session_tag"], "seen_at": stamp(now())}
@@ -161,8 +167,10 @@ class Agent:
         if not self.typescript:
             await self.nc.subscribe("agent.capability.python", queue="agentnet-capability-python", cb=self.on_message)
         await self.hello()
+        heartbeat = asyncio.create_task(self.heartbeat())
         say("ready", account_id=self.account, username=self.info["username"])
         await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
+        heartbeat.cancel()
         await self.stop()
 
     async def send(self, account, payload, thread):

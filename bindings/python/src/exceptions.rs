@@ -98,6 +98,16 @@ impl Raise for SendError {
                 &text,
                 &[("code", code), ("detail", detail), ("message_id", message_id)],
             ),
+            Self::Mailbox {
+                code,
+                detail,
+                message_id,
+            } => exception(
+                py,
+                "MailboxError",
+                &text,
+                &[("code", code), ("detail", detail), ("message_id", message_id)],
+            ),
             Self::AckTimeout { message_id, .. } | Self::ProcessingTimeout { message_id, .. } => {
                 exception(py, "DeliveryTimeoutError", &text, &[("message_id", message_id)])
             }

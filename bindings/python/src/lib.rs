@@ -5,7 +5,8 @@
 //! - `runtime`: the tokio runtime of the process, and the threads that run it. Its tasks never enter the interpreter.
 //! - `selector_host`: an asyncio loop that runs it while the loop waits. `loops`: the loops of the process. `park`: how often a
 //!   waiting thread slept.
-//! - `bridge`: the connection between the runtime and one asyncio loop. `mailbox`: its events, for which the loop is woken once.
+//! - `bridge`: the connection between the runtime and one asyncio loop. `mailbox`: its events, for which the loop is woken once
+//!   (not the registry's mailboxes of accounts: those are in `node`).
 //!   `handler_calls`: messages that the loop handles. `attach`: makes the bridge of a loop. `calls`: starts calls.
 //! - `asyncio`: everything that uses private parts of asyncio, with the versions of CPython that it was tested on.
 //! - `text`: Python's strings as UTF-8. `json`: Python values to wire text and back. `message`: a message that is decoded when it

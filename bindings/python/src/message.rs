@@ -107,6 +107,7 @@ impl AgentMessage {
             idempotency_key: text(idempotency_key),
             reply_to: reply_to.map(|text| json::from_python(&text)).transpose()?,
             auth: auth.map(|auth| json::from_python(&auth)).transpose()?,
+            mailbox: None,
         };
         let message = Self::received(envelope.into(), None);
         // No other reference to it exists yet.

@@ -1,6 +1,7 @@
 //! The node's calls. The Python part checks options and sets defaults; here they go to the SDK's builders.
 
 mod dispatch;
+mod mailbox_calls;
 mod settings;
 
 use std::sync::Arc;
@@ -12,6 +13,7 @@ use pyo3::prelude::*;
 use pyo3::pyclass::{PyTraverseError, PyVisit};
 use pyo3::types::PyDict;
 
+use self::mailbox_calls::MailboxArgument;
 use crate::attach::current_bridge;
 use crate::bridge::Bridge;
 use crate::calls::{submit, submit_or_finish};
@@ -48,6 +50,24 @@ impl Node {
             return Err(exception(py, "AgentNetError", text, &[]));
         }
         Ok(self.node())
+    }
+
+    /// A message to a target.
+    fn message(
+        &self,
+        py: Python<'_>,
+        target_kind: u8,
+        to: TextArgument,
+        payload: &Bound<'_, PyAny>,
+    ) -> PyResult<SendMessage> {
+        let payload = json::from_python(payload)?;
+        let node = self.present(py)?;
+        Ok(match TargetKind::try_from(target_kind)? {
+            TargetKind::Text => node.send(to.0, payload),
+            TargetKind::Account => node.send_to_account(to.0, payload),
+            TargetKind::Username => node.send_to_username(to.0, payload),
+            TargetKind::Capability => node.send_to_capability(to.0, payload),
+        })
     }
 
     fn leave_home(&self) {
@@ -169,15 +189,7 @@ impl Node {
             receipt_timeout,
             ..
         } = options;
-        let payload = json::from_python(payload)?;
-        let node = self.present(py)?;
-        let mut send: SendMessage = match TargetKind::try_from(target_kind)? {
-            TargetKind::Text => node.send(to.0, payload),
-            TargetKind::Account => node.send_to_account(to.0, payload),
-            TargetKind::Username => node.send_to_username(to.0, payload),
-            TargetKind::Capability => node.send_to_capability(to.0, payload),
-        };
-        send = apply!(send, options);
+        let mut send = apply!(self.message(py, target_kind, to, payload)?, options);
         if let Some(attempts) = retry_attempts {
             send = send.retry_attempts(attempts);
         }
@@ -187,7 +199,43 @@ impl Node {
         if !require_delivery_ack {
             send = send.without_ack();
         }
-        submit_or_finish(py, send.into_future(), message_id)
+        submit_or_finish(py, send.into_future(), mailbox_calls::sent)
+    }
+
+    /// A send whose message the registry keeps if the receiver is offline.
+    #[expect(clippy::too_many_arguments, reason = "one more than a send: how the message is kept")]
+    fn send_mailbox<'py>(
+        &self,
+        py: Python<'py>,
+        target_kind: u8,
+        to: TextArgument,
+        payload: &Bound<'py, PyAny>,
+        kind: Option<TextArgument>,
+        mailbox: MailboxArgument,
+        options: &Bound<'py, PyDict>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let options = Options::read(kind, options)?;
+        let receipt_timeout = options.receipt_timeout;
+        let send = apply!(self.message(py, target_kind, to, payload)?, options);
+        let send = mailbox.apply(send, receipt_timeout);
+        submit_or_finish(py, send.into_future(), mailbox_calls::mailbox_sent)
+    }
+
+    /// Delivers messages of the own mailbox again, or deletes them. The result is their number.
+    fn mailbox_action<'py>(
+        &self,
+        py: Python<'py>,
+        action: &str,
+        message_ids: Vec<String>,
+        state: Option<&str>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let (action, state) = mailbox_calls::action(action, state)?;
+        let node = self.present(py)?.clone();
+        let changed = async move { node.mailbox_action(action, message_ids, state).await };
+        submit(py, changed, |py, changed| match changed {
+            Ok(reply) => reply.changed.into_py_any(py),
+            Err(error) => Err(error.raise(py)),
+        })
     }
 
     #[expect(

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use agentnet::protocol::rpc::{
-    ListRequest, MessageSearchRequest, MetricsRequest, ProfileRequest, Request, ResolveAccountRequest,
-    ResolveKeyRequest, RpcError, SearchRequest, ThreadListRequest, ThreadMessagesRequest, ThreadStatusRequest,
-    decode_request,
+    ListRequest, MailboxListRequest, MailboxStatusRequest, MessageSearchRequest, MetricsRequest, ProfileRequest,
+    Request, ResolveAccountRequest, ResolveKeyRequest, RpcError, SearchRequest, ThreadListRequest,
+    ThreadMessagesRequest, ThreadStatusRequest, decode_request,
 };
 use agentnet::{AgentNode, RawJson, RegistryClient, RegistryError, SendError, Text};
 use bytes::Bytes;
@@ -104,6 +104,8 @@ async fn call(client: RegistryClient, name: &str, body: &RawJson, timeout: Durat
         ThreadMessagesRequest::NAME => ask::<ThreadMessagesRequest>(&client, body).await,
         MessageSearchRequest::NAME => ask::<MessageSearchRequest>(&client, body).await,
         MetricsRequest::NAME => ask::<MetricsRequest>(&client, body).await,
+        MailboxStatusRequest::NAME => ask::<MailboxStatusRequest>(&client, body).await,
+        MailboxListRequest::NAME => ask::<MailboxListRequest>(&client, body).await,
         other => Err(CallError::Unknown(other.to_owned())),
     }
 }

@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from agentnet import AgentNode
+from agentnet import AgentNode, list_online_agents
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 VECTORS = REPOSITORY / "spec" / "vectors"
@@ -26,16 +26,16 @@ COMMAND = Path(sys.executable).parent / "agentnet"
 
 
 class Network:
-    """A running `agentnet up` on a free port."""
+    """A running `agentnet up` on a free port, with further options of the command."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *options: str) -> None:
         environment = {key: value for key, value in os.environ.items() if key != "AGENTNET_NATS_SERVER"}
         # Only this environment's nats-server can be found.
         environment["PATH"] = "/usr/bin:/bin"
         self.log = directory / "up.log"
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
-                [COMMAND, "up", "--port", "0", "--data-dir", str(directory / "data")],
+                [COMMAND, "up", "--port", "0", "--data-dir", str(directory / "data"), *options],
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 env=environment,
@@ -145,6 +145,15 @@ async def eventually(what: Callable[[], Any], seconds: float = 60.0) -> Any:
             return value
         assert time.monotonic() < deadline, f"it did not come true within {seconds} s"
         await asyncio.sleep(0.01)
+
+
+async def gone(url: str, account: str) -> None:
+    """Waits until the registry has heard the goodbye of an account's only session."""
+
+    async def is_gone() -> bool:
+        return all(agent.account_id != account for agent in await list_online_agents(url, timeout=20))
+
+    await eventually(is_gone)
 
 
 def loop_runners() -> list[Any]:

@@ -88,3 +88,33 @@ def test_the_bridge(url: str) -> None:
     asyncio.run(main())
     bridge.terminate()
     assert bridge.wait(timeout=30) == 0
+
+
+def test_the_mailbox(url: str) -> None:
+    unknown = subprocess.run(
+        [sys.executable, EXAMPLES / "mailbox.py", "leave", "x", url], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert unknown.returncode == 1 and unknown.stdout == "" and "night_shift is not known here" in unknown.stderr
+    first = start("mailbox.py", "take", url)
+    asyncio.run(online(url, username="night_shift"))
+    first.terminate()
+    assert first.communicate(timeout=30) == ("", None) and first.returncode == 0
+    asyncio.run(online(url, count=0, username="night_shift"))
+    for text in ("read the logs", "feed the cat"):
+        assert run("mailbox.py", "leave", text, url).startswith("queued: ")
+    second = start("mailbox.py", "take", url)
+    assert second.stdout is not None
+    assert [second.stdout.readline() for _ in range(2)] == ["got read the logs\n", "got feed the cat\n"]
+
+    async def main() -> None:
+        async def nothing_waits() -> bool:
+            status = await agentnet.get_mailbox_status(url, username="night_shift", timeout=20)
+            return int(status["queued"]) + int(status["leased"]) == 0
+
+        await eventually(nothing_waits)
+
+    asyncio.run(main())
+    assert run("mailbox.py", "leave", "good night", url) == "delivered\n"
+    assert second.stdout.readline() == "got good night\n"
+    second.terminate()
+    assert second.wait(timeout=30) == 0

@@ -53,11 +53,13 @@ ACK: dict[str, Any] = {**NO_ACK, "require_delivery_ack": True}
 LINKS: dict[str, Any] = {"parent_message_id": None, "idempotency_key": None}
 FORMAT: dict[str, Any] = {"role": "assistant", "content_type": "text/plain"}
 REQUIRED = inspect.Parameter.empty
+# Not of the original: to be given by name, and without effect if left out.
+ADDED: dict[str, Any] = {"mailbox": None}
 
 OPTIONS: dict[str, dict[str, Any]] = {
-    "send_text": {**LINKS, **ACK},
-    "send_json": {**LINKS, **ACK},
-    "send_blob_ref": {**LINKS, **ACK},
+    "send_text": {**LINKS, **ACK, **ADDED},
+    "send_json": {**LINKS, **ACK, **ADDED},
+    "send_blob_ref": {**LINKS, **ACK, **ADDED},
     "send_stream_start": {**FORMAT, "metadata": None, **LINKS, **NO_ACK},
     "send_stream_delta": {"seq": REQUIRED, **FORMAT, **LINKS, **NO_ACK},
     "send_stream_end": {"seq": REQUIRED, "text": None, **FORMAT, "metadata": None, **LINKS, **NO_ACK},

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from conftest import OPEN, echo, eventually, fresh
+from conftest import OPEN, echo, eventually, fresh, gone
 
 import agentnet
 from agentnet import AgentMessage, AgentNode, AgentSDK, AgentWrapper
@@ -68,15 +68,6 @@ def test_threads_carry_their_parent(url: str) -> None:
                 await alice.get_profile("capability:x")
 
     asyncio.run(main())
-
-
-async def gone(url: str, account: str) -> None:
-    """Waits until the registry has heard the goodbye of an account's only session."""
-
-    async def is_gone() -> bool:
-        return all(agent.account_id != account for agent in await agentnet.list_online_agents(url))
-
-    await eventually(is_gone)
 
 
 def test_reported_errors_raise_by_their_code(url: str) -> None:

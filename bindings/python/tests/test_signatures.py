@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import importlib
 import inspect
+import json
+import pickle
 import re
 import typing
 from collections.abc import Iterator
@@ -13,12 +15,13 @@ from typing import Any
 
 import pytest
 
-from agentnet import AgentSDK
+from agentnet import AgentSDK, SentMessage
+from agentnet._native import dumps
 
 RECORDED = Path(__file__).parent / "signatures.txt"
 MODULES = (
     "agentnet agentnet.blob agentnet.blobs agentnet.config agentnet.dev_auth agentnet.errors agentnet.events "
-    "agentnet.exceptions agentnet.node agentnet.registry agentnet.schema agentnet.sdk agentnet.streams agentnet.subjects "
+    "agentnet.exceptions agentnet.mailbox agentnet.node agentnet.registry agentnet.schema agentnet.sdk agentnet.streams agentnet.subjects "
     "agentnet.threads agentnet.utils agentnet.wrapper"
 ).split()
 SPECIAL = {"__init__", "__aenter__", "__aexit__"}
@@ -68,7 +71,9 @@ def methods(path: str, owner: type) -> Iterator[tuple[str, Any]]:
         if isinstance(value, property):
             yield f"{path}.{name}", value.fget
         elif isinstance(value, (staticmethod, classmethod)):
-            yield f"{path}.{name}", value.__func__
+            # Not the methods that a class has from str.
+            if inspect.isfunction(value.__func__):
+                yield f"{path}.{name}", value.__func__
         elif inspect.isfunction(value):
             yield f"{path}.{name}", value
 
@@ -133,16 +138,18 @@ class Recorder:
 
     has_left, session_tag, account_id, username = False, "session", "acct_1", "name"
 
-    def send(self, *arguments: Any) -> tuple[str]:
-        self.arguments = arguments
-        return ("id",)
+    def send(self, *arguments: Any) -> tuple[SentMessage]:
+        self.call, self.arguments = "send", arguments
+        return (SentMessage("id"),)
+
+    def send_mailbox(self, *arguments: Any) -> tuple[SentMessage]:
+        self.call, self.arguments = "send_mailbox", arguments
+        return (SentMessage("id"),)
 
 
 def test_options_reach_the_native_part_by_name_and_by_position() -> None:
-    native = Recorder()
-    sdk = AgentSDK(agent_id="a", name="A")
+    sdk, native = with_recorder()
     node = sdk.node
-    node._native = sdk._native = native  # type: ignore[assignment]
     given = {
         "ttl_ms": 7,
         "trace_id": "trace",
@@ -181,6 +188,92 @@ def test_options_reach_the_native_part_by_name_and_by_position() -> None:
     asyncio.run(main())
 
 
+def with_recorder() -> tuple[AgentSDK, Recorder]:
+    native = Recorder()
+    sdk = AgentSDK(agent_id="a", name="A")
+    sdk.node._native = sdk._native = native  # type: ignore[assignment]
+    return sdk, native
+
+
+@pytest.mark.parametrize(
+    ("mailbox", "ttl_ms", "expected"),
+    [
+        (True, None, (None, False, None)),
+        (True, 5_000, (5.0, False, None)),
+        ({}, None, (None, False, None)),
+        (3600, None, (3600.0, False, None)),
+        (0.5, None, (0.5, False, None)),
+        ("7d", None, (604_800.0, False, None)),
+        (" 1.5 H ", None, (5400.0, False, None)),
+        ("250ms", None, (0.25, False, None)),
+        ("2w", None, (1_209_600.0, False, None)),
+        ({"lifetime": "45s", "ack": "processed"}, None, (45.0, True, None)),
+        ({"ack": "processed", "timeout": 3}, 7, (0.007, True, 3.0)),
+        ({"lifetime": True, "ack": "accepted"}, None, (None, False, None)),
+    ],
+)
+def test_forms_of_the_mailbox_option(mailbox: Any, ttl_ms: int | None, expected: tuple[Any, ...]) -> None:
+    sdk, native = with_recorder()
+
+    async def main() -> None:
+        await sdk.node.send("@b", 1, ttl_ms=ttl_ms, thread_id="t", retry_attempts=3, receipt_timeout=0.5, mailbox=mailbox)
+        assert native.call == "send_mailbox"
+        assert native.arguments == (0, "@b", 1, "direct", expected, {"thread_id": "t", "receipt_timeout": 0.5})
+        if ttl_ms is None:
+            result = await sdk.send_json("@b", 1, thread_id="t", mailbox=mailbox)
+            assert native.call == "send_mailbox" and native.arguments[4:] == (expected, {"thread_id": "t"})
+            assert result.data == {"delivery": "delivered"}
+
+    asyncio.run(main())
+
+
+def test_a_send_that_does_not_ask_for_the_mailbox_is_as_before() -> None:
+    sdk, native = with_recorder()
+
+    async def main() -> None:
+        for none in (None, False):
+            sent = await sdk.node.send("@b", 1, mailbox=none)
+            assert native.call == "send" and native.arguments == (0, "@b", 1, "direct", {})
+            assert sent == "id" and not sent.queued and sent.detail is None
+            assert (await sdk.send_text("@b", "x", mailbox=none)).data is None
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "text"),
+    [
+        *(({"mailbox": wrong}, ValueError, "a number of seconds, or a text") for wrong in (0, -1, "7", "x", "", "0d", "١d")),
+        *(({"mailbox": float(wrong)}, ValueError, "a number of seconds, or a text") for wrong in ("nan", "inf")),
+        ({"mailbox": 10**400}, ValueError, "a number of seconds, or a text"),
+        ({"mailbox": [7]}, TypeError, r"a number of seconds, or a text .*, not \[7\]"),
+        ({"mailbox": {"life": 1}}, ValueError, "mailbox takes lifetime, ack, timeout, not life"),
+        ({"mailbox": {"lifetime": False}}, TypeError, "not False"),
+        ({"mailbox": {"timeout": 3}}, ValueError, "for the ack 'processed'"),
+        ({"mailbox": {"ack": "read"}}, ValueError, "'accepted' or 'processed', not 'read'"),
+        ({"mailbox": "7d", "ttl_ms": 5}, ValueError, "given twice"),
+        ({"mailbox": True, "require_delivery_ack": False}, ValueError, "leave require_delivery_ack on"),
+    ],
+)
+def test_a_wrong_mailbox_option_is_named(options: dict[str, Any], error: type[Exception], text: str) -> None:
+    sdk, _ = with_recorder()
+
+    async def main() -> None:
+        with pytest.raises(error, match=text):
+            await sdk.node.send("@b", 1, **options)
+
+    asyncio.run(main())
+
+
+def test_a_sent_message_is_its_id() -> None:
+    sent = SentMessage("id")
+    sent.queued, sent.detail = True, "why"
+    again = pickle.loads(pickle.dumps(sent))
+    assert again == "id" and type(again) is SentMessage and (again.queued, again.detail) == (True, "why")
+    assert json.dumps({sent: sent}) == '{"id": "id"}' and dumps({sent: sent}) == b'{"id":"id"}'
+    assert not SentMessage("id").queued
+
+
 def test_the_native_part_takes_the_options_as_one_dict() -> None:
     native: Any = AgentSDK(agent_id="a", name="A").node._native
     for options, error, text in (
@@ -193,3 +286,5 @@ def test_the_native_part_takes_the_options_as_one_dict() -> None:
             native.send(0, "@b", 1, "direct", options)
         with pytest.raises(error, match=text):
             native.request(0, "@b", 1, "request", 1.0, options)
+        with pytest.raises(error, match=text):
+            native.send_mailbox(0, "@b", 1, "direct", (None, False, None), options)

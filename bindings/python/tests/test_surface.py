@@ -18,6 +18,8 @@ from agentnet import AgentNode, AgentSDK, AgentWrapper, NoRegistryError, NoRespo
 from conftest import echo, eventually, fresh, settled
 
 REQUIRED = inspect.Parameter.empty
+# Parameters that the original does not have: to be given by name, with a default that leaves everything as it was.
+ADDED = ("mailbox", "blob_dir", "blob_storage", "pull_mailbox")
 COMMON: dict[str, Any] = {
     "ttl_ms": None,
     "trace_id": None,
@@ -102,14 +104,17 @@ def parameters(function: Callable[..., Any], ours: tuple[str, ...] = ()) -> dict
 )
 def test_calls_take_what_section_17_says(function: Callable[..., Any], expected: dict[str, Any]) -> None:
     # The order of what is mostly named may differ; what comes without a name may not.
-    found = parameters(function)
+    found = parameters(function, ADDED)
     assert found == expected
     positional = [name for name, default in expected.items() if default is REQUIRED]
     assert list(found)[: len(positional)] == positional
 
 
 def test_constructors_take_what_section_17_says() -> None:
-    assert list(parameters(AgentNode, ("blob_dir", "blob_storage")).items()) == list(NODE.items())
+    assert list(parameters(AgentNode, ADDED).items()) == list(NODE.items())
+    for function in (AgentNode, AgentNode.send, AgentNode.send_to_username):
+        added = [p for p in inspect.signature(function).parameters.values() if p.name in ADDED]
+        assert added and all(one.kind is one.KEYWORD_ONLY and one.default is not REQUIRED for one in added)
     required = {"agent_id": REQUIRED, "name": REQUIRED}
     blobs = {"blob_store_dir": None}
     sdk = {**required, **IDENTITY, **blobs, "default_request_timeout": 60.0, "default_thread_prefix": "thread_sdk"}

@@ -94,6 +94,24 @@ def test_receipts() -> None:
         assert dumps(receipt.to_dict()).decode() == case["reencoded"], case
 
 
+def test_receipts_of_the_mailbox() -> None:
+    for case in cases("mailbox_receipts"):
+        receipt = DeliveryReceipt.from_dict(loads(case["wire"]))
+        assert dataclasses.asdict(receipt) == case["fields"], case
+        # A receipt in Python has no signature.
+        written = {name: value for name, value in loads(case["reencoded"]).items() if name != "auth"}
+        assert receipt.to_dict() == written, case
+
+
+def test_messages_that_ask_for_the_mailbox() -> None:
+    asking = 0
+    for case in cases("mailbox_member"):
+        message = AgentMessage.from_dict(loads(case["wire"]))
+        assert dumps(message.to_dict()).decode() == case["reencoded"], case
+        asking += "mailbox" in message.to_dict()
+    assert asking > 1
+
+
 def test_compaction_events() -> None:
     for case in cases("compaction_events"):
         source = loads(case["source_json"])

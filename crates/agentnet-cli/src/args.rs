@@ -38,12 +38,64 @@ impl FromStr for Seconds {
     }
 }
 
+/// How long a message waits in a mailbox: a number with a unit (`90s`, `30m`, `12h`, `7d`, `2w`), or of seconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Lifetime(Duration);
+
+impl Lifetime {
+    /// A year: more is a typing error. Registries keep messages for a shorter time.
+    const MAX_SECONDS: u64 = 366 * 86_400;
+
+    pub(crate) fn duration(self) -> Duration {
+        self.0
+    }
+}
+
+impl FromStr for Lifetime {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let text = text.trim();
+        let (number, unit) = match text.char_indices().next_back() {
+            Some((at, unit)) if unit.is_ascii_alphabetic() => (&text[..at], unit.to_ascii_lowercase()),
+            _ => (text, 's'),
+        };
+        let seconds = match unit {
+            's' => 1,
+            'm' => 60,
+            'h' => 3_600,
+            'd' => 86_400,
+            'w' => 7 * 86_400,
+            _ => return Err("the unit is s, m, h, d or w, as in 12h".to_owned()),
+        };
+        let number: u64 = number
+            .trim_end()
+            .parse()
+            .map_err(|_| "it is a whole number with a unit, like 90s, 30m, 12h or 7d".to_owned())?;
+        match number.checked_mul(seconds) {
+            Some(seconds @ 1..=Self::MAX_SECONDS) => Ok(Self(Duration::from_secs(seconds))),
+            _ => Err("it must be at least 1s and at most 366d".to_owned()),
+        }
+    }
+}
+
+/// Timeout of a registry call by default, in seconds.
+const DEFAULT_CALL_TIMEOUT: &str = "2.0";
+
 /// Timeout of a registry call.
 #[derive(Debug, Args)]
 pub(crate) struct CallTimeout {
     /// How long to wait for the registry, in seconds
-    #[arg(long, value_name = "SECONDS", default_value = "2.0")]
+    #[arg(long, value_name = "SECONDS", default_value = DEFAULT_CALL_TIMEOUT)]
     timeout: Seconds,
+}
+
+impl Default for CallTimeout {
+    fn default() -> Self {
+        Self {
+            timeout: Seconds(Duration::from_secs(2)),
+        }
+    }
 }
 
 impl CallTimeout {
@@ -141,6 +193,42 @@ mod tests {
         );
         for text in ["0", "-1", "nan", "inf", "1e9", "soon", ""] {
             assert!(text.parse::<Seconds>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_default_timeout_is_that_of_the_flag() {
+        let flag: Seconds = DEFAULT_CALL_TIMEOUT.parse().unwrap();
+        assert_eq!(CallTimeout::default().duration(), flag.duration());
+    }
+
+    #[test]
+    fn a_lifetime_has_a_unit() {
+        for (text, seconds) in [
+            ("90s", 90),
+            ("90", 90),
+            (" 30M ", 1_800),
+            ("12h", 43_200),
+            ("7d", 604_800),
+            ("2 w", 1_209_600),
+            ("366d", 31_622_400),
+        ] {
+            let lifetime: Lifetime = text.parse().unwrap();
+            assert_eq!(lifetime.duration(), Duration::from_secs(seconds), "{text}");
+        }
+        for text in [
+            "",
+            "d",
+            "0s",
+            "-1d",
+            "1.5h",
+            "7x",
+            "367d",
+            "99999999999999999999d",
+            "soon",
+            "7日",
+        ] {
+            assert!(text.parse::<Lifetime>().is_err(), "{text}");
         }
     }
 

@@ -59,6 +59,8 @@ pub(crate) enum Command {
     Send(commands::send::SendMessage),
     /// Send a message and wait for the answer
     Request(commands::request::Request),
+    /// Show and manage the messages that wait for agents that are offline
+    Mailbox(commands::mailbox::Mailbox),
     /// Talk with an agent, line by line
     Chat(commands::chat::Chat),
     /// Print messages as they pass
@@ -118,6 +120,7 @@ impl Command {
         match self {
             Self::List(_) | Self::Search(_) | Self::Threads(_) => true,
             Self::ThreadMessages(_) | Self::MessageSearch(_) => true,
+            Self::Mailbox(command) => command.lists(),
             #[cfg(feature = "mesh")]
             Self::Mesh(command) => command.lists(),
             _ => false,
@@ -150,6 +153,7 @@ impl Command {
             Self::Message(command) => command.run(global, output).await,
             Self::Send(command) => command.run(global, output).await,
             Self::Request(command) => command.run(global, output).await,
+            Self::Mailbox(command) => command.run(global, output).await,
             Self::Chat(command) => command.run(global, output).await,
             Self::Watch(command) => command.run(global, output).await,
             Self::Top(command) => command.run(global, output).await,
@@ -219,96 +223,4 @@ fn usage_failure(text: &str) -> Failure {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_definition_is_consistent() {
-        Cli::command().debug_assert();
-    }
-
-    #[test]
-    fn wrong_usage_is_told_as_json_where_that_is_asked_for() {
-        for (line, asked) in [
-            ("agentnet list --json --fly", true),
-            ("agentnet --output json list --fly", true),
-            ("agentnet --output=json fly", true),
-            ("agentnet list --output csv --fly", false),
-            ("agentnet send --to-username a -- --json", false),
-        ] {
-            let words: Vec<_> = line.split(' ').map(OsString::from).collect();
-            assert_eq!(asks_for_json(&words), asked, "{line}");
-        }
-        let text = "error: unexpected argument '--fly' found\n\n  tip: look\n    there\n\nUsage: agentnet list\n";
-        assert_eq!(
-            usage_failure(text).document(""),
-            r#"{"code":"wrong_usage","message":"unexpected argument '--fly' found","hint":"tip: look there; Usage: agentnet list","network":null}"#
-        );
-    }
-
-    /// The commands below, each with the words that lead to it.
-    fn commands(command: &clap::Command, words: &[String]) -> Vec<(Vec<String>, clap::Command)> {
-        let below = command.get_subcommands().flat_map(|below| {
-            let words: Vec<_> = words.iter().cloned().chain([below.get_name().to_owned()]).collect();
-            commands(below, &words)
-        });
-        [(words.to_vec(), command.clone())].into_iter().chain(below).collect()
-    }
-
-    #[test]
-    fn no_option_takes_an_empty_value() {
-        let mut root = Cli::command();
-        root.build();
-        let mut tried = 0;
-        let mut taken = Vec::new();
-        for (words, command) in commands(&root, &["agentnet".to_owned()]) {
-            for option in command.get_opts().filter_map(|option| option.get_long()) {
-                let line = words.iter().cloned().chain([format!("--{option}"), String::new()]);
-                let kind = Cli::try_parse_from(line).err().map(|error| error.kind());
-                if !matches!(kind, Some(ErrorKind::ValueValidation | ErrorKind::InvalidValue)) {
-                    taken.push(format!("{words:?} --{option}: {kind:?}"));
-                }
-                tried += 1;
-            }
-        }
-        assert!(taken.is_empty() && tried > 100, "of {tried}: {taken:#?}");
-    }
-
-    #[test]
-    fn usage_errors_exit_with_2_and_help_with_0() {
-        let code = |line: &str| parse(line.split_whitespace().map(OsString::from)).map(|_| ()).err();
-        for line in [
-            "agentnet fly",
-            "agentnet list --limit",
-            "agentnet profile",
-            "agentnet profile --username a --account-id b",
-            "agentnet send {}",
-            "agentnet send --to-username a --to-account b {}",
-            "agentnet search --limit 0",
-            "agentnet thread-messages --thread-id t --limit 0",
-            "agentnet message-search --limit -1",
-            "agentnet request --to-username a --timeout 0 {}",
-            "agentnet list --timeout nan",
-            "agentnet keys",
-            "agentnet keys forget",
-            "agentnet conformance",
-            "agentnet conformance agent",
-            "agentnet conformance registry --to @echo",
-        ] {
-            assert_eq!(code(line), Some(2), "{line}");
-        }
-        for line in [
-            "agentnet",
-            "agentnet --help",
-            "agentnet up --help",
-            "agentnet --version",
-        ] {
-            assert_eq!(code(line), Some(0), "{line}");
-        }
-        assert_eq!(code("agentnet --json list --timeout 1.5"), None);
-        assert_eq!(
-            code("agentnet send --to-username a {} --json --nats-url nats://x"),
-            None
-        );
-    }
-}
+mod tests;

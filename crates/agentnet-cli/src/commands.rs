@@ -11,6 +11,7 @@ pub(crate) mod export;
 pub(crate) mod identity_args;
 pub(crate) mod keys;
 pub(crate) mod list;
+pub(crate) mod mailbox;
 pub(crate) mod man;
 #[cfg(feature = "mesh")]
 pub(crate) mod mesh;

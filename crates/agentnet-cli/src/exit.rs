@@ -135,7 +135,7 @@ impl Failure {
     }
 
     /// The error code: as set, else the one at the beginning of the text, else one for the exit code.
-    fn code(&self) -> &str {
+    pub(crate) fn code(&self) -> &str {
         let begin = self.text.split([':', ' ']).next().unwrap_or_default();
         let is_code = begin.contains('_')
             && begin

@@ -1,8 +1,11 @@
 //! What each error of the SDK means for the user: text, hint, code and exit code.
 
+pub(crate) mod mailbox;
+
 use agentnet::{
     ConfigError, ConnectError, KeyFileError, RegistryError, RequestError, ResolveError, SendError, StartError,
 };
+use agentnet_protocol::mailbox::code_of;
 use agentnet_protocol::rpc::{ReplyError, RpcError};
 
 use crate::exit::Failure;
@@ -71,7 +74,8 @@ fn refusal_hint(refusal: &str) -> Option<&'static str> {
         }
         "from_ts_invalid" | "to_ts_invalid" => "write times like 2026-02-21T08:00:00Z",
         "account_id is invalid" => "account ids are 1 to 128 of A-Z a-z 0-9 _ -",
-        _ => return None,
+        code if code.starts_with("auth_") => signing_hint(code),
+        text => return mailbox::hint(code_of(text)),
     })
 }
 
@@ -127,7 +131,9 @@ const CLOCKS_HINT: &str = "if it was not under way for so long, the clock of thi
 /// The hint for a receiver that is offline or does not exist.
 fn unreachable_hint(code: &str) -> Option<&'static str> {
     Some(match code {
-        "recipient_offline" => "`agentnet list` shows who is online",
+        "recipient_offline" => {
+            "`agentnet list` shows who is online; `agentnet send --mailbox` leaves a message until the receiver is back"
+        }
         "account_not_found" => "`agentnet search` shows every account",
         "capability_unavailable" => {
             "`agentnet search --capability NAME` shows who has one, `agentnet list` who is online"
@@ -136,9 +142,9 @@ fn unreachable_hint(code: &str) -> Option<&'static str> {
     })
 }
 
-/// The hint for a registration whose signature the registry refuses.
-fn signing_hint(code: &str) -> &'static str {
-    match code {
+/// The hint for a request whose signature the registry refuses; the error is a code, or a code and a sentence.
+fn signing_hint(error: &str) -> &'static str {
+    match code_of(error) {
         "auth_required" => "this network requires signed agents: set DEV_AUTH=true, or give --dev-auth",
         "auth_public_key_mismatch" => {
             "the account belongs to another key: name the directory of its key file with --key-dir or DEV_AUTH_KEY_DIR, \
@@ -155,7 +161,9 @@ fn signing_hint(code: &str) -> &'static str {
 pub(crate) fn send_failure(error: SendError) -> Failure {
     let text = error.to_string();
     let code = match &error {
-        SendError::Rejected { code, .. } | SendError::NotProcessed { code, .. } => Some(code.clone()),
+        SendError::Rejected { code, .. } | SendError::NotProcessed { code, .. } | SendError::Mailbox { code, .. } => {
+            Some(code.clone())
+        }
         _ => None,
     };
     let failure = match error {
@@ -176,6 +184,9 @@ pub(crate) fn send_failure(error: SendError) -> Failure {
         ),
         SendError::Rejected { code, .. } if matches!(code.as_str(), "expired" | "missing_ttl") => {
             Failure::refused(text).hint(CLOCKS_HINT)
+        }
+        SendError::Mailbox { code, .. } if mailbox::hint(&code).is_some() => {
+            Failure::refused(text).hint(mailbox::hint(&code).unwrap_or_default())
         }
         SendError::Denied(_) => Failure::error(text)
             .with_code("permissions_violation")

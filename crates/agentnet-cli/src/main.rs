@@ -47,7 +47,10 @@ fn main() -> ExitCode {
     }
     if output.is_csv() && !cli.command.lists() {
         let failure = Failure::refused("this command lists no rows, so there are no comma-separated values of it");
-        output.failure(&failure.hint("--output csv is for list, search, threads, thread-messages and message-search"));
+        output.failure(
+            &failure
+                .hint("--output csv is for list, search, threads, thread-messages, message-search and mailbox list"),
+        );
         return ExitCode::from(2);
     }
     let url = connection::nats_url(&cli.global);

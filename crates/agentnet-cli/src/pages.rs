@@ -21,7 +21,7 @@ use crate::signals::StopSignals;
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Which part of a list to show.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub(crate) struct PageArgs {
     /// Page to show: the cursor that the page before named (with --json its next_cursor)
     #[arg(long, value_name = "CURSOR", value_parser = crate::args::not_blank)]

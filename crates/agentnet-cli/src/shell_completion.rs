@@ -1,4 +1,4 @@
-//! Shell completion of usernames, capabilities and threads, from the registry.
+//! Shell completion of usernames, capabilities, threads and messages of mailboxes, from the registry.
 //!
 //! The network is the one that the unfinished command line names, else the one of the environment. Without an answer within
 //! [`COMPLETION_TIMEOUT`] there are no candidates. Other agents choose these values, and a shell runs what is on its command
@@ -9,7 +9,9 @@ use std::ffi::OsStr;
 use std::time::Duration;
 
 use agentnet::RegistryClient;
-use agentnet_protocol::rpc::{SearchRequest, ThreadListRequest};
+use agentnet_protocol::mailbox::MailboxState;
+use agentnet_protocol::rpc::{MailboxListRequest, SearchRequest, ThreadListRequest};
+use agentnet_protocol::username::lookup_key;
 use clap_complete::engine::{ArgValueCompleter, CompletionCandidate};
 
 use crate::connection::default_nats_url;
@@ -38,6 +40,20 @@ pub(crate) fn threads() -> ArgValueCompleter {
     ArgValueCompleter::new(|current: &OsStr| candidates(current, find_threads))
 }
 
+/// Completes ids of messages in the mailbox of the agent that the line names, in this state or in any.
+pub(crate) fn mailbox_messages(state: Option<MailboxState>) -> ArgValueCompleter {
+    ArgValueCompleter::new(move |current: &OsStr| {
+        let request = MailboxListRequest {
+            account_id: option_of(line(), "--account-id"),
+            username: option_of(line(), "--username").map(|name| lookup_key(&name)),
+            state,
+            limit: MAX_CANDIDATES,
+            ..Default::default()
+        };
+        candidates(current, move |registry, _| find_mailbox_messages(registry, request))
+    })
+}
+
 /// Values, each with a description.
 type FoundValues = Vec<(String, Option<String>)>;
 
@@ -51,8 +67,7 @@ where
     let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else {
         return Vec::new();
     };
-    let line = std::env::args_os().map(|word| word.to_string_lossy().into_owned());
-    let url = nats_url_of(line).unwrap_or_else(default_nats_url);
+    let url = option_of(line(), "--nats-url").unwrap_or_else(default_nats_url);
     let asked = async {
         let registry = RegistryClient::connect(&url).await.ok()?;
         find(registry.with_timeout(COMPLETION_TIMEOUT), begun.to_owned()).await
@@ -84,8 +99,13 @@ pub(crate) fn is_inert(value: &str) -> bool {
     begins && value.len() <= MAX_VALUE_LEN && value.chars().all(harmless)
 }
 
-/// The `--nats-url` of the unfinished command line, which the shell passes after `--`.
-fn nats_url_of(arguments: impl Iterator<Item = String>) -> Option<String> {
+/// The words with which the shell asks.
+fn line() -> impl Iterator<Item = String> {
+    std::env::args_os().map(|word| word.to_string_lossy().into_owned())
+}
+
+/// The value of an option on the unfinished command line, which the shell passes after `--`.
+fn option_of(arguments: impl Iterator<Item = String>, option: &str) -> Option<String> {
     let mut words: Vec<String> = Vec::new();
     let mut joins = false;
     for word in arguments.skip_while(|argument| argument != "--") {
@@ -97,16 +117,16 @@ fn nats_url_of(arguments: impl Iterator<Item = String>) -> Option<String> {
         }
         joins = mark;
     }
-    let mut url = None;
+    let mut value = None;
     let mut line = words.into_iter().peekable();
     while let Some(argument) = line.next() {
-        match argument.strip_prefix("--nats-url") {
-            Some("") => url = line.peek().cloned(),
-            Some(rest) => url = rest.strip_prefix('=').map(str::to_owned).or(url),
+        match argument.strip_prefix(option) {
+            Some("") => value = line.peek().cloned(),
+            Some(rest) => value = rest.strip_prefix('=').map(str::to_owned).or(value),
             None => {}
         }
     }
-    url.filter(|url| !url.is_empty())
+    value.filter(|value| !value.is_empty())
 }
 
 async fn find_usernames(registry: RegistryClient, begun: String) -> Option<FoundValues> {
@@ -142,6 +162,22 @@ async fn find_threads(registry: RegistryClient, begun: String) -> Option<FoundVa
         found
             .into_iter()
             .map(|thread| (thread.thread_id, Some(MESSAGES.count(thread.message_count as usize))))
+            .collect(),
+    )
+}
+
+async fn find_mailbox_messages(registry: RegistryClient, request: MailboxListRequest) -> Option<FoundValues> {
+    if request.account_id.is_none() && request.username.is_none() {
+        return None;
+    }
+    let found = registry.call(&request).await.ok()?.messages;
+    Some(
+        found
+            .into_iter()
+            .map(|message| {
+                let beside = format!("{} {}", message.state, message.preview);
+                (message.message_id, Some(beside))
+            })
             .collect(),
     )
 }
@@ -227,9 +263,21 @@ mod tests {
             ("agentnet -- agentnet send --nats-url", None),
         ] {
             assert_eq!(
-                nats_url_of(line.split(' ').map(str::to_owned)).as_deref(),
+                option_of(line.split(' ').map(str::to_owned), "--nats-url").as_deref(),
                 url,
                 "{line}"
+            );
+        }
+        let line = "agentnet -- agentnet mailbox drop --username @bob --account-id=acct_1 m";
+        for (option, value) in [
+            ("--username", Some("@bob")),
+            ("--account-id", Some("acct_1")),
+            ("--user", None),
+        ] {
+            assert_eq!(
+                option_of(line.split(' ').map(str::to_owned), option).as_deref(),
+                value,
+                "{option}"
             );
         }
     }

@@ -11,7 +11,7 @@ use crate::ids;
 use crate::placeholder::Bindings;
 
 /// Objects with users' content: a registry adds no members to them.
-const CONTENTS: [&str; 2] = ["payload", "metadata"];
+const CONTENTS: [&str; 3] = ["payload", "metadata", "envelope"];
 
 /// How strictly values are compared.
 #[derive(Debug, Clone, Default)]

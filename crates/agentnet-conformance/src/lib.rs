@@ -2,7 +2,8 @@
 //! gets a verdict by what comes back over the wire.
 //!
 //! - [`registry`]: replays the recorded conversations of `spec/transcripts` with a running registry.
-//!   `spec/conformance/registry_*.json` lists the expected differences, each decided in section 0 of the protocol.
+//!   `spec/conformance/registry_*.json` lists the expected differences, each decided in section 0 of the protocol, and has the
+//!   steps on what was not recorded, such as the mailbox.
 //! - [`agent`]: runs `spec/conformance/agent.json`, the guards of section 12 and the replies and receipts of section 5, against
 //!   an agent with the handler of docs/CONFORMANCE.md.
 //!

@@ -1,4 +1,5 @@
-//! Tests a registry with recorded conversations with the registry of the Python implementation.
+//! Tests a registry with recorded conversations with the registry of the Python implementation, and with conversations on
+//! additions (section 0.10) that a registry may lack.
 //!
 //! The run registers agents under unique names, publishes their messages, and calls every RPC. Items of other users are removed
 //! from lists before the comparison; if they fill a page, only the run's items on it are compared.
@@ -6,6 +7,7 @@
 mod counters;
 mod listing;
 mod replay;
+mod requirement;
 mod signing;
 mod steps;
 
@@ -21,8 +23,12 @@ use replay::Replay;
 use steps::Conversation;
 
 /// The step files for a registry with `DEV_AUTH` off, in order, and that for one with it on.
-const OPEN: [&str; 2] = ["registry_identity_memory", "registry_threads_memory"];
-const SIGNED: [&str; 1] = ["registry_dev_auth_memory"];
+const OPEN: [&str; 3] = [
+    "registry_identity_memory",
+    "registry_threads_memory",
+    "registry_mailbox_memory",
+];
+const SIGNED: [&str; 2] = ["registry_dev_auth_memory", "registry_mailbox_dev_auth_memory"];
 
 /// Options of a run against a registry.
 #[derive(Debug, Clone)]
@@ -55,7 +61,7 @@ impl Default for RegistryOptions {
 
 /// Replays the conversations with the registry on this connection and compares every reply.
 ///
-/// It leaves behind some ten accounts without sessions, four threads and fifteen messages, all with the letters of
+/// It leaves behind some thirteen accounts without sessions, nine threads and twenty messages, all with the letters of
 /// [`Report::run`] in their names.
 ///
 /// # Errors

@@ -21,6 +21,8 @@ const EMBEDDED: &[(&str, &str)] = embedded![
     "conformance/registry_identity_memory.json",
     "conformance/registry_threads_memory.json",
     "conformance/registry_dev_auth_memory.json",
+    "conformance/registry_mailbox_memory.json",
+    "conformance/registry_mailbox_dev_auth_memory.json",
     "conformance/agent.json",
 ];
 

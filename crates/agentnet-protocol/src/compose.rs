@@ -4,6 +4,7 @@
 
 use crate::envelope::{Envelope, SCHEMA_VERSION, kind};
 use crate::json::{ObjectWriter, trim};
+use crate::mailbox::MailboxAck;
 use crate::reject::Reject;
 use crate::{RawJson, Text, Timestamp};
 
@@ -44,6 +45,8 @@ pub struct Draft {
     pub idempotency_key: Option<Text>,
     /// Schema version; empty means [`SCHEMA_VERSION`].
     pub schema_version: Text,
+    /// Keep the message for a receiver that cannot take it now (section 21.1).
+    pub mailbox: Option<MailboxAck>,
 }
 
 impl Draft {
@@ -84,6 +87,7 @@ impl Draft {
                 })
                 .filter(|key| !key.is_empty()),
             reply_to: None,
+            mailbox: self.mailbox,
             auth: None,
             message_id,
         }

@@ -5,6 +5,7 @@ use bytes::Bytes;
 use crate::Text;
 use crate::decode::{DecodeError, body_text, pick, shared_opt_text, shared_text};
 use crate::json::{ObjectWriter, ascii};
+use crate::mailbox::ack::MailboxAck;
 use crate::{RawJson, json};
 
 /// The conventional kinds of a message. Any other text is allowed.
@@ -63,11 +64,14 @@ pub struct Envelope {
     pub idempotency_key: Option<Text>,
     /// A reply subject written into the body; any JSON value. The NATS reply subject goes before it.
     pub reply_to: Option<RawJson>,
+    /// Asks the registry to keep the message while its receiver cannot take it (an addition to the Python protocol, section
+    /// 21.1), and says when it has been delivered.
+    pub mailbox: Option<MailboxAck>,
     /// Signature (section 13); always an object.
     pub auth: Option<RawJson>,
 }
 
-const MEMBERS: [&str; 18] = [
+const MEMBERS: [&str; 19] = [
     "message_id",
     "from_agent",
     "to_agent",
@@ -85,6 +89,7 @@ const MEMBERS: [&str; 18] = [
     "parent_message_id",
     "idempotency_key",
     "reply_to",
+    "mailbox",
     "auth",
 ];
 
@@ -113,6 +118,7 @@ impl Envelope {
             parent_message_id,
             idempotency_key,
             reply_to,
+            mailbox,
             auth,
         ] = pick(&body, &MEMBERS)?;
         let raw = |value: json::Value<'_>| RawJson::validated(body.slice_ref(value.raw()));
@@ -141,6 +147,7 @@ impl Envelope {
             parent_message_id: shared_opt_text(&body, parent_message_id),
             idempotency_key: shared_opt_text(&body, idempotency_key),
             reply_to: reply_to.filter(|value| !value.is_null()).map(raw),
+            mailbox: mailbox.and_then(|value| MailboxAck::read(&value)),
             auth: auth.filter(|value| value.kind() == json::Kind::Object).map(raw),
         })
     }
@@ -170,6 +177,9 @@ impl Envelope {
             .opt_text("idempotency_key", self.idempotency_key.as_deref());
         if let Some(reply_to) = &self.reply_to {
             out.raw("reply_to", &ascii(reply_to.get()));
+        }
+        if let Some(mailbox) = self.mailbox {
+            out.raw("mailbox", mailbox.wire_text());
         }
         if let Some(auth) = &self.auth {
             out.raw("auth", &ascii(auth.get()));

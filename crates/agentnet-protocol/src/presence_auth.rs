@@ -8,6 +8,7 @@ use crate::canonical::payload_sha256;
 use crate::claims::Claims;
 use crate::detached;
 use crate::json::{ArrayWriter, ObjectWriter, Value, ascii};
+use crate::mailbox;
 use crate::rpc::Goodbye;
 use crate::signature::SigningKey;
 
@@ -50,20 +51,32 @@ pub fn goodbye_claims(goodbye: &Goodbye) -> Claims {
 /// The wire text of a hello, signed if there is a key.
 #[must_use]
 pub fn hello(agent: &AgentInfo, key: Option<&SigningKey>) -> String {
-    write_hello(agent, None, key)
+    write_hello(agent, HelloExtras::default(), key)
 }
 
-/// As [`hello`], with what the agent counts of its work (section 7.4); the signature does not cover it.
+/// What a hello says besides the agent; the signature does not cover it.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct HelloExtras {
+    /// What the agent counts of its work (section 7.4).
+    pub counters: Option<AgentCounters>,
+    /// The session takes the messages of its account's mailbox itself (section 21.4).
+    pub pulls_mailbox: bool,
+}
+
+/// As [`hello`], with more.
 #[must_use]
-pub fn hello_with_counters(agent: &AgentInfo, counters: AgentCounters, key: Option<&SigningKey>) -> String {
-    write_hello(agent, Some(counters), key)
+pub fn hello_with(agent: &AgentInfo, extras: HelloExtras, key: Option<&SigningKey>) -> String {
+    write_hello(agent, extras, key)
 }
 
-fn write_hello(agent: &AgentInfo, counters: Option<AgentCounters>, key: Option<&SigningKey>) -> String {
+fn write_hello(agent: &AgentInfo, extras: HelloExtras, key: Option<&SigningKey>) -> String {
     let mut out = ObjectWriter::with_capacity(512);
     agent.write(&mut out);
-    if let Some(counters) = counters {
+    if let Some(counters) = extras.counters {
         counters.write(&mut out);
+    }
+    if extras.pulls_mailbox {
+        out.text(mailbox::MEMBER, mailbox::PULL);
     }
     if let Some(key) = key {
         out.raw("auth", &ascii(detached::sign(key, &hello_claims(agent)).get()));
@@ -112,11 +125,13 @@ mod tests {
         let key = SigningKey::from_seed(&[5; 32]);
         let signed = hello(&agent(), Some(&key));
         assert!(holds(&signed));
-        assert!(holds(&hello_with_counters(
-            &agent(),
-            AgentCounters::default(),
-            Some(&key)
-        )));
+        let extras = HelloExtras {
+            counters: Some(AgentCounters::default()),
+            pulls_mailbox: true,
+        };
+        let with_extras = hello_with(&agent(), extras, Some(&key));
+        assert!(holds(&with_extras));
+        assert!(with_extras.contains(r#""mailbox":"pull""#), "{with_extras}");
         assert!(!holds(&hello(&agent(), None)));
         for (from, to) in [
             (r#""agent_id":"a""#, r#""agent_id":"b""#),

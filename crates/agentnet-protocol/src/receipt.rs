@@ -20,6 +20,8 @@ pub enum ReceiptStatus {
     Processed,
     /// The message was refused, or its handling failed; `code` says why.
     Rejected,
+    /// A registry keeps the message until its receiver takes it (section 21.2).
+    Queued,
     /// Any other text.
     Other,
 }
@@ -32,6 +34,7 @@ impl ReceiptStatus {
             Self::Accepted => "accepted",
             Self::Processed => "processed",
             Self::Rejected => "rejected",
+            Self::Queued => "queued",
             Self::Other => "",
         }
     }
@@ -42,7 +45,7 @@ impl ReceiptStatus {
 pub struct Receipt {
     /// The message that it is about.
     pub message_id: Text,
-    /// `accepted`, `processed`, `rejected`; see [`Receipt::status`] for the comparison.
+    /// `accepted`, `processed`, `rejected`, `queued`; see [`Receipt::status`] for the comparison.
     pub status: Text,
     /// When it was issued.
     pub event_at: Text,
@@ -214,6 +217,7 @@ impl Receipt {
             ReceiptStatus::Accepted,
             ReceiptStatus::Processed,
             ReceiptStatus::Rejected,
+            ReceiptStatus::Queued,
         ]
         .into_iter()
         .find(|status| text.eq_ignore_ascii_case(status.as_str()))

@@ -50,6 +50,12 @@ pub enum Reject {
     AccountNotFound,
     /// No live session has the capability (section 0.9).
     CapabilityUnavailable(String),
+    /// A message in a mailbox was not taken before it expired (section 21.5).
+    MailboxExpired,
+    /// A message in a mailbox cannot be delivered (section 21.5); the text says why.
+    MailboxDead(String),
+    /// An operator has deleted a message from a mailbox (section 21.5).
+    MailboxDropped,
 }
 
 impl Reject {
@@ -74,6 +80,9 @@ impl Reject {
             Self::RecipientOffline(_) => "recipient_offline",
             Self::AccountNotFound => "account_not_found",
             Self::CapabilityUnavailable(_) => "capability_unavailable",
+            Self::MailboxExpired => "mailbox_expired",
+            Self::MailboxDead(_) => "mailbox_dead",
+            Self::MailboxDropped => "mailbox_dropped",
         }
     }
 
@@ -90,7 +99,7 @@ impl Reject {
             Self::CapabilityUnavailable(capability) => {
                 return Cow::Owned(format!("no agent that is online has the capability {capability}"));
             }
-            Self::RecipientOffline(why) => return Cow::Owned(why.clone()),
+            Self::RecipientOffline(why) | Self::MailboxDead(why) => return Cow::Owned(why.clone()),
             Self::SchemaVersionInvalid | Self::UnsupportedSchemaVersion => "message schema_version is not supported",
             Self::Auth(_) => "message signature verification failed",
             Self::ShuttingDown => "agent is shutting down",
@@ -103,6 +112,8 @@ impl Reject {
             Self::Timeout => "handler timed out",
             Self::HandlerError => "handler raised an exception",
             Self::AccountNotFound => "no such account",
+            Self::MailboxExpired => "the receiver did not take the message before it expired",
+            Self::MailboxDropped => "the message was deleted from the mailbox",
         })
     }
 }

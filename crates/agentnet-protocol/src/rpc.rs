@@ -5,10 +5,13 @@
 
 mod accounts;
 mod history;
+mod mailbox;
 mod metrics;
+mod read;
 mod record;
 mod rotate;
 mod sessions;
+mod signed;
 mod threads;
 
 use std::borrow::Cow;
@@ -21,9 +24,15 @@ pub use history::{
     HistoryMessage, MessageSearchFilters, MessageSearchReply, MessageSearchRequest, ThreadMessagesReply,
     ThreadMessagesRequest,
 };
+pub use mailbox::{
+    LeasedMessage, MAX_ACTION_MESSAGES, MailboxAckItem, MailboxAckReply, MailboxAckRequest, MailboxActionReply,
+    MailboxActionRequest, MailboxEvent, MailboxExtendRequest, MailboxItem, MailboxLeaseReply, MailboxLeaseRequest,
+    MailboxListReply, MailboxListRequest, MailboxPutReply, MailboxPutRequest, MailboxStatusReply, MailboxStatusRequest,
+};
 pub use metrics::{CaptureStats, HandlerStats, LatencyStats, MetricsReply, MetricsRequest, WriteQueueStats};
 pub use rotate::{RotateKeyReply, RotateKeyRequest};
 pub use sessions::{Goodbye, ListReply, ListRequest, RegisterReply, RegisterRequest};
+pub use signed::{RequestAuth, SignedRequest};
 pub use threads::{
     ThreadLimits, ThreadListReply, ThreadListRequest, ThreadStatusReply, ThreadStatusRequest, ThreadSummary,
 };

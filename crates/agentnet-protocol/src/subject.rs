@@ -64,6 +64,17 @@ pub fn reply(prefix: &str, account_id: &str, token: &str) -> String {
     format!("{prefix}.{account_id}.{token}")
 }
 
+/// Subjects of events that concern one account: `agentnet.events.<account_id>.<kind>` (section 21.6). Never in the history.
+pub const EVENTS_PREFIX: &str = "agentnet.events.";
+/// The mailbox events of all accounts.
+pub const ALL_MAILBOX_EVENTS: &str = "agentnet.events.*.mailbox";
+
+/// `agentnet.events.<account_id>.mailbox`: what happens to messages in this account's mailbox.
+#[must_use]
+pub fn mailbox_events(account_id: &str) -> String {
+    format!("{EVENTS_PREFIX}{account_id}.mailbox")
+}
+
 /// The longest text that is put into a subject: NATS servers end a connection that names a subject of more than 4,096 bytes.
 pub const MAX_ROUTABLE_BYTES: usize = 1024;
 
@@ -109,7 +120,7 @@ pub fn is_reply_subject(subject: &str) -> bool {
 /// subject of a request would publish there with the rights of who answers.
 #[must_use]
 pub fn may_reply_to(subject: &str) -> bool {
-    const REFUSED: [&str; 4] = ["account.", "agent.", "registry.", "agentnet.registry."];
+    const REFUSED: [&str; 5] = ["account.", "agent.", "registry.", "agentnet.registry.", EVENTS_PREFIX];
     !subject.starts_with('$') && !REFUSED.iter().any(|prefix| subject.starts_with(prefix))
 }
 
@@ -230,6 +241,7 @@ mod tests {
             "agent.capability.chat",
             "registry.hello",
             "agentnet.registry.announce",
+            "agentnet.events.acct_1.mailbox",
         ] {
             assert!(!may_reply_to(subject), "{subject}");
         }

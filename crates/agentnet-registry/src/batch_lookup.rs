@@ -30,7 +30,7 @@ const MAX_KEYS: usize = 256;
 const MAX_CLAIMS: usize = 64;
 
 /// The value of a key, or the error of its statement.
-type Loaded<V> = Result<V, Arc<StoreError>>;
+pub(crate) type Loaded<V> = Result<V, Arc<StoreError>>;
 
 /// Loads the values of keys in batches. Its tasks end when it is dropped.
 #[derive(Debug)]
@@ -55,7 +55,7 @@ pub(crate) type ClaimLoader = BatchLoader<AccountClaim, Account>;
 
 impl<K: Send + 'static, V: Send + 'static> BatchLoader<K, V> {
     /// `load` gets at most `max_keys` keys, and returns the value of each in their order.
-    fn start<F, Fut>(exclusive_time: Duration, max_keys: usize, load: F) -> Self
+    pub(crate) fn start<F, Fut>(exclusive_time: Duration, max_keys: usize, load: F) -> Self
     where
         F: Fn(Vec<K>) -> Fut + Clone + Send + 'static,
         Fut: Future<Output = Vec<Loaded<V>>> + Send + 'static,
@@ -73,11 +73,34 @@ impl<K: Send + 'static, V: Send + 'static> BatchLoader<K, V> {
     /// # Errors
     /// The store's error.
     pub(crate) async fn load(&self, key: K) -> Loaded<V> {
+        self.enqueue(key).await.value().await
+    }
+
+    /// Adds a key to the queue, which keeps the order of these calls.
+    pub(crate) async fn enqueue(&self, key: K) -> PendingValue<V> {
         let (reply, loaded) = oneshot::channel();
-        let ended = || Arc::new(StoreError::Unavailable("the registry could not ask it".to_owned()));
-        let queued = self.queue.send(Pending { key, reply }).await;
-        queued.map_err(|_| ended())?;
-        loaded.await.unwrap_or_else(|_| Err(ended()))
+        // Without a task that loads, the reply is dropped with the key.
+        let _ = self.queue.send(Pending { key, reply }).await;
+        PendingValue(loaded)
+    }
+}
+
+/// A key in the queue.
+#[derive(Debug)]
+pub(crate) struct PendingValue<V>(oneshot::Receiver<Loaded<V>>);
+
+impl<V> PendingValue<V> {
+    /// The value of the key.
+    ///
+    /// # Errors
+    /// The store's error.
+    pub(crate) async fn value(self) -> Loaded<V> {
+        let ended = |_| {
+            Err(Arc::new(StoreError::Unavailable(
+                "the registry could not ask it".to_owned(),
+            )))
+        };
+        self.0.await.unwrap_or_else(ended)
     }
 }
 

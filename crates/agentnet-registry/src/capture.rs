@@ -16,7 +16,7 @@
 //! - `unreadable` removes messages from the stream that no client can parse
 //! - `standby` reads what the stream may miss
 
-mod decode;
+pub(crate) mod decode;
 mod in_flight;
 mod ingest;
 mod pull;

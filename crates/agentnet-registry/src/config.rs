@@ -3,6 +3,7 @@
 //! [`SETTINGS`] declares each setting once.
 
 mod parse;
+mod setting;
 mod settings;
 
 use std::net::SocketAddr;
@@ -12,7 +13,8 @@ use std::time::Duration;
 
 use agentnet_store::OpenOptions;
 
-pub use self::settings::{SETTINGS, Setting};
+pub use self::setting::Setting;
+pub use self::settings::SETTINGS;
 
 /// The address that the registry of the Python implementation uses: the server's name in its compose file.
 pub const DEFAULT_NATS_URL: &str = "nats://agentnet_secret_token@nats:4222";
@@ -133,6 +135,22 @@ declare_config! {
         /// `AGENTNET_MAX_NEW_ACCOUNTS_PER_SECOND`: accounts that may be created in the long run; 20 times as many at once. 0 = no
         /// limit.
         pub max_new_accounts_per_second: u32,
+        /// `AGENTNET_MAILBOX`: whether messages are kept for accounts that are offline (section 21).
+        pub mailbox: bool,
+        /// `AGENTNET_MAILBOX_MAX_MESSAGES`: messages that may wait for one account.
+        pub mailbox_max_messages: i64,
+        /// `AGENTNET_MAILBOX_MAX_BYTES`: size of the messages that may wait for one account, with its dead letters.
+        pub mailbox_max_bytes: i64,
+        /// `AGENTNET_MAILBOX_SENDER_MAX_MESSAGES`: messages of one sender that may wait for one account.
+        pub mailbox_sender_max_messages: i64,
+        /// `AGENTNET_MAILBOX_TOTAL_BYTES`: size of the messages that may wait for all accounts together.
+        pub mailbox_total_bytes: i64,
+        /// `AGENTNET_MAILBOX_MAX_AGE_HOURS`: a message waits at most for so long.
+        pub mailbox_max_age: Duration,
+        /// `AGENTNET_MAILBOX_DEAD_DAYS`: messages that cannot be delivered are kept so long.
+        pub mailbox_dead_days: u32,
+        /// `AGENTNET_MAILBOX_MAX_ATTEMPTS`: a message that was delivered so often without success is dead.
+        pub mailbox_max_attempts: i64,
         /// `AGENTNET_CAPTURE_STORAGE`: where JetStream keeps messages until they are stored.
         pub capture_storage: CaptureStorage,
         /// `AGENTNET_CAPTURE_REPLICAS`: copies of the captured stream in a NATS cluster.

@@ -9,12 +9,13 @@ use agentnet_store::Store;
 use async_nats::Client;
 use tokio_util::sync::CancellationToken;
 
-use crate::batch_lookup::{AccountIdLoader, ClaimLoader};
+use crate::batch_lookup::{AccountIdLoader, AccountLoader, ClaimLoader};
 use crate::capture::Capture;
 use crate::config::RegistryConfig;
 use crate::database::Database;
 use crate::disk::Disk;
 use crate::identity::Identity;
+use crate::mailbox::Mailbox;
 use crate::metrics::Metrics;
 use crate::new_accounts::NewAccounts;
 use crate::nonces::Nonces;
@@ -24,6 +25,7 @@ use crate::peers::Peers;
 use crate::presence::Presence;
 use crate::presence::pending_lookups::PendingLookups;
 use crate::presence::writer::FlushSignal;
+use crate::registry_receipts::RegistryReceipts;
 use crate::tasks::TaskSet;
 
 /// The parts of a running registry.
@@ -42,6 +44,11 @@ pub(crate) struct Context {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) account_ids: AccountIdLoader,
     pub(crate) claims: ClaimLoader,
+    /// The keys of senders that leave messages in mailboxes.
+    pub(crate) senders: AccountLoader,
+    pub(crate) mailbox: Mailbox,
+    /// Receipts that this registry sends in the place of receivers.
+    pub(crate) receipts: Arc<RegistryReceipts>,
     pub(crate) database: Database,
     /// The free space on the disk of the database.
     pub(crate) disk: Disk,

@@ -11,6 +11,7 @@
 //! - `capture`: stores every message in the history
 //! - `offline_replies`: messages to agents that are offline fail at once
 //! - [`health`]: the health of one of several registries
+//! - `mailbox`: messages for agents that are offline are kept until they come back
 //! - `sweep`: periodic upkeep
 //! - `peers`, `peer_events`: the other registries, and the announcements between them
 //! - `register_auth`, `nonces`, `identity`: signed registrations, and the registry's own signature
@@ -28,6 +29,8 @@ mod disk;
 mod error;
 pub mod health;
 mod identity;
+mod mailbox;
+mod message_signature;
 mod metrics;
 mod new_accounts;
 mod nonces;
@@ -39,6 +42,7 @@ mod peers;
 mod presence;
 mod register_auth;
 mod registration;
+mod registry_receipts;
 mod restore_sessions;
 mod router;
 mod rpc;

@@ -1,5 +1,7 @@
 //! The registry's metrics (PROTOCOL.md section 6, `metrics`).
 
+mod mailbox;
+mod mailbox_page;
 pub(crate) mod page;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -10,6 +12,8 @@ use agentnet_protocol::percentile::Percentiles;
 use agentnet_protocol::rpc::{HandlerStats, LatencyStats};
 use parking_lot::{Mutex, MutexGuard};
 use prometheus_client::metrics::histogram::Histogram;
+
+use self::mailbox::MailboxMetrics;
 
 /// Latencies by name, calls by handler, and the capture's counters.
 #[derive(Debug)]
@@ -31,6 +35,7 @@ pub(crate) struct Metrics {
     pub(crate) is_paused: AtomicBool,
     /// Announcements that were not read: too long, or too many without proof.
     pub(crate) announcements_dropped: Counter,
+    pub(crate) mailbox: MailboxMetrics,
 }
 
 /// Durations under one name: the last ones for percentiles, in milliseconds; all of them for Prometheus, in seconds.
@@ -94,6 +99,7 @@ impl Metrics {
             lag: Counter::default(),
             is_paused: AtomicBool::default(),
             announcements_dropped: Counter::default(),
+            mailbox: MailboxMetrics::default(),
         }
     }
 

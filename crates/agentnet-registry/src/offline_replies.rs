@@ -3,16 +3,19 @@
 //! While a registry captures messages, NATS sees interest in every inbox and capability, so a request to an agent that is gone
 //! would run into its timeout. One of the registries, a member of a queue group, therefore reads each message. If the account
 //! has no live session, or no live session has the capability, it replies: with an error envelope to a request, with a
-//! `rejected` receipt to any other message (`receipt`). The message itself stays in the history.
+//! `rejected` receipt to any other message (`receipt`). The message itself stays in the history. One whose sender asks for it is
+//! kept in the receiver's mailbox instead (`keep`, in the order of `turns`).
 //!
 //! No message is rejected by mistake: only registries that are warm reply (`presence::offline_certainty`). One that is not
 //! warm reads messages only to record those that the stream may lack (`recorder`), in a queue group of its own.
 //!
 //! The router reads messages in the same loop as goodbyes: whatever arrived before a message is applied before it.
 
+mod keep;
 mod receipt;
 mod recorder;
 mod reject;
+mod turns;
 
 use std::future;
 use std::sync::Arc;

@@ -1,5 +1,5 @@
-//! Cursors of `registry.list` and `registry.search` (an addition of ours, PROTOCOL.md section 0, decision 4): opaque to
-//! clients, base64url of a small JSON array.
+//! Cursors of `registry.list`, `registry.search` and `registry.mailbox_list` (an addition of ours, PROTOCOL.md section 0,
+//! decision 4): opaque to clients, base64url of a small JSON array.
 
 use std::cmp::Reverse;
 use std::sync::Arc;
@@ -58,6 +58,21 @@ pub(crate) fn search_position(cursor: Option<&str>) -> Result<Option<SearchPosit
     read().map(Some).ok_or(RpcError::CURSOR_INVALID)
 }
 
+/// The cursor behind a message of `registry.mailbox_list`.
+pub(crate) fn mailbox_cursor(seq: i64) -> String {
+    encode(&["m", &seq.to_string()])
+}
+
+/// Reads a cursor of `registry.mailbox_list`; 0 where there is none.
+pub(crate) fn mailbox_position(cursor: Option<&str>) -> Result<i64, RpcError> {
+    let Some(cursor) = cursor else { return Ok(0) };
+    let read = || match decode(cursor)?.as_slice() {
+        [kind, seq] if kind == "m" => seq.parse().ok().filter(|seq| *seq >= 0),
+        _ => None,
+    };
+    read().ok_or(RpcError::CURSOR_INVALID)
+}
+
 fn encode(parts: &[&str]) -> String {
     let mut array = ArrayWriter::new();
     for part in parts {
@@ -95,6 +110,8 @@ mod tests {
                 Some(position)
             );
         }
+        assert_eq!(mailbox_position(Some(&mailbox_cursor(77))).unwrap(), 77);
+        assert_eq!(mailbox_position(None).unwrap(), 0);
         assert_eq!(
             (list_position(None).unwrap(), search_position(None).unwrap()),
             (None, None)
@@ -107,6 +124,13 @@ mod tests {
         for text in ["", "garbage", "W10", "e30", &search] {
             assert_eq!(
                 list_position(Some(text)).unwrap_err(),
+                RpcError::CURSOR_INVALID,
+                "{text}"
+            );
+        }
+        for text in ["", "W10", &search, &encode(&["m", "-1"]), &encode(&["m", "x"])] {
+            assert_eq!(
+                mailbox_position(Some(text)).unwrap_err(),
                 RpcError::CURSOR_INVALID,
                 "{text}"
             );

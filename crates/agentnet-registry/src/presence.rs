@@ -41,6 +41,7 @@ pub(crate) mod apply_events;
 mod capabilities;
 mod live_session;
 pub(crate) mod lookups;
+pub(crate) mod mailbox_mode;
 pub(crate) mod offline_certainty;
 mod ownership;
 pub(crate) mod pending_lookups;

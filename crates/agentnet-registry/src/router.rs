@@ -9,7 +9,7 @@ use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use agentnet_nats::{leave, rest};
 use agentnet_protocol::rpc::RpcError;
@@ -28,7 +28,7 @@ use crate::error::StartError;
 use crate::offline_replies::{Event, OfflineReplies};
 use crate::peer_events;
 use crate::presence::apply_events;
-use crate::rpc::Rpc;
+use crate::rpc::{Call, Rpc};
 use crate::tasks::Phase;
 
 /// Requests that are answered at the same time.
@@ -224,7 +224,11 @@ fn answer(ctx: &Arc<Context>, rpc: Rpc, message: Message, permit: Option<OwnedSe
         tracing::debug!("ignored a request with a reply subject that replies must not go to");
         return;
     }
-    let asked_on = reply_to.clone();
+    let mut call = Call {
+        reply_to: reply_to.to_string(),
+        place: permit,
+        waited: Duration::ZERO,
+    };
     let names = rpc.names();
     let span = tracing::debug_span!("rpc", name = names.0, bytes = message.payload.len());
     let ctx = Arc::clone(ctx);
@@ -232,15 +236,18 @@ fn answer(ctx: &Arc<Context>, rpc: Rpc, message: Message, permit: Option<OwnedSe
         let ctx = Arc::clone(&ctx);
         async move {
             let since = Instant::now();
-            let outcome = AssertUnwindSafe(rpc.answer(&ctx, &message.payload, &asked_on))
+            let outcome = AssertUnwindSafe(rpc.answer(&ctx, &message.payload, &mut call))
                 .catch_unwind()
                 .await;
             let outcome = outcome.unwrap_or_else(|_| {
                 tracing::error!("the handler of a request panicked");
                 Err(RpcError::fault("internal_error"))
             });
-            ctx.metrics
-                .handled(names, since, outcome.as_ref().is_err_and(RpcError::is_fault));
+            ctx.metrics.handled(
+                names,
+                since + call.waited,
+                outcome.as_ref().is_err_and(RpcError::is_fault),
+            );
             let text = outcome.unwrap_or_else(|error| {
                 tracing::debug!(%error, "rejected");
                 error.encode()
@@ -248,7 +255,7 @@ fn answer(ctx: &Arc<Context>, rpc: Rpc, message: Message, permit: Option<OwnedSe
             if let Err(error) = ctx.client.publish(reply_to, text.into()).await {
                 tracing::debug!(%error, "a reply could not be sent");
             }
-            drop(permit);
+            drop(call);
         }
     };
     ctx.tasks.spawn(Phase::Requests, work.instrument(span));

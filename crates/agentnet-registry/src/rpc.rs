@@ -1,6 +1,7 @@
 //! The registry's requests, one function each: `(context, request) -> reply text or error` (PROTOCOL.md section 6).
 
 mod lookup;
+mod mailbox;
 mod messages;
 mod metrics;
 mod presence;
@@ -10,15 +11,18 @@ mod rotate;
 mod threads;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use agentnet_protocol::rpc::{
-    ListRequest, MessageSearchRequest, MetricsRequest, ProfileRequest, RegisterRequest, Request, ResolveAccountRequest,
-    ResolveKeyRequest, RotateKeyRequest, RpcError, SearchRequest, ThreadListRequest, ThreadMessagesRequest,
-    ThreadStatusRequest, decode_request, decode_request_or_default,
+    ListRequest, MailboxAckRequest, MailboxActionRequest, MailboxExtendRequest, MailboxLeaseRequest,
+    MailboxListRequest, MailboxPutRequest, MailboxStatusRequest, MessageSearchRequest, MetricsRequest, ProfileRequest,
+    RegisterRequest, Request, ResolveAccountRequest, ResolveKeyRequest, RotateKeyRequest, RpcError, SearchRequest,
+    ThreadListRequest, ThreadMessagesRequest, ThreadStatusRequest, decode_request, decode_request_or_default,
 };
 use agentnet_store::StoreError;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
+use tokio::sync::OwnedSemaphorePermit;
 
 use crate::context::Context;
 
@@ -37,10 +41,28 @@ pub(crate) enum Rpc {
     ThreadMessages,
     MessageSearch,
     Metrics,
+    MailboxPut,
+    MailboxLease,
+    MailboxAck,
+    MailboxExtend,
+    MailboxStatus,
+    MailboxList,
+    MailboxAction,
+}
+
+/// One request, besides its body.
+#[derive(Debug)]
+pub(crate) struct Call {
+    /// Where the reply goes.
+    pub(crate) reply_to: String,
+    /// Its place among the requests that are answered at the same time. One that waits for something gives it back.
+    pub(crate) place: Option<OwnedSemaphorePermit>,
+    /// How long it has waited: no time of the registry's own.
+    pub(crate) waited: Duration,
 }
 
 impl Rpc {
-    pub(crate) const ALL: [Self; 12] = [
+    pub(crate) const ALL: [Self; 19] = [
         Self::Register,
         Self::List,
         Self::ResolveAccount,
@@ -53,6 +75,13 @@ impl Rpc {
         Self::ThreadMessages,
         Self::MessageSearch,
         Self::Metrics,
+        Self::MailboxPut,
+        Self::MailboxLease,
+        Self::MailboxAck,
+        Self::MailboxExtend,
+        Self::MailboxStatus,
+        Self::MailboxList,
+        Self::MailboxAction,
     ];
 
     /// The part of the subject behind `registry.`, and the metrics' name of its latency.
@@ -70,13 +99,20 @@ impl Rpc {
             Self::ThreadMessages => (ThreadMessagesRequest::NAME, "handler.thread_messages"),
             Self::MessageSearch => (MessageSearchRequest::NAME, "handler.message_search"),
             Self::Metrics => (MetricsRequest::NAME, "handler.metrics"),
+            Self::MailboxPut => (MailboxPutRequest::NAME, "handler.mailbox_put"),
+            Self::MailboxLease => (MailboxLeaseRequest::NAME, "handler.mailbox_lease"),
+            Self::MailboxAck => (MailboxAckRequest::NAME, "handler.mailbox_ack"),
+            Self::MailboxExtend => (MailboxExtendRequest::NAME, "handler.mailbox_extend"),
+            Self::MailboxStatus => (MailboxStatusRequest::NAME, "handler.mailbox_status"),
+            Self::MailboxList => (MailboxListRequest::NAME, "handler.mailbox_list"),
+            Self::MailboxAction => (MailboxActionRequest::NAME, "handler.mailbox_action"),
         }
     }
 
-    /// Answers a request of this kind, which is answered on `reply_to`.
+    /// Answers a request of this kind.
     ///
     /// A task reserves memory for the largest future that it may run, so all but the most frequent ones are boxed.
-    pub(crate) async fn answer(self, ctx: &Arc<Context>, body: &[u8], reply_to: &str) -> Result<String, RpcError> {
+    pub(crate) async fn answer(self, ctx: &Arc<Context>, body: &[u8], call: &mut Call) -> Result<String, RpcError> {
         let answering: BoxFuture<'_, _> = match self {
             Self::ResolveAccount => return lookup::resolve_account(ctx, decode_request(body)?).await,
             // The Python implementation never reads the bodies of `metrics` and `list`.
@@ -84,7 +120,7 @@ impl Rpc {
                 let MetricsRequest = decode_request_or_default(body)?;
                 return metrics::metrics(ctx);
             }
-            Self::Register => register::register(ctx, decode_request(body)?, reply_to).boxed(),
+            Self::Register => register::register(ctx, decode_request(body)?, &call.reply_to).boxed(),
             Self::List => presence::list(ctx, decode_request_or_default(body)?).boxed(),
             Self::ResolveKey => lookup::resolve_key(ctx, decode_request(body)?).boxed(),
             Self::RotateKey => rotate::rotate_key(ctx, decode_request(body)?).boxed(),
@@ -94,6 +130,13 @@ impl Rpc {
             Self::ThreadList => threads::thread_list(ctx, decode_request(body)?).boxed(),
             Self::ThreadMessages => messages::thread_messages(ctx, decode_request(body)?).boxed(),
             Self::MessageSearch => messages::message_search(ctx, decode_request(body)?).boxed(),
+            Self::MailboxPut => mailbox::put(ctx, decode_request(body)?).boxed(),
+            Self::MailboxLease => mailbox::lease::lease(ctx, decode_request(body)?, call).boxed(),
+            Self::MailboxAck => mailbox::acks::ack(ctx, decode_request(body)?).boxed(),
+            Self::MailboxExtend => mailbox::acks::extend(ctx, decode_request(body)?).boxed(),
+            Self::MailboxStatus => mailbox::admin::status(ctx, decode_request(body)?).boxed(),
+            Self::MailboxList => mailbox::admin::list(ctx, decode_request(body)?).boxed(),
+            Self::MailboxAction => mailbox::admin::action(ctx, decode_request(body)?).boxed(),
         };
         answering.await
     }

@@ -11,7 +11,7 @@ use agentnet_store::{Store, StoreError};
 use tokio::sync::watch;
 use tokio_util::sync::DropGuard;
 
-use crate::batch_lookup::{AccountIdLoader, ClaimLoader};
+use crate::batch_lookup::{AccountIdLoader, AccountLoader, ClaimLoader};
 use crate::capture::{self, Capture, CaptureMode};
 use crate::clock::Now;
 use crate::config::RegistryConfig;
@@ -22,6 +22,8 @@ use crate::disk::Disk;
 use crate::error::{Failed, StartError};
 use crate::health;
 use crate::identity::{self, Identity};
+use crate::mailbox::notices::Notices;
+use crate::mailbox::{self, Mailbox};
 use crate::metrics::Metrics;
 use crate::metrics::page::Page;
 use crate::new_accounts::NewAccounts;
@@ -32,6 +34,7 @@ use crate::peers::{self, Peers};
 use crate::presence::Presence;
 use crate::presence::pending_lookups::PendingLookups;
 use crate::presence::writer::{self, FlushSignal};
+use crate::registry_receipts::RegistryReceipts;
 use crate::restore_sessions;
 use crate::router::{PresenceEvents, Router};
 use crate::sweep;
@@ -103,8 +106,10 @@ impl Registry {
             identity::bind(identity, &ctx.database, &ctx.tasks).await?;
         }
         let health_questions = health::subscribe(&ctx.client, &ctx.config.server_id).await?;
+        let mailbox_events = mailbox::listen::subscribe(&ctx.client).await?;
         let router = Router::subscribe(events, &ctx).await?;
         spawn_all(&ctx, router, page, health_questions, connected);
+        spawn_mailbox(&ctx, mailbox_events);
         Ok(RegistryHandle {
             ctx,
             ready_line,
@@ -175,13 +180,21 @@ fn compose(
     let instance_id = rand::random();
     let peers = Arc::new(Peers::new(instance_id));
     let store = database.fail_fast();
+    let identity = identity.map(Arc::new);
+    let receipts = RegistryReceipts::new(client.clone(), identity.clone(), &config.server_id);
+    let receipts = Arc::new(receipts);
+    let (told, counted) = (Arc::clone(&receipts), Arc::clone(&metrics));
+    let notices = Arc::new(Notices::new(client.clone(), told, counted, tasks.clone()));
     Arc::new(Context {
         nonces: Nonces::new(config.dev_auth_nonce_ttl),
         new_accounts: NewAccounts::new(config.max_new_accounts_per_second, Instant::now()),
         oversized: OversizedAccounts::default(),
         peer_events: PeerEvents::new(client.clone(), Arc::clone(&peers), config.server_id.clone()),
         presence: Arc::new(Presence::new(config.agent_ttl, instance_id, Now::read())),
-        identity: identity.map(Arc::new),
+        identity,
+        mailbox: Mailbox::new(&config, &store, notices, client.clone()),
+        receipts,
+        senders: AccountLoader::new(&store),
         config,
         peers,
         unproven: UnprovenLimit::default(),
@@ -255,6 +268,19 @@ fn spawn_all(
         Phase::Background,
         watch_reconnects(Arc::clone(&ctx.presence), connected),
     );
+}
+
+/// Starts the tasks of the mailboxes.
+fn spawn_mailbox(ctx: &Arc<Context>, events: async_nats::Subscriber) {
+    let tasks = &ctx.tasks;
+    let shared = || Arc::clone(ctx);
+    let stop = |phase| tasks.stop_token(phase);
+    tasks.spawn(
+        Phase::Requests,
+        mailbox::listen::run(shared(), events, stop(Phase::Requests)),
+    );
+    tasks.spawn(Phase::Requests, mailbox::push::run(shared(), stop(Phase::Requests)));
+    tasks.spawn(Phase::Upkeep, mailbox::sweep::run(shared(), stop(Phase::Upkeep)));
 }
 
 /// After each gap in the connection, silence counts anew: nothing could be received.

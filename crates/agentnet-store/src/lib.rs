@@ -2,8 +2,8 @@
 //!
 //! [`Store`] is the contract, [`model`] the data, [`open()`] the way in: it takes a URL and gives an `Arc<dyn Store>`.
 //! Each backend has a directory of its own with the same files: `sqlite` is the embedded one, `postgres` the one that several
-//! registries share. The rules that both follow (`bisect`, `username_suffix`, `case_fold`, `thread_deltas`) stand beside them,
-//! and `contract` is the suite that both pass.
+//! registries share. The rules that both follow (`bisect`, `username_suffix`, `case_fold`, `thread_deltas`, `mailbox_admission`,
+//! `lease_selection`) stand beside them, and `contract` is the suite that both pass.
 //!
 //! ```
 //! # let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -24,6 +24,8 @@ mod case_fold;
 #[cfg(any(test, feature = "contract"))]
 pub mod contract;
 pub mod error;
+mod lease_selection;
+mod mailbox_admission;
 pub mod model;
 pub mod open;
 mod page;
@@ -36,4 +38,4 @@ mod username_suffix;
 pub use case_fold::fold_case;
 pub use error::StoreError;
 pub use open::{OpenOptions, TlsMode, open, sqlite_url};
-pub use store::{Accounts, Messages, Registries, Sessions, Store, Threads};
+pub use store::{Accounts, Mailboxes, Messages, Registries, Sessions, Store, Threads};

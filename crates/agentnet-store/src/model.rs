@@ -1,6 +1,7 @@
 //! Records of the store (PROTOCOL.md sections 7, 8 and 10).
 
 mod disk_space;
+mod mailbox;
 mod registry;
 
 use agentnet_protocol::limits::{MAX_NAME_BYTES, TooLarge, check_bytes, check_capabilities};
@@ -8,6 +9,10 @@ use agentnet_protocol::signing_scope::SigningScope;
 use agentnet_protocol::{RawJson, Timestamp};
 
 pub use self::disk_space::DiskSpace;
+pub use self::mailbox::{
+    LeaseEnd, LeaseEnded, LeaseQuery, Leased, LeasedRow, MailboxChoice, MailboxCounts, MailboxLimits, MailboxQuery,
+    MailboxRow, NewQueued, PutOutcome,
+};
 pub use self::registry::Registry;
 use crate::error::StoreError;
 

@@ -5,8 +5,9 @@ use async_trait::async_trait;
 
 use crate::error::StoreError;
 use crate::model::{
-    Account, AccountClaim, AccountQuery, Appended, DiskSpace, KnownAccount, Message, MessageQuery, NewMessage,
-    Oversized, Page, Pruned, Registry, Session, Thread, ThreadQuery,
+    Account, AccountClaim, AccountQuery, Appended, DiskSpace, KnownAccount, LeaseEnd, LeaseEnded, LeaseQuery, Leased,
+    MailboxChoice, MailboxCounts, MailboxLimits, MailboxQuery, MailboxRow, Message, MessageQuery, NewMessage,
+    NewQueued, Oversized, Page, Pruned, PutOutcome, Registry, Session, Thread, ThreadQuery,
 };
 
 /// Accounts (PROTOCOL.md 7.2, with the decisions of 0.5).
@@ -140,9 +141,88 @@ pub trait Registries: Send + Sync {
     async fn registries(&self, since: Timestamp) -> Result<Vec<Registry>, StoreError>;
 }
 
+/// Messages that wait for their receiver (PROTOCOL.md section 21.3).
+///
+/// A message waits (`queued`), a session has it (`leased`), it was delivered (`done`) or cannot be (`dead`). It may be leased if
+/// it waits and its `available_at` has come, or its lease is over; it was not attempted too often, and has not expired. Per
+/// sender and account messages keep their order: none is leased while an earlier one of the same sender waits for its time or
+/// is leased by an earlier call.
+#[async_trait]
+pub trait Mailboxes: Send + Sync {
+    /// Keeps messages, in one durable transaction with their rows of the history; an outcome for each, in order. The limits
+    /// count the messages earlier in the call. Order within the call is the order of delivery.
+    async fn put_messages(&self, messages: &[NewQueued], limits: &MailboxLimits)
+    -> Result<Vec<PutOutcome>, StoreError>;
+
+    /// Gives a session the next messages of its account, in their order, and counts the attempt.
+    async fn lease_messages(&self, query: &LeaseQuery) -> Result<Leased, StoreError>;
+
+    /// Ends leases of a session, in one durable transaction; an outcome for each, in order. A message that is to wait again
+    /// after `max_attempts` attempts is dead.
+    async fn end_leases(
+        &self,
+        account_id: &str,
+        session_tag: &str,
+        ends: &[LeaseEnd],
+        now: Timestamp,
+        max_attempts: i64,
+    ) -> Result<Vec<LeaseEnded>, StoreError>;
+
+    /// Gives leases of a session another end; for each whether it was in force.
+    async fn extend_leases(
+        &self,
+        account_id: &str,
+        session_tag: &str,
+        leases: &[String],
+        now: Timestamp,
+        until: Timestamp,
+    ) -> Result<Vec<bool>, StoreError>;
+
+    /// How full the mailbox of an account is; of all accounts where none is given.
+    async fn mailbox_counts(&self, account_id: Option<&str>) -> Result<MailboxCounts, StoreError>;
+
+    /// Messages of one mailbox, in their order.
+    async fn mailbox_messages(&self, query: &MailboxQuery) -> Result<Page<MailboxRow>, StoreError>;
+
+    /// Accounts for which messages wait or are leased, by id, behind this one.
+    async fn accounts_with_mail(&self, after: &str, limit: usize) -> Result<Vec<String>, StoreError>;
+
+    /// Lets dead messages wait again, with no attempts counted, at the end of the order; returns them. Messages in other
+    /// states, and expired ones, stay as they are.
+    async fn requeue_messages(
+        &self,
+        account_id: &str,
+        choice: &MailboxChoice,
+        now: Timestamp,
+    ) -> Result<Vec<MailboxRow>, StoreError>;
+
+    /// Deletes messages that wait, are leased or dead; returns them. Delivered messages stay as they are.
+    async fn drop_messages(&self, account_id: &str, choice: &MailboxChoice) -> Result<Vec<MailboxRow>, StoreError>;
+
+    /// Deletes up to `limit` messages that have expired before anybody took them (a lease in force is waited for); returns
+    /// them.
+    async fn expire_messages(&self, now: Timestamp, limit: usize) -> Result<Vec<MailboxRow>, StoreError>;
+
+    /// Makes up to `limit` messages dead that were attempted `max_attempts` times and whose last lease is over; returns them.
+    async fn bury_messages(
+        &self,
+        now: Timestamp,
+        max_attempts: i64,
+        limit: usize,
+    ) -> Result<Vec<MailboxRow>, StoreError>;
+
+    /// Deletes up to `limit` delivered and dead messages that ended before these times; returns how many.
+    async fn prune_mailboxes(
+        &self,
+        done_before: Timestamp,
+        dead_before: Timestamp,
+        limit: usize,
+    ) -> Result<u64, StoreError>;
+}
+
 /// All operations on a database.
 #[async_trait]
-pub trait Store: Accounts + Sessions + Messages + Threads + Registries {
+pub trait Store: Accounts + Sessions + Messages + Threads + Registries + Mailboxes {
     /// A short name of the backend for logs and metrics: `sqlite` or `postgres`.
     fn backend(&self) -> &'static str;
 

@@ -83,6 +83,7 @@ pub struct AgentBuilder<A = AgentNode> {
     advertised: Vec<String>,
     metadata: RawJson,
     keep_profile: bool,
+    pull_mailbox: bool,
     nats_url: Option<String>,
     connection: Option<Connection>,
     limits: Limits,
@@ -111,6 +112,7 @@ impl<A: Agent> AgentBuilder<A> {
             advertised: Vec::new(),
             metadata: RawJson::empty_object(),
             keep_profile: false,
+            pull_mailbox: true,
             nats_url: None,
             connection: None,
             limits: Limits::default(),
@@ -170,6 +172,14 @@ impl<A: Agent> AgentBuilder<A> {
     /// agent in passing. Registries of the Python implementation do not know this and overwrite them.
     pub fn keep_profile(mut self) -> Self {
         self.keep_profile = true;
+        self
+    }
+
+    /// Whether the agent itself takes the messages that wait in its mailbox (PROTOCOL.md section 21.4): the default, in order
+    /// and at its own pace. Without a handler, they wait on for a session that has one. With `false` the registry publishes
+    /// them to the agent's inbox, one after another.
+    pub fn pull_mailbox(mut self, on: bool) -> Self {
+        self.pull_mailbox = on;
         self
     }
 
@@ -322,6 +332,7 @@ impl<A: Agent> AgentBuilder<A> {
             advertised: self.advertised,
             metadata: self.metadata,
             keep_profile: self.keep_profile,
+            pull_mailbox: self.pull_mailbox,
             url: NatsUrl::parse(&url)?,
             connection: self.connection,
             limits: limits.at_least_minima(),

@@ -59,7 +59,11 @@ impl Composer {
         payload: RawJson,
         default_kind: &'static str,
     ) -> Result<(Envelope, Bytes), SendError> {
-        let mut draft = self.draft(options, payload, default_kind);
+        self.compose_draft_to(route, self.draft(options, payload, default_kind))
+    }
+
+    /// A draft as a message to a route, as [`Composer::compose_to`].
+    pub(crate) fn compose_draft_to(&self, route: &Route, mut draft: Draft) -> Result<(Envelope, Bytes), SendError> {
         draft.to_agent = route.to_agent.clone();
         draft.to_account_id = route.to_account_id.clone();
         let envelope = self.compose(draft);

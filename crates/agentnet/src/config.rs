@@ -115,6 +115,8 @@ pub(crate) struct Config {
     pub(crate) advertised: Vec<String>,
     pub(crate) metadata: agentnet_protocol::RawJson,
     pub(crate) keep_profile: bool,
+    /// Whether the sessions take the messages of their mailbox themselves.
+    pub(crate) pull_mailbox: bool,
     pub(crate) url: NatsUrl,
     /// Instead of one of its own.
     pub(crate) connection: Option<Connection>,

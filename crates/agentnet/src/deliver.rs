@@ -1,5 +1,7 @@
 //! Acknowledged delivery: publish, await the receipt, repeat (PROTOCOL.md section 11.4); and, which the Python implementation
-//! does not, await the receipt for the end of the handling.
+//! does not, await the receipt for the end of the handling. `mailbox`: or else have the message kept.
+
+pub(crate) mod mailbox;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -335,7 +337,8 @@ fn outcome(receipt: &Receipt) -> ReceiptOutcome {
                 message_id: receipt.message_id.to_string(),
             })
         }
-        ReceiptStatus::Other => ReceiptOutcome::Unusable(SendError::AckUnusable {
+        // Who asks for the mailbox reads `queued` before (`mailbox`).
+        ReceiptStatus::Queued | ReceiptStatus::Other => ReceiptOutcome::Unusable(SendError::AckUnusable {
             status: text(&Some(receipt.status.clone()), "unknown"),
             message_id: receipt.message_id.to_string(),
         }),

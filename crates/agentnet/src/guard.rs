@@ -38,6 +38,8 @@ pub(crate) struct Capacity {
     pub(crate) circuit_open: bool,
     /// Whether the backlog has no slot left.
     pub(crate) backlog_full: bool,
+    /// Whether the sender's rate counts: messages of the mailbox come at the receiver's own pace.
+    pub(crate) is_rated: bool,
 }
 
 /// The checks and what they remember. Owned by the one intake task, so none of it is locked.
@@ -84,7 +86,9 @@ impl Guards {
         accepting(capacity)?;
         circuit(capacity)?;
         self.time_to_live(message, now)?;
-        self.rate(message, now)?;
+        if capacity.is_rated {
+            self.rate(message, now)?;
+        }
         self.message_id(message, now)?;
         let scope = self.idempotency_scope(message, now)?;
         backlog(capacity)?;

@@ -102,7 +102,7 @@ impl Identity {
 }
 
 /// A registration, signed if there is a key; each has a nonce of its own.
-pub(crate) fn registration(agent: AgentInfo, keep_profile: bool, key: Option<&SigningKey>) -> RegisterRequest {
+pub(crate) fn registration(agent: AgentInfo, key: Option<&SigningKey>) -> RegisterRequest {
     let auth = key.map(|key| {
         let claims = register_auth::claims(
             &agent.agent_id,
@@ -117,7 +117,7 @@ pub(crate) fn registration(agent: AgentInfo, keep_profile: bool, key: Option<&Si
     RegisterRequest {
         agent,
         auth,
-        keep_profile,
+        ..RegisterRequest::default()
     }
 }
 

@@ -4,6 +4,10 @@
 //! and a worker for it.
 //!
 //! A message is decided about without an await, and the decision is carried out afterwards: so the future holds little of it.
+//!
+//! Messages of the mailbox go the same way; their leases learn of each decision (`mailbox::lease`).
+
+pub(crate) mod notice;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -19,6 +23,7 @@ use futures::{FutureExt as _, StreamExt};
 use tokio::sync::mpsc;
 use tracing::Instrument as _;
 
+use self::notice::{LeasedInbound, Notice};
 use crate::guard::{Capacity, Guards, Now};
 use crate::identity::{InboundMessage, InboundVerifier, Verification};
 use crate::ids;
@@ -47,9 +52,8 @@ pub(crate) struct Intake {
     /// Only the intake adds to the backlog: a slot that is free when it looks is free when it pushes.
     pub(crate) backlog: async_channel::Sender<Message>,
     pub(crate) workers: Workers,
-    /// Messages whose handling failed. A worker sends one before it reports to the sender, so that the guards have forgotten the
-    /// message when the sender retries.
-    pub(crate) failed: mpsc::Receiver<Message>,
+    /// Messages whose handling failed, and messages of the mailbox.
+    pub(crate) notices: mpsc::Receiver<Notice>,
 }
 
 impl Intake {
@@ -63,7 +67,7 @@ impl Intake {
             tokio::select! {
                 biased;
                 () = session.leaving.cancelled() => break,
-                Some(message) = self.failed.recv() => self.guards.forget(&message),
+                Some(notice) = self.notices.recv() => self.notice(notice).await,
                 verified = self.verifier.looked_up() => self.settle(verified).await,
                 message = subscriptions.next() => match message {
                     Some(message) => self.take(message).await,
@@ -74,15 +78,15 @@ impl Intake {
             publish_deferred(&session).await;
         }
         // Messages that fail from here on are not handled by this session again.
-        self.failed.close();
+        self.notices.close();
         Box::pin(self.leave(subscriptions)).await;
     }
 
     /// Takes the messages that are queued already: polling everything at once costs more than most messages do.
     async fn take_burst(&mut self, subscriptions: &mut SelectAll<Subscriber>) {
         for _ in 0..BURST_SIZE {
-            while let Ok(message) = self.failed.try_recv() {
-                self.guards.forget(&message);
+            while let Ok(notice) = self.notices.try_recv() {
+                self.notice(notice).await;
             }
             let Some(Some(message)) = subscriptions.next().now_or_never() else {
                 return;
@@ -130,6 +134,16 @@ impl Intake {
         }
     }
 
+    async fn notice(&mut self, notice: Notice) {
+        match notice {
+            Notice::Failed(message) => self.guards.forget(&message),
+            Notice::Leased(leased) => {
+                let step = self.read_leased(*leased);
+                Box::pin(self.carry_out(step)).await;
+            }
+        }
+    }
+
     async fn settle(&mut self, verified: Vec<Verification>) {
         for verification in verified {
             let step = self.admit(verification);
@@ -155,7 +169,7 @@ impl Intake {
             size,
             limit: self.max_payload_bytes,
         };
-        let mut envelope = match Envelope::decode(message.payload) {
+        let envelope = match Envelope::decode(message.payload) {
             Ok(envelope) => envelope,
             Err(error) => {
                 let reject = if too_large {
@@ -166,34 +180,50 @@ impl Intake {
                 return Step::Reject(Message::new(Envelope::default(), reply, origin), reject);
             }
         };
-        if let Err(error) = check_envelope(&envelope) {
-            let known = Message::new(bounded_ids(&envelope), reply, origin);
-            return Step::Reject(known, Reject::MessageInvalid(error.to_string()));
-        }
-        if envelope.thread_id.is_none() {
-            let named = Some(envelope.trace_or_message_id()).filter(|name| !name.is_empty());
-            envelope.thread_id =
-                Some(named.map_or_else(|| default_thread_id(&ids::token()), |name| default_thread_id(name)));
-        }
-        let reply = reply.or_else(|| written_reply_subject(&envelope));
-        if too_large {
-            return Step::Reject(Message::new(envelope, reply, origin), size_reject);
-        }
-        if let Some(name) = reserved {
-            let why =
-                format!("header {name} is for the NATS server; messages have no header whose name begins with Nats-");
-            return Step::Reject(Message::new(envelope, reply, origin), Reject::MessageInvalid(why));
-        }
-        if let Some(status) = status {
-            let why = format!("status {status} is the NATS server's to give; messages have no status in their headers");
-            return Step::Reject(Message::new(envelope, reply, origin), Reject::MessageInvalid(why));
-        }
-        let verification = self.verifier.verify(InboundMessage {
+        let mut inbound = InboundMessage {
             envelope,
             reply,
             origin,
             size,
-        });
+            lease: None,
+        };
+        if let Err(reject) = complete(&mut inbound) {
+            return Step::Reject(inbound.into(), reject);
+        }
+        if too_large {
+            return Step::Reject(inbound.into(), size_reject);
+        }
+        if let Some(name) = reserved {
+            let why =
+                format!("header {name} is for the NATS server; messages have no header whose name begins with Nats-");
+            return Step::Reject(inbound.into(), Reject::MessageInvalid(why));
+        }
+        if let Some(status) = status {
+            let why = format!("status {status} is the NATS server's to give; messages have no status in their headers");
+            return Step::Reject(inbound.into(), Reject::MessageInvalid(why));
+        }
+        let verification = self.verifier.verify(inbound);
+        self.admit(verification)
+    }
+
+    /// As [`Intake::read`], for a message of the mailbox.
+    fn read_leased(&mut self, leased: LeasedInbound) -> Step {
+        let size = leased.size;
+        let mut inbound = InboundMessage {
+            envelope: leased.envelope,
+            reply: None,
+            origin: Origin::default(),
+            size,
+            lease: Some(leased.lease),
+        };
+        if let Err(reject) = complete(&mut inbound) {
+            return Step::Reject(inbound.into(), reject);
+        }
+        let limit = self.max_payload_bytes;
+        if size > limit {
+            return Step::Reject(inbound.into(), Reject::PayloadTooLarge { size, limit });
+        }
+        let verification = self.verifier.verify(inbound);
         self.admit(verification)
     }
 
@@ -212,6 +242,7 @@ impl Intake {
             accepting: self.session.accepting.load(Ordering::Acquire),
             circuit_open: self.session.circuit.is_open(now.monotonic),
             backlog_full: self.backlog.is_full(),
+            is_rated: message.lease().is_none(),
         };
         match self.guards.admit(&message, now, capacity) {
             Ok(()) => Step::Accept(message),
@@ -228,6 +259,9 @@ impl Intake {
                 } else {
                     acknowledge(&self.session, &message, ReceiptStatus::Accepted, None).await;
                 }
+                if let Some(lease) = message.lease() {
+                    lease.accepted();
+                }
                 match self.backlog.try_send(message) {
                     Ok(()) => self.workers.wake(),
                     // Cannot be: only the intake adds to the backlog, and it looked for room.
@@ -239,12 +273,33 @@ impl Intake {
     }
 
     async fn reject(&mut self, message: &Message, reject: &Reject) {
+        if message.lease().is_some_and(|lease| lease.rejected(reject)) {
+            return;
+        }
         let span = spans::process(message, message.origin());
         spans::failed(&span, reject.code());
         crate::reject::reject(&self.session, message, message.reply_to(), reject)
             .instrument(span)
             .await;
     }
+}
+
+/// Checks the bounds of a message's members, and fills in its thread and where a reply goes.
+fn complete(inbound: &mut InboundMessage) -> Result<(), Reject> {
+    let envelope = &mut inbound.envelope;
+    if let Err(error) = check_envelope(envelope) {
+        *envelope = bounded_ids(envelope);
+        return Err(Reject::MessageInvalid(error.to_string()));
+    }
+    if envelope.thread_id.is_none() {
+        let named = Some(envelope.trace_or_message_id()).filter(|name| !name.is_empty());
+        envelope.thread_id =
+            Some(named.map_or_else(|| default_thread_id(&ids::token()), |name| default_thread_id(name)));
+    }
+    if inbound.reply.is_none() {
+        inbound.reply = written_reply_subject(&inbound.envelope);
+    }
+    Ok(())
 }
 
 /// The decision about a message.

@@ -7,6 +7,7 @@ use agentnet_protocol::subject::{is_reply_subject, may_reply_to};
 use agentnet_protocol::{Envelope, RawJson, Text};
 use serde::de::DeserializeOwned;
 
+use crate::mailbox::lease::Lease;
 use crate::spans::Origin;
 
 /// A message that was received: its [`Envelope`] and where a reply would go. Cloning is cheap.
@@ -26,6 +27,8 @@ struct Received {
     envelope: Envelope,
     reply_to: Option<Text>,
     origin: Origin,
+    /// Of a message that comes from the mailbox.
+    lease: Option<Arc<Lease>>,
 }
 
 impl Deref for Message {
@@ -38,12 +41,28 @@ impl Deref for Message {
 
 impl Message {
     pub(crate) fn new(envelope: Envelope, reply_to: Option<Text>, origin: Origin) -> Self {
+        Self::with_lease(envelope, reply_to, origin, None)
+    }
+
+    /// A message that may come from the mailbox.
+    pub(crate) fn with_lease(
+        envelope: Envelope,
+        reply_to: Option<Text>,
+        origin: Origin,
+        lease: Option<Arc<Lease>>,
+    ) -> Self {
         Self(Arc::new(Received {
             envelope,
             // The sender chooses the subject, and the reply is published with this node's permissions.
             reply_to: reply_to.filter(|subject| may_reply_to(subject)),
             origin,
+            lease,
         }))
+    }
+
+    /// The lease, if the message comes from the mailbox.
+    pub(crate) fn lease(&self) -> Option<&Lease> {
+        self.0.lease.as_deref()
     }
 
     /// The span of its sender.

@@ -18,6 +18,7 @@ use crate::context::Context;
 use crate::error::SendError;
 use crate::handler::{AnyHandler, Closure, HandlerResult};
 use crate::identity::KeySource;
+use crate::mailbox::queued_receivers::QueuedReceivers;
 use crate::message::Message;
 use crate::metrics::{Metrics, MetricsSnapshot};
 use crate::session::Session;
@@ -56,6 +57,7 @@ pub(crate) struct Shared {
     started: AtomicBool,
     /// The identity of the last session, for `metrics_snapshot` after close.
     last: Mutex<Option<(Text, Text)>>,
+    queued_receivers: QueuedReceivers,
 }
 
 struct Running {
@@ -80,6 +82,7 @@ impl AgentNode {
                 changing: tokio::sync::Mutex::new(()),
                 started: AtomicBool::new(false),
                 last: Mutex::new(None),
+                queued_receivers: QueuedReceivers::default(),
             }),
         }
     }
@@ -178,6 +181,11 @@ impl AgentNode {
 
     pub(crate) fn blob_settings(&self) -> &BlobSettings {
         &self.shared.config.blobs
+    }
+
+    /// The accounts for which messages of this node wait, also after it has joined again.
+    pub(crate) fn queued_receivers(&self) -> &QueuedReceivers {
+        &self.shared.queued_receivers
     }
 
     pub(crate) fn key_source(&self) -> Option<&KeySource> {

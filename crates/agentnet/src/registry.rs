@@ -9,7 +9,8 @@ use agentnet_nats::Backoff;
 use agentnet_protocol::json::Object;
 use agentnet_protocol::page_walk::PageWalk;
 use agentnet_protocol::rpc::{
-    ListRequest, RegisterRequest, ReplyError, Request, RotateKeyRequest, check_reply, decode_reply,
+    ListRequest, MailboxAckRequest, MailboxActionRequest, MailboxExtendRequest, MailboxLeaseRequest, RegisterRequest,
+    ReplyError, Request, RotateKeyRequest, check_reply, decode_reply,
 };
 use agentnet_protocol::{AgentInfo, DecodeError};
 use async_nats::connection::State;
@@ -52,6 +53,8 @@ pub struct RegistryClient {
     client: Client,
     timeout: Duration,
     sightings: Arc<Sightings>,
+    /// Whether a registry that was lost lately is waited for.
+    may_wait: bool,
     /// Absent on a client that the caller has connected.
     connections: Option<Arc<Connections>>,
 }
@@ -83,6 +86,7 @@ impl RegistryClient {
             client,
             timeout: Self::DEFAULT_TIMEOUT,
             sightings: Arc::default(),
+            may_wait: true,
             connections: None,
         }
     }
@@ -91,6 +95,12 @@ impl RegistryClient {
     #[must_use]
     pub fn with_timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
+        self
+    }
+
+    /// Fails at once where no registry answers, also if one did before.
+    pub(crate) fn fail_fast(mut self) -> Self {
+        self.may_wait = false;
         self
     }
 
@@ -218,7 +228,7 @@ impl RegistryClient {
                     () = tokio::time::sleep_until(ask_again.into()), if left > 0 => break,
                 };
                 if answer.status == Some(StatusCode::NO_RESPONDERS) {
-                    if !self.sightings.may_come_back(Instant::now()) {
+                    if !self.may_wait || !self.sightings.may_come_back(Instant::now()) {
                         return Err(RegistryError::NoRegistry { rpc });
                     }
                     // No registry has received it: this does not count as an attempt.
@@ -255,11 +265,22 @@ impl RegistryClient {
     }
 }
 
-/// Whether a request may be made more than once. All may, but a signed registration or rotation: its nonce counts once. A
-/// registration that was made twice leaves a session without heartbeats, which expires by itself.
+/// Requests that may be signed.
+const SIGNED: [&str; 5] = [
+    RegisterRequest::NAME,
+    RotateKeyRequest::NAME,
+    MailboxAckRequest::NAME,
+    MailboxExtendRequest::NAME,
+    MailboxActionRequest::NAME,
+];
+
+/// Whether a request may be made more than once. All may, but a signed one: its nonce counts once. A registration that was made
+/// twice leaves a session without heartbeats, which expires by itself. Messages that are leased twice would wait for the end of
+/// the lease whose reply is not read.
 fn is_repeatable<R: Request>(body: &[u8]) -> bool {
-    ![RegisterRequest::NAME, RotateKeyRequest::NAME].contains(&R::NAME)
-        || !matches!(Object::parse_body(body), Ok(Some(request)) if request.get("auth").as_object().is_some())
+    let is_signed =
+        || matches!(Object::parse_body(body), Ok(Some(request)) if request.get("auth").as_object().is_some());
+    R::NAME != MailboxLeaseRequest::NAME && !(SIGNED.contains(&R::NAME) && is_signed())
 }
 
 /// What came instead of a reply.
@@ -328,7 +349,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_signed_registration_is_made_once() {
+    fn a_signed_request_is_made_once() {
         for (body, repeatable) in [
             (r#"{"agent_id":"a"}"#, true),
             (r#"{"agent_id":"a","auth":null}"#, true),
@@ -337,5 +358,8 @@ mod tests {
             assert_eq!(is_repeatable::<RegisterRequest>(body.as_bytes()), repeatable, "{body}");
         }
         assert!(is_repeatable::<ListRequest>(br#"{"auth":{}}"#));
+        assert!(is_repeatable::<MailboxAckRequest>(b"{}"));
+        assert!(!is_repeatable::<MailboxAckRequest>(br#"{"auth":{}}"#));
+        assert!(!is_repeatable::<MailboxLeaseRequest>(b"{}"));
     }
 }

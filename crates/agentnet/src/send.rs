@@ -1,6 +1,7 @@
 //! Sending (PROTOCOL.md sections 11.1 to 11.4).
 
 pub(crate) mod error;
+pub(crate) mod mailbox;
 pub(crate) mod sent;
 
 use std::future::IntoFuture;
@@ -12,6 +13,7 @@ use agentnet_protocol::target::{Target, Verb};
 use futures::future::BoxFuture;
 use tracing::Span;
 
+pub use self::mailbox::{MailboxDelivery, MailboxSend, MailboxSent};
 pub use self::sent::Sent;
 use crate::deliver::Acknowledgement;
 pub use crate::deliver::Until;

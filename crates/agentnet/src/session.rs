@@ -8,6 +8,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use agentnet_protocol::compose::Sender;
+use agentnet_protocol::presence_auth::HelloExtras;
 use agentnet_protocol::rpc::Goodbye;
 use agentnet_protocol::subject::{self, routable_account, routable_capability};
 use agentnet_protocol::{AgentCounters, AgentInfo, Text, presence_auth};
@@ -241,7 +242,14 @@ impl Session {
             return;
         }
         let key = self.composer.presence_key();
-        let hello = presence_auth::hello_with_counters(&self.info(config), self.counters(), key.as_deref());
+        let hello = presence_auth::hello_with(
+            &self.info(config),
+            HelloExtras {
+                counters: Some(self.counters()),
+                pulls_mailbox: config.pull_mailbox,
+            },
+            key.as_deref(),
+        );
         if let Err(error) = self.publisher.publish("registry.hello", hello.into()).await {
             tracing::warn!(%error, "heartbeat not sent");
         }

@@ -15,6 +15,7 @@ use tracing::{Instrument as _, Span};
 
 use crate::context::Context;
 use crate::handler::AnyHandler;
+use crate::inbox::notice::Notice;
 use crate::message::Message;
 use crate::node::{AgentNode, Shared};
 use crate::reject::{self, acknowledge};
@@ -74,8 +75,8 @@ pub(crate) struct Worker {
     pub(crate) session: Arc<Session>,
     pub(crate) handler: Arc<dyn AnyHandler>,
     pub(crate) timeout: Duration,
-    /// The messages that the intake forgets.
-    pub(crate) failed: mpsc::Sender<Message>,
+    /// The intake forgets the messages whose handling failed.
+    pub(crate) notices: mpsc::Sender<Notice>,
 }
 
 /// Whether a handler failed because the reader of its stream has stopped reading.
@@ -113,11 +114,17 @@ impl Worker {
             Ok(()) => {
                 self.session.metrics.processed.add_one();
                 acknowledge(&self.session, &message, ReceiptStatus::Processed, None).await;
+                if let Some(lease) = message.lease() {
+                    lease.processed();
+                }
             }
             Err(reject) => {
                 spans::failed(span, reject.code());
                 // An error means that the intake has ended.
-                let _ = self.failed.send(message.clone()).await;
+                let _ = self.notices.send(Notice::Failed(message.clone())).await;
+                if message.lease().is_some_and(|lease| lease.rejected(&reject)) {
+                    return;
+                }
                 Box::pin(reject::reject(&self.session, &message, message.reply_to(), &reject)).await;
             }
         }

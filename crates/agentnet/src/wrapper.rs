@@ -25,7 +25,7 @@ use crate::reply::Reply;
 use crate::request::Request;
 use crate::route::Destination;
 use crate::sdk::{AgentSdk, Query, SdkError};
-use crate::send::{SendMessage, Sent};
+use crate::send::{MailboxSend, SendMessage, Sent};
 
 /// The few calls that an agent runtime needs to sit on the network, kept as they are while the rest of the SDK grows.
 ///
@@ -292,6 +292,11 @@ impl WrapperSend {
     /// How long to wait for each receipt, see [`SendMessage::receipt_timeout`].
     pub fn receipt_timeout(self, timeout: Duration) -> Self {
         Self(self.0.receipt_timeout(timeout))
+    }
+
+    /// Has the message kept while its receiver cannot take it, see [`SendMessage::mailbox`]. A target is named before.
+    pub fn mailbox(self, lifetime: Duration) -> MailboxSend {
+        self.0.mailbox(lifetime)
     }
 }
 

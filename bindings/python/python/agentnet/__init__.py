@@ -27,6 +27,7 @@ from agentnet.errors import (
     ConnectError,
     DeliveryError,
     DeliveryTimeoutError,
+    MailboxError,
     NoRegistryError,
     NoReplySubjectError,
     NoRespondersError,
@@ -49,6 +50,7 @@ from agentnet.events import (
     parse_stream_error,
     parse_stream_start,
 )
+from agentnet.mailbox import MailboxOptions, SentMessage, get_mailbox_status, list_mailbox
 from agentnet.node import AgentNode
 from agentnet.registry import (
     get_profile,
@@ -95,6 +97,8 @@ __all__ = [
     "DeliveryError",
     "DeliveryReceipt",
     "DeliveryTimeoutError",
+    "MailboxError",
+    "MailboxOptions",
     "NoRegistryError",
     "NoReplySubjectError",
     "NoRespondersError",
@@ -102,6 +106,7 @@ __all__ = [
     "RegistryError",
     "RequestTimeoutError",
     "SDKResult",
+    "SentMessage",
     "StreamCancelledError",
     "StreamDelta",
     "StreamDeltaEvent",
@@ -112,12 +117,14 @@ __all__ = [
     "StreamStartEvent",
     "ThreadSession",
     "extract_text",
+    "get_mailbox_status",
     "get_profile",
     "get_registry_metrics",
     "get_thread_messages",
     "get_thread_status",
     "is_compaction_required",
     "is_stream_event",
+    "list_mailbox",
     "list_online_agents",
     "list_threads",
     "parse_compaction_required",

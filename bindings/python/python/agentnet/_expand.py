@@ -12,7 +12,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, ParamSpec, TypeVar, cast
 
 from agentnet._completion import Outcome, completion
-from agentnet._options import IF_LEFT_OUT
+from agentnet._options import IF_LEFT_OUT, KEYWORD_ONLY
 
 F = TypeVar("F", bound=Callable[..., Any])
 P = ParamSpec("P")
@@ -24,8 +24,9 @@ def expand_options(**defaults: Any) -> Callable[[F], F]:
     returns a ``Coroutine[Any, Any, T]`` becomes a coroutine function.
 
     The options follow the function's own parameters, as keyword-only parameters. If the function has a ``*positional``, which
-    stays empty, they can also be given by position, and its keyword-only parameters follow them. ``defaults`` has the defaults
-    that are not None. The function gets only the options that differ from their meaning if left out.
+    stays empty, they can also be given by position, and its keyword-only parameters follow them; those of ``KEYWORD_ONLY``
+    come last, and by name only. ``defaults`` has the defaults that are not None. The function gets only the options that
+    differ from their meaning if left out.
     """
 
     def expand(function: F) -> F:
@@ -61,10 +62,15 @@ _FINISH = """
 
 def _expanded(function: Any, defaults: dict[str, Any]) -> Any:
     own, keyword_only, options, by_position = _parameters(function, defaults)
-    ordered = [*own, *options, *keyword_only] if by_position else [*own, *keyword_only, *options]
+    by_name = [one for one in options if one.name in KEYWORD_ONLY] if by_position else [*keyword_only, *options]
+    if by_position:
+        positional = [*own, *(one for one in options if one.name not in KEYWORD_ONLY), *keyword_only]
+    else:
+        positional = own
+    ordered = [*positional, *by_name]
     parameters = [_declaration(one) for one in ordered]
-    if not by_position and len(ordered) > len(own):
-        parameters.insert(len(own), "*")
+    if by_name:
+        parameters.insert(len(positional), "*")
     # An option with another default is always passed: None is a value of it, and may be a wrong one.
     optional = [one.name for one in options if one.default is IF_LEFT_OUT.get(one.name)]
     always = [one.name for one in options if one.name not in optional]

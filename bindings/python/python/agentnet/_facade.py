@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from agentnet._lookups import native_node
@@ -74,3 +75,32 @@ class NodeFacade(BlobMethods):
     async def registry_metrics(self, timeout: float | None = 2.0) -> dict[str, Any]:
         """The registry's counters."""
         return await self._node.get_registry_metrics(timeout=timeout)
+
+    async def get_mailbox_status(
+        self, *, account_id: str | None = None, username: str | None = None, timeout: float | None = 2.0
+    ) -> dict[str, Any]:
+        """How full a mailbox is, or all; see ``AgentNode.get_mailbox_status``."""
+        return await self._node.get_mailbox_status(account_id=account_id, username=username, timeout=timeout)
+
+    async def list_mailbox(
+        self,
+        *,
+        account_id: str | None = None,
+        username: str | None = None,
+        state: str | None = None,
+        limit: int = 50,
+        cursor: str | None = None,
+        timeout: float | None = 2.0,
+    ) -> dict[str, Any]:
+        """One page of an account's mailbox, oldest message first; see ``AgentNode.list_mailbox``."""
+        return await self._node.list_mailbox(
+            account_id=account_id, username=username, state=state, limit=limit, cursor=cursor, timeout=timeout
+        )
+
+    async def requeue_mailbox(self, message_ids: Iterable[str] | None = None) -> int:
+        """Has dead messages of the own mailbox delivered again; see ``AgentNode.requeue_mailbox``."""
+        return await self._node.requeue_mailbox(message_ids)
+
+    async def drop_mailbox(self, message_ids: Iterable[str] | None = None, *, state: str | None = None) -> int:
+        """Deletes messages of the own mailbox; see ``AgentNode.drop_mailbox``."""
+        return await self._node.drop_mailbox(message_ids, state=state)

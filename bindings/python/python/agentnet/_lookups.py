@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from typing import Any
 
-from agentnet import _targets, registry
+from agentnet import _targets, mailbox, registry
+from agentnet._coerce import stripped
+from agentnet._completion import completion
 from agentnet._native import Node, abandon
 from agentnet._expand import expand_options
 from agentnet._options import (
@@ -123,6 +126,55 @@ class Lookups:
     async def get_registry_metrics(self, timeout: float | None = 2.0) -> dict[str, Any]:
         """The registry's counters."""
         return await registry.get_registry_metrics_with_client(await self._client(), timeout=timeout)
+
+    async def get_mailbox_status(
+        self, *, account_id: str | None = None, username: str | None = None, timeout: float | None = 2.0
+    ) -> dict[str, Any]:
+        """How full the mailbox of an account is, by id or name; without either, the mailboxes of all accounts together. See
+        ``agentnet.mailbox.get_mailbox_status``."""
+        return await mailbox.get_mailbox_status_with_client(
+            await self._client(), account_id=account_id, username=username, timeout=timeout
+        )
+
+    async def list_mailbox(
+        self,
+        *,
+        account_id: str | None = None,
+        username: str | None = None,
+        state: str | None = None,
+        limit: int = 50,
+        cursor: str | None = None,
+        timeout: float | None = 2.0,
+    ) -> dict[str, Any]:
+        """One page of an account's mailbox, oldest message first. See ``agentnet.mailbox.list_mailbox``."""
+        return await mailbox.list_mailbox_with_client(
+            await self._client(),
+            account_id=account_id,
+            username=username,
+            state=state,
+            limit=limit,
+            cursor=cursor,
+            timeout=timeout,
+        )
+
+    async def requeue_mailbox(self, message_ids: Iterable[str] | None = None) -> int:
+        """Has dead messages of the own mailbox delivered again: those named, at most 100, or all. Returns their number."""
+        return await self._change_mailbox("requeue", message_ids, "dead")
+
+    async def drop_mailbox(self, message_ids: Iterable[str] | None = None, *, state: str | None = None) -> int:
+        """Deletes messages of the own mailbox: those named, at most 100, or all in a ``state`` such as ``dead``. Their senders
+        are told. Returns their number."""
+        if message_ids is None and not stripped(state):
+            raise ValueError("message_ids or state is required")
+        return await self._change_mailbox("drop", message_ids, state)
+
+    async def _change_mailbox(self, action: str, message_ids: Iterable[str] | None, state: str | None) -> int:
+        if isinstance(message_ids, str):
+            message_ids = [message_ids]
+        ids = [] if message_ids is None else [str(message_id) for message_id in message_ids]
+        if message_ids is not None and not ids:
+            return 0
+        return await completion(self._native.mailbox_action(action, ids, None if ids else state))
 
 
 def native_node(node: Lookups) -> Node:

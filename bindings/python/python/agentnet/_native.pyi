@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Literal, final, overload
 
 from agentnet._options import MessageOptions, SendOptions, StreamOptions
+from agentnet.mailbox import SentMessage
 
 @final
 class AgentMessage:
@@ -102,7 +103,18 @@ class Node:
         kind: str | None,
         options: SendOptions,
         /,
-    ) -> tuple[str] | Awaitable[str]: ...
+    ) -> tuple[SentMessage] | Awaitable[SentMessage]: ...
+    def send_mailbox(
+        self,
+        target_kind: int,
+        to: str,
+        payload: Any,
+        kind: str | None,
+        mailbox: tuple[float | None, bool, float | None],
+        options: SendOptions,
+        /,
+    ) -> tuple[SentMessage] | Awaitable[SentMessage]: ...
+    def mailbox_action(self, action: str, message_ids: list[str], state: str | None, /) -> asyncio.Future[int]: ...
     def request(
         self,
         target_kind: int,

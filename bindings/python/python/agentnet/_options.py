@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
-from typing import Any, TypedDict
+from typing import Any, Literal, TypedDict
 
 
 class NodeOptions(TypedDict, total=False):
@@ -35,6 +35,7 @@ class NodeOptions(TypedDict, total=False):
     dev_auth_key_cache_seconds: float
     blob_dir: str | os.PathLike[str] | None
     blob_storage: str | None
+    pull_mailbox: bool
 
 
 class StreamOptions(TypedDict, total=False):
@@ -65,6 +66,29 @@ class SendOptions(MessageOptions, ReceiptOptions, total=False):
     """Options of a send."""
 
 
+class MailboxOptions(TypedDict, total=False):
+    """The long form of the option ``mailbox`` of a send."""
+
+    lifetime: float | str
+    """How long the message is kept: seconds, or a text such as ``"7d"``. Default: ``ttl_ms`` of the send, else seven days."""
+    ack: Literal["accepted", "processed"]
+    """When the message counts as delivered: when the receiver has accepted it (the default), or when the receiver's handler
+    has finished. With ``processed``, the message is delivered again if the handler fails."""
+    timeout: float
+    """With ``processed``: how many seconds the send waits for that, before it says that the message is queued. Default: 60."""
+
+
+class MailboxOption(TypedDict, total=False):
+    """Whether the registry keeps the message for a receiver that is offline: True, for how long (seconds, or a text such as
+    ``"7d"``), or ``MailboxOptions``."""
+
+    mailbox: bool | float | str | MailboxOptions | None
+
+
+class MailboxSendOptions(SendOptions, MailboxOption, total=False):
+    """Options of a send to an inbox."""
+
+
 class ParentOptions(TypedDict, total=False):
     """Options of an ask in a thread that is known."""
 
@@ -84,6 +108,14 @@ class ThreadSendOptions(ParentOptions, ReceiptOptions, total=False):
 
 class TextSendOptions(ThreadOption, ThreadSendOptions, total=False):
     """Options of the high-level sends."""
+
+
+class ThreadMailboxOptions(ThreadSendOptions, MailboxOption, total=False):
+    """Options of a send to an inbox in a thread that is known."""
+
+
+class TextMailboxOptions(TextSendOptions, MailboxOption, total=False):
+    """Options of the high-level sends to an inbox."""
 
 
 class ProfileFilters(TypedDict, total=False):
@@ -129,3 +161,6 @@ MESSAGE_DEFAULTS: MessageFilters = {"limit": 50, "timeout": 2.0}
 
 IF_LEFT_OUT: dict[str, Any] = {"require_delivery_ack": True}
 """The meaning of an option that is left out, where it is not None."""
+
+KEYWORD_ONLY = frozenset({"mailbox"})
+"""Options that cannot be given by position, also where others can: the Python implementation does not have them."""

@@ -56,6 +56,11 @@ class DeliveryTimeoutError(DeliveryError):
     """No receipt came for a message, after all attempts."""
 
 
+class MailboxError(DeliveryError):
+    """A message was neither accepted by its receiver nor kept by the registry: ``<detail> (<code>)``. The codes are those of
+    PROTOCOL.md section 21.3, such as ``mailbox_full``."""
+
+
 class NoRespondersError(AgentNetError):
     """The target of a request has no subscriber."""
 

@@ -44,10 +44,14 @@ class _Handling:
         self.logger = logger
         self.handler: MessageHandler | None = None
         self.warned = False
+        self.before_start: Callable[[], None] | None = None
+        """Called before each message that comes before the node's start has returned."""
 
     async def run(self, message: AgentMessage, call: int) -> None:
         """Handles one message and reports the result, before it writes to the log."""
         assert self.handler is not None
+        if self.before_start is not None:
+            self.before_start()
         try:
             returned: object = self.handler(message)
             # The usual case first.
@@ -118,6 +122,8 @@ class AgentNode(Sends, Requests):
         dev_auth_key_cache_seconds: How long others' keys are remembered.
         blob_dir: The directory of the local blob store. Default: ``AGENTNET_BLOB_DIR``, else ``.agentnet_blobs``.
         blob_storage: Where new blobs go, ``local`` or ``nats_object``. Default: ``AGENTNET_BLOB_STORAGE``, else ``local``.
+        pull_mailbox: Whether the node takes the messages of its account's mailbox itself, at its own pace and in order. If
+            False, the registry sends them to its inbox one by one, as for agents of agentnet-realm.
 
     Raises:
         ValueError: An argument is invalid.
@@ -155,6 +161,7 @@ class AgentNode(Sends, Requests):
         *,
         blob_dir: str | os.PathLike[str] | None = None,
         blob_storage: str | None = None,
+        pull_mailbox: bool = True,
     ) -> None:
         self.agent_id = agent_id
         self.name = name
@@ -183,6 +190,7 @@ class AgentNode(Sends, Requests):
         self.dev_auth_enabled = dev_auth_enabled
         self.dev_auth_key_dir = dev_auth_key_dir
         self.dev_auth_key_cache_seconds = max(5.0, dev_auth_key_cache_seconds)
+        self.pull_mailbox = bool(pull_mailbox)
         self._handling = _Handling(self.logger)
         self._running = False
         self._starting: concurrent.futures.Future[None] | None = None
@@ -222,6 +230,7 @@ class AgentNode(Sends, Requests):
             "key_cache_ttl": self.dev_auth_key_cache_seconds,
             "blob_dir": None if blob_dir is None else os.fspath(blob_dir),
             "blob_storage": blob_storage,
+            "pull_mailbox": self.pull_mailbox,
         }
 
     def on_message(self, handler: H) -> H:
@@ -257,6 +266,8 @@ class AgentNode(Sends, Requests):
         open_logging()
         runner = None if self._handling.handler is None else self._handling.run
         self._running = True
+        # Messages that waited in the mailbox can come before this coroutine goes on.
+        self._handling.before_start = self._take_identity
         starting = self._starting = concurrent.futures.Future()
         try:
             try:
@@ -270,8 +281,13 @@ class AgentNode(Sends, Requests):
             self._native.release()
             raise
         finally:
+            self._handling.before_start = None
             self._starting = None
             starting.set_result(None)
+        self._take_identity()
+
+    def _take_identity(self) -> None:
+        """The account and the username that the registry gave."""
         self.account_id = self._native.account_id
         self.username = self._native.username
 

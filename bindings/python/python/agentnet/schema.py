@@ -66,7 +66,8 @@ class AgentInfo:
 
 @dataclass(slots=True)
 class DeliveryReceipt:
-    """A receiver's receipt for a message: ``accepted``, ``processed`` or ``rejected``."""
+    """A receiver's receipt for a message: ``accepted``, ``processed`` or ``rejected``; or a registry's, which can also be
+    ``queued``: the message is kept for its receiver."""
 
     message_id: str
     status: str

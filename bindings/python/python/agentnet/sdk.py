@@ -10,9 +10,11 @@ from typing import Any
 from agentnet import _stream_frames, _targets
 from agentnet._coerce import stripped
 from agentnet._completion import completion
+from agentnet._mailbox_option import is_asked_for
 from agentnet._native import error_of_reply, new_ulid, parse_target, text_of_reply
 from agentnet._expand import expand_options
-from agentnet._options import NodeOptions, ParentOptions, TextSendOptions
+from agentnet._options import MailboxOptions as MailboxOptions  # named by the annotations of expanded methods
+from agentnet._options import NodeOptions, ParentOptions, TextMailboxOptions, TextSendOptions
 from agentnet._requests import start_request, stream_options
 from agentnet._sdk_registry import RegistryCalls
 from agentnet._sends import start_send
@@ -131,12 +133,15 @@ class AgentSDK(RegistryCalls):
     def _thread_id(self, thread_id: str | None) -> str:
         return stripped(thread_id) or self.new_thread_id()
 
-    async def _send(self, to: str, data: Any, kind: str, **options: Unpack[TextSendOptions]) -> SDKResult:
+    async def _send(self, to: str, data: Any, kind: str, **options: Unpack[TextMailboxOptions]) -> SDKResult:
         target_kind, target = parse_target(to)
         options["thread_id"] = thread_id = self._thread_id(options.get("thread_id"))
         outcome = start_send(self._native, _targets.BY_NAME[target_kind], target, data, kind, **options)
-        message_id = outcome[0] if isinstance(outcome, tuple) else await completion(outcome)
-        return SDKResult(True, thread_id, message_id, options.get("parent_message_id"))
+        sent = outcome[0] if isinstance(outcome, tuple) else await completion(outcome)
+        result = SDKResult(True, thread_id, sent, options.get("parent_message_id"))
+        if is_asked_for(options.get("mailbox")):
+            result.data = {"delivery": "queued", "detail": sent.detail} if sent.queued else {"delivery": "delivered"}
+        return result
 
     async def _send_frame(self, to: str, payload: dict[str, Any], **options: Unpack[TextSendOptions]) -> SDKResult:
         result = await self._send(to, payload, "stream", **options)
@@ -144,18 +149,19 @@ class AgentSDK(RegistryCalls):
         return result
 
     @expand_options()
-    def send_text(self, to: str, text: str, **options: Unpack[TextSendOptions]) -> Coroutine[Any, Any, SDKResult]:
-        """Sends ``{"text": text}``. Errors are those of ``AgentNode.send``."""
+    def send_text(self, to: str, text: str, **options: Unpack[TextMailboxOptions]) -> Coroutine[Any, Any, SDKResult]:
+        """Sends ``{"text": text}``; options and errors are those of ``AgentNode.send``. With ``mailbox``,
+        ``result.data["delivery"]`` is ``"delivered"`` or ``"queued"``."""
         return self.send_json(to, {"text": str(text)}, **options)
 
     @expand_options()
-    def send_json(self, to: str, data: Any, **options: Unpack[TextSendOptions]) -> Coroutine[Any, Any, SDKResult]:
-        """Sends any JSON, data classes as dicts. Errors are those of ``AgentNode.send``."""
+    def send_json(self, to: str, data: Any, **options: Unpack[TextMailboxOptions]) -> Coroutine[Any, Any, SDKResult]:
+        """Sends any JSON, data classes as dicts; options, errors and result are those of ``send_text``."""
         return self._send(to, data, "direct", **options)
 
     @expand_options()
     def send_blob_ref(
-        self, to: str, blob: BlobRef | Mapping[str, Any], **options: Unpack[TextSendOptions]
+        self, to: str, blob: BlobRef | Mapping[str, Any], **options: Unpack[TextMailboxOptions]
     ) -> Coroutine[Any, Any, SDKResult]:
         """Sends a reference to a blob. The receiver needs access to the store that has the blob."""
         return self.send_json(to, blob_payload(blob), **options)

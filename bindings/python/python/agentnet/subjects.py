@@ -15,6 +15,8 @@ REGISTRY_THREAD_LIST_SUBJECT = "registry.thread_list"
 REGISTRY_THREAD_MESSAGES_SUBJECT = "registry.thread_messages"
 REGISTRY_MESSAGE_SEARCH_SUBJECT = "registry.message_search"
 REGISTRY_METRICS_SUBJECT = "registry.metrics"
+REGISTRY_MAILBOX_STATUS_SUBJECT = "registry.mailbox_status"
+REGISTRY_MAILBOX_LIST_SUBJECT = "registry.mailbox_list"
 
 
 def account_inbox_subject(account_id: str) -> str:
@@ -30,3 +32,8 @@ def account_receipts_subject(account_id: str) -> str:
 def agent_capability_subject(capability: str) -> str:
     """The subject of messages to a capability."""
     return f"agent.capability.{capability}"
+
+
+def mailbox_events_subject(account_id: str) -> str:
+    """The subject of events about messages that an account left in a mailbox, or that wait in the account's own mailbox."""
+    return f"agentnet.events.{account_id}.mailbox"

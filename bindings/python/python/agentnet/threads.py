@@ -9,7 +9,8 @@ from typing import Any, Protocol, TypeVar
 from agentnet import _stream_frames
 from agentnet._coerce import stripped
 from agentnet._expand import expand_options
-from agentnet._options import ParentOptions, TextSendOptions, ThreadSendOptions
+from agentnet._options import MailboxOptions as MailboxOptions  # named by the annotations of expanded methods
+from agentnet._options import ParentOptions, TextMailboxOptions, TextSendOptions, ThreadMailboxOptions, ThreadSendOptions
 from agentnet._stream_frames import CONTENT_TYPE, ROLE
 from agentnet._typing import Unpack
 from agentnet.blobs import BlobRef, blob_payload
@@ -29,7 +30,8 @@ class SDKResult:
     text: str | None = None
     """The text of the answer, if it has one."""
     data: Any = None
-    """The payload of the answer."""
+    """The payload of the answer. Of a send with ``mailbox``: a dict whose ``delivery`` is ``"delivered"`` or ``"queued"``,
+    and whose ``detail`` says until when a queued message is kept."""
     error: str | None = None
     """Always None; kept for compatibility."""
     trace_id: str | None = None
@@ -38,7 +40,7 @@ class SDKResult:
 class _SdkCalls(Protocol):
     """The calls of ``AgentSDK`` that a thread uses."""
 
-    def send_json(self, to: str, data: Any, **options: Unpack[TextSendOptions]) -> Coroutine[Any, Any, SDKResult]: ...
+    def send_json(self, to: str, data: Any, **options: Unpack[TextMailboxOptions]) -> Coroutine[Any, Any, SDKResult]: ...
 
     def _send_frame(
         self, to: str, payload: dict[str, Any], **options: Unpack[TextSendOptions]
@@ -94,19 +96,19 @@ class ThreadSession:
         return result
 
     @expand_options()
-    def send_text(self, to: str, text: str, **options: Unpack[ThreadSendOptions]) -> Coroutine[Any, Any, SDKResult]:
+    def send_text(self, to: str, text: str, **options: Unpack[ThreadMailboxOptions]) -> Coroutine[Any, Any, SDKResult]:
         """Sends ``{"text": text}``."""
         return self.send_json(to, {"text": str(text)}, **options)
 
     @expand_options()
-    async def send_json(self, to: str, data: Any, **options: Unpack[ThreadSendOptions]) -> SDKResult:
+    async def send_json(self, to: str, data: Any, **options: Unpack[ThreadMailboxOptions]) -> SDKResult:
         """Sends any JSON, data classes as dicts."""
         options = self._with_parent(options)
         return self._follow(await self._sdk.send_json(to, data, thread_id=self.thread_id, **options))
 
     @expand_options()
     def send_blob_ref(
-        self, to: str, blob: BlobRef | Mapping[str, Any], **options: Unpack[ThreadSendOptions]
+        self, to: str, blob: BlobRef | Mapping[str, Any], **options: Unpack[ThreadMailboxOptions]
     ) -> Coroutine[Any, Any, SDKResult]:
         """Sends a reference to a blob. The receiver needs access to the store that has the blob."""
         return self.send_json(to, blob_payload(blob), **options)

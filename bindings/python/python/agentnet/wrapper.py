@@ -12,12 +12,14 @@ from agentnet._completion import completed
 from agentnet._facade import NodeFacade
 from agentnet._native import error_of_reply
 from agentnet._expand import expand_options
-from agentnet._options import MessageOptions, NodeOptions, SendOptions, StreamOptions
+from agentnet._options import MailboxOptions as MailboxOptions  # named by the annotations of expanded methods
+from agentnet._options import MailboxSendOptions, MessageOptions, NodeOptions, StreamOptions
 from agentnet._requests import start_request
 from agentnet._sends import start_send
 from agentnet._typing import Self, Unpack
 from agentnet.blobs import BlobRef, blob_payload
 from agentnet.errors import request_error
+from agentnet.mailbox import SentMessage
 from agentnet.node import AgentNode
 from agentnet.schema import AgentMessage
 
@@ -101,8 +103,8 @@ class AgentWrapper(NodeFacade):
         to_username: str | None = None,
         to_capability: str | None = None,
         kind: str = "direct",
-        **options: Unpack[SendOptions],
-    ) -> str:
+        **options: Unpack[MailboxSendOptions],
+    ) -> SentMessage:
         """Sends a message to exactly one target; see ``AgentNode.send``."""
         target_kind, target = _one_target(to_account_id, to_username, to_capability)
         return await completed(start_send(self._native, target_kind, target, payload, kind, **options))
@@ -116,8 +118,8 @@ class AgentWrapper(NodeFacade):
         to_username: str | None = None,
         to_capability: str | None = None,
         kind: str = "direct",
-        **options: Unpack[SendOptions],
-    ) -> str:
+        **options: Unpack[MailboxSendOptions],
+    ) -> SentMessage:
         """Sends a reference to a blob to exactly one target. The receiver needs access to the store that has the blob."""
         return await self.send(
             payload=blob_payload(blob),

@@ -47,6 +47,9 @@ pub(super) fn builder(settings: &Bound<'_, PyDict>) -> PyResult<AgentBuilder> {
             .map_err(|error: agentnet::UnknownStorage| pyo3::exceptions::PyValueError::new_err(error.to_string()))?;
         builder = builder.blob_storage(storage);
     }
+    if let Some(pull) = settings.get("pull_mailbox")? {
+        builder = builder.pull_mailbox(pull);
+    }
     limits(&settings, builder)
 }
 

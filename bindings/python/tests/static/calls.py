@@ -5,7 +5,7 @@ report an `ignore` without an error. It is never executed."""
 
 from __future__ import annotations
 
-from agentnet import AgentMessage, AgentNode, AgentSDK, AgentWrapper, AnswerStream, SDKResult, ThreadSession, registry
+from agentnet import AgentMessage, AgentNode, AgentSDK, AgentWrapper, AnswerStream, SDKResult, ThreadSession, mailbox, registry
 
 
 async def sends(node: AgentNode, sdk: AgentSDK, thread: ThreadSession, wrapper: AgentWrapper) -> None:
@@ -48,3 +48,23 @@ async def lookups(node: AgentNode, sdk: AgentSDK) -> None:
 
     await node.search_messages(query="b")  # type: ignore[call-arg]
     await sdk.list_threads(limit="20")  # type: ignore[arg-type]
+
+
+async def mailboxes(node: AgentNode, sdk: AgentSDK, thread: ThreadSession, wrapper: AgentWrapper) -> None:
+    sent: str = await node.send("@b", 1, mailbox=True)
+    kept = await node.send_to_account("acct_1", 1, mailbox="7d")
+    until: str | None = kept.detail if kept.queued else None
+    await node.send_to_username("b", until, timeout=None, mailbox=3600.0)
+    await sdk.send_text("b", sent, mailbox={"lifetime": "12h", "ack": "processed"})
+    await thread.send_json("b", 1, mailbox={"ack": "accepted"})
+    await wrapper.send(payload=1, to_username="b", mailbox=None)
+    waiting: dict[str, object] = await mailbox.get_mailbox_status(None)
+    page: dict[str, object] = await node.list_mailbox(username="b", state="dead", limit=len(waiting))
+    number: int = await node.requeue_mailbox([str(page)]) + await sdk.drop_mailbox(state="dead")
+    AgentNode("a", "A", pull_mailbox=number > 0)
+
+    await node.send_to_capability("c", 1, mailbox=True)  # type: ignore[call-arg]
+    await node.send("@b", 1, mailbox=[7])  # type: ignore[arg-type]
+    await node.send("@b", 1, mailbox={"lifetime": "7d", "ack": "read"})  # type: ignore[arg-type]
+    await node.request("@b", 1, mailbox=True)  # type: ignore[call-arg]
+    await sdk.send_stream_start("b", "s", mailbox=True)  # type: ignore[call-arg]

@@ -1,8 +1,9 @@
 //! `agentnet doctor`: checks a network, with advice for each problem.
 //!
-//! The order: connection and token; server, JetStream and stream; registry, its version, clock, store and lag; sessions. This
-//! module sends the requests; `server_checks` and `registry_checks` judge the answers.
+//! The order: connection and token; server, JetStream and stream; registry, its version, clock, store and lag; mailboxes;
+//! sessions. This module sends the requests; `server_checks`, `registry_checks` and `mailbox_checks` judge the answers.
 
+mod mailbox_checks;
 mod registry_checks;
 mod report;
 mod server_checks;
@@ -11,7 +12,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use agentnet::{ConnectError, RegistryClient};
 use agentnet_protocol::Timestamp;
-use agentnet_protocol::rpc::{MetricsReply, MetricsRequest};
+use agentnet_protocol::rpc::{MailboxStatusRequest, MetricsReply, MetricsRequest};
 use agentnet_registry::health::{self, Health, HealthError};
 use async_nats::{Client, jetstream};
 use bytes::Bytes;
@@ -116,6 +117,7 @@ impl Doctor {
             .and_then(|asked| registry_checks::dropped(asked.as_ref().ok()?));
         report.add(Check::Store, store(health));
         report.add(Check::Lag, Finding::worst(registry_checks::lag(&metrics), [dropped]));
+        report.add(Check::Mailbox, self.mailboxes(client).await);
         match registry.list_online().await {
             Ok(online) => report.add(
                 Check::Sessions,
@@ -123,6 +125,13 @@ impl Doctor {
             ),
             Err(error) => report.add(Check::Sessions, Finding::fail(error.to_string(), None)),
         }
+    }
+
+    async fn mailboxes(&self, client: &Client) -> Finding {
+        // On a client of its own: an older registry does not answer, and is then not waited for.
+        let registry = RegistryClient::new(client.clone()).with_timeout(self.timeout.duration());
+        let asked = registry.call(&MailboxStatusRequest::default()).await;
+        mailbox_checks::mailboxes(asked, now())
     }
 }
 

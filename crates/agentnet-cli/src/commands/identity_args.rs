@@ -74,7 +74,6 @@ impl SigningArgs {
     }
 
     /// The directory of the keys, if the agent signs.
-    #[cfg(feature = "mesh")]
     pub(crate) fn signing_directory(&self) -> Result<Option<PathBuf>, Failure> {
         if self.signs()? {
             self.keys.directory().map(Some)

@@ -1,13 +1,14 @@
 //! `agentnet request`: one request and its reply.
 
 use agentnet_protocol::RawJson;
+use agentnet_protocol::mailbox::code;
 use agentnet_protocol::target::Target;
 use clap::Args;
 
 use super::message_args::{TargetArgs, ThreadArgs, payload, with_thread};
 use super::send::shown;
 use crate::accounts;
-use crate::args::Seconds;
+use crate::args::{Lifetime, Seconds};
 use crate::did_you_mean::{self, answer_failure};
 use crate::exit::{Exit, Failure};
 use crate::failures::refusal;
@@ -29,10 +30,21 @@ pub(crate) struct Request {
     /// How long to wait for the answer, in seconds
     #[arg(long, value_name = "SECONDS", default_value = "5.0")]
     timeout: Seconds,
+    /// Refused: a request is not kept for later
+    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "7d")]
+    mailbox: Option<Lifetime>,
 }
 
 impl Request {
     pub(crate) async fn run(self, global: &Global, output: Output) -> Result<(), Exit> {
+        if self.mailbox.is_some() {
+            let failure =
+                Failure::refused("a request is not kept for an agent that is offline: its sender waits for the answer");
+            return Err(failure
+                .with_code(code::NOT_STORABLE)
+                .hint("`agentnet send --mailbox` leaves a message that the agent handles when it is back")
+                .into());
+        }
         let target = self.target.target()?;
         let payload = payload(&self.payload)?;
         let target = accounts::full_target(global, target).await?;

@@ -8,7 +8,10 @@ mod agents;
 mod draw;
 mod feed;
 mod keys;
+mod mailbox_poller;
+mod mailboxes;
 mod messages;
+mod poll_slot;
 mod rate;
 mod registry_poller;
 mod rows;
@@ -145,7 +148,7 @@ impl Network {
             self.state.sweep(now);
         }
         if !lost {
-            self.poller.ask(&self.state, ui, self.feed.connects(), now);
+            self.poller.ask(&mut self.state, ui, self.feed.connects(), now);
         }
         came
     }

@@ -2,6 +2,7 @@
 
 mod feed;
 mod filter;
+mod mailbox_events;
 mod printer;
 mod receipt_latency;
 mod subjects;
@@ -11,7 +12,7 @@ use std::time::Duration;
 
 use agentnet::RegistryClient;
 use agentnet_nats::NatsUrl;
-use agentnet_protocol::subject::{ALL_INBOXES, routable_capability};
+use agentnet_protocol::subject::{ALL_INBOXES, ALL_MAILBOX_EVENTS, routable_capability};
 use clap::Args;
 use tokio::task::JoinSet;
 
@@ -27,6 +28,7 @@ use crate::output::spinner::Spinner;
 use crate::signals::StopSignals;
 use feed::WatchFeed;
 use filter::Filter;
+pub(crate) use mailbox_events::account as mailbox_account;
 use printer::Printer;
 
 /// All delivery receipts.
@@ -45,6 +47,10 @@ pub(crate) struct Watch {
     /// Watch inboxes alone: no replies, no requests to capabilities
     #[arg(long, conflicts_with_all = ["subject", "all"])]
     inbox: bool,
+    /// Watch what happens to messages in mailboxes: queued, delivered, retry, dead, expired, dropped; with --inbox the
+    /// messages in inboxes too. Of the filters --from and --to apply
+    #[arg(long, conflicts_with_all = ["subject", "all", "thread", "kind", "grep"])]
+    mailbox: bool,
     /// Watch everything that agents say, whatever the filters
     #[arg(long, conflicts_with = "subject", hide = true)]
     all: bool,
@@ -81,6 +87,8 @@ impl Watch {
     fn subjects(&self) -> Vec<String> {
         match &self.subject {
             Some(subject) => vec![subject.clone()],
+            None if self.mailbox && self.inbox => [ALL_INBOXES, ALL_MAILBOX_EVENTS].map(str::to_owned).to_vec(),
+            None if self.mailbox => vec![ALL_MAILBOX_EVENTS.to_owned()],
             None if self.inbox => vec![ALL_INBOXES.to_owned()],
             None if self.all => subjects::ALL_MESSAGES.map(str::to_owned).to_vec(),
             None => subjects::default_subjects(&self.filter),

@@ -4,7 +4,7 @@ use agentnet_protocol::RawJson;
 
 use super::Output;
 use super::json::one_line;
-use super::relative_time::{ago, now};
+use super::relative_time::{ago, due, now};
 use super::sanitize::{NO_VALUE, at, clean, preview, shortened};
 
 /// Maximum length of an account id in a table on a terminal, in characters.
@@ -62,6 +62,14 @@ impl Output {
             ago(text, now())
         } else {
             clean(text).into_owned()
+        }
+    }
+
+    /// A timestamp to come: on a terminal how long from now; elsewhere and with `--wide` the timestamp itself.
+    pub(crate) fn due(self, text: &str) -> String {
+        match self.is_terminal() && !self.is_wide() && !text.is_empty() {
+            true => due(text, now()),
+            false => self.or_blank(Some(text)),
         }
     }
 

@@ -26,9 +26,39 @@ pub(super) fn ago(text: &str, now: Timestamp) -> String {
     }
 }
 
+/// How long after `now` the timestamp is, in the same way.
+pub(super) fn due(text: &str, now: Timestamp) -> String {
+    let Some(then) = Timestamp::parse(text) else {
+        return NO_VALUE.to_owned();
+    };
+    match then.micros_since(now) / 1_000_000 {
+        ..1 => "now".to_owned(),
+        seconds @ 1..60 => format!("in {seconds}s"),
+        seconds @ 60..3600 => format!("in {}m", seconds / 60),
+        seconds @ 3600..86_400 => format!("in {}h", seconds / 3600),
+        seconds => format!("in {}d", seconds / 86_400),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn times_to_come_are_told_in_the_largest_whole_unit() {
+        let now = Timestamp::parse("2026-02-21T08:00:00Z").unwrap();
+        for (then, told) in [
+            ("2026-02-21T07:00:00Z", "now"),
+            ("2026-02-21T08:00:00.5Z", "now"),
+            ("2026-02-21T08:00:59Z", "in 59s"),
+            ("2026-02-21T08:59:00Z", "in 59m"),
+            ("2026-02-22T07:59:59Z", "in 23h"),
+            ("2026-02-28T08:00:00Z", "in 7d"),
+            ("tomorrow", NO_VALUE),
+        ] {
+            assert_eq!(due(then, now), told, "{then}");
+        }
+    }
 
     #[test]
     fn moments_are_told_in_the_largest_whole_unit() {

@@ -5,8 +5,6 @@ mod assert;
 use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime};
 
-use agentnet_protocol::compose::default_thread_id;
-use agentnet_protocol::subject::Subject;
 use async_nats::Client;
 use async_nats::client::RequestErrorKind;
 use serde_json::{Value, json};
@@ -16,7 +14,7 @@ use super::RegistryOptions;
 use super::counters::Counters;
 use super::listing::{GeneratedNames, arrange_sessions};
 use super::signing::signed;
-use super::steps::{Conversation, RecordedAnswer, RegistryStep, RequestBody};
+use super::steps::{Conversation, RecordedAnswer, RegistryStep, RequestBody, recorded_as};
 use crate::compare::{Rules, same_shape};
 use crate::error::ConformanceError;
 use crate::placeholder::Bindings;
@@ -108,18 +106,30 @@ impl<'a> Replay<'a> {
             growing: &[],
         };
         self.needs.clone_from(&conversation.needs);
+        let missing = self.missing(conversation).await;
+        if conversation.requires.is_some() {
+            // It uses sessions of its own.
+            self.sessions = None;
+        }
         for step in &conversation.steps {
+            if let Some(why) = &missing {
+                if step.expect != RecordedAnswer::Published {
+                    self.report(step, (Verdict::NotRun, vec![why.clone()]));
+                }
+                continue;
+            }
             let own = self.run.letters().to_owned();
             let body = match &step.body {
                 RequestBody::Json(request) => {
-                    let request = signed(&step.note, request, &conversation.keys)
+                    let request = self.bindings.fill_value(request, &own);
+                    let request = signed(&step.note, &request, &conversation.keys)
                         .map_err(|why| unusable(&step.file, format!("step {}: {why}", step.index)))?;
-                    self.bindings.fill_value(&request, &own).to_string()
+                    request.to_string()
                 }
                 RequestBody::Raw(text) => text.clone(),
             };
             let subject = self.bindings.fill(&step.subject, &own);
-            let (verdict, details) = match &step.expect {
+            let outcome = match &step.expect {
                 RecordedAnswer::Published => {
                     let message = serde_json::from_str(&body).unwrap_or_default();
                     self.publish(&subject, body).await?;
@@ -131,18 +141,29 @@ impl<'a> Replay<'a> {
                 RecordedAnswer::SameShape => self.ask_for_same_shape(&subject, &body).await,
                 RecordedAnswer::Reply(_) | RecordedAnswer::Silence => self.ask(step, &subject, &body).await?,
             };
-            self.steps.push(StepReport {
-                file: step.file.clone(),
-                step: step.index,
-                name: step.note.clone(),
-                subject: step.subject.clone(),
-                section: step.section().to_owned(),
-                verdict,
-                reasons: step.why.clone(),
-                details,
-            });
+            self.report(step, outcome);
         }
         Ok(())
+    }
+
+    /// Why none of a conversation's steps can be tested, if that is so.
+    async fn missing(&self, conversation: &Conversation) -> Option<String> {
+        let requirement = conversation.requires.as_ref()?;
+        let body = requirement.request.to_string();
+        requirement.unmet(self.request(&requirement.subject, &body, self.options.timeout).await)
+    }
+
+    fn report(&mut self, step: &RegistryStep, (verdict, details): StepOutcome) {
+        self.steps.push(StepReport {
+            file: step.file.clone(),
+            step: step.index,
+            name: step.note.clone(),
+            subject: step.subject.clone(),
+            section: step.section().to_owned(),
+            verdict,
+            reasons: step.why.clone(),
+            details,
+        });
     }
 
     /// Ends the sessions of the run.
@@ -234,7 +255,7 @@ impl<'a> Replay<'a> {
         } else {
             self.options.timeout
         };
-        let (mut expected, mut original) = (reply_of(&step.expect), reply_of(&step.original));
+        let (mut expected, mut original) = (step.expect.reply(), step.original.reply());
         for template in expected.iter_mut().chain(&mut original) {
             match step.subject.as_str() {
                 "registry.search" => self.names.arrange(template),
@@ -300,7 +321,8 @@ impl<'a> Replay<'a> {
     /// Why a step on sessions cannot be tested any more: the run sends no heartbeats, so its sessions expire.
     fn sessions_expired(&self, subject: &str) -> Option<String> {
         let (registered, ttl) = self.sessions?;
-        let about_sessions = ["registry.list", "registry.search", "registry.profile"].contains(&subject);
+        let about_sessions = ["registry.list", "registry.search", "registry.profile"].contains(&subject)
+            || subject.starts_with("registry.mailbox_");
         (about_sessions && registered.elapsed() + Duration::from_secs(1) > ttl)
             .then(|| format!("the sessions of the run are too old: the registry forgets them after {ttl:?}"))
     }
@@ -350,28 +372,6 @@ fn check_dev_auth(dev_auth: bool, expected: Option<&Value>, reply: &Value) -> Re
         false if required(reply) => Err(ConformanceError::DevAuthOn),
         true if expected.is_some_and(required) && reply["session_tag"].is_string() => Err(ConformanceError::DevAuthOff),
         _ => Ok(()),
-    }
-}
-
-/// Thread and id of a message, if the registry must record it.
-fn recorded_as<'a>(subject: &str, message: &'a Value) -> Option<(String, &'a str)> {
-    let recorded = matches!(
-        Subject::parse(subject),
-        Some(Subject::Inbox { .. } | Subject::Capability { .. } | Subject::Reply)
-    );
-    let text = |member: &str| message[member].as_str().filter(|text| !text.is_empty());
-    let id = text("message_id").filter(|_| recorded)?;
-    let thread = text("thread_id").map_or_else(
-        || default_thread_id(text("trace_id").unwrap_or(id)).to_string(),
-        str::to_owned,
-    );
-    Some((thread, id))
-}
-
-fn reply_of(answer: &RecordedAnswer) -> Option<Value> {
-    match answer {
-        RecordedAnswer::Reply(reply) => Some(reply.clone()),
-        _ => None,
     }
 }
 

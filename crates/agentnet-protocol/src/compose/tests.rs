@@ -81,6 +81,7 @@ fn choices_are_kept() {
         parent_message_id: some("p"),
         idempotency_key: some(" once\u{1c}"),
         schema_version: text("2.0"),
+        mailbox: None,
     };
     assert_eq!(
         wire(&draft.compose(&sender(), text("m"), now())),

@@ -6,6 +6,7 @@ use crate::RawJson;
 use crate::agent::AgentInfo;
 use crate::decode::DecodeError;
 use crate::json::{Object, ObjectWriter, ascii};
+use crate::mailbox;
 
 /// `registry.register`: the agent and the account that it asks for.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -17,6 +18,8 @@ pub struct RegisterRequest {
     /// An account that exists keeps its display name, capabilities and metadata (an addition to the Python protocol, section
     /// 0.10).
     pub keep_profile: bool,
+    /// The session takes the messages of its account's mailbox itself (an addition to the Python protocol, section 21.4).
+    pub pulls_mailbox: bool,
 }
 
 impl Request for RegisterRequest {
@@ -33,6 +36,9 @@ impl Request for RegisterRequest {
         if self.keep_profile {
             out.bool("keep_profile", true);
         }
+        if self.pulls_mailbox {
+            out.text(mailbox::MEMBER, mailbox::PULL);
+        }
         out.finish()
     }
 
@@ -47,6 +53,7 @@ impl Request for RegisterRequest {
             agent,
             auth: (!auth.is_null()).then(|| RawJson::validated(auth.raw().into())),
             keep_profile: object.get("keep_profile").is_truthy(),
+            pulls_mailbox: mailbox::pulls(object),
         })
     }
 }

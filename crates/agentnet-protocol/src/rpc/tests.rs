@@ -3,6 +3,7 @@
 mod accounts;
 mod errors;
 mod history;
+mod mailbox;
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -82,6 +83,7 @@ fn register() {
             agent: agent.clone(),
             auth: None,
             keep_profile: false,
+            pulls_mailbox: false,
         },
         &format!("{text}}}"),
     );
@@ -91,6 +93,7 @@ fn register() {
             agent,
             auth,
             keep_profile: true,
+            pulls_mailbox: false,
         },
         &format!(r#"{text},"auth":{{"scheme":"dev-ed25519-v1"}},"keep_profile":true}}"#),
     );

@@ -8,6 +8,7 @@ const MODULES: &[&str] = &[
     include_str!("identity.rs"),
     include_str!("json.rs"),
     include_str!("limits.rs"),
+    include_str!("mailbox.rs"),
     include_str!("payloads.rs"),
     include_str!("receiver.rs"),
     include_str!("records.rs"),

@@ -12,6 +12,7 @@ mod coverage;
 mod identity;
 mod json;
 mod limits;
+mod mailbox;
 mod payloads;
 mod receiver;
 mod records;

@@ -9,6 +9,7 @@ use agentnet_protocol::env_bool::parse_bool;
 /// Units of time, in seconds.
 pub(super) const SECOND: f64 = 1.0;
 pub(super) const MILLISECOND: f64 = 0.001;
+pub(super) const HOUR: f64 = 3600.0;
 
 pub(super) fn text(value: &str) -> Result<String, String> {
     Ok(value.to_owned())

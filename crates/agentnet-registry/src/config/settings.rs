@@ -1,64 +1,13 @@
 //! The table of settings: from it come the defaults, the environment lookup, the limits, and the flags and `--help` of the
 //! command line.
 
-use std::fmt;
 use std::time::Duration;
 
 use agentnet_store::model::MAX_METADATA_BYTES;
 
-use super::parse::{MILLISECOND, SECOND, address, boolean, choice, float, number, text, time};
-use super::{DEFAULT_NATS_URL, RegistryConfig};
-
-/// One setting: its names, default, help text and limits.
-#[non_exhaustive]
-pub struct Setting {
-    /// The environment variable.
-    pub variable: &'static str,
-    /// The flag of `agentnet registry`, without dashes; `None` where the command has another one.
-    pub flag: Option<&'static str>,
-    /// The kind of value, as `--help` shows it.
-    pub value_name: &'static str,
-    /// The default as text; empty where there is none.
-    pub default: &'static str,
-    /// The description in `--help`.
-    pub help: &'static str,
-    set: fn(&mut RegistryConfig, &str) -> Result<(), String>,
-    limit: fn(&mut RegistryConfig),
-}
-
-impl Setting {
-    /// Parses a value into the configuration.
-    ///
-    /// # Errors
-    /// What is wrong with the value.
-    pub(super) fn set(&self, config: &mut RegistryConfig, value: &str) -> Result<(), String> {
-        (self.set)(config, value.trim())
-    }
-
-    /// Raises the value to its minimum, or lowers it to its maximum.
-    pub(super) fn limit(&self, config: &mut RegistryConfig) {
-        (self.limit)(config);
-    }
-}
-
-impl fmt::Debug for Setting {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Setting").field(&self.variable).finish()
-    }
-}
-
-const NO_LIMIT: fn(&mut RegistryConfig) = |_| {};
-
-fn assign<T>(place: &mut T, value: Result<T, String>) -> Result<(), String> {
-    *place = value?;
-    Ok(())
-}
-
-fn at_least<T: PartialOrd>(place: &mut T, minimum: T) {
-    if *place < minimum {
-        *place = minimum;
-    }
-}
+use super::DEFAULT_NATS_URL;
+use super::parse::{HOUR, MILLISECOND, SECOND, address, boolean, choice, float, number, text, time};
+use super::setting::{NO_LIMIT, Setting, assign, at_least};
 
 /// All settings, in the order of `--help`. A limit may depend on the settings before it.
 pub const SETTINGS: &[Setting] = &[
@@ -316,6 +265,78 @@ pub const SETTINGS: &[Setting] = &[
         help: "Reply with an error at once where an agent is offline or unknown, or no agent has the capability",
         set: |config, value| assign(&mut config.offline_replies, boolean(value)),
         limit: NO_LIMIT,
+    },
+    Setting {
+        variable: "AGENTNET_MAILBOX",
+        flag: Some("mailbox"),
+        value_name: "BOOL",
+        default: "true",
+        help: "Keep messages for agents that are offline, where their senders ask for it",
+        set: |config, value| assign(&mut config.mailbox, boolean(value)),
+        limit: NO_LIMIT,
+    },
+    Setting {
+        variable: "AGENTNET_MAILBOX_MAX_MESSAGES",
+        flag: Some("mailbox-max-messages"),
+        value_name: "N",
+        default: "1000",
+        help: "Messages that may wait for one account, at least 1",
+        set: |config, value| assign(&mut config.mailbox_max_messages, number(value)),
+        limit: |config| at_least(&mut config.mailbox_max_messages, 1),
+    },
+    Setting {
+        variable: "AGENTNET_MAILBOX_MAX_BYTES",
+        flag: Some("mailbox-max-bytes"),
+        value_name: "BYTES",
+        default: "16777216",
+        help: "Size of the messages that may wait for one account, with its dead letters; at least 1024",
+        set: |config, value| assign(&mut config.mailbox_max_bytes, number(value)),
+        limit: |config| at_least(&mut config.mailbox_max_bytes, 1024),
+    },
+    Setting {
+        variable: "AGENTNET_MAILBOX_SENDER_MAX_MESSAGES",
+        flag: Some("mailbox-sender-max-messages"),
+        value_name: "N",
+        default: "200",
+        help: "Messages of one sender that may wait for one account, at least 1",
+        set: |config, value| assign(&mut config.mailbox_sender_max_messages, number(value)),
+        limit: |config| at_least(&mut config.mailbox_sender_max_messages, 1),
+    },
+    Setting {
+        variable: "AGENTNET_MAILBOX_TOTAL_BYTES",
+        flag: Some("mailbox-total-bytes"),
+        value_name: "BYTES",
+        default: "1073741824",
+        help: "Size of the messages that may wait for all accounts together, at least 1024",
+        set: |config, value| assign(&mut config.mailbox_total_bytes, number(value)),
+        limit: |config| at_least(&mut config.mailbox_total_bytes, 1024),
+    },
+    Setting {
+        variable: "AGENTNET_MAILBOX_MAX_AGE_HOURS",
+        flag: Some("mailbox-max-age-hours"),
+        value_name: "HOURS",
+        default: "168",
+        help: "A message waits at most for this long, whatever its own lifetime is",
+        set: |config, value| assign(&mut config.mailbox_max_age, time(value, HOUR)),
+        limit: |config| at_least(&mut config.mailbox_max_age, Duration::from_secs(1)),
+    },
+    Setting {
+        variable: "AGENTNET_MAILBOX_DEAD_DAYS",
+        flag: Some("mailbox-dead-days"),
+        value_name: "DAYS",
+        default: "7",
+        help: "Dead letters are kept for this long, at least 1",
+        set: |config, value| assign(&mut config.mailbox_dead_days, number(value)),
+        limit: |config| at_least(&mut config.mailbox_dead_days, 1),
+    },
+    Setting {
+        variable: "AGENTNET_MAILBOX_MAX_ATTEMPTS",
+        flag: Some("mailbox-max-attempts"),
+        value_name: "N",
+        default: "8",
+        help: "A message that was delivered so often without success is a dead letter, at least 1",
+        set: |config, value| assign(&mut config.mailbox_max_attempts, number(value)),
+        limit: |config| at_least(&mut config.mailbox_max_attempts, 1),
     },
     Setting {
         variable: "AGENTNET_CAPTURE_STORAGE",

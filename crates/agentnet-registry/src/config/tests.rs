@@ -90,6 +90,14 @@ fn every_variable_is_read() {
         ("AGENTNET_OFFLINE_REPLIES", "no"),
         ("AGENTNET_MAX_METADATA_BYTES", "1000"),
         ("AGENTNET_MAX_NEW_ACCOUNTS_PER_SECOND", "7"),
+        ("AGENTNET_MAILBOX", "off"),
+        ("AGENTNET_MAILBOX_MAX_MESSAGES", "10"),
+        ("AGENTNET_MAILBOX_MAX_BYTES", "2048"),
+        ("AGENTNET_MAILBOX_SENDER_MAX_MESSAGES", "5"),
+        ("AGENTNET_MAILBOX_TOTAL_BYTES", "4096"),
+        ("AGENTNET_MAILBOX_MAX_AGE_HOURS", "1.5"),
+        ("AGENTNET_MAILBOX_DEAD_DAYS", "3"),
+        ("AGENTNET_MAILBOX_MAX_ATTEMPTS", "2"),
         ("AGENTNET_CAPTURE_STORAGE", "Memory"),
         ("AGENTNET_CAPTURE_REPLICAS", "3"),
         ("AGENTNET_METRICS_ADDR", " [::1]:9464 "),
@@ -129,6 +137,14 @@ fn every_variable_is_read() {
         offline_replies: false,
         max_metadata_bytes: 1000,
         max_new_accounts_per_second: 7,
+        mailbox: false,
+        mailbox_max_messages: 10,
+        mailbox_max_bytes: 2048,
+        mailbox_sender_max_messages: 5,
+        mailbox_total_bytes: 4096,
+        mailbox_max_age: Duration::from_secs(5_400),
+        mailbox_dead_days: 3,
+        mailbox_max_attempts: 2,
         capture_storage: CaptureStorage::Memory,
         capture_replicas: 3,
         metrics_addr: Some("[::1]:9464".parse().unwrap()),
@@ -151,6 +167,13 @@ fn values_below_a_minimum_are_raised() {
         ("REGISTRY_METRICS_WINDOW_SIZE", "1"),
         ("DEV_AUTH_MAX_SKEW_SECONDS", "-9"),
         ("DEV_AUTH_NONCE_TTL_SECONDS", "1"),
+        ("AGENTNET_MAILBOX_MAX_MESSAGES", "0"),
+        ("AGENTNET_MAILBOX_MAX_BYTES", "-1"),
+        ("AGENTNET_MAILBOX_SENDER_MAX_MESSAGES", "0"),
+        ("AGENTNET_MAILBOX_TOTAL_BYTES", "0"),
+        ("AGENTNET_MAILBOX_MAX_AGE_HOURS", "0"),
+        ("AGENTNET_MAILBOX_DEAD_DAYS", "0"),
+        ("AGENTNET_MAILBOX_MAX_ATTEMPTS", "0"),
         ("AGENTNET_CAPTURE_REPLICAS", "9"),
     ])
     .unwrap();
@@ -169,6 +192,13 @@ fn values_below_a_minimum_are_raised() {
     assert_eq!(config.dev_auth_max_skew, Duration::from_secs(1));
     assert_eq!(config.dev_auth_nonce_ttl, Duration::from_secs(5));
     assert_eq!(config.capture_replicas, 5);
+    assert_eq!(
+        (config.mailbox_max_messages, config.mailbox_sender_max_messages),
+        (1, 1)
+    );
+    assert_eq!((config.mailbox_max_bytes, config.mailbox_total_bytes), (1024, 1024));
+    assert_eq!(config.mailbox_max_age, Duration::from_secs(1));
+    assert_eq!((config.mailbox_dead_days, config.mailbox_max_attempts), (1, 1));
     let not_a_number = RegistryConfig {
         token_estimate_chars_per_token: f64::NAN,
         ..config
@@ -215,7 +245,9 @@ fn page_table() -> String {
             None => (setting.help, format!("`{}`", setting.default)),
         };
         let unit = match setting.value_name {
-            unit @ ("SECONDS" | "DAYS" | "MS" | "BYTES" | "TOKENS") => format!(" {}", unit.to_ascii_lowercase()),
+            unit @ ("SECONDS" | "HOURS" | "DAYS" | "MS" | "BYTES" | "TOKENS") => {
+                format!(" {}", unit.to_ascii_lowercase())
+            }
             _ => String::new(),
         };
         let flag = setting.flag?;

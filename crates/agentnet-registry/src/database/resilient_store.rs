@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use agentnet_protocol::Timestamp;
 use agentnet_store::model::{
-    Account, AccountClaim, AccountQuery, Appended, DiskSpace, KnownAccount, Message, MessageQuery, NewMessage,
-    Oversized, Page, Pruned, Registry, Session, Thread, ThreadQuery,
+    Account, AccountClaim, AccountQuery, Appended, DiskSpace, KnownAccount, LeaseEnd, LeaseEnded, LeaseQuery, Leased,
+    MailboxChoice, MailboxCounts, MailboxLimits, MailboxQuery, MailboxRow, Message, MessageQuery, NewMessage,
+    NewQueued, Oversized, Page, Pruned, PutOutcome, Registry, Session, Thread, ThreadQuery,
 };
-use agentnet_store::{Accounts, Messages, Registries, Sessions, Store, StoreError, Threads};
+use agentnet_store::{Accounts, Mailboxes, Messages, Registries, Sessions, Store, StoreError, Threads};
 use async_trait::async_trait;
 use tokio::time::{sleep, timeout};
 
@@ -236,6 +237,104 @@ impl Registries for ResilientStore {
 
     async fn registries(&self, since: Timestamp) -> Result<Vec<Registry>, StoreError> {
         self.call(|| self.database.store.registries(since)).await
+    }
+}
+
+#[async_trait]
+impl Mailboxes for ResilientStore {
+    async fn put_messages(
+        &self,
+        messages: &[NewQueued],
+        limits: &MailboxLimits,
+    ) -> Result<Vec<PutOutcome>, StoreError> {
+        self.call(|| self.database.store.put_messages(messages, limits)).await
+    }
+
+    async fn lease_messages(&self, query: &LeaseQuery) -> Result<Leased, StoreError> {
+        self.call(|| self.database.store.lease_messages(query)).await
+    }
+
+    async fn end_leases(
+        &self,
+        account_id: &str,
+        session_tag: &str,
+        ends: &[LeaseEnd],
+        now: Timestamp,
+        max_attempts: i64,
+    ) -> Result<Vec<LeaseEnded>, StoreError> {
+        self.call(|| {
+            self.database
+                .store
+                .end_leases(account_id, session_tag, ends, now, max_attempts)
+        })
+        .await
+    }
+
+    async fn extend_leases(
+        &self,
+        account_id: &str,
+        session_tag: &str,
+        leases: &[String],
+        now: Timestamp,
+        until: Timestamp,
+    ) -> Result<Vec<bool>, StoreError> {
+        self.call(|| {
+            self.database
+                .store
+                .extend_leases(account_id, session_tag, leases, now, until)
+        })
+        .await
+    }
+
+    async fn mailbox_counts(&self, account_id: Option<&str>) -> Result<MailboxCounts, StoreError> {
+        self.call(|| self.database.store.mailbox_counts(account_id)).await
+    }
+
+    async fn mailbox_messages(&self, query: &MailboxQuery) -> Result<Page<MailboxRow>, StoreError> {
+        self.call(|| self.database.store.mailbox_messages(query)).await
+    }
+
+    async fn accounts_with_mail(&self, after: &str, limit: usize) -> Result<Vec<String>, StoreError> {
+        self.call(|| self.database.store.accounts_with_mail(after, limit)).await
+    }
+
+    async fn requeue_messages(
+        &self,
+        account_id: &str,
+        choice: &MailboxChoice,
+        now: Timestamp,
+    ) -> Result<Vec<MailboxRow>, StoreError> {
+        self.call(|| self.database.store.requeue_messages(account_id, choice, now))
+            .await
+    }
+
+    async fn drop_messages(&self, account_id: &str, choice: &MailboxChoice) -> Result<Vec<MailboxRow>, StoreError> {
+        self.call(|| self.database.store.drop_messages(account_id, choice))
+            .await
+    }
+
+    async fn expire_messages(&self, now: Timestamp, limit: usize) -> Result<Vec<MailboxRow>, StoreError> {
+        self.call(|| self.database.store.expire_messages(now, limit)).await
+    }
+
+    async fn bury_messages(
+        &self,
+        now: Timestamp,
+        max_attempts: i64,
+        limit: usize,
+    ) -> Result<Vec<MailboxRow>, StoreError> {
+        self.call(|| self.database.store.bury_messages(now, max_attempts, limit))
+            .await
+    }
+
+    async fn prune_mailboxes(
+        &self,
+        done_before: Timestamp,
+        dead_before: Timestamp,
+        limit: usize,
+    ) -> Result<u64, StoreError> {
+        self.call(|| self.database.store.prune_mailboxes(done_before, dead_before, limit))
+            .await
     }
 }
 

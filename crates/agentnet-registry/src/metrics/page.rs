@@ -16,6 +16,7 @@ use prometheus_client::registry::Registry;
 use crate::context::Context;
 use crate::health::{self, Health, store_problem};
 use crate::metrics::Metrics;
+use crate::metrics::mailbox_page::MailboxCollector;
 
 /// The pages `/metrics` and `/healthz`.
 pub(crate) struct Page(pub(crate) Arc<Context>);
@@ -24,9 +25,13 @@ impl Source for Page {
     fn metrics(&self) -> String {
         let mut registry = Registry::with_prefix("agentnet_registry");
         registry.register_collector(Box::new(RegistryCollector(Arc::clone(&self.0))));
+        let mut mailboxes = Registry::with_prefix("agentnet_mailbox");
+        mailboxes.register_collector(Box::new(MailboxCollector(Arc::clone(&self.0.metrics))));
         let mut text = String::new();
-        // Writing to a `String` does not fail.
-        let _ = prometheus_text::encode(&mut text, &registry);
+        for registry in [registry, mailboxes] {
+            // Writing to a `String` does not fail.
+            let _ = prometheus_text::encode(&mut text, &registry);
+        }
         text
     }
 

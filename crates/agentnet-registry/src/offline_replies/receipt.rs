@@ -5,19 +5,17 @@
 
 use std::time::Instant;
 
-use agentnet_protocol::compose::default_thread_id;
 use agentnet_protocol::envelope::kind;
 use agentnet_protocol::limits::check_envelope;
-use agentnet_protocol::message_auth::SignedMessage;
-use agentnet_protocol::subject::{self, registry_account};
+use agentnet_protocol::subject;
 use agentnet_protocol::token_bucket::{RateLimit, TokenBucket};
-use agentnet_protocol::{Envelope, Receipt, ReceiptStatus, Reject, Text, json};
+use agentnet_protocol::{Envelope, ReceiptStatus, Reject, Text, json};
 use ahash::{AHashMap, RandomState};
 use parking_lot::Mutex;
 
 use crate::batch_lookup::AccountLoader;
-use crate::clock::Now;
 use crate::context::Context;
+use crate::message_signature::verify;
 
 /// Receipts to one account, per second and in a burst.
 const RECEIPTS_PER_SECOND: f64 = 200.0;
@@ -68,29 +66,9 @@ impl ReceiptLimit {
 }
 
 /// Sends the `rejected` receipt for a message.
-pub(super) async fn send(
-    ctx: &Context,
-    accounts: &AccountLoader,
-    sender: &str,
-    mut message: Envelope,
-    reject: &Reject,
-) {
-    if !is_authentic(ctx, accounts, sender, &message).await {
-        return;
-    }
-    if message.thread_id.is_none() {
-        message.thread_id = Some(default_thread_id(message.trace_or_message_id()));
-    }
-    let own = Text::from(registry_account(&ctx.config.server_id));
-    let (status, now) = (ReceiptStatus::Rejected, Now::read().time);
-    let mut receipt = Receipt::for_message(&message, status, Some(reject), &own, &Text::new(), now);
-    if let Some(identity) = &ctx.identity {
-        identity.sign_receipt(&mut receipt);
-    }
-    let published = ctx.client.publish(subject::receipts(sender), receipt.encode());
-    if let Err(error) = published.await {
-        tracing::debug!(%error, "a receipt could not be sent");
-    }
+pub(super) async fn send(ctx: &Context, message: Envelope, reject: &Reject) {
+    let (code, detail) = (Some(reject.code()), reject.detail().into_owned());
+    ctx.receipts.send(message, ReceiptStatus::Rejected, code, detail).await;
 }
 
 /// The account that gets a receipt for the message, if one does.
@@ -104,17 +82,8 @@ fn receiver(message: &Envelope) -> Option<Text> {
 }
 
 /// Whether the message is signed by the account that it names; without signed identity always.
-async fn is_authentic(ctx: &Context, accounts: &AccountLoader, sender: &str, message: &Envelope) -> bool {
-    if ctx.identity.is_none() {
-        return true;
-    }
-    let Ok(signed) = SignedMessage::read(message) else {
-        return false;
-    };
-    match accounts.load(sender.to_owned()).await {
-        Ok(Some(account)) => signed.verify(account.public_key.as_deref(), message).is_ok(),
-        _ => false,
-    }
+pub(super) async fn is_authentic(ctx: &Context, accounts: &AccountLoader, message: &Envelope) -> bool {
+    ctx.identity.is_none() || verify(accounts, message).await.is_ok()
 }
 
 #[cfg(test)]

@@ -1,4 +1,5 @@
-//! Whether a message has a receiver, and the reply if it has none.
+//! Whether a message has a receiver, and the reply if it has none. One whose sender asks for it is kept in the receiver's mailbox
+//! (PROTOCOL.md section 21.2).
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,7 +12,9 @@ use agentnet_store::{Store, StoreError};
 use async_nats::Message;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::keep::keep;
 use super::receipt::{self, ReceiptLimit};
+use super::turns::{Turn, Turns};
 use crate::batch_lookup::AccountLoader;
 use crate::clock::Now;
 use crate::context::Context;
@@ -42,6 +45,7 @@ pub(super) struct Rejections {
     accounts_of_messages: AccountLoader,
     accounts_of_requests: AccountLoader,
     receipts: ReceiptLimit,
+    turns: Arc<Turns>,
 }
 
 /// The receiver of a message.
@@ -60,6 +64,7 @@ impl Rejections {
             accounts_of_messages: AccountLoader::new(store),
             accounts_of_requests: AccountLoader::new(store),
             receipts: ReceiptLimit::default(),
+            turns: Arc::default(),
         }
     }
 
@@ -84,11 +89,25 @@ impl Rejections {
         let Some(place) = self.place(&message, behind_goodbye) else {
             return;
         };
+        let mut turn = self.turn(&message, &target);
         let (rejections, owner) = (Arc::clone(self), Arc::clone(ctx));
         ctx.tasks.spawn(Phase::Requests, async move {
             let _place = place;
-            rejections.reply(&owner, message, &target).await;
+            rejections.reply(&owner, message, &target, &mut turn).await;
+            if let Some(turn) = &mut turn {
+                turn.come().await;
+            }
         });
+    }
+
+    /// The place of a message that may have to be kept in the order of those to its account.
+    fn turn(&self, message: &Message, target: &Target) -> Option<Turn> {
+        match target {
+            Target::Account(account_id) if message.reply.is_none() && mentions_mailbox(&message.payload) => {
+                Some(self.turns.take(account_id))
+            }
+            _ => None,
+        }
     }
 
     /// A place for a message, if there is one.
@@ -106,9 +125,10 @@ impl Rejections {
         Arc::clone(places).try_acquire_many_owned(wanted).ok()
     }
 
-    async fn reply(&self, ctx: &Context, message: Message, target: &Target) {
+    async fn reply(&self, ctx: &Context, message: Message, target: &Target, turn: &mut Option<Turn>) {
         let reply_to = message.reply.filter(|subject| may_reply_to(subject));
-        let Ok(envelope) = Envelope::decode(message.payload) else {
+        let body = message.payload;
+        let Ok(envelope) = Envelope::decode(body.clone()) else {
             return;
         };
         // A message without reply subject whose sender gets no receipt needs no lookup.
@@ -129,10 +149,26 @@ impl Rejections {
         tracing::debug!(subject = %message.subject, code = reject.code(), "replies for an offline agent");
         match (reply_to, sender) {
             (Some(reply_to), _) => send_error(ctx, &envelope, reply_to, &reject).await,
-            (None, Some(sender)) => receipt::send(ctx, accounts, &sender, envelope, &reject).await,
+            (None, Some(_)) => {
+                if !receipt::is_authentic(ctx, accounts, &envelope).await {
+                    return;
+                }
+                match (target, reject) {
+                    (Target::Account(account_id), Reject::RecipientOffline(offline)) if envelope.mailbox.is_some() => {
+                        keep(ctx, account_id, body, envelope, offline, turn).await;
+                    }
+                    (_, reject) => receipt::send(ctx, envelope, &reject).await,
+                }
+            }
             (None, None) => {}
         }
     }
+}
+
+/// Whether the member of a message that asks for the mailbox may be in a body.
+fn mentions_mailbox(body: &[u8]) -> bool {
+    const NAME: &[u8] = b"\"mailbox\"";
+    body.windows(NAME.len()).any(|bytes| bytes == NAME)
 }
 
 /// Why a message has no receiver; `None` if it may have one.

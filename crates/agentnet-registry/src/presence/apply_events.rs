@@ -11,12 +11,14 @@ use agentnet_protocol::detached::DetachedAuth;
 use agentnet_protocol::ids::valid_account_id;
 use agentnet_protocol::json::Object;
 use agentnet_protocol::limits::{MAX_NAME_BYTES, check_agent};
+use agentnet_protocol::mailbox;
 use agentnet_protocol::rpc::Goodbye;
 use agentnet_store::StoreError;
 
 use super::lookups::{
     adopt_session, load_origin, load_profile, new_session, spawn_announced_lookup, spawn_lookup, spawn_profile_lookup,
 };
+use super::mailbox_mode::Hello;
 use super::{HelloOutcome, signed_presence};
 use crate::clock::Now;
 use crate::context::Context;
@@ -54,20 +56,29 @@ pub(crate) fn hello(ctx: &Arc<Context>, body: &[u8], now: Now) -> bool {
     if agent.account_id.as_deref().is_some_and(|id| !valid_account_id(id)) {
         return false;
     }
+    let pulls_mailbox = mailbox::pulls(&object);
     if ctx.config.dev_auth {
-        signed_presence::hello(ctx, tag, agent, DetachedAuth::read(&object.get("auth")), now);
+        let auth = DetachedAuth::read(&object.get("auth"));
+        signed_presence::hello(ctx, tag, Hello { agent, pulls_mailbox }, auth, now);
         return true;
     }
     match ctx.presence.hello(&agent, false, now) {
-        HelloOutcome::Known { changed: false } => {}
-        HelloOutcome::Known { changed: true } => {
-            ctx.flush.notify();
-            spawn_profile_lookup(ctx, agent.account_id.as_deref());
+        HelloOutcome::Known { changed } => {
+            ctx.presence.set_pulls_mailbox(&tag, pulls_mailbox);
+            if changed {
+                ctx.flush.notify();
+                spawn_profile_lookup(ctx, agent.account_id.as_deref());
+            }
         }
         HelloOutcome::Unknown => match (agent.account_id.clone(), agent.username.clone()) {
-            (Some(account_id), Some(username)) => add_session(ctx, &agent, tag, account_id, username, now),
+            (Some(account_id), Some(username)) => {
+                add_session(ctx, &agent, tag.clone(), account_id, username, now);
+                ctx.presence.set_pulls_mailbox(&tag, pulls_mailbox);
+            }
             _ => spawn_lookup(ctx, tag, move |ctx, tag| async move {
-                claim_account(&ctx, agent, tag, now).await
+                claim_account(&ctx, agent, tag.clone(), now).await?;
+                ctx.presence.set_pulls_mailbox(&tag, pulls_mailbox);
+                Ok(())
             }),
         },
     }

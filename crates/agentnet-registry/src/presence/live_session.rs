@@ -27,6 +27,8 @@ pub(super) struct LiveSession {
     pub(super) owned: bool,
     /// Whether a registry is known to have issued it.
     pub(super) issued: bool,
+    /// Whether it takes the messages of its account's mailbox itself; `None` until it was heard of.
+    pub(super) pulls_mailbox: Option<bool>,
     /// Time of its last signed hello, by its own clock.
     pub(super) said_at: Option<Timestamp>,
     /// Its entry up to the last sign of life, once it was listed.
@@ -56,6 +58,7 @@ impl LiveSession {
             stored: seen,
             owned,
             issued: true,
+            pulls_mailbox: None,
             said_at: None,
             entry: OnceCell::new(),
         }

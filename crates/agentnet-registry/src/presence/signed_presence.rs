@@ -16,6 +16,7 @@ use agentnet_store::StoreError;
 
 use super::HelloOutcome;
 use super::lookups::{adopt_session, load_profile, spawn_lookup, spawn_profile_lookup};
+use super::mailbox_mode::Hello;
 use crate::clock::Now;
 use crate::context::Context;
 
@@ -53,29 +54,30 @@ fn ignore(event: &'static str, tag: &str) {
 }
 
 /// Applies a hello.
-pub(super) fn hello(ctx: &Arc<Context>, tag: String, agent: AgentInfo, auth: Option<DetachedAuth>, now: Now) {
+pub(super) fn hello(ctx: &Arc<Context>, tag: String, hello: Hello, auth: Option<DetachedAuth>, now: Now) {
     let Some(signer) = ctx.presence.signer(&tag) else {
         return spawn_lookup(ctx, tag, |ctx, tag| async move {
-            returning_hello(&ctx, &tag, &agent, auth).await
+            returning_hello(&ctx, &tag, &hello, auth).await
         });
     };
     if !signer.signs.presence {
-        return apply(ctx, &agent, now);
+        return apply(ctx, &hello, now);
     }
-    let said_at = recent_time(ctx, &agent, now).filter(|at| signer.said_at.is_none_or(|before| before <= *at));
+    let said_at = recent_time(ctx, &hello.agent, now).filter(|at| signer.said_at.is_none_or(|before| before <= *at));
     let Some(said_at) = said_at else {
         return ignore("hello", &tag);
     };
-    match check(signer.key.as_deref(), auth.as_ref(), &hello_claims(&agent)) {
+    match check(signer.key.as_deref(), auth.as_ref(), &hello_claims(&hello.agent)) {
         Signature::Valid => {
             ctx.presence.note_signed_hello(&tag, said_at);
-            apply(ctx, &agent, now);
+            apply(ctx, &hello, now);
         }
         Signature::OtherKey => spawn_lookup(ctx, tag, move |ctx, tag| async move {
-            match is_signed_with_stored_key(&ctx, &signer.account_id, auth.as_ref(), &hello_claims(&agent)).await? {
+            let claims = hello_claims(&hello.agent);
+            match is_signed_with_stored_key(&ctx, &signer.account_id, auth.as_ref(), &claims).await? {
                 true => {
                     ctx.presence.note_signed_hello(&tag, said_at);
-                    apply(&ctx, &agent, Now::read());
+                    apply(&ctx, &hello, Now::read());
                 }
                 false => ignore("hello", &tag),
             }
@@ -85,10 +87,18 @@ pub(super) fn hello(ctx: &Arc<Context>, tag: String, agent: AgentInfo, auth: Opt
     }
 }
 
-fn apply(ctx: &Arc<Context>, agent: &AgentInfo, now: Now) {
+fn apply(ctx: &Arc<Context>, hello: &Hello, now: Now) {
+    let agent = &hello.agent;
     if let HelloOutcome::Known { changed: true } = ctx.presence.hello(agent, true, now) {
         ctx.flush.notify();
         spawn_profile_lookup(ctx, agent.account_id.as_deref());
+    }
+    note_mailbox_mode(ctx, hello);
+}
+
+fn note_mailbox_mode(ctx: &Context, hello: &Hello) {
+    if let Some(tag) = hello.agent.session_tag.as_deref() {
+        ctx.presence.set_pulls_mailbox(tag, hello.pulls_mailbox);
     }
 }
 
@@ -96,9 +106,10 @@ fn apply(ctx: &Arc<Context>, agent: &AgentInfo, now: Now) {
 async fn returning_hello(
     ctx: &Context,
     tag: &str,
-    agent: &AgentInfo,
+    hello: &Hello,
     auth: Option<DetachedAuth>,
 ) -> Result<(), StoreError> {
+    let agent = &hello.agent;
     let Some(session) = ctx.store.session(tag).await? else {
         return Ok(());
     };
@@ -118,6 +129,7 @@ async fn returning_hello(
     }
     if adopt_session(ctx, tag, true).await? {
         ctx.presence.hello(agent, true, Now::read());
+        note_mailbox_mode(ctx, hello);
         if let Some(at) = said {
             ctx.presence.note_signed_hello(tag, at);
         }

@@ -1,4 +1,5 @@
 mod in_the_store;
+mod mailbox_mode;
 mod offline;
 mod writes;
 

@@ -72,6 +72,7 @@ pub(super) async fn register(ctx: &Arc<Context>, request: RegisterRequest, reply
     );
     session.signs = signs;
     ctx.presence.insert(session, now);
+    ctx.presence.set_pulls_mailbox(&session_tag, request.pulls_mailbox);
     ctx.presence.set_profile(account);
     // The session is stored before it is announced: the other registries read it from the store.
     if is_stored(ctx, &session_tag).await {

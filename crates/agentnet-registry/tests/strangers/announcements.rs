@@ -50,15 +50,7 @@ async fn invented_registries_keep_nothing_from_the_store() {
 
 /// What this counter of the registry's metrics page says.
 async fn counted(registry: &RegistryHandle, name: &str) -> u64 {
-    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-
-    let mut page = tokio::net::TcpStream::connect(registry.metrics_addr().unwrap())
-        .await
-        .unwrap();
-    let request = "GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
-    page.write_all(request.as_bytes()).await.unwrap();
-    let mut text = String::new();
-    page.read_to_string(&mut text).await.unwrap();
+    let text = metrics_page(registry).await;
     let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
     line.unwrap_or_else(|| panic!("no {name} in {text}")).parse().unwrap()
 }

@@ -16,7 +16,7 @@ use agentnet_store::model::MessageQuery;
 use agentnet_testkit::{Capture, UNREADABLE_HEADER_BLOCKS, eventually, eventually_true};
 use rstest::rstest;
 use serde_json::{Value, json};
-use support::{Backend, DEADLINE, Network, RPCS, message};
+use support::{Backend, DEADLINE, Network, RPCS, message, metrics_page};
 
 async fn health_of(net: &Network, server_id: &str) -> Health {
     health::ask(&net.nats.url(), server_id, DEADLINE).await.unwrap()

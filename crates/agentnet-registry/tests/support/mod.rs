@@ -17,8 +17,10 @@ pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
 pub(crate) const TOKEN: &str = "s3cret";
 
 /// The names of all RPCs.
-pub(crate) const RPCS: [&str; 12] = [
+pub(crate) const RPCS: [&str; 19] = [
+    // These two have bounds of their own.
     "register",
+    "mailbox_put",
     "list",
     "resolve_account",
     "resolve_key",
@@ -30,6 +32,12 @@ pub(crate) const RPCS: [&str; 12] = [
     "thread_messages",
     "message_search",
     "metrics",
+    "mailbox_lease",
+    "mailbox_ack",
+    "mailbox_extend",
+    "mailbox_status",
+    "mailbox_list",
+    "mailbox_action",
 ];
 
 /// Which database keeps the history.
@@ -188,4 +196,17 @@ impl Network {
 pub(crate) fn message(id: &str, thread_id: &str) -> Value {
     json!({"message_id": id, "thread_id": thread_id, "from_agent": "a", "from_account_id": "acct_a", "to_agent": "acct_b",
            "to_account_id": "acct_b", "payload": {"text": id}, "sent_at": "2026-02-21T08:00:00Z"})
+}
+
+/// The registry's page of metrics, with the head of the HTTP reply.
+pub(crate) async fn metrics_page(registry: &RegistryHandle) -> String {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    let address = registry.metrics_addr().unwrap();
+    let mut page = tokio::net::TcpStream::connect(address).await.unwrap();
+    let request = "GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+    page.write_all(request.as_bytes()).await.unwrap();
+    let mut text = String::new();
+    page.read_to_string(&mut text).await.unwrap();
+    text
 }

@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
-use super::sample::{any_account, any_message, any_thread, at, message, requested, session};
+use super::sample::{
+    any_account, any_message, any_thread, at, lease, mailbox, message, queued, requested, roomy, session,
+};
 use crate::StoreError;
-use crate::model::Appended;
+use crate::model::{Appended, Leased, MailboxChoice};
 use crate::store::Store;
 
 /// It says what it is and that it is there.
@@ -36,6 +38,18 @@ pub async fn a_closed_store_is_unavailable(store: Arc<dyn Store>) {
         store.thread("t").await.err(),
         store.threads(&any_thread()).await.err(),
         store.prune_threads(at(1), 1).await.err(),
+        store.put_messages(&[queued("m", "a", "b")], &roomy()).await.err(),
+        store.lease_messages(&lease("b", 1)).await.err(),
+        store.mailbox_counts(None).await.err(),
+        store.mailbox_messages(&mailbox("b")).await.err(),
+        store.accounts_with_mail("", 1).await.err(),
+        store
+            .drop_messages("b", &MailboxChoice::Messages(vec!["m".into()]))
+            .await
+            .err(),
+        store.expire_messages(at(1), 1).await.err(),
+        store.bury_messages(at(1), 1, 1).await.err(),
+        store.prune_mailboxes(at(1), at(1), 1).await.err(),
     ];
     for (index, result) in results.into_iter().enumerate() {
         assert!(
@@ -57,4 +71,20 @@ pub async fn empty_batches_do_nothing(store: Arc<dyn Store>) {
         crate::model::Pruned::default()
     );
     assert!(store.threads(&any_thread()).await.unwrap().items.is_empty());
+    assert!(store.put_messages(&[], &roomy()).await.unwrap().is_empty());
+    assert_eq!(store.lease_messages(&lease("b", 1)).await.unwrap(), Leased::default());
+    assert!(store.end_leases("b", "tag", &[], at(1), 1).await.unwrap().is_empty());
+    assert!(
+        store
+            .extend_leases("b", "tag", &[], at(1), at(2))
+            .await
+            .unwrap()
+            .is_empty()
+    );
+    let none = MailboxChoice::Messages(Vec::new());
+    assert!(store.requeue_messages("b", &none, at(1)).await.unwrap().is_empty());
+    assert!(store.drop_messages("b", &none).await.unwrap().is_empty());
+    assert!(store.expire_messages(at(1), 1).await.unwrap().is_empty());
+    assert!(store.bury_messages(at(1), 1, 1).await.unwrap().is_empty());
+    assert_eq!(store.prune_mailboxes(at(1), at(1), 1).await.unwrap(), 0);
 }

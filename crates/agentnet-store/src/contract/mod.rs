@@ -16,6 +16,11 @@ pub mod accounts;
 pub mod claims;
 pub mod keys;
 pub mod lifecycle;
+pub mod mailbox_changes;
+pub mod mailbox_counters;
+pub mod mailbox_ends;
+pub mod mailbox_leases;
+pub mod mailbox_puts;
 pub mod messages;
 pub mod pages;
 pub mod registries;
@@ -74,6 +79,45 @@ macro_rules! contract_cases {
                 an_open_store_answers
                 a_closed_store_is_unavailable
                 empty_batches_do_nothing
+            ]
+            mailbox_changes: [
+                mailboxes_are_paged_in_their_order
+                mailboxes_are_counted
+                accounts_with_mail_come_by_id
+                dead_messages_wait_again
+                messages_are_dropped
+                expired_messages_are_deleted
+                messages_without_an_answer_are_buried
+                ended_messages_are_pruned
+            ]
+            mailbox_counters: [
+                counters_are_exact_after_concurrent_changes
+                the_order_of_a_mailbox_is_that_of_the_commits
+            ]
+            mailbox_ends: [
+                each_outcome_is_kept
+                a_message_is_tried_so_many_times
+                a_lost_lease_changes_nothing
+                leases_are_extended
+            ]
+            mailbox_leases: [
+                messages_are_leased_in_order
+                a_sender_waits_for_its_earlier_message
+                a_lease_ends_by_itself
+                an_expired_message_is_not_leased
+                an_exclusive_lease_is_alone
+                a_lease_is_bounded_in_bytes
+                a_repeated_lease_gets_the_same_messages
+                a_long_queue_of_one_sender_holds_no_other_up
+                concurrent_leases_share_no_message
+            ]
+            mailbox_puts: [
+                a_kept_message_comes_back_as_it_was
+                a_known_message_is_not_kept_again
+                a_message_of_the_history_is_kept
+                a_large_call_is_kept_in_its_order
+                limits_count_the_call
+                a_message_for_no_account_is_refused
             ]
             messages: [
                 a_message_comes_back_as_it_was
@@ -159,6 +203,11 @@ mod tests {
             ("claims", include_str!("claims.rs")),
             ("keys", include_str!("keys.rs")),
             ("lifecycle", include_str!("lifecycle.rs")),
+            ("mailbox_changes", include_str!("mailbox_changes.rs")),
+            ("mailbox_counters", include_str!("mailbox_counters.rs")),
+            ("mailbox_ends", include_str!("mailbox_ends.rs")),
+            ("mailbox_leases", include_str!("mailbox_leases.rs")),
+            ("mailbox_puts", include_str!("mailbox_puts.rs")),
             ("messages", include_str!("messages.rs")),
             ("pages", include_str!("pages.rs")),
             ("registries", include_str!("registries.rs")),

@@ -1,11 +1,12 @@
 //! Data for the cases: ordinary values, of which a case changes what it is about.
 
+use agentnet_protocol::mailbox::{MailboxAck, MailboxOutcome};
 use agentnet_protocol::signing_scope::SigningScope;
 use agentnet_protocol::{RawJson, Timestamp};
 
 use crate::model::{
-    Account, AccountClaim, AccountQuery, DesiredName, Message, MessageQuery, NewMessage, Page, Position, Session,
-    Thread, ThreadQuery,
+    Account, AccountClaim, AccountQuery, DesiredName, LeaseEnd, LeaseQuery, MailboxLimits, MailboxQuery, Message,
+    MessageQuery, NewMessage, NewQueued, Page, Position, Session, Thread, ThreadQuery,
 };
 use crate::store::Store;
 
@@ -106,6 +107,79 @@ pub fn message(message_id: &str, thread_id: &str, seconds: i64) -> NewMessage {
         approx_tokens: 3,
         checkpoint_end: 0,
     }
+}
+
+/// A message of 10 bytes from this sender, put into the mailbox of this account at the fixed moment; it lives for 1,000 seconds.
+#[must_use]
+pub fn queued(message_id: &str, from_account_id: &str, account_id: &str) -> NewQueued {
+    let mut new = message(message_id, &format!("t_{account_id}"), 0);
+    new.message.from_account_id = Some(from_account_id.to_owned());
+    new.message.to_account_id = Some(account_id.to_owned());
+    NewQueued {
+        message: new,
+        account_id: account_id.to_owned(),
+        from_account_id: from_account_id.to_owned(),
+        body: r#"{"b": 1.0}"#.to_owned(),
+        ack: MailboxAck::Accepted,
+        queued_at: at(0),
+        expires_at: at(1_000),
+    }
+}
+
+/// Limits that no case reaches by accident.
+#[must_use]
+pub fn roomy() -> MailboxLimits {
+    MailboxLimits {
+        max_messages: 10_000,
+        max_bytes: 1 << 30,
+        sender_max_messages: 10_000,
+        total_bytes: 1 << 40,
+    }
+}
+
+/// A lease of the session `tag` at this second, for 10 seconds; the token names the second.
+#[must_use]
+pub fn lease(account_id: &str, seconds: i64) -> LeaseQuery {
+    LeaseQuery {
+        account_id: account_id.to_owned(),
+        session_tag: "tag".into(),
+        token: format!("token{seconds}"),
+        max: 100,
+        max_bytes: 1 << 20,
+        exclusive: false,
+        now: at(seconds),
+        until: at(seconds + 10),
+        max_attempts: 3,
+    }
+}
+
+/// The end of a lease; a retry may be made at once.
+#[must_use]
+pub fn end(lease: &str, outcome: MailboxOutcome) -> LeaseEnd {
+    LeaseEnd {
+        lease: lease.to_owned(),
+        outcome,
+        available_at: at(0),
+        free: false,
+        code: None,
+        detail: None,
+    }
+}
+
+/// All messages of a mailbox, up to 10,000.
+#[must_use]
+pub fn mailbox(account_id: &str) -> MailboxQuery {
+    MailboxQuery {
+        account_id: account_id.to_owned(),
+        limit: 10_000,
+        ..MailboxQuery::default()
+    }
+}
+
+/// Leases messages as the query says; returns their ids.
+pub async fn leased_ids(store: &dyn Store, query: &LeaseQuery) -> Vec<String> {
+    let leased = store.lease_messages(query).await.unwrap();
+    leased.messages.into_iter().map(|message| message.message_id).collect()
 }
 
 /// All accounts, up to 100.

@@ -90,7 +90,7 @@ impl bisect::Append for Layout {
     type Database = Postgres;
 
     async fn append(&self, connection: &mut PgConnection, messages: &[NewMessage]) -> Result<usize, sqlx::Error> {
-        append(*self, connection, messages).await
+        append(*self, connection, &messages.iter().collect::<Vec<_>>()).await
     }
 
     fn row_outcome(error: &sqlx::Error) -> bisect::RowOutcome {
@@ -98,7 +98,12 @@ impl bisect::Append for Layout {
     }
 }
 
-async fn append(layout: Layout, connection: &mut PgConnection, messages: &[NewMessage]) -> Result<usize, sqlx::Error> {
+/// Stores the messages whose ids are new, and adds all to their threads; returns how many were new.
+pub(super) async fn append(
+    layout: Layout,
+    connection: &mut PgConnection,
+    messages: &[&NewMessage],
+) -> Result<usize, sqlx::Error> {
     let mut ids = HashSet::with_capacity(messages.len());
     let is_first: Vec<bool> = messages
         .iter()
@@ -117,7 +122,7 @@ async fn append(layout: Layout, connection: &mut PgConnection, messages: &[NewMe
         messages
             .iter()
             .zip(is_first)
-            .map(|(new, is_first)| (new, is_first && stored.contains(&new.message.message_id))),
+            .map(|(new, is_first)| (*new, is_first && stored.contains(&new.message.message_id))),
     );
     add_to_threads(connection, &threads).await?;
     Ok(stored.len())

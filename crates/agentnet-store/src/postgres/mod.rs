@@ -12,6 +12,7 @@ mod connect;
 mod error;
 mod layout;
 mod lossless_json;
+mod mailboxes;
 mod messages;
 mod registries;
 mod schema;

@@ -8,7 +8,7 @@ const TABLE: &str = "agentnet_schema_versions";
 
 /// Number, name and statements of each version, oldest first. A released one is never changed: add another. Each only adds,
 /// so that an older registry on the same database goes on working.
-const VERSIONS: [(i64, &str, &str); 4] = [
+const VERSIONS: [(i64, &str, &str); 5] = [
     (1, "initial", include_str!("../../migrations/postgres/0001_initial.sql")),
     (
         2,
@@ -21,6 +21,7 @@ const VERSIONS: [(i64, &str, &str); 4] = [
         "registries",
         include_str!("../../migrations/postgres/0004_registries.sql"),
     ),
+    (5, "mailbox", include_str!("../../migrations/postgres/0005_mailbox.sql")),
 ];
 
 /// The newest version that this program knows.

@@ -18,7 +18,7 @@ use crate::{OpenOptions, Store, StoreError, TlsMode, open};
 const DEADLINE: Duration = Duration::from_secs(30);
 
 /// A store that is in use: on a busy machine its first attempt to connect may wait too long, and it makes another one.
-async fn opened(server: &Postgres) -> Arc<dyn Store> {
+pub(super) async fn opened(server: &Postgres) -> Arc<dyn Store> {
     open_at(&server.url()).await
 }
 
@@ -28,13 +28,13 @@ async fn open_at(url: &str) -> Arc<dyn Store> {
     store
 }
 
-async fn run(server: &Postgres, sql: &'static str) {
+pub(super) async fn run(server: &Postgres, sql: &'static str) {
     let mut connection = PgConnection::connect(&server.url()).await.unwrap();
     sqlx::raw_sql(sql).execute(&mut connection).await.unwrap();
 }
 
 /// The plan of a statement when neither scanning a table nor sorting is cheap.
-async fn plan(connection: &mut PgConnection, sql: &str) -> String {
+pub(super) async fn plan(connection: &mut PgConnection, sql: &str) -> String {
     let parameters = (1..).take_while(|n| sql.contains(&format!("${n}"))).count();
     let nulls = vec!["NULL"; parameters].join(", ");
     sqlx::raw_sql(AssertSqlSafe(format!(
@@ -232,7 +232,7 @@ async fn payloads_are_jsonb_with_their_text_only_where_it_differs() {
 }
 
 /// A trigger stands for whatever makes PostgreSQL refuse one row: `poison…` for good, `large…` for want of room.
-const POISON: &str = "CREATE FUNCTION refuse() RETURNS trigger AS $$ BEGIN \
+pub(super) const POISON: &str = "CREATE FUNCTION refuse() RETURNS trigger AS $$ BEGIN \
      IF NEW.message_id LIKE 'poison%' THEN RAISE EXCEPTION 'poisoned'; END IF; \
      IF NEW.message_id LIKE 'large%' THEN RAISE EXCEPTION 'no space left' USING ERRCODE = '53100'; END IF; \
      RETURN NEW; END $$ LANGUAGE plpgsql; \

@@ -59,7 +59,7 @@ impl bisect::Append for Append {
     type Database = Sqlite;
 
     async fn append(&self, connection: &mut SqliteConnection, messages: &[NewMessage]) -> Result<usize, sqlx::Error> {
-        append(connection, messages).await
+        append(connection, &messages.iter().collect::<Vec<_>>()).await
     }
 
     fn row_outcome(error: &sqlx::Error) -> bisect::RowOutcome {
@@ -67,7 +67,8 @@ impl bisect::Append for Append {
     }
 }
 
-async fn append(connection: &mut SqliteConnection, messages: &[NewMessage]) -> Result<usize, sqlx::Error> {
+/// Stores the messages whose ids are new, and adds all to their threads; returns how many were new.
+pub(super) async fn append(connection: &mut SqliteConnection, messages: &[&NewMessage]) -> Result<usize, sqlx::Error> {
     let mut ids = HashSet::with_capacity(messages.len());
     let is_first: Vec<bool> = messages
         .iter()
@@ -87,7 +88,7 @@ async fn append(connection: &mut SqliteConnection, messages: &[NewMessage]) -> R
         messages
             .iter()
             .zip(is_first)
-            .map(|(new, is_first)| (new, is_first && stored.contains(new.message.message_id.as_str()))),
+            .map(|(new, is_first)| (*new, is_first && stored.contains(new.message.message_id.as_str()))),
     );
     add_to_threads(connection, &threads).await?;
     Ok(stored.len())

@@ -8,6 +8,7 @@ mod accounts;
 mod connect;
 mod error;
 mod file;
+mod mailboxes;
 mod messages;
 mod registries;
 mod schema;

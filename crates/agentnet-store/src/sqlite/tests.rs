@@ -23,7 +23,7 @@ pub(super) async fn raw(path: &Path) -> SqliteConnection {
 }
 
 /// The plan of a statement, one step a line.
-async fn plan(store: &SqliteStore, sql: &str) -> String {
+pub(super) async fn plan(store: &SqliteStore, sql: &str) -> String {
     let sql = AssertSqlSafe(format!("EXPLAIN QUERY PLAN {sql}"));
     let rows = sqlx::query(sql).fetch_all(&store.read).await.unwrap();
     rows.iter()
@@ -190,7 +190,7 @@ async fn page_ends_narrow_the_index_and_are_not_filtered_after_it() {
 }
 
 /// A trigger stands for whatever makes SQLite refuse one row.
-async fn with_poison(directory: &TempDir, table: &str, column: &str) -> Arc<dyn Store> {
+pub(super) async fn with_poison(directory: &TempDir, table: &str, column: &str) -> Arc<dyn Store> {
     let path = directory.path().join("agentnet.db");
     let store = open_file(&path).await.unwrap();
     let trigger = format!(

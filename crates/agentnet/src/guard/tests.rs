@@ -11,6 +11,7 @@ const READY: Capacity = Capacity {
     accepting: true,
     circuit_open: false,
     backlog_full: false,
+    is_rated: true,
 };
 
 fn guards(limits: impl FnOnce(&mut Limits)) -> Guards {

@@ -15,6 +15,7 @@ use futures::stream::FuturesUnordered;
 
 use super::{Identity, SignatureVerdict};
 use crate::config::Config;
+use crate::mailbox::lease::Lease;
 use crate::message::Message;
 use crate::spans::Origin;
 
@@ -30,11 +31,13 @@ pub(crate) struct InboundMessage {
     pub(crate) origin: Origin,
     /// Bytes of the wire text, all of which stay in memory as long as a part of it does.
     pub(crate) size: usize,
+    /// Of a message that comes from the mailbox.
+    pub(crate) lease: Option<Arc<Lease>>,
 }
 
 impl From<InboundMessage> for Message {
     fn from(inbound: InboundMessage) -> Self {
-        Self::new(inbound.envelope, inbound.reply, inbound.origin)
+        Self::with_lease(inbound.envelope, inbound.reply, inbound.origin, inbound.lease)
     }
 }
 

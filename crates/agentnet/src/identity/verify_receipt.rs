@@ -16,6 +16,7 @@ use futures::stream::FuturesUnordered;
 
 use super::Identity;
 use super::key_cache::KeyLookup;
+use crate::mailbox::codes::is_mailbox_code;
 use crate::metrics::Metrics;
 
 /// Receipts that may wait for keys; those beyond are ignored, and the message is sent again.
@@ -134,7 +135,7 @@ fn judge(identity: &Identity, receipt: &Receipt, may_ask: bool) -> ReceiptVerdic
     let Some(sender) = receipt.from_account_id.clone() else {
         return ReceiptVerdict::Rejected("receipt_sender_mismatch");
     };
-    let by_registry = sender.starts_with(REGISTRY_ACCOUNT_PREFIX) && is_of_unreachable(receipt);
+    let by_registry = sender.starts_with(REGISTRY_ACCOUNT_PREFIX) && is_of_registry(receipt);
     if !by_registry && expected.is_some_and(|expected| expected != sender) {
         return ReceiptVerdict::Rejected("receipt_sender_mismatch");
     }
@@ -175,11 +176,15 @@ fn judge(identity: &Identity, receipt: &Receipt, may_ask: bool) -> ReceiptVerdic
     })
 }
 
-/// Whether a receipt is one that a registry gives for an unreachable account (PROTOCOL.md section 0.9).
-fn is_of_unreachable(receipt: &Receipt) -> bool {
-    receipt.status() == ReceiptStatus::Rejected
-        && receipt
+/// Whether a receipt is one that a registry gives: for an unreachable account (PROTOCOL.md section 0.9), or about a message in
+/// a mailbox (sections 21.2 and 21.5).
+fn is_of_registry(receipt: &Receipt) -> bool {
+    match receipt.status() {
+        ReceiptStatus::Queued => true,
+        ReceiptStatus::Rejected => receipt
             .code
             .as_deref()
-            .is_some_and(|code| UNREACHABLE_CODES.contains(&code))
+            .is_some_and(|code| UNREACHABLE_CODES.contains(&code) || is_mailbox_code(code)),
+        _ => false,
+    }
 }

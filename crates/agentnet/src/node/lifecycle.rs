@@ -14,6 +14,7 @@ use crate::guard::Guards;
 use crate::handler::AnyHandler;
 use crate::identity::{self, InboundVerifier};
 use crate::inbox::Intake;
+use crate::mailbox::pull::MailboxPull;
 use crate::session::{self, Session};
 use crate::worker::{Worker, Workers};
 
@@ -44,7 +45,8 @@ impl AgentNode {
         let page = crate::metrics::page::listen(config.metrics_addr).await?;
         let session = Arc::new(Session::open(config, self.shared.metrics.clone()).await?);
         let ends = session.ended.clone().drop_guard();
-        match self.join(session.clone(), ends).await {
+        let mut pull = None;
+        match self.join(session.clone(), ends, &mut pull).await {
             Ok((running, intake)) => {
                 #[cfg(feature = "metrics-http")]
                 let running = self.show_metrics(page, running);
@@ -53,11 +55,18 @@ impl AgentNode {
                 *self.shared.running.write() = Some(running);
                 // Not before: handlers use the session of the node. Messages that came meanwhile wait in their subscriptions.
                 if let Some((intake, subscriptions)) = intake {
+                    if let Some(pull) = pull {
+                        let notices = intake.workers.worker.notices.clone();
+                        session.subscriptions.spawn(&work, pull.run(notices));
+                    }
                     session.subscriptions.spawn(&work, intake.run(subscriptions));
                 }
                 Ok(())
             }
             Err(error) => {
+                if let Some(pull) = pull {
+                    pull.give_back().await;
+                }
                 session.farewell().await;
                 Err(error)
             }
@@ -65,7 +74,12 @@ impl AgentNode {
     }
 
     /// Subscribes, sends a hello and starts the tasks of a registered session.
-    async fn join(&self, session: Arc<Session>, ends: DropGuard) -> Result<(Running, Option<ReadyIntake>), StartError> {
+    async fn join(
+        &self,
+        session: Arc<Session>,
+        ends: DropGuard,
+        pull: &mut Option<Box<MailboxPull>>,
+    ) -> Result<(Running, Option<ReadyIntake>), StartError> {
         let config = &self.shared.config;
         let account_id = session.account_id();
         *self.shared.last.lock() = Some((account_id.clone(), session.username.clone()));
@@ -73,6 +87,7 @@ impl AgentNode {
         session.receive_receipts().await?;
         let work = TaskTracker::new();
         let handler = self.shared.handler.read().clone();
+        let pulls = handler.is_some() && config.pull_mailbox;
         let intake = match handler {
             Some(handler) => Some(self.open_intake(&session, &work, handler).await?),
             None => {
@@ -82,6 +97,10 @@ impl AgentNode {
                 None
             }
         };
+        if pulls {
+            // Behind the inbox: the account counts as online since its registration, so that requests are sent to it.
+            *pull = Some(MailboxPull::open(&session, config.limits.max_pending).await);
+        }
         if let Some(identity) = &session.identity {
             session.subscriptions.serve(identity::warn_if_unbound(identity.clone()));
         }
@@ -125,13 +144,13 @@ impl AgentNode {
         let limits = &config.limits;
         let subscriptions = session.subscribe_intake(&config.capabilities).await?;
         let (sender, backlog) = async_channel::bounded(limits.max_pending);
-        let (failed_sender, failed) = tokio::sync::mpsc::channel(limits.max_concurrency);
+        let (notices_sender, notices) = tokio::sync::mpsc::channel(limits.max_concurrency);
         let worker = Worker {
             node: Arc::downgrade(&self.shared),
             session: session.clone(),
             handler,
             timeout: limits.work_timeout,
-            failed: failed_sender,
+            notices: notices_sender,
         };
         let workers = Workers {
             worker,
@@ -149,7 +168,7 @@ impl AgentNode {
             max_payload_bytes: limits.max_payload_bytes,
             backlog: sender,
             workers,
-            failed,
+            notices,
         };
         // A session has one intake.
         let _ = session.backlog.set(backlog);

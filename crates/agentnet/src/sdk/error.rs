@@ -158,6 +158,11 @@ impl From<SendError> for SdkError {
                 code,
                 detail,
                 message_id,
+            }
+            | SendError::Mailbox {
+                code,
+                detail,
+                message_id,
             } => Self::by_code(Refusal {
                 code,
                 detail,

@@ -3,6 +3,7 @@
 use agentnet_protocol::{RawJson, Text};
 
 use crate::message::Message;
+use crate::send::mailbox::{MailboxDelivery, MailboxSent};
 use crate::send::sent::Sent;
 
 /// The result of a send or an ask, one type for both (PROTOCOL.md section 17, `SDKResult`). That there is one means that it
@@ -22,6 +23,10 @@ pub struct SdkResult {
     pub text: Option<String>,
     /// The payload of the answer, exactly as it came. `None` for a send.
     pub data: Option<RawJson>,
+    /// Whether the message waits in its receiver's mailbox, see [`Tell::mailbox`](crate::Tell::mailbox).
+    pub queued: bool,
+    /// Why it waits, and until when: a sentence. `None` unless [`queued`](Self::queued).
+    pub detail: Option<String>,
 }
 
 impl SdkResult {
@@ -33,6 +38,20 @@ impl SdkResult {
             trace_id: Some(sent.trace_id),
             text: None,
             data: None,
+            queued: false,
+            detail: None,
+        }
+    }
+
+    pub(crate) fn kept(kept: MailboxSent, parent_message_id: Option<String>) -> Self {
+        let detail = match kept.delivery {
+            MailboxDelivery::Delivered => None,
+            MailboxDelivery::Queued { detail } => Some(detail),
+        };
+        Self {
+            queued: detail.is_some(),
+            detail,
+            ..Self::sent(kept.sent, parent_message_id)
         }
     }
 
@@ -46,6 +65,8 @@ impl SdkResult {
             trace_id: given(&answer.trace_id).or(trace),
             text: answer.text(),
             data: Some(answer.payload().clone()),
+            queued: false,
+            detail: None,
         }
     }
 }

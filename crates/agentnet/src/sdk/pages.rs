@@ -5,8 +5,9 @@ use std::future::IntoFuture;
 use agentnet_protocol::AgentInfo;
 use agentnet_protocol::page_walk::PageWalk;
 use agentnet_protocol::rpc::{
-    AccountHit, HistoryMessage, ListReply, ListRequest, MessageSearchReply, MessageSearchRequest, Request, SearchReply,
-    SearchRequest, ThreadListReply, ThreadListRequest, ThreadMessagesReply, ThreadMessagesRequest, ThreadSummary,
+    AccountHit, HistoryMessage, ListReply, ListRequest, MailboxItem, MailboxListReply, MailboxListRequest,
+    MessageSearchReply, MessageSearchRequest, Request, SearchReply, SearchRequest, ThreadListReply, ThreadListRequest,
+    ThreadMessagesReply, ThreadMessagesRequest, ThreadSummary,
 };
 use futures::future::BoxFuture;
 use futures::stream::{self, BoxStream, StreamExt as _, TryStreamExt as _};
@@ -111,6 +112,7 @@ paged!(SearchRequest, SearchReply, results: AccountHit);
 paged!(ThreadListRequest, ThreadListReply, results: ThreadSummary);
 paged!(ThreadMessagesRequest, ThreadMessagesReply, messages: HistoryMessage);
 paged!(MessageSearchRequest, MessageSearchReply, messages: HistoryMessage);
+paged!(MailboxListRequest, MailboxListReply, messages: MailboxItem);
 
 /// A list of the registry: await it for one page, or walk it with [`Query::stream`].
 ///

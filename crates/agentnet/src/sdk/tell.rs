@@ -36,6 +36,8 @@ pub struct Tell {
     sdk: AgentSdk,
     pub(super) send: SendMessage,
     follows: Option<Parent>,
+    /// How long it may wait in the mailbox.
+    lifetime: Option<Duration>,
 }
 
 impl Tell {
@@ -45,6 +47,7 @@ impl Tell {
             sdk,
             send,
             follows: None,
+            lifetime: None,
         }
     }
 
@@ -79,6 +82,13 @@ impl Tell {
         self
     }
 
+    /// Has the message kept while its receiver cannot take it, see [`SendMessage::mailbox`]; the result says whether it waits
+    /// ([`SdkResult::queued`]).
+    pub fn mailbox(mut self, lifetime: Duration) -> Self {
+        self.lifetime = Some(lifetime);
+        self
+    }
+
     async fn run(mut self) -> Result<SdkResult, SdkError> {
         let options = &mut self.send.options;
         options.thread_id.get_or_insert_with(|| self.sdk.new_thread_id());
@@ -86,7 +96,10 @@ impl Tell {
             options.parent_message_id = options.parent_message_id.take().or_else(|| parent.get());
         }
         let parent_message_id = options.parent_message_id.clone();
-        let result = SdkResult::sent(self.send.await?, parent_message_id);
+        let result = match self.lifetime {
+            None => SdkResult::sent(self.send.await?, parent_message_id),
+            Some(lifetime) => SdkResult::kept(self.send.mailbox(lifetime).await?, parent_message_id),
+        };
         if let Some(parent) = &self.follows {
             parent.set(Some(result.message_id.clone()));
         }

@@ -68,6 +68,18 @@ pub enum SendError {
         /// How long it was waited for after the acceptance.
         timeout: Duration,
     },
+    /// A message that asks for the mailbox was neither delivered nor kept, or its mailbox has given it up (PROTOCOL.md section
+    /// 21.3, only with [`SendMessage::mailbox`](crate::SendMessage::mailbox)).
+    #[error("{detail} ({code})")]
+    Mailbox {
+        /// A code of section 21.3 or 21.5, such as `mailbox_full`; `mailbox_unsupported` where no registry of the network keeps
+        /// messages, `mailbox_failed` where it is not known whether the message is kept.
+        code: String,
+        /// What it means.
+        detail: String,
+        /// The id of the message.
+        message_id: String,
+    },
     /// The receiver sent a receipt with an unknown status.
     #[error("delivery_ack_unusable status={status} message_id={message_id}")]
     AckUnusable {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use agentnet_protocol::AgentInfo;
-use agentnet_protocol::rpc::RegisterReply;
+use agentnet_protocol::rpc::{RegisterReply, RegisterRequest};
 use agentnet_protocol::signature::SigningKey;
 
 use crate::config::Config;
@@ -44,13 +44,7 @@ pub(super) async fn register(
 ) -> Result<(RegisterReply, Option<Arc<SigningKey>>), StartError> {
     let Some(OpenedKeys { key, next }) = opened else {
         let registry = registry.clone().with_timeout(REGISTER_TIMEOUT);
-        let reply = registry
-            .call(&identity::registration(
-                requested_info(config),
-                config.keep_profile,
-                None,
-            ))
-            .await;
+        let reply = registry.call(&registration(config, None)).await;
         return Ok((reply.map_err(StartError::Register)?, None));
     };
     match register_signed(registry, config, &key).await {
@@ -69,6 +63,14 @@ pub(super) async fn register(
     }
 }
 
+fn registration(config: &Config, key: Option<&SigningKey>) -> RegisterRequest {
+    RegisterRequest {
+        keep_profile: config.keep_profile,
+        pulls_mailbox: config.pull_mailbox,
+        ..identity::registration(requested_info(config), key)
+    }
+}
+
 async fn register_signed(
     registry: &RegistryClient,
     config: &Config,
@@ -78,7 +80,7 @@ async fn register_signed(
     let mut attempts = SIGNED_ATTEMPTS;
     loop {
         attempts -= 1;
-        let request = identity::registration(requested_info(config), config.keep_profile, Some(key));
+        let request = registration(config, Some(key));
         match registry.call(&request).await {
             Err(RegistryError::Timeout { .. }) if attempts > 0 => {}
             outcome => return outcome,

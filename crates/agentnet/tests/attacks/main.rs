@@ -5,6 +5,7 @@
 
 mod harness;
 mod keys;
+mod mailbox;
 mod messages;
 #[path = "../net/mod.rs"]
 mod net;

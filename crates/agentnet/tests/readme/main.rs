@@ -40,6 +40,7 @@ snippet!(stream, &str);
 snippet!(blobs, &str);
 snippet!(list, &str);
 snippet!(wrapper, &str);
+snippet!(mailbox, &str);
 
 #[test]
 fn the_pages_print_what_is_tested_here() {
@@ -60,6 +61,7 @@ fn the_pages_print_what_is_tested_here() {
         blobs::TEXT,
         list::TEXT,
         wrapper::TEXT,
+        mailbox::TEXT,
     ];
     for text in tested {
         assert!(printed.contains(&text), "no page prints\n{text}");
@@ -149,6 +151,22 @@ async fn the_wrapper_asks() {
     let _bot = echo(realm.agent("weather_bot"), "bot", &handled).start().await.unwrap();
     wrapper::runs(&realm.nats.url()).await;
     assert_eq!(handled.count(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn messages_wait() {
+    let realm = Realm::start().await;
+    let offline = realm.agent("night_shift").start().await.unwrap();
+    offline.close().await;
+    mailbox::runs(&realm.nats.url()).await;
+    let handled = Handled::default();
+    let _shift = echo(realm.agent("night_shift"), "shift", &handled)
+        .start()
+        .await
+        .unwrap();
+    eventually_true(DEADLINE, "both are handled", async || handled.count() == 2)
+        .await
+        .unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -218,7 +218,9 @@ export class AgentNetClient extends ClientRegistryCalls {
   async #send(target: () => Target, payload: unknown, options: SendOptions): Promise<string> {
     const session = this.#requireSession();
     return await translated(async () => {
-      const { requireDeliveryAck = false } = optionsOf(options);
+      const { mailbox } = optionsOf(options);
+      // Whether a message is kept is known only once there is a receipt, or none.
+      const { requireDeliveryAck = mailbox !== undefined && mailbox !== false } = optionsOf(options);
       return (await send(session, target(), payload, { ...options, requireDeliveryAck })).messageId;
     });
   }
@@ -281,6 +283,7 @@ export class AgentNetClient extends ClientRegistryCalls {
       metadata: options.metadata,
       devAuth: options.devAuth,
       blobs: options.blobs,
+      pullMailbox: options.pullMailbox,
       logger: options.logger,
       connection: connection.nats,
       limits: defaultTtlMs === undefined ? limits : { defaultTtlMs, ...limits },

@@ -1,6 +1,7 @@
 /** The inbox of a client: its handlers, and the receivers that feed them. */
 
 import { type AgentNode, type Context, InvalidArgumentError, type Message } from "../node/index.js";
+import { MailboxPull } from "../node/mailbox/pull.js";
 import { Receiver } from "../node/receiver.js";
 import type { Session } from "../node/session.js";
 import { clientError } from "./errors.js";
@@ -50,10 +51,18 @@ export class Inbox {
         guards: options.guards,
       },
     );
+    const { config, connection, ended } = this.#session;
     if (isFirst) this.#session.receiver = receiver;
-    else this.#session.closers.add(() => receiver.close(this.#session.config.limits.drainTimeoutMs));
+    else this.#session.closers.add(() => receiver.close(config.limits.drainTimeoutMs));
+    // The messages of the mailbox are for the handlers that came first.
+    const mailbox = isFirst && config.pullsMailbox ? new MailboxPull(this.#session, receiver) : undefined;
+    if (mailbox !== undefined) {
+      this.#session.mailbox = mailbox;
+      await mailbox.drain(ended);
+    }
     receiver.subscribe();
-    await this.#session.connection.roundTrip();
+    await connection.roundTrip();
+    mailbox?.follow();
   }
 }
 

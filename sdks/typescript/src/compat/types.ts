@@ -5,7 +5,7 @@
 
 import type { Msg } from "@nats-io/nats-core";
 
-import type { BlobOptions, IdentityProvider, Limits, Logger, Message, Until } from "../node/index.js";
+import type { BlobOptions, IdentityProvider, Limits, Logger, MailboxOptions, Message, Until } from "../node/index.js";
 
 /** One agent process as the registry knows it (PROTOCOL.md section 5.3). */
 export interface AgentInfo {
@@ -95,6 +95,11 @@ export interface SendOptions {
   processingTimeoutMs?: number;
   /** Ends the wait: the call rejects with the signal's reason. The message may have been published. */
   signal?: AbortSignal;
+  /**
+   * Leave the message in the receiver's mailbox if the receiver cannot take it now (PROTOCOL.md section 21); this waits for the
+   * receipt. Default false.
+   */
+  mailbox?: boolean | MailboxOptions;
 }
 
 /** The options of a request. Those about receipts have no effect: a request is answered by its reply. */
@@ -184,6 +189,8 @@ export interface AgentNetClientOptions {
   devAuth?: boolean | IdentityProvider;
   /** Where blobs are kept (docs/BLOBS.md). Default: the environment's `AGENTNET_BLOB_…`, else a directory. */
   blobs?: BlobOptions;
+  /** Take the messages of the account's mailbox once the inbox is subscribed to; false: the registry sends them. Default true. */
+  pullMailbox?: boolean;
   /** Where failures of handlers and the like are reported. Default: warnings and errors to the console. */
   logger?: Logger;
 }

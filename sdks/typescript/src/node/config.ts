@@ -30,6 +30,8 @@ export interface NodeConfig {
   readonly identity: IdentityProvider;
   readonly schemaVersion: string | undefined;
   readonly blobs: BlobOptions;
+  /** Whether the node takes the messages of its account's mailbox itself. */
+  readonly pullsMailbox: boolean;
   readonly logger: Logger;
 }
 
@@ -61,6 +63,7 @@ export function checkOptions(given: NodeOptions): NodeConfig {
     identity: identityOf(options.devAuth),
     schemaVersion: optional("schemaVersion", options.schemaVersion),
     blobs: options.blobs ?? {},
+    pullsMailbox: options.pullMailbox !== false,
     logger: guarded(options.logger ?? CONSOLE_LOGGER),
   };
   resolveBlobSettings(config.blobs);

@@ -1,26 +1,17 @@
 /** Acknowledged delivery: publish, await the receipt, repeat (PROTOCOL.md 11.4); and await the end of the handling. */
 
-import { trim } from "../json/index.js";
-import {
-  decodeReceipt,
-  type Receipt,
-  receiptMessageIdAtFront,
-  receiptStatus,
-  receiptsSubject,
-} from "../protocol/index.js";
+import { decodeReceipt, type Receipt, receiptMessageIdAtFront, receiptsSubject } from "../protocol/index.js";
 import { type Connection, NO_CONNECTION } from "./connection.js";
 import { denialError } from "./denials.js";
 import { ConnectionLostError, DeliveryError, DeliveryTimeoutError, NotRunningError } from "./errors.js";
 import type { Identity } from "./identity.js";
 import type { Logger } from "./logger.js";
 import type { Metrics } from "./metrics.js";
-import { shown } from "./shown.js";
-import { monotonic, pause, TIMED_OUT, throwIfAborted, timerDelay } from "./waits.js";
+import { outcomeOf, ReceiptQueue } from "./receipt-queue.js";
+import { monotonic, pause, TIMED_OUT, throwIfAborted } from "./waits.js";
 
 /** The longest pause before a message is published again. */
 const MAX_RETRY_DELAY_MS = 500;
-/** Receipts of one message that may be queued: a receiver sends two, and each retry may bring two more. */
-const RECEIPT_QUEUE_CAPACITY = 8;
 
 /** How a message is to be acknowledged. */
 export interface Acknowledgement {
@@ -39,6 +30,11 @@ export interface Outgoing {
   /** The receiver's account; undefined for a message to a capability. */
   readonly accountId: string | undefined;
   readonly body: string;
+}
+
+/** On which connection a message was published last; undefined while it was not. */
+export interface PublishState {
+  publishedOn: number | undefined;
 }
 
 /** Delivers the messages of one session. */
@@ -94,14 +90,23 @@ export class Delivery {
    * @throws {ConnectionLostError} It was never published.
    * @throws {PermissionDeniedError}
    */
-  async deliver(message: Outgoing, acknowledgement: Acknowledgement, signal?: AbortSignal): Promise<Receipt> {
+  deliver(message: Outgoing, acknowledgement: Acknowledgement, signal?: AbortSignal): Promise<Receipt> {
+    return this.expecting(message, (receipts) => this.#attempts(message, acknowledgement, receipts, signal));
+  }
+
+  /**
+   * Receives the receipts of a message for as long as its send goes on.
+   *
+   * @throws {NotRunningError} The node is closing. And what `send` throws.
+   */
+  async expecting<T>(message: Outgoing, send: (receipts: ReceiptQueue) => Promise<T>): Promise<T> {
     if (this.#pending === undefined) throw new NotRunningError();
     const { messageId } = message;
     const forget = this.#identity.expectReceipts(messageId, message.accountId);
     const receipts = new ReceiptQueue();
     this.#pending.set(messageId, receipts);
     try {
-      return await this.#attempts(message, acknowledgement, receipts, signal);
+      return await send(receipts);
     } finally {
       this.#pending?.delete(messageId);
       forget();
@@ -115,10 +120,10 @@ export class Delivery {
     signal: AbortSignal | undefined,
   ): Promise<Receipt> {
     const { attempts, waitMs, processingMs } = acknowledgement;
-    const state: { publishedOn: number | undefined } = { publishedOn: undefined };
+    const state: PublishState = { publishedOn: undefined };
     for (let attempt = 1; attempt <= attempts; attempt += 1) {
       if (attempt > 1) this.#metrics.retries += 1;
-      const receipt = await this.#publishAndWait(message, waitMs, receipts, state, signal);
+      const receipt = await this.publishAndWait(message, waitMs, receipts, state, signal);
       if (receipt === TIMED_OUT) {
         if (state.publishedOn !== undefined) this.#metrics.receiptTimeouts += 1;
         if (attempt < attempts) await this.#pauseBefore(attempt, signal);
@@ -132,9 +137,9 @@ export class Delivery {
       }
       // Another message had this idempotency key; how its handling ended is not known.
       if (outcome.kind === "duplicate" && processingMs !== undefined && attempt === 1) throw outcome.error;
-      this.#recordAgain(state.publishedOn, message.body);
+      this.recordAgain(state.publishedOn, message.body);
       if (outcome.kind === "processed" || processingMs === undefined) return receipt;
-      return await this.#processed(receipts, message.messageId, processingMs, signal);
+      return await this.processed(receipts, message.messageId, processingMs, signal);
     }
     if (state.publishedOn === undefined)
       throw new ConnectionLostError(`the message could not be published: ${NO_CONNECTION}`);
@@ -145,11 +150,12 @@ export class Delivery {
     });
   }
 
-  async #publishAndWait(
+  /** Publishes a message once and waits for a receipt, also for the connection. */
+  async publishAndWait(
     { subject, body }: Outgoing,
     waitMs: number,
     receipts: ReceiptQueue,
-    state: { publishedOn: number | undefined },
+    state: PublishState,
     signal: AbortSignal | undefined,
   ): Promise<Receipt | typeof TIMED_OUT> {
     const deadline = monotonic() + waitMs;
@@ -191,7 +197,7 @@ export class Delivery {
    * server have crashed, the receiver got the message and the history perhaps not. It goes to the sender's own reply subject,
    * which is captured as inboxes are and where it is not handled; the history keeps one of each message id.
    */
-  #recordAgain(publishedOn: number | undefined, body: string): void {
+  recordAgain(publishedOn: number | undefined, body: string): void {
     if (this.#connection.isConnected && publishedOn === this.#connection.number) return;
     try {
       this.#connection.publish(this.#unusedSubject, body);
@@ -201,7 +207,7 @@ export class Delivery {
   }
 
   /** Waits for the end of the handling of a message that was accepted. */
-  async #processed(
+  async processed(
     receipts: ReceiptQueue,
     messageId: string,
     timeoutMs: number,
@@ -226,83 +232,5 @@ export class Delivery {
         });
       }
     }
-  }
-}
-
-type Outcome =
-  | { readonly kind: "accepted" | "processed" }
-  | { readonly kind: "duplicate" | "rejected" | "unusable"; readonly error: DeliveryError };
-
-function outcomeOf(receipt: Receipt): Outcome {
-  const messageId = receipt.messageId;
-  const status = receiptStatus(receipt);
-  if (status === "accepted" || status === "processed") return { kind: status };
-  if (status === "other") {
-    const text = `delivery_ack_unusable status=${worded(receipt.status, "unknown")} message_id=${messageId}`;
-    return { kind: "unusable", error: new DeliveryError(text, { code: "delivery_ack_unusable", messageId }) };
-  }
-  const reason = worded(receipt.code, "rejected");
-  const detail = worded(receipt.detail, "delivery rejected by recipient");
-  const error = new DeliveryError(`delivery_rejected ${reason}: ${detail}`, {
-    code: "delivery_rejected",
-    reason,
-    detail,
-    messageId,
-  });
-  return { kind: reason.toLowerCase() === "duplicate" ? "duplicate" : "rejected", error };
-}
-
-/** A text of the other side as it is shown, or the default. */
-function worded(text: string | undefined, otherwise: string): string {
-  return shown(trim(text ?? "")) || otherwise;
-}
-
-/** The receipts of one message, for the one send that waits for them. */
-class ReceiptQueue {
-  /** Is called when the wait fails for good. */
-  onFailure: (() => void) | undefined;
-  readonly #queued: Receipt[] = [];
-  #failure: { readonly error: unknown } | undefined;
-  #wake: (() => void) | undefined;
-
-  push(receipt: Receipt): void {
-    // A full queue belongs to a send that has enough receipts to continue.
-    if (this.#queued.length >= RECEIPT_QUEUE_CAPACITY) return;
-    this.#queued.push(receipt);
-    this.#wake?.();
-  }
-
-  fail(error: unknown): void {
-    this.#failure ??= { error };
-    this.#wake?.();
-    this.onFailure?.();
-  }
-
-  throwIfFailed(): void {
-    if (this.#failure !== undefined) throw this.#failure.error;
-  }
-
-  /** The next receipt, or that the time is over. */
-  async next(milliseconds: number, signal: AbortSignal | undefined): Promise<Receipt | typeof TIMED_OUT> {
-    throwIfAborted(signal);
-    if (this.#queued.length === 0 && this.#failure === undefined) {
-      await new Promise<void>((resolve) => {
-        const timer = setTimeout(wake, timerDelay(milliseconds));
-        const self = this;
-        function wake(): void {
-          clearTimeout(timer);
-          signal?.removeEventListener("abort", wake);
-          self.#wake = undefined;
-          resolve();
-        }
-        this.#wake = wake;
-        signal?.addEventListener("abort", wake, { once: true });
-      });
-    }
-    throwIfAborted(signal);
-    const receipt = this.#queued.shift();
-    if (receipt !== undefined) return receipt;
-    this.throwIfFailed();
-    return TIMED_OUT;
   }
 }

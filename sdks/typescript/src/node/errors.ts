@@ -5,6 +5,7 @@
  */
 
 import { AgentNetError, isAgentNetError } from "../errors.js";
+import { mailboxErrorOf } from "../protocol/index.js";
 import { shown } from "./shown.js";
 
 /** What the constructors of the errors below take beside a message. */
@@ -93,7 +94,7 @@ export interface RegistryErrorData extends ErrorDetails {
 
 /**
  * A call of the registry failed. `code` is what the registry answered where that is a code (`not_found`, `cursor_invalid`,
- * `auth_required`, …: PROTOCOL.md section 6), `registry_refused` where it answered a sentence; `registry_timeout`: no answer
+ * `auth_required`, `mailbox_full`, …: PROTOCOL.md sections 6 and 21), `registry_refused` where it answered a sentence; `registry_timeout`: no answer
  * in time; `invalid_response`: an answer that cannot be read; `permission_denied`, `not_connected`: the request was not sent.
  */
 export class RegistryError extends NamedError {
@@ -107,7 +108,7 @@ export class RegistryError extends NamedError {
 
   /** The error for a registry's answer `{"error": text}`. */
   static refused(rpc: string, text: string, cause?: unknown): RegistryError {
-    const code = /^[a-z][a-z0-9_]{0,63}$/.test(text) ? text : "registry_refused";
+    const code = mailboxErrorOf(text)?.code ?? (/^[a-z][a-z0-9_]{0,63}$/.test(text) ? text : "registry_refused");
     return new RegistryError(shown(text), { code, rpc, detail: text, cause });
   }
 

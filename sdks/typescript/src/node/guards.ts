@@ -53,13 +53,22 @@ export class Guards {
     this.#scopes = new Dedupe(limits.dedupeTtlMs);
   }
 
-  /** Why a message is refused; undefined where it is admitted. Then its id and idempotency scope are remembered. */
-  admit(message: Envelope, capacity: Capacity, now: number, wall: Timestamp = Timestamp.now()): Reject | undefined {
+  /**
+   * Why a message is refused; undefined where it is admitted. Then its id and idempotency scope are remembered. The rate of its
+   * sender does not count where the receiver has fetched it.
+   */
+  admit(
+    message: Envelope,
+    capacity: Capacity,
+    now: number,
+    wall: Timestamp = Timestamp.now(),
+    isFetched = false,
+  ): Reject | undefined {
     if (!capacity.isAccepting) return REJECT.shuttingDown;
     if (capacity.isCircuitOpen) return REJECT.serviceDegraded;
     const expiry = judgeExpiry(message, wall, this.#clockSkewMs);
     if (expiry !== undefined) return expiry;
-    if (!this.#rates.take(this.#sender(message), now)) return REJECT.rateLimited;
+    if (!isFetched && !this.#rates.take(this.#sender(message), now)) return REJECT.rateLimited;
     if (this.#ids.seen(message.messageId, now)) return REJECT.duplicateMessage;
     const scope = this.#scope(message);
     if (scope !== undefined && this.#scopes.seen(scope, now)) return REJECT.duplicateKey;

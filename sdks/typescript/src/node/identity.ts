@@ -95,6 +95,8 @@ export interface Identity {
 
   /** What is wrong with a reply, a frame or a cancel (13.7); undefined where nothing is. */
   verifyReply(envelope: Envelope, expectation: ReplyExpectation): MaybePromise<string | undefined>;
+  /** The member `auth` of a request that only the account's owner may make (13.8), given its wire text without that member. */
+  signRequest?(rpc: string, text: string): MaybePromise<RawJson | undefined>;
   /** Binds a new key in the place of the own one, and signs with it from then on; the new public key. */
   rotateKey?(): Promise<string>;
 }

@@ -38,12 +38,16 @@ export type {
 } from "./identity.js";
 export { DEFAULT_LIMITS, type Limits } from "./limits.js";
 export { CONSOLE_LOGGER, type Logger, SILENT_LOGGER } from "./logger.js";
+export type { AccountMailboxChange, MailboxChange } from "./mailbox/change.js";
+export { MailboxError } from "./mailbox/errors.js";
 export { Message } from "./message.js";
 export type { LatencySnapshot, MetricsSnapshot } from "./metrics.js";
 export { DEFAULT_NATS_URL, type NatsUrl, parseNatsUrl } from "./nats-url.js";
 export { AgentNode } from "./node.js";
+export { NodeRegistryCalls } from "./node-registry-calls.js";
 export {
   DEFAULT_REQUEST_TIMEOUT_MS,
+  type MailboxOptions,
   type MessageOptions,
   type NodeOptions,
   type RegistryCallOptions,

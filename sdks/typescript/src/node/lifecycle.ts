@@ -8,6 +8,7 @@ import type { Handler } from "./context.js";
 import { denialError } from "./denials.js";
 import { rejoinPause } from "./dial.js";
 import { ConnectionLostError, NoRegistryError, NotRunningError, RegistryError } from "./errors.js";
+import { MailboxPull } from "./mailbox/pull.js";
 import { Metrics, type MetricsSnapshot } from "./metrics.js";
 import type { AgentNode } from "./node.js";
 import { Receiver } from "./receiver.js";
@@ -142,6 +143,7 @@ export class Lifecycle {
     } catch (error) {
       if (session !== undefined) {
         session.receiver?.unsubscribe();
+        await session.mailbox?.close();
         await session.farewell();
         session.end();
       }
@@ -166,7 +168,7 @@ export class Lifecycle {
     return Connection.on(target as Exclude<typeof target, string | readonly string[]>, logger);
   }
 
-  /** Subscribes, says hello and starts the heartbeats of a registered session. */
+  /** Subscribes, drains the mailbox, says hello and starts the heartbeats of a registered session. */
   async #join(session: Session, signal: AbortSignal): Promise<void> {
     const { config, connection, logger } = session;
     const own = new Set([receiptsSubject(session.accountId), session.replies.wildcard]);
@@ -181,6 +183,11 @@ export class Lifecycle {
         session.receiver = new Receiver(session, this.#node, () => this.handler ?? (() => undefined));
         session.receiver.subscribe();
         for (const subject of session.receiver.subjects) own.add(subject);
+        if (config.pullsMailbox) {
+          // Behind the inbox: the account counts as online since its registration, so that requests are sent to it.
+          session.mailbox = new MailboxPull(session, session.receiver);
+          await session.mailbox.drain(signal);
+        }
       } else if (config.capabilities.length > 0) {
         logger.warn(
           "capabilities are advertised, but without a handler no message is taken: call onMessage before start",
@@ -197,6 +204,7 @@ export class Lifecycle {
     await connection.roundTrip();
     throwIfAborted(signal);
     session.keepAlive();
+    session.mailbox?.follow();
   }
 
   async #endSession(): Promise<void> {
@@ -212,7 +220,9 @@ export class Lifecycle {
 
   async #leave(session: Session): Promise<void> {
     const { logger } = this.#config;
+    await session.mailbox?.stop();
     await session.receiver?.close(this.#config.limits.drainTimeoutMs);
+    await session.mailbox?.close();
     for (const closer of [...session.closers]) {
       try {
         await closer();

@@ -1,26 +1,6 @@
 /** {@link AgentNode}: one agent on the network. */
 
-import type { JsonObject } from "../json/index.js";
-import type {
-  MessageSearchRequest,
-  SearchReply,
-  SearchRequest,
-  ThreadListReply,
-  ThreadListRequest,
-  ThreadMessagesRequest,
-  ThreadStatusReply,
-  ThreadStatusRequest,
-} from "../protocol/index.js";
-import {
-  type AgentInfo,
-  type BlobRef,
-  blobRefPayload,
-  type HistoryPage,
-  KIND,
-  type Profile,
-  type ProfileRequest,
-  RPC,
-} from "../protocol/index.js";
+import { type AgentInfo, type BlobRef, blobRefPayload, KIND, type MailboxActionReply, RPC } from "../protocol/index.js";
 import { type BlobStore, blobStoreOf } from "./blobs/index.js";
 import { optionsOf } from "./checks.js";
 import { checkOptions, type NodeConfig } from "./config.js";
@@ -28,10 +8,12 @@ import type { Handler } from "./context.js";
 import { RotateKeyError } from "./dev-auth/index.js";
 import { InvalidArgumentError, NoReplySubjectError, NotRunningError } from "./errors.js";
 import { Lifecycle } from "./lifecycle.js";
+import { callAsOwner } from "./mailbox/calls.js";
+import { checkedChange, type MailboxChange } from "./mailbox/change.js";
 import type { Message } from "./message.js";
 import type { MetricsSnapshot } from "./metrics.js";
+import { NodeRegistryCalls } from "./node-registry-calls.js";
 import type { NodeOptions, RegistryCallOptions, ReplyOptions, RequestOptions, SendOptions, Sent } from "./options.js";
-import * as lookups from "./registry.js";
 import type { RegistryClient } from "./registry-client.js";
 import { request } from "./requests.js";
 import { send } from "./sender.js";
@@ -62,7 +44,7 @@ import { throwIfAborted, withDeadline } from "./waits.js";
  *
  * While it runs, its connection and its heartbeats keep the process alive; {@link close} is the clean end.
  */
-export class AgentNode {
+export class AgentNode extends NodeRegistryCalls {
   readonly #config: NodeConfig;
   readonly #lifecycle: Lifecycle;
 
@@ -71,6 +53,7 @@ export class AgentNode {
    * @throws {ConnectError} The address cannot be used.
    */
   constructor(options: NodeOptions) {
+    super();
     this.#config = checkOptions(options);
     this.#lifecycle = new Lifecycle(this, this.#config);
   }
@@ -133,7 +116,7 @@ export class AgentNode {
   }
 
   /** The account id, while the node runs. */
-  get accountId(): string | undefined {
+  override get accountId(): string | undefined {
     return this.#lifecycle.receivingSession?.accountId;
   }
 
@@ -336,56 +319,21 @@ export class AgentNode {
   }
 
   /** The client of the registry on the node's connection. @throws {NotRunningError} */
-  get registry(): RegistryClient {
+  override get registry(): RegistryClient {
     return this.session().registry;
   }
 
-  /** All agents that are online, by agent id and session. @throws {RegistryError} */
-  async listOnline(options?: RegistryCallOptions): Promise<AgentInfo[]> {
-    return await this.registry.listOnline(options);
-  }
-
-  /** Accounts by name and capability. @throws {RegistryError} */
-  async searchProfiles(filters: SearchRequest = {}, options?: RegistryCallOptions): Promise<SearchReply> {
-    return await lookups.searchProfiles(this.registry, filters, options);
-  }
-
-  /** One account by id or username. @throws {RegistryError} `not_found` among others. */
-  async getProfile(who: ProfileRequest, options?: RegistryCallOptions): Promise<Profile> {
-    return await lookups.getProfile(this.registry, who, options);
-  }
-
-  /** Threads, latest activity first. @throws {RegistryError} */
-  async listThreads(filters: ThreadListRequest = {}, options?: RegistryCallOptions): Promise<ThreadListReply> {
-    return await lookups.listThreads(this.registry, filters, options);
-  }
-
-  /** One thread's counters. @throws {RegistryError} `not_found` among others. */
-  async threadStatus(
-    threadId: string,
-    limits: Omit<ThreadStatusRequest, "threadId"> = {},
-    options?: RegistryCallOptions,
-  ): Promise<ThreadStatusReply> {
-    return await lookups.getThreadStatus(this.registry, { ...limits, threadId }, options);
-  }
-
-  /** One page of a thread, newest first. @throws {RegistryError} */
-  async threadMessages(
-    threadId: string,
-    page: Omit<ThreadMessagesRequest, "threadId"> = {},
-    options?: RegistryCallOptions,
-  ): Promise<HistoryPage> {
-    return await lookups.getThreadMessages(this.registry, { ...page, threadId }, options);
-  }
-
-  /** Messages by filters, newest first. @throws {RegistryError} */
-  async searchMessages(filters: MessageSearchRequest = {}, options?: RegistryCallOptions): Promise<HistoryPage> {
-    return await lookups.searchMessages(this.registry, filters, options);
-  }
-
-  /** The counters of the registry that answers. @throws {RegistryError} */
-  async registryMetrics(options?: RegistryCallOptions): Promise<JsonObject> {
-    return await this.registry.call(RPC.metrics, {}, options);
+  /**
+   * Delivers dead messages of the account's own mailbox again, or deletes messages of it; signed where the node signs.
+   *
+   * @throws {RegistryError} @throws {InvalidArgumentError} @throws {NotRunningError}
+   */
+  async mailboxAction(change: MailboxChange, options?: RegistryCallOptions): Promise<MailboxActionReply> {
+    const { action, messageIds, state } = checkedChange(optionsOf(change, "change"));
+    const session = this.session();
+    const { accountId, sessionTag } = session;
+    const request = { accountId, sessionTag, action, messageIds, state };
+    return await callAsOwner(session, RPC.mailboxAction, request, options);
   }
 
   /** The account behind a username, from the cache or the registry. @throws {RegistryError} `not_found` among others. */

@@ -2,7 +2,7 @@
 
 import type { NatsConnection } from "@nats-io/nats-core";
 
-import type { Receipt } from "../protocol/index.js";
+import type { MailboxAck, Receipt } from "../protocol/index.js";
 import type { BlobOptions } from "./blobs/settings.js";
 import type { IdentityProvider } from "./identity.js";
 import type { Limits } from "./limits.js";
@@ -44,6 +44,11 @@ export interface NodeOptions {
   readonly blobs?: BlobOptions | undefined;
   /** The schema version of messages sent. Default `1.1`. */
   readonly schemaVersion?: string | undefined;
+  /**
+   * Take the messages that were left in the account's mailbox (PROTOCOL.md section 21.4), in their order and at the node's own
+   * pace, first of all at the start. False: the registry sends them to the inbox, one by one. Default true.
+   */
+  readonly pullMailbox?: boolean | undefined;
   /** Where failures of handlers and the like are reported. Default: warnings and errors to the console. */
   readonly logger?: Logger | undefined;
 }
@@ -73,6 +78,20 @@ export interface MessageOptions {
  */
 export type Until = "published" | "accepted" | "processed";
 
+/** How a message is left in its receiver's mailbox. */
+export interface MailboxOptions {
+  /**
+   * How long it may wait, in milliseconds; the registry keeps it for a week at most by default. Default: `ttlMs` of the send, else
+   * seven days.
+   */
+  readonly ttlMs?: number | undefined;
+  /**
+   * When it counts as delivered: once the receiver has accepted it, or once the receiver's handler has finished with it (it then
+   * comes again where the handler fails). Default: `processed` with `until: "processed"`, else `accepted`.
+   */
+  readonly ack?: MailboxAck | undefined;
+}
+
 /** The options of a send. */
 export interface SendOptions extends MessageOptions {
   /** How far to wait. Default `accepted`. */
@@ -87,6 +106,12 @@ export interface SendOptions extends MessageOptions {
   readonly processingTimeoutMs?: number | undefined;
   /** Ends the wait: the call rejects with the signal's reason. The message may have been published. */
   readonly signal?: AbortSignal | undefined;
+  /**
+   * Leave the message in the receiver's mailbox if the receiver cannot take it now (PROTOCOL.md section 21): the registry keeps it
+   * until the receiver comes back, and `delivery` of the result says `queued`. It is published once, `retryAttempts` has no
+   * effect, and there is no `until: "published"`. Default false.
+   */
+  readonly mailbox?: boolean | MailboxOptions | undefined;
 }
 
 /** The options of a request. */
@@ -117,8 +142,12 @@ export interface Sent {
   readonly threadId: string;
   /** The id of its trace. */
   readonly traceId: string;
-  /** The receipt that ended the wait; absent of a send until `published`. */
+  /** The receipt that ended the wait; absent of a send until `published`, and where the registry answered in its place. */
   readonly receipt?: Receipt;
+  /** Of a send with `mailbox`: whether the receiver has it, or the registry keeps it. */
+  readonly delivery?: "delivered" | "queued";
+  /** Of a message that is queued: why, and until when. */
+  readonly detail?: string;
 }
 
 /** The options of a call of the registry. */

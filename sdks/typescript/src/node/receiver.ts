@@ -20,6 +20,7 @@ import {
   inboxSubject,
   isRoutable,
   judgeSchemaVersion,
+  MAILBOX_FREE_CODES,
   newUlid,
   REJECT,
   type Reject,
@@ -34,7 +35,7 @@ import type { AgentNode } from "./node.js";
 import { Rejections } from "./rejections.js";
 import type { Session } from "./session.js";
 import { type Deferred, deferred, monotonic, pause, TIMED_OUT, withDeadline } from "./waits.js";
-import { Workers } from "./workers.js";
+import { type Progress, Workers } from "./workers.js";
 
 /** More than the nine digits that the server reads as a number of messages; no subscription receives so many. */
 const UNREACHABLE_MESSAGE_LIMIT = 1_000_000_000_000_000;
@@ -92,6 +93,23 @@ export class Receiver {
   /** Accepted messages that wait for a handler. */
   get pending(): number {
     return this.#workers.pending;
+  }
+
+  /** Slots that the backlog has left. */
+  get freeSlots(): number {
+    return this.#session.config.limits.maxPending - this.#workers.pending;
+  }
+
+  /** Resolves when the backlog has a slot left, or the signal is aborted. */
+  async room(signal: AbortSignal): Promise<void> {
+    if (!this.#workers.isFull || signal.aborted) return;
+    // Only the signal rejects it.
+    await withDeadline(this.#workers.room(), Infinity, signal).catch(() => undefined);
+  }
+
+  /** Takes a message of the mailbox: as one of the inbox, but that the rate of its sender does not count. */
+  takeLeased(message: Msg, progress: Progress): void {
+    this.#take(message, progress);
   }
 
   /** Subscribes to the inbox and to the capabilities that messages can be routed by, each with its queue group. */
@@ -199,7 +217,7 @@ export class Receiver {
   }
 
   /** Reads a message and decides about it. */
-  #take(raw: Msg): void {
+  #take(raw: Msg, progress?: Progress): void {
     // Once: the client decodes a reply subject that is empty each time it is asked for.
     const { data, reply } = raw;
     const size = data.length;
@@ -209,13 +227,13 @@ export class Receiver {
       envelope = decodeEnvelope(data);
     } catch (error) {
       const reject = size > limit ? REJECT.payloadTooLarge(size, limit) : REJECT.messageInvalid(textOf(error));
-      this.#rejections.reject(unreadable(reply), reject);
+      this.#refuse(unreadable(reply), reject, progress);
       return;
     }
     try {
       checkEnvelope(envelope);
     } catch (error) {
-      this.#rejections.reject(new Message(boundedIds(envelope), reply), REJECT.messageInvalid(textOf(error)));
+      this.#refuse(new Message(boundedIds(envelope), reply), REJECT.messageInvalid(textOf(error)), progress);
       return;
     }
     if (envelope.threadId === undefined) {
@@ -224,51 +242,58 @@ export class Receiver {
     }
     const reject = size > limit ? REJECT.payloadTooLarge(size, limit) : rejectMarks(setByServer(raw));
     const message = new Message(envelope, reply);
-    if (reject !== undefined) this.#rejections.reject(message, reject);
-    else this.#verify(envelope, message, raw, size);
+    if (reject !== undefined) this.#refuse(message, reject, progress);
+    else this.#verify(envelope, message, raw, size, progress);
+  }
+
+  #refuse(message: Message, reject: Reject, progress: Progress | undefined): void {
+    // A message that goes back to the mailbox is not refused: it comes again.
+    if (progress === undefined || !MAILBOX_FREE_CODES.includes(reject.code)) this.#rejections.reject(message, reject);
+    progress?.refused(reject);
   }
 
   /** Rows 3 and 4: the schema version and the signature. */
-  #verify(envelope: Envelope, message: Message, raw: Msg, size: number): void {
+  #verify(envelope: Envelope, message: Message, raw: Msg, size: number, progress: Progress | undefined): void {
     const schema = judgeSchemaVersion(envelope.schemaVersion);
     if ("reject" in schema) {
-      this.#rejections.reject(message, schema.reject);
+      this.#refuse(message, schema.reject, progress);
       return;
     }
     const { identity } = this.#session;
     if (identity.isSigned) envelope.schemaVersion = schema.version;
     const verdict = identity.verifyMessage(envelope, size, (late) => {
       this.#verifying -= 1;
-      this.#decide(message, raw, late);
+      this.#decide(message, raw, late, progress);
       if (this.#verifying === 0) {
         this.#verified?.resolve();
         this.#verified = undefined;
       }
     });
     if (verdict === "waits") this.#verifying += 1;
-    else this.#decide(message, raw, verdict);
+    else this.#decide(message, raw, verdict, progress);
   }
 
   /** Rows 5 to 11, on a message whose signature was verified. */
-  #decide(message: Message, raw: Msg, refused: Reject | undefined): void {
+  #decide(message: Message, raw: Msg, refused: Reject | undefined, progress: Progress | undefined): void {
     const now = monotonic();
     const capacity = {
       isAccepting: this.#isAccepting,
       isCircuitOpen: this.#session.circuit.isOpen(now),
       isBacklogFull: this.#workers.isFull,
     };
-    const reject = refused ?? this.#judge(message.envelope, capacity, now);
+    const reject = refused ?? this.#judge(message.envelope, capacity, now, progress !== undefined);
     if (reject !== undefined) {
-      this.#rejections.reject(message, reject);
+      this.#refuse(message, reject, progress);
       return;
     }
     const receipt = this.#rejections.acknowledge(message, "accepted");
-    this.#workers.add({ message, raw, receipt });
+    progress?.accepted();
+    this.#workers.add({ message, raw, receipt, progress });
   }
 
-  #judge(envelope: Readonly<Envelope>, capacity: Capacity, now: number): Reject | undefined {
+  #judge(envelope: Readonly<Envelope>, capacity: Capacity, now: number, isFetched: boolean): Reject | undefined {
     if (this.#options.guards === false) return judgeCapacity(capacity);
-    return this.#guards.admit(envelope, capacity, now);
+    return this.#guards.admit(envelope, capacity, now, undefined, isFetched);
   }
 }
 

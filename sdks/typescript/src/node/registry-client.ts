@@ -3,7 +3,7 @@
 import type { Msg, NatsConnection, Subscription } from "@nats-io/nats-core";
 
 import type { JsonObject } from "../json/index.js";
-import { type AgentInfo, type RegisterRequest, RegistryRefusal, RPC, type Rpc } from "../protocol/index.js";
+import { type AgentInfo, RegistryRefusal, RPC, type Rpc } from "../protocol/index.js";
 import { checkedMs, optionsOf } from "./checks.js";
 import { Connection, NO_CONNECTION } from "./connection.js";
 import { denialError } from "./denials.js";
@@ -64,6 +64,16 @@ export class RegistryClient {
   }
 
   /**
+   * Calls an RPC once, and fails at once where no registry answers it: for calls that are made again later anyway.
+   *
+   * @internal
+   * @throws {RegistryError}
+   */
+  callOnce<Request, Reply>(rpc: Rpc<Request, Reply>, request: Request, options?: RegistryCallOptions): Promise<Reply> {
+    return this.#ask(rpc, request, (body) => rpc.read(body), options, true);
+  }
+
+  /**
    * Calls an RPC, and gives the reply's members as they came.
    *
    * @throws {RegistryError}
@@ -104,6 +114,7 @@ export class RegistryClient {
     request: Request,
     read: (body: Uint8Array) => T,
     given: RegistryCallOptions | undefined,
+    isOnce = false,
   ): Promise<T> {
     const options = optionsOf(given);
     throwIfAborted(options.signal);
@@ -115,7 +126,8 @@ export class RegistryClient {
         rpc: rpc.name,
         subject: rpc.subject,
         body,
-        attempts: isRepeatable(rpc, request) ? MAX_ATTEMPTS : 1,
+        attempts: !isOnce && isRepeatable(rpc, request) ? MAX_ATTEMPTS : 1,
+        isOnce,
         timeoutMs: checkedMs("timeoutMs", options.timeoutMs ?? DEFAULT_REGISTRY_TIMEOUT_MS),
         signal: options.signal,
         read,
@@ -152,6 +164,8 @@ interface CallSettings<T> {
   readonly subject: string;
   readonly body: string;
   readonly attempts: number;
+  /** It fails at once where nothing answers. */
+  readonly isOnce: boolean;
   readonly timeoutMs: number;
   readonly signal: AbortSignal | undefined;
   readonly read: (body: Uint8Array) => T;
@@ -242,9 +256,9 @@ class Call<T> {
   }
 
   #onAnswer(answer: Msg): void {
-    const { rpc, read } = this.#settings;
+    const { rpc, read, isOnce } = this.#settings;
     if (statusOf(answer) === 503) {
-      if (!this.#sightings.mayComeBack()) {
+      if (isOnce || !this.#sightings.mayComeBack()) {
         this.#reject(new NoRegistryError(rpc));
         return;
       }
@@ -309,10 +323,9 @@ export function statusOf(message: Msg): number {
   }
 }
 
-/** Whether a request may be made more than once: all may, but a signed registration or rotation, whose nonce counts once. */
+/** Whether a request may be made more than once: all may, but a signed one, whose nonce counts once, and one that leases messages. */
 function isRepeatable<Request, Reply>(rpc: Rpc<Request, Reply>, request: Request): boolean {
-  if (rpc.name === RPC.rotateKey.name) return false;
-  return rpc.name !== RPC.register.name || (request as RegisterRequest).auth === undefined;
+  return rpc.name !== RPC.mailboxLease.name && (request as { readonly auth?: unknown }).auth === undefined;
 }
 
 /** When a registry answered on this network last. */

@@ -10,12 +10,20 @@ import { platform } from "../platform/index.js";
 import {
   type AgentInfo,
   type HistoryPage,
+  type MailboxActionReply,
+  type MailboxActionRequest,
+  type MailboxListReply,
+  type MailboxListRequest,
+  type MailboxStatusReply,
+  type MailboxStatusRequest,
   type MessageSearchRequest,
+  newNonce,
   type Profile,
   type ProfileRequest,
   type ResolveAccountReply,
   type ResolveKeyReply,
   RPC,
+  requestClaims,
   type SearchReply,
   type SearchRequest,
   type ThreadListReply,
@@ -23,6 +31,7 @@ import {
   type ThreadMessagesRequest,
   type ThreadStatusReply,
   type ThreadStatusRequest,
+  Timestamp,
   usableUsername,
   usernameLookupKey,
 } from "../protocol/index.js";
@@ -30,6 +39,7 @@ import { optionsOf } from "./checks.js";
 import { Connection } from "./connection.js";
 import { InvalidArgumentError } from "./errors.js";
 import { SILENT_LOGGER } from "./logger.js";
+import { type AccountMailboxChange, checkedChange } from "./mailbox/change.js";
 import { natsUrlFromEnvironment } from "./nats-url.js";
 import type { RegistryCallOptions } from "./options.js";
 import { RegistryClient } from "./registry-client.js";
@@ -159,6 +169,58 @@ export async function searchMessages(
 ): Promise<HistoryPage> {
   const request = optionsOf(filters, "filters");
   return await withRegistry(source, (registry) => registry.call(RPC.messageSearch, request, options), options);
+}
+
+/** How full the mailbox of an account is; without `who` all mailboxes together. @throws {RegistryError} */
+export async function mailboxStatus(
+  source?: RegistrySource,
+  who: MailboxStatusRequest = {},
+  options?: RegistryCallOptions,
+): Promise<MailboxStatusReply> {
+  const request = mailboxOwner(optionsOf(who, "who"));
+  return await withRegistry(source, (registry) => registry.call(RPC.mailboxStatus, request, options), options);
+}
+
+/** Messages of one mailbox, the oldest first; `nextCursor` is for the next page. @throws {RegistryError} */
+export async function mailboxList(
+  source: RegistrySource,
+  filters: MailboxListRequest,
+  options?: RegistryCallOptions,
+): Promise<MailboxListReply> {
+  const asked = optionsOf(filters, "filters");
+  const { accountId: _account, username: _username, ...rest } = asked;
+  const owner = mailboxOwner(asked);
+  if (owner.accountId === undefined && owner.username === undefined) {
+    throw new InvalidArgumentError("accountId or username is required");
+  }
+  const request = { ...rest, ...owner };
+  return await withRegistry(source, (registry) => registry.call(RPC.mailboxList, request, options), options);
+}
+
+/** Delivers messages of a mailbox again, or deletes them. @throws {RegistryError} @throws {InvalidArgumentError} */
+export async function mailboxAction(
+  source: RegistrySource,
+  change: AccountMailboxChange,
+  options?: RegistryCallOptions,
+): Promise<MailboxActionReply> {
+  const { key, ...asked } = optionsOf(change, "change");
+  const accountId = typeof asked.accountId === "string" ? asked.accountId.trim() : "";
+  if (accountId === "") throw new InvalidArgumentError("accountId is required");
+  const request: MailboxActionRequest = { ...checkedChange(asked), accountId, sessionTag: "" };
+  if (key !== undefined) {
+    const { name, encode } = RPC.mailboxAction;
+    const now = Timestamp.now();
+    const claims = { rpc: name, accountId, sessionTag: "", text: encode(request), now, nonce: newNonce() };
+    request.auth = await key.auth(requestClaims(claims));
+  }
+  return await withRegistry(source, (registry) => registry.call(RPC.mailboxAction, request, options), options);
+}
+
+function mailboxOwner({ accountId, username }: MailboxStatusRequest): MailboxStatusRequest {
+  const owner: MailboxStatusRequest = {};
+  if (accountId !== undefined && accountId.trim() !== "") owner.accountId = accountId.trim();
+  if (username !== undefined && username.trim() !== "") owner.username = usernameKey(username);
+  return owner;
 }
 
 /** The counters of the registry that answers. */

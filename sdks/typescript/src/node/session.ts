@@ -18,6 +18,8 @@ import { type Connection, ROUND_TRIP_TIMEOUT_MS } from "./connection.js";
 import { Delivery } from "./delivery.js";
 import type { Identity, RegistrationIdentity } from "./identity.js";
 import type { Logger } from "./logger.js";
+import { Outbox } from "./mailbox/outbox.js";
+import type { MailboxPull } from "./mailbox/pull.js";
 import type { Metrics, SessionGauges } from "./metrics.js";
 import type { Receiver } from "./receiver.js";
 import { RegistryClient } from "./registry-client.js";
@@ -53,6 +55,10 @@ export class Session {
   readonly registration: RegisterReply;
   /** What receives messages; absent without a handler. */
   receiver: Receiver | undefined;
+  /** What takes the messages of the account's mailbox; absent without a handler, or where the registry sends them. */
+  mailbox: MailboxPull | undefined;
+  /** The accounts whose mailboxes hold messages of this session. */
+  readonly outbox = new Outbox();
   /** What has to happen when the node closes, before the goodbye: streams end, uploads stop. */
   readonly closers = new Set<() => Promise<void> | void>();
   readonly #ended = new AbortController();
@@ -123,6 +129,7 @@ export class Session {
         {
           agent: requestedInfo(config),
           keepProfile: config.keepProfile,
+          pullsMailbox: config.pullsMailbox,
           ...(auth === undefined ? {} : { auth }),
         },
         { timeoutMs: timeoutMs ?? REGISTER_TIMEOUT_MS, signal },
@@ -189,7 +196,8 @@ export class Session {
     const auth = await this.identity.signHello(info);
     if (this.#hasParted) return;
     const { inflight, pending, circuitOpen } = this.gauges();
-    const body = encodeHello(info, this.metrics.counters(inflight, pending, circuitOpen), auth);
+    const counters = this.metrics.counters(inflight, pending, circuitOpen);
+    const body = encodeHello(info, counters, auth, this.config.pullsMailbox);
     this.connection.publish(REGISTRY_SUBJECTS.hello, body);
   }
 

@@ -11,12 +11,24 @@ import type { Rejections } from "./rejections.js";
 import type { Session } from "./session.js";
 import { type Deferred, deferred, monotonic, timerDelay } from "./waits.js";
 
+/** Is told how it goes on with a message that the session has leased (PROTOCOL.md section 21.4). */
+export interface Progress {
+  /** It was not accepted. */
+  refused(reject: Reject): void;
+  /** It is accepted. */
+  accepted(): void;
+  /** Its handler has ended; undefined where it went well. Whether the message goes back as if it had not been tried. */
+  ended(reject: Reject | undefined): boolean;
+}
+
 /** An accepted message. */
 export interface Job {
   readonly message: Message;
   readonly raw: Msg;
   /** The publishing of the receipt `accepted`, which comes before everything else; undefined where that is done. */
   readonly receipt: Promise<void> | undefined;
+  /** Of a message that was leased. */
+  readonly progress?: Progress | undefined;
 }
 
 /** Runs the handler on accepted messages, up to a number at the same time. */
@@ -35,6 +47,7 @@ export class Workers {
   readonly #aborts = new Set<() => void>();
   #isAborted = false;
   #idle: Deferred<void> | undefined;
+  #room: Deferred<void> | undefined;
   #hasWarned = false;
 
   constructor(
@@ -64,6 +77,14 @@ export class Workers {
   /** Whether the backlog has no slot left. */
   get isFull(): boolean {
     return this.pending >= this.#session.config.limits.maxPending;
+  }
+
+  /** Resolves when the backlog has a slot left. */
+  async room(): Promise<void> {
+    while (this.isFull) {
+      this.#room ??= deferred();
+      await this.#room.promise;
+    }
   }
 
   /** Adds an accepted message; its handler begins at once where one more may run. */
@@ -109,6 +130,8 @@ export class Workers {
     const job = this.#backlog[this.#head];
     if (job === undefined) return undefined;
     this.#head += 1;
+    this.#room?.resolve();
+    this.#room = undefined;
     if (this.#head === this.#backlog.length || this.#head > 1_024) {
       this.#backlog = this.#backlog.slice(this.#head);
       this.#head = 0;
@@ -186,13 +209,15 @@ export class Workers {
       if (reject === undefined) {
         this.#session.metrics.processed += 1;
         void this.#rejections.acknowledge(job.message, "processed");
+        job.progress?.ended(undefined);
       } else {
         // Before the report: when the sender retries, the message is handled again.
         this.#forget(job.message.envelope);
-        this.#rejections.reject(job.message, reject);
+        if (job.progress?.ended(reject) !== true) this.#rejections.reject(job.message, reject);
       }
     } catch (error) {
       this.#session.logger.error("a worker failed", { error });
+      job.progress?.ended(REJECT.handlerError);
     } finally {
       this.#inflight -= 1;
       this.#start();

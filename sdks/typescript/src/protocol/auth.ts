@@ -115,6 +115,28 @@ export function goodbyeClaims(goodbye: Goodbye): Claims {
   ]);
 }
 
+/** What the signature of a request to the registry covers that only an account's owner may make (section 13.8). */
+export function requestClaims(request: {
+  /** The name of the RPC. */
+  rpc: string;
+  accountId: string;
+  /** May be empty. */
+  sessionTag: string;
+  /** The wire text of the request without its signature. */
+  text: string;
+  now: Timestamp;
+  nonce: string;
+}): Claims {
+  return Claims.of([
+    ["purpose", request.rpc],
+    ["account_id", request.accountId],
+    ["session_tag", request.sessionTag],
+    ["request_sha256", payloadSha256(RawJson.trusted(request.text))],
+    ["timestamp", request.now.toString()],
+    ["nonce", request.nonce],
+  ]);
+}
+
 interface Auth {
   publicKey: string;
   signature: string;

@@ -3,6 +3,7 @@
 import { ObjectWriter, RawJson, trim } from "../json/index.js";
 import { type Envelope, KIND, SCHEMA_VERSION, traceOrMessageId } from "./envelope.js";
 import { defaultThreadId } from "./ids.js";
+import type { MailboxAck } from "./mailbox.js";
 import type { Reject } from "./reject.js";
 import type { Timestamp } from "./time.js";
 
@@ -41,6 +42,8 @@ export interface Draft {
   idempotencyKey?: string | undefined;
   /** Default {@link SCHEMA_VERSION}. */
   schemaVersion?: string | undefined;
+  /** Keep the message for a receiver that cannot take it now, and when it counts as delivered (section 21.1). */
+  mailbox?: MailboxAck | undefined;
 }
 
 /** The finished, unsigned message of a draft. */
@@ -67,6 +70,7 @@ export function compose(draft: Draft, sender: Sender, messageId: string, now: Ti
   if (draft.parentMessageId) envelope.parentMessageId = draft.parentMessageId;
   const idempotencyKey = trim(draft.idempotencyKey ?? "");
   if (idempotencyKey !== "") envelope.idempotencyKey = idempotencyKey;
+  if (draft.mailbox !== undefined) envelope.mailbox = draft.mailbox;
   return envelope;
 }
 

@@ -2,6 +2,7 @@
 
 import { ascii, compactInteger, escaped, integer, type JsonView, type RawJson, RecordReader } from "../json/index.js";
 import { present, readRecord } from "./decode.js";
+import { type MailboxAck, mailboxAckText, readMailboxAck } from "./mailbox.js";
 
 /** The conventional kinds of a message; any other text is allowed. */
 export const KIND = {
@@ -60,6 +61,8 @@ export interface Envelope {
   idempotencyKey?: string;
   /** A reply subject in the body; the NATS reply subject takes precedence (section 0.7). */
   replyTo?: RawJson;
+  /** Asks the registry to keep the message while its receiver cannot take it, and says when it is delivered (section 21.1). */
+  mailbox?: MailboxAck;
   /** The signature (section 13.4); always an object. */
   auth?: RawJson;
 }
@@ -83,6 +86,7 @@ export interface AgentMessageObject {
   parent_message_id?: string;
   idempotency_key?: string;
   reply_to?: unknown;
+  mailbox?: true | { ack: "processed" };
   auth?: unknown;
 }
 
@@ -104,6 +108,7 @@ const READER = new RecordReader([
   "parent_message_id",
   "idempotency_key",
   "reply_to",
+  "mailbox",
   "auth",
 ]);
 
@@ -145,6 +150,8 @@ export function decodeEnvelope(body: Uint8Array | string): Envelope {
   if (idempotencyKey !== "") envelope.idempotencyKey = idempotencyKey;
   const replyTo = record.get("reply_to");
   if (!replyTo.isNull()) envelope.replyTo = replyTo.toRaw();
+  const mailbox = readMailboxAck(record.get("mailbox"));
+  if (mailbox !== undefined) envelope.mailbox = mailbox;
   const auth = record.get("auth");
   if (auth.kind === "object") envelope.auth = auth.toRaw();
   return envelope;
@@ -177,10 +184,11 @@ export function encodeEnvelope(envelope: Envelope): string {
   if (expiresAt !== undefined) out += `,"expires_at":"${escaped(expiresAt)}"`;
   if (traceId !== undefined) out += `,"trace_id":"${escaped(traceId)}"`;
   if (threadId !== undefined) out += `,"thread_id":"${escaped(threadId)}"`;
-  const { parentMessageId, idempotencyKey, replyTo, auth } = envelope;
+  const { parentMessageId, idempotencyKey, replyTo, mailbox, auth } = envelope;
   if (parentMessageId !== undefined) out += `,"parent_message_id":"${escaped(parentMessageId)}"`;
   if (idempotencyKey !== undefined) out += `,"idempotency_key":"${escaped(idempotencyKey)}"`;
   if (replyTo !== undefined) out += `,"reply_to":${ascii(replyTo.text)}`;
+  if (mailbox !== undefined) out += `,"mailbox":${mailboxAckText(mailbox)}`;
   if (auth !== undefined) out += `,"auth":${ascii(auth.text)}`;
   return `${out}}`;
 }
@@ -211,7 +219,12 @@ export function envelopeToObject(envelope: Envelope): AgentMessageObject {
       parent_message_id: envelope.parentMessageId,
       idempotency_key: envelope.idempotencyKey,
       reply_to: envelope.replyTo?.value(),
+      mailbox: mailboxObject(envelope.mailbox),
       auth: envelope.auth?.value(),
     }),
   };
+}
+
+function mailboxObject(ack: MailboxAck | undefined): AgentMessageObject["mailbox"] {
+  return ack === "processed" ? { ack } : ack && true;
 }

@@ -13,6 +13,8 @@ export * from "./expiry.js";
 export * from "./ids.js";
 export * from "./keys.js";
 export * from "./limits.js";
+export * from "./mailbox.js";
+export type * from "./mailbox-types.js";
 export * from "./payload-text.js";
 export * from "./percentile.js";
 export * from "./presence.js";
@@ -21,6 +23,8 @@ export * from "./receipt.js";
 export * from "./reject.js";
 export * from "./reply.js";
 export * from "./rpc.js";
+export { RegistryRefusal, type Rpc } from "./rpc-call.js";
+export { decodeMailboxEvent } from "./rpc-mailbox.js";
 export type {
   AccountHit,
   HistoryMessage,

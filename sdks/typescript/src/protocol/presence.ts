@@ -2,6 +2,7 @@
 
 import { ascii, ObjectWriter, type RawJson } from "../json/index.js";
 import { type AgentCounters, type AgentInfo, encodeCounters, writeAgentInfo } from "./agent-info.js";
+import { MAILBOX_PULL } from "./mailbox.js";
 
 /** What an agent says when it ends. */
 export interface Goodbye {
@@ -13,10 +14,15 @@ export interface Goodbye {
   seenAt: string;
 }
 
-/** The wire text of a hello, with the agent's counters and its signature, if there are any. */
-export function encodeHello(agent: AgentInfo, counters?: AgentCounters, auth?: RawJson): string {
+/**
+ * The wire text of a hello, with the agent's counters and its signature, if there are any.
+ *
+ * @param pullsMailbox - Whether the session takes the messages of its account's mailbox itself (section 21.4).
+ */
+export function encodeHello(agent: AgentInfo, counters?: AgentCounters, auth?: RawJson, pullsMailbox = false): string {
   const out = writeAgentInfo(agent, new ObjectWriter());
   if (counters !== undefined) out.raw("counters", encodeCounters(counters));
+  if (pullsMailbox) out.text("mailbox", MAILBOX_PULL);
   if (auth !== undefined) out.raw("auth", ascii(auth.text));
   return out.finish();
 }

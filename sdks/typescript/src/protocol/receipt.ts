@@ -7,13 +7,13 @@ import type { Reject } from "./reject.js";
 import type { Timestamp } from "./time.js";
 
 /** What a receipt says, once its text is trimmed and in lower case. */
-export type ReceiptStatus = "accepted" | "processed" | "rejected" | "other";
+export type ReceiptStatus = "accepted" | "processed" | "rejected" | "queued" | "other";
 
 /** One receipt, published to the original sender's receipts subject. */
 export interface Receipt {
   /** The message that it is about. */
   messageId: string;
-  /** As written: `accepted`, `processed`, `rejected`, in any case, or another text. */
+  /** As written: `accepted`, `processed`, `rejected`, `queued` (a registry keeps the message), in any case, or another text. */
   status: string;
   /** When it was issued. */
   eventAt: string;
@@ -31,7 +31,7 @@ export interface Receipt {
   parentMessageId?: string;
   /** On rejections: the code of section 12. */
   code?: string;
-  /** On rejections: what the code means. */
+  /** On rejections: what the code means; on `queued`: why the message is kept, and until when. */
   detail?: string;
   /** A detached signature (section 13.6); always an object. */
   auth?: RawJson;
@@ -40,7 +40,7 @@ export interface Receipt {
 /** The receipt for a message, as its receiver issues it. */
 export function receiptFor(
   message: Envelope,
-  status: Exclude<ReceiptStatus, "other">,
+  status: Exclude<ReceiptStatus, "queued" | "other">,
   receiver: { accountId: string; sessionTag: string },
   now: Timestamp,
   reject?: Reject,
@@ -127,10 +127,12 @@ export function encodeReceipt(receipt: Receipt): string {
   return `${out}}`;
 }
 
+const STATUSES: readonly ReceiptStatus[] = ["accepted", "processed", "rejected", "queued"];
+
 /** What a receipt says: its status, compared trimmed and without case. */
 export function receiptStatus(receipt: Receipt): ReceiptStatus {
   const status = trim(receipt.status).toLowerCase();
-  return status === "accepted" || status === "processed" || status === "rejected" ? status : "other";
+  return (STATUSES as readonly string[]).includes(status) ? (status as ReceiptStatus) : "other";
 }
 
 const FRONT = '{"message_id":"';

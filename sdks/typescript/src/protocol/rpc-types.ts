@@ -13,6 +13,8 @@ export interface RegisterRequest {
   auth?: RawJson | undefined;
   /** An existing account keeps its name, capabilities and metadata. */
   keepProfile?: boolean | undefined;
+  /** The session takes the messages of its account's mailbox itself (section 21.4). */
+  pullsMailbox?: boolean | undefined;
 }
 
 /** What a registration gives. */

@@ -1,10 +1,20 @@
 /** The registry's RPCs: how requests are written and replies are read (PROTOCOL.md section 6). */
 
-import { AgentNetError } from "../errors.js";
-import { ascii, type JsonObject, ObjectWriter } from "../json/index.js";
+import { ascii, type JsonObject, type ObjectWriter } from "../json/index.js";
 import { decodeAgentInfo, integerOr, writeAgentInfo } from "./agent-info.js";
 import { parseSigningScope, type RotateKeyRequest } from "./auth.js";
-import { DecodeError, present, readBody } from "./decode.js";
+import { DecodeError, present } from "./decode.js";
+import { MAILBOX_PULL } from "./mailbox.js";
+import { notEmpty, optInt, rpc } from "./rpc-call.js";
+import {
+  mailboxAck,
+  mailboxAction,
+  mailboxExtend,
+  mailboxLease,
+  mailboxList,
+  mailboxPut,
+  mailboxStatus,
+} from "./rpc-mailbox.js";
 import {
   integer,
   objects,
@@ -37,65 +47,6 @@ import type {
   ThreadStatusRequest,
 } from "./rpc-types.js";
 
-/** The registry has refused a request; the message and `detail` are its text. Code `registry_refused`. */
-export class RegistryRefusal extends AgentNetError {
-  constructor(refusal: string) {
-    super(refusal, { code: "registry_refused", detail: refusal });
-    this.name = "RegistryRefusal";
-  }
-}
-
-/** One RPC: its subject, how its request is written, how its reply is read. */
-export interface Rpc<Request, Reply> {
-  /** The part of the subject behind `registry.`. */
-  readonly name: string;
-  /** `registry.<name>`. */
-  readonly subject: string;
-  /** The wire text of a request, ASCII. */
-  encode(request: Request): string;
-  /**
-   * The members of a reply, unread: for callers that hand the registry's reply on as it is.
-   *
-   * @throws `RegistryRefusal` where it is an error reply; {@link DecodeError} or {@link JsonError} where it is no reply of this
-   * RPC: then another message on the reply subject may be (section 0.11).
-   */
-  readObject(body: Uint8Array | string): JsonObject;
-  /**
-   * Reads a reply.
-   *
-   * @throws as {@link Rpc.readObject}.
-   */
-  read(body: Uint8Array | string): Reply;
-}
-
-function rpc<Request, Reply>(
-  name: string,
-  members: readonly string[],
-  encode: (request: Request, out: ObjectWriter) => ObjectWriter,
-  read: (object: JsonObject) => Reply,
-): Rpc<Request, Reply> {
-  const readObject = (body: Uint8Array | string): JsonObject => {
-    const object = readBody(body);
-    // A registry's `error` is a text.
-    const error = object.get("error").asString();
-    if (error !== undefined) throw new RegistryRefusal(error);
-    const missing = members.find((member) => object.get(member).isNull());
-    if (missing !== undefined) throw DecodeError.ofMember(missing, "is missing");
-    return object;
-  };
-  return {
-    name,
-    subject: `registry.${name}`,
-    encode: (request) => encode(request, new ObjectWriter()).finish(),
-    readObject,
-    read: (body) => read(readObject(body)),
-  };
-}
-
-function optInt(out: ObjectWriter, name: string, value: number | undefined): ObjectWriter {
-  return value === undefined ? out : out.int(name, value);
-}
-
 function writeLimits(out: ObjectWriter, limits: ThreadLimits): ObjectWriter {
   return optInt(optInt(out, "soft_limit_tokens", limits.softLimitTokens), "hard_limit_tokens", limits.hardLimitTokens);
 }
@@ -108,7 +59,8 @@ const register = rpc<RegisterRequest, RegisterReply>(
   (request, out) => {
     writeAgentInfo(request.agent, out);
     if (request.auth !== undefined) out.raw("auth", ascii(request.auth.text));
-    return request.keepProfile === true ? out.bool("keep_profile", true) : out;
+    if (request.keepProfile === true) out.bool("keep_profile", true);
+    return request.pullsMailbox === true ? out.text("mailbox", MAILBOX_PULL) : out;
   },
   (object) => ({
     accountId: notEmpty(object, "account_id"),
@@ -120,12 +72,6 @@ const register = rpc<RegisterRequest, RegisterReply>(
     ...present({ replyPrefix: optional(object, "reply_prefix") }),
   }),
 );
-
-function notEmpty(object: JsonObject, name: string): string {
-  const value = text(object, name);
-  if (value === "") throw DecodeError.ofMember(name, "is missing");
-  return value;
-}
 
 const list = rpc<ListRequest, ListReply>(
   "list",
@@ -318,4 +264,11 @@ export const RPC = {
   threadMessages,
   messageSearch,
   metrics,
+  mailboxPut,
+  mailboxLease,
+  mailboxAck,
+  mailboxExtend,
+  mailboxStatus,
+  mailboxList,
+  mailboxAction,
 } as const;

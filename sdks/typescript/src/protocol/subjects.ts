@@ -19,12 +19,21 @@ export const REGISTRY_SUBJECTS = {
   threadMessages: "registry.thread_messages",
   messageSearch: "registry.message_search",
   metrics: "registry.metrics",
+  mailboxPut: "registry.mailbox_put",
+  mailboxLease: "registry.mailbox_lease",
+  mailboxAck: "registry.mailbox_ack",
+  mailboxExtend: "registry.mailbox_extend",
+  mailboxStatus: "registry.mailbox_status",
+  mailboxList: "registry.mailbox_list",
+  mailboxAction: "registry.mailbox_action",
 } as const;
 
 /** Prefix of the inboxes of this package's connections; never in the history. */
 export const CONNECTION_INBOX_PREFIX = "_AGENTNET";
 /** Prefix of the reply subjects that registries offer. */
 export const REPLY_PREFIX = "agentnet.reply";
+/** Prefix of the subjects of events that concern one account (section 21.6). */
+export const EVENTS_PREFIX = "agentnet.events.";
 /** Account ids with this prefix belong to registries (section 13.7). */
 export const REGISTRY_ACCOUNT_PREFIX = "acct_registry_";
 /** The longest text that is put into a subject, in bytes (section 0.5). */
@@ -38,6 +47,11 @@ export function inboxSubject(accountId: string): string {
 /** `account.<account_id>.receipts`. */
 export function receiptsSubject(accountId: string): string {
   return `account.${accountId}.receipts`;
+}
+
+/** `agentnet.events.<account_id>.mailbox`: what happens to messages in this account's mailbox, and to those that it has left. */
+export function mailboxEventsSubject(accountId: string): string {
+  return `${EVENTS_PREFIX}${accountId}.mailbox`;
 }
 
 /** `agent.capability.<capability>`. */
@@ -96,7 +110,7 @@ export function isReplySubject(subject: string): boolean {
   return below && !/[*>]/.test(subject) && !hasSpaceOrControl(subject) && !subject.split(".").includes("");
 }
 
-const REFUSED_REPLY_PREFIXES = ["$", "account.", "agent.", "registry.", "agentnet.registry."];
+const REFUSED_REPLY_PREFIXES = ["$", "account.", "agent.", "registry.", "agentnet.registry.", EVENTS_PREFIX];
 
 /**
  * Whether an answer or a reply may be published to this NATS reply subject (section 0.11): the sender that chooses it would publish

@@ -7,6 +7,7 @@ import {
   type GetBlobOptions,
   type Handler,
   InvalidArgumentError,
+  type MailboxChange,
   type Message,
   type MetricsSnapshot,
   type PutBlobOptions,
@@ -20,6 +21,12 @@ import {
   type AccountHit,
   type AgentInfo,
   type BlobRef,
+  type MailboxActionReply,
+  type MailboxItem,
+  type MailboxListReply,
+  type MailboxListRequest,
+  type MailboxStatusReply,
+  type MailboxStatusRequest,
   type MessageSearchRequest,
   type Profile,
   type ProfileRequest,
@@ -238,6 +245,34 @@ export abstract class AgentCalls {
     return await this.node.threadStatus(threadId, limits, options);
   }
 
+  /**
+   * How full a mailbox is: by default the agent's own; another by target or by its members; of `{}` all together.
+   *
+   * @throws {RegistryError} @throws {TargetError}
+   */
+  async mailboxStatus(who?: string | MailboxStatusRequest, options?: RegistryCallOptions): Promise<MailboxStatusReply> {
+    return await this.node.mailboxStatus(typeof who === "string" ? profileRequest(who) : who, options);
+  }
+
+  /** Messages of a mailbox, by default of the agent's own, the oldest first; a page, or all of them. */
+  mailboxList(filters: MailboxListRequest = {}, options?: RegistryCallOptions): Paged<MailboxListReply, MailboxItem> {
+    const given = optionsOf(filters, "filters");
+    return new Paged(
+      {
+        rpc: RPC.mailboxList.name,
+        fetch: (cursor) => this.node.mailboxList(after(given, cursor), options),
+        items: (page) => page.messages,
+        next: (page) => page.nextCursor,
+      },
+      given.cursor,
+    );
+  }
+
+  /** Delivers dead messages of the agent's own mailbox again, or deletes messages of it. @throws {RegistryError} */
+  async mailboxAction(change: MailboxChange, options?: RegistryCallOptions): Promise<MailboxActionReply> {
+    return await this.node.mailboxAction(change, options);
+  }
+
   /** The counters of the registry that answers, as it sent them. @throws {RegistryError} */
   async registryMetrics(options?: RegistryCallOptions): Promise<Record<string, unknown>> {
     return (await this.node.registryMetrics(options)).value();
@@ -260,7 +295,7 @@ function profileRequest(target: string): ProfileRequest {
   const { kind, value } = parseTarget(target);
   if (kind === "capability") {
     throw new InvalidArgumentError(
-      "a capability has no profile: search for it with searchProfiles({ capability })",
+      "a capability has no profile and no mailbox: search for it with searchProfiles({ capability })",
       "invalid_target",
     );
   }

@@ -19,6 +19,8 @@ interface ResultParts {
   readonly traceId: string | undefined;
   readonly text?: string | undefined;
   readonly data?: RawJson | undefined;
+  readonly delivery?: Sent["delivery"] | undefined;
+  readonly detail?: string | undefined;
 }
 
 /** The result of a send or an ask. That there is one means that it went well: failures reject. */
@@ -37,6 +39,10 @@ export class SDKResult {
   readonly traceId: string | undefined;
   /** The text of the answer: a text payload, or the `text` of an object. Undefined for a send. */
   readonly text: string | undefined;
+  /** Of a send with `mailbox`: whether the receiver has the message, or the registry keeps it. */
+  readonly delivery: "delivered" | "queued" | undefined;
+  /** Of a message that is queued: why, and until when. */
+  readonly detail: string | undefined;
   readonly #data: RawJson | undefined;
 
   /** @internal */
@@ -46,6 +52,8 @@ export class SDKResult {
     this.parentMessageId = parts.parentMessageId;
     this.traceId = parts.traceId;
     this.text = parts.text;
+    this.delivery = parts.delivery;
+    this.detail = parts.detail;
     this.#data = parts.data;
   }
 
@@ -66,15 +74,16 @@ export class SDKResult {
 
   /** For `JSON.stringify`. */
   toJSON(): Record<string, unknown> {
-    const { ok, threadId, messageId, parentMessageId, traceId, text, data } = this;
-    return { ok, threadId, messageId, parentMessageId, traceId, text, data };
+    const { ok, threadId, messageId, parentMessageId, traceId, text, data, delivery, detail } = this;
+    const result = { ok, threadId, messageId, parentMessageId, traceId, text, data };
+    return delivery === undefined ? result : { ...result, delivery, detail };
   }
 }
 
 /** The result of a send. */
 export function sentResult(sent: Sent, parentMessageId: string | undefined, data?: RawJson): SDKResult {
-  const { threadId, messageId, traceId } = sent;
-  return new SDKResult({ threadId, messageId, parentMessageId, traceId, data });
+  const { threadId, messageId, traceId, delivery, detail } = sent;
+  return new SDKResult({ threadId, messageId, parentMessageId, traceId, data, delivery, detail });
 }
 
 /** The result of an ask; what the answer does not say of itself is that of the question. */

@@ -138,6 +138,12 @@ const SCENARIOS: Readonly<Record<string, () => Promise<void>>> = {
   streams: async () => {
     assert.equal(await output("streams"), 'roses are red\nwhole: roses are red, result: {"words":3}\n');
   },
+  mailbox: async () => {
+    const printed = await output("mailbox");
+    assert.match(printed, /^queued - .*kept until /m);
+    assert.match(printed, /^1 waiting$/m);
+    assert.match(printed, /^the worker got: water the plants$/m);
+  },
   blobs: async () => {
     assert.equal(await output("blobs"), "chart.svg image/svg+xml <svg/>\n");
   },

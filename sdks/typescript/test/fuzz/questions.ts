@@ -63,6 +63,7 @@ const ENVELOPE = [
   "parent_message_id",
   "idempotency_key",
   "reply_to",
+  "mailbox",
   "auth",
 ];
 const RECEIPT = [

@@ -10,6 +10,9 @@ import { PACKAGE, VECTORS } from "../support/repository.js";
 const NOT_OF_AGENTS: Readonly<Record<string, string>> = {
   checkpoint_end: "registries count checkpoints (section 8)",
   cli_payload_preview: "the column of a table of the command line (section 16)",
+  mailbox_requests: "registries read the requests of the mailbox, with their defaults and bounds (section 21.3)",
+  mailbox_storable: "registries decide which messages a mailbox can keep (section 21.3)",
+  signed_request_auth: "registries check the signatures of requests (section 13.8)",
   cursors: "agents pass cursors back unchanged; only registries read them (section 6.1)",
   thread_status: "registries compute the status and the limits of a thread (section 8)",
   token_estimates: "registries estimate tokens (section 8)",

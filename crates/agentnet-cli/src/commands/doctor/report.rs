@@ -17,12 +17,13 @@ pub(crate) enum Check {
     Clock,
     Store,
     Lag,
+    Mailbox,
     Sessions,
 }
 
 impl Check {
     /// All checks, in order.
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 11] = [
         Self::Connection,
         Self::Token,
         Self::Server,
@@ -32,6 +33,7 @@ impl Check {
         Self::Clock,
         Self::Store,
         Self::Lag,
+        Self::Mailbox,
         Self::Sessions,
     ];
 
@@ -46,6 +48,7 @@ impl Check {
             Self::Clock => "clock",
             Self::Store => "store",
             Self::Lag => "lag",
+            Self::Mailbox => "mailbox",
             Self::Sessions => "sessions",
         }
     }

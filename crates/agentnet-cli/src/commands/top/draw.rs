@@ -15,6 +15,7 @@ use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::Widget;
 
+use super::mailboxes::MailCounts;
 use super::rate::rate_text;
 use super::state::{RegistryStatus, State};
 use super::ui::Ui;
@@ -63,7 +64,7 @@ fn list(state: &State, ui: &mut Ui, moment: Moment, theme: Theme, area: Rect, he
         View::Agents => {
             let rows = ui.agents(state, moment.now);
             ui.follow(rows.iter().map(|row| row.id), height);
-            lists::agents(&rows, ui, moment, theme, area, buffer);
+            lists::agents(state, &rows, ui, moment, theme, area, buffer);
         }
         View::Messages => {
             let rows = ui.messages(state);
@@ -125,6 +126,14 @@ fn traffic(state: &State, moment: Moment, theme: Theme) -> Line<'static> {
             if failing >= 0.05 { theme.bad() } else { Style::new() },
         ),
     ];
+    if let Some(mail) = state.mailboxes.total().filter(|mail| *mail != MailCounts::default()) {
+        let dead = match mail.dead {
+            0 => String::new(),
+            dead => format!(", {dead} dead"),
+        };
+        let style = if mail.dead > 0 { theme.bad() } else { theme.warn() };
+        spans.push(Span::styled(format!("  {} in mail{dead}", mail.waiting), style));
+    }
     if state.link.dropped > 0 {
         spans.push(Span::styled(
             format!("  too much to see: {} dropped", state.link.dropped),

@@ -9,8 +9,9 @@ use agentnet_protocol::rpc::{
     SearchRequest, ThreadListRequest, ThreadMessagesRequest, ThreadStatusRequest,
 };
 use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
 
+use super::mailbox_poller::MailboxPoller;
+use super::poll_slot::PollSlot;
 use super::state::{Answer, PageFacts, State, why};
 use super::ui::Ui;
 use super::view::{Page, View};
@@ -34,10 +35,11 @@ const NAMES_PER_REQUEST: usize = 5;
 pub(crate) struct RegistryPoller {
     registry: RegistryClient,
     answers: mpsc::Sender<Answer>,
-    metrics: Slot<()>,
-    online: Slot<u64>,
-    shown: Slot<Question>,
-    names: Slot<()>,
+    metrics: PollSlot<()>,
+    online: PollSlot<u64>,
+    shown: PollSlot<Question>,
+    names: PollSlot<()>,
+    mailboxes: MailboxPoller,
 }
 
 /// The request for the content of the screen.
@@ -51,64 +53,24 @@ enum Question {
     Agents(String),
 }
 
-/// One running request of a kind.
-struct Slot<Q> {
-    asked: Option<(Q, Duration)>,
-    task: Option<JoinHandle<()>>,
-}
-
-impl<Q> Default for Slot<Q> {
-    fn default() -> Self {
-        Self {
-            asked: None,
-            task: None,
-        }
-    }
-}
-
-impl<Q: PartialEq> Slot<Q> {
-    /// Whether to send the request now: at once if it differs from the last one, else after the interval and when the last
-    /// one is answered.
-    fn is_due(&self, question: &Q, every: Duration, now: Duration) -> bool {
-        match &self.asked {
-            Some((asked, at)) if asked == question => {
-                now.saturating_sub(*at) >= every && self.task.as_ref().is_none_or(JoinHandle::is_finished)
-            }
-            _ => true,
-        }
-    }
-
-    fn ask(&mut self, question: Q, now: Duration, work: impl Future<Output = ()> + Send + 'static) {
-        self.stop();
-        self.asked = Some((question, now));
-        self.task = Some(tokio::spawn(work));
-    }
-
-    /// Cancels the request.
-    fn stop(&mut self) {
-        if let Some(task) = self.task.take() {
-            task.abort();
-        }
-        self.asked = None;
-    }
-}
-
 impl RegistryPoller {
     /// Sends answers to the channel `answers`.
     pub(crate) fn new(registry: RegistryClient, answers: mpsc::Sender<Answer>) -> Self {
         Self {
+            mailboxes: MailboxPoller::new(registry.clone(), answers.clone()),
             registry,
             answers,
-            metrics: Slot::default(),
-            online: Slot::default(),
-            shown: Slot::default(),
-            names: Slot::default(),
+            metrics: PollSlot::default(),
+            online: PollSlot::default(),
+            shown: PollSlot::default(),
+            names: PollSlot::default(),
         }
     }
 
     /// Sends the requests that are due. `connects` is the number of connections so far: after a reconnection, hellos may have
     /// been missed.
-    pub(crate) fn ask(&mut self, state: &State, ui: &Ui, connects: u64, now: Duration) {
+    pub(crate) fn ask(&mut self, state: &mut State, ui: &Ui, connects: u64, now: Duration) {
+        self.mailboxes.ask(state, ui, connects, now);
         let registry = || self.registry.clone();
         let answers = || self.answers.clone();
         if self.metrics.is_due(&(), METRICS_INTERVAL, now) {

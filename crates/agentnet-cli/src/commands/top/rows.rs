@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::agents::Agent;
+use super::mailboxes::MailCounts;
 use super::messages::SeenMessage;
 use super::state::State;
 use super::threads::Thread;
@@ -18,6 +19,7 @@ pub(crate) enum AgentOrder {
     Name,
     InFlight,
     Pending,
+    Mailbox,
     Received,
     Sent,
     Errors,
@@ -30,7 +32,8 @@ impl AgentOrder {
             Self::Activity => Self::Name,
             Self::Name => Self::InFlight,
             Self::InFlight => Self::Pending,
-            Self::Pending => Self::Received,
+            Self::Pending => Self::Mailbox,
+            Self::Mailbox => Self::Received,
             Self::Received => Self::Sent,
             Self::Sent => Self::Errors,
             Self::Errors => Self::Seen,
@@ -44,6 +47,7 @@ impl AgentOrder {
             Self::Name => "name",
             Self::InFlight => "in-flight",
             Self::Pending => "pending",
+            Self::Mailbox => "mailbox",
             Self::Received => "in/s",
             Self::Sent => "out/s",
             Self::Errors => "errors",
@@ -59,7 +63,8 @@ impl AgentOrder {
                 // Decayed rates count as zero, so that the order becomes stable.
                 if moving < 0.05 { 0.0 } else { moving }
             }
-            Self::Name => 0.0,
+            // The mailbox is not known to the agent.
+            Self::Name | Self::Mailbox => 0.0,
             Self::InFlight => agent.inflight().map_or(-1.0, |count| count as f64),
             Self::Pending => agent.pending().map_or(-1.0, |count| count as f64),
             Self::Received => rates([agent.received.per_second(now), 0.0]),
@@ -172,20 +177,29 @@ pub(crate) struct AgentRow<'a> {
     measure: f64,
 }
 
-/// The agents that are online or were until just now; with a filter, all that match.
+/// The agents that are online or were until just now, or have messages in their mailbox; with a filter, all that match.
 pub(crate) fn agents<'a>(state: &'a State, options: ListOptions<'_, AgentOrder>, now: Duration) -> Vec<AgentRow<'a>> {
     let filter = TextFilter::new(options.filter);
+    let mail = |id: &str| state.mailboxes.get(id).unwrap_or_default();
+    let measure = |id: &str, agent: &Agent| match options.order {
+        AgentOrder::Mailbox => (mail(id).waiting + mail(id).dead) as f64,
+        order => order.measure(agent, now),
+    };
     let mut rows: Vec<_> = state
         .agents
         .iter()
         .filter(|(id, agent)| match filter.is_empty() {
-            true => !agent.sessions.is_empty() || agent.seen_ago(now) < OFFLINE_LISTED_FOR,
+            true => {
+                !agent.sessions.is_empty()
+                    || agent.seen_ago(now) < OFFLINE_LISTED_FOR
+                    || mail(id) != MailCounts::default()
+            }
             false => filter.any([*id, &agent.username, &agent.name, &agent.agent_id]),
         })
         .map(|(id, agent)| AgentRow {
             id,
             agent,
-            measure: options.order.measure(agent, now),
+            measure: measure(id, agent),
         })
         .collect();
     rows.sort_unstable_by(|one, other| {
@@ -316,6 +330,6 @@ mod tests {
                 break;
             }
         }
-        assert_eq!(titles.len(), 8);
+        assert_eq!(titles.len(), 9);
     }
 }

@@ -14,10 +14,12 @@ use agentnet_protocol::subject::Subject;
 use agentnet_protocol::{AgentCounters, AgentInfo, Envelope, Receipt, ReceiptStatus, Timestamp};
 
 use super::agents::{Agents, Hello};
+use super::mailboxes::{MailCounts, Mailboxes};
 use super::messages::{Messages, SeenMessage};
 use super::rate::Rate;
 use super::threads::ThreadTable;
 use super::view::Page;
+use crate::commands::watch::mailbox_account;
 use crate::output::sanitize::clean;
 
 /// Maximum number of accounts that wait for a lookup of their name.
@@ -32,6 +34,7 @@ pub(crate) struct State {
     pub(crate) agents: Agents,
     pub(crate) messages: Messages,
     pub(crate) threads: ThreadTable,
+    pub(crate) mailboxes: Mailboxes,
     pub(crate) link: Link,
     pub(crate) registry: RegistryStatus,
     pub(crate) passing: Rate,
@@ -102,6 +105,8 @@ pub(crate) enum Answer {
     Page(Box<PageFacts>),
     /// The username of an account; `None` if there is none.
     Name(String, Option<String>),
+    /// The counts of the mailbox of an account; of all without one.
+    Mailbox(Option<String>, MailCounts),
 }
 
 impl State {
@@ -114,7 +119,14 @@ impl State {
             Some(Subject::Inbox { .. } | Subject::Capability { .. } | Subject::Reply) => {
                 self.message(message.payload.clone(), at, now);
             }
-            _ => {}
+            _ => self.mailbox_event(&message.subject),
+        }
+    }
+
+    fn mailbox_event(&mut self, subject: &str) {
+        if let Some(account_id) = mailbox_account(subject) {
+            self.mailboxes.event(account_id);
+            self.queue_lookups([account_id]);
         }
     }
 
@@ -265,6 +277,7 @@ impl State {
                     .learn(&account_id, username.as_deref().unwrap_or_default(), "");
                 self.nameless.retain(|nameless| *nameless != account_id);
             }
+            Answer::Mailbox(account_id, counts) => self.mailboxes.counted(account_id.as_deref(), counts, now),
         }
     }
 

@@ -9,6 +9,9 @@ use super::state::State;
 use super::threads::Thread;
 use super::view::{Page, View};
 
+/// Number of agents that count as visible at least.
+const MIN_SHOWN_AGENTS: usize = 20;
+
 /// The selected line of a list, and its scroll offset.
 #[derive(Debug, Default)]
 pub(crate) struct Cursor {
@@ -90,6 +93,23 @@ impl Ui {
     /// The lines of the list of messages.
     pub(crate) fn messages<'a>(&self, state: &'a State) -> Vec<&'a SeenMessage> {
         rows::messages(state, self.list_options(self.message_order))
+    }
+
+    /// Accounts of the lines of the list of agents that are visible; in other views of the first lines.
+    pub(crate) fn shown_agents(&self, state: &State, now: Duration) -> Vec<String> {
+        let ids = |rows: Vec<AgentRow<'_>>, offset: usize| {
+            let shown = rows.iter().skip(offset).take(self.height.max(MIN_SHOWN_AGENTS));
+            shown.map(|row| row.id.to_owned()).collect()
+        };
+        if self.view == View::Agents {
+            return ids(self.agents(state, now), self.cursor().offset);
+        }
+        let all = ListOptions {
+            filter: "",
+            order: self.order,
+            is_reversed: false,
+        };
+        ids(rows::agents(state, all, now), 0)
     }
 
     fn order_by_next(&mut self) {

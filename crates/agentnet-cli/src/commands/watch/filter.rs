@@ -89,6 +89,11 @@ impl Filter {
         let to = [message.to_account_id.as_deref().unwrap_or_default(), &message.to_agent];
         is_party(self.from.as_deref(), &parties.from, &from) && is_party(self.to.as_deref(), &parties.to, &to)
     }
+
+    /// As [`Filter::takes_parties`], for two account ids.
+    pub(crate) fn takes_accounts(&self, from: &str, to: &str, parties: &Parties) -> bool {
+        is_party(self.from.as_deref(), &parties.from, &[from]) && is_party(self.to.as_deref(), &parties.to, &[to])
+    }
 }
 
 /// The name after the prefix `capability:`, which is case-insensitive.

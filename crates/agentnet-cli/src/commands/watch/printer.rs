@@ -1,6 +1,8 @@
-//! Prints messages and receipts: as lines for people, or as JSON documents.
+//! Prints messages, receipts and events of mailboxes: as lines for people, or as JSON documents.
 
 use agentnet_protocol::json::ObjectWriter;
+use agentnet_protocol::mailbox::MailboxEventKind;
+use agentnet_protocol::rpc::MailboxEvent;
 use agentnet_protocol::subject::Subject;
 use agentnet_protocol::{Envelope, Receipt, ReceiptStatus, Timestamp};
 use async_nats::Message;
@@ -8,6 +10,7 @@ use async_nats::Message;
 use super::Watch;
 use super::feed::Taken;
 use super::filter::Parties;
+use super::mailbox_events::{self, SeenEvents};
 use super::receipt_latency::{EventTime, Latency, SentTimes};
 use crate::account_names::AccountNames;
 use crate::output::json::{checked, one_line};
@@ -19,6 +22,7 @@ pub(super) struct Printer<'a> {
     watch: &'a Watch,
     names: AccountNames,
     passed: SentTimes,
+    events: SeenEvents,
     output: Output,
 }
 
@@ -28,12 +32,16 @@ impl<'a> Printer<'a> {
             watch,
             names,
             passed: SentTimes::default(),
+            events: SeenEvents::default(),
             output,
         }
     }
 
     /// Appends the line of a message to the page, if it matches the filter. Returns whether it counts as a message.
     pub(super) async fn show(&mut self, taken: &Taken, page: &mut String) -> bool {
+        if let Some(account_id) = mailbox_events::account(&taken.message.subject) {
+            return self.show_mailbox_event(taken, account_id, page).await;
+        }
         match Subject::parse(&taken.message.subject) {
             Some(Subject::Receipts { .. }) => self.show_receipt(taken, page).await,
             // These subjects also carry replies of the registry and of JetStream.
@@ -137,10 +145,65 @@ impl<'a> Printer<'a> {
         !beside
     }
 
+    /// Appends the line of an event of the mailbox of this account, or of its second copy for the sender nothing.
+    async fn show_mailbox_event(&mut self, taken: &Taken, account_id: &str, page: &mut String) -> bool {
+        let Taken { message, seen_at, .. } = taken;
+        let Ok(event) = MailboxEvent::decode(&message.payload) else {
+            self.show_garbage(message, *seen_at, page);
+            return true;
+        };
+        if !self.events.insert(&event) {
+            return false;
+        }
+        let from = &event.from_account_id;
+        let parties = Parties {
+            from: self.names.display(Some(from), "").await,
+            to: self.names.display(Some(account_id), "").await,
+        };
+        if !self.watch.filter.takes_accounts(from, account_id, &parties) {
+            return false;
+        }
+        if event.event == MailboxEventKind::Queued.as_str() {
+            let when = EventTime {
+                said: Timestamp::parse(&event.at),
+                arrived: taken.arrived,
+            };
+            self.passed.insert(&event.message_id, when);
+        }
+        add(
+            page,
+            &match self.output.is_json() {
+                true => one_line(&document(message, *seen_at)),
+                false => self.event_line(&event, &parties, *seen_at),
+            },
+        );
+        true
+    }
+
+    fn event_line(&self, event: &MailboxEvent, parties: &Parties, seen_at: Timestamp) -> String {
+        let output = self.output;
+        let attempt = match event.attempt {
+            ..=0 => String::new(),
+            attempt => format!("  attempt={attempt}"),
+        };
+        format!(
+            "{}  mailbox  {}  {} → {}{attempt}  {}",
+            output.tint(Tint::Dim, &time(seen_at)),
+            output.tint(mailbox_events::tint(event), &mailbox_events::described(event)),
+            output.tint(Tint::Bold, &parties.from),
+            output.tint(Tint::Bold, &parties.to),
+            output.tint(Tint::Dim, &format!("msg_id={}", or_dash(Some(&event.message_id)))),
+        )
+    }
+
     fn receipt_line(&self, receipt: &Receipt, by: &str, took: Option<Latency>, seen_at: Timestamp) -> String {
         let output = self.output;
-        let rejected = matches!(receipt.status(), ReceiptStatus::Rejected);
-        let status = output.tint(if rejected { Tint::Red } else { Tint::Green }, &clean(&receipt.status));
+        let tint = match receipt.status() {
+            ReceiptStatus::Rejected => Tint::Red,
+            ReceiptStatus::Queued => Tint::Cyan,
+            _ => Tint::Green,
+        };
+        let status = output.tint(tint, &clean(&receipt.status));
         let with =
             |mark: &str, text: Option<&str>| text.map(|text| format!("{mark}{}", clean(text))).unwrap_or_default();
         let code = with(" ", receipt.code.as_deref());

@@ -3,11 +3,12 @@
  *
  * The Python implementation does not sign receipts. So an account that signs them says so when it registers: from such an account only
  * signed receipts are accepted. From the others unsigned ones are accepted too, as on a network without signed identity, while they
- * have a live session. For a message to an account that cannot be reached the registry gives one, signed.
+ * have a live session. For a message to an account that cannot be reached, or in a mailbox, the registry gives one, signed.
  */
 
 import {
-  REGISTRY_ACCOUNT_PREFIX,
+  isMailboxCode,
+  isReceiptOfRegistry,
   type Receipt,
   receiptClaims,
   receiptStatus,
@@ -154,11 +155,11 @@ export class ReceiptChecks {
   }
 }
 
-/** Whether a receipt is one that a registry gives for an account that cannot be reached (section 0.9). */
+/** Whether a receipt is one that a registry gives: for an account that cannot be reached (section 0.9), or a mailbox (section 21). */
 function isByRegistry(receipt: Receipt): boolean {
-  return (
-    receipt.fromAccountId?.startsWith(REGISTRY_ACCOUNT_PREFIX) === true &&
-    receiptStatus(receipt) === "rejected" &&
-    UNREACHABLE_CODES.includes(receipt.code ?? "")
-  );
+  if (!isReceiptOfRegistry(receipt)) return false;
+  const status = receiptStatus(receipt);
+  if (status === "queued") return true;
+  const code = receipt.code ?? "";
+  return status === "rejected" && (UNREACHABLE_CODES.includes(code) || isMailboxCode(code));
 }

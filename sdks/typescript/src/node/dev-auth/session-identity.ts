@@ -8,11 +8,14 @@ import {
   goodbyeClaims,
   helloClaims,
   messageClaims,
+  newNonce,
   type Receipt,
   type Reject,
   readMessageAuth,
   receiptClaims,
+  requestClaims,
   type SigningKey,
+  Timestamp,
 } from "../../protocol/index.js";
 import type { Identity, IdentityContext, MaybePromise, ReplyExpectation } from "../identity.js";
 import { InboundVerifier } from "./inbound.js";
@@ -60,6 +63,12 @@ export class SessionIdentity implements Identity {
 
   async signGoodbye(goodbye: Goodbye): Promise<RawJson> {
     return await this.#key.detached(goodbyeClaims(goodbye));
+  }
+
+  async signRequest(rpc: string, text: string): Promise<RawJson> {
+    const { accountId, sessionTag } = this.#context;
+    const claims = requestClaims({ rpc, accountId, sessionTag, text, now: Timestamp.now(), nonce: newNonce() });
+    return await this.#key.auth(claims);
   }
 
   verifyMessage(

@@ -2,12 +2,12 @@
 
 import { RawJson, trim } from "../../json/index.js";
 import { answering, cancelSubject, KIND, prefixedId } from "../../protocol/index.js";
+import { acknowledgementOf } from "../acknowledgement.js";
 import { optionsOf } from "../checks.js";
 import { NoReplySubjectError } from "../errors.js";
 import type { Message } from "../message.js";
 import type { MessageOptions, SendOptions } from "../options.js";
 import { type Destination, resolveRoute } from "../route.js";
-import { acknowledgementOf } from "../sender.js";
 import type { Session } from "../session.js";
 import { throwIfAborted } from "../waits.js";
 import { FrameWriter } from "./frame-writer.js";

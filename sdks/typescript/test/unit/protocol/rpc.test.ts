@@ -40,6 +40,45 @@ test("requests are written as the registry reads them", () => {
     [RPC.threadMessages.encode({ threadId: "t" }), '{"thread_id":"t","limit":50}'],
     [RPC.messageSearch.encode({ messageId: "m", fromTs: "f", limit: 7 }), '{"message_id":"m","from_ts":"f","limit":7}'],
     [RPC.metrics.encode({}), "{}"],
+    [
+      RPC.mailboxLease.encode({ accountId: "a", sessionTag: "s" }),
+      '{"account_id":"a","session_tag":"s","max":10,"lease_ms":30000,"wait_ms":0}',
+    ],
+    [
+      RPC.mailboxAck.encode({
+        accountId: "a",
+        sessionTag: "s",
+        acks: [
+          { lease: "l1", outcome: "done" },
+          { lease: "l2", outcome: "retry", delayMs: 500, code: "busy", detail: "é" },
+        ],
+        auth: RawJson.EMPTY_OBJECT,
+      }),
+      '{"account_id":"a","session_tag":"s","acks":[{"lease":"l1","outcome":"done"},{"lease":"l2","outcome":"retry","delay_ms":500,"code":"busy","detail":"\\u00e9"}],"auth":{}}',
+    ],
+    [
+      RPC.mailboxExtend.encode({ accountId: "a", sessionTag: "s", leases: ["l"], leaseMs: 5_000 }),
+      '{"account_id":"a","session_tag":"s","leases":["l"],"lease_ms":5000}',
+    ],
+    [RPC.mailboxStatus.encode({}), "{}"],
+    [RPC.mailboxStatus.encode({ username: "u" }), '{"username":"u"}'],
+    [
+      RPC.mailboxList.encode({ accountId: "a", state: "dead", cursor: "c" }),
+      '{"account_id":"a","state":"dead","limit":50,"cursor":"c"}',
+    ],
+    [
+      RPC.mailboxAction.encode({ accountId: "a", sessionTag: "", action: "drop", messageIds: ["m"] }),
+      '{"account_id":"a","session_tag":"","action":"drop","message_ids":["m"]}',
+    ],
+    [
+      RPC.mailboxAction.encode({ accountId: "a", sessionTag: "s", action: "requeue", state: "dead" }),
+      '{"account_id":"a","session_tag":"s","action":"requeue","state":"dead"}',
+    ],
+    [
+      RPC.mailboxPut.encode({ envelope: RawJson.parse('{"b":1e0,  "é":[ ]}') }),
+      '{"envelope":{"b":1e0,  "\\u00e9":[ ]}}',
+    ],
+    [RPC.mailboxPut.encode({ envelope: RawJson.EMPTY_OBJECT, direct: true }), '{"envelope":{},"direct":true}'],
   ];
   for (const [written, expected] of cases) assert.equal(written, expected);
   for (const [written] of cases.slice(2)) checkRequest(written);

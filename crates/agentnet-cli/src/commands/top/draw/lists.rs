@@ -9,7 +9,8 @@ use ratatui::style::Style;
 use super::short_forms::{count, count_or_dot, since, span, time_of_day};
 use super::table::{self, Cell, Column};
 use super::{Moment, Theme};
-use crate::commands::top::agents::{Agent, LATE_AFTER, Presence};
+use crate::commands::top::agents::{LATE_AFTER, Presence};
+use crate::commands::top::mailboxes::MailCounts;
 use crate::commands::top::messages::SeenMessage;
 use crate::commands::top::rate::rate_text;
 use crate::commands::top::rows::AgentRow;
@@ -18,29 +19,38 @@ use crate::commands::top::threads::Thread;
 use crate::commands::top::ui::Ui;
 
 /// Without the last three, they fit into 80 columns.
-const AGENTS: [Column; 13] = [
+const AGENTS: [Column; 14] = [
     Column::text("", 1, 1, 0),
-    Column::text("USER", 17, 32, 0),
-    Column::text("AGENT", 12, 24, 6),
+    Column::text("USER", 16, 32, 0),
+    Column::text("AGENT", 10, 24, 7),
     Column::number("IN-FL", 6, 1),
     Column::number("PEND", 5, 4),
+    Column::number("MBOX", 4, 6),
     Column::number("IN/s", 5, 2),
     Column::number("OUT/s", 5, 3),
     Column::number("ERRORS", 6, 1),
     Column::number("SEEN", 4, 5),
-    Column::number("HANDLED", 7, 7),
-    Column::number("SESSIONS", 8, 8),
-    Column::text("NAME", 10, 30, 9),
-    Column::text("ACCOUNT", 31, u16::MAX, 10),
+    Column::number("HANDLED", 7, 8),
+    Column::number("SESSIONS", 8, 9),
+    Column::text("NAME", 10, 30, 10),
+    Column::text("ACCOUNT", 31, u16::MAX, 11),
 ];
 
 /// The list of agents.
-pub(super) fn agents(rows: &[AgentRow<'_>], ui: &Ui, moment: Moment, theme: Theme, area: Rect, buffer: &mut Buffer) {
+pub(super) fn agents(
+    state: &State,
+    rows: &[AgentRow<'_>],
+    ui: &Ui,
+    moment: Moment,
+    theme: Theme,
+    area: Rect,
+    buffer: &mut Buffer,
+) {
     let cursor = ui.cursor();
     let shown = rows.iter().skip(cursor.offset);
     let selected = (!rows.is_empty()).then(|| cursor.index - cursor.offset);
     table::draw(buffer, area, theme, &AGENTS, shown, selected, |row, column| {
-        agent_cell(row.id, row.agent, column, moment.now, theme)
+        agent_cell(row, state.mailboxes.get(row.id), column, moment.now, theme)
     });
     if rows.is_empty() {
         empty(
@@ -56,7 +66,14 @@ pub(super) fn agents(rows: &[AgentRow<'_>], ui: &Ui, moment: Moment, theme: Them
     }
 }
 
-fn agent_cell<'a>(id: &'a str, agent: &'a Agent, column: usize, now: Duration, theme: Theme) -> Cell<'a> {
+fn agent_cell<'a>(
+    row: &AgentRow<'a>,
+    mail: Option<MailCounts>,
+    column: usize,
+    now: Duration,
+    theme: Theme,
+) -> Cell<'a> {
+    let (id, agent) = (row.id, row.agent);
     let presence = agent.presence(now);
     let style = if presence == Presence::Offline {
         theme.dim()
@@ -79,20 +96,34 @@ fn agent_cell<'a>(id: &'a str, agent: &'a Agent, column: usize, now: Duration, t
                 alarm(pending.is_some_and(|pending| pending > 0), theme.warn()),
             )
         }
-        5 => Cell::styled(rate_text(agent.received.per_second(now)), style),
-        6 => Cell::styled(rate_text(agent.sent.per_second(now)), style),
-        7 => {
+        5 => mailbox_cell(mail, style, theme),
+        6 => Cell::styled(rate_text(agent.received.per_second(now)), style),
+        7 => Cell::styled(rate_text(agent.sent.per_second(now)), style),
+        8 => {
             let errors = agent.errors();
             Cell::styled(count(errors), alarm(errors > 0, theme.bad()))
         }
-        8 => {
+        9 => {
             let ago = agent.seen_ago(now);
             Cell::styled(span(ago), alarm(ago > LATE_AFTER, theme.warn()))
         }
-        9 => Cell::styled(count_or_dot(agent.processed()), style),
-        10 => Cell::styled(agent.sessions.len().to_string(), style),
-        11 => Cell::styled(&*agent.name, style),
+        10 => Cell::styled(count_or_dot(agent.processed()), style),
+        11 => Cell::styled(agent.sessions.len().to_string(), style),
+        12 => Cell::styled(&*agent.name, style),
         _ => Cell::styled(id, style.patch(theme.dim())),
+    }
+}
+
+/// The number of messages in a mailbox. Dead ones count too, and are marked.
+fn mailbox_cell(mail: Option<MailCounts>, style: Style, theme: Theme) -> Cell<'static> {
+    match mail {
+        Some(MailCounts { waiting, dead: 0 }) => {
+            Cell::styled(count(waiting), if waiting > 0 { theme.warn() } else { style })
+        }
+        Some(MailCounts { waiting, dead }) => {
+            Cell::styled(format!("{}!", count(waiting.saturating_add(dead))), theme.bad())
+        }
+        None => Cell::styled(count_or_dot(None), style),
     }
 }
 

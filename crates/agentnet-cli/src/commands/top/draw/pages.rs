@@ -33,6 +33,7 @@ const HELP: &str = "  1 2 3, Tab   agents, messages, threads       ↑ ↓ PgUp 
   IN-FL    messages taken and not finished: by the agent's last hello, and the
            receipts since
   PEND     messages that waited for a handler at its last hello
+  MBOX     messages that wait in its mailbox; ! some of them are dead
   ERRORS   failures and refusals, by its own count since its process began
   IN/s     messages to it, OUT/s from it, in a second; replies count too
   ·        nothing, or not known yet: counters come with the agent's next hello
@@ -157,6 +158,10 @@ fn agent(state: &State, facts: Option<&PageFacts>, id: &str, moment: Moment, the
                 ));
             }
         }
+    }
+    if let Some(mail) = state.mailboxes.get(id) {
+        let text = format!("{} waiting  {} dead", count(mail.waiting), count(mail.dead));
+        lines.push(fact(theme, "Mailbox", text));
     }
     let Some(agent) = known else { return lines };
     lines.push(fact(

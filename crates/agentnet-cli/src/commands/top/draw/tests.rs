@@ -5,6 +5,7 @@ use ratatui::backend::TestBackend;
 use ratatui::style::Color;
 
 use super::*;
+use crate::commands::top::mailboxes::MailCounts;
 use crate::commands::top::state::tests::{hello, published, sent, with_agents};
 use crate::commands::top::view::Page;
 
@@ -46,6 +47,11 @@ fn network() -> State {
     state.apply(&hello("bob", Some(counters)), AT, NOW);
     state.apply(&sent("ann", "bob", Some("trip"), r#"{"text":"hi"}"#), AT, NOW);
     state.settle();
+    for (account_id, waiting) in [(Some("acct_bob"), 2), (None, 4)] {
+        state
+            .mailboxes
+            .counted(account_id, MailCounts { waiting, dead: 1 }, NOW);
+    }
     state.link.url = "nats://***@localhost:4222".into();
     state.registry = RegistryStatus::Answers(Box::new(MetricsReply {
         server_id: "registry".into(),
@@ -65,11 +71,11 @@ fn the_agents_fill_eighty_columns() {
         lines,
         [
             "agentnet top  nats://***@localhost:4222  registry (sqlite)  lag 0",
-            "1 online  0.3 msg/s  · errors/s",
+            "1 online  0.3 msg/s  · errors/s  4 in mail, 1 dead",
             " 1 Agents   2 Messages   3 Threads   by activity ▼",
-            "  USER                 AGENT         IN-FL  PEND  IN/s OUT/s ERRORS SEEN HANDLED",
-            "! @bob                 worker            2    30   0.3     ·      5   0s     400",
-            "○ @ann                 worker            ·     ·     ·   0.3      0   0s       ·",
+            "  USER              AGENT       IN-FL  PEND MBOX  IN/s OUT/s ERRORS SEEN HANDLED",
+            "! @bob              worker          2    30   3!   0.3     ·      5   0s     400",
+            "○ @ann              worker          ·     ·    ·     ·   0.3      0   0s       ·",
             "",
             "q quit  ? help  / filter  Enter open  s sort  S reverse  1 2 3 views",
         ]
@@ -149,6 +155,7 @@ fn pages_tell_what_is_known_without_a_registry_too() {
         "! @bob  BOB  acct_bob",
         "asking the registry",
         "in-flight 2  pending 30  3.5 ms each  circuit open",
+        "Mailbox      2 waiting  1 dead",
         "processed 400  errors 5  rejected 0  retries 0",
         "hi",
     ] {

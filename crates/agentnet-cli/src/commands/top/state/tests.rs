@@ -5,6 +5,7 @@ use async_nats::Message;
 
 use super::*;
 use crate::commands::top::agents::Presence;
+use crate::commands::top::rows::{AgentOrder, ListOptions, agents};
 
 const NOW: Duration = Duration::from_secs(86_400);
 const AT: Timestamp = Timestamp::from_micros(1_700_000_000_000_000);
@@ -183,4 +184,46 @@ fn answers_of_the_registry_fill_in_what_was_not_heard() {
     assert!(matches!(&state.registry, RegistryStatus::Silent(why) if why == "no registry answers"));
     state.sweep(later + Duration::from_secs(300));
     assert_eq!(state.agents.online(), (0, 0), "nobody tells who is there");
+}
+
+#[test]
+fn an_event_of_a_mailbox_asks_for_its_counts_and_lists_its_account() {
+    let mut state = with_agents(&["bob"]);
+    for (subject, body) in [
+        (
+            "agentnet.events.acct_away.mailbox",
+            r#"{"event":"queued","message_id":"m"}"#,
+        ),
+        ("agentnet.events.acct_bob.mailbox", "no event"),
+        ("agentnet.events.acct_bob.task", "{}"),
+        ("agentnet.events..mailbox", "{}"),
+    ] {
+        state.apply(&published(subject, body), AT, NOW);
+    }
+    let checks = |state: &State| state.mailboxes.next_checks(std::iter::empty(), 9, NOW);
+    assert_eq!(checks(&state), ["acct_away", "acct_bob"]);
+    assert_eq!(state.nameless, ["acct_away"]);
+
+    // Offline for long, and listed as long as messages wait.
+    let later = NOW + Duration::from_secs(3_600);
+    let listed = |state: &State, order: AgentOrder| -> Vec<String> {
+        let options = ListOptions {
+            filter: "",
+            order,
+            is_reversed: false,
+        };
+        let rows = agents(state, options, later);
+        rows.iter().map(|row| row.id.to_owned()).collect()
+    };
+    state.answer(Answer::Name("acct_away".into(), Some("away".into())), AT, later);
+    assert_eq!(listed(&state, AgentOrder::Name), ["acct_bob"]);
+    let counts = |waiting| MailCounts { waiting, dead: 0 };
+    state.answer(Answer::Mailbox(Some("acct_away".into()), counts(3)), AT, later);
+    assert_eq!(
+        listed(&state, AgentOrder::Mailbox),
+        ["acct_bob", "acct_away"],
+        "online first"
+    );
+    state.answer(Answer::Mailbox(Some("acct_away".into()), counts(0)), AT, later);
+    assert_eq!(listed(&state, AgentOrder::Mailbox), ["acct_bob"]);
 }

@@ -1,0 +1,88 @@
+//! Delivers the messages of one account, one after the other.
+
+use std::time::Duration;
+
+use agentnet_store::StoreError;
+use agentnet_store::model::{LeaseEnd, LeaseQuery, LeasedRow};
+use tokio_util::sync::CancellationToken;
+
+use super::delivery::Delivery;
+use super::{lease_end, session_tag};
+use crate::clock::Now;
+use crate::context::Context;
+
+/// Bytes of the one message of a lease.
+const MAX_BYTES: usize = 1 << 20;
+/// How long an account is left alone after a failure.
+const FAILURE_DELAY: Duration = Duration::from_secs(1);
+
+/// Delivers until there are no more messages, the account cannot take them, or `stop`.
+pub(super) async fn run(ctx: &Context, account_id: &str, stop: &CancellationToken) {
+    let recipients = &ctx.mailbox.notices.recipients;
+    while !stop.is_cancelled() && ctx.presence.push_targets(account_id).is_some() {
+        // What comes from here on is asked for once more.
+        recipients.remove(account_id);
+        match deliver_next(ctx, account_id, stop).await {
+            Ok(true) => {}
+            Ok(false) => return,
+            Err(error) => {
+                tracing::debug!(%error, %account_id, "messages of a mailbox cannot be delivered");
+                recipients.add(account_id);
+                stop.run_until_cancelled(tokio::time::sleep(FAILURE_DELAY)).await;
+                return;
+            }
+        }
+    }
+    recipients.add(account_id);
+}
+
+/// Delivers one message; `false` if there is none.
+async fn deliver_next(ctx: &Context, account_id: &str, stop: &CancellationToken) -> Result<bool, StoreError> {
+    let now = Now::read().time;
+    let query = LeaseQuery {
+        account_id: account_id.to_owned(),
+        session_tag: session_tag(ctx),
+        token: format!("{:032x}", rand::random::<u128>()),
+        max: 1,
+        max_bytes: MAX_BYTES,
+        exclusive: true,
+        now,
+        until: lease_end(now),
+        max_attempts: ctx.config.mailbox_max_attempts,
+    };
+    let leased = ctx.store.lease_messages(&query).await?;
+    let Some(row) = leased.messages.into_iter().next() else {
+        return Ok(false);
+    };
+    let lease = row.lease.clone();
+    if let Some(end) = deliver(ctx, account_id, row, stop).await? {
+        tracing::debug!(%account_id, %lease, outcome = %end.outcome, "delivered a message of a mailbox");
+        finish(ctx, account_id, end).await?;
+    }
+    Ok(true)
+}
+
+/// Delivers a message; `None` if the lease was lost.
+async fn deliver(
+    ctx: &Context,
+    account_id: &str,
+    row: LeasedRow,
+    stop: &CancellationToken,
+) -> Result<Option<LeaseEnd>, StoreError> {
+    match Delivery::begin(ctx, account_id, row, stop).await? {
+        Some(delivery) => delivery.run().await,
+        None => Ok(None),
+    }
+}
+
+/// Ends a lease, and tells of it.
+async fn finish(ctx: &Context, account_id: &str, end: LeaseEnd) -> Result<(), StoreError> {
+    let (now, max) = (Now::read().time, ctx.config.mailbox_max_attempts);
+    let ends = [end];
+    let ended = ctx
+        .store
+        .end_leases(account_id, &session_tag(ctx), &ends, now, max)
+        .await?;
+    ctx.mailbox.notices.ended(&ends, ended).await;
+    Ok(())
+}

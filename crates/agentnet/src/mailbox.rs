@@ -1,0 +1,15 @@
+//! The mailbox (PROTOCOL.md section 21): what a node leaves for others and takes for itself.
+//!
+//! - sending is in `send/mailbox.rs` and `deliver/mailbox.rs`; `queued_receivers` and `codes` serve them
+//! - a session with a handler takes the messages of its account's mailbox by itself: `pull` decides when, `batch` hands them to
+//!   the intake in order, `lease` follows each until its end, `acks` reports the ends, `owner` makes the signed requests
+//! - `account`: calls of the registry about mailboxes
+
+mod account;
+mod acks;
+mod batch;
+pub(crate) mod codes;
+pub(crate) mod lease;
+pub(crate) mod owner;
+pub(crate) mod pull;
+pub(crate) mod queued_receivers;

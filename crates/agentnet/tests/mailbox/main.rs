@@ -1,0 +1,16 @@
+//! The mailbox (PROTOCOL.md section 21): what a sender is told, how a session takes what waits for it, and both on a real
+//! registry.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod calls;
+mod network;
+mod offline;
+mod outages;
+mod returning;
+mod scripted;
+mod sending;
+mod waiting;
+
+#[path = "../net/mod.rs"]
+mod net;

@@ -1,0 +1,31 @@
+/** The accounts whose mailboxes hold messages of this session (PROTOCOL.md section 21.2). */
+
+/** Accounts that are remembered at most. Of more, the one that was used longest ago is forgotten: its next message is published. */
+const MAX_ACCOUNTS = 10_000;
+
+/**
+ * Once a message was queued, further ones to the same account go to its mailbox too, until nothing waits there: published to the
+ * inbox, they could arrive before it.
+ */
+export class Outbox {
+  readonly #accounts = new Set<string>();
+
+  /** Whether messages of this session may wait for this account. */
+  isQueuing(accountId: string): boolean {
+    return this.#accounts.has(accountId);
+  }
+
+  /** A message was queued. */
+  queued(accountId: string): void {
+    this.#accounts.delete(accountId);
+    this.#accounts.add(accountId);
+    if (this.#accounts.size <= MAX_ACCOUNTS) return;
+    const oldest = this.#accounts.values().next();
+    if (oldest.done !== true) this.#accounts.delete(oldest.value);
+  }
+
+  /** Nothing waits for this account any more. */
+  emptied(accountId: string): void {
+    this.#accounts.delete(accountId);
+  }
+}
