@@ -34,7 +34,7 @@ enum Action {
     Status(status::Status),
     /// Deliver dead messages again, with all their attempts
     Requeue(change::RequeueMessages),
-    /// Delete messages; their senders are told
+    /// Delete messages; their senders are notified
     Drop(change::DropMessages),
 }
 

@@ -113,7 +113,7 @@ async fn dead_messages_are_told_queued_again_and_dropped() {
     assert_eq!(none, "✓ 0 messages are queued again\n");
 
     let text = line(&url, &format!("mailbox drop --username bob {first}")).await.ok();
-    assert_eq!(text, "✓ 1 message was dropped; its sender is told\n");
+    assert_eq!(text, "✓ 1 message was dropped; its sender is notified\n");
     let told = line(&url, &format!("mailbox drop --username bob {first} --json"))
         .await
         .fails_as_json(2);
@@ -121,7 +121,7 @@ async fn dead_messages_are_told_queued_again_and_dropped() {
     let text = line(&url, "mailbox drop --username bob --state queued --timeout 5")
         .await
         .ok();
-    assert_eq!(text, "✓ 2 messages were dropped; their senders are told\n");
+    assert_eq!(text, "✓ 2 messages were dropped; their senders are notified\n");
     line(&url, "mailbox drop --username bob --state done")
         .await
         .fails(2, &["delivered are not dropped"]);

@@ -11,7 +11,7 @@ use super::report::{Finding, counted};
 
 /// A share of the limit in percent above which the mailboxes are nearly full.
 const NEARLY_FULL_PERCENT: i64 = 80;
-/// A message that waits longer is told of: its receiver may not come back.
+/// A message that waits longer gets a warning: its receiver may not come back.
 const LONG_WAIT: Duration = Duration::from_secs(24 * 3600);
 
 /// All mailboxes together, as the registry counts them.

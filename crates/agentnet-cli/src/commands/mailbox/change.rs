@@ -213,9 +213,9 @@ impl Change {
             let done = match (self.action, changed) {
                 (MailboxAction::Requeue, 1) => "is queued again",
                 (MailboxAction::Requeue, _) => "are queued again",
-                (MailboxAction::Drop, 1) => "was dropped; its sender is told",
+                (MailboxAction::Drop, 1) => "was dropped; its sender is notified",
                 (MailboxAction::Drop, 0) => "were dropped",
-                (MailboxAction::Drop, _) => "were dropped; their senders are told",
+                (MailboxAction::Drop, _) => "were dropped; their senders are notified",
             };
             let tick = output.tint(Tint::Green, "✓");
             output.line(format!("{tick} {} {done}", MESSAGES.count(changed)))?;
