@@ -71,6 +71,8 @@ macro_rules! texts {
     };
 }
 
+pub(crate) use texts;
+
 /// A text that names no state, outcome, action or event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("unknown text")]

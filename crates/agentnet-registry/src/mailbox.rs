@@ -20,7 +20,7 @@ pub(crate) mod push;
 mod recipients;
 pub(crate) mod refusal;
 pub(crate) mod sweep;
-mod waiters;
+pub(crate) mod waiters;
 
 use std::sync::Arc;
 
@@ -245,7 +245,7 @@ impl Mailbox {
 }
 
 /// Bytes of a JSON text in which every character outside of ASCII is escaped.
-fn ascii_len(text: &str) -> usize {
+pub(crate) fn ascii_len(text: &str) -> usize {
     const ESCAPED_UNIT: usize = "\\u0000".len();
     let more: usize = text
         .chars()

@@ -50,6 +50,7 @@ pub(crate) mod queries;
 mod recent_events;
 pub(crate) mod search;
 mod session_end;
+pub(crate) mod session_modes;
 mod signed_presence;
 mod state;
 mod unsettled;

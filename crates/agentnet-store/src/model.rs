@@ -3,6 +3,8 @@
 mod disk_space;
 mod mailbox;
 mod registry;
+mod task;
+mod task_query;
 
 use agentnet_protocol::limits::{MAX_NAME_BYTES, TooLarge, check_bytes, check_capabilities};
 use agentnet_protocol::signing_scope::SigningScope;
@@ -14,6 +16,11 @@ pub use self::mailbox::{
     MailboxRow, NewQueued, PutOutcome,
 };
 pub use self::registry::Registry;
+pub use self::task::{
+    Attempt, Finish, NewTaskEvent, Progress, Report, StoredTaskEvent, Task, TaskChange, TaskChanged, TaskCreated,
+    TaskDelivery, TaskLease, TaskRefusal, TaskTarget,
+};
+pub use self::task_query::{TaskClaimQuery, TaskParts, TaskQuery};
 use crate::error::StoreError;
 
 /// The largest metadata of an account or session, in bytes of JSON text. (A message of NATS is at most as large by default.)

@@ -1,13 +1,15 @@
 //! The store's contract. The tests of `contract/` check each method's documentation on every backend.
 
 use agentnet_protocol::Timestamp;
+use agentnet_protocol::task::TaskState;
 use async_trait::async_trait;
 
 use crate::error::StoreError;
 use crate::model::{
     Account, AccountClaim, AccountQuery, Appended, DiskSpace, KnownAccount, LeaseEnd, LeaseEnded, LeaseQuery, Leased,
     MailboxChoice, MailboxCounts, MailboxLimits, MailboxQuery, MailboxRow, Message, MessageQuery, NewMessage,
-    NewQueued, Oversized, Page, Pruned, PutOutcome, Registry, Session, Thread, ThreadQuery,
+    NewQueued, Oversized, Page, Pruned, PutOutcome, Registry, Session, StoredTaskEvent, Task, TaskChange, TaskChanged,
+    TaskClaimQuery, TaskCreated, TaskParts, TaskQuery, Thread, ThreadQuery,
 };
 
 /// Accounts (PROTOCOL.md 7.2, with the decisions of 0.5).
@@ -220,9 +222,66 @@ pub trait Mailboxes: Send + Sync {
     ) -> Result<u64, StoreError>;
 }
 
+/// Tasks (PROTOCOL.md section 22). What a change does is said by the rules (`task_rules`), which are the same for every backend;
+/// a change, its events, and the counters are written in one durable transaction.
+#[async_trait]
+pub trait Tasks: Send + Sync {
+    /// Stores new tasks; an outcome for each, in order. A task whose id, or whose coordinator and idempotency key, are known is
+    /// not stored again. `max_open` is the most tasks of one coordinator that have not ended; those earlier in the call count.
+    /// Registries on PostgreSQL that store at the same moment may exceed it by what each of them stores.
+    async fn create_tasks(&self, tasks: &[Task], max_open: i64) -> Result<Vec<TaskCreated>, StoreError>;
+
+    /// The task with this id, if there is one.
+    async fn task(&self, task_id: &str) -> Result<Option<Task>, StoreError>;
+
+    /// Applies changes, each to the task with this id, as if they came one after the other; an outcome for each, in order. A
+    /// message, or an end of an attempt (by its `finish_id`), that was applied before is
+    /// [`TaskRefusal::Duplicate`](crate::model::TaskRefusal::Duplicate), also after later attempts.
+    async fn change_tasks(
+        &self,
+        changes: &[(String, TaskChange)],
+        now: Timestamp,
+    ) -> Result<Vec<TaskChanged>, StoreError>;
+
+    /// Claims the next tasks: for the account, or for a capability; by priority, then `not_before`, then creation. Two claims
+    /// at the same time never get the same task. A call with the token of an earlier one of the same session gets the tasks of
+    /// that one again, with their `claimed` events, while their leases are in force: its reply was lost.
+    async fn claim_tasks(&self, query: &TaskClaimQuery) -> Result<Vec<(Task, Vec<StoredTaskEvent>)>, StoreError>;
+
+    /// Applies [`TaskChange::Tick`] to up to `limit` tasks whose lease, deadline or time to stop is over.
+    async fn tick_tasks(
+        &self,
+        now: Timestamp,
+        cancel_grace_ms: i64,
+        limit: usize,
+    ) -> Result<Vec<(Task, Vec<StoredTaskEvent>)>, StoreError>;
+
+    /// Tasks that match, the last changed first.
+    async fn tasks(&self, query: &TaskQuery) -> Result<Page<Task>, StoreError>;
+
+    /// How many parts of these tasks have ended and have not, for each that has parts.
+    async fn task_children(&self, task_ids: &[String]) -> Result<Vec<(String, TaskParts)>, StoreError>;
+
+    /// The ids of the parts of a task that have not ended, at most `limit`.
+    async fn open_children(&self, task_id: &str, limit: usize) -> Result<Vec<String>, StoreError>;
+
+    /// Events of a task behind a number, in order.
+    async fn task_events(&self, task_id: &str, after: i64, limit: usize) -> Result<Vec<StoredTaskEvent>, StoreError>;
+
+    /// The last event of each of these tasks.
+    async fn latest_task_events(&self, task_ids: &[String]) -> Result<Vec<StoredTaskEvent>, StoreError>;
+
+    /// How many tasks are in each state.
+    async fn task_counts(&self) -> Result<Vec<(TaskState, i64)>, StoreError>;
+
+    /// Deletes up to `limit` tasks that ended before this time, with their events; returns how many. A task whose parent is
+    /// stored is kept: it goes with a later call.
+    async fn prune_tasks(&self, before: Timestamp, limit: usize) -> Result<u64, StoreError>;
+}
+
 /// All operations on a database.
 #[async_trait]
-pub trait Store: Accounts + Sessions + Messages + Threads + Registries + Mailboxes {
+pub trait Store: Accounts + Sessions + Messages + Threads + Registries + Mailboxes + Tasks {
     /// A short name of the backend for logs and metrics: `sqlite` or `postgres`.
     fn backend(&self) -> &'static str;
 

@@ -23,6 +23,7 @@ use crate::message::Message;
 use crate::metrics::{Metrics, MetricsSnapshot};
 use crate::session::Session;
 use crate::session::registration::requested_info;
+use crate::task::{AnyTaskHandler, ClaimedWork, TaskClosure, TaskContext, TaskFailure, TaskOutput};
 
 /// One agent on the network. Cloning gives another handle to the same agent.
 ///
@@ -50,6 +51,7 @@ pub(crate) struct Shared {
     config: Arc<Config>,
     metrics: Arc<Metrics>,
     handler: RwLock<Option<Arc<dyn AnyHandler>>>,
+    task_handler: RwLock<Option<Arc<dyn AnyTaskHandler>>>,
     running: RwLock<Option<Running>>,
     /// Held while the node starts or closes.
     changing: tokio::sync::Mutex<()>,
@@ -78,6 +80,7 @@ impl AgentNode {
                 config: Arc::new(config),
                 metrics,
                 handler: RwLock::new(None),
+                task_handler: RwLock::new(None),
                 running: RwLock::new(None),
                 changing: tokio::sync::Mutex::new(()),
                 started: AtomicBool::new(false),
@@ -98,6 +101,20 @@ impl AgentNode {
         Fut: Future<Output = HandlerResult> + Send + 'static,
     {
         self.set_handler(Arc::new(Closure(handler)));
+    }
+
+    /// Sets what is done with tasks, see [`AgentBuilder::on_task`](crate::AgentBuilder::on_task). Takes effect at the next start.
+    pub fn on_task<F, Fut, R>(&self, handler: F)
+    where
+        F: Fn(ClaimedWork, TaskContext) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<R, TaskFailure>> + Send + 'static,
+        R: Into<TaskOutput> + 'static,
+    {
+        self.set_task_handler(Arc::new(TaskClosure(handler)));
+    }
+
+    pub(crate) fn set_task_handler(&self, handler: Arc<dyn AnyTaskHandler>) {
+        *self.shared.task_handler.write() = Some(handler);
     }
 
     pub(crate) fn set_handler(&self, handler: Arc<dyn AnyHandler>) {

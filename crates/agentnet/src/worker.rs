@@ -134,6 +134,11 @@ impl Worker {
         if self.session.circuit.is_open(self.session.monotonic()) {
             return Err(Reject::ServiceDegraded);
         }
+        if let Some(tasks) = &self.session.task_worker
+            && tasks.takes(self.session.account_id(), message)
+        {
+            return Ok(());
+        }
         let Some(shared) = self.node.upgrade() else {
             return Err(Reject::ShuttingDown);
         };

@@ -1,5 +1,7 @@
 //! The store with a timeout on every call, and one of two ways to deal with failures.
 
+mod tasks;
+
 use std::time::Duration;
 
 use agentnet_protocol::Timestamp;

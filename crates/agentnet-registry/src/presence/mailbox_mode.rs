@@ -3,17 +3,10 @@
 
 use std::sync::Arc;
 
-use agentnet_protocol::{AgentInfo, Timestamp};
+use agentnet_protocol::Timestamp;
 
 use super::Presence;
 use super::state::State;
-
-/// What a hello says.
-pub(super) struct Hello {
-    pub(super) agent: AgentInfo,
-    /// The session takes the messages of its account's mailbox itself. The signature does not cover that.
-    pub(super) pulls_mailbox: bool,
-}
 
 /// A live session of an account that does not ask for its messages.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,13 +17,6 @@ pub(crate) struct PushTarget {
 }
 
 impl Presence {
-    /// What a registration or a hello of a session says: whether it takes the messages of the mailbox itself.
-    pub(crate) fn set_pulls_mailbox(&self, session_tag: &str, pulls: bool) {
-        if let Some(live) = self.lock().sessions.get_mut(session_tag) {
-            live.pulls_mailbox = Some(pulls);
-        }
-    }
-
     /// Whether a session is live, and of this account.
     pub(crate) fn is_session_of(&self, session_tag: &str, account_id: &str) -> bool {
         let state = self.lock();
@@ -73,7 +59,7 @@ impl State {
         let mut targets = Vec::with_capacity(tags.len());
         for tag in tags {
             let live = self.sessions.get(tag)?;
-            if live.pulls_mailbox != Some(false) {
+            if live.modes.is_none_or(|modes| modes.pulls_mailbox) {
                 return None;
             }
             targets.push(PushTarget {

@@ -1,5 +1,7 @@
 //! A real store whose calls can be counted, and that can be cut off.
 
+mod tasks;
+
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 

@@ -26,7 +26,13 @@ pub mod pages;
 pub mod registries;
 pub mod retention;
 pub mod sample;
+pub mod sample_tasks;
 pub mod sessions;
+pub mod task_changes;
+pub mod task_claims;
+pub mod task_creation;
+pub mod task_lists;
+pub mod task_sweeps;
 pub mod threads;
 
 /// One `#[tokio::test]` for each case of the contract, against the stores that the function makes:
@@ -156,6 +162,47 @@ macro_rules! contract_cases {
                 session_metadata_beyond_the_limit_is_refused
                 what_a_session_signs_is_kept
             ]
+            task_changes: [
+                changes_are_applied_in_their_order
+                every_member_of_a_change_is_kept
+                a_repeated_end_is_known_after_the_next_attempt
+                a_message_counts_once
+                a_lost_task_lease_changes_nothing
+                a_large_call_changes_all
+                concurrent_ends_are_one
+            ]
+            task_claims: [
+                tasks_are_claimed_in_their_order
+                a_task_is_claimed_by_whom_it_is_for
+                one_task_is_claimed_by_its_id
+                a_task_that_is_over_is_not_claimed
+                a_repeated_claim_gets_the_same_tasks
+                tokens_are_told_apart
+                concurrent_claims_share_no_task
+            ]
+            task_creation: [
+                a_task_comes_back_as_it_was
+                a_task_is_made_once
+                open_tasks_are_limited
+                a_part_needs_its_parent
+                a_task_that_no_index_holds_is_refused
+                a_large_call_creates_all
+                concurrent_requests_make_one_task
+            ]
+            task_lists: [
+                tasks_come_by_their_last_change
+                filters_of_tasks_combine
+                parts_are_counted
+                events_come_in_their_order
+                tasks_are_counted_by_state
+            ]
+            task_sweeps: [
+                what_is_over_is_noticed
+                a_sweep_is_bounded
+                concurrent_sweeps_end_each_task_once
+                old_tasks_are_pruned
+                a_task_that_goes_on_is_not_pruned
+            ]
             threads: [
                 counters_are_sums_and_maxima
                 participants_are_trimmed_and_sorted
@@ -213,6 +260,11 @@ mod tests {
             ("registries", include_str!("registries.rs")),
             ("retention", include_str!("retention.rs")),
             ("sessions", include_str!("sessions.rs")),
+            ("task_changes", include_str!("task_changes.rs")),
+            ("task_claims", include_str!("task_claims.rs")),
+            ("task_creation", include_str!("task_creation.rs")),
+            ("task_lists", include_str!("task_lists.rs")),
+            ("task_sweeps", include_str!("task_sweeps.rs")),
             ("threads", include_str!("threads.rs")),
         ];
         let listed = contract_cases! { contract_names };

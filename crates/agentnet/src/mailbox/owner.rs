@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use agentnet_protocol::mailbox::{DEFAULT_LEASE_MS, MAX_LEASE_MESSAGES};
+use agentnet_protocol::mailbox::{DEFAULT_LEASE_MS, MAX_LEASE_MESSAGES, MailboxAction};
 use agentnet_protocol::rpc::{
-    MailboxAckItem, MailboxAckReply, MailboxAckRequest, MailboxExtendRequest, MailboxLeaseReply, MailboxLeaseRequest,
-    SignedRequest,
+    MailboxAckItem, MailboxAckReply, MailboxAckRequest, MailboxActionReply, MailboxActionRequest, MailboxExtendRequest,
+    MailboxLeaseReply, MailboxLeaseRequest, RequestAuth, SignedRequest,
 };
 
 use crate::identity::Identity;
@@ -67,6 +67,19 @@ impl MailboxOwner {
             session_tag: self.session_tag.clone(),
             acks,
             ..MailboxAckRequest::default()
+        });
+        self.registry.call(&request).await
+    }
+
+    /// Deletes messages; at most 100.
+    pub(crate) async fn drop_messages(&self, message_ids: Vec<String>) -> Result<MailboxActionReply, RegistryError> {
+        let request = self.sign(MailboxActionRequest {
+            account_id: self.account_id.clone(),
+            session_tag: self.session_tag.clone(),
+            action: MailboxAction::Drop,
+            message_ids,
+            state: None,
+            auth: RequestAuth::default(),
         });
         self.registry.call(&request).await
     }

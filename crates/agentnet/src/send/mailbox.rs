@@ -4,6 +4,7 @@
 use std::future::IntoFuture;
 use std::time::{Duration, Instant};
 
+use agentnet_protocol::Text;
 use agentnet_protocol::envelope::kind;
 use agentnet_protocol::mailbox::{self, MailboxAck, code};
 use futures::future::BoxFuture;
@@ -44,7 +45,10 @@ impl SendMessage {
     pub fn mailbox(mut self, lifetime: Duration) -> MailboxSend {
         let lifetime_ms = i64::try_from(lifetime.as_millis()).unwrap_or(MAX_LIFETIME_MS);
         self.options.ttl_ms = Some(lifetime_ms.clamp(1, MAX_LIFETIME_MS));
-        MailboxSend { send: self }
+        MailboxSend {
+            send: self,
+            message_id: None,
+        }
     }
 }
 
@@ -58,6 +62,8 @@ impl SendMessage {
 #[must_use = "await it to send the message"]
 pub struct MailboxSend {
     pub(crate) send: SendMessage,
+    /// Instead of a new one.
+    message_id: Option<Text>,
 }
 
 impl MailboxSend {
@@ -86,6 +92,12 @@ impl MailboxSend {
         self
     }
 
+    /// Gives the message this id, so that it is known when it is sent again.
+    pub(crate) fn message_id(mut self, message_id: Text) -> Self {
+        self.message_id = Some(message_id);
+        self
+    }
+
     async fn run(self, span: Span) -> Result<MailboxSent, SendError> {
         let send = self.send;
         let payload = send.payload?;
@@ -101,7 +113,7 @@ impl MailboxSend {
                 true => MailboxAck::Processed,
                 false => MailboxAck::Accepted,
             });
-            let (envelope, body) = composer.compose_draft_to(&route, draft)?;
+            let (envelope, body) = composer.compose_draft_as(&route, draft, self.message_id)?;
             if let Err(why) = mailbox::storable(&envelope) {
                 return Err(SendError::Mailbox {
                     code: code::NOT_STORABLE.to_owned(),

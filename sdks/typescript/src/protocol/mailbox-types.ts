@@ -7,7 +7,7 @@ export type MailboxState = "queued" | "leased" | "done" | "dead";
 
 /** A request that only the account's owner may make under signed identity (section 13.8). */
 export interface SignedRequest {
-  /** The account whose mailbox it is. */
+  /** The account that asks. */
   accountId: string;
   /** The session that asks; it may be empty where none is needed. */
   sessionTag: string;

@@ -55,6 +55,7 @@ type Delivered = Pick<Sent, "delivery" | "detail" | "receipt">;
 /**
  * Sends a message by the mailbox.
  *
+ * @param messageId - The id of the message, where a repetition has to be recognised.
  * @throws {MailboxError} It is not kept, or was given up. @throws {DeliveryError} The receiver refused it.
  * @throws {ConnectionLostError} It was never published. And as `send`.
  */
@@ -64,6 +65,7 @@ export async function sendByMailbox(
   payload: unknown,
   options: SendOptions,
   asked: true | MailboxOptions,
+  messageId?: string,
 ): Promise<Sent> {
   const started = monotonic();
   const acknowledgement = acknowledgementOf(session, options);
@@ -83,15 +85,15 @@ export async function sendByMailbox(
     const text = "a capability has no mailbox: send to an account or a username";
     throw new InvalidArgumentError(text, "invalid_target");
   }
-  const { envelope, body } = await session.composer.composeTo(route, { ...draft, mailbox: ack });
-  const { messageId } = envelope;
-  const message = { subject, messageId, accountId, body };
+  const { envelope, body } = await session.composer.composeTo(route, { ...draft, mailbox: ack, messageId });
+  const message = { subject, messageId: envelope.messageId, accountId, body };
   try {
     const delivered = await session.delivery.expecting(message, (receipts) =>
       new MailboxSend(session, message, acknowledgement, ack, receipts, options.signal).run(),
     );
     session.metrics.sendAccount.record(monotonic() - started);
-    return { messageId, threadId: envelope.threadId ?? "", traceId: envelope.traceId ?? "", ...delivered };
+    const { threadId = "", traceId = "" } = envelope;
+    return { messageId: envelope.messageId, threadId, traceId, ...delivered };
   } catch (error) {
     if (!(error instanceof DeliveryError && error.wasAccepted)) forgetUsername(session.usernames, route);
     throw error;

@@ -1,0 +1,14 @@
+//! Tasks (PROTOCOL.md section 22), by raw clients against a real nats-server.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod claims;
+mod client;
+mod ends;
+mod family;
+mod messages;
+mod outage;
+mod refusals;
+mod registries;
+mod signed;
+#[path = "../support/mod.rs"]
+mod support;

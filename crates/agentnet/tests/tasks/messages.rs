@@ -1,0 +1,164 @@
+//! Tasks as messages: for agents that claim none, and from such agents.
+
+use agentnet::{AgentNode, Message, TaskState, Until};
+use agentnet_testkit::eventually;
+use serde_json::json;
+
+use crate::net::DEADLINE;
+use crate::network::*;
+
+/// What waits in the mailbox of a node.
+async fn until_mailbox_empty(node: &AgentNode) {
+    eventually(DEADLINE, async || match node.mailbox_status().await {
+        Ok(status) if (status.queued, status.leased) == (0, 0) => Ok(()),
+        other => Err(format!("{other:?}")),
+    })
+    .await
+    .unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_that_claims_nothing_is_told_and_reports_by_messages() {
+    let network = Network::start().await;
+    let notes = Messages::default();
+    let original = network.noting("original", &notes).start().await.unwrap();
+    let lead = network.agent("lead").start().await.unwrap();
+    let task = lead
+        .task("@original")
+        .title("paint")
+        .text("paint it")
+        .payload(json!(["red"]))
+        .start()
+        .await
+        .unwrap();
+    assert!(task.not_told().is_none());
+    let told = notes.of_type("task.assign", 1).await;
+    let assign = payload(&told[0]);
+    assert_eq!(
+        (&assign["task_id"], &assign["text"]),
+        (&task.id().into(), &"paint it".into())
+    );
+    assert_eq!(
+        (&assign["title"], &assign["coordinator"]),
+        (&"paint".into(), &"lead".into())
+    );
+    assert_eq!(
+        (&assign["attempt"], &assign["heartbeat_ms"]),
+        (&1.into(), &30_000.into())
+    );
+    assert_eq!(assign["payload"], json!(["red"]));
+    assert_eq!(*told[0].message_id, *format!("task_assign_{}", task.id()));
+    let coordinator = lead.account_id().unwrap();
+    let report = |kind: &str, text: &str| {
+        let payload = json!({ "type": kind, "task_id": task.id(), "text": text, "metadata": { "percent": 50 } });
+        original.send_to_account(&coordinator, payload).without_ack()
+    };
+    report("task.progress", "half").await.unwrap();
+    let working = until_state(&task, TaskState::Working).await;
+    assert_eq!(
+        (working.percent, working.latest_progress_text.as_deref()),
+        (Some(50), Some("half"))
+    );
+    report("task.result", "painted").await.unwrap();
+    let done = outcome(&task).await;
+    assert_eq!(
+        (done.state, done.text.as_deref()),
+        (TaskState::Completed, Some("painted"))
+    );
+    for node in [lead, original] {
+        node.close().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_task_for_an_account_that_is_offline_is_claimed_once_it_is_back() {
+    let network = Network::start().await;
+    network.offline("coder").await;
+    let lead = network.agent("lead").start().await.unwrap();
+    for handles_messages in [false, true] {
+        let task = lead.task("@coder").text("later").start().await.unwrap();
+        assert!(task.not_told().is_none(), "{:?}", task.not_told());
+        let notes = Messages::default();
+        let worker = match handles_messages {
+            true => network.noting("coder", &notes),
+            false => network.agent("coder"),
+        };
+        let worker = worker.on_task(|task, _| async move { Ok(task.text()).map(str::to_owned) });
+        let worker = worker.start().await.unwrap();
+        let done = outcome(&task).await;
+        assert_eq!(
+            (done.state, done.text.as_deref()),
+            (TaskState::Completed, Some("later"))
+        );
+        until_mailbox_empty(&worker).await;
+        assert!(
+            notes.0.lock().unwrap().is_empty(),
+            "the message only says that there is a task"
+        );
+        worker.close().await;
+    }
+    lead.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_that_assigns_a_task_is_a_task() {
+    let network = Network::start().await;
+    let notes = Messages::default();
+    let worker = network
+        .noting("coder", &notes)
+        .on_task(|task, _| async move {
+            assert_eq!((task.id(), task.text()), ("task_from_afar", "count"));
+            Ok(json!(3))
+        })
+        .start()
+        .await
+        .unwrap();
+    let answers = Messages::default();
+    let original = network.noting("original", &answers).start().await.unwrap();
+    let assign = json!({ "type": "task.assign", "task_id": "task_from_afar", "text": "count", "metadata": {} });
+    original.send("@coder", assign).until(Until::Processed).await.unwrap();
+    // Another message is handled as one.
+    original
+        .send("@coder", json!({ "type": "task.assign" }))
+        .until(Until::Processed)
+        .await
+        .unwrap();
+    let told = answers.of_type("task.result", 1).await;
+    let result = payload(&told[0]);
+    assert_eq!(
+        (&result["task_id"], &result["result"]),
+        (&"task_from_afar".into(), &3.into())
+    );
+    assert_eq!(
+        outcome(&original.task_handle("task_from_afar")).await.state,
+        TaskState::Completed
+    );
+    let handled: Vec<Message> = notes.0.lock().unwrap().clone();
+    assert_eq!(handled.len(), 1, "{handled:?}");
+    for node in [original, worker] {
+        node.close().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_registry_that_keeps_tasks_messages_about_them_are_messages() {
+    let network = Network::with(false, false).await;
+    let notes = Messages::default();
+    let worker = network.noting("coder", &notes).on_task(|_, _| async { Ok(()) });
+    let worker = worker.start().await.unwrap();
+    let lead = network.agent("lead").start().await.unwrap();
+    assert_eq!(code(lead.task("@coder").start().await), "task_disabled");
+    eventually(DEADLINE, async || {
+        let assign = json!({ "type": "task.assign", "task_id": "task_1", "text": "do it", "metadata": {} });
+        lead.send("@coder", assign).until(Until::Processed).await.unwrap();
+        match notes.0.lock().unwrap().len() {
+            0 => Err("the worker does not know yet"),
+            _ => Ok(()),
+        }
+    })
+    .await
+    .unwrap();
+    for node in [lead, worker] {
+        node.close().await;
+    }
+}
