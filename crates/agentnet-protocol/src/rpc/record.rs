@@ -319,17 +319,16 @@ impl<const DEFAULT: u32> Codec<f64> for FloatOr<DEFAULT> {
     }
 }
 
-/// A record as a member; its default where the member is no object.
+/// A record as a member; read as an empty object where the member is no object.
 pub(super) struct Nested;
 
-impl<R: Record + Default> Codec<R> for Nested {
+impl<R: Record> Codec<R> for Nested {
     fn write(value: &R, name: &str, out: &mut ObjectWriter) {
         out.raw(name, &value.to_json());
     }
 
     fn read(object: &Object<'_>, name: &str) -> R {
-        let record = object.get(name).as_object();
-        record.map(|record| R::read(&record)).unwrap_or_default()
+        R::read(&object.get(name).as_object().unwrap_or_default())
     }
 }
 

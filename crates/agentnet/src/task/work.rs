@@ -312,7 +312,7 @@ mod tests {
 
     #[test]
     fn what_is_too_large_becomes_a_failure_or_is_cut() {
-        let long = RawJson::from(serde_json::json!("ä".repeat(MAX_RESULT_BYTES / 6)));
+        let long = RawJson::from(serde_json::json!("ä".repeat(MAX_RESULT_BYTES / 6 + 1)));
         let end = AttemptEnd::from(Ok(TaskOutput::from(long)));
         assert_eq!(end.state(), TaskState::Failed);
         assert_eq!(end.failure.unwrap().code.as_deref(), Some("task_too_large"));

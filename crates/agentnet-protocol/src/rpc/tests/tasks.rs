@@ -381,12 +381,11 @@ fn flags_and_absent_members_are_left_out() {
     task.percent = Some(0);
     task.children = Some(TaskChildren { open: 1, done: 0 });
     let text = task.encode();
-    let expected = [
+    for member in [
         r#""stalled":true"#,
         r#""percent":0"#,
         r#""children":{"open":1,"done":0}"#,
-    ];
-    for member in expected {
+    ] {
         assert!(text.contains(member), "{member} in {text}");
     }
     let event = TaskEvent {
