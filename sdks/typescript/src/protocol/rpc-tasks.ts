@@ -139,7 +139,8 @@ export const taskClaim = rpc<TaskClaimRequest, TaskClaimReply>(
       .texts("capabilities", request.capabilities)
       .optText("task_id", request.taskId)
       .int("max", request.max ?? 1)
-      .int("wait_ms", request.waitMs ?? 0);
+      .int("wait_ms", request.waitMs ?? 0)
+      .optText("claim_id", request.claimId);
     return writeAuth(request, out);
   },
   (object) => ({ tasks: objects(object.get("tasks"), readClaimed), generatedAt: text(object, "generated_at") }),

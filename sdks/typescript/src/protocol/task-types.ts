@@ -255,6 +255,8 @@ export interface TaskClaimRequest extends SignedRequest {
   max?: number | undefined;
   /** How long to wait for a task where there is none: 0 to 25,000; default 0. */
   waitMs?: number | undefined;
+  /** Names the claim: with the same one the registry gives the same tasks again. At most 64 letters, digits, `-` and `_`. */
+  claimId?: string | undefined;
 }
 
 /** A task that a session has to do. */

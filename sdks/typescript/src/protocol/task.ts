@@ -89,7 +89,7 @@ export function isBlockedTaskState(state: string): boolean {
 
 /** The code and the sentence of an error of the requests about tasks, `code: sentence`; undefined of other texts. */
 export function taskErrorOf(text: string): { readonly code: string; readonly detail: string } | undefined {
-  const match = /^(task_[a-z0-9_]{1,59}): ([^]*)$/.exec(text);
+  const match = /^(task_[a-z0-9_]{1,59}): ([\s\S]*)$/.exec(text);
   return match?.[1] === undefined ? undefined : { code: match[1], detail: match[2] ?? "" };
 }
 

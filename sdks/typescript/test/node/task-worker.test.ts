@@ -36,7 +36,7 @@ after(async () => {
 function named(options: Partial<NodeOptions> = {}): NodeOptions & { readonly username: string } {
   count += 1;
   const username = `doer-${count}`;
-  return { agentId: username, username, ...options };
+  return { agentId: username, ...options, username };
 }
 
 async function worker(options: NodeOptions, handler: TaskHandler): Promise<AgentNode> {
@@ -97,7 +97,10 @@ test("the tasks of a capability are shared, each is done once, and a worker does
     outcomes.map(({ result }) => result),
     texts,
   );
-  assert.deepEqual([...runs.values()], Array.from({ length: 30 }, () => 1));
+  assert.deepEqual(
+    [...runs.values()],
+    Array.from({ length: 30 }, () => 1),
+  );
   assert.ok(most <= 3, `${most} at a time`);
   await Promise.all(workers.map((node) => node.close()));
 });

@@ -381,11 +381,7 @@ fn flags_and_absent_members_are_left_out() {
     task.percent = Some(0);
     task.children = Some(TaskChildren { open: 1, done: 0 });
     let text = task.encode();
-    for member in [
-        r#""stalled":true"#,
-        r#""percent":0"#,
-        r#""children":{"open":1,"done":0}"#,
-    ] {
+    for member in r#""stalled":true "percent":0 "children":{"open":1,"done":0}"#.split(' ') {
         assert!(text.contains(member), "{member} in {text}");
     }
     let event = TaskEvent {
@@ -394,8 +390,10 @@ fn flags_and_absent_members_are_left_out() {
         r#type: "created".into(),
         ..TaskEvent::default()
     };
-    let text = event.encode();
-    assert_eq!(text, r#"{"task_id":"t","seq":1,"at":"","type":"created","attempt":0}"#);
-    assert_eq!(TaskEvent::decode(text.as_bytes()), Ok(event));
+    assert_eq!(
+        event.encode(),
+        r#"{"task_id":"t","seq":1,"at":"","type":"created","attempt":0}"#
+    );
+    assert_eq!(TaskEvent::decode(event.encode().as_bytes()), Ok(event));
     assert!(TaskEvent::decode(b"[]").is_err());
 }

@@ -104,7 +104,10 @@ async fn take(ctx: &Context, request: &TaskClaimRequest) -> Result<TaskClaimRepl
     };
     let claimed = ctx.store.claim_tasks(&query).await.map_err(store_failed)?;
     for (task, events) in &claimed {
-        ctx.task_ledger.notices.changed(task, events).await;
+        // Those of a claim that is repeated were published when it was made.
+        if events.iter().all(|event| event.at == query.now) {
+            ctx.task_ledger.notices.changed(task, events).await;
+        }
     }
     fit(ctx, claimed).await
 }

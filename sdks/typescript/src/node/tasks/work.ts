@@ -188,10 +188,13 @@ export class Work {
   #watchLease(): void {
     if (this.#isLost) return;
     clearTimeout(this.#leaseTimer);
-    this.#leaseTimer = setTimeout(() => {
-      if (monotonic() < this.#leaseEnd) this.#watchLease();
-      else this.lose(false);
-    }, timerDelay(this.#leaseEnd - monotonic()));
+    this.#leaseTimer = setTimeout(
+      () => {
+        if (monotonic() < this.#leaseEnd) this.#watchLease();
+        else this.lose(false);
+      },
+      timerDelay(this.#leaseEnd - monotonic()),
+    );
   }
 
   #leaseLostError(): TaskError {

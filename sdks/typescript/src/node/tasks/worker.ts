@@ -4,7 +4,7 @@
  */
 
 import type { Subscription } from "@nats-io/nats-core";
-
+import { newNonce } from "../../protocol/ids.js";
 import {
   type ClaimedTask,
   decodeTaskEvent,
@@ -61,6 +61,8 @@ export class TaskWorker {
   readonly #works = new Set<Work>();
   /** Requests that are under way. */
   readonly #claims = new Set<Promise<unknown>>();
+  /** Names a claim until its tasks are here: where a reply was lost, the registry gives the same tasks again. */
+  #claimId = newNonce();
   /** What is told beside the handlers: tasks that are given back, messages to coordinators. */
   readonly #releases = new Set<Promise<void>>();
   readonly #notices = new Set<Promise<void>>();
@@ -197,7 +199,8 @@ export class TaskWorker {
 
   async #ask(max: number): Promise<Found> {
     const { accountId, config, ended, sessionTag } = this.#session;
-    const request = { accountId, sessionTag, capabilities: config.capabilities, max, waitMs: WAIT_MS };
+    const claimId = this.#claimId;
+    const request = { accountId, sessionTag, capabilities: config.capabilities, max, waitMs: WAIT_MS, claimId };
     let reply: TaskClaimReply;
     try {
       const options = { timeoutMs: WAIT_MS + ANSWER_MARGIN_MS, signal: ended };
@@ -207,8 +210,13 @@ export class TaskWorker {
       return "failed";
     }
     this.#hasRegistry = true;
-    for (const claimed of reply.tasks) this.#accept(claimed);
-    return reply.tasks.length > 0 ? "tasks" : "nothing";
+    if (reply.tasks.length === 0) return "nothing";
+    // A claim that was made again has two replies, with the same tasks.
+    if (claimId === this.#claimId) {
+      this.#claimId = newNonce();
+      for (const claimed of reply.tasks) this.#accept(claimed);
+    }
+    return "tasks";
   }
 
   #claimFailed(error: unknown): void {
