@@ -149,7 +149,7 @@ mod tests {
         let rpc = "task_create";
         assert_eq!(
             task_failure(RegistryError::NoRegistry { rpc }.into()).code(),
-            "no_registry"
+            UNSUPPORTED
         );
     }
 

@@ -206,14 +206,14 @@ async fn an_agent_is_asked_what_it_works_on() {
     );
     assert_eq!(status["active_tasks"][0]["task_id"], id.as_str());
     assert_eq!(status["recent_tasks"][0]["task_id"], id.as_str());
+    line(&url, "agent-status biulder")
+        .await
+        .fails(2, &["No account found", "did you mean @builder?"]);
     end(builder).await;
     until(&url, "agent-status builder", |status| {
         status["summary"] == "@builder is offline" && status["online"] == false
     })
     .await;
-    line(&url, "agent-status biulder")
-        .await
-        .fails(2, &["No account found", "did you mean @builder?"]);
     up.stop().await;
 }
 

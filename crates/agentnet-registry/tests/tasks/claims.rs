@@ -47,7 +47,9 @@ async fn a_task_is_claimed_reported_on_and_finished(#[values(Backend::Sqlite, Ba
     ] {
         assert_eq!(task[member], value, "{member}: {task}");
     }
-    let claimed = bob.claim_one(&net, json!({})).await;
+    let claimed = bob.claim_one(&net, json!({"claim_id": "c1"})).await;
+    let again = bob.claim_one(&net, json!({"claim_id": "c1"})).await;
+    assert_eq!(again, claimed, "the reply was lost: the same claim gets the same task");
     assert_eq!(
         (id(&claimed), &claimed["attempt"], &claimed["payload"]),
         (id(&created), &json!(1), &json!({"n": 1.0}))

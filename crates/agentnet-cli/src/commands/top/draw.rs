@@ -126,6 +126,12 @@ fn traffic(state: &State, moment: Moment, theme: Theme) -> Line<'static> {
             if failing >= 0.05 { theme.bad() } else { Style::new() },
         ),
     ];
+    if state.link.dropped > 0 {
+        spans.push(Span::styled(
+            format!("  too much to see: {} dropped", state.link.dropped),
+            theme.warn(),
+        ));
+    }
     if let Some(mail) = state.mailboxes.total().filter(|mail| *mail != MailCounts::default()) {
         let dead = match mail.dead {
             0 => String::new(),
@@ -145,12 +151,6 @@ fn traffic(state: &State, moment: Moment, theme: Theme) -> Line<'static> {
         spans.push(Span::styled(
             format!("  {least}{} open {noun}{stalled}", tasks.open),
             style,
-        ));
-    }
-    if state.link.dropped > 0 {
-        spans.push(Span::styled(
-            format!("  too much to see: {} dropped", state.link.dropped),
-            theme.warn(),
         ));
     }
     Line::from(spans)
