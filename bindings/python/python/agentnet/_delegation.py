@@ -27,10 +27,10 @@ class Delegation(RegistryCalls):
     and deadlines."""
 
     async def _send_about_task(
-        self, to: str, payload: dict[str, Any], thread_id: str | None, **options: Unpack[MailboxSendOptions]
+        self, to: str, payload: dict[str, Any], thread: str | None, **options: Unpack[MailboxSendOptions]
     ) -> SDKResult:
         task_id: str = payload["task_id"]
-        options["thread_id"] = thread = stripped(thread_id) or f"thread_{task_id}"
+        options["thread_id"] = thread = stripped(thread) or f"thread_{task_id}"
         options["trace_id"] = task_id
         kind, target = parse_target(to)
         sent = await completed(start_send(self._native, _targets.BY_NAME[kind], target, payload, "direct", **options))

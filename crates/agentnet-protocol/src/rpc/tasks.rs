@@ -114,6 +114,8 @@ record! {
         pub max_attempts: i64,
         /// The capability that its worker must have.
         pub capability: Option<String> as Omitted,
+        /// `message` where its worker works by messages (section 22.6) and is told by messages.
+        pub delivery: Option<String> as Omitted,
         /// The account of the worker.
         pub worker_account_id: Option<String> as Omitted,
         /// When the worker counts as lost, unless it is heard of.

@@ -3,7 +3,7 @@
 use agentnet_protocol::rpc::{TaskChildren, TaskEvent, TaskSnapshot};
 use agentnet_protocol::task::{TaskMessageKind, TaskState};
 use agentnet_protocol::{RawJson, Timestamp};
-use agentnet_store::model::{StoredTaskEvent, Task, TaskParts, TaskTarget};
+use agentnet_store::model::{StoredTaskEvent, Task, TaskDelivery, TaskParts, TaskTarget};
 
 /// Bytes of a text in a snapshot that is shortened.
 const SHORT_TEXT_BYTES: usize = 1_024;
@@ -60,6 +60,9 @@ pub(crate) fn snapshot(task: Task, surroundings: Surroundings) -> TaskSnapshot {
         attempt: task.attempt,
         max_attempts: task.max_attempts,
         capability,
+        delivery: Some(task.delivery)
+            .filter(|delivery| *delivery == TaskDelivery::Message)
+            .map(|delivery| delivery.as_str().to_owned()),
         worker_account_id: task.worker_account_id,
         lease_until: time(task.lease.map(|lease| lease.until)),
         heartbeat_at: time(task.heartbeat_at),
@@ -159,7 +162,6 @@ pub(crate) fn short_text(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use agentnet_protocol::rpc::TaskCreateRequest;
-    use agentnet_store::model::TaskDelivery;
 
     use super::super::content::requested;
     use super::*;

@@ -273,6 +273,7 @@ function readSnapshot(object: JsonObject): TaskSnapshot {
       detail: optional(object, "detail"),
       result: rawOf(object, "result"),
       capability: optional(object, "capability"),
+      delivery: optional(object, "delivery"),
       workerAccountId: optional(object, "worker_account_id"),
       leaseUntil: optional(object, "lease_until"),
       heartbeatAt: optional(object, "heartbeat_at"),

@@ -88,6 +88,8 @@ export interface TaskSnapshot {
   maxAttempts: number;
   /** The capability that its worker must have. */
   capability?: string;
+  /** `message` where its worker works by messages, and is told by messages. */
+  delivery?: string;
   /** The account of the worker. */
   workerAccountId?: string;
   /** When the worker counts as lost, unless it is heard of. */
