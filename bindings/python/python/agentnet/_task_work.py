@@ -289,8 +289,8 @@ class TaskHandling:
             fail_task(call, "failed", "handler_error", detail, True)
 
     def _succeed(self, call: int, task_id: str, returned: object) -> None:
-        output = returned if isinstance(returned, TaskOutput) else TaskOutput(returned, extract_text(returned))
         try:
+            output = returned if isinstance(returned, TaskOutput) else TaskOutput(returned, extract_text(returned))
             complete_task(call, output.result, None if output.text is None else str(output.text))
         except Exception as error:
             # Another attempt would give the same.

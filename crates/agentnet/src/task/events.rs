@@ -37,7 +37,8 @@ impl TaskEvents {
             let page = pages.next_page().await?;
             Some((page.map(|page| stream::iter(page).map(Ok)), pages))
         });
-        Self(pages.try_flatten().boxed())
+        // A stream of pages may not be polled behind its end; this one may.
+        Self(pages.try_flatten().fuse().boxed())
     }
 
     /// Only an error.
