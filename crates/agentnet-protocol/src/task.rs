@@ -214,7 +214,13 @@ impl TaskMessage {
     /// about no task.
     #[must_use]
     pub fn of(message: &Envelope) -> Option<Self> {
-        let payload = message.payload.view();
+        Self::of_payload(&message.payload)
+    }
+
+    /// As [`of`](Self::of), of a payload alone.
+    #[must_use]
+    pub fn of_payload(payload: &RawJson) -> Option<Self> {
+        let payload = payload.view();
         Self::read(&payload).or_else(|| {
             let text = match payload.kind() {
                 Kind::String => payload.as_str()?,
