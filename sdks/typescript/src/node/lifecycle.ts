@@ -217,14 +217,14 @@ export class Lifecycle {
     session.tasks?.follow();
   }
 
-  /** The handler of messages, but for those that assign a task which the session claims (PROTOCOL.md section 22.4). */
+  /** The handler of messages, but for those about a task which the session claims (PROTOCOL.md section 22.4). */
   #handlerOf(session: Session): Handler {
     const handler = this.handler ?? (() => undefined);
     const { tasks } = session;
     if (tasks === undefined) return handler;
     return async (message, context) => {
-      const mayAssign = message.kind === KIND.DIRECT && message.payloadText.includes("task.assign");
-      return mayAssign && (await tasks.claims(message)) ? undefined : await handler(message, context);
+      const isForWorker = message.kind === KIND.DIRECT && /task\.(?:assign|cancel)/i.test(message.payloadText);
+      return isForWorker && (await tasks.claims(message)) ? undefined : await handler(message, context);
     };
   }
 

@@ -62,6 +62,8 @@ export class Session {
   tasks: TaskWorker | undefined;
   /** Whether the session claims tasks, as it has said when it was registered. */
   readonly claimsTasks: boolean;
+  /** When it was registered, by the clock of this host. */
+  readonly startedAt = Timestamp.now();
   /** The accounts whose mailboxes hold messages of this session. */
   readonly outbox = new Outbox();
   /** What has to happen when the node closes, before the goodbye: streams end, uploads stop. */
@@ -94,6 +96,8 @@ export class Session {
     this.registration = registration;
     this.claimsTasks = claimsTasks;
     const ended = this.#ended.signal;
+    // Everything that waits in a session ends with it.
+    platform.expectListeners(ended);
     const { agentId, capabilities } = config;
     this.identity = opened.session({
       agentId,

@@ -55,7 +55,8 @@ export const mailboxLease = rpc<MailboxLeaseRequest, MailboxLeaseReply>(
     writeOwner(request, out)
       .int("max", request.max ?? 10)
       .int("lease_ms", request.leaseMs ?? MAILBOX_LEASE_MS)
-      .int("wait_ms", request.waitMs ?? 0);
+      .int("wait_ms", request.waitMs ?? 0)
+      .optText("lease_id", request.leaseId);
     return writeAuth(request, out);
   },
   (object) => ({

@@ -38,9 +38,17 @@ export const MAX_TASK_HEARTBEATS = 100;
  * Where a task stands (section 22.2). It waits for a worker (`submitted`), a worker has it (`working`), the worker waits for an
  * answer (`input_required`) or a permission (`auth_required`), or it has ended.
  */
-export type TaskState = (typeof STATES)[number];
+export type TaskState =
+  | "submitted"
+  | "working"
+  | "input_required"
+  | "auth_required"
+  | "completed"
+  | "failed"
+  | "canceled"
+  | "rejected";
 
-const STATES = [
+const STATES: readonly TaskState[] = [
   "submitted",
   "working",
   "input_required",
@@ -49,7 +57,7 @@ const STATES = [
   "failed",
   "canceled",
   "rejected",
-] as const;
+];
 
 /** The state that a text names, in any case; undefined where it names none. */
 export function readTaskState(text: string): TaskState | undefined {

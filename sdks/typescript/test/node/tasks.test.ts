@@ -378,3 +378,15 @@ test("what makes no sense is refused before anything is asked", async () => {
   await assert.rejects(boss.task("@nobody-of-this-name", { text: "x" }), hasCode("not_found"));
   await assert.rejects(boss.task("@boss", { text: "x", parent: "task_unknown" }), hasCode("task_parent_unknown"));
 });
+
+test("any number of results may be waited for without a warning of the runtime", async () => {
+  const warnings: string[] = [];
+  const onWarning = (warning: Error): void => void warnings.push(warning.name);
+  process.on("warning", onWarning);
+  const task = await boss.task("capability:nothing-has-this", { text: "wait" });
+  const waiting = Array.from({ length: 30 }, () => task.result());
+  await task.cancel();
+  await within("all have ended", Promise.all(waiting));
+  process.off("warning", onWarning);
+  assert.deepEqual(warnings, []);
+});

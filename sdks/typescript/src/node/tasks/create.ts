@@ -12,24 +12,16 @@ import {
   prefixedId,
   RPC,
   type TaskCreateRequest,
-  type TaskSnapshot,
   Timestamp,
   TooLarge,
-  taskMessagePayload,
 } from "../../protocol/index.js";
 import { checkedMs, described, optionalText, optionsOf } from "../checks.js";
 import { InvalidArgumentError } from "../errors.js";
-import { sendByMailbox } from "../mailbox/send.js";
 import { resolveRoute } from "../route.js";
 import type { Session } from "../session.js";
-import { shownError } from "../shown.js";
 import { throwIfAborted } from "../waits.js";
 import { callTask } from "./calls.js";
-import { TaskError } from "./errors.js";
 import { TaskHandle, type TaskOwner } from "./handle.js";
-
-/** How long a message `task.assign` may wait in a mailbox at most, in milliseconds: seven days. */
-const MAX_ASSIGN_TTL_MS = 7 * 24 * 3_600 * 1_000;
 
 /** What is to be done, and how. All of it is optional, but a worker needs a `text` or a `payload`. */
 export interface TaskOptions {
@@ -37,7 +29,7 @@ export interface TaskOptions {
   readonly title?: string | undefined;
   /** What is to be done, at most 64 KiB. */
   readonly text?: string | undefined;
-  /** The same for programs, any JSON value of at most 256 KiB. Workers that are told by a message get the text only. */
+  /** The same for programs, any JSON value of at most 256 KiB. One of more than 128,000 bytes does not reach workers that are told by messages. */
   readonly payload?: unknown;
   /** The task that this one is a part of: its id, a handle, or the context of a handler. */
   readonly parent?: string | { readonly id: string } | undefined;
@@ -70,7 +62,8 @@ export interface TaskOptions {
 }
 
 /**
- * Asks for a task to be done, and tells its account by a message where no session of it claims tasks.
+ * Asks for a task to be done, and tells its account by a message where no session of it claims tasks. That the account could not be
+ * told is no failure: the task is kept, and the handle says so.
  *
  * @throws {TaskError} @throws {RegistryError} @throws {TargetError} @throws {InvalidArgumentError} @throws {TooLarge}
  * @throws {JsonError}
@@ -86,9 +79,11 @@ export async function createTask(owner: TaskOwner, to: string, given: TaskOption
   const request = requestOf(session, toAgent, options);
   const { timeoutMs, signal } = options;
   const reply = await callTask(session, RPC.taskCreate, request, request.taskId ?? "", { timeoutMs, signal });
-  const isUntold = reply.delivery === "message" && reply.task.state === "submitted";
-  if (isUntold) await sendAssignment(session, reply.task, options);
-  return new TaskHandle(owner, reply.task.taskId, reply);
+  const { heartbeatMs = DEFAULT_TASK_HEARTBEAT_MS, payload } = request;
+  const handle = new TaskHandle(owner, reply.task.taskId, { reply, details: { heartbeatMs, payload } });
+  // One that its worker has begun was told before.
+  if (reply.delivery === "message" && reply.task.state === "submitted") await handle.tellAssigned(reply.task, signal);
+  return handle;
 }
 
 function requestOf(session: Session, to: string, options: TaskOptions): TaskCreateRequest {
@@ -128,44 +123,6 @@ function requestOf(session: Session, to: string, options: TaskOptions): TaskCrea
     heartbeatMs: wholeNumber("heartbeatMs", options.heartbeatMs),
     metadata: RawJson.from(metadata),
   };
-}
-
-/** The message is named after the task: one that is sent again is recognised. */
-async function sendAssignment(session: Session, task: TaskSnapshot, options: TaskOptions): Promise<void> {
-  const { taskId, assignedText, assigneeAccountId, deadlineAt, threadId } = task;
-  if (assigneeAccountId === undefined) return;
-  const { heartbeatMs = DEFAULT_TASK_HEARTBEAT_MS } = options;
-  const now = Timestamp.now();
-  const message = {
-    kind: "task.assign",
-    taskId,
-    text: assignedText,
-    coordinator: task.coordinator,
-    title: task.title,
-    parentTaskId: task.parentTaskId,
-    metadata: task.metadata,
-  } as const;
-  const payload = taskMessagePayload(message, now.toString(), (out) =>
-    out.int("attempt", 1).int("heartbeat_ms", heartbeatMs).optText("deadline_at", deadlineAt),
-  );
-  try {
-    const destination = { kind: "account", value: assigneeAccountId } as const;
-    const sendOptions = { threadId, traceId: taskId, signal: options.signal };
-    const mailbox = { ttlMs: ttlUntil(deadlineAt, now) };
-    await sendByMailbox(session, destination, payload, sendOptions, mailbox, `task_assign_${taskId}`);
-  } catch (cause) {
-    throwIfAborted(options.signal);
-    const text = `the task is kept, but its account could not be told of it: ${shownError(cause)}`;
-    throw new TaskError("task_not_sent", text, { rpc: RPC.taskCreate.name, taskId, cause });
-  }
-}
-
-/** How long a message may wait that is of no use after the deadline. */
-function ttlUntil(deadlineAt: string | undefined, now: Timestamp): number {
-  const deadline = deadlineAt === undefined ? undefined : Timestamp.parse(deadlineAt);
-  if (deadline === undefined) return MAX_ASSIGN_TTL_MS;
-  const left = Number((deadline.micros - now.micros) / 1_000n);
-  return Math.min(Math.max(left, 1), MAX_ASSIGN_TTL_MS);
 }
 
 /** A JSON value of bounded size, as it is sent; undefined is none. @throws {JsonError} @throws {TooLarge} */

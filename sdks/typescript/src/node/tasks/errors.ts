@@ -2,7 +2,7 @@
 
 import { AgentNetError } from "../../errors.js";
 import { taskErrorOf } from "../../protocol/index.js";
-import { RegistryError } from "../errors.js";
+import { InvalidArgumentError, RegistryError } from "../errors.js";
 import { shown } from "../shown.js";
 
 /** Failures after which a request is worth making again: the registry did not answer, or could not. */
@@ -13,15 +13,16 @@ const UNAVAILABLE_CODES: readonly string[] = [
   "not_connected",
   "task_unsupported",
   "task_failed",
+  "task_status_failed",
+  "task_list_failed",
 ];
 
 /**
  * The registry does not do with a task what was asked. Codes (PROTOCOL.md section 22.3): `task_conflict` (another task has this id
  * or key), `task_lease_lost`, `task_already_finished`, `task_not_cancelable`, `task_needs_no_input`, `task_not_retriable`,
  * `task_forbidden`, `task_session_unknown`, `task_parent_unknown`, `task_invalid`, `task_limit_reached`, `task_too_large`,
- * `task_disabled`, `task_failed` (the store failed); and `task_unsupported` (no registry of the network has tasks),
- * `task_not_sent` (the task is kept, but its account could not be told of it: ask for it again under the same id or key). An
- * unknown task is a `RegistryError` with the code `not_found`.
+ * `task_disabled`, `task_failed`, `task_status_failed`, `task_list_failed` (the store failed); and `task_unsupported` (no registry of
+ * the network has tasks). An unknown task is a `RegistryError` with the code `not_found`.
  */
 export class TaskError extends RegistryError {
   /** The task; empty where it has no id yet. */
@@ -49,6 +50,16 @@ export function taskError(error: unknown, taskId = ""): unknown {
 /** Whether a call failed because no registry could answer it now. */
 export function isUnavailable(error: unknown): boolean {
   return error instanceof RegistryError && UNAVAILABLE_CODES.includes(error.code);
+}
+
+/** Whether a request is too large for the NATS server: made again, it fails again. */
+export function isTooLarge(error: unknown): boolean {
+  return error instanceof RegistryError && error.cause instanceof InvalidArgumentError;
+}
+
+/** Whether a call failed because no registry listens for it. */
+export function isUnsupported(error: unknown): boolean {
+  return error instanceof RegistryError && (error.code === "no_registry" || error.code === "task_unsupported");
 }
 
 /** Where a {@link TaskFailure} leaves its task. */

@@ -20,7 +20,7 @@ import { sendByMailbox } from "../mailbox/send.js";
 import type { Session } from "../session.js";
 import { shownError } from "../shown.js";
 import { monotonic, pause } from "../waits.js";
-import { TaskFailure } from "./errors.js";
+import { isTooLarge, TaskFailure } from "./errors.js";
 import type { Work } from "./work.js";
 
 /** How long one request may take, and for how long it is repeated. */
@@ -32,16 +32,10 @@ const MAX_BACKOFF_MS = 10_000;
 /** Characters of a text and of a code: at most three bytes each, within the bounds of the registry. */
 const MAX_TEXT_CHARACTERS = 16_384;
 const MAX_CODE_CHARACTERS = 64;
-/** What the registry decides for good about a finish. */
-const FINAL_CODES: readonly string[] = [
-  "task_lease_lost",
-  "task_already_finished",
-  "task_forbidden",
-  "task_too_large",
-  "task_invalid",
-  "not_found",
-  "registry_refused",
-];
+/** By these the attempt does not count any more. */
+const LOST_CODES: readonly string[] = ["task_lease_lost", "task_already_finished", "task_forbidden", "not_found"];
+/** By these the registry refuses what the end says, such as a result that is too large for it. */
+const REFUSED_CODES: readonly string[] = ["task_too_large", "task_invalid", "registry_refused"];
 
 /** How an attempt ends. */
 export type WorkEnd = Pick<TaskFinishRequest, "state" | "result" | "text" | "code" | "detail" | "retryable">;
@@ -84,34 +78,58 @@ function endOfFailure({ state, code, detail, isRetryable }: TaskFailure): WorkEn
 export type Notice = () => Promise<void>;
 
 /**
- * Tells the registry how an attempt ended, again and again under the same id until it has answered, for ten minutes at most. Never
- * rejects.
+ * Tells the registry how an attempt ended, again and again under the same id until it has answered, for ten minutes at most. Where it
+ * refuses what the end says, the attempt has failed with the code `task_end_refused`. Never rejects.
  *
  * @returns what tells the coordinator; undefined where the registry has not taken it.
  */
 export async function finishWork(session: Session, work: Work, end: WorkEnd): Promise<Notice | undefined> {
+  const deadline = monotonic() + MAX_ATTEMPTS_MS;
+  let reported = await report(session, work, end, deadline);
+  if (reported.kind === "refused" && end.state !== RELEASED.state) {
+    const { detail, message } = reported.refusal;
+    session.logger.error("the registry refuses the end of a task", { taskId: work.taskId, error: reported.refusal });
+    const failure = endOfFailure(TaskFailure.failed("task_end_refused", detail ?? message));
+    reported = await report(session, work, failure, deadline);
+  }
+  if (reported.kind !== "noted") return undefined;
+  const { request, reply } = reported;
+  return () => tellCoordinator(session, work, request, reply);
+}
+
+/** What has become of a report about an end. */
+type Reported =
+  | { readonly kind: "noted"; readonly request: TaskFinishRequest; readonly reply: TaskFinishReply }
+  | { readonly kind: "refused"; readonly refusal: RegistryError }
+  | { readonly kind: "void" };
+
+async function report(session: Session, work: Work, end: WorkEnd, deadline: number): Promise<Reported> {
   const { accountId, ended, logger, sessionTag } = session;
   const { attempt, lease } = work.claimed;
   const { taskId } = work;
   const finishId = newMessageId();
   const request: TaskFinishRequest = { accountId, sessionTag, taskId, attempt, lease, finishId, ...end };
-  const deadline = monotonic() + MAX_ATTEMPTS_MS;
   for (let backoffMs = MIN_BACKOFF_MS; ; backoffMs = Math.min(backoffMs * 2, MAX_BACKOFF_MS)) {
     try {
       const options = { timeoutMs: REQUEST_TIMEOUT_MS, signal: ended };
-      const reply = await callAsOwner(session, RPC.taskFinish, request, options);
-      return () => tellCoordinator(session, work, request, reply);
+      return { kind: "noted", request, reply: await callAsOwner(session, RPC.taskFinish, request, options) };
     } catch (error) {
-      if (ended.aborted) return undefined;
-      const isFinal = error instanceof RegistryError && FINAL_CODES.includes(error.code);
-      if (isFinal || monotonic() + backoffMs > deadline) {
+      if (ended.aborted) return { kind: "void" };
+      if (isRefused(error)) return { kind: "refused", refusal: error };
+      const isLost = error instanceof RegistryError && LOST_CODES.includes(error.code);
+      if (isLost || monotonic() + backoffMs > deadline) {
         logger.warn("the end of a task's attempt does not count", { taskId, attempt, state: end.state, error });
-        return undefined;
+        return { kind: "void" };
       }
       logger.debug("the end of a task's attempt could not be told; trying on", { taskId, attempt, error });
       await pause(backoffMs, ended);
     }
   }
+}
+
+/** Whether the end itself is why it is not taken, so that it would not be taken later either. */
+function isRefused(error: unknown): error is RegistryError {
+  return error instanceof RegistryError && (REFUSED_CODES.includes(error.code) || isTooLarge(error));
 }
 
 /** Sends the message that the later Python implementation sends; its id is that of the finish. Never rejects. */

@@ -11,7 +11,7 @@ import { RegistryError } from "../errors.js";
 import { callAsOwner } from "../mailbox/calls.js";
 import type { Session } from "../session.js";
 import { monotonic, timerDelay } from "../waits.js";
-import { isUnavailable, taskError } from "./errors.js";
+import { isTooLarge, isUnavailable, TaskError, taskError } from "./errors.js";
 import { type PendingReport, settle, type Work } from "./work.js";
 
 /** How long a heartbeat that is wanted at once waits for others. */
@@ -23,6 +23,9 @@ const MIN_REQUEST_MS = 500;
 const MAX_REQUEST_MS = 5_000;
 /** The pause before heartbeats are sent again that the registry has not confirmed. */
 const MAX_RETRY_MS = 2_000;
+
+/** By these the lease is over; by any other code the registry refuses the report that goes with a heartbeat. */
+const LOST_CODES: readonly string[] = ["task_lease_lost", "not_found"];
 
 /** A heartbeat on its way. */
 interface Beat {
@@ -144,6 +147,14 @@ export class Heartbeats {
         if (result.cancelRequested) work.cancel();
         continue;
       }
+      const { code = "" } = result;
+      if (code !== "" && !LOST_CODES.includes(code)) {
+        // The report is refused, not the lease: the heartbeat itself is sent again without it.
+        const text = `the registry refuses what is told of the task: ${code}`;
+        settle(report, new TaskError(code, text, { rpc: RPC.taskHeartbeat.name, taskId: work.taskId }));
+        this.#again(work, undefined);
+        continue;
+      }
       this.#works.delete(work);
       work.lose(true);
       // Its own error, for the handler that waits for it.
@@ -153,7 +164,8 @@ export class Heartbeats {
 
   #failed(batch: readonly Beat[], error: unknown): void {
     const { ended, logger } = this.#session;
-    const isRefused = error instanceof RegistryError && error.isRefusal && !isUnavailable(error);
+    const isRefused =
+      error instanceof RegistryError && (isTooLarge(error) || (error.isRefusal && !isUnavailable(error)));
     const code = error instanceof RegistryError ? error.code : "";
     if (isRefused && !this.#warned.has(code)) {
       this.#warned.add(code);

@@ -8,6 +8,7 @@ import {
   RPC,
   type TaskHeartbeat,
   type TaskProgress,
+  Timestamp,
 } from "../../protocol/index.js";
 import { HandlerLifetime } from "../context.js";
 import { NotRunningError } from "../errors.js";
@@ -47,13 +48,15 @@ export class Work {
   #leaseEnd: number;
   #leaseTimer: ReturnType<typeof setTimeout> | undefined;
 
-  constructor(claimed: ClaimedTask, onReport: (work: Work) => void) {
+  /** @param generatedAt The registry's clock when it gave the task. */
+  constructor(claimed: ClaimedTask, generatedAt: string, onReport: (work: Work) => void) {
     this.claimed = claimed;
     this.#onReport = onReport;
     this.heartbeatMs = Math.min(Math.max(claimed.heartbeatMs, MIN_TASK_HEARTBEAT_MS), MAX_TASK_HEARTBEAT_MS);
     const now = monotonic();
-    this.nextBeat = now + this.beatInterval;
-    this.#leaseEnd = now + this.heartbeatMs;
+    const leaseMs = remainingMs(claimed.leaseUntil, generatedAt, this.heartbeatMs);
+    this.nextBeat = now + leaseMs / HEARTBEATS_PER_LEASE;
+    this.#leaseEnd = now + leaseMs;
     this.#watchLease();
   }
 
@@ -201,6 +204,14 @@ export class Work {
     const text = "the lease of the task is over: another worker may have it";
     return new TaskError("task_lease_lost", text, { rpc: RPC.taskHeartbeat.name, taskId: this.taskId });
   }
+}
+
+/** What is left of a lease: less than a whole one where a claim was made again, since the reply to the first was lost. */
+function remainingMs(leaseUntil: string, generatedAt: string, heartbeatMs: number): number {
+  const end = Timestamp.parse(leaseUntil);
+  const now = Timestamp.parse(generatedAt);
+  if (end === undefined || now === undefined) return heartbeatMs;
+  return Math.min(Math.max(Number((end.micros - now.micros) / 1_000n), 0), heartbeatMs);
 }
 
 /** Ends the calls that wait for a report. */

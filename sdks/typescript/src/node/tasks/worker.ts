@@ -4,6 +4,7 @@
  */
 
 import type { Subscription } from "@nats-io/nats-core";
+import { platform } from "../../platform/index.js";
 import { newNonce } from "../../protocol/ids.js";
 import {
   type ClaimedTask,
@@ -24,6 +25,7 @@ import { ClaimedWork, TaskContext, type TaskHandler } from "./context.js";
 import { isUnavailable } from "./errors.js";
 import { endOfError, endOfValue, finishWork, RELEASED, type WorkEnd } from "./finish.js";
 import { Heartbeats } from "./heartbeats.js";
+import { dropAssignments } from "./superseded.js";
 import { Work } from "./work.js";
 
 /** How long a registry holds a request for tasks, and how much longer its answer may take. */
@@ -82,6 +84,8 @@ export class TaskWorker {
     this.#node = node;
     this.#handler = handler;
     this.#heartbeats = new Heartbeats(session);
+    // Each handler may listen to it.
+    platform.expectListeners(this.#stopping.signal);
     session.ended.addEventListener("abort", () => this.#end(), { once: true });
   }
 
@@ -130,18 +134,19 @@ export class TaskWorker {
   }
 
   /**
-   * Whether a message assigns a task that this worker claims: then it is not for the handler of messages. One that the registry does
-   * not know, and does not get to know soon, is.
+   * Whether a message assigns or cancels a task that this worker claims: then it is not for the handler of messages. One about a task
+   * that the registry does not have for this account, and does not get to have soon, is.
    */
   async claims(message: Message): Promise<boolean> {
-    const assigned = readTaskMessage(message.envelope);
-    if (assigned?.kind !== "task.assign" || !this.#hasRegistry) return false;
-    const { taskId } = assigned;
-    const { ended, registry } = this.#session;
+    const told = readTaskMessage(message.envelope);
+    if ((told?.kind !== "task.assign" && told?.kind !== "task.cancel") || !this.#hasRegistry) return false;
+    const { taskId } = told;
+    const { accountId, ended, registry } = this.#session;
+    if (told.kind === "task.cancel") this.#askAbout(taskId);
     for (let look = 0; look < MAX_LOOKS; look += 1) {
       try {
-        await registry.call(RPC.taskStatus, { taskId }, { signal: ended });
-        return true;
+        const { task } = await registry.call(RPC.taskStatus, { taskId }, { signal: ended });
+        return task.assigneeAccountId === accountId || task.workerAccountId === accountId;
       } catch (error) {
         // A registry that does not answer now has stored the task, or will store the message.
         if (!(error instanceof RegistryError) || !error.isNotFound) return true;
@@ -214,7 +219,8 @@ export class TaskWorker {
     // A claim that was made again has two replies, with the same tasks.
     if (claimId === this.#claimId) {
       this.#claimId = newNonce();
-      for (const claimed of reply.tasks) this.#accept(claimed);
+      for (const claimed of reply.tasks) this.#accept(claimed, reply.generatedAt);
+      dropAssignments(this.#session, reply.tasks);
     }
     return "tasks";
   }
@@ -234,8 +240,8 @@ export class TaskWorker {
     }
   }
 
-  #accept(claimed: ClaimedTask): void {
-    const work = new Work(claimed, (told) => this.#heartbeats.soon(told));
+  #accept(claimed: ClaimedTask, generatedAt: string): void {
+    const work = new Work(claimed, generatedAt, (told) => this.#heartbeats.soon(told));
     const isFull = this.#works.size >= this.#session.config.taskConcurrency;
     if (isFull || this.#stopping.signal.aborted) {
       work.end();
@@ -308,13 +314,18 @@ export class TaskWorker {
     await this.#idle.promise;
   }
 
+  /** The next heartbeat of a task says whether it is wanted still. */
+  #askAbout(taskId: string): void {
+    for (const work of this.#works) if (work.taskId === taskId) this.#heartbeats.soon(work);
+  }
+
   /** An event only makes the session ask: every client can publish one. */
   #onEvent(data: Uint8Array): void {
     if (data.length > MAX_EVENT_BYTES) return;
     try {
       const { taskId, type } = decodeTaskEvent(data);
-      if (!URGENT_EVENTS.includes(type)) return;
-      for (const work of this.#works) if (work.taskId === taskId) this.#heartbeats.soon(work);
+      if (taskId === undefined || !URGENT_EVENTS.includes(type)) return;
+      this.#askAbout(taskId);
     } catch (error) {
       this.#session.logger.debug("ignored an event of a task that cannot be read", { error });
     }

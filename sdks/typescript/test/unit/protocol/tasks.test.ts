@@ -1,9 +1,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { RawJson } from "../../../src/json/index.js";
-import { RegistryError } from "../../../src/node/errors.js";
+import { NoRegistryError, RegistryError } from "../../../src/node/errors.js";
 import { TaskError, TaskFailure, taskError } from "../../../src/node/tasks/errors.js";
 import { endOfError, endOfValue } from "../../../src/node/tasks/finish.js";
+import { Outage } from "../../../src/node/tasks/follow.js";
 import { Work } from "../../../src/node/tasks/work.js";
 import { type ClaimedTask, RPC, taskErrorOf, taskStatesOf } from "../../../src/protocol/index.js";
 
@@ -89,7 +90,7 @@ test("what a handler throws is the end of the attempt", () => {
 
 test("what is told before it is sent becomes one report, and fails with the lease", async () => {
   const reported: Work[] = [];
-  const work = new Work(claimed(), (told) => reported.push(told));
+  const work = new Work(claimed(), "", (told) => reported.push(told));
   const first = work.report({ progress: { text: "begun", percent: 10 } });
   const second = work.report({ progress: { percent: 20 }, checkpoint: RawJson.trusted("1") });
   const report = work.takeReport();
@@ -113,7 +114,7 @@ test("what is told before it is sent becomes one report, and fails with the leas
 });
 
 test("a cancellation aborts the signal once, and an attempt ends once", async () => {
-  const work = new Work(claimed(), () => undefined);
+  const work = new Work(claimed(), "", () => undefined);
   assert.equal(work.signal.aborted, false);
   work.cancel();
   await work.canceled;
@@ -126,15 +127,42 @@ test("a cancellation aborts the signal once, and an attempt ends once", async ()
     [5_000, 5_000],
     [1e12, 3_600_000],
   ] as const) {
-    const other = new Work(claimed(given), () => undefined);
+    const other = new Work(claimed(given), "", () => undefined);
     assert.equal(other.heartbeatMs, used);
     other.close();
   }
 });
 
 test("without a word of the registry the lease is over after its time", async () => {
-  const work = new Work(claimed(1_000), () => undefined);
+  const work = new Work(claimed(1_000), "", () => undefined);
   await work.lost;
   assert.deepEqual([work.isLost, work.isRefused], [true, false]);
   work.close();
+});
+
+test("of a lease counts what is left of it when it comes", async () => {
+  const given = { ...claimed(3_600_000), leaseUntil: "2026-02-21T08:00:01.250Z" };
+  const work = new Work(given, "2026-02-21T08:00:01Z", () => undefined);
+  assert.ok(work.nextBeat - performance.now() < 250, "the first heartbeat comes before its end");
+  await work.lost;
+  work.close();
+  const whole = new Work(given, "no time", () => undefined);
+  assert.ok(whole.nextBeat - performance.now() > 600_000);
+  whole.close();
+});
+
+test("a registry or a database that is away is waited for, and a network that never had tasks is not", () => {
+  const passing = ["task_status_failed: disk I/O error", "task_failed: no connection"].map((text) =>
+    RegistryError.refused("task_status", text),
+  );
+  const missing = new NoRegistryError("task_status");
+  const fresh = new Outage(false);
+  for (const error of [...passing, new RegistryError("late", { code: "registry_timeout", rpc: "task_status" })]) {
+    assert.doesNotThrow(() => fresh.throwIfOver(error, "t"), error.message);
+  }
+  assert.throws(() => fresh.throwIfOver(missing, "t"), { name: "TaskError", code: "task_unsupported", taskId: "t" });
+  const known = new Outage(false);
+  known.answered();
+  assert.doesNotThrow(() => known.throwIfOver(missing, "t"));
+  assert.throws(() => known.throwIfOver(RegistryError.refused("task_status", "not_found"), "t"), { code: "not_found" });
 });
