@@ -3,14 +3,15 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use agentnet::{AgentNode, RawJson, StreamExt as _, TaskContext, TaskState};
-use agentnet_testkit::eventually;
+use agentnet::{AgentNode, RawJson, RegistryClient, StreamExt as _, TaskContext, TaskState};
+use agentnet_testkit::{RawClient, eventually};
+use futures::future::join_all;
 use serde_json::{Value, json};
 use tokio::sync::{Barrier, Notify};
 
-use crate::net::{DEADLINE, Net, now, parse};
+use crate::net::{DEADLINE, Net, now, parse, settle};
 use crate::network::*;
-use crate::scripted::{TaskRegistry, claimed, heartbeat_answer};
+use crate::scripted::{TaskRegistry, claimed, heartbeat_answer, task};
 
 /// A value that can be read by itself, and not inside a reply.
 fn deep() -> RawJson {
@@ -170,4 +171,82 @@ async fn a_lost_reply_to_the_end_of_a_task_is_asked_for_again() {
         (&"task.result".into(), &"done".into())
     );
     worker.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_waits_for_a_task_outlasts_a_failing_database() {
+    let net = Net::start().await;
+    let mut failures = vec![
+        "task_failed: the store",
+        "task_status_failed: the store",
+        "task_failed: the store",
+    ];
+    let _tasks = TaskRegistry::start(&net, move |rpc, _, _| match (failures.pop(), rpc) {
+        (Some(error), _) => Some(json!({ "error": error })),
+        (None, "task_status") => Some(json!({ "task": task("task_1", "completed"), "generated_at": now() })),
+        (None, "task_events") => Some(json!({
+            "task_id": "task_1", "events": [{ "seq": 1, "at": now(), "type": "created", "attempt": 0, "state": "submitted" }],
+            "last": 1, "terminal": true, "generated_at": now(),
+        })),
+        _ => None,
+    })
+    .await;
+    let lead = net.agent("lead").start().await.unwrap();
+    let handle = lead.task_handle("task_1");
+    assert_eq!(outcome(&handle).await.state, TaskState::Completed);
+    lead.close().await;
+
+    let net = Net::start().await;
+    let mut failures = vec!["task_failed: the store"; 2];
+    let _tasks = TaskRegistry::start(&net, move |_, _, _| match failures.pop() {
+        Some(error) => Some(json!({ "error": error })),
+        None => Some(json!({
+            "task_id": "task_1", "events": [{ "seq": 1, "at": now(), "type": "created", "attempt": 0, "state": "submitted" }],
+            "last": 1, "terminal": true, "generated_at": now(),
+        })),
+    })
+    .await;
+    let lead = net.agent("lead").start().await.unwrap();
+    assert_eq!(kinds(&events(&lead.task_handle("task_1")).await), ["created"]);
+    lead.close().await;
+}
+
+/// A registry that answers other requests, and has no subscription for those about tasks.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_registry_that_never_had_tasks_is_not_waited_for() {
+    let mut network = Network::start().await;
+    network.stop_registry().await;
+    let raw = RawClient::connect(&network.nats.url()).await.unwrap();
+    let registry = RegistryClient::connect(&network.nats.url()).await.unwrap();
+    // Without any registry it waits.
+    let away = tokio::spawn({
+        let mut events = registry.follow_task("task_1", 0);
+        async move { events.next().await.unwrap() }
+    });
+    let mut metrics = raw.subscribe("registry.metrics").await.unwrap();
+    settle(&raw).await;
+    let answering = tokio::spawn(async move {
+        while let Some(request) = metrics.next().await {
+            let error = json!({ "error": "not today" }).to_string();
+            raw.publish(request.reply.unwrap(), error.into()).await.unwrap();
+        }
+    });
+    let old = tokio::spawn({
+        let mut events = registry.follow_task("task_1", 0);
+        async move { events.next().await.unwrap() }
+    });
+    let both = tokio::time::timeout(DEADLINE, join_all([away, old]));
+    for unsupported in both.await.unwrap() {
+        assert_eq!(code(unsupported.unwrap()), "task_unsupported");
+    }
+    answering.abort();
+
+    // One that comes back is asked again.
+    let away = tokio::spawn({
+        let mut events = registry.follow_task("task_1", 0);
+        async move { events.next().await.unwrap() }
+    });
+    network.start_registry().await;
+    let answer = tokio::time::timeout(DEADLINE, away).await.unwrap().unwrap();
+    assert_eq!(code(answer), "not_found");
 }
