@@ -339,6 +339,7 @@ impl<A: Agent> AgentBuilder<A> {
             connection: self.connection,
             limits: limits.at_least_minima(),
             task_concurrency: self.tasks.concurrency(),
+            max_tasks: self.tasks.max_tasks.unwrap_or(usize::MAX),
             blobs,
             schema_version: self.schema_version,
             supported_schema_major: self.supported_schema_major,

@@ -123,6 +123,8 @@ pub(crate) struct Config {
     pub(crate) limits: Limits,
     /// Tasks that are done at the same time.
     pub(crate) task_concurrency: usize,
+    /// Tasks that one session claims in all.
+    pub(crate) max_tasks: usize,
     pub(crate) blobs: crate::blob_store::BlobSettings,
     /// Where its key comes from, if it signs.
     pub(crate) key: Option<KeySource>,

@@ -300,7 +300,8 @@ const ONCE: [&str; 7] = [
 fn is_repeatable<R: Request>(body: &[u8]) -> bool {
     let is_signed =
         || matches!(Object::parse_body(body), Ok(Some(request)) if request.get("auth").as_object().is_some());
-    !ONCE.contains(&R::NAME) && !(SIGNED.contains(&R::NAME) && is_signed())
+    let is_once = ONCE.contains(&R::NAME) || SIGNED.contains(&R::NAME) && is_signed();
+    !is_once
 }
 
 /// What came instead of a reply.

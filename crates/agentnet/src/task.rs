@@ -1,6 +1,7 @@
 //! Tasks: work that outlives a call (PROTOCOL.md section 22).
 //!
-//! - asking for work: `create` makes a task, `handle` and `events` follow it; `account` has the calls of the registry
+//! - asking for work: `create` makes a task, `handle` and `events` follow it, over outages (`patient`); `account` has the calls
+//!   of the registry
 //! - doing work: `claim` takes tasks while handlers are free, `run` runs the handler of one and reports its end, `heartbeats`
 //!   keeps the leases of all, `attempt` is what these know of one task, `context` what its handler sees of it
 //! - `messages`: the messages about tasks that other agents send and understand
@@ -17,6 +18,7 @@ mod handle;
 mod handler;
 mod heartbeats;
 mod messages;
+mod patient;
 mod run;
 mod superseded;
 mod work;

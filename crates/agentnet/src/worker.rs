@@ -135,7 +135,7 @@ impl Worker {
             return Err(Reject::ServiceDegraded);
         }
         if let Some(tasks) = &self.session.task_worker
-            && tasks.takes(self.session.account_id(), message)
+            && tasks.takes(&self.session, message).await
         {
             return Ok(());
         }

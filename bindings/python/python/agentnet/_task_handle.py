@@ -143,7 +143,8 @@ class Task:
 
     async def cancel(self, reason: str = "", *, cascade: bool = True) -> dict[str, Any]:
         """Says that the task is not wanted any more, nor its parts unless ``cascade`` is False; returns it as it is then. One
-        that no worker has is over at once; otherwise the worker is told, and has 30 seconds to stop.
+        that no worker has is over at once; otherwise the worker is told, and has 30 seconds to stop. A worker that works by messages is told by one,
+        if need be through its mailbox; those of the parts are not.
 
         Raises ``TaskError`` with ``task_not_cancelable`` for a task that has ended, with ``task_forbidden`` for one of others.
         """
@@ -152,14 +153,15 @@ class Task:
     async def input(self, payload: Any) -> dict[str, Any]:
         """Answers the worker, which waits (``input_required`` or ``auth_required``); returns the task as it is then.
 
-        The task goes on with any worker, which gets the answer, any JSON, as ``input``. Raises ``TaskError`` with
+        The task goes on with any worker, which gets the answer, any JSON, as ``input``; one that works by messages gets it by a
+        message. Raises ``TaskError`` with
         ``task_needs_no_input`` for one whose worker does not wait.
         """
         return await completion(self._native.input(payload))
 
     async def retry(self) -> dict[str, Any]:
-        """Asks for another attempt of a task that failed; returns it as it is then. Raises ``TaskError`` with
-        ``task_not_retriable`` for one that has not failed."""
+        """Asks for another attempt of a task that failed; returns it as it is then. A worker that works by messages is told of
+        it again. Raises ``TaskError`` with ``task_not_retriable`` for one that has not failed."""
         return await completion(self._native.retry())
 
     def events(self, after: int = 0) -> TaskEvents:
@@ -170,7 +172,8 @@ class Task:
         """Waits until the task has ended. That it failed is no error: ``state`` says so. For a task whose worker needs an
         answer it waits on; ``settled`` returns then.
 
-        Raises ``RegistryError`` if no registry answers for ten minutes, or with ``not_found``.
+        Raises ``RegistryError`` if no registry answers, or its database is away, for ten minutes, or with ``not_found``;
+        within seconds with ``task_unsupported`` where the registry never had tasks.
         """
         return TaskOutcome(*await completion(self._native.result(False)))
 

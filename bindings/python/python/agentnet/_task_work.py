@@ -158,7 +158,8 @@ class TaskContext:
         """Says how far the work is: 0 to 100 percent, a sentence, and a word such as ``"working"`` or ``"tool"``. While no
         registry answers it returns after two seconds, and the last progress is reported later.
 
-        Raises ``TaskError`` with ``task_lease_lost`` if the task is no longer this worker's.
+        Raises ``TaskError`` with ``task_lease_lost`` if the task is no longer this worker's, and with another code if the
+        registry does not take the progress; then the work goes on.
         """
         if percent is not None and not 0 <= percent <= 100:
             raise ValueError(f"percent is a number from 0 to 100, not {percent!r}")
@@ -167,7 +168,8 @@ class TaskContext:
     async def checkpoint(self, state: Any) -> None:
         """Keeps a value, any JSON of at most 64 KiB, which a further attempt gets as ``checkpoint``; returns when it is stored.
 
-        Raises ``TaskError`` as ``progress``, and ``ValueError`` for a value that is too large.
+        Raises ``TaskError`` as ``progress``, and ``ValueError`` for a value that is too large. What an earlier call kept stays
+        then.
         """
         await completion(self._native.checkpoint(state))
 

@@ -9,6 +9,7 @@ mod events;
 pub(crate) mod list;
 pub(crate) mod status;
 mod tree;
+mod untold;
 mod work;
 
 use agentnet_protocol::task::TaskState;

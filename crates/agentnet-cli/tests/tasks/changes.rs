@@ -129,6 +129,40 @@ async fn a_worker_that_asks_gets_its_answer() {
     up.stop().await;
 }
 
+/// Commands do not join the network: they say how to tell a worker that works by messages, and the SDK does.
+#[tokio::test]
+async fn a_worker_that_works_by_messages_is_to_be_told() {
+    let mut up = Up::start().await;
+    let url = up.url.clone();
+    let mut bob = crate::harness::echo(&url, "--username bob --json").await;
+    let id = assigned(&url, "--as ada --to-username bob", "it's this").await;
+    assert_eq!(bob.next_json().await["payload"]["type"], "task.assign");
+    let cancel = agentnet(&url, ["task", "cancel", "--as", "ada", "--reason", "no more", &id]).await;
+    let note = cancel.stderr.clone();
+    assert_eq!(cancel.ok(), format!("✓ {id} is canceled\n"));
+    assert!(note.contains("works by messages and was not told"), "{note}");
+    // What the note shows does it.
+    let (_, shown) = note.split_once("tell it: agentnet ").unwrap();
+    let (words, payload) = shown.trim().split_once(" '").unwrap();
+    let payload = payload.strip_suffix('\'').unwrap();
+    agentnet(&url, words.split(' ').chain([payload])).await.ok();
+    let told = bob.next_json().await;
+    assert_eq!(
+        (
+            &told["payload"]["type"],
+            &told["payload"]["task_id"],
+            &told["payload"]["text"]
+        ),
+        (&"task.cancel".into(), &id.as_str().into(), &"no more".into())
+    );
+    end(bob).await;
+
+    let waiting = assigned(&url, "--as ada --to-capability build", "for a lease").await;
+    let cancel = line(&url, &format!("task cancel --as ada {waiting}")).await;
+    assert_eq!(cancel.stderr, "");
+    up.stop().await;
+}
+
 #[tokio::test]
 async fn only_those_whose_task_it_is_change_it() {
     let mut up = Up::start().await;

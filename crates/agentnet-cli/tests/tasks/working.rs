@@ -252,14 +252,54 @@ async fn a_lost_worker_is_noticed_and_the_task_goes_on() {
     let pid = named_process(&first).await;
     first.signal(Signal::KILL);
     first.ended().await;
-    // The command is an orphan now.
-    crate::harness::process::send_signal(pid, Signal::KILL);
+    // Its command is an orphan now, and ends all the same.
+    gone(pid).await;
     let second = worker(&url, "--as builder", "echo done").await;
     in_state(&url, &id, "completed").await;
     let types = event_types(&url, &id).await;
     let types: Vec<&str> = types.iter().map(String::as_str).collect();
     assert_eq!(types, ["created", "claimed", "lost", "retried", "claimed", "finished"]);
     end(second).await;
+    up.stop().await;
+}
+
+#[tokio::test]
+async fn what_a_killed_worker_has_started_ends() {
+    let mut up = Up::start().await;
+    let url = up.url.clone();
+    // A command that listens to SIGTERM, and one that does not; each with a process of its own.
+    for (script, grace) in [
+        ("sleep 1000 & echo $! >&2; wait", "60"),
+        (
+            "trap '' TERM; sh -c 'echo $$ >&2; while :; do sleep 1; done' & wait; wait",
+            "1",
+        ),
+    ] {
+        let mut first = worker(&url, &format!("--as builder --grace {grace}"), script).await;
+        assigned(&url, "--as ada --to-username builder", "long").await;
+        let pid = named_process(&first).await;
+        first.signal(Signal::KILL);
+        first.ended().await;
+        gone(pid).await;
+    }
+    up.stop().await;
+}
+
+#[tokio::test]
+async fn a_worker_takes_no_more_tasks_than_it_does() {
+    let mut up = Up::start().await;
+    let url = up.url.clone();
+    let mut ids = Vec::new();
+    for text in ["a", "b", "c"] {
+        ids.push(assigned(&url, "--as ada --to-capability build", text).await);
+    }
+    let options = "--as builder --capability build --max-tasks 1 --concurrency 3";
+    let mut builder = worker(&url, options, "echo done").await;
+    assert_eq!(builder.ended().await.code(), Some(0), "{}", builder.stderr());
+    in_state(&url, &ids[0], "completed").await;
+    for id in &ids[1..] {
+        assert_eq!(event_types(&url, id).await, ["created"]);
+    }
     up.stop().await;
 }
 

@@ -13,6 +13,7 @@ const MAX_CONCURRENCY: usize = 10_000;
 pub(super) struct TaskSettings {
     pub(super) handler: Option<Arc<dyn AnyTaskHandler>>,
     concurrency: usize,
+    pub(super) max_tasks: Option<usize>,
 }
 
 impl TaskSettings {
@@ -66,6 +67,13 @@ impl<A: Agent> AgentBuilder<A> {
     /// How many tasks are done at the same time. Default 1, minimum 1.
     pub fn task_concurrency(mut self, tasks: usize) -> Self {
         self.tasks.concurrency = tasks;
+        self
+    }
+
+    /// How many tasks the agent claims in all, from its start on; then no more, also while it is online. Attempts count. Default:
+    /// any number.
+    pub fn max_tasks(mut self, tasks: usize) -> Self {
+        self.tasks.max_tasks = Some(tasks);
         self
     }
 }

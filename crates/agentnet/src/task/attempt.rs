@@ -5,9 +5,11 @@ use std::time::Duration;
 use agentnet_protocol::rpc::{ClaimedTask, TaskHeartbeat, TaskProgress};
 use agentnet_protocol::{RawJson, Timestamp};
 use parking_lot::Mutex;
-use tokio::sync::watch;
+use tokio::sync::oneshot;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+
+use super::error::TaskError;
 
 /// The shortest time between two heartbeats that only an event asks for: whoever may publish can send events.
 const MIN_INTERVAL: Duration = Duration::from_millis(100);
@@ -27,8 +29,16 @@ pub(crate) struct Attempt {
     /// The lease is over, or the attempt has ended: nothing more can be reported.
     pub(crate) lost: CancellationToken,
     state: Mutex<AttemptState>,
-    /// How many of the reports of the handler the registry has taken.
-    reported: watch::Sender<u64>,
+}
+
+/// Whether the registry has taken a report of the handler.
+pub(crate) type Reported = oneshot::Receiver<Result<(), TaskError>>;
+
+/// Who waits for a report: its number, and where its outcome goes.
+#[derive(Debug)]
+struct Waiter {
+    number: u64,
+    reported: oneshot::Sender<Result<(), TaskError>>,
 }
 
 #[derive(Debug)]
@@ -41,8 +51,25 @@ struct AttemptState {
     checkpoint: Option<RawJson>,
     /// Reports of the handler so far.
     reports: u64,
+    /// Those that the registry has not settled, in order.
+    waiters: Vec<Waiter>,
+    /// The end of the attempt is being reported: only the answer to that report decides.
+    is_finishing: bool,
     /// The registry has said that the lease is over.
     is_refused: bool,
+}
+
+impl AttemptState {
+    /// The registry has settled the reports up to this number.
+    fn settle(&mut self, number: u64, outcome: &Result<(), TaskError>) {
+        let open = self
+            .waiters
+            .split_off(self.waiters.partition_point(|waiter| waiter.number <= number));
+        for waiter in std::mem::replace(&mut self.waiters, open) {
+            // The handler may have stopped waiting.
+            let _ = waiter.reported.send(outcome.clone());
+        }
+    }
 }
 
 /// A heartbeat on its way.
@@ -50,6 +77,13 @@ pub(crate) struct SentHeartbeat {
     pub(crate) item: TaskHeartbeat,
     sent: Instant,
     reports: u64,
+}
+
+impl SentHeartbeat {
+    /// Whether it has something that the handler has reported.
+    pub(crate) fn has_report(&self) -> bool {
+        self.item.progress.is_some() || self.item.checkpoint.is_some()
+    }
 }
 
 impl Attempt {
@@ -79,9 +113,10 @@ impl Attempt {
                 progress: None,
                 checkpoint: None,
                 reports: 0,
+                waiters: Vec::new(),
+                is_finishing: false,
                 is_refused: false,
             }),
-            reported: watch::Sender::new(0),
         }
     }
 
@@ -95,26 +130,25 @@ impl Attempt {
         self.state.lock().due
     }
 
-    /// Adds a report to the next heartbeat, which is due at once. Returns its number.
-    pub(crate) fn report(&self, progress: Option<TaskProgress>, checkpoint: Option<RawJson>) -> u64 {
+    /// Adds a report to the next heartbeat, which is due at once.
+    pub(crate) fn report(&self, progress: Option<TaskProgress>, checkpoint: Option<RawJson>) -> Reported {
+        let (reported, outcome) = oneshot::channel();
         let mut state = self.state.lock();
         state.progress = progress.or(state.progress.take());
         state.checkpoint = checkpoint.or(state.checkpoint.take());
         state.reports += 1;
         state.due = Instant::now();
-        state.reports
+        let number = state.reports;
+        state.waiters.push(Waiter { number, reported });
+        outcome
     }
 
-    /// Waits until the registry has taken the report of this number.
-    pub(crate) async fn until_reported(&self, number: u64) {
-        let mut reported = self.reported.subscribe();
-        // Its sender lives as long as this.
-        let _ = reported.wait_for(|taken| *taken >= number).await;
-    }
-
-    /// Something has happened to the task: its next heartbeat tells what.
+    /// Something has happened to the task: its next heartbeat tells what, unless the end of the attempt is being reported.
     pub(crate) fn ask_soon(&self) {
         let mut state = self.state.lock();
+        if state.is_finishing {
+            return;
+        }
         state.due = state.due.min(state.last_sent + MIN_INTERVAL).max(Instant::now());
     }
 
@@ -140,9 +174,8 @@ impl Attempt {
     pub(crate) fn confirmed(&self, sent: &SentHeartbeat, cancel_requested: bool) {
         let mut state = self.state.lock();
         state.last_ok = state.last_ok.max(sent.sent);
+        state.settle(sent.reports, &Ok(()));
         drop(state);
-        self.reported
-            .send_modify(|reported| *reported = sent.reports.max(*reported));
         if cancel_requested {
             self.cancelled.cancel();
         }
@@ -154,6 +187,23 @@ impl Attempt {
         state.progress = state.progress.take().or(sent.item.progress);
         state.checkpoint = state.checkpoint.take().or(sent.item.checkpoint);
         state.due = state.due.min(Instant::now() + self.interval().min(MAX_RETRY_DELAY));
+    }
+
+    /// The registry does not take the reports of a heartbeat: the handler is told so, and a heartbeat without them is due.
+    pub(crate) fn report_refused(&self, sent: &SentHeartbeat, error: TaskError) {
+        let mut state = self.state.lock();
+        state.due = Instant::now();
+        state.settle(sent.reports, &Err(error));
+    }
+
+    /// From now on the end of the attempt is reported.
+    pub(crate) fn finishing(&self) {
+        self.state.lock().is_finishing = true;
+    }
+
+    /// Whether the end of the attempt is being reported.
+    pub(crate) fn is_finishing(&self) -> bool {
+        self.state.lock().is_finishing
     }
 
     /// The registry says that the lease is over.
@@ -215,19 +265,37 @@ mod tests {
     async fn reports_survive_a_heartbeat_without_an_answer_unless_newer_ones_come() {
         let attempt = attempt();
         assert!(attempt.due() > Instant::now());
-        let first = attempt.report(progress(10), Some(RawJson::null()));
+        let mut first = attempt.report(progress(10), Some(RawJson::null()));
         assert!(attempt.due() <= Instant::now());
         let sent = attempt.take(Instant::now());
         let second = attempt.report(progress(20), None);
         attempt.unanswered(sent);
+        assert!(first.try_recv().is_err(), "it is not settled");
         let sent = attempt.take(Instant::now());
         assert_eq!(sent.item.progress, progress(20));
         assert_eq!(sent.item.checkpoint, Some(RawJson::null()));
         attempt.confirmed(&sent, false);
-        attempt.until_reported(first.max(second)).await;
+        assert_eq!((first.await, second.await), (Ok(Ok(())), Ok(Ok(()))));
         assert!(!attempt.cancelled.is_cancelled());
         attempt.confirmed(&sent, true);
         assert!(attempt.cancelled.is_cancelled() && !attempt.lost.is_cancelled());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_refused_report_is_told_to_its_handler_and_not_sent_again() {
+        let attempt = attempt();
+        let refused = attempt.report(progress(10), Some(RawJson::null()));
+        let sent = attempt.take(Instant::now());
+        let mut later = attempt.report(progress(20), None);
+        let error = TaskError::Invalid("no".to_owned());
+        attempt.report_refused(&sent, error.clone());
+        assert_eq!(refused.await, Ok(Err(error)));
+        assert!(later.try_recv().is_err() && attempt.due() <= Instant::now());
+        let sent = attempt.take(Instant::now());
+        assert_eq!((&sent.item.progress, &sent.item.checkpoint), (&progress(20), &None));
+        attempt.confirmed(&sent, false);
+        assert_eq!(later.await, Ok(Ok(())));
+        assert!(!attempt.take(Instant::now()).has_report() && !attempt.lost.is_cancelled());
     }
 
     #[tokio::test(start_paused = true)]
@@ -269,5 +337,9 @@ mod tests {
         attempt.ask_soon();
         attempt.ask_soon();
         assert_eq!(attempt.due(), now + MIN_INTERVAL);
+        let _sent = attempt.take(now);
+        attempt.finishing();
+        attempt.ask_soon();
+        assert_eq!(attempt.due(), now + attempt.interval(), "the end is being reported");
     }
 }

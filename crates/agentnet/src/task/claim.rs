@@ -41,18 +41,23 @@ pub(super) struct ClaimLoop {
     pub(super) runner: Arc<TaskRunner>,
     pub(super) caller: TaskCaller,
     pub(super) capabilities: Vec<String>,
+    /// How many tasks it takes in all.
+    pub(super) max_tasks: usize,
     /// One for each handler that may run.
     pub(super) slots: Arc<Semaphore>,
     pub(super) work: TaskTracker,
 }
 
 impl ClaimLoop {
-    /// Takes tasks until the node leaves.
+    /// Takes tasks until the node leaves, or has had as many as it may.
     pub(super) async fn run(self) {
+        let mut left = self.max_tasks;
         let mut backoff = ERROR_BACKOFF;
         let mut was_answered = false;
         let mut claim_id = ids::nonce();
-        while let Some(slots) = self.free_slots().await {
+        while left > 0
+            && let Some(slots) = self.free_slots(left).await
+        {
             let asked = Instant::now();
             let Some(reply) = self.claim(slots.len(), &claim_id).await else {
                 return;
@@ -61,6 +66,7 @@ impl ClaimLoop {
                 Ok(reply) => {
                     if !reply.tasks.is_empty() {
                         claim_id = ids::nonce();
+                        left -= reply.tasks.len().min(slots.len());
                     }
                     was_answered = true;
                     self.worker.set_supported(true);
@@ -80,8 +86,8 @@ impl ClaimLoop {
         }
     }
 
-    /// Waits until a handler is free, and takes all that are; `None` once the node leaves.
-    async fn free_slots(&self) -> Option<Vec<OwnedSemaphorePermit>> {
+    /// Waits until a handler is free, and takes all that are, at most `max`; `None` once the node leaves.
+    async fn free_slots(&self, max: usize) -> Option<Vec<OwnedSemaphorePermit>> {
         let session = &*self.session;
         let ready = async {
             // A request that the client sends later takes tasks for a reply that is not waited for any more.
@@ -89,7 +95,7 @@ impl ClaimLoop {
             self.slots.clone().acquire_owned().await.ok()
         };
         let mut slots = vec![session.leaving.run_until_cancelled(ready).await??];
-        while slots.len() < MAX_CLAIM
+        while slots.len() < MAX_CLAIM.min(max)
             && let Ok(slot) = self.slots.clone().try_acquire_owned()
         {
             slots.push(slot);

@@ -59,7 +59,7 @@ impl TaskContext {
     /// answers it returns after two seconds, and the last progress is reported later.
     ///
     /// # Errors
-    /// [`TaskError::LeaseLost`]
+    /// [`TaskError::LeaseLost`]; [`TaskError::Refused`] where the registry does not take it, and the work goes on.
     pub async fn progress(&self, percent: impl Into<Option<u8>>, text: impl Into<String>) -> Result<(), TaskError> {
         let text = text.into();
         self.report(TaskProgress {
@@ -73,16 +73,16 @@ impl TaskContext {
     /// As [`progress`](Self::progress), with every member.
     ///
     /// # Errors
-    /// [`TaskError::LeaseLost`]
+    /// As [`progress`](Self::progress).
     pub async fn report(&self, mut progress: TaskProgress) -> Result<(), TaskError> {
         self.check_lease()?;
         progress.text = progress.text.map(|text| shortened(text, MAX_TEXT_BYTES));
         progress.phase = progress.phase.map(|phase| shortened(phase, MAX_NAME_BYTES));
-        let number = self.attempt.report(Some(progress), None);
+        let reported = self.attempt.report(Some(progress), None);
         self.heartbeats.wake();
         tokio::select! {
             biased;
-            () = self.attempt.until_reported(number) => Ok(()),
+            reported = reported => reported.unwrap_or_else(|_| Err(self.lost())),
             () = self.attempt.lost.cancelled() => Err(self.lost()),
             () = tokio::time::sleep(PROGRESS_TIMEOUT) => Ok(()),
         }
@@ -93,7 +93,8 @@ impl TaskContext {
     ///
     /// # Errors
     /// [`TaskError::LeaseLost`], also where no registry answers until the lease is over; [`TaskError::Invalid`] where it is too
-    /// large.
+    /// large; [`TaskError::Refused`] where the registry does not take it. In the last two cases the work goes on, and the next
+    /// attempt gets what was left before.
     pub async fn checkpoint(&self, checkpoint: impl IntoPayload) -> Result<(), TaskError> {
         self.check_lease()?;
         let checkpoint = checkpoint.into_payload()?;
@@ -104,11 +105,11 @@ impl TaskContext {
                 error::TOO_LARGE
             )));
         }
-        let number = self.attempt.report(None, Some(checkpoint));
+        let reported = self.attempt.report(None, Some(checkpoint));
         self.heartbeats.wake();
         tokio::select! {
             biased;
-            () = self.attempt.until_reported(number) => Ok(()),
+            reported = reported => reported.unwrap_or_else(|_| Err(self.lost())),
             () = self.attempt.lost.cancelled() => Err(self.lost()),
         }
     }

@@ -254,7 +254,7 @@ impl NewTask {
         if let Some(error) = &not_told {
             tracing::warn!(task_id = reply.task.task_id, %error, "the task is stored, but its worker could not be told of it");
         }
-        Ok(TaskHandle::started(node, reply, not_told))
+        Ok(TaskHandle::started(node, reply, assignment, not_told))
     }
 }
 

@@ -4,36 +4,32 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use agentnet_nats::Backoff;
 use agentnet_protocol::rpc::{TaskEvent, TaskEventsRequest};
 use futures::stream::{self, BoxStream};
 use futures::{Stream, StreamExt as _, TryStreamExt as _};
 use tokio::time::Instant;
 
 use super::error::TaskError;
+use super::patient::Patient;
 use crate::registry::RegistryClient;
-use crate::registry::error::RegistryError;
 
 /// How long a registry holds a request for events.
 const WAIT_MS: i64 = 10_000;
-/// The shortest and the longest pause after a request that failed.
-const ERROR_BACKOFF: Backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(5));
-/// How long a registry that does not answer is waited for.
-const OUTAGE_TIMEOUT: Duration = Duration::from_secs(600);
 /// The shortest time between two requests that give nothing: a registry may hold none.
 const MIN_INTERVAL: Duration = Duration::from_millis(200);
 
 /// The events of a task in their order, each once: see [`TaskHandle::events`](crate::TaskHandle::events).
 ///
-/// It goes on where it was after a registry or the connection was away, for ten minutes; it ends behind the last event of a task
-/// that has ended, and after an error.
+/// It goes on where it was after a registry, its database or the connection was away, for ten minutes; it ends behind the last
+/// event of a task that has ended, and after an error.
 #[must_use = "a stream does nothing unless it is polled"]
 pub struct TaskEvents(BoxStream<'static, Result<TaskEvent, TaskError>>);
 
 impl TaskEvents {
     /// The events behind this number.
     pub(crate) fn after(registry: RegistryClient, task_id: String, after: i64) -> Self {
-        let pages = stream::unfold(EventPages::after(registry, task_id, after), |mut pages| async {
+        let patient = Patient::new(registry);
+        let pages = stream::unfold(EventPages::after(patient, task_id, after), |mut pages| async {
             let page = pages.next_page().await?;
             Some((page.map(|page| stream::iter(page).map(Ok)), pages))
         });
@@ -70,16 +66,16 @@ impl std::fmt::Debug for TaskEvents {
 
 /// Pages of events.
 pub(super) struct EventPages {
-    registry: RegistryClient,
+    patient: Patient,
     task_id: String,
     after: i64,
     has_ended: bool,
 }
 
 impl EventPages {
-    pub(super) fn after(registry: RegistryClient, task_id: String, after: i64) -> Self {
+    pub(super) fn after(patient: Patient, task_id: String, after: i64) -> Self {
         Self {
-            registry,
+            patient,
             task_id,
             after,
             has_ended: false,
@@ -96,7 +92,7 @@ impl EventPages {
                 wait_ms: WAIT_MS,
                 ..TaskEventsRequest::default()
             };
-            let reply = patiently(|| self.registry.task_events(request.clone())).await;
+            let reply = self.patient.task_events(&request).await;
             let reply = match reply {
                 Ok(reply) => reply,
                 Err(error) => {
@@ -119,29 +115,5 @@ impl EventPages {
             }
         }
         None
-    }
-}
-
-/// Asks the registry, and asks again while none answers, for ten minutes.
-pub(super) async fn patiently<T, F>(ask: impl Fn() -> F) -> Result<T, TaskError>
-where
-    F: Future<Output = Result<T, RegistryError>>,
-{
-    let mut backoff = ERROR_BACKOFF;
-    let give_up = Instant::now() + OUTAGE_TIMEOUT;
-    loop {
-        let error = match ask().await {
-            Err(
-                error @ (RegistryError::NoRegistry { .. }
-                | RegistryError::Timeout { .. }
-                | RegistryError::Connection { .. }),
-            ) => error,
-            outcome => return Ok(outcome?),
-        };
-        if Instant::now() >= give_up {
-            return Err(error.into());
-        }
-        tracing::debug!(%error, "asking again about a task");
-        tokio::time::sleep(backoff.next_delay()).await;
     }
 }

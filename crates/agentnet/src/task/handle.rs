@@ -12,7 +12,9 @@ use agentnet_protocol::task::TaskState;
 
 use super::caller::TaskCaller;
 use super::error::TaskError;
-use super::events::{EventPages, TaskEvents, patiently};
+use super::events::{EventPages, TaskEvents};
+use super::messages::{Assignment, BY_MESSAGES, Notice};
+use super::patient::Patient;
 use crate::message_options::IntoPayload;
 use crate::node::AgentNode;
 use crate::registry::RegistryClient;
@@ -30,6 +32,8 @@ pub struct TaskHandle {
     created: bool,
     snapshot: Option<Arc<TaskSnapshot>>,
     not_told: Option<Arc<SendError>>,
+    /// What the task was made with, for a worker that is told of it again.
+    assignment: Option<Arc<Assignment>>,
 }
 
 impl TaskHandle {
@@ -40,16 +44,23 @@ impl TaskHandle {
             created: false,
             snapshot: None,
             not_told: None,
+            assignment: None,
         }
     }
 
-    pub(super) fn started(node: AgentNode, reply: TaskCreateReply, not_told: Option<SendError>) -> Self {
+    pub(super) fn started(
+        node: AgentNode,
+        reply: TaskCreateReply,
+        assignment: Assignment,
+        not_told: Option<SendError>,
+    ) -> Self {
         Self {
             node,
             id: reply.task.task_id.as_str().into(),
             created: reply.created,
             snapshot: Some(Arc::new(reply.task)),
             not_told: not_told.map(Arc::new),
+            assignment: Some(Arc::new(assignment)),
         }
     }
 
@@ -87,7 +98,8 @@ impl TaskHandle {
     }
 
     /// Says that the task and its parts are not wanted any more. One that no worker has is over at once; otherwise the worker is
-    /// told, and has 30 s to stop, unless the registry is set otherwise.
+    /// told, and has 30 s to stop, unless the registry is set otherwise. A worker that works by messages is told by one, which
+    /// waits in its mailbox where need be; those of the parts are not.
     ///
     /// # Errors
     /// [`TaskError`], `task_not_cancelable` for one that has ended among them.
@@ -109,15 +121,18 @@ impl TaskHandle {
             account_id: caller.account_id.clone(),
             session_tag: caller.session_tag.clone(),
             task_id: self.id.to_string(),
-            reason: Some(reason).filter(|reason| !reason.is_empty()),
+            reason: Some(reason.clone()).filter(|reason| !reason.is_empty()),
             keep_children,
             auth: RequestAuth::default(),
         };
-        Ok(caller.call(request).await?.task)
+        let task = caller.call(request).await?.task;
+        self.tell(&task, Notice::Canceled { reason }).await;
+        Ok(task)
     }
 
     /// Answers a worker that waits (`input_required` or `auth_required`): the task goes on with any worker, which gets the answer
-    /// as [`ClaimedWork::input`](crate::ClaimedWork::input).
+    /// as [`ClaimedWork::input`](crate::ClaimedWork::input). A worker that works by messages gets it by one, which waits in its
+    /// mailbox where need be.
     ///
     /// # Errors
     /// [`TaskError`], `task_needs_no_input` for one whose worker does not wait among them.
@@ -128,13 +143,16 @@ impl TaskHandle {
             account_id: caller.account_id.clone(),
             session_tag: caller.session_tag.clone(),
             task_id: self.id.to_string(),
-            payload: Some(payload),
+            payload: Some(payload.clone()),
             auth: RequestAuth::default(),
         };
-        Ok(caller.call(request).await?.task)
+        let task = caller.call(request).await?.task;
+        self.tell(&task, Notice::Answered { input: payload }).await;
+        Ok(task)
     }
 
-    /// Asks for another attempt of a task that failed.
+    /// Asks for another attempt of a task that failed. A worker that works by messages is told of the task again; with its
+    /// payload only by the handle that [`NewTask::start`](crate::NewTask::start) has returned.
     ///
     /// # Errors
     /// [`TaskError`], `task_not_retriable` for one that has not failed among them.
@@ -147,7 +165,20 @@ impl TaskHandle {
             not_before: None,
             auth: RequestAuth::default(),
         };
-        Ok(caller.call(request).await?.task)
+        let task = caller.call(request).await?.task;
+        self.tell(&task, Notice::Retried).await;
+        Ok(task)
+    }
+
+    /// Tells the worker of the task, if it works by messages. The registry has noted the change already.
+    async fn tell(&self, task: &TaskSnapshot, notice: Notice) {
+        if task.delivery.as_deref() != Some(BY_MESSAGES) {
+            return;
+        }
+        let assignment = self.assignment.as_deref();
+        if let Err(error) = Box::pin(notice.tell(&self.node, task, assignment)).await {
+            tracing::warn!(task_id = task.task_id, %error, "the task is changed, but its worker could not be told");
+        }
     }
 
     /// All events of the task from its creation on, and those that come, until it ends.
@@ -164,7 +195,7 @@ impl TaskHandle {
     }
 
     /// Waits until the task has ended. A task whose worker waits for an [`input`](Self::input) has not:
-    /// [`settled`](Self::settled) returns then too. It waits also while the registry is away, for ten minutes.
+    /// [`settled`](Self::settled) returns then too. It waits also while the registry or its database is away, for ten minutes.
     ///
     /// # Errors
     /// [`TaskError`]. That the task failed is none: [`TaskOutcome::state`] says so.
@@ -181,15 +212,15 @@ impl TaskHandle {
     }
 
     async fn until(&self, is_reached: impl Fn(TaskState) -> bool) -> Result<TaskOutcome, TaskError> {
-        let registry = self.registry()?;
+        let mut patient = Patient::new(self.registry()?).known(self.snapshot.is_some());
         loop {
-            let reply = patiently(|| registry.task_status(&self.id)).await?;
+            let reply = patient.task_status(&self.id).await?;
             let state = TaskOutcome::state_of(&reply.task)?;
             if is_reached(state) {
-                let finished = self.last_end(&registry, &reply.task).await?;
+                let finished = self.last_end(&mut patient, &reply.task).await?;
                 return Ok(TaskOutcome::new(reply.task, state, finished));
             }
-            let mut pages = EventPages::after(registry.clone(), self.id.to_string(), reply.task.event_count);
+            let mut pages = EventPages::after(patient.clone(), self.id.to_string(), reply.task.event_count);
             match pages.next_page().await {
                 Some(page) => drop(page?),
                 None => tokio::time::sleep(ASK_AGAIN_INTERVAL).await,
@@ -198,7 +229,7 @@ impl TaskHandle {
     }
 
     /// The event that ended the task, or since which its worker waits.
-    async fn last_end(&self, registry: &RegistryClient, task: &TaskSnapshot) -> Result<Option<TaskEvent>, TaskError> {
+    async fn last_end(&self, patient: &mut Patient, task: &TaskSnapshot) -> Result<Option<TaskEvent>, TaskError> {
         let is_end = |event: &TaskEvent| matches!(event.r#type.as_str(), "finished" | "blocked");
         if let Some(latest) = task.latest_event.clone().filter(is_end) {
             return Ok(Some(latest));
@@ -208,7 +239,7 @@ impl TaskHandle {
             after: (task.event_count - LAST_EVENTS).max(0),
             ..TaskEventsRequest::default()
         };
-        let reply = patiently(|| registry.task_events(request.clone())).await?;
+        let reply = patient.task_events(&request).await?;
         Ok(reply.events.into_iter().rfind(is_end))
     }
 

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use agentnet_protocol::json::ascii;
-use agentnet_protocol::rpc::{RequestAuth, TaskHeartbeat, TaskHeartbeatRequest};
+use agentnet_protocol::rpc::{
+    RequestAuth, TaskHeartbeat, TaskHeartbeatReply, TaskHeartbeatRequest, TaskHeartbeatResult,
+};
 use agentnet_protocol::subject;
 use agentnet_protocol::task::{MAX_HEARTBEATS, MAX_REQUEST_BYTES, error};
 use futures::StreamExt as _;
@@ -15,6 +17,8 @@ use tokio::time::Instant;
 
 use super::attempt::{Attempt, SentHeartbeat};
 use super::caller::TaskCaller;
+use super::error::{TaskError, code_and_detail};
+use crate::registry::error::RegistryError;
 use crate::session::Session;
 use agentnet_protocol::rpc::TaskEvent;
 
@@ -27,6 +31,8 @@ const MAX_REPORT_BYTES: usize = MAX_REQUEST_BYTES * 3 / 4;
 const MAX_ESCAPED_BYTES: usize = 6;
 /// Bytes of a heartbeat besides its reports.
 const HEARTBEAT_BYTES: usize = 2048;
+/// What a refused report without a sentence of the registry means.
+const REFUSED_REPORT: &str = "the registry does not take this progress or checkpoint; the task goes on";
 
 /// The attempts that a node is at.
 #[derive(Debug)]
@@ -109,7 +115,31 @@ impl Heartbeats {
             .collect()
     }
 
+    /// Sends heartbeats in one request. A registry that refuses the whole of it gets those without reports again, and each with
+    /// reports alone: one bad report must not end other leases.
     async fn send_chunk(&self, chunk: Vec<Sent>) {
+        let mut chunks = vec![chunk];
+        while let Some(chunk) = chunks.pop() {
+            match self.request(&chunk).await {
+                Ok(reply) => settle(chunk, reply.items),
+                Err(RegistryError::Refused(text)) if is_about_reports(&text, &chunk) => {
+                    match <[Sent; 1]>::try_from(chunk) {
+                        Ok([(attempt, sent)]) => refuse_report(&attempt, &sent, RegistryError::Refused(text).into()),
+                        Err(chunk) => chunks.extend(apart(chunk)),
+                    }
+                }
+                Err(error) => {
+                    tracing::debug!(%error, "heartbeats of tasks are sent again");
+                    chunks.push(chunk);
+                    for (attempt, sent) in chunks.drain(..).flatten() {
+                        attempt.unanswered(sent);
+                    }
+                }
+            }
+        }
+    }
+
+    async fn request(&self, chunk: &[Sent]) -> Result<TaskHeartbeatReply, RegistryError> {
         let shortest = chunk.iter().map(|(attempt, _)| attempt.interval()).min();
         let timeout = shortest.unwrap_or_default().clamp(MIN_CALL_TIMEOUT, MAX_CALL_TIMEOUT);
         let request = TaskHeartbeatRequest {
@@ -118,28 +148,7 @@ impl Heartbeats {
             items: chunk.iter().map(|(_, sent)| sent.item.clone()).collect(),
             auth: RequestAuth::default(),
         };
-        let results = match self.caller.clone().with_timeout(timeout).call(request).await {
-            Ok(reply) => reply.items,
-            Err(error) => {
-                tracing::debug!(%error, "heartbeats of tasks are sent again");
-                Vec::new()
-            }
-        };
-        let mut results = results.into_iter();
-        for (attempt, sent) in chunk {
-            match results.next().filter(|result| result.task_id == attempt.task_id) {
-                Some(result) if result.ok => attempt.confirmed(&sent, result.cancel_requested),
-                Some(result) if is_lost(result.code.as_deref()) => {
-                    tracing::warn!(
-                        task_id = attempt.task_id,
-                        attempt = attempt.number,
-                        "the lease of a task is over: what this attempt does does not count any more"
-                    );
-                    attempt.refused();
-                }
-                _ => attempt.unanswered(sent),
-            }
-        }
+        self.caller.clone().with_timeout(timeout).call(request).await
     }
 
     /// Asks about a task at once when an event says that it was cancelled or has ended. Does not return.
@@ -178,9 +187,71 @@ fn is_kept(attempt: &Attempt) -> bool {
     !attempt.lost.is_cancelled()
 }
 
-/// Whether a heartbeat was refused because the lease is over; without a code it is.
-fn is_lost(code: Option<&str>) -> bool {
-    code.is_none_or(|code| code != error::FAILED)
+/// What the registry says of each heartbeat of a request.
+fn settle(chunk: Vec<Sent>, results: Vec<TaskHeartbeatResult>) {
+    let mut results = results.into_iter();
+    for (attempt, sent) in chunk {
+        let result = results.next().filter(|result| result.task_id == attempt.task_id);
+        match result {
+            Some(result) if result.ok => attempt.confirmed(&sent, result.cancel_requested),
+            Some(result) => match result.code.as_deref() {
+                Some(code) if is_lost(code) => lose(&attempt),
+                Some(code) if code != error::FAILED && sent.has_report() => {
+                    let (code, detail) = (code.to_owned(), REFUSED_REPORT.to_owned());
+                    refuse_report(&attempt, &sent, TaskError::Refused { code, detail });
+                }
+                _ => attempt.unanswered(sent),
+            },
+            None => attempt.unanswered(sent),
+        }
+    }
+}
+
+/// Whether a heartbeat was refused because the lease is over.
+fn is_lost(code: &str) -> bool {
+    matches!(code, error::LEASE_LOST | "not_found")
+}
+
+fn lose(attempt: &Attempt) {
+    if attempt.is_finishing() {
+        // The registry may have noted the end: its answer to that report says so.
+        attempt.end();
+        return;
+    }
+    tracing::warn!(
+        task_id = attempt.task_id,
+        attempt = attempt.number,
+        "the lease of a task is over: what this attempt does does not count any more"
+    );
+    attempt.refused();
+}
+
+fn refuse_report(attempt: &Attempt, sent: &SentHeartbeat, error: TaskError) {
+    tracing::warn!(
+        task_id = attempt.task_id,
+        %error,
+        "the registry refuses a progress or a checkpoint: the lease goes on without it"
+    );
+    attempt.report_refused(sent, error);
+}
+
+/// Whether a request may have been refused because of what handlers have reported.
+fn is_about_reports(text: &str, chunk: &[Sent]) -> bool {
+    let code = code_and_detail(text).0;
+    let is_passing = code.starts_with("auth_") || code.ends_with("_failed");
+    !is_passing
+        && !matches!(code, error::SESSION_UNKNOWN | error::DISABLED)
+        && chunk.iter().any(|(_, sent)| sent.has_report())
+}
+
+/// Each heartbeat with reports for a request of its own; those without, which go first, stay together.
+fn apart(chunk: Vec<Sent>) -> impl Iterator<Item = Vec<Sent>> {
+    let (reports, bare): (Vec<Sent>, Vec<Sent>) = chunk.into_iter().partition(|(_, sent)| sent.has_report());
+    // The last one is sent first.
+    reports
+        .into_iter()
+        .map(|sent| vec![sent])
+        .chain((!bare.is_empty()).then_some(bare))
 }
 
 /// Heartbeats for one request each.
@@ -222,7 +293,7 @@ mod tests {
 
     fn sent(progress: Option<TaskProgress>, checkpoint: Option<RawJson>) -> Sent {
         let attempt = Arc::new(Attempt::new(&ClaimedTask::default(), ""));
-        attempt.report(progress, checkpoint);
+        let _reported = attempt.report(progress, checkpoint);
         let sent = attempt.take(Instant::now());
         (attempt, sent)
     }
@@ -252,9 +323,68 @@ mod tests {
         }
     }
 
-    #[test]
-    fn only_the_store_can_fail_a_heartbeat_without_ending_the_lease() {
-        assert!(is_lost(None) && is_lost(Some(error::LEASE_LOST)) && is_lost(Some("not_found")));
-        assert!(!is_lost(Some(error::FAILED)));
+    fn checkpoint() -> Option<RawJson> {
+        Some(RawJson::null())
+    }
+
+    #[tokio::test]
+    async fn only_two_codes_end_a_lease() {
+        for (code, is_lost) in [
+            (Some(error::LEASE_LOST), true),
+            (Some("not_found"), true),
+            (Some(error::TOO_LARGE), false),
+            (Some("task_of_a_later_version"), false),
+            (Some(error::FAILED), false),
+            (None, false),
+        ] {
+            for checkpoint in [None, checkpoint()] {
+                let (attempt, sent) = sent(None, checkpoint);
+                let result = TaskHeartbeatResult {
+                    code: code.map(str::to_owned),
+                    ..TaskHeartbeatResult::default()
+                };
+                settle(vec![(attempt.clone(), sent)], vec![result]);
+                assert_eq!(attempt.lost.is_cancelled(), is_lost, "{code:?}");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn an_attempt_whose_end_is_reported_is_not_refused_by_a_heartbeat() {
+        let (attempt, sent) = sent(None, None);
+        attempt.finishing();
+        let result = TaskHeartbeatResult {
+            code: Some(error::LEASE_LOST.to_owned()),
+            ..TaskHeartbeatResult::default()
+        };
+        settle(vec![(attempt.clone(), sent)], vec![result]);
+        assert!(!attempt.is_refused() && !is_kept(&attempt), "no more heartbeats");
+    }
+
+    #[tokio::test]
+    async fn a_refused_request_is_taken_apart_unless_its_requester_is_refused() {
+        let chunk = || {
+            vec![
+                sent(None, None),
+                sent(None, checkpoint()),
+                sent(None, None),
+                sent(None, checkpoint()),
+            ]
+        };
+        let sizes: Vec<usize> = apart(chunk()).map(|chunk| chunk.len()).collect();
+        assert_eq!(sizes, [1, 1, 2]);
+        assert!(is_about_reports("the checkpoint is nested too deeply", &chunk()));
+        assert!(!is_about_reports(
+            "the checkpoint is nested too deeply",
+            &[sent(None, None)]
+        ));
+        for passing in [
+            "auth_stale: too old",
+            "task_failed: the store",
+            "task_session_unknown",
+            "task_disabled: no",
+        ] {
+            assert!(!is_about_reports(passing, &chunk()), "{passing}");
+        }
     }
 }

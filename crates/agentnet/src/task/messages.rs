@@ -1,5 +1,5 @@
-//! The messages about tasks that a node sends: `task.assign` to a worker that holds no lease, and the end of a task to its
-//! coordinator (PROTOCOL.md sections 22.4 and 22.6).
+//! The messages about tasks that a node sends: `task.assign` and `task.cancel` to a worker that works by messages, and the end of a
+//! task to its coordinator (PROTOCOL.md sections 22.4, 22.6 and 22.7).
 
 use std::time::Duration;
 
@@ -19,17 +19,27 @@ const MAX_LIFETIME: Duration = Duration::from_millis(mailbox::DEFAULT_LIFETIME_M
 /// What the id of the message begins with that tells a worker of its task: it is the same when the task is told of again.
 const ASSIGNMENT_PREFIX: &str = "task_assign_";
 
+/// The delivery of a task whose worker works by messages.
+pub(super) const BY_MESSAGES: &str = "message";
+
 /// The id of the message that tells a worker of a task.
 pub(super) fn assignment_id(task_id: &str) -> String {
     format!("{ASSIGNMENT_PREFIX}{task_id}")
 }
 
+/// The id of the message that tells a worker that a task is to be tried again, by the number of the event `retried`: the number of
+/// the attempt stays the same where the worker holds no lease.
+pub(super) fn retry_id(task_id: &str, seq: i64) -> String {
+    format!("{ASSIGNMENT_PREFIX}{task_id}_{seq}")
+}
+
 /// Whether the worker of a task has to be told of it by a message.
 pub(super) fn needs_assignment(reply: &TaskCreateReply) -> bool {
-    reply.delivery == "message" && reply.task.state == TaskState::Submitted.as_str()
+    reply.delivery == BY_MESSAGES && reply.task.state == TaskState::Submitted.as_str()
 }
 
 /// What a worker is told of a task that it does not claim.
+#[derive(Debug)]
 pub(super) struct Assignment {
     /// A worker that is silent for so long counts as lost, in milliseconds.
     pub(super) heartbeat_ms: i64,
@@ -39,39 +49,103 @@ pub(super) struct Assignment {
 
 impl Assignment {
     /// Sends the message `task.assign`, or leaves it in the mailbox of the account.
-    pub(super) async fn tell(self, node: &AgentNode, task: &TaskSnapshot) -> Result<(), SendError> {
-        let Some(account_id) = &task.assignee_account_id else {
-            return Ok(());
-        };
-        let lifetime = lifetime(task.deadline_at.as_deref(), ids::now());
-        let mut send = node
-            .send_to_account(account_id, self.payload_of(task))
-            .trace(&task.task_id);
-        if let Some(thread_id) = &task.thread_id {
-            send = send.thread(thread_id);
-        }
-        let message_id = Text::from(assignment_id(&task.task_id));
-        send.mailbox(lifetime).message_id(message_id).await?;
-        Ok(())
+    pub(super) async fn tell(&self, node: &AgentNode, task: &TaskSnapshot) -> Result<(), SendError> {
+        let payload = assignment_payload(task, task.attempt.max(1), Some(self), None);
+        tell_worker(node, task, payload, Some(assignment_id(&task.task_id))).await
     }
+}
 
-    fn payload_of(&self, task: &TaskSnapshot) -> RawJson {
-        let message = TaskMessage {
-            coordinator: task.coordinator.clone(),
-            title: task.title.clone(),
-            parent_task_id: task.parent_task_id.clone(),
-            metadata: task.metadata.clone(),
-            ..message(TaskMessageKind::Assign, &task.task_id, &task.assigned_text)
+/// What has become of a task whose worker works by messages.
+#[derive(Debug)]
+pub(super) enum Notice {
+    /// It is not wanted any more.
+    Canceled { reason: String },
+    /// The worker has its answer.
+    Answered { input: RawJson },
+    /// It is to be tried again.
+    Retried,
+}
+
+impl Notice {
+    /// Tells the worker, or leaves the message in the mailbox of its account. What the task was made with is told again where it
+    /// is known.
+    pub(super) async fn tell(
+        self,
+        node: &AgentNode,
+        task: &TaskSnapshot,
+        assignment: Option<&Assignment>,
+    ) -> Result<(), SendError> {
+        let (payload, message_id) = match self {
+            Self::Canceled { reason } => {
+                let message = message(TaskMessageKind::Cancel, &task.task_id, &reason);
+                (message.payload(&ids::now().to_string()), None)
+            }
+            Self::Answered { input } => {
+                let payload = assignment_payload(task, task.attempt.max(1), assignment, Some(&input));
+                (payload, None)
+            }
+            Self::Retried => {
+                let payload = assignment_payload(task, task.attempt.saturating_add(1), assignment, None);
+                (payload, Some(retry_id(&task.task_id, task.event_count)))
+            }
         };
-        let mut more = ObjectWriter::new();
-        more.int("attempt", task.attempt.max(1))
-            .int("heartbeat_ms", self.heartbeat_ms)
-            .opt_text("deadline_at", task.deadline_at.as_deref());
-        if let Some(payload) = &self.payload {
-            more.raw("payload", &ascii(payload.get()));
-        }
-        joined(&message.payload(&task.created_at), &more.finish())
+        tell_worker(node, task, payload, message_id).await
     }
+}
+
+/// Sends a message to the account that does a task, or leaves it in its mailbox.
+async fn tell_worker(
+    node: &AgentNode,
+    task: &TaskSnapshot,
+    payload: RawJson,
+    message_id: Option<String>,
+) -> Result<(), SendError> {
+    let worker = task.worker_account_id.as_ref();
+    let Some(account_id) = worker.or(task.assignee_account_id.as_ref()) else {
+        return Ok(());
+    };
+    let lifetime = lifetime(task.deadline_at.as_deref(), ids::now());
+    let mut send = node.send_to_account(account_id, payload).trace(&task.task_id);
+    if let Some(thread_id) = &task.thread_id {
+        send = send.thread(thread_id);
+    }
+    let mut send = send.mailbox(lifetime);
+    if let Some(message_id) = message_id {
+        send = send.message_id(Text::from(message_id));
+    }
+    send.await?;
+    Ok(())
+}
+
+/// The payload of `task.assign`; `input` is the answer that the worker waits for.
+fn assignment_payload(
+    task: &TaskSnapshot,
+    attempt: i64,
+    assignment: Option<&Assignment>,
+    input: Option<&RawJson>,
+) -> RawJson {
+    let message = TaskMessage {
+        coordinator: task.coordinator.clone(),
+        title: task.title.clone(),
+        parent_task_id: task.parent_task_id.clone(),
+        metadata: task.metadata.clone(),
+        ..message(TaskMessageKind::Assign, &task.task_id, &task.assigned_text)
+    };
+    let mut more = ObjectWriter::new();
+    more.int("attempt", attempt)
+        .opt_text("deadline_at", task.deadline_at.as_deref());
+    if let Some(assignment) = assignment {
+        more.int("heartbeat_ms", assignment.heartbeat_ms);
+    }
+    for (name, value) in [
+        ("payload", assignment.and_then(|assignment| assignment.payload.as_ref())),
+        ("input", input),
+    ] {
+        if let Some(value) = value {
+            more.raw(name, &ascii(value.get()));
+        }
+    }
+    joined(&message.payload(&task.created_at), &more.finish())
 }
 
 /// The members of two objects, neither of which is empty, in one.
@@ -260,7 +334,8 @@ mod tests {
             heartbeat_ms: 30_000,
             payload: Some(RawJson::parse("[1]".to_owned()).unwrap()),
         };
-        let payload: serde_json::Value = assignment.payload_of(&task).deserialize().unwrap();
+        let payload = assignment_payload(&task, 1, Some(&assignment), None);
+        let payload: serde_json::Value = payload.deserialize().unwrap();
         assert_eq!(
             (&payload["type"], &payload["text"]),
             (&"task.assign".into(), &"do it".into())
@@ -271,6 +346,16 @@ mod tests {
         );
         assert_eq!(payload["deadline_at"], "2030-01-01T00:00:00Z");
         assert_eq!(payload["payload"], serde_json::json!([1]));
+        let answer = assignment_payload(&task, 2, None, Some(&RawJson::null()));
+        let answer: serde_json::Value = answer.deserialize().unwrap();
+        assert_eq!(
+            (&answer["attempt"], answer.get("input")),
+            (&2.into(), Some(&serde_json::Value::Null))
+        );
+        assert!(
+            answer.get("payload").is_none() && answer.get("heartbeat_ms").is_none(),
+            "{answer}"
+        );
     }
 
     #[test]

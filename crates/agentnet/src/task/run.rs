@@ -124,6 +124,7 @@ impl TaskRunner {
     /// Reports the end of an attempt, again and again while no registry answers. Returns the id of the report and the end that
     /// the registry has noted, if the attempt was the last one.
     async fn finish(&self, attempt: &Attempt, end: AttemptEnd) -> Option<(String, AttemptEnd)> {
+        attempt.finishing();
         if attempt.is_refused() {
             return None;
         }
@@ -155,7 +156,7 @@ impl TaskRunner {
     }
 
     /// Reports the end of an attempt until a registry has noted it, or says that the attempt does not count any more; else what
-    /// it refuses.
+    /// it refuses. What heartbeats are told meanwhile does not count: the registry may have noted the end, and its reply be lost.
     async fn report(&self, attempt: &Attempt, end: &AttemptEnd) -> Result<Option<(String, TaskFinishReply)>, String> {
         let finish_id = ids::message_id(ids::now()).to_string();
         let request = self.finish_request(attempt, end, &finish_id);
@@ -177,9 +178,6 @@ impl TaskRunner {
                     _ => return Err(shortened(text, MAX_REFUSAL_BYTES)),
                 },
                 Err(error) => tracing::debug!(%error, "the end of a task is reported again"),
-            }
-            if attempt.is_refused() {
-                return Ok(None);
             }
             self.pause(backoff.next_delay()).await;
         }

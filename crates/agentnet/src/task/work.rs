@@ -47,6 +47,10 @@ impl ClaimedWork {
 
     /// What is to be done, in words.
     #[must_use]
+    #[allow(
+        clippy::misnamed_getters,
+        reason = "the member `text` is the last word about the task"
+    )]
     pub fn text(&self) -> &str {
         &self.task.assigned_text
     }

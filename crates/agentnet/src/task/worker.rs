@@ -39,6 +39,7 @@ pub(crate) fn start(
         runner: Arc::new(runner),
         caller,
         capabilities: config.capabilities.clone(),
+        max_tasks: config.max_tasks,
         slots: Arc::new(Semaphore::new(config.task_concurrency)),
         work: work.clone(),
     };

@@ -140,3 +140,42 @@ async fn no_task_goes_with_a_worker_that_leaves() {
         node.close().await;
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_takes_no_more_tasks_than_it_may() {
+    const MAX_TASKS: usize = 2;
+    let network = Network::start().await;
+    let lead = network.agent("lead").start().await.unwrap();
+    let mut tasks = Vec::new();
+    for _ in 0..5 {
+        tasks.push(lead.task("capability:build").start().await.unwrap());
+    }
+    let done = Arc::new(AtomicUsize::new(0));
+    let counted = done.clone();
+    let worker = network
+        .agent("worker")
+        .capabilities(["build"])
+        .task_concurrency(4)
+        .max_tasks(MAX_TASKS)
+        .on_task(move |_, _| {
+            counted.fetch_add(1, Ordering::SeqCst);
+            async { Ok(()) }
+        })
+        .start()
+        .await
+        .unwrap();
+    for task in &tasks[..MAX_TASKS] {
+        assert_eq!(outcome(task).await.state, TaskState::Completed);
+    }
+    worker.close().await;
+    assert_eq!(done.load(Ordering::SeqCst), MAX_TASKS);
+    for task in &tasks[MAX_TASKS..] {
+        let snapshot = task.status().await.unwrap();
+        assert_eq!(
+            (snapshot.state.as_str(), snapshot.event_count),
+            ("submitted", 1),
+            "nobody has had it"
+        );
+    }
+    lead.close().await;
+}

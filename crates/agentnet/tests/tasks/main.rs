@@ -9,6 +9,8 @@ mod failing;
 mod messages;
 mod network;
 mod outages;
+mod refusing;
+mod scripted;
 mod wire;
 mod working;
 

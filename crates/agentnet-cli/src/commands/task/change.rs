@@ -15,6 +15,7 @@ use agentnet_protocol::username::lookup_key;
 use clap::Args;
 
 use super::cells;
+use super::untold::{self, Untold};
 use crate::args::{CallTimeout, checked_username};
 use crate::commands::identity_args::{IdentityArgs, account_key};
 use crate::commands::message_args::payload;
@@ -139,6 +140,7 @@ async fn change_all(
     output: Output,
     request: impl AsyncFn(&Requester, String) -> Result<TaskReply, RegistryError>,
     told: impl Fn(&TaskReply) -> String,
+    untold: impl Fn(&TaskReply) -> Untold,
 ) -> Result<(), Exit> {
     // Each once, in the order in which they are named.
     let mut ids: Vec<String> = Vec::new();
@@ -174,6 +176,11 @@ async fn change_all(
                 true => output.document(&reply.encode())?,
                 false => output.line(format!("{} {}", output.tint(Tint::Green, "✓"), told(reply)))?,
             }
+        }
+    }
+    for reply in &done {
+        if let Some(note) = untold::note(&reply.task, &untold(reply), &who.identity.username()) {
+            output.note(note);
         }
     }
     // The last one ends the command.
@@ -223,7 +230,10 @@ impl CancelTasks {
                 _ => format!("{} is told to stop", cells::name(task)),
             }
         };
-        change_all(task_ids, &who, global, output, request, told).await
+        let untold = |_: &TaskReply| Untold::Canceled {
+            reason: reason.clone().unwrap_or_default(),
+        };
+        change_all(task_ids, &who, global, output, request, told, untold).await
     }
 }
 
@@ -247,7 +257,8 @@ impl RetryTasks {
                 task.max_attempts
             )
         };
-        change_all(self.task_ids, &self.who, global, output, request, told).await
+        let untold = |_: &TaskReply| Untold::Retried;
+        change_all(self.task_ids, &self.who, global, output, request, told, untold).await
     }
 }
 
@@ -265,7 +276,8 @@ impl Input {
             requester.registry.task_input(request, key).await
         };
         let told = |reply: &TaskReply| format!("{} goes on", cells::name(&reply.task));
-        change_all(vec![self.task_id], &self.who, global, output, request, told).await
+        let untold = |_: &TaskReply| Untold::Answered { input: answer.clone() };
+        change_all(vec![self.task_id], &self.who, global, output, request, told, untold).await
     }
 }
 

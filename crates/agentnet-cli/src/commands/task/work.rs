@@ -1,6 +1,6 @@
 //! `agentnet task work`: an agent that does tasks by running a command for each.
 //!
-//! `process` starts a command in a process group, `command` runs it to its end, `report` reads what it says on standard error,
+//! `process` starts a command in a process group, which `watchdog` ends if this program is killed, `command` runs it to its end, `report` reads what it says on standard error,
 //! `handler` is what the node calls for each task, `verdict` what the end of a command means for it. This module joins the network, prints, and stops in order: commands first,
 //! then the session, which gives back what is not finished.
 
@@ -9,6 +9,7 @@ mod handler;
 mod process;
 mod report;
 mod verdict;
+mod watchdog;
 
 use std::ffi::OsString;
 use std::sync::Arc;
@@ -23,6 +24,7 @@ use tokio::sync::mpsc;
 
 use self::handler::{Runner, TaskEnd};
 use self::process::CommandLine;
+use self::watchdog::Watchdog;
 use super::cells;
 use crate::args::Seconds;
 use crate::commands::identity_args::SigningArgs;
@@ -95,7 +97,14 @@ impl Work {
         let mut signals = StopSignals::listen()?;
         // Bounded: a slow terminal slows the commands down.
         let (outcomes, mut reports) = mpsc::channel(SHOWN_QUEUE_CAPACITY);
-        let runner = Arc::new(Runner::new(command, self.grace.duration(), self.max_tasks, outcomes));
+        let grace = self.grace.duration();
+        let watchdog = Watchdog::start(grace).unwrap_or_else(|error| {
+            output.note(format!(
+                "warning: commands would outlive this worker if it were killed: /bin/sh does not start: {error}"
+            ));
+            Watchdog::default()
+        });
+        let runner = Arc::new(Runner::new(command, grace, watchdog, outcomes));
         let node = self.join(Arc::clone(&runner), global, &mut signals, output).await?;
         output.note(format!(
             "@{} does tasks as {}, Ctrl-C stops",
@@ -141,6 +150,10 @@ impl Work {
                 let runner = Arc::clone(&runner);
                 async move { runner.handle(task, context).await }
             });
+        let agent = match usize::try_from(self.max_tasks) {
+            Ok(0) | Err(_) => agent,
+            Ok(max_tasks) => agent.max_tasks(max_tasks),
+        };
         join(self.signing.apply(agent)?, global, signals, output).await
     }
 

@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::io;
 use std::process::ExitStatus;
+use std::sync::Arc;
 use std::time::Duration;
 
 use agentnet_protocol::RawJson;
@@ -13,6 +14,7 @@ use tokio::sync::mpsc;
 
 use super::process::{CommandLine, Pipes, ProcessGroup};
 use super::report::{MAX_LINE_BYTES, StderrLine, StderrTail};
+use super::watchdog::Watchdog;
 
 /// How long output may still come after the command has ended: what it started may have its pipes.
 const OUTPUT_GRACE: Duration = Duration::from_secs(2);
@@ -49,13 +51,14 @@ pub(super) enum Captured {
 /// `lines`; where that is full, the command waits.
 pub(super) async fn run(
     command: &CommandLine,
+    watchdog: &Arc<Watchdog>,
     variables: &[(&str, String)],
     input: Vec<u8>,
     lines: mpsc::Sender<StderrLine>,
     grace: Duration,
     stop: impl Future<Output = ()>,
 ) -> CommandEnd {
-    let (process, pipes) = match ProcessGroup::spawn(command, variables) {
+    let (process, pipes) = match ProcessGroup::spawn(command, variables, watchdog) {
         Ok(spawned) => spawned,
         Err(error) => return CommandEnd::NotStarted(error),
     };

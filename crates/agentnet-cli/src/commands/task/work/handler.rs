@@ -1,5 +1,6 @@
 //! What the node calls for each task that it has claimed.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use agentnet::{ClaimedWork, TaskContext, TaskFailure};
@@ -13,6 +14,7 @@ use super::command::{self, CommandEnd};
 use super::process::CommandLine;
 use super::report::StderrLine;
 use super::verdict::{CommandVerdict, judge};
+use super::watchdog::Watchdog;
 
 /// Lines of one command that may wait.
 const LINE_QUEUE_CAPACITY: usize = 64;
@@ -37,8 +39,7 @@ pub(super) struct Runner {
     phase: watch::Sender<WorkerPhase>,
     /// Commands that run.
     running: watch::Sender<usize>,
-    /// Tasks that may still be begun.
-    left: watch::Sender<Option<u64>>,
+    watchdog: Arc<Watchdog>,
 }
 
 /// A task that is done.
@@ -63,11 +64,10 @@ enum StopReason {
 }
 
 impl Runner {
-    /// Begins at most `max_tasks` tasks; with 0 any number.
     pub(super) fn new(
         command: CommandLine,
         grace: Duration,
-        max_tasks: u64,
+        watchdog: Watchdog,
         reports: mpsc::Sender<WorkerReport>,
     ) -> Self {
         Self {
@@ -76,7 +76,7 @@ impl Runner {
             reports,
             phase: watch::Sender::new(WorkerPhase::Working),
             running: watch::Sender::new(0),
-            left: watch::Sender::new((max_tasks > 0).then_some(max_tasks)),
+            watchdog: Arc::new(watchdog),
         }
     }
 
@@ -96,24 +96,9 @@ impl Runner {
         let _ = self.running.subscribe().wait_for(|running| *running == 0).await;
     }
 
-    /// Takes one of the tasks that may still be begun.
-    fn may_begin(&self) -> bool {
-        if *self.phase.borrow() != WorkerPhase::Working {
-            return false;
-        }
-        let mut may = true;
-        self.left.send_modify(|left| {
-            if let Some(left) = left {
-                may = *left > 0;
-                *left = left.saturating_sub(1);
-            }
-        });
-        may
-    }
-
     /// Does a task.
     pub(super) async fn handle(&self, task: ClaimedWork, context: TaskContext) -> Result<RawJson, TaskFailure> {
-        if !self.may_begin() {
+        if *self.phase.borrow() != WorkerPhase::Working {
             // Given back at once, it would be claimed again.
             context.closing().await;
             return Err(TaskFailure::released());
@@ -126,7 +111,15 @@ impl Runner {
             let stop = async { why = Some(self.stopped(&context).await) };
             let input = document(&task).into_bytes();
             let variables = variables(&task);
-            let running = command::run(&self.command, &variables, input, lines, self.grace, stop);
+            let running = command::run(
+                &self.command,
+                &self.watchdog,
+                &variables,
+                input,
+                lines,
+                self.grace,
+                stop,
+            );
             let killed = self.reaches(|phase| phase == WorkerPhase::Killing);
             let listening = self.listen(said, &task.task.task_id, &context);
             let both = async { tokio::join!(running, listening).0 };

@@ -5,11 +5,14 @@ use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
+
+use super::watchdog::{Watchdog, WatchedGroup};
 
 /// A program and its arguments.
 #[derive(Debug, Clone)]
@@ -82,14 +85,20 @@ pub(super) struct ProcessGroup {
     child: Child,
     /// Until the child is reaped: later its number could belong to another group.
     group: Option<Pid>,
+    /// As long as `group`.
+    watched: Option<WatchedGroup>,
 }
 
 impl ProcessGroup {
-    /// Starts a command without a shell.
+    /// Starts a command without a shell, which the watchdog ends if this process is killed.
     ///
     /// # Errors
     /// It does not start.
-    pub(super) fn spawn(command: &CommandLine, variables: &[(&str, String)]) -> io::Result<(Self, Pipes)> {
+    pub(super) fn spawn(
+        command: &CommandLine,
+        variables: &[(&str, String)],
+        watchdog: &Arc<Watchdog>,
+    ) -> io::Result<(Self, Pipes)> {
         let mut child = Command::new(&command.program)
             .arg0(&command.name)
             .args(&command.arguments)
@@ -101,7 +110,8 @@ impl ProcessGroup {
             .spawn()?;
         let group = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
         let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
-        let process = Self { child, group };
+        let watched = group.map(|group| watchdog.watch(group));
+        let process = Self { child, group, watched };
         match (stdin, stdout, stderr) {
             (Some(stdin), Some(stdout), Some(stderr)) => Ok((process, Pipes { stdin, stdout, stderr })),
             _ => Err(io::Error::other("the pipes of the command are missing")),
@@ -125,6 +135,7 @@ impl ProcessGroup {
     pub(super) async fn reap(mut self) -> io::Result<ExitStatus> {
         self.kill();
         self.group = None;
+        self.watched = None;
         self.child.wait().await
     }
 

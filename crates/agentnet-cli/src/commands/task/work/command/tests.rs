@@ -22,7 +22,7 @@ async fn run_script(script: &str, input: &str) -> (CommandEnd, Vec<StderrLine>) 
     let command = shell(script);
     let variables = [("AGENTNET_TASK_ID", "task_1".to_owned())];
     let input = input.as_bytes().to_vec();
-    let ended = run(&command, &variables, input, sender, GRACE, pending()).await;
+    let ended = run(&command, &Arc::default(), &variables, input, sender, GRACE, pending()).await;
     let mut lines = Vec::new();
     while let Ok(line) = receiver.try_recv() {
         lines.push(line);
@@ -102,7 +102,8 @@ async fn stops(script: &str, grace: Duration) {
     let (sender, mut lines) = mpsc::channel(16);
     let (stop, stopped) = oneshot::channel::<()>();
     let command = shell(script);
-    let running = run(&command, &[], Vec::new(), sender, grace, async {
+    let watchdog = Arc::default();
+    let running = run(&command, &watchdog, &[], Vec::new(), sender, grace, async {
         let _ = stopped.await;
     });
     let watch = async {
@@ -147,7 +148,7 @@ async fn a_program_that_has_gone_does_not_start() {
     let command = CommandLine::find(&[file.clone().into_os_string()]).unwrap();
     std::fs::remove_file(file).unwrap();
     let (sender, _lines) = mpsc::channel(1);
-    let ended = run(&command, &[], Vec::new(), sender, GRACE, pending()).await;
+    let ended = run(&command, &Arc::default(), &[], Vec::new(), sender, GRACE, pending()).await;
     assert!(matches!(ended, CommandEnd::NotStarted(_)), "{ended:?}");
 }
 
