@@ -4,6 +4,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod calls;
+mod duplicates;
+mod leasing;
 mod network;
 mod offline;
 mod outages;
