@@ -8,6 +8,7 @@ mod duplicates;
 mod leasing;
 mod network;
 mod offline;
+mod order;
 mod outages;
 mod returning;
 mod scripted;
