@@ -18,7 +18,7 @@ use crate::context::Context;
 use crate::error::SendError;
 use crate::handler::{AnyHandler, Closure, HandlerResult};
 use crate::identity::KeySource;
-use crate::mailbox::queued_receivers::QueuedReceivers;
+use crate::mailbox::outbox::Outbox;
 use crate::message::Message;
 use crate::metrics::{Metrics, MetricsSnapshot};
 use crate::session::Session;
@@ -59,7 +59,7 @@ pub(crate) struct Shared {
     started: AtomicBool,
     /// The identity of the last session, for `metrics_snapshot` after close.
     last: Mutex<Option<(Text, Text)>>,
-    queued_receivers: QueuedReceivers,
+    outbox: Outbox,
 }
 
 struct Running {
@@ -85,7 +85,7 @@ impl AgentNode {
                 changing: tokio::sync::Mutex::new(()),
                 started: AtomicBool::new(false),
                 last: Mutex::new(None),
-                queued_receivers: QueuedReceivers::default(),
+                outbox: Outbox::default(),
             }),
         }
     }
@@ -200,9 +200,9 @@ impl AgentNode {
         &self.shared.config.blobs
     }
 
-    /// The accounts for which messages of this node wait, also after it has joined again.
-    pub(crate) fn queued_receivers(&self) -> &QueuedReceivers {
-        &self.shared.queued_receivers
+    /// The order of the sends that ask for the mailbox, also after the node has joined again.
+    pub(crate) fn outbox(&self) -> &Outbox {
+        &self.shared.outbox
     }
 
     pub(crate) fn key_source(&self) -> Option<&KeySource> {

@@ -26,9 +26,9 @@ impl SendMessage {
     /// or the lifetime is over (at least 1 ms; registries keep messages for seven days at most, unless they are set otherwise).
     /// In this case the send says [`MailboxDelivery::Queued`]: then the message is stored safely.
     ///
-    /// The messages that a node leaves for one account are delivered in the order in which they were sent. A message may be
-    /// delivered twice when its receiver is ended while it handles it; an [idempotency key](MailboxSend::idempotency_key)
-    /// marks it.
+    /// The messages that a node leaves for one account are delivered in the order in which they were sent; those of sends that run
+    /// at the same time, in the order in which these were first polled. A message may be delivered twice when its receiver is
+    /// ended while it handles it; an [idempotency key](MailboxSend::idempotency_key) marks it.
     ///
     /// ```no_run
     /// # use std::time::Duration;
@@ -104,6 +104,8 @@ impl MailboxSend {
         let node = send.node;
         let session = node.session()?;
         let started = Instant::now();
+        // Before anything is waited for: messages to one destination go out in the order of their sends.
+        let call = node.outbox().call(&send.destination);
         let route = Route::resolve(&session.usernames, send.destination).await?;
         let processed = send.until == Until::Processed;
         let (sent, message_id, body) = {
@@ -138,7 +140,7 @@ impl MailboxSend {
         };
         let delivered = session
             .delivery
-            .deliver_or_keep(&session.registry, node.queued_receivers(), message)
+            .deliver_or_keep(&session.registry, node.outbox(), call, message)
             .await;
         if delivered.as_ref().is_err_and(|error| !error.was_accepted()) {
             route.forget_username(&session.usernames);

@@ -54,6 +54,33 @@ fn a_lease_has_defaults_and_bounds() {
 }
 
 #[test]
+fn a_lease_request_may_have_an_id() {
+    let request = MailboxLeaseRequest {
+        account_id: "a".into(),
+        session_tag: "s".into(),
+        lease_id: Some("L-1_a".into()),
+        ..MailboxLeaseRequest::default()
+    };
+    let wire = request.encode();
+    assert!(wire.ends_with(r#""wait_ms":0,"lease_id":"L-1_a"}"#), "{wire}");
+    assert_eq!(
+        decode_request::<MailboxLeaseRequest>(wire.as_bytes()).as_ref(),
+        Ok(&request)
+    );
+    let with = |id: &str| wire.replace("L-1_a", id);
+    assert_eq!(
+        refused::<MailboxLeaseRequest>(&with("a b")),
+        "lease_id must be of letters, digits, - and _"
+    );
+    assert_eq!(
+        refused::<MailboxLeaseRequest>(&with(&"x".repeat(65))),
+        "lease_id has 65 bytes; at most 64 are allowed"
+    );
+    let blank = decode_request::<MailboxLeaseRequest>(with(" ").as_bytes()).unwrap();
+    assert_eq!(blank.lease_id, None);
+}
+
+#[test]
 fn acknowledgements_come_back_as_they_were() {
     let request = MailboxAckRequest {
         account_id: "a".into(),
