@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use agentnet_store::{Store, StoreError};
 use tokio_util::sync::CancellationToken;
 
+use super::messages::MILLIS_PER_DAY;
 use crate::clock::Now;
 use crate::context::Context;
 
@@ -18,7 +19,6 @@ const BATCH: usize = 100;
 const MAX_BATCHES: usize = 100;
 /// Old tasks that one sweep forgets.
 const MAX_PRUNED: usize = 1_000;
-const MILLIS_PER_DAY: i128 = 24 * 60 * 60 * 1000;
 /// How often old tasks are looked for, and tasks are counted for the metrics; at least one sweep lies between.
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(10);
 
