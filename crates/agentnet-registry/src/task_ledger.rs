@@ -12,6 +12,7 @@
 //! - `claim_waiters` are the requests of workers that wait for a task
 //! - `messages` applies messages about tasks, as agents of the later Python implementation send them
 //! - `sweep` ends what is too late, and forgets old tasks; `snapshot` is what requests show
+//! - `withdrawals` are messages about tasks that have ended, which `sweep` takes out of mailboxes
 //!
 //! The store alone decides who has a task. What is in memory here only says when to ask it.
 
@@ -24,6 +25,7 @@ pub(crate) mod messages;
 pub(crate) mod notices;
 pub(crate) mod snapshot;
 pub(crate) mod sweep;
+mod withdrawals;
 
 use std::sync::Arc;
 

@@ -5,6 +5,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use agentnet_store::model::MailboxChoice;
 use agentnet_store::{Store, StoreError};
 use tokio_util::sync::CancellationToken;
 
@@ -73,4 +74,21 @@ async fn sweep(ctx: &Context, store: &dyn Store, upkeep: bool, stop: &Cancellati
         ctx.metrics.tasks.set_counts(&store.task_counts().await?);
     }
     Ok(())
+}
+
+/// Takes messages about tasks that have ended out of mailboxes until `stop`.
+pub(crate) async fn run_withdrawals(ctx: Arc<Context>, stop: CancellationToken) {
+    let store = ctx.database.retrying();
+    let withdrawals = &ctx.task_ledger.notices.withdrawals;
+    while let Some(withdrawal) = stop.run_until_cancelled(withdrawals.next()).await {
+        let choice = MailboxChoice::Messages(withdrawal.message_ids);
+        match store.drop_messages(&withdrawal.account_id, &choice).await {
+            Ok(dropped) => {
+                for row in &dropped {
+                    ctx.mailbox.notices.dropped(row).await;
+                }
+            }
+            Err(error) => tracing::debug!(%error, "messages about a task that has ended stay in a mailbox"),
+        }
+    }
 }

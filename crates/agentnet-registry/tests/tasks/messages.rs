@@ -273,3 +273,45 @@ async fn a_message_of_long_ago_makes_no_task(
     let list = net.ask("task_list", json!({"coordinator_account_id": "acct_a"})).await;
     assert_eq!(list["tasks"].as_array().unwrap().len(), 1, "{list}");
 }
+
+/// Nobody does what is not wanted any more: its message goes from the mailbox.
+#[rstest]
+#[tokio::test]
+async fn the_message_of_a_cancelled_task_leaves_the_mailbox(
+    #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+) {
+    let net = Network::on(backend, true).await;
+    let _registry = registry(&net).await;
+    let alice = Session::plain(&net, "alice").await;
+    let bob = Session::plain(&net, "bob").await;
+    bob.leave(&net).await;
+    let keep = async |id: &str| {
+        let envelope = json!({"message_id": id, "from_agent": "a", "from_account_id": alice.account_id, "to_agent": "b",
+                              "to_account_id": bob.account_id, "kind": "direct", "ttl_ms": 60_000, "mailbox": true,
+                              "payload": {"text": "x"}, "sent_at": now()});
+        let kept = ask(&net, "mailbox_put", json!({"envelope": envelope})).await;
+        assert_eq!(kept["state"], "queued", "{kept}");
+    };
+    let created = alice.create(&net, json!({"task_id": "t", "to": bob.account_id})).await;
+    assert_eq!(created["delivery"], "message", "{created}");
+    for id in ["task_assign_t", "task_assign_u", "hello"] {
+        keep(id).await;
+    }
+    let canceled = ask(&net, "task_cancel", alice.request(json!({"task_id": "t"}))).await;
+    assert_eq!(canceled["task"]["state"], "canceled", "{canceled}");
+    eventually(DEADLINE, async || {
+        let reply = ask(&net, "mailbox_list", bob.request(json!({}))).await;
+        let ids: Vec<&str> = reply["messages"]
+            .as_array()
+            .unwrap_or_else(|| panic!("{reply}"))
+            .iter()
+            .map(|item| item["message_id"].as_str().unwrap())
+            .collect();
+        match ids == ["task_assign_u", "hello"] {
+            true => Ok(()),
+            false => Err(reply.clone()),
+        }
+    })
+    .await
+    .unwrap();
+}
