@@ -112,6 +112,8 @@ pub mod code {
     pub const DEADLINE: &str = "deadline_exceeded";
     /// The last worker fell silent, and no attempt is left.
     pub const WORKER_LOST: &str = "worker_lost";
+    /// Its workers gave it back again and again.
+    pub const RELEASED: &str = "released_too_often";
     /// Who asked for it does not want it any more.
     pub const CANCELED: &str = "canceled";
     /// The worker did not stop in time after a cancellation.
@@ -144,6 +146,8 @@ pub mod error {
     pub const DISABLED: &str = "task_disabled";
     /// The task that a new one is to be a part of is unknown.
     pub const PARENT_UNKNOWN: &str = "task_parent_unknown";
+    /// The task that a new one is to be a part of is canceled, or is to stop.
+    pub const PARENT_CANCELED: &str = "task_parent_canceled";
     /// A value cannot be used.
     pub const INVALID: &str = "task_invalid";
     /// A value is above its bound.

@@ -314,6 +314,8 @@ fn spawn_task_ledger(ctx: &Arc<Context>, wake_ups: async_nats::Subscriber) {
     if ctx.config.tasks {
         let sweep = task_ledger::sweep::run(Arc::clone(ctx), stop(Phase::Upkeep));
         tasks.spawn(Phase::Upkeep, sweep);
+        let withdrawals = task_ledger::sweep::run_withdrawals(Arc::clone(ctx), stop(Phase::Upkeep));
+        tasks.spawn(Phase::Upkeep, withdrawals);
     }
 }
 

@@ -7,14 +7,16 @@
 //! ```
 //!
 //! - [`TaskLedger`] creates and changes tasks in the store, in batches (`loaders`)
-//! - `content` says what a task is that a request or a message asks for
+//! - `content` says what a task is that a request or a message asks for; `ancestry` who has a say in one
 //! - `notices` tells of what happens; `listen` hears that of other registries
 //! - `claim_waiters` are the requests of workers that wait for a task
 //! - `messages` applies messages about tasks, as agents of the later Python implementation send them
 //! - `sweep` ends what is too late, and forgets old tasks; `snapshot` is what requests show
+//! - `withdrawals` are messages about tasks that have ended, which `sweep` takes out of mailboxes
 //!
 //! The store alone decides who has a task. What is in memory here only says when to ask it.
 
+pub(crate) mod ancestry;
 pub(crate) mod claim_waiters;
 pub(crate) mod content;
 pub(crate) mod listen;
@@ -23,6 +25,7 @@ pub(crate) mod messages;
 pub(crate) mod notices;
 pub(crate) mod snapshot;
 pub(crate) mod sweep;
+mod withdrawals;
 
 use std::sync::Arc;
 
@@ -79,27 +82,27 @@ impl TaskLedger {
     }
 
     /// Changes tasks, and tells of them; an outcome for each, in order.
-    ///
-    /// # Errors
-    /// The store's first error; the other changes may have been made.
-    pub(crate) async fn change_all(&self, changes: Vec<(String, TaskChange)>) -> Loaded<Vec<TaskChanged>> {
+    pub(crate) async fn change_each(&self, changes: Vec<(String, TaskChange)>) -> Vec<Loaded<TaskChanged>> {
         let mut pending = Vec::with_capacity(changes.len());
         for change in changes {
             pending.push(self.changes.enqueue(change).await);
         }
         let mut outcomes = Vec::with_capacity(pending.len());
-        let mut failed = None;
         for pending in pending {
-            match pending.value().await {
-                Ok(changed) => {
-                    if let TaskChanged::Changed(task, events) = &changed {
-                        self.notices.changed(task, events).await;
-                    }
-                    outcomes.push(changed);
-                }
-                Err(error) => failed = failed.or(Some(error)),
+            let changed = pending.value().await;
+            if let Ok(TaskChanged::Changed(task, events)) = &changed {
+                self.notices.changed(task, events).await;
             }
+            outcomes.push(changed);
         }
-        failed.map_or(Ok(outcomes), Err)
+        outcomes
+    }
+
+    /// The same of changes that belong together.
+    ///
+    /// # Errors
+    /// The store's first error; the other changes may have been made.
+    pub(crate) async fn change_all(&self, changes: Vec<(String, TaskChange)>) -> Loaded<Vec<TaskChanged>> {
+        self.change_each(changes).await.into_iter().collect()
     }
 }

@@ -17,8 +17,8 @@ pub use self::mailbox::{
 };
 pub use self::registry::Registry;
 pub use self::task::{
-    Attempt, Finish, NewTaskEvent, Progress, Report, StoredTaskEvent, Task, TaskChange, TaskChanged, TaskCreated,
-    TaskDelivery, TaskLease, TaskRefusal, TaskTarget,
+    Attempt, Finish, NewTaskEvent, Progress, REQUEST_ID_PREFIX, Report, StoredTaskEvent, Task, TaskChange, TaskChanged,
+    TaskCreated, TaskDelivery, TaskLease, TaskRefusal, TaskTarget,
 };
 pub use self::task_query::{TaskClaimQuery, TaskParts, TaskQuery};
 use crate::error::StoreError;

@@ -259,11 +259,14 @@ pub trait Tasks: Send + Sync {
     /// Tasks that match, the last changed first.
     async fn tasks(&self, query: &TaskQuery) -> Result<Page<Task>, StoreError>;
 
-    /// How many parts of these tasks have ended and have not, for each that has parts.
+    /// How many stored parts of these tasks have ended and have not, for each that has parts.
     async fn task_children(&self, task_ids: &[String]) -> Result<Vec<(String, TaskParts)>, StoreError>;
 
-    /// The ids of the parts of a task that have not ended, at most `limit`.
+    /// The ids of the parts of a task that have not ended, and whose cancellation is not requested yet; at most `limit`.
     async fn open_children(&self, task_id: &str, limit: usize) -> Result<Vec<String>, StoreError>;
+
+    /// The ids of the parts of a task that have parts themselves, in whatever state they are; at most `limit`.
+    async fn children_with_children(&self, task_id: &str, limit: usize) -> Result<Vec<String>, StoreError>;
 
     /// Events of a task behind a number, in order.
     async fn task_events(&self, task_id: &str, after: i64, limit: usize) -> Result<Vec<StoredTaskEvent>, StoreError>;
@@ -274,8 +277,8 @@ pub trait Tasks: Send + Sync {
     /// How many tasks are in each state.
     async fn task_counts(&self) -> Result<Vec<(TaskState, i64)>, StoreError>;
 
-    /// Deletes up to `limit` tasks that ended before this time, with their events; returns how many. A task whose parent is
-    /// stored is kept: it goes with a later call.
+    /// Deletes up to `limit` tasks that ended before this time, with their events; returns how many. A task is kept while parts of
+    /// it are stored, so that their parent stays the same task.
     async fn prune_tasks(&self, before: Timestamp, limit: usize) -> Result<u64, StoreError>;
 }
 

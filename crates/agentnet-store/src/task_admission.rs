@@ -1,11 +1,12 @@
 //! Decides which tasks are stored (PROTOCOL.md section 22.3). A backend loads what is stored, in its transaction, and writes what
 //! this decides.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 
 use agentnet_protocol::limits::{MAX_ID_BYTES, MAX_NAME_BYTES, MAX_THREAD_ID_BYTES};
+use agentnet_protocol::task::TaskState;
 
-use crate::model::{Task, TaskCreated, TaskTarget};
+use crate::model::{Task, TaskCreated, TaskParts, TaskTarget};
 
 /// What is stored of the ids, keys, coordinators and parents of a call, and what the call adds.
 #[derive(Debug)]
@@ -16,8 +17,26 @@ pub(crate) struct TaskAdmission {
     by_key: HashMap<(String, String), String>,
     /// Tasks of each coordinator that have not ended.
     open: HashMap<String, i64>,
-    /// Ids of stored tasks that new ones may be parts of.
-    parents: HashSet<String>,
+    /// Stored tasks that new ones may be parts of.
+    parents: HashMap<String, Parent>,
+}
+
+/// A task that a new one is to be a part of.
+#[derive(Debug)]
+struct Parent {
+    /// The task that it is a part of itself.
+    parent_task_id: Option<String>,
+    /// It is canceled, or is to stop.
+    is_canceled: bool,
+}
+
+/// The parts that a call adds to a task.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct NewParts {
+    pub(crate) task_id: String,
+    /// The task that this one is a part of itself.
+    pub(crate) parent_task_id: Option<String>,
+    pub(crate) parts: TaskParts,
 }
 
 impl TaskAdmission {
@@ -28,7 +47,7 @@ impl TaskAdmission {
             by_id: HashMap::new(),
             by_key: HashMap::new(),
             open: HashMap::new(),
-            parents: HashSet::new(),
+            parents: HashMap::new(),
         }
     }
 
@@ -37,7 +56,8 @@ impl TaskAdmission {
         if let Some(key) = key_of(&task) {
             self.by_key.insert(key, task.task_id.clone());
         }
-        self.parents.insert(task.task_id.clone());
+        let is_canceled = is_canceled(task.state, task.cancel_requested_at.is_some());
+        self.set_parent(task.task_id.clone(), task.parent_task_id.clone(), is_canceled);
         self.by_id.insert(task.task_id.clone(), task);
     }
 
@@ -46,9 +66,13 @@ impl TaskAdmission {
         self.open.insert(coordinator_account_id, open);
     }
 
-    /// A task with this id is stored.
-    pub(crate) fn set_parent(&mut self, task_id: String) {
-        self.parents.insert(task_id);
+    /// A task with this id is stored; the task that it is a part of, and whether it is canceled or is to stop.
+    pub(crate) fn set_parent(&mut self, task_id: String, parent_task_id: Option<String>, is_canceled: bool) {
+        let parent = Parent {
+            parent_task_id,
+            is_canceled,
+        };
+        self.parents.insert(task_id, parent);
     }
 
     /// Why a task is not stored; `None` if it may be.
@@ -66,10 +90,12 @@ impl TaskAdmission {
                 false => TaskCreated::Conflict,
             });
         }
-        if let Some(parent) = &new.parent_task_id
-            && !self.parents.contains(parent)
-        {
-            return Some(TaskCreated::NoParent);
+        if let Some(parent) = &new.parent_task_id {
+            match self.parents.get(parent) {
+                None => return Some(TaskCreated::NoParent),
+                Some(parent) if parent.is_canceled => return Some(TaskCreated::ParentCanceled),
+                Some(_) => {}
+            }
         }
         let open = self.open.get(&new.coordinator_account_id).copied().unwrap_or_default();
         (open >= self.max_open).then_some(TaskCreated::TooMany)
@@ -80,6 +106,35 @@ impl TaskAdmission {
         *self.open.entry(task.coordinator_account_id.clone()).or_default() += 1;
         self.set_known(task);
     }
+
+    /// The parts among these tasks, which were recorded: of each parent, in the order of the ids.
+    pub(crate) fn new_parts<'a>(&self, tasks: impl IntoIterator<Item = &'a Task>) -> Vec<NewParts> {
+        let mut counts: BTreeMap<&str, TaskParts> = BTreeMap::new();
+        for task in tasks {
+            let Some(parent) = task.parent_task_id.as_deref() else {
+                continue;
+            };
+            let parts = counts.entry(parent).or_default();
+            match task.state.is_terminal() {
+                true => parts.done += 1,
+                false => parts.open += 1,
+            }
+        }
+        let new = |(task_id, parts): (&str, TaskParts)| NewParts {
+            task_id: task_id.to_owned(),
+            parent_task_id: self
+                .parents
+                .get(task_id)
+                .and_then(|parent| parent.parent_task_id.clone()),
+            parts,
+        };
+        counts.into_iter().map(new).collect()
+    }
+}
+
+/// Whether a task gets no further parts.
+pub(crate) fn is_canceled(state: TaskState, is_cancel_requested: bool) -> bool {
+    state == TaskState::Canceled || is_cancel_requested
 }
 
 /// The coordinator and its idempotency key.
@@ -161,8 +216,24 @@ mod tests {
     fn a_stored_parent_is_known() {
         let mut admission = TaskAdmission::new(9);
         admission.set_open("acct_c".into(), 8);
-        admission.set_parent("p".into());
+        admission.set_parent("p".into(), Some("above".into()), false);
+        admission.set_parent("gone".into(), None, true);
         assert_eq!(admission.judge(&part_of(new_task("t"), "p")), None);
+        assert_eq!(
+            admission.judge(&part_of(new_task("t"), "gone")),
+            Some(TaskCreated::ParentCanceled)
+        );
+        let ended = Task {
+            state: TaskState::Failed,
+            ..part_of(new_task("u"), "p")
+        };
+        let parts = [part_of(new_task("t"), "p"), ended, new_task("alone")];
+        let expected = NewParts {
+            task_id: "p".into(),
+            parent_task_id: Some("above".into()),
+            parts: TaskParts { open: 1, done: 1 },
+        };
+        assert_eq!(admission.new_parts(&parts), [expected]);
         admission.set_open("acct_c".into(), 9);
         assert_eq!(admission.judge(&new_task("t")), Some(TaskCreated::TooMany));
     }

@@ -3,9 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use agentnet_protocol::Timestamp;
-use agentnet_protocol::task::TaskState;
 
-use crate::model::{StoredTaskEvent, Task, TaskChange, TaskChanged, TaskClaimQuery, TaskParts, TaskRefusal};
+use crate::model::{StoredTaskEvent, Task, TaskChange, TaskChanged, TaskClaimQuery, TaskRefusal};
 use crate::task_rules::{apply, repeatable_id};
 
 /// The tasks of a call, as its transaction sees and changes them.
@@ -16,6 +15,8 @@ pub(crate) struct TaskBatch {
     applied: HashSet<(String, String)>,
     /// Ids of the tasks that have changed, and whether their texts and JSON values may have.
     changed: BTreeMap<String, bool>,
+    /// By the id of their parent: how many more parts have ended; negative where one is tried again.
+    ended_parts: BTreeMap<String, i64>,
     events: Vec<StoredTaskEvent>,
 }
 
@@ -50,10 +51,16 @@ impl TaskBatch {
         if repeatable.as_ref().is_some_and(|key| self.applied.contains(key)) {
             return TaskChanged::Refused(TaskRefusal::Duplicate, Box::new(task.clone()));
         }
+        let was_ended = task.state.is_terminal();
         match apply(task, change, now) {
             Err(refusal) => TaskChanged::Refused(refusal, Box::new(task.clone())),
             Ok(events) => {
                 self.applied.extend(repeatable);
+                if let Some(parent) = &task.parent_task_id
+                    && was_ended != task.state.is_terminal()
+                {
+                    *self.ended_parts.entry(parent.clone()).or_default() += if was_ended { -1 } else { 1 };
+                }
                 *self.changed.entry(task_id.to_owned()).or_default() |= changes_contents(change);
                 self.events.extend(events.iter().cloned());
                 TaskChanged::Changed(Box::new(task.clone()), events)
@@ -100,6 +107,12 @@ impl TaskBatch {
             .collect()
     }
 
+    /// Parents in the order of their ids, and how many more of their parts have ended.
+    pub(crate) fn ended_parts(&self) -> impl Iterator<Item = (&str, i64)> {
+        let ended = self.ended_parts.iter().map(|(parent, ended)| (parent.as_str(), *ended));
+        ended.filter(|(_, ended)| *ended != 0)
+    }
+
     /// The events to write.
     pub(crate) fn events(&self) -> &[StoredTaskEvent] {
         &self.events
@@ -141,22 +154,4 @@ pub(crate) fn repeatable_ids(changes: &[(String, TaskChange)]) -> BTreeSet<(&str
 pub(crate) fn lease_range(query: &TaskClaimQuery) -> (String, String) {
     // The character behind the hyphen.
     (format!("{}-", query.token), format!("{}.", query.token))
-}
-
-/// Sums counts of parts, by parent and state.
-pub(crate) fn sum_parts(counts: impl IntoIterator<Item = (String, TaskState, i64)>) -> Vec<(String, TaskParts)> {
-    let mut sums: Vec<(String, TaskParts)> = Vec::new();
-    let mut places: HashMap<String, usize> = HashMap::new();
-    for (parent, state, count) in counts {
-        let place = *places.entry(parent.clone()).or_insert_with(|| {
-            sums.push((parent, TaskParts::default()));
-            sums.len() - 1
-        });
-        let parts = &mut sums[place].1;
-        match state.is_terminal() {
-            true => parts.done += count,
-            false => parts.open += count,
-        }
-    }
-    sums
 }

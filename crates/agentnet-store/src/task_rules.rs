@@ -23,9 +23,10 @@ mod transitions;
 
 use agentnet_protocol::Timestamp;
 
-use self::attempts::{claim, finished, heartbeat, tick};
+use self::attempts::{claim, finished, heartbeat, tick, unclaim};
 use self::reports::reported;
 use self::requests::{cancel, input, retry};
+use self::transitions::within_bytes;
 use crate::model::{NewTaskEvent, StoredTaskEvent, Task, TaskChange, TaskRefusal};
 
 /// Applies a change. A refused one changes nothing.
@@ -44,11 +45,19 @@ pub(crate) fn apply(task: &mut Task, change: &TaskChange, now: Timestamp) -> Res
             attempt,
             progress,
             checkpoint,
+            request_id: _,
         } => heartbeat(&mut next, attempt, progress.as_ref(), checkpoint.as_ref(), now),
         TaskChange::Finish { attempt, finish } => finished(&mut next, attempt, finish, now),
-        TaskChange::Cancel { reason, account_id } => cancel(&mut next, reason.as_deref(), account_id.as_deref(), now),
-        TaskChange::Input { payload, account_id } => input(&mut next, payload.as_ref(), account_id, now),
-        TaskChange::Retry { not_before, account_id } => retry(&mut next, *not_before, account_id, now),
+        TaskChange::Unclaim { attempt } => unclaim(&mut next, attempt, now),
+        TaskChange::Cancel { reason, account_id, .. } => {
+            cancel(&mut next, reason.as_deref(), account_id.as_deref(), now)
+        }
+        TaskChange::Input {
+            payload, account_id, ..
+        } => input(&mut next, payload.as_ref(), account_id, now),
+        TaskChange::Retry {
+            not_before, account_id, ..
+        } => retry(&mut next, *not_before, account_id, now),
         TaskChange::Tick { cancel_grace_ms } => tick(&mut next, *cancel_grace_ms, now),
         TaskChange::Reported {
             account_id,
@@ -56,7 +65,7 @@ pub(crate) fn apply(task: &mut Task, change: &TaskChange, now: Timestamp) -> Res
             report,
         } => reported(&mut next, account_id, message_id, report, now),
     }?;
-    let events = numbered(&mut next, events, now);
+    let events = numbered(&mut next, named(events, change), now);
     next.revision += 1;
     // A heartbeat that says nothing new does not move the task in lists.
     if !events.is_empty() {
@@ -76,6 +85,7 @@ pub(crate) fn created(task: &Task) -> (Task, StoredTaskEvent) {
         ..transitions::event(&task, "created")
     };
     task.event_count = 1;
+    task.event_bytes = first.bytes();
     task.revision = task.revision.max(1);
     let event = stored(&task, 1, first, task.created_at);
     (task, event)
@@ -95,19 +105,41 @@ pub(crate) fn repeatable_id(change: &TaskChange) -> Option<&str> {
     match change {
         TaskChange::Finish { finish, .. } => Some(&finish.finish_id),
         TaskChange::Reported { message_id, .. } => Some(message_id),
+        _ => request_id(change),
+    }
+}
+
+/// The id of a request that makes an event and has no id of its own.
+fn request_id(change: &TaskChange) -> Option<&str> {
+    match change {
+        TaskChange::Cancel { request_id, .. }
+        | TaskChange::Input { request_id, .. }
+        | TaskChange::Retry { request_id, .. }
+        | TaskChange::Heartbeat {
+            request_id,
+            progress: Some(_),
+            ..
+        } => request_id.as_deref(),
         _ => None,
     }
 }
 
+/// Events with the id of the request that they are found by.
+fn named(mut events: Vec<NewTaskEvent>, change: &TaskChange) -> Vec<NewTaskEvent> {
+    if let (Some(event), Some(id)) = (events.last_mut(), request_id(change)) {
+        event.message_id = Some(id.to_owned());
+    }
+    events
+}
+
 /// Counts events, and gives them their numbers.
 fn numbered(task: &mut Task, events: Vec<NewTaskEvent>, now: Timestamp) -> Vec<StoredTaskEvent> {
-    events
-        .into_iter()
-        .map(|event| {
-            task.event_count += 1;
-            stored(task, task.event_count, event, now)
-        })
-        .collect()
+    let number = |event| {
+        let event = within_bytes(task, event)?;
+        task.event_count += 1;
+        Some(stored(task, task.event_count, event, now))
+    };
+    events.into_iter().filter_map(number).collect()
 }
 
 fn stored(task: &Task, seq: i64, event: NewTaskEvent, at: Timestamp) -> StoredTaskEvent {

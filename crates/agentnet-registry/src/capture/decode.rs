@@ -27,7 +27,7 @@ pub(crate) struct Captured {
 pub(crate) fn captured(body: Bytes, received_at: Timestamp, chars_per_token: f64) -> Option<Captured> {
     let envelope = envelope(body)?;
     Some(Captured {
-        task: CapturedTask::read(&envelope),
+        task: CapturedTask::read(&envelope, received_at),
         new: new_message(envelope, received_at, chars_per_token),
     })
 }

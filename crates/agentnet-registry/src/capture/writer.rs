@@ -137,13 +137,13 @@ impl Writer {
 
     /// Applies what stored messages say about tasks, before they are acknowledged: if this registry ends here, the stream offers
     /// them again. While the database is down, they wait.
-    async fn apply(&self, tasks: Vec<Box<CapturedTask>>) {
+    async fn apply(&self, tasks: Vec<CapturedTask>) {
         let mut backoff = Backoff::new(MIN_BACKOFF, MAX_BACKOFF);
-        let mut next: &[Box<CapturedTask>] = &tasks;
+        let mut next: &[CapturedTask] = &tasks;
         let mut step = next.len();
         while !next.is_empty() {
             let (first, rest) = next.split_at(step.min(next.len()));
-            let messages: Vec<&CapturedTask> = first.iter().map(Box::as_ref).collect();
+            let messages: Vec<&CapturedTask> = first.iter().collect();
             match self.messages.apply(&messages).await {
                 Ok(()) => next = rest,
                 Err(StoreError::Gone(_)) => return,
@@ -221,8 +221,9 @@ impl Batch {
     }
 
     /// Takes out what the messages that are stored say about tasks.
-    fn take_tasks(&mut self, appended: &Appended) -> Vec<Box<CapturedTask>> {
-        let mut tasks: Vec<_> = std::mem::take(&mut self.tasks).into_iter().flatten().collect();
+    fn take_tasks(&mut self, appended: &Appended) -> Vec<CapturedTask> {
+        let tasks = std::mem::take(&mut self.tasks);
+        let mut tasks: Vec<CapturedTask> = tasks.into_iter().flatten().map(|task| *task).collect();
         if !tasks.is_empty() && !appended.refused.is_empty() {
             let refused: HashSet<&str> = appended
                 .refused

@@ -52,7 +52,7 @@ pub(super) async fn put(ctx: &Arc<Context>, request: MailboxPutRequest) -> Resul
     let pending = ctx.mailbox.enqueue(storable).await;
     let kept = ctx.mailbox.kept(pending).await.map_err(refused)?;
     // It is in the history, and never in the stream.
-    if let Some(task) = CapturedTask::read(&envelope) {
+    if let Some(task) = CapturedTask::read(&envelope, now.time) {
         ctx.task_ledger.messages.apply(&[&task]).await.map_err(store_failed)?;
     }
     Ok(put_reply(message_id, kept).encode())

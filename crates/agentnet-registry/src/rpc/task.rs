@@ -13,7 +13,7 @@ use std::sync::Arc;
 use agentnet_protocol::rpc::{Reply as _, RpcError, SignedRequest, TaskReply, TaskSnapshot};
 use agentnet_protocol::task::{TaskState, error};
 use agentnet_store::StoreError;
-use agentnet_store::model::{StoredTaskEvent, Task, TaskParts, TaskTarget};
+use agentnet_store::model::{REQUEST_ID_PREFIX, StoredTaskEvent, Task, TaskParts, TaskTarget};
 
 use super::authorize::has_session;
 use super::failed_with;
@@ -50,6 +50,11 @@ fn check_enabled(ctx: &Context) -> Result<(), RpcError> {
             "this registry keeps no tasks (AGENTNET_TASKS)",
         )),
     }
+}
+
+/// Names a request, so that it has one effect though its call to the store is made again.
+fn new_request_id() -> String {
+    format!("{REQUEST_ID_PREFIX}{:032x}", rand::random::<u128>())
 }
 
 /// Checks that tasks are kept, and that the owner of the account asks.

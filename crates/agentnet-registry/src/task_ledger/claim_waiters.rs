@@ -13,7 +13,7 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
 /// Requests that may wait at the same time; a further one is answered at once.
 const MAX_WAITING: usize = 1_024;
-/// The same of those that wait for tasks of one account.
+/// The same of the requests of one account.
 const MAX_WAITING_PER_ACCOUNT: usize = 64;
 
 /// What a request waits for.
@@ -31,7 +31,14 @@ pub(crate) enum Wanted {
 #[derive(Debug)]
 pub(crate) struct ClaimWaiters {
     places: Arc<Semaphore>,
-    waiting: Mutex<AHashMap<Wanted, VecDeque<Arc<Wake>>>>,
+    waiting: Mutex<Waiting>,
+}
+
+/// The requests by what they wait for, and their number by account.
+#[derive(Debug, Default)]
+struct Waiting {
+    queues: AHashMap<Wanted, VecDeque<Arc<Wake>>>,
+    accounts: AHashMap<String, usize>,
 }
 
 /// Wakes one request.
@@ -52,26 +59,24 @@ impl Default for ClaimWaiters {
 }
 
 impl ClaimWaiters {
-    /// A request that waits for one of these; `None` if too many do. What comes from now on wakes it.
-    pub(crate) fn join(self: &Arc<Self>, wanted: Vec<Wanted>) -> Option<ClaimWaiter> {
+    /// A request of an account that waits for one of these; `None` if too many wait. What comes from now on wakes it.
+    pub(crate) fn join(self: &Arc<Self>, account_id: &str, wanted: Vec<Wanted>) -> Option<ClaimWaiter> {
         let place = Arc::clone(&self.places).try_acquire_owned().ok()?;
         let mut waiting = self.waiting.lock();
-        let is_full = wanted.iter().any(|wanted| {
-            matches!(wanted, Wanted::Account(_))
-                && waiting
-                    .get(wanted)
-                    .is_some_and(|queue| queue.len() >= MAX_WAITING_PER_ACCOUNT)
-        });
-        if is_full {
+        let of_account = waiting.accounts.get(account_id).copied().unwrap_or_default();
+        if of_account >= MAX_WAITING_PER_ACCOUNT {
             return None;
         }
+        waiting.accounts.insert(account_id.to_owned(), of_account + 1);
         let wake: Arc<Wake> = Arc::default();
         for wanted in &wanted {
-            waiting.entry(wanted.clone()).or_default().push_back(Arc::clone(&wake));
+            let queue = waiting.queues.entry(wanted.clone()).or_default();
+            queue.push_back(Arc::clone(&wake));
         }
         drop(waiting);
         Some(ClaimWaiter {
             waiters: Arc::clone(self),
+            account_id: account_id.to_owned(),
             wanted,
             wake,
             has_found: false,
@@ -82,7 +87,9 @@ impl ClaimWaiters {
     /// A task of this kind may be claimed: wakes the next request that waits for it.
     pub(crate) fn wake(&self, wanted: &Wanted) {
         let mut waiting = self.waiting.lock();
-        let Some(queue) = waiting.get_mut(wanted) else { return };
+        let Some(queue) = waiting.queues.get_mut(wanted) else {
+            return;
+        };
         for _ in 0..queue.len() {
             let Some(next) = queue.pop_front() else { return };
             queue.push_back(Arc::clone(&next));
@@ -98,6 +105,7 @@ impl ClaimWaiters {
 #[derive(Debug)]
 pub(crate) struct ClaimWaiter {
     waiters: Arc<ClaimWaiters>,
+    account_id: String,
     wanted: Vec<Wanted>,
     wake: Arc<Wake>,
     /// It was woken, and may not have taken all that there is.
@@ -127,11 +135,17 @@ impl Drop for ClaimWaiter {
     fn drop(&mut self) {
         let mut waiting = self.waiters.waiting.lock();
         for wanted in &self.wanted {
-            if let Some(queue) = waiting.get_mut(wanted) {
+            if let Some(queue) = waiting.queues.get_mut(wanted) {
                 queue.retain(|other| !Arc::ptr_eq(other, &self.wake));
                 if queue.is_empty() {
-                    waiting.remove(wanted);
+                    waiting.queues.remove(wanted);
                 }
+            }
+        }
+        if let Some(of_account) = waiting.accounts.get_mut(&self.account_id) {
+            *of_account -= 1;
+            if *of_account == 0 {
+                waiting.accounts.remove(&self.account_id);
             }
         }
         drop(waiting);
@@ -149,8 +163,14 @@ mod tests {
 
     use super::*;
 
-    fn capability(name: &str) -> Vec<Wanted> {
-        vec![Wanted::Account(name.to_owned()), Wanted::Capability("build".to_owned())]
+    fn join(waiters: &Arc<ClaimWaiters>, name: &str) -> Option<ClaimWaiter> {
+        let wanted = vec![Wanted::Account(name.to_owned()), Wanted::Capability("build".to_owned())];
+        waiters.join(name, wanted)
+    }
+
+    fn is_empty(waiters: &ClaimWaiters) -> bool {
+        let waiting = waiters.waiting.lock();
+        waiting.queues.is_empty() && waiting.accounts.is_empty()
     }
 
     fn is_woken(waiter: &mut ClaimWaiter) -> bool {
@@ -162,8 +182,8 @@ mod tests {
         let waiters = Arc::new(ClaimWaiters::default());
         let build = Wanted::Capability("build".to_owned());
         waiters.wake(&build);
-        let mut first = waiters.join(capability("a")).unwrap();
-        let mut second = waiters.join(capability("b")).unwrap();
+        let mut first = join(&waiters, "a").unwrap();
+        let mut second = join(&waiters, "b").unwrap();
         assert!(
             !is_woken(&mut first) && !is_woken(&mut second),
             "nothing has come since"
@@ -184,9 +204,9 @@ mod tests {
     async fn a_request_that_ends_passes_its_wake_on() {
         let waiters = Arc::new(ClaimWaiters::default());
         let build = Wanted::Capability("build".to_owned());
-        let mut first = waiters.join(capability("a")).unwrap();
-        let mut second = waiters.join(capability("b")).unwrap();
-        let mut third = waiters.join(capability("c")).unwrap();
+        let mut first = join(&waiters, "a").unwrap();
+        let mut second = join(&waiters, "b").unwrap();
+        let mut third = join(&waiters, "c").unwrap();
         waiters.wake(&build);
         assert!(is_woken(&mut first));
         first.look();
@@ -196,26 +216,32 @@ mod tests {
         second.found_nothing();
         drop(second);
         assert!(!is_woken(&mut third), "there was nothing more");
-        let fourth = waiters.join(capability("d")).unwrap();
+        let fourth = join(&waiters, "d").unwrap();
         waiters.wake(&build);
         waiters.wake(&build);
         drop(fourth);
         assert!(is_woken(&mut third));
         drop(third);
-        assert!(waiters.waiting.lock().is_empty());
+        assert!(is_empty(&waiters));
     }
 
     #[tokio::test]
     async fn requests_are_bounded_of_one_account_and_of_all() {
         let waiters = Arc::new(ClaimWaiters::default());
-        let of_one: Vec<_> = (0..100).filter_map(|_| waiters.join(capability("a"))).collect();
+        let of_one: Vec<_> = (0..100).filter_map(|_| join(&waiters, "a")).collect();
         assert_eq!(of_one.len(), MAX_WAITING_PER_ACCOUNT);
         let of_all: Vec<_> = (0..2_000)
-            .filter_map(|number| waiters.join(capability(&format!("b{number}"))))
+            .filter_map(|number| join(&waiters, &format!("b{number}")))
             .collect();
         assert_eq!(of_one.len() + of_all.len(), MAX_WAITING);
-        drop(of_all);
+        // Also those that wait for one task each.
         drop(of_one);
-        assert!(waiters.waiting.lock().is_empty() && waiters.join(capability("a")).is_some());
+        let for_tasks: Vec<_> = (0..2_000)
+            .filter_map(|number| waiters.join("a", vec![Wanted::Task(format!("t{number}"))]))
+            .collect();
+        assert_eq!(for_tasks.len(), MAX_WAITING_PER_ACCOUNT);
+        drop(of_all);
+        drop(for_tasks);
+        assert!(is_empty(&waiters) && join(&waiters, "a").is_some());
     }
 }

@@ -6,16 +6,18 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use agentnet_protocol::Envelope;
 use agentnet_protocol::compose::default_thread_id;
 use agentnet_protocol::envelope::kind;
+use agentnet_protocol::expiry::{self, DEFAULT_CLOCK_SKEW_MS};
 use agentnet_protocol::ids::valid_account_id;
 use agentnet_protocol::json::trim;
 use agentnet_protocol::limits::{MAX_ID_BYTES, MAX_NAME_BYTES};
 use agentnet_protocol::task::{MAX_RESULT_BYTES, MAX_TEXT_BYTES, TaskMessage, TaskMessageKind};
+use agentnet_protocol::{Envelope, Timestamp};
 use agentnet_store::model::{Report, Task, TaskChange, TaskChanged, TaskCreated, TaskTarget};
 use agentnet_store::{Store, StoreError};
 
+use super::ancestry::say_in_parts;
 use super::content::{LEVELS_AROUND_JSON, assigned, cut};
 use super::notices::TaskNotices;
 use crate::batch_lookup::AccountLoader;
@@ -23,6 +25,7 @@ use crate::clock::Now;
 use crate::config::RegistryConfig;
 use crate::message_signature::{SignatureError, verify};
 
+pub(super) const MILLIS_PER_DAY: i128 = 24 * 60 * 60 * 1000;
 /// What every message about a task has in its payload.
 const MARK: &str = "task.";
 
@@ -31,11 +34,14 @@ const MARK: &str = "task.";
 pub(crate) struct CapturedTask {
     message: TaskMessage,
     envelope: Envelope,
+    /// When the message was published, as far as this registry knows.
+    received_at: Timestamp,
 }
 
 impl CapturedTask {
-    /// Reads a message; `None` if it is about no task, or names no usable accounts.
-    pub(crate) fn read(envelope: &Envelope) -> Option<Box<Self>> {
+    /// Reads a message; `None` if it is about no task, names no usable accounts, or had expired when it was published: it was sent
+    /// again by somebody.
+    pub(crate) fn read(envelope: &Envelope, received_at: Timestamp) -> Option<Box<Self>> {
         // Most messages are sorted out without parsing their payloads.
         if &*envelope.kind != kind::DIRECT || !envelope.payload.get().contains(MARK) {
             return None;
@@ -44,12 +50,34 @@ impl CapturedTask {
         let captured = Self {
             message,
             envelope: envelope.clone(),
+            received_at,
         };
-        let is_usable = valid_account_id(captured.from())
+        let is_usable = !captured.has_expired()
+            && valid_account_id(captured.from())
             && valid_account_id(captured.to())
             && captured.message.task_id.len() <= MAX_NAME_BYTES
             && captured.envelope.message_id.len() <= MAX_ID_BYTES;
         is_usable.then(|| Box::new(captured))
+    }
+
+    fn has_expired(&self) -> bool {
+        let Envelope {
+            sent_at,
+            ttl_ms,
+            expires_at,
+            ..
+        } = &self.envelope;
+        let end = expiry::deadline(sent_at, *ttl_ms, expires_at.as_deref());
+        let skew = i128::from(DEFAULT_CLOCK_SKEW_MS);
+        end.is_some_and(|end| end.saturating_add_millis(skew) <= self.received_at)
+    }
+
+    /// Whether the message is so old that a task of it may have been there, and been forgotten.
+    fn is_older_than(&self, days: u32) -> bool {
+        let oldest = self
+            .received_at
+            .saturating_add_millis(-MILLIS_PER_DAY * i128::from(days));
+        Timestamp::parse(&self.envelope.sent_at).is_some_and(|sent_at| sent_at < oldest)
     }
 
     /// Id of the message.
@@ -80,6 +108,7 @@ impl CapturedTask {
             TaskMessageKind::Cancel => (task.coordinator_account_id == from).then(|| TaskChange::Cancel {
                 reason: Some(cut(&self.message.text, MAX_TEXT_BYTES)).filter(|reason| !reason.is_empty()),
                 account_id: Some(from.to_owned()),
+                request_id: None,
             }),
             _ => {
                 // The copy of a result that the registry has already.
@@ -121,6 +150,7 @@ fn assignee(task: &Task) -> Option<&str> {
 pub(crate) struct MessageTasks {
     enabled: bool,
     max_open: i64,
+    retention_days: u32,
     /// Keys of the senders, under signed identity.
     accounts: Option<AccountLoader>,
     store: Arc<dyn Store>,
@@ -132,6 +162,7 @@ impl MessageTasks {
         Self {
             enabled: config.tasks,
             max_open: config.task_max_open,
+            retention_days: config.task_retention_days,
             accounts: config.dev_auth.then(|| AccountLoader::new(&store)),
             store,
             notices,
@@ -177,14 +208,22 @@ impl MessageTasks {
     /// Makes tasks of assignments whose ids are unknown.
     async fn create(&self, messages: &[&CapturedTask]) -> Result<(), StoreError> {
         let now = Now::read().time;
-        let mut tasks: Vec<Task> = messages
-            .iter()
-            .filter(|captured| captured.message.kind == TaskMessageKind::Assign)
-            .map(|captured| {
-                let (from, to, thread_id) = (captured.from(), captured.to(), captured.thread_id());
-                assigned(&captured.message, from, to, captured.message_id(), &thread_id, now)
-            })
-            .collect();
+        let mut tasks: Vec<Task> = Vec::new();
+        for captured in messages {
+            if captured.message.kind != TaskMessageKind::Assign {
+                continue;
+            }
+            if captured.is_older_than(self.retention_days) {
+                tracing::debug!("ignored an assignment: it is older than tasks are kept");
+                continue;
+            }
+            let (from, to, thread_id) = (captured.from(), captured.to(), captured.thread_id());
+            let mut task = assigned(&captured.message, from, to, captured.message_id(), &thread_id, now);
+            if !self.may_add_part(&task).await? {
+                task.parent_task_id = None;
+            }
+            tasks.push(task);
+        }
         while !tasks.is_empty() {
             let outcomes = self.store.create_tasks(&tasks, self.max_open).await?;
             let mut again = Vec::new();
@@ -193,11 +232,16 @@ impl MessageTasks {
                     TaskCreated::New(task, events) => self.notices.changed(&task, &events).await,
                     TaskCreated::Known(_) | TaskCreated::Conflict => {}
                     // It is a task all the same.
-                    TaskCreated::NoParent if task.parent_task_id.is_some() => again.push(Task {
-                        parent_task_id: None,
-                        ..task
-                    }),
-                    TaskCreated::NoParent | TaskCreated::TooMany | TaskCreated::Refused => {
+                    TaskCreated::NoParent | TaskCreated::ParentCanceled if task.parent_task_id.is_some() => {
+                        again.push(Task {
+                            parent_task_id: None,
+                            ..task
+                        })
+                    }
+                    TaskCreated::NoParent
+                    | TaskCreated::ParentCanceled
+                    | TaskCreated::TooMany
+                    | TaskCreated::Refused => {
                         tracing::debug!(coordinator = %task.coordinator_account_id, "a message made no task");
                     }
                 }
@@ -205,6 +249,18 @@ impl MessageTasks {
             tasks = again;
         }
         Ok(())
+    }
+
+    /// Whether the coordinator of a task may make it a part of the parent that it names. An unknown one is the store's business.
+    async fn may_add_part(&self, task: &Task) -> Result<bool, StoreError> {
+        let Some(parent) = &task.parent_task_id else {
+            return Ok(true);
+        };
+        let Some(parent) = self.store.task(parent).await? else {
+            return Ok(true);
+        };
+        let say = say_in_parts(self.store.as_ref(), &task.coordinator_account_id, &parent).await?;
+        Ok(say.has_say && !say.is_canceled)
     }
 
     /// Applies reports and cancellations.
@@ -244,9 +300,11 @@ impl MessageTasks {
 mod tests {
     use super::*;
 
+    const RECEIVED: Timestamp = Timestamp::from_micros(1_771_660_800_000_000);
+
     fn captured(members: &str) -> Option<Box<CapturedTask>> {
         let body = format!(r#"{{"message_id":"m1","from_account_id":" acct_b ","to_account_id":"acct_a",{members}}}"#);
-        CapturedTask::read(&Envelope::decode(body).unwrap())
+        CapturedTask::read(&Envelope::decode(body).unwrap(), RECEIVED)
     }
 
     fn task() -> Task {
@@ -266,6 +324,30 @@ mod tests {
         ] {
             assert!(captured(members).is_none(), "{members}");
         }
+    }
+
+    #[test]
+    fn a_message_that_had_expired_does_not_count() {
+        let sent = |members: &str| {
+            let payload = r#""payload":{"type":"task.assign","task_id":"t1","text":"x"}"#;
+            captured(&format!("{members},{payload}"))
+        };
+        for (members, counts) in [
+            (r#""sent_at":"2026-02-21T07:59:00Z""#, true),
+            (r#""sent_at":"2026-02-21T07:59:00Z","ttl_ms":59000"#, true),
+            (r#""sent_at":"2026-02-21T07:59:00Z","ttl_ms":58000"#, false),
+            (
+                r#""sent_at":"2026-02-21T07:59:00Z","expires_at":"2026-02-21T07:59:30Z""#,
+                false,
+            ),
+            (r#""expires_at":"2026-02-21T08:00:00Z""#, true),
+            (r#""sent_at":"now","ttl_ms":1"#, true),
+        ] {
+            assert_eq!(sent(members).is_some(), counts, "{members}");
+        }
+        let old = sent(r#""sent_at":"2026-02-11T07:59:00Z""#).unwrap();
+        assert!(old.is_older_than(10) && !old.is_older_than(11));
+        assert!(!sent(r#""sent_at":"now""#).unwrap().is_older_than(1));
     }
 
     #[test]

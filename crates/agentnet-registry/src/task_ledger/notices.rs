@@ -14,6 +14,7 @@ use tokio::sync::Semaphore;
 
 use super::claim_waiters::{ClaimWaiters, Wanted};
 use super::snapshot::{published_event, short_event};
+use super::withdrawals::Withdrawals;
 use crate::clock::Now;
 use crate::mailbox::waiters::Waiters;
 use crate::metrics::Metrics;
@@ -21,9 +22,10 @@ use crate::tasks::{Phase, TaskSet};
 
 /// The subject on which registries wake each other: a task may be claimed, or has a new event.
 pub(crate) const SUBJECT: &str = "agentnet.registry.tasks";
-/// Tasks that wait for the time of their next attempt, with a wake of the workers then; those of further ones ask the store
-/// again after a while.
+/// Tasks that wait for the time of their next attempt, with a wake of the workers then; those of further ones, and of tasks that
+/// wait longer, ask the store again after a while.
 const MAX_DELAYED: usize = 1_024;
+const MAX_WAKE_DELAY: Duration = Duration::from_secs(60);
 
 /// Publishes events, and wakes what waits.
 #[derive(Debug)]
@@ -32,6 +34,7 @@ pub(crate) struct TaskNotices {
     metrics: Arc<Metrics>,
     tasks: TaskSet,
     delayed: Arc<Semaphore>,
+    pub(super) withdrawals: Withdrawals,
     /// Names this registry in its wake-ups, which it gets back.
     id: String,
     /// Requests for tasks.
@@ -47,6 +50,7 @@ impl TaskNotices {
             metrics,
             tasks,
             delayed: Arc::new(Semaphore::new(MAX_DELAYED)),
+            withdrawals: Withdrawals::default(),
             id: format!("{:016x}", rand::random::<u64>()),
             claims: Arc::default(),
             events: Arc::default(),
@@ -62,6 +66,7 @@ impl TaskNotices {
             self.metrics.tasks.happened(&event.kind);
             self.publish(task, event).await;
         }
+        self.withdrawals.changed(task, events);
         self.events.wake(&task.task_id);
         let micros = task.not_before.micros_since(Now::read().time);
         match (task.state == TaskState::Submitted, u64::try_from(micros)) {
@@ -82,6 +87,10 @@ impl TaskNotices {
 
     /// The same when the time of its next attempt has come.
     fn claimable_later(self: &Arc<Self>, task: &Task, delay: Duration) {
+        // Tasks that wait for days must not take the places of those that are tried again soon.
+        if delay > MAX_WAKE_DELAY {
+            return;
+        }
         let Ok(place) = Arc::clone(&self.delayed).try_acquire_owned() else {
             return;
         };

@@ -3,7 +3,7 @@
 use agentnet_protocol::rpc::{TaskChildren, TaskEvent, TaskSnapshot};
 use agentnet_protocol::task::{TaskMessageKind, TaskState};
 use agentnet_protocol::{RawJson, Timestamp};
-use agentnet_store::model::{StoredTaskEvent, Task, TaskDelivery, TaskParts, TaskTarget};
+use agentnet_store::model::{REQUEST_ID_PREFIX, StoredTaskEvent, Task, TaskDelivery, TaskParts, TaskTarget};
 
 /// Bytes of a text in a snapshot that is shortened.
 const SHORT_TEXT_BYTES: usize = 1_024;
@@ -112,7 +112,10 @@ pub(crate) fn listed_event(event: &StoredTaskEvent) -> TaskEvent {
         text: event.text.clone(),
         data: event.data.clone(),
         from_account_id: event.from_account_id.clone(),
-        message_id: event.message_id.clone(),
+        message_id: event
+            .message_id
+            .clone()
+            .filter(|message_id| !message_id.starts_with(REQUEST_ID_PREFIX)),
     }
 }
 

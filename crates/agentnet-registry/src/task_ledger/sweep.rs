@@ -5,9 +5,11 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use agentnet_store::model::MailboxChoice;
 use agentnet_store::{Store, StoreError};
 use tokio_util::sync::CancellationToken;
 
+use super::messages::MILLIS_PER_DAY;
 use crate::clock::Now;
 use crate::context::Context;
 
@@ -18,7 +20,6 @@ const BATCH: usize = 100;
 const MAX_BATCHES: usize = 100;
 /// Old tasks that one sweep forgets.
 const MAX_PRUNED: usize = 1_000;
-const MILLIS_PER_DAY: i128 = 24 * 60 * 60 * 1000;
 /// How often old tasks are looked for, and tasks are counted for the metrics; at least one sweep lies between.
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(10);
 
@@ -73,4 +74,21 @@ async fn sweep(ctx: &Context, store: &dyn Store, upkeep: bool, stop: &Cancellati
         ctx.metrics.tasks.set_counts(&store.task_counts().await?);
     }
     Ok(())
+}
+
+/// Takes messages about tasks that have ended out of mailboxes until `stop`.
+pub(crate) async fn run_withdrawals(ctx: Arc<Context>, stop: CancellationToken) {
+    let store = ctx.database.retrying();
+    let withdrawals = &ctx.task_ledger.notices.withdrawals;
+    while let Some(withdrawal) = stop.run_until_cancelled(withdrawals.next()).await {
+        let choice = MailboxChoice::Messages(withdrawal.message_ids);
+        match store.drop_messages(&withdrawal.account_id, &choice).await {
+            Ok(dropped) => {
+                for row in &dropped {
+                    ctx.mailbox.notices.dropped(row).await;
+                }
+            }
+            Err(error) => tracing::debug!(%error, "messages about a task that has ended stay in a mailbox"),
+        }
+    }
 }

@@ -338,3 +338,31 @@ async fn tasks_are_listed_by_what_is_asked_for(#[values(Backend::Sqlite, Backend
     let parent = status(&net, "t0").await;
     assert_eq!(parent["children"], json!({"open": 1, "done": 0}), "{parent}");
 }
+
+/// A claim of one task is not held where that task cannot come.
+#[rstest]
+#[tokio::test]
+async fn a_task_that_cannot_come_is_not_waited_for(#[values(Backend::Sqlite, Backend::Postgres)] backend: Backend) {
+    let net = Network::on(backend, true).await;
+    let _registry = registry(&net).await;
+    let alice = Session::plain(&net, "alice").await;
+    let (bob, carol) = (Session::worker(&net, "bob").await, Session::worker(&net, "carol").await);
+    for task_id in ["done", "theirs", "mine"] {
+        let to = if task_id == "theirs" { &carol } else { &bob };
+        alice
+            .create(&net, json!({"task_id": task_id, "to": to.account_id}))
+            .await;
+    }
+    let claimed = bob.claim(&net, json!({"task_id": "done"})).await;
+    bob.finish(&net, &claimed[0], json!({"state": "completed"})).await;
+    bob.claim(&net, json!({"task_id": "mine"})).await;
+    let wait = async |task_id: &str| bob.claim(&net, json!({"task_id": task_id, "wait_ms": 20_000})).await;
+    for task_id in ["done", "theirs", "unknown"] {
+        tokio::select! {
+            biased;
+            // It may be given back.
+            tasks = wait("mine") => panic!("{tasks:?} came before the claim of {task_id} was answered"),
+            tasks = wait(task_id) => assert_eq!(tasks, Vec::<Value>::new(), "{task_id}"),
+        }
+    }
+}

@@ -61,7 +61,8 @@ async fn a_task_without_further_attempts_fails(#[values(Backend::Sqlite, Backend
     let heard = Heard::events(&net, &alice.account_id).await;
     let members = |id: &str| json!({"task_id": id, "to": bob.account_id, "heartbeat_ms": 3_000});
     alice.create(&net, members("silent")).await;
-    bob.claim_one(&net, json!({})).await;
+    let claimed = bob.claim_one(&net, json!({})).await;
+    bob.beat(&net, &claimed, json!({})).await;
     let failed = until_state(&net, "silent", "failed").await;
     assert_eq!(
         (&failed["code"], &failed["status"]),

@@ -9,6 +9,7 @@ mod messages;
 mod outage;
 mod refusals;
 mod registries;
+mod reports;
 mod signed;
 #[path = "../support/mod.rs"]
 mod support;

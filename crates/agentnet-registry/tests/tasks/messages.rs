@@ -7,10 +7,15 @@ use serde_json::{Value, json};
 use crate::client::{Heard, Session, ask, config, kinds, registry, status, until_state};
 use crate::support::{Backend, DEADLINE, Network};
 
+/// The present time.
+fn now() -> String {
+    agentnet_protocol::Timestamp::from(std::time::SystemTime::now()).to_string()
+}
+
 /// Sends a message about a task.
-async fn tell(net: &Network, id: &str, from: &str, to: &str, payload: Value) {
+pub(crate) async fn tell(net: &Network, id: &str, from: &str, to: &str, payload: Value) {
     let message = json!({"message_id": id, "from_agent": "a", "from_account_id": from, "to_agent": to, "to_account_id": to,
-                         "kind": "direct", "thread_id": "talk", "payload": payload, "sent_at": "2026-02-21T08:00:00Z"});
+                         "kind": "direct", "thread_id": "talk", "payload": payload, "sent_at": now()});
     net.publish(&format!("account.{to}.inbox"), message).await;
 }
 
@@ -233,8 +238,80 @@ async fn a_message_in_a_mailbox_counts(#[values(Backend::Sqlite, Backend::Postgr
     let envelope = json!({"message_id": "m1", "from_agent": "a", "from_account_id": alice.account_id, "to_agent": "b",
                           "to_account_id": bob.account_id, "kind": "direct", "ttl_ms": 60_000, "mailbox": true,
                           "payload": {"type": "task.assign", "task_id": "t", "text": "x"},
-                          "sent_at": agentnet_protocol::Timestamp::from(std::time::SystemTime::now()).to_string()});
+                          "sent_at": now()});
     let kept = ask(&net, "mailbox_put", json!({"envelope": envelope})).await;
     assert_eq!(kept["state"], "queued", "{kept}");
     assert_eq!(status(&net, "t").await["assignee_account_id"], json!(bob.account_id));
+}
+
+/// Whoever has a message can publish it again: one that had expired, or is older than tasks are kept, makes no task.
+#[rstest]
+#[tokio::test]
+async fn a_message_of_long_ago_makes_no_task(
+    #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+    #[values(true, false)] jetstream: bool,
+) {
+    let net = Network::on(backend, jetstream).await;
+    let _registry = registry(&net).await;
+    let long_ago = "2020-02-21T08:00:00Z";
+    for (task_id, members) in [
+        ("expired", json!({"sent_at": now(), "expires_at": long_ago})),
+        ("short", json!({"sent_at": long_ago, "ttl_ms": 1_000})),
+        ("old", json!({"sent_at": long_ago})),
+        ("new", json!({"sent_at": now(), "ttl_ms": 60_000})),
+    ] {
+        let mut message = json!({"message_id": task_id, "from_agent": "a", "from_account_id": "acct_a", "to_agent": "b",
+                                 "to_account_id": "acct_b", "kind": "direct", "thread_id": "talk",
+                                 "payload": {"type": "task.assign", "task_id": task_id, "text": "x"}});
+        for (name, value) in members.as_object().unwrap() {
+            message[name] = value.clone();
+        }
+        net.publish("account.acct_b.inbox", message).await;
+    }
+    until_state(&net, "new", "submitted").await;
+    net.history("talk", 4).await;
+    let list = net.ask("task_list", json!({"coordinator_account_id": "acct_a"})).await;
+    assert_eq!(list["tasks"].as_array().unwrap().len(), 1, "{list}");
+}
+
+/// Nobody does what is not wanted any more: its message goes from the mailbox.
+#[rstest]
+#[tokio::test]
+async fn the_message_of_a_cancelled_task_leaves_the_mailbox(
+    #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+) {
+    let net = Network::on(backend, true).await;
+    let _registry = registry(&net).await;
+    let alice = Session::plain(&net, "alice").await;
+    let bob = Session::plain(&net, "bob").await;
+    bob.leave(&net).await;
+    let keep = async |id: &str| {
+        let envelope = json!({"message_id": id, "from_agent": "a", "from_account_id": alice.account_id, "to_agent": "b",
+                              "to_account_id": bob.account_id, "kind": "direct", "ttl_ms": 60_000, "mailbox": true,
+                              "payload": {"text": "x"}, "sent_at": now()});
+        let kept = ask(&net, "mailbox_put", json!({"envelope": envelope})).await;
+        assert_eq!(kept["state"], "queued", "{kept}");
+    };
+    let created = alice.create(&net, json!({"task_id": "t", "to": bob.account_id})).await;
+    assert_eq!(created["delivery"], "message", "{created}");
+    for id in ["task_assign_t", "task_assign_u", "hello"] {
+        keep(id).await;
+    }
+    let canceled = ask(&net, "task_cancel", alice.request(json!({"task_id": "t"}))).await;
+    assert_eq!(canceled["task"]["state"], "canceled", "{canceled}");
+    eventually(DEADLINE, async || {
+        let reply = ask(&net, "mailbox_list", bob.request(json!({}))).await;
+        let ids: Vec<&str> = reply["messages"]
+            .as_array()
+            .unwrap_or_else(|| panic!("{reply}"))
+            .iter()
+            .map(|item| item["message_id"].as_str().unwrap())
+            .collect();
+        match ids == ["task_assign_u", "hello"] {
+            true => Ok(()),
+            false => Err(reply.clone()),
+        }
+    })
+    .await
+    .unwrap();
 }

@@ -13,7 +13,7 @@ use crate::support::{Backend, DEADLINE, Network};
 
 fn message(id: &str, from: &str, to: &str, payload: Value) -> Value {
     json!({"message_id": id, "from_agent": "a", "from_account_id": from, "to_agent": to, "to_account_id": to,
-           "kind": "direct", "thread_id": "talk", "payload": payload, "sent_at": "2026-02-21T08:00:00Z"})
+           "kind": "direct", "thread_id": "talk", "payload": payload, "sent_at": agentnet_protocol::Timestamp::from(std::time::SystemTime::now()).to_string()})
 }
 
 /// Requests fail at once meanwhile; messages about tasks and ends of leases are made up for.
@@ -45,7 +45,8 @@ async fn a_database_that_is_down_loses_no_task(
             json!({"task_id": "lost", "to": bob.account_id, "heartbeat_ms": 1_000}),
         )
         .await;
-    bob.claim(&net, json!({"task_id": "lost"})).await;
+    let lost = bob.claim(&net, json!({"task_id": "lost"})).await.remove(0);
+    bob.beat(&net, &lost, json!({})).await;
 
     store.set(line);
     let down = async || {

@@ -51,7 +51,7 @@ impl Owner {
     /// Sends a message, signed by this key, in the name of an account.
     async fn tell(&self, net: &Network, id: &str, from: &str, to: &str, payload: Value) {
         let message = json!({"message_id": id, "from_agent": "a", "from_account_id": from, "to_agent": to, "to_account_id": to,
-                             "kind": "direct", "thread_id": "talk", "payload": payload, "sent_at": "2026-02-21T08:00:00Z"});
+                             "kind": "direct", "thread_id": "talk", "payload": payload, "sent_at": agentnet_protocol::Timestamp::from(std::time::SystemTime::now()).to_string()});
         let mut envelope = Envelope::decode(message.to_string()).unwrap();
         envelope.auth = Some(message_auth::sign(&self.key, &envelope));
         let body = String::from_utf8(envelope.encode().to_vec()).unwrap();

@@ -33,12 +33,18 @@ CREATE TABLE IF NOT EXISTS agent_tasks (
     cancel_requested_at    timestamptz,
     due_at                 timestamptz,
     finish_id              text,
+    -- Claims in a row after which nothing was heard of the worker, and releases in a row.
+    unconfirmed            bigint      NOT NULL,
+    releases               bigint      NOT NULL,
+    -- Whether a message task.assign told the account, when the task was created.
+    is_assigned_by_message boolean     NOT NULL,
     code                   text,
     progress_count         bigint      NOT NULL,
     percent                bigint,
     phase                  text,
     message_id             text,
     event_count            bigint      NOT NULL,
+    event_bytes            bigint      NOT NULL,
     revision               bigint      NOT NULL,
     created_at             timestamptz NOT NULL,
     updated_at             timestamptz NOT NULL,
@@ -97,3 +103,15 @@ CREATE TABLE IF NOT EXISTS agent_task_events (
 
 CREATE UNIQUE INDEX IF NOT EXISTS idx_agent_task_events_message ON agent_task_events (task_id, message_id)
     WHERE message_id IS NOT NULL;
+
+-- How many stored parts a task has, and of which task it is a part itself. There is no row of a task without parts. Rows are
+-- locked after those of agent_tasks, in the order of the ids.
+CREATE TABLE IF NOT EXISTS agent_task_parts (
+    task_id        text COLLATE "C" NOT NULL PRIMARY KEY,
+    parent_task_id text COLLATE "C",
+    open           bigint           NOT NULL,
+    done           bigint           NOT NULL
+) WITH (fillfactor = 80);
+
+CREATE INDEX IF NOT EXISTS idx_agent_task_parts_parent ON agent_task_parts (parent_task_id)
+    WHERE parent_task_id IS NOT NULL;

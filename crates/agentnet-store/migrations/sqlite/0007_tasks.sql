@@ -33,12 +33,18 @@ CREATE TABLE agent_tasks (
     cancel_requested_at    INTEGER,
     due_at                 INTEGER,
     finish_id              TEXT,
+    -- Claims in a row after which nothing was heard of the worker, and releases in a row.
+    unconfirmed            INTEGER NOT NULL,
+    releases               INTEGER NOT NULL,
+    -- Whether a message task.assign told the account, when the task was created.
+    is_assigned_by_message INTEGER NOT NULL,
     code                   TEXT,
     progress_count         INTEGER NOT NULL,
     percent                INTEGER,
     phase                  TEXT,
     message_id             TEXT,
     event_count            INTEGER NOT NULL,
+    event_bytes            INTEGER NOT NULL,
     revision               INTEGER NOT NULL,
     created_at             INTEGER NOT NULL,
     updated_at             INTEGER NOT NULL,
@@ -96,3 +102,13 @@ CREATE TABLE agent_task_events (
 
 CREATE UNIQUE INDEX idx_agent_task_events_message ON agent_task_events (task_id, message_id)
     WHERE message_id IS NOT NULL;
+
+-- How many stored parts a task has, and of which task it is a part itself. There is no row of a task without parts.
+CREATE TABLE agent_task_parts (
+    task_id        TEXT    NOT NULL PRIMARY KEY,
+    parent_task_id TEXT,
+    open           INTEGER NOT NULL,
+    done           INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX idx_agent_task_parts_parent ON agent_task_parts (parent_task_id) WHERE parent_task_id IS NOT NULL;

@@ -59,6 +59,7 @@ pub async fn a_closed_store_is_unavailable(store: Arc<dyn Store>) {
         store.tasks(&any_task()).await.err(),
         store.task_children(&["t".into()]).await.err(),
         store.open_children("t", 1).await.err(),
+        store.children_with_children("t", 1).await.err(),
         store.task_events("t", 0, 1).await.err(),
         store.latest_task_events(&["t".into()]).await.err(),
         store.task_counts().await.err(),

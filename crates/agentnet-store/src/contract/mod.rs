@@ -32,6 +32,7 @@ pub mod task_changes;
 pub mod task_claims;
 pub mod task_creation;
 pub mod task_lists;
+pub mod task_parts;
 pub mod task_sweeps;
 pub mod threads;
 
@@ -167,6 +168,7 @@ macro_rules! contract_cases {
                 every_member_of_a_change_is_kept
                 a_repeated_end_is_known_after_the_next_attempt
                 a_message_counts_once
+                a_repeated_request_has_one_effect
                 a_lost_task_lease_changes_nothing
                 a_large_call_changes_all
                 concurrent_ends_are_one
@@ -177,6 +179,7 @@ macro_rules! contract_cases {
                 one_task_is_claimed_by_its_id
                 a_task_that_is_over_is_not_claimed
                 a_repeated_claim_gets_the_same_tasks
+                concurrent_claims_with_one_token_are_one
                 tokens_are_told_apart
                 concurrent_claims_share_no_task
             ]
@@ -195,6 +198,12 @@ macro_rules! contract_cases {
                 parts_are_counted
                 events_come_in_their_order
                 tasks_are_counted_by_state
+            ]
+            task_parts: [
+                parts_are_counted_as_they_end_and_begin_anew
+                a_canceled_task_gets_no_parts
+                parts_are_pruned_before_their_parent
+                concurrent_ends_of_parts_are_counted
             ]
             task_sweeps: [
                 what_is_over_is_noticed
@@ -264,6 +273,7 @@ mod tests {
             ("task_claims", include_str!("task_claims.rs")),
             ("task_creation", include_str!("task_creation.rs")),
             ("task_lists", include_str!("task_lists.rs")),
+            ("task_parts", include_str!("task_parts.rs")),
             ("task_sweeps", include_str!("task_sweeps.rs")),
             ("threads", include_str!("threads.rs")),
         ];

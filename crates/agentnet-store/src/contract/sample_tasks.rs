@@ -46,6 +46,9 @@ pub fn new_task(task_id: &str) -> Task {
         heartbeat_at: None,
         cancel_requested_at: None,
         finish_id: None,
+        unconfirmed: 0,
+        releases: 0,
+        is_assigned_by_message: false,
         result: None,
         code: None,
         detail: None,
@@ -58,6 +61,7 @@ pub fn new_task(task_id: &str) -> Task {
         phase: None,
         message_id: None,
         event_count: 0,
+        event_bytes: 0,
         revision: 0,
         created_at: at(0),
         updated_at: at(0),
@@ -145,6 +149,7 @@ pub fn heartbeat_of(task: &Task) -> TaskChange {
         attempt: attempt_of(task),
         progress: None,
         checkpoint: None,
+        request_id: None,
     }
 }
 
@@ -154,6 +159,7 @@ pub fn cancel() -> TaskChange {
     TaskChange::Cancel {
         reason: Some("not needed".into()),
         account_id: Some(COORDINATOR.to_owned()),
+        request_id: None,
     }
 }
 

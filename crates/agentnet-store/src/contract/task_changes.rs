@@ -6,10 +6,10 @@ use agentnet_protocol::task::TaskState;
 
 use super::sample::{at, json};
 use super::sample_tasks::{
-    WORKER, attempt_of, cancel, change, claim_at, claimed, create, event_kinds, finish, finish_of, heartbeat_of,
-    new_task, refusal, report,
+    COORDINATOR, WORKER, attempt_of, cancel, change, claim_at, claimed, create, event_kinds, finish, finish_of,
+    heartbeat_of, new_task, refusal, report,
 };
-use crate::model::{Finish, Progress, Task, TaskChange, TaskChanged, TaskClaimQuery, TaskRefusal};
+use crate::model::{Finish, Progress, REQUEST_ID_PREFIX, Task, TaskChange, TaskChanged, TaskClaimQuery, TaskRefusal};
 use crate::store::Store;
 
 async fn working(store: &dyn Store, task_id: &str) -> Task {
@@ -79,6 +79,7 @@ pub async fn every_member_of_a_change_is_kept(store: Arc<dyn Store>) {
             phase: Some("tool".into()),
         }),
         checkpoint: Some(json(r#"{"step": 3.0}"#)),
+        request_id: None,
     };
     let failure = |id: &str| TaskChange::Finish {
         attempt: attempt_of(&task),
@@ -93,10 +94,12 @@ pub async fn every_member_of_a_change_is_kept(store: Arc<dyn Store>) {
     let retry = TaskChange::Retry {
         not_before: at(9),
         account_id: "acct_c".into(),
+        request_id: None,
     };
     let input = TaskChange::Input {
         payload: Some(json("[2.50]")),
         account_id: "acct_c".into(),
+        request_id: None,
     };
     let steps = [
         ("progress", heartbeat),
@@ -165,6 +168,62 @@ pub async fn a_message_counts_once(store: Arc<dyn Store>) {
     assert_eq!(store.task("t1").await.unwrap().unwrap().progress_count, 1);
     // Ids of messages are those of one task.
     change(&*store, "t2", report("m1", TaskState::Working), 3).await;
+}
+
+/// The connection may break behind the commit, and the registry makes the call again.
+pub async fn a_repeated_request_has_one_effect(store: Arc<dyn Store>) {
+    let request_id = |name: &str| Some(format!("{REQUEST_ID_PREFIX}{name}"));
+    let task = working(&*store, "t1").await;
+    let heartbeat = TaskChange::Heartbeat {
+        attempt: attempt_of(&task),
+        progress: Some(Progress::default()),
+        checkpoint: None,
+        request_id: request_id("progress"),
+    };
+    let input = TaskChange::Input {
+        payload: None,
+        account_id: COORDINATOR.into(),
+        request_id: request_id("input"),
+    };
+    let retry = TaskChange::Retry {
+        not_before: at(5),
+        account_id: COORDINATOR.into(),
+        request_id: request_id("retry"),
+    };
+    let cancel = TaskChange::Cancel {
+        reason: None,
+        account_id: None,
+        request_id: request_id("cancel"),
+    };
+    let twice = async |step: &TaskChange, seconds| {
+        change(&*store, "t1", step.clone(), seconds).await;
+        assert_eq!(
+            refusal(&*store, "t1", step.clone(), seconds).await,
+            TaskRefusal::Duplicate,
+            "{step:?}"
+        );
+    };
+    twice(&heartbeat, 1).await;
+    change(&*store, "t1", finish_of(&task, "f1", TaskState::InputRequired), 2).await;
+    twice(&input, 3).await;
+    let task = claimed(&*store, &claim_at(4)).await.remove(0);
+    change(&*store, "t1", finish_of(&task, "f2", TaskState::Failed), 4).await;
+    twice(&retry, 5).await;
+    twice(&cancel, 6).await;
+    let kinds: Vec<String> = event_kinds(&*store, "t1")
+        .await
+        .into_iter()
+        .map(|(_, kind)| kind)
+        .collect();
+    let expected = [
+        "created", "claimed", "progress", "blocked", "input", "claimed", "finished", "retried", "finished",
+    ];
+    assert_eq!(kinds, expected);
+    // Another task has requests of its own, and no message takes the place of one.
+    create(&*store, &[new_task("t2")]).await;
+    let told = report(&request_id("cancel").unwrap(), TaskState::Working);
+    assert_eq!(refusal(&*store, "t2", told, 7).await, TaskRefusal::Nothing);
+    change(&*store, "t2", cancel, 7).await;
 }
 
 /// Also where no sweep has noticed yet.

@@ -165,6 +165,28 @@ pub async fn a_repeated_claim_gets_the_same_tasks(store: Arc<dyn Store>) {
     assert!(claimed_ids(&*store, &late).await.is_empty());
 }
 
+/// A claim that is held, and its repetition, may find tasks at the same moment.
+pub async fn concurrent_claims_with_one_token_are_one(store: Arc<dyn Store>) {
+    for round in 0..20 {
+        let tasks = ["a", "b", "c", "d"].map(|name| new_task(&format!("{name}{round}")));
+        create(&*store, &tasks).await;
+        let calls: Vec<_> = (0..4)
+            .map(|_| {
+                let (store, query) = (Arc::clone(&store), claim_at(round));
+                tokio::spawn(async move { claimed_ids(&*store, &query).await })
+            })
+            .collect();
+        let mut got = HashSet::new();
+        for call in calls {
+            got.extend(call.await.unwrap());
+        }
+        assert_eq!(got.len(), 1, "{got:?}");
+        for task in &tasks {
+            change(&*store, &task.task_id, cancel(), round + 40).await;
+        }
+    }
+}
+
 /// The token of a call may be the beginning of another's, as may be the ids of tasks.
 pub async fn tokens_are_told_apart(store: Arc<dyn Store>) {
     create(&*store, &[new_task("t1"), new_task("b-t1")]).await;

@@ -38,6 +38,9 @@ fn full(task_id: &str) -> Task {
         heartbeat_at: Some(at(10)),
         cancel_requested_at: Some(at(11)),
         finish_id: Some("f".into()),
+        unconfirmed: 2,
+        releases: 3,
+        is_assigned_by_message: true,
         result: Some(json("[1.00]")),
         code: Some("code".into()),
         detail: Some("detail".into()),
@@ -62,6 +65,7 @@ pub async fn a_task_comes_back_as_it_was(store: Arc<dyn Store>) {
     for task in [new_task("t1"), full("t2\0")] {
         let expected = Task {
             event_count: 1,
+            event_bytes: i64::try_from(task.text.len()).unwrap(),
             revision: task.revision.max(1),
             ..task.clone()
         };

@@ -95,6 +95,12 @@ pub struct Task {
     pub cancel_requested_at: Option<Timestamp>,
     /// The id of the request that ended it or the attempt.
     pub finish_id: Option<String>,
+    /// Claims in a row after which nothing was heard of the worker.
+    pub unconfirmed: i64,
+    /// How often in a row its workers have given it back.
+    pub releases: i64,
+    /// It was created for an account that is told by the message `task_assign_<task id>`.
+    pub is_assigned_by_message: bool,
     /// What came of it.
     pub result: Option<RawJson>,
     /// Why it ended.
@@ -119,6 +125,8 @@ pub struct Task {
     pub message_id: Option<String>,
     /// Number of events.
     pub event_count: i64,
+    /// Bytes of the texts and the JSON of its events.
+    pub event_bytes: i64,
     /// Counts every change.
     pub revision: i64,
     /// When it was created.
@@ -170,6 +178,15 @@ pub struct NewTaskEvent {
     pub message_id: Option<String>,
 }
 
+impl NewTaskEvent {
+    /// Bytes of its text and its JSON.
+    pub(crate) fn bytes(&self) -> i64 {
+        let text = self.text.as_ref().map_or(0, String::len);
+        let data = self.data.as_ref().map_or(0, |data| data.get().len());
+        i64::try_from(text + data).unwrap_or(i64::MAX)
+    }
+}
+
 /// How far a worker is.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Progress {
@@ -209,6 +226,10 @@ pub struct Finish {
     pub retryable: bool,
 }
 
+/// Begins the ids that registries give to requests without one of their own: the event of a request keeps its id in `message_id`,
+/// so that the request has one effect though the store is called again after a failure. They are shown to nobody.
+pub const REQUEST_ID_PREFIX: &str = "agentnet.request.";
+
 /// A change of a task.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TaskChange {
@@ -229,6 +250,8 @@ pub enum TaskChange {
         progress: Option<Progress>,
         /// What the next attempt shall get.
         checkpoint: Option<RawJson>,
+        /// Names the request, so that a repetition makes no second event; see [`REQUEST_ID_PREFIX`].
+        request_id: Option<String>,
     },
     /// The worker has finished, needs something, or gives the task back.
     Finish {
@@ -237,12 +260,19 @@ pub enum TaskChange {
         /// How it ended.
         finish: Finish,
     },
+    /// The claim is undone: its worker did not get the task.
+    Unclaim {
+        /// The attempt that the claim began.
+        attempt: Attempt,
+    },
     /// It is not wanted any more.
     Cancel {
         /// Why it is not wanted any more.
         reason: Option<String>,
         /// Who says so.
         account_id: Option<String>,
+        /// Names the request.
+        request_id: Option<String>,
     },
     /// The answer to a worker that waits for one.
     Input {
@@ -250,6 +280,8 @@ pub enum TaskChange {
         payload: Option<RawJson>,
         /// Who gives it.
         account_id: String,
+        /// Names the request.
+        request_id: Option<String>,
     },
     /// Another attempt of a task that failed.
     Retry {
@@ -257,6 +289,8 @@ pub enum TaskChange {
         not_before: Timestamp,
         /// Who wants it.
         account_id: String,
+        /// Names the request.
+        request_id: Option<String>,
     },
     /// Time has passed: a lease, a deadline or the time to stop may be over.
     Tick {
@@ -346,6 +380,8 @@ pub enum TaskCreated {
     TooMany,
     /// The task that it is a part of is unknown.
     NoParent,
+    /// The task that it is a part of is canceled, or is to stop.
+    ParentCanceled,
     /// The database does not take this one.
     Refused,
 }

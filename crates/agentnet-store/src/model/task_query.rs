@@ -53,7 +53,7 @@ impl TaskQuery {
     }
 }
 
-/// How many parts of a task have ended, and have not.
+/// How many stored parts of a task have ended, and have not.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct TaskParts {
     /// Those that have not ended.

@@ -25,7 +25,6 @@ use crate::model::{
 };
 use crate::page::{fetch_limit, page};
 use crate::store::Tasks;
-use crate::task_batch::sum_parts;
 
 const BY_ID: &str = concat!("SELECT ", columns!(), " FROM agent_tasks WHERE task_id = $1");
 
@@ -42,11 +41,13 @@ const LATEST_EVENTS: &str = concat!(
     " FROM agent_task_events WHERE task_id = wanted_id ORDER BY seq DESC LIMIT 1) AS last"
 );
 
-const CHILDREN: &str = "SELECT parent_task_id, state, count(*) AS tasks FROM agent_tasks \
-     WHERE parent_task_id IS NOT NULL AND parent_task_id = ANY($1) GROUP BY parent_task_id, state";
+const CHILDREN: &str = "SELECT task_id, open, done FROM agent_task_parts WHERE task_id = ANY($1)";
 
 const OPEN_CHILDREN: &str = "SELECT task_id FROM agent_tasks WHERE parent_task_id IS NOT NULL AND parent_task_id = $1 \
-     AND state IN ('submitted', 'working', 'input_required', 'auth_required') LIMIT $2";
+     AND state IN ('submitted', 'working', 'input_required', 'auth_required') AND cancel_requested_at IS NULL LIMIT $2";
+
+const CHILDREN_WITH_CHILDREN: &str = "SELECT task_id FROM agent_task_parts \
+     WHERE parent_task_id IS NOT NULL AND parent_task_id = $1 LIMIT $2";
 
 const COUNTS: &str = "SELECT state, count(*) AS tasks FROM agent_tasks GROUP BY state";
 
@@ -101,21 +102,28 @@ impl Tasks for PostgresStore {
             .fetch_all(self.pool()?)
             .await
             .map_err(failed)?;
-        let counts = rows
-            .iter()
-            .map(|row| {
-                Ok((
-                    text_column(row, "parent_task_id")?,
-                    state_column(row)?,
-                    row.try_get("tasks")?,
-                ))
-            })
-            .collect::<Result<Vec<_>, sqlx::Error>>();
-        Ok(sum_parts(counts.map_err(failed)?))
+        let counts = rows.iter().map(|row| {
+            let parts = TaskParts {
+                open: row.try_get("open")?,
+                done: row.try_get("done")?,
+            };
+            Ok((text_column(row, "task_id")?, parts))
+        });
+        counts.collect::<Result<_, sqlx::Error>>().map_err(failed)
     }
 
     async fn open_children(&self, task_id: &str, limit: usize) -> Result<Vec<String>, StoreError> {
         let children: Vec<String> = sqlx::query_scalar(OPEN_CHILDREN)
+            .bind(stored(task_id))
+            .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+            .fetch_all(self.pool()?)
+            .await
+            .map_err(failed)?;
+        Ok(children.into_iter().map(read).collect())
+    }
+
+    async fn children_with_children(&self, task_id: &str, limit: usize) -> Result<Vec<String>, StoreError> {
+        let children: Vec<String> = sqlx::query_scalar(CHILDREN_WITH_CHILDREN)
             .bind(stored(task_id))
             .bind(i64::try_from(limit).unwrap_or(i64::MAX))
             .fetch_all(self.pool()?)

@@ -16,7 +16,7 @@ use agentnet_protocol::task::TaskState;
 use async_trait::async_trait;
 use sqlx::Row as _;
 
-use self::read::{COUNTS, EVENTS, OPEN_CHILDREN, page_query};
+use self::read::{CHILDREN_WITH_CHILDREN, COUNTS, EVENTS, OPEN_CHILDREN, page_query};
 use self::row::{event_row, state_column, task_row};
 use super::SqliteStore;
 use super::error::failed;
@@ -26,7 +26,6 @@ use crate::model::{
 };
 use crate::page::page;
 use crate::store::Tasks;
-use crate::task_batch::sum_parts;
 
 #[async_trait]
 impl Tasks for SqliteStore {
@@ -68,12 +67,20 @@ impl Tasks for SqliteStore {
 
     async fn task_children(&self, task_ids: &[String]) -> Result<Vec<(String, TaskParts)>, StoreError> {
         let mut connection = self.read.acquire().await.map_err(failed)?;
-        let counts = read::children(&mut connection, task_ids).await.map_err(failed)?;
-        Ok(sum_parts(counts))
+        read::children(&mut connection, task_ids).await.map_err(failed)
     }
 
     async fn open_children(&self, task_id: &str, limit: usize) -> Result<Vec<String>, StoreError> {
         sqlx::query_scalar(OPEN_CHILDREN)
+            .bind(task_id)
+            .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+            .fetch_all(&self.read)
+            .await
+            .map_err(failed)
+    }
+
+    async fn children_with_children(&self, task_id: &str, limit: usize) -> Result<Vec<String>, StoreError> {
+        sqlx::query_scalar(CHILDREN_WITH_CHILDREN)
             .bind(task_id)
             .bind(i64::try_from(limit).unwrap_or(i64::MAX))
             .fetch_all(&self.read)

@@ -190,6 +190,7 @@ impl<S: System> History<'_, S> {
                         attempt,
                         progress,
                         checkpoint: Some(json("[1]")),
+                        request_id: None,
                     },
                     event,
                 )
@@ -220,16 +221,27 @@ impl<S: System> History<'_, S> {
                 let change = TaskChange::Cancel {
                     reason: None,
                     account_id: None,
+                    request_id: None,
                 };
                 (task, change, Event::Cancel)
             }
             Step::Input { task } => {
                 let payload = Some(json("[2]"));
-                (task, TaskChange::Input { payload, account_id }, Event::Input)
+                let change = TaskChange::Input {
+                    payload,
+                    account_id,
+                    request_id: None,
+                };
+                (task, change, Event::Input)
             }
             Step::Retry { task } => {
                 let not_before = self.now();
-                (task, TaskChange::Retry { not_before, account_id }, Event::Retry)
+                let change = TaskChange::Retry {
+                    not_before,
+                    account_id,
+                    request_id: None,
+                };
+                (task, change, Event::Retry)
             }
             Step::Report { task, message, state } => reported(task, account_id, format!("m{message}"), state),
             Step::Create { .. } | Step::Claim { .. } | Step::Advance { .. } | Step::Tick => {

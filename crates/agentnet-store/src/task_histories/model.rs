@@ -69,6 +69,10 @@ pub(super) struct ModelTask {
     delay: Option<i64>,
     deadline: Option<i64>,
     by_message: bool,
+    was_claimed: bool,
+    /// Claims since its worker was last heard of, and releases since it last did something else.
+    silent_claims: i64,
+    releases: u32,
     /// Messages and ends that were applied.
     applied: BTreeSet<String>,
     pub(super) result: Option<String>,
@@ -117,6 +121,9 @@ impl Model {
             delay: None,
             deadline: (task == 0).then_some(now + DEADLINE_MS),
             by_message: task == 2,
+            was_claimed: false,
+            silent_claims: 0,
+            releases: 0,
             applied: BTreeSet::new(),
             result: None,
             events: 1,
@@ -144,6 +151,8 @@ impl Model {
         let task = self.tasks[task].as_mut().unwrap();
         task.state = TaskState::Working;
         task.by_message = false;
+        task.was_claimed = true;
+        task.silent_claims += 1;
         task.attempt += 1;
         task.holder = Some(Holder {
             lease: lease.to_owned(),
@@ -166,6 +175,7 @@ impl ModelTask {
                 self.check_held(attempt, now)?;
                 let holder = self.holder.as_mut().unwrap();
                 holder.until = now + HEARTBEAT_MS;
+                self.silent_claims = 0;
                 self.events += i64::from(*progress);
             }
             Event::Finish {
@@ -214,6 +224,8 @@ impl ModelTask {
                 self.deadline = self.deadline.filter(|deadline| *deadline > now);
                 self.result = None;
                 self.not_before = now;
+                self.silent_claims = 0;
+                self.releases = 0;
                 self.wait(now);
                 self.events += 1;
                 self.retries += 1;
@@ -250,13 +262,23 @@ impl ModelTask {
     fn finish(&mut self, id: &str, state: TaskState, retryable: bool, now: i64) {
         self.applied.insert(id.to_owned());
         let is_unwanted = self.cancel_at.is_some();
+        self.silent_claims = 0;
+        self.releases = if state == TaskState::Submitted {
+            self.releases + 1
+        } else {
+            0
+        };
         match state {
             TaskState::Submitted | TaskState::InputRequired | TaskState::AuthRequired if is_unwanted => {
                 self.end(TaskState::Canceled);
             }
             TaskState::Submitted => {
                 self.attempt -= 1;
-                self.wait(now);
+                let delay = match self.releases {
+                    0 | 1 => 0,
+                    more => (500 << (more - 1)).min(60_000),
+                };
+                self.wait(now + delay);
                 self.events += 1;
             }
             TaskState::InputRequired | TaskState::AuthRequired => {
@@ -275,10 +297,12 @@ impl ModelTask {
     }
 
     fn report(&mut self, id: &str, state: TaskState, now: i64) {
-        let was_claimed = !self.by_message && self.attempt > 0;
-        if self.state.is_terminal() || was_claimed || self.holder.is_some() {
+        if self.state.is_terminal() || (!self.by_message && self.was_claimed) {
             // Ignored, or the progress of who has it: no change but an event.
             self.events += 1;
+            if state == TaskState::Working && self.is_held(now) {
+                self.silent_claims = 0;
+            }
             return;
         }
         self.by_message = true;
@@ -305,6 +329,14 @@ impl ModelTask {
             self.end(TaskState::Failed);
         } else if is_lost {
             self.events += 1;
+            if (1..4).contains(&self.silent_claims) {
+                self.events += 1;
+                self.attempt -= 1;
+                self.wait(now);
+                return Ok(());
+            }
+            self.silent_claims = 0;
+            self.releases = 0;
             match self.attempt < self.max_attempts {
                 true => self.try_again(now),
                 false => self.end(TaskState::Failed),

@@ -24,6 +24,9 @@ pub(super) trait System {
     async fn events(&mut self, task_id: &str) -> Vec<StoredTaskEvent>;
 }
 
+/// A task that was claimed, and its event.
+type Claimed = (Task, Vec<StoredTaskEvent>);
+
 /// The rules on tasks in memory.
 #[derive(Default)]
 pub(super) struct Rules {
@@ -31,7 +34,7 @@ pub(super) struct Rules {
     tasks: Vec<Task>,
     events: HashMap<String, Vec<StoredTaskEvent>>,
     /// The last claim, and what it gave.
-    claimed: Option<(String, Vec<(Task, Vec<StoredTaskEvent>)>)>,
+    claimed: Option<(String, Vec<Claimed>)>,
 }
 
 impl Rules {

@@ -7,6 +7,13 @@ use agentnet_protocol::{RawJson, Timestamp};
 use super::transitions::{MAX_EVENTS, end, event, has_worker, note_progress, object, submit};
 use crate::model::{Attempt, Finish, NewTaskEvent, Progress, Task, TaskDelivery, TaskLease, TaskRefusal};
 
+/// Claims in a row that are given back because nothing was heard of the worker; a further one counts as an attempt.
+pub(super) const MAX_UNCONFIRMED: i64 = 3;
+/// A task fails when its workers give it back so often in a row.
+pub(super) const MAX_RELEASES: i64 = 100;
+/// The longest delay after a release, in milliseconds.
+const MAX_RELEASE_DELAY_MS: i64 = 60_000;
+
 /// A session takes the task.
 pub(super) fn claim(
     task: &mut Task,
@@ -22,6 +29,7 @@ pub(super) fn claim(
     task.state = TaskState::Working;
     task.delivery = TaskDelivery::Lease;
     task.attempt += 1;
+    task.unconfirmed += 1;
     task.finish_id = None;
     task.code = None;
     task.detail = None;
@@ -58,6 +66,7 @@ pub(super) fn heartbeat(
     now: Timestamp,
 ) -> Result<Vec<NewTaskEvent>, TaskRefusal> {
     check_lease(task, attempt, now)?;
+    task.unconfirmed = 0;
     task.heartbeat_at = task.heartbeat_at.max(Some(now));
     let until = now.saturating_add_millis(i128::from(task.heartbeat_ms));
     if let Some(lease) = &mut task.lease {
@@ -94,6 +103,11 @@ pub(super) fn finished(
     check_lease(task, attempt, now)?;
     task.finish_id = Some(finish.finish_id.clone());
     task.heartbeat_at = Some(now);
+    task.unconfirmed = 0;
+    task.releases = match finish.state {
+        TaskState::Submitted => task.releases + 1,
+        _ => 0,
+    };
     if let Some(text) = &finish.text {
         task.latest_text.clone_from(text);
     }
@@ -105,12 +119,13 @@ pub(super) fn finished(
             let detail = finish.detail.as_deref();
             end(task, TaskState::Canceled, Some(code::CANCELED), detail, now)
         }
+        TaskState::Submitted if task.releases >= MAX_RELEASES => {
+            let detail = finish.detail.as_deref();
+            end(task, TaskState::Failed, Some(code::RELEASED), detail, now)
+        }
         TaskState::Submitted => {
-            // It is given back: the attempt does not count.
-            submit(task, now);
-            let released = event(task, "released");
-            task.attempt -= 1;
-            released
+            let delay = release_delay_ms(task.releases);
+            release(task, now.saturating_add_millis(i128::from(delay)))
         }
         TaskState::InputRequired | TaskState::AuthRequired => {
             task.lease = None;
@@ -138,6 +153,32 @@ pub(super) fn finished(
     Ok(vec![ended])
 }
 
+/// The claim is undone: its worker did not get the task.
+pub(super) fn unclaim(task: &mut Task, attempt: &Attempt, now: Timestamp) -> Result<Vec<NewTaskEvent>, TaskRefusal> {
+    check_lease(task, attempt, now)?;
+    task.unconfirmed = (task.unconfirmed - 1).max(0);
+    let mut released = match task.cancel_requested_at {
+        Some(_) => end(task, TaskState::Canceled, Some(code::CANCELED), None, now),
+        None => release(task, now),
+    };
+    released.from_account_id.clone_from(&task.worker_account_id);
+    Ok(vec![released])
+}
+
+/// It is given back: the attempt does not count.
+fn release(task: &mut Task, not_before: Timestamp) -> NewTaskEvent {
+    submit(task, not_before);
+    let released = event(task, "released");
+    task.attempt -= 1;
+    released
+}
+
+/// The delay after so many releases in a row, in milliseconds: none after the first one, then doubled with each.
+fn release_delay_ms(releases: i64) -> i64 {
+    let doublings = u32::try_from(releases - 2).map(|doublings| doublings.min(16));
+    doublings.map_or(0, |doublings| MAX_RELEASE_DELAY_MS.min(1_000 << doublings))
+}
+
 /// Time has passed.
 pub(super) fn tick(task: &mut Task, cancel_grace_ms: i64, now: Timestamp) -> Result<Vec<NewTaskEvent>, TaskRefusal> {
     if task.state.is_terminal() {
@@ -158,6 +199,12 @@ pub(super) fn tick(task: &mut Task, cancel_grace_ms: i64, now: Timestamp) -> Res
     }
     let mut lost = event(task, "lost");
     lost.from_account_id.clone_from(&task.worker_account_id);
+    // Nothing was heard of the worker after its claim: the reply may have found nobody.
+    if (1..=MAX_UNCONFIRMED).contains(&task.unconfirmed) {
+        return Ok(vec![lost, release(task, now)]);
+    }
+    task.unconfirmed = 0;
+    task.releases = 0;
     let then = match may_try_again(task) {
         true => failed_attempt(task, Some(code::WORKER_LOST), None, now),
         false => end(task, TaskState::Failed, Some(code::WORKER_LOST), None, now),

@@ -5,7 +5,7 @@ use agentnet_protocol::limits::{MAX_ID_BYTES, MAX_NAME_BYTES};
 use agentnet_protocol::task::{MAX_TEXT_BYTES, TaskState};
 
 use super::transitions::{MAX_EVENTS, end, event, has_worker, note_progress};
-use crate::model::{NewTaskEvent, Progress, Report, Task, TaskDelivery, TaskRefusal};
+use crate::model::{NewTaskEvent, Progress, REQUEST_ID_PREFIX, Report, Task, TaskDelivery, TaskRefusal};
 
 /// A message of a worker that holds no lease.
 pub(super) fn reported(
@@ -24,7 +24,10 @@ pub(super) fn reported(
         TaskState::Working | TaskState::Completed | TaskState::Failed
     ) || report.state.is_blocked();
     // Indexes hold both.
-    let is_storable = !message_id.is_empty() && message_id.len() <= MAX_ID_BYTES && account_id.len() <= MAX_NAME_BYTES;
+    let is_storable = !message_id.is_empty()
+        && message_id.len() <= MAX_ID_BYTES
+        && !message_id.starts_with(REQUEST_ID_PREFIX)
+        && account_id.len() <= MAX_NAME_BYTES;
     if !is_known_state || !is_storable {
         return Err(TaskRefusal::Nothing);
     }
@@ -50,13 +53,13 @@ pub(super) fn reported(
     }])
 }
 
-/// An end stays one, and of a task that was claimed only its lease decides: messages of its worker tell no more than how far it
-/// is.
+/// An end stays one, and of a task that was claimed only its lease decides, also after its worker has given it back or got an
+/// answer: messages of its worker tell no more than how far it is.
 fn is_ignored(task: &Task, account_id: &str, report: &Report, now: Timestamp) -> bool {
     if task.state.is_terminal() {
         return true;
     }
-    let was_claimed = task.delivery == TaskDelivery::Lease && task.attempt > 0;
+    let was_claimed = task.delivery == TaskDelivery::Lease && task.worker_account_id.is_some();
     let is_progress_of_worker = report.state == TaskState::Working
         && has_worker(task, now)
         && task.worker_account_id.as_deref() == Some(account_id);
@@ -70,6 +73,7 @@ fn applied(task: &mut Task, account_id: &str, report: &Report, text: &str, now: 
         phase: report.phase.clone(),
     };
     if task.lease.is_some() {
+        task.unconfirmed = 0;
         return note_progress(task, &progress);
     }
     task.delivery = TaskDelivery::Message;

@@ -78,6 +78,8 @@ pub(super) fn retry(
         task.deadline_at = None;
     }
     task.not_before = not_before;
+    task.unconfirmed = 0;
+    task.releases = 0;
     submit(task, not_before);
     Ok(vec![NewTaskEvent {
         from_account_id: Some(account_id.to_owned()),

@@ -31,6 +31,7 @@ fn input() -> TaskChange {
     TaskChange::Input {
         payload: Some(json("[7]")),
         account_id: COORDINATOR.into(),
+        request_id: None,
     }
 }
 
@@ -38,6 +39,7 @@ fn retry(not_before: i64) -> TaskChange {
     TaskChange::Retry {
         not_before: at(not_before),
         account_id: COORDINATOR.into(),
+        request_id: None,
     }
 }
 

@@ -9,6 +9,27 @@ use crate::model::{NewTaskEvent, Progress, Task};
 /// Events of one task, from which on progresses and ignored messages make no further ones.
 pub(super) const MAX_EVENTS: i64 = 10_000;
 
+/// Bytes of the texts and the JSON of one task's events, from which on progresses and ignored messages make no further ones, and
+/// the others are shortened.
+pub(super) const MAX_EVENT_BYTES: i64 = 8 * 1024 * 1024;
+/// Bytes of a text, or of JSON, in an event that is shortened.
+const SHORT_EVENT_BYTES: usize = 1_024;
+
+/// The event as far as the task has room for it, which is counted. The task itself has the whole texts and values.
+pub(super) fn within_bytes(task: &mut Task, mut event: NewTaskEvent) -> Option<NewTaskEvent> {
+    if task.event_bytes.saturating_add(event.bytes()) > MAX_EVENT_BYTES {
+        if matches!(event.kind, "progress" | "ignored") {
+            return None;
+        }
+        if let Some(text) = &mut event.text {
+            text.truncate(text.floor_char_boundary(SHORT_EVENT_BYTES));
+        }
+        event.data = event.data.filter(|data| data.get().len() <= SHORT_EVENT_BYTES);
+    }
+    task.event_bytes = task.event_bytes.saturating_add(event.bytes());
+    Some(event)
+}
+
 /// Whether a lease is in force.
 pub(super) fn has_worker(task: &Task, now: Timestamp) -> bool {
     task.lease.as_ref().is_some_and(|lease| lease.until > now)

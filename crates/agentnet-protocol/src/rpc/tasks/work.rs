@@ -9,8 +9,7 @@ use crate::RawJson;
 use crate::json::{ArrayWriter, Object, ObjectWriter, Value, ascii};
 use crate::limits::{MAX_CAPABILITIES, MAX_CAPABILITY_BYTES, MAX_ID_BYTES, MAX_NAME_BYTES};
 use crate::task::{
-    MAX_CHECKPOINT_BYTES, MAX_CLAIM, MAX_HEARTBEATS, MAX_REQUEST_BYTES, MAX_RESULT_BYTES, MAX_TEXT_BYTES, MAX_WAIT_MS,
-    TaskState, percent,
+    MAX_CLAIM, MAX_HEARTBEATS, MAX_REQUEST_BYTES, MAX_RESULT_BYTES, MAX_TEXT_BYTES, MAX_WAIT_MS, TaskState, percent,
 };
 
 /// Bytes of the id of a claim.
@@ -199,15 +198,16 @@ impl Request for TaskHeartbeatRequest {
 
 signed!(TaskHeartbeatRequest);
 
+/// Reads an item. Whether its report is too large is told in its result: the other items count.
 fn heartbeat(value: Value<'_>) -> Result<TaskHeartbeat, RpcError> {
     let object = value.as_object().ok_or(RpcError::new("an item must be an object"))?;
     let progress = object.get("progress").as_object();
     let progress = match &progress {
         None => None,
         Some(progress) => Some(TaskProgress {
-            text: text(progress, "text", MAX_TEXT_BYTES)?,
+            text: text(progress, "text", MAX_REQUEST_BYTES)?,
             percent: percent(progress),
-            phase: bounded(progress, "phase", MAX_NAME_BYTES)?,
+            phase: bounded(progress, "phase", MAX_REQUEST_BYTES)?,
         }),
     };
     Ok(TaskHeartbeat {
@@ -215,7 +215,7 @@ fn heartbeat(value: Value<'_>) -> Result<TaskHeartbeat, RpcError> {
         attempt: number(&object, "attempt", 0, 0, i64::MAX)?,
         lease: lease(&object)?,
         progress,
-        checkpoint: json(&object, "checkpoint", MAX_CHECKPOINT_BYTES)?,
+        checkpoint: json(&object, "checkpoint", MAX_REQUEST_BYTES)?,
     })
 }
 
@@ -225,14 +225,17 @@ record! {
     pub struct TaskHeartbeatResult {
         /// Id of the task.
         pub task_id: String,
-        /// The lease goes on.
+        /// The report is noted, and the lease goes on.
         pub ok: bool,
         /// When it ends.
         pub lease_until: Option<String> as Omitted,
         /// The task is not wanted any more: stop.
         pub cancel_requested: bool as IfTrue,
-        /// Why the lease does not go on, such as `task_lease_lost`.
+        /// What is wrong: `task_lease_lost` and `not_found` mean that the lease is over; with any other code only the report is
+        /// not noted.
         pub code: Option<String> as Omitted,
+        /// The same in words.
+        pub detail: Option<String> as Omitted,
     }
 }
 

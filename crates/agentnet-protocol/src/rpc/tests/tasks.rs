@@ -101,11 +101,8 @@ fn texts_and_values_are_bounded() {
             r#"{{"account_id":"a","session_tag":"s","items":[{{"task_id":"t","attempt":1,"lease":"l","checkpoint":{checkpoint}}}]}}"#
         )
     };
-    assert!(decode_request::<TaskHeartbeatRequest>(beat(MAX_CHECKPOINT_BYTES).as_bytes()).is_ok());
-    assert_eq!(
-        refused::<TaskHeartbeatRequest>(&beat(MAX_CHECKPOINT_BYTES + 1)),
-        "checkpoint has 65537 bytes; at most 65536 are allowed"
-    );
+    // One that is too large is told in its result: the other items of the request count.
+    assert!(decode_request::<TaskHeartbeatRequest>(beat(MAX_CHECKPOINT_BYTES + 1).as_bytes()).is_ok());
 }
 
 #[test]

@@ -54,6 +54,11 @@ impl Tasks for ResilientStore {
         self.call(|| self.database.store.open_children(task_id, limit)).await
     }
 
+    async fn children_with_children(&self, task_id: &str, limit: usize) -> Result<Vec<String>, StoreError> {
+        self.call(|| self.database.store.children_with_children(task_id, limit))
+            .await
+    }
+
     async fn task_events(&self, task_id: &str, after: i64, limit: usize) -> Result<Vec<StoredTaskEvent>, StoreError> {
         self.call(|| self.database.store.task_events(task_id, after, limit))
             .await

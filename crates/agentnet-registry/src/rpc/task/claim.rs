@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use agentnet_protocol::rpc::{ClaimedTask, Reply as _, RpcError, TaskClaimReply, TaskClaimRequest};
 use agentnet_protocol::task::{TaskState, error};
-use agentnet_store::model::{Attempt, Finish, StoredTaskEvent, Task, TaskChange, TaskClaimQuery};
+use agentnet_store::model::{Attempt, Finish, StoredTaskEvent, Task, TaskChange, TaskClaimQuery, TaskTarget};
 use tokio::time::Instant;
 
 use super::{authorize, batch_failed, check_session, describe_changed, store_failed};
@@ -23,6 +23,9 @@ const MIN_INTERVAL: Duration = Duration::from_millis(50);
 /// How often it asks though nothing wakes it: a wake-up of another registry may be lost.
 const RECHECK_INTERVAL: Duration = Duration::from_secs(5);
 
+/// How long a request waits for a task that there is not: its message may come before the registry has stored it.
+const UNKNOWN_TASK_WAIT: Duration = Duration::from_secs(2);
+
 /// A task that was claimed, and its last event.
 type Claimed = (Task, Vec<StoredTaskEvent>);
 
@@ -34,10 +37,12 @@ pub(in crate::rpc) async fn claim(
 ) -> Result<String, RpcError> {
     authorize(ctx, &request).await?;
     let waiters = &ctx.task_ledger.notices.claims;
-    let mut waiter = (request.wait_ms > 0).then(|| waiters.join(wanted(&request))).flatten();
+    let join = || waiters.join(&request.account_id, wanted(&request));
+    let mut waiter = (request.wait_ms > 0).then(join).flatten();
     let stop = ctx.tasks.stop_token(Phase::Requests);
     let wait = Duration::from_millis(u64::try_from(request.wait_ms).unwrap_or_default());
-    let deadline = Instant::now() + wait;
+    let started = Instant::now();
+    let mut deadline = started + wait;
     loop {
         check_session(ctx, &request.account_id, &request.session_tag).await?;
         if let Some(waiter) = &waiter {
@@ -48,6 +53,11 @@ pub(in crate::rpc) async fn claim(
             return Ok(reply.encode());
         };
         waiter.found_nothing();
+        match prospect(ctx, &request).await? {
+            Prospect::Waits => {}
+            Prospect::Unknown => deadline = deadline.min(started + UNKNOWN_TASK_WAIT),
+            Prospect::Never => return Ok(reply.encode()),
+        }
         let began = Instant::now();
         call.place = None;
         let may_be_more = tokio::select! {
@@ -68,6 +78,33 @@ pub(in crate::rpc) async fn claim(
             .encode());
         }
     }
+}
+
+/// Whether a task that a request waits for may come.
+enum Prospect {
+    /// It may be given back, or its time may come.
+    Waits,
+    /// There is none with the id: the message that makes it may be on its way.
+    Unknown,
+    /// It has ended, or is not for this session.
+    Never,
+}
+
+async fn prospect(ctx: &Context, request: &TaskClaimRequest) -> Result<Prospect, RpcError> {
+    let Some(task_id) = &request.task_id else {
+        return Ok(Prospect::Waits);
+    };
+    let Some(task) = ctx.store.task(task_id).await.map_err(store_failed)? else {
+        return Ok(Prospect::Unknown);
+    };
+    let is_for_it = match &task.target {
+        TaskTarget::Account(account_id) => *account_id == request.account_id,
+        TaskTarget::Capability(capability) => request.capabilities.contains(capability),
+    };
+    Ok(match is_for_it && !task.state.is_terminal() {
+        true => Prospect::Waits,
+        false => Prospect::Never,
+    })
 }
 
 /// What a request waits for.
@@ -120,9 +157,8 @@ async fn fit(ctx: &Context, claimed: Vec<Claimed>) -> Result<TaskClaimReply, Rpc
     };
     let mut back = Vec::new();
     for (task, events) in claimed {
-        let release = |state, code: Option<&str>| release(&task, state, code);
         if !back.is_empty() {
-            back.extend(release(TaskState::Submitted, None));
+            back.extend(unclaim(&task));
             continue;
         }
         let (whole, short) = forms(ctx, task.clone(), events);
@@ -138,13 +174,12 @@ async fn fit(ctx: &Context, claimed: Vec<Claimed>) -> Result<TaskClaimReply, Rpc
         if !fits && reply.tasks.is_empty() {
             // It was larger when it was created than the server takes now.
             tracing::error!(task_id = %task.task_id, "no reply has room for a task; it fails");
-            let change = release(TaskState::Failed, Some(error::TOO_LARGE));
             ctx.task_ledger
-                .change_all(change.into_iter().collect())
+                .change_all(fail(&task).into_iter().collect())
                 .await
                 .map_err(batch_failed)?;
         } else if !fits {
-            back.extend(release(TaskState::Submitted, None));
+            back.extend(unclaim(&task));
         }
     }
     if !back.is_empty() {
@@ -175,23 +210,31 @@ fn forms(ctx: &Context, task: Task, events: Vec<StoredTaskEvent>) -> (ClaimedTas
     (whole, short)
 }
 
-/// Ends the attempt of a task that was just claimed.
-fn release(task: &Task, state: TaskState, code: Option<&str>) -> Option<(String, TaskChange)> {
-    let lease = task.lease.as_ref()?;
-    let change = TaskChange::Finish {
-        attempt: Attempt {
-            number: task.attempt,
-            lease: lease.token.clone(),
-        },
-        finish: Finish {
-            finish_id: lease.token.clone(),
-            state,
-            result: None,
-            text: None,
-            code: code.map(str::to_owned),
-            detail: None,
-            retryable: false,
-        },
+/// Gives a task back that was just claimed.
+fn unclaim(task: &Task) -> Option<(String, TaskChange)> {
+    let attempt = attempt(task)?;
+    Some((task.task_id.clone(), TaskChange::Unclaim { attempt }))
+}
+
+/// Ends a task that was just claimed, and fits into no reply.
+fn fail(task: &Task) -> Option<(String, TaskChange)> {
+    let attempt = attempt(task)?;
+    let finish = Finish {
+        finish_id: attempt.lease.clone(),
+        state: TaskState::Failed,
+        result: None,
+        text: None,
+        code: Some(error::TOO_LARGE.to_owned()),
+        detail: None,
+        retryable: false,
     };
-    Some((task.task_id.clone(), change))
+    Some((task.task_id.clone(), TaskChange::Finish { attempt, finish }))
+}
+
+fn attempt(task: &Task) -> Option<Attempt> {
+    let lease = task.lease.as_ref()?;
+    Some(Attempt {
+        number: task.attempt,
+        lease: lease.token.clone(),
+    })
 }

@@ -11,6 +11,7 @@ use super::size::{self, Share};
 use super::{authorize, batch_failed, describe_changed, describe_one, fit_task, refused, store_failed};
 use crate::clock::{Now, now_text};
 use crate::context::Context;
+use crate::task_ledger::ancestry;
 use crate::task_ledger::content::{self, ContentError};
 
 /// Stores a task, or finds the one that was stored for the same request.
@@ -25,6 +26,9 @@ pub(in crate::rpc) async fn create(ctx: &Arc<Context>, request: TaskCreateReques
     let delivery = delivery(ctx, &target).await?;
     let parent = request.parent_task_id.clone().unwrap_or_default();
     let task = content::requested(request, delivery, Now::read().time).map_err(invalid)?;
+    if let Err(refusal) = check_parent(ctx, &task).await? {
+        return repeated(ctx, task).await.unwrap_or(Err(refusal));
+    }
     match ctx.task_ledger.create(task).await.map_err(batch_failed)? {
         TaskCreated::New(task, events) => {
             let delivery = task.delivery;
@@ -32,10 +36,7 @@ pub(in crate::rpc) async fn create(ctx: &Arc<Context>, request: TaskCreateReques
             reply(ctx, task, delivery, true)
         }
         TaskCreated::Known(task) => known(ctx, *task).await,
-        TaskCreated::Conflict => {
-            let sentence = "another task has this id, or this key of its coordinator; take another one";
-            Err(refused(error::CONFLICT, sentence))
-        }
+        TaskCreated::Conflict => Err(conflict()),
         TaskCreated::TooMany => {
             let sentence = format!(
                 "the coordinator has {} tasks that have not ended (AGENTNET_TASK_MAX_OPEN); wait for some, or cancel them",
@@ -43,11 +44,56 @@ pub(in crate::rpc) async fn create(ctx: &Arc<Context>, request: TaskCreateReques
             );
             Err(refused(error::TOO_MANY, sentence))
         }
+        TaskCreated::ParentCanceled => Err(parent_canceled()),
         TaskCreated::NoParent => Err(refused(error::PARENT_UNKNOWN, format!("there is no task {parent}"))),
         TaskCreated::Refused => {
             let sentence = "the database does not take the task; shorten its ids";
             Err(refused(error::INVALID, sentence))
         }
+    }
+}
+
+fn conflict() -> RpcError {
+    let sentence = "another task has this id, or this key of its coordinator; take another one";
+    refused(error::CONFLICT, sentence)
+}
+
+fn parent_canceled() -> RpcError {
+    let sentence =
+        "the task in parent_task_id, or one that it is a part of, is canceled or is to stop; it gets no parts";
+    refused(error::PARENT_CANCELED, sentence)
+}
+
+/// Whether the coordinator may add a part to the parent of a task, if it has one. An unknown one is the store's business.
+async fn check_parent(ctx: &Context, task: &Task) -> Result<Result<(), RpcError>, RpcError> {
+    let Some(parent) = &task.parent_task_id else {
+        return Ok(Ok(()));
+    };
+    let Some(parent) = ctx.store.task(parent).await.map_err(store_failed)? else {
+        return Ok(Ok(()));
+    };
+    let say = ancestry::say_in_parts(ctx.store.as_ref(), &task.coordinator_account_id, &parent).await;
+    let say = say.map_err(store_failed)?;
+    Ok(if !say.has_say {
+        let sentence = "only the coordinator of the task in parent_task_id, those of tasks above it, and its worker add parts to it";
+        Err(refused(error::FORBIDDEN, sentence))
+    } else if say.is_canceled {
+        Err(parent_canceled())
+    } else {
+        Ok(())
+    })
+}
+
+/// The reply to a request that was made before, when its coordinator might still add a part; `None` for a new one.
+async fn repeated(ctx: &Context, task: Task) -> Option<Result<String, RpcError>> {
+    // Without room for open tasks, none is stored.
+    match ctx.store.create_tasks(&[task], 0).await {
+        Ok(mut outcomes) => match outcomes.pop()? {
+            TaskCreated::Known(task) => Some(known(ctx, *task).await),
+            TaskCreated::Conflict => Some(Err(conflict())),
+            _ => None,
+        },
+        Err(error) => Some(Err(store_failed(error))),
     }
 }
 

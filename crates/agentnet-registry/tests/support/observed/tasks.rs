@@ -61,6 +61,11 @@ impl Tasks for Observed {
         self.store.open_children(task_id, limit).await
     }
 
+    async fn children_with_children(&self, task_id: &str, limit: usize) -> Result<Vec<String>, StoreError> {
+        self.reach().await?;
+        self.store.children_with_children(task_id, limit).await
+    }
+
     async fn task_events(&self, task_id: &str, after: i64, limit: usize) -> Result<Vec<StoredTaskEvent>, StoreError> {
         self.reach().await?;
         self.store.task_events(task_id, after, limit).await

@@ -2,16 +2,18 @@
 //!
 //! Changes lock their tasks in the order of the ids; whoever goes through the tasks of others skips those that are locked.
 
+use std::collections::BTreeMap;
+
 use agentnet_protocol::Timestamp;
 use sqlx::PgConnection;
 use sqlx::postgres::PgPool;
 
 use super::row::{columns, task_row, text_column};
-use super::write::save;
+use super::write::{count_parts, save};
 use crate::error::StoreError;
-use crate::model::{StoredTaskEvent, Task, TaskChange, TaskChanged};
+use crate::model::{StoredTaskEvent, Task, TaskChange, TaskChanged, TaskParts};
 use crate::postgres::error::failed;
-use crate::postgres::value::{Time, stored};
+use crate::postgres::value::{Time, read, stored};
 use crate::postgres::{PostgresStore, retry_on_conflict};
 use crate::task_batch::{TaskBatch, repeatable_ids, task_ids};
 
@@ -37,12 +39,18 @@ const LOCK_DUE: &str = concat!(
     " FROM agent_tasks WHERE seq = ANY($1) FOR UPDATE SKIP LOCKED"
 );
 
+/// Tasks that ended before a time and have no parts.
 pub(super) const OLD: &str = "SELECT task_id FROM agent_tasks old WHERE finished_at IS NOT NULL AND finished_at < $1 \
-     AND NOT EXISTS (SELECT 1 FROM agent_tasks parent WHERE parent.task_id = old.parent_task_id) \
+     AND NOT EXISTS (SELECT 1 FROM agent_task_parts parts WHERE parts.task_id = old.task_id) \
      ORDER BY finished_at LIMIT $2";
 
-const DELETE: &str = "DELETE FROM agent_tasks WHERE seq IN (SELECT seq FROM agent_tasks WHERE task_id = ANY($1) \
-     AND finished_at IS NOT NULL AND finished_at < $2 FOR UPDATE SKIP LOCKED) RETURNING task_id";
+const LOCK_OLD: &str = "SELECT task_id FROM agent_tasks WHERE task_id = ANY($1) AND finished_at IS NOT NULL \
+     AND finished_at < $2 FOR UPDATE SKIP LOCKED";
+/// A part may have come since they were found; while they are locked, none comes.
+const DELETE: &str = "DELETE FROM agent_tasks old WHERE task_id = ANY($1) \
+     AND NOT EXISTS (SELECT 1 FROM agent_task_parts parts WHERE parts.task_id = old.task_id) \
+     RETURNING task_id, parent_task_id";
+const DELETE_COUNTS: &str = "DELETE FROM agent_task_parts WHERE task_id = ANY($1) AND open = 0 AND done = 0";
 const DELETE_EVENTS: &str = "DELETE FROM agent_task_events WHERE task_id = ANY($1)";
 
 /// What [`Tasks::change_tasks`](crate::store::Tasks::change_tasks) says.
@@ -155,13 +163,28 @@ pub(super) async fn prune_tasks(store: &PostgresStore, before: Timestamp, limit:
 /// `old` are ids as they are stored.
 async fn prune_once(pool: &PgPool, old: &[String], before: Timestamp) -> Result<u64, sqlx::Error> {
     let mut transaction = pool.begin().await?;
-    let deleted: Vec<String> = sqlx::query_scalar(DELETE)
+    let locked: Vec<String> = sqlx::query_scalar(LOCK_OLD)
         .bind(old)
         .bind(Time(before))
         .fetch_all(&mut *transaction)
         .await?;
-    sqlx::query(DELETE_EVENTS)
-        .bind(&deleted)
+    let deleted: Vec<(String, Option<String>)> = sqlx::query_as(DELETE)
+        .bind(&locked)
+        .fetch_all(&mut *transaction)
+        .await?;
+    let ids: Vec<&str> = deleted.iter().map(|(task_id, _)| task_id.as_str()).collect();
+    sqlx::query(DELETE_EVENTS).bind(&ids).execute(&mut *transaction).await?;
+    let parents: Vec<String> = deleted
+        .iter()
+        .filter_map(|(_, parent)| parent.clone().map(read))
+        .collect();
+    let mut counts: BTreeMap<&str, TaskParts> = BTreeMap::new();
+    for parent in &parents {
+        counts.entry(parent).or_default().done -= 1;
+    }
+    count_parts(&mut transaction, &counts).await?;
+    sqlx::query(DELETE_COUNTS)
+        .bind(counts.keys().map(|parent| stored(parent)).collect::<Vec<_>>())
         .execute(&mut *transaction)
         .await?;
     transaction.commit().await?;

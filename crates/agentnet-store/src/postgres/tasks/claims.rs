@@ -77,6 +77,9 @@ const CLAIMED_EVENT: &str = concat!(
     " FROM agent_task_events WHERE task_id = $1 AND kind = 'claimed' ORDER BY seq DESC LIMIT 1"
 );
 
+/// Calls with the same token come one after the other: the second one sees what the first has claimed.
+const LOCK_TOKEN: &str = "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))";
+
 /// What [`Tasks::claim_tasks`](crate::store::Tasks::claim_tasks) says.
 pub(super) async fn claim_tasks(
     store: &PostgresStore,
@@ -111,7 +114,7 @@ async fn claim_once(pool: &PgPool, query: &TaskClaimQuery) -> Result<Vec<(Task, 
     Ok(Vec::new())
 }
 
-/// Claims those candidates that no other transaction has locked.
+/// Claims those candidates that no other transaction has locked, unless a call with the same token has claimed something.
 async fn claim_of(
     pool: &PgPool,
     query: &TaskClaimQuery,
@@ -119,6 +122,15 @@ async fn claim_of(
     max: i64,
 ) -> Result<Vec<(Task, Vec<StoredTaskEvent>)>, sqlx::Error> {
     let mut transaction = pool.begin().await?;
+    sqlx::query(LOCK_TOKEN)
+        .bind(stored(&query.token))
+        .execute(&mut *transaction)
+        .await?;
+    let repeated = repeated(&mut transaction, query).await?;
+    if !repeated.is_empty() {
+        transaction.rollback().await?;
+        return Ok(repeated);
+    }
     let rows = sqlx::query(LOCK)
         .bind(candidates)
         .bind(max)

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use sqlx::{Connection as _, PgConnection, Row as _};
 
-use super::row::{columns, task_row, text_column};
+use super::row::{columns, opt_text_column, opt_time_column, state_column, task_row, text_column};
 use super::write::insert;
 use crate::bisect::RowOutcome;
 use crate::error::StoreError;
@@ -12,7 +12,7 @@ use crate::model::{StoredTaskEvent, Task, TaskCreated};
 use crate::postgres::error::{failed, is_conflict, row_outcome};
 use crate::postgres::value::stored;
 use crate::postgres::{MAX_CONFLICT_RETRIES, PostgresStore};
-use crate::task_admission::TaskAdmission;
+use crate::task_admission::{TaskAdmission, is_canceled};
 use crate::task_rules::created;
 
 const KNOWN_IDS: &str = concat!("SELECT ", columns!(), " FROM agent_tasks WHERE task_id = ANY($1)");
@@ -24,7 +24,9 @@ const KNOWN_KEYS: &str = concat!(
      (SELECT * FROM unnest($1::text[], $2::text[]))"
 );
 
-const PARENTS: &str = "SELECT task_id FROM agent_tasks WHERE task_id = ANY($1)";
+/// They are locked: none is deleted or cancelled before the new tasks are there.
+const PARENTS: &str = "SELECT task_id, parent_task_id, state, cancel_requested_at FROM agent_tasks \
+     WHERE task_id = ANY($1) ORDER BY task_id FOR KEY SHARE";
 
 /// How many tasks of each coordinator have not ended, counted up to a bound. Registries that store at the same time may exceed it
 /// by what each of them stores.
@@ -88,7 +90,7 @@ async fn create_together(
         transaction.rollback().await?;
         return Ok(Some(outcomes));
     }
-    if !insert(&mut transaction, &new).await? {
+    if !insert(&mut transaction, &new, &admission).await? {
         transaction.rollback().await?;
         return Ok(None);
     }
@@ -113,24 +115,26 @@ async fn create_one_by_one(
         }
         let (task, event) = created(task);
         let mut savepoint = transaction.begin().await?;
-        outcomes.push(match insert(&mut savepoint, &[(task.clone(), event.clone())]).await {
-            Ok(true) => {
-                savepoint.commit().await?;
-                admission.record(task.clone());
-                TaskCreated::New(Box::new(task), vec![event])
-            }
-            Ok(false) => {
-                savepoint.rollback().await?;
-                transaction.rollback().await?;
-                return Ok(None);
-            }
-            Err(error) if row_outcome(&error) == RowOutcome::Refused => {
-                savepoint.rollback().await?;
-                tracing::warn!(task_id = ?task.task_id, %error, "a task cannot be stored");
-                TaskCreated::Refused
-            }
-            Err(error) => return Err(error),
-        });
+        outcomes.push(
+            match insert(&mut savepoint, &[(task.clone(), event.clone())], &admission).await {
+                Ok(true) => {
+                    savepoint.commit().await?;
+                    admission.record(task.clone());
+                    TaskCreated::New(Box::new(task), vec![event])
+                }
+                Ok(false) => {
+                    savepoint.rollback().await?;
+                    transaction.rollback().await?;
+                    return Ok(None);
+                }
+                Err(error) if row_outcome(&error) == RowOutcome::Refused => {
+                    savepoint.rollback().await?;
+                    tracing::warn!(task_id = ?task.task_id, %error, "a task cannot be stored");
+                    TaskCreated::Refused
+                }
+                Err(error) => return Err(error),
+            },
+        );
     }
     transaction.commit().await?;
     Ok(Some(outcomes))
@@ -171,7 +175,10 @@ async fn load(connection: &mut PgConnection, tasks: &[Task], max_open: i64) -> R
             .fetch_all(&mut *connection)
             .await?;
         for row in &parents {
-            admission.set_parent(text_column(row, "task_id")?);
+            let cancel_requested_at = opt_time_column(row, "cancel_requested_at")?;
+            let is_canceled = is_canceled(state_column(row)?, cancel_requested_at.is_some());
+            let parent_task_id = opt_text_column(row, "parent_task_id")?;
+            admission.set_parent(text_column(row, "task_id")?, parent_task_id, is_canceled);
         }
     }
     let coordinators: BTreeSet<&str> = tasks.iter().map(|task| task.coordinator_account_id.as_str()).collect();

@@ -13,8 +13,9 @@ macro_rules! columns {
     () => {
         "task_id, coordinator_account_id, coordinator, idempotency_key, content_sha256, capability, assignee_account_id, \
          worker_account_id, delivery, thread_id, parent_task_id, priority, not_before, deadline_at, max_attempts, backoff_ms, \
-         heartbeat_ms, state, attempt, lease, lease_session, lease_until, heartbeat_at, cancel_requested_at, finish_id, code, \
-         progress_count, percent, phase, message_id, event_count, revision, created_at, updated_at, finished_at, title, \
+         heartbeat_ms, state, attempt, lease, lease_session, lease_until, heartbeat_at, cancel_requested_at, finish_id, \
+         unconfirmed, releases, is_assigned_by_message, code, \
+         progress_count, percent, phase, message_id, event_count, event_bytes, revision, created_at, updated_at, finished_at, title, \
          detail, metadata, text, latest_text, latest_progress_text, input, checkpoint, result, payload"
     };
 }
@@ -58,6 +59,9 @@ pub(super) fn task_row(row: &PgRow) -> Result<Task, sqlx::Error> {
         cancel_requested_at: opt_time_column(row, "cancel_requested_at")?,
         finish_id: opt_text_column(row, "finish_id")?,
         result: opt_json_column(row, "result")?,
+        unconfirmed: row.try_get("unconfirmed")?,
+        releases: row.try_get("releases")?,
+        is_assigned_by_message: row.try_get("is_assigned_by_message")?,
         code: opt_text_column(row, "code")?,
         detail: opt_text_column(row, "detail")?,
         checkpoint: opt_json_column(row, "checkpoint")?,
@@ -69,6 +73,7 @@ pub(super) fn task_row(row: &PgRow) -> Result<Task, sqlx::Error> {
         phase: opt_text_column(row, "phase")?,
         message_id: opt_text_column(row, "message_id")?,
         event_count: row.try_get("event_count")?,
+        event_bytes: row.try_get("event_bytes")?,
         revision: row.try_get("revision")?,
         created_at: time_column(row, "created_at")?,
         updated_at: time_column(row, "updated_at")?,
@@ -132,7 +137,7 @@ pub(super) fn text_column(row: &PgRow, column: &str) -> Result<String, sqlx::Err
     row.try_get(column).map(read)
 }
 
-fn opt_text_column(row: &PgRow, column: &str) -> Result<Option<String>, sqlx::Error> {
+pub(super) fn opt_text_column(row: &PgRow, column: &str) -> Result<Option<String>, sqlx::Error> {
     let text: Option<String> = row.try_get(column)?;
     Ok(text.map(read))
 }
@@ -141,7 +146,7 @@ fn time_column(row: &PgRow, column: &str) -> Result<Timestamp, sqlx::Error> {
     row.try_get(column).map(|Time(at)| at)
 }
 
-fn opt_time_column(row: &PgRow, column: &str) -> Result<Option<Timestamp>, sqlx::Error> {
+pub(super) fn opt_time_column(row: &PgRow, column: &str) -> Result<Option<Timestamp>, sqlx::Error> {
     let time: Option<Time> = row.try_get(column)?;
     Ok(time.map(|Time(at)| at))
 }

@@ -8,7 +8,7 @@ use agentnet_testkit::{Postgres, eventually_true};
 use sqlx::Connection as _;
 use sqlx::postgres::PgConnection;
 
-use super::{CHILDREN, EVENTS, LATEST_EVENTS, changes, claims, create, page_query};
+use super::{CHILDREN, CHILDREN_WITH_CHILDREN, EVENTS, LATEST_EVENTS, changes, claims, create, page_query};
 use crate::contract::sample::at;
 use crate::contract::sample_tasks::{any_task, cancel, claim_at, claimed_ids, create as create_all, new_task};
 use crate::model::{TaskClaimQuery, TaskCreated, TaskQuery};
@@ -40,7 +40,8 @@ async fn claims_lists_and_sweeps_walk_an_index() {
         (create::OPEN.into(), "Index Only Scan using idx_agent_tasks_coordinator"),
         (EVENTS.into(), "agent_task_events_pkey"),
         (LATEST_EVENTS.into(), "agent_task_events_pkey"),
-        (CHILDREN.into(), "idx_agent_tasks_parent"),
+        (CHILDREN.into(), "agent_task_parts_pkey"),
+        (CHILDREN_WITH_CHILDREN.into(), "idx_agent_task_parts_parent"),
         (
             page_query(&any_task()).into_string(),
             "Index Scan Backward using idx_agent_tasks_state",

@@ -1,9 +1,9 @@
 //! Changing tasks: what workers and coordinators ask for, what time does, and deleting old ones.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use agentnet_protocol::Timestamp;
-use sqlx::sqlite::SqliteConnection;
+use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use sqlx::{QueryBuilder, Row as _, Sqlite};
 
 use super::read::{tasks_by_id, tasks_by_seq};
@@ -26,10 +26,14 @@ pub(super) const DUE: &str = "SELECT seq FROM agent_tasks INDEXED BY idx_agent_t
      SELECT seq FROM agent_tasks INDEXED BY idx_agent_tasks_cancel \
      WHERE cancel_requested_at IS NOT NULL AND cancel_requested_at <= ?2 LIMIT ?3";
 
-pub(super) const OLD: &str = "SELECT task_id FROM agent_tasks AS old INDEXED BY idx_agent_tasks_finished \
+/// Tasks that ended before a time and have no parts.
+pub(super) const OLD: &str = "SELECT task_id, parent_task_id FROM agent_tasks AS old INDEXED BY idx_agent_tasks_finished \
      WHERE finished_at IS NOT NULL AND finished_at < ?1 \
-     AND NOT EXISTS (SELECT 1 FROM agent_tasks AS parent WHERE parent.task_id = old.parent_task_id) \
+     AND NOT EXISTS (SELECT 1 FROM agent_task_parts AS parts WHERE parts.task_id = old.task_id) \
      ORDER BY finished_at LIMIT ?2";
+
+const FORGET_PARTS: &str = "UPDATE agent_task_parts SET done = done - ?2 WHERE task_id = ?1";
+const DELETE_COUNTS: &str = "DELETE FROM agent_task_parts WHERE task_id = ?1 AND open = 0 AND done = 0";
 
 /// What [`Tasks::change_tasks`](crate::store::Tasks::change_tasks) says.
 pub(super) async fn change_tasks(
@@ -101,14 +105,35 @@ pub(super) async fn tick_tasks(
 
 /// What [`Tasks::prune_tasks`](crate::store::Tasks::prune_tasks) says.
 pub(super) async fn prune_tasks(store: &SqliteStore, before: Timestamp, limit: usize) -> Result<u64, StoreError> {
+    store.check_file()?;
+    let old = || {
+        sqlx::query(OLD)
+            .bind(before.as_micros())
+            .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+    };
+    // Mostly nothing is old: that needs no write lock.
+    if old().fetch_optional(&store.read).await.map_err(failed)?.is_none() {
+        return Ok(0);
+    }
     let mut transaction = store.begin_write().await?;
-    let old: Vec<String> = sqlx::query_scalar(OLD)
-        .bind(before.as_micros())
-        .bind(i64::try_from(limit).unwrap_or(i64::MAX))
-        .fetch_all(&mut *transaction)
-        .await
-        .map_err(failed)?;
-    for run in statement_batches(&old) {
+    let rows = old().fetch_all(&mut *transaction).await.map_err(failed)?;
+    delete(&mut transaction, &rows).await.map_err(failed)?;
+    transaction.commit().await.map_err(failed)?;
+    Ok(rows.len() as u64)
+}
+
+/// Deletes the tasks of these rows of [`OLD`] with their events. They count no more as parts.
+async fn delete(connection: &mut SqliteConnection, rows: &[SqliteRow]) -> Result<(), sqlx::Error> {
+    let mut ids: Vec<String> = Vec::with_capacity(rows.len());
+    let mut parts: BTreeMap<String, i64> = BTreeMap::new();
+    for row in rows {
+        ids.push(row.try_get("task_id")?);
+        let parent: Option<String> = row.try_get("parent_task_id")?;
+        if let Some(parent) = parent {
+            *parts.entry(parent).or_default() += 1;
+        }
+    }
+    for run in statement_batches(&ids) {
         for table in ["agent_task_events", "agent_tasks"] {
             let mut sql = QueryBuilder::<Sqlite>::new("DELETE FROM ");
             sql.push(table).push(" WHERE task_id IN (");
@@ -116,9 +141,19 @@ pub(super) async fn prune_tasks(store: &SqliteStore, before: Timestamp, limit: u
             for task_id in run {
                 ids.push_bind(task_id.clone());
             }
-            sql.push(")").build().execute(&mut *transaction).await.map_err(failed)?;
+            sql.push(")").build().execute(&mut *connection).await?;
         }
     }
-    transaction.commit().await.map_err(failed)?;
-    Ok(old.len() as u64)
+    for (parent, count) in &parts {
+        sqlx::query(FORGET_PARTS)
+            .bind(parent)
+            .bind(count)
+            .execute(&mut *connection)
+            .await?;
+        sqlx::query(DELETE_COUNTS)
+            .bind(parent)
+            .execute(&mut *connection)
+            .await?;
+    }
+    Ok(())
 }

@@ -6,7 +6,7 @@ use sqlx::sqlite::SqliteConnection;
 use sqlx::{Connection as _, QueryBuilder, Row as _, Sqlite};
 
 use super::read::tasks_by_id;
-use super::row::{columns, task_row};
+use super::row::{columns, state_column, task_row};
 use super::write::insert;
 use crate::bisect::RowOutcome;
 use crate::error::StoreError;
@@ -14,7 +14,7 @@ use crate::model::{StoredTaskEvent, Task, TaskCreated};
 use crate::sqlite::error::{failed, row_outcome};
 use crate::sqlite::statement_batches::statement_batches;
 use crate::sqlite::{BEGIN_WRITE, SqliteStore};
-use crate::task_admission::TaskAdmission;
+use crate::task_admission::{TaskAdmission, is_canceled};
 use crate::task_rules::created;
 
 /// The tasks of these coordinators and idempotency keys.
@@ -29,7 +29,7 @@ pub(super) const KNOWN_KEYS: &str = concat!(
 pub(super) const OPEN: &str = "SELECT COUNT(*) FROM (SELECT 1 FROM agent_tasks INDEXED BY idx_agent_tasks_coordinator \
      WHERE coordinator_account_id = ?1 AND state IN ('submitted', 'working', 'input_required', 'auth_required') LIMIT ?2)";
 
-const PARENTS: &str = "SELECT task_id FROM agent_tasks WHERE task_id IN (";
+const PARENTS: &str = "SELECT task_id, parent_task_id, state, cancel_requested_at FROM agent_tasks WHERE task_id IN (";
 
 /// What [`Tasks::create_tasks`](crate::store::Tasks::create_tasks) says.
 pub(super) async fn create_tasks(
@@ -70,7 +70,7 @@ async fn create_together(store: &SqliteStore, tasks: &[Task], max_open: i64) -> 
         transaction.rollback().await?;
         return Ok(outcomes);
     }
-    insert(&mut transaction, &new).await?;
+    insert(&mut transaction, &new, &admission).await?;
     transaction.commit().await?;
     Ok(outcomes)
 }
@@ -91,19 +91,21 @@ async fn create_one_by_one(
         }
         let (task, event) = created(task);
         let mut savepoint = transaction.begin().await?;
-        outcomes.push(match insert(&mut savepoint, &[(task.clone(), event.clone())]).await {
-            Ok(()) => {
-                savepoint.commit().await?;
-                admission.record(task.clone());
-                TaskCreated::New(Box::new(task), vec![event])
-            }
-            Err(error) if row_outcome(&error) == RowOutcome::Refused => {
-                savepoint.rollback().await?;
-                tracing::warn!(task_id = ?task.task_id, %error, "a task cannot be stored");
-                TaskCreated::Refused
-            }
-            Err(error) => return Err(error),
-        });
+        outcomes.push(
+            match insert(&mut savepoint, &[(task.clone(), event.clone())], &admission).await {
+                Ok(()) => {
+                    savepoint.commit().await?;
+                    admission.record(task.clone());
+                    TaskCreated::New(Box::new(task), vec![event])
+                }
+                Err(error) if row_outcome(&error) == RowOutcome::Refused => {
+                    savepoint.rollback().await?;
+                    tracing::warn!(task_id = ?task.task_id, %error, "a task cannot be stored");
+                    TaskCreated::Refused
+                }
+                Err(error) => return Err(error),
+            },
+        );
     }
     transaction.commit().await?;
     Ok(outcomes)
@@ -137,7 +139,9 @@ async fn load(connection: &mut SqliteConnection, tasks: &[Task], max_open: i64) 
             ids.push_bind((*task_id).to_owned());
         }
         for row in sql.push(")").build().fetch_all(&mut *connection).await? {
-            admission.set_parent(row.try_get("task_id")?);
+            let cancel_requested_at: Option<i64> = row.try_get("cancel_requested_at")?;
+            let is_canceled = is_canceled(state_column(&row)?, cancel_requested_at.is_some());
+            admission.set_parent(row.try_get("task_id")?, row.try_get("parent_task_id")?, is_canceled);
         }
     }
     let coordinators: BTreeSet<&str> = tasks.iter().map(|task| task.coordinator_account_id.as_str()).collect();

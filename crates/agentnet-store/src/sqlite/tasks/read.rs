@@ -2,12 +2,11 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use agentnet_protocol::task::TaskState;
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{QueryBuilder, Row as _, Sqlite};
 
-use super::row::{columns, event_columns, event_row, state_column, task_row};
-use crate::model::{StoredTaskEvent, Task, TaskQuery};
+use super::row::{columns, event_columns, event_row, task_row};
+use crate::model::{StoredTaskEvent, Task, TaskParts, TaskQuery};
 use crate::page::fetch_limit;
 use crate::sqlite::statement_batches::statement_batches;
 
@@ -28,13 +27,15 @@ pub(super) const LATEST_EVENTS: &str = ") SELECT e.task_id AS task_id, e.seq AS 
 
 pub(super) const OPEN_CHILDREN: &str = "SELECT task_id FROM agent_tasks INDEXED BY idx_agent_tasks_parent \
      WHERE parent_task_id IS NOT NULL AND parent_task_id = ?1 \
-     AND state IN ('submitted', 'working', 'input_required', 'auth_required') LIMIT ?2";
+     AND state IN ('submitted', 'working', 'input_required', 'auth_required') AND cancel_requested_at IS NULL LIMIT ?2";
+
+pub(super) const CHILDREN_WITH_CHILDREN: &str = "SELECT task_id FROM agent_task_parts \
+     INDEXED BY idx_agent_task_parts_parent WHERE parent_task_id IS NOT NULL AND parent_task_id = ?1 LIMIT ?2";
 
 pub(super) const COUNTS: &str =
     "SELECT state, COUNT(*) AS tasks FROM agent_tasks INDEXED BY idx_agent_tasks_state GROUP BY state";
 
-const CHILDREN: &str = "SELECT parent_task_id, state, COUNT(*) AS tasks FROM agent_tasks INDEXED BY idx_agent_tasks_parent \
-     WHERE parent_task_id IS NOT NULL AND parent_task_id IN (";
+const CHILDREN: &str = "SELECT task_id, open, done FROM agent_task_parts WHERE task_id IN (";
 
 /// The tasks with these ids, in any order.
 pub(super) async fn tasks_by_id(
@@ -127,20 +128,20 @@ pub(super) fn page_query(query: &TaskQuery) -> QueryBuilder<Sqlite> {
     sql
 }
 
-/// How many parts each of these tasks has in each state.
+/// How many stored parts each of these tasks has.
 pub(super) async fn children(
     connection: &mut SqliteConnection,
     task_ids: &[String],
-) -> Result<Vec<(String, TaskState, i64)>, sqlx::Error> {
+) -> Result<Vec<(String, TaskParts)>, sqlx::Error> {
     let task_ids: BTreeSet<&String> = task_ids.iter().collect();
     let mut counts = Vec::new();
     for run in statement_batches(&task_ids.into_iter().collect::<Vec<_>>()) {
         for row in children_query(run).build().fetch_all(&mut *connection).await? {
-            counts.push((
-                row.try_get("parent_task_id")?,
-                state_column(&row)?,
-                row.try_get("tasks")?,
-            ));
+            let parts = TaskParts {
+                open: row.try_get("open")?,
+                done: row.try_get("done")?,
+            };
+            counts.push((row.try_get("task_id")?, parts));
         }
     }
     Ok(counts)
@@ -153,7 +154,7 @@ pub(super) fn children_query(task_ids: &[&String]) -> QueryBuilder<Sqlite> {
     for task_id in task_ids {
         ids.push_bind((*task_id).clone());
     }
-    sql.push(") GROUP BY parent_task_id, state");
+    sql.push(")");
     sql
 }
 

@@ -12,8 +12,9 @@ macro_rules! columns {
     () => {
         "task_id, coordinator_account_id, coordinator, idempotency_key, content_sha256, capability, assignee_account_id, \
          worker_account_id, delivery, thread_id, parent_task_id, priority, not_before, deadline_at, max_attempts, backoff_ms, \
-         heartbeat_ms, state, attempt, lease, lease_session, lease_until, heartbeat_at, cancel_requested_at, finish_id, code, \
-         progress_count, percent, phase, message_id, event_count, revision, created_at, updated_at, finished_at, title, \
+         heartbeat_ms, state, attempt, lease, lease_session, lease_until, heartbeat_at, cancel_requested_at, finish_id, \
+         unconfirmed, releases, is_assigned_by_message, code, \
+         progress_count, percent, phase, message_id, event_count, event_bytes, revision, created_at, updated_at, finished_at, title, \
          detail, metadata, text, latest_text, latest_progress_text, input, checkpoint, result, payload"
     };
 }
@@ -57,6 +58,9 @@ pub(super) fn task_row(row: &SqliteRow) -> Result<Task, sqlx::Error> {
         cancel_requested_at: opt_time_column(row, "cancel_requested_at")?,
         finish_id: row.try_get("finish_id")?,
         result: opt_json_column(row, "result")?,
+        unconfirmed: row.try_get("unconfirmed")?,
+        releases: row.try_get("releases")?,
+        is_assigned_by_message: row.try_get("is_assigned_by_message")?,
         code: row.try_get("code")?,
         detail: row.try_get("detail")?,
         checkpoint: opt_json_column(row, "checkpoint")?,
@@ -68,6 +72,7 @@ pub(super) fn task_row(row: &SqliteRow) -> Result<Task, sqlx::Error> {
         phase: row.try_get("phase")?,
         message_id: row.try_get("message_id")?,
         event_count: row.try_get("event_count")?,
+        event_bytes: row.try_get("event_bytes")?,
         revision: row.try_get("revision")?,
         created_at: time_column(row, "created_at")?,
         updated_at: time_column(row, "updated_at")?,

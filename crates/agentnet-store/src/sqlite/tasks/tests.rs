@@ -4,7 +4,7 @@ use agentnet_protocol::task::TaskState;
 use sqlx::AssertSqlSafe;
 use tempfile::TempDir;
 
-use super::{COUNTS, EVENTS, OPEN_CHILDREN, changes, claims, create, page_query, read, write};
+use super::{CHILDREN_WITH_CHILDREN, COUNTS, EVENTS, OPEN_CHILDREN, changes, claims, create, page_query, read, write};
 use crate::contract::sample::at;
 use crate::contract::sample_tasks::{any_task, claim_at, new_task};
 use crate::model::{Position, TaskClaimQuery, TaskCreated, TaskQuery};
@@ -64,11 +64,15 @@ async fn every_statement_walks_an_index() {
         (latest, "PRIMARY KEY (task_id=? AND seq=?)"),
         (
             OPEN_CHILDREN.into(),
-            "COVERING INDEX idx_agent_tasks_parent (parent_task_id=? AND state=?)",
+            "INDEX idx_agent_tasks_parent (parent_task_id=? AND state=?)",
         ),
         (
             read::children_query(&[&"a".into(), &"b".into()]).into_string(),
-            "idx_agent_tasks_parent (parent_task_id=?)",
+            "agent_task_parts USING PRIMARY KEY (task_id=?)",
+        ),
+        (
+            CHILDREN_WITH_CHILDREN.into(),
+            "COVERING INDEX idx_agent_task_parts_parent (parent_task_id=?)",
         ),
         (
             keys,

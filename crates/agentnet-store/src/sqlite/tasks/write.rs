@@ -7,6 +7,7 @@ use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 use super::row::{columns, event_columns};
 use crate::model::{StoredTaskEvent, Task, TaskTarget};
 use crate::sqlite::statement_batches::statement_batches;
+use crate::task_admission::TaskAdmission;
 use crate::task_batch::TaskBatch;
 use crate::task_rules::due_at;
 
@@ -42,12 +43,15 @@ changing!(
     "heartbeat_at",
     "cancel_requested_at",
     "finish_id",
+    "unconfirmed",
+    "releases",
     "code",
     "progress_count",
     "percent",
     "phase",
     "message_id",
     "event_count",
+    "event_bytes",
     "updated_at",
     "finished_at",
     "detail",
@@ -60,17 +64,31 @@ changing!(
     "revision"
 );
 
+const ADD_PARTS: &str = "INSERT INTO agent_task_parts (task_id, parent_task_id, open, done) VALUES (?1, ?2, ?3, ?4) \
+     ON CONFLICT (task_id) DO UPDATE SET open = open + excluded.open, done = done + excluded.done";
+const END_PARTS: &str = "UPDATE agent_task_parts SET open = open - ?2, done = done + ?2 WHERE task_id = ?1";
+
 const INSERT_EVENTS: &str = concat!("INSERT INTO agent_task_events (", event_columns!(), ") ");
 
-/// Stores new tasks and their first events.
+/// Stores new tasks and their first events, and counts them as parts of their parents.
 pub(super) async fn insert(
     connection: &mut SqliteConnection,
     tasks: &[(Task, StoredTaskEvent)],
+    admission: &TaskAdmission,
 ) -> Result<(), sqlx::Error> {
     for run in statement_batches(tasks) {
         let mut sql = QueryBuilder::<Sqlite>::new(INSERT);
         sql.push_values(run, |mut row, (task, _)| push_task(&mut row, task));
         sql.build().execute(&mut *connection).await?;
+    }
+    for new in admission.new_parts(tasks.iter().map(|(task, _)| task)) {
+        sqlx::query(ADD_PARTS)
+            .bind(new.task_id)
+            .bind(new.parent_task_id)
+            .bind(new.parts.open)
+            .bind(new.parts.done)
+            .execute(&mut *connection)
+            .await?;
     }
     let events: Vec<&StoredTaskEvent> = tasks.iter().map(|(_, event)| event).collect();
     insert_events(connection, &events).await
@@ -82,6 +100,13 @@ pub(super) async fn save(connection: &mut SqliteConnection, batch: &TaskBatch) -
         let mut sql = QueryBuilder::<Sqlite>::new(NEW);
         sql.push_values(run, |mut row, task| push_change(&mut row, task));
         sql.push(UPDATE).build().execute(&mut *connection).await?;
+    }
+    for (parent, ended) in batch.ended_parts() {
+        sqlx::query(END_PARTS)
+            .bind(parent)
+            .bind(ended)
+            .execute(&mut *connection)
+            .await?;
     }
     let events: Vec<&StoredTaskEvent> = batch.events().iter().collect();
     insert_events(connection, &events).await
@@ -141,12 +166,16 @@ fn push_task(row: &mut Row<'_>, task: &Task) {
         .push_bind(micros(task.heartbeat_at))
         .push_bind(micros(task.cancel_requested_at))
         .push_bind(task.finish_id.clone())
+        .push_bind(task.unconfirmed)
+        .push_bind(task.releases)
+        .push_bind(task.is_assigned_by_message)
         .push_bind(task.code.clone())
         .push_bind(task.progress_count)
         .push_bind(task.percent)
         .push_bind(task.phase.clone())
         .push_bind(task.message_id.clone())
         .push_bind(task.event_count)
+        .push_bind(task.event_bytes)
         .push_bind(task.revision)
         .push_bind(task.created_at.as_micros())
         .push_bind(task.updated_at.as_micros())
@@ -182,12 +211,15 @@ fn push_change(row: &mut Row<'_>, task: &Task) {
         .push_bind(micros(task.heartbeat_at))
         .push_bind(micros(task.cancel_requested_at))
         .push_bind(task.finish_id.clone())
+        .push_bind(task.unconfirmed)
+        .push_bind(task.releases)
         .push_bind(task.code.clone())
         .push_bind(task.progress_count)
         .push_bind(task.percent)
         .push_bind(task.phase.clone())
         .push_bind(task.message_id.clone())
         .push_bind(task.event_count)
+        .push_bind(task.event_bytes)
         .push_bind(task.updated_at.as_micros())
         .push_bind(micros(task.finished_at))
         .push_bind(task.detail.clone())

@@ -4,9 +4,11 @@ use agentnet_protocol::task::{MAX_BACKOFF_MS, TaskState, code};
 
 use super::{changed, claim, failing, finished, kinds, refused, working};
 use crate::contract::sample::{at, json};
-use crate::contract::sample_tasks::{COORDINATOR, WORKER, attempt_of, finish, finish_of, heartbeat_of, new_task};
+use crate::contract::sample_tasks::{
+    COORDINATOR, WORKER, attempt_of, cancel, finish, finish_of, heartbeat_of, new_task,
+};
 use crate::model::{Attempt, Finish, Progress, StoredTaskEvent, Task, TaskChange, TaskRefusal};
-use crate::task_rules::attempts::delay_ms;
+use crate::task_rules::attempts::{MAX_RELEASES, delay_ms};
 use crate::task_rules::transitions::MAX_EVENTS;
 use crate::task_rules::{apply, created, due_at};
 
@@ -94,6 +96,7 @@ fn a_heartbeat_tells_how_far_the_worker_is() {
             phase: phase.map(str::to_owned),
         }),
         checkpoint: Some(json("{}")),
+        request_id: None,
     };
     let events = changed(&mut task, &progress(Some(40), Some("tool"), Some("tests run")), 1);
     assert_eq!(kinds(&events), ["progress"]);
@@ -122,6 +125,7 @@ fn only_the_lease_of_the_attempt_counts() {
             attempt: attempt.clone(),
             progress: None,
             checkpoint: None,
+            request_id: None,
         };
         let finish = TaskChange::Finish {
             attempt,
@@ -282,4 +286,106 @@ fn a_released_attempt_does_not_count() {
         finish: finish("f2", TaskState::Completed),
     };
     assert_eq!(refused(&task, &stale, 2), TaskRefusal::LeaseLost);
+}
+
+/// The first release has no delay, so that another worker goes on at once.
+#[test]
+fn a_task_that_is_released_again_and_again_waits_and_fails() {
+    let mut task = working();
+    let mut now = 1;
+    let mut delays = Vec::new();
+    for number in 1..=MAX_RELEASES {
+        let release = finish_of(&task, &format!("f{number}"), TaskState::Submitted);
+        let events = changed(&mut task, &release, now);
+        if number == MAX_RELEASES {
+            assert_eq!(kinds(&events), ["finished"]);
+            break;
+        }
+        assert_eq!((kinds(&events), task.attempt), (vec!["released"], 0));
+        delays.push(task.not_before.micros_since(at(now)) / 1_000_000);
+        now += 60;
+        changed(&mut task, &claim(&format!("l{number}")), now);
+    }
+    assert_eq!(delays[..9], [0, 1, 2, 4, 8, 16, 32, 60, 60]);
+    assert_eq!(
+        (task.state, task.code.as_deref()),
+        (TaskState::Failed, Some(code::RELEASED))
+    );
+    // Anything else that a worker does begins the count anew.
+    let mut task = Task {
+        releases: 9,
+        ..working()
+    };
+    let end = finish_of(&task, "f", TaskState::InputRequired);
+    changed(&mut task, &end, 1);
+    assert_eq!(task.releases, 0);
+}
+
+/// No matter how often, since its worker did not have it.
+#[test]
+fn a_claim_that_is_undone_counts_for_nothing() {
+    let mut task = working();
+    for number in 0..200 {
+        let unclaim = TaskChange::Unclaim {
+            attempt: attempt_of(&task),
+        };
+        assert_eq!(kinds(&changed(&mut task, &unclaim, 1)), ["released"]);
+        assert_eq!(
+            (task.state, task.attempt, task.unconfirmed, task.releases),
+            (TaskState::Submitted, 0, 0, 0)
+        );
+        assert_eq!(task.not_before, at(1));
+        assert_eq!(refused(&task, &unclaim, 1), TaskRefusal::LeaseLost);
+        changed(&mut task, &claim(&format!("l{number}")), 1);
+    }
+    changed(&mut task, &cancel(), 2);
+    let unclaim = TaskChange::Unclaim {
+        attempt: attempt_of(&task),
+    };
+    assert_eq!(kinds(&changed(&mut task, &unclaim, 3)), ["finished"]);
+    assert_eq!(task.state, TaskState::Canceled);
+}
+
+#[test]
+fn the_events_of_a_task_are_bounded_in_bytes() {
+    let text = "ä".repeat(30_000);
+    let mut task = working();
+    let progress = TaskChange::Heartbeat {
+        attempt: attempt_of(&task),
+        progress: Some(Progress {
+            text: Some(text.clone()),
+            ..Progress::default()
+        }),
+        checkpoint: None,
+        request_id: None,
+    };
+    let mut stored = 0;
+    for _ in 0..1_000 {
+        stored += changed(&mut task, &progress, 1).iter().map(event_bytes).sum::<usize>();
+    }
+    assert!(stored > text.len() && stored < 8 * 1024 * 1024, "{stored}");
+    assert_eq!((task.progress_count, task.latest_text.len()), (1_000, text.len()));
+    // Other events are shortened.
+    let block = TaskChange::Finish {
+        attempt: attempt_of(&task),
+        finish: Finish {
+            text: Some(text),
+            ..finish("f", TaskState::InputRequired)
+        },
+    };
+    let events = changed(&mut task, &block, 2);
+    assert_eq!((kinds(&events), event_bytes(&events[0])), (vec!["blocked"], 1_024));
+    let answer = json(&format!("\"{}\"", "x".repeat(60_000)));
+    let input = TaskChange::Input {
+        payload: Some(answer.clone()),
+        account_id: COORDINATOR.into(),
+        request_id: None,
+    };
+    let events = changed(&mut task, &input, 3);
+    assert_eq!((kinds(&events), events[0].data.as_ref()), (vec!["input"], None));
+    assert_eq!(task.input, Some(answer), "its worker gets all of it");
+}
+
+fn event_bytes(event: &StoredTaskEvent) -> usize {
+    event.text.as_ref().map_or(0, String::len) + event.data.as_ref().map_or(0, |data| data.get().len())
 }

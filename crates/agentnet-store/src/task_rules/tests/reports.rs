@@ -4,9 +4,9 @@ use agentnet_protocol::RawJson;
 use agentnet_protocol::limits::{MAX_ID_BYTES, MAX_NAME_BYTES};
 use agentnet_protocol::task::{MAX_TEXT_BYTES, TaskState};
 
-use super::{changed, finished, input, kinds, refused, tick, working};
+use super::{changed, claim, finished, input, kinds, refused, tick, working};
 use crate::contract::sample::{at, json};
-use crate::contract::sample_tasks::{WORKER, new_task, report};
+use crate::contract::sample_tasks::{WORKER, attempt_of, new_task, report};
 use crate::model::{Report, TaskChange, TaskDelivery, TaskRefusal};
 use crate::task_rules::transitions::MAX_EVENTS;
 use crate::task_rules::{created, due_at};
@@ -84,6 +84,7 @@ fn the_lease_of_a_claimed_task_decides() {
         kinds(&changed(&mut task, &report("m3", TaskState::Working), 30)),
         ["ignored"]
     );
+    task.unconfirmed = 0;
     changed(&mut task, &tick(), 30);
     assert_eq!(kinds(&changed(&mut task, &told("m4", None), 31)), ["ignored"]);
     assert_eq!(task.state, TaskState::Submitted);
@@ -104,6 +105,33 @@ fn the_lease_of_a_claimed_task_decides() {
         refused(&finished(TaskState::Completed), &told("f", None), 2),
         TaskRefusal::Duplicate
     );
+}
+
+/// Neither does a task that waits for its next claim, though the number of its attempt is 0 again.
+#[test]
+fn the_lease_decides_after_a_release_and_after_an_answer() {
+    let mut released = finished(TaskState::Submitted);
+    let mut answered = finished(TaskState::InputRequired);
+    changed(&mut answered, &input(), 2);
+    let mut undone = working();
+    let unclaim = TaskChange::Unclaim {
+        attempt: attempt_of(&undone),
+    };
+    assert_eq!(kinds(&changed(&mut undone, &unclaim, 2)), ["released"]);
+    for task in [&mut released, &mut answered, &mut undone] {
+        assert_eq!((task.state, task.attempt), (TaskState::Submitted, 0));
+        for (message_id, state) in [
+            ("m1", TaskState::Working),
+            ("m2", TaskState::Completed),
+            ("m3", TaskState::Failed),
+            ("m4", TaskState::InputRequired),
+        ] {
+            let events = changed(task, &report(message_id, state), 3);
+            assert_eq!((kinds(&events), task.state), (vec!["ignored"], TaskState::Submitted));
+        }
+        changed(task, &claim("l2"), 4);
+        assert_eq!((task.state, task.attempt), (TaskState::Working, 1));
+    }
 }
 
 #[test]

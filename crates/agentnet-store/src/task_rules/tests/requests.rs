@@ -4,8 +4,9 @@ use agentnet_protocol::task::{TaskState, code};
 
 use super::{changed, claim, failing, finished, input, kinds, refused, retry, tick, working};
 use crate::contract::sample::{at, json};
-use crate::contract::sample_tasks::{COORDINATOR, WORKER, cancel, finish_of, heartbeat_of, new_task};
+use crate::contract::sample_tasks::{COORDINATOR, WORKER, cancel, finish_of, heartbeat_of, new_task, report};
 use crate::model::{Task, TaskRefusal};
+use crate::task_rules::attempts::MAX_UNCONFIRMED;
 use crate::task_rules::{created, due_at};
 
 #[test]
@@ -113,7 +114,7 @@ fn a_worker_that_does_not_stop_loses_the_task() {
 
 #[test]
 fn a_silent_worker_has_lost_the_task() {
-    let mut task = working();
+    let mut task = confirmed();
     assert_eq!(refused(&task, &tick(), 29), TaskRefusal::Nothing);
     let events = changed(&mut task, &tick(), 30);
     assert_eq!(kinds(&events), ["lost", "retried"]);
@@ -126,7 +127,7 @@ fn a_silent_worker_has_lost_the_task() {
     assert!(task.not_before >= at(31));
     let mut last = Task {
         max_attempts: 1,
-        ..working()
+        ..confirmed()
     };
     assert_eq!(kinds(&changed(&mut last, &tick(), 30)), ["lost", "finished"]);
     assert_eq!(
@@ -134,6 +135,49 @@ fn a_silent_worker_has_lost_the_task() {
         (TaskState::Failed, Some(code::WORKER_LOST))
     );
     assert_eq!(refused(&last, &tick(), 99), TaskRefusal::Nothing);
+}
+
+/// A task whose worker was heard of.
+fn confirmed() -> Task {
+    let mut task = working();
+    let heartbeat = heartbeat_of(&task);
+    changed(&mut task, &heartbeat, 0);
+    task
+}
+
+/// The worker may have been gone when it got the task: a few times in a row that costs no attempt.
+#[test]
+fn a_claim_without_a_sign_of_its_worker_does_not_count() {
+    let mut task = Task {
+        max_attempts: 1,
+        ..working()
+    };
+    for number in 1..=MAX_UNCONFIRMED {
+        let events = changed(&mut task, &tick(), 30 * number);
+        assert_eq!(kinds(&events), ["lost", "released"], "{number}");
+        assert_eq!((task.state, task.attempt), (TaskState::Submitted, 0));
+        assert_eq!((task.code.as_ref(), task.not_before), (None, at(30 * number)));
+        changed(&mut task, &claim("again"), 30 * number);
+    }
+    let mut over = task.clone();
+    assert_eq!(kinds(&changed(&mut over, &tick(), 999)), ["lost", "finished"]);
+    assert_eq!(over.code.as_deref(), Some(code::WORKER_LOST));
+    // A heartbeat, a message or an end begins the count anew.
+    let heartbeat = heartbeat_of(&task);
+    let ends = [
+        heartbeat,
+        report("m", TaskState::Working),
+        finish_of(&task, "f", TaskState::Submitted),
+    ];
+    for sign in ends {
+        let mut task = task.clone();
+        changed(&mut task, &sign, 91);
+        assert_eq!(task.unconfirmed, 0, "{sign:?}");
+    }
+    // Nobody waits for a worker of a task that is not wanted.
+    changed(&mut task, &cancel(), 91);
+    assert_eq!(kinds(&changed(&mut task, &tick(), 999)), ["finished"]);
+    assert_eq!(task.state, TaskState::Canceled);
 }
 
 #[test]
