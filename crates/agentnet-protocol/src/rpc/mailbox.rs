@@ -18,6 +18,9 @@ use crate::mailbox::{
     MIN_LEASE_MS, MailboxOutcome,
 };
 
+/// Bytes of the id of a lease request.
+const MAX_LEASE_ID_BYTES: usize = 64;
+
 /// `registry.mailbox_put`: keep this message until its receiver takes it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct MailboxPutRequest {
@@ -91,6 +94,9 @@ pub struct MailboxLeaseRequest {
     pub lease_ms: i64,
     /// How long to wait for a message if there is none, in milliseconds: 0 to 25,000, 0 by default.
     pub wait_ms: i64,
+    /// Random text of the session, at most 64 letters, digits, `-` and `_`: a request with the same one gets the same messages
+    /// again while it has them, so that a lost reply loses none. Absent: the registry makes one.
+    pub lease_id: Option<String>,
     /// Signature of the request (section 13.8).
     pub auth: RequestAuth,
 }
@@ -103,6 +109,7 @@ impl Default for MailboxLeaseRequest {
             max: DEFAULT_LEASE_MESSAGES,
             lease_ms: DEFAULT_LEASE_MS,
             wait_ms: 0,
+            lease_id: None,
             auth: RequestAuth::default(),
         }
     }
@@ -118,7 +125,8 @@ impl Request for MailboxLeaseRequest {
             .text("session_tag", &self.session_tag)
             .int("max", self.max as u64)
             .int("lease_ms", self.lease_ms)
-            .int("wait_ms", self.wait_ms);
+            .int("wait_ms", self.wait_ms)
+            .opt_text("lease_id", self.lease_id.as_deref());
         self.auth.write(&mut out);
         out.finish()
     }
@@ -139,6 +147,7 @@ impl Request for MailboxLeaseRequest {
             max: usize::try_from(max).unwrap_or(DEFAULT_LEASE_MESSAGES),
             lease_ms: lease_ms(object)?,
             wait_ms: number(object, "wait_ms", 0, 0, MAX_WAIT_MS)?,
+            lease_id: lease_id(object)?,
             auth: RequestAuth::read(object),
         })
     }
@@ -328,6 +337,19 @@ fn owner(object: &Object<'_>) -> Result<(String, String), RpcError> {
     let account_id = opt_trimmed(object.get("account_id")).ok_or(RpcError::new("account_id is required"))?;
     let session_tag = bounded(object, "session_tag", MAX_NAME_BYTES)?;
     Ok((account_id, session_tag.ok_or(RpcError::new("session_tag is required"))?))
+}
+
+/// The id of a lease request: the names of its leases begin with it.
+fn lease_id(object: &Object<'_>) -> Result<Option<String>, RpcError> {
+    let lease_id = bounded(object, "lease_id", MAX_LEASE_ID_BYTES)?;
+    let is_usable = |id: &String| {
+        id.bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+    };
+    match lease_id {
+        Some(id) if !is_usable(&id) => Err(RpcError::new("lease_id must be of letters, digits, - and _")),
+        lease_id => Ok(lease_id),
+    }
 }
 
 fn lease_ms(object: &Object<'_>) -> Result<i64, RpcError> {
