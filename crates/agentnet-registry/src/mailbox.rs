@@ -231,6 +231,7 @@ impl Mailbox {
                 }
                 kept
             }
+            PutOutcome::OtherSender => return Err(Refusal::other_sender().into()),
             PutOutcome::AccountFull => return Err(Refusal::account_full(&username, &self.limits).into()),
             PutOutcome::SenderFull => return Err(Refusal::sender_full(&username, &self.limits).into()),
             PutOutcome::NetworkFull => return Err(Refusal::network_full(&self.limits).into()),

@@ -46,6 +46,7 @@ async fn deliver_next(ctx: &Context, account_id: &str, stop: &CancellationToken)
         max: 1,
         max_bytes: MAX_BYTES,
         exclusive: true,
+        pushing: None,
         now,
         until: lease_end(now),
         max_attempts: ctx.config.mailbox_max_attempts,
