@@ -17,7 +17,7 @@ pub(crate) mod listen;
 mod loaders;
 pub(crate) mod notices;
 pub(crate) mod push;
-mod recipients;
+pub(crate) mod recipients;
 pub(crate) mod refusal;
 pub(crate) mod sweep;
 pub(crate) mod waiters;
