@@ -17,7 +17,7 @@ pub(crate) mod listen;
 mod loaders;
 pub(crate) mod notices;
 pub(crate) mod push;
-mod recipients;
+pub(crate) mod recipients;
 pub(crate) mod refusal;
 pub(crate) mod sweep;
 pub(crate) mod waiters;
@@ -231,6 +231,7 @@ impl Mailbox {
                 }
                 kept
             }
+            PutOutcome::OtherSender => return Err(Refusal::other_sender().into()),
             PutOutcome::AccountFull => return Err(Refusal::account_full(&username, &self.limits).into()),
             PutOutcome::SenderFull => return Err(Refusal::sender_full(&username, &self.limits).into()),
             PutOutcome::NetworkFull => return Err(Refusal::network_full(&self.limits).into()),

@@ -203,7 +203,7 @@ fn compose(
     let receipts = RegistryReceipts::new(client.clone(), identity.clone(), &config.server_id);
     let receipts = Arc::new(receipts);
     let (told, counted) = (Arc::clone(&receipts), Arc::clone(&metrics));
-    let notices = Arc::new(Notices::new(client.clone(), told, counted, tasks.clone()));
+    let notices = Notices::new(client.clone(), Arc::clone(&store), told, counted, tasks.clone());
     Arc::new(Context {
         nonces: Nonces::new(config.dev_auth_nonce_ttl),
         new_accounts: NewAccounts::new(config.max_new_accounts_per_second, Instant::now()),
@@ -211,7 +211,7 @@ fn compose(
         peer_events: PeerEvents::new(client.clone(), Arc::clone(&peers), config.server_id.clone()),
         presence: Arc::new(Presence::new(config.agent_ttl, instance_id, Now::read())),
         identity,
-        mailbox: Mailbox::new(&config, &store, notices, client.clone()),
+        mailbox: Mailbox::new(&config, &store, Arc::new(notices), client.clone()),
         task_ledger: TaskLedger::new(&config, &store, Arc::clone(&capture.messages)),
         receipts,
         senders: AccountLoader::new(&store),

@@ -23,6 +23,7 @@ mod bisect;
 mod case_fold;
 #[cfg(any(test, feature = "contract"))]
 pub mod contract;
+mod dead_letters;
 pub mod error;
 mod lease_selection;
 mod mailbox_admission;

@@ -12,8 +12,8 @@ use agentnet_protocol::{RawJson, Timestamp};
 
 pub use self::disk_space::DiskSpace;
 pub use self::mailbox::{
-    LeaseEnd, LeaseEnded, LeaseQuery, Leased, LeasedRow, MailboxChoice, MailboxCounts, MailboxLimits, MailboxQuery,
-    MailboxRow, NewQueued, PutOutcome,
+    LeaseEnd, LeaseEnded, LeaseQuery, Leased, LeasedRow, MailboxChoice, MailboxCounts, MailboxEnd, MailboxLimits,
+    MailboxQuery, MailboxRow, NewQueued, PUSH_SESSION_PREFIX, PutOutcome, UntoldEnd,
 };
 pub use self::registry::Registry;
 pub use self::task::{

@@ -9,7 +9,7 @@ use crate::model::{
     Account, AccountClaim, AccountQuery, Appended, DiskSpace, KnownAccount, LeaseEnd, LeaseEnded, LeaseQuery, Leased,
     MailboxChoice, MailboxCounts, MailboxLimits, MailboxQuery, MailboxRow, Message, MessageQuery, NewMessage,
     NewQueued, Oversized, Page, Pruned, PutOutcome, Registry, Session, StoredTaskEvent, Task, TaskChange, TaskChanged,
-    TaskClaimQuery, TaskCreated, TaskParts, TaskQuery, Thread, ThreadQuery,
+    TaskClaimQuery, TaskCreated, TaskParts, TaskQuery, Thread, ThreadQuery, UntoldEnd,
 };
 
 /// Accounts (PROTOCOL.md 7.2, with the decisions of 0.5).
@@ -156,7 +156,10 @@ pub trait Mailboxes: Send + Sync {
     async fn put_messages(&self, messages: &[NewQueued], limits: &MailboxLimits)
     -> Result<Vec<PutOutcome>, StoreError>;
 
-    /// Gives a session the next messages of its account, in their order, and counts the attempt.
+    /// Gives a session the next messages of its account, in their order, and counts the attempt. A message whose last lease ran
+    /// out without an acknowledgement may have ended the process that had it: it comes without later ones of its sender, which
+    /// had been leased behind it and whose attempt is not counted; and after a second time in a row alone, one such message of
+    /// the account at a time.
     async fn lease_messages(&self, query: &LeaseQuery) -> Result<Leased, StoreError>;
 
     /// Ends leases of a session, in one durable transaction; an outcome for each, in order. A message that is to wait again
@@ -190,22 +193,31 @@ pub trait Mailboxes: Send + Sync {
     async fn accounts_with_mail(&self, after: &str, limit: usize) -> Result<Vec<String>, StoreError>;
 
     /// Lets dead messages wait again, with no attempts counted, at the end of the order; returns them. Messages in other
-    /// states, and expired ones, stay as they are.
+    /// states, expired ones, and those for which `limits` have no room (messages of the account, and of a sender) stay as they
+    /// are.
     async fn requeue_messages(
+        &self,
+        account_id: &str,
+        choice: &MailboxChoice,
+        now: Timestamp,
+        limits: &MailboxLimits,
+    ) -> Result<Vec<MailboxRow>, StoreError>;
+
+    /// Deletes messages that wait, are leased or dead; returns them as they were. Delivered messages stay as they are. The
+    /// senders are to be told ([`ends_told`](Self::ends_told)). The ids of the messages are known until they expire.
+    async fn drop_messages(
         &self,
         account_id: &str,
         choice: &MailboxChoice,
         now: Timestamp,
     ) -> Result<Vec<MailboxRow>, StoreError>;
 
-    /// Deletes messages that wait, are leased or dead; returns them. Delivered messages stay as they are.
-    async fn drop_messages(&self, account_id: &str, choice: &MailboxChoice) -> Result<Vec<MailboxRow>, StoreError>;
-
-    /// Deletes up to `limit` messages that have expired before anybody took them (a lease in force is waited for); returns
-    /// them.
+    /// Deletes up to `limit` messages that have expired before a session took them (a lease in force is waited for); returns
+    /// them as they were. The senders are to be told ([`ends_told`](Self::ends_told)).
     async fn expire_messages(&self, now: Timestamp, limit: usize) -> Result<Vec<MailboxRow>, StoreError>;
 
     /// Makes up to `limit` messages dead that were attempted `max_attempts` times and whose last lease is over; returns them.
+    /// Messages of the same sender that were leased behind one of them wait again: their attempt did not begin.
     async fn bury_messages(
         &self,
         now: Timestamp,
@@ -213,13 +225,19 @@ pub trait Mailboxes: Send + Sync {
         limit: usize,
     ) -> Result<Vec<MailboxRow>, StoreError>;
 
-    /// Deletes up to `limit` delivered and dead messages that ended before these times; returns how many.
-    async fn prune_mailboxes(
-        &self,
-        done_before: Timestamp,
-        dead_before: Timestamp,
-        limit: usize,
-    ) -> Result<u64, StoreError>;
+    /// Up to `limit` messages that ended without being delivered, and whose senders were not told since before this time. They
+    /// count as tried at `now`, so that no other registry tells them at the same moment.
+    async fn untold_ends(&self, before: Timestamp, now: Timestamp, limit: usize) -> Result<Vec<UntoldEnd>, StoreError>;
+
+    /// The senders of these messages, by [`MailboxRow::seq`], were told of their ends. To be called for what
+    /// [`end_leases`](Self::end_leases) and [`bury_messages`](Self::bury_messages) made dead, and for expired and dropped
+    /// messages.
+    async fn ends_told(&self, seqs: &[i64]) -> Result<(), StoreError>;
+
+    /// Deletes up to `limit` messages that need not be remembered, of those whose senders were told: delivered ones a day after
+    /// their delivery, but not before they would have expired; dropped ones when they would have expired; dead ones that ended
+    /// before `dead_before`. Returns how many.
+    async fn prune_mailboxes(&self, now: Timestamp, dead_before: Timestamp, limit: usize) -> Result<u64, StoreError>;
 }
 
 /// Tasks (PROTOCOL.md section 22). What a change does is said by the rules (`task_rules`), which are the same for every backend;

@@ -339,6 +339,19 @@ fn owner(object: &Object<'_>) -> Result<(String, String), RpcError> {
     Ok((account_id, session_tag.ok_or(RpcError::new("session_tag is required"))?))
 }
 
+/// The id of a lease request: the names of its leases begin with it.
+fn lease_id(object: &Object<'_>) -> Result<Option<String>, RpcError> {
+    let lease_id = bounded(object, "lease_id", MAX_LEASE_ID_BYTES)?;
+    let is_usable = |id: &String| {
+        id.bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+    };
+    match lease_id {
+        Some(id) if !is_usable(&id) => Err(RpcError::new("lease_id must be of letters, digits, - and _")),
+        lease_id => Ok(lease_id),
+    }
+}
+
 fn lease_ms(object: &Object<'_>) -> Result<i64, RpcError> {
     number(object, "lease_ms", DEFAULT_LEASE_MS, MIN_LEASE_MS, MAX_LEASE_MS)
 }

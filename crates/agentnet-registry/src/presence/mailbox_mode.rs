@@ -7,6 +7,7 @@ use agentnet_protocol::Timestamp;
 
 use super::Presence;
 use super::state::State;
+use crate::mailbox::recipients::SessionChanges;
 
 /// A live session of an account that does not ask for its messages.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,7 +40,12 @@ impl Presence {
         self.lock().push_targets(account_id)
     }
 
-    /// Those of the accounts to which this registry has to deliver messages.
+    /// What has changed since the last call of what these questions ask.
+    pub(crate) fn take_push_changes(&self) -> SessionChanges {
+        std::mem::take(&mut self.lock().push_changes)
+    }
+
+    /// Those of the accounts to which this registry has to deliver messages, in their order.
     pub(crate) fn to_push_to(&self, account_ids: Vec<String>) -> Vec<String> {
         let state = self.lock();
         let has_targets = |account_id: &String| state.push_targets(account_id).is_some();

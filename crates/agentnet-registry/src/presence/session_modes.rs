@@ -44,8 +44,13 @@ pub(super) struct Hello {
 impl Presence {
     /// What a registration or a hello of a session says.
     pub(crate) fn set_modes(&self, session_tag: &str, modes: SessionModes) {
-        if let Some(live) = self.lock().sessions.get_mut(session_tag) {
-            live.modes = Some(modes);
+        let mut state = self.lock();
+        let Some(live) = state.sessions.get_mut(session_tag) else {
+            return;
+        };
+        if live.modes.replace(modes) != Some(modes) {
+            let account_id = live.session.account_id.clone();
+            state.push_changes.accounts.extend(account_id);
         }
     }
 

@@ -53,7 +53,7 @@ async fn identity_and_threads(#[values(Backend::Sqlite, Backend::Postgres)] back
     let mut strict = options();
     strict.strict = true;
     let report = registry::run(&net.client, &strict).await.unwrap();
-    all_pass(&report, 337);
+    all_pass(&report, 340);
     assert_eq!(report.target, registry.server_id());
     registry.shutdown().await;
 }

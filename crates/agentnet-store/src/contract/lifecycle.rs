@@ -45,11 +45,13 @@ pub async fn a_closed_store_is_unavailable(store: Arc<dyn Store>) {
         store.mailbox_messages(&mailbox("b")).await.err(),
         store.accounts_with_mail("", 1).await.err(),
         store
-            .drop_messages("b", &MailboxChoice::Messages(vec!["m".into()]))
+            .drop_messages("b", &MailboxChoice::Messages(vec!["m".into()]), at(1))
             .await
             .err(),
         store.expire_messages(at(1), 1).await.err(),
         store.bury_messages(at(1), 1, 1).await.err(),
+        store.untold_ends(at(1), at(1), 1).await.err(),
+        store.ends_told(&[1]).await.err(),
         store.prune_mailboxes(at(1), at(1), 1).await.err(),
         store.create_tasks(&[new_task("t")], 1).await.err(),
         store.task("t").await.err(),
@@ -96,8 +98,11 @@ pub async fn empty_batches_do_nothing(store: Arc<dyn Store>) {
             .is_empty()
     );
     let none = MailboxChoice::Messages(Vec::new());
-    assert!(store.requeue_messages("b", &none, at(1)).await.unwrap().is_empty());
-    assert!(store.drop_messages("b", &none).await.unwrap().is_empty());
+    let requeued = store.requeue_messages("b", &none, at(1), &roomy()).await.unwrap();
+    assert!(requeued.is_empty());
+    assert!(store.drop_messages("b", &none, at(1)).await.unwrap().is_empty());
+    assert!(store.untold_ends(at(1), at(1), 1).await.unwrap().is_empty());
+    store.ends_told(&[]).await.unwrap();
     assert!(store.expire_messages(at(1), 1).await.unwrap().is_empty());
     assert!(store.bury_messages(at(1), 1, 1).await.unwrap().is_empty());
     assert_eq!(store.prune_mailboxes(at(1), at(1), 1).await.unwrap(), 0);

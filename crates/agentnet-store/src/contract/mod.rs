@@ -19,8 +19,10 @@ pub mod lifecycle;
 pub mod mailbox_changes;
 pub mod mailbox_counters;
 pub mod mailbox_ends;
+pub mod mailbox_lapses;
 pub mod mailbox_leases;
 pub mod mailbox_puts;
+pub mod mailbox_told;
 pub mod messages;
 pub mod pages;
 pub mod registries;
@@ -105,7 +107,14 @@ macro_rules! contract_cases {
                 each_outcome_is_kept
                 a_message_is_tried_so_many_times
                 a_lost_lease_changes_nothing
+                the_lease_in_force_counts
                 leases_are_extended
+            ]
+            mailbox_lapses: [
+                a_lapsed_message_comes_without_those_behind_it
+                a_message_that_ends_its_sessions_dies_alone
+                messages_that_come_alone_wait_for_each_other
+                a_lapsed_lease_with_the_same_token_counts
             ]
             mailbox_leases: [
                 messages_are_leased_in_order
@@ -113,6 +122,7 @@ macro_rules! contract_cases {
                 a_lease_ends_by_itself
                 an_expired_message_is_not_leased
                 an_exclusive_lease_is_alone
+                a_lease_of_a_registry_that_is_gone_is_over
                 a_lease_is_bounded_in_bytes
                 a_repeated_lease_gets_the_same_messages
                 a_long_queue_of_one_sender_holds_no_other_up
@@ -121,10 +131,19 @@ macro_rules! contract_cases {
             mailbox_puts: [
                 a_kept_message_comes_back_as_it_was
                 a_known_message_is_not_kept_again
+                an_id_of_another_sender_is_refused
                 a_message_of_the_history_is_kept
                 a_large_call_is_kept_in_its_order
                 limits_count_the_call
+                one_sender_fills_a_share_of_a_mailbox
+                dead_letters_make_room
                 a_message_for_no_account_is_refused
+            ]
+            mailbox_told: [
+                ends_are_untold_until_they_are_told
+                a_requeued_message_is_not_told
+                ended_messages_are_remembered
+                requeued_messages_keep_to_the_limits
             ]
             messages: [
                 a_message_comes_back_as_it_was
@@ -262,8 +281,10 @@ mod tests {
             ("mailbox_changes", include_str!("mailbox_changes.rs")),
             ("mailbox_counters", include_str!("mailbox_counters.rs")),
             ("mailbox_ends", include_str!("mailbox_ends.rs")),
+            ("mailbox_lapses", include_str!("mailbox_lapses.rs")),
             ("mailbox_leases", include_str!("mailbox_leases.rs")),
             ("mailbox_puts", include_str!("mailbox_puts.rs")),
+            ("mailbox_told", include_str!("mailbox_told.rs")),
             ("messages", include_str!("messages.rs")),
             ("pages", include_str!("pages.rs")),
             ("registries", include_str!("registries.rs")),

@@ -39,6 +39,40 @@ fn an_account_gets_messages_if_all_its_sessions_are_known_not_to_ask() {
     presence.set_modes("unknown", modes(false));
 }
 
+/// Only what may change the answer makes an account due for a look at it.
+#[test]
+fn changes_of_sessions_are_noted_once() {
+    let clock = Clock::new();
+    let presence = Presence::new(TTL, 1, clock.at(0.0));
+    let changed = || {
+        let changes = presence.take_push_changes();
+        let mut accounts: Vec<String> = changes.accounts.into_iter().collect();
+        accounts.sort_unstable();
+        (accounts, changes.owners)
+    };
+    let of = |accounts: &[&str], owners: bool| {
+        let accounts: Vec<String> = accounts.iter().map(|account| (*account).to_owned()).collect();
+        (accounts, owners)
+    };
+    presence.insert(session("t1", "bob", "acct_bob", clock.at(0.0)), clock.at(0.0));
+    presence.insert(session("t2", "carol", "acct_carol", clock.at(0.0)), clock.at(0.0));
+    assert_eq!(changed(), of(&["acct_bob", "acct_carol"], false));
+    presence.set_modes("t1", modes(false));
+    assert_eq!(changed(), of(&["acct_bob"], false));
+    presence.set_modes("t1", modes(false));
+    presence.set_modes("unknown", modes(false));
+    assert_eq!(changed(), of(&[], false));
+    presence.set_modes("t1", modes(true));
+    presence.goodbye("t2", clock.at(1.0));
+    assert_eq!(changed(), of(&["acct_bob", "acct_carol"], false));
+    presence.replica(2, false, clock.at(1.0));
+    assert_eq!(changed(), of(&[], true));
+    presence.replica(2, false, clock.at(2.0));
+    assert_eq!(changed(), of(&[], false));
+    presence.replica(2, true, clock.at(3.0));
+    assert_eq!(changed(), of(&[], true));
+}
+
 #[test]
 fn of_several_registries_one_delivers() {
     let clock = Clock::new();
