@@ -6,7 +6,7 @@ pub use self::admin::{
     MAX_ACTION_MESSAGES, MailboxActionReply, MailboxActionRequest, MailboxEvent, MailboxItem, MailboxListReply,
     MailboxListRequest, MailboxStatusReply, MailboxStatusRequest,
 };
-use super::read::{bounded, items, number, texts};
+use super::read::{bounded, items, number, texts, token};
 use super::record::{Omitted, record, reply};
 use super::signed::{RequestAuth, signed};
 use super::{Request, RpcError, opt_trimmed, required};
@@ -17,9 +17,6 @@ use crate::mailbox::{
     DEFAULT_LEASE_MESSAGES, DEFAULT_LEASE_MS, MAX_DETAIL_BYTES, MAX_LEASE_MESSAGES, MAX_LEASE_MS, MAX_WAIT_MS,
     MIN_LEASE_MS, MailboxOutcome,
 };
-
-/// Bytes of the id of a lease request.
-const MAX_LEASE_ID_BYTES: usize = 64;
 
 /// `registry.mailbox_put`: keep this message until its receiver takes it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -147,7 +144,7 @@ impl Request for MailboxLeaseRequest {
             max: usize::try_from(max).unwrap_or(DEFAULT_LEASE_MESSAGES),
             lease_ms: lease_ms(object)?,
             wait_ms: number(object, "wait_ms", 0, 0, MAX_WAIT_MS)?,
-            lease_id: lease_id(object)?,
+            lease_id: token(object, "lease_id")?,
             auth: RequestAuth::read(object),
         })
     }
@@ -339,32 +336,6 @@ fn owner(object: &Object<'_>) -> Result<(String, String), RpcError> {
     Ok((account_id, session_tag.ok_or(RpcError::new("session_tag is required"))?))
 }
 
-/// The id of a lease request: the names of its leases begin with it.
-fn lease_id(object: &Object<'_>) -> Result<Option<String>, RpcError> {
-    let lease_id = bounded(object, "lease_id", MAX_LEASE_ID_BYTES)?;
-    let is_usable = |id: &String| {
-        id.bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
-    };
-    match lease_id {
-        Some(id) if !is_usable(&id) => Err(RpcError::new("lease_id must be of letters, digits, - and _")),
-        lease_id => Ok(lease_id),
-    }
-}
-
 fn lease_ms(object: &Object<'_>) -> Result<i64, RpcError> {
     number(object, "lease_ms", DEFAULT_LEASE_MS, MIN_LEASE_MS, MAX_LEASE_MS)
-}
-
-/// The id of a lease request: leases begin with it.
-fn lease_id(object: &Object<'_>) -> Result<Option<String>, RpcError> {
-    let lease_id = bounded(object, "lease_id", MAX_LEASE_ID_BYTES)?;
-    let is_usable = |id: &String| {
-        id.bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
-    };
-    match lease_id {
-        Some(id) if !is_usable(&id) => Err(RpcError::new("lease_id must be of letters, digits, - and _")),
-        lease_id => Ok(lease_id),
-    }
 }

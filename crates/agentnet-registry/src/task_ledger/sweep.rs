@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use agentnet_store::model::MailboxChoice;
+use agentnet_store::model::{MailboxChoice, MailboxEnd};
 use agentnet_store::{Store, StoreError};
 use tokio_util::sync::CancellationToken;
 
@@ -82,12 +82,11 @@ pub(crate) async fn run_withdrawals(ctx: Arc<Context>, stop: CancellationToken) 
     let withdrawals = &ctx.task_ledger.notices.withdrawals;
     while let Some(withdrawal) = stop.run_until_cancelled(withdrawals.next()).await {
         let choice = MailboxChoice::Messages(withdrawal.message_ids);
-        match store.drop_messages(&withdrawal.account_id, &choice).await {
-            Ok(dropped) => {
-                for row in &dropped {
-                    ctx.mailbox.notices.dropped(row).await;
-                }
-            }
+        let dropped = store
+            .drop_messages(&withdrawal.account_id, &choice, Now::read().time)
+            .await;
+        match dropped {
+            Ok(dropped) => ctx.mailbox.notices.tell(MailboxEnd::Dropped, &dropped).await,
             Err(error) => tracing::debug!(%error, "messages about a task that has ended stay in a mailbox"),
         }
     }

@@ -1,6 +1,6 @@
 //! Requests of workers.
 
-use super::super::read::{bounded, items, number, texts};
+use super::super::read::{bounded, items, number, texts, token};
 use super::super::record::{IfTrue, Omitted, record, reply};
 use super::super::signed::{RequestAuth, signed};
 use super::super::{Request, RpcError, required};
@@ -11,9 +11,6 @@ use crate::limits::{MAX_CAPABILITIES, MAX_CAPABILITY_BYTES, MAX_ID_BYTES, MAX_NA
 use crate::task::{
     MAX_CLAIM, MAX_HEARTBEATS, MAX_REQUEST_BYTES, MAX_RESULT_BYTES, MAX_TEXT_BYTES, MAX_WAIT_MS, TaskState, percent,
 };
-
-/// Bytes of the id of a claim.
-const MAX_CLAIM_ID_BYTES: usize = 64;
 
 /// `registry.task_claim`: a session takes tasks.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -64,7 +61,7 @@ impl Request for TaskClaimRequest {
             task_id: bounded(object, "task_id", MAX_NAME_BYTES)?,
             max: number(object, "max", 1, 1, i64::try_from(MAX_CLAIM).unwrap_or(i64::MAX))?,
             wait_ms: number(object, "wait_ms", 0, 0, MAX_WAIT_MS)?,
-            claim_id: claim_id(object)?,
+            claim_id: token(object, "claim_id")?,
             auth: RequestAuth::read(object),
         })
     }
@@ -362,19 +359,6 @@ fn worker(object: &Object<'_>) -> Result<(String, String), RpcError> {
     let account_id = bounded(object, "account_id", MAX_NAME_BYTES)?.ok_or(RpcError::new("account_id is required"))?;
     let session_tag = bounded(object, "session_tag", MAX_NAME_BYTES)?;
     Ok((account_id, session_tag.ok_or(RpcError::new("session_tag is required"))?))
-}
-
-/// The id of a claim: leases begin with it.
-fn claim_id(object: &Object<'_>) -> Result<Option<String>, RpcError> {
-    let claim_id = bounded(object, "claim_id", MAX_CLAIM_ID_BYTES)?;
-    let is_usable = |id: &String| {
-        id.bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
-    };
-    match claim_id {
-        Some(id) if !is_usable(&id) => Err(RpcError::new("claim_id must be of letters, digits, - and _")),
-        claim_id => Ok(claim_id),
-    }
 }
 
 /// A lease: text of the registry or the id of a claim, and the id of the task.
