@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::{assign, assigned, end, event_types, in_state, worker};
 use crate::harness::process::gone;
-use crate::harness::{Service, Up, WAIT_TIMEOUT, agentnet, echo, line};
+use crate::harness::{Service, Up, WAIT_TIMEOUT, agentnet, echo, line, until};
 
 #[tokio::test]
 async fn a_command_does_a_task_and_its_result_comes_back() {
@@ -246,10 +246,20 @@ async fn a_worker_that_ends_gives_its_task_back() {
 async fn a_lost_worker_is_noticed_and_the_task_goes_on() {
     let mut up = Up::start().await;
     let url = up.url.clone();
-    let mut first = worker(&url, "--as builder", "echo $$ >&2; exec sleep 1000").await;
+    let mut first = worker(
+        &url,
+        "--as builder",
+        "echo '::progress 1 begun' >&2; echo $$ >&2; exec sleep 1000",
+    )
+    .await;
     let options = "--as ada --to-username builder --retries 1 --backoff 0.1 --heartbeat 1";
     let id = assigned(&url, options, "survive").await;
     let pid = named_process(&first).await;
+    // The registry has heard of the worker: the attempt counts.
+    until(&url, &format!("task status {id}"), |shown| {
+        shown["task"]["percent"] == 1
+    })
+    .await;
     first.signal(Signal::KILL);
     first.ended().await;
     // Its command is an orphan now, and ends all the same.
@@ -258,7 +268,12 @@ async fn a_lost_worker_is_noticed_and_the_task_goes_on() {
     in_state(&url, &id, "completed").await;
     let types = event_types(&url, &id).await;
     let types: Vec<&str> = types.iter().map(String::as_str).collect();
-    assert_eq!(types, ["created", "claimed", "lost", "retried", "claimed", "finished"]);
+    assert_eq!(
+        types,
+        [
+            "created", "claimed", "progress", "lost", "retried", "claimed", "finished"
+        ]
+    );
     end(second).await;
     up.stop().await;
 }

@@ -13,6 +13,9 @@ use super::error::TaskError;
 
 /// The shortest time between two heartbeats that only an event asks for: whoever may publish can send events.
 const MIN_INTERVAL: Duration = Duration::from_millis(100);
+/// When the first heartbeat is sent, unless the attempt has ended by then: it confirms that the worker has got the task. The registry
+/// does not count an attempt of whose worker nothing was heard (PROTOCOL.md section 22.7).
+const FIRST_HEARTBEAT: Duration = Duration::from_millis(200);
 /// The longest pause before a heartbeat that failed is sent again.
 const MAX_RETRY_DELAY: Duration = Duration::from_secs(1);
 
@@ -109,7 +112,7 @@ impl Attempt {
             state: Mutex::new(AttemptState {
                 last_ok,
                 last_sent: now,
-                due: last_ok + heartbeat / 3,
+                due: (last_ok + heartbeat / 3).min(now + FIRST_HEARTBEAT),
                 progress: None,
                 checkpoint: None,
                 reports: 0,

@@ -100,6 +100,8 @@ async fn a_worker_without_a_registry_loses_its_lease_and_the_task_is_tried_again
                 if task.attempt > 1 {
                     return Ok(json!({ "attempt": task.attempt }));
                 }
+                // The registry has heard of the worker: the attempt counts.
+                context.checkpoint("begun").await?;
                 gate.begun.notify_one();
                 context.lease_lost().await;
                 assert!(context.is_cancelled(), "the work is to stop");
@@ -146,9 +148,10 @@ async fn a_worker_that_vanishes_is_noticed() {
     let passed = gate.clone();
     let vanishing = network
         .agent("coder")
-        .on_task(move |_, _| {
+        .on_task(move |_, context: TaskContext| {
             let gate = passed.clone();
             async move {
+                context.checkpoint("begun").await?;
                 gate.pass().await;
                 Ok(())
             }

@@ -156,11 +156,14 @@ test("a task whose worker falls silent goes to the next one, and the silent one 
   const silent = await network.node(options).start();
   const task = await boss.task(silent.accountId ?? "", { text: "lost", heartbeatMs: 1_000, retries: 1, backoffMs: 10 });
   const claimed = await claimByHand(silent, task.id);
+  const { accountId = "", sessionTag = "" } = silent;
+  const { attempt, lease } = claimed;
+  // The registry has heard of the worker: the attempt counts.
+  const items = [{ taskId: task.id, attempt, lease }];
+  await silent.registry.call(RPC.taskHeartbeat, { accountId, sessionTag, items });
   const other = await worker({ ...options, agentId: "other" }, (work) => work.attempt);
   const outcome = await within("the result", task.result());
   assert.equal(outcome.result, 2);
-  const { accountId = "", sessionTag = "" } = silent;
-  const { attempt, lease } = claimed;
   const end = { finishId: "late", state: "completed" } as const;
   const finish = { accountId, sessionTag, taskId: task.id, attempt, lease, ...end };
   await assert.rejects(silent.registry.call(RPC.taskFinish, finish), (error: unknown) => {

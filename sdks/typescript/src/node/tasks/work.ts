@@ -17,6 +17,11 @@ import { TaskError, TaskFailure } from "./errors.js";
 
 /** Heartbeats within the time after which a silent worker has lost its task. */
 const HEARTBEATS_PER_LEASE = 3;
+/**
+ * When the first heartbeat is sent, unless the attempt has ended by then: the registry does not count an attempt of whose worker
+ * nothing was heard (PROTOCOL.md section 22.7).
+ */
+const FIRST_BEAT_MS = 200;
 
 /** What a handler tells of its work. */
 export interface Report {
@@ -55,7 +60,7 @@ export class Work {
     this.heartbeatMs = Math.min(Math.max(claimed.heartbeatMs, MIN_TASK_HEARTBEAT_MS), MAX_TASK_HEARTBEAT_MS);
     const now = monotonic();
     const leaseMs = remainingMs(claimed.leaseUntil, generatedAt, this.heartbeatMs);
-    this.nextBeat = now + leaseMs / HEARTBEATS_PER_LEASE;
+    this.nextBeat = now + Math.min(leaseMs / HEARTBEATS_PER_LEASE, FIRST_BEAT_MS);
     this.#leaseEnd = now + leaseMs;
     this.#watchLease();
   }
