@@ -44,18 +44,19 @@ async fn waiting_tasks_are_cancelled_with_their_parts() {
     );
     let task = in_state(&url, &top, "canceled").await;
     assert_eq!(task["detail"], "no more");
-    // The part was ended before, so what is below it is left.
-    in_state(&url, &deep, "submitted").await;
+    // What is below a part that has ended is a part of the whole, too.
+    in_state(&url, &deep, "canceled").await;
     let parent = assigned(&url, options, "e").await;
     let child = assigned(&url, &format!("{options} --parent {parent}"), "f").await;
     line(&url, &format!("task cancel --as ada {parent}")).await.ok();
     in_state(&url, &child, "canceled").await;
 
     // Of several, each is tried.
-    let ran = line(&url, &format!("task cancel --as ada {top} {deep} task_unknown --json")).await;
+    let open = assigned(&url, options, "g").await;
+    let ran = line(&url, &format!("task cancel --as ada {top} {open} task_unknown --json")).await;
     assert_eq!(ran.code, Some(2), "{ran:?}");
     let document: Value = serde_json::from_str(&ran.stdout).unwrap();
-    assert_eq!(document["tasks"][0]["task_id"], deep.as_str());
+    assert_eq!(document["tasks"][0]["task_id"], open.as_str());
     assert!(
         ran.stderr.contains("task_not_cancelable") && ran.stderr.contains("no task is task_unknown"),
         "{ran:?}"
@@ -167,7 +168,9 @@ async fn a_worker_that_works_by_messages_is_to_be_told() {
 async fn only_those_whose_task_it_is_change_it() {
     let mut up = Up::start().await;
     let url = up.url.clone();
-    let top = assigned(&url, "--as ada --to-capability build", "a").await;
+    assigned(&url, "--as bob --to-capability build", "his").await;
+    let top = assigned(&url, "--as ada --to-username bob", "a").await;
+    // Who is to do a task divides it.
     let part = assigned(&url, &format!("--as bob --to-capability build --parent {top}"), "b").await;
     assigned(&url, "--as eve --to-capability build", "hers").await;
     line(&url, &format!("task cancel --as eve {part}"))

@@ -48,7 +48,7 @@ async function next(told: readonly Told[], index: number): Promise<Told> {
 
 test("the assignment has the payload of the task", async () => {
   const { node, told } = await byMessages();
-  const payload = { branch: "main", n: 1.5, text: "für alle" };
+  const payload = { branch: "main", n: 1.5, text: "für Anna" };
   const task = await boss.task(`@${node.username}`, { text: "build", payload, heartbeatMs: 5_000 });
   const first = await next(told, 0);
   assert.deepEqual([task.delivery, task.notTold, first.id], ["message", undefined, `task_assign_${task.id}`]);
