@@ -143,11 +143,11 @@ test("without a word of the registry the lease is over after its time", async ()
 test("of a lease counts what is left of it when it comes", async () => {
   const given = { ...claimed(3_600_000), leaseUntil: "2026-02-21T08:00:01.250Z" };
   const work = new Work(given, "2026-02-21T08:00:01Z", () => undefined);
-  assert.ok(work.nextBeat - performance.now() < 250, "the first heartbeat comes before its end");
-  await work.lost;
-  work.close();
+  assert.ok(work.nextBeat - performance.now() < 125, "the first heartbeat comes before its end");
   const whole = new Work(given, "no time", () => undefined);
-  assert.ok(whole.nextBeat - performance.now() > 600_000);
+  await work.lost;
+  assert.equal(whole.isLost, false);
+  work.close();
   whole.close();
 });
 
