@@ -135,9 +135,11 @@ all-tests: test chaos python-versions python package typescript-long typescript-
 package: ## Package the library crates and build each from its package
 	$(CARGO) package $(LOCKED) --workspace --exclude agentnet-cli --exclude agentnet-bench
 
-# The tests run a shortened form of it (20 seconds).
-chaos: tools postgres ## Kill every part in turn while agents talk, for a minute (CHAOS_SECONDS), and report
+# The tests run shortened forms of these. CHAOS_ROUNDS says how often the matrices of kills are run.
+chaos: tools postgres ## Kill every part in turn while agents talk, for a minute (CHAOS_SECONDS); then between each two steps of a message's and of a task's way
 	AGENTNET_CHAOS_SECONDS=$${CHAOS_SECONDS:-60} $(CARGO) test $(LOCKED) -p agentnet-cli --test chaos -- --nocapture
+	AGENTNET_MAILBOX_KILLS=all AGENTNET_MAILBOX_KILL_ROUNDS=$${CHAOS_ROUNDS:-1} $(CARGO) test $(LOCKED) -p agentnet-cli --test mailbox_kills -- --nocapture
+	AGENTNET_TASK_KILLS=all AGENTNET_TASK_KILL_ROUNDS=$${CHAOS_ROUNDS:-1} $(CARGO) test $(LOCKED) -p agentnet-cli --test task_kills -- --nocapture
 
 latency: tools ## How long list, profile and threads take as whole processes (release build)
 	$(CARGO) build $(LOCKED) --release -p agentnet-cli

@@ -28,6 +28,7 @@ VARYING = [
     (re.compile(r"_AGENTNET\.[0-9A-Za-z.]+"), "_AGENTNET.INBOX"),
     (re.compile(r"thread_(cli|sdk)_[0-9a-z]{26}"), "thread_ID"),
     (re.compile(r"thread_[0-9a-f]{32}"), "thread_HEX"),
+    (re.compile(r"task_01[0-9a-z]{24}"), "task_ID"),
     (re.compile(r"\b[0-9a-f]{32}\b"), "HEX"),
     (re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z"), "TIME"),
     (re.compile(r"\b\d\d:\d\d:\d\d\.\d{3}\b"), "CLOCK"),

@@ -1,8 +1,10 @@
 //! The SDK's errors as the package's exceptions (`agentnet.errors`).
 
 use agentnet::{
-    BlobError, ConfigError, ConnectError, RegistryError, RequestError, ResolveError, SendError, StartError, StreamError,
+    BlobError, ConfigError, ConnectError, RegistryError, RequestError, ResolveError, SendError, StartError,
+    StreamError, TaskError,
 };
+use pyo3::call::PyCallArgs;
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 
@@ -142,22 +144,36 @@ impl Raise for StreamError {
             Self::Timeout { message_id, .. } => {
                 exception(py, "RequestTimeoutError", &text, &[("message_id", message_id)])
             }
-            Self::Failed { code, detail } => stream_failed(py, code, detail),
+            // The error that the sender of the stream reported, by its code, as for an error reply.
+            Self::Failed { code, detail } => made(py, "request_error", (code, detail)),
             Self::Cancelled => exception(py, "StreamCancelledError", &text, &[]),
             _ => exception(py, "StreamError", &text, &[]),
         }
     }
 }
 
-/// The error that the sender of the stream reported, by its code, as for an error reply.
-fn stream_failed(py: Python<'_>, code: &str, detail: &str) -> PyErr {
+/// The exception that a function of `agentnet.errors` makes.
+fn made<'py>(py: Python<'py>, function: &str, arguments: impl PyCallArgs<'py>) -> PyErr {
     let made = (|| {
         let errors = py.import("agentnet.errors")?;
-        errors.getattr("request_error")?.call1((code, detail))
+        errors.getattr(function)?.call1(arguments)
     })();
     match made {
         Ok(exception) => PyErr::from_value(exception),
         Err(error) => error,
+    }
+}
+
+impl Raise for TaskError {
+    fn raise(&self, py: Python<'_>) -> PyErr {
+        let text = self.to_string();
+        match self {
+            Self::Refused { .. } | Self::LeaseLost { .. } | Self::Unsupported => made(py, "task_error", (text,)),
+            Self::Invalid(_) => PyValueError::new_err(text),
+            Self::Send(error) => error.raise(py),
+            Self::Registry(error) => error.raise(py),
+            _ => exception(py, "AgentNetError", &text, &[]),
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! The handlers of one event loop, and the messages that they handle now.
+//! The handlers of one event loop, and the messages and tasks that they handle now.
 
 use std::collections::HashMap;
 
@@ -9,7 +9,7 @@ use pyo3::pyclass::{PyTraverseError, PyVisit};
 use tokio::sync::oneshot;
 
 use crate::ids::next_id;
-use crate::mailbox::HandlerCall;
+use crate::mailbox::{HandlerCall, HandlerInput, TaskAnswer, failed_call};
 use crate::message::AgentMessage;
 use crate::runtime::Network;
 
@@ -22,15 +22,40 @@ pub(crate) struct HandlerCalls {
 
 #[derive(Default)]
 pub(crate) struct HandlerState {
-    /// Coroutine functions that run one message each, by handler.
+    /// Coroutine functions that run one message or task each, by handler.
     runners: HashMap<u64, Py<PyAny>>,
-    /// Messages that are being handled, by call.
+    /// Messages and tasks that are being handled, by call.
     running: HashMap<u64, RunningCall>,
 }
 
 struct RunningCall {
-    answer: oneshot::Sender<Result<(), String>>,
+    answer: Answer,
+    /// The asyncio task.
     task: Option<Py<PyAny>>,
+}
+
+/// To the worker that waits for a handler.
+enum Answer {
+    Message(oneshot::Sender<Result<(), String>>),
+    Task(oneshot::Sender<TaskAnswer>),
+}
+
+/// The first argument of a runner, and the answer that is to come.
+fn split<'py>(py: Python<'py>, input: HandlerInput) -> (PyResult<Bound<'py, PyAny>>, Answer) {
+    match input {
+        HandlerInput::Message {
+            message,
+            context,
+            answer,
+        } => {
+            let message = Bound::new(py, AgentMessage::received(message, Some(context)));
+            (message.map(Bound::into_any), Answer::Message(answer))
+        }
+        HandlerInput::Task { argument, answer } => {
+            let argument = argument(py).map(|argument| argument.into_bound(py));
+            (argument, Answer::Task(answer))
+        }
+    }
 }
 
 impl HandlerCalls {
@@ -52,7 +77,7 @@ impl HandlerCalls {
         std::mem::take(&mut *self.state())
     }
 
-    /// The number of messages that are being handled.
+    /// The number of messages and tasks that are being handled.
     pub(crate) fn running_count(&self) -> usize {
         self.state().running.len()
     }
@@ -69,11 +94,11 @@ impl HandlerCalls {
         drop(runner);
     }
 
-    /// Makes the task that handles a message.
+    /// Makes the asyncio task that handles a message or a task.
     pub(crate) fn start(&self, event_loop: &Bound<'_, PyAny>, call: HandlerCall) -> PyResult<()> {
         let py = event_loop.py();
         // Its time is over; the sender has the error already.
-        if call.answer.is_closed() {
+        if call.input.is_abandoned() {
             return Ok(());
         }
         let runner = {
@@ -84,14 +109,10 @@ impl HandlerCalls {
             // The worker learns it when the call is dropped.
             return Ok(());
         };
-        let message = AgentMessage::received(call.message, Some(call.context));
-        let running = RunningCall {
-            answer: call.answer,
-            task: None,
-        };
-        self.state().running.insert(call.id, running);
+        let (argument, answer) = split(py, call.input);
+        self.state().running.insert(call.id, RunningCall { answer, task: None });
         let started = (|| {
-            let coroutine = runner.bind(py).call1((Bound::new(py, message)?, call.id))?;
+            let coroutine = runner.bind(py).call1((argument?, call.id))?;
             let create = event_loop.getattr(intern!(py, "create_task"))?;
             self.context
                 .bind(py)
@@ -105,7 +126,7 @@ impl HandlerCalls {
                 Ok(())
             }
             Err(error) => {
-                self.answer(call.id, Some(error.to_string()));
+                self.fail(call.id, error.to_string());
                 Err(error)
             }
         }
@@ -120,14 +141,33 @@ impl HandlerCalls {
         Ok(())
     }
 
-    /// Sends the result of a call to its worker.
+    /// Sends the result of a message's handler to its worker.
     pub(crate) fn answer(&self, call: u64, failure: Option<String>) {
-        let running = self.state().running.remove(&call);
-        if let Some(running) = running {
+        if let Some(Answer::Message(answer)) = self.take_answer(call) {
             // It fails if the worker is gone.
-            self.network
-                .within(|| drop(running.answer.send(failure.map_or(Ok(()), Err))));
+            self.network.within(|| drop(answer.send(failure.map_or(Ok(()), Err))));
         }
+    }
+
+    /// Sends the result of a task's handler to its worker.
+    pub(crate) fn answer_task(&self, call: u64, outcome: TaskAnswer) {
+        if let Some(Answer::Task(answer)) = self.take_answer(call) {
+            self.network.within(|| drop(answer.send(outcome)));
+        }
+    }
+
+    /// Reports that a handler could not be started.
+    fn fail(&self, call: u64, failure: String) {
+        match self.take_answer(call) {
+            Some(Answer::Message(answer)) => self.network.within(|| drop(answer.send(Err(failure)))),
+            Some(Answer::Task(answer)) => self.network.within(|| drop(answer.send(Err(failed_call(failure))))),
+            None => {}
+        }
+    }
+
+    fn take_answer(&self, call: u64) -> Option<Answer> {
+        let running = self.state().running.remove(&call);
+        running.map(|running| running.answer)
     }
 
     pub(crate) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {

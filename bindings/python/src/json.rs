@@ -3,7 +3,7 @@
 mod read;
 mod write;
 
-pub(crate) use read::to_python;
+pub(crate) use read::{to_python, written};
 pub(crate) use write::from_python;
 
 /// Nesting that the wire allows (section 4.1).

@@ -7,11 +7,11 @@
 //!   waiting thread slept.
 //! - `bridge`: the connection between the runtime and one asyncio loop. `mailbox`: its events, for which the loop is woken once
 //!   (not the registry's mailboxes of accounts: those are in `node`).
-//!   `handler_calls`: messages that the loop handles. `attach`: makes the bridge of a loop. `calls`: starts calls.
+//!   `handler_calls`: messages and tasks that the loop handles. `attach`: makes the bridge of a loop. `calls`: starts calls.
 //! - `asyncio`: everything that uses private parts of asyncio, with the versions of CPython that it was tested on.
 //! - `text`: Python's strings as UTF-8. `json`: Python values to wire text and back. `message`: a message that is decoded when it
 //!   is read.
-//! - `node`, `registry`, `stream`, `blobs`: the calls; `options` and `running_node` serve them. `keys`: key files. `exceptions`:
+//! - `node`, `registry`, `stream`, `tasks`, `blobs`: the calls; `options` and `running_node` serve them. `keys`: key files. `exceptions`:
 //!   errors as exceptions. `logs`: `tracing` for `logging`. `protocol`: functions of the protocol.
 
 mod asyncio;
@@ -37,6 +37,7 @@ mod running_node;
 mod runtime;
 mod selector_host;
 mod stream;
+mod tasks;
 mod text;
 
 /// The native module `agentnet._native`.
@@ -66,6 +67,10 @@ mod _native {
     use super::running_node::wait_for_leaving;
     #[pymodule_export]
     use super::stream::{Answer, Outgoing};
+    #[pymodule_export]
+    use super::tasks::work::{ClaimedContext, complete_task, fail_task};
+    #[pymodule_export]
+    use super::tasks::{TaskEvents, TaskHandle};
     use pyo3::prelude::*;
     use pyo3::types::IntoPyDict as _;
 

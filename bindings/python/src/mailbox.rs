@@ -5,13 +5,13 @@ use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Waker;
 
-use agentnet::{Context, Message};
+use agentnet::{Context, Message, TaskFailure, TaskOutput};
 use futures::task::AtomicWaker;
 use parking_lot::Mutex;
 use pyo3::prelude::*;
 use tokio::sync::oneshot;
 
-/// Makes the Python value of a result, on the loop's thread.
+/// Makes the Python value of a result or of an argument, on the loop's thread.
 pub(crate) type Finish = Box<dyn FnOnce(Python<'_>) -> PyResult<Py<PyAny>> + Send>;
 
 /// An event for the loop.
@@ -24,7 +24,7 @@ pub(crate) enum Event {
         done: u64,
         total: Option<u64>,
     },
-    /// A message for a handler.
+    /// A message or a task for a handler.
     Call(Box<HandlerCall>),
     /// The worker no longer waits for the handler call of this id.
     Cancel(u64),
@@ -39,18 +39,47 @@ pub(crate) struct OperationKey {
     pub(crate) id: u64,
 }
 
-/// A message for a handler.
+/// A call of a handler.
 pub(crate) struct HandlerCall {
     pub(crate) id: u64,
     pub(crate) handler: u64,
-    pub(crate) message: Message,
-    pub(crate) context: Context,
-    /// To the worker that waits for the handler.
-    pub(crate) answer: oneshot::Sender<Result<(), String>>,
+    pub(crate) input: HandlerInput,
+}
+
+/// What a handler is called with, and how its outcome gets to the worker that waits for it.
+pub(crate) enum HandlerInput {
+    Message {
+        message: Message,
+        context: Context,
+        answer: oneshot::Sender<Result<(), String>>,
+    },
+    Task {
+        /// Makes the argument: the task and its context.
+        argument: Finish,
+        answer: oneshot::Sender<TaskAnswer>,
+    },
+}
+
+/// How the handler of a task has ended: with the result of the task, or not.
+pub(crate) type TaskAnswer = Result<TaskOutput, TaskFailure>;
+
+/// The failure of a task whose handler did not run.
+pub(crate) fn failed_call(detail: impl Into<String>) -> TaskFailure {
+    TaskFailure::retryable("handler_error", detail)
+}
+
+impl HandlerInput {
+    /// Whether the worker waits no more.
+    pub(crate) fn is_abandoned(&self) -> bool {
+        match self {
+            Self::Message { answer, .. } => answer.is_closed(),
+            Self::Task { answer, .. } => answer.is_closed(),
+        }
+    }
 }
 
 /// Events for one loop. Their number is bounded by the calls that Python has made, the progress of their blobs, and for each node
-/// the number of messages that it handles at a time.
+/// the number of messages and tasks that it handles at a time.
 pub(crate) struct Mailbox {
     events: Mutex<Vec<Event>>,
     /// The loop was woken and has not taken the events yet.
@@ -156,6 +185,10 @@ impl Mailbox {
             *events = taken;
             self.wake_pending.store(true, Ordering::SeqCst);
         }
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
     }
 
     /// Accepts no more events and drops those that are left.

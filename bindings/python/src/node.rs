@@ -31,11 +31,12 @@ pub(crate) struct Node {
     home: Mutex<Option<Home>>,
 }
 
-/// The loop that a node was started on, which keeps it while it runs, and its handler there.
+/// The loop that a node was started on, which keeps it while it runs, and its handlers there.
 struct Home {
     bridge: Py<Bridge>,
     node: u64,
-    runner: Option<u64>,
+    /// Of messages, and of tasks.
+    runners: Vec<u64>,
 }
 
 impl Node {
@@ -74,7 +75,7 @@ impl Node {
         let home = self.home.lock().take();
         if let Some(home) = home {
             let bridge = home.bridge.get();
-            if let Some(runner) = home.runner {
+            for runner in home.runners {
                 bridge.handlers().remove_runner(runner);
             }
             bridge.remove_node(home.node);
@@ -103,27 +104,39 @@ impl Node {
         })
     }
 
-    /// Joins the network. `runner` is a coroutine function of a message and the id of its handler call.
-    #[pyo3(signature = (runner))]
-    fn start<'py>(slf: &Bound<'py, Self>, runner: Option<Py<PyAny>>) -> PyResult<Bound<'py, PyAny>> {
+    /// Joins the network. `runner` is a coroutine function of a message and the id of its handler call, `task_runner` one of a
+    /// task with its context and that id.
+    #[pyo3(signature = (runner, task_runner))]
+    fn start<'py>(
+        slf: &Bound<'py, Self>,
+        runner: Option<Py<PyAny>>,
+        task_runner: Option<Py<PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
         let (py, this) = (slf.py(), slf.get());
         let bridge = current_bridge(py)?;
         this.leave_home();
         this.running.return_to_network();
-        let runner = runner.map(|runner| {
-            let handler = bridge.get().handlers().add_runner(runner);
-            let mailbox = bridge.get().mailbox().clone();
+        let (handlers, mailbox) = (bridge.get().handlers(), bridge.get().mailbox());
+        let mut runners = Vec::new();
+        if let Some(runner) = runner {
+            let (mailbox, handler) = (mailbox.clone(), handlers.add_runner(runner));
             this.node()
                 .on_message(move |message, context| dispatch::dispatch(mailbox.clone(), handler, message, context));
-            handler
-        });
+            runners.push(handler);
+        }
+        if let Some(runner) = task_runner {
+            let (mailbox, handler) = (mailbox.clone(), handlers.add_runner(runner));
+            this.node()
+                .on_task(move |work, context| dispatch::dispatch_task(mailbox.clone(), handler, work, context));
+            runners.push(handler);
+        }
         let node = bridge
             .get()
             .add_node(slf.clone().into_any().unbind(), this.running.clone());
         *this.home.lock() = Some(Home {
             bridge: bridge.unbind(),
             node,
-            runner,
+            runners,
         });
         let node = this.node().clone();
         submit(py, async move { node.start().await }, |py, started| match started {
@@ -166,11 +179,11 @@ impl Node {
 
     /// The node's own record.
     fn info<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        read(py, self.node().info().encode())
+        json::written(py, self.node().info().encode())
     }
 
     fn metrics_snapshot<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        read(py, self.node().metrics_snapshot().to_json())
+        json::written(py, self.node().metrics_snapshot().to_json())
     }
 
     fn send<'py>(
@@ -302,8 +315,4 @@ impl Node {
             Err(error) => Err(error.raise(py)),
         })
     }
-}
-
-fn read<'py>(py: Python<'py>, text: String) -> PyResult<Bound<'py, PyAny>> {
-    json::to_python(py, &agentnet::RawJson::parse(text).map_err(crate::exceptions::bug)?)
 }

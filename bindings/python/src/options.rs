@@ -97,7 +97,7 @@ impl Options {
 }
 
 /// Names the option in an error, as PyO3 names the argument that it cannot read.
-fn noted(py: Python<'_>, name: &str, error: PyErr) -> PyErr {
+pub(crate) fn noted(py: Python<'_>, name: &str, error: PyErr) -> PyErr {
     let note = format!("while processing '{name}'");
     // Exceptions have notes from Python 3.11 on.
     let _ = error.value(py).call_method1(intern!(py, "add_note"), (note,));

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use agentnet::protocol::rpc::{
     ListRequest, MailboxListRequest, MailboxStatusRequest, MessageSearchRequest, MetricsRequest, ProfileRequest,
-    Request, ResolveAccountRequest, ResolveKeyRequest, RpcError, SearchRequest, ThreadListRequest,
-    ThreadMessagesRequest, ThreadStatusRequest, decode_request,
+    Request, ResolveAccountRequest, ResolveKeyRequest, RpcError, SearchRequest, TaskEventsRequest, TaskListRequest,
+    TaskStatusRequest, ThreadListRequest, ThreadMessagesRequest, ThreadStatusRequest, decode_request,
 };
 use agentnet::{AgentNode, RawJson, RegistryClient, RegistryError, SendError, Text};
 use bytes::Bytes;
@@ -106,6 +106,9 @@ async fn call(client: RegistryClient, name: &str, body: &RawJson, timeout: Durat
         MetricsRequest::NAME => ask::<MetricsRequest>(&client, body).await,
         MailboxStatusRequest::NAME => ask::<MailboxStatusRequest>(&client, body).await,
         MailboxListRequest::NAME => ask::<MailboxListRequest>(&client, body).await,
+        TaskStatusRequest::NAME => ask::<TaskStatusRequest>(&client, body).await,
+        TaskListRequest::NAME => ask::<TaskListRequest>(&client, body).await,
+        TaskEventsRequest::NAME => ask::<TaskEventsRequest>(&client, body).await,
         other => Err(CallError::Unknown(other.to_owned())),
     }
 }

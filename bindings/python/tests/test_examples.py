@@ -118,3 +118,25 @@ def test_the_mailbox(url: str) -> None:
     assert second.stdout.readline() == "got good night\n"
     second.terminate()
     assert second.wait(timeout=30) == 0
+
+
+def test_tasks(url: str) -> None:
+    asker = start("tasks.py", "ask", "to be or not to be", url)
+    assert asker.stdout is not None
+    task_id = asker.stdout.readline().removeprefix("asked for ").strip()
+    assert asker.stdout.readline() == "created to be or not to be\n"
+    # The worker comes later.
+    worker = start("tasks.py", "work", url)
+    output, _ = asker.communicate(timeout=60)
+    assert asker.returncode == 0
+    lines = output.splitlines()
+    assert lines[0].split() == ["claimed"] and "progress counted not" in lines
+    assert lines[-1] == "completed {'to': 2, 'be': 2, 'or': 1, 'not': 1}"
+    assert run("tasks.py", "result", task_id, url).splitlines()[-1] == lines[-1]
+    assert run("tasks.py", "ask", " ", url).splitlines()[-1] == "rejected there are no words in it"
+    unknown = subprocess.run(
+        [sys.executable, EXAMPLES / "tasks.py", "result", "task_x", url], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert unknown.returncode == 1 and unknown.stdout == "" and unknown.stderr == "task_x: not_found\n"
+    worker.terminate()
+    assert worker.wait(timeout=30) == 0

@@ -10,23 +10,29 @@ import pickle
 import re
 import typing
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
 
-from agentnet import AgentSDK, SentMessage
+from agentnet import AgentSDK, SentMessage, TaskError, TaskFailure, _task_handle
 from agentnet._native import dumps
+from agentnet.errors import task_error
 
 RECORDED = Path(__file__).parent / "signatures.txt"
 MODULES = (
     "agentnet agentnet.blob agentnet.blobs agentnet.config agentnet.dev_auth agentnet.errors agentnet.events "
     "agentnet.exceptions agentnet.mailbox agentnet.node agentnet.registry agentnet.schema agentnet.sdk agentnet.streams agentnet.subjects "
-    "agentnet.threads agentnet.utils agentnet.wrapper"
+    "agentnet.tasks agentnet.threads agentnet.utils agentnet.wrapper"
 ).split()
 SPECIAL = {"__init__", "__aenter__", "__aexit__"}
 # Their constructors take objects of the native part: a program gets them from a node.
-MADE_BY_THE_PACKAGE = {"AnswerStream", "OutgoingStream", "BlobStore", "RegistryConnection"}
+MADE_BY_THE_PACKAGE = {
+    *("AnswerStream", "OutgoingStream", "BlobStore", "RegistryConnection"),
+    *("Task", "TaskContext", "TaskEvents"),
+}
 
 
 def public(module: Any) -> list[str]:
@@ -272,6 +278,92 @@ def test_a_sent_message_is_its_id() -> None:
     assert again == "id" and type(again) is SentMessage and (again.queued, again.detail) == (True, "why")
     assert json.dumps({sent: sent}) == '{"id": "id"}' and dumps({sent: sent}) == b'{"id":"id"}'
     assert not SentMessage("id").queued
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({}, {}),
+        ({"title": None, "payload": None, "parent": None, "retries": None, "metadata": None}, {}),
+        ({"deadline": "2h", "delay": 0, "backoff": 0.5, "heartbeat": timedelta(minutes=1)},
+         {"deadline": 7200.0, "delay": 0.0, "backoff": 0.5, "heartbeat": 60.0}),
+        ({"parent": " task_1 ", "key": "k", "task_id": "t", "thread_id": "th", "title": "T", "coordinator": "me"},
+         {"parent": "task_1", "key": "k", "task_id": "t", "thread_id": "th", "title": "T", "coordinator": "me"}),
+        ({"retries": 2, "priority": -100, "payload": [1], "metadata": MappingProxyType({"a": 1})},
+         {"retries": 2, "priority": -100, "payload": [1], "metadata": {"a": 1}}),
+        ({"payload": False, "priority": 0}, {"payload": False, "priority": 0}),
+    ],
+)
+def test_forms_of_the_options_of_a_task(options: dict[str, Any], expected: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[tuple[Any, ...]] = []
+
+    class Handle:
+        """Stands for the native part of a task."""
+
+        id = "task_1"
+
+        @staticmethod
+        def start(*arguments: Any) -> asyncio.Future[Any]:
+            calls.append(arguments)
+            made: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+            made.set_result(Handle())
+            return made
+
+    monkeypatch.setattr(_task_handle, "TaskHandle", Handle)
+
+    async def main() -> None:
+        sdk, native = with_recorder()
+        sdk.node._native = native  # type: ignore[assignment]
+        for ask in (sdk.task, sdk.node.task):
+            task = await ask(" @b ", "do it", **options)
+            assert calls.pop() == (native, "@b", {**expected, "text": "do it"})
+            # A part of it.
+            await ask("@b", parent=task)
+            assert calls.pop() == (native, "@b", {"parent": "task_1", "text": ""})
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "text"),
+    [
+        *(({"deadline": wrong}, ValueError, "deadline is a number of seconds, or a text") for wrong in (0, -1, "soon", "7", float("nan"))),
+        ({"heartbeat": 0}, ValueError, "heartbeat is a number of seconds"),
+        ({"delay": -1}, ValueError, "delay is a number of seconds"),
+        ({"backoff": True}, TypeError, "backoff is a number of seconds, .*, not True"),
+        ({"retries": 20}, ValueError, "retries is a number from 0 to 19, not 20"),
+        ({"priority": 101}, ValueError, "priority is a number from -100 to 100, not 101"),
+        ({"parent": ""}, ValueError, "the id of the task is required"),
+        ({"ttl_ms": 1}, TypeError, "unexpected keyword argument 'ttl_ms'"),
+    ],
+)
+def test_a_wrong_option_of_a_task_is_named(options: dict[str, Any], error: type[Exception], text: str) -> None:
+    sdk, _ = with_recorder()
+
+    async def main() -> None:
+        with pytest.raises(error, match=text):
+            await sdk.task("@b", "x", **options)
+
+    asyncio.run(main())
+
+
+def test_failures_of_tasks_keep_what_they_say() -> None:
+    for failure, state, retryable, text in (
+        (TaskFailure.failed("code", "why"), "failed", False, "code: why"),
+        (TaskFailure.retryable("code"), "failed", True, "code"),
+        (TaskFailure.rejected("not here"), "rejected", False, "rejected: not here"),
+        (TaskFailure.canceled(), "canceled", False, "canceled"),
+        (TaskFailure.input_required("which?"), "input_required", False, "which?"),
+        (TaskFailure.auth_required("may I?"), "auth_required", False, "may I?"),
+        (TaskFailure.released(), "submitted", False, "submitted"),
+    ):
+        for one in (failure, pickle.loads(pickle.dumps(failure))):
+            assert (one.state, one.is_retryable, str(one)) == (state, retryable, text)
+    for text, code in (("task_conflict: another", "task_conflict"), ("task_disabled", "task_disabled")):
+        error = task_error(text)
+        assert isinstance(error, TaskError) and error.code == code and str(error) == text
+    for text in ("not_found", "task_id is required", "Task_conflict: x"):
+        assert not isinstance(task_error(text), TaskError) and str(task_error(text)) == text
 
 
 def test_the_native_part_takes_the_options_as_one_dict() -> None:

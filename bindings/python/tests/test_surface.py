@@ -19,7 +19,7 @@ from conftest import echo, eventually, fresh, settled
 
 REQUIRED = inspect.Parameter.empty
 # Parameters that the original does not have: to be given by name, with a default that leaves everything as it was.
-ADDED = ("mailbox", "blob_dir", "blob_storage", "pull_mailbox")
+ADDED = ("mailbox", "blob_dir", "blob_storage", "pull_mailbox", "task_concurrency")
 COMMON: dict[str, Any] = {
     "ttl_ms": None,
     "trace_id": None,

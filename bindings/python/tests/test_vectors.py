@@ -12,7 +12,15 @@ from typing import Any
 import pytest
 from conftest import VECTORS
 
-from agentnet import AgentInfo, AgentMessage, AgentNode, DeliveryReceipt, is_compaction_required, parse_compaction_required
+from agentnet import (
+    AgentInfo,
+    AgentMessage,
+    AgentNode,
+    DeliveryReceipt,
+    TaskEvent,
+    is_compaction_required,
+    parse_compaction_required,
+)
 from agentnet._native import dumps, extract_text, loads, parse_target
 
 
@@ -110,6 +118,16 @@ def test_messages_that_ask_for_the_mailbox() -> None:
         assert dumps(message.to_dict()).decode() == case["reencoded"], case
         asking += "mailbox" in message.to_dict()
     assert asking > 1
+
+
+def test_events_of_tasks() -> None:
+    for case in cases("task_events"):
+        # As the native part gives them.
+        written = loads(case["reencoded"])
+        event = dataclasses.asdict(TaskEvent.from_dict(written))
+        assert {name: value for name, value in event.items() if value is not None} == {
+            name: value for name, value in written.items() if name != "task_id" and value is not None
+        }, case
 
 
 def test_compaction_events() -> None:

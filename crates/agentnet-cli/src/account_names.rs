@@ -57,8 +57,20 @@ impl PageNames {
         accounts: impl IntoIterator<Item = &'a str>,
         output: Output,
     ) -> Self {
+        match output.is_terminal() {
+            true => Self::look_up_for_table(registry, accounts, output).await,
+            false => Self::empty(output),
+        }
+    }
+
+    /// As [`PageNames::look_up`], also where stdout is not a terminal; ids are shown with `--wide` and in CSV.
+    pub(crate) async fn look_up_for_table<'a>(
+        registry: &RegistryClient,
+        accounts: impl IntoIterator<Item = &'a str>,
+        output: Output,
+    ) -> Self {
         let mut page = Self::empty(output);
-        if output.is_terminal() && !output.is_wide() {
+        if !output.is_csv() && !output.is_wide() {
             let registry = registry.clone().with_timeout(LOOKUP_TIMEOUT);
             let accounts: BTreeSet<&str> = accounts.into_iter().filter(|id| !id.is_empty()).collect();
             let look_up = |account: &str| {

@@ -61,6 +61,14 @@ pub(crate) enum Command {
     Request(commands::request::Request),
     /// Show and manage the messages that wait for agents that are offline
     Mailbox(commands::mailbox::Mailbox),
+    /// Have work done that outlives a call: assign tasks, look at them, do them
+    Task(commands::task::Task),
+    /// As `task list`
+    Tasks(commands::task::list::List),
+    /// As `task status`
+    TaskStatus(commands::task::status::Status),
+    /// Show whether an agent is online, and what it works on
+    AgentStatus(commands::task::agent_status::AgentStatus),
     /// Talk with an agent, line by line
     Chat(commands::chat::Chat),
     /// Print messages as they pass
@@ -107,6 +115,7 @@ impl Command {
         match self {
             Self::Up(_) | Self::Echo(_) | Self::Watch(_) | Self::Chat(_) | Self::Top(_) => true,
             Self::Registry(_) => !self.is_health_check(),
+            Self::Task(command) => command.runs_until_stopped(),
             #[cfg(feature = "mesh")]
             Self::Mesh(command) => command.is_service(),
             #[cfg(feature = "mesh")]
@@ -121,6 +130,8 @@ impl Command {
             Self::List(_) | Self::Search(_) | Self::Threads(_) => true,
             Self::ThreadMessages(_) | Self::MessageSearch(_) => true,
             Self::Mailbox(command) => command.lists(),
+            Self::Task(command) => command.lists(),
+            Self::Tasks(_) => true,
             #[cfg(feature = "mesh")]
             Self::Mesh(command) => command.lists(),
             _ => false,
@@ -154,6 +165,10 @@ impl Command {
             Self::Send(command) => command.run(global, output).await,
             Self::Request(command) => command.run(global, output).await,
             Self::Mailbox(command) => command.run(global, output).await,
+            Self::Task(command) => command.run(global, output).await,
+            Self::Tasks(command) => command.run(global, output).await,
+            Self::TaskStatus(command) => command.run(global, output).await,
+            Self::AgentStatus(command) => command.run(global, output).await,
             Self::Chat(command) => command.run(global, output).await,
             Self::Watch(command) => command.run(global, output).await,
             Self::Top(command) => command.run(global, output).await,

@@ -25,6 +25,7 @@ pub(crate) mod registry_settings;
 pub(crate) mod request;
 pub(crate) mod search;
 pub(crate) mod send;
+pub(crate) mod task;
 pub(crate) mod thread_messages;
 pub(crate) mod thread_status;
 pub(crate) mod threads;

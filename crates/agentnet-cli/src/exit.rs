@@ -76,7 +76,6 @@ impl Failure {
     }
 
     /// Names the part of the program that failed, in front of the text. The code stays.
-    #[cfg(feature = "mesh")]
     pub(crate) fn within(self, part: &str) -> Self {
         let code = Some(self.code().to_owned());
         Self {

@@ -1,6 +1,7 @@
 //! What each error of the SDK means for the user: text, hint, code and exit code.
 
 pub(crate) mod mailbox;
+pub(crate) mod task;
 
 use agentnet::{
     ConfigError, ConnectError, KeyFileError, RegistryError, RequestError, ResolveError, SendError, StartError,
@@ -75,7 +76,7 @@ fn refusal_hint(refusal: &str) -> Option<&'static str> {
         "from_ts_invalid" | "to_ts_invalid" => "write times like 2026-02-21T08:00:00Z",
         "account_id is invalid" => "account ids are 1 to 128 of A-Z a-z 0-9 _ -",
         code if code.starts_with("auth_") => signing_hint(code),
-        text => return mailbox::hint(code_of(text)),
+        text => return mailbox::hint(code_of(text)).or_else(|| task::hint(code_of(text))),
     })
 }
 

@@ -47,10 +47,9 @@ fn main() -> ExitCode {
     }
     if output.is_csv() && !cli.command.lists() {
         let failure = Failure::refused("this command lists no rows, so there are no comma-separated values of it");
-        output.failure(
-            &failure
-                .hint("--output csv is for list, search, threads, thread-messages, message-search and mailbox list"),
-        );
+        output.failure(&failure.hint(
+            "--output csv is for list, search, threads, thread-messages, message-search, mailbox list and task list",
+        ));
         return ExitCode::from(2);
     }
     let url = connection::nats_url(&cli.global);

@@ -1,4 +1,4 @@
-//! Shell completion of usernames, capabilities, threads and messages of mailboxes, from the registry.
+//! Shell completion of usernames, capabilities, threads, tasks and messages of mailboxes, from the registry.
 //!
 //! The network is the one that the unfinished command line names, else the one of the environment. Without an answer within
 //! [`COMPLETION_TIMEOUT`] there are no candidates. Other agents choose these values, and a shell runs what is on its command
@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use agentnet::RegistryClient;
 use agentnet_protocol::mailbox::MailboxState;
-use agentnet_protocol::rpc::{MailboxListRequest, SearchRequest, ThreadListRequest};
+use agentnet_protocol::rpc::{MailboxListRequest, SearchRequest, TaskListRequest, ThreadListRequest};
+use agentnet_protocol::task::TaskState;
 use agentnet_protocol::username::lookup_key;
 use clap_complete::engine::{ArgValueCompleter, CompletionCandidate};
 
@@ -51,6 +52,13 @@ pub(crate) fn mailbox_messages(state: Option<MailboxState>) -> ArgValueCompleter
             ..Default::default()
         };
         candidates(current, move |registry, _| find_mailbox_messages(registry, request))
+    })
+}
+
+/// Completes ids of tasks in these states, in any without one; the last changed first.
+pub(crate) fn tasks(states: &'static [TaskState]) -> ArgValueCompleter {
+    ArgValueCompleter::new(move |current: &OsStr| {
+        candidates(current, move |registry, begun| find_tasks(registry, begun, states))
     })
 }
 
@@ -180,6 +188,38 @@ async fn find_mailbox_messages(registry: RegistryClient, request: MailboxListReq
             })
             .collect(),
     )
+}
+
+/// At most [`MAX_CANDIDATES`] tasks. The registry lists the tasks of one state, or of all.
+async fn find_tasks(registry: RegistryClient, begun: String, states: &'static [TaskState]) -> Option<FoundValues> {
+    let all: Vec<Vec<TaskState>> = match states {
+        [] => vec![Vec::new()],
+        states => states.iter().map(|state| vec![*state]).collect(),
+    };
+    let requests = all.into_iter().map(|states| {
+        let registry = registry.clone();
+        async move {
+            let request = TaskListRequest {
+                states,
+                limit: MAX_CANDIDATES,
+                ..TaskListRequest::default()
+            };
+            Some(registry.call(&request).await.ok()?.tasks)
+        }
+    });
+    let found = futures::future::join_all(requests)
+        .await
+        .into_iter()
+        .flatten()
+        .flatten();
+    let found = found
+        .filter(|task| task.task_id.starts_with(&begun))
+        .take(MAX_CANDIDATES);
+    let values = found.map(|task| {
+        let beside = format!("{} {}", task.state, task.title.unwrap_or(task.assigned_text));
+        (task.task_id, Some(beside.chars().take(MAX_VALUE_LEN).collect()))
+    });
+    Some(values.collect())
 }
 
 #[cfg(test)]

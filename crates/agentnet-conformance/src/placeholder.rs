@@ -10,7 +10,7 @@ const LOWER_BASE32: &str = "0123456789abcdefghjkmnpqrstvwxyz";
 const UPPER_BASE32: &str = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 const ULID_LENGTH: usize = 26;
 /// Kinds of placeholders with a number: equal numbers stand for equal values, different numbers for different ones.
-const NUMBERED: [&str; 4] = ["account", "session", "msg", "trace"];
+const NUMBERED: [&str; 5] = ["account", "session", "msg", "trace", "task"];
 /// Kinds of placeholders without a number.
 const UNNUMBERED: [&str; 6] = ["timestamp", "time", "suffix6", "ulid8", "cursor", "text"];
 /// The largest difference between a `<time>` and the present, in microseconds.
@@ -230,6 +230,8 @@ mod tests {
             ("agent_<ulid8>", json!("agent_01KHZQ5J"), false),
             ("agent_<ulid8>", json!("agent_01khzq5j"), true),
             ("<account:9>", json!("acct_short"), false),
+            ("thread_<task:9>", json!("thread_task_01khzq5j7k8m9n0p1q2r3s4t5v"), true),
+            ("<task:9>", json!("task_1"), false),
             ("<ms>", json!(0.25), true),
             ("<ms>", json!(0.255), false),
             ("<ms>", json!("0.25"), false),

@@ -23,12 +23,17 @@ use replay::Replay;
 use steps::Conversation;
 
 /// The step files for a registry with `DEV_AUTH` off, in order, and that for one with it on.
-const OPEN: [&str; 3] = [
+const OPEN: [&str; 4] = [
     "registry_identity_memory",
     "registry_threads_memory",
     "registry_mailbox_memory",
+    "registry_tasks_memory",
 ];
-const SIGNED: [&str; 2] = ["registry_dev_auth_memory", "registry_mailbox_dev_auth_memory"];
+const SIGNED: [&str; 3] = [
+    "registry_dev_auth_memory",
+    "registry_mailbox_dev_auth_memory",
+    "registry_tasks_dev_auth_memory",
+];
 
 /// Options of a run against a registry.
 #[derive(Debug, Clone)]
@@ -61,8 +66,8 @@ impl Default for RegistryOptions {
 
 /// Replays the conversations with the registry on this connection and compares every reply.
 ///
-/// It leaves behind some thirteen accounts without sessions, nine threads and twenty messages, all with the letters of
-/// [`Report::run`] in their names.
+/// It leaves behind some sixteen accounts without sessions, ten threads, twenty-six messages and thirteen tasks, all with the
+/// letters of [`Report::run`] in their names.
 ///
 /// # Errors
 /// When no registry answers, when its `DEV_AUTH` is not as in the options, when a step file cannot be used, when nothing is

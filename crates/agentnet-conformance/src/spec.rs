@@ -23,6 +23,8 @@ const EMBEDDED: &[(&str, &str)] = embedded![
     "conformance/registry_dev_auth_memory.json",
     "conformance/registry_mailbox_memory.json",
     "conformance/registry_mailbox_dev_auth_memory.json",
+    "conformance/registry_tasks_memory.json",
+    "conformance/registry_tasks_dev_auth_memory.json",
     "conformance/agent.json",
 ];
 

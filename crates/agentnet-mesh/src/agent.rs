@@ -7,9 +7,13 @@
 //! 5. The answer goes back as one reply or as a stream (`reply`, `reply_sink`), or as an error reply with a code (`failure`).
 //! 6. A thread that has become long is compacted (`compaction`).
 //!
+//! A task is a question too (`tasks`): the loop of 2 to 4 (`answering`) is the same, the answer is its result.
+//!
 //! All of it happens in the handler's own future: where the requester cancels, the time is over, or the host stops,
 //! dropping that future ends the HTTP request and the tools.
 
+mod activity;
+mod answering;
 mod compaction;
 mod debate;
 mod failure;
@@ -20,6 +24,7 @@ mod reply;
 mod reply_sink;
 mod respond;
 mod spans;
+mod tasks;
 mod tool_calls;
 mod turns;
 mod work;
@@ -28,13 +33,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use agentnet::protocol::compaction::CompactionRequired;
-use agentnet::{AgentNode, Context, HandlerResult, Message};
+use agentnet::{AgentNode, ClaimedWork, Context, HandlerResult, Message, TaskContext, TaskHandlerResult};
 use parking_lot::RwLock;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use self::compaction::{Compactor, Job, Trigger};
 use self::incoming::Incoming;
+pub(crate) use self::tasks::message_of as task_message;
 use self::work::Deadlines;
 use crate::config::AgentConfig;
 use crate::memory::Memory;
@@ -164,6 +170,16 @@ impl Responder {
                 Box::pin(respond::respond(self, &parts, &message, &context, question)).await
             }
         }
+    }
+
+    /// Works at a task until its end. Its end is `failed` with the code that the error reply to a message would have; a model
+    /// that is down for now, is overloaded or breaks off makes it retryable. A host that stops gives the task back.
+    ///
+    /// # Errors
+    /// What becomes of a task without a result.
+    pub async fn work(&self, claimed: ClaimedWork, context: TaskContext) -> TaskHandlerResult {
+        let parts = self.parts();
+        Box::pin(tasks::work_at(self, &parts, &claimed, &context)).await
     }
 
     fn observe(&self, message: &Message, outcome: AnswerOutcome<'_>, time: Duration) {

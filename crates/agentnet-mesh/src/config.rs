@@ -247,6 +247,8 @@ pub struct AgentConfig {
     pub reply: ReplyConfig,
     /// Whether messages without a reply subject get an answer, as a message. Default false.
     pub answer_direct: bool,
+    /// Tasks that it takes; none by default.
+    pub tasks: Option<TasksConfig>,
     /// A debate with other agents before the answer.
     pub orchestrate: Option<OrchestrateConfig>,
 }
@@ -311,6 +313,32 @@ pub struct LimitsConfig {
     pub concurrency: usize,
     /// Agents that may ask one another in a chain. Default 6.
     pub max_hops: u32,
+}
+
+/// Tasks that an agent takes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TasksConfig {
+    /// Tasks at the same time. Default 1.
+    pub concurrency: usize,
+    /// Calls of the model per task. Default: as per message.
+    pub max_steps: u32,
+    /// Calls of tools per task. Default: as per message.
+    pub max_tool_calls: u32,
+    /// Time per task. Default: as per message.
+    pub max_time: Duration,
+}
+
+impl TasksConfig {
+    /// The limits of a task, of an agent with these limits.
+    #[must_use]
+    pub fn limits(&self, agent: &LimitsConfig) -> LimitsConfig {
+        LimitsConfig {
+            max_steps: self.max_steps,
+            max_tool_calls: self.max_tool_calls,
+            max_time: self.max_time,
+            ..agent.clone()
+        }
+    }
 }
 
 /// How an agent replies.

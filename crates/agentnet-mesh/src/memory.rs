@@ -19,7 +19,7 @@ use agentnet::{AgentNode, Message};
 use tokio::time::Instant;
 
 use self::conversation::Recalled;
-use self::history::{Entry, ReadLimits, Speech, ThreadView, read_thread};
+use self::history::{Entry, ReadLimits, Speech, ThreadView, assignment_id, read_thread};
 use self::names::AccountNames;
 use self::recent::RecentMessages;
 use crate::config::MemoryConfig;
@@ -83,6 +83,9 @@ impl Memory {
         };
         if config.uses_thread {
             recalled = self.read(node, config, thread_id, &own, message).await;
+            // The task that is worked at may have been told by a message too.
+            let told = assignment_id(&message.message_id);
+            recalled.entries.retain(|entry| entry.id != told);
         }
         let sender = message.from_account_id.as_deref().map(str::to_owned);
         let accounts = recalled

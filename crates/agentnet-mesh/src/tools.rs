@@ -31,6 +31,7 @@ use serde_json::Value;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use self::network::allowance::TaskAllowance;
 use crate::model::ToolSpec;
 
 pub use self::set::ToolSet;
@@ -67,6 +68,12 @@ pub struct ToolContext {
     pub node: Arc<AgentNode>,
     /// The message that is answered.
     pub message: Message,
+    /// The task that is worked at; `message` stands for it then.
+    pub task_id: Option<Arc<str>>,
+    /// Tasks that may still come of the message or task.
+    pub task_allowance: TaskAllowance,
+    /// The tools of the agent.
+    pub tools: ToolSet,
     /// Agents between the first asker and this one, 0 for the first.
     pub hops: u32,
     /// Limit of `hops`.

@@ -11,7 +11,8 @@ use std::time::Duration;
 use agentnet::{AgentNode, Envelope, Message};
 use agentnet_mesh::config::{Api, HttpTool, Mesh, Provider, Secret, ToolAction, ToolConfig};
 use agentnet_mesh::model::{ToolCall, ping};
-use agentnet_mesh::tools::{SharedTools, ToolContext};
+use agentnet_mesh::tools::network::allowance::TaskAllowance;
+use agentnet_mesh::tools::{SharedTools, ToolContext, ToolSet};
 use parking_lot::Mutex;
 use serde_json::json;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
@@ -191,6 +192,9 @@ async fn http_tools_do_not_use_it() {
         let context = ToolContext {
             node: Arc::new(node),
             message: Message::from(Envelope::decode(r#"{"message_id":"m1","from_agent":"asker"}"#).unwrap()),
+            task_id: None,
+            task_allowance: TaskAllowance::default(),
+            tools: ToolSet::of(Vec::new()),
             hops: 0,
             max_hops: 6,
             chain: Arc::new([]),

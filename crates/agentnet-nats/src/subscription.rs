@@ -5,9 +5,13 @@ use std::time::Duration;
 
 use async_nats::client::{RequestError, RequestErrorKind};
 use async_nats::connection::State;
-use async_nats::{Client, Message, Subscriber};
+use async_nats::{Client, Message, Request, Subscriber};
 use futures::{FutureExt as _, Stream, StreamExt as _};
 
+/// A message of a connection to itself is back within this time, unless the connection has no echo or the server is busy.
+const ECHO_TIME: Duration = Duration::from_millis(250);
+/// What nats-server answers to every user, whoever subscribes to it besides.
+const USER_INFO: &str = "$SYS.REQ.USER.INFO";
 /// How long the end of a subscription may take.
 const UNSUBSCRIBE_TIMEOUT: Duration = Duration::from_secs(2);
 /// More than the nine digits that the server reads as a number of messages: it ends the subscription at once, while the
@@ -17,13 +21,25 @@ const UNREACHABLE_COUNT: u64 = 1_000_000_000_000_000;
 const QUIET_TIME: Duration = Duration::from_millis(50);
 
 /// Returns when the server has handled everything that was sent to it, subscriptions above all: it handles a connection's
-/// commands in order, and answers a request without a subscriber itself.
+/// commands in order.
+///
+/// The last of them is a message of the connection to itself. To a connection without echo the server says instead that nobody
+/// has received it, unless another client subscribes to everything: then the server is asked for what it answers to everybody.
 ///
 /// # Errors
 /// The connection was lost meanwhile.
 pub async fn flushed(client: &Client) -> Result<(), RequestError> {
-    let no_subscriber = format!("{}.nobody", client.new_inbox());
-    match client.request(no_subscriber, bytes::Bytes::new()).await {
+    let own = client.new_inbox();
+    let to_itself = client.send_request(own.clone(), Request::new().inbox(own));
+    let of_the_server = async {
+        tokio::time::sleep(ECHO_TIME).await;
+        client.request(USER_INFO, bytes::Bytes::new()).await
+    };
+    let answer = tokio::select! {
+        answer = to_itself => answer,
+        answer = of_the_server => answer,
+    };
+    match answer {
         Ok(_) => Ok(()),
         Err(error) if error.kind() == RequestErrorKind::NoResponders => Ok(()),
         Err(error) => Err(error),

@@ -41,6 +41,7 @@ pub mod signing_scope;
 pub mod stream;
 pub mod subject;
 pub mod target;
+pub mod task;
 pub mod thread;
 pub mod time;
 pub mod token_bucket;

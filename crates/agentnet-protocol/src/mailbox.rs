@@ -71,6 +71,8 @@ macro_rules! texts {
     };
 }
 
+pub(crate) use texts;
+
 /// A text that names no state, outcome, action or event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("unknown text")]
@@ -83,7 +85,7 @@ texts! {
         Queued = "queued",
         /// A session has it, until its lease ends.
         Leased = "leased",
-        /// It has been delivered; kept for a day, so that a late repetition is recognised.
+        /// It has been delivered; kept for a day, and until it would have expired, so that a repetition is recognised.
         Done = "done",
         /// It cannot be delivered; kept for some days, and can be queued again.
         Dead = "dead",

@@ -11,6 +11,7 @@ use crate::json::{ArrayWriter, ObjectWriter, Value, ascii};
 use crate::mailbox;
 use crate::rpc::Goodbye;
 use crate::signature::SigningKey;
+use crate::task;
 
 /// What the signature of a hello covers.
 #[must_use]
@@ -61,6 +62,8 @@ pub struct HelloExtras {
     pub counters: Option<AgentCounters>,
     /// The session takes the messages of its account's mailbox itself (section 21.4).
     pub pulls_mailbox: bool,
+    /// The session claims tasks (section 22.4).
+    pub claims_tasks: bool,
 }
 
 /// As [`hello`], with more.
@@ -77,6 +80,9 @@ fn write_hello(agent: &AgentInfo, extras: HelloExtras, key: Option<&SigningKey>)
     }
     if extras.pulls_mailbox {
         out.text(mailbox::MEMBER, mailbox::PULL);
+    }
+    if extras.claims_tasks {
+        out.text(task::MEMBER, task::CLAIM);
     }
     if let Some(key) = key {
         out.raw("auth", &ascii(detached::sign(key, &hello_claims(agent)).get()));
@@ -128,10 +134,14 @@ mod tests {
         let extras = HelloExtras {
             counters: Some(AgentCounters::default()),
             pulls_mailbox: true,
+            claims_tasks: true,
         };
         let with_extras = hello_with(&agent(), extras, Some(&key));
         assert!(holds(&with_extras));
-        assert!(with_extras.contains(r#""mailbox":"pull""#), "{with_extras}");
+        assert!(
+            with_extras.contains(r#""mailbox":"pull","tasks":"claim""#),
+            "{with_extras}"
+        );
         assert!(!holds(&hello(&agent(), None)));
         for (from, to) in [
             (r#""agent_id":"a""#, r#""agent_id":"b""#),

@@ -12,6 +12,7 @@ mod record;
 mod rotate;
 mod sessions;
 mod signed;
+mod tasks;
 mod threads;
 
 use std::borrow::Cow;
@@ -33,6 +34,12 @@ pub use metrics::{CaptureStats, HandlerStats, LatencyStats, MetricsReply, Metric
 pub use rotate::{RotateKeyReply, RotateKeyRequest};
 pub use sessions::{Goodbye, ListReply, ListRequest, RegisterReply, RegisterRequest};
 pub use signed::{RequestAuth, SignedRequest};
+pub use tasks::{
+    ClaimedTask, TaskCancelRequest, TaskChildren, TaskClaimReply, TaskClaimRequest, TaskCreateReply, TaskCreateRequest,
+    TaskEvent, TaskEventsReply, TaskEventsRequest, TaskFinishReply, TaskFinishRequest, TaskHeartbeat,
+    TaskHeartbeatReply, TaskHeartbeatRequest, TaskHeartbeatResult, TaskInputRequest, TaskListReply, TaskListRequest,
+    TaskProgress, TaskReply, TaskRetryRequest, TaskSnapshot, TaskStatusRequest,
+};
 pub use threads::{
     ThreadLimits, ThreadListReply, ThreadListRequest, ThreadStatusReply, ThreadStatusRequest, ThreadSummary,
 };

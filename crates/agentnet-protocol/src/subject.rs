@@ -75,6 +75,15 @@ pub fn mailbox_events(account_id: &str) -> String {
     format!("{EVENTS_PREFIX}{account_id}.mailbox")
 }
 
+/// The task events of all accounts.
+pub const ALL_TASK_EVENTS: &str = "agentnet.events.*.task";
+
+/// `agentnet.events.<account_id>.task`: what happens to tasks that this account asked for or does (section 22.5).
+#[must_use]
+pub fn task_events(account_id: &str) -> String {
+    format!("{EVENTS_PREFIX}{account_id}.task")
+}
+
 /// The longest text that is put into a subject: NATS servers end a connection that names a subject of more than 4,096 bytes.
 pub const MAX_ROUTABLE_BYTES: usize = 1024;
 

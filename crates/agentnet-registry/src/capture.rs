@@ -40,6 +40,7 @@ use crate::connect::Connection;
 use crate::database::Database;
 use crate::error::StartError;
 use crate::metrics::Metrics;
+use crate::task_ledger::messages::MessageTasks;
 use crate::tasks::{Phase, TaskSet};
 use ingest::Ingest;
 use queue::{Items, Queue};
@@ -80,12 +81,13 @@ impl fmt::Display for CaptureMode {
 }
 
 /// The running capture.
-#[derive(Debug)]
 pub(crate) struct Capture {
     pub(crate) mode: CaptureMode,
     /// The stream is new: no registry has captured messages of this network before.
     pub(crate) new_stream: bool,
     pub(crate) queue: Arc<Queue>,
+    /// Applies messages about tasks once they are stored.
+    pub(crate) messages: Arc<MessageTasks>,
     chars_per_token: f64,
 }
 
@@ -93,8 +95,8 @@ impl Capture {
     /// Records a message past the stream. If it is captured as well, it is stored once.
     pub(crate) async fn record(&self, body: Bytes, received_at: Timestamp) {
         let bytes = body.len();
-        if let Some(new) = decode::message(body, received_at, self.chars_per_token) {
-            self.queue.push(new, None, bytes).await;
+        if let Some(captured) = decode::captured(body, received_at, self.chars_per_token) {
+            self.queue.push(captured, None, bytes).await;
         }
     }
 }
@@ -106,6 +108,7 @@ pub(crate) async fn start(
     connection: &Connection,
     database: &Database,
     metrics: Arc<Metrics>,
+    messages: Arc<MessageTasks>,
     tasks: &TaskSet,
 ) -> Result<Capture, StartError> {
     let client = &connection.client;
@@ -149,11 +152,17 @@ pub(crate) async fn start(
     if let Some(standby) = standby {
         tasks.spawn(Phase::Standby, standby.run());
     }
-    spawn_writer(ingest, database, policy, items, tasks);
+    let stored = StoredMessages {
+        items,
+        messages: Arc::clone(&messages),
+        policy,
+    };
+    spawn_writer(ingest, database, stored, tasks);
     Ok(Capture {
         mode,
         new_stream,
         queue,
+        messages,
         chars_per_token: config.token_estimate_chars_per_token,
     })
 }
@@ -179,8 +188,20 @@ fn spawn_queue_metrics(ingest: &Ingest, tasks: &TaskSet) {
     tasks.spawn(Phase::Capture, queue::watch_lag(queue, metrics, ingest.stop.clone()));
 }
 
+/// What the writer stores, and what it does with messages about tasks then.
+struct StoredMessages {
+    items: Items,
+    messages: Arc<MessageTasks>,
+    policy: BatchPolicy,
+}
+
 /// Stores what is in the queue.
-fn spawn_writer(ingest: Ingest, database: &Database, policy: BatchPolicy, items: Items, tasks: &TaskSet) {
+fn spawn_writer(ingest: Ingest, database: &Database, stored: StoredMessages, tasks: &TaskSet) {
+    let StoredMessages {
+        items,
+        messages,
+        policy,
+    } = stored;
     let Ingest {
         client,
         in_flight,
@@ -196,6 +217,7 @@ fn spawn_writer(ingest: Ingest, database: &Database, policy: BatchPolicy, items:
         client,
         in_flight,
         metrics,
+        messages,
         policy,
     };
     tasks.spawn(Phase::MessageWriter, async move {

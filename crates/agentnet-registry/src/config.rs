@@ -151,6 +151,14 @@ declare_config! {
         pub mailbox_dead_days: u32,
         /// `AGENTNET_MAILBOX_MAX_ATTEMPTS`: a message that was delivered so often without success is dead.
         pub mailbox_max_attempts: i64,
+        /// `AGENTNET_TASKS`: whether tasks are kept (section 22).
+        pub tasks: bool,
+        /// `AGENTNET_TASK_MAX_OPEN`: tasks of one coordinator that have not ended.
+        pub task_max_open: i64,
+        /// `AGENTNET_TASK_RETENTION_DAYS`: tasks that ended are kept so long.
+        pub task_retention_days: u32,
+        /// `AGENTNET_TASK_CANCEL_GRACE_SECONDS`: how long a worker has to stop after a cancellation.
+        pub task_cancel_grace: Duration,
         /// `AGENTNET_CAPTURE_STORAGE`: where JetStream keeps messages until they are stored.
         pub capture_storage: CaptureStorage,
         /// `AGENTNET_CAPTURE_REPLICAS`: copies of the captured stream in a NATS cluster.

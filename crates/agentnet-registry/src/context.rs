@@ -26,6 +26,7 @@ use crate::presence::Presence;
 use crate::presence::pending_lookups::PendingLookups;
 use crate::presence::writer::FlushSignal;
 use crate::registry_receipts::RegistryReceipts;
+use crate::task_ledger::TaskLedger;
 use crate::tasks::TaskSet;
 
 /// The parts of a running registry.
@@ -47,6 +48,7 @@ pub(crate) struct Context {
     /// The keys of senders that leave messages in mailboxes.
     pub(crate) senders: AccountLoader,
     pub(crate) mailbox: Mailbox,
+    pub(crate) task_ledger: TaskLedger,
     /// Receipts that this registry sends in the place of receivers.
     pub(crate) receipts: Arc<RegistryReceipts>,
     pub(crate) database: Database,

@@ -12,6 +12,7 @@
 //! - `offline_replies`: messages to agents that are offline fail at once
 //! - [`health`]: the health of one of several registries
 //! - `mailbox`: messages for agents that are offline are kept until they come back
+//! - `task_ledger`: tasks, which one worker at a time has, and which end once
 //! - `sweep`: periodic upkeep
 //! - `peers`, `peer_events`: the other registries, and the announcements between them
 //! - `register_auth`, `nonces`, `identity`: signed registrations, and the registry's own signature
@@ -48,6 +49,7 @@ mod router;
 mod rpc;
 mod service;
 mod sweep;
+mod task_ledger;
 mod tasks;
 mod truncate_reply;
 

@@ -17,10 +17,10 @@ pub(crate) mod listen;
 mod loaders;
 pub(crate) mod notices;
 pub(crate) mod push;
-mod recipients;
+pub(crate) mod recipients;
 pub(crate) mod refusal;
 pub(crate) mod sweep;
-mod waiters;
+pub(crate) mod waiters;
 
 use std::sync::Arc;
 
@@ -231,6 +231,7 @@ impl Mailbox {
                 }
                 kept
             }
+            PutOutcome::OtherSender => return Err(Refusal::other_sender().into()),
             PutOutcome::AccountFull => return Err(Refusal::account_full(&username, &self.limits).into()),
             PutOutcome::SenderFull => return Err(Refusal::sender_full(&username, &self.limits).into()),
             PutOutcome::NetworkFull => return Err(Refusal::network_full(&self.limits).into()),
@@ -245,7 +246,7 @@ impl Mailbox {
 }
 
 /// Bytes of a JSON text in which every character outside of ASCII is escaped.
-fn ascii_len(text: &str) -> usize {
+pub(crate) fn ascii_len(text: &str) -> usize {
     const ESCAPED_UNIT: usize = "\\u0000".len();
     let more: usize = text
         .chars()

@@ -3,6 +3,8 @@
 mod mailbox;
 mod mailbox_page;
 pub(crate) mod page;
+mod tasks;
+mod tasks_page;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
@@ -14,6 +16,7 @@ use parking_lot::{Mutex, MutexGuard};
 use prometheus_client::metrics::histogram::Histogram;
 
 use self::mailbox::MailboxMetrics;
+use self::tasks::TaskMetrics;
 
 /// Latencies by name, calls by handler, and the capture's counters.
 #[derive(Debug)]
@@ -36,6 +39,7 @@ pub(crate) struct Metrics {
     /// Announcements that were not read: too long, or too many without proof.
     pub(crate) announcements_dropped: Counter,
     pub(crate) mailbox: MailboxMetrics,
+    pub(crate) tasks: TaskMetrics,
 }
 
 /// Durations under one name: the last ones for percentiles, in milliseconds; all of them for Prometheus, in seconds.
@@ -100,6 +104,7 @@ impl Metrics {
             is_paused: AtomicBool::default(),
             announcements_dropped: Counter::default(),
             mailbox: MailboxMetrics::default(),
+            tasks: TaskMetrics::default(),
         }
     }
 

@@ -1,11 +1,13 @@
-//! Cursors of `registry.list`, `registry.search` and `registry.mailbox_list` (an addition of ours, PROTOCOL.md section 0,
+//! Cursors of `registry.list`, `registry.search`, `registry.mailbox_list` and `registry.task_list` (an addition of ours, PROTOCOL.md section 0,
 //! decision 4): opaque to clients, base64url of a small JSON array.
 
 use std::cmp::Reverse;
 use std::sync::Arc;
 
+use agentnet_protocol::Timestamp;
 use agentnet_protocol::json::{ArrayWriter, Value};
 use agentnet_protocol::rpc::RpcError;
+use agentnet_store::model::Position;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
@@ -73,6 +75,24 @@ pub(crate) fn mailbox_position(cursor: Option<&str>) -> Result<i64, RpcError> {
     read().ok_or(RpcError::CURSOR_INVALID)
 }
 
+/// The cursor behind a task of `registry.task_list`.
+pub(crate) fn task_cursor(position: &Position) -> String {
+    encode(&["t", &position.at.as_micros().to_string(), &position.id])
+}
+
+/// Reads a cursor of `registry.task_list`.
+pub(crate) fn task_position(cursor: Option<&str>) -> Result<Option<Position>, RpcError> {
+    let Some(cursor) = cursor else { return Ok(None) };
+    let read = || match decode(cursor)?.as_slice() {
+        [kind, micros, id] if kind == "t" => Some(Position {
+            at: Timestamp::from_micros(micros.parse().ok()?),
+            id: id.clone(),
+        }),
+        _ => None,
+    };
+    read().map(Some).ok_or(RpcError::CURSOR_INVALID)
+}
+
 fn encode(parts: &[&str]) -> String {
     let mut array = ArrayWriter::new();
     for part in parts {
@@ -112,6 +132,12 @@ mod tests {
         }
         assert_eq!(mailbox_position(Some(&mailbox_cursor(77))).unwrap(), 77);
         assert_eq!(mailbox_position(None).unwrap(), 0);
+        let task = Position {
+            at: Timestamp::from_micros(1_771_660_800_000_001),
+            id: "task_1".into(),
+        };
+        assert_eq!(task_position(Some(&task_cursor(&task))).unwrap(), Some(task));
+        assert_eq!(task_position(None).unwrap(), None);
         assert_eq!(
             (list_position(None).unwrap(), search_position(None).unwrap()),
             (None, None)
@@ -131,6 +157,13 @@ mod tests {
         for text in ["", "W10", &search, &encode(&["m", "-1"]), &encode(&["m", "x"])] {
             assert_eq!(
                 mailbox_position(Some(text)).unwrap_err(),
+                RpcError::CURSOR_INVALID,
+                "{text}"
+            );
+        }
+        for text in ["", "W10", &search, &encode(&["t", "x", "task_1"]), &encode(&["t", "1"])] {
+            assert_eq!(
+                task_position(Some(text)).unwrap_err(),
                 RpcError::CURSOR_INVALID,
                 "{text}"
             );

@@ -5,6 +5,8 @@
 //! a client that cannot read the database cannot pose as a registry. Beats without proof are remembered only to report them:
 //! they come from registries on another database, or of an older version.
 
+mod heard;
+
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -203,27 +205,6 @@ impl Peers {
         }
         known.unproven.push_back((now, peer));
         true
-    }
-
-    /// The other registries that were heard of within [`PEER_TIMEOUT`].
-    pub(crate) fn heard(&self, now: Instant) -> Vec<Peer> {
-        let mut known = self.lock();
-        known.forget_unproven(now);
-        let recent = |last: Option<(u64, Instant)>| {
-            last.is_some_and(|(beat, at)| beat < u64::MAX && now.saturating_duration_since(at) <= PEER_TIMEOUT)
-        };
-        let with_row = known.rows.iter().filter(|(_, peer)| recent(peer.last));
-        let mut peers: Vec<Peer> = with_row
-            .map(|(instance_id, peer)| Peer {
-                server_id: cut(&peer.server_id),
-                instance: Row::number_text(*instance_id),
-                database: self.database.get().cloned(),
-                verified: true,
-            })
-            .chain(known.unproven.iter().map(|(_, peer)| peer.clone()))
-            .collect();
-        peers.sort_by(|one, other| (&one.server_id, &one.instance).cmp(&(&other.server_id, &other.instance)));
-        peers
     }
 
     /// Replaces the known rows by those of the database.

@@ -50,6 +50,7 @@ pub(crate) mod queries;
 mod recent_events;
 pub(crate) mod search;
 mod session_end;
+pub(crate) mod session_modes;
 mod signed_presence;
 mod state;
 mod unsettled;
@@ -172,10 +173,12 @@ impl Presence {
     pub(crate) fn replica(&self, instance_id: u64, stops: bool, now: Now) -> bool {
         let mut state = self.lock();
         if stops {
-            state.ownership.left(instance_id);
+            state.push_changes.owners |= state.ownership.left(instance_id);
             return false;
         }
-        state.ownership.heard(instance_id, now.instant)
+        let is_new = state.ownership.heard(instance_id, now.instant);
+        state.push_changes.owners |= is_new;
+        is_new
     }
 
     /// Called every second. After a pause of this program, silence counts anew: hellos of the meantime may not have been read
@@ -183,7 +186,7 @@ impl Presence {
     pub(crate) fn detect_pause(&self, silence: Duration, now: Now) {
         let mut state = self.lock();
         let paused = state.wake(now.instant);
-        state.ownership.forget(now.instant, silence);
+        state.push_changes.owners |= state.ownership.forget(now.instant, silence);
         drop(state);
         if paused > MAX_PAUSE.max(self.ttl / 4) {
             tracing::warn!(
@@ -237,6 +240,11 @@ impl Presence {
     /// Whether every live session that the store knows must be known here.
     pub(crate) fn is_warm(&self, now: Now) -> bool {
         self.lock().certainty.is_warm(now.instant)
+    }
+
+    /// Whether this registry could receive for so long without a gap.
+    pub(crate) fn has_heard_for(&self, time: Duration, now: Now) -> bool {
+        self.lock().certainty.has_heard_for(time, now.instant)
     }
 
     /// Whether every live session must be known here, even one that the store does not know.

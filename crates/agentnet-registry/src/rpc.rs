@@ -1,5 +1,6 @@
 //! The registry's requests, one function each: `(context, request) -> reply text or error` (PROTOCOL.md section 6).
 
+mod authorize;
 mod lookup;
 mod mailbox;
 mod messages;
@@ -8,6 +9,7 @@ mod presence;
 mod profiles;
 pub(crate) mod register;
 mod rotate;
+mod task;
 mod threads;
 
 use std::sync::Arc;
@@ -17,7 +19,9 @@ use agentnet_protocol::rpc::{
     ListRequest, MailboxAckRequest, MailboxActionRequest, MailboxExtendRequest, MailboxLeaseRequest,
     MailboxListRequest, MailboxPutRequest, MailboxStatusRequest, MessageSearchRequest, MetricsRequest, ProfileRequest,
     RegisterRequest, Request, ResolveAccountRequest, ResolveKeyRequest, RotateKeyRequest, RpcError, SearchRequest,
-    ThreadListRequest, ThreadMessagesRequest, ThreadStatusRequest, decode_request, decode_request_or_default,
+    TaskCancelRequest, TaskClaimRequest, TaskCreateRequest, TaskEventsRequest, TaskFinishRequest, TaskHeartbeatRequest,
+    TaskInputRequest, TaskListRequest, TaskRetryRequest, TaskStatusRequest, ThreadListRequest, ThreadMessagesRequest,
+    ThreadStatusRequest, decode_request, decode_request_or_default,
 };
 use agentnet_store::StoreError;
 use futures::FutureExt as _;
@@ -48,6 +52,16 @@ pub(crate) enum Rpc {
     MailboxStatus,
     MailboxList,
     MailboxAction,
+    TaskCreate,
+    TaskClaim,
+    TaskHeartbeat,
+    TaskFinish,
+    TaskCancel,
+    TaskInput,
+    TaskRetry,
+    TaskEvents,
+    TaskStatus,
+    TaskList,
 }
 
 /// One request, besides its body.
@@ -62,7 +76,7 @@ pub(crate) struct Call {
 }
 
 impl Rpc {
-    pub(crate) const ALL: [Self; 19] = [
+    pub(crate) const ALL: [Self; 29] = [
         Self::Register,
         Self::List,
         Self::ResolveAccount,
@@ -82,6 +96,16 @@ impl Rpc {
         Self::MailboxStatus,
         Self::MailboxList,
         Self::MailboxAction,
+        Self::TaskCreate,
+        Self::TaskClaim,
+        Self::TaskHeartbeat,
+        Self::TaskFinish,
+        Self::TaskCancel,
+        Self::TaskInput,
+        Self::TaskRetry,
+        Self::TaskEvents,
+        Self::TaskStatus,
+        Self::TaskList,
     ];
 
     /// The part of the subject behind `registry.`, and the metrics' name of its latency.
@@ -106,6 +130,16 @@ impl Rpc {
             Self::MailboxStatus => (MailboxStatusRequest::NAME, "handler.mailbox_status"),
             Self::MailboxList => (MailboxListRequest::NAME, "handler.mailbox_list"),
             Self::MailboxAction => (MailboxActionRequest::NAME, "handler.mailbox_action"),
+            Self::TaskCreate => (TaskCreateRequest::NAME, "handler.task_create"),
+            Self::TaskClaim => (TaskClaimRequest::NAME, "handler.task_claim"),
+            Self::TaskHeartbeat => (TaskHeartbeatRequest::NAME, "handler.task_heartbeat"),
+            Self::TaskFinish => (TaskFinishRequest::NAME, "handler.task_finish"),
+            Self::TaskCancel => (TaskCancelRequest::NAME, "handler.task_cancel"),
+            Self::TaskInput => (TaskInputRequest::NAME, "handler.task_input"),
+            Self::TaskRetry => (TaskRetryRequest::NAME, "handler.task_retry"),
+            Self::TaskEvents => (TaskEventsRequest::NAME, "handler.task_events"),
+            Self::TaskStatus => (TaskStatusRequest::NAME, "handler.task_status"),
+            Self::TaskList => (TaskListRequest::NAME, "handler.task_list"),
         }
     }
 
@@ -137,6 +171,16 @@ impl Rpc {
             Self::MailboxStatus => mailbox::admin::status(ctx, decode_request(body)?).boxed(),
             Self::MailboxList => mailbox::admin::list(ctx, decode_request(body)?).boxed(),
             Self::MailboxAction => mailbox::admin::action(ctx, decode_request(body)?).boxed(),
+            Self::TaskCreate => task::create::create(ctx, decode_request(body)?).boxed(),
+            Self::TaskClaim => task::claim::claim(ctx, decode_request(body)?, call).boxed(),
+            Self::TaskHeartbeat => task::report::heartbeat(ctx, decode_request(body)?).boxed(),
+            Self::TaskFinish => task::report::finish(ctx, decode_request(body)?).boxed(),
+            Self::TaskCancel => task::change::cancel(ctx, decode_request(body)?).boxed(),
+            Self::TaskInput => task::change::input(ctx, decode_request(body)?).boxed(),
+            Self::TaskRetry => task::change::retry(ctx, decode_request(body)?).boxed(),
+            Self::TaskEvents => task::events::events(ctx, decode_request(body)?, call).boxed(),
+            Self::TaskStatus => task::read::status(ctx, decode_request(body)?).boxed(),
+            Self::TaskList => task::read::list(ctx, decode_request(body)?).boxed(),
         };
         answering.await
     }

@@ -38,6 +38,9 @@ use crate::registry_receipts::RegistryReceipts;
 use crate::restore_sessions;
 use crate::router::{PresenceEvents, Router};
 use crate::sweep;
+use crate::task_ledger::messages::MessageTasks;
+use crate::task_ledger::notices::TaskNotices;
+use crate::task_ledger::{self, TaskLedger};
 use crate::tasks::{Phase, TaskSet};
 
 /// The store that is used when `DATABASE_URL` is not set.
@@ -94,7 +97,9 @@ impl Registry {
         let database = Database::new(store);
         database.check().await;
         tasks.spawn(Phase::Background, database.clone().watch(tasks.kill_token()));
-        let capture = capture::start(&config, &url, &connection, &database, Arc::clone(&metrics), &tasks).await?;
+        let messages = message_tasks(&config, &connection, &database, &metrics, &tasks);
+        let counted = Arc::clone(&metrics);
+        let capture = capture::start(&config, &url, &connection, &database, counted, messages, &tasks).await?;
         // Events count from here on, also those that come while sessions are restored.
         let events = PresenceEvents::subscribe(&connection.client).await?;
         let ready_line = ready_line(&config, &url, &database, &capture, metrics_addr);
@@ -107,9 +112,11 @@ impl Registry {
         }
         let health_questions = health::subscribe(&ctx.client, &ctx.config.server_id).await?;
         let mailbox_events = mailbox::listen::subscribe(&ctx.client).await?;
+        let task_wake_ups = task_ledger::listen::subscribe(&ctx.client).await?;
         let router = Router::subscribe(events, &ctx).await?;
         spawn_all(&ctx, router, page, health_questions, connected);
         spawn_mailbox(&ctx, mailbox_events);
+        spawn_task_ledger(&ctx, task_wake_ups);
         Ok(RegistryHandle {
             ctx,
             ready_line,
@@ -161,6 +168,18 @@ fn ready_line(
     line
 }
 
+/// What applies messages about tasks.
+fn message_tasks(
+    config: &RegistryConfig,
+    connection: &Connection,
+    database: &Database,
+    metrics: &Arc<Metrics>,
+    tasks: &TaskSet,
+) -> Arc<MessageTasks> {
+    let notices = TaskNotices::new(connection.client.clone(), Arc::clone(metrics), tasks.clone());
+    Arc::new(MessageTasks::new(config, database.retrying(), Arc::new(notices)))
+}
+
 /// Puts the parts together.
 fn compose(
     config: RegistryConfig,
@@ -184,7 +203,7 @@ fn compose(
     let receipts = RegistryReceipts::new(client.clone(), identity.clone(), &config.server_id);
     let receipts = Arc::new(receipts);
     let (told, counted) = (Arc::clone(&receipts), Arc::clone(&metrics));
-    let notices = Arc::new(Notices::new(client.clone(), told, counted, tasks.clone()));
+    let notices = Notices::new(client.clone(), Arc::clone(&store), told, counted, tasks.clone());
     Arc::new(Context {
         nonces: Nonces::new(config.dev_auth_nonce_ttl),
         new_accounts: NewAccounts::new(config.max_new_accounts_per_second, Instant::now()),
@@ -192,7 +211,8 @@ fn compose(
         peer_events: PeerEvents::new(client.clone(), Arc::clone(&peers), config.server_id.clone()),
         presence: Arc::new(Presence::new(config.agent_ttl, instance_id, Now::read())),
         identity,
-        mailbox: Mailbox::new(&config, &store, notices, client.clone()),
+        mailbox: Mailbox::new(&config, &store, Arc::new(notices), client.clone()),
+        task_ledger: TaskLedger::new(&config, &store, Arc::clone(&capture.messages)),
         receipts,
         senders: AccountLoader::new(&store),
         config,
@@ -281,6 +301,22 @@ fn spawn_mailbox(ctx: &Arc<Context>, events: async_nats::Subscriber) {
     );
     tasks.spawn(Phase::Requests, mailbox::push::run(shared(), stop(Phase::Requests)));
     tasks.spawn(Phase::Upkeep, mailbox::sweep::run(shared(), stop(Phase::Upkeep)));
+}
+
+/// Starts the tasks of the ledger of tasks.
+fn spawn_task_ledger(ctx: &Arc<Context>, wake_ups: async_nats::Subscriber) {
+    let (tasks, notices) = (&ctx.tasks, Arc::clone(&ctx.task_ledger.notices));
+    let stop = |phase| tasks.stop_token(phase);
+    tasks.spawn(
+        Phase::Requests,
+        task_ledger::listen::run(notices, wake_ups, stop(Phase::Requests)),
+    );
+    if ctx.config.tasks {
+        let sweep = task_ledger::sweep::run(Arc::clone(ctx), stop(Phase::Upkeep));
+        tasks.spawn(Phase::Upkeep, sweep);
+        let withdrawals = task_ledger::sweep::run_withdrawals(Arc::clone(ctx), stop(Phase::Upkeep));
+        tasks.spawn(Phase::Upkeep, withdrawals);
+    }
 }
 
 /// After each gap in the connection, silence counts anew: nothing could be received.

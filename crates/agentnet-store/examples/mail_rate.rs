@@ -132,6 +132,7 @@ async fn drain(store: &dyn Store) -> Result<usize, Failure> {
                 max: 50,
                 max_bytes: 900_000,
                 exclusive: false,
+                pushing: None,
                 now: at(0),
                 until: at(30_000_000),
                 max_attempts: 8,

@@ -3,7 +3,7 @@
 //! [`Store`] is the contract, [`model`] the data, [`open()`] the way in: it takes a URL and gives an `Arc<dyn Store>`.
 //! Each backend has a directory of its own with the same files: `sqlite` is the embedded one, `postgres` the one that several
 //! registries share. The rules that both follow (`bisect`, `username_suffix`, `case_fold`, `thread_deltas`, `mailbox_admission`,
-//! `lease_selection`) stand beside them, and `contract` is the suite that both pass.
+//! `lease_selection`, `task_rules`, `task_admission`, `task_batch`) stand beside them, and `contract` is the suite that both pass.
 //!
 //! ```
 //! # let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -23,6 +23,7 @@ mod bisect;
 mod case_fold;
 #[cfg(any(test, feature = "contract"))]
 pub mod contract;
+mod dead_letters;
 pub mod error;
 mod lease_selection;
 mod mailbox_admission;
@@ -32,10 +33,15 @@ mod page;
 mod postgres;
 mod sqlite;
 pub mod store;
+mod task_admission;
+mod task_batch;
+#[cfg(test)]
+mod task_histories;
+mod task_rules;
 mod thread_deltas;
 mod username_suffix;
 
 pub use case_fold::fold_case;
 pub use error::StoreError;
 pub use open::{OpenOptions, TlsMode, open, sqlite_url};
-pub use store::{Accounts, Mailboxes, Messages, Registries, Sessions, Store, Threads};
+pub use store::{Accounts, Mailboxes, Messages, Registries, Sessions, Store, Tasks, Threads};

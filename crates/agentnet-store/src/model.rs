@@ -3,6 +3,8 @@
 mod disk_space;
 mod mailbox;
 mod registry;
+mod task;
+mod task_query;
 
 use agentnet_protocol::limits::{MAX_NAME_BYTES, TooLarge, check_bytes, check_capabilities};
 use agentnet_protocol::signing_scope::SigningScope;
@@ -10,10 +12,15 @@ use agentnet_protocol::{RawJson, Timestamp};
 
 pub use self::disk_space::DiskSpace;
 pub use self::mailbox::{
-    LeaseEnd, LeaseEnded, LeaseQuery, Leased, LeasedRow, MailboxChoice, MailboxCounts, MailboxLimits, MailboxQuery,
-    MailboxRow, NewQueued, PutOutcome,
+    LeaseEnd, LeaseEnded, LeaseQuery, Leased, LeasedRow, MailboxChoice, MailboxCounts, MailboxEnd, MailboxLimits,
+    MailboxQuery, MailboxRow, NewQueued, PUSH_SESSION_PREFIX, PutOutcome, UntoldEnd,
 };
 pub use self::registry::Registry;
+pub use self::task::{
+    Attempt, Finish, NewTaskEvent, Progress, REQUEST_ID_PREFIX, Report, StoredTaskEvent, Task, TaskChange, TaskChanged,
+    TaskCreated, TaskDelivery, TaskLease, TaskRefusal, TaskTarget,
+};
+pub use self::task_query::{TaskClaimQuery, TaskParts, TaskQuery};
 use crate::error::StoreError;
 
 /// The largest metadata of an account or session, in bytes of JSON text. (A message of NATS is at most as large by default.)

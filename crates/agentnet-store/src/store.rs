@@ -1,13 +1,15 @@
 //! The store's contract. The tests of `contract/` check each method's documentation on every backend.
 
 use agentnet_protocol::Timestamp;
+use agentnet_protocol::task::TaskState;
 use async_trait::async_trait;
 
 use crate::error::StoreError;
 use crate::model::{
     Account, AccountClaim, AccountQuery, Appended, DiskSpace, KnownAccount, LeaseEnd, LeaseEnded, LeaseQuery, Leased,
     MailboxChoice, MailboxCounts, MailboxLimits, MailboxQuery, MailboxRow, Message, MessageQuery, NewMessage,
-    NewQueued, Oversized, Page, Pruned, PutOutcome, Registry, Session, Thread, ThreadQuery,
+    NewQueued, Oversized, Page, Pruned, PutOutcome, Registry, Session, StoredTaskEvent, Task, TaskChange, TaskChanged,
+    TaskClaimQuery, TaskCreated, TaskParts, TaskQuery, Thread, ThreadQuery, UntoldEnd,
 };
 
 /// Accounts (PROTOCOL.md 7.2, with the decisions of 0.5).
@@ -154,7 +156,10 @@ pub trait Mailboxes: Send + Sync {
     async fn put_messages(&self, messages: &[NewQueued], limits: &MailboxLimits)
     -> Result<Vec<PutOutcome>, StoreError>;
 
-    /// Gives a session the next messages of its account, in their order, and counts the attempt.
+    /// Gives a session the next messages of its account, in their order, and counts the attempt. A message whose last lease ran
+    /// out without an acknowledgement may have ended the process that had it: it comes without later ones of its sender, which
+    /// had been leased behind it and whose attempt is not counted; and after a second time in a row alone, one such message of
+    /// the account at a time.
     async fn lease_messages(&self, query: &LeaseQuery) -> Result<Leased, StoreError>;
 
     /// Ends leases of a session, in one durable transaction; an outcome for each, in order. A message that is to wait again
@@ -188,22 +193,31 @@ pub trait Mailboxes: Send + Sync {
     async fn accounts_with_mail(&self, after: &str, limit: usize) -> Result<Vec<String>, StoreError>;
 
     /// Lets dead messages wait again, with no attempts counted, at the end of the order; returns them. Messages in other
-    /// states, and expired ones, stay as they are.
+    /// states, expired ones, and those for which `limits` have no room (messages of the account, and of a sender) stay as they
+    /// are.
     async fn requeue_messages(
+        &self,
+        account_id: &str,
+        choice: &MailboxChoice,
+        now: Timestamp,
+        limits: &MailboxLimits,
+    ) -> Result<Vec<MailboxRow>, StoreError>;
+
+    /// Deletes messages that wait, are leased or dead; returns them as they were. Delivered messages stay as they are. The
+    /// senders are to be told ([`ends_told`](Self::ends_told)). The ids of the messages are known until they expire.
+    async fn drop_messages(
         &self,
         account_id: &str,
         choice: &MailboxChoice,
         now: Timestamp,
     ) -> Result<Vec<MailboxRow>, StoreError>;
 
-    /// Deletes messages that wait, are leased or dead; returns them. Delivered messages stay as they are.
-    async fn drop_messages(&self, account_id: &str, choice: &MailboxChoice) -> Result<Vec<MailboxRow>, StoreError>;
-
-    /// Deletes up to `limit` messages that have expired before anybody took them (a lease in force is waited for); returns
-    /// them.
+    /// Deletes up to `limit` messages that have expired before a session took them (a lease in force is waited for); returns
+    /// them as they were. The senders are to be told ([`ends_told`](Self::ends_told)).
     async fn expire_messages(&self, now: Timestamp, limit: usize) -> Result<Vec<MailboxRow>, StoreError>;
 
     /// Makes up to `limit` messages dead that were attempted `max_attempts` times and whose last lease is over; returns them.
+    /// Messages of the same sender that were leased behind one of them wait again: their attempt did not begin.
     async fn bury_messages(
         &self,
         now: Timestamp,
@@ -211,18 +225,84 @@ pub trait Mailboxes: Send + Sync {
         limit: usize,
     ) -> Result<Vec<MailboxRow>, StoreError>;
 
-    /// Deletes up to `limit` delivered and dead messages that ended before these times; returns how many.
-    async fn prune_mailboxes(
+    /// Up to `limit` messages that ended without being delivered, and whose senders were not told since before this time. They
+    /// count as tried at `now`, so that no other registry tells them at the same moment.
+    async fn untold_ends(&self, before: Timestamp, now: Timestamp, limit: usize) -> Result<Vec<UntoldEnd>, StoreError>;
+
+    /// The senders of these messages, by [`MailboxRow::seq`], were told of their ends. To be called for what
+    /// [`end_leases`](Self::end_leases) and [`bury_messages`](Self::bury_messages) made dead, and for expired and dropped
+    /// messages.
+    async fn ends_told(&self, seqs: &[i64]) -> Result<(), StoreError>;
+
+    /// Deletes up to `limit` messages that need not be remembered, of those whose senders were told: delivered ones a day after
+    /// their delivery, but not before they would have expired; dropped ones when they would have expired; dead ones that ended
+    /// before `dead_before`. Returns how many.
+    async fn prune_mailboxes(&self, now: Timestamp, dead_before: Timestamp, limit: usize) -> Result<u64, StoreError>;
+}
+
+/// Tasks (PROTOCOL.md section 22). What a change does is said by the rules (`task_rules`), which are the same for every backend;
+/// a change, its events, and the counters are written in one durable transaction.
+#[async_trait]
+pub trait Tasks: Send + Sync {
+    /// Stores new tasks; an outcome for each, in order. A task whose id, or whose coordinator and idempotency key, are known is
+    /// not stored again. `max_open` is the most tasks of one coordinator that have not ended; those earlier in the call count.
+    /// Registries on PostgreSQL that store at the same moment may exceed it by what each of them stores.
+    async fn create_tasks(&self, tasks: &[Task], max_open: i64) -> Result<Vec<TaskCreated>, StoreError>;
+
+    /// The task with this id, if there is one.
+    async fn task(&self, task_id: &str) -> Result<Option<Task>, StoreError>;
+
+    /// Applies changes, each to the task with this id, as if they came one after the other; an outcome for each, in order. A
+    /// message, or an end of an attempt (by its `finish_id`), that was applied before is
+    /// [`TaskRefusal::Duplicate`](crate::model::TaskRefusal::Duplicate), also after later attempts.
+    async fn change_tasks(
         &self,
-        done_before: Timestamp,
-        dead_before: Timestamp,
+        changes: &[(String, TaskChange)],
+        now: Timestamp,
+    ) -> Result<Vec<TaskChanged>, StoreError>;
+
+    /// Claims the next tasks: for the account, or for a capability; by priority, then `not_before`, then creation. Two claims
+    /// at the same time never get the same task. A call with the token of an earlier one of the same session gets the tasks of
+    /// that one again, with their `claimed` events, while their leases are in force: its reply was lost.
+    async fn claim_tasks(&self, query: &TaskClaimQuery) -> Result<Vec<(Task, Vec<StoredTaskEvent>)>, StoreError>;
+
+    /// Applies [`TaskChange::Tick`] to up to `limit` tasks whose lease, deadline or time to stop is over.
+    async fn tick_tasks(
+        &self,
+        now: Timestamp,
+        cancel_grace_ms: i64,
         limit: usize,
-    ) -> Result<u64, StoreError>;
+    ) -> Result<Vec<(Task, Vec<StoredTaskEvent>)>, StoreError>;
+
+    /// Tasks that match, the last changed first.
+    async fn tasks(&self, query: &TaskQuery) -> Result<Page<Task>, StoreError>;
+
+    /// How many stored parts of these tasks have ended and have not, for each that has parts.
+    async fn task_children(&self, task_ids: &[String]) -> Result<Vec<(String, TaskParts)>, StoreError>;
+
+    /// The ids of the parts of a task that have not ended, and whose cancellation is not requested yet; at most `limit`.
+    async fn open_children(&self, task_id: &str, limit: usize) -> Result<Vec<String>, StoreError>;
+
+    /// The ids of the parts of a task that have parts themselves, in whatever state they are; at most `limit`.
+    async fn children_with_children(&self, task_id: &str, limit: usize) -> Result<Vec<String>, StoreError>;
+
+    /// Events of a task behind a number, in order.
+    async fn task_events(&self, task_id: &str, after: i64, limit: usize) -> Result<Vec<StoredTaskEvent>, StoreError>;
+
+    /// The last event of each of these tasks.
+    async fn latest_task_events(&self, task_ids: &[String]) -> Result<Vec<StoredTaskEvent>, StoreError>;
+
+    /// How many tasks are in each state.
+    async fn task_counts(&self) -> Result<Vec<(TaskState, i64)>, StoreError>;
+
+    /// Deletes up to `limit` tasks that ended before this time, with their events; returns how many. A task is kept while parts of
+    /// it are stored, so that their parent stays the same task.
+    async fn prune_tasks(&self, before: Timestamp, limit: usize) -> Result<u64, StoreError>;
 }
 
 /// All operations on a database.
 #[async_trait]
-pub trait Store: Accounts + Sessions + Messages + Threads + Registries + Mailboxes {
+pub trait Store: Accounts + Sessions + Messages + Threads + Registries + Mailboxes + Tasks {
     /// A short name of the backend for logs and metrics: `sqlite` or `postgres`.
     fn backend(&self) -> &'static str;
 

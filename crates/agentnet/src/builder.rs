@@ -1,19 +1,20 @@
 //! Building an agent.
 
 mod environment;
+mod tasks;
 
 use std::marker::PhantomData;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use agentnet_nats::NatsUrl;
-use agentnet_protocol::env_bool::is_true;
 use agentnet_protocol::json::Kind;
 pub use agentnet_protocol::signature::SigningKey;
 use agentnet_protocol::username::{lookup_key, usable};
 use agentnet_protocol::{RawJson, ids};
 
 use self::environment::{limits_from, url_from};
+use self::tasks::TaskSettings;
 use crate::blob_store::BlobSettings;
 use crate::config::error::ConfigError;
 use crate::config::{Config, Limits, SdkDefaults};
@@ -21,7 +22,6 @@ use crate::connect::Connection;
 use crate::context::Context;
 use crate::error::StartError;
 use crate::handler::{AnyHandler, Closure, Handler, HandlerResult};
-use crate::identity::KeySource;
 use crate::message::Message;
 use crate::node::AgentNode;
 
@@ -96,6 +96,7 @@ pub struct AgentBuilder<A = AgentNode> {
     supported_schema_major: u32,
     pub(crate) sdk: SdkDefaults,
     handler: Option<Arc<dyn AnyHandler>>,
+    tasks: TaskSettings,
     #[cfg(feature = "metrics-http")]
     metrics_addr: Option<std::net::SocketAddr>,
     builds: PhantomData<fn() -> A>,
@@ -125,6 +126,7 @@ impl<A: Agent> AgentBuilder<A> {
             supported_schema_major: Config::default_schema_major(),
             sdk: SdkDefaults::default(),
             handler: None,
+            tasks: TaskSettings::default(),
             #[cfg(feature = "metrics-http")]
             metrics_addr: None,
             builds: PhantomData,
@@ -336,6 +338,8 @@ impl<A: Agent> AgentBuilder<A> {
             url: NatsUrl::parse(&url)?,
             connection: self.connection,
             limits: limits.at_least_minima(),
+            task_concurrency: self.tasks.concurrency(),
+            max_tasks: self.tasks.max_tasks.unwrap_or(usize::MAX),
             blobs,
             schema_version: self.schema_version,
             supported_schema_major: self.supported_schema_major,
@@ -346,32 +350,10 @@ impl<A: Agent> AgentBuilder<A> {
         if let Some(handler) = self.handler {
             node.set_handler(handler);
         }
+        if let Some(handler) = self.tasks.handler {
+            node.set_task_handler(handler);
+        }
         Ok(node.into())
-    }
-
-    fn key_source(&self, read: impl Fn(&str) -> Option<String>) -> Option<KeySource> {
-        let read = |name| {
-            let value = self.limits_from_environment.then(|| read(name))?;
-            value.filter(|value| !value.trim().is_empty())
-        };
-        if let (Some(key), None | Some(true)) = (&self.signing_key, self.dev_auth) {
-            return Some(KeySource::memory(key.clone()));
-        }
-        if !self
-            .dev_auth
-            .unwrap_or_else(|| read("DEV_AUTH").is_some_and(|value| is_true(&value)))
-        {
-            return None;
-        }
-        let directory = self
-            .key_dir
-            .clone()
-            .or_else(|| read("DEV_AUTH_KEY_DIR").map(PathBuf::from));
-        Some(KeySource::directory(
-            directory.as_deref(),
-            self.username.as_deref(),
-            &self.agent_id,
-        ))
     }
 
     /// Builds the agent and starts it.

@@ -63,10 +63,22 @@ impl Composer {
     }
 
     /// A draft as a message to a route, as [`Composer::compose_to`].
-    pub(crate) fn compose_draft_to(&self, route: &Route, mut draft: Draft) -> Result<(Envelope, Bytes), SendError> {
+    pub(crate) fn compose_draft_to(&self, route: &Route, draft: Draft) -> Result<(Envelope, Bytes), SendError> {
+        self.compose_draft_as(route, draft, None)
+    }
+
+    /// As [`Composer::compose_draft_to`], with this message id where one is given.
+    pub(crate) fn compose_draft_as(
+        &self,
+        route: &Route,
+        mut draft: Draft,
+        message_id: Option<Text>,
+    ) -> Result<(Envelope, Bytes), SendError> {
         draft.to_agent = route.to_agent.clone();
         draft.to_account_id = route.to_account_id.clone();
-        let envelope = self.compose(draft);
+        let now = ids::now();
+        let message_id = message_id.unwrap_or_else(|| ids::message_id(now));
+        let envelope = self.signed(draft.compose(&self.sender, message_id, now));
         let body = self.encode(&envelope)?;
         Ok((envelope, body))
     }

@@ -121,6 +121,10 @@ pub(crate) struct Config {
     /// Instead of one of its own.
     pub(crate) connection: Option<Connection>,
     pub(crate) limits: Limits,
+    /// Tasks that are done at the same time.
+    pub(crate) task_concurrency: usize,
+    /// Tasks that one session claims in all.
+    pub(crate) max_tasks: usize,
     pub(crate) blobs: crate::blob_store::BlobSettings,
     /// Where its key comes from, if it signs.
     pub(crate) key: Option<KeySource>,

@@ -9,6 +9,7 @@ mod dedupe;
 pub(crate) mod fingerprint;
 mod rates;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use agentnet_protocol::sender_key::{SenderFields, idempotency_scope};
@@ -19,6 +20,8 @@ use dedupe::Dedupe;
 pub(crate) use rates::Rates;
 
 use crate::config::Limits;
+use crate::mailbox::handling::{Handling, Handlings};
+use crate::message::Message;
 
 /// The time of one intake, by both clocks.
 #[derive(Debug, Clone, Copy)]
@@ -54,6 +57,7 @@ pub(crate) struct Guards {
     rates: Rates,
     ids: Dedupe,
     scopes: Dedupe,
+    handlings: Handlings<Message>,
 }
 
 impl Guards {
@@ -71,6 +75,7 @@ impl Guards {
             ),
             ids: Dedupe::new(limits.dedupe_ttl),
             scopes: Dedupe::new(limits.dedupe_ttl),
+            handlings: Handlings::default(),
         }
     }
 
@@ -99,12 +104,32 @@ impl Guards {
         Ok(())
     }
 
+    /// An admitted message is handed to the handler. Messages that count as delivered when they are processed are followed until
+    /// then.
+    pub(crate) fn begin(&mut self, message: &Message) {
+        if let Some(handling) = message.handling() {
+            let scope = self.scope(message);
+            self.handlings.insert(&message.message_id, scope.as_deref(), handling);
+        }
+    }
+
+    /// The handling of the message that has made this one a duplicate, unless it is known to have been processed.
+    pub(crate) fn handling_of(&self, duplicate: &Envelope, reject: &Reject) -> Option<Arc<Handling<Message>>> {
+        match reject {
+            Reject::DuplicateMessage => self.handlings.with_id(&duplicate.message_id),
+            Reject::DuplicateKey => self.handlings.with_scope(&self.scope(duplicate)?),
+            _ => None,
+        }
+    }
+
     /// The handling of an admitted message failed: when it is sent again, it is handled again.
     pub(crate) fn forget(&mut self, message: &Envelope) {
+        let scope = self.scope(message);
         self.ids.forget(&message.message_id);
-        if let Some(scope) = self.scope(message) {
-            self.scopes.forget(&scope);
+        if let Some(scope) = &scope {
+            self.scopes.forget(scope);
         }
+        self.handlings.remove(&message.message_id, scope.as_deref());
     }
 
     fn schema(&self, message: &Envelope) -> Result<(), Reject> {

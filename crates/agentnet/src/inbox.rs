@@ -27,6 +27,8 @@ use self::notice::{LeasedInbound, Notice};
 use crate::guard::{Capacity, Guards, Now};
 use crate::identity::{InboundMessage, InboundVerifier, Verification};
 use crate::ids;
+use crate::mailbox::handling::Duplicate;
+use crate::mailbox::lease::Lease;
 use crate::message::{Message, written_reply_subject};
 use crate::nats_headers::server_header;
 use crate::reject::{accept_request, acknowledge};
@@ -245,8 +247,31 @@ impl Intake {
             is_rated: message.lease().is_none(),
         };
         match self.guards.admit(&message, now, capacity) {
-            Ok(()) => Step::Accept(message),
-            Err(reject) => Step::Reject(message, reject),
+            Ok(()) => {
+                self.guards.begin(&message);
+                Step::Accept(message)
+            }
+            Err(reject) => self.refuse(message, reject),
+        }
+    }
+
+    /// A message that the guards do not admit. If it comes from the mailbox, and was seen before in a message that is still handled,
+    /// its lease ends as that handling does.
+    fn refuse(&self, message: Message, reject: Reject) -> Step {
+        let waits = message.lease().is_some_and(Lease::ends_when_processed);
+        let earlier = waits.then(|| self.guards.handling_of(&message, &reject)).flatten();
+        let Some(earlier) = earlier else {
+            return Step::Reject(message, reject);
+        };
+        match earlier.wait_for_end(Duplicate { message, reject }) {
+            None => Step::Wait,
+            Some((duplicate, Ok(()))) => Step::Reject(duplicate.message, duplicate.reject),
+            Some((Duplicate { message, reject }, Err(failure))) => {
+                if let Some(lease) = message.lease() {
+                    lease.earlier_failed(&reject, &failure);
+                }
+                Step::Wait
+            }
         }
     }
 
@@ -306,7 +331,7 @@ fn complete(inbound: &mut InboundMessage) -> Result<(), Reject> {
 enum Step {
     Accept(Message),
     Reject(Message, Reject),
-    /// Its sender's key is being looked up.
+    /// Nothing yet: its sender's key is being looked up, or an earlier copy is handled.
     Wait,
 }
 

@@ -59,12 +59,15 @@ mod send;
 mod session;
 mod spans;
 mod stream;
+mod task;
 mod thread;
 mod username_cache;
 mod worker;
 mod wrapper;
 
 pub use agentnet_nats::DEFAULT_NATS_URL;
+pub use agentnet_protocol::rpc::{TaskEvent, TaskProgress, TaskSnapshot};
+pub use agentnet_protocol::task::TaskState;
 pub use agentnet_protocol::{self as protocol, blob::BlobRef, blob::BlobRefError};
 pub use agentnet_protocol::{AgentInfo, Envelope, RawJson, Receipt, ReceiptStatus, Text};
 pub use blob_store::{
@@ -91,5 +94,9 @@ pub use sdk::{AgentSdk, AnswerStream, Ask, AskStream, Paged, Query, Refusal, Sdk
 pub use send::{MailboxDelivery, MailboxSend, MailboxSent, SendMessage, Sent, Until};
 pub use serde_json::json;
 pub use stream::{Delta, OpenStream, ReplyStream, StreamError, StreamReply, StreamRequest, StreamSender};
+pub use task::{
+    ClaimedWork, NewTask, ParentTask, TaskContext, TaskError, TaskEvents, TaskFailure, TaskHandle, TaskHandler,
+    TaskHandlerResult, TaskOutcome, TaskOutput,
+};
 pub use thread::ThreadSession;
 pub use wrapper::{AgentWrapper, WrapperRequest, WrapperSend};

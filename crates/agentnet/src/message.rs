@@ -3,10 +3,12 @@
 use std::ops::Deref;
 use std::sync::Arc;
 
+use agentnet_protocol::mailbox::MailboxAck;
 use agentnet_protocol::subject::{is_reply_subject, may_reply_to};
 use agentnet_protocol::{Envelope, RawJson, Text};
 use serde::de::DeserializeOwned;
 
+use crate::mailbox::handling::Handling;
 use crate::mailbox::lease::Lease;
 use crate::spans::Origin;
 
@@ -29,6 +31,8 @@ struct Received {
     origin: Origin,
     /// Of a message that comes from the mailbox.
     lease: Option<Arc<Lease>>,
+    /// Of a message that counts as delivered when it is processed.
+    handling: Option<Arc<Handling<Message>>>,
 }
 
 impl Deref for Message {
@@ -51,18 +55,25 @@ impl Message {
         origin: Origin,
         lease: Option<Arc<Lease>>,
     ) -> Self {
+        let handling = (envelope.mailbox == Some(MailboxAck::Processed)).then(Arc::default);
         Self(Arc::new(Received {
             envelope,
             // The sender chooses the subject, and the reply is published with this node's permissions.
             reply_to: reply_to.filter(|subject| may_reply_to(subject)),
             origin,
             lease,
+            handling,
         }))
     }
 
     /// The lease, if the message comes from the mailbox.
     pub(crate) fn lease(&self) -> Option<&Lease> {
         self.0.lease.as_deref()
+    }
+
+    /// The handling, if the message counts as delivered when it is processed.
+    pub(crate) fn handling(&self) -> Option<&Arc<Handling<Message>>> {
+        self.0.handling.as_ref()
     }
 
     /// The span of its sender.

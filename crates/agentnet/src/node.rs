@@ -18,11 +18,12 @@ use crate::context::Context;
 use crate::error::SendError;
 use crate::handler::{AnyHandler, Closure, HandlerResult};
 use crate::identity::KeySource;
-use crate::mailbox::queued_receivers::QueuedReceivers;
+use crate::mailbox::outbox::Outbox;
 use crate::message::Message;
 use crate::metrics::{Metrics, MetricsSnapshot};
 use crate::session::Session;
 use crate::session::registration::requested_info;
+use crate::task::{AnyTaskHandler, ClaimedWork, TaskClosure, TaskContext, TaskFailure, TaskOutput};
 
 /// One agent on the network. Cloning gives another handle to the same agent.
 ///
@@ -50,6 +51,7 @@ pub(crate) struct Shared {
     config: Arc<Config>,
     metrics: Arc<Metrics>,
     handler: RwLock<Option<Arc<dyn AnyHandler>>>,
+    task_handler: RwLock<Option<Arc<dyn AnyTaskHandler>>>,
     running: RwLock<Option<Running>>,
     /// Held while the node starts or closes.
     changing: tokio::sync::Mutex<()>,
@@ -57,7 +59,7 @@ pub(crate) struct Shared {
     started: AtomicBool,
     /// The identity of the last session, for `metrics_snapshot` after close.
     last: Mutex<Option<(Text, Text)>>,
-    queued_receivers: QueuedReceivers,
+    outbox: Outbox,
 }
 
 struct Running {
@@ -78,11 +80,12 @@ impl AgentNode {
                 config: Arc::new(config),
                 metrics,
                 handler: RwLock::new(None),
+                task_handler: RwLock::new(None),
                 running: RwLock::new(None),
                 changing: tokio::sync::Mutex::new(()),
                 started: AtomicBool::new(false),
                 last: Mutex::new(None),
-                queued_receivers: QueuedReceivers::default(),
+                outbox: Outbox::default(),
             }),
         }
     }
@@ -98,6 +101,20 @@ impl AgentNode {
         Fut: Future<Output = HandlerResult> + Send + 'static,
     {
         self.set_handler(Arc::new(Closure(handler)));
+    }
+
+    /// Sets what is done with tasks, see [`AgentBuilder::on_task`](crate::AgentBuilder::on_task). Takes effect at the next start.
+    pub fn on_task<F, Fut, R>(&self, handler: F)
+    where
+        F: Fn(ClaimedWork, TaskContext) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<R, TaskFailure>> + Send + 'static,
+        R: Into<TaskOutput> + 'static,
+    {
+        self.set_task_handler(Arc::new(TaskClosure(handler)));
+    }
+
+    pub(crate) fn set_task_handler(&self, handler: Arc<dyn AnyTaskHandler>) {
+        *self.shared.task_handler.write() = Some(handler);
     }
 
     pub(crate) fn set_handler(&self, handler: Arc<dyn AnyHandler>) {
@@ -183,9 +200,9 @@ impl AgentNode {
         &self.shared.config.blobs
     }
 
-    /// The accounts for which messages of this node wait, also after it has joined again.
-    pub(crate) fn queued_receivers(&self) -> &QueuedReceivers {
-        &self.shared.queued_receivers
+    /// The order of the sends that ask for the mailbox, also after the node has joined again.
+    pub(crate) fn outbox(&self) -> &Outbox {
+        &self.shared.outbox
     }
 
     pub(crate) fn key_source(&self) -> Option<&KeySource> {

@@ -10,7 +10,8 @@ use agentnet_protocol::json::Object;
 use agentnet_protocol::page_walk::PageWalk;
 use agentnet_protocol::rpc::{
     ListRequest, MailboxAckRequest, MailboxActionRequest, MailboxExtendRequest, MailboxLeaseRequest, RegisterRequest,
-    ReplyError, Request, RotateKeyRequest, check_reply, decode_reply,
+    ReplyError, Request, RotateKeyRequest, TaskCancelRequest, TaskClaimRequest, TaskCreateRequest, TaskEventsRequest,
+    TaskFinishRequest, TaskHeartbeatRequest, TaskInputRequest, TaskRetryRequest, check_reply, decode_reply,
 };
 use agentnet_protocol::{AgentInfo, DecodeError};
 use async_nats::connection::State;
@@ -96,6 +97,11 @@ impl RegistryClient {
     pub fn with_timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
+    }
+
+    /// How long each reply is waited for.
+    pub(crate) fn timeout(&self) -> Duration {
+        self.timeout
     }
 
     /// Fails at once where no registry answers, also if one did before.
@@ -266,21 +272,36 @@ impl RegistryClient {
 }
 
 /// Requests that may be signed.
-const SIGNED: [&str; 5] = [
+const SIGNED: [&str; 7] = [
     RegisterRequest::NAME,
     RotateKeyRequest::NAME,
     MailboxAckRequest::NAME,
     MailboxExtendRequest::NAME,
     MailboxActionRequest::NAME,
+    TaskCreateRequest::NAME,
+    TaskFinishRequest::NAME,
 ];
 
-/// Whether a request may be made more than once. All may, but a signed one: its nonce counts once. A registration that was made
-/// twice leaves a session without heartbeats, which expires by itself. Messages that are leased twice would wait for the end of
-/// the lease whose reply is not read.
+/// Requests that are made once, signed or not: a second one takes more messages or tasks for a reply that nobody reads, is
+/// refused because of the first, or is held with it.
+const ONCE: [&str; 7] = [
+    MailboxLeaseRequest::NAME,
+    // Its sender repeats it, under the same id.
+    TaskClaimRequest::NAME,
+    TaskHeartbeatRequest::NAME,
+    TaskCancelRequest::NAME,
+    TaskInputRequest::NAME,
+    TaskRetryRequest::NAME,
+    TaskEventsRequest::NAME,
+];
+
+/// Whether a request may be made more than once. A signed one may not: its nonce counts once. A registration that was made twice
+/// leaves a session without heartbeats, which expires by itself.
 fn is_repeatable<R: Request>(body: &[u8]) -> bool {
     let is_signed =
         || matches!(Object::parse_body(body), Ok(Some(request)) if request.get("auth").as_object().is_some());
-    R::NAME != MailboxLeaseRequest::NAME && !(SIGNED.contains(&R::NAME) && is_signed())
+    let is_once = ONCE.contains(&R::NAME) || SIGNED.contains(&R::NAME) && is_signed();
+    !is_once
 }
 
 /// What came instead of a reply.
@@ -361,5 +382,8 @@ mod tests {
         assert!(is_repeatable::<MailboxAckRequest>(b"{}"));
         assert!(!is_repeatable::<MailboxAckRequest>(br#"{"auth":{}}"#));
         assert!(!is_repeatable::<MailboxLeaseRequest>(b"{}"));
+        assert!(!is_repeatable::<TaskClaimRequest>(b"{}"));
+        assert!(is_repeatable::<TaskFinishRequest>(b"{}"));
+        assert!(!is_repeatable::<TaskFinishRequest>(br#"{"auth":{}}"#));
     }
 }

@@ -23,6 +23,7 @@ use crate::error::{SendError, StartError};
 use crate::handler::HandlerResult;
 use crate::message::Message;
 use crate::node::AgentNode;
+use crate::task::{ClaimedWork, TaskContext, TaskFailure, TaskOutput};
 
 pub use ask::Ask;
 pub use error::{Refusal, SdkError};
@@ -99,6 +100,16 @@ impl AgentSdk {
         Fut: Future<Output = HandlerResult> + Send + 'static,
     {
         self.node.on_message(handler);
+    }
+
+    /// Sets what is done with tasks, see [`AgentBuilder::on_task`]. Takes effect at the next start.
+    pub fn on_task<F, Fut, R>(&self, handler: F)
+    where
+        F: Fn(ClaimedWork, TaskContext) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<R, TaskFailure>> + Send + 'static,
+        R: Into<TaskOutput> + 'static,
+    {
+        self.node.on_task(handler);
     }
 
     /// Joins the network, see [`AgentNode::start`].

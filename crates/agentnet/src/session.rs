@@ -11,7 +11,7 @@ use agentnet_protocol::compose::Sender;
 use agentnet_protocol::presence_auth::HelloExtras;
 use agentnet_protocol::rpc::Goodbye;
 use agentnet_protocol::subject::{self, routable_account, routable_capability};
-use agentnet_protocol::{AgentCounters, AgentInfo, Text, presence_auth};
+use agentnet_protocol::{AgentCounters, AgentInfo, Text, Timestamp, presence_auth};
 use async_nats::Subscriber;
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
@@ -34,6 +34,7 @@ use crate::publisher::{Publisher, ROUND_TRIP_TIMEOUT};
 use crate::registry::RegistryClient;
 use crate::reply_mux::ReplyMux;
 use crate::stream::StreamTasks;
+use crate::task::worker_state::WorkerState;
 use crate::username_cache::UsernameCache;
 
 /// Receipts of rejection to one account, per second and in a burst.
@@ -66,6 +67,8 @@ pub(crate) struct Session {
     pub(crate) inflight: AtomicUsize,
     /// Accepted messages that wait for a handler; absent without one.
     pub(crate) backlog: OnceLock<async_channel::Receiver<Message>>,
+    /// Present where the session claims tasks.
+    pub(crate) task_worker: Option<Arc<WorkerState>>,
     /// The node leaves its queue groups.
     pub(crate) leaving: CancellationToken,
     /// Handlers are aborted.
@@ -76,13 +79,15 @@ pub(crate) struct Session {
     /// How often each account was sent a receipt of rejection lately.
     rejections: Mutex<Rates>,
     started: Instant,
+    /// By the clock of this host.
+    pub(crate) started_at: Timestamp,
     /// Whether the goodbye was published: a hello after it would bring the session back.
     parted: tokio::sync::Mutex<bool>,
 }
 
 impl Session {
     /// Connects and registers.
-    pub(crate) async fn open(config: &Config, metrics: Arc<Metrics>) -> Result<Self, StartError> {
+    pub(crate) async fn open(config: &Config, metrics: Arc<Metrics>, claims_tasks: bool) -> Result<Self, StartError> {
         let opened = match &config.key {
             Some(source) => Some(source.open().await?),
             None => None,
@@ -93,7 +98,7 @@ impl Session {
         };
         let registry = RegistryClient::on(&connection);
         let publisher = Arc::new(Publisher::new(connection));
-        let (registration, key) = register(&registry, config, opened).await?;
+        let (registration, key) = register(&registry, config, claims_tasks, opened).await?;
         let heartbeat = Duration::try_from_secs_f64(registration.heartbeat_interval.max(1.0));
         let replies = ReplyMux::new(
             registration.reply_prefix.as_deref(),
@@ -138,12 +143,14 @@ impl Session {
             accepting: AtomicBool::new(true),
             inflight: AtomicUsize::new(0),
             backlog: OnceLock::new(),
+            task_worker: claims_tasks.then(|| Arc::new(WorkerState::new())),
             leaving: CancellationToken::new(),
             aborted: CancellationToken::new(),
             ended,
             heartbeat_interval: heartbeat.unwrap_or(Duration::from_secs(12)),
             rejections: Mutex::new(Rates::new(REJECTIONS_PER_SECOND, REJECTIONS_BURST, limits.dedupe_ttl)),
             started: Instant::now(),
+            started_at: ids::now(),
             parted: tokio::sync::Mutex::new(false),
         })
     }
@@ -247,6 +254,7 @@ impl Session {
             HelloExtras {
                 counters: Some(self.counters()),
                 pulls_mailbox: config.pull_mailbox,
+                claims_tasks: self.task_worker.is_some(),
             },
             key.as_deref(),
         );

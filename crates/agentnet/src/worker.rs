@@ -16,6 +16,7 @@ use tracing::{Instrument as _, Span};
 use crate::context::Context;
 use crate::handler::AnyHandler;
 use crate::inbox::notice::Notice;
+use crate::mailbox::handling::Duplicate;
 use crate::message::Message;
 use crate::node::{AgentNode, Shared};
 use crate::reject::{self, acknowledge};
@@ -117,11 +118,21 @@ impl Worker {
                 if let Some(lease) = message.lease() {
                     lease.processed();
                 }
+                if let Some(handling) = message.handling() {
+                    Box::pin(self.processed(handling.end(Ok(())))).await;
+                }
             }
             Err(reject) => {
                 spans::failed(span, reject.code());
                 // An error means that the intake has ended.
                 let _ = self.notices.send(Notice::Failed(message.clone())).await;
+                if let Some(handling) = message.handling() {
+                    for duplicate in handling.end(Err(reject.clone())) {
+                        if let Some(lease) = duplicate.message.lease() {
+                            lease.earlier_failed(&duplicate.reject, &reject);
+                        }
+                    }
+                }
                 if message.lease().is_some_and(|lease| lease.rejected(&reject)) {
                     return;
                 }
@@ -130,9 +141,27 @@ impl Worker {
         }
     }
 
+    /// Ends the leases of messages whose earlier copy, or the message with their idempotency key, was processed.
+    async fn processed(&self, duplicates: Vec<Duplicate<Message>>) {
+        for Duplicate { message, reject } in duplicates {
+            // The sender of the same message has the receipts of the earlier copy.
+            if reject == Reject::DuplicateKey {
+                reject::reject(&self.session, &message, message.reply_to(), &reject).await;
+            }
+            if let Some(lease) = message.lease() {
+                lease.processed();
+            }
+        }
+    }
+
     async fn work(&self, message: &Message) -> Result<(), Reject> {
         if self.session.circuit.is_open(self.session.monotonic()) {
             return Err(Reject::ServiceDegraded);
+        }
+        if let Some(tasks) = &self.session.task_worker
+            && tasks.takes(&self.session, message).await
+        {
+            return Ok(());
         }
         let Some(shared) = self.node.upgrade() else {
             return Err(Reject::ShuttingDown);

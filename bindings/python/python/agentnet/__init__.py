@@ -35,6 +35,7 @@ from agentnet.errors import (
     RequestTimeoutError,
     StreamCancelledError,
     StreamError,
+    TaskError,
 )
 from agentnet.events import (
     CompactionRequiredEvent,
@@ -67,6 +68,20 @@ from agentnet.registry import (
 from agentnet.schema import AgentInfo, AgentMessage, DeliveryReceipt
 from agentnet.sdk import AgentSDK, AgentWrapper, SDKResult, ThreadSession
 from agentnet.streams import AnswerStream, OutgoingStream, StreamDelta, StreamReply
+from agentnet.tasks import (
+    ClaimedWork,
+    Task,
+    TaskContext,
+    TaskEvent,
+    TaskEvents,
+    TaskFailure,
+    TaskOutcome,
+    TaskOutput,
+    get_task_events,
+    get_task_status,
+    list_tasks,
+    search_tasks,
+)
 
 __version__ = "0.1.0"
 
@@ -92,6 +107,7 @@ __all__ = [
     "BlobNotFoundError",
     "BlobRef",
     "BlobStore",
+    "ClaimedWork",
     "CompactionRequiredEvent",
     "ConnectError",
     "DeliveryError",
@@ -115,17 +131,28 @@ __all__ = [
     "StreamErrorEvent",
     "StreamReply",
     "StreamStartEvent",
+    "Task",
+    "TaskContext",
+    "TaskError",
+    "TaskEvent",
+    "TaskEvents",
+    "TaskFailure",
+    "TaskOutcome",
+    "TaskOutput",
     "ThreadSession",
     "extract_text",
     "get_mailbox_status",
     "get_profile",
     "get_registry_metrics",
+    "get_task_events",
+    "get_task_status",
     "get_thread_messages",
     "get_thread_status",
     "is_compaction_required",
     "is_stream_event",
     "list_mailbox",
     "list_online_agents",
+    "list_tasks",
     "list_threads",
     "parse_compaction_required",
     "parse_stream_delta",
@@ -136,4 +163,5 @@ __all__ = [
     "resolve_dev_public_key_by_account",
     "search_messages",
     "search_profiles",
+    "search_tasks",
 ]

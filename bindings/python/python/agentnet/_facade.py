@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Coroutine, Iterable
+from collections.abc import Mapping as Mapping  # named by the annotations of expanded methods, as are the next two
+from datetime import timedelta as timedelta
 from typing import Any
 
 from agentnet._lookups import native_node
 from agentnet._expand import expand_options
+from agentnet._options import HasTaskId as HasTaskId
 from agentnet._options import (
     MESSAGE_DEFAULTS,
     PROFILE_DEFAULTS,
+    TASK_DEFAULTS,
+    TASK_LIST_DEFAULTS,
     THREAD_DEFAULTS,
     MessageFilters,
     ProfileFilters,
+    TaskFilters,
+    TaskListFilters,
+    TaskOptions,
     ThreadFilters,
 )
+from agentnet._task_handle import Task
+from agentnet._task_work import TH
 from agentnet._typing import Unpack
 from agentnet.blobs import BlobMethods, BlobStore
 from agentnet.node import AgentNode, H
@@ -104,3 +114,36 @@ class NodeFacade(BlobMethods):
     async def drop_mailbox(self, message_ids: Iterable[str] | None = None, *, state: str | None = None) -> int:
         """Deletes messages of the own mailbox; see ``AgentNode.drop_mailbox``."""
         return await self._node.drop_mailbox(message_ids, state=state)
+
+    @expand_options()
+    def task(self, to: str, text: str = "", **options: Unpack[TaskOptions]) -> Coroutine[Any, Any, Task]:
+        """Asks for work that somebody shall do, also if it takes long, or begins later; see ``AgentNode.task``."""
+        return self._node.task(to, text, **options)
+
+    def open_task(self, task_id: str | HasTaskId) -> Task:
+        """A task that exists, by its id; see ``AgentNode.open_task``."""
+        return self._node.open_task(task_id)
+
+    def on_task(self, handler: TH) -> TH:
+        """Sets the handler of tasks; a decorator. See ``AgentNode.on_task``."""
+        return self._node.on_task(handler)
+
+    @expand_options(**TASK_LIST_DEFAULTS)
+    async def list_tasks(self, **filters: Unpack[TaskListFilters]) -> list[dict[str, Any]]:
+        """Tasks of all accounts by filters, the last changed first, at most ``limit``."""
+        return await self._node.list_tasks(**filters)
+
+    @expand_options(**TASK_DEFAULTS)
+    async def search_tasks(self, **filters: Unpack[TaskFilters]) -> dict[str, Any]:
+        """One page of tasks by filters, the last changed first; ``next_cursor`` is for the next page."""
+        return await self._node.search_tasks(**filters)
+
+    async def task_status(self, task_id: str | HasTaskId, *, timeout: float | None = 2.0) -> dict[str, Any]:
+        """One task; see ``agentnet.tasks.get_task_status``. Raises ``RegistryError`` with ``not_found``."""
+        return await self._node.get_task_status(task_id, timeout=timeout)
+
+    async def task_events(
+        self, task_id: str | HasTaskId, *, after: int = 0, limit: int = 100, timeout: float | None = 2.0
+    ) -> dict[str, Any]:
+        """One page of a task's events, in order; ``Task.events`` waits for those that come."""
+        return await self._node.get_task_events(task_id, after=after, limit=limit, timeout=timeout)

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import math
-import re
 from typing import Any, NamedTuple
 
 from agentnet._coerce import as_mapping
+from agentnet._duration import FORMS, read_seconds
 from agentnet._options import MailboxOptions
-
-_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
-_LIFETIME = re.compile(r"(\d{1,15}(?:\.\d{1,9})?)\s*(ms|s|m|h|d|w)", re.ASCII)
-_LIFETIME_FORMS = "True, a number of seconds, or a text such as '7d', '12h', '30m' or '45s'"
 
 
 def is_asked_for(mailbox: object) -> bool:
@@ -54,25 +49,8 @@ def _lifetime(lifetime: object, ttl_ms: int | None) -> float | None:
     """The lifetime in seconds; None for the default."""
     if lifetime is True or lifetime is None:
         return None if ttl_ms is None else ttl_ms / 1000
-    seconds = _seconds(lifetime)
+    # Not infinite: every message in a mailbox expires.
+    seconds = read_seconds(lifetime, "mailbox", f"True, {FORMS}")
     if ttl_ms is not None:
         raise ValueError("how long the message lives is given twice, by mailbox and by ttl_ms: leave one of them out")
-    return seconds
-
-
-def _seconds(lifetime: object) -> float:
-    """A positive number of seconds."""
-    if isinstance(lifetime, str):
-        found = _LIFETIME.fullmatch(lifetime.strip().lower())
-        seconds = float(found[1]) * _UNITS[found[2]] if found else math.nan
-    elif isinstance(lifetime, (int, float)) and lifetime is not False:
-        try:
-            seconds = float(lifetime)
-        except OverflowError:
-            seconds = math.inf
-    else:
-        raise TypeError(f"mailbox is {_LIFETIME_FORMS}, not {lifetime!r}")
-    # Not infinite either: every message in a mailbox expires.
-    if not 0 < seconds < math.inf:
-        raise ValueError(f"mailbox is {_LIFETIME_FORMS}, not {lifetime!r}")
     return seconds

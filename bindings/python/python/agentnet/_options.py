@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import logging
 import os
-from typing import Any, Literal, TypedDict
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any, Literal, Protocol, TypedDict
 
 
 class NodeOptions(TypedDict, total=False):
@@ -36,6 +38,7 @@ class NodeOptions(TypedDict, total=False):
     blob_dir: str | os.PathLike[str] | None
     blob_storage: str | None
     pull_mailbox: bool
+    task_concurrency: int
 
 
 class StreamOptions(TypedDict, total=False):
@@ -118,6 +121,74 @@ class TextMailboxOptions(TextSendOptions, MailboxOption, total=False):
     """Options of the high-level sends to an inbox."""
 
 
+class HasTaskId(Protocol):
+    """A task: its handle, or the task or the context of its handler."""
+
+    @property
+    def id(self) -> str:
+        """Its id."""
+        ...
+
+
+class TaskOptions(TypedDict, total=False):
+    """Options of a task. Times are seconds, texts such as ``"30m"``, or ``timedelta``."""
+
+    title: str | None
+    """A few words, at most 1,024 bytes."""
+    payload: Any
+    """What is to be done, for programs: any JSON of at most 256 KiB."""
+    parent: str | HasTaskId | None
+    """The task that it is a part of: cancelling that cancels it."""
+    thread_id: str | None
+    """Its thread. Default: one of its own."""
+    key: str | None
+    """The account's own name for the work: a second task under the same key is not made, and the first one is given."""
+    task_id: str | None
+    """Its id. Default: a new one."""
+    deadline: float | str | timedelta | None
+    """When it is given up, counted from now, all attempts together. Default: never."""
+    delay: float | str | timedelta | None
+    """How long no worker may begin with it. Default: not at all."""
+    retries: int | None
+    """How often it is tried again where a worker is lost, or says that another attempt may help: at most 19. Default: 0."""
+    backoff: float | str | timedelta | None
+    """The delay before the second attempt, which doubles with each further one. Default: one second."""
+    heartbeat: float | str | timedelta | None
+    """How long its worker may be silent before it counts as lost: one second to an hour. Default: 30 seconds."""
+    priority: int | None
+    """Of several tasks that wait, those with the highest priority come first: -100 to 100. Default: 0."""
+    metadata: Mapping[str, Any] | None
+    """A dict that stays with it."""
+    coordinator: str | None
+    """The name that the account calls itself in it. Default: its username."""
+
+
+class TaskFilters(TypedDict, total=False):
+    """Filters of ``search_tasks``."""
+
+    assignee_account_id: str | None
+    coordinator_account_id: str | None
+    status: str | None
+    state: str | None
+    parent_task_id: str | None
+    capability: str | None
+    since: str | None
+    limit: int
+    cursor: str | None
+    timeout: float | None
+
+
+class TaskListFilters(TypedDict, total=False):
+    """Filters of ``list_tasks``: those of the Python implementation."""
+
+    assignee_account_id: str | None
+    coordinator_account_id: str | None
+    status: str | None
+    parent_task_id: str | None
+    limit: int
+    timeout: float | None
+
+
 class ProfileFilters(TypedDict, total=False):
     """Filters of ``search_profiles``."""
 
@@ -158,6 +229,9 @@ class MessageFilters(TypedDict, total=False):
 PROFILE_DEFAULTS: ProfileFilters = {"query": "", "limit": 20, "online_only": False, "timeout": 2.0}
 THREAD_DEFAULTS: ThreadFilters = {"query": "", "limit": 20, "timeout": 2.0}
 MESSAGE_DEFAULTS: MessageFilters = {"limit": 50, "timeout": 2.0}
+# Those of `search_tasks` and `list_tasks`.
+TASK_DEFAULTS: TaskFilters = {"limit": 20, "timeout": 2.0}
+TASK_LIST_DEFAULTS: TaskListFilters = {"limit": 20, "timeout": 2.0}
 
 IF_LEFT_OUT: dict[str, Any] = {"require_delivery_ack": True}
 """The meaning of an option that is left out, where it is not None."""

@@ -7,6 +7,7 @@ An error that the other side reports is an ``AgentRequestError``; any other fail
 from __future__ import annotations
 
 import asyncio
+import re
 
 
 class AgentNetError(RuntimeError):
@@ -59,6 +60,17 @@ class DeliveryTimeoutError(DeliveryError):
 class MailboxError(DeliveryError):
     """A message was neither accepted by its receiver nor kept by the registry: ``<detail> (<code>)``. The codes are those of
     PROTOCOL.md section 21.3, such as ``mailbox_full``."""
+
+
+class TaskError(RegistryRefusedError):
+    """The registry does not do with a task what was asked: ``<code>: <detail>``. The codes are those of PROTOCOL.md section
+    22.3, such as ``task_conflict``, and ``task_unsupported`` if no registry of the network keeps tasks. An
+    unknown task is a ``RegistryRefusedError``, as everything that is unknown."""
+
+    code: str = ""
+    """The code, such as ``task_conflict``."""
+    detail: str = ""
+    """A sentence about the code."""
 
 
 class NoRespondersError(AgentNetError):
@@ -169,3 +181,13 @@ def request_error(
     """The error for a code; ``AgentRequestError`` itself for codes that have no class of their own."""
     error_class = ERROR_CLASS_BY_CODE.get(code, AgentRequestError)
     return error_class(code=code, detail=detail, trace_id=trace_id, request_message_id=request_message_id)
+
+
+def task_error(text: str) -> RegistryRefusedError:
+    """The error for what the registry says about a task: ``TaskError`` if that is a code of tasks and a sentence."""
+    found = re.fullmatch(r"(task_[a-z_]+)(?:: (.*))?", text, re.ASCII | re.DOTALL)
+    if found is None:
+        return RegistryRefusedError(text)
+    error = TaskError(text)
+    error.code, error.detail = found[1], found[2] or ""
+    return error

@@ -21,6 +21,7 @@ from agentnet.errors import (
     DeliveryError,
     RegistryError,
     RegistryProtocolError,
+    TaskError,
 )
 from agentnet.errors import DeliveryRejectedError as DeliveryRejected
 from agentnet.errors import DeliveryTimeoutError as DeliveryAckTimeout
@@ -52,5 +53,6 @@ __all__ = [
     "RegistryProtocolError",
     "RegistryRemoteError",
     "RegistryTimeout",
+    "TaskError",
     "TransportError",
 ]

@@ -18,6 +18,8 @@ from agentnet._native import Node, answer_call
 from agentnet._requests import Requests
 from agentnet._sends import Sends
 from agentnet._signals import watch_signals
+from agentnet._task_calls import TaskCalls
+from agentnet._task_work import TaskHandling
 from agentnet._typing import Self
 from agentnet.blobs import BlobStore
 from agentnet.config import default_nats_url
@@ -84,7 +86,7 @@ class _Handling:
             )
 
 
-class AgentNode(Sends, Requests):
+class AgentNode(Sends, Requests, TaskCalls):
     """One agent: it registers, keeps its presence, sends, and hands what arrives to its handler.
 
     Handlers run on the event loop where ``start`` was called, up to ``max_concurrency`` at a time, each for at most
@@ -124,6 +126,7 @@ class AgentNode(Sends, Requests):
         blob_storage: Where new blobs go, ``local`` or ``nats_object``. Default: ``AGENTNET_BLOB_STORAGE``, else ``local``.
         pull_mailbox: Whether the node takes the messages of its account's mailbox itself, at its own pace and in order. If
             False, the registry sends them to its inbox one by one, as for agents of agentnet-realm.
+        task_concurrency: Tasks that it does at the same time, if it has a handler of tasks.
 
     Raises:
         ValueError: An argument is invalid.
@@ -162,6 +165,7 @@ class AgentNode(Sends, Requests):
         blob_dir: str | os.PathLike[str] | None = None,
         blob_storage: str | None = None,
         pull_mailbox: bool = True,
+        task_concurrency: int = 1,
     ) -> None:
         self.agent_id = agent_id
         self.name = name
@@ -191,7 +195,9 @@ class AgentNode(Sends, Requests):
         self.dev_auth_key_dir = dev_auth_key_dir
         self.dev_auth_key_cache_seconds = max(5.0, dev_auth_key_cache_seconds)
         self.pull_mailbox = bool(pull_mailbox)
+        self.task_concurrency = max(1, task_concurrency)
         self._handling = _Handling(self.logger)
+        self._task_handling = TaskHandling(self.logger)
         self._running = False
         self._starting: concurrent.futures.Future[None] | None = None
         self._native = Node(self._native_settings(blob_dir, blob_storage))
@@ -231,6 +237,7 @@ class AgentNode(Sends, Requests):
             "blob_dir": None if blob_dir is None else os.fspath(blob_dir),
             "blob_storage": blob_storage,
             "pull_mailbox": self.pull_mailbox,
+            "task_concurrency": self.task_concurrency,
         }
 
     def on_message(self, handler: H) -> H:
@@ -265,13 +272,14 @@ class AgentNode(Sends, Requests):
             return
         open_logging()
         runner = None if self._handling.handler is None else self._handling.run
+        task_runner = None if self._task_handling.handler is None else self._task_handling.run
         self._running = True
-        # Messages that waited in the mailbox can come before this coroutine goes on.
-        self._handling.before_start = self._take_identity
+        # Messages that waited in the mailbox, and tasks, can come before this coroutine goes on.
+        self._handling.before_start = self._task_handling.before_start = self._take_identity
         starting = self._starting = concurrent.futures.Future()
         try:
             try:
-                await completion(self._native.start(runner))
+                await completion(self._native.start(runner, task_runner))
             except asyncio.CancelledError:
                 # It may have started nevertheless.
                 await completion(self._native.close())
@@ -281,7 +289,7 @@ class AgentNode(Sends, Requests):
             self._native.release()
             raise
         finally:
-            self._handling.before_start = None
+            self._handling.before_start = self._task_handling.before_start = None
             self._starting = None
             starting.set_result(None)
         self._take_identity()

@@ -10,13 +10,13 @@ from typing import Any
 from agentnet import _stream_frames, _targets
 from agentnet._coerce import stripped
 from agentnet._completion import completion
+from agentnet._delegation import Delegation
 from agentnet._mailbox_option import is_asked_for
 from agentnet._native import error_of_reply, new_ulid, parse_target, text_of_reply
 from agentnet._expand import expand_options
 from agentnet._options import MailboxOptions as MailboxOptions  # named by the annotations of expanded methods
 from agentnet._options import NodeOptions, ParentOptions, TextMailboxOptions, TextSendOptions
 from agentnet._requests import start_request, stream_options
-from agentnet._sdk_registry import RegistryCalls
 from agentnet._sends import start_send
 from agentnet._stream_frames import CONTENT_TYPE, ROLE
 from agentnet._typing import Self, Unpack
@@ -56,7 +56,7 @@ __all__ = [
 ]
 
 
-class AgentSDK(RegistryCalls):
+class AgentSDK(Delegation):
     """An agent with the high-level calls.
 
     Targets are ``@name``, ``name``, ``username:<name>``, ``acct_…``, ``account:<id>`` or ``capability:<name>``.

@@ -17,6 +17,9 @@ REGISTRY_MESSAGE_SEARCH_SUBJECT = "registry.message_search"
 REGISTRY_METRICS_SUBJECT = "registry.metrics"
 REGISTRY_MAILBOX_STATUS_SUBJECT = "registry.mailbox_status"
 REGISTRY_MAILBOX_LIST_SUBJECT = "registry.mailbox_list"
+REGISTRY_TASK_STATUS_SUBJECT = "registry.task_status"
+REGISTRY_TASK_LIST_SUBJECT = "registry.task_list"
+REGISTRY_TASK_EVENTS_SUBJECT = "registry.task_events"
 
 
 def account_inbox_subject(account_id: str) -> str:
@@ -37,3 +40,8 @@ def agent_capability_subject(capability: str) -> str:
 def mailbox_events_subject(account_id: str) -> str:
     """The subject of events about messages that an account left in a mailbox, or that wait in the account's own mailbox."""
     return f"agentnet.events.{account_id}.mailbox"
+
+
+def task_events_subject(account_id: str) -> str:
+    """The subject of events about tasks that an account has asked for or does."""
+    return f"agentnet.events.{account_id}.task"

@@ -7,6 +7,8 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyFloat, PyInt, PyList, PyString, PyType};
 
+use crate::exceptions::bug;
+
 /// The value: dict, list, str, int, float, bool or None, exactly as `json.loads` would give it.
 ///
 /// # Errors
@@ -18,6 +20,11 @@ pub(crate) fn to_python<'py>(py: Python<'py>, json: &RawJson) -> PyResult<Bound<
         at: 0,
     };
     reader.value()
+}
+
+/// The value of a text that the SDK has written.
+pub(crate) fn written(py: Python<'_>, text: String) -> PyResult<Bound<'_, PyAny>> {
+    to_python(py, &RawJson::parse(text).map_err(bug)?)
 }
 
 struct Reader<'py, 'text> {

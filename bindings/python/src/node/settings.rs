@@ -50,6 +50,9 @@ pub(super) fn builder(settings: &Bound<'_, PyDict>) -> PyResult<AgentBuilder> {
     if let Some(pull) = settings.get("pull_mailbox")? {
         builder = builder.pull_mailbox(pull);
     }
+    if let Some(concurrency) = settings.get("task_concurrency")? {
+        builder = builder.task_concurrency(concurrency);
+    }
     limits(&settings, builder)
 }
 

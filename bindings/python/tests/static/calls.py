@@ -5,7 +5,27 @@ report an `ignore` without an error. It is never executed."""
 
 from __future__ import annotations
 
-from agentnet import AgentMessage, AgentNode, AgentSDK, AgentWrapper, AnswerStream, SDKResult, ThreadSession, mailbox, registry
+from datetime import timedelta
+from typing import Any
+
+from agentnet import (
+    AgentMessage,
+    AgentNode,
+    AgentSDK,
+    AgentWrapper,
+    AnswerStream,
+    ClaimedWork,
+    SDKResult,
+    Task,
+    TaskContext,
+    TaskFailure,
+    TaskOutcome,
+    TaskOutput,
+    ThreadSession,
+    mailbox,
+    registry,
+    tasks,
+)
 
 
 async def sends(node: AgentNode, sdk: AgentSDK, thread: ThreadSession, wrapper: AgentWrapper) -> None:
@@ -68,3 +88,53 @@ async def mailboxes(node: AgentNode, sdk: AgentSDK, thread: ThreadSession, wrapp
     await node.send("@b", 1, mailbox={"lifetime": "7d", "ack": "read"})  # type: ignore[arg-type]
     await node.request("@b", 1, mailbox=True)  # type: ignore[call-arg]
     await sdk.send_stream_start("b", "s", mailbox=True)  # type: ignore[call-arg]
+
+
+async def asks_for_tasks(node: AgentNode, sdk: AgentSDK, wrapper: AgentWrapper) -> None:
+    task: Task = await node.task("@b", "fix it", title="t", payload=[1], retries=2, deadline="1h", backoff=timedelta(seconds=1))
+    part = await sdk.task("capability:build", parent=task, heartbeat=5, priority=5, key="k", metadata={"a": 1}, delay=None)
+    outcome: TaskOutcome = await part.result()
+    words: str | None = outcome.text if outcome.completed else outcome.code
+    async for event in task.events(after=3):
+        words = event.text
+    status: dict[str, Any] = await wrapper.open_task(task.id).cancel(words or "", cascade=False)
+    listed: list[dict[str, Any]] = await sdk.list_tasks(status="working", limit=len(status))
+    page: dict[str, Any] = await tasks.search_tasks(None, capability="build", cursor=None)
+    asked: SDKResult = await sdk.delegate_task("b", "x", title=str(listed), metadata=page)
+    await sdk.report_progress("b", str(asked.trace_id), "half", percent=50, phase="tool")
+    AgentNode("a", "A", task_concurrency=len(await sdk.agent_status("b")))
+
+    await node.task("@b", "x", 3)  # type: ignore[call-arg]
+    await node.task("@b", "x", retries="2")  # type: ignore[arg-type]
+    await node.task("@b", "x", parent=7)  # type: ignore[arg-type]
+    await sdk.task("@b", mailbox=True)  # type: ignore[call-arg]
+    await sdk.list_tasks(capability="build")  # type: ignore[call-arg]
+    await sdk.delegate_task("b", "x", ttl_ms=1)  # type: ignore[call-arg]
+
+
+def does_tasks(node: AgentNode, sdk: AgentSDK) -> None:
+    @node.on_task
+    async def do(work: ClaimedWork, context: TaskContext) -> TaskOutput:
+        await context.progress(40, work.text)
+        await context.checkpoint(work.checkpoint)
+        number: int = await context.until_cancelled(count(work))
+        if context.cancelled:
+            raise TaskFailure.canceled()
+        return TaskOutput([number], "counted")
+
+    async def count(work: ClaimedWork) -> int:
+        return len(work.text)
+
+    @sdk.on_task
+    def plain(work: ClaimedWork, context: TaskContext) -> None: ...
+
+    async def again(work: ClaimedWork, context: TaskContext) -> TaskOutput:
+        # A decorated handler keeps its type.
+        plain(work, context)
+        return await do(work, context)
+
+    node.on_task(again)
+
+    async def wrong(work: ClaimedWork) -> None: ...
+
+    node.on_task(wrong)  # type: ignore[type-var]

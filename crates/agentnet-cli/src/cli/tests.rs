@@ -91,6 +91,16 @@ fn usage_errors_exit_with_2_and_help_with_0() {
         "agentnet send --to-username a {} --mailbox --no-ack",
         "agentnet send --to-username a {} --mailbox --retry-attempts 3",
         "agentnet watch --mailbox --kind reply",
+        "agentnet watch --tasks --grep x",
+        "agentnet task",
+        "agentnet task assign --to-username a",
+        "agentnet task assign x",
+        "agentnet task assign --to-username a --retries 20 x",
+        "agentnet task list --state failed --status failed",
+        "agentnet task cancel --as a",
+        "agentnet task input task_1",
+        "agentnet task work --as a",
+        "agentnet task work --as a sh",
     ] {
         assert_eq!(code(line), Some(2), "{line}");
     }
@@ -114,6 +124,12 @@ fn usage_errors_exit_with_2_and_help_with_0() {
         "agentnet mailbox --username a",
         "agentnet mailbox --username a list --state dead",
         "agentnet mailbox drop --account-id acct_1 m1 m2",
+        "agentnet watch --tasks --mailbox --inbox",
+        "agentnet task assign --to-capability a --payload -1",
+        "agentnet task input task_1 -1",
+        "agentnet task cancel task_1 task_2 --keep-children",
+        "agentnet task work --capability a -- sh -c --json",
+        "agentnet tasks --status failed",
     ] {
         assert_eq!(code(line), None, "{line}");
     }

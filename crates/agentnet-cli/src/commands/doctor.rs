@@ -1,12 +1,14 @@
 //! `agentnet doctor`: checks a network, with advice for each problem.
 //!
 //! The order: connection and token; server, JetStream and stream; registry, its version, clock, store and lag; mailboxes;
-//! sessions. This module sends the requests; `server_checks`, `registry_checks` and `mailbox_checks` judge the answers.
+//! tasks; sessions. This module sends the requests; `server_checks`, `registry_checks`, `mailbox_checks` and `task_checks` judge
+//! the answers.
 
 mod mailbox_checks;
 mod registry_checks;
 mod report;
 mod server_checks;
+mod task_checks;
 
 use std::time::{Duration, Instant, SystemTime};
 
@@ -118,6 +120,7 @@ impl Doctor {
         report.add(Check::Store, store(health));
         report.add(Check::Lag, Finding::worst(registry_checks::lag(&metrics), [dropped]));
         report.add(Check::Mailbox, self.mailboxes(client).await);
+        report.add(Check::Tasks, self.tasks(client).await);
         match registry.list_online().await {
             Ok(online) => report.add(
                 Check::Sessions,
@@ -132,6 +135,11 @@ impl Doctor {
         let registry = RegistryClient::new(client.clone()).with_timeout(self.timeout.duration());
         let asked = registry.call(&MailboxStatusRequest::default()).await;
         mailbox_checks::mailboxes(asked, now())
+    }
+
+    async fn tasks(&self, client: &Client) -> Finding {
+        let registry = RegistryClient::new(client.clone()).with_timeout(self.timeout.duration());
+        task_checks::tasks(task_checks::ask(&registry, now()).await, now())
     }
 }
 

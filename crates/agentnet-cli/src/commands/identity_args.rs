@@ -1,10 +1,12 @@
 //! The agent that a command joins the network as: its username, whether it signs, and where its keys are (PROTOCOL.md
 //! section 13).
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use agentnet::{AgentBuilder, AgentNode};
+use agentnet::{AgentBuilder, AgentNode, RegistryClient};
 use agentnet_protocol::env_bool::parse_bool;
+use agentnet_protocol::rpc::ProfileRequest;
+use agentnet_protocol::signature::{SigningKey, key_file_name};
 use clap::Args;
 
 use crate::args::{not_blank, trimmed};
@@ -12,8 +14,10 @@ use crate::connection::join;
 use crate::data_dir;
 use crate::default_username::default_username;
 use crate::exit::{Exit, Failure};
+use crate::failures::{key_failure, registry_failure};
 use crate::global::Global;
 use crate::output::Output;
+use crate::output::sanitize::clean;
 use crate::signals::StopSignals;
 
 /// The agent that sends.
@@ -56,6 +60,35 @@ impl KeyDirArgs {
     }
 }
 
+/// The key of an account in the directory, for a request that only its owner may make. `whose` names what it is needed for.
+///
+/// # Errors
+/// There is no such key, or it cannot be read.
+pub(crate) async fn account_key(
+    registry: &RegistryClient,
+    directory: &Path,
+    account_id: &str,
+    whose: &str,
+) -> Result<SigningKey, Failure> {
+    let profile = ProfileRequest {
+        account_id: Some(account_id.to_owned()),
+        username: None,
+    };
+    let profile = registry.call(&profile).await;
+    let username = profile.map_err(|error| registry_failure(&error))?.profile.username;
+    let path = directory.join(key_file_name(Some(&username), &username));
+    agentnet_keys::load(&path).map_err(key_failure)?.ok_or_else(|| {
+        Failure::refused(format!(
+            "@{} has no key here: there is no {}",
+            clean(&username),
+            path.display()
+        ))
+        .hint(format!(
+            "only an agent's own key signs for its {whose}: name the directory with --key-dir or DEV_AUTH_KEY_DIR"
+        ))
+    })
+}
+
 /// The value of `DEV_AUTH`.
 pub(crate) fn environment_signs() -> Result<bool, Failure> {
     let Some(value) = std::env::var_os("DEV_AUTH").map(|value| value.to_string_lossy().into_owned()) else {
@@ -93,9 +126,13 @@ impl SigningArgs {
 
 impl IdentityArgs {
     /// The directory of the keys, if the agent signs.
-    #[cfg(feature = "mesh")]
     pub(crate) fn signing_directory(&self) -> Result<Option<PathBuf>, Failure> {
         self.signing.signing_directory()
+    }
+
+    /// The username of the agent.
+    pub(crate) fn username(&self) -> String {
+        trimmed(self.speak_as.as_ref()).unwrap_or_else(default_username)
     }
 
     /// Joins the network as this user's command line: an agent without a message handler.
@@ -112,12 +149,10 @@ impl IdentityArgs {
 
     /// The builder of that agent.
     pub(crate) fn agent(&self, agent_id: &str, name: &str) -> Result<AgentBuilder, Failure> {
-        let username = trimmed(self.speak_as.as_ref()).unwrap_or_else(default_username);
-        self.signing.apply(
-            AgentNode::builder(agent_id)
-                .name(name)
-                .username(username)
-                .keep_profile(),
-        )
+        let agent = AgentNode::builder(agent_id)
+            .name(name)
+            .username(self.username())
+            .keep_profile();
+        self.signing.apply(agent)
     }
 }

@@ -18,6 +18,8 @@ mod rows;
 mod screen;
 mod snapshot;
 mod state;
+mod task_poller;
+mod tasks;
 mod threads;
 mod ui;
 mod view;

@@ -6,13 +6,14 @@ mod mailbox_events;
 mod printer;
 mod receipt_latency;
 mod subjects;
+mod task_events;
 mod typo_hints;
 
 use std::time::Duration;
 
 use agentnet::RegistryClient;
 use agentnet_nats::NatsUrl;
-use agentnet_protocol::subject::{ALL_INBOXES, ALL_MAILBOX_EVENTS, routable_capability};
+use agentnet_protocol::subject::{ALL_INBOXES, ALL_MAILBOX_EVENTS, ALL_TASK_EVENTS, routable_capability};
 use clap::Args;
 use tokio::task::JoinSet;
 
@@ -30,6 +31,7 @@ use feed::WatchFeed;
 use filter::Filter;
 pub(crate) use mailbox_events::account as mailbox_account;
 use printer::Printer;
+pub(crate) use task_events::account as task_account;
 
 /// All delivery receipts.
 const ALL_RECEIPTS: &str = "account.*.receipts";
@@ -51,6 +53,10 @@ pub(crate) struct Watch {
     /// messages in inboxes too. Of the filters --from and --to apply
     #[arg(long, conflicts_with_all = ["subject", "all", "thread", "kind", "grep"])]
     mailbox: bool,
+    /// Watch what happens to tasks: created, claimed, progress, finished, ...; with --inbox the messages in inboxes, with
+    /// --mailbox the events of mailboxes too. Of the filters, --from (who caused it) and --to (a party of the task) apply
+    #[arg(long, conflicts_with_all = ["subject", "all", "thread", "kind", "grep"])]
+    tasks: bool,
     /// Watch everything that agents say, whatever the filters
     #[arg(long, conflicts_with = "subject", hide = true)]
     all: bool,
@@ -87,9 +93,15 @@ impl Watch {
     fn subjects(&self) -> Vec<String> {
         match &self.subject {
             Some(subject) => vec![subject.clone()],
-            None if self.mailbox && self.inbox => [ALL_INBOXES, ALL_MAILBOX_EVENTS].map(str::to_owned).to_vec(),
-            None if self.mailbox => vec![ALL_MAILBOX_EVENTS.to_owned()],
-            None if self.inbox => vec![ALL_INBOXES.to_owned()],
+            None if self.inbox || self.mailbox || self.tasks => [
+                (self.inbox, ALL_INBOXES),
+                (self.mailbox, ALL_MAILBOX_EVENTS),
+                (self.tasks, ALL_TASK_EVENTS),
+            ]
+            .into_iter()
+            .filter(|(is_watched, _)| *is_watched)
+            .map(|(_, subject)| subject.to_owned())
+            .collect(),
             None if self.all => subjects::ALL_MESSAGES.map(str::to_owned).to_vec(),
             None => subjects::default_subjects(&self.filter),
         }

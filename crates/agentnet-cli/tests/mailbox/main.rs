@@ -138,13 +138,18 @@ async fn a_mailbox_is_listed_page_by_page_and_in_every_format() {
     let listed: Vec<String> = ids(&first).into_iter().chain(ids(&rest)).collect();
     assert_eq!(lines.len(), 4, "{all}");
     for (line, id) in lines[1..].iter().zip(&listed) {
-        assert!(line.contains(id.as_str()) && line.contains("queued"), "{all}");
+        let cells: Vec<&str> = line.split_whitespace().collect();
+        assert_eq!(cells[1..4], ["queued", "@ada", id.as_str()], "{all}");
     }
+    let wide = line(&url, &words("--wide")).await.ok();
+    assert!(wide.contains("acct_") && !wide.contains("@ada"), "{wide}");
     let two = line(&url, &words("--limit 2")).await;
     assert!(two.stderr.contains("there is more; --all shows the rest"), "{two:?}");
     let csv = line(&url, &words("--output csv")).await.ok();
     assert!(
-        csv.starts_with("Queued,State,From,Message ID,Attempts,Expires,Reason,Message\n") && csv.lines().count() == 4,
+        csv.starts_with("Queued,State,From,Message ID,Attempts,Expires,Reason,Message\n")
+            && csv.lines().count() == 4
+            && csv.lines().skip(1).all(|row| row.contains(",acct_")),
         "{csv}"
     );
     let none = line(&url, &words("--state dead")).await.ok();

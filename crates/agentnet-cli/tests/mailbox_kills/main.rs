@@ -39,7 +39,9 @@ fn cases() -> Vec<Case> {
             let rounds = std::env::var("AGENTNET_MAILBOX_KILL_ROUNDS").map_or(1, |text| text.parse().unwrap());
             let matrix = Victim::ALL
                 .into_iter()
-                .flat_map(|victim| Step::ALL.into_iter().map(move |step| Case { victim, step }));
+                .flat_map(|victim| Step::ALL.into_iter().map(move |step| Case { victim, step }))
+                // A message is queued while its receiver is not there to be killed.
+                .filter(|case| (case.victim, case.step) != (Victim::Receiver, Step::Queued));
             std::iter::repeat_n(matrix.collect::<Vec<_>>(), rounds)
                 .flatten()
                 .collect()

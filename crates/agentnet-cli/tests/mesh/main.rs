@@ -26,4 +26,5 @@ mod recorder;
 mod reload;
 mod scripted;
 mod stopping;
+mod tasks;
 mod tools;

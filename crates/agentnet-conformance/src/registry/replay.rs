@@ -322,7 +322,8 @@ impl<'a> Replay<'a> {
     fn sessions_expired(&self, subject: &str) -> Option<String> {
         let (registered, ttl) = self.sessions?;
         let about_sessions = ["registry.list", "registry.search", "registry.profile"].contains(&subject)
-            || subject.starts_with("registry.mailbox_");
+            || subject.starts_with("registry.mailbox_")
+            || subject.starts_with("registry.task_");
         (about_sessions && registered.elapsed() + Duration::from_secs(1) > ttl)
             .then(|| format!("the sessions of the run are too old: the registry forgets them after {ttl:?}"))
     }

@@ -241,8 +241,9 @@ impl RegistryStep {
             Some("hello") => "7.4",
             Some("goodbye") => "7.5",
             Some("register") if self.is_signed() => "13.3",
-            Some(rpc) if rpc.starts_with("mailbox_") && self.is_signed() => "13.8",
+            Some(rpc) if (rpc.starts_with("mailbox_") || rpc.starts_with("task_")) && self.is_signed() => "13.8",
             Some(rpc) if rpc.starts_with("mailbox_") => "21.3",
+            Some(rpc) if rpc.starts_with("task_") => "22.3",
             Some(_) => "6",
             None => "8",
         }

@@ -12,6 +12,7 @@ use futures::future::join_all;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
+use super::activity::{Activity, StepState};
 use super::failure::{AnswerFailure, CallFailure};
 use super::incoming::STAGE_MEMBER;
 use super::reply_sink::ReplySink;
@@ -23,7 +24,7 @@ use crate::memory::conversation::{defused, marked_message};
 use crate::memory::entry;
 use crate::memory::estimate::cut;
 use crate::model::{ChatRequest, ToolCall, ToolChoice};
-use crate::tools::network::ToolFailure;
+use crate::tools::network::{ToolFailure, following};
 
 /// The stage in the payload of a round's request: the name that the Python implementation uses.
 const STAGE: &str = "agent1_debate_round";
@@ -94,9 +95,12 @@ impl<'a> Debate<'a> {
             self.rounds = round;
             self.missing.clear();
             for (peer, answer) in answers {
-                let state = if answer.is_ok() { "ok" } else { "failed" };
-                sink.event(json!({ "type": "debate", "round": round, "agent": format!("@{peer}"), "state": state }))
-                    .await?;
+                let state = if answer.is_ok() {
+                    StepState::Done
+                } else {
+                    StepState::Failed
+                };
+                sink.event(Activity::Debate { round, peer, state }).await?;
                 match answer {
                     Ok(text) => {
                         self.views.insert(peer.clone(), cut(&text, MAX_VIEW_CHARS));
@@ -330,13 +334,10 @@ async fn ask_once(
         "text": text,
         STAGE_MEMBER: STAGE,
         "round": round,
-        "mesh": work.chain.member_of_request(&work.own),
+        "mesh": work.chain.member_of_request(&work.own, work.task_allowance.take_part()),
     });
-    let reply = work
-        .node
-        .request_username(peer, payload)
-        .thread(&*work.thread_id)
-        .parent(&*work.message.message_id)
+    let request = work.node.request_username(peer, payload);
+    let reply = following!(request, work.message, work.task_id)
         .ttl_ms(i64::try_from(timeout.as_millis()).unwrap_or(i64::MAX))
         .timeout(timeout)
         .await

@@ -17,6 +17,8 @@ pub(super) struct AnswerFailure {
     pub(super) code: &'static str,
     /// What happened, for people.
     pub(super) detail: String,
+    /// Whether it may pass by itself: a task is worth another attempt.
+    pub(super) is_transient: bool,
 }
 
 /// Code: retries and fallbacks are used up.
@@ -36,7 +38,7 @@ const WAIT_CYCLE: &str = "wait_cycle";
 /// Code: the lifetime of the question was over before an answer was begun.
 pub(super) const EXPIRED: &str = "expired";
 /// Code: the host stops.
-const SHUTTING_DOWN: &str = "shutting_down";
+pub(super) const SHUTTING_DOWN: &str = "shutting_down";
 /// Outcome in the metrics: nobody reads the answer any more.
 pub(super) const CANCELLED: &str = "cancelled";
 /// Code: the answer could not be sent.
@@ -47,6 +49,7 @@ impl AnswerFailure {
         Self {
             code,
             detail: crate::memory::estimate::cut(detail.as_ref(), MAX_DETAIL_CHARS),
+            is_transient: false,
         }
     }
 
@@ -115,7 +118,10 @@ impl CallFailure {
                     LIMIT_REACHED,
                     format!("the conversation is longer than the model reads: {}", error.message),
                 ),
-                _ => AnswerFailure::new(MODEL_UNAVAILABLE, error.message),
+                kind => AnswerFailure {
+                    is_transient: kind.is_transient(),
+                    ..AnswerFailure::new(MODEL_UNAVAILABLE, error.message)
+                },
             },
         }
     }

@@ -4,6 +4,7 @@ use agentnet::Message;
 use agentnet::protocol::compaction::{Checkpoint, CompactionRequired};
 use agentnet::protocol::envelope::kind;
 use agentnet::protocol::stream::StreamFrame;
+use agentnet::protocol::task::TaskMessage;
 
 use crate::memory::entry;
 
@@ -47,6 +48,10 @@ impl Incoming {
         if matches!(&*message.kind, kind::ERROR | kind::STREAM | kind::SYSTEM) {
             return Self::Ignored;
         }
+        // Tasks are claimed from the registry; the rest is for people and for the history.
+        if !message.wants_reply() && TaskMessage::of(message).is_some() {
+            return Self::Ignored;
+        }
         // A reply in the inbox answers nobody's request.
         if !message.wants_reply() && (!answers_direct || *message.kind == *kind::REPLY) {
             return Self::Ignored;
@@ -88,6 +93,16 @@ mod tests {
     #[case::system("system", json!({ "text": "hi" }))]
     fn what_is_no_question_is_ignored(#[case] kind: &str, #[case] payload: Value) {
         assert_eq!(incoming(kind, &payload, true, true), Incoming::Ignored);
+    }
+
+    #[rstest]
+    #[case::assigned("task.assign", false)]
+    #[case::done("task.result", false)]
+    #[case::asked("task.assign", true)]
+    fn what_is_told_of_tasks_is_no_question(#[case] kind: &str, #[case] wants_reply: bool) {
+        let payload = json!({ "type": kind, "task_id": "t1", "text": "do it" });
+        let is_ignored = incoming("direct", &payload, wants_reply, true) == Incoming::Ignored;
+        assert_eq!(is_ignored, !wants_reply);
     }
 
     #[rstest]

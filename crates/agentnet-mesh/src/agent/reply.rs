@@ -15,7 +15,7 @@ use crate::memory::estimate::cut;
 const MAX_CUT_CHARS: usize = 20_000;
 /// Bytes of the result at the end of a stream, as JSON: of the 256,000 of a message, the rest is for ids and names. A message that is
 /// too large ends the stream, so there is no second try.
-const MAX_RESULT_BYTES: usize = 220_000;
+pub(super) const MAX_RESULT_BYTES: usize = 220_000;
 
 /// Sends the replies to one message.
 pub(super) struct Replier<'a> {
@@ -34,7 +34,7 @@ impl Replier<'_> {
     ) -> Result<String, AnswerFailure> {
         match sink {
             ReplySink::Stream(stream) => self.end(stream, &answer, progress).await,
-            ReplySink::Whole => {
+            ReplySink::Whole | ReplySink::Task(_) => {
                 let mut payload = to_payload(&answer, &answer.text, progress, self.work);
                 let sent = match self.send(&payload, kind::REPLY).await {
                     Err(SendError::TooLarge { .. }) => {
@@ -69,7 +69,7 @@ impl Replier<'_> {
 
     /// Tells the requester why there is no answer (PROTOCOL.md section 5.4). A sender that waits for no reply gets none.
     pub(super) async fn failure(&self, failure: &AnswerFailure, sink: ReplySink) -> Result<(), SendError> {
-        let AnswerFailure { code, detail } = failure;
+        let AnswerFailure { code, detail, .. } = failure;
         if let ReplySink::Stream(stream) = sink {
             return match stream.fail(code, detail).await {
                 Err(StreamError::Send(error)) => Err(error),
@@ -105,7 +105,7 @@ impl Replier<'_> {
             return Err(SendError::NoReplySubject);
         };
         let mut payload = payload.clone();
-        payload["mesh"] = work.chain.member_of_message(&work.own, true);
+        payload["mesh"] = work.chain.member_of_answer(&work.own, work.task_allowance.take_part());
         let sending = work.node.send_to_account(sender, payload).ttl_ms(ttl_ms);
         match sending.thread(&*work.thread_id).parent(&*work.message.message_id).await {
             Ok(sent) => Ok(sent.message_id),
@@ -117,7 +117,7 @@ impl Replier<'_> {
 }
 
 /// Makes a reply fit into a message: without results of tools, with a shorter text.
-fn shorten(payload: &mut Value, text: &str) {
+pub(super) fn shorten(payload: &mut Value, text: &str) {
     if let Some(payload) = payload.as_object_mut() {
         payload.shift_remove("tool_results");
     }

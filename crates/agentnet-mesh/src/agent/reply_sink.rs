@@ -1,14 +1,17 @@
-//! Where an answer goes: one reply at its end, or a stream as it is made.
+//! Where an answer goes: one reply at its end, a stream as it is made, or the result of a task, whose steps are its progress.
 //!
 //! A model's pieces are a few characters long. They are put together for some milliseconds, because every frame of a
 //! stream is a message that the registry stores; the first one goes at once.
 
 use std::time::Duration;
 
+use agentnet::protocol::rpc::TaskProgress;
 use agentnet::{Context, StreamError, StreamSender};
 use serde_json::{Value, json};
+use tokio::sync::mpsc;
 use tokio::time::Instant;
 
+use super::activity::Activity;
 use crate::config::AgentConfig;
 
 /// How long pieces are put together.
@@ -25,6 +28,8 @@ pub(super) enum ReplySink {
     Whole,
     /// A stream of pieces.
     Stream(StreamedReply),
+    /// The steps are progress of a task.
+    Task(mpsc::Sender<TaskProgress>),
 }
 
 /// An answer that is streamed.
@@ -63,7 +68,7 @@ impl ReplySink {
     /// Bytes of text that were passed on.
     pub(super) fn passed_on(&self) -> usize {
         match self {
-            Self::Whole => 0,
+            Self::Whole | Self::Task(_) => 0,
             Self::Stream(reply) => reply.text.len(),
         }
     }
@@ -93,14 +98,19 @@ impl ReplySink {
     }
 
     /// Tells the reader what happens, if the configuration says so.
-    pub(super) async fn event(&mut self, event: Value) -> Result<(), StreamError> {
-        let Self::Stream(reply) = self else { return Ok(()) };
-        if !reply.shows_tools {
-            return Ok(());
+    pub(super) async fn event(&mut self, activity: Activity<'_>) -> Result<(), StreamError> {
+        match self {
+            Self::Stream(reply) if reply.shows_tools => {
+                reply.flush().await?;
+                reply.sender.delta_json(activity.to_event()).await?;
+                reply.last_sent = Instant::now();
+            }
+            Self::Task(reports) => {
+                // Work does not wait for a registry that is slow or away.
+                let _ = reports.try_send(activity.to_progress());
+            }
+            Self::Whole | Self::Stream(_) => {}
         }
-        reply.flush().await?;
-        reply.sender.delta_json(event).await?;
-        reply.last_sent = Instant::now();
         Ok(())
     }
 

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use tokio::time::{Instant, timeout_at};
 use tracing::Instrument as _;
 
+use super::activity::{Activity, StepState};
 use super::reply_sink::ReplySink;
 use super::spans;
 use super::work::{Progress, Work};
@@ -37,15 +38,19 @@ pub(super) async fn run(
         .tool_calls
         .saturating_add(u32::try_from(allowed).unwrap_or(u32::MAX));
     for call in &calls[..allowed] {
-        sink.event(event(&call.name, "started")).await?;
+        sink.event(step(&call.name, StepState::Started)).await?;
     }
     let mut results: Vec<Option<ToolResult>> = vec![None; calls.len()];
     {
         let jobs = (0..allowed).map(|index| one(&parts.tools, &calls[index], &context, index));
         let mut running = Box::pin(stream::iter(jobs).buffer_unordered(CONCURRENCY));
         while let Some((index, result)) = sink.during(running.next()).await? {
-            sink.event(event(&result.name, if result.is_error { "failed" } else { "ok" }))
-                .await?;
+            let state = if result.is_error {
+                StepState::Failed
+            } else {
+                StepState::Done
+            };
+            sink.event(step(&result.name, state)).await?;
             results[index] = Some(result);
         }
     }
@@ -100,8 +105,8 @@ fn failure(call: &ToolCall, code: &str, detail: &str) -> ToolResult {
     }
 }
 
-fn event(tool: &str, state: &str) -> Value {
-    json!({ "type": "tool", "name": crate::memory::estimate::cut(tool, MAX_NAME_CHARS), "state": state })
+fn step(name: &str, state: StepState) -> Activity<'_> {
+    Activity::Tool { name, state }
 }
 
 /// Keeps results for the reply, as far as they fit.

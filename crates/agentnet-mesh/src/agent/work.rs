@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::AgentParts;
 use super::model_call::{ModelCaller, Spent};
 use crate::tools::ToolContext;
+use crate::tools::network::allowance::TaskAllowance;
 use crate::tools::network::chain::CallChain;
 
 /// Part of the time that is kept for the last call of the model, at most.
@@ -43,7 +44,11 @@ impl Deadlines {
 pub(super) struct Work<'a> {
     pub(super) parts: &'a AgentParts,
     pub(super) node: &'a AgentNode,
+    /// The message; for a task, one that stands for it.
     pub(super) message: &'a Message,
+    /// The task that is worked at, in the place of a message.
+    pub(super) task_id: Option<Arc<str>>,
+    pub(super) task_allowance: TaskAllowance,
     pub(super) thread_id: String,
     /// Account of the agent.
     pub(super) own: String,
@@ -59,12 +64,20 @@ impl Work<'_> {
         ToolContext {
             node: Arc::new(self.node.clone()),
             message: self.message.clone(),
+            task_id: self.task_id.clone(),
+            task_allowance: self.task_allowance.clone(),
+            tools: self.parts.tools.clone(),
             hops: self.chain.hops,
             max_hops: self.parts.config.limits.max_hops,
             chain: self.chain.waiting.clone(),
             deadline: self.deadlines.tools,
             cancelled: self.cancelled.clone(),
         }
+    }
+
+    /// Whether somebody expects an answer.
+    pub(super) fn expects_answer(&self) -> bool {
+        self.task_id.is_some() || self.message.wants_reply()
     }
 
     /// Calls the agent's models.

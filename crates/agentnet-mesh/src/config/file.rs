@@ -9,15 +9,19 @@ use serde::{Deserialize, Serialize};
 use super::secret::Secret;
 
 mod agent;
+mod tasks;
 mod tool;
 
 pub(crate) use agent::{
     AgentFile, LimitsFile, MemoryFile, ModelFile, OrchestrateFile, PrimaryModelFile, PromptFile, SourceFile,
 };
+pub(crate) use tasks::TasksFile;
 pub(crate) use tool::{HttpFile, McpServerFile, MethodFile, ShellFile, ToolFile};
 
 /// Marks a secret in the schema whose variable may be missing until it is used.
 pub(crate) const LATE: &str = "x-late";
+/// Marks a mapping in the schema in whose place `true` means one without keys, and `false` none.
+pub(crate) const SWITCH: &str = "x-switch";
 
 /// Agents, and the models and tools that they share.
 #[derive(Deserialize, JsonSchema)]

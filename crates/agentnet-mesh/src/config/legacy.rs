@@ -219,6 +219,7 @@ fn agent(
             events: false,
         },
         answer_direct: false,
+        tasks: None,
     }
 }
 

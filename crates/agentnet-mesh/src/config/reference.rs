@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::file::SWITCH;
 use super::schema::{properties, resolve, version_1};
 
 /// The reference of `mesh.yaml` version 1 in Markdown, for docs/MESH.md: a table for each kind of mapping.
@@ -133,6 +134,7 @@ impl Reference {
                 let is_secret = property["writeOnly"] == true && !values.contains("secret");
                 format!("names with {values}{}", if is_secret { ", secret" } else { "" })
             }
+            Some("object") if schema[SWITCH] == true => "true, false or mapping".to_owned(),
             Some("object") => "mapping".to_owned(),
             _ => "any".to_owned(),
         }
@@ -236,6 +238,7 @@ mod tests {
             "### `agents[]`",
             "### `agents[].model.fallback[]`",
             "### `agents[].memory.compaction`",
+            "### `agents[].tasks`",
             "### `agents[].orchestrate.kickoff_tools[]`",
         ] {
             assert!(headings.contains(&heading), "{heading} not in {headings:?}");
@@ -255,6 +258,8 @@ mod tests {
             "| `timeout_seconds` | number, 1 to 3600 | `10` |",
             "| `tools` | list of texts |",
             "| `source` | `thread`, `none` | `thread` |",
+            "| `tasks` | true, false or mapping | none |",
+            "| `max_seconds` | number, 1 to 86400 | `limits.max_seconds` | Seconds per task. |",
             "| `model` | mapping, as [`agents[].model.fallback[]`](#agentsmodelfallback) |",
         ] {
             assert!(text.contains(row), "{row} not in\n{text}");

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use schemars::JsonSchema;
 use serde_json::{Map, Value, json};
 
-use super::file::{LATE, MeshFile};
+use super::file::{LATE, MeshFile, SWITCH};
 
 /// Identifier of the schema.
 const SCHEMA_ID: &str = "urn:agentnet:mesh:1";
@@ -47,6 +47,9 @@ fn for_editors(schema: &mut Value) {
     match schema {
         Value::Object(object) => {
             object.remove(LATE);
+            if object.remove(SWITCH).is_some() {
+                object.insert("type".to_owned(), json!(["object", "boolean"]));
+            }
             allow_variables(object);
             for (key, inner) in object.iter_mut() {
                 // Values, not schemas.

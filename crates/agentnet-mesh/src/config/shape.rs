@@ -6,7 +6,7 @@
 use serde_json::{Map, Value};
 
 use super::Environment;
-use super::file::LATE;
+use super::file::{LATE, SWITCH};
 use super::key_path::KeyPath;
 use super::node::{Entry, Node, NodeValue};
 use super::problem::{Position, Problems};
@@ -60,6 +60,9 @@ impl<'a> Shape<'a> {
     }
 
     fn object(&mut self, node: &Node, schema: &'a Value, path: &KeyPath) -> Option<Value> {
+        if schema.get(SWITCH).is_some() && !matches!(node.value, NodeValue::Map(_)) {
+            return self.switch(node, path);
+        }
         let NodeValue::Map(entries) = &node.value else {
             return self.wrong_kind(node, "a mapping", path);
         };
@@ -264,6 +267,18 @@ impl<'a> Shape<'a> {
     }
 
     fn boolean(&mut self, node: &Node, path: &KeyPath) -> Option<Value> {
+        self.truth(node, "true or false", path).map(Value::Bool)
+    }
+
+    /// `true` or `false` in the place of a mapping.
+    fn switch(&mut self, node: &Node, path: &KeyPath) -> Option<Value> {
+        match self.truth(node, "true, false or a mapping", path)? {
+            true => Some(Value::Object(Map::new())),
+            false => Some(Value::Null),
+        }
+    }
+
+    fn truth(&mut self, node: &Node, expected: &str, path: &KeyPath) -> Option<bool> {
         let value = match &node.value {
             NodeValue::Bool(value) => Some(*value),
             NodeValue::Text(text) if variables::are_in(text) => {
@@ -271,10 +286,10 @@ impl<'a> Shape<'a> {
             }
             _ => None,
         };
-        match value {
-            Some(value) => Some(value.into()),
-            None => self.wrong_kind(node, "true or false", path),
+        if value.is_none() {
+            self.wrong_kind(node, expected, path);
         }
+        value
     }
 
     /// A value of any kind: variables are filled in, nothing else is checked.

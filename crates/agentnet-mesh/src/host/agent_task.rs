@@ -4,13 +4,16 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use agentnet::{AgentNode, Connection, Context, Handler, HandlerResult, Limits, Message, StartError, json};
+use agentnet::{
+    AgentNode, ClaimedWork, Connection, Context, Handler, HandlerResult, Limits, Message, StartError, TaskContext,
+    TaskHandler, TaskHandlerResult, json,
+};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::events::HostEvent;
 use super::in_flight::InFlight;
-use crate::agent::{AgentParts, AnswerOutcome, Responder};
+use crate::agent::{AgentParts, AnswerOutcome, Responder, task_message};
 use crate::config::AgentConfig;
 
 /// What a handler may take beyond the agent's `max_seconds`: the answer that says so.
@@ -74,7 +77,7 @@ impl AgentTask {
             });
         }
         let responder = Arc::new(responder);
-        let handler = MessageHandler {
+        let handler = WorkHandler {
             agent: key,
             responder: Arc::clone(&responder),
             events: environment.events.clone(),
@@ -88,7 +91,11 @@ impl AgentTask {
             .metadata(json!({ "mesh": { "state": state } }))
             .connection(&environment.connection)
             .limits(|limits| raise(limits, &config))
-            .handler(handler);
+            .handler(handler.clone());
+        // An agent that cannot ask its model leaves tasks to other hosts.
+        if let Some(tasks) = config.tasks.as_ref().filter(|_| missing.is_empty()) {
+            agent = agent.task_handler(handler).task_concurrency(tasks.concurrency);
+        }
         if let Some(on) = environment.dev_auth {
             agent = agent.dev_auth(on);
         }
@@ -105,7 +112,7 @@ impl AgentTask {
         }
         for variable in &missing {
             tracing::warn!(
-                "agent {}: {variable} is not set; messages get the error config_error",
+                "agent {}: {variable} is not set; messages get the error config_error, and tasks are not taken",
                 config.key
             );
         }
@@ -144,34 +151,48 @@ impl AgentTask {
 fn raise(limits: &mut Limits, config: &AgentConfig) {
     limits.max_concurrency = config.limits.concurrency;
     limits.work_timeout = config.limits.max_time + ANSWER_GRACE;
-    // The host has a shorter one for its own end; a session that a reload replaces finishes its messages.
-    limits.drain_timeout = limits.work_timeout;
+    // The host has a shorter one for its own end; a session that a reload replaces finishes its messages and tasks.
+    let tasks = config.tasks.as_ref().map_or(Duration::ZERO, |tasks| tasks.max_time);
+    limits.drain_timeout = config.limits.max_time.max(tasks) + ANSWER_GRACE;
     limits.rate_limit_per_sender_per_sec = RATE_PER_SENDER;
     limits.rate_limit_burst = BURST_PER_SENDER;
     limits.default_ttl_ms = config.reply.ttl_ms;
 }
 
-/// Hands messages to the responder.
-struct MessageHandler {
+/// Hands messages and tasks to the responder.
+#[derive(Clone)]
+struct WorkHandler {
     agent: Arc<str>,
     responder: Arc<Responder>,
     events: Option<mpsc::Sender<HostEvent>>,
     in_flight: Arc<InFlight>,
 }
 
-impl Handler for MessageHandler {
+impl WorkHandler {
+    fn tell_received(&self, message: impl FnOnce() -> Message) {
+        if let Some(events) = &self.events {
+            let received = HostEvent::Received {
+                agent: Arc::clone(&self.agent),
+                message: message(),
+            };
+            tell(events, received);
+        }
+    }
+}
+
+impl Handler for WorkHandler {
     async fn handle(&self, message: Message, context: Context) -> HandlerResult {
         let _in_flight = self.in_flight.enter();
-        if let Some(events) = &self.events {
-            tell(
-                events,
-                HostEvent::Received {
-                    agent: Arc::clone(&self.agent),
-                    message: message.clone(),
-                },
-            );
-        }
+        self.tell_received(|| message.clone());
         self.responder.handle(message, context).await
+    }
+}
+
+impl TaskHandler for WorkHandler {
+    async fn handle(&self, claimed: ClaimedWork, context: TaskContext) -> TaskHandlerResult {
+        let _in_flight = self.in_flight.enter();
+        self.tell_received(|| task_message(&claimed));
+        self.responder.work(claimed, context).await
     }
 }
 
@@ -204,6 +225,7 @@ fn outcome_event(agent: Arc<str>, message: Message, outcome: AnswerOutcome<'_>, 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::TasksConfig;
     use crate::usage::fixtures::agent;
 
     #[test]
@@ -218,5 +240,15 @@ mod tests {
             (7, Duration::from_secs(255))
         );
         assert!(limits.rate_limit_per_sender_per_sec >= 100.0);
+        assert_eq!(limits.drain_timeout, Duration::from_secs(255));
+        config.tasks = Some(TasksConfig {
+            concurrency: 1,
+            max_steps: 8,
+            max_tool_calls: 24,
+            max_time: Duration::from_secs(3600),
+        });
+        raise(&mut limits, &config);
+        // A session that a reload replaces finishes its tasks too.
+        assert_eq!(limits.drain_timeout, Duration::from_secs(3615));
     }
 }

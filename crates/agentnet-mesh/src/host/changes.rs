@@ -105,6 +105,7 @@ fn identity(agent: &AgentConfig) -> impl PartialEq + '_ {
     (
         (&agent.agent_id, &agent.username, &agent.name, &agent.capabilities),
         (agent.limits.concurrency, agent.limits.max_time, agent.reply.ttl_ms),
+        agent.tasks.as_ref().map(|tasks| (tasks.concurrency, tasks.max_time)),
     )
 }
 

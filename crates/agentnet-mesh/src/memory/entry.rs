@@ -6,10 +6,14 @@ use agentnet::protocol::json::Value as JsonView;
 use agentnet::protocol::payload_text::extract_text;
 use agentnet::protocol::rpc::HistoryMessage;
 use agentnet::protocol::stream::{StreamFrame, StreamPart, piece_text};
+use agentnet::protocol::task::{TaskMessage, TaskMessageKind};
 use serde_json::Value;
 
 /// The `type` of a note's payload.
 pub const NOTE_TYPE: &str = "note";
+/// The member of a task's result that repeats what was asked for: a task for an agent that is online is told by no message, so
+/// that its thread would have an answer to nothing.
+pub const TASK_MEMBER: &str = "task";
 /// Members of a payload that are not shown to a model.
 const INTERNAL_MEMBERS: [&str; 2] = ["mesh", "stream"];
 
@@ -20,6 +24,15 @@ pub enum Content {
     Text(String),
     /// An answer of the agent itself.
     Answer(String),
+    /// The result of a task that the agent itself has worked at.
+    TaskAnswer {
+        /// Id of the task.
+        task_id: String,
+        /// What was asked for; empty if the result does not say.
+        task: String,
+        /// What came of the task, in words.
+        text: String,
+    },
     /// A summary of the messages before.
     Checkpoint(Checkpoint),
     /// A note of the agent to itself.
@@ -54,6 +67,9 @@ impl Content {
         if matches!(&*message.kind, "error" | "system" | "stream") || is_compaction_required(&payload) {
             return Self::Hidden;
         }
+        if let Some(told) = TaskMessage::of_payload(&message.payload) {
+            return Self::of_task(&told, is_own);
+        }
         let is_answer = is_own && (message.kind == "reply" || is_marked_answer(&payload));
         match shown_text(&message.payload) {
             Some(text) if is_answer => Self::Answer(text),
@@ -61,6 +77,31 @@ impl Content {
             None => Self::Hidden,
         }
     }
+
+    /// Reads a message about a task: what was asked for, and what came of it.
+    fn of_task(told: &TaskMessage, is_own: bool) -> Self {
+        let text = told.text.trim();
+        let about = |what: &str| format!("({what})\n{text}");
+        match told.kind {
+            TaskMessageKind::Progress | TaskMessageKind::Cancel => Self::Hidden,
+            TaskMessageKind::Assign => Self::Text(about("A task was assigned.")),
+            TaskMessageKind::Result if is_own && text.is_empty() => Self::Hidden,
+            TaskMessageKind::Result if is_own => Self::TaskAnswer {
+                task_id: told.task_id.clone(),
+                task: told.result.as_ref().and_then(asked_for).unwrap_or_default(),
+                text: text.to_owned(),
+            },
+            TaskMessageKind::Result => Self::Text(about("The result of a task.")),
+            TaskMessageKind::Blocked => Self::Text(about("A task waits for an answer.")),
+            TaskMessageKind::Failed => Self::Text(about("A task failed.")),
+        }
+    }
+}
+
+/// What a task of a mesh asked for, by its result.
+fn asked_for(result: &RawJson) -> Option<String> {
+    let task = result.view().as_object()?.get(TASK_MEMBER).as_str()?.into_owned();
+    Some(task).filter(|task| !task.trim().is_empty())
 }
 
 /// Whether a payload is a note of an agent to itself.
@@ -124,7 +165,7 @@ pub fn end_text(frame: &StreamFrame) -> Option<String> {
 #[must_use]
 pub fn searchable_text(message: &HistoryMessage) -> Option<String> {
     match Content::of(message, message.from_account_id.as_deref().unwrap_or_default()) {
-        Content::Text(text) | Content::Answer(text) => Some(text),
+        Content::Text(text) | Content::Answer(text) | Content::TaskAnswer { text, .. } => Some(text),
         Content::Frame(frame) => end_text(&frame),
         Content::Checkpoint(_) | Content::Note(_) | Content::Hidden => None,
     }
@@ -161,6 +202,12 @@ mod tests {
     #[case::note_of_another("system", "acct_a", json!({ "type": "note", "text": "n" }), Content::Hidden)]
     #[case::event("system", "acct_a", json!({ "type": "compaction_required", "thread_id": "t" }), Content::Hidden)]
     #[case::broken_frame("stream", "acct_a", json!({ "type": "stream_delta" }), Content::Hidden)]
+    #[case::task("direct", "acct_a", json!({ "type": "task.assign", "task_id": "t", "text": "do it" }), Content::Text("(A task was assigned.)\ndo it".into()))]
+    #[case::own_result("direct", "acct_me", json!({ "type": "task.result", "task_id": "t", "text": " done ", "result": { "task": "do it" } }), Content::TaskAnswer { task_id: "t".into(), task: "do it".into(), text: "done".into() })]
+    #[case::own_result_of_others("direct", "acct_me", json!({ "type": "task.result", "task_id": "t", "text": "done", "result": [1] }), Content::TaskAnswer { task_id: "t".into(), task: String::new(), text: "done".into() })]
+    #[case::result_of_another("direct", "acct_a", json!({ "type": "task.result", "task_id": "t", "text": "done" }), Content::Text("(The result of a task.)\ndone".into()))]
+    #[case::progress("direct", "acct_a", json!({ "type": "task.progress", "task_id": "t", "text": "half" }), Content::Hidden)]
+    #[case::failure("direct", "acct_a", json!({ "type": "task.failed", "task_id": "t", "text": "no disk" }), Content::Text("(A task failed.)\nno disk".into()))]
     fn messages_are_read(#[case] kind: &str, #[case] from: &str, #[case] payload: Value, #[case] expected: Content) {
         assert_eq!(Content::of(&message(kind, from, payload), "acct_me"), expected);
     }

@@ -147,6 +147,14 @@ pub async fn read_thread(
     Ok(reading.finish(is_complete))
 }
 
+/// What the id of a message `task.assign` begins with, before the id of the task (PROTOCOL.md section 22.4).
+const ASSIGNMENT_PREFIX: &str = "task_assign_";
+
+/// The id of the message that tells a worker of a task.
+pub(crate) fn assignment_id(task_id: &str) -> String {
+    format!("{ASSIGNMENT_PREFIX}{task_id}")
+}
+
 /// A thread that is being read.
 #[derive(Debug)]
 struct Reading<'a> {
@@ -217,6 +225,18 @@ impl<'a> Reading<'a> {
         match Content::of(&message, self.view.own) {
             Content::Text(text) => self.add(message, position, Speech::Message, text),
             Content::Answer(text) => self.add(message, position, Speech::Answer, text),
+            Content::TaskAnswer { task_id, task, text } => {
+                let asked = HistoryMessage {
+                    message_id: assignment_id(&task_id),
+                    from_account_id: message.to_account_id.clone(),
+                    to_account_id: message.from_account_id.clone(),
+                    sent_at: message.sent_at.clone(),
+                    received_at: message.received_at.clone(),
+                    ..HistoryMessage::default()
+                };
+                self.add(message, position, Speech::Answer, text);
+                self.add(asked, position, Speech::Message, task);
+            }
             Content::Note(text) => self.add(message, position, Speech::Note, text),
             Content::Checkpoint(checkpoint) => self.found_checkpoint(checkpoint, position),
             Content::Frame(frame) => self.push_frame(message, position, frame),
@@ -226,6 +246,11 @@ impl<'a> Reading<'a> {
 
     fn add(&mut self, message: HistoryMessage, position: u64, speech: Speech, text: String) {
         if self.is_covered(position) {
+            return;
+        }
+        // A task that was told by a message, and whose result repeats what was asked for.
+        let is_told = || self.entries.iter().any(|entry| entry.id == message.message_id);
+        if message.message_id.starts_with(ASSIGNMENT_PREFIX) && is_told() {
             return;
         }
         self.tokens += estimate::tokens(&text);

@@ -1,14 +1,19 @@
 //! Tools of the network itself: find agents, ask them, send messages, read threads.
 //!
-//! A question that an agent asks stays in the thread of the message that it answers, and follows it.
+//! A question that an agent asks stays in the thread of the message that it answers, and follows it. So does a task that it
+//! gives to another agent; one that it gives while it works at a task is a part of that one.
 //! [`chain::CallChain`] keeps agents from asking one another in a circle.
 
+pub mod allowance;
 pub mod chain;
 
 mod agents;
 mod history;
 mod messages;
 mod specs;
+mod task_specs;
+mod task_views;
+mod tasks;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -40,7 +45,7 @@ pub fn network_tools() -> Vec<Arc<dyn Tool>> {
             names: names.clone(),
         })
     };
-    specs::all().into_iter().map(tool).collect()
+    specs::all().into_iter().chain(task_specs::all()).map(tool).collect()
 }
 
 /// Why a tool of the network failed, for the model.
@@ -71,6 +76,10 @@ enum Action {
     Note,
     Thread,
     Search,
+    TaskAssign,
+    TaskStatus,
+    TaskList,
+    TaskCancel,
 }
 
 struct NetworkTool {
@@ -105,6 +114,11 @@ impl Tool for NetworkTool {
             Action::Note => messages::note(arguments, context).await,
             Action::Thread => history::thread(arguments, context, names).await,
             Action::Search => history::search(arguments, context, names).await,
+            // The largest future of all.
+            Action::TaskAssign => Box::pin(tasks::assign(arguments, context)).await,
+            Action::TaskStatus => task_views::status(arguments, context, names).await,
+            Action::TaskList => task_views::list(arguments, context, names).await,
+            Action::TaskCancel => task_views::cancel(arguments, context).await,
         };
         match outcome {
             Ok(result) => ToolOutcome::Ok(result),
@@ -121,6 +135,19 @@ fn own_account(context: &ToolContext) -> Result<String, ToolFailure> {
     let account_id = context.node.account_id();
     account_id.ok_or_else(|| ToolFailure::new("shutting_down", "this agent is leaving the network"))
 }
+
+/// Puts a message into the thread of the message or task that an agent is at, and says what it follows.
+macro_rules! following {
+    ($sent:expr, $message:expr, $task_id:expr) => {{
+        let sent = $sent.thread($crate::tools::network::thread_of(&$message));
+        match &$task_id {
+            // A task is no message that another one could follow.
+            Some(task_id) => sent.trace(&**task_id),
+            None => sent.parent(&*$message.message_id),
+        }
+    }};
+}
+pub(crate) use following;
 
 /// The id of the thread that a message belongs to.
 #[must_use]

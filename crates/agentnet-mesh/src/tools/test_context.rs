@@ -7,7 +7,8 @@ use agentnet::{AgentNode, Envelope, Message};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::ToolContext;
+use super::network::allowance::TaskAllowance;
+use super::{ToolContext, ToolSet};
 use crate::model::{ToolCall, ToolSpec};
 
 /// A context of a node that is not started, with a minute of time.
@@ -17,6 +18,9 @@ pub(crate) fn context() -> ToolContext {
     ToolContext {
         node: Arc::new(node),
         message: Message::from(envelope),
+        task_id: None,
+        task_allowance: TaskAllowance::default(),
+        tools: ToolSet::of(Vec::new()),
         hops: 0,
         max_hops: 6,
         chain: Arc::new([]),

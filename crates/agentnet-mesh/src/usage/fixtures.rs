@@ -52,6 +52,7 @@ pub(crate) fn agent(key: &str) -> AgentConfig {
             events: false,
         },
         answer_direct: false,
+        tasks: None,
         orchestrate: None,
     }
 }

@@ -15,12 +15,17 @@ use crate::model::TokenUsage;
 /// Upper bounds of the buckets for the duration of a message or a call, in seconds.
 const SECONDS: [f64; 11] = [0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 240.0];
 
+/// The same for the attempt of a task.
+const TASK_SECONDS: [f64; 9] = [1.0, 5.0, 15.0, 60.0, 240.0, 900.0, 3600.0, 14_400.0, 86_400.0];
+
 /// Counters of one host. Labels are names of the configuration, or of a fixed list: nothing that other agents send.
 #[derive(Debug)]
 pub struct MeshMetrics {
     registry: Registry,
     requests: Family<RequestLabels, Counter>,
     request_seconds: Family<AgentLabels, Histogram>,
+    tasks: Family<RequestLabels, Counter>,
+    task_seconds: Family<AgentLabels, Histogram>,
     model_calls: Family<ModelCallLabels, Counter>,
     model_seconds: Family<ModelLabels, Histogram>,
     tokens: Family<TokenLabels, Counter>,
@@ -104,6 +109,8 @@ impl MeshMetrics {
             registry: Registry::with_prefix("agentnet_mesh"),
             requests: Family::default(),
             request_seconds: Family::new_with_constructor(seconds),
+            tasks: Family::default(),
+            task_seconds: Family::new_with_constructor(task_seconds),
             model_calls: Family::default(),
             model_seconds: Family::new_with_constructor(seconds),
             tokens: Family::default(),
@@ -124,6 +131,12 @@ impl MeshMetrics {
             "request_seconds",
             "Time until the whole answer",
             self.request_seconds.clone(),
+        );
+        registry.register("tasks", "Attempts of tasks that ended, by outcome", self.tasks.clone());
+        registry.register(
+            "task_seconds",
+            "Time of an attempt of a task",
+            self.task_seconds.clone(),
         );
         registry.register("model_calls", "Calls of models, by outcome", self.model_calls.clone());
         registry.register("model_seconds", "Time of a model's answer", self.model_seconds.clone());
@@ -155,6 +168,15 @@ impl MeshMetrics {
         self.request_seconds
             .get_or_create(&AgentLabels { agent })
             .observe(time.as_secs_f64());
+    }
+
+    /// An attempt of a task has ended: `outcome` is `ok` or the code of its failure.
+    pub fn record_task(&self, agent: &str, outcome: &'static str, time: Duration) {
+        let agent = agent.to_owned();
+        self.task_seconds
+            .get_or_create(&AgentLabels { agent: agent.clone() })
+            .observe(time.as_secs_f64());
+        self.tasks.get_or_create(&RequestLabels { agent, outcome }).inc();
     }
 
     /// A model was called: `outcome` is `ok` or a kind of failure.
@@ -243,6 +265,10 @@ fn seconds() -> Histogram {
     Histogram::new(SECONDS)
 }
 
+fn task_seconds() -> Histogram {
+    Histogram::new(TASK_SECONDS)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -251,6 +277,7 @@ mod tests {
     fn every_event_has_its_line() {
         let metrics = MeshMetrics::new();
         metrics.record_request("planner", "ok", Duration::from_secs(2));
+        metrics.record_task("planner", "model_unavailable", Duration::from_secs(70));
         metrics.record_model_call("local", "qwen", "rate_limited", Duration::from_millis(70));
         let tokens = TokenUsage {
             input: 100,
@@ -267,6 +294,8 @@ mod tests {
         for line in [
             r#"agentnet_mesh_requests_total{agent="planner",outcome="ok"} 1"#,
             r#"agentnet_mesh_request_seconds_bucket{agent="planner",le="2.5"} 1"#,
+            r#"agentnet_mesh_tasks_total{agent="planner",outcome="model_unavailable"} 1"#,
+            r#"agentnet_mesh_task_seconds_bucket{agent="planner",le="240"} 1"#,
             r#"agentnet_mesh_model_calls_total{provider="local",model="qwen",outcome="rate_limited"} 1"#,
             r#"agentnet_mesh_tokens_total{agent="planner",model="qwen",kind="input"} 200"#,
             r#"agentnet_mesh_tokens_total{agent="planner",model="qwen",kind="cached_input"} 80"#,

@@ -28,7 +28,7 @@ pub(crate) const MAX_CONCURRENCY: usize = 16;
 /// A server and a registry, both real.
 pub(crate) struct Network {
     nats: NatsServer,
-    _registry: RegistryHandle,
+    registry: Option<RegistryHandle>,
     _database: TestDatabase,
 }
 
@@ -54,9 +54,14 @@ impl Network {
         let registry = Registry::start(config, store).await.unwrap();
         Self {
             nats,
-            _registry: registry,
+            registry: Some(registry),
             _database: database,
         }
+    }
+
+    /// Stops the registry.
+    pub(crate) async fn stop_registry(&mut self) {
+        self.registry.take().unwrap().shutdown().await;
     }
 
     /// Somebody who asks.
@@ -84,8 +89,8 @@ impl Network {
         let parts = parts(config, model, tools, metrics.clone());
         let config = parts.config.clone();
         let responder = Arc::new(Responder::new(parts));
-        let answering = responder.clone();
-        let node = AgentNode::builder(&config.agent_id)
+        let (answering, working) = (responder.clone(), responder.clone());
+        let agent = AgentNode::builder(&config.agent_id)
             .username(&config.username)
             .name(&config.name)
             .capabilities(&config.capabilities)
@@ -101,10 +106,15 @@ impl Network {
             .on_message(move |message, context| {
                 let answering = answering.clone();
                 async move { answering.handle(message, context).await }
-            })
-            .start()
-            .await
-            .unwrap();
+            });
+        let node = match &config.tasks {
+            Some(tasks) => agent.task_concurrency(tasks.concurrency).on_task(move |task, context| {
+                let working = working.clone();
+                async move { working.work(task, context).await }
+            }),
+            None => agent,
+        };
+        let node = node.start().await.unwrap();
         TestAgent {
             node,
             responder,
@@ -183,6 +193,7 @@ pub(crate) fn config(key: &str) -> AgentConfig {
             events: false,
         },
         answer_direct: false,
+        tasks: None,
         orchestrate: None,
     }
 }

@@ -10,4 +10,6 @@ mod harness;
 mod network_tools;
 mod scripted_model;
 mod streams;
+mod task_tools;
+mod tasks;
 mod threads;

@@ -7,7 +7,7 @@ use crate::harness::{Network, answer, config, history, until_stored};
 use crate::scripted_model::{Say, ScriptedModel};
 
 /// A model that calls one tool, then says `done`.
-fn calling(tool: &'static str, arguments: Value) -> std::sync::Arc<ScriptedModel> {
+pub(crate) fn calling(tool: &'static str, arguments: Value) -> std::sync::Arc<ScriptedModel> {
     ScriptedModel::new(move |request, _| match request.messages.last() {
         Some(ChatMessage::ToolResults(_)) => Say::Text(vec!["done"]),
         _ => Say::Call(vec![(tool, arguments.to_string())]),
@@ -15,7 +15,7 @@ fn calling(tool: &'static str, arguments: Value) -> std::sync::Arc<ScriptedModel
 }
 
 /// The result of the last tool call that a model was shown.
-fn result(model: &ScriptedModel) -> Value {
+pub(crate) fn result(model: &ScriptedModel) -> Value {
     let requests = model.requests();
     match requests.last().unwrap().messages.last() {
         Some(ChatMessage::ToolResults(results)) => serde_json::from_str(&results[0].content).unwrap(),

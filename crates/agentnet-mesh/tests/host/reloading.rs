@@ -1,9 +1,12 @@
 //! Another configuration while the host runs.
 
+use agentnet::TaskState;
 use agentnet_mesh::host::Host;
+use agentnet_testkit::eventually;
 use serde_json::Value;
+use tokio::time::timeout;
 
-use crate::world::{World, agent};
+use crate::world::{DEADLINE, HOLD, World, agent};
 
 async fn session(host: &Host, key: &str) -> Option<String> {
     host.node(key).await?.session_tag()
@@ -135,5 +138,58 @@ async fn a_change_of_a_tool_restarts_no_mcp_server() {
     assert_eq!(world.answer("@turn").await, "PROMPT_OLD");
     let log = std::fs::read_to_string(&log).unwrap();
     assert_eq!(log.matches("started").count(), 1, "{log}");
+    host.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_task_is_finished_by_the_session_that_began_it() {
+    let world = World::start().await;
+    let host = world.host(&agent("turn", "PROMPT_OLD", ", tasks: true")).await;
+    let mut asked = world.provider.asked.subscribe();
+    let task = world.user.task("@turn").text(HOLD).start().await.unwrap();
+    timeout(DEADLINE, asked.wait_for(|count| *count == 1))
+        .await
+        .unwrap()
+        .unwrap();
+    let file = agent("turn", "PROMPT_NEW", ", tasks: { concurrency: 2 }");
+    let report = host.reload(world.mesh(&file)).await.unwrap();
+    assert_eq!(report.rejoined, ["turn"]);
+    let next = world.user.task("@turn").text("well?").start().await.unwrap();
+    let done = timeout(DEADLINE, next.result()).await.unwrap().unwrap();
+    assert_eq!(done.text.as_deref(), Some("PROMPT_NEW"));
+    world.release();
+    let done = timeout(DEADLINE, task.result()).await.unwrap().unwrap();
+    assert_eq!(
+        (done.state, done.text.as_deref()),
+        (TaskState::Completed, Some("PROMPT_OLD"))
+    );
+    assert_eq!(task.status().await.unwrap().attempt, 1);
+    host.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_without_its_key_takes_no_tasks() {
+    let world = World::start().await;
+    let keyed = "  - { key: turn, prompt: { text: PROMPT_OLD }, model: { provider: keyed, name: m }, tasks: true }\n";
+    let host = world.host(keyed).await;
+    let task = world
+        .user
+        .task("@turn")
+        .text("well?")
+        .thread("t1")
+        .start()
+        .await
+        .unwrap();
+    // It is told by a message, because no session claims it.
+    let told = async || match world.user.thread_status("t1").await {
+        Ok(status) if status.thread.message_count > 0 => Ok(()),
+        other => Err(format!("{other:?}")),
+    };
+    eventually(DEADLINE, told).await.unwrap();
+    assert_eq!(task.status().await.unwrap().state, "submitted");
+    let file = agent("turn", "PROMPT_NEW", ", tasks: true");
+    assert_eq!(host.reload(world.mesh(&file)).await.unwrap().rejoined, ["turn"]);
+    let done = timeout(DEADLINE, task.result()).await.unwrap().unwrap();
+    assert_eq!(done.text.as_deref(), Some("PROMPT_NEW"));
     host.close().await;
 }

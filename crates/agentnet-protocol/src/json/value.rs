@@ -151,7 +151,7 @@ impl<'a> Value<'a> {
 }
 
 /// The members of one object, in the order written.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Object<'a> {
     members: Vec<(Value<'a>, Value<'a>)>,
 }

@@ -6,7 +6,7 @@ pub use self::admin::{
     MAX_ACTION_MESSAGES, MailboxActionReply, MailboxActionRequest, MailboxEvent, MailboxItem, MailboxListReply,
     MailboxListRequest, MailboxStatusReply, MailboxStatusRequest,
 };
-use super::read::{bounded, items, number, texts};
+use super::read::{bounded, items, number, texts, token};
 use super::record::{Omitted, record, reply};
 use super::signed::{RequestAuth, signed};
 use super::{Request, RpcError, opt_trimmed, required};
@@ -91,6 +91,9 @@ pub struct MailboxLeaseRequest {
     pub lease_ms: i64,
     /// How long to wait for a message if there is none, in milliseconds: 0 to 25,000, 0 by default.
     pub wait_ms: i64,
+    /// Random text of the session, at most 64 letters, digits, `-` and `_`: a request with the same one gets the same messages
+    /// again while they are leased, so that a lost reply loses none. Absent: the registry makes one.
+    pub lease_id: Option<String>,
     /// Signature of the request (section 13.8).
     pub auth: RequestAuth,
 }
@@ -103,6 +106,7 @@ impl Default for MailboxLeaseRequest {
             max: DEFAULT_LEASE_MESSAGES,
             lease_ms: DEFAULT_LEASE_MS,
             wait_ms: 0,
+            lease_id: None,
             auth: RequestAuth::default(),
         }
     }
@@ -118,7 +122,8 @@ impl Request for MailboxLeaseRequest {
             .text("session_tag", &self.session_tag)
             .int("max", self.max as u64)
             .int("lease_ms", self.lease_ms)
-            .int("wait_ms", self.wait_ms);
+            .int("wait_ms", self.wait_ms)
+            .opt_text("lease_id", self.lease_id.as_deref());
         self.auth.write(&mut out);
         out.finish()
     }
@@ -139,6 +144,7 @@ impl Request for MailboxLeaseRequest {
             max: usize::try_from(max).unwrap_or(DEFAULT_LEASE_MESSAGES),
             lease_ms: lease_ms(object)?,
             wait_ms: number(object, "wait_ms", 0, 0, MAX_WAIT_MS)?,
+            lease_id: token(object, "lease_id")?,
             auth: RequestAuth::read(object),
         })
     }

@@ -26,6 +26,23 @@ pub(super) fn bounded(object: &Object<'_>, name: &'static str, max: usize) -> Re
     Ok(opt_trimmed(value))
 }
 
+/// Bytes of an id that a session chooses for a request.
+const MAX_TOKEN_BYTES: usize = 64;
+
+/// Random text of a session that names what it asks for: the names of leases begin with it.
+pub(super) fn token(object: &Object<'_>, name: &'static str) -> Result<Option<String>, RpcError> {
+    let is_usable = |token: &String| {
+        let mut bytes = token.bytes();
+        bytes.all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+    };
+    match bounded(object, name, MAX_TOKEN_BYTES)? {
+        Some(token) if !is_usable(&token) => Err(RpcError::with_text(format!(
+            "{name} must be of letters, digits, - and _"
+        ))),
+        token => Ok(token),
+    }
+}
+
 /// The items of an array member, of bounded number; anything else has none.
 pub(super) fn items<'a>(
     object: &Object<'a>,

@@ -26,6 +26,11 @@ pub(super) trait Record: Sized {
     }
 }
 
+/// The name of a field's member: a field may be named by a keyword, as in `r#type`.
+pub(super) fn member(field: &'static str) -> &'static str {
+    field.strip_prefix("r#").unwrap_or(field)
+}
+
 /// How a field of a record is written and read.
 pub(super) trait Codec<T> {
     /// Writes the member.
@@ -52,7 +57,7 @@ macro_rules! record {
             fn write(&self, out: &mut $crate::json::ObjectWriter) {
                 $(<$crate::rpc::record::codec!($($codec)?) as $crate::rpc::record::Codec<$type>>::write(
                     &self.$field,
-                    stringify!($field),
+                    $crate::rpc::record::member(stringify!($field)),
                     out,
                 );)*
             }
@@ -61,7 +66,7 @@ macro_rules! record {
                 Self {
                     $($field: <$crate::rpc::record::codec!($($codec)?) as $crate::rpc::record::Codec<$type>>::read(
                         object,
-                        stringify!($field),
+                        $crate::rpc::record::member(stringify!($field)),
                     ),)*
                 }
             }
@@ -204,6 +209,20 @@ impl Codec<RawJson> for ByType {
     }
 }
 
+/// Any JSON value; left out when absent, and `null` is absent.
+impl Codec<Option<RawJson>> for ByType {
+    fn write(value: &Option<RawJson>, name: &str, out: &mut ObjectWriter) {
+        if let Some(value) = value {
+            out.raw(name, &ascii(value.get()));
+        }
+    }
+
+    fn read(object: &Object<'_>, name: &str) -> Option<RawJson> {
+        let value = object.get(name);
+        (!value.is_null()).then(|| RawJson::validated(value.raw().into()))
+    }
+}
+
 /// Left out where nothing is signed.
 impl Codec<SigningScope> for ByType {
     fn write(value: &SigningScope, name: &str, out: &mut ObjectWriter) {
@@ -300,17 +319,16 @@ impl<const DEFAULT: u32> Codec<f64> for FloatOr<DEFAULT> {
     }
 }
 
-/// A record as a member; its default where the member is no object.
+/// A record as a member; read as an empty object where the member is no object.
 pub(super) struct Nested;
 
-impl<R: Record + Default> Codec<R> for Nested {
+impl<R: Record> Codec<R> for Nested {
     fn write(value: &R, name: &str, out: &mut ObjectWriter) {
         out.raw(name, &value.to_json());
     }
 
     fn read(object: &Object<'_>, name: &str) -> R {
-        let record = object.get(name).as_object();
-        record.map(|record| R::read(&record)).unwrap_or_default()
+        R::read(&object.get(name).as_object().unwrap_or_default())
     }
 }
 

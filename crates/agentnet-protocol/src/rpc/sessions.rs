@@ -7,6 +7,7 @@ use crate::agent::AgentInfo;
 use crate::decode::DecodeError;
 use crate::json::{Object, ObjectWriter, ascii};
 use crate::mailbox;
+use crate::task;
 
 /// `registry.register`: the agent and the account that it asks for.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -20,6 +21,8 @@ pub struct RegisterRequest {
     pub keep_profile: bool,
     /// The session takes the messages of its account's mailbox itself (an addition to the Python protocol, section 21.4).
     pub pulls_mailbox: bool,
+    /// The session claims tasks (an addition to the Python protocol, section 22.4).
+    pub claims_tasks: bool,
 }
 
 impl Request for RegisterRequest {
@@ -39,6 +42,9 @@ impl Request for RegisterRequest {
         if self.pulls_mailbox {
             out.text(mailbox::MEMBER, mailbox::PULL);
         }
+        if self.claims_tasks {
+            out.text(task::MEMBER, task::CLAIM);
+        }
         out.finish()
     }
 
@@ -54,6 +60,7 @@ impl Request for RegisterRequest {
             auth: (!auth.is_null()).then(|| RawJson::validated(auth.raw().into())),
             keep_profile: object.get("keep_profile").is_truthy(),
             pulls_mailbox: mailbox::pulls(object),
+            claims_tasks: task::claims(object),
         })
     }
 }

@@ -4,6 +4,7 @@ mod accounts;
 mod errors;
 mod history;
 mod mailbox;
+mod tasks;
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -84,6 +85,7 @@ fn register() {
             auth: None,
             keep_profile: false,
             pulls_mailbox: false,
+            claims_tasks: false,
         },
         &format!("{text}}}"),
     );
@@ -94,8 +96,9 @@ fn register() {
             auth,
             keep_profile: true,
             pulls_mailbox: false,
+            claims_tasks: true,
         },
-        &format!(r#"{text},"auth":{{"scheme":"dev-ed25519-v1"}},"keep_profile":true}}"#),
+        &format!(r#"{text},"auth":{{"scheme":"dev-ed25519-v1"}},"keep_profile":true,"tasks":"claim"}}"#),
     );
 
     let mut reply = RegisterReply {

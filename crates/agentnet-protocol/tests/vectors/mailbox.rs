@@ -120,7 +120,8 @@ fn mailbox_requests() {
     });
 }
 
-fn read<R: Request>(case: Case<'_>) -> Result<String, String> {
+/// A request of a case as a registry reads it, written again.
+pub(crate) fn read<R: Request>(case: Case<'_>) -> Result<String, String> {
     let request = decode_request::<R>(case.text("request").as_bytes()).map_err(|error| error.to_string())?;
     Ok(request.encode())
 }
@@ -142,7 +143,8 @@ fn mailbox_replies() {
     });
 }
 
-fn answer<R: Request>(case: Case<'_>) -> String {
+/// A reply of a case, read and written again.
+pub(crate) fn answer<R: Request>(case: Case<'_>) -> String {
     match decode_reply::<R>(case.text("wire").as_bytes()) {
         Ok(reply) => Reply::encode(&reply),
         Err(error) => panic!("{error}"),

@@ -16,5 +16,6 @@ mod mailbox;
 mod payloads;
 mod receiver;
 mod records;
+mod tasks;
 mod threads;
 mod times;

@@ -6,6 +6,8 @@ use agentnet_protocol::{Envelope, Text, Timestamp, json, thread};
 use agentnet_store::model::{Message, NewMessage};
 use bytes::Bytes;
 
+use crate::task_ledger::messages::CapturedTask;
+
 /// Whether a body can be a message: an object with `message_id` somewhere in it. That sorts out most bodies on `_INBOX.>`
 /// without parsing them.
 pub(crate) fn may_be_message(body: &[u8]) -> bool {
@@ -13,11 +15,35 @@ pub(crate) fn may_be_message(body: &[u8]) -> bool {
         && std::str::from_utf8(body).is_ok_and(|text| text.contains("message_id") || text.contains("\\u00"))
 }
 
+/// A message that was captured.
+#[derive(Debug)]
+pub(crate) struct Captured {
+    pub(crate) new: NewMessage,
+    /// What it says about a task.
+    pub(crate) task: Option<Box<CapturedTask>>,
+}
+
 /// Decodes a body. `None` if it is no message: not an object, not readable, or without a message id.
+pub(crate) fn captured(body: Bytes, received_at: Timestamp, chars_per_token: f64) -> Option<Captured> {
+    let envelope = envelope(body)?;
+    Some(Captured {
+        task: CapturedTask::read(&envelope, received_at),
+        new: new_message(envelope, received_at, chars_per_token),
+    })
+}
+
+/// Decodes a body, as [`captured`], whatever it says about tasks.
 pub(crate) fn message(body: Bytes, received_at: Timestamp, chars_per_token: f64) -> Option<NewMessage> {
-    let envelope = Envelope::decode(body)
+    Some(new_message(envelope(body)?, received_at, chars_per_token))
+}
+
+fn envelope(body: Bytes) -> Option<Envelope> {
+    Envelope::decode(body)
         .ok()
-        .filter(|envelope| !envelope.message_id.is_empty())?;
+        .filter(|envelope| !envelope.message_id.is_empty())
+}
+
+fn new_message(envelope: Envelope, received_at: Timestamp, chars_per_token: f64) -> NewMessage {
     let payload = envelope.payload.view();
     let byte_count = i64::try_from(persisted_len(&payload)).unwrap_or(i64::MAX);
     let checkpoint_end = thread::checkpoint_end(&payload);
@@ -46,12 +72,12 @@ pub(crate) fn message(body: Bytes, received_at: Timestamp, chars_per_token: f64)
         expires_at: envelope.expires_at.map(owned),
     };
     let approx_tokens = thread::estimate_tokens(byte_count, chars_per_token);
-    Some(NewMessage {
+    NewMessage {
         message,
         byte_count,
         approx_tokens,
         checkpoint_end,
-    })
+    }
 }
 
 /// The thread as written, trimmed; else the one of the trace or the message.

@@ -72,12 +72,12 @@ impl Ingest {
     pub(super) async fn push(&self, body: Bytes, received_at: Timestamp, ack: Option<async_nats::Subject>) {
         let since = Instant::now();
         let bytes = body.len();
-        let new = decode::message(body, received_at, self.chars_per_token);
+        let captured = decode::captured(body, received_at, self.chars_per_token);
         self.metrics.handled(HANDLER, since, false);
         let ticket = ack.map(|ack| self.in_flight.add(ack, since));
-        match new {
-            Some(new) => {
-                self.queue.push(new, ticket, bytes).await;
+        match captured {
+            Some(captured) => {
+                self.queue.push(captured, ticket, bytes).await;
             }
             None => {
                 self.metrics.ignored.add(1);

@@ -6,10 +6,10 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use agentnet_store::model::NewMessage;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
+use super::decode::Captured;
 use super::in_flight::Ticket;
 use crate::metrics::Metrics;
 
@@ -19,7 +19,7 @@ const MAX_QUEUE_KIB: u32 = 64 * 1024;
 /// One captured message.
 #[derive(Debug)]
 pub(crate) struct Item {
-    pub(crate) new: NewMessage,
+    pub(crate) captured: Captured,
     /// Its ticket, if it came through the stream.
     pub(crate) ticket: Option<Ticket>,
     pub(crate) bytes: usize,
@@ -60,7 +60,7 @@ impl Queue {
     }
 
     /// Adds a message, waiting for room; `false` if the writer has ended.
-    pub(crate) async fn push(&self, new: NewMessage, ticket: Option<Ticket>, bytes: usize) -> bool {
+    pub(crate) async fn push(&self, captured: Captured, ticket: Option<Ticket>, bytes: usize) -> bool {
         let since = Instant::now();
         let kib = u32::try_from(bytes / 1024 + 1).unwrap_or(u32::MAX).min(MAX_QUEUE_KIB);
         if self.items.capacity() == 0 || self.room.available_permits() < kib as usize {
@@ -70,7 +70,7 @@ impl Queue {
         let pushed = self
             .items
             .send(Item {
-                new,
+                captured,
                 ticket,
                 bytes,
                 room,

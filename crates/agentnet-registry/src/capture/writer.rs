@@ -17,6 +17,7 @@ use crate::config::RegistryConfig;
 use crate::database::Database;
 use crate::metrics::Metrics;
 use crate::peers::cut;
+use crate::task_ledger::messages::{CapturedTask, MessageTasks};
 
 /// Messages in one transaction when there is a backlog.
 const MAX_BACKLOG_BATCH: usize = 1000;
@@ -65,6 +66,8 @@ pub(super) struct Writer {
     pub(super) client: Client,
     pub(super) in_flight: Arc<InFlight>,
     pub(super) metrics: Arc<Metrics>,
+    /// Applies messages about tasks once they are stored.
+    pub(super) messages: Arc<MessageTasks>,
     pub(super) policy: BatchPolicy,
 }
 
@@ -95,7 +98,7 @@ impl Writer {
                     self.note(&appended);
                     let back = batch.take_back(&appended);
                     self.in_flight.nak(&self.client, back).await;
-                    return;
+                    return self.apply(batch.take_tasks(&appended)).await;
                 }
                 Err(error) => {
                     self.metrics.sample("db.persist_batch_failed", since.elapsed());
@@ -129,6 +132,33 @@ impl Writer {
             );
             batch.messages.clear();
             batch.tickets.clear();
+        }
+    }
+
+    /// Applies what stored messages say about tasks, before they are acknowledged: if this registry ends here, the stream offers
+    /// them again. While the database is down, they wait.
+    async fn apply(&self, tasks: Vec<CapturedTask>) {
+        let mut backoff = Backoff::new(MIN_BACKOFF, MAX_BACKOFF);
+        let mut next: &[CapturedTask] = &tasks;
+        let mut step = next.len();
+        while !next.is_empty() {
+            let (first, rest) = next.split_at(step.min(next.len()));
+            let messages: Vec<&CapturedTask> = first.iter().collect();
+            match self.messages.apply(&messages).await {
+                Ok(()) => next = rest,
+                Err(StoreError::Gone(_)) => return,
+                Err(error @ StoreError::Unavailable(_)) => {
+                    tracing::debug!(%error, "messages about tasks cannot be applied; trying again");
+                    sleep(backoff.next_delay()).await;
+                }
+                // One message that fails must not stop the others.
+                Err(_) if first.len() > 1 => step = 1,
+                Err(error) => {
+                    let message_id = first.first().map(|task| cut(task.message_id()));
+                    tracing::error!(%error, ?message_id, "a message about a task cannot be applied");
+                    next = rest;
+                }
+            }
         }
     }
 
@@ -175,6 +205,8 @@ struct Batch {
     messages: Vec<NewMessage>,
     /// One for each message; `None` if it did not come through the stream.
     tickets: Vec<Option<Ticket>>,
+    /// What each message says about a task.
+    tasks: Vec<Option<Box<CapturedTask>>>,
     bytes: usize,
     room: Vec<tokio::sync::OwnedSemaphorePermit>,
 }
@@ -183,8 +215,24 @@ impl Batch {
     fn add(&mut self, item: Item) {
         self.bytes += item.bytes;
         self.room.extend(item.room);
-        self.messages.push(item.new);
+        self.messages.push(item.captured.new);
+        self.tasks.push(item.captured.task);
         self.tickets.push(item.ticket);
+    }
+
+    /// Takes out what the messages that are stored say about tasks.
+    fn take_tasks(&mut self, appended: &Appended) -> Vec<CapturedTask> {
+        let tasks = std::mem::take(&mut self.tasks);
+        let mut tasks: Vec<CapturedTask> = tasks.into_iter().flatten().map(|task| *task).collect();
+        if !tasks.is_empty() && !appended.refused.is_empty() {
+            let refused: HashSet<&str> = appended
+                .refused
+                .iter()
+                .map(|refused| refused.message_id.as_str())
+                .collect();
+            tasks.retain(|task| !refused.contains(task.message_id()));
+        }
+        tasks
     }
 
     /// Takes out the tickets of messages that the store had no room for: the stream delivers them again.
@@ -210,6 +258,8 @@ impl Batch {
         let tickets = std::mem::take(&mut self.tickets);
         let mut kept = tickets.iter().map(Option::is_none);
         self.messages.retain(|_| kept.next().unwrap_or(true));
+        let mut kept = tickets.iter().map(Option::is_none);
+        self.tasks.retain(|_| kept.next().unwrap_or(true));
         self.tickets = vec![None; self.messages.len()];
         tickets.into_iter().flatten().collect()
     }
@@ -217,7 +267,45 @@ impl Batch {
 
 #[cfg(test)]
 mod tests {
+    use super::super::decode::captured;
     use super::*;
+    use crate::clock::Now;
+
+    /// A message that makes a task with its own id.
+    fn item(id: &str, ticket: Option<Ticket>) -> Item {
+        let body = format!(
+            r#"{{"message_id":"{id}","from_account_id":"a","to_account_id":"b","payload":{{"type":"task.assign","task_id":"{id}"}}}}"#
+        );
+        Item {
+            captured: captured(body.into(), Now::read().time, 4.0).unwrap(),
+            ticket,
+            bytes: 1,
+            room: None,
+        }
+    }
+
+    #[test]
+    fn what_is_given_back_or_refused_says_nothing_about_tasks() {
+        let ticket = InFlight::default().add("ack".into(), Instant::now());
+        let mut batch = Batch::default();
+        for (id, ticket) in [("streamed", Some(ticket)), ("stored", None), ("refused", None)] {
+            batch.add(item(id, ticket));
+        }
+        assert_eq!(batch.take_streamed(), [ticket]);
+        let appended = Appended {
+            stored: 1,
+            duplicates: 0,
+            refused: vec![Refused {
+                message_id: "refused".into(),
+                reason: "too large".into(),
+                lasting: true,
+            }],
+        };
+        let tasks = batch.take_tasks(&appended);
+        let ids: Vec<&str> = tasks.iter().map(|task| task.message_id()).collect();
+        assert_eq!(ids, ["stored"]);
+        assert_eq!((batch.messages.len(), batch.tickets.len()), (2, 2));
+    }
 
     #[test]
     fn a_backlog_makes_larger_batches() {

@@ -1,6 +1,8 @@
 //! The table of settings: from it come the defaults, the environment lookup, the limits, and the flags and `--help` of the
 //! command line.
 
+mod tasks;
+
 use std::time::Duration;
 
 use agentnet_store::model::MAX_METADATA_BYTES;
@@ -338,6 +340,10 @@ pub const SETTINGS: &[Setting] = &[
         set: |config, value| assign(&mut config.mailbox_max_attempts, number(value)),
         limit: |config| at_least(&mut config.mailbox_max_attempts, 1),
     },
+    tasks::TASKS,
+    tasks::MAX_OPEN,
+    tasks::RETENTION_DAYS,
+    tasks::CANCEL_GRACE,
     Setting {
         variable: "AGENTNET_CAPTURE_STORAGE",
         flag: Some("capture-storage"),

@@ -98,6 +98,10 @@ fn every_variable_is_read() {
         ("AGENTNET_MAILBOX_MAX_AGE_HOURS", "1.5"),
         ("AGENTNET_MAILBOX_DEAD_DAYS", "3"),
         ("AGENTNET_MAILBOX_MAX_ATTEMPTS", "2"),
+        ("AGENTNET_TASKS", "no"),
+        ("AGENTNET_TASK_MAX_OPEN", "11"),
+        ("AGENTNET_TASK_RETENTION_DAYS", "4"),
+        ("AGENTNET_TASK_CANCEL_GRACE_SECONDS", "2.5"),
         ("AGENTNET_CAPTURE_STORAGE", "Memory"),
         ("AGENTNET_CAPTURE_REPLICAS", "3"),
         ("AGENTNET_METRICS_ADDR", " [::1]:9464 "),
@@ -145,6 +149,10 @@ fn every_variable_is_read() {
         mailbox_max_age: Duration::from_secs(5_400),
         mailbox_dead_days: 3,
         mailbox_max_attempts: 2,
+        tasks: false,
+        task_max_open: 11,
+        task_retention_days: 4,
+        task_cancel_grace: Duration::from_millis(2_500),
         capture_storage: CaptureStorage::Memory,
         capture_replicas: 3,
         metrics_addr: Some("[::1]:9464".parse().unwrap()),
@@ -174,6 +182,9 @@ fn values_below_a_minimum_are_raised() {
         ("AGENTNET_MAILBOX_MAX_AGE_HOURS", "0"),
         ("AGENTNET_MAILBOX_DEAD_DAYS", "0"),
         ("AGENTNET_MAILBOX_MAX_ATTEMPTS", "0"),
+        ("AGENTNET_TASK_MAX_OPEN", "0"),
+        ("AGENTNET_TASK_RETENTION_DAYS", "0"),
+        ("AGENTNET_TASK_CANCEL_GRACE_SECONDS", "-1"),
         ("AGENTNET_CAPTURE_REPLICAS", "9"),
     ])
     .unwrap();
@@ -199,6 +210,8 @@ fn values_below_a_minimum_are_raised() {
     assert_eq!((config.mailbox_max_bytes, config.mailbox_total_bytes), (1024, 1024));
     assert_eq!(config.mailbox_max_age, Duration::from_secs(1));
     assert_eq!((config.mailbox_dead_days, config.mailbox_max_attempts), (1, 1));
+    assert_eq!((config.task_max_open, config.task_retention_days), (1, 1));
+    assert_eq!(config.task_cancel_grace, Duration::from_millis(100));
     let not_a_number = RegistryConfig {
         token_estimate_chars_per_token: f64::NAN,
         ..config

@@ -1,12 +1,14 @@
 //! The store with a timeout on every call, and one of two ways to deal with failures.
 
+mod tasks;
+
 use std::time::Duration;
 
 use agentnet_protocol::Timestamp;
 use agentnet_store::model::{
     Account, AccountClaim, AccountQuery, Appended, DiskSpace, KnownAccount, LeaseEnd, LeaseEnded, LeaseQuery, Leased,
     MailboxChoice, MailboxCounts, MailboxLimits, MailboxQuery, MailboxRow, Message, MessageQuery, NewMessage,
-    NewQueued, Oversized, Page, Pruned, PutOutcome, Registry, Session, Thread, ThreadQuery,
+    NewQueued, Oversized, Page, Pruned, PutOutcome, Registry, Session, Thread, ThreadQuery, UntoldEnd,
 };
 use agentnet_store::{Accounts, Mailboxes, Messages, Registries, Sessions, Store, StoreError, Threads};
 use async_trait::async_trait;
@@ -303,13 +305,19 @@ impl Mailboxes for ResilientStore {
         account_id: &str,
         choice: &MailboxChoice,
         now: Timestamp,
+        limits: &MailboxLimits,
     ) -> Result<Vec<MailboxRow>, StoreError> {
-        self.call(|| self.database.store.requeue_messages(account_id, choice, now))
+        self.call(|| self.database.store.requeue_messages(account_id, choice, now, limits))
             .await
     }
 
-    async fn drop_messages(&self, account_id: &str, choice: &MailboxChoice) -> Result<Vec<MailboxRow>, StoreError> {
-        self.call(|| self.database.store.drop_messages(account_id, choice))
+    async fn drop_messages(
+        &self,
+        account_id: &str,
+        choice: &MailboxChoice,
+        now: Timestamp,
+    ) -> Result<Vec<MailboxRow>, StoreError> {
+        self.call(|| self.database.store.drop_messages(account_id, choice, now))
             .await
     }
 
@@ -327,13 +335,16 @@ impl Mailboxes for ResilientStore {
             .await
     }
 
-    async fn prune_mailboxes(
-        &self,
-        done_before: Timestamp,
-        dead_before: Timestamp,
-        limit: usize,
-    ) -> Result<u64, StoreError> {
-        self.call(|| self.database.store.prune_mailboxes(done_before, dead_before, limit))
+    async fn untold_ends(&self, before: Timestamp, now: Timestamp, limit: usize) -> Result<Vec<UntoldEnd>, StoreError> {
+        self.call(|| self.database.store.untold_ends(before, now, limit)).await
+    }
+
+    async fn ends_told(&self, seqs: &[i64]) -> Result<(), StoreError> {
+        self.call(|| self.database.store.ends_told(seqs)).await
+    }
+
+    async fn prune_mailboxes(&self, now: Timestamp, dead_before: Timestamp, limit: usize) -> Result<u64, StoreError> {
+        self.call(|| self.database.store.prune_mailboxes(now, dead_before, limit))
             .await
     }
 }

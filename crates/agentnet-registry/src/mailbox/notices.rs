@@ -1,5 +1,8 @@
 //! Tells everyone concerned what happens to messages in mailboxes, after the store has it: events for receiver and sender
 //! (section 21.6), receipts for the sender (section 21.5), metrics, and the requests that wait for messages.
+//!
+//! The store notes the end of a message as untold until its receipt is on its way: what a registry that is killed has not told,
+//! the next sweep tells (`sweep`).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,7 +10,8 @@ use std::time::Duration;
 use agentnet_protocol::mailbox::MailboxEventKind;
 use agentnet_protocol::rpc::MailboxEvent;
 use agentnet_protocol::{Envelope, ReceiptStatus, Reject, Timestamp, subject};
-use agentnet_store::model::{LeaseEnd, LeaseEnded, MailboxRow};
+use agentnet_store::Store;
+use agentnet_store::model::{LeaseEnd, LeaseEnded, MailboxEnd, MailboxRow};
 use async_nats::Client;
 use tokio::sync::Semaphore;
 
@@ -22,6 +26,8 @@ use crate::tasks::{Phase, TaskSet};
 const MAX_DELAYED_EVENTS: usize = 1_024;
 /// An event is not delayed for less.
 const MIN_EVENT_DELAY: Duration = Duration::from_millis(50);
+/// How long the server may take to get what was published. What it may not have got is told again.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(5);
 /// The code of a message that was leased too often, where no attempt ended in a failure.
 const NOT_ACKNOWLEDGED: &str = "not_acknowledged";
 
@@ -48,9 +54,9 @@ impl From<&MailboxRow> for Subject {
 }
 
 /// Publishes events and receipts.
-#[derive(Debug)]
 pub(crate) struct Notices {
     client: Client,
+    store: Arc<dyn Store>,
     receipts: Arc<RegistryReceipts>,
     metrics: Arc<Metrics>,
     tasks: TaskSet,
@@ -60,9 +66,16 @@ pub(crate) struct Notices {
 }
 
 impl Notices {
-    pub(crate) fn new(client: Client, receipts: Arc<RegistryReceipts>, metrics: Arc<Metrics>, tasks: TaskSet) -> Self {
+    pub(crate) fn new(
+        client: Client,
+        store: Arc<dyn Store>,
+        receipts: Arc<RegistryReceipts>,
+        metrics: Arc<Metrics>,
+        tasks: TaskSet,
+    ) -> Self {
         Self {
             client,
+            store,
             receipts,
             metrics,
             tasks,
@@ -81,15 +94,49 @@ impl Notices {
     /// Leases have ended; returns those that were over before.
     pub(crate) async fn ended(self: &Arc<Self>, ends: &[LeaseEnd], ended: Vec<LeaseEnded>) -> Vec<String> {
         let mut lost = Vec::new();
+        let mut dead = Vec::new();
         for (end, ended) in ends.iter().zip(ended) {
             match ended {
                 LeaseEnded::Lost => lost.push(end.lease.clone()),
                 LeaseEnded::Done(row) => self.delivered(&row).await,
                 LeaseEnded::Waits(row) => self.waits(&row, end.available_at).await,
-                LeaseEnded::Dead(row) => self.died(&row).await,
+                LeaseEnded::Dead(row) => dead.push(row),
             }
         }
+        self.tell(MailboxEnd::Dead, &dead).await;
         lost
+    }
+
+    /// Messages have ended without being delivered: tells that, and notes that it is told.
+    pub(crate) async fn tell(&self, end: MailboxEnd, rows: &[MailboxRow]) {
+        for row in rows {
+            self.publish_end(end, row).await;
+        }
+        self.note_told(rows.iter().map(|row| row.seq).collect()).await;
+    }
+
+    /// Publishes the event and the receipt of a message's end.
+    pub(super) async fn publish_end(&self, end: MailboxEnd, row: &MailboxRow) {
+        match end {
+            MailboxEnd::Dead => self.died(row).await,
+            MailboxEnd::Expired => self.expired(row).await,
+            MailboxEnd::Dropped => self.dropped(row).await,
+        }
+    }
+
+    /// Notes that what was published of these ends is told, once the server has it. Where that fails, it is told again later.
+    pub(super) async fn note_told(&self, seqs: Vec<i64>) {
+        if seqs.is_empty() {
+            return;
+        }
+        match tokio::time::timeout(FLUSH_TIMEOUT, self.client.flush()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => return tracing::debug!(%error, "the ends of messages are told again"),
+            Err(_) => return tracing::debug!("the ends of messages are told again: the server does not take them"),
+        }
+        if let Err(error) = self.store.ends_told(&seqs).await {
+            tracing::debug!(%error, "the ends of messages are told again: that they were told cannot be noted");
+        }
     }
 
     /// A message was delivered.
@@ -125,7 +172,7 @@ impl Notices {
     }
 
     /// A message cannot be delivered.
-    pub(crate) async fn died(&self, row: &MailboxRow) {
+    async fn died(&self, row: &MailboxRow) {
         let code = row.last_code.as_deref().unwrap_or(NOT_ACKNOWLEDGED);
         self.metrics.mailbox.died(code);
         let mut subject = Subject::from(row);
@@ -145,14 +192,14 @@ impl Notices {
     }
 
     /// A message was not taken in time.
-    pub(crate) async fn expired(&self, row: &MailboxRow) {
+    async fn expired(&self, row: &MailboxRow) {
         self.metrics.mailbox.died(Reject::MailboxExpired.code());
         self.publish(MailboxEventKind::Expired, &row.into()).await;
         self.end(row, &Reject::MailboxExpired).await;
     }
 
-    /// An operator has deleted a message.
-    pub(crate) async fn dropped(&self, row: &MailboxRow) {
+    /// An operator has deleted a message, or it made room for others.
+    async fn dropped(&self, row: &MailboxRow) {
         self.publish(MailboxEventKind::Dropped, &row.into()).await;
         self.end(row, &Reject::MailboxDropped).await;
     }

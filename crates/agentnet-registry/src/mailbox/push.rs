@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use agentnet_protocol::Timestamp;
 use agentnet_store::StoreError;
+use agentnet_store::model::PUSH_SESSION_PREFIX;
 use ahash::AHashSet;
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
@@ -46,7 +47,12 @@ pub(crate) fn retry_delay_ms(attempt: i64) -> i64 {
 
 /// The session that has the leases of this registry.
 fn session_tag(ctx: &Context) -> String {
-    format!("push_{}", ctx.config.server_id)
+    session_tag_of(&ctx.config.server_id)
+}
+
+/// The session that has the leases of a registry.
+fn session_tag_of(server_id: &str) -> String {
+    format!("{PUSH_SESSION_PREFIX}{server_id}")
 }
 
 /// The end of a lease that begins now.
@@ -65,6 +71,10 @@ pub(crate) async fn run(ctx: Arc<Context>, stop: CancellationToken) {
     let places = Arc::new(Semaphore::new(MAX_PUSHERS));
     let mut read_at: Option<Instant> = None;
     while stop.run_until_cancelled(tick.tick()).await.is_some() {
+        ctx.mailbox
+            .notices
+            .recipients
+            .recheck(&ctx.presence.take_push_changes());
         if !ctx.database.is_up() || !ctx.is_connected() {
             continue;
         }
@@ -94,28 +104,40 @@ async fn read_recipients(ctx: &Context) -> Result<(), StoreError> {
             break;
         }
     }
-    recipients.end_reading(found);
+    recipients.end_reading(&found);
     Ok(())
 }
 
-/// Starts to deliver to the accounts that can take messages now.
+/// Starts to deliver to the accounts that can take messages now, in the order in which they came.
 fn start(ctx: &Arc<Context>, running: &Running, places: &Arc<Semaphore>, stop: &CancellationToken) {
-    for chunk in ctx.mailbox.notices.recipients.all().chunks(CHUNK_ACCOUNTS) {
-        for account_id in ctx.presence.to_push_to(chunk.to_vec()) {
+    let recipients = &ctx.mailbox.notices.recipients;
+    let mut later = Vec::new();
+    loop {
+        let due = recipients.take_due(CHUNK_ACCOUNTS);
+        if due.is_empty() {
+            break;
+        }
+        // The others are due again when their sessions change.
+        let mut ready = ctx.presence.to_push_to(due).into_iter();
+        for account_id in ready.by_ref() {
             if running.lock().contains(&account_id) {
+                later.push(account_id);
                 continue;
             }
             let Ok(place) = Arc::clone(places).try_acquire_owned() else {
+                recipients.put_back(std::iter::once(account_id).chain(ready).collect());
+                recipients.add_all(&later);
                 return;
             };
             let runs = Runs::new(running, &account_id);
-            let (owner, stop) = (Arc::clone(ctx), stop.clone());
+            let (owner, places, stop) = (Arc::clone(ctx), Arc::clone(places), stop.clone());
             ctx.tasks.spawn(Phase::Requests, async move {
                 let (_place, _runs) = (place, runs);
-                pusher::run(&owner, &account_id, &stop).await;
+                pusher::run(&owner, &account_id, &places, &stop).await;
             });
         }
     }
+    recipients.add_all(&later);
 }
 
 /// An account is in the set of those that run until this is dropped.

@@ -33,6 +33,11 @@ impl Refusal {
         Self::new(code::DISABLED, "this registry keeps no messages (AGENTNET_MAILBOX)")
     }
 
+    pub(crate) fn other_sender() -> Self {
+        let sentence = "a message of another sender has this message_id in this mailbox; send it with a new message_id";
+        Self::new(code::NOT_STORABLE, sentence)
+    }
+
     pub(crate) fn account_full(username: &str, limits: &MailboxLimits) -> Self {
         let MailboxLimits {
             max_messages,
@@ -48,8 +53,10 @@ impl Refusal {
 
     pub(crate) fn sender_full(username: &str, limits: &MailboxLimits) -> Self {
         let sentence = format!(
-            "{} messages of this sender wait for @{username} already; send it again when @{username} has taken some",
-            limits.sender_max_messages
+            "this sender has left as much for @{username} as one sender may: {} messages that wait, or {} bytes; send it again \
+             when @{username} has taken some",
+            limits.sender_max_messages,
+            limits.sender_max_bytes()
         );
         Self::new(code::SENDER_FULL, sentence)
     }

@@ -5,6 +5,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use agentnet_store::model::{MailboxEnd, UntoldEnd};
 use agentnet_store::{Store, StoreError};
 use tokio_util::sync::CancellationToken;
 
@@ -16,8 +17,8 @@ const BATCH: usize = 100;
 const MAX_BATCHES: usize = 100;
 /// Old messages that one sweep forgets.
 const MAX_PRUNED: usize = 5_000;
-/// How long a delivered message is remembered, in milliseconds: a late repetition of its put is recognised.
-const DONE_MILLIS: i128 = 24 * 60 * 60 * 1000;
+/// An end that a registry has not told for longer, it does not tell any more: it was killed, or lost the server or the database.
+const MIN_UNTOLD_AGE: Duration = Duration::from_secs(10);
 const MILLIS_PER_DAY: i128 = 24 * 60 * 60 * 1000;
 /// How often the messages are counted, for the metrics.
 const COUNT_INTERVAL: Duration = Duration::from_secs(10);
@@ -54,9 +55,7 @@ async fn sweep(ctx: &Context, store: &dyn Store, count: bool, stop: &Cancellatio
     let mut expired = 0;
     for _ in 0..MAX_BATCHES {
         let rows = store.expire_messages(Now::read().time, BATCH).await?;
-        for row in &rows {
-            notices.expired(row).await;
-        }
+        notices.tell(MailboxEnd::Expired, &rows).await;
         expired += rows.len();
         if rows.len() < BATCH || stop.is_cancelled() {
             break;
@@ -66,9 +65,7 @@ async fn sweep(ctx: &Context, store: &dyn Store, count: bool, stop: &Cancellatio
     for _ in 0..MAX_BATCHES {
         let max = ctx.config.mailbox_max_attempts;
         let rows = store.bury_messages(Now::read().time, max, BATCH).await?;
-        for row in &rows {
-            notices.died(row).await;
-        }
+        notices.tell(MailboxEnd::Dead, &rows).await;
         dead += rows.len();
         if rows.len() < BATCH || stop.is_cancelled() {
             break;
@@ -77,13 +74,32 @@ async fn sweep(ctx: &Context, store: &dyn Store, count: bool, stop: &Cancellatio
     if expired + dead > 0 {
         tracing::info!(expired, dead, "messages in mailboxes were not delivered");
     }
+    tell_again(ctx, store, stop).await?;
     let now = Now::read().time;
     let dead_before = now.saturating_add_millis(-MILLIS_PER_DAY * i128::from(ctx.config.mailbox_dead_days));
-    store
-        .prune_mailboxes(now.saturating_add_millis(-DONE_MILLIS), dead_before, MAX_PRUNED)
-        .await?;
+    store.prune_mailboxes(now, dead_before, MAX_PRUNED).await?;
     if count {
         ctx.metrics.mailbox.set_counts(store.mailbox_counts(None).await?);
+    }
+    Ok(())
+}
+
+/// Tells the ends that no registry has told: that of a dead letter that made room, and those of a registry that was killed.
+async fn tell_again(ctx: &Context, store: &dyn Store, stop: &CancellationToken) -> Result<(), StoreError> {
+    let notices = &ctx.mailbox.notices;
+    let age = i128::try_from(ctx.config.gc_interval.max(MIN_UNTOLD_AGE).as_millis()).unwrap_or(i128::MAX);
+    for _ in 0..MAX_BATCHES {
+        let now = Now::read().time;
+        let untold = store.untold_ends(now.saturating_add_millis(-age), now, BATCH).await?;
+        for UntoldEnd { end, row } in &untold {
+            notices.publish_end(*end, row).await;
+        }
+        notices
+            .note_told(untold.iter().map(|untold| untold.row.seq).collect())
+            .await;
+        if untold.len() < BATCH || stop.is_cancelled() {
+            break;
+        }
     }
     Ok(())
 }

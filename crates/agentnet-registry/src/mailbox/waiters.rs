@@ -1,4 +1,5 @@
-//! Requests for messages that wait until one comes (`wait_ms` of `registry.mailbox_lease`, section 21.3).
+//! Requests that wait until something comes: messages of an account (`wait_ms` of `registry.mailbox_lease`, section 21.3), or
+//! events of a task (`wait_ms` of `registry.task_events`, section 22.5).
 
 use std::sync::Arc;
 

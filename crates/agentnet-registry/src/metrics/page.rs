@@ -17,6 +17,7 @@ use crate::context::Context;
 use crate::health::{self, Health, store_problem};
 use crate::metrics::Metrics;
 use crate::metrics::mailbox_page::MailboxCollector;
+use crate::metrics::tasks_page::TaskCollector;
 
 /// The pages `/metrics` and `/healthz`.
 pub(crate) struct Page(pub(crate) Arc<Context>);
@@ -27,8 +28,10 @@ impl Source for Page {
         registry.register_collector(Box::new(RegistryCollector(Arc::clone(&self.0))));
         let mut mailboxes = Registry::with_prefix("agentnet_mailbox");
         mailboxes.register_collector(Box::new(MailboxCollector(Arc::clone(&self.0.metrics))));
+        let mut tasks = Registry::with_prefix("agentnet");
+        tasks.register_collector(Box::new(TaskCollector(Arc::clone(&self.0.metrics))));
         let mut text = String::new();
-        for registry in [registry, mailboxes] {
+        for registry in [registry, mailboxes, tasks] {
             // Writing to a `String` does not fail.
             let _ = prometheus_text::encode(&mut text, &registry);
         }

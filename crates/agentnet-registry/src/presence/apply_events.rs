@@ -11,14 +11,13 @@ use agentnet_protocol::detached::DetachedAuth;
 use agentnet_protocol::ids::valid_account_id;
 use agentnet_protocol::json::Object;
 use agentnet_protocol::limits::{MAX_NAME_BYTES, check_agent};
-use agentnet_protocol::mailbox;
 use agentnet_protocol::rpc::Goodbye;
 use agentnet_store::StoreError;
 
 use super::lookups::{
     adopt_session, load_origin, load_profile, new_session, spawn_announced_lookup, spawn_lookup, spawn_profile_lookup,
 };
-use super::mailbox_mode::Hello;
+use super::session_modes::{Hello, SessionModes};
 use super::{HelloOutcome, signed_presence};
 use crate::clock::Now;
 use crate::context::Context;
@@ -56,15 +55,15 @@ pub(crate) fn hello(ctx: &Arc<Context>, body: &[u8], now: Now) -> bool {
     if agent.account_id.as_deref().is_some_and(|id| !valid_account_id(id)) {
         return false;
     }
-    let pulls_mailbox = mailbox::pulls(&object);
+    let modes = SessionModes::read(&object);
     if ctx.config.dev_auth {
         let auth = DetachedAuth::read(&object.get("auth"));
-        signed_presence::hello(ctx, tag, Hello { agent, pulls_mailbox }, auth, now);
+        signed_presence::hello(ctx, tag, Hello { agent, modes }, auth, now);
         return true;
     }
     match ctx.presence.hello(&agent, false, now) {
         HelloOutcome::Known { changed } => {
-            ctx.presence.set_pulls_mailbox(&tag, pulls_mailbox);
+            ctx.presence.set_modes(&tag, modes);
             if changed {
                 ctx.flush.notify();
                 spawn_profile_lookup(ctx, agent.account_id.as_deref());
@@ -73,11 +72,11 @@ pub(crate) fn hello(ctx: &Arc<Context>, body: &[u8], now: Now) -> bool {
         HelloOutcome::Unknown => match (agent.account_id.clone(), agent.username.clone()) {
             (Some(account_id), Some(username)) => {
                 add_session(ctx, &agent, tag.clone(), account_id, username, now);
-                ctx.presence.set_pulls_mailbox(&tag, pulls_mailbox);
+                ctx.presence.set_modes(&tag, modes);
             }
             _ => spawn_lookup(ctx, tag, move |ctx, tag| async move {
                 claim_account(&ctx, agent, tag.clone(), now).await?;
-                ctx.presence.set_pulls_mailbox(&tag, pulls_mailbox);
+                ctx.presence.set_modes(&tag, modes);
                 Ok(())
             }),
         },

@@ -10,6 +10,8 @@ use agentnet_protocol::limits::readable_metadata;
 use agentnet_protocol::{AgentInfo, AgentInfoRef, Timestamp};
 use agentnet_store::model::Session;
 
+use super::session_modes::SessionModes;
+
 /// Bytes of most entries without the metadata.
 const ENTRY_BYTES: usize = 320;
 
@@ -27,8 +29,8 @@ pub(super) struct LiveSession {
     pub(super) owned: bool,
     /// Whether a registry is known to have issued it.
     pub(super) issued: bool,
-    /// Whether it takes the messages of its account's mailbox itself; `None` until it was heard of.
-    pub(super) pulls_mailbox: Option<bool>,
+    /// What it does with mailbox and tasks; `None` until it was heard of.
+    pub(super) modes: Option<SessionModes>,
     /// Time of its last signed hello, by its own clock.
     pub(super) said_at: Option<Timestamp>,
     /// Its entry up to the last sign of life, once it was listed.
@@ -58,7 +60,7 @@ impl LiveSession {
             stored: seen,
             owned,
             issued: true,
-            pulls_mailbox: None,
+            modes: None,
             said_at: None,
             entry: OnceCell::new(),
         }

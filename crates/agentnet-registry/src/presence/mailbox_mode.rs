@@ -3,17 +3,11 @@
 
 use std::sync::Arc;
 
-use agentnet_protocol::{AgentInfo, Timestamp};
+use agentnet_protocol::Timestamp;
 
 use super::Presence;
 use super::state::State;
-
-/// What a hello says.
-pub(super) struct Hello {
-    pub(super) agent: AgentInfo,
-    /// The session takes the messages of its account's mailbox itself. The signature does not cover that.
-    pub(super) pulls_mailbox: bool,
-}
+use crate::mailbox::recipients::SessionChanges;
 
 /// A live session of an account that does not ask for its messages.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,13 +18,6 @@ pub(crate) struct PushTarget {
 }
 
 impl Presence {
-    /// What a registration or a hello of a session says: whether it takes the messages of the mailbox itself.
-    pub(crate) fn set_pulls_mailbox(&self, session_tag: &str, pulls: bool) {
-        if let Some(live) = self.lock().sessions.get_mut(session_tag) {
-            live.pulls_mailbox = Some(pulls);
-        }
-    }
-
     /// Whether a session is live, and of this account.
     pub(crate) fn is_session_of(&self, session_tag: &str, account_id: &str) -> bool {
         let state = self.lock();
@@ -53,7 +40,12 @@ impl Presence {
         self.lock().push_targets(account_id)
     }
 
-    /// Those of the accounts to which this registry has to deliver messages.
+    /// What has changed since the last call of what these questions ask.
+    pub(crate) fn take_push_changes(&self) -> SessionChanges {
+        std::mem::take(&mut self.lock().push_changes)
+    }
+
+    /// Those of the accounts to which this registry has to deliver messages, in their order.
     pub(crate) fn to_push_to(&self, account_ids: Vec<String>) -> Vec<String> {
         let state = self.lock();
         let has_targets = |account_id: &String| state.push_targets(account_id).is_some();
@@ -73,7 +65,7 @@ impl State {
         let mut targets = Vec::with_capacity(tags.len());
         for tag in tags {
             let live = self.sessions.get(tag)?;
-            if live.pulls_mailbox != Some(false) {
+            if live.modes.is_none_or(|modes| modes.pulls_mailbox) {
                 return None;
             }
             targets.push(PushTarget {

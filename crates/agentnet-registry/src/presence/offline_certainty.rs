@@ -105,6 +105,11 @@ impl Certainty {
         now.saturating_duration_since(self.heard_since) >= self.ttl
     }
 
+    /// Whether this registry could receive for so long without a gap.
+    pub(super) fn has_heard_for(&self, time: Duration, now: Instant) -> bool {
+        now.saturating_duration_since(self.heard_since) > time
+    }
+
     fn one_ttl_before(&self, now: Instant) -> Instant {
         now.checked_sub(self.ttl).unwrap_or(now)
     }

@@ -44,15 +44,17 @@ impl Ownership {
         true
     }
 
-    /// Another registry stops.
-    pub(super) fn left(&mut self, other: u64) {
-        self.others.remove(&other);
+    /// Another registry stops; `true` if it was known.
+    pub(super) fn left(&mut self, other: u64) -> bool {
+        self.others.remove(&other).is_some()
     }
 
-    /// Forgets registries that were silent for longer than `silence`.
-    pub(super) fn forget(&mut self, now: Instant, silence: Duration) {
+    /// Forgets registries that were silent for longer than `silence`; `true` if there are such.
+    pub(super) fn forget(&mut self, now: Instant, silence: Duration) -> bool {
+        let before = self.others.len();
         self.others
             .retain(|_, last| now.saturating_duration_since(*last) <= silence);
+        self.others.len() < before
     }
 
     /// Whether this registry owns a session.

@@ -16,7 +16,7 @@ use agentnet_store::StoreError;
 
 use super::HelloOutcome;
 use super::lookups::{adopt_session, load_profile, spawn_lookup, spawn_profile_lookup};
-use super::mailbox_mode::Hello;
+use super::session_modes::Hello;
 use crate::clock::Now;
 use crate::context::Context;
 
@@ -93,12 +93,12 @@ fn apply(ctx: &Arc<Context>, hello: &Hello, now: Now) {
         ctx.flush.notify();
         spawn_profile_lookup(ctx, agent.account_id.as_deref());
     }
-    note_mailbox_mode(ctx, hello);
+    note_modes(ctx, hello);
 }
 
-fn note_mailbox_mode(ctx: &Context, hello: &Hello) {
+fn note_modes(ctx: &Context, hello: &Hello) {
     if let Some(tag) = hello.agent.session_tag.as_deref() {
-        ctx.presence.set_pulls_mailbox(tag, hello.pulls_mailbox);
+        ctx.presence.set_modes(tag, hello.modes);
     }
 }
 
@@ -129,7 +129,7 @@ async fn returning_hello(
     }
     if adopt_session(ctx, tag, true).await? {
         ctx.presence.hello(agent, true, Now::read());
-        note_mailbox_mode(ctx, hello);
+        note_modes(ctx, hello);
         if let Some(at) = said {
             ctx.presence.note_signed_hello(tag, at);
         }

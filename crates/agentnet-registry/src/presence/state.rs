@@ -18,6 +18,7 @@ use super::recent_events::RecentEvents;
 use super::search::Ranking;
 use super::unsettled::{LeftSession, Unsettled};
 use crate::clock::Now;
+use crate::mailbox::recipients::SessionChanges;
 
 /// Live sessions that no registry is known to have issued: without signed identity, every client can make such ones up.
 pub(super) const MAX_UNISSUED: usize = 10_000;
@@ -43,6 +44,8 @@ pub(super) struct State {
     pub(super) ownership: Ownership,
     pub(super) unsettled: Unsettled,
     pub(super) certainty: Certainty,
+    /// What changed for the delivery of messages of mailboxes.
+    pub(super) push_changes: SessionChanges,
     /// When accounts went offline.
     pub(super) departures: RecentEvents,
     /// When sessions said goodbye: later news from the store or another registry is older than that.
@@ -75,6 +78,7 @@ impl State {
             ownership: Ownership::new(instance_id),
             unsettled: Unsettled::default(),
             certainty: Certainty::new(ttl, now.instant),
+            push_changes: SessionChanges::default(),
             departures: RecentEvents::default(),
             goodbyes: RecentEvents::default(),
             unissued: 0,
@@ -340,6 +344,7 @@ impl State {
 
     fn join_account(&mut self, account_id: Option<&str>, tag: &Arc<str>) {
         let Some(account_id) = account_id else { return };
+        self.push_changes.accounts.insert(account_id.to_owned());
         // Most accounts have one session.
         let tags = self
             .accounts
@@ -356,6 +361,7 @@ impl State {
         let Some(tags) = self.accounts.get_mut(account_id) else {
             return;
         };
+        self.push_changes.accounts.insert(account_id.to_owned());
         if let Ok(place) = tags.binary_search(tag) {
             tags.remove(place);
         }

@@ -20,6 +20,7 @@ use crate::context::Context;
 use crate::mailbox::Kept;
 use crate::mailbox::refusal::{KeepError, Refusal, STORE_FAILED};
 use crate::message_signature::{SignatureError, verify};
+use crate::task_ledger::messages::CapturedTask;
 
 /// The state of a reply whose message is not kept, since its receiver can take it.
 const LIVE: &str = "live";
@@ -50,6 +51,10 @@ pub(super) async fn put(ctx: &Arc<Context>, request: MailboxPutRequest) -> Resul
     }
     let pending = ctx.mailbox.enqueue(storable).await;
     let kept = ctx.mailbox.kept(pending).await.map_err(refused)?;
+    // It is in the history, and never in the stream.
+    if let Some(task) = CapturedTask::read(&envelope, now.time) {
+        ctx.task_ledger.messages.apply(&[&task]).await.map_err(store_failed)?;
+    }
     Ok(put_reply(message_id, kept).encode())
 }
 

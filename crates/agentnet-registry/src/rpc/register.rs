@@ -14,6 +14,7 @@ use crate::context::Context;
 use crate::identity::is_reserved;
 use crate::new_accounts;
 use crate::presence::lookups::new_session;
+use crate::presence::session_modes::SessionModes;
 use crate::register_auth;
 use crate::registration::account_claim;
 use crate::tasks::Phase;
@@ -72,7 +73,7 @@ pub(super) async fn register(ctx: &Arc<Context>, request: RegisterRequest, reply
     );
     session.signs = signs;
     ctx.presence.insert(session, now);
-    ctx.presence.set_pulls_mailbox(&session_tag, request.pulls_mailbox);
+    ctx.presence.set_modes(&session_tag, SessionModes::from(&request));
     ctx.presence.set_profile(account);
     // The session is stored before it is announced: the other registries read it from the store.
     if is_stored(ctx, &session_tag).await {

@@ -112,6 +112,9 @@ async fn a_dead_letter_is_listed_queued_again_and_deleted(
     assert_eq!(events.texts("event"), ["queued", "dead", "queued", "dropped"]);
     let late = bob.ack(&net, &leased[0], json!({"outcome": "done"})).await;
     assert_eq!(late["acked"], 0, "{late}");
+    // It is known as long as it would have lived.
+    let again = put(&net, &letter("m1", "acct_a", &bob.account_id)).await;
+    assert_eq!(again["state"], "dead", "{again}");
     until_counts(&net, &bob.account_id, [0, 0, 0]).await;
 }
 

@@ -72,6 +72,32 @@ async fn a_message_that_is_returned_comes_again(#[values(Backend::Sqlite, Backen
     events.with(&[("event", "retry"), ("message_id", "m2")]).await;
 }
 
+/// The reply of a lease was lost: the same request gets the same messages again, at the same attempt; another session does not.
+#[rstest]
+#[tokio::test]
+async fn a_repeated_lease_request_gets_the_same_messages(
+    #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+) {
+    let net = Network::on(backend, true).await;
+    let _registry = registry(&net).await;
+    let one = Session::join(&net, "bob", true).await;
+    let two = Session::join(&net, "bob", true).await;
+    for id in ["m1", "m2"] {
+        put(&net, &letter(id, "acct_a", &one.account_id)).await;
+    }
+    let request = json!({"lease_id": "l-1_A", "lease_ms": 600_000});
+    let first = one.lease_some(&net, request.clone()).await;
+    assert_eq!(ids(&first), ["m1", "m2"]);
+    assert_eq!(one.lease(&net, request.clone()).await["messages"], json!(first));
+    assert_eq!(two.lease(&net, request).await["messages"], json!([]));
+    assert_eq!(one.lease(&net, json!({"lease_id": "l-2"})).await["messages"], json!([]));
+    for message in &first {
+        assert_eq!(one.ack(&net, message, json!({"outcome": "done"})).await["acked"], 1);
+    }
+    let refused = ask(&net, "mailbox_lease", one.request(json!({"lease_id": "a.b"}))).await;
+    assert_eq!(refused["error"], "lease_id must be of letters, digits, - and _");
+}
+
 /// A session that dies with its lease loses it.
 #[tokio::test]
 async fn a_lease_that_is_over_is_given_to_another_session() {

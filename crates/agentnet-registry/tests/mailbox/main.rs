@@ -11,3 +11,4 @@ mod refusals;
 mod signed;
 #[path = "../support/mod.rs"]
 mod support;
+mod told;

@@ -1,10 +1,11 @@
 //! Agents that know no mailbox get their messages in their inbox.
 
+use agentnet_testkit::eventually;
 use rstest::rstest;
 use serde_json::json;
 
 use crate::client::{Answers, Heard, Session, agent, config, ids, letter, list, put, registry, send, until_counts};
-use crate::support::{Backend, Network};
+use crate::support::{Backend, DEADLINE, Network};
 
 const ACCEPTS: Answers = &[&[("accepted", "")]];
 
@@ -110,6 +111,47 @@ async fn a_message_may_wait_for_the_end_of_its_handler(#[values(Backend::Sqlite,
     let bob = Session::join(&net, "bob", false).await;
     until_counts(&net, &bob.account_id, [0, 0, 0]).await;
     assert_eq!(inbox.texts("message_id"), ["m1", "m2", "m1"]);
+}
+
+/// A copy that is a duplicate says that an earlier one has arrived, and not that its handler has finished, or will.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_duplicate_waits_for_the_end_of_the_handler() {
+    let net = Network::new(true).await;
+    let _registry = registry(&net).await;
+    let bob = Session::absent(&net, "bob").await;
+    let mut message = letter("m1", "acct_a", &bob.account_id);
+    message["mailbox"] = json!({"ack": "processed"});
+    put(&net, &message).await;
+    let answers: Answers = &[
+        &[("rejected", "duplicate"), ("rejected", "handler_error")],
+        &[("rejected", "duplicate"), ("processed", "")],
+    ];
+    let inbox = agent(&net, &bob, answers).await;
+    let bob = Session::join(&net, "bob", false).await;
+    until_counts(&net, &bob.account_id, [0, 0, 0]).await;
+    assert_eq!(inbox.texts("message_id"), ["m1", "m1"]);
+}
+
+/// After some copies, a message for an agent without room waits, and others have their turn.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_without_room_is_left_alone_for_a_while() {
+    let net = Network::new(true).await;
+    let _registry = registry(&net).await;
+    let bob = Session::absent(&net, "bob").await;
+    put(&net, &letter("m1", "acct_a", &bob.account_id)).await;
+    let inbox = agent(&net, &bob, &[&[("rejected", "busy")]]).await;
+    let bob = Session::join(&net, "bob", false).await;
+    let waiting = eventually(DEADLINE, async || {
+        let waiting = list(&net, &bob.account_id, "queued").await;
+        match waiting.iter().any(|message| message["last_code"] == "busy") {
+            true => Ok(waiting),
+            false => Err(json!(waiting)),
+        }
+    })
+    .await
+    .unwrap();
+    assert_eq!((ids(&waiting), &waiting[0]["attempts"]), (vec!["m1"], &json!(0)));
+    assert_eq!(inbox.texts("message_id"), ["m1"; 4]);
 }
 
 /// One session that asks for its messages is enough: none is delivered to the others.

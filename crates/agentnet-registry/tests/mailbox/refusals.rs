@@ -68,6 +68,34 @@ async fn what_cannot_be_kept_is_refused_with_its_reason(
     assert_eq!(receipt["code"], "mailbox_not_storable", "{receipt}");
 }
 
+/// Somebody else's message with the id of a message must not count as that message.
+#[rstest]
+#[tokio::test]
+async fn the_id_of_another_senders_message_is_refused(#[values(Backend::Sqlite, Backend::Postgres)] backend: Backend) {
+    let net = Network::on(backend, true).await;
+    let _registry = registry(&net).await;
+    let bob = Session::absent(&net, "bob").await;
+    assert_eq!(
+        put(&net, &letter("m1", "acct_x", &bob.account_id)).await["state"],
+        "queued"
+    );
+    let own = letter("m1", "acct_a", &bob.account_id);
+    refused(&put(&net, &own).await, "mailbox_not_storable");
+    let receipts = Heard::receipts(&net, "acct_a").await;
+    send(&net, &own).await;
+    let receipt = receipts.with(&[("message_id", "m1")]).await;
+    assert_eq!(
+        (&receipt["status"], &receipt["code"]),
+        (&json!("rejected"), &json!("mailbox_not_storable")),
+        "{receipt}"
+    );
+    let bob = Session::join(&net, "bob", true).await;
+    for message in bob.lease_some(&net, json!({})).await {
+        bob.ack(&net, &message, json!({"outcome": "done"})).await;
+    }
+    refused(&put(&net, &own).await, "mailbox_not_storable");
+}
+
 #[rstest]
 #[tokio::test]
 async fn mailboxes_have_limits(#[values(Backend::Sqlite, Backend::Postgres)] backend: Backend) {

@@ -47,6 +47,16 @@ async fn the_room_on_the_disk_is_told_where_the_database_is_a_file(
     registry.shutdown().await;
 }
 
+/// As `nats sub '>'` does.
+#[tokio::test]
+async fn a_client_that_reads_everything_holds_nobody_up() {
+    let net = Network::new(true).await;
+    let _all = Capture::subscribe(&net.client, ">").await.unwrap();
+    let registry = net.registry().await;
+    net.register("alice").await;
+    registry.shutdown().await;
+}
+
 #[tokio::test]
 async fn no_answer_goes_where_agents_and_registries_take_messages() {
     let net = Network::new(true).await;

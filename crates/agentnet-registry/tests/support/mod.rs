@@ -17,10 +17,16 @@ pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
 pub(crate) const TOKEN: &str = "s3cret";
 
 /// The names of all RPCs.
-pub(crate) const RPCS: [&str; 19] = [
-    // These two have bounds of their own.
+pub(crate) const RPCS: [&str; 29] = [
+    // These have bounds of their own.
     "register",
     "mailbox_put",
+    "task_create",
+    "task_heartbeat",
+    "task_finish",
+    "task_cancel",
+    "task_input",
+    "task_retry",
     "list",
     "resolve_account",
     "resolve_key",
@@ -38,6 +44,10 @@ pub(crate) const RPCS: [&str; 19] = [
     "mailbox_status",
     "mailbox_list",
     "mailbox_action",
+    "task_claim",
+    "task_events",
+    "task_status",
+    "task_list",
 ];
 
 /// Which database keeps the history.

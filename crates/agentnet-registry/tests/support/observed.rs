@@ -1,5 +1,7 @@
 //! A real store whose calls can be counted, and that can be cut off.
 
+mod tasks;
+
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
@@ -7,7 +9,7 @@ use agentnet_protocol::Timestamp;
 use agentnet_store::model::{
     Account, AccountClaim, AccountQuery, Appended, KnownAccount, LeaseEnd, LeaseEnded, LeaseQuery, Leased,
     MailboxChoice, MailboxCounts, MailboxLimits, MailboxQuery, MailboxRow, Message, MessageQuery, NewMessage,
-    NewQueued, Oversized, Page, Pruned, PutOutcome, Registry, Session, Thread, ThreadQuery,
+    NewQueued, Oversized, Page, Pruned, PutOutcome, Registry, Session, Thread, ThreadQuery, UntoldEnd,
 };
 use agentnet_store::{Accounts, Mailboxes, Messages, Registries, Sessions, Store, StoreError, Threads};
 use async_trait::async_trait;
@@ -281,14 +283,20 @@ impl Mailboxes for Observed {
         account_id: &str,
         choice: &MailboxChoice,
         now: Timestamp,
+        limits: &MailboxLimits,
     ) -> Result<Vec<MailboxRow>, StoreError> {
         self.reach().await?;
-        self.store.requeue_messages(account_id, choice, now).await
+        self.store.requeue_messages(account_id, choice, now, limits).await
     }
 
-    async fn drop_messages(&self, account_id: &str, choice: &MailboxChoice) -> Result<Vec<MailboxRow>, StoreError> {
+    async fn drop_messages(
+        &self,
+        account_id: &str,
+        choice: &MailboxChoice,
+        now: Timestamp,
+    ) -> Result<Vec<MailboxRow>, StoreError> {
         self.reach().await?;
-        self.store.drop_messages(account_id, choice).await
+        self.store.drop_messages(account_id, choice, now).await
     }
 
     async fn expire_messages(&self, now: Timestamp, limit: usize) -> Result<Vec<MailboxRow>, StoreError> {
@@ -306,14 +314,19 @@ impl Mailboxes for Observed {
         self.store.bury_messages(now, max_attempts, limit).await
     }
 
-    async fn prune_mailboxes(
-        &self,
-        done_before: Timestamp,
-        dead_before: Timestamp,
-        limit: usize,
-    ) -> Result<u64, StoreError> {
+    async fn untold_ends(&self, before: Timestamp, now: Timestamp, limit: usize) -> Result<Vec<UntoldEnd>, StoreError> {
         self.reach().await?;
-        self.store.prune_mailboxes(done_before, dead_before, limit).await
+        self.store.untold_ends(before, now, limit).await
+    }
+
+    async fn ends_told(&self, seqs: &[i64]) -> Result<(), StoreError> {
+        self.reach().await?;
+        self.store.ends_told(seqs).await
+    }
+
+    async fn prune_mailboxes(&self, now: Timestamp, dead_before: Timestamp, limit: usize) -> Result<u64, StoreError> {
+        self.reach().await?;
+        self.store.prune_mailboxes(now, dead_before, limit).await
     }
 }
 

@@ -53,7 +53,7 @@ async fn identity_and_threads(#[values(Backend::Sqlite, Backend::Postgres)] back
     let mut strict = options();
     strict.strict = true;
     let report = registry::run(&net.client, &strict).await.unwrap();
-    all_pass(&report, 208);
+    all_pass(&report, 340);
     assert_eq!(report.target, registry.server_id());
     registry.shutdown().await;
 }
@@ -70,10 +70,10 @@ async fn dev_auth(#[values(Backend::Sqlite, Backend::Postgres)] backend: Backend
     let registry = net.registry_with(config).await;
     let mut signed = options();
     (signed.strict, signed.dev_auth) = (true, true);
-    all_pass(&registry::run(&net.client, &signed).await.unwrap(), 46);
+    all_pass(&registry::run(&net.client, &signed).await.unwrap(), 85);
     // And again, where the accounts of the first run are known already.
     signed.strict = false;
-    all_pass(&registry::run(&net.client, &signed).await.unwrap(), 46);
+    all_pass(&registry::run(&net.client, &signed).await.unwrap(), 85);
 
     signed.dev_auth = false;
     let error = registry::run(&net.client, &signed).await.unwrap_err();

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::sample::{
     any_account, any_message, any_thread, at, lease, mailbox, message, queued, requested, roomy, session,
 };
+use super::sample_tasks::{any_task, cancel, claim_at, new_task};
 use crate::StoreError;
 use crate::model::{Appended, Leased, MailboxChoice};
 use crate::store::Store;
@@ -44,12 +45,27 @@ pub async fn a_closed_store_is_unavailable(store: Arc<dyn Store>) {
         store.mailbox_messages(&mailbox("b")).await.err(),
         store.accounts_with_mail("", 1).await.err(),
         store
-            .drop_messages("b", &MailboxChoice::Messages(vec!["m".into()]))
+            .drop_messages("b", &MailboxChoice::Messages(vec!["m".into()]), at(1))
             .await
             .err(),
         store.expire_messages(at(1), 1).await.err(),
         store.bury_messages(at(1), 1, 1).await.err(),
+        store.untold_ends(at(1), at(1), 1).await.err(),
+        store.ends_told(&[1]).await.err(),
         store.prune_mailboxes(at(1), at(1), 1).await.err(),
+        store.create_tasks(&[new_task("t")], 1).await.err(),
+        store.task("t").await.err(),
+        store.change_tasks(&[("t".into(), cancel())], at(1)).await.err(),
+        store.claim_tasks(&claim_at(1)).await.err(),
+        store.tick_tasks(at(1), 1, 1).await.err(),
+        store.tasks(&any_task()).await.err(),
+        store.task_children(&["t".into()]).await.err(),
+        store.open_children("t", 1).await.err(),
+        store.children_with_children("t", 1).await.err(),
+        store.task_events("t", 0, 1).await.err(),
+        store.latest_task_events(&["t".into()]).await.err(),
+        store.task_counts().await.err(),
+        store.prune_tasks(at(1), 1).await.err(),
     ];
     for (index, result) in results.into_iter().enumerate() {
         assert!(
@@ -82,9 +98,19 @@ pub async fn empty_batches_do_nothing(store: Arc<dyn Store>) {
             .is_empty()
     );
     let none = MailboxChoice::Messages(Vec::new());
-    assert!(store.requeue_messages("b", &none, at(1)).await.unwrap().is_empty());
-    assert!(store.drop_messages("b", &none).await.unwrap().is_empty());
+    let requeued = store.requeue_messages("b", &none, at(1), &roomy()).await.unwrap();
+    assert!(requeued.is_empty());
+    assert!(store.drop_messages("b", &none, at(1)).await.unwrap().is_empty());
+    assert!(store.untold_ends(at(1), at(1), 1).await.unwrap().is_empty());
+    store.ends_told(&[]).await.unwrap();
     assert!(store.expire_messages(at(1), 1).await.unwrap().is_empty());
     assert!(store.bury_messages(at(1), 1, 1).await.unwrap().is_empty());
     assert_eq!(store.prune_mailboxes(at(1), at(1), 1).await.unwrap(), 0);
+    assert!(store.create_tasks(&[], 1).await.unwrap().is_empty());
+    assert!(store.change_tasks(&[], at(1)).await.unwrap().is_empty());
+    assert!(store.claim_tasks(&claim_at(1)).await.unwrap().is_empty());
+    assert!(store.tick_tasks(at(1), 1, 1).await.unwrap().is_empty());
+    assert!(store.task_children(&[]).await.unwrap().is_empty());
+    assert!(store.latest_task_events(&[]).await.unwrap().is_empty());
+    assert_eq!(store.prune_tasks(at(1), 1).await.unwrap(), 0);
 }

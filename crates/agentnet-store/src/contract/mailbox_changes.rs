@@ -5,7 +5,7 @@ use std::sync::Arc;
 use agentnet_protocol::mailbox::{MailboxOutcome, MailboxState};
 
 use super::sample::{at, end, lease, leased_ids, mailbox, queued, roomy};
-use crate::model::{LeaseEnd, MailboxChoice, MailboxCounts, MailboxQuery, MailboxRow, NewQueued, PutOutcome};
+use crate::model::{LeaseEnd, MailboxChoice, MailboxCounts, MailboxQuery, MailboxRow, NewQueued};
 use crate::store::Store;
 
 async fn put(store: &dyn Store, account_id: &str, ids: &[&str]) {
@@ -128,7 +128,10 @@ pub async fn dead_messages_wait_again(store: Arc<dyn Store>) {
     put_ended(&*store, "acct_b", &MIXED).await;
     put_ended(&*store, "acct_c", &MIXED[..1]).await;
     let choice = chosen(&["m4", "m1", "m2", "m3", "m5", "none"]);
-    let rows = store.requeue_messages("acct_b", &choice, at(20)).await.unwrap();
+    let rows = store
+        .requeue_messages("acct_b", &choice, at(20), &roomy())
+        .await
+        .unwrap();
     assert_eq!(ids(&rows), ["m1", "m4"]);
     for row in &rows {
         assert_eq!((row.state, row.attempts, row.done_at), (MailboxState::Queued, 0, None));
@@ -141,15 +144,20 @@ pub async fn dead_messages_wait_again(store: Arc<dyn Store>) {
     let counts = store.mailbox_counts(Some("acct_b")).await.unwrap();
     assert_eq!((counts.queued, counts.dead, counts.bytes), (3, 0, 40));
     put(&*store, "acct_b", &["m7"]).await;
+    // The lease of m3 ran out: it comes alone.
+    let leased = store.lease_messages(&lease("acct_b", 20)).await.unwrap().messages;
+    let done = end(&leased[0].lease, MailboxOutcome::Done);
+    store.end_leases("acct_b", "tag", &[done], at(20), 3).await.unwrap();
+    assert_eq!((leased.len(), leased[0].message_id.as_str()), (1, "m3"));
     assert_eq!(
-        leased_ids(&*store, &lease("acct_b", 20)).await,
-        ["m3", "m5", "m1", "m4", "m7"]
+        leased_ids(&*store, &lease("acct_b", 21)).await,
+        ["m5", "m1", "m4", "m7"]
     );
     // By state: only the dead, so many, none that has expired.
     let by_state = |state, limit| MailboxChoice::State(state, limit);
     for state in [MailboxState::Queued, MailboxState::Leased, MailboxState::Done] {
         let rows = store
-            .requeue_messages("acct_c", &by_state(state, 9), at(20))
+            .requeue_messages("acct_c", &by_state(state, 9), at(20), &roomy())
             .await
             .unwrap();
         assert!(rows.is_empty(), "{state}");
@@ -157,7 +165,7 @@ pub async fn dead_messages_wait_again(store: Arc<dyn Store>) {
     let dead = by_state(MailboxState::Dead, 9);
     assert!(
         store
-            .requeue_messages("acct_c", &dead, at(1_000))
+            .requeue_messages("acct_c", &dead, at(1_000), &roomy())
             .await
             .unwrap()
             .is_empty()
@@ -165,12 +173,15 @@ pub async fn dead_messages_wait_again(store: Arc<dyn Store>) {
     let none = by_state(MailboxState::Dead, 0);
     assert!(
         store
-            .requeue_messages("acct_c", &none, at(20))
+            .requeue_messages("acct_c", &none, at(20), &roomy())
             .await
             .unwrap()
             .is_empty()
     );
-    let rows = store.requeue_messages("acct_c", &dead, at(999)).await.unwrap();
+    let rows = store
+        .requeue_messages("acct_c", &dead, at(999), &roomy())
+        .await
+        .unwrap();
     assert_eq!(ids(&rows), ["m1"]);
 }
 
@@ -179,26 +190,26 @@ pub async fn messages_are_dropped(store: Arc<dyn Store>) {
     put_ended(&*store, "acct_b", &MIXED).await;
     put(&*store, "acct_c", &["m1"]).await;
     let rows = store
-        .drop_messages("acct_b", &chosen(&["m5", "m3", "m1", "m2"]))
+        .drop_messages("acct_b", &chosen(&["m5", "m3", "m1", "m2"]), at(5))
         .await
         .unwrap();
     assert_eq!(ids(&rows), ["m1", "m3", "m5"]);
     assert_eq!((rows[0].state, rows[0].body.len()), (MailboxState::Dead, 10));
     assert_eq!(listed(&*store, "acct_b", None).await, ["m2", "m4", "m6"]);
     let done = MailboxChoice::State(MailboxState::Done, 9);
-    assert!(store.drop_messages("acct_b", &done).await.unwrap().is_empty());
+    assert!(store.drop_messages("acct_b", &done, at(5)).await.unwrap().is_empty());
     let dead = MailboxChoice::State(MailboxState::Dead, 1);
-    assert_eq!(ids(&store.drop_messages("acct_b", &dead).await.unwrap()), ["m4"]);
-    assert!(store.drop_messages("acct_b", &chosen(&[])).await.unwrap().is_empty());
+    assert_eq!(ids(&store.drop_messages("acct_b", &dead, at(5)).await.unwrap()), ["m4"]);
+    assert!(
+        store
+            .drop_messages("acct_b", &chosen(&[]), at(5))
+            .await
+            .unwrap()
+            .is_empty()
+    );
     let counts = store.mailbox_counts(Some("acct_b")).await.unwrap();
     assert_eq!(counts, MailboxCounts::default());
     assert_eq!(store.mailbox_counts(None).await.unwrap().bytes, 10);
-    // Forgotten: it may be put in again.
-    let again = store
-        .put_messages(&[queued("m1", "acct_a", "acct_b")], &roomy())
-        .await
-        .unwrap();
-    assert_eq!(again, [PutOutcome::Queued { position: 0 }]);
 }
 
 /// Those that wait, or whose lease is over, oldest end first; dead and delivered ones stay.
@@ -209,11 +220,13 @@ pub async fn expired_messages_are_deleted(store: Arc<dyn Store>) {
     store.put_messages(&[early], &roomy()).await.unwrap();
     assert!(store.expire_messages(at(49), 10).await.unwrap().is_empty());
     assert_eq!(ids(&store.expire_messages(at(50), 10).await.unwrap()), ["early"]);
-    // m3 is leased once more, until second 1,005.
-    assert_eq!(leased_ids(&*store, &lease("acct_b", 995)).await, ["m3", "m5"]);
-    assert!(store.expire_messages(at(1_004), 10).await.unwrap().is_empty());
+    // m3 is leased once more, until second 1,005; m5 waits behind it.
+    assert_eq!(leased_ids(&*store, &lease("acct_b", 995)).await, ["m3"]);
+    assert_eq!(ids(&store.expire_messages(at(1_004), 10).await.unwrap()), ["m5"]);
+    put(&*store, "acct_c", &["m7"]).await;
     assert_eq!(store.expire_messages(at(1_005), 1).await.unwrap().len(), 1);
-    assert_eq!(store.expire_messages(at(1_005), 10).await.unwrap().len(), 1);
+    let last = store.expire_messages(at(1_005), 10).await.unwrap();
+    assert_eq!((last.len(), last[0].body.len()), (1, 10));
     assert_eq!(listed(&*store, "acct_b", None).await, ["m1", "m2", "m4", "m6"]);
     let counts = store.mailbox_counts(None).await.unwrap();
     assert_eq!((counts.queued, counts.leased, counts.dead, counts.bytes), (0, 0, 2, 20));
@@ -223,14 +236,14 @@ pub async fn expired_messages_are_deleted(store: Arc<dyn Store>) {
 pub async fn messages_without_an_answer_are_buried(store: Arc<dyn Store>) {
     put(&*store, "acct_b", &["m1", "m2"]).await;
     put(&*store, "acct_c", &["m3"]).await;
-    for seconds in [0, 10, 20] {
+    for (seconds, ids) in [(0, &["m1", "m2"] as &[&str]), (10, &["m1"]), (20, &["m1"])] {
         assert!(store.bury_messages(at(seconds), 3, 10).await.unwrap().is_empty());
-        assert_eq!(leased_ids(&*store, &lease("acct_b", seconds)).await, ["m1", "m2"]);
+        assert_eq!(leased_ids(&*store, &lease("acct_b", seconds)).await, ids);
     }
     assert!(store.bury_messages(at(29), 3, 10).await.unwrap().is_empty());
     assert!(store.bury_messages(at(30), 3, 0).await.unwrap().is_empty());
     let rows = store.bury_messages(at(30), 3, 10).await.unwrap();
-    assert_eq!(ids(&rows), ["m1", "m2"]);
+    assert_eq!(ids(&rows), ["m1"]);
     for row in &rows {
         assert_eq!(
             (row.state, row.attempts, row.done_at, row.body.len()),
@@ -238,7 +251,14 @@ pub async fn messages_without_an_answer_are_buried(store: Arc<dyn Store>) {
         );
     }
     let counts = store.mailbox_counts(None).await.unwrap();
-    assert_eq!((counts.queued, counts.leased, counts.dead, counts.bytes), (1, 0, 2, 30));
+    assert_eq!((counts.queued, counts.leased, counts.dead, counts.bytes), (2, 0, 1, 30));
+    // Those that were leased behind one that dies were not begun.
+    put(&*store, "acct_d", &["m4", "m5"]).await;
+    assert_eq!(leased_ids(&*store, &lease("acct_d", 30)).await, ["m4", "m5"]);
+    assert_eq!(ids(&store.bury_messages(at(40), 1, 10).await.unwrap()), ["m4"]);
+    assert!(store.bury_messages(at(40), 1, 10).await.unwrap().is_empty());
+    let leased = store.lease_messages(&lease("acct_d", 40)).await.unwrap().messages;
+    assert_eq!((leased[0].message_id.as_str(), leased[0].attempt), ("m5", 1));
     // Fewer attempts are allowed than were made.
     let leased = store.lease_messages(&lease("acct_c", 30)).await.unwrap().messages;
     let retry = end(&leased[0].lease, MailboxOutcome::Retry);
@@ -248,12 +268,24 @@ pub async fn messages_without_an_answer_are_buried(store: Arc<dyn Store>) {
 
 /// Delivered and dead ones, each by its own time, so many at a time.
 pub async fn ended_messages_are_pruned(store: Arc<dyn Store>) {
+    let told = async || {
+        let untold = store.untold_ends(at(9), at(9), 9).await.unwrap();
+        let seqs: Vec<i64> = untold.iter().map(|end| end.row.seq).collect();
+        store.ends_told(&seqs).await.unwrap();
+    };
     put_ended(&*store, "acct_b", &MIXED).await;
-    assert_eq!(store.prune_mailboxes(at(1), at(1), 10).await.unwrap(), 0);
-    assert_eq!(store.prune_mailboxes(at(2), at(1), 1).await.unwrap(), 1);
-    assert_eq!(store.prune_mailboxes(at(2), at(1), 10).await.unwrap(), 1);
+    let day = 24 * 60 * 60;
+    assert_eq!(store.prune_mailboxes(at(day), at(1), 10).await.unwrap(), 0);
+    assert_eq!(store.prune_mailboxes(at(day + 1), at(1), 1).await.unwrap(), 1);
+    assert_eq!(store.prune_mailboxes(at(day + 1), at(1), 10).await.unwrap(), 1);
     assert_eq!(listed(&*store, "acct_b", None).await, ["m1", "m3", "m4", "m5"]);
     assert_eq!(store.mailbox_counts(None).await.unwrap().bytes, 40);
+    assert_eq!(
+        store.prune_mailboxes(at(1), at(2), 10).await.unwrap(),
+        0,
+        "not told yet"
+    );
+    told().await;
     assert_eq!(store.prune_mailboxes(at(1), at(2), 10).await.unwrap(), 2);
     assert_eq!(listed(&*store, "acct_b", None).await, ["m3", "m5"]);
     let counts = store.mailbox_counts(Some("acct_b")).await.unwrap();

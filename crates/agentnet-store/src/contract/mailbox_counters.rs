@@ -6,7 +6,7 @@ use std::sync::Arc;
 use agentnet_protocol::mailbox::{MailboxOutcome, MailboxState};
 
 use super::sample::{at, end, lease, mailbox, queued, roomy};
-use crate::model::{LeaseEnd, LeaseQuery, MailboxChoice, MailboxCounts, NewQueued};
+use crate::model::{LeaseEnd, LeaseQuery, MailboxChoice, MailboxCounts, MailboxLimits, NewQueued};
 use crate::store::Store;
 
 const ACCOUNTS: [&str; 4] = ["acct_a", "acct_b", "acct_c", "acct_d"];
@@ -44,7 +44,11 @@ async fn change(store: &dyn Store, writer: usize, step: usize, numbers: &mut Num
                     new
                 })
                 .collect();
-            store.put_messages(&batch, &roomy()).await.unwrap();
+            let limits = MailboxLimits {
+                max_bytes: 1_000,
+                ..roomy()
+            };
+            store.put_messages(&batch, &limits).await.unwrap();
         }
         3..=5 => {
             let query = LeaseQuery {
@@ -69,12 +73,15 @@ async fn change(store: &dyn Store, writer: usize, step: usize, numbers: &mut Num
         }
         6 => {
             let dead = MailboxChoice::State(MailboxState::Dead, 3);
-            store.requeue_messages(account, &dead, at(seconds)).await.unwrap();
+            store
+                .requeue_messages(account, &dead, at(seconds), &roomy())
+                .await
+                .unwrap();
         }
         7 => {
             let state = [MailboxState::Queued, MailboxState::Leased, MailboxState::Dead][numbers.below(3)];
             store
-                .drop_messages(account, &MailboxChoice::State(state, 2))
+                .drop_messages(account, &MailboxChoice::State(state, 2), at(seconds))
                 .await
                 .unwrap();
         }
@@ -82,9 +89,12 @@ async fn change(store: &dyn Store, writer: usize, step: usize, numbers: &mut Num
             store.expire_messages(at(seconds), 5).await.unwrap();
             store.bury_messages(at(seconds), 3, 5).await.unwrap();
             store
-                .prune_mailboxes(at(seconds - 5), at(seconds - 10), 5)
+                .prune_mailboxes(at(seconds + 24 * 60 * 60 - 5), at(seconds - 10), 5)
                 .await
                 .unwrap();
+            let untold = store.untold_ends(at(seconds), at(seconds), 5).await.unwrap();
+            let seqs: Vec<i64> = untold.iter().map(|end| end.row.seq).collect();
+            store.ends_told(&seqs).await.unwrap();
         }
     }
 }

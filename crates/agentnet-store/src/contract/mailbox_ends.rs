@@ -139,6 +139,29 @@ pub async fn a_lost_lease_changes_nothing(store: Arc<dyn Store>) {
     assert_eq!(counts, MailboxCounts::default());
 }
 
+/// An acknowledgement of an earlier lease beside that of the lease in force, in either order: each gets its own answer.
+pub async fn the_lease_in_force_counts(store: Arc<dyn Store>) {
+    let early = leases(&*store, &["m1", "m2"]).await;
+    let leased = store.lease_messages(&lease("acct_b", 20)).await.unwrap().messages;
+    let of = |index: usize, early: &str| {
+        let in_force = &leased[index].lease;
+        assert_ne!(in_force, early);
+        [end(early, MailboxOutcome::Dead), end(in_force, MailboxOutcome::Done)]
+    };
+    let first = of(0, &early[0]);
+    let ended = store.end_leases("acct_b", "tag", &first, at(21), 3).await.unwrap();
+    assert!(
+        matches!(&ended[..], [LeaseEnded::Lost, LeaseEnded::Done(row)] if row.message_id == "m1"),
+        "{ended:?}"
+    );
+    let [old, new] = of(1, &early[1]);
+    let ended = store.end_leases("acct_b", "tag", &[new, old], at(21), 3).await.unwrap();
+    assert!(
+        matches!(&ended[..], [LeaseEnded::Done(row), LeaseEnded::Lost] if row.message_id == "m2"),
+        "{ended:?}"
+    );
+}
+
 /// From now on, for leases in force alone.
 pub async fn leases_are_extended(store: Arc<dyn Store>) {
     let leases = leases(&*store, &["m1", "m2"]).await;

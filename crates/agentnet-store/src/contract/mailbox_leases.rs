@@ -6,7 +6,7 @@ use std::sync::Arc;
 use agentnet_protocol::mailbox::{MailboxOutcome, MailboxState};
 
 use super::sample::{at, end, lease, leased_ids, mailbox, queued, roomy};
-use crate::model::{LeaseEnd, LeaseQuery, Leased, NewQueued};
+use crate::model::{LeaseEnd, LeaseEnded, LeaseQuery, Leased, NewQueued};
 use crate::store::Store;
 
 async fn put(store: &dyn Store, messages: &[(&str, &str)]) {
@@ -71,16 +71,18 @@ pub async fn a_sender_waits_for_its_earlier_message(store: Arc<dyn Store>) {
 
 /// A message whose lease is over is leased again, and each lease counts as an attempt.
 pub async fn a_lease_ends_by_itself(store: Arc<dyn Store>) {
-    put(&*store, &[("m1", "acct_a"), ("m2", "acct_a")]).await;
+    put(&*store, &[("m1", "acct_a")]).await;
     for (seconds, attempt) in [(0, 1), (10, 2), (20, 3)] {
         let leased = store.lease_messages(&lease("acct_b", seconds)).await.unwrap().messages;
         let attempts: Vec<_> = leased.iter().map(|message| message.attempt).collect();
-        assert_eq!(attempts, [attempt, attempt], "{seconds}");
+        assert_eq!(attempts, [attempt], "{seconds}");
         assert!(leased_ids(&*store, &lease("acct_b", seconds + 9)).await.is_empty());
     }
-    // Attempted too often: no longer delivered, and no longer in the way.
-    put(&*store, &[("m3", "acct_a")]).await;
+    // Attempted too often: no longer delivered, and no longer in the way once it is dead.
+    put(&*store, &[("m2", "acct_a"), ("m3", "acct_c")]).await;
     assert_eq!(leased_ids(&*store, &lease("acct_b", 30)).await, ["m3"]);
+    assert_eq!(store.bury_messages(at(30), 3, 9).await.unwrap().len(), 1);
+    assert_eq!(leased_ids(&*store, &lease("acct_b", 31)).await, ["m2"]);
 }
 
 /// Neither is leased nor in the way of later ones.
@@ -112,6 +114,37 @@ pub async fn an_exclusive_lease_is_alone(store: Arc<dyn Store>) {
     assert_eq!(leased_ids(&*store, &exclusive(13)).await, ["m2"]);
 }
 
+/// A lease of a registry that is gone is over at once, and its attempt does not count; that of a session is not.
+pub async fn a_lease_of_a_registry_that_is_gone_is_over(store: Arc<dyn Store>) {
+    put(&*store, &[("m1", "acct_a")]).await;
+    let by = |session_tag: &str, seconds: i64, pushing: &[&str]| LeaseQuery {
+        session_tag: session_tag.to_owned(),
+        exclusive: true,
+        pushing: Some(pushing.iter().map(|tag| (*tag).to_owned()).collect()),
+        ..lease("acct_b", seconds)
+    };
+    let first = store.lease_messages(&by("push_r1", 0, &[])).await.unwrap().messages;
+    assert!(
+        leased_ids(&*store, &by("push_r2", 1, &["push_r0", "push_r1"]))
+            .await
+            .is_empty()
+    );
+    let other = store
+        .lease_messages(&by("push_r2", 2, &["push_r0"]))
+        .await
+        .unwrap()
+        .messages;
+    assert_eq!((other[0].message_id.as_str(), other[0].attempt), ("m1", 1));
+    let late = end(&first[0].lease, MailboxOutcome::Done);
+    let ended = store.end_leases("acct_b", "push_r1", &[late], at(3), 3).await.unwrap();
+    assert_eq!(ended, [LeaseEnded::Lost]);
+    let done = end(&other[0].lease, MailboxOutcome::Done);
+    store.end_leases("acct_b", "push_r2", &[done], at(3), 3).await.unwrap();
+    put(&*store, &[("m2", "acct_a")]).await;
+    assert_eq!(leased_ids(&*store, &lease("acct_b", 4)).await, ["m2"]);
+    assert!(leased_ids(&*store, &by("push_r2", 5, &[])).await.is_empty());
+}
+
 /// A message is leased even if it alone is larger than the bound.
 pub async fn a_lease_is_bounded_in_bytes(store: Arc<dyn Store>) {
     put(&*store, &[("m1", "acct_a"), ("m2", "acct_a"), ("m3", "acct_a")]).await;
@@ -119,8 +152,11 @@ pub async fn a_lease_is_bounded_in_bytes(store: Arc<dyn Store>) {
         max_bytes,
         ..lease("acct_b", seconds)
     };
-    assert_eq!(leased_ids(&*store, &bytes(0, 1)).await, ["m1"]);
-    assert_eq!(leased_ids(&*store, &bytes(10, 20)).await, ["m1", "m2"]);
+    let leased = store.lease_messages(&bytes(0, 1)).await.unwrap().messages;
+    assert_eq!((leased.len(), leased[0].message_id.as_str()), (1, "m1"));
+    let retry = end(&leased[0].lease, MailboxOutcome::Retry);
+    store.end_leases("acct_b", "tag", &[retry], at(1), 3).await.unwrap();
+    assert_eq!(leased_ids(&*store, &bytes(1, 20)).await, ["m1", "m2"]);
 }
 
 /// The reply of a call may be lost: the same token gets the same messages, at the same attempt.
@@ -147,13 +183,16 @@ pub async fn a_long_queue_of_one_sender_holds_no_other_up(store: Arc<dyn Store>)
         max: 1,
         ..lease("acct_b", 0)
     };
-    assert_eq!(leased_ids(&*store, &one).await, ["m0"]);
+    let first = store.lease_messages(&one).await.unwrap().messages;
+    assert_eq!((first.len(), first[0].message_id.as_str()), (1, "m0"));
     let leased = store.lease_messages(&lease("acct_b", 1)).await.unwrap();
     assert_eq!(
         (leased.messages[0].message_id.as_str(), leased.remaining),
         ("other", 600)
     );
-    assert_eq!(leased_ids(&*store, &lease("acct_b", 11)).await.len(), 100);
+    let done = end(&first[0].lease, MailboxOutcome::Done);
+    store.end_leases("acct_b", "tag", &[done], at(2), 3).await.unwrap();
+    assert_eq!(leased_ids(&*store, &lease("acct_b", 2)).await.len(), 100);
 }
 
 /// Sessions that lease at the same time never get one message twice.

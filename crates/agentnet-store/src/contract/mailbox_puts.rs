@@ -5,7 +5,7 @@ use std::sync::Arc;
 use agentnet_protocol::mailbox::{MailboxAck, MailboxOutcome, MailboxState};
 
 use super::sample::{any_message, at, end, lease, mailbox, message_ids, queued, roomy};
-use crate::model::{LeasedRow, MailboxCounts, MailboxLimits, MailboxRow, NewQueued, PutOutcome};
+use crate::model::{LeasedRow, MailboxCounts, MailboxEnd, MailboxLimits, MailboxRow, NewQueued, PutOutcome};
 use crate::store::Store;
 
 fn at_position(position: i64) -> PutOutcome {
@@ -119,6 +119,25 @@ pub async fn a_known_message_is_not_kept_again(store: Arc<dyn Store>) {
     assert_eq!(message_ids(&*store, &any_message()).await, ["m3", "m2", "m1"]);
 }
 
+/// Whoever knows the id of a message must not be able to stop it unseen.
+pub async fn an_id_of_another_sender_is_refused(store: Arc<dyn Store>) {
+    let batch = [
+        queued("m1", "acct_x", "acct_b"),
+        queued("m1", "acct_a", "acct_b"),
+        queued("m1", "acct_a", "acct_c"),
+    ];
+    let outcomes = store.put_messages(&batch, &roomy()).await.unwrap();
+    assert_eq!(outcomes, [at_position(0), PutOutcome::OtherSender, at_position(0)]);
+    let leased = store.lease_messages(&lease("acct_b", 1)).await.unwrap().messages;
+    let ends = [end(&leased[0].lease, MailboxOutcome::Done)];
+    store.end_leases("acct_b", "tag", &ends, at(2), 3).await.unwrap();
+    assert_eq!(
+        store.put_messages(&batch[..2], &roomy()).await.unwrap(),
+        [known(MailboxState::Done), PutOutcome::OtherSender]
+    );
+    assert_eq!(store.mailbox_counts(None).await.unwrap().queued, 1);
+}
+
 /// A captured message may be in the history before it is put in.
 pub async fn a_message_of_the_history_is_kept(store: Arc<dyn Store>) {
     let new = queued("m", "acct_a", "acct_b");
@@ -204,23 +223,101 @@ pub async fn limits_count_the_call(store: Arc<dyn Store>) {
     assert_eq!(store.thread("t_acct_5").await.unwrap(), None);
     let total = store.mailbox_counts(None).await.unwrap();
     assert_eq!((total.queued, total.bytes), (5, 50));
-    // An ended message makes room, a dead one keeps its bytes.
+    // An ended message makes room.
     let leased = store.lease_messages(&lease("acct_1", 1)).await.unwrap().messages;
-    let ends = [
-        end(&leased[0].lease, MailboxOutcome::Done),
-        end(&leased[1].lease, MailboxOutcome::Dead),
-    ];
+    let ends = [end(&leased[0].lease, MailboxOutcome::Done)];
     store.end_leases("acct_1", "tag", &ends, at(2), 3).await.unwrap();
     let limits = MailboxLimits {
         max_messages: 3,
-        max_bytes: 30,
-        sender_max_messages: 1,
         total_bytes: 50,
+        ..roomy()
     };
     assert_eq!(
         put(limits, &[("a3", "acct_a", "acct_1"), ("a4", "acct_c", "acct_1")]).await,
-        [at_position(1), PutOutcome::AccountFull]
+        [at_position(2), PutOutcome::AccountFull]
     );
+}
+
+/// A quarter, so that others have room too; one message may be larger.
+pub async fn one_sender_fills_a_share_of_a_mailbox(store: Arc<dyn Store>) {
+    let limits = MailboxLimits {
+        max_bytes: 80,
+        ..roomy()
+    };
+    let put = async |id: &str, from: &str, bytes: usize| {
+        let mut new = queued(id, from, "acct_b");
+        new.body = "x".repeat(bytes);
+        store.put_messages(&[new], &limits).await.unwrap().remove(0)
+    };
+    assert_eq!(put("a1", "acct_a", 10).await, at_position(0));
+    assert_eq!(put("a2", "acct_a", 11).await, PutOutcome::SenderFull);
+    assert_eq!(put("a3", "acct_a", 10).await, at_position(1));
+    assert_eq!(put("c1", "acct_c", 30).await, at_position(2));
+    assert_eq!(put("c2", "acct_c", 1).await, PutOutcome::SenderFull);
+    assert_eq!(put("d1", "acct_d", 31).await, PutOutcome::AccountFull);
+    // What has ended does not count.
+    let leased = store.lease_messages(&lease("acct_b", 1)).await.unwrap().messages;
+    let ends: Vec<_> = leased[..2]
+        .iter()
+        .map(|row| end(&row.lease, MailboxOutcome::Done))
+        .collect();
+    store.end_leases("acct_b", "tag", &ends, at(2), 3).await.unwrap();
+    assert_eq!(put("a4", "acct_a", 20).await, at_position(1));
+}
+
+/// The oldest first: of the sender where its share is full, of all senders where the mailbox is. They are told of it.
+pub async fn dead_letters_make_room(store: Arc<dyn Store>) {
+    let limits = MailboxLimits {
+        max_bytes: 120,
+        ..roomy()
+    };
+    let batch = |messages: &[(&str, &str)]| -> Vec<NewQueued> {
+        messages.iter().map(|(id, from)| queued(id, from, "acct_b")).collect()
+    };
+    let dead = [
+        ("c1", "acct_c"),
+        ("a1", "acct_a"),
+        ("a2", "acct_a"),
+        ("a3", "acct_a"),
+        ("c2", "acct_c"),
+        ("d1", "acct_d"),
+    ];
+    store.put_messages(&batch(&dead), &limits).await.unwrap();
+    let leased = store.lease_messages(&lease("acct_b", 1)).await.unwrap().messages;
+    let ends: Vec<_> = leased.iter().map(|row| end(&row.lease, MailboxOutcome::Dead)).collect();
+    store.end_leases("acct_b", "tag", &ends, at(2), 3).await.unwrap();
+    let listed = async || {
+        let rows = store.mailbox_messages(&mailbox("acct_b")).await.unwrap().items;
+        rows.into_iter().map(|row| row.message_id).collect::<Vec<_>>()
+    };
+    let untold = async || {
+        let untold = store.untold_ends(at(1), at(3), 9).await.unwrap();
+        untold
+            .into_iter()
+            .map(|end| (end.end, end.row.message_id))
+            .collect::<Vec<_>>()
+    };
+    assert!(untold().await.is_empty());
+    let outcomes = store
+        .put_messages(&batch(&[("a4", "acct_a"), ("a5", "acct_a")]), &limits)
+        .await;
+    assert_eq!(outcomes.unwrap(), [at_position(0), at_position(1)]);
+    assert_eq!(listed().await, ["c1", "a3", "c2", "d1", "a4", "a5"]);
+    let dropped = |ids: &[&str]| -> Vec<_> { ids.iter().map(|id| (MailboxEnd::Dropped, (*id).to_owned())).collect() };
+    assert_eq!(untold().await, dropped(&["a1", "a2"]));
+    // 60 of 120 bytes are used.
+    let mut large = queued("e1", "acct_e", "acct_b");
+    large.body = "x".repeat(75);
+    let mut too_large = large.clone();
+    too_large.message.message.message_id = "e2".into();
+    too_large.body = "x".repeat(101);
+    let outcomes = store.put_messages(&[too_large, large], &limits).await.unwrap();
+    assert_eq!(outcomes, [PutOutcome::AccountFull, at_position(2)]);
+    assert_eq!(listed().await, ["c2", "d1", "a4", "a5", "e1"]);
+    assert_eq!(untold().await, dropped(&["c1", "a3"]));
+    let counts = store.mailbox_counts(Some("acct_b")).await.unwrap();
+    assert_eq!((counts.queued, counts.dead, counts.bytes), (3, 2, 115));
+    assert_eq!(store.mailbox_counts(None).await.unwrap().bytes, 115);
 }
 
 /// The counters of all accounts together are no mailbox.

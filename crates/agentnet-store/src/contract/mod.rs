@@ -19,14 +19,23 @@ pub mod lifecycle;
 pub mod mailbox_changes;
 pub mod mailbox_counters;
 pub mod mailbox_ends;
+pub mod mailbox_lapses;
 pub mod mailbox_leases;
 pub mod mailbox_puts;
+pub mod mailbox_told;
 pub mod messages;
 pub mod pages;
 pub mod registries;
 pub mod retention;
 pub mod sample;
+pub mod sample_tasks;
 pub mod sessions;
+pub mod task_changes;
+pub mod task_claims;
+pub mod task_creation;
+pub mod task_lists;
+pub mod task_parts;
+pub mod task_sweeps;
 pub mod threads;
 
 /// One `#[tokio::test]` for each case of the contract, against the stores that the function makes:
@@ -98,7 +107,14 @@ macro_rules! contract_cases {
                 each_outcome_is_kept
                 a_message_is_tried_so_many_times
                 a_lost_lease_changes_nothing
+                the_lease_in_force_counts
                 leases_are_extended
+            ]
+            mailbox_lapses: [
+                a_lapsed_message_comes_without_those_behind_it
+                a_message_that_ends_its_sessions_dies_alone
+                messages_that_come_alone_wait_for_each_other
+                a_lapsed_lease_with_the_same_token_counts
             ]
             mailbox_leases: [
                 messages_are_leased_in_order
@@ -106,6 +122,7 @@ macro_rules! contract_cases {
                 a_lease_ends_by_itself
                 an_expired_message_is_not_leased
                 an_exclusive_lease_is_alone
+                a_lease_of_a_registry_that_is_gone_is_over
                 a_lease_is_bounded_in_bytes
                 a_repeated_lease_gets_the_same_messages
                 a_long_queue_of_one_sender_holds_no_other_up
@@ -114,10 +131,19 @@ macro_rules! contract_cases {
             mailbox_puts: [
                 a_kept_message_comes_back_as_it_was
                 a_known_message_is_not_kept_again
+                an_id_of_another_sender_is_refused
                 a_message_of_the_history_is_kept
                 a_large_call_is_kept_in_its_order
                 limits_count_the_call
+                one_sender_fills_a_share_of_a_mailbox
+                dead_letters_make_room
                 a_message_for_no_account_is_refused
+            ]
+            mailbox_told: [
+                ends_are_untold_until_they_are_told
+                a_requeued_message_is_not_told
+                ended_messages_are_remembered
+                requeued_messages_keep_to_the_limits
             ]
             messages: [
                 a_message_comes_back_as_it_was
@@ -155,6 +181,55 @@ macro_rules! contract_cases {
                 online_sessions_come_by_tag
                 session_metadata_beyond_the_limit_is_refused
                 what_a_session_signs_is_kept
+            ]
+            task_changes: [
+                changes_are_applied_in_their_order
+                every_member_of_a_change_is_kept
+                a_repeated_end_is_known_after_the_next_attempt
+                a_message_counts_once
+                a_repeated_request_has_one_effect
+                a_lost_task_lease_changes_nothing
+                a_large_call_changes_all
+                concurrent_ends_are_one
+            ]
+            task_claims: [
+                tasks_are_claimed_in_their_order
+                a_task_is_claimed_by_whom_it_is_for
+                one_task_is_claimed_by_its_id
+                a_task_that_is_over_is_not_claimed
+                a_repeated_claim_gets_the_same_tasks
+                concurrent_claims_with_one_token_are_one
+                tokens_are_told_apart
+                concurrent_claims_share_no_task
+            ]
+            task_creation: [
+                a_task_comes_back_as_it_was
+                a_task_is_made_once
+                open_tasks_are_limited
+                a_part_needs_its_parent
+                a_task_that_no_index_holds_is_refused
+                a_large_call_creates_all
+                concurrent_requests_make_one_task
+            ]
+            task_lists: [
+                tasks_come_by_their_last_change
+                filters_of_tasks_combine
+                parts_are_counted
+                events_come_in_their_order
+                tasks_are_counted_by_state
+            ]
+            task_parts: [
+                parts_are_counted_as_they_end_and_begin_anew
+                a_canceled_task_gets_no_parts
+                parts_are_pruned_before_their_parent
+                concurrent_ends_of_parts_are_counted
+            ]
+            task_sweeps: [
+                what_is_over_is_noticed
+                a_sweep_is_bounded
+                concurrent_sweeps_end_each_task_once
+                old_tasks_are_pruned
+                a_task_that_goes_on_is_not_pruned
             ]
             threads: [
                 counters_are_sums_and_maxima
@@ -206,13 +281,21 @@ mod tests {
             ("mailbox_changes", include_str!("mailbox_changes.rs")),
             ("mailbox_counters", include_str!("mailbox_counters.rs")),
             ("mailbox_ends", include_str!("mailbox_ends.rs")),
+            ("mailbox_lapses", include_str!("mailbox_lapses.rs")),
             ("mailbox_leases", include_str!("mailbox_leases.rs")),
             ("mailbox_puts", include_str!("mailbox_puts.rs")),
+            ("mailbox_told", include_str!("mailbox_told.rs")),
             ("messages", include_str!("messages.rs")),
             ("pages", include_str!("pages.rs")),
             ("registries", include_str!("registries.rs")),
             ("retention", include_str!("retention.rs")),
             ("sessions", include_str!("sessions.rs")),
+            ("task_changes", include_str!("task_changes.rs")),
+            ("task_claims", include_str!("task_claims.rs")),
+            ("task_creation", include_str!("task_creation.rs")),
+            ("task_lists", include_str!("task_lists.rs")),
+            ("task_parts", include_str!("task_parts.rs")),
+            ("task_sweeps", include_str!("task_sweeps.rs")),
             ("threads", include_str!("threads.rs")),
         ];
         let listed = contract_cases! { contract_names };

@@ -147,6 +147,7 @@ pub fn lease(account_id: &str, seconds: i64) -> LeaseQuery {
         max: 100,
         max_bytes: 1 << 20,
         exclusive: false,
+        pushing: None,
         now: at(seconds),
         until: at(seconds + 10),
         max_attempts: 3,

@@ -37,6 +37,16 @@ pub struct MailboxLimits {
     pub total_bytes: i64,
 }
 
+impl MailboxLimits {
+    /// Bytes of one sender to one account, a share of [`max_bytes`](Self::max_bytes): messages that wait, are leased or dead.
+    /// One message may be larger.
+    #[must_use]
+    pub fn sender_max_bytes(&self) -> i64 {
+        const SENDERS_THAT_FILL_A_MAILBOX: i64 = 4;
+        self.max_bytes / SENDERS_THAT_FILL_A_MAILBOX
+    }
+}
+
 /// What has become of a message that was to be kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PutOutcome {
@@ -54,6 +64,8 @@ pub enum PutOutcome {
         /// When it is given up.
         expires_at: Timestamp,
     },
+    /// The mailbox of this account has had a message with this id from another sender.
+    OtherSender,
     /// The account's mailbox is full.
     AccountFull,
     /// The sender has left too many messages for this account.
@@ -65,6 +77,9 @@ pub enum PutOutcome {
     Refused,
 }
 
+/// What the session tag of a registry begins with that delivers messages itself.
+pub const PUSH_SESSION_PREFIX: &str = "push_";
+
 /// Which messages a session wants.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LeaseQuery {
@@ -72,7 +87,8 @@ pub struct LeaseQuery {
     pub account_id: String,
     /// The session that gets the messages.
     pub session_tag: String,
-    /// A random text, new for each call: the leases begin with it.
+    /// A random text: the leases begin with it. A call with the token of an earlier one of the same session gets the messages of
+    /// that one again while their leases are in force, at the same attempt: its reply was lost.
     pub token: String,
     /// At most so many messages; at least 1.
     pub max: usize,
@@ -80,6 +96,9 @@ pub struct LeaseQuery {
     pub max_bytes: usize,
     /// Nothing while another message of the account is leased: one message at a time.
     pub exclusive: bool,
+    /// The session tags of the other registries that deliver messages themselves: leases of tags with [`PUSH_SESSION_PREFIX`] that
+    /// are not among them are over, and count as no attempt. `None`: they are not known, and each lease lasts until its end.
+    pub pushing: Option<Vec<String>>,
     /// The present time.
     pub now: Timestamp,
     /// When the leases end.
@@ -183,6 +202,44 @@ pub struct MailboxRow {
     pub last_detail: Option<String>,
     /// The message, exactly as its sender wrote it; empty once it is delivered.
     pub body: String,
+}
+
+/// How a message ended without being delivered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MailboxEnd {
+    /// It cannot be delivered, and can be queued again.
+    Dead,
+    /// It was not taken in time.
+    Expired,
+    /// An operator deleted it, or it made room for other messages.
+    Dropped,
+}
+
+impl MailboxEnd {
+    /// The state of its row in the database.
+    #[must_use]
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Dead => "dead",
+            Self::Expired => "expired",
+            Self::Dropped => "dropped",
+        }
+    }
+
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        [Self::Dead, Self::Expired, Self::Dropped]
+            .into_iter()
+            .find(|end| end.as_str() == text)
+    }
+}
+
+/// A message whose sender is not known to have been told of its end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UntoldEnd {
+    /// How it ended.
+    pub end: MailboxEnd,
+    /// Its row; the state is [`MailboxState::Dead`] for each end.
+    pub row: MailboxRow,
 }
 
 /// Which messages of a mailbox to list, in their order.

@@ -4,6 +4,7 @@
 //! id; the row of all accounts comes last. So changes of one mailbox come one after the other, and none wait in a circle.
 
 mod changes;
+mod ends;
 mod lease_ends;
 mod leases;
 mod put;
@@ -24,7 +25,7 @@ use super::{PostgresStore, opt_time_column};
 use crate::error::StoreError;
 use crate::model::{
     LeaseEnd, LeaseEnded, LeaseQuery, Leased, MailboxChoice, MailboxCounts, MailboxLimits, MailboxQuery, MailboxRow,
-    NewQueued, Page, PutOutcome,
+    NewQueued, Page, PutOutcome, UntoldEnd,
 };
 use crate::page::{fetch_limit, page};
 use crate::store::Mailboxes;
@@ -124,12 +125,18 @@ impl Mailboxes for PostgresStore {
         account_id: &str,
         choice: &MailboxChoice,
         now: Timestamp,
+        limits: &MailboxLimits,
     ) -> Result<Vec<MailboxRow>, StoreError> {
-        changes::requeue_messages(self, account_id, choice, now).await
+        changes::requeue_messages(self, account_id, choice, now, limits).await
     }
 
-    async fn drop_messages(&self, account_id: &str, choice: &MailboxChoice) -> Result<Vec<MailboxRow>, StoreError> {
-        changes::drop_messages(self, account_id, choice).await
+    async fn drop_messages(
+        &self,
+        account_id: &str,
+        choice: &MailboxChoice,
+        now: Timestamp,
+    ) -> Result<Vec<MailboxRow>, StoreError> {
+        changes::drop_messages(self, account_id, choice, now).await
     }
 
     async fn expire_messages(&self, now: Timestamp, limit: usize) -> Result<Vec<MailboxRow>, StoreError> {
@@ -145,13 +152,16 @@ impl Mailboxes for PostgresStore {
         changes::bury_messages(self, now, max_attempts, limit).await
     }
 
-    async fn prune_mailboxes(
-        &self,
-        done_before: Timestamp,
-        dead_before: Timestamp,
-        limit: usize,
-    ) -> Result<u64, StoreError> {
-        changes::prune_mailboxes(self, done_before, dead_before, limit).await
+    async fn untold_ends(&self, before: Timestamp, now: Timestamp, limit: usize) -> Result<Vec<UntoldEnd>, StoreError> {
+        ends::untold_ends(self, before, now, limit).await
+    }
+
+    async fn ends_told(&self, seqs: &[i64]) -> Result<(), StoreError> {
+        ends::ends_told(self, seqs).await
+    }
+
+    async fn prune_mailboxes(&self, now: Timestamp, dead_before: Timestamp, limit: usize) -> Result<u64, StoreError> {
+        changes::prune_mailboxes(self, now, dead_before, limit).await
     }
 }
 

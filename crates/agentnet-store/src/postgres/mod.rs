@@ -17,6 +17,7 @@ mod messages;
 mod registries;
 mod schema;
 mod sessions;
+mod tasks;
 #[cfg(test)]
 mod tests;
 mod threads;

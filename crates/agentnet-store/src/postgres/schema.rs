@@ -8,7 +8,7 @@ const TABLE: &str = "agentnet_schema_versions";
 
 /// Number, name and statements of each version, oldest first. A released one is never changed: add another. Each only adds,
 /// so that an older registry on the same database goes on working.
-const VERSIONS: [(i64, &str, &str); 5] = [
+const VERSIONS: [(i64, &str, &str); 7] = [
     (1, "initial", include_str!("../../migrations/postgres/0001_initial.sql")),
     (
         2,
@@ -22,6 +22,12 @@ const VERSIONS: [(i64, &str, &str); 5] = [
         include_str!("../../migrations/postgres/0004_registries.sql"),
     ),
     (5, "mailbox", include_str!("../../migrations/postgres/0005_mailbox.sql")),
+    (6, "tasks", include_str!("../../migrations/postgres/0006_tasks.sql")),
+    (
+        7,
+        "mailbox_ends",
+        include_str!("../../migrations/postgres/0007_mailbox_ends.sql"),
+    ),
 ];
 
 /// The newest version that this program knows.

@@ -1,6 +1,7 @@
 //! Mailboxes in SQLite: lists and counts here, changes in the files below.
 
 mod changes;
+mod ends;
 mod lease_ends;
 mod leases;
 mod put;
@@ -19,7 +20,7 @@ use super::error::failed;
 use crate::error::StoreError;
 use crate::model::{
     LeaseEnd, LeaseEnded, LeaseQuery, Leased, MailboxChoice, MailboxCounts, MailboxLimits, MailboxQuery, MailboxRow,
-    NewQueued, Page, PutOutcome,
+    NewQueued, Page, PutOutcome, UntoldEnd,
 };
 use crate::page::{fetch_limit, page};
 use crate::store::Mailboxes;
@@ -117,12 +118,18 @@ impl Mailboxes for SqliteStore {
         account_id: &str,
         choice: &MailboxChoice,
         now: Timestamp,
+        limits: &MailboxLimits,
     ) -> Result<Vec<MailboxRow>, StoreError> {
-        changes::requeue_messages(self, account_id, choice, now).await
+        changes::requeue_messages(self, account_id, choice, now, limits).await
     }
 
-    async fn drop_messages(&self, account_id: &str, choice: &MailboxChoice) -> Result<Vec<MailboxRow>, StoreError> {
-        changes::drop_messages(self, account_id, choice).await
+    async fn drop_messages(
+        &self,
+        account_id: &str,
+        choice: &MailboxChoice,
+        now: Timestamp,
+    ) -> Result<Vec<MailboxRow>, StoreError> {
+        changes::drop_messages(self, account_id, choice, now).await
     }
 
     async fn expire_messages(&self, now: Timestamp, limit: usize) -> Result<Vec<MailboxRow>, StoreError> {
@@ -138,13 +145,16 @@ impl Mailboxes for SqliteStore {
         changes::bury_messages(self, now, max_attempts, limit).await
     }
 
-    async fn prune_mailboxes(
-        &self,
-        done_before: Timestamp,
-        dead_before: Timestamp,
-        limit: usize,
-    ) -> Result<u64, StoreError> {
-        changes::prune_mailboxes(self, done_before, dead_before, limit).await
+    async fn untold_ends(&self, before: Timestamp, now: Timestamp, limit: usize) -> Result<Vec<UntoldEnd>, StoreError> {
+        ends::untold_ends(self, before, now, limit).await
+    }
+
+    async fn ends_told(&self, seqs: &[i64]) -> Result<(), StoreError> {
+        ends::ends_told(self, seqs).await
+    }
+
+    async fn prune_mailboxes(&self, now: Timestamp, dead_before: Timestamp, limit: usize) -> Result<u64, StoreError> {
+        changes::prune_mailboxes(self, now, dead_before, limit).await
     }
 }
 

@@ -14,6 +14,7 @@ mod registries;
 mod schema;
 mod sessions;
 mod statement_batches;
+mod tasks;
 #[cfg(test)]
 mod tests;
 mod threads;

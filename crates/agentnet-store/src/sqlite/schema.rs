@@ -7,7 +7,7 @@ use sqlx::migrate::{Migration, MigrationType, Migrator};
 pub(super) const APPLICATION_ID: i64 = 0x4147_4E54;
 
 /// Number, name and statements of each version, oldest first. A released one is never changed: add another.
-const VERSIONS: [(i64, &str, &str); 6] = [
+const VERSIONS: [(i64, &str, &str); 8] = [
     (1, "initial", include_str!("../../migrations/sqlite/0001_initial.sql")),
     (2, "signs", include_str!("../../migrations/sqlite/0002_signs.sql")),
     (
@@ -22,6 +22,12 @@ const VERSIONS: [(i64, &str, &str); 6] = [
         include_str!("../../migrations/sqlite/0005_registries.sql"),
     ),
     (6, "mailbox", include_str!("../../migrations/sqlite/0006_mailbox.sql")),
+    (7, "tasks", include_str!("../../migrations/sqlite/0007_tasks.sql")),
+    (
+        8,
+        "mailbox_ends",
+        include_str!("../../migrations/sqlite/0008_mailbox_ends.sql"),
+    ),
 ];
 
 /// The newest version that this program knows.

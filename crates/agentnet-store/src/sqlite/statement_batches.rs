@@ -1,7 +1,7 @@
 //! Splits rows into batches for multi-row statements. Few batch sizes keep all statements in the statement cache; large batches
 //! keep the number of statements low, since each one is a call to the connection's thread and back.
 
-/// Rows of the largest batch. The widest table has 20 columns: 64 rows stay far below SQLite's limit of 32,766 values.
+/// Rows of the largest batch. The widest table has 46 columns: 64 rows stay far below SQLite's limit of 32,766 values.
 const MAX_BATCH_ROWS: usize = 64;
 
 /// Splits rows into batches of 64, then into smaller powers of two.

@@ -1,11 +1,15 @@
 //! The settings that a builder reads from environment variables.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use agentnet_nats::DEFAULT_NATS_URL;
+use agentnet_protocol::env_bool::is_true;
 
+use super::AgentBuilder;
 use crate::config::Limits;
 use crate::config::error::ConfigError;
+use crate::identity::KeySource;
 
 /// The broker that the environment names.
 pub(super) fn url_from(read: impl Fn(&str) -> Option<String>) -> String {
@@ -37,4 +41,32 @@ pub(super) fn limits_from(limits: &mut Limits, read: impl Fn(&str) -> Option<Str
         limits.metrics_window = samples.max(32.0) as usize;
     }
     Ok(())
+}
+
+impl<A> AgentBuilder<A> {
+    /// Where the agent's key comes from, if it signs.
+    pub(super) fn key_source(&self, read: impl Fn(&str) -> Option<String>) -> Option<KeySource> {
+        let read = |name| {
+            let value = self.limits_from_environment.then(|| read(name))?;
+            value.filter(|value| !value.trim().is_empty())
+        };
+        if let (Some(key), None | Some(true)) = (&self.signing_key, self.dev_auth) {
+            return Some(KeySource::memory(key.clone()));
+        }
+        if !self
+            .dev_auth
+            .unwrap_or_else(|| read("DEV_AUTH").is_some_and(|value| is_true(&value)))
+        {
+            return None;
+        }
+        let directory = self
+            .key_dir
+            .clone()
+            .or_else(|| read("DEV_AUTH_KEY_DIR").map(PathBuf::from));
+        Some(KeySource::directory(
+            directory.as_deref(),
+            self.username.as_deref(),
+            &self.agent_id,
+        ))
+    }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use agentnet_nats::DEFAULT_NATS_URL;
 
 use super::*;
+use crate::identity::KeySource;
 
 #[test]
 fn impossible_agents_are_told_why() {

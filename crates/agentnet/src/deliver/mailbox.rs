@@ -3,31 +3,35 @@
 //!
 //! A message goes through these steps, and `accepted` ends each of them: `publish`, `put`, and, for a sender that waits for the
 //! end of the handling, `until_processed` (accepted, not in the mailbox) or `while_queued`.
+//!
+//! Messages to one receiver stay in the order of their sends by two lines (`mailbox::outbox`): one is left when the message is
+//! published, or put behind others; the other, in which a message waits only before it is put, when it is decided whether the
+//! message is in the mailbox.
 
+mod put;
 mod signals;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use agentnet_protocol::mailbox::code;
-use agentnet_protocol::rpc::{MailboxPutReply, MailboxPutRequest};
-use agentnet_protocol::{RawJson, Receipt, Text};
+use agentnet_protocol::{Receipt, Text};
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
-use self::signals::{Signal, next_signal, shortened, signal};
+use self::signals::{Signal, next_signal, signal};
 use super::{Delivery, PendingReceipt};
 use crate::connect::NO_CONNECTION;
 use crate::connect::denials::Action;
 use crate::identity::expect_receipts;
-use crate::mailbox::codes::{DEAD, not_kept};
-use crate::mailbox::queued_receivers::QueuedReceivers;
+use crate::mailbox::lines::Place;
+use crate::mailbox::outbox::{LINE_TIMEOUT, Outbox};
+use crate::mailbox::queued_receivers::Hold;
 use crate::registry::RegistryClient;
 use crate::send::error::SendError;
 
 /// How long a registry may take to keep a message, all attempts together.
 const PUT_TIMEOUT: Duration = Duration::from_secs(5);
-/// The reason why a message is put that is not published before.
-const EARLIER_WAIT: &str = "earlier messages wait for the receiver";
 
 /// A message that may be kept, and how far to wait for it.
 #[derive(Debug, Clone, Copy)]
@@ -67,7 +71,13 @@ enum Step {
 struct Attempt<'a> {
     delivery: &'a Delivery,
     registry: RegistryClient,
-    receivers: &'a QueuedReceivers,
+    outbox: &'a Outbox,
+    /// In the line of those that are not published yet.
+    call: Option<Place>,
+    /// In the line of those that may be put.
+    place: Option<Arc<Place>>,
+    /// From the time on at which the message may be in the mailbox.
+    hold: Option<Hold<'a>>,
     message: KeepableMessage<'a>,
     receipts: mpsc::Receiver<Box<Receipt>>,
     /// The connection on which the message was published.
@@ -79,7 +89,8 @@ impl Delivery {
     pub(crate) async fn deliver_or_keep(
         &self,
         registry: &RegistryClient,
-        receivers: &QueuedReceivers,
+        outbox: &Outbox,
+        call: Place,
         message: KeepableMessage<'_>,
     ) -> Result<Kept, SendError> {
         let message_id = message.message_id;
@@ -91,16 +102,17 @@ impl Delivery {
         let mut attempt = Attempt {
             delivery: self,
             registry: registry.clone().with_timeout(PUT_TIMEOUT),
-            receivers,
+            outbox,
+            call: Some(call),
+            place: None,
+            hold: None,
             message,
             receipts: self.pending.wait_for(message_id),
             published_on: None,
         };
-        let mut step = match receivers.contains(message.account_id) {
-            true => attempt.put_behind_others().await?,
-            false => Step::Publish,
-        };
+        let mut step = attempt.begin().await?;
         loop {
+            attempt.leave_lines(&step);
             step = match step {
                 Step::Publish => attempt.publish().await?,
                 Step::Put(why) => attempt.put(&why).await?,
@@ -118,11 +130,59 @@ impl Delivery {
     }
 }
 
-impl Attempt<'_> {
+impl<'a> Attempt<'a> {
+    /// Waits for the turn of the message. Where others may wait for its receiver, it is put behind them.
+    async fn begin(&mut self) -> Result<Step, SendError> {
+        self.connected().await?;
+        if let Some(call) = &self.call
+            && tokio::time::timeout(LINE_TIMEOUT, call.first()).await.is_err()
+        {
+            let seconds = LINE_TIMEOUT.as_secs();
+            return Err(SendError::Mailbox {
+                code: code::FAILED.to_owned(),
+                detail: format!(
+                    "the message is not sent: earlier ones to its receiver were not kept within {seconds} s"
+                ),
+                message_id: self.message.message_id.to_string(),
+            });
+        }
+        let account_id = self.message.account_id;
+        self.place = Some(Arc::new(self.outbox.put(account_id)));
+        match self.outbox.receivers.contains(account_id) {
+            true => self.put_behind_others().await,
+            false => Ok(Step::Publish),
+        }
+    }
+
+    /// The message has its place in the order once it is decided whether it is in the mailbox.
+    fn leave_lines(&mut self, next: &Step) {
+        if let Step::Put(_) | Step::WhileQueued(_) = next {
+            self.hold();
+        }
+        if !matches!(next, Step::Publish | Step::Put(_)) {
+            self.call = None;
+            self.place = None;
+        }
+    }
+
+    /// What is sent from here on is put behind this message.
+    fn hold(&mut self) {
+        if self.hold.is_none() {
+            self.hold = Some(self.outbox.receivers.hold(self.message.account_id));
+        }
+    }
+
+    /// The message does not wait in the mailbox, as far as is known.
+    fn release(&mut self) {
+        if let Some(hold) = self.hold.take() {
+            hold.release();
+        }
+    }
+
     /// Publishes the message, and waits for a receipt.
     async fn publish(&mut self) -> Result<Step, SendError> {
         let publisher = &*self.delivery.publisher;
-        let (message, receipts) = (self.message, &mut self.receipts);
+        let (message, receipts, call) = (self.message, &mut self.receipts, &mut self.call);
         let mut published_on = None;
         let publish_and_wait = async {
             if !publisher.is_connected() {
@@ -133,6 +193,7 @@ impl Attempt<'_> {
             let mark = denials.mark();
             publisher.publish_message(message.subject, message.body.clone()).await?;
             published_on = Some(connection);
+            *call = None;
             let denied = denials.wait(mark, |denied| denied.is(Action::Publish, message.subject));
             tokio::select! {
                 step = first_receipt(receipts, message.processing) => step,
@@ -149,89 +210,6 @@ impl Attempt<'_> {
                 Ok(Step::Put(format!("the receiver did not answer within {seconds} s")))
             }
             (Err(_), None) => Err(SendError::Connection(NO_CONNECTION.to_owned())),
-        }
-    }
-
-    /// Puts the message into the mailbox. A receipt that comes meanwhile wins.
-    async fn put(&mut self, why: &str) -> Result<Step, SendError> {
-        self.connected().await?;
-        let request = self.put_request(false)?;
-        let (registry, receipts, processing) = (&self.registry, &mut self.receipts, self.message.processing);
-        let reply = tokio::select! {
-            biased;
-            step = late_receipt(receipts, processing) => return step,
-            reply = registry.call(&request) => reply,
-        };
-        let message_id = self.message.message_id;
-        match reply {
-            Ok(reply) => self.is_put(&reply, why),
-            Err(error) => Err(not_kept(error, why, message_id)),
-        }
-    }
-
-    /// Puts the message behind earlier ones that may wait; to be published where none does.
-    async fn put_behind_others(&mut self) -> Result<Step, SendError> {
-        self.connected().await?;
-        let request = self.put_request(true)?;
-        let error = match self.registry.call(&request).await {
-            Ok(reply) if reply.state == "live" => {
-                self.receivers.remove(self.message.account_id);
-                return Ok(Step::Publish);
-            }
-            Ok(reply) => return self.is_put(&reply, EARLIER_WAIT),
-            Err(error) => error,
-        };
-        let error = not_kept(error, EARLIER_WAIT, self.message.message_id);
-        match &error {
-            // No more messages are kept for the receiver: what is sent now can only be published, before what may wait.
-            SendError::Mailbox { code, .. }
-                if [code::DISABLED, code::REFUSED, code::UNKNOWN_ACCOUNT].contains(&code.as_str()) =>
-            {
-                self.receivers.remove(self.message.account_id);
-                Ok(Step::Publish)
-            }
-            _ => Err(error),
-        }
-    }
-
-    /// While there is no connection nothing is put: what the client buffers would go out after the sender has been told of a
-    /// failure.
-    async fn connected(&self) -> Result<(), SendError> {
-        let connected = self.delivery.publisher.connected();
-        let waited = tokio::time::timeout(self.message.wait, connected).await;
-        waited.map_err(|_| SendError::Connection(NO_CONNECTION.to_owned()))
-    }
-
-    fn put_request(&self, direct: bool) -> Result<MailboxPutRequest, SendError> {
-        let invalid = |why: &dyn std::fmt::Display| SendError::Payload(why.to_string());
-        let text = String::from_utf8(self.message.body.to_vec()).map_err(|why| invalid(&why))?;
-        let envelope = RawJson::parse(text).map_err(|why| invalid(&why))?;
-        Ok(MailboxPutRequest { envelope, direct })
-    }
-
-    fn is_put(&self, reply: &MailboxPutReply, why: &str) -> Result<Step, SendError> {
-        let failed = |code: &str, detail: String| SendError::Mailbox {
-            code: code.to_owned(),
-            detail,
-            message_id: self.message.message_id.to_string(),
-        };
-        match reply.state.as_str() {
-            "queued" => Ok(Step::WhileQueued(match &reply.expires_at {
-                Some(expires_at) => format!("{why}; the message is kept until {}", shortened(expires_at)),
-                None => format!("{why}; the message is kept"),
-            })),
-            "delivered" => Ok(Step::Done(Kept::Delivered)),
-            "dead" => Err(failed(
-                DEAD,
-                "the mailbox has given up a message with this id; `agentnet mailbox` shows why".to_owned(),
-            )),
-            state => Err(failed(
-                code::FAILED,
-                format!(
-                    "{why}, and the registry says of the message only {:?}",
-                    shortened(state)
-                ),
-            )),
         }
     }
 
@@ -296,10 +274,14 @@ impl Attempt<'_> {
                 tokio::time::timeout(timeout, end).await.unwrap_or(Ok(false))
             }
         };
+        if !matches!(delivered, Ok(false)) {
+            self.release();
+        }
         Ok(Step::Done(match delivered? {
             true => Kept::Delivered,
             false => {
-                self.receivers.insert(self.message.account_id);
+                // The message waits.
+                self.hold = None;
                 Kept::Queued { detail }
             }
         }))
@@ -323,24 +305,6 @@ async fn first_receipt(
             (Signal::Returned(why), _) => return Ok(Step::Put(why)),
             (Signal::Failed(error), _) => return Err(error),
             (Signal::Ignored, _) => {}
-        }
-    }
-}
-
-/// A receipt that comes while the message is put: only one that ends the put counts.
-async fn late_receipt(
-    receipts: &mut mpsc::Receiver<Box<Receipt>>,
-    processing: Option<Duration>,
-) -> Result<Step, SendError> {
-    loop {
-        match (next_signal(receipts).await?, processing) {
-            (Signal::Accepted, Some(timeout)) => return Ok(Step::UntilProcessed(timeout)),
-            (Signal::Accepted | Signal::Duplicate(_), None) | (Signal::Processed, _) => {
-                return Ok(Step::Done(Kept::Delivered));
-            }
-            (Signal::Queued(detail), _) => return Ok(Step::WhileQueued(detail)),
-            (Signal::Failed(error), _) => return Err(error),
-            (Signal::Duplicate(_) | Signal::Returned(_) | Signal::Ignored, _) => {}
         }
     }
 }

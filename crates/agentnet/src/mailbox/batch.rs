@@ -1,21 +1,23 @@
-//! The messages of one lease, handed to the intake: those of one sender one after another, those of several senders side by
-//! side (PROTOCOL.md section 21.4).
+//! Leased messages, handed to the intake: those of one sender one after another, those of several senders side by side
+//! (PROTOCOL.md section 21.4). A sender whose messages take long does not hold up the others.
 //!
 //! A message of a sender is handed on when the one before has ended as it asks: accepted, or processed. If one goes back to the
 //! mailbox, the later ones of its sender go back too, so that none overtakes it.
 
-use std::collections::HashSet;
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use agentnet_protocol::limits::MAX_NAME_BYTES;
-use agentnet_protocol::mailbox::{MAX_DETAIL_BYTES, MailboxOutcome};
+use agentnet_protocol::mailbox::{MAX_DETAIL_BYTES, MAX_LEASE_MESSAGES, MailboxOutcome};
 use agentnet_protocol::rpc::{LeasedMessage, MailboxAckItem};
 use agentnet_protocol::{Envelope, Reject, Text};
 use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
 use parking_lot::Mutex;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::acks::AckCommand;
@@ -31,13 +33,31 @@ const BUSY_DELAY: Duration = Duration::from_secs(1);
 const FAILED_DELAY: Duration = Duration::from_secs(5);
 const MAX_FAILED_DELAY: Duration = Duration::from_secs(300);
 
-/// Hands on the messages of a lease.
-pub(super) struct Batch<'a> {
-    pub(super) owner: &'a MailboxOwner,
-    pub(super) notices: &'a mpsc::Sender<Notice>,
-    pub(super) acks: &'a mpsc::Sender<AckCommand>,
-    pub(super) leaving: &'a CancellationToken,
+/// Hands on leased messages.
+pub(super) struct Dispatch<'a> {
+    owner: &'a MailboxOwner,
+    notices: &'a mpsc::Sender<Notice>,
+    acks: &'a mpsc::Sender<AckCommand>,
+    leaving: &'a CancellationToken,
+    state: Mutex<State>,
+    /// The messages of a sender have ended.
+    ended: Notify,
 }
+
+#[derive(Default)]
+struct State {
+    /// The leases that have not ended.
+    open: HashSet<String>,
+    /// The messages of each sender that wait for the one before them. A sender is in it while one of its messages is handled.
+    waiting: HashMap<Option<Text>, VecDeque<Held>>,
+    /// When a message is to be delivered again.
+    retry_at: Option<Instant>,
+    /// Whether the messages of a sender have ended, and the pull has not seen it yet.
+    has_ended: bool,
+}
+
+/// The senders whose messages are to be handled, one after another for each.
+pub(super) type Senders = mpsc::Receiver<Option<Text>>;
 
 /// A leased message, read.
 struct Held {
@@ -47,53 +67,122 @@ struct Held {
     envelope: Result<Envelope, String>,
 }
 
-/// The leases that have not ended.
-type OpenLeases = Mutex<HashSet<String>>;
+impl<'a> Dispatch<'a> {
+    pub(super) fn new(
+        owner: &'a MailboxOwner,
+        notices: &'a mpsc::Sender<Notice>,
+        acks: &'a mpsc::Sender<AckCommand>,
+        leaving: &'a CancellationToken,
+    ) -> Self {
+        Self {
+            owner,
+            notices,
+            acks,
+            leaving,
+            state: Mutex::default(),
+            ended: Notify::new(),
+        }
+    }
 
-impl Batch<'_> {
-    /// Returns when all messages have ended: the shortest time after which one is to be delivered again, if any is.
-    pub(super) async fn run(&self, messages: Vec<LeasedMessage>) -> Option<Duration> {
-        let mut open = HashSet::new();
-        let mut by_sender: Vec<(Option<Text>, Vec<Held>)> = Vec::new();
+    /// Takes leased messages. Those of a sender that has messages here wait behind them; other senders are given to
+    /// [`run`](Self::run).
+    pub(super) async fn take(&self, messages: Vec<LeasedMessage>, senders: &mpsc::Sender<Option<Text>>) {
+        for sender in self.add(messages) {
+            // Fails only when the session has ended.
+            let _ = senders.send(sender).await;
+        }
+    }
+
+    /// Returns the senders that had no messages here.
+    fn add(&self, messages: Vec<LeasedMessage>) -> Vec<Option<Text>> {
+        let mut state = self.state.lock();
+        let mut added = Vec::new();
         for message in messages {
             // A request with such a name would be refused as a whole.
-            if message.lease.len() > MAX_NAME_BYTES || !open.insert(message.lease.clone()) {
+            if message.lease.len() > MAX_NAME_BYTES || !state.open.insert(message.lease.clone()) {
                 continue;
             }
             let held = Held::read(message);
             let envelope = held.envelope.as_ref().ok();
             let sender = envelope.and_then(|envelope| envelope.from_account_id.clone());
-            match by_sender.iter_mut().find(|(of, _)| *of == sender) {
-                Some((_, held_before)) => held_before.push(held),
-                None => by_sender.push((sender, vec![held])),
+            match state.waiting.entry(sender) {
+                Entry::Occupied(mut waiting) => waiting.get_mut().push_back(held),
+                Entry::Vacant(vacant) => {
+                    added.push(vacant.key().clone());
+                    vacant.insert(VecDeque::from([held]));
+                }
             }
         }
-        let open = Mutex::new(open);
-        let mut senders: FuturesUnordered<_> = by_sender
-            .into_iter()
-            .map(|(_, messages)| self.in_order(messages, &open))
-            .collect();
-        let all = async {
-            let mut soonest: Option<Duration> = None;
-            while let Some(delay) = senders.next().await {
-                soonest = soonest.into_iter().chain(delay).min();
-            }
-            soonest
-        };
-        tokio::select! {
-            biased;
-            soonest = all => soonest,
-            () = self.keep(&open) => None,
+        added
+    }
+
+    /// Hands on the messages of these senders. Returns when no sender can come any more, and all messages have ended.
+    pub(super) async fn run(&self, mut senders: Senders) {
+        // Boxed, because the mailbox is empty nearly always.
+        while let Some(sender) = senders.recv().await {
+            Box::pin(self.run_until_all_ended(sender, &mut senders)).await;
         }
     }
 
-    /// Hands on the messages of one sender. Returns after which time they are to be delivered again, if they are.
-    async fn in_order(&self, messages: Vec<Held>, open: &OpenLeases) -> Option<Duration> {
+    /// Hands on the messages of this sender, and of those that come meanwhile.
+    async fn run_until_all_ended(&self, sender: Option<Text>, senders: &mut Senders) {
+        let mut in_order = FuturesUnordered::new();
+        in_order.push(self.in_order(sender));
+        let handing_on = async {
+            while !in_order.is_empty() {
+                tokio::select! {
+                    Some(sender) = senders.recv() => in_order.push(self.in_order(sender)),
+                    Some(()) = in_order.next() => {
+                        self.state.lock().has_ended = true;
+                        self.ended.notify_one();
+                    }
+                }
+            }
+        };
+        tokio::select! {
+            biased;
+            () = handing_on => {}
+            () = self.keep() => {}
+        }
+    }
+
+    /// The number of leases that have not ended.
+    pub(super) fn open_count(&self) -> usize {
+        self.state.lock().open.len()
+    }
+
+    /// Whether messages have ended since the last call.
+    pub(super) fn take_ended(&self) -> bool {
+        std::mem::take(&mut self.state.lock().has_ended)
+    }
+
+    /// When the first message that went back is delivered again; for one call.
+    pub(super) fn take_retry_at(&self) -> Option<Instant> {
+        self.state.lock().retry_at.take()
+    }
+
+    /// Returns when the messages of a sender have ended that [`take_ended`](Self::take_ended) has not told of; for one caller at a
+    /// time.
+    pub(super) async fn next_end(&self) {
+        while !self.state.lock().has_ended {
+            self.ended.notified().await;
+        }
+    }
+
+    /// Returns when all messages have ended; for one caller at a time.
+    pub(super) async fn all_ended(&self) {
+        while self.open_count() > 0 {
+            self.ended.notified().await;
+        }
+    }
+
+    /// Hands on the messages of one sender, until none is left.
+    async fn in_order(&self, sender: Option<Text>) {
         let mut returned = None;
-        for held in messages {
+        while let Some(held) = self.next_of(&sender) {
             let lease = held.lease.clone();
             let attempt = held.attempt;
-            let end = if !open.lock().contains(&lease) {
+            let end = if !self.state.lock().open.contains(&lease) {
                 // Over, and delivered again: what is behind it must not overtake it.
                 returned.get_or_insert(BUSY_DELAY);
                 continue;
@@ -111,9 +200,23 @@ impl Batch<'_> {
             // Fails only when the session has ended.
             let ended = AckCommand::End(ack(lease.clone(), end, returned));
             let _ = self.acks.send(ended).await;
-            open.lock().remove(&lease);
+            let mut state = self.state.lock();
+            state.open.remove(&lease);
+            if let Some(delay) = returned {
+                let at = Instant::now() + delay;
+                state.retry_at = Some(state.retry_at.map_or(at, |before| before.min(at)));
+            }
         }
-        returned
+    }
+
+    /// The next message of a sender.
+    fn next_of(&self, sender: &Option<Text>) -> Option<Held> {
+        let mut state = self.state.lock();
+        let held = state.waiting.get_mut(sender).and_then(VecDeque::pop_front);
+        if held.is_none() {
+            state.waiting.remove(sender);
+        }
+        held
     }
 
     /// Gives a message to the intake, and waits for its end.
@@ -139,21 +242,20 @@ impl Batch<'_> {
     }
 
     /// Extends the leases that have not ended, again and again.
-    async fn keep(&self, open: &OpenLeases) {
+    async fn keep(&self) {
         loop {
             tokio::time::sleep(LEASE_TIME / 3).await;
-            let leases: Vec<String> = open.lock().iter().cloned().collect();
-            if leases.is_empty() {
-                continue;
-            }
-            match self.owner.extend(leases).await {
-                Ok(reply) => {
-                    let mut open = open.lock();
-                    for lost in &reply.lost {
-                        open.remove(lost);
+            let leases: Vec<String> = self.state.lock().open.iter().cloned().collect();
+            for leases in leases.chunks(MAX_LEASE_MESSAGES) {
+                match self.owner.extend(leases.to_vec()).await {
+                    Ok(reply) => {
+                        let mut state = self.state.lock();
+                        for lost in &reply.lost {
+                            state.open.remove(lost);
+                        }
                     }
+                    Err(error) => tracing::debug!(%error, "leases of mailbox messages could not be extended"),
                 }
-                Err(error) => tracing::debug!(%error, "leases of mailbox messages could not be extended"),
             }
         }
     }

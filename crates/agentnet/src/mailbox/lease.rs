@@ -48,6 +48,11 @@ impl Lease {
         (Self { ack, end }, receiver)
     }
 
+    /// Whether the message is delivered only when it is processed.
+    pub(crate) fn ends_when_processed(&self) -> bool {
+        self.ack == MailboxAck::Processed
+    }
+
     /// The session has accepted the message.
     pub(crate) fn accepted(&self) {
         if self.ack == MailboxAck::Accepted {
@@ -60,7 +65,8 @@ impl Lease {
         self.end(LeaseEnd::Done);
     }
 
-    /// The message was rejected, or its handling failed. Whether it goes back to the mailbox unhandled: then it is not rejected,
+    /// The message was rejected, or its handling failed. A duplicate is delivered: its earlier copy was accepted, or processed where
+    /// the message asks for that. Whether it goes back to the mailbox unhandled: then it is not rejected,
     /// and its sender is told nothing.
     pub(crate) fn rejected(&self, reject: &Reject) -> bool {
         let is_unhandled = FREE_CODES.contains(&reject.code());
@@ -71,6 +77,15 @@ impl Lease {
             _ => LeaseEnd::Dead(reject.into()),
         };
         self.end(end) && is_unhandled
+    }
+
+    /// The earlier message that this one repeats was not processed: this one goes back to the mailbox.
+    pub(crate) fn earlier_failed(&self, repeated: &Reject, failure: &Reject) {
+        match repeated {
+            // Another message failed, which is no attempt to deliver this one.
+            Reject::DuplicateKey => self.rejected(&Reject::Busy),
+            _ => self.rejected(failure),
+        };
     }
 
     /// Whether the lease had not ended before.

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use agentnet_protocol::mailbox::{DEFAULT_LEASE_MS, MAX_LEASE_MESSAGES};
+use agentnet_protocol::mailbox::{DEFAULT_LEASE_MS, MAX_LEASE_MESSAGES, MailboxAction};
 use agentnet_protocol::rpc::{
-    MailboxAckItem, MailboxAckReply, MailboxAckRequest, MailboxExtendRequest, MailboxLeaseReply, MailboxLeaseRequest,
-    SignedRequest,
+    MailboxAckItem, MailboxAckReply, MailboxAckRequest, MailboxActionReply, MailboxActionRequest, MailboxExtendRequest,
+    MailboxLeaseReply, MailboxLeaseRequest, RequestAuth, SignedRequest,
 };
 
 use crate::identity::Identity;
@@ -16,7 +16,7 @@ use crate::registry::error::RegistryError;
 use crate::session::Session;
 
 /// How long a registry may take to answer.
-const CALL_TIMEOUT: Duration = Duration::from_secs(2);
+pub(super) const CALL_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long a leased message stays with the session, unless the lease is extended.
 pub(crate) const LEASE_TIME: Duration = Duration::from_millis(DEFAULT_LEASE_MS as u64);
 
@@ -49,15 +49,21 @@ impl MailboxOwner {
         request
     }
 
-    /// The next messages, at most `max`.
-    pub(crate) async fn lease(&self, max: usize) -> Result<MailboxLeaseReply, RegistryError> {
+    /// The next messages, at most `max`; with the same `lease_id`, the same ones again.
+    pub(crate) async fn lease(
+        &self,
+        max: usize,
+        lease_id: &str,
+        timeout: Duration,
+    ) -> Result<MailboxLeaseReply, RegistryError> {
         let request = self.sign(MailboxLeaseRequest {
             account_id: self.account_id.clone(),
             session_tag: self.session_tag.clone(),
             max: max.clamp(1, MAX_LEASE_MESSAGES),
+            lease_id: Some(lease_id.to_owned()),
             ..MailboxLeaseRequest::default()
         });
-        self.registry.call(&request).await
+        self.registry.clone().with_timeout(timeout).call(&request).await
     }
 
     /// Reports the ends of leases; at most 100.
@@ -67,6 +73,19 @@ impl MailboxOwner {
             session_tag: self.session_tag.clone(),
             acks,
             ..MailboxAckRequest::default()
+        });
+        self.registry.call(&request).await
+    }
+
+    /// Deletes messages; at most 100.
+    pub(crate) async fn drop_messages(&self, message_ids: Vec<String>) -> Result<MailboxActionReply, RegistryError> {
+        let request = self.sign(MailboxActionRequest {
+            account_id: self.account_id.clone(),
+            session_tag: self.session_tag.clone(),
+            action: MailboxAction::Drop,
+            message_ids,
+            state: None,
+            auth: RequestAuth::default(),
         });
         self.registry.call(&request).await
     }

@@ -1,8 +1,9 @@
 //! Taking the messages of the account's own mailbox (PROTOCOL.md section 21.4).
 //!
 //! The first messages are leased as soon as the session has subscribed to its inbox.
-//! Later ones are leased when an event says that there are some, after each batch, and now and then. A batch is taken only while
-//! at most half of the backlog is in use: messages that are published live find room.
+//! Later ones are leased when an event says that there are some, when earlier ones have ended, and now and then. They are taken
+//! only while at most half of the backlog is in use: messages that are published live find room. One request takes at most half
+//! of what is free: a sender whose messages take long leaves room for others.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,14 +11,15 @@ use std::time::Duration;
 use agentnet_nats::Backoff;
 use agentnet_protocol::mailbox::{MAX_LEASE_MESSAGES, MailboxEventKind, MailboxOutcome};
 use agentnet_protocol::rpc::{LeasedMessage, MailboxAckItem, MailboxEvent, MailboxLeaseReply};
-use agentnet_protocol::subject;
+use agentnet_protocol::{Text, subject};
 use async_nats::Subscriber;
 use futures::{FutureExt as _, StreamExt as _};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::acks::{AckCommand, flush, left, send_acks};
-use super::batch::Batch;
+use super::batch::Dispatch;
+use super::lease_request::LeaseRequest;
 use super::owner::MailboxOwner;
 use crate::inbox::notice::Notice;
 use crate::registry::error::RegistryError;
@@ -46,6 +48,7 @@ pub(crate) struct MailboxPull {
     events: Option<Subscriber>,
     /// Messages that may wait for a handler while more are taken.
     max_backlog: usize,
+    request: LeaseRequest,
     /// Leased while the node starts.
     first: Vec<LeasedMessage>,
 }
@@ -55,13 +58,14 @@ impl MailboxPull {
     pub(crate) async fn open(session: &Arc<Session>, max_pending: usize) -> Box<Self> {
         let owner = MailboxOwner::of(session);
         let max_backlog = (max_pending / 2).max(1);
-        let max = max_backlog.min(MAX_LEASE_MESSAGES);
+        let max = max_backlog.div_ceil(2).min(MAX_LEASE_MESSAGES);
+        let mut request = LeaseRequest::new();
         let events = session
             .publisher
             .subscribe(subject::mailbox_events(session.account_id()))
             .await;
-        let first = match owner.lease(max).await {
-            Ok(page) => bounded(page, max),
+        let first = match request.send(&owner, max).await {
+            Ok(page) => page.messages,
             Err(error) => {
                 // It is leased again after the first hello.
                 tracing::debug!(%error, "the mailbox could not be looked at before the start");
@@ -73,6 +77,7 @@ impl MailboxPull {
             owner,
             events: events.ok(),
             max_backlog,
+            request,
             first,
         })
     }
@@ -91,68 +96,81 @@ impl MailboxPull {
     pub(crate) async fn run(mut self: Box<Self>, notices: mpsc::Sender<Notice>) {
         let (acks, items) = mpsc::channel(MAX_LEASE_MESSAGES);
         let (owner, session) = (self.owner.clone(), self.session.clone());
-        let sending = send_acks(&owner, items, &session.leaving);
-        let pulling = async move { self.pull(&notices, &acks).await };
+        let (sender, leaving) = (owner.clone(), session.leaving.clone());
+        let sending = send_acks(&sender, items, &leaving);
+        let pulling = async move {
+            let dispatch = Dispatch::new(&owner, &notices, &acks, &session.leaving);
+            let (senders, taken) = mpsc::channel(MAX_LEASE_MESSAGES);
+            tokio::join!(self.pull(&dispatch, senders, &acks), Box::pin(dispatch.run(taken)));
+        };
         tokio::join!(pulling, sending);
     }
 
-    async fn pull(&mut self, notices: &mpsc::Sender<Notice>, acks: &mpsc::Sender<AckCommand>) {
-        let (session, owner) = (self.session.clone(), self.owner.clone());
-        let batch = Batch {
-            owner: &owner,
-            notices,
-            acks,
-            leaving: &session.leaving,
-        };
+    /// Leases messages until the node leaves.
+    async fn pull(
+        &mut self,
+        dispatch: &Dispatch<'_>,
+        senders: mpsc::Sender<Option<Text>>,
+        acks: &mpsc::Sender<AckCommand>,
+    ) {
         let mut backoff = ERROR_BACKOFF;
-        let mut retry_at: Option<Instant> = None;
         let mut messages = std::mem::take(&mut self.first);
         loop {
             if !messages.is_empty() {
-                let delay = Box::pin(batch.run(messages)).await;
-                flush(acks).await;
-                let delayed = delay.map(|delay| Instant::now() + delay);
-                retry_at = retry_at.into_iter().chain(delayed).min();
+                dispatch.take(messages, &senders).await;
+                self.pause(dispatch).await;
             }
-            let Some(room) = self.room().await else { return };
+            let Some(room) = self.room(dispatch).await else { return };
+            if dispatch.take_ended() {
+                flush(acks).await;
+            }
             messages = match self.lease(room).await {
                 None => return,
                 Some(Ok(page)) => {
                     backoff.reset();
                     if page.messages.is_empty() {
-                        let interval = match page.remaining > 0 {
+                        // The registry counts those that are here too.
+                        let here = i64::try_from(dispatch.open_count()).unwrap_or_default();
+                        let interval = match page.remaining > here {
                             true => REMAINING_INTERVAL,
                             false => IDLE_INTERVAL,
                         };
-                        let look_again = Instant::now() + interval;
-                        let due = retry_at.take().map_or(look_again, |at| at.min(look_again));
-                        self.wait(due).await;
+                        self.wait(dispatch, Instant::now() + interval).await;
                     }
-                    bounded(page, room)
+                    page.messages
                 }
                 Some(Err(error)) => {
                     tracing::debug!(%error, "the mailbox cannot be looked at");
                     let due = Instant::now() + backoff.next_delay();
-                    self.wait(due).await;
+                    self.wait(dispatch, due).await;
                     Vec::new()
                 }
             };
         }
     }
 
+    /// Waits until all messages have ended, or a moment, so that a message that takes long does not hold up other senders.
+    async fn pause(&self, dispatch: &Dispatch<'_>) {
+        tokio::select! {
+            () = dispatch.all_ended() => {}
+            () = tokio::time::sleep(MIN_INTERVAL) => {}
+            () = self.session.leaving.cancelled() => {}
+        }
+    }
+
     /// How many messages may be taken now, waiting until some may; `None` once the node leaves.
-    async fn room(&self) -> Option<usize> {
+    async fn room(&self, dispatch: &Dispatch<'_>) -> Option<usize> {
         let session = &*self.session;
         loop {
             if session.leaving.is_cancelled() {
                 return None;
             }
             let pending = session.backlog.get().map_or(0, |backlog| backlog.len());
-            let room = self.max_backlog.saturating_sub(pending);
+            let room = self.max_backlog.saturating_sub(pending.max(dispatch.open_count()));
             let is_open = session.circuit.is_open(session.monotonic());
             // A request that the client sends later leases messages for a reply that is not read any more.
             if room > 0 && !is_open && session.publisher.is_connected() {
-                return Some(room.min(MAX_LEASE_MESSAGES));
+                return Some(room.div_ceil(2).min(MAX_LEASE_MESSAGES));
             }
             let pause = tokio::time::sleep(ROOM_POLL_INTERVAL);
             session.leaving.run_until_cancelled(pause).await?;
@@ -164,20 +182,29 @@ impl MailboxPull {
         if let Some(events) = &mut self.events {
             while let Some(Some(_)) = events.next().now_or_never() {}
         }
-        tokio::select! {
-            biased;
-            reply = self.owner.lease(room) => Some(reply),
-            () = left(&self.session.leaving, LEAVE_TIMEOUT) => None,
+        let (owner, session) = (&self.owner, &self.session);
+        loop {
+            tokio::select! {
+                biased;
+                reply = self.request.send(owner, room) => return Some(reply),
+                () = left(&session.leaving, LEAVE_TIMEOUT) => return None,
+                // The reply may be lost with the connection.
+                () = reconnected(session) => {}
+            }
         }
     }
 
-    /// Waits for an event, a new connection, or this time; until the node leaves at most.
-    async fn wait(&mut self, mut due: Instant) {
+    /// Waits for an event, a new connection, the end of messages, or this time; until the node leaves at most.
+    async fn wait(&mut self, dispatch: &Dispatch<'_>, mut due: Instant) {
         let not_before = Instant::now() + MIN_INTERVAL;
+        let mut has_ended = false;
         let session = self.session.clone();
         let mut connections = session.publisher.connections.subscribe();
         connections.borrow_and_update();
         loop {
+            if let Some(retry_at) = dispatch.take_retry_at() {
+                due = due.min(retry_at);
+            }
             let event = async {
                 match &mut self.events {
                     Some(events) => match events.next().await {
@@ -191,6 +218,14 @@ impl MailboxPull {
                 biased;
                 () = session.leaving.cancelled() => return,
                 () = tokio::time::sleep_until(due) => return,
+                // Later messages of their sender may be leased now.
+                () = dispatch.next_end(), if !has_ended => {
+                    has_ended = true;
+                    due = due.min(match dispatch.open_count() {
+                        0 => Instant::now(),
+                        _ => not_before,
+                    });
+                }
                 changed = connections.changed() => match changed {
                     // Events may have been missed.
                     Ok(()) => due = due.min(Instant::now() + OWN_EVENT_DELAY),
@@ -216,11 +251,15 @@ impl MailboxPull {
     }
 }
 
-/// No more messages than were asked for.
-fn bounded(page: MailboxLeaseReply, max: usize) -> Vec<LeasedMessage> {
-    let mut messages = page.messages;
-    messages.truncate(max);
-    messages
+/// Returns when there is a new connection.
+async fn reconnected(session: &Session) {
+    let mut connections = session.publisher.connections.subscribe();
+    // The event of the first connection may come after the connection.
+    let known = 1.max(*connections.borrow());
+    if connections.wait_for(|times| *times > known).await.is_err() {
+        // The client has ended.
+        std::future::pending::<()>().await;
+    }
 }
 
 /// The acknowledgement of a message that is given back.

@@ -16,6 +16,7 @@ use crate::identity::{self, InboundVerifier};
 use crate::inbox::Intake;
 use crate::mailbox::pull::MailboxPull;
 use crate::session::{self, Session};
+use crate::task::worker;
 use crate::worker::{Worker, Workers};
 
 /// How long the rejection of unfinished work may take; it waits only for a connection.
@@ -43,7 +44,8 @@ impl AgentNode {
         let config = &self.shared.config;
         #[cfg(feature = "metrics-http")]
         let page = crate::metrics::page::listen(config.metrics_addr).await?;
-        let session = Arc::new(Session::open(config, self.shared.metrics.clone()).await?);
+        let task_handler = self.shared.task_handler.read().clone();
+        let session = Arc::new(Session::open(config, self.shared.metrics.clone(), task_handler.is_some()).await?);
         let ends = session.ended.clone().drop_guard();
         let mut pull = None;
         match self.join(session.clone(), ends, &mut pull).await {
@@ -60,6 +62,9 @@ impl AgentNode {
                         session.subscriptions.spawn(&work, pull.run(notices));
                     }
                     session.subscriptions.spawn(&work, intake.run(subscriptions));
+                }
+                if let (Some(state), Some(handler)) = (&session.task_worker, task_handler) {
+                    worker::start(state, &session, Arc::downgrade(&self.shared), config, handler, &work);
                 }
                 Ok(())
             }
@@ -91,7 +96,7 @@ impl AgentNode {
         let intake = match handler {
             Some(handler) => Some(self.open_intake(&session, &work, handler).await?),
             None => {
-                if !config.capabilities.is_empty() {
+                if !config.capabilities.is_empty() && session.task_worker.is_none() {
                     tracing::warn!(target: "agentnet::node", "capabilities are advertised, but without a handler no message is taken");
                 }
                 None
@@ -226,6 +231,9 @@ impl AgentNode {
         session.replies.cancel_streams();
         session.streams.close().await;
         session.farewell().await;
+        if let Some(worker) = &session.task_worker {
+            worker.after_goodbye().await;
+        }
         session.delivery.abandon();
         session.replies.abandon();
         session.ended.cancel();

@@ -6,9 +6,10 @@ use agentnet_protocol::AgentInfo;
 use agentnet_protocol::page_walk::PageWalk;
 use agentnet_protocol::rpc::{
     AccountHit, HistoryMessage, ListReply, ListRequest, MailboxItem, MailboxListReply, MailboxListRequest,
-    MessageSearchReply, MessageSearchRequest, Request, SearchReply, SearchRequest, ThreadListReply, ThreadListRequest,
-    ThreadMessagesReply, ThreadMessagesRequest, ThreadSummary,
+    MessageSearchReply, MessageSearchRequest, Request, SearchReply, SearchRequest, TaskListReply, TaskListRequest,
+    TaskSnapshot, ThreadListReply, ThreadListRequest, ThreadMessagesReply, ThreadMessagesRequest, ThreadSummary,
 };
+use agentnet_protocol::task::TaskState;
 use futures::future::BoxFuture;
 use futures::stream::{self, BoxStream, StreamExt as _, TryStreamExt as _};
 
@@ -54,6 +55,11 @@ impl AgentSdk {
     /// Messages by filters, newest first.
     pub fn search_messages(&self) -> Query<MessageSearchRequest> {
         Query::new(self.node(), MessageSearchRequest::default())
+    }
+
+    /// Tasks, the last changed first (PROTOCOL.md section 22).
+    pub fn list_tasks(&self) -> Query<TaskListRequest> {
+        Query::new(self.node(), TaskListRequest::default())
     }
 }
 
@@ -113,6 +119,7 @@ paged!(ThreadListRequest, ThreadListReply, results: ThreadSummary);
 paged!(ThreadMessagesRequest, ThreadMessagesReply, messages: HistoryMessage);
 paged!(MessageSearchRequest, MessageSearchReply, messages: HistoryMessage);
 paged!(MailboxListRequest, MailboxListReply, messages: MailboxItem);
+paged!(TaskListRequest, TaskListReply, tasks: TaskSnapshot);
 
 /// A list of the registry: await it for one page, or walk it with [`Query::stream`].
 ///
@@ -264,6 +271,38 @@ impl Query<MessageSearchRequest> {
     /// Only messages sent at this time or earlier; ISO 8601 as in section 3.
     pub fn to_ts(mut self, time: impl Into<String>) -> Self {
         self.request.filters.to_ts = Some(time.into());
+        self
+    }
+}
+
+impl Query<TaskListRequest> {
+    /// Only tasks that are for this account, or that a session of it does or did.
+    pub fn assignee_account(mut self, account_id: impl Into<String>) -> Self {
+        self.request.assignee_account_id = Some(account_id.into());
+        self
+    }
+
+    /// Only tasks that this account asked for.
+    pub fn coordinator_account(mut self, account_id: impl Into<String>) -> Self {
+        self.request.coordinator_account_id = Some(account_id.into());
+        self
+    }
+
+    /// Only tasks in this state.
+    pub fn state(mut self, state: TaskState) -> Self {
+        self.request.states = vec![state];
+        self
+    }
+
+    /// Only parts of this task.
+    pub fn parent_task(mut self, task_id: impl Into<String>) -> Self {
+        self.request.parent_task_id = Some(task_id.into());
+        self
+    }
+
+    /// Only tasks for agents with this capability.
+    pub fn capability(mut self, capability: impl Into<String>) -> Self {
+        self.request.capability = Some(capability.into());
         self
     }
 }

@@ -4,6 +4,7 @@
 use std::future::IntoFuture;
 use std::time::{Duration, Instant};
 
+use agentnet_protocol::Text;
 use agentnet_protocol::envelope::kind;
 use agentnet_protocol::mailbox::{self, MailboxAck, code};
 use futures::future::BoxFuture;
@@ -25,9 +26,9 @@ impl SendMessage {
     /// or the lifetime is over (at least 1 ms; registries keep messages for seven days at most, unless they are set otherwise).
     /// In this case the send says [`MailboxDelivery::Queued`]: then the message is stored safely.
     ///
-    /// The messages that a node leaves for one account are delivered in the order in which they were sent. A message may be
-    /// delivered twice when its receiver is ended while it handles it; an [idempotency key](MailboxSend::idempotency_key)
-    /// marks it.
+    /// The messages that a node leaves for one account are delivered in the order in which they were sent; those of sends that run
+    /// at the same time, in the order in which these were first polled. A message may be delivered twice when its receiver is
+    /// ended while it handles it; an [idempotency key](MailboxSend::idempotency_key) marks it.
     ///
     /// ```no_run
     /// # use std::time::Duration;
@@ -44,7 +45,10 @@ impl SendMessage {
     pub fn mailbox(mut self, lifetime: Duration) -> MailboxSend {
         let lifetime_ms = i64::try_from(lifetime.as_millis()).unwrap_or(MAX_LIFETIME_MS);
         self.options.ttl_ms = Some(lifetime_ms.clamp(1, MAX_LIFETIME_MS));
-        MailboxSend { send: self }
+        MailboxSend {
+            send: self,
+            message_id: None,
+        }
     }
 }
 
@@ -58,6 +62,8 @@ impl SendMessage {
 #[must_use = "await it to send the message"]
 pub struct MailboxSend {
     pub(crate) send: SendMessage,
+    /// Instead of a new one.
+    message_id: Option<Text>,
 }
 
 impl MailboxSend {
@@ -86,12 +92,20 @@ impl MailboxSend {
         self
     }
 
+    /// Gives the message this id, so that it is known when it is sent again.
+    pub(crate) fn message_id(mut self, message_id: Text) -> Self {
+        self.message_id = Some(message_id);
+        self
+    }
+
     async fn run(self, span: Span) -> Result<MailboxSent, SendError> {
         let send = self.send;
         let payload = send.payload?;
         let node = send.node;
         let session = node.session()?;
         let started = Instant::now();
+        // Before anything is waited for: messages to one destination go out in the order of their sends.
+        let call = node.outbox().call(&send.destination);
         let route = Route::resolve(&session.usernames, send.destination).await?;
         let processed = send.until == Until::Processed;
         let (sent, message_id, body) = {
@@ -101,7 +115,7 @@ impl MailboxSend {
                 true => MailboxAck::Processed,
                 false => MailboxAck::Accepted,
             });
-            let (envelope, body) = composer.compose_draft_to(&route, draft)?;
+            let (envelope, body) = composer.compose_draft_as(&route, draft, self.message_id)?;
             if let Err(why) = mailbox::storable(&envelope) {
                 return Err(SendError::Mailbox {
                     code: code::NOT_STORABLE.to_owned(),
@@ -126,7 +140,7 @@ impl MailboxSend {
         };
         let delivered = session
             .delivery
-            .deliver_or_keep(&session.registry, node.queued_receivers(), message)
+            .deliver_or_keep(&session.registry, node.outbox(), call, message)
             .await;
         if delivered.as_ref().is_err_and(|error| !error.was_accepted()) {
             route.forget_username(&session.usernames);

@@ -40,19 +40,20 @@ pub(crate) fn requested_info(config: &Config) -> AgentInfo {
 pub(super) async fn register(
     registry: &RegistryClient,
     config: &Config,
+    claims_tasks: bool,
     opened: Option<OpenedKeys>,
 ) -> Result<(RegisterReply, Option<Arc<SigningKey>>), StartError> {
     let Some(OpenedKeys { key, next }) = opened else {
         let registry = registry.clone().with_timeout(REGISTER_TIMEOUT);
-        let reply = registry.call(&registration(config, None)).await;
+        let reply = registry.call(&registration(config, claims_tasks, None)).await;
         return Ok((reply.map_err(StartError::Register)?, None));
     };
-    match register_signed(registry, config, &key).await {
+    match register_signed(registry, config, claims_tasks, &key).await {
         Err(error) if error.refusal() == Some(RegistryRefusal::PublicKeyMismatch) => {
             let (Some(next), Some(source)) = (next, &config.key) else {
                 return Err(StartError::Register(error));
             };
-            let Ok(reply) = register_signed(registry, config, &next).await else {
+            let Ok(reply) = register_signed(registry, config, claims_tasks, &next).await else {
                 return Err(StartError::Register(error));
             };
             source.settle(next.clone()).await?;
@@ -63,10 +64,11 @@ pub(super) async fn register(
     }
 }
 
-fn registration(config: &Config, key: Option<&SigningKey>) -> RegisterRequest {
+fn registration(config: &Config, claims_tasks: bool, key: Option<&SigningKey>) -> RegisterRequest {
     RegisterRequest {
         keep_profile: config.keep_profile,
         pulls_mailbox: config.pull_mailbox,
+        claims_tasks,
         ..identity::registration(requested_info(config), key)
     }
 }
@@ -74,13 +76,14 @@ fn registration(config: &Config, key: Option<&SigningKey>) -> RegisterRequest {
 async fn register_signed(
     registry: &RegistryClient,
     config: &Config,
+    claims_tasks: bool,
     key: &SigningKey,
 ) -> Result<RegisterReply, RegistryError> {
     let registry = registry.clone().with_timeout(REGISTER_TIMEOUT / SIGNED_ATTEMPTS);
     let mut attempts = SIGNED_ATTEMPTS;
     loop {
         attempts -= 1;
-        let request = registration(config, Some(key));
+        let request = registration(config, claims_tasks, Some(key));
         match registry.call(&request).await {
             Err(RegistryError::Timeout { .. }) if attempts > 0 => {}
             outcome => return outcome,

@@ -14,7 +14,7 @@ use crate::harness::*;
 use crate::net::{from_now, parse};
 
 /// A request signed with a key, made so many milliseconds from now.
-fn signed_request<R: SignedRequest>(mut request: R, key: &SigningKey, millis: i128) -> Value {
+pub(crate) fn signed_request<R: SignedRequest>(mut request: R, key: &SigningKey, millis: i128) -> Value {
     let at = agentnet::protocol::Timestamp::parse(&from_now(millis)).unwrap();
     request.sign(key, at, &agentnet::protocol::ids::uuid4_hex(rand::random()));
     parse(request.encode().as_bytes())
@@ -89,7 +89,7 @@ async fn listed(realm: &Realm, owner: &Peer) -> Value {
 }
 
 #[track_caller]
-fn assert_code(reply: &Value, code: &str, what: &str) {
+pub(crate) fn assert_code(reply: &Value, code: &str, what: &str) {
     let error = reply["error"].as_str().unwrap_or_else(|| panic!("{what}: {reply}"));
     assert_eq!(code_of(error), code, "{what}: {error}");
 }

@@ -1,5 +1,5 @@
 //! Attacks on a network with signed identity (`DEV_AUTH`), over raw NATS, on a real registry: each is refused with its code
-//! and changes nothing (PROTOCOL.md sections 0.5, 0.6, 12 and 13).
+//! and changes nothing (PROTOCOL.md sections 0.5, 0.6, 12, 13, 21 and 22).
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -15,4 +15,5 @@ mod registration;
 mod replies;
 mod rotation;
 mod streams;
+mod tasks;
 mod waiting;

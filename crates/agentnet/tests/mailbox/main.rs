@@ -4,8 +4,11 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod calls;
+mod duplicates;
+mod leasing;
 mod network;
 mod offline;
+mod order;
 mod outages;
 mod returning;
 mod scripted;

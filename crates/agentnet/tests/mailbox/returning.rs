@@ -12,7 +12,7 @@ use crate::net::{DEADLINE, Net, generous, parse};
 use crate::scripted::*;
 
 /// Fails for messages with this id, and waits for the gate.
-fn failing(agent: AgentBuilder, id: &'static str, gate: &Arc<Semaphore>) -> AgentBuilder {
+pub(crate) fn failing(agent: AgentBuilder, id: &'static str, gate: &Arc<Semaphore>) -> AgentBuilder {
     let gate = gate.clone();
     agent.limits(generous).on_message(move |message, _| {
         let gate = gate.clone();
@@ -26,7 +26,7 @@ fn failing(agent: AgentBuilder, id: &'static str, gate: &Arc<Semaphore>) -> Agen
     })
 }
 
-fn by_id(mut acks: Vec<(String, String, Value, Value)>) -> Vec<Value> {
+pub(crate) fn by_id(mut acks: Vec<(String, String, Value, Value)>) -> Vec<Value> {
     acks.sort_by(|a, b| a.0.cmp(&b.0));
     acks.into_iter()
         .map(|(id, outcome, code, delay)| json!([id, outcome, code, delay]))

@@ -1,5 +1,6 @@
 //! A registry whose mailbox answers by a script, and a receiver that the test plays itself.
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -122,6 +123,12 @@ struct State {
     /// Whether the inbox had a subscriber when the first messages were leased.
     was_subscribed: Option<bool>,
     acks: Vec<Value>,
+    /// The ids of the requests for messages, one for each time that it changed.
+    lease_ids: Vec<String>,
+    /// Replies with messages that do not arrive.
+    lost_replies: usize,
+    /// What a lost reply has given, by the id of its request.
+    lost: HashMap<String, Value>,
 }
 
 impl Drop for Mailbox {
@@ -172,6 +179,21 @@ impl Mailbox {
         self.state().requests
     }
 
+    /// How many messages were leased.
+    pub(crate) fn leased(&self) -> usize {
+        self.state().leased
+    }
+
+    /// Loses the next reply that gives messages.
+    pub(crate) fn lose_reply(&self) {
+        self.state().lost_replies += 1;
+    }
+
+    /// The ids of the requests for messages, each once for all requests in a row.
+    pub(crate) fn lease_ids(&self) -> Vec<String> {
+        self.state().lease_ids.clone()
+    }
+
     pub(crate) fn was_subscribed(&self) -> Option<bool> {
         self.state().was_subscribed
     }
@@ -211,6 +233,13 @@ impl State {
         match rpc {
             "mailbox_lease" => {
                 self.requests += 1;
+                let lease_id = request["lease_id"].as_str().unwrap().to_owned();
+                if self.lease_ids.last() != Some(&lease_id) {
+                    self.lease_ids.push(lease_id.clone());
+                }
+                if let Some(reply) = self.lost.remove(&lease_id) {
+                    return Some(reply);
+                }
                 let max = usize::try_from(request["max"].as_u64().unwrap()).unwrap();
                 let count = max.min(self.waiting.len());
                 let messages: Vec<Value> = self.waiting.drain(..count).map(|envelope| {
@@ -218,7 +247,14 @@ impl State {
                     let id = envelope["message_id"].as_str().unwrap_or_default().to_owned();
                     json!({ "lease": format!("lease-{id}"), "seq": self.leased, "attempt": 1, "queued_at": now(), "envelope": envelope })
                 }).collect();
-                Some(json!({ "messages": messages, "remaining": self.waiting.len(), "generated_at": now() }))
+                let is_lost = self.lost_replies > 0 && !messages.is_empty();
+                let reply = json!({ "messages": messages, "remaining": self.waiting.len(), "generated_at": now() });
+                if is_lost {
+                    self.lost_replies -= 1;
+                    self.lost.insert(lease_id, reply);
+                    return None;
+                }
+                Some(reply)
             }
             "mailbox_ack" => {
                 let acks = request["acks"].as_array().unwrap();

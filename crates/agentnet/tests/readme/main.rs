@@ -41,6 +41,7 @@ snippet!(blobs, &str);
 snippet!(list, &str);
 snippet!(wrapper, &str);
 snippet!(mailbox, &str);
+snippet!(task, &str);
 
 #[test]
 fn the_pages_print_what_is_tested_here() {
@@ -62,6 +63,7 @@ fn the_pages_print_what_is_tested_here() {
         list::TEXT,
         wrapper::TEXT,
         mailbox::TEXT,
+        task::TEXT,
     ];
     for text in tested {
         assert!(printed.contains(&text), "no page prints\n{text}");
@@ -167,6 +169,12 @@ async fn messages_wait() {
     eventually_true(DEADLINE, "both are handled", async || handled.count() == 2)
         .await
         .unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_task_is_done() {
+    let realm = Realm::start().await;
+    task::runs(&realm.nats.url()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

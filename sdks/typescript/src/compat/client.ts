@@ -11,10 +11,11 @@ import {
   InvalidArgumentError,
   RegistryClient,
 } from "../node/index.js";
+import type { MailboxChange } from "../node/mailbox/change.js";
 import { request } from "../node/requests.js";
 import { send } from "../node/sender.js";
 import type { Session } from "../node/session.js";
-import { parseCompatTarget, parseSdkTarget, type Target } from "../protocol/index.js";
+import { type MailboxState, parseCompatTarget, parseSdkTarget, type Target } from "../protocol/index.js";
 import { blobPayload } from "../sdk/blobs.js";
 import type { BlobRef } from "./blob-store.js";
 import { notConnected, notRegistered, translated } from "./errors.js";
@@ -24,6 +25,7 @@ import { ClientRegistryCalls } from "./registry-calls.js";
 import type {
   AgentMessage,
   AgentNetClientOptions,
+  DeliveryResult,
   InboxHandler,
   RegisterResponse,
   RequestOptions,
@@ -175,6 +177,41 @@ export class AgentNetClient extends ClientRegistryCalls {
     return await this.#send(() => ({ kind: "account", value: accountId }), payload, options);
   }
 
+  /**
+   * As {@link send}, waits until the receiver has accepted the message, and tells what has become of it. With `mailbox` one that the
+   * receiver cannot take now is kept by the registry, and the result says `queued`.
+   *
+   * @throws {AgentNetError} as {@link send}; with `mailbox` also the registry's `mailbox_…` codes: the message is not kept.
+   */
+  async deliver(to: string, payload: unknown, options: SendOptions = {}): Promise<DeliveryResult> {
+    const session = this.#requireSession();
+    return await translated(async () => {
+      const { requireDeliveryAck = true, until } = optionsOf(options);
+      if (until === "published" || (until === undefined && !requireDeliveryAck)) {
+        throw new InvalidArgumentError("deliver waits until the message is accepted: send does not");
+      }
+      const given = { ...options, requireDeliveryAck: true };
+      const { messageId, threadId, traceId, delivery, detail } = await send(session, clientTarget(to), payload, given);
+      return {
+        message_id: messageId,
+        thread_id: threadId,
+        trace_id: traceId,
+        delivery: delivery ?? "delivered",
+        ...(detail === undefined ? {} : { detail }),
+      };
+    });
+  }
+
+  /** Delivers dead messages of the own mailbox again: those named, at most 100, or all. Gives their number. */
+  async requeueMailbox(messageIds?: readonly string[]): Promise<number> {
+    return await this.#changeMailbox({ action: "requeue", messageIds, state: "dead" });
+  }
+
+  /** Deletes messages of the own mailbox: those named, at most 100, or all in a state. Their senders are told. Gives their number. */
+  async dropMailbox(which: { messageIds?: readonly string[]; state?: MailboxState }): Promise<number> {
+    return await this.#changeMailbox({ ...which, action: "drop" });
+  }
+
   /** Sends a reference to a blob: see {@link send}. The receiver needs access to the store that has the blob. */
   async sendBlobRef(to: string, blob: BlobRef, options: SendOptions = {}): Promise<string> {
     const payload = await translated(async () => blobPayload(blob));
@@ -223,6 +260,16 @@ export class AgentNetClient extends ClientRegistryCalls {
       const { requireDeliveryAck = mailbox !== undefined && mailbox !== false } = optionsOf(options);
       return (await send(session, target(), payload, { ...options, requireDeliveryAck })).messageId;
     });
+  }
+
+  async #changeMailbox(change: MailboxChange): Promise<number> {
+    this.#requireSession();
+    // An empty list means no message, not all of them.
+    if (change.messageIds?.length === 0) return 0;
+    return await translated(
+      async () => (await this.#node?.mailboxAction(change))?.changed ?? 0,
+      "mailbox_action_failed",
+    );
   }
 
   async #request(target: () => Target, payload: unknown, options: RequestOptions): Promise<AgentMessage> {

@@ -9,6 +9,7 @@ import { BlobCalls } from "./blob-store.js";
 import { clientError, translated } from "./errors.js";
 import type {
   AgentInfo,
+  ListMailboxOptions,
   ListThreadsOptions,
   SearchMessagesOptions,
   SearchProfilesOptions,
@@ -109,6 +110,20 @@ export abstract class ClientRegistryCalls extends BlobCalls {
     return (await this.#ask(RPC.messageSearch, request, "message_search_failed", timeoutMs)).value();
   }
 
+  /** How full the mailbox of an account is, by id or username; without either, those of all accounts together. */
+  async getMailboxStatus(who: { accountId?: string; username?: string } = {}, timeoutMs?: number): Promise<Json> {
+    const request = await translated(async () => ownerOf(optionsOf(who, "who")));
+    return (await this.#ask(RPC.mailboxStatus, request, "mailbox_status_failed", timeoutMs)).value();
+  }
+
+  /** One page of an account's mailbox, oldest message first: `messages`, and `next_cursor` where there are more. */
+  async listMailbox(options: ListMailboxOptions = {}): Promise<Json> {
+    const { timeoutMs, ...filters } = givenOf(options);
+    const owner = await translated(async () => ownerOf(filters));
+    const request = { ...filters, ...owner, limit: clamped(filters.limit, 50, 200) };
+    return (await this.#ask(RPC.mailboxList, request, "mailbox_list_failed", timeoutMs)).value();
+  }
+
   async #ask<Request, Reply>(
     rpc: Rpc<Request, Reply>,
     request: Request,
@@ -134,6 +149,13 @@ function requiredThread(threadId: string): string {
   const trimmed = typeof threadId === "string" ? threadId.trim() : "";
   if (trimmed === "") throw clientError(new InvalidArgumentError("threadId is required"));
   return trimmed;
+}
+
+/** Whose mailbox is meant. */
+function ownerOf(who: { accountId?: string; username?: string }): { accountId?: string; username?: string } {
+  const accountId = who.accountId?.trim() || undefined;
+  const username = who.username?.trim() ? usernameKey(who.username) : undefined;
+  return { ...(accountId === undefined ? {} : { accountId }), ...(username === undefined ? {} : { username }) };
 }
 
 function usernameKey(username: string): string {

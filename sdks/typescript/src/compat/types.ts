@@ -4,8 +4,8 @@
  */
 
 import type { Msg } from "@nats-io/nats-core";
-
 import type { BlobOptions, IdentityProvider, Limits, Logger, MailboxOptions, Message, Until } from "../node/index.js";
+import type { MailboxState } from "../protocol/index.js";
 
 /** One agent process as the registry knows it (PROTOCOL.md section 5.3). */
 export interface AgentInfo {
@@ -57,6 +57,17 @@ export interface DeliveryReceipt {
   detail?: string;
 }
 
+/** What has become of a message that {@link AgentNetClient.deliver} has sent. */
+export interface DeliveryResult {
+  message_id: string;
+  thread_id: string;
+  trace_id: string;
+  /** `delivered`: the receiver has it. `queued`, only with `mailbox`: the registry keeps it until the receiver takes it. */
+  delivery: "delivered" | "queued";
+  /** Of a message that is queued: why, and until when. */
+  detail?: string;
+}
+
 /** What a registration gives (PROTOCOL.md section 6). */
 export interface RegisterResponse {
   account_id: string;
@@ -97,7 +108,7 @@ export interface SendOptions {
   signal?: AbortSignal;
   /**
    * Leave the message in the receiver's mailbox if the receiver cannot take it now (PROTOCOL.md section 21); this waits for the
-   * receipt. Default false.
+   * receipt. {@link AgentNetClient.deliver} says whether it was delivered or is kept. Default false.
    */
   mailbox?: boolean | MailboxOptions;
 }
@@ -158,6 +169,18 @@ export interface SearchMessagesOptions {
   fromTs?: string;
   /** Latest time of sending, ISO 8601. */
   toTs?: string;
+  /** 1 to 200; default 50. */
+  limit?: number;
+  /** The `next_cursor` of the page before. */
+  cursor?: string | undefined;
+  timeoutMs?: number;
+}
+
+/** The filters of {@link AgentNetClient.listMailbox}. */
+export interface ListMailboxOptions {
+  accountId?: string;
+  username?: string;
+  state?: MailboxState;
   /** 1 to 200; default 50. */
   limit?: number;
   /** The `next_cursor` of the page before. */

@@ -77,7 +77,7 @@ export class Composer {
 
   /** A message with its id and time. */
   compose(draft: Draft): MaybePromise<Envelope> {
-    return this.identity.signMessage(compose(draft, this.sender, newMessageId(), Timestamp.now()));
+    return this.identity.signMessage(compose(draft, this.sender, draft.messageId ?? newMessageId(), Timestamp.now()));
   }
 
   /**

@@ -6,7 +6,7 @@ import { RawJson } from "../json/index.js";
 import { platform } from "../platform/index.js";
 import { checkAgent, usableUsername } from "../protocol/index.js";
 import { type BlobOptions, resolveBlobSettings } from "./blobs/settings.js";
-import { optionsOf } from "./checks.js";
+import { described, optionsOf } from "./checks.js";
 import { DevAuth, devAuthFromEnvironment } from "./dev-auth/index.js";
 import { InvalidArgumentError } from "./errors.js";
 import { type IdentityProvider, UNSIGNED } from "./identity.js";
@@ -14,6 +14,9 @@ import { type Limits, resolveLimits } from "./limits.js";
 import { CONSOLE_LOGGER, guarded, type Logger } from "./logger.js";
 import { natsUrlFromEnvironment, parseNatsUrl } from "./nats-url.js";
 import type { NodeOptions } from "./options.js";
+
+/** The most tasks that a node may do at the same time. */
+const MAX_TASK_CONCURRENCY = 10_000;
 
 /** The options of a node, checked and with their defaults. */
 export interface NodeConfig {
@@ -32,6 +35,8 @@ export interface NodeConfig {
   readonly blobs: BlobOptions;
   /** Whether the node takes the messages of its account's mailbox itself. */
   readonly pullsMailbox: boolean;
+  /** How many tasks the node does at the same time. */
+  readonly taskConcurrency: number;
   readonly logger: Logger;
 }
 
@@ -64,6 +69,7 @@ export function checkOptions(given: NodeOptions): NodeConfig {
     schemaVersion: optional("schemaVersion", options.schemaVersion),
     blobs: options.blobs ?? {},
     pullsMailbox: options.pullMailbox !== false,
+    taskConcurrency: concurrencyOf(options.taskConcurrency),
     logger: guarded(options.logger ?? CONSOLE_LOGGER),
   };
   resolveBlobSettings(config.blobs);
@@ -76,6 +82,14 @@ export function checkOptions(given: NodeOptions): NodeConfig {
     ...(config.accountId === undefined ? {} : { accountId: config.accountId }),
   });
   return config;
+}
+
+function concurrencyOf(tasks: unknown): number {
+  if (tasks === undefined || tasks === null) return 1;
+  if (typeof tasks === "number" && Number.isInteger(tasks) && tasks >= 1 && tasks <= MAX_TASK_CONCURRENCY) return tasks;
+  throw new InvalidArgumentError(
+    `taskConcurrency must be a whole number from 1 to ${MAX_TASK_CONCURRENCY}, not ${described(tasks)}`,
+  );
 }
 
 function identityOf(devAuth: NodeOptions["devAuth"]): IdentityProvider {

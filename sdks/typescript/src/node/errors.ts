@@ -5,7 +5,7 @@
  */
 
 import { AgentNetError, isAgentNetError } from "../errors.js";
-import { mailboxErrorOf } from "../protocol/index.js";
+import { mailboxErrorOf, taskErrorOf } from "../protocol/index.js";
 import { shown } from "./shown.js";
 
 /** What the constructors of the errors below take beside a message. */
@@ -94,8 +94,9 @@ export interface RegistryErrorData extends ErrorDetails {
 
 /**
  * A call of the registry failed. `code` is what the registry answered where that is a code (`not_found`, `cursor_invalid`,
- * `auth_required`, `mailbox_full`, …: PROTOCOL.md sections 6 and 21), `registry_refused` where it answered a sentence; `registry_timeout`: no answer
- * in time; `invalid_response`: an answer that cannot be read; `permission_denied`, `not_connected`: the request was not sent.
+ * `auth_required`, `mailbox_full`, `task_conflict`, …: PROTOCOL.md sections 6, 21 and 22), `registry_refused` where it answered a
+ * sentence; `registry_timeout`: no answer in time; `invalid_response`: an answer that cannot be read; `permission_denied`,
+ * `not_connected`: the request was not sent.
  */
 export class RegistryError extends NamedError {
   /** The call, such as `resolve_account`. */
@@ -108,7 +109,8 @@ export class RegistryError extends NamedError {
 
   /** The error for a registry's answer `{"error": text}`. */
   static refused(rpc: string, text: string, cause?: unknown): RegistryError {
-    const code = mailboxErrorOf(text)?.code ?? (/^[a-z][a-z0-9_]{0,63}$/.test(text) ? text : "registry_refused");
+    const coded = mailboxErrorOf(text) ?? taskErrorOf(text);
+    const code = coded?.code ?? (/^[a-z][a-z0-9_]{0,63}$/.test(text) ? text : "registry_refused");
     return new RegistryError(shown(text), { code, rpc, detail: text, cause });
   }
 

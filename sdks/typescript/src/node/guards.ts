@@ -85,6 +85,14 @@ export class Guards {
     if (scope !== undefined) this.#scopes.forget(scope);
   }
 
+  /** Tells of other messages whether this one repeats them: by its id, or its idempotency scope. */
+  repetitionOf(message: Readonly<Envelope>): (other: Readonly<Envelope>) => boolean {
+    const { messageId } = message;
+    const scope = this.#scope(message);
+    return (other) =>
+      (messageId !== "" && other.messageId === messageId) || (scope !== undefined && this.#scope(other) === scope);
+  }
+
   #sender(message: Envelope): string {
     const proven = this.#guarded.isSigned ? message.fromAccountId : undefined;
     return proven ?? rateBucketKey(senderFields(message));

@@ -70,3 +70,14 @@ export {
   type StreamRequestOptions,
   StreamSender,
 } from "./streams/index.js";
+export { ClaimedWork, TaskContext, type TaskHandler, type TaskProgressOptions } from "./tasks/context.js";
+export type { TaskOptions } from "./tasks/create.js";
+export { TaskError, TaskFailure, type TaskFailureState } from "./tasks/errors.js";
+export {
+  type TaskCancelOptions,
+  type TaskEventsOptions,
+  TaskHandle,
+  TaskOutcome,
+  type TaskRetryOptions,
+} from "./tasks/handle.js";
+export * from "./tasks/registry.js";

@@ -1,7 +1,7 @@
 /** The start and the close of a node, and its return to the network when its NATS client has ended for good. */
 
 import { platform } from "../platform/index.js";
-import { receiptsSubject } from "../protocol/index.js";
+import { KIND, receiptsSubject } from "../protocol/index.js";
 import type { NodeConfig } from "./config.js";
 import { Connection } from "./connection.js";
 import type { Handler } from "./context.js";
@@ -13,6 +13,8 @@ import { Metrics, type MetricsSnapshot } from "./metrics.js";
 import type { AgentNode } from "./node.js";
 import { Receiver } from "./receiver.js";
 import { Session } from "./session.js";
+import type { TaskHandler } from "./tasks/context.js";
+import { TaskWorker } from "./tasks/worker.js";
 import { deferred, TIMED_OUT, throwIfAborted, withDeadline } from "./waits.js";
 
 /** A start that is under way. */
@@ -27,6 +29,8 @@ interface Starting {
 export class Lifecycle {
   /** What is done with the messages that arrive. */
   handler: Handler | undefined;
+  /** What does the tasks that are claimed. */
+  taskHandler: TaskHandler | undefined;
   readonly #node: AgentNode;
   readonly #config: NodeConfig;
   readonly #metrics: Metrics;
@@ -135,7 +139,9 @@ export class Lifecycle {
     const connection = await this.#connect(signal);
     let session: Session | undefined;
     try {
-      session = await Session.open(this.#config, connection, this.#metrics, signal).catch(registerFailed);
+      const claimsTasks = this.taskHandler !== undefined;
+      const opening = Session.open(this.#config, connection, this.#metrics, signal, claimsTasks);
+      session = await opening.catch(registerFailed);
       this.#last = { accountId: session.accountId, username: session.username };
       throwIfAborted(signal);
       this.#joining = session;
@@ -179,8 +185,11 @@ export class Lifecycle {
     try {
       session.delivery.receive(session.accountId);
       session.replies.receive(connection);
+      if (session.claimsTasks) {
+        session.tasks = new TaskWorker(session, this.#node, () => this.taskHandler ?? (() => undefined));
+      }
       if (this.handler !== undefined) {
-        session.receiver = new Receiver(session, this.#node, () => this.handler ?? (() => undefined));
+        session.receiver = new Receiver(session, this.#node, () => this.#handlerOf(session));
         session.receiver.subscribe();
         for (const subject of session.receiver.subjects) own.add(subject);
         if (config.pullsMailbox) {
@@ -188,7 +197,7 @@ export class Lifecycle {
           session.mailbox = new MailboxPull(session, session.receiver);
           await session.mailbox.drain(signal);
         }
-      } else if (config.capabilities.length > 0) {
+      } else if (config.capabilities.length > 0 && session.tasks === undefined) {
         logger.warn(
           "capabilities are advertised, but without a handler no message is taken: call onMessage before start",
         );
@@ -205,6 +214,18 @@ export class Lifecycle {
     throwIfAborted(signal);
     session.keepAlive();
     session.mailbox?.follow();
+    session.tasks?.follow();
+  }
+
+  /** The handler of messages, but for those about a task which the session claims (PROTOCOL.md section 22.4). */
+  #handlerOf(session: Session): Handler {
+    const handler = this.handler ?? (() => undefined);
+    const { tasks } = session;
+    if (tasks === undefined) return handler;
+    return async (message, context) => {
+      const isForWorker = message.kind === KIND.DIRECT && /task\.(?:assign|cancel)/i.test(message.payloadText);
+      return isForWorker && (await tasks.claims(message)) ? undefined : await handler(message, context);
+    };
   }
 
   async #endSession(): Promise<void> {
@@ -220,8 +241,10 @@ export class Lifecycle {
 
   async #leave(session: Session): Promise<void> {
     const { logger } = this.#config;
+    session.tasks?.stop();
     await session.mailbox?.stop();
-    await session.receiver?.close(this.#config.limits.drainTimeoutMs);
+    const { drainTimeoutMs } = this.#config.limits;
+    await Promise.all([session.receiver?.close(drainTimeoutMs), session.tasks?.close(drainTimeoutMs)]);
     await session.mailbox?.close();
     for (const closer of [...session.closers]) {
       try {
@@ -231,6 +254,7 @@ export class Lifecycle {
       }
     }
     await session.farewell();
+    await session.tasks?.settle();
     session.end();
     await session.connection.close();
   }

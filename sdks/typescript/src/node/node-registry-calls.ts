@@ -1,4 +1,4 @@
-/** The calls of the registry that a node offers (PROTOCOL.md sections 6 and 21.3). */
+/** The calls of the registry that a node offers (PROTOCOL.md sections 6, 21.3 and 22.3). */
 
 import type { JsonObject } from "../json/index.js";
 import {
@@ -14,6 +14,11 @@ import {
   RPC,
   type SearchReply,
   type SearchRequest,
+  type TaskEventsReply,
+  type TaskEventsRequest,
+  type TaskListReply,
+  type TaskListRequest,
+  type TaskReply,
   type ThreadListReply,
   type ThreadListRequest,
   type ThreadMessagesRequest,
@@ -24,6 +29,7 @@ import { optionsOf } from "./checks.js";
 import type { RegistryCallOptions } from "./options.js";
 import * as lookups from "./registry.js";
 import type { RegistryClient } from "./registry-client.js";
+import * as tasks from "./tasks/registry.js";
 
 /** What an `AgentNode` asks its registry. */
 export abstract class NodeRegistryCalls {
@@ -93,5 +99,24 @@ export abstract class NodeRegistryCalls {
     const asked = optionsOf(filters, "filters");
     const isNamed = asked.accountId !== undefined || asked.username !== undefined;
     return await lookups.mailboxList(registry, isNamed ? asked : { ...asked, accountId }, options);
+  }
+
+  /** One task. @throws {RegistryError} `not_found` among others. */
+  async taskStatus(taskId: string, options?: RegistryCallOptions): Promise<TaskReply> {
+    return await tasks.taskStatus(this.registry, taskId, options);
+  }
+
+  /** Tasks, the last changed first. @throws {RegistryError} */
+  async taskList(filters: TaskListRequest = {}, options?: RegistryCallOptions): Promise<TaskListReply> {
+    return await tasks.taskList(this.registry, filters, options);
+  }
+
+  /** What happened to a task, in order. @throws {RegistryError} `not_found` among others. */
+  async taskEvents(
+    taskId: string,
+    page: Omit<TaskEventsRequest, "taskId"> = {},
+    options?: RegistryCallOptions,
+  ): Promise<TaskEventsReply> {
+    return await tasks.taskEvents(this.registry, { ...page, taskId }, options);
   }
 }

@@ -28,6 +28,9 @@ import {
   type StreamSender,
   sendStream,
 } from "./streams/index.js";
+import type { TaskHandler } from "./tasks/context.js";
+import { createTask, type TaskOptions } from "./tasks/create.js";
+import { TaskHandle } from "./tasks/handle.js";
 import { throwIfAborted, withDeadline } from "./waits.js";
 
 /**
@@ -74,6 +77,21 @@ export class AgentNode extends NodeRegistryCalls {
       );
     }
     this.#lifecycle.handler = handler;
+    return this;
+  }
+
+  /**
+   * Sets what does the tasks that the node claims: those for its account, and those for one of its capabilities. Up to
+   * `taskConcurrency` of them run at the same time. As with {@link onMessage}, a node that was started without claims none before
+   * its next start.
+   */
+  onTask(handler: TaskHandler): this {
+    if (typeof handler !== "function" || isGenerator(handler)) {
+      throw new InvalidArgumentError(
+        "the handler of tasks must be a function of a task and its context that returns the result, or a promise of it",
+      );
+    }
+    this.#lifecycle.taskHandler = handler;
     return this;
   }
 
@@ -281,6 +299,27 @@ export class AgentNode extends NodeRegistryCalls {
   }
 
   /**
+   * Asks `@name`, `acct_…` or `capability:<name>` to do a task, which lives in the registry until it has ended (PROTOCOL.md
+   * section 22).
+   *
+   * ```ts
+   * const task = await node.task("@coder", { title: "fix #12", text: "…", deadlineMs: 3_600_000, retries: 2, key: "gh-12" });
+   * const { state, result } = await task.result();
+   * ```
+   *
+   * @throws {TaskError} @throws {RegistryError} @throws {TargetError} @throws {InvalidArgumentError} @throws {NotRunningError}
+   */
+  async task(to: string, task: TaskOptions): Promise<TaskHandle> {
+    return await createTask(this, to, task);
+  }
+
+  /** A task that was asked for, by its id: also by another process, or another account. Nothing is asked yet. */
+  taskHandle(taskId: string): TaskHandle {
+    if (typeof taskId !== "string" || taskId.trim() === "") throw new InvalidArgumentError("taskId is required");
+    return new TaskHandle(this, taskId.trim());
+  }
+
+  /**
    * The node's blob store (docs/BLOBS.md). Taken while the node runs, it reaches the network's store until the node is closed; taken
    * before, only the local one.
    *
@@ -342,7 +381,7 @@ export class AgentNode extends NodeRegistryCalls {
   }
 }
 
-function isGenerator(handler: Handler): boolean {
+function isGenerator(handler: Handler | TaskHandler): boolean {
   const tag = Object.prototype.toString.call(handler);
   return tag === "[object GeneratorFunction]" || tag === "[object AsyncGeneratorFunction]";
 }

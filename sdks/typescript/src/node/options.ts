@@ -49,6 +49,8 @@ export interface NodeOptions {
    * pace, first of all at the start. False: the registry sends them to the inbox, one by one. Default true.
    */
   readonly pullMailbox?: boolean | undefined;
+  /** With a handler for tasks: how many of them run at the same time (PROTOCOL.md section 22.4). Default 1. */
+  readonly taskConcurrency?: number | undefined;
   /** Where failures of handlers and the like are reported. Default: warnings and errors to the console. */
   readonly logger?: Logger | undefined;
 }

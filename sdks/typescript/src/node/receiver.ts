@@ -283,12 +283,22 @@ export class Receiver {
     };
     const reject = refused ?? this.#judge(message.envelope, capacity, now, progress !== undefined);
     if (reject !== undefined) {
+      if (progress !== undefined && reject.code === "duplicate" && this.#join(message, progress)) return;
       this.#refuse(message, reject, progress);
       return;
     }
     const receipt = this.#rejections.acknowledge(message, "accepted");
     progress?.accepted();
-    this.#workers.add({ message, raw, receipt, progress });
+    this.#workers.add({ message, raw, receipt, joined: progress === undefined ? [] : [progress] });
+  }
+
+  /** Of a leased message whose other copy is not handled yet, the lease ends as that does: it may fail. False where none is there. */
+  #join(message: Message, progress: Progress): boolean {
+    const job = this.#workers.find(this.#guards.repetitionOf(message.envelope));
+    if (job === undefined) return false;
+    job.joined.push(progress);
+    progress.accepted();
+    return true;
   }
 
   #judge(envelope: Readonly<Envelope>, capacity: Capacity, now: number, isFetched: boolean): Reject | undefined {

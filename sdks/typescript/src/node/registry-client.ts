@@ -323,9 +323,18 @@ export function statusOf(message: Msg): number {
   }
 }
 
-/** Whether a request may be made more than once: all may, but a signed one, whose nonce counts once, and one that leases messages. */
+/** Requests that take or change something each time they are made. */
+const NOT_REPEATABLE: readonly string[] = [
+  RPC.mailboxLease.name,
+  RPC.taskClaim.name,
+  RPC.taskCancel.name,
+  RPC.taskInput.name,
+  RPC.taskRetry.name,
+];
+
+/** Whether a request may be made more than once: a signed one may not, since its nonce counts once. */
 function isRepeatable<Request, Reply>(rpc: Rpc<Request, Reply>, request: Request): boolean {
-  return rpc.name !== RPC.mailboxLease.name && (request as { readonly auth?: unknown }).auth === undefined;
+  return !NOT_REPEATABLE.includes(rpc.name) && (request as { readonly auth?: unknown }).auth === undefined;
 }
 
 /** When a registry answered on this network last. */

@@ -24,6 +24,7 @@ import type { Metrics, SessionGauges } from "./metrics.js";
 import type { Receiver } from "./receiver.js";
 import { RegistryClient } from "./registry-client.js";
 import { ReplyMux } from "./reply-mux.js";
+import type { TaskWorker } from "./tasks/worker.js";
 import { UsernameCache } from "./username-cache.js";
 import { TIMED_OUT, withDeadline } from "./waits.js";
 
@@ -57,6 +58,12 @@ export class Session {
   receiver: Receiver | undefined;
   /** What takes the messages of the account's mailbox; absent without a handler, or where the registry sends them. */
   mailbox: MailboxPull | undefined;
+  /** What claims tasks and does them; absent without a handler for tasks. */
+  tasks: TaskWorker | undefined;
+  /** Whether the session claims tasks, as it has said when it was registered. */
+  readonly claimsTasks: boolean;
+  /** When it was registered, by the clock of this host. */
+  readonly startedAt = Timestamp.now();
   /** The accounts whose mailboxes hold messages of this session. */
   readonly outbox = new Outbox();
   /** What has to happen when the node closes, before the goodbye: streams end, uploads stop. */
@@ -74,6 +81,7 @@ export class Session {
     opened: RegistrationIdentity,
     registration: RegisterReply,
     metrics: Metrics,
+    claimsTasks: boolean,
   ) {
     const { limits, logger } = config;
     const { accountId, sessionTag } = registration;
@@ -86,7 +94,10 @@ export class Session {
     this.username = registration.username;
     this.sessionTag = sessionTag;
     this.registration = registration;
+    this.claimsTasks = claimsTasks;
     const ended = this.#ended.signal;
+    // Everything that waits in a session ends with it.
+    platform.expectListeners(ended);
     const { agentId, capabilities } = config;
     this.identity = opened.session({
       agentId,
@@ -112,6 +123,7 @@ export class Session {
   /**
    * Registers on a connection.
    *
+   * @param claimsTasks Whether the session is going to claim tasks.
    * @throws {RegistryError} Its message begins with `Registry register failed: `.
    */
   static async open(
@@ -119,6 +131,7 @@ export class Session {
     connection: Connection,
     metrics: Metrics,
     signal: AbortSignal,
+    claimsTasks = false,
   ): Promise<Session> {
     const { agentId, username, logger } = config;
     const opened = await config.identity.open({ agentId, username, logger });
@@ -130,12 +143,13 @@ export class Session {
           agent: requestedInfo(config),
           keepProfile: config.keepProfile,
           pullsMailbox: config.pullsMailbox,
+          claimsTasks,
           ...(auth === undefined ? {} : { auth }),
         },
         { timeoutMs: timeoutMs ?? REGISTER_TIMEOUT_MS, signal },
       ),
     );
-    return new Session(config, connection, registry, opened, registration, metrics);
+    return new Session(config, connection, registry, opened, registration, metrics, claimsTasks);
   }
 
   /** Is aborted when the session ends. */
@@ -197,7 +211,7 @@ export class Session {
     if (this.#hasParted) return;
     const { inflight, pending, circuitOpen } = this.gauges();
     const counters = this.metrics.counters(inflight, pending, circuitOpen);
-    const body = encodeHello(info, counters, auth, this.config.pullsMailbox);
+    const body = encodeHello(info, counters, auth, this.config.pullsMailbox, this.claimsTasks);
     this.connection.publish(REGISTRY_SUBJECTS.hello, body);
   }
 

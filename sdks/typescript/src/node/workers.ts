@@ -27,8 +27,8 @@ export interface Job {
   readonly raw: Msg;
   /** The publishing of the receipt `accepted`, which comes before everything else; undefined where that is done. */
   readonly receipt: Promise<void> | undefined;
-  /** Of a message that was leased. */
-  readonly progress?: Progress | undefined;
+  /** Who is told how it goes on: of a message that was leased, also while another copy of it was handled. */
+  readonly joined: Progress[];
 }
 
 /** Runs the handler on accepted messages, up to a number at the same time. */
@@ -41,7 +41,8 @@ export class Workers {
   #backlog: Job[] = [];
   /** Jobs at the front of the backlog that are gone. */
   #head = 0;
-  #inflight = 0;
+  /** Those whose handlers run. */
+  readonly #running = new Set<Job>();
   #isStarting = false;
   /** Ends the handlers that run: the drain time is over. */
   readonly #aborts = new Set<() => void>();
@@ -66,7 +67,7 @@ export class Workers {
 
   /** Handlers that run. */
   get inflight(): number {
-    return this.#inflight;
+    return this.#running.size;
   }
 
   /** Accepted messages that wait for a handler. */
@@ -93,9 +94,19 @@ export class Workers {
     this.#start();
   }
 
+  /** A message that waits or whose handler runs. */
+  find(isWanted: (message: Readonly<Envelope>) => boolean): Job | undefined {
+    for (const job of this.#running) if (isWanted(job.message.envelope)) return job;
+    for (let index = this.#head; index < this.#backlog.length; index += 1) {
+      const job = this.#backlog[index];
+      if (job !== undefined && isWanted(job.message.envelope)) return job;
+    }
+    return undefined;
+  }
+
   /** Resolves when no message waits and no handler runs. */
   async idle(): Promise<void> {
-    if (this.#inflight === 0 && this.pending === 0) return;
+    if (this.#running.size === 0 && this.pending === 0) return;
     this.#idle ??= deferred();
     await this.#idle.promise;
   }
@@ -112,15 +123,15 @@ export class Workers {
     if (this.#isStarting) return;
     this.#isStarting = true;
     const limit = this.#session.config.limits.maxConcurrency;
-    while (this.#inflight < limit || this.#isAborted) {
+    while (this.#running.size < limit || this.#isAborted) {
       const job = this.#next();
       if (job === undefined) break;
-      this.#inflight += 1;
+      this.#running.add(job);
       if (job.receipt === undefined) this.#handle(job);
       else this.#handleAfter(job.receipt, job);
     }
     this.#isStarting = false;
-    if (this.#inflight === 0 && this.pending === 0) {
+    if (this.#running.size === 0 && this.pending === 0) {
       this.#idle?.resolve();
       this.#idle = undefined;
     }
@@ -209,19 +220,27 @@ export class Workers {
       if (reject === undefined) {
         this.#session.metrics.processed += 1;
         void this.#rejections.acknowledge(job.message, "processed");
-        job.progress?.ended(undefined);
+        this.#tell(job, undefined);
       } else {
         // Before the report: when the sender retries, the message is handled again.
         this.#forget(job.message.envelope);
-        if (job.progress?.ended(reject) !== true) this.#rejections.reject(job.message, reject);
+        if (!this.#tell(job, reject)) this.#rejections.reject(job.message, reject);
       }
     } catch (error) {
       this.#session.logger.error("a worker failed", { error });
-      job.progress?.ended(REJECT.handlerError);
+      this.#tell(job, REJECT.handlerError);
     } finally {
-      this.#inflight -= 1;
+      this.#running.delete(job);
       this.#start();
     }
+  }
+
+  /** Tells those who wait for the end of a job; whether the message goes back to the mailbox as if it had not been tried. */
+  #tell({ joined }: Job, reject: Reject | undefined): boolean {
+    let isReturned = false;
+    // One after another: none of them ends the others' wait.
+    for (const progress of joined.splice(0)) isReturned = progress.ended(reject) || isReturned;
+    return isReturned;
   }
 
   #succeeded(value: unknown, started: number): undefined {

@@ -9,6 +9,7 @@ import type { Platform } from "./platform.js";
 export const platform: Platform = {
   dialWebSocket: () => (typeof globalThis.WebSocket === "function" ? wsconnect : undefined),
   environment: () => undefined,
+  expectListeners: () => undefined,
   onStop: (callback) => listen("pagehide", callback, { once: true }),
   every: everyInPage,
   onPage: ({ left, shownAgain }) => {

@@ -3,6 +3,7 @@
  */
 
 import { createHash } from "node:crypto";
+import { setMaxListeners } from "node:events";
 
 import { wsconnect } from "@nats-io/nats-core";
 import { connect } from "@nats-io/transport-node";
@@ -29,6 +30,13 @@ export const platform: Platform = {
     } catch {
       // Deno, without the permission to read it.
       return undefined;
+    }
+  },
+  expectListeners: (signal) => {
+    try {
+      setMaxListeners(0, signal);
+    } catch {
+      // A runtime that knows it of its own emitters only does not warn of signals.
     }
   },
   onStop: (callback) => {

@@ -19,6 +19,8 @@ export interface Platform {
   readonly files?: Files;
   /** An environment variable; undefined where it is unset, and where the runtime has no environment or gives no access. */
   environment(name: string): string | undefined;
+  /** Takes any number of listeners of a signal for no leak, of which some runtimes warn. */
+  expectListeners(signal: AbortSignal): void;
   /**
    * Calls back once when the process gets SIGINT or SIGTERM or the page is left (`pagehide`); the returned function
    * ends that.

@@ -44,6 +44,8 @@ export interface Draft {
   schemaVersion?: string | undefined;
   /** Keep the message for a receiver that cannot take it now, and when it counts as delivered (section 21.1). */
   mailbox?: MailboxAck | undefined;
+  /** Chosen where a repetition has to be recognised. Default: a new one. */
+  messageId?: string | undefined;
 }
 
 /** The finished, unsigned message of a draft. */

@@ -32,6 +32,7 @@ export type {
   ProfileSession,
   ThreadSummary,
 } from "./rpc-records.js";
+export { decodeTaskEvent, taskHeartbeatText } from "./rpc-tasks.js";
 export * from "./rpc-types.js";
 export * from "./sender-key.js";
 export * from "./sha256.js";
@@ -40,5 +41,7 @@ export * from "./stream-frame.js";
 export * from "./stream-writer.js";
 export * from "./subjects.js";
 export * from "./target.js";
+export * from "./task.js";
+export type * from "./task-types.js";
 export * from "./time.js";
 export * from "./username.js";

@@ -7,7 +7,7 @@ export type MailboxState = "queued" | "leased" | "done" | "dead";
 
 /** A request that only the account's owner may make under signed identity (section 13.8). */
 export interface SignedRequest {
-  /** The account whose mailbox it is. */
+  /** The account that asks. */
   accountId: string;
   /** The session that asks; it may be empty where none is needed. */
   sessionTag: string;
@@ -44,6 +44,8 @@ export interface MailboxLeaseRequest extends SignedRequest {
   leaseMs?: number | undefined;
   /** How long to wait for a message where there is none: 0 to 25,000; default 0. */
   waitMs?: number | undefined;
+  /** Names the lease: with the same one the registry gives the same messages again. At most 64 letters, digits, `-` and `_`. */
+  leaseId?: string | undefined;
 }
 
 /** A message that a session has to handle. */

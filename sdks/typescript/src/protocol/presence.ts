@@ -3,6 +3,7 @@
 import { ascii, ObjectWriter, type RawJson } from "../json/index.js";
 import { type AgentCounters, type AgentInfo, encodeCounters, writeAgentInfo } from "./agent-info.js";
 import { MAILBOX_PULL } from "./mailbox.js";
+import { TASKS_CLAIM } from "./task.js";
 
 /** What an agent says when it ends. */
 export interface Goodbye {
@@ -18,11 +19,19 @@ export interface Goodbye {
  * The wire text of a hello, with the agent's counters and its signature, if there are any.
  *
  * @param pullsMailbox - Whether the session takes the messages of its account's mailbox itself (section 21.4).
+ * @param claimsTasks - Whether the session claims tasks (section 22.4).
  */
-export function encodeHello(agent: AgentInfo, counters?: AgentCounters, auth?: RawJson, pullsMailbox = false): string {
+export function encodeHello(
+  agent: AgentInfo,
+  counters?: AgentCounters,
+  auth?: RawJson,
+  pullsMailbox = false,
+  claimsTasks = false,
+): string {
   const out = writeAgentInfo(agent, new ObjectWriter());
   if (counters !== undefined) out.raw("counters", encodeCounters(counters));
   if (pullsMailbox) out.text("mailbox", MAILBOX_PULL);
+  if (claimsTasks) out.text("tasks", TASKS_CLAIM);
   if (auth !== undefined) out.raw("auth", ascii(auth.text));
   return out.finish();
 }

@@ -55,7 +55,8 @@ export const mailboxLease = rpc<MailboxLeaseRequest, MailboxLeaseReply>(
     writeOwner(request, out)
       .int("max", request.max ?? 10)
       .int("lease_ms", request.leaseMs ?? MAILBOX_LEASE_MS)
-      .int("wait_ms", request.waitMs ?? 0);
+      .int("wait_ms", request.waitMs ?? 0)
+      .optText("lease_id", request.leaseId);
     return writeAuth(request, out);
   },
   (object) => ({
@@ -157,11 +158,13 @@ export function decodeMailboxEvent(body: Uint8Array | string): MailboxEvent {
   };
 }
 
-function writeOwner(request: SignedRequest, out: ObjectWriter): ObjectWriter {
+/** Writes the account and the session of a request that only the account's owner may make. */
+export function writeOwner(request: SignedRequest, out: ObjectWriter): ObjectWriter {
   return out.text("account_id", request.accountId).text("session_tag", request.sessionTag);
 }
 
-function writeAuth(request: SignedRequest, out: ObjectWriter): ObjectWriter {
+/** Writes the signature of such a request, behind its other members. */
+export function writeAuth(request: SignedRequest, out: ObjectWriter): ObjectWriter {
   return request.auth === undefined ? out : out.raw("auth", ascii(request.auth.text));
 }
 
@@ -209,7 +212,8 @@ function readItem(object: JsonObject): MailboxItem {
   };
 }
 
-function optInteger(object: JsonObject, name: string): number | undefined {
+/** An integer; absent where it is null. */
+export function optInteger(object: JsonObject, name: string): number | undefined {
   const value = object.get(name);
   return value.isNull() ? undefined : integerOr(value, 0n);
 }

@@ -15,6 +15,8 @@ export interface RegisterRequest {
   keepProfile?: boolean | undefined;
   /** The session takes the messages of its account's mailbox itself (section 21.4). */
   pullsMailbox?: boolean | undefined;
+  /** The session claims tasks (section 22.4). */
+  claimsTasks?: boolean | undefined;
 }
 
 /** What a registration gives. */

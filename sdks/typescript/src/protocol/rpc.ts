@@ -26,6 +26,18 @@ import {
   readThreadSummary,
   text,
 } from "./rpc-records.js";
+import {
+  taskCancel,
+  taskClaim,
+  taskCreate,
+  taskEvents,
+  taskFinish,
+  taskHeartbeat,
+  taskInput,
+  taskList,
+  taskRetry,
+  taskStatus,
+} from "./rpc-tasks.js";
 import type {
   HistoryPage,
   ListReply,
@@ -46,6 +58,7 @@ import type {
   ThreadStatusReply,
   ThreadStatusRequest,
 } from "./rpc-types.js";
+import { TASKS_CLAIM } from "./task.js";
 
 function writeLimits(out: ObjectWriter, limits: ThreadLimits): ObjectWriter {
   return optInt(optInt(out, "soft_limit_tokens", limits.softLimitTokens), "hard_limit_tokens", limits.hardLimitTokens);
@@ -60,7 +73,8 @@ const register = rpc<RegisterRequest, RegisterReply>(
     writeAgentInfo(request.agent, out);
     if (request.auth !== undefined) out.raw("auth", ascii(request.auth.text));
     if (request.keepProfile === true) out.bool("keep_profile", true);
-    return request.pullsMailbox === true ? out.text("mailbox", MAILBOX_PULL) : out;
+    if (request.pullsMailbox === true) out.text("mailbox", MAILBOX_PULL);
+    return request.claimsTasks === true ? out.text("tasks", TASKS_CLAIM) : out;
   },
   (object) => ({
     accountId: notEmpty(object, "account_id"),
@@ -271,4 +285,14 @@ export const RPC = {
   mailboxStatus,
   mailboxList,
   mailboxAction,
+  taskCreate,
+  taskClaim,
+  taskHeartbeat,
+  taskFinish,
+  taskCancel,
+  taskInput,
+  taskRetry,
+  taskStatus,
+  taskList,
+  taskEvents,
 } as const;

@@ -26,13 +26,23 @@ export const REGISTRY_SUBJECTS = {
   mailboxStatus: "registry.mailbox_status",
   mailboxList: "registry.mailbox_list",
   mailboxAction: "registry.mailbox_action",
+  taskCreate: "registry.task_create",
+  taskClaim: "registry.task_claim",
+  taskHeartbeat: "registry.task_heartbeat",
+  taskFinish: "registry.task_finish",
+  taskCancel: "registry.task_cancel",
+  taskInput: "registry.task_input",
+  taskRetry: "registry.task_retry",
+  taskStatus: "registry.task_status",
+  taskList: "registry.task_list",
+  taskEvents: "registry.task_events",
 } as const;
 
 /** Prefix of the inboxes of this package's connections; never in the history. */
 export const CONNECTION_INBOX_PREFIX = "_AGENTNET";
 /** Prefix of the reply subjects that registries offer. */
 export const REPLY_PREFIX = "agentnet.reply";
-/** Prefix of the subjects of events that concern one account (section 21.6). */
+/** Prefix of the subjects of events that concern one account (sections 21.6 and 22.5). */
 export const EVENTS_PREFIX = "agentnet.events.";
 /** Account ids with this prefix belong to registries (section 13.7). */
 export const REGISTRY_ACCOUNT_PREFIX = "acct_registry_";
@@ -52,6 +62,11 @@ export function receiptsSubject(accountId: string): string {
 /** `agentnet.events.<account_id>.mailbox`: what happens to messages in this account's mailbox, and to those that it has left. */
 export function mailboxEventsSubject(accountId: string): string {
   return `${EVENTS_PREFIX}${accountId}.mailbox`;
+}
+
+/** `agentnet.events.<account_id>.task`: what happens to tasks that this account asked for, or that are for it (section 22.5). */
+export function taskEventsSubject(accountId: string): string {
+  return `${EVENTS_PREFIX}${accountId}.task`;
 }
 
 /** `agent.capability.<capability>`. */

@@ -16,6 +16,9 @@ import {
   type ReplyStreamOptions,
   type Sent,
   type StreamSender,
+  type TaskHandle,
+  type TaskHandler,
+  type TaskOptions,
 } from "../node/index.js";
 import {
   type AccountHit,
@@ -34,6 +37,12 @@ import {
   RPC,
   type SearchReply,
   type SearchRequest,
+  type TaskEventsReply,
+  type TaskEventsRequest,
+  type TaskListReply,
+  type TaskListRequest,
+  type TaskReply,
+  type TaskSnapshot,
   type ThreadListReply,
   type ThreadListRequest,
   type ThreadMessagesRequest,
@@ -59,6 +68,22 @@ export abstract class AgentCalls {
   receive(handler: Handler): this {
     this.node.onMessage(handler);
     return this;
+  }
+
+  /** Sets what does the tasks that the agent claims: see `AgentNode.onTask`. */
+  onTask(handler: TaskHandler): this {
+    this.node.onTask(handler);
+    return this;
+  }
+
+  /** Asks for a task to be done: see `AgentNode.task`. @throws {TaskError} @throws {RegistryError} */
+  async task(to: string, task: TaskOptions): Promise<TaskHandle> {
+    return await this.node.task(to, task);
+  }
+
+  /** A task that was asked for, by its id: see `AgentNode.taskHandle`. */
+  taskHandle(taskId: string): TaskHandle {
+    return this.node.taskHandle(taskId);
   }
 
   /** Whether the agent is on the network. */
@@ -271,6 +296,39 @@ export abstract class AgentCalls {
   /** Delivers dead messages of the agent's own mailbox again, or deletes messages of it. @throws {RegistryError} */
   async mailboxAction(change: MailboxChange, options?: RegistryCallOptions): Promise<MailboxActionReply> {
     return await this.node.mailboxAction(change, options);
+  }
+
+  /** One task. @throws {RegistryError} `not_found` among others. */
+  async taskStatus(taskId: string, options?: RegistryCallOptions): Promise<TaskReply> {
+    return await this.node.taskStatus(taskId, options);
+  }
+
+  /** Tasks, the last changed first; a page, or all of them. */
+  taskList(filters: TaskListRequest = {}, options?: RegistryCallOptions): Paged<TaskListReply, TaskSnapshot> {
+    const given = optionsOf(filters, "filters");
+    return new Paged(
+      {
+        rpc: RPC.taskList.name,
+        fetch: (cursor) => this.node.taskList(after(given, cursor), options),
+        items: (page) => page.tasks,
+        next: (page) => page.nextCursor,
+      },
+      given.cursor,
+    );
+  }
+
+  /** {@link taskList} under its name in the other SDKs. */
+  listTasks(filters: TaskListRequest = {}, options?: RegistryCallOptions): Paged<TaskListReply, TaskSnapshot> {
+    return this.taskList(filters, options);
+  }
+
+  /** What happened to a task, in order: see `TaskHandle.events`. @throws {RegistryError} `not_found` among others. */
+  async taskEvents(
+    taskId: string,
+    page: Omit<TaskEventsRequest, "taskId"> = {},
+    options?: RegistryCallOptions,
+  ): Promise<TaskEventsReply> {
+    return await this.node.taskEvents(taskId, page, options);
   }
 
   /** The counters of the registry that answers, as it sent them. @throws {RegistryError} */

@@ -11,6 +11,7 @@ export { HistoryItem, type HistoryItems } from "./history-item.js";
 export { Paged } from "./paged.js";
 export { SDKResult } from "./result.js";
 export { AgentSDK, type SDKOptions, type SDKSettings } from "./sdk.js";
+export type { AgentStatus, DelegateTaskOptions, ReportProgressOptions, TaskMessageOptions } from "./tasks.js";
 export {
   type ThreadRequestOptions,
   type ThreadSendOptions,

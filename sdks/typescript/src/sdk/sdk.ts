@@ -6,6 +6,7 @@ import {
   AgentNode,
   InvalidArgumentError,
   type NodeOptions,
+  type RegistryCallOptions,
   type RequestOptions,
   type SendOptions,
   type SendStreamOptions,
@@ -30,6 +31,15 @@ import {
   startFrame,
 } from "./frames.js";
 import { answerResult, checkedText, reportedError, type SDKResult, sentResult, textPayload } from "./result.js";
+import {
+  type AgentStatus,
+  agentStatus,
+  assignment,
+  type DelegateTaskOptions,
+  progress,
+  type ReportProgressOptions,
+  type TaskDraft,
+} from "./tasks.js";
 import { ThreadSession } from "./thread.js";
 
 /** How long an ask waits for its answer by default, in milliseconds. */
@@ -218,6 +228,45 @@ export class AgentSDK extends AgentCalls {
     return await sendStream(this.node.session(), parseTarget(to), { ...given, threadId });
   }
 
+  /**
+   * Sends a message `task.assign`, as the later Python implementation does: for agents that do not claim tasks. The registry makes a
+   * task of it, which nothing retries; {@link task} has leases, retries and deadlines. By default it waits for no receipt. `traceId`
+   * of the result is the id of the task, `data` the message.
+   *
+   * @throws {DeliveryError} and what `AgentNode.send` throws.
+   */
+  async delegateTask(to: string, text: string, options: DelegateTaskOptions = {}): Promise<SDKResult> {
+    const given = optionsOf(options);
+    const { accountId, username } = this.node.session();
+    return await this.#sendTask(to, assignment(text, username || accountId, given), given);
+  }
+
+  /** Sends a message `task.progress` to who has sent a `task.assign`: see {@link delegateTask}. */
+  async reportProgress(
+    to: string,
+    taskId: string,
+    text: string,
+    options: ReportProgressOptions = {},
+  ): Promise<SDKResult> {
+    const given = optionsOf(options);
+    return await this.#sendTask(to, progress(taskId, text, given), given);
+  }
+
+  /**
+   * Whether an agent is online, and which tasks it has: the last `limit` (1 to 100, default 10).
+   *
+   * @throws {RegistryError} `not_found` among others. @throws {TargetError}
+   */
+  async agentStatus(
+    target: string,
+    options: RegistryCallOptions & { readonly limit?: number | undefined } = {},
+  ): Promise<AgentStatus> {
+    const { limit = 10, ...call } = optionsOf(options);
+    const profile = await this.getProfile(target, call);
+    const { tasks } = await this.node.taskList({ assigneeAccountId: profile.accountId, limit }, call);
+    return agentStatus(target, profile, tasks);
+  }
+
   /** @internal */
   answerStream(
     to: string,
@@ -245,6 +294,13 @@ export class AgentSDK extends AgentCalls {
     const threadId = this.threadIdOr(options.threadId);
     const sent = await send(session, parseTarget(to), data, { ...options, threadId });
     return sentResult(sent, options.parentMessageId, frame);
+  }
+
+  async #sendTask(to: string, { taskId, payload }: TaskDraft, options: SendOptions): Promise<SDKResult> {
+    const until = options.until ?? (options.requireDeliveryAck === true ? "accepted" : "published");
+    // A message for the mailbox is never only published.
+    const waits = options.mailbox !== undefined && options.mailbox !== false ? {} : { until };
+    return await this.#send(to, payload, { ...options, traceId: options.traceId ?? taskId, ...waits }, payload);
   }
 
   async #sendFrame(to: string, frame: RawJson, options: SendOptions): Promise<SDKResult> {

@@ -144,6 +144,13 @@ const SCENARIOS: Readonly<Record<string, () => Promise<void>>> = {
     assert.match(printed, /^1 waiting$/m);
     assert.match(printed, /^the worker got: water the plants$/m);
   },
+  tasks: async () => {
+    const printed = await output("tasks");
+    assert.match(printed, /^created by boss$/m);
+    assert.match(printed, /^claimed $/m);
+    assert.match(printed, /^progress half of them$/m);
+    assert.match(printed, /^completed \{ watered: 12 \}$/m);
+  },
   blobs: async () => {
     assert.equal(await output("blobs"), "chart.svg image/svg+xml <svg/>\n");
   },

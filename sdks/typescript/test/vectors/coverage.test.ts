@@ -14,6 +14,7 @@ const NOT_OF_AGENTS: Readonly<Record<string, string>> = {
   mailbox_storable: "registries decide which messages a mailbox can keep (section 21.3)",
   signed_request_auth: "registries check the signatures of requests (section 13.8)",
   cursors: "agents pass cursors back unchanged; only registries read them (section 6.1)",
+  task_requests: "registries read the requests about tasks, with their defaults and bounds (section 22.3)",
   thread_status: "registries compute the status and the limits of a thread (section 8)",
   token_estimates: "registries estimate tokens (section 8)",
 };

@@ -18,12 +18,13 @@ pub(crate) enum Check {
     Store,
     Lag,
     Mailbox,
+    Tasks,
     Sessions,
 }
 
 impl Check {
     /// All checks, in order.
-    const ALL: [Self; 11] = [
+    const ALL: [Self; 12] = [
         Self::Connection,
         Self::Token,
         Self::Server,
@@ -34,6 +35,7 @@ impl Check {
         Self::Store,
         Self::Lag,
         Self::Mailbox,
+        Self::Tasks,
         Self::Sessions,
     ];
 
@@ -49,6 +51,7 @@ impl Check {
             Self::Store => "store",
             Self::Lag => "lag",
             Self::Mailbox => "mailbox",
+            Self::Tasks => "tasks",
             Self::Sessions => "sessions",
         }
     }

@@ -6,18 +6,17 @@
 use agentnet::RegistryClient;
 use agentnet_protocol::mailbox::{MailboxAction, MailboxState};
 use agentnet_protocol::rpc::{
-    MAX_ACTION_MESSAGES, MailboxActionReply, MailboxActionRequest, MailboxStatusRequest, ProfileRequest, Reply as _,
-    RequestAuth,
+    MAX_ACTION_MESSAGES, MailboxActionReply, MailboxActionRequest, MailboxStatusRequest, Reply as _, RequestAuth,
 };
-use agentnet_protocol::signature::{SigningKey, key_file_name};
+use agentnet_protocol::signature::SigningKey;
 use clap::Args;
 
 use super::{Owner, StateArg};
 use crate::args::CallTimeout;
-use crate::commands::identity_args::SigningArgs;
+use crate::commands::identity_args::{SigningArgs, account_key};
 use crate::connection::connect_registry;
 use crate::exit::{Exit, Failure};
-use crate::failures::{key_failure, registry_failure};
+use crate::failures::registry_failure;
 use crate::global::Global;
 use crate::output::sanitize::clean;
 use crate::output::spinner::Spinner;
@@ -182,24 +181,7 @@ impl Change {
         let Some(directory) = self.signing.signing_directory()? else {
             return Ok(None);
         };
-        let profile = ProfileRequest {
-            account_id: Some(account_id.to_owned()),
-            username: None,
-        };
-        let profile = registry.call(&profile).await;
-        let username = profile.map_err(|error| registry_failure(&error))?.profile.username;
-        let path = directory.join(key_file_name(Some(&username), &username));
-        let key = agentnet_keys::load(&path).map_err(key_failure)?.ok_or_else(|| {
-            Failure::refused(format!(
-                "@{} has no key here: there is no {}",
-                clean(&username),
-                path.display()
-            ))
-            .hint(
-                "only an agent's own key signs for its mailbox: name the directory with --key-dir or DEV_AUTH_KEY_DIR",
-            )
-        })?;
-        Ok(Some(key))
+        account_key(registry, &directory, account_id, "mailbox").await.map(Some)
     }
 
     fn report(&self, reply: &MailboxActionReply, account_id: &str, output: Output) -> Result<(), Exit> {

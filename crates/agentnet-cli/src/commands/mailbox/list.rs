@@ -67,7 +67,7 @@ impl List {
             return Ok(());
         };
         let senders = listed.items.iter().map(|message| message.from_account_id.as_str());
-        let names = PageNames::look_up(&listed.registry, senders, output).await;
+        let names = PageNames::look_up_for_table(&listed.registry, senders, output).await;
         let mut rows = Rows::new(output, &COLUMNS).yielding(&YIELDING);
         for message in &listed.items {
             rows.push(cells(message, &names, output));

@@ -46,6 +46,8 @@ struct AgentFindings {
     username: String,
     models: Vec<String>,
     tools: Vec<String>,
+    /// Tasks that it takes at the same time; 0: none.
+    tasks: usize,
 }
 
 #[derive(Debug, Serialize)]
@@ -150,6 +152,7 @@ async fn agents(mesh: &Mesh, online: bool, problems: &mut Vec<String>) -> Vec<Ag
                 .map(|model| format!("{}/{}", model.provider, model.name))
                 .collect(),
             tools: tools.specs().iter().map(|spec| spec.name.clone()).collect(),
+            tasks: agent.tasks.as_ref().map_or(0, |tasks| tasks.concurrency),
         });
     }
     shared.close().await;
@@ -233,7 +236,7 @@ fn shown_url(text: &str) -> String {
 }
 
 fn print(findings: &Findings, online: bool, output: Output) -> Result<(), Exit> {
-    let mut rows = Rows::new(output, &["Agent", "Username", "Models", "Tools"]).yielding(&["Tools", "Models"]);
+    let mut rows = Rows::new(output, &["Agent", "Username", "Models", "Tasks", "Tools"]).yielding(&["Tools", "Models"]);
     for agent in &findings.agents {
         let tools = match agent.tools.len() {
             0 => output.blank(),
@@ -243,6 +246,10 @@ fn print(findings: &Findings, online: bool, output: Output) -> Result<(), Exit> 
             clean(&agent.key).into_owned(),
             format!("@{}", clean(&agent.username)),
             clean(&agent.models.join(", ")).into_owned(),
+            match agent.tasks {
+                0 => output.blank(),
+                at_once => at_once.to_string(),
+            },
             tools,
         ]);
     }

@@ -126,6 +126,12 @@ fn traffic(state: &State, moment: Moment, theme: Theme) -> Line<'static> {
             if failing >= 0.05 { theme.bad() } else { Style::new() },
         ),
     ];
+    if state.link.dropped > 0 {
+        spans.push(Span::styled(
+            format!("  too much to see: {} dropped", state.link.dropped),
+            theme.warn(),
+        ));
+    }
     if let Some(mail) = state.mailboxes.total().filter(|mail| *mail != MailCounts::default()) {
         let dead = match mail.dead {
             0 => String::new(),
@@ -134,10 +140,17 @@ fn traffic(state: &State, moment: Moment, theme: Theme) -> Line<'static> {
         let style = if mail.dead > 0 { theme.bad() } else { theme.warn() };
         spans.push(Span::styled(format!("  {} in mail{dead}", mail.waiting), style));
     }
-    if state.link.dropped > 0 {
+    if let Some((tasks, is_cut)) = state.tasks.total().filter(|(tasks, _)| tasks.open > 0) {
+        let least = if is_cut { "≥" } else { "" };
+        let stalled = match tasks.stalled {
+            0 => String::new(),
+            stalled => format!(", {stalled} stalled"),
+        };
+        let style = if tasks.stalled > 0 { theme.bad() } else { Style::new() };
+        let noun = if tasks.open == 1 { "task" } else { "tasks" };
         spans.push(Span::styled(
-            format!("  too much to see: {} dropped", state.link.dropped),
-            theme.warn(),
+            format!("  {least}{} open {noun}{stalled}", tasks.open),
+            style,
         ));
     }
     Line::from(spans)

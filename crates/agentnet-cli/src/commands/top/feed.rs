@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use agentnet_nats::NatsUrl;
-use agentnet_protocol::subject::{ALL_CAPABILITIES, ALL_INBOXES, ALL_MAILBOX_EVENTS, ALL_REPLIES};
+use agentnet_protocol::subject::{ALL_CAPABILITIES, ALL_INBOXES, ALL_MAILBOX_EVENTS, ALL_REPLIES, ALL_TASK_EVENTS};
 use async_nats::connection::State as Connection;
 use async_nats::{Client, Message, Subscriber};
 use futures::{FutureExt, StreamExt};
@@ -13,7 +13,7 @@ use crate::exit::Failure;
 
 /// The subjects, in the order in which they are read. Receipts come before hellos, whose counters include them; goodbyes come
 /// after hellos.
-const SUBJECTS: [&str; 7] = [
+const SUBJECTS: [&str; 8] = [
     "account.*.receipts",
     "registry.hello",
     "registry.goodbye",
@@ -21,6 +21,7 @@ const SUBJECTS: [&str; 7] = [
     ALL_CAPABILITIES,
     ALL_REPLIES,
     ALL_MAILBOX_EVENTS,
+    ALL_TASK_EVENTS,
 ];
 /// Capacity of the queue of each subscription.
 const QUEUE_CAPACITY: usize = 8_192;

@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 use super::mailbox_poller::MailboxPoller;
 use super::poll_slot::PollSlot;
 use super::state::{Answer, PageFacts, State, why};
+use super::task_poller::TaskPoller;
 use super::ui::Ui;
 use super::view::{Page, View};
 
@@ -40,6 +41,7 @@ pub(crate) struct RegistryPoller {
     shown: PollSlot<Question>,
     names: PollSlot<()>,
     mailboxes: MailboxPoller,
+    tasks: TaskPoller,
 }
 
 /// The request for the content of the screen.
@@ -58,6 +60,7 @@ impl RegistryPoller {
     pub(crate) fn new(registry: RegistryClient, answers: mpsc::Sender<Answer>) -> Self {
         Self {
             mailboxes: MailboxPoller::new(registry.clone(), answers.clone()),
+            tasks: TaskPoller::new(registry.clone(), answers.clone()),
             registry,
             answers,
             metrics: PollSlot::default(),
@@ -71,6 +74,7 @@ impl RegistryPoller {
     /// been missed.
     pub(crate) fn ask(&mut self, state: &mut State, ui: &Ui, connects: u64, now: Duration) {
         self.mailboxes.ask(state, ui, connects, now);
+        self.tasks.ask(state, connects, now);
         let registry = || self.registry.clone();
         let answers = || self.answers.clone();
         if self.metrics.is_due(&(), METRICS_INTERVAL, now) {

@@ -6,6 +6,7 @@ use super::agents::Agent;
 use super::mailboxes::MailCounts;
 use super::messages::SeenMessage;
 use super::state::State;
+use super::tasks::TaskCounts;
 use super::threads::Thread;
 
 /// How long an agent that went offline is still listed.
@@ -20,6 +21,7 @@ pub(crate) enum AgentOrder {
     InFlight,
     Pending,
     Mailbox,
+    Tasks,
     Received,
     Sent,
     Errors,
@@ -33,7 +35,8 @@ impl AgentOrder {
             Self::Name => Self::InFlight,
             Self::InFlight => Self::Pending,
             Self::Pending => Self::Mailbox,
-            Self::Mailbox => Self::Received,
+            Self::Mailbox => Self::Tasks,
+            Self::Tasks => Self::Received,
             Self::Received => Self::Sent,
             Self::Sent => Self::Errors,
             Self::Errors => Self::Seen,
@@ -48,6 +51,7 @@ impl AgentOrder {
             Self::InFlight => "in-flight",
             Self::Pending => "pending",
             Self::Mailbox => "mailbox",
+            Self::Tasks => "tasks",
             Self::Received => "in/s",
             Self::Sent => "out/s",
             Self::Errors => "errors",
@@ -63,8 +67,8 @@ impl AgentOrder {
                 // Decayed rates count as zero, so that the order becomes stable.
                 if moving < 0.05 { 0.0 } else { moving }
             }
-            // The mailbox is not known to the agent.
-            Self::Name | Self::Mailbox => 0.0,
+            // Mailbox and tasks are not known to the agent.
+            Self::Name | Self::Mailbox | Self::Tasks => 0.0,
             Self::InFlight => agent.inflight().map_or(-1.0, |count| count as f64),
             Self::Pending => agent.pending().map_or(-1.0, |count| count as f64),
             Self::Received => rates([agent.received.per_second(now), 0.0]),
@@ -177,12 +181,15 @@ pub(crate) struct AgentRow<'a> {
     measure: f64,
 }
 
-/// The agents that are online or were until just now, or have messages in their mailbox; with a filter, all that match.
+/// The agents that are online or were until just now, or have messages in their mailbox or open tasks; with a filter, all that
+/// match.
 pub(crate) fn agents<'a>(state: &'a State, options: ListOptions<'_, AgentOrder>, now: Duration) -> Vec<AgentRow<'a>> {
     let filter = TextFilter::new(options.filter);
     let mail = |id: &str| state.mailboxes.get(id).unwrap_or_default();
+    let tasks = |id: &str| state.tasks.get(id).unwrap_or_default();
     let measure = |id: &str, agent: &Agent| match options.order {
         AgentOrder::Mailbox => (mail(id).waiting + mail(id).dead) as f64,
+        AgentOrder::Tasks => tasks(id).open as f64,
         order => order.measure(agent, now),
     };
     let mut rows: Vec<_> = state
@@ -193,6 +200,7 @@ pub(crate) fn agents<'a>(state: &'a State, options: ListOptions<'_, AgentOrder>,
                 !agent.sessions.is_empty()
                     || agent.seen_ago(now) < OFFLINE_LISTED_FOR
                     || mail(id) != MailCounts::default()
+                    || tasks(id) != TaskCounts::default()
             }
             false => filter.any([*id, &agent.username, &agent.name, &agent.agent_id]),
         })
@@ -330,6 +338,6 @@ mod tests {
                 break;
             }
         }
-        assert_eq!(titles.len(), 9);
+        assert_eq!(titles.len(), 10);
     }
 }

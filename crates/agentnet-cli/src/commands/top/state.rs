@@ -17,9 +17,10 @@ use super::agents::{Agents, Hello};
 use super::mailboxes::{MailCounts, Mailboxes};
 use super::messages::{Messages, SeenMessage};
 use super::rate::Rate;
+use super::tasks::{OpenTasks, Tasks};
 use super::threads::ThreadTable;
 use super::view::Page;
-use crate::commands::watch::mailbox_account;
+use crate::commands::watch::{mailbox_account, task_account};
 use crate::output::sanitize::clean;
 
 /// Maximum number of accounts that wait for a lookup of their name.
@@ -35,6 +36,7 @@ pub(crate) struct State {
     pub(crate) messages: Messages,
     pub(crate) threads: ThreadTable,
     pub(crate) mailboxes: Mailboxes,
+    pub(crate) tasks: Tasks,
     pub(crate) link: Link,
     pub(crate) registry: RegistryStatus,
     pub(crate) passing: Rate,
@@ -107,6 +109,8 @@ pub(crate) enum Answer {
     Name(String, Option<String>),
     /// The counts of the mailbox of an account; of all without one.
     Mailbox(Option<String>, MailCounts),
+    /// The tasks that are open.
+    Tasks(OpenTasks),
 }
 
 impl State {
@@ -119,12 +123,14 @@ impl State {
             Some(Subject::Inbox { .. } | Subject::Capability { .. } | Subject::Reply) => {
                 self.message(message.payload.clone(), at, now);
             }
-            _ => self.mailbox_event(&message.subject),
+            _ => self.account_event(&message.subject),
         }
     }
 
-    fn mailbox_event(&mut self, subject: &str) {
-        if let Some(account_id) = mailbox_account(subject) {
+    fn account_event(&mut self, subject: &str) {
+        if task_account(subject).is_some() {
+            self.tasks.event();
+        } else if let Some(account_id) = mailbox_account(subject) {
             self.mailboxes.event(account_id);
             self.queue_lookups([account_id]);
         }
@@ -278,6 +284,10 @@ impl State {
                 self.nameless.retain(|nameless| *nameless != account_id);
             }
             Answer::Mailbox(account_id, counts) => self.mailboxes.counted(account_id.as_deref(), counts, now),
+            Answer::Tasks(open) => {
+                self.queue_lookups(open.accounts());
+                self.tasks.counted(open);
+            }
         }
     }
 

@@ -1,8 +1,8 @@
-//! Prints messages, receipts and events of mailboxes: as lines for people, or as JSON documents.
+//! Prints messages, receipts, and events of mailboxes and tasks: as lines for people, or as JSON documents.
 
 use agentnet_protocol::json::ObjectWriter;
 use agentnet_protocol::mailbox::MailboxEventKind;
-use agentnet_protocol::rpc::MailboxEvent;
+use agentnet_protocol::rpc::{MailboxEvent, TaskEvent};
 use agentnet_protocol::subject::Subject;
 use agentnet_protocol::{Envelope, Receipt, ReceiptStatus, Timestamp};
 use async_nats::Message;
@@ -12,7 +12,9 @@ use super::feed::Taken;
 use super::filter::Parties;
 use super::mailbox_events::{self, SeenEvents};
 use super::receipt_latency::{EventTime, Latency, SentTimes};
+use super::task_events::{self, SeenTaskEvents};
 use crate::account_names::AccountNames;
+use crate::commands::task::event_line;
 use crate::output::json::{checked, one_line};
 use crate::output::sanitize::{clean, or_dash, preview};
 use crate::output::{Output, Tint};
@@ -23,6 +25,7 @@ pub(super) struct Printer<'a> {
     names: AccountNames,
     passed: SentTimes,
     events: SeenEvents,
+    task_events: SeenTaskEvents,
     output: Output,
 }
 
@@ -33,6 +36,7 @@ impl<'a> Printer<'a> {
             names,
             passed: SentTimes::default(),
             events: SeenEvents::default(),
+            task_events: SeenTaskEvents::default(),
             output,
         }
     }
@@ -41,6 +45,9 @@ impl<'a> Printer<'a> {
     pub(super) async fn show(&mut self, taken: &Taken, page: &mut String) -> bool {
         if let Some(account_id) = mailbox_events::account(&taken.message.subject) {
             return self.show_mailbox_event(taken, account_id, page).await;
+        }
+        if let Some(account_id) = task_events::account(&taken.message.subject) {
+            return self.show_task_event(taken, account_id, page).await;
         }
         match Subject::parse(&taken.message.subject) {
             Some(Subject::Receipts { .. }) => self.show_receipt(taken, page).await,
@@ -194,6 +201,39 @@ impl<'a> Printer<'a> {
             output.tint(Tint::Bold, &parties.to),
             output.tint(Tint::Dim, &format!("msg_id={}", or_dash(Some(&event.message_id)))),
         )
+    }
+
+    /// Appends the line of an event of a task of this account, or of its second copy nothing.
+    async fn show_task_event(&mut self, taken: &Taken, account_id: &str, page: &mut String) -> bool {
+        let Taken { message, seen_at, .. } = taken;
+        let Ok(event) = TaskEvent::decode(&message.payload) else {
+            self.show_garbage(message, *seen_at, page);
+            return true;
+        };
+        let from = event.from_account_id.as_deref().unwrap_or_default();
+        let parties = Parties {
+            from: self.names.display(Some(from).filter(|id| !id.is_empty()), "").await,
+            to: self.names.display(Some(account_id), "").await,
+        };
+        // The copy for the other party may match.
+        if !self.watch.filter.takes_accounts(from, account_id, &parties) || !self.task_events.insert(&event) {
+            return false;
+        }
+        let line = match self.output.is_json() {
+            true => one_line(&document(message, *seen_at)),
+            false => {
+                let output = self.output;
+                let by = (!from.is_empty()).then_some(parties.from.as_str());
+                format!(
+                    "{}  task     {}  {}",
+                    output.tint(Tint::Dim, &time(*seen_at)),
+                    event_line(&event, by, output),
+                    output.tint(Tint::Dim, &format!("task_id={}", or_dash(event.task_id.as_deref()))),
+                )
+            }
+        };
+        add(page, &line);
+        true
     }
 
     fn receipt_line(&self, receipt: &Receipt, by: &str, took: Option<Latency>, seen_at: Timestamp) -> String {

@@ -12,11 +12,11 @@ use serde_json::{Value, json};
 use super::model::{model, models};
 use super::tool_glob::{KnownTools, any_matches};
 use super::{Assembly, prompt, zone};
-use crate::config::file::{AgentFile, LimitsFile, MemoryFile, OrchestrateFile, PromptFile, SourceFile};
+use crate::config::file::{AgentFile, LimitsFile, MemoryFile, OrchestrateFile, PromptFile, SourceFile, TasksFile};
 use crate::config::key_path::KeyPath;
 use crate::config::{
     AgentConfig, CompactionConfig, LimitsConfig, MemoryConfig, ModelConfig, OrchestrateConfig, Price, Provider,
-    ReplyConfig,
+    ReplyConfig, TasksConfig,
 };
 
 /// Newest messages that a summary leaves as they are.
@@ -69,6 +69,8 @@ fn agent(assembly: &mut Assembly<'_>, file: AgentFile, shared: &Shared<'_>, path
     let models = models(assembly, file.model, shared.providers, &path.key("model"));
     let memory = memory(assembly, file.memory, shared, &path.key("memory"));
     check_prices(assembly, &file.limits, &models, &memory, shared.prices, path);
+    let limits = limits(file.limits);
+    let tasks = file.tasks.map(|tasks| tasks_of(&tasks, &limits));
     let orchestrate = file
         .orchestrate
         .map(|debate| orchestrate(assembly, debate, &username, &file.tools, path));
@@ -84,13 +86,14 @@ fn agent(assembly: &mut Assembly<'_>, file: AgentFile, shared: &Shared<'_>, path
         models,
         tools: file.tools,
         memory,
-        limits: limits(file.limits),
+        limits,
         reply: ReplyConfig {
             ttl_ms: file.reply.ttl_ms,
             include_tool_results: file.reply.include_tool_results,
             events: file.reply.events,
         },
         answer_direct: file.answer_direct,
+        tasks,
         orchestrate,
     }
 }
@@ -251,6 +254,15 @@ fn limits(file: LimitsFile) -> LimitsConfig {
         usd_per_day: file.usd_per_day,
         concurrency: file.concurrency,
         max_hops: file.max_hops,
+    }
+}
+
+fn tasks_of(file: &TasksFile, limits: &LimitsConfig) -> TasksConfig {
+    TasksConfig {
+        concurrency: file.concurrency,
+        max_steps: file.max_steps.unwrap_or(limits.max_steps),
+        max_tool_calls: file.max_tool_calls.unwrap_or(limits.max_tool_calls),
+        max_time: file.max_seconds.map_or(limits.max_time, Duration::from_secs_f64),
     }
 }
 

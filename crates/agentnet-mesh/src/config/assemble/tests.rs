@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use rstest::rstest;
 
-use crate::config::{Api, McpServer, Mesh, ToolAction, parse};
+use crate::config::{Api, McpServer, Mesh, TasksConfig, ToolAction, parse};
 
 /// The values of the brief of the format, all at once.
 const WHOLE: &str = r#"
@@ -101,6 +101,40 @@ fn providers_and_tools_are_read() {
     assert_eq!(mesh.tools["status_page"].parameters["type"], "object");
     assert!(matches!(&mesh.tools["disk"].action, ToolAction::Command(tool) if tool.env == ["PATH"]));
     assert_eq!(mesh.tools["disk"].timeout, Duration::from_secs(3));
+}
+
+#[test]
+fn tasks_are_taken_where_the_file_says_so() {
+    let tasks = |value: &str| {
+        let text = WHOLE.replace("Bearer ${KEY}", "Bearer x");
+        let text = text.replace(
+            "    answer_direct: true\n",
+            &format!("    limits: {{ max_steps: 3, max_seconds: 9 }}\n    {value}\n"),
+        );
+        let mesh = parse(&text, Path::new("mesh.yaml"), &environment, &[]);
+        mesh.unwrap_or_else(|error| panic!("{error}")).agents[1].tasks.clone()
+    };
+    assert_eq!(tasks("answer_direct: true"), None);
+    for off in ["tasks: false", "tasks:", "tasks: ${NONE:-no}"] {
+        assert_eq!(tasks(off), None, "{off}");
+    }
+    let whole = TasksConfig {
+        concurrency: 1,
+        max_steps: 3,
+        max_tool_calls: 24,
+        max_time: Duration::from_secs(9),
+    };
+    for on in ["tasks: true", "tasks: {}", "tasks: ${KEY2:-true}"] {
+        assert_eq!(tasks(on).as_ref(), Some(&whole), "{on}");
+    }
+    let own = TasksConfig {
+        concurrency: 2,
+        max_steps: 50,
+        max_tool_calls: 0,
+        max_time: Duration::from_secs(3600),
+    };
+    let text = "tasks: { concurrency: 2, max_steps: 50, max_tool_calls: 0, max_seconds: 3600 }";
+    assert_eq!(tasks(text), Some(own));
 }
 
 #[test]

@@ -6,7 +6,7 @@ use crate::config::quote::quote;
 use crate::config::similar;
 
 /// Tools of the network, as patterns see them.
-const NETWORK_TOOLS: [&str; 7] = [
+const NETWORK_TOOLS: [&str; 11] = [
     "network.list_online",
     "network.get_profile",
     "network.ask",
@@ -14,6 +14,10 @@ const NETWORK_TOOLS: [&str; 7] = [
     "network.thread",
     "network.search",
     "network.note",
+    "network.task_assign",
+    "network.task_status",
+    "network.task_list",
+    "network.task_cancel",
 ];
 /// Beginning of the names of tools of MCP servers.
 const MCP_PREFIX: &str = "mcp.";

@@ -4,6 +4,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::tasks::TasksFile;
+
 /// An agent of the network.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -42,6 +44,8 @@ pub(crate) struct AgentFile {
     /// Whether messages that expect no reply are answered too, by a message. Two such agents can talk to each other for ever.
     #[serde(default)]
     pub(crate) answer_direct: bool,
+    /// Tasks that the agent takes: work that outlives a call. `true`, or a mapping. Default: none.
+    pub(crate) tasks: Option<TasksFile>,
     /// Time zone of the date and time in the system prompt. Default: `defaults.timezone`.
     pub(crate) timezone: Option<String>,
     /// A debate with other agents before the answer. Default: none.

@@ -95,7 +95,8 @@ agents:
         "m.yaml:10:24 agents[0].model.provider: unknown provider \"neer\" (known: near); did you mean \"near\"?",
         "m.yaml:10:42 agents[0].model.max_tokens: must be from 1 to 1000000",
         "m.yaml:11:13 agents[0].tools[0]: \"dsk\" matches no tool (known: disk, page, network.list_online, \
-         network.get_profile, network.ask, network.send, network.thread, network.search, network.note); did you mean \
+         network.get_profile, network.ask, network.send, network.thread, network.search, network.note, network.task_assign, \
+         network.task_status, network.task_list, network.task_cancel); did you mean \
          \"disk\"?",
         "m.yaml:11:18 agents[0].tools[1]: expected text, found a number; put it in quotes",
         "m.yaml:12:26 agents[0].limits.max_steps: must be from 1 to 100",

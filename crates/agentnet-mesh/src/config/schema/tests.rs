@@ -33,7 +33,7 @@ fn check_keywords(schema: &Value, path: &str) {
         return;
     };
     for (key, value) in object {
-        let is_known = KEYWORDS.contains(&key.as_str()) || [LATE, "writeOnly"].contains(&key.as_str());
+        let is_known = KEYWORDS.contains(&key.as_str()) || [LATE, SWITCH, "writeOnly"].contains(&key.as_str());
         assert!(is_known, "{path}: {key}");
         match key.as_str() {
             "properties" | "$defs" => {
@@ -103,6 +103,12 @@ fn templates_fit_the_schema_for_editors(#[values("duo", "trio", "support")] name
 #[case("limits", json!({ "maxsteps": 3 }), false)]
 #[case("answer_direct", json!("${DIRECT:-false}"), true)]
 #[case("answer_direct", json!("maybe"), false)]
+#[case("tasks", json!(true), true)]
+#[case("tasks", json!("${TASKS:-false}"), true)]
+#[case("tasks", json!({ "concurrency": 2, "max_seconds": 3600 }), true)]
+#[case("tasks", json!({ "concurrency": 0 }), false)]
+#[case("tasks", json!({ "max_hops": 2 }), false)]
+#[case("tasks", json!(1), false)]
 #[case("memory", json!({ "source": "nowhere" }), false)]
 #[case("timezone", json!(null), true)]
 #[case("colour", json!("red"), false)]
@@ -116,5 +122,5 @@ fn the_schema_for_editors_checks_values(#[case] key: &str, #[case] value: Value,
 #[test]
 fn the_schema_for_editors_has_nothing_of_its_own() {
     let text = json_schema().to_string();
-    assert!(!text.contains(LATE) && !text.contains("uint32") && text.contains("writeOnly"));
+    assert!(!text.contains(LATE) && !text.contains(SWITCH) && !text.contains("uint32") && text.contains("writeOnly"));
 }

@@ -45,6 +45,12 @@ fn problems_of_agent(lines: &str) -> String {
 #[case("limits:\n      max_seconds: ${NONE:-4.5}", "")]
 #[case("answer_direct: ${YES}", "")]
 #[case("answer_direct: ${NONE:-false}", "")]
+#[case("tasks: true", "")]
+#[case("tasks: ${NONE:-false}", "")]
+#[case("tasks: { concurrency: \"${SET}\" }", "")]
+#[case("tasks: \"yes\"", "agents[0].tasks: expected true, false or a mapping, found text")]
+#[case("tasks: [1]", "agents[0].tasks: expected true, false or a mapping, found a list")]
+#[case("tasks: { max_step: 3 }", "did you mean \"max_steps\"?")]
 #[case("limits:\n", "")]
 #[case("limits: { tokens_per_day: ~ }", "")]
 #[case(

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::config::{Api, Provider, Secret, ToolAction, ToolConfig};
-use crate::config::{CommandTool, CompactionConfig};
+use crate::config::{CommandTool, CompactionConfig, TasksConfig};
 use crate::usage::fixtures::{agent, model};
 
 fn provider(key: &str) -> Provider {
@@ -29,6 +29,15 @@ fn mesh() -> Mesh {
         tools: BTreeMap::new(),
         agents: vec![agent("a"), agent("b")],
     }
+}
+
+fn tasks(max_steps: u32) -> Option<TasksConfig> {
+    Some(TasksConfig {
+        concurrency: 1,
+        max_steps,
+        max_tool_calls: 24,
+        max_time: Duration::from_secs(240),
+    })
 }
 
 fn tool() -> ToolConfig {
@@ -59,6 +68,7 @@ fn tool() -> ToolConfig {
 #[case::name(|mesh: &mut Mesh| mesh.agents[0].name = "C".into(), Change::Rejoin)]
 #[case::capability(|mesh: &mut Mesh| mesh.agents[0].capabilities.push("c".into()), Change::Rejoin)]
 #[case::concurrency(|mesh: &mut Mesh| mesh.agents[0].limits.concurrency = 9, Change::Rejoin)]
+#[case::tasks(|mesh: &mut Mesh| mesh.agents[0].tasks = tasks(8), Change::Rejoin)]
 #[case::time(|mesh: &mut Mesh| mesh.agents[0].limits.max_time = Duration::from_secs(9), Change::Rejoin)]
 fn an_agent_changes_as_little_as_needed(#[case] edit: fn(&mut Mesh), #[case] expected: Change) {
     let (old, mut new) = (mesh(), mesh());
@@ -114,4 +124,15 @@ fn a_report_says_what_happened() {
     report.failed = vec![("d".into(), "no".into())];
     assert_eq!(report.to_string(), "changed: a, b; removed: c; d cannot join: no");
     assert!(!report.is_unchanged());
+}
+
+#[test]
+fn only_what_the_node_is_built_with_makes_a_worker_join_anew() {
+    let (mut old, mut new) = (mesh(), mesh());
+    old.agents[0].tasks = tasks(8);
+    new.agents[0].tasks = tasks(50);
+    let change = |new: &Mesh| Changes::between(&old, new).of(&old.agents[0], &new.agents[0], true);
+    assert_eq!(change(&new), Change::Swap);
+    new.agents[0].tasks.as_mut().unwrap().concurrency = 2;
+    assert_eq!(change(&new), Change::Rejoin);
 }

@@ -12,7 +12,7 @@ use crate::tools::ToolContext;
 /// Capabilities that are shown of one agent.
 const MAX_CAPABILITIES: usize = 20;
 /// Characters of a name or capability that are shown.
-const MAX_NAME_CHARS: usize = 100;
+pub(super) const MAX_NAME_CHARS: usize = 100;
 /// Characters of a profile's description that are shown.
 const MAX_BIO_CHARS: usize = 1_000;
 

@@ -1,7 +1,7 @@
 //! The agents that wait for one answer: how many there are, and which.
 //!
 //! An agent of a mesh that asks another one writes them into the payload's member `mesh`:
-//! `{"hops": 1, "origin": "acct_user", "chain": ["acct_user", "acct_planner"]}`. Any client can write this member. A
+//! `{"hops": 1, "origin": "acct_user", "chain": ["acct_user", "acct_planner"], "tasks": 16}`; into a task's metadata too. Any client can write this member. A
 //! false one can make a request fail, or begin a chain anew; what an agent may spend is limited by its budgets.
 
 use std::sync::Arc;
@@ -10,6 +10,7 @@ use agentnet::Message;
 use serde_json::{Value, json};
 
 use super::ToolFailure;
+use super::allowance::MAX_TASKS;
 use crate::tools::ToolContext;
 
 /// Accounts of a chain that are read.
@@ -24,6 +25,8 @@ pub struct CallChain {
     pub hops: u32,
     /// Account ids of those that wait, the first asker first.
     pub waiting: Arc<[String]>,
+    /// Tasks that may come of the message.
+    pub tasks: u32,
 }
 
 impl CallChain {
@@ -32,10 +35,14 @@ impl CallChain {
     pub fn of(message: &Message) -> Self {
         let mut hops = 0;
         let mut waiting = Vec::new();
+        let mut tasks = MAX_TASKS;
         let payload = message.payload().view();
         if let Some(mesh) = payload.as_object().and_then(|payload| payload.get("mesh").as_object()) {
             let written = mesh.get("hops").int().ok().flatten().unwrap_or_default();
             hops = u32::try_from(written.max(0)).unwrap_or(u32::MAX);
+            if let Some(written) = mesh.get("tasks").int().ok().flatten() {
+                tasks = u32::try_from(written.max(0)).unwrap_or(MAX_TASKS).min(MAX_TASKS);
+            }
             let accounts = mesh.get("chain").as_array().into_iter().flatten();
             waiting.extend(
                 accounts
@@ -53,6 +60,7 @@ impl CallChain {
         Self {
             hops: hops.max(between),
             waiting: waiting.into(),
+            tasks,
         }
     }
 
@@ -62,24 +70,29 @@ impl CallChain {
         Self {
             hops: context.hops,
             waiting: context.chain.clone(),
+            tasks: 0,
         }
     }
 
-    /// The member `mesh` of a request that the agent `own` makes while it answers.
+    /// The member `mesh` of a request that the agent `own` makes while it answers, and of which so many tasks may come.
     #[must_use]
-    pub fn member_of_request(&self, own: &str) -> Value {
+    pub fn member_of_request(&self, own: &str, tasks: u32) -> Value {
         let mut chain: Vec<&str> = self.waiting.iter().map(String::as_str).collect();
         chain.push(own);
-        json!({ "hops": self.hops.saturating_add(1), "origin": self.origin(own), "chain": chain })
+        json!({ "hops": self.hops.saturating_add(1), "origin": self.origin(own), "chain": chain, "tasks": tasks })
     }
 
-    /// The member `mesh` of a message for whose answer nobody waits.
+    /// The member `mesh` of a message or task for whose answer nobody waits.
     #[must_use]
-    pub fn member_of_message(&self, own: &str, is_answer: bool) -> Value {
-        let mut member = json!({ "hops": self.hops.saturating_add(1), "origin": self.origin(own) });
-        if is_answer {
-            member["answer"] = Value::Bool(true);
-        }
+    pub fn member_of_message(&self, own: &str, tasks: u32) -> Value {
+        json!({ "hops": self.hops.saturating_add(1), "origin": self.origin(own), "tasks": tasks })
+    }
+
+    /// The member `mesh` of an answer that is a message, because nobody waits for a reply.
+    #[must_use]
+    pub fn member_of_answer(&self, own: &str, tasks: u32) -> Value {
+        let mut member = self.member_of_message(own, tasks);
+        member["answer"] = Value::Bool(true);
         member
     }
 
@@ -191,11 +204,11 @@ mod tests {
     #[test]
     fn a_request_reads_back_as_the_longer_chain() {
         let chain = CallChain::of(&message(Value::Null, "acct_user", true));
-        let next = CallChain::of(&message(chain.member_of_request("acct_a"), "acct_a", true));
-        assert_eq!(next.hops, 1);
+        let next = CallChain::of(&message(chain.member_of_request("acct_a", 9), "acct_a", true));
+        assert_eq!((chain.tasks, next.hops, next.tasks), (MAX_TASKS, 1, 9));
         assert_eq!(&*next.waiting, ["acct_user".to_owned(), "acct_a".to_owned()]);
-        let next = CallChain::of(&message(next.member_of_message("acct_b", true), "acct_b", false));
-        assert_eq!((next.hops, next.waiting.len()), (2, 0));
+        let next = CallChain::of(&message(next.member_of_answer("acct_b", 5), "acct_b", false));
+        assert_eq!((next.hops, next.waiting.len(), next.tasks), (2, 0, 5));
     }
 
     #[rstest]
@@ -206,7 +219,11 @@ mod tests {
     #[case::at_the_limit("acct_c", 3, Some("hop_limit"))]
     fn asks_are_checked(#[case] target: &str, #[case] hops: u32, #[case] expected: Option<&str>) {
         let waiting: Arc<[String]> = ["acct_user".to_owned(), "acct_a".to_owned()].into();
-        let chain = CallChain { hops, waiting };
+        let chain = CallChain {
+            hops,
+            waiting,
+            tasks: 0,
+        };
         let outcome = chain.check_ask("acct_own", target, 3);
         assert_eq!(outcome.err().map(|failure| failure.code).as_deref(), expected);
     }
@@ -217,7 +234,12 @@ mod tests {
     #[case::circle(1, "acct_a", Some("wait_cycle"))]
     fn messages_are_checked(#[case] hops: u32, #[case] own: &str, #[case] expected: Option<&str>) {
         let waiting: Arc<[String]> = ["acct_user".to_owned(), "acct_a".to_owned()].into();
-        let outcome = CallChain { hops, waiting }.check_received(own, 3);
+        let chain = CallChain {
+            hops,
+            waiting,
+            tasks: 0,
+        };
+        let outcome = chain.check_received(own, 3);
         assert_eq!(outcome.err().map(|failure| failure.code).as_deref(), expected);
     }
 
@@ -228,6 +250,7 @@ mod tests {
         let outcome = CallChain {
             hops,
             waiting: Arc::new([]),
+            tasks: 0,
         }
         .check_received("acct_own", 3);
         assert_eq!(outcome.unwrap_err().detail, expected);

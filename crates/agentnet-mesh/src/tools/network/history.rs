@@ -163,7 +163,7 @@ async fn shown(
     };
     let rows = messages.iter().filter_map(|message| {
         let (kind, text) = match Content::of(message, &own) {
-            Content::Text(text) | Content::Answer(text) => (&*message.kind, text),
+            Content::Text(text) | Content::Answer(text) | Content::TaskAnswer { text, .. } => (&*message.kind, text),
             Content::Checkpoint(checkpoint) => ("summary", checkpoint.summary),
             Content::Note(text) => ("note", text),
             Content::Frame(frame) => ("reply", entry::end_text(&frame)?),

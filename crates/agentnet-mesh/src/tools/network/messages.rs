@@ -2,21 +2,24 @@
 
 use std::time::Duration;
 
-use agentnet::{Message, RequestError, SendError};
+use agentnet::protocol::mailbox::DEFAULT_LIFETIME_MS;
+use agentnet::{MailboxDelivery, Message, RequestError, SendError};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::agents::account_of;
 use super::chain::CallChain;
-use super::{MAX_TEXT_CHARS, ToolFailure, cut, own_account, read, registry_failure, thread_of};
+use super::{MAX_TEXT_CHARS, ToolFailure, cut, following, own_account, read, registry_failure};
 use crate::memory::entry;
 use crate::tools::ToolContext;
 
 /// Wait for an answer where the model names none, in seconds.
 const DEFAULT_ASK_SECONDS: f64 = 90.0;
-/// Life of a message that nobody waits for.
-const MESSAGE_TTL_MS: i64 = 30_000;
+/// How long a message is kept for an agent that is offline.
+const MAILBOX_LIFETIME: Duration = Duration::from_millis(DEFAULT_LIFETIME_MS.unsigned_abs());
+/// Life of a note, which the registry keeps for ever.
+const NOTE_TTL_MS: i64 = 30_000;
 /// Characters of an error code that another agent sends.
 const MAX_CODE_CHARS: usize = 64;
 /// Characters of the detail of an error.
@@ -43,17 +46,43 @@ pub(super) async fn ask(arguments: Value, context: &ToolContext) -> Result<Value
     let seconds = timeout_seconds.unwrap_or(DEFAULT_ASK_SECONDS).clamp(1.0, 300.0);
     let left = context.deadline.saturating_duration_since(Instant::now());
     let timeout = Duration::from_secs_f64(seconds).min(left);
-    let payload = json!({ "text": text, "mesh": chain.member_of_request(&own) });
-    let reply = context
-        .node
-        .request_account(account_id, payload)
-        .thread(thread_of(&context.message))
-        .parent(&*context.message.message_id)
+    let tasks = context.task_allowance.take_part();
+    let payload = json!({ "text": text, "mesh": chain.member_of_request(&own, tasks) });
+    let request = context.node.request_account(account_id, payload);
+    let reply = following!(request, context.message, context.task_id)
         .ttl_ms(i64::try_from(timeout.as_millis()).unwrap_or(i64::MAX))
         .timeout(timeout)
         .await
-        .map_err(|error| request_failure(&error, &agent))?;
-    read_reply(&reply, &agent)
+        .map_err(|error| request_failure(&error, &agent));
+    reply
+        .and_then(|reply| read_reply(&reply, &agent))
+        .map_err(|failure| with_alternatives(failure, context))
+}
+
+/// Says what may be done instead of a request, which an agent that is offline never gets.
+fn with_alternatives(mut failure: ToolFailure, context: &ToolContext) -> ToolFailure {
+    if failure.code != "recipient_offline" {
+        return failure;
+    }
+    let tools = [
+        (
+            "network.task_assign",
+            "gives it the work as a task, done when it is back",
+        ),
+        ("network.send", "leaves it a message"),
+    ];
+    let offers: Vec<String> = tools
+        .iter()
+        .filter_map(|(tool, what)| Some(format!("{} {what}", context.tools.model_name(tool)?)))
+        .collect();
+    if !offers.is_empty() {
+        failure.detail = format!(
+            "{}. A question is not kept for it: {}",
+            failure.detail,
+            offers.join("; ")
+        );
+    }
+    failure
 }
 
 /// What an agent answered.
@@ -98,7 +127,7 @@ fn request_failure(error: &RequestError, agent: &str) -> ToolFailure {
 fn send_failure(error: &SendError, agent: &str) -> ToolFailure {
     let agent = cut(agent, 100);
     match error {
-        SendError::Rejected { code, detail, .. } => ToolFailure::new(
+        SendError::Rejected { code, detail, .. } | SendError::Mailbox { code, detail, .. } => ToolFailure::new(
             cut(code, MAX_CODE_CHARS),
             format!("{agent}: {}", cut(detail, MAX_DETAIL_CHARS)),
         ),
@@ -123,18 +152,21 @@ pub(super) async fn send(arguments: Value, context: &ToolContext) -> Result<Valu
     if account_id == own {
         return Err(ToolFailure::new("bad_args", "network_note keeps a note for yourself"));
     }
-    let sent = context
-        .node
-        .send_to_account(
-            account_id,
-            json!({ "text": text, "mesh": chain.member_of_message(&own, false) }),
-        )
-        .thread(thread_of(&context.message))
-        .parent(&*context.message.message_id)
-        .ttl_ms(MESSAGE_TTL_MS)
+    let tasks = context.task_allowance.take_part();
+    let payload = json!({ "text": text, "mesh": chain.member_of_message(&own, tasks) });
+    let message = context.node.send_to_account(account_id, payload);
+    let sent = following!(message, context.message, context.task_id)
+        .mailbox(MAILBOX_LIFETIME)
         .await
         .map_err(|error| send_failure(&error, &agent))?;
-    Ok(json!({ "to": cut(&agent, 100), "message_id": sent.message_id }))
+    let (delivery, note) = match sent.delivery {
+        MailboxDelivery::Queued { detail } => (
+            "queued",
+            format!("not delivered yet, and kept for it: {}", cut(&detail, MAX_DETAIL_CHARS)),
+        ),
+        _ => ("delivered", "it has the message".to_owned()),
+    };
+    Ok(json!({ "to": cut(&agent, 100), "message_id": sent.sent.message_id, "delivery": delivery, "note": note }))
 }
 
 #[derive(Deserialize)]
@@ -146,13 +178,11 @@ struct NoteArguments {
 pub(super) async fn note(arguments: Value, context: &ToolContext) -> Result<Value, ToolFailure> {
     let NoteArguments { text } = read(arguments)?;
     let own = own_account(context)?;
-    let sent = context
-        .node
-        .send_to_account(own, json!({ "type": entry::NOTE_TYPE, "text": text }))
-        .thread(thread_of(&context.message))
-        .parent(&*context.message.message_id)
+    let note = json!({ "type": entry::NOTE_TYPE, "text": text });
+    let message = context.node.send_to_account(own, note);
+    let sent = following!(message, context.message, context.task_id)
         .kind("system")
-        .ttl_ms(MESSAGE_TTL_MS)
+        .ttl_ms(NOTE_TTL_MS)
         .without_ack()
         .await
         .map_err(|error| send_failure(&error, "this agent"))?;

@@ -8,9 +8,9 @@ use super::{Action, REGISTRY_TIMEOUT};
 use crate::model::ToolSpec;
 
 /// The longest wait for an answer that a model may choose.
-const MAX_ASK_TIMEOUT: Duration = Duration::from_secs(300);
+pub(super) const MAX_ASK_TIMEOUT: Duration = Duration::from_secs(300);
 
-type Row = (&'static str, Action, Duration, ToolSpec);
+pub(super) type Row = (&'static str, Action, Duration, ToolSpec);
 
 /// Every tool: its name in the configuration, what it does, its timeout, its description.
 pub(super) fn all() -> Vec<Row> {
@@ -51,7 +51,7 @@ pub(super) fn all() -> Vec<Row> {
             "network.send",
             Action::Send,
             Duration::from_secs(30),
-            "Send a message to another agent without waiting for an answer.",
+            "Send a message to another agent without waiting for an answer. An agent that is offline gets it when it is back.",
             json!({ "agent": agent(), "text": { "type": "string", "minLength": 1, "maxLength": 100_000 } }),
             &["agent", "text"],
         ),
@@ -92,11 +92,11 @@ pub(super) fn all() -> Vec<Row> {
     ]
 }
 
-fn agent() -> Value {
+pub(super) fn agent() -> Value {
     json!({ "type": "string", "minLength": 1, "maxLength": 256, "description": "@username, username or acct_…" })
 }
 
-fn row(
+pub(super) fn row(
     config_name: &'static str,
     action: Action,
     timeout: Duration,

@@ -13,7 +13,7 @@ use crate::tools::test_context::{call, context};
 fn every_tool_has_a_name_that_models_take() {
     let tools = network_tools();
     let names: BTreeSet<&str> = tools.iter().map(|tool| tool.config_name()).collect();
-    assert_eq!(names.len(), 7);
+    assert_eq!(names.len(), 11);
     for tool in &tools {
         let spec = tool.spec();
         assert!(tool.config_name().starts_with("network."));
@@ -34,6 +34,13 @@ fn every_tool_has_a_name_that_models_take() {
 #[case("network_ask", json!({ "agent": "@bob", "text": "" }))]
 #[case("network_ask", json!({ "agent": "@bob", "text": "?", "timeout_seconds": 1_000 }))]
 #[case("network_ask", json!({ "agent": "@bob", "text": "?", "subject": "x" }))]
+#[case("network_task_assign", json!({ "agent": "@bob" }))]
+#[case("network_task_assign", json!({ "text": "t", "agent": "@bob", "retries": 20 }))]
+#[case("network_task_assign", json!({ "text": "t", "agent": "@bob", "wait": "yes" }))]
+#[case("network_task_list", json!({ "role": "owner" }))]
+#[case("network_task_list", json!({ "role": "worker", "state": "assigned" }))]
+#[case("network_task_status", json!({}))]
+#[case("network_task_cancel", json!({ "task_id": "" }))]
 #[case("network_list_online", json!({ "limit": 0 }))]
 #[case("network_search", json!({ "kind": "receipt" }))]
 #[case("network_note", json!({ "text": "x".repeat(5_000) }))]

@@ -41,6 +41,21 @@ fn a_lease_has_defaults_and_bounds() {
     let body = r#"{"account_id":"a","session_tag":"s","max":1000,"lease_ms":5,"wait_ms":1e9}"#;
     let request = decode_request::<MailboxLeaseRequest>(body.as_bytes()).unwrap();
     assert_eq!((request.max, request.lease_ms, request.wait_ms), (100, 1_000, 25_000));
+    let lease_id = |id: &str| format!(r#"{{"account_id":"a","session_tag":"s","lease_id":"{id}"}}"#);
+    let request = decode_request::<MailboxLeaseRequest>(lease_id(" aZ-_9 ").as_bytes()).unwrap();
+    assert_eq!(request.lease_id.as_deref(), Some("aZ-_9"));
+    let request = decode_request::<MailboxLeaseRequest>(lease_id(" ").as_bytes()).unwrap();
+    assert_eq!(request.lease_id, None);
+    for id in ["a b", "é", "a.b"] {
+        assert_eq!(
+            refused::<MailboxLeaseRequest>(&lease_id(id)),
+            "lease_id must be of letters, digits, - and _"
+        );
+    }
+    assert_eq!(
+        refused::<MailboxLeaseRequest>(&lease_id(&"x".repeat(65))),
+        "lease_id has 65 bytes; at most 64 are allowed"
+    );
     assert_eq!(refused::<MailboxLeaseRequest>("{}"), "account_id is required");
     assert_eq!(
         refused::<MailboxLeaseRequest>(r#"{"account_id":"a"}"#),
@@ -51,6 +66,33 @@ fn a_lease_has_defaults_and_bounds() {
         refused::<MailboxLeaseRequest>(&long),
         "session_tag has 257 bytes; at most 256 are allowed"
     );
+}
+
+#[test]
+fn a_lease_request_may_have_an_id() {
+    let request = MailboxLeaseRequest {
+        account_id: "a".into(),
+        session_tag: "s".into(),
+        lease_id: Some("L-1_a".into()),
+        ..MailboxLeaseRequest::default()
+    };
+    let wire = request.encode();
+    assert!(wire.ends_with(r#""wait_ms":0,"lease_id":"L-1_a"}"#), "{wire}");
+    assert_eq!(
+        decode_request::<MailboxLeaseRequest>(wire.as_bytes()).as_ref(),
+        Ok(&request)
+    );
+    let with = |id: &str| wire.replace("L-1_a", id);
+    assert_eq!(
+        refused::<MailboxLeaseRequest>(&with("a b")),
+        "lease_id must be of letters, digits, - and _"
+    );
+    assert_eq!(
+        refused::<MailboxLeaseRequest>(&with(&"x".repeat(65))),
+        "lease_id has 65 bytes; at most 64 are allowed"
+    );
+    let blank = decode_request::<MailboxLeaseRequest>(with(" ").as_bytes()).unwrap();
+    assert_eq!(blank.lease_id, None);
 }
 
 #[test]

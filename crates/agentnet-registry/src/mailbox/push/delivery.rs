@@ -13,7 +13,7 @@ use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use super::verdict::{Reason, Verdict, judge};
-use super::{LEASE_MS, lease_end, session_tag};
+use super::{LEASE_MS, lease_end, retry_delay_ms, session_tag};
 use crate::clock::Now;
 use crate::context::Context;
 use crate::presence::mailbox_mode::PushTarget;
@@ -24,9 +24,10 @@ const RECEIPT_TIMEOUT: Duration = Duration::from_secs(3);
 const MAX_SILENT_COPIES: usize = 3;
 /// How long a message that was accepted waits for the end of its handler: twice the time that handlers have by default.
 const PROCESSED_TIMEOUT: Duration = Duration::from_secs(60);
-/// The first and the longest delay before another copy to a receiver without room.
+/// Copies to a receiver without room, before the message waits and others have their turn.
+const MAX_BUSY_COPIES: u32 = 4;
+/// The first delay before another copy to a receiver without room; each one is twice as long as the last.
 const MIN_BACKOFF: Duration = Duration::from_millis(200);
-const MAX_BACKOFF: Duration = Duration::from_secs(10);
 /// How often presence is asked whether the receiver lives.
 const PRESENCE_INTERVAL: Duration = Duration::from_millis(250);
 /// The code of a message whose receiver sends no receipts.
@@ -43,7 +44,7 @@ pub(super) struct Delivery<'a> {
     account_id: &'a str,
     row: LeasedRow,
     body: Bytes,
-    /// The sessions that were live when it began.
+    /// The sessions that were live when the last copy was published: one of them has got it.
     targets: Vec<PushTarget>,
     /// The key that receipts have to be signed with.
     key: Option<String>,
@@ -82,7 +83,7 @@ impl<'a> Delivery<'a> {
         let now = Now::read().time;
         Ok(Some(Self {
             body: std::mem::take(&mut row.body).into(),
-            targets: ctx.presence.mailbox_targets(account_id).unwrap_or_default(),
+            targets: Vec::new(),
             leased_until: lease_end(now),
             copy_at: now,
             ctx,
@@ -97,11 +98,13 @@ impl<'a> Delivery<'a> {
     /// Delivers the message; `None` if the lease was lost meanwhile.
     pub(super) async fn run(mut self) -> Result<Option<LeaseEnd>, StoreError> {
         let mut silent_copies = 0;
-        let mut backoff = MIN_BACKOFF;
+        let mut busy_copies = 0;
         loop {
-            if self.has_ended() {
+            // An agent that was started again meanwhile gets the remaining copies, and no more.
+            let Some(targets) = self.ctx.presence.mailbox_targets(self.account_id) else {
                 return Ok(Some(self.retry(SESSION_ENDED, silent_copies == 0)));
-            }
+            };
+            self.targets = targets;
             // The sweep tells its sender.
             if self.row.expires_at <= Now::read().time || self.stop.is_cancelled() {
                 return Ok(Some(self.retry_with(None, true, 0)));
@@ -119,9 +122,13 @@ impl<'a> Delivery<'a> {
                 return Ok(Some(self.retry(SESSION_ENDED, true)));
             }
             match self.hear(Instant::now() + RECEIPT_TIMEOUT).await {
-                Heard::Verdict(Verdict::Again) => {
+                Heard::Verdict(Verdict::Again(reason)) => {
+                    busy_copies += 1;
+                    if busy_copies == MAX_BUSY_COPIES {
+                        return Ok(Some(self.end(MailboxOutcome::Retry, Some(reason))));
+                    }
+                    let backoff = MIN_BACKOFF * 2_u32.pow(busy_copies - 1);
                     let _ = tokio::time::timeout(backoff, self.stop.cancelled()).await;
-                    backoff = (backoff * 2).min(MAX_BACKOFF);
                 }
                 Heard::Verdict(verdict) => return self.conclude(verdict).await,
                 Heard::Stopped => return Ok(Some(self.retry_with(None, true, 0))),
@@ -144,7 +151,7 @@ impl<'a> Delivery<'a> {
                 Verdict::Done => return Ok(Some(self.end(MailboxOutcome::Done, None))),
                 Verdict::Retry(reason) => return Ok(Some(self.end(MailboxOutcome::Retry, Some(reason)))),
                 Verdict::Dead(reason) => return Ok(Some(self.end(MailboxOutcome::Dead, Some(reason)))),
-                Verdict::Again | Verdict::Accepted => {}
+                Verdict::Again(_) | Verdict::Accepted => {}
             }
             if !self.keep_lease().await? {
                 return Ok(None);
@@ -154,20 +161,24 @@ impl<'a> Delivery<'a> {
                 Heard::Verdict(verdict) => verdict,
                 Heard::Stopped => return Ok(Some(self.retry_with(None, true, 0))),
                 Heard::Nothing if self.has_ended() => return Ok(Some(self.retry(SESSION_ENDED, false))),
-                Heard::Nothing if Instant::now() >= deadline => return Ok(Some(self.retry(NOT_PROCESSED, false))),
+                Heard::Nothing if Instant::now() >= deadline => {
+                    // The receiver knows the message for a while, and does not handle it again so long.
+                    let delay_ms = retry_delay_ms(self.row.attempt);
+                    return Ok(Some(self.retry_with(Some(NOT_PROCESSED), false, delay_ms)));
+                }
                 Heard::Nothing => Verdict::Accepted,
             };
         }
     }
 
-    /// No copy has got a receipt. A receiver that says hello after the last one is alive, and sends no receipts; one that has
-    /// gone has not had the message.
+    /// No copy has got a receipt. A receiver that says hello after the last one is alive, and sends no receipts; if all have gone
+    /// that may have got it, it may be lost with them.
     async fn unconfirmed(mut self) -> Result<Option<LeaseEnd>, StoreError> {
         loop {
             if self.has_ended() {
                 return Ok(Some(self.retry(SESSION_ENDED, false)));
             }
-            if self.all_alive_since(self.copy_at) {
+            if self.is_alive_since(self.copy_at) {
                 let mut end = self.end(MailboxOutcome::Done, None);
                 end.code = Some(UNCONFIRMED.to_owned());
                 return Ok(Some(end));
@@ -176,7 +187,7 @@ impl<'a> Delivery<'a> {
                 return Ok(None);
             }
             match self.hear(Instant::now() + PRESENCE_INTERVAL).await {
-                Heard::Nothing | Heard::Verdict(Verdict::Again) => {}
+                Heard::Nothing | Heard::Verdict(Verdict::Again(_)) => {}
                 Heard::Verdict(verdict) => return self.conclude(verdict).await,
                 Heard::Stopped => return Ok(Some(self.retry_with(None, false, 0))),
             }
@@ -220,22 +231,21 @@ impl<'a> Delivery<'a> {
         }
     }
 
-    /// Whether a session that may have got the message is gone, or another one asks for the messages now.
+    /// Whether all sessions are gone that may have got the message, or another one asks for the messages now.
     fn has_ended(&self) -> bool {
-        let Some(live) = self.ctx.presence.mailbox_targets(self.account_id) else {
-            return true;
-        };
-        let is_live = |target: &PushTarget| live.iter().any(|live| live.session_tag == target.session_tag);
-        self.targets.is_empty() || !self.targets.iter().all(is_live)
+        self.live_targets().is_empty()
     }
 
-    /// Whether each session has shown after this time that it lives.
-    fn all_alive_since(&self, time: Timestamp) -> bool {
-        let live = self.ctx.presence.mailbox_targets(self.account_id).unwrap_or_default();
-        self.targets.iter().all(|target| {
-            live.iter()
-                .any(|live| live.session_tag == target.session_tag && live.last_seen > time)
-        })
+    /// Whether a session that may have got the message has shown after this time that it lives.
+    fn is_alive_since(&self, time: Timestamp) -> bool {
+        self.live_targets().iter().any(|live| live.last_seen > time)
+    }
+
+    /// The sessions that may have got the message, and are live.
+    fn live_targets(&self) -> Vec<PushTarget> {
+        let mut live = self.ctx.presence.mailbox_targets(self.account_id).unwrap_or_default();
+        live.retain(|live| self.targets.iter().any(|target| target.session_tag == live.session_tag));
+        live
     }
 
     /// Extends the lease before it runs out; `false` if it was lost.

@@ -1,38 +1,42 @@
-//! Delivers the messages of one account, one after the other.
+//! Delivers the messages of one account, one after the other, until another account waits for its turn.
 
 use std::time::Duration;
 
 use agentnet_store::StoreError;
 use agentnet_store::model::{LeaseEnd, LeaseQuery, LeasedRow};
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use super::delivery::Delivery;
-use super::{lease_end, session_tag};
+use super::{lease_end, session_tag, session_tag_of};
 use crate::clock::Now;
 use crate::context::Context;
+use crate::peers::PEER_TIMEOUT;
 
 /// Bytes of the one message of a lease.
 const MAX_BYTES: usize = 1 << 20;
 /// How long an account is left alone after a failure.
 const FAILURE_DELAY: Duration = Duration::from_secs(1);
 
-/// Delivers until there are no more messages, the account cannot take them, or `stop`.
-pub(super) async fn run(ctx: &Context, account_id: &str, stop: &CancellationToken) {
+/// Delivers until there are no more messages, the account cannot take them, another account needs the place among those to which
+/// messages are delivered at the same time, or `stop`.
+pub(super) async fn run(ctx: &Context, account_id: &str, places: &Semaphore, stop: &CancellationToken) {
     let recipients = &ctx.mailbox.notices.recipients;
     while !stop.is_cancelled() && ctx.presence.push_targets(account_id).is_some() {
         // What comes from here on is asked for once more.
         recipients.remove(account_id);
         match deliver_next(ctx, account_id, stop).await {
+            Ok(true) if places.available_permits() == 0 => break,
             Ok(true) => {}
             Ok(false) => return,
             Err(error) => {
                 tracing::debug!(%error, %account_id, "messages of a mailbox cannot be delivered");
-                recipients.add(account_id);
                 stop.run_until_cancelled(tokio::time::sleep(FAILURE_DELAY)).await;
-                return;
+                break;
             }
         }
     }
+    // Behind all others.
     recipients.add(account_id);
 }
 
@@ -46,6 +50,7 @@ async fn deliver_next(ctx: &Context, account_id: &str, stop: &CancellationToken)
         max: 1,
         max_bytes: MAX_BYTES,
         exclusive: true,
+        pushing: other_pushers(ctx),
         now,
         until: lease_end(now),
         max_attempts: ctx.config.mailbox_max_attempts,
@@ -60,6 +65,18 @@ async fn deliver_next(ctx: &Context, account_id: &str, stop: &CancellationToken)
         finish(ctx, account_id, end).await?;
     }
     Ok(true)
+}
+
+/// The session tags of the registries that run: what a registry was delivering that is gone need not wait for the end of its
+/// lease. `None` while this registry may not have heard of all. Its own lease of an earlier run lasts until its end.
+fn other_pushers(ctx: &Context) -> Option<Vec<String>> {
+    let now = Now::read();
+    if !ctx.presence.has_heard_for(PEER_TIMEOUT, now) {
+        return None;
+    }
+    let others = ctx.peers.heard_server_ids(now.instant).into_iter();
+    let tags = others.map(|server_id| session_tag_of(&server_id));
+    Some(tags.chain([session_tag(ctx)]).collect())
 }
 
 /// Delivers a message; `None` if the lease was lost.

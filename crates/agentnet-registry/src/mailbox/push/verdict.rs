@@ -8,6 +8,8 @@ use super::retry_delay_ms;
 
 /// When a message may be delivered again whose receiver is going away, in milliseconds.
 const GOING_DELAY_MS: i64 = 1_000;
+/// When a message may be delivered again whose receiver had no room for several copies, in milliseconds.
+const BUSY_DELAY_MS: i64 = 10_000;
 /// Bytes of a code that are kept.
 const MAX_CODE_BYTES: usize = 256;
 
@@ -18,8 +20,8 @@ pub(super) enum Verdict {
     Done,
     /// The receiver has it; its sender wants the handler to finish.
     Accepted,
-    /// The receiver has no room now: the same copy again, a little later.
-    Again,
+    /// The receiver has no room now: the same copy again, a little later; after some of them it waits, for this reason.
+    Again(Reason),
     /// It waits.
     Retry(Reason),
     /// It cannot be delivered.
@@ -66,8 +68,10 @@ fn rejected(code: &str, detail: Option<&str>, ack: MailboxAck, attempt: i64) -> 
         free,
     };
     match code {
+        // An earlier copy has arrived. Whether its handler has finished, or will, is not said.
+        "duplicate" if ack == MailboxAck::Processed => Verdict::Accepted,
         "duplicate" => Verdict::Done,
-        "busy" | "rate_limited" | "service_degraded" => Verdict::Again,
+        "busy" | "rate_limited" | "service_degraded" => Verdict::Again(reason(BUSY_DELAY_MS, true)),
         "shutting_down" | "recipient_offline" => Verdict::Retry(reason(GOING_DELAY_MS, true)),
         // The handler has had it.
         "handler_error" | "timeout" if ack == MailboxAck::Accepted => Verdict::Done,
@@ -107,11 +111,15 @@ mod tests {
         let of = |status, code, ack| verdict("acct_b", status, code, ack).unwrap();
         assert_eq!(of("accepted", "", Accepted), Verdict::Done);
         assert_eq!(of("accepted", "", Processed), Verdict::Accepted);
+        assert_eq!(of("rejected", "duplicate", Accepted), Verdict::Done);
+        assert_eq!(of("rejected", "duplicate", Processed), Verdict::Accepted);
         for ack in [Accepted, Processed] {
             assert_eq!(of("processed", "", ack), Verdict::Done);
-            assert_eq!(of("rejected", "duplicate", ack), Verdict::Done);
             for code in ["busy", "rate_limited", "service_degraded"] {
-                assert_eq!(of("rejected", code, ack), Verdict::Again);
+                let Verdict::Again(reason) = of("rejected", code, ack) else {
+                    panic!("{code} is the end")
+                };
+                assert!(reason.free && reason.code == code);
             }
             let Verdict::Retry(reason) = of("rejected", "shutting_down", ack) else {
                 panic!("not tried again")

@@ -9,7 +9,7 @@ use agentnet_protocol::rpc::{
     MAX_ACTION_MESSAGES, MailboxActionReply, MailboxActionRequest, MailboxItem, MailboxListReply, MailboxListRequest,
     MailboxStatusReply, MailboxStatusRequest, Reply as _, RpcError,
 };
-use agentnet_store::model::{Account, MailboxChoice, MailboxQuery, MailboxRow};
+use agentnet_store::model::{Account, MailboxChoice, MailboxEnd, MailboxQuery, MailboxRow};
 
 use super::authorize::authorize;
 use super::{store_failed, unknown_account};
@@ -175,16 +175,19 @@ async fn change(
     choice: &MailboxChoice,
 ) -> Result<usize, RpcError> {
     let notices = &ctx.mailbox.notices;
+    let (now, limits) = (Now::read().time, &ctx.mailbox.limits);
     let rows = match action {
-        MailboxAction::Requeue => ctx.store.requeue_messages(account_id, choice, Now::read().time).await,
-        MailboxAction::Drop => ctx.store.drop_messages(account_id, choice).await,
+        MailboxAction::Requeue => ctx.store.requeue_messages(account_id, choice, now, limits).await,
+        MailboxAction::Drop => ctx.store.drop_messages(account_id, choice, now).await,
     };
     let rows = rows.map_err(store_failed)?;
-    for row in &rows {
-        match action {
-            MailboxAction::Requeue => notices.queued(&Subject::from(row)).await,
-            MailboxAction::Drop => notices.dropped(row).await,
+    match action {
+        MailboxAction::Requeue => {
+            for row in &rows {
+                notices.queued(&Subject::from(row)).await;
+            }
         }
+        MailboxAction::Drop => notices.tell(MailboxEnd::Dropped, &rows).await,
     }
     Ok(rows.len())
 }

@@ -1,66 +1,19 @@
 //! Who may take messages from a mailbox, and change it: under signed identity the account's owner (PROTOCOL.md section 13.8).
 
-use agentnet_protocol::limits::check_nonce;
 use agentnet_protocol::mailbox::code;
-use agentnet_protocol::register_auth::RegisterAuthError;
 use agentnet_protocol::rpc::{RpcError, SignedRequest};
-use agentnet_protocol::signed_request;
 use agentnet_store::model::Session;
 
-use super::store_failed;
-use crate::clock::Now;
 use crate::context::Context;
-use crate::mailbox::refusal::Refusal;
-use crate::register_auth::announce_used;
+use crate::mailbox::refusal::{Refusal, STORE_FAILED};
+use crate::rpc::authorize::has_session;
 
 /// Checks the signature of a request; without signed identity everybody may make it.
 ///
 /// # Errors
 /// The codes of registrations, each with a sentence.
 pub(super) async fn authorize<R: SignedRequest + Sync>(ctx: &Context, request: &R) -> Result<(), RpcError> {
-    if !ctx.config.dev_auth {
-        return Ok(());
-    }
-    let now = Now::read();
-    let (requester, auth) = (request.requester(), request.auth());
-    check_nonce(auth.auth.as_ref())?;
-    let account = ctx
-        .store
-        .account_by_id(requester.account_id)
-        .await
-        .map_err(store_failed)?;
-    let bound_key = account.as_ref().and_then(|account| account.public_key.as_deref());
-    let skew = u64::try_from(ctx.config.dev_auth_max_skew.as_millis()).unwrap_or(u64::MAX);
-    let mut used = None;
-    let checked = signed_request::check(
-        auth.auth.as_ref(),
-        requester,
-        &auth.request_sha256,
-        bound_key,
-        now.time,
-        skew,
-        |nonce| {
-            let new = ctx.nonces.remember(nonce, now.instant);
-            used = new.then(|| nonce.to_owned());
-            new
-        },
-    );
-    announce_used(ctx, used).await;
-    checked.map_err(|error| RpcError::with_text(Refusal::new(error.code(), sentence(error)).to_string()))
-}
-
-fn sentence(error: RegisterAuthError) -> &'static str {
-    match error {
-        RegisterAuthError::Required => "the request is not signed; the account's owner has to sign it",
-        RegisterAuthError::Claims => "the signature is that of another request",
-        RegisterAuthError::Account => "the signature is that of another account's request",
-        RegisterAuthError::Timestamp | RegisterAuthError::Skew => {
-            "the request was not signed just now; check the clock of the signer"
-        }
-        RegisterAuthError::Replayed => "the request was made before; sign it anew",
-        RegisterAuthError::PublicKey => "the account is bound to another key, or to none",
-        _ => "the signature of the request is not valid",
-    }
+    crate::rpc::authorize::authorize(ctx, request, STORE_FAILED).await
 }
 
 /// Checks that a session is online, and of this account. One that another registry has issued may not be known here yet: the
@@ -87,20 +40,10 @@ async fn check(
     session_tag: &str,
     accept: impl Fn(&Session) -> bool + Send,
 ) -> Result<(), RpcError> {
-    if ctx.presence.is_session_of(session_tag, account_id) {
+    if has_session(ctx, account_id, session_tag, STORE_FAILED, accept).await? {
         return Ok(());
     }
-    let session = match ctx.presence.has_ended(session_tag) {
-        true => None,
-        false => ctx.store.session(session_tag).await.map_err(store_failed)?,
-    };
-    match session {
-        Some(session) if session.account_id.as_deref() == Some(account_id) && accept(&session) => Ok(()),
-        _ => {
-            let sentence = "the session is not online, or is of another account; register, or say hello, first";
-            Err(RpcError::with_text(
-                Refusal::new(code::SESSION_UNKNOWN, sentence).to_string(),
-            ))
-        }
-    }
+    let sentence = "the session is not online, or is of another account; register, or say hello, first";
+    let refusal = Refusal::new(code::SESSION_UNKNOWN, sentence);
+    Err(RpcError::with_text(refusal.to_string()))
 }

@@ -82,10 +82,11 @@ async fn take(ctx: &Context, request: &MailboxLeaseRequest) -> Result<MailboxLea
     let query = LeaseQuery {
         account_id: request.account_id.clone(),
         session_tag: request.session_tag.clone(),
-        token: lease_token(),
+        token: request.lease_id.clone().unwrap_or_else(random_token),
         max: request.max,
         max_bytes: ctx.max_reply().saturating_sub(overhead) / MAX_ESCAPED_GROWTH,
         exclusive: false,
+        pushing: None,
         now,
         until: now.saturating_add_millis(request.lease_ms.into()),
         max_attempts: ctx.config.mailbox_max_attempts,
@@ -95,7 +96,7 @@ async fn take(ctx: &Context, request: &MailboxLeaseRequest) -> Result<MailboxLea
 }
 
 /// A new token of leases.
-fn lease_token() -> String {
+fn random_token() -> String {
     format!("{:032x}", rand::random::<u128>())
 }
 

@@ -6,7 +6,7 @@ use agentnet_protocol::Timestamp;
 use agentnet_protocol::mailbox::{MailboxOutcome, MailboxState};
 use sqlx::postgres::PgPool;
 
-use super::row::{columns, mailbox_rows};
+use super::row::{columns, mailbox_row, text_column};
 use super::usage::{lock, save};
 use crate::error::StoreError;
 use crate::lease_selection::seq_of_lease;
@@ -22,18 +22,21 @@ macro_rules! in_force {
     };
 }
 
+/// A delivered message is remembered for a day, and as long as it could be put in again.
 const END: &str = concat!(
     "UPDATE agent_mailbox m SET \
      state = CASE WHEN outcome = 'done' THEN 'done' WHEN outcome = 'retry' AND m.attempts - free < $6 THEN 'queued' \
      ELSE 'dead' END, \
      done_at = CASE WHEN outcome = 'retry' AND m.attempts - free < $6 THEN NULL ELSE $5 END, \
      available_at = CASE outcome WHEN 'retry' THEN retry_at ELSE m.available_at END, \
-     body = CASE outcome WHEN 'done' THEN '' ELSE m.body END, attempts = m.attempts - free, last_code = code, \
+     untold_since = CASE WHEN outcome = 'done' OR outcome = 'retry' AND m.attempts - free < $6 THEN NULL ELSE $5 END, \
+     forget_at = CASE outcome WHEN 'done' THEN greatest($5 + interval '24 hours', m.expires_at) END, \
+     body = CASE outcome WHEN 'done' THEN '' ELSE m.body END, attempts = m.attempts - free, lapses = 0, last_code = code, \
      last_detail = detail, lease = NULL, lease_until = NULL, lease_session = NULL \
      FROM unnest($1::bigint[], $2::text[], $7::text[], $8::bigint[], $9::timestamptz[], $10::text[], $11::text[]) \
      AS ended (ended_seq, ended_lease, outcome, free, retry_at, code, detail)",
     in_force!(),
-    " RETURNING ",
+    " RETURNING ended_lease, ",
     columns!()
 );
 
@@ -81,9 +84,11 @@ pub(super) async fn end_leases(
         now,
     };
     let mut ended = retry_on_conflict!(end_once(pool, holder, &rows, max_attempts))?;
+    // By lease: of two leases of one message, one was in force.
     Ok(first
         .into_iter()
-        .map(|seq| match seq.and_then(|seq| ended.remove(&seq)) {
+        .zip(ends)
+        .map(|(seq, end)| match seq.and_then(|_| ended.remove(&end.lease)) {
             None => LeaseEnded::Lost,
             Some(row) => match row.state {
                 MailboxState::Done => LeaseEnded::Done(row),
@@ -94,12 +99,13 @@ pub(super) async fn end_leases(
         .collect())
 }
 
+/// Returns the messages, by the lease that was in force.
 async fn end_once(
     pool: &PgPool,
     holder: Holder<'_>,
     ends: &[(i64, &LeaseEnd)],
     max_attempts: i64,
-) -> Result<HashMap<i64, MailboxRow>, sqlx::Error> {
+) -> Result<HashMap<String, MailboxRow>, sqlx::Error> {
     let is_free = |end: &LeaseEnd| end.free && end.outcome == MailboxOutcome::Retry;
     let mut transaction = pool.begin().await?;
     lock(&mut transaction, &BTreeSet::from([holder.account_id])).await?;
@@ -125,12 +131,15 @@ async fn end_once(
         )
         .fetch_all(&mut *transaction)
         .await?;
-    let rows = mailbox_rows(&rows)?;
+    let ended = rows
+        .iter()
+        .map(|row| Ok((text_column(row, "ended_lease")?, mailbox_row(row)?)))
+        .collect::<Result<HashMap<_, _>, sqlx::Error>>()?;
     let mut changes = UsageChanges::default();
-    rows.iter().for_each(|row| changes.ended(row));
+    ended.values().for_each(|row| changes.ended(row));
     save(&mut transaction, &changes).await?;
     transaction.commit().await?;
-    Ok(rows.into_iter().map(|row| (row.seq, row)).collect())
+    Ok(ended)
 }
 
 /// What [`Mailboxes::extend_leases`](crate::store::Mailboxes::extend_leases) says.

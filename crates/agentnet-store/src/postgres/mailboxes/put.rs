@@ -4,11 +4,13 @@ use std::collections::BTreeSet;
 
 use sqlx::{Connection as _, PgConnection, Postgres, Row as _, Transaction};
 
+use super::ends::evict;
 use super::row::{state_column, text_column, time_column};
 use super::usage::{begin_locked, lock_total, save};
 use crate::bisect::RowOutcome;
+use crate::dead_letters::{DeadLetter, MAX_EVICTED};
 use crate::error::StoreError;
-use crate::mailbox_admission::{Admission, size};
+use crate::mailbox_admission::{Admission, SenderUsage, size};
 use crate::model::{MailboxLimits, NewMessage, NewQueued, PutOutcome};
 use crate::postgres::error::{failed, is_conflict, row_outcome};
 use crate::postgres::layout::Layout;
@@ -23,14 +25,20 @@ const INSERT: &str = "INSERT INTO agent_mailbox (account_id, message_id, from_ac
      $6::text[], $7::bigint[], $8::text[], $9::timestamptz[], $10::timestamptz[]) WITH ORDINALITY AS new (account_id, \
      message_id, from_account_id, thread_id, kind, body, bytes, ack, queued_at, expires_at, place) ORDER BY place";
 
-const KNOWN: &str = "SELECT m.account_id, m.message_id, m.state, m.queued_at, m.expires_at \
+const KNOWN: &str = "SELECT m.account_id, m.message_id, m.from_account_id, m.state, m.queued_at, m.expires_at \
      FROM unnest($1::text[], $2::text[]) AS wanted (account_id, message_id) \
      JOIN agent_mailbox m ON m.account_id = wanted.account_id AND m.message_id = wanted.message_id";
 
 const SENDERS: &str = "SELECT account_id, from_account_id, (SELECT count(*) FROM agent_mailbox m \
      WHERE m.account_id = wanted.account_id AND m.from_account_id = wanted.from_account_id \
-     AND m.state IN ('queued', 'leased')) AS messages \
+     AND m.state IN ('queued', 'leased')) AS messages, (SELECT COALESCE(sum(bytes), 0)::bigint FROM agent_mailbox m \
+     WHERE m.account_id = wanted.account_id AND m.from_account_id = wanted.from_account_id \
+     AND m.state IN ('queued', 'leased', 'dead')) AS bytes \
      FROM unnest($1::text[], $2::text[]) AS wanted (account_id, from_account_id)";
+
+/// The oldest dead letters of an account.
+pub(super) const DEAD: &str = "SELECT seq, from_account_id, bytes FROM agent_mailbox WHERE account_id = $1 AND state = 'dead' \
+     ORDER BY seq LIMIT $2";
 
 /// What [`Mailboxes::put_messages`](crate::store::Mailboxes::put_messages) says.
 pub(super) async fn put_messages(
@@ -69,9 +77,20 @@ async fn put_together(
         return Ok(outcomes);
     }
     insert(store.layout(), &mut transaction, &admitted).await?;
-    save(&mut transaction, admission.changes()).await?;
-    transaction.commit().await?;
+    finish(transaction, &admission, messages).await?;
     Ok(outcomes)
+}
+
+/// Writes what the admitted messages change besides, and commits.
+async fn finish(
+    mut transaction: Transaction<'_, Postgres>,
+    admission: &Admission,
+    messages: &[NewQueued],
+) -> Result<(), sqlx::Error> {
+    let now = messages.iter().map(|new| new.queued_at).max();
+    evict(&mut transaction, admission.evicted(), now.unwrap_or_default()).await?;
+    save(&mut transaction, admission.changes()).await?;
+    transaction.commit().await
 }
 
 /// Each message behind a savepoint, in one transaction: the database refuses one of them.
@@ -83,13 +102,14 @@ async fn put_one_by_one(
     let (mut transaction, mut admission) = begin(store, messages, limits).await?;
     let mut outcomes = Vec::with_capacity(messages.len());
     for new in messages {
-        let mut outcome = admission.judge(new);
+        let judgement = admission.judge(new);
+        let mut outcome = judgement.outcome;
         if matches!(outcome, PutOutcome::Queued { .. }) {
             let mut savepoint = transaction.begin().await?;
             match insert(store.layout(), &mut savepoint, &[new]).await {
                 Ok(()) => {
                     savepoint.commit().await?;
-                    admission.record(new);
+                    admission.record(new, &judgement);
                 }
                 Err(error) if row_outcome(&error) == RowOutcome::Refused => {
                     savepoint.rollback().await?;
@@ -101,8 +121,7 @@ async fn put_one_by_one(
         }
         outcomes.push(outcome);
     }
-    save(&mut transaction, admission.changes()).await?;
-    transaction.commit().await?;
+    finish(transaction, &admission, messages).await?;
     Ok(outcomes)
 }
 
@@ -139,8 +158,41 @@ async fn begin(
             queued_at: time_column(row, "queued_at")?,
             expires_at: time_column(row, "expires_at")?,
         };
-        admission.set_known(text_column(row, "account_id")?, text_column(row, "message_id")?, known);
+        let sender = text_column(row, "from_account_id")?;
+        admission.set_known(
+            text_column(row, "account_id")?,
+            text_column(row, "message_id")?,
+            sender,
+            known,
+        );
     }
+    load_senders(&mut transaction, messages, &mut admission).await?;
+    for account_id in admission.short_of_room(messages) {
+        let dead = sqlx::query(DEAD)
+            .bind(stored(account_id).into_owned())
+            .bind(MAX_EVICTED)
+            .fetch_all(&mut *transaction)
+            .await?;
+        let letters = dead.iter().map(|row| {
+            Ok(DeadLetter {
+                seq: row.try_get("seq")?,
+                from_account_id: text_column(row, "from_account_id")?,
+                bytes: row.try_get("bytes")?,
+            })
+        });
+        let letters = letters.collect::<Result<_, sqlx::Error>>()?;
+        admission.set_dead(account_id.to_owned(), letters);
+    }
+    admission.set_total_bytes(lock_total(&mut transaction).await?);
+    Ok((transaction, admission))
+}
+
+/// Reads what the senders have left for the accounts.
+async fn load_senders(
+    connection: &mut PgConnection,
+    messages: &[NewQueued],
+    admission: &mut Admission,
+) -> Result<(), sqlx::Error> {
     let senders: BTreeSet<(&str, &str)> = messages
         .iter()
         .map(|new| (new.account_id.as_str(), new.from_account_id.as_str()))
@@ -153,17 +205,20 @@ async fn begin(
                 .collect::<Vec<_>>(),
         )
         .bind(senders.iter().map(|(_, sender)| stored(sender)).collect::<Vec<_>>())
-        .fetch_all(&mut *transaction)
+        .fetch_all(connection)
         .await?;
     for row in &counted {
+        let usage = SenderUsage {
+            messages: row.try_get("messages")?,
+            bytes: row.try_get("bytes")?,
+        };
         admission.set_sender(
             text_column(row, "account_id")?,
             text_column(row, "from_account_id")?,
-            row.try_get("messages")?,
+            usage,
         );
     }
-    admission.set_total_bytes(lock_total(&mut transaction).await?);
-    Ok((transaction, admission))
+    Ok(())
 }
 
 /// Stores messages that are admitted, and their rows of the history.

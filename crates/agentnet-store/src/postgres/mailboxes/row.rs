@@ -5,7 +5,7 @@ use agentnet_protocol::mailbox::{MailboxAck, MailboxState};
 use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 
-use crate::model::MailboxRow;
+use crate::model::{MailboxEnd, MailboxRow};
 use crate::postgres::value::{Time, read};
 
 /// The columns of a [`MailboxRow`].
@@ -47,10 +47,21 @@ pub(super) fn mailbox_rows(rows: &[PgRow]) -> Result<Vec<MailboxRow>, sqlx::Erro
     Ok(rows)
 }
 
+/// A message that has expired, or was dropped, is dead: its row recognises a repetition.
 pub(super) fn state_column(row: &PgRow) -> Result<MailboxState, sqlx::Error> {
     let text: &str = row.try_get("state")?;
+    if MailboxEnd::parse(text).is_some() {
+        return Ok(MailboxState::Dead);
+    }
     text.parse()
         .map_err(|_| sqlx::Error::Decode(format!("a message of a mailbox is in the unknown state {text:?}").into()))
+}
+
+pub(super) fn end_column(row: &PgRow) -> Result<MailboxEnd, sqlx::Error> {
+    let text: &str = row.try_get("state")?;
+    MailboxEnd::parse(text).ok_or_else(|| {
+        sqlx::Error::Decode(format!("a message of a mailbox has ended in the unknown state {text:?}").into())
+    })
 }
 
 pub(super) fn ack_column(row: &PgRow) -> Result<MailboxAck, sqlx::Error> {

@@ -7,7 +7,7 @@ use agentnet_testkit::{Postgres, eventually_true};
 use sqlx::Connection as _;
 use sqlx::postgres::PgConnection;
 
-use super::{ACCOUNTS, changes, leases, page_query};
+use super::{ACCOUNTS, changes, ends, leases, page_query, put};
 use crate::StoreError;
 use crate::contract::sample::{any_message, lease, mailbox, message_ids, queued, roomy};
 use crate::model::{NewQueued, PutOutcome};
@@ -26,6 +26,10 @@ async fn pages_and_sweeps_walk_an_index() {
         (ACCOUNTS.into(), "agent_mailbox_accounts_pkey"),
         (changes::FIND_EXPIRED.into(), "idx_agent_mailbox_expires"),
         (changes::FIND_OLD.into(), "idx_agent_mailbox_done"),
+        (changes::FIND_OLD.into(), "idx_agent_mailbox_forget"),
+        (leases::ALONE.into(), "idx_agent_mailbox_alone"),
+        (put::DEAD.into(), "idx_agent_mailbox_account"),
+        (ends::UNTOLD.into(), "idx_agent_mailbox_untold"),
     ] {
         let plan = plan(&mut connection, &sql).await;
         assert!(plan.contains(index), "{sql}\nshould use {index}, but:\n{plan}");

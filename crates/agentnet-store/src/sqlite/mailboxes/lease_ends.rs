@@ -18,13 +18,16 @@ macro_rules! in_force {
     };
 }
 
-/// The outcome is `?6`, whether the attempt does not count `?7`, the largest number of attempts `?8`.
+/// A delivered message is remembered for a day, and as long as it could be put in again. The outcome is `?6`, whether the attempt does not count `?7`, the largest number of attempts `?8`.
 pub(super) const END: &str = concat!(
     "UPDATE agent_mailbox SET \
      state = CASE WHEN ?6 = 'done' THEN 'done' WHEN ?6 = 'retry' AND attempts - ?7 < ?8 THEN 'queued' ELSE 'dead' END, \
      done_at = CASE WHEN ?6 = 'retry' AND attempts - ?7 < ?8 THEN NULL ELSE ?5 END, \
      available_at = CASE ?6 WHEN 'retry' THEN ?9 ELSE available_at END, \
-     body = CASE ?6 WHEN 'done' THEN '' ELSE body END, attempts = attempts - ?7, last_code = ?10, last_detail = ?11, \
+     untold_since = CASE WHEN ?6 = 'done' OR ?6 = 'retry' AND attempts - ?7 < ?8 THEN NULL ELSE ?5 END, \
+     forget_at = CASE ?6 WHEN 'done' THEN max(?5 + 86400000000, expires_at) END, \
+     body = CASE ?6 WHEN 'done' THEN '' ELSE body END, attempts = attempts - ?7, lapses = 0, last_code = ?10, \
+     last_detail = ?11, \
      lease = NULL, lease_until = NULL, lease_session = NULL",
     in_force!(),
     " RETURNING ",

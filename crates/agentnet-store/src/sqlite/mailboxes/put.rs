@@ -3,12 +3,14 @@
 use std::collections::BTreeSet;
 
 use sqlx::sqlite::SqliteConnection;
-use sqlx::{Connection as _, QueryBuilder, Row as _, Sqlite};
+use sqlx::{Connection as _, QueryBuilder, Row as _, Sqlite, Transaction};
 
+use super::ends::evict;
 use super::row::{save_usage, state_column, time_column};
 use crate::bisect::RowOutcome;
+use crate::dead_letters::{DeadLetter, MAX_EVICTED};
 use crate::error::StoreError;
-use crate::mailbox_admission::{Admission, TOTAL, Usage, size};
+use crate::mailbox_admission::{Admission, SenderUsage, TOTAL, Usage, size};
 use crate::model::{MailboxLimits, NewMessage, NewQueued, PutOutcome};
 use crate::sqlite::error::{failed, row_outcome};
 use crate::sqlite::messages::append;
@@ -18,12 +20,18 @@ use crate::sqlite::{BEGIN_WRITE, SqliteStore};
 const INSERT: &str = "INSERT INTO agent_mailbox (account_id, message_id, from_account_id, thread_id, kind, body, bytes, \
      ack, state, available_at, queued_at, expires_at) ";
 
-const KNOWN: &str = ") SELECT m.account_id, m.message_id, m.state, m.queued_at, m.expires_at FROM wanted \
+const KNOWN: &str = ") SELECT m.account_id, m.message_id, m.from_account_id, m.state, m.queued_at, m.expires_at FROM wanted \
      CROSS JOIN agent_mailbox m ON m.account_id = wanted.account_id AND m.message_id = wanted.message_id";
 
 const SENDERS: &str = ") SELECT account_id, from_account_id, (SELECT COUNT(*) FROM agent_mailbox m \
      WHERE m.account_id = wanted.account_id AND m.from_account_id = wanted.from_account_id \
-     AND m.state IN ('queued', 'leased')) AS messages FROM wanted";
+     AND m.state IN ('queued', 'leased')) AS messages, (SELECT COALESCE(SUM(bytes), 0) FROM agent_mailbox m \
+     WHERE m.account_id = wanted.account_id AND m.from_account_id = wanted.from_account_id \
+     AND m.state IN ('queued', 'leased', 'dead')) AS bytes FROM wanted";
+
+/// The oldest dead letters of an account.
+pub(super) const DEAD: &str = "SELECT seq, from_account_id, bytes FROM agent_mailbox WHERE account_id = ?1 AND state = 'dead' \
+     ORDER BY seq LIMIT ?2";
 
 const USAGE: &str = "SELECT account_id, messages, bytes FROM agent_mailbox_accounts WHERE account_id IN (";
 
@@ -60,9 +68,20 @@ async fn put_together(
         return Ok(outcomes);
     }
     insert(&mut transaction, &admitted).await?;
-    save_usage(&mut transaction, admission.changes()).await?;
-    transaction.commit().await?;
+    finish(transaction, &admission, messages).await?;
     Ok(outcomes)
+}
+
+/// Writes what the admitted messages change besides, and commits.
+async fn finish(
+    mut transaction: Transaction<'_, Sqlite>,
+    admission: &Admission,
+    messages: &[NewQueued],
+) -> Result<(), sqlx::Error> {
+    let now = messages.iter().map(|new| new.queued_at).max();
+    evict(&mut transaction, admission.evicted(), now.unwrap_or_default()).await?;
+    save_usage(&mut transaction, admission.changes()).await?;
+    transaction.commit().await
 }
 
 /// Each message behind a savepoint, in one transaction: the database refuses one of them.
@@ -75,13 +94,14 @@ async fn put_one_by_one(
     let mut admission = load(&mut transaction, messages, limits).await?;
     let mut outcomes = Vec::with_capacity(messages.len());
     for new in messages {
-        let mut outcome = admission.judge(new);
+        let judgement = admission.judge(new);
+        let mut outcome = judgement.outcome;
         if matches!(outcome, PutOutcome::Queued { .. }) {
             let mut savepoint = transaction.begin().await?;
             match insert(&mut savepoint, &[new]).await {
                 Ok(()) => {
                     savepoint.commit().await?;
-                    admission.record(new);
+                    admission.record(new, &judgement);
                 }
                 Err(error) if row_outcome(&error) == RowOutcome::Refused => {
                     savepoint.rollback().await?;
@@ -93,8 +113,7 @@ async fn put_one_by_one(
         }
         outcomes.push(outcome);
     }
-    save_usage(&mut transaction, admission.changes()).await?;
-    transaction.commit().await?;
+    finish(transaction, &admission, messages).await?;
     Ok(outcomes)
 }
 
@@ -117,7 +136,8 @@ async fn load(
                 queued_at: time_column(&row, "queued_at")?,
                 expires_at: time_column(&row, "expires_at")?,
             };
-            admission.set_known(row.try_get("account_id")?, row.try_get("message_id")?, known);
+            let (account_id, message_id) = (row.try_get("account_id")?, row.try_get("message_id")?);
+            admission.set_known(account_id, message_id, row.try_get("from_account_id")?, known);
         }
     }
     let senders: BTreeSet<(&str, &str)> = messages
@@ -132,13 +152,39 @@ async fn load(
                 .push_bind((*from_account_id).to_owned());
         });
         for row in sql.push(SENDERS).build().fetch_all(&mut *connection).await? {
-            admission.set_sender(
-                row.try_get("account_id")?,
-                row.try_get("from_account_id")?,
-                row.try_get("messages")?,
-            );
+            let usage = SenderUsage {
+                messages: row.try_get("messages")?,
+                bytes: row.try_get("bytes")?,
+            };
+            admission.set_sender(row.try_get("account_id")?, row.try_get("from_account_id")?, usage);
         }
     }
+    load_usage(connection, messages, &mut admission).await?;
+    for account_id in admission.short_of_room(messages) {
+        let dead = sqlx::query(DEAD)
+            .bind(account_id)
+            .bind(MAX_EVICTED)
+            .fetch_all(&mut *connection)
+            .await?;
+        let letters = dead.iter().map(|row| {
+            Ok(DeadLetter {
+                seq: row.try_get("seq")?,
+                from_account_id: row.try_get("from_account_id")?,
+                bytes: row.try_get("bytes")?,
+            })
+        });
+        let letters = letters.collect::<Result<_, sqlx::Error>>()?;
+        admission.set_dead(account_id.to_owned(), letters);
+    }
+    Ok(admission)
+}
+
+/// Reads the counters of the accounts, and of all.
+async fn load_usage(
+    connection: &mut SqliteConnection,
+    messages: &[NewQueued],
+    admission: &mut Admission,
+) -> Result<(), sqlx::Error> {
     let mut accounts: BTreeSet<&str> = messages.iter().map(|new| new.account_id.as_str()).collect();
     accounts.insert(TOTAL);
     let accounts: Vec<_> = accounts.into_iter().collect();
@@ -161,7 +207,7 @@ async fn load(
             }
         }
     }
-    Ok(admission)
+    Ok(())
 }
 
 /// Stores messages that are admitted, and their rows of the history.

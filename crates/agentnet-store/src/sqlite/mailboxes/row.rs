@@ -6,7 +6,7 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{QueryBuilder, Row as _, Sqlite, SqliteConnection};
 
 use crate::mailbox_admission::{TOTAL, UsageChanges};
-use crate::model::MailboxRow;
+use crate::model::{MailboxEnd, MailboxRow};
 use crate::sqlite::statement_batches::statement_batches;
 
 /// The columns of a [`MailboxRow`].
@@ -52,10 +52,21 @@ pub(super) fn mailbox_rows(rows: &[SqliteRow]) -> Result<Vec<MailboxRow>, sqlx::
     Ok(rows)
 }
 
+/// A message that has expired, or was dropped, is dead: its row recognises a repetition.
 pub(super) fn state_column(row: &SqliteRow) -> Result<MailboxState, sqlx::Error> {
     let text: &str = row.try_get("state")?;
+    if MailboxEnd::parse(text).is_some() {
+        return Ok(MailboxState::Dead);
+    }
     text.parse()
         .map_err(|_| sqlx::Error::Decode(format!("a message of a mailbox is in the unknown state {text:?}").into()))
+}
+
+pub(super) fn end_column(row: &SqliteRow) -> Result<MailboxEnd, sqlx::Error> {
+    let text: &str = row.try_get("state")?;
+    MailboxEnd::parse(text).ok_or_else(|| {
+        sqlx::Error::Decode(format!("a message of a mailbox has ended in the unknown state {text:?}").into())
+    })
 }
 
 pub(super) fn ack_column(row: &SqliteRow) -> Result<MailboxAck, sqlx::Error> {

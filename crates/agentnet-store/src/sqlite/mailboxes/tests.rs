@@ -4,7 +4,7 @@ use agentnet_protocol::mailbox::MailboxState;
 use sqlx::QueryBuilder;
 use tempfile::TempDir;
 
-use super::{ACCOUNTS, COUNTS, TOTAL_COUNTS, changes, lease_ends, leases, page_query};
+use super::{ACCOUNTS, COUNTS, TOTAL_COUNTS, changes, ends, lease_ends, leases, page_query, put};
 use crate::OpenOptions;
 use crate::contract::sample::{any_message, lease, mailbox, message_ids, queued, roomy};
 use crate::model::{MailboxChoice, MailboxQuery, NewQueued, PutOutcome};
@@ -38,9 +38,23 @@ async fn every_statement_walks_an_index() {
         (leases::IN_FORCE.into(), by_account),
         (lease_ends::END.into(), "INTEGER PRIMARY KEY"),
         (lease_ends::EXTEND.into(), "INTEGER PRIMARY KEY"),
-        (changes::EXPIRE.into(), "idx_agent_mailbox_expires (expires_at<?)"),
+        (
+            leases::ALONE.into(),
+            "idx_agent_mailbox_alone (account_id=? AND lease_until>?",
+        ),
+        (
+            leases::RELEASE.into(),
+            "idx_agent_mailbox_sender (account_id=? AND from_account_id=? AND state=?",
+        ),
+        (leases::PUSHED.into(), by_account),
+        (leases::ABANDON.into(), "INTEGER PRIMARY KEY"),
+        (put::DEAD.into(), by_account),
+        (ends::UNTOLD.into(), "idx_agent_mailbox_untold (untold_since<?)"),
+        (changes::EXPIRED.into(), "idx_agent_mailbox_expires (expires_at<?)"),
         (changes::BURY.into(), "idx_agent_mailbox_attempts (state=?"),
         (changes::PRUNE.into(), "idx_agent_mailbox_done (state=? AND done_at<?)"),
+        (changes::PRUNE.into(), "idx_agent_mailbox_forget (forget_at<?)"),
+        (changes::SENDERS.into(), "(account_id=?"),
         (chosen(&MailboxChoice::State(MailboxState::Dead, 9)), by_account),
     ] {
         let plan = plan(&store, &sql).await;

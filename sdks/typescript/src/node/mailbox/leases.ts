@@ -2,7 +2,9 @@
 
 import { type LeasedMessage, MAILBOX_LEASE_MS, MAX_MAILBOX_ACKS, RPC } from "../../protocol/index.js";
 import type { Session } from "../session.js";
+import { type Deferred, deferred } from "../waits.js";
 import { callAsOwner } from "./calls.js";
+import type { LeaseEnd } from "./lease-end.js";
 
 /** How often leases are extended: two extensions may fail before a lease is over. */
 const EXTEND_INTERVAL_MS = MAILBOX_LEASE_MS / 3;
@@ -11,9 +13,11 @@ const REQUEST_TIMEOUT_MS = 2_000;
 /** A leased message that this session has not acknowledged yet. */
 export interface Held {
   readonly messageId: string;
-  readonly attempt: number;
+  attempt: number;
   /** The lease; another one once the first was over and the message came again. */
   lease: string;
+  /** How its handling ends; after {@link Leases.end} it may never. */
+  readonly ended: Deferred<LeaseEnd>;
 }
 
 /** The leases of one session. */
@@ -37,17 +41,18 @@ export class Leases {
     return [...this.#held.values()];
   }
 
-  /** Holds a message. Undefined where it is held already: it has come again, and keeps the new lease. */
-  hold(messageId: string, { lease, attempt }: LeasedMessage): Held | undefined {
+  /** Holds a message. One that is held already, and has come again, keeps the new lease. */
+  hold(messageId: string, { lease, attempt }: LeasedMessage): { readonly held: Held; readonly isNew: boolean } {
     const known = this.#held.get(messageId);
     if (known !== undefined) {
       known.lease = lease;
-      return undefined;
+      known.attempt = attempt;
+      return { held: known, isNew: false };
     }
-    const held: Held = { messageId, attempt, lease };
+    const held: Held = { messageId, attempt, lease, ended: deferred() };
     this.#held.set(messageId, held);
     this.#timer ??= setTimeout(() => this.#extend(), EXTEND_INTERVAL_MS);
-    return held;
+    return { held, isNew: true };
   }
 
   /** Whether a message is held; it is not any more from now on. */

@@ -1,5 +1,8 @@
 /** The accounts whose mailboxes hold messages of this session (PROTOCOL.md section 21.2). */
 
+import type { RegistryError } from "../errors.js";
+import { Turns } from "./turns.js";
+
 /** Accounts that are remembered at most. Of more, the one that was used longest ago is forgotten: its next message is published. */
 const MAX_ACCOUNTS = 10_000;
 
@@ -8,6 +11,10 @@ const MAX_ACCOUNTS = 10_000;
  * inbox, they could arrive before it.
  */
 export class Outbox {
+  /** Turns of messages that are being composed, by their destination. */
+  readonly composing = new Turns();
+  /** Turns of messages that are on their way, by account; left is that the registry did not answer. */
+  readonly sending = new Turns<RegistryError>();
   readonly #accounts = new Set<string>();
 
   /** Whether messages of this session may wait for this account. */

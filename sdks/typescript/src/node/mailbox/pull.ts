@@ -8,6 +8,7 @@
 
 import type { Subscription } from "@nats-io/nats-core";
 
+import { newNonce } from "../../protocol/ids.js";
 import {
   decodeMailboxEvent,
   type LeasedMessage,
@@ -33,8 +34,10 @@ import { type Held, Leases } from "./leases.js";
 /** Messages of one lease, and messages that are held at the same time, at most. */
 const MAX_BATCH = 10;
 const MAX_HELD = 100;
-/** How long one request for messages may take. */
-const LEASE_TIMEOUT_MS = 5_000;
+/** How long one request for messages may take: longer than a registry waits for its database. */
+const LEASE_TIMEOUT_MS = 20_000;
+/** When the request is made again beside the first: its registry may be gone. */
+const LEASE_REPEAT_MS = 5_000;
 /** How long the start of a node waits at most for messages of the mailbox; the rest comes after it. */
 const MAX_DRAIN_MS = 10_000;
 /** How often the start looks again where the registry does not know the session yet, and the first pause; it doubles. */
@@ -86,6 +89,8 @@ export class MailboxPull {
   /** Whether the last look left messages in the mailbox. */
   #hasMore = false;
   #backoffMs = MIN_BACKOFF_MS;
+  /** Names a lease until its messages are here: where a reply was lost, the registry gives the same messages again. */
+  #leaseId = newNonce();
   #look: Promise<Found> | undefined;
   #loop: Promise<void> | undefined;
   #isWanted = false;
@@ -221,7 +226,7 @@ export class MailboxPull {
   }
 
   async #lease(): Promise<Found> {
-    const { accountId, circuit, ended, sessionTag } = this.#session;
+    const { circuit } = this.#session;
     const { signal } = this.#stopping;
     if (circuit.isOpen()) {
       this.#wakeIn(POLL_DELAY_MS);
@@ -238,18 +243,37 @@ export class MailboxPull {
     }
     let reply: MailboxLeaseReply;
     try {
-      const options = { timeoutMs: LEASE_TIMEOUT_MS, signal: ended };
-      reply = await callAsOwner(this.#session, RPC.mailboxLease, { accountId, sessionTag, max }, options);
+      reply = await this.#ask(max);
     } catch (error) {
       return this.#leaseFailed(error);
     }
     this.#backoffMs = MIN_BACKOFF_MS;
-    const messages = reply.messages.slice(0, max);
+    const messages = reply.messages.slice(0, MAX_BATCH);
     this.#hasMore = reply.remaining > 0;
     if (messages.length === 0) return "nothing";
+    this.#leaseId = newNonce();
     await this.#handle(messages);
     await this.#acks.flush();
     return "messages";
+  }
+
+  /**
+   * Asks for messages; again under the same name while no reply comes, and the first reply counts.
+   *
+   * @throws {RegistryError} That of the first request that fails.
+   */
+  async #ask(max: number): Promise<MailboxLeaseReply> {
+    const { accountId, ended, sessionTag } = this.#session;
+    const request = { accountId, sessionTag, max, leaseId: this.#leaseId };
+    const deadline = monotonic() + LEASE_TIMEOUT_MS;
+    const asked: Promise<MailboxLeaseReply>[] = [];
+    for (;;) {
+      const left = deadline - monotonic();
+      if (left > 0 && (asked.length === 0 || !this.#stopping.signal.aborted))
+        asked.push(callAsOwner(this.#session, RPC.mailboxLease, request, { timeoutMs: left, signal: ended }));
+      const reply = await withDeadline(Promise.race(asked), left > 0 ? LEASE_REPEAT_MS : Infinity);
+      if (reply !== TIMED_OUT) return reply;
+    }
   }
 
   #leaseFailed(error: unknown): Found {
@@ -283,11 +307,12 @@ export class MailboxPull {
     const work: Work[] = [];
     for (const leased of messages) {
       const { messageId, sender, ack } = essentials(leased);
-      const held = this.#leases.hold(messageId, leased);
-      if (held === undefined) continue;
+      const { held, isNew } = this.#leases.hold(messageId, leased);
       const turn: Turn = turns.get(sender) ?? { tail: undefined, returnedMs: undefined };
       turns.set(sender, turn);
-      work.push({ leased, held, ack, turn });
+      if (isNew) work.push({ leased, held, ack, turn });
+      // It is handled still, since an earlier lease: those behind it wait for its end.
+      else turn.tail = Promise.all([turn.tail, held.ended.promise]).then(([, how]) => noteReturn(turn, how));
     }
     for (const next of work) {
       const { ack, turn } = next;
@@ -306,7 +331,7 @@ export class MailboxPull {
     else if (signal.aborted) this.#settle(held, RETURNED);
     else {
       const how = await this.#receive(work);
-      if (how.outcome === "retry") turn.returnedMs = how.delayMs ?? 0;
+      noteReturn(turn, how);
       this.#settle(held, how);
     }
   }
@@ -337,10 +362,16 @@ export class MailboxPull {
 
   /** Ends a lease, unless it has ended. */
   #settle(held: Held, how: LeaseEnd): void {
+    held.ended.resolve(how);
     if (!this.#leases.release(held)) return;
     this.#acks.add({ ...how, lease: held.lease });
     if (how.outcome === "retry") this.#wakeIn((how.delayMs ?? 0) + RETURN_MARGIN_MS);
   }
+}
+
+/** Those behind a message that was returned are returned too. */
+function noteReturn(turn: Turn, how: LeaseEnd): void {
+  if (how.outcome === "retry") turn.returnedMs = how.delayMs ?? 0;
 }
 
 /** What has to be known of a message before it is read as a whole. */

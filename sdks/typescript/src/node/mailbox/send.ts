@@ -8,6 +8,7 @@
 import { RawJson, trim } from "../../json/index.js";
 import {
   DEFAULT_MAILBOX_TTL_MS,
+  type Envelope,
   isMailboxCode,
   isReceiptOfRegistry,
   KIND,
@@ -30,22 +31,19 @@ import {
   RegistryError,
 } from "../errors.js";
 import type { MailboxOptions, SendOptions, Sent } from "../options.js";
-import { outcomeOf, type ReceiptQueue, worded } from "../receipt-queue.js";
-import { type Destination, forgetUsername, resolveRoute } from "../route.js";
+import { outcomeOf, ReceiptQueue, worded } from "../receipt-queue.js";
+import { type Destination, forgetUsername, type Route, resolveRoute } from "../route.js";
 import type { Session } from "../session.js";
-import { monotonic, TIMED_OUT, throwIfAborted } from "../waits.js";
+import { monotonic, TIMED_OUT, throwIfAborted, withDeadline } from "../waits.js";
 import { MailboxError, putFailed } from "./errors.js";
+import type { Turn } from "./turns.js";
 
 /** How long putting a message in may take, with all its attempts. */
 const PUT_TIMEOUT_MS = 5_000;
-/** Failures of a registry after which a message that was to go straight to the mailbox is published all the same. */
-const UNAVAILABLE_CODES: readonly string[] = [
-  "no_registry",
-  "registry_timeout",
-  "invalid_response",
-  "mailbox_disabled",
-  "mailbox_failed",
-];
+/** By these the account has no mailbox to wait in: a message that was to go straight there is published all the same. */
+const NO_MAILBOX_CODES: readonly string[] = ["mailbox_disabled", "mailbox_refused", "mailbox_unknown_account"];
+/** Failures by which the registry has not answered for the whole time of a call. */
+const SILENCE_CODES: readonly string[] = ["registry_timeout", "not_connected"];
 /** Rejections by the receiver's own failure: a message that is kept until it is processed comes again. */
 const HANDLER_CODES: readonly string[] = ["handler_error", "timeout"];
 
@@ -55,6 +53,7 @@ type Delivered = Pick<Sent, "delivery" | "detail" | "receipt">;
 /**
  * Sends a message by the mailbox.
  *
+ * @param messageId - The id of the message, where a repetition has to be recognised.
  * @throws {MailboxError} It is not kept, or was given up. @throws {DeliveryError} The receiver refused it.
  * @throws {ConnectionLostError} It was never published. And as `send`.
  */
@@ -64,6 +63,7 @@ export async function sendByMailbox(
   payload: unknown,
   options: SendOptions,
   asked: true | MailboxOptions,
+  messageId?: string,
 ): Promise<Sent> {
   const started = monotonic();
   const acknowledgement = acknowledgementOf(session, options);
@@ -77,21 +77,32 @@ export async function sendByMailbox(
   if (trim(draft.kind ?? "") === KIND.REQUEST) {
     throw new InvalidArgumentError("a request is not kept in a mailbox: its sender waits for the reply");
   }
-  const route = await resolveRoute(session.usernames, destination, "send", options.signal);
-  const { subject, accountId } = route;
-  if (accountId === undefined) {
-    const text = "a capability has no mailbox: send to an account or a username";
-    throw new InvalidArgumentError(text, "invalid_target");
-  }
-  const { envelope, body } = await session.composer.composeTo(route, { ...draft, mailbox: ack });
-  const { messageId } = envelope;
-  const message = { subject, messageId, accountId, body };
+  const { signal } = options;
+  const { composing, sending } = session.outbox;
+  // Messages to one receiver are on their way in the order of the calls, also where one takes longer to be signed.
+  const turn = composing.take(
+    typeof destination === "string" ? destination : `${destination?.kind}:${destination?.value}`,
+  );
+  let send: MailboxSend;
+  let route: Route;
   try {
-    const delivered = await session.delivery.expecting(message, (receipts) =>
-      new MailboxSend(session, message, acknowledgement, ack, receipts, options.signal).run(),
-    );
+    await withDeadline(turn.begin(), Infinity, signal);
+    route = await resolveRoute(session.usernames, destination, "send", signal);
+    const { subject, accountId } = route;
+    if (accountId === undefined) {
+      const text = "a capability has no mailbox: send to an account or a username";
+      throw new InvalidArgumentError(text, "invalid_target");
+    }
+    const { envelope, body } = await session.composer.composeTo(route, { ...draft, mailbox: ack, messageId });
+    const message = { subject, accountId, body, envelope };
+    send = new MailboxSend(session, message, { acknowledgement, ack, signal }, sending.take(accountId));
+  } finally {
+    turn.end();
+  }
+  try {
+    const sent = await send.run();
     session.metrics.sendAccount.record(monotonic() - started);
-    return { messageId, threadId: envelope.threadId ?? "", traceId: envelope.traceId ?? "", ...delivered };
+    return sent;
   } catch (error) {
     if (!(error instanceof DeliveryError && error.wasAccepted)) forgetUsername(session.usernames, route);
     throw error;
@@ -114,52 +125,92 @@ function mailboxOf(
   return { ack, ttlMs: given.ttlMs ?? options.ttlMs ?? DEFAULT_MAILBOX_TTL_MS };
 }
 
+/** How a message is sent. */
+interface Manner {
+  readonly acknowledgement: Acknowledgement;
+  readonly ack: MailboxAck;
+  readonly signal: AbortSignal | undefined;
+}
+
 /** One message on its way. */
 class MailboxSend {
   readonly #session: Session;
   readonly #message: Outgoing & { readonly accountId: string };
+  readonly #envelope: Readonly<Envelope>;
   readonly #acknowledgement: Acknowledgement;
   readonly #ack: MailboxAck;
-  readonly #receipts: ReceiptQueue;
   readonly #signal: AbortSignal | undefined;
+  /** Ends when it is certain whether the receiver has the message, or the mailbox. */
+  readonly #turn: Turn<RegistryError>;
+  #receipts = new ReceiptQueue();
+  #silence: RegistryError | undefined;
 
   constructor(
     session: Session,
-    message: Outgoing & { readonly accountId: string },
-    acknowledgement: Acknowledgement,
-    ack: MailboxAck,
-    receipts: ReceiptQueue,
-    signal: AbortSignal | undefined,
+    message: {
+      readonly subject: string;
+      readonly accountId: string;
+      readonly body: string;
+      readonly envelope: Readonly<Envelope>;
+    },
+    { acknowledgement, ack, signal }: Manner,
+    turn: Turn<RegistryError>,
   ) {
+    const { envelope, ...outgoing } = message;
     this.#session = session;
-    this.#message = message;
+    this.#message = { ...outgoing, messageId: envelope.messageId };
+    this.#envelope = envelope;
     this.#acknowledgement = acknowledgement;
     this.#ack = ack;
-    this.#receipts = receipts;
     this.#signal = signal;
+    this.#turn = turn;
   }
 
-  async run(): Promise<Delivered> {
+  async run(): Promise<Sent> {
+    const { messageId, threadId = "", traceId = "" } = this.#envelope;
+    try {
+      const delivered = await this.#session.delivery.expecting(this.#message, async (receipts) => {
+        this.#receipts = receipts;
+        return await this.#send();
+      });
+      return { messageId, threadId, traceId, ...delivered };
+    } finally {
+      this.#turn.end(this.#silence);
+    }
+  }
+
+  async #send(): Promise<Delivered> {
     const { accountId } = this.#message;
     const { outbox } = this.#session;
-    if (outbox.isQueuing(accountId)) {
-      const kept = await this.#putDirectly();
-      if (kept !== undefined) return kept;
-      outbox.emptied(accountId);
+    if (outbox.isQueuing(accountId) || outbox.sending.isWaitedFor(accountId)) {
+      const waitingSince = monotonic();
+      const silence = await this.#untilTurn();
+      if (outbox.isQueuing(accountId)) {
+        const kept = await this.#putDirectly(silence, waitingSince);
+        if (kept !== undefined) return kept;
+      }
     }
     return await this.#publish();
   }
 
+  /** Waits for the messages that were sent to the account before; the failure of one that the registry did not answer. */
+  #untilTurn(): Promise<RegistryError | undefined> {
+    // Without an end the wait has no time-out.
+    return withDeadline(this.#turn.begin(), Infinity, this.#signal) as Promise<RegistryError | undefined>;
+  }
+
   /** Puts the message in without publishing it; undefined where it is to be published after all. */
-  async #putDirectly(): Promise<Delivered | undefined> {
+  async #putDirectly(silence: RegistryError | undefined, waitingSince: number): Promise<Delivered | undefined> {
     let reply: MailboxPutReply;
     try {
-      reply = await this.#put(true);
+      reply = await this.#put(true, silence, waitingSince);
     } catch (error) {
-      if (error instanceof RegistryError && UNAVAILABLE_CODES.includes(error.code)) return undefined;
+      if (error instanceof RegistryError && NO_MAILBOX_CODES.includes(error.code)) return undefined;
       throw this.#failed(error);
     }
-    return reply.state === "live" ? undefined : await this.#afterPut(reply);
+    if (reply.state !== "live") return await this.#afterPut(reply);
+    this.#session.outbox.emptied(this.#message.accountId);
+    return undefined;
   }
 
   async #publish(): Promise<Delivered> {
@@ -179,6 +230,7 @@ class MailboxSend {
       }
       // Another message had this idempotency key; how its handling ended is not known.
       if (outcome.kind === "duplicate" && processingMs !== undefined) throw outcome.error;
+      this.#turn.end();
       delivery.recordAgain(state.publishedOn, body);
       if (outcome.kind !== "processed" && processingMs !== undefined) {
         receipt = await delivery.processed(this.#receipts, messageId, processingMs, this.#signal);
@@ -194,23 +246,43 @@ class MailboxSend {
 
   /** Puts in a message that was published, and that its receiver has not taken. */
   async #putAfterAll(): Promise<Delivered> {
+    const waitingSince = monotonic();
+    const silence = await this.#untilTurn();
+    const late = await this.#afterHeard();
+    if (late !== undefined) return late;
     let reply: MailboxPutReply;
     try {
-      reply = await this.#put(false);
+      reply = await this.#put(false, silence, waitingSince);
     } catch (error) {
       throwIfAborted(this.#signal);
-      const { taken, kept } = this.#heard();
-      if (kept !== undefined) return await this.#queued(detailOf(kept), taken);
-      if (taken !== undefined) return await this.#untilProcessed(taken);
+      const heard = await this.#afterHeard();
+      if (heard !== undefined) return heard;
       throw this.#failed(error);
     }
     return await this.#afterPut(reply);
   }
 
-  async #put(isDirect: boolean): Promise<MailboxPutReply> {
+  /** What has become of the message by the receipts that came meanwhile; undefined where they say nothing. */
+  async #afterHeard(): Promise<Delivered | undefined> {
+    const { taken, kept } = this.#heard();
+    if (kept !== undefined) return await this.#queued(detailOf(kept), taken);
+    return taken === undefined ? undefined : await this.#untilProcessed(taken);
+  }
+
+  /**
+   * @param silence The failure of the message before, where the registry did not answer it: the wait for it counts as one for an answer.
+   * @throws {RegistryError}
+   */
+  async #put(isDirect: boolean, silence: RegistryError | undefined, waitingSince: number): Promise<MailboxPutReply> {
     const request = { envelope: RawJson.trusted(this.#message.body), direct: isDirect };
-    const options = { timeoutMs: PUT_TIMEOUT_MS, signal: this.#signal };
-    return await this.#session.registry.call(RPC.mailboxPut, request, options);
+    const timeoutMs = PUT_TIMEOUT_MS - (silence === undefined ? 0 : monotonic() - waitingSince);
+    try {
+      if (silence !== undefined && timeoutMs <= 0) throw silence;
+      return await this.#session.registry.call(RPC.mailboxPut, request, { timeoutMs, signal: this.#signal });
+    } catch (error) {
+      if (error instanceof RegistryError && SILENCE_CODES.includes(error.code)) this.#silence = error;
+      throw error;
+    }
   }
 
   async #afterPut(reply: MailboxPutReply): Promise<Delivered> {
@@ -221,6 +293,7 @@ class MailboxSend {
         return await this.#queued(`the message is kept until ${until}`);
       }
       case "delivered":
+        this.#turn.end();
         return { delivery: "delivered" };
       case "dead":
         throw new MailboxError("mailbox_dead", "the message could not be delivered from the mailbox", messageId);
@@ -234,6 +307,7 @@ class MailboxSend {
   /** The message is kept. A receipt of the receiver that has crossed the news counts more. */
   async #queued(detail: string, taken = this.#heard().taken): Promise<Delivered> {
     this.#session.outbox.queued(this.#message.accountId);
+    this.#turn.end();
     if (taken !== undefined) return await this.#untilProcessed(taken, detail);
     if (this.#acknowledgement.processingMs === undefined) return { delivery: "queued", detail };
     return await this.#untilProcessed(undefined, detail);
@@ -261,6 +335,7 @@ class MailboxSend {
   async #untilProcessed(accepted: Receipt | undefined, detail?: string): Promise<Delivered> {
     const { processingMs } = this.#acknowledgement;
     const { messageId } = this.#message;
+    this.#turn.end();
     if (accepted !== undefined && (processingMs === undefined || outcomeOf(accepted).kind === "processed")) {
       return { delivery: "delivered", receipt: accepted };
     }

@@ -3,6 +3,7 @@ import { test } from "node:test";
 import { JsonView, RawJson } from "../../../src/json/index.js";
 import { leaseEnd, outOfOrder } from "../../../src/node/mailbox/lease-end.js";
 import { Outbox } from "../../../src/node/mailbox/outbox.js";
+import { Turns } from "../../../src/node/mailbox/turns.js";
 import {
   compose,
   decodeEnvelope,
@@ -93,4 +94,26 @@ test("the outbox knows the accounts for which messages wait, and forgets the old
     outbox.queued("used");
   }
   assert.deepEqual([outbox.isQueuing("first"), outbox.isQueuing("used")], [false, true]);
+});
+
+test("turns with one key follow each other as they were taken, and those of another key are independent", async () => {
+  const turns = new Turns<string>();
+  const order: string[] = [];
+  const [first, second, third] = [turns.take("a"), turns.take("a"), turns.take("a")];
+  assert.equal(await turns.take("b").begin(), undefined);
+  assert.equal(turns.isWaitedFor("a"), false);
+  const last = third.begin().then((left) => order.push(`third ${left}`));
+  assert.equal(turns.isWaitedFor("a"), true);
+  const middle = second.begin().then((left) => order.push(`second ${left}`));
+  third.end("early");
+  assert.equal(turns.isWaitedFor("a"), true, "the second one waits still");
+  assert.equal(await first.begin(), undefined);
+  first.end();
+  first.end("not this");
+  await middle;
+  second.end("of the second");
+  await last;
+  assert.deepEqual(order, ["second undefined", "third of the second"]);
+  assert.equal(turns.isWaitedFor("a"), false);
+  assert.equal(await turns.take("a").begin(), undefined, "nothing is left of a key that is not in use");
 });

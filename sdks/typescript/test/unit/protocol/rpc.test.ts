@@ -57,6 +57,44 @@ test("requests are written as the registry reads them", () => {
       '{"account_id":"a","session_tag":"s","acks":[{"lease":"l1","outcome":"done"},{"lease":"l2","outcome":"retry","delay_ms":500,"code":"busy","detail":"\\u00e9"}],"auth":{}}',
     ],
     [
+      RPC.register.encode({ agent, pullsMailbox: true, claimsTasks: true }),
+      '{"agent_id":"a","name":"A","capabilities":["c"],"metadata":{"\\u00e9":1.0},"username":"u","mailbox":"pull","tasks":"claim"}',
+    ],
+    [
+      RPC.taskCreate.encode({ accountId: "a", sessionTag: "s", to: "acct", text: "é", metadata: RawJson.EMPTY_OBJECT }),
+      '{"account_id":"a","session_tag":"s","to":"acct","text":"\\u00e9","priority":0,"max_attempts":1,"backoff_ms":1000,"heartbeat_ms":30000,"metadata":{}}',
+    ],
+    [
+      RPC.taskClaim.encode({ accountId: "a", sessionTag: "s", capabilities: ["c"], max: 2, waitMs: 9 }),
+      '{"account_id":"a","session_tag":"s","capabilities":["c"],"max":2,"wait_ms":9}',
+    ],
+    [
+      RPC.taskFinish.encode({
+        accountId: "a",
+        sessionTag: "s",
+        taskId: "t",
+        attempt: 1,
+        lease: "l",
+        finishId: "f",
+        state: "failed",
+        code: "c",
+        retryable: true,
+        auth: RawJson.EMPTY_OBJECT,
+      }),
+      '{"account_id":"a","session_tag":"s","task_id":"t","attempt":1,"lease":"l","finish_id":"f","state":"failed","code":"c","retryable":true,"auth":{}}',
+    ],
+    [
+      RPC.taskCancel.encode({ accountId: "a", sessionTag: "s", taskId: "t", reason: "r", keepChildren: true }),
+      '{"account_id":"a","session_tag":"s","task_id":"t","reason":"r","cascade":false}',
+    ],
+    [
+      RPC.taskInput.encode({ accountId: "a", sessionTag: "s", taskId: "t", payload: RawJson.parse('"é"') }),
+      '{"account_id":"a","session_tag":"s","task_id":"t","payload":"\\u00e9"}',
+    ],
+    [RPC.taskStatus.encode({ taskId: "t" }), '{"task_id":"t"}'],
+    [RPC.taskList.encode({ state: "working", cursor: "x" }), '{"state":"working","limit":20,"cursor":"x"}'],
+    [RPC.taskEvents.encode({ taskId: "t", after: 7 }), '{"task_id":"t","after":7,"limit":100,"wait_ms":0}'],
+    [
       RPC.mailboxExtend.encode({ accountId: "a", sessionTag: "s", leases: ["l"], leaseMs: 5_000 }),
       '{"account_id":"a","session_tag":"s","leases":["l"],"lease_ms":5000}',
     ],

@@ -15,17 +15,19 @@ use crate::commands::top::messages::SeenMessage;
 use crate::commands::top::rate::rate_text;
 use crate::commands::top::rows::AgentRow;
 use crate::commands::top::state::State;
+use crate::commands::top::tasks::TaskCounts;
 use crate::commands::top::threads::Thread;
 use crate::commands::top::ui::Ui;
 
-/// Without the last three, they fit into 80 columns.
-const AGENTS: [Column; 14] = [
+/// Without the last four, they fit into 80 columns.
+const AGENTS: [Column; 15] = [
     Column::text("", 1, 1, 0),
     Column::text("USER", 16, 32, 0),
     Column::text("AGENT", 10, 24, 7),
     Column::number("IN-FL", 6, 1),
     Column::number("PEND", 5, 4),
     Column::number("MBOX", 4, 6),
+    Column::number("TASKS", 5, 6),
     Column::number("IN/s", 5, 2),
     Column::number("OUT/s", 5, 3),
     Column::number("ERRORS", 6, 1),
@@ -50,7 +52,8 @@ pub(super) fn agents(
     let shown = rows.iter().skip(cursor.offset);
     let selected = (!rows.is_empty()).then(|| cursor.index - cursor.offset);
     table::draw(buffer, area, theme, &AGENTS, shown, selected, |row, column| {
-        agent_cell(row, state.mailboxes.get(row.id), column, moment.now, theme)
+        let work = (state.mailboxes.get(row.id), state.tasks.get(row.id));
+        agent_cell(row, work, column, moment.now, theme)
     });
     if rows.is_empty() {
         empty(
@@ -68,7 +71,7 @@ pub(super) fn agents(
 
 fn agent_cell<'a>(
     row: &AgentRow<'a>,
-    mail: Option<MailCounts>,
+    (mail, tasks): (Option<MailCounts>, Option<TaskCounts>),
     column: usize,
     now: Duration,
     theme: Theme,
@@ -97,19 +100,20 @@ fn agent_cell<'a>(
             )
         }
         5 => mailbox_cell(mail, style, theme),
-        6 => Cell::styled(rate_text(agent.received.per_second(now)), style),
-        7 => Cell::styled(rate_text(agent.sent.per_second(now)), style),
-        8 => {
+        6 => tasks_cell(tasks, style, theme),
+        7 => Cell::styled(rate_text(agent.received.per_second(now)), style),
+        8 => Cell::styled(rate_text(agent.sent.per_second(now)), style),
+        9 => {
             let errors = agent.errors();
             Cell::styled(count(errors), alarm(errors > 0, theme.bad()))
         }
-        9 => {
+        10 => {
             let ago = agent.seen_ago(now);
             Cell::styled(span(ago), alarm(ago > LATE_AFTER, theme.warn()))
         }
-        10 => Cell::styled(count_or_dot(agent.processed()), style),
-        11 => Cell::styled(agent.sessions.len().to_string(), style),
-        12 => Cell::styled(&*agent.name, style),
+        11 => Cell::styled(count_or_dot(agent.processed()), style),
+        12 => Cell::styled(agent.sessions.len().to_string(), style),
+        13 => Cell::styled(&*agent.name, style),
         _ => Cell::styled(id, style.patch(theme.dim())),
     }
 }
@@ -123,6 +127,15 @@ fn mailbox_cell(mail: Option<MailCounts>, style: Style, theme: Theme) -> Cell<'s
         Some(MailCounts { waiting, dead }) => {
             Cell::styled(format!("{}!", count(waiting.saturating_add(dead))), theme.bad())
         }
+        None => Cell::styled(count_or_dot(None), style),
+    }
+}
+
+/// The number of open tasks. Where some are stalled, it is marked.
+fn tasks_cell(tasks: Option<TaskCounts>, style: Style, theme: Theme) -> Cell<'static> {
+    match tasks {
+        Some(TaskCounts { open, stalled: 0 }) => Cell::styled(count(open), style),
+        Some(TaskCounts { open, .. }) => Cell::styled(format!("{}!", count(open)), theme.bad()),
         None => Cell::styled(count_or_dot(None), style),
     }
 }

@@ -34,6 +34,7 @@ const HELP: &str = "  1 2 3, Tab   agents, messages, threads       ↑ ↓ PgUp 
            receipts since
   PEND     messages that waited for a handler at its last hello
   MBOX     messages that wait in its mailbox; ! some of them are dead
+  TASKS    tasks that it has to do; ! some of them are stalled
   ERRORS   failures and refusals, by its own count since its process began
   IN/s     messages to it, OUT/s from it, in a second; replies count too
   ·        nothing, or not known yet: counters come with the agent's next hello
@@ -162,6 +163,10 @@ fn agent(state: &State, facts: Option<&PageFacts>, id: &str, moment: Moment, the
     if let Some(mail) = state.mailboxes.get(id) {
         let text = format!("{} waiting  {} dead", count(mail.waiting), count(mail.dead));
         lines.push(fact(theme, "Mailbox", text));
+    }
+    if let Some(tasks) = state.tasks.get(id) {
+        let text = format!("{} open  {} stalled", count(tasks.open), count(tasks.stalled));
+        lines.push(fact(theme, "Tasks", text));
     }
     let Some(agent) = known else { return lines };
     lines.push(fact(

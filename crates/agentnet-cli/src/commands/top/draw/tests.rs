@@ -1,12 +1,14 @@
 use agentnet_protocol::AgentCounters;
-use agentnet_protocol::rpc::{CaptureStats, MetricsReply};
+use agentnet_protocol::rpc::{CaptureStats, MetricsReply, TaskSnapshot};
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 use ratatui::style::Color;
 
 use super::*;
 use crate::commands::top::mailboxes::MailCounts;
+use crate::commands::top::state::Answer;
 use crate::commands::top::state::tests::{hello, published, sent, with_agents};
+use crate::commands::top::tasks::OpenTasks;
 use crate::commands::top::view::Page;
 
 const NOW: Duration = Duration::from_secs(86_400);
@@ -52,6 +54,15 @@ fn network() -> State {
             .mailboxes
             .counted(account_id, MailCounts { waiting, dead: 1 }, NOW);
     }
+    let mut open = OpenTasks::default();
+    for assignee in [Some("acct_bob"), None] {
+        open.add(&TaskSnapshot {
+            assignee_account_id: assignee.map(str::to_owned),
+            stalled: assignee.is_some(),
+            ..TaskSnapshot::default()
+        });
+    }
+    state.answer(Answer::Tasks(open), AT, NOW);
     state.link.url = "nats://***@localhost:4222".into();
     state.registry = RegistryStatus::Answers(Box::new(MetricsReply {
         server_id: "registry".into(),
@@ -71,11 +82,11 @@ fn the_agents_fill_eighty_columns() {
         lines,
         [
             "agentnet top  nats://***@localhost:4222  registry (sqlite)  lag 0",
-            "1 online  0.3 msg/s  · errors/s  4 in mail, 1 dead",
+            "1 online  0.3 msg/s  · errors/s  4 in mail, 1 dead  2 open tasks, 1 stalled",
             " 1 Agents   2 Messages   3 Threads   by activity ▼",
-            "  USER              AGENT       IN-FL  PEND MBOX  IN/s OUT/s ERRORS SEEN HANDLED",
-            "! @bob              worker          2    30   3!   0.3     ·      5   0s     400",
-            "○ @ann              worker          ·     ·    ·     ·   0.3      0   0s       ·",
+            "  USER                AGENT       IN-FL  PEND MBOX TASKS  IN/s OUT/s ERRORS SEEN",
+            "! @bob                worker          2    30   3!    1!   0.3     ·      5   0s",
+            "○ @ann                worker          ·     ·    ·     0     ·   0.3      0   0s",
             "",
             "q quit  ? help  / filter  Enter open  s sort  S reverse  1 2 3 views",
         ]
@@ -156,6 +167,7 @@ fn pages_tell_what_is_known_without_a_registry_too() {
         "asking the registry",
         "in-flight 2  pending 30  3.5 ms each  circuit open",
         "Mailbox      2 waiting  1 dead",
+        "Tasks        1 open  1 stalled",
         "processed 400  errors 5  rejected 0  retries 0",
         "hi",
     ] {

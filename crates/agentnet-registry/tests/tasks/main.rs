@@ -1,0 +1,15 @@
+//! Tasks (PROTOCOL.md section 22), by raw clients against a real nats-server.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod claims;
+mod client;
+mod ends;
+mod family;
+mod messages;
+mod outage;
+mod refusals;
+mod registries;
+mod reports;
+mod signed;
+#[path = "../support/mod.rs"]
+mod support;

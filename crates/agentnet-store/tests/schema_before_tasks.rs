@@ -1,0 +1,135 @@
+//! Databases of the versions before tasks are opened and keep tasks; those versions refuse them afterwards.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+
+use agentnet_protocol::mailbox::MailboxState;
+use agentnet_protocol::task::TaskState;
+use agentnet_store::contract::sample::{at, lease, leased_ids, mailbox, queued, roomy};
+use agentnet_store::contract::sample_tasks::{change, claim_at, claimed, create, event_kinds, finish_of, new_task};
+use agentnet_store::{OpenOptions, open, sqlite_url};
+use agentnet_testkit::Postgres;
+use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
+use sqlx::postgres::PgConnection;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
+use sqlx::{ConnectOptions as _, Connection as _, SqlSafeStr as _};
+use tempfile::TempDir;
+
+const SQLITE: [&str; 3] = [
+    include_str!("schema4.sql"),
+    include_str!("schema5.sql"),
+    include_str!("schema6.sql"),
+];
+const POSTGRES: [&str; 3] = [
+    include_str!("postgres_schema3.sql"),
+    include_str!("postgres_schema4.sql"),
+    include_str!("postgres_schema5.sql"),
+];
+
+/// Names and statements of the versions that a program without tasks knows.
+const SQLITE_VERSIONS: [(&str, &str); 6] = [
+    ("initial", include_str!("../migrations/sqlite/0001_initial.sql")),
+    ("signs", include_str!("../migrations/sqlite/0002_signs.sql")),
+    ("thread_kind", include_str!("../migrations/sqlite/0003_thread_kind.sql")),
+    ("from_to", include_str!("../migrations/sqlite/0004_from_to.sql")),
+    ("registries", include_str!("../migrations/sqlite/0005_registries.sql")),
+    ("mailbox", include_str!("../migrations/sqlite/0006_mailbox.sql")),
+];
+const POSTGRES_VERSIONS: [(&str, &str); 5] = [
+    ("initial", include_str!("../migrations/postgres/0001_initial.sql")),
+    (
+        "thread_kind",
+        include_str!("../migrations/postgres/0002_thread_kind.sql"),
+    ),
+    ("from_to", include_str!("../migrations/postgres/0003_from_to.sql")),
+    ("registries", include_str!("../migrations/postgres/0004_registries.sql")),
+    ("mailbox", include_str!("../migrations/postgres/0005_mailbox.sql")),
+];
+
+fn migrator(versions: &[(&'static str, &'static str)]) -> Migrator {
+    let migrations = (1..).zip(versions).map(|(version, (name, sql))| {
+        Migration::new(
+            version,
+            (*name).into(),
+            MigrationType::Simple,
+            (*sql).into_sql_str(),
+            false,
+        )
+    });
+    Migrator::with_migrations(migrations.collect())
+}
+
+fn postgres_before() -> Migrator {
+    let mut migrator = migrator(&POSTGRES_VERSIONS);
+    migrator.dangerous_set_table_name("agentnet_schema_versions");
+    migrator.set_locking(false);
+    migrator
+}
+
+/// What was there still is, and a task is done, over a restart.
+async fn tasks_work(url: &str) {
+    let store = open(url, &OpenOptions::default()).await.unwrap();
+    assert_eq!(store.database_id().await.unwrap(), "5b0c1a83f2d04e6f9a7c8d1e2f304152");
+    let alice = store.account_by_username("alice").await.unwrap().unwrap().account_id;
+    let thread = store.thread("t1").await.unwrap().unwrap();
+    let waiting = store.mailbox_messages(&mailbox(&alice)).await.unwrap().items;
+    assert_eq!(waiting.len(), 1);
+    assert_eq!(
+        (waiting[0].message_id.as_str(), waiting[0].state),
+        ("m_kept", MailboxState::Queued)
+    );
+    create(&*store, &[new_task("task_1"), new_task("task_2")]).await;
+    let task = claimed(&*store, &claim_at(1)).await.remove(0);
+    store.close().await;
+
+    let store = open(url, &OpenOptions::default()).await.unwrap();
+    assert_eq!(store.thread("t1").await.unwrap().unwrap(), thread);
+    assert_eq!(store.task("task_1").await.unwrap(), Some(task.clone()));
+    let (done, _) = change(&*store, "task_1", finish_of(&task, "f", TaskState::Completed), 2).await;
+    assert_eq!(done.state, TaskState::Completed);
+    assert_eq!(event_kinds(&*store, "task_1").await.len(), 3);
+    // The mailbox goes on, and numbers its messages behind those that it had.
+    let new = queued("m_new", "acct_b", &alice);
+    store.put_messages(&[new], &roomy()).await.unwrap();
+    assert_eq!(leased_ids(&*store, &lease(&alice, 3)).await, ["m_kept", "m_new"]);
+    assert_eq!(store.prune_tasks(at(3), 9).await.unwrap(), 1);
+    store.close().await;
+}
+
+#[tokio::test]
+async fn a_file_of_schema_6_gets_tasks() {
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join("agentnet.db");
+    let file = SqliteConnectOptions::new().filename(&path).create_if_missing(true);
+    let mut connection: SqliteConnection = file.connect().await.unwrap();
+    for script in SQLITE {
+        sqlx::raw_sql(script).execute(&mut connection).await.unwrap();
+    }
+    // The fixture is what that version takes for its own.
+    let before = migrator(&SQLITE_VERSIONS);
+    before.run_direct(None, &mut connection, false).await.unwrap();
+    tasks_work(&sqlite_url(&path)).await;
+
+    let refused = before.run_direct(None, &mut connection, false).await;
+    assert!(matches!(refused, Err(MigrateError::VersionMissing(7))), "{refused:?}");
+    connection.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_postgres_database_of_schema_5_gets_tasks() {
+    let server = Postgres::launch().await.unwrap();
+    let url = server.create_database("schema5").await.unwrap();
+    let mut connection = PgConnection::connect(&url).await.unwrap();
+    for script in POSTGRES {
+        sqlx::raw_sql(script).execute(&mut connection).await.unwrap();
+    }
+    connection.close().await.unwrap();
+    let mut connection = PgConnection::connect(&url).await.unwrap();
+    postgres_before()
+        .run_direct(None, &mut connection, false)
+        .await
+        .unwrap();
+    tasks_work(&url).await;
+
+    let refused = postgres_before().run_direct(None, &mut connection, false).await;
+    assert!(matches!(refused, Err(MigrateError::VersionMissing(6))), "{refused:?}");
+    connection.close().await.unwrap();
+}
