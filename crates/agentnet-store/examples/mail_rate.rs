@@ -21,6 +21,8 @@ type Failure = Box<dyn std::error::Error + Send + Sync>;
 /// The largest number of messages of one transaction.
 const MAX_BATCH: usize = 128;
 const ACCOUNTS: usize = 100;
+/// All messages are there at this time, in microseconds.
+const LAST: i64 = 3_600_000_000;
 const LIMITS: MailboxLimits = MailboxLimits {
     max_messages: i64::MAX,
     max_bytes: i64::MAX,
@@ -133,8 +135,8 @@ async fn drain(store: &dyn Store) -> Result<usize, Failure> {
                 max_bytes: 900_000,
                 exclusive: false,
                 pushing: None,
-                now: at(0),
-                until: at(30_000_000),
+                now: at(LAST),
+                until: at(LAST + 30_000_000),
                 max_attempts: 8,
             };
             let leased = store.lease_messages(&query).await?.messages;
@@ -146,13 +148,13 @@ async fn drain(store: &dyn Store) -> Result<usize, Failure> {
                 .map(|message| LeaseEnd {
                     lease: message.lease,
                     outcome: MailboxOutcome::Done,
-                    available_at: at(0),
+                    available_at: at(LAST),
                     free: false,
                     code: None,
                     detail: None,
                 })
                 .collect();
-            let ended = store.end_leases(&account_id, "tag", &ends, at(1), 8).await?;
+            let ended = store.end_leases(&account_id, "tag", &ends, at(LAST + 1), 8).await?;
             delivered += ended
                 .iter()
                 .filter(|ended| matches!(ended, LeaseEnded::Done(_)))
