@@ -1,6 +1,7 @@
 //! The registry's requests, one function each: `(context, request) -> reply text or error` (PROTOCOL.md section 6).
 
 mod authorize;
+mod hold;
 mod lookup;
 mod mailbox;
 mod messages;

@@ -1,77 +1,25 @@
 //! Databases of the versions before the mailbox are opened and keep messages; those versions refuse them afterwards.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
+#[path = "support/earlier_versions.rs"]
+mod earlier_versions;
+
 use agentnet_protocol::Timestamp;
 use agentnet_protocol::mailbox::MailboxOutcome;
 use agentnet_store::contract::sample::{at, end, lease, mailbox, queued, roomy};
 use agentnet_store::model::{LeaseEnded, MailboxCounts, PutOutcome, Registry};
 use agentnet_store::{OpenOptions, Store, open, sqlite_url};
 use agentnet_testkit::Postgres;
-use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
+use sqlx::migrate::MigrateError;
 use sqlx::postgres::PgConnection;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
-use sqlx::{ConnectOptions as _, Connection as _, SqlSafeStr as _};
+use sqlx::{ConnectOptions as _, Connection as _};
 use tempfile::TempDir;
 
-const SCHEMA_4: &str = include_str!("schema4.sql");
-const SCHEMA_5: &str = include_str!("schema5.sql");
-const POSTGRES_SCHEMA_3: &str = include_str!("postgres_schema3.sql");
-const POSTGRES_SCHEMA_4: &str = include_str!("postgres_schema4.sql");
+use self::earlier_versions::{POSTGRES, SQLITE};
 
 /// The account of both databases, which is older than the mailbox.
 const ALICE: &str = "alice";
-
-fn migrator(versions: &[(i64, &'static str, &'static str)]) -> Migrator {
-    let migrations = versions.iter().map(|(version, name, sql)| {
-        Migration::new(
-            *version,
-            (*name).into(),
-            MigrationType::Simple,
-            (*sql).into_sql_str(),
-            false,
-        )
-    });
-    Migrator::with_migrations(migrations.collect())
-}
-
-/// The versions that a program without the mailbox knows.
-fn sqlite_before() -> Migrator {
-    migrator(&[
-        (1, "initial", include_str!("../migrations/sqlite/0001_initial.sql")),
-        (2, "signs", include_str!("../migrations/sqlite/0002_signs.sql")),
-        (
-            3,
-            "thread_kind",
-            include_str!("../migrations/sqlite/0003_thread_kind.sql"),
-        ),
-        (4, "from_to", include_str!("../migrations/sqlite/0004_from_to.sql")),
-        (
-            5,
-            "registries",
-            include_str!("../migrations/sqlite/0005_registries.sql"),
-        ),
-    ])
-}
-
-fn postgres_before() -> Migrator {
-    let mut migrator = migrator(&[
-        (1, "initial", include_str!("../migrations/postgres/0001_initial.sql")),
-        (
-            2,
-            "thread_kind",
-            include_str!("../migrations/postgres/0002_thread_kind.sql"),
-        ),
-        (3, "from_to", include_str!("../migrations/postgres/0003_from_to.sql")),
-        (
-            4,
-            "registries",
-            include_str!("../migrations/postgres/0004_registries.sql"),
-        ),
-    ]);
-    migrator.dangerous_set_table_name("agentnet_schema_versions");
-    migrator.set_locking(false);
-    migrator
-}
 
 /// What was there still is, and a message goes through the mailbox, over a restart.
 async fn a_mailbox_works(url: &str, has_registry: bool) {
@@ -116,7 +64,7 @@ async fn delivered(store: &dyn Store, account_id: &str, body: &str) {
 
 #[tokio::test]
 async fn files_of_earlier_schemas_get_a_mailbox() {
-    for scripts in [&[SCHEMA_4] as &[&'static str], &[SCHEMA_4, SCHEMA_5]] {
+    for scripts in [&SQLITE[..1], &SQLITE[..2]] {
         let directory = TempDir::new().unwrap();
         let path = directory.path().join("agentnet.db");
         let file = SqliteConnectOptions::new().filename(&path).create_if_missing(true);
@@ -126,11 +74,16 @@ async fn files_of_earlier_schemas_get_a_mailbox() {
         }
         if scripts.len() == 2 {
             // The fixture is what that version takes for its own.
-            sqlite_before().run_direct(None, &mut connection, false).await.unwrap();
+            earlier_versions::sqlite(5)
+                .run_direct(None, &mut connection, false)
+                .await
+                .unwrap();
         }
         a_mailbox_works(&sqlite_url(&path), scripts.len() == 2).await;
 
-        let refused = sqlite_before().run_direct(None, &mut connection, false).await;
+        let refused = earlier_versions::sqlite(5)
+            .run_direct(None, &mut connection, false)
+            .await;
         assert!(matches!(refused, Err(MigrateError::VersionMissing(6))), "{refused:?}");
         connection.close().await.unwrap();
     }
@@ -139,10 +92,7 @@ async fn files_of_earlier_schemas_get_a_mailbox() {
 #[tokio::test]
 async fn postgres_databases_of_earlier_schemas_get_a_mailbox() {
     let server = Postgres::launch().await.unwrap();
-    for (name, scripts) in [
-        ("schema3", &[POSTGRES_SCHEMA_3] as &[&'static str]),
-        ("schema4", &[POSTGRES_SCHEMA_3, POSTGRES_SCHEMA_4]),
-    ] {
+    for (name, scripts) in [("schema3", &POSTGRES[..1]), ("schema4", &POSTGRES[..2])] {
         let url = server.create_database(name).await.unwrap();
         let mut connection = PgConnection::connect(&url).await.unwrap();
         for script in scripts {
@@ -151,14 +101,16 @@ async fn postgres_databases_of_earlier_schemas_get_a_mailbox() {
         connection.close().await.unwrap();
         let mut connection = PgConnection::connect(&url).await.unwrap();
         if scripts.len() == 2 {
-            postgres_before()
+            earlier_versions::postgres(4)
                 .run_direct(None, &mut connection, false)
                 .await
                 .unwrap();
         }
         a_mailbox_works(&url, scripts.len() == 2).await;
 
-        let refused = postgres_before().run_direct(None, &mut connection, false).await;
+        let refused = earlier_versions::postgres(4)
+            .run_direct(None, &mut connection, false)
+            .await;
         assert!(matches!(refused, Err(MigrateError::VersionMissing(5))), "{refused:?}");
         connection.close().await.unwrap();
     }

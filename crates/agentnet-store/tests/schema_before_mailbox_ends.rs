@@ -1,49 +1,21 @@
 //! Databases of the versions before the ends of messages were noted keep their mailboxes; those versions refuse them afterwards.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
+#[path = "support/earlier_versions.rs"]
+mod earlier_versions;
+
 use agentnet_protocol::mailbox::{MailboxOutcome, MailboxState};
 use agentnet_store::contract::sample::{at, end, lease, mailbox, queued, roomy};
 use agentnet_store::model::{LeaseEnded, MailboxChoice, PutOutcome};
 use agentnet_store::{OpenOptions, Store, open, sqlite_url};
 use agentnet_testkit::Postgres;
-use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
+use sqlx::migrate::MigrateError;
 use sqlx::postgres::PgConnection;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
-use sqlx::{ConnectOptions as _, Connection as _, SqlSafeStr as _};
+use sqlx::{ConnectOptions as _, Connection as _};
 use tempfile::TempDir;
 
-const SQLITE: [&str; 3] = [
-    include_str!("schema4.sql"),
-    include_str!("schema5.sql"),
-    include_str!("schema6.sql"),
-];
-const POSTGRES: [&str; 3] = [
-    include_str!("postgres_schema3.sql"),
-    include_str!("postgres_schema4.sql"),
-    include_str!("postgres_schema5.sql"),
-];
-
-/// Names and statements of the versions that a program knows which does not note the ends.
-const SQLITE_VERSIONS: [(&str, &str); 7] = [
-    ("initial", include_str!("../migrations/sqlite/0001_initial.sql")),
-    ("signs", include_str!("../migrations/sqlite/0002_signs.sql")),
-    ("thread_kind", include_str!("../migrations/sqlite/0003_thread_kind.sql")),
-    ("from_to", include_str!("../migrations/sqlite/0004_from_to.sql")),
-    ("registries", include_str!("../migrations/sqlite/0005_registries.sql")),
-    ("mailbox", include_str!("../migrations/sqlite/0006_mailbox.sql")),
-    ("tasks", include_str!("../migrations/sqlite/0007_tasks.sql")),
-];
-const POSTGRES_VERSIONS: [(&str, &str); 6] = [
-    ("initial", include_str!("../migrations/postgres/0001_initial.sql")),
-    (
-        "thread_kind",
-        include_str!("../migrations/postgres/0002_thread_kind.sql"),
-    ),
-    ("from_to", include_str!("../migrations/postgres/0003_from_to.sql")),
-    ("registries", include_str!("../migrations/postgres/0004_registries.sql")),
-    ("mailbox", include_str!("../migrations/postgres/0005_mailbox.sql")),
-    ("tasks", include_str!("../migrations/postgres/0006_tasks.sql")),
-];
+use self::earlier_versions::{POSTGRES, SQLITE};
 
 /// What a registry of those versions wrote: messages that are leased, delivered and dead, and the number 99 for one that was
 /// deleted since. The first message of the mailbox of `acct_m` waits.
@@ -77,26 +49,6 @@ const POSTGRES_ROWS: &str = "\
     SELECT setval('agent_mailbox_seq_seq', 99); \
     INSERT INTO agent_mailbox_accounts (account_id, messages, bytes) VALUES ('acct_m', 2, 30); \
     UPDATE agent_mailbox_accounts SET messages = 3, bytes = 40 WHERE account_id = '';";
-
-fn migrator(versions: &[(&'static str, &'static str)]) -> Migrator {
-    let migrations = (1..).zip(versions).map(|(version, (name, sql))| {
-        Migration::new(
-            version,
-            (*name).into(),
-            MigrationType::Simple,
-            (*sql).into_sql_str(),
-            false,
-        )
-    });
-    Migrator::with_migrations(migrations.collect())
-}
-
-fn postgres_before() -> Migrator {
-    let mut migrator = migrator(&POSTGRES_VERSIONS);
-    migrator.dangerous_set_table_name("agentnet_schema_versions");
-    migrator.set_locking(false);
-    migrator
-}
 
 /// What was in the mailbox still is, and goes on.
 async fn the_mailbox_goes_on(url: &str) {
@@ -161,7 +113,7 @@ async fn a_file_of_schema_7_keeps_its_mailboxes() {
     for script in SQLITE {
         sqlx::raw_sql(script).execute(&mut connection).await.unwrap();
     }
-    let before = migrator(&SQLITE_VERSIONS);
+    let before = earlier_versions::sqlite(7);
     before.run_direct(None, &mut connection, false).await.unwrap();
     sqlx::raw_sql(SQLITE_ROWS).execute(&mut connection).await.unwrap();
     the_mailbox_goes_on(&sqlite_url(&path)).await;
@@ -181,14 +133,16 @@ async fn a_postgres_database_of_schema_6_keeps_its_mailboxes() {
     }
     connection.close().await.unwrap();
     let mut connection = PgConnection::connect(&url).await.unwrap();
-    postgres_before()
+    earlier_versions::postgres(6)
         .run_direct(None, &mut connection, false)
         .await
         .unwrap();
     sqlx::raw_sql(POSTGRES_ROWS).execute(&mut connection).await.unwrap();
     the_mailbox_goes_on(&url).await;
 
-    let refused = postgres_before().run_direct(None, &mut connection, false).await;
+    let refused = earlier_versions::postgres(6)
+        .run_direct(None, &mut connection, false)
+        .await;
     assert!(matches!(refused, Err(MigrateError::VersionMissing(7))), "{refused:?}");
     connection.close().await.unwrap();
 }

@@ -1,68 +1,22 @@
 //! Databases of the versions before tasks are opened and keep tasks; those versions refuse them afterwards.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
+#[path = "support/earlier_versions.rs"]
+mod earlier_versions;
+
 use agentnet_protocol::mailbox::MailboxState;
 use agentnet_protocol::task::TaskState;
 use agentnet_store::contract::sample::{at, lease, leased_ids, mailbox, queued, roomy};
 use agentnet_store::contract::sample_tasks::{change, claim_at, claimed, create, event_kinds, finish_of, new_task};
 use agentnet_store::{OpenOptions, open, sqlite_url};
 use agentnet_testkit::Postgres;
-use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
+use sqlx::migrate::MigrateError;
 use sqlx::postgres::PgConnection;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
-use sqlx::{ConnectOptions as _, Connection as _, SqlSafeStr as _};
+use sqlx::{ConnectOptions as _, Connection as _};
 use tempfile::TempDir;
 
-const SQLITE: [&str; 3] = [
-    include_str!("schema4.sql"),
-    include_str!("schema5.sql"),
-    include_str!("schema6.sql"),
-];
-const POSTGRES: [&str; 3] = [
-    include_str!("postgres_schema3.sql"),
-    include_str!("postgres_schema4.sql"),
-    include_str!("postgres_schema5.sql"),
-];
-
-/// Names and statements of the versions that a program without tasks knows.
-const SQLITE_VERSIONS: [(&str, &str); 6] = [
-    ("initial", include_str!("../migrations/sqlite/0001_initial.sql")),
-    ("signs", include_str!("../migrations/sqlite/0002_signs.sql")),
-    ("thread_kind", include_str!("../migrations/sqlite/0003_thread_kind.sql")),
-    ("from_to", include_str!("../migrations/sqlite/0004_from_to.sql")),
-    ("registries", include_str!("../migrations/sqlite/0005_registries.sql")),
-    ("mailbox", include_str!("../migrations/sqlite/0006_mailbox.sql")),
-];
-const POSTGRES_VERSIONS: [(&str, &str); 5] = [
-    ("initial", include_str!("../migrations/postgres/0001_initial.sql")),
-    (
-        "thread_kind",
-        include_str!("../migrations/postgres/0002_thread_kind.sql"),
-    ),
-    ("from_to", include_str!("../migrations/postgres/0003_from_to.sql")),
-    ("registries", include_str!("../migrations/postgres/0004_registries.sql")),
-    ("mailbox", include_str!("../migrations/postgres/0005_mailbox.sql")),
-];
-
-fn migrator(versions: &[(&'static str, &'static str)]) -> Migrator {
-    let migrations = (1..).zip(versions).map(|(version, (name, sql))| {
-        Migration::new(
-            version,
-            (*name).into(),
-            MigrationType::Simple,
-            (*sql).into_sql_str(),
-            false,
-        )
-    });
-    Migrator::with_migrations(migrations.collect())
-}
-
-fn postgres_before() -> Migrator {
-    let mut migrator = migrator(&POSTGRES_VERSIONS);
-    migrator.dangerous_set_table_name("agentnet_schema_versions");
-    migrator.set_locking(false);
-    migrator
-}
+use self::earlier_versions::{POSTGRES, SQLITE};
 
 /// What was there still is, and a task is done, over a restart.
 async fn tasks_work(url: &str) {
@@ -104,7 +58,7 @@ async fn a_file_of_schema_6_gets_tasks() {
         sqlx::raw_sql(script).execute(&mut connection).await.unwrap();
     }
     // The fixture is what that version takes for its own.
-    let before = migrator(&SQLITE_VERSIONS);
+    let before = earlier_versions::sqlite(6);
     before.run_direct(None, &mut connection, false).await.unwrap();
     tasks_work(&sqlite_url(&path)).await;
 
@@ -123,13 +77,15 @@ async fn a_postgres_database_of_schema_5_gets_tasks() {
     }
     connection.close().await.unwrap();
     let mut connection = PgConnection::connect(&url).await.unwrap();
-    postgres_before()
+    earlier_versions::postgres(5)
         .run_direct(None, &mut connection, false)
         .await
         .unwrap();
     tasks_work(&url).await;
 
-    let refused = postgres_before().run_direct(None, &mut connection, false).await;
+    let refused = earlier_versions::postgres(5)
+        .run_direct(None, &mut connection, false)
+        .await;
     assert!(matches!(refused, Err(MigrateError::VersionMissing(6))), "{refused:?}");
     connection.close().await.unwrap();
 }

@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "every test file uses a part of it")]
 #![allow(unreachable_pub, reason = "shared by test programs, not exported")]
 
+pub mod old_registry;
 pub mod process;
 pub mod pty;
 pub mod websocket;

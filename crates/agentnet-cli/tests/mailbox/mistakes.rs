@@ -1,14 +1,12 @@
 //! Messages that cannot be kept, and what is said of them.
 
 use agentnet::AgentNode;
-use agentnet_protocol::Timestamp;
-use agentnet_testkit::{NatsServer, RawClient};
-use futures::StreamExt as _;
+use agentnet_testkit::NatsServer;
 use rustix::process::Signal;
 use serde_json::json;
 
 use super::{leave, offline};
-use crate::harness::{Up, echo, line, line_with_input};
+use crate::harness::{Up, echo, line, line_with_input, old_registry};
 
 #[tokio::test]
 async fn full_mailboxes_refuse_messages_and_say_so() {
@@ -142,40 +140,10 @@ async fn a_registry_that_keeps_nothing_says_so() {
     up.stop().await;
 }
 
-/// A registry that knows the accounts `cli_tester` and `bob`, and no mailboxes.
-async fn old_registry(nats: &NatsServer) -> tokio::task::JoinHandle<()> {
-    let client = RawClient::connect(&nats.url()).await.unwrap();
-    let mut questions = Vec::new();
-    for name in ["register", "resolve_account", "metrics", "profile", "list"] {
-        questions.push(client.subscribe(format!("registry.{name}")).await.unwrap());
-    }
-    client.flush().await.unwrap();
-    let mut questions = futures::stream::select_all(questions);
-    tokio::spawn(async move {
-        while let Some(question) = questions.next().await {
-            let now = Timestamp::from(std::time::SystemTime::now()).to_string();
-            let answer = match question.subject.as_str() {
-                "registry.register" => json!({ "account_id": "acct_me", "username": "cli_tester", "session_tag": "s1",
-                                               "heartbeat_interval": 12.0, "ttl_seconds": 40.0, "registered_at": now }),
-                "registry.resolve_account" => {
-                    json!({ "account_id": "acct_bob", "username": "bob", "generated_at": now })
-                }
-                "registry.metrics" => {
-                    json!({ "server_id": "old", "latency_ms": {}, "handlers": {}, "generated_at": now })
-                }
-                "registry.list" => json!({ "agents": [], "generated_at": now }),
-                _ => json!({ "error": "not_found" }),
-            };
-            let reply = question.reply.unwrap();
-            client.publish(reply, answer.to_string().into()).await.unwrap();
-        }
-    })
-}
-
 #[tokio::test]
 async fn a_registry_of_an_older_version_is_named_as_the_reason() {
     let nats = NatsServer::builder().start().await.unwrap();
-    let registry = old_registry(&nats).await;
+    let registry = old_registry::start(&nats).await;
     let url = nats.url();
     for words in [
         "mailbox status",

@@ -1,12 +1,10 @@
 //! Mistakes that people make with tasks, and what is said of them.
 
-use agentnet_protocol::Timestamp;
-use agentnet_testkit::{NatsServer, RawClient};
-use futures::StreamExt as _;
+use agentnet_testkit::NatsServer;
 use serde_json::json;
 
 use super::{assign, assigned, end, in_state, worker};
-use crate::harness::{Up, agentnet, echo, line};
+use crate::harness::{Up, agentnet, echo, line, old_registry};
 
 #[tokio::test]
 async fn a_task_that_cannot_be_assigned_is_refused_with_the_reason() {
@@ -116,6 +114,23 @@ async fn a_task_that_does_not_exist_is_named() {
 }
 
 #[tokio::test]
+async fn a_capability_that_no_agent_online_has_is_noted() {
+    let mut up = Up::start().await;
+    let url = up.url.clone();
+    let builder = worker(&url, "--as builder --capability build", "echo done").await;
+    let ran = assign(&url, "--as ada --to-capability buildx", "x").await;
+    let note = "no agent online has the capability buildx (did you mean capability:build?); the task waits for one";
+    assert!(ran.code == Some(0) && ran.stderr.contains(note), "{ran:?}");
+    let ran = assign(&url, "--as ada --to-capability build --wait", "x").await;
+    assert!(
+        ran.code == Some(0) && !ran.stderr.contains("no agent online"),
+        "{ran:?}"
+    );
+    end(builder).await;
+    up.stop().await;
+}
+
+#[tokio::test]
 async fn a_worker_without_a_program_does_not_begin() {
     let mut up = Up::start().await;
     let url = up.url.clone();
@@ -196,40 +211,10 @@ async fn a_registry_that_keeps_no_tasks_says_so() {
     up.stop().await;
 }
 
-/// A registry that knows accounts, and no tasks.
-async fn old_registry(nats: &NatsServer) -> tokio::task::JoinHandle<()> {
-    let client = RawClient::connect(&nats.url()).await.unwrap();
-    let mut questions = Vec::new();
-    for name in ["register", "resolve_account", "metrics", "profile", "list"] {
-        questions.push(client.subscribe(format!("registry.{name}")).await.unwrap());
-    }
-    client.flush().await.unwrap();
-    let mut questions = futures::stream::select_all(questions);
-    tokio::spawn(async move {
-        while let Some(question) = questions.next().await {
-            let now = Timestamp::from(std::time::SystemTime::now()).to_string();
-            let answer = match question.subject.as_str() {
-                "registry.register" => json!({ "account_id": "acct_me", "username": "cli_tester", "session_tag": "s1",
-                                               "heartbeat_interval": 12.0, "ttl_seconds": 40.0, "registered_at": now }),
-                "registry.resolve_account" => {
-                    json!({ "account_id": "acct_bob", "username": "bob", "generated_at": now })
-                }
-                "registry.metrics" => {
-                    json!({ "server_id": "old", "latency_ms": {}, "handlers": {}, "generated_at": now })
-                }
-                "registry.list" => json!({ "agents": [], "generated_at": now }),
-                _ => json!({ "error": "not_found" }),
-            };
-            let reply = question.reply.unwrap();
-            client.publish(reply, answer.to_string().into()).await.unwrap();
-        }
-    })
-}
-
 #[tokio::test]
 async fn a_registry_of_an_older_version_is_named_as_the_reason() {
     let nats = NatsServer::builder().start().await.unwrap();
-    let registry = old_registry(&nats).await;
+    let registry = old_registry::start(&nats).await;
     let url = nats.url();
     for words in [
         "task list",

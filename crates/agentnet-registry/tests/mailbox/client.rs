@@ -4,10 +4,11 @@ use std::time::{Duration, SystemTime};
 
 use agentnet_protocol::Timestamp;
 use agentnet_registry::{RegistryConfig, RegistryHandle};
-use agentnet_testkit::{Capture, RawClient, eventually};
+use agentnet_testkit::{RawClient, eventually};
 use futures::StreamExt as _;
 use serde_json::{Value, json};
 
+use crate::support::heard::Heard;
 use crate::support::{DEADLINE, Network};
 
 /// A registry that sweeps often.
@@ -136,53 +137,6 @@ pub(crate) async fn put(net: &Network, envelope: &Value) -> Value {
 pub(crate) async fn send(net: &Network, envelope: &Value) {
     let to = envelope["to_account_id"].as_str().unwrap();
     net.publish(&format!("account.{to}.inbox"), envelope).await;
-}
-
-/// What comes on a subject.
-pub(crate) struct Heard(Capture);
-
-impl Heard {
-    pub(crate) async fn receipts(net: &Network, account_id: &str) -> Self {
-        Self::on(net, &format!("account.{account_id}.receipts")).await
-    }
-
-    pub(crate) async fn events(net: &Network, account_id: &str) -> Self {
-        Self::on(net, &format!("agentnet.events.{account_id}.mailbox")).await
-    }
-
-    pub(crate) async fn on(net: &Network, subject: &str) -> Self {
-        Self(Capture::subscribe(&net.client, subject).await.unwrap())
-    }
-
-    /// The first body with these members.
-    pub(crate) async fn with(&self, members: &[(&str, &str)]) -> Value {
-        let read = |payload: &[u8]| serde_json::from_slice::<Value>(payload).unwrap();
-        let found = self.0.wait_for(
-            |message| {
-                let body = read(&message.payload);
-                members.iter().all(|(name, value)| body[name] == *value)
-            },
-            DEADLINE,
-        );
-        let found = found
-            .await
-            .unwrap_or_else(|error| panic!("{members:?}: {error}; {:?}", self.all()));
-        read(&found.payload)
-    }
-
-    pub(crate) fn all(&self) -> Vec<Value> {
-        let messages = self.0.messages();
-        messages
-            .iter()
-            .map(|message| serde_json::from_slice(&message.payload).unwrap())
-            .collect()
-    }
-
-    /// The texts of one member of all bodies, in their order.
-    pub(crate) fn texts(&self, member: &str) -> Vec<String> {
-        let text = |body: &Value| body[member].as_str().unwrap_or_default().to_owned();
-        self.all().iter().map(text).collect()
-    }
 }
 
 /// Waits until the mailbox has these numbers of messages: that wait, are leased, are dead.

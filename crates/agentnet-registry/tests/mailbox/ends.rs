@@ -5,7 +5,8 @@ use agentnet_testkit::eventually;
 use rstest::rstest;
 use serde_json::json;
 
-use crate::client::{Heard, Session, config, ids, letter, list, put, registry, until_counts};
+use crate::client::{Session, config, ids, letter, list, put, registry, until_counts};
+use crate::support::heard::Heard;
 use crate::support::{Backend, DEADLINE, Network, metrics_page};
 
 #[rstest]
@@ -15,7 +16,7 @@ async fn a_message_that_is_not_taken_in_time_expires(#[values(Backend::Sqlite, B
     let _registry = registry(&net).await;
     let bob = Session::absent(&net, "bob").await;
     let receipts = Heard::receipts(&net, "acct_a").await;
-    let events = Heard::events(&net, &bob.account_id).await;
+    let events = Heard::events(&net, &bob.account_id, "mailbox").await;
     let mut message = letter("m1", "acct_a", &bob.account_id);
     message["ttl_ms"] = json!(1_000);
     let reply = put(&net, &message).await;
@@ -59,7 +60,7 @@ async fn a_dead_letter_is_listed_queued_again_and_deleted(
     let _registry = registry(&net).await;
     let bob = Session::join(&net, "bob", true).await;
     let receipts = Heard::receipts(&net, "acct_a").await;
-    let events = Heard::events(&net, "acct_a").await;
+    let events = Heard::events(&net, "acct_a", "mailbox").await;
     put(&net, &letter("m1", "acct_a", &bob.account_id)).await;
     let leased = bob.lease_some(&net, json!({})).await;
     let dead = json!({"outcome": "dead", "code": "schema_version_invalid", "detail": "unknown version"});

@@ -4,7 +4,8 @@ use agentnet_registry::RegistryConfig;
 use rstest::rstest;
 use serde_json::{Value, json};
 
-use crate::client::{Heard, Session, ask, ids, letter, list, put, registry, send, until_counts};
+use crate::client::{Session, ask, ids, letter, list, put, registry, send, until_counts};
+use crate::support::heard::Heard;
 use crate::support::{Backend, Network};
 
 #[rstest]
@@ -15,8 +16,8 @@ async fn a_message_for_an_offline_agent_waits_for_it(#[values(Backend::Sqlite, B
     let alice = Session::join(&net, "alice", true).await;
     let bob = Session::absent(&net, "bob").await;
     let receipts = Heard::receipts(&net, &alice.account_id).await;
-    let events = Heard::events(&net, &bob.account_id).await;
-    let own_events = Heard::events(&net, &alice.account_id).await;
+    let events = Heard::events(&net, &bob.account_id, "mailbox").await;
+    let own_events = Heard::events(&net, &alice.account_id, "mailbox").await;
     let message = letter("m1", &alice.account_id, &bob.account_id);
     send(&net, &message).await;
     let receipt = receipts.with(&[("message_id", "m1")]).await;

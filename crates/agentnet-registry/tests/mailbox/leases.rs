@@ -5,7 +5,8 @@ use agentnet_testkit::eventually;
 use rstest::rstest;
 use serde_json::json;
 
-use crate::client::{Heard, Session, ask, ids, letter, put, registry, until_counts};
+use crate::client::{Session, ask, ids, letter, put, registry, until_counts};
+use crate::support::heard::Heard;
 use crate::support::{Backend, DEADLINE, Network};
 
 #[rstest]
@@ -42,7 +43,7 @@ async fn a_message_that_is_returned_comes_again(#[values(Backend::Sqlite, Backen
     let net = Network::on(backend, true).await;
     let _registry = registry(&net).await;
     let bob = Session::join(&net, "bob", true).await;
-    let events = Heard::events(&net, &bob.account_id).await;
+    let events = Heard::events(&net, &bob.account_id, "mailbox").await;
     put(&net, &letter("m1", "acct_a", &bob.account_id)).await;
     put(&net, &letter("m2", "acct_a", &bob.account_id)).await;
     let leased = bob.lease_some(&net, json!({"max": 2})).await;

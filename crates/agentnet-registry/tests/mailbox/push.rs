@@ -4,7 +4,8 @@ use agentnet_testkit::eventually;
 use rstest::rstest;
 use serde_json::json;
 
-use crate::client::{Answers, Heard, Session, agent, config, ids, letter, list, put, registry, send, until_counts};
+use crate::client::{Answers, Session, agent, config, ids, letter, list, put, registry, send, until_counts};
+use crate::support::heard::Heard;
 use crate::support::{Backend, DEADLINE, Network};
 
 const ACCEPTS: Answers = &[&[("accepted", "")]];
@@ -51,7 +52,7 @@ async fn the_receipts_of_an_agent_say_what_happens(#[values(Backend::Sqlite, Bac
     let _registry = registry(&net).await;
     let bob = Session::absent(&net, "bob").await;
     let receipts = Heard::receipts(&net, "acct_a").await;
-    let events = Heard::events(&net, &bob.account_id).await;
+    let events = Heard::events(&net, &bob.account_id, "mailbox").await;
     for id in ["busy", "leaving", "refused", "known"] {
         put(&net, &letter(id, "acct_a", &bob.account_id)).await;
     }

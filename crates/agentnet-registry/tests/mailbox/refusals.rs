@@ -4,7 +4,8 @@ use agentnet_registry::RegistryConfig;
 use rstest::rstest;
 use serde_json::{Value, json};
 
-use crate::client::{Heard, Session, config, letter, put, registry, send, until_counts};
+use crate::client::{Session, config, letter, put, registry, send, until_counts};
+use crate::support::heard::Heard;
 use crate::support::{Backend, Network};
 
 #[track_caller]

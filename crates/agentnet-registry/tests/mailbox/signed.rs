@@ -12,7 +12,8 @@ use agentnet_registry::RegistryConfig;
 use rstest::rstest;
 use serde_json::{Value, json};
 
-use crate::client::{Heard, config, letter, put, send, until_counts};
+use crate::client::{config, letter, put, send, until_counts};
+use crate::support::heard::Heard;
 use crate::support::{Backend, Network};
 
 /// An account with its key and its session.

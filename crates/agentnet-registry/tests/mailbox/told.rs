@@ -8,7 +8,8 @@ use agentnet_testkit::eventually;
 use rstest::rstest;
 use serde_json::json;
 
-use crate::client::{Heard, Session, config, ids, letter, list, put, registry, until_counts};
+use crate::client::{Session, config, ids, letter, list, put, registry, until_counts};
+use crate::support::heard::Heard;
 use crate::support::{Backend, DEADLINE, Network};
 
 /// A registry that was killed between its commit and its receipts: another one sends them, once.
@@ -27,7 +28,7 @@ async fn the_ends_that_a_killed_registry_has_noted_are_told(
         Heard::receipts(&net, "acct_a").await,
         Heard::receipts(&net, "acct_c").await,
     ];
-    let events = Heard::events(&net, &bob.account_id).await;
+    let events = Heard::events(&net, &bob.account_id, "mailbox").await;
     // What the killed registry did an hour ago.
     let store = net.store().await;
     let now: Timestamp = std::time::SystemTime::now().into();

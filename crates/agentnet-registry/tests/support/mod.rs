@@ -1,6 +1,7 @@
 //! A registry on a real nats-server with a real database: SQLite in a temporary folder, or PostgreSQL.
 #![allow(dead_code, reason = "each test file uses its part")]
 
+pub(crate) mod heard;
 pub(crate) mod observed;
 
 use std::sync::Arc;

@@ -5,7 +5,8 @@ use std::collections::HashSet;
 use rstest::rstest;
 use serde_json::{Value, json};
 
-use crate::client::{Heard, Session, ask, id, kinds, registry, status};
+use crate::client::{Session, ask, id, kinds, registry, status};
+use crate::support::heard::Heard;
 use crate::support::{Backend, Network};
 
 #[rstest]
@@ -16,8 +17,8 @@ async fn a_task_is_claimed_reported_on_and_finished(#[values(Backend::Sqlite, Ba
     let alice = Session::plain(&net, "alice").await;
     let bob = Session::worker(&net, "bob").await;
     let (heard_by_alice, heard_by_bob) = (
-        Heard::events(&net, &alice.account_id).await,
-        Heard::events(&net, &bob.account_id).await,
+        Heard::events(&net, &alice.account_id, "task").await,
+        Heard::events(&net, &bob.account_id, "task").await,
     );
     let members = json!({"to": bob.account_id, "title": "T", "text": "do it", "payload": {"n": 1.0}, "heartbeat_ms": 60_000,
                          "coordinator": "alice", "metadata": {"a": [1]}, "priority": 3, "max_attempts": 2});

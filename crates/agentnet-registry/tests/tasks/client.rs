@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use agentnet_registry::{RegistryConfig, RegistryHandle};
-use agentnet_testkit::{Capture, eventually};
+use agentnet_testkit::eventually;
 use serde_json::{Value, json};
 
 use crate::support::{DEADLINE, Network};
@@ -169,43 +169,6 @@ pub(crate) async fn kinds(net: &Network, task_id: &str) -> Vec<String> {
         .iter()
         .map(|event| event["type"].as_str().unwrap().to_owned())
         .collect()
-}
-
-/// What comes on a subject.
-pub(crate) struct Heard(Capture);
-
-impl Heard {
-    pub(crate) async fn events(net: &Network, account_id: &str) -> Self {
-        Self::on(net, &format!("agentnet.events.{account_id}.task")).await
-    }
-
-    pub(crate) async fn on(net: &Network, subject: &str) -> Self {
-        Self(Capture::subscribe(&net.client, subject).await.unwrap())
-    }
-
-    /// The first body with these members.
-    pub(crate) async fn with(&self, members: &[(&str, &str)]) -> Value {
-        let read = |payload: &[u8]| serde_json::from_slice::<Value>(payload).unwrap();
-        let found = self.0.wait_for(
-            |message| {
-                let body = read(&message.payload);
-                members.iter().all(|(name, value)| body[name] == *value)
-            },
-            DEADLINE,
-        );
-        let found = found
-            .await
-            .unwrap_or_else(|error| panic!("{members:?}: {error}; {:?}", self.all()));
-        read(&found.payload)
-    }
-
-    pub(crate) fn all(&self) -> Vec<Value> {
-        let messages = self.0.messages();
-        messages
-            .iter()
-            .map(|message| serde_json::from_slice(&message.payload).unwrap())
-            .collect()
-    }
 }
 
 #[track_caller]

@@ -7,7 +7,8 @@ use agentnet_testkit::eventually;
 use rstest::rstest;
 use serde_json::json;
 
-use crate::client::{Heard, Session, ask, config, kinds, refused, registry, status, until_state};
+use crate::client::{Session, ask, config, kinds, refused, registry, status, until_state};
+use crate::support::heard::Heard;
 use crate::support::{Backend, DEADLINE, Network};
 
 /// A worker that falls silent loses its task to another one, which goes on where it was.
@@ -58,7 +59,7 @@ async fn a_task_without_further_attempts_fails(#[values(Backend::Sqlite, Backend
     let _registry = registry(&net).await;
     let alice = Session::plain(&net, "alice").await;
     let bob = Session::worker(&net, "bob").await;
-    let heard = Heard::events(&net, &alice.account_id).await;
+    let heard = Heard::events(&net, &alice.account_id, "task").await;
     let members = |id: &str| json!({"task_id": id, "to": bob.account_id, "heartbeat_ms": 3_000});
     alice.create(&net, members("silent")).await;
     let claimed = bob.claim_one(&net, json!({})).await;
@@ -166,7 +167,7 @@ async fn a_cancelled_task_ends_with_its_worker_or_without(
     let _registry = net.registry_with(config).await;
     let alice = Session::plain(&net, "alice").await;
     let bob = Session::worker(&net, "bob").await;
-    let heard = Heard::events(&net, &bob.account_id).await;
+    let heard = Heard::events(&net, &bob.account_id, "task").await;
     for task_id in ["waiting", "polite", "deaf"] {
         alice
             .create(&net, json!({"task_id": task_id, "to": bob.account_id}))

@@ -4,7 +4,8 @@ use agentnet_testkit::eventually;
 use rstest::rstest;
 use serde_json::{Value, json};
 
-use crate::client::{Heard, Session, ask, config, kinds, registry, status, until_state};
+use crate::client::{Session, ask, config, kinds, registry, status, until_state};
+use crate::support::heard::Heard;
 use crate::support::{Backend, DEADLINE, Network};
 
 /// The present time.
@@ -43,7 +44,7 @@ async fn agents_that_only_send_messages_have_tasks_too(
     let _registry = registry(&net).await;
     let alice = Session::plain(&net, "alice").await;
     let bob = Session::plain(&net, "bob").await;
-    let heard = Heard::events(&net, &alice.account_id).await;
+    let heard = Heard::events(&net, &alice.account_id, "task").await;
     let (a, b) = (alice.account_id.as_str(), bob.account_id.as_str());
     let assign = json!({"type": "task.assign", "task_id": "task_1", "text": "do it", "created_at": "2026-02-21T08:00:00Z",
                         "metadata": {"n": 1}, "coordinator": "alice", "title": "T"});

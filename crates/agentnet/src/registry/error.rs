@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use agentnet_protocol::DecodeError;
+use agentnet_protocol::mailbox::code_of;
 use agentnet_protocol::page_walk::EndlessList;
 use agentnet_protocol::register_auth::RegisterAuthError;
 use agentnet_protocol::rpc::{Request, RpcError};
@@ -77,6 +78,16 @@ pub enum RegistryRefusal {
 }
 
 impl RegistryError {
+    /// Whether the same request may succeed later: no registry answered, or its database failed (codes that end with `_failed`).
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Refused(text) => code_of(text).ends_with("_failed"),
+            Self::NoRegistry { .. } | Self::Timeout { .. } | Self::Connection { .. } => true,
+            _ => false,
+        }
+    }
+
     /// The error for a list of this RPC that would never end.
     #[must_use]
     pub fn endless<R: Request>(why: EndlessList) -> Self {
@@ -99,5 +110,25 @@ impl RegistryError {
     #[must_use]
     pub fn is_not_found(&self) -> bool {
         self.refusal() == Some(RegistryRefusal::NotFound)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_outage_is_transient_and_a_refusal_is_not() {
+        let refused = |text: &str| RegistryError::Refused(text.to_owned());
+        let rpc = "task_status";
+        for (error, is_transient) in [
+            (RegistryError::NoRegistry { rpc }, true),
+            (refused("task_failed: the store"), true),
+            (refused("task_status_failed"), true),
+            (refused("task_disabled: no"), false),
+            (refused("not_found"), false),
+        ] {
+            assert_eq!(error.is_transient(), is_transient, "{error}");
+        }
     }
 }

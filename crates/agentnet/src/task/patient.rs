@@ -6,7 +6,7 @@ use agentnet_nats::Backoff;
 use agentnet_protocol::rpc::{MetricsRequest, TaskEventsReply, TaskEventsRequest, TaskReply};
 use tokio::time::Instant;
 
-use super::error::{TaskError, code_and_detail};
+use super::error::TaskError;
 use crate::registry::RegistryClient;
 use crate::registry::error::RegistryError;
 
@@ -60,7 +60,7 @@ impl Patient {
             let outcome = ask().await;
             self.keeps_tasks |= matches!(outcome, Ok(_) | Err(RegistryError::Refused(_)));
             let error = match outcome {
-                Err(error) if is_passing(&error) => error,
+                Err(error) if error.is_transient() => error,
                 outcome => return Ok(outcome?),
             };
             if matches!(error, RegistryError::NoRegistry { .. }) && !self.keeps_tasks {
@@ -84,35 +84,5 @@ impl Patient {
             self.registry.call(&MetricsRequest).await,
             Ok(_) | Err(RegistryError::Refused(_) | RegistryError::Invalid { .. })
         )
-    }
-}
-
-/// Whether the same request may succeed later.
-fn is_passing(error: &RegistryError) -> bool {
-    match error {
-        // The database failed: `task_failed`, `task_status_failed`.
-        RegistryError::Refused(text) => code_and_detail(text).0.ends_with("_failed"),
-        RegistryError::NoRegistry { .. } | RegistryError::Timeout { .. } | RegistryError::Connection { .. } => true,
-        _ => false,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_outage_passes_and_a_refusal_does_not() {
-        let refused = |text: &str| RegistryError::Refused(text.to_owned());
-        let rpc = "task_status";
-        for (error, passes) in [
-            (RegistryError::NoRegistry { rpc }, true),
-            (refused("task_failed: the store"), true),
-            (refused("task_status_failed: the store"), true),
-            (refused("task_disabled: no"), false),
-            (refused("not_found"), false),
-        ] {
-            assert_eq!(is_passing(&error), passes, "{error}");
-        }
     }
 }

@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
-use agentnet::{RegistryClient, RegistryError};
+use agentnet::RegistryClient;
 use agentnet_nats::Backoff;
-use agentnet_protocol::mailbox::code_of;
 use agentnet_protocol::rpc::{TaskEvent, TaskEventsRequest};
 
 use crate::exit::Failure;
@@ -74,7 +73,7 @@ impl EventLog {
                         return Ok(Some(events));
                     }
                 }
-                Err(error) if !is_passing(&error) => {
+                Err(error) if !error.is_transient() => {
                     return Err(named(registry_failure(&error), &self.task_id));
                 }
                 Err(error) => {
@@ -87,32 +86,5 @@ impl EventLog {
             }
         }
         Ok(None)
-    }
-}
-
-/// Whether the same request may succeed later.
-fn is_passing(error: &RegistryError) -> bool {
-    match error {
-        RegistryError::Refused(text) => code_of(text).ends_with("_failed"),
-        RegistryError::NoRegistry { .. } | RegistryError::Timeout { .. } | RegistryError::Connection { .. } => true,
-        _ => false,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_outage_passes_and_a_refusal_does_not() {
-        let rpc = "task_events";
-        for (error, passes) in [
-            (RegistryError::NoRegistry { rpc }, true),
-            (RegistryError::Refused("task_failed: the store".into()), true),
-            (RegistryError::Refused("task_events_failed".into()), true),
-            (RegistryError::Refused("not_found".into()), false),
-        ] {
-            assert_eq!(is_passing(&error), passes, "{error}");
-        }
     }
 }

@@ -1,6 +1,4 @@
 //! `registry.mailbox_lease` (PROTOCOL.md section 21.3).
-//!
-//! A request that waits for a message gives its place among the requests back, and holds no connection to the database.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,7 +6,6 @@ use std::time::Duration;
 use agentnet_protocol::mailbox::MailboxOutcome;
 use agentnet_protocol::rpc::{LeasedMessage, MailboxLeaseReply, MailboxLeaseRequest, Reply as _, RpcError};
 use agentnet_store::model::{LeaseEnd, LeaseQuery, Leased, LeasedRow};
-use tokio::time::Instant;
 
 use super::authorize::{authorize, check_session};
 use super::{readable, store_failed};
@@ -16,10 +13,8 @@ use crate::clock::{Now, now_text};
 use crate::context::Context;
 use crate::mailbox::BYTES_AROUND_MESSAGE;
 use crate::rpc::Call;
-use crate::tasks::Phase;
+use crate::rpc::hold::Hold;
 
-/// A waiting request does not ask the store more often, whatever wakes it.
-const MIN_INTERVAL: Duration = Duration::from_millis(50);
 /// How often it asks while messages are there that may not be delivered yet.
 const RECHECK_INTERVAL: Duration = Duration::from_secs(2);
 /// A character of two bytes has six where it is escaped.
@@ -38,34 +33,15 @@ pub(in crate::rpc) async fn lease(
     let mut waiter = (request.wait_ms > 0)
         .then(|| waiters.join(&request.account_id))
         .flatten();
-    let stop = ctx.tasks.stop_token(Phase::Requests);
-    let wait = Duration::from_millis(u64::try_from(request.wait_ms).unwrap_or_default());
-    let deadline = Instant::now() + wait;
+    let hold = Hold::new(ctx, request.wait_ms);
     loop {
         check_session(ctx, &request.account_id, &request.session_tag).await?;
         let reply = take(ctx, &request).await?;
         let Some(waiter) = waiter.as_mut().filter(|_| reply.messages.is_empty()) else {
             return Ok(reply.encode());
         };
-        let began = Instant::now();
-        call.place = None;
-        let recheck = async {
-            match reply.remaining {
-                0 => std::future::pending().await,
-                _ => tokio::time::sleep(RECHECK_INTERVAL).await,
-            }
-        };
-        let may_be_more = tokio::select! {
-            () = stop.cancelled() => false,
-            () = tokio::time::sleep_until(deadline) => false,
-            () = waiter.woken() => true,
-            () = recheck => true,
-        };
-        if may_be_more {
-            tokio::time::sleep_until(deadline.min(began + MIN_INTERVAL)).await;
-        }
-        call.waited += began.elapsed();
-        if !may_be_more {
+        let recheck = (reply.remaining > 0).then_some(RECHECK_INTERVAL);
+        if !hold.wait(call, waiter.woken(), recheck).await {
             return Ok(MailboxLeaseReply {
                 generated_at: now_text(),
                 ..reply

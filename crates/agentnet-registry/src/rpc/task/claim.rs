@@ -1,6 +1,4 @@
 //! `registry.task_claim` (PROTOCOL.md section 22.4).
-//!
-//! A request that waits for a task gives its place among the requests back, and holds no connection to the database.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,18 +6,15 @@ use std::time::Duration;
 use agentnet_protocol::rpc::{ClaimedTask, Reply as _, RpcError, TaskClaimReply, TaskClaimRequest};
 use agentnet_protocol::task::{TaskState, error};
 use agentnet_store::model::{Attempt, Finish, StoredTaskEvent, Task, TaskChange, TaskClaimQuery, TaskTarget};
-use tokio::time::Instant;
 
 use super::{authorize, batch_failed, check_session, describe_changed, store_failed};
 use crate::clock::{Now, now_text};
 use crate::context::Context;
 use crate::rpc::Call;
+use crate::rpc::hold::Hold;
 use crate::task_ledger::claim_waiters::Wanted;
 use crate::task_ledger::snapshot::shortest;
-use crate::tasks::Phase;
 
-/// A waiting request does not ask the store more often, whatever wakes it.
-const MIN_INTERVAL: Duration = Duration::from_millis(50);
 /// How often it asks though nothing wakes it: a wake-up of another registry may be lost.
 const RECHECK_INTERVAL: Duration = Duration::from_secs(5);
 
@@ -39,10 +34,7 @@ pub(in crate::rpc) async fn claim(
     let waiters = &ctx.task_ledger.notices.claims;
     let join = || waiters.join(&request.account_id, wanted(&request));
     let mut waiter = (request.wait_ms > 0).then(join).flatten();
-    let stop = ctx.tasks.stop_token(Phase::Requests);
-    let wait = Duration::from_millis(u64::try_from(request.wait_ms).unwrap_or_default());
-    let started = Instant::now();
-    let mut deadline = started + wait;
+    let mut hold = Hold::new(ctx, request.wait_ms);
     loop {
         check_session(ctx, &request.account_id, &request.session_tag).await?;
         if let Some(waiter) = &waiter {
@@ -55,22 +47,10 @@ pub(in crate::rpc) async fn claim(
         waiter.found_nothing();
         match prospect(ctx, &request).await? {
             Prospect::Waits => {}
-            Prospect::Unknown => deadline = deadline.min(started + UNKNOWN_TASK_WAIT),
+            Prospect::Unknown => hold.limit(UNKNOWN_TASK_WAIT),
             Prospect::Never => return Ok(reply.encode()),
         }
-        let began = Instant::now();
-        call.place = None;
-        let may_be_more = tokio::select! {
-            () = stop.cancelled() => false,
-            () = tokio::time::sleep_until(deadline) => false,
-            () = waiter.woken() => true,
-            () = tokio::time::sleep(RECHECK_INTERVAL) => true,
-        };
-        if may_be_more {
-            tokio::time::sleep_until(deadline.min(began + MIN_INTERVAL)).await;
-        }
-        call.waited += began.elapsed();
-        if !may_be_more {
+        if !hold.wait(call, waiter.woken(), Some(RECHECK_INTERVAL)).await {
             return Ok(TaskClaimReply {
                 generated_at: now_text(),
                 ..reply

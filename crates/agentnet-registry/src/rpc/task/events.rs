@@ -1,23 +1,18 @@
 //! `registry.task_events` (PROTOCOL.md section 22.5).
-//!
-//! A request that waits for an event gives its place among the requests back, and holds no connection to the database.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use agentnet_protocol::rpc::{Reply as _, RpcError, TaskEvent, TaskEventsReply, TaskEventsRequest};
-use tokio::time::Instant;
 
 use super::{check_enabled, find, store_failed};
 use crate::clock::now_text;
 use crate::context::Context;
 use crate::rpc::Call;
+use crate::rpc::hold::Hold;
 use crate::task_ledger::snapshot::{listed_event, short_event};
-use crate::tasks::Phase;
 use crate::truncate_reply::truncate_reply;
 
-/// A waiting request does not ask the store more often, whatever wakes it.
-const MIN_INTERVAL: Duration = Duration::from_millis(50);
 /// How often it asks though nothing wakes it: a wake-up of another registry may be lost.
 const RECHECK_INTERVAL: Duration = Duration::from_secs(5);
 
@@ -37,28 +32,14 @@ pub(in crate::rpc) async fn events(
     check_enabled(ctx)?;
     let waiters = &ctx.task_ledger.notices.events;
     let mut waiter = (request.wait_ms > 0).then(|| waiters.join(&request.task_id)).flatten();
-    let stop = ctx.tasks.stop_token(Phase::Requests);
-    let wait = Duration::from_millis(u64::try_from(request.wait_ms).unwrap_or_default());
-    let deadline = Instant::now() + wait;
+    let hold = Hold::new(ctx, request.wait_ms);
     loop {
         let found = look(ctx, &request).await?;
         let is_answer = !found.events.is_empty() || found.is_terminal;
         let Some(waiter) = waiter.as_mut().filter(|_| !is_answer) else {
             return reply(ctx, request, found);
         };
-        let began = Instant::now();
-        call.place = None;
-        let may_be_more = tokio::select! {
-            () = stop.cancelled() => false,
-            () = tokio::time::sleep_until(deadline) => false,
-            () = waiter.woken() => true,
-            () = tokio::time::sleep(RECHECK_INTERVAL) => true,
-        };
-        if may_be_more {
-            tokio::time::sleep_until(deadline.min(began + MIN_INTERVAL)).await;
-        }
-        call.waited += began.elapsed();
-        if !may_be_more {
+        if !hold.wait(call, waiter.woken(), Some(RECHECK_INTERVAL)).await {
             return reply(ctx, request, found);
         }
     }
