@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use agentnet::{RegistryClient, RegistryError, RequestError, ResolveError, SendError, StreamError};
+use agentnet_protocol::AgentInfo;
 use agentnet_protocol::envelope::kind;
 use agentnet_protocol::rpc::{ResolveAccountRequest, SearchRequest};
 use agentnet_protocol::target::Target;
@@ -97,6 +98,36 @@ pub(crate) async fn with_similar_capability(global: &Global, target: &Target, fa
         Some(similar) => format!("{unknown}: did you mean `{}`?", clean(&similar)),
         None => format!("{unknown}: `agentnet list` shows the capabilities of all agents"),
     })
+}
+
+/// A note if no agent online has the capability, with a similar one if there is one.
+pub(crate) fn capability_note(online: &[AgentInfo], wanted: &str) -> Option<String> {
+    let offered = || online.iter().flat_map(|agent| &agent.capabilities);
+    if offered().any(|name| name == wanted) {
+        return None;
+    }
+    let same = offered()
+        .find(|name| name.to_lowercase() == wanted.to_lowercase())
+        .cloned();
+    let meant = same.or_else(|| closest(wanted, offered().cloned()));
+    let meant = meant.map_or_else(String::new, |name| {
+        format!(" (did you mean capability:{}?)", clean(&name))
+    });
+    Some(format!(
+        "note: no agent online has the capability {}{meant}",
+        clean(wanted)
+    ))
+}
+
+/// Prints that note about the capability of a task that waits for a worker. Prints nothing if no registry answers soon.
+pub(crate) async fn note_capability(registry: &RegistryClient, wanted: &str, output: Output) {
+    let registry = registry.clone().with_timeout(SUGGESTION_TIMEOUT);
+    let Ok(Ok(online)) = tokio::time::timeout(SUGGESTION_TIMEOUT, registry.list_online()).await else {
+        return;
+    };
+    if let Some(note) = capability_note(&online, wanted) {
+        output.note(format!("{note}; the task waits for one"));
+    }
 }
 
 /// As [`send_failure`]; for an unknown username with a similar one.
@@ -195,6 +226,20 @@ pub(crate) fn closest(wanted: &str, names: impl IntoIterator<Item = String>) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_capability_without_an_agent_online_is_noted() {
+        let online = [AgentInfo {
+            capabilities: vec!["weather".into()],
+            ..AgentInfo::default()
+        }];
+        assert_eq!(capability_note(&online, "weather"), None);
+        for wanted in ["Weather", "wether"] {
+            let said = capability_note(&online, wanted).unwrap();
+            assert!(said.contains("did you mean capability:weather?"), "{said}");
+        }
+        assert!(!capability_note(&online, "chess").unwrap().contains("did you mean"));
+    }
 
     #[test]
     fn the_closest_name_is_offered() {

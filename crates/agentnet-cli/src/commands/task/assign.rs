@@ -197,6 +197,9 @@ impl Assign {
         } else if !self.wait {
             output.document(&document(&task, &snapshot))?;
         }
+        if let (Target::Capability(name), true) = (target, task.created()) {
+            did_you_mean::note_capability(&registry, name, output).await;
+        }
         match self.wait {
             true => wait(&registry, &task, output).await,
             false => Ok(()),

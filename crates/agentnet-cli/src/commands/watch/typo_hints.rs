@@ -7,7 +7,7 @@ use agentnet_protocol::rpc::ProfileRequest;
 use agentnet_protocol::username::lookup_key;
 
 use super::filter::Filter;
-use crate::did_you_mean::{closest, similar_username};
+use crate::did_you_mean::{capability_note, similar_username};
 use crate::output::Output;
 use crate::output::sanitize::clean;
 
@@ -29,24 +29,6 @@ pub(super) async fn print(registry: RegistryClient, filter: Filter, output: Outp
             output.note(note);
         }
     }
-}
-
-fn capability_note(online: &[AgentInfo], wanted: &str) -> Option<String> {
-    let offered = || online.iter().flat_map(|agent| &agent.capabilities);
-    if offered().any(|name| name == wanted) {
-        return None;
-    }
-    let same = offered()
-        .find(|name| name.to_lowercase() == wanted.to_lowercase())
-        .cloned();
-    let meant = same.or_else(|| closest(wanted, offered().cloned()));
-    let meant = meant.map_or_else(String::new, |name| {
-        format!(" (did you mean capability:{}?)", clean(&name))
-    });
-    Some(format!(
-        "note: no agent online has the capability {}{meant}",
-        clean(wanted)
-    ))
 }
 
 async fn agent_note(registry: &RegistryClient, online: &[AgentInfo], wanted: &str) -> Option<String> {
@@ -79,23 +61,4 @@ async fn agent_note(registry: &RegistryClient, online: &[AgentInfo], wanted: &st
     let meant = similar_username(registry, &name).await;
     let meant = meant.map_or_else(String::new, |name| format!(" (did you mean @{}?)", clean(&name)));
     Some(format!("note: there is no agent {} yet{meant}", clean(wanted)))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_capability_that_nobody_has_is_told() {
-        let online = [AgentInfo {
-            capabilities: vec!["weather".into()],
-            ..AgentInfo::default()
-        }];
-        assert_eq!(capability_note(&online, "weather"), None);
-        for wanted in ["Weather", "wether"] {
-            let said = capability_note(&online, wanted).unwrap();
-            assert!(said.contains("did you mean capability:weather?"), "{said}");
-        }
-        assert!(!capability_note(&online, "chess").unwrap().contains("did you mean"));
-    }
 }
