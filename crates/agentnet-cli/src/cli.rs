@@ -61,7 +61,7 @@ pub(crate) enum Command {
     Request(commands::request::Request),
     /// Show and manage the messages that wait for agents that are offline
     Mailbox(commands::mailbox::Mailbox),
-    /// Have work done that outlives a call: assign tasks, look at them, do them
+    /// Assign, inspect and do tasks: work that outlives a call
     Task(commands::task::Task),
     /// As `task list`
     Tasks(commands::task::list::List),

@@ -117,7 +117,7 @@ class NodeFacade(BlobMethods):
 
     @expand_options()
     def task(self, to: str, text: str = "", **options: Unpack[TaskOptions]) -> Coroutine[Any, Any, Task]:
-        """Asks for work that somebody shall do, also if it takes long, or begins later; see ``AgentNode.task``."""
+        """Asks for work that may take long, or begin later; see ``AgentNode.task``."""
         return self._node.task(to, text, **options)
 
     def open_task(self, task_id: str | HasTaskId) -> Task:

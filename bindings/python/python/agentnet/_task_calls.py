@@ -25,7 +25,7 @@ class TaskCalls(Lookups):
 
     @expand_options()
     def task(self, to: str, text: str = "", **options: Unpack[TaskOptions]) -> Coroutine[Any, Any, Task]:
-        """Asks for work that somebody shall do, also if it takes long, or begins later (PROTOCOL.md section 22): an account
+        """Asks for work that may take long, or begin later (PROTOCOL.md section 22): an account
         (``@name``, ``name``, ``acct_…`` or ``account:<id>``), or any agent with a capability (``capability:<name>``).
 
         When it returns, the task is stored safely. Repeating it with the same ``key`` or ``task_id`` gives the same task.

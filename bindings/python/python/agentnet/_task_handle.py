@@ -74,8 +74,8 @@ class TaskOutcome:
 
 
 class TaskEvents:
-    """The events of a task in their order, each once: ``async for event in task.events()``. It ends behind the last event of a
-    task that has ended, and goes on where it was after the registry or the connection was away."""
+    """The events of a task in their order, each once: ``async for event in task.events()``. It ends after the last event of a
+    task that has ended, and continues where it stopped after an outage of the registry or the connection."""
 
     def __init__(self, native: TaskHandle, after: int) -> None:
         self._native = native
@@ -85,7 +85,7 @@ class TaskEvents:
 
     @property
     def last(self) -> int:
-        """The number of the event that was given last: ``task.events(after=last)`` goes on behind it."""
+        """The number of the last event that was given: ``task.events(after=last)`` continues after it."""
         return self._seen
 
     def __aiter__(self) -> AsyncIterator[TaskEvent]:
@@ -133,8 +133,8 @@ class Task:
 
     @property
     def not_told(self) -> str | None:
-        """Why the account that is to do it could not be told of it, if so: it has no session that claims tasks, and no message
-        could be kept for it either. The task waits nevertheless."""
+        """Why the account that is to do it could not be notified, if so: it has no session that claims tasks, and a message
+        could not be kept for it. The task is stored in any case."""
         return self._native.not_told
 
     async def status(self) -> dict[str, Any]:
@@ -142,9 +142,9 @@ class Task:
         return await completion(self._native.status())
 
     async def cancel(self, reason: str = "", *, cascade: bool = True) -> dict[str, Any]:
-        """Says that the task is not wanted any more, nor its parts unless ``cascade`` is False; returns it as it is then. One
-        that no worker has is over at once; otherwise the worker is told, and has 30 seconds to stop. A worker that works by messages is told by one,
-        if need be through its mailbox; those of the parts are not.
+        """Cancels the task, and its parts unless ``cascade`` is False; returns the task as it is then. A task without a worker
+        ends at once; otherwise the worker is asked to stop, and has 30 seconds for it. A worker that works by messages gets a
+        message, if need be through its mailbox; workers of the parts get none.
 
         Raises ``TaskError`` with ``task_not_cancelable`` for a task that has ended, with ``task_forbidden`` for one of others.
         """
@@ -153,15 +153,14 @@ class Task:
     async def input(self, payload: Any) -> dict[str, Any]:
         """Answers the worker, which waits (``input_required`` or ``auth_required``); returns the task as it is then.
 
-        The task goes on with any worker, which gets the answer, any JSON, as ``input``; one that works by messages gets it by a
-        message. Raises ``TaskError`` with
-        ``task_needs_no_input`` for one whose worker does not wait.
+        Any worker may continue the task, and gets the answer, any JSON, as ``input``; a worker that works by messages gets a
+        message. Raises ``TaskError`` with ``task_needs_no_input`` if the worker does not wait.
         """
         return await completion(self._native.input(payload))
 
     async def retry(self) -> dict[str, Any]:
-        """Asks for another attempt of a task that failed; returns it as it is then. A worker that works by messages is told of
-        it again. Raises ``TaskError`` with ``task_not_retriable`` for one that has not failed."""
+        """Asks for another attempt of a task that failed; returns it as it is then. A worker that works by messages gets
+        another message. Raises ``TaskError`` with ``task_not_retriable`` for a task that has not failed."""
         return await completion(self._native.retry())
 
     def events(self, after: int = 0) -> TaskEvents:

@@ -58,12 +58,12 @@ class TaskFailure(AgentNetError):
 
     @classmethod
     def canceled(cls) -> TaskFailure:
-        """The work has stopped, because the task is not wanted any more."""
+        """The work has stopped, because the task was cancelled."""
         return cls("canceled", "canceled")
 
     @classmethod
     def input_required(cls, text: str) -> TaskFailure:
-        """The work needs an answer: the task waits for it, and goes on with another call of the handler, which has it as
+        """The work needs an answer: the task waits for it. Then the handler is called again, with the answer as
         ``input``."""
         return cls("input_required", "", text)
 
@@ -143,7 +143,7 @@ def _work(claim: dict[str, Any]) -> ClaimedWork:
 
 
 class TaskContext:
-    """What the handler of a task can do besides looking at it. It keeps telling the registry that the worker is there."""
+    """What the handler of a task can do besides looking at it. It keeps the lease with heartbeats."""
 
     def __init__(self, native: ClaimedContext, task_id: str) -> None:
         self._native = native
@@ -175,7 +175,7 @@ class TaskContext:
 
     @property
     def cancelled(self) -> bool:
-        """Whether the work is to stop: the task is not wanted any more, or is no longer this worker's. Then raise
+        """Whether the work is to stop: the task was cancelled, or is no longer this worker's. Then raise
         ``TaskFailure.canceled()``, or return what came of it nevertheless."""
         return self._native.cancelled
 

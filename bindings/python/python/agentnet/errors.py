@@ -63,7 +63,7 @@ class MailboxError(DeliveryError):
 
 
 class TaskError(RegistryRefusedError):
-    """The registry does not do with a task what was asked: ``<code>: <detail>``. The codes are those of PROTOCOL.md section
+    """The registry refused a request about a task: ``<code>: <detail>``. The codes are those of PROTOCOL.md section
     22.3, such as ``task_conflict``, and ``task_unsupported`` if no registry of the network keeps tasks. An
     unknown task is a ``RegistryRefusedError``, as everything that is unknown."""
 

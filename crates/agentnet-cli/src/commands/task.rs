@@ -49,7 +49,7 @@ enum Action {
     Tree(tree::Tree),
     /// Show what happened to a task, in order
     Events(events::Events),
-    /// Tell that tasks are not wanted any more; their parts are cancelled too
+    /// Cancel tasks and their parts
     Cancel(change::CancelTasks),
     /// Try tasks again that have failed
     Retry(change::RetryTasks),
@@ -110,7 +110,7 @@ pub(crate) enum StateArg {
     Completed,
     /// It is given up
     Failed,
-    /// It is not wanted any more
+    /// It was cancelled
     Canceled,
     /// The worker does not do such work
     Rejected,

@@ -32,7 +32,7 @@ pub(crate) fn hint(code: &str) -> Option<&'static str> {
              otherwise"
         }
         error::FORBIDDEN => {
-            "who asked for the task, or for one that it is a part of, may do this: name that agent with --as"
+            "only the coordinator of the task or of its parent, and its worker, may do this: name that agent with --as"
         }
         error::SESSION_UNKNOWN => "`agentnet search` shows every account; a session that has ended is started again",
         error::TOO_MANY => {

@@ -141,9 +141,9 @@ async fn a_worker_that_works_by_messages_is_to_be_told() {
     let cancel = agentnet(&url, ["task", "cancel", "--as", "ada", "--reason", "no more", &id]).await;
     let note = cancel.stderr.clone();
     assert_eq!(cancel.ok(), format!("✓ {id} is canceled\n"));
-    assert!(note.contains("works by messages and was not told"), "{note}");
+    assert!(note.contains("works by messages and was not notified"), "{note}");
     // What the note shows does it.
-    let (_, shown) = note.split_once("tell it: agentnet ").unwrap();
+    let (_, shown) = note.split_once("notify it: agentnet ").unwrap();
     let (words, payload) = shown.trim().split_once(" '").unwrap();
     let payload = payload.strip_suffix('\'').unwrap();
     agentnet(&url, words.split(' ').chain([payload])).await.ok();

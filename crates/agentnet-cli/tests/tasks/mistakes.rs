@@ -147,7 +147,7 @@ async fn a_worker_without_a_program_does_not_begin() {
         ),
         (
             "task work --capability a.b -- sh",
-            "nobody can ask for a capability `a.b`",
+            "no client can ask for a capability `a.b`",
         ),
         ("task work --concurrency 0 -- sh", "--concurrency"),
         ("task work --grace never -- sh", "--grace"),

@@ -191,7 +191,7 @@ async fn a_cancelled_task_stops_its_command_and_what_that_has_started() {
     let told = agentnet(&url, ["task", "cancel", "--as", "ada", "--reason", "not needed", &id])
         .await
         .ok();
-    assert!(told.contains("is told to stop"), "{told}");
+    assert!(told.contains("its worker was asked to stop"), "{told}");
     gone(pid).await;
     let done = builder.next_line().await;
     assert!(done.starts_with(&format!("canceled {id}")), "{done}");

@@ -18,9 +18,9 @@ use crate::memory::conversation::{Recalled, marked_message};
 
 /// Time that a checkpoint after the reply needs at least.
 const MIN_COMPACTION_TIME: Duration = Duration::from_secs(3);
-/// What a model is told of a task, behind its prompt.
-const TASK_RULES: &str = "The last message is a task. Work at it now: your answer ends the task and is its result. Nobody answers \
-                          questions that you ask in it.";
+/// Rules for tasks, behind the model's prompt.
+const TASK_RULES: &str = "The last message is a task. Work at it now: your answer ends the task and is its result. Questions \
+                          that you ask in it are not answered.";
 
 /// A question, and the agent that answers it.
 pub(super) struct Answering<'a> {

@@ -38,16 +38,16 @@ macro_rules! signed_calls {
 }
 
 signed_calls! {
-    /// Makes a task. For a task of `delivery` `message` the caller also has to tell the account by a message `task.assign`, as
+    /// Makes a task. For a task of `delivery` `message` the caller also has to send the account a message `task.assign`, as
     /// [`NewTask::start`](crate::NewTask::start) does.
     task_create(TaskCreateRequest) -> TaskCreateReply;
-    /// Says that a task is not wanted any more.
+    /// Cancels a task.
     task_cancel(TaskCancelRequest) -> TaskReply;
     /// Answers a worker that waits.
     task_input(TaskInputRequest) -> TaskReply;
     /// Asks for another attempt of a task that failed.
     task_retry(TaskRetryRequest) -> TaskReply;
-    /// Says that a session is still at its tasks.
+    /// Says that a session still works on its tasks.
     task_heartbeat(TaskHeartbeatRequest) -> TaskHeartbeatReply;
     /// Says how an attempt has ended.
     task_finish(TaskFinishRequest) -> TaskFinishReply;

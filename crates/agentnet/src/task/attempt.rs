@@ -14,7 +14,7 @@ use super::error::TaskError;
 /// The shortest time between two heartbeats that only an event asks for: whoever may publish can send events.
 const MIN_INTERVAL: Duration = Duration::from_millis(100);
 /// When the first heartbeat is sent, unless the attempt has ended by then: it confirms that the worker has got the task. The registry
-/// does not count an attempt of whose worker nothing was heard (PROTOCOL.md section 22.7).
+/// does not count an attempt whose worker has sent nothing (PROTOCOL.md section 22.7).
 const FIRST_HEARTBEAT: Duration = Duration::from_millis(200);
 /// The longest pause before a heartbeat that failed is sent again.
 const MAX_RETRY_DELAY: Duration = Duration::from_secs(1);

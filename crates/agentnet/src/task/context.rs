@@ -114,7 +114,7 @@ impl TaskContext {
         }
     }
 
-    /// Returns when the work is to stop: the task is not wanted any more, or the lease is lost. In the first case the handler has
+    /// Returns when the work is to stop: the task was cancelled, or the lease is lost. In the first case the handler has
     /// 30 s, unless the registry is set otherwise, to return [`TaskFailure::canceled`](crate::TaskFailure::canceled), or what
     /// came of the task nevertheless.
     pub async fn cancelled(&self) {
@@ -127,7 +127,7 @@ impl TaskContext {
         self.attempt.cancelled.is_cancelled()
     }
 
-    /// Returns when the lease is lost: another worker may be at the task, and what this handler returns does not count. It is
+    /// Returns when the lease is lost: another worker may have the task, and what this handler returns does not count. It is
     /// dropped five seconds later.
     pub async fn lease_lost(&self) {
         self.attempt.lost.cancelled().await;

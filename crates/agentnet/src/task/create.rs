@@ -20,7 +20,7 @@ use crate::send::error::SendError;
 use crate::session::Session;
 
 impl AgentNode {
-    /// Work that somebody shall do, also if it takes long, or begins later (PROTOCOL.md section 22): for an account (`@name`,
+    /// Asks for work that may take long, or begin later (PROTOCOL.md section 22): for an account (`@name`,
     /// `name`, `acct_…` or `account:<id>`), or for any agent with a capability (`capability:<name>`).
     ///
     /// ```no_run
@@ -49,7 +49,7 @@ impl AgentNode {
 }
 
 impl AgentSdk {
-    /// Work that somebody shall do, see [`AgentNode::task`].
+    /// Asks for work, see [`AgentNode::task`].
     pub fn task(&self, to: impl Into<String>) -> NewTask {
         self.node().task(to)
     }
@@ -200,8 +200,8 @@ impl NewTask {
     /// Makes the task. When this returns, it is stored safely. Repeating it with the same [`id`](Self::id) or
     /// [`key`](Self::key) gives the same task.
     ///
-    /// An account that has no session that claims tasks is told by a message, which waits in its mailbox where need be; where
-    /// that fails, the task waits nevertheless, and [`TaskHandle::not_told`] says why.
+    /// If no session of the account claims tasks, the account gets a message, which waits in its mailbox where need be. If that
+    /// fails, the task is still stored, and [`TaskHandle::not_told`] says why.
     ///
     /// # Errors
     /// [`TaskError`]: `task_conflict` for another task under the same id or key.
@@ -252,7 +252,7 @@ impl NewTask {
             false => None,
         };
         if let Some(error) = &not_told {
-            tracing::warn!(task_id = reply.task.task_id, %error, "the task is stored, but its worker could not be told of it");
+            tracing::warn!(task_id = reply.task.task_id, %error, "the task is stored, but its worker could not be notified");
         }
         Ok(TaskHandle::started(node, reply, assignment, not_told))
     }

@@ -20,8 +20,8 @@ const MIN_INTERVAL: Duration = Duration::from_millis(200);
 
 /// The events of a task in their order, each once: see [`TaskHandle::events`](crate::TaskHandle::events).
 ///
-/// It goes on where it was after a registry, its database or the connection was away, for ten minutes; it ends behind the last
-/// event of a task that has ended, and after an error.
+/// After an outage of the registry, its database or the connection of up to ten minutes it continues where it stopped; it ends
+/// after the last event of a task that has ended, and after an error.
 #[must_use = "a stream does nothing unless it is polled"]
 pub struct TaskEvents(BoxStream<'static, Result<TaskEvent, TaskError>>);
 

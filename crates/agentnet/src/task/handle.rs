@@ -82,8 +82,8 @@ impl TaskHandle {
         self.snapshot.as_deref()
     }
 
-    /// Why the account that is to do it could not be told of it, and neither could a message be kept for it. The task waits
-    /// nevertheless for a session of the account that claims tasks.
+    /// Why the account that is to do it could not be notified: a message could be neither delivered nor kept for it. The task
+    /// still waits for a session of the account that claims tasks.
     #[must_use]
     pub fn not_told(&self) -> Option<&SendError> {
         self.not_told.as_deref()
@@ -97,12 +97,12 @@ impl TaskHandle {
         Ok(self.registry()?.task_status(&self.id).await?.task)
     }
 
-    /// Says that the task and its parts are not wanted any more. One that no worker has is over at once; otherwise the worker is
-    /// told, and has 30 s to stop, unless the registry is set otherwise. A worker that works by messages is told by one, which
-    /// waits in its mailbox where need be; those of the parts are not.
+    /// Cancels the task and its parts. A task without a worker ends at once; otherwise the worker is asked to stop, and has 30 s
+    /// for it, unless the registry is set otherwise. A worker that works by messages gets a message, which waits in its mailbox
+    /// where need be; workers of the parts get none.
     ///
     /// # Errors
-    /// [`TaskError`], `task_not_cancelable` for one that has ended among them.
+    /// [`TaskError`], such as `task_not_cancelable` for a task that has ended.
     pub async fn cancel(&self, reason: impl Into<String>) -> Result<TaskSnapshot, TaskError> {
         self.request_cancel(reason.into(), false).await
     }
@@ -130,12 +130,12 @@ impl TaskHandle {
         Ok(task)
     }
 
-    /// Answers a worker that waits (`input_required` or `auth_required`): the task goes on with any worker, which gets the answer
-    /// as [`ClaimedWork::input`](crate::ClaimedWork::input). A worker that works by messages gets it by one, which waits in its
-    /// mailbox where need be.
+    /// Answers a worker that waits (`input_required` or `auth_required`): any worker may continue the task, and gets the answer
+    /// as [`ClaimedWork::input`](crate::ClaimedWork::input). A worker that works by messages gets it in a message, which waits
+    /// in its mailbox where need be.
     ///
     /// # Errors
-    /// [`TaskError`], `task_needs_no_input` for one whose worker does not wait among them.
+    /// [`TaskError`], such as `task_needs_no_input` if the worker does not wait.
     pub async fn input(&self, payload: impl IntoPayload) -> Result<TaskSnapshot, TaskError> {
         let payload = payload.into_payload()?;
         let caller = self.caller()?;
@@ -151,11 +151,11 @@ impl TaskHandle {
         Ok(task)
     }
 
-    /// Asks for another attempt of a task that failed. A worker that works by messages is told of the task again; with its
-    /// payload only by the handle that [`NewTask::start`](crate::NewTask::start) has returned.
+    /// Asks for another attempt of a task that failed. A worker that works by messages gets another message; it has the
+    /// payload only from the handle that [`NewTask::start`](crate::NewTask::start) has returned.
     ///
     /// # Errors
-    /// [`TaskError`], `task_not_retriable` for one that has not failed among them.
+    /// [`TaskError`], such as `task_not_retriable` for a task that has not failed.
     pub async fn retry(&self) -> Result<TaskSnapshot, TaskError> {
         let caller = self.caller()?;
         let request = TaskRetryRequest {
@@ -177,7 +177,7 @@ impl TaskHandle {
         }
         let assignment = self.assignment.as_deref();
         if let Err(error) = Box::pin(notice.tell(&self.node, task, assignment)).await {
-            tracing::warn!(task_id = task.task_id, %error, "the task is changed, but its worker could not be told");
+            tracing::warn!(task_id = task.task_id, %error, "the task is changed, but its worker could not be notified");
         }
     }
 

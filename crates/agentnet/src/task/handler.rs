@@ -12,7 +12,7 @@ pub type TaskHandlerResult = Result<TaskOutput, TaskFailure>;
 ///
 /// Handlers run concurrently, up to [`task_concurrency`](crate::AgentBuilder::task_concurrency). They have no time limit but the
 /// deadline of their task. The node keeps the lease while a handler runs; it says by
-/// [`TaskContext::cancelled`] when the work is not wanted any more. A handler that panics has failed, and another attempt is
+/// [`TaskContext::cancelled`] when the work is to stop. A handler that panics has failed, and another attempt is
 /// made while the task has some left.
 ///
 /// A task may be done more than once: where a worker is lost, another one does it again. What came of it counts once.

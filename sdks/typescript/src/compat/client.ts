@@ -207,7 +207,7 @@ export class AgentNetClient extends ClientRegistryCalls {
     return await this.#changeMailbox({ action: "requeue", messageIds, state: "dead" });
   }
 
-  /** Deletes messages of the own mailbox: those named, at most 100, or all in a state. Their senders are told. Gives their number. */
+  /** Deletes messages of the own mailbox: those named, at most 100, or all in a state, and notifies their senders. Gives their number. */
   async dropMailbox(which: { messageIds?: readonly string[]; state?: MailboxState }): Promise<number> {
     return await this.#changeMailbox({ ...which, action: "drop" });
   }

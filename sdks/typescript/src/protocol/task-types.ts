@@ -67,14 +67,14 @@ export interface TaskSnapshot {
   updatedAt: string;
   /** The last message about it. */
   messageId?: string;
-  /** It has ended, or waits for somebody, as the later Python implementation has it: see `state`. */
+  /** It has ended, or waits for an answer, as the later Python implementation has it: see `state`. */
   terminal: boolean;
   /** Number of events: the `seq` of the last one. */
   eventCount: number;
   latestEvent?: TaskEvent;
   /** A {@link TaskState}. */
   state: string;
-  /** It waits for somebody, and goes on after an answer. */
+  /** It waits for an answer, and continues after it. */
   resumable: boolean;
   /** Why it ended: a code. */
   code?: string;
@@ -88,7 +88,7 @@ export interface TaskSnapshot {
   maxAttempts: number;
   /** The capability that its worker must have. */
   capability?: string;
-  /** `message` where its worker works by messages, and is told by messages. */
+  /** `message`: its worker gets the task and reports by messages. */
   delivery?: string;
   /** The account of the worker. */
   workerAccountId?: string;
@@ -98,7 +98,7 @@ export interface TaskSnapshot {
   heartbeatAt?: string;
   /** The worker has been silent for half of its time, or is offline. */
   stalled: boolean;
-  /** It is not wanted any more, and its worker has not stopped yet. */
+  /** A cancellation was requested, and its worker has not stopped yet. */
   cancelRequested: boolean;
   /** Not before this time. */
   notBefore?: string;
@@ -154,7 +154,7 @@ export interface TaskCreateReply {
   task: TaskSnapshot;
   /** It is new; otherwise its id or its key was known. */
   created: boolean;
-  /** `lease`: its worker claims it; `message`: the account is to be told by a message `task.assign`. */
+  /** `lease`: its worker claims it; `message`: the account is to get a message `task.assign`. */
   delivery: string;
   generatedAt: string;
 }
@@ -318,7 +318,7 @@ export interface TaskHeartbeatResult {
   ok: boolean;
   /** When it ends. */
   leaseUntil?: string;
-  /** The task is not wanted any more. */
+  /** A cancellation was requested: stop. */
   cancelRequested: boolean;
   /** Why the lease does not go on. */
   code?: string;

@@ -1,4 +1,4 @@
-//! The check of the tasks: stalled ones, failures of the last hour, and work that nobody takes.
+//! The check of the tasks: stalled ones, failures of the last hour, and tasks that no worker claims.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ const PAGE_SIZE: usize = 100;
 const MAX_PAGES: usize = 20;
 /// Failures of so long ago count.
 const FAILED_WITHIN: Duration = Duration::from_secs(3_600);
-/// A task that waits longer is told of: there may be no worker for it.
+/// A task that waits longer is reported: there may be no worker for it.
 const LONG_WAIT: Duration = Duration::from_secs(24 * 3_600);
 
 /// The tasks that are judged.
@@ -102,8 +102,8 @@ fn stalled(seen: &SeenTasks, text: &str) -> Option<Finding> {
     (stalled > 0).then(|| {
         Finding::warn(
             format!("{text}; {stalled} stalled: the worker is silent"),
-            "`agentnet task list --state working` shows them; a lost worker's task is tried again or fails when its time of silence \
-             is over",
+            "`agentnet task list --state working` shows them; a worker that stays silent for the heartbeat time loses its task: \
+             it is tried again, or fails",
         )
     })
 }

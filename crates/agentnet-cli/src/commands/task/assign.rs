@@ -177,7 +177,7 @@ impl Assign {
         spinner.end();
         if let Some(why) = task.not_told() {
             output.note(format!(
-                "warning: {} was not told of the task: {}; the same command with --key tells it again",
+                "warning: {} was not notified of the task: {}; the same command with --key notifies it again",
                 shown(target),
                 clean(&why.to_string())
             ));

@@ -40,7 +40,7 @@ const OPEN: [TaskState; 4] = [
 /// States in which a task takes an answer.
 const BLOCKED: [TaskState; 2] = [TaskState::InputRequired, TaskState::AuthRequired];
 
-/// Tell that tasks are not wanted any more.
+/// Cancel tasks.
 #[derive(Debug, Args)]
 pub(super) struct CancelTasks {
     /// Which tasks
@@ -227,7 +227,7 @@ impl CancelTasks {
             let task = &reply.task;
             match task.state.as_str() {
                 "canceled" => format!("{} is canceled", cells::name(task)),
-                _ => format!("{} is told to stop", cells::name(task)),
+                _ => format!("{}: its worker was asked to stop", cells::name(task)),
             }
         };
         let untold = |_: &TaskReply| Untold::Canceled {

@@ -38,7 +38,7 @@ pub(super) fn note(task: &TaskSnapshot, untold: &Untold, username: &str) -> Opti
         false => format!("send {} a message task.assign (docs/TASKS.md)", clean(worker)),
     };
     Some(format!(
-        "warning: the worker of {} works by messages and was not told; tell it: {how}",
+        "warning: the worker of {} works by messages and was not notified; notify it: {how}",
         cells::name(task)
     ))
 }

@@ -49,7 +49,7 @@ const AFTER_HELP: &str = "\
 The command is run without a shell, once for each task:
   standard input   the task as one JSON object: task_id, title, text, payload, attempt, max_attempts, checkpoint, input, ...
   standard output  the result: JSON, or text
-  standard error   `::progress 40 tests run` tells how far it is, `::checkpoint {\"step\":3}` what another attempt gets; other
+  standard error   `::progress 40 tests run` reports progress, `::checkpoint {\"step\":3}` is kept for another attempt; other
                    lines are shown, and the last ones are the reason of a failure
   exit code        0: completed; 75: failed, and another attempt may help; any other: failed
 When a task is cancelled, the command and all that it has started get SIGTERM, and SIGKILL after --grace seconds.
@@ -67,10 +67,10 @@ pub(super) struct Work {
     /// Tasks at the same time
     #[arg(long, value_name = "N", default_value = "1", value_parser = clap::value_parser!(u32).range(1..=MAX_CONCURRENCY))]
     concurrency: u32,
-    /// Stop after so many tasks; 0 goes on until Ctrl-C
+    /// Stop after so many tasks; 0: run until Ctrl-C
     #[arg(long, value_name = "N", default_value = "0")]
     max_tasks: u64,
-    /// How long a command may take to end when it is told to stop, in seconds
+    /// Seconds that a command has to end after it was asked to stop
     #[arg(long, value_name = "SECONDS", default_value = "10")]
     grace: Seconds,
     #[command(flatten)]
@@ -88,7 +88,7 @@ impl Work {
                 .hint("give the program and its arguments behind `--`: agentnet task work --capability build -- ./build.sh")
         })?;
         if let Some(name) = self.capabilities.iter().find(|name| !routable_capability(name.trim())) {
-            let failure = Failure::refused(format!("nobody can ask for a capability `{}`", clean(name)));
+            let failure = Failure::refused(format!("no client can ask for a capability `{}`", clean(name)));
             return Err(failure
                 .with_code("wrong_usage")
                 .hint("a capability has no spaces, dots, `*` or `>`")
@@ -227,7 +227,7 @@ async fn settled(registry: &RegistryClient, outcome: &TaskEnd) {
         }
     };
     if tokio::time::timeout(SETTLE_TIMEOUT, work).await.is_err() {
-        tracing::warn!(task_id = %clean(&outcome.task_id), "the end of a task could not be told to the registry");
+        tracing::warn!(task_id = %clean(&outcome.task_id), "the end of a task could not be reported to the registry");
     }
 }
 

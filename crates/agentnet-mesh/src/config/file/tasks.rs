@@ -8,7 +8,7 @@ use serde::Deserialize;
 #[serde(default, deny_unknown_fields)]
 #[schemars(rename = "Tasks", extend("x-switch" = true))]
 pub(crate) struct TasksFile {
-    /// Tasks that the agent works at at the same time, besides the messages that it answers.
+    /// Number of tasks that the agent does at the same time, besides the messages that it answers.
     #[schemars(range(min = 1, max = 1000))]
     pub(crate) concurrency: usize,
     /// Calls of the model per task. Default: `limits.max_steps`.

@@ -106,8 +106,8 @@ pub(super) async fn cancel(arguments: Value, context: &ToolContext) -> Result<Va
     let cancelled = context.node.task_handle(task_id).cancel(reason).await;
     let task = cancelled.map_err(|error| task_failure(&error))?;
     let note = match task.cancel_requested {
-        true => "its worker is told to stop; it ends within some seconds",
-        false => "nobody works at it any more",
+        true => "its worker was asked to stop; it ends within some seconds",
+        false => "no worker has it",
     };
     Ok(
         json!({ "task_id": cut(&task.task_id, MAX_NAME_CHARS), "state": cut(&task.state, MAX_NAME_CHARS), "note": note }),

@@ -14,7 +14,7 @@ use crate::tools::ToolContext;
 
 /// Wait for a result where the model names none, in seconds.
 const DEFAULT_WAIT_SECONDS: f64 = 90.0;
-/// A task is given up after this time where the model names none, in seconds: nobody may ever claim it.
+/// A task is given up after this time where the model names none, in seconds: it may never be claimed.
 const DEFAULT_DEADLINE_SECONDS: f64 = 86_400.0;
 /// Characters of the detail of an error.
 const MAX_DETAIL_CHARS: usize = 500;
@@ -80,7 +80,7 @@ pub(super) async fn assign(arguments: Value, context: &ToolContext) -> Result<Va
     }
     let note = match handle.not_told() {
         Some(error) => format!(
-            "the task is kept, but {shown} could not be told of it: {}",
+            "the task is kept, but {shown} could not be notified of it: {}",
             cut(&error.to_string(), MAX_DETAIL_CHARS)
         ),
         None => "the task is kept until it is done, also while its agent is offline".to_owned(),
@@ -142,7 +142,7 @@ async fn result_of(handle: &TaskHandle, to: &str, seconds: f64, context: &ToolCo
             "task_id": handle.id(),
             "to": to,
             "state": "open",
-            "note": format!("it is not done after {:.0} s, and goes on", wait.as_secs_f64()),
+            "note": format!("it is not done after {:.0} s, and continues", wait.as_secs_f64()),
         })),
     }
 }

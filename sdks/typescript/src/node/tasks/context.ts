@@ -109,14 +109,14 @@ export class TaskContext {
   }
 
   /**
-   * Is aborted when the work is to stop: the task is not wanted any more, its lease is lost, or the node closes and the drain time is
-   * over. Pass it on to what the handler calls (`fetch(url, { signal: context.signal })`).
+   * Is aborted when the work is to stop: the task was cancelled, its lease is lost, or the node closes and the drain time has
+   * passed. Pass it on to what the handler calls (`fetch(url, { signal: context.signal })`).
    */
   get signal(): AbortSignal {
     return this.#work.signal;
   }
 
-  /** Whether the task is not wanted any more. */
+  /** Whether the task was cancelled. */
   get isCanceled(): boolean {
     return this.#work.isCanceled;
   }
@@ -127,7 +127,7 @@ export class TaskContext {
   }
 
   /**
-   * Resolves when the task is not wanted any more, or its lease is lost; then end the handler, best by throwing
+   * Resolves when the task was cancelled, or its lease is lost; then end the handler, best by throwing
    * `TaskFailure.canceled()`.
    */
   cancelled(): Promise<void> {
@@ -140,7 +140,7 @@ export class TaskContext {
   }
 
   /**
-   * Tells how far the work is; resolves when the registry has it. Of several that are told at the same time, the last one counts.
+   * Reports how far the work is; resolves when the registry has it. Of several reports at the same time, the last one counts.
    *
    * @param percent 0 to 100; undefined: not known.
    * @throws {TaskError} `task_lease_lost`. @throws {InvalidArgumentError} @throws {TooLarge}

@@ -29,7 +29,9 @@ export interface TaskOptions {
   readonly title?: string | undefined;
   /** What is to be done, at most 64 KiB. */
   readonly text?: string | undefined;
-  /** The same for programs, any JSON value of at most 256 KiB. One of more than 128,000 bytes does not reach workers that are told by messages. */
+  /**
+   * The same for programs, any JSON value of at most 256 KiB. Workers that work by messages get none of more than 128,000 bytes.
+   */
   readonly payload?: unknown;
   /** The task that this one is a part of: its id, a handle, or the context of a handler. */
   readonly parent?: string | { readonly id: string } | undefined;
@@ -62,8 +64,8 @@ export interface TaskOptions {
 }
 
 /**
- * Asks for a task to be done, and tells its account by a message where no session of it claims tasks. That the account could not be
- * told is no failure: the task is kept, and the handle says so.
+ * Asks for a task to be done. If no session of the account claims tasks, the account gets a message. If that fails, the call
+ * succeeds all the same: the task is kept, and the handle has the error.
  *
  * @throws {TaskError} @throws {RegistryError} @throws {TargetError} @throws {InvalidArgumentError} @throws {TooLarge}
  * @throws {JsonError}

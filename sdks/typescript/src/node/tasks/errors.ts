@@ -18,7 +18,7 @@ const UNAVAILABLE_CODES: readonly string[] = [
 ];
 
 /**
- * The registry does not do with a task what was asked. Codes (PROTOCOL.md section 22.3): `task_conflict` (another task has this id
+ * The registry refused a request about a task. Codes (PROTOCOL.md section 22.3): `task_conflict` (another task has this id
  * or key), `task_lease_lost`, `task_already_finished`, `task_not_cancelable`, `task_needs_no_input`, `task_not_retriable`,
  * `task_forbidden`, `task_session_unknown`, `task_parent_unknown`, `task_invalid`, `task_limit_reached`, `task_too_large`,
  * `task_disabled`, `task_failed`, `task_status_failed`, `task_list_failed` (the store failed); and `task_unsupported` (no registry of
@@ -102,7 +102,7 @@ export class TaskFailure extends AgentNetError {
     return new TaskFailure({ state: "rejected", code: "rejected", detail });
   }
 
-  /** The worker has stopped, since the task is not wanted any more. */
+  /** The worker has stopped, because the task was cancelled. */
   static canceled(detail?: string): TaskFailure {
     return new TaskFailure({ state: "canceled", code: "canceled", ...(detail === undefined ? {} : { detail }) });
   }
@@ -112,7 +112,7 @@ export class TaskFailure extends AgentNetError {
     return new TaskFailure({ state: "submitted", code: "released" });
   }
 
-  /** The worker needs an answer: the task goes on, with whoever claims it, once `TaskHandle.input` has given one. */
+  /** The worker needs an answer: once `TaskHandle.input` has given one, any worker may claim the task. */
   static inputRequired(text: string): TaskFailure {
     return new TaskFailure({ state: "input_required", code: "input_required", detail: text });
   }

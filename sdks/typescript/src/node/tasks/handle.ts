@@ -114,7 +114,7 @@ export class TaskHandle {
   readonly id: string;
   /** Whether it is new; false: its id or its key was known. Undefined of a handle that was made from an id. */
   readonly created: boolean | undefined;
-  /** `lease`: its worker claims it; `message`: the account was told by a message. Undefined as before. */
+  /** `lease`: its worker claims it; `message`: the account got a message. Undefined as before. */
   readonly delivery: "lease" | "message" | undefined;
   /** The task when it was asked for. Undefined as before. */
   readonly snapshot: TaskSnapshot | undefined;
@@ -136,9 +136,9 @@ export class TaskHandle {
   }
 
   /**
-   * Of a task whose worker works by messages: why the worker could not be told of the task, of its cancellation, the answer or the
-   * retry, whichever was asked for last; the registry has it all the same. Undefined where the worker was told, a message for it is
-   * kept, or it needs none.
+   * Of a task whose worker works by messages: why the last message (about the task, its cancellation, the answer or the retry)
+   * could be neither delivered nor kept; the registry has stored the change all the same. Undefined if the worker got the message,
+   * a mailbox keeps it, or none was needed.
    */
   get notTold(): unknown {
     return this.#notTold;
@@ -153,7 +153,7 @@ export class TaskHandle {
   }
 
   /**
-   * Tells that the task is not wanted any more. One that no worker has ends at once; a worker is told, and has some seconds to stop. A
+   * Cancels the task. A task without a worker ends at once; otherwise the worker is asked to stop, and has some seconds for it. A
    * worker that works by messages gets a message `task.cancel`: see {@link notTold}.
    *
    * @throws {TaskError} `task_not_cancelable`: it has ended. And others.
@@ -230,7 +230,7 @@ export class TaskHandle {
   }
 
   /**
-   * As {@link result}, but also returns when the worker waits for somebody: see `state` of the task, and {@link input}.
+   * As {@link result}, but also returns when the worker waits for an answer: see `state` of the task, and {@link input}.
    *
    * @throws as {@link result}.
    */
@@ -280,7 +280,7 @@ export class TaskHandle {
     } catch (error) {
       throwIfAborted(signal);
       this.#notTold = error;
-      this.#owner.session().logger.warn("the worker of a task could not be told by a message", {
+      this.#owner.session().logger.warn("the worker of a task could not be notified by a message", {
         taskId: this.id,
         error,
       });

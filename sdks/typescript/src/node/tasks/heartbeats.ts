@@ -150,7 +150,7 @@ export class Heartbeats {
       const { code = "" } = result;
       if (code !== "" && !LOST_CODES.includes(code)) {
         // The report is refused, not the lease: the heartbeat itself is sent again without it.
-        const text = `the registry refuses what is told of the task: ${code}`;
+        const text = `the registry refuses the report: ${code}`;
         settle(report, new TaskError(code, text, { rpc: RPC.taskHeartbeat.name, taskId: work.taskId }));
         this.#again(work, undefined);
         continue;

@@ -18,8 +18,8 @@ import { TaskError, TaskFailure } from "./errors.js";
 /** Heartbeats within the time after which a silent worker has lost its task. */
 const HEARTBEATS_PER_LEASE = 3;
 /**
- * When the first heartbeat is sent, unless the attempt has ended by then: the registry does not count an attempt of whose worker
- * nothing was heard (PROTOCOL.md section 22.7).
+ * When the first heartbeat is sent, unless the attempt has ended by then: the registry does not count an attempt whose worker
+ * has sent nothing (PROTOCOL.md section 22.7).
  */
 const FIRST_BEAT_MS = 200;
 
@@ -113,7 +113,7 @@ export class Work {
   report(report: Report): Promise<void> {
     const waiting = deferred<void>();
     if (this.#isLost || this.#hasEnded) {
-      const text = "the attempt has ended: nothing can be told of it";
+      const text = "the attempt has ended: nothing more can be reported";
       waiting.reject(this.#isLost ? this.#leaseLostError() : new NotRunningError(text));
       return waiting.promise;
     }

@@ -254,7 +254,7 @@ async fn tell_progress(mut latest: Latest<(Option<u8>, String)>, context: &TaskC
         let told = latest.borrow_and_update().clone();
         let Some((percent, text)) = told else { continue };
         if let Err(error) = context.progress(percent, text).await {
-            tracing::debug!(%error, "progress was not told");
+            tracing::debug!(%error, "progress was not reported");
         }
         // The end of the command is not waited for longer.
         let mut values = latest.clone();
