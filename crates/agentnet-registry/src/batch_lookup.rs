@@ -194,7 +194,7 @@ impl ClaimLoader {
 async fn claim(store: &dyn Store, claims: &[AccountClaim]) -> Vec<Loaded<Account>> {
     match store.claim_accounts(claims).await {
         Ok(outcomes) => outcomes.into_iter().map(|outcome| outcome.map_err(Arc::new)).collect(),
-        Err(error @ (StoreError::Unavailable(_) | StoreError::Gone(_))) => {
+        Err(error) if error.is_unreachable() => {
             let error = Arc::new(error);
             claims.iter().map(|_| Err(Arc::clone(&error))).collect()
         }

@@ -195,7 +195,7 @@ fn failed(code: &'static str) -> impl Fn(StoreError) -> RpcError {
 fn failed_with(error: &StoreError, code: &'static str) -> RpcError {
     match error {
         // Logged once when it went down.
-        StoreError::Unavailable(_) | StoreError::Gone(_) => tracing::debug!(%error, code, "the database is down"),
+        _ if error.is_unreachable() => tracing::debug!(%error, code, "the database is down"),
         error => tracing::error!(%error, code, "the store failed"),
     }
     RpcError::fault(code)

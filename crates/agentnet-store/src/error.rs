@@ -3,7 +3,7 @@
 use agentnet_protocol::limits::TooLarge;
 
 /// Error of a call on the store.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreError {
     /// The account is bound to another public key (PROTOCOL.md 13.3, `auth_public_key_mismatch`).
@@ -31,4 +31,12 @@ pub enum StoreError {
     /// The database refused the statement.
     #[error("the database failed: {0}")]
     Database(String),
+}
+
+impl StoreError {
+    /// Whether nothing else would succeed now either: the database cannot be reached.
+    #[must_use]
+    pub fn is_unreachable(&self) -> bool {
+        matches!(self, Self::Unavailable(_) | Self::Gone(_))
+    }
 }

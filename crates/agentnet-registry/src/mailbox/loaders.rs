@@ -38,7 +38,7 @@ pub(super) fn put_loader(store: &Arc<dyn Store>, limits: MailboxLimits) -> PutLo
 async fn put(store: &dyn Store, messages: &[NewQueued], limits: &MailboxLimits) -> Vec<Loaded<PutOutcome>> {
     match store.put_messages(messages, limits).await {
         Ok(outcomes) => outcomes.into_iter().map(Ok).collect(),
-        Err(error @ (StoreError::Unavailable(_) | StoreError::Gone(_))) => {
+        Err(error) if error.is_unreachable() => {
             let error = Arc::new(error);
             messages.iter().map(|_| Err(Arc::clone(&error))).collect()
         }

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use agentnet_protocol::compose::{Sender, error_reply};
 use agentnet_protocol::subject::{Subject, may_reply_to, registry_account};
 use agentnet_protocol::{Envelope, Reject, Text, Timestamp, ids};
+use agentnet_store::Store;
 use agentnet_store::model::KnownAccount;
-use agentnet_store::{Store, StoreError};
 use async_nats::Message;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -186,7 +186,7 @@ async fn rejection(ctx: &Context, accounts: &AccountLoader, target: &Target) -> 
     let account = match accounts.load(account_id.clone()).await {
         Ok(account) => account,
         Err(error) => {
-            if !matches!(*error, StoreError::Unavailable(_) | StoreError::Gone(_)) {
+            if !error.is_unreachable() {
                 tracing::warn!(%error, %account_id, "an account could not be looked up; its messages run into their timeout");
             }
             return None;

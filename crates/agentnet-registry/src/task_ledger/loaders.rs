@@ -33,7 +33,7 @@ pub(super) fn create_loader(store: &Arc<dyn Store>, max_open: i64) -> CreateLoad
 async fn create(store: &dyn Store, tasks: &[Task], max_open: i64) -> Vec<Loaded<TaskCreated>> {
     match store.create_tasks(tasks, max_open).await {
         Ok(outcomes) => outcomes.into_iter().map(Ok).collect(),
-        Err(error) if is_down(&error) || tasks.len() == 1 => all_failed(error, tasks.len()),
+        Err(error) if error.is_unreachable() || tasks.len() == 1 => all_failed(error, tasks.len()),
         // One task that fails must not fail the others.
         Err(_) => {
             let mut outcomes = Vec::with_capacity(tasks.len());
@@ -58,7 +58,7 @@ pub(super) fn change_loader(store: &Arc<dyn Store>) -> ChangeLoader {
 async fn change(store: &dyn Store, changes: &[(String, TaskChange)], now: Timestamp) -> Vec<Loaded<TaskChanged>> {
     match store.change_tasks(changes, now).await {
         Ok(outcomes) => outcomes.into_iter().map(Ok).collect(),
-        Err(error) if is_down(&error) || changes.len() == 1 => all_failed(error, changes.len()),
+        Err(error) if error.is_unreachable() || changes.len() == 1 => all_failed(error, changes.len()),
         Err(_) => {
             let mut outcomes = Vec::with_capacity(changes.len());
             for change in changes {
@@ -67,10 +67,6 @@ async fn change(store: &dyn Store, changes: &[(String, TaskChange)], now: Timest
             outcomes
         }
     }
-}
-
-fn is_down(error: &StoreError) -> bool {
-    matches!(error, StoreError::Unavailable(_) | StoreError::Gone(_))
 }
 
 fn all_failed<T>(error: StoreError, count: usize) -> Vec<Loaded<T>> {

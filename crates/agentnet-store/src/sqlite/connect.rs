@@ -13,6 +13,7 @@ use sqlx::{Connection as _, SqliteConnection};
 use super::error::{failed, is_locked, is_no_database, is_not_writable};
 use super::file::OpenFile;
 use super::schema::{APPLICATION_ID, NEWEST, migrator};
+use super::tasks::ClaimQueue;
 use super::{BEGIN_WRITE, SqliteStore};
 use crate::error::StoreError;
 use crate::open::OpenOptions;
@@ -96,6 +97,7 @@ impl SqliteStore {
                     read: write.clone(),
                     write,
                     file: None,
+                    claims: ClaimQueue::default(),
                 })
             }
             DatabaseLocation::File { path, create } => {
@@ -121,7 +123,12 @@ impl SqliteStore {
                     .await
                     .map_err(|error| cannot_open(&name, error))?;
                 let file = Some(OpenFile::at(path));
-                Ok(Self { write, read, file })
+                Ok(Self {
+                    write,
+                    read,
+                    file,
+                    claims: ClaimQueue::default(),
+                })
             }
         }
     }

@@ -27,6 +27,7 @@ use sqlx::{Row as _, Sqlite, Transaction};
 pub(crate) use self::connect::DatabaseLocation;
 use self::error::failed;
 use self::file::{OpenFile, disk_space};
+use self::tasks::ClaimQueue;
 use crate::error::StoreError;
 use crate::model::DiskSpace;
 use crate::store::Store;
@@ -40,6 +41,8 @@ pub(crate) struct SqliteStore {
     read: SqlitePool,
     /// Absent for a database in memory.
     file: Option<OpenFile>,
+    /// Tasks are claimed in the transactions of this queue.
+    claims: ClaimQueue,
 }
 
 /// Begins a transaction that holds the write lock from its beginning, so that what it reads stays true until it commits.

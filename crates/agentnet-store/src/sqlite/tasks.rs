@@ -1,6 +1,7 @@
 //! Tasks in SQLite: lists and counts here, changes in the files below.
 
 mod changes;
+mod claim_queue;
 mod claims;
 mod create;
 mod read;
@@ -16,6 +17,7 @@ use agentnet_protocol::task::TaskState;
 use async_trait::async_trait;
 use sqlx::Row as _;
 
+pub(super) use self::claim_queue::ClaimQueue;
 use self::read::{CHILDREN_WITH_CHILDREN, COUNTS, EVENTS, OPEN_CHILDREN, page_query};
 use self::row::{event_row, state_column, task_row};
 use super::SqliteStore;

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{QueryBuilder, Row as _, Sqlite};
 
+use super::claim_queue;
 use super::read::tasks_by_seq;
 use super::row::{columns, event_columns, event_row, task_row};
 use super::write::save;
@@ -41,35 +42,38 @@ const CLAIMED_EVENT: &str = concat!(
     " FROM agent_task_events WHERE task_id = ? AND kind = 'claimed' ORDER BY seq DESC LIMIT 1"
 );
 
+/// The tasks that a claim gets, each with the events that claiming it has made.
+pub(super) type Claimed = Vec<(Task, Vec<StoredTaskEvent>)>;
+
 /// What [`Tasks::claim_tasks`](crate::store::Tasks::claim_tasks) says.
-pub(super) async fn claim_tasks(
-    store: &SqliteStore,
-    query: &TaskClaimQuery,
-) -> Result<Vec<(Task, Vec<StoredTaskEvent>)>, StoreError> {
+pub(super) async fn claim_tasks(store: &SqliteStore, query: &TaskClaimQuery) -> Result<Claimed, StoreError> {
     store.check_file()?;
     // Most claims find nothing: that needs no write lock.
     if !is_worth_it(store, query).await.map_err(failed)? {
         return Ok(Vec::new());
     }
-    let mut transaction = store.begin_write().await?;
-    let repeated = repeated(&mut transaction, query).await.map_err(failed)?;
+    claim_queue::claim(store, query).await
+}
+
+/// Claims tasks in a transaction; also whether that is more than an earlier call with the token has claimed.
+pub(super) async fn claim_in(
+    transaction: &mut SqliteConnection,
+    query: &TaskClaimQuery,
+) -> Result<(Claimed, bool), sqlx::Error> {
+    let repeated = repeated(transaction, query).await?;
     if !repeated.is_empty() {
-        transaction.rollback().await.map_err(failed)?;
-        return Ok(repeated);
+        return Ok((repeated, false));
     }
-    let seqs = candidates(&mut transaction, query).await.map_err(failed)?;
-    let tasks = tasks_by_seq(&mut transaction, &seqs).await.map_err(failed)?;
+    let seqs = candidates(transaction, query).await?;
+    let tasks = tasks_by_seq(transaction, &seqs).await?;
     let ids: Vec<String> = tasks.iter().map(|task| task.task_id.clone()).collect();
     let mut batch = TaskBatch::new(tasks);
     let claimed = batch.claim(query, &ids);
-    if claimed.is_empty() {
-        transaction.rollback().await.map_err(failed)?;
-        return Ok(claimed);
+    let has_changed = !claimed.is_empty();
+    if has_changed {
+        save(transaction, &batch).await?;
     }
-    save(&mut transaction, &batch).await.map_err(failed)?;
-    transaction.commit().await.map_err(failed)?;
-    store.check_file()?;
-    Ok(claimed)
+    Ok((claimed, has_changed))
 }
 
 /// Whether there is something to claim, or an earlier call with this token has claimed something.
@@ -90,10 +94,7 @@ async fn is_worth_it(store: &SqliteStore, query: &TaskClaimQuery) -> Result<bool
 }
 
 /// The tasks that an earlier call with this token has claimed: its reply was lost.
-async fn repeated(
-    connection: &mut SqliteConnection,
-    query: &TaskClaimQuery,
-) -> Result<Vec<(Task, Vec<StoredTaskEvent>)>, sqlx::Error> {
+async fn repeated(connection: &mut SqliteConnection, query: &TaskClaimQuery) -> Result<Claimed, sqlx::Error> {
     let (first, behind) = lease_range(query);
     let rows = sqlx::query(REPEATED)
         .bind(first)

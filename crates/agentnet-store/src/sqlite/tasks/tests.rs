@@ -1,15 +1,21 @@
-//! Tests of tasks in SQLite alone: query plans, a row that it refuses, and data that cannot be read.
+//! Tests of tasks in SQLite alone: query plans, a row that it refuses, data that cannot be read, and claims that share a
+//! transaction.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use agentnet_protocol::task::TaskState;
 use sqlx::AssertSqlSafe;
 use tempfile::TempDir;
+use tokio::task::JoinHandle;
 
 use super::{CHILDREN_WITH_CHILDREN, COUNTS, EVENTS, OPEN_CHILDREN, changes, claims, create, page_query, read, write};
 use crate::contract::sample::at;
 use crate::contract::sample_tasks::{any_task, claim_at, new_task};
-use crate::model::{Position, TaskClaimQuery, TaskCreated, TaskQuery};
+use crate::model::{Position, StoredTaskEvent, Task, TaskClaimQuery, TaskCreated, TaskQuery, TaskTarget};
 use crate::sqlite::tests::{plan, raw, with_poison};
 use crate::sqlite::{DatabaseLocation, SqliteStore};
+use crate::store::Tasks as _;
 use crate::{OpenOptions, StoreError};
 
 async fn store() -> SqliteStore {
@@ -197,4 +203,110 @@ async fn a_task_that_cannot_be_read_is_told_as_such() {
             "{set}: {error:?}"
         );
     }
+}
+
+/// A claim of the tasks of one account.
+fn claim_of(account_id: &str) -> TaskClaimQuery {
+    TaskClaimQuery {
+        account_id: account_id.to_owned(),
+        token: format!("token-{account_id}"),
+        ..claim_at(1)
+    }
+}
+
+/// A store with a task for each of these accounts.
+async fn store_with_tasks(directory: &TempDir, accounts: &[&str]) -> Arc<SqliteStore> {
+    let location = DatabaseLocation::File {
+        path: directory.path().join("agentnet.db"),
+        create: true,
+    };
+    let store = SqliteStore::open(&location, &OpenOptions::default()).await.unwrap();
+    let task = |account: &&str| Task {
+        target: TaskTarget::Account((*account).to_owned()),
+        ..new_task(&format!("task-{account}"))
+    };
+    let tasks: Vec<Task> = accounts.iter().map(task).collect();
+    store.create_tasks(&tasks, 100).await.unwrap();
+    Arc::new(store)
+}
+
+/// Begins a claim for each account while another transaction writes, the second once the first waits for it.
+async fn begin_claims(
+    store: &Arc<SqliteStore>,
+    accounts: &[&str],
+) -> Vec<JoinHandle<Result<Vec<(Task, Vec<StoredTaskEvent>)>, StoreError>>> {
+    let mut claims = Vec::new();
+    for (count, account) in accounts.iter().enumerate() {
+        let (claiming, query) = (Arc::clone(store), claim_of(account));
+        claims.push(tokio::spawn(async move { claiming.claim_tasks(&query).await }));
+        while store.claims.waiting_count() <= count {
+            tokio::task::yield_now().await;
+        }
+    }
+    claims
+}
+
+#[tokio::test]
+async fn claims_that_wait_share_a_transaction() {
+    let directory = TempDir::new().unwrap();
+    let accounts = ["a", "b", "c", "d"];
+    let store = store_with_tasks(&directory, &accounts).await;
+    let commits = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&commits);
+    let mut writer = store.write.acquire().await.unwrap();
+    writer.lock_handle().await.unwrap().set_commit_hook(move || {
+        counter.fetch_add(1, Ordering::Relaxed);
+        true
+    });
+    drop(writer);
+    let writing = store.begin_write().await.unwrap();
+    let claims = begin_claims(&store, &accounts).await;
+    writing.rollback().await.unwrap();
+    for (account, claim) in accounts.iter().zip(claims) {
+        let claimed = claim.await.unwrap().unwrap();
+        let ids: Vec<&str> = claimed.iter().map(|(task, _)| task.task_id.as_str()).collect();
+        assert_eq!(ids, [format!("task-{account}")]);
+    }
+    assert_eq!(commits.load(Ordering::Relaxed), 1, "one transaction for all claims");
+}
+
+#[tokio::test]
+async fn a_claim_that_fails_does_not_fail_those_that_wait_with_it() {
+    let directory = TempDir::new().unwrap();
+    let accounts = ["a", "broken", "c"];
+    let store = store_with_tasks(&directory, &accounts).await;
+    sqlx::query("UPDATE agent_tasks SET payload = '{' WHERE task_id = 'task-broken'")
+        .execute(&mut raw(&directory.path().join("agentnet.db")).await)
+        .await
+        .unwrap();
+    let writing = store.begin_write().await.unwrap();
+    let claims = begin_claims(&store, &accounts).await;
+    writing.rollback().await.unwrap();
+    for (account, claim) in accounts.iter().zip(claims) {
+        match claim.await.unwrap() {
+            Ok(claimed) => assert_eq!((*account != "broken", claimed.len()), (true, 1), "{account}"),
+            Err(error) => assert!(
+                *account == "broken" && matches!(error, StoreError::Corrupt(_)),
+                "{account}: {error:?}"
+            ),
+        }
+    }
+}
+
+#[tokio::test]
+async fn claims_are_made_though_the_first_caller_goes() {
+    let directory = TempDir::new().unwrap();
+    let accounts = ["a", "b", "c"];
+    let store = store_with_tasks(&directory, &accounts).await;
+    let writing = store.begin_write().await.unwrap();
+    let mut claims = begin_claims(&store, &accounts).await;
+    let first = claims.remove(0);
+    first.abort();
+    assert!(first.await.unwrap_err().is_cancelled());
+    writing.rollback().await.unwrap();
+    for claim in claims {
+        assert_eq!(claim.await.unwrap().unwrap().len(), 1);
+    }
+    let again = store.claim_tasks(&claim_of("a")).await.unwrap();
+    assert_eq!(again.len(), 1, "nobody has claimed what the first caller wanted");
 }
