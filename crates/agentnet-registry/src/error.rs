@@ -32,6 +32,12 @@ pub enum StartError {
         /// What the server says.
         reason: String,
     },
+    /// The credential is not that of a registry.
+    #[error(
+        "the credential in NATS_URL is of account {0}, which is no registry's: use the registry's own identity file \
+         (`agentnet up --secure` makes one)"
+    )]
+    Credential(String),
     /// The metrics cannot be served where they were asked for.
     #[error(transparent)]
     Metrics(#[from] agentnet_metrics_http::BindError),

@@ -1,6 +1,7 @@
 //! The registry's requests, one function each: `(context, request) -> reply text or error` (PROTOCOL.md section 6).
 
 mod authorize;
+mod caller;
 mod hold;
 mod lookup;
 mod mailbox;
@@ -70,6 +71,8 @@ pub(crate) enum Rpc {
 pub(crate) struct Call {
     /// Where the reply goes.
     pub(crate) reply_to: String,
+    /// In secure mode, the account that the broker proves to make the request (PROTOCOL.md section 23.5).
+    pub(crate) caller: Option<String>,
     /// Its place among the requests that are answered at the same time. One that waits for something gives it back.
     pub(crate) place: Option<OwnedSemaphorePermit>,
     /// How long it has waited: no time of the registry's own.
@@ -155,33 +158,33 @@ impl Rpc {
                 let MetricsRequest = decode_request_or_default(body)?;
                 return metrics::metrics(ctx);
             }
-            Self::Register => register::register(ctx, decode_request(body)?, &call.reply_to).boxed(),
+            Self::Register => register::register(ctx, decode_request(body)?, call).boxed(),
             Self::List => presence::list(ctx, decode_request_or_default(body)?).boxed(),
             Self::ResolveKey => lookup::resolve_key(ctx, decode_request(body)?).boxed(),
-            Self::RotateKey => rotate::rotate_key(ctx, decode_request(body)?).boxed(),
+            Self::RotateKey => rotate::rotate_key(ctx, decode_request(body)?, call).boxed(),
             Self::Search => profiles::search(ctx, decode_request(body)?).boxed(),
             Self::Profile => profiles::profile(ctx, decode_request(body)?).boxed(),
-            Self::ThreadStatus => threads::thread_status(ctx, decode_request(body)?).boxed(),
-            Self::ThreadList => threads::thread_list(ctx, decode_request(body)?).boxed(),
-            Self::ThreadMessages => messages::thread_messages(ctx, decode_request(body)?).boxed(),
-            Self::MessageSearch => messages::message_search(ctx, decode_request(body)?).boxed(),
-            Self::MailboxPut => mailbox::put(ctx, decode_request(body)?).boxed(),
-            Self::MailboxLease => mailbox::lease::lease(ctx, decode_request(body)?, call).boxed(),
-            Self::MailboxAck => mailbox::acks::ack(ctx, decode_request(body)?).boxed(),
-            Self::MailboxExtend => mailbox::acks::extend(ctx, decode_request(body)?).boxed(),
-            Self::MailboxStatus => mailbox::admin::status(ctx, decode_request(body)?).boxed(),
-            Self::MailboxList => mailbox::admin::list(ctx, decode_request(body)?).boxed(),
-            Self::MailboxAction => mailbox::admin::action(ctx, decode_request(body)?).boxed(),
-            Self::TaskCreate => task::create::create(ctx, decode_request(body)?).boxed(),
-            Self::TaskClaim => task::claim::claim(ctx, decode_request(body)?, call).boxed(),
-            Self::TaskHeartbeat => task::report::heartbeat(ctx, decode_request(body)?).boxed(),
-            Self::TaskFinish => task::report::finish(ctx, decode_request(body)?).boxed(),
-            Self::TaskCancel => task::change::cancel(ctx, decode_request(body)?).boxed(),
-            Self::TaskInput => task::change::input(ctx, decode_request(body)?).boxed(),
-            Self::TaskRetry => task::change::retry(ctx, decode_request(body)?).boxed(),
+            Self::ThreadStatus => threads::thread_status(ctx, decode_request(body)?, call).boxed(),
+            Self::ThreadList => threads::thread_list(ctx, decode_request(body)?, call).boxed(),
+            Self::ThreadMessages => messages::thread_messages(ctx, decode_request(body)?, call).boxed(),
+            Self::MessageSearch => messages::message_search(ctx, decode_request(body)?, call).boxed(),
+            Self::MailboxPut => mailbox::put(ctx, decode_request(body)?, call).boxed(),
+            Self::MailboxLease => mailbox::lease::lease(ctx, call.own(decode_request(body)?)?, call).boxed(),
+            Self::MailboxAck => mailbox::acks::ack(ctx, call.own(decode_request(body)?)?).boxed(),
+            Self::MailboxExtend => mailbox::acks::extend(ctx, call.own(decode_request(body)?)?).boxed(),
+            Self::MailboxStatus => mailbox::admin::status(ctx, decode_request(body)?, call).boxed(),
+            Self::MailboxList => mailbox::admin::list(ctx, decode_request(body)?, call).boxed(),
+            Self::MailboxAction => mailbox::admin::action(ctx, call.own_or_operator(ctx, decode_request(body)?)?).boxed(),
+            Self::TaskCreate => task::create::create(ctx, call.own(decode_request(body)?)?).boxed(),
+            Self::TaskClaim => task::claim::claim(ctx, call.own(decode_request(body)?)?, call).boxed(),
+            Self::TaskHeartbeat => task::report::heartbeat(ctx, call.own(decode_request(body)?)?).boxed(),
+            Self::TaskFinish => task::report::finish(ctx, call.own(decode_request(body)?)?).boxed(),
+            Self::TaskCancel => task::change::cancel(ctx, call.own(decode_request(body)?)?).boxed(),
+            Self::TaskInput => task::change::input(ctx, call.own(decode_request(body)?)?).boxed(),
+            Self::TaskRetry => task::change::retry(ctx, call.own(decode_request(body)?)?).boxed(),
             Self::TaskEvents => task::events::events(ctx, decode_request(body)?, call).boxed(),
-            Self::TaskStatus => task::read::status(ctx, decode_request(body)?).boxed(),
-            Self::TaskList => task::read::list(ctx, decode_request(body)?).boxed(),
+            Self::TaskStatus => task::read::status(ctx, decode_request(body)?, call).boxed(),
+            Self::TaskList => task::read::list(ctx, decode_request(body)?, call).boxed(),
         };
         answering.await
     }

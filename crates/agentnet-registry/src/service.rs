@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use agentnet_metrics_http::Server;
 use agentnet_nats::NatsUrl;
+use agentnet_protocol::subject::REGISTRY_ACCOUNT_PREFIX;
 use agentnet_store::{Store, StoreError};
 use tokio::sync::watch;
 use tokio_util::sync::DropGuard;
@@ -78,8 +79,12 @@ impl Registry {
     /// [`StartError`]: the server cannot be reached or rejects the connection, or JetStream or the store cannot be used. A
     /// database that is merely down is no error.
     pub async fn start(config: RegistryConfig, store: Arc<dyn Store>) -> Result<RegistryHandle, StartError> {
-        let config = config.with_minima();
+        let mut config = config.with_minima();
         let url = NatsUrl::parse(&config.nats_url)?;
+        if let Some(own) = url.issuer() {
+            // The broker lets this registry publish as this account and no other.
+            config.server_id = own_server_id(own)?;
+        }
         if config.thread_compaction_event_enabled.is_some() || config.thread_compaction_event_cooldown.is_some() {
             tracing::info!("THREAD_COMPACTION_EVENT_* has no effect: compacting threads is the agents' business");
         }
@@ -101,7 +106,7 @@ impl Registry {
         let counted = Arc::clone(&metrics);
         let capture = capture::start(&config, &url, &connection, &database, counted, messages, &tasks).await?;
         // Events count from here on, also those that come while sessions are restored.
-        let events = PresenceEvents::subscribe(&connection.client).await?;
+        let events = PresenceEvents::subscribe(&connection.client, &connection.issuer).await?;
         let ready_line = ready_line(&config, &url, &database, &capture, metrics_addr);
         let connected = connection.connected.clone();
         let ctx = compose(config, identity, connection, database, metrics, capture, tasks);
@@ -144,6 +149,14 @@ impl Registry {
                 Err(error)
             }
         }
+    }
+}
+
+/// The name of a registry in secure mode: that of its credential.
+fn own_server_id(account_id: &str) -> Result<String, StartError> {
+    match account_id.strip_prefix(REGISTRY_ACCOUNT_PREFIX) {
+        Some(server_id) if !server_id.is_empty() => Ok(server_id.to_owned()),
+        _ => Err(StartError::Credential(account_id.to_owned())),
     }
 }
 
@@ -195,12 +208,13 @@ fn compose(
         connected: _,
         dropped,
         ended: client_ended,
+        issuer,
     } = connection;
     let instance_id = rand::random();
     let peers = Arc::new(Peers::new(instance_id));
     let store = database.fail_fast();
     let identity = identity.map(Arc::new);
-    let receipts = RegistryReceipts::new(client.clone(), identity.clone(), &config.server_id);
+    let receipts = RegistryReceipts::new(client.clone(), issuer.clone(), identity.clone(), &config.server_id);
     let receipts = Arc::new(receipts);
     let (told, counted) = (Arc::clone(&receipts), Arc::clone(&metrics));
     let notices = Notices::new(client.clone(), Arc::clone(&store), told, counted, tasks.clone());
@@ -219,6 +233,7 @@ fn compose(
         peers,
         unproven: UnprovenLimit::default(),
         client,
+        issuer,
         account_ids: AccountIdLoader::new(&store),
         claims: ClaimLoader::new(&store),
         store,

@@ -178,8 +178,9 @@ impl<'a> Exchange<'a> {
         let identity = session.identity.as_ref();
         let publisher = &*session.publisher;
         let replies = session.replies.wildcard();
+        let issued = publisher.issuer.publish_subject(subject.as_str());
         let mut pending = session.replies.expect();
-        let concerns = |denied: &Denied| denied.is(Action::Publish, subject) || denied.is(Action::Subscribe, &replies);
+        let concerns = |denied: &Denied| denied.is(Action::Publish, &issued) || denied.is(Action::Subscribe, &replies);
         let mut denied = Box::pin(publisher.connections.denials.wait(mark, concerns));
         if !publisher.is_connected() {
             Box::pin(publisher.connected()).await;
@@ -210,7 +211,11 @@ impl<'a> Exchange<'a> {
             let origin = Origin::of(&reply);
             match decode_reply(reply.payload) {
                 Ok(envelope) => checks.push(async move {
-                    let verified = verify_reply(identity, &envelope, expectation).await;
+                    let came = Came {
+                        subject: &reply.subject,
+                        issuer: &publisher.issuer,
+                    };
+                    let verified = verify_reply(identity, came, &envelope, expectation).await;
                     (envelope, origin, verified)
                 }),
                 Err(error) => {

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use agentnet_nats::end;
+use agentnet_nats::{Issuer, end};
 use agentnet_protocol::Timestamp;
-use agentnet_protocol::subject::REGISTRY_GROUP;
+use agentnet_protocol::subject::{REGISTRY_GROUP, split_issuer};
 use async_nats::{Client, Subscriber};
 use bytes::Bytes;
 use futures::StreamExt as _;
@@ -21,10 +21,37 @@ use crate::metrics::Metrics;
 /// The name of captured messages in the metrics.
 const HANDLER: (&str, &str) = ("account_message", "handler.account_message");
 
+/// Who published a message, as the broker proves it in secure mode (PROTOCOL.md section 23.1).
+#[derive(Debug, Clone)]
+pub(crate) enum Proof {
+    /// Without secure mode, a message may name each account as its sender.
+    NotNeeded,
+    /// The last token of the subject; `None` if the subject has none.
+    Issuer(Option<Box<str>>),
+}
+
+impl Proof {
+    /// What a subject proves to a registry that publishes as this issuer.
+    pub(super) fn of(own: &Issuer, subject: &str) -> Self {
+        match own.account_id() {
+            None => Self::NotNeeded,
+            Some(_) => Self::Issuer(split_issuer(subject).map(|(_, issuer)| issuer.into())),
+        }
+    }
+
+    fn vouches_for(&self, sender: Option<&str>) -> bool {
+        match self {
+            Self::NotNeeded => true,
+            Self::Issuer(issuer) => issuer.is_some() && issuer.as_deref() == sender,
+        }
+    }
+}
+
 /// What every reader uses.
 #[derive(Debug, Clone)]
 pub(crate) struct Ingest {
     pub(crate) client: Client,
+    pub(crate) issuer: Issuer,
     pub(crate) queue: Arc<Queue>,
     pub(crate) in_flight: Arc<InFlight>,
     pub(crate) metrics: Arc<Metrics>,
@@ -62,17 +89,26 @@ impl Ingest {
 
     async fn push_tapped(&self, message: async_nats::Message) {
         if decode::may_be_message(&message.payload) {
-            self.push(message.payload, Now::read().time, None).await;
+            let proof = Proof::of(&self.issuer, &message.subject);
+            self.push(message.payload, proof, Now::read().time, None).await;
         } else {
             self.metrics.ignored.add(1);
         }
     }
 
-    /// Decodes a body into the queue. One that is no message is acknowledged at once.
-    pub(super) async fn push(&self, body: Bytes, received_at: Timestamp, ack: Option<async_nats::Subject>) {
+    /// Decodes a body into the queue. One that is no message, or that names another sender than its issuer, is acknowledged at
+    /// once: its receivers refuse it too (PROTOCOL.md section 23.6).
+    pub(super) async fn push(
+        &self,
+        body: Bytes,
+        proof: Proof,
+        received_at: Timestamp,
+        ack: Option<async_nats::Subject>,
+    ) {
         let since = Instant::now();
         let bytes = body.len();
         let captured = decode::captured(body, received_at, self.chars_per_token);
+        let captured = captured.filter(|captured| proof.vouches_for(captured.new.message.from_account_id.as_deref()));
         self.metrics.handled(HANDLER, since, false);
         let ticket = ack.map(|ack| self.in_flight.add(ack, since));
         match captured {

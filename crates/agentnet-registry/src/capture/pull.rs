@@ -10,7 +10,7 @@ use async_nats::{Message, StatusCode, Subject, Subscriber, jetstream};
 use futures::StreamExt as _;
 use tokio::sync::watch;
 
-use super::ingest::Ingest;
+use super::ingest::{Ingest, Proof};
 use super::stream::{Jetstream, PullConsumer};
 use super::unreadable;
 use crate::clock::Now;
@@ -280,9 +280,11 @@ async fn push(ingest: &Ingest, jetstream: &Jetstream, message: Message) {
         i64::try_from(micros).ok().map(Timestamp::from_micros)
     });
     let message = message.message;
+    let proof = Proof::of(&ingest.issuer, &message.subject);
     ingest
         .push(
             message.payload,
+            proof,
             published.unwrap_or_else(|| Now::read().time),
             message.reply,
         )

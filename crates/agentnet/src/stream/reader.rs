@@ -243,6 +243,7 @@ impl ReplyStream {
                 return;
             }
         };
+        self.cancellation.subject.frame_from(message.from_account_id.as_ref());
         match message.stream_frame() {
             Ok(Some(frame)) => self.take_frame(frame, message, arrived.at),
             Ok(None) if *message.kind == *kind::ERROR => {

@@ -145,7 +145,10 @@ impl StreamRequest {
         };
         let cancellation = Arc::new(Cancellation {
             streams: session.streams.clone(),
-            subject: cancel_subject(&subject),
+            subject: match session.publisher.issuer.account_id() {
+                None => CancelSubject::OfReply(cancel_subject(&subject)),
+                Some(_) => CancelSubject::Control(draft.to_account_id.clone().map_or_else(OnceLock::new, OnceLock::from)),
+            },
             draft,
             is_published: AtomicBool::new(false),
         });

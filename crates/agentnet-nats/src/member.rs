@@ -1,0 +1,69 @@
+//! Logging in as a member of a network in secure mode (PROTOCOL.md section 23.3).
+
+use std::sync::Arc;
+
+use agentnet_protocol::nkey::{Nkey, is_nonce};
+use async_nats::{Auth, AuthError, ConnectOptions};
+
+/// The account of a member, and the key that the broker knows it by.
+#[derive(Clone)]
+pub struct MemberLogin {
+    account_id: Arc<str>,
+    nkey: Arc<Nkey>,
+}
+
+impl std::fmt::Debug for MemberLogin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("MemberLogin")
+            .field("account_id", &self.account_id)
+            .finish_non_exhaustive()
+    }
+}
+
+impl PartialEq for MemberLogin {
+    fn eq(&self, other: &Self) -> bool {
+        self.account_id == other.account_id && self.nkey.public() == other.nkey.public()
+    }
+}
+
+impl Eq for MemberLogin {}
+
+impl MemberLogin {
+    /// A member with an account id and its nkey.
+    #[must_use]
+    pub fn new(account_id: &str, nkey: Nkey) -> Self {
+        Self {
+            account_id: account_id.into(),
+            nkey: Arc::new(nkey),
+        }
+    }
+
+    /// The account that the broker proves.
+    #[must_use]
+    pub fn account_id(&self) -> &str {
+        &self.account_id
+    }
+
+    /// Options of a connection that signs the nonce of each server that it comes to.
+    pub(crate) fn options(&self) -> ConnectOptions {
+        let nkey = Arc::clone(&self.nkey);
+        ConnectOptions::with_auth_callback(move |nonce| {
+            let auth = sign(&nkey, &nonce);
+            async move { auth }
+        })
+    }
+}
+
+/// A false server could have any text signed as its nonce, so only what looks like one is.
+fn sign(nkey: &Nkey, nonce: &[u8]) -> Result<Auth, AuthError> {
+    let is_nonce = std::str::from_utf8(nonce).is_ok_and(is_nonce);
+    if !is_nonce {
+        return Err(AuthError::new(
+            "the server sent no nonce that can be signed: it is not a network in secure mode",
+        ));
+    }
+    let mut auth = Auth::new();
+    auth.nkey = Some(nkey.public());
+    auth.signature = Some(nkey.sign(nonce).to_vec());
+    Ok(auth)
+}
