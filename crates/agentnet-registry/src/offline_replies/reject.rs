@@ -72,7 +72,7 @@ impl Rejections {
     pub(super) fn check(self: &Arc<Self>, ctx: &Arc<Context>, message: Message) {
         let mut behind_goodbye = false;
         let target = match Subject::parse(&message.subject) {
-            Some(Subject::Inbox { account_id }) => {
+            Some(Subject::Inbox { account_id, .. }) => {
                 if ctx.presence.online(account_id) > 0 {
                     behind_goodbye = ctx.pending_lookups.has_goodbye(account_id);
                     if !behind_goodbye {
@@ -81,7 +81,7 @@ impl Rejections {
                 }
                 Target::Account(account_id.to_owned())
             }
-            Some(Subject::Capability { capability }) if !ctx.presence.serves(capability) => {
+            Some(Subject::Capability { capability, .. }) if !ctx.presence.serves(capability) => {
                 Target::Capability(capability.to_owned())
             }
             _ => return,
