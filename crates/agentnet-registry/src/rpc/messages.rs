@@ -66,6 +66,7 @@ pub(super) async fn message_search(ctx: &Arc<Context>, request: MessageSearchReq
         from: time(&filters.from_ts, "from_ts_invalid")?,
         to: time(&filters.to_ts, "to_ts_invalid")?,
         before: position(request.cursor.as_deref())?,
+        visible_to: None,
         limit: 0,
     };
     let (items, end) = find(ctx, query, request.limit, "message_search_failed").await?;

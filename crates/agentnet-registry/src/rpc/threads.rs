@@ -23,7 +23,7 @@ pub(super) async fn thread_status(ctx: &Arc<Context>, request: ThreadStatusReque
     let config = &ctx.config;
     let found = ctx
         .store
-        .thread(&request.thread_id)
+        .thread(&request.thread_id, None)
         .await
         .map_err(failed("thread_status_failed"))?;
     let thread = summary(found.ok_or(RpcError::NOT_FOUND)?);
@@ -79,6 +79,7 @@ pub(super) async fn thread_list(ctx: &Arc<Context>, request: ThreadListRequest) 
         text: json::trim(&request.query).to_owned(),
         participant: reply.participant_account_id.clone(),
         before,
+        visible_to: None,
         limit: request.limit,
     };
     let page = ctx.store.threads(&query).await.map_err(failed("thread_list_failed"))?;
