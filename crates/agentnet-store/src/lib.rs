@@ -11,7 +11,7 @@
 //! use agentnet_store::{OpenOptions, open};
 //!
 //! let store = open("sqlite::memory:", &OpenOptions::default()).await?;
-//! assert!(store.thread("thread_1").await?.is_none());
+//! assert!(store.thread("thread_1", None).await?.is_none());
 //! store.close().await;
 //! # Ok::<(), agentnet_store::StoreError>(())
 //! # })?;
@@ -44,4 +44,4 @@ mod username_suffix;
 pub use case_fold::fold_case;
 pub use error::StoreError;
 pub use open::{OpenOptions, TlsMode, open, sqlite_url};
-pub use store::{Accounts, Mailboxes, Messages, Registries, Sessions, Store, Tasks, Threads};
+pub use store::{Accounts, Mailboxes, Members, Messages, Registries, Sessions, Store, Tasks, Threads};

@@ -56,6 +56,7 @@ fn new_message(envelope: Envelope, received_at: Timestamp, chars_per_token: f64)
         auth_scheme: scheme
             .map(|auth| auth.get("scheme").text().into_owned())
             .unwrap_or_default(),
+        issuer: None,
         message_id: owned(envelope.message_id),
         parent_message_id: envelope.parent_message_id.map(owned),
         from_agent: owned(envelope.from_agent),

@@ -102,6 +102,7 @@ pub fn message(message_id: &str, thread_id: &str, seconds: i64) -> NewMessage {
             ttl_ms: None,
             expires_at: None,
             auth_scheme: String::new(),
+            issuer: None,
         },
         byte_count: 10,
         approx_tokens: 3,

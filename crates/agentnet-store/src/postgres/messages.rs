@@ -24,7 +24,7 @@ use crate::thread_deltas::thread_deltas;
 macro_rules! columns {
     () => {
         "message_id, thread_id, parent_message_id, from_agent, from_account_id, from_session_tag, to_account_id, to_agent, \
-         kind, schema_version, idempotency_key, payload, payload_text, trace_id, sent_at, received_at, metadata"
+         kind, schema_version, idempotency_key, payload, payload_text, trace_id, sent_at, received_at, metadata, issuer"
     };
 }
 
@@ -33,9 +33,9 @@ macro_rules! new_rows {
         concat!(
             "SELECT message_id, thread_id, parent_message_id, from_agent, from_account_id, from_session_tag, to_account_id, \
              to_agent, kind, schema_version, idempotency_key, payload::jsonb, payload_text, trace_id, sent_at, received_at, \
-             metadata::jsonb FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], \
+             metadata::jsonb, issuer FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], \
              $7::text[], $8::text[], $9::text[], $10::text[], $11::text[], $12::text[], $13::text[], $14::text[], \
-             $15::timestamptz[], $16::timestamptz[], $17::text[]) AS new (",
+             $15::timestamptz[], $16::timestamptz[], $17::text[], $18::text[]) AS new (",
             columns!(),
             ")"
         )
@@ -63,7 +63,7 @@ const INSERT_MONTHLY: &str = concat!(
 const SELECT: &str = "SELECT message_id, thread_id, parent_message_id, COALESCE(from_agent, '') AS from_agent, \
      from_account_id, from_session_tag, to_account_id, to_agent, kind, schema_version, idempotency_key, \
      payload::text AS payload, payload_text, trace_id, sent_at, received_at, metadata ->> 'ttl_ms' AS ttl_ms, \
-     metadata ->> 'expires_at' AS expires_at, COALESCE(metadata ->> 'auth_scheme', '') AS auth_scheme \
+     metadata ->> 'expires_at' AS expires_at, COALESCE(metadata ->> 'auth_scheme', '') AS auth_scheme, issuer \
      FROM agent_messages WHERE TRUE";
 
 #[async_trait]
@@ -162,6 +162,7 @@ async fn insert(
     .bind(messages.iter().map(|m| Time(m.sent_at)).collect::<Vec<_>>())
     .bind(messages.iter().map(|m| Time(m.received_at)).collect::<Vec<_>>())
     .bind(messages.iter().map(|m| metadata(m)).collect::<Vec<_>>())
+    .bind(opt_texts(|m| m.issuer.as_deref()))
     .fetch_all(connection)
     .await?;
     Ok(inserted.into_iter().map(read).collect())
@@ -239,5 +240,6 @@ fn message(row: &PgRow) -> Result<Message, StoreError> {
         ttl_ms: opt_text_column(row, "ttl_ms")?,
         expires_at: opt_text_column(row, "expires_at")?,
         auth_scheme: text_column(row, "auth_scheme")?,
+        issuer: opt_text_column(row, "issuer")?,
     })
 }

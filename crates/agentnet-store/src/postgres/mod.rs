@@ -13,6 +13,7 @@ mod error;
 mod layout;
 mod lossless_json;
 mod mailboxes;
+mod members;
 mod messages;
 mod registries;
 mod schema;

@@ -68,7 +68,7 @@ const ACTIVITY: &str = "COALESCE(last_message_at, updated_at)";
 
 #[async_trait]
 impl Threads for PostgresStore {
-    async fn thread(&self, thread_id: &str) -> Result<Option<Thread>, StoreError> {
+    async fn thread(&self, thread_id: &str, visible_to: Option<&str>) -> Result<Option<Thread>, StoreError> {
         let mut sql = QueryBuilder::<Postgres>::new(SELECT);
         sql.push("thread_id = ").push_bind(stored(thread_id).into_owned());
         let row = sql.build().fetch_optional(self.pool()?).await.map_err(failed)?;

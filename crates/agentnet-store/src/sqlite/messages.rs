@@ -22,14 +22,14 @@ use crate::thread_deltas::thread_deltas;
 /// here is undone with its transaction or savepoint ([`bisect`]); where there is no room, SQLite itself ends the transaction.
 const INSERT: &str = "INSERT OR FAIL INTO agent_messages (message_id, thread_id, parent_message_id, from_agent, \
      from_account_id, from_session_tag, to_account_id, to_agent, kind, schema_version, idempotency_key, payload, \
-     trace_id, sent_at, received_at, ttl_ms, expires_at, auth_scheme) ";
+     trace_id, sent_at, received_at, ttl_ms, expires_at, auth_scheme, issuer) ";
 
 /// The rows that the statement before has inserted: it holds the write lock, so they are its own.
 const INSERTED: &str = "SELECT message_id FROM agent_messages WHERE rowid > ? AND rowid <= ?";
 
 const SELECT: &str = "SELECT message_id, thread_id, parent_message_id, from_agent, from_account_id, from_session_tag, \
      to_account_id, to_agent, kind, schema_version, idempotency_key, payload, trace_id, sent_at, received_at, ttl_ms, \
-     expires_at, auth_scheme FROM agent_messages";
+     expires_at, auth_scheme, issuer FROM agent_messages";
 
 #[async_trait]
 impl Messages for SqliteStore {
@@ -119,7 +119,8 @@ async fn insert<'a>(
             .push_bind(message.received_at.as_micros())
             .push_bind(message.ttl_ms.clone())
             .push_bind(message.expires_at.clone())
-            .push_bind(message.auth_scheme.clone());
+            .push_bind(message.auth_scheme.clone())
+            .push_bind(message.issuer.clone());
     });
     sql.push(" ON CONFLICT (message_id) DO NOTHING");
     let done = sql.build().execute(&mut *connection).await?;
@@ -205,5 +206,6 @@ fn message(row: &SqliteRow) -> Result<Message, StoreError> {
         ttl_ms: row.try_get("ttl_ms").map_err(failed)?,
         expires_at: row.try_get("expires_at").map_err(failed)?,
         auth_scheme: row.try_get("auth_scheme").map_err(failed)?,
+        issuer: row.try_get("issuer").map_err(failed)?,
     })
 }

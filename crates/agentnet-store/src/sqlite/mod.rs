@@ -9,6 +9,7 @@ mod connect;
 mod error;
 mod file;
 mod mailboxes;
+mod members;
 mod messages;
 mod registries;
 mod schema;

@@ -234,11 +234,11 @@ async fn a_refused_message_does_not_stop_the_others() {
 
     let mut counted = 0;
     for thread in ["t0", "t1", "t2"] {
-        counted += store.thread(thread).await.unwrap().unwrap().message_count;
+        counted += store.thread(thread, None).await.unwrap().unwrap().message_count;
     }
     assert_eq!(counted, 195);
     assert_eq!(
-        store.thread("own70").await.unwrap(),
+        store.thread("own70", None).await.unwrap(),
         None,
         "a refused message leaves no thread behind"
     );
@@ -299,7 +299,7 @@ async fn a_file_that_was_full_is_written_again_once_there_is_room() {
         .unwrap();
     let appended = store.append_messages(&batch).await.unwrap();
     assert_eq!((appended.stored, appended.refused), (batch.len(), Vec::new()));
-    assert_eq!(store.thread("t").await.unwrap().unwrap().message_count, 500);
+    assert_eq!(store.thread("t", None).await.unwrap().unwrap().message_count, 500);
 }
 
 /// SQLite writes on into a file that has no name any more.

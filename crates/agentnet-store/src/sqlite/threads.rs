@@ -52,7 +52,7 @@ pub(super) const PRUNE_THREADS: &str = concat!("DELETE FROM agent_threads WHERE 
 
 #[async_trait]
 impl Threads for SqliteStore {
-    async fn thread(&self, thread_id: &str) -> Result<Option<Thread>, StoreError> {
+    async fn thread(&self, thread_id: &str, visible_to: Option<&str>) -> Result<Option<Thread>, StoreError> {
         let mut sql = QueryBuilder::<Sqlite>::new(SELECT);
         sql.push("agent_threads t WHERE t.thread_id = ")
             .push_bind(thread_id.to_owned());
