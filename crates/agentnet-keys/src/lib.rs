@@ -18,5 +18,5 @@ mod file;
 mod member;
 
 pub use error::KeyFileError;
-pub use member::MemberIdentity;
 pub use file::{create, generate, load, load_or_create, next_path, remove, replace};
+pub use member::MemberIdentity;

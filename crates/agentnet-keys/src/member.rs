@@ -98,7 +98,10 @@ impl MemberIdentity {
     fn parse(text: &str) -> Result<Self, String> {
         let file: File = serde_json::from_str(text).map_err(|error| format!("it is no identity ({error})"))?;
         if file.version != VERSION {
-            return Err(format!("its version is {}, and this program reads {VERSION}", file.version));
+            return Err(format!(
+                "its version is {}, and this program reads {VERSION}",
+                file.version
+            ));
         }
         let seed = BASE64_URL_SAFE_NO_PAD.decode(&file.seed).ok();
         let seed = seed.and_then(|seed| seed.try_into().ok());
@@ -166,7 +169,10 @@ mod tests {
         let read = MemberIdentity::load(&path).unwrap().unwrap();
         assert_eq!(read.nkey().public(), written.nkey().public());
         assert_eq!(read.signing_key().public_text(), written.signing_key().public_text());
-        assert_eq!((read.urls, read.account_id), (written.urls.clone(), written.account_id.clone()));
+        assert_eq!(
+            (read.urls, read.account_id),
+            (written.urls.clone(), written.account_id.clone())
+        );
         assert!(matches!(written.create(&path), Err(KeyFileError::Exists { .. })));
         // The keys of the broker and of messages are two.
         assert_ne!(nkey_seed(&written.seed), message_seed(&written.seed));
@@ -179,7 +185,10 @@ mod tests {
         for (content, told) in [
             ("", "no identity"),
             ("{}", "no identity"),
-            (&identity().text().replace("\"version\": 1", "\"version\": 2"), "version is 2"),
+            (
+                &identity().text().replace("\"version\": 1", "\"version\": 2"),
+                "version is 2",
+            ),
             (&identity().text().replace("\"seed\": \"", "\"seed\": \"AA"), "32 bytes"),
         ] {
             replace_private(&path, content).unwrap();

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use agentnet_protocol::nkey::{Nkey, is_nonce};
+use agentnet_protocol::subject::{REGISTRY_ACCOUNT_PREFIX, connection_inbox_prefix, registry_inbox_prefix};
 use async_nats::{Auth, AuthError, ConnectOptions};
 
 /// The account of a member, and the key that the broker knows it by.
@@ -42,6 +43,20 @@ impl MemberLogin {
     #[must_use]
     pub fn account_id(&self) -> &str {
         &self.account_id
+    }
+
+    /// Below it are the inboxes of its connections. Registries publish below those of others, so they have one apart.
+    pub(crate) fn inbox_prefix(&self) -> String {
+        match self.account_id.starts_with(REGISTRY_ACCOUNT_PREFIX) {
+            true => registry_inbox_prefix(&self.account_id),
+            false => connection_inbox_prefix(&self.account_id),
+        }
+    }
+
+    /// The public key by which the broker knows it.
+    #[must_use]
+    pub fn public_nkey(&self) -> String {
+        self.nkey.public()
     }
 
     /// Options of a connection that signs the nonce of each server that it comes to.

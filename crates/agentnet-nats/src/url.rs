@@ -7,7 +7,7 @@ use percent_encoding::percent_decode_str;
 use url::Url;
 
 use agentnet_keys::MemberIdentity;
-use agentnet_protocol::subject::{CONNECTION_INBOX_PREFIX, connection_inbox_prefix, routable_account};
+use agentnet_protocol::subject::{CONNECTION_INBOX_PREFIX, routable_account};
 
 use crate::member::MemberLogin;
 
@@ -157,6 +157,15 @@ impl NatsUrl {
         }
     }
 
+    /// The member that logs in, in secure mode.
+    #[must_use]
+    pub fn member(&self) -> Option<&MemberLogin> {
+        match &self.login {
+            Login::Member(member) => Some(member),
+            _ => None,
+        }
+    }
+
     /// How to log in.
     #[must_use]
     pub fn login(&self) -> &Login {
@@ -168,7 +177,7 @@ impl NatsUrl {
     #[must_use]
     pub fn inbox_prefix(&self) -> String {
         match &self.login {
-            Login::Member(member) => connection_inbox_prefix(member.account_id()),
+            Login::Member(member) => member.inbox_prefix(),
             Login::User { name, .. } if routable_account(name) => format!("{CONNECTION_INBOX_PREFIX}.{name}"),
             _ => CONNECTION_INBOX_PREFIX.to_owned(),
         }

@@ -19,6 +19,7 @@
 pub(crate) mod decode;
 mod in_flight;
 mod ingest;
+mod proof;
 mod pull;
 mod queue;
 mod standby;
@@ -43,6 +44,7 @@ use crate::metrics::Metrics;
 use crate::task_ledger::messages::MessageTasks;
 use crate::tasks::{Phase, TaskSet};
 use ingest::Ingest;
+use proof::Proof;
 use queue::{Items, Queue};
 use standby::Standby;
 use stream::Jetstream;
@@ -88,14 +90,16 @@ pub(crate) struct Capture {
     pub(crate) queue: Arc<Queue>,
     /// Applies messages about tasks once they are stored.
     pub(crate) messages: Arc<MessageTasks>,
+    issuer: Issuer,
     chars_per_token: f64,
 }
 
 impl Capture {
     /// Records a message past the stream. If it is captured as well, it is stored once.
-    pub(crate) async fn record(&self, body: Bytes, received_at: Timestamp) {
+    pub(crate) async fn record(&self, subject: &str, body: Bytes, received_at: Timestamp) {
         let bytes = body.len();
-        if let Some(captured) = decode::captured(body, received_at, self.chars_per_token) {
+        let proof = Proof::of(&self.issuer, subject);
+        if let Some(captured) = decode::captured(body, &proof, received_at, self.chars_per_token) {
             self.queue.push(captured, None, bytes).await;
         }
     }
@@ -164,6 +168,7 @@ pub(crate) async fn start(
         new_stream,
         queue,
         messages,
+        issuer: connection.issuer.clone(),
         chars_per_token: config.token_estimate_chars_per_token,
     })
 }

@@ -26,6 +26,7 @@ use crate::presence::Presence;
 use crate::presence::pending_lookups::PendingLookups;
 use crate::presence::writer::FlushSignal;
 use crate::registry_receipts::RegistryReceipts;
+use crate::secure::members::Members;
 use crate::task_ledger::TaskLedger;
 use crate::tasks::TaskSet;
 
@@ -43,6 +44,8 @@ pub(crate) struct Context {
     pub(crate) client: Client,
     /// The account that this registry publishes as, in secure mode (PROTOCOL.md section 23).
     pub(crate) issuer: Issuer,
+    /// The members of the network, in secure mode.
+    pub(crate) members: Option<Arc<Members>>,
     /// The store for requests: calls fail at once while the database is down.
     pub(crate) store: Arc<dyn Store>,
     pub(crate) account_ids: AccountIdLoader,

@@ -38,6 +38,9 @@ pub enum StartError {
          (`agentnet up --secure` makes one)"
     )]
     Credential(String),
+    /// The members of a network in secure mode cannot be read, or brought to the broker.
+    #[error("the members of the network cannot be used: {0}")]
+    Members(String),
     /// The metrics cannot be served where they were asked for.
     #[error(transparent)]
     Metrics(#[from] agentnet_metrics_http::BindError),

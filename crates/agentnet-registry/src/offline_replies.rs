@@ -162,7 +162,12 @@ impl OfflineReplies {
 }
 
 impl Messages {
-    async fn subscribe(client: &Client, issuer: &Issuer, replies: bool, recorder: &Recorder) -> Result<Self, SubscribeError> {
+    async fn subscribe(
+        client: &Client,
+        issuer: &Issuer,
+        replies: bool,
+        recorder: &Recorder,
+    ) -> Result<Self, SubscribeError> {
         let mut subscriptions = SelectAll::new();
         if replies || recorder.is_needed() {
             let group = if replies { REPLY_GROUP } else { RECORD_GROUP };

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use agentnet_nats::{Issuer, leave, rest};
 use agentnet_protocol::rpc::RpcError;
 use agentnet_protocol::subject::{
-    REGISTRY_GROUP, REGISTRY_PREFIX, may_reply_to, may_reply_to_issuer, split_issuer,
+    REGISTRY_GROUP, REGISTRY_PREFIX, may_reply_to, may_reply_to_invite, may_reply_to_issuer, split_issuer,
 };
 use async_nats::{Client, Message, Subscriber};
 use futures::stream::SelectAll;
@@ -82,7 +82,10 @@ impl PresenceEvents {
         ] {
             events.push(Tagged {
                 what,
-                messages: client.subscribe(issuer.subscribe_subject(subject)).await.map_err(lost)?,
+                messages: client
+                    .subscribe(issuer.subscribe_subject(subject))
+                    .await
+                    .map_err(lost)?,
             });
         }
         Ok(Self {
@@ -227,10 +230,12 @@ fn caller<'a>(ctx: &Context, message: &'a Message) -> Option<&'a str> {
 
 /// Answers one request in a task of its own. One without a reply subject is ignored.
 fn answer(ctx: &Arc<Context>, rpc: Rpc, message: Message, permit: Option<OwnedSemaphorePermit>) {
-    let Some(reply_to) = message.reply else { return };
     let caller = caller(ctx, &message).map(str::to_owned);
+    let Some(reply_to) = message.reply else { return };
     // The reply would be published with the rights of this registry.
     let may_reply = match &caller {
+        // Who joins has no account yet: the last token is the invite.
+        Some(invite_id) if rpc == Rpc::Enroll => may_reply_to_invite(&reply_to, invite_id),
         Some(caller) => may_reply_to_issuer(&reply_to, caller),
         None => may_reply_to(&reply_to),
     };

@@ -5,6 +5,7 @@ mod caller;
 mod hold;
 mod lookup;
 mod mailbox;
+mod members;
 mod messages;
 mod metrics;
 mod presence;
@@ -18,11 +19,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use agentnet_protocol::rpc::{
-    ListRequest, MailboxAckRequest, MailboxActionRequest, MailboxExtendRequest, MailboxLeaseRequest,
-    MailboxListRequest, MailboxPutRequest, MailboxStatusRequest, MessageSearchRequest, MetricsRequest, ProfileRequest,
-    RegisterRequest, Request, ResolveAccountRequest, ResolveKeyRequest, RotateKeyRequest, RpcError, SearchRequest,
-    TaskCancelRequest, TaskClaimRequest, TaskCreateRequest, TaskEventsRequest, TaskFinishRequest, TaskHeartbeatRequest,
-    TaskInputRequest, TaskListRequest, TaskRetryRequest, TaskStatusRequest, ThreadListRequest, ThreadMessagesRequest,
+    EnrollRequest, ListRequest, MailboxAckRequest, MailboxActionRequest, MailboxExtendRequest, MailboxLeaseRequest,
+    MailboxListRequest, MailboxPutRequest, MailboxStatusRequest, MemberGrantRequest, MemberInviteRequest,
+    MemberListRequest, MemberRevokeRequest, MessageSearchRequest, MetricsRequest, ProfileRequest, RegisterRequest,
+    Request, ResolveAccountRequest, ResolveKeyRequest, RotateKeyRequest, RpcError, SearchRequest, TaskCancelRequest,
+    TaskClaimRequest, TaskCreateRequest, TaskEventsRequest, TaskFinishRequest, TaskHeartbeatRequest, TaskInputRequest,
+    TaskListRequest, TaskRetryRequest, TaskStatusRequest, ThreadListRequest, ThreadMessagesRequest,
     ThreadStatusRequest, decode_request, decode_request_or_default,
 };
 use agentnet_store::StoreError;
@@ -64,6 +66,11 @@ pub(crate) enum Rpc {
     TaskEvents,
     TaskStatus,
     TaskList,
+    Enroll,
+    MemberInvite,
+    MemberList,
+    MemberRevoke,
+    MemberGrant,
 }
 
 /// One request, besides its body.
@@ -80,7 +87,7 @@ pub(crate) struct Call {
 }
 
 impl Rpc {
-    pub(crate) const ALL: [Self; 29] = [
+    pub(crate) const ALL: [Self; 34] = [
         Self::Register,
         Self::List,
         Self::ResolveAccount,
@@ -110,6 +117,11 @@ impl Rpc {
         Self::TaskEvents,
         Self::TaskStatus,
         Self::TaskList,
+        Self::Enroll,
+        Self::MemberInvite,
+        Self::MemberList,
+        Self::MemberRevoke,
+        Self::MemberGrant,
     ];
 
     /// The part of the subject behind `registry.`, and the metrics' name of its latency.
@@ -144,6 +156,11 @@ impl Rpc {
             Self::TaskEvents => (TaskEventsRequest::NAME, "handler.task_events"),
             Self::TaskStatus => (TaskStatusRequest::NAME, "handler.task_status"),
             Self::TaskList => (TaskListRequest::NAME, "handler.task_list"),
+            Self::Enroll => (EnrollRequest::NAME, "handler.enroll"),
+            Self::MemberInvite => (MemberInviteRequest::NAME, "handler.member_invite"),
+            Self::MemberList => (MemberListRequest::NAME, "handler.member_list"),
+            Self::MemberRevoke => (MemberRevokeRequest::NAME, "handler.member_revoke"),
+            Self::MemberGrant => (MemberGrantRequest::NAME, "handler.member_grant"),
         }
     }
 
@@ -174,7 +191,9 @@ impl Rpc {
             Self::MailboxExtend => mailbox::acks::extend(ctx, call.own(decode_request(body)?)?).boxed(),
             Self::MailboxStatus => mailbox::admin::status(ctx, decode_request(body)?, call).boxed(),
             Self::MailboxList => mailbox::admin::list(ctx, decode_request(body)?, call).boxed(),
-            Self::MailboxAction => mailbox::admin::action(ctx, call.own_or_operator(ctx, decode_request(body)?)?).boxed(),
+            Self::MailboxAction => {
+                mailbox::admin::action(ctx, call.own_or_operator(ctx, decode_request(body)?)?).boxed()
+            }
             Self::TaskCreate => task::create::create(ctx, call.own(decode_request(body)?)?).boxed(),
             Self::TaskClaim => task::claim::claim(ctx, call.own(decode_request(body)?)?, call).boxed(),
             Self::TaskHeartbeat => task::report::heartbeat(ctx, call.own(decode_request(body)?)?).boxed(),
@@ -185,6 +204,11 @@ impl Rpc {
             Self::TaskEvents => task::events::events(ctx, decode_request(body)?, call).boxed(),
             Self::TaskStatus => task::read::status(ctx, decode_request(body)?, call).boxed(),
             Self::TaskList => task::read::list(ctx, decode_request(body)?, call).boxed(),
+            Self::Enroll => members::enroll(ctx, decode_request(body)?, call).boxed(),
+            Self::MemberInvite => members::invite(ctx, decode_request(body)?, call).boxed(),
+            Self::MemberList => members::list(ctx, decode_request(body)?, call).boxed(),
+            Self::MemberRevoke => members::revoke(ctx, decode_request(body)?, call).boxed(),
+            Self::MemberGrant => members::grant(ctx, decode_request(body)?, call).boxed(),
         };
         answering.await
     }

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use agentnet_metrics_http::Server;
 use agentnet_nats::NatsUrl;
+use agentnet_protocol::permissions::{Grant, Role};
 use agentnet_protocol::subject::REGISTRY_ACCOUNT_PREFIX;
 use agentnet_store::{Store, StoreError};
 use tokio::sync::watch;
@@ -38,6 +39,8 @@ use crate::presence::writer::{self, FlushSignal};
 use crate::registry_receipts::RegistryReceipts;
 use crate::restore_sessions;
 use crate::router::{PresenceEvents, Router};
+use crate::secure;
+use crate::secure::members::{Members, RefreshError};
 use crate::sweep;
 use crate::task_ledger::messages::MessageTasks;
 use crate::task_ledger::notices::TaskNotices;
@@ -109,7 +112,19 @@ impl Registry {
         let events = PresenceEvents::subscribe(&connection.client, &connection.issuer).await?;
         let ready_line = ready_line(&config, &url, &database, &capture, metrics_addr);
         let connected = connection.connected.clone();
-        let ctx = compose(config, identity, connection, database, metrics, capture, tasks);
+        let members = secure_members(&config, &url, &database);
+        let ctx = compose(config, identity, connection, members, database, metrics, capture, tasks);
+        if let Some(members) = &ctx.members {
+            match members.refresh().await {
+                Err(RefreshError::Store(StoreError::Unavailable(reason))) => {
+                    tracing::warn!(reason, "the members in the store cannot be read yet; trying again");
+                }
+                outcome => outcome.map_err(|error| StartError::Members(error.to_string()))?,
+            }
+            let stop = ctx.tasks.stop_token(Phase::Upkeep);
+            ctx.tasks
+                .spawn(Phase::Upkeep, Arc::clone(members).run(ctx.database.clone(), stop));
+        }
         ctx.peers.enter(&ctx.database, &ctx.config.server_id).await;
         restore(&ctx).await?;
         if let Some(identity) = &ctx.identity {
@@ -193,11 +208,29 @@ fn message_tasks(
     Arc::new(MessageTasks::new(config, database.retrying(), Arc::new(notices)))
 }
 
+/// The members, where the credential of this registry is that of one.
+fn secure_members(config: &RegistryConfig, url: &NatsUrl, database: &Database) -> Option<Arc<Members>> {
+    let login = url.member()?;
+    let grant = Grant {
+        role: Role::Registry,
+        account_id: login.account_id(),
+        capabilities: &[],
+        may_send_to: None,
+    };
+    let own = secure::members::user(&login.public_nkey(), &grant)?;
+    Some(Arc::new(Members::new(
+        database.fail_fast(),
+        config.authority.clone(),
+        own,
+    )))
+}
+
 /// Puts the parts together.
 fn compose(
     config: RegistryConfig,
     identity: Option<Identity>,
     connection: Connection,
+    members: Option<Arc<Members>>,
     database: Database,
     metrics: Arc<Metrics>,
     capture: Capture,
@@ -210,6 +243,7 @@ fn compose(
         ended: client_ended,
         issuer,
     } = connection;
+    let is_secure = issuer.account_id().is_some();
     let instance_id = rand::random();
     let peers = Arc::new(Peers::new(instance_id));
     let store = database.fail_fast();
@@ -225,7 +259,7 @@ fn compose(
         peer_events: PeerEvents::new(client.clone(), Arc::clone(&peers), config.server_id.clone()),
         presence: Arc::new(Presence::new(config.agent_ttl, instance_id, Now::read())),
         identity,
-        mailbox: Mailbox::new(&config, &store, Arc::new(notices), client.clone()),
+        mailbox: Mailbox::new(&config, &store, Arc::new(notices), client.clone(), is_secure),
         task_ledger: TaskLedger::new(&config, &store, Arc::clone(&capture.messages)),
         receipts,
         senders: AccountLoader::new(&store),
@@ -234,6 +268,7 @@ fn compose(
         unproven: UnprovenLimit::default(),
         client,
         issuer,
+        members,
         account_ids: AccountIdLoader::new(&store),
         claims: ClaimLoader::new(&store),
         store,

@@ -243,7 +243,9 @@ impl Delivery {
                 let mark = denials.mark();
                 publisher.publish_message(subject, body.clone()).await?;
                 published_on = Some(connection);
-                let denied = denials.wait(mark, |denied| denied.is(Action::Publish, &publisher.issuer.publish_subject(subject)));
+                let denied = denials.wait(mark, |denied| {
+                    denied.is(Action::Publish, &publisher.issuer.publish_subject(subject))
+                });
                 tokio::select! {
                     receipt = receipts.recv() => receipt.ok_or(SendError::NotRunning),
                     denied = Box::pin(denied) => Err(SendError::Denied(denied.to_string())),

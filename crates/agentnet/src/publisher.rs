@@ -14,9 +14,9 @@ use futures::StreamExt as _;
 
 use self::deferred_receipts::DeferredReceipts;
 use crate::connect::{Connection, Connections};
-use agentnet_nats::Issuer;
 use crate::send::error::SendError;
 use crate::spans;
+use agentnet_nats::Issuer;
 
 /// How long a round trip to the server may take.
 pub(crate) const ROUND_TRIP_TIMEOUT: Duration = Duration::from_secs(1);

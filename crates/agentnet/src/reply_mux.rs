@@ -14,9 +14,9 @@ use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use agentnet_nats::Issuer;
 use crate::nats_headers::set_by_server;
 use crate::stream::{Cancellation, DroppedStreams, Inflow};
+use agentnet_nats::Issuer;
 
 /// Replies to one request that may be queued: all but one are forged. Boxed, because a channel allocates memory for many at once.
 const REPLY_QUEUE_CAPACITY: usize = 64;

@@ -183,7 +183,10 @@ impl Session {
         let mut own = vec![subject::inbox(account_id), subject::receipts(account_id)];
         own.extend(capabilities.iter().map(|capability| subject::capability(capability)));
         let issuer = &self.publisher.issuer;
-        let own: Vec<String> = own.into_iter().map(|subject| issuer.subscribe_subject(subject)).collect();
+        let own: Vec<String> = own
+            .into_iter()
+            .map(|subject| issuer.subscribe_subject(subject))
+            .collect();
         let concerns = |denied: &Denied| denied.action == Action::Subscribe && own.contains(&denied.subject);
         // Denials take another way through this process than the answer to the round trip.
         let denied = self.publisher.connections.denials.wait(mark, concerns);

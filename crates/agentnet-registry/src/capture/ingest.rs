@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use agentnet_nats::{Issuer, end};
 use agentnet_protocol::Timestamp;
-use agentnet_protocol::subject::{REGISTRY_GROUP, split_issuer};
+use agentnet_protocol::subject::REGISTRY_GROUP;
 use async_nats::{Client, Subscriber};
 use bytes::Bytes;
 use futures::StreamExt as _;
@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::decode;
 use super::in_flight::InFlight;
+use super::proof::Proof;
 use super::queue::Queue;
 use crate::clock::Now;
 use crate::error::StartError;
@@ -20,32 +21,6 @@ use crate::metrics::Metrics;
 
 /// The name of captured messages in the metrics.
 const HANDLER: (&str, &str) = ("account_message", "handler.account_message");
-
-/// Who published a message, as the broker proves it in secure mode (PROTOCOL.md section 23.1).
-#[derive(Debug, Clone)]
-pub(crate) enum Proof {
-    /// Without secure mode, a message may name each account as its sender.
-    NotNeeded,
-    /// The last token of the subject; `None` if the subject has none.
-    Issuer(Option<Box<str>>),
-}
-
-impl Proof {
-    /// What a subject proves to a registry that publishes as this issuer.
-    pub(super) fn of(own: &Issuer, subject: &str) -> Self {
-        match own.account_id() {
-            None => Self::NotNeeded,
-            Some(_) => Self::Issuer(split_issuer(subject).map(|(_, issuer)| issuer.into())),
-        }
-    }
-
-    fn vouches_for(&self, sender: Option<&str>) -> bool {
-        match self {
-            Self::NotNeeded => true,
-            Self::Issuer(issuer) => issuer.is_some() && issuer.as_deref() == sender,
-        }
-    }
-}
 
 /// What every reader uses.
 #[derive(Debug, Clone)]
@@ -107,8 +82,7 @@ impl Ingest {
     ) {
         let since = Instant::now();
         let bytes = body.len();
-        let captured = decode::captured(body, received_at, self.chars_per_token);
-        let captured = captured.filter(|captured| proof.vouches_for(captured.new.message.from_account_id.as_deref()));
+        let captured = decode::captured(body, &proof, received_at, self.chars_per_token);
         self.metrics.handled(HANDLER, since, false);
         let ticket = ack.map(|ack| self.in_flight.add(ack, since));
         match captured {

@@ -10,7 +10,8 @@ use async_nats::{Message, StatusCode, Subject, Subscriber, jetstream};
 use futures::StreamExt as _;
 use tokio::sync::watch;
 
-use super::ingest::{Ingest, Proof};
+use super::ingest::Ingest;
+use super::proof::Proof;
 use super::stream::{Jetstream, PullConsumer};
 use super::unreadable;
 use crate::clock::Now;

@@ -24,7 +24,8 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::ingest::{Ingest, Proof};
+use super::ingest::Ingest;
+use super::proof::Proof;
 use super::stream::Jetstream;
 use crate::connect::Connection;
 use crate::error::StartError;

@@ -132,7 +132,10 @@ impl Rejections {
             return;
         };
         // Its receivers refuse it too (section 23.6).
-        if !ctx.issuer.vouches_for(&message.subject, envelope.from_account_id.as_deref()) {
+        if !ctx
+            .issuer
+            .vouches_for(&message.subject, envelope.from_account_id.as_deref())
+        {
             return;
         }
         // A message without reply subject whose sender gets no receipt needs no lookup.
@@ -252,8 +255,8 @@ async fn send_error(ctx: &Context, request: &Envelope, reply_to: async_nats::Sub
     }
     let body = reply.encode();
     let reply_to = ctx.issuer.publish_subject(reply_to.as_str());
-    if ctx.client.publish(reply_to, body.clone()).await.is_ok() {
+    if ctx.client.publish(reply_to.clone(), body.clone()).await.is_ok() {
         // The server does not deliver to this connection what the connection itself publishes.
-        ctx.capture.record(body, now).await;
+        ctx.capture.record(&reply_to, body, now).await;
     }
 }

@@ -12,8 +12,8 @@ use agentnet_protocol::rpc::{
 use agentnet_protocol::{RawJson, Timestamp};
 use agentnet_store::model::{Message, MessageQuery, Position};
 
-use super::{Call, failed};
 use super::threads::position;
+use super::{Call, failed};
 use crate::clock::now_text;
 use crate::context::Context;
 use crate::truncate_reply::truncate_reply;
@@ -28,7 +28,11 @@ const LEVELS_AROUND_PAYLOAD: usize = 3;
 type Found = (Vec<(Cursor, HistoryMessage)>, Option<Cursor>);
 
 /// One thread's messages, newest first.
-pub(super) async fn thread_messages(ctx: &Arc<Context>, request: ThreadMessagesRequest, call: &Call) -> Result<String, RpcError> {
+pub(super) async fn thread_messages(
+    ctx: &Arc<Context>,
+    request: ThreadMessagesRequest,
+    call: &Call,
+) -> Result<String, RpcError> {
     let query = MessageQuery {
         thread_id: Some(request.thread_id.clone()),
         before: position(request.cursor.as_deref())?,
@@ -52,7 +56,11 @@ pub(super) async fn thread_messages(ctx: &Arc<Context>, request: ThreadMessagesR
 }
 
 /// Messages by filters, newest first.
-pub(super) async fn message_search(ctx: &Arc<Context>, request: MessageSearchRequest, call: &Call) -> Result<String, RpcError> {
+pub(super) async fn message_search(
+    ctx: &Arc<Context>,
+    request: MessageSearchRequest,
+    call: &Call,
+) -> Result<String, RpcError> {
     let filters = &request.filters;
     let time = |text: &Option<String>, error| match text {
         Some(text) => Timestamp::parse(text).map(Some).ok_or(RpcError::new(error)),

@@ -111,7 +111,10 @@ fn name_member(ctx: &Context, agent: &mut AgentInfo, caller: &str) -> Result<(),
     let member = member.ok_or_else(|| forbidden("the credential is of no member of this network"))?;
     let is_other = |name: &String| !name.is_empty() && username::normalise(name) != member.username;
     if agent.username.as_ref().is_some_and(is_other) {
-        return Err(forbidden(&format!("the credential is of @{}; register under that name", member.username)));
+        return Err(forbidden(&format!(
+            "the credential is of @{}; register under that name",
+            member.username
+        )));
     }
     if agent.account_id.as_deref().is_some_and(|id| id != caller) {
         return Err(forbidden("the credential is of another account"));

@@ -19,7 +19,11 @@ use crate::truncate_reply::{TOO_LARGE, truncate_reply};
 const MAX_SHORT_PARTICIPANTS: usize = 20;
 
 /// One thread's counters.
-pub(super) async fn thread_status(ctx: &Arc<Context>, request: ThreadStatusRequest, call: &Call) -> Result<String, RpcError> {
+pub(super) async fn thread_status(
+    ctx: &Arc<Context>,
+    request: ThreadStatusRequest,
+    call: &Call,
+) -> Result<String, RpcError> {
     let visible_to = call.visible_to(ctx);
     let config = &ctx.config;
     let found = ctx
@@ -53,7 +57,11 @@ pub(super) async fn thread_status(ctx: &Arc<Context>, request: ThreadStatusReque
 }
 
 /// Threads, latest activity first.
-pub(super) async fn thread_list(ctx: &Arc<Context>, request: ThreadListRequest, call: &Call) -> Result<String, RpcError> {
+pub(super) async fn thread_list(
+    ctx: &Arc<Context>,
+    request: ThreadListRequest,
+    call: &Call,
+) -> Result<String, RpcError> {
     let config = &ctx.config;
     let mut reply = ThreadListReply {
         query: request.query.clone(),

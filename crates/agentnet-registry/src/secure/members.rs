@@ -26,7 +26,6 @@ const PAGE: usize = 500;
 const REFRESH_INTERVAL: Duration = Duration::from_secs(10);
 
 /// The members, and the users of the broker that were made of them.
-#[derive(Debug)]
 pub(crate) struct Members {
     store: Arc<dyn Store>,
     authority: Option<Authority>,
@@ -77,7 +76,9 @@ impl Members {
         let members = self.read_active().await?;
         let invites = self.store.live_invites(Now::read().time).await?;
         let wanted = self.users_of(&members, &invites);
-        let members = members.into_iter().map(|member| (member.account_id.clone(), Arc::new(member)));
+        let members = members
+            .into_iter()
+            .map(|member| (member.account_id.clone(), Arc::new(member)));
         *self.active.write() = members.collect();
         if *users == wanted {
             return Ok(());
@@ -88,7 +89,9 @@ impl Members {
                 users_file::write(&path, &written)?;
                 users_file::reload(&pid)
             };
-            tokio::task::spawn_blocking(write).await.map_err(std::io::Error::other)??;
+            tokio::task::spawn_blocking(write)
+                .await
+                .map_err(std::io::Error::other)??;
         }
         *users = wanted;
         Ok(())
@@ -140,7 +143,11 @@ impl Members {
     /// Reads the members again from time to time, until the stop.
     pub(crate) async fn run(self: Arc<Self>, database: Database, stop: CancellationToken) {
         let mut is_failing = false;
-        while stop.run_until_cancelled(tokio::time::sleep(REFRESH_INTERVAL)).await.is_some() {
+        while stop
+            .run_until_cancelled(tokio::time::sleep(REFRESH_INTERVAL))
+            .await
+            .is_some()
+        {
             if !database.is_up() {
                 continue;
             }

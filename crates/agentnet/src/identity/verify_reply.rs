@@ -13,9 +13,9 @@ use agentnet_protocol::subject::REGISTRY_ACCOUNT_PREFIX;
 use agentnet_protocol::{Envelope, Text};
 
 use super::{Identity, SignatureVerdict};
-use agentnet_nats::Issuer;
 use crate::message::error_code_of;
 use crate::metrics::Metrics;
+use agentnet_nats::Issuer;
 
 /// The code of a message whose sender is not the account that published it (PROTOCOL.md section 23.6).
 pub(crate) const ISSUER_MISMATCH: &str = "auth_issuer_mismatch";

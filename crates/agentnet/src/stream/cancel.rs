@@ -1,8 +1,8 @@
 //! The cancellation of a streamed reply by its reader.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, OnceLock};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use agentnet_protocol::Text;

@@ -11,11 +11,11 @@ use futures::stream::FuturesUnordered;
 
 use super::frame_buffer::{Arrived, Capacity, Inflow, Outflow, frame_buffer};
 use crate::identity::{Came, Identity, ReplyExpectation, verify_reply};
-use agentnet_nats::Issuer;
 use crate::message::Message;
 use crate::metrics::Metrics;
 use crate::session::Session;
 use crate::spans::Origin;
+use agentnet_nats::Issuer;
 
 /// Frames of one stream that may be verified at the same time.
 const VERIFY_CONCURRENCY: usize = 64;

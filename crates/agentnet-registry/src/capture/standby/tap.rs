@@ -17,9 +17,9 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::super::ingest::Proof;
-use super::super::{captured_subjects, decode};
+use super::super::proof::Proof;
 use super::super::stream::STREAM;
+use super::super::{captured_subjects, decode};
 use super::{TapEvent, TappedMessage};
 use crate::clock::Now;
 use crate::connect::{self, Connection};

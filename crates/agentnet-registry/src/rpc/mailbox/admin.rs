@@ -16,8 +16,8 @@ use super::{store_failed, unknown_account};
 use crate::clock::{Now, now_text};
 use crate::context::Context;
 use crate::mailbox::notices::Subject;
-use crate::rpc::Call;
 use crate::paging::{mailbox_cursor, mailbox_position};
+use crate::rpc::Call;
 use crate::truncate_reply::truncate_reply;
 
 /// Messages that are read at a time: large ones must not fill the memory.
@@ -26,7 +26,11 @@ const CHUNK_MESSAGES: usize = 32;
 const MAX_ACTION_ROUNDS: usize = 100;
 
 /// How full a mailbox is, or all of them.
-pub(in crate::rpc) async fn status(ctx: &Arc<Context>, request: MailboxStatusRequest, call: &Call) -> Result<String, RpcError> {
+pub(in crate::rpc) async fn status(
+    ctx: &Arc<Context>,
+    request: MailboxStatusRequest,
+    call: &Call,
+) -> Result<String, RpcError> {
     let account_id = match (request.account_id, request.username) {
         (None, None) => None,
         named => Some(find(ctx, named).await?.account_id),
@@ -68,7 +72,11 @@ async fn find(ctx: &Context, named: (Option<String>, Option<String>)) -> Result<
 }
 
 /// Messages of a mailbox, oldest first.
-pub(in crate::rpc) async fn list(ctx: &Arc<Context>, request: MailboxListRequest, call: &Call) -> Result<String, RpcError> {
+pub(in crate::rpc) async fn list(
+    ctx: &Arc<Context>,
+    request: MailboxListRequest,
+    call: &Call,
+) -> Result<String, RpcError> {
     let after_seq = mailbox_position(request.cursor.as_deref())?;
     let account = find(ctx, (request.account_id, request.username)).await?;
     call.check_may_read(ctx, Some(&account.account_id))?;

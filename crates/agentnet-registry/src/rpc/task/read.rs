@@ -20,7 +20,11 @@ use crate::truncate_reply::truncate_reply;
 const CHUNK_TASKS: usize = 32;
 
 /// A task by its id.
-pub(in crate::rpc) async fn status(ctx: &Arc<Context>, request: TaskStatusRequest, call: &Call) -> Result<String, RpcError> {
+pub(in crate::rpc) async fn status(
+    ctx: &Arc<Context>,
+    request: TaskStatusRequest,
+    call: &Call,
+) -> Result<String, RpcError> {
     check_enabled(ctx)?;
     let status_failed = failed("task_status_failed");
     let task = ctx.store.task(&request.task_id).await.map_err(&status_failed)?;
@@ -32,7 +36,11 @@ pub(in crate::rpc) async fn status(ctx: &Arc<Context>, request: TaskStatusReques
 }
 
 /// Tasks, the last changed first.
-pub(in crate::rpc) async fn list(ctx: &Arc<Context>, mut request: TaskListRequest, call: &Call) -> Result<String, RpcError> {
+pub(in crate::rpc) async fn list(
+    ctx: &Arc<Context>,
+    mut request: TaskListRequest,
+    call: &Call,
+) -> Result<String, RpcError> {
     check_enabled(ctx)?;
     if let Some(caller) = call.visible_to(ctx) {
         restrict(&mut request, caller)?;
@@ -79,7 +87,9 @@ fn restrict(request: &mut TaskListRequest, caller: String) -> Result<(), RpcErro
         return Ok(());
     }
     if request.coordinator_account_id.is_some() {
-        return Err(forbidden("an agent lists the tasks that it has asked for, or that are assigned to it"));
+        return Err(forbidden(
+            "an agent lists the tasks that it has asked for, or that are assigned to it",
+        ));
     }
     request.coordinator_account_id = Some(caller);
     Ok(())

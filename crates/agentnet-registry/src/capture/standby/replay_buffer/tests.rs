@@ -3,7 +3,7 @@ use std::time::{Duration, Instant};
 use agentnet_protocol::Timestamp;
 use bytes::Bytes;
 
-use super::super::super::ingest::Proof;
+use super::super::super::proof::Proof;
 use super::super::TappedMessage;
 use super::super::leader::Leader;
 use super::{BYTES_PER_MESSAGE, CONFIRM_AGE, Change, Leadership, MAX_CATCH_UP_TIME, ReplayBuffer, SETTLE_TIME};
