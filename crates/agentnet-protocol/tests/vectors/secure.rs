@@ -55,6 +55,9 @@ fn issuer_subjects() {
             let issued = subject::issued(base, issuer);
             assert_eq!(issued, case.text("issued"));
             assert_eq!(subject::split_issuer(&issued), Some((base, issuer)));
+        } else if case.has("request_reply") {
+            let may_reply = subject::may_reply_to_requester(case.text("request_reply"), case.text("issuer"));
+            assert_eq!(Some(may_reply), case.get("may_reply").as_bool());
         } else if case.has("reply") {
             let (reply, issuer) = (case.text("reply"), case.text("issuer"));
             let expected = case.get("may_reply").as_bool();
