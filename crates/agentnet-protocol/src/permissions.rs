@@ -280,3 +280,6 @@ fn registry(own: &str, lists: &mut Permissions) {
         below(&registry_inbox_prefix(own)),
     ]);
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,7 +5,7 @@ mod issued;
 pub use issued::{
     ALL_ISSUED_CAPABILITIES, ALL_ISSUED_INBOXES, ALL_ISSUED_MAILBOXES, ALL_ISSUED_RECEIPTS, JOIN_INBOX_PREFIX,
     REGISTRY_INBOX_PREFIX, connection_inbox_prefix, control, issued, join_inbox_prefix, mailbox, may_reply_to_invite,
-    may_reply_to_issuer, observer_group, registry_inbox_prefix, split_issuer,
+    may_reply_to_issuer, may_reply_to_requester, observer_group, registry_inbox_prefix, split_issuer,
 };
 
 use crate::ids::valid_account_id;
@@ -198,7 +198,8 @@ pub enum Subject<'a> {
 }
 
 impl<'a> Subject<'a> {
-    /// Reads a concrete subject, with or without an issuer; `None` if it is none of this network's.
+    /// Reads a concrete subject, with or without an issuer; `None` if it is none of this network's, or has an issuer and a
+    /// wildcard in it.
     #[must_use]
     pub fn parse(subject: &'a str) -> Option<Self> {
         if is_reply_subject(subject) {
@@ -213,7 +214,10 @@ impl<'a> Subject<'a> {
             Some(tokens.next()?)
         };
         let issuer = tokens.next();
-        if issuer == Some("") || tokens.next().is_some() {
+        // A broker lets a client publish `account.*.inbox.<own>` literally: it reaches taps, and no inbox.
+        let is_whole = tokens.next().is_none()
+            && issuer.is_none_or(|issuer| [Some(second), third, Some(issuer)].into_iter().flatten().all(is_token));
+        if !is_whole {
             return None;
         }
         Some(match (first, second, third, issuer) {

@@ -33,3 +33,12 @@ fn the_debug_text_hides_the_secrets() {
     let text = format!("{:?}", invite());
     assert!(!text.contains("secret") && !text.contains("seed"), "{text}");
 }
+
+proptest::proptest! {
+    /// Invites are pasted by people: any text gives an invite or an error.
+    #[test]
+    fn any_text_is_read_without_a_panic(text in "(agentnet-join[0-9]*\\.?)?\\PC{0,64}", json in "\\PC{0,64}") {
+        let _ = Invite::decode(&text);
+        let _ = Invite::decode(&format!("agentnet-join1.{}", URL_SAFE_NO_PAD.encode(json)));
+    }
+}

@@ -2,7 +2,7 @@
 //!
 //! An account's permissions let it publish only subjects that end in its own id, so the broker proves the sender.
 
-use super::{CONNECTION_INBOX_PREFIX, is_token};
+use super::{CONNECTION_INBOX_PREFIX, REPLY_PREFIX, is_token};
 
 /// All inboxes of the secure mode, for a tap.
 pub const ALL_ISSUED_INBOXES: &str = "account.*.inbox.*";
@@ -80,14 +80,25 @@ pub fn may_reply_to_invite(reply: &str, invite_id: &str) -> bool {
     is_below(reply, JOIN_INBOX_PREFIX, invite_id)
 }
 
+/// Whether an agent may answer a message of this issuer on this reply subject: `agentnet.reply.<issuer>.<token>.<n>`. On a
+/// reply subject of another account, the answer would look like one to a request of that account.
+#[must_use]
+pub fn may_reply_to_requester(reply: &str, issuer: &str) -> bool {
+    is_token(issuer) && tokens_below(reply, REPLY_PREFIX, issuer) == Some(2)
+}
+
 /// Whether the subject is `<prefix>.<owner>.` and at least one more token, without wildcards.
 fn is_below(subject: &str, prefix: &str, owner: &str) -> bool {
-    let rest = subject
-        .strip_prefix(prefix)
-        .and_then(|rest| rest.strip_prefix('.'))
-        .and_then(|rest| rest.strip_prefix(owner))
-        .and_then(|rest| rest.strip_prefix('.'));
-    is_token(owner) && rest.is_some_and(|rest| rest.split('.').all(is_token))
+    is_token(owner) && tokens_below(subject, prefix, owner).is_some()
+}
+
+/// How many tokens stand behind `<prefix>.<owner>.`; `None` if the subject begins otherwise, or has a wildcard there.
+fn tokens_below(subject: &str, prefix: &str, owner: &str) -> Option<usize> {
+    let mut rest = subject;
+    for part in [prefix, ".", owner, "."] {
+        rest = rest.strip_prefix(part)?;
+    }
+    rest.split('.').all(is_token).then(|| rest.split('.').count())
 }
 
 #[cfg(test)]
@@ -123,5 +134,24 @@ mod tests {
         assert!(may_reply_to_invite("_INBOX_join.inv_1.x.1", "inv_1"));
         assert!(!may_reply_to_invite("_AGENTNET.inv_1.x.1", "inv_1"));
         assert!(!may_reply_to_invite("_INBOX_join.inv_2.x.1", "inv_1"));
+    }
+
+    #[test]
+    fn an_agent_answers_only_on_reply_subjects_of_the_sender() {
+        assert!(may_reply_to_requester("agentnet.reply.acct_1.01ABC.0", "acct_1"));
+        for reply in [
+            "agentnet.reply.acct_2.01ABC.0",
+            "agentnet.reply.acct_1.01ABC",
+            "agentnet.reply.acct_1.01ABC.0.acct_2",
+            "agentnet.reply.acct_1.01ABC.*",
+            "agentnet.reply.acct_1",
+            "_INBOX.acct_1.01ABC.0",
+            "_AGENTNET.acct_1.01ABC.0",
+            "registry.hello",
+            "",
+        ] {
+            assert!(!may_reply_to_requester(reply, "acct_1"), "{reply}");
+        }
+        assert!(!may_reply_to_requester("agentnet.reply.*.01ABC.0", "*"));
     }
 }
