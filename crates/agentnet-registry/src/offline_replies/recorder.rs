@@ -35,7 +35,7 @@ impl Recorder {
         let capture = Arc::clone(capture);
         tasks.spawn(Phase::Requests, async move {
             while let Some((subject, body, received_at)) = messages.recv().await {
-                capture.record(&subject, body, received_at).await;
+                capture.record(subject.as_str(), body, received_at).await;
             }
         });
         Self { queue: Some(queue) }
