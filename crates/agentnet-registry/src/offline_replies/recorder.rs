@@ -31,7 +31,7 @@ impl Recorder {
         if capture.mode != CaptureMode::JetStream {
             return Self { queue: None };
         }
-        let (queue, mut messages) = mpsc::channel(QUEUE_CAPACITY);
+        let (queue, mut messages) = mpsc::channel::<(Subject, Bytes, Timestamp)>(QUEUE_CAPACITY);
         let capture = Arc::clone(capture);
         tasks.spawn(Phase::Requests, async move {
             while let Some((subject, body, received_at)) = messages.recv().await {

@@ -22,8 +22,7 @@ pub struct BrokerUser {
 }
 
 /// The text of a users file: `users: [ … ]`, to be included in an account of the configuration.
-#[must_use]
-pub fn users_text(users: &[BrokerUser]) -> String {
+fn users_text(users: &[BrokerUser]) -> String {
     let mut text = String::from("# Written by the registry at every change of a member: changes are lost.\nusers: [\n");
     for user in users {
         let Permissions { publish, subscribe } = &user.permissions;
