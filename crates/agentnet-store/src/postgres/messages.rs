@@ -185,26 +185,34 @@ fn metadata(message: &Message) -> String {
         .finish()
 }
 
-/// The statement of one page: of one walk of an index, or of several that are merged.
+/// The statement of one page: of one walk of an index, or of several, of each of which a page is read.
 pub(super) fn page_query(query: &MessageQuery) -> QueryBuilder<Postgres> {
     let walks = walks(query);
     let mut sql = QueryBuilder::new("");
-    match &walks[..] {
-        [walk] => push_walk(&mut sql, walk),
-        walks => {
-            for (place, walk) in walks.iter().enumerate() {
-                sql.push(if place == 0 { "SELECT * FROM (" } else { " UNION ALL " });
-                push_walk(&mut sql, walk);
-            }
-            sql.push(") AS visible");
-        }
+    if let [walk] = &walks[..] {
+        push_walk(&mut sql, walk);
+        return sql;
     }
-    sql.push(" ORDER BY sent_at DESC, message_id COLLATE \"C\" DESC LIMIT ")
-        .push_bind(fetch_limit(query.limit));
+    for (place, walk) in walks.iter().enumerate() {
+        sql.push(if place == 0 {
+            "SELECT * FROM (("
+        } else {
+            ") UNION ALL ("
+        });
+        push_walk(&mut sql, walk);
+    }
+    sql.push(")) AS visible");
+    push_page(&mut sql, query);
     sql
 }
 
-/// The statement of one walk.
+/// Order and length of a page.
+fn push_page(sql: &mut QueryBuilder<Postgres>, query: &MessageQuery) {
+    sql.push(" ORDER BY sent_at DESC, message_id COLLATE \"C\" DESC LIMIT ")
+        .push_bind(fetch_limit(query.limit));
+}
+
+/// The statement of a page of one walk.
 fn push_walk(sql: &mut QueryBuilder<Postgres>, Walk { query, rows }: &Walk) {
     sql.push(SELECT);
     let filters = [
@@ -236,6 +244,7 @@ fn push_walk(sql: &mut QueryBuilder<Postgres>, Walk { query, rows }: &Walk) {
             .push(")");
     }
     push_rows(sql, rows);
+    push_page(sql, query);
 }
 
 /// The condition of the rows that are in the result.
