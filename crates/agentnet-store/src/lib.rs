@@ -3,7 +3,7 @@
 //! [`Store`] is the contract, [`model`] the data, [`open()`] the way in: it takes a URL and gives an `Arc<dyn Store>`.
 //! Each backend has a directory of its own with the same files: `sqlite` is the embedded one, `postgres` the one that several
 //! registries share. The rules that both follow (`bisect`, `username_suffix`, `case_fold`, `thread_deltas`, `mailbox_admission`,
-//! `lease_selection`, `task_rules`, `task_admission`, `task_batch`) stand beside them, and `contract` is the suite that both pass.
+//! `lease_selection`, `task_rules`, `task_admission`, `task_batch`, `visibility`) stand beside them, and `contract` is the suite that both pass.
 //!
 //! ```
 //! # let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -40,6 +40,7 @@ mod task_histories;
 mod task_rules;
 mod thread_deltas;
 mod username_suffix;
+mod visibility;
 
 pub use case_fold::fold_case;
 pub use error::StoreError;

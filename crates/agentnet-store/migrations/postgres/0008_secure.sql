@@ -4,9 +4,10 @@
 ALTER TABLE agent_messages ADD COLUMN IF NOT EXISTS issuer text;
 
 -- The members of the network. Their usernames are those of their accounts. capabilities and may_send_to are JSON arrays;
--- may_send_to is NULL for a member that may send to every account. Rows are locked after those of agent_accounts.
+-- may_send_to is NULL for a member that may send to every account. Rows are locked after those of agent_accounts. account_id has
+-- no collation of its own: so that of agent_accounts decides, and its index is found.
 CREATE TABLE IF NOT EXISTS agent_members (
-    account_id   text COLLATE "C" NOT NULL PRIMARY KEY,
+    account_id   text        NOT NULL PRIMARY KEY,
     role         text        NOT NULL,
     state        text        NOT NULL,
     nkey         text,
@@ -17,12 +18,13 @@ CREATE TABLE IF NOT EXISTS agent_members (
     revoked_at   timestamptz
 );
 
+CREATE INDEX IF NOT EXISTS idx_agent_members_page ON agent_members (account_id COLLATE "C");
 CREATE UNIQUE INDEX IF NOT EXISTS idx_agent_members_nkey ON agent_members (nkey) WHERE nkey IS NOT NULL;
 
 -- Rows are locked after those of agent_members.
 CREATE TABLE IF NOT EXISTS agent_invites (
-    invite_id  text COLLATE "C" NOT NULL PRIMARY KEY,
-    account_id text COLLATE "C" NOT NULL,
+    invite_id  text        NOT NULL PRIMARY KEY,
+    account_id text        NOT NULL,
     secret     bytea       NOT NULL,
     join_nkey  text        NOT NULL,
     expires_at timestamptz NOT NULL,
@@ -38,6 +40,7 @@ CREATE INDEX IF NOT EXISTS idx_agent_invites_expires ON agent_invites (expires_a
 CREATE TABLE IF NOT EXISTS agent_thread_views (
     thread_id             text COLLATE "C" NOT NULL,
     account_id            text COLLATE "C" NOT NULL,
+    thread_id_search      text        NOT NULL,
     created_by_account_id text,
     created_at            timestamptz NOT NULL,
     updated_at            timestamptz NOT NULL,

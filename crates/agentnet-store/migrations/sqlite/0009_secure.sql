@@ -36,6 +36,7 @@ CREATE INDEX idx_agent_invites_expires ON agent_invites (expires_at);
 CREATE TABLE agent_thread_views (
     thread_id             TEXT    NOT NULL,
     account_id            TEXT    NOT NULL,
+    thread_id_search      TEXT    NOT NULL,
     created_by_account_id TEXT,
     created_at            INTEGER NOT NULL,
     updated_at            INTEGER NOT NULL,

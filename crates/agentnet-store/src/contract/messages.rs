@@ -39,7 +39,7 @@ pub async fn a_message_comes_back_as_it_was(store: Arc<dyn Store>) {
         ttl_ms: Some("123456789012345678901234567890".into()),
         expires_at: Some("not-a-date".into()),
         auth_scheme: "dev-ed25519-v1".into(),
-        issuer: None,
+        issuer: Some("acct_a".into()),
         ..message("full", "t_full", 0).message
     };
     let bare = Message {

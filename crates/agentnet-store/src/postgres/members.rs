@@ -195,12 +195,12 @@ impl Members for PostgresStore {
 
 /// The statement of one page.
 pub(super) fn page_query(query: &MemberQuery) -> QueryBuilder<Postgres> {
-    let mut sql = QueryBuilder::new(members!("m.account_id > "));
+    let mut sql = QueryBuilder::new(members!("m.account_id COLLATE \"C\" > "));
     sql.push_bind(stored(query.after_account_id.as_deref().unwrap_or_default()).into_owned());
     if let Some(state) = query.state {
         sql.push(" AND m.state = ").push_bind(state.as_str());
     }
-    sql.push(" ORDER BY m.account_id LIMIT ")
+    sql.push(" ORDER BY m.account_id COLLATE \"C\" LIMIT ")
         .push_bind(fetch_limit(query.limit));
     sql
 }

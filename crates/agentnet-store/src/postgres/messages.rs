@@ -9,6 +9,7 @@ use sqlx::{PgConnection, Postgres, QueryBuilder};
 
 use super::error::{failed, row_outcome};
 use super::layout::Layout;
+use super::thread_views::add_to_views;
 use super::threads::add_to_threads;
 use super::value::{Time, read, stored};
 use super::{
@@ -19,7 +20,8 @@ use crate::error::StoreError;
 use crate::model::{Appended, Message, MessageQuery, NewMessage, Page};
 use crate::page::{fetch_limit, page};
 use crate::store::Messages;
-use crate::thread_deltas::thread_deltas;
+use crate::thread_deltas::{thread_deltas, view_deltas};
+use crate::visibility::{Rows, Walk, walks};
 
 macro_rules! columns {
     () => {
@@ -118,13 +120,12 @@ pub(super) async fn append(
     // One order for all writers: two of them may hold the same messages.
     first.sort_unstable_by(|a, b| a.message_id.cmp(&b.message_id));
     let stored = insert(layout, connection, &first).await?;
-    let threads = thread_deltas(
-        messages
-            .iter()
-            .zip(is_first)
-            .map(|(new, is_first)| (*new, is_first && stored.contains(&new.message.message_id))),
-    );
-    add_to_threads(connection, &threads).await?;
+    let offered = || {
+        let messages = messages.iter().zip(&is_first);
+        messages.map(|(new, is_first)| (*new, *is_first && stored.contains(&new.message.message_id)))
+    };
+    add_to_threads(connection, &thread_deltas(offered())).await?;
+    add_to_views(connection, &view_deltas(offered())).await?;
     Ok(stored.len())
 }
 
@@ -184,9 +185,36 @@ fn metadata(message: &Message) -> String {
         .finish()
 }
 
-/// The statement of one page.
+/// The statement of one page: of one walk of an index, or of several, of each of which a page is read.
 pub(super) fn page_query(query: &MessageQuery) -> QueryBuilder<Postgres> {
-    let mut sql = QueryBuilder::new(SELECT);
+    let walks = walks(query);
+    let mut sql = QueryBuilder::new("");
+    if let [walk] = &walks[..] {
+        push_walk(&mut sql, walk);
+        return sql;
+    }
+    for (place, walk) in walks.iter().enumerate() {
+        sql.push(if place == 0 {
+            "SELECT * FROM (("
+        } else {
+            ") UNION ALL ("
+        });
+        push_walk(&mut sql, walk);
+    }
+    sql.push(")) AS visible");
+    push_page(&mut sql, query);
+    sql
+}
+
+/// Order and length of a page.
+fn push_page(sql: &mut QueryBuilder<Postgres>, query: &MessageQuery) {
+    sql.push(" ORDER BY sent_at DESC, message_id COLLATE \"C\" DESC LIMIT ")
+        .push_bind(fetch_limit(query.limit));
+}
+
+/// The statement of a page of one walk.
+fn push_walk(sql: &mut QueryBuilder<Postgres>, Walk { query, rows }: &Walk) {
+    sql.push(SELECT);
     let filters = [
         ("message_id", &query.message_id),
         ("thread_id", &query.thread_id),
@@ -215,9 +243,38 @@ pub(super) fn page_query(query: &MessageQuery) -> QueryBuilder<Postgres> {
             .push_bind(stored(&before.id).into_owned())
             .push(")");
     }
-    sql.push(" ORDER BY sent_at DESC, message_id COLLATE \"C\" DESC LIMIT ")
-        .push_bind(fetch_limit(query.limit));
-    sql
+    push_rows(sql, rows);
+    push_page(sql, query);
+}
+
+/// The condition of the rows that are in the result.
+fn push_rows(sql: &mut QueryBuilder<Postgres>, rows: &Rows) {
+    let bound = |account: &str| stored(account).into_owned();
+    match rows {
+        Rows::All => {}
+        Rows::IssuedBy(account) => {
+            sql.push(" AND issuer = ").push_bind(bound(account));
+        }
+        Rows::NotIssuedBy(account) => {
+            sql.push(" AND (from_account_id IS DISTINCT FROM ")
+                .push_bind(bound(account))
+                .push(" OR issuer IS DISTINCT FROM ")
+                .push_bind(bound(account))
+                .push(")");
+        }
+        Rows::VisibleTo(account) => {
+            sql.push(" AND (to_account_id = ")
+                .push_bind(bound(account))
+                .push(" OR (from_account_id = ")
+                .push_bind(bound(account))
+                .push(" AND issuer = ")
+                .push_bind(bound(account))
+                .push("))");
+        }
+        Rows::None => {
+            sql.push(" AND FALSE");
+        }
+    }
 }
 
 fn message(row: &PgRow) -> Result<Message, StoreError> {

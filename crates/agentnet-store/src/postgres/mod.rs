@@ -21,6 +21,7 @@ mod sessions;
 mod tasks;
 #[cfg(test)]
 mod tests;
+mod thread_views;
 mod threads;
 mod trigram_selectivity;
 mod value;

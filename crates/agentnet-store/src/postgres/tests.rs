@@ -1,6 +1,7 @@
 //! Tests of PostgreSQL alone: its plans, its columns, rows that it refuses, and a server that is down.
 
 mod server;
+mod visible;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -18,7 +18,7 @@ use crate::store::Members;
 const SELECT: &str = "SELECT m.account_id, a.username, m.role, m.state, m.nkey, m.capabilities, m.may_send_to, m.created_at, \
      m.enrolled_at, m.revoked_at FROM agent_members m CROSS JOIN agent_accounts a ON a.account_id = m.account_id WHERE ";
 
-const BY_USERNAME: &str = "SELECT m.account_id, a.username, m.role, m.state, m.nkey, m.capabilities, m.may_send_to, \
+pub(super) const BY_USERNAME: &str = "SELECT m.account_id, a.username, m.role, m.state, m.nkey, m.capabilities, m.may_send_to, \
      m.created_at, m.enrolled_at, m.revoked_at FROM agent_accounts a CROSS JOIN agent_members m \
      ON m.account_id = a.account_id WHERE a.username = ?";
 

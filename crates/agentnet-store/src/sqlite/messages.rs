@@ -9,6 +9,7 @@ use sqlx::{QueryBuilder, Row as _, Sqlite, SqliteConnection};
 
 use super::error::{failed, row_outcome};
 use super::statement_batches::statement_batches;
+use super::thread_views::add_to_views;
 use super::threads::add_to_threads;
 use super::{BEGIN_WRITE, SqliteStore, json_column};
 use crate::bisect;
@@ -16,7 +17,8 @@ use crate::error::StoreError;
 use crate::model::{Appended, Message, MessageQuery, NewMessage, Page};
 use crate::page::{fetch_limit, page};
 use crate::store::Messages;
-use crate::thread_deltas::thread_deltas;
+use crate::thread_deltas::{thread_deltas, view_deltas};
+use crate::visibility::{Rows, Walk, walks};
 
 /// `OR FAIL`: a failed statement keeps the rows before its failure, and so SQLite notes no page for undoing it. Whatever fails
 /// here is undone with its transaction or savepoint ([`bisect`]); where there is no room, SQLite itself ends the transaction.
@@ -84,13 +86,12 @@ pub(super) async fn append(connection: &mut SqliteConnection, messages: &[&NewMe
     for run in statement_batches(&first) {
         insert(connection, run, &mut stored).await?;
     }
-    let threads = thread_deltas(
-        messages
-            .iter()
-            .zip(is_first)
-            .map(|(new, is_first)| (*new, is_first && stored.contains(new.message.message_id.as_str()))),
-    );
-    add_to_threads(connection, &threads).await?;
+    let offered = || {
+        let messages = messages.iter().zip(&is_first);
+        messages.map(|(new, is_first)| (*new, *is_first && stored.contains(new.message.message_id.as_str())))
+    };
+    add_to_threads(connection, &thread_deltas(offered())).await?;
+    add_to_views(connection, &view_deltas(offered())).await?;
     Ok(stored.len())
 }
 
@@ -138,10 +139,21 @@ async fn insert<'a>(
     Ok(())
 }
 
-/// The statement of one page. It walks one index backwards, which gives the order: that of the thread, with the kind if that
-/// is asked for; else that of the sender, with the receiver; else that of receiver, kind or time.
+/// The statement of one page: of one walk, or of several whose rows SQLite merges as it reads them.
 pub(super) fn page_query(query: &MessageQuery) -> QueryBuilder<Sqlite> {
-    let mut sql = QueryBuilder::new(SELECT);
+    let mut sql = QueryBuilder::new("");
+    for (place, walk) in walks(query).iter().enumerate() {
+        sql.push(if place == 0 { "" } else { " UNION ALL " });
+        push_walk(&mut sql, walk);
+    }
+    sql.push(" ORDER BY sent_at DESC, message_id DESC LIMIT ")
+        .push_bind(fetch_limit(query.limit));
+    sql
+}
+
+/// The statement of one walk. It walks one index backwards, which gives the order: that of the thread, with the kind if that
+/// is asked for; else that of the sender, with the receiver; else that of receiver, kind or time.
+fn push_walk(sql: &mut QueryBuilder<Sqlite>, Walk { query, rows }: &Walk) {
     let filters = [
         ("message_id", &query.message_id),
         ("thread_id", &query.thread_id),
@@ -161,6 +173,7 @@ pub(super) fn page_query(query: &MessageQuery) -> QueryBuilder<Sqlite> {
         [.., true] => Some("idx_agent_messages_kind"),
         [..] => Some("idx_agent_messages_sent_at"),
     };
+    sql.push(SELECT);
     if let Some(index) = index {
         sql.push(" INDEXED BY ").push(index);
     }
@@ -181,9 +194,29 @@ pub(super) fn page_query(query: &MessageQuery) -> QueryBuilder<Sqlite> {
             .push_bind(before.at.as_micros());
         sql.push(", ").push_bind(before.id.clone()).push(")");
     }
-    sql.push(" ORDER BY sent_at DESC, message_id DESC LIMIT ")
-        .push_bind(fetch_limit(query.limit));
-    sql
+    push_rows(sql, rows);
+}
+
+/// The condition of the rows that are in the result. The column issuer, which lies behind the payload, is looked at last.
+fn push_rows(sql: &mut QueryBuilder<Sqlite>, rows: &Rows) {
+    match rows {
+        Rows::All => {}
+        Rows::IssuedBy(account) => {
+            sql.push(" AND issuer = ").push_bind(account.clone());
+        }
+        Rows::NotIssuedBy(account) => {
+            sql.push(" AND (from_account_id IS NOT ").push_bind(account.clone());
+            sql.push(" OR issuer IS NOT ").push_bind(account.clone()).push(")");
+        }
+        Rows::VisibleTo(account) => {
+            sql.push(" AND (to_account_id = ").push_bind(account.clone());
+            sql.push(" OR (from_account_id = ").push_bind(account.clone());
+            sql.push(" AND issuer = ").push_bind(account.clone()).push("))");
+        }
+        Rows::None => {
+            sql.push(" AND FALSE");
+        }
+    }
 }
 
 fn message(row: &SqliteRow) -> Result<Message, StoreError> {

@@ -18,6 +18,7 @@ mod statement_batches;
 mod tasks;
 #[cfg(test)]
 mod tests;
+mod thread_views;
 mod threads;
 
 use agentnet_protocol::RawJson;
