@@ -167,7 +167,10 @@ async fn connect(url: &str, shown: &str, report: &mut Report) -> Option<Connecti
                     since.elapsed().as_millis().max(1)
                 )),
             );
-            report.add(Check::Token, server_checks::token(url, &connection.nats().server_info().host));
+            report.add(
+                Check::Token,
+                server_checks::token(url, &connection.nats().server_info().host),
+            );
             Some(connection)
         }
         Err(error) => {

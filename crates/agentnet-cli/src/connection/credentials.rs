@@ -74,7 +74,9 @@ pub(crate) fn check_observes(global: &Global) -> Result<(), Failure> {
             identity.username
         ))
         .with_code("forbidden")
-        .hint("name the identity of an observer with --identity FILE; `agentnet invite NAME --role observer` makes one")),
+        .hint(
+            "name the identity of an observer with --identity FILE; `agentnet invite NAME --role observer` makes one",
+        )),
         _ => Ok(()),
     }
 }

@@ -2,6 +2,10 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 
+use agentnet::protocol::invite::Invite;
+use agentnet::protocol::nkey::Nkey;
+use agentnet_store::model::{Invited, NewInvite, NewMember};
+use agentnet_testkit::TestDatabase;
 use futures::future::join_all;
 
 use super::Network;
@@ -80,7 +84,7 @@ async fn codes_come_from_standard_input_and_damaged_ones_are_told() {
         ("agentnet-join1.x", "not base64url"),
         ("agentnet-join2.x", "another version"),
         ("hello", "not an invite"),
-        (&code[..40], "damaged"),
+        (&code[..code.len() - 4], "copy it whole"),
     ] {
         network.join(code).await.fails(2, &[told]);
     }
@@ -89,4 +93,41 @@ async fn codes_come_from_standard_input_and_damaged_ones_are_told() {
         .line(&format!("join {other} --identity-file {}", file.display()))
         .await;
     taken.fails(2, &["identity of another member"]);
+}
+
+#[tokio::test]
+async fn an_invite_ends_at_its_time() {
+    if TestDatabase::kind() != "sqlite" {
+        return;
+    }
+    let network = Network::start().await;
+    let mut invite = Invite::decode(&network.invite("late").await).unwrap();
+    // The shortest lifetime is a minute, so this one is made in the database.
+    let url = agentnet_store::sqlite_url(&network.up.data.join("agentnet.db"));
+    let store = agentnet_store::open(&url, &agentnet_store::OpenOptions::default())
+        .await
+        .unwrap();
+    let past = invite.expires_at.saturating_add_millis(-2 * 86_400_000);
+    let member = NewMember {
+        new_account_id: "acct_unused".into(),
+        username: "late".into(),
+        role: "agent".into(),
+        capabilities: Vec::new(),
+        may_send_to: None,
+        at: past,
+    };
+    invite.invite_id = "inv_late".into();
+    let expired = NewInvite {
+        invite_id: invite.invite_id.clone(),
+        secret: invite.secret.to_vec(),
+        join_nkey: Nkey::from_seed(&invite.join_seed).public(),
+        expires_at: past,
+    };
+    let made = store.invite_member(&member, &expired).await.unwrap();
+    assert!(matches!(made, Invited::Invited(_)), "{made:?}");
+    // Whoever changes a member has the users written again.
+    network.add("other").await;
+    network.join(&invite.encode()).await.fails(2, &["has expired"]);
+    assert!(!network.identity_file("late").exists());
+    store.close().await;
 }

@@ -85,7 +85,7 @@ impl Network {
     }
 }
 
-/// `agentnet --nats-url URL request --to-username NAME 1`, with one second to answer.
+/// `agentnet --json --nats-url URL request --to-username NAME 1`, with three seconds to answer.
 async fn request(url: &str, to: &str) -> Ran {
-    agentnet(url, ["request", "--timeout", "3", "--to-username", to, "1"]).await
+    agentnet(url, ["--json", "request", "--timeout", "3", "--to-username", to, "1"]).await
 }

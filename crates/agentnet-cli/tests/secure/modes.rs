@@ -26,7 +26,7 @@ async fn commands_find_the_operator_and_the_token_is_off() {
     let host = network.up.url.strip_prefix("nats://").unwrap();
     for login in ["", "agentnet_secret_token@", "operator:x@"] {
         let refused = line(&format!("nats://{login}{host}"), "list").await;
-        refused.fails(1, &["Authorization Violation", "agentnet join"]);
+        refused.fails(1, &["refused the credentials", "agentnet join"]);
     }
 }
 
