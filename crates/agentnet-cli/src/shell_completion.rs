@@ -75,7 +75,7 @@ where
     let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else {
         return Vec::new();
     };
-    let url = option_of(line(), "--nats-url").unwrap_or_else(default_nats_url);
+    let url = option_of(line(), "--nats-url").unwrap_or_else(|| default_nats_url(None));
     let asked = async {
         let registry = RegistryClient::connect(&url).await.ok()?;
         find(registry.with_timeout(COMPLETION_TIMEOUT), begun.to_owned()).await

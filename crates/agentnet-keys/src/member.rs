@@ -3,7 +3,9 @@
 
 use std::path::Path;
 
+use agentnet_protocol::invite::{Invite, enrolment};
 use agentnet_protocol::nkey::{Nkey, message_seed, nkey_seed};
+use agentnet_protocol::rpc::EnrollRequest;
 use agentnet_protocol::signature::SigningKey;
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
@@ -65,6 +67,26 @@ impl MemberIdentity {
             role,
             seed: rand::random(),
         }
+    }
+
+    /// An identity with a new random seed, for the account and the network of an invite.
+    #[must_use]
+    pub fn of_invite(invite: &Invite) -> Self {
+        Self {
+            ca_pem: invite.ca_pem.clone(),
+            ..Self::generate(
+                invite.urls.clone(),
+                invite.account_id.clone(),
+                invite.username.clone(),
+                invite.role.as_str().to_owned(),
+            )
+        }
+    }
+
+    /// The request that binds this identity's keys to the invite's account.
+    #[must_use]
+    pub fn enrolment(&self, invite: &Invite) -> EnrollRequest {
+        enrolment(invite, &self.seed)
     }
 
     /// The key by which the broker knows the member.

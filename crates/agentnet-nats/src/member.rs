@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use agentnet_protocol::nkey::{Nkey, is_nonce};
-use agentnet_protocol::subject::{REGISTRY_ACCOUNT_PREFIX, connection_inbox_prefix, registry_inbox_prefix};
+use agentnet_protocol::subject::{
+    REGISTRY_ACCOUNT_PREFIX, connection_inbox_prefix, join_inbox_prefix, registry_inbox_prefix,
+};
 use async_nats::{Auth, AuthError, ConnectOptions};
 
 /// The account of a member, and the key that the broker knows it by.
@@ -11,6 +13,7 @@ use async_nats::{Auth, AuthError, ConnectOptions};
 pub struct MemberLogin {
     account_id: Arc<str>,
     nkey: Arc<Nkey>,
+    inbox_prefix: Arc<str>,
 }
 
 impl std::fmt::Debug for MemberLogin {
@@ -33,9 +36,25 @@ impl MemberLogin {
     /// A member with an account id and its nkey.
     #[must_use]
     pub fn new(account_id: &str, nkey: Nkey) -> Self {
+        // Registries publish below the inboxes of others, so they have one apart.
+        let inbox_prefix = match account_id.starts_with(REGISTRY_ACCOUNT_PREFIX) {
+            true => registry_inbox_prefix(account_id),
+            false => connection_inbox_prefix(account_id),
+        };
+        Self::with_inbox(account_id, nkey, &inbox_prefix)
+    }
+
+    /// The credential of an invite, which can enrol a member and do nothing else. It publishes as the invite's id.
+    #[must_use]
+    pub fn of_invite(invite_id: &str, join_seed: &[u8; 32]) -> Self {
+        Self::with_inbox(invite_id, Nkey::from_seed(join_seed), &join_inbox_prefix(invite_id))
+    }
+
+    fn with_inbox(account_id: &str, nkey: Nkey, inbox_prefix: &str) -> Self {
         Self {
             account_id: account_id.into(),
             nkey: Arc::new(nkey),
+            inbox_prefix: inbox_prefix.into(),
         }
     }
 
@@ -45,12 +64,9 @@ impl MemberLogin {
         &self.account_id
     }
 
-    /// Below it are the inboxes of its connections. Registries publish below those of others, so they have one apart.
+    /// Below it are the inboxes of its connections.
     pub(crate) fn inbox_prefix(&self) -> String {
-        match self.account_id.starts_with(REGISTRY_ACCOUNT_PREFIX) {
-            true => registry_inbox_prefix(&self.account_id),
-            false => connection_inbox_prefix(&self.account_id),
-        }
+        self.inbox_prefix.to_string()
     }
 
     /// The public key by which the broker knows it.

@@ -266,6 +266,8 @@ fn registry(own: &str, lists: &mut Permissions) {
         issued(&mailbox("*"), own),
         format!("{EVENTS_PREFIX}*.*"),
         "agentnet.registry.>".to_owned(),
+        // A round trip: what a connection says to itself comes back when the server has handled everything before.
+        below(&registry_inbox_prefix(own)),
     ]);
     lists.publish.extend(REGISTRY_JETSTREAM.map(str::to_owned));
     lists.subscribe.extend([

@@ -59,5 +59,6 @@ pub use capture::CaptureMode;
 pub use config::{CaptureStorage, ConfigError, RegistryConfig};
 pub use error::{Failed, StartError};
 pub use secure::Authority;
+pub use secure::local_member::{LocalMember, LocalMemberError};
 pub use secure::users_file::{BrokerUser, write as write_users_file};
 pub use service::{Registry, RegistryHandle};

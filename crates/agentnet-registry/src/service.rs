@@ -1,9 +1,10 @@
-//! Starts a registry from its settings, and stops it.
+//! Starts a registry from its settings; `handle` stops it.
 
-use std::fmt;
+mod handle;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use agentnet_metrics_http::Server;
 use agentnet_nats::NatsUrl;
@@ -11,17 +12,16 @@ use agentnet_protocol::permissions::{Grant, Role};
 use agentnet_protocol::subject::REGISTRY_ACCOUNT_PREFIX;
 use agentnet_store::{Store, StoreError};
 use tokio::sync::watch;
-use tokio_util::sync::DropGuard;
 
 use crate::batch_lookup::{AccountIdLoader, AccountLoader, ClaimLoader};
-use crate::capture::{self, Capture, CaptureMode};
+use crate::capture::{self, Capture};
 use crate::clock::Now;
 use crate::config::RegistryConfig;
 use crate::connect::{Connection, connect};
 use crate::context::Context;
 use crate::database::Database;
 use crate::disk::Disk;
-use crate::error::{Failed, StartError};
+use crate::error::StartError;
 use crate::health;
 use crate::identity::{self, Identity};
 use crate::mailbox::notices::Notices;
@@ -47,31 +47,14 @@ use crate::task_ledger::notices::TaskNotices;
 use crate::task_ledger::{self, TaskLedger};
 use crate::tasks::{Phase, TaskSet};
 
+pub use self::handle::RegistryHandle;
+
 /// The store that is used when `DATABASE_URL` is not set.
 const MEMORY_STORE: &str = "sqlite::memory:";
-/// How long a shutdown waits for the requests at hand.
-const REQUESTS_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long a shutdown waits for the sweep, which may be in a slow call to the store, and the page of metrics.
-const UPKEEP_TIMEOUT: Duration = Duration::from_secs(60);
-/// How long a shutdown waits for the last announcement, and the removal of this registry's row.
-const PEERS_TIMEOUT: Duration = Duration::from_secs(2);
-/// How long a shutdown waits for the writer of presence.
-const PRESENCE_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long a shutdown waits for the server to take the last bytes.
-const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Starts registries.
 #[derive(Debug)]
 pub struct Registry;
-
-/// A running registry. Dropping it ends every task at once; [`RegistryHandle::shutdown`] ends it without losing anything.
-pub struct RegistryHandle {
-    ctx: Arc<Context>,
-    ready_line: String,
-    metrics_addr: Option<SocketAddr>,
-    own_store: bool,
-    _kill: DropGuard,
-}
 
 impl Registry {
     /// Connects, sets up the capture of messages, restores the sessions that are online in the store, and answers requests from
@@ -375,76 +358,5 @@ async fn watch_reconnects(presence: Arc<Presence>, mut connected: watch::Receive
         if *connected.borrow_and_update() > 1 {
             presence.reset_silence_from(Now::read());
         }
-    }
-}
-
-impl RegistryHandle {
-    /// The registry's name, prefix of its session tags.
-    #[must_use]
-    pub fn server_id(&self) -> &str {
-        &self.ctx.config.server_id
-    }
-
-    /// How messages reach the history.
-    #[must_use]
-    pub fn capture_mode(&self) -> CaptureMode {
-        self.ctx.capture.mode
-    }
-
-    /// The address that metrics are served at, if they are.
-    #[must_use]
-    pub fn metrics_addr(&self) -> Option<SocketAddr> {
-        self.metrics_addr
-    }
-
-    /// The line that tells a waiting program that the registry answers: `registry ready: server_id=… nats=… store=…
-    /// capture=…`, the credentials hidden, and `metrics=…` where they are served.
-    #[must_use]
-    pub fn ready_line(&self) -> &str {
-        &self.ready_line
-    }
-
-    /// Returns when the registry cannot go on, with the reason. It should be [stopped](RegistryHandle::shutdown) then;
-    /// messages that are not stored stay in the stream.
-    pub async fn failed(&self) -> Failed {
-        tokio::select! {
-            reason = self.ctx.database.gone() => Failed::Database(reason),
-            () = self.ctx.client_ended.cancelled() => Failed::Connection,
-        }
-    }
-
-    /// Stops without losing anything: no new requests, the ones at hand are answered, captured messages are stored and
-    /// acknowledged, and presence is written.
-    pub async fn shutdown(self) {
-        let ctx = &self.ctx;
-        let tasks = &ctx.tasks;
-        tasks.stop(Phase::Upkeep);
-        if !tasks.finish(Phase::Requests, REQUESTS_TIMEOUT).await {
-            tracing::warn!("some requests were not answered in time");
-        }
-        tasks.stop(Phase::Peers);
-        tasks.finish(Phase::Upkeep, UPKEEP_TIMEOUT).await;
-        tasks.finish(Phase::Peers, PEERS_TIMEOUT).await;
-        capture::stop(tasks, &ctx.capture.queue).await;
-        if !tasks.finish(Phase::PresenceWriter, PRESENCE_TIMEOUT).await {
-            tracing::error!("the store did not take the last presence in time");
-        }
-        // Replies and acknowledgements are sent before the connection ends.
-        if ctx.is_connected() {
-            let _ = tokio::time::timeout(FLUSH_TIMEOUT, ctx.client.flush()).await;
-            let _ = tokio::time::timeout(FLUSH_TIMEOUT, ctx.client.drain()).await;
-        }
-        if self.own_store {
-            ctx.store.close().await;
-        }
-        tracing::info!(server_id = %ctx.config.server_id, "registry stopped");
-    }
-}
-
-impl fmt::Debug for RegistryHandle {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RegistryHandle")
-            .field("ready_line", &self.ready_line)
-            .finish_non_exhaustive()
     }
 }

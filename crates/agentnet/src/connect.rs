@@ -130,7 +130,11 @@ impl Connection {
         Self::to(&NatsUrl::parse(url)?, name).await
     }
 
-    pub(crate) async fn to(url: &NatsUrl, name: &str) -> Result<Self, ConnectError> {
+    /// Connects to an address that is read already.
+    ///
+    /// # Errors
+    /// [`ConnectError`], as [`connect`].
+    pub async fn to(url: &NatsUrl, name: &str) -> Result<Self, ConnectError> {
         let connections = Arc::new(Connections::default());
         Ok(Self {
             client: open(url, name, connections.clone()).await?,

@@ -13,11 +13,14 @@ use std::time::Duration;
 
 use agentnet::RegistryClient;
 use agentnet_nats::NatsUrl;
-use agentnet_protocol::subject::{ALL_INBOXES, ALL_MAILBOX_EVENTS, ALL_TASK_EVENTS, routable_capability};
+use agentnet_protocol::subject::{
+    ALL_INBOXES, ALL_ISSUED_INBOXES, ALL_ISSUED_MAILBOXES, ALL_MAILBOX_EVENTS, ALL_TASK_EVENTS, routable_capability,
+};
 use clap::Args;
 use tokio::task::JoinSet;
 
 use crate::account_names::AccountNames;
+use crate::connection::taps::{tap, taps};
 use crate::connection::{checked_url, nats_url};
 use crate::did_you_mean;
 use crate::exit::{Exit, Failure};
@@ -117,10 +120,18 @@ impl Watch {
         let spinner = Spinner::start(output, format!("connecting to {}", checked.redacted()));
         // Registry calls use another connection, so that this one receives watched messages only.
         let registry = RegistryClient::connect(url).await.map_err(connect_failure)?;
-        let mut subjects = self.subjects();
+        let issuer = checked.issuer();
+        let mut subjects = match &self.subject {
+            Some(subject) => vec![tap(subject, issuer)],
+            None => taps(self.subjects(), issuer),
+        };
+        if issuer.is_some() && subjects.iter().any(|subject| subject == ALL_ISSUED_INBOXES) {
+            // In token mode, a mailbox delivers to the inbox.
+            subjects.push(ALL_ISSUED_MAILBOXES.to_owned());
+        }
         let watched = subjects.join(", ");
         if self.pairs_receipts() {
-            subjects.push(ALL_RECEIPTS.to_owned());
+            subjects.push(tap(ALL_RECEIPTS, issuer));
         }
         let mut feed = WatchFeed::open(&checked, &subjects).await?;
         spinner.end();
@@ -128,7 +139,7 @@ impl Watch {
         let mismatch = self
             .subject
             .as_deref()
-            .and_then(|subject| subjects::mismatch_note(subject, &self.filter));
+            .and_then(|subject| subjects::mismatch_note(subject, &self.filter, issuer));
         for note in mismatch
             .into_iter()
             .chain(self.filter.kind().and_then(did_you_mean::kind_note))

@@ -87,7 +87,7 @@ impl Members {
             let (path, pid, written) = (path.clone(), pid.clone(), wanted.clone());
             let write = move || {
                 users_file::write(&path, &written)?;
-                users_file::reload(&pid)
+                pid.map_or(Ok(()), |pid| users_file::reload(&pid))
             };
             tokio::task::spawn_blocking(write)
                 .await
