@@ -18,7 +18,9 @@ use crate::output::Output;
 use crate::output::spinner::Spinner;
 use crate::signals::StopSignals;
 
-pub(crate) use self::credentials::{default_nats_url, names_identity, nats_url, own_username};
+pub(crate) use self::credentials::{
+    check_observes, default_nats_url, may_ask_health, names_identity, nats_url, own_username,
+};
 
 /// Connects to the network, for calls of the registry.
 pub(crate) async fn connect_registry(global: &Global) -> Result<RegistryClient, Failure> {

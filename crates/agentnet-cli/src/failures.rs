@@ -64,8 +64,8 @@ pub(crate) fn registry_failure(error: &RegistryError) -> Failure {
 }
 
 /// The hint for operations that the NATS server does not permit.
-const PERMISSIONS_HINT: &str =
-    "the server's configuration gives this user too few rights: docs/SECURITY.md lists what agents and commands need";
+const PERMISSIONS_HINT: &str = "the server gives this user too few rights: docs/SECURITY.md lists what agents and commands need; in secure mode an \
+     operator changes them: agentnet grant NAME --capability C, --may-send-to RECEIVER";
 
 /// The hint for a registry's refusal.
 fn refusal_hint(refusal: &str) -> Option<&'static str> {

@@ -113,7 +113,7 @@ impl Registry {
         if let Some(identity) = &ctx.identity {
             identity::bind(identity, &ctx.database, &ctx.tasks).await?;
         }
-        let health_questions = health::subscribe(&ctx.client, &ctx.config.server_id).await?;
+        let health_questions = health::subscribe(&ctx.client, &ctx.issuer, &ctx.config.server_id).await?;
         let mailbox_events = mailbox::listen::subscribe(&ctx.client).await?;
         let task_wake_ups = task_ledger::listen::subscribe(&ctx.client).await?;
         let router = Router::subscribe(events, &ctx).await?;

@@ -130,17 +130,19 @@ impl Connection {
         Self::to(&NatsUrl::parse(url)?, name).await
     }
 
-    /// Connects to an address that is read already.
-    ///
-    /// # Errors
-    /// [`ConnectError`], as [`connect`].
-    pub async fn to(url: &NatsUrl, name: &str) -> Result<Self, ConnectError> {
+    pub(crate) async fn to(url: &NatsUrl, name: &str) -> Result<Self, ConnectError> {
         let connections = Arc::new(Connections::default());
         Ok(Self {
             client: open(url, name, connections.clone()).await?,
             connections,
             issuer: Issuer::new(url.issuer()),
         })
+    }
+
+    /// In secure mode, the account that everything is published as (PROTOCOL.md section 23.1).
+    #[must_use]
+    pub fn account_id(&self) -> Option<&str> {
+        self.issuer.account_id()
     }
 
     /// The NATS client beneath it.

@@ -28,7 +28,7 @@ pub(crate) const DEFAULT_USERNAME: &str = "echo";
 #[derive(Debug, Args)]
 pub(crate) struct Echo {
     /// Username to join with [default: echo; with --identity that of the identity]
-    #[arg(id = SPEAKER_ARGUMENT, long, value_name = "NAME", value_parser = crate::args::not_blank)]
+    #[arg(id = SPEAKER_ARGUMENT, long = "username", value_name = "NAME", value_parser = crate::args::not_blank)]
     username: Option<String>,
     /// Display name [default: the username]
     #[arg(long, value_name = "TEXT", value_parser = crate::args::not_blank)]

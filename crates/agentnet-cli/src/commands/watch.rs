@@ -21,7 +21,7 @@ use tokio::task::JoinSet;
 
 use crate::account_names::AccountNames;
 use crate::connection::taps::{tap, taps};
-use crate::connection::{checked_url, nats_url};
+use crate::connection::{check_observes, checked_url, nats_url};
 use crate::did_you_mean;
 use crate::exit::{Exit, Failure};
 use crate::failures::connect_failure;
@@ -81,6 +81,8 @@ impl Watch {
     pub(crate) async fn run(self, global: &Global, output: Output) -> Result<(), Exit> {
         if let Some(subject) = &self.subject {
             check_subject(subject)?;
+        } else {
+            check_observes(global)?;
         }
         if let Some(name) = self.filter.capability().filter(|name| !routable_capability(name)) {
             let failure = Failure::refused(format!("nothing can be sent to a capability `{}`", clean(name)));

@@ -11,10 +11,12 @@ use std::path::{Path, PathBuf};
 
 use agentnet_keys::MemberIdentity;
 use agentnet_nats::{DEFAULT_NATS_URL, IDENTITY_SCHEME};
+use agentnet_protocol::member::Role;
 use agentnet_protocol::username::normalise;
 
 use crate::data_dir::{default_dir, identity_file, operator_file};
 use crate::default_username::default_username;
+use crate::exit::Failure;
 use crate::global::Global;
 
 /// The server's address, with a credential: a URL, or `identity:FILE`.
@@ -38,14 +40,45 @@ pub(crate) fn default_nats_url(speaker: Option<&str>) -> String {
         .unwrap_or_else(|| DEFAULT_NATS_URL.to_owned())
 }
 
+/// The identity of this command, if it has one. One that cannot be read is reported by the connection.
+fn own_identity(global: &Global) -> Option<MemberIdentity> {
+    let url = nats_url(global);
+    let path = url.strip_prefix(IDENTITY_SCHEME)?;
+    MemberIdentity::load(Path::new(path)).ok().flatten()
+}
+
 /// The username of this command, where it names none: that of its credential; without one, one for each user and host.
 pub(crate) fn own_username(global: &Global) -> String {
-    let url = nats_url(global);
-    let identity = url.strip_prefix(IDENTITY_SCHEME).and_then(|path| {
-        // An identity that cannot be read is reported by the connection.
-        MemberIdentity::load(Path::new(path)).ok().flatten()
-    });
-    identity.map_or_else(default_username, |identity| identity.username)
+    own_identity(global).map_or_else(default_username, |identity| identity.username)
+}
+
+/// Whether the command may ask a registry for its health: with a token, or as an operator.
+pub(crate) fn may_ask_health(global: &Global) -> bool {
+    own_identity(global).is_none_or(|identity| {
+        let role: Option<Role> = identity.role.parse().ok();
+        matches!(role, Some(Role::Operator | Role::Registry))
+    })
+}
+
+/// Checks that the command may see the messages of others: the server tells a refused subscription to the log alone.
+///
+/// # Errors
+/// Its identity is an agent's.
+pub(crate) fn check_observes(global: &Global) -> Result<(), Failure> {
+    let Some(identity) = own_identity(global) else {
+        return Ok(());
+    };
+    match identity.role.parse::<Role>() {
+        Ok(role) if !role.reads_everything() => Err(Failure::refused(format!(
+            "forbidden: @{} is an agent, and only observers and operators see the messages of others",
+            identity.username
+        ))
+        .with_code("forbidden")
+        .hint(
+            "name the identity of an observer with --identity FILE; `agentnet invite NAME --role observer` makes one",
+        )),
+        _ => Ok(()),
+    }
 }
 
 /// Whether a flag or the environment names the identity, so that its name is meant too.

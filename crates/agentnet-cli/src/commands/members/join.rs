@@ -5,19 +5,22 @@ use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use agentnet::{ConnectError, Connection, RegistryClient, RegistryError};
+use agentnet::{ConnectError, RegistryError};
 use agentnet_keys::{KeyFileError, MemberIdentity};
-use agentnet_nats::{Backoff, MemberLogin, NatsUrl};
+use agentnet_nats::{Backoff, MemberLogin, NatsUrl, is_refusal};
 use agentnet_protocol::invite::{Invite, MAX_INVITE_BYTES};
 use agentnet_protocol::json::ObjectWriter;
-use agentnet_protocol::rpc::EnrollReply;
+use agentnet_protocol::rpc::{EnrollReply, EnrollRequest, Request as _, decode_reply};
+use agentnet_protocol::subject::issued;
+use async_nats::Client;
+use async_nats::client::RequestErrorKind;
 use clap::Args;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::args::not_blank;
 use crate::data_dir::{default_dir, identity_file};
 use crate::exit::{Exit, Failure};
-use crate::failures::{connect_failure, key_failure, registry_failure};
+use crate::failures::{connect_failure, key_failure, registry_failure, reply_failure};
 use crate::global::Global;
 use crate::output::Output;
 use crate::output::sanitize::clean;
@@ -179,22 +182,33 @@ fn enrolled(invite: &Invite) -> EnrollReply {
 }
 
 async fn enrol(invite: &Invite, identity: &MemberIdentity) -> Result<EnrollReply, Failure> {
-    let connection = connect_to_enrol(invite).await?;
-    let registry = RegistryClient::on(&connection).with_timeout(ENROLMENT_TIMEOUT);
-    match registry.call(&identity.enrolment(invite)).await {
-        Ok(reply) => Ok(reply),
-        // The reply to the first of several attempts may be lost; then a later one finds the invite used, by this identity.
-        Err(RegistryError::Refused(_) | RegistryError::Timeout { .. } | RegistryError::Connection { .. })
-            if is_known(identity).await =>
-        {
-            Ok(enrolled(invite))
+    let client = connect_to_enrol(invite).await?;
+    let subject = issued(&EnrollRequest::subject(), &invite.invite_id);
+    let body = identity.enrolment(invite).encode();
+    let request = async_nats::Request::new()
+        .payload(body.into())
+        .timeout(Some(ENROLMENT_TIMEOUT));
+    let reply = client.send_request(subject, request).await;
+    let outcome = match &reply {
+        Ok(reply) => decode_reply::<EnrollRequest>(&reply.payload).map_err(reply_failure),
+        Err(error) if error.kind() == RequestErrorKind::NoResponders => {
+            return Err(registry_failure(&RegistryError::NoRegistry {
+                rpc: EnrollRequest::NAME,
+            }));
         }
-        Err(error) => Err(registry_failure(&error)),
+        Err(error) => Err(Failure::error(format!("the registry did not answer: {error}"))
+            .with_code("registry_timeout")
+            .hint("try again: an invite that was not used can still be used")),
+    };
+    match outcome {
+        // The enrolment may have been made, and its reply lost.
+        Err(_) if reply.is_err() && is_known(identity).await => Ok(enrolled(invite)),
+        outcome => outcome,
     }
 }
 
-/// Connects with the credential of the invite.
-async fn connect_to_enrol(invite: &Invite) -> Result<Connection, Failure> {
+/// Connects with the credential of the invite. It ends with the enrolment, which is no failure to log: hence no client of the SDK.
+async fn connect_to_enrol(invite: &Invite) -> Result<Client, Failure> {
     let login = MemberLogin::of_invite(&invite.invite_id, &invite.join_seed);
     let url = NatsUrl::parse(&invite.urls.join(",")).map_err(|error| connect_failure(error.into()))?;
     connect_while_refused(&url.with_member(login))
@@ -211,34 +225,46 @@ async fn connect_to_enrol(invite: &Invite) -> Result<Connection, Failure> {
 }
 
 /// Connects; a refusal is tried again for a while.
-async fn connect_while_refused(url: &NatsUrl) -> Result<Connection, ConnectError> {
+async fn connect_while_refused(url: &NatsUrl) -> Result<Client, ConnectError> {
     let end = Instant::now() + REFUSED_TIMEOUT;
     let mut backoff = RETRY;
     loop {
-        match Connection::to(url, CONNECTION_NAME).await {
+        match connect(url).await {
             Err(ConnectError::Refused { .. }) if Instant::now() < end => sleep(backoff.next_delay()).await,
             outcome => return outcome,
         }
     }
 }
 
+async fn connect(url: &NatsUrl) -> Result<Client, ConnectError> {
+    let unreachable = |why: String| ConnectError::Unreachable {
+        url: url.redacted(),
+        why,
+    };
+    let limit = url.connect_timeout();
+    let dialled = agentnet_nats::dial(url, || agentnet_nats::options(url, CONNECTION_NAME));
+    match timeout(limit, dialled).await {
+        Err(_) => Err(unreachable(format!("no answer within {} s", limit.as_secs()))),
+        Ok(Err(error)) if is_refusal(&error) => Err(ConnectError::Refused { url: url.redacted() }),
+        Ok(Err(error)) => Err(unreachable(error.to_string())),
+        Ok(Ok(client)) => Ok(client),
+    }
+}
+
 /// Waits until the server has the new member, so that the next command gets in.
 async fn wait_until_known(identity: &MemberIdentity) -> Result<(), Failure> {
     let url = NatsUrl::of_member(identity).map_err(|error| connect_failure(error.into()))?;
-    match connect_while_refused(&url).await {
-        Ok(_) => Ok(()),
+    if let Err(error) = connect_while_refused(&url).await {
         // It is enrolled all the same.
-        Err(error) => {
-            tracing::warn!(%error, "the server does not let the new member in yet; try again in a moment");
-            Ok(())
-        }
+        tracing::warn!(%error, "the server does not let the new member in yet");
     }
+    Ok(())
 }
 
 /// Whether the server lets the identity in.
 async fn is_known(identity: &MemberIdentity) -> bool {
     match NatsUrl::of_member(identity) {
-        Ok(url) => Connection::to(&url, CONNECTION_NAME).await.is_ok(),
+        Ok(url) => connect(&url).await.is_ok(),
         Err(_) => false,
     }
 }
