@@ -129,7 +129,9 @@ pub(crate) async fn run(ctx: Arc<Context>, mut questions: Subscriber, stop: Canc
         // A question without a reply subject, or with one that replies must not go to, is ignored.
         let may_answer = |reply: &Subject| match ctx.issuer.account_id() {
             None => may_reply_to(reply),
-            Some(own) => split_issuer(&question.subject).is_some_and(|(_, caller)| may_answer_caller(reply, caller, own)),
+            Some(own) => {
+                split_issuer(&question.subject).is_some_and(|(_, caller)| may_answer_caller(reply, caller, own))
+            }
         };
         let Some(reply_to) = question.reply.filter(may_answer) else {
             continue;
