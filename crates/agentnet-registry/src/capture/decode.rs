@@ -28,7 +28,7 @@ pub(crate) struct Captured {
 /// sender than the one that has proven to have published it (PROTOCOL.md section 23.6): its receivers refuse it too.
 pub(crate) fn captured(body: Bytes, proof: &Proof, received_at: Timestamp, chars_per_token: f64) -> Option<Captured> {
     let envelope = envelope(body)?;
-    if !proof.vouches_for(envelope.from_account_id.as_deref()) {
+    if !proof.vouches_for(&envelope) {
         return None;
     }
     let task = CapturedTask::read(&envelope, received_at);
