@@ -19,8 +19,8 @@ pub(crate) struct Global {
                 [env: AGENTNET_NATS_URL, NATS_URL] [default: nats://agentnet_secret_token@localhost:4222]"
     )]
     pub(crate) nats_url: Option<String>,
-    /// Identity file of a member of a network in secure mode; names the server too [env: AGENTNET_IDENTITY] [default: that of the
-    /// username, or of the operator, in the data directory]
+    /// Identity file of a member of a network in secure mode, which names the server too; without it, that of the username or
+    /// of the operator in the data directory, if there is one [env: AGENTNET_IDENTITY]
     #[arg(
         long,
         global = true,

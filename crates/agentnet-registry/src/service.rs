@@ -96,7 +96,8 @@ impl Registry {
         let ready_line = ready_line(&config, &url, &database, &capture, metrics_addr);
         let connected = connection.connected.clone();
         let members = secure_members(&config, &url, &database);
-        let ctx = compose(config, identity, connection, members, database, metrics, capture, tasks);
+        let who = Credentials { identity, members };
+        let ctx = compose(config, who, connection, database, metrics, capture, tasks);
         if let Some(members) = &ctx.members {
             match members.refresh().await {
                 Err(RefreshError::Store(StoreError::Unavailable(reason))) => {
@@ -208,12 +209,19 @@ fn secure_members(config: &RegistryConfig, url: &NatsUrl, database: &Database) -
     )))
 }
 
+/// By what a registry and those who call it are known.
+struct Credentials {
+    /// The registry's own key for messages, if it signs.
+    identity: Option<Identity>,
+    /// The members, in secure mode.
+    members: Option<Arc<Members>>,
+}
+
 /// Puts the parts together.
 fn compose(
     config: RegistryConfig,
-    identity: Option<Identity>,
+    Credentials { identity, members }: Credentials,
     connection: Connection,
-    members: Option<Arc<Members>>,
     database: Database,
     metrics: Arc<Metrics>,
     capture: Capture,

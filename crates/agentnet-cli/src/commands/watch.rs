@@ -151,7 +151,7 @@ impl Watch {
         // Cancelled when this function returns.
         let mut asking = JoinSet::new();
         asking.spawn(typo_hints::print(registry.clone(), self.filter.clone(), output));
-        let mut printer = Printer::new(self, AccountNames::open(registry).await, output);
+        let mut printer = Printer::new(self, AccountNames::open(registry).await, issuer.is_some(), output);
         let mut left = Some(self.max_messages).filter(|most| *most > 0);
         loop {
             let mut taken = feed.next(output).await;

@@ -1,6 +1,9 @@
 //! Subjects of observed messages: in secure mode each ends in the account of who published it (PROTOCOL.md section 23.1).
 
-use agentnet_protocol::subject::{ALL_NATS_REPLIES, issued};
+use agentnet_protocol::subject::{ALL_NATS_REPLIES, Subject, issued, split_issuer};
+
+/// Tokens of `agentnet.reply.<requester>.<ULID>.<n>.<from>`.
+const ISSUED_REPLY_TOKENS: usize = 6;
 
 /// The form of a subject, which may hold wildcards, that the network has: unchanged without an issuer.
 pub(crate) fn tap(subject: &str, issuer: Option<&str>) -> String {
@@ -17,6 +20,15 @@ pub(crate) fn taps(subjects: impl IntoIterator<Item = String>, issuer: Option<&s
     subjects.map(|subject| tap(&subject, issuer)).collect()
 }
 
+/// Who published a message between agents, by its subject in secure mode.
+pub(crate) fn issuer(subject: &str) -> Option<&str> {
+    match Subject::parse(subject)? {
+        Subject::Inbox { issuer, .. } | Subject::Capability { issuer, .. } => issuer,
+        Subject::Reply if subject.split('.').count() == ISSUED_REPLY_TOKENS => Some(split_issuer(subject)?.1),
+        _ => None,
+    }
+}
+
 /// Whether it is a subject of token mode that gets one more token in secure mode.
 fn is_issued_with_one_token(subject: &str) -> bool {
     let parts: Vec<&str> = subject.split('.').collect();
@@ -29,6 +41,20 @@ fn is_issued_with_one_token(subject: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_last_token_says_who_published() {
+        for (subject, expected) in [
+            ("account.b.inbox", None),
+            ("account.b.inbox.a", Some("a")),
+            ("agent.capability.chat.a", Some("a")),
+            ("agentnet.reply.b.01J.1", None),
+            ("agentnet.reply.b.01J.1.a", Some("a")),
+            ("_INBOX.x.y", None),
+        ] {
+            assert_eq!(issuer(subject), expected, "{subject}");
+        }
+    }
 
     #[test]
     fn subjects_get_the_token_of_the_issuer_where_there_is_one() {

@@ -1,12 +1,13 @@
 //! The banner of `agentnet up`: addresses, files and the next steps.
 
-use agentnet_nats::{DEFAULT_NATS_URL, DEVELOPMENT_TOKEN, Login, NatsUrl};
+use agentnet_nats::{DEFAULT_NATS_URL, DEVELOPMENT_TOKEN, IDENTITY_SCHEME, Login, NatsUrl};
 use agentnet_protocol::json::ObjectWriter;
 
 use super::address::host_port;
 use super::nats_config::ServerSettings;
 use super::stack::Stack;
 use super::websocket::{WebOrigin, WebSocketSettings};
+use crate::connection::default_nats_url;
 use crate::data_dir;
 use crate::exit::Failure;
 use crate::output::{Output, Tint};
@@ -65,7 +66,9 @@ pub(crate) fn text(stack: &Stack, output: Output) -> String {
 
 fn token_commands(stack: &Stack, url: &str) -> Vec<String> {
     let mut commands = Vec::new();
-    if !is_default(&stack.url) {
+    // Commands would find the identity of an operator of another network first.
+    let finds_identity = default_nats_url(None).starts_with(IDENTITY_SCHEME);
+    if finds_identity || !is_default(&stack.url) {
         commands.push(format!("export AGENTNET_NATS_URL='{url}'"));
     }
     if stack.registry.dev_auth() {

@@ -15,7 +15,7 @@ use crate::harness::{line, line_with_input, run};
 async fn an_invite_makes_a_member_once() {
     let network = Network::start().await;
     let invited = network
-        .line("invite Alice --capability chat --ttl 2h --url nats://localhost:1 --json")
+        .line("invite Alice --capability chat --may-send-to operator --ttl 2h --url nats://localhost:1 --timeout 9 --json")
         .await
         .json();
     assert_eq!(

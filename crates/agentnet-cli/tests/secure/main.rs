@@ -4,6 +4,7 @@
 #[path = "../harness/mod.rs"]
 mod harness;
 
+mod credentials;
 mod denied;
 mod invites;
 mod messages;

@@ -111,6 +111,7 @@ async fn settings_that_do_not_go_together_are_refused() {
         ("up --secure --host 0.0.0.0", "--insecure-plaintext"),
         ("up --secure --websocket", "web pages"),
         ("--nats-url nats://127.0.0.1:1 up --secure", "a NATS server of its own"),
+        ("up --secure --dev-auth", "does not work with --secure yet"),
         ("up --secure --no-secure", "cannot be used with"),
         ("up --secure --server-id a.b", "--server-id"),
     ] {

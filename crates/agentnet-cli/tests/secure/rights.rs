@@ -59,7 +59,7 @@ async fn a_grant_holds_at_once_and_the_connection_stays() {
     let serve = "echo --username bob --capability sums";
     let refused = run(network.command(serve)).await;
     refused.fails(1, &["agent.capability.sums.*", "agentnet grant"]);
-    let granted = network.line("grant bob --capability sums").await.ok();
+    let granted = network.line("grant bob --capability sums --timeout 9").await.ok();
     assert!(
         granted.contains("capabilities sums; may send to everybody"),
         "{granted}"

@@ -9,7 +9,7 @@ pub(super) const USERS_FILE: Setting = Setting {
     flag: Some("users-file"),
     value_name: "FILE",
     default: "",
-    help: "In secure mode, write the users of the NATS server to this file, which its configuration includes [default: none]",
+    help: "In secure mode, write the users of the NATS server to this file, which its configuration includes",
     set: |config, value| {
         config.authority = Some(Authority::File {
             users: value.into(),
@@ -26,7 +26,7 @@ pub(super) const PID_FILE: Setting = Setting {
     flag: Some("nats-pid-file"),
     value_name: "FILE",
     default: "",
-    help: "Pid file of the NATS server, which gets SIGHUP when the users file has changed; without one, something else does it [default: none]",
+    help: "Pid file of the NATS server, which gets SIGHUP when the users file has changed; without one, something else does it",
     set: |config, value| match &mut config.authority {
         Some(Authority::File { pid, .. }) => {
             *pid = Some(value.into());
