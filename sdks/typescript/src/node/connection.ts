@@ -3,6 +3,7 @@
 import type { Msg, MsgCallback, NatsConnection, Status, Subscription } from "@nats-io/nats-core";
 import { createInbox, errors } from "@nats-io/nats-core";
 
+import { platform } from "../platform/index.js";
 import { CONNECTION_INBOX_PREFIX } from "../protocol/index.js";
 import { type Denial, Denials, denialError } from "./denials.js";
 import { type ConnectSettings, dial } from "./dial.js";
@@ -148,7 +149,8 @@ export class Connection {
       throw new InvalidArgumentError(text, "message_too_large");
     }
     try {
-      this.nats.publish(subject, body, reply === undefined ? undefined : { reply });
+      const bytes = typeof body === "string" ? (platform.encodeUtf8?.(body) ?? body) : body;
+      this.nats.publish(subject, bytes, reply === undefined ? undefined : { reply });
       this.#unconfirmed += body.length;
     } catch (cause) {
       throw notPublished(cause instanceof Error ? cause.message : String(cause), cause);
